@@ -1,0 +1,60 @@
+/**
+ * What a handler answers: a value, never a socket.
+ * @module
+ */
+
+export type ReplyHeaders = { readonly [name: string]: string | number };
+
+/** Where a long answer is written to. */
+export interface Sink {
+  /** Resolves when there is room for more; rejects once the client has left. */
+  write(chunk: Uint8Array | string): Promise<void>;
+  /** Aborts when the client leaves or the server closes. */
+  readonly signal: AbortSignal;
+}
+
+/** An event of a `text/event-stream` (WHATWG HTML, §9.2). */
+export interface ServerSentEvent {
+  readonly event: string;
+  readonly id?: string;
+  readonly data: unknown;
+}
+
+export interface EventSink {
+  send(event: ServerSentEvent): Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+export type Reply =
+  | { readonly kind: 'text'; readonly status: number; readonly headers: ReplyHeaders; readonly text: string }
+  /** Bytes as they come. With `Content-Length` among the headers the length is promised, else the answer is chunked. */
+  | { readonly kind: 'stream'; readonly status: number; readonly headers: ReplyHeaders; readonly write: (sink: Sink) => Promise<void> }
+  | { readonly kind: 'events'; readonly status: number; readonly headers: ReplyHeaders; readonly write: (sink: EventSink) => Promise<void> };
+
+export function json(status: number, body: unknown, headers: ReplyHeaders = {}): Reply {
+  return jsonText(status, JSON.stringify(body), headers);
+}
+
+/** JSON that is already written. */
+export function jsonText(status: number, text: string, headers: ReplyHeaders = {}): Reply {
+  return { kind: 'text', status, headers: { 'Content-Type': 'application/json', ...headers }, text };
+}
+
+export function text(status: number, type: string, body: string, headers: ReplyHeaders = {}): Reply {
+  return { kind: 'text', status, headers: { 'Content-Type': type, ...headers }, text: body };
+}
+
+/** No body: 204, 304. */
+export function empty(status: number, headers: ReplyHeaders = {}): Reply {
+  return { kind: 'text', status, headers, text: '' };
+}
+
+/** Bytes written as they come; a HEAD request gets the headers only and `write` is not called. */
+export function stream(status: number, headers: ReplyHeaders, write: (sink: Sink) => Promise<void>): Reply {
+  return { kind: 'stream', status, headers: { 'Content-Type': 'application/octet-stream', ...headers }, write };
+}
+
+/** Server-sent events, with a comment every 15 s so that nothing between here and the client takes the silence for an end. */
+export function events(write: (sink: EventSink) => Promise<void>): Reply {
+  return { kind: 'events', status: 200, headers: { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' }, write };
+}

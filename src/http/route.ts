@@ -1,0 +1,76 @@
+/**
+ * What a route is: data. The router, the OpenAPI document, the documentation for people and the labels of the metrics are
+ * all read off a list of these.
+ * @module
+ */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Parser, Schema } from '../base/parse.ts';
+import type { ProblemCode } from '../protocol/problem.ts';
+import type { Reply } from './reply.ts';
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** The names in a path: `/jobs/:id/stdout` has `id`. */
+export type PathParams<P extends string> =
+  P extends `${string}:${infer Name}/${infer Rest}` ? { readonly [K in Name]: string } & PathParams<Rest>
+  : P extends `${string}:${infer Name}` ? { readonly [K in Name]: string }
+  : { readonly [name: string]: never };
+
+/** A request whose access, query and body were checked. */
+export interface Request<Params = { readonly [name: string]: string }, Query = unknown, Body = unknown> {
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  /** The body as it arrived; empty where there is none. */
+  readonly bodyBytes: Buffer;
+  readonly headers: IncomingHttpHeaders;
+  readonly requestId: string;
+  /** The right key came along. Always true but on public routes. */
+  readonly isAuthenticated: boolean;
+  /** Aborts when the client leaves before the answer is complete. Made on first use. */
+  readonly signal: AbortSignal;
+}
+
+/** What a caller should know of a route. */
+export interface RouteDocumentation {
+  readonly summary: string;
+  readonly description?: string;
+  /** Request headers with a meaning here: name → what it does. */
+  readonly headers?: { readonly [name: string]: string };
+  /** Answers: status → what it means, its media type (default application/json) and schema. */
+  readonly answers: { readonly [status: number]: { readonly description: string; readonly type?: string; readonly schema?: Schema } };
+  /** Failures of its own, beyond those that every route has. */
+  readonly problems?: readonly ProblemCode[];
+}
+
+export interface RouteOptions<Query, Body> {
+  /** Default `key`: only with the key. */
+  readonly access?: 'key' | 'public';
+  /** Checks the query (a record of text, or of lists of text where a name is repeated). Default: no parameters. */
+  readonly query?: Parser<Query>;
+  /** Checks a JSON body; an empty body counts as `{}`. `raw`: any bytes, in `bodyBytes`. Default: no body. */
+  readonly body?: Parser<Body> | 'raw';
+  readonly documentation: RouteDocumentation;
+}
+
+/** A row of the table. */
+export interface Route extends RouteOptions<unknown, unknown> {
+  readonly method: Method;
+  readonly path: string;
+  readonly handle: (request: Request) => Reply | Promise<Reply>;
+}
+
+/**
+ * Makes a row of the table; the handler sees the types of its own path, query and body.
+ *
+ * @param path Segments, `:name` for one that varies: `/jobs/:id/stdout`.
+ */
+export function route<const P extends string, Query = unknown, Body = unknown>(
+  method: Method,
+  path: P,
+  options: RouteOptions<Query, Body>,
+  handle: (request: Request<PathParams<P>, Query, Body>) => Reply | Promise<Reply>,
+): Route {
+  // The router calls a handler only with what this row's own parsers made.
+  return { method, path, ...options, handle: handle as unknown as Route['handle'] };
+}

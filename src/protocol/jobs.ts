@@ -1,0 +1,291 @@
+/**
+ * Jobs on the wire: what a request may say, what an answer looks like.
+ * @module
+ */
+import {
+  type Parsed, type Parser, array, described, flag, fromText, integer, nullable, number, object, oneOf,
+  optional, optionalText, parser, record, refuse, repeated, text, ParseError,
+} from '../base/parse.ts';
+import { type JobId, jobId } from './ids.ts';
+
+export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'timeout';
+
+/** Why a job ended. `lost`: the server was away and nobody can know. */
+export type JobReason = 'exit' | 'signal' | 'timeout' | 'cancelled' | 'output_limit' | 'spawn_error' | 'lost';
+
+export type Labels = { readonly [name: string]: string };
+
+/** A job as `GET /jobs/{id}` shows it. Times are Unix seconds with a fraction. */
+export interface Job {
+  readonly jobId: JobId;
+  readonly status: JobStatus;
+  /** `null` until it ended. */
+  readonly reason: JobReason | null;
+  readonly mode: 'shell' | 'argv';
+  readonly command?: string;
+  readonly argv?: readonly string[];
+  readonly shell?: string;
+  readonly workdir: string;
+  readonly name: string | null;
+  readonly labels: Labels;
+  readonly rerunOf?: JobId;
+  /** Seconds; `null` for none. */
+  readonly timeout: number | null;
+  readonly submittedAt: number;
+  readonly startedAt: number | null;
+  readonly finishedAt: number | null;
+  readonly lastOutputAt: number | null;
+  readonly durationMs: number | null;
+  /** The process's own, 128+n for signal n, 126 or 127 where it could not be started, -1 where nobody can know. Absent while it runs. */
+  readonly exitCode?: number;
+  readonly signal: string | null;
+  readonly timedOut: boolean;
+  readonly processAlive: boolean;
+  readonly pid: number | null;
+  /** Processes of the job that outlived it. */
+  readonly lingering: readonly number[];
+  /** Why it could not be started. */
+  readonly error?: string;
+  /** UTF-8, U+FFFD for what is not; the end of it where it is longer than asked for. Absent in lists. */
+  readonly stdout?: string;
+  readonly stderr?: string;
+  readonly stdoutBytes: number;
+  readonly stderrBytes: number;
+  readonly stdoutTruncated?: boolean;
+  readonly stderrTruncated?: boolean;
+}
+
+/** The answer to a job that was taken on. */
+export interface Accepted {
+  readonly jobId: JobId;
+  readonly status: 'pending';
+  readonly rerunOf?: JobId;
+}
+
+export const signals = [
+  'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGABRT', 'SIGKILL', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGTERM', 'SIGCONT',
+  'SIGSTOP', 'SIGTSTP', 'SIGTTIN', 'SIGTTOU', 'SIGWINCH',
+] as const;
+export type SignalName = (typeof signals)[number];
+const signal: Parser<SignalName> = oneOf(...signals);
+
+/** The largest `timeout`: a year. */
+export const maxTimeoutSeconds = 31_536_000;
+export const defaults = {
+  timeoutSeconds: 300,
+  killGraceSeconds: 5,
+  maxOutputBytes: 2 ** 30,
+  textBytes: 2 ** 20,
+  listLimit: 20,
+} as const;
+
+const command = text({ min: 1 });
+const path = text({ max: 4096 });
+const key = text({ min: 1, max: 32_768, pattern: /^[^=]+$/, expected: 'a name that is not empty and has no "="' });
+const labelName = text({ min: 1, max: 63, pattern: /^[^:]+$/, expected: 'a label name that is not empty and has no ":"' });
+const labels = record(labelName, text({ max: 256 }), { max: 64 });
+const name = text({ max: 256 });
+const graceSeconds = number({ min: 0, max: 3600, unit: 'seconds' });
+
+/** Fields that other modes use: existing clients send them empty. */
+const otherModes = ['sessionKey', 'bootstrapCommand', 'bootstrapCurrentCommand', 'agent', 'prompt', 'acp_session_id', 'model',
+  'effort', 'persistent_session_key'] as const;
+
+const requestShape = {
+  mode: described('Which program runs the job.', optional(oneOf('shell', 'argv'))),
+  command: described('Mode shell: run by `/bin/sh -c` (Windows: `cmd /d /s /c`) or the `shell` named.', optionalText(command)),
+  argv: described('Mode argv: the program and its arguments; no shell, no quoting.',
+    optional(array(text(), { min: 1, max: 65_536 }))),
+  shell: described('Mode shell: another shell than the default, by name or path.', optionalText(path)),
+  workdir: described('An existing directory. Default: where the server runs.', optionalText(path)),
+  env: described('Laid over the environment of the server.', optional(record(key, text({ max: 2 ** 20 }), { max: 4096 }))),
+  timeout: described(`Seconds until the job is ended; null for none. Default ${defaults.timeoutSeconds}.`,
+    optional(nullable(number({ above: 0, max: maxTimeoutSeconds, unit: 'seconds' })))),
+  killGrace: described(`Seconds between SIGTERM and SIGKILL. Default ${defaults.killGraceSeconds}.`, optional(graceSeconds)),
+  stdin: described('Given to the job and then closed. Absent: stdin stays open for nudges. null: empty.',
+    optional(nullable(text({ allowNul: true })))),
+  maxOutputBytes: described(`Beyond it the job is ended with reason output_limit. Default ${defaults.maxOutputBytes}.`,
+    optional(integer({ min: 1, max: Number.MAX_SAFE_INTEGER }))),
+  name: described('To find it again.', optionalText(name)),
+  labels: described('To find it again.', optional(labels)),
+  ...Object.fromEntries(otherModes.map((field) => [field, optionalText(unusedText())])) as
+    { readonly [F in (typeof otherModes)[number]]: Parser<string | undefined> },
+  persistent_shell: optional(falsehood()),
+} as const;
+
+/** What runs: a text for a shell, or a program with its arguments. */
+export type Program =
+  | { readonly mode: 'shell'; readonly command: string; readonly shell?: string }
+  | { readonly mode: 'argv'; readonly argv: readonly string[] };
+
+/** A checked request, defaults filled in. */
+export interface JobRequest {
+  readonly program: Program;
+  readonly workdir?: string;
+  readonly env: { readonly [name: string]: string };
+  /** `null`: none. */
+  readonly timeoutSeconds: number | null;
+  readonly killGraceSeconds: number;
+  /** `undefined`: open for nudges; `null`: empty; text: given and then closed. */
+  readonly stdin?: string | null;
+  readonly maxOutputBytes: number;
+  readonly name: string | null;
+  readonly labels: Labels;
+}
+
+const requestObject = object(requestShape);
+
+export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (value, at) => {
+  const fields = requestObject(value, at);
+  return {
+    program: program(fields, at),
+    ...(fields.workdir === undefined ? {} : { workdir: fields.workdir }),
+    env: fields.env ?? {},
+    timeoutSeconds: fields.timeout === undefined ? defaults.timeoutSeconds : fields.timeout,
+    killGraceSeconds: fields.killGrace ?? defaults.killGraceSeconds,
+    ...(fields.stdin === undefined ? {} : { stdin: fields.stdin }),
+    maxOutputBytes: fields.maxOutputBytes ?? defaults.maxOutputBytes,
+    name: fields.name ?? null,
+    labels: fields.labels ?? {},
+  };
+});
+
+/** A job as a client submits it, in the words of the wire. */
+export interface ExecRequest {
+  readonly mode?: 'shell' | 'argv';
+  readonly command?: string;
+  readonly argv?: readonly string[];
+  readonly shell?: string;
+  readonly workdir?: string;
+  readonly env?: { readonly [name: string]: string };
+  readonly timeout?: number | null;
+  readonly killGrace?: number;
+  readonly stdin?: string | null;
+  readonly maxOutputBytes?: number;
+  readonly name?: string;
+  readonly labels?: Labels;
+}
+
+function program(fields: Parsed<typeof requestObject>, at: string): Program {
+  const { mode = 'shell', command: script, argv, shell } = fields;
+  if (mode === 'argv') {
+    if (argv === undefined) refuse(`${at}.argv`, 'an array of strings (mode is "argv")', argv);
+    if (argv[0] === '') refuse(`${at}.argv[0]`, 'the name of a program', argv[0]);
+    if (script !== undefined) throw new ParseError(`${at}.command`, 'expected nothing, as mode is "argv"');
+    if (shell !== undefined) throw new ParseError(`${at}.shell`, 'expected nothing, as mode is "argv"');
+    return { mode, argv };
+  }
+  if (argv !== undefined) throw new ParseError(`${at}.argv`, 'expected nothing, as mode is "shell"; set mode to "argv"');
+  if (script === undefined) refuse(`${at}.command`, 'a string that is not empty', fields.command);
+  return { mode, command: script, ...(shell === undefined ? {} : { shell }) };
+}
+
+function unusedText(): Parser<string> {
+  return parser({ type: 'string', maxLength: 0 }, (value, at) =>
+    refuse(at, 'nothing, as this mode does not use it', value));
+}
+
+function falsehood(): Parser<false> {
+  return parser({ const: false }, (value, at) => (value === false ? false : refuse(at, 'nothing, as this mode does not use it', value)));
+}
+
+// Queries. ------------------------------------------------------------------------------------------------------------
+
+const waitSeconds = described('Seconds to hold the answer back, at most 60.',
+  optional(fromText(number({ min: 0, max: 60, unit: 'seconds' }))));
+const lines = described('Only the last lines.', optional(fromText(integer({ min: 0, max: 1_000_000 }))));
+const offset = described('The first byte.', optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }))));
+
+export const execQuery = object({ wait: waitSeconds });
+
+export const jobQuery = object({
+  wait: waitSeconds,
+  tailLines: lines,
+  maxBytes: described(`Bounds each stream in the answer; the end of it is given. Default ${defaults.textBytes}.`,
+    optional(fromText(integer({ min: 0, max: 16 * 2 ** 20 })))),
+});
+
+const label = text({ pattern: /^[^:]+:/s, expected: 'name:value' });
+
+export const listQuery = object({
+  limit: described(`How many, newest first. Default ${defaults.listLimit}.`, optional(fromText(integer({ min: 1, max: 1000 })))),
+  status: optional(oneOf('pending', 'running', 'completed', 'failed', 'timeout')),
+  label: described('name:value; may be given more than once.', optional(repeated(label, { max: 64 }))),
+  name: optionalText(name),
+  before: described('Only jobs older than this one.', optional(jobId)),
+  output: described('With the output texts.', optional(flag)),
+});
+
+export const outputQuery = object({
+  offset,
+  limit: described('At most so many bytes.', optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })))),
+  tailLines: lines,
+  follow: described('Go on until the job ends.', optional(flag)),
+});
+
+export const eventsQuery = object({
+  after: described('Go on behind this event id; the header Last-Event-ID says the same.', optional(text({ max: 64 }))),
+});
+
+export type JobQuery = Parsed<typeof jobQuery>;
+export type ListQuery = Parsed<typeof listQuery>;
+export type OutputQuery = Parsed<typeof outputQuery>;
+
+// Bodies of the calls on a job. ---------------------------------------------------------------------------------------
+
+export const nudgeRequest = object({
+  input: described('What to write to stdin. Default: a newline.', optional(text({ max: 2 ** 20, allowNul: true }))),
+});
+
+export const cancelRequest = object({
+  signal: described('Sent first. Default SIGTERM.', optional(signal)),
+  graceSeconds: described('Seconds until SIGKILL. Default: the killGrace of the job.', optional(graceSeconds)),
+});
+
+export const signalRequest = object({ signal: described('Sent to the process group of the job.', signal) });
+
+export const stdinQuery = object({ eof: described('Close stdin after it.', optional(flag)) });
+
+/** An optional empty body. */
+export const noBody = object({});
+
+export type CancelRequest = Parsed<typeof cancelRequest>;
+
+/** `reason` says why nothing was written. */
+export type Nudged =
+  | { readonly nudged: true; readonly processAlive: boolean }
+  | { readonly nudged: false; readonly reason: string; readonly processAlive: boolean };
+
+export interface StdinWritten {
+  readonly writtenBytes: number;
+  readonly eof: boolean;
+}
+
+// Events. -------------------------------------------------------------------------------------------------------------
+
+export type StreamName = 'stdout' | 'stderr';
+
+/** What `GET /jobs/{id}/events` sends; the name of an event is its `type`. */
+export type JobEvent =
+  | { readonly type: 'output'; readonly stream: StreamName; readonly offset: number; readonly text: string }
+  | { readonly type: 'output'; readonly stream: StreamName; readonly offset: number; readonly base64: string }
+  | { readonly type: 'status'; readonly job: Job }
+  | { readonly type: 'end'; readonly job: Job };
+
+/** How far a follower has read each stream, in bytes. */
+export interface Position {
+  readonly stdout: number;
+  readonly stderr: number;
+}
+
+/** The id of an event: `<bytes of stdout read>-<bytes of stderr read>`. */
+export function formatPosition(position: Position): string {
+  return `${position.stdout}-${position.stderr}`;
+}
+
+export function parsePosition(value: string, at: string): Position {
+  const match = /^(\d{1,15})-(\d{1,15})$/.exec(value);
+  if (!match) refuse(at, 'an event id such as "0-0"', value);
+  return { stdout: Number(match[1]), stderr: Number(match[2]) };
+}
+

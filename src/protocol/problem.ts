@@ -1,0 +1,101 @@
+/**
+ * Failures that a caller can act on: one class, one closed table of codes, the same on both sides of the wire (RFC 9457).
+ * @module
+ */
+
+const problems = {
+  invalid_request: [400, 'The request cannot be read'],
+  unauthorized: [401, 'The key is missing or wrong'],
+  host_not_allowed: [403, 'The Host header is not a name of this server'],
+  origin_not_allowed: [403, 'Requests from this origin are not allowed'],
+  not_found: [404, 'There is nothing at this address'],
+  job_not_found: [404, 'There is no such job'],
+  method_not_allowed: [405, 'The method is not allowed here'],
+  request_timeout: [408, 'The request took too long to arrive'],
+  job_running: [409, 'The job is still running'],
+  job_not_running: [409, 'The job is not running'],
+  stdin_closed: [409, 'The stdin of the job is closed'],
+  stdin_full: [409, 'The job does not read its stdin'],
+  payload_too_large: [413, 'The body is too large'],
+  uri_too_long: [414, 'The address is too long'],
+  unsupported_media_type: [415, 'The body is not JSON'],
+  range_not_satisfiable: [416, 'The range is outside the output'],
+  expectation_failed: [417, 'The Expect header cannot be met'],
+  idempotency_mismatch: [422, 'The Idempotency-Key was used for another request'],
+  too_many_jobs: [429, 'Too many jobs are waiting'],
+  too_many_attempts: [429, 'Too many wrong keys'],
+  headers_too_large: [431, 'The headers are too large'],
+  internal: [500, 'The server failed'],
+  not_supported: [501, 'This machine cannot do that'],
+  unavailable: [503, 'The server cannot do that at the moment'],
+  shutting_down: [503, 'The server is shutting down'],
+  storage_full: [507, 'The disk is full'],
+  /** Only made by the client: no server answered. */
+  unreachable: [0, 'The server cannot be reached'],
+  /** Only made by the client: what answered does not speak this protocol. */
+  bad_answer: [0, 'The answer is not one of a machine-sidecar'],
+} as const satisfies { readonly [code: string]: readonly [status: number, title: string] };
+
+/** The closed set of codes; stable, so that callers can branch on them. */
+export type ProblemCode = keyof typeof problems;
+
+/** The body of a failed request: `application/problem+json`, RFC 9457 §3. `error` repeats `detail` for older clients. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code: ProblemCode;
+  readonly error: string;
+  readonly [extension: string]: unknown;
+}
+
+export interface ProblemOptions {
+  readonly cause?: unknown;
+  /** Further members of the body, such as `writtenBytes`. */
+  readonly extensions?: { readonly [name: string]: unknown };
+  /** Headers of the answer, such as `Retry-After`. */
+  readonly headers?: { readonly [name: string]: string };
+  /** The status that arrived, where a client saw another than the table's. */
+  readonly status?: number;
+}
+
+/** An expected failure. `detail` says the action, then the state: `Cannot cancel job x: it exited with code 0`. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+  readonly code: ProblemCode;
+  readonly status: number;
+  readonly extensions: { readonly [name: string]: unknown };
+  readonly headers: { readonly [name: string]: string };
+
+  constructor(code: ProblemCode, detail: string, options: ProblemOptions = {}) {
+    super(detail, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.status = options.status ?? problems[code][0];
+    this.extensions = options.extensions ?? {};
+    this.headers = options.headers ?? {};
+  }
+
+  toJSON(): Problem {
+    return {
+      ...this.extensions,
+      type: `urn:machine-sidecar:problem:${this.code}`,
+      title: problems[this.code][1],
+      status: this.status,
+      detail: this.message,
+      code: this.code,
+      error: this.message,
+    };
+  }
+}
+
+export function isProblemCode(value: unknown): value is ProblemCode {
+  return typeof value === 'string' && Object.hasOwn(problems, value);
+}
+
+/** Every code that a server answers with, for the documentation. */
+export function problemTable(): { readonly code: ProblemCode; readonly status: number; readonly title: string }[] {
+  return (Object.keys(problems) as ProblemCode[])
+    .map((code) => ({ code, status: problems[code][0], title: problems[code][1] }))
+    .filter(({ status }) => status > 0);
+}
