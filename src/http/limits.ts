@@ -1,0 +1,40 @@
+/**
+ * What a client may ask of the server before it is refused. Times are milliseconds, sizes bytes.
+ * @module
+ */
+
+export interface Limits {
+  /** Request line and headers together. Default 16 KiB; beyond it 431, or 414 where the address alone is too long. */
+  readonly headerBytes: number;
+  /** A body. Default 1 MiB; beyond it 413. */
+  readonly bodyBytes: number;
+  /** How deep arrays and objects may nest in a JSON body. Default 64. */
+  readonly jsonDepth: number;
+  /** Until the headers have arrived. Default 10 s; then 408. */
+  readonly headersMs: number;
+  /** Until the whole request has arrived. Default 30 s; then 408. */
+  readonly requestMs: number;
+  /** Between two requests on one connection. Default 65 s, above the 60 s of common load balancers. */
+  readonly idleMs: number;
+  /** A client that takes nothing of its answer for so long is let go. Default 5 minutes. */
+  readonly stallMs: number;
+  /** For how long the rest of a refused request is read and thrown away, so that the client gets to see the answer. Default 5 s. */
+  readonly lingerMs: number;
+  /** Between two comments on a stream of events. Default 15 s. */
+  readonly heartbeatMs: number;
+  /** Connections at once. Default 4096; beyond it 503. */
+  readonly connections: number;
+}
+
+export const defaultLimits: Limits = {
+  headerBytes: 16 * 1024,
+  bodyBytes: 1024 * 1024,
+  jsonDepth: 64,
+  headersMs: 10_000,
+  requestMs: 30_000,
+  idleMs: 65_000,
+  stallMs: 300_000,
+  lingerMs: 5_000,
+  heartbeatMs: 15_000,
+  connections: 4096,
+};
