@@ -1,0 +1,75 @@
+/**
+ * Where a server is, and how patiently it is asked.
+ * @module
+ */
+import { ProblemError } from '../protocol/problem.ts';
+
+/** How often a request that is safe to repeat is tried, and how long it is waited in between. */
+export interface RetryPolicy {
+  /** Tries in all, the first included. 1: no retries. Default 5. */
+  readonly attempts: number;
+  /** Milliseconds before the second try; doubled before each further one, and shortened by chance. Default 100. */
+  readonly firstDelayMs: number;
+  /** The longest pause in milliseconds; a `Retry-After` beyond `maxRetryAfterMs` is not waited for. Default 2,000. */
+  readonly maxDelayMs: number;
+  /** Milliseconds. Default 30,000. */
+  readonly maxRetryAfterMs: number;
+}
+
+export const defaultRetry: RetryPolicy = { attempts: 5, firstDelayMs: 100, maxDelayMs: 2000, maxRetryAfterMs: 30_000 };
+
+export interface SidecarOptions {
+  /** Where the server listens: `http://127.0.0.1:8585`. A path in front of the API (a reverse proxy's) is kept. */
+  readonly url: string | URL;
+  /** The API key. Without it only `health()` is answered. */
+  readonly key?: string;
+  /** Default: the global `fetch`. */
+  readonly fetch?: typeof globalThis.fetch;
+  readonly retry?: Partial<RetryPolicy>;
+  /** Milliseconds for one try of a short request. Default 30,000. Waiting requests get their wait on top. */
+  readonly requestTimeoutMs?: number;
+  /** Milliseconds that `wait`, `follow` and `run` look for a server that went away (a restart) before they give up. Default 60,000. */
+  readonly reconnectMs?: number;
+}
+
+/** Checked {@link SidecarOptions}, defaults filled in. */
+export interface Endpoint {
+  /** Without a slash at its end. */
+  readonly base: string;
+  readonly key: string | undefined;
+  readonly fetch: typeof globalThis.fetch;
+  readonly retry: RetryPolicy;
+  readonly requestTimeoutMs: number;
+  readonly reconnectMs: number;
+}
+
+/** @throws ProblemError `invalid_request` when the address or the key cannot be used. The key is never in the message. */
+export function endpoint(options: SidecarOptions): Endpoint {
+  const { key } = options;
+  if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
+    throw new ProblemError('invalid_request', 'Cannot use the key: expected printable ASCII characters without spaces');
+  }
+  // Called as a method of something else, a browser's fetch throws "Illegal invocation".
+  const request = options.fetch ?? globalThis.fetch.bind(globalThis);
+  return {
+    base: baseUrl(options.url),
+    key,
+    fetch: request,
+    retry: { ...defaultRetry, ...options.retry },
+    requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
+    reconnectMs: options.reconnectMs ?? 60_000,
+  };
+}
+
+function baseUrl(address: string | URL): string {
+  if (!URL.canParse(String(address))) {
+    throw new ProblemError('invalid_request', `Cannot use the address "${address}": expected a URL such as http://127.0.0.1:8585`);
+  }
+  const url = new URL(address);
+  const isHttp = url.protocol === 'http:' || url.protocol === 'https:';
+  if (!isHttp) throw new ProblemError('invalid_request', `Cannot use the address "${address}": expected http:// or https://`);
+  if (url.username !== '' || url.password !== '') {
+    throw new ProblemError('invalid_request', `Cannot use the address of ${url.host}: expected no user name or password in it; give the key apart`);
+  }
+  return url.origin + url.pathname.replace(/\/+$/, '');
+}

@@ -1,0 +1,106 @@
+/**
+ * What went wrong, as a {@link ProblemError}: a problem that the server sent, an answer that is not ours, or no answer at all.
+ * @module
+ */
+import { type ProblemCode, ProblemError, isProblemCode, problemTable } from '../protocol/problem.ts';
+
+/** The longest error body that is read, in bytes. */
+const maxProblemBytes = 64 * 1024;
+
+/** Reads the body of a failed answer. `from` is the address for the message. */
+export async function problemOf(response: Response, from: string): Promise<ProblemError> {
+  const { status } = response;
+  const retryAfter = response.headers.get('retry-after');
+  const headers: { [name: string]: string } = retryAfter === null ? {} : { 'Retry-After': retryAfter };
+  const type = response.headers.get('content-type') ?? '';
+  const body = type.startsWith('application/problem+json') ? parsed(await boundedText(response)) : undefined;
+  if (body === undefined) {
+    await response.body?.cancel();
+    const told = status === 0 || (status >= 300 && status < 400) ? 'a redirect' : `status ${status}, ${type || 'no type'}`;
+    const detail = `Cannot read the answer of ${from}: expected one of a machine-sidecar, received ${told}`;
+    return new ProblemError('bad_answer', detail, { status, headers });
+  }
+  const { type: _type, title, status: _status, detail, code, error, ...extensions } = body;
+  const message = [detail, error, title].find((value) => typeof value === 'string') ?? `status ${status}`;
+  return new ProblemError(isProblemCode(code) ? code : codeFor(status), String(message), { status, headers, extensions });
+}
+
+/** The answer is not one of ours. */
+export function badAnswer(from: string, received: string, cause?: unknown): ProblemError {
+  return new ProblemError('bad_answer', `Cannot read the answer of ${from}: ${received}`, { cause });
+}
+
+/** `fetch` failed: no server, or one that does not speak HTTP. */
+export function networkFailure(error: unknown, from: string): ProblemError {
+  const { code, message } = root(error);
+  if (code?.startsWith('HPE_')) return badAnswer(from, 'it does not speak HTTP', error);
+  return new ProblemError('unreachable', `Cannot reach ${from}: ${words[code ?? ''] ?? message}`, { cause: error });
+}
+
+/** Nothing was sent: the request cannot have had an effect. Unknown in browsers, which do not say why. */
+export function wasNeverSent(error: unknown): boolean {
+  return notSent.has(root(error).code ?? '');
+}
+
+const notSent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+
+const words: { readonly [code: string]: string | undefined } = {
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'the connection broke',
+  UND_ERR_SOCKET: 'the connection broke',
+  ENOTFOUND: 'there is no such host',
+  EAI_AGAIN: 'the name of the host cannot be looked up now',
+  EHOSTUNREACH: 'there is no way to the host',
+  ENETUNREACH: 'there is no way to the network',
+  ETIMEDOUT: 'the connection timed out',
+  UND_ERR_CONNECT_TIMEOUT: 'the connection timed out',
+  UND_ERR_HEADERS_TIMEOUT: 'no answer in time',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS; is it http:// instead of https://?',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed (NODE_EXTRA_CA_CERTS names a file of certificates to trust)',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is self-signed (NODE_EXTRA_CA_CERTS names a file of certificates to trust)',
+};
+
+/** The innermost cause that says more than "fetch failed". */
+function root(error: unknown): { code: string | undefined; message: string } {
+  let current = error;
+  let depth = 0;
+  while (current instanceof Error && current.cause instanceof Error && depth < 5) {
+    current = current.cause;
+    depth += 1;
+  }
+  const code = typeof current === 'object' && current !== null && 'code' in current ? current.code : undefined;
+  const message = current instanceof Error && current.message !== '' ? current.message : String(current);
+  return { code: typeof code === 'string' ? code : undefined, message };
+}
+
+/** For a code that this version does not know: the first of the table with that status, or of its class. */
+function codeFor(status: number): ProblemCode {
+  const same = problemTable().find((row) => row.status === status);
+  return same?.code ?? (status < 500 ? 'invalid_request' : 'internal');
+}
+
+async function boundedText(response: Response): Promise<string> {
+  const reader = response.body?.getReader();
+  if (!reader) return '';
+  const decoder = new TextDecoder();
+  let text = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    text += decoder.decode(value, { stream: true });
+    if (text.length > maxProblemBytes) {
+      await reader.cancel();
+      return text;
+    }
+  }
+}
+
+function parsed(text: string): { readonly [field: string]: unknown } | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * The jobs of a server.
+ * @module
+ */
+import type { JobId } from '../protocol/ids.ts';
+import type {
+  Accepted, CancelRequest, Job, JobEvent, JobStatus, Nudged, Position, SignalName, StreamName,
+} from '../protocol/jobs.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { acceptedAnswer, isFinishedJob, jobAnswer, jobsAnswer, nudgedAnswer } from './answers.ts';
+import type { Endpoint } from './endpoint.ts';
+import { problemOf } from './failure.ts';
+import { type FollowOptions, follow } from './follow.ts';
+import { backoffMs, pause } from './pause.ts';
+import { type Call, send, sendJson } from './request.ts';
+import { waitForJob } from './wait.ts';
+
+export interface Cancellable {
+  /** Ends the wait, never the work: rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How much of the output comes with a job. */
+export interface TextOptions extends Cancellable {
+  /** Only the last lines of each stream. */
+  readonly tailLines?: number;
+  /** At most so many bytes of each stream, the end of it. Default 1 MiB. */
+  readonly maxBytes?: number;
+}
+
+export interface WaitOptions extends TextOptions {
+  /** Milliseconds, then the job is handed out as it is: look at its `status`. Default: none. */
+  readonly timeoutMs?: number;
+}
+
+export interface ListFilters extends Cancellable {
+  /** A page, 1 to 1000. Default 20; for {@link Jobs.all} 200. */
+  readonly limit?: number;
+  readonly status?: JobStatus;
+  /** All of them must be there. */
+  readonly labels?: { readonly [name: string]: string };
+  readonly name?: string;
+  /** Only jobs older than this one. */
+  readonly before?: JobId;
+  /** With the output texts. Default false. */
+  readonly output?: boolean;
+}
+
+export interface OutputOptions extends Cancellable {
+  /** The first byte. Default 0. */
+  readonly offset?: number;
+  /** At most so many bytes. Default: all there is. */
+  readonly limit?: number;
+  readonly tailLines?: number;
+}
+
+/** How much of a job's stdin is sent at once: what a FIFO holds. */
+const stdinPieceBytes = 64 * 1024;
+
+export class Jobs {
+  readonly #endpoint: Endpoint;
+
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+  }
+
+  /** @throws ProblemError `job_not_found`. */
+  get(id: JobId, options: TextOptions = {}): Promise<Job> {
+    const { tailLines, maxBytes, signal } = options;
+    return sendJson(this.#endpoint, { method: 'GET', path: pathOf(id), query: { tailLines, maxBytes }, signal }, jobAnswer);
+  }
+
+  /** One page, newest first. */
+  async list(filters: ListFilters = {}): Promise<Job[]> {
+    return (await this.#page(filters)).jobs;
+  }
+
+  /** Every job that fits, newest first, page after page. */
+  async *all(filters: ListFilters = {}): AsyncGenerator<Job, void, undefined> {
+    let before = filters.before;
+    for (;;) {
+      const page = await this.#page({ limit: 200, ...filters, ...(before === undefined ? {} : { before }) });
+      yield* page.jobs;
+      const last = page.jobs.at(-1);
+      if (!page.hasNext || last === undefined) return;
+      before = last.jobId;
+    }
+  }
+
+  /**
+   * Waits until the job is finished; a server that restarts meanwhile is waited for.
+   *
+   * @throws ProblemError `job_not_found`, `unreachable`.
+   */
+  async wait(id: JobId, options: WaitOptions = {}): Promise<Job> {
+    const job = await waitForJob(this.#endpoint, id, options);
+    return this.get(job.jobId, options);
+  }
+
+  /** The bytes of one stream, as they are on disk at the moment. Follow the job for what is still to come. */
+  output(id: JobId, stream: StreamName, options: OutputOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const { offset, limit, tailLines, signal } = options;
+    const call: Call = {
+      method: 'GET',
+      path: `${pathOf(id)}/${stream}`,
+      query: { offset, limit, tailLines },
+      headers: { Accept: 'application/octet-stream' },
+      signal,
+    };
+    return send(this.#endpoint, call, async (response) => new Uint8Array(await response.arrayBuffer()));
+  }
+
+  /** The events of the job: output as it comes, changes of its state, last `end`. No byte is lost or doubled. */
+  follow(id: JobId, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+    return follow(this.#endpoint, id, options);
+  }
+
+  /** Writes `input` (default: a newline) to the stdin of the job. Not repeated when the answer is lost. */
+  nudge(id: JobId, input?: string, options: Cancellable = {}): Promise<Nudged> {
+    const body = JSON.stringify(input === undefined ? {} : { input });
+    return sendJson(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/nudge`, body, ...options }, nudgedAnswer);
+  }
+
+  /**
+   * Writes all of `bytes` to the stdin of the job, as fast as the job reads it, then closes it if `eof`.
+   * Not repeated when an answer is lost: how much arrived is unknown then.
+   *
+   * @throws ProblemError `stdin_closed`, `job_not_running`, `unreachable`.
+   */
+  async stdin(id: JobId, bytes: Uint8Array, options: Cancellable & { readonly eof?: boolean } = {}): Promise<void> {
+    const { eof = false, signal } = options;
+    let rest: Uint8Array = bytes;
+    let refusals = 0;
+    let isToClose = eof;
+    while (rest.length > 0 || isToClose) {
+      const piece = new Uint8Array(rest.subarray(0, stdinPieceBytes));
+      const isLast = piece.length === rest.length;
+      const written = await this.#writeStdin(id, piece, { eof: isToClose && isLast, signal });
+      rest = rest.subarray(written ?? piece.length);
+      if (written === undefined && isLast) isToClose = false;
+      if (written === undefined) continue;
+      refusals = written > 0 ? 1 : refusals + 1;
+      await pause(backoffMs(refusals, { firstDelayMs: 10, maxDelayMs: 500 }), signal);
+    }
+  }
+
+  /**
+   * Ends the job and all that it started; resolves with the job once it is.
+   *
+   * @throws ProblemError `job_not_running`, `job_not_found`.
+   */
+  cancel(id: JobId, request: CancelRequest | { signal?: SignalName; graceSeconds?: number } = {}, options: Cancellable = {}): Promise<Job> {
+    const body = JSON.stringify(request);
+    // The answer comes when the job is gone: its own grace is not known here.
+    const call: Call = { method: 'POST', path: `${pathOf(id)}/cancel`, body, holdMs: Infinity, ...options };
+    return sendJson(this.#endpoint, call, jobAnswer);
+  }
+
+  /** Sends a signal to the job, and does nothing else. */
+  async signal(id: JobId, name: SignalName, options: Cancellable = {}): Promise<void> {
+    const body = JSON.stringify({ signal: name });
+    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/signal`, body, ...options }, drain);
+  }
+
+  /** Submits the same request again, as a job of its own. */
+  rerun(id: JobId, options: Cancellable & { readonly idempotencyKey?: string } = {}): Promise<Accepted> {
+    return sendJson(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/rerun`, body: '{}', ...options }, acceptedAnswer);
+  }
+
+  /** Forgets a finished job and its files. @throws ProblemError `job_running`, `job_not_found`. */
+  async delete(id: JobId, options: Cancellable = {}): Promise<void> {
+    const { base } = this.#endpoint;
+    await send(this.#endpoint, { method: 'DELETE', path: pathOf(id), accept: [404], ...options }, async (response, attempt) => {
+      // Gone at a second try: the first one did it, and its answer was lost.
+      if (response.status === 404 && attempt === 0) throw await problemOf(response, base);
+      await drain(response);
+    });
+  }
+
+  async #page(filters: ListFilters): Promise<{ jobs: Job[]; hasNext: boolean }> {
+    const { limit, status, name, before, signal } = filters;
+    const label = Object.entries(filters.labels ?? {}).map(([key, value]) => `${key}:${value}`);
+    const query = { limit, status, name, before, label, output: filters.output === true ? true : undefined };
+    return send(this.#endpoint, { method: 'GET', path: '/jobs', query, signal }, async (response) => ({
+      jobs: jobsAnswer(await response.json(), this.#endpoint.base),
+      hasNext: /;\s*rel="?next"?/.test(response.headers.get('link') ?? ''),
+    }));
+  }
+
+  /** `undefined` when all was taken, else how many bytes were, because the FIFO is full. */
+  async #writeStdin(
+    id: JobId, piece: Uint8Array<ArrayBuffer>, options: { eof: boolean; signal: AbortSignal | undefined },
+  ): Promise<number | undefined> {
+    const query = { eof: options.eof ? true : undefined };
+    try {
+      await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/stdin`, query, body: piece, signal: options.signal }, drain);
+      return undefined;
+    } catch (error) {
+      const written = error instanceof ProblemError && error.code === 'stdin_full' ? error.extensions['writtenBytes'] : undefined;
+      if (typeof written !== 'number') throw error;
+      return written;
+    }
+  }
+}
+
+export function isFinished(job: Job): boolean {
+  return isFinishedJob(job);
+}
+
+/** Where a follower goes on that has everything this job says it wrote. */
+export function positionOf(job: Job): Position {
+  return { stdout: job.stdoutBytes, stderr: job.stderrBytes };
+}
+
+function pathOf(id: JobId): string {
+  return `/jobs/${encodeURIComponent(id)}`;
+}
+
+async function drain(response: Response): Promise<void> {
+  await response.arrayBuffer();
+}

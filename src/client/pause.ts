@@ -1,0 +1,69 @@
+/**
+ * Waiting: pauses that a signal ends, and how long the next one is.
+ * @module
+ */
+import type { RetryPolicy } from './endpoint.ts';
+
+/** Resolves after `delayMs` milliseconds; rejects with the reason of `signal` as soon as it is aborted. */
+export function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const timer = setTimeout(finish, delayMs);
+    signal?.addEventListener('abort', finish, { once: true });
+    function finish(): void {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', finish);
+      if (signal?.aborted) reject(signal.reason);
+      else resolve();
+    }
+  });
+}
+
+/**
+ * Milliseconds before the next try: doubled each time, at most `maxDelayMs`, and between half and all of it by chance, so
+ * that clients which lost the same server do not come back together.
+ *
+ * @param failures How many tries have failed, at least 1.
+ */
+export function backoffMs(failures: number, policy: Pick<RetryPolicy, 'firstDelayMs' | 'maxDelayMs'>): number {
+  const fullMs = Math.min(policy.maxDelayMs, policy.firstDelayMs * 2 ** Math.min(failures - 1, 30));
+  return fullMs * (0.5 + Math.random() / 2);
+}
+
+/** One signal out of a caller's and a time limit. Written out because `AbortSignal.any` leaks on Node 20 with long-lived signals. */
+export interface Scope {
+  readonly signal: AbortSignal;
+  /** The time limit was reached. */
+  readonly isOverdue: () => boolean;
+  /** Starts the time limit anew. */
+  readonly touch: () => void;
+  /** Lets go of the caller's signal, and aborts what still runs. */
+  readonly close: () => void;
+}
+
+/** @param limitMs Milliseconds. */
+export function scope(signal: AbortSignal | undefined, limitMs: number): Scope {
+  const controller = new AbortController();
+  let isOverdue = false;
+  const expire = (): void => {
+    isOverdue = true;
+    controller.abort(new DOMException(`No answer within ${Math.round(limitMs / 1000)} s`, 'TimeoutError'));
+  };
+  const abort = (): void => controller.abort(signal?.reason);
+  let timer = setTimeout(expire, limitMs);
+  if (signal?.aborted) abort();
+  else signal?.addEventListener('abort', abort, { once: true });
+  return {
+    signal: controller.signal,
+    isOverdue: () => isOverdue,
+    touch: () => {
+      clearTimeout(timer);
+      timer = setTimeout(expire, limitMs);
+    },
+    close: () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      controller.abort();
+    },
+  };
+}
