@@ -2,6 +2,8 @@
  * The log: lines for people on a terminal, JSON lines for everything else.
  * @module
  */
+import { escapeControl, escapeJson } from './escape.ts';
+import { LineWriter } from './line-writer.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -35,7 +37,126 @@ export interface LogOptions {
   readonly now?: () => number;
 }
 
+const ranks: { readonly [L in LogLevel]: number } = { debug: 0, info: 1, warn: 2, error: 3 };
+const colors: { readonly [L in LogLevel]: number } = { debug: 90, info: 32, warn: 33, error: 31 };
+const longestValue = 16 * 1024;
+const deepestCause = 8;
+
+interface Entry {
+  readonly level: LogLevel;
+  readonly time: string;
+  readonly message: string;
+  readonly fields: readonly (readonly [name: string, value: unknown])[];
+}
+
 /** Opens a log. Writing never blocks and never fails: a reader that stalls costs lines, not time. */
 export function createLog(options: LogOptions): Log {
-  throw new Error(`not written yet: ${options.format}`);
+  const { fd = 2, level = 'info', queueBytes = 2 ** 20, now = Date.now } = options;
+  const write = options.format === 'json' ? formatJson : (entry: Entry) => formatPretty(entry, options.hasColor === true);
+  const format = (rank: LogLevel, message: string, fields: LogFields): string => {
+    const time = new Date(now()).toISOString();
+    try {
+      return write({ level: rank, time, message, fields: Object.entries(fields) });
+    } catch {
+      // A getter or a `toString` of a value that throws: a log never does.
+      return write({ level: rank, time, message, fields: [['fields', 'cannot be read']] });
+    }
+  };
+  const lossNotice = (lines: number): string => format('warn', 'lines of this log were lost, as nobody read them', { lines });
+  const writer = new LineWriter({ fd, queueBytes, lossNotice });
+  return makeLog({ writer, format, rank: ranks[level] }, {});
+}
+
+interface Target {
+  readonly writer: LineWriter;
+  readonly format: (level: LogLevel, message: string, fields: LogFields) => string;
+  readonly rank: number;
+}
+
+function makeLog(target: Target, own: LogFields): Log {
+  const line = (level: LogLevel) => (message: string, fields: LogFields = {}): void => {
+    if (ranks[level] >= target.rank) target.writer.write(target.format(level, message, { ...own, ...fields }));
+  };
+  return {
+    debug: line('debug'),
+    info: line('info'),
+    warn: line('warn'),
+    error: line('error'),
+    child: (fields) => makeLog(target, { ...own, ...fields }),
+    isEnabled: (level) => ranks[level] >= target.rank,
+    flush: ({ timeoutMs = 1000 } = {}) => target.writer.flush(timeoutMs),
+  };
+}
+
+/** `{"time":"…","level":"info","message":"…","jobId":"…"}` */
+function formatJson({ time, level, message, fields }: Entry): string {
+  const own = fields.map(([name, value]) => [isReserved(name) ? `${name}_` : name, jsonValue(value)]);
+  const line = { time, level, message: clip(message), ...Object.fromEntries(own) as object };
+  return `${escapeJson(JSON.stringify(line))}\n`;
+}
+
+/** `2026-11-20T10:51:03.123Z info  job finished  jobId=… durationMs=6`, the stack of an error on lines of its own. */
+function formatPretty({ time, level, message, fields }: Entry, hasColor: boolean): string {
+  const paint = (code: number, text: string): string => (hasColor ? `\x1b[${code}m${text}\x1b[0m` : text);
+  const present = fields.filter(([, value]) => value !== undefined);
+  const facts = present.filter(([, value]) => !(value instanceof Error))
+    .map(([name, value]) => `${paint(90, `${escapeControl(name)}=`)}${prettyValue(value)}`);
+  const stacks = present.filter(([, value]) => value instanceof Error).map(([, value]) => prettyStack(value as Error, 0));
+  const head = [paint(90, time), paint(colors[level], level.padEnd(5)), escapeControl(clip(message))].join(' ');
+  return `${head}${facts.length > 0 ? `  ${facts.join(' ')}` : ''}\n${stacks.join('')}`;
+}
+
+function prettyValue(value: unknown): string {
+  const text = typeof value === 'string' ? clip(value) : JSON.stringify(jsonValue(value));
+  return /^[\w.:/@+,-]+$/.test(text) || typeof value !== 'string' ? escapeControl(text) : escapeJson(JSON.stringify(text));
+}
+
+function prettyStack(error: Error, depth: number): string {
+  const lines = clip(stackOf(error)).split('\n').map((line) => `    ${escapeControl(line)}\n`).join('');
+  return [lines, ...causesOf(error, depth).map((cause) => `    caused by:\n${prettyStack(cause, depth + 1)}`)].join('');
+}
+
+/** Any value as one that JSON can hold: errors unfolded, what is too long cut, what cannot be written named. */
+function jsonValue(value: unknown): unknown {
+  if (typeof value === 'string') return clip(value);
+  if (value instanceof Error) return jsonError(value, 0);
+  try {
+    const json = JSON.stringify(value);
+    if (json === undefined || json.length <= longestValue) return value;
+    return clip(json);
+  } catch {
+    return `[${typeof value} that JSON cannot hold]`;
+  }
+}
+
+function jsonError(error: Error, depth: number): object {
+  const { code } = error as NodeJS.ErrnoException;
+  const causes = causesOf(error, depth).map((cause) => jsonError(cause, depth + 1));
+  return {
+    name: error.name,
+    message: clip(error.message),
+    ...(typeof code === 'string' ? { code } : {}),
+    stack: clip(stackOf(error)),
+    ...(causes.length > 0 ? { causes } : {}),
+  };
+}
+
+/** The `cause` of an error and, of an AggregateError, its `errors`. A chain that is a circle ends somewhere. */
+function causesOf(error: Error, depth: number): Error[] {
+  if (depth >= deepestCause) return [];
+  const several = error instanceof AggregateError ? error.errors.slice(0, 8) as unknown[] : [];
+  return [error.cause, ...several].filter((cause) => cause !== undefined && cause !== null)
+    .map((cause) => (cause instanceof Error ? cause : { name: 'not an Error', message: String(cause) }));
+}
+
+function stackOf(error: Error): string {
+  return typeof error.stack === 'string' ? error.stack : `${error.name}: ${error.message}`;
+}
+
+function isReserved(name: string): boolean {
+  return name === 'time' || name === 'level' || name === 'message';
+}
+
+function clip(text: string): string {
+  return text.length <= longestValue ? text : `${text.slice(0, longestValue)}… (${text.length - longestValue} more)`;
 }

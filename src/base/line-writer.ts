@@ -1,0 +1,104 @@
+/**
+ * Writes lines to a file descriptor without ever making anybody wait for its reader.
+ * @module
+ */
+import { constants, fstatSync, openSync, write } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const batchBytes = 64 * 1024;
+const longestRetryMs = 100;
+
+export interface LineWriterOptions {
+  readonly fd: number;
+  /** What may wait; a line beyond it is dropped and counted. */
+  readonly queueBytes: number;
+  /** Made once lines flow again, in place of those that were dropped. */
+  readonly lossNotice: (droppedLines: number) => string;
+}
+
+export class LineWriter {
+  readonly #fd: number;
+  readonly #options: LineWriterOptions;
+  readonly #queue: string[] = [];
+  readonly #idle = new Set<() => void>();
+  #queuedBytes = 0;
+  #droppedLines = 0;
+  #isWriting = false;
+
+  constructor(options: LineWriterOptions) {
+    this.#options = options;
+    this.#fd = openNonBlocking(options.fd);
+  }
+
+  /** @param line With its newline. */
+  write(line: string): void {
+    const bytes = Buffer.byteLength(line);
+    if (this.#queuedBytes + bytes > this.#options.queueBytes) {
+      this.#droppedLines += 1;
+      return;
+    }
+    this.#queue.push(line);
+    this.#queuedBytes += bytes;
+    if (!this.#isWriting) this.#writeBatch();
+  }
+
+  /** Resolves once nothing waits, at the latest after `timeoutMs`. */
+  async flush(timeoutMs: number): Promise<void> {
+    if (!this.#isWriting) return;
+    const done = new AbortController();
+    const idle = new Promise<void>((resolve) => this.#idle.add(resolve));
+    const overdue = delay(timeoutMs, undefined, { signal: done.signal }).catch(() => undefined);
+    await Promise.race([idle, overdue]);
+    done.abort();
+  }
+
+  #writeBatch(): void {
+    if (this.#queue.length === 0 && this.#droppedLines > 0) this.#queue.push(this.#noticeLoss());
+    let lines = 0;
+    let length = 0;
+    while (lines < this.#queue.length && length < batchBytes) length += this.#queue[lines++]?.length ?? 0;
+    this.#isWriting = lines > 0;
+    if (lines > 0) return this.#writeBytes(Buffer.from(this.#queue.splice(0, lines).join('')), lines, 1);
+    for (const resolve of this.#idle) resolve();
+    this.#idle.clear();
+  }
+
+  #writeBytes(bytes: Buffer, lines: number, retryMs: number): void {
+    write(this.#fd, bytes, 0, bytes.length, null, (error, written) => {
+      if (error?.code === 'EAGAIN') {
+        // The reader is slow. The timer does not keep the process alive: flush() does, for as long as it was told.
+        setTimeout(() => this.#writeBytes(bytes, lines, Math.min(retryMs * 2, longestRetryMs)), retryMs).unref();
+        return;
+      }
+      const taken = error ? bytes.length : written;
+      this.#queuedBytes = Math.max(0, this.#queuedBytes - taken);
+      // EPIPE, EIO, ENOSPC: nobody can be told but by the log itself, once it works again.
+      if (error) this.#droppedLines += lines;
+      if (taken < bytes.length) this.#writeBytes(bytes.subarray(taken), lines, 1);
+      else if (error) setTimeout(() => this.#writeBatch(), longestRetryMs).unref();
+      else this.#writeBatch();
+    });
+  }
+
+  #noticeLoss(): string {
+    const notice = this.#options.lossNotice(this.#droppedLines);
+    this.#droppedLines = 0;
+    this.#queuedBytes += Buffer.byteLength(notice);
+    return notice;
+  }
+}
+
+/**
+ * Opens a pipe or terminal once more, in non-blocking mode. Setting the mode on `fd` itself would set it for every process
+ * that shares it; and a blocking write whose reader stalls holds a thread of the pool, and with it the end of the process.
+ */
+function openNonBlocking(fd: number): number {
+  try {
+    const stats = fstatSync(fd);
+    if (process.platform !== 'linux' || !(stats.isFIFO() || stats.isCharacterDevice())) return fd;
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch {
+    // Closed, or somebody else's terminal: what cannot be opened is written to as it is.
+    return fd;
+  }
+}
