@@ -1,0 +1,133 @@
+/**
+ * A job as the server remembers it: little enough that ten thousand do not matter. The rest is read from disk when asked for.
+ * @module
+ */
+import { FanOut } from '../base/fan-out.ts';
+import type { JobId } from '../protocol/ids.ts';
+import type { JobRequest, Program } from '../protocol/jobs.ts';
+import type { Family } from '../process/descendants.ts';
+import type { Identity } from '../process/identity.ts';
+import { type Idempotency, type JobRecord, type JobState, statusOf } from './job.ts';
+
+/** A longer command is read from disk when it is shown. */
+const longestCommand = 2048;
+
+/** What is remembered of a request. */
+export interface RequestSummary extends Pick<JobRequest, 'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'name' | 'labels'> {
+  readonly workdir: string;
+  readonly mode: Program['mode'];
+  /** `undefined`: too long to be remembered. */
+  readonly program: Program | undefined;
+  readonly stdin: 'fifo' | 'file' | 'null';
+}
+
+export class Entry {
+  readonly id: JobId;
+  readonly submittedAt: number;
+  readonly rerunOf: JobId | undefined;
+  readonly idempotency: Idempotency | undefined;
+  readonly request: RequestSummary;
+  /** The first process of the job; known once somebody needed to know. */
+  leader: Identity | undefined;
+  /** The job's first process, as its launcher named it. */
+  pid: number | null = null;
+  /** Processes that were left when it ended. */
+  lingering: readonly Identity[] = [];
+  /** It was looked for processes that left the group, and none will appear any more. */
+  isSettled = false;
+  /** The outcome is not on disk yet, as it could not be written. */
+  isUnsaved = false;
+  /** Bytes of each stream when it was last looked. */
+  stdoutBytes = 0;
+  stderrBytes = 0;
+  /** Unix seconds; `null` without output. */
+  lastOutputAt: number | null = null;
+  /** Goes up with everything that changes. */
+  version = 0;
+  #state: JobState;
+  #changes: FanOut<void> | undefined;
+
+  constructor(record: JobRecord) {
+    this.id = record.jobId;
+    this.submittedAt = record.submittedAt;
+    this.rerunOf = record.rerunOf;
+    this.idempotency = record.idempotency;
+    this.request = summarize(record.request);
+    this.#state = record.state;
+  }
+
+  get state(): JobState {
+    return this.#state;
+  }
+
+  set state(state: JobState) {
+    this.#state = state;
+    this.changed();
+  }
+
+  get isFinished(): boolean {
+    return this.#state.is === 'finished';
+  }
+
+  get family(): Family {
+    return { id: this.id, leader: this.leader };
+  }
+
+  /** Something about the job is new: state, output, processes. */
+  changed(): void {
+    this.version += 1;
+    this.#changes?.tell();
+  }
+
+  /** Calls `listener` on every change until the returned function is called. */
+  onChange(listener: () => void): () => void {
+    this.#changes ??= new FanOut();
+    const stop = this.#changes.listen(listener);
+    return () => {
+      stop();
+      if (this.#changes?.size === 0) this.#changes = undefined;
+    };
+  }
+
+  toString(): string {
+    return `${this.id} (${statusOf(this.#state)})`;
+  }
+}
+
+/**
+ * Resolves with `true` once `isReached`, or `false` after `limitMs` or when `signal` aborts; never rejects.
+ *
+ * @param options.limitMs Default: no limit.
+ */
+export function until(
+  entry: Entry,
+  isReached: () => boolean,
+  options: { readonly limitMs?: number; readonly signal?: AbortSignal | undefined },
+): Promise<boolean> {
+  const { limitMs, signal } = options;
+  if (isReached()) return Promise.resolve(true);
+  if (signal?.aborted === true || limitMs === 0) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const end = (reached: boolean): void => {
+      stop();
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', leave);
+      resolve(reached);
+    };
+    const leave = (): void => end(false);
+    const stop = entry.onChange(() => { if (isReached()) end(true); });
+    const timer = limitMs === undefined ? undefined : setTimeout(leave, limitMs);
+    signal?.addEventListener('abort', leave, { once: true });
+  });
+}
+
+function summarize(request: JobRecord['request']): RequestSummary {
+  const { program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels } = request;
+  const length = program.mode === 'shell' ? program.command.length : program.argv.reduce((sum, word) => sum + word.length + 8, 0);
+  return {
+    workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels,
+    mode: program.mode,
+    program: length <= longestCommand ? program : undefined,
+    stdin: stdin === undefined ? 'fifo' : stdin === null ? 'null' : 'file',
+  };
+}

@@ -1,0 +1,89 @@
+/**
+ * The states of a job and how they follow each other. Pure: no clock, no file, no process.
+ * @module
+ */
+import { constants } from 'node:os';
+import type { JobId } from '../protocol/ids.ts';
+import type { JobReason, JobRequest, JobStatus } from '../protocol/jobs.ts';
+
+/** Why the server ends a job. */
+export type EndingReason = 'timeout' | 'cancelled' | 'output_limit';
+
+/** How a job ended. Times are Unix seconds. */
+export interface Outcome {
+  readonly reason: JobReason;
+  readonly exitCode: number;
+  readonly signal: string | null;
+  readonly finishedAt: number;
+  /** Why it could not be started. */
+  readonly error?: string;
+}
+
+export type JobState =
+  | { readonly is: 'pending' }
+  | { readonly is: 'running'; readonly startedAt: number; readonly ending?: EndingReason }
+  | { readonly is: 'finished'; readonly startedAt: number | null; readonly outcome: Outcome };
+
+/** What `job.json` holds. */
+export interface JobRecord {
+  readonly jobId: JobId;
+  /** Its `workdir` is absolute. */
+  readonly request: JobRequest & { readonly workdir: string };
+  readonly submittedAt: number;
+  readonly rerunOf?: JobId;
+  readonly idempotency?: Idempotency;
+  readonly state: JobState;
+}
+
+/** The key that a client gave, and a hash of what it asked for. */
+export interface Idempotency {
+  readonly key: string;
+  readonly hash: string;
+}
+
+export function statusOf(state: JobState): JobStatus {
+  if (state.is !== 'finished') return state.is;
+  if (state.outcome.reason === 'timeout') return 'timeout';
+  return state.outcome.reason === 'exit' && state.outcome.exitCode === 0 ? 'completed' : 'failed';
+}
+
+/**
+ * What an exit code says, given what the server did to the job meanwhile.
+ *
+ * @param exit.code 128+n for signal n: by the convention of the shell that waits for the job (POSIX, Shell Command Language 2.8.2).
+ * @param exit.isStarted Whether the program could be started at all.
+ */
+export function outcomeOf(
+  exit: { readonly code: number; readonly finishedAt: number; readonly isStarted: boolean },
+  ending: EndingReason | undefined,
+): Outcome {
+  const { code, finishedAt } = exit;
+  const signal = signalOf(code);
+  if (ending !== undefined) return { reason: ending, exitCode: code, signal, finishedAt };
+  if (!exit.isStarted) {
+    const error = code === 127 ? 'the program was not found' : 'the program could not be started';
+    return { reason: 'spawn_error', exitCode: code, signal: null, finishedAt, error: `${error}; stderr says more` };
+  }
+  return { reason: signal === null ? 'exit' : 'signal', exitCode: code, signal, finishedAt };
+}
+
+/** Nobody waited for the job, and nobody can know. */
+export function lostOutcome(finishedAt: number, ending: EndingReason | undefined): Outcome {
+  return { reason: ending ?? 'lost', exitCode: -1, signal: null, finishedAt };
+}
+
+export function spawnErrorOutcome(finishedAt: number, error: string): Outcome {
+  return { reason: 'spawn_error', exitCode: 126, signal: null, finishedAt, error };
+}
+
+/** Never started, and never will be. */
+export function cancelledOutcome(finishedAt: number): Outcome {
+  return { reason: 'cancelled', exitCode: -1, signal: null, finishedAt };
+}
+
+/** Number → name; where a number has two names, the first: SIGABRT, not SIGIOT. */
+const signalNames = new Map(Object.entries(constants.signals).reverse().map(([name, number]) => [number, name]));
+
+function signalOf(code: number): string | null {
+  return code > 128 ? signalNames.get(code - 128) ?? null : null;
+}

@@ -1,0 +1,125 @@
+/**
+ * Who a process is. A pid alone says nothing after a restart, as pids are used again; pid and start time do.
+ * @module
+ */
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+/** A process, told apart from any later one with the same pid. */
+export interface Identity {
+  readonly pid: number;
+  /** Linux: field 22 of `/proc/<pid>/stat`, clock ticks since boot (proc(5)). Elsewhere: what `ps -o lstart=` prints. */
+  readonly startTime: string;
+}
+
+/** A line of `/proc/<pid>/stat`. */
+export interface ProcessStat extends Identity {
+  readonly state: string;
+  readonly parentPid: number;
+  readonly groupId: number;
+}
+
+/** Clock ticks a second: USER_HZ is 100 on every architecture that Node runs on. */
+const ticksPerSecond = 100;
+const run = promisify(execFile);
+
+/** Reads a line of `/proc/<pid>/stat`: the name in parentheses may itself hold spaces and parentheses (proc(5)). */
+export function parseStat(line: string): ProcessStat | undefined {
+  const pid = Number.parseInt(line, 10);
+  const fields = line.slice(line.lastIndexOf(')') + 2).trimEnd().split(' ');
+  const [state, parentPid, groupId] = fields;
+  const startTime = fields[19];
+  if (!Number.isInteger(pid) || state === undefined || startTime === undefined) return undefined;
+  return { pid, state, parentPid: Number(parentPid), groupId: Number(groupId), startTime };
+}
+
+/** What the kernel says of a process now; `undefined` where there is none, or no `/proc`. */
+export function readStat(pid: number): ProcessStat | undefined {
+  try {
+    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch (error) {
+    return orNoProcess(error);
+  }
+}
+
+/** The identity of a running process; `undefined` where there is none. */
+export async function identify(pid: number): Promise<Identity | undefined> {
+  if (process.platform === 'linux') {
+    const stat = readStat(pid);
+    return stat && { pid, startTime: stat.startTime };
+  }
+  if (process.platform === 'win32') return isPidAlive(pid) ? { pid, startTime: '' } : undefined;
+  const startTime = await startTimeByPs(pid);
+  return startTime === undefined ? undefined : { pid, startTime };
+}
+
+/** Whether this very process still runs. One that has exited and waits to be reaped does not. */
+export async function isAlive(identity: Identity): Promise<boolean> {
+  if (process.platform === 'linux') return isAliveNow(identity);
+  if (!isPidAlive(identity.pid)) return false;
+  return process.platform === 'win32' || await startTimeByPs(identity.pid) === identity.startTime;
+}
+
+/** {@link isAlive} without a wait; where there is no `/proc`, the pid alone must do. */
+export function isAliveNow(identity: Identity): boolean {
+  if (process.platform !== 'linux') return isPidAlive(identity.pid);
+  const stat = readStat(identity.pid);
+  return stat !== undefined && stat.startTime === identity.startTime && stat.state !== 'Z' && stat.state !== 'X';
+}
+
+/** Seconds since the process started, by the clock that nobody can set; `undefined` where there is no `/proc`. */
+export async function ageSeconds(identity: Identity): Promise<number | undefined> {
+  if (process.platform !== 'linux') return undefined;
+  const uptime = Number.parseFloat(await readFile('/proc/uptime', 'latin1'));
+  return uptime - Number(identity.startTime) / ticksPerSecond;
+}
+
+/** Whether any process of the group is left, other than ones that wait to be reaped by us. */
+export function isGroupAlive(groupId: number): boolean {
+  return canSignal(-groupId);
+}
+
+/** Sends a signal to a process (or, negative, a group). `false`: there is none. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch (error) {
+    // ESRCH: it is already gone. EPERM: it is no longer ours (a set-user-id program): as out of reach as gone.
+    if (!['ESRCH', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return false;
+  }
+}
+
+function isPidAlive(pid: number): boolean {
+  return canSignal(pid);
+}
+
+function canSignal(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it exists, under another user.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+async function startTimeByPs(pid: number): Promise<string | undefined> {
+  try {
+    const { stdout } = await run('ps', ['-o', 'lstart=', '-p', String(pid)], { timeout: 10_000, env: { LC_ALL: 'C' } });
+    return stdout.trim().replaceAll(/\s+/g, ' ') || undefined;
+  } catch (error) {
+    // ps exits with 1 where there is no such process.
+    if ((error as { code?: unknown }).code === 1) return undefined;
+    throw error;
+  }
+}
+
+function orNoProcess(error: unknown): undefined {
+  // ESRCH: it ended between open and read. ENOENT: it is gone, or there is no /proc.
+  if (!['ENOENT', 'ESRCH', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  return undefined;
+}

@@ -1,0 +1,112 @@
+/**
+ * What a launcher is: a small bash, forked from one that was started ahead, that runs one job at a time.
+ *
+ * bash because of its job control without a terminal (`set -m`): a job gets a process group of its own, and SIGINT as it
+ * should be, for one fork and no further program (`setsid` costs an exec, 0.4 to 0.6 ms), and `wait` can be interrupted, so
+ * that a launcher can be asked to close a job's stdin while it waits.
+ * @module
+ */
+
+/** A job as a launcher runs it. */
+export interface Launch {
+  readonly id: string;
+  /** Holds `stdout`, `stderr`, `process`, `exit` and, unless stdin is empty, `stdin`. */
+  readonly directory: string;
+  /** `fifo`: kept open until it is asked for or the job ends. `file`: what the file holds. `null`: empty. */
+  readonly stdin: 'fifo' | 'file' | 'null';
+  readonly workdir: string;
+  /** Laid over the environment of the launcher. */
+  readonly env: { readonly [name: string]: string };
+  readonly argv: readonly string[];
+}
+
+/**
+ * The program of the first bash. It reads `<number> <path>` and forks a launcher that reads its own lines from the FIFO `path`.
+ *
+ * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, `exit <id> <code> <pid>`, `claimed <id>`.
+ * Its files in a job's directory:
+ * - `process`: made with O_EXCL by the job's own process before it becomes the job, so no job ever runs twice; the line of
+ *   `/proc/self/stat` (elsewhere pid and start time by `ps`). `failed` in a second line: the program could not be started.
+ * - `exit`: the code and a newline; without the newline it is not there yet.
+ *
+ * File descriptors: 3 opens both ends of the FIFO so that neither open waits; 4 is handed to the job; 5 keeps the FIFO open for
+ * writing, with or without a server, until SIGUSR1 asks for the end of the input or the job has ended.
+ * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
+ */
+export const launchScript = `
+shopt -s execfail
+sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
+sc_launch() {
+  trap 'exec 5>&-; sc_eof=1' USR1
+  echo "ready $1 \${BASHPID:-$(exec sh -c 'echo $PPID')}"
+  while IFS= read -r sc_line; do eval "$sc_line"; done
+}
+sc_run() {
+  sc_id=$1 sc_d=$2
+  case $3 in
+    fifo) exec 3<>"$sc_d/stdin" 4<"$sc_d/stdin" 5>"$sc_d/stdin" 3>&- ;;
+    file) exec 4<"$sc_d/stdin" ;;
+    null) exec 4</dev/null ;;
+  esac
+  shift 3
+  set -m
+  sc_job "$@" <&4 4<&- 5>&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" &
+  set +m
+  sc_p=$!
+  exec 4<&-
+  [ "$sc_proc" ] || echo "$sc_p $(LC_ALL=C ps -o lstart= -p "$sc_p")" >>"$sc_d/process"
+  while sc_eof=; wait "$sc_p"; sc_c=$?; [ "$sc_eof" ]; do :; done
+  exec 5>&-
+  if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id"; return; fi
+  echo "$sc_c" >"$sc_d/exit"
+  echo "exit $sc_id $sc_c $sc_p"
+}
+sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_p}" != "$sc_p" ]; } 2>/dev/null
+sc_job() {
+  set -C
+  if [ "$sc_proc" ]; then read -r sc_s </proc/self/stat; echo "$sc_s" >"$sc_d/process" || exit 126
+  else : >"$sc_d/process" || exit 126; fi 2>/dev/null
+  set +C
+  if cd -- "$1"; then
+    sc_n=$2; shift 2
+    while [ "$sc_n" -gt 0 ]; do export "$1"; shift; sc_n=$((sc_n - 1)); done
+    exec "$@"
+    sc_c=$?
+  else sc_c=126; fi
+  echo failed >>"$sc_d/process"
+  exit "$sc_c"
+}
+while IFS=' ' read -r sc_number sc_fifo; do
+  set -m
+  sc_launch "$sc_number" <"$sc_fifo" &
+  set +m
+  disown
+done
+`;
+
+/** A line longer than this does not go into a FIFO in one piece (PIPE_BUF, pipe(7)). */
+export const maxLineBytes = 4096;
+
+/** The line that makes a launcher run a job, without its newline. */
+export function launchLine(launch: Launch): string {
+  const { id, directory, stdin, workdir } = launch;
+  const exported: string[] = [];
+  const byEnv: string[] = [];
+  for (const [name, value] of Object.entries(launch.env)) (isOrdinaryName(name) ? exported : byEnv).push(`${name}=${value}`);
+  const argv = byEnv.length === 0 ? launch.argv : ['/usr/bin/env', '--', ...byEnv, ...launch.argv];
+  return ['sc_run', id, directory, stdin, workdir, String(exported.length), ...exported, ...argv].map(quote).join(' ');
+}
+
+/** A word for bash that is one line whatever it holds (bash(1), QUOTING, ANSI-C). */
+export function quote(word: string): string {
+  if (/^[\w./:=@%+,-]+$/.test(word)) return word;
+  return `$'${word.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n').replaceAll('\r', '\\r')}'`;
+}
+
+/** Whether bash exports the name as it is: not one that it cannot have, computes itself or obeys. */
+function isOrdinaryName(name: string): boolean {
+  return /^[A-Za-z_]\w*$/.test(name) && !special.test(name);
+}
+
+// bash(1), Shell Variables: dynamic, read-only or with an effect on the shell that only the job should see.
+const special = /^(_|sc_.*|BASH.*|COMP_.*|COMPREPLY|COPROC|DIRSTACK|E?UID|EPOCH.*|FUNC.*|GLOB.*|GROUPS|HIST.*|IFS|LINENO|MAPFILE|OLDPWD|OPT.*|PIPESTATUS|POSIXLY_CORRECT|PPID|PS\d|PWD|RANDOM|READLINE_.*|REPLY|SECONDS|SHELLOPTS|SHLVL|SRANDOM|TMOUT|CDPATH|CHILD_MAX|EXECIGNORE|LANG|LC_.*|TEXTDOMAIN.*)$/;

@@ -1,0 +1,252 @@
+/**
+ * The pool of launchers. One bash, started ahead, forks the others: Node's own spawn blocks the event loop for 1 ms, and for
+ * 16 ms where the server has grown to 600 MB.
+ * @module
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, constants, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { type FifoPool, writeFifo } from './fifo.ts';
+import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
+import { type Launch, launchLine, launchScript, maxLineBytes, quote } from './launch-script.ts';
+import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
+
+export interface LaunchersOptions extends StarterEvents {
+  /** A bash with job control, see `findBash`. */
+  readonly bash: string;
+  readonly fifos: FifoPool;
+  /** The environment of every job. */
+  readonly env: { readonly [name: string]: string };
+  readonly onWarning: (message: string, error?: unknown) => void;
+}
+
+interface Launcher {
+  readonly number: number;
+  /** Its control FIFO, open for reading and writing: so opening it never waits, and it ends with the server. */
+  readonly fd: number;
+  identity: Identity | undefined;
+  jobId: string | undefined;
+}
+
+/** How many wait for work: some at once, more after a busy time. */
+const spare = 2;
+const maxIdle = 16;
+/** How many may be on their way at once. */
+const maxStarting = 16;
+const checkMs = 1000;
+const firstRestartMs = 50;
+const maxRestartMs = 5000;
+
+export class Launchers implements Starter {
+  readonly #options: LaunchersOptions;
+  readonly #idle: Launcher[] = [];
+  readonly #starting = new Map<number, { readonly launcher: Launcher; readonly fifo: string }>();
+  readonly #busy = new Map<string, Launcher>();
+  readonly #waiting: Launch[] = [];
+  readonly #check: NodeJS.Timeout;
+  #first: ChildProcess | undefined;
+  #numbers = 0;
+  #opening = 0;
+  #restartMs = firstRestartMs;
+  #restart: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: LaunchersOptions) {
+    this.#options = options;
+    this.#check = setInterval(() => this.#dropDead(), checkMs);
+    this.#check.unref();
+    this.#startFirst();
+  }
+
+  start(launch: Launch): void {
+    const launcher = this.#idle.pop();
+    if (launcher === undefined) this.#waiting.push(launch);
+    else this.#give(launcher, launch);
+    this.#grow();
+  }
+
+  writeStdin(_id: string, directory: string, bytes: Uint8Array): StdinWrite {
+    return writeFifo(join(directory, 'stdin'), bytes);
+  }
+
+  closeStdin(id: string): boolean {
+    const launcher = this.#busy.get(id)?.identity;
+    return launcher !== undefined && sendSignal(launcher.pid, 'SIGUSR1');
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearInterval(this.#check);
+    clearTimeout(this.#restart);
+    for (const { fd } of [...this.#idle, ...this.#busy.values()]) closeSync(fd);
+    for (const { launcher, fifo } of this.#starting.values()) {
+      closeSync(launcher.fd);
+      rmSync(fifo, { force: true });
+    }
+    this.#first?.stdin?.destroy();
+    this.#first?.stdout?.destroy();
+    this.#first?.unref();
+  }
+
+  #startFirst(): void {
+    const { bash, env } = this.#options;
+    // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
+    const first = spawn(bash, ['-p', '-c', launchScript, 'sidecar-launcher'], {
+      env, detached: true, stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    this.#first = first;
+    first.on('error', (error) => this.#firstEnded(first, error));
+    first.on('exit', () => this.#firstEnded(first));
+    // EPIPE: it has ended, which 'exit' tells.
+    first.stdin.on('error', () => undefined);
+    first.stdout.on('error', () => undefined);
+    this.#readLines(first);
+    this.#grow();
+  }
+
+  #firstEnded(first: ChildProcess, error?: Error): void {
+    if (this.#first !== first || this.#isClosed) return;
+    this.#first = undefined;
+    this.#options.onWarning('the first launcher ended, starting another', error);
+    for (const { launcher, fifo } of this.#starting.values()) {
+      closeSync(launcher.fd);
+      rmSync(fifo, { force: true });
+    }
+    this.#starting.clear();
+    this.#restart = setTimeout(() => this.#startFirst(), this.#restartMs);
+    this.#restartMs = Math.min(this.#restartMs * 2, maxRestartMs);
+  }
+
+  #readLines(first: ChildProcess): void {
+    let rest = '';
+    first.stdout?.setEncoding('latin1');
+    first.stdout?.on('data', (chunk: string) => {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) this.#hear(line);
+    });
+  }
+
+  #hear(line: string): void {
+    const [word, subject = '', value = '', pid = ''] = line.split(' ');
+    if (word === 'ready') this.#ready(Number(subject), Number(value));
+    else if (word === 'exit') this.#free(subject, () => this.#options.onExit(subject, Number(value), Number(pid)));
+    else if (word === 'claimed') this.#free(subject, () => this.#options.onClaimed(subject));
+  }
+
+  #ready(number: number, pid: number): void {
+    const started = this.#starting.get(number);
+    if (!started) return;
+    this.#starting.delete(number);
+    this.#restartMs = firstRestartMs;
+    // Both ends are open: nothing needs its name any more.
+    rmSync(started.fifo, { force: true });
+    started.launcher.identity = { pid, startTime: readStat(pid)?.startTime ?? '' };
+    this.#toWork(started.launcher);
+    this.#grow();
+  }
+
+  #free(jobId: string, tell: () => void): void {
+    const launcher = this.#busy.get(jobId);
+    if (!launcher) return;
+    this.#busy.delete(jobId);
+    launcher.jobId = undefined;
+    // The job first: it may free a place for one that waits, and the launcher is taken again at once.
+    tell();
+    this.#toWork(launcher);
+  }
+
+  #toWork(launcher: Launcher): void {
+    const next = this.#waiting.shift();
+    if (next) this.#give(launcher, next);
+    else if (this.#idle.length < maxIdle && !this.#isClosed) this.#idle.push(launcher);
+    // The end of its input ends it.
+    else if (!this.#isClosed) closeSync(launcher.fd);
+  }
+
+  #give(launcher: Launcher, launch: Launch): void {
+    try {
+      const line = Buffer.from(`${this.#line(launch)}\n`);
+      launcher.jobId = launch.id;
+      this.#busy.set(launch.id, launcher);
+      writeSync(launcher.fd, line);
+    } catch (error) {
+      this.#busy.delete(launch.id);
+      launcher.jobId = undefined;
+      this.#idle.push(launcher);
+      this.#options.onFailed(launch.id, error as Error);
+    }
+  }
+
+  #line(launch: Launch): string {
+    const line = launchLine(launch);
+    if (Buffer.byteLength(line) < maxLineBytes) return line;
+    const path = join(launch.directory, 'launch');
+    writeFileSync(path, `${line}\n`, { mode: 0o600 });
+    return `. ${quote(path)}`;
+  }
+
+  #grow(): void {
+    const first = this.#first;
+    if (first === undefined || this.#isClosed) return;
+    const missing = this.#waiting.length + spare - this.#idle.length - this.#starting.size - this.#opening;
+    const room = maxStarting - this.#starting.size - this.#opening;
+    for (let index = Math.min(missing, room); index > 0; index -= 1) void this.#fork(first);
+  }
+
+  async #fork(first: ChildProcess): Promise<void> {
+    this.#opening += 1;
+    let fifo: string | undefined;
+    try {
+      fifo = await this.#options.fifos.take();
+      if (this.#first !== first || this.#isClosed) return rmSync(fifo, { force: true });
+      const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+      const number = this.#numbers += 1;
+      this.#starting.set(number, { launcher: { number, fd, identity: undefined, jobId: undefined }, fifo });
+      first.stdin?.write(`${number} ${fifo}\n`);
+    } catch (error) {
+      if (fifo !== undefined) rmSync(fifo, { force: true });
+      this.#noLauncher(error as Error);
+    } finally {
+      this.#opening -= 1;
+      this.#grow();
+    }
+  }
+
+  /** No further launcher can be had (no file descriptors, no disk): jobs go on in the ones that there are, or fail. */
+  #noLauncher(error: Error): void {
+    this.#options.onWarning('cannot start a launcher', error);
+    if (this.#busy.size + this.#idle.length + this.#starting.size > 0) return;
+    for (const { id } of this.#waiting.splice(0)) this.#options.onFailed(id, error);
+  }
+
+  #dropDead(): void {
+    for (const [jobId, launcher] of this.#busy) {
+      if (launcher.identity === undefined || isAliveNow(launcher.identity)) continue;
+      this.#busy.delete(jobId);
+      closeSync(launcher.fd);
+      this.#options.onOrphaned(jobId);
+    }
+    for (const launcher of this.#idle.filter(({ identity }) => identity !== undefined && !isAliveNow(identity))) {
+      this.#idle.splice(this.#idle.indexOf(launcher), 1);
+      closeSync(launcher.fd);
+    }
+    this.#grow();
+  }
+}
+
+/** A bash that can be a launcher: with job control where there is no terminal. */
+export async function findBash(): Promise<string | undefined> {
+  for (const bash of ['/bin/bash', '/usr/bin/bash', '/usr/local/bin/bash', '/opt/homebrew/bin/bash']) {
+    if (await hasJobControl(bash)) return bash;
+  }
+  return undefined;
+}
+
+function hasJobControl(bash: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = spawn(bash, ['-p', '-c', 'set -m && case $- in *m*) exit 0;; esac; exit 1'], { stdio: 'ignore', timeout: 10_000 });
+    probe.on('error', () => resolve(false));
+    probe.on('exit', (code) => resolve(code === 0));
+  });
+}

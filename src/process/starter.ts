@@ -1,0 +1,30 @@
+/**
+ * What starts jobs: launchers where there is a bash, else Node itself.
+ * @module
+ */
+import type { Launch } from './launch-script.ts';
+
+/** What is learnt of a job that was started. */
+export interface StarterEvents {
+  /** The process, which had named its group, ended, and its exit file is written if it could be. */
+  readonly onExit: (id: string, exitCode: number, pid: number) => void;
+  /** Another launcher had taken this job before: it runs, or ran, and is to be watched by its files. */
+  readonly onClaimed: (id: string) => void;
+  /** What waited for the job is gone, the job itself perhaps not. */
+  readonly onOrphaned: (id: string) => void;
+  /** It cannot be started at all. */
+  readonly onFailed: (id: string, error: Error) => void;
+}
+
+export type StdinWrite = { readonly writtenBytes: number } | 'closed' | 'full';
+
+export interface Starter {
+  /** Starts the job now, or as soon as there is a launcher for it. */
+  start(launch: Launch): void;
+  /** Writes what fits, without a wait. */
+  writeStdin(id: string, directory: string, bytes: Uint8Array): StdinWrite;
+  /** The job reads the end of its input. `false`: that cannot be done here. */
+  closeStdin(id: string): boolean;
+  /** Running jobs go on. */
+  close(): void;
+}

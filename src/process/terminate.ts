@@ -1,0 +1,63 @@
+/**
+ * Ends a job's whole tree: its process group, and what left the group.
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Family, findProcesses } from './descendants.ts';
+import { isAliveNow, isGroupAlive, sendSignal } from './identity.ts';
+
+/** How often it is looked whether somebody is left: soon at first. */
+const firstLookMs = 5;
+const slowestLookMs = 100;
+/** How long processes have to vanish after SIGKILL: only one that hangs in the kernel takes longer. */
+const killMs = 5000;
+/** Elsewhere than on Linux nobody can be found but by the group. */
+const canFind = process.platform === 'linux';
+
+/**
+ * Sends `signal` to the whole tree and, to whoever is still there after `graceMs`, SIGKILL.
+ *
+ * @returns whether all are gone. `false`: somebody hangs in the kernel (state D) and will go once that lets it.
+ */
+export async function terminate(family: Family, options: { signal: NodeJS.Signals; graceMs: number }): Promise<boolean> {
+  if (options.graceMs > 0 && options.signal !== 'SIGKILL') {
+    await signalTree(family, options.signal);
+    // A stopped process acts on a signal only once it goes on.
+    await signalTree(family, 'SIGCONT');
+    if (await isGoneWithin(family, options.graceMs)) return true;
+  }
+  const deadline = performance.now() + killMs;
+  do {
+    // Again and again, as a process may fork between the look and the signal.
+    await signalTree(family, 'SIGKILL');
+    if (await isGoneWithin(family, slowestLookMs)) return true;
+  } while (performance.now() < deadline);
+  return false;
+}
+
+/** Sends a signal to the group of the job and to those of its processes that left it. */
+export async function signalTree(family: Family, signal: NodeJS.Signals): Promise<void> {
+  const { leader } = family;
+  if (leader && (isAliveNow(leader) || !canFind)) sendSignal(-leader.pid, signal);
+  const strays = (await findProcesses([family])).get(family.id) ?? [];
+  for (const { pid, groupId } of strays) {
+    if (groupId !== leader?.pid || !isAliveNow(leader)) sendSignal(pid, signal);
+  }
+}
+
+async function isGoneWithin(family: Family, limitMs: number): Promise<boolean> {
+  const deadline = performance.now() + limitMs;
+  for (let waitMs = firstLookMs; ; waitMs = Math.min(waitMs * 1.5, slowestLookMs)) {
+    if (await isGone(family)) return true;
+    const leftMs = deadline - performance.now();
+    if (leftMs <= 0) return false;
+    await sleep(Math.min(waitMs, leftMs));
+  }
+}
+
+async function isGone(family: Family): Promise<boolean> {
+  const { leader } = family;
+  if (leader && isAliveNow(leader)) return false;
+  if (!canFind) return leader === undefined || !isGroupAlive(leader.pid);
+  return ((await findProcesses([family])).get(family.id) ?? []).length === 0;
+}
