@@ -1,0 +1,88 @@
+/**
+ * Stands for a job: its output here, our stdin and Ctrl-C there, its exit code ours.
+ * @module
+ */
+import { type Job, type JobId, ProblemError, type Sidecar, outputBytes } from '../client/client.ts';
+import { CommandError, exitCodes } from './failure.ts';
+import { type Interrupts, interruptedExitCode } from './interrupts.ts';
+import { say, write } from './print.ts';
+import { forwardStdin } from './stdin.ts';
+
+/** Milliseconds that a server which went away is looked for: long enough for an update or a reboot. */
+export const patienceMs = 600_000;
+
+/** What a shell says of a command that SIGPIPE ended. */
+const readerGoneExitCode = 141;
+
+/**
+ * Streams the job until it ends. Resolves with the exit code; what else is to be said of its end is said on stderr.
+ *
+ * @throws CommandError with exit code 69 when the server stays away.
+ */
+export async function attach(
+  sidecar: Sidecar, id: JobId, options: { interrupts: Interrupts; isStdinForwarded: boolean },
+): Promise<number> {
+  const { interrupts } = options;
+  interrupts.aim(sidecar, id);
+  let isReaderGone = false;
+  const onReaderGone = (): void => {
+    if (!isReaderGone) interrupts.cancel('SIGPIPE');
+    isReaderGone = true;
+  };
+  process.stdout.on('error', onReaderGone);
+  if (options.isStdinForwarded) void forwardStdin(sidecar, id, interrupts.leaving);
+  try {
+    const job = await stream(sidecar, id, interrupts.leaving);
+    if (isReaderGone) return readerGoneExitCode;
+    tellEnd(job);
+    return exitCodeOf(job);
+  } catch (error) {
+    if (interrupts.leaving.aborted) return interruptedExitCode;
+    if (!(error instanceof ProblemError) || error.code !== 'unreachable') throw error;
+    throw new CommandError(error.message, {
+      hint: `Job ${id} may still run; once the server is back, "sidecar logs -f ${id}" shows all of it`,
+      exitCode: exitCodes.unreachable,
+      cause: error,
+    });
+  } finally {
+    process.stdout.off('error', onReaderGone);
+  }
+}
+
+/** The exit code for a finished job: its own; 1 where nobody can know. */
+export function exitCodeOf(job: Job): number {
+  return job.exitCode === undefined || job.exitCode < 0 ? exitCodes.failure : job.exitCode;
+}
+
+/** Says how a job ended, where its exit code alone does not. */
+export function tellEnd(job: Job): void {
+  const end = endInWords(job);
+  if (end !== undefined) say(`job ${job.jobId} ${end}`);
+}
+
+async function stream(sidecar: Sidecar, id: JobId, signal: AbortSignal): Promise<Job> {
+  let isLost = false;
+  const onLost = (): void => {
+    if (!isLost) say(`lost the server; job ${id} goes on there, looking for it again`);
+    isLost = true;
+  };
+  for await (const event of sidecar.jobs.follow(id, { signal, reconnectMs: patienceMs, onLost })) {
+    isLost = false;
+    if (event.type === 'output') await write(outputBytes(event), event.stream === 'stdout' ? process.stdout : process.stderr);
+    if (event.type === 'end') return event.job;
+  }
+  throw new Error('the events ended without an end');
+}
+
+function endInWords(job: Job): string | undefined {
+  switch (job.reason) {
+    case 'timeout': return `was ended at its timeout${job.timeout === null ? '' : ` of ${job.timeout} s`}`;
+    case 'lost': return 'is lost: it ended while no server was there, and nobody can know how';
+    case 'cancelled': return 'was cancelled';
+    case 'output_limit': return 'was ended because it wrote more than it may (--max-output-bytes)';
+    case 'spawn_error': return `could not be started: ${job.error ?? `exit code ${job.exitCode}`}`;
+    case 'signal': return job.signal === 'SIGINT' || job.signal === 'SIGPIPE' ? undefined : `was ended by ${job.signal}`;
+    case 'exit':
+    case null: return undefined;
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * `sidecar doctor`: what works on this machine and what does not, with the fix.
+ * @module
+ */
+import type { Config } from '../../config.ts';
+import { type Check, type Finding, codeOf, fail } from '../checks/check.ts';
+import { machineChecks } from '../checks/machine.ts';
+import { serverChecks } from '../checks/server.ts';
+import { stateChecks } from '../checks/state.ts';
+import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
+import { exitCodes } from '../failure.ts';
+import { type Colour, type Paint, oneLine, painter, printJson, write } from '../print.ts';
+
+const options = {
+  json: { type: 'boolean', description: 'As JSON' },
+} as const;
+
+export const command: Command = defineCommand({
+  name: 'doctor',
+  summary: 'Look at what works on this machine and what does not, with the fix',
+  usage: ['doctor [flags]'],
+  about: 'Changes nothing. Exit code 1 when something fails; warnings are about what works less well or is optional.',
+  options,
+  settings: connectionSettings,
+  examples: [{ line: "sidecar doctor --json | jq '.[] | select(.state != \"ok\")'", what: 'only what is not right' }],
+  run,
+});
+
+const checks: readonly Check[] = [...machineChecks, ...stateChecks, ...serverChecks];
+
+type Row = Finding & { readonly name: string };
+
+async function run({ values, config }: Invocation<Values<typeof options>>): Promise<number> {
+  const rows = await Promise.all(checks.map((check) => looked(check, config)));
+  if (values.json === true) await printJson(rows);
+  else await write(text(rows, painter(config.isColour(process.stdout))));
+  return rows.some(({ state }) => state === 'fail') ? exitCodes.failure : exitCodes.ok;
+}
+
+/** A check that fails itself is a finding, too. */
+async function looked(check: Check, config: Config): Promise<Row> {
+  try {
+    return { name: check.name, ...await check.look(config) };
+  } catch (error) {
+    return { name: check.name, ...fail(`could not be looked at: ${codeOf(error)}`, 'Please report this') };
+  }
+}
+
+const colours: { readonly [S in Finding['state']]: Colour } = { ok: 'green', warn: 'yellow', fail: 'red' };
+
+function text(rows: readonly Row[], paint: Paint): string {
+  const width = Math.max(...rows.map(({ name }) => name.length));
+  const lines = rows.flatMap(({ name, state, text: finding, fix }) => [
+    `${paint(colours[state], state.padEnd(4))}  ${name.padEnd(width)}  ${oneLine(finding)}`,
+    ...(fix === undefined ? [] : [`${' '.repeat(6 + width + 2)}${paint('dim', `→ ${oneLine(fix)}`)}`]),
+  ]);
+  return `${lines.join('\n')}\n`;
+}

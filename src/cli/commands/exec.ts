@@ -1,0 +1,128 @@
+/**
+ * `sidecar exec`: runs a command there as if it ran here.
+ * @module
+ */
+import { resolve } from 'node:path';
+import type { ExecRequest } from '../../client/client.ts';
+import { attach, exitCodeOf, patienceMs, tellEnd } from '../attach.ts';
+import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
+import { type Connection, connect } from '../connect.ts';
+import { UsageError } from '../failure.ts';
+import { type Interrupts, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
+import { printJson, printLine } from '../print.ts';
+import { forwardStdin, hasStdin } from '../stdin.ts';
+import { bytes, pairs, seconds } from '../values.ts';
+
+const options = {
+  shell: { type: 'string', value: 'SHELL', description: 'Run the command by this shell instead of /bin/sh: bash, zsh, a path' },
+  argv: { type: 'boolean', description: 'No shell even for a single argument: it is the name of a program' },
+  workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it runs. Default: here for the local server, else where the server runs' },
+  env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', description: 'Laid over the environment of the server; may be repeated' },
+  timeout: { type: 'string', short: 't', value: 'TIME', description: 'End it after that time: 90, 5m, 1h. Default: none' },
+  'kill-grace': { type: 'string', value: 'TIME', description: 'Between SIGTERM and SIGKILL when it is ended. Default: 5' },
+  'max-output-bytes': { type: 'string', value: 'BYTES', description: 'End it when it writes more: 4096, 10M. Default: 1G' },
+  name: { type: 'string', value: 'NAME', description: 'To find it again' },
+  label: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'To find it again; may be repeated' },
+  detach: { type: 'boolean', short: 'd', description: 'Print the id of the job and leave; its stdin stays open for nudges' },
+  'no-stdin': { type: 'boolean', short: 'n', description: 'Give it an empty stdin' },
+  json: { type: 'boolean', description: 'Print the finished job as JSON instead of its output; with -d, the answer' },
+} as const;
+
+export const command: Command = defineCommand({
+  name: 'exec',
+  summary: 'Run a command as a job, as if it ran here',
+  usage: ['exec [flags] [--] COMMAND', 'exec [flags] [--] PROGRAM ARGUMENT…'],
+  about: `One argument is a text for the shell; several are a program and its arguments, passed on exactly as they are.
+Output comes as it is written, stdin is forwarded, and the exit code is the job's (128+n for signal n).
+Ctrl-C interrupts the job, a second one cancels it, a third leaves it alone. A server that restarts meanwhile loses nothing.`,
+  options,
+  settings: connectionSettings,
+  arity: { min: 1, max: Infinity },
+  endsAtArgument: true,
+  examples: [
+    { line: "sidecar exec 'make test 2>&1 | tail -20'", what: 'a text for the shell' },
+    { line: 'sidecar exec -- grep -rn "two words" src', what: 'a program and its arguments: no quoting trouble' },
+    { line: 'tar c . | sidecar exec -C /srv/app -- tar x', what: 'stdin goes along' },
+    { line: 'sidecar exec -d --name build --timeout 1h make', what: 'leave it running; prints its id' },
+  ],
+  run,
+});
+
+async function run(invocation: Invocation<Values<typeof options>>): Promise<number> {
+  const { values, config } = invocation;
+  const connection = await connect(config, { reconnectMs: patienceMs });
+  const isAttached = values.detach !== true;
+  const isStdinForwarded = isAttached && values['no-stdin'] !== true && hasStdin();
+  const hasEmptyStdin = values['no-stdin'] === true || (isAttached && !isStdinForwarded);
+  const request = { ...requestOf(invocation, connection), ...(hasEmptyStdin ? { stdin: null } : {}) };
+  if (!isAttached) return detach(connection, request, values.json === true);
+  const interrupts = handleInterrupts();
+  try {
+    return await (values.json === true ? report : stream)(connection, request, { interrupts, isStdinForwarded });
+  } catch (error) {
+    if (interrupts.leaving.aborted) return interruptedExitCode;
+    throw error;
+  } finally {
+    interrupts.close();
+  }
+}
+
+function requestOf({ values, args }: Invocation<Values<typeof options>>, connection: Connection): ExecRequest {
+  const [first = ''] = args;
+  const isArgv = values.argv === true || args.length > 1;
+  if (isArgv && values.shell !== undefined) {
+    throw new UsageError('Cannot use --shell with several arguments: give the command as one, in quotes', 'exec');
+  }
+  if (first === '') throw new UsageError('The command is empty', 'exec');
+  const workdir = connection.isLocal ? resolve(values.workdir ?? '.') : values.workdir;
+  return {
+    ...(isArgv ? { mode: 'argv', argv: args } : { mode: 'shell', command: first }),
+    timeout: values.timeout === undefined ? null : seconds(values.timeout, 'timeout'),
+    ...defined({
+      shell: values.shell,
+      workdir,
+      env: pairs(values.env, 'env'),
+      labels: pairs(values.label, 'label'),
+      name: values.name,
+      killGrace: values['kill-grace'] === undefined ? undefined : seconds(values['kill-grace'], 'kill-grace'),
+      maxOutputBytes: values['max-output-bytes'] === undefined ? undefined : bytes(values['max-output-bytes'], 'max-output-bytes'),
+    }),
+  };
+}
+
+async function detach({ sidecar }: Connection, request: ExecRequest, isJson: boolean): Promise<number> {
+  const accepted = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID() });
+  await (isJson ? printJson(accepted) : printLine(accepted.jobId));
+  return 0;
+}
+
+interface Attachment {
+  readonly interrupts: Interrupts;
+  readonly isStdinForwarded: boolean;
+}
+
+async function stream({ sidecar }: Connection, request: ExecRequest, attachment: Attachment): Promise<number> {
+  const signal = attachment.interrupts.leaving;
+  const { jobId } = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID(), signal });
+  return attach(sidecar, jobId, attachment);
+}
+
+async function report({ sidecar }: Connection, request: ExecRequest, { interrupts, isStdinForwarded }: Attachment): Promise<number> {
+  const job = await sidecar.run(request, {
+    signal: interrupts.leaving,
+    onAccepted: ({ jobId }) => {
+      interrupts.aim(sidecar, jobId);
+      if (isStdinForwarded) void forwardStdin(sidecar, jobId, interrupts.leaving);
+    },
+  });
+  await printJson(job);
+  tellEnd(job);
+  return exitCodeOf(job);
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the fields that nobody gave. */
+function defined<T extends object>(fields: T): Defined<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
+}

@@ -1,0 +1,47 @@
+/**
+ * `sidecar rerun`: the same request again.
+ * @module
+ */
+import { attach, patienceMs } from '../attach.ts';
+import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
+import { connect } from '../connect.ts';
+import { handleInterrupts } from '../interrupts.ts';
+import { aboutJob, resolveJob } from '../jobref.ts';
+import { printJson, printLine, say } from '../print.ts';
+
+const options = {
+  follow: { type: 'boolean', short: 'f', description: 'Stream its output and exit as it does, as exec; stdin is not forwarded' },
+  json: { type: 'boolean', description: 'The answer as JSON' },
+} as const;
+
+export const command: Command = defineCommand({
+  name: 'rerun',
+  summary: 'Run a job again: the same request, a job of its own',
+  usage: ['rerun [flags] JOB'],
+  about: aboutJob,
+  options,
+  settings: connectionSettings,
+  arity: { min: 1, max: 1 },
+  examples: [
+    { line: 'sidecar rerun last', what: 'prints the new id' },
+    { line: 'sidecar rerun -f 0d3c', what: 'and stands for it until it ends' },
+  ],
+  run,
+});
+
+async function run({ values, args: [reference = ''], config }: Invocation<Values<typeof options>>): Promise<number> {
+  const { sidecar } = await connect(config, { reconnectMs: patienceMs });
+  const id = await resolveJob(sidecar, reference);
+  const accepted = await sidecar.jobs.rerun(id, { idempotencyKey: crypto.randomUUID() });
+  if (values.follow !== true) {
+    await (values.json === true ? printJson(accepted) : printLine(accepted.jobId));
+    return 0;
+  }
+  const interrupts = handleInterrupts();
+  try {
+    say(`job ${accepted.jobId}`);
+    return await attach(sidecar, accepted.jobId, { interrupts, isStdinForwarded: false });
+  } finally {
+    interrupts.close();
+  }
+}

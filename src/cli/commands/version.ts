@@ -1,0 +1,52 @@
+/**
+ * `sidecar version`: the version of this program, and of the server.
+ * @module
+ */
+import type { Config } from '../../config.ts';
+import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
+import { connect } from '../connect.ts';
+import { explain } from '../failure.ts';
+import { printJson, printLine } from '../print.ts';
+import { ownVersion } from '../version.ts';
+
+const options = {
+  json: { type: 'boolean', description: 'As JSON' },
+} as const;
+
+export const command: Command = defineCommand({
+  name: 'version',
+  summary: 'Print the version of this program, and of the server if it can be reached',
+  usage: ['version [flags]'],
+  options,
+  settings: connectionSettings,
+  examples: [{ line: 'sidecar version --json', what: 'for programs' }],
+  run,
+});
+
+async function run({ values, config }: Invocation<Values<typeof options>>): Promise<number> {
+  const server = await serverVersion(config);
+  if (values.json === true) {
+    await printJson({ version: ownVersion(), node: process.version, server });
+    return 0;
+  }
+  await printLine(`sidecar ${ownVersion()} (Node ${process.version})`);
+  const text = server.version === undefined ? `unknown: ${server.error}` : `${server.version} at ${server.url}`;
+  await printLine(`server  ${text}`);
+  return 0;
+}
+
+type ServerVersion =
+  | { readonly url: string; readonly version: string; readonly pid: number }
+  /** Nobody is there, or refuses to say. */
+  | { readonly version?: undefined; readonly error: string };
+
+async function serverVersion(config: Config): Promise<ServerVersion> {
+  try {
+    const { sidecar, url } = await connect(config);
+    const health = await sidecar.health();
+    if (health.authenticated) return { url, version: health.version, pid: health.pid };
+    return { error: `${url} tells it only with the key` };
+  } catch (error) {
+    return { error: explain(error).lines[0] ?? '' };
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Which server a command talks to, and with which key.
+ * @module
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { integer, object, optional, text } from '../base/parse.ts';
+import { Sidecar } from '../client/client.ts';
+import type { Config } from '../config.ts';
+import { isAlive } from '../process/identity.ts';
+import { CommandError, exitCodes } from './failure.ts';
+
+/** The server of a state directory, as its `server.lock` names it. */
+export interface LocalServer {
+  readonly pid: number;
+  readonly startTime: string;
+  /** Absent while it starts. */
+  readonly url?: string | undefined;
+  readonly version?: string | undefined;
+}
+
+export interface Connection {
+  readonly sidecar: Sidecar;
+  readonly url: string;
+  /** Found through the state directory: its files are ours, and its working directories too. */
+  readonly isLocal: boolean;
+}
+
+/** How long a server that is being replaced is waited for, in milliseconds. */
+const replacementMs = 1500;
+
+/**
+ * The server that was asked for with `--url`, else the local one.
+ *
+ * @param options.reconnectMs How long `wait` and `follow` look for a server that went away. Default 60,000.
+ * @throws CommandError with exit code 69 when there is no local server; when the key file cannot be read.
+ */
+export async function connect(config: Config, options: { reconnectMs?: number } = {}): Promise<Connection> {
+  const local = config.url === undefined ? await runningServer(config) : await readLock(config.stateDir);
+  const url = config.url ?? local?.url;
+  if (url === undefined) throw noServer(config);
+  const isLocal = local?.url !== undefined && sameServer(url, local.url);
+  const key = await findKey(config, isLocal);
+  const sidecar = new Sidecar({ url, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
+  return { sidecar, url: sidecar.url, isLocal };
+}
+
+/** Who holds the state directory; `undefined`: nobody, or the file cannot be read as one of ours. */
+export async function readLock(stateDir: string): Promise<LocalServer | undefined> {
+  const content = await readOptional(join(stateDir, 'server.lock'));
+  if (content === undefined) return undefined;
+  try {
+    const { pid, startTime, url, version } = parseLock(JSON.parse(content), 'server.lock');
+    return { pid, startTime, url, version };
+  } catch {
+    // Half written, or of a version that writes something else: as good as none.
+    return undefined;
+  }
+}
+
+function parseLock(value: unknown, path: string): LocalServer {
+  const known = { pid: integer({ min: 1, max: 2 ** 31 }), startTime: text(), url: optional(text()), version: optional(text()) };
+  const source = typeof value === 'object' && value !== null ? value as { readonly [name: string]: unknown } : {};
+  return object(known)(Object.fromEntries(Object.keys(known).map((name) => [name, source[name]])), path);
+}
+
+/** The server of the state directory if it runs; one that is just being replaced is waited for. */
+async function runningServer(config: Config): Promise<LocalServer | undefined> {
+  const endsAtMs = performance.now() + replacementMs;
+  for (;;) {
+    const lock = await readLock(config.stateDir);
+    if (lock === undefined || lock.url !== undefined && await isAlive(lock)) return lock;
+    // The key must not go to whoever took the port of a server that is gone.
+    if (performance.now() > endsAtMs) return undefined;
+    await delay(50);
+  }
+}
+
+/** The key of the local server is sent to no other one. */
+async function findKey(config: Config, isLocal: boolean): Promise<string | undefined> {
+  if (config.keyFile !== undefined && isAsked(config, 'key-file')) return readKeyFile(config.keyFile);
+  if (config.apiKey !== undefined) return config.apiKey;
+  if (config.keyFile !== undefined) return readKeyFile(config.keyFile);
+  if (!isLocal) return undefined;
+  return firstLine(await readOptional(join(config.stateDir, 'api-key')));
+}
+
+/** A flag is nearer than the environment. */
+function isAsked(config: Config, name: string): boolean {
+  return config.settings().some((setting) => setting.name === name && setting.source === 'flag');
+}
+
+async function readKeyFile(path: string): Promise<string> {
+  try {
+    const key = firstLine(await readFile(path, 'utf8'));
+    if (key !== undefined) return key;
+  } catch (error) {
+    throw new CommandError(`Cannot read the key file: ${(error as Error).message}`, { cause: error });
+  }
+  throw new CommandError(`Cannot use the key file ${path}: it is empty`);
+}
+
+async function readOptional(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    // ENOENT, ENOTDIR: there is none. EACCES: it belongs to somebody else, so it is not for us.
+    if (!['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return undefined;
+  }
+}
+
+/** A key file holds the key in its first line; a newer key comes first, after a rotation. */
+function firstLine(content: string | undefined): string | undefined {
+  return content?.split('\n', 1)[0]?.trim() || undefined;
+}
+
+function sameServer(left: string, right: string): boolean {
+  return URL.canParse(left) && URL.canParse(right) && new URL(left).origin === new URL(right).origin;
+}
+
+function noServer(config: Config): CommandError {
+  return new CommandError(`No server is running here (looked in ${config.stateDir})`, {
+    hint: 'Start one with "sidecar serve", or name one with --url or SIDECAR_URL',
+    exitCode: exitCodes.unreachable,
+  });
+}

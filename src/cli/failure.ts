@@ -1,0 +1,70 @@
+/**
+ * Failures as a person at a terminal needs them: what went wrong, what to do, and the exit code.
+ * @module
+ */
+import { ParseError } from '../base/parse.ts';
+import { ProblemError } from '../client/client.ts';
+
+/** The command line is wrong: exit code 2, with a hint at the help. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  /** Whose help to look at; absent for the program's. */
+  readonly command: string | undefined;
+
+  constructor(message: string, command?: string) {
+    super(message);
+    this.command = command;
+  }
+}
+
+/** The command cannot do what it was asked for; `hint` says what to do. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  readonly hint: string | undefined;
+  readonly exitCode: number;
+
+  constructor(message: string, options: { hint?: string; exitCode?: number; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.hint = options.hint;
+    this.exitCode = options.exitCode ?? exitCodes.failure;
+  }
+}
+
+/** `unreachable` is EX_UNAVAILABLE and `refused` EX_NOPERM of sysexits(3). */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, unreachable: 69, refused: 77 } as const;
+
+export interface Explanation {
+  /** One or two lines, without the name of the program. */
+  readonly lines: readonly string[];
+  readonly exitCode: number;
+}
+
+export function explain(error: unknown): Explanation {
+  if (error instanceof UsageError) {
+    const about = error.command === undefined ? '' : `${error.command} `;
+    return { lines: [error.message, `See: sidecar ${about}--help`], exitCode: exitCodes.usage };
+  }
+  if (error instanceof ParseError) return { lines: [error.message], exitCode: exitCodes.usage };
+  if (error instanceof CommandError) return { lines: [error.message, ...(error.hint ? [error.hint] : [])], exitCode: error.exitCode };
+  if (error instanceof ProblemError) {
+    const hint = hintFor(error);
+    return { lines: [error.message, ...(hint ? [hint] : [])], exitCode: exitCodeOf(error) };
+  }
+  return { lines: [error instanceof Error ? error.message : String(error)], exitCode: exitCodes.failure };
+}
+
+function exitCodeOf(error: ProblemError): number {
+  if (error.code === 'unreachable') return exitCodes.unreachable;
+  return error.status === 401 || error.status === 403 ? exitCodes.refused : exitCodes.failure;
+}
+
+function hintFor(error: ProblemError): string | undefined {
+  switch (error.code) {
+    case 'unreachable': return 'Start a server with "sidecar serve", or name one with --url or SIDECAR_URL';
+    case 'unauthorized': return 'Give its key with --key-file or SIDECAR_API_KEY; "sidecar key show" on its machine prints it';
+    case 'host_not_allowed': return 'Start the server with --allow-host and the name that you use for it';
+    case 'bad_answer': return 'Is that the address of a machine-sidecar?';
+    case 'job_not_found': return 'See: sidecar jobs';
+    default: return undefined;
+  }
+}

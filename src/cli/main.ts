@@ -1,0 +1,105 @@
+#!/usr/bin/env node
+/**
+ * The program `sidecar`: finds the command, reads its flags, and turns what goes wrong into a message and an exit code.
+ * @module
+ */
+import { type Config, loadConfig } from '../config.ts';
+import { type Command, type CommandLine, parseCommandLine } from './command.ts';
+import { UsageError, exitCodes, explain } from './failure.ts';
+import { commandHelp, programHelp } from './help.ts';
+import { type Paint, oneLine, painter, say, write } from './print.ts';
+import { ownVersion } from './version.ts';
+
+/** Loaded when they are asked for: a command costs only what it needs. In the order of the help. */
+const commands: { readonly [name: string]: () => Promise<{ readonly command: Command }> } = {
+  serve: () => import('./commands/serve.ts'),
+  exec: () => import('./commands/exec.ts'),
+  jobs: () => import('./commands/jobs.ts'),
+  logs: () => import('./commands/logs.ts'),
+  nudge: () => import('./commands/nudge.ts'),
+  kill: () => import('./commands/kill.ts'),
+  rerun: () => import('./commands/rerun.ts'),
+  key: () => import('./commands/key.ts'),
+  config: () => import('./commands/config.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  version: () => import('./commands/version.ts'),
+};
+
+process.stdout.on('error', onOutputError);
+process.stderr.on('error', () => undefined);
+const exitCode = await main(process.argv.slice(2));
+await Promise.all([flush(process.stdout), flush(process.stderr)]);
+process.exit(exitCode);
+
+async function main(words: readonly string[]): Promise<number> {
+  let config: Config | undefined;
+  try {
+    const [name, ...rest] = words;
+    if (name === undefined || name === '--help' || name === '-h') return await help(undefined, name === undefined);
+    if (name === 'help') return await help(rest[0], false);
+    if (name === '--version' || name === '-V') return await printed(`${ownVersion()}\n`);
+    const command = await find(name);
+    const line = parseCommandLine(command, rest);
+    if (line.values['help'] === true) return await help(name, false);
+    config = loadConfig(settingsOf(command, line));
+    // parseCommandLine read the values by the command's own options.
+    return await command.run({ values: line.values as Parameters<Command['run']>[0]['values'], args: line.args, config });
+  } catch (error) {
+    const { lines, exitCode } = explain(error);
+    for (const [index, text] of lines.entries()) process.stderr.write(`${index === 0 ? 'sidecar: ' : '         '}${oneLine(text)}\n`);
+    if (config?.logLevel === 'debug') console.error(error);
+    return exitCode;
+  }
+}
+
+async function find(name: string): Promise<Command> {
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load) return (await load()).command;
+  if (name.startsWith('-')) throw new UsageError(`Unknown flag "${name}" before the command: flags come behind it`);
+  const close = Object.keys(commands).find((known) => known.startsWith(name) || name.startsWith(known));
+  throw new UsageError(`Unknown command "${name}"${close === undefined ? '' : `, did you mean "${close}"?`}`);
+}
+
+/** The flags that are settings: the others mean something else in every command. */
+function settingsOf(command: Command, line: CommandLine): CommandLine['values'] {
+  return Object.fromEntries(Object.keys(command.settings ?? {}).map((name) => [name, line.values[name]]));
+}
+
+async function help(name: string | undefined, isMisuse: boolean): Promise<number> {
+  const paint = helpPaint();
+  if (name !== undefined) return printed(commandHelp(await find(name), paint));
+  const all = await Promise.all(Object.values(commands).map((load) => load()));
+  const text = programHelp(all.map(({ command }) => [command.name, command.summary] as const), paint);
+  if (!isMisuse) return printed(text);
+  await write(text, process.stderr);
+  return exitCodes.usage;
+}
+
+/** Help is given even where the settings cannot be read. */
+function helpPaint(): Paint {
+  try {
+    return painter(loadConfig().isColour(process.stdout));
+  } catch {
+    return painter(false);
+  }
+}
+
+async function printed(text: string): Promise<number> {
+  await write(text);
+  return exitCodes.ok;
+}
+
+/** A reader that left (`| head`) has what it wanted, unless the command sees more in it. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (process.stdout.listenerCount('error') > 1) return;
+  if (error.code === 'EPIPE') process.exit(exitCodes.ok);
+  say(`Cannot write to stdout: ${error.message}`);
+  process.exit(exitCodes.failure);
+}
+
+function flush(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed || stream.writableLength === 0) resolve();
+    else stream.write('', () => resolve());
+  });
+}

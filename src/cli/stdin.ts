@@ -1,0 +1,57 @@
+/**
+ * Forwards this process's stdin to a job.
+ * @module
+ */
+import { fstatSync, statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type JobId, ProblemError, type Sidecar, isFinished } from '../client/client.ts';
+import { say } from './print.ts';
+
+/** Whether anything can come from stdin: not when it is closed or `/dev/null`. */
+export function hasStdin(): boolean {
+  try {
+    const stat = fstatSync(0);
+    return process.platform === 'win32' || !stat.isCharacterDevice() || stat.rdev !== statSync('/dev/null').rdev;
+  } catch (error) {
+    // EBADF: it is closed.
+    if (!['EBADF', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return false;
+  }
+}
+
+/**
+ * Sends what comes, as the job reads it, and then its end. A terminal gives whole lines. Resolves when all is sent, when the
+ * job takes no more, or when `signal` aborts; a failure is said and ends the forwarding, never the job.
+ */
+export async function forwardStdin(sidecar: Sidecar, id: JobId, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const chunk of process.stdin) {
+      if (!await deliver(sidecar, id, chunk as Buffer, { eof: false, signal })) return;
+    }
+    await deliver(sidecar, id, new Uint8Array(), { eof: true, signal });
+  } catch (error) {
+    if (signal.aborted) return;
+    const isGone = (error as NodeJS.ErrnoException).code === 'EIO' || (error as NodeJS.ErrnoException).code === 'EAGAIN';
+    if (!isGone && !(error instanceof ProblemError)) throw error;
+    say(`stdin is no longer forwarded: ${(error as Error).message}`);
+  }
+}
+
+/** `false`: the job takes no more, as a program at the other end of a pipe that has closed. */
+async function deliver(
+  sidecar: Sidecar, id: JobId, bytes: Uint8Array, options: { eof: boolean; signal: AbortSignal },
+): Promise<boolean> {
+  for (;;) {
+    try {
+      await sidecar.jobs.stdin(id, bytes, options);
+      return true;
+    } catch (error) {
+      if (!(error instanceof ProblemError)) throw error;
+      if (error.code === 'stdin_closed' || error.code === 'job_not_found') return false;
+      if (error.code !== 'job_not_running') throw error;
+      // It may not have started yet.
+      if (isFinished(await sidecar.jobs.get(id, { maxBytes: 0, signal: options.signal }))) return false;
+      await delay(100, undefined, { signal: options.signal });
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Reads the values of flags.
+ * @module
+ */
+import { constants } from 'node:os';
+import { type SignalName, signals } from '../client/client.ts';
+import { UsageError } from './failure.ts';
+
+/** Seconds: `90`, `1.5`, `90s`, `5m`, `2h`, `1d`, `250ms`. @throws UsageError */
+export function seconds(value: string, flag: string): number {
+  const match = /^(\d{1,10}(?:\.\d{1,6})?)(ms|s|m|h|d)?$/.exec(value);
+  if (!match) throw new UsageError(`Cannot read --${flag}: expected a time such as 90, 5m or 1h, received "${value}"`);
+  return Number(match[1]) * (unitSeconds[match[2] ?? 's'] ?? 1);
+}
+
+/** A whole number from `min`. @throws UsageError */
+export function wholeNumber(value: string, flag: string, min: number): number {
+  const number = /^\d{1,15}$/.test(value) ? Number(value) : NaN;
+  if (!(number >= min)) throw new UsageError(`Cannot read --${flag}: expected a whole number from ${min}, received "${value}"`);
+  return number;
+}
+
+/** Bytes: `4096`, `64k`, `10M`, `1G`, in powers of 1024. @throws UsageError */
+export function bytes(value: string, flag: string): number {
+  const match = /^(\d{1,15})(?:([kmgt])(?:i?b)?)?$/i.exec(value);
+  if (!match) throw new UsageError(`Cannot read --${flag}: expected bytes such as 4096 or 10M, received "${value}"`);
+  return Number(match[1]) * 1024 ** (' kmgt'.indexOf(match[2]?.toLowerCase() ?? ' '));
+}
+
+/** `NAME=VALUE`, repeated. @throws UsageError */
+export function pairs(values: readonly string[] | undefined, flag: string): { readonly [name: string]: string } | undefined {
+  return values && Object.fromEntries(values.map((value) => {
+    const equals = value.indexOf('=');
+    if (equals < 1) throw new UsageError(`Cannot read --${flag}: expected NAME=VALUE, received "${value.split('=')[0]}"`);
+    return [value.slice(0, equals), value.slice(equals + 1)];
+  }));
+}
+
+/** `INT`, `SIGINT` or `2`. @throws UsageError */
+export function signalName(value: string, flag: string): SignalName {
+  const number = Number(value);
+  const word = value.toUpperCase();
+  const found = signals.find((name) => name === word || name === `SIG${word}` || constants.signals[name] === number);
+  if (!found) throw new UsageError(`Cannot read --${flag}: expected a signal such as TERM, INT or HUP, received "${value}"`);
+  return found;
+}
+
+const unitSeconds: { readonly [unit: string]: number } = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 };
