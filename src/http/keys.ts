@@ -2,7 +2,9 @@
  * Where the key lives: the environment, or a file in the state directory that only its owner can read.
  * @module
  */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Log } from '../base/log.ts';
+import { fileMark, keyPath, keyPattern, previousPath, readPrivate, withKeyLock, writePrivate } from './key-files.ts';
 
 export interface Keys {
   /** The newest key. */
@@ -13,20 +15,35 @@ export interface Keys {
   accepts(presented: string): boolean;
 }
 
+/** A key that was replaced and still holds. `expiresAt` in milliseconds since 1970. */
+interface PreviousKey {
+  readonly key: string;
+  readonly expiresAt: number;
+}
+
+const lookEveryMs = 1_000;
+const maxPrevious = 16;
+
 /**
  * Finds the key: `environmentKey`, else the file `api-key` in the state directory, else a new one kept there.
  * Afterwards the file is looked at when keys are used, at most once a second, and before a key is refused.
  *
+ * @param options.environmentKey Empty counts as absent.
  * @throws Error that says what to do: the file is a link, is not ours, can be read by others, or holds no key.
  */
 export async function openKeys(options: {
   stateDir: string; environmentKey?: string | undefined; log?: Log; now?: () => number;
 }): Promise<Keys> {
-  throw new Error(`not written yet: ${options.stateDir}`);
+  const { stateDir, environmentKey = '', log, now = Date.now } = options;
+  if (environmentKey !== '') return environmentKeys(environmentKey);
+  const before = readKey(stateDir);
+  if (before === undefined) await withKeyLock(stateDir, () => readKey(stateDir) ?? writePrivate(keyPath(stateDir), `${makeKey()}\n`));
+  return new FileKeys({ stateDir, now, log, origin: before === undefined ? 'made' : 'file' });
 }
 
 /**
  * Replaces the key in the state directory. A running server notices within a second and accepts the old one for `graceMs` more.
+ * Keys replaced before keep their own expiry.
  *
  * @throws Error that says what to do, as {@link openKeys}.
  */
@@ -35,5 +52,122 @@ export async function rotateKey(options: { stateDir: string; graceMs: number; no
   /** Until when the old key holds, in milliseconds since 1970; absent where there was none or the grace is 0. */
   readonly previousUntil?: number;
 }> {
-  throw new Error(`not written yet: ${options.stateDir}`);
+  const { stateDir, graceMs, now = Date.now } = options;
+  return withKeyLock(stateDir, () => {
+    const old = readKey(stateDir);
+    const key = makeKey();
+    const expiresAt = now() + graceMs;
+    const kept = readPrevious(stateDir).filter((entry) => entry.expiresAt > now() && entry.key !== old);
+    const isKept = old !== undefined && graceMs > 0;
+    const previous = isKept ? [...kept, { key: old, expiresAt }] : kept;
+    // In this order: whoever looks in between finds the old key twice, never not at all.
+    writePrivate(previousPath(stateDir), `${JSON.stringify({ keys: previous.slice(-maxPrevious) })}\n`);
+    writePrivate(keyPath(stateDir), `${key}\n`);
+    return { key, ...(isKept ? { previousUntil: expiresAt } : {}) };
+  });
+}
+
+function environmentKeys(key: string): Keys {
+  if (!/^[\x21-\x7e]{1,1024}$/.test(key)) {
+    throw new Error('Cannot use the key in the environment: expected at most 1024 visible ASCII characters without spaces');
+  }
+  const hash = hashOf(key);
+  return { current: key, origin: 'environment', accepts: (presented) => timingSafeEqual(hashOf(presented), hash) };
+}
+
+class FileKeys implements Keys {
+  readonly origin: 'file' | 'made';
+  readonly #stateDir: string;
+  readonly #now: () => number;
+  readonly #log: Log | undefined;
+  #current = '';
+  #hashes: readonly { readonly hash: Buffer; readonly expiresAt: number }[] = [];
+  #mark = '';
+  #lookedAt = 0;
+
+  constructor(options: { stateDir: string; now: () => number; log: Log | undefined; origin: 'file' | 'made' }) {
+    this.#stateDir = options.stateDir;
+    this.#now = options.now;
+    this.#log = options.log;
+    this.origin = options.origin;
+    this.#mark = this.#marks();
+    this.#read();
+  }
+
+  get current(): string {
+    this.#look();
+    return this.#current;
+  }
+
+  accepts(presented: string): boolean {
+    const hash = hashOf(presented);
+    if (this.#now() - this.#lookedAt >= lookEveryMs) this.#look();
+    if (this.#matches(hash)) return true;
+    this.#look();
+    return this.#matches(hash);
+  }
+
+  /** Compares with each, whether or not one was right already. */
+  #matches(hash: Buffer): boolean {
+    const now = this.#now();
+    let isRight = false;
+    for (const known of this.#hashes) {
+      if (timingSafeEqual(known.hash, hash) && now < known.expiresAt) isRight = true;
+    }
+    return isRight;
+  }
+
+  /** Reads the files again if they changed. One that went bad changes nothing: the keys of before still hold. */
+  #look(): void {
+    this.#lookedAt = this.#now();
+    try {
+      const mark = this.#marks();
+      if (mark === this.#mark) return;
+      this.#mark = mark;
+      this.#read();
+      this.#log?.info('the key was changed');
+    } catch (error) {
+      this.#log?.warn('the key cannot be read again, the one of before still holds', { error });
+    }
+  }
+
+  #read(): void {
+    const current = readKey(this.#stateDir);
+    if (current === undefined) throw new Error(`Cannot find ${keyPath(this.#stateDir)}: it was removed; "sidecar key rotate" makes a new one`);
+    const previous = readPrevious(this.#stateDir);
+    this.#current = current;
+    this.#hashes = [{ key: current, expiresAt: Infinity }, ...previous].map(({ key, expiresAt }) => ({ hash: hashOf(key), expiresAt }));
+  }
+
+  #marks(): string {
+    return `${fileMark(keyPath(this.#stateDir))} ${fileMark(previousPath(this.#stateDir))}`;
+  }
+}
+
+function makeKey(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+function hashOf(key: string): Buffer {
+  return createHash('sha256').update(key).digest();
+}
+
+function readKey(stateDir: string): string | undefined {
+  const path = keyPath(stateDir);
+  const key = readPrivate(path)?.replace(/\r?\n$/, '');
+  if (key === undefined || keyPattern.test(key)) return key;
+  throw new Error(`Cannot use ${path}: expected one line of 16 to 1024 visible characters; remove it, and a new key is made`);
+}
+
+/** Keys of before; none when the file is not there or is not ours to understand. */
+function readPrevious(stateDir: string): PreviousKey[] {
+  const path = previousPath(stateDir);
+  const text = readPrivate(path);
+  if (text === undefined) return [];
+  try {
+    const { keys } = JSON.parse(text) as { keys: PreviousKey[] };
+    return keys.filter(({ key, expiresAt }) => keyPattern.test(key) && typeof expiresAt === 'number');
+  } catch (error) {
+    throw new Error(`Cannot use ${path}: it is damaged; remove it, and only the newest key holds`, { cause: error });
+  }
 }

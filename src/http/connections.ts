@@ -1,0 +1,106 @@
+/**
+ * The open connections: how many there may be, which are idle, stalled or refused, and how they end.
+ * @module
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { ClientLeft } from './client-left.ts';
+import type { Limits } from './limits.ts';
+
+/** A request on its way to its answer. */
+export interface Pending {
+  readonly incoming: IncomingMessage;
+  readonly response: ServerResponse;
+  abort(reason: Error): void;
+}
+
+export interface Connection<T extends Pending> {
+  readonly socket: Socket;
+  /** The last request that arrived on it. */
+  latest?: T;
+  /** Those whose signal somebody holds. */
+  readonly live: Set<T>;
+  /** What arrives from now on is neither a request nor worth an answer. */
+  isRefused: boolean;
+  /** As seen by the last look for stalled clients. */
+  progress: { readonly mark: string; readonly since: number };
+}
+
+export class Connections<T extends Pending> {
+  readonly #limits: Limits;
+  readonly #open = new Map<Socket, Connection<T>>();
+  readonly #sweep: NodeJS.Timeout;
+  /** The server closes: no answer promises a next one. */
+  isClosing = false;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+    this.#sweep = setInterval(() => this.#endStalled(), Math.max(20, Math.min(30_000, limits.stallMs / 4))).unref();
+  }
+
+  get isFull(): boolean {
+    return this.#open.size >= this.#limits.connections;
+  }
+
+  add(socket: Socket): Connection<T> {
+    const connection: Connection<T> = { socket, live: new Set(), isRefused: false, progress: { mark: '', since: 0 } };
+    this.#open.set(socket, connection);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      abortLive(connection, new ClientLeft());
+    });
+    // Half-closed: what was asked is still answered, but nobody waits any longer for what may come.
+    socket.once('end', () => abortLive(connection, new ClientLeft()));
+    return connection;
+  }
+
+  of(socket: Socket): Connection<T> {
+    return this.#open.get(socket) ?? this.add(socket);
+  }
+
+  /**
+   * Ends a connection so that its client sees the last answer: closing while unread bytes wait resets the connection, and
+   * the reset may overtake the answer (RFC 9112 §9.6). So what still arrives is thrown away, for a while.
+   */
+  linger(socket: Socket): void {
+    this.of(socket).isRefused = true;
+    const destroy = (): void => { socket.destroy(); };
+    const overdue = setTimeout(destroy, this.#limits.lingerMs);
+    socket.on('error', destroy);
+    socket.once('end', destroy);
+    socket.once('close', () => clearTimeout(overdue));
+    socket.end();
+    socket.resume();
+  }
+
+  /** Closes the connections on which nothing is asked and nothing on its way. */
+  endIdle(): void {
+    for (const { socket, latest } of this.#open.values()) {
+      if (latest === undefined || (latest.incoming.complete && latest.response.writableFinished)) socket.destroySoon();
+    }
+  }
+
+  /** Ends the waits and streams of all connections. */
+  abort(reason: Error): void {
+    for (const connection of this.#open.values()) abortLive(connection, reason);
+  }
+
+  destroy(): void {
+    clearInterval(this.#sweep);
+    for (const { socket } of this.#open.values()) socket.destroy();
+  }
+
+  #endStalled(): void {
+    const now = performance.now();
+    for (const connection of this.#open.values()) {
+      const { socket, progress } = connection;
+      const mark = socket.writableLength === 0 ? '' : `${socket.bytesWritten} ${socket.writableLength}`;
+      if (mark === '' || mark !== progress.mark) connection.progress = { mark, since: now };
+      else if (now - progress.since >= this.#limits.stallMs) socket.destroy();
+    }
+  }
+}
+
+function abortLive<T extends Pending>(connection: Connection<T>, reason: Error): void {
+  for (const pending of [...connection.live]) pending.abort(reason);
+}

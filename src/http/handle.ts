@@ -1,0 +1,92 @@
+/**
+ * From a request to its reply: host and origin, route, access, query, body, handler, in this order.
+ * @module
+ */
+import { ProblemError } from '../protocol/problem.ts';
+import type { Access, Authenticator } from './auth.ts';
+import { checkContentHeaders, checkTransferCoding, hasContent, parseJson, readBytes } from './body.ts';
+import type { Exchange } from './exchange.ts';
+import type { Limits } from './limits.ts';
+import { type OriginPolicy, preflightHeaders } from './origin.ts';
+import { type Reply, empty } from './reply.ts';
+import type { Route } from './route.ts';
+import type { Match, Router } from './router.ts';
+import { parseQuery, parseTarget } from './target.ts';
+
+export interface Handling {
+  readonly router: Router;
+  readonly policy: OriginPolicy;
+  readonly authenticator: Authenticator;
+  readonly limits: Limits;
+}
+
+const allMethods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
+
+/**
+ * Answers at once where nothing has to be waited for.
+ *
+ * @throws ProblemError, ParseError, and whatever the handler throws; as a rejection where it had to wait.
+ */
+export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply> {
+  const { incoming } = exchange;
+  const { method = '', url = '' } = incoming;
+  // RFC 9112 §3.2.4: the server as a whole.
+  const isAboutServer = url === '*' && method === 'OPTIONS';
+  const target = isAboutServer ? { path: url } : parseTarget(url);
+  exchange.cors = by.policy.check(incoming, target.authority);
+  checkTransferCoding(incoming);
+  if (isAboutServer) return empty(204, { Allow: allMethods });
+  const match = by.router.match(target.path);
+  if (!match) throw new ProblemError('not_found', `Cannot ${method} ${target.path.slice(0, 200)}: there is nothing at this address`);
+  exchange.path = match.resource.path;
+  exchange.params = match.params;
+  if (method === 'OPTIONS') return options(exchange, match);
+  const route = match.resource.routes.get(method) ?? refuseMethod(method, match);
+  const access = by.authenticator.check(incoming.headers, incoming.socket.remoteAddress ?? '', exchange.requestId);
+  if (access instanceof Promise) return access.then((late) => admit(exchange, route, target.query, late, by));
+  return admit(exchange, route, target.query, access, by);
+}
+
+function admit(
+  exchange: Exchange, route: Route, query: string | undefined, access: Access, by: Handling,
+): Reply | Promise<Reply> {
+  if (access !== 'right' && route.access !== 'public') throw unauthorized(access);
+  exchange.isAuthenticated = access === 'right';
+  exchange.query = parseQuery(query, route.query);
+  if (hasContent(exchange.incoming)) return readContent(exchange, route, by);
+  if (typeof route.body === 'function') exchange.body = route.body({}, 'body');
+  return route.handle(exchange);
+}
+
+function readContent(exchange: Exchange, route: Route, { limits }: Handling): Reply | Promise<Reply> {
+  const { incoming } = exchange;
+  checkContentHeaders(incoming, typeof route.body === 'function' ? 'json' : 'raw', limits.bodyBytes);
+  if (route.body === undefined) {
+    // RFC 9110 §9.3.1: it means nothing here. It is read, so that the next request is found behind it, and forgotten.
+    if (!exchange.hasTooMuchToRead(limits.bodyBytes)) incoming.resume();
+    return route.handle(exchange);
+  }
+  if (exchange.expectsContinue) exchange.response.writeContinue();
+  return readBytes(incoming, limits.bodyBytes).then((bytes) => {
+    exchange.bodyBytes = bytes;
+    if (typeof route.body === 'function') exchange.body = route.body(parseJson(bytes, limits.jsonDepth), 'body');
+    return route.handle(exchange);
+  });
+}
+
+function options(exchange: Exchange, { resource }: Match): Reply {
+  return empty(204, { Allow: resource.allow, ...preflightHeaders(exchange.headers, resource.allow) });
+}
+
+function refuseMethod(method: string, { resource }: Match): never {
+  throw new ProblemError('method_not_allowed',
+    `Cannot ${method} ${resource.path}: this address has ${resource.allow}`, { headers: { Allow: resource.allow } });
+}
+
+function unauthorized(access: Access): ProblemError {
+  const detail = access === 'missing'
+    ? 'Cannot answer without the key: send it as X-API-Key or as Authorization: Bearer'
+    : 'Cannot answer: the key is wrong';
+  // RFC 9110 §11.6.1.
+  return new ProblemError('unauthorized', detail, { headers: { 'WWW-Authenticate': 'Bearer' } });
+}

@@ -1,0 +1,95 @@
+/**
+ * Keeps pages of other sites away: checks `Host` against DNS rebinding, `Origin` against foreign pages, and answers CORS.
+ * @module
+ */
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { ParseError } from '../base/parse.ts';
+import { ProblemError } from '../protocol/problem.ts';
+
+export type CorsHeaders = readonly string[];
+
+export interface OriginPolicy {
+  /**
+   * @param authority The host in the request target, where it has one.
+   * @returns header names and values in turn, for an origin that is allowed.
+   * @throws ProblemError `host_not_allowed`, `origin_not_allowed`
+   * @throws ParseError when HTTP/1.1 comes without a host, with two, or with one that cannot be one (RFC 9112 §3.2).
+   */
+  check(incoming: IncomingMessage, authority: string | undefined): CorsHeaders;
+}
+
+const none: CorsHeaders = [];
+const requestHeaders = 'X-API-Key, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, If-None-Match, Prefer, Range';
+const exposedHeaders = 'ETag, Link, Location, X-Request-Id, Retry-After, Content-Range';
+
+export function createOriginPolicy(options: {
+  isLoopback: boolean; hosts: ReadonlySet<string>; origins: readonly string[];
+}): OriginPolicy {
+  const origins = new Set(options.origins.map((origin) => origin.toLowerCase()));
+  // The names of one server are few: the last one that was right saves the look at the others.
+  let lastHost: string | undefined;
+  const checkHost = (host: string): void => {
+    if (host === lastHost) return;
+    const name = hostName(host);
+    if (options.isLoopback && !isLoopbackName(name) && !options.hosts.has(name)) throw hostNotAllowed(host);
+    lastHost = host;
+  };
+  return {
+    check(incoming, authority) {
+      const { host, origin } = incoming.headers;
+      if (host === undefined ? incoming.httpVersionMinor !== 0 : isHostRepeated(incoming.rawHeaders)) {
+        throw new ParseError('header Host', 'expected exactly one (RFC 9112, section 3.2)');
+      }
+      if (host !== undefined) checkHost(host);
+      if (authority !== undefined) checkHost(authority);
+      if (origin !== undefined && !origins.has(origin.toLowerCase())) throw originNotAllowed(origin);
+      if (origins.size === 0) return none;
+      return origin === undefined ? ['Vary', 'Origin'] : corsHeaders(origin);
+    },
+  };
+}
+
+/** The further headers of the answer to a preflight (WHATWG Fetch §3.2.2); none where the request is not one. */
+export function preflightHeaders(headers: IncomingHttpHeaders, allow: string): { readonly [name: string]: string } {
+  if (headers.origin === undefined || headers['access-control-request-method'] === undefined) return {};
+  return {
+    'Access-Control-Allow-Methods': allow,
+    'Access-Control-Allow-Headers': requestHeaders,
+    'Access-Control-Max-Age': '600',
+    ...(headers['access-control-request-private-network'] === 'true' ? { 'Access-Control-Allow-Private-Network': 'true' } : {}),
+  };
+}
+
+/** The name without port, brackets kept, in lower case, without the dot of the root. */
+export function hostName(host: string): string {
+  const match = /^(\[[0-9a-f:.]+\]|[\w.~%!$&'()*+,;=-]*)(?::\d{0,5})?$/i.exec(host);
+  if (!match) throw new ParseError('header Host', 'expected a host name with or without a port');
+  return (match[1] ?? '').toLowerCase().replace(/\.$/, '');
+}
+
+function isLoopbackName(name: string): boolean {
+  return name === 'localhost' || name === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(name);
+}
+
+function isHostRepeated(rawHeaders: readonly string[]): boolean {
+  let hosts = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  }
+  return hosts > 1;
+}
+
+function corsHeaders(origin: string): CorsHeaders {
+  return ['Access-Control-Allow-Origin', origin, 'Access-Control-Expose-Headers', exposedHeaders, 'Vary', 'Origin'];
+}
+
+function hostNotAllowed(host: string): ProblemError {
+  return new ProblemError('host_not_allowed',
+    `Cannot answer for the host ${JSON.stringify(host.slice(0, 100))}: it is not a name of this server (--allow-host adds one)`);
+}
+
+function originNotAllowed(origin: string): ProblemError {
+  return new ProblemError('origin_not_allowed',
+    `Cannot answer a page from ${JSON.stringify(origin.slice(0, 100))}: its origin is not allowed (--allow-origin adds one)`);
+}

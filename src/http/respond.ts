@@ -1,0 +1,143 @@
+/**
+ * Writes a reply, or a failure, onto its connection.
+ * @module
+ */
+import { ParseError } from '../base/parse.ts';
+import type { Log } from '../base/log.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { ClientLeft } from './client-left.ts';
+import type { Connections } from './connections.ts';
+import type { Exchange } from './exchange.ts';
+import type { Limits } from './limits.ts';
+import type { Measurement } from './measurement.ts';
+import type { Reply, ReplyHeaders } from './reply.ts';
+import { createSink } from './sink.ts';
+import { writeEvents } from './sse.ts';
+
+export interface Responding {
+  readonly log: Log;
+  readonly limits: Limits;
+  readonly connections: Connections<Exchange>;
+  readonly observe: (measurement: Measurement) => void;
+}
+
+/** nginx's word for it; no client ever sees it. */
+const clientLeftStatus = 499;
+const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Sends a reply. A promise only where the reply takes its time. */
+export function sendReply(exchange: Exchange, reply: Reply, to: Responding): void | Promise<void> {
+  if (exchange.isAnswered) return;
+  if (exchange.response.destroyed) return settle(exchange, clientLeftStatus, to);
+  if (reply.kind !== 'text') return sendStream(exchange, reply, to);
+  const hasBody = reply.status !== 204 && reply.status !== 304;
+  writeHead(exchange, reply.status, reply.headers, hasBody ? Buffer.byteLength(reply.text) : undefined, to);
+  exchange.response.end(reply.text);
+  settle(exchange, reply.status, to);
+}
+
+/**
+ * Sends what went wrong: a problem as such; what cannot be read as `invalid_request`; anything else is a bug, told to the log.
+ * Once the answer has begun it is cut off, so that the client sees that it is not whole.
+ */
+export function sendFailure(exchange: Exchange, thrown: unknown, to: Responding): void {
+  const error = exchange.abortReason(thrown);
+  const { response } = exchange;
+  if (error instanceof ClientLeft || response.destroyed) {
+    response.destroy();
+    return settle(exchange, response.headersSent ? response.statusCode : clientLeftStatus, to);
+  }
+  const problem = toProblem(error);
+  if (problem.code === 'internal') logFailure(exchange, error, to);
+  if (response.headersSent) {
+    response.destroy();
+    return settle(exchange, response.statusCode, to);
+  }
+  if (exchange.isAnswered) return;
+  const headers = { 'Content-Type': 'application/problem+json', ...problem.headers };
+  const text = JSON.stringify(problem);
+  writeHead(exchange, problem.status, headers, Buffer.byteLength(text), to);
+  response.end(text);
+  settle(exchange, problem.status, to);
+}
+
+function toProblem(error: unknown): ProblemError {
+  if (error instanceof ProblemError && error.status >= 400) return error;
+  if (error instanceof ParseError) return new ProblemError('invalid_request', error.message, { cause: error });
+  return new ProblemError('internal', 'Cannot answer: the server failed; its log says why', { cause: error });
+}
+
+function logFailure(exchange: Exchange, error: unknown, { log }: Responding): void {
+  const cause = error instanceof Error ? error : new Error('Something that is not an Error was thrown', { cause: error });
+  log.error('request failed', { requestId: exchange.requestId, method: exchange.incoming.method, path: pathOf(exchange), error: cause });
+}
+
+async function sendStream(exchange: Exchange, reply: Exclude<Reply, { kind: 'text' }>, to: Responding): Promise<void> {
+  const { response } = exchange;
+  writeHead(exchange, reply.status, reply.headers, undefined, to);
+  if (exchange.incoming.method !== 'HEAD') {
+    // A write may fail at any time; whoever writes learns it from the signal.
+    response.on('error', () => undefined);
+    // A promised length that is not kept is a failure: the connection is cut off.
+    response.strictContentLength = response.hasHeader('Content-Length') || hasLength(reply.headers);
+    // Beside the first bytes if they come at once, else on its own: who follows wants to know that it does.
+    const headFirst = setImmediate(() => response.flushHeaders());
+    try {
+      const sink = createSink(response, exchange.signal);
+      if (reply.kind === 'stream') await reply.write(sink);
+      else await writeEvents(reply.write, sink, to.limits.heartbeatMs, () => response.writableNeedDrain);
+    } finally {
+      clearImmediate(headFirst);
+    }
+  }
+  if (!response.destroyed) response.end();
+  settle(exchange, reply.status, to);
+}
+
+function hasLength(headers: ReplyHeaders): boolean {
+  return Object.keys(headers).some((name) => name.toLowerCase() === 'content-length');
+}
+
+function writeHead(
+  exchange: Exchange, status: number, headers: ReplyHeaders, length: number | undefined, to: Responding,
+): void {
+  const list = ['X-Request-Id', exchange.requestId, 'X-Content-Type-Options', 'nosniff', ...exchange.cors];
+  let isCacheable = false;
+  for (const name in headers) {
+    list.push(name, String(headers[name]));
+    // Of the headers that replies carry, only this one is 13 characters long and begins with a c, but to be sure.
+    if (name.length === 13 && name.toLowerCase() === 'cache-control') isCacheable = true;
+  }
+  if (!isCacheable) list.push('Cache-Control', 'no-store');
+  if (length !== undefined) list.push('Content-Length', String(length));
+  const isLast = to.connections.isClosing || exchange.connection.isRefused;
+  const isCut = isLast || exchange.hasTooMuchToRead(to.limits.bodyBytes);
+  if (isCut) list.push('Connection', 'close');
+  exchange.response.writeHead(status, list);
+  exchange.isAnswered = true;
+  if (isCut && !exchange.incoming.complete) lingerAtTheEnd(exchange, to);
+}
+
+/** Node destroys the socket behind an answer that says `Connection: close`; see {@link Connections.linger}. */
+function lingerAtTheEnd(exchange: Exchange, { connections }: Responding): void {
+  const { socket } = exchange.connection;
+  socket.destroySoon = () => connections.linger(socket);
+}
+
+function settle(exchange: Exchange, status: number, { log, observe }: Responding): void {
+  exchange.isAnswered = true;
+  exchange.release();
+  const { method = '' } = exchange.incoming;
+  const durationMs = performance.now() - exchange.startedAt;
+  observe({ method: methods.has(method) ? method : 'OTHER', path: exchange.path, status, durationMs });
+  if (log.isEnabled('debug')) {
+    log.debug('request', { requestId: exchange.requestId, method, path: pathOf(exchange), status, durationMs: Math.round(durationMs * 10) / 10 });
+  }
+}
+
+/** Without the query, which may hold what is nobody's business. */
+function pathOf(exchange: Exchange): string {
+  const { url = '' } = exchange.incoming;
+  const mark = url.indexOf('?');
+  return mark < 0 ? url : url.slice(0, mark);
+}
