@@ -6,7 +6,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 /** What is read at once. */
-export const pieceBytes = 64 * 1024;
+export const pieceBytes = 65_536;
 
 /** The end of a stream, as text. */
 export interface Tail {

@@ -87,6 +87,11 @@ export class JobStore {
     }
   }
 
+  /** Replaces the state alone. @throws ProblemError storage_full, unavailable. */
+  writeState(id: JobId, state: JobState): void {
+    this.write({ ...this.read(id), state });
+  }
+
   /** The record as it is on disk. @throws ProblemError where it cannot be read. */
   read(id: JobId): JobRecord {
     try {
@@ -119,10 +124,11 @@ export class JobStore {
   readProcess(id: JobId): ProcessNote | undefined {
     const content = this.#readSmall(id, 'process');
     const [first = '', second] = content.split('\n');
-    const identity = parseStat(first) ?? parsePsLine(first);
+    const stat = parseStat(first);
+    const identity = stat ?? parsePsLine(first);
     if (identity === undefined || !content.includes('\n')) return undefined;
-    const parentPid = 'parentPid' in identity ? identity.parentPid : 0;
-    return { identity: { pid: identity.pid, startTime: identity.startTime }, parentPid, isStarted: second !== 'failed' };
+    const { pid, startTime } = identity;
+    return { identity: { pid, startTime }, parentPid: stat?.parentPid ?? 0, isStarted: second !== 'failed' };
   }
 
   /** Whether a launcher has taken the job. */
@@ -150,8 +156,8 @@ export class JobStore {
     }
   }
 
-  /** Forgets a job at once; its files go in their own time. @throws ProblemError storage_full, unavailable. */
-  remove(id: JobId): void {
+  /** Forgets a job at once; resolves when its files are gone too. @throws ProblemError storage_full, unavailable. */
+  async remove(id: JobId): Promise<void> {
     const grave = join(this.#trash, id);
     try {
       makeDirectory(this.#trash);
@@ -161,7 +167,7 @@ export class JobStore {
       throw storageProblem(`Cannot delete job ${id}`, error);
     }
     // What cannot be removed now is tried again at the next start.
-    rm(grave, { recursive: true, force: true }).catch(() => undefined);
+    await rm(grave, { recursive: true, force: true }).catch(() => undefined);
   }
 
   async #emptyTrash(): Promise<void> {

@@ -27,6 +27,7 @@ const run = promisify(execFile);
 
 /** Reads a line of `/proc/<pid>/stat`: the name in parentheses may itself hold spaces and parentheses (proc(5)). */
 export function parseStat(line: string): ProcessStat | undefined {
+  if (!line.includes(') ')) return undefined;
   const pid = Number.parseInt(line, 10);
   const fields = line.slice(line.lastIndexOf(')') + 2).trimEnd().split(' ');
   const [state, parentPid, groupId] = fields;

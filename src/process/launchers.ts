@@ -65,6 +65,12 @@ export class Launchers implements Starter {
     this.#grow();
   }
 
+  withdraw(id: string): boolean {
+    const index = this.#waiting.findIndex((launch) => launch.id === id);
+    if (index >= 0) this.#waiting.splice(index, 1);
+    return index >= 0;
+  }
+
   writeStdin(_id: string, directory: string, bytes: Uint8Array): StdinWrite {
     return writeFifo(join(directory, 'stdin'), bytes);
   }
@@ -233,6 +239,13 @@ export class Launchers implements Starter {
     }
     this.#grow();
   }
+}
+
+/** Asks the launcher of an earlier server to close the job's stdin. `false`: it no longer waits for the job. */
+export function closeStdinOfAdopted(leader: Identity, launcherPid: number): boolean {
+  // The parent tells: had the launcher ended, the job would be somebody else's child by now.
+  const isItsParent = launcherPid > 1 && readStat(leader.pid)?.parentPid === launcherPid && isAliveNow(leader);
+  return isItsParent && sendSignal(launcherPid, 'SIGUSR1');
 }
 
 /** A bash that can be a launcher: with job control where there is no terminal. */

@@ -21,6 +21,8 @@ export type StdinWrite = { readonly writtenBytes: number } | 'closed' | 'full';
 export interface Starter {
   /** Starts the job now, or as soon as there is a launcher for it. */
   start(launch: Launch): void;
+  /** Takes back a job that has not been handed on yet. `false`: it has. */
+  withdraw(id: string): boolean;
   /** Writes what fits, without a wait. */
   writeStdin(id: string, directory: string, bytes: Uint8Array): StdinWrite;
   /** The job reads the end of its input. `false`: that cannot be done here. */

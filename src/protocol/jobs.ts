@@ -62,22 +62,29 @@ export interface Accepted {
   readonly rerunOf?: JobId;
 }
 
-export const signals = [
+export type SignalName =
+  | 'SIGHUP' | 'SIGINT' | 'SIGQUIT' | 'SIGABRT' | 'SIGKILL' | 'SIGUSR1' | 'SIGUSR2' | 'SIGPIPE' | 'SIGALRM' | 'SIGTERM' | 'SIGCONT'
+  | 'SIGSTOP' | 'SIGTSTP' | 'SIGTTIN' | 'SIGTTOU' | 'SIGWINCH';
+
+/** The signals that a job may be sent. */
+export const signals: readonly SignalName[] = [
   'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGABRT', 'SIGKILL', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGTERM', 'SIGCONT',
   'SIGSTOP', 'SIGTSTP', 'SIGTTIN', 'SIGTTOU', 'SIGWINCH',
-] as const;
-export type SignalName = (typeof signals)[number];
+];
 const signal: Parser<SignalName> = oneOf(...signals);
 
 /** The largest `timeout`: a year. */
 export const maxTimeoutSeconds = 31_536_000;
-export const defaults = {
-  timeoutSeconds: 300,
-  killGraceSeconds: 5,
-  maxOutputBytes: 2 ** 30,
-  textBytes: 2 ** 20,
-  listLimit: 20,
-} as const;
+
+/** What holds where a request says nothing. */
+export const defaults: {
+  readonly timeoutSeconds: number;
+  readonly killGraceSeconds: number;
+  readonly maxOutputBytes: number;
+  /** Of each stream in an answer. */
+  readonly textBytes: number;
+  readonly listLimit: number;
+} = { timeoutSeconds: 300, killGraceSeconds: 5, maxOutputBytes: 2 ** 30, textBytes: 2 ** 20, listLimit: 20 };
 
 const command = text({ min: 1 });
 const path = text({ max: 4096 });
@@ -196,9 +203,19 @@ const waitSeconds = described('Seconds to hold the answer back, at most 60.',
 const lines = described('Only the last lines.', optional(fromText(integer({ min: 0, max: 1_000_000 }))));
 const offset = described('The first byte.', optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }))));
 
-export const execQuery = object({ wait: waitSeconds });
+export interface ExecQuery {
+  readonly wait: number | undefined;
+}
 
-export const jobQuery = object({
+export const execQuery: Parser<ExecQuery> = object({ wait: waitSeconds });
+
+export interface JobQuery {
+  readonly wait: number | undefined;
+  readonly tailLines: number | undefined;
+  readonly maxBytes: number | undefined;
+}
+
+export const jobQuery: Parser<JobQuery> = object({
   wait: waitSeconds,
   tailLines: lines,
   maxBytes: described(`Bounds each stream in the answer; the end of it is given. Default ${defaults.textBytes}.`,
@@ -207,7 +224,16 @@ export const jobQuery = object({
 
 const label = text({ pattern: /^[^:]+:/s, expected: 'name:value' });
 
-export const listQuery = object({
+export interface ListQuery {
+  readonly limit: number | undefined;
+  readonly status: JobStatus | undefined;
+  readonly label: readonly string[] | undefined;
+  readonly name: string | undefined;
+  readonly before: JobId | undefined;
+  readonly output: boolean | undefined;
+}
+
+export const listQuery: Parser<ListQuery> = object({
   limit: described(`How many, newest first. Default ${defaults.listLimit}.`, optional(fromText(integer({ min: 1, max: 1000 })))),
   status: optional(oneOf('pending', 'running', 'completed', 'failed', 'timeout')),
   label: described('name:value; may be given more than once.', optional(repeated(label, { max: 64 }))),
@@ -216,40 +242,61 @@ export const listQuery = object({
   output: described('With the output texts.', optional(flag)),
 });
 
-export const outputQuery = object({
+export interface OutputQuery {
+  readonly offset: number | undefined;
+  readonly limit: number | undefined;
+  readonly tailLines: number | undefined;
+  readonly follow: boolean | undefined;
+}
+
+export const outputQuery: Parser<OutputQuery> = object({
   offset,
   limit: described('At most so many bytes.', optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })))),
   tailLines: lines,
   follow: described('Go on until the job ends.', optional(flag)),
 });
 
-export const eventsQuery = object({
+export interface EventsQuery {
+  readonly after: string | undefined;
+}
+
+export const eventsQuery: Parser<EventsQuery> = object({
   after: described('Go on behind this event id; the header Last-Event-ID says the same.', optional(text({ max: 64 }))),
 });
 
-export type JobQuery = Parsed<typeof jobQuery>;
-export type ListQuery = Parsed<typeof listQuery>;
-export type OutputQuery = Parsed<typeof outputQuery>;
-
 // Bodies of the calls on a job. ---------------------------------------------------------------------------------------
 
-export const nudgeRequest = object({
+export interface NudgeRequest {
+  readonly input: string | undefined;
+}
+
+export const nudgeRequest: Parser<NudgeRequest> = object({
   input: described('What to write to stdin. Default: a newline.', optional(text({ max: 2 ** 20, allowNul: true }))),
 });
 
-export const cancelRequest = object({
+export interface CancelRequest {
+  readonly signal: SignalName | undefined;
+  readonly graceSeconds: number | undefined;
+}
+
+export const cancelRequest: Parser<CancelRequest> = object({
   signal: described('Sent first. Default SIGTERM.', optional(signal)),
   graceSeconds: described('Seconds until SIGKILL. Default: the killGrace of the job.', optional(graceSeconds)),
 });
 
-export const signalRequest = object({ signal: described('Sent to the process group of the job.', signal) });
+export interface SignalRequest {
+  readonly signal: SignalName;
+}
 
-export const stdinQuery = object({ eof: described('Close stdin after it.', optional(flag)) });
+export const signalRequest: Parser<SignalRequest> = object({
+  signal: described('Sent to the process group of the job.', signal),
+});
 
-/** An optional empty body. */
-export const noBody = object({});
+export interface StdinQuery {
+  readonly eof: boolean | undefined;
+}
 
-export type CancelRequest = Parsed<typeof cancelRequest>;
+export const stdinQuery: Parser<StdinQuery> = object({ eof: described('Close stdin after it.', optional(flag)) });
 
 /** `reason` says why nothing was written. */
 export type Nudged =

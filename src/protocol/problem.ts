@@ -3,7 +3,16 @@
  * @module
  */
 
-const problems = {
+/** The closed set of codes; stable, so that callers can branch on them. */
+export type ProblemCode =
+  | 'invalid_request' | 'unauthorized' | 'host_not_allowed' | 'origin_not_allowed' | 'not_found'
+  | 'job_not_found' | 'method_not_allowed' | 'request_timeout' | 'job_running' | 'job_not_running'
+  | 'stdin_closed' | 'stdin_full' | 'payload_too_large' | 'uri_too_long' | 'unsupported_media_type'
+  | 'range_not_satisfiable' | 'expectation_failed' | 'idempotency_mismatch' | 'too_many_jobs'
+  | 'too_many_attempts' | 'headers_too_large' | 'internal' | 'not_supported' | 'unavailable'
+  | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
+
+const problems: { readonly [C in ProblemCode]: readonly [status: number, title: string] } = {
   invalid_request: [400, 'The request cannot be read'],
   unauthorized: [401, 'The key is missing or wrong'],
   host_not_allowed: [403, 'The Host header is not a name of this server'],
@@ -34,10 +43,7 @@ const problems = {
   unreachable: [0, 'The server cannot be reached'],
   /** Only made by the client: what answered does not speak this protocol. */
   bad_answer: [0, 'The answer is not one of a machine-sidecar'],
-} as const satisfies { readonly [code: string]: readonly [status: number, title: string] };
-
-/** The closed set of codes; stable, so that callers can branch on them. */
-export type ProblemCode = keyof typeof problems;
+};
 
 /** The body of a failed request: `application/problem+json`, RFC 9457 §3. `error` repeats `detail` for older clients. */
 export interface Problem {

@@ -1,0 +1,104 @@
+/**
+ * Follows a job's output from a position on, every byte once, until the job has ended and all is read.
+ * @module
+ */
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { StreamName } from '../protocol/jobs.ts';
+import { type Entry, until } from './entry.ts';
+import { openCharacterBytes, openOutput, pieceBytes, readAt } from './output.ts';
+
+export interface Piece {
+  readonly stream: StreamName;
+  /** The first byte's place in the stream. */
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+/** A stream and how far it was read. */
+class Cursor {
+  readonly stream: StreamName;
+  readonly #path: string;
+  #file: FileHandle | undefined;
+  offset: number;
+
+  constructor(directory: string, stream: StreamName, offset: number) {
+    this.stream = stream;
+    this.#path = join(directory, stream);
+    this.offset = offset;
+  }
+
+  /** What has come since; `undefined` where nothing has. */
+  async next(limit: number): Promise<Piece | undefined> {
+    this.#file ??= await openOutput(this.#path);
+    if (!this.#file) return undefined;
+    const bytes = await readAt(this.#file, this.offset, Math.min(limit, pieceBytes));
+    if (bytes.length === 0) return undefined;
+    const offset = this.offset;
+    this.offset += bytes.length;
+    return { stream: this.stream, offset, bytes };
+  }
+
+  /** Where the program itself cut its output (it opened /dev/stdout anew for writing), goes on at the new beginning. */
+  async rewind(): Promise<boolean> {
+    const size = (await this.#file?.stat())?.size ?? this.offset;
+    if (size >= this.offset) return false;
+    this.offset = 0;
+    return size > 0;
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close();
+  }
+}
+
+export interface FollowOptions {
+  readonly directory: string;
+  /** Which streams, and from where. */
+  readonly from: { readonly [S in StreamName]?: number };
+  /** Ends the following, without a word. */
+  readonly signal: AbortSignal;
+  /** At most so many bytes in all. Default: no limit. */
+  readonly limit?: number | undefined;
+  /** UTF-8 characters come whole: what is left of one at the end of a piece waits for the rest. Default: no. */
+  readonly wholeCharacters?: boolean;
+}
+
+/** @returns ends when the job has ended and all its output was given, when the limit is reached, or when the signal aborts. */
+export async function* follow(entry: Entry, options: FollowOptions): AsyncGenerator<Piece, void, undefined> {
+  const { directory, from, signal } = options;
+  let left = options.limit ?? Number.MAX_SAFE_INTEGER;
+  const cursors = (Object.entries(from) as [StreamName, number][]).map(([stream, offset]) => new Cursor(directory, stream, offset));
+  try {
+    while (!signal.aborted && left > 0) {
+      // Before the look: output that comes meanwhile is a change, and looked for again.
+      const { version, isFinished } = entry;
+      let isNew = false;
+      for (const cursor of cursors) {
+        let piece = await cursor.next(left);
+        if (piece && options.wholeCharacters === true) piece = keepOpenCharacter(piece, cursor, isFinished);
+        if (!piece) continue;
+        isNew = true;
+        left -= piece.bytes.length;
+        yield piece;
+        if (signal.aborted) return;
+      }
+      if (isNew) continue;
+      const rewound = await Promise.all(cursors.map((cursor) => cursor.rewind()));
+      if (rewound.includes(true)) continue;
+      if (isFinished) return;
+      await until(entry, () => entry.version !== version, { signal });
+    }
+  } finally {
+    for (const cursor of cursors) await cursor.close();
+  }
+}
+
+/** Leaves the beginning of a character for the next piece, unless nothing more will come. */
+function keepOpenCharacter(piece: Piece, cursor: Cursor, isFinished: boolean): Piece | undefined {
+  const open = openCharacterBytes(piece.bytes);
+  if (open === 0 || (isFinished && piece.bytes.length <= 3)) return piece;
+  cursor.offset -= open;
+  if (open === piece.bytes.length) return undefined;
+  return { ...piece, bytes: piece.bytes.subarray(0, piece.bytes.length - open) };
+}

@@ -1,0 +1,75 @@
+/**
+ * A request that is sent again with its `Idempotency-Key` gets its first answer again and does nothing.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { appendFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ProblemError } from '../protocol/problem.ts';
+import type { Idempotency } from './job.ts';
+
+/** What was asked for: where, and with which bytes. */
+export function fingerprint(target: string, body: Uint8Array): string {
+  return createHash('sha256').update(target).update('\n').update(body).digest('base64url');
+}
+
+/** @throws ProblemError idempotency_mismatch where the key stands for another request. */
+export function checkSame(known: Idempotency, asked: Idempotency): void {
+  if (known.hash === asked.hash) return;
+  throw new ProblemError('idempotency_mismatch',
+    `Cannot use the Idempotency-Key "${asked.key}" again: its first request had another address or body`);
+}
+
+/** What was answered; kept in the job's directory, as long as the job. */
+interface Answer extends Idempotency {
+  readonly answer: unknown;
+}
+
+/** Remembers answers to calls on a job. */
+export class Answers {
+  readonly #inProgress = new Map<string, Promise<unknown>>();
+
+  /**
+   * Acts once for each key.
+   *
+   * @param directory Of the job.
+   * @throws ProblemError idempotency_mismatch; what `act` throws is not remembered.
+   */
+  async once<T>(directory: string, asked: Idempotency | undefined, act: () => Promise<T>): Promise<T> {
+    if (!asked) return act();
+    const file = join(directory, 'answers.ndjson');
+    const known = readAnswers(file).find(({ key }) => key === asked.key);
+    if (known) {
+      checkSame(known, asked);
+      // It was written by the same call with the same request.
+      return known.answer as T;
+    }
+    const name = `${file}\n${asked.key}\n${asked.hash}`;
+    const running = this.#inProgress.get(name);
+    if (running) return running as Promise<T>;
+    const acting = act().then((answer) => {
+      appendFileSync(file, `${JSON.stringify({ ...asked, answer } satisfies Answer)}\n`, { mode: 0o600 });
+      return answer;
+    }).finally(() => this.#inProgress.delete(name));
+    this.#inProgress.set(name, acting);
+    return acting;
+  }
+}
+
+function readAnswers(file: string): Answer[] {
+  let content: string;
+  try {
+    content = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return [];
+  }
+  return content.split('\n').flatMap((line) => {
+    try {
+      return [JSON.parse(line) as Answer];
+    } catch {
+      // The last line, torn by a full disk or a crash: its call was never answered.
+      return [];
+    }
+  });
+}

@@ -1,0 +1,375 @@
+/**
+ * The jobs of this machine: takes them on, shows them, ends them, forgets them. Everything it knows it can read back from disk.
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { ParseError } from '../base/parse.ts';
+import type { Log } from '../base/log.ts';
+import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
+import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName, StreamName } from '../protocol/jobs.ts';
+import { defaults } from '../protocol/jobs.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import type { FifoPool } from '../process/fifo.ts';
+import { ageSeconds, isAlive, isGroupAlive, sendSignal } from '../process/identity.ts';
+import type { Starter, StarterEvents } from '../process/starter.ts';
+import { terminate } from '../process/terminate.ts';
+import { Entry, until } from './entry.ts';
+import { follow, type Piece } from './follow.ts';
+import { Answers, checkSame } from './idempotency.ts';
+import { type Idempotency, type JobRecord, statusOf } from './job.ts';
+import { Monitor } from './monitor.ts';
+import { judge } from './recover.ts';
+import { countExpired } from './retention.ts';
+import { Runner } from './runner.ts';
+import { StdinWriter } from './stdin.ts';
+import { JobStore } from './store.ts';
+import { detailed, summary, type TextOptions } from './view.ts';
+import { Watches } from './watch.ts';
+
+export interface JobsOptions {
+  readonly stateDir: string;
+  readonly createStarter: (events: StarterEvents) => Starter;
+  readonly fifos: FifoPool | undefined;
+  readonly maxRunning: number;
+  readonly maxQueued: number;
+  readonly keepJobs: number;
+  readonly keepDays: number;
+  readonly keepBytes: number;
+  readonly log: Log;
+}
+
+export interface SubmitOptions {
+  readonly idempotency?: Idempotency | undefined;
+  readonly rerunOf?: JobId;
+}
+
+const retentionMs = 10_000;
+/** Beyond what is kept a job's directory takes about two blocks. */
+const directoryBytes = 8192;
+
+export class Jobs {
+  readonly #options: JobsOptions;
+  readonly #store: JobStore;
+  readonly #runner: Runner;
+  readonly #watches: Watches;
+  readonly #monitor: Monitor;
+  readonly #stdin: StdinWriter;
+  /** What calls on a job answered. */
+  readonly answers: Answers = new Answers();
+  readonly #entries = new Map<string, Entry>();
+  /** Oldest first: ids ascend. */
+  readonly #order: Entry[] = [];
+  readonly #byKey = new Map<string, Entry>();
+  readonly #unsaved = new Set<Entry>();
+  readonly #retention: NodeJS.Timeout;
+  #nextId: () => JobId;
+  #forgetting: Promise<void> = Promise.resolve();
+  #isClosing = false;
+
+  private constructor(options: JobsOptions) {
+    this.#options = options;
+    this.#store = new JobStore(options.stateDir);
+    this.#watches = new Watches(({ id }) => this.#store.directory(id));
+    this.#runner = new Runner({
+      store: this.#store,
+      fifos: options.fifos,
+      createStarter: options.createStarter,
+      maxRunning: options.maxRunning,
+      log: options.log,
+      now: nowSeconds,
+      onFinished: (entry) => { if (entry.isUnsaved) this.#unsaved.add(entry); },
+    });
+    this.#stdin = new StdinWriter(this.#runner, this.#store);
+    this.#monitor = new Monitor({ runner: this.#runner, watches: this.#watches, unsaved: () => this.#stillUnsaved() });
+    this.#nextId = jobIdFactory({ now: Date.now, random: randomInt });
+    this.#retention = setInterval(() => this.#forgetOld(), retentionMs);
+    this.#retention.unref();
+  }
+
+  /** Reads back what an earlier server left, and goes on with it. */
+  static async open(options: JobsOptions): Promise<Jobs> {
+    const jobs = new Jobs(options);
+    await jobs.#recover();
+    return jobs;
+  }
+
+  get counts(): { readonly jobs: number; readonly running: number; readonly queued: number } {
+    return { jobs: this.#entries.size, running: this.#runner.runningCount, queued: this.#runner.queuedCount };
+  }
+
+  /**
+   * Takes on a job; it is on disk when this resolves. With the key of an earlier job: that job, and nothing happens.
+   *
+   * @throws ParseError where the workdir is none; ProblemError too_many_jobs, idempotency_mismatch, storage_full, unavailable,
+   * shutting_down.
+   */
+  async submit(request: JobRequest, options: SubmitOptions = {}): Promise<Entry> {
+    const workdir = await this.#workdir(request.workdir);
+    const { idempotency, rerunOf } = options;
+    const known = idempotency && this.#byKey.get(idempotency.key);
+    if (known?.idempotency && idempotency) {
+      checkSame(known.idempotency, idempotency);
+      return known;
+    }
+    this.#admit();
+    const now = nowSeconds();
+    const record: JobRecord = {
+      jobId: this.#nextId(),
+      request: { ...request, workdir },
+      submittedAt: now,
+      ...(rerunOf === undefined ? {} : { rerunOf }),
+      ...(idempotency === undefined ? {} : { idempotency }),
+      state: this.#runner.hasRoom ? { is: 'running', startedAt: now } : { is: 'pending' },
+    };
+    this.#store.create(record);
+    const entry = this.#remember(record);
+    this.#options.log.info('job accepted', { jobId: entry.id, mode: entry.request.mode, status: statusOf(record.state) });
+    if (record.state.is === 'running') this.#runner.start(entry, record);
+    else this.#runner.enqueue(entry);
+    return entry;
+  }
+
+  /** The same request again. @throws as {@link submit}; ProblemError job_not_found. */
+  async rerun(id: string, idempotency: Idempotency | undefined): Promise<Entry> {
+    const { jobId, request } = this.#store.read(this.get(id).id);
+    return this.submit(request, { idempotency, rerunOf: jobId });
+  }
+
+  /** @throws ProblemError job_not_found. */
+  get(id: string): Entry {
+    const entry = this.#entries.get(id);
+    if (entry) return entry;
+    const hint = isJobId(id) ? 'it never was, or was forgotten' : 'this is not a job id';
+    throw new ProblemError('job_not_found', `Cannot find job ${JSON.stringify(id.slice(0, 64))}: ${hint}`);
+  }
+
+  /** Newest first. `hasMore`: there are older ones that match. */
+  list(query: ListQuery): { readonly entries: readonly Entry[]; readonly hasMore: boolean } {
+    const { limit = defaults.listLimit, before } = query;
+    const isAsked = matcher(query);
+    const entries: Entry[] = [];
+    for (let index = before === undefined ? this.#order.length - 1 : this.#placeOf(before) - 1; index >= 0; index -= 1) {
+      const entry = this.#order[index];
+      if (entry === undefined || !isAsked(entry)) continue;
+      if (entries.length === limit) return { entries, hasMore: true };
+      entries.push(entry);
+    }
+    return { entries, hasMore: false };
+  }
+
+  summary(entry: Entry): Job {
+    if (!entry.isFinished || entry.lingering.length > 0) this.#runner.measure(entry);
+    return summary(entry, this.#store);
+  }
+
+  async detailed(entry: Entry, options: TextOptions): Promise<Job> {
+    if (!entry.isFinished || entry.lingering.length > 0) this.#runner.measure(entry);
+    if (entry.pid === null && entry.state.is === 'running') entry.pid = this.#store.readProcess(entry.id)?.identity.pid ?? null;
+    return detailed(entry, this.#store, options);
+  }
+
+  /** Resolves with `true` once the job has finished, or `false` when the limit or the signal ends the wait. */
+  finished(entry: Entry, limitMs: number, signal: AbortSignal): Promise<boolean> {
+    return until(entry, () => entry.isFinished, { limitMs, signal });
+  }
+
+  /** Resolves once anything about the job, its output included, is not what `isSame` knows, or when the limit or signal ends the wait. */
+  async changed(entry: Entry, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
+    const unfollow = this.#watches.follow(entry);
+    try {
+      await until(entry, () => {
+        this.#runner.measure(entry);
+        return entry.isFinished || !isSame();
+      }, { limitMs, signal });
+    } finally {
+      unfollow();
+    }
+  }
+
+  /** The output from a position on until the job has ended. */
+  async *follow(
+    entry: Entry,
+    options: { from: { readonly [S in StreamName]?: number }; signal: AbortSignal; limit?: number | undefined; wholeCharacters?: boolean },
+  ): AsyncGenerator<Piece, void, undefined> {
+    const unfollow = entry.isFinished ? undefined : this.#watches.follow(entry);
+    try {
+      yield* follow(entry, { ...options, directory: this.#store.directory(entry.id) });
+    } finally {
+      unfollow?.();
+    }
+  }
+
+  directory(entry: Entry): string {
+    return this.#store.directory(entry.id);
+  }
+
+  /** Writes to stdin without a wait where it fits; what cannot be written is an answer, not a failure. */
+  async nudge(entry: Entry, input: string): Promise<Nudged> {
+    try {
+      await this.#stdin.write(entry, Buffer.from(input), { eof: false, stalledMs: 0 });
+      return { nudged: true, processAlive: !entry.isFinished };
+    } catch (error) {
+      if (!(error instanceof ProblemError) || error.status !== 409) throw error;
+      return { nudged: false, reason: error.message, processAlive: entry.state.is === 'running' };
+    }
+  }
+
+  /** @throws ProblemError job_not_running, stdin_closed, stdin_full. */
+  writeStdin(entry: Entry, bytes: Uint8Array, eof: boolean): Promise<number> {
+    return this.#stdin.write(entry, bytes, { eof });
+  }
+
+  /** Ends the job's whole tree, and what lingers of one that has finished. Resolves once it is ended. */
+  async cancel(entry: Entry, request: CancelRequest): Promise<void> {
+    const graceMs = (request.graceSeconds ?? entry.request.killGraceSeconds) * 1000;
+    const options = { signal: request.signal ?? 'SIGTERM', graceMs };
+    this.#options.log.info('job cancelled', { jobId: entry.id, signal: options.signal });
+    if (!entry.isFinished) return this.#runner.end(entry, 'cancelled', options);
+    if (entry.lingering.length > 0) await terminate({ id: entry.id, leader: undefined }, options);
+  }
+
+  /** Sends a signal to the job's process group. @throws ProblemError job_not_running. */
+  async signal(entry: Entry, name: SignalName): Promise<void> {
+    const { leader } = entry.isFinished ? entry : await this.#runner.leaderOf(entry);
+    if (entry.isFinished || leader === undefined || !sendSignal(-leader.pid, name)) {
+      throw new ProblemError('job_not_running', `Cannot signal job ${entry.toString()}: it has no process`);
+    }
+  }
+
+  /** Forgets a finished job and its files. @throws ProblemError job_running. */
+  async remove(entry: Entry): Promise<void> {
+    if (!entry.isFinished) {
+      throw new ProblemError('job_running', `Cannot delete job ${entry.toString()}: cancel it, or wait for its end`);
+    }
+    await this.#forget(entry);
+  }
+
+  /** Takes on nothing more; running jobs go on without a server. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    clearInterval(this.#retention);
+    this.#monitor.close();
+    this.#watches.close();
+    this.#runner.close();
+    for (const entry of this.#stillUnsaved()) this.#runner.saveAgain(entry);
+    await this.#forgetting;
+  }
+
+  #admit(): void {
+    if (this.#isClosing) {
+      throw new ProblemError('shutting_down', 'Cannot take on the job: the server is shutting down', { headers: { 'Retry-After': '2' } });
+    }
+    const { running, queued } = this.counts;
+    if (this.#runner.hasRoom || queued < this.#options.maxQueued) return;
+    throw new ProblemError('too_many_jobs', `Cannot take on the job: ${running} are running and ${queued} are waiting`, {
+      headers: { 'Retry-After': '5' }, extensions: { running, queued },
+    });
+  }
+
+  async #workdir(given: string | undefined): Promise<string> {
+    if (given === undefined) return process.cwd();
+    const workdir = resolve(given);
+    const isDirectory = await stat(workdir).then((found) => found.isDirectory(), () => false);
+    if (isDirectory) return workdir;
+    throw new ParseError('body.workdir', `expected an existing directory, received ${JSON.stringify(given)}`);
+  }
+
+  #remember(record: JobRecord): Entry {
+    const entry = new Entry(record);
+    this.#entries.set(entry.id, entry);
+    this.#order.push(entry);
+    if (entry.idempotency) this.#byKey.set(entry.idempotency.key, entry);
+    return entry;
+  }
+
+  /** Where a job of this id is, or would be, in the order. */
+  #placeOf(id: JobId): number {
+    let [low, high] = [0, this.#order.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#order[middle]?.id ?? '') < id) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  *#stillUnsaved(): Iterable<Entry> {
+    for (const entry of this.#unsaved) {
+      if (entry.isUnsaved && this.#entries.has(entry.id)) yield entry;
+      else this.#unsaved.delete(entry);
+    }
+  }
+
+  async #recover(): Promise<void> {
+    const { records, skipped } = this.#store.readAll();
+    for (const { name, why } of skipped) this.#options.log.warn('skipped in the jobs directory', { name, why });
+    const last = records.at(-1)?.jobId;
+    this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
+    const counts = { finished: 0, adopt: 0, start: 0 };
+    for (const record of records) counts[await this.#recoverOne(this.#remember(record), record)] += 1;
+    if (records.length > 0) this.#options.log.info('jobs recovered', counts);
+  }
+
+  async #recoverOne(entry: Entry, record: JobRecord): Promise<'finished' | 'adopt' | 'start'> {
+    const { state } = record;
+    const note = state.is === 'finished' ? undefined : this.#store.readProcess(entry.id);
+    entry.pid = note?.identity.pid ?? null;
+    const exit = state.is === 'finished' ? undefined : this.#store.readExit(entry.id);
+    const isAliveStill = note !== undefined && exit === undefined && await isAlive(note.identity);
+    const verdict = judge({
+      state, exit, process: note, isAlive: isAliveStill,
+      isClaimed: state.is !== 'finished' && this.#store.isClaimed(entry.id),
+      hasLauncher: exit === undefined && note !== undefined && note.parentPid > 1 && isGroupAlive(note.parentPid),
+    }, nowSeconds());
+    if (verdict.is === 'start') this.#runner.enqueue(entry);
+    else if (verdict.is === 'adopt') {
+      this.#runner.adopt(entry);
+      const age = note && await ageSeconds(note.identity);
+      this.#runner.rearm(entry, age ?? nowSeconds() - (state.is === 'running' ? state.startedAt : record.submittedAt));
+      if (state.is === 'running' && state.ending !== undefined) void this.#runner.end(entry, state.ending, endAgain(entry));
+    } else this.#runner.recovered(entry, verdict.outcome, verdict.isOnDisk);
+    return verdict.is;
+  }
+
+  #forgetOld(): void {
+    const finished = this.#order.filter(({ isFinished }) => isFinished);
+    const kept = finished.map((entry) => ({
+      finishedAt: entry.state.is === 'finished' ? entry.state.outcome.finishedAt : 0,
+      sizeBytes: entry.stdoutBytes + entry.stderrBytes + directoryBytes,
+    }));
+    const { keepJobs, keepDays, keepBytes } = this.#options;
+    const count = countExpired(kept, { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 }, nowSeconds());
+    for (const entry of finished.slice(0, count)) {
+      this.#forgetting = this.#forgetting.then(() => this.#forget(entry)).catch((error: unknown) =>
+        this.#options.log.warn('cannot forget an old job', { jobId: entry.id, error }));
+    }
+  }
+
+  async #forget(entry: Entry): Promise<void> {
+    if (!this.#entries.has(entry.id)) return;
+    const removal = this.#store.remove(entry.id);
+    this.#entries.delete(entry.id);
+    this.#order.splice(this.#placeOf(entry.id), 1);
+    if (entry.idempotency) this.#byKey.delete(entry.idempotency.key);
+    await removal;
+  }
+}
+
+function matcher(query: ListQuery): (entry: Entry) => boolean {
+  const labels = (query.label ?? []).map((label) => [label.slice(0, label.indexOf(':')), label.slice(label.indexOf(':') + 1)] as const);
+  return (entry) =>
+    (query.status === undefined || statusOf(entry.state) === query.status)
+    && (query.name === undefined || entry.request.name === query.name)
+    && labels.every(([name, value]) => Object.hasOwn(entry.request.labels, name) && entry.request.labels[name] === value);
+}
+
+/** The server was away in the middle of ending it: the grace has passed. */
+function endAgain(entry: Entry): { signal: NodeJS.Signals; graceMs: number } {
+  return { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 };
+}
+
+function nowSeconds(): number {
+  return Date.now() / 1000;
+}

@@ -1,0 +1,24 @@
+/**
+ * A mode decides which program runs in the job's directory. Pure, but for a script that is too long for an argument.
+ * @module
+ */
+import { writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Program } from '../protocol/jobs.ts';
+
+/** Linux takes no single argument beyond 128 KiB (MAX_ARG_STRLEN, execve(2)): a longer script is run from a file. */
+const longestArgumentBytes = 100_000;
+
+/** The program and its arguments. @param directory Where a script is put that is too long for an argument. */
+export function programFor(program: Program, directory: string, platform: NodeJS.Platform = process.platform): readonly string[] {
+  if (program.mode === 'argv') return program.argv;
+  const { command, shell } = program;
+  const name = basename(shell ?? (platform === 'win32' ? 'cmd' : 'sh')).toLowerCase().replace(/\.exe$/, '');
+  const file = shell ?? (platform === 'win32' ? 'cmd.exe' : '/bin/sh');
+  if (name === 'cmd') return [file, '/d', '/s', '/c', command];
+  if (['pwsh', 'powershell'].includes(name)) return [file, '-NoLogo', '-NoProfile', '-NonInteractive', '-Command', command];
+  if (Buffer.byteLength(command) <= longestArgumentBytes) return [file, '-c', command];
+  const script = join(directory, 'command');
+  writeFileSync(script, command, { mode: 0o600 });
+  return [file, script];
+}

@@ -1,0 +1,30 @@
+/**
+ * Which finished jobs go: the oldest first, running ones never. Pure.
+ * @module
+ */
+
+export interface Limits {
+  readonly keepJobs: number;
+  readonly keepSeconds: number;
+  readonly keepBytes: number;
+}
+
+/** What is known of a finished job. */
+export interface Kept {
+  /** Unix seconds. */
+  readonly finishedAt: number;
+  readonly sizeBytes: number;
+}
+
+/** How many of `jobs`, oldest first, are beyond a limit. */
+export function countExpired(jobs: readonly Kept[], limits: Limits, now: number): number {
+  let bytes = jobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let expired = 0;
+  for (const job of jobs) {
+    const isBeyond = jobs.length - expired > limits.keepJobs || bytes > limits.keepBytes || now - job.finishedAt > limits.keepSeconds;
+    if (!isBeyond) break;
+    bytes -= job.sizeBytes;
+    expired += 1;
+  }
+  return expired;
+}

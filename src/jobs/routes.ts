@@ -1,0 +1,361 @@
+/**
+ * The calls on jobs.
+ * @module
+ */
+import { isUtf8 } from 'node:buffer';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ParseError } from '../base/parse.ts';
+import {
+  type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, execQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
+  type JobRequest, jobRequest, type ListQuery, listQuery, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, signalRequest,
+  stdinQuery, type StdinWritten, type StreamName,
+} from '../protocol/jobs.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { empty, type EventSink, events, json, type Reply, stream } from '../http/reply.ts';
+import { type Request, type Route, route } from '../http/route.ts';
+import type { Entry } from './entry.ts';
+import { fingerprint } from './idempotency.ts';
+import type { Idempotency } from './job.ts';
+import type { Jobs } from './jobs.ts';
+import type { Piece } from './follow.ts';
+import { openOutput, startOfLastLines } from './output.ts';
+import { acceptedSchema, jobSchema, nudgedSchema } from './schemas.ts';
+import { entityTag } from './view.ts';
+
+const longestKey = 255;
+const idempotencyHeader = { 'Idempotency-Key': 'The same key and request again: the first answer again, and nothing happens.' };
+
+export function jobRoutes(jobs: Jobs): Route[] {
+  return [
+    route('POST', '/exec', {
+      query: execQuery,
+      body: jobRequest,
+      documentation: {
+        summary: 'Runs a command',
+        description: 'Answers at once with the id of the job, or, with wait, with the finished job if it finishes in time.',
+        headers: { ...idempotencyHeader, Prefer: 'wait=SECONDS says the same as ?wait.' },
+        answers: {
+          200: { description: 'The job finished within the wait', schema: jobSchema },
+          202: { description: 'The job is taken on', schema: acceptedSchema },
+        },
+        problems: ['idempotency_mismatch', 'too_many_jobs', 'storage_full', 'unavailable', 'shutting_down'],
+      },
+    }, async (request) => {
+      const entry = await jobs.submit(request.body as JobRequest, { idempotency: idempotencyOf(request, 'POST /exec') });
+      return accepted(jobs, entry, request, request.query.wait);
+    }),
+
+    route('GET', '/jobs', {
+      query: listQuery,
+      documentation: {
+        summary: 'Lists jobs, newest first',
+        answers: { 200: { description: 'The jobs; Link: rel="next" where there are more', schema: { type: 'array', items: jobSchema } } },
+      },
+    }, async ({ query }) => {
+      const { entries, hasMore } = jobs.list(query);
+      const body: Job[] = [];
+      for (const entry of entries) {
+        body.push(query.output === true ? await jobs.detailed(entry, { maxBytes: defaults.textBytes / 16 }) : jobs.summary(entry));
+      }
+      const last = entries.at(-1);
+      return json(200, body, hasMore && last ? { Link: `<${nextPage(query, last)}>; rel="next"` } : {});
+    }),
+
+    route('GET', '/jobs/:id', {
+      query: jobQuery,
+      documentation: {
+        summary: 'Shows a job and the end of its output',
+        description: 'With wait the answer is held back until the job has finished or anything about it changes.',
+        headers: { 'If-None-Match': 'The ETag of an earlier answer: 304 where nothing changed.' },
+        answers: { 200: { description: 'The job', schema: jobSchema }, 304: { description: 'Nothing changed' } },
+        problems: ['job_not_found'],
+      },
+    }, (request) => show(jobs, request)),
+
+    route('DELETE', '/jobs/:id', {
+      documentation: {
+        summary: 'Forgets a finished job and its files',
+        answers: { 204: { description: 'It is forgotten' } },
+        problems: ['job_not_found', 'job_running', 'storage_full', 'unavailable'],
+      },
+    }, async ({ params }) => {
+      await jobs.remove(jobs.get(params.id));
+      return empty(204);
+    }),
+
+    outputRoute(jobs, 'stdout'),
+    outputRoute(jobs, 'stderr'),
+
+    route('GET', '/jobs/:id/events', {
+      query: eventsQuery,
+      documentation: {
+        summary: 'Follows a job: output, changes of its status, its end',
+        description: 'Server-sent events `output`, `status` and, last, `end`. Ids resume byte-exact. A comment every 15 s.',
+        headers: { 'Last-Event-ID': 'Go on behind this event.' },
+        answers: { 200: { description: 'The events', type: 'text/event-stream' } },
+        problems: ['job_not_found'],
+      },
+    }, ({ params, query, headers }) => {
+      const entry = jobs.get(params.id);
+      const after = query.after ?? headers['last-event-id'];
+      const from = after === undefined || after === '' ? { stdout: 0, stderr: 0 }
+        : parsePosition(String(after), query.after === undefined ? 'the header Last-Event-ID' : 'query.after');
+      return events((sink) => sendEvents(jobs, entry, from, sink));
+    }),
+
+    route('POST', '/jobs/:id/nudge', {
+      body: nudgeRequest,
+      documentation: {
+        summary: 'Writes a newline, or the input given, to stdin',
+        headers: idempotencyHeader,
+        answers: { 200: { description: 'Whether it was written, and if not, why', schema: nudgedSchema } },
+        problems: ['job_not_found', 'idempotency_mismatch'],
+      },
+    }, (request) => once(jobs, request, 'nudge', (entry) => jobs.nudge(entry, request.body.input ?? '\n'))),
+
+    route('POST', '/jobs/:id/stdin', {
+      query: stdinQuery,
+      body: 'raw',
+      documentation: {
+        summary: 'Writes the body to stdin as it is',
+        description: 'Waits as the job reads. Where it reads nothing for 10 s: stdin_full, with `writtenBytes`.',
+        headers: idempotencyHeader,
+        answers: { 200: { description: 'All was written', schema: { type: 'object', properties: {
+          writtenBytes: { type: 'integer' }, eof: { type: 'boolean' } } } } },
+        problems: ['job_not_found', 'job_not_running', 'stdin_closed', 'stdin_full', 'idempotency_mismatch'],
+      },
+    }, (request) => once(jobs, request, `stdin eof=${request.query.eof ?? false}`, async (entry): Promise<StdinWritten> => {
+      const eof = request.query.eof ?? false;
+      return { writtenBytes: await jobs.writeStdin(entry, request.bodyBytes, eof), eof };
+    })),
+
+    route('POST', '/jobs/:id/cancel', {
+      body: cancelRequest,
+      documentation: {
+        summary: 'Ends a job and all its processes',
+        description: 'Sends the signal, waits for the grace, sends SIGKILL; answers once the tree is ended. Also ends what lingers of a job that has finished.',
+        headers: idempotencyHeader,
+        answers: { 200: { description: 'The job', schema: jobSchema } },
+        problems: ['job_not_found', 'idempotency_mismatch'],
+      },
+    }, (request) => once(jobs, request, 'cancel', async (entry) => {
+      await jobs.cancel(entry, request.body as CancelRequest);
+      return jobs.detailed(entry, { maxBytes: defaults.textBytes });
+    })),
+
+    route('POST', '/jobs/:id/signal', {
+      body: signalRequest,
+      documentation: {
+        summary: 'Sends a signal to the process group of a job',
+        headers: idempotencyHeader,
+        answers: { 200: { description: 'It was sent', schema: { type: 'object', properties: { signal: { type: 'string' } } } } },
+        problems: ['job_not_found', 'job_not_running', 'idempotency_mismatch'],
+      },
+    }, (request) => once(jobs, request, 'signal', async (entry) => {
+      await jobs.signal(entry, request.body.signal);
+      return { signal: request.body.signal };
+    })),
+
+    route('POST', '/jobs/:id/rerun', {
+      documentation: {
+        summary: 'Runs the same request again, as a new job',
+        headers: idempotencyHeader,
+        answers: { 202: { description: 'The new job is taken on', schema: acceptedSchema } },
+        problems: ['job_not_found', 'idempotency_mismatch', 'too_many_jobs', 'storage_full', 'unavailable', 'shutting_down'],
+      },
+    }, async (request) => {
+      const idempotency = idempotencyOf(request, `POST /jobs/${request.params.id}/rerun`);
+      return accepted(jobs, await jobs.rerun(request.params.id, idempotency), request, undefined);
+    }),
+  ];
+}
+
+async function accepted(jobs: Jobs, entry: Entry, request: AnyRequest, wait: number | undefined): Promise<Reply> {
+  const location = { Location: `/jobs/${entry.id}` };
+  const waitSeconds = wait ?? preferredWait(request.headers.prefer);
+  if (waitSeconds > 0 && await jobs.finished(entry, waitSeconds * 1000, request.signal)) {
+    return json(200, await jobs.detailed(entry, { maxBytes: defaults.textBytes }), location);
+  }
+  const body: Accepted = { jobId: entry.id, status: 'pending', ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }) };
+  return json(202, body, location);
+}
+
+type AnyRequest = Pick<Request, 'headers' | 'signal' | 'bodyBytes'>;
+
+/** RFC 7240 §4.3: seconds that the client is ready to wait; what cannot be read is ignored, as a preference is (§2). */
+function preferredWait(prefer: string | string[] | undefined): number {
+  const match = /(?:^|[,;\s])wait\s*=\s*(\d{1,9})(?=$|[,;\s])/i.exec(String(prefer ?? ''));
+  return Math.min(Number(match?.[1] ?? 0), 60);
+}
+
+async function show(jobs: Jobs, request: Request<{ readonly id: string }, JobQuery>): Promise<Reply> {
+  const { query, headers } = request;
+  const entry = jobs.get(request.params.id);
+  const variant = `${query.tailLines ?? ''}/${query.maxBytes ?? ''}`;
+  const known = headers['if-none-match'];
+  if (!entry.isFinished || entry.lingering.length > 0) jobs.summary(entry);
+  let tag = entityTag(entry, variant);
+  if (query.wait !== undefined && !entry.isFinished && (known === undefined || isKnown(known, tag))) {
+    await jobs.changed(entry, () => entityTag(entry, variant) === tag, query.wait * 1000, request.signal);
+    tag = entityTag(entry, variant);
+  }
+  if (known !== undefined && isKnown(known, tag)) return empty(304, { ETag: tag });
+  const { maxBytes = defaults.textBytes, tailLines } = query;
+  return json(200, await jobs.detailed(entry, { maxBytes, tailLines }), { ETag: tag });
+}
+
+/** RFC 9110 §13.1.2: weak comparison. */
+function isKnown(header: string, tag: string): boolean {
+  return header.trim() === '*' || header.split(',').some((one) => one.trim().replace(/^W\//, '') === tag);
+}
+
+function nextPage(query: ListQuery, last: Entry): string {
+  const next = new URLSearchParams();
+  for (const [name, value] of Object.entries({ ...query, before: last.id })) {
+    for (const one of [value].flat()) {
+      if (one !== undefined) next.append(name, one === true ? '1' : String(one));
+    }
+  }
+  return `/jobs?${next.toString()}`;
+}
+
+/** @throws ProblemError invalid_request where the key cannot be one. */
+function idempotencyOf(request: AnyRequest, target: string): Idempotency | undefined {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || key === '' || key.length > longestKey) {
+    throw new ParseError('the header Idempotency-Key', `expected 1 to ${longestKey} characters`);
+  }
+  return { key, hash: fingerprint(target, request.bodyBytes) };
+}
+
+/** Acts on the job once for each Idempotency-Key. @param call What is asked of it. */
+async function once<T>(
+  jobs: Jobs,
+  request: AnyRequest & { readonly params: { readonly id: string } },
+  call: string,
+  act: (entry: Entry) => Promise<T>,
+): Promise<Reply> {
+  const entry = jobs.get(request.params.id);
+  return json(200, await jobs.answers.once(jobs.directory(entry), idempotencyOf(request, call), () => act(entry)));
+}
+
+// Output. -------------------------------------------------------------------------------------------------------------
+
+function outputRoute<S extends StreamName>(jobs: Jobs, name: S): Route {
+  return route('GET', `/jobs/:id/${name}`, {
+    query: outputQuery,
+    documentation: {
+      summary: `The bytes of ${name}`,
+      headers: { Range: 'bytes=FIRST-LAST (RFC 9110 §14).' },
+      answers: {
+        200: { description: 'The bytes', type: 'application/octet-stream' },
+        206: { description: 'The range asked for', type: 'application/octet-stream' },
+      },
+      problems: ['job_not_found', 'range_not_satisfiable'],
+    },
+  }, async (request) => {
+    const entry = jobs.get((request.params as { readonly id: string }).id);
+    return output(jobs, entry, name, request.query, request.headers.range);
+  });
+}
+
+async function output(jobs: Jobs, entry: Entry, name: StreamName, query: OutputQuery, range: string | undefined): Promise<Reply> {
+  const path = join(jobs.directory(entry), name);
+  const { start, size } = await startOf(path, query);
+  if (query.follow === true) {
+    return stream(200, headersOf(entry), async (sink) => {
+      for await (const { bytes } of jobs.follow(entry, { from: { [name]: start }, signal: sink.signal, limit: query.limit })) {
+        await sink.write(bytes);
+      }
+    });
+  }
+  const asked = query.offset === undefined && query.limit === undefined && query.tailLines === undefined ? parseRange(range, size) : undefined;
+  const first = asked?.first ?? Math.min(start, size);
+  const last = asked?.last ?? Math.min(size, first + (query.limit ?? size)) - 1;
+  const length = last - first + 1;
+  const headers = {
+    ...headersOf(entry), 'Accept-Ranges': 'bytes', 'Content-Length': length,
+    ...(asked ? { 'Content-Range': `bytes ${first}-${last}/${size}` } : {}),
+  };
+  return stream(asked ? 206 : 200, headers, async (sink) => {
+    if (length === 0) return;
+    const file = await open(path, 'r');
+    try {
+      // `end` is inclusive: what comes into the file meanwhile is not part of this answer.
+      for await (const chunk of file.createReadStream({ start: first, end: last, autoClose: false, highWaterMark: 2 ** 18 })) {
+        await sink.write(chunk as Buffer);
+      }
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+function headersOf(entry: Entry): { readonly [name: string]: string } {
+  return { 'X-Job-Status': entry.isFinished ? 'finished' : entry.state.is };
+}
+
+async function startOf(path: string, query: OutputQuery): Promise<{ start: number; size: number }> {
+  const file = await openOutput(path);
+  if (!file) return { start: query.offset ?? 0, size: 0 };
+  try {
+    const { size } = await file.stat();
+    if (query.tailLines === undefined) return { start: query.offset ?? 0, size };
+    const start = await startOfLastLines(file, size, query.tailLines);
+    return { start: Math.max(start, query.offset ?? 0), size };
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * One range of bytes (RFC 9110 §14.1.2); several ranges, another unit or a malformed header are ignored, as §14.2 allows.
+ *
+ * @throws ProblemError range_not_satisfiable.
+ */
+function parseRange(header: string | undefined, size: number): { readonly first: number; readonly last: number } | undefined {
+  const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header?.trim() ?? '');
+  if (!match || (match[1] === '' && match[2] === '')) return undefined;
+  const [from, to] = [match[1] ?? '', match[2] ?? ''];
+  const first = from === '' ? Math.max(0, size - Number(to)) : Number(from);
+  const last = from === '' || to === '' ? size - 1 : Math.min(Number(to), size - 1);
+  if (from !== '' && to !== '' && Number(to) < first) return undefined;
+  if (first < size && first <= last) return { first, last };
+  throw new ProblemError('range_not_satisfiable', `Cannot read ${header ?? ''}: there are ${size} bytes`,
+    { headers: { 'Content-Range': `bytes */${size}` } });
+}
+
+// Events. -------------------------------------------------------------------------------------------------------------
+
+async function sendEvents(jobs: Jobs, entry: Entry, from: Position, sink: EventSink): Promise<void> {
+  const position = { ...from };
+  let sent = '';
+  const send = (event: JobEvent): Promise<void> => {
+    const { type, ...data } = event;
+    return sink.send({ event: type, id: formatPosition(position), data });
+  };
+  const sendStatus = async (): Promise<void> => {
+    const job = jobs.summary(entry);
+    if (job.status === sent || entry.isFinished) return;
+    sent = job.status;
+    await send({ type: 'status', job });
+  };
+  await sendStatus();
+  for await (const piece of jobs.follow(entry, { from, signal: sink.signal, wholeCharacters: true })) {
+    await sendStatus();
+    position[piece.stream] = piece.offset + piece.bytes.length;
+    await send(outputEvent(piece));
+  }
+  if (sink.signal.aborted || !entry.isFinished) return;
+  const job = jobs.summary(entry);
+  await send({ type: 'status', job });
+  await send({ type: 'end', job });
+}
+
+function outputEvent({ stream: name, offset, bytes }: Piece): JobEvent {
+  return isUtf8(bytes)
+    ? { type: 'output', stream: name, offset, text: bytes.toString('utf8') }
+    : { type: 'output', stream: name, offset, base64: bytes.toString('base64') };
+}

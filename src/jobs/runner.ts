@@ -1,0 +1,384 @@
+/**
+ * Runs jobs: starts them as there is room, hears how they end, ends them where it must.
+ * @module
+ */
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../base/log.ts';
+import { longTimeout } from '../base/long-timeout.ts';
+import type { JobId } from '../protocol/ids.ts';
+import { type Family, findProcesses, markName } from '../process/descendants.ts';
+import type { FifoPool } from '../process/fifo.ts';
+import { isAliveNow, isGroupAlive } from '../process/identity.ts';
+import { closeStdinOfAdopted } from '../process/launchers.ts';
+import type { Starter, StarterEvents } from '../process/starter.ts';
+import { terminate } from '../process/terminate.ts';
+import type { Entry } from './entry.ts';
+import {
+  cancelledOutcome, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome, statusOf,
+} from './job.ts';
+import { programFor } from './modes.ts';
+import type { JobStore } from './store.ts';
+
+export interface RunnerOptions {
+  readonly store: JobStore;
+  /** `undefined` where the platform has none. */
+  readonly fifos: FifoPool | undefined;
+  readonly createStarter: (events: StarterEvents) => Starter;
+  readonly maxRunning: number;
+  readonly log: Log;
+  /** Unix seconds. */
+  readonly now: () => number;
+  readonly onFinished: (entry: Entry) => void;
+}
+
+/** How long a job's exit code may be on its way once its processes are gone. */
+const exitReportMs = 2000;
+/** How long a launcher may take to start a job that was handed to it. */
+const claimMs = 10_000;
+/** Processes that left the group are looked for so long after a job, for all jobs of that time at once. */
+const settleMs = 250;
+
+type Running = Extract<JobState, { is: 'running' }>;
+
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #starter: Starter;
+  readonly #running = new Map<string, Entry>();
+  readonly #queue: Entry[] = [];
+  readonly #timeouts = new Map<Entry, () => void>();
+  readonly #endings = new Map<Entry, Promise<void>>();
+  /** Exit codes heard while the rest of the tree is being ended. */
+  readonly #exits = new Map<Entry, { code: number; pid: number }>();
+  /** Jobs that no launcher of this server waits for: their files tell. */
+  readonly #adopted = new Map<Entry, { parentPid: number; goneAt: number | undefined }>();
+  readonly #unsettled = new Set<Entry>();
+  #settling: NodeJS.Timeout | undefined;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#starter = options.createStarter({
+      onExit: (id, code, pid) => this.#heard(id, (entry) => this.exited(entry, code, pid)),
+      onClaimed: (id) => this.#heard(id, (entry) => this.adopt(entry)),
+      onOrphaned: (id) => this.#heard(id, (entry) => this.adopt(entry)),
+      onFailed: (id, error) => this.#heard(id, (entry) =>
+        this.#finish(entry, spawnErrorOutcome(options.now(), error.message), { isOnDisk: false })),
+    });
+  }
+
+  get running(): Iterable<Entry> {
+    return this.#running.values();
+  }
+
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  get queuedCount(): number {
+    return this.#queue.length;
+  }
+
+  get hasRoom(): boolean {
+    return this.#running.size < this.#options.maxRunning && this.#queue.length === 0;
+  }
+
+  /** Jobs whose end only their files tell. */
+  get adopted(): Iterable<Entry> {
+    return this.#adopted.keys();
+  }
+
+  /** Starts a job whose record, on disk, says `running` already. */
+  start(entry: Entry, record: JobRecord): void {
+    this.#running.set(entry.id, entry);
+    this.#armTimeout(entry, entry.request.timeoutSeconds);
+    const directory = this.#options.store.directory(entry.id);
+    const launch = (): void => this.#starter.start({
+      id: entry.id,
+      directory,
+      stdin: entry.request.stdin,
+      workdir: entry.request.workdir,
+      env: { ...record.request.env, [markName]: entry.id },
+      argv: programFor(record.request.program, directory),
+    });
+    const stdin = join(directory, 'stdin');
+    const { fifos } = this.#options;
+    try {
+      if (entry.request.stdin !== 'fifo' || !fifos || fifos.takeNow(stdin)) return launch();
+    } catch (error) {
+      return this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
+    }
+    void this.#startLater(entry, fifos, stdin, launch);
+  }
+
+  /** Waits for its turn. */
+  enqueue(entry: Entry): void {
+    this.#queue.push(entry);
+    this.#startNext();
+  }
+
+  /** Watches a running job by its files, as no launcher of this server waits for it. */
+  adopt(entry: Entry): void {
+    const note = this.#options.store.readProcess(entry.id);
+    entry.leader = note?.identity;
+    entry.pid = note?.identity.pid ?? null;
+    this.#running.set(entry.id, entry);
+    this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });
+    entry.changed();
+  }
+
+  /** Arms the timeout of an adopted job anew. @param ageSeconds For how long it has run. */
+  rearm(entry: Entry, ageSeconds: number): void {
+    const { timeoutSeconds } = entry.request;
+    this.#armTimeout(entry, timeoutSeconds === null ? null : Math.max(0, timeoutSeconds - ageSeconds));
+  }
+
+  /** Remembers how a job of an earlier server ended. */
+  recovered(entry: Entry, outcome: Outcome, isOnDisk: boolean): void {
+    const { state } = entry;
+    this.#measure(entry);
+    if (entry.request.stdin === 'fifo' && state.is !== 'finished') this.#options.store.removeStdin(entry.id);
+    entry.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
+    if (!isOnDisk) this.#save(entry);
+    this.#settleLater(entry);
+  }
+
+  /** Looks whether an adopted job has ended. */
+  lookAtAdopted(entry: Entry): void {
+    const adopted = this.#adopted.get(entry);
+    if (!adopted) return;
+    const exit = this.#options.store.readExit(entry.id);
+    if (exit) return this.exited(entry, exit.code, entry.pid ?? 0);
+    entry.leader ??= this.#options.store.readProcess(entry.id)?.identity;
+    if (entry.leader && isAliveNow(entry.leader)) return;
+    adopted.goneAt ??= performance.now();
+    // Its launcher, if there still is one, is about to write the exit code.
+    if (performance.now() - adopted.goneAt < exitReportMs && (adopted.parentPid === 0 || isGroupAlive(adopted.parentPid))) return;
+    this.exited(entry, undefined, entry.pid ?? 0);
+  }
+
+  /** The process has ended; without a code nobody knows how. */
+  exited(entry: Entry, code: number | undefined, pid: number): void {
+    if (entry.isFinished) return;
+    this.#adopted.delete(entry);
+    entry.pid = pid || entry.pid;
+    if (this.#endings.has(entry)) {
+      if (code !== undefined) this.#exits.set(entry, { code, pid });
+      entry.changed();
+      return;
+    }
+    if (pid > 0 && isGroupAlive(pid)) void this.#finishWithLingering(entry, code, pid);
+    else this.#finishExited(entry, code);
+  }
+
+  /**
+   * Ends a job's whole tree. Resolves once it is ended, or, where a process hangs in the kernel, when nothing more can be done.
+   * The first reason given is the one that stays.
+   */
+  async end(entry: Entry, reason: EndingReason, options: { signal: NodeJS.Signals; graceMs: number }): Promise<void> {
+    const { state } = entry;
+    if (state.is === 'finished') return;
+    if (state.is === 'pending') {
+      this.#queue.splice(this.#queue.indexOf(entry), 1);
+      return this.#finish(entry, cancelledOutcome(this.#options.now()), { isOnDisk: false });
+    }
+    const before = this.#endings.get(entry);
+    if (before) {
+      // A second call may be more impatient than the first.
+      if (entry.leader) await terminate(entry.family, options);
+      return before;
+    }
+    const ending = this.#end(entry, state, reason, options).finally(() => this.#endings.delete(entry));
+    this.#endings.set(entry, ending);
+    return ending;
+  }
+
+  /** Writes what fits into the job's stdin. */
+  writeStdin(entry: Entry, bytes: Uint8Array): ReturnType<Starter['writeStdin']> {
+    return this.#starter.writeStdin(entry.id, this.#options.store.directory(entry.id), bytes);
+  }
+
+  /** The job reads the end of its input. `false`: nobody holds it open. */
+  closeStdin(entry: Entry): boolean {
+    if (this.#starter.closeStdin(entry.id)) return true;
+    const launcherPid = this.#options.store.readProcess(entry.id)?.parentPid ?? 0;
+    return this.#adopted.has(entry) && entry.leader !== undefined && closeStdinOfAdopted(entry.leader, launcherPid);
+  }
+
+  /** The first process of the job, as soon as there is one. */
+  async leaderOf(entry: Entry): Promise<Family> {
+    const deadline = performance.now() + claimMs;
+    while (entry.leader === undefined && !entry.isFinished && performance.now() < deadline) {
+      entry.leader = this.#options.store.readProcess(entry.id)?.identity;
+      if (entry.leader === undefined) await sleep(10);
+    }
+    entry.pid ??= entry.leader?.pid ?? null;
+    return entry.family;
+  }
+
+  /** Running jobs go on; nothing is started any more. */
+  close(): void {
+    for (const cancel of this.#timeouts.values()) cancel();
+    clearTimeout(this.#settling);
+    this.#starter.close();
+  }
+
+  async #end(entry: Entry, state: Running, reason: EndingReason, options: { signal: NodeJS.Signals; graceMs: number }): Promise<void> {
+    // Nothing may come between: whoever asks from here on sees that it is being ended.
+    await Promise.resolve();
+    if (this.#starter.withdraw(entry.id)) {
+      return this.#finish(entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false });
+    }
+    entry.state = { ...state, ending: reason };
+    this.#save(entry);
+    const isGone = await terminate(await this.leaderOf(entry), options);
+    if (!isGone) this.#options.log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
+    const deadline = performance.now() + exitReportMs;
+    let exit = this.#exits.get(entry);
+    while (exit === undefined && performance.now() < deadline) {
+      await sleep(5);
+      const written = this.#adopted.has(entry) ? this.#options.store.readExit(entry.id) : undefined;
+      exit = this.#exits.get(entry) ?? (written && { code: written.code, pid: entry.pid ?? 0 });
+    }
+    this.#exits.delete(entry);
+    this.#finishExited(entry, exit?.code);
+  }
+
+  async #finishWithLingering(entry: Entry, code: number | undefined, pid: number): Promise<void> {
+    const family = { id: entry.id, leader: { pid, startTime: '' } };
+    try {
+      entry.lingering = (await findProcesses([family])).get(entry.id) ?? [];
+    } catch (error) {
+      this.#options.log.warn('cannot look for lingering processes', { jobId: entry.id, error });
+    }
+    this.#finishExited(entry, code);
+  }
+
+  #finishExited(entry: Entry, code: number | undefined): void {
+    const { state } = entry;
+    if (state.is !== 'running') return;
+    const { store, now } = this.#options;
+    const written = store.stat(entry.id, 'exit');
+    const isOnDisk = code !== undefined && written !== undefined && written.size > 0;
+    const finishedAt = isOnDisk ? Math.max(written.mtimeMs / 1000, state.startedAt) : now();
+    const isStarted = code !== 126 && code !== 127 || (store.readProcess(entry.id)?.isStarted ?? false);
+    const outcome = code === undefined ? lostOutcome(finishedAt, state.ending) : outcomeOf({ code, finishedAt, isStarted }, state.ending);
+    this.#finish(entry, outcome, { isOnDisk });
+  }
+
+  #finish(entry: Entry, outcome: Outcome, options: { isOnDisk: boolean }): void {
+    const { state } = entry;
+    if (state.is === 'finished') return;
+    this.#running.delete(entry.id);
+    this.#adopted.delete(entry);
+    this.#timeouts.get(entry)?.();
+    this.#timeouts.delete(entry);
+    this.#measure(entry);
+    if (entry.request.stdin === 'fifo') this.#options.store.removeStdin(entry.id);
+    entry.state = { is: 'finished', startedAt: state.is === 'running' ? state.startedAt : null, outcome };
+    // The exit file says it all; what it does not say must be written.
+    if (!options.isOnDisk) this.#save(entry);
+    const { reason, exitCode } = outcome;
+    this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
+    this.#settleLater(entry);
+    this.#options.onFinished(entry);
+    this.#startNext();
+  }
+
+  /** Writes the state of a job that only the server knows; where that fails it is tried again, see {@link saveAgain}. */
+  #save(entry: Entry): void {
+    try {
+      this.#options.store.writeState(entry.id, entry.state);
+      entry.isUnsaved = false;
+    } catch (error) {
+      if (!entry.isUnsaved) this.#options.log.warn('cannot write the state of the job', { jobId: entry.id, error });
+      entry.isUnsaved = true;
+    }
+  }
+
+  saveAgain(entry: Entry): void {
+    this.#save(entry);
+  }
+
+  #measure(entry: Entry): void {
+    const stdout = this.#options.store.stat(entry.id, 'stdout');
+    const stderr = this.#options.store.stat(entry.id, 'stderr');
+    entry.stdoutBytes = stdout?.size ?? 0;
+    entry.stderrBytes = stderr?.size ?? 0;
+    const times = [stdout, stderr].flatMap((stat) => (stat && stat.size > 0 ? [stat.mtimeMs / 1000] : []));
+    entry.lastOutputAt = times.length === 0 ? null : Math.max(...times);
+  }
+
+  /** Looks at a job's output now. @returns whether there is more than before. */
+  measure(entry: Entry): boolean {
+    const before = entry.stdoutBytes + entry.stderrBytes;
+    this.#measure(entry);
+    return entry.stdoutBytes + entry.stderrBytes !== before;
+  }
+
+  #armTimeout(entry: Entry, seconds: number | null): void {
+    if (seconds === null) return;
+    const graceMs = entry.request.killGraceSeconds * 1000;
+    this.#timeouts.set(entry, longTimeout(() => {
+      this.end(entry, 'timeout', { signal: 'SIGTERM', graceMs }).catch((error: unknown) =>
+        this.#options.log.error('cannot end the job at its timeout', { jobId: entry.id, error }));
+    }, seconds * 1000));
+  }
+
+  async #startLater(entry: Entry, fifos: FifoPool, stdin: string, launch: () => void): Promise<void> {
+    try {
+      await rename(await fifos.take(), stdin);
+      if (!entry.isFinished) launch();
+    } catch (error) {
+      this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
+    }
+  }
+
+  #startNext(): void {
+    while (this.#queue.length > 0 && this.#running.size < this.#options.maxRunning) {
+      const entry = this.#queue.shift();
+      if (entry === undefined) return;
+      try {
+        const record = { ...this.#options.store.read(entry.id), state: { is: 'running', startedAt: this.#options.now() } } as const;
+        this.#options.store.write(record);
+        entry.state = record.state;
+        this.start(entry, record);
+      } catch (error) {
+        this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
+      }
+    }
+  }
+
+  #heard(id: string, tell: (entry: Entry) => void): void {
+    const entry = this.#running.get(id as JobId);
+    if (entry) tell(entry);
+  }
+
+  #settleLater(entry: Entry): void {
+    this.#unsettled.add(entry);
+    this.#settling ??= setTimeout(() => void this.#settle(), settleMs);
+    this.#settling.unref();
+  }
+
+  /** One look through all processes serves every job that ended since the last. */
+  async #settle(): Promise<void> {
+    const entries = [...this.#unsettled];
+    this.#unsettled.clear();
+    try {
+      const found = await findProcesses(entries.map(({ id }) => ({ id, leader: undefined })));
+      for (const entry of entries) this.#settled(entry, found.get(entry.id) ?? []);
+    } catch (error) {
+      this.#options.log.warn('cannot look for lingering processes', { error });
+    }
+    this.#settling = undefined;
+    for (const entry of this.#unsettled) this.#settleLater(entry);
+  }
+
+  #settled(entry: Entry, strays: Entry['lingering']): void {
+    const known = new Set(entry.lingering.map(({ pid }) => pid));
+    const added = strays.filter(({ pid }) => !known.has(pid)).map(({ pid, startTime }) => ({ pid, startTime }));
+    entry.lingering = [...entry.lingering, ...added];
+    entry.isSettled = true;
+    if (added.length > 0) entry.changed();
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Writes into the stdin of running jobs, one write of a job after the other, never waiting longer than a bound.
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ProblemError } from '../protocol/problem.ts';
+import { type Entry, until } from './entry.ts';
+import type { Runner } from './runner.ts';
+import type { JobStore } from './store.ts';
+
+/** How long a job may take to read anything. */
+const stalledMs = 10_000;
+/** How long a job may take to start. */
+const startMs = 10_000;
+/** How many writes may wait for each other. */
+const maxWaiting = 16;
+
+export class StdinWriter {
+  readonly #runner: Runner;
+  readonly #store: JobStore;
+  readonly #busy = new Map<Entry, { waiting: number; last: Promise<unknown> }>();
+
+  constructor(runner: Runner, store: JobStore) {
+    this.#runner = runner;
+    this.#store = store;
+  }
+
+  /**
+   * Writes all of `bytes`, waiting as the job reads; with `eof` the job then reads the end of its input.
+   *
+   * @returns how many bytes the job was given.
+   * @throws ProblemError job_not_running; stdin_closed; stdin_full, with `writtenBytes`, where the job reads nothing for 10 s.
+   */
+  async write(entry: Entry, bytes: Uint8Array, options: { eof: boolean; stalledMs?: number }): Promise<number> {
+    const before = this.#busy.get(entry) ?? { waiting: 0, last: Promise.resolve() };
+    if (before.waiting >= maxWaiting) throw full(entry, 0, `${maxWaiting} writes are waiting already`);
+    const mine = before.last.then(() => this.#write(entry, bytes, options));
+    const chain = { waiting: before.waiting + 1, last: mine.catch(() => undefined) };
+    this.#busy.set(entry, chain);
+    try {
+      return await mine;
+    } finally {
+      const now = this.#busy.get(entry);
+      if (now && now.waiting > 1) this.#busy.set(entry, { ...now, waiting: now.waiting - 1 });
+      else this.#busy.delete(entry);
+    }
+  }
+
+  async #write(entry: Entry, bytes: Uint8Array, options: { eof: boolean; stalledMs?: number }): Promise<number> {
+    await this.#started(entry);
+    let written = 0;
+    let deadline = performance.now() + (options.stalledMs ?? stalledMs);
+    for (let waitMs = 1; written < bytes.length; waitMs = Math.min(waitMs * 2, 100)) {
+      const result = this.#runner.writeStdin(entry, bytes.subarray(written));
+      if (result === 'closed') throw closed(entry, written);
+      if (result !== 'full') {
+        written += result.writtenBytes;
+        deadline = performance.now() + (options.stalledMs ?? stalledMs);
+        waitMs = 1;
+      }
+      if (written === bytes.length) break;
+      if (performance.now() >= deadline) throw full(entry, written, 'it has not read its stdin for a while, and no more fits');
+      await sleep(waitMs);
+    }
+    if (options.eof) this.#close(entry, written);
+    return written;
+  }
+
+  /** Until its launcher has taken the job, nobody has its stdin open. */
+  async #started(entry: Entry): Promise<void> {
+    const deadline = performance.now() + startMs;
+    if (entry.state.is === 'running' && entry.request.stdin === 'fifo') {
+      while (!entry.isFinished && !this.#store.isClaimed(entry.id) && performance.now() < deadline) {
+        await until(entry, () => entry.isFinished, { limitMs: 5 });
+      }
+    }
+    if (entry.state.is === 'pending') throw new ProblemError('job_not_running', `Cannot write to job ${entry.id}: it waits to be started`);
+    if (entry.isFinished) throw new ProblemError('job_not_running', `Cannot write to job ${entry.id}: it has finished`);
+    if (entry.request.stdin !== 'fifo') throw closed(entry, 0);
+  }
+
+  #close(entry: Entry, writtenBytes: number): void {
+    const isClosed = this.#runner.closeStdin(entry);
+    // Without its name nobody writes into it any more, not after a restart either.
+    if (isClosed) this.#store.removeStdin(entry.id);
+    else if (!entry.isFinished) {
+      throw new ProblemError('unavailable', `Cannot close the stdin of job ${entry.id}: its launcher is gone`, { extensions: { writtenBytes } });
+    }
+  }
+}
+
+function closed(entry: Entry, writtenBytes: number): ProblemError {
+  const why = entry.request.stdin === 'fifo' ? 'it has closed it' : 'it was given with the job, or is empty';
+  return new ProblemError('stdin_closed', `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
+}
+
+function full(entry: Entry, writtenBytes: number, why: string): ProblemError {
+  return new ProblemError('stdin_full', `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
+}
