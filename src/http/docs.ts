@@ -2,10 +2,29 @@
  * The routes that describe the table: `/openapi.json` for programs, `/docs` for people.
  * @module
  */
-import type { ApiDescription } from './openapi.ts';
-import type { Route } from './route.ts';
+import { docsPage } from './docs-page.ts';
+import { type ApiDescription, openApi } from './openapi.ts';
+import { jsonText, text } from './reply.ts';
+import { type Route, route } from './route.ts';
+
+/** Nothing but the style in the page itself may be loaded or run. */
+const policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** The two routes, public, describing `routes` and themselves. */
 export function documentationRoutes(api: ApiDescription): Route[] {
-  throw new Error(`not written yet: ${api.title}`);
+  const whole: ApiDescription = { ...api, get routes() { return [...api.routes, ...own]; } };
+  // Written on first use: a start does not wait for it.
+  let document: string | undefined;
+  let page: string | undefined;
+  const own: Route[] = [
+    route('GET', '/openapi.json', {
+      access: 'public',
+      documentation: { summary: 'This API as an OpenAPI 3.1 document', answers: { 200: { description: 'The document', type: 'application/json' } } },
+    }, () => jsonText(200, document ??= JSON.stringify(openApi(whole)))),
+    route('GET', '/docs', {
+      access: 'public',
+      documentation: { summary: 'This API for people', answers: { 200: { description: 'A page', type: 'text/html' } } },
+    }, () => text(200, 'text/html; charset=utf-8', page ??= docsPage(whole), { 'Content-Security-Policy': policy })),
+  ];
+  return own;
 }
