@@ -1,0 +1,74 @@
+/**
+ * Counts what the server does, for Prometheus (text exposition format 0.0.4).
+ * @module
+ */
+
+/** One answered request. */
+export interface Observation {
+  readonly method: string;
+  /** The pattern of the route, not the address: `/jobs/:id`. */
+  readonly path: string;
+  readonly status: number;
+  readonly durationMs: number;
+}
+
+/** A value that is read when it is asked for. */
+export interface Gauge {
+  readonly name: string;
+  readonly help: string;
+  readonly read: () => number;
+}
+
+/** Upper bounds in seconds. */
+const buckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
+
+interface Series {
+  readonly labels: string;
+  readonly counts: number[];
+  count: number;
+  sumSeconds: number;
+}
+
+export class Metrics {
+  readonly #series = new Map<string, Series>();
+  readonly #gauges: readonly Gauge[];
+
+  constructor(gauges: readonly Gauge[]) {
+    this.#gauges = gauges;
+  }
+
+  observe(observation: Observation): void {
+    const { method, path, status, durationMs } = observation;
+    const labels = `method="${method}",path="${path}",status="${status}"`;
+    let series = this.#series.get(labels);
+    if (!series) this.#series.set(labels, series = { labels, counts: buckets.map(() => 0), count: 0, sumSeconds: 0 });
+    const seconds = durationMs / 1000;
+    series.count += 1;
+    series.sumSeconds += seconds;
+    const bucket = buckets.findIndex((bound) => seconds <= bound);
+    if (bucket >= 0) series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;
+  }
+
+  /** All of it as text. */
+  render(): string {
+    return [...this.#gauges.flatMap(renderGauge), ...this.#renderRequests()].join('\n') + '\n';
+  }
+
+  #renderRequests(): string[] {
+    const name = 'sidecar_http_request_duration_seconds';
+    const lines = [`# HELP ${name} Time to the end of the answer.`, `# TYPE ${name} histogram`];
+    for (const { labels, counts, count, sumSeconds } of this.#series.values()) {
+      let below = 0;
+      buckets.forEach((bound, index) => {
+        below += counts[index] ?? 0;
+        lines.push(`${name}_bucket{${labels},le="${bound}"} ${below}`);
+      });
+      lines.push(`${name}_bucket{${labels},le="+Inf"} ${count}`, `${name}_sum{${labels}} ${sumSeconds}`, `${name}_count{${labels}} ${count}`);
+    }
+    return lines;
+  }
+}
+
+function renderGauge({ name, help, read }: Gauge): string[] {
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, `${name} ${read()}`];
+}

@@ -1,0 +1,33 @@
+/**
+ * What the server says of itself.
+ * @module
+ */
+import type { Health, Liveness } from '../protocol/health.ts';
+import { json, text } from '../http/reply.ts';
+import { type Route, route } from '../http/route.ts';
+import type { Metrics } from './metrics.ts';
+
+export function metricsRoutes(options: { metrics: Metrics; health: () => Health }): Route[] {
+  const { metrics, health } = options;
+  const liveness: Liveness = { status: 'ok', authenticated: false };
+  return [
+    route('GET', '/health', {
+      access: 'public',
+      documentation: {
+        summary: 'Whether the server is well',
+        description: 'Without the key: that it is there. With the key: what it is and does.',
+        answers: { 200: { description: 'It is', schema: {
+          type: 'object', required: ['status', 'authenticated'],
+          properties: { status: { const: 'ok' }, authenticated: { type: 'boolean' } },
+        } } },
+      },
+    }, ({ isAuthenticated }) => json(200, isAuthenticated ? health() : liveness)),
+
+    route('GET', '/metrics', {
+      documentation: {
+        summary: 'Counters for Prometheus',
+        answers: { 200: { description: 'Text exposition format', type: 'text/plain' } },
+      },
+    }, () => text(200, 'text/plain; version=0.0.4; charset=utf-8', metrics.render())),
+  ];
+}

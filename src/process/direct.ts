@@ -1,0 +1,113 @@
+/**
+ * Starts jobs where there is no bash for launchers: Windows, and Unix machines without bash. Node itself waits for them, so a job
+ * of a server that was killed goes on, but its stdin ends and its exit code is lost.
+ * @module
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { appendFileSync, closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import type { Launch } from './launch-script.ts';
+import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
+
+/** What may wait for a job to read it: as much as a pipe holds on Linux. */
+const stdinBytes = 65_536;
+
+export class DirectStarter implements Starter {
+  readonly #events: StarterEvents;
+  readonly #env: { readonly [name: string]: string };
+  readonly #children = new Map<string, ChildProcess>();
+
+  constructor(events: StarterEvents, options: { env: { readonly [name: string]: string } }) {
+    this.#events = events;
+    this.#env = options.env;
+  }
+
+  start(launch: Launch): void {
+    // Not before the caller knows that it was started.
+    setImmediate(() => {
+      try {
+        this.#start(launch);
+      } catch (error) {
+        this.#events.onFailed(launch.id, error as Error);
+      }
+    });
+  }
+
+  withdraw(): boolean {
+    return false;
+  }
+
+  writeStdin(id: string, _directory: string, bytes: Uint8Array): StdinWrite {
+    const stdin = this.#children.get(id)?.stdin;
+    if (!stdin?.writable) return 'closed';
+    const room = stdinBytes - stdin.writableLength;
+    if (room <= 0) return 'full';
+    const some = bytes.subarray(0, room);
+    stdin.write(some);
+    return { writtenBytes: some.length };
+  }
+
+  closeStdin(id: string): boolean {
+    const stdin = this.#children.get(id)?.stdin;
+    stdin?.end();
+    return stdin !== undefined && stdin !== null;
+  }
+
+  close(): void {
+    for (const child of this.#children.values()) child.unref();
+  }
+
+  #start(launch: Launch): void {
+    const { id, directory, argv: [file = '', ...args], workdir } = launch;
+    // O_EXCL: no job ever runs twice.
+    const note = openSync(join(directory, 'process'), 'wx', 0o600);
+    const files = [openSync(join(directory, 'stdout'), 'a', 0o600), openSync(join(directory, 'stderr'), 'a', 0o600)] as const;
+    const stdin = launch.stdin === 'file' ? openSync(join(directory, 'stdin'), 'r') : launch.stdin === 'null' ? 'ignore' : 'pipe';
+    try {
+      const child = spawn(file, args, {
+        cwd: workdir, env: { ...this.#env, ...launch.env }, stdio: [stdin, ...files], windowsHide: true,
+        detached: process.platform !== 'win32', windowsVerbatimArguments: /(^|[\\/])cmd(\.exe)?$/i.test(file),
+      });
+      this.#children.set(id, child);
+      child.on('error', (error) => { if (child.pid === undefined) this.#failed(launch, error as NodeJS.ErrnoException); });
+      child.on('exit', (code, signal) => this.#ended(launch, child, code ?? 128 + (signal ? constants.signals[signal] : 0)));
+      // EPIPE: the job has ended or closed its stdin; the next write is told so.
+      child.stdin?.on('error', () => undefined);
+      if (child.pid !== undefined) writeFileSync(note, describeProcess(child.pid));
+    } finally {
+      for (const fd of [note, ...files, ...(typeof stdin === 'number' ? [stdin] : [])]) closeSync(fd);
+    }
+  }
+
+  #failed({ id, directory, argv }: Launch, error: NodeJS.ErrnoException): void {
+    this.#children.delete(id);
+    const isMissing = error.code === 'ENOENT';
+    try {
+      appendFileSync(join(directory, 'stderr'), `sidecar: ${argv[0] ?? ''}: ${isMissing ? 'not found' : error.message}\n`);
+    } catch {
+      // A full disk: the reason of the job says enough.
+    }
+    this.#exit(id, directory, isMissing ? 127 : 126, 0);
+  }
+
+  #ended({ id, directory }: Launch, child: ChildProcess, code: number): void {
+    if (!this.#children.delete(id)) return;
+    this.#exit(id, directory, code & 0xff, child.pid ?? 0);
+  }
+
+  #exit(id: string, directory: string, code: number, pid: number): void {
+    try {
+      writeFileSync(join(directory, 'exit'), `${code}\n`, { mode: 0o600 });
+    } catch {
+      // Whoever is told now writes it later.
+    }
+    this.#events.onExit(id, code, pid);
+  }
+}
+
+/** The same note that a launcher's job makes of itself. */
+function describeProcess(pid: number): string {
+  if (process.platform !== 'linux') return `${pid} -\n`;
+  return readFileSync(`/proc/${pid}/stat`, 'latin1');
+}

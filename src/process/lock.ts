@@ -1,0 +1,109 @@
+/**
+ * One server per state directory: a file that names its owner by pid and start time, so that one left by a crash is no obstacle.
+ * @module
+ */
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { replaceFile } from '../base/atomic-file.ts';
+import { integer, object, optional, type Parser, text } from '../base/parse.ts';
+import { type Identity, identify, isAlive } from './identity.ts';
+
+/** What the file holds. */
+export interface LockOwner extends Identity {
+  readonly version: string | undefined;
+  /** Where it can be reached; absent until it listens. */
+  readonly url: string | undefined;
+}
+
+export const lockOwner: Parser<LockOwner> = object({
+  pid: integer({ min: 1, max: 2 ** 31 - 1 }),
+  startTime: text(),
+  version: optional(text()),
+  url: optional(text()),
+});
+
+/** Somebody else holds the lock. */
+export class LockHeldError extends Error {
+  override readonly name = 'LockHeldError';
+  readonly owner: LockOwner;
+
+  constructor(path: string, owner: LockOwner) {
+    const where = owner.url === undefined ? '' : ` at ${owner.url}`;
+    super(`Cannot use ${path}: it is held by the server with pid ${owner.pid}${where}`);
+    this.owner = owner;
+  }
+}
+
+export interface Lock {
+  /** Says where the owner can be reached. */
+  announce(url: string): void;
+  /** Puts the file back where somebody removed it. */
+  renew(): void;
+  release(): void;
+}
+
+const attempts = 20;
+
+/** @throws LockHeldError where its owner is alive. */
+export async function acquireLock(path: string, version: string): Promise<Lock> {
+  const me = await identify(process.pid);
+  if (!me) throw new Error('Cannot find out who this process is: is /proc mounted, or ps installed?');
+  let owner: LockOwner = { ...me, version, url: undefined };
+  for (let attempt = 0; !tryTake(path, owner); attempt += 1) {
+    const holder = readOwner(path);
+    if (holder !== undefined && await isAlive(holder)) throw new LockHeldError(path, holder);
+    if (attempt === attempts) throw new Error(`Cannot use ${path}: others keep taking it`);
+    discard(path, holder);
+  }
+  return {
+    announce(url) {
+      owner = { ...owner, url };
+      replaceFile(path, JSON.stringify(owner));
+    },
+    renew() {
+      if (readOwner(path) === undefined) replaceFile(path, JSON.stringify(owner));
+    },
+    release() {
+      const holder = readOwner(path);
+      if (holder?.pid === owner.pid && holder.startTime === owner.startTime) rmSync(path, { force: true });
+    },
+  };
+}
+
+/** Who holds the lock, alive or not; `undefined` where nobody does or the file is none of ours. */
+export function readOwner(path: string): LockOwner | undefined {
+  try {
+    return lockOwner(JSON.parse(readFileSync(path, 'utf8')), path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The file appears with its content: link(2) fails where there is one. */
+function tryTake(path: string, owner: LockOwner): boolean {
+  const beside = `${path}.${owner.pid}`;
+  writeFileSync(beside, JSON.stringify(owner), { mode: 0o600 });
+  try {
+    linkSync(beside, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return false;
+  } finally {
+    rmSync(beside, { force: true });
+  }
+}
+
+/** Takes away a lock whose owner is gone; where another server was faster and the lock is now its own, gives it back. */
+function discard(path: string, stale: LockOwner | undefined): void {
+  const aside = `${path}.${process.pid}.stale`;
+  try {
+    renameSync(path, aside);
+    const taken = readOwner(aside);
+    if (taken && (taken.pid !== stale?.pid || taken.startTime !== stale.startTime)) linkSync(aside, path);
+  } catch (error) {
+    // ENOENT: it is gone already. EEXIST: there is a newer one.
+    if (!['ENOENT', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  } finally {
+    rmSync(aside, { force: true });
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The system on one page: opens the domains, collects their routes, listens, closes in reverse order.
+ * @module
+ */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Log } from './base/log.ts';
+import type { Config } from './config.ts';
+import { createAuthenticator } from './http/auth.ts';
+import { documentationRoutes } from './http/docs.ts';
+import { type Keys, openKeys } from './http/keys.ts';
+import { createHttpServer, type HttpServer } from './http/listen.ts';
+import type { Limits } from './http/limits.ts';
+import { Jobs } from './jobs/jobs.ts';
+import { jobRoutes } from './jobs/routes.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { metricsRoutes } from './metrics/routes.ts';
+import { DirectStarter } from './process/direct.ts';
+import { FifoPool } from './process/fifo.ts';
+import { findBash, Launchers } from './process/launchers.ts';
+import { acquireLock } from './process/lock.ts';
+import type { Starter, StarterEvents } from './process/starter.ts';
+import type { Health } from './protocol/health.ts';
+
+export interface Server {
+  /** Where it can be reached. */
+  readonly url: string;
+  readonly keys: Keys;
+  /** Answers what it has begun, then lets go of everything; running jobs go on. */
+  close(options?: { graceMs?: number }): Promise<void>;
+}
+
+const closeGraceMs = 5000;
+const renewLockMs = 10_000;
+
+/**
+ * Starts the server.
+ *
+ * @throws LockHeldError where another server has the state directory; the system's error where the address cannot be had.
+ */
+export async function startServer(
+  config: Config,
+  options: { readonly version: string; readonly log: Log; readonly limits?: Partial<Limits> },
+): Promise<Server> {
+  const { log, version } = options;
+  // Only for its owner; one that is there stays as it is, as what is in it is private by itself.
+  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+  const lock = await acquireLock(join(config.stateDir, 'server.lock'), version);
+  const closers: (() => Promise<void> | void)[] = [() => lock.release()];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  try {
+    const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, log });
+    const jobs = await openJobs(config, log);
+    closers.push(() => jobs.close());
+    const startedAt = performance.now();
+    const metrics = new Metrics([
+      { name: 'sidecar_jobs', help: 'Jobs remembered.', read: () => jobs.counts.jobs },
+      { name: 'sidecar_jobs_running', help: 'Jobs running.', read: () => jobs.counts.running },
+      { name: 'sidecar_jobs_queued', help: 'Jobs waiting to be started.', read: () => jobs.counts.queued },
+      { name: 'process_resident_memory_bytes', help: 'Resident memory.', read: () => process.memoryUsage.rss() },
+      { name: 'process_cpu_seconds', help: 'Processor time used.', read: () => cpuSeconds() },
+    ]);
+    const health = (): Health => ({
+      status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
+      pid: process.pid, cwd: process.cwd(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
+      ...jobs.counts, execution_modes: ['shell', 'argv'],
+    });
+    const routes = [...metricsRoutes({ metrics, health }), ...jobRoutes(jobs)];
+    const http = createHttpServer({
+      routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })],
+      authenticator: createAuthenticator({ accepts: (key) => keys.accepts(key), log }),
+      log,
+      allowHosts: config.allowHosts,
+      allowOrigins: config.allowOrigins,
+      isLoopback: isLoopback(config.host),
+      observe: (measurement) => metrics.observe(measurement),
+      ...(options.limits ? { limits: options.limits } : {}),
+      ...tlsOf(config),
+    });
+    const { url } = await http.listen({ host: config.host, port: config.port });
+    lock.announce(url);
+    const renewing = setInterval(() => renew(lock, log), renewLockMs);
+    renewing.unref();
+    closers.push(() => clearInterval(renewing));
+    return { url, keys, close: (closing = {}) => closeServer(http, close, closing.graceMs ?? closeGraceMs) };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Whether only this machine can reach it. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+async function closeServer(http: HttpServer, closeRest: () => Promise<void>, graceMs: number): Promise<void> {
+  await http.close({ graceMs });
+  await closeRest();
+}
+
+async function openJobs(config: Config, log: Log): Promise<Jobs> {
+  const bash = process.platform === 'win32' ? undefined : await findBash();
+  if (bash === undefined) log.warn('no bash with job control: a running job will not outlive this server; see sidecar doctor');
+  const fifos = bash === undefined ? undefined : new FifoPool(join(config.stateDir, 'fifos'));
+  const env = config.jobEnvironment;
+  const createStarter = (events: StarterEvents): Starter =>
+    bash !== undefined && fifos !== undefined
+      ? new Launchers({ ...events, bash, fifos, env, onWarning: (message, error) => log.warn(message, { error }) })
+      : new DirectStarter(events, { env });
+  const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes } = config;
+  return Jobs.open({ stateDir, createStarter, fifos, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });
+}
+
+function tlsOf(config: Config): { tls?: { cert: Buffer; key: Buffer } } {
+  const { tlsCert, tlsKey } = config;
+  if (tlsCert === undefined && tlsKey === undefined) return {};
+  if (tlsCert === undefined || tlsKey === undefined) throw new Error('Cannot serve HTTPS: --tls-cert and --tls-key go together');
+  return { tls: { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) } };
+}
+
+function renew(lock: { renew(): void }, log: Log): void {
+  try {
+    lock.renew();
+  } catch (error) {
+    log.warn('cannot renew the lock of the state directory', { error });
+  }
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
