@@ -13,9 +13,10 @@ export async function problemOf(response: Response, from: string): Promise<Probl
   const retryAfter = response.headers.get('retry-after');
   const headers: { [name: string]: string } = retryAfter === null ? {} : { 'Retry-After': retryAfter };
   const type = response.headers.get('content-type') ?? '';
-  const body = type.startsWith('application/problem+json') ? parsed(await boundedText(response)) : undefined;
+  const isProblem = type.startsWith('application/problem+json');
+  const body = isProblem ? parsed(await boundedText(response)) : undefined;
+  if (!isProblem) await response.body?.cancel();
   if (body === undefined) {
-    await response.body?.cancel();
     const told = status === 0 || (status >= 300 && status < 400) ? 'a redirect' : `status ${status}, ${type || 'no type'}`;
     const detail = `Cannot read the answer of ${from}: expected one of a machine-sidecar, received ${told}`;
     return new ProblemError('bad_answer', detail, { status, headers });

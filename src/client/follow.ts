@@ -40,8 +40,8 @@ export async function* follow(endpoint: Endpoint, id: JobId, options: FollowOpti
     try {
       for await (const event of connection(endpoint, id, position, signal)) {
         failures = 0;
-        const fresh = event.type === 'output' ? advance(position, event, endpoint.base) : event;
-        if (fresh) yield fresh;
+        if (event.type === 'output') advance(position, event, endpoint.base);
+        yield event;
         if (event.type === 'end') return;
       }
       throw networkFailure(new Error('the connection ended early'), endpoint.base);
@@ -99,21 +99,15 @@ async function* connection(
 }
 
 /**
- * Moves `position` behind the event. `undefined` when all of it was there already; what is known of it is cut off.
+ * Moves `position` behind the event. A program that truncates its own output (it opened `/dev/stdout` anew) starts again at 0.
  *
  * @throws ProblemError `bad_answer` when bytes are missing in between.
  */
-function advance(position: { stdout: number; stderr: number }, event: Extract<JobEvent, { type: 'output' }>, from: string): JobEvent | undefined {
+function advance(position: { stdout: number; stderr: number }, event: Extract<JobEvent, { type: 'output' }>, from: string): void {
   const { stream, offset } = event;
-  const bytes = outputBytes(event);
-  const known = position[stream];
-  if (offset > known) throw badAnswer(from, `${offset - known} bytes of ${stream} are missing before byte ${offset}`);
-  const end = offset + bytes.length;
-  if (end <= known) return undefined;
-  position[stream] = end;
-  if (offset === known) return event;
-  const rest = bytes.subarray(known - offset);
-  return { type: 'output', stream, offset: known, base64: btoa(Array.from(rest, (byte) => String.fromCharCode(byte)).join('')) };
+  const missing = offset - position[stream];
+  if (missing > 0) throw badAnswer(from, `${missing} bytes of ${stream} are missing before byte ${offset}`);
+  position[stream] = offset + outputBytes(event).length;
 }
 
 /** Worth another try: the server is away, starting or stopping. */

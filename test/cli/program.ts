@@ -1,0 +1,97 @@
+/**
+ * Runs the program `sidecar` from its source, against a stand-in of a server, with nothing of this user's around it.
+ * @module
+ */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { StandIn, key } from '../client/stand-in.ts';
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const tsx = import.meta.resolve('tsx');
+
+export interface Ended {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly bytes: Buffer;
+}
+
+export interface Program {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly ended: Promise<Ended>;
+  /** Resolves once what was printed fits. */
+  printed(pattern: RegExp, stream?: 'stdout' | 'stderr'): Promise<void>;
+}
+
+export interface Setting {
+  readonly server: StandIn;
+  readonly folder: string;
+  readonly environment: { readonly [name: string]: string };
+  start(args: readonly string[], options?: { env?: { [name: string]: string }; cwd?: string }): Program;
+  /** Starts it and gives it `stdin`; default none. */
+  run(args: readonly string[], options?: { stdin?: string | Buffer; env?: { [name: string]: string }; cwd?: string }): Promise<Ended>;
+}
+
+/** A stand-in that runs, named in the environment; a temporary home. All is gone after the test. */
+export async function setUp(t: TestContext): Promise<Setting> {
+  const server = new StandIn();
+  await server.start();
+  const folder = await mkdtemp(join(tmpdir(), 'sidecar-cli-'));
+  const programs: Program[] = [];
+  t.after(async () => {
+    for (const { child } of programs) child.kill('SIGKILL');
+    await Promise.all(programs.map(({ ended }) => ended));
+    await server.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  await writeFile(join(folder, 'key'), `${key}\n`);
+  const environment = {
+    PATH: process.env['PATH'] ?? '', HOME: folder, SIDECAR_URL: server.url, SIDECAR_KEY_FILE: join(folder, 'key'),
+    SIDECAR_STATE_DIR: join(folder, 'state'),
+  };
+  const start: Setting['start'] = (args, options = {}) => {
+    const program = launch(args, { env: { ...environment, ...options.env }, cwd: options.cwd ?? folder });
+    programs.push(program);
+    return program;
+  };
+  return {
+    server, folder, environment, start,
+    run: (args, options = {}) => {
+      const program = start(args, options);
+      program.child.stdin.on('error', () => undefined);
+      program.child.stdin.end(options.stdin);
+      return program.ended;
+    },
+  };
+}
+
+function launch(args: readonly string[], options: { env: { [name: string]: string }; cwd: string }): Program {
+  const child = spawn(process.execPath, ['--import', tsx, main, ...args], options);
+  const pieces: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] };
+  for (const stream of ['stdout', 'stderr'] as const) child[stream].on('data', (bytes: Buffer) => pieces[stream].push(bytes));
+  const text = (stream: 'stdout' | 'stderr'): string => Buffer.concat(pieces[stream]).toString();
+  const ended = once(child, 'close').then(([exitCode, signal]): Ended => ({
+    exitCode: exitCode as number | null, signal: signal as NodeJS.Signals | null,
+    stdout: text('stdout'), stderr: text('stderr'), bytes: Buffer.concat(pieces.stdout),
+  }));
+  return {
+    child, ended,
+    printed: async (pattern, stream = 'stdout') => {
+      while (!pattern.test(text(stream))) {
+        const ending = await Promise.race([once(child[stream], 'data').then(() => false), ended.then(() => true)]);
+        if (ending && !pattern.test(text(stream))) throw new Error(`It ended without ${pattern}: ${text('stdout')}${text('stderr')}`);
+      }
+    },
+  };
+}
+
+/** Resolves once `condition` holds. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
