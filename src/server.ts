@@ -53,8 +53,7 @@ export async function startServer(
   };
   try {
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, log });
-    const jobs = await openJobs(config, log);
-    closers.push(() => jobs.close());
+    const jobs = await openJobs(config, log, closers);
     const startedAt = performance.now();
     const metrics = new Metrics([
       { name: 'sidecar_jobs', help: 'Jobs remembered.', read: () => jobs.counts.jobs },
@@ -102,17 +101,20 @@ async function closeServer(http: HttpServer, closeRest: () => Promise<void>, gra
   await closeRest();
 }
 
-async function openJobs(config: Config, log: Log): Promise<Jobs> {
+async function openJobs(config: Config, log: Log, closers: (() => Promise<void> | void)[]): Promise<Jobs> {
   const bash = process.platform === 'win32' ? undefined : await findBash();
   if (bash === undefined) log.warn('no bash with job control: a running job will not outlive this server; see sidecar doctor');
   const fifos = bash === undefined ? undefined : new FifoPool(join(config.stateDir, 'fifos'));
+  if (fifos) closers.push(() => fifos.close());
   const env = config.jobEnvironment;
   const createStarter = (events: StarterEvents): Starter =>
     bash !== undefined && fifos !== undefined
       ? new Launchers({ ...events, bash, fifos, env, onWarning: (message, error) => log.warn(message, { error }) })
       : new DirectStarter(events, { env });
   const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes } = config;
-  return Jobs.open({ stateDir, createStarter, fifos, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });
+  const jobs = await Jobs.open({ stateDir, createStarter, fifos, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });
+  closers.push(() => jobs.close());
+  return jobs;
 }
 
 function tlsOf(config: Config): { tls?: { cert: Buffer; key: Buffer } } {

@@ -159,14 +159,15 @@ export class Jobs {
     return { entries, hasMore: false };
   }
 
+  /** The job without its output texts. */
   summary(entry: Entry): Job {
-    if (!entry.isFinished || entry.lingering.length > 0) this.#runner.measure(entry);
+    this.#refresh(entry);
     return summary(entry, this.#store);
   }
 
-  async detailed(entry: Entry, options: TextOptions): Promise<Job> {
-    if (!entry.isFinished || entry.lingering.length > 0) this.#runner.measure(entry);
-    if (entry.pid === null && entry.state.is === 'running') entry.pid = this.#store.readProcess(entry.id)?.identity.pid ?? null;
+  /** The job with the end of its output. */
+  detailed(entry: Entry, options: TextOptions): Promise<Job> {
+    this.#refresh(entry);
     return detailed(entry, this.#store, options);
   }
 
@@ -255,6 +256,13 @@ export class Jobs {
     this.#runner.close();
     for (const entry of this.#stillUnsaved()) this.#runner.saveAgain(entry);
     await this.#forgetting;
+  }
+
+  /** Looks at what can have changed without a word. */
+  #refresh(entry: Entry): void {
+    if (entry.isFinished && entry.lingering.length === 0) return;
+    this.#runner.measure(entry);
+    if (entry.state.is === 'running') entry.pid ??= this.#store.readProcess(entry.id)?.identity.pid ?? null;
   }
 
   #admit(): void {

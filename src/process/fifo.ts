@@ -53,6 +53,10 @@ export class FifoPool {
     await this.#refilling;
   }
 
+  close(): void {
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
   #refillLater(): void {
     // A failure is seen, and told, by the next who finds the pool dry.
     if (this.#ready.length < low) this.refill().catch(() => undefined);

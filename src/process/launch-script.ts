@@ -20,6 +20,9 @@ export interface Launch {
   readonly argv: readonly string[];
 }
 
+/** What the first bash is started with: so short that `ps` stays readable. Its program comes first on its stdin, ended by NUL. */
+export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
+
 /**
  * The program of the first bash. It reads `<number> <path>` and forks a launcher that reads its own lines from the FIFO `path`.
  *
@@ -34,7 +37,6 @@ export interface Launch {
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
-shopt -s execfail
 sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
   trap 'exec 5>&-; sc_eof=1' USR1
@@ -67,14 +69,20 @@ sc_job() {
   if [ "$sc_proc" ]; then read -r sc_s </proc/self/stat; echo "$sc_s" >"$sc_d/process" || exit 126
   else : >"$sc_d/process" || exit 126; fi 2>/dev/null
   set +C
-  if cd -- "$1"; then
-    sc_n=$2; shift 2
-    while [ "$sc_n" -gt 0 ]; do export "$1"; shift; sc_n=$((sc_n - 1)); done
-    exec "$@"
-    sc_c=$?
-  else sc_c=126; fi
+  cd -- "$1" || sc_fail 126
+  sc_n=$2; shift 2
+  while [ "$sc_n" -gt 0 ]; do export "$1"; shift; sc_n=$((sc_n - 1)); done
+  case $1 in
+    */*) [ -e "$1" ] || sc_fail 127 "$1: not found"
+         [ -x "$1" ] && [ ! -d "$1" ] || sc_fail 126 "$1: not an executable file" ;;
+    *) type -P -- "$1" >/dev/null || sc_fail 127 "$1: not found" ;;
+  esac
+  exec -- "$@"
+}
+sc_fail() {
+  [ $# = 1 ] || echo "sidecar: $2" >&2
   echo failed >>"$sc_d/process"
-  exit "$sc_c"
+  exit "$1"
 }
 while IFS=' ' read -r sc_number sc_fifo; do
   set -m

@@ -8,7 +8,7 @@ import { closeSync, constants, openSync, rmSync, writeFileSync, writeSync } from
 import { join } from 'node:path';
 import { type FifoPool, writeFifo } from './fifo.ts';
 import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
-import { type Launch, launchLine, launchScript, maxLineBytes, quote } from './launch-script.ts';
+import { bootScript, type Launch, launchLine, launchScript, maxLineBytes, quote } from './launch-script.ts';
 import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
 
 export interface LaunchersOptions extends StarterEvents {
@@ -97,7 +97,7 @@ export class Launchers implements Starter {
   #startFirst(): void {
     const { bash, env } = this.#options;
     // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
-    const first = spawn(bash, ['-p', '-c', launchScript, 'sidecar-launcher'], {
+    const first = spawn(bash, ['-p', '-c', bootScript, 'sidecar-launcher'], {
       env, detached: true, stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.#first = first;
@@ -106,6 +106,7 @@ export class Launchers implements Starter {
     // EPIPE: it has ended, which 'exit' tells.
     first.stdin.on('error', () => undefined);
     first.stdout.on('error', () => undefined);
+    first.stdin.write(`${launchScript}\0`);
     this.#readLines(first);
     this.#grow();
   }
