@@ -1,0 +1,53 @@
+/**
+ * Runs the tests: all, or those in the files and folders named.
+ *
+ *     npm test -- test/jobs test/setup.test.ts --test-name-pattern=fifo
+ *
+ * Node 20 expands no globs and cmd.exe neither, so the list is made here.
+ *
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+const words = process.argv.slice(2);
+const options = words.filter((word) => word.startsWith('-'));
+const paths = words.filter((word) => !word.startsWith('-'));
+const files = (paths.length > 0 ? paths : ['test']).flatMap((path) => testsAt(path));
+
+// Most tests wait for processes more than they compute: two at a time even on one core.
+const concurrency = Math.max(2, availableParallelism() - 1);
+// Far beyond what any test takes: a hanging one is reported by name, not by the CI's own limit.
+const timeoutMs = 600_000;
+
+const child = spawn(
+  process.execPath,
+  [
+    '--import', 'tsx', '--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`,
+    `--test-timeout=${timeoutMs}`, ...options, ...files,
+  ],
+  { cwd: root, stdio: 'inherit' },
+);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+child.once('exit', (code) => {
+  process.exitCode = code ?? 1;
+});
+
+function testsAt(path) {
+  if (!existsSync(join(root, path))) {
+    console.error(`There is no test file or folder ${path}. Options take their value after "=".`);
+    process.exit(2);
+  }
+  if (!statSync(join(root, path)).isDirectory()) return [path];
+  return readdirSync(join(root, path), { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const inner = join(path, entry.name);
+      if (entry.isDirectory()) return testsAt(inner);
+      return entry.name.endsWith('.test.ts') ? [inner] : [];
+    });
+}
