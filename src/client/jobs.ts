@@ -12,7 +12,7 @@ import type { Endpoint } from './endpoint.ts';
 import { problemOf } from './failure.ts';
 import { type FollowOptions, follow } from './follow.ts';
 import { backoffMs, pause } from './pause.ts';
-import { type Call, send, sendJson } from './request.ts';
+import { type Call, readJson, send, sendJson } from './request.ts';
 import { waitForJob } from './wait.ts';
 
 export interface Cancellable {
@@ -182,7 +182,7 @@ export class Jobs {
     const label = Object.entries(filters.labels ?? {}).map(([key, value]) => `${key}:${value}`);
     const query = { limit, status, name, before, label, output: filters.output === true ? true : undefined };
     return send(this.#endpoint, { method: 'GET', path: '/jobs', query, signal }, async (response) => ({
-      jobs: jobsAnswer(await response.json(), this.#endpoint.base),
+      jobs: jobsAnswer(await readJson(this.#endpoint, response), this.#endpoint.base),
       hasNext: /;\s*rel="?next"?/.test(response.headers.get('link') ?? ''),
     }));
   }

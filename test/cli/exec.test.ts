@@ -87,7 +87,7 @@ describe('sidecar exec', () => {
     child.kill('SIGINT');
     const { exitCode, stderr } = await ended;
     assert.equal(exitCode, 130);
-    assert.match(stderr, /cancelling the job; once more to leave it alone\nsidecar: leaving job \w+, which may still run/);
+    assert.match(stderr, /cancelling the job; once more to leave it alone\n[^]*sidecar: leaving job \w+, which may still run/);
     assert.equal([...server.jobs.values()][0]?.job.processAlive, true);
   });
 

@@ -243,7 +243,9 @@ export class StandIn {
     const send = (event: JobEvent): void => {
       response.write(`id: ${formatPosition(position)}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
     };
-    while (!response.destroyed) {
+    const left = new AbortController();
+    response.once('close', () => left.abort());
+    while (!left.signal.aborted) {
       const isLast = isEnded(entry.job);
       for (const stream of ['stdout', 'stderr'] as const) {
         while (position[stream] < entry.output[stream].length) {
@@ -258,8 +260,6 @@ export class StandIn {
         send({ type: 'end', job: entry.job });
         return void response.end();
       }
-      const left = new AbortController();
-      response.once('close', () => left.abort());
       await once(entry.changed, 'change', { signal: left.signal }).catch(() => undefined);
     }
   }

@@ -2,7 +2,7 @@
  * The state directory: whether it can be written, what it lies on, and the key in it.
  * @module
  */
-import { lstatSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, statSync } from 'node:fs';
 import { lstat, mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config.ts';
@@ -72,7 +72,7 @@ const fileSystems: { readonly [type: number]: string } = {
 
 function nearestExisting(path: string): string {
   let current = path;
-  while (statSync(current, { throwIfNoEntry: false }) === undefined && dirname(current) !== current) current = dirname(current);
+  while (!existsSync(current) && dirname(current) !== current) current = dirname(current);
   return current;
 }
 
