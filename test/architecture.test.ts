@@ -1,0 +1,340 @@
+/**
+ * Holds the code to its architecture: which folder may know which, and what no file may do.
+ * The sources are read with the TypeScript parser, so words in comments and strings do not count.
+ *
+ * @module
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+
+/** Each line may import only lines above it; names on one line never import each other. */
+const layers = [
+  ['base'],
+  ['protocol'],
+  ['process', 'websocket', 'jsonrpc'],
+  ['http'],
+  ['jobs', 'shells', 'terminals', 'agents', 'files', 'fleet', 'update', 'metrics', 'client'],
+  ['mcp', 'console'],
+  ['config.ts'],
+  ['server.ts'],
+  ['cli', 'wrapper', 'index.ts'],
+];
+
+/** Those that may import less than their line would allow. */
+const onlyFrom: { readonly [layer: string]: readonly string[] } = {
+  client: ['base', 'protocol', 'websocket'],
+  wrapper: ['base', 'process', 'update'],
+};
+
+/** These reach `http` through their `routes.ts` alone. */
+const presenters = [...(layers[4] ?? []), ...(layers[5] ?? [])];
+
+const topLevel = [
+  'package.json', 'package-lock.json', 'tsconfig.json', 'src', 'scripts', 'test', 'LICENSE', 'README.md',
+];
+/** Made by the set-up, ignored by git. */
+const made = ['dist', 'node_modules'];
+
+interface Import {
+  readonly specifier: string;
+  readonly line: number;
+  /** The imported file, where it is one of ours. */
+  readonly target: string | undefined;
+}
+
+interface Source {
+  /** Below `src`, with slashes. */
+  readonly name: string;
+  readonly layer: string;
+  readonly tree: ts.SourceFile;
+  readonly imports: readonly Import[];
+}
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+const sources = readSources();
+
+test('every file of src has its place in the layers', () => {
+  const known = layers.flat();
+  report(sources.filter(({ layer }) => !known.includes(layer)).map(({ name }) =>
+    `src/${name}: give it a place in ARCHITECTURE's layers and in test/architecture.test.ts`));
+});
+
+test('a layer imports only layers above it', () => {
+  report(eachImport(({ layer }, { target }) => {
+    const other = target === undefined ? layer : layerOf(target);
+    if (other === layer || rank(other) < rank(layer)) return undefined;
+    return `${layer} must not import ${other}: ${rank(other) === rank(layer) ? 'they stand side by side' : 'it is below'}`;
+  }));
+});
+
+test('client and wrapper import only the few layers that they are meant to know', () => {
+  report(eachImport(({ layer }, { target }) => {
+    const allowed = onlyFrom[layer];
+    const other = target === undefined ? layer : layerOf(target);
+    if (allowed === undefined || other === layer || allowed.includes(other)) return undefined;
+    return `${layer} may import ${allowed.join(', ')}, not ${other}`;
+  }));
+});
+
+test('only the routes.ts of a domain imports http', () => {
+  report(eachImport(({ name, layer }, { target }) => {
+    if (target === undefined || layerOf(target) !== 'http' || !presenters.includes(layer)) return undefined;
+    return posix.basename(name) === 'routes.ts' ? undefined : `only ${layer}/routes.ts may import http`;
+  }));
+});
+
+test('files import each other without a cycle', () => {
+  const graph = new Map(sources.map(({ name, imports }) =>
+    [name, imports.flatMap(({ target }) => target ?? [])] as const));
+  const settled = new Set<string>();
+  const cycles: string[] = [];
+  const visit = (name: string, path: readonly string[]): void => {
+    const start = path.indexOf(name);
+    if (start >= 0) cycles.push([...path.slice(start), name].map((file) => `src/${file}`).join(' -> '));
+    if (start >= 0 || settled.has(name)) return;
+    for (const next of graph.get(name) ?? []) visit(next, [...path, name]);
+    settled.add(name);
+  };
+  for (const name of graph.keys()) visit(name, []);
+  report(cycles);
+});
+
+test('an import names a file of ours with .ts, or a part of Node with node:', () => {
+  report(eachImport((_, { specifier, target }) => {
+    if (specifier.startsWith('node:')) return undefined;
+    if (!/^\.\.?\//.test(specifier)) return `'${specifier}' is neither node: nor one of our files`;
+    if (!specifier.endsWith('.ts')) return `'${specifier}' must end in .ts`;
+    return target === undefined ? `'${specifier}' is not a file in src` : undefined;
+  }));
+});
+
+test('the client runs in a browser: nothing that it reaches needs Node', () => {
+  const reached = reach(sources.filter(({ layer }) => layer === 'client').map(({ name }) => name));
+  const closure = sources.filter(({ name }) => reached.has(name));
+  const needs = closure.flatMap((source) => [
+    ...source.imports.flatMap(({ specifier, line }) =>
+      specifier.startsWith('node:') ? [`src/${source.name}:${line} imports ${specifier}`] : []),
+    ...eachNode(source, (node) => (isNodeGlobal(node) ? `uses ${node.getText()}, which browsers lack` : undefined)),
+  ]);
+  report(needs);
+});
+
+test('config.ts is the only reader of process.env', () => {
+  const readers = sources.filter(({ name }) => name !== 'config.ts').flatMap((source) => [
+    ...eachNode(source, (node) => (isEnvironment(node) ? 'reads process.env: take it from config.ts' : undefined)),
+    ...source.imports.flatMap(({ specifier, line }) =>
+      specifier === 'node:process' ? [`src/${source.name}:${line} imports node:process: write process, so that env shows`] : []),
+  ]);
+  report(readers);
+});
+
+test('the syntax is erasable, so that Node runs the sources as they are', () => {
+  report(sources.flatMap((source) => eachNode(source, (node) => {
+    if (ts.isEnumDeclaration(node)) return 'enum: use a union of strings';
+    if (ts.isModuleDeclaration(node) && !isDeclared(node)) return 'namespace: use a file';
+    if (ts.isImportEqualsDeclaration(node)) return 'import =: use import … from';
+    if (ts.isParameter(node) && ts.isParameterPropertyDeclaration(node, node.parent)) {
+      return 'parameter property: declare the field and assign it';
+    }
+    return undefined;
+  })));
+});
+
+test('nothing is exported as default', () => {
+  report(sources.flatMap((source) => eachNode(source, (node) => {
+    if (ts.isExportAssignment(node)) return 'default export: give it a name';
+    if (node.kind === ts.SyntaxKind.DefaultKeyword && ts.canHaveModifiers(node.parent)) {
+      return 'default export: give it a name';
+    }
+    return ts.isExportSpecifier(node) && node.name.text === 'default' ? 'default export: give it a name' : undefined;
+  })));
+});
+
+test('every file opens by saying what it is for', () => {
+  report(sources.flatMap(({ name, tree }) =>
+    /^(#!.*\n)?\/\*\*(?:(?!\*\/)[^])*@module\s*\*\//.test(tree.text)
+      ? []
+      : [`src/${name}:1 must open with /** What it is for. @module */`]));
+});
+
+test('a path is known to the route that declares it and to the client, nobody else', () => {
+  const declared = sources.flatMap((source) => routePaths(source).map((path) => ({ source, path })));
+  assert.ok(declared.length > 0 || !existsSync(join(root, 'src/jobs/routes.ts')), 'No route was recognised: is route() called otherwise now?');
+  const astray = declared.filter(({ source }) => posix.basename(source.name) !== 'routes.ts' && source.layer !== 'http');
+  report(astray.map(({ source, path }) => `src/${source.name}: declares ${path}; routes are declared in a routes.ts`));
+
+  const firstSegments = new Set(declared.map(({ path }) => path.split('/')[1] ?? ''));
+  const mayName = new Set(declared.map(({ source }) => source.name));
+  report(sources.filter(({ name, layer }) => !mayName.has(name) && layer !== 'client').flatMap((source) =>
+    eachNode(source, (node) => {
+      const text = literalStart(node);
+      const segment = text === undefined ? undefined : /^\/([^/?#:]+)/.exec(text)?.[1];
+      return segment !== undefined && firstSegments.has(segment) ? `names the path '${text}'` : undefined;
+    })));
+});
+
+test('package.json has no dependencies and exactly three for development', () => {
+  const manifest: { readonly [field: string]: object | undefined } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  for (const field of ['dependencies', 'optionalDependencies', 'peerDependencies', 'bundleDependencies', 'bundledDependencies']) {
+    assert.deepEqual(Object.keys(manifest[field] ?? {}), [], `package.json: ${field} must stay empty`);
+  }
+  assert.deepEqual(Object.keys(manifest['devDependencies'] ?? {}).sort(), ['@types/node', 'tsx', 'typescript']);
+});
+
+test('the lock file names no registry', () => {
+  report(readFileSync(join(root, 'package-lock.json'), 'utf8').split('\n').flatMap((line, index) =>
+    line.includes('"resolved"') ? [`package-lock.json:${index + 1} ${line.trim()}`] : []));
+});
+
+test('the top level holds only what everybody expects there', () => {
+  report(readdirSync(root)
+    .filter((name) => !name.startsWith('.') && !name.endsWith('.tgz') && !topLevel.includes(name) && !made.includes(name))
+    .map((name) => `${name}: the top level is for ${topLevel.join(', ')} and dotfiles`));
+});
+
+test('tests lie at most one folder deep', () => {
+  report(listFiles('test').flatMap((file) =>
+    file.endsWith('.test.ts') && file.split('/').length > 3 ? [`${file}: move it up to test/FOLDER/`] : []));
+});
+
+test('no file refers to what lies beside the repository', () => {
+  // Put together here, so that this line is not a hit itself.
+  const outside = ['..', 'shared'].join('/');
+  report(listFiles('').filter((file) => !/\.(png|ico|woff2?|gz)$/.test(file)).flatMap((file) =>
+    readFileSync(join(root, file), 'utf8').split('\n').flatMap((line, index) =>
+      line.includes(outside) ? [`${file}:${index + 1} ${line.trim()}`] : [])));
+});
+
+function readSources(): readonly Source[] {
+  const files = listFiles('src').filter((file) => file.endsWith('.ts'));
+  const names = new Set(files.map((file) => file.slice('src/'.length)));
+  return [...names].map((name) => {
+    const text = readFileSync(join(root, 'src', name), 'utf8');
+    const tree = ts.createSourceFile(name, text, ts.ScriptTarget.ES2022, true);
+    return { name, layer: layerOf(name), tree, imports: readImports(name, tree, names) };
+  });
+}
+
+/** Files below a folder of the repository, with slashes, less what git does not keep. */
+function listFiles(folder: string): string[] {
+  const ignored = /^(\.git|\.setup|\.dist-.*|dist|node_modules)$/;
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = posix.join(folder, entry.name);
+    if (entry.isDirectory()) return ignored.test(entry.name) ? [] : listFiles(path);
+    return entry.isFile() && entry.name !== '.git' ? [path] : [];
+  });
+}
+
+function layerOf(name: string): string {
+  return name.split('/')[0] ?? name;
+}
+
+function rank(layer: string): number {
+  return layers.findIndex((line) => line.includes(layer));
+}
+
+function readImports(name: string, tree: ts.SourceFile, names: ReadonlySet<string>): Import[] {
+  const imports: Import[] = [];
+  visitAll(tree, (node) => {
+    const specifier = importedFrom(node);
+    if (specifier === undefined) return;
+    const path = posix.join(posix.dirname(name), specifier);
+    const target = specifier.startsWith('.') && names.has(path) ? path : undefined;
+    imports.push({ specifier, line: lineOf(tree, node), target });
+  });
+  return imports;
+}
+
+/** `import … from`, `export … from`, `import('…')`, also as a type. */
+function importedFrom(node: ts.Node): string | undefined {
+  if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) return textOf(node.moduleSpecifier);
+  if (ts.isImportTypeNode(node)) return ts.isLiteralTypeNode(node.argument) ? textOf(node.argument.literal) : undefined;
+  const isCall = ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword;
+  return isCall ? textOf(node.arguments[0]) : undefined;
+}
+
+function textOf(node: ts.Node | undefined): string | undefined {
+  return node !== undefined && ts.isStringLiteralLike(node) ? node.text : undefined;
+}
+
+function isEnvironment(node: ts.Node): boolean {
+  const isEnv = ts.isPropertyAccessExpression(node)
+    ? node.name.text === 'env'
+    : ts.isElementAccessExpression(node) && textOf(node.argumentExpression) === 'env';
+  if (isEnv) return /^(globalThis\.)?process$/.test((node as ts.PropertyAccessExpression).expression.getText());
+  // const { env } = process
+  return ts.isVariableDeclaration(node) && ts.isObjectBindingPattern(node.name) && node.initializer?.getText() === 'process' &&
+    node.name.elements.some((element) => (element.propertyName ?? element.name).getText() === 'env');
+}
+
+function isNodeGlobal(node: ts.Node): boolean {
+  if (!ts.isIdentifier(node) || !['Buffer', 'process', 'setImmediate'].includes(node.text)) return false;
+  const { parent } = node;
+  const isMember = (ts.isPropertyAccessExpression(parent) && parent.name === node) ||
+    ts.isPropertyAssignment(parent) || ts.isPropertySignature(parent);
+  return !isMember;
+}
+
+function isDeclared(node: ts.ModuleDeclaration): boolean {
+  return node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.DeclareKeyword) ?? false;
+}
+
+/** The paths of `route('GET', '/jobs/:id', …)`. */
+function routePaths(source: Source): string[] {
+  const paths: string[] = [];
+  visitAll(source.tree, (node) => {
+    if (!ts.isCallExpression(node) || node.expression.getText() !== 'route') return;
+    const path = node.arguments[1] === undefined ? undefined : literalStart(node.arguments[1]);
+    if (path !== undefined) paths.push(path);
+  });
+  return paths;
+}
+
+/** A string, or what a template begins with. */
+function literalStart(node: ts.Node): string | undefined {
+  return ts.isTemplateExpression(node) ? node.head.text : textOf(node);
+}
+
+/** All that the files import, directly or not, and they themselves. */
+function reach(names: readonly string[]): ReadonlySet<string> {
+  const reached = new Set(names);
+  for (const name of reached) {
+    for (const { target } of sources.find((source) => source.name === name)?.imports ?? []) {
+      if (target !== undefined) reached.add(target);
+    }
+  }
+  return reached;
+}
+
+function eachImport(judge: (source: Source, found: Import) => string | undefined): string[] {
+  return sources.flatMap((source) => source.imports.flatMap((found) => {
+    const fault = judge(source, found);
+    return fault === undefined ? [] : [`src/${source.name}:${found.line} ${fault}`];
+  }));
+}
+
+function eachNode(source: Source, judge: (node: ts.Node) => string | undefined): string[] {
+  const faults: string[] = [];
+  visitAll(source.tree, (node) => {
+    const fault = judge(node);
+    if (fault !== undefined) faults.push(`src/${source.name}:${lineOf(source.tree, node)} ${fault}`);
+  });
+  return faults;
+}
+
+function visitAll(node: ts.Node, see: (node: ts.Node) => void): void {
+  see(node);
+  ts.forEachChild(node, (child) => visitAll(child, see));
+}
+
+function lineOf(tree: ts.SourceFile, node: ts.Node): number {
+  return tree.getLineAndCharacterOfPosition(node.getStart(tree)).line + 1;
+}
+
+function report(faults: readonly string[]): void {
+  assert.ok(faults.length === 0, `\n  ${faults.join('\n  ')}`);
+}
