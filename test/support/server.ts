@@ -1,0 +1,218 @@
+/** Real servers for tests: in this process, or the real program as a child. What they leave is gone after the test. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { TestContext } from 'node:test';
+import { createLog } from '../../src/base/log.ts';
+import { Sidecar, isFinished } from '../../src/client/client.ts';
+import { type Environment, type Flags, loadConfig } from '../../src/config.ts';
+import type { Limits } from '../../src/http/limits.ts';
+import { findProcesses } from '../../src/process/descendants.ts';
+import { sendSignal } from '../../src/process/identity.ts';
+import { readOwner } from '../../src/process/lock.ts';
+import { type Server, startServer } from '../../src/server.ts';
+import { until } from './wait.ts';
+
+/** The key of every server of the tests. */
+export const key = 'the-key-of-the-tests';
+
+const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const patient = { attempts: 1, firstDelayMs: 10, maxDelayMs: 10, maxRetryAfterMs: 0 };
+
+export interface TestServerOptions {
+  readonly flags?: Flags;
+  /** Laid over an environment with little but a PATH and a temporary home. */
+  readonly environment?: Environment;
+  /** Default: a new one. One that is given stays. */
+  readonly stateDir?: string;
+}
+
+export interface TestServer {
+  readonly url: string;
+  readonly key: string;
+  readonly client: Sidecar;
+  readonly stateDir: string;
+  /** What it logged so far. */
+  readonly logged: () => string;
+}
+
+export interface InProcessServer extends TestServer {
+  readonly server: Server;
+  /** Lets go of everything; running jobs go on. */
+  readonly close: () => Promise<void>;
+}
+
+export interface SpawnedServer extends TestServer {
+  readonly pid: number;
+  /** Ends without a word: SIGKILL. */
+  readonly kill9: () => Promise<void>;
+  /** SIGTERM. @returns its exit code. */
+  readonly stop: () => Promise<number | null>;
+  /** Ends it if it runs, and starts another on the same state directory: `url` and `client` are those of the new one. */
+  readonly restart: () => Promise<void>;
+}
+
+/** A temporary folder that is gone after the test. */
+export function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sidecar-test-'));
+  atEnd(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
+  return folder;
+}
+
+const endings = new WeakMap<TestContext, (() => Promise<unknown> | void)[]>();
+
+/** Runs `clean` after the test, before what was registered earlier: `t.after` alone would begin with the oldest. */
+export function atEnd(t: TestContext, clean: () => Promise<unknown> | void): void {
+  const known = endings.get(t);
+  if (known) return void known.push(clean);
+  const cleaners = [clean];
+  endings.set(t, cleaners);
+  t.after(async () => {
+    const failures: unknown[] = [];
+    for (const one of cleaners.reverse()) {
+      try {
+        await one();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, 'Cannot clean up after the test');
+  });
+}
+
+/** Starts a server in this process. @param options.limits What differs from the defaults of the HTTP server. */
+export async function startTestServer(
+  t: TestContext, options: TestServerOptions & { readonly limits?: Partial<Limits> } = {},
+): Promise<InProcessServer> {
+  const folder = temporaryFolder(t);
+  const stateDir = options.stateDir ?? join(folder, 'state');
+  const config = loadConfig({ port: '0', 'state-dir': stateDir, ...options.flags }, environmentOf(folder, options.environment));
+  const fd = openSync(join(folder, 'log'), 'a');
+  const log = createLog({ fd, format: 'json', level: config.logLevel });
+  const server = await startServer(config, { version: '0.0.0-test', log, ...(options.limits ? { limits: options.limits } : {}) });
+  const client = new Sidecar({ url: server.url, key, retry: patient });
+  let isOpen = true;
+  const close = async (): Promise<void> => {
+    if (!isOpen) return;
+    isOpen = false;
+    await server.close({ graceMs: 0 });
+    await log.flush();
+    closeSync(fd);
+  };
+  atEnd(t, async () => {
+    if (isOpen) await cancelAll(client);
+    await close();
+    await endProcesses(stateDir);
+  });
+  return { url: server.url, key, client, stateDir, server, close, logged: () => readFileSync(join(folder, 'log'), 'utf8') };
+}
+
+/** Starts the real program, as `npm test` built it, as a child process. */
+export async function spawnServer(t: TestContext, options: TestServerOptions = {}): Promise<SpawnedServer> {
+  const folder = temporaryFolder(t);
+  const stateDir = options.stateDir ?? join(folder, 'state');
+  const start = (): Promise<Running> => launch({ ...options, folder, stateDir });
+  let running = await start();
+  atEnd(t, async () => {
+    if (isAlive(running.child)) await cancelAll(running.client);
+    await end(running.child, 'SIGKILL');
+    await endProcesses(stateDir);
+  });
+  return {
+    key, stateDir,
+    get url() { return running.client.url; },
+    get client() { return running.client; },
+    get pid() { return running.child.pid ?? 0; },
+    logged: () => readFileSync(join(folder, 'log'), 'utf8'),
+    kill9: async () => { await end(running.child, 'SIGKILL'); },
+    stop: () => end(running.child, 'SIGTERM'),
+    restart: async () => {
+      await end(running.child, 'SIGTERM');
+      running = await start();
+    },
+  };
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly client: Sidecar;
+}
+
+async function launch(options: TestServerOptions & { readonly folder: string; readonly stateDir: string }): Promise<Running> {
+  const { folder, stateDir, flags = {} } = options;
+  const words = Object.entries({ port: '0', 'state-dir': stateDir, ...flags })
+    .flatMap(([name, value]) => [value].flat().map((one) => `--${name}=${String(one)}`));
+  const fd = openSync(join(folder, 'log'), 'a');
+  const child = spawn(process.execPath, [program, 'serve', ...words], {
+    env: environmentOf(folder, options.environment), stdio: ['ignore', 'ignore', fd],
+  });
+  closeSync(fd);
+  try {
+    const url = await until(() => {
+      if (!isAlive(child)) throw new Error(`The server ended: ${readFileSync(join(folder, 'log'), 'utf8')}`);
+      const owner = readOwner(join(stateDir, 'server.lock'));
+      return owner?.pid === child.pid ? owner?.url : undefined;
+    }, { what: 'the server listens' });
+    return { child, client: new Sidecar({ url, key, retry: patient }) };
+  } catch (error) {
+    await end(child, 'SIGKILL');
+    throw error;
+  }
+}
+
+/** A home of its own: nothing of this user's configuration is read. */
+function environmentOf(folder: string, more: Environment = {}): { [name: string]: string } {
+  const home = join(folder, 'home');
+  mkdirSync(home, { recursive: true });
+  const environment = {
+    PATH: process.env['PATH'], HOME: home, XDG_CONFIG_HOME: join(home, '.config'), XDG_STATE_HOME: join(home, '.state'),
+    SIDECAR_API_KEY: key, ...more,
+  };
+  return Object.fromEntries(Object.entries(environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+}
+
+/** Those that wait first, so that none is started by the end of another. */
+async function cancelAll(client: Sidecar): Promise<void> {
+  try {
+    for (const status of ['pending', 'running'] as const) {
+      for await (const { jobId } of client.jobs.all({ status, limit: 1000 })) await client.jobs.cancel(jobId, { signal: 'SIGKILL', graceSeconds: 0 });
+    }
+    for await (const job of client.jobs.all({ limit: 1000 })) {
+      if (isFinished(job) && job.lingering.length > 0) await client.jobs.cancel(job.jobId, { signal: 'SIGKILL', graceSeconds: 0 });
+    }
+  } catch {
+    // A test may have broken the server on purpose: the processes are ended all the same.
+  }
+}
+
+/** Kills what is left of the jobs in a state directory, whoever started them. */
+async function endProcesses(stateDir: string): Promise<void> {
+  let names: string[];
+  try {
+    names = readdirSync(join(stateDir, 'jobs'));
+  } catch {
+    // No directory: no jobs.
+    return;
+  }
+  const families = names.map((id) => ({ id, leader: undefined }));
+  await until(async () => {
+    const left = [...(await findProcesses(families)).values()].flat();
+    for (const { pid } of left) sendSignal(pid, 'SIGKILL');
+    return left.length === 0;
+  }, { what: 'no process of a job is left' });
+}
+
+function isAlive(child: ChildProcess): boolean {
+  return child.exitCode === null && child.signalCode === null;
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (!isAlive(child)) return child.exitCode;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  await exited;
+  return child.exitCode;
+}

@@ -1,0 +1,27 @@
+/** Waiting for a condition, never for time. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface UntilOptions {
+  /** What is waited for, for the message of a failure. */
+  readonly what: string;
+  /** Milliseconds; far beyond what it takes on a slow machine. Default 30,000. */
+  readonly limitMs?: number;
+}
+
+/**
+ * Resolves with the first value of `condition` that is neither `false` nor `undefined`.
+ *
+ * @throws Error when it takes longer than the limit.
+ */
+export async function until<T>(
+  condition: () => T | false | undefined | Promise<T | false | undefined>,
+  { what, limitMs = 30_000 }: UntilOptions,
+): Promise<T> {
+  const deadline = performance.now() + limitMs;
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 1.5, 50)) {
+    const value = await condition();
+    if (value !== false && value !== undefined) return value;
+    if (performance.now() >= deadline) throw new Error(`It never happened within ${limitMs} ms: ${what}`);
+    await sleep(waitMs);
+  }
+}
