@@ -35,6 +35,8 @@ export class Exchange implements Request, Pending {
   isAuthenticated = false;
   /** Its answer has begun, or nobody is there to have one. */
   isAnswered = false;
+  /** Nothing behind it on its connection can be understood. */
+  isLast = false;
   #controller: AbortController | undefined;
 
   constructor(

@@ -2,6 +2,8 @@
  * From a request to its reply: host and origin, route, access, query, body, handler, in this order.
  * @module
  */
+import type { IncomingMessage } from 'node:http';
+import { ParseError } from '../base/parse.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Access, Authenticator } from './auth.ts';
 import { checkContentHeaders, checkTransferCoding, hasContent, parseJson, readBytes } from './body.ts';
@@ -20,6 +22,7 @@ export interface Handling {
   readonly limits: Limits;
 }
 
+const maxHeaders = 256;
 const allMethods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
 /**
@@ -30,6 +33,7 @@ const allMethods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply> {
   const { incoming } = exchange;
   const { method = '', url = '' } = incoming;
+  checkHead(incoming);
   // RFC 9112 §3.2.4: the server as a whole.
   const isAboutServer = url === '*' && method === 'OPTIONS';
   const target = isAboutServer ? { path: url } : parseTarget(url);
@@ -45,6 +49,14 @@ export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply>
   const access = by.authenticator.check(incoming.headers, incoming.socket.remoteAddress ?? '', exchange.requestId);
   if (access instanceof Promise) return access.then((late) => admit(exchange, route, target.query, late, by));
   return admit(exchange, route, target.query, access, by);
+}
+
+/** What Node lets pass: versions that are not ours, and small headers without end. */
+function checkHead({ httpVersion, rawHeaders }: IncomingMessage): void {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') throw new ParseError('the request', `expected HTTP/1.1, received HTTP/${httpVersion}`);
+  if (rawHeaders.length > 2 * maxHeaders) {
+    throw new ProblemError('headers_too_large', `Cannot read the request: it has more than ${maxHeaders} headers`);
+  }
 }
 
 function admit(

@@ -85,7 +85,7 @@ function serverOptions(limits: Limits): ServerOptions {
     headersTimeout,
     requestTimeout: limits.requestMs,
     keepAliveTimeout: limits.idleMs,
-    connectionsCheckingInterval: Math.max(20, Math.min(2_000, headersTimeout / 4)),
+    connectionsCheckingInterval: Math.max(20, Math.min(2_000, Math.floor(headersTimeout / 4))),
     // Answered by the policy, in words.
     requireHostHeader: false,
     insecureHTTPParser: false,
@@ -119,6 +119,7 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', by:
   server.on('checkExpectation', (incoming, response) => {
     const exchange = new Exchange(incoming, response, connections.of(incoming.socket), true);
     exchange.connection.latest = exchange;
+    exchange.isLast = true;
     const expected = String(incoming.headers.expect).slice(0, 100);
     sendFailure(exchange, new ProblemError('expectation_failed', `Cannot meet the expectation ${JSON.stringify(expected)}`), to);
   });
@@ -155,6 +156,7 @@ function refuse(connection: Connection<Exchange>, problem: ProblemError, to: Res
   connection.isRefused = true;
   if (latest && !latest.incoming.complete) {
     // It is the body of the latest request that cannot be read.
+    latest.isLast = true;
     if (!latest.isAnswered) return sendFailure(latest, problem, to);
     if (latest.response.writableFinished) return to.connections.linger(socket);
     latest.response.once('finish', () => to.connections.linger(socket));

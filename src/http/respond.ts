@@ -5,6 +5,7 @@
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import { hasContent } from './body.ts';
 import { ClientLeft } from './client-left.ts';
 import type { Connections } from './connections.ts';
 import type { Exchange } from './exchange.ts';
@@ -110,18 +111,23 @@ function writeHead(
   }
   if (!isCacheable) list.push('Cache-Control', 'no-store');
   if (length !== undefined) list.push('Content-Length', String(length));
-  const isLast = to.connections.isClosing || exchange.connection.isRefused;
-  const isCut = isLast || exchange.hasTooMuchToRead(to.limits.bodyBytes);
-  if (isCut) list.push('Connection', 'close');
+  const isLast = isLastAnswer(exchange, to);
+  if (isLast) list.push('Connection', 'close');
   exchange.response.writeHead(status, list);
   exchange.isAnswered = true;
-  if (isCut && !exchange.incoming.complete) lingerAtTheEnd(exchange, to);
+  if (isLast) refuseWhatFollows(exchange, to);
 }
 
-/** Node destroys the socket behind an answer that says `Connection: close`; see {@link Connections.linger}. */
-function lingerAtTheEnd(exchange: Exchange, { connections }: Responding): void {
-  const { socket } = exchange.connection;
-  socket.destroySoon = () => connections.linger(socket);
+/** Behind an answer, others that are due already still follow: only the latest can be the last. */
+function isLastAnswer(exchange: Exchange, { connections, limits }: Responding): boolean {
+  if (exchange.isLast || exchange.hasTooMuchToRead(limits.bodyBytes)) return true;
+  return connections.isClosing && exchange.connection.latest === exchange;
+}
+
+/** RFC 9112 §9.6. Node destroys the socket behind such an answer; where more may come, {@link Connections.linger}. */
+function refuseWhatFollows({ connection, incoming }: Exchange, { connections }: Responding): void {
+  connection.isRefused = true;
+  if (!incoming.complete && hasContent(incoming)) connection.socket.destroySoon = () => connections.linger(connection.socket);
 }
 
 function settle(exchange: Exchange, status: number, { log, observe }: Responding): void {

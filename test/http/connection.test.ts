@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { dial, eventually, key, parseAnswer, serve } from './serve.ts';
+
+const H = 'Host: localhost\r\n';
+const K = `X-API-Key: ${key}\r\n`;
+const J = 'Content-Type: application/json\r\n';
+
+test('a connection is kept for the next request, and pipelined requests are answered in order', async (t) => {
+  const { talk } = await serve(t);
+  const received = await talk(
+    `GET /late HTTP/1.1\r\n${H}${K}\r\nGET /things/2 HTTP/1.1\r\n${H}${K}\r\nGET /things/3 HTTP/1.1\r\n${H}${K}Connection: close\r\n\r\n`);
+  assert.match(received, /"late":true[\s\S]*"id":"2"[\s\S]*"id":"3"/);
+});
+
+test('behind a request that is right, one that is malformed is answered after it, not instead of it', async (t) => {
+  const { talk } = await serve(t);
+  const received = await talk(`GET /late HTTP/1.1\r\n${H}${K}\r\nnonsense\r\n\r\n`);
+  assert.match(received, /^HTTP\/1\.1 200[\s\S]*"late":true\}HTTP\/1\.1 400 Bad Request/);
+});
+
+test('a body that breaks off in bad chunks is answered once, and what follows is not taken for a request', async (t) => {
+  const { talk, seen } = await serve(t);
+  const received = await talk(`POST /echo HTTP/1.1\r\n${H}${K}${J}Transfer-Encoding: chunked\r\n\r\n2\r\n{}XX\r\n`
+    + `POST /echo HTTP/1.1\r\n${H}${K}${J}Content-Length: 2\r\n\r\n{}`);
+  assert.equal(received.match(/HTTP\/1\.1/g)?.length, 1);
+  assert.equal(parseAnswer(received).status, 400);
+  assert.equal(seen.calls, 0);
+});
+
+test('a request hidden in the body of one that is refused is never run', async (t) => {
+  const { talk, seen } = await serve(t);
+  const hidden = `POST /none HTTP/1.1\r\n${H}${K}\r\n`;
+  for (const [name, value] of [['no key', `POST /echo HTTP/1.1\r\n${H}`], ['no route', `POST /nowhere HTTP/1.1\r\n${H}${K}`]]) {
+    const received = await talk(`${value}Content-Length: ${hidden.length}\r\n\r\n${hidden}GET /health HTTP/1.1\r\n${H}Connection: close\r\n\r\n`);
+    assert.equal(received.match(/HTTP\/1\.1 /g)?.length, 2, name);
+    assert.match(received, /"authenticated":false/);
+  }
+  assert.equal(seen.calls, 0);
+});
+
+test('a body declared too long is refused before it is sent, and the client that sends it all the same sees the answer', async (t) => {
+  const { open } = await serve(t, { limits: { bodyBytes: 1000, lingerMs: 2000 } });
+  const wire = await open();
+  wire.socket.write(`POST /echo HTTP/1.1\r\n${H}${K}${J}Content-Length: 8000000\r\n\r\n`);
+  wire.socket.write(Buffer.alloc(8_000_000));
+  const answer = parseAnswer(await wire.end());
+  assert.equal(answer.status, 413);
+  assert.equal(answer.problem.code, 'payload_too_large');
+});
+
+test('a chunked body is counted, and refused at the limit', async (t) => {
+  const { open, seen } = await serve(t, { limits: { bodyBytes: 1000 } });
+  const wire = await open();
+  wire.socket.write(`POST /raw HTTP/1.1\r\n${H}${K}Transfer-Encoding: chunked\r\n\r\n`);
+  for (let sent = 0; sent < 20; sent += 1) wire.socket.write(`64\r\n${'x'.repeat(100)}\r\n`);
+  assert.equal(parseAnswer(await wire.end()).status, 413);
+  assert.equal(seen.calls, 0);
+});
+
+test('a body of exactly the limit is taken', async (t) => {
+  const { ask } = await serve(t, { limits: { bodyBytes: 100_000 } });
+  assert.equal((await ask('POST /raw', [], Buffer.alloc(100_000))).text, '{"bytes":100000}');
+  assert.equal((await ask('POST /raw', [], Buffer.alloc(100_001))).status, 413);
+});
+
+test('who sends nothing, or headers or a body too slowly, is told 408; others do not notice', async (t) => {
+  const { open, ask } = await serve(t, { limits: { headersMs: 150, requestMs: 300 } });
+  const silent = await open();
+  const slowHead = await open();
+  const slowBody = await open();
+  slowHead.socket.write(`GET /health HTTP/1.1\r\nHost: loc`);
+  slowBody.socket.write(`POST /echo HTTP/1.1\r\n${H}${K}${J}Content-Length: 10\r\n\r\n{`);
+  const drip = setInterval(() => slowHead.socket.write('a'), 20);
+  t.after(() => clearInterval(drip));
+  assert.equal((await ask('GET /health')).status, 200);
+  for (const wire of [silent, slowHead, slowBody]) {
+    const answer = parseAnswer(await wire.end());
+    assert.equal(answer.status, 408);
+    assert.equal(answer.problem.code, 'request_timeout');
+    assert.equal(answer.headers['connection'], 'close');
+  }
+});
+
+test('an idle connection is closed without a word', async (t) => {
+  const { talk } = await serve(t, { limits: { idleMs: 50 } });
+  const received = await talk(`GET /health HTTP/1.1\r\n${H}\r\n`);
+  assert.equal(received.match(/HTTP\/1\.1/g)?.length, 1);
+});
+
+test('who closes its half behind the request still gets the answer', async (t) => {
+  const { open } = await serve(t);
+  const wire = await open();
+  wire.socket.end(`GET /late HTTP/1.1\r\n${H}${K}\r\n`);
+  assert.match(await wire.end(), /"late":true/);
+});
+
+test('who closes its half in the middle of a request is told that it is not whole', async (t) => {
+  const { open } = await serve(t);
+  for (const part of ['GET /hea', `GET /health HTTP/1.1\r\nHost`, `POST /echo HTTP/1.1\r\n${H}${K}${J}Content-Length: 10\r\n\r\n{`]) {
+    const wire = await open();
+    wire.socket.end(part);
+    assert.equal(parseAnswer(await wire.end()).status, 400, part);
+  }
+});
+
+test('a client that leaves aborts the signal of its request', async (t) => {
+  const { open, seen, measured } = await serve(t);
+  const wire = await open();
+  wire.socket.write(`GET /wait HTTP/1.1\r\n${H}${K}\r\n`);
+  await eventually(() => seen.signal !== undefined, 'the handler was called');
+  wire.socket.destroy();
+  await eventually(() => seen.signal?.aborted === true, 'the signal aborted');
+  await eventually(() => measured.some(({ status, path }) => status === 499 && path === '/wait'), 'the leaving was measured');
+});
+
+test('Expect: 100-continue is met once the request is known to be wanted, and not before', async (t) => {
+  const { open } = await serve(t);
+  const wanted = await open();
+  wanted.socket.write(`POST /echo HTTP/1.1\r\n${H}${K}${J}Expect: 100-continue\r\nContent-Length: 9\r\nConnection: close\r\n\r\n`);
+  await wanted.until(/100 Continue\r\n\r\n/);
+  wanted.socket.write('{"a":"b"}');
+  assert.match(await wanted.end(), /100 Continue\r\n\r\nHTTP\/1\.1 200[\s\S]*"a":"b"/);
+  const unwanted = await open();
+  unwanted.socket.write(`POST /echo HTTP/1.1\r\n${H}${J}Expect: 100-continue\r\nContent-Length: 9\r\n\r\n`);
+  assert.match(await unwanted.end(), /^HTTP\/1\.1 401 [\s\S]*Connection: close/);
+});
+
+test('one connection too many is refused politely, and taken once there is room', async (t) => {
+  const { open, ask } = await serve(t, { limits: { connections: 2 } });
+  const [first] = [await open(), await open()];
+  const answer = await ask('GET /health');
+  assert.equal(answer.status, 503);
+  assert.equal(answer.problem.code, 'unavailable');
+  assert.equal(answer.headers['retry-after'], '1');
+  first.socket.destroy();
+  await delay(300);
+  assert.equal((await ask('GET /health')).status, 200);
+});
+
+test('a reader that takes nothing stops its own stream, not the memory, and is let go in the end', async (t) => {
+  const { port, seen, ask } = await serve(t, { limits: { stallMs: 300 } });
+  const wire = await dial(port);
+  wire.socket.pause();
+  wire.socket.write(`GET /flood HTTP/1.1\r\n${H}${K}\r\n`);
+  await eventually(() => seen.calls > 0, 'the stream began');
+  assert.equal((await ask('GET /health')).status, 200);
+  await eventually(() => seen.signal?.aborted === true, 'the stalled client was let go');
+  assert.ok(seen.calls < 2048, `${seen.calls} of 4096 chunks were written`);
+  wire.socket.destroy();
+});
+
+test('close() ends idle connections at once, lets answers finish and says Connection: close', async (t) => {
+  const { open, talk, close, port } = await serve(t);
+  const idle = await open();
+  const used = await open();
+  used.socket.write(`GET /health HTTP/1.1\r\n${H}\r\n`);
+  await used.until(/authenticated/);
+  const busy = talk(`GET /late HTTP/1.1\r\n${H}${K}\r\n`);
+  await delay(50);
+  const started = performance.now();
+  const closed = close(5000);
+  await Promise.all([idle.end(), used.end()]);
+  assert.ok(performance.now() - started < 100);
+  assert.match(await busy, /^HTTP\/1\.1 200[\s\S]*Connection: close[\s\S]*"late":true/);
+  await closed;
+  assert.ok(performance.now() - started < 1000);
+  const refused = await dial(port).then(() => false, () => true).catch(() => true);
+  assert.equal(refused, true);
+});
+
+test('close() ends waits and streams when the grace is over', async (t) => {
+  const { open, close, seen } = await serve(t);
+  const waiting = await open();
+  waiting.socket.write(`GET /wait HTTP/1.1\r\n${H}${K}\r\n`);
+  await eventually(() => seen.signal !== undefined, 'the wait began');
+  const following = await open();
+  following.socket.write(`GET /events HTTP/1.1\r\n${H}${K}\r\n`);
+  await following.until(/event: first/);
+  const started = performance.now();
+  await close(100);
+  assert.ok(performance.now() - started < 700);
+  const answer = parseAnswer(await waiting.end());
+  assert.equal(answer.status, 503);
+  assert.equal(answer.problem.code, 'shutting_down');
+  assert.match(await following.end(), /\r\n0\r\n\r\n$/);
+});
+
+test('close() waits for nobody who ignores the end', async (t) => {
+  const { open, close } = await serve(t);
+  const wire = await open();
+  wire.socket.write(`GET /flood HTTP/1.1\r\n${H}${K}\r\n`);
+  await wire.until(/200 OK/);
+  wire.socket.pause();
+  await close(0);
+  await Promise.all([wire.socket.destroyed || once(wire.socket.resume(), 'close'), close(0)]);
+});
