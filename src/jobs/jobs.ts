@@ -15,6 +15,7 @@ import type { FifoPool } from '../process/fifo.ts';
 import { ageSeconds, isAlive, isGroupAlive, sendSignal } from '../process/identity.ts';
 import type { Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
+import { AnswerCache } from './answer-cache.ts';
 import { Entry, until } from './entry.ts';
 import { follow, type Piece } from './follow.ts';
 import { Answers, checkSame } from './idempotency.ts';
@@ -58,6 +59,7 @@ export class Jobs {
   readonly #stdin: StdinWriter;
   /** What calls on a job answered. */
   readonly answers: Answers = new Answers();
+  readonly cache: AnswerCache = new AnswerCache();
   readonly #entries = new Map<string, Entry>();
   /** Oldest first: ids ascend. */
   readonly #order: Entry[] = [];
@@ -159,15 +161,22 @@ export class Jobs {
     return { entries, hasMore: false };
   }
 
+  /** Looks at what can have changed without a word: output, the first process. */
+  refresh(entry: Entry): void {
+    if (entry.isFinished && entry.lingering.length === 0) return;
+    this.#runner.measure(entry);
+    if (entry.state.is === 'running') entry.pid ??= this.#store.readProcess(entry.id)?.identity.pid ?? null;
+  }
+
   /** The job without its output texts. */
   summary(entry: Entry): Job {
-    this.#refresh(entry);
+    this.refresh(entry);
     return summary(entry, this.#store);
   }
 
   /** The job with the end of its output. */
   detailed(entry: Entry, options: TextOptions): Promise<Job> {
-    this.#refresh(entry);
+    this.refresh(entry);
     return detailed(entry, this.#store, options);
   }
 
@@ -180,10 +189,7 @@ export class Jobs {
   async changed(entry: Entry, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
     const unfollow = this.#watches.follow(entry);
     try {
-      await until(entry, () => {
-        this.#runner.measure(entry);
-        return entry.isFinished || !isSame();
-      }, { limitMs, signal });
+      await until(entry, () => entry.isFinished || !isSame(), { limitMs, signal });
     } finally {
       unfollow();
     }
@@ -256,13 +262,6 @@ export class Jobs {
     this.#runner.close();
     for (const entry of this.#stillUnsaved()) this.#runner.saveAgain(entry);
     await this.#forgetting;
-  }
-
-  /** Looks at what can have changed without a word. */
-  #refresh(entry: Entry): void {
-    if (entry.isFinished && entry.lingering.length === 0) return;
-    this.#runner.measure(entry);
-    if (entry.state.is === 'running') entry.pid ??= this.#store.readProcess(entry.id)?.identity.pid ?? null;
   }
 
   #admit(): void {
@@ -360,6 +359,7 @@ export class Jobs {
     const removal = this.#store.remove(entry.id);
     this.#entries.delete(entry.id);
     this.#order.splice(this.#placeOf(entry.id), 1);
+    this.cache.delete(entry);
     if (entry.idempotency) this.#byKey.delete(entry.idempotency.key);
     await removal;
   }

@@ -12,7 +12,7 @@ import {
   stdinQuery, type StdinWritten, type StreamName,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { empty, type EventSink, events, json, type Reply, stream } from '../http/reply.ts';
+import { empty, type EventSink, events, json, jsonText, type Reply, stream } from '../http/reply.ts';
 import { type Request, type Route, route } from '../http/route.ts';
 import type { Entry } from './entry.ts';
 import { fingerprint } from './idempotency.ts';
@@ -189,20 +189,29 @@ function preferredWait(prefer: string | string[] | undefined): number {
   return Math.min(Number(match?.[1] ?? 0), 60);
 }
 
-async function show(jobs: Jobs, request: Request<{ readonly id: string }, JobQuery>): Promise<Reply> {
-  const { query, headers } = request;
+function show(jobs: Jobs, request: Request<{ readonly id: string }, JobQuery>): Reply | Promise<Reply> {
   const entry = jobs.get(request.params.id);
-  const variant = `${query.tailLines ?? ''}/${query.maxBytes ?? ''}`;
+  const known = request.headers['if-none-match'];
+  const variant = `${request.query.tailLines ?? ''}/${request.query.maxBytes ?? ''}`;
+  const cached = jobs.cache.get(entry, variant);
+  if (cached === undefined) return showFresh(jobs, entry, request, variant);
+  return known !== undefined && isKnown(known, cached.tag) ? empty(304, { ETag: cached.tag }) : jsonText(200, cached.text, { ETag: cached.tag });
+}
+
+async function showFresh(jobs: Jobs, entry: Entry, request: Request<{ readonly id: string }, JobQuery>, variant: string): Promise<Reply> {
+  const { query, headers } = request;
   const known = headers['if-none-match'];
-  if (!entry.isFinished || entry.lingering.length > 0) jobs.summary(entry);
-  let tag = entityTag(entry, variant);
+  const tagNow = (): string => (jobs.refresh(entry), entityTag(entry, variant));
+  let tag = tagNow();
   if (query.wait !== undefined && !entry.isFinished && (known === undefined || isKnown(known, tag))) {
-    await jobs.changed(entry, () => entityTag(entry, variant) === tag, query.wait * 1000, request.signal);
-    tag = entityTag(entry, variant);
+    await jobs.changed(entry, () => tagNow() === tag, query.wait * 1000, request.signal);
+    tag = tagNow();
   }
   if (known !== undefined && isKnown(known, tag)) return empty(304, { ETag: tag });
   const { maxBytes = defaults.textBytes, tailLines } = query;
-  return json(200, await jobs.detailed(entry, { maxBytes, tailLines }), { ETag: tag });
+  const text = JSON.stringify(await jobs.detailed(entry, { maxBytes, tailLines }));
+  jobs.cache.put(entry, { variant, tag, text });
+  return jsonText(200, text, { ETag: tag });
 }
 
 /** RFC 9110 §13.1.2: weak comparison. */

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { longTimeout } from '../base/long-timeout.ts';
 import type { JobId } from '../protocol/ids.ts';
-import { type Family, findProcesses, markName } from '../process/descendants.ts';
+import { type Family, markName } from '../process/descendants.ts';
 import type { FifoPool } from '../process/fifo.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import { closeStdinOfAdopted } from '../process/launchers.ts';
@@ -18,6 +18,7 @@ import type { Entry } from './entry.ts';
 import {
   cancelledOutcome, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome, statusOf,
 } from './job.ts';
+import { Lingering } from './lingering.ts';
 import { programFor } from './modes.ts';
 import type { JobStore } from './store.ts';
 
@@ -37,8 +38,6 @@ export interface RunnerOptions {
 const exitReportMs = 2000;
 /** How long a launcher may take to start a job that was handed to it. */
 const claimMs = 10_000;
-/** Processes that left the group are looked for so long after a job, for all jobs of that time at once. */
-const settleMs = 250;
 
 type Running = Extract<JobState, { is: 'running' }>;
 
@@ -53,11 +52,11 @@ export class Runner {
   readonly #exits = new Map<Entry, { code: number; pid: number }>();
   /** Jobs that no launcher of this server waits for: their files tell. */
   readonly #adopted = new Map<Entry, { parentPid: number; goneAt: number | undefined }>();
-  readonly #unsettled = new Set<Entry>();
-  #settling: NodeJS.Timeout | undefined;
+  readonly #lingering: Lingering;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+    this.#lingering = new Lingering(options.log);
     this.#starter = options.createStarter({
       onExit: (id, code, pid) => this.#heard(id, (entry) => this.exited(entry, code, pid)),
       onClaimed: (id) => this.#heard(id, (entry) => this.adopt(entry)),
@@ -140,7 +139,7 @@ export class Runner {
     if (entry.request.stdin === 'fifo' && state.is !== 'finished') this.#options.store.removeStdin(entry.id);
     entry.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
     if (!isOnDisk) this.#save(entry);
-    this.#settleLater(entry);
+    this.#lingering.lookLater(entry);
   }
 
   /** Looks whether an adopted job has ended. */
@@ -167,7 +166,7 @@ export class Runner {
       entry.changed();
       return;
     }
-    if (pid > 0 && isGroupAlive(pid)) void this.#finishWithLingering(entry, code, pid);
+    if (pid > 0 && isGroupAlive(pid)) void this.#lingering.look(entry, pid).then(() => this.#finishExited(entry, code));
     else this.#finishExited(entry, code);
   }
 
@@ -219,7 +218,7 @@ export class Runner {
   /** Running jobs go on; nothing is started any more. */
   close(): void {
     for (const cancel of this.#timeouts.values()) cancel();
-    clearTimeout(this.#settling);
+    this.#lingering.close();
     this.#starter.close();
   }
 
@@ -242,16 +241,6 @@ export class Runner {
     }
     this.#exits.delete(entry);
     this.#finishExited(entry, exit?.code);
-  }
-
-  async #finishWithLingering(entry: Entry, code: number | undefined, pid: number): Promise<void> {
-    const family = { id: entry.id, leader: { pid, startTime: '' } };
-    try {
-      entry.lingering = (await findProcesses([family])).get(entry.id) ?? [];
-    } catch (error) {
-      this.#options.log.warn('cannot look for lingering processes', { jobId: entry.id, error });
-    }
-    this.#finishExited(entry, code);
   }
 
   #finishExited(entry: Entry, code: number | undefined): void {
@@ -280,7 +269,7 @@ export class Runner {
     if (!options.isOnDisk) this.#save(entry);
     const { reason, exitCode } = outcome;
     this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
-    this.#settleLater(entry);
+    this.#lingering.lookLater(entry);
     this.#options.onFinished(entry);
     this.#startNext();
   }
@@ -352,33 +341,5 @@ export class Runner {
   #heard(id: string, tell: (entry: Entry) => void): void {
     const entry = this.#running.get(id as JobId);
     if (entry) tell(entry);
-  }
-
-  #settleLater(entry: Entry): void {
-    this.#unsettled.add(entry);
-    this.#settling ??= setTimeout(() => void this.#settle(), settleMs);
-    this.#settling.unref();
-  }
-
-  /** One look through all processes serves every job that ended since the last. */
-  async #settle(): Promise<void> {
-    const entries = [...this.#unsettled];
-    this.#unsettled.clear();
-    try {
-      const found = await findProcesses(entries.map(({ id }) => ({ id, leader: undefined })));
-      for (const entry of entries) this.#settled(entry, found.get(entry.id) ?? []);
-    } catch (error) {
-      this.#options.log.warn('cannot look for lingering processes', { error });
-    }
-    this.#settling = undefined;
-    for (const entry of this.#unsettled) this.#settleLater(entry);
-  }
-
-  #settled(entry: Entry, strays: Entry['lingering']): void {
-    const known = new Set(entry.lingering.map(({ pid }) => pid));
-    const added = strays.filter(({ pid }) => !known.has(pid)).map(({ pid, startTime }) => ({ pid, startTime }));
-    entry.lingering = [...entry.lingering, ...added];
-    entry.isSettled = true;
-    if (added.length > 0) entry.changed();
   }
 }

@@ -2,7 +2,6 @@
  * A job as the wire shows it.
  * @module
  */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
@@ -72,8 +71,8 @@ export async function detailed(entry: Entry, store: JobStore, options: TextOptio
 /** An entity tag (RFC 9110 §8.8.3) of the job as asked for. @param variant What of the request shapes the answer. */
 export function entityTag(entry: Entry, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
-  const content = JSON.stringify([entry.id, state, left.map((one) => one.pid), stdoutBytes, stderrBytes, pid, variant]);
-  return `"${createHash('sha1').update(content).digest('base64url')}"`;
+  const is = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? state.is : state.is;
+  return `"${is}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}-${left.map((one) => one.pid).join('+')}-${variant}"`;
 }
 
 /** Those that outlived the job and still do. */
