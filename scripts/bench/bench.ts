@@ -1,0 +1,145 @@
+/**
+ * What every measurement works with: a folder, programs in processes of their own, and the
+ * certainty that all of it ends.
+ * @module
+ */
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Measures one thing and says what came out. */
+export interface Measurement {
+  /** As `--only` takes it. */
+  readonly name: string;
+  measure(bench: Bench): Promise<Row[]>;
+}
+
+/** A line of the table. */
+export type Row =
+  | {
+      readonly kind: 'measured';
+      readonly name: string;
+      readonly unit: string;
+      readonly value: number;
+      readonly yardstick?: { readonly name: string; readonly value: number };
+      /** Value by yardstick; the median of the runs, each of which measured both. */
+      readonly ratio?: number;
+      readonly target?: Target;
+    }
+  | { readonly kind: 'skipped'; readonly name: string; readonly reason: string }
+  | { readonly kind: 'failed'; readonly name: string; readonly reason: string };
+
+/** What the project promises. */
+export interface Target {
+  readonly on: 'value' | 'ratio';
+  readonly is: '<' | '<=' | '>=';
+  readonly bound: number;
+}
+
+/** How the server is started and how often everything is measured. */
+export interface BenchOptions {
+  /** Program and arguments, up to and including `serve`. */
+  readonly serverCommand: readonly string[];
+  readonly runs: number;
+}
+
+/**
+ * One run of the bench. Files stay until `close()`, because deleting gigabytes slows the disk for
+ * many seconds after.
+ */
+export class Bench {
+  readonly serverCommand: readonly string[];
+  readonly runs: number;
+  /** Temporary; everything that the bench writes is in here. */
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'sidecar-bench-'));
+  #endings: (() => Promise<void>)[] = [];
+  #ended: Promise<void> = Promise.resolve();
+  #folders = 0;
+
+  constructor(options: BenchOptions) {
+    this.serverCommand = options.serverCommand;
+    this.runs = options.runs;
+  }
+
+  /** Makes an empty folder. */
+  newFolder(name: string): string {
+    const folder = join(this.folder, `${++this.#folders}-${name}`);
+    mkdirSync(folder, { mode: 0o700 });
+    return folder;
+  }
+
+  /** Has something ended after the measurement that is under way, last come first. */
+  atEnd(end: () => Promise<void>): void {
+    this.#endings.push(end);
+  }
+
+  /**
+   * Ends whatever the measurement started. Called twice at a time (Ctrl-C), both wait for all of
+   * it.
+   */
+  endMeasurement(): Promise<void> {
+    this.#ended = this.#ended.then(async () => {
+      for (let end = this.#endings.pop(); end !== undefined; end = this.#endings.pop()) await end();
+    });
+    return this.#ended;
+  }
+
+  /** Ends everything and removes the files. */
+  async close(): Promise<void> {
+    await this.endMeasurement();
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  /**
+   * Starts one of the plain programs in a bare Node process. Its stdin is open until the bench
+   * ends.
+   */
+  startProgram(file: string, task: unknown): ChildProcessWithoutNullStreams {
+    const path = fileURLToPath(new URL(file, import.meta.url));
+    const program = spawn(process.execPath, [path, JSON.stringify(task)], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.atEnd(() => endProcess(program));
+    return program;
+  }
+
+  /**
+   * Runs one of the plain programs and returns what it printed.
+   *
+   * @throws What the program wrote to stderr, if it did not exit with code 0.
+   */
+  async runProgram<Result>(file: string, task: unknown): Promise<Result> {
+    const program = this.startProgram(file, task);
+    const [printed, complaints, [exitCode]] = await Promise.all([
+      textOf(program.stdout),
+      textOf(program.stderr),
+      once(program, 'close'),
+    ]);
+    if (exitCode !== 0) {
+      // Of an error that nobody caught, Node prints the source line first.
+      const sentence = /^\w*Error: .*/m.exec(complaints)?.[0] ?? complaints.trim();
+      throw new Error(sentence || `Cannot run ${file}: it ended with code ${exitCode}`);
+    }
+    // Our own program, started by us, with a result of the type that stands in its source.
+    return JSON.parse(printed) as Result;
+  }
+}
+
+/** Ends a process by `SIGTERM` and, if it is still there after `graceMs`, by `SIGKILL`. */
+export async function endProcess(child: ChildProcess, graceMs = 10_000): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  const overdue = setTimeout(() => child.kill('SIGKILL'), graceMs);
+  await exited;
+  clearTimeout(overdue);
+}
+
+async function textOf(stream: AsyncIterable<unknown>): Promise<string> {
+  let text = '';
+  for await (const chunk of stream) text += String(chunk);
+  return text;
+}

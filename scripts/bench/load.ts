@@ -1,0 +1,68 @@
+/** Requests to a server or a yardstick, sent by a process of their own. @module */
+import type { Bench } from './bench.ts';
+
+/** Who is asked. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly headers: Record<string, string>;
+}
+
+/** What is asked, and how hard. */
+export interface Load {
+  readonly method?: 'GET' | 'POST';
+  /** Taken in turn. */
+  readonly paths: readonly string[];
+  readonly body?: unknown;
+  /** Requests under way at the same time, each on a connection of its own. */
+  readonly connections?: number;
+  /** Requests that are answered before the clock starts. */
+  readonly warmup?: number;
+  readonly count: number;
+  /** Between an answer and the next request on its connection. */
+  readonly pauseMs?: number;
+  readonly status?: number;
+  /** Has to stand in the first bytes of every answer. */
+  readonly expect?: string;
+}
+
+/** What came of it. The two moments are of the machine's monotonic clock. */
+export interface LoadResult {
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly seconds: number;
+  /** Size of the last answer's body. */
+  readonly bodyBytes: number;
+  readonly meanMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+/** Sends the requests and waits for all answers. */
+export function runLoad(
+  bench: Bench,
+  { host, port, headers }: Address,
+  load: Load,
+): Promise<LoadResult> {
+  return bench.runProgram('./programs/load.mjs', {
+    method: 'GET',
+    connections: 1,
+    warmup: 0,
+    pauseMs: 0,
+    status: 200,
+    ...load,
+    ...(load.body !== undefined && { body: JSON.stringify(load.body) }),
+    host,
+    port,
+    headers,
+  });
+}
+
+/** The request that runs `true` and answers when it is done. */
+export const runTrue = {
+  method: 'POST',
+  paths: ['/exec?wait=60'],
+  body: { mode: 'shell', command: 'true' },
+  expect: '"status":"completed"',
+} as const;

@@ -1,0 +1,106 @@
+/**
+ * Jobs a second, and what one costs: `true` by `POST /exec?wait=60`, as many at a time as the row
+ * says, against the same number of `spawn('/bin/sh', ['-c', 'true'])` at a time in a bare Node
+ * process.
+ *
+ * What is unfair: our side also pays for an HTTP client on the same cores, for three files and for
+ * knowing afterwards how the job ended; the yardstick does nothing with what it starts. Literally
+ * that call is the yardstick, so with pipes; a loop with `stdio: 'ignore'` is shown beside it. The
+ * server runs with its defaults, so it also clears away the oldest jobs beyond a thousand.
+ * @module
+ */
+import type { Bench, Row } from '../bench.ts';
+import { runLoad, runTrue } from '../load.ts';
+import { countCpu, launchersOf, machineCpuMs } from '../processes.ts';
+import { type Server, startServer } from '../server.ts';
+import { rowOf } from '../statistics.ts';
+import { runSpawnLoop, type SpawnLoop } from '../yardsticks/spawn-loop.ts';
+
+const LEVELS = [
+  { concurrency: 1, count: 500 },
+  { concurrency: 8, count: 2000 },
+  { concurrency: 64, count: 2000 },
+];
+const WARMUP = 200;
+/** The level whose jobs a second and CPU have a target. */
+const JUDGED = 8;
+
+export const name = 'throughput';
+
+export async function measure(bench: Bench): Promise<Row[]> {
+  const server = await startServer(bench);
+  await runLoad(bench, server, { ...runTrue, connections: 8, count: 500 });
+  const rows: Row[] = [];
+  for (const level of LEVELS) rows.push(...(await measureLevel(bench, server, level)));
+  return rows;
+}
+
+async function measureLevel(
+  bench: Bench,
+  server: Server,
+  level: { concurrency: number; count: number },
+): Promise<Row[]> {
+  const { concurrency, count } = level;
+  const loop: SpawnLoop = {
+    command: '/bin/sh',
+    args: ['-c', 'true'],
+    concurrency,
+    warmup: WARMUP,
+    count,
+  };
+  const jobs = WARMUP + count;
+  const rate = { ours: [] as number[], spawn: [] as number[], spawnIgnoring: [] as number[] };
+  const cpu = {
+    server: [] as number[],
+    launchers: [] as number[],
+    both: [] as number[],
+    spawn: [] as number[],
+  };
+  const machine = { ours: [] as number[], spawn: [] as number[] };
+  for (let run = 0; run < bench.runs; run++) {
+    const stopCounting = countCpu(server);
+    const ours = await runLoad(bench, server, {
+      ...runTrue,
+      connections: concurrency,
+      warmup: WARMUP,
+      count,
+    });
+    const { serverMs, launchersMs, machineMs } = stopCounting();
+    const before = machineCpuMs();
+    const spawned = await runSpawnLoop(bench, loop);
+    machine.spawn.push((machineCpuMs() - before) / jobs);
+    machine.ours.push(machineMs / jobs);
+    rate.ours.push(count / ours.seconds);
+    rate.spawn.push(count / spawned.seconds);
+    cpu.server.push(serverMs / jobs);
+    cpu.launchers.push(launchersMs / jobs);
+    cpu.both.push((serverMs + launchersMs) / jobs);
+    cpu.spawn.push(spawned.cpuMs / count);
+    if (concurrency !== JUDGED) continue;
+    rate.spawnIgnoring.push(
+      count / (await runSpawnLoop(bench, { ...loop, stdio: 'ignore' })).seconds,
+    );
+  }
+
+  const yardstick = { name: 'bare spawn', samples: rate.spawn };
+  if (concurrency !== JUDGED)
+    return [rowOf(`jobs, ${concurrency} at a time`, '/s', rate.ours, { yardstick })];
+  return [
+    rowOf(`jobs, ${concurrency} at a time`, '/s', rate.ours, {
+      yardstick,
+      target: { on: 'ratio', is: '>=', bound: 0.9 },
+    }),
+    rowOf('  the same', '/s', rate.ours, {
+      yardstick: { name: 'bare spawn, stdio ignored', samples: rate.spawnIgnoring },
+    }),
+    rowOf('  CPU a job, server and launchers', 'ms', cpu.both, {
+      yardstick: { name: 'the spawning process', samples: cpu.spawn },
+      target: { on: 'value', is: '<=', bound: 1.3 },
+    }),
+    rowOf('  CPU a job, server', 'ms', cpu.server),
+    rowOf(`  CPU a job, launchers (${launchersOf(server.mark).length} now)`, 'ms', cpu.launchers),
+    rowOf('  CPU a job, whole machine', 'ms', machine.ours, {
+      yardstick: { name: 'bare spawn', samples: machine.spawn },
+    }),
+  ];
+}

@@ -1,0 +1,15 @@
+/** The bare `node:http` server: the same bytes for every request. @module */
+import { createServer } from 'node:http';
+
+const { bodyBytes, status } = JSON.parse(process.argv[2] ?? 'null');
+const body = Buffer.from(JSON.stringify({ hello: 'x'.repeat(Math.max(0, bodyBytes - 12)) }));
+
+const server = createServer((request, response) => {
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': body.length });
+  response.end(body);
+});
+server.listen(0, '127.0.0.1', () =>
+  process.stdout.write(`${JSON.stringify({ port: server.address().port })}\n`),
+);
+// The bench ended, in whatever way.
+process.stdin.on('end', () => process.exit(0)).resume();

@@ -1,0 +1,47 @@
+/**
+ * The bare loop: `child_process.spawn` with nothing around it, `concurrency` processes at a time. A
+ * process counts when its exit is known. The clock starts with the last exit of the warm-up and
+ * ends with the last exit of all, as in the load generator.
+ * @module
+ */
+import { spawn } from 'node:child_process';
+
+/**
+ * @type {{command: string, args: string[], concurrency: number, warmup: number, count: number,
+ * stdio: 'pipe' | 'ignore'}}
+ */
+const { command, args, concurrency, warmup, count, stdio } = JSON.parse(process.argv[2] ?? 'null');
+let started = 0;
+let ended = 0;
+let startedAt = process.hrtime.bigint();
+let cpuAtStart = process.cpuUsage();
+
+for (let i = 0; i < concurrency; i++) next();
+
+function next() {
+  if (started === warmup + count) return;
+  started++;
+  spawn(command, args, { stdio })
+    .on('error', failed)
+    .on('exit', (code) => {
+      if (code !== 0) failed(new Error(`exit code ${code}`));
+      ended++;
+      if (ended === warmup) {
+        startedAt = process.hrtime.bigint();
+        cpuAtStart = process.cpuUsage();
+      }
+      if (ended === warmup + count) report();
+      else next();
+    });
+}
+
+function report() {
+  const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
+  const { user, system } = process.cpuUsage(cpuAtStart);
+  process.stdout.write(`${JSON.stringify({ seconds, cpuMs: (user + system) / 1000 })}\n`);
+}
+
+function failed(error) {
+  process.stderr.write(`Cannot run ${command}: ${error.message}\n`);
+  process.exit(1);
+}
