@@ -10,7 +10,7 @@ interface Attempt {
 }
 
 const maxAddresses = 10_000;
-/** After so long half of the count is forgiven. */
+/** After so long without another half of the count is forgiven. */
 const halfLifeMs = 60_000;
 
 export class Attempts {
@@ -28,7 +28,7 @@ export class Attempts {
     const name = networkOf(address);
     const now = this.#now();
     const before = this.#byAddress.get(name) ?? { count: 0, at: now, held: 0 };
-    const halvings = Math.max(0, now - before.at) / halfLifeMs;
+    const halvings = Math.floor(Math.max(0, now - before.at) / halfLifeMs);
     const attempt = { count: Math.floor(before.count / 2 ** halvings) + 1, at: now, held: before.held };
     this.#byAddress.delete(name);
     this.#byAddress.set(name, attempt);
