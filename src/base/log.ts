@@ -53,29 +53,29 @@ interface Entry {
 export function createLog(options: LogOptions): Log {
   const { fd = 2, level = 'info', queueBytes = 2 ** 20, now = Date.now } = options;
   const write = options.format === 'json' ? formatJson : (entry: Entry) => formatPretty(entry, options.hasColor === true);
-  const format = (rank: LogLevel, message: string, fields: LogFields): string => {
+  const format: Target['format'] = (rank, message, own, fields) => {
     const time = new Date(now()).toISOString();
     try {
-      return write({ level: rank, time, message, fields: Object.entries(fields) });
+      return write({ level: rank, time, message, fields: Object.entries({ ...own, ...fields }) });
     } catch {
       // A getter or a `toString` of a value that throws: a log never does.
-      return write({ level: rank, time, message, fields: [['fields', 'cannot be read']] });
+      return write({ level: rank, time, message, fields: [...Object.entries(own), ['fields', 'cannot be read']] });
     }
   };
-  const lossNotice = (lines: number): string => format('warn', 'lines of this log were lost, as nobody read them', { lines });
+  const lossNotice = (lines: number): string => format('warn', 'lines of this log were lost, as nobody read them', {}, { lines });
   const writer = new LineWriter({ fd, queueBytes, lossNotice });
   return makeLog({ writer, format, rank: ranks[level] }, {});
 }
 
 interface Target {
   readonly writer: LineWriter;
-  readonly format: (level: LogLevel, message: string, fields: LogFields) => string;
+  readonly format: (level: LogLevel, message: string, own: LogFields, fields: LogFields) => string;
   readonly rank: number;
 }
 
 function makeLog(target: Target, own: LogFields): Log {
   const line = (level: LogLevel) => (message: string, fields: LogFields = {}): void => {
-    if (ranks[level] >= target.rank) target.writer.write(target.format(level, message, { ...own, ...fields }));
+    if (ranks[level] >= target.rank) target.writer.write(target.format(level, message, own, fields));
   };
   return {
     debug: line('debug'),
