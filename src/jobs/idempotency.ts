@@ -27,7 +27,7 @@ interface Answer extends Idempotency {
 
 /** Remembers answers to calls on a job. */
 export class Answers {
-  readonly #inProgress = new Map<string, Promise<unknown>>();
+  readonly #inProgress = new Map<string, { readonly hash: string; readonly acting: Promise<unknown> }>();
 
   /**
    * Acts once for each key.
@@ -44,14 +44,17 @@ export class Answers {
       // It was written by the same call with the same request.
       return known.answer as T;
     }
-    const name = `${file}\n${asked.key}\n${asked.hash}`;
+    const name = `${file}\n${asked.key}`;
     const running = this.#inProgress.get(name);
-    if (running) return running as Promise<T>;
+    if (running) {
+      checkSame({ key: asked.key, hash: running.hash }, asked);
+      return running.acting as Promise<T>;
+    }
     const acting = act().then((answer) => {
       appendFileSync(file, `${JSON.stringify({ ...asked, answer } satisfies Answer)}\n`, { mode: 0o600 });
       return answer;
     }).finally(() => this.#inProgress.delete(name));
-    this.#inProgress.set(name, acting);
+    this.#inProgress.set(name, { hash: asked.hash, acting });
     return acting;
   }
 }

@@ -81,10 +81,10 @@ export class Jobs {
       maxRunning: options.maxRunning,
       log: options.log,
       now: nowSeconds,
-      onFinished: (entry) => { if (entry.isUnsaved) this.#unsaved.add(entry); },
+      onFinished: (entry) => { if (entry.isUnsaved) this.#keepTrying(entry); },
     });
     this.#stdin = new StdinWriter(this.#runner, this.#store);
-    this.#monitor = new Monitor({ runner: this.#runner, watches: this.#watches, unsaved: () => this.#stillUnsaved() });
+    this.#monitor = new Monitor({ runner: this.#runner, watches: this.#watches, unsaved: () => this.#stillUnsaved(), log: options.log });
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt });
     this.#retention = setInterval(() => this.#forgetOld(), retentionMs);
     this.#retention.unref();
@@ -130,6 +130,7 @@ export class Jobs {
     this.#options.log.info('job accepted', { jobId: entry.id, mode: entry.request.mode, status: statusOf(record.state) });
     if (record.state.is === 'running') this.#runner.start(entry, record);
     else this.#runner.enqueue(entry);
+    this.#monitor.wake();
     return entry;
   }
 
@@ -187,7 +188,7 @@ export class Jobs {
 
   /** Resolves once anything about the job, its output included, is not what `isSame` knows, or when the limit or signal ends the wait. */
   async changed(entry: Entry, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
-    const unfollow = this.#watches.follow(entry);
+    const unfollow = this.#follow(entry);
     try {
       await until(entry, () => entry.isFinished || !isSame(), { limitMs, signal });
     } finally {
@@ -200,7 +201,7 @@ export class Jobs {
     entry: Entry,
     options: { from: { readonly [S in StreamName]?: number }; signal: AbortSignal; limit?: number | undefined; wholeCharacters?: boolean },
   ): AsyncGenerator<Piece, void, undefined> {
-    const unfollow = entry.isFinished ? undefined : this.#watches.follow(entry);
+    const unfollow = entry.isFinished ? undefined : this.#follow(entry);
     try {
       yield* follow(entry, { ...options, directory: this.#store.directory(entry.id) });
     } finally {
@@ -264,6 +265,11 @@ export class Jobs {
     await this.#forgetting;
   }
 
+  #follow(entry: Entry): () => void {
+    this.#monitor.wake();
+    return this.#watches.follow(entry);
+  }
+
   #admit(): void {
     if (this.#isClosing) {
       throw new ProblemError('shutting_down', 'Cannot take on the job: the server is shutting down', { headers: { 'Retry-After': '2' } });
@@ -302,11 +308,16 @@ export class Jobs {
     return low;
   }
 
-  *#stillUnsaved(): Iterable<Entry> {
+  #keepTrying(entry: Entry): void {
+    this.#unsaved.add(entry);
+    this.#monitor.wake();
+  }
+
+  #stillUnsaved(): readonly Entry[] {
     for (const entry of this.#unsaved) {
-      if (entry.isUnsaved && this.#entries.has(entry.id)) yield entry;
-      else this.#unsaved.delete(entry);
+      if (!entry.isUnsaved || !this.#entries.has(entry.id)) this.#unsaved.delete(entry);
     }
+    return [...this.#unsaved];
   }
 
   async #recover(): Promise<void> {
@@ -316,6 +327,7 @@ export class Jobs {
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
     const counts = { finished: 0, adopt: 0, start: 0 };
     for (const record of records) counts[await this.#recoverOne(this.#remember(record), record)] += 1;
+    this.#monitor.wake();
     if (records.length > 0) this.#options.log.info('jobs recovered', counts);
   }
 

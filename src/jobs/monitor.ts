@@ -3,6 +3,7 @@
  * states that could not be written. Rests while there is nothing to look at.
  * @module
  */
+import type { Log } from '../base/log.ts';
 import type { Entry } from './entry.ts';
 import type { Runner } from './runner.ts';
 import type { Watches } from './watch.ts';
@@ -12,48 +13,73 @@ const tickMs = 100;
 const slowestLookMs = 2000;
 /** No job is assumed to write faster than this. */
 const fastestBytesPerMs = 2_000_000;
-const saveAgainMs = 1000;
+/** After a failure: to look, to end a job, to write a state. */
+const againMs = 1000;
+
+export interface MonitorOptions {
+  readonly runner: Runner;
+  readonly watches: Watches;
+  /** Jobs whose state is not on disk yet. */
+  readonly unsaved: () => readonly Entry[];
+  readonly log: Log;
+}
 
 export class Monitor {
-  readonly #runner: Runner;
-  readonly #watches: Watches;
-  readonly #unsaved: () => Iterable<Entry>;
+  readonly #options: MonitorOptions;
   readonly #nextLook = new WeakMap<Entry, number>();
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   #nextSave = 0;
 
-  constructor(options: { runner: Runner; watches: Watches; unsaved: () => Iterable<Entry> }) {
-    this.#runner = options.runner;
-    this.#watches = options.watches;
-    this.#unsaved = options.unsaved;
-    this.#timer = setInterval(() => this.#look(), tickMs);
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+  }
+
+  /** There is, or may be, something to look at. */
+  wake(): void {
+    this.#timer ??= setInterval(() => this.#look(), tickMs);
     this.#timer.unref();
   }
 
   close(): void {
     clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #look(): void {
+    const { runner, watches, unsaved } = this.#options;
     const now = performance.now();
-    for (const entry of [...this.#runner.adopted]) this.#runner.lookAtAdopted(entry);
-    for (const entry of this.#watches.entries) {
-      if (this.#runner.measure(entry)) entry.changed();
+    for (const entry of [...runner.adopted]) this.#try(entry, () => runner.lookAtAdopted(entry));
+    for (const entry of watches.entries) this.#try(entry, () => { if (runner.measure(entry)) entry.changed(); });
+    for (const entry of runner.running) {
+      if ((this.#nextLook.get(entry) ?? 0) <= now) this.#try(entry, () => this.#lookAt(entry, now));
     }
-    for (const entry of this.#runner.running) {
-      if ((this.#nextLook.get(entry) ?? 0) <= now) this.#lookAt(entry, now);
+    if (now >= this.#nextSave) {
+      this.#nextSave = now + againMs;
+      for (const entry of unsaved()) runner.saveAgain(entry);
     }
-    if (now < this.#nextSave) return;
-    this.#nextSave = now + saveAgainMs;
-    for (const entry of this.#unsaved()) this.#runner.saveAgain(entry);
+    if (runner.runningCount === 0 && watches.count === 0 && unsaved().length === 0) this.close();
   }
 
   #lookAt(entry: Entry, now: number): void {
-    this.#runner.measure(entry);
+    const { runner, log } = this.#options;
+    runner.measure(entry);
     const leftBytes = entry.request.maxOutputBytes - entry.stdoutBytes - entry.stderrBytes;
     this.#nextLook.set(entry, now + Math.min(leftBytes / fastestBytesPerMs, slowestLookMs));
     if (leftBytes >= 0) return;
     this.#nextLook.set(entry, Number.POSITIVE_INFINITY);
-    void this.#runner.end(entry, 'output_limit', { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 });
+    runner.end(entry, 'output_limit', { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 }).catch((error: unknown) => {
+      log.error('cannot end the job at its output limit, trying again', { jobId: entry.id, error });
+      this.#nextLook.set(entry, performance.now() + againMs);
+    });
+  }
+
+  /** What fails for one job must not keep the others from being looked at. */
+  #try(entry: Entry, look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      this.#nextLook.set(entry, performance.now() + againMs);
+      this.#options.log.warn('cannot look at the job', { jobId: entry.id, error });
+    }
   }
 }

@@ -35,9 +35,12 @@ export interface RunnerOptions {
 }
 
 /** How long a job's exit code may be on its way once its processes are gone. */
-const exitReportMs = 2000;
+const exitReportMs = 10_000;
 /** How long a launcher may take to start a job that was handed to it. */
 const claimMs = 10_000;
+
+/** After a failure to end a job. */
+const endAgainSeconds = 1;
 
 type Running = Extract<JobState, { is: 'running' }>;
 
@@ -152,7 +155,8 @@ export class Runner {
     if (entry.leader && isAliveNow(entry.leader)) return;
     adopted.goneAt ??= performance.now();
     // Its launcher, if there still is one, is about to write the exit code.
-    if (performance.now() - adopted.goneAt < exitReportMs && (adopted.parentPid === 0 || isGroupAlive(adopted.parentPid))) return;
+    const mayReport = adopted.parentPid === 0 || isGroupAlive(adopted.parentPid);
+    if (mayReport && performance.now() - adopted.goneAt < exitReportMs) return;
     this.exited(entry, undefined, entry.pid ?? 0);
   }
 
@@ -207,7 +211,7 @@ export class Runner {
   /** The first process of the job, as soon as there is one. */
   async leaderOf(entry: Entry): Promise<Family> {
     const deadline = performance.now() + claimMs;
-    while (entry.leader === undefined && !entry.isFinished && performance.now() < deadline) {
+    while (entry.leader === undefined && !entry.isFinished && !this.#exits.has(entry) && performance.now() < deadline) {
       entry.leader = this.#options.store.readProcess(entry.id)?.identity;
       if (entry.leader === undefined) await sleep(10);
     }
@@ -250,9 +254,19 @@ export class Runner {
     const written = store.stat(entry.id, 'exit');
     const isOnDisk = code !== undefined && written !== undefined && written.size > 0;
     const finishedAt = isOnDisk ? Math.max(written.mtimeMs / 1000, state.startedAt) : now();
-    const isStarted = code !== 126 && code !== 127 || (store.readProcess(entry.id)?.isStarted ?? false);
-    const outcome = code === undefined ? lostOutcome(finishedAt, state.ending) : outcomeOf({ code, finishedAt, isStarted }, state.ending);
+    const outcome = code === undefined ? lostOutcome(finishedAt, state.ending) : outcomeOf({ code, finishedAt, isStarted: this.#wasStarted(entry, code) }, state.ending);
     this.#finish(entry, outcome, { isOnDisk });
+  }
+
+  /** Only these two codes can mean that it was not (POSIX, Shell Command Language 2.8.2). */
+  #wasStarted(entry: Entry, code: number): boolean {
+    if (code !== 126 && code !== 127) return true;
+    try {
+      return this.#options.store.readProcess(entry.id)?.isStarted ?? false;
+    } catch {
+      // No file descriptor to look with: what starts nothing here would not have started it either.
+      return false;
+    }
   }
 
   #finish(entry: Entry, outcome: Outcome, options: { isOnDisk: boolean }): void {
@@ -309,8 +323,10 @@ export class Runner {
     if (seconds === null) return;
     const graceMs = entry.request.killGraceSeconds * 1000;
     this.#timeouts.set(entry, longTimeout(() => {
-      this.end(entry, 'timeout', { signal: 'SIGTERM', graceMs }).catch((error: unknown) =>
-        this.#options.log.error('cannot end the job at its timeout', { jobId: entry.id, error }));
+      this.end(entry, 'timeout', { signal: 'SIGTERM', graceMs }).catch((error: unknown) => {
+        this.#options.log.error('cannot end the job at its timeout, trying again', { jobId: entry.id, error });
+        this.#armTimeout(entry, endAgainSeconds);
+      });
     }, seconds * 1000));
   }
 

@@ -126,7 +126,8 @@ export class JobStore {
     const [first = '', second] = content.split('\n');
     const stat = parseStat(first);
     const identity = stat ?? parsePsLine(first);
-    if (identity === undefined || !content.includes('\n')) return undefined;
+    // 0 and 1 name no job, but our own group and everybody, once a minus is put before them.
+    if (identity === undefined || identity.pid <= 1 || !content.includes('\n')) return undefined;
     const { pid, startTime } = identity;
     return { identity: { pid, startTime }, parentPid: stat?.parentPid ?? 0, isStarted: second !== 'failed' };
   }

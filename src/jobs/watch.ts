@@ -18,6 +18,10 @@ export class Watches {
     return this.#watched.keys();
   }
 
+  get count(): number {
+    return this.#watched.size;
+  }
+
   /** Output of the job counts as a change of it until the returned function is called. */
   follow(entry: Entry): () => void {
     const watched = this.#watched.get(entry) ?? { followers: 0, watcher: this.#start(entry) };

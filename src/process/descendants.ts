@@ -21,6 +21,7 @@ const atOnce = 32;
 /**
  * Looks once through all processes. Where there is no `/proc` it finds nobody.
  *
+ * @throws the system's error where it cannot look (EMFILE): then nobody knows who is there.
  * @returns for each family that has any, its live processes.
  */
 export async function findProcesses(families: readonly Family[]): Promise<Map<string, ProcessStat[]>> {
@@ -52,9 +53,10 @@ async function look(
     if (!stat || stat.state === 'Z' || stat.state === 'X') return undefined;
     const family = byGroup.get(stat.groupId) ?? byMark.get(markOf(await readFile(`/proc/${pid}/environ`, 'latin1')));
     return family && { id: family.id, stat };
-  } catch {
+  } catch (error) {
     // It ended meanwhile, or belongs to another user: not one of ours in either case.
-    return undefined;
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
   }
 }
 

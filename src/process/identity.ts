@@ -66,7 +66,13 @@ export async function isAlive(identity: Identity): Promise<boolean> {
 /** {@link isAlive} without a wait; where there is no `/proc`, the pid alone must do. */
 export function isAliveNow(identity: Identity): boolean {
   if (process.platform !== 'linux') return isPidAlive(identity.pid);
-  const stat = readStat(identity.pid);
+  let stat: ProcessStat | undefined;
+  try {
+    stat = readStat(identity.pid);
+  } catch {
+    // No file descriptor to look with: better taken for alive than for dead.
+    return isPidAlive(identity.pid);
+  }
   return stat !== undefined && stat.startTime === identity.startTime && stat.state !== 'Z' && stat.state !== 'X';
 }
 
@@ -77,13 +83,15 @@ export async function ageSeconds(identity: Identity): Promise<number | undefined
   return uptime - Number(identity.startTime) / ticksPerSecond;
 }
 
-/** Whether any process of the group is left, other than ones that wait to be reaped by us. */
+/** Whether any process of the group is left, be it one that waits to be reaped. */
 export function isGroupAlive(groupId: number): boolean {
-  return canSignal(-groupId);
+  return groupId > 1 && canSignal(-groupId);
 }
 
 /** Sends a signal to a process (or, negative, a group). `false`: there is none. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+  // kill(2): 0 is our own group, -1 everybody.
+  if (!Number.isInteger(pid) || Math.abs(pid) <= 1) throw new RangeError(`Cannot send ${signal} to ${pid}`);
   try {
     process.kill(pid, signal);
     return true;

@@ -34,6 +34,8 @@ const maxIdle = 16;
 /** How many may be on their way at once. */
 const maxStarting = 16;
 const checkMs = 1000;
+/** After one could not be had. */
+const pauseMs = 500;
 const firstRestartMs = 50;
 const maxRestartMs = 5000;
 
@@ -49,6 +51,7 @@ export class Launchers implements Starter {
   #opening = 0;
   #restartMs = firstRestartMs;
   #restart: NodeJS.Timeout | undefined;
+  #pausedUntil = 0;
   #isClosed = false;
 
   constructor(options: LaunchersOptions) {
@@ -97,16 +100,17 @@ export class Launchers implements Starter {
   #startFirst(): void {
     const { bash, env } = this.#options;
     // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
-    const first = spawn(bash, ['-p', '-c', bootScript, 'sidecar-launcher'], {
+    const first: ChildProcess = spawn(bash, ['-p', '-c', bootScript, 'sidecar-launcher'], {
       env, detached: true, stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.#first = first;
     first.on('error', (error) => this.#firstEnded(first, error));
     first.on('exit', () => this.#firstEnded(first));
     // EPIPE: it has ended, which 'exit' tells.
-    first.stdin.on('error', () => undefined);
-    first.stdout.on('error', () => undefined);
-    first.stdin.write(`${launchScript}\0`);
+    // Where there are no file descriptors left, it has neither.
+    first.stdin?.on('error', () => undefined);
+    first.stdout?.on('error', () => undefined);
+    first.stdin?.write(`${launchScript}\0`);
     this.#readLines(first);
     this.#grow();
   }
@@ -120,6 +124,7 @@ export class Launchers implements Starter {
       rmSync(fifo, { force: true });
     }
     this.#starting.clear();
+    if (error) this.#failWaiting(error);
     this.#restart = setTimeout(() => this.#startFirst(), this.#restartMs);
     this.#restartMs = Math.min(this.#restartMs * 2, maxRestartMs);
   }
@@ -195,7 +200,7 @@ export class Launchers implements Starter {
 
   #grow(): void {
     const first = this.#first;
-    if (first === undefined || this.#isClosed) return;
+    if (first === undefined || this.#isClosed || performance.now() < this.#pausedUntil) return;
     const missing = this.#waiting.length + spare - this.#idle.length - this.#starting.size - this.#opening;
     const room = maxStarting - this.#starting.size - this.#opening;
     for (let index = Math.min(missing, room); index > 0; index -= 1) void this.#fork(first);
@@ -223,6 +228,12 @@ export class Launchers implements Starter {
   /** No further launcher can be had (no file descriptors, no disk): jobs go on in the ones that there are, or fail. */
   #noLauncher(error: Error): void {
     this.#options.onWarning('cannot start a launcher', error);
+    this.#pausedUntil = performance.now() + pauseMs;
+    this.#failWaiting(error);
+  }
+
+  /** Unless there is a launcher that will be free again. */
+  #failWaiting(error: Error): void {
     if (this.#busy.size + this.#idle.length + this.#starting.size > 0) return;
     for (const { id } of this.#waiting.splice(0)) this.#options.onFailed(id, error);
   }

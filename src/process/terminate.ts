@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Family, findProcesses } from './descendants.ts';
-import { isAliveNow, isGroupAlive, sendSignal } from './identity.ts';
+import { isAliveNow, isGroupAlive, type ProcessStat, sendSignal } from './identity.ts';
 
 /** How often it is looked whether somebody is left: soon at first. */
 const firstLookMs = 5;
@@ -39,7 +39,7 @@ export async function terminate(family: Family, options: { signal: NodeJS.Signal
 export async function signalTree(family: Family, signal: NodeJS.Signals): Promise<void> {
   const { leader } = family;
   if (leader && (isAliveNow(leader) || !canFind)) sendSignal(-leader.pid, signal);
-  const strays = (await findProcesses([family])).get(family.id) ?? [];
+  const strays = await find(family) ?? [];
   for (const { pid, groupId } of strays) {
     if (groupId !== leader?.pid || !isAliveNow(leader)) sendSignal(pid, signal);
   }
@@ -58,6 +58,16 @@ async function isGoneWithin(family: Family, limitMs: number): Promise<boolean> {
 async function isGone(family: Family): Promise<boolean> {
   const { leader } = family;
   if (leader && isAliveNow(leader)) return false;
-  if (!canFind) return leader === undefined || !isGroupAlive(leader.pid);
-  return ((await findProcesses([family])).get(family.id) ?? []).length === 0;
+  const left = await find(family);
+  return left === undefined ? leader === undefined || !isGroupAlive(leader.pid) : left.length === 0;
+}
+
+/** `undefined`: it cannot be looked, and the group alone must do. */
+async function find(family: Family): Promise<readonly ProcessStat[] | undefined> {
+  if (!canFind) return undefined;
+  try {
+    return (await findProcesses([family])).get(family.id) ?? [];
+  } catch {
+    return undefined;
+  }
 }
