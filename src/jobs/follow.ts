@@ -2,11 +2,12 @@
  * Follows a job's output from a position on, every byte once, until the job has ended and all is read.
  * @module
  */
-import type { FileHandle } from 'node:fs/promises';
+import { closeSync, fstatSync, read, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { StreamName } from '../protocol/jobs.ts';
 import { type Entry, until } from './entry.ts';
-import { openCharacterBytes, openOutput, pieceBytes, readAt } from './output.ts';
+import { openCharacterBytes, openOutputNow, pieceBytes } from './output.ts';
 
 export interface Piece {
   readonly stream: StreamName;
@@ -19,7 +20,7 @@ export interface Piece {
 class Cursor {
   readonly stream: StreamName;
   readonly #path: string;
-  #file: FileHandle | undefined;
+  #fd: number | undefined;
   offset: number;
 
   constructor(directory: string, stream: StreamName, offset: number) {
@@ -28,27 +29,29 @@ class Cursor {
     this.offset = offset;
   }
 
-  /** What has come since; `undefined` where nothing has. */
+  /**
+   * What has come since; `undefined` where nothing has. What was just written is read synchronously: 5 µs, where the way
+   * through the thread pool takes 110; only what is far behind is worth that way.
+   */
   async next(limit: number): Promise<Piece | undefined> {
-    this.#file ??= await openOutput(this.#path);
-    if (!this.#file) return undefined;
-    const bytes = await readAt(this.#file, this.offset, Math.min(limit, pieceBytes));
-    if (bytes.length === 0) return undefined;
+    this.#fd ??= openOutputNow(this.#path);
+    if (this.#fd === undefined) return undefined;
+    const { size } = fstatSync(this.#fd);
+    // The program itself cut its output (it opened /dev/stdout anew for writing): this goes on at the new beginning.
+    if (size < this.offset) this.offset = 0;
+    const length = Math.min(size - this.offset, limit, pieceBytes);
+    if (length === 0) return undefined;
+    const bytes = Buffer.allocUnsafe(length);
+    const isNear = size - this.offset <= pieceBytes;
+    const bytesRead = isNear ? readSync(this.#fd, bytes, 0, length, this.offset) : await readFar(this.#fd, bytes, this.offset);
+    if (bytesRead === 0) return undefined;
     const offset = this.offset;
-    this.offset += bytes.length;
-    return { stream: this.stream, offset, bytes };
+    this.offset += bytesRead;
+    return { stream: this.stream, offset, bytes: bytes.subarray(0, bytesRead) };
   }
 
-  /** Where the program itself cut its output (it opened /dev/stdout anew for writing), goes on at the new beginning. */
-  async rewind(): Promise<boolean> {
-    const size = (await this.#file?.stat())?.size ?? this.offset;
-    if (size >= this.offset) return false;
-    this.offset = 0;
-    return size > 0;
-  }
-
-  async close(): Promise<void> {
-    await this.#file?.close();
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
   }
 }
 
@@ -84,13 +87,11 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
         if (signal.aborted) return;
       }
       if (isNew) continue;
-      const rewound = await Promise.all(cursors.map((cursor) => cursor.rewind()));
-      if (rewound.includes(true)) continue;
       if (isFinished) return;
       await until(entry, () => entry.version !== version, { signal });
     }
   } finally {
-    for (const cursor of cursors) await cursor.close();
+    for (const cursor of cursors) cursor.close();
   }
 }
 
@@ -101,4 +102,8 @@ function keepOpenCharacter(piece: Piece, cursor: Cursor, isFinished: boolean): P
   cursor.offset -= open;
   if (open === piece.bytes.length) return undefined;
   return { ...piece, bytes: piece.bytes.subarray(0, piece.bytes.length - open) };
+}
+
+async function readFar(fd: number, bytes: Buffer, offset: number): Promise<number> {
+  return (await promisify(read)(fd, bytes, 0, bytes.length, offset)).bytesRead;
 }

@@ -7,6 +7,7 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
+import { Pace } from '../base/pace.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName, StreamName } from '../protocol/jobs.ts';
 import { defaults } from '../protocol/jobs.ts';
@@ -57,6 +58,8 @@ export class Jobs {
   readonly #watches: Watches;
   readonly #monitor: Monitor;
   readonly #stdin: StdinWriter;
+  /** Jobs may come, and end, by the hundred at once. */
+  readonly #pace = new Pace();
   /** What calls on a job answered. */
   readonly answers: Answers = new Answers();
   readonly cache: AnswerCache = new AnswerCache();
@@ -81,6 +84,7 @@ export class Jobs {
       maxRunning: options.maxRunning,
       log: options.log,
       now: nowSeconds,
+      pace: this.#pace,
       onFinished: (entry) => { if (entry.isUnsaved) this.#keepTrying(entry); },
     });
     this.#stdin = new StdinWriter(this.#runner, this.#store);
@@ -109,6 +113,7 @@ export class Jobs {
    */
   async submit(request: JobRequest, options: SubmitOptions = {}): Promise<Entry> {
     const workdir = await this.#workdir(request.workdir);
+    await this.#pace.turn();
     const { idempotency, rerunOf } = options;
     const known = idempotency && this.#byKey.get(idempotency.key);
     if (known?.idempotency && idempotency) {

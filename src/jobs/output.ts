@@ -24,7 +24,18 @@ export interface TailOptions {
   readonly isComplete: boolean;
 }
 
+export const noOutput: Tail = { text: '', sizeBytes: 0, isTruncated: false };
+
 /** Opens a file of output; `undefined` where there is none (yet). */
+export function openOutputNow(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    return orMissing(error);
+  }
+}
+
+/** {@link openOutputNow} for what is read at leisure. */
 export async function openOutput(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, 'r');
@@ -43,13 +54,8 @@ export async function readTail(path: string, options: TailOptions): Promise<Tail
 
 /** {@link readTail} where it fits one piece; `undefined` where it does not. */
 export function readSmallTail(path: string, options: TailOptions): Tail | undefined {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (error) {
-    orMissing(error);
-    return { text: '', sizeBytes: 0, isTruncated: false };
-  }
+  const fd = openOutputNow(path);
+  if (fd === undefined) return noOutput;
   try {
     const { size } = fstatSync(fd);
     const length = Math.min(size, options.maxBytes);
@@ -64,7 +70,7 @@ export function readSmallTail(path: string, options: TailOptions): Tail | undefi
 
 async function readLargeTail(path: string, options: TailOptions): Promise<Tail> {
   const file = await openOutput(path);
-  if (!file) return { text: '', sizeBytes: 0, isTruncated: false };
+  if (!file) return noOutput;
   try {
     const { size } = await file.stat();
     const start = Math.max(0, size - options.maxBytes);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { longTimeout } from '../base/long-timeout.ts';
+import type { Pace } from '../base/pace.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { type Family, markName } from '../process/descendants.ts';
 import type { FifoPool } from '../process/fifo.ts';
@@ -31,6 +32,7 @@ export interface RunnerOptions {
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
+  readonly pace: Pace;
   readonly onFinished: (entry: Entry) => void;
 }
 
@@ -61,7 +63,7 @@ export class Runner {
     this.#options = options;
     this.#lingering = new Lingering(options.log);
     this.#starter = options.createStarter({
-      onExit: (id, code, pid) => this.#heard(id, (entry) => this.exited(entry, code, pid)),
+      onExit: (id, code, pid) => options.pace.run(() => this.#heard(id, (entry) => this.exited(entry, code, pid))),
       onClaimed: (id) => this.#heard(id, (entry) => this.adopt(entry)),
       onOrphaned: (id) => this.#heard(id, (entry) => this.adopt(entry)),
       onFailed: (id, error) => this.#heard(id, (entry) =>
@@ -277,13 +279,14 @@ export class Runner {
     this.#timeouts.get(entry)?.();
     this.#timeouts.delete(entry);
     this.#measure(entry);
-    if (entry.request.stdin === 'fifo') this.#options.store.removeStdin(entry.id);
     entry.state = { is: 'finished', startedAt: state.is === 'running' ? state.startedAt : null, outcome };
     // The exit file says it all; what it does not say must be written.
     if (!options.isOnDisk) this.#save(entry);
     const { reason, exitCode } = outcome;
     this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
     this.#lingering.lookLater(entry);
+    // Whoever waits for the job comes first.
+    if (entry.request.stdin === 'fifo') setImmediate(() => this.#options.pace.run(() => this.#options.store.removeStdin(entry.id)));
     this.#options.onFinished(entry);
     this.#startNext();
   }

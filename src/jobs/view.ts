@@ -7,7 +7,7 @@ import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { Entry } from './entry.ts';
 import { statusOf } from './job.ts';
-import { readTail } from './output.ts';
+import { noOutput, readTail } from './output.ts';
 import type { JobStore } from './store.ts';
 
 export interface TextOptions {
@@ -53,10 +53,11 @@ export function summary(entry: Entry, store: JobStore): Job {
 export async function detailed(entry: Entry, store: JobStore, options: TextOptions): Promise<Job> {
   // The state first: of a job that is finished by now all output is read, of one that is not there may be more.
   const job = summary(entry, store);
+  const isComplete = job.finishedAt !== null;
   const read = (name: StreamName): ReturnType<typeof readTail> =>
-    readTail(join(store.directory(entry.id), name), { ...options, isComplete: job.finishedAt !== null });
-  const stdout = await read('stdout');
-  const stderr = await read('stderr');
+    readTail(join(store.directory(entry.id), name), { ...options, isComplete });
+  const stdout = isComplete && job.stdoutBytes === 0 ? noOutput : await read('stdout');
+  const stderr = isComplete && job.stderrBytes === 0 ? noOutput : await read('stderr');
   return {
     ...job,
     stdout: stdout.text,
