@@ -29,6 +29,8 @@ export interface Connection<T extends Pending> {
 export class Connections<T extends Pending> {
   readonly #limits: Limits;
   readonly #open = new Map<Socket, Connection<T>>();
+  /** Under TLS: those whose handshake may not be over. */
+  readonly #raw = new Set<Socket>();
   readonly #sweep: NodeJS.Timeout;
   /** The server closes: no answer promises a next one. */
   isClosing = false;
@@ -52,6 +54,12 @@ export class Connections<T extends Pending> {
     // Half-closed: what was asked is still answered, but nobody waits any longer for what may come.
     socket.once('end', () => abortLive(connection, new ClientLeft()));
     return connection;
+  }
+
+  /** Remembers a connection before its TLS handshake, so that {@link destroy} finds it. */
+  addRaw(socket: Socket): void {
+    this.#raw.add(socket);
+    socket.once('close', () => this.#raw.delete(socket));
   }
 
   of(socket: Socket): Connection<T> {
@@ -87,7 +95,7 @@ export class Connections<T extends Pending> {
 
   destroy(): void {
     clearInterval(this.#sweep);
-    for (const { socket } of this.#open.values()) socket.destroy();
+    for (const socket of [...this.#open.keys(), ...this.#raw]) socket.destroy();
   }
 
   #endStalled(): void {

@@ -113,6 +113,7 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', by:
     connection.latest = exchange;
     answer(exchange, by, to);
   };
+  if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));
   server.on(connected, (socket: Socket) => accept(socket, to));
   server.on('request', begin(false));
   server.on('checkContinue', begin(true));
@@ -121,7 +122,11 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', by:
     exchange.connection.latest = exchange;
     exchange.isLast = true;
     const expected = String(incoming.headers.expect).slice(0, 100);
-    sendFailure(exchange, new ProblemError('expectation_failed', `Cannot meet the expectation ${JSON.stringify(expected)}`), to);
+    fail(exchange, new ProblemError('expectation_failed', `Cannot meet the expectation ${JSON.stringify(expected)}`), to);
+  });
+  server.on('error', (error) => {
+    // EMFILE and its like: a connection that could not be accepted. Before that, listen() tells.
+    if (server.listening) to.log.error('connection cannot be accepted', { error });
   });
   server.on('connect', (_incoming: IncomingMessage, socket: Socket) => refuse(connections.of(socket), connectNotAllowed(), to));
   server.on('clientError', (error: ClientError, socket: Socket) => {
@@ -144,9 +149,19 @@ function answer(exchange: Exchange, by: Handling, to: Responding): void {
   try {
     const reply = handle(exchange, by);
     const done = reply instanceof Promise ? reply.then((late) => sendReply(exchange, late, to)) : sendReply(exchange, reply, to);
-    done?.catch((error: unknown) => sendFailure(exchange, error, to));
+    done?.catch((error: unknown) => fail(exchange, error, to));
   } catch (error) {
-    sendFailure(exchange, error, to);
+    fail(exchange, error, to);
+  }
+}
+
+/** One request, whatever is wrong with its failure, is not the end of the others. */
+function fail(exchange: Exchange, thrown: unknown, to: Responding): void {
+  try {
+    sendFailure(exchange, thrown, to);
+  } catch (error) {
+    to.log.error('failure cannot be sent', { requestId: exchange.requestId, error, thrown });
+    exchange.response.destroy();
   }
 }
 
@@ -157,7 +172,7 @@ function refuse(connection: Connection<Exchange>, problem: ProblemError, to: Res
   if (latest && !latest.incoming.complete) {
     // It is the body of the latest request that cannot be read.
     latest.isLast = true;
-    if (!latest.isAnswered) return sendFailure(latest, problem, to);
+    if (!latest.isAnswered) return fail(latest, problem, to);
     if (latest.response.writableFinished) return to.connections.linger(socket);
     latest.response.once('finish', () => to.connections.linger(socket));
     return;

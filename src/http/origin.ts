@@ -25,7 +25,7 @@ const exposedHeaders = 'ETag, Link, Location, X-Request-Id, Retry-After, Content
 export function createOriginPolicy(options: {
   isLoopback: boolean; hosts: ReadonlySet<string>; origins: readonly string[];
 }): OriginPolicy {
-  const origins = new Set(options.origins.map((origin) => origin.toLowerCase()));
+  const origins = new Set(options.origins.map((origin) => origin.toLowerCase().replace(/\/$/, '')));
   // The names of one server are few: the last one that was right saves the look at the others.
   let lastHost: string | undefined;
   const checkHost = (host: string): void => {
@@ -62,7 +62,7 @@ export function preflightHeaders(headers: IncomingHttpHeaders, allow: string): {
 
 /** The name without port, brackets kept, in lower case, without the dot of the root. */
 export function hostName(host: string): string {
-  const match = /^(\[[0-9a-f:.]+\]|[\w.~%!$&'()*+,;=-]*)(?::\d{0,5})?$/i.exec(host);
+  const match = /^(\[[0-9a-f:.]+(?:%[\w.-]+)?\]|[\w.~%!$&'()*+,;=-]*)(?::\d{0,5})?$/i.exec(host);
   if (!match) throw new ParseError('header Host', 'expected a host name with or without a port');
   return (match[1] ?? '').toLowerCase().replace(/\.$/, '');
 }
