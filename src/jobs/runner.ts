@@ -13,7 +13,7 @@ import { type Family, markName } from '../process/descendants.ts';
 import type { FifoPool } from '../process/fifo.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import { closeStdinOfAdopted } from '../process/launchers.ts';
-import type { Starter, StarterEvents } from '../process/starter.ts';
+import type { Exit, Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
 import {
@@ -44,6 +44,8 @@ const claimMs = 10_000;
 /** After a failure to end a job. */
 const endAgainSeconds = 1;
 
+/** Without a code nobody knows how it ended. */
+type KnownExit = Omit<Exit, 'code'> & { readonly code: number | undefined };
 type Running = Extract<JobState, { is: 'running' }>;
 
 export class Runner {
@@ -54,7 +56,7 @@ export class Runner {
   readonly #timeouts = new Map<Entry, () => void>();
   readonly #endings = new Map<Entry, Promise<void>>();
   /** Exit codes heard while the rest of the tree is being ended. */
-  readonly #exits = new Map<Entry, { code: number; pid: number }>();
+  readonly #exits = new Map<Entry, number>();
   /** Jobs that no launcher of this server waits for: their files tell. */
   readonly #adopted = new Map<Entry, { parentPid: number; goneAt: number | undefined }>();
   readonly #lingering: Lingering;
@@ -63,7 +65,7 @@ export class Runner {
     this.#options = options;
     this.#lingering = new Lingering(options.log);
     this.#starter = options.createStarter({
-      onExit: (id, code, pid) => options.pace.run(() => this.#heard(id, (entry) => this.exited(entry, code, pid))),
+      onExit: (id, exit) => options.pace.run(() => this.#heard(id, (entry) => this.exited(entry, exit))),
       onClaimed: (id) => this.#heard(id, (entry) => this.adopt(entry)),
       onOrphaned: (id) => this.#heard(id, (entry) => this.adopt(entry)),
       onFailed: (id, error) => this.#heard(id, (entry) =>
@@ -152,27 +154,28 @@ export class Runner {
     const adopted = this.#adopted.get(entry);
     if (!adopted) return;
     const exit = this.#options.store.readExit(entry.id);
-    if (exit) return this.exited(entry, exit.code, entry.pid ?? 0);
+    if (exit) return this.exited(entry, this.#exitOf(entry, exit.code));
     entry.leader ??= this.#options.store.readProcess(entry.id)?.identity;
     if (entry.leader && isAliveNow(entry.leader)) return;
     adopted.goneAt ??= performance.now();
     // Its launcher, if there still is one, is about to write the exit code.
     const mayReport = adopted.parentPid === 0 || isGroupAlive(adopted.parentPid);
     if (mayReport && performance.now() - adopted.goneAt < exitReportMs) return;
-    this.exited(entry, undefined, entry.pid ?? 0);
+    this.exited(entry, this.#exitOf(entry, undefined));
   }
 
   /** The process has ended; without a code nobody knows how. */
-  exited(entry: Entry, code: number | undefined, pid: number): void {
+  exited(entry: Entry, exit: KnownExit): void {
     if (entry.isFinished) return;
+    const { code, pid, hasLeft } = exit;
     this.#adopted.delete(entry);
     entry.pid = pid || entry.pid;
     if (this.#endings.has(entry)) {
-      if (code !== undefined) this.#exits.set(entry, { code, pid });
+      if (code !== undefined) this.#exits.set(entry, code);
       entry.changed();
       return;
     }
-    if (pid > 0 && isGroupAlive(pid)) void this.#lingering.look(entry, pid).then(() => this.#finishExited(entry, code));
+    if (hasLeft) void this.#lingering.look(entry, pid).then(() => this.#finishExited(entry, code));
     else this.#finishExited(entry, code);
   }
 
@@ -228,6 +231,11 @@ export class Runner {
     this.#starter.close();
   }
 
+  #exitOf(entry: Entry, code: number | undefined): KnownExit {
+    const pid = entry.pid ?? 0;
+    return { code, pid, hasLeft: isGroupAlive(pid) };
+  }
+
   async #end(entry: Entry, state: Running, reason: EndingReason, options: { signal: NodeJS.Signals; graceMs: number }): Promise<void> {
     // Nothing may come between: whoever asks from here on sees that it is being ended.
     await Promise.resolve();
@@ -242,11 +250,10 @@ export class Runner {
     let exit = this.#exits.get(entry);
     while (exit === undefined && performance.now() < deadline) {
       await sleep(5);
-      const written = this.#adopted.has(entry) ? this.#options.store.readExit(entry.id) : undefined;
-      exit = this.#exits.get(entry) ?? (written && { code: written.code, pid: entry.pid ?? 0 });
+      exit = this.#exits.get(entry) ?? (this.#adopted.has(entry) ? this.#options.store.readExit(entry.id)?.code : undefined);
     }
     this.#exits.delete(entry);
-    this.#finishExited(entry, exit?.code);
+    this.#finishExited(entry, exit);
   }
 
   #finishExited(entry: Entry, code: number | undefined): void {

@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFileSync, closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { isGroupAlive } from './identity.ts';
 import type { Launch } from './launch-script.ts';
 import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
 
@@ -102,7 +103,7 @@ export class DirectStarter implements Starter {
     } catch {
       // Whoever is told now writes it later.
     }
-    this.#events.onExit(id, code, pid);
+    this.#events.onExit(id, { code, pid, hasLeft: isGroupAlive(pid) });
   }
 }
 

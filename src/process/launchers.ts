@@ -140,9 +140,12 @@ export class Launchers implements Starter {
   }
 
   #hear(line: string): void {
-    const [word, subject = '', value = '', pid = ''] = line.split(' ');
+    const [word, subject = '', value = '', pid = '', left = ''] = line.split(' ');
     if (word === 'ready') this.#ready(Number(subject), Number(value));
-    else if (word === 'exit') this.#free(subject, () => this.#options.onExit(subject, Number(value), Number(pid)));
+    else if (word === 'exit') {
+      const exit = { code: Number(value), pid: Number(pid), hasLeft: left === 'left' };
+      this.#free(subject, () => this.#options.onExit(subject, exit));
+    }
     else if (word === 'claimed') this.#free(subject, () => this.#options.onClaimed(subject));
   }
 

@@ -6,14 +6,22 @@ import type { Launch } from './launch-script.ts';
 
 /** What is learnt of a job that was started. */
 export interface StarterEvents {
-  /** The process, which had named its group, ended, and its exit file is written if it could be. */
-  readonly onExit: (id: string, exitCode: number, pid: number) => void;
+  /** The process ended, and its exit file is written if it could be. */
+  readonly onExit: (id: string, exit: Exit) => void;
   /** Another launcher had taken this job before: it runs, or ran, and is to be watched by its files. */
   readonly onClaimed: (id: string) => void;
   /** What waited for the job is gone, the job itself perhaps not. */
   readonly onOrphaned: (id: string) => void;
   /** It cannot be started at all. */
   readonly onFailed: (id: string, error: Error) => void;
+}
+
+export interface Exit {
+  readonly code: number;
+  /** The job's first process, which named its group. */
+  readonly pid: number;
+  /** Somebody of the group is left. */
+  readonly hasLeft: boolean;
 }
 
 export type StdinWrite = { readonly writtenBytes: number } | 'closed' | 'full';
