@@ -63,7 +63,11 @@ export function readBytes(incoming: IncomingMessage, limitBytes: number): Promis
       reject(tooLarge(limitBytes));
     };
     incoming.on('data', take);
-    incoming.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+    incoming.once('end', () => {
+      // It comes after every body, and an error costs its stack.
+      incoming.off('close', left);
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+    });
     incoming.once('error', left);
     incoming.once('close', left);
   });
