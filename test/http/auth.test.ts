@@ -36,8 +36,10 @@ test('wrong keys are answered ever later and logged without the key; the right o
   };
   assert.ok(await timed('guess-one') >= 49);
   assert.ok(await timed('guess-two') >= 99);
-  const held = timed('guess-three');
-  assert.ok(await timed(key) < 49);
+  let isHeld = true;
+  const held = timed('guess-three').then(() => { isHeld = false; });
+  await timed(key);
+  assert.equal(isHeld, true);
   await held;
   await eventually(() => logged().match(/wrong key/g)?.length === 3, 'three attempts were logged');
   assert.match(logged(), /"attempts":3/);
@@ -48,7 +50,7 @@ test('a missing key is neither counted nor delayed', async (t) => {
   const { ask, logged } = await serve(t);
   const started = performance.now();
   for (let asked = 0; asked < 5; asked += 1) assert.equal((await ask('GET /query', ['X-API-Key: '])).status, 401);
-  assert.ok(performance.now() - started < 200);
+  assert.ok(performance.now() - started < 400);
   assert.doesNotMatch(logged(), /wrong key/);
 });
 

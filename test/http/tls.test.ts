@@ -53,6 +53,6 @@ test('close() over TLS ends idle connections and handshakes that never end', asy
   const started = performance.now();
   await close(100);
   await closed;
-  assert.ok(performance.now() - started < 1500);
+  assert.ok(performance.now() - started < 5000);
   await silent.end();
 });
