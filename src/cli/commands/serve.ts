@@ -13,7 +13,7 @@ import { ownVersion } from '../version.ts';
 
 export const command: Command = defineCommand({
   name: 'serve',
-  summary: 'Runs the server',
+  summary: 'Run the server',
   usage: ['serve [flags]'],
   about: 'Listens until it gets SIGTERM or SIGINT; then it finishes its answers and goes. Running jobs go on, and the next server\n'
     + 'finds them again. All flags can be set by SIDECAR_* and the config file too: see `sidecar config`.',
