@@ -22,7 +22,7 @@ const files = (paths.length > 0 ? paths : ['test']).flatMap((path) => testsAt(pa
 // Most tests wait for processes more than they compute: two at a time even on one core.
 const concurrency = Math.max(2, availableParallelism() - 1);
 // Far beyond what any test takes: a hanging one is reported by name, not by the CI's own limit.
-const timeoutMs = 600_000;
+const timeoutMs = 1_800_000;
 
 const child = spawn(
   process.execPath,
