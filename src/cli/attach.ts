@@ -30,7 +30,7 @@ export async function attach(
     isReaderGone = true;
   };
   process.stdout.on('error', onReaderGone);
-  if (options.isStdinForwarded) void forwardStdin(sidecar, id, interrupts.leaving);
+  if (options.isStdinForwarded) void forwardStdin(sidecar, id, interrupts);
   try {
     const job = await stream(sidecar, id, interrupts.leaving);
     if (isReaderGone) return readerGoneExitCode;

@@ -111,7 +111,7 @@ async function readOptional(path: string): Promise<string | undefined> {
   }
 }
 
-/** A key file holds the key in its first line; a newer key comes first, after a rotation. */
+/** A key file holds the key and a newline. */
 function firstLine(content: string | undefined): string | undefined {
   return content?.split('\n', 1)[0]?.trim() || undefined;
 }

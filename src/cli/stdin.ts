@@ -5,7 +5,8 @@
 import { fstatSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type JobId, ProblemError, type Sidecar, isFinished } from '../client/client.ts';
-import { say } from './print.ts';
+import type { Interrupts } from './interrupts.ts';
+import { isTyped, say } from './print.ts';
 
 /** Whether anything can come from stdin: not when it is closed or `/dev/null`. */
 export function hasStdin(): boolean {
@@ -21,9 +22,11 @@ export function hasStdin(): boolean {
 
 /**
  * Sends what comes, as the job reads it, and then its end. A terminal gives whole lines. Resolves when all is sent, when the
- * job takes no more, or when `signal` aborts; a failure is said and ends the forwarding, never the job.
+ * job takes no more, or when it is left. A failure is said; where nobody types, the job is cancelled then: half of an input
+ * must not pass for all of it, and its end will not come.
  */
-export async function forwardStdin(sidecar: Sidecar, id: JobId, signal: AbortSignal): Promise<void> {
+export async function forwardStdin(sidecar: Sidecar, id: JobId, interrupts: Interrupts): Promise<void> {
+  const signal = interrupts.leaving;
   try {
     for await (const chunk of process.stdin) {
       if (!await deliver(sidecar, id, chunk as Buffer, { eof: false, signal })) return;
@@ -34,6 +37,7 @@ export async function forwardStdin(sidecar: Sidecar, id: JobId, signal: AbortSig
     const isGone = (error as NodeJS.ErrnoException).code === 'EIO' || (error as NodeJS.ErrnoException).code === 'EAGAIN';
     if (!isGone && !(error instanceof ProblemError)) throw error;
     say(`stdin is no longer forwarded: ${(error as Error).message}`);
+    if (!isTyped()) interrupts.cancel();
   }
 }
 

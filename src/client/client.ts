@@ -14,12 +14,13 @@ import { acceptedAnswer, acceptedOrJobAnswer, healthAnswer, isFinishedJob } from
 import { type Endpoint, type SidecarOptions, endpoint } from './endpoint.ts';
 import { outputBytes } from './follow.ts';
 import { type Cancellable, Jobs, type TextOptions } from './jobs.ts';
-import { sendJson } from './request.ts';
+import { newIdempotencyKey, sendJson } from './request.ts';
 
 export { type RetryPolicy, type SidecarOptions } from './endpoint.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {
-  type Cancellable, Jobs, type ListFilters, type OutputOptions, type TextOptions, type WaitOptions, isFinished, positionOf,
+  type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type TextOptions, type WaitOptions, isFinished,
+  positionOf,
 } from './jobs.ts';
 export type { Health, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
@@ -78,7 +79,7 @@ export class Sidecar {
    * @throws ProblemError when it cannot be submitted, or nobody can be asked any more.
    */
   async run(request: ExecRequest, options: RunOptions = {}): Promise<Job> {
-    const { idempotencyKey = newKey(), onAccepted, onOutput, signal } = options;
+    const { idempotencyKey = newIdempotencyKey(), onAccepted, onOutput, signal } = options;
     const isWatched = onAccepted !== undefined || onOutput !== undefined;
     const accepted = await sendJson(this.#endpoint, {
       method: 'POST',
@@ -106,10 +107,4 @@ export class Sidecar {
       if (event.type === 'output') await onOutput(event.stream, outputBytes(event));
     }
   }
-}
-
-/** 128 bits of chance. `randomUUID` does not exist on pages that came without TLS. */
-function newKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -12,7 +12,7 @@ import type { Endpoint } from './endpoint.ts';
 import { problemOf } from './failure.ts';
 import { type FollowOptions, follow } from './follow.ts';
 import { backoffMs, pause } from './pause.ts';
-import { type Call, readJson, send, sendJson } from './request.ts';
+import { type Call, newIdempotencyKey, readJson, send, sendJson } from './request.ts';
 import { waitForJob } from './wait.ts';
 
 export interface Cancellable {
@@ -54,8 +54,17 @@ export interface OutputOptions extends Cancellable {
   readonly tailLines?: number;
 }
 
+export interface ActOptions extends Cancellable {
+  /** A lost answer is asked for again under the same key, and the server acts once. Default: a new key for each call. */
+  readonly idempotencyKey?: string;
+}
+
 /** How much of a job's stdin is sent at once: what a FIFO holds. */
 const stdinPieceBytes = 64 * 1024;
+/** pipe(7), PIPE_BUF: what a FIFO takes whole or not at all. */
+const atomicBytes = 4096;
+/** How long one piece may take, in milliseconds: the server waits while the job reads. */
+const stdinHoldMs = 240_000;
 
 export class Jobs {
   readonly #endpoint: Endpoint;
@@ -115,15 +124,17 @@ export class Jobs {
     return follow(this.#endpoint, id, options);
   }
 
-  /** Writes `input` (default: a newline) to the stdin of the job. Not repeated when the answer is lost. */
-  nudge(id: JobId, input?: string, options: Cancellable = {}): Promise<Nudged> {
+  /** Writes `input` (default: a newline) to the stdin of the job. */
+  nudge(id: JobId, input?: string, options: ActOptions = {}): Promise<Nudged> {
     const body = JSON.stringify(input === undefined ? {} : { input });
-    return sendJson(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/nudge`, body, ...options }, nudgedAnswer);
+    return sendJson(this.#endpoint, act(`${pathOf(id)}/nudge`, body, options), nudgedAnswer);
   }
 
   /**
    * Writes all of `bytes` to the stdin of the job, as fast as the job reads it, then closes it if `eof`.
-   * Not repeated when an answer is lost: how much arrived is unknown then.
+   * A server that went away is looked for as long as `wait` does.
+   * When an answer is lost, a piece of up to 4096 bytes is sent again under its key; of a longer one nobody knows how much
+   * arrived, so that fails.
    *
    * @throws ProblemError `stdin_closed`, `job_not_running`, `unreachable`.
    */
@@ -145,26 +156,25 @@ export class Jobs {
   }
 
   /**
-   * Ends the job and all that it started; resolves with the job once it is.
+   * Ends the job and all that it started; resolves with the job once it is. One that has finished is handed out as it is, and
+   * what lingers of it is ended.
    *
-   * @throws ProblemError `job_not_running`, `job_not_found`.
+   * @throws ProblemError `job_not_found`.
    */
-  cancel(id: JobId, request: CancelRequest | { signal?: SignalName; graceSeconds?: number } = {}, options: Cancellable = {}): Promise<Job> {
-    const body = JSON.stringify(request);
+  cancel(id: JobId, request: CancelRequest | { signal?: SignalName; graceSeconds?: number } = {}, options: ActOptions = {}): Promise<Job> {
     // The answer comes when the job is gone: its own grace is not known here.
-    const call: Call = { method: 'POST', path: `${pathOf(id)}/cancel`, body, holdMs: Infinity, ...options };
+    const call = { ...act(`${pathOf(id)}/cancel`, JSON.stringify(request), options), holdMs: Infinity };
     return sendJson(this.#endpoint, call, jobAnswer);
   }
 
-  /** Sends a signal to the job, and does nothing else. */
-  async signal(id: JobId, name: SignalName, options: Cancellable = {}): Promise<void> {
-    const body = JSON.stringify({ signal: name });
-    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/signal`, body, ...options }, drain);
+  /** Sends a signal to the job, and does nothing else. @throws ProblemError `job_not_running`. */
+  async signal(id: JobId, name: SignalName, options: ActOptions = {}): Promise<void> {
+    await send(this.#endpoint, act(`${pathOf(id)}/signal`, JSON.stringify({ signal: name }), options), drain);
   }
 
   /** Submits the same request again, as a job of its own. */
-  rerun(id: JobId, options: Cancellable & { readonly idempotencyKey?: string } = {}): Promise<Accepted> {
-    return sendJson(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/rerun`, body: '{}', ...options }, acceptedAnswer);
+  rerun(id: JobId, options: ActOptions = {}): Promise<Accepted> {
+    return sendJson(this.#endpoint, act(`${pathOf(id)}/rerun`, '{}', options), acceptedAnswer);
   }
 
   /** Forgets a finished job and its files. @throws ProblemError `job_running`, `job_not_found`. */
@@ -191,9 +201,12 @@ export class Jobs {
   async #writeStdin(
     id: JobId, piece: Uint8Array<ArrayBuffer>, options: { eof: boolean; signal: AbortSignal | undefined },
   ): Promise<number | undefined> {
-    const query = { eof: options.eof ? true : undefined };
+    const call: Call = {
+      method: 'POST', path: `${pathOf(id)}/stdin`, query: { eof: options.eof ? true : undefined }, body: piece, holdMs: stdinHoldMs,
+      persistMs: this.#endpoint.reconnectMs, signal: options.signal, ...(piece.length <= atomicBytes ? { idempotencyKey: newIdempotencyKey() } : {}),
+    };
     try {
-      await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/stdin`, query, body: piece, signal: options.signal }, drain);
+      await send(this.#endpoint, call, drain);
       return undefined;
     } catch (error) {
       const written = error instanceof ProblemError && error.code === 'stdin_full' ? error.extensions['writtenBytes'] : undefined;
@@ -210,6 +223,12 @@ export function isFinished(job: Job): boolean {
 /** Where a follower goes on that has everything this job says it wrote. */
 export function positionOf(job: Job): Position {
   return { stdout: job.stdoutBytes, stderr: job.stderrBytes };
+}
+
+/** Something that is done once, whatever is lost on the way. */
+function act(path: string, body: string, options: ActOptions): Call {
+  const { signal, idempotencyKey = newIdempotencyKey() } = options;
+  return { method: 'POST', path, body, idempotencyKey, signal };
 }
 
 function pathOf(id: JobId): string {

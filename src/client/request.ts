@@ -21,6 +21,8 @@ export interface Call {
   readonly accept?: readonly number[];
   /** Milliseconds that the server may hold the answer back, on top of the usual limit. `Infinity`: no limit. */
   readonly holdMs?: number;
+  /** Milliseconds for which it is tried again while that is safe, however often that is. Default: as often as the policy says. */
+  readonly persistMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -67,13 +69,15 @@ export function addressOf(endpoint: Endpoint, call: Call): string {
  * @throws ProblemError the server's own; `unreachable`, `bad_answer`; or the reason of `call.signal`.
  */
 export async function send<T>(endpoint: Endpoint, call: Call, read: Reader<T>): Promise<T> {
+  const startedAtMs = performance.now();
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await tryOnce(endpoint, call, attempt, read);
     } catch (error) {
       if (call.signal?.aborted) throw call.signal.reason;
       if (!(error instanceof ProblemError)) throw error;
-      const delayMs = attempt + 1 < endpoint.retry.attempts ? retryDelayMs(error, call, attempt, endpoint) : undefined;
+      const isPatient = attempt + 1 < endpoint.retry.attempts || performance.now() - startedAtMs < (call.persistMs ?? 0);
+      const delayMs = isPatient ? retryDelayMs(error, call, attempt, endpoint) : undefined;
       if (delayMs === undefined) throw error;
       await pause(delayMs, call.signal);
     }
@@ -93,6 +97,12 @@ export async function readJson(endpoint: Endpoint, response: Response): Promise<
   } catch (error) {
     throw badAnswer(endpoint.base, 'expected JSON', error);
   }
+}
+
+/** 128 bits of chance. `crypto.randomUUID` does not exist on pages that came without TLS. */
+export function newIdempotencyKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 async function tryOnce<T>(endpoint: Endpoint, call: Call, attempt: number, read: Reader<T>): Promise<T> {

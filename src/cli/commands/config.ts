@@ -2,19 +2,14 @@
  * `sidecar config`: what holds, and where it came from.
  * @module
  */
-import { type Setting, configOptions, describeSettings } from '../../config.ts';
-import { type Command, type Invocation, type Options, type Values, defineCommand } from '../command.ts';
+import type { Setting } from '../../config.ts';
+import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { type Cell, painter, printJson, table, terminalWidth, write } from '../print.ts';
+import { settingOptions } from '../settings.ts';
 
 const options = {
   json: { type: 'boolean', description: 'As JSON' },
 } as const;
-
-/** Every setting as a flag, so that it can be tried what a flag would change. */
-const settings: Options = Object.fromEntries(describeSettings().flatMap(({ name, description }) => {
-  const option = configOptions[name];
-  return option === undefined ? [] : [[name, { ...option, value: 'VALUE', description }] as const];
-}));
 
 export const command: Command = defineCommand({
   name: 'config',
@@ -22,7 +17,8 @@ export const command: Command = defineCommand({
   usage: ['config [flags]'],
   about: 'Flags go before SIDECAR_* in the environment, before $XDG_CONFIG_HOME/machine-sidecar/config.json, before defaults.',
   options,
-  settings,
+  // All of them as flags, so that it can be tried what one would change.
+  settings: settingOptions([]),
   examples: [
     { line: 'sidecar config', what: 'all of them' },
     { line: "sidecar config --json | jq '.[] | select(.source != \"default\")'", what: 'what was set' },

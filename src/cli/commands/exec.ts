@@ -112,7 +112,7 @@ async function report({ sidecar }: Connection, request: ExecRequest, { interrupt
     signal: interrupts.leaving,
     onAccepted: ({ jobId }) => {
       interrupts.aim(sidecar, jobId);
-      if (isStdinForwarded) void forwardStdin(sidecar, jobId, interrupts.leaving);
+      if (isStdinForwarded) void forwardStdin(sidecar, jobId, interrupts);
     },
   });
   await printJson(job);

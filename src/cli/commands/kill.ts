@@ -2,10 +2,10 @@
  * `sidecar kill`: ends jobs, or sends them a signal.
  * @module
  */
-import { type Job, type JobId, type Sidecar, type SignalName } from '../../client/client.ts';
+import { type Job, type JobId, type Sidecar, type SignalName, isFinished } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
-import { UsageError, exitCodes, explain } from '../failure.ts';
+import { CommandError, UsageError, exitCodes, explain } from '../failure.ts';
 import { aboutJob, resolveJob } from '../jobref.ts';
 import { printJson, say } from '../print.ts';
 import { seconds, signalName } from '../values.ts';
@@ -49,6 +49,8 @@ async function run({ values, args, config }: Invocation<Values<typeof options>>)
 }
 
 async function cancel(sidecar: Sidecar, id: JobId, end: { signal?: SignalName; graceSeconds?: number }): Promise<Job> {
+  const before = await sidecar.jobs.get(id, { maxBytes: 0 });
+  if (isFinished(before) && before.lingering.length === 0) throw new CommandError(`Cannot end job ${id}: it is not running`);
   const job = await sidecar.jobs.cancel(id, end);
   say(`job ${id} ended${job.signal === null ? '' : ` by ${job.signal}`}${job.exitCode === undefined ? '' : `, exit code ${job.exitCode}`}`);
   return job;

@@ -32,7 +32,7 @@ export const command: Command = defineCommand({
 async function run({ values, args: [reference = ''], config }: Invocation<Values<typeof options>>): Promise<number> {
   const { sidecar } = await connect(config, { reconnectMs: patienceMs });
   const id = await resolveJob(sidecar, reference);
-  const accepted = await sidecar.jobs.rerun(id, { idempotencyKey: crypto.randomUUID() });
+  const accepted = await sidecar.jobs.rerun(id);
   if (values.follow !== true) {
     await (values.json === true ? printJson(accepted) : printLine(accepted.jobId));
     return 0;
