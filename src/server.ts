@@ -102,7 +102,7 @@ async function closeServer(http: HttpServer, closeRest: () => Promise<void>, gra
 }
 
 async function openJobs(config: Config, log: Log, closers: (() => Promise<void> | void)[]): Promise<Jobs> {
-  const bash = process.platform === 'win32' ? undefined : await findBash();
+  const bash = process.platform === 'win32' ? undefined : findBash();
   if (bash === undefined) log.warn('no bash with job control: a running job will not outlive this server; see sidecar doctor');
   const fifos = bash === undefined ? undefined : new FifoPool(join(config.stateDir, 'fifos'));
   if (fifos) closers.push(() => fifos.close());

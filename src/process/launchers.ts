@@ -4,7 +4,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, constants, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type FifoPool, writeFifo } from './fifo.ts';
 import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
@@ -58,7 +58,8 @@ export class Launchers implements Starter {
     this.#options = options;
     this.#check = setInterval(() => this.#dropDead(), checkMs);
     this.#check.unref();
-    this.#startFirst();
+    // A start of the server does not wait for it.
+    this.#restart = setTimeout(() => this.#startFirst(), 0);
   }
 
   start(launch: Launch): void {
@@ -263,18 +264,16 @@ export function closeStdinOfAdopted(leader: Identity, launcherPid: number): bool
   return isItsParent && sendSignal(launcherPid, 'SIGUSR1');
 }
 
-/** A bash that can be a launcher: with job control where there is no terminal. */
-export async function findBash(): Promise<string | undefined> {
-  for (const bash of ['/bin/bash', '/usr/bin/bash', '/usr/local/bin/bash', '/opt/homebrew/bin/bash']) {
-    if (await hasJobControl(bash)) return bash;
-  }
-  return undefined;
+/** A bash for launchers; `undefined` where there is none. Every bash has job control unless it was built without. */
+export function findBash(): string | undefined {
+  return ['/bin/bash', '/usr/bin/bash', '/usr/local/bin/bash', '/opt/homebrew/bin/bash'].find(isExecutable);
 }
 
-function hasJobControl(bash: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = spawn(bash, ['-p', '-c', 'set -m && case $- in *m*) exit 0;; esac; exit 1'], { stdio: 'ignore', timeout: 10_000 });
-    probe.on('error', () => resolve(false));
-    probe.on('exit', (code) => resolve(code === 0));
-  });
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
