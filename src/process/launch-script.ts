@@ -26,19 +26,22 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
 /**
  * The program of the first bash. It reads `<number> <path>` and forks a launcher that reads its own lines from the FIFO `path`.
  *
- * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, `exit <id> <code> <pid>`, `claimed <id>`.
+ * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, `claimed <id>`, `exit <id> <code> <pid>` and,
+ * where somebody of the group is left, `left`.
  * Its files in a job's directory:
  * - `process`: made with O_EXCL by the job's own process before it becomes the job, so no job ever runs twice; the line of
  *   `/proc/self/stat` (elsewhere pid and start time by `ps`). `failed` in a second line: the program could not be started.
  * - `exit`: the code and a newline; without the newline it is not there yet.
  *
- * File descriptors: 3 opens both ends of the FIFO so that neither open waits; 4 is handed to the job; 5 keeps the FIFO open for
- * writing, with or without a server, until SIGUSR1 asks for the end of the input or the job has ended.
+ * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 4 is handed
+ * to the job; 5 keeps the FIFO open for writing, with or without a server, until SIGUSR1 asks for the end of the input or the job
+ * has ended.
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
 sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
+  exec 3<>"$2" <"$2" 3>&- || exit
   trap 'exec 5>&-; sc_eof=1' USR1
   echo "ready $1 \${BASHPID:-$(exec sh -c 'echo $PPID')}"
   while IFS= read -r sc_line; do eval "$sc_line"; done
@@ -52,7 +55,7 @@ sc_run() {
   esac
   shift 3
   set -m
-  sc_job "$@" <&4 4<&- 5>&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" &
+  sc_job "$@" &
   set +m
   sc_p=$!
   exec 4<&-
@@ -61,23 +64,31 @@ sc_run() {
   exec 5>&-
   if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id"; return; fi
   echo "$sc_c" >"$sc_d/exit"
-  echo "exit $sc_id $sc_c $sc_p"
+  kill -0 -- "-$sc_p" && sc_left=left || sc_left=
+  echo "exit $sc_id $sc_c $sc_p $sc_left"
 }
 sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_p}" != "$sc_p" ]; } 2>/dev/null
 sc_job() {
+  exec <&4 4<&- 5>&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
   set -C
   if [ "$sc_proc" ]; then read -r sc_s </proc/self/stat; echo "$sc_s" >"$sc_d/process" || exit 126
   else : >"$sc_d/process" || exit 126; fi 2>/dev/null
   set +C
   cd -- "$1" || sc_fail 126
-  sc_n=$2; shift 2
+  sc_n=$2 sc_m=$3; shift 3
   while [ "$sc_n" -gt 0 ]; do export "$1"; shift; sc_n=$((sc_n - 1)); done
+  sc_e=("\${@:1:sc_m}"); shift "$sc_m"
   case $1 in
     */*) [ -e "$1" ] || sc_fail 127 "$1: not found"
          [ -x "$1" ] && [ ! -d "$1" ] || sc_fail 126 "$1: not an executable file" ;;
     *) type -P -- "$1" >/dev/null || sc_fail 127 "$1: not found" ;;
   esac
+  [ "$sc_m" = 0 ] || sc_env "$@"
   exec -- "$@"
+}
+sc_env() {
+  case $1 in *=*) exec -- /usr/bin/env -- "\${sc_e[@]}" /bin/sh -c 'exec "$0" "$@"' "$@" ;; esac
+  exec -- /usr/bin/env -- "\${sc_e[@]}" "$@"
 }
 sc_fail() {
   [ $# = 1 ] || echo "sidecar: $2" >&2
@@ -86,7 +97,7 @@ sc_fail() {
 }
 while IFS=' ' read -r sc_number sc_fifo; do
   set -m
-  sc_launch "$sc_number" <"$sc_fifo" &
+  sc_launch "$sc_number" "$sc_fifo" &
   set +m
   disown
 done
@@ -101,8 +112,8 @@ export function launchLine(launch: Launch): string {
   const exported: string[] = [];
   const byEnv: string[] = [];
   for (const [name, value] of Object.entries(launch.env)) (isOrdinaryName(name) ? exported : byEnv).push(`${name}=${value}`);
-  const argv = byEnv.length === 0 ? launch.argv : ['/usr/bin/env', '--', ...byEnv, ...launch.argv];
-  return ['sc_run', id, directory, stdin, workdir, String(exported.length), ...exported, ...argv].map(quote).join(' ');
+  const counts = [String(exported.length), String(byEnv.length)];
+  return ['sc_run', id, directory, stdin, workdir, ...counts, ...exported, ...byEnv, ...launch.argv].map(quote).join(' ');
 }
 
 /** A word for bash that is one line whatever it holds (bash(1), QUOTING, ANSI-C). */
