@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { bootScript, type Launch, launchLine, launchScript, quote } from '../../src/process/launch-script.ts';
 import { findBash } from '../../src/process/launchers.ts';
 import { temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
 
 const bash = await findBash();
 
@@ -110,21 +111,19 @@ async function run(
   if (options.isMade) mkdirSync(directory, { recursive: true });
   const fifo = join(folder, `${id}.fifo`);
   execFileSync('mkfifo', ['-m', '600', fifo]);
+  // As the server has it: open for both, so that it neither waits nor ends the launcher before its time.
+  const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
   const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'ignore'] });
   first.stdin.write(`${launchScript}\0${1} ${fifo}\n`);
-  const ended = new Promise<string>((resolve) => {
-    let said = '';
-    first.stdout.setEncoding('utf8').on('data', (chunk: string) => { said += chunk; }).on('end', () => resolve(said));
-  });
+  let said = '';
+  first.stdout.setEncoding('utf8').on('data', (chunk: string) => { said += chunk; });
   const line = `${launchLine({ id, directory, stdin: 'null', workdir: folder, env: {}, argv: [], ...launch })}\n`;
   // A long line is read from a file, as the launchers do.
   writeFileSync(`${fifo}.line`, line);
-  await new Promise<void>((resolve, reject) => {
-    const writer = spawn('/bin/sh', ['-c', 'printf ". %s\\n" "$1" >"$0"', fifo, quote(`${fifo}.line`)]);
-    writer.on('error', reject).on('exit', () => resolve());
-  });
+  writeSync(fd, `. ${quote(`${fifo}.line`)}\n`);
+  await until(() => said.includes('ready'), { what: 'there is a launcher' });
+  closeSync(fd);
   first.stdin.end();
-  const said = await ended;
-  execFileSync('rm', [fifo]);
+  await once(first.stdout, 'end');
   return { directory, said };
 }
