@@ -36,7 +36,8 @@ function section(route: Route): string {
   const { summary, description, answers } = route.documentation;
   const id = `${route.method}${route.path}`.replaceAll(/\W+/g, '-').toLowerCase();
   const parameters = parametersOf(route).map((parameter) =>
-    [`<code>${escape(parameter.name)}</code> <small>${parameter.in}</small>`, fieldText(parameter.schema, parameter.required, parameter.description)] as const);
+    [`<code>${escape(parameter.name)}</code> <small>${parameter.in}</small>`,
+      fieldText(parameter.schema, parameter.required, parameter.description)] as const);
   const results = Object.entries(answers).map(([status, answer]) =>
     [`<code>${status}</code>`, `${escape(answer.description)} <small>${escape(answer.type ?? '')}</small>`] as const);
   const failures = [...problemsOf(route)].map(([status, codes]) => [`<code>${status}</code>`, codes.join(', ')] as const);

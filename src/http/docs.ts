@@ -19,7 +19,10 @@ export function documentationRoutes(api: ApiDescription): Route[] {
   const own: Route[] = [
     route('GET', '/openapi.json', {
       access: 'public',
-      documentation: { summary: 'This API as an OpenAPI 3.1 document', answers: { 200: { description: 'The document', type: 'application/json' } } },
+      documentation: {
+        summary: 'This API as an OpenAPI 3.1 document',
+        answers: { 200: { description: 'The document', type: 'application/json' } },
+      },
     }, () => jsonText(200, document ??= JSON.stringify(openApi(whole)))),
     route('GET', '/docs', {
       access: 'public',

@@ -41,7 +41,7 @@ export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply>
   checkTransferCoding(incoming);
   if (isAboutServer) return empty(204, { Allow: allMethods });
   const match = by.router.match(target.path);
-  if (!match) throw new ProblemError('not_found', `Cannot ${method} ${target.path.slice(0, 200)}: there is nothing at this address`);
+  if (!match) throw notFound(method, target.path);
   exchange.path = match.resource.path;
   exchange.params = match.params;
   if (method === 'OPTIONS') return options(exchange, match);
@@ -53,7 +53,9 @@ export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply>
 
 /** What Node lets pass: versions that are not ours, and small headers without end. */
 function checkHead({ httpVersion, rawHeaders }: IncomingMessage): void {
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') throw new ParseError('the request', `expected HTTP/1.1, received HTTP/${httpVersion}`);
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') {
+    throw new ParseError('the request', `expected HTTP/1.1, received HTTP/${httpVersion}`);
+  }
   if (rawHeaders.length > 2 * maxHeaders) {
     throw new ProblemError('headers_too_large', `Cannot read the request: it has more than ${maxHeaders} headers`);
   }
@@ -88,6 +90,10 @@ function readContent(exchange: Exchange, route: Route, { limits }: Handling): Re
 
 function options(exchange: Exchange, { resource }: Match): Reply {
   return empty(204, { Allow: resource.allow, ...preflightHeaders(exchange.headers, resource.allow) });
+}
+
+function notFound(method: string, path: string): ProblemError {
+  return new ProblemError('not_found', `Cannot ${method} ${path.slice(0, 200)}: there is nothing at this address`);
 }
 
 function refuseMethod(method: string, { resource }: Match): never {

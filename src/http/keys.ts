@@ -2,9 +2,10 @@
  * Where the key lives: the environment, or a file in the state directory that only its owner can read.
  * @module
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { Log } from '../base/log.ts';
 import { fileMark, keyPath, keyPattern, previousPath, readPrivate, withKeyLock, writePrivate } from './key-files.ts';
+import { type Secret, compareWith, secretOf } from './secret.ts';
 
 export interface Keys {
   /** The newest key. */
@@ -37,7 +38,10 @@ export async function openKeys(options: {
   const { stateDir, environmentKey = '', log, now = Date.now } = options;
   if (environmentKey !== '') return environmentKeys(environmentKey);
   const before = readKey(stateDir);
-  if (before === undefined) await withKeyLock(stateDir, () => readKey(stateDir) ?? writePrivate(keyPath(stateDir), `${makeKey()}\n`));
+  if (before === undefined) {
+    // Somebody else may have made it by now.
+    await withKeyLock(stateDir, () => readKey(stateDir) ?? writePrivate(keyPath(stateDir), `${makeKey()}\n`));
+  }
   return new FileKeys({ stateDir, now, log, origin: before === undefined ? 'made' : 'file' });
 }
 
@@ -71,8 +75,8 @@ function environmentKeys(key: string): Keys {
   if (!/^[\x21-\x7e]{1,1024}$/.test(key)) {
     throw new Error('Cannot use the key in the environment: expected at most 1024 visible ASCII characters without spaces');
   }
-  const hash = hashOf(key);
-  return { current: key, origin: 'environment', accepts: (presented) => timingSafeEqual(hashOf(presented), hash) };
+  const secret = secretOf(key);
+  return { current: key, origin: 'environment', accepts: (presented) => compareWith(presented)(secret) };
 }
 
 class FileKeys implements Keys {
@@ -81,7 +85,7 @@ class FileKeys implements Keys {
   readonly #now: () => number;
   readonly #log: Log | undefined;
   #current = '';
-  #hashes: readonly { readonly hash: Buffer; readonly expiresAt: number }[] = [];
+  #known: readonly { readonly secret: Secret; readonly expiresAt: number }[] = [];
   #mark = '';
   #lookedAt = 0;
 
@@ -100,19 +104,19 @@ class FileKeys implements Keys {
   }
 
   accepts(presented: string): boolean {
-    const hash = hashOf(presented);
     if (this.#now() - this.#lookedAt >= lookEveryMs) this.#look();
-    if (this.#matches(hash)) return true;
+    if (this.#matches(presented)) return true;
     this.#look();
-    return this.#matches(hash);
+    return this.#matches(presented);
   }
 
   /** Compares with each, whether or not one was right already. */
-  #matches(hash: Buffer): boolean {
+  #matches(presented: string): boolean {
     const now = this.#now();
+    const isEqual = compareWith(presented);
     let isRight = false;
-    for (const known of this.#hashes) {
-      if (timingSafeEqual(known.hash, hash) && now < known.expiresAt) isRight = true;
+    for (const { secret, expiresAt } of this.#known) {
+      if (isEqual(secret) && now < expiresAt) isRight = true;
     }
     return isRight;
   }
@@ -133,10 +137,13 @@ class FileKeys implements Keys {
 
   #read(): void {
     const current = readKey(this.#stateDir);
-    if (current === undefined) throw new Error(`Cannot find ${keyPath(this.#stateDir)}: it was removed; "sidecar key rotate" makes a new one`);
+    if (current === undefined) {
+      throw new Error(`Cannot find ${keyPath(this.#stateDir)}: it was removed; "sidecar key rotate" makes a new one`);
+    }
     const previous = readPrevious(this.#stateDir);
     this.#current = current;
-    this.#hashes = [{ key: current, expiresAt: Infinity }, ...previous].map(({ key, expiresAt }) => ({ hash: hashOf(key), expiresAt }));
+    this.#known = [{ key: current, expiresAt: Infinity }, ...previous]
+      .map(({ key, expiresAt }) => ({ secret: secretOf(key), expiresAt }));
   }
 
   #marks(): string {
@@ -146,10 +153,6 @@ class FileKeys implements Keys {
 
 function makeKey(): string {
   return randomBytes(32).toString('base64url');
-}
-
-function hashOf(key: string): Buffer {
-  return createHash('sha256').update(key).digest();
 }
 
 function readKey(stateDir: string): string | undefined {

@@ -3,8 +3,7 @@
  * @module
  */
 import { once } from 'node:events';
-import { type IncomingMessage, type Server, type ServerOptions, type ServerResponse, createServer } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Log } from '../base/log.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -15,6 +14,7 @@ import { type Handling, handle } from './handle.ts';
 import { type Limits, defaultLimits } from './limits.ts';
 import { type ClientError, connectNotAllowed, explain, rawAnswer } from './malformed.ts';
 import type { Measurement } from './measurement.ts';
+import { type TlsOptions, closeNodeServer, createNodeServer } from './node-server.ts';
 import { createOriginPolicy, hostName } from './origin.ts';
 import { type Responding, sendFailure, sendReply } from './respond.ts';
 import type { Route } from './route.ts';
@@ -35,7 +35,7 @@ export interface HttpServerOptions {
   /** The server is bound to a loopback address: `Host` is checked, against DNS rebinding. */
   readonly isLoopback: boolean;
   /** PEM. Absent: plain HTTP. */
-  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  readonly tls?: TlsOptions;
   /** Called once for every answer. */
   readonly observe?: (measurement: Measurement) => void;
 }
@@ -50,58 +50,31 @@ export interface HttpServer {
   close(options: { graceMs: number }): Promise<void>;
 }
 
-/** What an aborted wait may still take to answer, in milliseconds. */
-const lastWordsMs = 500;
-
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { tls, observe = () => undefined } = options;
   const limits = { ...defaultLimits, ...options.limits };
   const connections = new Connections<Exchange>(limits);
   const hosts = new Set((options.allowHosts ?? []).map(hostName));
   const policy = createOriginPolicy({ isLoopback: options.isLoopback, hosts, origins: options.allowOrigins ?? [] });
-  const server = tls
-    ? createTlsServer({ ...serverOptions(limits), ...tls, handshakeTimeout: limits.headersMs })
-    : createServer(serverOptions(limits));
-  harden(server, limits);
+  const server = createNodeServer(limits, tls);
   serve(server, tls ? 'secureConnection' : 'connection',
     { router: createRouter(options.routes), policy, authenticator: options.authenticator, limits },
     { log: options.log, limits, connections, observe });
   return {
     async listen({ host, port }) {
-      hosts.add(hostName(host.includes(':') ? `[${host}]` : host));
+      hosts.add(hostName(inAddress(host)));
       server.listen({ host, port });
       await once(server, 'listening');
       const address = server.address() as AddressInfo;
-      return { host, port: address.port, url: `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${address.port}` };
+      return { host, port: address.port, url: `${tls ? 'https' : 'http'}://${inAddress(host)}:${address.port}` };
     },
-    close: ({ graceMs }) => close(server, connections, graceMs),
+    close: ({ graceMs }) => closeNodeServer(server, connections, graceMs),
   };
 }
 
-function serverOptions(limits: Limits): ServerOptions {
-  const headersTimeout = Math.min(limits.headersMs, limits.requestMs);
-  return {
-    maxHeaderSize: limits.headerBytes,
-    headersTimeout,
-    requestTimeout: limits.requestMs,
-    keepAliveTimeout: limits.idleMs,
-    connectionsCheckingInterval: Math.max(20, Math.min(2_000, Math.floor(headersTimeout / 4))),
-    // Answered by the policy, in words.
-    requireHostHeader: false,
-    insecureHTTPParser: false,
-    // Finds out about peers that went without a word.
-    keepAlive: true,
-    keepAliveInitialDelay: 60_000,
-  };
-}
-
-function harden(server: Server, limits: Limits): void {
-  // A count would drop headers in silence; their size is bounded.
-  server.maxHeadersCount = 0;
-  // Refused politely up to here, and without a word beyond.
-  server.maxConnections = limits.connections + 64;
-  // Who has said all may close its half and still read the answer. Not in the types, but there since Node 0.x.
-  Object.assign(server, { httpAllowHalfOpen: true });
+/** RFC 3986 §3.2.2: IPv6 stands in brackets. */
+function inAddress(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 function serve(server: Server, connected: 'connection' | 'secureConnection', by: Handling, to: Responding): void {
@@ -142,7 +115,7 @@ function accept(socket: Socket, to: Responding): void {
   const { connections } = to;
   const isFull = connections.isFull;
   const connection = connections.add(socket);
-  if (isFull) refuse(connection, new ProblemError('unavailable', 'Cannot take another connection: there are too many', { headers: { 'Retry-After': '1' } }), to);
+  if (isFull) refuse(connection, tooManyConnections(), to);
 }
 
 function answer(exchange: Exchange, by: Handling, to: Responding): void {
@@ -186,19 +159,6 @@ function refuse(connection: Connection<Exchange>, problem: ProblemError, to: Res
   else latest.response.once('finish', say);
 }
 
-async function close(server: Server, connections: Connections<Exchange>, graceMs: number): Promise<void> {
-  connections.isClosing = true;
-  const closed = new Promise<void>((resolve) => { server.close(() => resolve()); });
-  const endIdle = setInterval(() => connections.endIdle(), 20);
-  connections.endIdle();
-  const overdue = setTimeout(() => connections.abort(new ProblemError('shutting_down', 'Cannot wait any longer: the server is shutting down')), graceMs);
-  const end = setTimeout(() => {
-    connections.destroy();
-    server.closeAllConnections();
-  }, graceMs + lastWordsMs);
-  await closed;
-  clearInterval(endIdle);
-  clearTimeout(overdue);
-  clearTimeout(end);
-  connections.destroy();
+function tooManyConnections(): ProblemError {
+  return new ProblemError('unavailable', 'Cannot take another connection: there are too many', { headers: { 'Retry-After': '1' } });
 }

@@ -67,7 +67,8 @@ export interface Parameter {
 
 export function parametersOf(route: Route): Parameter[] {
   const names = [...route.path.matchAll(/:(\w+)/g)].map((match) => match[1] ?? '');
-  const { properties = {}, required = [] } = (route.query?.schema ?? {}) as { properties?: { [name: string]: Schema }; required?: string[] };
+  const { properties = {}, required = [] } = (route.query?.schema ?? {}) as
+    { properties?: { [name: string]: Schema }; required?: string[] };
   return [
     ...names.map((name) => ({ name, in: 'path' as const, required: true, schema: { type: 'string' } })),
     ...Object.entries(properties).map(([name, schema]) => ({

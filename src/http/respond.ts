@@ -70,7 +70,8 @@ function toProblem(error: unknown): ProblemError {
 
 function logFailure(exchange: Exchange, error: unknown, { log }: Responding): void {
   const cause = error instanceof Error ? error : new Error('Something that is not an Error was thrown', { cause: error });
-  log.error('request failed', { requestId: exchange.requestId, method: exchange.incoming.method, path: pathOf(exchange), error: cause });
+  const { requestId, incoming: { method } } = exchange;
+  log.error('request failed', { requestId, method, path: pathOf(exchange), error: cause });
 }
 
 async function sendStream(exchange: Exchange, reply: Exclude<Reply, { kind: 'text' }>, to: Responding): Promise<void> {
@@ -137,7 +138,8 @@ function settle(exchange: Exchange, status: number, { log, observe }: Responding
   const durationMs = performance.now() - exchange.startedAt;
   observe({ method: methods.has(method) ? method : 'OTHER', path: exchange.path, status, durationMs });
   if (log.isEnabled('debug')) {
-    log.debug('request', { requestId: exchange.requestId, method, path: pathOf(exchange), status, durationMs: Math.round(durationMs * 10) / 10 });
+    const roundedMs = Math.round(durationMs * 10) / 10;
+    log.debug('request', { requestId: exchange.requestId, method, path: pathOf(exchange), status, durationMs: roundedMs });
   }
 }
 

@@ -30,6 +30,17 @@ test('openKeys() makes a key once, for us only, and finds it again', posix, asyn
   assert.deepEqual(readdirSync(stateDir), ['api-key']);
 });
 
+test('a key is compared as a whole: no padding, length or encoding makes another one right', async (t) => {
+  const longest = 'k'.repeat(1024);
+  for (const right of ['k', 'A', longest]) {
+    const keys = await openKeys({ stateDir: folder(t), environmentKey: right });
+    assert.equal(keys.accepts(right), true);
+    for (const wrong of ['', `${right}\0`, `${right}k`, `${right}ü`, right.repeat(2000), '\u0141', '\u016b', right.toLowerCase() === right ? right.toUpperCase() : 'a']) {
+      assert.equal(keys.accepts(wrong), false, wrong.slice(0, 20));
+    }
+  }
+});
+
 test('openKeys() takes the key of the environment before the file, and leaves the disk alone', async (t) => {
   const stateDir = join(folder(t), 'state');
   const keys = await openKeys({ stateDir, environmentKey: 'short' });

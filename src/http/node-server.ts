@@ -1,0 +1,70 @@
+/**
+ * Node's own server: made with our limits, and brought to an end.
+ * @module
+ */
+import { type Server, type ServerOptions, createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { ProblemError } from '../protocol/problem.ts';
+import type { Connections, Pending } from './connections.ts';
+import type { Limits } from './limits.ts';
+
+/** PEM. */
+export interface TlsOptions {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+}
+
+/** What an aborted wait may still take to answer, in milliseconds. */
+const lastWordsMs = 500;
+
+export function createNodeServer(limits: Limits, tls: TlsOptions | undefined): Server {
+  const options = serverOptions(limits);
+  const server = tls ? createTlsServer({ ...options, ...tls, handshakeTimeout: limits.headersMs }) : createServer(options);
+  harden(server, limits);
+  return server;
+}
+
+/** Lets answers in progress finish for `graceMs`, then ends their waits, then their connections. */
+export async function closeNodeServer<T extends Pending>(server: Server, connections: Connections<T>, graceMs: number): Promise<void> {
+  connections.isClosing = true;
+  const closed = new Promise<void>((resolve) => { server.close(() => resolve()); });
+  const endIdle = setInterval(() => connections.endIdle(), 20);
+  connections.endIdle();
+  const reason = new ProblemError('shutting_down', 'Cannot wait any longer: the server is shutting down');
+  const overdue = setTimeout(() => connections.abort(reason), graceMs);
+  const end = setTimeout(() => {
+    connections.destroy();
+    server.closeAllConnections();
+  }, graceMs + lastWordsMs);
+  await closed;
+  clearInterval(endIdle);
+  clearTimeout(overdue);
+  clearTimeout(end);
+  connections.destroy();
+}
+
+function serverOptions(limits: Limits): ServerOptions {
+  const headersTimeout = Math.min(limits.headersMs, limits.requestMs);
+  return {
+    maxHeaderSize: limits.headerBytes,
+    headersTimeout,
+    requestTimeout: limits.requestMs,
+    keepAliveTimeout: limits.idleMs,
+    connectionsCheckingInterval: Math.max(20, Math.min(2_000, Math.floor(headersTimeout / 4))),
+    // Answered by the policy, in words.
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+    // Finds out about peers that went without a word.
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  };
+}
+
+function harden(server: Server, limits: Limits): void {
+  // A count would drop headers in silence; their size is bounded.
+  server.maxHeadersCount = 0;
+  // Refused politely up to here, and without a word beyond.
+  server.maxConnections = limits.connections + 64;
+  // Who has said all may close its half and still read the answer. Not in the types, but there since Node 0.x.
+  Object.assign(server, { httpAllowHalfOpen: true });
+}
