@@ -53,7 +53,9 @@ export class FifoPool {
     await this.#refilling;
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    // A mkfifo on its way would fill what is being removed.
+    while (this.#refilling) await this.#refilling.catch(() => undefined);
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
