@@ -67,9 +67,9 @@ export function table(
   return `${lines.join('\n')}\n`;
 }
 
-/** How wide the terminal at stdout is; `undefined` where it is none. */
+/** How wide the terminal at stdout is; `undefined` where it is none, or does not say. */
 export function terminalWidth(): number | undefined {
-  return process.stdout.isTTY ? process.stdout.columns : undefined;
+  return process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : undefined;
 }
 
 /** Text of others on one line: control characters would speak to the terminal, line breaks would break the table. */

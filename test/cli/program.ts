@@ -33,6 +33,8 @@ export interface Setting {
   readonly server: StandIn;
   readonly folder: string;
   readonly environment: { readonly [name: string]: string };
+  /** Done after the test, before everything goes. */
+  readonly endings: (() => Promise<void>)[];
   start(args: readonly string[], options?: { env?: { [name: string]: string }; cwd?: string }): Program;
   /** Starts it and gives it `stdin`; default none. */
   run(args: readonly string[], options?: { stdin?: string | Buffer; env?: { [name: string]: string }; cwd?: string }): Promise<Ended>;
@@ -44,7 +46,9 @@ export async function setUp(t: TestContext): Promise<Setting> {
   await server.start();
   const folder = await mkdtemp(join(tmpdir(), 'sidecar-cli-'));
   const programs: Program[] = [];
+  const endings: (() => Promise<void>)[] = [];
   t.after(async () => {
+    for (const end of endings) await end();
     for (const { child } of programs) child.kill('SIGKILL');
     await Promise.all(programs.map(({ ended }) => ended));
     await server.close();
@@ -61,7 +65,7 @@ export async function setUp(t: TestContext): Promise<Setting> {
     return program;
   };
   return {
-    server, folder, environment, start,
+    server, folder, environment, endings, start,
     run: (args, options = {}) => {
       const program = start(args, options);
       program.child.stdin.on('error', () => undefined);
