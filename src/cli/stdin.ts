@@ -34,8 +34,7 @@ export async function forwardStdin(sidecar: Sidecar, id: JobId, interrupts: Inte
     await deliver(sidecar, id, new Uint8Array(), { eof: true, signal });
   } catch (error) {
     if (signal.aborted) return;
-    const isGone = (error as NodeJS.ErrnoException).code === 'EIO' || (error as NodeJS.ErrnoException).code === 'EAGAIN';
-    if (!isGone && !(error instanceof ProblemError)) throw error;
+    // A problem of the server's, or of reading: EIO (the terminal has gone), EAGAIN, ECONNRESET.
     say(`stdin is no longer forwarded: ${(error as Error).message}`);
     if (!isTyped()) interrupts.cancel();
   }

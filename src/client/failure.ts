@@ -33,9 +33,9 @@ export function badAnswer(from: string, received: string, cause?: unknown): Prob
 
 /** `fetch` failed: no server, or one that does not speak HTTP. */
 export function networkFailure(error: unknown, from: string): ProblemError {
-  const { code, message } = root(error);
-  if (code?.startsWith('HPE_')) return badAnswer(from, 'it does not speak HTTP', error);
-  return new ProblemError('unreachable', `Cannot reach ${from}: ${words[code ?? ''] ?? message}`, { cause: error });
+  const { code, message, name } = root(error);
+  if (name === 'HTTPParserError') return badAnswer(from, 'it does not speak HTTP', error);
+  return new ProblemError('unreachable', `Cannot reach ${from}: ${words[code ?? message] ?? message}`, { cause: error });
 }
 
 /** Nothing was sent: the request cannot have had an effect. Unknown in browsers, which do not say why. */
@@ -45,12 +45,14 @@ export function wasNeverSent(error: unknown): boolean {
 
 const notSent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
 
+/** By code, or by message where there is no code. */
 const words: { readonly [code: string]: string | undefined } = {
   ECONNREFUSED: 'nothing listens there',
   ECONNRESET: 'the connection broke',
   UND_ERR_SOCKET: 'the connection broke',
   ENOTFOUND: 'there is no such host',
   EAI_AGAIN: 'the name of the host cannot be looked up now',
+  'bad port': 'fetch refuses to use that port',
   EHOSTUNREACH: 'there is no way to the host',
   ENETUNREACH: 'there is no way to the network',
   ETIMEDOUT: 'the connection timed out',
@@ -62,7 +64,7 @@ const words: { readonly [code: string]: string | undefined } = {
 };
 
 /** The innermost cause that says more than "fetch failed". */
-function root(error: unknown): { code: string | undefined; message: string } {
+function root(error: unknown): { code: string | undefined; message: string; name: string } {
   let current = error;
   let depth = 0;
   while (current instanceof Error && current.cause instanceof Error && depth < 5) {
@@ -71,7 +73,8 @@ function root(error: unknown): { code: string | undefined; message: string } {
   }
   const code = typeof current === 'object' && current !== null && 'code' in current ? current.code : undefined;
   const message = current instanceof Error && current.message !== '' ? current.message : String(current);
-  return { code: typeof code === 'string' ? code : undefined, message };
+  const name = current instanceof Error ? current.name : '';
+  return { code: typeof code === 'string' ? code : undefined, message, name };
 }
 
 /** For a code that this version does not know: the first of the table with that status, or of its class. */

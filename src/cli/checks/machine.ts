@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { identify } from '../../process/identity.ts';
+import { findBash } from '../../process/launchers.ts';
 import { type Check, type Finding, codeOf, fail, ok, outputOf, warn } from './check.ts';
 
 const isWindows = process.platform === 'win32';
@@ -34,10 +35,12 @@ function nodeVersion(): Finding {
 async function bash(): Promise<Finding> {
   const loss = 'jobs do not survive a restart of the server';
   if (isWindows) return warn(`not used on Windows: ${loss}`, 'Run the server on Linux or macOS, or in WSL');
+  const path = await findBash();
+  if (path === undefined) return warn(`not found: ${loss}`, 'apt install bash, apk add bash, or the like');
   const script = 'set -m; sh -c "exit 7" & wait $!; case "$?$-" in 7*m*) echo "$BASH_VERSION";; esac';
-  const version = await outputOf('bash', ['-c', script]);
-  if (version === undefined) return warn(`not found: ${loss}`, 'apt install bash, apk add bash, or the like');
-  return version === '' ? warn(`without job control: ${loss}`, 'Install a bash with job control') : ok(version);
+  const version = await outputOf(path, ['-c', script]);
+  if (version === undefined || version === '') return fail(`${path} has no job control, so jobs cannot start`, 'Install a bash with job control');
+  return ok(`${version} at ${path}`);
 }
 
 async function mkfifo(): Promise<Finding> {
