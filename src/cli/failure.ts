@@ -60,7 +60,9 @@ function exitCodeOf(error: ProblemError): number {
 
 function hintFor(error: ProblemError): string | undefined {
   switch (error.code) {
-    case 'unreachable': return 'Start a server with "sidecar serve", or name one with --url or SIDECAR_URL';
+    case 'unreachable':
+      if (error.message.includes('certificate')) return undefined;
+      return 'Start a server with "sidecar serve", or name one with --url or SIDECAR_URL';
     case 'unauthorized': return 'Give its key with --key-file or SIDECAR_API_KEY; "sidecar key show" on its machine prints it';
     case 'host_not_allowed': return 'Start the server with --allow-host and the name that you use for it';
     case 'bad_answer': return 'Is that the address of a machine-sidecar?';
