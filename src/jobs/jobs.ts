@@ -340,13 +340,12 @@ export class Jobs {
     const { state } = record;
     const note = state.is === 'finished' ? undefined : this.#store.readProcess(entry.id);
     entry.pid = note?.identity.pid ?? null;
+    const isAliveStill = note !== undefined && await isAlive(note.identity);
+    const hasLauncher = note !== undefined && note.parentPid > 1 && isGroupAlive(note.parentPid);
+    const isClaimed = state.is !== 'finished' && this.#store.isClaimed(entry.id);
+    // Last: once both are gone, what the launcher wrote is there.
     const exit = state.is === 'finished' ? undefined : this.#store.readExit(entry.id);
-    const isAliveStill = note !== undefined && exit === undefined && await isAlive(note.identity);
-    const verdict = judge({
-      state, exit, process: note, isAlive: isAliveStill,
-      isClaimed: state.is !== 'finished' && this.#store.isClaimed(entry.id),
-      hasLauncher: exit === undefined && note !== undefined && note.parentPid > 1 && isGroupAlive(note.parentPid),
-    }, nowSeconds());
+    const verdict = judge({ state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, nowSeconds());
     if (verdict.is === 'start') this.#runner.enqueue(entry);
     else if (verdict.is === 'adopt') {
       this.#runner.adopt(entry);

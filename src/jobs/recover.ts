@@ -19,7 +19,7 @@ export interface Remains {
 
 export type Verdict =
   | { readonly is: 'finished'; readonly outcome: Outcome; readonly isOnDisk: boolean }
-  /** Still running, or just ended and about to say so. */
+  /** Still running, or just started or ended and about to say so. */
   | { readonly is: 'adopt' }
   /** Never started: no launcher took it, and none will without seeing that another did. */
   | { readonly is: 'start' };
@@ -29,7 +29,9 @@ export function judge(remains: Remains, now: number): Verdict {
   if (state.is === 'finished') return { is: 'finished', outcome: state.outcome, isOnDisk: true };
   const ending = state.is === 'running' ? state.ending : undefined;
   if (exit) {
-    const { code, finishedAt } = exit;
+    const { code } = exit;
+    // The file system's clock is coarse: no job ends before it starts.
+    const finishedAt = Math.max(exit.finishedAt, state.is === 'running' ? state.startedAt : 0);
     const isStarted = code !== 126 && code !== 127 || (process?.isStarted ?? false);
     return { is: 'finished', outcome: outcomeOf({ code, finishedAt, isStarted }, ending), isOnDisk: true };
   }
@@ -37,6 +39,7 @@ export function judge(remains: Remains, now: number): Verdict {
     if (ending === undefined) return { is: 'start' };
     return { is: 'finished', outcome: lostOutcome(now, ending), isOnDisk: false };
   }
-  if (isAlive || hasLauncher) return { is: 'adopt' };
+  // Between claiming the job and saying who it is its process can be met, too.
+  if (isAlive || hasLauncher || process === undefined) return { is: 'adopt' };
   return { is: 'finished', outcome: lostOutcome(now, ending), isOnDisk: false };
 }

@@ -156,12 +156,16 @@ export class Runner {
     const exit = this.#options.store.readExit(entry.id);
     if (exit) return this.exited(entry, this.#exitOf(entry, exit.code));
     entry.leader ??= this.#options.store.readProcess(entry.id)?.identity;
-    if (entry.leader && isAliveNow(entry.leader)) return;
+    if (entry.leader && isAliveNow(entry.leader)) {
+      adopted.goneAt = undefined;
+      return;
+    }
     adopted.goneAt ??= performance.now();
     // Its launcher, if there still is one, is about to write the exit code.
     const mayReport = adopted.parentPid === 0 || isGroupAlive(adopted.parentPid);
     if (mayReport && performance.now() - adopted.goneAt < exitReportMs) return;
-    this.exited(entry, this.#exitOf(entry, undefined));
+    // Once more: the job, its exit file and its launcher may have come to their end since the first look.
+    this.exited(entry, this.#exitOf(entry, this.#options.store.readExit(entry.id)?.code));
   }
 
   /** The process has ended; without a code nobody knows how. */

@@ -12,9 +12,12 @@
  * Small writes and looks are synchronous: on a local disk each takes 3 to 40 µs, a trip through the thread pool 30 to 130 µs.
  * @module
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, type Stats, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, type Stats, unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   type Parser, array, integer, nullable, number, object, oneOf, optional, ParseError, parser, record, refuse, text,
 } from '../base/parse.ts';
@@ -95,7 +98,7 @@ export class JobStore {
   /** The record as it is on disk. @throws ProblemError where it cannot be read. */
   read(id: JobId): JobRecord {
     try {
-      return parseRecord(readFileSync(join(this.directory(id), 'job.json'), 'utf8'));
+      return parseRecord(readRegular(join(this.directory(id), 'job.json'), 'utf8'));
     } catch (error) {
       throw new ProblemError('unavailable', `Cannot read the state of job ${id}: ${(error as Error).message}`, { cause: error });
     }
@@ -107,13 +110,16 @@ export class JobStore {
     void this.#emptyTrash();
     const records: JobRecord[] = [];
     const skipped: Skipped[] = [];
-    for (const name of readdirSync(this.#jobs).sort()) {
+    for (const { name, isFolder } of foldersIn(this.#jobs)) {
       try {
         if (!isJobId(name)) throw new Error('its name is not a job id');
-        const record = parseRecord(readFileSync(join(this.#jobs, name, 'job.json'), 'utf8'));
+        if (!isFolder) throw new Error('it is not a directory');
+        const record = parseRecord(readRegular(join(this.#jobs, name, 'job.json'), 'utf8'));
         if (record.jobId !== name) throw new Error(`its job.json is that of ${record.jobId}`);
         records.push(record);
       } catch (error) {
+        // Nothing is wrong with the job: it must not be passed over.
+        if (isExhaustion(error)) throw error;
         skipped.push({ name, why: (error as Error).message });
       }
     }
@@ -177,13 +183,45 @@ export class JobStore {
 
   #readSmall(id: JobId, file: 'exit' | 'process'): string {
     try {
-      return readFileSync(join(this.directory(id), file), 'latin1');
+      return readRegular(join(this.directory(id), file), 'latin1');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+      // ELOOP: a link, which none of ours is.
+      if (error instanceof ForeignFileError || ['ENOENT', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
       throw storageProblem(`Cannot read ${file} of job ${id}`, error);
     }
   }
 }
+
+/** There is something else than a file of that name. */
+class ForeignFileError extends Error {
+  override readonly name = 'ForeignFileError';
+}
+
+/** What a file holds: never through a link, and never waiting, as the open of a FIFO would. */
+function readRegular(path: string, encoding: BufferEncoding): string {
+  // Windows has neither.
+  const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+  const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    if (!fstatSync(fd).isFile()) throw new ForeignFileError(`${basename(path)} is not a file`);
+    return readFileSync(fd, encoding);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function foldersIn(directory: string): { readonly name: string; readonly isFolder: boolean }[] {
+  return readdirSync(directory, { withFileTypes: true })
+    .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The machine has run out of something: it says nothing about the file. */
+function isExhaustion(error: unknown): boolean {
+  return exhaustion.includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+const exhaustion: readonly string[] = ['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'];
 
 /** What the system says when it cannot write, in words for the caller. */
 export function storageProblem(action: string, error: unknown): ProblemError {
@@ -193,7 +231,7 @@ export function storageProblem(action: string, error: unknown): ProblemError {
     return new ProblemError('storage_full', `${action}: the disk of the state directory is full (${code})`, { cause: error });
   }
   const headers = { 'Retry-After': '5' };
-  if (['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'].includes(code)) {
+  if (isExhaustion(error)) {
     return new ProblemError('unavailable', `${action}: the machine has run out of file descriptors, processes or memory (${code})`,
       { cause: error, headers });
   }

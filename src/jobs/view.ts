@@ -72,8 +72,9 @@ export async function detailed(entry: Entry, store: JobStore, options: TextOptio
 /** An entity tag (RFC 9110 §8.8.3) of the job as asked for. @param variant What of the request shapes the answer. */
 export function entityTag(entry: Entry, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
-  const is = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? state.is : state.is;
-  return `"${is}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}-${left.map((one) => one.pid).join('+')}-${variant}"`;
+  // A job that is being ended for a reason is not one that has ended for it.
+  const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
+  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}-${left.map((one) => one.pid).join('+')}-${variant}"`;
 }
 
 /** Those that outlived the job and still do. */

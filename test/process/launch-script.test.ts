@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { bootScript, type Launch, launchLine, launchScript, quote } from '../../src/process/launch-script.ts';
@@ -125,5 +125,6 @@ async function run(
   closeSync(fd);
   first.stdin.end();
   await once(first.stdout, 'end');
+  rmSync(fifo);
   return { directory, said };
 }
