@@ -93,7 +93,8 @@ export async function startTestServer(
   const fd = openSync(join(folder, 'log'), 'a');
   const log = createLog({ fd, format: 'json', level: config.logLevel });
   const server = await startServer(config, { version: '0.0.0-test', log, ...(options.limits ? { limits: options.limits } : {}) });
-  const client = new Sidecar({ url: server.url, key, retry: patient });
+  const { current } = server.keys;
+  const client = new Sidecar({ url: server.url, key: current, retry: patient });
   let isOpen = true;
   const close = async (): Promise<void> => {
     if (!isOpen) return;
@@ -107,7 +108,7 @@ export async function startTestServer(
     await close();
     await endProcesses(stateDir);
   });
-  return { url: server.url, key, client, stateDir, server, close, logged: () => readFileSync(join(folder, 'log'), 'utf8') };
+  return { url: server.url, key: current, client, stateDir, server, close, logged: () => readFileSync(join(folder, 'log'), 'utf8') };
 }
 
 /** Starts the real program, as `npm test` built it, as a child process. */
