@@ -10,7 +10,7 @@ import type { Config } from './config.ts';
 import { createAuthenticator } from './http/auth.ts';
 import { documentationRoutes } from './http/docs.ts';
 import { type Keys, openKeys } from './http/keys.ts';
-import { createHttpServer, type HttpServer } from './http/listen.ts';
+import { createHttpServer } from './http/listen.ts';
 import type { Limits } from './http/limits.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { jobRoutes } from './jobs/routes.ts';
@@ -84,7 +84,12 @@ export async function startServer(
     const renewing = setInterval(() => renew(lock, log), renewLockMs);
     renewing.unref();
     closers.push(() => clearInterval(renewing));
-    return { url, keys, close: (closing = {}) => closeServer(http, close, closing.graceMs ?? closeGraceMs) };
+    const closeAll = async (graceMs: number): Promise<void> => {
+      jobs.beginClose();
+      await http.close({ graceMs });
+      await close();
+    };
+    return { url, keys, close: (closing = {}) => closeAll(closing.graceMs ?? closeGraceMs) };
   } catch (error) {
     await close();
     throw error;
@@ -94,11 +99,6 @@ export async function startServer(
 /** Whether only this machine can reach it. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
-async function closeServer(http: HttpServer, closeRest: () => Promise<void>, graceMs: number): Promise<void> {
-  await http.close({ graceMs });
-  await closeRest();
 }
 
 async function openJobs(config: Config, log: Log, closers: (() => Promise<void> | void)[]): Promise<Jobs> {

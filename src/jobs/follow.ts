@@ -63,13 +63,15 @@ export interface FollowOptions {
   readonly signal: AbortSignal;
   /** At most so many bytes in all. Default: no limit. */
   readonly limit?: number | undefined;
+  /** Ends the following as well: the server closes. */
+  readonly isOver?: () => boolean;
   /** UTF-8 characters come whole: what is left of one at the end of a piece waits for the rest. Default: no. */
   readonly wholeCharacters?: boolean;
 }
 
-/** @returns ends when the job has ended and all its output was given, when the limit is reached, or when the signal aborts. */
+/** @returns ends when the job has ended and all its output was given, when the limit is reached, or when it is to end. */
 export async function* follow(entry: Entry, options: FollowOptions): AsyncGenerator<Piece, void, undefined> {
-  const { directory, from, signal } = options;
+  const { directory, from, signal, isOver = () => false } = options;
   let left = options.limit ?? Number.MAX_SAFE_INTEGER;
   const cursors = (Object.entries(from) as [StreamName, number][]).map(([stream, offset]) => new Cursor(directory, stream, offset));
   try {
@@ -84,10 +86,10 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
         isNew = true;
         left -= piece.bytes.length;
         yield piece;
-        if (signal.aborted) return;
+        if (signal.aborted || isOver()) return;
       }
       if (isNew) continue;
-      if (isFinished) return;
+      if (isFinished || isOver()) return;
       await until(entry, () => entry.version !== version, { signal });
     }
   } finally {

@@ -50,12 +50,24 @@ export class Answers {
       checkSame({ key: asked.key, hash: running.hash }, asked);
       return running.acting as Promise<T>;
     }
+    let isOnDisk = true;
     const acting = act().then((answer) => {
-      appendFileSync(file, `${JSON.stringify({ ...asked, answer } satisfies Answer)}\n`, { mode: 0o600 });
+      isOnDisk = keep(file, { ...asked, answer });
       return answer;
-    }).finally(() => this.#inProgress.delete(name));
+    }).finally(() => { if (isOnDisk) this.#inProgress.delete(name); });
     this.#inProgress.set(name, { hash: asked.hash, acting });
     return acting;
+  }
+}
+
+/** @returns whether it could be written: what was done is answered all the same, and known as long as this server lives. */
+function keep(file: string, answer: Answer): boolean {
+  try {
+    // A line of its own, whatever an earlier full disk left of the one before.
+    appendFileSync(file, `\n${JSON.stringify(answer)}\n`, { mode: 0o600 });
+    return true;
+  } catch {
+    return false;
   }
 }
 

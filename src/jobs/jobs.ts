@@ -188,27 +188,27 @@ export class Jobs {
 
   /** Resolves with `true` once the job has finished, or `false` when the limit or the signal ends the wait. */
   finished(entry: Entry, limitMs: number, signal: AbortSignal): Promise<boolean> {
-    return until(entry, () => entry.isFinished, { limitMs, signal });
+    return until(entry, () => entry.isFinished || this.#isClosing, { limitMs, signal }).then(() => entry.isFinished);
   }
 
   /** Resolves once anything about the job, its output included, is not what `isSame` knows, or when the limit or signal ends the wait. */
   async changed(entry: Entry, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
     const unfollow = this.#follow(entry);
     try {
-      await until(entry, () => entry.isFinished || !isSame(), { limitMs, signal });
+      await until(entry, () => entry.isFinished || this.#isClosing || !isSame(), { limitMs, signal });
     } finally {
       unfollow();
     }
   }
 
-  /** The output from a position on until the job has ended. */
+  /** The output from a position on until the job has ended, or the server closes. */
   async *follow(
     entry: Entry,
     options: { from: { readonly [S in StreamName]?: number }; signal: AbortSignal; limit?: number | undefined; wholeCharacters?: boolean },
   ): AsyncGenerator<Piece, void, undefined> {
     const unfollow = entry.isFinished ? undefined : this.#follow(entry);
     try {
-      yield* follow(entry, { ...options, directory: this.#store.directory(entry.id) });
+      yield* follow(entry, { ...options, directory: this.#store.directory(entry.id), isOver: () => this.#isClosing });
     } finally {
       unfollow?.();
     }
@@ -259,9 +259,16 @@ export class Jobs {
     await this.#forget(entry);
   }
 
-  /** Takes on nothing more; running jobs go on without a server. */
-  async close(): Promise<void> {
+  /** Takes on nothing more, and leaves nobody waiting for a job. */
+  beginClose(): void {
     this.#isClosing = true;
+    this.#stdin.close();
+    for (const entry of this.#order) entry.changed();
+  }
+
+  /** Lets go of the jobs: those that run go on without a server. */
+  async close(): Promise<void> {
+    this.beginClose();
     clearInterval(this.#retention);
     this.#monitor.close();
     this.#watches.close();

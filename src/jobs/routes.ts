@@ -275,9 +275,13 @@ async function output(jobs: Jobs, entry: Entry, name: StreamName, query: OutputQ
   const { start, size } = await startOf(path, query);
   if (query.follow === true) {
     return stream(200, headersOf(entry), async (sink) => {
+      let sent = 0;
       for await (const { bytes } of jobs.follow(entry, { from: { [name]: start }, signal: sink.signal, limit: query.limit })) {
         await sink.write(bytes);
+        sent += bytes.length;
       }
+      // An end without this would say that there is no more to come.
+      if (!entry.isFinished && sent !== query.limit) throw new ProblemError('shutting_down', 'Cannot follow any longer: the server is shutting down');
     });
   }
   const asked = query.offset === undefined && query.limit === undefined && query.tailLines === undefined ? parseRange(range, size) : undefined;

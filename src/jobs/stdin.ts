@@ -19,6 +19,7 @@ export class StdinWriter {
   readonly #runner: Runner;
   readonly #store: JobStore;
   readonly #busy = new Map<Entry, { waiting: number; last: Promise<unknown> }>();
+  #isClosing = false;
 
   constructor(runner: Runner, store: JobStore) {
     this.#runner = runner;
@@ -59,11 +60,17 @@ export class StdinWriter {
         waitMs = 1;
       }
       if (written === bytes.length) break;
+      if (this.#isClosing) throw full(entry, written, 'the server is shutting down');
       if (performance.now() >= deadline) throw full(entry, written, 'it has not read its stdin for a while, and no more fits');
       await sleep(waitMs);
     }
     if (options.eof) this.#close(entry, written);
     return written;
+  }
+
+  /** Nobody is left waiting. */
+  close(): void {
+    this.#isClosing = true;
   }
 
   /** Until its launcher has taken the job, nobody has its stdin open. */
