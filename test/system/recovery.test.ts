@@ -224,13 +224,11 @@ describe('recovery', { skip: isLinux ? false : 'needs /proc to see who is left b
     await server.kill9();
     writeFileSync(lock, JSON.stringify({ pid: process.pid, startTime: '1', version: '0.0.0' }));
     await server.restart();
-    await server.kill9();
     for (const content of ['', '{"pid":', 'null', '\0\0\0']) {
+      await server.kill9();
       writeFileSync(lock, content);
       await server.restart();
-      await server.kill9();
     }
-    console.error('END', readdirSync(server.stateDir));
   });
 
   it('torn and foreign files in the state directory are reported and passed over', { timeout: 60_000 }, async (t) => {
@@ -267,7 +265,7 @@ describe('recovery', { skip: isLinux ? false : 'needs /proc to see who is left b
     writeFileSync(join(jobs, id(13), 'exit'), '0');
     execFileSync('mkfifo', [join(make(14, 'job.json', running(14)), 'process'), join(jobs, id(14), 'exit')]);
     const odd = make(15, 'job.json', running(15));
-    for (const name of ['process', 'exit', 'stdout', 'stdin']) mkdirSync(join(odd, name));
+    for (const name of ['process', 'exit', 'stdin']) mkdirSync(join(odd, name));
     writeFileSync(join(before.stateDir, 'jobs.txt'), 'foreign');
 
     const { client, logged } = await startTestServer(t, { stateDir: before.stateDir });
