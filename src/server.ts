@@ -14,12 +14,13 @@ import { createHttpServer } from './http/listen.ts';
 import type { Limits } from './http/limits.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { jobRoutes } from './jobs/routes.ts';
+import { JobStore } from './jobs/store.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { metricsRoutes } from './metrics/routes.ts';
 import { DirectStarter } from './process/direct.ts';
-import { FifoPool } from './process/fifo.ts';
 import { findBash, Launchers } from './process/launchers.ts';
 import { acquireLock } from './process/lock.ts';
+import { Spares } from './process/spares.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
 import type { Health } from './protocol/health.ts';
 
@@ -104,15 +105,16 @@ export function isLoopback(host: string): boolean {
 async function openJobs(config: Config, log: Log, closers: (() => Promise<void> | void)[]): Promise<Jobs> {
   const bash = process.platform === 'win32' ? undefined : findBash();
   if (bash === undefined) log.warn('no bash with job control: a running job will not outlive this server; see sidecar doctor');
-  const fifos = bash === undefined ? undefined : new FifoPool(join(config.stateDir, 'fifos'));
-  if (fifos) closers.push(() => fifos.close());
+  const spares = bash === undefined ? undefined : new Spares(join(config.stateDir, 'spares'));
+  if (spares) closers.push(() => spares.close());
+  const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
   const env = config.jobEnvironment;
   const createStarter = (events: StarterEvents): Starter =>
-    bash !== undefined && fifos !== undefined
-      ? new Launchers({ ...events, bash, fifos, env, onWarning: (message, error) => log.warn(message, { error }) })
+    bash !== undefined && spares !== undefined
+      ? new Launchers({ ...events, bash, spares, jobsDirectory, env, onWarning: (message, error) => log.warn(message, { error }) })
       : new DirectStarter(events, { env });
   const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes } = config;
-  const jobs = await Jobs.open({ stateDir, createStarter, fifos, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });
+  const jobs = await Jobs.open({ stateDir, createStarter, spares, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });
   closers.push(() => jobs.close());
   return jobs;
 }

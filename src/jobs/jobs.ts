@@ -12,8 +12,8 @@ import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName, StreamName } from '../protocol/jobs.ts';
 import { defaults } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import type { FifoPool } from '../process/fifo.ts';
 import { ageSeconds, isAlive, isGroupAlive, sendSignal } from '../process/identity.ts';
+import type { Spares } from '../process/spares.ts';
 import type { Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import { AnswerCache } from './answer-cache.ts';
@@ -26,14 +26,15 @@ import { judge } from './recover.ts';
 import { countExpired } from './retention.ts';
 import { Runner } from './runner.ts';
 import { StdinWriter } from './stdin.ts';
-import { JobStore } from './store.ts';
+import { JobStore, storageProblem } from './store.ts';
 import { detailed, summary, type TextOptions } from './view.ts';
 import { Watches } from './watch.ts';
 
 export interface JobsOptions {
   readonly stateDir: string;
   readonly createStarter: (events: StarterEvents) => Starter;
-  readonly fifos: FifoPool | undefined;
+  /** Where directories of jobs are made ahead; `undefined`: nowhere. */
+  readonly spares: Spares | undefined;
   readonly maxRunning: number;
   readonly maxQueued: number;
   readonly keepJobs: number;
@@ -79,7 +80,6 @@ export class Jobs {
     this.#watches = new Watches(({ id }) => this.#store.directory(id));
     this.#runner = new Runner({
       store: this.#store,
-      fifos: options.fifos,
       createStarter: options.createStarter,
       maxRunning: options.maxRunning,
       log: options.log,
@@ -113,30 +113,17 @@ export class Jobs {
    */
   async submit(request: JobRequest, options: SubmitOptions = {}): Promise<Entry> {
     const workdir = await this.#workdir(request.workdir);
+    const spare = await this.#spare();
     await this.#pace.turn();
-    const { idempotency, rerunOf } = options;
+    // From here on nothing is waited for: of two requests with one key the second finds the job of the first.
+    const { idempotency } = options;
     const known = idempotency && this.#byKey.get(idempotency.key);
     if (known?.idempotency && idempotency) {
+      if (spare !== undefined) this.#options.spares?.giveBack(spare);
       checkSame(known.idempotency, idempotency);
       return known;
     }
-    this.#admit();
-    const now = nowSeconds();
-    const record: JobRecord = {
-      jobId: this.#nextId(),
-      request: { ...request, workdir },
-      submittedAt: now,
-      ...(rerunOf === undefined ? {} : { rerunOf }),
-      ...(idempotency === undefined ? {} : { idempotency }),
-      state: this.#runner.hasRoom ? { is: 'running', startedAt: now } : { is: 'pending' },
-    };
-    this.#store.create(record);
-    const entry = this.#remember(record);
-    this.#options.log.info('job accepted', { jobId: entry.id, mode: entry.request.mode, status: statusOf(record.state) });
-    if (record.state.is === 'running') this.#runner.start(entry, record);
-    else this.#runner.enqueue(entry);
-    this.#monitor.wake();
-    return entry;
+    return this.#take({ ...request, workdir }, options, spare);
   }
 
   /** The same request again. @throws as {@link submit}; ProblemError job_not_found. */
@@ -275,6 +262,41 @@ export class Jobs {
     this.#runner.close();
     for (const entry of this.#stillUnsaved()) this.#runner.saveAgain(entry);
     await this.#forgetting;
+  }
+
+  /** @param spare Used, or given back. */
+  #take(request: JobRecord['request'], options: SubmitOptions, spare: string | undefined): Entry {
+    const { idempotency, rerunOf } = options;
+    const now = nowSeconds();
+    try {
+      this.#admit();
+    } catch (error) {
+      if (spare !== undefined) this.#options.spares?.giveBack(spare);
+      throw error;
+    }
+    const record: JobRecord = {
+      jobId: this.#nextId(),
+      request,
+      submittedAt: now,
+      ...(rerunOf === undefined ? {} : { rerunOf }),
+      ...(idempotency === undefined ? {} : { idempotency }),
+      state: this.#runner.hasRoom ? { is: 'running', startedAt: now } : { is: 'pending' },
+    };
+    this.#store.create(record, spare);
+    const entry = this.#remember(record);
+    this.#options.log.info('job accepted', { jobId: entry.id, mode: entry.request.mode, status: statusOf(record.state) });
+    if (record.state.is === 'running') this.#runner.start(entry, record);
+    else this.#runner.enqueue(entry);
+    this.#monitor.wake();
+    return entry;
+  }
+
+  async #spare(): Promise<string | undefined> {
+    try {
+      return await this.#options.spares?.take();
+    } catch (error) {
+      throw storageProblem('Cannot take on the job', error);
+    }
   }
 
   #follow(entry: Entry): () => void {

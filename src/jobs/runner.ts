@@ -2,15 +2,12 @@
  * Runs jobs: starts them as there is room, hears how they end, ends them where it must.
  * @module
  */
-import { rename } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { longTimeout } from '../base/long-timeout.ts';
 import type { Pace } from '../base/pace.ts';
 import type { JobId } from '../protocol/ids.ts';
-import { type Family, markName } from '../process/descendants.ts';
-import type { FifoPool } from '../process/fifo.ts';
+import type { Family } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import { closeStdinOfAdopted } from '../process/launchers.ts';
 import type { Exit, Starter, StarterEvents } from '../process/starter.ts';
@@ -25,8 +22,6 @@ import type { JobStore } from './store.ts';
 
 export interface RunnerOptions {
   readonly store: JobStore;
-  /** `undefined` where the platform has none. */
-  readonly fifos: FifoPool | undefined;
   readonly createStarter: (events: StarterEvents) => Starter;
   readonly maxRunning: number;
   readonly log: Log;
@@ -99,22 +94,18 @@ export class Runner {
     this.#running.set(entry.id, entry);
     this.#armTimeout(entry, entry.request.timeoutSeconds);
     const directory = this.#options.store.directory(entry.id);
-    const launch = (): void => this.#starter.start({
-      id: entry.id,
-      directory,
-      stdin: entry.request.stdin,
-      workdir: entry.request.workdir,
-      env: { ...record.request.env, [markName]: entry.id },
-      argv: programFor(record.request.program, directory),
-    });
-    const stdin = join(directory, 'stdin');
-    const { fifos } = this.#options;
     try {
-      if (entry.request.stdin !== 'fifo' || !fifos || fifos.takeNow(stdin)) return launch();
+      this.#starter.start({
+        id: entry.id,
+        directory,
+        stdin: entry.request.stdin,
+        workdir: entry.request.workdir,
+        env: record.request.env,
+        argv: programFor(record.request.program, directory),
+      });
     } catch (error) {
-      return this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
+      this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
     }
-    void this.#startLater(entry, fifos, stdin, launch);
   }
 
   /** Waits for its turn. */
@@ -342,15 +333,6 @@ export class Runner {
         this.#armTimeout(entry, endAgainSeconds);
       });
     }, seconds * 1000));
-  }
-
-  async #startLater(entry: Entry, fifos: FifoPool, stdin: string, launch: () => void): Promise<void> {
-    try {
-      await rename(await fifos.take(), stdin);
-      if (!entry.isFinished) launch();
-    } catch (error) {
-      this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
-    }
   }
 
   #startNext(): void {

@@ -5,8 +5,8 @@
  * jobs/<jobId>/  job.json          request and state; replaced in one step
  *                stdin             FIFO or file, while the job's stdin is open
  *                stdout stderr     raw bytes, appended by the process itself
- *                process           who it is, written by the job's own process before it becomes the job
- *                exit              the code and a newline, written by the launcher
+ *                process           who it is, written by the job's own process before it becomes the job; empty until then
+ *                exit              the code and a newline, written by the launcher; empty until then
  * ```
  *
  * Small writes and looks are synchronous: on a local disk each takes 3 to 40 µs, a trip through the thread pool 30 to 130 µs.
@@ -55,8 +55,13 @@ export class JobStore {
 
   /** @param stateDir Made where it is not there; only for its owner. */
   constructor(stateDir: string) {
-    this.#jobs = join(stateDir, 'jobs');
+    this.#jobs = JobStore.jobsDirectory(stateDir);
     this.#trash = join(stateDir, 'trash');
+  }
+
+  /** The parent of the jobs' directories. */
+  static jobsDirectory(stateDir: string): string {
+    return join(stateDir, 'jobs');
   }
 
   directory(id: JobId): string {
@@ -66,13 +71,16 @@ export class JobStore {
   /**
    * Makes the directory of a new job. Nothing of it is left where that fails.
    *
+   * @param spare A directory made ahead, see `Spares`; without one stdin is no FIFO.
    * @throws ProblemError storage_full, unavailable.
    */
-  create(record: JobRecord): void {
+  create(record: JobRecord, spare?: string): void {
     const directory = this.directory(record.jobId);
+    const { stdin } = record.request;
     try {
-      makeDirectory(directory);
-      const { stdin } = record.request;
+      if (spare === undefined) makeDirectory(directory);
+      else this.#use(spare, directory);
+      if (spare !== undefined && stdin !== undefined) unlinkSync(join(directory, 'stdin'));
       if (typeof stdin === 'string') writeFileSync(join(directory, 'stdin'), stdin, { mode: 0o600 });
       writeFileSync(join(directory, 'job.json'), JSON.stringify(record), { mode: 0o600 });
     } catch (error) {
@@ -129,18 +137,18 @@ export class JobStore {
   /** What the job's own process said of itself; `undefined` until it did. */
   readProcess(id: JobId): ProcessNote | undefined {
     const content = this.#readSmall(id, 'process');
-    const [first = '', second] = content.split('\n');
+    const [first = '', ...more] = content.split('\n');
     const stat = parseStat(first);
     const identity = stat ?? parsePsLine(first);
     // 0 and 1 name no job, but our own group and everybody, once a minus is put before them.
     if (identity === undefined || identity.pid <= 1 || !content.includes('\n')) return undefined;
     const { pid, startTime } = identity;
-    return { identity: { pid, startTime }, parentPid: stat?.parentPid ?? 0, isStarted: second !== 'failed' };
+    return { identity: { pid, startTime }, parentPid: stat?.parentPid ?? 0, isStarted: !more.includes('failed') };
   }
 
   /** Whether a launcher has taken the job. */
   isClaimed(id: JobId): boolean {
-    return this.stat(id, 'process') !== undefined;
+    return (this.stat(id, 'process')?.size ?? 0) > 0;
   }
 
   /** How it ended; `undefined` until the exit file is there, to its newline. */
@@ -175,6 +183,17 @@ export class JobStore {
     }
     // What cannot be removed now is tried again at the next start.
     await rm(grave, { recursive: true, force: true }).catch(() => undefined);
+  }
+
+  #use(spare: string, directory: string): void {
+    try {
+      renameSync(spare, directory);
+    } catch (error) {
+      // Somebody removed the folder of the jobs while the server runs.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      makeDirectory(this.#jobs);
+      renameSync(spare, directory);
+    }
   }
 
   async #emptyTrash(): Promise<void> {

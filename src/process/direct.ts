@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFileSync, closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { markName } from './descendants.ts';
 import { isGroupAlive } from './identity.ts';
 import type { Launch } from './launch-script.ts';
 import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
@@ -67,7 +68,7 @@ export class DirectStarter implements Starter {
     const stdin = launch.stdin === 'file' ? openSync(join(directory, 'stdin'), 'r') : launch.stdin === 'null' ? 'ignore' : 'pipe';
     try {
       const child = spawn(file, args, {
-        cwd: workdir, env: { ...this.#env, ...launch.env }, stdio: [stdin, ...files], windowsHide: true,
+        cwd: workdir, env: { ...this.#env, ...launch.env, [markName]: id }, stdio: [stdin, ...files], windowsHide: true,
         detached: process.platform !== 'win32', windowsVerbatimArguments: /(^|[\\/])cmd(\.exe)?$/i.test(file),
       });
       this.#children.set(id, child);

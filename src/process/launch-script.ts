@@ -15,7 +15,7 @@ export interface Launch {
   /** `fifo`: kept open until it is asked for or the job ends. `file`: what the file holds. `null`: empty. */
   readonly stdin: 'fifo' | 'file' | 'null';
   readonly workdir: string;
-  /** Laid over the environment of the launcher. */
+  /** Laid over the environment of the starter, which marks the job itself. */
   readonly env: { readonly [name: string]: string };
   readonly argv: readonly string[];
 }
@@ -29,8 +29,9 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, `claimed <id>`, `exit <id> <code> <pid>` and,
  * where somebody of the group is left, `left`.
  * Its files in a job's directory:
- * - `process`: made with O_EXCL by the job's own process before it becomes the job, so no job ever runs twice; the line of
- *   `/proc/self/stat` (elsewhere pid and start time by `ps`). `failed` in a second line: the program could not be started.
+ * - `process`: the job's own process appends its line of `/proc/self/stat` (elsewhere pid and start time by `ps`) before it becomes the
+ *   job, and reads the first line back: only who stands there goes on, so no job ever runs twice. A line `failed`: the program could
+ *   not be started.
  * - `exit`: the code and a newline; without the newline it is not there yet.
  *
  * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 4 is handed
@@ -39,6 +40,7 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
+sc_jobs=$1
 sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
   exec 3<>"$2" <"$2" 3>&- || exit
@@ -47,7 +49,8 @@ sc_launch() {
   while IFS= read -r sc_line; do eval "$sc_line"; done
 }
 sc_run() {
-  sc_id=$1 sc_d=$2
+  sc_id=$1
+  case $2 in .) sc_d=$sc_jobs/$1 ;; *) sc_d=$2 ;; esac
   case $3 in
     fifo) exec 3<>"$sc_d/stdin" 4<"$sc_d/stdin" 5>"$sc_d/stdin" 3>&- ;;
     file) exec 4<"$sc_d/stdin" ;;
@@ -59,7 +62,6 @@ sc_run() {
   set +m
   sc_p=$!
   exec 4<&-
-  [ "$sc_proc" ] || echo "$sc_p $(LC_ALL=C ps -o lstart= -p "$sc_p")" >>"$sc_d/process"
   while sc_eof=; wait "$sc_p"; sc_c=$?; [ "$sc_eof" ]; do :; done
   exec 5>&-
   if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id"; return; fi
@@ -70,13 +72,15 @@ sc_run() {
 sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_p}" != "$sc_p" ]; } 2>/dev/null
 sc_job() {
   exec <&4 4<&- 5>&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
-  set -C
-  if [ "$sc_proc" ]; then read -r sc_s </proc/self/stat; echo "$sc_s" >"$sc_d/process" || exit 126
-  else : >"$sc_d/process" || exit 126; fi 2>/dev/null
-  set +C
+  if [ "$sc_proc" ]; then IFS= read -r sc_s </proc/self/stat
+  else sc_s=$(exec sh -c 'echo $PPID'); sc_s="$sc_s $(LC_ALL=C ps -o lstart= -p "$sc_s")"; fi
+  echo "$sc_s" >>"$sc_d/process" || exit 126
+  IFS= read -r sc_first <"$sc_d/process"
+  [ "$sc_first" = "$sc_s" ] || exit 126
   cd -- "$1" || sc_fail 126
   sc_n=$2 sc_m=$3; shift 3
   while [ "$sc_n" -gt 0 ]; do export "$1"; shift; sc_n=$((sc_n - 1)); done
+  export SIDECAR_JOB_ID=$sc_id
   sc_e=("\${@:1:sc_m}"); shift "$sc_m"
   case $1 in
     */*) [ -e "$1" ] || sc_fail 127 "$1: not found"
@@ -106,9 +110,14 @@ done
 /** A line longer than this does not go into a FIFO in one piece (PIPE_BUF, pipe(7)). */
 export const maxLineBytes = 4096;
 
-/** The line that makes a launcher run a job, without its newline. */
-export function launchLine(launch: Launch): string {
-  const { id, directory, stdin, workdir } = launch;
+/**
+ * The line that makes a launcher run a job, without its newline. Short: bash reads it a byte at a time.
+ *
+ * @param jobsDirectory The first argument that the first bash was given; most jobs are in it.
+ */
+export function launchLine(launch: Launch, jobsDirectory = ''): string {
+  const { id, stdin, workdir } = launch;
+  const directory = launch.directory === `${jobsDirectory}/${id}` ? '.' : launch.directory;
   const exported: string[] = [];
   const byEnv: string[] = [];
   for (const [name, value] of Object.entries(launch.env)) (isOrdinaryName(name) ? exported : byEnv).push(`${name}=${value}`);

@@ -4,17 +4,20 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, rm, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { type FifoPool, writeFifo } from './fifo.ts';
+import { writeFifo } from './fifo.ts';
 import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
 import { bootScript, type Launch, launchLine, launchScript, maxLineBytes, quote } from './launch-script.ts';
+import type { Spares } from './spares.ts';
 import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
 
 export interface LaunchersOptions extends StarterEvents {
   /** A bash with job control, see `findBash`. */
   readonly bash: string;
-  readonly fifos: FifoPool;
+  readonly spares: Spares;
+  /** The parent of the jobs' directories. */
+  readonly jobsDirectory: string;
   /** The environment of every job. */
   readonly env: { readonly [name: string]: string };
   readonly onWarning: (message: string, error?: unknown) => void;
@@ -42,7 +45,7 @@ const maxRestartMs = 5000;
 export class Launchers implements Starter {
   readonly #options: LaunchersOptions;
   readonly #idle: Launcher[] = [];
-  readonly #starting = new Map<number, { readonly launcher: Launcher; readonly fifo: string }>();
+  readonly #starting = new Map<number, { readonly launcher: Launcher; readonly spare: string }>();
   readonly #busy = new Map<string, Launcher>();
   readonly #waiting: Launch[] = [];
   readonly #check: NodeJS.Timeout;
@@ -89,9 +92,9 @@ export class Launchers implements Starter {
     clearInterval(this.#check);
     clearTimeout(this.#restart);
     for (const { fd } of [...this.#idle, ...this.#busy.values()]) closeSync(fd);
-    for (const { launcher, fifo } of this.#starting.values()) {
+    for (const { launcher, spare } of this.#starting.values()) {
       closeSync(launcher.fd);
-      rmSync(fifo, { force: true });
+      discard(spare);
     }
     this.#first?.stdin?.destroy();
     this.#first?.stdout?.destroy();
@@ -99,9 +102,9 @@ export class Launchers implements Starter {
   }
 
   #startFirst(): void {
-    const { bash, env } = this.#options;
+    const { bash, env, jobsDirectory } = this.#options;
     // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
-    const first: ChildProcess = spawn(bash, ['-p', '-c', bootScript, 'sidecar-launcher'], {
+    const first: ChildProcess = spawn(bash, ['-p', '-c', bootScript, 'sidecar-launcher', jobsDirectory], {
       env, detached: true, stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.#first = first;
@@ -120,9 +123,9 @@ export class Launchers implements Starter {
     if (this.#first !== first || this.#isClosed) return;
     this.#first = undefined;
     this.#options.onWarning('the first launcher ended, starting another', error);
-    for (const { launcher, fifo } of this.#starting.values()) {
+    for (const { launcher, spare } of this.#starting.values()) {
       closeSync(launcher.fd);
-      rmSync(fifo, { force: true });
+      discard(spare);
     }
     this.#starting.clear();
     if (error) this.#failWaiting(error);
@@ -155,8 +158,8 @@ export class Launchers implements Starter {
     if (!started) return;
     this.#starting.delete(number);
     this.#restartMs = firstRestartMs;
-    // Both ends are open: nothing needs its name any more.
-    rmSync(started.fifo, { force: true });
+    // Both ends of its FIFO are open: nothing needs the name any more.
+    discard(started.spare);
     started.launcher.identity = { pid, startTime: readStat(pid)?.startTime ?? '' };
     this.#toWork(started.launcher);
     this.#grow();
@@ -195,7 +198,7 @@ export class Launchers implements Starter {
   }
 
   #line(launch: Launch): string {
-    const line = launchLine(launch);
+    const line = launchLine(launch, this.#options.jobsDirectory);
     if (Buffer.byteLength(line) < maxLineBytes) return line;
     const path = join(launch.directory, 'launch');
     writeFileSync(path, `${line}\n`, { mode: 0o600 });
@@ -212,16 +215,17 @@ export class Launchers implements Starter {
 
   async #fork(first: ChildProcess): Promise<void> {
     this.#opening += 1;
-    let fifo: string | undefined;
+    let spare: string | undefined;
     try {
-      fifo = await this.#options.fifos.take();
-      if (this.#first !== first || this.#isClosed) return rmSync(fifo, { force: true });
+      spare = await this.#options.spares.take();
+      if (this.#first !== first || this.#isClosed) return discard(spare);
+      const fifo = join(spare, 'stdin');
       const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
       const number = this.#numbers += 1;
-      this.#starting.set(number, { launcher: { number, fd, identity: undefined, jobId: undefined }, fifo });
+      this.#starting.set(number, { launcher: { number, fd, identity: undefined, jobId: undefined }, spare });
       first.stdin?.write(`${number} ${fifo}\n`);
     } catch (error) {
-      if (fifo !== undefined) rmSync(fifo, { force: true });
+      if (spare !== undefined) discard(spare);
       this.#noLauncher(error as Error);
     } finally {
       this.#opening -= 1;
@@ -255,6 +259,11 @@ export class Launchers implements Starter {
     }
     this.#grow();
   }
+}
+
+/** Of a spare directory only its FIFO was needed. */
+function discard(spare: string): void {
+  rm(spare, { recursive: true, force: true }, () => undefined);
 }
 
 /** Asks the launcher of an earlier server to close the job's stdin. `false`: it no longer waits for the job. */
