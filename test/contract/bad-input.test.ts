@@ -513,10 +513,10 @@ function checkProblem(answer: RawAnswer | undefined, expected: Pick<Case, 'statu
   assert.match(headers?.['x-request-id'] ?? '', /./);
 }
 
-/** The jobs as listed and as shown, and every file of the state directory. */
+/** The jobs as listed and as shown, and every file of the state directory but what is made ahead. */
 async function stateOf(server: InProcessServer): Promise<unknown> {
   const list = await ask(server, 'GET /jobs?output=1&limit=1000');
-  const files = readdirSync(server.stateDir, { recursive: true, encoding: 'utf8' }).filter((name) => !name.startsWith('fifos')).sort();
+  const files = readdirSync(server.stateDir, { recursive: true, encoding: 'utf8' }).filter((name) => !/^(fifos|spares)/.test(name)).sort();
   return { jobs: list.json(), files: files.map((name) => [name, contentOf(join(server.stateDir, name))]) };
 }
 

@@ -58,7 +58,7 @@ export interface SpawnedServer extends TestServer {
 /** A temporary folder that is gone after the test. */
 export function temporaryFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'sidecar-test-'));
-  atEnd(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
+  atEnd(t, () => until(() => isRemoved(folder), { what: `${folder} is gone` }));
   return folder;
 }
 
@@ -119,7 +119,9 @@ export async function spawnServer(t: TestContext, options: TestServerOptions = {
   let running = await start();
   atEnd(t, async () => {
     if (isAlive(running.child)) await cancelAll(running.client);
-    await end(running.child, 'SIGKILL');
+    const overdue = setTimeout(() => running.child.kill('SIGKILL'), 10_000);
+    await end(running.child, 'SIGTERM');
+    clearTimeout(overdue);
     await endProcesses(stateDir);
   });
   return {
@@ -161,6 +163,17 @@ async function launch(options: TestServerOptions & { readonly folder: string; re
   } catch (error) {
     await end(child, 'SIGKILL');
     throw error;
+  }
+}
+
+/** A server that was killed may leave somebody behind who still writes: then it is not gone yet. */
+function isRemoved(folder: string): boolean {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error;
+    return false;
   }
 }
 
