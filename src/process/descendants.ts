@@ -42,7 +42,10 @@ export async function findProcesses(families: readonly Family[]): Promise<Map<st
   }
   for (const { id, leader } of families) {
     const stats = found.get(id);
-    if (stats && leader) found.set(id, stats.filter((stat) => isOurs(stat, leader)));
+    if (!stats || !leader) continue;
+    const ours = withoutStrangers(stats, leader);
+    if (ours.length > 0) found.set(id, ours);
+    else found.delete(id);
   }
   return found;
 }
@@ -55,7 +58,7 @@ function look(
   try {
     const stat = parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
     if (!stat || stat.state === 'Z' || stat.state === 'X') return undefined;
-    const family = byGroup.get(stat.groupId) ?? byMark.get(markOf(readFileSync(`/proc/${pid}/environ`, 'latin1')));
+    const family = byGroup.get(stat.groupId) ?? ofMark(byMark, readFileSync(`/proc/${pid}/environ`, 'latin1'));
     return family && { id: family.id, stat };
   } catch (error) {
     // It ended meanwhile, or belongs to another user: not one of ours in either case.
@@ -64,14 +67,16 @@ function look(
   }
 }
 
-function markOf(environment: string): string {
-  const start = environment.startsWith(`${markName}=`) ? 0 : environment.indexOf(`\0${markName}=`) + 1;
-  if (start === 0 && !environment.startsWith(`${markName}=`)) return '';
+/** An environment is `NAME=value` ended by NUL, again and again (proc(5)). */
+function ofMark(byMark: ReadonlyMap<string, Family>, environment: string): Family | undefined {
+  const start = `\0${environment}`.indexOf(`\0${markName}=`);
+  if (start < 0) return undefined;
   const end = environment.indexOf('\0', start);
-  return environment.slice(start + markName.length + 1, end < 0 ? undefined : end);
+  return byMark.get(environment.slice(start + markName.length + 1, end < 0 ? undefined : end));
 }
 
-/** Where the pid of the leader was used again, the group of that name is somebody else's. */
-function isOurs(stat: ProcessStat, leader: Identity): boolean {
-  return stat.pid !== leader.pid || stat.startTime === leader.startTime;
+/** Where somebody else has the pid of the leader by now, the group of that number is not ours either. */
+function withoutStrangers(stats: readonly ProcessStat[], leader: Identity): ProcessStat[] {
+  const isReused = stats.some(({ pid, startTime }) => pid === leader.pid && startTime !== leader.startTime);
+  return stats.filter(({ groupId }) => !isReused || groupId !== leader.pid);
 }

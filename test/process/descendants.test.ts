@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type TestContext, describe, it } from 'node:test';
+import { findProcesses, markName } from '../../src/process/descendants.ts';
+import { isAliveNow, readStat, sendSignal } from '../../src/process/identity.ts';
+import { signalTree, terminate } from '../../src/process/terminate.ts';
+import { until } from '../support/wait.ts';
+
+let made = 0;
+
+/** A process tree as a job's: marked, and in a group of its own. @returns once it printed `ready`. */
+async function tree(t: TestContext, script: string): Promise<{ id: string; child: ChildProcess; pid: number; said: () => string }> {
+  const id = `mark-${process.pid}-${made += 1}`;
+  const child = spawn('/bin/sh', ['-c', script], { detached: true, env: { PATH: process.env['PATH'], [markName]: id }, stdio: ['ignore', 'pipe', 'ignore'] });
+  let said = '';
+  child.stdout?.on('data', (chunk: Buffer) => { said += chunk.toString(); });
+  t.after(async () => {
+    for (const { pid } of (await findProcesses([{ id, leader: undefined }])).get(id) ?? []) sendSignal(pid, 'SIGKILL');
+  });
+  await until(() => said.includes('ready'), { what: 'the tree stands' });
+  return { id, child, pid: child.pid ?? 0, said: () => said };
+}
+
+const identityOf = (pid: number): { pid: number; startTime: string } => ({ pid, startTime: readStat(pid)?.startTime ?? '' });
+
+describe('descendants', { skip: process.platform === 'linux' ? false : 'needs /proc' }, () => {
+  it('findProcesses() finds group and strays by group and by mark', async (t) => {
+    const { id, pid, said } = await tree(t, 'sleep 1000 & setsid sh -c "echo stray $$; exec sleep 1000" & env -i sleep 1000 & echo unmarked $!; sleep 0.1; echo ready; wait');
+    const unmarked = Number(/unmarked (\d+)/.exec(said())?.[1]);
+    const find = async (leader: boolean): Promise<number[]> =>
+      ((await findProcesses([{ id, leader: leader ? identityOf(pid) : undefined }])).get(id) ?? []).map((one) => one.pid);
+    await until(async () => (await find(true)).length === 4, { what: 'all four are seen' });
+    const byMark = await find(false);
+    assert.equal(byMark.length, 3);
+    assert.ok(!byMark.includes(unmarked));
+    assert.ok((await find(true)).includes(unmarked), 'the group holds it');
+  });
+
+  it('findProcesses() takes nobody for ours whose group only has the number of ours', async (t) => {
+    const { pid } = await tree(t, 'sleep 1000 & echo ready; wait');
+    // What went wrong: only the new owner of the pid was left out, and its children would have been killed.
+    const found = await findProcesses([{ id: 'another', leader: { pid, startTime: '1' } }]);
+    assert.deepEqual([...found.values()].flat(), []);
+  });
+
+  it('findProcesses() tells marks apart that begin alike', async (t) => {
+    const { id } = await tree(t, 'echo ready; exec sleep 1000');
+    for (const other of [`${id}0`, id.slice(0, -1), '']) assert.equal((await findProcesses([{ id: other, leader: undefined }])).get(other), undefined);
+    assert.equal((await findProcesses([{ id, leader: undefined }])).get(id)?.length, 1);
+  });
+
+  it('terminate() gives a tree that acts on SIGTERM its time', async (t) => {
+    const { id, pid, child, said } = await tree(t, 'trap "sleep 0.2; echo bye; exit 3" TERM; echo ready; while :; do sleep 0.05; done');
+    const exited = once(child, 'exit');
+    assert.equal(await terminate({ id, leader: identityOf(pid) }, { signal: 'SIGTERM', graceMs: 30_000 }), true);
+    assert.deepEqual(await exited, [3, null]);
+    await until(() => said().includes('bye'), { what: 'it said so' });
+  });
+
+  it('terminate() kills a tree that ignores everything, strays included', async (t) => {
+    const deaf = 'trap "" TERM INT HUP';
+    const { id, pid, child } = await tree(t, `${deaf}; setsid sh -c '${deaf}; sleep 1000 & while :; do sleep 0.1; done' & echo ready; while :; do sleep 0.1; done`);
+    const leader = identityOf(pid);
+    const exited = once(child, 'exit');
+    assert.equal(await terminate({ id, leader }, { signal: 'SIGTERM', graceMs: 50 }), true);
+    assert.deepEqual(await exited, [null, 'SIGKILL']);
+    assert.equal((await findProcesses([{ id, leader }])).get(id), undefined);
+  });
+
+  it('terminate() ends strays whose leader is gone', async (t) => {
+    const { id, pid, child } = await tree(t, 'setsid sleep 1000 & sleep 0.1; echo ready');
+    const leader = identityOf(pid);
+    if (child.exitCode === null) await once(child, 'exit');
+    assert.equal(isAliveNow(leader), false);
+    assert.equal(await terminate({ id, leader }, { signal: 'SIGTERM', graceMs: 1000 }), true);
+    assert.equal((await findProcesses([{ id, leader: undefined }])).get(id), undefined);
+  });
+
+  it('signalTree() reaches a stopped tree', async (t) => {
+    const { id, pid, child } = await tree(t, 'echo ready; exec sleep 1000');
+    const leader = identityOf(pid);
+    await signalTree({ id, leader }, 'SIGSTOP');
+    await until(() => readStat(pid)?.state === 'T', { what: 'it is stopped' });
+    const exited = once(child, 'exit');
+    assert.equal(await terminate({ id, leader }, { signal: 'SIGTERM', graceMs: 30_000 }), true);
+    assert.deepEqual(await exited, [null, 'SIGTERM']);
+  });
+});
