@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import type { JobRecord } from '../../src/jobs/job.ts';
+import { JobStore } from '../../src/jobs/store.ts';
+import type { JobId } from '../../src/protocol/ids.ts';
+import { temporaryFolder } from '../support/server.ts';
+
+const id = (number: number): JobId => `01kaaaaaa00000${number.toString(32).padStart(2, '0')}` as JobId;
+const record = (number: number): JobRecord => ({
+  jobId: id(number), submittedAt: 5.5, state: { is: 'running', startedAt: 6.25 },
+  request: {
+    program: { mode: 'argv', argv: ['a', '', '\u0000', 'ä'] }, workdir: '/x', env: { A: 'b', __proto__x: '1' }, timeoutSeconds: null, killGraceSeconds: 0,
+    stdin: 'null\u0000', maxOutputBytes: 1, name: null, labels: { constructor: 'x' },
+  },
+  idempotency: { key: 'k', hash: 'h' },
+});
+
+/** A directory of a job as it is on disk. */
+function put(stateDir: string, name: string, files: { readonly [file: string]: string } = {}): string {
+  const directory = join(stateDir, 'jobs', name);
+  mkdirSync(directory, { recursive: true });
+  for (const [file, content] of Object.entries(files)) writeFileSync(join(directory, file), content);
+  return directory;
+}
+
+describe('JobStore', () => {
+  it('gives records back as they were, oldest first', (t) => {
+    const stateDir = temporaryFolder(t);
+    for (const number of [3, 1, 2]) put(stateDir, id(number), { 'job.json': JSON.stringify(record(number)) });
+    const { records, skipped } = new JobStore(stateDir).readAll();
+    assert.deepEqual(skipped, []);
+    assert.deepEqual(JSON.parse(JSON.stringify(records)), [1, 2, 3].map(record));
+  });
+
+  it('skips a record torn at any byte, and says why', (t) => {
+    const stateDir = temporaryFolder(t);
+    const whole = JSON.stringify(record(1));
+    const store = new JobStore(stateDir);
+    for (let length = 0; length < whole.length; length += 7) {
+      put(stateDir, id(1), { 'job.json': whole.slice(0, length) });
+      const { records, skipped } = store.readAll();
+      assert.equal(records.length, 0);
+      assert.match(skipped[0]?.why ?? '', /torn or not JSON/);
+    }
+  });
+
+  for (const [what, change] of [
+    ['an unknown field', { more: 1 }], ['no state', { state: undefined }], ['an unknown state', { state: { is: 'odd' } }], ['a state of another type', { state: 5 }],
+    ['a time that is none', { submittedAt: 'now' }], ['another id', { jobId: id(9) }], ['no id', { jobId: '' }], ['a request that is none', { request: [] }],
+    ['an exit code beyond 255', { state: { is: 'finished', startedAt: 1, outcome: { reason: 'exit', exitCode: 256, signal: null, finishedAt: 2 } } }],
+  ] as const) {
+    it(`skips a record with ${what}`, (t) => {
+      const stateDir = temporaryFolder(t);
+      put(stateDir, id(1), { 'job.json': JSON.stringify({ ...record(1), ...change }) });
+      const { records, skipped } = new JobStore(stateDir).readAll();
+      assert.deepEqual([records.length, skipped.map(({ name }) => name)], [0, [id(1)]]);
+    });
+  }
+
+  it('neither waits for a FIFO nor follows a link', { skip: process.platform === 'win32' ? 'has neither' : false }, (t) => {
+    const stateDir = temporaryFolder(t);
+    const good = put(stateDir, id(1), { 'job.json': JSON.stringify(record(1)), exit: '0\n' });
+    execFileSync('mkfifo', ['job.json', 'exit', 'process'].map((file) => join(put(stateDir, id(2)), file)));
+    symlinkSync(join(good, 'job.json'), join(put(stateDir, id(3)), 'job.json'));
+    symlinkSync(good, join(stateDir, 'jobs', id(4)));
+    symlinkSync(join(good, 'exit'), join(put(stateDir, id(5)), 'exit'));
+    const store = new JobStore(stateDir);
+    const { records, skipped } = store.readAll();
+    assert.deepEqual(records.map(({ jobId }) => jobId), [id(1)]);
+    assert.deepEqual(skipped.map(({ name }) => name), [id(2), id(3), id(4), id(5)]);
+    for (const number of [2, 5]) assert.deepEqual([store.readExit(id(number)), store.readProcess(id(number))], [undefined, undefined]);
+    assert.equal(store.readExit(id(1))?.code, 0);
+  });
+
+  for (const [content, code] of [['0\n', 0], ['255\n', 255], ['137\n', 137], ['', undefined], ['0', undefined], ['13', undefined], ['\n', undefined],
+    ['x\n', undefined], ['-1\n', undefined], ['1234\n', undefined], ['0\n\n', undefined], [' 0\n', undefined]] as const) {
+    it(`an exit file with ${JSON.stringify(content)} says ${code ?? 'nothing yet'}`, (t) => {
+      const stateDir = temporaryFolder(t);
+      put(stateDir, id(1), { exit: content });
+      assert.equal(new JobStore(stateDir).readExit(id(1))?.code, code);
+    });
+  }
+
+  const stat = '77 (a (b) c) S 66 77 77 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 987654 2801664 300';
+  for (const [what, content, expected] of [
+    ['a line of /proc', `${stat}\n`, { identity: { pid: 77, startTime: '987654' }, parentPid: 66, isStarted: true }],
+    ['a program that could not be started', `${stat}\nfailed\n`, { identity: { pid: 77, startTime: '987654' }, parentPid: 66, isStarted: false }],
+    ['a line of ps', '77 Mon Jan  5 10:00:00 2026\n', { identity: { pid: 77, startTime: 'Mon Jan 5 10:00:00 2026' }, parentPid: 0, isStarted: true }],
+    ['half a line', stat, undefined], ['nothing', '', undefined], ['a newline', '\n', undefined], ['zeros', '\0\0\n', undefined],
+  ] as const) {
+    it(`a process file with ${what}`, (t) => {
+      const stateDir = temporaryFolder(t);
+      put(stateDir, id(1), { process: content });
+      assert.deepEqual(new JobStore(stateDir).readProcess(id(1)), expected);
+    });
+  }
+
+  it('replaces a state and leaves the request alone', (t) => {
+    const stateDir = temporaryFolder(t);
+    const directory = put(stateDir, id(1), { 'job.json': JSON.stringify(record(1)) });
+    const store = new JobStore(stateDir);
+    store.writeState(id(1), { is: 'running', startedAt: 9, ending: 'timeout' });
+    assert.deepEqual(JSON.parse(readFileSync(join(directory, 'job.json'), 'utf8')), { ...record(1), state: { is: 'running', startedAt: 9, ending: 'timeout' } });
+  });
+});
