@@ -16,6 +16,7 @@ async function tree(t: TestContext, script: string): Promise<{ id: string; child
   let said = '';
   child.stdout?.on('data', (chunk: Buffer) => { said += chunk.toString(); });
   t.after(async () => {
+    sendSignal(-(child.pid ?? 0), 'SIGKILL');
     for (const { pid } of (await findProcesses([{ id, leader: undefined }])).get(id) ?? []) sendSignal(pid, 'SIGKILL');
   });
   await until(() => said.includes('ready'), { what: 'the tree stands' });
