@@ -142,8 +142,8 @@ export function optional<T>(inner: Parser<T>): Parser<T | undefined> {
 }
 
 /** The field may be left out, and an empty string counts as left out. */
-export function optionalText(inner: Parser<string>): Parser<string | undefined> {
-  const parse = parser<string | undefined>(inner.schema, (value, path) =>
+export function optionalText<T extends string>(inner: Parser<T>): Parser<T | undefined> {
+  const parse = parser<T | undefined>(inner.schema, (value, path) =>
     value === undefined || value === '' ? undefined : inner(value, path));
   return Object.assign(parse, { isOptional: true });
 }
@@ -202,7 +202,7 @@ export function describe(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'an array';
   if (typeof value === 'object' && value !== null) return 'an object';
-  return short(JSON.stringify(value));
+  return short(typeof value === 'string' ? JSON.stringify(value) : String(value));
 }
 
 function plainObject(value: unknown, path: string): { readonly [key: string]: unknown } {

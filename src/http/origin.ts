@@ -19,8 +19,8 @@ export interface OriginPolicy {
 }
 
 const none: CorsHeaders = [];
-const requestHeaders = 'X-API-Key, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, If-None-Match, Prefer, Range';
-const exposedHeaders = 'ETag, Link, Location, X-Request-Id, Retry-After, Content-Range';
+const requestHeaders = 'X-API-Key, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, If-None-Match, Prefer, Range, X-Request-Id';
+const exposedHeaders = 'ETag, Link, Location, X-Request-Id, X-Job-Status, Retry-After, Content-Range';
 
 export function createOriginPolicy(options: {
   isLoopback: boolean; hosts: ReadonlySet<string>; origins: readonly string[];

@@ -21,6 +21,7 @@ class Cursor {
   readonly stream: StreamName;
   readonly #path: string;
   #fd: number | undefined;
+  #hasRead = false;
   offset: number;
 
   constructor(directory: string, stream: StreamName, offset: number) {
@@ -38,13 +39,14 @@ class Cursor {
     if (this.#fd === undefined) return undefined;
     const { size } = fstatSync(this.#fd);
     // The program itself cut its output (it opened /dev/stdout anew for writing): this goes on at the new beginning.
-    if (size < this.offset) this.offset = 0;
+    if (size < this.offset && this.#hasRead) this.offset = 0;
     const length = Math.min(size - this.offset, limit, pieceBytes);
-    if (length === 0) return undefined;
+    if (length <= 0) return undefined;
     const bytes = Buffer.allocUnsafe(length);
     const isNear = size - this.offset <= pieceBytes;
     const bytesRead = isNear ? readSync(this.#fd, bytes, 0, length, this.offset) : await readFar(this.#fd, bytes, this.offset);
     if (bytesRead === 0) return undefined;
+    this.#hasRead = true;
     const offset = this.offset;
     this.offset += bytesRead;
     return { stream: this.stream, offset, bytes: bytes.subarray(0, bytesRead) };

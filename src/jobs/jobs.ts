@@ -49,6 +49,8 @@ export interface SubmitOptions {
 }
 
 const retentionMs = 10_000;
+/** PIPE_BUF (pipe(7)). */
+const atomicBytes = 4096;
 /** Beyond what is kept a job's directory takes about two blocks. */
 const directoryBytes = 8192;
 
@@ -205,14 +207,17 @@ export class Jobs {
     return this.#store.directory(entry.id);
   }
 
-  /** Writes to stdin without a wait where it fits; what cannot be written is an answer, not a failure. */
+  /** Writes to stdin, waiting only for what is too long to fit at once; what cannot be written is an answer, not a failure. */
   async nudge(entry: Entry, input: string): Promise<Nudged> {
     try {
-      await this.#stdin.write(entry, Buffer.from(input), { eof: false, stalledMs: 0 });
+      const bytes = Buffer.from(input);
+      // What goes into a FIFO in one piece fits at once or not at all.
+      await this.#stdin.write(entry, bytes, { eof: false, ...(bytes.length <= atomicBytes ? { stalledMs: 0 } : {}) });
       return { nudged: true, processAlive: !entry.isFinished };
     } catch (error) {
       if (!(error instanceof ProblemError) || error.status !== 409) throw error;
-      return { nudged: false, reason: error.message, processAlive: entry.state.is === 'running' };
+      const writtenBytes = Number(error.extensions['writtenBytes'] ?? 0);
+      return { nudged: false, reason: error.message, processAlive: entry.state.is === 'running', ...(writtenBytes > 0 ? { writtenBytes } : {}) };
     }
   }
 

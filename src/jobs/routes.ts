@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { ParseError } from '../base/parse.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, execQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
-  type JobRequest, jobRequest, type ListQuery, listQuery, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, signalRequest,
+  type JobRequest, jobRequest, type ListQuery, listQuery, noBody, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, signalRequest,
   stdinQuery, type StdinWritten, type StreamName,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -158,6 +158,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
     })),
 
     route('POST', '/jobs/:id/rerun', {
+      body: noBody,
       documentation: {
         summary: 'Runs the same request again, as a new job',
         headers: idempotencyHeader,

@@ -61,7 +61,7 @@ export class StdinWriter {
       }
       if (written === bytes.length) break;
       if (this.#isClosing) throw full(entry, written, 'the server is shutting down');
-      if (performance.now() >= deadline) throw full(entry, written, 'it has not read its stdin for a while, and no more fits');
+      if (performance.now() >= deadline) throw full(entry, written, 'no more fits, as it has not read what it was given before');
       await sleep(waitMs);
     }
     if (options.eof) this.#close(entry, written);

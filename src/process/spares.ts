@@ -26,6 +26,7 @@ export class Spares {
   readonly #folder: string;
   readonly #ready: string[] = [];
   #made = 0;
+  #isClosed = false;
   #refilling: Promise<void> | undefined;
 
   /** @param folder Begun anew: what is left in it from an earlier server goes. */
@@ -63,11 +64,13 @@ export class Spares {
 
   async close(): Promise<void> {
     // A script on its way would fill what is being removed.
+    this.#isClosed = true;
     while (this.#refilling) await this.#refilling.catch(() => undefined);
-    await rm(this.#folder, { recursive: true, force: true });
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
   }
 
   #refill(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new Error('Cannot make job directories: they are closed'));
     this.#refilling ??= this.#make().finally(() => { this.#refilling = undefined; });
     return this.#refilling;
   }

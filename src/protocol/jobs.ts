@@ -99,7 +99,7 @@ const otherModes = ['sessionKey', 'bootstrapCommand', 'bootstrapCurrentCommand',
   'effort', 'persistent_session_key'] as const;
 
 const requestShape = {
-  mode: described('Which program runs the job.', optional(oneOf('shell', 'argv'))),
+  mode: described('Which program runs the job. Default shell.', optionalText(oneOf('shell', 'argv'))),
   command: described('Mode shell: run by `/bin/sh -c` (Windows: `cmd /d /s /c`) or the `shell` named.', optionalText(command)),
   argv: described('Mode argv: the program and its arguments; no shell, no quoting.',
     optional(array(text(), { min: 1, max: 65_536 }))),
@@ -109,7 +109,7 @@ const requestShape = {
   timeout: described(`Seconds until the job is ended; null for none. Default ${defaults.timeoutSeconds}.`,
     optional(nullable(number({ above: 0, max: maxTimeoutSeconds, unit: 'seconds' })))),
   killGrace: described(`Seconds between SIGTERM and SIGKILL. Default ${defaults.killGraceSeconds}.`, optional(graceSeconds)),
-  stdin: described('Given to the job and then closed. Absent: stdin stays open for nudges. null: empty.',
+  stdin: described('Given to the job and then closed, be it empty. Absent: stdin stays open for nudges. null: empty.',
     optional(nullable(text({ allowNul: true })))),
   maxOutputBytes: described(`Beyond it the job is ended with reason output_limit. Default ${defaults.maxOutputBytes}.`,
     optional(integer({ min: 1, max: Number.MAX_SAFE_INTEGER }))),
@@ -144,6 +144,7 @@ const requestObject = object(requestShape);
 
 export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (value, at) => {
   const fields = requestObject(value, at);
+  checkLengths(fields, at);
   return {
     program: program(fields, at),
     ...(fields.workdir === undefined ? {} : { workdir: fields.workdir }),
@@ -171,6 +172,21 @@ export interface ExecRequest {
   readonly maxOutputBytes?: number;
   readonly name?: string;
   readonly labels?: Labels;
+}
+
+/** Linux takes no argument and no variable of more bytes, its ending NUL among them (MAX_ARG_STRLEN, execve(2)). */
+const maxStringBytes = 131_072;
+
+function checkLengths(fields: Parsed<typeof requestObject>, at: string): void {
+  const strings = [
+    ...(fields.argv ?? []).map((word, index) => [`${at}.argv[${index}]`, word] as const),
+    ...Object.entries(fields.env ?? {}).map(([variable, content]) => [`${at}.env.${variable.slice(0, 60)}`, `${variable}=${content}`] as const),
+  ];
+  for (const [path, content] of strings) {
+    // At most three bytes to a UTF-16 unit: most need not be counted.
+    if (content.length * 3 < maxStringBytes || new TextEncoder().encode(content).length < maxStringBytes) continue;
+    throw new ParseError(path, `expected at most ${maxStringBytes - 1} bytes, as the system takes no longer argument or variable`);
+  }
 }
 
 function program(fields: Parsed<typeof requestObject>, at: string): Program {
@@ -271,7 +287,7 @@ export interface NudgeRequest {
 }
 
 export const nudgeRequest: Parser<NudgeRequest> = object({
-  input: described('What to write to stdin. Default: a newline.', optional(text({ max: 2 ** 20, allowNul: true }))),
+  input: described('What to write to stdin. Default: a newline.', optionalText(text({ max: 2 ** 20, allowNul: true }))),
 });
 
 export interface CancelRequest {
@@ -298,10 +314,13 @@ export interface StdinQuery {
 
 export const stdinQuery: Parser<StdinQuery> = object({ eof: described('Close stdin after it.', optional(flag)) });
 
-/** `reason` says why nothing was written. */
+/** A call that is told nothing: an empty object, or no body at all. */
+export const noBody: Parser<{ readonly [field: string]: never }> = object({});
+
+/** `reason` says why it was not written; `writtenBytes`, how much of a long input was. */
 export type Nudged =
   | { readonly nudged: true; readonly processAlive: boolean }
-  | { readonly nudged: false; readonly reason: string; readonly processAlive: boolean };
+  | { readonly nudged: false; readonly reason: string; readonly processAlive: boolean; readonly writtenBytes?: number };
 
 export interface StdinWritten {
   readonly writtenBytes: number;

@@ -159,6 +159,8 @@ function programCases(server: Reached): Case[] {
     ['NUL in a value of env', { command: 'true', env: { A: '\0' } }, /body\.env\.A: .*NUL/],
     ['a lone surrogate in a name of env', '{"command":"true","env":{"\\ud800":"x"}}', /body\.env key .*surrogate/],
     ['a lone surrogate in a value of env', '{"command":"true","env":{"A":"\\ud800"}}', /body\.env\.A: .*surrogate/],
+    ['a variable that no system takes', { command: 'true', env: { A: 'é'.repeat(65_536) } }, /body\.env\.A: expected at most 131071 bytes/],
+    ['an argument that no system takes', { mode: 'argv', argv: ['true', 'x'.repeat(131_072)] }, /body\.argv\[1\]: expected at most 131071 bytes/],
     ['4,097 variables', { command: 'true', env: many(4097, 'x') }, /body\.env: expected at most 4096 entries, received 4097/],
     ['a timeout of 0', { command: 'true', timeout: 0 }, /body\.timeout: expected a number of seconds above 0 to 31536000, received 0/],
     ['a negative timeout', { command: 'true', timeout: -1 }, /body\.timeout: .*received -1/],

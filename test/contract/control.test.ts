@@ -21,6 +21,7 @@ test('POST /jobs/{id}/nudge', async (t) => {
   for (const [name, body, expected] of [
     ['without a body writes a newline', undefined, '[]\n'],
     ['with {} writes a newline', {}, '[]\n'],
+    ['with an empty input, which counts as absent, writes a newline', { input: '' }, '[]\n'],
     ['with input writes that', { input: 'yes é\n' }, '[yes é]\n'],
   ] as const) {
     await t.test(name, async () => {
@@ -41,6 +42,18 @@ test('POST /jobs/{id}/nudge', async (t) => {
     const id = await submit(server, { command: 'read x; echo "[$x]"' });
     assert.equal((await ask(server, `POST /jobs/${id}/nudge`, { body: { input: 'early\n' } })).json()['nudged'], true);
     assert.equal((await finished(server, id)).stdout, '[early]\n');
+  });
+
+  await t.test('with an input that fits only in part says how much was written, so that nobody writes it twice', async () => {
+    const id = await begun(server, { command: 'echo; sleep 600' });
+    const fill = await ask(server, `POST /jobs/${id}/nudge`, { body: { input: 'x'.repeat(4096) } });
+    assert.equal(fill.json()['nudged'], true);
+    const answer = await ask(server, `POST /jobs/${id}/nudge`, { body: { input: 'x'.repeat(100_000) } });
+    const { nudged, writtenBytes, reason } = answer.json();
+    assert.equal(nudged, false);
+    assert.ok(Number(writtenBytes) > 0 && Number(writtenBytes) < 100_000, String(writtenBytes));
+    assert.match(String(reason), /no more fits/);
+    await ask(server, `POST /jobs/${id}/cancel`, { body: { graceSeconds: 0 } });
   });
 
   await t.test('of a job that has finished says why not', async () => {
@@ -260,6 +273,13 @@ test('POST /jobs/{id}/rerun', async (t) => {
 
   await t.test('of an unknown job is 404', async () => {
     assert.equal((await ask(server, 'POST /jobs/0000000000000000/rerun')).problem.code, 'job_not_found');
+  });
+
+  await t.test('refuses fields, as it has none', async () => {
+    const { jobId } = await run(server, { command: 'true' });
+    const { problem } = await ask(server, `POST /jobs/${jobId}/rerun`, { body: { timeout: 5 } });
+    assert.deepEqual([problem.status, problem.code], [400, 'invalid_request']);
+    assert.match(problem.detail, /body\.timeout: unknown field/);
   });
 });
 

@@ -122,6 +122,13 @@ test('GET /jobs/{id}/stdout and stderr', async (t) => {
     assert.equal(await tail.end(), '4\n5\n6\n');
   });
 
+  await t.test('follow=1 from beyond what is there waits for that byte', async () => {
+    const id = await submit(server, { command: 'printf 0123456789; read x; printf abcdefghij' });
+    const live = await open(t, server, `GET /jobs/${id}/stdout?follow=1&offset=15`);
+    await ask(server, `POST /jobs/${id}/nudge`);
+    assert.equal(await live.end(), 'fghij');
+  });
+
   await t.test('follow=1 gives every byte of a job that writes faster than it is read', async () => {
     const id = await submit(server, { command: 'head -c 8000000 /dev/zero' });
     assert.equal((await ask(server, `GET /jobs/${id}/stdout?follow=1`)).bytes.length, 8_000_000);
