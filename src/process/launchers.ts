@@ -45,6 +45,8 @@ const maxRestartMs = 5000;
 export class Launchers implements Starter {
   readonly #options: LaunchersOptions;
   readonly #idle: Launcher[] = [];
+  /** Since the last check. */
+  #fewestIdle = 0;
   readonly #starting = new Map<number, { readonly launcher: Launcher; readonly spare: string }>();
   readonly #busy = new Map<string, Launcher>();
   readonly #waiting: Launch[] = [];
@@ -59,7 +61,7 @@ export class Launchers implements Starter {
 
   constructor(options: LaunchersOptions) {
     this.#options = options;
-    this.#check = setInterval(() => this.#dropDead(), checkMs);
+    this.#check = setInterval(() => this.#try(() => this.#lookAfter()), checkMs);
     this.#check.unref();
     // A start of the server does not wait for it.
     this.#restart = setTimeout(() => this.#startFirst(), 0);
@@ -67,6 +69,7 @@ export class Launchers implements Starter {
 
   start(launch: Launch): void {
     const launcher = this.#idle.pop();
+    this.#fewestIdle = Math.min(this.#fewestIdle, this.#idle.length);
     if (launcher === undefined) this.#waiting.push(launch);
     else this.#give(launcher, launch);
     this.#grow();
@@ -139,8 +142,17 @@ export class Launchers implements Starter {
     first.stdout?.on('data', (chunk: string) => {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) this.#hear(line);
+      for (const line of lines) this.#try(() => this.#hear(line));
     });
+  }
+
+  /** What fails for one launcher, be it for want of file descriptors, must not keep the others from being heard. */
+  #try(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#options.onWarning('cannot look after a launcher', error);
+    }
   }
 
   #hear(line: string): void {
@@ -160,7 +172,7 @@ export class Launchers implements Starter {
     this.#restartMs = firstRestartMs;
     // Both ends of its FIFO are open: nothing needs the name any more.
     discard(started.spare);
-    started.launcher.identity = { pid, startTime: readStat(pid)?.startTime ?? '' };
+    started.launcher.identity = { pid, startTime: '' };
     this.#toWork(started.launcher);
     this.#grow();
   }
@@ -246,19 +258,34 @@ export class Launchers implements Starter {
     for (const { id } of this.#waiting.splice(0)) this.#options.onFailed(id, error);
   }
 
-  #dropDead(): void {
+  #lookAfter(): void {
+    // One that nobody needed is let go, slowly: each takes a file descriptor and a process.
+    const unneeded = this.#fewestIdle > spare ? this.#idle.shift() : undefined;
+    if (unneeded) closeSync(unneeded.fd);
+    this.#fewestIdle = this.#idle.length;
     for (const [jobId, launcher] of this.#busy) {
-      if (launcher.identity === undefined || isAliveNow(launcher.identity)) continue;
+      if (!isDead(launcher)) continue;
       this.#busy.delete(jobId);
       closeSync(launcher.fd);
       this.#options.onOrphaned(jobId);
     }
-    for (const launcher of this.#idle.filter(({ identity }) => identity !== undefined && !isAliveNow(identity))) {
+    for (const launcher of this.#idle.filter(isDead)) {
       this.#idle.splice(this.#idle.indexOf(launcher), 1);
       closeSync(launcher.fd);
     }
     this.#grow();
   }
+}
+
+/** @throws the system's error where nobody can know. */
+function isDead(launcher: Launcher): boolean {
+  const { identity } = launcher;
+  if (identity === undefined) return false;
+  if (identity.startTime !== '') return !isAliveNow(identity);
+  // Its start time was not asked for when it said that it is there: that can fail, and takes time.
+  const stat = readStat(identity.pid);
+  launcher.identity = { pid: identity.pid, startTime: stat?.startTime ?? 'none' };
+  return stat === undefined || stat.state === 'Z';
 }
 
 /** Of a spare directory only its FIFO was needed. */
