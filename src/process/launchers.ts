@@ -91,6 +91,7 @@ export class Launchers implements Starter {
   }
 
   close(): void {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#check);
     clearTimeout(this.#restart);

@@ -1,0 +1,220 @@
+/** Launchers, and Node's own way where there is no bash: the same expectations of both. */
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, describe, it } from 'node:test';
+import { findProcesses } from '../../src/process/descendants.ts';
+import { DirectStarter } from '../../src/process/direct.ts';
+import { isGroupAlive, readStat, sendSignal } from '../../src/process/identity.ts';
+import type { Launch } from '../../src/process/launch-script.ts';
+import { Launchers, findBash } from '../../src/process/launchers.ts';
+import { Spares } from '../../src/process/spares.ts';
+import type { Starter, StarterEvents } from '../../src/process/starter.ts';
+import { atEnd, temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+
+type Heard = { readonly exits: Map<string, number>; readonly claimed: string[]; readonly failed: Map<string, string>; readonly orphaned: string[] };
+
+interface Setting {
+  readonly starter: Starter;
+  readonly heard: Heard;
+  readonly folder: string;
+  /** A directory as the store makes it. */
+  readonly make: (id: string) => Promise<string>;
+  readonly launch: (id: string, argv: readonly string[], more?: Partial<Launch>) => Promise<string>;
+}
+
+const bash = findBash();
+
+function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
+  const folder = temporaryFolder(t);
+  const jobsDirectory = join(folder, 'jobs');
+  mkdirSync(jobsDirectory);
+  const heard: Heard = { exits: new Map(), claimed: [], failed: new Map(), orphaned: [] };
+  const events: StarterEvents = {
+    onExit: (id, { code }) => { assert.ok(!heard.exits.has(id), 'each end is told once'); heard.exits.set(id, code); },
+    onClaimed: (id) => { heard.claimed.push(id); },
+    onFailed: (id, error) => { heard.failed.set(id, error.message); },
+    onOrphaned: (id) => { heard.orphaned.push(id); },
+  };
+  const env = { PATH: process.env['PATH'] ?? '', INHERITED: 'yes' };
+  const spares = new Spares(join(folder, 'spares'));
+  const starter = kind === 'direct' ? new DirectStarter(events, { env })
+    : new Launchers({ ...events, bash: bash ?? '', spares, jobsDirectory, env, onWarning: () => undefined });
+  const ids: string[] = [];
+  atEnd(t, async () => {
+    starter.close();
+    await spares.close();
+    await until(async () => {
+      const left = [...(await findProcesses(ids.map((id) => ({ id, leader: undefined })))).values()].flat();
+      for (const { pid } of left) sendSignal(pid, 'SIGKILL');
+      return left.length === 0;
+    }, { what: 'no job is left' });
+  });
+  const make = async (id: string): Promise<string> => {
+    ids.push(id);
+    const directory = join(jobsDirectory, id);
+    if (kind === 'launchers') renameSync(await spares.take(), directory);
+    else mkdirSync(directory);
+    return directory;
+  };
+  const launch: Setting['launch'] = async (id, argv, more = {}) => {
+    const directory = await make(id);
+    starter.start({ id, directory, stdin: 'null', workdir: folder, env: {}, argv, ...more });
+    return directory;
+  };
+  return { starter, heard, folder, make, launch };
+}
+
+const name = (label: string): string => `${label}-${process.pid}`;
+
+for (const kind of ['launchers', 'direct'] as const) {
+  describe(kind, { skip: process.platform !== 'linux' ? 'needs /proc' : kind === 'launchers' && bash === undefined ? 'there is no bash' : false }, () => {
+    it('runs a job: code, output, environment, workdir, a group of its own', async (t) => {
+      const { heard, folder, launch } = setUp(t, kind);
+      const id = name('simple');
+      const script = 'echo "$INHERITED $GIVEN $SIDECAR_JOB_ID"; pwd -P; cat /proc/$$/stat >&2; exit 7';
+      const directory = await launch(id, ['/bin/sh', '-c', script], { env: { GIVEN: 'a b' } });
+      await until(() => heard.exits.get(id) === 7, { what: 'its end is told' });
+      assert.equal(readFileSync(join(directory, 'exit'), 'utf8'), '7\n');
+      assert.equal(readFileSync(join(directory, 'stdout'), 'utf8'), `yes a b ${id}\n${folder}\n`);
+      const stat = readFileSync(join(directory, 'stderr'), 'utf8').replace(/^.*\) /, '').split(' ');
+      assert.equal(stat[2], readFileSync(join(directory, 'process'), 'utf8').split(' ')[0]);
+    });
+
+    it('tells how a signal ends one, and that a program is missing', async (t) => {
+      const { heard, launch } = setUp(t, kind);
+      await launch(name('killed'), ['/bin/sh', '-c', 'kill -KILL $$']);
+      const missing = await launch(name('missing'), ['no-such-program-at-all']);
+      await launch(name('folder'), ['/tmp']);
+      await until(() => heard.exits.size === 3, { what: 'all ends are told' });
+      assert.deepEqual([...heard.exits].sort(), [[name('folder'), 126], [name('killed'), 137], [name('missing'), 127]]);
+      assert.match(readFileSync(join(missing, 'stderr'), 'utf8'), /no-such-program-at-all: not found/);
+    });
+
+    it('takes a burst of 200 jobs', async (t) => {
+      const { heard, folder, launch } = setUp(t, kind);
+      await Promise.all(Array.from({ length: 200 }, (_, index) =>
+        launch(name(`burst-${index}`), ['/bin/sh', '-c', `echo ${index} >>'${folder}/ledger'; echo ${index}; exit ${index % 100}`])));
+      await until(() => heard.exits.size === 200, { what: 'all ends are told' });
+      for (let index = 0; index < 200; index += 1) {
+        assert.equal(heard.exits.get(name(`burst-${index}`)), index % 100);
+        assert.equal(readFileSync(join(folder, 'jobs', name(`burst-${index}`), 'stdout'), 'utf8'), `${index}\n`);
+      }
+      const ran = readFileSync(join(folder, 'ledger'), 'utf8').trim().split('\n').map(Number).sort((a, b) => a - b);
+      assert.deepEqual(ran, Array.from({ length: 200 }, (_, index) => index));
+    });
+
+    it('gives stdin and closes it, many jobs at once', async (t) => {
+      const { starter, heard, launch } = setUp(t, kind);
+      const ids = Array.from({ length: 30 }, (_, index) => name(`reader-${index}`));
+      const directories = new Map<string, string>();
+      for (const id of ids) directories.set(id, await launch(id, ['/bin/sh', '-c', 'echo up; cat; exit 5'], { stdin: 'fifo' }));
+      await Promise.all(ids.map(async (id) => {
+        const directory = directories.get(id) ?? '';
+        const printed = (text: string): Promise<unknown> =>
+          until(() => readFileSync(join(directory, 'stdout'), 'utf8') === text, { what: `${id} printed ${text}` });
+        await until(() => { try { return readFileSync(join(directory, 'stdout'), 'utf8') === 'up\n'; } catch { return false; } }, { what: `${id} is up` });
+        assert.deepEqual(starter.writeStdin(id, directory, Buffer.from('some\n')), { writtenBytes: 5 });
+        await printed('up\nsome\n');
+        assert.ok(!heard.exits.has(id));
+        assert.equal(starter.closeStdin(id), true);
+        // A second request of the same is no harm.
+        starter.closeStdin(id);
+      }));
+      await until(() => heard.exits.size === ids.length, { what: 'all end' });
+      assert.deepEqual([...heard.exits.values()], ids.map(() => 5));
+      assert.equal(starter.writeStdin(ids[0] ?? '', directories.get(ids[0] ?? '') ?? '', Buffer.from('x')), 'closed');
+    });
+
+    it('stdin from a file, and none', async (t) => {
+      const { starter, heard, make, folder } = setUp(t, kind);
+      for (const [id, stdin, expected] of [[name('file'), 'file', 'given'], [name('null'), 'null', '']] as const) {
+        const directory = await make(id);
+        if (kind === 'launchers') renameSync(join(directory, 'stdin'), join(directory, 'old'));
+        writeFileSync(join(directory, 'stdin'), 'given');
+        starter.start({ id, directory, stdin, workdir: folder, env: {}, argv: ['cat'] });
+        await until(() => heard.exits.get(id) === 0, { what: 'it ends' });
+        assert.equal(readFileSync(join(directory, 'stdout'), 'utf8'), expected);
+      }
+    });
+
+    it('a job whose directory is gone cannot be started, and the next can', async (t) => {
+      const { starter, heard, folder, launch } = setUp(t, kind);
+      const id = name('nowhere');
+      starter.start({ id, directory: join(folder, 'jobs', id), stdin: 'null', workdir: folder, env: {}, argv: ['true'] });
+      await until(() => heard.failed.has(id) || heard.exits.get(id) === 126, { what: 'that is told' });
+      await launch(name('next'), ['true']);
+      await until(() => heard.exits.get(name('next')) === 0, { what: 'the next runs' });
+    });
+  });
+}
+
+describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined ? 'needs bash and /proc' : false }, () => {
+  it('one directory that is handed out many times runs once', async (t) => {
+    const { starter, heard, folder, make } = setUp(t, 'launchers');
+    for (let round = 0; round < 20; round += 1) {
+      const id = name(`claim-${round}`);
+      const directory = await make(id);
+      const launch: Launch = { id, directory, stdin: 'null', workdir: folder, env: {}, argv: ['/bin/sh', '-c', 'echo ran; exit 3'] };
+      // Under other names, so that each is a job of its own to the launchers.
+      const again = [1, 2].map((number) => ({ ...launch, id: `${id}-${number}` }));
+      for (const one of [launch, ...again]) starter.start(one);
+      const all = [id, ...again.map((one) => one.id)];
+      await until(() => all.every((one) => heard.exits.has(one) || heard.claimed.includes(one)), { what: 'all are told of' });
+      assert.equal(all.filter((one) => heard.exits.get(one) === 3).length, 1);
+      assert.equal(all.filter((one) => heard.claimed.includes(one)).length, 2);
+      assert.equal(readFileSync(join(directory, 'stdout'), 'utf8'), 'ran\n');
+      assert.equal(readFileSync(join(directory, 'exit'), 'utf8'), '3\n');
+    }
+  });
+
+  it('a job goes on and says how it ended after its starter has gone', async (t) => {
+    const { starter, folder, launch } = setUp(t, 'launchers');
+    const gate = join(folder, 'gate');
+    const directory = await launch(name('outlives'), ['/bin/sh', '-c', `echo up; while [ ! -e '${gate}' ]; do sleep 0.05; done; exit 9`], { stdin: 'fifo' });
+    await until(() => readFileSync(join(directory, 'stdout'), 'utf8') === 'up\n', { what: 'it runs' });
+    const launcher = readStat(Number(readFileSync(join(directory, 'process'), 'utf8').split(' ')[0]))?.parentPid ?? 0;
+    starter.close();
+    appendFileSync(gate, '');
+    await until(() => readFileSync(join(directory, 'exit'), 'utf8') === '9\n', { what: 'its exit is written' });
+    await until(() => !isGroupAlive(launcher), { what: 'its launcher goes after it' });
+  });
+
+  it('launchers end with the starter, used or not', async (t) => {
+    const { starter, heard, launch } = setUp(t, 'launchers');
+    await Promise.all(Array.from({ length: 10 }, (_, index) => launch(name(`end-${index}`), ['true'])));
+    await until(() => heard.exits.size === 10, { what: 'all have run' });
+    const ours = (): number[] => [...new Set(childrenOf(process.pid).flatMap((pid) => [pid, ...childrenOf(pid)]))]
+      .filter((pid) => { try { return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('sidecar-launcher'); } catch { return false; } });
+    const known = ours();
+    assert.ok(known.length >= 2);
+    starter.close();
+    await until(() => known.every((pid) => (readStat(pid)?.state ?? 'Z') === 'Z'), { what: 'all launchers are gone' });
+  });
+
+  it('a job that was not handed on yet can be taken back', async (t) => {
+    const { starter, heard, folder, make } = setUp(t, 'launchers');
+    const launches: Launch[] = [];
+    for (let index = 0; index < 5; index += 1) {
+      const id = name(`back-${index}`);
+      launches.push({ id, directory: await make(id), stdin: 'null', workdir: folder, env: {}, argv: ['true'] });
+    }
+    for (const launch of launches) starter.start(launch);
+    // Nothing is handed on before the launchers are there, which takes more than this turn.
+    const back = launches.slice(2).map(({ id }) => starter.withdraw(id));
+    assert.ok(back.includes(true));
+    const left = launches.filter(({ id }, index) => index < 2 || !(back[index - 2] ?? false) || heard.exits.has(id));
+    await until(() => left.every(({ id }) => heard.exits.has(id)), { what: 'the others run' });
+    assert.equal(heard.exits.size, left.length);
+    assert.equal(starter.withdraw('unknown'), false);
+  });
+});
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter((word) => word !== '').map(Number);
+  } catch {
+    return [];
+  }
+}
