@@ -148,7 +148,9 @@ export class JobStore {
 
   /** Whether a launcher has taken the job. */
   isClaimed(id: JobId): boolean {
-    return (this.stat(id, 'process')?.size ?? 0) > 0;
+    const stat = this.stat(id, 'process');
+    // What is no file can be claimed by nobody: not by us either.
+    return stat !== undefined && (stat.size > 0 || !stat.isFile());
   }
 
   /** How it ended; `undefined` until the exit file is there, to its newline. */

@@ -259,7 +259,8 @@ describe('recovery', { skip: isLinux ? false : 'needs /proc to see who is left b
     const foreign = ['not a job', 'ABC', `${id(0)}.old`, '.hidden', 'ünïcode\n'];
     for (const name of foreign) mkdirSync(join(jobs, name));
     writeFileSync(join(jobs, id(10)), 'a file');
-    for (const [number, file] of [[11, 'process'], [12, 'exit']] as const) writeFileSync(join(make(number, 'job.json', running(number)), file), '');
+    writeFileSync(join(make(11, 'job.json', running(11)), 'process'), '77 (half a li');
+    writeFileSync(join(make(12, 'job.json', running(12)), 'exit'), '');
     writeFileSync(join(jobs, id(12), 'process'), '1 (init) S 0 1 1 0\n');
     writeFileSync(join(make(13, 'job.json', running(13)), 'process'), '999999 (x) S 1 999999 999999 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0\n');
     writeFileSync(join(jobs, id(13), 'exit'), '0');
