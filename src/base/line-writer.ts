@@ -39,7 +39,10 @@ export class LineWriter {
     }
     this.#queue.push(line);
     this.#queuedBytes += bytes;
-    if (!this.#isWriting) this.#writeBatch();
+    if (this.#isWriting) return;
+    // All lines of one turn go together, behind the work that they tell of.
+    this.#isWriting = true;
+    setImmediate(() => this.#writeBatch());
   }
 
   /** Resolves once nothing waits, at the latest after `timeoutMs`. */

@@ -289,9 +289,9 @@ export class Jobs {
     };
     this.#store.create(record, spare);
     const entry = this.#remember(record);
-    this.#options.log.info('job accepted', { jobId: entry.id, mode: entry.request.mode, status: statusOf(record.state) });
     if (record.state.is === 'running') this.#runner.start(entry, record);
     else this.#runner.enqueue(entry);
+    this.#options.log.info('job accepted', { jobId: entry.id, mode: entry.request.mode, status: statusOf(record.state) });
     this.#monitor.wake();
     return entry;
   }

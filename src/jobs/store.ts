@@ -82,7 +82,9 @@ export class JobStore {
       else this.#use(spare, directory);
       if (spare !== undefined && stdin !== undefined) unlinkSync(join(directory, 'stdin'));
       if (typeof stdin === 'string') writeFileSync(join(directory, 'stdin'), stdin, { mode: 0o600 });
-      writeFileSync(join(directory, 'job.json'), JSON.stringify(record), { mode: 0o600 });
+      // Not truncated, though there is nothing in it: ext4 would flush it at once (ext4(5), auto_da_alloc).
+      const flag = spare === undefined ? 'wx' : 'r+';
+      writeFileSync(join(directory, 'job.json'), JSON.stringify(record), { mode: 0o600, flag });
     } catch (error) {
       removeQuietly(directory);
       throw storageProblem('Cannot take on the job', error);

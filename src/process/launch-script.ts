@@ -32,7 +32,8 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * - `process`: the job's own process appends its line of `/proc/self/stat` (elsewhere pid and start time by `ps`) before it becomes the
  *   job, and reads the first line back: only who stands there goes on, so no job ever runs twice. A line `failed`: the program could
  *   not be started.
- * - `exit`: the code and a newline; without the newline it is not there yet.
+ * - `exit`: the code and a newline; without the newline it is not there yet. Appended, as ext4 takes a file that is truncated and
+ *   written for one that is being replaced, and flushes it at once (ext4(5), auto_da_alloc).
  *
  * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 4 is handed
  * to the job; 5 keeps the FIFO open for writing, with or without a server, until SIGUSR1 asks for the end of the input or the job
@@ -65,7 +66,7 @@ sc_run() {
   while sc_eof=; wait "$sc_p"; sc_c=$?; [ "$sc_eof" ]; do :; done
   exec 5>&-
   if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id"; return; fi
-  echo "$sc_c" >"$sc_d/exit"
+  echo "$sc_c" >>"$sc_d/exit"
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
   echo "exit $sc_id $sc_c $sc_p $sc_left"
 }

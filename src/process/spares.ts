@@ -46,15 +46,20 @@ export class Spares {
    */
   async take(): Promise<string> {
     let path = this.#ready.pop();
-    while (path === undefined || !existsSync(path)) {
-      // Somebody removed the state directory while the server runs: none of them is there any more.
-      if (path !== undefined) this.#ready.length = 0;
+    while (path === undefined || !this.#isThere(path)) {
       await this.#refill();
       path = this.#ready.pop();
     }
     // A failure is seen, and told, by the next who finds none.
     if (this.#ready.length < low) this.#refill().catch(() => undefined);
     return path;
+  }
+
+  /** Where somebody removed the state directory while the server runs, none of them is there any more. */
+  #isThere(path: string): boolean {
+    if (existsSync(path)) return true;
+    this.#ready.length = 0;
+    return false;
   }
 
   /** It was not needed after all. */
