@@ -8,7 +8,7 @@ import type { Identity } from '../process/identity.ts';
 import type { Entry } from './entry.ts';
 
 /** Processes that left the group are looked for so long after a job, for all jobs of that time at once. */
-const lookAfterMs = 250;
+const lookAfterMs = 1000;
 
 export class Lingering {
   readonly #log: Log;

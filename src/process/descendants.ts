@@ -17,7 +17,7 @@ export interface Family {
 }
 
 /** For how long processes are read before others get their turn. */
-const sliceMs = 3;
+const sliceMs = 1;
 
 /**
  * Looks once through all processes. Where there is no `/proc` it finds nobody.

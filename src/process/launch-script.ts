@@ -24,7 +24,10 @@ export interface Launch {
 export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
 
 /**
- * The program of the first bash. It reads `<number> <path>` and forks a launcher that reads its own lines from the FIFO `path`.
+ * The program of the first bash. It reads `<number> <path> <path>` and forks a launcher that reads its own lines from the first FIFO.
+ *
+ * A launcher has forked the process of its next job ahead, so that no fork is waited for: it hands on the line over the second FIFO,
+ * once it holds the job's stdin open.
  *
  * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, `claimed <id>`, `exit <id> <code> <pid>` and,
  * where somebody of the group is left, `left`.
@@ -35,9 +38,9 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * - `exit`: the code and a newline; without the newline it is not there yet. Appended, as ext4 takes a file that is truncated and
  *   written for one that is being replaced, and flushes it at once (ext4(5), auto_da_alloc).
  *
- * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 4 is handed
- * to the job; 5 keeps the FIFO open for writing, with or without a server, until SIGUSR1 asks for the end of the input or the job
- * has ended.
+ * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 5 keeps the
+ * job's stdin open for writing, with or without a server, until SIGUSR1 asks for the end of the input or the job has ended; over 7 and
+ * 6 the process ahead gets its line, or, when its launcher is gone, the end.
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
@@ -45,34 +48,57 @@ sc_jobs=$1
 sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
   exec 3<>"$2" <"$2" 3>&- || exit
+  exec 3<>"$3" 6<"$3" 7>"$3" 3>&- || exit
   trap 'exec 5>&-; sc_eof=1' USR1
+  sc_fork
   echo "ready $1 \${BASHPID:-$(exec sh -c 'echo $PPID')}"
-  while IFS= read -r sc_line; do eval "$sc_line"; done
+  while IFS= read -r sc_line; do eval "$sc_line"; sc_fork; done
 }
-sc_run() {
-  sc_id=$1
-  case $2 in .) sc_d=$sc_jobs/$1 ;; *) sc_d=$2 ;; esac
-  case $3 in
-    fifo) exec 3<>"$sc_d/stdin" 4<"$sc_d/stdin" 5>"$sc_d/stdin" 3>&- ;;
-    file) exec 4<"$sc_d/stdin" ;;
-    null) exec 4</dev/null ;;
-  esac
-  shift 3
+sc_fork() {
   set -m
-  sc_job "$@" &
+  sc_ahead &
   set +m
   sc_p=$!
-  exec 4<&-
-  while sc_eof=; wait "$sc_p"; sc_c=$?; [ "$sc_eof" ]; do :; done
+}
+sc_ahead() {
+  exec 7>&- </dev/null
+  sc_run() { sc_job "$@"; }
+  IFS= read -r sc_line <&6 && eval "$sc_line"
+}
+sc_place() {
+  sc_id=$1
+  case $2 in .) sc_d=$sc_jobs/$1 ;; *) sc_d=$2 ;; esac
+}
+sc_run() {
+  sc_place "$1" "$2"
+  [ "$3" != fifo ] || exec 3<>"$sc_d/stdin" 5>"$sc_d/stdin" 3>&-
+  echo "$sc_line" >&7
+  sc_wait
+  while [ "$sc_c" -gt 128 ] && read -t 0 <&6; do sc_again; done # killed before it had read its line
   exec 5>&-
   if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id"; return; fi
   echo "$sc_c" >>"$sc_d/exit"
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
   echo "exit $sc_id $sc_c $sc_p $sc_left"
 }
+sc_wait() {
+  while sc_eof=; wait "$sc_p"; sc_c=$?; [ "$sc_eof" ]; do :; done
+}
+sc_again() {
+  IFS= read -r sc_rest <&6
+  sc_fork
+  echo "$sc_line" >&7
+  sc_wait
+}
 sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_p}" != "$sc_p" ]; } 2>/dev/null
 sc_job() {
-  exec <&4 4<&- 5>&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
+  sc_place "$1" "$2"
+  exec 5>&- 6<&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
+  case $3 in
+    fifo) exec 3<>"$sc_d/stdin" <"$sc_d/stdin" 3>&- || exit 126 ;;
+    file) exec <"$sc_d/stdin" || exit 126 ;;
+  esac
+  shift 3
   if [ "$sc_proc" ]; then IFS= read -r sc_s </proc/self/stat
   else sc_s=$(exec sh -c 'echo $PPID'); sc_s="$sc_s $(LC_ALL=C ps -o lstart= -p "$sc_s")"; fi
   echo "$sc_s" >>"$sc_d/process" || exit 126
@@ -82,10 +108,9 @@ sc_job() {
   sc_n=$2 sc_m=$3; shift 3
   while [ "$sc_n" -gt 0 ]; do export "$1"; shift; sc_n=$((sc_n - 1)); done
   export SIDECAR_JOB_ID=$sc_id
-  sc_e=("\${@:1:sc_m}"); shift "$sc_m"
+  [ "$sc_m" = 0 ] || { sc_e=("\${@:1:sc_m}"); shift "$sc_m"; }
   case $1 in
-    */*) [ -e "$1" ] || sc_fail 127 "$1: not found"
-         [ -x "$1" ] && [ ! -d "$1" ] || sc_fail 126 "$1: not an executable file" ;;
+    */*) [ -x "$1" ] && [ ! -d "$1" ] || sc_refuse "$1" ;;
     *) type -P -- "$1" >/dev/null || sc_fail 127 "$1: not found" ;;
   esac
   [ "$sc_m" = 0 ] || sc_env "$@"
@@ -95,14 +120,18 @@ sc_env() {
   case $1 in *=*) exec -- /usr/bin/env -- "\${sc_e[@]}" /bin/sh -c 'exec "$0" "$@"' "$@" ;; esac
   exec -- /usr/bin/env -- "\${sc_e[@]}" "$@"
 }
+sc_refuse() {
+  [ -e "$1" ] || sc_fail 127 "$1: not found"
+  sc_fail 126 "$1: not an executable file"
+}
 sc_fail() {
   [ $# = 1 ] || echo "sidecar: $2" >&2
   echo failed >>"$sc_d/process"
   exit "$1"
 }
-while IFS=' ' read -r sc_number sc_fifo; do
+while IFS=' ' read -r sc_number sc_lines sc_ahead_lines; do
   set -m
-  sc_launch "$sc_number" "$sc_fifo" &
+  sc_launch "$sc_number" "$sc_lines" "$sc_ahead_lines" &
   set +m
   disown
 done

@@ -33,6 +33,8 @@ interface Launcher {
 
 /** How many wait for work: some at once, more after a busy time. */
 const spare = 2;
+/** From the server to the launcher, and on to the process that it has forked ahead. */
+const fifosEach = 2;
 const maxIdle = 16;
 /** How many may be on their way at once. */
 const maxStarting = 16;
@@ -47,7 +49,7 @@ export class Launchers implements Starter {
   readonly #idle: Launcher[] = [];
   /** Since the last check. */
   #fewestIdle = 0;
-  readonly #starting = new Map<number, { readonly launcher: Launcher; readonly spare: string }>();
+  readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: readonly string[] }>();
   readonly #busy = new Map<string, Launcher>();
   readonly #waiting: Launch[] = [];
   readonly #check: NodeJS.Timeout;
@@ -68,7 +70,8 @@ export class Launchers implements Starter {
   }
 
   start(launch: Launch): void {
-    const launcher = this.#idle.pop();
+    // The one that rests longest has surely forked ahead.
+    const launcher = this.#idle.shift();
     this.#fewestIdle = Math.min(this.#fewestIdle, this.#idle.length);
     if (launcher === undefined) this.#waiting.push(launch);
     else this.#give(launcher, launch);
@@ -96,9 +99,9 @@ export class Launchers implements Starter {
     clearInterval(this.#check);
     clearTimeout(this.#restart);
     for (const { fd } of [...this.#idle, ...this.#busy.values()]) closeSync(fd);
-    for (const { launcher, spare } of this.#starting.values()) {
+    for (const { launcher, taken } of this.#starting.values()) {
       closeSync(launcher.fd);
-      discard(spare);
+      discard(taken);
     }
     this.#first?.stdin?.destroy();
     this.#first?.stdout?.destroy();
@@ -127,9 +130,9 @@ export class Launchers implements Starter {
     if (this.#first !== first || this.#isClosed) return;
     this.#first = undefined;
     this.#options.onWarning('the first launcher ended, starting another', error);
-    for (const { launcher, spare } of this.#starting.values()) {
+    for (const { launcher, taken } of this.#starting.values()) {
       closeSync(launcher.fd);
-      discard(spare);
+      discard(taken);
     }
     this.#starting.clear();
     if (error) this.#failWaiting(error);
@@ -171,8 +174,8 @@ export class Launchers implements Starter {
     if (!started) return;
     this.#starting.delete(number);
     this.#restartMs = firstRestartMs;
-    // Both ends of its FIFO are open: nothing needs the name any more.
-    discard(started.spare);
+    // Both ends of its FIFOs are open: nothing needs the names any more.
+    discard(started.taken);
     started.launcher.identity = { pid, startTime: '' };
     this.#toWork(started.launcher);
     this.#grow();
@@ -228,17 +231,17 @@ export class Launchers implements Starter {
 
   async #fork(first: ChildProcess): Promise<void> {
     this.#opening += 1;
-    let spare: string | undefined;
+    const taken: string[] = [];
     try {
-      spare = await this.#options.spares.take();
-      if (this.#first !== first || this.#isClosed) return discard(spare);
-      const fifo = join(spare, 'stdin');
-      const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+      for (let count = 0; count < fifosEach; count += 1) taken.push(await this.#options.spares.take());
+      if (this.#first !== first || this.#isClosed) return discard(taken);
+      const fifos = taken.map((directory) => join(directory, 'stdin'));
+      const fd = openSync(fifos[0] ?? '', constants.O_RDWR | constants.O_NONBLOCK);
       const number = this.#numbers += 1;
-      this.#starting.set(number, { launcher: { number, fd, identity: undefined, jobId: undefined }, spare });
-      first.stdin?.write(`${number} ${fifo}\n`);
+      this.#starting.set(number, { launcher: { number, fd, identity: undefined, jobId: undefined }, taken });
+      first.stdin?.write(`${number} ${fifos.join(' ')}\n`);
     } catch (error) {
-      if (spare !== undefined) discard(spare);
+      discard(taken);
       this.#noLauncher(error as Error);
     } finally {
       this.#opening -= 1;
@@ -289,9 +292,9 @@ function isDead(launcher: Launcher): boolean {
   return stat === undefined || stat.state === 'Z';
 }
 
-/** Of a spare directory only its FIFO was needed. */
-function discard(spare: string): void {
-  rm(spare, { recursive: true, force: true }, () => undefined);
+/** Of spare directories only their FIFOs were needed. */
+function discard(directories: readonly string[]): void {
+  for (const directory of directories) rm(directory, { recursive: true, force: true }, () => undefined);
 }
 
 /** Asks the launcher of an earlier server to close the job's stdin. `false`: it no longer waits for the job. */

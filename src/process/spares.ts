@@ -6,12 +6,14 @@
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 /** How many are made at once, and the rest at which more are made. */
-const batch = 64;
-const low = 32;
+const batch = 128;
+const low = 64;
+const niceness = 10;
 const run = promisify(execFile);
 
 // POSIX sh: $0 is the folder, the arguments are the names.
@@ -85,12 +87,24 @@ export class Spares {
     const names = Array.from({ length: batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
     try {
-      await run('/bin/sh', ['-c', script, this.#folder, ...names], { timeout: 30_000, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } });
+      const running = run('/bin/sh', ['-c', script, this.#folder, ...names], { timeout: 30_000, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } });
+      stepBack(running.child.pid);
+      await running;
     } catch (error) {
       await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true }).catch(() => undefined)));
       throw systemError(error as Error & { stderr?: string });
     }
     this.#ready.push(...paths);
+  }
+}
+
+/** Jobs that run come before directories for those to come. */
+function stepBack(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    setPriority(pid, niceness);
+  } catch {
+    // It has ended already.
   }
 }
 

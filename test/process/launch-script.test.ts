@@ -94,9 +94,9 @@ describe('launch lines', { skip: bash === undefined ? 'there is no bash' : false
     const folder = temporaryFolder(t);
     // What went wrong: it opened the FIFO for reading, and waited for a writer for ever.
     const fifo = join(folder, 'fifo');
-    execFileSync('mkfifo', [fifo]);
+    execFileSync('mkfifo', [fifo, `${fifo}.ahead`]);
     const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'inherit'] });
-    first.stdin.end(`${launchScript}\0${1} ${fifo}\n`);
+    first.stdin.end(`${launchScript}\0${1} ${fifo} ${fifo}.ahead\n`);
     // The end of the pipe is the end of all who hold it: the first one and its launcher.
     first.stdout.resume();
     await once(first.stdout, 'end');
@@ -110,11 +110,11 @@ async function run(
   const directory = join(folder, id);
   if (options.isMade) mkdirSync(directory, { recursive: true });
   const fifo = join(folder, `${id}.fifo`);
-  execFileSync('mkfifo', ['-m', '600', fifo]);
+  execFileSync('mkfifo', ['-m', '600', fifo, `${fifo}.ahead`]);
   // As the server has it: open for both, so that it neither waits nor ends the launcher before its time.
   const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
   const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'ignore'] });
-  first.stdin.write(`${launchScript}\0${1} ${fifo}\n`);
+  first.stdin.write(`${launchScript}\0${1} ${fifo} ${fifo}.ahead\n`);
   let said = '';
   first.stdout.setEncoding('utf8').on('data', (chunk: string) => { said += chunk; });
   const line = `${launchLine({ id, directory, stdin: 'null', workdir: folder, env: {}, argv: [], ...launch })}\n`;
@@ -125,6 +125,6 @@ async function run(
   closeSync(fd);
   first.stdin.end();
   await once(first.stdout, 'end');
-  rmSync(fifo);
+  for (const path of [fifo, `${fifo}.ahead`]) rmSync(path);
   return { directory, said };
 }
