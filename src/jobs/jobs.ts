@@ -73,7 +73,7 @@ export class Jobs {
   readonly #unsaved = new Set<Entry>();
   readonly #retention: NodeJS.Timeout;
   #nextId: () => JobId;
-  #forgetting: Promise<void> = Promise.resolve();
+  #emptying: Promise<void> | undefined;
   #isClosing = false;
 
   private constructor(options: JobsOptions) {
@@ -244,11 +244,12 @@ export class Jobs {
   }
 
   /** Forgets a finished job and its files. @throws ProblemError job_running. */
-  async remove(entry: Entry): Promise<void> {
+  remove(entry: Entry): void {
     if (!entry.isFinished) {
       throw new ProblemError('job_running', `Cannot delete job ${entry.toString()}: cancel it, or wait for its end`);
     }
-    await this.#forget(entry);
+    this.#forget(entry);
+    this.#emptyTrash();
   }
 
   /** Takes on nothing more, and leaves nobody waiting for a job. */
@@ -259,14 +260,13 @@ export class Jobs {
   }
 
   /** Lets go of the jobs: those that run go on without a server. */
-  async close(): Promise<void> {
+  close(): void {
     this.beginClose();
     clearInterval(this.#retention);
     this.#monitor.close();
     this.#watches.close();
     this.#runner.close();
     for (const entry of this.#stillUnsaved()) this.#runner.saveAgain(entry);
-    await this.#forgetting;
   }
 
   /** @param spare Used, or given back. */
@@ -398,20 +398,29 @@ export class Jobs {
     }));
     const { keepJobs, keepDays, keepBytes } = this.#options;
     const count = countExpired(kept, { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 }, nowSeconds());
-    for (const entry of finished.slice(0, count)) {
-      this.#forgetting = this.#forgetting.then(() => this.#forget(entry)).catch((error: unknown) =>
-        this.#options.log.warn('cannot forget an old job', { jobId: entry.id, error }));
+    for (const entry of finished.slice(0, count)) this.#pace.run(() => this.#tryForget(entry));
+    this.#pace.run(() => this.#emptyTrash());
+  }
+
+  #tryForget(entry: Entry): void {
+    try {
+      this.#forget(entry);
+    } catch (error) {
+      this.#options.log.warn('cannot forget an old job', { jobId: entry.id, error });
     }
   }
 
-  async #forget(entry: Entry): Promise<void> {
+  #forget(entry: Entry): void {
     if (!this.#entries.has(entry.id)) return;
-    const removal = this.#store.remove(entry.id);
+    this.#store.remove(entry.id);
     this.#entries.delete(entry.id);
     this.#order.splice(this.#placeOf(entry.id), 1);
     this.cache.delete(entry);
     if (entry.idempotency) this.#byKey.delete(entry.idempotency.key);
-    await removal;
+  }
+
+  #emptyTrash(): void {
+    this.#emptying ??= this.#store.emptyTrash().finally(() => { this.#emptying = undefined; });
   }
 }
 

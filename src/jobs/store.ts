@@ -13,7 +13,7 @@
  * @module
  */
 import {
-  closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, type Stats, unlinkSync,
+  closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, type Stats, unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -25,6 +25,7 @@ import { replaceFile } from '../base/atomic-file.ts';
 import { isJobId, jobId, type JobId } from '../protocol/ids.ts';
 import type { JobRequest, Program } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import { runInBackground } from '../process/background.ts';
 import { type Identity, parseStat } from '../process/identity.ts';
 import type { JobRecord, JobState, Outcome } from './job.ts';
 
@@ -117,7 +118,7 @@ export class JobStore {
   /** Every job that can be read, oldest first, and what is no job. */
   readAll(): { readonly records: readonly JobRecord[]; readonly skipped: readonly Skipped[] } {
     makeDirectory(this.#jobs);
-    void this.#emptyTrash();
+    void this.emptyTrash();
     const records: JobRecord[] = [];
     const skipped: Skipped[] = [];
     for (const { name, isFolder } of foldersIn(this.#jobs)) {
@@ -175,18 +176,28 @@ export class JobStore {
     }
   }
 
-  /** Forgets a job at once; resolves when its files are gone too. @throws ProblemError storage_full, unavailable. */
-  async remove(id: JobId): Promise<void> {
-    const grave = join(this.#trash, id);
+  /** Forgets a job at once; its files go with {@link emptyTrash}. @throws ProblemError storage_full, unavailable. */
+  remove(id: JobId): void {
     try {
       makeDirectory(this.#trash);
-      renameSync(this.directory(id), grave);
+      renameSync(this.directory(id), join(this.#trash, id));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
       throw storageProblem(`Cannot delete job ${id}`, error);
     }
-    // What cannot be removed now is tried again at the next start.
-    await rm(grave, { recursive: true, force: true }).catch(() => undefined);
+  }
+
+  /**
+   * Removes the files of forgotten jobs, in a process of its own: here it would take 0.3 ms a job.
+   * What cannot be removed now is tried again the next time.
+   */
+  async emptyTrash(): Promise<void> {
+    if (!existsSync(this.#trash)) return;
+    try {
+      await (process.platform === 'win32' ? rm(this.#trash, { recursive: true, force: true }) : runInBackground('rm', ['-rf', '--', this.#trash]));
+    } catch {
+      // A full or broken disk: those who write to it say so.
+    }
   }
 
   #use(spare: string, directory: string): void {
@@ -198,10 +209,6 @@ export class JobStore {
       makeDirectory(this.#jobs);
       renameSync(spare, directory);
     }
-  }
-
-  async #emptyTrash(): Promise<void> {
-    await rm(this.#trash, { recursive: true, force: true }).catch(() => undefined);
   }
 
   #readSmall(id: JobId, file: 'exit' | 'process'): string {

@@ -3,18 +3,14 @@
  * and 3 ms on a busy one, which nobody who submits a job should wait for.
  * @module
  */
-import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { setPriority } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { runInBackground } from './background.ts';
 
 /** How many are made at once, and the rest at which more are made. */
 const batch = 128;
 const low = 64;
-const niceness = 10;
-const run = promisify(execFile);
 
 // POSIX sh: $0 is the folder, the arguments are the names.
 const script = `umask 077; cd -- "$0" && mkdir -- "$@" || exit
@@ -87,24 +83,12 @@ export class Spares {
     const names = Array.from({ length: batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
     try {
-      const running = run('/bin/sh', ['-c', script, this.#folder, ...names], { timeout: 30_000, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } });
-      stepBack(running.child.pid);
-      await running;
+      await runInBackground('/bin/sh', ['-c', script, this.#folder, ...names]);
     } catch (error) {
       await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true }).catch(() => undefined)));
       throw systemError(error as Error & { stderr?: string });
     }
     this.#ready.push(...paths);
-  }
-}
-
-/** Jobs that run come before directories for those to come. */
-function stepBack(pid: number | undefined): void {
-  if (pid === undefined) return;
-  try {
-    setPriority(pid, niceness);
-  } catch {
-    // It has ended already.
   }
 }
 

@@ -1,0 +1,31 @@
+/**
+ * Chores: small programs that step back behind the jobs.
+ * @module
+ */
+import { execFile } from 'node:child_process';
+import { setPriority } from 'node:os';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const niceness = 10;
+const limitMs = 60_000;
+
+/**
+ * Runs a program to its end, at a low priority and in the C locale.
+ *
+ * @throws the system's error where it cannot be started; else an Error with `stderr`, where it fails or takes longer than a minute.
+ */
+export async function runInBackground(file: string, args: readonly string[]): Promise<void> {
+  const running = run(file, args, { timeout: limitMs, env: { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' } });
+  stepBack(running.child.pid);
+  await running;
+}
+
+function stepBack(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    setPriority(pid, niceness);
+  } catch {
+    // It has ended already.
+  }
+}
