@@ -24,10 +24,10 @@ export interface Launch {
 export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
 
 /**
- * The program of the first bash. It reads `<number> <path> <path>` and forks a launcher that reads its own lines from the first FIFO.
+ * The program of the first bash. It reads `<number> <path> <path>` and forks a launcher, which reads its lines from the first FIFO.
  *
- * A launcher has forked the process of its next job ahead, so that no fork is waited for: it hands on the line over the second FIFO,
- * once it holds the job's stdin open.
+ * A launcher has forked the process of its next job ahead, so that no fork is waited for. That one reads the job's line from the second
+ * FIFO and, before it becomes the job, an empty line: its launcher's word that it holds the job's stdin open.
  *
  * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, `claimed <id>`, `exit <id> <code> <pid>` and,
  * where somebody of the group is left, `left`.
@@ -39,8 +39,8 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  *   written for one that is being replaced, and flushes it at once (ext4(5), auto_da_alloc).
  *
  * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 5 keeps the
- * job's stdin open for writing, with or without a server, until SIGUSR1 asks for the end of the input or the job has ended; over 7 and
- * 6 the process ahead gets its line, or, when its launcher is gone, the end.
+ * job's stdin open for writing, with or without a server, until SIGUSR1 asks for the end of the input or the job has ended; 6 and 7 are
+ * the ends of the second FIFO.
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
@@ -62,8 +62,7 @@ sc_fork() {
 }
 sc_ahead() {
   exec 7>&- </dev/null
-  sc_run() { sc_job "$@"; }
-  IFS= read -r sc_line <&6 && eval "$sc_line"
+  while IFS= read -r sc_line <&6; do eval "$sc_line"; done
 }
 sc_place() {
   sc_id=$1
@@ -72,28 +71,19 @@ sc_place() {
 sc_run() {
   sc_place "$1" "$2"
   [ "$3" != fifo ] || exec 3<>"$sc_d/stdin" 5>"$sc_d/stdin" 3>&-
-  echo "$sc_line" >&7
-  sc_wait
-  while [ "$sc_c" -gt 128 ] && read -t 0 <&6; do sc_again; done # killed before it had read its line
+  echo >&7
+  while sc_eof=; wait "$sc_p"; sc_c=$?; [ "$sc_eof" ]; do :; done
   exec 5>&-
+  [ "$sc_c" -le 128 ] || while read -t 0 <&6; do read -r sc_rest <&6; done # what was left by one that was killed
   if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id"; return; fi
   echo "$sc_c" >>"$sc_d/exit"
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
   echo "exit $sc_id $sc_c $sc_p $sc_left"
 }
-sc_wait() {
-  while sc_eof=; wait "$sc_p"; sc_c=$?; [ "$sc_eof" ]; do :; done
-}
-sc_again() {
-  IFS= read -r sc_rest <&6
-  sc_fork
-  echo "$sc_line" >&7
-  sc_wait
-}
 sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_p}" != "$sc_p" ]; } 2>/dev/null
 sc_job() {
   sc_place "$1" "$2"
-  exec 5>&- 6<&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
+  exec 5>&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
   case $3 in
     fifo) exec 3<>"$sc_d/stdin" <"$sc_d/stdin" 3>&- || exit 126 ;;
     file) exec <"$sc_d/stdin" || exit 126 ;;
@@ -113,6 +103,8 @@ sc_job() {
     */*) [ -x "$1" ] && [ ! -d "$1" ] || sc_refuse "$1" ;;
     *) type -P -- "$1" >/dev/null || sc_fail 127 "$1: not found" ;;
   esac
+  read -r sc_rest <&6
+  exec 6<&-
   [ "$sc_m" = 0 ] || sc_env "$@"
   exec -- "$@"
 }
@@ -140,19 +132,28 @@ done
 /** A line longer than this does not go into a FIFO in one piece (PIPE_BUF, pipe(7)). */
 export const maxLineBytes = 4096;
 
+/** The line that makes a launcher wait for a job, without its newline. */
+export function waitLine(launch: Launch, jobsDirectory = ''): string {
+  return ['sc_run', launch.id, place(launch, jobsDirectory), launch.stdin].map(quote).join(' ');
+}
+
 /**
- * The line that makes a launcher run a job, without its newline. Short: bash reads it a byte at a time.
+ * The line that makes the process ahead become a job, without its newline. Short: bash reads it a byte at a time.
  *
  * @param jobsDirectory The first argument that the first bash was given; most jobs are in it.
  */
 export function launchLine(launch: Launch, jobsDirectory = ''): string {
   const { id, stdin, workdir } = launch;
-  const directory = launch.directory === `${jobsDirectory}/${id}` ? '.' : launch.directory;
+  const directory = place(launch, jobsDirectory);
   const exported: string[] = [];
   const byEnv: string[] = [];
   for (const [name, value] of Object.entries(launch.env)) (isOrdinaryName(name) ? exported : byEnv).push(`${name}=${value}`);
   const counts = [String(exported.length), String(byEnv.length)];
-  return ['sc_run', id, directory, stdin, workdir, ...counts, ...exported, ...byEnv, ...launch.argv].map(quote).join(' ');
+  return ['sc_job', id, directory, stdin, workdir, ...counts, ...exported, ...byEnv, ...launch.argv].map(quote).join(' ');
+}
+
+function place({ id, directory }: Launch, jobsDirectory: string): string {
+  return directory === `${jobsDirectory}/${id}` ? '.' : directory;
 }
 
 /** A word for bash that is one line whatever it holds (bash(1), QUOTING, ANSI-C). */

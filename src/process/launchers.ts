@@ -8,7 +8,7 @@ import { accessSync, closeSync, constants, openSync, rm, writeFileSync, writeSyn
 import { join } from 'node:path';
 import { writeFifo } from './fifo.ts';
 import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
-import { bootScript, type Launch, launchLine, launchScript, maxLineBytes, quote } from './launch-script.ts';
+import { bootScript, type Launch, launchLine, launchScript, maxLineBytes, quote, waitLine } from './launch-script.ts';
 import type { Spares } from './spares.ts';
 import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
 
@@ -25,8 +25,10 @@ export interface LaunchersOptions extends StarterEvents {
 
 interface Launcher {
   readonly number: number;
-  /** Its control FIFO, open for reading and writing: so opening it never waits, and it ends with the server. */
+  /** The FIFO of its own lines, open for reading and writing: so opening it never waits, and it ends with the server. */
   readonly fd: number;
+  /** That of the process which it has forked ahead. */
+  readonly aheadFd: number;
   identity: Identity | undefined;
   jobId: string | undefined;
 }
@@ -98,9 +100,9 @@ export class Launchers implements Starter {
     this.#isClosed = true;
     clearInterval(this.#check);
     clearTimeout(this.#restart);
-    for (const { fd } of [...this.#idle, ...this.#busy.values()]) closeSync(fd);
+    for (const launcher of [...this.#idle, ...this.#busy.values()]) closeBoth(launcher);
     for (const { launcher, taken } of this.#starting.values()) {
-      closeSync(launcher.fd);
+      closeBoth(launcher);
       discard(taken);
     }
     this.#first?.stdin?.destroy();
@@ -131,7 +133,7 @@ export class Launchers implements Starter {
     this.#first = undefined;
     this.#options.onWarning('the first launcher ended, starting another', error);
     for (const { launcher, taken } of this.#starting.values()) {
-      closeSync(launcher.fd);
+      closeBoth(launcher);
       discard(taken);
     }
     this.#starting.clear();
@@ -196,7 +198,7 @@ export class Launchers implements Starter {
     if (next) this.#give(launcher, next);
     else if (this.#idle.length < maxIdle && !this.#isClosed) this.#idle.push(launcher);
     // The end of its input ends it.
-    else if (!this.#isClosed) closeSync(launcher.fd);
+    else if (!this.#isClosed) closeBoth(launcher);
   }
 
   #give(launcher: Launcher, launch: Launch): void {
@@ -204,7 +206,9 @@ export class Launchers implements Starter {
       const line = Buffer.from(`${this.#line(launch)}\n`);
       launcher.jobId = launch.id;
       this.#busy.set(launch.id, launcher);
-      writeSync(launcher.fd, line);
+      // In this order: the launcher's word that it waits must come behind the line.
+      writeSync(launcher.aheadFd, line);
+      writeSync(launcher.fd, `${waitLine(launch, this.#options.jobsDirectory)}\n`);
     } catch (error) {
       this.#busy.delete(launch.id);
       launcher.jobId = undefined;
@@ -236,9 +240,9 @@ export class Launchers implements Starter {
       for (let count = 0; count < fifosEach; count += 1) taken.push(await this.#options.spares.take());
       if (this.#first !== first || this.#isClosed) return discard(taken);
       const fifos = taken.map((directory) => join(directory, 'stdin'));
-      const fd = openSync(fifos[0] ?? '', constants.O_RDWR | constants.O_NONBLOCK);
+      const [fd, aheadFd] = openBoth(fifos);
       const number = this.#numbers += 1;
-      this.#starting.set(number, { launcher: { number, fd, identity: undefined, jobId: undefined }, taken });
+      this.#starting.set(number, { launcher: { number, fd, aheadFd, identity: undefined, jobId: undefined }, taken });
       first.stdin?.write(`${number} ${fifos.join(' ')}\n`);
     } catch (error) {
       discard(taken);
@@ -265,17 +269,17 @@ export class Launchers implements Starter {
   #lookAfter(): void {
     // One that nobody needed is let go, slowly: each takes a file descriptor and a process.
     const unneeded = this.#fewestIdle > spare ? this.#idle.shift() : undefined;
-    if (unneeded) closeSync(unneeded.fd);
+    if (unneeded) closeBoth(unneeded);
     this.#fewestIdle = this.#idle.length;
     for (const [jobId, launcher] of this.#busy) {
       if (!isDead(launcher)) continue;
       this.#busy.delete(jobId);
-      closeSync(launcher.fd);
+      closeBoth(launcher);
       this.#options.onOrphaned(jobId);
     }
     for (const launcher of this.#idle.filter(isDead)) {
       this.#idle.splice(this.#idle.indexOf(launcher), 1);
-      closeSync(launcher.fd);
+      closeBoth(launcher);
     }
     this.#grow();
   }
@@ -290,6 +294,23 @@ function isDead(launcher: Launcher): boolean {
   const stat = readStat(identity.pid);
   launcher.identity = { pid: identity.pid, startTime: stat?.startTime ?? 'none' };
   return stat === undefined || stat.state === 'Z';
+}
+
+function openBoth(fifos: readonly string[]): [fd: number, aheadFd: number] {
+  const open = (path: string): number => openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  const [own = '', ahead = ''] = fifos;
+  const fd = open(own);
+  try {
+    return [fd, open(ahead)];
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function closeBoth({ fd, aheadFd }: Launcher): void {
+  closeSync(fd);
+  closeSync(aheadFd);
 }
 
 /** Of spare directories only their FIFOs were needed. */

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { closeSync, constants, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { bootScript, type Launch, launchLine, launchScript, quote } from '../../src/process/launch-script.ts';
+import { bootScript, type Launch, launchLine, launchScript, quote, waitLine } from '../../src/process/launch-script.ts';
 import { findBash } from '../../src/process/launchers.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -112,17 +112,19 @@ async function run(
   const fifo = join(folder, `${id}.fifo`);
   execFileSync('mkfifo', ['-m', '600', fifo, `${fifo}.ahead`]);
   // As the server has it: open for both, so that it neither waits nor ends the launcher before its time.
-  const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+  const [fd, aheadFd] = [fifo, `${fifo}.ahead`].map((path) => openSync(path, constants.O_RDWR | constants.O_NONBLOCK)) as [number, number];
   const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'ignore'] });
   first.stdin.write(`${launchScript}\0${1} ${fifo} ${fifo}.ahead\n`);
   let said = '';
   first.stdout.setEncoding('utf8').on('data', (chunk: string) => { said += chunk; });
-  const line = `${launchLine({ id, directory, stdin: 'null', workdir: folder, env: {}, argv: [], ...launch })}\n`;
+  const job: Launch = { id, directory, stdin: 'null', workdir: folder, env: {}, argv: [], ...launch };
+  const line = `${launchLine(job)}\n`;
   // A long line is read from a file, as the launchers do.
   writeFileSync(`${fifo}.line`, line);
-  writeSync(fd, `. ${quote(`${fifo}.line`)}\n`);
+  writeSync(aheadFd, `. ${quote(`${fifo}.line`)}\n`);
+  writeSync(fd, `${waitLine(job)}\n`);
   await until(() => said.includes('ready'), { what: 'there is a launcher' });
-  closeSync(fd);
+  for (const open of [fd, aheadFd]) closeSync(open);
   first.stdin.end();
   await once(first.stdout, 'end');
   for (const path of [fifo, `${fifo}.ahead`]) rmSync(path);
