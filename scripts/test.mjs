@@ -8,10 +8,11 @@
  * @module
  */
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { leftovers } from './leftovers.mjs';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const words = process.argv.slice(2);
@@ -24,17 +25,23 @@ const concurrency = Math.max(2, availableParallelism() - 1);
 // Far beyond what any test takes: a hanging one is reported by name, not by the CI's own limit.
 const timeoutMs = 1_800_000;
 
+// Everything that a run makes is in here, so that what it leaves behind can be told.
+const folder = mkdtempSync(join(tmpdir(), 'sidecar-run-'));
+
 const child = spawn(
   process.execPath,
   [
     '--import', 'tsx', '--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`,
     `--test-timeout=${timeoutMs}`, ...options, ...files,
   ],
-  { cwd: root, stdio: 'inherit' },
+  { cwd: root, stdio: 'inherit', env: { ...process.env, TMPDIR: folder } },
 );
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-child.once('exit', (code) => {
-  process.exitCode = code ?? 1;
+child.once('exit', async (code) => {
+  const left = await leftovers(folder);
+  for (const line of left) console.error(`left behind: ${line}`);
+  process.exitCode = left.length > 0 ? 1 : code ?? 1;
+  rmSync(folder, { recursive: true, force: true });
 });
 
 function testsAt(path) {

@@ -244,12 +244,12 @@ export class Jobs {
   }
 
   /** Forgets a finished job and its files. @throws ProblemError job_running. */
-  remove(entry: Entry): void {
+  async remove(entry: Entry): Promise<void> {
     if (!entry.isFinished) {
       throw new ProblemError('job_running', `Cannot delete job ${entry.toString()}: cancel it, or wait for its end`);
     }
     this.#forget(entry);
-    this.#emptyTrash();
+    await this.#store.removeFiles(entry.id);
   }
 
   /** Takes on nothing more, and leaves nobody waiting for a job. */

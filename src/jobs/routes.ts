@@ -79,8 +79,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
         answers: { 204: { description: 'It is forgotten' } },
         problems: ['job_not_found', 'job_running', 'storage_full', 'unavailable'],
       },
-    }, ({ params }) => {
-      jobs.remove(jobs.get(params.id));
+    }, async ({ params }) => {
+      await jobs.remove(jobs.get(params.id));
       return empty(204);
     }),
 

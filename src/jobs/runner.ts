@@ -9,7 +9,7 @@ import type { Pace } from '../base/pace.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Family } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
-import { closeStdinOfAdopted } from '../process/launchers.ts';
+import { closeStdinOfAdopted, isStillLauncher } from '../process/launchers.ts';
 import type { Exit, Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
@@ -208,15 +208,18 @@ export class Runner {
     return this.#adopted.has(entry) && entry.leader !== undefined && closeStdinOfAdopted(entry.leader, launcherPid);
   }
 
-  /** The first process of the job, as soon as there is one. */
+  /** The first process of the job, as soon as it has become the job. */
   async leaderOf(entry: Entry): Promise<Family> {
     const deadline = performance.now() + claimMs;
-    while (entry.leader === undefined && !entry.isFinished && !this.#exits.has(entry) && performance.now() < deadline) {
-      entry.leader = this.#options.store.readProcess(entry.id)?.identity;
-      if (entry.leader === undefined) await sleep(10);
-    }
+    while (!this.#hasBegun(entry) && performance.now() < deadline) await sleep(5);
     entry.pid ??= entry.leader?.pid ?? null;
     return entry.family;
+  }
+
+  #hasBegun(entry: Entry): boolean {
+    if (entry.isFinished || this.#exits.has(entry)) return true;
+    entry.leader ??= this.#options.store.readProcess(entry.id)?.identity;
+    return entry.leader !== undefined && !isStillLauncher(entry.leader.pid);
   }
 
   /** Running jobs go on; nothing is started any more. */

@@ -176,7 +176,7 @@ export class JobStore {
     }
   }
 
-  /** Forgets a job at once; its files go with {@link emptyTrash}. @throws ProblemError storage_full, unavailable. */
+  /** Forgets a job at once; its files go with {@link removeFiles} or {@link emptyTrash}. @throws ProblemError storage_full, unavailable. */
   remove(id: JobId): void {
     try {
       makeDirectory(this.#trash);
@@ -187,8 +187,13 @@ export class JobStore {
     }
   }
 
+  /** Removes the files of one forgotten job now. What cannot be removed is tried again later. */
+  async removeFiles(id: JobId): Promise<void> {
+    await rm(join(this.#trash, id), { recursive: true, force: true }).catch(() => undefined);
+  }
+
   /**
-   * Removes the files of forgotten jobs, in a process of its own: here it would take 0.3 ms a job.
+   * Removes the files of all forgotten jobs, in a process of its own: here it would take 0.3 ms a job.
    * What cannot be removed now is tried again the next time.
    */
   async emptyTrash(): Promise<void> {

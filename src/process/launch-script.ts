@@ -27,7 +27,7 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * The program of the first bash. It reads `<number> <path> <path>` and forks a launcher, which reads its lines from the first FIFO.
  *
  * A launcher has forked the process of its next job ahead, so that no fork is waited for. That one reads the job's line from the second
- * FIFO and, before it becomes the job, an empty line: its launcher's word that it holds the job's stdin open.
+ * FIFO and then an empty line: its launcher's word that it holds the job's stdin open.
  *
  * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, `claimed <id>`, `exit <id> <code> <pid>` and,
  * where somebody of the group is left, `left`.
@@ -89,6 +89,8 @@ sc_job() {
     file) exec <"$sc_d/stdin" || exit 126 ;;
   esac
   shift 3
+  read -r sc_rest <&6 || exit 126
+  exec 6<&-
   if [ "$sc_proc" ]; then IFS= read -r sc_s </proc/self/stat
   else sc_s=$(exec sh -c 'echo $PPID'); sc_s="$sc_s $(LC_ALL=C ps -o lstart= -p "$sc_s")"; fi
   echo "$sc_s" >>"$sc_d/process" || exit 126
@@ -103,8 +105,6 @@ sc_job() {
     */*) [ -x "$1" ] && [ ! -d "$1" ] || sc_refuse "$1" ;;
     *) type -P -- "$1" >/dev/null || sc_fail 127 "$1: not found" ;;
   esac
-  read -r sc_rest <&6
-  exec 6<&-
   [ "$sc_m" = 0 ] || sc_env "$@"
   exec -- "$@"
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, openSync, rm, writeFileSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync, rm, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFifo } from './fifo.ts';
 import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
@@ -33,6 +33,8 @@ interface Launcher {
   jobId: string | undefined;
 }
 
+/** As `ps` shows launchers. */
+const launcherName = 'sidecar-launcher';
 /** How many wait for work: some at once, more after a busy time. */
 const spare = 2;
 /** From the server to the launcher, and on to the process that it has forked ahead. */
@@ -113,7 +115,7 @@ export class Launchers implements Starter {
   #startFirst(): void {
     const { bash, env, jobsDirectory } = this.#options;
     // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
-    const first: ChildProcess = spawn(bash, ['-p', '-c', bootScript, 'sidecar-launcher', jobsDirectory], {
+    const first: ChildProcess = spawn(bash, ['-p', '-c', bootScript, launcherName, jobsDirectory], {
       env, detached: true, stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.#first = first;
@@ -316,6 +318,18 @@ function closeBoth({ fd, aheadFd }: Launcher): void {
 /** Of spare directories only their FIFOs were needed. */
 function discard(directories: readonly string[]): void {
   for (const directory of directories) rm(directory, { recursive: true, force: true }, () => undefined);
+}
+
+/**
+ * Whether the process is a launcher's still, and not yet the job that it is about to become: a signal that bash catches on its way there is
+ * lost. Where there is no `/proc` nobody knows: `false`.
+ */
+export function isStillLauncher(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`\0${launcherName}\0`);
+  } catch {
+    return false;
+  }
 }
 
 /** Asks the launcher of an earlier server to close the job's stdin. `false`: it no longer waits for the job. */
