@@ -20,9 +20,9 @@ import { AnswerCache } from './answer-cache.ts';
 import { Entry, until } from './entry.ts';
 import { follow, type Piece } from './follow.ts';
 import { Answers, checkSame } from './idempotency.ts';
-import { type Idempotency, type JobRecord, statusOf } from './job.ts';
+import { type EndingReason, type Idempotency, type JobRecord, statusOf } from './job.ts';
 import { Monitor } from './monitor.ts';
-import { judge } from './recover.ts';
+import { judge, runSeconds } from './recover.ts';
 import { countExpired } from './retention.ts';
 import { Runner } from './runner.ts';
 import { StdinWriter } from './stdin.ts';
@@ -384,10 +384,16 @@ export class Jobs {
     else if (verdict.is === 'adopt') {
       this.#runner.adopt(entry);
       const age = note && await ageSeconds(note.identity);
-      this.#runner.rearm(entry, age ?? nowSeconds() - (state.is === 'running' ? state.startedAt : record.submittedAt));
-      if (state.is === 'running' && state.ending !== undefined) void this.#runner.end(entry, state.ending, endAgain(entry));
+      this.#runner.rearm(entry, runSeconds(state.is === 'running' ? state.startedAt : record.submittedAt, age, nowSeconds()));
+      if (state.is === 'running' && state.ending !== undefined) this.#endAgain(entry, state.ending);
     } else this.#runner.recovered(entry, verdict.outcome, verdict.isOnDisk);
     return verdict.is;
+  }
+
+  /** The server was away in the middle of ending it. */
+  #endAgain(entry: Entry, reason: EndingReason): void {
+    this.#runner.end(entry, reason, { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 }).catch((error: unknown) =>
+      this.#options.log.error('cannot end the job', { jobId: entry.id, error }));
   }
 
   #forgetOld(): void {
@@ -430,11 +436,6 @@ function matcher(query: ListQuery): (entry: Entry) => boolean {
     (query.status === undefined || statusOf(entry.state) === query.status)
     && (query.name === undefined || entry.request.name === query.name)
     && labels.every(([name, value]) => Object.hasOwn(entry.request.labels, name) && entry.request.labels[name] === value);
-}
-
-/** The server was away in the middle of ending it: the grace has passed. */
-function endAgain(entry: Entry): { signal: NodeJS.Signals; graceMs: number } {
-  return { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 };
 }
 
 function nowSeconds(): number {

@@ -43,3 +43,13 @@ export function judge(remains: Remains, now: number): Verdict {
   if (isAlive || hasLauncher || process === undefined) return { is: 'adopt' };
   return { is: 'finished', outcome: lostOutcome(now, ending), isOnDisk: false };
 }
+
+/**
+ * For how long a job has run, its start being remembered by a clock that can be set.
+ *
+ * @param startedAt Unix seconds, like `now`.
+ * @param ageSeconds How old its process is, by a clock that cannot be set: at least as old as the job, as launchers fork ahead.
+ */
+export function runSeconds(startedAt: number, ageSeconds: number | undefined, now: number): number {
+  return Math.min(Math.max(0, now - startedAt), ageSeconds ?? Number.POSITIVE_INFINITY);
+}

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type EndingReason, type JobState, type Outcome, outcomeOf, statusOf } from '../../src/jobs/job.ts';
-import { type Remains, judge } from '../../src/jobs/recover.ts';
+import { type Remains, judge, runSeconds } from '../../src/jobs/recover.ts';
 import { countExpired } from '../../src/jobs/retention.ts';
 
 const identity = { pid: 7, startTime: '9' };
@@ -91,4 +91,20 @@ describe('retention', () => {
   ] as const) {
     it(`countExpired(): ${what} → ${count}`, () => assert.equal(countExpired(jobs, { ...all, ...limits }, now), count));
   }
+});
+
+describe('runSeconds()', () => {
+  it('counts from the start of the job, not from that of the process that was forked ahead', () => {
+    // What went wrong: a job in a process that had waited for longer than its timeout was ended right after a restart.
+    assert.equal(runSeconds(1000, 5000, 1010), 10);
+  });
+
+  it('is not misled by a clock that was set', () => {
+    assert.equal(runSeconds(1000, 20, 90_000), 20);
+    assert.equal(runSeconds(1000, 20, 500), 0);
+  });
+
+  it('goes by the clock where nobody knows the age of a process', () => {
+    assert.equal(runSeconds(1000, undefined, 1010), 10);
+  });
 });
