@@ -214,8 +214,8 @@ export class Launchers implements Starter {
     } catch (error) {
       this.#busy.delete(launch.id);
       launcher.jobId = undefined;
-      this.#idle.push(launcher);
       this.#options.onFailed(launch.id, error as Error);
+      this.#toWork(launcher);
     }
   }
 
