@@ -10,13 +10,13 @@ import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName, StreamName } from '../protocol/jobs.ts';
-import { defaults } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { ageSeconds, isAlive, isGroupAlive, sendSignal } from '../process/identity.ts';
 import type { Spares } from '../process/spares.ts';
 import type { Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import { AnswerCache } from './answer-cache.ts';
+import { Catalogue, type Page } from './catalogue.ts';
 import { Entry, until } from './entry.ts';
 import { follow, type Piece } from './follow.ts';
 import { Answers, checkSame } from './idempotency.ts';
@@ -66,10 +66,7 @@ export class Jobs {
   /** What calls on a job answered. */
   readonly answers: Answers = new Answers();
   readonly cache: AnswerCache = new AnswerCache();
-  readonly #entries = new Map<string, Entry>();
-  /** Oldest first: ids ascend. */
-  readonly #order: Entry[] = [];
-  readonly #byKey = new Map<string, Entry>();
+  readonly #catalogue = new Catalogue();
   readonly #unsaved = new Set<Entry>();
   readonly #retention: NodeJS.Timeout;
   #nextId: () => JobId;
@@ -104,7 +101,7 @@ export class Jobs {
   }
 
   get counts(): { readonly jobs: number; readonly running: number; readonly queued: number } {
-    return { jobs: this.#entries.size, running: this.#runner.runningCount, queued: this.#runner.queuedCount };
+    return { jobs: this.#catalogue.size, running: this.#runner.runningCount, queued: this.#runner.queuedCount };
   }
 
   /**
@@ -119,7 +116,7 @@ export class Jobs {
     await this.#pace.turn();
     // From here on nothing is waited for: of two requests with one key the second finds the job of the first.
     const { idempotency } = options;
-    const known = idempotency && this.#byKey.get(idempotency.key);
+    const known = idempotency && this.#catalogue.byKey(idempotency.key);
     if (known?.idempotency && idempotency) {
       if (spare !== undefined) this.#options.spares?.giveBack(spare);
       checkSame(known.idempotency, idempotency);
@@ -136,24 +133,15 @@ export class Jobs {
 
   /** @throws ProblemError job_not_found. */
   get(id: string): Entry {
-    const entry = this.#entries.get(id);
+    const entry = this.#catalogue.get(id);
     if (entry) return entry;
     const hint = isJobId(id) ? 'it never was, or was forgotten' : 'this is not a job id';
     throw new ProblemError('job_not_found', `Cannot find job ${JSON.stringify(id.slice(0, 64))}: ${hint}`);
   }
 
   /** Newest first. `hasMore`: there are older ones that match. */
-  list(query: ListQuery): { readonly entries: readonly Entry[]; readonly hasMore: boolean } {
-    const { limit = defaults.listLimit, before } = query;
-    const isAsked = matcher(query);
-    const entries: Entry[] = [];
-    for (let index = before === undefined ? this.#order.length - 1 : this.#placeOf(before) - 1; index >= 0; index -= 1) {
-      const entry = this.#order[index];
-      if (entry === undefined || !isAsked(entry)) continue;
-      if (entries.length === limit) return { entries, hasMore: true };
-      entries.push(entry);
-    }
-    return { entries, hasMore: false };
+  list(query: ListQuery): Page {
+    return this.#catalogue.list(query);
   }
 
   /** Looks at what can have changed without a word: output, the first process. */
@@ -256,7 +244,7 @@ export class Jobs {
   beginClose(): void {
     this.#isClosing = true;
     this.#stdin.close();
-    for (const entry of this.#order) entry.changed();
+    for (const entry of this.#catalogue.all) entry.changed();
   }
 
   /** Lets go of the jobs: those that run go on without a server. */
@@ -330,21 +318,8 @@ export class Jobs {
 
   #remember(record: JobRecord): Entry {
     const entry = new Entry(record);
-    this.#entries.set(entry.id, entry);
-    this.#order.push(entry);
-    if (entry.idempotency) this.#byKey.set(entry.idempotency.key, entry);
+    this.#catalogue.add(entry);
     return entry;
-  }
-
-  /** Where a job of this id is, or would be, in the order. */
-  #placeOf(id: JobId): number {
-    let [low, high] = [0, this.#order.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#order[middle]?.id ?? '') < id) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 
   #keepTrying(entry: Entry): void {
@@ -354,7 +329,7 @@ export class Jobs {
 
   #stillUnsaved(): readonly Entry[] {
     for (const entry of this.#unsaved) {
-      if (!entry.isUnsaved || !this.#entries.has(entry.id)) this.#unsaved.delete(entry);
+      if (!entry.isUnsaved || !this.#catalogue.has(entry)) this.#unsaved.delete(entry);
     }
     return [...this.#unsaved];
   }
@@ -397,7 +372,7 @@ export class Jobs {
   }
 
   #forgetOld(): void {
-    const finished = this.#order.filter(({ isFinished }) => isFinished);
+    const finished = this.#catalogue.all.filter(({ isFinished }) => isFinished);
     const kept = finished.map((entry) => ({
       finishedAt: entry.state.is === 'finished' ? entry.state.outcome.finishedAt : 0,
       sizeBytes: entry.stdoutBytes + entry.stderrBytes + directoryBytes,
@@ -417,25 +392,15 @@ export class Jobs {
   }
 
   #forget(entry: Entry): void {
-    if (!this.#entries.has(entry.id)) return;
+    if (!this.#catalogue.has(entry)) return;
     this.#store.remove(entry.id);
-    this.#entries.delete(entry.id);
-    this.#order.splice(this.#placeOf(entry.id), 1);
+    this.#catalogue.delete(entry);
     this.cache.delete(entry);
-    if (entry.idempotency) this.#byKey.delete(entry.idempotency.key);
   }
 
   #emptyTrash(): void {
     this.#emptying ??= this.#store.emptyTrash().finally(() => { this.#emptying = undefined; });
   }
-}
-
-function matcher(query: ListQuery): (entry: Entry) => boolean {
-  const labels = (query.label ?? []).map((label) => [label.slice(0, label.indexOf(':')), label.slice(label.indexOf(':') + 1)] as const);
-  return (entry) =>
-    (query.status === undefined || statusOf(entry.state) === query.status)
-    && (query.name === undefined || entry.request.name === query.name)
-    && labels.every(([name, value]) => Object.hasOwn(entry.request.labels, name) && entry.request.labels[name] === value);
 }
 
 function nowSeconds(): number {

@@ -60,6 +60,7 @@ export class Runner {
     this.#options = options;
     this.#lingering = new Lingering(options.log);
     this.#starter = options.createStarter({
+      onStarted: (id) => this.#heard(id, (entry) => this.#armTimeout(entry, entry.request.timeoutSeconds)),
       onExit: (id, exit) => options.pace.run(() => this.#heard(id, (entry) => this.exited(entry, exit))),
       onClaimed: (id) => this.#heard(id, (entry) => this.adopt(entry)),
       onOrphaned: (id) => this.#heard(id, (entry) => this.adopt(entry)),
@@ -92,7 +93,6 @@ export class Runner {
   /** Starts a job whose record, on disk, says `running` already. */
   start(entry: Entry, record: JobRecord): void {
     this.#running.set(entry.id, entry);
-    this.#armTimeout(entry, entry.request.timeoutSeconds);
     const directory = this.#options.store.directory(entry.id);
     try {
       this.#starter.start({

@@ -18,16 +18,13 @@ import {
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import {
-  type Parser, array, integer, nullable, number, object, oneOf, optional, ParseError, parser, record, refuse, text,
-} from '../base/parse.ts';
 import { replaceFile } from '../base/atomic-file.ts';
-import { isJobId, jobId, type JobId } from '../protocol/ids.ts';
-import type { JobRequest, Program } from '../protocol/jobs.ts';
+import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { runInBackground } from '../process/background.ts';
 import { type Identity, parseStat } from '../process/identity.ts';
-import type { JobRecord, JobState, Outcome } from './job.ts';
+import type { JobRecord, JobState } from './job.ts';
+import { parseRecord } from './record.ts';
 
 /** What the launcher and the job's own process wrote about it. */
 export interface ProcessNote {
@@ -296,73 +293,4 @@ function removeQuietly(directory: string): void {
 function parsePsLine(line: string): Identity | undefined {
   const match = /^(\d+) (\S.*)$/.exec(line);
   return match ? { pid: Number(match[1]), startTime: (match[2] ?? '').trim().replaceAll(/\s+/g, ' ') } : undefined;
-}
-
-// What is read back is checked like anything from outside: a disk can be full, torn, or edited by hand. ---------------
-
-const seconds = number({ min: 0, max: Number.MAX_SAFE_INTEGER });
-const anyText = text({ allowNul: true });
-const strings = record(anyText, anyText, { max: 100_000 });
-
-const program: Parser<Program> = parser({}, (value, path) => {
-  const { mode } = value as { mode?: unknown };
-  if (mode === 'argv') return object({ mode: oneOf('argv'), argv: array(anyText, { max: 1_000_000 }) })(value, path);
-  if (mode !== 'shell') refuse(`${path}.mode`, '"shell" or "argv"', mode);
-  return defined(object({ mode: oneOf('shell'), command: anyText, shell: optional(anyText) })(value, path));
-});
-
-const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (value, path) => defined(object({
-  program,
-  workdir: anyText,
-  env: strings,
-  timeoutSeconds: nullable(seconds),
-  killGraceSeconds: seconds,
-  stdin: optional(nullable(anyText)),
-  maxOutputBytes: seconds,
-  name: nullable(anyText),
-  labels: strings,
-})(value, path)));
-
-const outcome: Parser<Outcome> = parser({}, (value, path) => defined(object({
-  reason: oneOf('exit', 'signal', 'timeout', 'cancelled', 'output_limit', 'spawn_error', 'lost'),
-  exitCode: integer({ min: -1, max: 255 }),
-  signal: nullable(anyText),
-  finishedAt: seconds,
-  error: optional(anyText),
-})(value, path)));
-
-const state: Parser<JobState> = parser({}, (value, path) => {
-  const { is } = value as { is?: unknown };
-  if (is === 'pending') return { is };
-  if (is === 'running') {
-    const ending = optional(oneOf('timeout', 'cancelled', 'output_limit'));
-    return defined(object({ is: oneOf('running'), startedAt: seconds, ending })(value, path));
-  }
-  if (is !== 'finished') refuse(`${path}.is`, 'pending, running or finished', is);
-  return object({ is: oneOf('finished'), startedAt: nullable(seconds), outcome })(value, path);
-});
-
-const jobRecord = object({
-  jobId,
-  request,
-  submittedAt: seconds,
-  rerunOf: optional(jobId),
-  idempotency: optional(object({ key: anyText, hash: anyText })),
-  state,
-});
-
-function parseRecord(content: string): JobRecord {
-  let value: unknown;
-  try {
-    value = JSON.parse(content);
-  } catch (error) {
-    throw new ParseError('job.json', `it is torn or not JSON: ${(error as Error).message}`);
-  }
-  return defined(jobRecord(value, 'job.json'));
-}
-
-/** Leaves out the fields that are absent, as the types of this product have them. */
-function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  const entries = Object.entries(value).filter(([, field]) => field !== undefined);
-  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
 }

@@ -77,6 +77,7 @@ export class DirectStarter implements Starter {
       // EPIPE: the job has ended or closed its stdin; the next write is told so.
       child.stdin?.on('error', () => undefined);
       if (child.pid !== undefined) writeFileSync(note, describeProcess(child.pid));
+      this.#events.onStarted(id);
     } finally {
       for (const fd of [note, ...files, ...(typeof stdin === 'number' ? [stdin] : [])]) closeSync(fd);
     }

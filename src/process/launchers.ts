@@ -211,6 +211,7 @@ export class Launchers implements Starter {
       // In this order: the launcher's word that it waits must come behind the line.
       writeSync(launcher.aheadFd, line);
       writeSync(launcher.fd, `${waitLine(launch, this.#options.jobsDirectory)}\n`);
+      this.#options.onStarted(launch.id);
     } catch (error) {
       this.#busy.delete(launch.id);
       launcher.jobId = undefined;

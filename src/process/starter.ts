@@ -6,6 +6,8 @@ import type { Launch } from './launch-script.ts';
 
 /** What is learnt of a job that was started. */
 export interface StarterEvents {
+  /** It no longer waits for a launcher: its time begins. */
+  readonly onStarted: (id: string) => void;
   /** The process ended, and its exit file is written if it could be. */
   readonly onExit: (id: string, exit: Exit) => void;
   /** Another launcher had taken this job before: it runs, or ran, and is to be watched by its files. */

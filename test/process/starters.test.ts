@@ -13,7 +13,10 @@ import type { Starter, StarterEvents } from '../../src/process/starter.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
-type Heard = { readonly exits: Map<string, number>; readonly claimed: string[]; readonly failed: Map<string, string>; readonly orphaned: string[] };
+type Heard = {
+  readonly started: Set<string>; readonly exits: Map<string, number>; readonly claimed: string[]; readonly failed: Map<string, string>;
+  readonly orphaned: string[];
+};
 
 interface Setting {
   readonly starter: Starter;
@@ -30,9 +33,14 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
   const folder = temporaryFolder(t);
   const jobsDirectory = join(folder, 'jobs');
   mkdirSync(jobsDirectory);
-  const heard: Heard = { exits: new Map(), claimed: [], failed: new Map(), orphaned: [] };
+  const heard: Heard = { started: new Set(), exits: new Map(), claimed: [], failed: new Map(), orphaned: [] };
   const events: StarterEvents = {
-    onExit: (id, { code }) => { assert.ok(!heard.exits.has(id), 'each end is told once'); heard.exits.set(id, code); },
+    onStarted: (id) => { assert.ok(!heard.started.has(id), 'each start is told once'); heard.started.add(id); },
+    onExit: (id, { code }) => {
+      assert.ok(heard.started.has(id), 'no end without a start');
+      assert.ok(!heard.exits.has(id), 'each end is told once');
+      heard.exits.set(id, code);
+    },
     onClaimed: (id) => { heard.claimed.push(id); },
     onFailed: (id, error) => { heard.failed.set(id, error.message); },
     onOrphaned: (id) => { heard.orphaned.push(id); },
