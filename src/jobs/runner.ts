@@ -39,8 +39,6 @@ const claimMs = 10_000;
 /** After a failure to end a job. */
 const endAgainSeconds = 1;
 
-/** Without a code nobody knows how it ended. */
-type KnownExit = Omit<Exit, 'code'> & { readonly code: number | undefined };
 type Running = Extract<JobState, { is: 'running' }>;
 
 export class Runner {
@@ -160,7 +158,7 @@ export class Runner {
   }
 
   /** The process has ended; without a code nobody knows how. */
-  exited(entry: Entry, exit: KnownExit): void {
+  exited(entry: Entry, exit: Exit): void {
     if (entry.isFinished) return;
     const { code, pid, hasLeft } = exit;
     this.#adopted.delete(entry);
@@ -229,7 +227,7 @@ export class Runner {
     this.#starter.close();
   }
 
-  #exitOf(entry: Entry, code: number | undefined): KnownExit {
+  #exitOf(entry: Entry, code: number | undefined): Exit {
     const pid = entry.pid ?? 0;
     return { code, pid, hasLeft: isGroupAlive(pid) };
   }

@@ -4,7 +4,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, openSync, readFileSync, rm, writeFileSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFifo } from './fifo.ts';
 import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
@@ -105,7 +105,7 @@ export class Launchers implements Starter {
     for (const launcher of [...this.#idle, ...this.#busy.values()]) closeBoth(launcher);
     for (const { launcher, taken } of this.#starting.values()) {
       closeBoth(launcher);
-      discard(taken);
+      this.#options.spares.discard(taken);
     }
     this.#first?.stdin?.destroy();
     this.#first?.stdout?.destroy();
@@ -136,7 +136,7 @@ export class Launchers implements Starter {
     this.#options.onWarning('the first launcher ended, starting another', error);
     for (const { launcher, taken } of this.#starting.values()) {
       closeBoth(launcher);
-      discard(taken);
+      this.#options.spares.discard(taken);
     }
     this.#starting.clear();
     if (error) this.#failWaiting(error);
@@ -167,7 +167,9 @@ export class Launchers implements Starter {
     const [word, subject = '', value = '', pid = '', left = ''] = line.split(' ');
     if (word === 'ready') this.#ready(Number(subject), Number(value));
     else if (word === 'exit') {
-      const exit = { code: Number(value), pid: Number(pid), hasLeft: left === 'left' };
+      // Below 0: its launcher lost sight of it, and nobody knows how it ended.
+      const code = Number(value) < 0 ? undefined : Number(value);
+      const exit = { code, pid: Number(pid), hasLeft: left === 'left' };
       this.#free(subject, () => this.#options.onExit(subject, exit));
     }
     else if (word === 'claimed') this.#free(subject, () => this.#options.onClaimed(subject));
@@ -179,7 +181,7 @@ export class Launchers implements Starter {
     this.#starting.delete(number);
     this.#restartMs = firstRestartMs;
     // Both ends of its FIFOs are open: nothing needs the names any more.
-    discard(started.taken);
+    this.#options.spares.discard(started.taken);
     started.launcher.identity = { pid, startTime: '' };
     this.#toWork(started.launcher);
     this.#grow();
@@ -241,14 +243,14 @@ export class Launchers implements Starter {
     const taken: string[] = [];
     try {
       for (let count = 0; count < fifosEach; count += 1) taken.push(await this.#options.spares.take());
-      if (this.#first !== first || this.#isClosed) return discard(taken);
+      if (this.#first !== first || this.#isClosed) return this.#options.spares.discard(taken);
       const fifos = taken.map((directory) => join(directory, 'stdin'));
       const [fd, aheadFd] = openBoth(fifos);
       const number = this.#numbers += 1;
       this.#starting.set(number, { launcher: { number, fd, aheadFd, identity: undefined, jobId: undefined }, taken });
       first.stdin?.write(`${number} ${fifos.join(' ')}\n`);
     } catch (error) {
-      discard(taken);
+      this.#options.spares.discard(taken);
       this.#noLauncher(error as Error);
     } finally {
       this.#opening -= 1;
@@ -314,11 +316,6 @@ function openBoth(fifos: readonly string[]): [fd: number, aheadFd: number] {
 function closeBoth({ fd, aheadFd }: Launcher): void {
   closeSync(fd);
   closeSync(aheadFd);
-}
-
-/** Of spare directories only their FIFOs were needed. */
-function discard(directories: readonly string[]): void {
-  for (const directory of directories) rm(directory, { recursive: true, force: true }, () => undefined);
 }
 
 /**

@@ -23,6 +23,7 @@ mkfifo -- "$@"`;
 export class Spares {
   readonly #folder: string;
   readonly #ready: string[] = [];
+  readonly #discarded: string[] = [];
   #made = 0;
   #isClosed = false;
   #refilling: Promise<void> | undefined;
@@ -63,6 +64,14 @@ export class Spares {
   /** It was not needed after all. */
   giveBack(path: string): void {
     this.#ready.push(path);
+  }
+
+  /** Of these, only the FIFO was needed, and not its name any longer. They go together with others. */
+  discard(paths: readonly string[]): void {
+    this.#discarded.push(...paths);
+    if (this.#discarded.length < batch || this.#isClosed) return;
+    // What cannot be removed now goes when this closes, or at the next start.
+    runInBackground('rm', ['-rf', '--', ...this.#discarded.splice(0)]).catch(() => undefined);
   }
 
   async close(): Promise<void> {

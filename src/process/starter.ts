@@ -19,7 +19,8 @@ export interface StarterEvents {
 }
 
 export interface Exit {
-  readonly code: number;
+  /** `undefined`: nobody knows. */
+  readonly code: number | undefined;
   /** The job's first process, which named its group. */
   readonly pid: number;
   /** Somebody of the group is left. */

@@ -39,7 +39,7 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
     onExit: (id, { code }) => {
       assert.ok(heard.started.has(id), 'no end without a start');
       assert.ok(!heard.exits.has(id), 'each end is told once');
-      heard.exits.set(id, code);
+      heard.exits.set(id, code ?? -1);
     },
     onClaimed: (id) => { heard.claimed.push(id); },
     onFailed: (id, error) => { heard.failed.set(id, error.message); },
