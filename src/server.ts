@@ -106,12 +106,13 @@ async function openJobs(config: Config, log: Log, closers: (() => Promise<void> 
   const bash = process.platform === 'win32' ? undefined : findBash();
   if (bash === undefined) log.warn('no bash with job control: a running job will not outlive this server; see sidecar doctor');
   const spares = bash === undefined ? undefined : new Spares(join(config.stateDir, 'spares'));
-  if (spares) closers.push(() => spares.close());
+  const fifos = bash === undefined ? undefined : new Spares(join(config.stateDir, 'fifos'), 'fifo');
+  closers.push(async () => { await Promise.all([spares?.close(), fifos?.close()]); });
   const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
   const env = config.jobEnvironment;
   const createStarter = (events: StarterEvents): Starter =>
-    bash !== undefined && spares !== undefined
-      ? new Launchers({ ...events, bash, spares, jobsDirectory, env, onWarning: (message, error) => log.warn(message, { error }) })
+    bash !== undefined && fifos !== undefined
+      ? new Launchers({ ...events, bash, fifos, jobsDirectory, env, onWarning: (message, error) => log.warn(message, { error }) })
       : new DirectStarter(events, { env });
   const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes } = config;
   const jobs = await Jobs.open({ stateDir, createStarter, spares, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });

@@ -4,7 +4,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFifo } from './fifo.ts';
 import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
@@ -15,7 +15,8 @@ import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
 export interface LaunchersOptions extends StarterEvents {
   /** A bash with job control, see `findBash`. */
   readonly bash: string;
-  readonly spares: Spares;
+  /** Of the kind `fifo`. */
+  readonly fifos: Spares;
   /** The parent of the jobs' directories. */
   readonly jobsDirectory: string;
   /** The environment of every job. */
@@ -105,7 +106,7 @@ export class Launchers implements Starter {
     for (const launcher of [...this.#idle, ...this.#busy.values()]) closeBoth(launcher);
     for (const { launcher, taken } of this.#starting.values()) {
       closeBoth(launcher);
-      this.#options.spares.discard(taken);
+      removeNames(taken);
     }
     this.#first?.stdin?.destroy();
     this.#first?.stdout?.destroy();
@@ -136,7 +137,7 @@ export class Launchers implements Starter {
     this.#options.onWarning('the first launcher ended, starting another', error);
     for (const { launcher, taken } of this.#starting.values()) {
       closeBoth(launcher);
-      this.#options.spares.discard(taken);
+      removeNames(taken);
     }
     this.#starting.clear();
     if (error) this.#failWaiting(error);
@@ -181,7 +182,7 @@ export class Launchers implements Starter {
     this.#starting.delete(number);
     this.#restartMs = firstRestartMs;
     // Both ends of its FIFOs are open: nothing needs the names any more.
-    this.#options.spares.discard(started.taken);
+    removeNames(started.taken);
     started.launcher.identity = { pid, startTime: '' };
     this.#toWork(started.launcher);
     this.#grow();
@@ -242,15 +243,14 @@ export class Launchers implements Starter {
     this.#opening += 1;
     const taken: string[] = [];
     try {
-      for (let count = 0; count < fifosEach; count += 1) taken.push(await this.#options.spares.take());
-      if (this.#first !== first || this.#isClosed) return this.#options.spares.discard(taken);
-      const fifos = taken.map((directory) => join(directory, 'stdin'));
-      const [fd, aheadFd] = openBoth(fifos);
+      for (let count = 0; count < fifosEach; count += 1) taken.push(await this.#options.fifos.take());
+      if (this.#first !== first || this.#isClosed) return removeNames(taken);
+      const [fd, aheadFd] = openBoth(taken);
       const number = this.#numbers += 1;
       this.#starting.set(number, { launcher: { number, fd, aheadFd, identity: undefined, jobId: undefined }, taken });
-      first.stdin?.write(`${number} ${fifos.join(' ')}\n`);
+      first.stdin?.write(`${number} ${taken.join(' ')}\n`);
     } catch (error) {
-      this.#options.spares.discard(taken);
+      removeNames(taken);
       this.#noLauncher(error as Error);
     } finally {
       this.#opening -= 1;
@@ -316,6 +316,11 @@ function openBoth(fifos: readonly string[]): [fd: number, aheadFd: number] {
 function closeBoth({ fd, aheadFd }: Launcher): void {
   closeSync(fd);
   closeSync(aheadFd);
+}
+
+/** Nobody opens them any more. */
+function removeNames(fifos: readonly string[]): void {
+  for (const fifo of fifos) rmSync(fifo, { force: true });
 }
 
 /**

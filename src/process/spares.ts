@@ -1,6 +1,6 @@
 /**
- * Job directories made ahead, with a FIFO for stdin and the empty files that a job needs: making seven files takes 0.2 ms on a quiet disk
- * and 3 ms on a busy one, which nobody who submits a job should wait for.
+ * Job directories made ahead, with a FIFO for stdin and the empty files that a job needs, and FIFOs alone, for launchers: making seven
+ * files takes 0.2 ms on a quiet disk and 3 ms on a busy one, which nobody who submits a job should wait for.
  * @module
  */
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
@@ -13,24 +13,28 @@ const batch = 128;
 const low = 64;
 
 // POSIX sh: $0 is the folder, the arguments are the names.
-const script = `umask 077; cd -- "$0" && mkdir -- "$@" || exit
+const scripts = {
+  directory: `umask 077; cd -- "$0" && mkdir -- "$@" || exit
 for n do
   : >"$n/job.json" && : >"$n/stdout" && : >"$n/stderr" && : >"$n/process" && : >"$n/exit" || exit
   shift; set -- "$@" "$n/stdin"
 done
-mkfifo -- "$@"`;
+mkfifo -- "$@"`,
+  fifo: 'umask 077; cd -- "$0" && mkfifo -- "$@"',
+} as const;
 
 export class Spares {
   readonly #folder: string;
+  readonly #kind: keyof typeof scripts;
   readonly #ready: string[] = [];
-  readonly #discarded: string[] = [];
   #made = 0;
   #isClosed = false;
   #refilling: Promise<void> | undefined;
 
   /** @param folder Begun anew: what is left in it from an earlier server goes. */
-  constructor(folder: string) {
+  constructor(folder: string, kind: keyof typeof scripts = 'directory') {
     this.#folder = folder;
+    this.#kind = kind;
     const old = `${folder}.${process.pid}.old`;
     if (existsSync(folder)) renameSync(folder, old);
     // Again where it fills meanwhile: the script of a server that was killed outlives it for a moment.
@@ -38,7 +42,7 @@ export class Spares {
   }
 
   /**
-   * A directory that is the caller's from now on, to be renamed: it holds `stdin`, a FIFO, and, empty, `job.json stdout stderr process exit`.
+   * What is the caller's from now on: a FIFO, or a directory, to be renamed, that holds `stdin`, a FIFO, and, empty, `job.json stdout stderr process exit`.
    * Waits only where none is ready.
    *
    * @throws the system's error, such as ENOSPC, where none can be made.
@@ -66,14 +70,6 @@ export class Spares {
     this.#ready.push(path);
   }
 
-  /** Of these, only the FIFO was needed, and not its name any longer. They go together with others. */
-  discard(paths: readonly string[]): void {
-    this.#discarded.push(...paths);
-    if (this.#discarded.length < batch || this.#isClosed) return;
-    // What cannot be removed now goes when this closes, or at the next start.
-    runInBackground('rm', ['-rf', '--', ...this.#discarded.splice(0)]).catch(() => undefined);
-  }
-
   async close(): Promise<void> {
     // A script on its way would fill what is being removed.
     this.#isClosed = true;
@@ -92,7 +88,7 @@ export class Spares {
     const names = Array.from({ length: batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
     try {
-      await runInBackground('/bin/sh', ['-c', script, this.#folder, ...names]);
+      await runInBackground('/bin/sh', ['-c', scripts[this.#kind], this.#folder, ...names]);
     } catch (error) {
       await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true }).catch(() => undefined)));
       throw systemError(error as Error & { stderr?: string });

@@ -47,12 +47,13 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
   };
   const env = { PATH: process.env['PATH'] ?? '', INHERITED: 'yes' };
   const spares = new Spares(join(folder, 'spares'));
+  const fifos = new Spares(join(folder, 'fifos'), 'fifo');
   const starter = kind === 'direct' ? new DirectStarter(events, { env })
-    : new Launchers({ ...events, bash: bash ?? '', spares, jobsDirectory, env, onWarning: () => undefined });
+    : new Launchers({ ...events, bash: bash ?? '', fifos, jobsDirectory, env, onWarning: () => undefined });
   const ids: string[] = [];
   atEnd(t, async () => {
     starter.close();
-    await spares.close();
+    await Promise.all([spares.close(), fifos.close()]);
     await until(async () => {
       const left = [...(await findProcesses(ids.map((id) => ({ id, leader: undefined })))).values()].flat();
       for (const { pid } of left) sendSignal(pid, 'SIGKILL');
