@@ -39,8 +39,8 @@ describe('identity', () => {
   });
 
   it('a process that waits to be reaped is not alive', { skip }, async (t) => {
-    // Its parent is a program that never waits.
-    const parent = spawn('/bin/sh', ['-c', 'sleep 0 & echo $!; exec sleep 1000'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    // Its parent is a program that never waits; it ends only once that is so, as the shell before it might wait.
+    const parent = spawn('/bin/sh', ['-c', '(until [ "$(cat /proc/$$/comm)" = sleep ]; do :; done) & echo $!; exec sleep 1000'], { stdio: ['ignore', 'pipe', 'ignore'] });
     t.after(() => parent.kill('SIGKILL'));
     const [line] = await once(parent.stdout, 'data') as [Buffer];
     const pid = Number(line.toString());
