@@ -50,7 +50,7 @@ describe('sidecar exec', () => {
     const { printed, ended } = start(['exec', 'for i in $(seq 1 60); do echo "line $i"; sleep 0.02; done; echo bye >&2; exit 5']);
     await printed(/line 5\n/);
     await server.stop();
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    await printed(/lost the server/, 'stderr');
     await server.start();
     const { stdout, stderr, exitCode } = await ended;
     assert.equal(stdout, Array.from({ length: 60 }, (_, index) => `line ${index + 1}\n`).join(''));

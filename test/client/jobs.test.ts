@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type TestContext, describe, it } from 'node:test';
 import { type JobEvent, ProblemError, Sidecar, outputBytes } from '../../src/client/client.ts';
+import { until } from '../support/wait.ts';
 import { StandIn, hangUp, key, refuse } from './stand-in.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 20 };
@@ -100,11 +101,11 @@ describe('Jobs', () => {
     const { server, sidecar } = await setUp(t);
     const { job, end } = server.script();
     const waiting = sidecar.jobs.wait(job.jobId);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await until(() => server.seen.length > 0, { what: 'it asks' });
     await server.stop();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    const before = server.seen.length;
     await server.start();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await until(() => server.seen.length > before, { what: 'it asks again' });
     end(7);
     assert.equal((await waiting).exitCode, 7);
     assert.ok(server.seen.length < 12, String(server.seen.length));
