@@ -367,7 +367,7 @@ export class Jobs {
 
   /** The server was away in the middle of ending it. */
   #endAgain(entry: Entry, reason: EndingReason): void {
-    this.#runner.end(entry, reason, { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 }).catch((error: unknown) =>
+    this.#runner.end(entry, reason).catch((error: unknown) =>
       this.#options.log.error('cannot end the job', { jobId: entry.id, error }));
   }
 

@@ -67,7 +67,7 @@ export class Monitor {
     this.#nextLook.set(entry, now + Math.min(leftBytes / fastestBytesPerMs, slowestLookMs));
     if (leftBytes >= 0) return;
     this.#nextLook.set(entry, Number.POSITIVE_INFINITY);
-    runner.end(entry, 'output_limit', { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 }).catch((error: unknown) => {
+    runner.end(entry, 'output_limit').catch((error: unknown) => {
       log.error('cannot end the job at its output limit, trying again', { jobId: entry.id, error });
       this.#nextLook.set(entry, performance.now() + againMs);
     });

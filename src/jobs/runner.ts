@@ -39,6 +39,7 @@ const claimMs = 10_000;
 /** After a failure to end a job. */
 const endAgainSeconds = 1;
 
+type Ending = { readonly signal: NodeJS.Signals; readonly graceMs: number };
 type Running = Extract<JobState, { is: 'running' }>;
 
 export class Runner {
@@ -175,8 +176,10 @@ export class Runner {
   /**
    * Ends a job's whole tree. Resolves once it is ended, or, where a process hangs in the kernel, when nothing more can be done.
    * The first reason given is the one that stays.
+   *
+   * @param options Default: SIGTERM, and the grace that the job was submitted with.
    */
-  async end(entry: Entry, reason: EndingReason, options: { signal: NodeJS.Signals; graceMs: number }): Promise<void> {
+  async end(entry: Entry, reason: EndingReason, options: Ending = endingOf(entry)): Promise<void> {
     const { state } = entry;
     if (state.is === 'finished') return;
     if (state.is === 'pending') {
@@ -232,7 +235,7 @@ export class Runner {
     return { code, pid, hasLeft: isGroupAlive(pid) };
   }
 
-  async #end(entry: Entry, state: Running, reason: EndingReason, options: { signal: NodeJS.Signals; graceMs: number }): Promise<void> {
+  async #end(entry: Entry, state: Running, reason: EndingReason, options: Ending): Promise<void> {
     // Nothing may come between: whoever asks from here on sees that it is being ended.
     await Promise.resolve();
     if (this.#starter.withdraw(entry.id)) {
@@ -327,9 +330,8 @@ export class Runner {
 
   #armTimeout(entry: Entry, seconds: number | null): void {
     if (seconds === null) return;
-    const graceMs = entry.request.killGraceSeconds * 1000;
     this.#timeouts.set(entry, longTimeout(() => {
-      this.end(entry, 'timeout', { signal: 'SIGTERM', graceMs }).catch((error: unknown) => {
+      this.end(entry, 'timeout').catch((error: unknown) => {
         this.#options.log.error('cannot end the job at its timeout, trying again', { jobId: entry.id, error });
         this.#armTimeout(entry, endAgainSeconds);
       });
@@ -355,4 +357,8 @@ export class Runner {
     const entry = this.#running.get(id as JobId);
     if (entry) tell(entry);
   }
+}
+
+function endingOf(entry: Entry): Ending {
+  return { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 };
 }

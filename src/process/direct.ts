@@ -8,9 +8,10 @@ import { appendFileSync, closeSync, openSync, readFileSync, writeFileSync } from
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { markName } from './descendants.ts';
+import type { FifoWrite } from './fifo.ts';
 import { isGroupAlive } from './identity.ts';
 import type { Launch } from './launch-script.ts';
-import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
+import type { Starter, StarterEvents } from './starter.ts';
 
 /** What may wait for a job to read it: as much as a pipe holds on Linux. */
 const stdinBytes = 65_536;
@@ -40,7 +41,7 @@ export class DirectStarter implements Starter {
     return false;
   }
 
-  writeStdin(id: string, _directory: string, bytes: Uint8Array): StdinWrite {
+  writeStdin(id: string, _directory: string, bytes: Uint8Array): FifoWrite {
     const stdin = this.#children.get(id)?.stdin;
     if (!stdin?.writable) return 'closed';
     const room = stdinBytes - stdin.writableLength;

@@ -6,11 +6,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFifo } from './fifo.ts';
+import { type FifoWrite, writeFifo } from './fifo.ts';
 import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
 import { bootScript, type Launch, launchLine, launchScript, maxLineBytes, quote, waitLine } from './launch-script.ts';
 import type { Spares } from './spares.ts';
-import type { Starter, StarterEvents, StdinWrite } from './starter.ts';
+import type { Starter, StarterEvents } from './starter.ts';
 
 export interface LaunchersOptions extends StarterEvents {
   /** A bash with job control, see `findBash`. */
@@ -89,7 +89,7 @@ export class Launchers implements Starter {
     return index >= 0;
   }
 
-  writeStdin(_id: string, directory: string, bytes: Uint8Array): StdinWrite {
+  writeStdin(_id: string, directory: string, bytes: Uint8Array): FifoWrite {
     return writeFifo(join(directory, 'stdin'), bytes);
   }
 

@@ -2,6 +2,7 @@
  * What starts jobs: launchers where there is a bash, else Node itself.
  * @module
  */
+import type { FifoWrite } from './fifo.ts';
 import type { Launch } from './launch-script.ts';
 
 /** What is learnt of a job that was started. */
@@ -27,15 +28,13 @@ export interface Exit {
   readonly hasLeft: boolean;
 }
 
-export type StdinWrite = { readonly writtenBytes: number } | 'closed' | 'full';
-
 export interface Starter {
   /** Starts the job now, or as soon as there is a launcher for it. */
   start(launch: Launch): void;
   /** Takes back a job that has not been handed on yet. `false`: it has. */
   withdraw(id: string): boolean;
   /** Writes what fits, without a wait. */
-  writeStdin(id: string, directory: string, bytes: Uint8Array): StdinWrite;
+  writeStdin(id: string, directory: string, bytes: Uint8Array): FifoWrite;
   /** The job reads the end of its input. `false`: that cannot be done here. */
   closeStdin(id: string): boolean;
   /** Running jobs go on. */
