@@ -18,8 +18,10 @@ import { JobStore } from './jobs/store.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { metricsRoutes } from './metrics/routes.ts';
 import { DirectStarter } from './process/direct.ts';
+import { FirstBash } from './process/first-bash.ts';
 import { findBash, Launchers } from './process/launchers.ts';
 import { acquireLock } from './process/lock.ts';
+import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
 import type { Health } from './protocol/health.ts';
@@ -104,16 +106,21 @@ export function isLoopback(host: string): boolean {
 
 async function openJobs(config: Config, log: Log, closers: (() => Promise<void> | void)[]): Promise<Jobs> {
   const bash = process.platform === 'win32' ? undefined : findBash();
-  if (bash === undefined) log.warn('no bash with job control: a running job will not outlive this server; see sidecar doctor');
-  const spares = bash === undefined ? undefined : new Spares(join(config.stateDir, 'spares'));
-  const fifos = bash === undefined ? undefined : new Spares(join(config.stateDir, 'fifos'), 'fifo');
-  closers.push(async () => { await Promise.all([spares?.close(), fifos?.close()]); });
+  // Where Node itself starts jobs, they would have its priority.
+  if (bash !== undefined) goFirst();
+  else log.warn('no bash with job control: a running job will not outlive this server; see sidecar doctor');
+  const { jobEnvironment: env } = config;
   const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
-  const env = config.jobEnvironment;
+  const onWarning = (message: string, error?: unknown): void => log.warn(message, { error });
+  const first = bash === undefined ? undefined : new FirstBash({ bash, jobsDirectory, env, onWarning });
+  const spares = first && new Spares(first, join(config.stateDir, 'spares'));
+  const fifos = first && new Spares(first, join(config.stateDir, 'fifos'), 'fifo');
+  closers.push(async () => {
+    await Promise.all([spares?.close(), fifos?.close()]);
+    first?.close();
+  });
   const createStarter = (events: StarterEvents): Starter =>
-    bash !== undefined && fifos !== undefined
-      ? new Launchers({ ...events, bash, fifos, jobsDirectory, env, onWarning: (message, error) => log.warn(message, { error }) })
-      : new DirectStarter(events, { env });
+    first && fifos ? new Launchers({ ...events, first, fifos, jobsDirectory, onWarning }) : new DirectStarter(events, { env });
   const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes } = config;
   const jobs = await Jobs.open({ stateDir, createStarter, spares, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });
   closers.push(() => jobs.close());

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Log } from '../base/log.ts';
+import { Pace } from '../base/pace.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Authenticator } from './auth.ts';
 import { type Connection, Connections } from './connections.ts';
@@ -50,6 +51,12 @@ export interface HttpServer {
   close(options: { graceMs: number }): Promise<void>;
 }
 
+/**
+ * How many connections may wait to be accepted. Node's 511 overflow when 500 clients come at once, and who is left out tries again only
+ * after 200 ms (listen(2): the system's own limit, often 4096, is the ceiling).
+ */
+const backlog = 4096;
+
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { tls, observe = () => undefined } = options;
   const limits = { ...defaultLimits, ...options.limits };
@@ -58,12 +65,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const policy = createOriginPolicy({ isLoopback: options.isLoopback, hosts, origins: options.allowOrigins ?? [] });
   const server = createNodeServer(limits, tls);
   serve(server, tls ? 'secureConnection' : 'connection',
-    { router: createRouter(options.routes), policy, authenticator: options.authenticator, limits },
+    { router: createRouter(options.routes), policy, authenticator: options.authenticator, limits, pace: new Pace() },
     { log: options.log, limits, connections, observe });
   return {
     async listen({ host, port }) {
       hosts.add(hostName(inAddress(host)));
-      server.listen({ host, port });
+      server.listen({ host, port, backlog });
       await once(server, 'listening');
       const address = server.address() as AddressInfo;
       return { host, port: address.port, url: `${tls ? 'https' : 'http'}://${inAddress(host)}:${address.port}` };

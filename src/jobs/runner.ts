@@ -9,7 +9,7 @@ import type { Pace } from '../base/pace.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Family } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
-import { closeStdinOfAdopted, isStillLauncher } from '../process/launchers.ts';
+import { isStillLauncher } from '../process/launchers.ts';
 import type { Exit, Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
@@ -203,10 +203,11 @@ export class Runner {
   }
 
   /** The job reads the end of its input. `false`: nobody holds it open. */
-  closeStdin(entry: Entry): boolean {
-    if (this.#starter.closeStdin(entry.id)) return true;
-    const launcherPid = this.#options.store.readProcess(entry.id)?.parentPid ?? 0;
-    return this.#adopted.has(entry) && entry.leader !== undefined && closeStdinOfAdopted(entry.leader, launcherPid);
+  async closeStdin(entry: Entry): Promise<boolean> {
+    const note = this.#options.store.readProcess(entry.id);
+    if (note === undefined) return false;
+    // One that has just ended reads nothing more either.
+    return await this.#starter.closeStdin(entry.id, note) || !isAliveNow(note.identity);
   }
 
   /** The first process of the job, as soon as it has become the job. */

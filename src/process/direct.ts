@@ -51,7 +51,7 @@ export class DirectStarter implements Starter {
     return { writtenBytes: some.length };
   }
 
-  closeStdin(id: string): boolean {
+  async closeStdin(id: string): Promise<boolean> {
     const stdin = this.#children.get(id)?.stdin;
     stdin?.end();
     return stdin !== undefined && stdin !== null;

@@ -2,8 +2,7 @@
  * What a launcher is: a small bash, forked from one that was started ahead, that runs one job at a time.
  *
  * bash because of its job control without a terminal (`set -m`): a job gets a process group of its own, and SIGINT as it
- * should be, for one fork and no further program (`setsid` costs an exec, 0.4 to 0.6 ms), and `wait` can be interrupted, so
- * that a launcher can be asked to close a job's stdin while it waits.
+ * should be, for one fork and no further program (`setsid` costs an exec, 0.4 to 0.6 ms).
  * @module
  */
 
@@ -24,13 +23,14 @@ export interface Launch {
 export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
 
 /**
- * The program of the first bash. It reads `<number> <path> <path>` and forks a launcher, which reads its lines from the first FIFO.
+ * The program of the first bash. By `sc_fork_launcher <number> <path> <path>` it forks a launcher, which reads its lines from the first
+ * FIFO, by `sc_chore <number> <program> <argument>…` it does a chore, and says `chore <number> <status> <what it wrote to stderr>`.
  *
  * A launcher has forked the process of its next job ahead, so that no fork is waited for. That one reads the job's line from the second
  * FIFO and then an empty line: its launcher's word that it holds the job's stdin open.
  *
- * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, `claimed <id>`, `exit <id> <code> <pid>` and,
- * where somebody of the group is left, `left`.
+ * What they say, all into the one pipe to the server: `ready <number> <pid of the launcher>`, before each job; then
+ * `exit <id> <pid ahead> <code> <pid>` and, where somebody of the group is left, `left`; or `claimed <id> <pid ahead>`.
  * Its files in a job's directory:
  * - `process`: the job's own process appends its line of `/proc/self/stat` (elsewhere pid and start time by `ps`) before it becomes the
  *   job, and reads the first line back: only who stands there goes on, so no job ever runs twice. A line `failed`: the program could
@@ -38,9 +38,15 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * - `exit`: the code and a newline; without the newline it is not there yet. Appended, as ext4 takes a file that is truncated and
  *   written for one that is being replaced, and flushes it at once (ext4(5), auto_da_alloc).
  *
- * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 5 keeps the
- * job's stdin open for writing, with or without a server, until SIGUSR1 asks for the end of the input or the job has ended; 6 and 7 are
- * the ends of the second FIFO.
+ * A job's stdin is kept open for writing, with or without a server, by the process ahead of the next job, which is forked as soon as
+ * the job has been let go. It stops, and when SIGCONT wakes it, it closes the stdin and becomes ready. Its launcher sends that when
+ * the job has ended; where the process had not stopped yet by then, the server sends it again; and before, where the job is to read
+ * the end of its input. Where its launcher is killed it ends: the kernel sends SIGHUP to a process group that is orphaned while
+ * somebody in it is stopped (setpgid(2)). No signal that is trapped ever comes to the launcher: where one interrupts a wait that is
+ * about to return, bash loses the exit code.
+ *
+ * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 5 is the
+ * job's stdin, open for writing; 6 and 7 are the ends of the second FIFO.
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
@@ -49,19 +55,23 @@ sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
   exec 3<>"$2" <"$2" 3>&- || exit
   exec 3<>"$3" 6<"$3" 7>"$3" 3>&- || exit
-  trap 'exec 5>&-; sc_eof=1' USR1
+  sc_number=$1 sc_l=\${BASHPID:-$(exec sh -c 'echo $PPID')}
   sc_fork
-  echo "ready $1 \${BASHPID:-$(exec sh -c 'echo $PPID')}"
-  while IFS= read -r sc_line; do eval "$sc_line"; sc_fork; done
+  while IFS= read -r sc_line; do eval "$sc_line"; done
 }
 sc_fork() {
   set -m
-  sc_ahead &
+  sc_ahead "$1" &
   set +m
   sc_p=$!
 }
 sc_ahead() {
   exec 7>&- </dev/null
+  if [ "$1" ]; then
+    [ -s "$sc_d/exit" ] || kill -STOP "\${BASHPID:-$(exec sh -c 'echo $PPID')}"
+    exec 5>&-
+  fi
+  echo "ready $sc_number $sc_l"
   while IFS= read -r sc_line <&6; do eval "$sc_line"; done
 }
 sc_place() {
@@ -70,17 +80,26 @@ sc_place() {
 }
 sc_run() {
   sc_place "$1" "$2"
-  [ "$3" != fifo ] || exec 3<>"$sc_d/stdin" 5>"$sc_d/stdin" 3>&-
-  echo >&7
-  while sc_eof=; wait "$sc_p"; sc_c=$?; [ "$sc_eof" ]; do :; done
-  exec 5>&-
+  sc_q=$sc_p
+  if [ "$3" = fifo ]; then
+    exec 3<>"$sc_d/stdin" 5>"$sc_d/stdin" 3>&-
+    echo >&7
+    sc_fork hold
+    exec 5>&-
+  else echo >&7
+  fi
+  wait "$sc_q"
+  sc_c=$?
   [ "$sc_c" -le 128 ] || while read -t 0 <&6; do read -r sc_rest <&6; done # what was left by one that was killed
-  if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id"; return; fi
-  echo "$sc_c" >>"$sc_d/exit"
-  kill -0 -- "-$sc_p" && sc_left=left || sc_left=
-  echo "exit $sc_id $sc_c $sc_p $sc_left"
+  if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id $sc_p"
+  else
+    echo "$sc_c" >>"$sc_d/exit"
+    kill -0 -- "-$sc_q" && sc_left=left || sc_left=
+    echo "exit $sc_id $sc_p $sc_c $sc_q $sc_left"
+  fi
+  if [ "$3" = fifo ]; then kill -CONT "$sc_p"; else sc_fork; fi
 }
-sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_p}" != "$sc_p" ]; } 2>/dev/null
+sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_q}" != "$sc_q" ]; } 2>/dev/null
 sc_job() {
   sc_place "$1" "$2"
   exec 5>&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
@@ -121,12 +140,25 @@ sc_fail() {
   echo failed >>"$sc_d/process"
   exit "$1"
 }
-while IFS=' ' read -r sc_number sc_lines sc_ahead_lines; do
+sc_fork_launcher() {
   set -m
-  sc_launch "$sc_number" "$sc_lines" "$sc_ahead_lines" &
+  sc_launch "$@" &
   set +m
   disown
-done
+}
+sc_chore() {
+  sc_chore_done "$@" &
+  disown
+}
+sc_chore_done() {
+  sc_number=$1
+  shift
+  export LC_ALL=C PATH=/usr/local/bin:/usr/bin:/bin
+  sc_e=$(exec "$@" 2>&1 >/dev/null)
+  sc_c=$?
+  echo "chore $sc_number $sc_c \${sc_e//$'\\n'/ }"
+}
+while IFS= read -r sc_line; do eval "$sc_line"; done
 `;
 
 /** A line longer than this does not go into a FIFO in one piece (PIPE_BUF, pipe(7)). */

@@ -1,26 +1,24 @@
 /**
- * The pool of launchers. One bash, started ahead, forks the others: Node's own spawn blocks the event loop for 1 ms, and for
- * 16 ms where the server has grown to 600 MB.
+ * The pool of launchers, which the first bash forks.
  * @module
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findChildren } from './descendants.ts';
 import { type FifoWrite, writeFifo } from './fifo.ts';
-import { isAliveNow, type Identity, readStat, sendSignal } from './identity.ts';
-import { bootScript, type Launch, launchLine, launchScript, maxLineBytes, quote, waitLine } from './launch-script.ts';
+import { type Identity, isAliveNow, isDead, type ProcessStat, readStat, sendSignal } from './identity.ts';
+import { type FirstBash, launcherName } from './first-bash.ts';
+import { type Launch, launchLine, maxLineBytes, quote, waitLine } from './launch-script.ts';
 import type { Spares } from './spares.ts';
-import type { Starter, StarterEvents } from './starter.ts';
+import type { LeaderNote, Starter, StarterEvents } from './starter.ts';
 
 export interface LaunchersOptions extends StarterEvents {
-  /** A bash with job control, see `findBash`. */
-  readonly bash: string;
+  readonly first: FirstBash;
   /** Of the kind `fifo`. */
   readonly fifos: Spares;
   /** The parent of the jobs' directories. */
   readonly jobsDirectory: string;
-  /** The environment of every job. */
-  readonly env: { readonly [name: string]: string };
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
@@ -31,11 +29,8 @@ interface Launcher {
   /** That of the process which it has forked ahead. */
   readonly aheadFd: number;
   identity: Identity | undefined;
-  jobId: string | undefined;
 }
 
-/** As `ps` shows launchers. */
-const launcherName = 'sidecar-launcher';
 /** How many wait for work: some at once, more after a busy time. */
 const spare = 2;
 /** From the server to the launcher, and on to the process that it has forked ahead. */
@@ -44,10 +39,10 @@ const maxIdle = 16;
 /** How many may be on their way at once. */
 const maxStarting = 16;
 const checkMs = 1000;
+/** How long what keeps a job's stdin open may take to be there. */
+const closeMs = 5000;
 /** After one could not be had. */
 const pauseMs = 500;
-const firstRestartMs = 50;
-const maxRestartMs = 5000;
 
 export class Launchers implements Starter {
   readonly #options: LaunchersOptions;
@@ -56,13 +51,14 @@ export class Launchers implements Starter {
   #fewestIdle = 0;
   readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: readonly string[] }>();
   readonly #busy = new Map<string, Launcher>();
+  /** Their job has ended, and they get ready for the next. */
+  readonly #returning = new Map<number, { readonly launcher: Launcher; readonly aheadPid: number }>();
+  /** Ready for the next job before theirs has ended. */
+  readonly #readyEarly = new Set<number>();
   readonly #waiting: Launch[] = [];
   readonly #check: NodeJS.Timeout;
-  #first: ChildProcess | undefined;
   #numbers = 0;
   #opening = 0;
-  #restartMs = firstRestartMs;
-  #restart: NodeJS.Timeout | undefined;
   #pausedUntil = 0;
   #isClosed = false;
 
@@ -70,8 +66,11 @@ export class Launchers implements Starter {
     this.#options = options;
     this.#check = setInterval(() => this.#try(() => this.#lookAfter()), checkMs);
     this.#check.unref();
-    // A start of the server does not wait for it.
-    this.#restart = setTimeout(() => this.#startFirst(), 0);
+    options.first.tell({
+      onStart: () => this.#grow(),
+      onEnd: (error) => this.#firstEnded(error),
+      onLine: (line) => this.#try(() => this.#hear(line)),
+    });
   }
 
   start(launch: Launch): void {
@@ -93,66 +92,33 @@ export class Launchers implements Starter {
     return writeFifo(join(directory, 'stdin'), bytes);
   }
 
-  closeStdin(id: string): boolean {
-    const launcher = this.#busy.get(id)?.identity;
-    return launcher !== undefined && sendSignal(launcher.pid, 'SIGUSR1');
+  async closeStdin(_id: string, leader: LeaderNote): Promise<boolean> {
+    const deadline = performance.now() + closeMs;
+    do {
+      const holder = await findHolder(leader);
+      if (holder !== undefined) return sendSignal(holder.pid, 'SIGCONT');
+      // It has not been forked, or has not stopped, yet.
+      await sleep(1);
+    } while (isChild(leader) && performance.now() < deadline);
+    return false;
   }
 
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#check);
-    clearTimeout(this.#restart);
     for (const launcher of [...this.#idle, ...this.#busy.values()]) closeBoth(launcher);
-    for (const { launcher, taken } of this.#starting.values()) {
-      closeBoth(launcher);
-      removeNames(taken);
-    }
-    this.#first?.stdin?.destroy();
-    this.#first?.stdout?.destroy();
-    this.#first?.unref();
+    for (const { launcher } of [...this.#starting.values(), ...this.#returning.values()]) closeBoth(launcher);
+    for (const { taken } of this.#starting.values()) removeNames(taken);
   }
 
-  #startFirst(): void {
-    const { bash, env, jobsDirectory } = this.#options;
-    // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
-    const first: ChildProcess = spawn(bash, ['-p', '-c', bootScript, launcherName, jobsDirectory], {
-      env, detached: true, stdio: ['pipe', 'pipe', 'ignore'],
-    });
-    this.#first = first;
-    first.on('error', (error) => this.#firstEnded(first, error));
-    first.on('exit', () => this.#firstEnded(first));
-    // EPIPE: it has ended, which 'exit' tells.
-    // Where there are no file descriptors left, it has neither.
-    first.stdin?.on('error', () => undefined);
-    first.stdout?.on('error', () => undefined);
-    first.stdin?.write(`${launchScript}\0`);
-    this.#readLines(first);
-    this.#grow();
-  }
-
-  #firstEnded(first: ChildProcess, error?: Error): void {
-    if (this.#first !== first || this.#isClosed) return;
-    this.#first = undefined;
-    this.#options.onWarning('the first launcher ended, starting another', error);
+  #firstEnded(error: Error | undefined): void {
     for (const { launcher, taken } of this.#starting.values()) {
       closeBoth(launcher);
       removeNames(taken);
     }
     this.#starting.clear();
     if (error) this.#failWaiting(error);
-    this.#restart = setTimeout(() => this.#startFirst(), this.#restartMs);
-    this.#restartMs = Math.min(this.#restartMs * 2, maxRestartMs);
-  }
-
-  #readLines(first: ChildProcess): void {
-    let rest = '';
-    first.stdout?.setEncoding('latin1');
-    first.stdout?.on('data', (chunk: string) => {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) this.#try(() => this.#hear(line));
-    });
   }
 
   /** What fails for one launcher, be it for want of file descriptors, must not keep the others from being heard. */
@@ -165,37 +131,46 @@ export class Launchers implements Starter {
   }
 
   #hear(line: string): void {
-    const [word, subject = '', value = '', pid = '', left = ''] = line.split(' ');
-    if (word === 'ready') this.#ready(Number(subject), Number(value));
+    const [word, subject = '', ahead = '', value = '', pid = '', left = ''] = line.split(' ');
+    if (word === 'ready') this.#ready(Number(subject), Number(ahead));
     else if (word === 'exit') {
       // Below 0: its launcher lost sight of it, and nobody knows how it ended.
       const code = Number(value) < 0 ? undefined : Number(value);
       const exit = { code, pid: Number(pid), hasLeft: left === 'left' };
-      this.#free(subject, () => this.#options.onExit(subject, exit));
+      this.#free(subject, Number(ahead), () => this.#options.onExit(subject, exit));
     }
-    else if (word === 'claimed') this.#free(subject, () => this.#options.onClaimed(subject));
+    else if (word === 'claimed') this.#free(subject, Number(ahead), () => this.#options.onClaimed(subject));
   }
 
   #ready(number: number, pid: number): void {
     const started = this.#starting.get(number);
-    if (!started) return;
+    const launcher = this.#returning.get(number)?.launcher ?? started?.launcher;
+    if (!launcher) {
+      // It was told to close the stdin of its job.
+      this.#readyEarly.add(number);
+      return;
+    }
+    this.#returning.delete(number);
     this.#starting.delete(number);
-    this.#restartMs = firstRestartMs;
-    // Both ends of its FIFOs are open: nothing needs the names any more.
-    removeNames(started.taken);
-    started.launcher.identity = { pid, startTime: '' };
-    this.#toWork(started.launcher);
+    launcher.identity ??= { pid, startTime: '' };
+    if (started) {
+      this.#options.first.works();
+      // Both ends of its FIFOs are open: nothing needs the names any more.
+      removeNames(started.taken);
+    }
+    this.#toWork(launcher);
     this.#grow();
   }
 
-  #free(jobId: string, tell: () => void): void {
+  #free(jobId: string, aheadPid: number, tell: () => void): void {
     const launcher = this.#busy.get(jobId);
     if (!launcher) return;
     this.#busy.delete(jobId);
-    launcher.jobId = undefined;
-    // The job first: it may free a place for one that waits, and the launcher is taken again at once.
+    const isReady = this.#readyEarly.delete(launcher.number);
+    if (!isReady) this.#returning.set(launcher.number, { launcher, aheadPid });
+    // The job first: it may free a place for one that waits.
     tell();
-    this.#toWork(launcher);
+    if (isReady) this.#toWork(launcher);
   }
 
   #toWork(launcher: Launcher): void {
@@ -209,7 +184,6 @@ export class Launchers implements Starter {
   #give(launcher: Launcher, launch: Launch): void {
     try {
       const line = Buffer.from(`${this.#line(launch)}\n`);
-      launcher.jobId = launch.id;
       this.#busy.set(launch.id, launcher);
       // In this order: the launcher's word that it waits must come behind the line.
       writeSync(launcher.aheadFd, line);
@@ -217,7 +191,6 @@ export class Launchers implements Starter {
       this.#options.onStarted(launch.id);
     } catch (error) {
       this.#busy.delete(launch.id);
-      launcher.jobId = undefined;
       this.#options.onFailed(launch.id, error as Error);
       this.#toWork(launcher);
     }
@@ -232,23 +205,23 @@ export class Launchers implements Starter {
   }
 
   #grow(): void {
-    const first = this.#first;
-    if (first === undefined || this.#isClosed || performance.now() < this.#pausedUntil) return;
-    const missing = this.#waiting.length + spare - this.#idle.length - this.#starting.size - this.#opening;
-    const room = maxStarting - this.#starting.size - this.#opening;
-    for (let index = Math.min(missing, room); index > 0; index -= 1) void this.#fork(first);
+    if (!this.#options.first.isThere || this.#isClosed || performance.now() < this.#pausedUntil) return;
+    const coming = this.#starting.size + this.#opening;
+    const missing = this.#waiting.length + spare - this.#idle.length - this.#returning.size - coming;
+    const room = maxStarting - coming;
+    for (let index = Math.min(missing, room); index > 0; index -= 1) void this.#fork();
   }
 
-  async #fork(first: ChildProcess): Promise<void> {
+  async #fork(): Promise<void> {
     this.#opening += 1;
     const taken: string[] = [];
     try {
       for (let count = 0; count < fifosEach; count += 1) taken.push(await this.#options.fifos.take());
-      if (this.#first !== first || this.#isClosed) return removeNames(taken);
+      if (!this.#options.first.isThere || this.#isClosed) return removeNames(taken);
       const [fd, aheadFd] = openBoth(taken);
       const number = this.#numbers += 1;
-      this.#starting.set(number, { launcher: { number, fd, aheadFd, identity: undefined, jobId: undefined }, taken });
-      first.stdin?.write(`${number} ${taken.join(' ')}\n`);
+      this.#starting.set(number, { launcher: { number, fd, aheadFd, identity: undefined }, taken });
+      this.#options.first.fork(number, taken);
     } catch (error) {
       removeNames(taken);
       this.#noLauncher(error as Error);
@@ -267,7 +240,7 @@ export class Launchers implements Starter {
 
   /** Unless there is a launcher that will be free again. */
   #failWaiting(error: Error): void {
-    if (this.#busy.size + this.#idle.length + this.#starting.size > 0) return;
+    if (this.#busy.size + this.#returning.size + this.#idle.length + this.#starting.size > 0) return;
     for (const { id } of this.#waiting.splice(0)) this.#options.onFailed(id, error);
   }
 
@@ -277,13 +250,19 @@ export class Launchers implements Starter {
     if (unneeded) closeBoth(unneeded);
     this.#fewestIdle = this.#idle.length;
     for (const [jobId, launcher] of this.#busy) {
-      if (!isDead(launcher)) continue;
+      if (!hasEnded(launcher)) continue;
       this.#busy.delete(jobId);
       closeBoth(launcher);
       this.#options.onOrphaned(jobId);
     }
-    for (const launcher of this.#idle.filter(isDead)) {
+    for (const launcher of this.#idle.filter(hasEnded)) {
       this.#idle.splice(this.#idle.indexOf(launcher), 1);
+      closeBoth(launcher);
+    }
+    for (const [number, { launcher, aheadPid }] of this.#returning) {
+      // The process ahead had not stopped yet when its launcher woke it.
+      if (!hasEnded(launcher) && sendSignal(aheadPid, 'SIGCONT')) continue;
+      this.#returning.delete(number);
       closeBoth(launcher);
     }
     this.#grow();
@@ -291,14 +270,14 @@ export class Launchers implements Starter {
 }
 
 /** @throws the system's error where nobody can know. */
-function isDead(launcher: Launcher): boolean {
+function hasEnded(launcher: Launcher): boolean {
   const { identity } = launcher;
   if (identity === undefined) return false;
   if (identity.startTime !== '') return !isAliveNow(identity);
   // Its start time was not asked for when it said that it is there: that can fail, and takes time.
   const stat = readStat(identity.pid);
   launcher.identity = { pid: identity.pid, startTime: stat?.startTime ?? 'none' };
-  return stat === undefined || stat.state === 'Z';
+  return stat === undefined || isDead(stat);
 }
 
 function openBoth(fifos: readonly string[]): [fd: number, aheadFd: number] {
@@ -335,11 +314,16 @@ export function isStillLauncher(pid: number): boolean {
   }
 }
 
-/** Asks the launcher of an earlier server to close the job's stdin. `false`: it no longer waits for the job. */
-export function closeStdinOfAdopted(leader: Identity, launcherPid: number): boolean {
-  // The parent tells: had the launcher ended, the job would be somebody else's child by now.
-  const isItsParent = launcherPid > 1 && readStat(leader.pid)?.parentPid === launcherPid && isAliveNow(leader);
-  return isItsParent && sendSignal(launcherPid, 'SIGUSR1');
+/** What keeps the job's stdin open: the process that its launcher has forked ahead and that has stopped. */
+async function findHolder(leader: LeaderNote): Promise<ProcessStat | undefined> {
+  if (!isChild(leader)) return undefined;
+  const children = await findChildren(leader.parentPid);
+  return children.find(({ pid, state }) => pid !== leader.identity.pid && state === 'T' && isStillLauncher(pid));
+}
+
+/** Whether its launcher waits for it still: had that ended, the job would be somebody else's child by now. */
+function isChild({ identity, parentPid }: LeaderNote): boolean {
+  return parentPid > 1 && readStat(identity.pid)?.parentPid === parentPid && isAliveNow(identity);
 }
 
 /** A bash for launchers; `undefined` where there is none. Every bash has job control unless it was built without. */

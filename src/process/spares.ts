@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runInBackground } from './background.ts';
+import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
 
 /** How many are made at once, and the rest at which more are made. */
 const batch = 128;
@@ -24,6 +24,7 @@ mkfifo -- "$@"`,
 } as const;
 
 export class Spares {
+  readonly #first: FirstBash;
   readonly #folder: string;
   readonly #kind: keyof typeof scripts;
   readonly #ready: string[] = [];
@@ -31,8 +32,12 @@ export class Spares {
   #isClosed = false;
   #refilling: Promise<void> | undefined;
 
-  /** @param folder Begun anew: what is left in it from an earlier server goes. */
-  constructor(folder: string, kind: keyof typeof scripts = 'directory') {
+  /**
+   * @param first Makes them.
+   * @param folder Begun anew: what is left in it from an earlier server goes.
+   */
+  constructor(first: FirstBash, folder: string, kind: keyof typeof scripts = 'directory') {
+    this.#first = first;
     this.#folder = folder;
     this.#kind = kind;
     const old = `${folder}.${process.pid}.old`;
@@ -83,15 +88,16 @@ export class Spares {
     return this.#refilling;
   }
 
-  async #make(): Promise<void> {
+  async #make(isAgain = false): Promise<void> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     const names = Array.from({ length: batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
     try {
-      await runInBackground('/bin/sh', ['-c', scripts[this.#kind], this.#folder, ...names]);
+      await this.#first.chore(['/bin/sh', '-c', scripts[this.#kind], this.#folder, ...names]);
     } catch (error) {
       await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true }).catch(() => undefined)));
-      throw systemError(error as Error & { stderr?: string });
+      if (error instanceof ChoreLost && !isAgain) return this.#make(true);
+      throw systemError(error as Error & Partial<ChoreError>);
     }
     this.#ready.push(...paths);
   }
@@ -107,7 +113,7 @@ const reasons: { readonly [words: string]: string } = {
 };
 
 /** What the programs of the script wrote says what the system said (strerror(3), in the C locale). */
-function systemError(error: Error & { stderr?: string }): Error {
+function systemError(error: Error & Partial<ChoreError>): Error {
   const { stderr = '' } = error;
   const words = Object.keys(reasons).find((reason) => stderr.includes(reason));
   if (words === undefined) return error;

@@ -3,6 +3,7 @@
  * @module
  */
 import type { FifoWrite } from './fifo.ts';
+import type { Identity } from './identity.ts';
 import type { Launch } from './launch-script.ts';
 
 /** What is learnt of a job that was started. */
@@ -28,6 +29,12 @@ export interface Exit {
   readonly hasLeft: boolean;
 }
 
+/** A job's first process, and who waits for it. */
+export interface LeaderNote {
+  readonly identity: Identity;
+  readonly parentPid: number;
+}
+
 export interface Starter {
   /** Starts the job now, or as soon as there is a launcher for it. */
   start(launch: Launch): void;
@@ -35,8 +42,8 @@ export interface Starter {
   withdraw(id: string): boolean;
   /** Writes what fits, without a wait. */
   writeStdin(id: string, directory: string, bytes: Uint8Array): FifoWrite;
-  /** The job reads the end of its input. `false`: that cannot be done here. */
-  closeStdin(id: string): boolean;
+  /** The job reads the end of its input. `false`: that cannot be done any more. */
+  closeStdin(id: string, leader: LeaderNote): Promise<boolean>;
   /** Running jobs go on. */
   close(): void;
 }

@@ -6,6 +6,7 @@ import { type TestContext, describe, it } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { DirectStarter } from '../../src/process/direct.ts';
 import { isGroupAlive, readStat, sendSignal } from '../../src/process/identity.ts';
+import { FirstBash } from '../../src/process/first-bash.ts';
 import type { Launch } from '../../src/process/launch-script.ts';
 import { Launchers, findBash } from '../../src/process/launchers.ts';
 import { Spares } from '../../src/process/spares.ts';
@@ -46,14 +47,16 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
     onOrphaned: (id) => { heard.orphaned.push(id); },
   };
   const env = { PATH: process.env['PATH'] ?? '', INHERITED: 'yes' };
-  const spares = new Spares(join(folder, 'spares'));
-  const fifos = new Spares(join(folder, 'fifos'), 'fifo');
+  const first = new FirstBash({ bash: bash ?? '', jobsDirectory, env, onWarning: () => undefined });
+  const spares = new Spares(first, join(folder, 'spares'));
+  const fifos = new Spares(first, join(folder, 'fifos'), 'fifo');
   const starter = kind === 'direct' ? new DirectStarter(events, { env })
-    : new Launchers({ ...events, bash: bash ?? '', fifos, jobsDirectory, env, onWarning: () => undefined });
+    : new Launchers({ ...events, first, fifos, jobsDirectory, onWarning: () => undefined });
   const ids: string[] = [];
   atEnd(t, async () => {
     starter.close();
     await Promise.all([spares.close(), fifos.close()]);
+    first.close();
     await until(async () => {
       const left = [...(await findProcesses(ids.map((id) => ({ id, leader: undefined })))).values()].flat();
       for (const { pid } of left) sendSignal(pid, 'SIGKILL');
@@ -127,9 +130,9 @@ for (const kind of ['launchers', 'direct'] as const) {
         assert.deepEqual(starter.writeStdin(id, directory, Buffer.from('some\n')), { writtenBytes: 5 });
         await printed('up\nsome\n');
         assert.ok(!heard.exits.has(id));
-        assert.equal(starter.closeStdin(id), true);
-        // A second request of the same is no harm.
-        starter.closeStdin(id);
+        const [pid = '', , , parentPid = ''] = readFileSync(join(directory, 'process'), 'latin1').split(' ');
+        const leader = { identity: { pid: Number(pid), startTime: readStat(Number(pid))?.startTime ?? '' }, parentPid: Number(parentPid) };
+        assert.equal(await starter.closeStdin(id, leader), true);
       }));
       await until(() => heard.exits.size === ids.length, { what: 'all end' });
       assert.deepEqual([...heard.exits.values()], ids.map(() => 5));

@@ -1,0 +1,173 @@
+/**
+ * The first bash: started ahead, it forks launchers and does chores. Node's own spawn blocks the event loop for 1 ms, for 16 ms where
+ * the server has grown to 600 MB, and for longer where all processors are busy; a line to a bash does not.
+ * @module
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { bootScript, launchScript, quote } from './launch-script.ts';
+import { withJobPriority } from './priority.ts';
+
+export interface FirstBashOptions {
+  /** A bash with job control, see `findBash`. */
+  readonly bash: string;
+  /** The parent of the jobs' directories. */
+  readonly jobsDirectory: string;
+  /** The environment of every job. */
+  readonly env: { readonly [name: string]: string };
+  readonly onWarning: (message: string, error?: unknown) => void;
+}
+
+/** What is told to whoever has launchers from it. */
+export interface FirstBashEvents {
+  /** It is there, again perhaps. */
+  readonly onStart: () => void;
+  /** It has ended; another is started. `error`: it could not be started. */
+  readonly onEnd: (error: Error | undefined) => void;
+  /** A line of a launcher. */
+  readonly onLine: (line: string) => void;
+}
+
+/** The bash ended before the chore did: nobody knows how far that came. */
+export class ChoreLost extends Error {
+  override readonly name = 'ChoreLost';
+}
+
+/** A chore that failed, with what its program wrote to stderr. */
+export interface ChoreError extends Error {
+  readonly stderr: string;
+}
+
+interface Chore {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** As `ps` shows launchers. */
+export const launcherName = 'sidecar-launcher';
+const firstRestartMs = 50;
+const maxRestartMs = 5000;
+const choreMs = 60_000;
+
+export class FirstBash {
+  readonly #options: FirstBashOptions;
+  readonly #chores = new Map<number, Chore>();
+  #events: FirstBashEvents | undefined;
+  /** Until it is there. */
+  #unsent: string[] = [];
+  #child: ChildProcess | undefined;
+  #numbers = 0;
+  #restartMs = firstRestartMs;
+  #restart: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: FirstBashOptions) {
+    this.#options = options;
+    // A start of the server does not wait for it.
+    this.#restart = setTimeout(() => this.#start(), 0);
+  }
+
+  get isThere(): boolean {
+    return this.#child !== undefined;
+  }
+
+  tell(events: FirstBashEvents): void {
+    this.#events = events;
+  }
+
+  /** Forks a launcher, see `launchScript`. */
+  fork(number: number, fifos: readonly string[]): void {
+    this.#send(['sc_fork_launcher', String(number), ...fifos]);
+  }
+
+  /** It has shown that it works: the next is started at once should it end. */
+  works(): void {
+    this.#restartMs = firstRestartMs;
+  }
+
+  /**
+   * Runs a program to its end, at a low priority and in the C locale.
+   *
+   * @throws ChoreError where it fails; ChoreLost; the system's error where there can be no bash; Error where it takes more than a minute.
+   */
+  chore(argv: readonly string[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const number = this.#numbers += 1;
+      const timer = setTimeout(() => this.#choreEnded(number, new Error(`Cannot wait for ${argv[0]}: it takes too long`)), choreMs);
+      timer.unref();
+      this.#chores.set(number, { resolve, reject, timer });
+      this.#send(['sc_chore', String(number), ...argv]);
+    });
+  }
+
+  /** Its launchers go on with their jobs. */
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#restart);
+    for (const number of [...this.#chores.keys()]) this.#choreEnded(number, new Error('Cannot do chores: the server is closing'));
+    this.#child?.stdin?.destroy();
+    this.#child?.stdout?.destroy();
+    this.#child?.unref();
+  }
+
+  #send(words: readonly string[]): void {
+    const line = `${words.map(quote).join(' ')}\n`;
+    if (this.#child === undefined) this.#unsent.push(line);
+    else this.#child.stdin?.write(line);
+  }
+
+  #start(): void {
+    const { bash, env, jobsDirectory } = this.#options;
+    // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
+    const child: ChildProcess = spawn(bash, ['-p', '-c', bootScript, launcherName, jobsDirectory], {
+      env, detached: true, stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    withJobPriority(child.pid);
+    this.#child = child;
+    child.on('error', (error) => this.#ended(child, error));
+    child.on('exit', () => this.#ended(child));
+    // EPIPE: it has ended, which 'exit' tells.
+    // Where there are no file descriptors left, it has neither.
+    child.stdin?.on('error', () => undefined);
+    child.stdout?.on('error', () => undefined);
+    child.stdin?.write(`${launchScript}\0${this.#unsent.splice(0).join('')}`);
+    this.#readLines(child);
+    this.#events?.onStart();
+  }
+
+  #ended(child: ChildProcess, error?: Error): void {
+    if (this.#child !== child || this.#isClosed) return;
+    this.#child = undefined;
+    this.#options.onWarning('the first launcher ended, starting another', error);
+    for (const number of [...this.#chores.keys()]) this.#choreEnded(number, error ?? new ChoreLost('Cannot do the chore: the bash that does it has ended'));
+    this.#events?.onEnd(error);
+    this.#restart = setTimeout(() => this.#start(), this.#restartMs);
+    this.#restartMs = Math.min(this.#restartMs * 2, maxRestartMs);
+  }
+
+  #readLines(child: ChildProcess): void {
+    let rest = '';
+    child.stdout?.setEncoding('latin1');
+    child.stdout?.on('data', (chunk: string) => {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) this.#hear(line);
+    });
+  }
+
+  #hear(line: string): void {
+    const [, number, status, stderr = ''] = /^chore (\d+) (\d+) (.*)$/.exec(line) ?? [];
+    if (number === undefined) this.#events?.onLine(line);
+    else if (status === '0') this.#choreEnded(Number(number));
+    else this.#choreEnded(Number(number), Object.assign(new Error(`The chore failed with ${status}: ${stderr}`), { stderr }));
+  }
+
+  #choreEnded(number: number, error?: Error): void {
+    const chore = this.#chores.get(number);
+    if (!chore) return;
+    this.#chores.delete(number);
+    clearTimeout(chore.timer);
+    if (error) chore.reject(error);
+    else chore.resolve();
+  }
+}

@@ -1,0 +1,31 @@
+/**
+ * The server goes before its jobs: a machine that is busy with what it was given to do must not leave those waiting who ask how it goes.
+ * @module
+ */
+import { getPriority, setPriority } from 'node:os';
+
+/** How much further up; nice(1). */
+const steps = 10;
+
+let jobPriority: number | undefined;
+
+/** Raises the priority of this process, where the system lets it: that takes root, or CAP_SYS_NICE. */
+export function goFirst(): void {
+  try {
+    const before = getPriority();
+    setPriority(Math.max(before - steps, -20));
+    jobPriority = before;
+  } catch {
+    // EACCES: without the right to, it stays as it is.
+  }
+}
+
+/** Gives a child the priority that this process was started with, before it has done anything. */
+export function withJobPriority(pid: number | undefined): void {
+  if (pid === undefined || jobPriority === undefined) return;
+  try {
+    setPriority(pid, jobPriority);
+  } catch {
+    // ESRCH: it has ended already.
+  }
+}
