@@ -19,6 +19,7 @@ import { Metrics } from './metrics/metrics.ts';
 import { metricsRoutes } from './metrics/routes.ts';
 import { DirectStarter } from './process/direct.ts';
 import { FirstBash } from './process/first-bash.ts';
+import { Keeper } from './process/keeper.ts';
 import { findBash, Launchers } from './process/launchers.ts';
 import { acquireLock } from './process/lock.ts';
 import { goFirst } from './process/priority.ts';
@@ -113,16 +114,18 @@ async function openJobs(config: Config, log: Log, closers: (() => Promise<void> 
   const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
   const onWarning = (message: string, error?: unknown): void => log.warn(message, { error });
   const first = bash === undefined ? undefined : new FirstBash({ bash, jobsDirectory, env, onWarning });
-  const spares = first && new Spares(first, join(config.stateDir, 'spares'));
-  const fifos = first && new Spares(first, join(config.stateDir, 'fifos'), 'fifo');
+  const keeper = first && new Keeper({ first, stateDir: config.stateDir, onWarning });
+  const spares = keeper && new Spares(first, join(config.stateDir, 'spares'), keeper);
+  const fifos = first && new Spares(first, join(config.stateDir, 'fifos'));
   closers.push(async () => {
     await Promise.all([spares?.close(), fifos?.close()]);
+    keeper?.close();
     first?.close();
   });
   const createStarter = (events: StarterEvents): Starter =>
-    first && fifos ? new Launchers({ ...events, first, fifos, jobsDirectory, onWarning }) : new DirectStarter(events, { env });
+    first && keeper && fifos ? new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning }) : new DirectStarter(events, { env });
   const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes } = config;
-  const jobs = await Jobs.open({ stateDir, createStarter, spares, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });
+  const jobs = await Jobs.open({ stateDir, createStarter, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });
   closers.push(() => jobs.close());
   return jobs;
 }

@@ -33,6 +33,10 @@ export class Entry {
   pid: number | null = null;
   /** Processes that were left when it ended. */
   lingering: readonly Identity[] = [];
+  /** What keeps its stdin open, see `Keeper`; `undefined`: nothing, or the starter itself. */
+  hold: string | undefined;
+  /** It reads the end of its input. */
+  isStdinClosed = false;
   /** It was looked for processes that left the group, and none will appear any more. */
   isSettled = false;
   /** The outcome is not on disk yet, as it could not be written. */
@@ -52,6 +56,7 @@ export class Entry {
     this.submittedAt = record.submittedAt;
     this.rerunOf = record.rerunOf;
     this.idempotency = record.idempotency;
+    this.hold = record.hold;
     this.request = summarize(record.request);
     this.#state = record.state;
   }

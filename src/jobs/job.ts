@@ -32,6 +32,8 @@ export interface JobRecord {
   readonly submittedAt: number;
   readonly rerunOf?: JobId;
   readonly idempotency?: Idempotency;
+  /** What keeps its stdin open, see `Keeper`. */
+  readonly hold?: string;
   readonly state: JobState;
 }
 

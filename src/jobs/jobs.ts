@@ -4,7 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
@@ -12,7 +12,8 @@ import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName, StreamName } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { ageSeconds, isAlive, isGroupAlive, sendSignal } from '../process/identity.ts';
-import type { Spares } from '../process/spares.ts';
+import type { Keeper } from '../process/keeper.ts';
+import type { Spare, Spares } from '../process/spares.ts';
 import type { Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import { AnswerCache } from './answer-cache.ts';
@@ -33,8 +34,8 @@ import { Watches } from './watch.ts';
 export interface JobsOptions {
   readonly stateDir: string;
   readonly createStarter: (events: StarterEvents) => Starter;
-  /** Where directories of jobs are made ahead; `undefined`: nowhere. */
-  readonly spares: Spares | undefined;
+  /** Directories of jobs made ahead, and what keeps the stdin in them open; `undefined`: there are none. */
+  readonly ahead: { readonly spares: Spares; readonly keeper: Keeper } | undefined;
   readonly maxRunning: number;
   readonly maxQueued: number;
   readonly keepJobs: number;
@@ -118,7 +119,7 @@ export class Jobs {
     const { idempotency } = options;
     const known = idempotency && this.#catalogue.byKey(idempotency.key);
     if (known?.idempotency && idempotency) {
-      if (spare !== undefined) this.#options.spares?.giveBack(spare);
+      this.#giveBack(spare);
       checkSame(known.idempotency, idempotency);
       return known;
     }
@@ -258,24 +259,32 @@ export class Jobs {
   }
 
   /** @param spare Used, or given back. */
-  #take(request: JobRecord['request'], options: SubmitOptions, spare: string | undefined): Entry {
+  #take(request: JobRecord['request'], options: SubmitOptions, spare: Spare | undefined): Entry {
     const { idempotency, rerunOf } = options;
     const now = nowSeconds();
     try {
       this.#admit();
     } catch (error) {
-      if (spare !== undefined) this.#options.spares?.giveBack(spare);
+      this.#giveBack(spare);
       throw error;
     }
+    const hold = request.stdin === undefined ? spare?.hold : undefined;
+    if (hold === undefined) this.#release(spare);
     const record: JobRecord = {
       jobId: this.#nextId(),
       request,
       submittedAt: now,
       ...(rerunOf === undefined ? {} : { rerunOf }),
       ...(idempotency === undefined ? {} : { idempotency }),
+      ...(hold === undefined ? {} : { hold }),
       state: this.#runner.hasRoom ? { is: 'running', startedAt: now } : { is: 'pending' },
     };
-    this.#store.create(record, spare);
+    try {
+      this.#store.create(record, spare?.path);
+    } catch (error) {
+      this.#release(spare);
+      throw error;
+    }
     const entry = this.#remember(record);
     if (record.state.is === 'running') this.#runner.start(entry, record);
     else this.#runner.enqueue(entry);
@@ -284,12 +293,21 @@ export class Jobs {
     return entry;
   }
 
-  async #spare(): Promise<string | undefined> {
+  async #spare(): Promise<Spare | undefined> {
     try {
-      return await this.#options.spares?.take();
+      return await this.#options.ahead?.spares.take();
     } catch (error) {
       throw storageProblem('Cannot take on the job', error);
     }
+  }
+
+  #giveBack(spare: Spare | undefined): void {
+    if (spare) this.#options.ahead?.spares.giveBack(spare);
+  }
+
+  /** Its stdin is not needed. */
+  #release(spare: Spare | undefined): void {
+    if (spare?.hold !== undefined) this.#options.ahead?.keeper.release(spare.hold);
   }
 
   #follow(entry: Entry): () => void {
@@ -340,7 +358,15 @@ export class Jobs {
     const last = records.at(-1)?.jobId;
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
     const counts = { finished: 0, adopt: 0, start: 0 };
-    for (const record of records) counts[await this.#recoverOne(this.#remember(record), record)] += 1;
+    const toStart: Entry[] = [];
+    for (const record of records) {
+      const entry = this.#remember(record);
+      const verdict = await this.#recoverOne(entry, record);
+      counts[verdict] += 1;
+      if (verdict === 'start') toStart.push(entry);
+    }
+    await this.#holdAgain(toStart.filter(({ request }) => request.stdin === 'fifo'));
+    for (const entry of toStart) this.#runner.enqueue(entry);
     this.#monitor.wake();
     if (records.length > 0) this.#options.log.info('jobs recovered', counts);
   }
@@ -355,14 +381,24 @@ export class Jobs {
     // Last: once both are gone, what the launcher wrote is there.
     const exit = state.is === 'finished' ? undefined : this.#store.readExit(entry.id);
     const verdict = judge({ state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, nowSeconds());
-    if (verdict.is === 'start') this.#runner.enqueue(entry);
-    else if (verdict.is === 'adopt') {
+    if (verdict.is === 'adopt') {
       this.#runner.adopt(entry);
       const age = note && await ageSeconds(note.identity);
       this.#runner.rearm(entry, runSeconds(state.is === 'running' ? state.startedAt : record.submittedAt, age, nowSeconds()));
       if (state.is === 'running' && state.ending !== undefined) this.#endAgain(entry, state.ending);
-    } else this.#runner.recovered(entry, verdict.outcome, verdict.isOnDisk);
+    } else if (verdict.is === 'finished') this.#runner.recovered(entry, verdict.outcome, verdict.isOnDisk);
     return verdict.is;
+  }
+
+  /** What kept their stdin open has ended with the server before, or will. */
+  async #holdAgain(entries: readonly Entry[]): Promise<void> {
+    if (entries.length === 0) return;
+    try {
+      const holds = await this.#options.ahead?.keeper.hold(entries.map(({ id }) => join(this.#store.directory(id), 'stdin')));
+      entries.forEach((entry, index) => { entry.hold = holds?.[index]; });
+    } catch (error) {
+      this.#options.log.warn('cannot keep the stdin of jobs open that were waiting', { error });
+    }
   }
 
   /** The server was away in the middle of ending it. */

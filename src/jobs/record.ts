@@ -57,6 +57,7 @@ const jobRecord = object({
   submittedAt: seconds,
   rerunOf: optional(jobId),
   idempotency: optional(object({ key: anyText, hash: anyText })),
+  hold: optional(anyText),
   state,
 });
 

@@ -133,7 +133,7 @@ export class Runner {
   recovered(entry: Entry, outcome: Outcome, isOnDisk: boolean): void {
     const { state } = entry;
     this.#measure(entry);
-    if (entry.request.stdin === 'fifo' && state.is !== 'finished') this.#options.store.removeStdin(entry.id);
+    if (entry.request.stdin === 'fifo' && state.is !== 'finished') this.#letGoOfStdin(entry);
     entry.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
     if (!isOnDisk) this.#save(entry);
     this.#lingering.lookLater(entry);
@@ -203,11 +203,9 @@ export class Runner {
   }
 
   /** The job reads the end of its input. `false`: nobody holds it open. */
-  async closeStdin(entry: Entry): Promise<boolean> {
-    const note = this.#options.store.readProcess(entry.id);
-    if (note === undefined) return false;
-    // One that has just ended reads nothing more either.
-    return await this.#starter.closeStdin(entry.id, note) || !isAliveNow(note.identity);
+  closeStdin(entry: Entry): boolean {
+    entry.isStdinClosed ||= this.#starter.closeStdin(entry.id, entry.hold);
+    return entry.isStdinClosed;
   }
 
   /** The first process of the job, as soon as it has become the job. */
@@ -293,9 +291,14 @@ export class Runner {
     this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
     this.#lingering.lookLater(entry);
     // Whoever waits for the job comes first.
-    if (entry.request.stdin === 'fifo') setImmediate(() => this.#options.pace.run(() => this.#options.store.removeStdin(entry.id)));
+    if (entry.request.stdin === 'fifo') setImmediate(() => this.#options.pace.run(() => this.#letGoOfStdin(entry)));
     this.#options.onFinished(entry);
     this.#startNext();
+  }
+
+  #letGoOfStdin(entry: Entry): void {
+    this.#options.store.removeStdin(entry.id);
+    this.closeStdin(entry);
   }
 
   /** Writes the state of a job that only the server knows; where that fails it is tried again, see {@link saveAgain}. */
@@ -344,9 +347,11 @@ export class Runner {
       const entry = this.#queue.shift();
       if (entry === undefined) return;
       try {
-        const record = { ...this.#options.store.read(entry.id), state: { is: 'running', startedAt: this.#options.now() } } as const;
+        const { hold } = entry;
+        const state = { is: 'running', startedAt: this.#options.now() } as const;
+        const record: JobRecord = { ...this.#options.store.read(entry.id), ...(hold === undefined ? {} : { hold }), state };
         this.#options.store.write(record);
-        entry.state = record.state;
+        entry.state = state;
         this.start(entry, record);
       } catch (error) {
         this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });

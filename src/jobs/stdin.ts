@@ -64,7 +64,7 @@ export class StdinWriter {
       if (performance.now() >= deadline) throw full(entry, written, 'no more fits, as it has not read what it was given before');
       await sleep(waitMs);
     }
-    if (options.eof) await this.#close(entry, written);
+    if (options.eof) this.#close(entry, written);
     return written;
   }
 
@@ -86,13 +86,12 @@ export class StdinWriter {
     if (entry.request.stdin !== 'fifo') throw closed(entry, 0);
   }
 
-  async #close(entry: Entry, writtenBytes: number): Promise<void> {
-    if (this.#store.stat(entry.id, 'stdin') === undefined) return;
-    const isClosed = await this.#runner.closeStdin(entry);
+  #close(entry: Entry, writtenBytes: number): void {
+    const isClosed = this.#runner.closeStdin(entry);
     // Without its name nobody writes into it any more, not after a restart either.
     if (isClosed) this.#store.removeStdin(entry.id);
     else if (!entry.isFinished) {
-      throw new ProblemError('unavailable', `Cannot close the stdin of job ${entry.id}: its launcher is gone`, { extensions: { writtenBytes } });
+      throw new ProblemError('unavailable', `Cannot close the stdin of job ${entry.id}: what keeps it open is gone`, { extensions: { writtenBytes } });
     }
   }
 }

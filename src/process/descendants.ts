@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Identity, isDead, parseStat, type ProcessStat, readStat } from './identity.ts';
+import { type Identity, parseStat, type ProcessStat } from './identity.ts';
 
 /** The variable that marks every process of a job. */
 export const markName = 'SIDECAR_JOB_ID';
@@ -31,9 +31,14 @@ export async function findProcesses(families: readonly Family[]): Promise<Map<st
   if (families.length === 0 || process.platform !== 'linux') return found;
   const byMark = new Map(families.map((family) => [family.id, family]));
   const byGroup = new Map(families.flatMap((family) => (family.leader ? [[family.leader.pid, family] as const] : [])));
-  for await (const pid of pids()) {
+  let sliceEndsAt = performance.now() + sliceMs;
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
     const one = look(pid, byMark, byGroup);
     if (one) found.set(one.id, [...(found.get(one.id) ?? []), one.stat]);
+    if (performance.now() < sliceEndsAt) continue;
+    await nextTurn();
+    sliceEndsAt = performance.now() + sliceMs;
   }
   for (const { id, leader } of families) {
     const stats = found.get(id);
@@ -45,39 +50,6 @@ export async function findProcesses(families: readonly Family[]): Promise<Map<st
   return found;
 }
 
-/** The live children of a process. Where there is no `/proc` it finds none. @throws as {@link findProcesses}. */
-export async function findChildren(parentPid: number): Promise<ProcessStat[]> {
-  const children: ProcessStat[] = [];
-  if (process.platform !== 'linux') return children;
-  for await (const pid of childPids(parentPid) ?? pids()) {
-    const stat = readStat(Number(pid));
-    if (stat?.parentPid === parentPid && !isDead(stat)) children.push(stat);
-  }
-  return children;
-}
-
-/** `undefined` where the kernel does not tell (CONFIG_PROC_CHILDREN, proc(5)). */
-function childPids(parentPid: number): string[] | undefined {
-  try {
-    return readFileSync(`/proc/${parentPid}/task/${parentPid}/children`, 'latin1').trim().split(' ');
-  } catch (error) {
-    // ESRCH: it has just ended.
-    if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    return undefined;
-  }
-}
-
-async function* pids(): AsyncGenerator<string, void, undefined> {
-  let sliceEndsAt = performance.now() + sliceMs;
-  for (const pid of readdirSync('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
-    yield pid;
-    if (performance.now() < sliceEndsAt) continue;
-    await nextTurn();
-    sliceEndsAt = performance.now() + sliceMs;
-  }
-}
-
 function look(
   pid: string,
   byMark: ReadonlyMap<string, Family>,
@@ -85,7 +57,7 @@ function look(
 ): { id: string; stat: ProcessStat } | undefined {
   try {
     const stat = parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-    if (!stat || isDead(stat)) return undefined;
+    if (!stat || stat.state === 'Z' || stat.state === 'X') return undefined;
     const family = byGroup.get(stat.groupId) ?? ofMark(byMark, readFileSync(`/proc/${pid}/environ`, 'latin1'));
     return family && { id: family.id, stat };
   } catch (error) {

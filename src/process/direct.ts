@@ -51,7 +51,7 @@ export class DirectStarter implements Starter {
     return { writtenBytes: some.length };
   }
 
-  async closeStdin(id: string): Promise<boolean> {
+  closeStdin(id: string): boolean {
     const stdin = this.#children.get(id)?.stdin;
     stdin?.end();
     return stdin !== undefined && stdin !== null;

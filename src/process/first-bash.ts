@@ -17,13 +17,13 @@ export interface FirstBashOptions {
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
-/** What is told to whoever has launchers from it. */
+/** What is told to whoever has processes from it. */
 export interface FirstBashEvents {
   /** It is there, again perhaps. */
   readonly onStart: () => void;
   /** It has ended; another is started. `error`: it could not be started. */
   readonly onEnd: (error: Error | undefined) => void;
-  /** A line of a launcher. */
+  /** A line of one of those processes. */
   readonly onLine: (line: string) => void;
 }
 
@@ -48,11 +48,13 @@ export const launcherName = 'sidecar-launcher';
 const firstRestartMs = 50;
 const maxRestartMs = 5000;
 const choreMs = 60_000;
+/** nice(1). */
+const stepBack = ['nice', '-n', '10'];
 
 export class FirstBash {
   readonly #options: FirstBashOptions;
   readonly #chores = new Map<number, Chore>();
-  #events: FirstBashEvents | undefined;
+  readonly #listeners: FirstBashEvents[] = [];
   /** Until it is there. */
   #unsent: string[] = [];
   #child: ChildProcess | undefined;
@@ -72,12 +74,12 @@ export class FirstBash {
   }
 
   tell(events: FirstBashEvents): void {
-    this.#events = events;
+    this.#listeners.push(events);
   }
 
   /** Forks a launcher, see `launchScript`. */
   fork(number: number, fifos: readonly string[]): void {
-    this.#send(['sc_fork_launcher', String(number), ...fifos]);
+    this.send('sc_fork_launcher', String(number), ...fifos);
   }
 
   /** It has shown that it works: the next is started at once should it end. */
@@ -86,17 +88,18 @@ export class FirstBash {
   }
 
   /**
-   * Runs a program to its end, at a low priority and in the C locale.
+   * Runs a program to its end, in the C locale.
    *
+   * @param options.isUrgent Somebody waits for it: otherwise it steps back behind the jobs.
    * @throws ChoreError where it fails; ChoreLost; the system's error where there can be no bash; Error where it takes more than a minute.
    */
-  chore(argv: readonly string[]): Promise<void> {
+  chore(argv: readonly string[], { isUrgent }: { readonly isUrgent: boolean }): Promise<void> {
     return new Promise((resolve, reject) => {
       const number = this.#numbers += 1;
       const timer = setTimeout(() => this.#choreEnded(number, new Error(`Cannot wait for ${argv[0]}: it takes too long`)), choreMs);
       timer.unref();
       this.#chores.set(number, { resolve, reject, timer });
-      this.#send(['sc_chore', String(number), ...argv]);
+      this.send('sc_chore', String(number), ...(isUrgent ? [] : stepBack), ...argv);
     });
   }
 
@@ -110,7 +113,8 @@ export class FirstBash {
     this.#child?.unref();
   }
 
-  #send(words: readonly string[]): void {
+  /** A command of `launchScript`; kept until it is there. */
+  send(...words: readonly string[]): void {
     const line = `${words.map(quote).join(' ')}\n`;
     if (this.#child === undefined) this.#unsent.push(line);
     else this.#child.stdin?.write(line);
@@ -132,7 +136,7 @@ export class FirstBash {
     child.stdout?.on('error', () => undefined);
     child.stdin?.write(`${launchScript}\0${this.#unsent.splice(0).join('')}`);
     this.#readLines(child);
-    this.#events?.onStart();
+    for (const { onStart } of this.#listeners) onStart();
   }
 
   #ended(child: ChildProcess, error?: Error): void {
@@ -140,7 +144,7 @@ export class FirstBash {
     this.#child = undefined;
     this.#options.onWarning('the first launcher ended, starting another', error);
     for (const number of [...this.#chores.keys()]) this.#choreEnded(number, error ?? new ChoreLost('Cannot do the chore: the bash that does it has ended'));
-    this.#events?.onEnd(error);
+    for (const { onEnd } of this.#listeners) onEnd(error);
     this.#restart = setTimeout(() => this.#start(), this.#restartMs);
     this.#restartMs = Math.min(this.#restartMs * 2, maxRestartMs);
   }
@@ -157,7 +161,7 @@ export class FirstBash {
 
   #hear(line: string): void {
     const [, number, status, stderr = ''] = /^chore (\d+) (\d+) (.*)$/.exec(line) ?? [];
-    if (number === undefined) this.#events?.onLine(line);
+    if (number === undefined) for (const { onLine } of this.#listeners) onLine(line);
     else if (status === '0') this.#choreEnded(Number(number));
     else this.#choreEnded(Number(number), Object.assign(new Error(`The chore failed with ${status}: ${stderr}`), { stderr }));
   }

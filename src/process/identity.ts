@@ -36,11 +36,6 @@ export function parseStat(line: string): ProcessStat | undefined {
   return { pid, state, parentPid: Number(parentPid), groupId: Number(groupId), startTime };
 }
 
-/** Whether it has exited and only waits to be reaped. */
-export function isDead({ state }: ProcessStat): boolean {
-  return state === 'Z' || state === 'X';
-}
-
 /** What the kernel says of a process now; `undefined` where there is none, or no `/proc`. */
 export function readStat(pid: number): ProcessStat | undefined {
   try {
@@ -78,7 +73,7 @@ export function isAliveNow(identity: Identity): boolean {
     // No file descriptor to look with: better taken for alive than for dead.
     return isPidAlive(identity.pid);
   }
-  return stat !== undefined && stat.startTime === identity.startTime && !isDead(stat);
+  return stat !== undefined && stat.startTime === identity.startTime && stat.state !== 'Z' && stat.state !== 'X';
 }
 
 /** Seconds since the process started, by the clock that nobody can set; `undefined` where there is no `/proc`. */
@@ -107,7 +102,8 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-function isPidAlive(pid: number): boolean {
+/** Whether there is a process with that pid; who it is, it does not say. */
+export function isPidAlive(pid: number): boolean {
   return canSignal(pid);
 }
 

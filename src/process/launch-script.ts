@@ -11,7 +11,7 @@ export interface Launch {
   readonly id: string;
   /** Holds `stdout`, `stderr`, `process`, `exit` and, unless stdin is empty, `stdin`. */
   readonly directory: string;
-  /** `fifo`: kept open until it is asked for or the job ends. `file`: what the file holds. `null`: empty. */
+  /** `fifo`: kept open by the keeper. `file`: what the file holds. `null`: empty. */
   readonly stdin: 'fifo' | 'file' | 'null';
   readonly workdir: string;
   /** Laid over the environment of the starter, which marks the job itself. */
@@ -27,10 +27,10 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * FIFO, by `sc_chore <number> <program> <argument>…` it does a chore, and says `chore <number> <status> <what it wrote to stderr>`.
  *
  * A launcher has forked the process of its next job ahead, so that no fork is waited for. That one reads the job's line from the second
- * FIFO and then an empty line: its launcher's word that it holds the job's stdin open.
+ * FIFO.
  *
- * What they say, all into the one pipe to the server: `ready <number> <pid of the launcher>`, before each job; then
- * `exit <id> <pid ahead> <code> <pid>` and, where somebody of the group is left, `left`; or `claimed <id> <pid ahead>`.
+ * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, then of each job `claimed <id>`, or
+ * `exit <id> <code> <pid>` and, where somebody of the group is left, `left`.
  * Its files in a job's directory:
  * - `process`: the job's own process appends its line of `/proc/self/stat` (elsewhere pid and start time by `ps`) before it becomes the
  *   job, and reads the first line back: only who stands there goes on, so no job ever runs twice. A line `failed`: the program could
@@ -38,15 +38,15 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * - `exit`: the code and a newline; without the newline it is not there yet. Appended, as ext4 takes a file that is truncated and
  *   written for one that is being replaced, and flushes it at once (ext4(5), auto_da_alloc).
  *
- * A job's stdin is kept open for writing, with or without a server, by the process ahead of the next job, which is forked as soon as
- * the job has been let go. It stops, and when SIGCONT wakes it, it closes the stdin and becomes ready. Its launcher sends that when
- * the job has ended; where the process had not stopped yet by then, the server sends it again; and before, where the job is to read
- * the end of its input. Where its launcher is killed it ends: the kernel sends SIGHUP to a process group that is orphaned while
- * somebody in it is stopped (setpgid(2)). No signal that is trapped ever comes to the launcher: where one interrupts a wait that is
- * about to return, bash loses the exit code.
+ * By `sc_fork_keeper <path> <directory>` it forks the keeper, which keeps the stdin of jobs open for writing, with or without a server: a job
+ * would read the end of its input once nobody had it open. The keeper reads from the FIFO of that path `hold <number> <path in directory>`,
+ * `drop <number>`, the number being that of the file descriptor, and `ack <batch>`, which it answers with `kept <name> <batch>` and the
+ * numbers that could not be held. It ends when neither the server nor any launcher has its FIFO open. `sc_join <path>` lets the launchers
+ * to come have it open.
+ * No signal that is trapped ever comes to a launcher: where one interrupts a wait that is about to return, bash loses the exit code.
  *
- * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 5 is the
- * job's stdin, open for writing; 6 and 7 are the ends of the second FIFO.
+ * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 6 and 7 are the
+ * ends of the second FIFO; 8 is that of the keeper.
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
@@ -55,23 +55,19 @@ sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
   exec 3<>"$2" <"$2" 3>&- || exit
   exec 3<>"$3" 6<"$3" 7>"$3" 3>&- || exit
-  sc_number=$1 sc_l=\${BASHPID:-$(exec sh -c 'echo $PPID')}
+  sc_l=\${BASHPID:-$(exec sh -c 'echo $PPID')}
   sc_fork
-  while IFS= read -r sc_line; do eval "$sc_line"; done
+  echo "ready $1 $sc_l"
+  while IFS= read -r sc_line; do eval "$sc_line"; sc_fork; done
 }
 sc_fork() {
   set -m
-  sc_ahead "$1" &
+  sc_ahead &
   set +m
   sc_p=$!
 }
 sc_ahead() {
-  exec 7>&- </dev/null
-  if [ "$1" ]; then
-    [ -s "$sc_d/exit" ] || kill -STOP "\${BASHPID:-$(exec sh -c 'echo $PPID')}"
-    exec 5>&-
-  fi
-  echo "ready $sc_number $sc_l"
+  exec 7>&- 8>&- </dev/null
   while IFS= read -r sc_line <&6; do eval "$sc_line"; done
 }
 sc_place() {
@@ -80,37 +76,27 @@ sc_place() {
 }
 sc_run() {
   sc_place "$1" "$2"
-  sc_q=$sc_p
-  if [ "$3" = fifo ]; then
-    exec 3<>"$sc_d/stdin" 5>"$sc_d/stdin" 3>&-
-    echo >&7
-    sc_fork hold
-    exec 5>&-
-  else echo >&7
-  fi
-  wait "$sc_q"
+  wait "$sc_p"
   sc_c=$?
   [ "$sc_c" -le 128 ] || while read -t 0 <&6; do read -r sc_rest <&6; done # what was left by one that was killed
-  if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id $sc_p"
-  else
-    echo "$sc_c" >>"$sc_d/exit"
-    kill -0 -- "-$sc_q" && sc_left=left || sc_left=
-    echo "exit $sc_id $sc_p $sc_c $sc_q $sc_left"
-  fi
-  if [ "$3" = fifo ]; then kill -CONT "$sc_p"; else sc_fork; fi
+  if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id"; return; fi
+  echo "$sc_c" >>"$sc_d/exit"
+  kill -0 -- "-$sc_p" && sc_left=left || sc_left=
+  echo "exit $sc_id $sc_c $sc_p $sc_left"
 }
-sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_q}" != "$sc_q" ]; } 2>/dev/null
+sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_p}" != "$sc_p" ]; } 2>/dev/null
 sc_job() {
   sc_place "$1" "$2"
-  exec 5>&- >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
+  exec >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
   case $3 in
     fifo) exec 3<>"$sc_d/stdin" <"$sc_d/stdin" 3>&- || exit 126 ;;
     file) exec <"$sc_d/stdin" || exit 126 ;;
   esac
   shift 3
-  read -r sc_rest <&6 || exit 126
   exec 6<&-
-  if [ "$sc_proc" ]; then IFS= read -r sc_s </proc/self/stat
+  if [ "$sc_proc" ]; then
+    IFS= read -r sc_s </proc/self/stat
+    case $sc_s in *") "?" $sc_l "*) ;; *) exit 126 ;; esac # its launcher has gone
   else sc_s=$(exec sh -c 'echo $PPID'); sc_s="$sc_s $(LC_ALL=C ps -o lstart= -p "$sc_s")"; fi
   echo "$sc_s" >>"$sc_d/process" || exit 126
   IFS= read -r sc_first <"$sc_d/process"
@@ -146,11 +132,33 @@ sc_fork_launcher() {
   set +m
   disown
 }
+sc_fork_keeper() {
+  set -m
+  sc_keep "$@" &
+  set +m
+  disown
+  sc_join "$1"
+}
+sc_join() { exec 8>"$1"; }
+sc_keep() {
+  exec 3<>"$1" <"$1" 3>&- 8>&- || exit
+  ulimit -S -n hard
+  sc_name=\${1##*/} sc_bad=
+  echo "keeper $sc_name \${BASHPID:-$(exec sh -c 'echo $PPID')}"
+  while IFS=' ' read -r sc_w sc_n sc_x; do
+    case $sc_w in
+      hold) [ -p "$2/$sc_x" ] && eval "exec 3<>\"\$2/\$sc_x\" $sc_n>\"\$2/\$sc_x\" 3>&-" || sc_bad="$sc_bad $sc_n" ;;
+      drop) eval "exec $sc_n>&-" ;;
+      ack) echo "kept $sc_name $sc_n$sc_bad"; sc_bad= ;;
+    esac
+  done
+}
 sc_chore() {
   sc_chore_done "$@" &
   disown
 }
 sc_chore_done() {
+  exec 8>&-
   sc_number=$1
   shift
   export LC_ALL=C PATH=/usr/local/bin:/usr/bin:/bin
@@ -166,7 +174,7 @@ export const maxLineBytes = 4096;
 
 /** The line that makes a launcher wait for a job, without its newline. */
 export function waitLine(launch: Launch, jobsDirectory = ''): string {
-  return ['sc_run', launch.id, place(launch, jobsDirectory), launch.stdin].map(quote).join(' ');
+  return ['sc_run', launch.id, place(launch, jobsDirectory)].map(quote).join(' ');
 }
 
 /**

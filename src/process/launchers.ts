@@ -4,17 +4,17 @@
  */
 import { accessSync, closeSync, constants, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { findChildren } from './descendants.ts';
 import { type FifoWrite, writeFifo } from './fifo.ts';
-import { type Identity, isAliveNow, isDead, type ProcessStat, readStat, sendSignal } from './identity.ts';
+import { type Identity, isAliveNow, readStat } from './identity.ts';
 import { type FirstBash, launcherName } from './first-bash.ts';
+import type { Keeper } from './keeper.ts';
 import { type Launch, launchLine, maxLineBytes, quote, waitLine } from './launch-script.ts';
 import type { Spares } from './spares.ts';
-import type { LeaderNote, Starter, StarterEvents } from './starter.ts';
+import type { Starter, StarterEvents } from './starter.ts';
 
 export interface LaunchersOptions extends StarterEvents {
   readonly first: FirstBash;
+  readonly keeper: Keeper;
   /** Of the kind `fifo`. */
   readonly fifos: Spares;
   /** The parent of the jobs' directories. */
@@ -39,8 +39,6 @@ const maxIdle = 16;
 /** How many may be on their way at once. */
 const maxStarting = 16;
 const checkMs = 1000;
-/** How long what keeps a job's stdin open may take to be there. */
-const closeMs = 5000;
 /** After one could not be had. */
 const pauseMs = 500;
 
@@ -51,10 +49,6 @@ export class Launchers implements Starter {
   #fewestIdle = 0;
   readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: readonly string[] }>();
   readonly #busy = new Map<string, Launcher>();
-  /** Their job has ended, and they get ready for the next. */
-  readonly #returning = new Map<number, { readonly launcher: Launcher; readonly aheadPid: number }>();
-  /** Ready for the next job before theirs has ended. */
-  readonly #readyEarly = new Set<number>();
   readonly #waiting: Launch[] = [];
   readonly #check: NodeJS.Timeout;
   #numbers = 0;
@@ -92,15 +86,8 @@ export class Launchers implements Starter {
     return writeFifo(join(directory, 'stdin'), bytes);
   }
 
-  async closeStdin(_id: string, leader: LeaderNote): Promise<boolean> {
-    const deadline = performance.now() + closeMs;
-    do {
-      const holder = await findHolder(leader);
-      if (holder !== undefined) return sendSignal(holder.pid, 'SIGCONT');
-      // It has not been forked, or has not stopped, yet.
-      await sleep(1);
-    } while (isChild(leader) && performance.now() < deadline);
-    return false;
+  closeStdin(_id: string, hold: string | undefined): boolean {
+    return hold !== undefined && this.#options.keeper.release(hold);
   }
 
   close(): void {
@@ -108,8 +95,10 @@ export class Launchers implements Starter {
     this.#isClosed = true;
     clearInterval(this.#check);
     for (const launcher of [...this.#idle, ...this.#busy.values()]) closeBoth(launcher);
-    for (const { launcher } of [...this.#starting.values(), ...this.#returning.values()]) closeBoth(launcher);
-    for (const { taken } of this.#starting.values()) removeNames(taken);
+    for (const { launcher, taken } of this.#starting.values()) {
+      closeBoth(launcher);
+      removeNames(taken);
+    }
   }
 
   #firstEnded(error: Error | undefined): void {
@@ -131,46 +120,36 @@ export class Launchers implements Starter {
   }
 
   #hear(line: string): void {
-    const [word, subject = '', ahead = '', value = '', pid = '', left = ''] = line.split(' ');
-    if (word === 'ready') this.#ready(Number(subject), Number(ahead));
+    const [word, subject = '', value = '', pid = '', left = ''] = line.split(' ');
+    if (word === 'ready') this.#ready(Number(subject), Number(value));
     else if (word === 'exit') {
       // Below 0: its launcher lost sight of it, and nobody knows how it ended.
       const code = Number(value) < 0 ? undefined : Number(value);
       const exit = { code, pid: Number(pid), hasLeft: left === 'left' };
-      this.#free(subject, Number(ahead), () => this.#options.onExit(subject, exit));
+      this.#free(subject, () => this.#options.onExit(subject, exit));
     }
-    else if (word === 'claimed') this.#free(subject, Number(ahead), () => this.#options.onClaimed(subject));
+    else if (word === 'claimed') this.#free(subject, () => this.#options.onClaimed(subject));
   }
 
   #ready(number: number, pid: number): void {
     const started = this.#starting.get(number);
-    const launcher = this.#returning.get(number)?.launcher ?? started?.launcher;
-    if (!launcher) {
-      // It was told to close the stdin of its job.
-      this.#readyEarly.add(number);
-      return;
-    }
-    this.#returning.delete(number);
+    if (!started) return;
     this.#starting.delete(number);
-    launcher.identity ??= { pid, startTime: '' };
-    if (started) {
-      this.#options.first.works();
-      // Both ends of its FIFOs are open: nothing needs the names any more.
-      removeNames(started.taken);
-    }
-    this.#toWork(launcher);
+    this.#options.first.works();
+    // Both ends of its FIFOs are open: nothing needs the names any more.
+    removeNames(started.taken);
+    started.launcher.identity = { pid, startTime: '' };
+    this.#toWork(started.launcher);
     this.#grow();
   }
 
-  #free(jobId: string, aheadPid: number, tell: () => void): void {
+  #free(jobId: string, tell: () => void): void {
     const launcher = this.#busy.get(jobId);
     if (!launcher) return;
     this.#busy.delete(jobId);
-    const isReady = this.#readyEarly.delete(launcher.number);
-    if (!isReady) this.#returning.set(launcher.number, { launcher, aheadPid });
-    // The job first: it may free a place for one that waits.
+    // The job first: it may free a place for one that waits, and the launcher is taken again at once.
     tell();
-    if (isReady) this.#toWork(launcher);
+    this.#toWork(launcher);
   }
 
   #toWork(launcher: Launcher): void {
@@ -185,7 +164,6 @@ export class Launchers implements Starter {
     try {
       const line = Buffer.from(`${this.#line(launch)}\n`);
       this.#busy.set(launch.id, launcher);
-      // In this order: the launcher's word that it waits must come behind the line.
       writeSync(launcher.aheadFd, line);
       writeSync(launcher.fd, `${waitLine(launch, this.#options.jobsDirectory)}\n`);
       this.#options.onStarted(launch.id);
@@ -207,7 +185,7 @@ export class Launchers implements Starter {
   #grow(): void {
     if (!this.#options.first.isThere || this.#isClosed || performance.now() < this.#pausedUntil) return;
     const coming = this.#starting.size + this.#opening;
-    const missing = this.#waiting.length + spare - this.#idle.length - this.#returning.size - coming;
+    const missing = this.#waiting.length + spare - this.#idle.length - coming;
     const room = maxStarting - coming;
     for (let index = Math.min(missing, room); index > 0; index -= 1) void this.#fork();
   }
@@ -216,7 +194,7 @@ export class Launchers implements Starter {
     this.#opening += 1;
     const taken: string[] = [];
     try {
-      for (let count = 0; count < fifosEach; count += 1) taken.push(await this.#options.fifos.take());
+      for (let count = 0; count < fifosEach; count += 1) taken.push((await this.#options.fifos.take()).path);
       if (!this.#options.first.isThere || this.#isClosed) return removeNames(taken);
       const [fd, aheadFd] = openBoth(taken);
       const number = this.#numbers += 1;
@@ -240,7 +218,7 @@ export class Launchers implements Starter {
 
   /** Unless there is a launcher that will be free again. */
   #failWaiting(error: Error): void {
-    if (this.#busy.size + this.#returning.size + this.#idle.length + this.#starting.size > 0) return;
+    if (this.#busy.size + this.#idle.length + this.#starting.size > 0) return;
     for (const { id } of this.#waiting.splice(0)) this.#options.onFailed(id, error);
   }
 
@@ -259,12 +237,6 @@ export class Launchers implements Starter {
       this.#idle.splice(this.#idle.indexOf(launcher), 1);
       closeBoth(launcher);
     }
-    for (const [number, { launcher, aheadPid }] of this.#returning) {
-      // The process ahead had not stopped yet when its launcher woke it.
-      if (!hasEnded(launcher) && sendSignal(aheadPid, 'SIGCONT')) continue;
-      this.#returning.delete(number);
-      closeBoth(launcher);
-    }
     this.#grow();
   }
 }
@@ -277,7 +249,7 @@ function hasEnded(launcher: Launcher): boolean {
   // Its start time was not asked for when it said that it is there: that can fail, and takes time.
   const stat = readStat(identity.pid);
   launcher.identity = { pid: identity.pid, startTime: stat?.startTime ?? 'none' };
-  return stat === undefined || isDead(stat);
+  return stat === undefined || stat.state === 'Z';
 }
 
 function openBoth(fifos: readonly string[]): [fd: number, aheadFd: number] {
@@ -312,18 +284,6 @@ export function isStillLauncher(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-/** What keeps the job's stdin open: the process that its launcher has forked ahead and that has stopped. */
-async function findHolder(leader: LeaderNote): Promise<ProcessStat | undefined> {
-  if (!isChild(leader)) return undefined;
-  const children = await findChildren(leader.parentPid);
-  return children.find(({ pid, state }) => pid !== leader.identity.pid && state === 'T' && isStillLauncher(pid));
-}
-
-/** Whether its launcher waits for it still: had that ended, the job would be somebody else's child by now. */
-function isChild({ identity, parentPid }: LeaderNote): boolean {
-  return parentPid > 1 && readStat(identity.pid)?.parentPid === parentPid && isAliveNow(identity);
 }
 
 /** A bash for launchers; `undefined` where there is none. Every bash has job control unless it was built without. */

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
+import type { Keeper } from './keeper.ts';
 
 /** How many are made at once, and the rest at which more are made. */
 const batch = 128;
@@ -23,23 +24,32 @@ mkfifo -- "$@"`,
   fifo: 'umask 077; cd -- "$0" && mkfifo -- "$@"',
 } as const;
 
+export interface Spare {
+  readonly path: string;
+  /** What keeps its stdin open, see `Keeper`; a FIFO has none. */
+  readonly hold: string | undefined;
+}
+
 export class Spares {
   readonly #first: FirstBash;
   readonly #folder: string;
   readonly #kind: keyof typeof scripts;
-  readonly #ready: string[] = [];
+  readonly #keeper: Keeper | undefined;
+  readonly #ready: Spare[] = [];
   #made = 0;
   #isClosed = false;
-  #refilling: Promise<void> | undefined;
+  readonly #refilling = new Map<'ahead' | 'urgent', Promise<void>>();
 
   /**
    * @param first Makes them.
    * @param folder Begun anew: what is left in it from an earlier server goes.
+   * @param keeper Keeps the stdin of directories open; without one FIFOs are made instead.
    */
-  constructor(first: FirstBash, folder: string, kind: keyof typeof scripts = 'directory') {
+  constructor(first: FirstBash, folder: string, keeper?: Keeper) {
     this.#first = first;
     this.#folder = folder;
-    this.#kind = kind;
+    this.#kind = keeper ? 'directory' : 'fifo';
+    this.#keeper = keeper;
     const old = `${folder}.${process.pid}.old`;
     if (existsSync(folder)) renameSync(folder, old);
     // Again where it fills meanwhile: the script of a server that was killed outlives it for a moment.
@@ -52,55 +62,73 @@ export class Spares {
    *
    * @throws the system's error, such as ENOSPC, where none can be made.
    */
-  async take(): Promise<string> {
-    let path = this.#ready.pop();
-    while (path === undefined || !this.#isThere(path)) {
-      await this.#refill();
-      path = this.#ready.pop();
+  async take(): Promise<Spare> {
+    let spare = this.#ready.pop();
+    while (spare === undefined || !this.#isGood(spare)) {
+      await this.#refill('urgent');
+      spare = this.#ready.pop();
     }
     // A failure is seen, and told, by the next who finds none.
-    if (this.#ready.length < low) this.#refill().catch(() => undefined);
-    return path;
+    if (this.#ready.length < low) this.#refill('ahead').catch(() => undefined);
+    return spare;
   }
 
-  /** Where somebody removed the state directory while the server runs, none of them is there any more. */
-  #isThere(path: string): boolean {
-    if (existsSync(path)) return true;
+  /** Where somebody removed the state directory while the server runs, or ended the keeper, all are as useless as the one. */
+  #isGood({ path, hold }: Spare): boolean {
+    if (existsSync(path) && (hold === undefined || this.#keeper?.isCurrent(hold))) return true;
     this.#ready.length = 0;
     return false;
   }
 
   /** It was not needed after all. */
-  giveBack(path: string): void {
-    this.#ready.push(path);
+  giveBack(spare: Spare): void {
+    this.#ready.push(spare);
   }
 
   async close(): Promise<void> {
     // A script on its way would fill what is being removed.
     this.#isClosed = true;
-    while (this.#refilling) await this.#refilling.catch(() => undefined);
+    await Promise.allSettled(this.#refilling.values());
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
   }
 
-  #refill(): Promise<void> {
+  /** One that was begun ahead steps back behind the jobs: nobody who waits should wait for it. */
+  #refill(kind: 'ahead' | 'urgent'): Promise<void> {
     if (this.#isClosed) return Promise.reject(new Error('Cannot make job directories: they are closed'));
-    this.#refilling ??= this.#make().finally(() => { this.#refilling = undefined; });
-    return this.#refilling;
+    const running = this.#refilling.get('urgent') ?? (kind === 'ahead' ? this.#refilling.get('ahead') : undefined);
+    if (running) return running;
+    const refilling = this.#make(kind === 'urgent').finally(() => this.#refilling.delete(kind));
+    this.#refilling.set(kind, refilling);
+    return refilling;
   }
 
-  async #make(isAgain = false): Promise<void> {
+  async #make(isUrgent: boolean, isAgain = false): Promise<void> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     const names = Array.from({ length: batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
     try {
-      await this.#first.chore(['/bin/sh', '-c', scripts[this.#kind], this.#folder, ...names]);
+      await this.#first.chore(['/bin/sh', '-c', scripts[this.#kind], this.#folder, ...names], { isUrgent });
+      this.#ready.push(...await this.#hold(paths));
     } catch (error) {
-      await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true }).catch(() => undefined)));
-      if (error instanceof ChoreLost && !isAgain) return this.#make(true);
+      await remove(paths);
+      if (error instanceof ChoreLost && !isAgain) return this.#make(isUrgent, true);
       throw systemError(error as Error & Partial<ChoreError>);
     }
-    this.#ready.push(...paths);
   }
+
+  async #hold(paths: readonly string[]): Promise<readonly Spare[]> {
+    if (!this.#keeper) return paths.map((path) => ({ path, hold: undefined }));
+    const holds = await this.#keeper.hold(paths.map((path) => join(path, 'stdin')));
+    const spares = paths.map((path, index) => ({ path, hold: holds[index] }));
+    await remove(spares.flatMap(({ path, hold }) => (hold === undefined ? [path] : [])));
+    const held = spares.filter(({ hold }) => hold !== undefined);
+    if (held.length === 0) throw Object.assign(new Error('Cannot keep the stdin of jobs open: too many open files'), { code: 'EMFILE' });
+    return held;
+  }
+}
+
+async function remove(paths: readonly string[]): Promise<void> {
+  await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true }).catch(() => undefined)));
 }
 
 const reasons: { readonly [words: string]: string } = {

@@ -3,7 +3,6 @@
  * @module
  */
 import type { FifoWrite } from './fifo.ts';
-import type { Identity } from './identity.ts';
 import type { Launch } from './launch-script.ts';
 
 /** What is learnt of a job that was started. */
@@ -29,12 +28,6 @@ export interface Exit {
   readonly hasLeft: boolean;
 }
 
-/** A job's first process, and who waits for it. */
-export interface LeaderNote {
-  readonly identity: Identity;
-  readonly parentPid: number;
-}
-
 export interface Starter {
   /** Starts the job now, or as soon as there is a launcher for it. */
   start(launch: Launch): void;
@@ -42,8 +35,12 @@ export interface Starter {
   withdraw(id: string): boolean;
   /** Writes what fits, without a wait. */
   writeStdin(id: string, directory: string, bytes: Uint8Array): FifoWrite;
-  /** The job reads the end of its input. `false`: that cannot be done any more. */
-  closeStdin(id: string, leader: LeaderNote): Promise<boolean>;
+  /**
+   * The job reads the end of its input. `false`: that cannot be done any more.
+   *
+   * @param hold What keeps it open, where that is not the starter itself.
+   */
+  closeStdin(id: string, hold: string | undefined): boolean;
   /** Running jobs go on. */
   close(): void;
 }

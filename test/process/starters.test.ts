@@ -7,6 +7,7 @@ import { findProcesses } from '../../src/process/descendants.ts';
 import { DirectStarter } from '../../src/process/direct.ts';
 import { isGroupAlive, readStat, sendSignal } from '../../src/process/identity.ts';
 import { FirstBash } from '../../src/process/first-bash.ts';
+import { Keeper } from '../../src/process/keeper.ts';
 import type { Launch } from '../../src/process/launch-script.ts';
 import { Launchers, findBash } from '../../src/process/launchers.ts';
 import { Spares } from '../../src/process/spares.ts';
@@ -20,9 +21,13 @@ type Heard = {
 };
 
 interface Setting {
+  readonly first: FirstBash;
+  readonly keeper: Keeper;
   readonly starter: Starter;
   readonly heard: Heard;
   readonly folder: string;
+  /** What keeps the stdin of jobs open. */
+  readonly holds: ReadonlyMap<string, string | undefined>;
   /** A directory as the store makes it. */
   readonly make: (id: string) => Promise<string>;
   readonly launch: (id: string, argv: readonly string[], more?: Partial<Launch>) => Promise<string>;
@@ -48,14 +53,16 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
   };
   const env = { PATH: process.env['PATH'] ?? '', INHERITED: 'yes' };
   const first = new FirstBash({ bash: bash ?? '', jobsDirectory, env, onWarning: () => undefined });
-  const spares = new Spares(first, join(folder, 'spares'));
-  const fifos = new Spares(first, join(folder, 'fifos'), 'fifo');
+  const keeper = new Keeper({ first, stateDir: folder, onWarning: () => undefined });
+  const spares = new Spares(first, join(folder, 'spares'), keeper);
+  const fifos = new Spares(first, join(folder, 'fifos'));
   const starter = kind === 'direct' ? new DirectStarter(events, { env })
-    : new Launchers({ ...events, first, fifos, jobsDirectory, onWarning: () => undefined });
+    : new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning: () => undefined });
   const ids: string[] = [];
   atEnd(t, async () => {
     starter.close();
     await Promise.all([spares.close(), fifos.close()]);
+    keeper.close();
     first.close();
     await until(async () => {
       const left = [...(await findProcesses(ids.map((id) => ({ id, leader: undefined })))).values()].flat();
@@ -63,11 +70,16 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
       return left.length === 0;
     }, { what: 'no job is left' });
   });
+  const holds = new Map<string, string | undefined>();
   const make = async (id: string): Promise<string> => {
     ids.push(id);
     const directory = join(jobsDirectory, id);
-    if (kind === 'launchers') renameSync(await spares.take(), directory);
-    else mkdirSync(directory);
+    if (kind === 'direct') mkdirSync(directory);
+    else {
+      const spare = await spares.take();
+      renameSync(spare.path, directory);
+      holds.set(id, spare.hold);
+    }
     return directory;
   };
   const launch: Setting['launch'] = async (id, argv, more = {}) => {
@@ -75,7 +87,7 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
     starter.start({ id, directory, stdin: 'null', workdir: folder, env: {}, argv, ...more });
     return directory;
   };
-  return { starter, heard, folder, make, launch };
+  return { first, keeper, starter, heard, folder, holds, make, launch };
 }
 
 const name = (label: string): string => `${label}-${process.pid}`;
@@ -118,7 +130,7 @@ for (const kind of ['launchers', 'direct'] as const) {
     });
 
     it('gives stdin and closes it, many jobs at once', async (t) => {
-      const { starter, heard, launch } = setUp(t, kind);
+      const { starter, heard, holds, launch } = setUp(t, kind);
       const ids = Array.from({ length: 30 }, (_, index) => name(`reader-${index}`));
       const directories = new Map<string, string>();
       for (const id of ids) directories.set(id, await launch(id, ['/bin/sh', '-c', 'echo up; cat; exit 5'], { stdin: 'fifo' }));
@@ -130,9 +142,7 @@ for (const kind of ['launchers', 'direct'] as const) {
         assert.deepEqual(starter.writeStdin(id, directory, Buffer.from('some\n')), { writtenBytes: 5 });
         await printed('up\nsome\n');
         assert.ok(!heard.exits.has(id));
-        const [pid = '', , , parentPid = ''] = readFileSync(join(directory, 'process'), 'latin1').split(' ');
-        const leader = { identity: { pid: Number(pid), startTime: readStat(Number(pid))?.startTime ?? '' }, parentPid: Number(parentPid) };
-        assert.equal(await starter.closeStdin(id, leader), true);
+        assert.equal(starter.closeStdin(id, holds.get(id)), true);
       }));
       await until(() => heard.exits.size === ids.length, { what: 'all end' });
       assert.deepEqual([...heard.exits.values()], ids.map(() => 5));
@@ -194,7 +204,7 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
   });
 
   it('launchers end with the starter, used or not', async (t) => {
-    const { starter, heard, launch } = setUp(t, 'launchers');
+    const { first, keeper, starter, heard, launch } = setUp(t, 'launchers');
     await Promise.all(Array.from({ length: 10 }, (_, index) => launch(name(`end-${index}`), ['true'])));
     await until(() => heard.exits.size === 10, { what: 'all have run' });
     const ours = (): number[] => [...new Set(childrenOf(process.pid).flatMap((pid) => [pid, ...childrenOf(pid)]))]
@@ -202,6 +212,8 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
     const known = ours();
     assert.ok(known.length >= 2);
     starter.close();
+    keeper.close();
+    first.close();
     await until(() => known.every((pid) => (readStat(pid)?.state ?? 'Z') === 'Z'), { what: 'all launchers are gone' });
   });
 

@@ -1,0 +1,210 @@
+/**
+ * Keeps the stdin of jobs open. A job reads the end of its input once nobody has its stdin open for writing; so somebody must, whether or
+ * not there is a server: a small bash, the keeper, that opens FIFOs, and closes each when it is told to. It is there as long as the server
+ * that started it, or a launcher of that server with a job, is.
+ *
+ * What it holds is named by a text, a hold, that a later server understands: `<name of the keeper's FIFO>:<number of its descriptor>`.
+ * @module
+ */
+import { closeSync, constants, mkdirSync, openSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import type { FirstBash } from './first-bash.ts';
+import { isPidAlive } from './identity.ts';
+
+export interface KeeperOptions {
+  readonly first: FirstBash;
+  /** FIFOs are looked for there. */
+  readonly stateDir: string;
+  readonly onWarning: (message: string, error?: unknown) => void;
+}
+
+interface Batch {
+  readonly numbers: readonly number[];
+  readonly resolve: (holds: readonly (string | undefined)[]) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Those below are bash's own. */
+const lowestNumber = 64;
+const checkMs = 1000;
+const batchMs = 30_000;
+
+export class Keeper {
+  readonly #options: KeeperOptions;
+  readonly #folder: string;
+  readonly #batches = new Map<number, Batch>();
+  readonly #check: NodeJS.Timeout;
+  #name = '';
+  #fd: number | undefined;
+  #pid: number | undefined;
+  #free: number[] = [];
+  #next = lowestNumber;
+  #made = 0;
+  #lastBatch = 0;
+  #starting: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#folder = join(options.stateDir, 'keepers');
+    this.#check = setInterval(() => this.#lookAfter(), checkMs);
+    this.#check.unref();
+    options.first.tell({
+      // Launchers of a new first bash must have it open, too.
+      onStart: () => { if (this.#pid !== undefined) options.first.send('sc_join', join(this.#folder, this.#name)); },
+      onEnd: () => undefined,
+      onLine: (line) => this.#hear(line),
+    });
+    removeDeserted(this.#folder);
+  }
+
+  /** Whether the hold is one of the keeper that there is now. */
+  isCurrent(hold: string): boolean {
+    return this.#fd !== undefined && nameOf(hold) === this.#name;
+  }
+
+  /**
+   * Opens FIFOs for writing. Resolves with a hold for each, in the same order; `undefined` where that cannot be: the FIFO is gone, or the
+   * keeper has too many files open.
+   *
+   * @throws Error where there can be no keeper.
+   */
+  async hold(paths: readonly string[]): Promise<readonly (string | undefined)[]> {
+    await this.#start();
+    const batch = this.#lastBatch += 1;
+    const numbers = paths.map(() => this.#free.pop() ?? this.#nextNumber());
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#settle(batch, () => reject(new Error('Cannot keep FIFOs open: the keeper does not answer'))), batchMs);
+      timer.unref();
+      this.#batches.set(batch, { numbers, resolve, reject, timer });
+      const lines = paths.map((path, index) => `hold ${numbers[index]} ${relative(this.#options.stateDir, path)}\n`);
+      this.#write([...lines, `ack ${batch}\n`].join(''));
+    });
+  }
+
+  /** Closes what is held. `false`: its keeper is gone, and with it what it held. */
+  release(hold: string): boolean {
+    const number = numberOf(hold);
+    if (!this.isCurrent(hold)) return tellOther(join(this.#folder, nameOf(hold)), `drop ${number}\n`);
+    this.#write(`drop ${number}\n`);
+    this.#free.push(number);
+    return true;
+  }
+
+  /** What it holds stays held as long as launchers have jobs. */
+  close(): void {
+    this.#isClosed = true;
+    clearInterval(this.#check);
+    this.#end(new Error('Cannot keep FIFOs open: the server is closing'));
+  }
+
+  #nextNumber(): number {
+    return (this.#next += 1) - 1;
+  }
+
+  #start(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new Error('Cannot keep FIFOs open: the server is closing'));
+    if (this.#fd !== undefined) return Promise.resolve();
+    this.#starting ??= this.#make().finally(() => { this.#starting = undefined; });
+    return this.#starting;
+  }
+
+  async #make(): Promise<void> {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    const name = `${process.pid}-${this.#made += 1}-${Date.now().toString(36)}`;
+    const path = join(this.#folder, name);
+    await this.#options.first.chore(['mkfifo', '-m', '600', '--', path], { isUrgent: true });
+    if (this.#isClosed) throw new Error('Cannot keep FIFOs open: the server is closing');
+    this.#name = name;
+    this.#free = [];
+    this.#next = lowestNumber;
+    // For reading, too, so that neither this nor a write waits or fails for want of a reader.
+    this.#fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+    this.#options.first.send('sc_fork_keeper', path, this.#options.stateDir);
+  }
+
+  #hear(line: string): void {
+    const [word, name, value = '', ...failed] = line.split(' ');
+    if (name !== this.#name) return;
+    if (word === 'keeper') this.#pid = Number(value);
+    if (word !== 'kept') return;
+    this.#free.push(...failed.map(Number));
+    this.#settle(Number(value), ({ numbers, resolve }) =>
+      resolve(numbers.map((number) => failed.includes(String(number)) ? undefined : `${name}:${number}`)));
+  }
+
+  #settle(batch: number, act: (batch: Batch) => void): void {
+    const found = this.#batches.get(batch);
+    if (!found) return;
+    this.#batches.delete(batch);
+    clearTimeout(found.timer);
+    act(found);
+  }
+
+  #write(lines: string): void {
+    if (this.#fd === undefined) return;
+    try {
+      writeSync(this.#fd, lines);
+    } catch (error) {
+      // EAGAIN: it has stopped reading.
+      this.#options.onWarning('cannot write to what keeps stdin open, starting another', error);
+      this.#end(error as Error);
+    }
+  }
+
+  #lookAfter(): void {
+    if (this.#pid === undefined || isPidAlive(this.#pid)) return;
+    this.#options.onWarning('what keeps stdin open has ended, starting another: jobs that run have come to the end of their input');
+    this.#end(new Error('Cannot keep FIFOs open: the keeper has ended'));
+  }
+
+  #end(error: Error): void {
+    for (const batch of [...this.#batches.keys()]) this.#settle(batch, ({ reject }) => reject(error));
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+    this.#pid = undefined;
+  }
+}
+
+function nameOf(hold: string): string {
+  return hold.slice(0, hold.indexOf(':'));
+}
+
+function numberOf(hold: string): number {
+  return Number(hold.slice(hold.indexOf(':') + 1));
+}
+
+/** Writes to the keeper of an earlier server. `false`: it is gone. */
+function tellOther(path: string, line: string): boolean {
+  try {
+    const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    try {
+      writeSync(fd, line);
+    } finally {
+      closeSync(fd);
+    }
+    return true;
+  } catch (error) {
+    // ENXIO: nobody reads it (open(2)). ENOENT, EISDIR: there is none.
+    if (!['ENXIO', 'ENOENT', 'EISDIR', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return false;
+  }
+}
+
+/** The FIFOs of keepers that have ended. */
+function removeDeserted(folder: string): void {
+  let names: string[];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    return;
+  }
+  for (const name of names) {
+    try {
+      if (!tellOther(join(folder, name), '')) unlinkSync(join(folder, name));
+    } catch {
+      // Somebody else's: it stays.
+    }
+  }
+}
