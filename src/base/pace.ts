@@ -4,7 +4,7 @@
  */
 
 /** How long one turn of the event loop may be kept busy by such work. */
-const sliceMs = 1;
+const sliceMs = 2;
 
 export class Pace {
   readonly #waiting: (() => void)[] = [];

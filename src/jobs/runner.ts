@@ -298,7 +298,8 @@ export class Runner {
 
   #letGoOfStdin(entry: Entry): void {
     this.#options.store.removeStdin(entry.id);
-    this.closeStdin(entry);
+    if (!entry.isStdinClosed) this.#starter.letGoOfStdin(entry.hold);
+    entry.isStdinClosed = true;
   }
 
   /** Writes the state of a job that only the server knows; where that fails it is tried again, see {@link saveAgain}. */

@@ -57,6 +57,10 @@ export class DirectStarter implements Starter {
     return stdin !== undefined && stdin !== null;
   }
 
+  letGoOfStdin(): void {
+    // It ended with the job.
+  }
+
   close(): void {
     for (const child of this.#children.values()) child.unref();
   }

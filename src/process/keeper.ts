@@ -28,6 +28,7 @@ interface Batch {
 /** Those below are bash's own. */
 const lowestNumber = 64;
 const checkMs = 1000;
+const flushMs = 100;
 const batchMs = 30_000;
 
 export class Keeper {
@@ -42,6 +43,8 @@ export class Keeper {
   #next = lowestNumber;
   #made = 0;
   #lastBatch = 0;
+  readonly #unneeded: string[] = [];
+  #flushing: NodeJS.Timeout | undefined;
   #starting: Promise<void> | undefined;
   #isClosed = false;
 
@@ -92,11 +95,29 @@ export class Keeper {
     return true;
   }
 
+  /** {@link release} of what nobody reads any more: when there is time, as each line wakes the keeper. */
+  releaseLater(hold: string): void {
+    this.#unneeded.push(hold);
+    this.#flushing ??= setTimeout(() => this.#flush(), flushMs);
+    this.#flushing.unref();
+  }
+
   /** What it holds stays held as long as launchers have jobs. */
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#check);
+    this.#flush();
     this.#end(new Error('Cannot keep FIFOs open: the server is closing'));
+  }
+
+  #flush(): void {
+    clearTimeout(this.#flushing);
+    this.#flushing = undefined;
+    const holds = this.#unneeded.splice(0);
+    for (const hold of holds.filter((one) => !this.isCurrent(one))) this.release(hold);
+    const numbers = holds.filter((hold) => this.isCurrent(hold)).map(numberOf);
+    this.#write(numbers.map((number) => `drop ${number}\n`).join(''));
+    this.#free.push(...numbers);
   }
 
   #nextNumber(): number {
@@ -143,7 +164,7 @@ export class Keeper {
   }
 
   #write(lines: string): void {
-    if (this.#fd === undefined) return;
+    if (this.#fd === undefined || lines === '') return;
     try {
       writeSync(this.#fd, lines);
     } catch (error) {

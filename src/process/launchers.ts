@@ -37,7 +37,7 @@ const spare = 2;
 const fifosEach = 2;
 const maxIdle = 16;
 /** How many may be on their way at once. */
-const maxStarting = 16;
+const maxStarting = 32;
 const checkMs = 1000;
 /** After one could not be had. */
 const pauseMs = 500;
@@ -50,6 +50,8 @@ export class Launchers implements Starter {
   readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: readonly string[] }>();
   readonly #busy = new Map<string, Launcher>();
   readonly #waiting: Launch[] = [];
+  /** FIFOs whose names are to be removed when there is time. */
+  #unneeded: string[] = [];
   readonly #check: NodeJS.Timeout;
   #numbers = 0;
   #opening = 0;
@@ -88,6 +90,10 @@ export class Launchers implements Starter {
 
   closeStdin(_id: string, hold: string | undefined): boolean {
     return hold !== undefined && this.#options.keeper.release(hold);
+  }
+
+  letGoOfStdin(hold: string | undefined): void {
+    if (hold !== undefined) this.#options.keeper.releaseLater(hold);
   }
 
   close(): void {
@@ -137,7 +143,7 @@ export class Launchers implements Starter {
     this.#starting.delete(number);
     this.#options.first.works();
     // Both ends of its FIFOs are open: nothing needs the names any more.
-    removeNames(started.taken);
+    this.#unneeded.push(...started.taken);
     started.launcher.identity = { pid, startTime: '' };
     this.#toWork(started.launcher);
     this.#grow();
@@ -223,6 +229,11 @@ export class Launchers implements Starter {
   }
 
   #lookAfter(): void {
+    if (this.#unneeded.length > 0) {
+      // What is left of them goes with their folder.
+      this.#options.first.chore(['rm', '-f', '--', ...this.#unneeded], { isUrgent: false }).catch(() => undefined);
+      this.#unneeded = [];
+    }
     // One that nobody needed is let go, slowly: each takes a file descriptor and a process.
     const unneeded = this.#fewestIdle > spare ? this.#idle.shift() : undefined;
     if (unneeded) closeBoth(unneeded);

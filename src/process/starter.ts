@@ -41,6 +41,8 @@ export interface Starter {
    * @param hold What keeps it open, where that is not the starter itself.
    */
   closeStdin(id: string, hold: string | undefined): boolean;
+  /** The job has ended. @param hold As above. */
+  letGoOfStdin(hold: string | undefined): void;
   /** Running jobs go on. */
   close(): void;
 }
