@@ -62,6 +62,14 @@ export class Keeper {
     removeDeserted(this.#folder);
   }
 
+  /** Resolves once it is on its way: launchers that are forked from then on keep it alive. @throws as {@link hold}. */
+  start(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new Error('Cannot keep FIFOs open: the server is closing'));
+    if (this.#fd !== undefined) return Promise.resolve();
+    this.#starting ??= this.#make().finally(() => { this.#starting = undefined; });
+    return this.#starting;
+  }
+
   /** Whether the hold is one of the keeper that there is now. */
   isCurrent(hold: string): boolean {
     return this.#fd !== undefined && nameOf(hold) === this.#name;
@@ -74,7 +82,7 @@ export class Keeper {
    * @throws Error where there can be no keeper.
    */
   async hold(paths: readonly string[]): Promise<readonly (string | undefined)[]> {
-    await this.#start();
+    await this.start();
     const batch = this.#lastBatch += 1;
     const numbers = paths.map(() => this.#free.pop() ?? this.#nextNumber());
     return new Promise((resolve, reject) => {
@@ -122,13 +130,6 @@ export class Keeper {
 
   #nextNumber(): number {
     return (this.#next += 1) - 1;
-  }
-
-  #start(): Promise<void> {
-    if (this.#isClosed) return Promise.reject(new Error('Cannot keep FIFOs open: the server is closing'));
-    if (this.#fd !== undefined) return Promise.resolve();
-    this.#starting ??= this.#make().finally(() => { this.#starting = undefined; });
-    return this.#starting;
   }
 
   async #make(): Promise<void> {

@@ -45,8 +45,8 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * to come have it open.
  * No signal that is trapped ever comes to a launcher: where one interrupts a wait that is about to return, bash loses the exit code.
  *
- * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 6 and 7 are the
- * ends of the second FIFO; 8 is that of the keeper.
+ * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 6 is the second
+ * FIFO, 8 that of the keeper.
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
@@ -54,7 +54,7 @@ sc_jobs=$1
 sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
   exec 3<>"$2" <"$2" 3>&- || exit
-  exec 3<>"$3" 6<"$3" 7>"$3" 3>&- || exit
+  exec 3<>"$3" 6<"$3" 3>&- || exit
   sc_l=\${BASHPID:-$(exec sh -c 'echo $PPID')}
   sc_fork
   echo "ready $1 $sc_l"
@@ -67,8 +67,9 @@ sc_fork() {
   sc_p=$!
 }
 sc_ahead() {
-  exec 7>&- 8>&- </dev/null
+  exec 8>&- </dev/null
   while IFS= read -r sc_line <&6; do eval "$sc_line"; done
+  exit 125 # there is no server any more
 }
 sc_place() {
   sc_id=$1
@@ -78,8 +79,11 @@ sc_run() {
   sc_place "$1" "$2"
   wait "$sc_p"
   sc_c=$?
-  [ "$sc_c" -le 128 ] || while read -t 0 <&6; do read -r sc_rest <&6; done # what was left by one that was killed
-  if [ "$sc_c" = 126 ] && sc_claimed; then echo "claimed $sc_id"; return; fi
+  [ "$sc_c" -le 128 ] || while read -t 0 <&6 && read -r sc_rest <&6; do :; done # what was left by one that was killed
+  case $sc_c in
+    125) [ -s "$sc_d/process" ] || return ;; # it never had the job
+    126) if sc_claimed; then echo "claimed $sc_id"; return; fi ;;
+  esac
   echo "$sc_c" >>"$sc_d/exit"
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
   echo "exit $sc_id $sc_c $sc_p $sc_left"

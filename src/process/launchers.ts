@@ -170,8 +170,9 @@ export class Launchers implements Starter {
     try {
       const line = Buffer.from(`${this.#line(launch)}\n`);
       this.#busy.set(launch.id, launcher);
-      writeSync(launcher.aheadFd, line);
+      // In this order: no job may run that nobody waits for, should the server be killed here.
       writeSync(launcher.fd, `${waitLine(launch, this.#options.jobsDirectory)}\n`);
+      writeSync(launcher.aheadFd, line);
       this.#options.onStarted(launch.id);
     } catch (error) {
       this.#busy.delete(launch.id);
@@ -200,6 +201,7 @@ export class Launchers implements Starter {
     this.#opening += 1;
     const taken: string[] = [];
     try {
+      await this.#options.keeper.start();
       for (let count = 0; count < fifosEach; count += 1) taken.push((await this.#options.fifos.take()).path);
       if (!this.#options.first.isThere || this.#isClosed) return removeNames(taken);
       const [fd, aheadFd] = openBoth(taken);

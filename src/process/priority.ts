@@ -9,8 +9,9 @@ const steps = 10;
 
 let jobPriority: number | undefined;
 
-/** Raises the priority of this process, where the system lets it: that takes root, or CAP_SYS_NICE. */
+/** Raises the priority of this process, once, where the system lets it: that takes root, or CAP_SYS_NICE. */
 export function goFirst(): void {
+  if (jobPriority !== undefined) return;
   try {
     const before = getPriority();
     setPriority(Math.max(before - steps, -20));

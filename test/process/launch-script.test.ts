@@ -96,7 +96,7 @@ describe('launch lines', { skip: bash === undefined ? 'there is no bash' : false
     const fifo = join(folder, 'fifo');
     execFileSync('mkfifo', [fifo, `${fifo}.ahead`]);
     const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'inherit'] });
-    first.stdin.end(`${launchScript}\0${1} ${fifo} ${fifo}.ahead\n`);
+    first.stdin.end(`${launchScript}\0sc_fork_launcher 1 ${fifo} ${fifo}.ahead\n`);
     // The end of the pipe is the end of all who hold it: the first one and its launcher.
     first.stdout.resume();
     await once(first.stdout, 'end');
@@ -114,7 +114,7 @@ async function run(
   // As the server has it: open for both, so that it neither waits nor ends the launcher before its time.
   const [fd, aheadFd] = [fifo, `${fifo}.ahead`].map((path) => openSync(path, constants.O_RDWR | constants.O_NONBLOCK)) as [number, number];
   const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'ignore'] });
-  first.stdin.write(`${launchScript}\0${1} ${fifo} ${fifo}.ahead\n`);
+  first.stdin.write(`${launchScript}\0sc_fork_launcher 1 ${fifo} ${fifo}.ahead\n`);
   let said = '';
   first.stdout.setEncoding('utf8').on('data', (chunk: string) => { said += chunk; });
   const job: Launch = { id, directory, stdin: 'null', workdir: folder, env: {}, argv: [], ...launch };
