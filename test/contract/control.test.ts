@@ -15,6 +15,22 @@ async function begun(server: Reached, body: { readonly command: string; readonly
   return id;
 }
 
+test('the end of stdin that comes as a job ends costs no exit code', async (t) => {
+  // What went wrong: the launcher was asked to close stdin by a signal, and bash lost the child whose end it was just told.
+  const server = await startTestServer(t);
+  let left = 200;
+  const oneAfterTheOther = async (): Promise<void> => {
+    while ((left -= 1) >= 0) {
+      const id = await submit(server, { command: 'kill -KILL $$' });
+      const closing = await ask(server, `POST /jobs/${id}/stdin?eof=1`);
+      assert.ok([200, 409].includes(closing.status), closing.text);
+      const { reason, exitCode } = await finished(server, id);
+      assert.deepEqual([reason, exitCode], ['signal', 137]);
+    }
+  };
+  await Promise.all(Array.from({ length: 4 }, oneAfterTheOther));
+});
+
 test('POST /jobs/{id}/nudge', async (t) => {
   const server = await startTestServer(t);
 

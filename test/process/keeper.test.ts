@@ -1,0 +1,127 @@
+/** What keeps the stdin of jobs open, seen by a program that reads from such a FIFO. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, openSync, closeSync, constants, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, describe, it } from 'node:test';
+import { FirstBash } from '../../src/process/first-bash.ts';
+import { sendSignal } from '../../src/process/identity.ts';
+import { Keeper } from '../../src/process/keeper.ts';
+import { findBash } from '../../src/process/launchers.ts';
+import { atEnd, temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+
+const bash = findBash();
+
+interface Setting {
+  readonly folder: string;
+  readonly keeper: Keeper;
+  readonly warnings: string[];
+  /** The pid of the keeper's process. */
+  readonly pid: () => number;
+}
+
+function setUp(t: TestContext, folder = temporaryFolder(t)): Setting {
+  const warnings: string[] = [];
+  const onWarning = (message: string): void => { warnings.push(message); };
+  const first = new FirstBash({ bash: bash ?? '', jobsDirectory: folder, env: { PATH: process.env['PATH'] ?? '' }, onWarning });
+  const keeper = new Keeper({ first, stateDir: folder, onWarning });
+  let pid = 0;
+  first.tell({ onStart: () => undefined, onEnd: () => undefined, onLine: (line) => { if (line.startsWith('keeper ')) pid = Number(line.split(' ')[2]); } });
+  atEnd(t, () => {
+    keeper.close();
+    first.close();
+  });
+  return { folder, keeper, warnings, pid: () => pid };
+}
+
+/** A FIFO, and a program that reads it to its end. */
+function reader(t: TestContext, folder: string, name: string): { path: string; isAtEnd: () => boolean; start: () => void } {
+  const path = join(folder, name);
+  execFileSync('mkfifo', [path]);
+  let isAtEnd = false;
+  return {
+    path,
+    isAtEnd: () => isAtEnd,
+    start: () => {
+      // As a job opens it: it must not wait for a writer.
+      const both = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+      const end = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      const cat = spawn('sh', ['-c', 'exec 3<&-; exec cat'], { stdio: [end, 'ignore', 'ignore'] });
+      closeSync(both);
+      closeSync(end);
+      void once(cat, 'exit').then(() => { isAtEnd = true; });
+      atEnd(t, async () => {
+        cat.kill('SIGKILL');
+        await until(() => isAtEnd, { what: 'cat has gone' });
+      });
+    },
+  };
+}
+
+describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, () => {
+  it('hold() keeps a FIFO open until release()', async (t) => {
+    const { folder, keeper } = setUp(t);
+    const [one, other] = [reader(t, folder, 'one'), reader(t, folder, 'other')];
+    const [first, second] = await keeper.hold([one.path, other.path]);
+    assert.ok(first !== undefined && second !== undefined && first !== second);
+    one.start();
+    other.start();
+    assert.equal(keeper.release(first), true);
+    await until(one.isAtEnd, { what: 'the one reads the end' });
+    assert.equal(other.isAtEnd(), false);
+    keeper.releaseLater(second);
+    await until(other.isAtEnd, { what: 'the other does, too' });
+  });
+
+  it('hold() holds what there is, and makes nothing', async (t) => {
+    const { folder, keeper } = setUp(t);
+    const { path } = reader(t, folder, 'fifo');
+    writeFileSync(join(folder, 'file'), '');
+    const holds = await keeper.hold([join(folder, 'missing'), path, join(folder, 'file')]);
+    assert.deepEqual(holds.map((hold) => hold !== undefined), [false, true, false]);
+    assert.equal(existsSync(join(folder, 'missing')), false);
+  });
+
+  it('holds of an ended server are released by the next', async (t) => {
+    const before = setUp(t);
+    const { path, isAtEnd, start } = reader(t, before.folder, 'fifo');
+    const [hold = ''] = await before.keeper.hold([path]);
+    start();
+    const { keeper } = setUp(t, before.folder);
+    assert.equal(keeper.isCurrent(hold), false);
+    assert.equal(keeper.release(hold), true);
+    await until(isAtEnd, { what: 'it reads the end' });
+  });
+
+  it('a keeper that is killed is told of and replaced', async (t) => {
+    const { folder, keeper, warnings, pid } = setUp(t);
+    const [one, other] = [reader(t, folder, 'one'), reader(t, folder, 'other')];
+    const [hold = ''] = await keeper.hold([one.path]);
+    sendSignal(await until(() => pid() > 0 && pid(), { what: 'it is known' }), 'SIGKILL');
+    await until(() => !keeper.isCurrent(hold), { what: 'its end is seen' });
+    assert.match(warnings.join(), /what keeps stdin open has ended/);
+    assert.equal(keeper.release(hold), false);
+    const [next = ''] = await keeper.hold([other.path]);
+    assert.equal(keeper.isCurrent(next), true);
+    other.start();
+    assert.equal(keeper.release(next), true);
+    await until(other.isAtEnd, { what: 'the next one works' });
+  });
+
+  it('the FIFOs of keepers that have ended are removed', async (t) => {
+    const before = setUp(t);
+    await before.keeper.start();
+    const [left = ''] = readdirSync(join(before.folder, 'keepers'));
+    const inUse = setUp(t, before.folder);
+    assert.ok(existsSync(join(before.folder, 'keepers', left)));
+    sendSignal(await until(() => before.pid() > 0 && before.pid(), { what: 'it is there' }), 'SIGKILL');
+    before.keeper.close();
+    inUse.keeper.close();
+    await until(() => {
+      setUp(t, before.folder).keeper.close();
+      return !existsSync(join(before.folder, 'keepers', left));
+    }, { what: 'it is removed' });
+  });
+});
