@@ -27,7 +27,7 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * FIFO, by `sc_chore <number> <program> <argument>…` it does a chore, and says `chore <number> <status> <what it wrote to stderr>`.
  *
  * A launcher has forked the process of its next job ahead, so that no fork is waited for. That one reads the job's line from the second
- * FIFO.
+ * FIFO. Later ones it forks when it is told to, by `sc_fork`: a launcher that is not kept need not.
  *
  * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, then of each job `claimed <id>`, or
  * `exit <id> <code> <pid>` and, where somebody of the group is left, `left`.
@@ -58,7 +58,7 @@ sc_launch() {
   sc_l=\${BASHPID:-$(exec sh -c 'echo $PPID')}
   sc_fork
   echo "ready $1 $sc_l"
-  while IFS= read -r sc_line; do eval "$sc_line"; sc_fork; done
+  while IFS= read -r sc_line; do eval "$sc_line"; done
 }
 sc_fork() {
   set -m
@@ -172,6 +172,9 @@ sc_chore_done() {
 }
 while IFS= read -r sc_line; do eval "$sc_line"; done
 `;
+
+/** Makes a launcher fork the process of its next job. */
+export const forkLine = 'sc_fork';
 
 /** A line longer than this does not go into a FIFO in one piece (PIPE_BUF, pipe(7)). */
 export const maxLineBytes = 4096;

@@ -8,7 +8,7 @@ import { type FifoWrite, writeFifo } from './fifo.ts';
 import { type Identity, isAliveNow, readStat } from './identity.ts';
 import { type FirstBash, launcherName } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
-import { type Launch, launchLine, maxLineBytes, quote, waitLine } from './launch-script.ts';
+import { forkLine, type Launch, launchLine, maxLineBytes, quote, waitLine } from './launch-script.ts';
 import type { Spares } from './spares.ts';
 import type { Starter, StarterEvents } from './starter.ts';
 
@@ -145,7 +145,7 @@ export class Launchers implements Starter {
     // Both ends of its FIFOs are open: nothing needs the names any more.
     this.#unneeded.push(...started.taken);
     started.launcher.identity = { pid, startTime: '' };
-    this.#toWork(started.launcher);
+    this.#toWork(started.launcher, { hasForked: true });
     this.#grow();
   }
 
@@ -155,15 +155,17 @@ export class Launchers implements Starter {
     this.#busy.delete(jobId);
     // The job first: it may free a place for one that waits, and the launcher is taken again at once.
     tell();
-    this.#toWork(launcher);
+    this.#toWork(launcher, { hasForked: false });
   }
 
-  #toWork(launcher: Launcher): void {
+  #toWork(launcher: Launcher, { hasForked }: { hasForked: boolean }): void {
+    if (this.#isClosed) return;
     const next = this.#waiting.shift();
-    if (next) this.#give(launcher, next);
-    else if (this.#idle.length < maxIdle && !this.#isClosed) this.#idle.push(launcher);
     // The end of its input ends it.
-    else if (!this.#isClosed) closeBoth(launcher);
+    if (!next && this.#idle.length >= maxIdle) return closeBoth(launcher);
+    if (!hasForked) writeSync(launcher.fd, `${forkLine}\n`);
+    if (next) this.#give(launcher, next);
+    else this.#idle.push(launcher);
   }
 
   #give(launcher: Launcher, launch: Launch): void {
@@ -177,7 +179,7 @@ export class Launchers implements Starter {
     } catch (error) {
       this.#busy.delete(launch.id);
       this.#options.onFailed(launch.id, error as Error);
-      this.#toWork(launcher);
+      this.#toWork(launcher, { hasForked: true });
     }
   }
 
