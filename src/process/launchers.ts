@@ -35,7 +35,7 @@ interface Launcher {
 const spare = 2;
 /** From the server to the launcher, and on to the process that it has forked ahead. */
 const fifosEach = 2;
-const maxIdle = 16;
+const maxIdle = 64;
 /** How many may be on their way at once. */
 const maxStarting = 32;
 const checkMs = 1000;

@@ -9,9 +9,8 @@ import { join } from 'node:path';
 import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
 
-/** How many are made at once, and the rest at which more are made. */
-const batch = 128;
-const low = 64;
+/** How many are made at once, and the rest at which more are made. A launcher needs two FIFOs, and is needed for each job of a burst. */
+const stock = { directory: { batch: 128, low: 64 }, fifo: { batch: 512, low: 256 } } as const;
 
 // POSIX sh: $0 is the folder, the arguments are the names.
 const scripts = {
@@ -69,7 +68,7 @@ export class Spares {
       spare = this.#ready.pop();
     }
     // A failure is seen, and told, by the next who finds none.
-    if (this.#ready.length < low) this.#refill('ahead').catch(() => undefined);
+    if (this.#ready.length < stock[this.#kind].low) this.#refill('ahead').catch(() => undefined);
     return spare;
   }
 
@@ -104,7 +103,7 @@ export class Spares {
 
   async #make(isUrgent: boolean, isAgain = false): Promise<void> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
-    const names = Array.from({ length: batch }, () => String(this.#made += 1));
+    const names = Array.from({ length: stock[this.#kind].batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
     try {
       await this.#first.chore(['/bin/sh', '-c', scripts[this.#kind], this.#folder, ...names], { isUrgent });
