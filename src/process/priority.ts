@@ -4,8 +4,8 @@
  */
 import { getPriority, setPriority } from 'node:os';
 
-/** How much further up; nice(1). */
-const steps = 10;
+/** A niceness above which nothing ordinary runs; nice(1). */
+const serverPriority = -10;
 
 let jobPriority: number | undefined;
 
@@ -14,7 +14,7 @@ export function goFirst(): void {
   if (jobPriority !== undefined) return;
   try {
     const before = getPriority();
-    setPriority(Math.max(before - steps, -20));
+    if (before > serverPriority) setPriority(serverPriority);
     jobPriority = before;
   } catch {
     // EACCES: without the right to, it stays as it is.
