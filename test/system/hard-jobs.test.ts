@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +10,8 @@ import { readStat } from '../../src/process/identity.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
+/** Of this process, before the first server. */
+const priorityBefore = getPriority();
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 const sh = (name: string, ...args: string[]): ExecRequest => ({ mode: 'argv', argv: ['/bin/sh', fixture(name), ...args] });
 
@@ -37,6 +40,14 @@ describe('hard jobs', { skip: process.platform === 'linux' ? false : 'these are 
     const job = await client.jobs.cancel(id);
     assert.deepEqual(ending(job), { status: 'failed', reason: 'cancelled', exitCode: 137, signal: 'SIGKILL' });
     assert.equal(await familyOf(id), 0);
+  });
+
+  it('one runs at the priority that the server was started with, and the server goes first where it may', async (t) => {
+    const { client } = await startTestServer(t);
+    for (const request of [{ command: 'nice' }, { command: 'nice', stdin: null }, { mode: 'argv', argv: ['nice'] }] as const) {
+      assert.equal((await client.run(request)).stdout, `${priorityBefore}\n`);
+    }
+    if (process.getuid?.() === 0) assert.equal(getPriority(), Math.min(priorityBefore, -10));
   });
 
   it('one that ignores SIGTERM is killed at its timeout too', async (t) => {
