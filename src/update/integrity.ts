@@ -1,0 +1,65 @@
+/**
+ * Whether a file is the one that was promised: Subresource Integrity as npm writes it, `sha512-<base64>`.
+ * Only SHA-512 counts: npm has written it since 2017, and a hash that is weaker is what an attacker would offer.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { decodeBase64 } from './base64.ts';
+import { TrustError } from './trust-error.ts';
+
+/** A file has integrity when it has one of these hashes. */
+export interface Integrity {
+  /** Base64, at least one. */
+  readonly sha512: readonly string[];
+}
+
+const sha512Bytes = 64;
+const maxLength = 4_096;
+
+/**
+ * Reads one or several hashes separated by white space (https://www.w3.org/TR/SRI/ §3.5). Other algorithms and the options
+ * after `?` are passed over.
+ *
+ * @throws TrustError `malformed`, or `weak-integrity` where there is no SHA-512.
+ */
+export function parseIntegrity(text: string): Integrity {
+  if (text.length > maxLength) throw new TrustError('malformed', `Cannot read an integrity of ${text.length} characters`);
+  const hashes = text.split(/[ \t\r\n]+/).filter((hash) => hash !== '');
+  if (hashes.length === 0) throw new TrustError('malformed', 'Cannot read the integrity: it is empty');
+  const sha512 = hashes.flatMap((hash) => {
+    const [, digest] = /^sha512-([^?]*)/.exec(hash) ?? [];
+    return digest === undefined ? [] : [digest];
+  });
+  const wrong = sha512.find((digest) => decodeBase64(digest)?.length !== sha512Bytes);
+  if (wrong !== undefined) {
+    throw new TrustError('malformed', `Cannot read the integrity: "${wrong}" is not base64 of ${sha512Bytes} bytes`);
+  }
+  if (sha512.length === 0) throw new TrustError('weak-integrity', `Cannot use the integrity "${text}": it has no sha512`);
+  return { sha512 };
+}
+
+/**
+ * Resolves when the file has one of the hashes. Reads it piece by piece, whatever its size.
+ *
+ * @throws TrustError `integrity-mismatch`, or what the file system says.
+ */
+export async function checkFile(
+  path: string, integrity: Integrity, options: { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const actual = await digestOf(path, options);
+  if (integrity.sha512.includes(actual)) return;
+  const expected = integrity.sha512.map((digest) => `sha512-${digest}`).join(' or ');
+  throw new TrustError('integrity-mismatch', `Cannot trust ${path}: expected ${expected}, found sha512-${actual}`);
+}
+
+/** The integrity of a file as text: `sha512-<base64>`. */
+export async function integrityOf(path: string, options: { signal?: AbortSignal | undefined } = {}): Promise<string> {
+  return `sha512-${await digestOf(path, options)}`;
+}
+
+async function digestOf(path: string, options: { signal?: AbortSignal | undefined }): Promise<string> {
+  const hash = createHash('sha512');
+  for await (const chunk of createReadStream(path, options)) hash.update(chunk as Buffer);
+  return hash.digest('base64');
+}
