@@ -1,0 +1,69 @@
+/**
+ * Reads a small JSON document, bounded in size and in time.
+ * @module
+ */
+import { SourceError, shown } from '../source-error.ts';
+import { chunks } from './chunks.ts';
+import { type Headers, request } from './request.ts';
+import { type RetryOptions, withRetries } from './retry.ts';
+import { type Watch, stalled, watch } from './watch.ts';
+
+export interface ReadOptions extends RetryOptions {
+  /** Counted after a compressed answer was unpacked. */
+  readonly maxBytes: number;
+  /** Milliseconds for all of it, with every retry. Default 60,000. */
+  readonly withinMs?: number | undefined;
+  /** Milliseconds in which something must come. Default 30,000. */
+  readonly stalledMs?: number | undefined;
+  readonly headers?: Headers | undefined;
+}
+
+/** @throws SourceError when it cannot be had or is not JSON. */
+export async function readJson(url: URL, options: ReadOptions): Promise<unknown> {
+  const { signal, withinMs = 60_000 } = options;
+  const what = `read ${shown(url)}`;
+  const limit = new AbortController();
+  const leave = (): void => limit.abort(signal?.reason);
+  if (signal?.aborted) leave();
+  signal?.addEventListener('abort', leave, { once: true });
+  const overdue = setTimeout(() => limit.abort(stalled(what, withinMs)), withinMs);
+  try {
+    return await withRetries(() => readOnce(url, what, { ...options, signal: limit.signal }), { ...options, signal: limit.signal });
+  } finally {
+    clearTimeout(overdue);
+    signal?.removeEventListener('abort', leave);
+  }
+}
+
+async function readOnce(url: URL, what: string, options: ReadOptions): Promise<unknown> {
+  const { maxBytes, stalledMs = 30_000, signal } = options;
+  const bounds = watch({ stalledMs, signal });
+  try {
+    const headers = { accept: 'application/json', ...options.headers };
+    const response = await request({ url, headers, what, watch: bounds });
+    return parsed(await bodyOf(response, { what, maxBytes, watch: bounds }), what);
+  } finally {
+    bounds.close();
+  }
+}
+
+async function bodyOf(response: Response, { what, maxBytes, watch }: { what: string; maxBytes: number; watch: Watch }): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const piece of chunks(response, what, watch)) {
+    sizeBytes += piece.byteLength;
+    if (sizeBytes > maxBytes) {
+      throw new SourceError('too_large', `Cannot ${what}: it is larger than ${maxBytes} bytes; check the address`);
+    }
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces, sizeBytes);
+}
+
+function parsed(bytes: Buffer, what: string): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw new SourceError('malformed', `Cannot ${what}: it is not JSON; check the address`, { cause: error });
+  }
+}

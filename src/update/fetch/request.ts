@@ -1,0 +1,111 @@
+/**
+ * One GET: follows redirects within bounds, keeps credentials at home, and turns refusals into a {@link SourceError}.
+ * @module
+ */
+import { SourceError, shown } from '../source-error.ts';
+import type { Watch } from './watch.ts';
+
+export interface Headers { readonly [name: string]: string }
+
+export interface Request {
+  /** A user and password in it are sent as `Authorization`, to its own origin only. */
+  readonly url: URL;
+  readonly headers?: Headers | undefined;
+  /** Statuses besides 2xx that the caller understands. */
+  readonly accept?: readonly number[];
+  /** For messages: `download https://…`. */
+  readonly what: string;
+  readonly watch: Watch;
+}
+
+const maxRedirects = 5;
+const redirects = [301, 302, 303, 307, 308];
+/** Nobody but the origin that they were given for may see these. */
+const secrets = ['authorization', 'cookie'];
+
+/** Resolves when the headers are there; the body is the caller's to read or to cancel. */
+export async function request(call: Request): Promise<Response> {
+  let { url } = call;
+  for (let hops = 0; hops <= maxRedirects; hops += 1) {
+    const response = await send(url, call);
+    if (!redirects.includes(response.status)) return checked(response, call);
+    await response.body?.cancel();
+    url = redirected(response, url, call.what);
+  }
+  throw new SourceError('refused', `Cannot ${call.what}: it redirects more than ${maxRedirects} times; ask who runs the server`);
+}
+
+function send(url: URL, { url: first, headers = {}, what, watch }: Request): Promise<Response> {
+  const isAtHome = url.origin === first.origin;
+  const sent = Object.fromEntries(Object.entries({ ...basicAuthorization(first), ...headers })
+    .filter(([name]) => isAtHome || !secrets.includes(name.toLowerCase())));
+  const address = new URL(url);
+  // fetch refuses an address with credentials in it.
+  address.username = '';
+  address.password = '';
+  const response = fetch(address, { headers: sent, redirect: 'manual', signal: watch.signal });
+  return watch.step(what, response, (error) => unreachable(what, error));
+}
+
+function basicAuthorization({ username, password }: URL): Headers {
+  if (username === '' && password === '') return {};
+  const pair = `${decoded(username)}:${decoded(password)}`;
+  return { authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
+}
+
+/** An address may hold a bare percent sign. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function redirected(response: Response, from: URL, what: string): URL {
+  const location = response.headers.get('location') ?? '';
+  if (location === '' || !URL.canParse(location, from.href)) {
+    throw new SourceError('malformed', `Cannot ${what}: it redirects to no address; ask who runs the server`);
+  }
+  const to = new URL(location, from);
+  if (to.protocol !== 'https:' && to.protocol !== from.protocol) {
+    throw new SourceError('refused', `Cannot ${what}: it redirects to ${shown(to)}, which is less safe; use an address that does not`);
+  }
+  return to;
+}
+
+async function checked(response: Response, { what, accept = [] }: Request): Promise<Response> {
+  if (response.ok || accept.includes(response.status)) return response;
+  await response.body?.cancel();
+  throw refusal(response, what);
+}
+
+function refusal({ status, headers }: Response, what: string): SourceError {
+  const failure = `Cannot ${what}: the server answered ${status}`;
+  if (status === 404 || status === 410) return new SourceError('not_found', `${failure}; check the address and the name`);
+  if (status === 401 || status === 403) return new SourceError('refused', `${failure}; check the token, and what it may read`);
+  if (status !== 429 && status < 500) return new SourceError('refused', `${failure}; check the address`);
+  return new SourceError('unavailable', `${failure}; try again later`, { retryAfterMs: retryAfterMs(headers.get('retry-after')) });
+}
+
+/** RFC 9110 §10.2.3: seconds, or a date. */
+function retryAfterMs(value: string | null): number | undefined {
+  if (value === null) return undefined;
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  const atMs = Date.parse(value);
+  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - Date.now());
+}
+
+/** `fetch` says only that it failed: the reason is the innermost cause. */
+function unreachable(what: string, error: unknown): SourceError {
+  const why = innermost(error);
+  return new SourceError('unreachable', `Cannot ${what}: ${why}; check the address and the network`, { cause: error });
+}
+
+export function innermost(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause !== undefined) return innermost(error.cause);
+  // Every address of a host was tried, each with a failure of its own.
+  if (error instanceof AggregateError && error.message === '') return innermost(error.errors[0]);
+  return error.message;
+}

@@ -1,0 +1,40 @@
+/**
+ * A release that a signed JSON document describes, on any server for files.
+ * @module
+ */
+import { type ReadOptions, readJson } from '../fetch/read-json.ts';
+import { parseManifest } from '../signatures.ts';
+import { SourceError, shown } from '../source-error.ts';
+import { type Source, lowerBound, mustBe, understood } from './source.ts';
+import { isLoopback } from './spec.ts';
+
+export type ManifestOptions = Pick<ReadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'withinMs'>;
+
+const maxBytes = 64 * 1024;
+
+/** The one release that the manifest at `url` describes. */
+export function manifestSource(url: URL, options: ManifestOptions = {}): Source {
+  return {
+    find: async (wanted, { signal } = {}) => {
+      const value = await readJson(url, { ...options, maxBytes, signal });
+      const { signature, ...manifest } = understood(shown(url), () => parseManifest(value, 'the manifest'));
+      const { version, integrity, minNode } = manifest;
+      mustBe(wanted.version, version, shown(url));
+      return {
+        version,
+        tarball: { kind: 'url', url: tarballUrl(manifest.url, url) },
+        integrity,
+        proof: { kind: 'manifest', manifest, signature },
+        minNode: lowerBound(`>=${minNode}`),
+      };
+    },
+  };
+}
+
+/** Relative to where the manifest is asked for, wherever that redirects to: an address of a latest release stays one. */
+function tarballUrl(address: string, manifest: URL): URL {
+  const url = URL.canParse(address, manifest.href) ? new URL(address, manifest) : undefined;
+  if (url === undefined) throw new SourceError('malformed', `Cannot use ${shown(manifest)}: its url is no address; ask who publishes it`);
+  if (url.protocol === 'https:' || (url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopback(url))) return url;
+  throw new SourceError('refused', `Cannot use ${shown(url)}: it must be an https address; ask who publishes ${shown(manifest)}`);
+}

@@ -1,0 +1,80 @@
+/**
+ * Finds the registry of a package and the token for it, as npm does from its configuration.
+ * @module
+ */
+import { SourceError } from '../source-error.ts';
+
+export interface Registry {
+  /** Ends in a slash. */
+  readonly registry: URL;
+  readonly token?: string;
+}
+
+type Variables = { readonly [name: string]: string | undefined };
+type Settings = ReadonlyMap<string, string>;
+
+/**
+ * @param npmrcTexts The files' contents, the strongest first: that of the project, the user, the machine.
+ * @param env The variables that `${NAME}` and `npm_config_…` mean.
+ * @param name The package's; a scope may have a registry of its own.
+ * @throws SourceError `malformed` when the address of the registry is none.
+ */
+export function registryFrom(npmrcTexts: readonly string[], env: Variables, name: string): Registry {
+  // The weakest first, so that stronger ones take its place.
+  const files = [...npmrcTexts].reverse().flatMap((text) => settingsOf(text, env));
+  const settings: Settings = new Map([...files, ...variables(env)]);
+  const scope = /^(@[^/]+)\//.exec(name)?.[1];
+  const scoped = scope === undefined ? undefined : settings.get(`${scope}:registry`);
+  const registry = registryUrl(scoped ?? settings.get('registry') ?? 'https://registry.npmjs.org/');
+  const token = tokenFor(registry, settings);
+  return token === undefined ? { registry } : { registry, token };
+}
+
+function registryUrl(address: string): URL {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url?.protocol !== 'https:' && url?.protocol !== 'http:') {
+    throw new SourceError('malformed', 'Cannot use the registry of the npm configuration: it is not an http address; check `npm config get registry`');
+  }
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/`;
+  return url;
+}
+
+/** The lines of an .npmrc, which is an INI file without sections. */
+function settingsOf(text: string, env: Variables): [string, string][] {
+  return text.split(/\r?\n/).flatMap((line): [string, string][] => {
+    const [, key, value] = /^\s*([^\s;#[=][^=]*?)\s*=(.*)$/.exec(line) ?? [];
+    if (key === undefined || value === undefined) return [];
+    return [[expanded(key, env), expanded(unquoted(value.trim()), env)]];
+  });
+}
+
+/** A comment may follow a value, unless it is quoted or the mark is escaped. */
+function unquoted(value: string): string {
+  const quoted = /^(["'])(.*)\1$/.exec(value)?.[2];
+  return quoted ?? value.replace(/(?<!\\)[;#].*$/, '').replaceAll(/\\([;#\\])/g, '$1').trim();
+}
+
+/** As npm does: `${NAME}`, or `${NAME?}` for one that may be missing; a backslash before it takes its meaning away. */
+function expanded(value: string, env: Variables): string {
+  return value.replaceAll(/(\\?)\$\{([^${}?]+)(\??)\}/g, (whole, escape: string, name: string, mark: string) =>
+    escape !== '' ? whole.slice(1) : env[name] ?? (mark === '' ? whole : ''));
+}
+
+/** `npm_config_registry` and the like, in any case, stronger than every file. */
+function variables(env: Variables): [string, string][] {
+  return Object.entries(env).flatMap(([name, value]): [string, string][] => {
+    const key = /^npm_config_(.+)$/i.exec(name)?.[1];
+    if (key === undefined || value === undefined || value === '') return [];
+    return [[key.startsWith('//') ? key : key.toLowerCase(), expanded(value, env)]];
+  });
+}
+
+/** From `//host/path/` up to `//host`: the closest wins. */
+function tokenFor({ host, pathname }: URL, settings: Settings): string | undefined {
+  for (let place = `//${host}${pathname}`; place.length > 2; place = place.replace(/([^/]+|\/)$/, '')) {
+    const token = settings.get(`${place}:_authToken`);
+    // What a variable should have held and did not is no token.
+    if (token !== undefined && token !== '') return /^[\x21-\x7e]+$/.test(token) && !token.includes('${') ? token : undefined;
+  }
+  return undefined;
+}

@@ -1,0 +1,73 @@
+/**
+ * What `--update-source` takes: a package of a registry, the address of a signed manifest, or something on this machine.
+ * @module
+ */
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { refuse } from '../../base/parse.ts';
+
+export type SourceSpec =
+  /** `selector`: a version, or a tag such as `latest`. */
+  | { readonly kind: 'npm'; readonly name: string; readonly selector: string }
+  | { readonly kind: 'manifest'; readonly url: URL }
+  /** A `.tgz` or a directory; absolute. */
+  | { readonly kind: 'local'; readonly path: string };
+
+const word = '[a-z0-9~-][a-z0-9._~-]*';
+/** As npm names packages today; short enough for its registry. */
+const packagePattern = new RegExp(
+  `^npm:(?<name>(?=.{1,214}(?:@[^/]*)?$)(?:@${word}/)?${word})(?:@(?<selector>[A-Za-z0-9][A-Za-z0-9._+-]{0,99}))?$`,
+);
+
+const expected = 'npm:NAME[@TAG or VERSION], the https address of a manifest (….json), or the path of a .tgz or of a directory';
+
+/**
+ * @param path What to call it in messages.
+ * @throws ParseError when it is none of the three.
+ */
+export function parseSource(source: string, path = 'the update source'): SourceSpec {
+  if (source.startsWith('npm:')) return parsePackage(source, path);
+  if (/^https?:/i.test(source)) return { kind: 'manifest', url: parseManifestUrl(source, path) };
+  if (source.startsWith('file:')) return { kind: 'local', path: parseFileUrl(source, path) };
+  if (!isPath(source)) refuse(path, expected, source);
+  return { kind: 'local', path: resolve(source) };
+}
+
+/** Only this machine hears what is sent there. */
+export function isLoopback({ hostname }: URL): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+}
+
+function parsePackage(source: string, path: string): SourceSpec {
+  const { name, selector = 'latest' } = packagePattern.exec(source)?.groups ?? {};
+  if (name === undefined) refuse(path, 'npm:NAME[@TAG or VERSION]', source);
+  return { kind: 'npm', name, selector };
+}
+
+function parseManifestUrl(source: string, path: string): URL {
+  // What it holds may be a password: it is not repeated in a message.
+  if (!URL.canParse(source)) refuse(path, 'an address', 'what cannot be read as one');
+  const url = new URL(source);
+  if (url.protocol === 'http:' && !isLoopback(url)) refuse(path, 'an https address (http only for this machine)', url.origin);
+  if (!url.pathname.endsWith('.json')) refuse(path, 'the address of a manifest (….json)', `${url.origin}${url.pathname}`);
+  return url;
+}
+
+/** `file:///x/y.tgz`, and `file:y.tgz` as npm writes it. */
+function parseFileUrl(source: string, path: string): string {
+  const rest = source.slice('file:'.length);
+  if (!rest.startsWith('//')) return rest === '' ? refuse(path, expected, source) : resolve(rest);
+  try {
+    return fileURLToPath(source);
+  } catch {
+    // Another host, or an encoded slash.
+    return refuse(path, 'a file of this machine', source);
+  }
+}
+
+/** A word without a slash is more likely the name of a package, and so is `@scope/name`. */
+function isPath(source: string): boolean {
+  const isNamed = /^[.~]?\.?\//.test(source) || source === '.' || source === '..';
+  const isRelative = source.includes('/') && !/^(@|[a-z][a-z0-9+.-]+:)/i.test(source);
+  return !source.includes('\0') && (isNamed || isRelative || /^[^:@]+\.tgz$/.test(source));
+}
