@@ -35,7 +35,10 @@ interface Launcher {
 const spare = 2;
 /** From the server to the launcher, and on to the process that it has forked ahead. */
 const fifosEach = 2;
-const maxIdle = 64;
+const maxIdle = 512;
+/** For how many checks those that nobody needed are kept, and how many are let go at once. */
+const keepChecks = 10;
+const maxLetGo = 64;
 /** How many may be on their way at once. */
 const maxStarting = 32;
 const checkMs = 1000;
@@ -45,8 +48,9 @@ const pauseMs = 500;
 export class Launchers implements Starter {
   readonly #options: LaunchersOptions;
   readonly #idle: Launcher[] = [];
-  /** Since the last check. */
+  /** Since the last check, and before each of the last ones. */
   #fewestIdle = 0;
+  #fewestBefore: readonly number[] = [];
   readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: readonly string[] }>();
   readonly #busy = new Map<string, Launcher>();
   readonly #waiting: Launch[] = [];
@@ -232,16 +236,21 @@ export class Launchers implements Starter {
     for (const { id } of this.#waiting.splice(0)) this.#options.onFailed(id, error);
   }
 
+  /** Bursts come in series: what the last one needed is there for the next, if it comes soon. */
+  #letGoOfUnneeded(): void {
+    this.#fewestBefore = [...this.#fewestBefore.slice(1 - keepChecks), this.#fewestIdle];
+    const unneeded = this.#fewestBefore.length < keepChecks ? 0 : Math.min(...this.#fewestBefore) - spare;
+    for (const launcher of this.#idle.splice(0, Math.max(0, Math.min(unneeded, maxLetGo)))) closeBoth(launcher);
+    this.#fewestIdle = this.#idle.length;
+  }
+
   #lookAfter(): void {
     if (this.#unneeded.length > 0) {
       // What is left of them goes with their folder.
       this.#options.first.chore(['rm', '-f', '--', ...this.#unneeded], { isUrgent: false }).catch(() => undefined);
       this.#unneeded = [];
     }
-    // One that nobody needed is let go, slowly: each takes a file descriptor and a process.
-    const unneeded = this.#fewestIdle > spare ? this.#idle.shift() : undefined;
-    if (unneeded) closeBoth(unneeded);
-    this.#fewestIdle = this.#idle.length;
+    this.#letGoOfUnneeded();
     for (const [jobId, launcher] of this.#busy) {
       if (!hasEnded(launcher)) continue;
       this.#busy.delete(jobId);
