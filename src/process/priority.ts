@@ -2,6 +2,7 @@
  * The server goes before its jobs: a machine that is busy with what it was given to do must not leave those waiting who ask how it goes.
  * @module
  */
+import { readdirSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 
 /** A niceness above which nothing ordinary runs; nice(1). */
@@ -14,11 +15,16 @@ export function goFirst(): void {
   if (jobPriority !== undefined) return;
   try {
     const before = getPriority();
-    if (before > serverPriority) setPriority(serverPriority);
+    if (before > serverPriority) for (const thread of threads()) setPriority(thread, serverPriority);
     jobPriority = before;
   } catch {
     // EACCES: without the right to, it stays as it is.
   }
+}
+
+/** On Linux each thread has a priority of its own (setpriority(2)), and V8's collect garbage while the first one waits for them. */
+function threads(): readonly number[] {
+  return process.platform === 'linux' ? readdirSync('/proc/self/task').map(Number) : [process.pid];
 }
 
 /** Gives a child the priority that this process was started with, before it has done anything. */
