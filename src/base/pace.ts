@@ -4,7 +4,7 @@
  */
 
 /** How long one turn of the event loop may be kept busy by such work. */
-const sliceMs = 2;
+const sliceMs = 1;
 
 export class Pace {
   readonly #waiting: (() => void)[] = [];
