@@ -3,7 +3,6 @@
  * @module
  */
 import type { IncomingMessage } from 'node:http';
-import type { Pace } from '../base/pace.ts';
 import { ParseError } from '../base/parse.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Access, Authenticator } from './auth.ts';
@@ -21,8 +20,6 @@ export interface Handling {
   readonly policy: OriginPolicy;
   readonly authenticator: Authenticator;
   readonly limits: Limits;
-  /** Requests with a body may come by the hundred at once; others must not wait until all are parsed. */
-  readonly pace: Pace;
 }
 
 const maxHeaders = 256;
@@ -75,7 +72,7 @@ function admit(
   return route.handle(exchange);
 }
 
-function readContent(exchange: Exchange, route: Route, { limits, pace }: Handling): Reply | Promise<Reply> {
+function readContent(exchange: Exchange, route: Route, { limits }: Handling): Reply | Promise<Reply> {
   const { incoming } = exchange;
   checkContentHeaders(incoming, typeof route.body === 'function' ? 'json' : 'raw', limits.bodyBytes);
   if (route.body === undefined) {
@@ -84,8 +81,7 @@ function readContent(exchange: Exchange, route: Route, { limits, pace }: Handlin
     return route.handle(exchange);
   }
   if (exchange.expectsContinue) exchange.response.writeContinue();
-  return readBytes(incoming, limits.bodyBytes).then(async (bytes) => {
-    await pace.turn();
+  return readBytes(incoming, limits.bodyBytes).then((bytes) => {
     exchange.bodyBytes = bytes;
     if (typeof route.body === 'function') exchange.body = route.body(parseJson(bytes, limits.jsonDepth), 'body');
     return route.handle(exchange);

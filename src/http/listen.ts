@@ -9,6 +9,7 @@ import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Authenticator } from './auth.ts';
+import { hasContent } from './body.ts';
 import { type Connection, Connections } from './connections.ts';
 import { Exchange } from './exchange.ts';
 import { type Handling, handle } from './handle.ts';
@@ -65,7 +66,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const policy = createOriginPolicy({ isLoopback: options.isLoopback, hosts, origins: options.allowOrigins ?? [] });
   const server = createNodeServer(limits, tls);
   serve(server, tls ? 'secureConnection' : 'connection',
-    { router: createRouter(options.routes), policy, authenticator: options.authenticator, limits, pace: new Pace() },
+    { router: createRouter(options.routes), policy, authenticator: options.authenticator, limits },
     { log: options.log, limits, connections, observe });
   return {
     async listen({ host, port }) {
@@ -86,12 +87,15 @@ function inAddress(host: string): string {
 
 function serve(server: Server, connected: 'connection' | 'secureConnection', by: Handling, to: Responding): void {
   const { connections } = to;
+  const pace = new Pace();
   const begin = (expectsContinue: boolean) => (incoming: IncomingMessage, response: ServerResponse): void => {
     const connection = connections.of(incoming.socket);
     if (connection.isRefused) return;
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
     connection.latest = exchange;
-    answer(exchange, by, to);
+    // Orders may come by the hundred at once: questions must not wait until all are taken.
+    if (hasContent(incoming)) pace.run(() => answer(exchange, by, to));
+    else answer(exchange, by, to);
   };
   if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));
   server.on(connected, (socket: Socket) => accept(socket, to));
