@@ -4,14 +4,14 @@
  */
 import { randomInt } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName, StreamName } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { ageSeconds, isAlive, isGroupAlive, sendSignal } from '../process/identity.ts';
+import { sendSignal } from '../process/identity.ts';
 import type { Keeper } from '../process/keeper.ts';
 import type { Spare, Spares } from '../process/spares.ts';
 import type { Starter, StarterEvents } from '../process/starter.ts';
@@ -21,9 +21,9 @@ import { Catalogue, type Page } from './catalogue.ts';
 import { Entry, until } from './entry.ts';
 import { follow, type Piece } from './follow.ts';
 import { Answers, checkSame } from './idempotency.ts';
-import { type EndingReason, type Idempotency, type JobRecord, statusOf } from './job.ts';
+import { type Idempotency, type JobRecord, statusOf } from './job.ts';
 import { Monitor } from './monitor.ts';
-import { judge, runSeconds } from './recover.ts';
+import { recover } from './recovery.ts';
 import { countExpired } from './retention.ts';
 import { Runner } from './runner.ts';
 import { StdinWriter } from './stdin.ts';
@@ -116,14 +116,16 @@ export class Jobs {
     const spare = await this.#spare();
     await this.#pace.turn();
     // From here on nothing is waited for: of two requests with one key the second finds the job of the first.
-    const { idempotency } = options;
-    const known = idempotency && this.#catalogue.byKey(idempotency.key);
-    if (known?.idempotency && idempotency) {
-      this.#giveBack(spare);
-      checkSame(known.idempotency, idempotency);
-      return known;
+    let isUsed = false;
+    try {
+      const known = this.#known(options.idempotency);
+      if (known) return known;
+      this.#admit();
+      isUsed = true;
+      return this.#take({ ...request, workdir }, options, spare);
+    } finally {
+      if (!isUsed && spare) this.#options.ahead?.spares.giveBack(spare);
     }
-    return this.#take({ ...request, workdir }, options, spare);
   }
 
   /** The same request again. @throws as {@link submit}; ProblemError job_not_found. */
@@ -258,16 +260,17 @@ export class Jobs {
     for (const entry of this.#stillUnsaved()) this.#runner.saveAgain(entry);
   }
 
-  /** @param spare Used, or given back. */
+  /** The job that was taken on with this key. @throws ProblemError idempotency_mismatch. */
+  #known(idempotency: Idempotency | undefined): Entry | undefined {
+    const known = idempotency && this.#catalogue.byKey(idempotency.key);
+    if (!known?.idempotency || !idempotency) return undefined;
+    checkSame(known.idempotency, idempotency);
+    return known;
+  }
+
   #take(request: JobRecord['request'], options: SubmitOptions, spare: Spare | undefined): Entry {
     const { idempotency, rerunOf } = options;
     const now = nowSeconds();
-    try {
-      this.#admit();
-    } catch (error) {
-      this.#giveBack(spare);
-      throw error;
-    }
     const hold = request.stdin === undefined ? spare?.hold : undefined;
     if (hold === undefined) this.#release(spare);
     const record: JobRecord = {
@@ -299,10 +302,6 @@ export class Jobs {
     } catch (error) {
       throw storageProblem('Cannot take on the job', error);
     }
-  }
-
-  #giveBack(spare: Spare | undefined): void {
-    if (spare) this.#options.ahead?.spares.giveBack(spare);
   }
 
   /** Its stdin is not needed. */
@@ -357,54 +356,10 @@ export class Jobs {
     for (const { name, why } of skipped) this.#options.log.warn('skipped in the jobs directory', { name, why });
     const last = records.at(-1)?.jobId;
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
-    const counts = { finished: 0, adopt: 0, start: 0 };
-    const toStart: Entry[] = [];
-    for (const record of records) {
-      const entry = this.#remember(record);
-      const verdict = await this.#recoverOne(entry, record);
-      counts[verdict] += 1;
-      if (verdict === 'start') toStart.push(entry);
-    }
-    await this.#holdAgain(toStart.filter(({ request }) => request.stdin === 'fifo'));
-    for (const entry of toStart) this.#runner.enqueue(entry);
+    await recover(records.map((record) => ({ entry: this.#remember(record), record })), {
+      store: this.#store, runner: this.#runner, keeper: this.#options.ahead?.keeper, log: this.#options.log, now: nowSeconds,
+    });
     this.#monitor.wake();
-    if (records.length > 0) this.#options.log.info('jobs recovered', counts);
-  }
-
-  async #recoverOne(entry: Entry, record: JobRecord): Promise<'finished' | 'adopt' | 'start'> {
-    const { state } = record;
-    const note = state.is === 'finished' ? undefined : this.#store.readProcess(entry.id);
-    entry.pid = note?.identity.pid ?? null;
-    const isAliveStill = note !== undefined && await isAlive(note.identity);
-    const hasLauncher = note !== undefined && note.parentPid > 1 && isGroupAlive(note.parentPid);
-    const isClaimed = state.is !== 'finished' && this.#store.isClaimed(entry.id);
-    // Last: once both are gone, what the launcher wrote is there.
-    const exit = state.is === 'finished' ? undefined : this.#store.readExit(entry.id);
-    const verdict = judge({ state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, nowSeconds());
-    if (verdict.is === 'adopt') {
-      this.#runner.adopt(entry);
-      const age = note && await ageSeconds(note.identity);
-      this.#runner.rearm(entry, runSeconds(state.is === 'running' ? state.startedAt : record.submittedAt, age, nowSeconds()));
-      if (state.is === 'running' && state.ending !== undefined) this.#endAgain(entry, state.ending);
-    } else if (verdict.is === 'finished') this.#runner.recovered(entry, verdict.outcome, verdict.isOnDisk);
-    return verdict.is;
-  }
-
-  /** What kept their stdin open has ended with the server before, or will. */
-  async #holdAgain(entries: readonly Entry[]): Promise<void> {
-    if (entries.length === 0) return;
-    try {
-      const holds = await this.#options.ahead?.keeper.hold(entries.map(({ id }) => join(this.#store.directory(id), 'stdin')));
-      entries.forEach((entry, index) => { entry.hold = holds?.[index]; });
-    } catch (error) {
-      this.#options.log.warn('cannot keep the stdin of jobs open that were waiting', { error });
-    }
-  }
-
-  /** The server was away in the middle of ending it. */
-  #endAgain(entry: Entry, reason: EndingReason): void {
-    this.#runner.end(entry, reason).catch((error: unknown) =>
-      this.#options.log.error('cannot end the job', { jobId: entry.id, error }));
   }
 
   #forgetOld(): void {

@@ -1,0 +1,79 @@
+/**
+ * Goes on with the jobs that an earlier server left: what is true of each, `recover.ts` judges.
+ * @module
+ */
+import { join } from 'node:path';
+import type { Log } from '../base/log.ts';
+import { ageSeconds, isAlive, isGroupAlive } from '../process/identity.ts';
+import type { Keeper } from '../process/keeper.ts';
+import type { Entry } from './entry.ts';
+import type { EndingReason, JobRecord } from './job.ts';
+import { judge, runSeconds, type Verdict } from './recover.ts';
+import type { Runner } from './runner.ts';
+import type { JobStore } from './store.ts';
+
+export interface RecoveryOptions {
+  readonly store: JobStore;
+  readonly runner: Runner;
+  /** Keeps the stdin of the jobs open that are still to be started. */
+  readonly keeper: Keeper | undefined;
+  readonly log: Log;
+  /** Unix seconds. */
+  readonly now: () => number;
+}
+
+/** A job, and what its directory said of it. */
+export interface LeftJob {
+  readonly entry: Entry;
+  readonly record: JobRecord;
+}
+
+/** Adopts what runs, finishes what has ended, and starts what never was, in the order of `jobs`. */
+export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions): Promise<void> {
+  const counts = { finished: 0, adopt: 0, start: 0 };
+  const toStart: Entry[] = [];
+  for (const job of jobs) {
+    const verdict = await recoverOne(job, options);
+    counts[verdict] += 1;
+    if (verdict === 'start') toStart.push(job.entry);
+  }
+  await holdAgain(toStart.filter(({ request }) => request.stdin === 'fifo'), options);
+  for (const entry of toStart) options.runner.enqueue(entry);
+  if (jobs.length > 0) options.log.info('jobs recovered', counts);
+}
+
+async function recoverOne({ entry, record }: LeftJob, options: RecoveryOptions): Promise<Verdict['is']> {
+  const { store, runner, log, now } = options;
+  const { state } = record;
+  const note = state.is === 'finished' ? undefined : store.readProcess(entry.id);
+  entry.pid = note?.identity.pid ?? null;
+  const isAliveStill = note !== undefined && await isAlive(note.identity);
+  const hasLauncher = note !== undefined && note.parentPid > 1 && isGroupAlive(note.parentPid);
+  const isClaimed = state.is !== 'finished' && store.isClaimed(entry.id);
+  // Last: once both are gone, what the launcher wrote is there.
+  const exit = state.is === 'finished' ? undefined : store.readExit(entry.id);
+  const verdict = judge({ state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, now());
+  if (verdict.is === 'adopt') {
+    runner.adopt(entry);
+    const age = note && await ageSeconds(note.identity);
+    runner.rearm(entry, runSeconds(state.is === 'running' ? state.startedAt : record.submittedAt, age, now()));
+    if (state.is === 'running' && state.ending !== undefined) endAgain(entry, state.ending, { runner, log });
+  } else if (verdict.is === 'finished') runner.recovered(entry, verdict.outcome, verdict.isOnDisk);
+  return verdict.is;
+}
+
+/** What kept their stdin open has ended with the server before, or will. */
+async function holdAgain(entries: readonly Entry[], { store, keeper, log }: RecoveryOptions): Promise<void> {
+  if (entries.length === 0 || !keeper) return;
+  try {
+    const holds = await keeper.hold(entries.map(({ id }) => join(store.directory(id), 'stdin')));
+    entries.forEach((entry, index) => { entry.hold = holds[index]; });
+  } catch (error) {
+    log.warn('cannot keep the stdin of jobs open that were waiting', { error });
+  }
+}
+
+/** The server was away in the middle of ending it. */
+function endAgain(entry: Entry, reason: EndingReason, { runner, log }: Pick<RecoveryOptions, 'runner' | 'log'>): void {
+  runner.end(entry, reason).catch((error: unknown) => log.error('cannot end the job', { jobId: entry.id, error }));
+}
