@@ -56,7 +56,8 @@ export class Keeper {
     options.first.tell({
       // Launchers of a new first bash must have it open, too.
       onStart: () => { if (this.#pid !== undefined) options.first.send('sc_join', join(this.#folder, this.#name)); },
-      onEnd: () => undefined,
+      // The word to fork it may have ended with the first bash.
+      onEnd: () => { if (this.#pid === undefined) this.#end(new Error('Cannot keep FIFOs open: the bash that forks the keeper has ended')); },
       onLine: (line) => this.#hear(line),
     });
     removeDeserted(this.#folder);

@@ -16,6 +16,7 @@ const bash = findBash();
 
 interface Setting {
   readonly folder: string;
+  readonly first: FirstBash;
   readonly keeper: Keeper;
   readonly warnings: string[];
   /** The pid of the keeper's process. */
@@ -33,7 +34,7 @@ function setUp(t: TestContext, folder = temporaryFolder(t)): Setting {
     keeper.close();
     first.close();
   });
-  return { folder, keeper, warnings, pid: () => pid };
+  return { folder, first, keeper, warnings, pid: () => pid };
 }
 
 /** A FIFO, and a program that reads it to its end. */
@@ -108,6 +109,22 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     other.start();
     assert.equal(keeper.release(next), true);
     await until(other.isAtEnd, { what: 'the next one works' });
+  });
+
+  it('one that was never forked, as the first bash ended before, is asked for again', async (t) => {
+    // What went wrong: the keeper was waited for for ever, and no job could be taken on until the server was started again.
+    const { folder, first, keeper } = setUp(t);
+    const { path } = reader(t, folder, 'fifo');
+    const send = first.send.bind(first);
+    // The word is lost, and its reader with it.
+    first.send = (...words) => {
+      if (words[0] !== 'sc_fork_keeper') return send(...words);
+      first.send = send;
+      send('exit');
+    };
+    await assert.rejects(keeper.hold([path]), /has ended/);
+    const [hold] = await keeper.hold([path]);
+    assert.ok(hold !== undefined && keeper.isCurrent(hold));
   });
 
   it('the FIFOs of keepers that have ended are removed', async (t) => {
