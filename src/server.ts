@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from './base/log.ts';
+import { Pace } from './base/pace.ts';
 import type { Config } from './config.ts';
 import { createAuthenticator } from './http/auth.ts';
 import { documentationRoutes } from './http/docs.ts';
@@ -48,6 +49,7 @@ export async function startServer(
   options: { readonly version: string; readonly log: Log; readonly limits?: Partial<Limits> },
 ): Promise<Server> {
   const { log, version } = options;
+  const pace = new Pace();
   // Only for its owner; one that is there stays as it is, as what is in it is private by itself.
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   const lock = await acquireLock(join(config.stateDir, 'server.lock'), version);
@@ -57,7 +59,7 @@ export async function startServer(
   };
   try {
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, log });
-    const jobs = await openJobs(config, log, closers);
+    const jobs = await openJobs(config, log, pace, closers);
     const startedAt = performance.now();
     const metrics = new Metrics([
       { name: 'sidecar_jobs', help: 'Jobs remembered.', read: () => jobs.counts.jobs },
@@ -79,6 +81,7 @@ export async function startServer(
       allowHosts: config.allowHosts,
       allowOrigins: config.allowOrigins,
       isLoopback: isLoopback(config.host),
+      pace,
       observe: (measurement) => metrics.observe(measurement),
       ...(options.limits ? { limits: options.limits } : {}),
       ...tlsOf(config),
@@ -105,7 +108,7 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-async function openJobs(config: Config, log: Log, closers: (() => Promise<void> | void)[]): Promise<Jobs> {
+async function openJobs(config: Config, log: Log, pace: Pace, closers: (() => Promise<void> | void)[]): Promise<Jobs> {
   const bash = process.platform === 'win32' ? undefined : findBash();
   // Where Node itself starts jobs, they would have its priority.
   if (bash !== undefined) goFirst();
@@ -125,7 +128,7 @@ async function openJobs(config: Config, log: Log, closers: (() => Promise<void> 
   const createStarter = (events: StarterEvents): Starter =>
     first && keeper && fifos ? new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning }) : new DirectStarter(events, { env });
   const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes } = config;
-  const jobs = await Jobs.open({ stateDir, createStarter, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, log });
+  const jobs = await Jobs.open({ stateDir, createStarter, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log });
   closers.push(() => jobs.close());
   return jobs;
 }

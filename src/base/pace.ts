@@ -6,14 +6,24 @@
 /** How long one turn of the event loop may be kept busy by such work. */
 const sliceMs = 1;
 
+/** How long others may go first. */
+const patienceMs = 10;
+
 export class Pace {
   readonly #waiting: (() => void)[] = [];
   #sliceEndsAt = 0;
   #isTurning = false;
+  #isHeldOff = false;
+  #lastSliceAt = 0;
+
+  /** Somebody comes who goes first: no work in this turn, unless it has waited for a while. */
+  holdOff(): void {
+    this.#isHeldOff = true;
+  }
 
   /** Calls `work` now, if this turn's slice has time left and nobody waits, else in one of the next turns, in order. */
   run(work: () => void): void {
-    if (this.#isTurning || !this.#hasTime()) this.#waiting.push(work);
+    if (this.#isTurning || this.#isHeldOff || !this.#hasTime()) this.#waiting.push(work);
     else work();
     if (this.#waiting.length > 0) this.#turnLater();
   }
@@ -41,13 +51,20 @@ export class Pace {
   }
 
   async #turn(): Promise<void> {
-    const endsAt = performance.now() + sliceMs;
-    while (this.#waiting.length > 0 && performance.now() < endsAt) {
+    const now = performance.now();
+    const comesLater = this.#isHeldOff && now < this.#lastSliceAt + patienceMs;
+    this.#isHeldOff = false;
+    if (!comesLater) await this.#work(now);
+    this.#isTurning = false;
+    if (this.#waiting.length > 0) this.#turnLater();
+  }
+
+  async #work(now: number): Promise<void> {
+    this.#lastSliceAt = now;
+    while (this.#waiting.length > 0 && performance.now() < now + sliceMs) {
       this.#waiting.shift()?.();
       // What was let go goes as far as it can before the clock is asked again.
       await Promise.resolve();
     }
-    this.#isTurning = false;
-    if (this.#waiting.length > 0) this.#turnLater();
   }
 }

@@ -38,6 +38,8 @@ export interface HttpServerOptions {
   readonly isLoopback: boolean;
   /** PEM. Absent: plain HTTP. */
   readonly tls?: TlsOptions;
+  /** Takes turns for orders. Default: one of its own. */
+  readonly pace?: Pace;
   /** Called once for every answer. */
   readonly observe?: (measurement: Measurement) => void;
 }
@@ -67,7 +69,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const server = createNodeServer(limits, tls);
   serve(server, tls ? 'secureConnection' : 'connection',
     { router: createRouter(options.routes), policy, authenticator: options.authenticator, limits },
-    { log: options.log, limits, connections, observe });
+    { log: options.log, limits, connections, observe }, options.pace ?? new Pace());
   return {
     async listen({ host, port }) {
       hosts.add(hostName(inAddress(host)));
@@ -85,9 +87,8 @@ function inAddress(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-function serve(server: Server, connected: 'connection' | 'secureConnection', by: Handling, to: Responding): void {
+function serve(server: Server, connected: 'connection' | 'secureConnection', by: Handling, to: Responding, pace: Pace): void {
   const { connections } = to;
-  const pace = new Pace();
   const begin = (expectsContinue: boolean) => (incoming: IncomingMessage, response: ServerResponse): void => {
     const connection = connections.of(incoming.socket);
     if (connection.isRefused) return;
@@ -98,7 +99,11 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', by:
     else answer(exchange, by, to);
   };
   if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));
-  server.on(connected, (socket: Socket) => accept(socket, to));
+  server.on(connected, (socket: Socket) => {
+    // Node accepts one a turn: while orders were carried out, a question on a new connection would wait for all that came before it.
+    pace.holdOff();
+    accept(socket, to);
+  });
   server.on('request', begin(false));
   server.on('checkContinue', begin(true));
   server.on('checkExpectation', (incoming, response) => {

@@ -41,6 +41,8 @@ export interface JobsOptions {
   readonly keepJobs: number;
   readonly keepDays: number;
   readonly keepBytes: number;
+  /** Takes turns for what comes by the hundred. Default: one of its own. */
+  readonly pace?: Pace;
   readonly log: Log;
 }
 
@@ -63,7 +65,7 @@ export class Jobs {
   readonly #monitor: Monitor;
   readonly #stdin: StdinWriter;
   /** Jobs may come, and end, by the hundred at once. */
-  readonly #pace = new Pace();
+  readonly #pace: Pace;
   /** What calls on a job answered. */
   readonly answers: Answers = new Answers();
   readonly cache: AnswerCache = new AnswerCache();
@@ -76,6 +78,7 @@ export class Jobs {
 
   private constructor(options: JobsOptions) {
     this.#options = options;
+    this.#pace = options.pace ?? new Pace();
     this.#store = new JobStore(options.stateDir);
     this.#watches = new Watches(({ id }) => this.#store.directory(id));
     this.#runner = new Runner({

@@ -35,7 +35,7 @@ interface Launcher {
 const spare = 2;
 /** From the server to the launcher, and on to the process that it has forked ahead. */
 const fifosEach = 2;
-const maxIdle = 128;
+const maxIdle = 512;
 /** For how many checks those that nobody needed are kept, and how many are let go at once. */
 const keepChecks = 10;
 const maxLetGo = 64;

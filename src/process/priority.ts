@@ -2,7 +2,7 @@
  * The server goes before its jobs: a machine that is busy with what it was given to do must not leave those waiting who ask how it goes.
  * @module
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 
 /** A niceness above which nothing ordinary runs; nice(1). */
@@ -17,9 +17,33 @@ export function goFirst(): void {
     const before = getPriority();
     if (before > serverPriority) for (const thread of threads()) setPriority(thread, serverPriority);
     jobPriority = before;
+    letSessionGoFirst();
   } catch {
     // EACCES: without the right to, it stays as it is.
   }
+}
+
+/**
+ * Where Linux groups processes by session (sched(7), "The autogroup feature"), niceness counts only within a session, and every job, with
+ * a session of its own, has as much of the processors as the server: five hundred that start let a thread of it wait for 80 ms. So the
+ * session goes first, too, until this process ends. One whose niceness was set by somebody stays as it is.
+ */
+function letSessionGoFirst(): void {
+  const file = '/proc/self/autogroup';
+  try {
+    if (!readFileSync(file, 'utf8').endsWith(' nice 0\n')) return;
+    writeFileSync(file, String(serverPriority));
+  } catch {
+    // ENOENT: no Linux, or one without autogroups.
+    return;
+  }
+  process.once('exit', () => {
+    try {
+      writeFileSync(file, '0');
+    } catch {
+      // EAGAIN: the kernel is asked by too many at once.
+    }
+  });
 }
 
 /** On Linux each thread has a priority of its own (setpriority(2)), and V8's collect garbage while the first one waits for them. */

@@ -48,6 +48,8 @@ describe('hard jobs', { skip: process.platform === 'linux' ? false : 'these are 
       assert.equal((await client.run(request)).stdout, `${priorityBefore}\n`);
     }
     if (process.getuid?.() === 0) assert.equal(getPriority(), Math.min(priorityBefore, -10));
+    const session = await client.run({ command: 'cat /proc/self/autogroup || echo nice 0' });
+    assert.match(session.stdout ?? '', /nice 0\n$/);
   });
 
   it('one that ignores SIGTERM is killed at its timeout too', async (t) => {
