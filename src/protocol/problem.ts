@@ -10,6 +10,7 @@ export type ProblemCode =
   | 'stdin_closed' | 'stdin_full' | 'payload_too_large' | 'uri_too_long' | 'unsupported_media_type'
   | 'range_not_satisfiable' | 'expectation_failed' | 'idempotency_mismatch' | 'too_many_jobs'
   | 'too_many_attempts' | 'headers_too_large' | 'internal' | 'not_supported' | 'unavailable'
+  | 'busy' | 'no_wrapper' | 'update_in_progress' | 'update_refused' | 'update_source_failed' | 'version_not_found'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
 const problems: { readonly [C in ProblemCode]: readonly [status: number, title: string] } = {
@@ -19,12 +20,17 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   origin_not_allowed: [403, 'Requests from this origin are not allowed'],
   not_found: [404, 'There is nothing at this address'],
   job_not_found: [404, 'There is no such job'],
+  version_not_found: [404, 'The update source has no such version'],
   method_not_allowed: [405, 'The method is not allowed here'],
   request_timeout: [408, 'The request took too long to arrive'],
   job_running: [409, 'The job is still running'],
   job_not_running: [409, 'The job is not running'],
   stdin_closed: [409, 'The stdin of the job is closed'],
   stdin_full: [409, 'The job does not read its stdin'],
+  busy: [409, 'Jobs are running'],
+  no_wrapper: [409, 'There is no wrapper to carry out an update'],
+  update_in_progress: [409, 'An update is under way'],
+  update_refused: [409, 'The version must not be installed'],
   payload_too_large: [413, 'The body is too large'],
   uri_too_long: [414, 'The address is too long'],
   unsupported_media_type: [415, 'The body is not JSON'],
@@ -36,6 +42,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   headers_too_large: [431, 'The headers are too large'],
   internal: [500, 'The server failed'],
   not_supported: [501, 'This machine cannot do that'],
+  update_source_failed: [502, 'The update source cannot be used'],
   unavailable: [503, 'The server cannot do that at the moment'],
   shutting_down: [503, 'The server is shutting down'],
   storage_full: [507, 'The disk is full'],
