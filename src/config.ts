@@ -6,9 +6,14 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { secondsIn } from './base/duration.ts';
 import {
-  type Parser, ParseError, array, fromText, integer, number, object, oneOf, optional, text,
+  type Parser, ParseError, array, boolean, flag, fromText, integer, number, object, oneOf, optional, parser, refuse, text,
 } from './base/parse.ts';
+import { parseWindow } from './update/schedule.ts';
+import { configuredRegistry } from './update/sources/npm-config.ts';
+import type { Registry } from './update/sources/npmrc.ts';
+import { parseSource, shownSource } from './update/sources/spec.ts';
 
 export type Flags = { readonly [name: string]: string | boolean | readonly (string | boolean)[] | undefined };
 export type Environment = { readonly [name: string]: string | undefined };
@@ -18,6 +23,7 @@ export type Source = 'flag' | 'environment' | 'file' | 'default';
 export interface Setting {
   /** As a flag: `max-running`. */
   readonly name: string;
+  /** Without what may be secret in an address. */
   readonly value: unknown;
   readonly source: Source;
   /** The flag, variable or file that said so. */
@@ -44,6 +50,19 @@ export interface Config {
   readonly keepBytes: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly logFormat: 'auto' | 'pretty' | 'json';
+  /** What `parseSource` takes. An address in it may hold a password: show it by `shownSource`. */
+  readonly updateSource: string;
+  readonly autoUpdate: boolean;
+  readonly updateIntervalSeconds: number;
+  /** `HH:MM-HH:MM`; `undefined`: at any time of day. */
+  readonly updateWindow: string | undefined;
+  readonly updateProbationSeconds: number;
+  /**
+   * The npm registry to ask and the token for it. Reads npm's files anew with each call.
+   *
+   * @throws SourceError where they cannot be read, or name no registry.
+   */
+  readonly updateRegistry: () => Registry;
   /** Whether text for people may be coloured: `NO_COLOR` and `FORCE_COLOR` decide, else whether it goes to a terminal. */
   readonly isColour: (stream: { readonly isTTY?: boolean }) => boolean;
   /** What jobs inherit: the environment of the server, less everything secret. */
@@ -56,11 +75,16 @@ interface Definition {
   readonly parse: Parser<unknown>;
   /** Reads the same from a flag or a variable. */
   readonly parseText: Parser<unknown>;
-  readonly kind: 'one' | 'many';
+  /** A switch has two flags, neither with a value: `--name` and `--no-name`. */
+  readonly kind: 'one' | 'many' | 'switch';
   readonly fallback: (context: { environment: Environment }) => unknown;
+  /** How documentation has the fallback, where that is not its value. */
+  readonly fallbackText?: string;
   readonly description: string;
   readonly variables?: readonly string[];
   readonly isSecret?: boolean;
+  /** It may be an address with a password in it, which is never shown. */
+  readonly isAddress?: boolean;
   readonly isPath?: boolean;
   /** No flag: `ps` shows flags to everybody. */
   readonly hasNoFlag?: boolean;
@@ -69,7 +93,10 @@ interface Definition {
 const definitions: { readonly [name: string]: Definition } = {
   host: word('host', 'The address to listen on.', '127.0.0.1'),
   port: whole('port', 'The port to listen on; 0 for any free one.', 8585, { min: 0, max: 65_535 }),
-  'state-dir': { ...path('stateDir', 'Where jobs, the key and everything else is kept.'), fallback: defaultStateDir },
+  'state-dir': {
+    ...path('stateDir', 'Where jobs, the key and everything else is kept.'),
+    fallback: defaultStateDir, fallbackText: '$XDG_STATE_HOME/machine-sidecar',
+  },
   url: word('url', 'The server that commands talk to. Default: the local one, found through the state directory.'),
   'api-key': {
     ...word('apiKey', 'The key. Default: the api-key file in the state directory.'),
@@ -88,22 +115,47 @@ const definitions: { readonly [name: string]: Definition } = {
     { min: 0, max: Number.MAX_SAFE_INTEGER }),
   'log-level': choice('logLevel', 'What is logged.', 'info', 'debug', 'info', 'warn', 'error'),
   'log-format': choice('logFormat', 'auto: for people on a terminal, JSON lines otherwise.', 'auto', 'auto', 'pretty', 'json'),
+  'update-source': {
+    ...checked('updateSource', 'Where new versions come from: npm:NAME or npm:NAME@TAG, the https address of a manifest, the path of a .tgz or of a directory.',
+      parseSource),
+    fallback: () => 'npm:machine-sidecar', isAddress: true,
+  },
+  'update-registry': {
+    ...checked('updateRegistryUrl', 'The npm registry to ask. Default: the one that npm is configured for (~/.npmrc, npm_config_registry).', checkRegistry),
+    isAddress: true,
+  },
+  'auto-update': onOff('autoUpdate', 'Update to newer versions without being asked; --no-auto-update turns it off.', false),
+  'update-interval': duration('updateIntervalSeconds', 'How often newer versions are looked for with --auto-update: seconds, or a time such as 6h or 1d.',
+    '6h', { min: 60, max: 30 * 86_400 }),
+  'update-window': checked('updateWindow', 'The time of day in which --auto-update looks and updates, in local time: 02:00-05:00.', parseWindow),
+  'update-probation': duration('updateProbationSeconds', 'How long a new version is watched before it is trusted; if it fails, the one before comes back.',
+    '60s', { min: 1, max: 86_400 }),
 };
 
 /** The flags of every setting, for `util.parseArgs`. */
-export const configOptions: { readonly [name: string]: { readonly type: 'string'; readonly multiple?: true } } =
-  Object.fromEntries(Object.entries(definitions).filter(([, { hasNoFlag }]) => hasNoFlag !== true).map(([name, { kind }]) => [
-    name, { type: 'string' as const, ...(kind === 'many' ? { multiple: true as const } : {}) },
-  ]));
+export const configOptions: { readonly [name: string]: { readonly type: 'string' | 'boolean'; readonly multiple?: true } } =
+  Object.fromEntries(Object.entries(definitions).filter(([, { hasNoFlag }]) => hasNoFlag !== true).flatMap(([name, { kind }]) => {
+    const type = kind === 'switch' ? 'boolean' as const : 'string' as const;
+    return flagsOf(name, kind).map((flagName) => [flagName, { type, ...(kind === 'many' ? { multiple: true as const } : {}) }]);
+  }));
 
-/** Flag → what it does and its default, for `--help` and the README. */
-export function describeSettings(): readonly { name: string; variable: string; description: string; fallback: unknown; hasFlag: boolean }[] {
+export interface SettingDescription {
+  readonly name: string;
+  readonly variable: string;
+  readonly description: string;
+  readonly fallback: unknown;
+  /** None where it must not be given as a flag; two for what can be turned on and off. */
+  readonly flags: readonly string[];
+}
+
+/** What each setting does and its default, for `--help` and the README. */
+export function describeSettings(): readonly SettingDescription[] {
   return Object.entries(definitions).map(([name, definition]) => ({
     name,
     variable: variablesOf(name, definition)[0] ?? '',
     description: definition.description,
-    fallback: name === 'state-dir' ? '$XDG_STATE_HOME/machine-sidecar' : definition.fallback({ environment: {} }),
-    hasFlag: definition.hasNoFlag !== true,
+    fallback: definition.fallbackText ?? definition.fallback({ environment: {} }),
+    flags: definition.hasNoFlag === true ? [] : flagsOf(name, definition.kind),
   }));
 }
 
@@ -115,37 +167,50 @@ export function describeSettings(): readonly { name: string; variable: string; d
 export function loadConfig(flags: Flags = {}, environment: Environment = process.env): Config {
   const filePath = join(configHome(environment), 'machine-sidecar', 'config.json');
   const file = readConfigFile(filePath);
-  const settings = Object.entries(definitions).map(([name, definition]): Setting & { key: string } => {
+  const settings = Object.entries(definitions).map(([name, definition]): Setting & { key: string; isAddress: boolean } => {
     const found = find(name, definition, { flags, environment, file, filePath });
-    const { key, description, isSecret = false, isPath } = definition;
+    const { key, description, isSecret = false, isAddress = false, isPath } = definition;
     const value = isPath === true && typeof found.value === 'string' ? resolve(found.value) : found.value;
-    return { ...found, key, name, value, description, isSecret };
+    return { ...found, key, name, value, description, isSecret, isAddress };
   });
-  const values = Object.fromEntries(settings.map(({ key, value }) => [key, value]));
+  // Each value was made by the parser beside its key in the table above.
+  const { updateRegistryUrl, ...values } = Object.fromEntries(settings.map(({ key, value }) => [key, value])) as unknown as
+    Omit<Config, 'updateRegistry' | 'isColour' | 'jobEnvironment' | 'settings'> & { readonly updateRegistryUrl: string | undefined };
   return {
-    // Each value was made by the parser beside its key in the table above.
-    ...(values as unknown as Omit<Config, 'isColour' | 'jobEnvironment' | 'settings'>),
+    ...values,
+    updateRegistry: () => configuredRegistry(environment, { source: values.updateSource, registry: updateRegistryUrl }),
     isColour: (stream) => isColour(environment, stream),
     jobEnvironment: withoutSecrets(environment),
-    settings: () => settings.map(({ key: _, ...setting }) => setting),
+    settings: () => settings.map(({ key: _, isAddress, value, ...setting }) =>
+      ({ ...setting, value: isAddress && typeof value === 'string' ? shownSource(value) : value })),
   };
 }
 
-/** The environment less the keys and tokens of this product, under every name that it knows. */
+/** The environment less the keys and tokens of this product, under every name that it knows, and what lets npm into a registry. */
 export function withoutSecrets(environment: Environment): { readonly [name: string]: string } {
-  const isSecret = (name: string): boolean => /^(SIDECAR|DEVPILOT)_.*(KEY|TOKEN|SECRET|PASSWORD)/i.test(name);
+  const isSecret = (name: string): boolean => secretNames.some((pattern) => pattern.test(name));
   return Object.fromEntries(Object.entries(environment)
     .flatMap(([name, value]) => (value === undefined || isSecret(name) || name === 'SIDECAR_JOB_ID' ? [] : [[name, value]])));
 }
+
+const secretNames: readonly RegExp[] = [
+  /^(SIDECAR|DEVPILOT)_.*(KEY|TOKEN|SECRET|PASSWORD)/i,
+  // An address may hold a password.
+  /^SIDECAR_UPDATE_(SOURCE|REGISTRY)$/i,
+  /^npm_config_.*_(auth|authtoken|password)$/i,
+];
 
 function find(
   name: string,
   definition: Definition,
   from: { flags: Flags; environment: Environment; file: { readonly [name: string]: unknown }; filePath: string },
 ): { value: unknown; source: Source; where: string } {
-  const given = from.flags[name];
-  if (given !== undefined && definition.hasNoFlag !== true) {
-    return { value: definition.parseText(given, `--${name}`), source: 'flag', where: `--${name}` };
+  const flagged = flagsOf(name, definition.kind).filter((flagName) => from.flags[flagName] !== undefined);
+  const [given, second] = definition.hasNoFlag === true ? [] : flagged;
+  if (second !== undefined) throw new ParseError(`--${second}`, `expected it without --${given}`);
+  if (given !== undefined) {
+    const value = definition.parseText(from.flags[given], `--${given}`);
+    return { value: given === name ? value : value !== true, source: 'flag', where: `--${given}` };
   }
   for (const variable of variablesOf(name, definition)) {
     const value = from.environment[variable];
@@ -156,6 +221,10 @@ function find(
   const written = from.file[name];
   if (written !== undefined) return { value: written, source: 'file', where: from.filePath };
   return { value: definition.fallback(from), source: 'default', where: '' };
+}
+
+function flagsOf(name: string, kind: Definition['kind']): readonly string[] {
+  return kind === 'switch' ? [name, `no-${name}`] : [name];
 }
 
 function variablesOf(name: string, definition: Definition): readonly string[] {
@@ -229,4 +298,36 @@ function amount(key: string, description: string, fallback: number, max: number)
 function choice(key: string, description: string, fallback: string, ...choices: string[]): Definition {
   const parse = oneOf(...choices);
   return { key, description, parse, parseText: parse, kind: 'one', fallback: () => fallback };
+}
+
+/** Text that a reader of its own understands; its value stays the text. */
+function checked(key: string, description: string, check: (value: string, path: string) => unknown): Definition {
+  const inner = text({ min: 1, max: 2048 });
+  const parse = parser(inner.schema, (value, path) => {
+    const given = inner(value, path);
+    check(given, path);
+    return given;
+  });
+  return { key, description, parse, parseText: parse, kind: 'one', fallback: () => undefined };
+}
+
+function checkRegistry(value: string, path: string): void {
+  // It may hold a password, so it is not repeated.
+  if (!/^https?:/i.test(value) || !URL.canParse(value)) throw new ParseError(path, 'expected the http or https address of a registry');
+}
+
+/** A flag takes no value; a variable says 1, 0, true or false. */
+function onOff(key: string, description: string, fallback: boolean): Definition {
+  const parseText = parser(boolean.schema, (value, path) => (typeof value === 'boolean' ? value : flag(value, path)));
+  return { key, description, parse: boolean, parseText, kind: 'switch', fallback: () => fallback };
+}
+
+/** Seconds as a number, or a time with its unit. */
+function duration(key: string, description: string, fallback: string, { min, max }: { min: number; max: number }): Definition {
+  const parse = parser({ type: ['number', 'string'], minimum: min, maximum: max }, (value, path) => {
+    const seconds = typeof value === 'string' ? secondsIn(value) : value;
+    const isWithin = typeof seconds === 'number' && seconds >= min && seconds <= max;
+    return isWithin ? seconds : refuse(path, `a time such as 90, 5m or 6h, from ${min} to ${max} seconds`, value);
+  });
+  return { key, description, parse, parseText: parse, kind: 'one', fallback: () => secondsIn(fallback), fallbackText: fallback };
 }

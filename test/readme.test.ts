@@ -48,9 +48,9 @@ test('the example of the client library runs', async (t) => {
 });
 
 test('the table of settings is what the program knows', () => {
-  const rows = describeSettings().map(({ name, variable, description, fallback, hasFlag }) => {
+  const rows = describeSettings().map(({ variable, description, fallback, flags: [flag] }) => {
     const isNone = fallback === undefined || (Array.isArray(fallback) && fallback.length === 0);
-    return `| ${hasFlag ? `\`--${name}\`` : '(no flag)'} | \`${variable}\` | ${isNone ? 'none' : `\`${String(fallback)}\``} | ${description} |`;
+    return `| ${flag === undefined ? '(no flag)' : `\`--${flag}\``} | \`${variable}\` | ${isNone ? 'none' : `\`${String(fallback)}\``} | ${description} |`;
   });
   assert.deepEqual(tableIn(section('Configuration')), rows);
 });

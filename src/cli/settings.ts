@@ -2,15 +2,19 @@
  * The settings as flags of a command.
  * @module
  */
-import { configOptions, describeSettings } from '../config.ts';
-import type { Options } from './command.ts';
+import { configOptions, describeSettings, type SettingDescription } from '../config.ts';
+import type { Option, Options } from './command.ts';
 
 /** Every setting that has a flag, but for those named. */
 export function settingOptions(without: readonly string[]): Options {
-  const settings = describeSettings().filter(({ name, hasFlag }) => hasFlag && !without.includes(name));
-  return Object.fromEntries(settings.map(({ name, description, fallback }) => {
-    const isGiven = fallback !== undefined && !(Array.isArray(fallback) && fallback.length === 0);
-    const text = `${description}${isGiven ? ` Default ${String(fallback)}.` : ''}`;
-    return [name, { ...configOptions[name], type: 'string' as const, value: 'VALUE', description: text }];
-  }));
+  const settings = describeSettings().filter(({ name }) => !without.includes(name));
+  return Object.fromEntries(settings.flatMap((setting) => setting.flags.map((flag) => [flag, option(flag, setting)])));
+}
+
+function option(flag: string, { name, description, fallback }: SettingDescription): Option {
+  const { type = 'string', multiple } = configOptions[flag] ?? {};
+  if (type === 'boolean') return { type, description: flag === name ? description : `Turns --${name} off.` };
+  const isGiven = fallback !== undefined && !(Array.isArray(fallback) && fallback.length === 0);
+  const text = `${description}${isGiven ? ` Default ${String(fallback)}.` : ''}`;
+  return { type, value: 'VALUE', description: text, ...(multiple === undefined ? {} : { multiple }) };
 }

@@ -3,14 +3,15 @@
  * @module
  */
 import { constants } from 'node:os';
+import { secondsIn } from '../base/duration.ts';
 import { type SignalName, signals } from '../client/client.ts';
 import { UsageError } from './failure.ts';
 
 /** Seconds: `90`, `1.5`, `90s`, `5m`, `2h`, `1d`, `250ms`. @throws UsageError */
 export function seconds(value: string, flag: string): number {
-  const match = /^(\d{1,10}(?:\.\d{1,6})?)(ms|s|m|h|d)?$/.exec(value);
-  if (!match) throw new UsageError(`Cannot read --${flag}: expected a time such as 90, 5m or 1h, received "${value}"`);
-  return Number(match[1]) * (unitSeconds[match[2] ?? 's'] ?? 1);
+  const found = secondsIn(value);
+  if (found === undefined) throw new UsageError(`Cannot read --${flag}: expected a time such as 90, 5m or 1h, received "${value}"`);
+  return found;
 }
 
 /** A whole number from `min`. @throws UsageError */
@@ -44,5 +45,3 @@ export function signalName(value: string, flag: string): SignalName {
   if (!found) throw new UsageError(`Cannot read --${flag}: expected a signal such as TERM, INT or HUP, received "${value}"`);
   return found;
 }
-
-const unitSeconds: { readonly [unit: string]: number } = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 };
