@@ -2,6 +2,7 @@
  * The state of the server on the wire.
  * @module
  */
+import type { LastUpdate, UpdateState, UpdateStep } from './updates.ts';
 
 /** `GET /health` without the key: whether somebody is there. */
 export interface Liveness {
@@ -25,4 +26,24 @@ export interface Health {
   readonly running: number;
   readonly queued: number;
   readonly execution_modes: readonly string[];
+  /** Who carries out updates and starts the server again; `null`: nobody. */
+  readonly wrapper?: { readonly pid: number } | null;
+  readonly update?: HealthUpdate;
+}
+
+/** Updates in short; `GET /update` says more. */
+export interface HealthUpdate {
+  /** A version that is newer than this one; `null`: none, as far as is known. */
+  readonly available: string | null;
+  /** How far an update has come that is under way. */
+  readonly inProgress: UpdateStep | null;
+  readonly lastOutcome: LastUpdate | null;
+}
+
+export function healthUpdate({ available, progress, lastOutcome }: UpdateState): HealthUpdate {
+  return {
+    available: available?.isNewer === true ? available.version : null,
+    inProgress: progress?.step ?? null,
+    lastOutcome,
+  };
 }

@@ -2,7 +2,7 @@
  * Updates on the wire: what may be asked for, what an update says of itself.
  * @module
  */
-import { type Parser, boolean, described, flag, object, optional, optionalText, text } from '../base/parse.ts';
+import { ParseError, type Parser, boolean, described, flag, object, optional, optionalText, parser, text } from '../base/parse.ts';
 
 /** The body of `POST /update`. All of it may be left out. */
 export interface UpdateRequest {
@@ -11,11 +11,19 @@ export interface UpdateRequest {
   readonly allowDowngrade: boolean | undefined;
 }
 
-export const updateRequest: Parser<UpdateRequest> = object({
+const fields: Parser<UpdateRequest> = object({
   version: described('This version and no other, even if it went wrong before. Default: the one that the source names, such as the latest.',
-    optionalText(text({ max: 128 }))),
-  ifIdle: described('Only if no job is running or waiting: else 409 and their number.', optional(boolean)),
+    optionalText(text({ max: 128, pattern: /^\d+\.\d+\.\d+(?:[+-][0-9A-Za-z.+-]+)?$/, expected: 'a version such as 1.2.3' }))),
+  ifIdle: described('Only if no job is running or waiting: else 409 and their number, `running_jobs`.', optional(boolean)),
   allowDowngrade: described('With version: it may be older than the one that runs.', optional(boolean)),
+});
+
+export const updateRequest: Parser<UpdateRequest> = parser(fields.schema, (value, path) => {
+  const request = fields(value, path);
+  if (request.allowDowngrade === true && request.version === undefined) {
+    throw new ParseError(`${path}.allowDowngrade`, 'expected it together with version, which is missing');
+  }
+  return request;
 });
 
 /** The answer to `POST /update`. The update itself goes on behind it; `GET /update` tells how. */
@@ -55,7 +63,7 @@ export interface UpdateState {
   readonly previous: string | null;
   /** Whether a wrapper is there to carry out an update. */
   readonly wrapper: boolean;
-  /** As `--update-source` has it. */
+  /** As `--update-source` has it, less what may be secret in an address. */
   readonly source: string;
   /** What the source named when it was last asked; `null`: it was not, or could not be. */
   readonly available: { readonly version: string; readonly isNewer: boolean; readonly checkedAt: number } | null;

@@ -1,0 +1,37 @@
+/**
+ * The calls on updates.
+ * @module
+ */
+import { json } from '../http/reply.ts';
+import { type Route, route } from '../http/route.ts';
+import { updateQuery, updateRequest } from '../protocol/updates.ts';
+import { updateAnswerSchema, updateStateSchema } from './schemas.ts';
+import type { Updates } from './updates.ts';
+
+export function updateRoutes(updates: Updates): Route[] {
+  return [
+    route('GET', '/update', {
+      query: updateQuery,
+      documentation: {
+        summary: 'What runs, what is available, and how the last update went',
+        description: 'A source that cannot be asked is no failure of this call: it is told in checkError.',
+        answers: { 200: { description: 'The state of updates', schema: updateStateSchema } },
+      },
+    }, async (request) => {
+      if (request.query.check === true) await updates.check(request.signal);
+      return json(200, updates.state());
+    }),
+
+    route('POST', '/update', {
+      body: updateRequest,
+      documentation: {
+        summary: 'Updates the server to another version',
+        description: 'Answers once the version is found and may be tried. Behind the answer it is fetched, verified, started beside this one and found well '
+          + 'before this one lets go; jobs go on. GET /update tells how far it is. Takes no Idempotency-Key: asked twice, the second is told that '
+          + 'an update is under way, or that the version runs already.',
+        answers: { 200: { description: 'The update has begun, or there is nothing to do', schema: updateAnswerSchema } },
+        problems: ['version_not_found', 'busy', 'no_wrapper', 'update_in_progress', 'update_refused', 'update_source_failed'],
+      },
+    }, async ({ body }) => json(200, await updates.begin(body))),
+  ];
+}
