@@ -2,41 +2,54 @@
  * The system on one page: opens the domains, collects their routes, listens, closes in reverse order.
  * @module
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from './base/log.ts';
 import { Pace } from './base/pace.ts';
 import type { Config } from './config.ts';
 import { createAuthenticator } from './http/auth.ts';
 import { documentationRoutes } from './http/docs.ts';
 import { type Keys, openKeys } from './http/keys.ts';
-import { createHttpServer } from './http/listen.ts';
+import { createHttpServer, type HttpServer } from './http/listen.ts';
 import type { Limits } from './http/limits.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { jobRoutes } from './jobs/routes.ts';
 import { JobStore } from './jobs/store.ts';
-import { Metrics } from './metrics/metrics.ts';
-import { metricsRoutes } from './metrics/routes.ts';
+import { type Gauge, Metrics } from './metrics/metrics.ts';
+import { healthPath, metricsRoutes } from './metrics/routes.ts';
 import { DirectStarter } from './process/direct.ts';
 import { FirstBash } from './process/first-bash.ts';
 import { Keeper } from './process/keeper.ts';
 import { findBash, Launchers } from './process/launchers.ts';
-import { acquireLock } from './process/lock.ts';
+import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
 import type { Health } from './protocol/health.ts';
+import type { Wrapped } from './update/wrapped.ts';
 
 export interface Server {
   /** Where it can be reached. */
   readonly url: string;
+  /** Where anybody may ask whether it is well. */
+  readonly healthUrl: string;
   readonly keys: Keys;
+  /**
+   * Another server, with the same socket, goes on from here: accepts nothing more, answers what takes no time, ends waits, and lets go of the
+   * state directory. What is still being sent goes on until `close()`.
+   */
+  handOver(): Promise<void>;
   /** Answers what it has begun, then lets go of everything; running jobs go on. */
   close(options?: { graceMs?: number }): Promise<void>;
 }
 
 const closeGraceMs = 5000;
+/** How long one that hands over waits for the requests of those who have just connected. */
+const settleMs = 500;
+/** How long one that takes over waits for the other to let go. */
+const patienceMs = 10_000;
 const renewLockMs = 10_000;
 
 /**
@@ -46,61 +59,110 @@ const renewLockMs = 10_000;
  */
 export async function startServer(
   config: Config,
-  options: { readonly version: string; readonly log: Log; readonly limits?: Partial<Limits> },
+  options: { readonly version: string; readonly log: Log; readonly limits?: Partial<Limits>; readonly wrapped?: Wrapped | undefined },
 ): Promise<Server> {
-  const { log, version } = options;
+  const { log, version, wrapped } = options;
   const pace = new Pace();
   // Only for its owner; one that is there stays as it is, as what is in it is private by itself.
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-  const lock = await acquireLock(join(config.stateDir, 'server.lock'), version);
-  const closers: (() => Promise<void> | void)[] = [() => lock.release()];
-  const close = async (): Promise<void> => {
+  const metrics = new Metrics();
+  const http = createHttpServer({
+    log,
+    allowHosts: config.allowHosts,
+    allowOrigins: config.allowOrigins,
+    isLoopback: isLoopback(config.host),
+    pace,
+    observe: (measurement) => metrics.observe(measurement),
+    ...(options.limits ? { limits: options.limits } : {}),
+    ...tlsOf(config),
+  });
+  const closers: (() => Promise<void> | void)[] = [];
+  const letGo = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
+    const isStandby = wrapped?.role === 'standby';
+    let url = isStandby ? await standBy(wrapped, config, http) : undefined;
+    const lock = await takeLock(config, { version, wrapped, patienceMs: isStandby ? patienceMs : 0 });
+    closers.push(() => lock.release());
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, log });
     const jobs = await openJobs(config, log, pace, closers);
     const startedAt = performance.now();
-    const metrics = new Metrics([
-      { name: 'sidecar_jobs', help: 'Jobs remembered.', read: () => jobs.counts.jobs },
-      { name: 'sidecar_jobs_running', help: 'Jobs running.', read: () => jobs.counts.running },
-      { name: 'sidecar_jobs_queued', help: 'Jobs waiting to be started.', read: () => jobs.counts.queued },
-      { name: 'process_resident_memory_bytes', help: 'Resident memory.', read: () => process.memoryUsage.rss() },
-      { name: 'process_cpu_seconds', help: 'Processor time used.', read: () => cpuSeconds() },
-    ]);
     const health = (): Health => ({
       status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: process.cwd(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
       ...jobs.counts, execution_modes: ['shell', 'argv'],
     });
-    const routes = [...metricsRoutes({ metrics, health }), ...jobRoutes(jobs)];
-    const http = createHttpServer({
+    const routes = [...metricsRoutes({ metrics, gauges: gaugesOf(jobs), health }), ...jobRoutes(jobs)];
+    http.answer({
       routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })],
       authenticator: createAuthenticator({ accepts: (key) => keys.accepts(key), log }),
-      log,
-      allowHosts: config.allowHosts,
-      allowOrigins: config.allowOrigins,
-      isLoopback: isLoopback(config.host),
-      pace,
-      observe: (measurement) => metrics.observe(measurement),
-      ...(options.limits ? { limits: options.limits } : {}),
-      ...tlsOf(config),
     });
-    const { url } = await http.listen({ host: config.host, port: config.port });
+    ({ url } = url === undefined ? await http.listen(config) : { url });
     lock.announce(url);
     const renewing = setInterval(() => renew(lock, log), renewLockMs);
     renewing.unref();
     closers.push(() => clearInterval(renewing));
-    const closeAll = async (graceMs: number): Promise<void> => {
-      jobs.beginClose();
-      await http.close({ graceMs });
-      await close();
+    if (wrapped) wrapped.onDraining = (isDraining) => http.drain(isDraining);
+    return {
+      url,
+      healthUrl: new URL(healthPath, url).href,
+      keys,
+      async handOver() {
+        jobs.endWaits();
+        await http.stopAccepting({ limitMs: settleMs });
+        jobs.beginClose();
+        await letGo();
+      },
+      async close({ graceMs = closeGraceMs } = {}) {
+        jobs.beginClose();
+        await http.close({ graceMs });
+        await letGo();
+      },
     };
-    return { url, keys, close: (closing = {}) => closeAll(closing.graceMs ?? closeGraceMs) };
   } catch (error) {
-    await close();
+    await http.close({ graceMs: 0 });
+    await letGo();
     throw error;
   }
+}
+
+/** Looks whether this server could serve, and waits beside another until it has to. @returns where it listens. */
+async function standBy(wrapped: Wrapped, config: Config, http: HttpServer): Promise<string> {
+  accessSync(config.stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
+  await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey });
+  const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
+  if (existsSync(jobsDirectory)) readdirSync(jobsDirectory);
+  wrapped.say({ say: 'ready' });
+  if (!await wrapped.told('listen')) throw new Error('Cannot stand by: the wrapper has gone');
+  const { url } = await http.listen(config);
+  wrapped.say({ say: 'listening' });
+  // Told or not: where the wrapper has gone, the other one may be letting go all the same.
+  await wrapped.told('takeOver');
+  return url;
+}
+
+/** @throws LockHeldError where another server has the state directory, for longer than `patienceMs`. */
+async function takeLock(config: Config, by: { version: string; wrapped: Wrapped | undefined; patienceMs: number }): Promise<Lock> {
+  const until = performance.now() + by.patienceMs;
+  for (;;) {
+    try {
+      return await acquireLock(join(config.stateDir, 'server.lock'), by.version, { wrapperPid: by.wrapped?.pid });
+    } catch (error) {
+      if (!(error instanceof LockHeldError) || performance.now() >= until) throw error;
+      await sleep(20);
+    }
+  }
+}
+
+function gaugesOf(jobs: Jobs): readonly Gauge[] {
+  return [
+    { name: 'sidecar_jobs', help: 'Jobs remembered.', read: () => jobs.counts.jobs },
+    { name: 'sidecar_jobs_running', help: 'Jobs running.', read: () => jobs.counts.running },
+    { name: 'sidecar_jobs_queued', help: 'Jobs waiting to be started.', read: () => jobs.counts.queued },
+    { name: 'process_resident_memory_bytes', help: 'Resident memory.', read: () => process.memoryUsage.rss() },
+    { name: 'process_cpu_seconds', help: 'Processor time used.', read: () => cpuSeconds() },
+  ];
 }
 
 /** Whether only this machine can reach it. */

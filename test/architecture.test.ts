@@ -21,7 +21,8 @@ const layers = [
   ['mcp', 'console'],
   ['config.ts'],
   ['server.ts'],
-  ['cli', 'wrapper', 'index.ts'],
+  ['wrapper'],
+  ['cli', 'index.ts'],
 ];
 
 /** Those that may import less than their line would allow. */

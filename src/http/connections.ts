@@ -11,6 +11,8 @@ import type { Limits } from './limits.ts';
 export interface Pending {
   readonly incoming: IncomingMessage;
   readonly response: ServerResponse;
+  /** Of `performance.now()`. */
+  readonly startedAt: number;
   abort(reason: Error): void;
 }
 
@@ -22,9 +24,14 @@ export interface Connection<T extends Pending> {
   readonly live: Set<T>;
   /** What arrives from now on is neither a request nor worth an answer. */
   isRefused: boolean;
+  /** Of `performance.now()`. */
+  readonly openedAt: number;
   /** As seen by the last look for stalled clients. */
   progress: { readonly mark: string; readonly since: number };
 }
+
+/** How long a connection that is opened may take to its first request, before it counts as one that is kept for later. */
+const freshMs = 250;
 
 export class Connections<T extends Pending> {
   readonly #limits: Limits;
@@ -45,7 +52,7 @@ export class Connections<T extends Pending> {
   }
 
   add(socket: Socket): Connection<T> {
-    const connection: Connection<T> = { socket, live: new Set(), isRefused: false, progress: { mark: '', since: 0 } };
+    const connection: Connection<T> = { socket, live: new Set(), isRefused: false, openedAt: performance.now(), progress: { mark: '', since: 0 } };
     this.#open.set(socket, connection);
     socket.once('close', () => {
       this.#open.delete(socket);
@@ -81,10 +88,18 @@ export class Connections<T extends Pending> {
     socket.resume();
   }
 
+  /** Whether a request, or an answer that takes no time by itself, is still to be expected on some connection. */
+  get areExpected(): boolean {
+    const now = performance.now();
+    return [...this.#open.values()].some((connection) => isFresh(connection, now) || isBeingAnswered(connection, now));
+  }
+
   /** Closes the connections on which nothing is asked and nothing on its way. */
   endIdle(): void {
-    for (const { socket, latest } of this.#open.values()) {
-      if (latest === undefined || (latest.incoming.complete && latest.response.writableFinished)) socket.destroySoon();
+    const now = performance.now();
+    for (const connection of this.#open.values()) {
+      const { socket, latest } = connection;
+      if (latest === undefined ? !isFresh(connection, now) : latest.incoming.complete && latest.response.writableFinished) socket.destroySoon();
     }
   }
 
@@ -107,6 +122,16 @@ export class Connections<T extends Pending> {
       else if (now - progress.since >= this.#limits.stallMs) socket.destroy();
     }
   }
+}
+
+/** Who has just connected is about to ask. */
+function isFresh({ latest, openedAt }: Connection<Pending>, now: number): boolean {
+  return latest === undefined && now - openedAt < freshMs;
+}
+
+/** Not one that has waited for a while, or that has begun: those end when they are told to, or last. */
+function isBeingAnswered({ latest }: Connection<Pending>, now: number): boolean {
+  return latest !== undefined && !latest.response.headersSent && !latest.response.destroyed && now - latest.startedAt < freshMs;
 }
 
 function abortLive<T extends Pending>(connection: Connection<T>, reason: Error): void {

@@ -16,7 +16,7 @@ import { type Handling, handle } from './handle.ts';
 import { type Limits, defaultLimits } from './limits.ts';
 import { type ClientError, connectNotAllowed, explain, rawAnswer } from './malformed.ts';
 import type { Measurement } from './measurement.ts';
-import { type TlsOptions, closeNodeServer, createNodeServer } from './node-server.ts';
+import { type TlsOptions, closeNodeServer, createNodeServer, stopAccepting } from './node-server.ts';
 import { createOriginPolicy, hostName } from './origin.ts';
 import { type Responding, sendFailure, sendReply } from './respond.ts';
 import type { Route } from './route.ts';
@@ -25,8 +25,6 @@ import { createRouter } from './router.ts';
 export type { Measurement } from './measurement.ts';
 
 export interface HttpServerOptions {
-  readonly routes: readonly Route[];
-  readonly authenticator: Authenticator;
   readonly log: Log;
   /** What differs from the defaults. */
   readonly limits?: Partial<Limits>;
@@ -44,9 +42,24 @@ export interface HttpServerOptions {
   readonly observe?: (measurement: Measurement) => void;
 }
 
+/** Who answers. */
+export interface Answering {
+  readonly routes: readonly Route[];
+  readonly authenticator: Authenticator;
+}
+
 export interface HttpServer {
+  /** From here on requests are answered; those that came before have waited for it. */
+  answer(by: Answering): void;
   /** @returns where it listens; `port` 0 was any free one. @throws the system's error, such as EADDRINUSE. */
   listen(at: { host: string; port: number }): Promise<{ readonly host: string; readonly port: number; readonly url: string }>;
+  /** Whether each answer says that it is the last one on its connection: so clients go to another server of their own accord. */
+  drain(isDraining: boolean): void;
+  /**
+   * Stops accepting: another process, with the same socket, has taken over. Resolves once all that was accepted before has been answered but
+   * for waits and long answers, after `limitMs` at the latest.
+   */
+  stopAccepting(options: { limitMs: number }): Promise<void>;
   /**
    * Stops accepting, lets answers in progress finish for `graceMs`, then aborts their signals and closes what is left.
    * May be called again with a shorter grace.
@@ -67,10 +80,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const hosts = new Set((options.allowHosts ?? []).map(hostName));
   const policy = createOriginPolicy({ isLoopback: options.isLoopback, hosts, origins: options.allowOrigins ?? [] });
   const server = createNodeServer(limits, tls);
-  serve(server, tls ? 'secureConnection' : 'connection',
-    { router: createRouter(options.routes), policy, authenticator: options.authenticator, limits },
-    { log: options.log, limits, connections, observe }, options.pace ?? new Pace());
+  const gate = new Gate();
+  serve(server, tls ? 'secureConnection' : 'connection', gate, { log: options.log, limits, connections, observe }, options.pace ?? new Pace());
   return {
+    answer({ routes, authenticator }) {
+      gate.open({ router: createRouter(routes), policy, authenticator, limits });
+    },
     async listen({ host, port }) {
       hosts.add(hostName(inAddress(host)));
       server.listen({ host, port, backlog });
@@ -78,8 +93,28 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       const address = server.address() as AddressInfo;
       return { host, port: address.port, url: `${tls ? 'https' : 'http'}://${inAddress(host)}:${address.port}` };
     },
+    drain(isDraining) {
+      connections.isClosing = isDraining;
+    },
+    stopAccepting: ({ limitMs }) => stopAccepting(server, connections, limitMs),
     close: ({ graceMs }) => closeNodeServer(server, connections, graceMs),
   };
+}
+
+/** Requests wait here until there is somebody to answer them. */
+class Gate {
+  #by: Handling | undefined;
+  #waiting: ((by: Handling) => void)[] = [];
+
+  pass(through: (by: Handling) => void): void {
+    if (this.#by === undefined) this.#waiting.push(through);
+    else through(this.#by);
+  }
+
+  open(by: Handling): void {
+    this.#by = by;
+    for (const through of this.#waiting.splice(0)) through(by);
+  }
 }
 
 /** RFC 3986 §3.2.2: IPv6 stands in brackets. */
@@ -87,7 +122,7 @@ function inAddress(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-function serve(server: Server, connected: 'connection' | 'secureConnection', by: Handling, to: Responding, pace: Pace): void {
+function serve(server: Server, connected: 'connection' | 'secureConnection', gate: Gate, to: Responding, pace: Pace): void {
   const { connections } = to;
   const begin = (expectsContinue: boolean) => (incoming: IncomingMessage, response: ServerResponse): void => {
     const connection = connections.of(incoming.socket);
@@ -95,8 +130,10 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', by:
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
     connection.latest = exchange;
     // Orders may come by the hundred at once: questions must not wait until all are taken.
-    if (hasContent(incoming)) pace.run(() => answer(exchange, by, to));
-    else answer(exchange, by, to);
+    gate.pass((by) => {
+      if (hasContent(incoming)) pace.run(() => answer(exchange, by, to));
+      else answer(exchange, by, to);
+    });
   };
   if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));
   server.on(connected, (socket: Socket) => {

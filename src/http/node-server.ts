@@ -4,6 +4,7 @@
  */
 import { type Server, type ServerOptions, createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Connections, Pending } from './connections.ts';
 import type { Limits } from './limits.ts';
@@ -28,6 +29,17 @@ export function createNodeServer(limits: Limits, tls: TlsOptions | undefined): S
 function tlsServer(options: import('node:https').ServerOptions): Server {
   const https = createRequire(import.meta.url)('node:https') as typeof import('node:https');
   return https.createServer(options);
+}
+
+/**
+ * Lets go of the listening socket. What was accepted before is still answered here; resolves once nothing is on its way that takes no time by
+ * itself: every new connection has had its first answer, or its request is one that waits for something.
+ */
+export async function stopAccepting<T extends Pending>(server: Server, connections: Connections<T>, limitMs: number): Promise<void> {
+  connections.isClosing = true;
+  server.close();
+  const until = performance.now() + limitMs;
+  while (connections.areExpected && performance.now() < until) await sleep(5);
 }
 
 /** Lets answers in progress finish for `graceMs`, then ends their waits, then their connections. */

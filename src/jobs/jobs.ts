@@ -74,6 +74,7 @@ export class Jobs {
   readonly #retention: NodeJS.Timeout;
   #nextId: () => JobId;
   #emptying: Promise<void> | undefined;
+  #hasEndedWaits = false;
   #isClosing = false;
 
   private constructor(options: JobsOptions) {
@@ -171,14 +172,14 @@ export class Jobs {
 
   /** Resolves with `true` once the job has finished, or `false` when the limit or the signal ends the wait. */
   finished(entry: Entry, limitMs: number, signal: AbortSignal): Promise<boolean> {
-    return until(entry, () => entry.isFinished || this.#isClosing, { limitMs, signal }).then(() => entry.isFinished);
+    return until(entry, () => entry.isFinished || this.#hasEndedWaits, { limitMs, signal }).then(() => entry.isFinished);
   }
 
   /** Resolves once anything about the job, its output included, is not what `isSame` knows, or when the limit or signal ends the wait. */
   async changed(entry: Entry, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
     const unfollow = this.#follow(entry);
     try {
-      await until(entry, () => entry.isFinished || this.#isClosing || !isSame(), { limitMs, signal });
+      await until(entry, () => entry.isFinished || this.#hasEndedWaits || !isSame(), { limitMs, signal });
     } finally {
       unfollow();
     }
@@ -191,7 +192,7 @@ export class Jobs {
   ): AsyncGenerator<Piece, void, undefined> {
     const unfollow = entry.isFinished ? undefined : this.#follow(entry);
     try {
-      yield* follow(entry, { ...options, directory: this.#store.directory(entry.id), isOver: () => this.#isClosing });
+      yield* follow(entry, { ...options, directory: this.#store.directory(entry.id), isOver: () => this.#hasEndedWaits });
     } finally {
       unfollow?.();
     }
@@ -250,6 +251,12 @@ export class Jobs {
   beginClose(): void {
     this.#isClosing = true;
     this.#stdin.close();
+    this.endWaits();
+  }
+
+  /** Whoever waits for a job, or follows one, has the answer that there is now; from here on nobody waits. */
+  endWaits(): void {
+    this.#hasEndedWaits = true;
     for (const entry of this.#catalogue.all) entry.changed();
   }
 

@@ -31,11 +31,6 @@ interface Series {
 
 export class Metrics {
   readonly #series = new Map<string, Series>();
-  readonly #gauges: readonly Gauge[];
-
-  constructor(gauges: readonly Gauge[]) {
-    this.#gauges = gauges;
-  }
 
   observe(observation: Observation): void {
     const { method, path, status, durationMs } = observation;
@@ -49,9 +44,9 @@ export class Metrics {
     if (bucket >= 0) series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;
   }
 
-  /** All of it as text. */
-  render(): string {
-    return [...this.#gauges.flatMap(renderGauge), ...this.#renderRequests()].join('\n') + '\n';
+  /** All of it as text, and the gauges before it. */
+  render(gauges: readonly Gauge[]): string {
+    return [...gauges.flatMap(renderGauge), ...this.#renderRequests()].join('\n') + '\n';
   }
 
   #renderRequests(): string[] {

@@ -5,13 +5,16 @@
 import type { Health, Liveness } from '../protocol/health.ts';
 import { json, text } from '../http/reply.ts';
 import { type Route, route } from '../http/route.ts';
-import type { Metrics } from './metrics.ts';
+import type { Gauge, Metrics } from './metrics.ts';
 
-export function metricsRoutes(options: { metrics: Metrics; health: () => Health }): Route[] {
-  const { metrics, health } = options;
+/** Where anybody may ask whether the server is well. */
+export const healthPath = '/health';
+
+export function metricsRoutes(options: { metrics: Metrics; gauges: readonly Gauge[]; health: () => Health }): Route[] {
+  const { metrics, gauges, health } = options;
   const liveness: Liveness = { status: 'ok', authenticated: false };
   return [
-    route('GET', '/health', {
+    route('GET', healthPath, {
       access: 'public',
       documentation: {
         summary: 'Whether the server is well',
@@ -28,6 +31,6 @@ export function metricsRoutes(options: { metrics: Metrics; health: () => Health 
         summary: 'Counters for Prometheus',
         answers: { 200: { description: 'Text exposition format', type: 'text/plain' } },
       },
-    }, () => text(200, 'text/plain; version=0.0.4; charset=utf-8', metrics.render())),
+    }, () => text(200, 'text/plain; version=0.0.4; charset=utf-8', metrics.render(gauges))),
   ];
 }

@@ -12,6 +12,8 @@ export interface LockOwner extends Identity {
   readonly version: string | undefined;
   /** Where it can be reached; absent until it listens. */
   readonly url: string | undefined;
+  /** The process that supervises it; absent where there is none. */
+  readonly wrapperPid: number | undefined;
 }
 
 export const lockOwner: Parser<LockOwner> = object({
@@ -19,6 +21,7 @@ export const lockOwner: Parser<LockOwner> = object({
   startTime: text(),
   version: optional(text()),
   url: optional(text()),
+  wrapperPid: optional(integer({ min: 1, max: 2 ** 31 - 1 })),
 });
 
 /** Somebody else holds the lock. */
@@ -44,10 +47,10 @@ export interface Lock {
 const attempts = 20;
 
 /** @throws LockHeldError where its owner is alive. */
-export async function acquireLock(path: string, version: string): Promise<Lock> {
+export async function acquireLock(path: string, version: string, { wrapperPid }: { wrapperPid?: number | undefined } = {}): Promise<Lock> {
   const me = await identify(process.pid);
   if (!me) throw new Error('Cannot find out who this process is: is /proc mounted, or ps installed?');
-  let owner: LockOwner = { ...me, version, url: undefined };
+  let owner: LockOwner = { ...me, version, url: undefined, wrapperPid };
   for (let attempt = 0; !tryTake(path, owner); attempt += 1) {
     const holder = readOwner(path);
     if (holder !== undefined && await isAlive(holder)) throw new LockHeldError(path, holder);

@@ -28,7 +28,7 @@ export function goFirst(): void {
  * a session of its own, has as much of the processors as the server: five hundred that start let a thread of it wait for 80 ms. So the
  * session goes first, too, until this process ends. One whose niceness was set by somebody stays as it is.
  */
-function letSessionGoFirst(): void {
+export function letSessionGoFirst(): void {
   const file = '/proc/self/autogroup';
   try {
     if (!readFileSync(file, 'utf8').endsWith(' nice 0\n')) return;

@@ -82,6 +82,11 @@ export function rollBack(state: VersionState, version: string, reason: string, n
   };
 }
 
+/** The installed package runs from now on: whoever installed it by hand wants it. */
+export function installedByHand(state: VersionState): VersionState {
+  return { ...state, current: null, previous: null, probation: null };
+}
+
 /** An attempt that ended before the switch: what runs was never touched. */
 export interface FailedAttempt {
   /** `null`: nobody learned which one it would have been. */

@@ -3,10 +3,8 @@
  * before. Pure. There is no row for giving up.
  * @module
  */
+import { replacedExitCode } from '../update/link.ts';
 import type { Probation, Release } from '../update/version-state.ts';
-
-/** With this code a server says: I have been replaced, go on with the next version. */
-export const replacedExitCode = 42;
 
 /** How a server ended, or why it has to. The last two still run: the wrapper ends them before it does what was decided. */
 export type Ending =

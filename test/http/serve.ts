@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Log, createLog } from '../../src/base/log.ts';
 import { array, integer, object, optional, repeated, text, fromText } from '../../src/base/parse.ts';
 import { createAuthenticator } from '../../src/http/auth.ts';
-import { type HttpServerOptions, type Measurement, createHttpServer } from '../../src/http/listen.ts';
+import { type Answering, type HttpServerOptions, type Measurement, createHttpServer } from '../../src/http/listen.ts';
 import { type Reply, events, json, stream } from '../../src/http/reply.ts';
 import { type Request, type Route, route } from '../../src/http/route.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
@@ -88,19 +88,20 @@ export function testRoutes(seen: Served['seen'], more: readonly Route[] = []): R
   ];
 }
 
-export async function serve(t: TestContext, options: Partial<HttpServerOptions> = {}): Promise<Served> {
+export async function serve(t: TestContext, { routes, ...options }: Partial<HttpServerOptions & Answering> = {}): Promise<Served> {
   const folder = mkdtempSync(join(tmpdir(), 'sidecar-http-'));
   const fd = openSync(join(folder, 'log'), 'a');
   const log: Log = createLog({ fd, format: 'json', level: 'debug' });
   const seen: Served['seen'] = { calls: 0 };
   const measured: Measurement[] = [];
   const server = createHttpServer({
-    routes: testRoutes(seen), log, isLoopback: true,
-    authenticator: createAuthenticator({ accepts: (presented) => presented === key, log, maxDelayMs: 100 }),
+    log, isLoopback: true,
     observe: (measurement) => measured.push(measurement),
     ...options,
     limits: { lingerMs: 200, ...options.limits },
   });
+  const authenticator = createAuthenticator({ accepts: (presented) => presented === key, log, maxDelayMs: 100 });
+  server.answer({ routes: routes ?? testRoutes(seen), authenticator });
   const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
   const close = (graceMs = 0): Promise<void> => server.close({ graceMs });
   const wires: Wire[] = [];

@@ -1,57 +1,113 @@
 /**
- * `sidecar serve`: runs the server.
+ * `sidecar serve`: runs the server, by itself or under a wrapper.
  * @module
  */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createLog, type Log } from '../../base/log.ts';
 import type { Config } from '../../config.ts';
-import { LockHeldError } from '../../process/lock.ts';
+import { acquireLock, LockHeldError } from '../../process/lock.ts';
 import { isLoopback, type Server, startServer } from '../../server.ts';
-import { type Command, defineCommand } from '../command.ts';
+import { replacedExitCode } from '../../update/link.ts';
+import { Wrapped } from '../../update/wrapped.ts';
+import { type Command, defineCommand, type Invocation, type Values } from '../command.ts';
 import { CommandError } from '../failure.ts';
 import { settingOptions } from '../settings.ts';
 import { ownVersion } from '../version.ts';
 
+const options = {
+  wrapper: { type: 'boolean', description: 'Keep it running: restart it after a crash, and let it update itself' },
+} as const;
+
 export const command: Command = defineCommand({
   name: 'serve',
   summary: 'Run the server',
-  usage: ['serve [flags]'],
+  usage: ['serve [--wrapper] [flags]'],
   about: 'Listens until it gets SIGTERM or SIGINT; then it finishes its answers and goes. Running jobs go on, and the next server\n'
-    + 'finds them again. All flags can be set by SIDECAR_* and the config file too: see `sidecar config`.',
-  options: {},
+    + 'finds them again. All flags can be set by SIDECAR_* and the config file too: see `sidecar config`.\n\n'
+    + 'With --wrapper this process starts the server as its child, starts it again whenever it crashes, and carries out updates:\n'
+    + 'the new version is started beside the old one, takes its place without a gap, and is taken back when it goes wrong.',
+  options,
   settings: settingOptions(['url', 'key-file']),
   examples: [
     { line: 'serve', what: 'on http://127.0.0.1:8585' },
+    { line: 'serve --wrapper', what: 'for good: restarted after a crash, and updated by `sidecar update`' },
     { line: 'serve --port 9000 --state-dir /var/lib/sidecar', what: 'elsewhere' },
     { line: 'serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem', what: 'for other machines' },
   ],
-  run: ({ config }) => serve(config),
+  run: ({ values, config }: Invocation<Values<typeof options>>) => (values.wrapper === true ? supervise(config) : serve(config)),
 });
 
+/** How long what an old server is still sending may take, once a new one has taken its place. */
+const lastAnswersMs = 30_000;
+
 async function serve(config: Config): Promise<number> {
-  const isTerminal = process.stderr.isTTY === true;
-  const format = config.logFormat === 'auto' ? (isTerminal ? 'pretty' : 'json') : config.logFormat;
-  const log = createLog({ format, level: config.logLevel, hasColor: config.isColour(process.stderr) });
-  const server = await start(config, log);
-  welcome(server, config, log);
-  process.on('uncaughtException', (error) => log.error('unexpected failure', { error }));
-  process.on('unhandledRejection', (error) => log.error('unexpected failure', { error }));
-  const signal = await stopSignal();
-  log.info('closing', { signal });
+  const log = openLog(config);
+  const wrapped = await Wrapped.open(ownVersion());
+  const server = await start(config, log, wrapped);
+  if (wrapped?.role !== 'standby') welcome(server, config, log);
+  wrapped?.say({ say: 'serving', url: server.url, healthUrl: server.healthUrl });
+  keepGoing(log);
+  if (wrapped) wrapped.onGone = () => log.warn('the wrapper has gone: this server stays, until the next wrapper replaces it');
+  const end = await Promise.race([stopSignal(wrapped), handOver(wrapped)]);
+  log.info(end === 'handOver' ? 'handing over' : 'closing', end === 'handOver' ? {} : { signal: end });
   // A second signal is impatient.
-  void stopSignal().then(() => server.close({ graceMs: 0 }));
-  await server.close();
+  void stopSignal(wrapped).then(() => server.close({ graceMs: 0 }));
+  if (end === 'handOver') {
+    await server.handOver();
+    wrapped?.say({ say: 'released' });
+  }
+  await server.close(end === 'handOver' ? { graceMs: lastAnswersMs } : {});
   log.info('closed');
   await log.flush();
-  return 0;
+  return end === 'handOver' ? replacedExitCode : 0;
 }
 
-async function start(config: Config, log: Log): Promise<Server> {
+/** The wrapper in this process, its servers as children. */
+async function supervise(config: Config): Promise<number> {
+  // Whoever serves without it need not load it.
+  const { Wrapper } = await import('../../wrapper/wrapper.ts');
+  const log = openLog(config);
+  keepGoing(log);
   try {
-    return await startServer(config, { version: ownVersion(), log });
+    const lock = await acquireLock(join(config.stateDir, 'wrapper.lock'), ownVersion());
+    const wrapper = new Wrapper({
+      stateDir: config.stateDir,
+      own: { version: ownVersion(), main: fileURLToPath(new URL('../main.js', import.meta.url)), execArgv: process.execArgv },
+      args: process.argv.slice(2).filter((word) => word !== '--wrapper'),
+      log,
+    });
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => wrapper.stop());
+    const exitCode = await wrapper.run();
+    lock.release();
+    await log.flush();
+    return exitCode;
   } catch (error) {
     await log.flush();
-    if (error instanceof LockHeldError) throw new CommandError(error.message);
+    if (error instanceof LockHeldError) throw new CommandError(`${error.message}; stop it first, or choose another --state-dir`);
     throw new CommandError(explain(error as NodeJS.ErrnoException, config));
+  }
+}
+
+function openLog(config: Config): Log {
+  const isTerminal = process.stderr.isTTY === true;
+  const format = config.logFormat === 'auto' ? (isTerminal ? 'pretty' : 'json') : config.logFormat;
+  return createLog({ format, level: config.logLevel, hasColor: config.isColour(process.stderr) });
+}
+
+function keepGoing(log: Log): void {
+  process.on('uncaughtException', (error) => log.error('unexpected failure', { error }));
+  process.on('unhandledRejection', (error) => log.error('unexpected failure', { error }));
+}
+
+async function start(config: Config, log: Log, wrapped: Wrapped | undefined): Promise<Server> {
+  try {
+    return await startServer(config, { version: ownVersion(), log, wrapped });
+  } catch (error) {
+    const reason = error instanceof LockHeldError ? error.message : explain(error as NodeJS.ErrnoException, config);
+    wrapped?.say({ say: 'failed', reason });
+    await log.flush();
+    throw new CommandError(reason);
   }
 }
 
@@ -60,7 +116,7 @@ function explain(error: NodeJS.ErrnoException, { host, port, stateDir }: Config)
     case 'EADDRINUSE': return `Cannot listen on ${host}:${port}: the port is in use; choose another with --port`;
     case 'EADDRNOTAVAIL': return `Cannot listen on ${host}:${port}: this machine has no such address`;
     case 'EACCES': case 'EPERM': case 'EROFS':
-      if (error.syscall === 'listen') return `Cannot listen on ${host}:${port}: not allowed; ports below 1024 are for root`;
+      if (error.syscall === 'listen' || error.syscall === 'bind') return `Cannot listen on ${host}:${port}: not allowed; ports below 1024 are for root`;
       return `Cannot use the state directory ${stateDir}: ${error.message}; choose another with --state-dir`;
     default: return `Cannot serve: ${error.message}`;
   }
@@ -77,8 +133,19 @@ function welcome({ url, keys }: Server, config: Config, log: Log): void {
     + `  curl -s '${url}/exec?wait=10' -H "X-API-Key: ${key}" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n\n`);
 }
 
-function stopSignal(): Promise<NodeJS.Signals> {
+/** A wrapper says SIGTERM for every signal that it gets: what a terminal sends to both of them is left to it. */
+function stopSignal(wrapped: Wrapped | undefined): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, resolve);
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        if (signal === 'SIGTERM' || wrapped?.isThere !== true) resolve(signal);
+      });
+    }
   });
+}
+
+/** Resolves when another server is to go on. */
+async function handOver(wrapped: Wrapped | undefined): Promise<'handOver'> {
+  if (wrapped && await wrapped.told('handOver')) return 'handOver';
+  return new Promise(() => undefined);
 }

@@ -1,0 +1,104 @@
+/**
+ * The server's end of the link to its wrapper.
+ * @module
+ */
+import cluster from 'node:cluster';
+import type { Carrier } from './updates.ts';
+import { type ToServer, type ToWrapper, readMessage } from './link.ts';
+import type { FailedAttempt, Release } from './version-state.ts';
+
+/** How long a wrapper may take to its first word. */
+const beginMs = 10_000;
+
+export class Wrapped implements Carrier {
+  readonly pid: number;
+  readonly role: 'server' | 'standby';
+  readonly release: Release;
+  /** Called when an update to come makes each answer the last one on its connection, and when it does not come. */
+  onDraining: (isDraining: boolean) => void = () => undefined;
+  onGone: () => void = () => undefined;
+  readonly #told = new Map<ToServer['say'], (isTold: boolean) => void>();
+  #switching: { readonly resolve: () => void; readonly reject: (reason: Error) => void } | undefined;
+
+  private constructor({ role, release, wrapperPid }: Extract<ToServer, { say: 'begin' }>) {
+    this.pid = wrapperPid;
+    this.role = role;
+    this.release = release;
+  }
+
+  /** `undefined` where no wrapper has started this process. @throws Error where the wrapper does not answer, as it has gone. */
+  static open(version: string): Promise<Wrapped> | undefined {
+    if (!cluster.isWorker || !process.connected) return undefined;
+    // Else Node ends this process together with its wrapper.
+    if (cluster.worker) cluster.worker.exitedAfterDisconnect = true;
+    return new Promise((resolve, reject) => {
+      let wrapped: Wrapped | undefined;
+      const refuse = (): void => reject(new Error('Cannot serve: the wrapper that started this server does not answer'));
+      const overdue = setTimeout(refuse, beginMs);
+      process.on('message', (raw) => {
+        const message = readMessage<ToServer>(raw);
+        if (wrapped !== undefined) return wrapped.#hear(message);
+        if (message?.say !== 'begin') return;
+        clearTimeout(overdue);
+        resolve(wrapped = new Wrapped(message));
+      });
+      process.once('disconnect', () => (wrapped === undefined ? refuse() : wrapped.#onGone()));
+      say({ say: 'hello', version });
+    });
+  }
+
+  get isThere(): boolean {
+    return process.connected;
+  }
+
+  say(message: ToWrapper): void {
+    if (process.connected) say(message);
+  }
+
+  /** Resolves when the wrapper says so; with `false` when it has gone, and thus never will. */
+  told(what: 'listen' | 'takeOver' | 'handOver'): Promise<boolean> {
+    if (!this.isThere) return Promise.resolve(false);
+    return new Promise((resolve) => { this.#told.set(what, resolve); });
+  }
+
+  switchTo(version: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#switching = { resolve, reject };
+      if (this.isThere) this.say({ say: 'switch', version });
+      else this.#failSwitch('the wrapper has gone');
+    });
+  }
+
+  note(attempt: FailedAttempt): void {
+    this.say({ say: 'note', attempt });
+  }
+
+  #hear(message: ToServer | undefined): void {
+    if (message === undefined) return;
+    this.#told.get(message.say)?.(true);
+    this.#told.delete(message.say);
+    if (message.say === 'switchFailed') this.#failSwitch(message.reason);
+    if (message.say !== 'switched') return;
+    this.onDraining(true);
+    this.#switching?.resolve();
+    this.#switching = undefined;
+  }
+
+  #failSwitch(reason: string): void {
+    this.onDraining(false);
+    this.#switching?.reject(new Error(reason));
+    this.#switching = undefined;
+  }
+
+  #onGone(): void {
+    this.onGone();
+    for (const settle of this.#told.values()) settle(false);
+    this.#told.clear();
+    this.#failSwitch('the wrapper has gone');
+  }
+}
+
+function say(message: ToWrapper): void {
+  // A wrapper that is going is noticed by its going.
+  process.send?.(message, undefined, undefined, () => undefined);
+}

@@ -1,0 +1,375 @@
+/**
+ * Keeps a server running: starts the current version, restarts it when it crashes, puts the next version in its place while it still
+ * answers, and goes back to the one before when that was a mistake. What follows an ending is decided in `supervise.ts`, what the two say to
+ * each other stands in `../update/link.ts`.
+ *
+ * It is the one part that cannot be replaced while it runs: so it is small, and starts nothing but servers.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../base/log.ts';
+import { isAlive } from '../process/identity.ts';
+import { LockHeldError, readOwner } from '../process/lock.ts';
+import { letSessionGoFirst } from '../process/priority.ts';
+import { compareVersions } from '../update/version.ts';
+import {
+  beginProbation, confirm, type FailedAttempt, installedByHand, markFailed, type Release, rollBack, type VersionState,
+} from '../update/version-state.ts';
+import { Versions } from '../update/versions.ts';
+import type { ToWrapper } from '../update/link.ts';
+import { Child, type Program } from './child.ts';
+import { ailment } from './health.ts';
+import { decide, type Decision, defaultTiming, describeEnding, type Ending, probationEnds, type Timing } from './supervise.ts';
+
+export interface WrapperOptions {
+  readonly stateDir: string;
+  /** The program that was installed by hand. */
+  readonly own: { readonly version: string; readonly main: string; readonly execArgv: readonly string[] };
+  /** Of every server: `serve` and its flags. */
+  readonly args: readonly string[];
+  readonly log: Log;
+  readonly timing?: Partial<Timing>;
+}
+
+/** How many versions are kept. */
+const keptVersions = 2;
+/** For how long the old server tells its clients that they get no further answer on their connections. */
+const drainMs = 300;
+/** How long it may take to let go of the jobs, and after that to finish what it is sending. */
+const handOverMs = 15_000;
+const lastAnswersMs = 45_000;
+const listenMs = 5_000;
+const stopMs = 20_000;
+const healthEveryMs = 1_000;
+const healthMs = 5_000;
+/** So many failures in a row are one. */
+const healthFailures = 3;
+/** A proven version that reads back a hundred thousand jobs may take its time. */
+const patience = 20;
+
+export class Wrapper {
+  readonly #options: WrapperOptions;
+  readonly #log: Log;
+  readonly #timing: Timing;
+  readonly #versions: Versions;
+  /** Changes of the versions' state that could not be written yet. */
+  #unwritten: ((state: VersionState) => VersionState)[] = [];
+  #active: Child | undefined;
+  #standby: Child | undefined;
+  /** Those that have been replaced and finish what they are sending. */
+  readonly #leaving = new Set<Child>();
+  /** The old server lets go and the new one takes over: from here on there is no way back but a roll-back. */
+  #handOver: Promise<void> | undefined;
+  #crashes = 0;
+  readonly #stopping = new AbortController();
+
+  constructor(options: WrapperOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#timing = { ...defaultTiming, ...options.timing };
+    const onWarning = (message: string, error: unknown): void => this.#log.warn(message, { error });
+    this.#versions = new Versions({ directory: join(options.stateDir, 'versions'), onWarning });
+  }
+
+  /**
+   * Resolves when it was told to stop, or its server has stopped on purpose, with the exit code.
+   *
+   * @throws LockHeldError where a server that belongs to nobody's wrapper has the state directory.
+   */
+  async run(): Promise<number> {
+    letSessionGoFirst();
+    await this.#replaceOrphan();
+    await this.#versions.clean();
+    let release = this.#firstRelease();
+    while (!this.#isStopping) {
+      const child = this.#active = this.#launch(release, 'server');
+      const decision = await this.#supervise(child);
+      if (decision.is === 'stop') return decision.exitCode;
+      release = await this.#prepare(decision, this.#active.program.release);
+    }
+    return 0;
+  }
+
+  /** Ends the server, and lets `run` return. May be called again by the impatient. */
+  stop(): void {
+    this.#stopping.abort();
+    for (const child of [this.#active, this.#standby, ...this.#leaving]) {
+      if (child !== undefined && !child.isGone) void child.end(stopMs);
+    }
+  }
+
+  get #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  /** Watches over the active server, and each that replaces it without a gap, until one ends. @returns what comes next. */
+  async #supervise(first: Child): Promise<Decision> {
+    for (let child = first; ; child = this.#active ?? first) {
+      const ending = await this.#endOf(child);
+      await this.#handOver?.catch(() => undefined);
+      if (child !== this.#active) continue;
+      await this.#endStandby();
+      return this.#decide(child, ending);
+    }
+  }
+
+  #decide(child: Child, ending: Ending): Decision {
+    const state = this.#state();
+    const { release } = child.program;
+    const isInProbation = state.probation !== null && state.probation.version === release;
+    const upMs = child.upMs;
+    const decision = decide({
+      ending, version: release, isInProbation, isStopping: this.#isStopping, upMs, crashes: this.#crashes,
+      previous: isInProbation ? this.#available(state.previous) : undefined,
+      next: this.#available(state.current),
+    }, { random: Math.random, timing: this.#timing });
+    const facts = { pid: child.pid, version: this.#nameOf(release), why: withComplaint(describeEnding(ending, upMs), child.complaint) };
+    switch (decision.is) {
+      case 'stop': this.#log.info('server stopped', facts); break;
+      case 'switch': this.#log.info('server has been replaced', { ...facts, next: this.#nameOf(decision.to) }); break;
+      case 'restart': this.#log.error('server crashed: it is started again', { ...facts, crashes: decision.crashes, afterMs: Math.round(decision.afterMs) }); break;
+      case 'roll_back': this.#log.error('version went wrong: going back', { ...facts, to: this.#nameOf(decision.to) }); break;
+    }
+    if (decision.is !== 'roll_back') return decision;
+    return { ...decision, reason: withComplaint(decision.reason, child.complaint) };
+  }
+
+  /** @returns which release comes next. */
+  async #prepare(decision: Exclude<Decision, { is: 'stop' }>, release: Release): Promise<Release> {
+    // Until they are gone, the state directory may be theirs.
+    for (const child of this.#leaving) await child.end(stopMs);
+    if (decision.is === 'restart') {
+      this.#crashes = decision.crashes;
+      await sleep(decision.afterMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      await this.#versions.clean();
+      // What is current may have been removed by hand.
+      return this.#available(release) === undefined ? null : release;
+    }
+    this.#crashes = 0;
+    if (decision.is === 'roll_back') this.#change((state) => rollBack(state, decision.from, decision.reason, seconds()));
+    return decision.to;
+  }
+
+  /** Resolves once the server has ended, or another one has taken its place; one that has to be ended is. */
+  async #endOf(child: Child): Promise<Ending> {
+    const over = new AbortController();
+    try {
+      const fault = await Promise.race([child.ended.then(() => undefined), child.replaced, this.#faultOf(child, over.signal)]);
+      if (fault === undefined) return await (child.isReplaced ? { is: 'exited', code: 0 } as const : child.ended);
+      await child.end(stopMs);
+      return fault;
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** Resolves when something is wrong with a server that runs; else never. */
+  async #faultOf(child: Child, signal: AbortSignal): Promise<Ending> {
+    const isNew = this.#isInProbation(child);
+    const limitMs = this.#timing.readyMs * (isNew ? 1 : patience);
+    if (child.servingSince === undefined && !await child.says('serving', limitMs)) {
+      if (!child.isGone && !signal.aborted) return { is: 'not_ready', afterMs: limitMs };
+      return never();
+    }
+    if (!signal.aborted) this.#log.info('server runs', { pid: child.pid, version: this.#nameOf(child.program.release), url: child.url });
+    return isNew ? await this.#prove(child, signal) ?? never() : never();
+  }
+
+  /** Looks at a new version again and again. Resolves with its fault, or, once it has proven itself, with nothing. */
+  async #prove(child: Child, signal: AbortSignal): Promise<Ending | undefined> {
+    const endsAt = probationEnds(this.#state(), { wall: seconds(), monotonicMs: performance.now() }, this.#timing) ?? 0;
+    for (let failures = 0; ;) {
+      const fault = await ailment(child.healthUrl ?? '', healthMs);
+      if (signal.aborted) return undefined;
+      failures = fault === undefined ? 0 : failures + 1;
+      if (fault !== undefined && failures >= healthFailures) return { is: 'unhealthy', reason: fault };
+      const leftMs = endsAt - performance.now();
+      if (leftMs <= 0 && failures === 0) break;
+      await sleep(Math.min(healthEveryMs, Math.max(50, leftMs)), undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return undefined;
+    }
+    const version = child.program.release;
+    if (version === null) return undefined;
+    this.#change((state) => confirm(state, version, seconds()));
+    this.#log.info('version has proven itself', { version });
+    await this.#versions.prune({ keep: keptVersions, inUse: [version] });
+    return undefined;
+  }
+
+  /** Puts an installed version in the place of the server that asks for it. */
+  async #switch(old: Child, version: string): Promise<void> {
+    if (old !== this.#active || this.#standby !== undefined || this.#isStopping) {
+      return old.tell({ say: 'switchFailed', reason: 'the wrapper is busy with something else' });
+    }
+    const standby = this.#standby = this.#launch(version, 'standby');
+    try {
+      const isReady = await standby.says('ready', this.#timing.readyMs);
+      if (!isReady) return await this.#refuse(old, standby, this.#timing.readyMs);
+      old.tell({ say: 'switched' });
+      await sleep(drainMs);
+      const isShared = process.platform !== 'win32' && await this.#listen(standby);
+      if (old !== this.#active || old.isGone || this.#isStopping) return await this.#refuse(old, standby, 0);
+      if (isShared) this.#handOver = this.#replace(old, standby);
+      else if (standby.isGone) return await this.#refuse(old, standby, listenMs);
+      else await this.#replacePlainly(old, standby);
+      await this.#handOver;
+    } finally {
+      this.#standby = undefined;
+      this.#handOver = undefined;
+    }
+  }
+
+  #listen(standby: Child): Promise<boolean> {
+    standby.tell({ say: 'listen' });
+    return standby.says('listening', listenMs);
+  }
+
+  /** The new one is there, the old one goes. */
+  async #replace(old: Child, standby: Child): Promise<void> {
+    this.#begin(standby);
+    old.tell({ say: 'handOver' });
+    if (!await old.says('released', handOverMs) && !old.isGone) {
+      this.#log.warn('the server that is replaced does not let go: it is killed', { pid: old.pid });
+      await old.end(0);
+    }
+    standby.tell({ say: 'takeOver' });
+    this.#active = standby;
+    old.markReplaced();
+    this.#leaving.add(old);
+    const overdue = setTimeout(() => old.signal('SIGKILL'), lastAnswersMs);
+    void old.ended.then(() => {
+      clearTimeout(overdue);
+      this.#leaving.delete(old);
+    });
+  }
+
+  /** Where two processes cannot share a socket: the old one goes, then the new one comes. */
+  async #replacePlainly(old: Child, standby: Child): Promise<void> {
+    this.#log.warn('two servers cannot share the listening socket here: connections are refused until the new version listens');
+    await standby.end(stopMs);
+    this.#begin(standby);
+    old.tell({ say: 'handOver' });
+    // With exit code 42, which `decide` knows what to do with.
+    await old.says('released', handOverMs);
+    await old.end(stopMs);
+  }
+
+  #begin(standby: Child): void {
+    const version = standby.program.release;
+    if (version !== null) this.#change((state) => beginProbation(state, version, seconds()));
+  }
+
+  /** The standby is no good, or there is nobody to replace: what runs was never touched. */
+  async #refuse(old: Child, standby: Child, afterMs: number): Promise<void> {
+    const isToBlame = old === this.#active && !old.isGone && !this.#isStopping;
+    const isLate = !standby.isGone;
+    const ending = await standby.end(stopMs);
+    const why = describeEnding(isLate ? { is: 'not_ready', afterMs } : ending, undefined);
+    const reason = isToBlame ? withComplaint(why, standby.complaint) : 'the server that was to be replaced ended meanwhile';
+    this.#note({ version: standby.program.release, reason, isToBlame });
+    old.tell({ say: 'switchFailed', reason });
+  }
+
+  #note(attempt: FailedAttempt): void {
+    this.#log.error('update failed: the version that runs stays', { version: attempt.version, reason: attempt.reason });
+    this.#change((state) => markFailed(state, attempt, seconds()));
+  }
+
+  async #endStandby(): Promise<void> {
+    await this.#standby?.end(stopMs);
+  }
+
+  #launch(release: Release, role: 'server' | 'standby'): Child {
+    const child: Child = new Child(this.#programOf(release), role, (message) => this.#hear(child, message));
+    this.#log.debug('server process started', { pid: child.pid, version: this.#nameOf(release), role });
+    return child;
+  }
+
+  #hear(child: Child, message: ToWrapper): void {
+    if (message.say === 'note' && child === this.#active) this.#note(message.attempt);
+    if (message.say !== 'switch') return;
+    this.#switch(child, message.version).catch((error: unknown) => {
+      this.#log.error('update failed', { error });
+      child.tell({ say: 'switchFailed', reason: 'the wrapper failed; its log says why' });
+    });
+  }
+
+  #programOf(release: Release): Program {
+    const { own: { main, execArgv }, args } = this.#options;
+    return release === null ? { release, main, execArgv, args } : { release, main: this.#mainOf(release), execArgv: [], args };
+  }
+
+  #mainOf(version: string): string {
+    return join(this.#versions.directoryOf(version), 'dist', 'cli', 'main.js');
+  }
+
+  /** `undefined` where it has no program to run. */
+  #available(release: Release): Release | undefined {
+    return release === null || existsSync(this.#mainOf(release)) ? release : undefined;
+  }
+
+  #firstRelease(): Release {
+    const { current } = this.#state();
+    if (current === null) return null;
+    if (this.#available(current) === undefined) {
+      this.#log.warn('the current version is not there any more: the one that was installed by hand runs', { version: current });
+    } else if (compareVersions(this.#options.own.version, current) <= 0) {
+      return current;
+    }
+    this.#change(installedByHand);
+    return null;
+  }
+
+  #isInProbation({ program: { release } }: Child): boolean {
+    return release !== null && this.#state().probation?.version === release;
+  }
+
+  #state(): VersionState {
+    return this.#unwritten.reduce((state, step) => step(state), this.#versions.read());
+  }
+
+  /** A disk that is full must not undo a roll-back: what cannot be written holds in memory until it can. */
+  #change(step: (state: VersionState) => VersionState): void {
+    const steps = [...this.#unwritten, step];
+    try {
+      this.#versions.change((state) => steps.reduce((before, next) => next(before), state));
+      this.#unwritten = [];
+    } catch (error) {
+      this.#unwritten = steps;
+      this.#log.error('cannot write what became of an update', { error });
+    }
+  }
+
+  #nameOf(release: Release): string {
+    return release ?? this.#options.own.version;
+  }
+
+  /** A wrapper that was killed left its server behind, which goes on until somebody takes its place. */
+  async #replaceOrphan(): Promise<void> {
+    const path = join(this.#options.stateDir, 'server.lock');
+    const owner = readOwner(path);
+    if (owner === undefined || !await isAlive(owner)) return;
+    if (owner.wrapperPid === undefined) throw new LockHeldError(path, owner);
+    this.#log.info('the server of a wrapper that is gone is replaced', { pid: owner.pid });
+    for (const [signal, limitMs] of [['SIGTERM', stopMs], ['SIGKILL', handOverMs]] as const) {
+      const until = performance.now() + limitMs;
+      if (await isAlive(owner)) process.kill(owner.pid, signal);
+      while (await isAlive(owner) && performance.now() < until) await sleep(20);
+    }
+  }
+}
+
+/** The new version says best itself why it could not start. */
+function withComplaint(reason: string, complaint: string | undefined): string {
+  return complaint === undefined ? reason : `${reason}: ${complaint}`;
+}
+
+function seconds(): number {
+  return Date.now() / 1000;
+}
+
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}
