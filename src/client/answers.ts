@@ -6,6 +6,7 @@
 import type { Health, Liveness } from '../protocol/health.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { Accepted, Job, JobEvent, Nudged } from '../protocol/jobs.ts';
+import type { UpdateAnswer, UpdateState } from '../protocol/updates.ts';
 import { badAnswer } from './failure.ts';
 
 type Fields = { readonly [field: string]: unknown };
@@ -42,6 +43,18 @@ export function nudgedAnswer(value: unknown, from: string): Nudged {
 export function healthAnswer(value: unknown, from: string): Health | Liveness {
   const fields = fieldsOf(value);
   if (!isHealth(fields)) throw badAnswer(from, 'expected the health of a machine-sidecar');
+  return fields;
+}
+
+export function updateAnswer(value: unknown, from: string): UpdateAnswer {
+  const fields = fieldsOf(value);
+  if (!isUpdateAnswer(fields)) throw badAnswer(from, 'expected whether an update has begun');
+  return fields;
+}
+
+export function updateStateAnswer(value: unknown, from: string): UpdateState {
+  const fields = fieldsOf(value);
+  if (!isUpdateState(fields)) throw badAnswer(from, 'expected the state of updates');
   return fields;
 }
 
@@ -84,6 +97,16 @@ function isNudged(fields: unknown): fields is Nudged {
 function isHealth(fields: unknown): fields is Health | Liveness {
   const { status, authenticated } = fields as Fields;
   return status === 'ok' && typeof authenticated === 'boolean';
+}
+
+function isUpdateAnswer(fields: unknown): fields is UpdateAnswer {
+  const { status, version } = fields as Fields;
+  return (status === 'updating' || status === 'current') && typeof version === 'string';
+}
+
+function isUpdateState(fields: unknown): fields is UpdateState {
+  const { current, available, progress, probation, lastOutcome } = fields as Fields;
+  return typeof current === 'string' && [available, progress, probation, lastOutcome].every((part) => typeof part === 'object');
 }
 
 function isEvent(fields: unknown): fields is JobEvent {

@@ -15,6 +15,7 @@ import { type Endpoint, type SidecarOptions, endpoint } from './endpoint.ts';
 import { outputBytes } from './follow.ts';
 import { type Cancellable, Jobs, type TextOptions } from './jobs.ts';
 import { newIdempotencyKey, sendJson } from './request.ts';
+import { Updates } from './updates.ts';
 
 export { type RetryPolicy, type SidecarOptions } from './endpoint.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
@@ -22,12 +23,14 @@ export {
   type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type TextOptions, type WaitOptions, isFinished,
   positionOf,
 } from './jobs.ts';
-export type { Health, Liveness } from '../protocol/health.ts';
+export { type UpdateOptions, type UpdateWaitOptions, Updates } from './updates.ts';
+export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
 export {
   type Accepted, type ExecRequest, type Job, type JobEvent, type JobReason, type JobStatus, type Labels, type Nudged,
   type Position, type SignalName, type StreamName, signals,
 } from '../protocol/jobs.ts';
+export type { LastUpdate, UpdateAnswer, UpdateProgress, UpdateState, UpdateStep } from '../protocol/updates.ts';
 export { type Problem, type ProblemCode, ProblemError, isProblemCode } from '../protocol/problem.ts';
 
 export interface ExecOptions extends Cancellable {
@@ -50,12 +53,14 @@ const holdSeconds = 55;
 /** A machine-sidecar. Holds no connection of its own: there is nothing to close. */
 export class Sidecar {
   readonly jobs: Jobs;
+  readonly updates: Updates;
   readonly #endpoint: Endpoint;
 
   /** @throws ProblemError `invalid_request` when the address or the key cannot be used. */
   constructor(options: SidecarOptions) {
     this.#endpoint = endpoint(options);
     this.jobs = new Jobs(this.#endpoint);
+    this.updates = new Updates(this.#endpoint);
   }
 
   /** The address of the server, without a slash at its end. */

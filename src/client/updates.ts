@@ -1,0 +1,117 @@
+/**
+ * Updates of the server itself.
+ * @module
+ */
+import { ProblemError } from '../protocol/problem.ts';
+import type { UpdateAnswer, UpdateProgress, UpdateState } from '../protocol/updates.ts';
+import { updateAnswer, updateStateAnswer } from './answers.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { Cancellable } from './jobs.ts';
+import { backoffMs, pause } from './pause.ts';
+import { sendJson } from './request.ts';
+
+export interface UpdateOptions extends Cancellable {
+  /** This version and no other. Default: the one that the source of the server names. */
+  readonly version?: string;
+  /** Only if no job is running or waiting. Default false. */
+  readonly ifIdle?: boolean;
+  /** With `version`: it may be older than the one that runs. Default false. */
+  readonly allowDowngrade?: boolean;
+}
+
+export interface UpdateWaitOptions extends Cancellable {
+  /** Unix seconds of the server, such as `lastOutcome.at` before the update began: what ended up to then does not count. Default: all counts. */
+  readonly since?: number;
+  /** Also waits until the new version has proven itself, or was taken back. Default false: it runs. */
+  readonly untilProven?: boolean;
+  /** Milliseconds, then the state is handed out as it is. Default 1,800,000. */
+  readonly timeoutMs?: number;
+  /** Told of each step as the server takes it; short ones may be missed. */
+  readonly onProgress?: (progress: UpdateProgress) => void;
+}
+
+/** Milliseconds that the server may take to ask its source. */
+const sourceHoldMs = 120_000;
+/** The longest update that is waited for, in milliseconds. */
+const longestMs = 1_800_000;
+/** How long an update may seem to be neither under way nor over, in milliseconds: who carries it out writes down how it ended. */
+const settleMs = 10_000;
+/** How often it is asked how far the update is, sooner after each step (milliseconds). */
+const pace = { firstDelayMs: 50, maxDelayMs: 500 };
+
+export class Updates {
+  readonly #endpoint: Endpoint;
+
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+  }
+
+  /** @param options.check Has the server ask its source first; why it could not is in `checkError`. Default false. */
+  get(options: Cancellable & { readonly check?: boolean } = {}): Promise<UpdateState> {
+    const { check = false, signal } = options;
+    const asked = check ? { query: { check }, holdMs: sourceHoldMs } : {};
+    return sendJson(this.#endpoint, { method: 'GET', path: '/update', ...asked, signal }, updateStateAnswer);
+  }
+
+  /**
+   * Begins an update and does not wait for it. Not repeated when the answer is lost, as nobody knows then whether it began.
+   *
+   * @throws ProblemError `no_wrapper`, `update_in_progress`, `busy`, `version_not_found`, `update_refused`, `update_source_failed`.
+   */
+  begin(options: UpdateOptions = {}): Promise<UpdateAnswer> {
+    const { version, ifIdle, allowDowngrade, signal } = options;
+    const body = JSON.stringify({ version, ifIdle, allowDowngrade });
+    return sendJson(this.#endpoint, { method: 'POST', path: '/update', body, holdMs: sourceHoldMs, signal }, updateAnswer);
+  }
+
+  /**
+   * Waits until the update to `version` is over. If it went well, that is `current` then; else `lastOutcome` says why not.
+   * A server that is away while it is replaced is waited for. Aborting the signal ends the wait, not the update.
+   *
+   * @throws ProblemError `unreachable` when the server stays away.
+   */
+  async wait(version: string, options: UpdateWaitOptions = {}): Promise<UpdateState> {
+    const { timeoutMs = longestMs, onProgress, signal } = options;
+    const endsAtMs = performance.now() + timeoutMs;
+    let [seenAtMs, movedAtMs] = [performance.now(), performance.now()];
+    let last: UpdateState | undefined;
+    let looks = 0;
+    for (;;) {
+      try {
+        const state = await this.get({ signal });
+        seenAtMs = performance.now();
+        if (isOver(state, version, options)) return state;
+        if (isStep(state.progress, last?.progress)) {
+          onProgress?.(state.progress);
+          looks = 0;
+        }
+        if (state.progress || state.current === version) movedAtMs = seenAtMs;
+        last = state;
+      } catch (error) {
+        if (!isAway(error) || performance.now() - seenAtMs > this.#endpoint.reconnectMs) throw error;
+        movedAtMs = performance.now();
+      }
+      const isStill = performance.now() - movedAtMs > settleMs;
+      if (last && (isStill || performance.now() >= endsAtMs)) return last;
+      looks += 1;
+      await pause(backoffMs(looks, pace), signal);
+    }
+  }
+}
+
+function isOver(state: UpdateState, version: string, { since = -Infinity, untilProven = false }: UpdateWaitOptions): boolean {
+  const { current, progress, probation, lastOutcome } = state;
+  if (progress) return false;
+  if (current === version) return !untilProven || probation === null;
+  if (lastOutcome === null || lastOutcome.at <= since) return false;
+  return lastOutcome.status === 'rolled_back' ? lastOutcome.from === version : lastOutcome.to === version;
+}
+
+function isStep(progress: UpdateProgress | null, before: UpdateProgress | null | undefined): progress is UpdateProgress {
+  return progress !== null && (progress.step !== before?.step || progress.version !== before.version);
+}
+
+/** One server has let go, and the next one does not answer yet. */
+function isAway(error: unknown): boolean {
+  return error instanceof ProblemError && ['unreachable', 'shutting_down', 'unavailable'].includes(error.code);
+}
