@@ -19,9 +19,13 @@ const commands: { readonly [name: string]: () => Promise<{ readonly command: Com
   nudge: () => import('./commands/nudge.ts'),
   kill: () => import('./commands/kill.ts'),
   rerun: () => import('./commands/rerun.ts'),
+  update: () => import('./commands/update.ts'),
   key: () => import('./commands/key.ts'),
   config: () => import('./commands/config.ts'),
   doctor: () => import('./commands/doctor.ts'),
+  install: () => import('./commands/install.ts'),
+  uninstall: () => import('./commands/uninstall.ts'),
+  status: () => import('./commands/status.ts'),
   version: () => import('./commands/version.ts'),
 };
 

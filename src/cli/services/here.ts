@@ -1,0 +1,130 @@
+/**
+ * What this machine has to run a service, and what the service is to run.
+ * @module
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { homedir, userInfo } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { type Config, configOptions } from '../../config.ts';
+import type { Option } from '../command.ts';
+import { CommandError, UsageError } from '../failure.ts';
+import { launchd } from './launchd.ts';
+import { schtasks } from './schtasks.ts';
+import { type Owner, type Scope, type Service, type Supervisor, flagIn } from './service.ts';
+import { systemd } from './systemd.ts';
+
+/** The flags that say whose service is meant. */
+export const scopeOptions: { readonly [S in Scope]: Option & { readonly type: 'boolean' } } = {
+  user: { type: 'boolean', description: 'The service of this user. Default, but for root' },
+  system: { type: 'boolean', description: 'The service of the machine, which runs as root. Default for root' },
+};
+
+/** A place where a service may be, and what is there. */
+export interface Place {
+  readonly supervisor: Supervisor;
+  readonly owner: Owner;
+  readonly file: string;
+  /** What the file holds; `undefined`: nothing is installed. */
+  readonly installed: string | undefined;
+}
+
+/** @throws UsageError when both scopes were asked for. CommandError where there is nothing that runs services. */
+export function placeFor(scope: Scope, config: Config, supervisor: Supervisor = supervisorHere()): Place {
+  const owner = { scope, ...whoami(config), home: config.jobEnvironment['HOME'] || homedir() };
+  const file = supervisor.file(owner);
+  const installed = existsSync(file) ? readFileSync(file, supervisor.encoding).replace(/^\ufeff/, '') : undefined;
+  return { supervisor, owner, file, installed };
+}
+
+/** The scope that was asked for, else that of whoever asks. @throws UsageError when both were asked for. */
+export function scopeOf(values: { user?: boolean | undefined; system?: boolean | undefined }, command: string): Scope {
+  if (values.user === true && values.system === true) throw new UsageError('Give --user or --system, not both', command);
+  if (values.user === true) return 'user';
+  return values.system === true || isRoot() ? 'system' : 'user';
+}
+
+/** The scope that was asked for; without a flag the one where a service is installed, the own one first. */
+export function placeAsked(values: { user?: boolean | undefined; system?: boolean | undefined }, config: Config, command: string): Place {
+  const scope = scopeOf(values, command);
+  const own = placeFor(scope, config);
+  if (own.installed !== undefined || values.user === true || values.system === true) return own;
+  const other = placeFor(scope === 'user' ? 'system' : 'user', config);
+  return other.installed === undefined ? own : other;
+}
+
+/** The state directory that a service was installed with. */
+export function stateDirOf({ supervisor, installed }: Place): string | undefined {
+  return installed === undefined ? undefined : flagIn(supervisor.words(installed), 'state-dir');
+}
+
+/** Why no service can run here; `undefined`: one can. */
+export function obstacle({ supervisor }: Place): string | undefined {
+  // sd_booted(3): the directory is there when systemd runs the machine.
+  const isAbsent = supervisor === systemd && !existsSync('/run/systemd/system');
+  return isAbsent ? 'systemd does not run here (as in most containers)' : undefined;
+}
+
+/** @throws CommandError where a service of the machine is meant and this is not root; it says what to type. */
+export function mustBeAllowed({ owner }: Place, words: readonly string[]): void {
+  if (owner.scope === 'user' || process.platform === 'win32' || isRoot()) return;
+  // Through the program's own path: the PATH of sudo is another one.
+  const again = [process.execPath, program(), ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+  throw new CommandError('Cannot change the service of the machine: only root may', { hint: `Type: sudo ${again}` });
+}
+
+/**
+ * `serve --wrapper` with the settings that were given here and now. The config file is read by the service itself; secrets
+ * stay out of files that everybody may read.
+ */
+export function serviceOf(config: Config): Service {
+  const given = config.settings().filter(({ name, source, isSecret }) =>
+    name === 'state-dir' || (!isSecret && Object.hasOwn(configOptions, name) && (source === 'flag' || source === 'environment')));
+  const flags = given.filter(({ name }) => name !== 'url' && name !== 'key-file').flatMap(({ name, value }) =>
+    [value].flat().map((one) => (typeof one === 'boolean' ? `--${one ? '' : 'no-'}${name}` : `--${name}=${String(one)}`)));
+  const path = config.jobEnvironment['PATH'];
+  return {
+    words: [process.execPath, program(), 'serve', '--wrapper', ...flags],
+    environment: path === undefined ? {} : { PATH: path },
+  };
+}
+
+/** What may not last: a program in a folder that somebody else tidies up. */
+export function fragile({ words }: Service): string | undefined {
+  const [node = '', main = ''] = words;
+  const keeper = [
+    [/[/\\]\.?nvm[/\\]/i, 'nvm'], [/[/\\]\.?fnm(_multishells)?[/\\]/i, 'fnm'], [/[/\\]\.?volta[/\\]/i, 'Volta'],
+    [/[/\\]\.?asdf[/\\]/i, 'asdf'], [/[/\\]mise[/\\]/i, 'mise'], [/[/\\]Cellar[/\\]/, 'Homebrew'],
+  ].find(([pattern]) => (pattern as RegExp).test(node))?.[1];
+  if (keeper !== undefined) return `The service runs ${node}, which ${String(keeper)} may remove: then run this again with another Node`;
+  return /[/\\]_npx[/\\]/.test(main) ? `The service runs ${main}, which npx may remove: install machine-sidecar first` : undefined;
+}
+
+/** The built program, two folders above this file from source and built. */
+function program(): string {
+  return fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
+}
+
+function whoami(config: Config): { readonly user: string; readonly uid: number } {
+  try {
+    const { username, uid } = userInfo();
+    return { user: username, uid };
+  } catch (error) {
+    // ERR_SYSTEM_ERROR: a container may run as a number that no user has.
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_SYSTEM_ERROR') throw error;
+    const uid = process.getuid?.() ?? -1;
+    return { user: config.jobEnvironment['USER'] ?? String(uid), uid };
+  }
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
+
+function supervisorHere(): Supervisor {
+  switch (process.platform) {
+    case 'linux': return systemd;
+    case 'darwin': return launchd;
+    case 'win32': return schtasks;
+    default: throw new CommandError(`Cannot manage a service on ${process.platform}`, { hint: 'Let its supervisor run: sidecar serve --wrapper' });
+  }
+}

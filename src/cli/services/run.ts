@@ -1,0 +1,57 @@
+/**
+ * Runs the commands of a supervisor.
+ * @module
+ */
+import { execFile } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { CommandError } from '../failure.ts';
+import { say } from '../print.ts';
+import type { Outcome, Step } from './service.ts';
+
+/** Runs one command; how it ended is a value, not an exception. */
+export type Run = (step: Step) => Promise<Outcome>;
+
+/** A stop may take the 30 seconds that the service is given. In milliseconds. */
+const timeoutMs = 60_000;
+
+/** @param environment What the commands see, besides a language and a time zone that can be read. */
+export function runner(environment: { readonly [name: string]: string }): Run {
+  const env = { ...environment, LC_ALL: 'C', TZ: 'UTC' };
+  return ({ program, args }) => new Promise((resolve) => {
+    execFile(program, [...args], { env, timeout: timeoutMs }, (error, stdout, stderr) => {
+      const exitCode = error === null ? 0 : typeof error.code === 'number' ? error.code : undefined;
+      resolve({ exitCode, stdout, stderr: stderr || (error !== null && exitCode === undefined ? error.message : '') });
+    });
+  });
+}
+
+/**
+ * Carries out the steps, one after the other. One that may fail is told of and passed over.
+ *
+ * @throws CommandError with what the supervisor said.
+ */
+export async function carryOut(steps: readonly Step[], run: Run): Promise<void> {
+  for (const step of steps) {
+    const outcome = await attempt(step, run);
+    if (outcome.exitCode === 0) continue;
+    const said = (outcome.stderr.trim() || outcome.stdout.trim()).split('\n').at(-1) || `exit code ${outcome.exitCode ?? 'unknown'}`;
+    if (step.otherwise === undefined) {
+      throw new CommandError(`Cannot run "${commandLine(step)}": ${said}`, step.hint === undefined ? {} : { hint: step.hint });
+    }
+    say(`"${commandLine(step)}" failed: ${said}`);
+    say(step.otherwise);
+  }
+}
+
+/** As it can be typed into a shell. */
+export function commandLine({ program, args }: Step): string {
+  return [program, ...args].map((word) => (/^[\w@%+=:,./\\-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+}
+
+async function attempt(step: Step, run: Run): Promise<Outcome> {
+  for (let left = step.attempts ?? 1; ; left -= 1) {
+    const outcome = await run(step);
+    if (outcome.exitCode === 0 || left <= 1) return outcome;
+    await delay(1000);
+  }
+}

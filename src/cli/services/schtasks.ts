@@ -1,0 +1,105 @@
+/**
+ * The Task Scheduler of Windows.
+ * @module
+ */
+import { win32 } from 'node:path';
+import {
+  type Change, type Outcome, type Owner, type Service, type ServiceState, type Step, type Supervisor, serviceName,
+} from './service.ts';
+import { escapeXml, unescapeXml } from './xml.ts';
+
+export const schtasks: Supervisor = {
+  name: 'Task Scheduler',
+  // What the declaration of the XML says, and what `schtasks /Query /XML` writes.
+  encoding: 'utf16le',
+  file: ({ home }) => win32.join(home, 'AppData', 'Local', serviceName, 'service.xml'),
+  describe: scheduledTask,
+  words: wordsOf,
+  start,
+  stop: () => [
+    step(['/End', '/TN', serviceName], { otherwise: 'It did not run' }),
+    step(['/Delete', '/F', '/TN', serviceName], { otherwise: 'It was not there, or belongs to an administrator' }),
+  ],
+  forget: () => [],
+  query: () => step(['/Query', '/TN', serviceName, '/XML']),
+  state: stateOf,
+  logs: () => undefined,
+};
+
+/**
+ * The task (https://learn.microsoft.com/windows/win32/taskschd/task-scheduler-schema). ExecutionTimeLimit: PT0S is no limit, the
+ * default is 72 hours. RestartOnFailure: at least a minute apart, at most 255 times; a wrapper that restarts its server needs it
+ * rarely. Priority: the default, 7, is below normal, and jobs inherit it. S-1-5-18 is LocalSystem. A task has no environment of
+ * its own: it gets that of its user.
+ */
+export function scheduledTask({ words }: Service, { scope, user, home }: Owner): string {
+  const [program = '', ...args] = words;
+  const isSystem = scope === 'system';
+  return [
+    '<?xml version="1.0" encoding="UTF-16"?>',
+    '<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">',
+    '  <RegistrationInfo><Description>machine-sidecar: runs jobs on this machine</Description></RegistrationInfo>',
+    `  <Triggers>${isSystem ? '<BootTrigger/>' : `<LogonTrigger><UserId>${escapeXml(user)}</UserId></LogonTrigger>`}</Triggers>`,
+    '  <Principals>',
+    '    <Principal id="Author">',
+    ...(isSystem
+      ? ['      <UserId>S-1-5-18</UserId>', '      <RunLevel>HighestAvailable</RunLevel>']
+      : [`      <UserId>${escapeXml(user)}</UserId>`, '      <LogonType>InteractiveToken</LogonType>', '      <RunLevel>LeastPrivilege</RunLevel>']),
+    '    </Principal>',
+    '  </Principals>',
+    '  <Settings>',
+    '    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>',
+    '    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>',
+    '    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>',
+    '    <StartWhenAvailable>true</StartWhenAvailable>',
+    '    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>',
+    '    <Priority>5</Priority>',
+    '    <RestartOnFailure><Interval>PT1M</Interval><Count>255</Count></RestartOnFailure>',
+    '  </Settings>',
+    '  <Actions Context="Author">',
+    '    <Exec>',
+    `      <Command>${escapeXml(program)}</Command>`,
+    `      <Arguments>${escapeXml(args.map(windowsArgument).join(' '))}</Arguments>`,
+    `      <WorkingDirectory>${escapeXml(home)}</WorkingDirectory>`,
+    '    </Exec>',
+    '  </Actions>',
+    '</Task>',
+    '',
+  ].join('\r\n');
+}
+
+/**
+ * An argument as programs read it back
+ * (https://learn.microsoft.com/cpp/c-language/parsing-c-command-line-arguments): backslashes count double before a quote.
+ */
+export function windowsArgument(word: string): string {
+  if (/^[^\s"]+$/.test(word)) return word;
+  return `"${word.replaceAll(/(\\*)"/g, '$1$1\\"').replace(/\\+$/, '$&$&')}"`;
+}
+
+function wordsOf(content: string): string[] {
+  const program = unescapeXml(/<Command>([^<]*)<\/Command>/.exec(content)?.[1] ?? '');
+  const line = unescapeXml(/<Arguments>([^<]*)<\/Arguments>/.exec(content)?.[1] ?? '');
+  const args = [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain = '']) =>
+    quoted?.replaceAll(/(\\+)("|$)/g, (_, slashes: string, quote: string) => slashes.slice(0, slashes.length / 2) + quote) ?? plain);
+  return [program, ...args];
+}
+
+function start(_owner: Owner, change: Change, file: string): Step[] {
+  const run = step(['/Run', '/TN', serviceName]);
+  if (change === 'same') return [run];
+  return [
+    ...(change === 'changed' ? [step(['/End', '/TN', serviceName], { otherwise: 'It did not run' })] : []),
+    step(['/Create', '/F', '/TN', serviceName, '/XML', file], { hint: 'If access is denied: run this in a terminal of an administrator' }),
+    run,
+  ];
+}
+
+function step(args: readonly string[], more: Partial<Step> = {}): Step {
+  return { program: 'schtasks', args, ...more };
+}
+
+/** Whether it runs is said in the language of the machine only. */
+function stateOf({ exitCode }: Outcome): ServiceState {
+  return exitCode === 0 ? { detail: 'registered', isRunning: undefined } : { detail: 'not registered', isRunning: false };
+}

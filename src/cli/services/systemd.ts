@@ -1,0 +1,155 @@
+/**
+ * systemd, of the machine and of a user.
+ * @module
+ */
+import { posix } from 'node:path';
+import {
+  type Change, type Outcome, type Owner, type Service, type ServiceState, type Step, type Supervisor, refuseControl, serviceName,
+} from './service.ts';
+
+const unit = `${serviceName}.service`;
+
+export const systemd: Supervisor = {
+  name: 'systemd',
+  encoding: 'utf8',
+  file: ({ scope, home }) => (scope === 'system' ? `/etc/systemd/system/${unit}` : posix.join(home, '.config/systemd/user', unit)),
+  describe: systemdUnit,
+  words: wordsOf,
+  start,
+  stop: (owner) => [
+    systemctl(owner, ['disable', '--now', unit], { otherwise: `Stop it by hand: systemctl ${flags(owner)}stop ${unit}` }),
+  ],
+  forget: (owner) => [
+    systemctl(owner, ['daemon-reload'], { otherwise: 'systemd shows the service until it is started again' }),
+  ],
+  query: (owner) => systemctl(owner, ['show', unit, '--property=LoadState,ActiveState,SubState,MainPID,ActiveEnterTimestamp']),
+  state: stateOf,
+  logs: (owner) => `journalctl ${flags(owner)}-u ${serviceName}`,
+};
+
+/**
+ * The unit file.
+ *
+ * KillMode=process (systemd.kill(5)): a stop sends SIGTERM to the main process only, and after TimeoutStopSec SIGKILL to it
+ * alone; what else runs stays in the control group of the unit, which lives on, and the next start leaves it there.
+ * StartLimitIntervalSec=0 (systemd.unit(5)): no number of restarts is too many. OOMPolicy (systemd.service(5)): without
+ * `continue`, the whole service is stopped when a job is killed for want of memory. TasksMax (systemd.resource-control(5)): the
+ * default, 15 % of what the machine allows, would count jobs. User=root (systemd.exec(5)): sets HOME, USER, LOGNAME and SHELL.
+ */
+export function systemdUnit({ words, environment }: Service, { scope }: Owner): string {
+  const isSystem = scope === 'system';
+  const [program = '', ...args] = words;
+  return [
+    `# Written by "sidecar install", which overwrites it. Your own changes: systemctl ${isSystem ? '' : '--user '}edit ${serviceName}`,
+    '[Unit]',
+    'Description=machine-sidecar: runs jobs on this machine',
+    ...(isSystem ? ['Wants=network-online.target', 'After=network-online.target'] : []),
+    '# However often it ends, it is started again.',
+    'StartLimitIntervalSec=0',
+    '',
+    '[Service]',
+    'Type=exec',
+    `ExecStart=${[systemdProgram(program), ...args.map(systemdArgument)].join(' ')}`,
+    ...Object.entries(environment).map(([name, value]) => `Environment=${systemdWord(`${name}=${value}`)}`),
+    ...(isSystem ? ['User=root', 'WorkingDirectory=~'] : []),
+    'Restart=always',
+    'RestartSec=5',
+    '# Stop and restart end the server, not its jobs: only the main process gets the signal, and the next start finds the jobs.',
+    'KillMode=process',
+    '# The server takes up to 15 seconds to finish its answers.',
+    'TimeoutStopSec=30',
+    '# A job that is killed for want of memory does not take the service with it.',
+    'OOMPolicy=continue',
+    'TasksMax=infinity',
+    '# What it writes is for its user only. A job may set another umask.',
+    'UMask=0077',
+    '# Jobs may do what their user may: no ProtectSystem=, no PrivateTmp=, no other restriction.',
+    'NoNewPrivileges=no',
+    '',
+    '[Install]',
+    `WantedBy=${isSystem ? 'multi-user.target' : 'default.target'}`,
+    '',
+  ].join('\n');
+}
+
+/**
+ * A word of a setting: in quotes where it must be, quotes and backslashes escaped (systemd.syntax(7), Quoting), and `%`, which
+ * begins a specifier, doubled (systemd.unit(5), Specifiers).
+ *
+ * @throws RangeError for a control character.
+ */
+export function systemdWord(word: string): string {
+  refuseControl(word);
+  const escaped = word.replaceAll(/[\\"]/g, '\\$&').replaceAll('%', '%%');
+  return /^[\w@:./=,+%-]+$/.test(word) ? escaped : `"${escaped}"`;
+}
+
+/** An argument of ExecStart: `$`, which begins a variable, is doubled (systemd.service(5), Command Lines). */
+export function systemdArgument(word: string): string {
+  return systemdWord(word).replaceAll('$', () => '$$');
+}
+
+/**
+ * The program of ExecStart. It may not be a variable (systemd.service(5), Command Lines), so its `$` stands for itself.
+ *
+ * @throws RangeError where systemd takes no such name: "Executable name contains special characters".
+ */
+export function systemdProgram(path: string): string {
+  if (/["'\\]/.test(path)) throw new RangeError(`systemd runs no program with a quote or a backslash in its path: ${path}`);
+  return systemdWord(path);
+}
+
+function wordsOf(content: string): string[] {
+  const line = /^ExecStart=(.*)$/m.exec(content)?.[1] ?? '';
+  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain = ''], index) => {
+    const word = (quoted ?? plain).replaceAll(/\\(.)/g, '$1').replaceAll('%%', '%');
+    return index === 0 ? word : word.replaceAll('$$', () => '$');
+  });
+}
+
+function start(owner: Owner, change: Change): Step[] {
+  const { user, scope } = owner;
+  const hint = `Log in as ${user} (su and sudo do not), or type: sudo loginctl enable-linger ${user}; then run this again`;
+  // A systemd that lingering has just brought up takes a moment to answer.
+  const isReached = scope === 'user' ? { hint, attempts: 3 } : {};
+  return [
+    ...(scope === 'user' ? [linger(user)] : []),
+    systemctl(owner, ['daemon-reload'], isReached),
+    systemctl(owner, ['enable', unit]),
+    systemctl(owner, [change === 'changed' ? 'restart' : 'start', unit]),
+  ];
+}
+
+/** loginctl(1): "a user manager is spawned for the user at boot and kept around after logouts". */
+function linger(user: string): Step {
+  return {
+    program: 'loginctl',
+    args: ['enable-linger', '--no-ask-password', user],
+    why: `so that it starts with the machine and goes on when ${user} logs out`,
+    otherwise: `It runs only while ${user} is logged in, and jobs end at the logout. Type: sudo loginctl enable-linger ${user}`,
+  };
+}
+
+function systemctl(owner: Owner, args: readonly string[], more: Partial<Step> = {}): Step {
+  return { program: 'systemctl', args: [...(owner.scope === 'user' ? ['--user'] : []), '--no-ask-password', ...args], ...more };
+}
+
+function flags({ scope }: Owner): string {
+  return scope === 'user' ? '--user ' : '';
+}
+
+function stateOf({ exitCode, stdout }: Outcome): ServiceState {
+  if (exitCode !== 0) return { detail: 'unknown', isRunning: undefined };
+  const properties = new Map(stdout.split('\n').map((line) => [line.replace(/=.*/, ''), line.replace(/^[^=]*=/, '')]));
+  const active = properties.get('ActiveState') ?? 'unknown';
+  const isRunning = active === 'active' || active === 'reloading';
+  const pid = Number(properties.get('MainPID') ?? 0);
+  // `Sun 2026-08-23 10:00:00 UTC`, in the zone that run.ts asks for.
+  const sinceMs = Date.parse((properties.get('ActiveEnterTimestamp') ?? '').replace(/^\w+ /, ''));
+  return {
+    detail: `${active} (${properties.get('SubState') ?? 'unknown'})`,
+    isRunning,
+    pid: isRunning && pid > 0 ? pid : undefined,
+    since: isRunning && !Number.isNaN(sinceMs) ? sinceMs / 1000 : undefined,
+  };
+}
