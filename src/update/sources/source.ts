@@ -59,7 +59,8 @@ export function lowerBound(range: unknown): string | undefined {
   const [, major, minor = '0', patch = '0'] = typeof range === 'string'
     ? /^\s*>=\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?\s*$/.exec(range) ?? []
     : [];
-  return major === undefined ? undefined : `${major}.${minor}.${patch}`;
+  // Leading zeros would make it no version.
+  return major === undefined ? undefined : [major, minor, patch].map(Number).join('.');
 }
 
 type Shape = { readonly [field: string]: Parser<unknown> };

@@ -1,0 +1,45 @@
+/**
+ * What a failed update means: for who asked for it, for the next attempt, and for the log.
+ * @module
+ */
+import { ProblemError, type ProblemCode } from '../protocol/problem.ts';
+import { SourceError } from './source-error.ts';
+import { TarballError } from './tarball-error.ts';
+import { TrustError } from './trust-error.ts';
+import { UpdateError } from './update-error.ts';
+
+export interface Failure {
+  readonly code: ProblemCode;
+  readonly reason: string;
+  /** The version itself is at fault. */
+  readonly isToBlame: boolean;
+  /** Nobody thought of it: a mistake of this program. */
+  readonly isUnexpected: boolean;
+}
+
+export function failureOf(error: unknown): Failure {
+  const known = { reason: messageOf(error), isUnexpected: false };
+  if (error instanceof ProblemError) return { ...known, code: error.code, isToBlame: false };
+  if (error instanceof UpdateError) return { ...known, code: 'update_refused', isToBlame: error.isToBlame };
+  if (error instanceof TarballError) return { ...known, code: 'update_refused', isToBlame: true };
+  // Whose key it is may be trusted tomorrow.
+  if (error instanceof TrustError) return { ...known, code: 'update_refused', isToBlame: error.reason !== 'unknown-key' };
+  if (error instanceof SourceError) {
+    return { ...known, code: error.reason === 'not_found' ? 'version_not_found' : 'update_source_failed', isToBlame: false };
+  }
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return { ...known, code: 'storage_full', reason: `the disk is full (${messageOf(error)}); make room, then try again`, isToBlame: false };
+  }
+  if (isSystemError(error)) return { ...known, code: 'update_source_failed', isToBlame: false };
+  return { code: 'internal', reason: `unexpected failure: ${messageOf(error)}`, isToBlame: false, isUnexpected: true };
+}
+
+function isSystemError(error: unknown): boolean {
+  const { syscall, errno } = error as NodeJS.ErrnoException;
+  return typeof syscall === 'string' || typeof errno === 'number';
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,28 @@
+/**
+ * Installs a release that is trusted beside the others, in one step: it is there whole, or nothing of it is left.
+ * @module
+ */
+import { rm } from 'node:fs/promises';
+import type { Log } from '../base/log.ts';
+import { type PrepareOptions, prepare } from './prepare.ts';
+import type { Release } from './sources/source.ts';
+import type { Versions } from './versions.ts';
+
+export interface InstallOptions extends PrepareOptions {
+  readonly versions: Versions;
+  readonly log: Log;
+}
+
+/** @throws what {@link prepare} does, or what the file system says. */
+export async function install(release: Release, options: InstallOptions): Promise<void> {
+  const { versions, signal, log } = options;
+  const staging = versions.stagingDirectory();
+  try {
+    const folder = await prepare(release, staging, options);
+    signal.throwIfAborted();
+    await versions.install(folder, release.version);
+  } finally {
+    // Where it fails, the next start tries again.
+    await rm(staging, { recursive: true, force: true }).catch((error: unknown) => log.warn('cannot remove what an update has left', { error }));
+  }
+}

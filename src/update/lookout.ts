@@ -1,0 +1,68 @@
+/**
+ * Asks the source of updates, and remembers what it said.
+ * @module
+ */
+import type { UpdateState } from '../protocol/updates.ts';
+import { failureOf } from './failure.ts';
+import type { Release, Source } from './sources/source.ts';
+import { compareVersions } from './version.ts';
+
+export interface LookoutOptions {
+  readonly source: Source;
+  /** The version that runs. */
+  readonly current: string;
+  /** Unix seconds. */
+  readonly now: () => number;
+  /** Ends every question. */
+  readonly signal: AbortSignal;
+}
+
+export class Lookout {
+  readonly #options: LookoutOptions;
+  #asking: Promise<Release | undefined> | undefined;
+  #available: UpdateState['available'] = null;
+  #checkError: string | null = null;
+
+  constructor(options: LookoutOptions) {
+    this.#options = options;
+  }
+
+  get available(): UpdateState['available'] {
+    return this.#available;
+  }
+
+  /** Why there was no answer the last time. */
+  get checkError(): string | null {
+    return this.#checkError;
+  }
+
+  /** Resolves with what the source names, `undefined` if that cannot be had. Those who ask at the same time share one question. */
+  ask(): Promise<Release | undefined> {
+    this.#asking ??= this.find(undefined, this.#options.signal)
+      // It is kept as `checkError`.
+      .catch(() => undefined)
+      .finally(() => { this.#asking = undefined; });
+    return this.#asking;
+  }
+
+  /** @throws what {@link Source.find} does, or the signal's reason. */
+  async find(version: string | undefined, signal: AbortSignal): Promise<Release> {
+    try {
+      signal.throwIfAborted();
+      const release = await this.#options.source.find({ version }, { signal });
+      signal.throwIfAborted();
+      if (version === undefined) this.#found(release);
+      return release;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (version === undefined) this.#checkError = failureOf(error).reason;
+      throw error;
+    }
+  }
+
+  #found({ version }: Release): void {
+    const { current, now } = this.#options;
+    this.#checkError = null;
+    this.#available = { version, isNewer: compareVersions(version, current) > 0, checkedAt: now() };
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Copies the folder of a package under the same rules as a tarball is unpacked.
+ * @module
+ */
+import type { Stats } from 'node:fs';
+import { createReadStream } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { TarEntry } from './tar-entries.ts';
+import { type UnpackOptions, type Unpacked, writeEntries } from './write-entries.ts';
+
+/** What npm never packs either: folders of a checkout that are no part of the package. */
+const left = ['.git', 'node_modules'];
+
+/**
+ * Copies the files and folders in `folder` into `target`, as {@link writeEntries} does.
+ *
+ * @throws TarballError where there is a link, a device, or too much; the system's error; the signal's reason.
+ */
+export async function copyPackage(folder: string, target: string, options: UnpackOptions): Promise<Unpacked> {
+  return await writeEntries(entriesIn(folder, ''), target, options);
+}
+
+/** @param below The folder's own path within the package: empty, or ending in a slash. */
+async function* entriesIn(folder: string, below: string): AsyncGenerator<TarEntry, void> {
+  for (const name of (await readdir(folder)).sort()) {
+    if (below === '' && left.includes(name)) continue;
+    const path = join(folder, name);
+    const stats = await lstat(path);
+    const kind = kindOf(stats);
+    const size = kind === 'file' ? stats.size : 0;
+    yield { name: `package/${below}${name}`, kind, size, isExecutable: (stats.mode & 0o100) !== 0, content: () => read(path, size) };
+    if (kind === 'directory') yield* entriesIn(path, `${below}${name}/`);
+  }
+}
+
+function kindOf(stats: Stats): TarEntry['kind'] {
+  if (stats.isFile()) return 'file';
+  if (stats.isDirectory()) return 'directory';
+  if (stats.isSymbolicLink()) return 'symbolic link';
+  if (stats.isFIFO()) return 'FIFO';
+  if (stats.isCharacterDevice()) return 'character device';
+  return stats.isBlockDevice() ? 'block device' : 'thing of unknown type';
+}
+
+/** No more than was counted, even if the file grows. */
+async function* read(path: string, size: number): AsyncGenerator<Buffer, void> {
+  if (size === 0) return;
+  for await (const piece of createReadStream(path, { end: size - 1 })) yield piece as Buffer;
+}

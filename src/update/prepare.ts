@@ -1,0 +1,104 @@
+/**
+ * Brings a release that is trusted into a folder of its own, and checks that what is there then is that release.
+ * @module
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ParseError, optional, text } from '../base/parse.ts';
+import type { UpdateStep } from '../protocol/updates.ts';
+import { type DownloadOptions, download } from './download.ts';
+import { checkFile, parseIntegrity } from './integrity.ts';
+import { copyPackage } from './package-folder.ts';
+import { authorizationFor } from './sources/npm.ts';
+import type { Registry } from './sources/npmrc.ts';
+import { type Release, type Tarball, fieldsOf, versionText } from './sources/source.ts';
+import { unpack } from './tarball.ts';
+import { TrustError } from './trust-error.ts';
+import { UpdateError } from './update-error.ts';
+import { checkWritten } from './written.ts';
+
+/** What a release may take. */
+export interface ReleaseLimits {
+  /** Of the tarball, in bytes. */
+  readonly tarballBytes: number;
+  /** Of all its files together, in bytes. */
+  readonly unpackedBytes: number;
+  /** Files and folders. */
+  readonly files: number;
+}
+
+export interface PrepareOptions {
+  readonly registry: Registry;
+  readonly limits: ReleaseLimits;
+  readonly signal: AbortSignal;
+  readonly onStep: (step: UpdateStep) => void;
+  /** How patient a download is. */
+  readonly patience: Pick<DownloadOptions, 'attempts' | 'backoffMs' | 'stalledMs'>;
+}
+
+/** What every release of this program has, and what a server is started from. */
+const program = 'dist/cli/main.js';
+const parsePackage = fieldsOf({ name: optional(text({ min: 1 })), version: versionText });
+
+/**
+ * Fetches the release into `staging`, an empty folder, and unpacks it there.
+ *
+ * @returns the folder with its files, checked and written down.
+ * @throws TrustError, TarballError, SourceError, UpdateError, what the file system says, or the signal's reason.
+ */
+export async function prepare(release: Release, staging: string, options: PrepareOptions): Promise<string> {
+  const { onStep, signal, limits } = options;
+  const folder = join(staging, 'package');
+  const tarball = await fetched(release, join(staging, 'package.tgz'), options);
+  onStep('unpacking');
+  const hashes = new Map<string, string>();
+  const rules = {
+    maxBytes: limits.unpackedBytes, maxFiles: limits.files, signal, onFile: (path: string, sha512: string) => void hashes.set(path, sha512),
+  };
+  await (tarball.kind === 'directory' ? copyPackage : unpack)(tarball.path, folder, rules);
+  onStep('verifying');
+  await checkWritten(folder, hashes, { signal });
+  mustHaveProgram(release.version, hashes);
+  await mustBeItself(folder, release);
+  return folder;
+}
+
+type LocalTarball = Exclude<Tarball, { kind: 'url' }>;
+
+/** What is on this machine already stays where it is. */
+async function fetched({ tarball, integrity, proof }: Release, file: string, options: PrepareOptions): Promise<LocalTarball> {
+  if (tarball.kind !== 'url') return tarball;
+  const { url } = tarball;
+  const { onStep, signal, limits, registry, patience } = options;
+  if (integrity === undefined) throw new TrustError('weak-integrity', 'Cannot trust what is downloaded: there is no integrity to check it against');
+  onStep('downloading');
+  const headers = proof.kind === 'npm' ? authorizationFor(url, registry) : undefined;
+  await download(url, file, { ...patience, maxBytes: limits.tarballBytes, signal, headers });
+  onStep('verifying');
+  await checkFile(file, parseIntegrity(integrity), { signal });
+  return { kind: 'file', path: file };
+}
+
+function mustHaveProgram(version: string, hashes: ReadonlyMap<string, string>): void {
+  if (!hashes.has(program)) throw new UpdateError(`Cannot install ${version}: there is no ${program} in it`, { isToBlame: true });
+}
+
+/** A tarball may hold another package than its metadata, signed or not, say. */
+async function mustBeItself(folder: string, { version, proof }: Release): Promise<void> {
+  const described = await readPackage(folder, version);
+  const name = proof.kind === 'npm' ? proof.name : described.name;
+  if (described.name === name && described.version === version) return;
+  const actual = `${described.name ?? 'a package without a name'} ${described.version}`;
+  throw new UpdateError(`Cannot install ${version}: it is ${actual} by its package.json`, { isToBlame: true });
+}
+
+async function readPackage(folder: string, version: string): Promise<ReturnType<typeof parsePackage>> {
+  try {
+    return parsePackage(JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')), 'package.json');
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (!isMissing && !(error instanceof SyntaxError) && !(error instanceof ParseError)) throw error;
+    const reason = isMissing ? 'there is no package.json in it' : `its package.json cannot be read (${(error as Error).message})`;
+    throw new UpdateError(`Cannot install ${version}: ${reason}`, { isToBlame: true, cause: error });
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * Carries out updates: finds a release, makes sure of it, installs it beside the running version, and has the wrapper switch to it.
+ * Until the wrapper switches nothing of the running server is touched, whatever happens.
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ProblemError } from '../protocol/problem.ts';
+import type { UpdateAnswer, UpdateProgress, UpdateRequest, UpdateState, UpdateStep } from '../protocol/updates.ts';
+import { AutomaticChecks } from './automatic.ts';
+import { mustBeTrusted, mustSuit } from './candidate.ts';
+import { failureOf } from './failure.ts';
+import { install } from './install.ts';
+import { Lookout } from './lookout.ts';
+import { SourceError, shown } from './source-error.ts';
+import { openSource } from './sources/open.ts';
+import type { Release } from './sources/source.ts';
+import { unlessAborted } from './unless-aborted.ts';
+import { type UpdateTimings, type UpdaterOptions, defaultLimits, defaultTimings } from './updater-options.ts';
+import type { Carrier, Updates } from './updates.ts';
+import { compareVersions } from './version.ts';
+import { type Probation, type UpdateOutcome, isBad } from './version-state.ts';
+
+interface Attempt {
+  readonly startedAt: number;
+  readonly carrier: Carrier;
+  readonly controller: AbortController;
+  version: string | null;
+  step: UpdateStep;
+  /** Settles when what goes on behind the answer has ended. Never rejects. */
+  done: Promise<void>;
+}
+
+/** One update at a time. */
+export class Updater implements Updates {
+  readonly #options: UpdaterOptions;
+  readonly #timings: UpdateTimings;
+  readonly #lookout: Lookout;
+  readonly #automatic: AutomaticChecks | undefined;
+  readonly #now: () => number;
+  readonly #closing = new AbortController();
+  #attempt: Attempt | undefined;
+
+  constructor(options: UpdaterOptions) {
+    const { registry, automatic, current, now = unixSeconds, random = Math.random } = options;
+    this.#options = options;
+    this.#timings = { ...defaultTimings, ...options.timings };
+    this.#now = now;
+    const { findMs, stalledMs, backoffMs, lookMs } = this.#timings;
+    const source = openSource(options.source, { ...registry, withinMs: findMs, stalledMs, backoffMs });
+    this.#lookout = new Lookout({ source, current, now, signal: this.#closing.signal });
+    if (automatic) this.#automatic = new AutomaticChecks({ ...automatic, now, random, lookMs, check: () => this.#updateByItself() });
+  }
+
+  state(): UpdateState {
+    const { versions, current, source, sourceText, carrier } = this.#options;
+    const { previous, probation, bad, lastOutcome } = versions.read();
+    return {
+      current,
+      previous,
+      wrapper: carrier?.isThere === true,
+      // An address may hold a password.
+      source: source.kind === 'manifest' ? shown(source.url) : sourceText,
+      available: this.#lookout.available,
+      checkError: this.#lookout.checkError,
+      progress: this.#progress(),
+      probation: this.#ownProbation(probation),
+      lastOutcome: outcomeOf(lastOutcome),
+      bad,
+      automatic: this.#automaticState(),
+    };
+  }
+
+  async check(signal?: AbortSignal): Promise<void> {
+    await unlessAborted(this.#lookout.ask(), signal);
+  }
+
+  async begin(request: UpdateRequest): Promise<UpdateAnswer> {
+    return await this.#try(request, (signal) => this.#lookout.find(request.version, signal));
+  }
+
+  /** Ends what is under way, which leaves nothing behind; resolves after `closeMs` at the latest. */
+  async close(): Promise<void> {
+    this.#automatic?.close();
+    const reason = new ProblemError('shutting_down', 'Cannot update: the server is shutting down');
+    this.#closing.abort(reason);
+    this.#attempt?.controller.abort(reason);
+    await Promise.race([this.#attempt?.done, sleep(this.#timings.closeMs, undefined, { ref: false })]);
+  }
+
+  #progress(): UpdateProgress | null {
+    if (this.#attempt === undefined) return null;
+    const { version, step, startedAt } = this.#attempt;
+    return { version, step, startedAt };
+  }
+
+  #ownProbation(probation: Probation | null): UpdateState['probation'] {
+    const { release, probationSeconds } = this.#options;
+    if (probation === null || probation.version !== release) return null;
+    return { ...probation, endsAt: probation.startedAt + probationSeconds };
+  }
+
+  #automaticState(): UpdateState['automatic'] {
+    const { automatic } = this.#options;
+    if (!automatic || !this.#automatic) return null;
+    return { intervalSeconds: automatic.intervalSeconds, window: automatic.window?.text ?? null, nextCheckAt: this.#automatic.nextCheckAt };
+  }
+
+  /** Never rejects. The next time tries again. */
+  async #updateByItself(): Promise<void> {
+    const { log, versions, current } = this.#options;
+    if (this.#attempt !== undefined) return;
+    try {
+      const release = await this.#lookout.ask();
+      if (this.#closing.signal.aborted) return;
+      if (release === undefined) return log.warn('cannot look for an update', { reason: this.#lookout.checkError });
+      const isWanted = compareVersions(release.version, current) > 0 && !isBad(versions.read(), release.version);
+      if (isWanted) await this.#try(noWishes, () => Promise.resolve(release));
+    } catch (error) {
+      // What went wrong was logged there.
+      log.debug('no update by itself', { reason: failureOf(error).reason });
+    }
+  }
+
+  async #try(request: UpdateRequest, find: (signal: AbortSignal) => Promise<Release>): Promise<UpdateAnswer> {
+    const attempt = this.#start(request);
+    try {
+      const release = await find(attempt.controller.signal);
+      attempt.version = release.version;
+      return this.#decide(attempt, release, request);
+    } catch (error) {
+      this.#attempt = undefined;
+      throw this.#refused(attempt, error, request);
+    }
+  }
+
+  #start({ ifIdle }: UpdateRequest): Attempt {
+    const { carrier, running } = this.#options;
+    this.#closing.signal.throwIfAborted();
+    if (carrier?.isThere !== true) {
+      throw new ProblemError('no_wrapper', 'Cannot update: there is no wrapper to carry it out; start the server with `sidecar serve --wrapper`');
+    }
+    if (this.#attempt) throw underWay(this.#attempt);
+    const jobs = running();
+    if (ifIdle === true && jobs > 0) {
+      throw new ProblemError('busy', `Cannot update: jobs are running or waiting (${jobs})`, { extensions: { running_jobs: jobs } });
+    }
+    this.#attempt = {
+      startedAt: this.#now(), carrier, controller: new AbortController(), version: null, step: 'finding', done: Promise.resolve(),
+    };
+    return this.#attempt;
+  }
+
+  #decide(attempt: Attempt, release: Release, request: UpdateRequest): UpdateAnswer {
+    const { current, versions, trusted, log, node = process.versions.node } = this.#options;
+    const { version } = release;
+    attempt.controller.signal.throwIfAborted();
+    if (version === current) {
+      this.#attempt = undefined;
+      return { status: 'current', version, message: `${version} runs already` };
+    }
+    mustSuit(release, { request, current, state: versions.read(), node });
+    mustBeTrusted(release, trusted);
+    log.info('update begun', { from: current, to: version });
+    attempt.done = this.#carryOut(attempt, release);
+    return { status: 'updating', version, message: `Updating from ${current} to ${version}; what runs goes on` };
+  }
+
+  /** What cannot be tried as it was asked for is only answered; what went wrong is noted, too. */
+  #refused(attempt: Attempt, error: unknown, request: UpdateRequest): unknown {
+    const { code, reason, isUnexpected } = failureOf(error);
+    if (!(error instanceof ProblemError) && code !== 'version_not_found') {
+      attempt.version ??= request.version ?? null;
+      this.#failed(attempt, error);
+    }
+    return error instanceof ProblemError || isUnexpected ? error : new ProblemError(code, reason, { cause: error });
+  }
+
+  async #carryOut(attempt: Attempt, release: Release): Promise<void> {
+    const { signal } = attempt.controller;
+    try {
+      await this.#install(attempt, release);
+    } catch (error) {
+      this.#attempt = undefined;
+      return this.#failed(attempt, signal.aborted ? signal.reason : error);
+    }
+    await this.#switch(attempt, release.version);
+    // Who ends is under way until then.
+    if (!signal.aborted) this.#attempt = undefined;
+  }
+
+  async #install(attempt: Attempt, release: Release): Promise<void> {
+    const { versions, registry, limits, log } = this.#options;
+    const { stalledMs, backoffMs, prepareMs } = this.#timings;
+    const { controller } = attempt;
+    const onStep = (step: UpdateStep): void => { attempt.step = step; };
+    const late = (): void => controller.abort(
+      new SourceError('stalled', `Cannot install ${release.version}: it was not there within ${prepareMs / 1000} s; try again later`));
+    const overdue = setTimeout(late, prepareMs).unref();
+    try {
+      await install(release, {
+        versions, registry, log, onStep, signal: controller.signal, limits: { ...defaultLimits, ...limits }, patience: { stalledMs, backoffMs },
+      });
+    } finally {
+      clearTimeout(overdue);
+    }
+  }
+
+  /** What comes of it is for the wrapper to note. */
+  async #switch(attempt: Attempt, version: string): Promise<void> {
+    const { log } = this.#options;
+    const { signal } = attempt.controller;
+    attempt.step = 'starting';
+    log.info('update installed', { version });
+    try {
+      signal.throwIfAborted();
+      await unlessAborted(attempt.carrier.switchTo(version), signal);
+      attempt.step = 'switching';
+      await sleep(this.#timings.switchMs, undefined, { signal, ref: false });
+      log.warn('the new version was ready and has not taken over', { version });
+    } catch (error) {
+      // Else this server ends, as it should.
+      if (!signal.aborted) log.warn('the new version does not take over', { version, reason: failureOf(error).reason });
+    }
+  }
+
+  #failed({ version, carrier }: Attempt, error: unknown): void {
+    const { log } = this.#options;
+    const { reason, isToBlame, isUnexpected } = failureOf(error);
+    if (isUnexpected) log.error('update failed', { version, error });
+    else log.warn('update failed', { version, reason });
+    try {
+      carrier.note({ version, reason, isToBlame });
+    } catch (failure) {
+      log.warn('cannot tell the wrapper of it', { version, error: failure });
+    }
+  }
+}
+
+const noWishes: UpdateRequest = { version: undefined, ifIdle: undefined, allowDowngrade: undefined };
+
+/** Its words on the wire. */
+function outcomeOf(outcome: UpdateOutcome | null): UpdateState['lastOutcome'] {
+  if (outcome === null) return null;
+  const { kind: status, ...rest } = outcome;
+  return { status, ...rest };
+}
+
+function underWay({ version, step }: Attempt): ProblemError {
+  const which = version === null ? 'one' : `the update to ${version}`;
+  return new ProblemError('update_in_progress', `Cannot update: ${which} is under way already (${step})`);
+}
+
+function unixSeconds(): number {
+  return Math.floor(Date.now() / 1000);
+}

@@ -1,0 +1,116 @@
+/**
+ * Writes the files and folders of a package into a new folder, wherever they come from. They come from outside, so everything in
+ * them is checked before it reaches the disk, and what they may take there is limited.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { TarEntry } from './tar-entries.ts';
+import { Layout } from './tar-layout.ts';
+import { TarballError } from './tarball-error.ts';
+
+export interface UnpackOptions {
+  /** Bytes that all files may have together. */
+  readonly maxBytes: number;
+  /** Files and folders, also those folders that only the path of a file names. */
+  readonly maxFiles: number;
+  /** Ends it, and removes what was unpacked. */
+  readonly signal?: AbortSignal;
+  /** Told of each file that was written: its path below the target, and the SHA-512 of what should be in it, in base64. */
+  readonly onFile?: (path: string, sha512: string) => void;
+}
+
+export interface Unpacked {
+  readonly files: number;
+  readonly bytes: number;
+}
+
+const folderMode = 0o755;
+
+/**
+ * Writes what is inside `package/` of the entries into `target`, which must not exist and is made with mode 0700. Where this fails,
+ * it is gone again. Modes are 0644, or 0755 for folders and for what its owner may execute; nothing else of the metadata is kept.
+ *
+ * @throws TarballError where there is what must not be unpacked.
+ * @throws the system's error, such as EEXIST or ENOSPC; the signal's reason; what the entries throw.
+ */
+export async function writeEntries(entries: AsyncIterable<TarEntry>, target: string, options: UnpackOptions): Promise<Unpacked> {
+  const { signal } = options;
+  // Outside of the try: what was there before is not ours to remove.
+  await mkdir(target, { mode: 0o700 });
+  try {
+    const unpacked = await writeAll(entries, target, options);
+    signal?.throwIfAborted();
+    await syncFolder(target);
+    return unpacked;
+  } catch (error) {
+    // Where this fails, too, the first failure tells more.
+    await rm(target, { recursive: true, force: true, maxRetries: 10, retryDelay: 10 }).catch(() => undefined);
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+/** What is in the folder outlives a power cut, as far as the system can be told so: Windows opens no folders. */
+export async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } catch (error) {
+    // Some network file systems have no fsync for folders.
+    if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function writeAll(entries: AsyncIterable<TarEntry>, target: string, options: UnpackOptions): Promise<Unpacked> {
+  const { maxBytes, maxFiles, signal, onFile } = options;
+  const layout = new Layout({ maxPlaces: maxFiles });
+  let [files, bytes] = [0, 0];
+  for await (const entry of entries) {
+    signal?.throwIfAborted();
+    const kind = checkKind(entry);
+    const { path, folders } = layout.place(entry.name, kind);
+    bytes += entry.size;
+    if (bytes > maxBytes) throw new TarballError(`its files have more than ${maxBytes} bytes`, { entry: entry.name });
+    for (const folder of folders) await makeFolder(join(target, folder));
+    if (kind === 'directory') continue;
+    const sha512 = await writeFile(join(target, path), entry);
+    onFile?.(path, sha512);
+    files += 1;
+  }
+  if (files === 0) throw new TarballError('there are no files in it');
+  return { files, bytes };
+}
+
+/** Not each file system stores what it was asked to: links and devices never reach it. */
+function checkKind({ name, kind, size }: TarEntry): 'file' | 'directory' {
+  if (kind !== 'file' && kind !== 'directory') throw new TarballError(`it is a ${kind}, only files and folders are unpacked`, { entry: name });
+  if (kind === 'directory' && size > 0) throw new TarballError('it is a folder with content', { entry: name });
+  return kind;
+}
+
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { mode: folderMode });
+  // The umask may have taken something off.
+  await chmod(path, folderMode);
+}
+
+async function writeFile(path: string, { content, isExecutable }: TarEntry): Promise<string> {
+  const mode = isExecutable ? 0o755 : 0o644;
+  const handle = await open(path, 'wx', mode);
+  const hash = createHash('sha512');
+  try {
+    for await (const piece of content()) {
+      hash.update(piece);
+      await handle.writeFile(piece);
+    }
+    await handle.chmod(mode);
+    return hash.digest('base64');
+  } finally {
+    await handle.close();
+  }
+}
