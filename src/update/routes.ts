@@ -30,7 +30,7 @@ export function updateRoutes(updates: Updates): Route[] {
           + 'before this one lets go; jobs go on. GET /update tells how far it is. Takes no Idempotency-Key: asked twice, the second is told that '
           + 'an update is under way, or that the version runs already.',
         answers: { 200: { description: 'The update has begun, or there is nothing to do', schema: updateAnswerSchema } },
-        problems: ['version_not_found', 'busy', 'no_wrapper', 'update_in_progress', 'update_refused', 'update_source_failed'],
+        problems: ['version_not_found', 'busy', 'no_wrapper', 'update_in_progress', 'update_refused', 'update_source_failed', 'storage_full', 'shutting_down'],
       },
     }, async ({ body }) => json(200, await updates.begin(body))),
   ];

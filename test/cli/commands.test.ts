@@ -5,7 +5,7 @@ import { ProblemError } from '../../src/client/client.ts';
 import { answer, refuse } from '../client/stand-in.ts';
 import { setUp } from './program.ts';
 
-const names = ['serve', 'exec', 'jobs', 'logs', 'nudge', 'kill', 'rerun', 'key', 'config', 'doctor', 'version'];
+const names = ['serve', 'exec', 'jobs', 'logs', 'nudge', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'version'];
 
 describe('sidecar', () => {
   it('helps with every command, examples included', async (t) => {
@@ -39,7 +39,7 @@ describe('sidecar', () => {
       [['exec', '--shell', 'bash', 'a', 'b'], /--shell/],
       [['exec', ''], /empty/],
       [['kill', '--signal', 'BANG', 'last'], /expected a signal/],
-      [['key', 'eat'], /expected show or rotate/],
+      [['key', 'eat'], /expected show, rotate, trust/],
     ];
     const results = await Promise.all(cases.map(([args]) => run(args)));
     for (const [index, { exitCode, stderr, stdout }] of results.entries()) {
