@@ -24,7 +24,7 @@ export interface UpdateWaitOptions extends Cancellable {
   readonly since?: number;
   /** Also waits until the new version has proven itself, or was taken back. Default false: it runs. */
   readonly untilProven?: boolean;
-  /** Milliseconds, then the state is handed out as it is. Default 1,800,000. */
+  /** Milliseconds, then the state is handed out as it is. Default 2,700,000. */
   readonly timeoutMs?: number;
   /** Told of each step as the server takes it; short ones may be missed. */
   readonly onProgress?: (progress: UpdateProgress) => void;
@@ -33,7 +33,7 @@ export interface UpdateWaitOptions extends Cancellable {
 /** Milliseconds that the server may take to ask its source. */
 const sourceHoldMs = 120_000;
 /** The longest update that is waited for, in milliseconds. */
-const longestMs = 1_800_000;
+const longestMs = 2_700_000;
 /** How long an update may seem to be neither under way nor over, in milliseconds: who carries it out writes down how it ended. */
 const settleMs = 10_000;
 /** How often it is asked how far the update is, sooner after each step (milliseconds). */

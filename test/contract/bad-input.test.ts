@@ -33,7 +33,7 @@ test('bad input is answered in words, and changes nothing', async (t) => {
   const before = await stateOf(server);
 
   const cases = [
-    ...fieldCases(server), ...programCases(server), ...bodyCases(server), ...queryCases(server, done), ...callCases(server, running),
+    ...fieldCases(server), ...programCases(server), ...bodyCases(server), ...updateCases(server), ...queryCases(server, done), ...callCases(server, running),
     ...headerCases(server), ...pathCases(server, done), ...framingCases(server),
   ];
   assert.ok(cases.length >= 150, `${cases.length} cases`);
@@ -265,6 +265,26 @@ function bodyCases(server: Reached): Case[] {
   ];
 }
 
+/** The fields of POST /update: none of this may come as far as asking who carries it out. */
+function updateCases(server: Reached): Case[] {
+  const version = /^Cannot read body\.version: expected a version such as 1\.2\.3, received/;
+  const rows: Row[] = [
+    ...['latest', '1', '1.2', 'v1.2.3', '^1.2.3', '1.2.3 ', '1.2.3\n', '../1.2.3', '1.2.3/x', 'npm:x@1.2.3'].map((text): Row =>
+      [`the version ${JSON.stringify(text)}`, { version: text }, version]),
+    ...Object.entries(wrong).filter(([kind]) => kind !== 'text').map(([kind, value]): Row => [`version as ${kind}`, { version: value }, version]),
+    ...Object.entries(wrong).filter(([kind]) => kind !== 'boolean').flatMap(([kind, value]) => ['ifIdle', 'allowDowngrade'].map((field): Row =>
+      [`${field} as ${kind}`, { [field]: value }, new RegExp(`^Cannot read body\\.${field}: expected true or false, received`)])),
+    ['a version of 129 characters', { version: `1.2.3-${'x'.repeat(123)}` }, /body\.version: expected at most 128 characters, received 129/],
+    ['a version with NUL', { version: '1.2.3\0' }, /body\.version: .*NUL/],
+    ['allowDowngrade without version', { allowDowngrade: true }, /body\.allowDowngrade: expected it together with version/],
+    ['allowDowngrade with an empty version', { version: '', allowDowngrade: true }, /body\.allowDowngrade: expected it together with version/],
+    ['an update of something unknown', { target: '1.2.3' }, /body\.target: unknown field, expected one of version, ifIdle, allowDowngrade/],
+    ['an update as a list', [], /body: expected an object, received an array/],
+    ['an update that is no JSON', 'version=1.2.3', /body: expected JSON/],
+  ];
+  return rows.map(([name, body, detail]) => refused(server, `update: ${name}`, 'POST /update', body, detail));
+}
+
 function queryCases(server: Reached, id: string): Case[] {
   const rows: (readonly [line: string, detail: RegExp])[] = [
     ...['x', '-1', '61', '60.1', 'NaN', '1e1', '0x1', '1,5', '%201', '', 'null'].map((wait) => [`POST /exec?wait=${wait}`, /query\.wait: expected a number of seconds from 0 to 60/] as const),
@@ -316,6 +336,10 @@ function queryCases(server: Reached, id: string): Case[] {
     [`POST /jobs/${id}/nudge?input=x`, /query\.input: unknown field, expected none/],
     [`POST /jobs/${id}/rerun?wait=1`, /query\.wait: unknown field/],
     [`DELETE /jobs/${id}?force=1`, /query\.force: unknown field/],
+    ['GET /update?check=maybe', /query\.check: expected 1 or 0, received "maybe"/],
+    ['GET /update?check=1&check=1', /query\.check: .*received an array/],
+    ['GET /update?version=1.0.0', /query\.version: unknown field, expected one of check/],
+    ['POST /update?version=1.0.0', /query\.version: unknown field, expected none/],
     ['GET /health?verbose', /query\.verbose: unknown field/],
     ['GET /metrics?x=1', /query\.x/],
     ['GET /openapi.json?x=1', /query\.x/],

@@ -9,7 +9,7 @@ import { ask, run } from './ask.ts';
 const routes = [
   'GET /health', 'GET /metrics', 'GET /openapi.json', 'GET /docs', 'POST /exec', 'GET /jobs', 'GET /jobs/{id}', 'DELETE /jobs/{id}',
   'GET /jobs/{id}/stdout', 'GET /jobs/{id}/stderr', 'GET /jobs/{id}/events', 'POST /jobs/{id}/nudge', 'POST /jobs/{id}/stdin',
-  'POST /jobs/{id}/cancel', 'POST /jobs/{id}/signal', 'POST /jobs/{id}/rerun',
+  'POST /jobs/{id}/cancel', 'POST /jobs/{id}/signal', 'POST /jobs/{id}/rerun', 'GET /update', 'POST /update',
 ];
 const open = ['GET /health', 'GET /openapi.json', 'GET /docs'];
 
@@ -49,6 +49,7 @@ test('what the server says of itself', async (t) => {
     assert.deepEqual(health, {
       status: 'ok', authenticated: true, version: '0.0.0-test', hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: process.cwd(), jobs: 1, running: 0, queued: 0, execution_modes: ['shell', 'argv'],
+      wrapper: null, update: { available: null, inProgress: null, lastOutcome: null },
     });
     assert.ok(Number.isInteger(uptimeSeconds));
   });
