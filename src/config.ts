@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { secondsIn } from './base/duration.ts';
 import {
   type Parser, ParseError, array, boolean, flag, fromText, integer, number, object, oneOf, optional, parser, refuse, text,
@@ -13,7 +14,7 @@ import {
 import { parseWindow } from './update/schedule.ts';
 import { configuredRegistry } from './update/sources/npm-config.ts';
 import type { Registry } from './update/sources/npmrc.ts';
-import { parseSource, shownSource } from './update/sources/spec.ts';
+import { parseSource } from './update/sources/spec.ts';
 
 export type Flags = { readonly [name: string]: string | boolean | readonly (string | boolean)[] | undefined };
 export type Environment = { readonly [name: string]: string | undefined };
@@ -23,11 +24,11 @@ export type Source = 'flag' | 'environment' | 'file' | 'default';
 export interface Setting {
   /** As a flag: `max-running`. */
   readonly name: string;
-  /** Without what may be secret in an address. */
   readonly value: unknown;
   readonly source: Source;
   /** The flag, variable or file that said so. */
   readonly where: string;
+  /** Its value is for nobody to see: a key, or an address with a password in it. */
   readonly isSecret: boolean;
   readonly description: string;
 }
@@ -50,7 +51,7 @@ export interface Config {
   readonly keepBytes: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly logFormat: 'auto' | 'pretty' | 'json';
-  /** What `parseSource` takes. An address in it may hold a password: show it by `shownSource`. */
+  /** What `parseSource` takes. An address may hold a password: not to be logged as it is. */
   readonly updateSource: string;
   readonly autoUpdate: boolean;
   readonly updateIntervalSeconds: number;
@@ -83,7 +84,7 @@ interface Definition {
   readonly description: string;
   readonly variables?: readonly string[];
   readonly isSecret?: boolean;
-  /** It may be an address with a password in it, which is never shown. */
+  /** It is secret where it holds a user, a password or a query. */
   readonly isAddress?: boolean;
   readonly isPath?: boolean;
   /** No flag: `ps` shows flags to everybody. */
@@ -117,17 +118,17 @@ const definitions: { readonly [name: string]: Definition } = {
   'log-format': choice('logFormat', 'auto: for people on a terminal, JSON lines otherwise.', 'auto', 'auto', 'pretty', 'json'),
   'update-source': {
     ...checked('updateSource', 'Where new versions come from: npm:NAME or npm:NAME@TAG, the https address of a manifest, the path of a .tgz or of a directory.',
-      parseSource),
+      readSource),
     fallback: () => 'npm:machine-sidecar', isAddress: true,
   },
   'update-registry': {
-    ...checked('updateRegistryUrl', 'The npm registry to ask. Default: the one that npm is configured for (~/.npmrc, npm_config_registry).', checkRegistry),
+    ...checked('updateRegistryUrl', 'The npm registry to ask. Default: the one that npm is configured for (~/.npmrc, npm_config_registry).', readRegistry),
     isAddress: true,
   },
   'auto-update': onOff('autoUpdate', 'Update to newer versions without being asked; --no-auto-update turns it off.', false),
   'update-interval': duration('updateIntervalSeconds', 'How often newer versions are looked for with --auto-update: seconds, or a time such as 6h or 1d.',
     '6h', { min: 60, max: 30 * 86_400 }),
-  'update-window': checked('updateWindow', 'The time of day in which --auto-update looks and updates, in local time: 02:00-05:00.', parseWindow),
+  'update-window': checked('updateWindow', 'The time of day in which --auto-update looks and updates, in local time: 02:00-05:00.', (value, path) => parseWindow(value, path).text),
   'update-probation': duration('updateProbationSeconds', 'How long a new version is watched before it is trusted; if it fails, the one before comes back.',
     '60s', { min: 1, max: 86_400 }),
 };
@@ -167,11 +168,12 @@ export function describeSettings(): readonly SettingDescription[] {
 export function loadConfig(flags: Flags = {}, environment: Environment = process.env): Config {
   const filePath = join(configHome(environment), 'machine-sidecar', 'config.json');
   const file = readConfigFile(filePath);
-  const settings = Object.entries(definitions).map(([name, definition]): Setting & { key: string; isAddress: boolean } => {
+  const settings = Object.entries(definitions).map(([name, definition]): Setting & { key: string } => {
     const found = find(name, definition, { flags, environment, file, filePath });
-    const { key, description, isSecret = false, isAddress = false, isPath } = definition;
+    const { key, description, isPath } = definition;
     const value = isPath === true && typeof found.value === 'string' ? resolve(found.value) : found.value;
-    return { ...found, key, name, value, description, isSecret, isAddress };
+    const isSecret = definition.isSecret === true || (definition.isAddress === true && holdsSecret(value));
+    return { ...found, key, name, value, description, isSecret };
   });
   // Each value was made by the parser beside its key in the table above.
   const { updateRegistryUrl, ...values } = Object.fromEntries(settings.map(({ key, value }) => [key, value])) as unknown as
@@ -181,8 +183,7 @@ export function loadConfig(flags: Flags = {}, environment: Environment = process
     updateRegistry: () => configuredRegistry(environment, { source: values.updateSource, registry: updateRegistryUrl }),
     isColour: (stream) => isColour(environment, stream),
     jobEnvironment: withoutSecrets(environment),
-    settings: () => settings.map(({ key: _, isAddress, value, ...setting }) =>
-      ({ ...setting, value: isAddress && typeof value === 'string' ? shownSource(value) : value })),
+    settings: () => settings.map(({ key: _, ...setting }) => setting),
   };
 }
 
@@ -221,6 +222,12 @@ function find(
   const written = from.file[name];
   if (written !== undefined) return { value: written, source: 'file', where: from.filePath };
   return { value: definition.fallback(from), source: 'default', where: '' };
+}
+
+function holdsSecret(address: unknown): boolean {
+  if (typeof address !== 'string' || !URL.canParse(address)) return false;
+  const { username, password, search } = new URL(address);
+  return username + password + search !== '';
 }
 
 function flagsOf(name: string, kind: Definition['kind']): readonly string[] {
@@ -300,20 +307,24 @@ function choice(key: string, description: string, fallback: string, ...choices: 
   return { key, description, parse, parseText: parse, kind: 'one', fallback: () => fallback };
 }
 
-/** Text that a reader of its own understands; its value stays the text. */
-function checked(key: string, description: string, check: (value: string, path: string) => unknown): Definition {
+/** Text that a reader of its own understands. */
+function checked(key: string, description: string, read: (value: string, path: string) => string): Definition {
   const inner = text({ min: 1, max: 2048 });
-  const parse = parser(inner.schema, (value, path) => {
-    const given = inner(value, path);
-    check(given, path);
-    return given;
-  });
+  const parse = parser(inner.schema, (value, path) => read(inner(value, path), path));
   return { key, description, parse, parseText: parse, kind: 'one', fallback: () => undefined };
 }
 
-function checkRegistry(value: string, path: string): void {
+/** A path becomes absolute: a service runs in another directory. */
+function readSource(value: string, path: string): string {
+  const spec = parseSource(value, path);
+  if (spec.kind !== 'local') return value;
+  return process.platform === 'win32' ? pathToFileURL(spec.path).href : spec.path;
+}
+
+function readRegistry(value: string, path: string): string {
+  if (/^https?:/i.test(value) && URL.canParse(value)) return value;
   // It may hold a password, so it is not repeated.
-  if (!/^https?:/i.test(value) || !URL.canParse(value)) throw new ParseError(path, 'expected the http or https address of a registry');
+  throw new ParseError(path, 'expected the http or https address of a registry');
 }
 
 /** A flag takes no value; a variable says 1, 0, true or false. */

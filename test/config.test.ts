@@ -1,7 +1,7 @@
 /** The settings: what is read from where, and what is refused. */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { ParseError } from '../src/base/parse.ts';
 import { type Config, type Environment, type Flags, loadConfig } from '../src/config.ts';
@@ -60,6 +60,16 @@ test('times have units', (t) => {
   assert.deepEqual([config.updateIntervalSeconds, config.updateProbationSeconds, config.updateWindow], [86_400, 1.5, '22:00-04:30']);
   const written = load(t, { file: { 'update-interval': 90, 'update-probation': '2m' } });
   assert.deepEqual([written.updateIntervalSeconds, written.updateProbationSeconds], [90, 120]);
+});
+
+test('the path of an update source becomes absolute, so that it means the same for a service', { skip: process.platform === 'win32' }, (t) => {
+  for (const [given, expected] of [
+    ['./releases', resolve('releases')], ['file:x.tgz', resolve('x.tgz')], ['file:///srv/x%20y.tgz', '/srv/x y.tgz'], ['/srv/releases', '/srv/releases'],
+  ] as const) {
+    const { updateSource } = load(t, { flags: { 'update-source': given } });
+    assert.equal(updateSource, expected);
+    assert.equal(load(t, { flags: { 'update-source': updateSource } }).updateSource, expected);
+  }
 });
 
 test('what cannot be read is refused by its name', (t) => {
@@ -122,8 +132,10 @@ test('secrets are neither in the settings that are shown nor passed on to jobs',
   };
   const config = load(t, { environment, npmrc: '//example.org/:_authToken=hush-7' });
   assert.equal(config.updateRegistry().token, 'hush-5');
-  const shown = JSON.stringify(config.settings().filter(({ isSecret }) => !isSecret));
-  assert.doesNotMatch(shown + JSON.stringify(config.jobEnvironment), /hush/);
-  assert.match(shown, /https:\/\/example\.org\/x\.json/);
+  const shown = config.settings().filter(({ isSecret }) => !isSecret);
+  assert.doesNotMatch(JSON.stringify([shown, config.jobEnvironment]), /hush/);
+  assert.deepEqual(config.settings().filter(({ isSecret }) => isSecret).map(({ name }) => name), ['api-key', 'update-source', 'update-registry']);
+  const plain = load(t, { environment: { SIDECAR_UPDATE_SOURCE: 'https://example.org/x.json' } }).settings();
+  assert.deepEqual(plain.filter(({ name, isSecret }) => name === 'update-source' && !isSecret).map(({ value }) => value), ['https://example.org/x.json']);
   assert.deepEqual([config.jobEnvironment['KEPT'], config.jobEnvironment['npm_config_registry']], ['kept', 'https://example.org/']);
 });

@@ -5,7 +5,6 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { refuse } from '../../base/parse.ts';
-import { shown } from '../source-error.ts';
 
 export type SourceSpec =
   /** `selector`: a version, or a tag such as `latest`. */
@@ -32,11 +31,6 @@ export function parseSource(source: string, path = 'the update source'): SourceS
   if (source.startsWith('file:')) return { kind: 'local', path: parseFileUrl(source, path) };
   if (!isPath(source)) refuse(path, expected, source);
   return { kind: 'local', path: resolve(source) };
-}
-
-/** A source as it may be shown: what may be secret in an address is left out. */
-export function shownSource(source: string): string {
-  return /^https?:/i.test(source) && URL.canParse(source) ? shown(new URL(source)) : source;
 }
 
 /** Only this machine hears what is sent there. */
