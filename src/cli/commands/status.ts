@@ -110,8 +110,11 @@ function version(health: Health | Liveness): string {
   return health.authenticated ? `, version ${health.version}, pid ${health.pid}` : ', which tells more only with its key';
 }
 
-/** What newer servers tell. */
+/** What newer servers tell, without what is not there. */
 function more(health: Health | Liveness): (readonly [string, string])[] {
   const known: { readonly [field: string]: unknown } = { ...health };
-  return ['wrapper', 'update'].flatMap((name) => (known[name] === undefined || known[name] === null ? [] : [[name, JSON.stringify(known[name])] as const]));
+  return ['wrapper', 'update'].flatMap((name) => {
+    const parts = Object.entries(known[name] ?? {}).filter(([, value]) => value !== null);
+    return parts.length === 0 ? [] : [[name, parts.map(([part, value]) => `${part} ${JSON.stringify(value)}`).join(', ')] as const];
+  });
 }
