@@ -27,7 +27,13 @@ import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
-import type { Health } from './protocol/health.ts';
+import { type Health, healthUpdate } from './protocol/health.ts';
+import { updateRoutes } from './update/routes.ts';
+import { parseWindow } from './update/schedule.ts';
+import { parseSource } from './update/sources/spec.ts';
+import { readTrustedKeys } from './update/trusted-keys.ts';
+import { Updater } from './update/updater.ts';
+import { Versions } from './update/versions.ts';
 import type { Wrapped } from './update/wrapped.ts';
 
 export interface Server {
@@ -46,8 +52,8 @@ export interface Server {
 }
 
 const closeGraceMs = 5000;
-/** How long one that hands over waits for the requests of those who have just connected. */
-const settleMs = 500;
+/** How long one that hands over takes for the requests that it has accepted. */
+const settleMs = 3_000;
 /** How long one that takes over waits for the other to let go. */
 const patienceMs = 10_000;
 const renewLockMs = 10_000;
@@ -87,13 +93,16 @@ export async function startServer(
     closers.push(() => lock.release());
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, log });
     const jobs = await openJobs(config, log, pace, closers);
+    const updates = openUpdates(config, { version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued });
+    closers.push(() => updates.close());
     const startedAt = performance.now();
     const health = (): Health => ({
       status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: process.cwd(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
       ...jobs.counts, execution_modes: ['shell', 'argv'],
+      wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });
-    const routes = [...metricsRoutes({ metrics, gauges: gaugesOf(jobs), health }), ...jobRoutes(jobs)];
+    const routes = [...metricsRoutes({ metrics, gauges: gaugesOf(jobs), health }), ...jobRoutes(jobs), ...updateRoutes(updates)];
     http.answer({
       routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })],
       authenticator: createAuthenticator({ accepts: (key) => keys.accepts(key), log }),
@@ -193,6 +202,27 @@ async function openJobs(config: Config, log: Log, pace: Pace, closers: (() => Pr
   const jobs = await Jobs.open({ stateDir, createStarter, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log });
   closers.push(() => jobs.close());
   return jobs;
+}
+
+function openUpdates(config: Config, by: { version: string; wrapped: Wrapped | undefined; log: Log; running: () => number }): Updater {
+  const { stateDir, updateSource, updateWindow, updateProbationSeconds, updateIntervalSeconds } = config;
+  const { version, wrapped, log, running } = by;
+  return new Updater({
+    versions: new Versions({ directory: Versions.directoryIn(stateDir), onWarning: (message, error) => log.warn(message, { error }) }),
+    current: version,
+    release: wrapped?.release ?? null,
+    source: parseSource(updateSource),
+    sourceText: updateSource,
+    registry: () => config.updateRegistry(),
+    trusted: () => readTrustedKeys(stateDir),
+    carrier: wrapped,
+    running,
+    log,
+    probationSeconds: updateProbationSeconds,
+    automatic: config.autoUpdate
+      ? { intervalSeconds: updateIntervalSeconds, window: updateWindow === undefined ? undefined : parseWindow(updateWindow) }
+      : undefined,
+  });
 }
 
 function tlsOf(config: Config): { tls?: { cert: Buffer; key: Buffer } } {

@@ -88,7 +88,7 @@ export class Connections<T extends Pending> {
     socket.resume();
   }
 
-  /** Whether a request, or an answer that takes no time by itself, is still to be expected on some connection. */
+  /** Whether a request, or the beginning of an answer, is still to be expected on some connection. */
   get areExpected(): boolean {
     const now = performance.now();
     return [...this.#open.values()].some((connection) => isFresh(connection, now) || isBeingAnswered(connection, now));
@@ -129,9 +129,10 @@ function isFresh({ latest, openedAt }: Connection<Pending>, now: number): boolea
   return latest === undefined && now - openedAt < freshMs;
 }
 
-/** Not one that has waited for a while, or that has begun: those end when they are told to, or last. */
+/** An answer that has begun takes the time it takes; a request that does not get here is not waited for. */
 function isBeingAnswered({ latest }: Connection<Pending>, now: number): boolean {
-  return latest !== undefined && !latest.response.headersSent && !latest.response.destroyed && now - latest.startedAt < freshMs;
+  if (latest === undefined || latest.response.headersSent || latest.response.destroyed) return false;
+  return latest.incoming.complete || now - latest.startedAt < freshMs;
 }
 
 function abortLive<T extends Pending>(connection: Connection<T>, reason: Error): void {

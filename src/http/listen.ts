@@ -56,8 +56,8 @@ export interface HttpServer {
   /** Whether each answer says that it is the last one on its connection: so clients go to another server of their own accord. */
   drain(isDraining: boolean): void;
   /**
-   * Stops accepting: another process, with the same socket, has taken over. Resolves once all that was accepted before has been answered but
-   * for waits and long answers, after `limitMs` at the latest.
+   * Stops accepting: another process, with the same socket, has taken over. Resolves once every answer to what was accepted
+   * before has begun, after `limitMs` at the latest: whoever waits for something must have been told to stop.
    */
   stopAccepting(options: { limitMs: number }): Promise<void>;
   /**

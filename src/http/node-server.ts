@@ -32,8 +32,7 @@ function tlsServer(options: import('node:https').ServerOptions): Server {
 }
 
 /**
- * Lets go of the listening socket. What was accepted before is still answered here; resolves once nothing is on its way that takes no time by
- * itself: every new connection has had its first answer, or its request is one that waits for something.
+ * Lets go of the listening socket. What was accepted before is still answered here: resolves once each answer has begun.
  */
 export async function stopAccepting<T extends Pending>(server: Server, connections: Connections<T>, limitMs: number): Promise<void> {
   connections.isClosing = true;

@@ -27,8 +27,8 @@ export interface Health {
   readonly queued: number;
   readonly execution_modes: readonly string[];
   /** Who carries out updates and starts the server again; `null`: nobody. */
-  readonly wrapper?: { readonly pid: number } | null;
-  readonly update?: HealthUpdate;
+  readonly wrapper: { readonly pid: number } | null;
+  readonly update: HealthUpdate;
 }
 
 /** Updates in short; `GET /update` says more. */

@@ -21,7 +21,8 @@ export interface UpdaterOptions {
   readonly source: SourceSpec;
   /** The source as it was asked for. */
   readonly sourceText: string;
-  readonly registry: Registry;
+  /** Where packages come from: read anew for each attempt, as npm's configuration may change. @throws SourceError where that says nothing sensible. */
+  readonly registry: () => Registry;
   /** The user's keys: read anew for each attempt. */
   readonly trusted: () => TrustedKeys;
   /** `undefined`: the server was started without a wrapper. */

@@ -13,7 +13,7 @@ import { install } from './install.ts';
 import { Lookout } from './lookout.ts';
 import { SourceError, shown } from './source-error.ts';
 import { openSource } from './sources/open.ts';
-import type { Release } from './sources/source.ts';
+import type { Release, Source } from './sources/source.ts';
 import { unlessAborted } from './unless-aborted.ts';
 import { type UpdateTimings, type UpdaterOptions, defaultLimits, defaultTimings } from './updater-options.ts';
 import type { Carrier, Updates } from './updates.ts';
@@ -46,7 +46,9 @@ export class Updater implements Updates {
     this.#timings = { ...defaultTimings, ...options.timings };
     this.#now = now;
     const { findMs, stalledMs, backoffMs, lookMs } = this.#timings;
-    const source = openSource(options.source, { ...registry, withinMs: findMs, stalledMs, backoffMs });
+    const source: Source = {
+      find: async (wanted, asked) => openSource(options.source, { ...registry(), withinMs: findMs, stalledMs, backoffMs }).find(wanted, asked),
+    };
     this.#lookout = new Lookout({ source, current, now, signal: this.#closing.signal });
     if (automatic) this.#automatic = new AutomaticChecks({ ...automatic, now, random, lookMs, check: () => this.#updateByItself() });
   }
@@ -198,7 +200,7 @@ export class Updater implements Updates {
     const overdue = setTimeout(late, prepareMs).unref();
     try {
       await install(release, {
-        versions, registry, log, onStep, signal: controller.signal, limits: { ...defaultLimits, ...limits }, patience: { stalledMs, backoffMs },
+        versions, registry: registry(), log, onStep, signal: controller.signal, limits: { ...defaultLimits, ...limits }, patience: { stalledMs, backoffMs },
       });
     } finally {
       clearTimeout(overdue);

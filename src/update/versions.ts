@@ -15,6 +15,7 @@ import { replaceFile } from '../base/atomic-file.ts';
 import { ParseError } from '../base/parse.ts';
 import { isAliveNow, isPidAlive, readStat } from '../process/identity.ts';
 import { compareVersions, isVersion } from './version.ts';
+import { syncFolder } from './write-entries.ts';
 import { noVersions, parseVersionState, type PruneOptions, superfluous, type VersionState } from './version-state.ts';
 
 export interface VersionsOptions {
@@ -40,6 +41,11 @@ export class Versions {
     this.#directory = directory;
     this.#file = join(directory, 'update.json');
     this.#onWarning = onWarning;
+  }
+
+  /** Where the versions of a state directory are. */
+  static directoryIn(stateDir: string): string {
+    return join(stateDir, 'versions');
   }
 
   /** What `update.json` says now. One that is none is reported, set aside as `update.json.bad`, and counts as missing. */
@@ -84,6 +90,8 @@ export class Versions {
     if (existsSync(own)) renameSync(own, aside);
     try {
       renameSync(staging, own);
+      // update.json is about to name it.
+      await syncFolder(this.#directory);
     } catch (error) {
       this.#putBack(version);
       throw error;

@@ -70,7 +70,7 @@ export class Wrapper {
     this.#log = options.log;
     this.#timing = { ...defaultTiming, ...options.timing };
     const onWarning = (message: string, error: unknown): void => this.#log.warn(message, { error });
-    this.#versions = new Versions({ directory: join(options.stateDir, 'versions'), onWarning });
+    this.#versions = new Versions({ directory: Versions.directoryIn(options.stateDir), onWarning });
   }
 
   /**
@@ -202,6 +202,11 @@ export class Wrapper {
   async #switch(old: Child, version: string): Promise<void> {
     if (old !== this.#active || this.#standby !== undefined || this.#isStopping) {
       return old.tell({ say: 'switchFailed', reason: 'the wrapper is busy with something else' });
+    }
+    if (this.#available(version) === undefined) {
+      const reason = 'it was removed before it could be started; try again';
+      this.#note({ version, reason, isToBlame: false });
+      return old.tell({ say: 'switchFailed', reason });
     }
     const standby = this.#standby = this.#launch(version, 'standby');
     try {

@@ -19,7 +19,7 @@ import { until } from './wait.ts';
 /** The key of every server of the tests. */
 export const key = 'the-key-of-the-tests';
 
-const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const program: string = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const patient = { attempts: 1, firstDelayMs: 10, maxDelayMs: 10, maxRetryAfterMs: 0 };
 
 export interface TestServerOptions {
@@ -178,7 +178,7 @@ function isRemoved(folder: string): boolean {
 }
 
 /** A home of its own: nothing of this user's configuration is read. */
-function environmentOf(folder: string, more: Environment = {}): { [name: string]: string } {
+export function environmentOf(folder: string, more: Environment = {}): { [name: string]: string } {
   const home = join(folder, 'home');
   mkdirSync(home, { recursive: true });
   const environment = {
@@ -189,7 +189,7 @@ function environmentOf(folder: string, more: Environment = {}): { [name: string]
 }
 
 /** Those that wait first, so that none is started by the end of another. */
-async function cancelAll(client: Sidecar): Promise<void> {
+export async function cancelAll(client: Sidecar): Promise<void> {
   try {
     for (const status of ['pending', 'running'] as const) {
       for await (const { jobId } of client.jobs.all({ status, limit: 1000 })) await client.jobs.cancel(jobId, { signal: 'SIGKILL', graceSeconds: 0 });
@@ -203,7 +203,7 @@ async function cancelAll(client: Sidecar): Promise<void> {
 }
 
 /** Kills what is left of the jobs in a state directory, whoever started them. */
-async function endProcesses(stateDir: string): Promise<void> {
+export async function endProcesses(stateDir: string): Promise<void> {
   let names: string[];
   try {
     names = readdirSync(join(stateDir, 'jobs'));

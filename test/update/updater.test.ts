@@ -101,7 +101,7 @@ function setUp(t: TestContext, options: Options & { readonly switchTo?: () => Pr
   const logged: string[] = [];
   const updater = new Updater({
     versions, carrier, current: '1.0.0', release: null, source: parseSource(source), sourceText: source,
-    registry: { registry: registry?.url ?? new URL('http://127.0.0.1:1/') }, trusted: () => readTrustedKeys(stateDir),
+    registry: () => ({ registry: registry?.url ?? new URL('http://127.0.0.1:1/') }), trusted: () => readTrustedKeys(stateDir),
     running: () => 0, log: recorder(logged), probationSeconds: 60, automatic: undefined, now: () => 1000, ...more,
     timings: { ...timings, ...options.timings },
   });
@@ -172,7 +172,7 @@ describe('Updater.begin() installs', () => {
     const setting = setUp(t);
     const updater = new Updater({
       versions: setting.versions, carrier: setting.carrier, current: '1.0.0', release: null, source: parseSource(`npm:${name}`), sourceText: '',
-      registry: { registry: registry.url, token: 'secret' }, trusted: () => readTrustedKeys(setting.stateDir), running: () => 0,
+      registry: () => ({ registry: registry.url, token: 'secret' }), trusted: () => readTrustedKeys(setting.stateDir), running: () => 0,
       log: recorder([]), probationSeconds: 60, automatic: undefined,
     });
     atEnd(t, () => updater.close());

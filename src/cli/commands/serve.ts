@@ -74,6 +74,7 @@ async function supervise(config: Config): Promise<number> {
     const wrapper = new Wrapper({
       stateDir: config.stateDir,
       own: { version: ownVersion(), main: fileURLToPath(new URL('../main.js', import.meta.url)), execArgv: process.execArgv },
+      timing: { probationMs: config.updateProbationSeconds * 1000 },
       args: process.argv.slice(2).filter((word) => word !== '--wrapper'),
       log,
     });

@@ -1,0 +1,98 @@
+/** Clients that ask without a pause, and count what goes wrong. */
+import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { key } from './server.ts';
+
+export interface Load {
+  /** Answers with the status that was expected. */
+  readonly answered: () => number;
+  /** What went wrong, each. */
+  readonly failures: () => readonly string[];
+  /** The longest time between two answers, in milliseconds. */
+  readonly longestGapMs: () => number;
+  readonly stop: () => Promise<void>;
+}
+
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: string;
+  readonly status: number;
+}
+
+const submission: Asked = { method: 'POST', path: '/exec?wait=10', body: '{"command":"echo hello","labels":{"of":"load"}}', status: 200 };
+const question: Asked = { method: 'GET', path: '/health', status: 200 };
+
+/** Each request on a connection of its own: `clients` at a time, every fourth a job. */
+export function newConnections(url: string, clients: number): Load {
+  return start(clients, async (turn) => {
+    const asked = turn % 4 === 0 ? submission : question;
+    // A wait that ends early, as the server that held it is replaced, is answered with 202.
+    return { expected: [asked.status, 202], answer: await ask(url, asked, undefined) };
+  });
+}
+
+/**
+ * Each client on one connection for as long as the server leaves it open. A server may close one that is idle at any moment, also when a
+ * request is on its way to it: then it is repeated on another connection, as every HTTP client does (RFC 9112 §9.3.1).
+ */
+export function keptConnections(url: string, clients: number): Load {
+  const agent = new Agent({ keepAlive: true, maxSockets: clients });
+  const load = start(clients, async () => ({ expected: [question.status], answer: await ask(url, question, agent) }));
+  return { ...load, stop: () => load.stop().finally(() => agent.destroy()) };
+}
+
+function start(clients: number, turn: (count: number) => Promise<{ expected: readonly number[]; answer: Answer }>): Load {
+  const failures: string[] = [];
+  let [answered, longestGapMs, lastAt, isOver] = [0, 0, performance.now(), false];
+  const loops = Array.from({ length: clients }, async (_, client) => {
+    for (let count = client; !isOver; count += 1) {
+      try {
+        const { expected, answer: { status, text } } = await turn(count);
+        if (!expected.includes(status)) failures.push(`${status} ${text}`);
+        const now = performance.now();
+        longestGapMs = Math.max(longestGapMs, now - lastAt);
+        lastAt = now;
+        answered += 1;
+      } catch (error) {
+        failures.push((error as Error).message);
+      }
+      // Others need the processor, too.
+      await sleep(2);
+    }
+  });
+  return {
+    answered: () => answered,
+    failures: () => failures,
+    longestGapMs: () => longestGapMs,
+    stop: async () => {
+      isOver = true;
+      await Promise.all(loops);
+    },
+  };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+function ask(url: string, asked: Asked, agent: Agent | undefined): Promise<Answer> {
+  const { method, path, body } = asked;
+  return new Promise((resolve, reject) => {
+    const sent = request(new URL(path, url), {
+      method, agent: agent ?? false,
+      headers: { 'X-API-Key': key, ...(body === undefined ? {} : { 'Content-Type': 'application/json' }) },
+    }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => { text += chunk.toString(); });
+      response.on('error', reject);
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    });
+    sent.on('error', (error) => {
+      if (sent.reusedSocket) resolve(ask(url, asked, agent));
+      else reject(error);
+    });
+    sent.end(body);
+  });
+}

@@ -1,0 +1,146 @@
+/** A real wrapper with real servers, and releases for it to go to. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Sidecar } from '../../src/client/client.ts';
+import type { Flags } from '../../src/config.ts';
+import { isAliveNow } from '../../src/process/identity.ts';
+import { type LockOwner, readOwner } from '../../src/process/lock.ts';
+import type { Timing } from '../../src/wrapper/supervise.ts';
+import { entry, tgz } from '../update/tar.ts';
+import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder, type TestServerOptions } from './server.ts';
+import { until } from './wait.ts';
+
+export interface WrappedServer {
+  readonly stateDir: string;
+  /** Of the server that there is now. */
+  readonly url: string;
+  readonly client: Sidecar;
+  readonly wrapper: ChildProcess;
+  /** The server that there is now; `undefined` where there is none. */
+  readonly server: () => LockOwner | undefined;
+  /** What wrapper and servers logged so far. */
+  readonly logged: () => string;
+  /** SIGTERM to the wrapper. @returns its exit code. */
+  readonly stop: () => Promise<number | null>;
+  /** Starts another wrapper on the same state directory; the one before has ended. */
+  readonly startAgain: () => Promise<void>;
+}
+
+export interface WrapperOptions extends TestServerOptions {
+  /** Other patience than the real program's. */
+  readonly timing?: Partial<Timing>;
+}
+
+const fixture = fileURLToPath(new URL('../fixtures/wrapper.mjs', import.meta.url));
+const patient = { attempts: 1, firstDelayMs: 10, maxDelayMs: 10, maxRetryAfterMs: 0 };
+
+export async function spawnWrapper(t: TestContext, options: WrapperOptions = {}): Promise<WrappedServer> {
+  const folder = temporaryFolder(t);
+  const stateDir = options.stateDir ?? join(folder, 'state');
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const server = (): LockOwner | undefined => {
+    const owner = readOwner(join(stateDir, 'server.lock'));
+    return owner !== undefined && isAliveNow(owner) ? owner : undefined;
+  };
+  const start = async (): Promise<ChildProcess> => {
+    const child = launch({ ...options, folder, stateDir });
+    const logged = (): string => readFileSync(join(folder, 'log'), 'utf8');
+    await until(() => {
+      if (child.exitCode !== null) throw new Error(`The wrapper ended: ${logged()}`);
+      const owner = server();
+      return owner?.wrapperPid === child.pid && owner?.url !== undefined;
+    }, { what: 'the wrapper has a server' });
+    return child;
+  };
+  let wrapper = await start();
+  const stop = async (): Promise<number | null> => {
+    if (wrapper.exitCode !== null || wrapper.signalCode !== null) return wrapper.exitCode;
+    const exited = once(wrapper, 'exit');
+    wrapper.kill('SIGTERM');
+    const overdue = setTimeout(() => wrapper.kill('SIGKILL'), 60_000);
+    await exited;
+    clearTimeout(overdue);
+    return wrapper.exitCode;
+  };
+  atEnd(t, async () => {
+    if (server() !== undefined) await cancelAll(clientOf(server));
+    await stop();
+    await endServers(stateDir);
+    await endProcesses(stateDir);
+  });
+  return {
+    stateDir, server, stop,
+    get wrapper() { return wrapper; },
+    get url() { return server()?.url ?? ''; },
+    get client() { return clientOf(server); },
+    logged: () => readFileSync(join(folder, 'log'), 'utf8'),
+    startAgain: async () => { wrapper = await start(); },
+  };
+}
+
+function clientOf(server: () => LockOwner | undefined): Sidecar {
+  return new Sidecar({ url: server()?.url ?? 'http://127.0.0.1:1', key, retry: patient });
+}
+
+function launch(options: WrapperOptions & { readonly folder: string; readonly stateDir: string }): ChildProcess {
+  const { folder, stateDir, flags = {}, timing } = options;
+  const given: Flags = { port: '0', 'state-dir': stateDir, ...flags };
+  const words = Object.entries(given)
+    .flatMap(([name, value]) => (value === true ? [`--${name}`] : [value].flat().map((one) => `--${name}=${String(one)}`)));
+  const args = timing === undefined ? [program, 'serve', '--wrapper', ...words] : [fixture, JSON.stringify(timing), 'serve', ...words];
+  const fd = openSync(join(folder, 'log'), 'a');
+  const env = { ...environmentOf(folder, options.environment), [mark]: stateDir };
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', fd, fd] });
+  closeSync(fd);
+  return child;
+}
+
+/** Stands in the environment of all that a wrapper started. */
+const mark = 'SIDECAR_TEST_WRAPPER';
+
+/** The processes of the wrapper and its servers, whether or not it still knows of them; without jobs and launchers. */
+export function serversOf(stateDir: string): number[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      return words.includes('serve') && words.includes(`--state-dir=${stateDir}\0`);
+    } catch {
+      // It ended meanwhile.
+      return false;
+    }
+  });
+}
+
+async function endServers(stateDir: string): Promise<void> {
+  await until(() => {
+    const left = serversOf(stateDir);
+    for (const pid of left) process.kill(pid, 'SIGKILL');
+    return left.length === 0;
+  }, { what: 'no server is left' });
+}
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** What a release may change: the content of files, below the package. */
+export type Edits = { readonly [path: string]: string | ((content: string) => string) };
+
+/** The package as it is built here, as a release of that version. */
+export function release(version: string, edits: Edits = {}): Buffer {
+  const names = ['package.json', ...filesIn(join(root, 'dist')).filter((name) => name.endsWith('.js')).map((name) => `dist/${name}`)];
+  const files = names.map((name) => {
+    const content = readFileSync(join(root, name), 'utf8');
+    const edit = edits[name];
+    const edited = typeof edit === 'function' ? edit(content) : edit ?? content;
+    return entry(`package/${name}`, { content: name === 'package.json' ? edited.replace(/"version": "[^"]*"/, `"version": "${version}"`) : edited });
+  });
+  return tgz(...files);
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true, recursive: true }).filter((one) => one.isFile())
+    .map((one) => relative(folder, join(one.path, one.name)));
+}
