@@ -24,6 +24,8 @@ export interface Connection<T extends Pending> {
   readonly live: Set<T>;
   /** What arrives from now on is neither a request nor worth an answer. */
   isRefused: boolean;
+  /** Requests on it that wait for their turn. */
+  orders: number;
   /** Of `performance.now()`. */
   readonly openedAt: number;
   /** As seen by the last look for stalled clients. */
@@ -52,7 +54,7 @@ export class Connections<T extends Pending> {
   }
 
   add(socket: Socket): Connection<T> {
-    const connection: Connection<T> = { socket, live: new Set(), isRefused: false, openedAt: performance.now(), progress: { mark: '', since: 0 } };
+    const connection: Connection<T> = { socket, live: new Set(), isRefused: false, orders: 0, openedAt: performance.now(), progress: { mark: '', since: 0 } };
     this.#open.set(socket, connection);
     socket.once('close', () => {
       this.#open.delete(socket);

@@ -38,7 +38,7 @@ export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply>
   const isAboutServer = url === '*' && method === 'OPTIONS';
   const target = isAboutServer ? { path: url } : parseTarget(url);
   exchange.cors = by.policy.check(incoming, target.authority);
-  checkTransferCoding(incoming);
+  mustUnderstandCoding(exchange);
   if (isAboutServer) return empty(204, { Allow: allMethods });
   const match = by.router.match(target.path);
   if (!match) throw notFound(method, target.path);
@@ -58,6 +58,16 @@ function checkHead({ httpVersion, rawHeaders }: IncomingMessage): void {
   }
   if (rawHeaders.length > 2 * maxHeaders) {
     throw new ProblemError('headers_too_large', `Cannot read the request: it has more than ${maxHeaders} headers`);
+  }
+}
+
+/** Where its body ends nobody can say for sure: nothing behind it is read as a request (RFC 9112 §6.3). */
+function mustUnderstandCoding(exchange: Exchange): void {
+  try {
+    checkTransferCoding(exchange.incoming);
+  } catch (error) {
+    exchange.isLast = true;
+    throw error;
   }
 }
 

@@ -129,10 +129,15 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     if (connection.isRefused) return;
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
     connection.latest = exchange;
-    // Orders may come by the hundred at once: questions must not wait until all are taken.
     gate.pass((by) => {
-      if (hasContent(incoming)) pace.run(() => answer(exchange, by, to));
-      else answer(exchange, by, to);
+      // Orders may come by the hundred at once: questions must not wait until all are taken. But what comes behind an order on its connection
+      // is no request if the order ends the connection.
+      if (!hasContent(incoming) && connection.orders === 0) return answer(exchange, by, to);
+      connection.orders += 1;
+      pace.run(() => {
+        connection.orders -= 1;
+        if (!connection.isRefused) answer(exchange, by, to);
+      });
     });
   };
   if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));

@@ -2,6 +2,7 @@
  * `sidecar serve`: runs the server, by itself or under a wrapper.
  * @module
  */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createLog, type Log } from '../../base/log.ts';
@@ -70,6 +71,7 @@ async function supervise(config: Config): Promise<number> {
   const log = openLog(config);
   keepGoing(log);
   try {
+    mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
     const lock = await acquireLock(join(config.stateDir, 'wrapper.lock'), ownVersion());
     const wrapper = new Wrapper({
       stateDir: config.stateDir,
