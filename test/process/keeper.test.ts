@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, openSync, closeSync, constants, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, closeSync, constants, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { FirstBash } from '../../src/process/first-bash.ts';
@@ -109,6 +109,19 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     other.start();
     assert.equal(keeper.release(next), true);
     await until(other.isAtEnd, { what: 'the next one works' });
+  });
+
+  it('holds what is in a folder with any name', async (t) => {
+    // What went wrong: a space in it ended the keeper.
+    const folder = join(temporaryFolder(t), 'a b "c" $(exit 1) \'d\' `exit` *');
+    mkdirSync(folder);
+    const { keeper } = setUp(t, folder);
+    const { path, isAtEnd, start } = reader(t, folder, 'fi fo');
+    const [hold] = await keeper.hold([path]);
+    start();
+    assert.equal(isAtEnd(), false);
+    assert.ok(hold !== undefined && keeper.release(hold));
+    await until(isAtEnd, { what: 'it is closed' });
   });
 
   it('one that was never forked, as the first bash ended before, is asked for again', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { getPriority } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -50,6 +50,16 @@ describe('hard jobs', { skip: process.platform === 'linux' ? false : 'these are 
     if (process.getuid?.() === 0) assert.equal(getPriority(), Math.min(priorityBefore, -10));
     const session = await client.run({ command: 'cat /proc/self/autogroup || echo nice 0' });
     assert.match(session.stdout ?? '', /nice 0\n$/);
+  });
+
+  it('one in a state directory with any name is nudged, and its files are there', async (t) => {
+    const stateDir = join(temporaryFolder(t), 'a b "c" $(exit 1) \'d\' `exit` %s *');
+    const { client } = await startTestServer(t, { stateDir });
+    const id = await submit(client, { command: 'read -r line; echo "got $line"; cat', workdir: tmpdir() });
+    await until(async () => (await client.jobs.nudge(id, 'a nudge\n')).nudged, { what: 'it is nudged' });
+    await client.jobs.stdin(id, Buffer.from('and the rest'), { eof: true });
+    await until(async () => (await client.jobs.get(id)).status === 'completed', { what: 'it ends' });
+    assert.equal((await client.jobs.get(id)).stdout, 'got a nudge\nand the rest');
   });
 
   it('one that ignores SIGTERM is killed at its timeout too', async (t) => {
