@@ -29,7 +29,7 @@ interface Machine {
 function machine(t: TestContext): Machine {
   const folder = temporaryFolder(t);
   const [home, bin, systemd, stateDir] = ['home', 'bin', 'systemd', 'state-%h'].map((name) => join(folder, name)) as [string, string, string, string];
-  for (const made of [home, bin, systemd, stateDir]) mkdirSync(made);
+  for (const made of [home, bin, systemd]) mkdirSync(made);
   for (const name of ['systemctl', 'loginctl']) {
     copyFileSync(fake, join(bin, name));
     chmodSync(join(bin, name), 0o755);
@@ -115,7 +115,7 @@ test('--dry-run prints all of it and changes nothing', { skip }, async (t) => {
   }
   const system = await sidecar('install', { dryRun: true, scope: 'system' }, { FAKE_UID: '1000' });
   assert.match(system.stdout, /write  \/etc\/systemd\/system\/machine-sidecar\.service/);
-  assert.deepEqual([calls(), readdirSync(home), readdirSync(stateDir)], [[], [], []]);
+  assert.deepEqual([calls(), readdirSync(home), existsSync(stateDir)], [[], [], false]);
 });
 
 test('where it cannot or must not be done, it says what to do and changes nothing', { skip }, async (t) => {

@@ -63,7 +63,7 @@ test('systemdProgram() refuses the names that systemd does not run', () => {
 test('the unit leaves jobs alone, restarts for ever, and holds no secret', () => {
   const [user, system] = [systemd.describe(service, alice), systemd.describe(service, root)];
   for (const unit of [user, system]) {
-    for (const line of ['KillMode=process', 'Restart=always', 'StartLimitIntervalSec=0', 'OOMPolicy=continue', 'UMask=0077', 'NoNewPrivileges=no']) {
+    for (const line of ['KillMode=process', 'Restart=always', 'StartLimitIntervalSec=0', 'OOMPolicy=continue', 'NoNewPrivileges=no']) {
       assert.ok(unit.split('\n').includes(line), line);
     }
     assert.ok(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1]) > 15);

@@ -61,8 +61,6 @@ export function systemdUnit({ words, environment }: Service, { scope }: Owner): 
     '# A job that is killed for want of memory does not take the service with it.',
     'OOMPolicy=continue',
     'TasksMax=infinity',
-    '# What it writes is for its user only. A job may set another umask.',
-    'UMask=0077',
     '# Jobs may do what their user may: no ProtectSystem=, no PrivateTmp=, no other restriction.',
     'NoNewPrivileges=no',
     '',
