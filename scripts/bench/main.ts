@@ -24,6 +24,7 @@ import * as sleeps from './measurements/sleeps.ts';
 import * as submit from './measurements/submit.ts';
 import * as tenThousand from './measurements/ten-thousand.ts';
 import * as throughput from './measurements/throughput.ts';
+import * as update from './measurements/update.ts';
 import { formatTable, isMet } from './table.ts';
 
 /** In this order; what fills the disk comes last. */
@@ -36,6 +37,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   polls,
   follow,
   sleeps,
+  update,
   tenThousand,
   output,
 ];
