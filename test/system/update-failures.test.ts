@@ -142,7 +142,7 @@ describe('an update that goes wrong', { concurrency: 4 }, () => {
   it('once the new version serves brings the one before back, and the jobs do not notice', async (t) => {
     const signer = signingKey();
     const registry = await startRegistry(t);
-    const server = await started(t, { signer, registry, timing: impatient });
+    const server = await started(t, { signer, registry, timing: { ...impatient, probationMs: 15_000 } });
     const folder = temporaryFolder(t);
     const before = await gatedJobs(server, folder, [0, 1, 2]);
     const old = server.server()?.pid;
@@ -426,7 +426,7 @@ function replacing(text: string, by: string): Edits[string] {
 
 /** 10 GiB of zeros in that many files. Gzip data may be put together of parts. */
 function bomb(files: number): Buffer {
-  const [total, part] = [10 * 2 ** 30, 64 * 2 ** 20];
+  const [total, part] = [10 * 2 ** 30, 16 * 2 ** 20];
   const zeros = gzipSync(Buffer.alloc(part));
   const parts = Array.from({ length: files }, (_, index) => [
     gzipSync(header({ name: `package/zeros${index}`, size: base256(BigInt(total / files)) })),
