@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { type JobId, ProblemError, type UpdateOptions } from '../../src/client/client.ts';
+import { type JobId, ProblemError, Sidecar, type UpdateOptions } from '../../src/client/client.ts';
 import type { LastUpdate, UpdateState } from '../../src/protocol/updates.ts';
 import { keyIdOf, manifestKeyOf, signManifest } from '../../src/update/signatures.ts';
 import { trustKey } from '../../src/update/trusted-keys.ts';
@@ -21,7 +21,7 @@ import {
   integrityOf, newSigningKey, packageTarball, type PackageVersion, type Registry, type SigningKey, startRegistry, tarballPath,
 } from '../update/registry.ts';
 import { archive, base256, entry, header, tgz } from '../update/tar.ts';
-import { atEnd, temporaryFolder } from '../support/server.ts';
+import { atEnd, key, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { type Edits, release, spawnWrapper, type WrappedServer, type WrapperOptions } from '../support/wrapper.ts';
 
@@ -682,10 +682,17 @@ function faultOfAnswer(url: string): Promise<string | undefined> {
   });
 }
 
-/** They run until there is a file `gate`, and exit with their codes. */
-async function gatedJobs(server: WrappedServer, folder: string, exitCodes: readonly number[]): Promise<JobId[]> {
-  return Promise.all(exitCodes.map(async (exitCode) =>
-    (await server.client.exec({ command: `while [ ! -e '${folder}/gate' ]; do sleep 0.1; done; exit ${exitCode}`, timeout: 600 })).jobId));
+/**
+ * They run until there is a file `gate`, and exit with their codes. A kept connection to the server that was replaced may break just as it is
+ * used: with a key the submission is repeated.
+ */
+async function gatedJobs({ url }: WrappedServer, folder: string, exitCodes: readonly number[]): Promise<JobId[]> {
+  const client = new Sidecar({ url, key });
+  return Promise.all(exitCodes.map(async (exitCode) => {
+    const command = `while [ ! -e '${folder}/gate' ]; do sleep 0.1; done; exit ${exitCode}`;
+    const { jobId } = await client.exec({ command, timeout: 600 }, { idempotencyKey: `exits with ${exitCode}` });
+    return jobId;
+  }));
 }
 
 async function endWith(server: WrappedServer, jobs: readonly JobId[], exitCodes: readonly number[]): Promise<void> {
