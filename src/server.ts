@@ -107,7 +107,7 @@ export async function startServer(
       routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })],
       authenticator: createAuthenticator({ accepts: (key) => keys.accepts(key), log }),
     });
-    ({ url } = url === undefined ? await http.listen(config) : { url });
+    ({ url } = url === undefined ? await listenOn(config, http, wrapped) : { url });
     lock.announce(url);
     const renewing = setInterval(() => renew(lock, log), renewLockMs);
     renewing.unref();
@@ -120,6 +120,7 @@ export async function startServer(
       async handOver() {
         jobs.endWaits();
         await http.stopAccepting({ limitMs: settleMs });
+        http.refuse();
         jobs.beginClose();
         await letGo();
       },
@@ -143,12 +144,20 @@ async function standBy(wrapped: Wrapped, config: Config, http: HttpServer): Prom
   const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
   if (existsSync(jobsDirectory)) readdirSync(jobsDirectory);
   wrapped.say({ say: 'ready' });
-  if (!await wrapped.told('listen')) throw new Error('Cannot stand by: the wrapper has gone');
-  const { url } = await http.listen(config);
+  const isTold = await wrapped.told('listen');
+  const { url } = isTold ? await listenOn(config, http, wrapped) : { url: '' };
   wrapped.say({ say: 'listening' });
-  // Told or not: where the wrapper has gone, the other one may be letting go all the same.
-  await wrapped.told('takeOver');
+  // Where the wrapper goes while the other one lets go, this one takes over by itself.
+  if (!isTold || (!await wrapped.told('takeOver') && !wrapped.isHandingOver)) throw new Error('Cannot stand by: the wrapper has gone');
   return url;
+}
+
+/** A socket that a wrapper was asked for never comes where that has gone. */
+async function listenOn(config: Config, http: HttpServer, wrapped: Wrapped | undefined): Promise<{ url: string }> {
+  const { host, port } = config;
+  if (wrapped === undefined) return await http.listen({ host, port });
+  const listening = wrapped.isThere ? await Promise.race([http.listen({ host, port }), wrapped.gone]) : undefined;
+  return listening ?? await http.listen({ host, port, isExclusive: true });
 }
 
 /** @throws LockHeldError where another server has the state directory, for longer than `patienceMs`. */

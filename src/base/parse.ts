@@ -176,6 +176,32 @@ export function object<S extends Shape>(shape: S): Parser<{ readonly [K in keyof
   });
 }
 
+/** An object of which only these fields matter: others may be added to it, by a later version of whoever wrote it. */
+export function fieldsOf<S extends Shape>(shape: S): Parser<{ readonly [K in keyof S]: Parsed<S[K]> }> {
+  const exact = object(shape);
+  return parser({ ...exact.schema, additionalProperties: true }, (value, path) => {
+    const known = Object.entries(plainObject(value, path)).filter(([name]) => Object.hasOwn(shape, name));
+    return exact(Object.fromEntries(known), path);
+  });
+}
+
+/** Reads JSON from a file. @throws ParseError where it is none, such as half of it. */
+export function fromJson<T>(inner: Parser<T>, content: string, path: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch (error) {
+    throw new ParseError(path, `it is torn or not JSON: ${(error as Error).message}`);
+  }
+  return inner(value, path);
+}
+
+/** Leaves out the fields that are absent, as the types of this product have them. */
+export function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(value).filter(([, field]) => field !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
+}
+
 /** A number that arrives as text (a query parameter, a header, an environment variable). */
 export function fromText(inner: Parser<number>): Parser<number> {
   return parser(inner.schema, (value, path) => {

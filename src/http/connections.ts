@@ -33,13 +33,16 @@ export interface Connection<T extends Pending> {
 }
 
 /** How long a connection that is opened may take to its first request, before it counts as one that is kept for later. */
-const freshMs = 250;
+const freshMs = 500;
+/** How long a TLS handshake, or a request with its body, may take before nobody waits for it any more. */
+const slowMs = 1_000;
 
 export class Connections<T extends Pending> {
   readonly #limits: Limits;
   readonly #open = new Map<Socket, Connection<T>>();
-  /** Under TLS: those whose handshake may not be over. */
   readonly #raw = new Set<Socket>();
+  /** Under TLS: since when a handshake goes on, by the client's address and port. */
+  readonly #handshakes = new Map<string, number>();
   readonly #sweep: NodeJS.Timeout;
   /** The server closes: no answer promises a next one. */
   isClosing = false;
@@ -56,6 +59,7 @@ export class Connections<T extends Pending> {
   add(socket: Socket): Connection<T> {
     const connection: Connection<T> = { socket, live: new Set(), isRefused: false, orders: 0, openedAt: performance.now(), progress: { mark: '', since: 0 } };
     this.#open.set(socket, connection);
+    this.#handshakes.delete(peerOf(socket));
     socket.once('close', () => {
       this.#open.delete(socket);
       abortLive(connection, new ClientLeft());
@@ -67,8 +71,13 @@ export class Connections<T extends Pending> {
 
   /** Remembers a connection before its TLS handshake, so that {@link destroy} finds it. */
   addRaw(socket: Socket): void {
+    const peer = peerOf(socket);
     this.#raw.add(socket);
-    socket.once('close', () => this.#raw.delete(socket));
+    this.#handshakes.set(peer, performance.now());
+    socket.once('close', () => {
+      this.#raw.delete(socket);
+      this.#handshakes.delete(peer);
+    });
   }
 
   of(socket: Socket): Connection<T> {
@@ -93,7 +102,8 @@ export class Connections<T extends Pending> {
   /** Whether a request, or the beginning of an answer, is still to be expected on some connection. */
   get areExpected(): boolean {
     const now = performance.now();
-    return [...this.#open.values()].some((connection) => isFresh(connection, now) || isBeingAnswered(connection, now));
+    return [...this.#handshakes.values()].some((since) => now - since < slowMs)
+      || [...this.#open.values()].some((connection) => isFresh(connection, now) || isBeingAnswered(connection, now));
   }
 
   /** Closes the connections on which nothing is asked and nothing on its way. */
@@ -126,6 +136,10 @@ export class Connections<T extends Pending> {
   }
 }
 
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
 /** Who has just connected is about to ask. */
 function isFresh({ latest, openedAt }: Connection<Pending>, now: number): boolean {
   return latest === undefined && now - openedAt < freshMs;
@@ -134,7 +148,7 @@ function isFresh({ latest, openedAt }: Connection<Pending>, now: number): boolea
 /** An answer that has begun takes the time it takes; a request that does not get here is not waited for. */
 function isBeingAnswered({ latest }: Connection<Pending>, now: number): boolean {
   if (latest === undefined || latest.response.headersSent || latest.response.destroyed) return false;
-  return latest.incoming.complete || now - latest.startedAt < freshMs;
+  return latest.incoming.complete || now - latest.startedAt < slowMs;
 }
 
 function abortLive<T extends Pending>(connection: Connection<T>, reason: Error): void {

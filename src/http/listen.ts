@@ -52,7 +52,12 @@ export interface HttpServer {
   /** From here on requests are answered; those that came before have waited for it. */
   answer(by: Answering): void;
   /** @returns where it listens; `port` 0 was any free one. @throws the system's error, such as EADDRINUSE. */
-  listen(at: { host: string; port: number }): Promise<{ readonly host: string; readonly port: number; readonly url: string }>;
+  listen(at: {
+    readonly host: string;
+    readonly port: number;
+    /** Not through the primary of a cluster, whose worker this process is (`net.Server.listen`). Default false. */
+    readonly isExclusive?: boolean;
+  }): Promise<{ readonly host: string; readonly port: number; readonly url: string }>;
   /** Whether each answer says that it is the last one on its connection: so clients go to another server of their own accord. */
   drain(isDraining: boolean): void;
   /**
@@ -60,6 +65,8 @@ export interface HttpServer {
    * before has begun, after `limitMs` at the latest: whoever waits for something must have been told to stop.
    */
   stopAccepting(options: { limitMs: number }): Promise<void>;
+  /** The server lets go of what it answers about: whatever still comes is refused. */
+  refuse(): void;
   /**
    * Stops accepting, lets answers in progress finish for `graceMs`, then aborts their signals and closes what is left.
    * May be called again with a shorter grace.
@@ -86,9 +93,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     answer({ routes, authenticator }) {
       gate.open({ router: createRouter(routes), policy, authenticator, limits });
     },
-    async listen({ host, port }) {
+    async listen({ host, port, isExclusive = false }) {
       hosts.add(hostName(inAddress(host)));
-      server.listen({ host, port, backlog });
+      server.listen({ host, port, backlog, exclusive: isExclusive });
       await once(server, 'listening');
       const address = server.address() as AddressInfo;
       return { host, port: address.port, url: `${tls ? 'https' : 'http'}://${inAddress(host)}:${address.port}` };
@@ -96,19 +103,31 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     drain(isDraining) {
       connections.isClosing = isDraining;
     },
+    refuse: () => gate.close(),
     stopAccepting: ({ limitMs }) => stopAccepting(server, connections, limitMs),
     close: ({ graceMs }) => closeNodeServer(server, connections, graceMs),
   };
 }
 
-/** Requests wait here until there is somebody to answer them. */
+/** Requests wait here until there is somebody to answer them; nothing more is read from their connections until then. */
 class Gate {
   #by: Handling | undefined;
   #waiting: ((by: Handling) => void)[] = [];
+  #isClosed = false;
 
-  pass(through: (by: Handling) => void): void {
-    if (this.#by === undefined) this.#waiting.push(through);
-    else through(this.#by);
+  pass(socket: Socket, through: (by: Handling) => void): void {
+    if (this.#isClosed) throw new ProblemError('shutting_down', 'Cannot answer: another server has taken over; ask again', { headers: { 'Retry-After': '0' } });
+    if (this.#by !== undefined) return through(this.#by);
+    socket.pause();
+    this.#waiting.push((by) => {
+      socket.resume();
+      through(by);
+    });
+  }
+
+  /** Whatever comes from here on is refused. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   open(by: Handling): void {
@@ -129,7 +148,7 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     if (connection.isRefused) return;
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
     connection.latest = exchange;
-    gate.pass((by) => {
+    const through = (by: Handling): void => {
       // Orders may come by the hundred at once: questions must not wait until all are taken. But what comes behind an order on its connection
       // is no request if the order ends the connection.
       if (!hasContent(incoming) && connection.orders === 0) return answer(exchange, by, to);
@@ -138,7 +157,12 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
         connection.orders -= 1;
         if (!connection.isRefused) answer(exchange, by, to);
       });
-    });
+    };
+    try {
+      gate.pass(incoming.socket, through);
+    } catch (error) {
+      fail(exchange, error, to);
+    }
   };
   if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));
   server.on(connected, (socket: Socket) => {

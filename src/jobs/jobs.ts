@@ -226,7 +226,8 @@ export class Jobs {
     const graceMs = (request.graceSeconds ?? entry.request.killGraceSeconds) * 1000;
     const options = { signal: request.signal ?? 'SIGTERM', graceMs };
     this.#options.log.info('job cancelled', { jobId: entry.id, signal: options.signal });
-    if (!entry.isFinished) return this.#runner.end(entry, 'cancelled', options);
+    // It goes on also where a server that closes cannot wait for it: the next one ends what this one has begun to end.
+    if (!entry.isFinished) return this.#unlessWaitsEnd(entry, this.#runner.end(entry, 'cancelled', options));
     if (entry.lingering.length > 0) await terminate({ id: entry.id, leader: undefined }, options);
   }
 
@@ -245,6 +246,12 @@ export class Jobs {
     }
     this.#forget(entry);
     await this.#store.removeFiles(entry.id);
+  }
+
+  async #unlessWaitsEnd(entry: Entry, ending: Promise<void>): Promise<void> {
+    const over = new AbortController();
+    const isOver = until(entry, () => this.#hasEndedWaits, { signal: over.signal }).catch(() => undefined);
+    await Promise.race([ending, isOver]).finally(() => over.abort());
   }
 
   /** Takes on nothing more, and leaves nobody waiting for a job. */

@@ -3,7 +3,7 @@
  * @module
  */
 import {
-  type Parser, array, integer, nullable, number, object, oneOf, optional, ParseError, parser, record, refuse, text,
+  type Parser, array, defined, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
 } from '../base/parse.ts';
 import { jobId } from '../protocol/ids.ts';
 import type { JobRequest, Program } from '../protocol/jobs.ts';
@@ -15,12 +15,12 @@ const strings = record(anyText, anyText, { max: 100_000 });
 
 const program: Parser<Program> = parser({}, (value, path) => {
   const { mode } = value as { mode?: unknown };
-  if (mode === 'argv') return object({ mode: oneOf('argv'), argv: array(anyText, { max: 1_000_000 }) })(value, path);
+  if (mode === 'argv') return fieldsOf({ mode: oneOf('argv'), argv: array(anyText, { max: 1_000_000 }) })(value, path);
   if (mode !== 'shell') refuse(`${path}.mode`, '"shell" or "argv"', mode);
-  return defined(object({ mode: oneOf('shell'), command: anyText, shell: optional(anyText) })(value, path));
+  return defined(fieldsOf({ mode: oneOf('shell'), command: anyText, shell: optional(anyText) })(value, path));
 });
 
-const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (value, path) => defined(object({
+const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (value, path) => defined(fieldsOf({
   program,
   workdir: anyText,
   env: strings,
@@ -32,7 +32,7 @@ const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (v
   labels: strings,
 })(value, path)));
 
-const outcome: Parser<Outcome> = parser({}, (value, path) => defined(object({
+const outcome: Parser<Outcome> = parser({}, (value, path) => defined(fieldsOf({
   reason: oneOf('exit', 'signal', 'timeout', 'cancelled', 'output_limit', 'spawn_error', 'lost'),
   exitCode: integer({ min: -1, max: 255 }),
   signal: nullable(anyText),
@@ -45,35 +45,23 @@ const state: Parser<JobState> = parser({}, (value, path) => {
   if (is === 'pending') return { is };
   if (is === 'running') {
     const ending = optional(oneOf('timeout', 'cancelled', 'output_limit'));
-    return defined(object({ is: oneOf('running'), startedAt: seconds, ending })(value, path));
+    return defined(fieldsOf({ is: oneOf('running'), startedAt: seconds, ending })(value, path));
   }
   if (is !== 'finished') refuse(`${path}.is`, 'pending, running or finished', is);
-  return object({ is: oneOf('finished'), startedAt: nullable(seconds), outcome })(value, path);
+  return fieldsOf({ is: oneOf('finished'), startedAt: nullable(seconds), outcome })(value, path);
 });
 
-const jobRecord = object({
+const jobRecord = fieldsOf({
   jobId,
   request,
   submittedAt: seconds,
   rerunOf: optional(jobId),
-  idempotency: optional(object({ key: anyText, hash: anyText })),
+  idempotency: optional(fieldsOf({ key: anyText, hash: anyText })),
   hold: optional(anyText),
   state,
 });
 
 /** @throws ParseError where it is torn, or not what was written. */
 export function parseRecord(content: string): JobRecord {
-  let value: unknown;
-  try {
-    value = JSON.parse(content);
-  } catch (error) {
-    throw new ParseError('job.json', `it is torn or not JSON: ${(error as Error).message}`);
-  }
-  return defined(jobRecord(value, 'job.json'));
-}
-
-/** Leaves out the fields that are absent, as the types of this product have them. */
-function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  const entries = Object.entries(value).filter(([, field]) => field !== undefined);
-  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
+  return defined(fromJson(jobRecord, content, 'job.json'));
 }

@@ -67,7 +67,11 @@ async function holdAgain(entries: readonly Entry[], { store, keeper, log }: Reco
   if (entries.length === 0 || !keeper) return;
   try {
     const holds = await keeper.hold(entries.map(({ id }) => join(store.directory(id), 'stdin')));
-    entries.forEach((entry, index) => { entry.hold = holds[index]; });
+    entries.forEach((entry, index) => {
+      // The one before lives on while an older job does, and would keep it open for ever.
+      if (entry.hold !== undefined) keeper.releaseLater(entry.hold);
+      entry.hold = holds[index];
+    });
   } catch (error) {
     log.warn('cannot keep the stdin of jobs open that were waiting', { error });
   }

@@ -54,6 +54,8 @@ export class Runner {
   /** Jobs that no launcher of this server waits for: their files tell. */
   readonly #adopted = new Map<Entry, { parentPid: number; goneAt: number | undefined }>();
   readonly #lingering: Lingering;
+  /** The jobs may be another server's by now: nothing is written of them, and none is started. */
+  #isClosed = false;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -224,6 +226,7 @@ export class Runner {
 
   /** Running jobs go on; nothing is started any more. */
   close(): void {
+    this.#isClosed = true;
     for (const cancel of this.#timeouts.values()) cancel();
     this.#lingering.close();
     this.#starter.close();
@@ -246,7 +249,7 @@ export class Runner {
     if (!isGone) this.#options.log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
     const deadline = performance.now() + exitReportMs;
     let exit = this.#exits.get(entry);
-    while (exit === undefined && performance.now() < deadline) {
+    while (exit === undefined && performance.now() < deadline && !this.#isClosed) {
       await sleep(5);
       exit = this.#exits.get(entry) ?? (this.#adopted.has(entry) ? this.#options.store.readExit(entry.id)?.code : undefined);
     }
@@ -278,7 +281,7 @@ export class Runner {
 
   #finish(entry: Entry, outcome: Outcome, options: { isOnDisk: boolean }): void {
     const { state } = entry;
-    if (state.is === 'finished') return;
+    if (state.is === 'finished' || this.#isClosed) return;
     this.#running.delete(entry.id);
     this.#adopted.delete(entry);
     this.#timeouts.get(entry)?.();
@@ -344,7 +347,7 @@ export class Runner {
   }
 
   #startNext(): void {
-    while (this.#queue.length > 0 && this.#running.size < this.#options.maxRunning) {
+    while (this.#queue.length > 0 && this.#running.size < this.#options.maxRunning && !this.#isClosed) {
       const entry = this.#queue.shift();
       if (entry === undefined) return;
       try {

@@ -2,10 +2,11 @@
  * One server per state directory: a file that names its owner by pid and start time, so that one left by a crash is no obstacle.
  * @module
  */
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { replaceFile } from '../base/atomic-file.ts';
-import { integer, object, optional, type Parser, text } from '../base/parse.ts';
-import { type Identity, identify, isAlive } from './identity.ts';
+import { fieldsOf, integer, optional, type Parser, text } from '../base/parse.ts';
+import { type Identity, identify, isAlive, isAliveNow } from './identity.ts';
 
 /** What the file holds. */
 export interface LockOwner extends Identity {
@@ -16,7 +17,7 @@ export interface LockOwner extends Identity {
   readonly wrapperPid: number | undefined;
 }
 
-export const lockOwner: Parser<LockOwner> = object({
+export const lockOwner: Parser<LockOwner> = fieldsOf({
   pid: integer({ min: 1, max: 2 ** 31 - 1 }),
   startTime: text(),
   version: optional(text()),
@@ -44,7 +45,8 @@ export interface Lock {
   release(): void;
 }
 
-const attempts = 20;
+const attempts = 200;
+const retryMs = 5;
 
 /** @throws LockHeldError where its owner is alive. */
 export async function acquireLock(path: string, version: string, { wrapperPid }: { wrapperPid?: number | undefined } = {}): Promise<Lock> {
@@ -55,7 +57,8 @@ export async function acquireLock(path: string, version: string, { wrapperPid }:
     const holder = readOwner(path);
     if (holder !== undefined && await isAlive(holder)) throw new LockHeldError(path, holder);
     if (attempt === attempts) throw new Error(`Cannot use ${path}: others keep taking it`);
-    discard(path, holder);
+    discard(path, holder, owner);
+    await sleep(retryMs);
   }
   return {
     announce(url) {
@@ -96,17 +99,22 @@ function tryTake(path: string, owner: LockOwner): boolean {
   }
 }
 
-/** Takes away a lock whose owner is gone; where another server was faster and the lock is now its own, gives it back. */
-function discard(path: string, stale: LockOwner | undefined): void {
-  const aside = `${path}.${process.pid}.stale`;
+/**
+ * Takes away a lock whose owner is gone. Of many that would do so one at a time may, and looks again first: what was a stale lock a moment
+ * ago may be somebody's by now.
+ */
+function discard(path: string, stale: LockOwner | undefined, me: LockOwner): void {
+  const right = `${path}.${stale === undefined ? 'unreadable' : `${stale.pid}-${stale.startTime.replaceAll(/\W/g, '')}`}.stale`;
+  if (!tryTake(right, me)) {
+    const other = readOwner(right);
+    // It ended in the middle.
+    if (other === undefined || !isAliveNow(other)) rmSync(right, { force: true });
+    return;
+  }
   try {
-    renameSync(path, aside);
-    const taken = readOwner(aside);
-    if (taken && (taken.pid !== stale?.pid || taken.startTime !== stale.startTime)) linkSync(aside, path);
-  } catch (error) {
-    // ENOENT: it is gone already. EEXIST: there is a newer one.
-    if (!['ENOENT', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    const now = readOwner(path);
+    if (now?.pid === stale?.pid && now?.startTime === stale?.startTime) rmSync(path, { force: true });
   } finally {
-    rmSync(aside, { force: true });
+    rmSync(right, { force: true });
   }
 }

@@ -6,9 +6,10 @@
  *
  *     old ──switch──► wrapper ──begin(standby)──► new     new looks whether it could serve
  *                     wrapper ◄──────ready─────── new
- *     old ◄─switched─ wrapper                             old says on each answer that it is its last one
+ *     old ◄──drain─── wrapper                             old says on each answer that it is its last one
  *                     wrapper ──────listen──────► new     new accepts, too, but does not answer yet
  *                     wrapper ◄────listening───── new
+ *                     wrapper ────handingOver───► new     should the wrapper go now, new takes over by itself
  *     old ◄─handOver─ wrapper                             old accepts no more, answers what it has, lets go of the jobs
  *     old ─released─► wrapper ─────takeOver─────► new     and then ends with exit code 42
  *                     wrapper ◄─────serving────── new     new has the jobs, and answers
@@ -23,8 +24,9 @@ export type ToServer =
   /** The answer to `hello`. `release` is the name of the server's version among the installed ones. */
   | { readonly say: 'begin'; readonly role: 'server' | 'standby'; readonly release: Release; readonly wrapperPid: number }
   | { readonly say: 'listen' }
+  | { readonly say: 'handingOver' }
   | { readonly say: 'takeOver' }
-  | { readonly say: 'switched' }
+  | { readonly say: 'drain' }
   /** The update that was under way is not: everything goes on as before. */
   | { readonly say: 'switchFailed'; readonly reason: string }
   | { readonly say: 'handOver' };
@@ -35,6 +37,8 @@ export type ToWrapper =
   | { readonly say: 'listening' }
   | { readonly say: 'serving'; readonly url: string; readonly healthUrl: string }
   | { readonly say: 'released' }
+  /** Somebody told it to stop: its end is no accident. */
+  | { readonly say: 'stopping' }
   /** Why it is about to end. */
   | { readonly say: 'failed'; readonly reason: string }
   | { readonly say: 'switch'; readonly version: string }

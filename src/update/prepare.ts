@@ -4,14 +4,14 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ParseError, optional, text } from '../base/parse.ts';
+import { ParseError, fieldsOf, optional, text } from '../base/parse.ts';
 import type { UpdateStep } from '../protocol/updates.ts';
 import { type DownloadOptions, download } from './download.ts';
 import { checkFile, parseIntegrity } from './integrity.ts';
 import { copyPackage } from './package-folder.ts';
 import { authorizationFor } from './sources/npm.ts';
 import type { Registry } from './sources/npmrc.ts';
-import { type Release, type Tarball, fieldsOf, versionText } from './sources/source.ts';
+import { type Release, type Tarball, versionText } from './sources/source.ts';
 import { unpack } from './tarball.ts';
 import { TrustError } from './trust-error.ts';
 import { UpdateError } from './update-error.ts';

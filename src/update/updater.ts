@@ -221,7 +221,7 @@ export class Updater implements Updates {
       log.warn('the new version was ready and has not taken over', { version });
     } catch (error) {
       // Else this server ends, as it should.
-      if (!signal.aborted) log.warn('the new version does not take over', { version, reason: failureOf(error).reason });
+      if (!signal.aborted) log.warn('the new version does not take over', { version, reason: (error as Error).message });
     }
   }
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { escapeControl } from '../base/escape.ts';
-import { type Parser, array, nullable, number, object, oneOf, ParseError, parser, refuse, text } from '../base/parse.ts';
+import { type Parser, array, defined, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, refuse, text } from '../base/parse.ts';
 import { isVersion } from './version.ts';
 
 /** The name of a version, or `null`: the installed package, which no update brought. */
@@ -14,6 +14,8 @@ export interface Probation {
   readonly version: string;
   /** Unix seconds, by a clock that can be set. */
   readonly startedAt: number;
+  /** How often a wrapper was started while it lasted: a version may take its wrapper, or the machine, with it. */
+  readonly starts?: number | undefined;
 }
 
 export interface BadVersion {
@@ -41,7 +43,12 @@ export interface VersionState {
   /** The newest last. */
   readonly bad: readonly BadVersion[];
   readonly lastOutcome: UpdateOutcome | null;
+  /** The version that was installed by hand as `current` took its place. */
+  readonly own?: string | undefined;
 }
+
+/** With so many starts of a wrapper a version has failed its probation. */
+export const mostStarts = 3;
 
 /** Before the first update. */
 export const noVersions: VersionState = { current: null, previous: null, probation: null, bad: [], lastOutcome: null };
@@ -52,11 +59,11 @@ const longestReason = 500;
 const longestEscaped = 6 * longestReason;
 
 /** `current` is `version` from now on, and has yet to prove itself. */
-export function beginProbation(state: VersionState, version: string, now: number): VersionState {
+export function beginProbation(state: VersionState, version: string, now: number, own?: string): VersionState {
   const proven = state.probation === null ? state.current : state.previous;
   // Installed anew, or gone back to on request: it must not be what it is itself rolled back to.
   const previous = [proven, state.previous].find((release) => release !== version) ?? null;
-  return { ...state, current: version, previous, probation: { version, startedAt: now } };
+  return { ...state, current: version, previous, probation: { version, startedAt: now }, ...(own === undefined ? {} : { own }) };
 }
 
 /** `version` has proven itself; nothing changes unless it is the one in probation. */
@@ -70,16 +77,23 @@ export function confirm(state: VersionState, version: string, now: number): Vers
   };
 }
 
-/** Back to the version before; nothing changes unless `version` is in probation, so that it happens once for an update. */
-export function rollBack(state: VersionState, version: string, reason: string, now: number): VersionState {
+/** Back to the version before, or, where that is gone, to another; nothing changes unless `version` is in probation, so that it happens once for an update. */
+export function rollBack(state: VersionState, version: string, reason: string, now: number, to: Release = state.previous): VersionState {
   if (state.probation?.version !== version) return state;
   return {
-    current: state.previous,
+    ...state,
+    current: to,
     previous: null,
     probation: null,
     bad: withBad(state.bad, version, reason, now),
-    lastOutcome: { kind: 'rolled_back', from: version, to: state.previous, reason: brief(reason), at: now },
+    lastOutcome: { kind: 'rolled_back', from: version, to, reason: brief(reason), at: now },
   };
+}
+
+/** A wrapper starts the version that is in probation. */
+export function countStart(state: VersionState): VersionState {
+  const { probation } = state;
+  return probation === null ? state : { ...state, probation: { ...probation, starts: (probation.starts ?? 0) + 1 } };
 }
 
 /** The installed package runs from now on: whoever installed it by hand wants it. */
@@ -133,29 +147,29 @@ const reason = text({ max: longestEscaped });
 const version: Parser<string> = parser({ type: 'string' }, (value, path) =>
   (typeof value === 'string' && isVersion(value) ? value : refuse(path, 'a version', value)));
 
-const versionState: Parser<VersionState> = object({
+const probation: Parser<Probation> = parser({}, (value, path) => defined(fieldsOf({
+  version, startedAt: seconds, starts: optional(integer({ min: 0, max: 1_000_000 })),
+})(value, path)));
+
+/** Two versions read and write it: what one of them does not know must not keep it from the rest. */
+const versionState: Parser<VersionState> = fieldsOf({
   current: nullable(version),
   previous: nullable(version),
-  probation: nullable(object({ version, startedAt: seconds })),
-  bad: array(object({ version, reason, at: seconds }), { max: mostBad }),
-  lastOutcome: nullable(object({
+  probation: nullable(probation),
+  bad: array(fieldsOf({ version, reason, at: seconds }), { max: mostBad }),
+  lastOutcome: nullable(fieldsOf({
     kind: oneOf('updated', 'rolled_back', 'failed'),
     from: nullable(version),
     to: nullable(version),
     reason,
     at: seconds,
   })),
+  own: optional(version),
 });
 
 /** @throws ParseError where it is torn, or not what was written. */
 export function parseVersionState(content: string): VersionState {
-  let value: unknown;
-  try {
-    value = JSON.parse(content);
-  } catch (error) {
-    throw new ParseError('update.json', `it is torn or not JSON: ${(error as Error).message}`);
-  }
-  const state = versionState(value, 'update.json');
+  const state = defined(fromJson(versionState, content, 'update.json'));
   if (state.probation !== null && state.probation.version !== state.current) {
     refuse('update.json.probation.version', 'the current version', state.probation.version);
   }

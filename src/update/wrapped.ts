@@ -17,6 +17,11 @@ export class Wrapped implements Carrier {
   /** Called when an update to come makes each answer the last one on its connection, and when it does not come. */
   onDraining: (isDraining: boolean) => void = () => undefined;
   onGone: () => void = () => undefined;
+  /** Resolves when the wrapper goes. */
+  readonly gone: Promise<undefined>;
+  #resolveGone: (nothing: undefined) => void = () => undefined;
+  /** The server before this one has been told to let go. */
+  isHandingOver = false;
   readonly #told = new Map<ToServer['say'], (isTold: boolean) => void>();
   #switching: { readonly resolve: () => void; readonly reject: (reason: Error) => void } | undefined;
 
@@ -24,6 +29,7 @@ export class Wrapped implements Carrier {
     this.pid = wrapperPid;
     this.role = role;
     this.release = release;
+    this.gone = new Promise((resolve) => { this.#resolveGone = resolve; });
   }
 
   /** `undefined` where no wrapper has started this process. @throws Error where the wrapper does not answer, as it has gone. */
@@ -77,9 +83,10 @@ export class Wrapped implements Carrier {
     if (message === undefined) return;
     this.#told.get(message.say)?.(true);
     this.#told.delete(message.say);
+    if (message.say === 'handingOver') this.isHandingOver = true;
+    if (message.say === 'drain') this.onDraining(true);
     if (message.say === 'switchFailed') this.#failSwitch(message.reason);
-    if (message.say !== 'switched') return;
-    this.onDraining(true);
+    if (message.say !== 'handOver') return;
     this.#switching?.resolve();
     this.#switching = undefined;
   }
@@ -92,6 +99,7 @@ export class Wrapped implements Carrier {
 
   #onGone(): void {
     this.onGone();
+    this.#resolveGone(undefined);
     for (const settle of this.#told.values()) settle(false);
     this.#told.clear();
     this.#failSwitch('the wrapper has gone');

@@ -30,6 +30,8 @@ export class Child {
   servingSince: number | undefined;
   /** Resolves when another server has taken its place. */
   readonly replaced: Promise<undefined>;
+  /** It said that somebody had told it to stop. */
+  wasTold = false;
   #isReplaced = false;
   #replace: (nothing: undefined) => void = () => undefined;
   /** What it said of its own failure. */
@@ -73,6 +75,7 @@ export class Child {
       if (message === undefined) return;
       if (message.say === 'hello') this.tell({ say: 'begin', role, release, wrapperPid: process.pid });
       if (message.say === 'failed') this.#complaint = message.reason;
+      if (message.say === 'stopping') this.wasTold = true;
       if (message.say === 'serving') {
         this.url = message.url;
         this.healthUrl = message.healthUrl;

@@ -22,6 +22,8 @@ export interface Ended {
   readonly isInProbation: boolean;
   /** The wrapper was told to stop. */
   readonly isStopping: boolean;
+  /** It said that it had been told to stop, by whomever. */
+  readonly wasTold: boolean;
   /** What there is to go back to; `undefined`: nothing. */
   readonly previous: Release | undefined;
   /** What is to run next, read anew; `undefined`: nothing else is installed. */
@@ -77,8 +79,8 @@ export function decide(ended: Ended, options: DecideOptions): Decision {
   if (ended.isStopping) return { is: 'stop', exitCode: exitCodeOf(ending) };
   switch (ending.is) {
     case 'exited':
-      // One that leaves before it ever served was not asked to: in probation that is a fault like any other.
-      if (ending.code === 0 && !(ended.isInProbation && ended.upMs === undefined)) return { is: 'stop', exitCode: 0 };
+      // In probation to leave of its own accord is a fault like any other.
+      if (ending.code === 0 && (ended.wasTold || !ended.isInProbation)) return { is: 'stop', exitCode: 0 };
       if (ending.code === replacedExitCode && ended.next !== undefined && ended.next !== ended.version) {
         return { is: 'switch', to: ended.next };
       }

@@ -13,9 +13,10 @@ import type { Log } from '../base/log.ts';
 import { isAlive } from '../process/identity.ts';
 import { LockHeldError, readOwner } from '../process/lock.ts';
 import { letSessionGoFirst } from '../process/priority.ts';
-import { compareVersions } from '../update/version.ts';
+import { compareVersions, isVersion } from '../update/version.ts';
 import {
-  beginProbation, confirm, type FailedAttempt, installedByHand, markFailed, type Release, rollBack, type VersionState,
+  beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, parseVersionState, type Release, rollBack,
+  type VersionState,
 } from '../update/version-state.ts';
 import { Versions } from '../update/versions.ts';
 import type { ToWrapper } from '../update/link.ts';
@@ -40,6 +41,7 @@ const drainMs = 300;
 /** How long it may take to let go of the jobs, and after that to finish what it is sending. */
 const handOverMs = 15_000;
 const lastAnswersMs = 45_000;
+const plainAnswersMs = 5_000;
 const listenMs = 5_000;
 const stopMs = 20_000;
 const healthEveryMs = 1_000;
@@ -81,7 +83,7 @@ export class Wrapper {
   async run(): Promise<number> {
     letSessionGoFirst();
     await this.#replaceOrphan();
-    await this.#versions.clean();
+    await this.#tidy();
     let release = this.#firstRelease();
     while (!this.#isStopping) {
       const child = this.#active = this.#launch(release, 'server');
@@ -121,8 +123,9 @@ export class Wrapper {
     const isInProbation = state.probation !== null && state.probation.version === release;
     const upMs = child.upMs;
     const decision = decide({
-      ending, version: release, isInProbation, isStopping: this.#isStopping, upMs, crashes: this.#crashes,
-      previous: isInProbation ? this.#available(state.previous) : undefined,
+      ending, version: release, isInProbation, isStopping: this.#isStopping, wasTold: child.wasTold, upMs, crashes: this.#crashes,
+      // What was installed by hand is always there.
+      previous: isInProbation ? this.#available(state.previous) ?? null : undefined,
       next: this.#available(state.current),
     }, { random: Math.random, timing: this.#timing });
     const facts = { pid: child.pid, version: this.#nameOf(release), why: withComplaint(describeEnding(ending, upMs), child.complaint) };
@@ -140,15 +143,16 @@ export class Wrapper {
   async #prepare(decision: Exclude<Decision, { is: 'stop' }>, release: Release): Promise<Release> {
     // Until they are gone, the state directory may be theirs.
     for (const child of this.#leaving) await child.end(stopMs);
+    await this.#replaceOrphan().catch((error: unknown) => this.#log.error('another server has the state directory', { error }));
     if (decision.is === 'restart') {
       this.#crashes = decision.crashes;
       await sleep(decision.afterMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-      await this.#versions.clean();
+      await this.#tidy();
       // What is current may have been removed by hand.
       return this.#available(release) === undefined ? null : release;
     }
     this.#crashes = 0;
-    if (decision.is === 'roll_back') this.#change((state) => rollBack(state, decision.from, decision.reason, seconds()));
+    if (decision.is === 'roll_back') this.#change((state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to));
     return decision.to;
   }
 
@@ -194,8 +198,25 @@ export class Wrapper {
     if (version === null) return undefined;
     this.#change((state) => confirm(state, version, seconds()));
     this.#log.info('version has proven itself', { version });
-    await this.#versions.prune({ keep: keptVersions, inUse: [version] });
+    await this.#prune(version);
     return undefined;
+  }
+
+  /** Removes what is older than the versions that are kept; one that was just installed is about to be switched to. */
+  async #prune(current: string): Promise<void> {
+    if (this.#standby !== undefined) return;
+    try {
+      const { bad } = this.#state();
+      const isToCome = (version: string): boolean => compareVersions(version, current) > 0 && !bad.some((one) => one.version === version);
+      await this.#versions.prune({ keep: keptVersions, inUse: [current, ...this.#versions.list().filter(isToCome)] });
+    } catch (error) {
+      this.#log.warn('cannot remove old versions', { error });
+    }
+  }
+
+  /** Nothing that is wrong with the versions keeps a server from running. */
+  async #tidy(): Promise<void> {
+    await this.#versions.clean().catch((error: unknown) => this.#log.warn('cannot tidy the versions', { error }));
   }
 
   /** Puts an installed version in the place of the server that asks for it. */
@@ -212,13 +233,12 @@ export class Wrapper {
     try {
       const isReady = await standby.says('ready', this.#timing.readyMs);
       if (!isReady) return await this.#refuse(old, standby, this.#timing.readyMs);
-      old.tell({ say: 'switched' });
+      old.tell({ say: 'drain' });
       await sleep(drainMs);
-      const isShared = process.platform !== 'win32' && await this.#listen(standby);
+      const isShared = process.platform !== 'win32';
+      if (isShared && !await this.#listen(standby)) return await this.#refuse(old, standby, listenMs);
       if (old !== this.#active || old.isGone || this.#isStopping) return await this.#refuse(old, standby, 0);
-      if (isShared) this.#handOver = this.#replace(old, standby);
-      else if (standby.isGone) return await this.#refuse(old, standby, listenMs);
-      else await this.#replacePlainly(old, standby);
+      this.#handOver = isShared ? this.#replace(old, standby) : this.#replacePlainly(old, standby);
       await this.#handOver;
     } finally {
       this.#standby = undefined;
@@ -234,6 +254,7 @@ export class Wrapper {
   /** The new one is there, the old one goes. */
   async #replace(old: Child, standby: Child): Promise<void> {
     this.#begin(standby);
+    standby.tell({ say: 'handingOver' });
     old.tell({ say: 'handOver' });
     if (!await old.says('released', handOverMs) && !old.isGone) {
       this.#log.warn('the server that is replaced does not let go: it is killed', { pid: old.pid });
@@ -241,7 +262,13 @@ export class Wrapper {
     }
     standby.tell({ say: 'takeOver' });
     this.#active = standby;
+    this.#leave(old);
+  }
+
+  /** Its place is taken; it may finish what it is sending. */
+  #leave(old: Child): void {
     old.markReplaced();
+    if (old.isGone) return;
     this.#leaving.add(old);
     const overdue = setTimeout(() => old.signal('SIGKILL'), lastAnswersMs);
     void old.ended.then(() => {
@@ -253,17 +280,21 @@ export class Wrapper {
   /** Where two processes cannot share a socket: the old one goes, then the new one comes. */
   async #replacePlainly(old: Child, standby: Child): Promise<void> {
     this.#log.warn('two servers cannot share the listening socket here: connections are refused until the new version listens');
+    const { release } = standby.program;
     await standby.end(stopMs);
     this.#begin(standby);
     old.tell({ say: 'handOver' });
-    // With exit code 42, which `decide` knows what to do with.
-    await old.says('released', handOverMs);
-    await old.end(stopMs);
+    if (!await old.says('released', handOverMs)) await old.end(0);
+    // Its socket must be free: what it is still sending is cut off after a while.
+    await Promise.race([old.ended, sleep(plainAnswersMs)]);
+    await old.end(0);
+    this.#active = this.#launch(release, 'server');
+    this.#leave(old);
   }
 
   #begin(standby: Child): void {
     const version = standby.program.release;
-    if (version !== null) this.#change((state) => beginProbation(state, version, seconds()));
+    if (version !== null) this.#change((state) => beginProbation(state, version, seconds(), this.#options.own.version));
   }
 
   /** The standby is no good, or there is nobody to replace: what runs was never touched. */
@@ -292,9 +323,11 @@ export class Wrapper {
     return child;
   }
 
+  /** A version that says nonsense must not harm the wrapper. */
   #hear(child: Child, message: ToWrapper): void {
-    if (message.say === 'note' && child === this.#active) this.#note(message.attempt);
+    if (message.say === 'note' && child === this.#active && isAttempt(message.attempt)) this.#note(message.attempt);
     if (message.say !== 'switch') return;
+    if (!isVersion(message.version)) return child.tell({ say: 'switchFailed', reason: 'that is no version' });
     this.#switch(child, message.version).catch((error: unknown) => {
       this.#log.error('update failed', { error });
       child.tell({ say: 'switchFailed', reason: 'the wrapper failed; its log says why' });
@@ -316,15 +349,25 @@ export class Wrapper {
   }
 
   #firstRelease(): Release {
-    const { current } = this.#state();
+    const { current, own } = this.#state();
     if (current === null) return null;
-    if (this.#available(current) === undefined) {
-      this.#log.warn('the current version is not there any more: the one that was installed by hand runs', { version: current });
-    } else if (compareVersions(this.#options.own.version, current) <= 0) {
-      return current;
-    }
+    const isOwnNewer = compareVersions(this.#options.own.version, current) > 0 && this.#options.own.version !== own;
+    if (this.#available(current) !== undefined && !isOwnNewer) return this.#countStart(current);
+    if (!isOwnNewer) this.#log.warn('the current version is not there any more: the one that was installed by hand runs', { version: current });
     this.#change(installedByHand);
     return null;
+  }
+
+  /** A version may take its wrapper, or the whole machine, with it: after some starts that is its fault. */
+  #countStart(current: string): Release {
+    this.#change(countStart);
+    const { probation, previous } = this.#state();
+    if (probation === null || (probation.starts ?? 0) < mostStarts) return current;
+    const to = this.#available(previous) ?? null;
+    const reason = `the wrapper was started ${mostStarts} times before it had proven itself`;
+    this.#log.error('version went wrong: going back', { version: current, why: reason, to: this.#nameOf(to) });
+    this.#change((state) => rollBack(state, current, reason, seconds(), to));
+    return to;
   }
 
   #isInProbation({ program: { release } }: Child): boolean {
@@ -338,6 +381,8 @@ export class Wrapper {
   /** A disk that is full must not undo a roll-back: what cannot be written holds in memory until it can. */
   #change(step: (state: VersionState) => VersionState): void {
     const steps = [...this.#unwritten, step];
+    // One that cannot be carried out is a mistake of this program: it must not be tried for ever.
+    parseVersionState(JSON.stringify(step(this.#state())));
     try {
       this.#versions.change((state) => steps.reduce((before, next) => next(before), state));
       this.#unwritten = [];
@@ -364,6 +409,12 @@ export class Wrapper {
       while (await isAlive(owner) && performance.now() < until) await sleep(20);
     }
   }
+}
+
+/** As a version says it that may be of another time. */
+function isAttempt(attempt: FailedAttempt | undefined): attempt is FailedAttempt {
+  const { version, reason, isToBlame } = attempt ?? {};
+  return (version === null || (typeof version === 'string' && isVersion(version))) && typeof reason === 'string' && typeof isToBlame === 'boolean';
 }
 
 /** The new version says best itself why it could not start. */

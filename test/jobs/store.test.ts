@@ -48,7 +48,7 @@ describe('JobStore', () => {
   });
 
   for (const [what, change] of [
-    ['an unknown field', { more: 1 }], ['no state', { state: undefined }], ['an unknown state', { state: { is: 'odd' } }], ['a state of another type', { state: 5 }],
+    ['no state', { state: undefined }], ['an unknown state', { state: { is: 'odd' } }], ['a state of another type', { state: 5 }],
     ['a time that is none', { submittedAt: 'now' }], ['another id', { jobId: id(9) }], ['no id', { jobId: '' }], ['a request that is none', { request: [] }],
     ['an exit code beyond 255', { state: { is: 'finished', startedAt: 1, outcome: { reason: 'exit', exitCode: 256, signal: null, finishedAt: 2 } } }],
   ] as const) {

@@ -33,6 +33,8 @@ export interface WrappedServer {
 export interface WrapperOptions extends TestServerOptions {
   /** Other patience than the real program's. */
   readonly timing?: Partial<Timing>;
+  /** Somebody is killed at a certain moment of an update, see the fixture; those started again live. */
+  readonly kill?: { readonly who: 'wrapper' | 'old' | 'new'; readonly at: string };
 }
 
 const fixture = fileURLToPath(new URL('../fixtures/wrapper.mjs', import.meta.url));
@@ -46,8 +48,8 @@ export async function spawnWrapper(t: TestContext, options: WrapperOptions = {})
     const owner = readOwner(join(stateDir, 'server.lock'));
     return owner !== undefined && isAliveNow(owner) ? owner : undefined;
   };
-  const start = async (): Promise<ChildProcess> => {
-    const child = launch({ ...options, folder, stateDir });
+  const start = async (more: WrapperOptions): Promise<ChildProcess> => {
+    const child = launch({ ...more, folder, stateDir });
     const logged = (): string => readFileSync(join(folder, 'log'), 'utf8');
     await until(() => {
       if (child.exitCode !== null) throw new Error(`The wrapper ended: ${logged()}`);
@@ -56,7 +58,7 @@ export async function spawnWrapper(t: TestContext, options: WrapperOptions = {})
     }, { what: 'the wrapper has a server' });
     return child;
   };
-  let wrapper = await start();
+  let wrapper = await start(options);
   const stop = async (): Promise<number | null> => {
     if (wrapper.exitCode !== null || wrapper.signalCode !== null) return wrapper.exitCode;
     const exited = once(wrapper, 'exit');
@@ -78,7 +80,10 @@ export async function spawnWrapper(t: TestContext, options: WrapperOptions = {})
     get url() { return server()?.url ?? ''; },
     get client() { return clientOf(server); },
     logged: () => readFileSync(join(folder, 'log'), 'utf8'),
-    startAgain: async () => { wrapper = await start(); },
+    startAgain: async () => {
+      const { kill: _, ...peaceful } = options;
+      wrapper = await start(peaceful);
+    },
   };
 }
 
@@ -87,11 +92,12 @@ function clientOf(server: () => LockOwner | undefined): Sidecar {
 }
 
 function launch(options: WrapperOptions & { readonly folder: string; readonly stateDir: string }): ChildProcess {
-  const { folder, stateDir, flags = {}, timing } = options;
+  const { folder, stateDir, flags = {}, timing, kill } = options;
   const given: Flags = { port: '0', 'state-dir': stateDir, ...flags };
   const words = Object.entries(given)
     .flatMap(([name, value]) => (value === true ? [`--${name}`] : [value].flat().map((one) => `--${name}=${String(one)}`)));
-  const args = timing === undefined ? [program, 'serve', '--wrapper', ...words] : [fixture, JSON.stringify(timing), 'serve', ...words];
+  const isReal = timing === undefined && kill === undefined;
+  const args = isReal ? [program, 'serve', '--wrapper', ...words] : [fixture, JSON.stringify({ timing, kill }), 'serve', ...words];
   const fd = openSync(join(folder, 'log'), 'a');
   const env = { ...environmentOf(folder, options.environment), [mark]: stateDir };
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', fd, fd] });

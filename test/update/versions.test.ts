@@ -171,7 +171,7 @@ describe('Versions', () => {
   it('a file that is torn or foreign is set aside, reported, and counts as missing', (t) => {
     const good = JSON.stringify(beginProbation(noVersions, '1.0.1', 100));
     const contents = [
-      '', good.slice(0, -5), 'null', '[]', '{}', good.replace('"current"', '"other"'), good.replace('}', ',"more":1}'),
+      '', good.slice(0, -5), 'null', '[]', '{}', good.replace('"current"', '"other"'),
       good.replace('"current":"1.0.1"', '"current":"../../etc"'), good.replace('"current":"1.0.1"', '"current":"1.0.2"'),
       good.replace('"startedAt":100', '"startedAt":-1'), good.replace('"bad":[]', '"bad":[{"version":"v1"}]'),
     ];
@@ -184,6 +184,14 @@ describe('Versions', () => {
       assert.equal(readFileSync(`${file}.bad`, 'utf8'), content);
       assert.equal(existsSync(file), false);
     }
+  });
+
+  it('what a later version has written beside the rest is passed over', (t) => {
+    const { directory, file, versions, warnings } = setUp(t);
+    const state = beginProbation(noVersions, '1.0.1', 100);
+    mkdirSync(directory);
+    writeFileSync(file, JSON.stringify({ ...state, more: 1, probation: { ...state.probation, more: 1 } }));
+    assert.deepEqual([versions.read(), warnings], [state, []]);
   });
 
   it('a directory in the place of the file is no obstacle', (t) => {

@@ -13,6 +13,7 @@ const proven: Ended = {
   version: '1.0.1',
   isInProbation: false,
   isStopping: false,
+  wasTold: false,
   previous: '1.0.0',
   next: '1.0.1',
   crashes: 0,
@@ -36,7 +37,9 @@ const table: readonly (readonly [what: string, ended: Ended, decision: Decision]
   ['an exit with 0 stops, however often it crashed before', { ...proven, ending: exited(0), crashes: 9 }, stop()],
   ['an exit with 0 stops a proven version that was not ready', { ...proven, ending: exited(0), upMs: undefined }, stop()],
   ['an exit with 0 stops the installed package', { ...proven, ending: exited(0), version: null }, stop()],
-  ['an exit with 0 stops a new version that has served', { ...fresh, ending: exited(0) }, stop()],
+  ['an exit with 0 stops a new version that was told to', { ...fresh, ending: exited(0), wasTold: true }, stop()],
+  ['an exit with 0 is a fault of a new version that nobody told to stop', { ...fresh, ending: exited(0) },
+    goBack('it exited with code 0 1 s after it was ready')],
   ['an exit with 0 before it was ready is a fault of a new version', { ...fresh, ending: exited(0), upMs: undefined },
     goBack('it exited with code 0 before it was ready')],
 
@@ -151,7 +154,7 @@ function follow({ state, decisions }: Course, ending: Ending): Course {
   const { current, previous } = state;
   const isInProbation = state.probation !== null;
   const decision = decide({
-    ending, version: current, isInProbation, isStopping: false, previous, next: current, crashes: 0, upMs: undefined,
+    ending, version: current, isInProbation, wasTold: false, isStopping: false, previous, next: current, crashes: 0, upMs: undefined,
   }, { random: Math.random });
   const after = decision.is === 'roll_back' ? rollBack(state, decision.from, decision.reason, 200) : state;
   return { state: after, decisions: [...decisions, decision.is] };

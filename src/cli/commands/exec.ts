@@ -3,6 +3,7 @@
  * @module
  */
 import { resolve } from 'node:path';
+import { defined } from '../../base/parse.ts';
 import type { ExecRequest } from '../../client/client.ts';
 import { attach, exitCodeOf, patienceMs, tellEnd } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
@@ -118,11 +119,4 @@ async function report({ sidecar }: Connection, request: ExecRequest, { interrupt
   await printJson(job);
   tellEnd(job);
   return exitCodeOf(job);
-}
-
-type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-/** Without the fields that nobody gave. */
-function defined<T extends object>(fields: T): Defined<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
 }

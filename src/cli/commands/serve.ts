@@ -2,7 +2,7 @@
  * `sidecar serve`: runs the server, by itself or under a wrapper.
  * @module
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createLog, type Log } from '../../base/log.ts';
@@ -46,11 +46,15 @@ async function serve(config: Config): Promise<number> {
   const log = openLog(config);
   const wrapped = await Wrapped.open(ownVersion());
   const server = await start(config, log, wrapped);
-  if (wrapped?.role !== 'standby') welcome(server, config, log);
+  // Whoever read stdout may have left: that is nobody's end.
+  process.stdout.on('error', () => undefined);
+  log.info('listening', { url: server.url, stateDir: config.stateDir, key: server.keys.origin });
+  if (wrapped === undefined || process.stdout.isTTY) welcome(server, config, log);
   wrapped?.say({ say: 'serving', url: server.url, healthUrl: server.healthUrl });
   keepGoing(log);
   if (wrapped) wrapped.onGone = () => log.warn('the wrapper has gone: this server stays, until the next wrapper replaces it');
   const end = await Promise.race([stopSignal(wrapped), handOver(wrapped)]);
+  if (end !== 'handOver') wrapped?.say({ say: 'stopping' });
   log.info(end === 'handOver' ? 'handing over' : 'closing', end === 'handOver' ? {} : { signal: end });
   // A second signal is impatient.
   void stopSignal(wrapped).then(() => server.close({ graceMs: 0 }));
@@ -80,7 +84,7 @@ async function supervise(config: Config): Promise<number> {
       args: process.argv.slice(2).filter((word) => word !== '--wrapper'),
       log,
     });
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => wrapper.stop());
+    for (const signal of stopSignals()) process.on(signal, () => wrapper.stop());
     const exitCode = await wrapper.run();
     lock.release();
     await log.flush();
@@ -127,7 +131,6 @@ function explain(error: NodeJS.ErrnoException, { host, port, stateDir }: Config)
 
 /** What a person needs first; on a terminal only, as it names the key's place and not the key. */
 function welcome({ url, keys }: Server, config: Config, log: Log): void {
-  log.info('listening', { url, stateDir: config.stateDir, key: keys.origin });
   if (!isLoopback(config.host) && config.tlsCert === undefined) {
     log.warn('this address can be reached from other machines, and the key and all output go over the network unencrypted: use --tls-cert, a tunnel, or 127.0.0.1');
   }
@@ -139,12 +142,28 @@ function welcome({ url, keys }: Server, config: Config, log: Log): void {
 /** A wrapper says SIGTERM for every signal that it gets: what a terminal sends to both of them is left to it. */
 function stopSignal(wrapped: Wrapped | undefined): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    for (const signal of stopSignals()) {
       process.on(signal, () => {
         if (signal === 'SIGTERM' || wrapped?.isThere !== true) resolve(signal);
       });
     }
   });
+}
+
+/** Whoever started it with nohup(1) wants it to survive the hang-up. */
+function stopSignals(): readonly NodeJS.Signals[] {
+  return isHangUpIgnored() ? ['SIGTERM', 'SIGINT'] : ['SIGTERM', 'SIGINT', 'SIGHUP'];
+}
+
+/** proc(5): the mask of ignored signals, in hex; SIGHUP is 1. */
+function isHangUpIgnored(): boolean {
+  try {
+    const [, mask = ''] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+    return (parseInt(mask.slice(-1), 16) & 1) === 1;
+  } catch {
+    // No Linux.
+    return false;
+  }
 }
 
 /** Resolves when another server is to go on. */

@@ -7,10 +7,11 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import { fieldsOf } from '../../base/parse.ts';
 import { SourceError } from '../source-error.ts';
 import { readEntries } from '../tar-entries.ts';
 import { TarballError } from '../tarball-error.ts';
-import { type Release, type Source, anything, fieldsOf, lowerBound, mustBe, understood, versionText } from './source.ts';
+import { type Release, type Source, anything, lowerBound, mustBe, understood, versionText } from './source.ts';
 
 const maxBytes = 1024 * 1024;
 /** How far a tarball is searched. */

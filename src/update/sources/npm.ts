@@ -3,12 +3,12 @@
  * which decides what key may have signed it.
  * @module
  */
-import { array, optional, text } from '../../base/parse.ts';
+import { array, fieldsOf, optional, text } from '../../base/parse.ts';
 import { type ReadOptions, readJson } from '../fetch/read-json.ts';
 import { SourceError, shown } from '../source-error.ts';
 import { isVersion } from '../version.ts';
 import type { Registry } from './npmrc.ts';
-import { type Release, type Source, anything, fieldsOf, lowerBound, understood, versionText } from './source.ts';
+import { type Release, type Source, anything, lowerBound, understood, versionText } from './source.ts';
 import type { SourceSpec } from './spec.ts';
 
 export type NpmOptions = Registry & Pick<ReadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'withinMs'>;

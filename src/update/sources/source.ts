@@ -3,7 +3,7 @@
  * and the integrity are for others to check.
  * @module
  */
-import { ParseError, type Parsed, type Parser, object, parser, refuse } from '../../base/parse.ts';
+import { ParseError, type Parser, parser, refuse } from '../../base/parse.ts';
 import type { Manifest } from '../signatures.ts';
 import { SourceError } from '../source-error.ts';
 import { isVersion } from '../version.ts';
@@ -63,14 +63,6 @@ export function lowerBound(range: unknown): string | undefined {
   return major === undefined ? undefined : [major, minor, patch].map(Number).join('.');
 }
 
-type Shape = { readonly [field: string]: Parser<unknown> };
-
-/** An object of which only these fields matter: others may be added to it without our knowledge. */
-export function fieldsOf<S extends Shape>(shape: S): Parser<{ readonly [K in keyof S]: Parsed<S[K]> }> {
-  const exact = object(shape);
-  return parser({ ...exact.schema, additionalProperties: true }, (value, path) => exact(isObject(value) ? picked(value, shape) : value, path));
-}
-
 /** @throws SourceError `malformed` when a parser refuses what came from `where`. */
 export function understood<T>(where: string, parse: () => T): T {
   try {
@@ -85,12 +77,4 @@ export function understood<T>(where: string, parse: () => T): T {
 export function mustBe(wanted: string | undefined, version: string, where: string): void {
   if (wanted === undefined || wanted === version) return;
   throw new SourceError('not_found', `Cannot find version ${wanted}: ${where} has ${version}; ask for that, or name another source`);
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function picked(value: object, shape: Shape): object {
-  return Object.fromEntries(Object.entries(value).filter(([name]) => Object.hasOwn(shape, name)));
 }
