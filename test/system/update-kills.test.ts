@@ -9,7 +9,7 @@ import { release, serversOf, spawnWrapper, type WrappedServer } from '../support
 
 /** In the order of an update: what the wrapper tells a server, and hears from one. */
 const moments = [
-  'heard switch', 'told begin', 'heard hello', 'heard ready', 'told switched', 'told listen', 'heard listening', 'told handOver',
+  'heard switch', 'told begin', 'heard hello', 'heard ready', 'told drain', 'told listen', 'heard listening', 'told handingOver', 'told handOver',
   'heard released', 'told takeOver', 'heard serving',
 ] as const;
 const victims = ['wrapper', 'old', 'new'] as const;
