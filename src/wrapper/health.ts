@@ -7,16 +7,24 @@ import { createRequire } from 'node:module';
 
 const answerBytes = 64 * 1024;
 
-/** @param url Of its health. @returns `undefined` where all is well, else what is not. */
-export async function ailment(url: string, limitMs: number): Promise<string | undefined> {
+/** `unknown`: neither its virtue nor its fault, such as too many clients at once, or a machine that has no descriptors left. */
+export type Finding = { readonly is: 'well' } | { readonly is: 'ill' | 'unknown'; readonly why: string };
+
+/** @param url Of its health. */
+export async function examine(url: string, limitMs: number): Promise<Finding> {
   try {
     const { status, text } = await ask(addressFor(url), limitMs);
-    if (status !== 200) return `it answered with status ${status}`;
-    return isWell(text) ? undefined : 'it did not answer {"status":"ok"}';
+    if (status === 503) return { is: 'unknown', why: 'it answered with status 503' };
+    if (status !== 200) return { is: 'ill', why: `it answered with status ${status}` };
+    return isWell(text) ? { is: 'well' } : { is: 'ill', why: 'it did not answer {"status":"ok"}' };
   } catch (error) {
-    return (error as Error).message;
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    return { is: ownFaults.includes(code) ? 'unknown' : 'ill', why: message };
   }
 }
+
+/** The asking process has none left, or a name cannot be looked up. */
+const ownFaults: readonly string[] = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'];
 
 /** A server that listens everywhere is asked on this machine. */
 function addressFor(url: string): URL {

@@ -21,7 +21,7 @@ import {
 import { Versions } from '../update/versions.ts';
 import type { ToWrapper } from '../update/link.ts';
 import { Child, type Program } from './child.ts';
-import { ailment } from './health.ts';
+import { examine } from './health.ts';
 import { decide, type Decision, defaultTiming, describeEnding, type Ending, probationEnds, type Timing } from './supervise.ts';
 
 export interface WrapperOptions {
@@ -32,6 +32,8 @@ export interface WrapperOptions {
   readonly args: readonly string[];
   readonly log: Log;
   readonly timing?: Partial<Timing>;
+  /** Whether two processes can have one listening socket here. Default: everywhere but on Windows. */
+  readonly isSocketShared?: boolean;
 }
 
 /** How many versions are kept. */
@@ -185,12 +187,14 @@ export class Wrapper {
   async #prove(child: Child, signal: AbortSignal): Promise<Ending | undefined> {
     const endsAt = probationEnds(this.#state(), { wall: seconds(), monotonicMs: performance.now() }, this.#timing) ?? 0;
     for (let failures = 0; ;) {
-      const fault = await ailment(child.healthUrl ?? '', healthMs);
+      const finding = await examine(child.healthUrl ?? '', healthMs);
       if (signal.aborted) return undefined;
-      failures = fault === undefined ? 0 : failures + 1;
-      if (fault !== undefined && failures >= healthFailures) return { is: 'unhealthy', reason: fault };
       const leftMs = endsAt - performance.now();
-      if (leftMs <= 0 && failures === 0) break;
+      if (finding.is === 'well') failures = 0;
+      // What says nothing of it may go on for a while, but one that was never seen to be well has not proven itself.
+      else if (finding.is === 'ill' || leftMs < -this.#timing.probationMs) failures += 1;
+      if (finding.is !== 'well' && failures >= healthFailures) return { is: 'unhealthy', reason: finding.why };
+      if (leftMs <= 0 && finding.is === 'well') break;
       await sleep(Math.min(healthEveryMs, Math.max(50, leftMs)), undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return undefined;
     }
@@ -235,7 +239,7 @@ export class Wrapper {
       if (!isReady) return await this.#refuse(old, standby, this.#timing.readyMs);
       old.tell({ say: 'drain' });
       await sleep(drainMs);
-      const isShared = process.platform !== 'win32';
+      const isShared = this.#options.isSocketShared ?? process.platform !== 'win32';
       if (isShared && !await this.#listen(standby)) return await this.#refuse(old, standby, listenMs);
       if (old !== this.#active || old.isGone || this.#isStopping) return await this.#refuse(old, standby, 0);
       this.#handOver = isShared ? this.#replace(old, standby) : this.#replacePlainly(old, standby);

@@ -33,6 +33,8 @@ export interface WrappedServer {
 export interface WrapperOptions extends TestServerOptions {
   /** Other patience than the real program's. */
   readonly timing?: Partial<Timing>;
+  /** As on a platform where two processes cannot have one listening socket. */
+  readonly isSocketShared?: boolean;
   /** Somebody is killed at a certain moment of an update, see the fixture; those started again live. */
   readonly kill?: { readonly who: 'wrapper' | 'old' | 'new'; readonly at: string };
 }
@@ -92,12 +94,12 @@ function clientOf(server: () => LockOwner | undefined): Sidecar {
 }
 
 function launch(options: WrapperOptions & { readonly folder: string; readonly stateDir: string }): ChildProcess {
-  const { folder, stateDir, flags = {}, timing, kill } = options;
+  const { folder, stateDir, flags = {}, timing, kill, isSocketShared } = options;
   const given: Flags = { port: '0', 'state-dir': stateDir, ...flags };
   const words = Object.entries(given)
     .flatMap(([name, value]) => (value === true ? [`--${name}`] : [value].flat().map((one) => `--${name}=${String(one)}`)));
-  const isReal = timing === undefined && kill === undefined;
-  const args = isReal ? [program, 'serve', '--wrapper', ...words] : [fixture, JSON.stringify({ timing, kill }), 'serve', ...words];
+  const isReal = timing === undefined && kill === undefined && isSocketShared === undefined;
+  const args = isReal ? [program, 'serve', '--wrapper', ...words] : [fixture, JSON.stringify({ timing, kill, isSocketShared }), 'serve', ...words];
   const fd = openSync(join(folder, 'log'), 'a');
   const env = { ...environmentOf(folder, options.environment), [mark]: stateDir };
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', fd, fd] });
