@@ -1,5 +1,6 @@
 /** Clients that ask without a pause, and count what goes wrong. */
-import { Agent, request } from 'node:http';
+import { Agent, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { key } from './server.ts';
 
@@ -23,12 +24,12 @@ interface Asked {
 const submission: Asked = { method: 'POST', path: '/exec?wait=10', body: '{"command":"echo hello","labels":{"of":"load"}}', status: 200 };
 const question: Asked = { method: 'GET', path: '/health', status: 200 };
 
-/** Each request on a connection of its own: `clients` at a time, every fourth a job. */
-export function newConnections(url: string, clients: number): Load {
+/** Each request on a connection of its own: `clients` at a time, every fourth a job. @param options.ca Whom to trust under HTTPS. */
+export function newConnections(url: string, clients: number, { ca }: { ca?: Buffer } = {}): Load {
   return start(clients, async (turn) => {
     const asked = turn % 4 === 0 ? submission : question;
     // A wait that ends early, as the server that held it is replaced, is answered with 202.
-    return { expected: [asked.status, 202], answer: await ask(url, asked, undefined) };
+    return { expected: [asked.status, 202], answer: await ask(url, { ...asked, ca }) };
   });
 }
 
@@ -38,7 +39,7 @@ export function newConnections(url: string, clients: number): Load {
  */
 export function keptConnections(url: string, clients: number): Load {
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
-  const load = start(clients, async () => ({ expected: [question.status], answer: await ask(url, question, agent) }));
+  const load = start(clients, async () => ({ expected: [question.status], answer: await ask(url, { ...question, agent }) }));
   return { ...load, stop: () => load.stop().finally(() => agent.destroy()) };
 }
 
@@ -72,16 +73,21 @@ function start(clients: number, turn: (count: number) => Promise<{ expected: rea
   };
 }
 
-interface Answer {
+export interface Answer {
   readonly status: number;
   readonly text: string;
 }
 
-function ask(url: string, asked: Asked, agent: Agent | undefined): Promise<Answer> {
-  const { method, path, body } = asked;
+/** Asks once, with the key; on a connection of its own unless there is an agent. */
+export function ask(
+  url: string, asked: Omit<Asked, 'status'> & { readonly agent?: Agent | undefined; readonly ca?: Buffer | undefined },
+): Promise<Answer> {
+  const { method, path, body, agent, ca } = asked;
+  const address = new URL(path, url);
+  const request = address.protocol === 'https:' ? requestHttps : requestHttp;
   return new Promise((resolve, reject) => {
-    const sent = request(new URL(path, url), {
-      method, agent: agent ?? false,
+    const sent = request(address, {
+      method, agent: agent ?? false, ...(ca === undefined ? {} : { ca }),
       headers: { 'X-API-Key': key, ...(body === undefined ? {} : { 'Content-Type': 'application/json' }) },
     }, (response) => {
       let text = '';
@@ -90,7 +96,7 @@ function ask(url: string, asked: Asked, agent: Agent | undefined): Promise<Answe
       response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
     });
     sent.on('error', (error) => {
-      if (sent.reusedSocket) resolve(ask(url, asked, agent));
+      if (sent.reusedSocket) resolve(ask(url, asked));
       else reject(error);
     });
     sent.end(body);

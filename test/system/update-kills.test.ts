@@ -1,8 +1,9 @@
 /** `kill -9` of whoever takes part in an update, at each of its steps: afterwards one good version runs, and the next update works. */
 import assert from 'node:assert/strict';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { release, serversOf, spawnWrapper, type WrappedServer } from '../support/wrapper.ts';
@@ -29,18 +30,50 @@ describe('kill -9 in the middle of an update', { concurrency: 2 }, () => {
   }
 });
 
-async function survives(t: TestContext, kill: { who: 'wrapper' | 'old' | 'new'; at: string }): Promise<void> {
+/** Before the wrapper knows of it: the release is fetched, unpacked, read back and put in its place. The moments are what they are: none may matter. */
+describe('kill -9 while a release is installed', { concurrency: 2 }, () => {
+  for (const afterMs of [0, 30, 60, 100, 150, 250]) {
+    for (const who of ['wrapper', 'server'] as const) {
+      it(`of the ${who}, ${afterMs} ms after it has begun`, async (t) => {
+        await survives(t, undefined, async (server) => {
+          const { pid } = server.server() ?? {};
+          await until(() => namesIn(server).length > 0, { what: 'it has begun' });
+          await sleep(afterMs);
+          if (who === 'wrapper') {
+            server.wrapper.kill('SIGKILL');
+            await until(() => server.wrapper.signalCode === 'SIGKILL', { what: 'the wrapper is killed' });
+            await server.startAgain();
+          } else {
+            process.kill(pid ?? 0, 'SIGKILL');
+            await until(() => server.server() !== undefined && server.server()?.pid !== pid, { what: 'another server is there' });
+          }
+        });
+      });
+    }
+  }
+});
+
+function namesIn(server: WrappedServer): string[] {
+  const directory = join(server.stateDir, 'versions');
+  return existsSync(directory) ? readdirSync(directory) : [];
+}
+
+type Kill = { readonly who: 'wrapper' | 'old' | 'new'; readonly at: string };
+
+async function survives(t: TestContext, kill: Kill | undefined, strike?: (server: WrappedServer) => Promise<void>): Promise<void> {
   const folder = temporaryFolder(t);
   const source = join(folder, 'release.tgz');
   writeFileSync(source, next);
   const timing = { firstDelayMs: 20, probationMs: 1_000, leastProbationMs: 100 };
-  const server = await spawnWrapper(t, { kill, timing, flags: { 'update-source': source } });
+  const server = await spawnWrapper(t, { timing, flags: { 'update-source': source }, ...(kill === undefined ? {} : { kill }) });
   const gate = join(folder, 'gate');
   const { jobId } = await server.client.exec({ command: `while [ ! -e '${gate}' ]; do echo tick; sleep 0.05; done; echo end; exit 7` });
   const [wrapperBefore, serverBefore] = [server.wrapper, server.server()?.pid];
 
   await server.client.updates.begin();
-  if (kill.who === 'wrapper') {
+  if (strike !== undefined) {
+    await strike(server);
+  } else if (kill?.who === 'wrapper') {
     await until(() => wrapperBefore.signalCode === 'SIGKILL', { what: 'the wrapper is killed' });
     await server.startAgain();
   } else {
@@ -70,7 +103,7 @@ async function survives(t: TestContext, kill: { who: 'wrapper' | 'old' | 'new'; 
   assert.match(job.stdout ?? '', /^(tick\n)+end\n$/);
   // The wrapper and its server, and nothing that is half there.
   await until(() => serversOf(server.stateDir).length === 2, { what: 'all others are gone' });
-  await until(() => readdirSync(join(server.stateDir, 'versions')).every((name) => /^(1\.0\.[12]|update\.json)$/.test(name)), { what: 'the versions are tidy' });
+  await until(() => namesIn(server).every((name) => /^(1\.0\.[12]|update\.json)$/.test(name)), { what: 'the versions are tidy' });
 }
 
 async function outcome(server: WrappedServer): Promise<unknown> {
