@@ -24,6 +24,8 @@ export interface Connection<T extends Pending> {
   readonly live: Set<T>;
   /** What arrives from now on is neither a request nor worth an answer. */
   isRefused: boolean;
+  /** An answer on it has said that it is the last one. */
+  hasLastAnswer: boolean;
   /** Requests on it that wait for their turn. */
   orders: number;
   /** Of `performance.now()`. */
@@ -57,7 +59,7 @@ export class Connections<T extends Pending> {
   }
 
   add(socket: Socket): Connection<T> {
-    const connection: Connection<T> = { socket, live: new Set(), isRefused: false, orders: 0, openedAt: performance.now(), progress: { mark: '', since: 0 } };
+    const connection: Connection<T> = { socket, live: new Set(), isRefused: false, hasLastAnswer: false, orders: 0, openedAt: performance.now(), progress: { mark: '', since: 0 } };
     this.#open.set(socket, connection);
     this.#handshakes.delete(peerOf(socket));
     socket.once('close', () => {

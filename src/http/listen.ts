@@ -155,7 +155,7 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
       connection.orders += 1;
       pace.run(() => {
         connection.orders -= 1;
-        if (!connection.isRefused) answer(exchange, by, to);
+        if (!connection.hasLastAnswer) answer(exchange, by, to);
       });
     };
     try {

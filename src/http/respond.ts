@@ -128,6 +128,7 @@ function isLastAnswer(exchange: Exchange, { connections, limits }: Responding): 
 /** RFC 9112 §9.6. Node destroys the socket behind such an answer; where more may come, {@link Connections.linger}. */
 function refuseWhatFollows({ connection, incoming }: Exchange, { connections }: Responding): void {
   connection.isRefused = true;
+  connection.hasLastAnswer = true;
   if (!incoming.complete && hasContent(incoming)) connection.socket.destroySoon = () => connections.linger(connection.socket);
 }
 
