@@ -326,7 +326,9 @@ export class Runner {
     entry.stdoutBytes = stdout?.size ?? 0;
     entry.stderrBytes = stderr?.size ?? 0;
     const times = [stdout, stderr].flatMap((stat) => (stat && stat.size > 0 ? [stat.mtimeMs / 1000] : []));
-    entry.lastOutputAt = times.length === 0 ? null : Math.max(...times);
+    // The clock of the file system ticks a few milliseconds apart.
+    const startedAt = entry.state.is === 'pending' ? null : entry.state.startedAt;
+    entry.lastOutputAt = times.length === 0 ? null : Math.max(...times, startedAt ?? 0);
   }
 
   /** Looks at a job's output now. @returns whether there is more than before. */

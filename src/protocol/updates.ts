@@ -45,7 +45,7 @@ export interface UpdateProgress {
   readonly startedAt: number;
 }
 
-/** How the last attempt ended. `null` stands for the version that was installed by hand. */
+/** How the last attempt ended. `null` is a version that nobody learned. */
 export interface LastUpdate {
   readonly status: 'updated' | 'rolled_back' | 'failed';
   readonly from: string | null;
@@ -59,7 +59,7 @@ export interface LastUpdate {
 export interface UpdateState {
   /** The version that runs. */
   readonly current: string;
-  /** What a roll-back goes to; `null`: the version that was installed by hand, or nothing. */
+  /** What a roll-back goes to; `null`: there is nothing. */
   readonly previous: string | null;
   /** Whether a wrapper is there to carry out an update. */
   readonly wrapper: boolean;

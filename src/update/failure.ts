@@ -22,8 +22,8 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof ProblemError) return { ...known, code: error.code, isToBlame: false };
   if (error instanceof UpdateError) return { ...known, code: 'update_refused', isToBlame: error.isToBlame };
   if (error instanceof TarballError) return { ...known, code: 'update_refused', isToBlame: true };
-  // Whose key it is may be trusted tomorrow.
-  if (error instanceof TrustError) return { ...known, code: 'update_refused', isToBlame: error.reason !== 'unknown-key' };
+  // Who says so may be anybody, and a key may be trusted tomorrow: nobody must be able to have a version refused that he did not make.
+  if (error instanceof TrustError) return { ...known, code: 'update_refused', isToBlame: false };
   if (error instanceof SourceError) {
     return { ...known, code: error.reason === 'not_found' ? 'version_not_found' : 'update_source_failed', isToBlame: false };
   }

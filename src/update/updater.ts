@@ -55,10 +55,10 @@ export class Updater implements Updates {
 
   state(): UpdateState {
     const { versions, current, source, sourceText, carrier } = this.#options;
-    const { previous, probation, bad, lastOutcome } = versions.read();
+    const { previous, probation, bad, lastOutcome, own = this.#options.release === null ? current : null } = versions.read();
     return {
       current,
-      previous,
+      previous: previous ?? (this.#options.release === null ? null : own),
       wrapper: carrier?.isThere === true,
       // An address may hold a password.
       source: source.kind === 'manifest' ? shown(source.url) : sourceText,
@@ -66,7 +66,7 @@ export class Updater implements Updates {
       checkError: this.#lookout.checkError,
       progress: this.#progress(),
       probation: this.#ownProbation(probation),
-      lastOutcome: outcomeOf(lastOutcome),
+      lastOutcome: outcomeOf(lastOutcome, own),
       bad,
       automatic: this.#automaticState(),
     };
@@ -115,7 +115,9 @@ export class Updater implements Updates {
       const release = await this.#lookout.ask();
       if (this.#closing.signal.aborted) return;
       if (release === undefined) return log.warn('cannot look for an update', { reason: this.#lookout.checkError });
-      const isWanted = compareVersions(release.version, current) > 0 && !isBad(versions.read(), release.version);
+      if (compareVersions(release.version, current) <= 0) return;
+      const isWanted = !isBad(versions.read(), release.version);
+      if (!isWanted) log.info('the version that is available went wrong before, and is not tried again unasked', { version: release.version });
       if (isWanted) await this.#try(noWishes, () => Promise.resolve(release));
     } catch (error) {
       // What went wrong was logged there.
@@ -241,10 +243,11 @@ export class Updater implements Updates {
 const noWishes: UpdateRequest = { version: undefined, ifIdle: undefined, allowDowngrade: undefined };
 
 /** Its words on the wire. */
-function outcomeOf(outcome: UpdateOutcome | null): UpdateState['lastOutcome'] {
+function outcomeOf(outcome: UpdateOutcome | null, own: string | null): UpdateState['lastOutcome'] {
   if (outcome === null) return null;
-  const { kind: status, ...rest } = outcome;
-  return { status, ...rest };
+  const { kind: status, from, to, ...rest } = outcome;
+  // Of a failure nobody may know what it would have been.
+  return { status, from: from ?? own, to: status === 'failed' ? to : to ?? own, ...rest };
 }
 
 function underWay({ version, step }: Attempt): ProblemError {

@@ -6,22 +6,18 @@
  * It is the one part that cannot be replaced while it runs: so it is small, and starts nothing but servers.
  * @module
  */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
-import { isAlive } from '../process/identity.ts';
-import { LockHeldError, readOwner } from '../process/lock.ts';
 import { letSessionGoFirst } from '../process/priority.ts';
+import type { ToWrapper } from '../update/link.ts';
 import { compareVersions, isVersion } from '../update/version.ts';
 import {
-  beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, parseVersionState, type Release, rollBack,
-  type VersionState,
+  beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type Release, rollBack,
 } from '../update/version-state.ts';
-import { Versions } from '../update/versions.ts';
-import type { ToWrapper } from '../update/link.ts';
 import { Child, type Program } from './child.ts';
 import { examine } from './health.ts';
+import { replaceOrphan } from './orphan.ts';
+import { Releases } from './releases.ts';
 import { decide, type Decision, defaultTiming, describeEnding, type Ending, probationEnds, type Timing } from './supervise.ts';
 
 export interface WrapperOptions {
@@ -36,8 +32,6 @@ export interface WrapperOptions {
   readonly isSocketShared?: boolean;
 }
 
-/** How many versions are kept. */
-const keptVersions = 2;
 /** For how long the old server tells its clients that they get no further answer on their connections. */
 const drainMs = 300;
 /** How long it may take to let go of the jobs, and after that to finish what it is sending. */
@@ -57,9 +51,7 @@ export class Wrapper {
   readonly #options: WrapperOptions;
   readonly #log: Log;
   readonly #timing: Timing;
-  readonly #versions: Versions;
-  /** Changes of the versions' state that could not be written yet. */
-  #unwritten: ((state: VersionState) => VersionState)[] = [];
+  readonly #releases: Releases;
   #active: Child | undefined;
   #standby: Child | undefined;
   /** Those that have been replaced and finish what they are sending. */
@@ -73,8 +65,7 @@ export class Wrapper {
     this.#options = options;
     this.#log = options.log;
     this.#timing = { ...defaultTiming, ...options.timing };
-    const onWarning = (message: string, error: unknown): void => this.#log.warn(message, { error });
-    this.#versions = new Versions({ directory: Versions.directoryIn(options.stateDir), onWarning });
+    this.#releases = new Releases(options.stateDir, options.log);
   }
 
   /**
@@ -84,8 +75,8 @@ export class Wrapper {
    */
   async run(): Promise<number> {
     letSessionGoFirst();
-    await this.#replaceOrphan();
-    await this.#tidy();
+    await replaceOrphan(this.#options.stateDir, this.#log);
+    await this.#releases.tidy();
     let release = this.#firstRelease();
     while (!this.#isStopping) {
       const child = this.#active = this.#launch(release, 'server');
@@ -120,15 +111,15 @@ export class Wrapper {
   }
 
   #decide(child: Child, ending: Ending): Decision {
-    const state = this.#state();
+    const state = this.#releases.state;
     const { release } = child.program;
     const isInProbation = state.probation !== null && state.probation.version === release;
     const upMs = child.upMs;
     const decision = decide({
       ending, version: release, isInProbation, isStopping: this.#isStopping, wasTold: child.wasTold, upMs, crashes: this.#crashes,
       // What was installed by hand is always there.
-      previous: isInProbation ? this.#available(state.previous) ?? null : undefined,
-      next: this.#available(state.current),
+      previous: isInProbation ? this.#releases.available(state.previous) ?? null : undefined,
+      next: this.#releases.available(state.current),
     }, { random: Math.random, timing: this.#timing });
     const facts = { pid: child.pid, version: this.#nameOf(release), why: withComplaint(describeEnding(ending, upMs), child.complaint) };
     switch (decision.is) {
@@ -145,16 +136,16 @@ export class Wrapper {
   async #prepare(decision: Exclude<Decision, { is: 'stop' }>, release: Release): Promise<Release> {
     // Until they are gone, the state directory may be theirs.
     for (const child of this.#leaving) await child.end(stopMs);
-    await this.#replaceOrphan().catch((error: unknown) => this.#log.error('another server has the state directory', { error }));
+    await replaceOrphan(this.#options.stateDir, this.#log).catch((error: unknown) => this.#log.error('another server has the state directory', { error }));
     if (decision.is === 'restart') {
       this.#crashes = decision.crashes;
       await sleep(decision.afterMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-      await this.#tidy();
+      await this.#releases.tidy();
       // What is current may have been removed by hand.
-      return this.#available(release) === undefined ? null : release;
+      return this.#releases.available(release) === undefined ? null : release;
     }
     this.#crashes = 0;
-    if (decision.is === 'roll_back') this.#change((state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to));
+    if (decision.is === 'roll_back') this.#releases.change((state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to));
     return decision.to;
   }
 
@@ -185,7 +176,7 @@ export class Wrapper {
 
   /** Looks at a new version again and again. Resolves with its fault, or, once it has proven itself, with nothing. */
   async #prove(child: Child, signal: AbortSignal): Promise<Ending | undefined> {
-    const endsAt = probationEnds(this.#state(), { wall: seconds(), monotonicMs: performance.now() }, this.#timing) ?? 0;
+    const endsAt = probationEnds(this.#releases.state, { wall: seconds(), monotonicMs: performance.now() }, this.#timing) ?? 0;
     for (let failures = 0; ;) {
       const finding = await examine(child.healthUrl ?? '', healthMs);
       if (signal.aborted) return undefined;
@@ -200,27 +191,10 @@ export class Wrapper {
     }
     const version = child.program.release;
     if (version === null) return undefined;
-    this.#change((state) => confirm(state, version, seconds()));
+    this.#releases.change((state) => confirm(state, version, seconds()));
     this.#log.info('version has proven itself', { version });
-    await this.#prune(version);
+    if (this.#standby === undefined) await this.#releases.prune(version);
     return undefined;
-  }
-
-  /** Removes what is older than the versions that are kept; one that was just installed is about to be switched to. */
-  async #prune(current: string): Promise<void> {
-    if (this.#standby !== undefined) return;
-    try {
-      const { bad } = this.#state();
-      const isToCome = (version: string): boolean => compareVersions(version, current) > 0 && !bad.some((one) => one.version === version);
-      await this.#versions.prune({ keep: keptVersions, inUse: [current, ...this.#versions.list().filter(isToCome)] });
-    } catch (error) {
-      this.#log.warn('cannot remove old versions', { error });
-    }
-  }
-
-  /** Nothing that is wrong with the versions keeps a server from running. */
-  async #tidy(): Promise<void> {
-    await this.#versions.clean().catch((error: unknown) => this.#log.warn('cannot tidy the versions', { error }));
   }
 
   /** Puts an installed version in the place of the server that asks for it. */
@@ -228,7 +202,7 @@ export class Wrapper {
     if (old !== this.#active || this.#standby !== undefined || this.#isStopping) {
       return old.tell({ say: 'switchFailed', reason: 'the wrapper is busy with something else' });
     }
-    if (this.#available(version) === undefined) {
+    if (this.#releases.available(version) === undefined) {
       const reason = 'it was removed before it could be started; try again';
       this.#note({ version, reason, isToBlame: false });
       return old.tell({ say: 'switchFailed', reason });
@@ -298,7 +272,7 @@ export class Wrapper {
 
   #begin(standby: Child): void {
     const version = standby.program.release;
-    if (version !== null) this.#change((state) => beginProbation(state, version, seconds(), this.#options.own.version));
+    if (version !== null) this.#releases.change((state) => beginProbation(state, version, seconds(), this.#options.own.version));
   }
 
   /** The standby is no good, or there is nobody to replace: what runs was never touched. */
@@ -314,7 +288,11 @@ export class Wrapper {
 
   #note(attempt: FailedAttempt): void {
     this.#log.error('update failed: the version that runs stays', { version: attempt.version, reason: attempt.reason });
-    this.#change((state) => markFailed(state, attempt, seconds()));
+    this.#record(attempt);
+  }
+
+  #record(attempt: FailedAttempt): void {
+    this.#releases.change((state) => markFailed(state, attempt, seconds()));
   }
 
   async #endStandby(): Promise<void> {
@@ -329,7 +307,7 @@ export class Wrapper {
 
   /** A version that says nonsense must not harm the wrapper. */
   #hear(child: Child, message: ToWrapper): void {
-    if (message.say === 'note' && child === this.#active && isAttempt(message.attempt)) this.#note(message.attempt);
+    if (message.say === 'note' && child === this.#active && isAttempt(message.attempt)) this.#record(message.attempt);
     if (message.say !== 'switch') return;
     if (!isVersion(message.version)) return child.tell({ say: 'switchFailed', reason: 'that is no version' });
     this.#switch(child, message.version).catch((error: unknown) => {
@@ -340,79 +318,39 @@ export class Wrapper {
 
   #programOf(release: Release): Program {
     const { own: { main, execArgv }, args } = this.#options;
-    return release === null ? { release, main, execArgv, args } : { release, main: this.#mainOf(release), execArgv: [], args };
-  }
-
-  #mainOf(version: string): string {
-    return join(this.#versions.directoryOf(version), 'dist', 'cli', 'main.js');
-  }
-
-  /** `undefined` where it has no program to run. */
-  #available(release: Release): Release | undefined {
-    return release === null || existsSync(this.#mainOf(release)) ? release : undefined;
+    return release === null ? { release, main, execArgv, args } : { release, main: this.#releases.mainOf(release), execArgv: [], args };
   }
 
   #firstRelease(): Release {
-    const { current, own } = this.#state();
+    const { current, own } = this.#releases.state;
     if (current === null) return null;
     const isOwnNewer = compareVersions(this.#options.own.version, current) > 0 && this.#options.own.version !== own;
-    if (this.#available(current) !== undefined && !isOwnNewer) return this.#countStart(current);
+    if (this.#releases.available(current) !== undefined && !isOwnNewer) return this.#countStart(current);
     if (!isOwnNewer) this.#log.warn('the current version is not there any more: the one that was installed by hand runs', { version: current });
-    this.#change(installedByHand);
+    this.#releases.change(installedByHand);
     return null;
   }
 
   /** A version may take its wrapper, or the whole machine, with it: after some starts that is its fault. */
   #countStart(current: string): Release {
-    this.#change(countStart);
-    const { probation, previous } = this.#state();
+    this.#releases.change(countStart);
+    const { probation, previous } = this.#releases.state;
     if (probation === null || (probation.starts ?? 0) < mostStarts) return current;
-    const to = this.#available(previous) ?? null;
+    const to = this.#releases.available(previous) ?? null;
     const reason = `the wrapper was started ${mostStarts} times before it had proven itself`;
     this.#log.error('version went wrong: going back', { version: current, why: reason, to: this.#nameOf(to) });
-    this.#change((state) => rollBack(state, current, reason, seconds(), to));
+    this.#releases.change((state) => rollBack(state, current, reason, seconds(), to));
     return to;
   }
 
   #isInProbation({ program: { release } }: Child): boolean {
-    return release !== null && this.#state().probation?.version === release;
-  }
-
-  #state(): VersionState {
-    return this.#unwritten.reduce((state, step) => step(state), this.#versions.read());
-  }
-
-  /** A disk that is full must not undo a roll-back: what cannot be written holds in memory until it can. */
-  #change(step: (state: VersionState) => VersionState): void {
-    const steps = [...this.#unwritten, step];
-    // One that cannot be carried out is a mistake of this program: it must not be tried for ever.
-    parseVersionState(JSON.stringify(step(this.#state())));
-    try {
-      this.#versions.change((state) => steps.reduce((before, next) => next(before), state));
-      this.#unwritten = [];
-    } catch (error) {
-      this.#unwritten = steps;
-      this.#log.error('cannot write what became of an update', { error });
-    }
+    return release !== null && this.#releases.state.probation?.version === release;
   }
 
   #nameOf(release: Release): string {
     return release ?? this.#options.own.version;
   }
 
-  /** A wrapper that was killed left its server behind, which goes on until somebody takes its place. */
-  async #replaceOrphan(): Promise<void> {
-    const path = join(this.#options.stateDir, 'server.lock');
-    const owner = readOwner(path);
-    if (owner === undefined || !await isAlive(owner)) return;
-    if (owner.wrapperPid === undefined) throw new LockHeldError(path, owner);
-    this.#log.info('the server of a wrapper that is gone is replaced', { pid: owner.pid });
-    for (const [signal, limitMs] of [['SIGTERM', stopMs], ['SIGKILL', handOverMs]] as const) {
-      const until = performance.now() + limitMs;
-      if (await isAlive(owner)) process.kill(owner.pid, signal);
-      while (await isAlive(owner) && performance.now() < until) await sleep(20);
-    }
-  }
 }
 
 /** As a version says it that may be of another time. */

@@ -3,7 +3,7 @@
  * @module
  */
 import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createLog, type Log } from '../../base/log.ts';
 import type { Config } from '../../config.ts';
@@ -79,7 +79,7 @@ async function supervise(config: Config): Promise<number> {
     const lock = await acquireLock(join(config.stateDir, 'wrapper.lock'), ownVersion());
     const wrapper = new Wrapper({
       stateDir: config.stateDir,
-      own: { version: ownVersion(), main: fileURLToPath(new URL('../main.js', import.meta.url)), execArgv: process.execArgv },
+      own: { version: ownVersion(), main: fileURLToPath(new URL(`../main${extname(import.meta.url)}`, import.meta.url)), execArgv: process.execArgv },
       timing: { probationMs: config.updateProbationSeconds * 1000 },
       args: process.argv.slice(2).filter((word) => word !== '--wrapper'),
       log,
