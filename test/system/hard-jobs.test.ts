@@ -24,6 +24,11 @@ async function printed(client: Sidecar, id: JobId, pattern: RegExp): Promise<Reg
   return until(async () => pattern.exec((await client.jobs.get(id)).stdout ?? '') ?? undefined, { what: `${id} prints ${pattern}` });
 }
 
+/** Of a job that runs: its first output may be there before its pid is. */
+async function pidOf(client: Sidecar, id: JobId): Promise<number> {
+  return until(async () => (await client.jobs.get(id)).pid ?? undefined, { what: `${id} has a pid` });
+}
+
 async function familyOf(id: JobId): Promise<number> {
   return (await findProcesses([{ id, leader: undefined }])).get(id)?.length ?? 0;
 }
@@ -195,9 +200,9 @@ describe('hard jobs', { skip: process.platform === 'linux' ? false : 'these are 
     const { client } = await startTestServer(t);
     const id = await submit(client, { command: 'trap "echo heard; exit 9" TERM; echo up; while :; do sleep 0.05; done' });
     await printed(client, id, /up/);
-    const { pid } = await client.jobs.get(id);
+    const pid = await pidOf(client, id);
     await client.jobs.signal(id, 'SIGSTOP');
-    await until(() => readStat(pid ?? 0)?.state === 'T', { what: 'it is stopped' });
+    await until(() => readStat(pid)?.state === 'T', { what: 'it is stopped' });
     assert.equal((await client.jobs.get(id)).status, 'running');
     const job = await client.jobs.cancel(id, { graceSeconds: 20 });
     assert.deepEqual([job.reason, job.exitCode, job.stdout], ['cancelled', 9, 'up\nheard\n']);
@@ -207,12 +212,12 @@ describe('hard jobs', { skip: process.platform === 'linux' ? false : 'these are 
     const { client } = await startTestServer(t);
     const id = await submit(client, { command: 'echo up; read -r line; exit 3' });
     await printed(client, id, /up/);
-    const { pid } = await client.jobs.get(id);
+    const pid = await pidOf(client, id);
     for (let round = 0; round < 3; round += 1) {
       await client.jobs.signal(id, 'SIGSTOP');
-      await until(() => readStat(pid ?? 0)?.state === 'T', { what: 'it is stopped' });
+      await until(() => readStat(pid)?.state === 'T', { what: 'it is stopped' });
       await client.jobs.signal(id, 'SIGCONT');
-      await until(() => readStat(pid ?? 0)?.state !== 'T', { what: 'it goes on' });
+      await until(() => readStat(pid)?.state !== 'T', { what: 'it goes on' });
     }
     await client.jobs.nudge(id);
     assert.deepEqual(ending(await client.jobs.wait(id)), { status: 'failed', reason: 'exit', exitCode: 3, signal: null });
