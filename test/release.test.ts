@@ -111,7 +111,7 @@ test('release --sign writes a manifest that the key signed, of that tarball', ne
     integrity, minNode: '20.11', signature: '',
   });
   verifyManifest(manifest, manifest.signature, [key]);
-  await checkFile(tarball, parseIntegrity(manifest.integrity));
+  await checkFile(tarball, parseIntegrity(manifest.integrity), { name: tarball });
   succeed('--from', from, '--out', out, '--sign', keyFile);
   assert.equal(parseManifest(JSON.parse(readFileSync(path, 'utf8')), 'manifest').url, 'example-small-1.2.3-rc.1.tgz');
 });

@@ -5,7 +5,7 @@ import { ProblemError } from '../../src/client/client.ts';
 import { answer, refuse } from '../client/stand-in.ts';
 import { setUp } from './program.ts';
 
-const names = ['serve', 'exec', 'jobs', 'logs', 'nudge', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'version'];
+const names = ['serve', 'exec', 'jobs', 'logs', 'nudge', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'install', 'uninstall', 'status', 'version'];
 
 describe('sidecar', () => {
   it('helps with every command, examples included', async (t) => {
@@ -13,11 +13,14 @@ describe('sidecar', () => {
     const { stdout, stderr, exitCode } = await run(['--help']);
     assert.deepEqual([stderr, exitCode], ['', 0]);
     for (const name of names) assert.match(stdout, new RegExp(`^  ${name} `, 'm'));
-    const helps = await Promise.all(names.filter((name) => name !== 'serve').map((name) => run([name, '--help'])));
+    const helps = await Promise.all(names.map((name) => run([name, '--help'])));
     for (const help of helps) {
       assert.equal(help.exitCode, 0);
       assert.match(help.stdout, /^Usage: sidecar .*[^]*^Flags$[^]*^Examples$/m);
+      const examples = help.stdout.split('\nExamples\n')[1]?.trimEnd().split('\n').filter((line) => !/^ *# /.test(line)) ?? [];
+      for (const example of examples) assert.match(example, /(^ |[ (])sidecar /);
     }
+    assert.match(helps[0]?.stdout ?? '', /--log-level VALUE +What is logged\. One of debug, info, warn, error\./);
     assert.match((await run(['help', 'logs'])).stdout, /sidecar logs -f last/);
     assert.match((await run(['-V'])).stdout, /^\d+\.\d+\.\d+\n$/);
   });
@@ -30,16 +33,21 @@ describe('sidecar', () => {
       [['--json', 'jobs'], /flags come behind/],
       [['jobs', '--nope'], /Unknown option '--nope'\n +See: sidecar jobs --help/],
       [['jobs', '--limit'], /argument missing/],
-      [['jobs', '--limit', '0'], /whole number from 1, received "0"/],
+      [['jobs', '--limit', '0'], /whole number from 1, received "0"\n +See: sidecar jobs --help/],
       [['jobs', '--status', 'odd'], /expected one of pending/],
       [['jobs', 'extra'], /Unexpected argument "extra"/],
       [['logs'], /logs needs more: sidecar logs \[flags\] JOB/],
-      [['exec', '--timeout', 'soon', 'true'], /--timeout: expected a time/],
+      [['exec', '--timeout', 'soon', 'true'], /--timeout: expected a time.*\n +See: sidecar exec --help/],
       [['exec', '--env', 'SECRET', 'true'], /NAME=VALUE/],
       [['exec', '--shell', 'bash', 'a', 'b'], /--shell/],
       [['exec', ''], /empty/],
       [['kill', '--signal', 'BANG', 'last'], /expected a signal/],
       [['key', 'eat'], /expected show, rotate, trust/],
+      [['key'], /^sidecar: Say what to do with the key: show, rotate, trust, trusted or distrust\n +See: sidecar key --help/],
+      [['key', 'rotate', '--grace', 'x'], /--grace: expected a time.*\n +See: sidecar key --help/],
+      [['jobs', '--url', 'nonsense'], /Cannot use the address "nonsense": .*\n +See: sidecar jobs --help/],
+      [['serve', '--tls-cert', 'x'], /^sidecar: Cannot serve HTTPS: --tls-cert and --tls-key go together\n/],
+      [['serve', '--wrapper', '--tls-key', 'x'], /--tls-cert and --tls-key go together/],
     ];
     const results = await Promise.all(cases.map(([args]) => run(args)));
     for (const [index, { exitCode, stderr, stdout }] of results.entries()) {

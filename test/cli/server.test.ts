@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { type TestContext, describe, it } from 'node:test';
+import { certificate } from '../support/certificate.ts';
 import { type Program, type Setting, setUp } from './program.ts';
 
 interface Lock {
@@ -115,6 +116,52 @@ describe('sidecar with the real server', () => {
     assert.deepEqual(failed, []);
     await rm(`${folder}/state/api-key`);
     assert.equal((await run(['jobs'])).exitCode, 77);
+  });
+
+  it('says which flag it is that the server cannot read', async (t) => {
+    const { setting: { run } } = await setUpServer(t);
+    const { exitCode, stderr } = await run(['exec', '-C', '/nope', 'true']);
+    assert.deepEqual([exitCode, stderr], [2, 'sidecar: Cannot read --workdir: expected an existing directory, received "/nope"\n         See: sidecar exec --help\n']);
+    assert.match((await run(['exec', '--label', `x=${'y'.repeat(100_000)}`, 'true'])).stderr, /^sidecar: Cannot read --label x: /);
+  });
+
+  it('status tells in words how the last update ended', async (t) => {
+    const { setting: { run, folder } } = await setUpServer(t);
+    await mkdir(`${folder}/state/versions`, { recursive: true });
+    const lastOutcome = { kind: 'rolled_back', from: '1.1.0', to: '1.0.0', reason: 'it crashed', at: Math.floor(Date.now() / 1000) - 125 };
+    await writeFile(`${folder}/state/versions/update.json`, JSON.stringify({ current: null, previous: null, probation: null, bad: [], lastOutcome }));
+    assert.match((await run(['status'])).stdout, /^update {3}took 1\.1\.0 back to 1\.0\.0 2m ago: it crashed$/m);
+  });
+
+  it('reaches a server that listens everywhere by the address that its certificate names', async (t) => {
+    const { folder, start, run, endings } = await setUp(t);
+    const [cert, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];
+    await writeFile(cert, certificate.cert);
+    await writeFile(key, certificate.key);
+    const env = { SIDECAR_URL: '', SIDECAR_KEY_FILE: '', NODE_EXTRA_CA_CERTS: cert };
+    const server = start(['serve', '--host', '0.0.0.0', '--port', '0', '--tls-cert', cert, '--tls-key', key], { env });
+    endings.push(async () => {
+      server.child.kill('SIGTERM');
+      await server.ended;
+    });
+    await server.printed(/listens on https:\/\/0\.0\.0\.0:\d+\. Try:\n\n +curl -s 'https:\/\/127\.0\.0\.1:\d+\/exec/);
+    const { exitCode, stderr } = await run(['jobs'], { env });
+    assert.deepEqual([exitCode, stderr], [0, '']);
+  });
+
+  it('names the flag of a certificate or key that cannot be read', async (t) => {
+    const { folder, run } = await setUp(t);
+    const [cert, none] = [`${folder}/cert.pem`, `${folder}/none`];
+    await writeFile(cert, certificate.cert);
+    for (const [certFlag, keyFlag, message] of [
+      [none, cert, /^sidecar: Cannot read the certificate of --tls-cert: ENOENT/m],
+      [cert, none, /^sidecar: Cannot read the key of --tls-key: ENOENT/m],
+      [cert, cert, /^sidecar: Cannot use --tls-cert with --tls-key: /m],
+    ] as const) {
+      const { exitCode, stderr } = await run(['serve', '--port', '0', '--tls-cert', certFlag, '--tls-key', keyFlag]);
+      assert.equal(exitCode, 1);
+      assert.match(stderr, message);
+    }
   });
 
   it('ends the job quietly when its reader has gone', async (t) => {

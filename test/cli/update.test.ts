@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
-import { ProblemError } from '../../src/client/client.ts';
+import { failure } from '../../src/cli/commands/update.ts';
+import { ProblemError, type UpdateState } from '../../src/client/client.ts';
+import { healthUpdate } from '../../src/protocol/health.ts';
 import { type UpdateStub, ended, onProbation, startStub, underWay } from '../client/update-stub.ts';
 import { startTestServer } from '../support/server.ts';
 import { type Setting, setUp } from './program.ts';
@@ -73,6 +75,22 @@ describe('sidecar update', () => {
     });
   }
 
+  it('says of whatever ended an order why it did', () => {
+    const state: UpdateState = {
+      current: '0.9.0', previous: null, wrapper: true, source: 'x', available: null, checkError: null, progress: null, probation: null,
+      lastOutcome: { status: 'rolled_back', from: '1.0.0', to: '0.9.0', reason: 'it crashed', at: 300 }, bad: [], automatic: null,
+    };
+    const order = { version: '1.1.0', since: 200 };
+    const refused: UpdateState['lastOutcome'] = { status: 'failed', from: '1.0.0', to: '1.1.0', reason: 'Cannot install 1.1.0: it is another', at: 300 };
+    for (const [given, message] of [
+      [failure(state, order), 'Cannot update to 1.1.0: 1.0.0, which was to carry it out, was itself taken back meanwhile (it crashed)'],
+      [failure(state, { ...order, since: 300 }), 'Cannot update to 1.1.0: nobody noted why; look at the log of the server'],
+      [failure({ ...state, lastOutcome: refused }, order), 'Cannot install 1.1.0: it is another'],
+    ] as const) {
+      assert.deepEqual([given.message, given.hint], [message, '0.9.0 runs']);
+    }
+  });
+
   it('exits with 1 and says why when it cannot begin', async (t) => {
     const { stub, update } = await setUpStub(t);
     stub.answer = new ProblemError('busy', 'Cannot update: 3 jobs are running', { extensions: { running_jobs: 3 } });
@@ -93,6 +111,17 @@ describe('sidecar update', () => {
       assert.deepEqual((JSON.parse((await update('--check', '--json')).stdout) as typeof newer).available, offered.available);
     }
     assert.deepEqual(stub.begun, []);
+  });
+
+  it('does not offer a version that went wrong before, but says how to try it again', async (t) => {
+    const { stub, update } = await setUpStub(t);
+    stub.offered = newer;
+    stub.now = { ...stub.now, bad: [{ version: '1.1.0', reason: 'it crashed', at: 1 }] };
+    const { stdout, exitCode } = await update('--check');
+    assert.equal(stdout, '1.0.0 runs, and npm:machine-sidecar has 1.1.0, which went wrong before (it crashed); to try it again: sidecar update --version 1.1.0\n');
+    assert.equal(exitCode, 0);
+    assert.equal(healthUpdate(stub.now).available, null);
+    assert.equal(healthUpdate({ ...stub.now, bad: [] }).available, '1.1.0');
   });
 
   it('--check exits with 1 when the source cannot be asked', async (t) => {

@@ -2,27 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
+import { certificate as tls } from '../support/certificate.ts';
 import { key, parseAnswer, serve } from './serve.ts';
-
-// Made for this test, good for 127.0.0.1 and until 2126.
-const tls = {
-  cert: `-----BEGIN CERTIFICATE-----
-MIIBmjCCAUGgAwIBAgIUITvMgnUo9EenC/ILOC4oIwmWZ8MwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMDExMjUwN1oYDzIxMjYxMDI3
-MTEyNTA3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAATrmnGJE9d9k23ZUdJsO82AWuGcn2ekasVBWiwlbB8DdYv9pi3uAdsL
-P7K2aMiMn2u5D5oQPLwwQ5tXEv14qFSHo28wbTAdBgNVHQ4EFgQUDOwRbkzIk05A
-TApfmKRr4KZ9yj0wHwYDVR0jBBgwFoAUDOwRbkzIk05ATApfmKRr4KZ9yj0wDwYD
-VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
-zj0EAwIDRwAwRAIgELgyE4Ug18bn018OuZaR70SyFZVSu23x1CwNqZs0YrcCIBdZ
-YqcN2w0zLi1yjjltabmkvIekgy2e3fG3cNNlJRxk
------END CERTIFICATE-----`,
-  key: `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgh52POHIIxsYnoZQF
-z4ynXj+GbGuEl20L67/hq4dRYpuhRANCAATrmnGJE9d9k23ZUdJsO82AWuGcn2ek
-asVBWiwlbB8DdYv9pi3uAdsLP7K2aMiMn2u5D5oQPLwwQ5tXEv14qFSH
------END PRIVATE KEY-----`,
-};
 
 async function talk(port: number, sent: string): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', ca: tls.cert });

@@ -27,6 +27,15 @@ describe('lock', () => {
     (await acquireLock(path, '1.2.3')).release();
   });
 
+  it('acquireLock() says whether a server or a wrapper holds it', async (t) => {
+    for (const who of ['server', 'wrapper']) {
+      const path = join(temporaryFolder(t), `${who}.lock`);
+      const lock = await acquireLock(path, '1');
+      await assert.rejects(acquireLock(path, '1'), { message: `Cannot use ${path}: it is held by the ${who} with pid ${process.pid}` });
+      lock.release();
+    }
+  });
+
   for (const [what, content] of [
     ['a dead process', JSON.stringify({ pid: 2 ** 22 - 1, startTime: '1' })], ['another process with its pid', JSON.stringify({ pid: process.pid, startTime: '1' })],
     ['nobody', ''], ['half a file', '{"pid":'], ['a number', '7'], ['nonsense', '{"pid":-1,"startTime":""}'], ['zeros', '\0\0\0\0'],

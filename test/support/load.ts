@@ -2,7 +2,8 @@
 import { Agent, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { key } from './server.ts';
+import type { TestContext } from 'node:test';
+import { atEnd, key } from './server.ts';
 
 export interface Load {
   /** Answers with the status that was expected. */
@@ -25,8 +26,8 @@ const submission: Asked = { method: 'POST', path: '/exec?wait=10', body: '{"comm
 const question: Asked = { method: 'GET', path: '/health', status: 200 };
 
 /** Each request on a connection of its own: `clients` at a time, every fourth a job. @param options.ca Whom to trust under HTTPS. */
-export function newConnections(url: string, clients: number, { ca }: { ca?: Buffer } = {}): Load {
-  return start(clients, async (turn) => {
+export function newConnections(t: TestContext, url: string, clients: number, { ca }: { ca?: Buffer } = {}): Load {
+  return start(t, clients, async (turn) => {
     const asked = turn % 4 === 0 ? submission : question;
     // A wait that ends early, as the server that held it is replaced, is answered with 202.
     return { expected: [asked.status, 202], answer: await ask(url, { ...asked, ca }) };
@@ -37,13 +38,13 @@ export function newConnections(url: string, clients: number, { ca }: { ca?: Buff
  * Each client on one connection for as long as the server leaves it open. A server may close one that is idle at any moment, also when a
  * request is on its way to it: then it is repeated on another connection, as every HTTP client does (RFC 9112 §9.3.1).
  */
-export function keptConnections(url: string, clients: number): Load {
+export function keptConnections(t: TestContext, url: string, clients: number): Load {
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
-  const load = start(clients, async () => ({ expected: [question.status], answer: await ask(url, { ...question, agent }) }));
+  const load = start(t, clients, async () => ({ expected: [question.status], answer: await ask(url, { ...question, agent }) }));
   return { ...load, stop: () => load.stop().finally(() => agent.destroy()) };
 }
 
-function start(clients: number, turn: (count: number) => Promise<{ expected: readonly number[]; answer: Answer }>): Load {
+function start(t: TestContext, clients: number, turn: (count: number) => Promise<{ expected: readonly number[]; answer: Answer }>): Load {
   const failures: string[] = [];
   let [answered, longestGapMs, lastAt, isOver] = [0, 0, performance.now(), false];
   const loops = Array.from({ length: clients }, async (_, client) => {
@@ -62,14 +63,17 @@ function start(clients: number, turn: (count: number) => Promise<{ expected: rea
       await sleep(2);
     }
   });
+  const stop = async (): Promise<void> => {
+    isOver = true;
+    await Promise.all(loops);
+  };
+  // Also where the test fails before.
+  atEnd(t, stop);
   return {
     answered: () => answered,
     failures: () => failures,
     longestGapMs: () => longestGapMs,
-    stop: async () => {
-      isOver = true;
-      await Promise.all(loops);
-    },
+    stop,
   };
 }
 

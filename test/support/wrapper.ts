@@ -16,7 +16,7 @@ import { until } from './wait.ts';
 
 export interface WrappedServer {
   readonly stateDir: string;
-  /** Of the server that there is now. */
+  /** Of the server that there is now, or was a moment ago. */
   readonly url: string;
   readonly client: Sidecar;
   readonly wrapper: ChildProcess;
@@ -60,6 +60,9 @@ export async function spawnWrapper(t: TestContext, options: WrapperOptions = {})
     }, { what: 'the wrapper has a server' });
     return child;
   };
+  // Between two servers there is a moment without: the socket is handed on, the address stays.
+  let known = '';
+  const url = (): string => (known = server()?.url ?? known);
   let wrapper = await start(options);
   const stop = async (): Promise<number | null> => {
     if (wrapper.exitCode !== null || wrapper.signalCode !== null) return wrapper.exitCode;
@@ -71,7 +74,7 @@ export async function spawnWrapper(t: TestContext, options: WrapperOptions = {})
     return wrapper.exitCode;
   };
   atEnd(t, async () => {
-    if (server() !== undefined) await cancelAll(clientOf(server));
+    if (server() !== undefined) await cancelAll(clientOf(url()));
     await stop();
     await endServers(stateDir);
     await endProcesses(stateDir);
@@ -79,8 +82,8 @@ export async function spawnWrapper(t: TestContext, options: WrapperOptions = {})
   return {
     stateDir, server, stop,
     get wrapper() { return wrapper; },
-    get url() { return server()?.url ?? ''; },
-    get client() { return clientOf(server); },
+    get url() { return url(); },
+    get client() { return clientOf(url()); },
     logged: () => readFileSync(join(folder, 'log'), 'utf8'),
     startAgain: async () => {
       const { kill: _, ...peaceful } = options;
@@ -89,8 +92,8 @@ export async function spawnWrapper(t: TestContext, options: WrapperOptions = {})
   };
 }
 
-function clientOf(server: () => LockOwner | undefined): Sidecar {
-  return new Sidecar({ url: server()?.url ?? 'http://127.0.0.1:1', key, retry: patient });
+function clientOf(url: string): Sidecar {
+  return new Sidecar({ url, key, retry: patient });
 }
 
 function launch(options: WrapperOptions & { readonly folder: string; readonly stateDir: string }): ChildProcess {

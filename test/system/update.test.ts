@@ -48,7 +48,7 @@ describe('an update under load', () => {
     const jobs = await Promise.all(Array.from({ length: 50 }, (_, number) => longJob(server, folder, number)));
     // The same for all of them: the socket is handed on.
     const { url } = server;
-    const loads = [newConnections(url, 8), keptConnections(url, 8)];
+    const loads = [newConnections(t, url, 8), keptConnections(t, url, 8)];
     const followed = follow(server, jobs[0] ?? '' as JobId);
     for (const versions of [['1.0.0', '1.0.1'], ['1.0.0', '1.0.1', '1.0.2']]) {
       registry.publish(published(...versions));

@@ -160,10 +160,12 @@ describe('sidecar serve --wrapper', { skip: process.platform === 'linux' ? false
     const source = tarball(t, '1.0.1');
     const server = await spawnWrapper(t, { flags: { 'tls-cert': cert, 'tls-key': secret, 'update-source': source, 'update-probation': '1' } });
     const certificate = readFileSync(cert);
-    const load = newConnections(server.url, 4, { ca: certificate });
-    await ask(server.url, { method: 'POST', path: '/update', ca: certificate });
+    // The same for both servers: the socket is handed on.
+    const { url } = server;
+    const load = newConnections(t, url, 4, { ca: certificate });
+    await ask(url, { method: 'POST', path: '/update', ca: certificate });
     await until(async () => {
-      const { text } = await ask(server.url, { method: 'GET', path: '/update', ca: certificate });
+      const { text } = await ask(url, { method: 'GET', path: '/update', ca: certificate });
       const { current, lastOutcome } = JSON.parse(text) as { current: string; lastOutcome: { status: string } | null };
       return current === '1.0.1' && lastOutcome?.status === 'updated';
     }, { what: 'the new version has proven itself' });

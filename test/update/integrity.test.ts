@@ -47,26 +47,28 @@ describe('parseIntegrity()', () => {
 });
 
 describe('checkFile()', () => {
+  const name = 'https://a.test/it.tgz';
+
   it('resolves for a file that has any of the hashes', async (t) => {
-    await checkFile(fileOf(t, 'abc'), parseIntegrity(`sha512-${empty} sha512-${abc}`));
-    await checkFile(fileOf(t, ''), parseIntegrity(`sha512-${empty}`));
+    await checkFile(fileOf(t, 'abc'), parseIntegrity(`sha512-${empty} sha512-${abc}`), { name });
+    await checkFile(fileOf(t, ''), parseIntegrity(`sha512-${empty}`), { name });
   });
 
-  it('names the hash that was expected and the one that was found', async (t) => {
-    await assert.rejects(checkFile(fileOf(t, 'abd'), parseIntegrity(`sha512-${abc}`)), (error: TrustError) => {
+  it('names the file by where it came from, the hash that was expected and the one that was found', async (t) => {
+    await assert.rejects(checkFile(fileOf(t, 'abd'), parseIntegrity(`sha512-${abc}`), { name }), (error: TrustError) => {
       assert.equal(error.reason, 'integrity-mismatch');
-      assert.match(error.message, /expected sha512-3a81o\S+==, found sha512-\S+==$/);
+      assert.match(error.message, /^https:\/\/a\.test\/it\.tgz is not the file that was promised: expected sha512-3a81o\S+==, found sha512-\S+==$/);
       return true;
     });
   });
 
   it('leaves a file that is not there to the caller', async () => {
-    await assert.rejects(checkFile('/nowhere/at/all', parseIntegrity(`sha512-${abc}`)), { code: 'ENOENT' });
+    await assert.rejects(checkFile('/nowhere/at/all', parseIntegrity(`sha512-${abc}`), { name }), { code: 'ENOENT' });
   });
 
   it('ends when the caller has left', async (t) => {
     const path = fileOf(t, 'abc');
-    await assert.rejects(checkFile(path, parseIntegrity(`sha512-${abc}`), { signal: AbortSignal.abort() }), { name: 'AbortError' });
+    await assert.rejects(checkFile(path, parseIntegrity(`sha512-${abc}`), { name, signal: AbortSignal.abort() }), { name: 'AbortError' });
   });
 });
 

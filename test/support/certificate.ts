@@ -1,0 +1,19 @@
+/** A certificate of the tests, signed by itself, good for localhost and 127.0.0.1 until 2126. */
+export const certificate: { readonly cert: string; readonly key: string } = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBmjCCAUGgAwIBAgIUITvMgnUo9EenC/ILOC4oIwmWZ8MwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMDExMjUwN1oYDzIxMjYxMDI3
+MTEyNTA3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATrmnGJE9d9k23ZUdJsO82AWuGcn2ekasVBWiwlbB8DdYv9pi3uAdsL
+P7K2aMiMn2u5D5oQPLwwQ5tXEv14qFSHo28wbTAdBgNVHQ4EFgQUDOwRbkzIk05A
+TApfmKRr4KZ9yj0wHwYDVR0jBBgwFoAUDOwRbkzIk05ATApfmKRr4KZ9yj0wDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDRwAwRAIgELgyE4Ug18bn018OuZaR70SyFZVSu23x1CwNqZs0YrcCIBdZ
+YqcN2w0zLi1yjjltabmkvIekgy2e3fG3cNNlJRxk
+-----END CERTIFICATE-----`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgh52POHIIxsYnoZQF
+z4ynXj+GbGuEl20L67/hq4dRYpuhRANCAATrmnGJE9d9k23ZUdJsO82AWuGcn2ek
+asVBWiwlbB8DdYv9pi3uAdsLP7K2aMiMn2u5D5oQPLwwQ5tXEv14qFSH
+-----END PRIVATE KEY-----`,
+};
