@@ -304,7 +304,7 @@ function amount(key: string, description: string, fallback: number, max: number)
 
 function choice(key: string, description: string, fallback: string, ...choices: string[]): Definition {
   const parse = oneOf(...choices);
-  return { key, description, parse, parseText: parse, kind: 'one', fallback: () => fallback };
+  return { key, description: `${description} One of ${choices.join(', ')}.`, parse, parseText: parse, kind: 'one', fallback: () => fallback };
 }
 
 /** Text that a reader of its own understands. */

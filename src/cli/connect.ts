@@ -5,17 +5,18 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { localAddress } from '../base/local-address.ts';
 import { integer, object, optional, text } from '../base/parse.ts';
-import { Sidecar } from '../client/client.ts';
+import { ProblemError, Sidecar, type SidecarOptions } from '../client/client.ts';
 import type { Config } from '../config.ts';
 import { isAlive } from '../process/identity.ts';
-import { CommandError, exitCodes } from './failure.ts';
+import { CommandError, UsageError, exitCodes } from './failure.ts';
 
 /** The server of a state directory, as its `server.lock` names it. */
 export interface LocalServer {
   readonly pid: number;
   readonly startTime: string;
-  /** Absent while it starts. */
+  /** Where it is reached from here. Absent while it starts. */
   readonly url?: string | undefined;
   readonly version?: string | undefined;
 }
@@ -35,15 +36,26 @@ const replacementMs = 1500;
  *
  * @param options.reconnectMs How long `wait` and `follow` look for a server that went away. Default 60,000.
  * @throws CommandError with exit code 69 when there is no local server; when the key file cannot be read.
+ * @throws UsageError when the address or the key that was asked for is none.
  */
 export async function connect(config: Config, options: { reconnectMs?: number } = {}): Promise<Connection> {
   const local = config.url === undefined ? await runningServer(config) : await readLock(config.stateDir);
   const url = config.url ?? local?.url;
   if (url === undefined) throw noServer(config);
-  const isLocal = local?.url !== undefined && sameServer(url, local.url);
+  const isLocal = local?.url !== undefined && sameServer(localAddress(url), local.url);
   const key = await findKey(config, isLocal);
-  const sidecar = new Sidecar({ url, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
+  const sidecar = open({ url, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
   return { sidecar, url: sidecar.url, isLocal };
+}
+
+/** What it refuses before it asks anybody is what was typed. */
+function open(options: SidecarOptions): Sidecar {
+  try {
+    return new Sidecar(options);
+  } catch (error) {
+    if (error instanceof ProblemError && error.code === 'invalid_request') throw new UsageError(error.message);
+    throw error;
+  }
 }
 
 /** Who holds the state directory; `undefined`: nobody, or the file cannot be read as one of ours. */
@@ -52,7 +64,7 @@ export async function readLock(stateDir: string): Promise<LocalServer | undefine
   if (content === undefined) return undefined;
   try {
     const { pid, startTime, url, version } = parseLock(JSON.parse(content), 'server.lock');
-    return { pid, startTime, url, version };
+    return { pid, startTime, url: url === undefined ? undefined : localAddress(url), version };
   } catch {
     // Half written, or of a version that writes something else: as good as none.
     return undefined;

@@ -8,7 +8,7 @@ import { ProblemError } from '../client/client.ts';
 /** The command line is wrong: exit code 2, with a hint at the help. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
-  /** Whose help to look at; absent for the program's. */
+  /** Whose help to look at; absent for that of the command that runs, or the program's where there is none. */
   readonly command: string | undefined;
 
   constructor(message: string, command?: string) {
@@ -39,9 +39,11 @@ export interface Explanation {
   readonly exitCode: number;
 }
 
-export function explain(error: unknown): Explanation {
+/** @param command The one that ran, for misuse that was noticed where nobody knows it. */
+export function explain(error: unknown, command?: string): Explanation {
   if (error instanceof UsageError) {
-    const about = error.command === undefined ? '' : `${error.command} `;
+    const name = error.command ?? command;
+    const about = name === undefined ? '' : `${name} `;
     return { lines: [error.message, `See: sidecar ${about}--help`], exitCode: exitCodes.usage };
   }
   if (error instanceof ParseError) return { lines: [error.message], exitCode: exitCodes.usage };

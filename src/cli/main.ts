@@ -37,19 +37,20 @@ process.exit(exitCode);
 
 async function main(words: readonly string[]): Promise<number> {
   let config: Config | undefined;
+  let command: Command | undefined;
   try {
     const [name, ...rest] = words;
     if (name === undefined || name === '--help' || name === '-h') return await help(undefined, name === undefined);
     if (name === 'help') return await help(rest[0], false);
     if (name === '--version' || name === '-V') return await printed(`${ownVersion()}\n`);
-    const command = await find(name);
+    command = await find(name);
     const line = parseCommandLine(command, rest);
     if (line.values['help'] === true) return await help(name, false);
     config = loadConfig(settingsOf(command, line));
     // parseCommandLine read the values by the command's own options.
     return await command.run({ values: line.values as Parameters<Command['run']>[0]['values'], args: line.args, config });
   } catch (error) {
-    const { lines, exitCode } = explain(error);
+    const { lines, exitCode } = explain(error, command?.name);
     for (const [index, text] of lines.entries()) process.stderr.write(`${index === 0 ? 'sidecar: ' : '         '}${oneLine(text)}\n`);
     if (config?.logLevel === 'debug') console.error(error);
     return exitCode;

@@ -3,6 +3,7 @@
  * @module
  */
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { replaceFile } from '../base/atomic-file.ts';
 import { fieldsOf, integer, optional, type Parser, text } from '../base/parse.ts';
@@ -32,7 +33,8 @@ export class LockHeldError extends Error {
 
   constructor(path: string, owner: LockOwner) {
     const where = owner.url === undefined ? '' : ` at ${owner.url}`;
-    super(`Cannot use ${path}: it is held by the server with pid ${owner.pid}${where}`);
+    const who = basename(path) === 'wrapper.lock' ? 'wrapper' : 'server';
+    super(`Cannot use ${path}: it is held by the ${who} with pid ${owner.pid}${where}`);
     this.owner = owner;
   }
 }

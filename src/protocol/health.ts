@@ -33,16 +33,17 @@ export interface Health {
 
 /** Updates in short; `GET /update` says more. */
 export interface HealthUpdate {
-  /** A version that is newer than this one; `null`: none, as far as is known. */
+  /** A version that is newer than this one and did not go wrong before; `null`: none, as far as is known. */
   readonly available: string | null;
   /** How far an update has come that is under way. */
   readonly inProgress: UpdateStep | null;
   readonly lastOutcome: LastUpdate | null;
 }
 
-export function healthUpdate({ available, progress, lastOutcome }: UpdateState): HealthUpdate {
+export function healthUpdate({ available, progress, lastOutcome, bad }: UpdateState): HealthUpdate {
+  const isOffered = available?.isNewer === true && !bad.some(({ version }) => version === available.version);
   return {
-    available: available?.isNewer === true ? available.version : null,
+    available: isOffered ? available.version : null,
     inProgress: progress?.step ?? null,
     lastOutcome,
   };

@@ -42,15 +42,16 @@ export function parseIntegrity(text: string): Integrity {
 /**
  * Resolves when the file has one of the hashes. Reads it piece by piece, whatever its size.
  *
+ * @param options.name What people know it by: where it came from, not where it is kept for now.
  * @throws TrustError `integrity-mismatch`, or what the file system says.
  */
 export async function checkFile(
-  path: string, integrity: Integrity, options: { signal?: AbortSignal | undefined } = {},
+  path: string, integrity: Integrity, { name, signal }: { name: string; signal?: AbortSignal | undefined },
 ): Promise<void> {
-  const actual = await digestOf(path, options);
+  const actual = await digestOf(path, { signal });
   if (integrity.sha512.includes(actual)) return;
   const expected = integrity.sha512.map((digest) => `sha512-${digest}`).join(' or ');
-  throw new TrustError('integrity-mismatch', `Cannot trust ${path}: expected ${expected}, found sha512-${actual}`);
+  throw new TrustError('integrity-mismatch', `${name} is not the file that was promised: expected ${expected}, found sha512-${actual}`);
 }
 
 /** The integrity of a file as text: `sha512-<base64>`. */

@@ -9,6 +9,7 @@ import type { UpdateStep } from '../protocol/updates.ts';
 import { type DownloadOptions, download } from './download.ts';
 import { checkFile, parseIntegrity } from './integrity.ts';
 import { copyPackage } from './package-folder.ts';
+import { shown } from './source-error.ts';
 import { authorizationFor } from './sources/npm.ts';
 import type { Registry } from './sources/npmrc.ts';
 import { type Release, type Tarball, versionText } from './sources/source.ts';
@@ -75,7 +76,7 @@ async function fetched({ tarball, integrity, proof }: Release, file: string, opt
   const headers = proof.kind === 'npm' ? authorizationFor(url, registry) : undefined;
   await download(url, file, { ...patience, maxBytes: limits.tarballBytes, signal, headers });
   onStep('verifying');
-  await checkFile(file, parseIntegrity(integrity), { signal });
+  await checkFile(file, parseIntegrity(integrity), { name: shown(url), signal });
   return { kind: 'file', path: file };
 }
 

@@ -4,6 +4,7 @@
  */
 import { get as getHttp } from 'node:http';
 import { createRequire } from 'node:module';
+import { localAddress } from '../base/local-address.ts';
 
 const answerBytes = 64 * 1024;
 
@@ -13,7 +14,7 @@ export type Finding = { readonly is: 'well' } | { readonly is: 'ill' | 'unknown'
 /** @param url Of its health. */
 export async function examine(url: string, limitMs: number): Promise<Finding> {
   try {
-    const { status, text } = await ask(addressFor(url), limitMs);
+    const { status, text } = await ask(new URL(localAddress(url)), limitMs);
     if (status === 503) return { is: 'unknown', why: 'it answered with status 503' };
     if (status !== 200) return { is: 'ill', why: `it answered with status ${status}` };
     return isWell(text) ? { is: 'well' } : { is: 'ill', why: 'it did not answer {"status":"ok"}' };
@@ -25,14 +26,6 @@ export async function examine(url: string, limitMs: number): Promise<Finding> {
 
 /** The asking process has none left, or a name cannot be looked up. */
 const ownFaults: readonly string[] = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'];
-
-/** A server that listens everywhere is asked on this machine. */
-function addressFor(url: string): URL {
-  const address = new URL(url);
-  if (address.hostname === '0.0.0.0') address.hostname = '127.0.0.1';
-  if (address.hostname === '[::]') address.hostname = '[::1]';
-  return address;
-}
 
 function isWell(text: string): boolean {
   try {

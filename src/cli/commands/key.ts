@@ -27,7 +27,7 @@ of the state directory. Their KEY is "ed25519:BASE64" of who signs releases; or 
 what it serves at /-/npm/v1/keys. All commands work with or without a running server; a running one takes note at once.`,
   options,
   settings: { 'state-dir': connectionSettings['state-dir']! },
-  arity: { min: 1, max: 2 },
+  arity: { min: 0, max: 2 },
   examples: [
     { line: 'curl -H "X-API-Key: $(sidecar key show)" http://127.0.0.1:8585/health', what: 'use it' },
     { line: 'sidecar key rotate --grace 10m', what: 'a new key; the old one holds ten minutes more' },
@@ -49,9 +49,11 @@ const actions: { readonly [name: string]: { readonly takes?: string; readonly ru
 };
 
 async function run(given: Given): Promise<number> {
-  const [name = '', argument] = given.args;
+  const [name, argument] = given.args;
+  const known = 'show, rotate, trust, trusted or distrust';
+  if (name === undefined) throw new UsageError(`Say what to do with the key: ${known}`, 'key');
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
-  if (!action) throw new UsageError(`Unknown action "${name}": expected show, rotate, trust, trusted or distrust`, 'key');
+  if (!action) throw new UsageError(`Unknown action "${name}": expected ${known}`, 'key');
   if (action.takes === undefined && argument !== undefined) throw new UsageError(`Unexpected argument "${argument}"`, 'key');
   if (action.takes !== undefined && argument === undefined) throw new UsageError(`key ${name} needs a ${action.takes}`, 'key');
   if (given.values.grace !== undefined && name !== 'rotate') throw new UsageError('--grace belongs to key rotate', 'key');

@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { localAddress } from '../../base/local-address.ts';
 import { createLog, type Log } from '../../base/log.ts';
 import type { Config } from '../../config.ts';
 import { acquireLock, LockHeldError } from '../../process/lock.ts';
@@ -12,7 +13,7 @@ import { isLoopback, type Server, startServer } from '../../server.ts';
 import { replacedExitCode } from '../../update/link.ts';
 import { Wrapped } from '../../update/wrapped.ts';
 import { type Command, defineCommand, type Invocation, type Values } from '../command.ts';
-import { CommandError } from '../failure.ts';
+import { CommandError, UsageError } from '../failure.ts';
 import { settingOptions } from '../settings.ts';
 import { ownVersion } from '../version.ts';
 
@@ -31,12 +32,18 @@ export const command: Command = defineCommand({
   options,
   settings: settingOptions(['url', 'key-file']),
   examples: [
-    { line: 'serve', what: 'on http://127.0.0.1:8585' },
-    { line: 'serve --wrapper', what: 'for good: restarted after a crash, and updated by `sidecar update`' },
-    { line: 'serve --port 9000 --state-dir /var/lib/sidecar', what: 'elsewhere' },
-    { line: 'serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem', what: 'for other machines' },
+    { line: 'sidecar serve', what: 'on http://127.0.0.1:8585' },
+    { line: 'sidecar serve --wrapper', what: 'for good: restarted after a crash, and updated by `sidecar update`' },
+    { line: 'sidecar serve --port 9000 --state-dir /var/lib/sidecar', what: 'elsewhere' },
+    { line: 'sidecar serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem', what: 'for other machines' },
   ],
-  run: ({ values, config }: Invocation<Values<typeof options>>) => (values.wrapper === true ? supervise(config) : serve(config)),
+  run: ({ values, config }: Invocation<Values<typeof options>>) => {
+    // Before a wrapper starts a server that could only fail, again and again.
+    if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) {
+      throw new UsageError('Cannot serve HTTPS: --tls-cert and --tls-key go together', 'serve');
+    }
+    return values.wrapper === true ? supervise(config) : serve(config);
+  },
 });
 
 /** How long what an old server is still sending may take, once a new one has taken its place. */
@@ -118,14 +125,17 @@ async function start(config: Config, log: Log, wrapped: Wrapped | undefined): Pr
   }
 }
 
-function explain(error: NodeJS.ErrnoException, { host, port, stateDir }: Config): string {
+function explain(error: NodeJS.ErrnoException, { host, port, stateDir, tlsCert, tlsKey }: Config): string {
+  if (error.path !== undefined && error.path === tlsCert) return `Cannot read the certificate of --tls-cert: ${error.message}`;
+  if (error.path !== undefined && error.path === tlsKey) return `Cannot read the key of --tls-key: ${error.message}`;
+  if (error.code?.startsWith('ERR_OSSL_') === true) return `Cannot use --tls-cert with --tls-key: ${error.message}`;
   switch (error.code) {
     case 'EADDRINUSE': return `Cannot listen on ${host}:${port}: the port is in use; choose another with --port`;
     case 'EADDRNOTAVAIL': return `Cannot listen on ${host}:${port}: this machine has no such address`;
     case 'EACCES': case 'EPERM': case 'EROFS':
       if (error.syscall === 'listen' || error.syscall === 'bind') return `Cannot listen on ${host}:${port}: not allowed; ports below 1024 are for root`;
       return `Cannot use the state directory ${stateDir}: ${error.message}; choose another with --state-dir`;
-    default: return `Cannot serve: ${error.message}`;
+    default: return error.message.startsWith('Cannot ') ? error.message : `Cannot serve: ${error.message}`;
   }
 }
 
@@ -136,7 +146,7 @@ function welcome({ url, keys }: Server, config: Config, log: Log): void {
   }
   const key = keys.origin === 'environment' ? '$SIDECAR_API_KEY' : '$(cat \'' + config.stateDir.replaceAll('\'', '\'\\\'\'') + '/api-key\')';
   process.stdout.write(`machine-sidecar listens on ${url}. Try:\n\n`
-    + `  curl -s '${url}/exec?wait=10' -H "X-API-Key: ${key}" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n\n`);
+    + `  curl -s '${localAddress(url)}/exec?wait=10' -H "X-API-Key: ${key}" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n\n`);
 }
 
 /** A wrapper says SIGTERM for every signal that it gets: what a terminal sends to both of them is left to it. */

@@ -3,7 +3,7 @@
  * @module
  */
 import { type Config, loadConfig } from '../../config.ts';
-import type { Health, Liveness } from '../../client/client.ts';
+import type { Health, HealthUpdate, LastUpdate, Liveness } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { explain } from '../failure.ts';
@@ -112,9 +112,27 @@ function version(health: Health | Liveness): string {
 
 /** What newer servers tell, without what is not there. */
 function more(health: Health | Liveness): (readonly [string, string])[] {
-  const known: { readonly [field: string]: unknown } = { ...health };
-  return ['wrapper', 'update'].flatMap((name) => {
-    const parts = Object.entries(known[name] ?? {}).filter(([, value]) => value !== null);
-    return parts.length === 0 ? [] : [[name, parts.map(([part, value]) => `${part} ${JSON.stringify(value)}`).join(', ')] as const];
-  });
+  const { wrapper, update }: Partial<Pick<Health, 'wrapper' | 'update'>> = health.authenticated ? health : {};
+  const news = update ? newsOf(update) : '';
+  return [
+    ...(wrapper ? [['wrapper', `pid ${wrapper.pid}`] as const] : []),
+    ...(news === '' ? [] : [['update', news] as const]),
+  ];
+}
+
+function newsOf({ available, inProgress, lastOutcome }: HealthUpdate): string {
+  return [
+    ...(inProgress === null ? [] : [`one is under way (${inProgress})`]),
+    ...(available === null ? [] : [`${available} is available`]),
+    ...(lastOutcome === null ? [] : [endOf(lastOutcome)]),
+  ].join('; ');
+}
+
+function endOf({ status, from, to, reason, at }: LastUpdate): string {
+  const [before, after] = [from, to].map((version) => version ?? 'the version installed by hand');
+  switch (status) {
+    case 'updated': return `updated from ${before} to ${after} ${ago(at)}`;
+    case 'rolled_back': return `took ${before} back to ${after} ${ago(at)}: ${reason}`;
+    case 'failed': return `could not update to ${to ?? 'a newer version'} ${ago(at)}: ${reason}`;
+  }
 }

@@ -24,7 +24,8 @@ export const command: Command = defineCommand({
   about: `The server needs a wrapper to carry it out: "sidecar serve --wrapper", or a service. Where versions come from is a setting of the
 server: --update-source. A new version that fails while it is on probation is taken back by itself.
 Exit code 0 when the server is up to date, 1 when the update failed or was taken back. With --check it is 0 whether or not there is a
-newer version, and 1 when the source cannot be asked: scripts look at --json, field available.isNewer.`,
+newer version, and 1 when the source cannot be asked: scripts look at --json, field available.isNewer, and at bad, which has the versions
+that went wrong before.`,
   options,
   settings: connectionSettings,
   examples: [
@@ -61,8 +62,13 @@ async function check(sidecar: Sidecar, values: Given): Promise<number> {
   return exitCodes.failure;
 }
 
-function offer({ current, available, source }: UpdateState): string {
-  if (available?.isNewer === true) return `${current} runs, ${available.version} is available (from ${source}): sidecar update`;
+function offer({ current, available, source, bad }: UpdateState): string {
+  if (available?.isNewer === true) {
+    const { version } = available;
+    const reason = bad.find((other) => other.version === version)?.reason;
+    if (reason === undefined) return `${current} runs, ${version} is available (from ${source}): sidecar update`;
+    return `${current} runs, and ${source} has ${version}, which went wrong before (${reason}); to try it again: sidecar update --version ${version}`;
+  }
   return `${current} runs, and ${source} has ${available === null ? 'nothing' : available.version === current ? 'the same' : available.version}`;
 }
 
@@ -78,9 +84,10 @@ async function update(sidecar: Sidecar, values: Given): Promise<number> {
     return exitCodes.ok;
   }
   const { version } = answer;
-  const after = await sidecar.updates.wait(version, { since: before.lastOutcome?.at ?? 0, onProgress: tellStep });
+  const since = before.lastOutcome?.at ?? 0;
+  const after = await sidecar.updates.wait(version, { since, onProgress: tellStep });
   if (values.json === true) await printJson(after);
-  if (after.current !== version) throw failure(after, version);
+  if (after.current !== version) throw failure(after, { version, since });
   if (values.json !== true) await printLine(oneLine(success(before.current, after)));
   return exitCodes.ok;
 }
@@ -111,11 +118,22 @@ function success(from: string, { current, probation }: UpdateState): string {
   return `updated from ${from} to ${current}${watched}`;
 }
 
-/** What to throw where another version than the one that was asked for runs in the end. */
-function failure({ current, progress, lastOutcome }: UpdateState, version: string): CommandError {
+/**
+ * What to throw where another version than the one that was asked for runs in the end.
+ *
+ * @param order.since When the last update before it had ended, in Unix seconds.
+ */
+export function failure({ current, progress, lastOutcome }: UpdateState, order: { readonly version: string; readonly since: number }): CommandError {
+  const { version, since } = order;
   if (progress) return new CommandError(`The update to ${version} is still under way`, { hint: 'See: sidecar update --check --json' });
-  const isTakenBack = lastOutcome?.status === 'rolled_back' && lastOutcome.from === version;
-  const isFailed = lastOutcome?.status === 'failed' && lastOutcome.to === version;
-  const reason = isTakenBack || isFailed ? lastOutcome.reason : 'nobody noted why; look at the log of the server';
-  return new CommandError(`${isTakenBack ? `Took ${version} back` : `Cannot update to ${version}`}: ${reason}`, { hint: `${current} runs` });
+  const hint = `${current} runs`;
+  if (lastOutcome?.status === 'rolled_back') {
+    const { from, reason, at } = lastOutcome;
+    if (from === version) return new CommandError(`Took ${version} back: ${reason}`, { hint });
+    // The order went with the server that had taken it.
+    if (at > since) return new CommandError(`Cannot update to ${version}: ${from ?? 'the server'}, which was to carry it out, was itself taken back meanwhile (${reason})`, { hint });
+  }
+  const isNoted = lastOutcome?.status === 'failed' && lastOutcome.to === version;
+  const reason = isNoted ? lastOutcome.reason : 'nobody noted why; look at the log of the server';
+  return new CommandError(reason.startsWith('Cannot ') ? reason : `Cannot update to ${version}: ${reason}`, { hint });
 }
