@@ -53,12 +53,18 @@ export async function spawnWrapper(t: TestContext, options: WrapperOptions = {})
   const start = async (more: WrapperOptions): Promise<ChildProcess> => {
     const child = launch({ ...more, folder, stateDir });
     const logged = (): string => readFileSync(join(folder, 'log'), 'utf8');
-    await until(() => {
-      if (child.exitCode !== null) throw new Error(`The wrapper ended: ${logged()}`);
-      const owner = server();
-      return owner?.wrapperPid === child.pid && owner?.url !== undefined;
-    }, { what: 'the wrapper has a server' });
-    return child;
+    try {
+      await until(() => {
+        if (child.exitCode !== null) throw new Error(`The wrapper ended: ${logged()}`);
+        const owner = server();
+        return owner?.wrapperPid === child.pid && owner?.url !== undefined;
+      }, { what: 'the wrapper has a server' });
+      return child;
+    } catch (error) {
+      child.kill('SIGKILL');
+      await endServers(stateDir);
+      throw error;
+    }
   };
   // Between two servers there is a moment without: the socket is handed on, the address stays.
   let known = '';
