@@ -34,10 +34,8 @@ export interface Connection<T extends Pending> {
   progress: { readonly mark: string; readonly since: number };
 }
 
-/** How long a connection that is opened may take to its first request, before it counts as one that is kept for later. */
-const freshMs = 500;
-/** How long a TLS handshake, or a request with its body, may take before nobody waits for it any more. */
-const slowMs = 1_000;
+/** How long a handshake, a first request or its body may take, from the connection or the request on, before nobody waits for it any more. */
+const freshMs = 1_000;
 
 export class Connections<T extends Pending> {
   readonly #limits: Limits;
@@ -104,7 +102,7 @@ export class Connections<T extends Pending> {
   /** Whether a request, or the beginning of an answer, is still to be expected on some connection. */
   get areExpected(): boolean {
     const now = performance.now();
-    return [...this.#handshakes.values()].some((since) => now - since < slowMs)
+    return [...this.#handshakes.values()].some((since) => now - since < freshMs)
       || [...this.#open.values()].some((connection) => isFresh(connection, now) || isBeingAnswered(connection, now));
   }
 
@@ -150,7 +148,7 @@ function isFresh({ latest, openedAt }: Connection<Pending>, now: number): boolea
 /** An answer that has begun takes the time it takes; a request that does not get here is not waited for. */
 function isBeingAnswered({ latest }: Connection<Pending>, now: number): boolean {
   if (latest === undefined || latest.response.headersSent || latest.response.destroyed) return false;
-  return latest.incoming.complete || now - latest.startedAt < slowMs;
+  return latest.incoming.complete || now - latest.startedAt < freshMs;
 }
 
 function abortLive<T extends Pending>(connection: Connection<T>, reason: Error): void {

@@ -287,7 +287,7 @@ export class Wrapper {
   }
 
   #note(attempt: FailedAttempt): void {
-    this.#log.error('update failed: the version that runs stays', { version: attempt.version, reason: attempt.reason });
+    this.#log.error('update failed', { version: attempt.version, reason: attempt.reason });
     this.#record(attempt);
   }
 

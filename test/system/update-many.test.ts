@@ -8,6 +8,8 @@ import { until } from '../support/wait.ts';
 import { release, serversOf, spawnWrapper } from '../support/wrapper.ts';
 
 const updates = 100;
+/** Longer than idle launchers and idle connections are kept. */
+const stillMs = 12_000;
 
 interface Traces {
   /** All that this state directory has running: wrapper, server, bashes, the job. */
@@ -71,8 +73,8 @@ async function settled(look: () => Traces): Promise<Traces> {
     const { wrapperMemory: _before, ...before } = last;
     if (JSON.stringify(counts) !== JSON.stringify(before)) since = performance.now();
     last = now;
-    return performance.now() - since > 3_000;
-  }, { what: 'nothing changes any more' });
+    return performance.now() - since > stillMs;
+  }, { what: 'nothing changes any more', limitMs: 90_000 });
   return last;
 }
 
