@@ -6,11 +6,12 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { ownVersion } from '../../src/cli/version.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { type JobId, ProblemError, Sidecar, type UpdateOptions } from '../../src/client/client.ts';
@@ -29,7 +30,7 @@ const name = 'machine-sidecar';
 const main = 'dist/cli/main.js';
 const good = '2.0.0';
 /** What runs before the first update. */
-const { version: byHand } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+const byHand = ownVersion();
 /** Enough for a version that is well, also on a machine that is busy. */
 const impatient = { readyMs: 6_000, probationMs: 6_000 };
 const refusedAgain = /^Cannot install .*: it went wrong before \(.*\); naming it tries it again/;

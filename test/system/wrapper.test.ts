@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { ownVersion } from '../../src/cli/version.ts';
 import { beginProbation, noVersions } from '../../src/update/version-state.ts';
 import { ask, newConnections } from '../support/load.ts';
 import { atEnd, environmentOf, program, spawnServer, temporaryFolder } from '../support/server.ts';
@@ -116,7 +117,7 @@ describe('sidecar serve --wrapper', { skip: process.platform === 'linux' ? false
     await server.stop();
     install(server.stateDir, '9.0.0');
     writeFileSync(join(server.stateDir, 'versions', 'update.json'), JSON.stringify(beginProbation(noVersions, '9.0.0', Date.now() / 1000)));
-    for (const expected of ['9.0.0', '9.0.0', '0.1.0']) {
+    for (const expected of ['9.0.0', '9.0.0', ownVersion()]) {
       await server.startAgain();
       const health = await server.client.health();
       assert.equal(health.authenticated && health.version, expected);
@@ -137,7 +138,7 @@ describe('sidecar serve --wrapper', { skip: process.platform === 'linux' ? false
       if (version === '9.0.0') rmSync(join(server.stateDir, 'versions', version), { recursive: true });
       await server.startAgain();
       const health = await server.client.health();
-      assert.equal(health.authenticated && health.version, '0.1.0');
+      assert.equal(health.authenticated && health.version, ownVersion());
       await server.stop();
     }
   });
