@@ -65,8 +65,10 @@ export class Runner {
       onExit: (id, exit) => options.pace.run(() => this.#heard(id, (entry) => this.exited(entry, exit))),
       onClaimed: (id) => this.#heard(id, (entry) => this.adopt(entry)),
       onOrphaned: (id) => this.#heard(id, (entry) => this.adopt(entry)),
-      onFailed: (id, error) => this.#heard(id, (entry) =>
-        this.#finish(entry, spawnErrorOutcome(options.now(), error.message), { isOnDisk: false })),
+      onFailed: (id, error) => this.#heard(id, (entry) => {
+        if (this.#isNobodys(entry)) this.#finish(entry, spawnErrorOutcome(options.now(), error.message), { isOnDisk: false });
+        else this.adopt(entry);
+      }),
     });
   }
 
@@ -241,7 +243,8 @@ export class Runner {
     // Nothing may come between: whoever asks from here on sees that it is being ended.
     await Promise.resolve();
     if (this.#starter.withdraw(entry.id)) {
-      return this.#finish(entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false });
+      if (this.#isNobodys(entry)) return this.#finish(entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false });
+      this.adopt(entry);
     }
     entry.state = { ...state, ending: reason };
     this.#save(entry);
@@ -255,6 +258,17 @@ export class Runner {
     }
     this.#exits.delete(entry);
     this.#finishExited(entry, exit);
+  }
+
+  /** Whether no launcher has a job that this server did not give to one: that of a server that was killed may still take it. */
+  #isNobodys(entry: Entry): boolean {
+    const { store } = this.#options;
+    try {
+      return store.claim(entry.id);
+    } catch {
+      // A disk that is full, say.
+      return !store.isClaimed(entry.id);
+    }
   }
 
   #finishExited(entry: Entry, code: number | undefined): void {

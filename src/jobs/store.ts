@@ -13,7 +13,7 @@
  * @module
  */
 import {
-  closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, type Stats, unlinkSync,
+  appendFileSync, closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, type Stats, unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -46,6 +46,9 @@ export interface Skipped {
   readonly name: string;
   readonly why: string;
 }
+
+/** Stands where a launcher writes which process the job has. */
+const nobody = 'nobody';
 
 export class JobStore {
   readonly #jobs: string;
@@ -151,6 +154,16 @@ export class JobStore {
     const stat = this.stat(id, 'process');
     // What is no file can be claimed by nobody: not by us either.
     return stat !== undefined && (stat.size > 0 || !stat.isFile());
+  }
+
+  /**
+   * Takes the job for nobody: no launcher, of an earlier server either, runs it from here on. As a launcher takes it: whose line is the
+   * first has it. `false`: one was faster.
+   */
+  claim(id: JobId): boolean {
+    const path = join(this.directory(id), 'process');
+    appendFileSync(path, `${nobody}\n`, { mode: 0o600 });
+    return this.#readSmall(id, 'process').startsWith(`${nobody}\n`);
   }
 
   /** How it ended; `undefined` until the exit file is there, to its newline. */

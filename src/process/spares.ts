@@ -31,7 +31,9 @@ export interface Spare {
 
 export class Spares {
   readonly #first: FirstBash;
+  /** Of this server alone: a script of the one before may still be at work after that was killed, and its names are the same. */
   readonly #folder: string;
+  readonly #parent: string;
   readonly #kind: keyof typeof scripts;
   readonly #keeper: Keeper | undefined;
   readonly #ready: Spare[] = [];
@@ -46,7 +48,8 @@ export class Spares {
    */
   constructor(first: FirstBash, folder: string, keeper?: Keeper) {
     this.#first = first;
-    this.#folder = folder;
+    this.#parent = folder;
+    this.#folder = join(folder, `${process.pid}-${Date.now().toString(36)}`);
     this.#kind = keeper ? 'directory' : 'fifo';
     this.#keeper = keeper;
     const old = `${folder}.${process.pid}.old`;
@@ -88,7 +91,7 @@ export class Spares {
     // A script on its way would fill what is being removed.
     this.#isClosed = true;
     await Promise.allSettled(this.#refilling.values());
-    await rm(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
+    await rm(this.#parent, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
   }
 
   /** One that was begun ahead steps back behind the jobs: nobody who waits should wait for it. */
