@@ -125,6 +125,11 @@ class Gate {
     });
   }
 
+  /** Who answers at the moment; `undefined`: nobody, nobody any more. */
+  get handling(): Handling | undefined {
+    return this.#isClosed ? undefined : this.#by;
+  }
+
   /** Whatever comes from here on is refused. */
   close(): void {
     this.#isClosed = true;
@@ -148,6 +153,9 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     if (connection.isRefused) return;
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
     connection.latest = exchange;
+    // The short way of nearly all of them.
+    const { handling } = gate;
+    if (handling !== undefined && connection.orders === 0 && !hasContent(incoming)) return answer(exchange, handling, to);
     const through = (by: Handling): void => {
       // Orders may come by the hundred at once: questions must not wait until all are taken. But what comes behind an order on its connection
       // is no request if the order ends the connection.
