@@ -144,12 +144,16 @@ async function standBy(wrapped: Wrapped, config: Config, http: HttpServer): Prom
   const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
   if (existsSync(jobsDirectory)) readdirSync(jobsDirectory);
   wrapped.say({ say: 'ready' });
-  const isTold = await wrapped.told('listen');
-  const { url } = isTold ? await listenOn(config, http, wrapped) : { url: '' };
+  if (!await wrapped.told('listen')) throw wrapperGone();
+  const { url } = await listenOn(config, http, wrapped);
   wrapped.say({ say: 'listening' });
   // Where the wrapper goes while the other one lets go, this one takes over by itself.
-  if (!isTold || (!await wrapped.told('takeOver') && !wrapped.isHandingOver)) throw new Error('Cannot stand by: the wrapper has gone');
+  if (!await wrapped.told('takeOver') && !wrapped.isHandingOver) throw wrapperGone();
   return url;
+}
+
+function wrapperGone(): Error {
+  return new Error('Cannot stand by: the wrapper has gone');
 }
 
 /** A socket that a wrapper was asked for never comes where that has gone. */

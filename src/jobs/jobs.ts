@@ -21,10 +21,10 @@ import { Catalogue, type Page } from './catalogue.ts';
 import { Entry, until } from './entry.ts';
 import { follow, type Piece } from './follow.ts';
 import { Answers, checkSame } from './idempotency.ts';
+import { Forgetting } from './forgetting.ts';
 import { type Idempotency, type JobRecord, statusOf } from './job.ts';
 import { Monitor } from './monitor.ts';
 import { recover } from './recovery.ts';
-import { countExpired } from './retention.ts';
 import { Runner } from './runner.ts';
 import { StdinWriter } from './stdin.ts';
 import { JobStore, storageProblem } from './store.ts';
@@ -51,11 +51,8 @@ export interface SubmitOptions {
   readonly rerunOf?: JobId;
 }
 
-const retentionMs = 10_000;
 /** PIPE_BUF (pipe(7)). */
 const atomicBytes = 4096;
-/** Beyond what is kept a job's directory takes about two blocks. */
-const directoryBytes = 8192;
 
 export class Jobs {
   readonly #options: JobsOptions;
@@ -71,9 +68,8 @@ export class Jobs {
   readonly cache: AnswerCache = new AnswerCache();
   readonly #catalogue = new Catalogue();
   readonly #unsaved = new Set<Entry>();
-  readonly #retention: NodeJS.Timeout;
+  readonly #forgetting: Forgetting;
   #nextId: () => JobId;
-  #emptying: Promise<void> | undefined;
   #hasEndedWaits = false;
   #isClosing = false;
 
@@ -94,8 +90,11 @@ export class Jobs {
     this.#stdin = new StdinWriter(this.#runner, this.#store);
     this.#monitor = new Monitor({ runner: this.#runner, watches: this.#watches, unsaved: () => this.#stillUnsaved(), log: options.log });
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt });
-    this.#retention = setInterval(() => this.#forgetOld(), retentionMs);
-    this.#retention.unref();
+    const { keepJobs, keepDays, keepBytes, log } = options;
+    this.#forgetting = new Forgetting({
+      catalogue: this.#catalogue, store: this.#store, cache: this.cache, limits: { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 },
+      pace: this.#pace, log, now: nowSeconds,
+    });
   }
 
   /** Reads back what an earlier server left, and goes on with it. */
@@ -244,7 +243,7 @@ export class Jobs {
     if (!entry.isFinished) {
       throw new ProblemError('job_running', `Cannot delete job ${entry.toString()}: cancel it, or wait for its end`);
     }
-    this.#forget(entry);
+    this.#forgetting.forget(entry);
     await this.#store.removeFiles(entry.id);
   }
 
@@ -270,7 +269,7 @@ export class Jobs {
   /** Lets go of the jobs: those that run go on without a server. */
   close(): void {
     this.beginClose();
-    clearInterval(this.#retention);
+    this.#forgetting.close();
     this.#monitor.close();
     this.#watches.close();
     this.#runner.close();
@@ -377,37 +376,6 @@ export class Jobs {
       store: this.#store, runner: this.#runner, keeper: this.#options.ahead?.keeper, log: this.#options.log, now: nowSeconds,
     });
     this.#monitor.wake();
-  }
-
-  #forgetOld(): void {
-    const finished = this.#catalogue.all.filter(({ isFinished }) => isFinished);
-    const kept = finished.map((entry) => ({
-      finishedAt: entry.state.is === 'finished' ? entry.state.outcome.finishedAt : 0,
-      sizeBytes: entry.stdoutBytes + entry.stderrBytes + directoryBytes,
-    }));
-    const { keepJobs, keepDays, keepBytes } = this.#options;
-    const count = countExpired(kept, { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 }, nowSeconds());
-    for (const entry of finished.slice(0, count)) this.#pace.run(() => this.#tryForget(entry));
-    this.#pace.run(() => this.#emptyTrash());
-  }
-
-  #tryForget(entry: Entry): void {
-    try {
-      this.#forget(entry);
-    } catch (error) {
-      this.#options.log.warn('cannot forget an old job', { jobId: entry.id, error });
-    }
-  }
-
-  #forget(entry: Entry): void {
-    if (!this.#catalogue.has(entry)) return;
-    this.#store.remove(entry.id);
-    this.#catalogue.delete(entry);
-    this.cache.delete(entry);
-  }
-
-  #emptyTrash(): void {
-    this.#emptying ??= this.#store.emptyTrash().finally(() => { this.#emptying = undefined; });
   }
 }
 

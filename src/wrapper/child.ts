@@ -32,7 +32,6 @@ export class Child {
   readonly replaced: Promise<undefined>;
   /** It said that somebody had told it to stop. */
   wasTold = false;
-  #isReplaced = false;
   #replace: (nothing: undefined) => void = () => undefined;
   /** What it said of its own failure. */
   #complaint: string | undefined;
@@ -94,13 +93,8 @@ export class Child {
     return this.#worker?.process.pid;
   }
 
-  get isReplaced(): boolean {
-    return this.#isReplaced;
-  }
-
   /** Another server has taken its place. */
   markReplaced(): void {
-    this.#isReplaced = true;
     this.#replace(undefined);
   }
 

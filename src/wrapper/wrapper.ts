@@ -104,8 +104,8 @@ export class Wrapper {
     for (let child = first; ; child = this.#active ?? first) {
       const ending = await this.#endOf(child);
       await this.#handOver?.catch(() => undefined);
-      if (child !== this.#active) continue;
-      await this.#endStandby();
+      if (ending === undefined || child !== this.#active) continue;
+      await this.#standby?.end(stopMs);
       return this.#decide(child, ending);
     }
   }
@@ -113,7 +113,7 @@ export class Wrapper {
   #decide(child: Child, ending: Ending): Decision {
     const state = this.#releases.state;
     const { release } = child.program;
-    const isInProbation = state.probation !== null && state.probation.version === release;
+    const isInProbation = this.#isInProbation(child);
     const upMs = child.upMs;
     const decision = decide({
       ending, version: release, isInProbation, isStopping: this.#isStopping, wasTold: child.wasTold, upMs, crashes: this.#crashes,
@@ -149,14 +149,13 @@ export class Wrapper {
     return decision.to;
   }
 
-  /** Resolves once the server has ended, or another one has taken its place; one that has to be ended is. */
-  async #endOf(child: Child): Promise<Ending> {
+  /** Resolves once the server has ended, and one that has to be ended is; with `undefined` where another one has taken its place. */
+  async #endOf(child: Child): Promise<Ending | undefined> {
     const over = new AbortController();
     try {
-      const fault = await Promise.race([child.ended.then(() => undefined), child.replaced, this.#faultOf(child, over.signal)]);
-      if (fault === undefined) return await (child.isReplaced ? { is: 'exited', code: 0 } as const : child.ended);
-      await child.end(stopMs);
-      return fault;
+      const ending = await Promise.race([child.ended, child.replaced, this.#faultOf(child, over.signal)]);
+      if (ending !== undefined && !child.isGone) await child.end(stopMs);
+      return ending;
     } finally {
       over.abort();
     }
@@ -295,10 +294,6 @@ export class Wrapper {
     this.#releases.change((state) => markFailed(state, attempt, seconds()));
   }
 
-  async #endStandby(): Promise<void> {
-    await this.#standby?.end(stopMs);
-  }
-
   #launch(release: Release, role: 'server' | 'standby'): Child {
     const child: Child = new Child(this.#programOf(release), role, (message) => this.#hear(child, message));
     this.#log.debug('server process started', { pid: child.pid, version: this.#nameOf(release), role });
@@ -350,7 +345,6 @@ export class Wrapper {
   #nameOf(release: Release): string {
     return release ?? this.#options.own.version;
   }
-
 }
 
 /** As a version says it that may be of another time. */

@@ -1,33 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { Agent, request as httpRequest } from 'node:http';
 import { type Job, type JobId, ProblemError, type Sidecar } from '../../src/client/client.ts';
 import { readStat, sendSignal } from '../../src/process/identity.ts';
+import { mountless, smallDisk } from '../support/disk.ts';
 import { atEnd, key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
 const isLinux = process.platform === 'linux';
-const mountless = ((): string | false => {
-  if (!isLinux || process.getuid?.() !== 0) return 'needs root, to mount a small file system';
-  try {
-    execFileSync('unshare', ['-m', 'true'], { stdio: 'ignore' });
-    return false;
-  } catch {
-    return 'needs to be allowed to mount';
-  }
-})();
-
-/** A file system of its own, so small that it is soon full. */
-function smallDisk(t: TestContext, size: string): string {
-  const folder = join(temporaryFolder(t), 'disk');
-  mkdirSync(folder);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'sidecar-test', folder]);
-  atEnd(t, () => { execFileSync('umount', ['-l', folder]); });
-  return folder;
-}
 
 /** Leaves no byte. @returns makes room again. */
 function fill(folder: string): () => void {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -22,6 +22,7 @@ import {
   integrityOf, newSigningKey, packageTarball, type PackageVersion, type Registry, type SigningKey, startRegistry, tarballPath,
 } from '../update/registry.ts';
 import { archive, base256, entry, header, tgz } from '../update/tar.ts';
+import { mountless, smallDisk } from '../support/disk.ts';
 import { atEnd, key, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { type Edits, release, spawnWrapper, type WrappedServer, type WrapperOptions } from '../support/wrapper.ts';
@@ -256,7 +257,7 @@ describe('an update that goes wrong', { concurrency: 4 }, () => {
     });
   });
 
-  it('as the disk is full leaves what runs alone, and goes well once there is room', { skip: mountless() }, async (t) => {
+  it('as the disk is full leaves what runs alone, and goes well once there is room', { skip: mountless }, async (t) => {
     const stateDir = smallDisk(t, '8m');
     const source = join(temporaryFolder(t), 'release.tgz');
     writeFileSync(source, release(good));
@@ -728,26 +729,6 @@ function unpackInto(folder: string, tarball: Buffer): void {
   const file = `${folder}.tgz`;
   writeFileSync(file, tarball);
   execFileSync('tar', ['-xzf', file, '-C', dirname(folder)]);
-}
-
-/** `false`, or why no file system can be mounted here. */
-function mountless(): string | false {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'needs root, to mount a small file system';
-  try {
-    execFileSync('unshare', ['-m', 'true'], { stdio: 'ignore' });
-    return false;
-  } catch {
-    return 'needs to be allowed to mount';
-  }
-}
-
-/** A file system of its own. */
-function smallDisk(t: TestContext, size: string): string {
-  const folder = join(temporaryFolder(t), 'disk');
-  mkdirSync(folder);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=700`, 'sidecar-test', folder]);
-  atEnd(t, () => { execFileSync('umount', ['-l', folder]); });
-  return folder;
 }
 
 /** Leaves about so many bytes. @returns makes room again. */

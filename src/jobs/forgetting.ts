@@ -1,0 +1,74 @@
+/**
+ * Forgets finished jobs and their files: the old ones by and by, as `retention.ts` says which, and any when it is asked to.
+ * @module
+ */
+import type { Log } from '../base/log.ts';
+import type { Pace } from '../base/pace.ts';
+import type { AnswerCache } from './answer-cache.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { Entry } from './entry.ts';
+import { countExpired, type Limits } from './retention.ts';
+import type { JobStore } from './store.ts';
+
+export interface ForgettingOptions {
+  readonly catalogue: Catalogue;
+  readonly store: JobStore;
+  readonly cache: AnswerCache;
+  readonly limits: Limits;
+  readonly pace: Pace;
+  readonly log: Log;
+  /** Unix seconds. */
+  readonly now: () => number;
+}
+
+const everyMs = 10_000;
+/** Beyond what is kept a job's directory takes about two blocks. */
+const directoryBytes = 8192;
+
+export class Forgetting {
+  readonly #options: ForgettingOptions;
+  readonly #timer: NodeJS.Timeout;
+  #emptying: Promise<void> | undefined;
+
+  constructor(options: ForgettingOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#forgetOld(), everyMs);
+    this.#timer.unref();
+  }
+
+  /** Its files go by and by. */
+  forget(entry: Entry): void {
+    const { catalogue, store, cache } = this.#options;
+    if (!catalogue.has(entry)) return;
+    store.remove(entry.id);
+    catalogue.delete(entry);
+    cache.delete(entry);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #forgetOld(): void {
+    const { catalogue, limits, now, pace } = this.#options;
+    const finished = catalogue.all.filter(({ isFinished }) => isFinished);
+    const kept = finished.map((entry) => ({
+      finishedAt: entry.state.is === 'finished' ? entry.state.outcome.finishedAt : 0,
+      sizeBytes: entry.stdoutBytes + entry.stderrBytes + directoryBytes,
+    }));
+    for (const entry of finished.slice(0, countExpired(kept, limits, now()))) pace.run(() => this.#tryForget(entry));
+    pace.run(() => this.#emptyTrash());
+  }
+
+  #tryForget(entry: Entry): void {
+    try {
+      this.forget(entry);
+    } catch (error) {
+      this.#options.log.warn('cannot forget an old job', { jobId: entry.id, error });
+    }
+  }
+
+  #emptyTrash(): void {
+    this.#emptying ??= this.#options.store.emptyTrash().finally(() => { this.#emptying = undefined; });
+  }
+}
