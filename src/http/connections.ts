@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { WebSocketConnection } from '../websocket/connection.ts';
 import { ClientLeft } from './client-left.ts';
 import type { Limits } from './limits.ts';
 
@@ -28,10 +29,21 @@ export interface Connection<T extends Pending> {
   hasLastAnswer: boolean;
   /** Requests on it that wait for their turn. */
   orders: number;
+  /** The last request on it, which asked for another protocol than HTTP and did not get it. */
+  stayed?: IncomingMessage;
+  /** Present once a handshake has arrived on it: nothing behind that is a request. */
+  upgrade?: Upgrade;
   /** Of `performance.now()`. */
   readonly openedAt: number;
   /** As seen by the last look for stalled clients. */
   progress: { readonly mark: string; readonly since: number };
+}
+
+/** A connection that is to be a WebSocket, or is one. */
+export interface Upgrade {
+  /** What came behind the handshake. */
+  readonly head: Buffer;
+  webSocket?: WebSocketConnection;
 }
 
 /** How long a handshake, a first request or its body may take, from the connection or the request on, before nobody waits for it any more. */
@@ -44,6 +56,8 @@ export class Connections<T extends Pending> {
   /** Under TLS: since when a handshake goes on, by the client's address and port. */
   readonly #handshakes = new Map<string, number>();
   readonly #sweep: NodeJS.Timeout;
+  /** What WebSockets are closed with. */
+  #farewell: { readonly code: number; readonly reason: string } | undefined;
   /** The server closes: no answer promises a next one. */
   isClosing = false;
 
@@ -111,8 +125,22 @@ export class Connections<T extends Pending> {
     const now = performance.now();
     for (const connection of this.#open.values()) {
       const { socket, latest } = connection;
+      // It ends by itself, and says so before.
+      if (connection.upgrade !== undefined) continue;
       if (latest === undefined ? !isFresh(connection, now) : latest.incoming.complete && latest.response.writableFinished) socket.destroySoon();
     }
+  }
+
+  /** Closes those that are WebSockets, now and those that become one from here on. */
+  closeWebSockets(code: number, reason: string): void {
+    this.#farewell = { code, reason };
+    for (const { upgrade } of this.#open.values()) upgrade?.webSocket?.close(code, reason);
+  }
+
+  /** It is one from here on. */
+  becomeWebSocket(upgrade: Upgrade, webSocket: WebSocketConnection): void {
+    upgrade.webSocket = webSocket;
+    if (this.#farewell !== undefined) webSocket.close(this.#farewell.code, this.#farewell.reason);
   }
 
   /** Ends the waits and streams of all connections. */
@@ -146,8 +174,8 @@ function isFresh({ latest, openedAt }: Connection<Pending>, now: number): boolea
 }
 
 /** An answer that has begun takes the time it takes; a request that does not get here is not waited for. */
-function isBeingAnswered({ latest }: Connection<Pending>, now: number): boolean {
-  if (latest === undefined || latest.response.headersSent || latest.response.destroyed) return false;
+function isBeingAnswered({ latest, upgrade }: Connection<Pending>, now: number): boolean {
+  if (latest === undefined || upgrade?.webSocket !== undefined || latest.response.headersSent || latest.response.destroyed) return false;
   return latest.incoming.complete || now - latest.startedAt < freshMs;
 }
 

@@ -14,12 +14,16 @@ import { type Reply, empty } from './reply.ts';
 import type { Route } from './route.ts';
 import type { Match, Router } from './router.ts';
 import { parseQuery, parseTarget } from './target.ts';
+import { hasTicket } from './ticket-query.ts';
+import type { Tickets } from './tickets.ts';
+import { openWebSocket, refuseWebSocket } from './web-socket.ts';
 
 export interface Handling {
   readonly router: Router;
   readonly policy: OriginPolicy;
   readonly authenticator: Authenticator;
   readonly limits: Limits;
+  readonly tickets?: Tickets | undefined;
 }
 
 const maxHeaders = 256;
@@ -74,12 +78,13 @@ function mustUnderstandCoding(exchange: Exchange): void {
 function admit(
   exchange: Exchange, route: Route, query: string | undefined, access: Access, by: Handling,
 ): Reply | Promise<Reply> {
-  if (access !== 'right' && route.access !== 'public') throw unauthorized(access);
-  exchange.isAuthenticated = access === 'right';
+  const isRight = access === 'right' || (route.access === 'ticket' && hasTicket(query, by.tickets));
+  if (!isRight && route.access !== 'public') return refuseWebSocket(exchange, route) ?? refuseAccess(access);
+  exchange.isAuthenticated = isRight;
   exchange.query = parseQuery(query, route.query);
   if (hasContent(exchange.incoming)) return readContent(exchange, route, by);
   if (typeof route.body === 'function') exchange.body = route.body({}, 'body');
-  return route.handle(exchange);
+  return exchange.connection.upgrade === undefined ? route.handle(exchange) : openWebSocket(exchange, route);
 }
 
 function readContent(exchange: Exchange, route: Route, { limits }: Handling): Reply | Promise<Reply> {
@@ -111,10 +116,10 @@ function refuseMethod(method: string, { resource }: Match): never {
     `Cannot ${method} ${resource.path}: this address has ${resource.allow}`, { headers: { Allow: resource.allow } });
 }
 
-function unauthorized(access: Access): ProblemError {
+function refuseAccess(access: Access): never {
   const detail = access === 'missing'
     ? 'Cannot answer without the key: send it as X-API-Key or as Authorization: Bearer'
     : 'Cannot answer: the key is wrong';
   // RFC 9110 §11.6.1.
-  return new ProblemError('unauthorized', detail, { headers: { 'WWW-Authenticate': 'Bearer' } });
+  throw new ProblemError('unauthorized', detail, { headers: { 'WWW-Authenticate': 'Bearer' } });
 }

@@ -3,11 +3,12 @@
  * @module
  */
 import { once } from 'node:events';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import { wantsWebSocket } from '../websocket/handshake.ts';
 import type { Authenticator } from './auth.ts';
 import { hasContent } from './body.ts';
 import { type Connection, Connections } from './connections.ts';
@@ -21,6 +22,7 @@ import { createOriginPolicy, hostName } from './origin.ts';
 import { type Responding, sendFailure, sendReply } from './respond.ts';
 import type { Route } from './route.ts';
 import { createRouter } from './router.ts';
+import type { Tickets } from './tickets.ts';
 
 export type { Measurement } from './measurement.ts';
 
@@ -46,6 +48,8 @@ export interface HttpServerOptions {
 export interface Answering {
   readonly routes: readonly Route[];
   readonly authenticator: Authenticator;
+  /** What routes that take tickets accept. Default: none. */
+  readonly tickets?: Tickets;
 }
 
 export interface HttpServer {
@@ -61,14 +65,14 @@ export interface HttpServer {
   /** Whether each answer says that it is the last one on its connection: so clients go to another server of their own accord. */
   drain(isDraining: boolean): void;
   /**
-   * Stops accepting: another process, with the same socket, has taken over. Resolves once every answer to what was accepted
+   * Stops accepting: another process, with the same socket, has taken over. Closes WebSockets with 1012, so that they are opened again there. Resolves once every answer to what was accepted
    * before has begun, after `limitMs` at the latest: whoever waits for something must have been told to stop.
    */
   stopAccepting(options: { limitMs: number }): Promise<void>;
   /** The server lets go of what it answers about: whatever still comes is refused. */
   refuse(): void;
   /**
-   * Stops accepting, lets answers in progress finish for `graceMs`, then aborts their signals and closes what is left.
+   * Stops accepting, closes WebSockets with 1001, lets answers in progress finish for `graceMs`, then aborts their signals and closes what is left.
    * May be called again with a shorter grace.
    */
   close(options: { graceMs: number }): Promise<void>;
@@ -86,12 +90,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const connections = new Connections<Exchange>(limits);
   const hosts = new Set((options.allowHosts ?? []).map(hostName));
   const policy = createOriginPolicy({ isLoopback: options.isLoopback, hosts, origins: options.allowOrigins ?? [] });
-  const server = createNodeServer(limits, tls);
+  const server = createNodeServer(limits, tls, (incoming) => mayUpgrade(incoming, connections));
   const gate = new Gate();
   serve(server, tls ? 'secureConnection' : 'connection', gate, { log: options.log, limits, connections, observe }, options.pace ?? new Pace());
   return {
-    answer({ routes, authenticator }) {
-      gate.open({ router: createRouter(routes), policy, authenticator, limits });
+    answer({ routes, authenticator, tickets }) {
+      gate.open({ router: createRouter(routes), policy, authenticator, limits, tickets });
     },
     async listen({ host, port, isExclusive = false }) {
       hosts.add(hostName(inAddress(host)));
@@ -115,12 +119,13 @@ class Gate {
   #waiting: ((by: Handling) => void)[] = [];
   #isClosed = false;
 
-  pass(socket: Socket, through: (by: Handling) => void): void {
+  /** @param socket What is not read from until then; absent where nothing is read from it anyway. */
+  pass(socket: Socket | undefined, through: (by: Handling) => void): void {
     if (this.#isClosed) throw new ProblemError('shutting_down', 'Cannot answer: another server has taken over; ask again', { headers: { 'Retry-After': '0' } });
     if (this.#by !== undefined) return through(this.#by);
-    socket.pause();
+    socket?.pause();
     this.#waiting.push((by) => {
-      socket.resume();
+      socket?.resume();
       through(by);
     });
   }
@@ -150,9 +155,10 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
   const { connections } = to;
   const begin = (expectsContinue: boolean) => (incoming: IncomingMessage, response: ServerResponse): void => {
     const connection = connections.of(incoming.socket);
-    if (connection.isRefused) return;
+    if (connection.isRefused && incoming !== connection.stayed) return;
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
     connection.latest = exchange;
+    if (connection.isRefused) exchange.isLast = true;
     // The short way of nearly all of them.
     const { handling } = gate;
     if (handling !== undefined && connection.orders === 0 && !hasContent(incoming)) return answer(exchange, handling, to);
@@ -178,6 +184,7 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     pace.holdOff();
     accept(socket, to);
   });
+  server.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) => upgrade(incoming, socket, head, gate, to));
   server.on('request', begin(false));
   server.on('checkContinue', begin(true));
   server.on('checkExpectation', (incoming, response) => {
@@ -199,6 +206,71 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     if (problem && socket.writable) refuse(connection, problem, to);
     else socket.destroy();
   });
+}
+
+/**
+ * Whether a request leaves HTTP. Any other that would is a request as all are, but the last one: of what stands behind it Node has lost
+ * what came in the same packet.
+ */
+function mayUpgrade(incoming: IncomingMessage, connections: Connections<Exchange>): boolean {
+  if (incoming.method === 'CONNECT') return true;
+  const connection = connections.of(incoming.socket);
+  if (connection.isRefused) return false;
+  const { latest } = connection;
+  if (isHandshake(incoming) && (latest === undefined || isWhole(latest.response))) return true;
+  connection.isRefused = true;
+  connection.stayed = incoming;
+  return false;
+}
+
+/** Nothing will be written for it any more, nor for one that is due before. */
+function isWhole(response: ServerResponse): boolean {
+  return response.writableFinished || (response.writableEnded && response.socket !== null);
+}
+
+/** RFC 6455 §4.1, RFC 9110 §7.8. */
+function isHandshake(incoming: IncomingMessage): boolean {
+  return incoming.method === 'GET' && incoming.httpVersion === '1.1' && !hasContent(incoming) && wantsWebSocket(incoming.headers);
+}
+
+/** What stands behind a handshake is no request: an answer that does not open a WebSocket is the last one. */
+function upgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, gate: Gate, to: Responding): void {
+  // Node no longer listens, and 'close' follows.
+  socket.on('error', ignore);
+  const { latest } = to.connections.of(socket);
+  const begin = (): void => beginUpgrade(incoming, socket, head, gate, to);
+  // The answer before it is whole, and Node lets go of the socket once it is sent.
+  if (latest !== undefined && latest.response.socket !== null) latest.response.once('finish', begin);
+  else begin();
+}
+
+function beginUpgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, gate: Gate, to: Responding): void {
+  const connection = to.connections.of(socket);
+  const response = new ServerResponse(incoming);
+  response.assignSocket(socket);
+  const exchange = new Exchange(incoming, response, connection, false);
+  exchange.isLast = true;
+  connection.latest = exchange;
+  connection.upgrade = { head };
+  // So that a client is missed that leaves before the answer.
+  socket.on('readable', ignore);
+  // The route may be an ordinary one, with a long answer.
+  const goOn = (): void => { response.emit('drain'); };
+  socket.on('drain', goOn);
+  response.once('finish', () => {
+    socket.off('readable', ignore);
+    socket.off('drain', goOn);
+    to.connections.linger(socket);
+  });
+  try {
+    gate.pass(undefined, (by) => answer(exchange, by, to));
+  } catch (error) {
+    fail(exchange, error, to);
+  }
+}
+
+function ignore(): void {
+  // What happens is seen elsewhere.
 }
 
 function accept(socket: Socket, to: Responding): void {

@@ -2,7 +2,7 @@
  * Node's own server: made with our limits, and brought to an end.
  * @module
  */
-import { type Server, type ServerOptions, createServer } from 'node:http';
+import { IncomingMessage, type Server, type ServerOptions, createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProblemError } from '../protocol/problem.ts';
@@ -18,8 +18,11 @@ export interface TlsOptions {
 /** What an aborted wait may still take to answer, in milliseconds. */
 const lastWordsMs = 500;
 
-export function createNodeServer(limits: Limits, tls: TlsOptions | undefined): Server {
-  const options = serverOptions(limits);
+/** @param mayUpgrade Whether a request that asks for another protocol is told of by 'upgrade': any other is one as all are. */
+export function createNodeServer(
+  limits: Limits, tls: TlsOptions | undefined, mayUpgrade: (incoming: IncomingMessage) => boolean,
+): Server {
+  const options = { ...serverOptions(limits), IncomingMessage: messageThatAsks(mayUpgrade) };
   const server = tls ? tlsServer({ ...options, ...tls, handshakeTimeout: limits.headersMs }) : createServer(options);
   harden(server, limits);
   return server;
@@ -37,6 +40,7 @@ function tlsServer(options: import('node:https').ServerOptions): Server {
 export async function stopAccepting<T extends Pending>(server: Server, connections: Connections<T>, limitMs: number): Promise<void> {
   connections.isClosing = true;
   server.close();
+  connections.closeWebSockets(1012, 'service restart');
   const until = performance.now() + limitMs;
   while (connections.areExpected && performance.now() < until) await sleep(5);
 }
@@ -45,6 +49,7 @@ export async function stopAccepting<T extends Pending>(server: Server, connectio
 export async function closeNodeServer<T extends Pending>(server: Server, connections: Connections<T>, graceMs: number): Promise<void> {
   connections.isClosing = true;
   const closed = new Promise<void>((resolve) => { server.close(() => resolve()); });
+  connections.closeWebSockets(1001, 'the server is shutting down');
   const endIdle = setInterval(() => connections.endIdle(), 20);
   connections.endIdle();
   const reason = new ProblemError('shutting_down', 'Cannot wait any longer: the server is shutting down');
@@ -58,6 +63,26 @@ export async function closeNodeServer<T extends Pending>(server: Server, connect
   clearTimeout(overdue);
   clearTimeout(end);
   connections.destroy();
+}
+
+/**
+ * Node asks `upgrade` of a request whether it leaves HTTP, and whoever listens for 'upgrade' would have to take all that do: those that
+ * offer h2c, as curl may, want an answer all the same (RFC 9110 §7.8). Node 24 has an option for it.
+ */
+function messageThatAsks(mayUpgrade: (incoming: IncomingMessage) => boolean): typeof IncomingMessage {
+  return class extends IncomingMessage {
+    declare private asked: boolean | null;
+    /** Judged once, when its headers are there: what stands before it on its connection changes. */
+    declare private judgement: boolean | undefined;
+
+    set upgrade(asks: boolean | null) {
+      this.asked = asks;
+    }
+
+    get upgrade(): boolean | null {
+      return this.asked === true ? this.judgement ??= mayUpgrade(this) : this.asked;
+    }
+  };
 }
 
 function serverOptions(limits: Limits): ServerOptions {

@@ -2,6 +2,8 @@
  * What a handler answers: a value, never a socket.
  * @module
  */
+import type { WebSocketConnection, WebSocketLimits } from '../websocket/connection.ts';
+import type { Agreement } from '../websocket/handshake.ts';
 
 export type ReplyHeaders = { readonly [name: string]: string | number };
 
@@ -29,7 +31,16 @@ export type Reply =
   | { readonly kind: 'text'; readonly status: number; readonly headers: ReplyHeaders; readonly text: string }
   /** Bytes as they come. With `Content-Length` among the headers the length is promised, else the answer is chunked. */
   | { readonly kind: 'stream'; readonly status: number; readonly headers: ReplyHeaders; readonly write: (sink: Sink) => Promise<void> }
-  | { readonly kind: 'events'; readonly status: number; readonly headers: ReplyHeaders; readonly write: (sink: EventSink) => Promise<void> };
+  | { readonly kind: 'events'; readonly status: number; readonly headers: ReplyHeaders; readonly write: (sink: EventSink) => Promise<void> }
+  /** From here on the connection is a WebSocket. Only where the request came with the handshake for one. */
+  | {
+    readonly kind: 'webSocket';
+    readonly agreement: Agreement;
+    readonly limits?: Partial<WebSocketLimits>;
+    /** For the metrics: 101, or what it would be over HTTP where it only opens to be closed. */
+    readonly status: 101 | 401;
+    readonly open: (socket: WebSocketConnection) => void;
+  };
 
 export function json(status: number, body: unknown, headers: ReplyHeaders = {}): Reply {
   return jsonText(status, JSON.stringify(body), headers);

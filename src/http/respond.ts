@@ -5,6 +5,8 @@
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import { WebSocketConnection } from '../websocket/connection.ts';
+import { acceptHeaders } from '../websocket/handshake.ts';
 import { hasContent } from './body.ts';
 import { ClientLeft } from './client-left.ts';
 import type { Connections } from './connections.ts';
@@ -30,6 +32,7 @@ const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 export function sendReply(exchange: Exchange, reply: Reply, to: Responding): void | Promise<void> {
   if (exchange.isAnswered) return;
   if (exchange.response.destroyed) return settle(exchange, clientLeftStatus, to);
+  if (reply.kind === 'webSocket') return becomeWebSocket(exchange, reply, to);
   if (reply.kind !== 'text') return sendStream(exchange, reply, to);
   const hasBody = reply.status !== 204 && reply.status !== 304;
   writeHead(exchange, reply.status, reply.headers, hasBody ? Buffer.byteLength(reply.text) : undefined, to);
@@ -55,6 +58,8 @@ export function sendFailure(exchange: Exchange, thrown: unknown, to: Responding)
     return settle(exchange, response.statusCode, to);
   }
   if (exchange.isAnswered) return;
+  // It has a `Connection` of its own, which for Node means that the connection stays, whatever the client said.
+  if (problem.headers['Connection'] !== undefined) exchange.isLast = true;
   const headers = { 'Content-Type': 'application/problem+json', ...problem.headers };
   const text = JSON.stringify(problem);
   writeHead(exchange, problem.status, headers, Buffer.byteLength(text), to);
@@ -74,7 +79,7 @@ function logFailure(exchange: Exchange, error: unknown, { log }: Responding): vo
   log.error('request failed', { requestId, method, path: pathOf(exchange), error: cause });
 }
 
-async function sendStream(exchange: Exchange, reply: Exclude<Reply, { kind: 'text' }>, to: Responding): Promise<void> {
+async function sendStream(exchange: Exchange, reply: Extract<Reply, { kind: 'stream' | 'events' }>, to: Responding): Promise<void> {
   const { response } = exchange;
   writeHead(exchange, reply.status, reply.headers, undefined, to);
   if (exchange.incoming.method !== 'HEAD') {
@@ -94,6 +99,35 @@ async function sendStream(exchange: Exchange, reply: Exclude<Reply, { kind: 'tex
   }
   if (!response.destroyed) response.end();
   settle(exchange, reply.status, to);
+}
+
+/** Hands the connection over from HTTP. */
+function becomeWebSocket(exchange: Exchange, reply: Extract<Reply, { kind: 'webSocket' }>, to: Responding): void {
+  const { connection: { socket, upgrade }, response, requestId } = exchange;
+  if (upgrade === undefined) throw new Error('Cannot open a WebSocket on a request that did not ask for one');
+  if (socket.readableEnded) {
+    socket.destroy();
+    return settle(exchange, clientLeftStatus, to);
+  }
+  response.detachSocket(socket);
+  socket.removeAllListeners('readable');
+  const headers = [...acceptHeaders(reply.agreement), 'X-Request-Id', requestId];
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\n${headerLines(headers)}\r\n`);
+  const { agreement: { protocol }, limits = {} } = reply;
+  const onError = (error: unknown): void => to.log.error('WebSocket failed', { requestId, path: pathOf(exchange), error });
+  const webSocket = new WebSocketConnection(socket, { role: 'server', protocol, head: upgrade.head, limits, onError });
+  settle(exchange, reply.status, to);
+  to.connections.becomeWebSocket(upgrade, webSocket);
+  try {
+    reply.open(webSocket);
+  } catch (error) {
+    onError(error);
+    webSocket.close(1011, 'the server failed');
+  }
+}
+
+function headerLines(headers: readonly string[]): string {
+  return headers.map((text, index) => (index % 2 === 0 ? `${text}: ` : `${text}\r\n`)).join('');
 }
 
 function hasLength(headers: ReplyHeaders): boolean {

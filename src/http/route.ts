@@ -6,7 +6,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Parser, Schema } from '../base/parse.ts';
 import type { ProblemCode } from '../protocol/problem.ts';
+import type { WebSocketConnection, WebSocketLimits } from '../websocket/connection.ts';
+import { upgradeRequired } from '../websocket/handshake.ts';
 import type { Reply } from './reply.ts';
+import { withTicket } from './ticket-query.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -53,11 +56,24 @@ export interface RouteOptions<Query, Body> {
   readonly documentation: RouteDocumentation;
 }
 
+/** What becomes of a connection once it is a WebSocket. Puts the handlers in place; called before anything is read. */
+export type Opened = (socket: WebSocketConnection) => void;
+
+/** The other half of a row whose path is a WebSocket. */
+export interface WebSocketEndpoint {
+  readonly protocols: readonly string[];
+  readonly limits?: Partial<WebSocketLimits>;
+  readonly open: (request: Request) => Opened | Promise<Opened>;
+}
+
 /** A row of the table. */
-export interface Route extends RouteOptions<unknown, unknown> {
+export interface Route extends Omit<RouteOptions<unknown, unknown>, 'access'> {
   readonly method: Method;
   readonly path: string;
+  /** `ticket`: with the key, or with a one-time ticket as `?ticket=`. */
+  readonly access?: 'key' | 'public' | 'ticket';
   readonly handle: (request: Request) => Reply | Promise<Reply>;
+  readonly webSocket?: WebSocketEndpoint;
 }
 
 /**
@@ -73,4 +89,46 @@ export function route<const P extends string, Query = unknown, Body = unknown>(
 ): Route {
   // The router calls a handler only with what this row's own parsers made.
   return { method, path, ...options, handle: handle as unknown as Route['handle'] };
+}
+
+export interface WebSocketRouteOptions<Query> {
+  /** Default `key`: only with the key. `ticket`: also with a one-time ticket as `?ticket=`, for browsers. */
+  readonly access?: 'key' | 'ticket';
+  /** As for {@link route}. */
+  readonly query?: Parser<Query>;
+  /** Subprotocols that are spoken, the best first. Default: none. */
+  readonly protocols?: readonly string[];
+  /** What differs from the defaults. */
+  readonly limits?: Partial<WebSocketLimits>;
+  /** 101 and 426 need not be among its answers. */
+  readonly documentation: Omit<RouteDocumentation, 'answers'> & Partial<Pick<RouteDocumentation, 'answers'>>;
+}
+
+/**
+ * Makes a row whose path is a WebSocket: a GET without an upgrade is answered 426.
+ *
+ * @param open Called once all of the request was checked. What it throws is answered over HTTP, as for any request; what it
+ * returns gets the open connection. Its `request.signal` holds until then.
+ */
+export function webSocket<const P extends string, Query = unknown>(
+  path: P,
+  options: WebSocketRouteOptions<Query>,
+  open: (request: Request<PathParams<P>, Query>) => Opened | Promise<Opened>,
+): Route {
+  const { protocols = [], limits, query, access, documentation: { answers = {}, problems = [], ...documentation } } = options;
+  const checked = access === 'ticket' ? withTicket(query) : query;
+  const spoken = protocols.length === 0 ? '' : `, with the subprotocol ${protocols.join(' or ')} where it was offered`;
+  return {
+    method: 'GET',
+    path,
+    ...(access === undefined ? {} : { access }),
+    ...(checked === undefined ? {} : { query: checked }),
+    documentation: {
+      ...documentation,
+      answers: { 101: { description: `The connection is a WebSocket${spoken}` }, ...answers },
+      problems: ['upgrade_required', ...problems],
+    },
+    handle: () => { throw upgradeRequired(path); },
+    webSocket: { protocols, ...(limits === undefined ? {} : { limits }), open: open as unknown as WebSocketEndpoint['open'] },
+  };
 }

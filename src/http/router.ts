@@ -86,7 +86,7 @@ function find(node: Node, segments: readonly string[], index: number, values: re
 }
 
 function nameValues(names: readonly string[], values: readonly string[]): Params {
-  const params = Object.create(null) as { [name: string]: string };
+  const params: { [name: string]: string } = {};
   names.forEach((name, index) => { params[name] = values[index] ?? ''; });
   return params;
 }

@@ -88,7 +88,7 @@ export function testRoutes(seen: Served['seen'], more: readonly Route[] = []): R
   ];
 }
 
-export async function serve(t: TestContext, { routes, ...options }: Partial<HttpServerOptions & Answering> = {}): Promise<Served> {
+export async function serve(t: TestContext, { routes, tickets, ...options }: Partial<HttpServerOptions & Answering> = {}): Promise<Served> {
   const folder = mkdtempSync(join(tmpdir(), 'sidecar-http-'));
   const fd = openSync(join(folder, 'log'), 'a');
   const log: Log = createLog({ fd, format: 'json', level: 'debug' });
@@ -101,7 +101,7 @@ export async function serve(t: TestContext, { routes, ...options }: Partial<Http
     limits: { lingerMs: 200, ...options.limits },
   });
   const authenticator = createAuthenticator({ accepts: (presented) => presented === key, log, maxDelayMs: 100 });
-  server.answer({ routes: routes ?? testRoutes(seen), authenticator });
+  server.answer({ routes: routes ?? testRoutes(seen), authenticator, ...(tickets ? { tickets } : {}) });
   const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
   const close = (graceMs = 0): Promise<void> => server.close({ graceMs });
   const wires: Wire[] = [];

@@ -1,0 +1,28 @@
+/**
+ * A WebSocket in Node: with the key in a header, as for every other request. No browser loads this file.
+ * @module
+ */
+import { connectWebSocket } from '../websocket/client.ts';
+import type { Endpoint } from './endpoint.ts';
+import { addressOf } from './request.ts';
+import { type Socket, type SocketCall, SocketInbox } from './socket-inbox.ts';
+
+/** What came while the other side was already told to wait, and one long replay. */
+const messageBytes = 16 * 2 ** 20;
+
+/** @throws ProblemError the server's own; `unreachable`. @throws the reason of the signal. */
+export async function openNodeSocket(endpoint: Endpoint, { path, query, protocol, signal }: SocketCall): Promise<Socket> {
+  const connection = await connectWebSocket(addressOf(endpoint, { method: 'GET', path, query }), {
+    headers: endpoint.key === undefined ? {} : { Authorization: `Bearer ${endpoint.key}` },
+    protocols: [protocol], signal, messageBytes, openTimeoutMs: endpoint.requestTimeoutMs,
+  });
+  const inbox = new SocketInbox({ pause: () => connection.pause(), resume: () => connection.resume() });
+  connection.onMessage = (message) => inbox.push(message);
+  connection.onClose = (closed) => inbox.end(closed);
+  return {
+    messages: inbox.messages(),
+    send: (data) => void connection.send(data),
+    close: () => connection.close(),
+    terminate: () => connection.terminate(),
+  };
+}

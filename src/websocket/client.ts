@@ -1,0 +1,138 @@
+/**
+ * Opens a WebSocket to a server.
+ * @module
+ */
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
+import type { Socket } from 'node:net';
+import { ParseError } from '../base/parse.ts';
+import { ProblemError, isProblemCode } from '../protocol/problem.ts';
+import { type WebSocketLimits, WebSocketConnection } from './connection.ts';
+import { checkAnswer, offer } from './handshake.ts';
+
+export interface ConnectOptions extends Partial<WebSocketLimits> {
+  readonly headers?: { readonly [name: string]: string };
+  /** Subprotocols that are spoken, the best first. Default: none. */
+  readonly protocols?: readonly string[];
+  /** Ends the attempt; an open connection stays. */
+  readonly signal?: AbortSignal | undefined;
+  /** Certificates to trust beside the usual ones: PEM. */
+  readonly ca?: string | Buffer;
+  /** Until it is open, in milliseconds. Default 10 s. */
+  readonly openTimeoutMs?: number;
+}
+
+/** The longest body of a refusal that is read, in bytes. */
+const maxProblemBytes = 64 * 1024;
+const defaultOpenTimeoutMs = 10_000;
+
+/**
+ * Opens it; no redirect is followed, because it would carry the key elsewhere.
+ *
+ * @param url `ws:` or `wss:`; `http:` and `https:` mean the same.
+ * @throws ProblemError the server's own, with its `status`; `bad_answer` with the status where the refusal is not ours, and where
+ * what answered does not speak WebSocket; `unreachable`.
+ * @throws the reason of `signal`; RangeError for an address or a protocol that cannot be one.
+ */
+export async function connectWebSocket(url: string | URL, options: ConnectOptions = {}): Promise<WebSocketConnection> {
+  const { headers, protocols = [], signal, ca, openTimeoutMs = defaultOpenTimeoutMs, ...limits } = options;
+  const address = httpAddress(url);
+  const from = address.host;
+  const { key, headers: ours } = offer(protocols);
+  const { request } = address.protocol === 'https:' ? await import('node:https') : await import('node:http');
+  signal?.throwIfAborted();
+  const init: RequestOptions & { ca?: string | Buffer } = { headers: { ...headers, ...ours }, agent: false, ...(ca === undefined ? {} : { ca }) };
+  const call = request(address, init);
+  const { socket, answer, head } = await open(call, { from, signal, openTimeoutMs });
+  try {
+    const protocol = checkAnswer(answer.headers, key, protocols);
+    return new WebSocketConnection(socket, { role: 'client', protocol, head, limits });
+  } catch (error) {
+    socket.destroy();
+    if (!(error instanceof ParseError)) throw error;
+    throw badAnswer(from, error.message, { status: 101, cause: error });
+  }
+}
+
+function httpAddress(url: string | URL): URL {
+  const address = new URL(url);
+  if (!/^(?:ws|http)s?:$/.test(address.protocol)) throw new RangeError(`Cannot open a WebSocket: expected a ws: or wss: address, received ${address.protocol}`);
+  address.protocol = address.protocol.replace('ws', 'http');
+  address.hash = '';
+  return address;
+}
+
+interface Opened {
+  readonly answer: IncomingMessage;
+  readonly socket: Socket;
+  readonly head: Buffer;
+}
+
+function open(call: ClientRequest, by: { from: string; signal: AbortSignal | undefined; openTimeoutMs: number }): Promise<Opened> {
+  const { from, signal, openTimeoutMs } = by;
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      clearTimeout(overdue);
+      signal?.removeEventListener('abort', abort);
+    };
+    const fail = (error: unknown): void => {
+      settle();
+      reject(error as Error);
+      call.destroy();
+    };
+    const abort = (): void => fail(signal?.reason);
+    const overdue = setTimeout(() => fail(unreachable(from, new Error('it did not answer in time'))), openTimeoutMs);
+    signal?.addEventListener('abort', abort, { once: true });
+    call.on('error', (error) => fail(unreachable(from, error)));
+    call.on('upgrade', (answer: IncomingMessage, socket: Socket, head: Buffer) => {
+      settle();
+      resolve({ answer, socket, head });
+    });
+    call.on('information', ({ statusCode }) => {
+      // Else Node would have told of an upgrade.
+      if (statusCode === 101) fail(badAnswer(from, 'expected an Upgrade to websocket', { status: 101 }));
+    });
+    call.on('response', (answer) => { refusalOf(answer, from).then(fail, fail); });
+    call.end();
+  });
+}
+
+/** What the server says instead of opening. */
+async function refusalOf(answer: IncomingMessage, from: string): Promise<ProblemError> {
+  const { statusCode: status = 0, headers } = answer;
+  const type = headers['content-type'] ?? 'no type';
+  const body = type.startsWith('application/problem+json') ? parsed(await boundedText(answer)) : undefined;
+  if (body === undefined) return badAnswer(from, `expected it to open a WebSocket, received status ${status}, ${type}`, { status });
+  const { type: _type, title: _title, status: _status, detail, code, error: _error, ...extensions } = body;
+  const retryAfter = headers['retry-after'];
+  return new ProblemError(isProblemCode(code) ? code : 'bad_answer', typeof detail === 'string' ? detail : `status ${status}`,
+    { status, extensions, headers: retryAfter === undefined ? {} : { 'Retry-After': retryAfter } });
+}
+
+async function boundedText(answer: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > maxProblemBytes) break;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function parsed(text: string): { readonly [field: string]: unknown } | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function badAnswer(from: string, received: string, options: { status: number; cause?: unknown }): ProblemError {
+  return new ProblemError('bad_answer', `Cannot read the answer of ${from}: ${received}`, options);
+}
+
+function unreachable(from: string, cause: Error): ProblemError {
+  return new ProblemError('unreachable', `Cannot reach ${from}: ${cause.message}`, { cause });
+}

@@ -1,0 +1,114 @@
+/**
+ * Messages out of frames (RFC 6455 §5.4, §5.6), within bounds. Knows no socket.
+ * @module
+ */
+import { parseClose } from './close.ts';
+import { type FrameHeader, FrameReader, type Role, isControl, opcodes } from './frame.ts';
+import { Gathered } from './gathered.ts';
+import { ProtocolError } from './protocol-error.ts';
+import { Utf8Check } from './utf8.ts';
+
+export type Incoming =
+  | { readonly kind: 'message'; readonly data: string | Buffer }
+  | { readonly kind: 'ping'; readonly payload: Buffer }
+  | { readonly kind: 'pong' }
+  | { readonly kind: 'close'; readonly code: number; readonly reason: string };
+
+export interface MessageLimits {
+  /** A message, in bytes. */
+  readonly messageBytes: number;
+  /** Frames of one message. */
+  readonly fragments: number;
+}
+
+/** A message whose last frame has not arrived. */
+interface Begun {
+  readonly gathered: Gathered;
+  /** Absent where it is not a text. */
+  readonly utf8: Utf8Check | undefined;
+  fragments: number;
+}
+
+export class MessageReader {
+  readonly #limits: MessageLimits;
+  readonly #frames: FrameReader;
+  #begun: Begun | undefined;
+  /** The frame that is being read. */
+  #frame: FrameHeader | undefined;
+  #control = new Gathered();
+
+  constructor(peer: Role, limits: MessageLimits) {
+    this.#frames = new FrameReader(peer);
+    this.#limits = limits;
+  }
+
+  push(chunk: Buffer): void {
+    this.#frames.push(chunk);
+  }
+
+  /**
+   * @returns what has arrived in full, one after the other; `undefined`: nothing any more.
+   * @throws ProtocolError as early as it can be known.
+   */
+  next(): Incoming | undefined {
+    for (;;) {
+      this.#frame ??= this.#begin();
+      if (this.#frame === undefined) return undefined;
+      const part = this.#frames.readPayload();
+      if (isControl(this.#frame.opcode)) this.#control.add(part);
+      else if (this.#begun) take(this.#begun, part);
+      if (this.#frames.isInFrame) return undefined;
+      const incoming = this.#end(this.#frame);
+      this.#frame = undefined;
+      if (incoming) return incoming;
+    }
+  }
+
+  #begin(): FrameHeader | undefined {
+    const header = this.#frames.readHeader();
+    if (header === undefined || isControl(header.opcode)) return header;
+    const isContinued = header.opcode === opcodes.continuation;
+    if (isContinued !== (this.#begun !== undefined)) {
+      throw new ProtocolError(1002, isContinued ? 'there is no message to continue' : 'the message before is not complete');
+    }
+    this.#begun ??= {
+      gathered: new Gathered(), utf8: header.opcode === opcodes.text ? new Utf8Check() : undefined, fragments: 0,
+    };
+    this.#begun.fragments += 1;
+    const { messageBytes, fragments } = this.#limits;
+    if (this.#begun.gathered.length + header.length > messageBytes) {
+      throw new ProtocolError(1009, `a message has at most ${messageBytes} bytes`);
+    }
+    if (this.#begun.fragments > fragments) throw new ProtocolError(1009, `a message has at most ${fragments} frames`);
+    return header;
+  }
+
+  #end({ opcode, isFinal }: FrameHeader): Incoming | undefined {
+    switch (opcode) {
+      case opcodes.close: return { kind: 'close', ...parseClose(this.#control.take()) };
+      case opcodes.ping: return { kind: 'ping', payload: this.#control.take() };
+      case opcodes.pong:
+        this.#control.take();
+        return { kind: 'pong' };
+      default: return isFinal ? this.#message() : undefined;
+    }
+  }
+
+  #message(): Incoming | undefined {
+    if (this.#begun === undefined) return undefined;
+    const { gathered, utf8 } = this.#begun;
+    this.#begun = undefined;
+    const bytes = gathered.take();
+    if (utf8?.isWhole === false) throw notUtf8();
+    return { kind: 'message', data: utf8 ? bytes.toString() : bytes };
+  }
+}
+
+function take({ gathered, utf8 }: Begun, part: Buffer): void {
+  if (utf8?.push(part) === false) throw notUtf8();
+  gathered.add(part);
+}
+
+function notUtf8(): ProtocolError {
+  return new ProtocolError(1007, 'a text is not UTF-8');
+}

@@ -1,0 +1,130 @@
+/**
+ * What is to be sent: at the pace of the reader, control frames ahead of whole messages.
+ * @module
+ */
+import type { Duplex } from 'node:stream';
+
+/** A long payload goes in slices, so that it can be seen to make progress. */
+const sliceBytes = 64 * 1024;
+/** What a frame that waits costs beside its bytes, about. */
+const frameCostBytes = 256;
+
+export class Outbox {
+  readonly #socket: Duplex;
+  /** Frames that have not begun. */
+  #frames: (readonly Buffer[])[] = [];
+  #next = 0;
+  #urgent: (readonly Buffer[])[] = [];
+  /** The rest of the frame that has begun. */
+  #slices: Buffer[] = [];
+  #waitingBytes = 0;
+  #takenBytes = 0;
+  #isCorked = false;
+
+  /** @param onDrain There is room again, after there was none. */
+  constructor(socket: Duplex, onDrain: () => void) {
+    this.#socket = socket;
+    socket.on('drain', () => {
+      this.#pump();
+      if (this.hasRoom) onDrain();
+    });
+  }
+
+  /** Not yet with the system. */
+  get bufferedBytes(): number {
+    return this.#waitingBytes + this.#socket.writableLength;
+  }
+
+  /** What that takes in memory: many small frames cost more than their bytes. */
+  get heldBytes(): number {
+    return this.bufferedBytes + frameCostBytes * (this.#frames.length - this.#next + this.#urgent.length);
+  }
+
+  /** With the system, since the beginning. */
+  get flushedBytes(): number {
+    return this.#takenBytes - this.bufferedBytes;
+  }
+
+  get hasRoom(): boolean {
+    return !this.#socket.writableNeedDrain;
+  }
+
+  push(frame: readonly Buffer[]): void {
+    this.#frames.push(frame);
+    this.#take(frame);
+  }
+
+  /** Goes before the frames that have not begun. */
+  pushUrgent(frame: readonly Buffer[]): void {
+    this.#urgent.push(frame);
+    this.#take(frame);
+  }
+
+  /** Forgets what has not begun. */
+  clear(): void {
+    for (const frame of [...this.#urgent, ...this.#frames.slice(this.#next)]) {
+      this.#waitingBytes -= sizeOf(frame);
+      this.#takenBytes -= sizeOf(frame);
+    }
+    [this.#frames, this.#next, this.#urgent] = [[], 0, []];
+  }
+
+  /** Hands all of it to the socket: nothing more will come. */
+  flush(): void {
+    for (let slice = this.#nextSlice(); slice !== undefined; slice = this.#nextSlice()) this.#write(slice);
+  }
+
+  #take(frame: readonly Buffer[]): void {
+    this.#waitingBytes += sizeOf(frame);
+    this.#takenBytes += sizeOf(frame);
+    this.#pump();
+  }
+
+  /** The socket is given as much as it wants to have. */
+  #pump(): void {
+    while (!this.#socket.writableNeedDrain) {
+      const slice = this.#nextSlice();
+      if (slice === undefined) return;
+      this.#write(slice);
+    }
+  }
+
+  #write(slice: Buffer): void {
+    this.#cork();
+    this.#waitingBytes -= slice.length;
+    if (this.#socket.writable) this.#socket.write(slice);
+  }
+
+  /** What is sent in one turn of the event loop goes out in one piece. */
+  #cork(): void {
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    this.#socket.cork();
+    process.nextTick(() => {
+      this.#isCorked = false;
+      this.#socket.uncork();
+    });
+  }
+
+  #nextSlice(): Buffer | undefined {
+    if (this.#slices.length === 0) this.#slices = [...this.#urgent.shift() ?? this.#nextFrame() ?? []];
+    const [first] = this.#slices;
+    if (first === undefined || first.length <= sliceBytes) return this.#slices.shift();
+    this.#slices[0] = first.subarray(sliceBytes);
+    return first.subarray(0, sliceBytes);
+  }
+
+  #nextFrame(): readonly Buffer[] | undefined {
+    const frame = this.#frames[this.#next];
+    this.#next += 1;
+    if (2 * this.#next > this.#frames.length) {
+      this.#frames = this.#frames.slice(this.#next);
+      this.#next = 0;
+    }
+    return frame;
+  }
+}
+
+function sizeOf(frame: readonly Buffer[]): number {
+  return frame.reduce((bytes, part) => bytes + part.length, 0);
+}

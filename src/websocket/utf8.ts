@@ -1,0 +1,52 @@
+/**
+ * Checks UTF-8 as it arrives, in parts of any size, and fails at the first byte that cannot belong to any (RFC 3629).
+ * @module
+ */
+import { isUtf8 } from 'node:buffer';
+
+export class Utf8Check {
+  /** The beginning of a character whose rest has not arrived. */
+  #begun: number[] = [];
+
+  /** @returns whether all that has come so far can be the beginning of a text. */
+  push(part: Buffer): boolean {
+    let at = 0;
+    while (this.#begun.length > 0 && at < part.length) {
+      this.#begun.push(part[at] ?? 0);
+      at += 1;
+      if (!isBeginning(this.#begun)) return false;
+      if (this.#begun.length === lengthOf(this.#begun[0] ?? 0)) this.#begun = [];
+    }
+    const end = endOfWhole(part, at);
+    this.#begun.push(...part.subarray(end));
+    return isUtf8(part.subarray(at, end)) && (this.#begun.length === 0 || isBeginning(this.#begun));
+  }
+
+  /** Whether the text ends with a whole character. */
+  get isWhole(): boolean {
+    return this.#begun.length === 0;
+  }
+}
+
+/** Where a character begins that is not there in full; the end of `part` where there is none. */
+function endOfWhole(part: Buffer, start: number): number {
+  for (let back = 1; back <= 3 && part.length - back >= start; back += 1) {
+    const byte = part[part.length - back] ?? 0;
+    if (byte < 0x80) return part.length;
+    if (byte >= 0xc0) return lengthOf(byte) > back ? part.length - back : part.length;
+  }
+  return part.length;
+}
+
+function lengthOf(first: number): number {
+  return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+/** RFC 3629 §4: the second byte decides about overlong forms, surrogates and what lies above U+10FFFF. */
+function isBeginning([first = 0, second, ...rest]: readonly number[]): boolean {
+  if (first < 0xc2 || first > 0xf4) return false;
+  if (second === undefined) return true;
+  const lowest = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
+  const highest = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
+  return second >= lowest && second <= highest && rest.every((byte) => byte >= 0x80 && byte <= 0xbf);
+}
