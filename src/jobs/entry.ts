@@ -13,11 +13,13 @@ import { type Idempotency, type JobRecord, type JobState, statusOf } from './job
 const longestCommand = 2048;
 
 /** What is remembered of a request. */
-export interface RequestSummary extends Pick<JobRequest, 'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'name' | 'labels'> {
+export interface RequestSummary extends Pick<JobRequest, 'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'name' | 'labels'> {
   readonly workdir: string;
   readonly mode: Program['mode'];
   /** `undefined`: too long to be remembered. */
   readonly program: Program | undefined;
+  /** The persistent shell that runs it, one job at a time; `undefined`: it has a process of its own. */
+  readonly sessionKey: string | undefined;
   readonly stdin: 'fifo' | 'file' | 'null';
 }
 
@@ -127,12 +129,14 @@ export function until(
 }
 
 function summarize(request: JobRecord['request']): RequestSummary {
-  const { program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels } = request;
-  const length = program.mode === 'shell' ? program.command.length : program.argv.reduce((sum, word) => sum + word.length + 8, 0);
+  const { program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, name, labels } = request;
+  const length = program.mode === 'argv' ? program.argv.reduce((sum, word) => sum + word.length + 8, 0) : program.command.length;
   return {
     workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels,
+    ...(tty === undefined ? {} : { tty }),
     mode: program.mode,
     program: length <= longestCommand ? program : undefined,
+    sessionKey: program.mode === 'persistent_shell' ? program.sessionKey : undefined,
     stdin: stdin === undefined ? 'fifo' : stdin === null ? 'null' : 'file',
   };
 }

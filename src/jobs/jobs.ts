@@ -9,12 +9,11 @@ import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
-import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName, StreamName } from '../protocol/jobs.ts';
+import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName, StreamName } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { sendSignal } from '../process/identity.ts';
 import type { Keeper } from '../process/keeper.ts';
 import type { Spare, Spares } from '../process/spares.ts';
-import type { Starter, StarterEvents } from '../process/starter.ts';
+import type { ShellHost, Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { Catalogue, type Page } from './catalogue.ts';
@@ -34,6 +33,9 @@ import { Watches } from './watch.ts';
 export interface JobsOptions {
   readonly stateDir: string;
   readonly createStarter: (events: StarterEvents) => Starter;
+  readonly shells: ShellHost;
+  /** Whether this machine can give a job a pseudo-terminal. */
+  readonly hasTty: () => boolean;
   /** Directories of jobs made ahead, and what keeps the stdin in them open; `undefined`: there are none. */
   readonly ahead: { readonly spares: Spares; readonly keeper: Keeper } | undefined;
   readonly maxRunning: number;
@@ -81,6 +83,7 @@ export class Jobs {
     this.#runner = new Runner({
       store: this.#store,
       createStarter: options.createStarter,
+      shells: options.shells,
       maxRunning: options.maxRunning,
       log: options.log,
       now: nowSeconds,
@@ -111,10 +114,13 @@ export class Jobs {
   /**
    * Takes on a job; it is on disk when this resolves. With the key of an earlier job: that job, and nothing happens.
    *
-   * @throws ParseError where the workdir is none; ProblemError too_many_jobs, idempotency_mismatch, storage_full, unavailable,
+   * @throws ParseError where the workdir is none; ProblemError not_supported, too_many_jobs, idempotency_mismatch, storage_full, unavailable,
    * shutting_down.
    */
   async submit(request: JobRequest, options: SubmitOptions = {}): Promise<Entry> {
+    if (request.tty !== undefined && !this.#options.hasTty()) {
+      throw new ProblemError('not_supported', 'Cannot give the job a terminal: this machine has no script(1) and stty(1); see sidecar doctor');
+    }
     const workdir = await this.#workdir(request.workdir);
     const spare = await this.#spare();
     await this.#pace.turn();
@@ -123,9 +129,10 @@ export class Jobs {
     try {
       const known = this.#known(options.idempotency);
       if (known) return known;
-      this.#admit();
+      this.#admit(request);
+      const program = this.#admitToSession({ ...request, workdir });
       isUsed = true;
-      return this.#take({ ...request, workdir }, options, spare);
+      return this.#take({ ...request, program, workdir }, options, spare);
     } finally {
       if (!isUsed && spare) this.#options.ahead?.spares.giveBack(spare);
     }
@@ -232,10 +239,15 @@ export class Jobs {
 
   /** Sends a signal to the job's process group. @throws ProblemError job_not_running. */
   async signal(entry: Entry, name: SignalName): Promise<void> {
-    const { leader } = entry.isFinished ? entry : await this.#runner.leaderOf(entry);
-    if (entry.isFinished || leader === undefined || !sendSignal(-leader.pid, name)) {
-      throw new ProblemError('job_not_running', `Cannot signal job ${entry.toString()}: it has no process`);
-    }
+    if (!await this.#runner.signal(entry, name)) throw new ProblemError('job_not_running', `Cannot signal job ${entry.toString()}: it has no process`);
+  }
+
+  /** Ends all jobs of a persistent shell, and those that wait for it. Resolves once they are ended. */
+  async cancelSession(sessionKey: string): Promise<void> {
+    const entries = [...this.#catalogue.all].filter((entry) => !entry.isFinished && entry.request.sessionKey === sessionKey);
+    // Those that wait first: none of them is to have its turn.
+    const inOrder = [...entries.filter(({ state }) => state.is === 'pending'), ...entries.filter(({ state }) => state.is === 'running')];
+    await Promise.all(inOrder.map((entry) => this.cancel(entry, { signal: undefined, graceSeconds: undefined })));
   }
 
   /** Forgets a finished job and its files. @throws ProblemError job_running. */
@@ -296,7 +308,7 @@ export class Jobs {
       ...(rerunOf === undefined ? {} : { rerunOf }),
       ...(idempotency === undefined ? {} : { idempotency }),
       ...(hold === undefined ? {} : { hold }),
-      state: this.#runner.hasRoom ? { is: 'running', startedAt: now } : { is: 'pending' },
+      state: this.#runner.hasRoom(sessionOf(request.program)) ? { is: 'running', startedAt: now } : { is: 'pending' },
     };
     try {
       this.#store.create(record, spare?.path);
@@ -330,12 +342,22 @@ export class Jobs {
     return this.#watches.follow(entry);
   }
 
-  #admit(): void {
+  /** The program, with the shell that its session has. */
+  #admitToSession({ program, workdir, env }: JobRecord['request']): Program {
+    if (program.mode !== 'persistent_shell') return program;
+    const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand: isBootstrap = false } = program;
+    const remembered = bootstrapCommand ?? (isBootstrap ? program.command : undefined);
+    return { ...program, shell: this.#options.shells.admit({
+      sessionKey, workdir, env, isBootstrap, ...(shell === undefined ? {} : { shell }), ...(remembered === undefined ? {} : { bootstrapCommand: remembered }),
+    }) };
+  }
+
+  #admit({ program }: JobRequest): void {
     if (this.#isClosing) {
       throw new ProblemError('shutting_down', 'Cannot take on the job: the server is shutting down', { headers: { 'Retry-After': '2' } });
     }
     const { running, queued } = this.counts;
-    if (this.#runner.hasRoom || queued < this.#options.maxQueued) return;
+    if (this.#runner.hasRoom(sessionOf(program)) || queued < this.#options.maxQueued) return;
     throw new ProblemError('too_many_jobs', `Cannot take on the job: ${running} are running and ${queued} are waiting`, {
       headers: { 'Retry-After': '5' }, extensions: { running, queued },
     });
@@ -377,6 +399,10 @@ export class Jobs {
     });
     this.#monitor.wake();
   }
+}
+
+function sessionOf(program: Program): string | undefined {
+  return program.mode === 'persistent_shell' ? program.sessionKey : undefined;
 }
 
 function nowSeconds(): number {

@@ -4,13 +4,16 @@
  */
 import { writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { Program } from '../protocol/jobs.ts';
+import type { PersistentProgram, Program } from '../protocol/jobs.ts';
 
 /** Linux takes no single argument beyond 128 KiB (MAX_ARG_STRLEN, execve(2)): a longer script is run from a file. */
 const longestArgumentBytes = 100_000;
 
+/** What a job that has a process of its own runs. */
+export type OwnProgram = Exclude<Program, PersistentProgram>;
+
 /** The program and its arguments. @param directory Where a script is put that is too long for an argument. */
-export function programFor(program: Program, directory: string, platform: NodeJS.Platform = process.platform): readonly string[] {
+export function programFor(program: OwnProgram, directory: string, platform: NodeJS.Platform = process.platform): readonly string[] {
   if (program.mode === 'argv') return program.argv;
   const { command, shell } = program;
   const name = basename(shell ?? (platform === 'win32' ? 'cmd' : 'sh')).toLowerCase().replace(/\.exe$/, '');

@@ -3,10 +3,11 @@
  * @module
  */
 import {
-  type Parser, array, defined, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
+  type Parser, array, boolean, defined, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
 } from '../base/parse.ts';
 import { jobId } from '../protocol/ids.ts';
 import type { JobRequest, Program } from '../protocol/jobs.ts';
+import { shellKinds } from '../protocol/shells.ts';
 import type { JobRecord, JobState, Outcome } from './job.ts';
 
 const seconds = number({ min: 0, max: Number.MAX_SAFE_INTEGER });
@@ -16,9 +17,19 @@ const strings = record(anyText, anyText, { max: 100_000 });
 const program: Parser<Program> = parser({}, (value, path) => {
   const { mode } = value as { mode?: unknown };
   if (mode === 'argv') return fieldsOf({ mode: oneOf('argv'), argv: array(anyText, { max: 1_000_000 }) })(value, path);
-  if (mode !== 'shell') refuse(`${path}.mode`, '"shell" or "argv"', mode);
+  if (mode === 'persistent_shell') return persistentProgram(value, path);
+  if (mode !== 'shell') refuse(`${path}.mode`, '"shell", "argv" or "persistent_shell"', mode);
   return defined(fieldsOf({ mode: oneOf('shell'), command: anyText, shell: optional(anyText) })(value, path));
 });
+
+const persistentProgram: Parser<Program> = parser({}, (value, path) => defined(fieldsOf({
+  mode: oneOf('persistent_shell'),
+  sessionKey: anyText,
+  command: anyText,
+  shell: optional(oneOf(...shellKinds)),
+  bootstrapCommand: optional(anyText),
+  bootstrapCurrentCommand: optional(boolean),
+})(value, path)));
 
 const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (value, path) => defined(fieldsOf({
   program,
@@ -28,13 +39,14 @@ const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (v
   killGraceSeconds: seconds,
   stdin: optional(nullable(anyText)),
   maxOutputBytes: seconds,
+  tty: optional(fieldsOf({ cols: seconds, rows: seconds })),
   name: nullable(anyText),
   labels: strings,
 })(value, path)));
 
 const outcome: Parser<Outcome> = parser({}, (value, path) => defined(fieldsOf({
   reason: oneOf('exit', 'signal', 'timeout', 'cancelled', 'output_limit', 'spawn_error', 'lost'),
-  exitCode: integer({ min: -1, max: 255 }),
+  exitCode: integer({ min: -1, max: 0xffff_ffff }),
   signal: nullable(anyText),
   finishedAt: seconds,
   error: optional(anyText),

@@ -3,7 +3,8 @@
  * @module
  */
 import { type JobState, lostOutcome, type Outcome, outcomeOf } from './job.ts';
-import type { ExitNote, ProcessNote } from './store.ts';
+import type { ProcessNote } from '../process/process-note.ts';
+import type { ExitNote } from './store.ts';
 
 /** What its directory and the system say of a job. */
 export interface Remains {

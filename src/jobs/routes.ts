@@ -39,7 +39,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
           200: { description: 'The job finished within the wait', schema: jobSchema },
           202: { description: 'The job is taken on', schema: acceptedSchema },
         },
-        problems: ['idempotency_mismatch', 'too_many_jobs', 'storage_full', 'unavailable', 'shutting_down'],
+        problems: ['idempotency_mismatch', 'session_conflict', 'too_many_sessions', 'too_many_jobs', 'not_supported', 'storage_full', 'unavailable', 'shutting_down'],
       },
     }, async (request) => {
       const entry = await jobs.submit(request.body as JobRequest, { idempotency: idempotencyOf(request, 'POST /exec') });

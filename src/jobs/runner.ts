@@ -8,9 +8,10 @@ import { longTimeout } from '../base/long-timeout.ts';
 import type { Pace } from '../base/pace.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Family } from '../process/descendants.ts';
-import { isAliveNow, isGroupAlive } from '../process/identity.ts';
+import { isAliveNow, isGroupAlive, sendSignal } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
-import type { Exit, Starter, StarterEvents } from '../process/starter.ts';
+import { terminalEnvironment, ttyArgv } from '../process/pty.ts';
+import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
 import {
@@ -23,6 +24,8 @@ import type { JobStore } from './store.ts';
 export interface RunnerOptions {
   readonly store: JobStore;
   readonly createStarter: (events: StarterEvents) => Starter;
+  /** Runs what goes into persistent shells. */
+  readonly shells: ShellHost;
   readonly maxRunning: number;
   readonly log: Log;
   /** Unix seconds. */
@@ -46,6 +49,8 @@ export class Runner {
   readonly #options: RunnerOptions;
   readonly #starter: Starter;
   readonly #running = new Map<string, Entry>();
+  /** Sessions that have a job. */
+  readonly #busySessions = new Set<string>();
   readonly #queue: Entry[] = [];
   readonly #timeouts = new Map<Entry, () => void>();
   readonly #endings = new Map<Entry, Promise<void>>();
@@ -84,8 +89,9 @@ export class Runner {
     return this.#queue.length;
   }
 
-  get hasRoom(): boolean {
-    return this.#running.size < this.#options.maxRunning && this.#queue.length === 0;
+  /** Whether a job of the session (`undefined`: of none) would be started at once. Whoever waits while others run waits for a session. */
+  hasRoom(sessionKey: string | undefined): boolean {
+    return this.#running.size < this.#options.maxRunning && (sessionKey === undefined || !this.#busySessions.has(sessionKey));
   }
 
   /** Jobs whose end only their files tell. */
@@ -95,17 +101,22 @@ export class Runner {
 
   /** Starts a job whose record, on disk, says `running` already. */
   start(entry: Entry, record: JobRecord): void {
-    this.#running.set(entry.id, entry);
-    const directory = this.#options.store.directory(entry.id);
+    this.#occupy(entry);
+    const { store, shells } = this.#options;
+    const { program, env } = record.request;
+    const { request, id } = entry;
+    const { stdin, workdir } = request;
+    const directory = store.directory(id);
     try {
-      this.#starter.start({
-        id: entry.id,
-        directory,
-        stdin: entry.request.stdin,
-        workdir: entry.request.workdir,
-        env: record.request.env,
-        argv: programFor(record.request.program, directory),
-      });
+      if (program.mode === 'persistent_shell') {
+        const { sessionKey, command, bootstrapCurrentCommand: isBootstrap = false } = program;
+        shells.start({ id, directory, stdin, sessionKey, command, isBootstrap });
+        return;
+      }
+      const argv = programFor(program, directory);
+      const { tty } = request;
+      this.#starter.start(tty === undefined ? { id, directory, stdin, workdir, env, argv }
+        : { id, directory, stdin, workdir, env: { ...terminalEnvironment, ...env }, argv: ttyArgv(argv, tty) });
     } catch (error) {
       this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
     }
@@ -122,8 +133,10 @@ export class Runner {
     const note = this.#options.store.readProcess(entry.id);
     entry.leader = note?.identity;
     entry.pid = note?.identity.pid ?? null;
-    this.#running.set(entry.id, entry);
-    this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });
+    this.#occupy(entry);
+    const { id, request: { sessionKey } } = entry;
+    if (sessionKey === undefined) this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });
+    else this.#options.shells.adopt({ id, directory: this.#options.store.directory(id), sessionKey });
     entry.changed();
   }
 
@@ -193,7 +206,7 @@ export class Runner {
     const before = this.#endings.get(entry);
     if (before) {
       // A second call may be more impatient than the first.
-      if (entry.leader) await terminate(entry.family, options);
+      if (entry.leader) await this.#terminate(entry, options);
       return before;
     }
     const ending = this.#end(entry, state, reason, options).finally(() => this.#endings.delete(entry));
@@ -234,6 +247,23 @@ export class Runner {
     this.#starter.close();
   }
 
+  /** Sends a signal to the processes of the job. `false`: there is none to send it to. */
+  async signal(entry: Entry, name: NodeJS.Signals): Promise<boolean> {
+    if (entry.isFinished) return false;
+    const { leader } = await this.leaderOf(entry);
+    if (entry.request.sessionKey !== undefined) return await this.#options.shells.signal(entry.id, name);
+    return leader !== undefined && sendSignal(-leader.pid, name);
+  }
+
+  #terminate(entry: Entry, options: Ending): Promise<boolean> {
+    return entry.request.sessionKey === undefined ? terminate(entry.family, options) : this.#options.shells.end(entry.id, options);
+  }
+
+  #occupy(entry: Entry): void {
+    this.#running.set(entry.id, entry);
+    if (entry.request.sessionKey !== undefined) this.#busySessions.add(entry.request.sessionKey);
+  }
+
   #exitOf(entry: Entry, code: number | undefined): Exit {
     const pid = entry.pid ?? 0;
     return { code, pid, hasLeft: isGroupAlive(pid) };
@@ -242,14 +272,16 @@ export class Runner {
   async #end(entry: Entry, state: Running, reason: EndingReason, options: Ending): Promise<void> {
     // Nothing may come between: whoever asks from here on sees that it is being ended.
     await Promise.resolve();
-    if (this.#starter.withdraw(entry.id)) {
+    const { shells, log } = this.#options;
+    if (entry.request.sessionKey === undefined ? this.#starter.withdraw(entry.id) : shells.withdraw(entry.id)) {
       if (this.#isNobodys(entry)) return this.#finish(entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false });
       this.adopt(entry);
     }
     entry.state = { ...state, ending: reason };
     this.#save(entry);
-    const isGone = await terminate(await this.leaderOf(entry), options);
-    if (!isGone) this.#options.log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
+    await this.leaderOf(entry);
+    const isGone = await this.#terminate(entry, options);
+    if (!isGone) log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
     const deadline = performance.now() + exitReportMs;
     let exit = this.#exits.get(entry);
     while (exit === undefined && performance.now() < deadline && !this.#isClosed) {
@@ -296,7 +328,7 @@ export class Runner {
   #finish(entry: Entry, outcome: Outcome, options: { isOnDisk: boolean }): void {
     const { state } = entry;
     if (state.is === 'finished' || this.#isClosed) return;
-    this.#running.delete(entry.id);
+    if (this.#running.delete(entry.id) && entry.request.sessionKey !== undefined) this.#busySessions.delete(entry.request.sessionKey);
     this.#adopted.delete(entry);
     this.#timeouts.get(entry)?.();
     this.#timeouts.delete(entry);
@@ -363,8 +395,9 @@ export class Runner {
   }
 
   #startNext(): void {
-    while (this.#queue.length > 0 && this.#running.size < this.#options.maxRunning && !this.#isClosed) {
-      const entry = this.#queue.shift();
+    while (!this.#isClosed) {
+      const index = this.#queue.findIndex(({ request: { sessionKey } }) => this.hasRoom(sessionKey));
+      const [entry] = index < 0 ? [] : this.#queue.splice(index, 1);
       if (entry === undefined) return;
       try {
         const { hold } = entry;

@@ -22,18 +22,10 @@ import { replaceFile } from '../base/atomic-file.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { runInBackground } from '../process/background.ts';
-import { type Identity, parseStat } from '../process/identity.ts';
+import { typedInput } from '../process/pty.ts';
+import { type ProcessNote, parseExit, parseProcessNote } from '../process/process-note.ts';
 import type { JobRecord, JobState } from './job.ts';
 import { parseRecord } from './record.ts';
-
-/** What the launcher and the job's own process wrote about it. */
-export interface ProcessNote {
-  readonly identity: Identity;
-  /** The launcher; 0 where it is not known. */
-  readonly parentPid: number;
-  /** The program could be started. */
-  readonly isStarted: boolean;
-}
 
 /** An exit file that is complete. */
 export interface ExitNote {
@@ -77,12 +69,12 @@ export class JobStore {
    */
   create(record: JobRecord, spare?: string): void {
     const directory = this.directory(record.jobId);
-    const { stdin } = record.request;
+    const { stdin, tty } = record.request;
     try {
       if (spare === undefined) makeDirectory(directory);
       else this.#use(spare, directory);
       if (spare !== undefined && stdin !== undefined) unlinkSync(join(directory, 'stdin'));
-      if (typeof stdin === 'string') writeFileSync(join(directory, 'stdin'), stdin, { mode: 0o600 });
+      if (typeof stdin === 'string') writeFileSync(join(directory, 'stdin'), tty === undefined ? stdin : typedInput(stdin), { mode: 0o600 });
       // Not truncated, though there is nothing in it: ext4 would flush it at once (ext4(5), auto_da_alloc).
       const flag = spare === undefined ? 'wx' : 'r+';
       writeFileSync(join(directory, 'job.json'), JSON.stringify(record), { mode: 0o600, flag });
@@ -139,14 +131,7 @@ export class JobStore {
 
   /** What the job's own process said of itself; `undefined` until it did. */
   readProcess(id: JobId): ProcessNote | undefined {
-    const content = this.#readSmall(id, 'process');
-    const [first = '', ...more] = content.split('\n');
-    const stat = parseStat(first);
-    const identity = stat ?? parsePsLine(first);
-    // 0 and 1 name no job, but our own group and everybody, once a minus is put before them.
-    if (identity === undefined || identity.pid <= 1 || !content.includes('\n')) return undefined;
-    const { pid, startTime } = identity;
-    return { identity: { pid, startTime }, parentPid: stat?.parentPid ?? 0, isStarted: !more.includes('failed') };
+    return parseProcessNote(this.#readSmall(id, 'process'));
   }
 
   /** Whether a launcher has taken the job. */
@@ -168,9 +153,8 @@ export class JobStore {
 
   /** How it ended; `undefined` until the exit file is there, to its newline. */
   readExit(id: JobId): ExitNote | undefined {
-    const content = this.#readSmall(id, 'exit');
-    if (!/^\d{1,3}\n$/.test(content)) return undefined;
-    return { code: Number.parseInt(content, 10), finishedAt: Number(this.stat(id, 'exit')?.mtimeMs ?? Date.now()) / 1000 };
+    const code = parseExit(this.#readSmall(id, 'exit'));
+    return code === undefined ? undefined : { code, finishedAt: Number(this.stat(id, 'exit')?.mtimeMs ?? Date.now()) / 1000 };
   }
 
   stat(id: JobId, file: 'stdout' | 'stderr' | 'exit' | 'process' | 'stdin'): Stats | undefined {
@@ -301,9 +285,4 @@ function removeQuietly(directory: string): void {
   } catch {
     // The first failure is the one to tell; what is left has no job.json and is skipped by the next start.
   }
-}
-
-function parsePsLine(line: string): Identity | undefined {
-  const match = /^(\d+) (\S.*)$/.exec(line);
-  return match ? { pid: Number(match[1]), startTime: (match[2] ?? '').trim().replaceAll(/\s+/g, ' ') } : undefined;
 }

@@ -28,6 +28,7 @@ export function summary(entry: Entry, store: JobStore): Job {
     reason: outcome?.reason ?? null,
     ...program,
     workdir: request.workdir,
+    ...(request.tty === undefined ? {} : { tty: request.tty }),
     name: request.name,
     labels: request.labels,
     ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }),

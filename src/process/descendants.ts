@@ -16,30 +16,30 @@ export interface Family {
   readonly leader: Identity | undefined;
 }
 
+/** A process, and the mark in the environment that it was started with; `undefined` without one. */
+export interface MarkedProcess {
+  readonly stat: ProcessStat;
+  readonly mark: string | undefined;
+}
+
 /** For how long processes are read before others get their turn. */
 const sliceMs = 1;
 
 /**
  * Looks once through all processes. Where there is no `/proc` it finds nobody.
- * Reads synchronously, a slice of time after the other: 15 µs a process, where the thread pool would take 220.
  *
  * @throws the system's error where it cannot look (EMFILE): then nobody knows who is there.
  * @returns for each family that has any, its live processes.
  */
 export async function findProcesses(families: readonly Family[]): Promise<Map<string, ProcessStat[]>> {
   const found = new Map<string, ProcessStat[]>();
-  if (families.length === 0 || process.platform !== 'linux') return found;
+  if (families.length === 0) return found;
   const byMark = new Map(families.map((family) => [family.id, family]));
   const byGroup = new Map(families.flatMap((family) => (family.leader ? [[family.leader.pid, family] as const] : [])));
-  let sliceEndsAt = performance.now() + sliceMs;
-  for (const pid of readdirSync('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
-    const one = look(pid, byMark, byGroup);
-    if (one) found.set(one.id, [...(found.get(one.id) ?? []), one.stat]);
-    if (performance.now() < sliceEndsAt) continue;
-    await nextTurn();
-    sliceEndsAt = performance.now() + sliceMs;
-  }
+  await eachProcess((stat, markOf) => {
+    const family = byGroup.get(stat.groupId) ?? ofMark(byMark, markOf());
+    if (family) found.set(family.id, [...(found.get(family.id) ?? []), stat]);
+  });
   for (const { id, leader } of families) {
     const stats = found.get(id);
     if (!stats || !leader) continue;
@@ -50,29 +50,47 @@ export async function findProcesses(families: readonly Family[]): Promise<Map<st
   return found;
 }
 
-function look(
-  pid: string,
-  byMark: ReadonlyMap<string, Family>,
-  byGroup: ReadonlyMap<number, Family>,
-): { id: string; stat: ProcessStat } | undefined {
+function ofMark(byMark: ReadonlyMap<string, Family>, mark: string | undefined): Family | undefined {
+  return mark === undefined ? undefined : byMark.get(mark);
+}
+
+/** All live processes that can be looked at. @throws as {@link findProcesses}. */
+export async function markedProcesses(): Promise<readonly MarkedProcess[]> {
+  const all: MarkedProcess[] = [];
+  await eachProcess((stat, markOf) => all.push({ stat, mark: markOf() }));
+  return all;
+}
+
+/** Reads synchronously, a slice of time after the other: 15 µs a process, where the thread pool would take 220. */
+async function eachProcess(visit: (stat: ProcessStat, markOf: () => string | undefined) => void): Promise<void> {
+  if (process.platform !== 'linux') return;
+  let sliceEndsAt = performance.now() + sliceMs;
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    look(pid, visit);
+    if (performance.now() < sliceEndsAt) continue;
+    await nextTurn();
+    sliceEndsAt = performance.now() + sliceMs;
+  }
+}
+
+function look(pid: string, visit: Parameters<typeof eachProcess>[0]): void {
   try {
     const stat = parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-    if (!stat || stat.state === 'Z' || stat.state === 'X') return undefined;
-    const family = byGroup.get(stat.groupId) ?? ofMark(byMark, readFileSync(`/proc/${pid}/environ`, 'latin1'));
-    return family && { id: family.id, stat };
+    if (!stat || stat.state === 'Z' || stat.state === 'X') return;
+    visit(stat, () => markIn(readFileSync(`/proc/${pid}/environ`, 'latin1')));
   } catch (error) {
     // It ended meanwhile, or belongs to another user: not one of ours in either case.
-    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-    throw error;
+    if (!['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }
 
 /** An environment is `NAME=value` ended by NUL, again and again (proc(5)). */
-function ofMark(byMark: ReadonlyMap<string, Family>, environment: string): Family | undefined {
+function markIn(environment: string): string | undefined {
   const start = `\0${environment}`.indexOf(`\0${markName}=`);
   if (start < 0) return undefined;
   const end = environment.indexOf('\0', start);
-  return byMark.get(environment.slice(start + markName.length + 1, end < 0 ? undefined : end));
+  return environment.slice(start + markName.length + 1, end < 0 ? undefined : end);
 }
 
 /** Where somebody else has the pid of the leader by now, the group of that number is not ours either. */

@@ -101,7 +101,8 @@ export class DirectStarter implements Starter {
 
   #ended({ id, directory }: Launch, child: ChildProcess, code: number): void {
     if (!this.#children.delete(id)) return;
-    this.#exit(id, directory, code & 0xff, child.pid ?? 0);
+    // Windows has codes of 32 bits, and its largest are those of crashes: none becomes a 0.
+    this.#exit(id, directory, code >>> 0, child.pid ?? 0);
   }
 
   #exit(id: string, directory: string, code: number, pid: number): void {
@@ -116,6 +117,7 @@ export class DirectStarter implements Starter {
 
 /** The same note that a launcher's job makes of itself. */
 function describeProcess(pid: number): string {
+  if (process.platform === 'win32') return `${pid} ${Date.now()}\n`;
   if (process.platform !== 'linux') return `${pid} -\n`;
   return readFileSync(`/proc/${pid}/stat`, 'latin1');
 }

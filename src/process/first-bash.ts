@@ -123,7 +123,9 @@ export class FirstBash {
   #start(): void {
     const { bash, env, jobsDirectory } = this.#options;
     // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
-    const child: ChildProcess = spawn(bash, ['-p', '-c', bootScript, launcherName, jobsDirectory], {
+    // --norc: a bash whose stdin is a socket, as Node's pipes are, takes itself for one that sshd started, and where SHLVL is not set, as
+    // under systemd, it would run the user's ~/.bashrc first (bash(1), INVOCATION, remote shell daemon).
+    const child: ChildProcess = spawn(bash, ['--norc', '-p', '-c', bootScript, launcherName, jobsDirectory], {
       env, detached: true, stdio: ['pipe', 'pipe', 'ignore'],
     });
     withJobPriority(child.pid);

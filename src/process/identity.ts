@@ -5,12 +5,18 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { uptime } from 'node:os';
 import { promisify } from 'node:util';
+import { ProblemError } from '../protocol/problem.ts';
+import { createdAtMs, isSameStart } from './windows.ts';
 
 /** A process, told apart from any later one with the same pid. */
 export interface Identity {
   readonly pid: number;
-  /** Linux: field 22 of `/proc/<pid>/stat`, clock ticks since boot (proc(5)). Elsewhere: what `ps -o lstart=` prints. */
+  /**
+   * Linux: field 22 of `/proc/<pid>/stat`, clock ticks since boot (proc(5)). Windows: Unix milliseconds, or empty where nobody tells.
+   * Elsewhere: what `ps -o lstart=` prints.
+   */
   readonly startTime: string;
 }
 
@@ -51,7 +57,7 @@ export async function identify(pid: number): Promise<Identity | undefined> {
     const stat = readStat(pid);
     return stat && { pid, startTime: stat.startTime };
   }
-  if (process.platform === 'win32') return isPidAlive(pid) ? { pid, startTime: '' } : undefined;
+  if (process.platform === 'win32') return isPidAlive(pid) ? { pid, startTime: await startTimeOnWindows(pid) } : undefined;
   const startTime = await startTimeByPs(pid);
   return startTime === undefined ? undefined : { pid, startTime };
 }
@@ -60,7 +66,8 @@ export async function identify(pid: number): Promise<Identity | undefined> {
 export async function isAlive(identity: Identity): Promise<boolean> {
   if (process.platform === 'linux') return isAliveNow(identity);
   if (!isPidAlive(identity.pid)) return false;
-  return process.platform === 'win32' || await startTimeByPs(identity.pid) === identity.startTime;
+  if (process.platform === 'win32') return isSameStart(identity.startTime, await createdAtMs(identity.pid));
+  return await startTimeByPs(identity.pid) === identity.startTime;
 }
 
 /** {@link isAlive} without a wait; where there is no `/proc`, the pid alone must do. */
@@ -88,10 +95,17 @@ export function isGroupAlive(groupId: number): boolean {
   return groupId > 1 && canSignal(-groupId);
 }
 
-/** Sends a signal to a process (or, negative, a group). `false`: there is none. */
-export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+/**
+ * Sends a signal to a process (or, negative, a group). `false`: there is none.
+ *
+ * @throws ProblemError not_supported on Windows, but for SIGTERM and SIGKILL to a process, which end it there and then.
+ */
+export function sendSignal(pid: number, signal: NodeJS.Signals, platform: NodeJS.Platform = process.platform): boolean {
   // kill(2): 0 is our own group, -1 everybody.
   if (!Number.isInteger(pid) || Math.abs(pid) <= 1) throw new RangeError(`Cannot send ${signal} to ${pid}`);
+  if (platform === 'win32' && (pid < 0 || !['SIGTERM', 'SIGKILL'].includes(signal))) {
+    throw new ProblemError('not_supported', `Cannot send ${signal}: Windows has no signals; to end a job, cancel it`);
+  }
   try {
     process.kill(pid, signal);
     return true;
@@ -115,6 +129,16 @@ function canSignal(pid: number): boolean {
     // EPERM: it exists, under another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+/** The time of now as processes have their start time on Linux. */
+export function ticksNow(): number {
+  return Math.floor(uptime() * ticksPerSecond);
+}
+
+async function startTimeOnWindows(pid: number): Promise<string> {
+  const startedAtMs = pid === process.pid ? performance.timeOrigin : await createdAtMs(pid);
+  return startedAtMs === undefined ? '' : String(Math.round(startedAtMs));
 }
 
 async function startTimeByPs(pid: number): Promise<string | undefined> {

@@ -2,9 +2,10 @@
  * The pool of launchers, which the first bash forks.
  * @module
  */
-import { accessSync, closeSync, constants, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type FifoWrite, writeFifo } from './fifo.ts';
+import { isExecutable } from './find-program.ts';
 import { type Identity, isAliveNow, readStat } from './identity.ts';
 import { type FirstBash, launcherName } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
@@ -313,13 +314,4 @@ export function isStillLauncher(pid: number): boolean {
 /** A bash for launchers; `undefined` where there is none. Every bash has job control unless it was built without. */
 export function findBash(): string | undefined {
   return ['/bin/bash', '/usr/bin/bash', '/usr/local/bin/bash', '/opt/homebrew/bin/bash'].find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -2,6 +2,7 @@
  * What starts jobs: launchers where there is a bash, else Node itself.
  * @module
  */
+import type { ShellKind } from '../protocol/shells.ts';
 import type { FifoWrite } from './fifo.ts';
 import type { Launch } from './launch-script.ts';
 
@@ -45,4 +46,46 @@ export interface Starter {
   letGoOfStdin(hold: string | undefined): void;
   /** Running jobs go on. */
   close(): void;
+}
+
+/** What a request says of the persistent shell that its job is for. */
+export interface ShellRequest {
+  readonly sessionKey: string;
+  /** Absent: the session's own, or the best that there is. */
+  readonly shell?: ShellKind;
+  /** The seed, where this request is the first of its session. */
+  readonly workdir: string;
+  readonly env: { readonly [name: string]: string };
+  /** Run each time the shell starts, from now on. */
+  readonly bootstrapCommand?: string;
+  /** The command is the bootstrap, or has done what it does. */
+  readonly isBootstrap: boolean;
+}
+
+/** A job as a persistent shell runs it. */
+export interface ShellLaunch extends Pick<Launch, 'id' | 'directory' | 'stdin'> {
+  readonly sessionKey: string;
+  readonly command: string;
+  /** The bootstrap need not go before it. */
+  readonly isBootstrap: boolean;
+}
+
+/** What runs jobs in shells that outlive them; tells what becomes of them by {@link StarterEvents}. One job of a session at a time. */
+export interface ShellHost {
+  /**
+   * There is, from now on, such a session.
+   *
+   * @returns the shell that it has.
+   * @throws ProblemError not_supported, too_many_sessions, session_conflict.
+   */
+  admit(request: ShellRequest): ShellKind;
+  start(launch: ShellLaunch): void;
+  /** Goes on with a job that an earlier server gave to its shell. */
+  adopt(launch: Pick<ShellLaunch, 'id' | 'directory' | 'sessionKey'>): void;
+  /** Takes back a job that its shell was not told of yet. `false`: it was. */
+  withdraw(id: string): boolean;
+  /** Ends what the job runs and, where the job then still goes on, its shell. `false`: something hangs in the kernel. */
+  end(id: string, options: { readonly signal: NodeJS.Signals; readonly graceMs: number }): Promise<boolean>;
+  /** Sends a signal to what the job runs. `false`: it runs nothing but the shell itself. */
+  signal(id: string, name: NodeJS.Signals): Promise<boolean>;
 }

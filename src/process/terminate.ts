@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Family, findProcesses } from './descendants.ts';
-import { isAliveNow, isGroupAlive, type ProcessStat, sendSignal } from './identity.ts';
+import { type Identity, isAliveNow, isGroupAlive, isPidAlive, type ProcessStat, sendSignal } from './identity.ts';
+import { endTree } from './windows.ts';
 
 /** How often it is looked whether somebody is left: soon at first. */
 const firstLookMs = 5;
@@ -15,11 +16,12 @@ const killMs = 5000;
 const canFind = process.platform === 'linux';
 
 /**
- * Sends `signal` to the whole tree and, to whoever is still there after `graceMs`, SIGKILL.
+ * Sends `signal` to the whole tree and, to whoever is still there after `graceMs`, SIGKILL. Windows, which has no signals, ends it at once.
  *
  * @returns whether all are gone. `false`: somebody hangs in the kernel (state D) and will go once that lets it.
  */
 export async function terminate(family: Family, options: { signal: NodeJS.Signals; graceMs: number }): Promise<boolean> {
+  if (process.platform === 'win32') return terminateOnWindows(family.leader);
   if (options.graceMs > 0 && options.signal !== 'SIGKILL') {
     await signalTree(family, options.signal);
     // A stopped process acts on a signal only once it goes on.
@@ -33,6 +35,13 @@ export async function terminate(family: Family, options: { signal: NodeJS.Signal
     if (await isGoneWithin(family, slowestLookMs)) return true;
   } while (performance.now() < deadline);
   return false;
+}
+
+/** Whom a process has started is known as long as it lives. */
+async function terminateOnWindows(leader: Identity | undefined): Promise<boolean> {
+  if (leader === undefined || !isPidAlive(leader.pid)) return true;
+  if (!await endTree(leader.pid)) sendSignal(leader.pid, 'SIGKILL');
+  return isGoneWithin({ id: '', leader }, killMs);
 }
 
 /** Sends a signal to the group of the job and to those of its processes that left it. */

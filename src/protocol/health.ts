@@ -2,6 +2,7 @@
  * The state of the server on the wire.
  * @module
  */
+import type { TerminalBackend } from './terminals.ts';
 import type { LastUpdate, UpdateState, UpdateStep } from './updates.ts';
 
 /** `GET /health` without the key: whether somebody is there. */
@@ -10,8 +11,33 @@ export interface Liveness {
   readonly authenticated: false;
 }
 
+/** What `GET /health` says of persistent shells. */
+export interface HealthOfShells {
+  readonly execution_modes: readonly string[];
+  readonly persistent_shell_supported: boolean;
+  /** Which of them this machine has. */
+  readonly persistent_shell_shells: { readonly [shell: string]: boolean };
+  /** The one for a request that names none. */
+  readonly persistent_shell_default_shell: string | null;
+  readonly persistent_shell_sessions: number;
+  readonly persistent_shell_max_sessions: number;
+  /** 0: they are kept until they are deleted. */
+  readonly persistent_shell_idle_timeout_seconds: number;
+}
+
+/** What `GET /health` says of terminals. */
+export interface HealthOfTerminals {
+  readonly terminal_supported: boolean;
+  /** How many are open. */
+  readonly terminal_sessions: number;
+  /** What opens them; `null`: nothing does here. */
+  readonly terminal_backend: TerminalBackend | null;
+  /** Where the second listener is; `null`: there is none. */
+  readonly terminal_port: number | null;
+}
+
 /** `GET /health` with the key. */
-export interface Health {
+export interface Health extends HealthOfShells, HealthOfTerminals {
   readonly status: 'ok';
   readonly authenticated: true;
   readonly version: string;
@@ -25,7 +51,6 @@ export interface Health {
   readonly jobs: number;
   readonly running: number;
   readonly queued: number;
-  readonly execution_modes: readonly string[];
   /** Who carries out updates and starts the server again; `null`: nobody. */
   readonly wrapper: { readonly pid: number } | null;
   readonly update: HealthUpdate;

@@ -3,10 +3,12 @@
  * @module
  */
 import {
-  type Parsed, type Parser, array, described, flag, fromText, integer, nullable, number, object, oneOf,
+  type Parsed, type Parser, array, boolean, described, flag, fromText, integer, nullable, number, object, oneOf,
   optional, optionalText, parser, record, refuse, repeated, text, ParseError,
 } from '../base/parse.ts';
 import { type JobId, jobId } from './ids.ts';
+import { type ShellKind, shellNames } from './shells.ts';
+import { defaultSize, type TerminalSize } from './terminals.ts';
 
 export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'timeout';
 
@@ -21,11 +23,17 @@ export interface Job {
   readonly status: JobStatus;
   /** `null` until it ended. */
   readonly reason: JobReason | null;
-  readonly mode: 'shell' | 'argv';
+  readonly mode: 'shell' | 'argv' | 'persistent_shell';
   readonly command?: string;
   readonly argv?: readonly string[];
   readonly shell?: string;
+  /** Mode persistent_shell, and what follows. */
+  readonly sessionKey?: string;
+  readonly bootstrapCommand?: string;
+  readonly bootstrapCurrentCommand?: boolean;
   readonly workdir: string;
+  /** The size of the pseudo-terminal that it runs under. */
+  readonly tty?: TerminalSize;
   readonly name: string | null;
   readonly labels: Labels;
   readonly rerunOf?: JobId;
@@ -86,6 +94,8 @@ export const defaults: {
   readonly listLimit: number;
 } = { timeoutSeconds: 300, killGraceSeconds: 5, maxOutputBytes: 2 ** 30, textBytes: 2 ** 20, listLimit: 20 };
 
+const side = integer({ min: 1, max: 1000 });
+const size = object({ cols: optional(side), rows: optional(side) });
 const command = text({ min: 1 });
 const path = text({ max: 4096 });
 const key = text({ min: 1, max: 32_768, pattern: /^[^=]+$/, expected: 'a name that is not empty and has no "="' });
@@ -95,22 +105,29 @@ const name = text({ max: 256 });
 const graceSeconds = number({ min: 0, max: 3600, unit: 'seconds' });
 
 /** Fields that other modes use: existing clients send them empty. */
-const otherModes = ['sessionKey', 'bootstrapCommand', 'bootstrapCurrentCommand', 'agent', 'prompt', 'acp_session_id', 'model',
-  'effort', 'persistent_session_key'] as const;
+const otherModes = ['agent', 'prompt', 'acp_session_id', 'model', 'effort', 'persistent_session_key'] as const;
 
 const requestShape = {
-  mode: described('Which program runs the job. Default shell.', optionalText(oneOf('shell', 'argv'))),
-  command: described('Mode shell: run by `/bin/sh -c` (Windows: `cmd /d /s /c`) or the `shell` named.', optionalText(command)),
+  mode: described('Which program runs the job. Default shell.', optionalText(oneOf('shell', 'argv', 'persistent_shell'))),
+  command: described('Mode shell: run by `/bin/sh -c` (Windows: `cmd /d /s /c`) or the `shell` named. Mode persistent_shell: run in the shell of the session.',
+    optionalText(command)),
   argv: described('Mode argv: the program and its arguments; no shell, no quoting.',
     optional(array(text(), { min: 1, max: 65_536 }))),
-  shell: described('Mode shell: another shell than the default, by name or path.', optionalText(path)),
-  workdir: described('An existing directory. Default: where the server runs.', optionalText(path)),
-  env: described('Laid over the environment of the server.', optional(record(key, text({ max: 2 ** 20 }), { max: 4096 }))),
+  shell: described('Mode shell: another shell than the default, by name or path. Mode persistent_shell: bash, zsh, sh or pwsh; default the best there is.',
+    optionalText(path)),
+  sessionKey: described('Mode persistent_shell: which shell. A new key opens a new one; jobs of one key run one after another.', optionalText(text({ max: 256 }))),
+  bootstrapCommand: described('Mode persistent_shell: run in the shell each time it starts, before the job.', optionalText(command)),
+  bootstrapCurrentCommand: described('Mode persistent_shell: the command is itself the bootstrap, or has done what that does.', optional(switchOrEmpty())),
+  workdir: described('An existing directory. Default: where the server runs. Mode persistent_shell: where the shell starts, given with the first job of its key.',
+    optionalText(path)),
+  env: described('Laid over the environment of the server. Mode persistent_shell: of the shell, given with the first job of its key.', optional(record(key, text({ max: 2 ** 20 }), { max: 4096 }))),
   timeout: described(`Seconds until the job is ended; null for none. Default ${defaults.timeoutSeconds}.`,
     optional(nullable(number({ above: 0, max: maxTimeoutSeconds, unit: 'seconds' })))),
   killGrace: described(`Seconds between SIGTERM and SIGKILL. Default ${defaults.killGraceSeconds}.`, optional(graceSeconds)),
   stdin: described('Given to the job and then closed, be it empty. Absent: stdin stays open for nudges. null: empty.',
     optional(nullable(text({ allowNul: true })))),
+  tty: described(`Run under a pseudo-terminal, stdout and stderr in one stream; stdin is typed into it. An object says its size. Default false; ${defaultSize.cols} × ${defaultSize.rows}.`,
+    optional(ttyOrSwitch())),
   maxOutputBytes: described(`Beyond it the job is ended with reason output_limit. Default ${defaults.maxOutputBytes}.`,
     optional(integer({ min: 1, max: Number.MAX_SAFE_INTEGER }))),
   name: described('To find it again.', optionalText(name)),
@@ -123,7 +140,19 @@ const requestShape = {
 /** What runs: a text for a shell, or a program with its arguments. */
 export type Program =
   | { readonly mode: 'shell'; readonly command: string; readonly shell?: string }
-  | { readonly mode: 'argv'; readonly argv: readonly string[] };
+  | { readonly mode: 'argv'; readonly argv: readonly string[] }
+  | PersistentProgram;
+
+/** What runs in a shell that others of its session use, too. */
+export interface PersistentProgram {
+  readonly mode: 'persistent_shell';
+  readonly sessionKey: string;
+  readonly command: string;
+  /** Absent until the session has been asked for: then that of the session. */
+  readonly shell?: ShellKind;
+  readonly bootstrapCommand?: string;
+  readonly bootstrapCurrentCommand?: boolean;
+}
 
 /** A checked request, defaults filled in. */
 export interface JobRequest {
@@ -136,6 +165,8 @@ export interface JobRequest {
   /** `undefined`: open for nudges; `null`: empty; text: given and then closed. */
   readonly stdin?: string | null;
   readonly maxOutputBytes: number;
+  /** Under a pseudo-terminal of this size. */
+  readonly tty?: TerminalSize;
   readonly name: string | null;
   readonly labels: Labels;
 }
@@ -153,6 +184,7 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
     killGraceSeconds: fields.killGrace ?? defaults.killGraceSeconds,
     ...(fields.stdin === undefined ? {} : { stdin: fields.stdin }),
     maxOutputBytes: fields.maxOutputBytes ?? defaults.maxOutputBytes,
+    ...(fields.tty === undefined ? {} : { tty: fields.tty }),
     name: fields.name ?? null,
     labels: fields.labels ?? {},
   };
@@ -160,15 +192,19 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
 
 /** A job as a client submits it, in the words of the wire. */
 export interface ExecRequest {
-  readonly mode?: 'shell' | 'argv';
+  readonly mode?: 'shell' | 'argv' | 'persistent_shell';
   readonly command?: string;
   readonly argv?: readonly string[];
   readonly shell?: string;
+  readonly sessionKey?: string;
+  readonly bootstrapCommand?: string;
+  readonly bootstrapCurrentCommand?: boolean;
   readonly workdir?: string;
   readonly env?: { readonly [name: string]: string };
   readonly timeout?: number | null;
   readonly killGrace?: number;
   readonly stdin?: string | null;
+  readonly tty?: boolean | Partial<TerminalSize>;
   readonly maxOutputBytes?: number;
   readonly name?: string;
   readonly labels?: Labels;
@@ -191,16 +227,60 @@ function checkLengths(fields: Parsed<typeof requestObject>, at: string): void {
 
 function program(fields: Parsed<typeof requestObject>, at: string): Program {
   const { mode = 'shell', command: script, argv, shell } = fields;
+  if (mode !== 'persistent_shell') refuseGiven(fields, ['sessionKey', 'bootstrapCommand', 'bootstrapCurrentCommand'], mode, at);
   if (mode === 'argv') {
     if (argv === undefined) refuse(`${at}.argv`, 'an array of strings (mode is "argv")', argv);
     if (argv[0] === '') refuse(`${at}.argv[0]`, 'the name of a program', argv[0]);
-    if (script !== undefined) throw new ParseError(`${at}.command`, 'expected nothing, as mode is "argv"');
-    if (shell !== undefined) throw new ParseError(`${at}.shell`, 'expected nothing, as mode is "argv"');
+    refuseGiven(fields, ['command', 'shell'], mode, at);
     return { mode, argv };
   }
-  if (argv !== undefined) throw new ParseError(`${at}.argv`, 'expected nothing, as mode is "shell"; set mode to "argv"');
+  if (argv !== undefined) throw new ParseError(`${at}.argv`, `expected nothing, as mode is "${mode}"; set mode to "argv"`);
   if (script === undefined) refuse(`${at}.command`, 'a string that is not empty', fields.command);
+  if (mode === 'persistent_shell') {
+    refuseGiven(fields, ['tty'], mode, at);
+    return persistentProgram(fields, script, at);
+  }
   return { mode, command: script, ...(shell === undefined ? {} : { shell }) };
+}
+
+function persistentProgram(fields: Parsed<typeof requestObject>, script: string, at: string): PersistentProgram {
+  const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand } = fields;
+  if (sessionKey === undefined) refuse(`${at}.sessionKey`, 'a string that is not empty (mode is "persistent_shell")', sessionKey);
+  const kind = shell === undefined ? undefined : Object.hasOwn(shellNames, shell) ? shellNames[shell] : undefined;
+  if (shell !== undefined && kind === undefined) {
+    refuse(`${at}.shell`, `one of ${Object.keys(shellNames).join(', ')} (mode is "persistent_shell")`, shell);
+  }
+  return {
+    mode: 'persistent_shell',
+    sessionKey,
+    command: script,
+    ...(kind === undefined ? {} : { shell: kind }),
+    ...(bootstrapCommand === undefined ? {} : { bootstrapCommand }),
+    ...(bootstrapCurrentCommand === undefined ? {} : { bootstrapCurrentCommand }),
+  };
+}
+
+/** Existing clients send the fields of other modes empty, or false. */
+function refuseGiven(
+  fields: Parsed<typeof requestObject>, names: readonly (keyof Parsed<typeof requestObject>)[], mode: string, at: string,
+): void {
+  for (const name of names) {
+    if (fields[name] !== undefined && fields[name] !== false) throw new ParseError(`${at}.${name}`, `expected nothing, as mode is "${mode}"`);
+  }
+}
+
+function ttyOrSwitch(): Parser<TerminalSize | undefined> {
+  return parser({ anyOf: [{ type: 'boolean' }, size.schema] }, (value, at) => {
+    if (value === false) return undefined;
+    if (value === true) return defaultSize;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(at, 'true, false or an object with cols and rows', value);
+    const { cols = defaultSize.cols, rows = defaultSize.rows } = size(value, at);
+    return { cols, rows };
+  });
+}
+
+function switchOrEmpty(): Parser<boolean | undefined> {
+  return parser({ type: 'boolean' }, (value, at) => (value === '' ? undefined : boolean(value, at)));
 }
 
 function unusedText(): Parser<string> {

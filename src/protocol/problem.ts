@@ -11,6 +11,9 @@ export type ProblemCode =
   | 'range_not_satisfiable' | 'expectation_failed' | 'idempotency_mismatch' | 'too_many_jobs'
   | 'too_many_attempts' | 'headers_too_large' | 'internal' | 'not_supported' | 'unavailable'
   | 'busy' | 'no_wrapper' | 'update_in_progress' | 'update_refused' | 'update_source_failed' | 'version_not_found'
+  | 'session_not_found' | 'session_conflict' | 'too_many_sessions'
+  | 'upgrade_required' | 'too_many_tickets'
+  | 'terminal_not_found' | 'terminal_ended' | 'too_many_terminals'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
 const problems: { readonly [C in ProblemCode]: readonly [status: number, title: string] } = {
@@ -20,6 +23,8 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   origin_not_allowed: [403, 'Requests from this origin are not allowed'],
   not_found: [404, 'There is nothing at this address'],
   job_not_found: [404, 'There is no such job'],
+  session_not_found: [404, 'There is no such session'],
+  terminal_not_found: [404, 'There is no such terminal'],
   version_not_found: [404, 'The update source has no such version'],
   method_not_allowed: [405, 'The method is not allowed here'],
   request_timeout: [408, 'The request took too long to arrive'],
@@ -28,6 +33,8 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   stdin_closed: [409, 'The stdin of the job is closed'],
   stdin_full: [409, 'The job does not read its stdin'],
   busy: [409, 'Jobs are running'],
+  session_conflict: [409, 'The session has another shell'],
+  terminal_ended: [409, 'The terminal has ended'],
   no_wrapper: [409, 'There is no wrapper to carry out an update'],
   update_in_progress: [409, 'An update is under way'],
   update_refused: [409, 'The version must not be installed'],
@@ -37,8 +44,12 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   range_not_satisfiable: [416, 'The range is outside the output'],
   expectation_failed: [417, 'The Expect header cannot be met'],
   idempotency_mismatch: [422, 'The Idempotency-Key was used for another request'],
+  upgrade_required: [426, 'This address speaks WebSocket'],
   too_many_jobs: [429, 'Too many jobs are waiting'],
+  too_many_sessions: [429, 'Too many persistent shells are open'],
+  too_many_terminals: [429, 'Too many terminals are open'],
   too_many_attempts: [429, 'Too many wrong keys'],
+  too_many_tickets: [429, 'Too many tickets are unused'],
   headers_too_large: [431, 'The headers are too large'],
   internal: [500, 'The server failed'],
   not_supported: [501, 'This machine cannot do that'],

@@ -104,7 +104,7 @@ type Kind = keyof typeof wrong;
 function fieldCases(server: Reached): Case[] {
   const fields: { readonly [field: string]: readonly Kind[] } = {
     mode: ['text'], command: ['text'], shell: ['text'], workdir: ['text'], env: ['object'], timeout: ['number', 'null'], killGrace: ['number'],
-    stdin: ['text', 'null'], maxOutputBytes: ['number'], name: ['text'], labels: ['object'], argv: ['array'],
+    stdin: ['text', 'null'], tty: ['boolean', 'object'], maxOutputBytes: ['number'], name: ['text'], labels: ['object'], argv: ['array'],
     sessionKey: [], bootstrapCommand: [], bootstrapCurrentCommand: [], agent: [], prompt: [], acp_session_id: [], model: [], effort: [],
     persistent_session_key: [], persistent_shell: [],
   };
@@ -184,7 +184,17 @@ function programCases(server: Reached): Case[] {
     ['a label name of 64 characters', { command: 'true', labels: { ['x'.repeat(64)]: 'x' } }, /body\.labels key .*at most 63/],
     ['a label of 257 characters', { command: 'true', labels: { a: 'x'.repeat(257) } }, /body\.labels\.a: expected at most 256/],
     ['65 labels', { command: 'true', labels: many(65, 'x') }, /body\.labels: expected at most 64 entries, received 65/],
-    ['a field of another mode', { command: 'true', sessionKey: 'main' }, /body\.sessionKey: expected nothing, as this mode/],
+    ['a field of another mode', { command: 'true', sessionKey: 'main' }, /body\.sessionKey: expected nothing, as mode is "shell"/],
+    ['the bootstrap of another mode', { command: 'true', bootstrapCommand: 'true' }, /body\.bootstrapCommand: expected nothing, as mode is "shell"/],
+    ['a session without a key', { mode: 'persistent_shell', command: 'true' }, /body\.sessionKey: expected a string that is not empty \(mode is/],
+    ['a session with an empty key', { mode: 'persistent_shell', command: 'true', sessionKey: '' }, /body\.sessionKey: expected a string that is not empty/],
+    ['a session with a key of 257 characters', { mode: 'persistent_shell', command: 'true', sessionKey: 'x'.repeat(257) }, /body\.sessionKey: expected at most 256/],
+    ['a session without a command', { mode: 'persistent_shell', sessionKey: 'main' }, /body\.command: expected a string that is not empty/],
+    ['a session with argv', { mode: 'persistent_shell', sessionKey: 'main', command: 'true', argv: ['true'] }, /body\.argv: expected nothing, as mode is "persistent_shell"/],
+    ['a session of a shell that nobody knows', { mode: 'persistent_shell', sessionKey: 'main', command: 'true', shell: 'fish' }, /body\.shell: expected one of bash, zsh, sh, pwsh/],
+    ['a session of a shell by its path', { mode: 'persistent_shell', sessionKey: 'main', command: 'true', shell: '/bin/bash' }, /body\.shell: expected one of bash/],
+    ['a session of a shell with the name of a method', { mode: 'persistent_shell', sessionKey: 'main', command: 'true', shell: 'toString' }, /body\.shell: expected one of bash/],
+    ['a bootstrapCurrentCommand in words', { mode: 'persistent_shell', sessionKey: 'main', command: 'true', bootstrapCurrentCommand: 'yes' }, /body\.bootstrapCurrentCommand: expected true or false, received "yes"/],
     ['persistent_shell in mode shell', { command: 'true', persistent_shell: true }, /body\.persistent_shell: expected nothing/],
     ['an unknown field', { command: 'true', comand: 'true' }, /body\.comand: unknown field, expected one of mode, command/],
     ['a field in the wrong case', { command: 'true', TIMEOUT: 5 }, /body\.TIMEOUT: unknown field, did you mean "timeout"/],

@@ -1,6 +1,8 @@
 /** What the server says of itself: /health, /metrics, /openapi.json, /docs. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { delimiter, join } from 'node:path';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
 import { ask, run } from './ask.ts';
@@ -9,7 +11,9 @@ import { ask, run } from './ask.ts';
 const routes = [
   'GET /health', 'GET /metrics', 'GET /openapi.json', 'GET /docs', 'POST /exec', 'GET /jobs', 'GET /jobs/{id}', 'DELETE /jobs/{id}',
   'GET /jobs/{id}/stdout', 'GET /jobs/{id}/stderr', 'GET /jobs/{id}/events', 'POST /jobs/{id}/nudge', 'POST /jobs/{id}/stdin',
-  'POST /jobs/{id}/cancel', 'POST /jobs/{id}/signal', 'POST /jobs/{id}/rerun', 'GET /update', 'POST /update',
+  'POST /jobs/{id}/cancel', 'POST /jobs/{id}/signal', 'POST /jobs/{id}/rerun', 'GET /sessions', 'GET /sessions/{key}', 'DELETE /sessions/{key}',
+  'GET /terminals', 'POST /terminals', 'GET /terminals/{id}', 'DELETE /terminals/{id}', 'GET /terminals/{id}/screen', 'GET /terminals/{id}/attach',
+  'POST /terminals/{id}/input', 'POST /terminals/{id}/resize', 'GET /terminal', 'GET /update', 'POST /update', 'POST /tickets',
 ];
 const open = ['GET /health', 'GET /openapi.json', 'GET /docs'];
 
@@ -46,9 +50,13 @@ test('what the server says of itself', async (t) => {
 
   await t.test('GET /health with the key says what it is and does', async () => {
     const { uptimeSeconds, ...health } = (await ask(server, 'GET /health')).json();
+    const shells = Object.fromEntries(['bash', 'zsh', 'sh', 'pwsh', 'powershell'].map((kind) => [kind, kind !== 'pwsh' && kind !== 'powershell' && isOnPath(kind)]));
     assert.deepEqual(health, {
       status: 'ok', authenticated: true, version: '0.0.0-test', hostname: hostname(), platform: process.platform, arch: process.arch,
-      pid: process.pid, cwd: process.cwd(), jobs: 1, running: 0, queued: 0, execution_modes: ['shell', 'argv'],
+      pid: process.pid, cwd: process.cwd(), jobs: 1, running: 0, queued: 0, execution_modes: ['shell', 'argv', 'persistent_shell'],
+      persistent_shell_supported: true, persistent_shell_shells: shells, persistent_shell_default_shell: 'bash', persistent_shell_sessions: 0,
+      persistent_shell_max_sessions: 32, persistent_shell_idle_timeout_seconds: 0,
+      terminal_supported: true, terminal_sessions: 0, terminal_backend: 'script', terminal_port: null,
       wrapper: null, update: { available: null, inProgress: null, lastOutcome: null },
     });
     assert.ok(Number.isInteger(uptimeSeconds));
@@ -144,3 +152,7 @@ test('what the server says of itself', async (t) => {
     assert.doesNotMatch(answer.text, /<script|src=|javascript:/i);
   });
 });
+
+function isOnPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)));
+}

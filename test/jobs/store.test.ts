@@ -50,7 +50,7 @@ describe('JobStore', () => {
   for (const [what, change] of [
     ['no state', { state: undefined }], ['an unknown state', { state: { is: 'odd' } }], ['a state of another type', { state: 5 }],
     ['a time that is none', { submittedAt: 'now' }], ['another id', { jobId: id(9) }], ['no id', { jobId: '' }], ['a request that is none', { request: [] }],
-    ['an exit code beyond 255', { state: { is: 'finished', startedAt: 1, outcome: { reason: 'exit', exitCode: 256, signal: null, finishedAt: 2 } } }],
+    ['an exit code beyond 32 bits', { state: { is: 'finished', startedAt: 1, outcome: { reason: 'exit', exitCode: 2 ** 32, signal: null, finishedAt: 2 } } }],
   ] as const) {
     it(`skips a record with ${what}`, (t) => {
       const stateDir = temporaryFolder(t);
@@ -76,7 +76,7 @@ describe('JobStore', () => {
   });
 
   for (const [content, code] of [['0\n', 0], ['255\n', 255], ['137\n', 137], ['', undefined], ['0', undefined], ['13', undefined], ['\n', undefined],
-    ['x\n', undefined], ['-1\n', undefined], ['1234\n', undefined], ['0\n\n', undefined], [' 0\n', undefined]] as const) {
+    ['x\n', undefined], ['-1\n', undefined], ['12345678901\n', undefined], ['0\n\n', undefined], [' 0\n', undefined]] as const) {
     it(`an exit file with ${JSON.stringify(content)} says ${code ?? 'nothing yet'}`, (t) => {
       const stateDir = temporaryFolder(t);
       put(stateDir, id(1), { exit: content });

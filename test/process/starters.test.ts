@@ -1,6 +1,6 @@
 /** Launchers, and Node's own way where there is no bash: the same expectations of both. */
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
@@ -215,6 +215,17 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
     keeper.close();
     first.close();
     await until(() => known.every((pid) => (readStat(pid)?.state ?? 'Z') === 'Z'), { what: 'all launchers are gone' });
+  });
+
+  it('nothing of the user’s runs in the first bash, though its stdin is a socket, as under sshd', async (t) => {
+    const folder = temporaryFolder(t);
+    writeFileSync(join(folder, '.bashrc'), 'echo "$0" >>"$HOME/ran"\n');
+    // Without SHLVL: as under systemd.
+    const env = { PATH: process.env['PATH'] ?? '', HOME: folder, SSH_CLIENT: '127.0.0.1 1 22', BASH_ENV: join(folder, '.bashrc') };
+    const first = new FirstBash({ bash: bash ?? '', jobsDirectory: folder, env, onWarning: () => undefined });
+    atEnd(t, () => first.close());
+    await first.chore(['true'], { isUrgent: true });
+    assert.equal(existsSync(join(folder, 'ran')), false);
   });
 
   it('a job that was not handed on yet can be taken back', async (t) => {

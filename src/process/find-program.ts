@@ -1,0 +1,20 @@
+/**
+ * Programs on this machine.
+ * @module
+ */
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** The path of a program; `undefined` where there is none of that name. @param path The search path, as in the environment. */
+export function findProgram(name: string, path: string): string | undefined {
+  return path.split(delimiter).filter((folder) => folder !== '').map((folder) => join(folder, name)).find(isExecutable);
+}
+
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

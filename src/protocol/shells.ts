@@ -1,0 +1,52 @@
+/**
+ * Persistent shells on the wire.
+ * @module
+ */
+import type { JobId } from './ids.ts';
+
+/** The shells that can persist, where the machine has them; the best first. */
+export const shellKinds = ['bash', 'zsh', 'sh', 'pwsh', 'powershell'] as const;
+
+export type ShellKind = (typeof shellKinds)[number];
+
+/** What a request may call them, as existing clients do. */
+export const shellNames: { readonly [name: string]: ShellKind } = {
+  bash: 'bash', zsh: 'zsh', sh: 'sh', pwsh: 'pwsh', 'pwsh.exe': 'pwsh',
+  powershell: 'powershell', 'powershell.exe': 'powershell', 'windows-powershell': 'powershell',
+};
+
+/** `running`: a job runs in it. `stopped`: its process has ended; the next job starts another. */
+export type SessionStatus = 'running' | 'idle' | 'stopped';
+
+/** A persistent shell. Times are Unix seconds. */
+export interface Session {
+  readonly sessionKey: string;
+  readonly shell: ShellKind;
+  readonly status: SessionStatus;
+  readonly createdAt: number;
+  readonly lastUsedAt: number;
+  /** Of the job that ran in it last; `null` without output. */
+  readonly lastOutputAt: number | null;
+  readonly processAlive: boolean;
+  /** Whether a job runs in it; {@link Session.activeJobId} is which. */
+  readonly activeCommand: boolean;
+  readonly activeJobId: JobId | null;
+  /** Of its process; `null` where there is none. */
+  readonly pid: number | null;
+  /** How often its process was started: each start after the first began with the seed and the bootstrap. */
+  readonly starts: number;
+  /** Where each process begins. */
+  readonly workdir: string;
+  readonly bootstrapCommand: string | null;
+}
+
+/** `GET /sessions`. */
+export interface SessionList {
+  readonly sessions: readonly Session[];
+}
+
+/** The answer to `DELETE /sessions/{key}`. */
+export interface SessionDeleted {
+  readonly deleted: true;
+  readonly sessionKey: string;
+}

@@ -1,0 +1,58 @@
+/**
+ * A persistent shell on disk.
+ *
+ * ```
+ * shells/<hash of the key>/  shell.json   what the session is, and how often its shell was started
+ *                            run-<n>/     one start: control (FIFO), process and exit as in a job's directory, job (whose turn it is)
+ * ```
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { replaceFile } from '../base/atomic-file.ts';
+import { type Parser, defined, fieldsOf, fromJson, integer, number, oneOf, optional, record, text } from '../base/parse.ts';
+import { type ShellKind, shellKinds } from '../protocol/shells.ts';
+
+export interface SessionRecord {
+  readonly sessionKey: string;
+  readonly shell: ShellKind;
+  /** Unix seconds. */
+  readonly createdAt: number;
+  /** What each process begins with. */
+  readonly workdir: string;
+  readonly env: { readonly [name: string]: string };
+  readonly bootstrapCommand?: string;
+  /** The number of the last one. */
+  readonly starts: number;
+}
+
+const anyText = text({ allowNul: true });
+const sessionRecord: Parser<SessionRecord> = fieldsOf({
+  sessionKey: anyText,
+  shell: oneOf(...shellKinds),
+  createdAt: number({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  workdir: anyText,
+  env: record(anyText, anyText, { max: 100_000 }),
+  bootstrapCommand: optional(anyText),
+  starts: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+}) as Parser<SessionRecord>;
+
+/** The folder of a session: a key may hold anything, and be longer than a file name. */
+export function folderName(sessionKey: string): string {
+  return createHash('sha256').update(sessionKey).digest('hex').slice(0, 32);
+}
+
+export function runDirectory(directory: string, starts: number): string {
+  return join(directory, `run-${starts}`);
+}
+
+/** @throws ParseError, or the system's error. */
+export function readSession(directory: string): SessionRecord {
+  return defined(fromJson(sessionRecord, readFileSync(join(directory, 'shell.json'), 'utf8'), 'shell.json')) as SessionRecord;
+}
+
+/** @throws the system's error. */
+export function writeSession(directory: string, session: SessionRecord): void {
+  replaceFile(join(directory, 'shell.json'), JSON.stringify(session));
+}

@@ -1,0 +1,439 @@
+/**
+ * One persistent shell: starts its process when a job needs it, gives it one job at a time, and tells how each ends.
+ * @module
+ */
+import {
+  appendFileSync, closeSync, constants, type FSWatcher, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, watch, writeFileSync, writeSync,
+} from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../base/log.ts';
+import type { JobId } from '../protocol/ids.ts';
+import type { Session, SessionStatus } from '../protocol/shells.ts';
+import { type Identity, isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
+import type { Launch } from '../process/launch-script.ts';
+import { isStillLauncher } from '../process/launchers.ts';
+import { claimLine, parseExit, parseProcessNote } from '../process/process-note.ts';
+import type { ShellLaunch, StarterEvents } from '../process/starter.ts';
+import { terminate } from '../process/terminate.ts';
+import { commandProcesses } from './command-processes.ts';
+import type { Dialect } from './dialect.ts';
+import { runDirectory, type SessionRecord, writeSession } from './session-record.ts';
+
+export interface ShellOptions {
+  /** Where it is kept. */
+  readonly directory: string;
+  readonly record: SessionRecord;
+  readonly dialect: Dialect;
+  /** The path of the shell. */
+  readonly program: string;
+  /** A FIFO made ahead. */
+  readonly takeFifo: () => Promise<string>;
+  readonly connection: () => { readonly launch: (launch: Launch) => void; readonly events: StarterEvents };
+  readonly log: Log;
+  /** Unix seconds. */
+  readonly now: () => number;
+}
+
+interface Running {
+  readonly directory: string;
+  readonly identity: Identity;
+  /** Of the control, open for both: it never waits, and it is there as long as this server is. */
+  readonly control: number;
+  /** It has run its bootstrap, or has none. */
+  isSeeded: boolean;
+}
+
+interface Active {
+  readonly launch: Pick<ShellLaunch, 'id' | 'directory'> & Partial<ShellLaunch>;
+  readonly startedAtTicks: number;
+  /** The shell that was told of it; `undefined`: none yet. */
+  shell: Running | undefined;
+  /** How often its shell ended before it could begin. */
+  attempts: number;
+  goneAt: number | undefined;
+  readonly stopWatching: (() => void)[];
+}
+
+/** How long a shell may take to be there. */
+const startMs = 15_000;
+const startLookMs = 2;
+/** Where a change of a file was not told, it is seen then. */
+const lookMs = 100;
+/** How long the exit code of a shell may be on its way once it is gone. */
+const exitReportMs = 10_000;
+const maxAttempts = 3;
+/** A command without any process for so long goes on in the shell itself. */
+const noProcessMs = 1_500;
+/** How long what a command runs has to vanish after SIGKILL, and the shell to go on, before it goes, too. */
+const killMs = 2_000;
+const slowestLookMs = 100;
+
+export class Shell {
+  readonly #options: ShellOptions;
+  readonly #createdAt: number;
+  #record: SessionRecord;
+  #running: Running | undefined;
+  #active: Active | undefined;
+  #lastUsedAt: number;
+  #lastJobDirectory: string | undefined;
+  #isClosed = false;
+
+  constructor(options: ShellOptions) {
+    this.#options = options;
+    this.#record = options.record;
+    this.#createdAt = options.record.createdAt;
+    this.#lastUsedAt = options.now();
+    if (options.record.starts > 0) this.#findAgain();
+  }
+
+  get record(): SessionRecord {
+    return this.#record;
+  }
+
+  get isIdle(): boolean {
+    return this.#active === undefined;
+  }
+
+  /** Unix seconds. */
+  get lastUsedAt(): number {
+    return this.#lastUsedAt;
+  }
+
+  show(): Session {
+    const { sessionKey, shell, workdir, bootstrapCommand, starts } = this.#record;
+    const isAlive = this.#isAlive();
+    const status: SessionStatus = this.#active ? 'running' : isAlive ? 'idle' : 'stopped';
+    return {
+      sessionKey, shell, status, createdAt: this.#createdAt, lastUsedAt: this.#lastUsedAt, lastOutputAt: this.#lastOutputAt(), processAlive: isAlive,
+      activeCommand: this.#active !== undefined, activeJobId: (this.#active?.launch.id ?? null) as JobId | null,
+      pid: isAlive ? this.#running?.identity.pid ?? null : null, starts, workdir, bootstrapCommand: bootstrapCommand ?? null,
+    };
+  }
+
+  /** What goes first from the next start on. @throws the system's error. */
+  setBootstrap(bootstrapCommand: string): void {
+    if (bootstrapCommand !== this.#record.bootstrapCommand) this.#save({ ...this.#record, bootstrapCommand });
+  }
+
+  start(launch: ShellLaunch): void {
+    const active: Active = { launch, startedAtTicks: ticksNow(), shell: undefined, attempts: 0, goneAt: undefined, stopWatching: [] };
+    this.#active = active;
+    this.#lastUsedAt = this.#options.now();
+    this.#lastJobDirectory = launch.directory;
+    void this.#run(active, launch);
+  }
+
+  adopt(launch: Pick<ShellLaunch, 'id' | 'directory'>): void {
+    const claimed = statSync(join(launch.directory, 'process'), { throwIfNoEntry: false });
+    const ageTicks = claimed ? Math.ceil((Date.now() - claimed.mtimeMs) / 10) : 0;
+    const active: Active = {
+      launch, startedAtTicks: ticksNow() - ageTicks - 1, shell: this.#running, attempts: maxAttempts, goneAt: undefined, stopWatching: [],
+    };
+    this.#active = active;
+    this.#lastJobDirectory = launch.directory;
+    this.#watch(active);
+    setImmediate(() => this.#look(active));
+  }
+
+  has(id: string): boolean {
+    return this.#active?.launch.id === id;
+  }
+
+  withdraw(): boolean {
+    if (this.#active === undefined || this.#active.shell) return false;
+    this.#settle(this.#active);
+    return true;
+  }
+
+  /** See `ShellHost.end`. */
+  async end({ signal, graceMs }: { signal: NodeJS.Signals; graceMs: number }): Promise<boolean> {
+    const active = this.#active;
+    const shell = active?.shell;
+    if (!active || !shell) return true;
+    if (graceMs > 0 && signal !== 'SIGKILL') await this.#signalUntilEnded(active, shell, signal, { limitMs: graceMs, isOnce: true });
+    await this.#signalUntilEnded(active, shell, 'SIGKILL', { limitMs: killMs, isOnce: false });
+    if (this.#active !== active) return true;
+    this.#options.log.info('shell ended, as its command could not be', { sessionKey: this.#record.sessionKey, jobId: active.launch.id });
+    return await this.#kill(shell, active);
+  }
+
+  /** See `ShellHost.signal`. */
+  async signal(name: NodeJS.Signals): Promise<boolean> {
+    const active = this.#active;
+    if (!active?.shell) return false;
+    const processes = await this.#processesOf(active, active.shell);
+    return processes.map(({ pid }) => sendSignal(pid, name)).includes(true);
+  }
+
+  /** Ends its process and all that is in its group. */
+  async terminate(): Promise<void> {
+    const running = this.#running;
+    if (running && this.#isAlive()) await terminate({ id: this.#mark(), leader: running.identity }, { signal: 'SIGHUP', graceMs: 1000 });
+    this.#letGo();
+  }
+
+  /** The shell goes on, with its job. */
+  close(): void {
+    this.#isClosed = true;
+    if (this.#active) this.#settle(this.#active);
+    this.#letGo();
+  }
+
+  async #run(active: Active, launch: ShellLaunch): Promise<void> {
+    try {
+      const shell = this.#running && this.#isAlive() ? this.#running : await this.#startProcess();
+      if (this.#active !== active || this.#isClosed) return;
+      this.#give(active, launch, shell);
+    } catch (error) {
+      if (this.#active !== active || this.#isClosed) return;
+      this.#settle(active);
+      this.#options.connection().events.onFailed(launch.id, error as Error);
+    }
+  }
+
+  #give(active: Active, launch: ShellLaunch, shell: Running): void {
+    const { directory, id, stdin, command, isBootstrap } = launch;
+    const { dialect, connection } = this.#options;
+    const { bootstrapCommand } = this.#record;
+    const bootstrap = shell.isSeeded || isBootstrap || bootstrapCommand === undefined ? undefined : join(shell.directory, 'bootstrap');
+    if (bootstrap !== undefined) writeFileSync(bootstrap, `${bootstrapCommand}\n`, { mode: 0o600 });
+    const claim = claimLine(shell.identity);
+    // A name of its own: the shell may still have the line of an earlier server to read, and must find what that one meant.
+    const runFile = join(directory, `run-${claim.slice(claim.indexOf('#') + 1)}`);
+    writeFileSync(join(directory, 'command'), `${command}\n`, { mode: 0o600 });
+    writeFileSync(runFile, dialect.run({ id, directory, stdin, claim, ...(bootstrap === undefined ? {} : { bootstrap }) }), { mode: 0o600 });
+    // For the next server, should shell and server end together.
+    writeFileSync(join(shell.directory, 'job'), directory, { mode: 0o600 });
+    active.shell = shell;
+    shell.isSeeded = true;
+    this.#watch(active);
+    writeSync(shell.control, `${dialect.source(runFile)}\n`);
+    connection().events.onStarted(id);
+  }
+
+  async #startProcess(): Promise<Running> {
+    const { directory, dialect, program, connection, takeFifo } = this.#options;
+    this.#letGo();
+    const before = this.#record.starts;
+    const starts = before + 1;
+    const runIn = runDirectory(directory, starts);
+    rmSync(runIn, { recursive: true, force: true });
+    mkdirSync(runIn, { recursive: true, mode: 0o700 });
+    const controlPath = join(runIn, 'control');
+    renameSync(await takeFifo(), controlPath);
+    this.#save({ ...this.#record, starts });
+    if (before > 0) rm(runDirectory(directory, before), { recursive: true, force: true }).catch(() => undefined);
+    const control = openSync(controlPath, constants.O_RDWR | constants.O_NONBLOCK);
+    try {
+      writeSync(control, `${dialect.begin(controlPath)}\n`);
+      connection().launch({
+        id: this.#mark(), directory: runIn, stdin: 'null', workdir: this.#record.workdir, env: this.#record.env, argv: dialect.argv(program, controlPath),
+      });
+      const identity = await identityIn(runIn);
+      this.#running = { directory: runIn, identity, control, isSeeded: false };
+      return this.#running;
+    } catch (error) {
+      closeSync(control);
+      throw error;
+    }
+  }
+
+  /** The process that an earlier server started. */
+  #findAgain(): void {
+    const { directory, record: { starts } } = this.#options;
+    const runIn = runDirectory(directory, starts);
+    const note = parseProcessNote(readQuietly(join(runIn, 'process')));
+    if (!note) return;
+    this.#lastJobDirectory = readQuietly(join(runIn, 'job')) || undefined;
+    if (isAliveNow(note.identity)) {
+      const control = openSync(join(runIn, 'control'), constants.O_RDWR | constants.O_NONBLOCK);
+      this.#running = { directory: runIn, identity: note.identity, control, isSeeded: this.#lastJobDirectory !== undefined };
+      return;
+    }
+    const code = exitIn(runIn);
+    if (this.#lastJobDirectory !== undefined && code !== undefined) noteExit(this.#lastJobDirectory, note.identity, code);
+  }
+
+  #watch(active: Active): void {
+    const look = (_event: string, name: string | null): void => {
+      if (name === 'exit') this.#look(active);
+    };
+    const folders = [active.launch.directory, ...(active.shell ? [active.shell.directory] : [])];
+    for (const watcher of folders.map((folder) => watchQuietly(folder, look))) if (watcher) active.stopWatching.push(() => watcher.close());
+    const timer = setInterval(() => this.#look(active), lookMs);
+    timer.unref();
+    active.stopWatching.push(() => clearInterval(timer));
+  }
+
+  #look(active: Active): void {
+    if (this.#active !== active || this.#isClosed) return;
+    try {
+      const code = exitIn(active.launch.directory);
+      if (code !== undefined) this.#ended(active, code);
+      else if (!active.shell || !isAliveNow(active.shell.identity)) this.#lookAtDead(active);
+    } catch (error) {
+      this.#options.log.warn('cannot look at the job of a shell', { jobId: active.launch.id, error });
+    }
+  }
+
+  /** The shell has ended, and the job with it. */
+  #lookAtDead(active: Active): void {
+    const { shell, launch: { directory } } = active;
+    active.goneAt ??= performance.now();
+    const code = shell && exitIn(shell.directory);
+    if (shell && code === undefined && performance.now() - active.goneAt < exitReportMs) return;
+    // Both may have come to their end since the first look.
+    const own = exitIn(directory);
+    if (own !== undefined) return this.#ended(active, own);
+    if (shell && !hasClaimed(directory, shell.identity)) return this.#again(active);
+    if (shell && code !== undefined) noteExit(directory, shell.identity, code);
+    this.#ended(active, code);
+  }
+
+  /** The shell ended before it had read of the job. */
+  #again(active: Active): void {
+    const { launch } = active;
+    for (const stop of active.stopWatching.splice(0)) stop();
+    if (launch.command === undefined || (active.attempts += 1) >= maxAttempts) {
+      this.#settle(active);
+      this.#options.connection().events.onFailed(launch.id, new Error('the shell ended before it could run the command'));
+      return;
+    }
+    active.shell = undefined;
+    active.goneAt = undefined;
+    void this.#run(active, launch as ShellLaunch);
+  }
+
+  #ended(active: Active, code: number | undefined): void {
+    const pid = active.shell?.identity.pid ?? 0;
+    this.#settle(active);
+    this.#options.connection().events.onExit(active.launch.id, { code, pid, hasLeft: false });
+  }
+
+  #settle(active: Active): void {
+    for (const stop of active.stopWatching.splice(0)) stop();
+    if (this.#active === active) this.#active = undefined;
+    this.#lastUsedAt = this.#options.now();
+  }
+
+  /**
+   * @param options.isOnce Each process is told once.
+   */
+  async #signalUntilEnded(active: Active, shell: Running, signal: NodeJS.Signals, options: { limitMs: number; isOnce: boolean }): Promise<void> {
+    const told = new Set<number>();
+    const begunAt = performance.now();
+    let seenAt = begunAt;
+    for (let waitMs = 5; this.#active === active; waitMs = Math.min(waitMs * 1.5, slowestLookMs)) {
+      const processes = await this.#processesOf(active, shell);
+      const now = performance.now();
+      if (processes.length > 0) seenAt = now;
+      if (now - seenAt >= noProcessMs || now - begunAt >= options.limitMs) return;
+      for (const { pid } of processes) {
+        if (options.isOnce && told.has(pid)) continue;
+        told.add(pid);
+        sendSignal(pid, signal);
+        // A stopped process acts on a signal only once it goes on.
+        if (signal !== 'SIGKILL') sendSignal(pid, 'SIGCONT');
+      }
+      await sleep(waitMs);
+      this.#look(active);
+    }
+  }
+
+  async #kill(shell: Running, active: Active): Promise<boolean> {
+    const deadline = performance.now() + killMs;
+    do {
+      if (isAliveNow(shell.identity)) sendSignal(shell.identity.pid, 'SIGKILL');
+      for (const { pid } of await this.#processesOf(active, shell)) sendSignal(pid, 'SIGKILL');
+      await sleep(startLookMs);
+      this.#look(active);
+      if (this.#active !== active) return true;
+    } while (performance.now() < deadline);
+    return !isAliveNow(shell.identity);
+  }
+
+  async #processesOf(active: Active, shell: Running): Promise<readonly ProcessStat[]> {
+    const { launch: { id }, startedAtTicks } = active;
+    return await commandProcesses({ jobId: id, shell: shell.identity, shellMark: this.#mark(), startedAtTicks });
+  }
+
+  #isAlive(): boolean {
+    return this.#running !== undefined && isAliveNow(this.#running.identity);
+  }
+
+  #lastOutputAt(): number | null {
+    if (this.#lastJobDirectory === undefined) return null;
+    const times = ['stdout', 'stderr'].flatMap((name) => {
+      const stat = statSync(join(this.#lastJobDirectory ?? '', name), { throwIfNoEntry: false });
+      return stat && stat.size > 0 ? [stat.mtimeMs / 1000] : [];
+    });
+    return times.length === 0 ? null : Math.max(...times);
+  }
+
+  /** The mark of its process, and what the launcher knows it by. */
+  #mark(): string {
+    return `shell-${this.#options.directory.slice(-8)}-${this.#record.starts}`;
+  }
+
+  #save(record: SessionRecord): void {
+    this.#record = record;
+    writeSession(this.#options.directory, record);
+  }
+
+  #letGo(): void {
+    if (this.#running) closeSync(this.#running.control);
+    this.#running = undefined;
+  }
+}
+
+/** The process that a launcher has started, once that has said who it is. @throws Error where there is none. */
+async function identityIn(runIn: string): Promise<Identity> {
+  const deadline = performance.now() + startMs;
+  while (performance.now() < deadline) {
+    const note = parseProcessNote(readQuietly(join(runIn, 'process')));
+    if (exitIn(runIn) !== undefined) break;
+    // Its launcher may still find that it cannot become the shell.
+    if (note && isAliveNow(note.identity) && !isStillLauncher(note.identity.pid)) return note.identity;
+    await sleep(startLookMs);
+  }
+  const said = readQuietly(join(runIn, 'stderr')).trim();
+  throw new Error(`the shell of the session cannot be started${said === '' ? '' : `: ${said.slice(-500)}`}`);
+}
+
+/** The exit code in a directory; `undefined` until it is there whole. */
+function exitIn(directory: string): number | undefined {
+  return parseExit(readQuietly(join(directory, 'exit')));
+}
+
+/** Writes down that the job ended with its shell, unless it ended before. */
+function noteExit(directory: string, shell: Identity, code: number): void {
+  if (hasClaimed(directory, shell) && readQuietly(join(directory, 'exit')) === '') appendFileSync(join(directory, 'exit'), `${code}\n`);
+}
+
+/** Whether the job is that shell's. */
+function hasClaimed(directory: string, shell: Identity): boolean {
+  const note = parseProcessNote(readQuietly(join(directory, 'process')));
+  return note?.identity.pid === shell.pid && note.identity.startTime === shell.startTime;
+}
+
+function readQuietly(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    throw error;
+  }
+}
+
+function watchQuietly(folder: string, listener: (event: string, name: string | null) => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(folder, { persistent: false }, listener);
+    // The directory is gone, or a limit was reached: the looks now and then must do.
+    watcher.on('error', () => watcher.close());
+    return watcher;
+  } catch {
+    return undefined;
+  }
+}

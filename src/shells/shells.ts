@@ -1,0 +1,245 @@
+/**
+ * The persistent shells of this machine, by the keys that clients gave them. They outlive the server: what it knows it can read back from disk.
+ * @module
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Log } from '../base/log.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import type { Session, ShellKind } from '../protocol/shells.ts';
+import type { Launch } from '../process/launch-script.ts';
+import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/starter.ts';
+import { dialects } from './dialect.ts';
+import { findShells } from './found.ts';
+import { folderName, readSession, type SessionRecord, writeSession } from './session-record.ts';
+import { Shell } from './shell.ts';
+
+export interface ShellsOptions {
+  readonly stateDir: string;
+  /** A FIFO made ahead; `undefined`: this machine has no persistent shells. */
+  readonly takeFifo: (() => Promise<string>) | undefined;
+  /** The search path of jobs. */
+  readonly path: string;
+  readonly maxSessions: number;
+  /** A session that was not used for so long is deleted; 0: none ever is. */
+  readonly idleSeconds: number;
+  readonly log: Log;
+  /** Unix seconds. Default: the clock. */
+  readonly now?: () => number;
+}
+
+/** What a server hands to its shells, which were there before it. */
+export interface ShellsConnection {
+  readonly launch: (launch: Launch) => void;
+  readonly events: StarterEvents;
+  /** Ends the jobs of a session. */
+  readonly cancelJobs: (sessionKey: string) => Promise<void>;
+}
+
+const longestSweepMs = 30_000;
+
+export class Shells implements ShellHost {
+  readonly #options: ShellsOptions;
+  readonly #folder: string;
+  readonly #now: () => number;
+  readonly #shells = new Map<string, Shell>();
+  /** By path. */
+  readonly found: ReadonlyMap<ShellKind, string>;
+  readonly #sweep: NodeJS.Timeout | undefined;
+  #connection: ShellsConnection | undefined;
+
+  /** Reads back what an earlier server left; jobs that ended with their shell meanwhile have their exit code from here on. */
+  constructor(options: ShellsOptions) {
+    const { stateDir, takeFifo, path, idleSeconds, now = unixSeconds } = options;
+    this.#options = options;
+    this.#now = now;
+    this.#folder = join(stateDir, 'shells');
+    this.found = takeFifo ? findShells(path) : new Map();
+    if (takeFifo) this.#readAll();
+    if (idleSeconds === 0) return;
+    this.#sweep = setInterval(() => this.#deleteIdle(), Math.max(100, Math.min(longestSweepMs, idleSeconds * 250)));
+    this.#sweep.unref();
+  }
+
+  get maxSessions(): number {
+    return this.#options.maxSessions;
+  }
+
+  get idleSeconds(): number {
+    return this.#options.idleSeconds;
+  }
+
+  get count(): number {
+    return this.#shells.size;
+  }
+
+  /** The one for a request that names none. */
+  get defaultShell(): ShellKind | null {
+    return [...this.found.keys()][0] ?? null;
+  }
+
+  connect(connection: ShellsConnection): void {
+    this.#connection = connection;
+  }
+
+  admit(request: ShellRequest): ShellKind {
+    const { sessionKey, shell: wanted, workdir, env, bootstrapCommand } = request;
+    const known = this.#shells.get(sessionKey);
+    if (known) {
+      const { shell } = known.record;
+      if (wanted !== undefined && wanted !== shell) {
+        throw new ProblemError('session_conflict', `Cannot run the command by ${wanted}: session ${shown(sessionKey)} has ${shell}; delete it, or use another sessionKey`);
+      }
+      this.#try(() => { if (bootstrapCommand !== undefined) known.setBootstrap(bootstrapCommand); });
+      return shell;
+    }
+    const shell = this.#choose(wanted);
+    const { maxSessions } = this.#options;
+    if (this.#shells.size >= maxSessions) {
+      throw new ProblemError('too_many_sessions', `Cannot open session ${shown(sessionKey)}: there are ${maxSessions} already; delete one`);
+    }
+    const record: SessionRecord = {
+      sessionKey, shell, createdAt: this.#now(), workdir, env, ...(bootstrapCommand === undefined ? {} : { bootstrapCommand }), starts: 0,
+    };
+    this.#try(() => {
+      const directory = join(this.#folder, folderName(sessionKey));
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      writeSession(directory, record);
+      this.#shells.set(sessionKey, this.#open(directory, record));
+    });
+    return shell;
+  }
+
+  start(launch: ShellLaunch): void {
+    const shell = this.#shells.get(launch.sessionKey);
+    if (shell) return shell.start(launch);
+    // Deleted while the job waited for its turn.
+    setImmediate(() => this.#connection?.events.onFailed(launch.id, new Error('its session was deleted')));
+  }
+
+  adopt(launch: Pick<ShellLaunch, 'id' | 'directory' | 'sessionKey'>): void {
+    const shell = this.#shells.get(launch.sessionKey);
+    if (shell) return shell.adopt(launch);
+    setImmediate(() => this.#connection?.events.onExit(launch.id, { code: undefined, pid: 0, hasLeft: false }));
+  }
+
+  withdraw(id: string): boolean {
+    return this.#of(id)?.withdraw() ?? false;
+  }
+
+  async end(id: string, options: { signal: NodeJS.Signals; graceMs: number }): Promise<boolean> {
+    return await this.#of(id)?.end(options) ?? true;
+  }
+
+  async signal(id: string, name: NodeJS.Signals): Promise<boolean> {
+    return await this.#of(id)?.signal(name) ?? false;
+  }
+
+  list(): readonly Session[] {
+    return [...this.#shells.values()].map((shell) => shell.show()).sort((a, b) => (a.sessionKey < b.sessionKey ? -1 : 1));
+  }
+
+  /** @throws ProblemError session_not_found. */
+  get(sessionKey: string): Session {
+    return this.#get(sessionKey).show();
+  }
+
+  /** Ends its jobs and its process, and forgets it. @throws ProblemError session_not_found. */
+  async delete(sessionKey: string): Promise<void> {
+    const shell = this.#get(sessionKey);
+    await this.#connection?.cancelJobs(sessionKey);
+    if (this.#shells.get(sessionKey) !== shell) return;
+    this.#shells.delete(sessionKey);
+    // A new session of that key may come at once.
+    const directory = join(this.#folder, folderName(sessionKey));
+    const aside = `${directory}.deleted-${process.pid}-${Date.now()}`;
+    this.#try(() => renameSync(directory, aside));
+    await shell.terminate();
+    await rm(aside, { recursive: true, force: true }).catch(() => undefined);
+    this.#options.log.info('session deleted', { sessionKey });
+  }
+
+  /** The shells go on, with their jobs. */
+  close(): void {
+    clearInterval(this.#sweep);
+    for (const shell of this.#shells.values()) shell.close();
+  }
+
+  #choose(wanted: ShellKind | undefined): ShellKind {
+    const shell = wanted ?? this.defaultShell;
+    if (shell !== null && this.found.has(shell)) return shell;
+    const have = [...this.found.keys()].join(', ');
+    throw new ProblemError('not_supported', have === '' ? 'Cannot open a persistent shell: this machine has none that can persist'
+      : `Cannot open a persistent shell by ${wanted}: this machine has ${have}`);
+  }
+
+  #get(sessionKey: string): Shell {
+    const shell = this.#shells.get(sessionKey);
+    if (!shell) throw new ProblemError('session_not_found', `Cannot find session ${shown(sessionKey)}: there is none, or it was deleted`);
+    return shell;
+  }
+
+  #of(id: string): Shell | undefined {
+    return [...this.#shells.values()].find((shell) => shell.has(id));
+  }
+
+  #open(directory: string, record: SessionRecord): Shell {
+    const { takeFifo, log } = this.#options;
+    const dialect = dialects[record.shell];
+    const program = this.found.get(record.shell);
+    if (!takeFifo || !dialect || program === undefined) throw new Error(`this machine has no ${record.shell} any more`);
+    // A shell needs it only once it has a job, which comes through it.
+    const connection = (): ShellsConnection => this.#connection ?? unconnected();
+    return new Shell({ directory, record, dialect, program, takeFifo, connection, log, now: this.#now });
+  }
+
+  #readAll(): void {
+    if (!existsSync(this.#folder)) return;
+    for (const name of readdirSync(this.#folder)) {
+      const directory = join(this.#folder, name);
+      if (name.includes('.deleted-')) {
+        rm(directory, { recursive: true, force: true }).catch(() => undefined);
+        continue;
+      }
+      try {
+        const record = readSession(directory);
+        if (folderName(record.sessionKey) !== name) throw new Error('its shell.json is that of another session');
+        this.#shells.set(record.sessionKey, this.#open(directory, record));
+      } catch (error) {
+        this.#options.log.warn('skipped in the shells directory', { name, why: (error as Error).message });
+      }
+    }
+  }
+
+  #deleteIdle(): void {
+    const before = this.#now() - this.#options.idleSeconds;
+    for (const [sessionKey, shell] of this.#shells) {
+      if (!shell.isIdle || shell.lastUsedAt > before) continue;
+      this.delete(sessionKey).catch((error: unknown) => this.#options.log.warn('cannot delete an idle session', { sessionKey, error }));
+    }
+  }
+
+  /** What the disk says, in words for the caller. */
+  #try(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      const { code = '', message } = error as NodeJS.ErrnoException;
+      const isFull = ['ENOSPC', 'EDQUOT'].includes(code);
+      throw new ProblemError(isFull ? 'storage_full' : 'unavailable', `Cannot write the state of the session: ${message}`, { cause: error });
+    }
+  }
+}
+
+function unconnected(): never {
+  throw new Error('Cannot use a persistent shell: there are no jobs yet');
+}
+
+function shown(sessionKey: string): string {
+  return JSON.stringify(sessionKey.slice(0, 64));
+}
+
+function unixSeconds(): number {
+  return Date.now() / 1000;
+}

@@ -1,0 +1,72 @@
+/** What is written to each shell, and whom a job has in one. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type ShellJob, dialects, quote } from '../../src/shells/dialect.ts';
+import { ofCommand } from '../../src/shells/command-processes.ts';
+
+const job: ShellJob = { id: 'j1', directory: '/s/jobs/j1', stdin: 'fifo', claim: '7 99 #ab' };
+
+test('bash is told of a job at its top level, with the control hidden from what it runs', () => {
+  const { bash } = dialects;
+  assert.deepEqual(bash?.argv('/bin/bash', '/c'), ['/bin/bash', '--norc', '--noprofile', '/c']);
+  assert.equal(bash?.begin('/c'), `exec 99<>'/c' >/dev/null 2>&1; shopt -s expand_aliases`);
+  assert.equal(bash?.source('/s/it\'s'), `builtin . '/s/it'\\''s'`);
+  assert.equal(bash?.run(job), `exec {__sidecar_hold}<>'/s/jobs/j1/stdin' {__sidecar_in}<'/s/jobs/j1/stdin' {__sidecar_hold}>&-
+builtin echo '7 99 #ab' >>'/s/jobs/j1/process'
+IFS= builtin read -r __sidecar <'/s/jobs/j1/process'
+if builtin [ "$__sidecar" = '7 99 #ab' ]; then
+builtin export SIDECAR_JOB_ID='j1'
+builtin . '/s/jobs/j1/command' <&$__sidecar_in- >>'/s/jobs/j1/stdout' 2>>'/s/jobs/j1/stderr' 99>&-
+__sidecar=$?
+exec {__sidecar_in}<&-
+builtin echo "$__sidecar" >>'/s/jobs/j1/exit'
+else exec {__sidecar_in}<&-
+fi
+`);
+});
+
+test('sh keeps an error of a special built-in from ending it', () => {
+  const { sh } = dialects;
+  assert.deepEqual(sh?.argv('/bin/sh', '/c'), ['/bin/sh', '/c']);
+  assert.equal(sh?.begin('/c'), `exec 9<>'/c' >/dev/null 2>&1`);
+  assert.match(sh?.run(job) ?? '', /^\{\ncommand echo [^]*\n\} <>'\/s\/jobs\/j1\/stdin' <'\/s\/jobs\/j1\/stdin'\n$/);
+  assert.match(sh?.run({ ...job, stdin: 'null' }) ?? '', /^command \. '\/s\/jobs\/j1\/command' <\/dev\/null >>'\/s\/jobs\/j1\/stdout' 2>>\S+ 9>&-$/m);
+});
+
+test('zsh opens stdin ahead, as it would read two redirections one after the other', () => {
+  const { zsh } = dialects;
+  assert.deepEqual(zsh?.argv('/bin/zsh', '/c'), ['/bin/zsh', '-f', '/c']);
+  assert.match(zsh?.run(job) ?? '', /^exec \{__sidecar_hold\}<>'\S+' \{__sidecar_in\}<'\S+' \{__sidecar_hold\}>&-$/m);
+  assert.match(zsh?.run({ ...job, stdin: 'file' }) ?? '', /^builtin \. '\S+' <'\/s\/jobs\/j1\/stdin' >>/m);
+});
+
+test('the bootstrap goes first, into stderr, and its failure is told', () => {
+  for (const dialect of Object.values(dialects)) {
+    const lines = dialect.run({ ...job, bootstrap: '/s/boot' }).split('\n');
+    const bootstrap = lines.findIndex((line) => line.includes(`. '/s/boot' </dev/null >>'/s/jobs/j1/stderr' 2>&1`));
+    const command = lines.findIndex((line) => line.includes(`. '/s/jobs/j1/command'`));
+    assert.ok(bootstrap > 0 && command > bootstrap);
+    assert.match(lines[bootstrap + 2] ?? '', /"sidecar: the bootstrap command of this session failed with exit code \$__sidecar"/);
+  }
+});
+
+test('quote() is one word for each of them, whatever is in it', () => {
+  assert.equal(quote(`it's $HOME \`x\` "y" \\ \n`), `'it'\\''s $HOME \`x\` "y" \\ \n'`);
+});
+
+test('ofCommand() takes what carries the mark of the job, and what the shell has forked for it and not turned into something else', () => {
+  const one = (pid: number, parentPid: number, mark: string | undefined, startTime = '50'): Parameters<typeof ofCommand>[0][number] =>
+    ({ stat: { pid, parentPid, groupId: 10, startTime, state: 'S' }, mark });
+  const all = [
+    one(10, 1, 'shell-x-1', '5'),
+    one(11, 10, 'j1'), one(12, 11, 'j1'), one(13, 1, 'j1'),
+    one(14, 10, 'shell-x-1', '60'), one(15, 14, 'shell-x-1', '61'),
+    // In the background since an earlier job.
+    one(16, 10, 'shell-x-1', '40'), one(17, 10, 'j0'), one(18, 16, 'j0', '60'),
+    one(19, 1, undefined), one(20, 1, 'shell-x-1', '60'),
+    // Read one after the other, with pids used again in between.
+    one(21, 22, 'shell-x-1', '60'), one(22, 21, 'shell-x-1', '60'),
+  ];
+  const found = ofCommand(all, { jobId: 'j1', shell: { pid: 10, startTime: '5' }, shellMark: 'shell-x-1', startedAtTicks: 50 });
+  assert.deepEqual(found.map(({ pid }) => pid), [11, 12, 13, 14, 15]);
+});

@@ -1,0 +1,195 @@
+/** Persistent shells under fire: a thousand jobs, and everything killed that can be. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import type { Job } from '../../src/client/client.ts';
+import type { Session, SessionList } from '../../src/protocol/shells.ts';
+import { ask } from '../contract/ask.ts';
+import { type SpawnedServer, spawnServer } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+
+const options = { skip: process.platform === 'win32' ? 'needs FIFOs' : false };
+
+const inSession = (sessionKey: string, command: string): { mode: 'persistent_shell'; sessionKey: string; command: string } =>
+  ({ mode: 'persistent_shell', sessionKey, command });
+
+/** Waits for a job, also beyond the longest wait of one request. */
+async function finished(server: SpawnedServer, jobId: string): Promise<Job> {
+  return await until(async () => {
+    const job = (await ask(server, `GET /jobs/${jobId}?wait=10&maxBytes=0`)).json<Job>();
+    return job.finishedAt === null ? undefined : job;
+  }, { what: `job ${jobId} has finished`, limitMs: 120_000 });
+}
+
+const bytesOf = async (server: SpawnedServer, jobId: string, stream: 'stdout' | 'stderr' = 'stdout'): Promise<Buffer> =>
+  (await ask(server, `GET /jobs/${jobId}/${stream}`)).bytes;
+
+const submit = async (server: SpawnedServer, body: object): Promise<string> =>
+  (await ask(server, 'POST /exec', { body })).json<{ jobId: string }>().jobId;
+
+/** What a command writes: each shape of output, and the words of our own redirections. */
+const shapes: readonly ((n: number) => readonly [command: string, stdout: Buffer])[] = [
+  (n) => [`n=${n}`, Buffer.alloc(0)],
+  () => ['printf "%s" "$n"', Buffer.from('')],
+  (n) => [`printf 'no newline %s' ${n}`, Buffer.from(`no newline ${n}`)],
+  () => [`printf 'a\\0b\\0'`, Buffer.from('a\0b\0')],
+  () => [`printf '\\377\\376 half \\303'`, Buffer.from([0xff, 0xfe, ...Buffer.from(' half '), 0xc3])],
+  (n) => [`echo 'builtin . "x" <&$__sidecar_in- >>"/stdout" 99>&-' ${n}`, Buffer.from(`builtin . "x" <&$__sidecar_in- >>"/stdout" 99>&- ${n}\n`)],
+  (n) => [`cat <<'END'\n${n}: exec 99>&-; echo 0 >>exit\nEND`, Buffer.from(`${n}: exec 99>&-; echo 0 >>exit\n`)],
+  (n) => [`head -c ${n * 37} /dev/zero`, Buffer.alloc(n * 37)],
+  (n) => [`echo ${n}; echo error >&2; (exit 3)`, Buffer.from(`${n}\n`)],
+  (n) => [`eval 'echo ${n} "\${unset-}"'`, Buffer.from(`${n} \n`)],
+];
+
+test('a thousand jobs in one shell: in order, each with its own output whole', { ...options, timeout: 300_000 }, async (t) => {
+  const server = await spawnServer(t, { flags: { 'keep-jobs': '2000' } });
+  const first = await submit(server, inSession('one', 'order=; echo $$'));
+  const expected: { jobId: string; stdout: Buffer; exitCode: number }[] = [];
+  for (let n = 0; n < 1000; n += 1) {
+    const [command, stdout] = shapes[n % shapes.length]?.(n) ?? ['', Buffer.alloc(0)];
+    const withOrder = n % shapes.length === 1 ? [`order=$order.${n}; printf "%s" "$n"`, Buffer.from(String(n - 1))] as const : [command, stdout] as const;
+    expected.push({ jobId: await submit(server, inSession('one', withOrder[0])), stdout: withOrder[1], exitCode: n % shapes.length === 8 ? 3 : 0 });
+  }
+  const last = await submit(server, inSession('one', 'echo $order; echo $$'));
+  const end = await finished(server, last);
+  assert.equal(end.exitCode, 0);
+  for (const { jobId, stdout, exitCode } of expected) {
+    const job = (await ask(server, `GET /jobs/${jobId}?maxBytes=0`)).json<Job>();
+    assert.equal(job.exitCode, exitCode, job.command);
+    assert.ok((await bytesOf(server, jobId)).equals(stdout), job.command);
+  }
+  const [order = '', pid] = (await bytesOf(server, last)).toString().split('\n');
+  assert.equal(order, Array.from({ length: 100 }, (_, index) => `.${index * 10 + 1}`).join(''));
+  assert.equal(pid, (await bytesOf(server, first)).toString().trim(), 'it is one shell from first to last');
+});
+
+test('50 MB through a shell, from a built-in and from a program', { ...options, timeout: 120_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const jobId = await submit(server, inSession('big', 'head -c 50000000 /dev/zero; x=$(printf "%0100000d" 0); for i in 1 2 3 4 5 6 7 8 9 10; do echo "$x"; done'));
+  const { exitCode, stdoutBytes } = await finished(server, jobId);
+  assert.deepEqual([exitCode, stdoutBytes], [0, 50_000_000 + 10 * 100_001]);
+  assert.equal(await end(server, 'big', 'echo next'), 'next\n');
+});
+
+test('many at a time, to one key and to 32: each key in order, none mixed up', { ...options, timeout: 240_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const keys = Array.from({ length: 32 }, (_, index) => `key ${index}`);
+  const ids = await Promise.all(keys.flatMap((key) =>
+    Array.from({ length: 10 }, async (_, index) => ({ key, index, jobId: await submit(server, inSession(key, `n=$((n + 1)); echo "$n ${key}"`)) }))));
+  const toOne = await Promise.all(Array.from({ length: 100 }, async () => await submit(server, inSession('key 0', 'n=$((n + 1)); echo "$n key 0"'))));
+  for (const key of keys) {
+    const own = [...ids.filter((one) => one.key === key).map(({ jobId }) => jobId), ...(key === 'key 0' ? toOne : [])];
+    const said = await Promise.all(own.map(async (jobId) => (await finished(server, jobId), (await bytesOf(server, jobId)).toString())));
+    assert.deepEqual([...said].sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10)), said.map((_, index) => `${index + 1} ${key}\n`));
+    // Ids ascend as jobs are taken on, and jobs of a key run in that order.
+    const inOrder = own.map((jobId, index) => [jobId, said[index]] as const).sort(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => Number.parseInt(text ?? '', 10));
+    assert.deepEqual(inOrder, inOrder.map((_, index) => index + 1));
+  }
+  const { sessions } = (await ask(server, 'GET /sessions')).json<SessionList>();
+  assert.deepEqual(sessions.map(({ starts, processAlive }) => [starts, processAlive]), keys.map(() => [1, true]));
+  assert.equal((await ask(server, 'POST /exec', { body: inSession('one more', 'true') })).problem.code, 'too_many_sessions');
+});
+
+test('shells and their state outlive the server, killed or stopped, with the job that runs and those that wait', { ...options, timeout: 240_000 }, async (t) => {
+  const server = await spawnServer(t);
+  for (const [round, how] of (['kill -9', 'restart', 'kill -9', 'restart'] as const).entries()) {
+    const key = `round ${round}`;
+    assert.equal(await end(server, key, 'kept=yes; cd /usr; sleep 1000 & background=$!; echo $$'), `${(await session(server, key)).pid}\n`);
+    const running = await submit(server, { ...inSession(key, 'echo begun; read line; echo "got $line"; kept="$kept $line"; (exit 6)'), timeout: 60 });
+    const waiting = await submit(server, inSession(key, 'echo "$kept $(pwd)"; kill -0 $background && kill $background'));
+    await until(async () => (await bytesOf(server, running)).includes('begun'), { what: 'it runs' });
+    if (how === 'kill -9') await server.kill9();
+    await server.restart();
+    assert.deepEqual([(await session(server, key)).status, (await session(server, key)).activeJobId], ['running', running]);
+    assert.equal((await ask(server, `GET /jobs/${waiting}`)).json<Job>().status, 'pending');
+    assert.equal((await ask(server, `POST /jobs/${running}/nudge`, { body: { input: 'a line\n' } })).json<{ nudged: boolean }>().nudged, true);
+    assert.equal((await finished(server, running)).exitCode, 6);
+    assert.equal((await bytesOf(server, running)).toString(), 'begun\ngot a line\n');
+    assert.equal((await finished(server, waiting)).exitCode, 0);
+    assert.equal((await bytesOf(server, waiting)).toString(), 'yes a line /usr\n');
+    assert.equal((await session(server, key)).starts, 1);
+  }
+});
+
+test('a job that an earlier server gave to its shell is ended by cancel and by its timeout', { ...options, timeout: 120_000 }, async (t) => {
+  const server = await spawnServer(t);
+  await end(server, 'a', 'kept=1');
+  await end(server, 'b', 'kept=2');
+  const cancelled = await submit(server, inSession('a', 'echo begun; sleep 1000'));
+  const overdue = await submit(server, { ...inSession('b', 'echo begun; sleep 1000'), timeout: 1 });
+  for (const jobId of [cancelled, overdue]) await until(async () => (await bytesOf(server, jobId)).includes('begun'), { what: 'it runs' });
+  await server.kill9();
+  await server.restart();
+  assert.equal((await ask(server, `POST /jobs/${cancelled}/cancel`, { body: {} })).json<Job>().reason, 'cancelled');
+  assert.equal((await finished(server, overdue)).reason, 'timeout');
+  assert.equal(await end(server, 'a', 'echo $kept'), '1\n');
+  assert.equal(await end(server, 'b', 'echo $kept'), '2\n');
+});
+
+test('a shell that is killed takes its job along, whether or not there is a server, and the next job has a new one', { ...options, timeout: 240_000 }, async (t) => {
+  const server = await spawnServer(t);
+  for (const [round, who] of (['shell', 'shell and server', 'server, then shell'] as const).entries()) {
+    const key = `round ${round}`;
+    const seed = { ...inSession(key, 'kept=1'), bootstrapCommand: 'boot=strapped' };
+    await finished(server, await submit(server, seed));
+    const jobId = await submit(server, inSession(key, 'echo begun; read line; echo unseen'));
+    await until(async () => (await bytesOf(server, jobId)).includes('begun'), { what: 'it runs' });
+    const { pid } = await session(server, key);
+    if (who === 'server, then shell') await server.kill9();
+    process.kill(pid ?? 0, 'SIGKILL');
+    if (who === 'shell and server') await server.kill9();
+    if (who !== 'shell') await server.restart();
+    const job = await finished(server, jobId);
+    assert.deepEqual([job.exitCode, job.reason, job.signal], [137, 'signal', 'SIGKILL'], who);
+    assert.equal((await bytesOf(server, jobId)).toString(), 'begun\n');
+    assert.equal(await end(server, key, 'echo "$boot [$kept]"'), 'strapped []\n');
+    assert.equal((await session(server, key)).starts, 2);
+  }
+});
+
+test('no job in a shell runs twice or not at all, however often the server is killed', { ...options, timeout: 300_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const ids: string[] = [];
+  for (let round = 0; round < 10; round += 1) {
+    for (let n = 0; n < 5; n += 1) ids.push(await submit(server, inSession('one', `count=$((count + 1)); echo $count`)));
+    await server.kill9();
+    await server.restart();
+  }
+  const said: string[] = [];
+  for (const jobId of ids) {
+    assert.deepEqual([jobId, (await finished(server, jobId)).exitCode], [jobId, 0]);
+    said.push((await bytesOf(server, jobId)).toString());
+  }
+  assert.deepEqual(said, ids.map((_, index) => `${index + 1}\n`));
+});
+
+test('a job that the shell was told of by two servers runs once', { ...options, timeout: 120_000 }, async (t) => {
+  const server = await spawnServer(t);
+  await end(server, 'one', 'count=0');
+  const { pid } = await session(server, 'one');
+  process.kill(pid ?? 0, 'SIGSTOP');
+  const jobId = await submit(server, inSession('one', 'count=$((count + 1)); echo $count'));
+  await until(async () => (await session(server, 'one')).activeJobId === jobId, { what: 'the shell was told of it' });
+  const control = join(server.stateDir, 'jobs', jobId);
+  await until(() => readdirSync(control).some((name) => name.startsWith('run-')), { what: 'the shell was told of it' });
+  await server.kill9();
+  await server.restart();
+  await until(() => readdirSync(control).filter((name) => name.startsWith('run-')).length === 2, { what: 'the shell was told of it again' });
+  process.kill(pid ?? 0, 'SIGCONT');
+  assert.equal((await finished(server, jobId)).exitCode, 0);
+  assert.equal((await bytesOf(server, jobId)).toString(), '1\n');
+  assert.equal(await end(server, 'one', 'echo $count'), '1\n');
+});
+
+async function session(server: SpawnedServer, key: string): Promise<Session> {
+  return (await ask(server, `GET /sessions/${encodeURIComponent(key)}`)).json<Session>();
+}
+
+/** Runs a command to its end. @returns its stdout. */
+async function end(server: SpawnedServer, key: string, command: string): Promise<string> {
+  const jobId = await submit(server, inSession(key, command));
+  const { exitCode } = await finished(server, jobId);
+  assert.equal(exitCode, 0, command);
+  return (await bytesOf(server, jobId)).toString();
+}
