@@ -1,0 +1,34 @@
+/**
+ * The program of a holder: reads its order from stdin, says on descriptor 3 how it went, and stays until the terminal has ended.
+ * @module
+ */
+import { closeSync, readFileSync, writeSync } from 'node:fs';
+import type { TerminalRecord } from './record.ts';
+import { Holder, type HolderOrder } from './holder.ts';
+
+/** What it says: one line of JSON. */
+export type HolderWord = { readonly record: TerminalRecord } | { readonly error: string };
+
+const wordFd = 3;
+
+// The order is that of the server that started this process, of the same version.
+const order = JSON.parse(readFileSync(0, 'utf8')) as HolderOrder;
+process.title = `sidecar-terminal ${order.about.terminalId}`;
+for (const signal of ['SIGINT', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => undefined);
+try {
+  const { holder, record } = await Holder.open(order);
+  process.on('SIGTERM', () => void holder.end('closed'));
+  say({ record });
+} catch (error) {
+  say({ error: (error as Error).message });
+  process.exit(1);
+}
+
+function say(word: HolderWord): void {
+  try {
+    writeSync(wordFd, `${JSON.stringify(word)}\n`);
+    closeSync(wordFd);
+  } catch {
+    // EPIPE: the server has gone. The next one finds the terminal.
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The server's end of a connection to a holder.
+ * @module
+ */
+import { connect, type Socket } from 'node:net';
+import { type Asked, bytesHead, encode, type Frame, FrameReader, type Told } from './frames.ts';
+import { withSocketPath } from './socket-path.ts';
+
+/** What else is waiting to be told has time for so long. */
+const answerMs = 10_000;
+
+export class Link {
+  onFrame: (frame: Frame<Told>) => void = () => undefined;
+  /** There is room again, after `type` returned false. */
+  onDrain: () => void = () => undefined;
+  /** Called once. Nothing is read before the end of the turn in which the link was made. */
+  onClose: () => void = () => undefined;
+  readonly #socket: Socket;
+  readonly #frames = new FrameReader<Told>();
+  readonly #waiting: ((isDone: boolean) => void)[] = [];
+  #isClosed = false;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('drain', () => this.onDrain());
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.#closed());
+  }
+
+  /** @param directory The terminal's. @throws the system's error where nobody listens: the holder has ended, or does. */
+  static open(directory: string): Promise<Link> {
+    return new Promise((resolve, reject) => {
+      // connect(2) is called at once.
+      const socket = withSocketPath(directory, 'socket', (path) => connect({ path }));
+      socket.once('error', reject);
+      socket.once('connect', () => {
+        socket.off('error', reject);
+        resolve(new Link(socket));
+      });
+    });
+  }
+
+  ask(request: Asked): void {
+    if (this.#socket.writable) this.#socket.write(encode(request));
+  }
+
+  /** Types. `false`: it is better to wait for `onDrain`. */
+  type(bytes: Uint8Array): boolean {
+    if (!this.#socket.writable || bytes.length === 0) return true;
+    this.#socket.write(bytesHead(bytes.length));
+    return this.#socket.write(bytes);
+  }
+
+  /** Resolves with whether all that was asked before has been done; not where the program reads no input. */
+  async synced(): Promise<boolean> {
+    if (this.#isClosed) return false;
+    let overdue: NodeJS.Timeout | undefined;
+    const answer = new Promise<boolean>((resolve) => {
+      this.#waiting.push(resolve);
+      overdue = setTimeout(() => resolve(false), answerMs);
+    });
+    this.ask({ kind: 'sync' });
+    return answer.finally(() => clearTimeout(overdue));
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #read(chunk: Buffer): void {
+    let frames: Frame<Told>[];
+    try {
+      frames = this.#frames.read(chunk);
+    } catch {
+      // Not one of ours.
+      return void this.#socket.destroy();
+    }
+    for (const frame of frames) {
+      if (frame.kind === 'done') this.#waiting.shift()?.(true);
+      else this.onFrame(frame);
+    }
+  }
+
+  #closed(): void {
+    this.#isClosed = true;
+    for (const resolve of this.#waiting.splice(0)) resolve(false);
+    this.onClose();
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * A program on a pseudo-terminal, by script(1), which every Unix has, or by node-pty where the user installed it.
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { isPidAlive } from '../process/identity.ts';
+import { resizeArgv, scriptCommand } from '../process/pty.ts';
+import type { TerminalBackend, TerminalSize } from '../protocol/terminals.ts';
+
+export interface PtyOptions {
+  readonly argv: readonly string[];
+  readonly workdir: string;
+  readonly env: { readonly [name: string]: string };
+  readonly size: TerminalSize;
+}
+
+export interface PtyEvents {
+  readonly onOutput: (bytes: Buffer) => void;
+  /** There is room for more input again. */
+  readonly onDrain: () => void;
+  /** It has ended, and all output was told. @param code 128+n for signal n. */
+  readonly onExit: (code: number) => void;
+}
+
+export interface Pty {
+  readonly backend: TerminalBackend;
+  /** The program's: the leader of its session. */
+  readonly pid: number;
+  /** Types. `false`: it is better to wait for `onDrain`. */
+  write(bytes: Buffer): boolean;
+  /** Resolves once the program has it, or a newer one. */
+  resize(size: TerminalSize): Promise<void>;
+  /** No more output for now: the program waits once what is between is full. */
+  pause(): void;
+  resume(): void;
+}
+
+const noteFd = 3;
+const endCheckMs = 50;
+const longestComplaint = 2048;
+
+/** What node-pty of any name has, as far as it is used. */
+interface NodePty {
+  spawn(file: string, args: readonly string[], options: {
+    name: string; cols: number; rows: number; cwd: string; env: { readonly [name: string]: string }; encoding: null;
+  }): {
+    readonly pid: number;
+    onData(listener: (bytes: Buffer | string) => void): unknown;
+    onExit(listener: (ended: { exitCode: number; signal?: number }) => void): unknown;
+    write(bytes: Buffer | string): void;
+    resize(cols: number, rows: number): void;
+    pause(): void;
+    resume(): void;
+  };
+}
+
+/** @param modulePath Of node-pty. @throws Error where it cannot be loaded or cannot open a terminal. */
+export function openNodePty(backend: TerminalBackend, modulePath: string, options: PtyOptions, events: PtyEvents): Pty {
+  const { spawn: open } = createRequire(import.meta.url)(modulePath) as NodePty;
+  const { argv: [file = '', ...args], workdir: cwd, env, size } = options;
+  const pty = open(file, args, { name: env['TERM'] ?? 'xterm-256color', ...size, cwd, env, encoding: null });
+  pty.onData((bytes) => events.onOutput(Buffer.from(bytes as string)));
+  let endCheck: NodeJS.Timeout | undefined;
+  const resume = (): void => {
+    clearInterval(endCheck);
+    pty.resume();
+  };
+  pty.onExit(({ exitCode, signal }) => {
+    clearInterval(endCheck);
+    events.onExit(signal ? 128 + signal : exitCode);
+  });
+  return {
+    backend, pid: pty.pid,
+    write: (bytes) => (pty.write(bytes), true),
+    resize: async ({ cols, rows }) => pty.resize(cols, rows),
+    pause: () => {
+      pty.pause();
+      // It waits only 200 ms for what was not read when its program ended; that is little, as no more can come.
+      endCheck = setInterval(() => { if (!isPidAlive(pty.pid)) resume(); }, endCheckMs);
+    },
+    resume,
+  };
+}
+
+/** @throws Error where the terminal cannot be opened, in the words of script(1). */
+export async function openScriptPty(options: PtyOptions, events: PtyEvents): Promise<Pty> {
+  const { workdir: cwd, size } = options;
+  const { argv: [file = '', ...args], env } = scriptCommand(options.argv, size, { noteFd, shell: options.env['SHELL'] });
+  const child = spawn(file, args, { cwd, env: { ...options.env, ...env }, stdio: ['pipe', 'pipe', 'pipe', 'pipe'] });
+  const [stdin, stdout, stderr, noted] = child.stdio as unknown as
+    [import('node:net').Socket, import('node:net').Socket, import('node:net').Socket, import('node:net').Socket];
+  let complaint = '';
+  stderr.setEncoding('utf8').on('data', (text: string) => { complaint = (complaint + text).slice(-longestComplaint); });
+  // EPIPE: it has ended, as `close` tells.
+  for (const stream of [stdin, stdout, stderr, noted]) stream.on('error', () => undefined);
+  stdin.on('drain', events.onDrain);
+  stdout.on('data', events.onOutput);
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => resolve(code ?? (signal === null ? 1 : 137)));
+  });
+  const note = await Promise.race([firstLine(noted), ended.then(() => undefined)]);
+  noted.destroy();
+  if (note === undefined) throw new Error(complaint.trim() || 'script(1) ended at once');
+  const [pid = '', tty = ''] = note.split(' ');
+  void ended.then(events.onExit);
+  return {
+    backend: 'script', pid: Number(pid),
+    write: (bytes) => !stdin.writable || stdin.write(bytes),
+    resize: sizeKeeper(tty, options.env),
+    pause: () => { stdout.pause(); },
+    resume: () => { stdout.resume(); },
+  };
+}
+
+/** One stty(1) at a time, the last size wins. */
+function sizeKeeper(tty: string, env: { readonly [name: string]: string }): (size: TerminalSize) => Promise<void> {
+  let wanted: TerminalSize | undefined;
+  let working: Promise<void> | undefined;
+  const work = async (): Promise<void> => {
+    while (wanted !== undefined) {
+      const [file = '', ...args] = resizeArgv(tty, wanted);
+      wanted = undefined;
+      await new Promise<void>((resolve) => {
+        const child = spawn(file, args, { env, stdio: 'ignore' });
+        // Where there is no stty the size stays.
+        child.once('error', () => resolve());
+        child.once('exit', () => resolve());
+      });
+    }
+    working = undefined;
+  };
+  return (size) => {
+    wanted = size;
+    working ??= work();
+    return working;
+  };
+}
+
+function firstLine(stream: import('node:net').Socket): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let text = '';
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+      if (text.includes('\n')) resolve(text.slice(0, text.indexOf('\n')));
+    });
+    stream.once('close', () => resolve(undefined));
+  });
+}

@@ -1,0 +1,66 @@
+/**
+ * What is on disk of a terminal.
+ * @module
+ */
+import { type Parser, boolean, fieldsOf, fromJson, integer, nullable, number, oneOf, text } from '../base/parse.ts';
+import type { Identity } from '../process/identity.ts';
+import {
+  type TerminalBackend, type TerminalId, type TerminalReason, terminalBackends, terminalId, terminalReasons,
+} from '../protocol/terminals.ts';
+
+const unixSeconds = number({ min: 0, max: 2 ** 40 });
+const identity = fieldsOf({ pid: integer({ min: 2, max: 2 ** 31 - 1 }), startTime: text() });
+const side = integer({ min: 1, max: 65_535 });
+
+/** `terminal.json`, written once the program runs. */
+export interface TerminalRecord {
+  readonly terminalId: TerminalId;
+  readonly name: string | null;
+  /** `null`: the user's shell. */
+  readonly command: string | null;
+  readonly workdir: string;
+  readonly backend: TerminalBackend;
+  /** It ends with the connection that it was made for. */
+  readonly ofConnection: boolean;
+  /** Unix seconds. */
+  readonly createdAt: number;
+  readonly cols: number;
+  readonly rows: number;
+  /** The process that keeps the terminal. */
+  readonly holder: Identity;
+  /** The program on it. */
+  readonly program: Identity;
+}
+
+/** `exit`, written once it has ended. */
+export interface TerminalExit {
+  /** -1: nobody can know. */
+  readonly exitCode: number;
+  readonly reason: TerminalReason;
+  readonly finishedAt: number;
+  readonly lastActivityAt: number;
+  readonly cols: number;
+  readonly rows: number;
+  /** All that it had shown; the scrollback is the end of it. */
+  readonly outputBytes: number;
+}
+
+const record: Parser<TerminalRecord> = fieldsOf({
+  terminalId, name: nullable(text()), command: nullable(text()), workdir: text(), backend: oneOf(...terminalBackends), ofConnection: boolean,
+  createdAt: unixSeconds, cols: side, rows: side, holder: identity, program: identity,
+});
+
+const exit: Parser<TerminalExit> = fieldsOf({
+  exitCode: integer({ min: -1, max: 255 }), reason: oneOf(...terminalReasons), finishedAt: unixSeconds, lastActivityAt: unixSeconds,
+  cols: side, rows: side, outputBytes: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+});
+
+/** @throws ParseError */
+export function parseTerminalRecord(content: string): TerminalRecord {
+  return fromJson(record, content, 'terminal.json');
+}
+
+/** @throws ParseError */
+export function parseTerminalExit(content: string): TerminalExit {
+  return fromJson(exit, content, 'exit');
+}

@@ -1,0 +1,74 @@
+/**
+ * Starts a holder: this very package's, by the path of its own files.
+ * @module
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import { dirname, extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { withJobPriority } from '../process/priority.ts';
+import type { HolderOrder } from './holder.ts';
+import type { HolderWord } from './holder-main.ts';
+import type { TerminalRecord } from './record.ts';
+
+const here = fileURLToPath(import.meta.url);
+const folder = dirname(here);
+const program = join(folder, `holder-main${extname(here)}`);
+const startMs = 15_000;
+
+/**
+ * A holder is idle nearly always: little room for what is new keeps it small under load, too, and one thread less is one stack less.
+ * Most of the 44 MB that it seems to have are pages of Node itself, which all its processes share: 8 MB are its own.
+ */
+const frugal = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool-size=0'];
+
+/** Resolves once the program runs. @throws Error where it cannot be started. */
+export async function startHolder(order: HolderOrder, env: { readonly [name: string]: string }): Promise<TerminalRecord> {
+  const { NODE_OPTIONS: _, ...own } = env;
+  const log = openSync(join(order.directory, 'log'), 'a', 0o600);
+  let child: ChildProcess;
+  try {
+    child = spawn(process.execPath, [...loaders(), ...frugal, program], {
+      cwd: folder, env: own, stdio: ['pipe', 'ignore', log, 'pipe'], detached: true,
+    });
+  } finally {
+    closeSync(log);
+  }
+  withJobPriority(child.pid);
+  child.unref();
+  const [stdin, , , word] = child.stdio as unknown as [Writable, null, null, Readable];
+  stdin.on('error', () => undefined);
+  stdin.end(JSON.stringify(order));
+  const said = await wordOf(child, word);
+  if ('error' in said) throw new Error(said.error);
+  return said.record;
+}
+
+/** Sources need what this process was started with to read them; Node that reads them by itself needs nothing. */
+function loaders(): readonly string[] {
+  if (extname(here) !== '.ts') return [];
+  const { execArgv } = process;
+  return execArgv.flatMap((word, index) => {
+    if (/^--(import|require|loader)=/.test(word)) return [word];
+    return /^--(import|require|loader)$/.test(word) ? [word, execArgv[index + 1] ?? ''] : [];
+  });
+}
+
+async function wordOf(child: ChildProcess, stream: Readable): Promise<HolderWord> {
+  let text = '';
+  const overdue = setTimeout(() => child.kill('SIGKILL'), startMs);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      child.once('error', reject);
+      stream.on('error', reject);
+      stream.on('data', (chunk: Buffer) => { text += chunk.toString(); });
+      stream.once('close', resolve);
+    });
+    return JSON.parse(text) as HolderWord;
+  } catch (error) {
+    throw new Error('Cannot start what keeps the terminal: it ended without a word', { cause: error });
+  } finally {
+    clearTimeout(overdue);
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Terminals on disk: a terminal is a directory.
+ *
+ * ```
+ * terminals/<terminalId>/  terminal.json   what it is; written by its holder, once
+ *                          socket          the holder's, while it runs
+ *                          scrollback      the end of what it showed, once it has ended
+ *                          exit            how it ended
+ *                          log             what its holder died of, where it did
+ * ```
+ * @module
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { replaceFile } from '../base/atomic-file.ts';
+import { isJobId } from '../protocol/ids.ts';
+import type { TerminalId } from '../protocol/terminals.ts';
+import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
+
+export class TerminalStore {
+  readonly #terminals: string;
+
+  constructor(stateDir: string) {
+    this.#terminals = join(stateDir, 'terminals');
+  }
+
+  directory(id: TerminalId): string {
+    return join(this.#terminals, id);
+  }
+
+  /** Makes the directory of a new terminal, for its owner only. @throws the system's error. */
+  create(id: TerminalId): void {
+    mkdirSync(this.#terminals, { recursive: true, mode: 0o700 });
+    mkdirSync(this.directory(id), { mode: 0o700 });
+  }
+
+  /** Every terminal that can be read, oldest first, and what is none. One that was never finished being made is gone after it. */
+  readAll(): { readonly records: readonly TerminalRecord[]; readonly skipped: readonly { readonly name: string; readonly why: string }[] } {
+    const records: TerminalRecord[] = [];
+    const skipped: { name: string; why: string }[] = [];
+    for (const name of namesIn(this.#terminals)) {
+      try {
+        if (!isJobId(name)) throw new Error('its name is not that of a terminal');
+        if (this.#discardUnfinished(name)) continue;
+        const record = parseTerminalRecord(readFileSync(join(this.directory(name), 'terminal.json'), 'utf8'));
+        if (record.terminalId !== name) throw new Error(`its terminal.json is that of ${record.terminalId}`);
+        records.push(record);
+      } catch (error) {
+        skipped.push({ name, why: (error as Error).message });
+      }
+    }
+    return { records, skipped };
+  }
+
+  /** How it ended; `undefined` until it did. */
+  readExit(id: TerminalId): TerminalExit | undefined {
+    try {
+      return parseTerminalExit(readFileSync(join(this.directory(id), 'exit'), 'utf8'));
+    } catch {
+      // It is not there, or not ours: whether the holder lives tells the rest.
+      return undefined;
+    }
+  }
+
+  /** Where its holder could not. A disk that is full must not keep it from being told. */
+  writeExit(id: TerminalId, exit: TerminalExit): void {
+    try {
+      replaceFile(join(this.directory(id), 'exit'), JSON.stringify(exit));
+    } catch {
+      // The next server finds out by itself.
+    }
+  }
+
+  /** The end of what it showed; empty where nobody kept it. */
+  async readScrollback(id: TerminalId): Promise<Buffer> {
+    return readFile(join(this.directory(id), 'scrollback')).catch(() => Buffer.alloc(0));
+  }
+
+  async remove(id: TerminalId): Promise<void> {
+    await rm(this.directory(id), { recursive: true, force: true });
+  }
+
+  /**
+   * Whether its holder never came to say that it is there; its server was killed meanwhile. The holder writes its file only where there is
+   * none: so one that comes yet ends.
+   */
+  #discardUnfinished(id: TerminalId): boolean {
+    const path = join(this.directory(id), 'terminal.json');
+    try {
+      writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (readFileSync(path).length > 0) return false;
+    }
+    rmSync(this.directory(id), { recursive: true, force: true });
+    return true;
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return [];
+  }
+}

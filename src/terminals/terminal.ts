@@ -1,0 +1,214 @@
+/**
+ * One terminal, as a server knows it: by the files and the socket of its holder.
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive, sendSignal } from '../process/identity.ts';
+import { terminate } from '../process/terminate.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import type { Terminal as TerminalView, TerminalId, TerminalSize } from '../protocol/terminals.ts';
+import type { Frame, Told } from './frames.ts';
+import { Link } from './link.ts';
+import type { TerminalExit, TerminalRecord } from './record.ts';
+import type { TerminalStore } from './store.ts';
+
+export interface ViewOptions {
+  /** How much of the output is known already. Default: nothing, and the scrollback comes first. */
+  readonly after?: number | undefined;
+  readonly isReadonly: boolean;
+  /** The terminal ends with this connection. */
+  readonly isOwner: boolean;
+}
+
+/** From SIGHUP to SIGKILL. */
+const graceMs = 2000;
+/** How long a holder may take to end what it was told to, before that is done without it. */
+const endMs = graceMs + 8000;
+/** How long it takes at most to learn how it ended, once nobody listens any more. */
+const learnMs = 5000;
+const retryMs = 20;
+
+export class Terminal {
+  readonly record: TerminalRecord;
+  readonly #store: TerminalStore;
+  readonly #onEnded: () => void;
+  #latest: { readonly cols: number; readonly rows: number; readonly attached: number; readonly lastActivityAt: number };
+  #exit: TerminalExit | undefined;
+  #watch: Link | undefined;
+  #isClosed = false;
+  #settle: () => void = () => undefined;
+  /** Resolves once it has ended. */
+  readonly #ended: Promise<void>;
+
+  /** @param onEnded Called once; not for one that has ended before. */
+  constructor(record: TerminalRecord, store: TerminalStore, onEnded: () => void) {
+    this.record = record;
+    this.#store = store;
+    this.#onEnded = onEnded;
+    this.#latest = { cols: record.cols, rows: record.rows, attached: 0, lastActivityAt: record.createdAt };
+    this.#exit = store.readExit(record.terminalId);
+    this.#ended = new Promise((resolve) => { this.#settle = resolve; });
+    if (this.#exit === undefined) void this.#keepWatch();
+    else this.#settle();
+  }
+
+  get id(): TerminalId {
+    return this.record.terminalId;
+  }
+
+  get exit(): TerminalExit | undefined {
+    return this.#exit;
+  }
+
+  get view(): TerminalView {
+    const { terminalId, name, command, workdir, backend, ofConnection, createdAt, program } = this.record;
+    const exit = this.#exit;
+    const { cols, rows, lastActivityAt } = exit ?? this.#latest;
+    return {
+      terminalId, name, status: exit === undefined ? 'running' : exit.reason === 'lost' ? 'lost' : 'ended', reason: exit?.reason ?? null,
+      command, workdir, cols, rows, pid: program.pid, backend, ofConnection, attached: exit ? 0 : this.#latest.attached,
+      createdAt, lastActivityAt, finishedAt: exit?.finishedAt ?? null, ...(exit ? { exitCode: exit.exitCode } : {}),
+    };
+  }
+
+  /** A connection that gets the output; `undefined` where it has ended. Its handlers are to be put in place at once. */
+  async attach({ after, isReadonly, isOwner }: ViewOptions): Promise<Link | undefined> {
+    const link = await this.#link();
+    link?.ask({ kind: 'attach', after: after ?? null, isDeciding: !isReadonly, isOwner });
+    return link;
+  }
+
+  /** The end of its output. */
+  async scrollback(): Promise<Buffer> {
+    const link = await this.#link();
+    if (link === undefined) return this.#store.readScrollback(this.id);
+    const chunks: Buffer[] = [];
+    await new Promise<void>((resolve) => {
+      let end = 0;
+      let position = 0;
+      link.onClose = resolve;
+      link.onFrame = (frame) => {
+        if (frame.kind === 'attached') [position, end] = [frame.offset, frame.end];
+        if (frame.kind === 'skipped') position = frame.offset;
+        if (frame.kind === 'bytes') {
+          chunks.push(frame.bytes);
+          position += frame.bytes.length;
+        }
+        if (position >= end) resolve();
+      };
+      link.ask({ kind: 'attach', after: null, isDeciding: false, isOwner: false });
+    });
+    link.close();
+    return Buffer.concat(chunks);
+  }
+
+  /** Types it. @throws ProblemError terminal_ended, stdin_full. */
+  async type(bytes: Buffer): Promise<void> {
+    await this.#once('type', (link) => { link.type(bytes); });
+  }
+
+  /** @throws ProblemError terminal_ended, stdin_full. */
+  async resize(size: TerminalSize): Promise<void> {
+    await this.#once('resize', (link) => link.ask({ kind: 'resize', ...size }));
+  }
+
+  /** Ends the program and all that it started, also what it left behind. Resolves once they are gone. */
+  async end(): Promise<void> {
+    const link = await this.#link();
+    link?.ask({ kind: 'end', reason: 'closed', graceMs });
+    if (link !== undefined) await this.#endedWithin(endMs);
+    link?.close();
+    await this.#sweep();
+    if (this.#exit === undefined && await isAlive(this.record.holder)) sendSignal(this.record.holder.pid, 'SIGKILL');
+    await this.#ended;
+  }
+
+  /** How it ended, where it is about to. */
+  async learnEnd(): Promise<TerminalExit | undefined> {
+    await this.#endedWithin(learnMs);
+    return this.#exit;
+  }
+
+  async #endedWithin(limitMs: number): Promise<void> {
+    const over = new AbortController();
+    await Promise.race([this.#ended, sleep(limitMs, undefined, { signal: over.signal }).catch(() => undefined)]);
+    over.abort();
+  }
+
+  /** It goes on, for the next server. */
+  close(): void {
+    this.#isClosed = true;
+    this.#watch?.close();
+  }
+
+  /** Learns of changes from the holder as long as there is one. */
+  async #keepWatch(): Promise<void> {
+    while (!this.#isClosed) {
+      try {
+        const link = await Link.open(this.#store.directory(this.id));
+        if (this.#isClosed) return link.close();
+        await this.#watched(link);
+      } catch {
+        // It does not listen yet, or no longer.
+      }
+      const exit = this.#store.readExit(this.id);
+      if (exit !== undefined) return this.#finish(exit);
+      if (!this.#isClosed && !await isAlive(this.record.holder)) return this.#lost();
+      await sleep(retryMs, undefined, { ref: false });
+    }
+  }
+
+  #watched(link: Link): Promise<void> {
+    this.#watch = link;
+    return new Promise((resolve) => {
+      link.onFrame = (frame: Frame<Told>) => {
+        if (frame.kind === 'state') this.#latest = frame;
+      };
+      link.onClose = resolve;
+      link.ask({ kind: 'watch' });
+    });
+  }
+
+  /** Its holder was killed: what it kept is not kept any more. */
+  async #lost(): Promise<void> {
+    await this.#sweep();
+    const written = this.#store.readExit(this.id);
+    if (written !== undefined) return this.#finish(written);
+    const { cols, rows, lastActivityAt } = this.#latest;
+    const exit: TerminalExit = { exitCode: -1, reason: 'lost', finishedAt: Date.now() / 1000, lastActivityAt, cols, rows, outputBytes: 0 };
+    this.#store.writeExit(this.id, exit);
+    this.#finish(exit);
+  }
+
+  #finish(exit: TerminalExit): void {
+    this.#exit = exit;
+    this.#settle();
+    this.#onEnded();
+  }
+
+  async #sweep(): Promise<void> {
+    await terminate({ id: this.id, leader: this.record.program }, { signal: 'SIGHUP', graceMs });
+  }
+
+  async #once(action: string, ask: (link: Link) => void): Promise<void> {
+    const link = await this.#link();
+    if (link === undefined) throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
+    ask(link);
+    const isDone = await link.synced();
+    link.close();
+    if (isDone) return;
+    if (this.#exit !== undefined) throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
+    throw new ProblemError('stdin_full', `Cannot ${action}: the program of terminal ${this.id} does not read its input`);
+  }
+
+  async #link(): Promise<Link | undefined> {
+    if (this.#exit !== undefined) return undefined;
+    try {
+      return await Link.open(this.#store.directory(this.id));
+    } catch {
+      // It is about to end: the watch knows soon how.
+      await this.#endedWithin(learnMs);
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * All terminals: started, found again after a restart, bounded, forgotten.
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { resolve } from 'node:path';
+import { ParseError } from '../base/parse.ts';
+import type { Log } from '../base/log.ts';
+import { markName } from '../process/descendants.ts';
+import { isExecutable } from '../process/find-program.ts';
+import { terminalEnvironment } from '../process/pty.ts';
+import { jobIdFactory } from '../protocol/ids.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { defaultSize, type TerminalBackend, type TerminalId, type TerminalRequest } from '../protocol/terminals.ts';
+import { type Backend, findBackend } from './backend.ts';
+import type { TerminalRecord } from './record.ts';
+import { TerminalStore } from './store.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface TerminalsOptions {
+  readonly stateDir: string;
+  /** What programs inherit: nothing secret. */
+  readonly env: { readonly [name: string]: string };
+  readonly maxTerminals: number;
+  readonly scrollbackBytes: number;
+  /** Without input and output for so long a terminal is ended; `undefined`: never. */
+  readonly idleSeconds: number | undefined;
+  readonly lifetimeSeconds: number | undefined;
+  readonly log: Log;
+}
+
+/** Those that have ended and are still shown. */
+const keptEnded = 64;
+const keptSeconds = 3600;
+
+export class Terminals {
+  readonly #options: TerminalsOptions;
+  readonly #store: TerminalStore;
+  readonly #terminals = new Map<TerminalId, Terminal>();
+  readonly #starting = new Set<Promise<unknown>>();
+  readonly #nextId: () => TerminalId;
+  #backend: Backend | null | undefined;
+  #isClosed = false;
+
+  private constructor(options: TerminalsOptions, records: readonly TerminalRecord[]) {
+    this.#options = options;
+    this.#store = new TerminalStore(options.stateDir);
+    const last = records.at(-1)?.terminalId;
+    this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
+  }
+
+  /** Finds those of earlier servers again. */
+  static async open(options: TerminalsOptions): Promise<Terminals> {
+    const { records, skipped } = new TerminalStore(options.stateDir).readAll();
+    for (const { name, why } of skipped) options.log.warn('no terminal, passed over', { name, why });
+    const terminals = new Terminals(options, records);
+    for (const record of records) await terminals.#add(record);
+    terminals.#forgetOld();
+    return terminals;
+  }
+
+  /** What opens terminals here; `null`: nothing does. */
+  get backend(): TerminalBackend | null {
+    return this.#found()?.name ?? null;
+  }
+
+  /** How many run. */
+  get running(): number {
+    let running = 0;
+    for (const { exit } of this.#terminals.values()) if (exit === undefined) running += 1;
+    return running;
+  }
+
+  /** Newest first. */
+  list(): readonly Terminal[] {
+    this.#forgetOld();
+    return [...this.#terminals.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+  }
+
+  /** @throws ProblemError terminal_not_found. */
+  get(id: string): Terminal {
+    const terminal = this.#terminals.get(id as TerminalId);
+    if (terminal === undefined) throw new ProblemError('terminal_not_found', `Cannot find terminal ${id.slice(0, 60)}`);
+    return terminal;
+  }
+
+  /**
+   * Starts one. Resolves once its program runs.
+   *
+   * @throws ParseError; ProblemError not_supported, too_many_terminals, storage_full, unavailable, shutting_down.
+   */
+  async start(request: TerminalRequest, { ofConnection = false }: { ofConnection?: boolean } = {}): Promise<Terminal> {
+    if (this.#isClosed) throw new ProblemError('shutting_down', 'Cannot open a terminal: the server is shutting down');
+    const backend = this.#found();
+    if (backend === undefined) {
+      throw new ProblemError('not_supported', 'Cannot open a terminal: this machine has neither script(1) and stty(1) nor node-pty');
+    }
+    const { maxTerminals } = this.#options;
+    if (this.running + this.#starting.size >= maxTerminals) {
+      throw new ProblemError('too_many_terminals', `Cannot open a terminal: ${maxTerminals} are open`, { headers: { 'Retry-After': '5' } });
+    }
+    const starting = this.#start(request, backend, ofConnection);
+    this.#starting.add(starting);
+    try {
+      return await starting;
+    } finally {
+      this.#starting.delete(starting);
+    }
+  }
+
+  /** Ends it with all its processes, and forgets it. */
+  async remove(terminal: Terminal): Promise<void> {
+    await terminal.end();
+    await this.#forget(terminal);
+  }
+
+  /** They go on, for the next server. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled(this.#starting);
+    for (const terminal of this.#terminals.values()) terminal.close();
+  }
+
+  async #start(request: TerminalRequest, backend: Backend, ofConnection: boolean): Promise<Terminal> {
+    const { env, scrollbackBytes, idleSeconds, lifetimeSeconds } = this.#options;
+    const workdir = existingDirectory(request.workdir);
+    const id = this.#nextId();
+    const { command = null, name = null, cols, rows } = request;
+    const { startHolder } = await import('./start.ts');
+    try {
+      this.#store.create(id);
+      const record = await startHolder({
+        directory: this.#store.directory(id),
+        about: { terminalId: id, name, command, ofConnection, createdAt: Date.now() / 1000 },
+        backend, workdir, scrollbackBytes,
+        argv: command === null ? [shellOf(env)] : ['/bin/sh', '-c', command],
+        env: { ...env, ...terminalEnvironment, ...request.env, [markName]: id },
+        size: { cols: cols ?? defaultSize.cols, rows: rows ?? defaultSize.rows },
+        idleSeconds: idleSeconds ?? null, lifetimeSeconds: lifetimeSeconds ?? null,
+      }, env);
+      // Its package could not be loaded.
+      if (record.backend !== backend.name) this.#backend = { name: record.backend };
+      return await this.#add(record);
+    } catch (error) {
+      await this.#store.remove(id).catch(() => undefined);
+      throw startProblem(error as NodeJS.ErrnoException);
+    }
+  }
+
+  /** What a terminal needs is loaded with the first one: most servers never have any. */
+  async #add(record: TerminalRecord): Promise<Terminal> {
+    const { Terminal } = await import('./terminal.ts');
+    const terminal: Terminal = new Terminal(record, this.#store, () => this.#ended(terminal));
+    this.#terminals.set(terminal.id, terminal);
+    if (this.#isClosed) terminal.close();
+    return terminal;
+  }
+
+  #ended(terminal: Terminal): void {
+    if (terminal.record.ofConnection) void this.#forget(terminal);
+    else this.#forgetOld();
+  }
+
+  #forgetOld(): void {
+    const ended = [...this.#terminals.values()].flatMap((terminal) => (terminal.exit ? [{ terminal, at: terminal.exit.finishedAt }] : []));
+    ended.sort((a, b) => b.at - a.at);
+    const oldest = Date.now() / 1000 - keptSeconds;
+    for (const [index, { terminal, at }] of ended.entries()) {
+      if (index >= keptEnded || at < oldest || terminal.record.ofConnection) void this.#forget(terminal);
+    }
+  }
+
+  async #forget(terminal: Terminal): Promise<void> {
+    this.#terminals.delete(terminal.id);
+    try {
+      await this.#store.remove(terminal.id);
+    } catch (error) {
+      this.#options.log.warn('the files of a terminal cannot be removed', { terminalId: terminal.id, error });
+    }
+  }
+
+  #found(): Backend | undefined {
+    this.#backend ??= findBackend({ path: this.#options.env['PATH'] }) ?? null;
+    return this.#backend ?? undefined;
+  }
+}
+
+/** @throws ParseError */
+function existingDirectory(path: string | undefined): string {
+  if (path === undefined) return process.cwd();
+  const workdir = resolve(path);
+  if (statSync(workdir, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new ParseError('body.workdir', `expected an existing directory, received ${JSON.stringify(path.slice(0, 200))}`);
+  }
+  return workdir;
+}
+
+/** The user's own, where it can be run. */
+function shellOf(env: { readonly [name: string]: string }): string {
+  const candidates = [env['SHELL'], ownShell(), '/bin/bash'];
+  return candidates.find((shell) => typeof shell === 'string' && shell.startsWith('/') && !/\/(nologin|false)$/.test(shell) && isExecutable(shell)) ?? '/bin/sh';
+}
+
+function ownShell(): string | null {
+  try {
+    return userInfo().shell;
+  } catch {
+    // The user has no entry in passwd(5).
+    return null;
+  }
+}
+
+function startProblem(error: NodeJS.ErrnoException): Error {
+  if (error instanceof ProblemError || error instanceof ParseError) return error;
+  const detail = `Cannot open a terminal: ${error.message}`;
+  const isFull = ['ENOSPC', 'EDQUOT'].includes(error.code ?? '');
+  return new ProblemError(isFull ? 'storage_full' : 'unavailable', detail, { cause: error });
+}

@@ -1,0 +1,142 @@
+/**
+ * One connection to a holder. Each has a place of its own in the output: one that reads slowly holds up nobody else, and costs no memory.
+ * @module
+ */
+import type { Socket } from 'node:net';
+import type { TerminalExit } from './record.ts';
+import { type Asked, bytesHead, encode, FrameReader, type Told } from './frames.ts';
+import type { Ring } from './ring.ts';
+
+/** Whom it visits. */
+export interface House {
+  readonly ring: Ring;
+  readonly exit: TerminalExit | undefined;
+  /** `false`: it is better to wait until {@link Visitor.resume}. */
+  input(visitor: Visitor, bytes: Buffer): boolean;
+  asked(visitor: Visitor, request: Asked): void;
+  /** Its place in the output has changed. */
+  moved(visitor: Visitor): void;
+  left(visitor: Visitor): void;
+}
+
+type Role =
+  | { readonly is: 'guest' }
+  | { readonly is: 'watcher' }
+  | { readonly is: 'viewer'; readonly isDeciding: boolean; readonly isOwner: boolean };
+
+const pieceBytes = 65_536;
+/** A watcher that does not even read the little that it is told. */
+const longestUnread = 2 ** 20;
+
+export class Visitor {
+  readonly #socket: Socket;
+  readonly #house: House;
+  readonly #frames = new FrameReader<Asked>();
+  role: Role = { is: 'guest' };
+  /** The offset of the next byte that it gets. */
+  position = 0;
+  /** It took nothing for a while: nobody waits for it until it does. */
+  isStalled = false;
+  /** The size of its window, once it said so. */
+  size: { readonly cols: number; readonly rows: number } | undefined;
+  #isFull = false;
+
+  constructor(socket: Socket, house: House) {
+    this.#socket = socket;
+    this.#house = house;
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('drain', () => this.#drained());
+    // EPIPE, ECONNRESET: it has left, as `close` tells.
+    socket.on('error', () => undefined);
+    socket.on('close', () => house.left(this));
+  }
+
+  /** Begins to get the output. @param after How much it knows already; `null`: nothing. */
+  view(after: number | null, role: { isDeciding: boolean; isOwner: boolean }, size: { cols: number; rows: number }): void {
+    const { ring } = this.#house;
+    const from = after === null || after < ring.start ? ring.tidyStart : Math.min(after, ring.end);
+    this.role = { is: 'viewer', ...role };
+    this.position = from;
+    this.tell({ kind: 'attached', offset: from, end: ring.end, ...size });
+    if (after !== null && after < from) this.tell({ kind: 'skipped', bytes: from - after, offset: from });
+    this.pump();
+  }
+
+  tell(message: Told): void {
+    if (this.#socket.writableLength > longestUnread) this.#socket.destroy();
+    else if (this.#socket.writable) this.#socket.write(encode(message));
+  }
+
+  /** Sends what there is, as long as it is read. @param latest The newest bytes of the ring, as they came. */
+  pump(latest?: Buffer): void {
+    if (this.role.is !== 'viewer') return;
+    const { ring } = this.#house;
+    while (!this.#isFull && this.position < ring.end) {
+      if (this.position < ring.start) this.#skip();
+      const isLatest = latest !== undefined && this.position === ring.end - latest.length;
+      this.#send(isLatest ? latest : ring.read(this.position, pieceBytes));
+    }
+    this.#leaveAtEnd();
+  }
+
+  /** It has ended: everybody is told once he has all of the output. Who has only just come has not said yet that he wants it. */
+  ended(): void {
+    if (this.role.is === 'viewer') this.pump();
+    if (this.role.is === 'watcher') this.#tellEnd();
+  }
+
+  /** Reads on. */
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #read(chunk: Buffer): void {
+    try {
+      for (const frame of this.#frames.read(chunk)) {
+        if (frame.kind !== 'bytes') this.#house.asked(this, frame);
+        else if (!this.#house.input(this, frame.bytes)) this.#socket.pause();
+      }
+    } catch {
+      // Not one of ours.
+      this.#socket.destroy();
+    }
+  }
+
+  #send(bytes: Buffer): void {
+    const socket = this.#socket;
+    socket.cork();
+    socket.write(bytesHead(bytes.length));
+    this.#isFull = !socket.write(bytes);
+    socket.uncork();
+    this.position += bytes.length;
+  }
+
+  /** The ring has overtaken it. */
+  #skip(): void {
+    const { tidyStart } = this.#house.ring;
+    this.tell({ kind: 'skipped', bytes: tidyStart - this.position, offset: tidyStart });
+    this.position = tidyStart;
+  }
+
+  #drained(): void {
+    this.#isFull = false;
+    this.isStalled = false;
+    this.pump();
+    this.#house.moved(this);
+  }
+
+  #leaveAtEnd(): void {
+    if (this.position === this.#house.ring.end && !this.#isFull) this.#tellEnd();
+  }
+
+  #tellEnd(): void {
+    const { exit } = this.#house;
+    if (exit === undefined || !this.#socket.writable) return;
+    this.tell({ kind: 'exit', exitCode: exit.exitCode, reason: exit.reason });
+    this.#socket.end();
+  }
+}
