@@ -14,14 +14,19 @@ export const patienceMs = 600_000;
 /** What a shell says of a command that SIGPIPE ended. */
 const readerGoneExitCode = 141;
 
+export interface AttachOptions {
+  readonly interrupts: Interrupts;
+  readonly isStdinForwarded: boolean;
+  /** Told of what has been written here. */
+  readonly onWritten?: (bytes: Uint8Array) => void;
+}
+
 /**
  * Streams the job until it ends. Resolves with the exit code; what else is to be said of its end is said on stderr.
  *
  * @throws CommandError with exit code 69 when the server stays away.
  */
-export async function attach(
-  sidecar: Sidecar, id: JobId, options: { interrupts: Interrupts; isStdinForwarded: boolean },
-): Promise<number> {
+export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions): Promise<number> {
   const { interrupts } = options;
   interrupts.aim(sidecar, id);
   let isReaderGone = false;
@@ -32,7 +37,7 @@ export async function attach(
   process.stdout.on('error', onReaderGone);
   if (options.isStdinForwarded) void forwardStdin(sidecar, id, interrupts);
   try {
-    const job = await stream(sidecar, id, interrupts.leaving);
+    const job = await stream(sidecar, id, options);
     if (isReaderGone) return readerGoneExitCode;
     tellEnd(job);
     return exitCodeOf(job);
@@ -60,7 +65,8 @@ export function tellEnd(job: Job): void {
   if (end !== undefined) say(`job ${job.jobId} ${end}`);
 }
 
-async function stream(sidecar: Sidecar, id: JobId, signal: AbortSignal): Promise<Job> {
+async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten }: AttachOptions): Promise<Job> {
+  const signal = interrupts.leaving;
   let isLost = false;
   const onLost = (): void => {
     if (!isLost) say(`lost the server; job ${id} goes on there, looking for it again`);
@@ -68,7 +74,11 @@ async function stream(sidecar: Sidecar, id: JobId, signal: AbortSignal): Promise
   };
   for await (const event of sidecar.jobs.follow(id, { signal, reconnectMs: patienceMs, onLost })) {
     isLost = false;
-    if (event.type === 'output') await write(outputBytes(event), event.stream === 'stdout' ? process.stdout : process.stderr);
+    if (event.type === 'output') {
+      const bytes = outputBytes(event);
+      await write(bytes, event.stream === 'stdout' ? process.stdout : process.stderr);
+      onWritten?.(bytes);
+    }
     if (event.type === 'end') return event.job;
   }
   throw new Error('the events ended without an end');

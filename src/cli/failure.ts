@@ -3,7 +3,7 @@
  * @module
  */
 import { ParseError } from '../base/parse.ts';
-import { ProblemError } from '../client/client.ts';
+import { ProblemError } from '../protocol/problem.ts';
 
 /** The command line is wrong: exit code 2, with a hint at the help. */
 export class UsageError extends Error {
@@ -69,6 +69,8 @@ function hintFor(error: ProblemError): string | undefined {
     case 'host_not_allowed': return 'Start the server with --allow-host and the name that you use for it';
     case 'bad_answer': return 'Is that the address of a machine-sidecar?';
     case 'job_not_found': return 'See: sidecar jobs';
+    case 'session_not_found': return 'See: sidecar sessions';
+    case 'terminal_not_found': return 'See: sidecar terminals';
     default: return undefined;
   }
 }

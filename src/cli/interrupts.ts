@@ -72,7 +72,7 @@ export function handleInterrupts(): Interrupts {
 }
 
 /** Nothing is done twice that must not be: signalling or cancelling a job that a lost request had reached changes nothing. */
-async function untilReached(action: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+export async function untilReached(action: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
       await action();

@@ -41,7 +41,7 @@ export async function forwardStdin(sidecar: Sidecar, id: JobId, interrupts: Inte
 }
 
 /** `false`: the job takes no more, as a program at the other end of a pipe that has closed. */
-async function deliver(
+export async function deliver(
   sidecar: Sidecar, id: JobId, bytes: Uint8Array, options: { eof: boolean; signal: AbortSignal },
 ): Promise<boolean> {
   for (;;) {

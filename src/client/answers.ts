@@ -6,6 +6,9 @@
 import type { Health, Liveness } from '../protocol/health.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { Accepted, Job, JobEvent, Nudged } from '../protocol/jobs.ts';
+import type { Session } from '../protocol/shells.ts';
+import type { ServerMessage, Terminal } from '../protocol/terminals.ts';
+import type { Ticket } from '../protocol/tickets.ts';
 import type { UpdateAnswer, UpdateState } from '../protocol/updates.ts';
 import { badAnswer } from './failure.ts';
 
@@ -58,6 +61,57 @@ export function updateStateAnswer(value: unknown, from: string): UpdateState {
   return fields;
 }
 
+export function sessionAnswer(value: unknown, from: string): Session {
+  const fields = fieldsOf(value);
+  if (!isSession(fields)) throw badAnswer(from, 'expected a session');
+  return fields;
+}
+
+export function sessionsAnswer(value: unknown, from: string): readonly Session[] {
+  const { sessions } = fieldsOf(value);
+  if (!Array.isArray(sessions)) throw badAnswer(from, 'expected a list of sessions');
+  return sessions.map((item) => sessionAnswer(item, from));
+}
+
+export function terminalAnswer(value: unknown, from: string): Terminal {
+  const fields = fieldsOf(value);
+  if (!isTerminal(fields)) throw badAnswer(from, 'expected a terminal');
+  return fields;
+}
+
+export function terminalsAnswer(value: unknown, from: string): readonly Terminal[] {
+  const { terminals } = fieldsOf(value);
+  if (!Array.isArray(terminals)) throw badAnswer(from, 'expected a list of terminals');
+  return terminals.map((item) => terminalAnswer(item, from));
+}
+
+export function ticketAnswer(value: unknown, from: string): Ticket {
+  const fields = fieldsOf(value);
+  if (!isTicket(fields)) throw badAnswer(from, 'expected a ticket');
+  return fields;
+}
+
+/** What the server says on the WebSocket of a terminal, without its NUL. `undefined`: something that this version does not know. */
+export function terminalMessage(text: string, from: string): ServerMessage | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw badAnswer(from, 'expected JSON behind a NUL', error);
+  }
+  const fields = fieldsOf(value);
+  if (!messageTypes.includes(String(fields['type']))) return undefined;
+  if (!isMessage(fields)) throw badAnswer(from, `a message "${String(fields['type'])}" is not complete`);
+  return fields;
+}
+
+const messageTypes: readonly string[] = ['pong', 'error', 'attached', 'skipped', 'exit'] satisfies readonly ServerMessage['type'][];
+
+/** Reads an answer that says nothing but that it is done. */
+export async function drained(response: Response): Promise<void> {
+  await response.arrayBuffer();
+}
+
 /** `undefined`: an event of a kind that this version does not know. */
 export function eventAnswer(name: string, data: string, from: string): JobEvent | undefined {
   if (name !== 'output' && name !== 'status' && name !== 'end') return undefined;
@@ -107,6 +161,31 @@ function isUpdateAnswer(fields: unknown): fields is UpdateAnswer {
 function isUpdateState(fields: unknown): fields is UpdateState {
   const { current, available, progress, probation, lastOutcome } = fields as Fields;
   return typeof current === 'string' && [available, progress, probation, lastOutcome].every((part) => typeof part === 'object');
+}
+
+function isSession(fields: unknown): fields is Session {
+  const { sessionKey, status } = fields as Fields;
+  return typeof sessionKey === 'string' && typeof status === 'string';
+}
+
+function isTerminal(fields: unknown): fields is Terminal {
+  const { terminalId, status } = fields as Fields;
+  return typeof terminalId === 'string' && isJobId(terminalId) && typeof status === 'string';
+}
+
+function isTicket(fields: unknown): fields is Ticket {
+  return typeof (fields as Fields)['ticket'] === 'string';
+}
+
+function isMessage(fields: unknown): fields is ServerMessage {
+  const { type, offset, end, exitCode, message } = fields as Fields;
+  switch (type) {
+    case 'attached': return Number.isSafeInteger(offset) && Number.isSafeInteger(end);
+    case 'skipped': return Number.isSafeInteger(offset);
+    case 'exit': return Number.isSafeInteger(exitCode);
+    case 'error': return typeof message === 'string';
+    default: return true;
+  }
 }
 
 function isEvent(fields: unknown): fields is JobEvent {

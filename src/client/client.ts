@@ -1,6 +1,6 @@
 /**
- * `machine-sidecar/client`: jobs on a machine that runs a machine-sidecar. Needs nothing but `fetch`, so it works in Node
- * and in browsers.
+ * `machine-sidecar/client`: jobs, persistent shells and terminals on a machine that runs a machine-sidecar. Needs nothing but
+ * `fetch`, and for terminals in a browser `WebSocket`, so it works in Node and in browsers.
  *
  * @example
  * const sidecar = new Sidecar({ url: 'http://127.0.0.1:8585', key });
@@ -9,20 +9,26 @@
  * @module
  */
 import type { Health, Liveness } from '../protocol/health.ts';
-import type { Accepted, ExecRequest, Job, StreamName } from '../protocol/jobs.ts';
+import type { Accepted, ExecRequest, Job } from '../protocol/jobs.ts';
 import { acceptedAnswer, acceptedOrJobAnswer, healthAnswer, isFinishedJob } from './answers.ts';
 import { type Endpoint, type SidecarOptions, endpoint } from './endpoint.ts';
 import { outputBytes } from './follow.ts';
-import { type Cancellable, Jobs, type TextOptions } from './jobs.ts';
+import { type Cancellable, Jobs, type RunOptions } from './jobs.ts';
 import { newIdempotencyKey, sendJson } from './request.ts';
+import { Shells } from './shells.ts';
+import { Terminals } from './terminals.ts';
 import { Updates } from './updates.ts';
 
+export { type AttachOptions, Attachment, type TerminalEnd } from './attachment.ts';
+export type { TerminalSize } from '../protocol/terminals.ts';
 export { type RetryPolicy, type SidecarOptions } from './endpoint.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {
-  type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type TextOptions, type WaitOptions, isFinished,
+  type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type RunOptions, type TextOptions, type WaitOptions, isFinished,
   positionOf,
 } from './jobs.ts';
+export { type ShellRunOptions, Shells } from './shells.ts';
+export { type TerminalStart, Terminals } from './terminals.ts';
 export { type UpdateOptions, type UpdateWaitOptions, Updates } from './updates.ts';
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
@@ -30,6 +36,8 @@ export {
   type Accepted, type ExecRequest, type Job, type JobEvent, type JobReason, type JobStatus, type Labels, type Nudged,
   type Position, type SignalName, type StreamName, signals,
 } from '../protocol/jobs.ts';
+export type { Session, SessionStatus, ShellKind } from '../protocol/shells.ts';
+export type { Terminal, TerminalBackend, TerminalId, TerminalReason, TerminalStatus } from '../protocol/terminals.ts';
 export type { LastUpdate, UpdateAnswer, UpdateProgress, UpdateState, UpdateStep } from '../protocol/updates.ts';
 export { type Problem, type ProblemCode, ProblemError, isProblemCode } from '../protocol/problem.ts';
 
@@ -38,21 +46,14 @@ export interface ExecOptions extends Cancellable {
   readonly idempotencyKey?: string;
 }
 
-export interface RunOptions extends TextOptions {
-  /** Default: a new one for each call. */
-  readonly idempotencyKey?: string;
-  /** Told as soon as the job has an id. */
-  readonly onAccepted?: (accepted: Accepted) => void;
-  /** Told of output as it comes; what it returns is waited for before more is read. */
-  readonly onOutput?: (stream: StreamName, bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
-}
-
 /** The longest time that `POST /exec` holds its answer back, in seconds. */
 const holdSeconds = 55;
 
 /** A machine-sidecar. Holds no connection of its own: there is nothing to close. */
 export class Sidecar {
   readonly jobs: Jobs;
+  readonly shells: Shells;
+  readonly terminals: Terminals;
   readonly updates: Updates;
   readonly #endpoint: Endpoint;
 
@@ -60,6 +61,8 @@ export class Sidecar {
   constructor(options: SidecarOptions) {
     this.#endpoint = endpoint(options);
     this.jobs = new Jobs(this.#endpoint);
+    this.shells = new Shells(this.#endpoint, (request, options) => this.run(request, options));
+    this.terminals = new Terminals(this.#endpoint);
     this.updates = new Updates(this.#endpoint);
   }
 

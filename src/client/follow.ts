@@ -111,7 +111,7 @@ function advance(position: { stdout: number; stderr: number }, event: Extract<Jo
 }
 
 /** Worth another try: the server is away, starting or stopping. */
-function isPassing(error: ProblemError): boolean {
+export function isPassing(error: ProblemError): boolean {
   return error.code === 'unreachable' || error.code === 'shutting_down' || error.code === 'unavailable'
     || error.status === 429 || error.status === 502 || error.status === 503 || error.status === 504;
 }

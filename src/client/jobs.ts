@@ -7,7 +7,7 @@ import type {
   Accepted, CancelRequest, Job, JobEvent, JobStatus, Nudged, Position, SignalName, StreamName,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { acceptedAnswer, isFinishedJob, jobAnswer, jobsAnswer, nudgedAnswer } from './answers.ts';
+import { acceptedAnswer, drained, isFinishedJob, jobAnswer, jobsAnswer, nudgedAnswer } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
 import { problemOf } from './failure.ts';
 import { type FollowOptions, follow } from './follow.ts';
@@ -26,6 +26,15 @@ export interface TextOptions extends Cancellable {
   readonly tailLines?: number;
   /** At most so many bytes of each stream, the end of it. Default 1 MiB. */
   readonly maxBytes?: number;
+}
+
+export interface RunOptions extends TextOptions {
+  /** Default: a new one for each call. */
+  readonly idempotencyKey?: string;
+  /** Told as soon as the job has an id. */
+  readonly onAccepted?: (accepted: Accepted) => void;
+  /** Told of output as it comes; what it returns is waited for before more is read. */
+  readonly onOutput?: (stream: StreamName, bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
 }
 
 export interface WaitOptions extends TextOptions {
@@ -169,7 +178,7 @@ export class Jobs {
 
   /** Sends a signal to the job, and does nothing else. @throws ProblemError `job_not_running`. */
   async signal(id: JobId, name: SignalName, options: ActOptions = {}): Promise<void> {
-    await send(this.#endpoint, act(`${pathOf(id)}/signal`, JSON.stringify({ signal: name }), options), drain);
+    await send(this.#endpoint, act(`${pathOf(id)}/signal`, JSON.stringify({ signal: name }), options), drained);
   }
 
   /** Submits the same request again, as a job of its own. */
@@ -183,7 +192,7 @@ export class Jobs {
     await send(this.#endpoint, { method: 'DELETE', path: pathOf(id), accept: [404], ...options }, async (response, attempt) => {
       // Gone at a second try: the first one did it, and its answer was lost.
       if (response.status === 404 && attempt === 0) throw await problemOf(response, base);
-      await drain(response);
+      await drained(response);
     });
   }
 
@@ -206,7 +215,7 @@ export class Jobs {
       persistMs: this.#endpoint.reconnectMs, signal: options.signal, ...(piece.length <= atomicBytes ? { idempotencyKey: newIdempotencyKey() } : {}),
     };
     try {
-      await send(this.#endpoint, call, drain);
+      await send(this.#endpoint, call, drained);
       return undefined;
     } catch (error) {
       const written = error instanceof ProblemError && error.code === 'stdin_full' ? error.extensions['writtenBytes'] : undefined;
@@ -233,8 +242,4 @@ function act(path: string, body: string, options: ActOptions): Call {
 
 function pathOf(id: JobId): string {
   return `/jobs/${encodeURIComponent(id)}`;
-}
-
-async function drain(response: Response): Promise<void> {
-  await response.arrayBuffer();
 }

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { StandIn, key } from '../client/stand-in.ts';
+import { atEnd, environmentOf, temporaryFolder } from '../support/server.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const tsx = import.meta.resolve('tsx');
@@ -72,6 +73,24 @@ export async function setUp(t: TestContext): Promise<Setting> {
       program.child.stdin.end(options.stdin);
       return program.ended;
     },
+  };
+}
+
+/** The program against a real server; its folder is its home and where it runs. */
+export function programOf(
+  t: TestContext, server: { readonly url: string; readonly key: string },
+): (args: readonly string[], options?: { stdin?: string | Buffer }) => Promise<Ended> {
+  const folder = temporaryFolder(t);
+  const env = { ...environmentOf(folder), SIDECAR_URL: server.url, SIDECAR_API_KEY: server.key, SIDECAR_STATE_DIR: join(folder, 'state') };
+  return (args, options = {}) => {
+    const { child, ended } = launch(args, { env, cwd: folder });
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(options.stdin);
+    atEnd(t, async () => {
+      child.kill('SIGKILL');
+      await ended;
+    });
+    return ended;
   };
 }
 

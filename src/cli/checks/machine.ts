@@ -38,13 +38,13 @@ async function bash(): Promise<Finding> {
   const path = await findBash();
   if (path === undefined) return warn(`not found: ${loss}`, 'apt install bash, apk add bash, or the like');
   const script = 'set -m; sh -c "exit 7" & wait $!; case "$?$-" in 7*m*) echo "$BASH_VERSION";; esac';
-  const version = await outputOf(path, ['-c', script]);
+  const version = await outputOf(path, ['--norc', '-c', script]);
   if (version === undefined || version === '') return fail(`${path} has no job control, so jobs cannot start`, 'Install a bash with job control');
   return ok(`${version} at ${path}`);
 }
 
 async function mkfifo(): Promise<Finding> {
-  if (isWindows) return warn('there are no FIFOs on Windows: stdin cannot be given to running jobs', 'Run the server on Linux or macOS, or in WSL');
+  if (isWindows) return warn('there are no FIFOs on Windows: running jobs end with the server', 'Run the server on Linux or macOS, or in WSL');
   return inTemporaryFolder(async (folder) => {
     const made = await outputOf('mkfifo', [join(folder, 'fifo')]);
     if (made !== undefined) return ok('makes FIFOs');
@@ -54,7 +54,7 @@ async function mkfifo(): Promise<Finding> {
 
 async function processIdentity(): Promise<Finding> {
   const identity = await identify(process.pid).catch(() => undefined);
-  const source = isLinux ? '/proc' : isWindows ? 'the pid alone' : 'ps';
+  const source = isLinux ? '/proc' : isWindows ? 'PowerShell' : 'ps';
   if (identity) return ok(`pid and start time by ${source}`);
   return fail(`${source} does not tell the start time of a process`, isLinux ? 'Mount /proc' : 'Install ps (procps)');
 }

@@ -16,6 +16,7 @@ import { bytes, pairs, seconds } from '../values.ts';
 
 const options = {
   shell: { type: 'string', value: 'SHELL', description: 'Run the command by this shell instead of /bin/sh: bash, zsh, a path' },
+  session: { type: 'string', value: 'KEY', description: 'Run it in the persistent shell of that key; see "sidecar shell"' },
   argv: { type: 'boolean', description: 'No shell even for a single argument: it is the name of a program' },
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it runs. Default: here for the local server, else where the server runs' },
   env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', description: 'Laid over the environment of the server; may be repeated' },
@@ -43,6 +44,7 @@ Ctrl-C interrupts the job, a second one cancels it, a third leaves it alone. A s
   examples: [
     { line: "sidecar exec 'make test 2>&1 | tail -20'", what: 'a text for the shell' },
     { line: 'sidecar exec -- grep -rn "two words" src', what: 'a program and its arguments: no quoting trouble' },
+    { line: "sidecar exec --session build 'cd sub && make'", what: 'in a shell that stays: the next command is in sub' },
     { line: 'tar c . | sidecar exec -C /srv/app -- tar x', what: 'stdin goes along' },
     { line: 'sidecar exec -d --name build --timeout 1h make', what: 'leave it running; prints its id' },
   ],
@@ -60,7 +62,7 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
 /** Fields of the request, as they are given here. */
 const givenAs: { readonly [field: string]: string } = {
   command: 'the command', argv: 'the command', workdir: '--workdir', env: '--env', labels: '--label', name: '--name', shell: '--shell',
-  timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
+  sessionKey: '--session', timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
 };
 
 /** What the server cannot read stands in a flag. */
@@ -98,9 +100,12 @@ function requestOf({ values, args }: Invocation<Values<typeof options>>, connect
     throw new UsageError('Cannot use --shell with several arguments: give the command as one, in quotes', 'exec');
   }
   if (first === '') throw new UsageError('The command is empty', 'exec');
+  if (values.session !== undefined && isArgv) {
+    throw new UsageError('Cannot use --session with several arguments or --argv: give the command as one, in quotes', 'exec');
+  }
   const workdir = connection.isLocal ? resolve(values.workdir ?? '.') : values.workdir;
   return {
-    ...(isArgv ? { mode: 'argv', argv: args } : { mode: 'shell', command: first }),
+    ...programOf(args, { isArgv, sessionKey: values.session }),
     timeout: values.timeout === undefined ? null : seconds(values.timeout, 'timeout'),
     ...defined({
       shell: values.shell,
@@ -112,6 +117,12 @@ function requestOf({ values, args }: Invocation<Values<typeof options>>, connect
       maxOutputBytes: values['max-output-bytes'] === undefined ? undefined : bytes(values['max-output-bytes'], 'max-output-bytes'),
     }),
   };
+}
+
+function programOf(args: readonly string[], { isArgv, sessionKey }: { isArgv: boolean; sessionKey: string | undefined }): ExecRequest {
+  const [command = ''] = args;
+  if (isArgv) return { mode: 'argv', argv: args };
+  return sessionKey === undefined ? { mode: 'shell', command } : { mode: 'persistent_shell', sessionKey, command };
 }
 
 async function detach({ sidecar }: Connection, request: ExecRequest, isJson: boolean): Promise<number> {

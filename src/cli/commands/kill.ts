@@ -5,10 +5,11 @@
 import { type Job, type JobId, type Sidecar, type SignalName, isFinished } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
-import { CommandError, UsageError, exitCodes, explain } from '../failure.ts';
+import { CommandError, UsageError } from '../failure.ts';
 import { aboutJob, resolveJob } from '../jobref.ts';
 import { printJson, say } from '../print.ts';
 import { seconds, signalName } from '../values.ts';
+import { worst } from '../worst.ts';
 
 const options = {
   signal: { type: 'string', short: 's', value: 'SIGNAL', description: 'What is sent first: TERM, INT, HUP, KILL … Default: TERM' },
@@ -59,16 +60,4 @@ async function cancel(sidecar: Sidecar, id: JobId, end: { signal?: SignalName; g
 async function send(sidecar: Sidecar, id: JobId, signal: SignalName): Promise<undefined> {
   await sidecar.jobs.signal(id, signal);
   say(`sent ${signal} to job ${id}`);
-}
-
-/** Says each failure; the exit code is that of the last. */
-function worst(results: readonly PromiseSettledResult<unknown>[]): number {
-  let exitCode: number = exitCodes.ok;
-  for (const result of results) {
-    if (result.status === 'fulfilled') continue;
-    const explanation = explain(result.reason);
-    say(explanation.lines[0] ?? '');
-    exitCode = explanation.exitCode;
-  }
-  return exitCode;
 }

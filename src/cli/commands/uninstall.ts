@@ -59,6 +59,8 @@ export async function uninstall({ config, place, isDryRun, run }: Removal): Prom
 
 function farewell(place: Place, config: Config): string {
   const stateDir = stateDirOf(place) ?? config.stateDir;
-  return `\nThe service is removed. Running jobs go on: to end them, run "sidecar serve --state-dir '${stateDir}'" and "sidecar kill".\n`
+  const jobs = process.platform === 'win32' ? 'Its jobs ended with it.'
+    : `Running jobs go on: to end them, run "sidecar serve --state-dir '${stateDir}'" and "sidecar kill".`;
+  return `\nThe service is removed. ${jobs}\n`
     + `The key, all jobs and their output stay in ${stateDir}: remove that folder when nobody needs them.`;
 }

@@ -1,0 +1,25 @@
+/**
+ * Whether a command goes on in the next line.
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+
+/** What bash and dash say of a text that ends too early, a here-document among them. */
+const endsEarly = /unexpected end of file|unexpected EOF|end of file unexpected|unterminated quoted|delimited by end-of-file/i;
+/** An odd number of backslashes. */
+const continued = /(?:^|[^\\])(?:\\\\)*\\$/;
+const longestAsked = 256 * 1024;
+
+/** Asks a shell of this machine, which runs nothing of it. `false` where there is none: then each line is a command, unless it ends in a backslash. */
+export function isIncomplete(text: string): boolean {
+  if (continued.test(text)) return true;
+  // Most lines are whole by themselves.
+  if (/^[\w\s./:=@%+,-]*$/.test(text) && !/\b(?:if|for|while|until|case|select|do|then|else)\b/.test(text)) return false;
+  if (text.length > longestAsked) return false;
+  const env = { PATH: '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin', LC_ALL: 'C' };
+  for (const shell of ['bash', 'sh']) {
+    const { status, stderr } = spawnSync(shell, ['-n'], { input: `${text}\n`, env, encoding: 'utf8' });
+    if (status !== null) return endsEarly.test(stderr);
+  }
+  return false;
+}

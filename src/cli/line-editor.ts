@@ -1,0 +1,70 @@
+/**
+ * Lines as a person types them, with a history; also while a command runs.
+ * @module
+ */
+import { type Interface, createInterface } from 'node:readline';
+
+export interface LineEditor {
+  onLine: (line: string) => void;
+  /** Ctrl-C. */
+  onInterrupt: () => void;
+  /** Ctrl-D on an empty line. */
+  onEnd: () => void;
+  /** The terminal has gone. */
+  onGone: () => void;
+  /** Asks for a line. @param prompt `''`: none, as the lines are for a command that runs. */
+  prompt(prompt: string): void;
+  /** The terminal is as it was. */
+  close(): void;
+}
+
+const historySize = 1000;
+
+/** Lines from stdin; prompts and echo on stderr, as stdout is for data. */
+export function openLineEditor(): LineEditor {
+  let history: string[] = [];
+  let isClosed = false;
+  let isGone = false;
+  let prompt = '';
+  const editor: LineEditor = {
+    onLine: () => undefined, onInterrupt: () => undefined, onEnd: () => undefined, onGone: () => undefined,
+    prompt: (text) => {
+      prompt = text;
+      line.setPrompt(text);
+      if (text !== '') line.prompt(true);
+    },
+    close: () => {
+      isClosed = true;
+      process.stdin.off('end', gone).off('error', gone);
+      line.close();
+    },
+  };
+  process.stdin.on('end', gone).on('error', gone);
+  let line = open();
+  return editor;
+
+  function open(): Interface {
+    const opened = createInterface({
+      input: process.stdin, output: process.stderr, terminal: process.stderr.isTTY, history, historySize, removeHistoryDuplicates: true, prompt,
+    });
+    opened.on('line', (text) => editor.onLine(text));
+    opened.on('history', (lines) => { history = lines; });
+    opened.on('SIGINT', () => editor.onInterrupt());
+    opened.on('close', () => {
+      if (isClosed || isGone) return;
+      // Ctrl-D: readline ends with it, the terminal does not. Where it has, stdin says so first.
+      setImmediate(() => {
+        if (isClosed || isGone) return;
+        line = open();
+        editor.onEnd();
+      });
+    });
+    return opened;
+  }
+
+  function gone(): void {
+    if (isGone) return;
+    isGone = true;
+    editor.onGone();
+  }
+}

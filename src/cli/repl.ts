@@ -1,0 +1,202 @@
+/**
+ * A conversation with a persistent shell: each line is a command, Ctrl-C ends it and not the conversation.
+ * @module
+ */
+import { constants } from 'node:os';
+import type { JobId, Sidecar } from '../client/client.ts';
+import { exitCodes, explain } from './failure.ts';
+import { isIncomplete } from './incomplete.ts';
+import { type Interrupts, interruptedExitCode, untilReached } from './interrupts.ts';
+import { type LineEditor, openLineEditor } from './line-editor.ts';
+import { say } from './print.ts';
+import { type SessionRequest, runInShell } from './shell-job.ts';
+import { deliver } from './stdin.ts';
+
+/** `exit` means the conversation, not the shell, which is there for others, too. */
+export const leavingLine: RegExp = /^\s*(?:exit|logout)(?:\s+(\d{1,3}))?\s*;?\s*$/;
+
+const encoder = new TextEncoder();
+const newline = 0x0a;
+
+/** Resolves with the exit code of the last command, or that of `exit`. */
+export async function converse(sidecar: Sidecar, session: SessionRequest): Promise<number> {
+  return new Conversation(sidecar, session).run();
+}
+
+class Conversation {
+  readonly #sidecar: Sidecar;
+  readonly #session: SessionRequest;
+  readonly #editor: LineEditor = openLineEditor();
+  #running: RunningLine | undefined;
+  /** Lines of a command that is not whole yet. */
+  #lines: string[] = [];
+  #exitCode: number = exitCodes.ok;
+  #finish: (exitCode: number) => void = () => undefined;
+
+  constructor(sidecar: Sidecar, session: SessionRequest) {
+    this.#sidecar = sidecar;
+    this.#session = session;
+  }
+
+  async run(): Promise<number> {
+    const editor = this.#editor;
+    const finished = new Promise<number>((resolve) => { this.#finish = resolve; });
+    const interrupt = (): void => this.#interrupt();
+    const terminate = (signal: NodeJS.Signals): void => this.#terminate(128 + constants.signals[signal]);
+    editor.onLine = (line) => this.#line(line);
+    editor.onInterrupt = interrupt;
+    editor.onEnd = () => this.#end();
+    editor.onGone = () => this.#terminate(this.#exitCode);
+    process.on('SIGINT', interrupt);
+    for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, terminate);
+    try {
+      this.#ask();
+      return await finished;
+    } finally {
+      editor.close();
+      process.off('SIGINT', interrupt);
+      for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.off(signal, terminate);
+    }
+  }
+
+  #ask(): void {
+    this.#editor.prompt(this.#lines.length > 0 ? '> ' : `${this.#session.sessionKey}> `);
+  }
+
+  #line(line: string): void {
+    if (this.#running) return this.#running.type(`${line}\n`);
+    this.#lines.push(line);
+    const command = this.#lines.join('\n');
+    if (isIncomplete(command)) return this.#ask();
+    this.#lines = [];
+    const leaving = leavingLine.exec(command);
+    if (leaving) return this.#finish(leaving[1] === undefined ? this.#exitCode : Number(leaving[1]) & 0xff);
+    if (command.trim() === '') return this.#ask();
+    this.#editor.prompt('');
+    void this.#execute(command);
+  }
+
+  async #execute(command: string): Promise<void> {
+    const running = new RunningLine(this.#sidecar);
+    this.#running = running;
+    let last = newline;
+    try {
+      this.#exitCode = await runInShell(this.#sidecar, this.#session, command, {
+        interrupts: running, isStdinForwarded: false, onWritten: (bytes) => { last = bytes.at(-1) ?? last; },
+      });
+    } catch (error) {
+      this.#exitCode = running.leaving.aborted ? interruptedExitCode : told(error);
+    }
+    this.#running = undefined;
+    running.close();
+    // The prompt would take the place of a last line without an end.
+    if (last !== newline && process.stdout.isTTY) process.stderr.write('\n');
+    if (running.finalExitCode === undefined) this.#ask();
+    else this.#finish(running.finalExitCode);
+  }
+
+  #interrupt(): void {
+    if (this.#running) return this.#running.interrupt();
+    process.stderr.write('^C\n');
+    this.#lines = [];
+    this.#ask();
+  }
+
+  #end(): void {
+    if (this.#running) return this.#running.endInput();
+    process.stderr.write('\n');
+    this.#finish(this.#exitCode);
+  }
+
+  /** Somebody wants this to go: the command goes with it, as in a terminal that is closed. */
+  #terminate(exitCode: number): void {
+    if (this.#running) this.#running.terminate(exitCode);
+    else this.#finish(exitCode);
+  }
+}
+
+/** The command that runs, and what is typed meanwhile. */
+class RunningLine implements Interrupts {
+  readonly #sidecar: Sidecar;
+  readonly #leaving = new AbortController();
+  readonly #aimed: Promise<JobId>;
+  #id: JobId | undefined;
+  #aim: (id: JobId) => void = () => undefined;
+  #interrupts = 0;
+  #typing: Promise<unknown>;
+  /** The conversation ends with the command. */
+  finalExitCode: number | undefined;
+
+  constructor(sidecar: Sidecar) {
+    this.#sidecar = sidecar;
+    this.#aimed = new Promise((resolve) => { this.#aim = resolve; });
+    this.#typing = this.#aimed;
+  }
+
+  get leaving(): AbortSignal {
+    return this.#leaving.signal;
+  }
+
+  aim(_: Sidecar, id: JobId): void {
+    this.#id = id;
+    this.#aim(id);
+  }
+
+  /** The first one asks the command, the second one ends it, the third leaves it alone. */
+  interrupt(): void {
+    this.#interrupts += 1;
+    if (this.#interrupts > 2) return this.#leave();
+    if (this.#interrupts === 2) say('ending the command; once more to leave it alone');
+    this.#cancel(this.#interrupts === 1 ? { signal: 'SIGINT' } : { signal: 'SIGKILL', graceSeconds: 0 });
+  }
+
+  cancel(signal?: 'SIGPIPE'): void {
+    this.#cancel(signal === undefined ? {} : { signal });
+  }
+
+  terminate(exitCode: number): void {
+    const isSecond = this.finalExitCode !== undefined;
+    this.finalExitCode = exitCode;
+    if (isSecond) this.#leave();
+    else this.#cancel({ signal: 'SIGHUP' });
+  }
+
+  type(text: string): void {
+    this.#deliver(encoder.encode(text), false);
+  }
+
+  endInput(): void {
+    this.#deliver(new Uint8Array(), true);
+  }
+
+  close(): void {
+    this.#leaving.abort();
+  }
+
+  #cancel(how: { signal?: 'SIGINT' | 'SIGKILL' | 'SIGHUP' | 'SIGPIPE'; graceSeconds?: number }): void {
+    const signal = this.leaving;
+    void this.#aimed.then((id) => untilReached(() => this.#sidecar.jobs.cancel(id, how, { signal }), signal));
+  }
+
+  #leave(): void {
+    say(this.#id === undefined ? 'leaving' : `leaving job ${this.#id}, which may still run; "sidecar logs -f ${this.#id}" follows it`);
+    this.#leaving.abort();
+  }
+
+  /** One after another: what is typed keeps its order. */
+  #deliver(bytes: Uint8Array, eof: boolean): void {
+    this.#typing = this.#typing.then(async () => {
+      try {
+        await deliver(this.#sidecar, await this.#aimed, bytes, { eof, signal: this.leaving });
+      } catch (error) {
+        if (!this.leaving.aborted) say(`that did not reach the command: ${(error as Error).message}`);
+      }
+    });
+  }
+}
+
+function told(error: unknown): number {
+  const { lines, exitCode } = explain(error);
+  for (const line of lines) say(line);
+  return exitCode;
+}

@@ -1,0 +1,312 @@
+/**
+ * Attached to a terminal: each byte of its output once, and what is typed, across lost connections and restarts of the server.
+ * @module
+ */
+import { ProblemError } from '../protocol/problem.ts';
+import { type ServerMessage, type TerminalId, type TerminalReason, type TerminalSize, binaryProtocol } from '../protocol/terminals.ts';
+import { terminalMessage } from './answers.ts';
+import type { Endpoint } from './endpoint.ts';
+import { isPassing } from './follow.ts';
+import { backoffMs, pause } from './pause.ts';
+import { openSocket } from './socket.ts';
+import type { Socket, SocketEnd } from './socket-inbox.ts';
+
+export interface AttachOptions extends Partial<TerminalSize> {
+  /** Only looks: nothing is typed, and the size stays. Default false. */
+  readonly readonly?: boolean;
+  /** How many bytes of the output are known already: it goes on behind them. Default: what is kept comes first. */
+  readonly after?: number;
+  /** Told of output as it comes; what it returns is waited for before more is read. */
+  readonly onOutput?: (bytes: Uint8Array) => void | Promise<void>;
+  /** Told each time it is attached, before the output: the offset of its first byte, how many bytes there are so far, and the size. */
+  readonly onAttached?: (attached: TerminalSize & { readonly offset: number; readonly end: number }) => void;
+  /** Others read so much faster that so many bytes are not kept any more. */
+  readonly onSkipped?: (bytes: number) => void;
+  /** Something that was asked for cannot be done, in words. */
+  readonly onRefused?: (message: string) => void;
+  /** Told each time that the connection was lost, with the milliseconds until the next try. */
+  readonly onLost?: (error: ProblemError, delayMs: number) => void;
+  /** Milliseconds to look for a server that went away. Default: that of the `Sidecar`, 60,000. */
+  readonly reconnectMs?: number;
+  /** Leaves. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface TerminalEnd {
+  /** 128+n for signal n, -1 where nobody can know. */
+  readonly exitCode: number;
+  readonly reason: TerminalReason;
+}
+
+/** Something that was typed. */
+interface Piece {
+  readonly bytes: Uint8Array;
+  /** Without an error: the server has it. */
+  readonly settle: (error?: unknown) => void;
+}
+
+/** What is typed is sent in messages of so many bytes at most. */
+const pieceBytes = 64 * 1024;
+/** So many bytes may be on their way. */
+const windowBytes = 256 * 1024;
+/** How often it is looked whether the server is still there, in milliseconds. */
+const lookMs = 20_000;
+
+/** RFC 6455 §7.4 and the IANA registry: 1012, service restart. */
+const handedOver = 1012;
+/** The server's own. */
+const noKey = 3401;
+
+const ping = JSON.stringify({ type: 'ping' });
+
+export class Attachment {
+  readonly terminalId: TerminalId;
+  /** How it ended; `undefined`: it was left. Rejects when nobody can be reached any more. */
+  readonly ended: Promise<TerminalEnd | undefined>;
+  readonly #endpoint: Endpoint;
+  readonly #options: AttachOptions;
+  readonly #over = new AbortController();
+  #isLeft = false;
+  #begin: () => void = () => undefined;
+  #socket: Socket | undefined;
+  #position: number | undefined;
+  #size: TerminalSize | undefined;
+  #waiting: Piece[] = [];
+  /** In the order of the pings behind them: with its pong the server has handed a piece on. */
+  #sent: Piece[] = [];
+  #failures = 0;
+  #isBegun = false;
+
+  private constructor(endpoint: Endpoint, id: TerminalId, options: AttachOptions) {
+    const { cols, rows, signal, after } = options;
+    this.terminalId = id;
+    this.#endpoint = endpoint;
+    this.#options = options;
+    this.#position = after;
+    if (cols !== undefined && rows !== undefined) this.#size = { cols, rows };
+    const abort = (): void => this.#stop(signal?.reason);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
+    this.ended = this.#run().finally(() => signal?.removeEventListener('abort', abort));
+    // Whoever does not ask how it ended need not handle it.
+    this.ended.catch(() => undefined);
+  }
+
+  /** Resolves once it is attached. */
+  static async open(endpoint: Endpoint, id: TerminalId, options: AttachOptions): Promise<Attachment> {
+    const attachment = new Attachment(endpoint, id, options);
+    const begun = new Promise<void>((resolve) => { attachment.#begin = resolve; });
+    await Promise.race([begun, attachment.ended]);
+    return attachment;
+  }
+
+  /** The offset of the next byte of output: where another attachment may go on, by `after`. */
+  get offset(): number {
+    return this.#position ?? 0;
+  }
+
+  /**
+   * Types. Resolves once the server has handed it on. What was on its way when a connection broke without a word is not sent
+   * again, as nobody knows whether it was typed: that rejects. Of all else nothing is lost or doubled by a lost connection.
+   *
+   * @throws ProblemError `terminal_ended`, `unreachable`; `invalid_request` where it only looks.
+   */
+  input(data: string | Uint8Array): Promise<void> {
+    const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
+    const typed = this.#type(bytes);
+    typed.catch(() => undefined);
+    return typed;
+  }
+
+  /** The size of the window: also that of the terminal from now on, until somebody else types or resizes. */
+  resize(size: TerminalSize): void {
+    this.#size = { cols: size.cols, rows: size.rows };
+    this.#sendSize();
+  }
+
+  /** Leaves; the terminal goes on. */
+  leave(): void {
+    this.#isLeft = true;
+    this.#stop(new DOMException('It was left', 'AbortError'));
+  }
+
+  async #type(bytes: Uint8Array): Promise<void> {
+    if (this.#options.readonly === true) throw new ProblemError('invalid_request', 'Cannot type: this only looks');
+    const pieces: Promise<void>[] = [];
+    for (let start = 0; start < bytes.length; start += pieceBytes) {
+      const piece = bytes.slice(start, start + pieceBytes);
+      pieces.push(new Promise((resolve, reject) => {
+        if (this.#over.signal.aborted) return reject(this.#over.signal.reason as Error);
+        this.#waiting.push({ bytes: piece, settle: (error) => (error === undefined ? resolve() : reject(error as Error)) });
+      }));
+    }
+    const typed = Promise.all(pieces);
+    this.#flush();
+    await typed;
+  }
+
+  #stop(reason: unknown): void {
+    this.#over.abort(reason);
+    this.#socket?.close();
+  }
+
+  async #run(): Promise<TerminalEnd | undefined> {
+    try {
+      // Nothing is told before whoever attaches has what it attaches to.
+      await undefined;
+      const end = await this.#attached();
+      this.#over.abort(new ProblemError('terminal_ended', `Cannot type: terminal ${this.terminalId} has ended`));
+      return end;
+    } catch (error) {
+      this.#over.abort(error);
+      if (this.#isLeft) return undefined;
+      throw error;
+    } finally {
+      for (const { settle } of [...this.#sent.splice(0), ...this.#waiting.splice(0)]) settle(this.#over.signal.reason);
+    }
+  }
+
+  async #attached(): Promise<TerminalEnd> {
+    const { retry, reconnectMs: usualMs } = this.#endpoint;
+    const { reconnectMs = usualMs, onLost } = this.#options;
+    const { signal } = this.#over;
+    let lostAtMs = 0;
+    for (;;) {
+      try {
+        return await this.#connection();
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        if (!(error instanceof ProblemError) || !isPassing(error)) throw error;
+        this.#failures += 1;
+        if (this.#failures === 1) lostAtMs = performance.now();
+        const isAwaited = this.#isBegun || error instanceof Lost;
+        if (isAwaited ? performance.now() - lostAtMs > reconnectMs : this.#failures >= retry.attempts) throw error;
+        const isHandedOver = error instanceof Lost && error.closeCode === handedOver;
+        const delayMs = isHandedOver && this.#failures === 1 ? 0 : backoffMs(this.#failures, retry);
+        onLost?.(error, delayMs);
+        await pause(delayMs, signal);
+      }
+    }
+  }
+
+  /** One connection, until the terminal ends. @throws ProblemError when the connection does. */
+  async #connection(): Promise<TerminalEnd> {
+    const { signal } = this.#over;
+    const query = { readonly: this.#options.readonly === true ? true : undefined, after: this.#position };
+    const path = `/terminals/${encodeURIComponent(this.terminalId)}/attach`;
+    const socket = await openSocket(this.#endpoint, { path, query, protocol: binaryProtocol, signal });
+    let isHeard = true;
+    let isBusy = false;
+    const looking = setInterval(() => {
+      if (isBusy) return;
+      if (!isHeard) return socket.terminate();
+      isHeard = false;
+      this.#ping(socket);
+    }, lookMs);
+    try {
+      for (;;) {
+        const { done, value } = await socket.messages.next();
+        if (signal.aborted) throw signal.reason;
+        if (done) throw this.#closed(value);
+        [isHeard, isBusy] = [true, true];
+        const end = await this.#hear(value, socket);
+        isBusy = false;
+        if (end) return end;
+      }
+    } finally {
+      clearInterval(looking);
+      this.#socket = undefined;
+      socket.close();
+    }
+  }
+
+  async #hear(message: string | Uint8Array, socket: Socket): Promise<TerminalEnd | undefined> {
+    if (typeof message !== 'string') {
+      this.#position = this.offset + message.length;
+      await this.#options.onOutput?.(message);
+      return undefined;
+    }
+    const said = terminalMessage(message.replace(/^\0/, ''), this.#endpoint.base);
+    if (said) return this.#told(said, socket);
+    return undefined;
+  }
+
+  #told(said: ServerMessage, socket: Socket): TerminalEnd | undefined {
+    const { onAttached, onSkipped, onRefused } = this.#options;
+    switch (said.type) {
+      case 'attached':
+        this.#position = said.offset;
+        this.#failures = 0;
+        this.#isBegun = true;
+        this.#socket = socket;
+        onAttached?.({ offset: said.offset, end: said.end, cols: said.cols, rows: said.rows });
+        this.#sendSize();
+        this.#flush();
+        this.#begin();
+        return undefined;
+      case 'skipped':
+        this.#position = said.offset;
+        onSkipped?.(said.bytes);
+        return undefined;
+      case 'pong':
+        this.#sent.shift()?.settle();
+        this.#flush();
+        return undefined;
+      case 'error':
+        onRefused?.(said.message);
+        return undefined;
+      case 'exit': return { exitCode: said.exitCode, reason: said.reason };
+    }
+  }
+
+  #sendSize(): void {
+    if (this.#size && this.#options.readonly !== true) this.#socket?.send(JSON.stringify({ type: 'resize', ...this.#size }));
+  }
+
+  /** Sends what was typed, and a ping behind each piece. */
+  #flush(): void {
+    const socket = this.#socket;
+    if (!socket) return;
+    let onWay = this.#sent.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    while (onWay < windowBytes) {
+      const piece = this.#waiting.shift();
+      if (!piece) return;
+      onWay += piece.bytes.length;
+      this.#sent.push(piece);
+      socket.send(piece.bytes);
+      socket.send(ping);
+    }
+  }
+
+  #ping(socket: Socket): void {
+    this.#sent.push({ bytes: new Uint8Array(), settle: () => undefined });
+    socket.send(ping);
+  }
+
+  /**
+   * A server that said that it closes had heard nothing more: its pongs came before. Where the connection broke, nobody knows
+   * what of the rest it has heard.
+   */
+  #closed(end: SocketEnd): ProblemError {
+    const problem = lossOf(end, this.#endpoint.base);
+    const rest = this.#sent.splice(0).filter(({ bytes }) => bytes.length > 0);
+    if (end.isClean) this.#waiting.unshift(...rest);
+    else for (const { settle } of rest) settle(problem);
+    return problem;
+  }
+}
+
+/** A connection that was open has ended. */
+class Lost extends ProblemError {
+  readonly closeCode: number;
+
+  constructor(closeCode: number, detail: string) {
+    super('unreachable', detail);
+    this.closeCode = closeCode;
+  }
+}
+
+function lossOf({ code, reason }: SocketEnd, from: string): ProblemError {
+  if (code === noKey) return new ProblemError('unauthorized', `Cannot attach: ${reason || 'the key is missing or wrong'}`);
+  return new Lost(code, `Cannot reach ${from}: the connection ended${reason === '' ? '' : `, ${reason}`} (${code})`);
+}

@@ -1,0 +1,101 @@
+/**
+ * The terminals of a server.
+ * @module
+ */
+import type { Terminal, TerminalId } from '../protocol/terminals.ts';
+import { drained, terminalAnswer, terminalsAnswer } from './answers.ts';
+import { type AttachOptions, Attachment } from './attachment.ts';
+import type { Endpoint } from './endpoint.ts';
+import { problemOf } from './failure.ts';
+import type { Cancellable } from './jobs.ts';
+import { send, sendJson } from './request.ts';
+
+export interface TerminalStart {
+  /** Run by `/bin/sh -c`. Default: the user's shell. */
+  readonly command?: string;
+  readonly workdir?: string;
+  readonly env?: { readonly [name: string]: string };
+  /** Default 80. */
+  readonly cols?: number;
+  /** Default 24. */
+  readonly rows?: number;
+  readonly name?: string;
+}
+
+/** Its processes get some seconds to go, in milliseconds. */
+const closeHoldMs = 30_000;
+/** How long a program may take to read what is typed, in milliseconds. */
+const typeHoldMs = 15_000;
+
+export class Terminals {
+  readonly #endpoint: Endpoint;
+
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+  }
+
+  /**
+   * Opens a terminal. Not repeated when the answer is lost, as nobody knows then whether it was opened.
+   *
+   * @throws ProblemError `not_supported`, `too_many_terminals`, `invalid_request` …
+   */
+  start(request: TerminalStart = {}, options: Cancellable = {}): Promise<Terminal> {
+    return sendJson(this.#endpoint, { method: 'POST', path: '/terminals', body: JSON.stringify(request), ...options }, terminalAnswer);
+  }
+
+  /** Newest first; those that have ended, too, for a while. */
+  list(options: Cancellable = {}): Promise<readonly Terminal[]> {
+    return sendJson(this.#endpoint, { method: 'GET', path: '/terminals', ...options }, terminalsAnswer);
+  }
+
+  /** @throws ProblemError `terminal_not_found`. */
+  get(id: TerminalId, options: Cancellable = {}): Promise<Terminal> {
+    return sendJson(this.#endpoint, { method: 'GET', path: pathOf(id), ...options }, terminalAnswer);
+  }
+
+  /** The end of its output as text, without escape sequences. */
+  screen(id: TerminalId, options: Cancellable = {}): Promise<string> {
+    const call = { method: 'GET', path: `${pathOf(id)}/screen`, headers: { Accept: 'text/plain' }, ...options } as const;
+    return send(this.#endpoint, call, (response) => response.text());
+  }
+
+  /**
+   * Types. Not repeated when the answer is lost, as nobody knows then whether it was typed.
+   *
+   * @throws ProblemError `terminal_ended`, `stdin_full` where the program does not read.
+   */
+  async input(id: TerminalId, data: string, options: Cancellable = {}): Promise<void> {
+    const body = JSON.stringify({ data });
+    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/input`, body, holdMs: typeHoldMs, ...options }, drained);
+  }
+
+  /** @throws ProblemError `terminal_ended`. */
+  async resize(id: TerminalId, size: { readonly cols: number; readonly rows: number }, options: Cancellable = {}): Promise<void> {
+    const body = JSON.stringify({ cols: size.cols, rows: size.rows });
+    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/resize`, body, holdMs: typeHoldMs, ...options }, drained);
+  }
+
+  /** Ends its program and all that it started, and forgets it. @throws ProblemError `terminal_not_found`. */
+  async close(id: TerminalId, options: Cancellable = {}): Promise<void> {
+    const { base } = this.#endpoint;
+    await send(this.#endpoint, { method: 'DELETE', path: pathOf(id), accept: [404], holdMs: closeHoldMs, ...options }, async (response, attempt) => {
+      // Gone at a second try: the first one did it, and its answer was lost.
+      if (response.status === 404 && attempt === 0) throw await problemOf(response, base);
+      await drained(response);
+    });
+  }
+
+  /**
+   * Attaches: what it showed lately, then what comes, across lost connections and restarts of the server, and what is typed.
+   * Resolves once it is attached. Leaving never ends the terminal.
+   *
+   * @throws ProblemError `terminal_not_found`, `unreachable` …
+   */
+  attach(id: TerminalId, options: AttachOptions = {}): Promise<Attachment> {
+    return Attachment.open(this.#endpoint, id, options);
+  }
+}
+
+function pathOf(id: TerminalId): string {
+  return `/terminals/${encodeURIComponent(id)}`;
+}

@@ -1,0 +1,161 @@
+/** `sidecar shell`, `sidecar sessions` and `sidecar exec --session` against real servers. */
+import assert from 'node:assert/strict';
+import { type TestContext, describe, it } from 'node:test';
+import type { Session } from '../../src/client/client.ts';
+import { isIncomplete } from '../../src/cli/incomplete.ts';
+import { startBreaker } from '../client/breaker.ts';
+import { spawnServer, startTestServer } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+import { terminalless } from '../terminals/talk.ts';
+import { programOf } from './program.ts';
+import { sitDown } from './typist.ts';
+
+const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
+
+async function setUp(t: TestContext): Promise<{ server: Awaited<ReturnType<typeof startTestServer>>; run: ReturnType<typeof programOf> }> {
+  const server = await startTestServer(t);
+  return { server, run: programOf(t, server) };
+}
+
+describe('sidecar shell', { skip }, () => {
+  it('-c runs one command in the session, forwards stdin, and exits as it does', async (t) => {
+    const { run } = await setUp(t);
+    const first = await run(['shell', '-C', '/usr', '-e', 'GIVEN=a b', '--bootstrap', 'boot=1', '-c', 'x=5; pwd; echo "$GIVEN"; cat; return 3'], { stdin: 'typed\n' });
+    assert.deepEqual([first.stdout, first.stderr, first.exitCode], ['/usr\na b\ntyped\n', '', 3]);
+    assert.equal((await run(['shell', '-c', 'echo $x $boot', 'default'])).stdout, '5 1\n');
+    assert.equal((await run(['shell', '-c', 'echo [$x]', 'other'])).stdout, '[]\n');
+    const exec = await run(['exec', '--session', 'default', 'echo $x; echo err >&2; return 4']);
+    assert.deepEqual([exec.stdout, exec.stderr, exec.exitCode], ['5\n', 'err\n', 4]);
+  });
+
+  it('runs the commands of a script, also those of several lines, and exits as the last one does', async (t) => {
+    const { run } = await setUp(t);
+    const stdin = 'cd /usr\n\nfor i in 1 2; do\n  echo $i\ndone\ncat <<END\nhere $i\nEND\necho a \\\n  b "c\nd"\nfalse\npwd; cat; (exit 6)\n';
+    const { stdout, stderr, exitCode } = await run(['shell'], { stdin });
+    assert.deepEqual([stdout, stderr, exitCode], ['1\n2\nhere 2\na b c\nd\n/usr\n', '', 6]);
+    const left = await run(['shell'], { stdin: 'echo $i\nexit 9\necho never\n' });
+    assert.deepEqual([left.stdout, left.exitCode], ['2\n', 9]);
+    assert.equal((await run(['shell'], { stdin: 'if true; then\n' })).exitCode, 2);
+    assert.equal((await run(['shell'], { stdin: '' })).exitCode, 0);
+  });
+
+  it('says what cannot be', async (t) => {
+    const { run } = await setUp(t);
+    await run(['shell', '--shell', 'sh', '-c', 'true', 'mine']);
+    const conflict = await run(['shell', '--shell', 'bash', '-c', 'true', 'mine']);
+    assert.equal(conflict.exitCode, 1);
+    assert.match(conflict.stderr, /session "?mine"? has sh/);
+    assert.equal((await run(['shell', '--shell', 'fish', '-c', 'true', 'x'])).exitCode, 1);
+    assert.equal((await run(['shell', 'a', 'b'])).exitCode, 2);
+    assert.equal((await run(['exec', '--session', 'x', 'echo', 'two'])).exitCode, 2);
+  });
+
+  it('sessions lists them, deletes them', async (t) => {
+    const { run, server } = await setUp(t);
+    assert.match((await run(['sessions'])).stdout, /^KEY +SHELL +STATUS +USED +JOB +STARTS IN\n$/);
+    for (const key of ['one', 'two']) await run(['shell', '-C', '/usr', '-c', 'true', key]);
+    assert.match((await run(['sessions'])).stdout, /\none +\w+ +idle +\d+s ago +- +\/usr\ntwo /);
+    const listed = JSON.parse((await run(['sessions', '--json'])).stdout) as Session[];
+    assert.deepEqual(listed.map(({ sessionKey }) => sessionKey), ['one', 'two']);
+    const deleted = await run(['sessions', 'delete', 'one', 'none']);
+    assert.equal(deleted.exitCode, 1);
+    assert.match(deleted.stderr, /^sidecar: session one is deleted\nsidecar: .*none.*\n$/);
+    assert.deepEqual((await server.client.shells.list()).map(({ sessionKey }) => sessionKey), ['two']);
+    assert.equal((await run(['sessions', 'delete'])).exitCode, 2);
+    assert.equal((await run(['sessions', 'close', 'x'])).exitCode, 2);
+  });
+});
+
+describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
+  it('runs line after line, ends a command at Ctrl-C, and leaves at Ctrl-D with the code of the last', async (t) => {
+    const server = await startTestServer(t);
+    const { type, shows, ended, before } = await sitDown(t, server, ['shell', 'r']);
+    await shows(/session r, a new one; Ctrl-D leaves it[^]*r> /);
+    type('cd /usr; x=5\r');
+    await shows('r> ');
+    type('pwd; echo $x; printf partial\r');
+    await shows(/\n\/usr\r\n5\r\npartial\r\n[^\n]*r> /);
+    // In a process of its own: a shell that is itself busy would be ended.
+    type('sh -c \'echo sta""rted; exec sleep 1000\'\r');
+    await shows('started\r\n');
+    type('\x03');
+    await shows(/was cancelled\r\n[^\n]*r> /);
+    type('for i in 1 2\r');
+    await shows('> ');
+    type('do echo n$i; done\r');
+    await shows(/n1\r\nn2\r\n[^\n]*r> /);
+    type('read line; echo "got $line"; cat\r');
+    await until(async () => (await server.client.jobs.list({ limit: 1 }))[0]?.status === 'running', { what: 'it runs' });
+    type('first\r');
+    await shows('got first');
+    type('second\r');
+    await shows(/second\r+\nsecond/);
+    type('\x04');
+    await shows('r> ');
+    type('echo unfinished "\r');
+    await shows('> ');
+    type('\x03');
+    await shows(/\^C\r\n[^\n]*r> /);
+    type('echo $x; (exit 4)\r');
+    await shows(/\n5\r\n[^\n]*r> /);
+    type('\x04');
+    assert.deepEqual(await ended, { exitCode: 4, after: before() });
+    assert.equal((await server.client.shells.get('r')).starts, 1);
+  });
+
+  it('a command that ignores Ctrl-C is ended by the second one, and the third leaves it alone', async (t) => {
+    const server = await startTestServer(t);
+    const { type, shows, ended } = await sitDown(t, server, ['shell', 'r']);
+    await shows('r> ');
+    type('bash -c \'trap "echo no" INT; echo rea""dy; while :; do sleep 0.05; done\'\r');
+    await shows('ready\r\n');
+    type('\x03');
+    await shows('no\r\n');
+    type('\x03');
+    await shows(/ending the command[^]*r> /);
+    type('exit 7\r');
+    assert.equal((await ended).exitCode, 7);
+    assert.equal((await server.client.shells.list()).length, 1);
+  });
+
+  it('is gone with SIGTERM and SIGHUP, and the terminal is as it was; what ran goes with it', async (t) => {
+    const server = await startTestServer(t);
+    for (const [signal, exitCode] of [['SIGTERM', 143], ['SIGHUP', 129]] as const) {
+      const idle = await sitDown(t, server, ['shell', 'r']);
+      await idle.shows('r> ');
+      assert.match(idle.settings(), / -icanon/);
+      process.kill(idle.pid(), signal);
+      assert.deepEqual(await idle.ended, { exitCode, after: idle.before() });
+      const busy = await sitDown(t, server, ['shell', 'r']);
+      await busy.shows('r> ');
+      busy.type('echo rea""dy; sleep 1000\r');
+      await busy.shows('ready\r\n');
+      process.kill(busy.pid(), signal);
+      assert.deepEqual(await busy.ended, { exitCode, after: busy.before() });
+      await until(async () => !(await server.client.shells.get('r')).activeCommand, { what: 'its command is gone' });
+    }
+  });
+
+  it('a server that restarts meanwhile loses nothing', async (t) => {
+    const server = await spawnServer(t);
+    const { url } = await startBreaker(t, server);
+    const { type, shows, ended } = await sitDown(t, { url, key: server.key }, ['shell', 'r']);
+    await shows('r> ');
+    type('x=5; echo be""fore; read go; echo af""ter $go\r');
+    await shows('before\r\n');
+    await server.restart();
+    type('on\r');
+    await shows(/after on\r\n[^]*r> /);
+    type('echo $x; exit\r');
+    await shows('5\r\n');
+    type('\x04');
+    assert.equal((await ended).exitCode, 0);
+  });
+});
+
+it('knows whether a command goes on in the next line', { skip }, () => {
+  const whole = ['', 'echo', 'echo a; echo b', 'for i in 1; do echo; done', 'echo "a\nb"', 'cat <<E\nx\nE', 'echo )', 'echo \\\\', 'if; then', 'cd /tmp'];
+  const parts = ['for i in 1 2', 'for i in 1; do', 'if true', 'echo "a', "echo 'a", 'cat <<E\nx', 'f() {', 'echo a &&', 'echo a |', 'echo \\', 'echo $(', '{'];
+  assert.deepEqual(whole.filter(isIncomplete), []);
+  assert.deepEqual(parts.filter((part) => !isIncomplete(part)), []);
+});
