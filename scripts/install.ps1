@@ -99,7 +99,7 @@ if (`sha512-${createHash('sha512').update(bytes).digest('base64')}` !== integrit
 writeFileSync(target, bytes);
 '@
     Write-Host "downloading machine-sidecar@$Version from $registry"
-    $program | & node --input-type=module - machine-sidecar $Version $registry $target
+    $program | & node '--input-type=module' '-' machine-sidecar $Version $registry $target
     if ($LASTEXITCODE -ne 0) { throw 'Cannot download it. Behind a proxy or without a network: fetch the tarball by other means, and use -From FILE' }
 }
 

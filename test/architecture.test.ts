@@ -45,6 +45,8 @@ interface Import {
   readonly line: number;
   /** The imported file, where it is one of ours. */
   readonly target: string | undefined;
+  /** `import('…')`: loaded when it is asked for. */
+  readonly isLazy: boolean;
 }
 
 interface Source {
@@ -113,8 +115,13 @@ test('an import names a file of ours with .ts, or a part of Node with node:', ()
   }));
 });
 
-test('the client runs in a browser: nothing that it reaches needs Node', () => {
-  const reached = reach(sources.filter(({ layer }) => layer === 'client').map(({ name }) => name));
+test('the client runs in a browser: nothing that it loads needs Node, but one file that only Node loads', () => {
+  const forNode = 'client/socket-node.ts';
+  const lazy = sources.filter(({ layer }) => layer === 'client').flatMap(({ imports }) => imports.filter(({ isLazy }) => isLazy));
+  assert.deepEqual(lazy.map(({ target }) => target), [forNode]);
+  const browser = { [`./dist/${forNode.replace('.ts', '.js')}`]: false };
+  assert.deepEqual(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).browser, browser, 'bundlers for browsers leave it out');
+  const reached = reach(sources.filter(({ name, layer }) => layer === 'client' && name !== forNode).map(({ name }) => name));
   const closure = sources.filter(({ name }) => reached.has(name));
   const needs = closure.flatMap((source) => [
     ...source.imports.flatMap(({ specifier, line }) =>
@@ -249,7 +256,7 @@ function readImports(name: string, tree: ts.SourceFile, names: ReadonlySet<strin
     if (specifier === undefined) return;
     const path = posix.join(posix.dirname(name), specifier);
     const target = specifier.startsWith('.') && names.has(path) ? path : undefined;
-    imports.push({ specifier, line: lineOf(tree, node), target });
+    imports.push({ specifier, line: lineOf(tree, node), target, isLazy: ts.isCallExpression(node) });
   });
   return imports;
 }
@@ -288,12 +295,14 @@ function isDeclared(node: ts.ModuleDeclaration): boolean {
   return node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.DeclareKeyword) ?? false;
 }
 
-/** The paths of `route('GET', '/jobs/:id', …)`. */
+/** The paths of `route('GET', '/jobs/:id', …)` and `webSocket('/terminal', …)`. */
 function routePaths(source: Source): string[] {
   const paths: string[] = [];
   visitAll(source.tree, (node) => {
-    if (!ts.isCallExpression(node) || node.expression.getText() !== 'route') return;
-    const path = node.arguments[1] === undefined ? undefined : literalStart(node.arguments[1]);
+    if (!ts.isCallExpression(node)) return;
+    const position = { route: 1, webSocket: 0 }[node.expression.getText()];
+    const argument = position === undefined ? undefined : node.arguments[position];
+    const path = argument === undefined ? undefined : literalStart(argument);
     if (path !== undefined) paths.push(path);
   });
   return paths;
@@ -304,12 +313,12 @@ function literalStart(node: ts.Node): string | undefined {
   return ts.isTemplateExpression(node) ? node.head.text : textOf(node);
 }
 
-/** All that the files import, directly or not, and they themselves. */
+/** All that is loaded with the files, directly or not, and they themselves. */
 function reach(names: readonly string[]): ReadonlySet<string> {
   const reached = new Set(names);
   for (const name of reached) {
-    for (const { target } of sources.find((source) => source.name === name)?.imports ?? []) {
-      if (target !== undefined) reached.add(target);
+    for (const { target, isLazy } of sources.find((source) => source.name === name)?.imports ?? []) {
+      if (target !== undefined && !isLazy) reached.add(target);
     }
   }
   return reached;

@@ -18,11 +18,13 @@ import * as coldStart from './measurements/cold-start.ts';
 import * as follow from './measurements/follow.ts';
 import * as idle from './measurements/idle.ts';
 import * as output from './measurements/output.ts';
+import * as persistentShell from './measurements/persistent-shell.ts';
 import * as polls from './measurements/polls.ts';
 import * as roundTrip from './measurements/round-trip.ts';
 import * as sleeps from './measurements/sleeps.ts';
 import * as submit from './measurements/submit.ts';
 import * as tenThousand from './measurements/ten-thousand.ts';
+import * as terminals from './measurements/terminals.ts';
 import * as throughput from './measurements/throughput.ts';
 import * as update from './measurements/update.ts';
 import { formatTable, isMet } from './table.ts';
@@ -33,6 +35,8 @@ const MEASUREMENTS: readonly Measurement[] = [
   idle,
   submit,
   roundTrip,
+  persistentShell,
+  terminals,
   throughput,
   polls,
   follow,

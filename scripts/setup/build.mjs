@@ -5,6 +5,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { bundle } from './bundle.mjs';
 import { run, SetupError } from './tool.mjs';
 
 const config = join('scripts', 'setup', 'tsconfig.build.json');
@@ -42,6 +43,7 @@ export async function build(root, held) {
   const made = join(root, `.dist-new-${process.pid}`);
   try {
     await compile(root, made, held);
+    await bundle(root, made, 'cli/main.js');
     copyAssets(root, made);
     makeExecutable(join(made, 'cli', 'main.js'));
     writeFileSync(join(made, '.stamp'), hash);

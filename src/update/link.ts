@@ -29,7 +29,9 @@ export type ToServer =
   | { readonly say: 'drain' }
   /** The update that was under way is not: everything goes on as before. */
   | { readonly say: 'switchFailed'; readonly reason: string }
-  | { readonly say: 'handOver' };
+  | { readonly say: 'handOver' }
+  /** In the place of SIGTERM, which on Windows ends a process there and then. */
+  | { readonly say: 'stop' };
 
 export type ToWrapper =
   | { readonly say: 'hello'; readonly version: string }

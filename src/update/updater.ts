@@ -9,10 +9,8 @@ import type { UpdateAnswer, UpdateProgress, UpdateRequest, UpdateState, UpdateSt
 import { AutomaticChecks } from './automatic.ts';
 import { mustBeTrusted, mustSuit } from './candidate.ts';
 import { failureOf } from './failure.ts';
-import { install } from './install.ts';
 import { Lookout } from './lookout.ts';
 import { SourceError, shown } from './source-error.ts';
-import { openSource } from './sources/open.ts';
 import type { Release, Source } from './sources/source.ts';
 import { unlessAborted } from './unless-aborted.ts';
 import { type UpdateTimings, type UpdaterOptions, defaultLimits, defaultTimings } from './updater-options.ts';
@@ -47,8 +45,13 @@ export class Updater implements Updates {
     this.#now = now;
     const { findMs, stalledMs, backoffMs, lookMs } = this.#timings;
     const source: Source = {
-      find: async (wanted, asked) => openSource(options.source, { ...registry(), withinMs: findMs, stalledMs, backoffMs }).find(wanted, asked),
+      find: async (wanted, asked) => {
+        const { openSource } = await loadEngine();
+        return await openSource(options.source, { ...registry(), withinMs: findMs, stalledMs, backoffMs }).find(wanted, asked);
+      },
     };
+    // Whoever needs it before is told what is wrong with it.
+    setTimeout(() => loadEngine().catch(() => undefined), engineAfterMs).unref();
     this.#lookout = new Lookout({ source, current, now, signal: this.#closing.signal });
     if (automatic) this.#automatic = new AutomaticChecks({ ...automatic, now, random, lookMs, check: () => this.#updateByItself() });
   }
@@ -201,6 +204,7 @@ export class Updater implements Updates {
       new SourceError('stalled', `Cannot install ${release.version}: it was not there within ${prepareMs / 1000} s; try again later`));
     const overdue = setTimeout(late, prepareMs).unref();
     try {
+      const { install } = await loadEngine();
       await install(release, {
         versions, registry: registry(), log, onStep, signal: controller.signal, limits: { ...defaultLimits, ...limits }, patience: { stalledMs, backoffMs },
       });
@@ -238,6 +242,13 @@ export class Updater implements Updates {
       log.warn('cannot tell the wrapper of it', { version, error: failure });
     }
   }
+}
+
+/** Not on the way of the start, but long before somebody could put other files into its place. */
+const engineAfterMs = 500;
+
+function loadEngine(): Promise<typeof import('./engine.ts')> {
+  return import('./engine.ts');
 }
 
 const noWishes: UpdateRequest = { version: undefined, ifIdle: undefined, allowDowngrade: undefined };

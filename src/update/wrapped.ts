@@ -86,6 +86,8 @@ export class Wrapped implements Carrier {
     if (message.say === 'handingOver') this.isHandingOver = true;
     if (message.say === 'drain') this.onDraining(true);
     if (message.say === 'switchFailed') this.#failSwitch(message.reason);
+    // As the signal would: whoever does not listen for it is ended by it.
+    if (message.say === 'stop' && !process.emit('SIGTERM', 'SIGTERM')) process.exit(0);
     if (message.say !== 'handOver') return;
     this.#switching?.resolve();
     this.#switching = undefined;

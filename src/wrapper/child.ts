@@ -130,10 +130,11 @@ export class Child {
     this.#worker?.process.kill(signal);
   }
 
-  /** SIGTERM, and SIGKILL when it is still there after `graceMs`. Resolves when it is gone. */
+  /** Told to stop, and SIGKILL when it is still there after `graceMs`. Resolves when it is gone. */
   async end(graceMs: number): Promise<Ending> {
     const overdue = setTimeout(() => this.signal('SIGKILL'), graceMs);
-    this.signal('SIGTERM');
+    if (process.platform === 'win32') this.tell({ say: 'stop' });
+    else this.signal('SIGTERM');
     try {
       return await this.ended;
     } finally {

@@ -1,7 +1,7 @@
 /** Real servers for tests: in this process, or the real program as a child. What they leave is gone after the test. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -202,21 +202,46 @@ export async function cancelAll(client: Sidecar): Promise<void> {
   }
 }
 
-/** Kills what is left of the jobs in a state directory, whoever started them. */
+/** Kills what is left of the jobs and shells in a state directory, whoever started them. */
 export async function endProcesses(stateDir: string): Promise<void> {
-  let names: string[];
-  try {
-    names = readdirSync(join(stateDir, 'jobs'));
-  } catch {
-    // No directory: no jobs.
-    return;
-  }
-  const families = names.map((id) => ({ id, leader: undefined }));
+  const shells = namesIn(join(stateDir, 'shells')).flatMap((name) =>
+    namesIn(join(stateDir, 'shells', name)).map((run) => `shell-${name.slice(-8)}-${run.replace('run-', '')}`));
+  const families = [...namesIn(join(stateDir, 'jobs')), ...namesIn(join(stateDir, 'terminals')), ...shells].map((id) => ({ id, leader: undefined }));
   await until(async () => {
-    const left = [...(await findProcesses(families)).values()].flat();
-    for (const { pid } of left) sendSignal(pid, 'SIGKILL');
+    const left = [...[...(await findProcesses(families)).values()].flat().map(({ pid }) => pid), ...holdersOf(stateDir)];
+    for (const pid of left) sendSignal(pid, 'SIGKILL');
     return left.length === 0;
   }, { what: 'no process of a job is left' });
+}
+
+/** Those that keep the terminals of a state directory: each works in the directory of its own. */
+export function holdersOf(stateDir: string): readonly number[] {
+  const folder = realpathOf(join(stateDir, 'terminals'));
+  return namesIn('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+    try {
+      return readlinkSync(`/proc/${pid}/cwd`).startsWith(`${folder}/`);
+    } catch {
+      // It ended meanwhile, or is not ours to see.
+      return false;
+    }
+  });
+}
+
+function realpathOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    // No directory: nothing was started.
+    return [];
+  }
 }
 
 function isAlive(child: ChildProcess): boolean {

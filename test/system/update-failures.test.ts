@@ -145,7 +145,7 @@ describe('an update that goes wrong', { concurrency: 4 }, () => {
   it('once the new version serves brings the one before back, and the jobs do not notice', async (t) => {
     const signer = signingKey();
     const registry = await startRegistry(t);
-    const server = await started(t, { signer, registry, timing: { ...impatient, probationMs: 15_000 } });
+    const server = await started(t, { signer, registry, timing: { ...impatient, probationMs: 30_000 } });
     const folder = temporaryFolder(t);
     const before = await gatedJobs(server, folder, [0, 1, 2]);
     const old = server.server()?.pid;
@@ -369,10 +369,10 @@ const badStarts: readonly { readonly is: string; readonly edits: Edits; readonly
   { is: 'it exits at once', edits: { [main]: 'process.exit(1)\n' }, reason: /^it exited with code 1 before it was ready$/ },
   { is: 'it leaves as if all was well', edits: { [main]: 'process.exit(0)\n' }, reason: /^it exited with code 0 before it was ready$/ },
   { is: 'there is a syntax error in it', edits: { [main]: (code) => `${code}\n}` }, reason: /^it exited with code 1 before it was ready$/ },
-  { is: 'a file is missing', edits: { 'dist/server.js': 'import "./gone.js";\n' }, reason: /^it exited with code 1 before it was ready$/ },
+  { is: 'a file is missing', edits: { [main]: (code) => code.replace('\n', '\nimport "./gone.js";\n') }, reason: /^it exited with code 1 before it was ready$/ },
   {
     is: 'it says itself why it cannot serve',
-    edits: { 'dist/http/keys.js': beginning('export async function openKeys', 'throw new Error(\'on purpose\');') },
+    edits: { [main]: beginning('async function openKeys', 'throw new Error(\'on purpose\');') },
     reason: /^it exited with code 1 before it was ready: Cannot serve: on purpose$/,
   },
   { is: 'it never becomes ready', edits: { [main]: 'setInterval(() => undefined, 1000);\n' }, reason: /^it was not ready within 6 s$/ },
@@ -392,17 +392,17 @@ function onlyReady(whenToListen: string): string {
 const illnesses: readonly { readonly is: string; readonly edits: Edits; readonly reason: RegExp }[] = [
   {
     is: 'its health is an error',
-    edits: { 'dist/metrics/routes.js': replacing('json(200, isAuthenticated', 'json(500, isAuthenticated') },
+    edits: { [main]: replacing('(200, isAuthenticated', '(500, isAuthenticated') },
     reason: /^its health check failed: it answered with status 500$/,
   },
   {
     is: 'its health is not ok',
-    edits: { 'dist/metrics/routes.js': replacing('status: \'ok\', authenticated', 'status: \'fine\', authenticated') },
+    edits: { [main]: replacing('liveness = { status: \'ok\'', 'liveness = { status: \'fine\'') },
     reason: /^its health check failed: it did not answer \{"status":"ok"\}$/,
   },
   {
     is: 'it accepts connections and never gets to serve',
-    edits: { 'dist/process/lock.js': beginning('export async function acquireLock', 'await new Promise(() => undefined);') },
+    edits: { [main]: beginning('async function acquireLock', 'await new Promise(() => undefined);') },
     reason: /^it was not ready within 6 s$/,
   },
 ];

@@ -50,6 +50,7 @@ describe('an update under load', () => {
     const { url } = server;
     const loads = [newConnections(t, url, 8), keptConnections(t, url, 8)];
     const followed = follow(server, jobs[0] ?? '' as JobId);
+    assert.equal(await inShell(server, 'count=0; cd /usr; echo $count'), '0\n');
     for (const versions of [['1.0.0', '1.0.1'], ['1.0.0', '1.0.1', '1.0.2']]) {
       registry.publish(published(...versions));
       const pid = server.server()?.pid;
@@ -58,7 +59,8 @@ describe('an update under load', () => {
       assert.notEqual(server.server()?.pid, pid);
       await until(() => loads.every((load, index) => load.answered() > (before[index] ?? 0) + 100), { what: 'the new server answers many' });
       const health = await server.client.health();
-    assert.ok(health.authenticated && health.running >= jobs.length);
+      assert.ok(health.authenticated && health.running >= jobs.length);
+      assert.equal(await inShell(server, 'echo "$((count += 1)) $PWD"'), `${versions.length - 1} /usr\n`);
     }
     for (const load of loads) await load.stop();
     assert.deepEqual(loads.map((load) => load.failures()), [[], []]);
@@ -90,6 +92,11 @@ function linesOf(text = ''): number {
 async function longJob(server: WrappedServer, folder: string, number: number): Promise<JobId> {
   const command = `echo begin ${number}; while [ ! -e '${folder}/gate' ]; do echo tick; sleep 0.2; done; echo end ${number}; exit ${number}`;
   return (await server.client.exec({ command, timeout: 3600 })).jobId;
+}
+
+/** Runs a command in a shell that outlives the servers. @returns its stdout. */
+async function inShell(server: WrappedServer, command: string): Promise<string | undefined> {
+  return (await server.client.run({ mode: 'persistent_shell', sessionKey: 'kept', command })).stdout;
 }
 
 /** All that a follower gets of stdout, resumed where the stream ended. */

@@ -56,7 +56,7 @@ export async function measure(bench: Bench): Promise<Row[]> {
 /** Milliseconds that each of `COUNT` commands over there took. */
 function timesOf(ssh: readonly string[]): number[] {
   const script = `for ((i = 0; i < ${COUNT}; i++)); do a=$EPOCHREALTIME; "$@" true </dev/null || exit; echo "$a $EPOCHREALTIME"; done`;
-  const printed = execFileSync('bash', ['-c', script, 'bash', ...ssh], { encoding: 'utf8' });
+  const printed = execFileSync('bash', ['--norc', '-c', script, 'bash', ...ssh], { encoding: 'utf8' });
   return printed.trim().split('\n').map((line) => {
     const [begun = NaN, ended = NaN] = line.split(' ').map(Number);
     return (ended - begun) * 1000;

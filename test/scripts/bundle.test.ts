@@ -1,0 +1,25 @@
+/** The program is one file: its start does not wait for a hundred modules. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { temporaryFolder } from '../support/server.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+test('the built program runs without the modules that it was made from', async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'dist', 'cli'), { recursive: true });
+  cpSync(join(root, 'package.json'), join(folder, 'package.json'));
+  cpSync(join(root, 'dist', 'cli', 'main.js'), join(folder, 'dist', 'cli', 'main.js'));
+  const run = async (...words: string[]): Promise<string> => (await promisify(execFile)(process.execPath, [join(folder, 'dist', 'cli', 'main.js'), ...words], {
+    env: { PATH: process.env['PATH'], HOME: folder, NO_COLOR: '1' },
+  })).stdout;
+  assert.match(await run('version'), /^sidecar \d/);
+  assert.match(await run('--help'), /^ +serve +Run the server$/m);
+  assert.match(await run('exec', '--help'), /--timeout/);
+  assert.match(await run('config'), /^port +8585/m);
+});
