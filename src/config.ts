@@ -46,6 +46,15 @@ export interface Config {
   readonly allowOrigins: readonly string[];
   readonly maxRunning: number;
   readonly maxQueued: number;
+  readonly maxSessions: number;
+  readonly sessionIdleSeconds: number;
+  readonly maxTerminals: number;
+  /** A second listener, for the dialogue of terminals alone; `undefined`: none. */
+  readonly terminalPort: number | undefined;
+  readonly terminalScrollbackBytes: number;
+  /** `undefined`: never. */
+  readonly terminalIdleSeconds: number | undefined;
+  readonly terminalLifetimeSeconds: number | undefined;
   readonly keepJobs: number;
   readonly keepDays: number;
   readonly keepBytes: number;
@@ -110,6 +119,25 @@ const definitions: { readonly [name: string]: Definition } = {
   'allow-origin': words('allowOrigins', 'An origin whose pages may call this server.'),
   'max-running': whole('maxRunning', 'How many jobs run at once; further ones wait.', 1024, { min: 1, max: 100_000 }),
   'max-queued': whole('maxQueued', 'How many jobs may wait; further ones are refused.', 10_000, { min: 0, max: 1_000_000 }),
+  'max-sessions': {
+    ...whole('maxSessions', 'How many persistent shells may be open.', 32, { min: 0, max: 10_000 }),
+    variables: ['SIDECAR_MAX_SESSIONS', 'DEVPILOT_PERSISTENT_SHELL_MAX_SESSIONS'],
+  },
+  'session-idle': {
+    ...duration('sessionIdleSeconds', 'A persistent shell that was not used for so long is deleted: seconds, or a time such as 12h. 0: none ever is.', '0',
+      { min: 0, max: 365 * 86_400 }),
+    variables: ['SIDECAR_SESSION_IDLE', 'DEVPILOT_PERSISTENT_SHELL_IDLE_TIMEOUT_SECONDS'],
+  },
+  'max-terminals': whole('maxTerminals', 'How many terminals may be open at once; further ones are refused.', 32, { min: 0, max: 1000 }),
+  'terminal-port': {
+    ...whole('terminalPort', 'A second port that opens a terminal for each WebSocket, for front ends that know nothing else; 0 for any free one. Default: none.',
+      0, { min: 0, max: 65_535 }),
+    fallback: () => undefined,
+  },
+  'terminal-scrollback': whole('terminalScrollbackBytes', 'How many bytes of its output a terminal keeps for those who attach later.', 256 * 1024,
+    { min: 16 * 1024, max: 64 * 2 ** 20 }),
+  'terminal-idle': unlimited('terminalIdleSeconds', 'A terminal is ended after so long without input and output: seconds, or a time such as 30m. Default: never.'),
+  'terminal-lifetime': unlimited('terminalLifetimeSeconds', 'A terminal is ended when it is so old: seconds, or a time such as 12h. Default: never.'),
   'keep-jobs': whole('keepJobs', 'How many finished jobs are kept.', 1000, { min: 0, max: 1_000_000 }),
   'keep-days': amount('keepDays', 'For how many days finished jobs are kept.', 7, 36_500),
   'keep-bytes': whole('keepBytes', 'How many bytes finished jobs may take together.', 10 * 2 ** 30,
@@ -341,4 +369,10 @@ function duration(key: string, description: string, fallback: string, { min, max
     return isWithin ? seconds : refuse(path, `a time such as 90, 5m or 6h, from ${min} to ${max} seconds`, value);
   });
   return { key, description, parse, parseText: parse, kind: 'one', fallback: () => secondsIn(fallback), fallbackText: fallback };
+}
+
+/** A {@link duration} that is endless unless somebody says otherwise. */
+function unlimited(key: string, description: string): Definition {
+  const { fallbackText: _, ...definition } = duration(key, description, '1', { min: 1, max: 31_536_000 });
+  return { ...definition, fallback: () => undefined };
 }

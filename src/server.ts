@@ -12,8 +12,9 @@ import type { Config } from './config.ts';
 import { createAuthenticator } from './http/auth.ts';
 import { documentationRoutes } from './http/docs.ts';
 import { type Keys, openKeys } from './http/keys.ts';
-import { createHttpServer, type HttpServer } from './http/listen.ts';
+import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/listen.ts';
 import type { Limits } from './http/limits.ts';
+import { Tickets, ticketRoutes } from './http/tickets.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { jobRoutes } from './jobs/routes.ts';
 import { JobStore } from './jobs/store.ts';
@@ -27,7 +28,13 @@ import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
-import { type Health, healthUpdate } from './protocol/health.ts';
+import { type Health, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
+import { shellKinds } from './protocol/shells.ts';
+import { shellRoutes } from './shells/routes.ts';
+import { Shells } from './shells/shells.ts';
+import { scriptBackend } from './terminals/backend.ts';
+import { terminalPortRoutes, terminalRoutes } from './terminals/routes.ts';
+import { Terminals } from './terminals/terminals.ts';
 import { updateRoutes } from './update/routes.ts';
 import { parseWindow } from './update/schedule.ts';
 import { parseSource } from './update/sources/spec.ts';
@@ -72,7 +79,7 @@ export async function startServer(
   // Only for its owner; one that is there stays as it is, as what is in it is private by itself.
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   const metrics = new Metrics();
-  const http = createHttpServer({
+  const httpOptions: HttpServerOptions = {
     log,
     allowHosts: config.allowHosts,
     allowOrigins: config.allowOrigins,
@@ -81,7 +88,9 @@ export async function startServer(
     observe: (measurement) => metrics.observe(measurement),
     ...(options.limits ? { limits: options.limits } : {}),
     ...tlsOf(config),
-  });
+  };
+  const http = createHttpServer(httpOptions);
+  const terminalHttp = config.terminalPort === undefined ? undefined : createHttpServer(httpOptions);
   const closers: (() => Promise<void> | void)[] = [];
   const letGo = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer();
@@ -92,22 +101,28 @@ export async function startServer(
     const lock = await takeLock(config, { version, wrapped, patienceMs: isStandby ? patienceMs : 0 });
     closers.push(() => lock.release());
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, log });
-    const jobs = await openJobs(config, log, pace, closers);
+    const { jobs, shells } = await openJobs(config, log, pace, closers);
     const updates = openUpdates(config, { version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued });
     closers.push(() => updates.close());
+    const terminals = await openTerminals(config, log, closers);
+    let terminalPort: number | null = null;
     const startedAt = performance.now();
     const health = (): Health => ({
       status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: process.cwd(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
-      ...jobs.counts, execution_modes: ['shell', 'argv'],
+      ...jobs.counts, ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
       wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });
-    const routes = [...metricsRoutes({ metrics, gauges: gaugesOf(jobs), health }), ...jobRoutes(jobs), ...updateRoutes(updates)];
-    http.answer({
-      routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })],
-      authenticator: createAuthenticator({ accepts: (key) => keys.accepts(key), log }),
-    });
+    const tickets = new Tickets();
+    const routes = [
+      ...metricsRoutes({ metrics, gauges: gaugesOf(jobs, shells, terminals), health }), ...jobRoutes(jobs), ...shellRoutes(shells), ...terminalRoutes(terminals),
+      ...updateRoutes(updates), ...ticketRoutes(tickets),
+    ];
+    const authenticator = createAuthenticator({ accepts: (key) => keys.accepts(key), log });
+    http.answer({ routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })], authenticator, tickets });
+    terminalHttp?.answer({ routes: terminalPortRoutes(terminals), authenticator, tickets });
     ({ url } = url === undefined ? await listenOn(config, http, wrapped) : { url });
+    if (terminalHttp) terminalPort = await listenForTerminals(config, terminalHttp, wrapped, log);
     lock.announce(url);
     const renewing = setInterval(() => renew(lock, log), renewLockMs);
     renewing.unref();
@@ -119,19 +134,20 @@ export async function startServer(
       keys,
       async handOver() {
         jobs.endWaits();
-        await http.stopAccepting({ limitMs: settleMs });
+        await Promise.all([http, terminalHttp].map((one) => one?.stopAccepting({ limitMs: settleMs })));
         http.refuse();
+        terminalHttp?.refuse();
         jobs.beginClose();
         await letGo();
       },
       async close({ graceMs = closeGraceMs } = {}) {
         jobs.beginClose();
-        await http.close({ graceMs });
+        await Promise.all([http, terminalHttp].map((one) => one?.close({ graceMs })));
         await letGo();
       },
     };
   } catch (error) {
-    await http.close({ graceMs: 0 });
+    await Promise.all([http, terminalHttp].map((one) => one?.close({ graceMs: 0 })));
     await letGo();
     throw error;
   }
@@ -157,11 +173,39 @@ function wrapperGone(): Error {
 }
 
 /** A socket that a wrapper was asked for never comes where that has gone. */
-async function listenOn(config: Config, http: HttpServer, wrapped: Wrapped | undefined): Promise<{ url: string }> {
-  const { host, port } = config;
+async function listenOn(
+  { host, port }: { readonly host: string; readonly port: number }, http: HttpServer, wrapped: Wrapped | undefined,
+): Promise<{ url: string }> {
   if (wrapped === undefined) return await http.listen({ host, port });
   const listening = wrapped.isThere ? await Promise.race([http.listen({ host, port }), wrapped.gone]) : undefined;
   return listening ?? await http.listen({ host, port, isExclusive: true });
+}
+
+/** The second listener. The first is what a server is for: where this one's port is taken, the server does without. */
+async function listenForTerminals(config: Config, http: HttpServer, wrapped: Wrapped | undefined, log: Log): Promise<number | null> {
+  const { host, terminalPort: port = 0 } = config;
+  try {
+    const { url } = await listenOn({ host, port }, http, wrapped);
+    log.info('listening for terminals', { url });
+    return Number(new URL(url).port);
+  } catch (error) {
+    log.error('the port for terminals cannot be had', { port, error });
+    return null;
+  }
+}
+
+async function openTerminals(config: Config, log: Log, closers: (() => Promise<void> | void)[]): Promise<Terminals> {
+  const { stateDir, jobEnvironment: env, maxTerminals, terminalScrollbackBytes, terminalIdleSeconds, terminalLifetimeSeconds } = config;
+  const terminals = await Terminals.open({
+    stateDir, env, maxTerminals, scrollbackBytes: terminalScrollbackBytes, idleSeconds: terminalIdleSeconds, lifetimeSeconds: terminalLifetimeSeconds, log,
+  });
+  closers.push(() => terminals.close());
+  return terminals;
+}
+
+function healthOfTerminals(terminals: Terminals): Omit<HealthOfTerminals, 'terminal_port'> {
+  const { backend, running } = terminals;
+  return { terminal_supported: backend !== null, terminal_sessions: running, terminal_backend: backend };
 }
 
 /** @throws LockHeldError where another server has the state directory, for longer than `patienceMs`. */
@@ -177,11 +221,26 @@ async function takeLock(config: Config, by: { version: string; wrapped: Wrapped 
   }
 }
 
-function gaugesOf(jobs: Jobs): readonly Gauge[] {
+function healthOfShells(shells: Shells): HealthOfShells {
+  const { found, defaultShell, count, maxSessions, idleSeconds } = shells;
+  return {
+    execution_modes: ['shell', 'argv', ...(found.size > 0 ? ['persistent_shell'] : [])],
+    persistent_shell_supported: found.size > 0,
+    persistent_shell_shells: Object.fromEntries(shellKinds.map((kind) => [kind, found.has(kind)])),
+    persistent_shell_default_shell: defaultShell,
+    persistent_shell_sessions: count,
+    persistent_shell_max_sessions: maxSessions,
+    persistent_shell_idle_timeout_seconds: idleSeconds,
+  };
+}
+
+function gaugesOf(jobs: Jobs, shells: Shells, terminals: Terminals): readonly Gauge[] {
   return [
     { name: 'sidecar_jobs', help: 'Jobs remembered.', read: () => jobs.counts.jobs },
     { name: 'sidecar_jobs_running', help: 'Jobs running.', read: () => jobs.counts.running },
     { name: 'sidecar_jobs_queued', help: 'Jobs waiting to be started.', read: () => jobs.counts.queued },
+    { name: 'sidecar_sessions', help: 'Persistent shells open.', read: () => shells.count },
+    { name: 'sidecar_terminals', help: 'Terminals whose program runs.', read: () => terminals.running },
     { name: 'process_resident_memory_bytes', help: 'Resident memory.', read: () => process.memoryUsage.rss() },
     { name: 'process_cpu_seconds', help: 'Processor time used.', read: () => cpuSeconds() },
   ];
@@ -192,7 +251,7 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-async function openJobs(config: Config, log: Log, pace: Pace, closers: (() => Promise<void> | void)[]): Promise<Jobs> {
+async function openJobs(config: Config, log: Log, pace: Pace, closers: (() => Promise<void> | void)[]): Promise<{ jobs: Jobs; shells: Shells }> {
   const bash = process.platform === 'win32' ? undefined : findBash();
   // Where Node itself starts jobs, they would have its priority.
   if (bash !== undefined) goFirst();
@@ -209,12 +268,21 @@ async function openJobs(config: Config, log: Log, pace: Pace, closers: (() => Pr
     keeper?.close();
     first?.close();
   });
-  const createStarter = (events: StarterEvents): Starter =>
-    first && keeper && fifos ? new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning }) : new DirectStarter(events, { env });
-  const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes } = config;
-  const jobs = await Jobs.open({ stateDir, createStarter, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log });
+  const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, maxSessions, sessionIdleSeconds: idleSeconds } = config;
+  // Before the jobs: of those that ended with their shell meanwhile it knows how.
+  const shells = new Shells({ stateDir, takeFifo: fifos && (async () => (await fifos.take()).path), path: env['PATH'] ?? '', maxSessions, idleSeconds, log });
+  closers.push(() => shells.close());
+  const createStarter = (events: StarterEvents): Starter => {
+    if (!first || !keeper || !fifos) return new DirectStarter(events, { env });
+    const launchers = new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning });
+    shells.connect({ events, launch: (launch) => launchers.start(launch), cancelJobs: (sessionKey) => jobs.cancelSession(sessionKey) });
+    return launchers;
+  };
+  const jobs: Jobs = await Jobs.open({
+    stateDir, createStarter, shells, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log,
+  });
   closers.push(() => jobs.close());
-  return jobs;
+  return { jobs, shells };
 }
 
 function openUpdates(config: Config, by: { version: string; wrapped: Wrapped | undefined; log: Log; running: () => number }): Updater {

@@ -170,9 +170,11 @@ export function object<S extends Shape>(shape: S): Parser<{ readonly [K in keyof
     for (const name of Object.keys(source)) {
       if (!Object.hasOwn(shape, name)) throw new ParseError(`${path}.${short(name)}`, unknownField(name, Object.keys(shape)));
     }
-    const parsed = fields.map(([name, field]) =>
-      [name, field(Object.hasOwn(source, name) ? source[name] : undefined, `${path}.${name}`)] as const);
-    return Object.fromEntries(parsed) as { [K in keyof S]: Parsed<S[K]> };
+    const parsed: { [field: string]: unknown } = {};
+    for (const [name, field] of fields) {
+      parsed[name] = field(Object.hasOwn(source, name) ? source[name] : undefined, `${path}.${name}`);
+    }
+    return parsed as { [K in keyof S]: Parsed<S[K]> };
   });
 }
 

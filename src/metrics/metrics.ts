@@ -23,6 +23,8 @@ export interface Gauge {
 const buckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
 
 interface Series {
+  readonly method: string;
+  readonly status: number;
   readonly labels: string;
   readonly counts: number[];
   count: number;
@@ -30,18 +32,27 @@ interface Series {
 }
 
 export class Metrics {
-  readonly #series = new Map<string, Series>();
+  /** By path; a path has few. */
+  readonly #series = new Map<string, Series[]>();
 
   observe(observation: Observation): void {
-    const { method, path, status, durationMs } = observation;
-    const labels = `method="${method}",path="${path}",status="${status}"`;
-    let series = this.#series.get(labels);
-    if (!series) this.#series.set(labels, series = { labels, counts: buckets.map(() => 0), count: 0, sumSeconds: 0 });
-    const seconds = durationMs / 1000;
+    const series = this.#seriesOf(observation);
+    const seconds = observation.durationMs / 1000;
     series.count += 1;
     series.sumSeconds += seconds;
     const bucket = buckets.findIndex((bound) => seconds <= bound);
     if (bucket >= 0) series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;
+  }
+
+  #seriesOf({ method, path, status }: Observation): Series {
+    const ofPath = this.#series.get(path);
+    const known = ofPath?.find((series) => series.status === status && series.method === method);
+    if (known) return known;
+    const labels = `method="${method}",path="${path}",status="${status}"`;
+    const series: Series = { method, status, labels, counts: buckets.map(() => 0), count: 0, sumSeconds: 0 };
+    if (ofPath) ofPath.push(series);
+    else this.#series.set(path, [series]);
+    return series;
   }
 
   /** All of it as text, and the gauges before it. */
@@ -52,7 +63,7 @@ export class Metrics {
   #renderRequests(): string[] {
     const name = 'sidecar_http_request_duration_seconds';
     const lines = [`# HELP ${name} Time to the end of the answer.`, `# TYPE ${name} histogram`];
-    for (const { labels, counts, count, sumSeconds } of this.#series.values()) {
+    for (const { labels, counts, count, sumSeconds } of [...this.#series.values()].flat()) {
       let below = 0;
       buckets.forEach((bound, index) => {
         below += counts[index] ?? 0;
