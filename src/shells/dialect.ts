@@ -26,7 +26,7 @@ export interface ShellJob {
 export interface Dialect {
   /** How the shell is started: without the files of the user's, as the bootstrap is what a session begins with. */
   argv(program: string, control: string): readonly string[];
-  /** The first line: from then on the shell itself has the control open, so that it never ends. */
+  /** The first line: from then on the shell itself has the control open, so that it never ends. Said twice it does no harm. */
   begin(control: string): string;
   /** Sources the run file. One line, without its newline. */
   source(runFile: string): string;
@@ -43,7 +43,6 @@ interface Posix {
   readonly builtin: string;
   /** Of the control. One digit is all that dash takes; a higher number leaves those to the user. */
   readonly descriptor: number;
-  readonly atBegin: string;
   /**
    * Opens the FIFO for the stdin of the command, before the job is claimed: whoever sees the claim may write. Its end comes only if the shell
    * itself does not have it open for writing.
@@ -66,16 +65,16 @@ const closed = 'exec {__sidecar_in}<&-\n';
 
 const posix: { readonly [K in 'bash' | 'zsh' | 'sh']: Posix } = {
   bash: {
-    flags: ['--norc', '--noprofile'], builtin: 'builtin', descriptor: 99, atBegin: '; shopt -s expand_aliases',
+    flags: ['--norc', '--noprofile', '-O', 'expand_aliases'], builtin: 'builtin', descriptor: 99,
     // Of two redirections of one descriptor bash keeps what the first one opened until both are undone.
     fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in-', close: { after: closed, instead: closed } },
   },
   sh: {
-    flags: [], builtin: 'command', descriptor: 9, atBegin: '',
+    flags: [], builtin: 'command', descriptor: 9,
     fifo: { open: () => '{\n', end: (path) => `} <>${path} <${path}\n`, redirect: '', close: { after: '', instead: '' } },
   },
   zsh: {
-    flags: ['-f'], builtin: 'builtin', descriptor: 9, atBegin: '; setopt aliases',
+    flags: ['-f', '-o', 'aliases'], builtin: 'builtin', descriptor: 9,
     // zshmisc(1), MULTIOS: two redirections of one descriptor would be read one after the other.
     fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in {__sidecar_in}<&-', close: { after: '', instead: closed } },
   },
@@ -88,10 +87,10 @@ export const dialects: { readonly [K in ShellKind]?: Dialect } = {
 };
 
 function posixDialect(shell: Posix): Dialect {
-  const { flags, builtin, descriptor, atBegin } = shell;
+  const { flags, builtin, descriptor } = shell;
   return {
     argv: (program, control) => [program, ...flags, control],
-    begin: (control) => `exec ${descriptor}<>${quote(control)} >/dev/null 2>&1${atBegin}`,
+    begin: (control) => `exec ${descriptor}<>${quote(control)} >/dev/null 2>&1`,
     source: (runFile) => `${builtin} . ${quote(runFile)}`,
     run: (job) => runFile(shell, job),
   };

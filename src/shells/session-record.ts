@@ -43,6 +43,11 @@ export function folderName(sessionKey: string): string {
   return createHash('sha256').update(sessionKey).digest('hex').slice(0, 32);
 }
 
+/** What the processes of one start carry as their mark: unlike that of any other session on the machine, whatever server it is of. */
+export function shellMark(directory: string, { createdAt }: Pick<SessionRecord, 'createdAt'>, starts: number): string {
+  return `shell-${createHash('sha256').update(`${directory}\0${createdAt}`).digest('hex').slice(0, 16)}-${starts}`;
+}
+
 export function runDirectory(directory: string, starts: number): string {
   return join(directory, `run-${starts}`);
 }

@@ -2,24 +2,23 @@
  * One persistent shell: starts its process when a job needs it, gives it one job at a time, and tells how each ends.
  * @module
  */
-import {
-  appendFileSync, closeSync, constants, type FSWatcher, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, watch, writeFileSync, writeSync,
-} from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { closeSync, type FSWatcher, mkdirSync, renameSync, rmSync, statSync, watch, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Session, SessionStatus } from '../protocol/shells.ts';
-import { type Identity, isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
+import { isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
 import type { Launch } from '../process/launch-script.ts';
-import { isStillLauncher } from '../process/launchers.ts';
-import { claimLine, parseExit, parseProcessNote } from '../process/process-note.ts';
+import { claimLine, parseProcessNote } from '../process/process-note.ts';
 import type { ShellLaunch, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
-import { runDirectory, type SessionRecord, writeSession } from './session-record.ts';
+import {
+  discard, exitIn, hasClaimed, hasHadJob, identityIn, noteExit, noteJob, openControl, readNotedJob, readQuietly, type Running,
+} from './run-directory.ts';
+import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
 
 export interface ShellOptions {
   /** Where it is kept. */
@@ -36,15 +35,6 @@ export interface ShellOptions {
   readonly now: () => number;
 }
 
-interface Running {
-  readonly directory: string;
-  readonly identity: Identity;
-  /** Of the control, open for both: it never waits, and it is there as long as this server is. */
-  readonly control: number;
-  /** It has run its bootstrap, or has none. */
-  isSeeded: boolean;
-}
-
 interface Active {
   readonly launch: Pick<ShellLaunch, 'id' | 'directory'> & Partial<ShellLaunch>;
   readonly startedAtTicks: number;
@@ -56,9 +46,6 @@ interface Active {
   readonly stopWatching: (() => void)[];
 }
 
-/** How long a shell may take to be there. */
-const startMs = 15_000;
-const startLookMs = 2;
 /** Where a change of a file was not told, it is seen then. */
 const lookMs = 100;
 /** How long the exit code of a shell may be on its way once it is gone. */
@@ -68,6 +55,7 @@ const maxAttempts = 3;
 const noProcessMs = 1_500;
 /** How long what a command runs has to vanish after SIGKILL, and the shell to go on, before it goes, too. */
 const killMs = 2_000;
+const killLookMs = 2;
 const slowestLookMs = 100;
 
 export class Shell {
@@ -197,6 +185,8 @@ export class Shell {
     const { directory, id, stdin, command, isBootstrap } = launch;
     const { dialect, connection } = this.#options;
     const { bootstrapCommand } = this.#record;
+    shell.isSeeded = hasHadJob(shell);
+    shell.jobDirectory = directory;
     const bootstrap = shell.isSeeded || isBootstrap || bootstrapCommand === undefined ? undefined : join(shell.directory, 'bootstrap');
     if (bootstrap !== undefined) writeFileSync(bootstrap, `${bootstrapCommand}\n`, { mode: 0o600 });
     const claim = claimLine(shell.identity);
@@ -204,10 +194,8 @@ export class Shell {
     const runFile = join(directory, `run-${claim.slice(claim.indexOf('#') + 1)}`);
     writeFileSync(join(directory, 'command'), `${command}\n`, { mode: 0o600 });
     writeFileSync(runFile, dialect.run({ id, directory, stdin, claim, ...(bootstrap === undefined ? {} : { bootstrap }) }), { mode: 0o600 });
-    // For the next server, should shell and server end together.
-    writeFileSync(join(shell.directory, 'job'), directory, { mode: 0o600 });
+    noteJob(shell);
     active.shell = shell;
-    shell.isSeeded = true;
     this.#watch(active);
     writeSync(shell.control, `${dialect.source(runFile)}\n`);
     connection().events.onStarted(id);
@@ -224,15 +212,15 @@ export class Shell {
     const controlPath = join(runIn, 'control');
     renameSync(await takeFifo(), controlPath);
     this.#save({ ...this.#record, starts });
-    if (before > 0) rm(runDirectory(directory, before), { recursive: true, force: true }).catch(() => undefined);
-    const control = openSync(controlPath, constants.O_RDWR | constants.O_NONBLOCK);
+    if (before > 0) discard(runDirectory(directory, before));
+    const control = openControl(controlPath);
     try {
       writeSync(control, `${dialect.begin(controlPath)}\n`);
       connection().launch({
         id: this.#mark(), directory: runIn, stdin: 'null', workdir: this.#record.workdir, env: this.#record.env, argv: dialect.argv(program, controlPath),
       });
-      const identity = await identityIn(runIn);
-      this.#running = { directory: runIn, identity, control, isSeeded: false };
+      const identity = await identityIn(runIn, () => this.#isClosed);
+      this.#running = { directory: runIn, identity, control, isSeeded: false, jobDirectory: undefined };
       return this.#running;
     } catch (error) {
       closeSync(control);
@@ -242,14 +230,18 @@ export class Shell {
 
   /** The process that an earlier server started. */
   #findAgain(): void {
-    const { directory, record: { starts } } = this.#options;
+    const { directory, record: { starts }, dialect } = this.#options;
     const runIn = runDirectory(directory, starts);
     const note = parseProcessNote(readQuietly(join(runIn, 'process')));
     if (!note) return;
-    this.#lastJobDirectory = readQuietly(join(runIn, 'job')) || undefined;
+    const noted = readNotedJob(runIn);
+    this.#lastJobDirectory = noted.jobDirectory;
     if (isAliveNow(note.identity)) {
-      const control = openSync(join(runIn, 'control'), constants.O_RDWR | constants.O_NONBLOCK);
-      this.#running = { directory: runIn, identity: note.identity, control, isSeeded: this.#lastJobDirectory !== undefined };
+      const controlPath = join(runIn, 'control');
+      const control = openControl(controlPath);
+      this.#running = { directory: runIn, identity: note.identity, control, ...noted };
+      // What a FIFO holds is lost when nobody has it open: the server may have ended before the shell had opened it.
+      if (!hasHadJob(this.#running)) writeSync(control, `${dialect.begin(controlPath)}\n`);
       return;
     }
     const code = exitIn(runIn);
@@ -307,9 +299,20 @@ export class Shell {
   }
 
   #ended(active: Active, code: number | undefined): void {
-    const pid = active.shell?.identity.pid ?? 0;
+    const { shell, launch: { id } } = active;
     this.#settle(active);
-    this.#options.connection().events.onExit(active.launch.id, { code, pid, hasLeft: false });
+    if (shell && shell === this.#running && !shell.isSeeded) this.#noteSeeded(shell);
+    this.#options.connection().events.onExit(id, { code, pid: shell?.identity.pid ?? 0, hasLeft: false });
+  }
+
+  /** Its job may be forgotten before the next one comes. */
+  #noteSeeded(shell: Running): void {
+    shell.isSeeded = hasHadJob(shell);
+    try {
+      noteJob(shell);
+    } catch (error) {
+      this.#options.log.warn('cannot write the state of a shell', { sessionKey: this.#record.sessionKey, error });
+    }
   }
 
   #settle(active: Active): void {
@@ -347,7 +350,7 @@ export class Shell {
     do {
       if (isAliveNow(shell.identity)) sendSignal(shell.identity.pid, 'SIGKILL');
       for (const { pid } of await this.#processesOf(active, shell)) sendSignal(pid, 'SIGKILL');
-      await sleep(startLookMs);
+      await sleep(killLookMs);
       this.#look(active);
       if (this.#active !== active) return true;
     } while (performance.now() < deadline);
@@ -374,7 +377,7 @@ export class Shell {
 
   /** The mark of its process, and what the launcher knows it by. */
   #mark(): string {
-    return `shell-${this.#options.directory.slice(-8)}-${this.#record.starts}`;
+    return shellMark(this.#options.directory, this.#record, this.#record.starts);
   }
 
   #save(record: SessionRecord): void {
@@ -385,45 +388,6 @@ export class Shell {
   #letGo(): void {
     if (this.#running) closeSync(this.#running.control);
     this.#running = undefined;
-  }
-}
-
-/** The process that a launcher has started, once that has said who it is. @throws Error where there is none. */
-async function identityIn(runIn: string): Promise<Identity> {
-  const deadline = performance.now() + startMs;
-  while (performance.now() < deadline) {
-    const note = parseProcessNote(readQuietly(join(runIn, 'process')));
-    if (exitIn(runIn) !== undefined) break;
-    // Its launcher may still find that it cannot become the shell.
-    if (note && isAliveNow(note.identity) && !isStillLauncher(note.identity.pid)) return note.identity;
-    await sleep(startLookMs);
-  }
-  const said = readQuietly(join(runIn, 'stderr')).trim();
-  throw new Error(`the shell of the session cannot be started${said === '' ? '' : `: ${said.slice(-500)}`}`);
-}
-
-/** The exit code in a directory; `undefined` until it is there whole. */
-function exitIn(directory: string): number | undefined {
-  return parseExit(readQuietly(join(directory, 'exit')));
-}
-
-/** Writes down that the job ended with its shell, unless it ended before. */
-function noteExit(directory: string, shell: Identity, code: number): void {
-  if (hasClaimed(directory, shell) && readQuietly(join(directory, 'exit')) === '') appendFileSync(join(directory, 'exit'), `${code}\n`);
-}
-
-/** Whether the job is that shell's. */
-function hasClaimed(directory: string, shell: Identity): boolean {
-  const note = parseProcessNote(readQuietly(join(directory, 'process')));
-  return note?.identity.pid === shell.pid && note.identity.startTime === shell.startTime;
-}
-
-function readQuietly(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
-    throw error;
   }
 }
 

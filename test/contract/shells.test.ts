@@ -250,6 +250,18 @@ test('sessions are listed, shown and deleted, with their jobs', { skip }, async 
   assert.equal((await sessionOf(server, key, 'bash').run('echo new')).stdout, 'new\n', 'the key is free for another shell');
 });
 
+test('a session of another server that has the same key is another one', { skip }, async (t) => {
+  const [ours, theirs] = [await session(t), await session(t)];
+  const { stdout: pid } = await theirs.run('kept=5; echo $$');
+  await ours.run('true');
+  await ask(ours.server, 'DELETE /sessions/main');
+  assert.equal((await theirs.run('echo $$')).stdout, pid);
+  const cancelled = await submit(ours.server, { mode: 'persistent_shell', sessionKey: 'main', command: 'sleep 1000' });
+  await until(async () => (await ask(ours.server, `GET /jobs/${cancelled}`)).json<Job>().status === 'running', { what: 'it runs' });
+  await ask(ours.server, `POST /jobs/${cancelled}/cancel`);
+  assert.equal((await theirs.run('echo $kept $$')).stdout, `5 ${pid}`);
+});
+
 test('a session has one shell, and there are not more than asked for', { skip }, async (t) => {
   const { run, server } = await session(t, 'bash', { 'max-sessions': '2' });
   await run('true');

@@ -8,8 +8,8 @@ const job: ShellJob = { id: 'j1', directory: '/s/jobs/j1', stdin: 'fifo', claim:
 
 test('bash is told of a job at its top level, with the control hidden from what it runs', () => {
   const { bash } = dialects;
-  assert.deepEqual(bash?.argv('/bin/bash', '/c'), ['/bin/bash', '--norc', '--noprofile', '/c']);
-  assert.equal(bash?.begin('/c'), `exec 99<>'/c' >/dev/null 2>&1; shopt -s expand_aliases`);
+  assert.deepEqual(bash?.argv('/bin/bash', '/c'), ['/bin/bash', '--norc', '--noprofile', '-O', 'expand_aliases', '/c']);
+  assert.equal(bash?.begin('/c'), `exec 99<>'/c' >/dev/null 2>&1`);
   assert.equal(bash?.source('/s/it\'s'), `builtin . '/s/it'\\''s'`);
   assert.equal(bash?.run(job), `exec {__sidecar_hold}<>'/s/jobs/j1/stdin' {__sidecar_in}<'/s/jobs/j1/stdin' {__sidecar_hold}>&-
 builtin echo '7 99 #ab' >>'/s/jobs/j1/process'
@@ -35,7 +35,7 @@ test('sh keeps an error of a special built-in from ending it', () => {
 
 test('zsh opens stdin ahead, as it would read two redirections one after the other', () => {
   const { zsh } = dialects;
-  assert.deepEqual(zsh?.argv('/bin/zsh', '/c'), ['/bin/zsh', '-f', '/c']);
+  assert.deepEqual(zsh?.argv('/bin/zsh', '/c'), ['/bin/zsh', '-f', '-o', 'aliases', '/c']);
   assert.match(zsh?.run(job) ?? '', /^exec \{__sidecar_hold\}<>'\S+' \{__sidecar_in\}<'\S+' \{__sidecar_hold\}>&-$/m);
   assert.match(zsh?.run({ ...job, stdin: 'file' }) ?? '', /^builtin \. '\S+' <'\/s\/jobs\/j1\/stdin' >>/m);
 });

@@ -1,7 +1,7 @@
 /** Real servers for tests: in this process, or the real program as a child. What they leave is gone after the test. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,7 @@ import type { Limits } from '../../src/http/limits.ts';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { sendSignal } from '../../src/process/identity.ts';
 import { readOwner } from '../../src/process/lock.ts';
+import { readSession, shellMark } from '../../src/shells/session-record.ts';
 import { type Server, startServer } from '../../src/server.ts';
 import { until } from './wait.ts';
 
@@ -204,14 +205,19 @@ export async function cancelAll(client: Sidecar): Promise<void> {
 
 /** Kills what is left of the jobs and shells in a state directory, whoever started them. */
 export async function endProcesses(stateDir: string): Promise<void> {
-  const shells = namesIn(join(stateDir, 'shells')).flatMap((name) =>
-    namesIn(join(stateDir, 'shells', name)).map((run) => `shell-${name.slice(-8)}-${run.replace('run-', '')}`));
+  const shells = namesIn(join(stateDir, 'shells')).flatMap((name) => shellMarks(join(stateDir, 'shells', name)));
   const families = [...namesIn(join(stateDir, 'jobs')), ...namesIn(join(stateDir, 'terminals')), ...shells].map((id) => ({ id, leader: undefined }));
   await until(async () => {
     const left = [...[...(await findProcesses(families)).values()].flat().map(({ pid }) => pid), ...holdersOf(stateDir)];
     for (const pid of left) sendSignal(pid, 'SIGKILL');
     return left.length === 0;
   }, { what: 'no process of a job is left' });
+}
+
+function shellMarks(directory: string): readonly string[] {
+  if (!existsSync(join(directory, 'shell.json'))) return [];
+  const session = readSession(directory);
+  return namesIn(directory).flatMap((name) => (name.startsWith('run-') ? [shellMark(directory, session, Number(name.slice('run-'.length)))] : []));
 }
 
 /** Those that keep the terminals of a state directory: each works in the directory of its own. */

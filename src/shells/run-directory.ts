@@ -1,0 +1,102 @@
+/**
+ * One start of a shell: its directory, and what is to be read there and in those of its jobs.
+ * @module
+ */
+import { appendFileSync, closeSync, constants, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Identity, isAliveNow } from '../process/identity.ts';
+import { isStillLauncher } from '../process/launchers.ts';
+import { parseExit, parseProcessNote } from '../process/process-note.ts';
+
+/** A shell that was started, and may have ended since. */
+export interface Running {
+  readonly directory: string;
+  readonly identity: Identity;
+  /** Of the control, open for both: it never waits, and it is there as long as this server is. */
+  readonly control: number;
+  /** It has had a job before `jobDirectory`: it has run its bootstrap, or has none. */
+  isSeeded: boolean;
+  /** The last job that it was told of. */
+  jobDirectory: string | undefined;
+}
+
+/** How long a shell may take to be there. */
+const startMs = 15_000;
+const startLookMs = 2;
+
+/** Opens it for both: neither the open nor a write ever waits. */
+export function openControl(path: string): number {
+  return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+}
+
+/**
+ * Removes the directory of a process that has ended, or that no server heard of: should it come to be all the same, it finds no control, or one
+ * that has come to its end.
+ */
+export function discard(runIn: string): void {
+  const control = join(runIn, 'control');
+  const aside = `${control}.discarded`;
+  try {
+    renameSync(control, aside);
+    // Whoever waits in its open(2) for a writer goes on (fifo(7)).
+    closeSync(openControl(aside));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  rm(runIn, { recursive: true, force: true }).catch(() => undefined);
+}
+
+/** The process that a launcher has started, once that has said who it is. @throws Error where there is none, or nobody waits for it any more. */
+export async function identityIn(runIn: string, isGivenUp: () => boolean): Promise<Identity> {
+  const deadline = performance.now() + startMs;
+  while (performance.now() < deadline && !isGivenUp()) {
+    const note = parseProcessNote(readQuietly(join(runIn, 'process')));
+    if (exitIn(runIn) !== undefined) break;
+    // Its launcher may still find that it cannot become the shell.
+    if (note && isAliveNow(note.identity) && !isStillLauncher(note.identity.pid)) return note.identity;
+    await sleep(startLookMs);
+  }
+  const said = readQuietly(join(runIn, 'stderr')).trim();
+  throw new Error(`the shell of the session cannot be started${said === '' ? '' : `: ${said.slice(-500)}`}`);
+}
+
+/** The exit code in a directory; `undefined` until it is there whole. */
+export function exitIn(directory: string): number | undefined {
+  return parseExit(readQuietly(join(directory, 'exit')));
+}
+
+/** Writes down that the job ended with its shell, unless it ended before. */
+export function noteExit(directory: string, shell: Identity, code: number): void {
+  if (hasClaimed(directory, shell) && readQuietly(join(directory, 'exit')) === '') appendFileSync(join(directory, 'exit'), `${code}\n`);
+}
+
+/** For the next server: whose turn it is in the shell, should both end together, and whether it goes on where its bootstrap left it. */
+export function noteJob({ directory, isSeeded, jobDirectory }: Running): void {
+  writeFileSync(join(directory, 'job'), `${isSeeded ? 'seeded' : 'first'} ${jobDirectory}`, { mode: 0o600 });
+}
+
+export function readNotedJob(directory: string): Pick<Running, 'isSeeded' | 'jobDirectory'> {
+  const [, seeded, jobDirectory] = /^(seeded|first) (.+)$/s.exec(readQuietly(join(directory, 'job'))) ?? [];
+  return { isSeeded: seeded === 'seeded', jobDirectory };
+}
+
+export function hasHadJob({ isSeeded, jobDirectory, identity }: Running): boolean {
+  return isSeeded || (jobDirectory !== undefined && hasClaimed(jobDirectory, identity));
+}
+
+/** Whether the job is that shell's. */
+export function hasClaimed(directory: string, shell: Identity): boolean {
+  const note = parseProcessNote(readQuietly(join(directory, 'process')));
+  return note?.identity.pid === shell.pid && note.identity.startTime === shell.startTime;
+}
+
+export function readQuietly(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    throw error;
+  }
+}

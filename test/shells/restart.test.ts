@@ -1,0 +1,95 @@
+/** What a shell is told that was started by one server, and met by the next. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type TestContext } from 'node:test';
+import { createLog } from '../../src/base/log.ts';
+import type { Launch } from '../../src/process/launch-script.ts';
+import type { ShellRequest } from '../../src/process/starter.ts';
+import { findShells } from '../../src/shells/found.ts';
+import { Shells } from '../../src/shells/shells.ts';
+import { atEnd, temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+
+const options = { skip: process.platform === 'win32' ? 'needs FIFOs' : false };
+const request: ShellRequest = { sessionKey: 'one', workdir: '/', env: {}, bootstrapCommand: 'boots=$((boots + 1))', isBootstrap: false };
+
+/** Shells that note what they have launched, and leave it to the test. */
+function shellsIn(t: TestContext, stateDir: string): { shells: Shells; launched: Launch[]; ended: Map<string, number | undefined>; run: (command: string) => Promise<string> } {
+  const launched: Launch[] = [];
+  const ended = new Map<string, number | undefined>();
+  let fifos = 0;
+  const shells = new Shells({
+    stateDir, path: process.env['PATH'] ?? '', maxSessions: 1, idleSeconds: 0, log: createLog({ fd: 2, format: 'json', level: 'error' }),
+    takeFifo: async () => {
+      const path = join(stateDir, `fifo-${process.pid}-${(fifos += 1)}`);
+      execFileSync('mkfifo', [path]);
+      return path;
+    },
+  });
+  atEnd(t, () => shells.close());
+  shells.connect({
+    launch: (launch) => launched.push(launch),
+    events: {
+      onStarted: () => {}, onClaimed: () => {}, onOrphaned: () => {},
+      onExit: (id, { code }) => ended.set(id, code), onFailed: (id, error) => ended.set(`${id}: ${error.message}`, undefined),
+    },
+    cancelJobs: async () => {},
+  });
+  const run = async (command: string): Promise<string> => {
+    const id = `job-${process.hrtime.bigint()}`;
+    const directory = join(stateDir, id);
+    mkdirSync(directory);
+    shells.admit(request);
+    shells.start({ id, directory, stdin: 'null', sessionKey: 'one', command, isBootstrap: false });
+    await until(() => ended.has(id), { what: `${command} has ended` });
+    return readFileSync(join(directory, 'stdout'), 'utf8');
+  };
+  return { shells, launched, ended, run };
+}
+
+/** Whether this process has it open. */
+function isOpen(path: string): boolean {
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Becomes the shell of a launch as a launcher would have, but later. */
+function become(t: TestContext, { argv: [program = '', ...words], directory }: Launch): number {
+  const child = spawn(program, words, { stdio: 'ignore', detached: true });
+  const { pid = 0 } = child;
+  atEnd(t, async () => {
+    child.kill('SIGKILL');
+    await until(() => child.exitCode !== null || child.signalCode !== null, { what: 'the shell has ended' });
+  });
+  writeFileSync(join(directory, 'process'), readFileSync(`/proc/${pid}/stat`));
+  return pid;
+}
+
+test('a shell that opens its control only once the server has ended is told all of it by the next one, and outlives that, too', {
+  skip: options.skip || (existsSync('/proc/self/stat') ? false : 'needs /proc') || (findShells(process.env['PATH'] ?? '').size > 0 ? false : 'needs a shell'),
+}, async (t) => {
+  const stateDir = realpathSync(temporaryFolder(t));
+  const first = shellsIn(t, stateDir);
+  first.shells.admit(request);
+  mkdirSync(join(stateDir, 'job-0'));
+  first.shells.start({ id: 'job-0', directory: join(stateDir, 'job-0'), stdin: 'null', sessionKey: 'one', command: 'count=0', isBootstrap: false });
+  const launch = await until(() => first.launched[0], { what: 'a shell is to be started' });
+  first.shells.close();
+  const control = join(launch.directory, 'control');
+  await until(() => !isOpen(control), { what: 'the first server has let go of the control' });
+
+  const pid = become(t, launch);
+  for (let server = 1; server <= 3; server += 1) {
+    const next = shellsIn(t, stateDir);
+    assert.equal(await next.run('count=$((count + 1)); echo $count $boots $$'), `${server} 1 ${pid}\n`);
+    assert.deepEqual(next.launched, [], 'no other shell is started');
+    next.shells.close();
+  }
+});
