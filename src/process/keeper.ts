@@ -46,6 +46,8 @@ export class Keeper {
   readonly #unneeded: string[] = [];
   #flushing: NodeJS.Timeout | undefined;
   #starting: Promise<void> | undefined;
+  /** The FIFOs of keepers that were there before, as long as jobs of their servers run. */
+  #others: readonly string[];
   #isClosed = false;
 
   constructor(options: KeeperOptions) {
@@ -60,7 +62,7 @@ export class Keeper {
       onEnd: () => { if (this.#pid === undefined) this.#end(new Error('Cannot keep FIFOs open: the bash that forks the keeper has ended')); },
       onLine: (line) => this.#hear(line),
     });
-    removeDeserted(this.#folder);
+    this.#others = removeDeserted(this.#folder, namesIn(this.#folder));
   }
 
   /** Resolves once it is on its way: launchers that are forked from then on keep it alive. @throws as {@link hold}. */
@@ -177,6 +179,7 @@ export class Keeper {
   }
 
   #lookAfter(): void {
+    if (this.#others.length > 0) this.#others = removeDeserted(this.#folder, this.#others);
     if (this.#pid === undefined || isPidAlive(this.#pid)) return;
     this.#options.onWarning('what keeps stdin open has ended, starting another: jobs that run have come to the end of their input');
     this.#end(new Error('Cannot keep FIFOs open: the keeper has ended'));
@@ -215,19 +218,23 @@ function tellOther(path: string, line: string): boolean {
   }
 }
 
-/** The FIFOs of keepers that have ended. */
-function removeDeserted(folder: string): void {
-  let names: string[];
-  try {
-    names = readdirSync(folder);
-  } catch {
-    return;
-  }
-  for (const name of names) {
+/** Removes the FIFOs of keepers that have ended. @returns the names of those that have not. */
+function removeDeserted(folder: string, names: readonly string[]): readonly string[] {
+  return names.filter((name) => {
     try {
-      if (!tellOther(join(folder, name), '')) unlinkSync(join(folder, name));
+      if (tellOther(join(folder, name), '')) return true;
+      unlinkSync(join(folder, name));
     } catch {
       // Somebody else's: it stays.
     }
+    return false;
+  });
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
   }
 }

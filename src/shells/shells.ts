@@ -10,7 +10,7 @@ import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellKind } from '../protocol/shells.ts';
 import type { Launch } from '../process/launch-script.ts';
 import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/starter.ts';
-import { dialects } from './dialect.ts';
+import { dialects } from './dialects.ts';
 import { findShells } from './found.ts';
 import { folderName, readSession, type SessionRecord, writeSession } from './session-record.ts';
 import { Shell } from './shell.ts';

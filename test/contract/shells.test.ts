@@ -1,34 +1,16 @@
 /** Persistent shells: jobs of one key share a shell, each is a job like any other. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
-import test, { type TestContext, describe, it } from 'node:test';
+import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { describe, it } from 'node:test';
 import type { Accepted, Job } from '../../src/protocol/jobs.ts';
 import type { Session, SessionList } from '../../src/protocol/shells.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { type Answer, type Reached, ask, submit } from './ask.ts';
+import { isInstalled, session, sessionOf } from './session.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
-
-interface Setting {
-  readonly server: Reached;
-  readonly run: (command: string, more?: object) => Promise<Job>;
-}
-
-function sessionOf(server: Reached, sessionKey: string, shell?: string): Setting {
-  const run: Setting['run'] = async (command, more = {}) => {
-    const body = { mode: 'persistent_shell', sessionKey, ...(shell === undefined ? {} : { shell }), command, ...more };
-    const answer = await ask(server, 'POST /exec?wait=60', { body });
-    assert.equal(answer.status, 200, answer.text);
-    return answer.json<Job>();
-  };
-  return { server, run };
-}
-
-async function session(t: TestContext, shell?: string, flags: { readonly [name: string]: string } = {}): Promise<Setting> {
-  return sessionOf(await startTestServer(t, { flags }), 'main', shell);
-}
 
 function finished(server: Reached, jobId: string): Promise<Job> {
   return until(async () => {
@@ -42,8 +24,7 @@ async function shown(server: Reached, key = 'main'): Promise<Session> {
 }
 
 for (const shell of ['bash', 'zsh', 'sh'] as const) {
-  const isThere = (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, shell)));
-  describe(`a persistent ${shell}`, { skip: skip || (isThere ? false : `${shell} is not installed`) }, () => {
+  describe(`a persistent ${shell}`, { skip: skip || (isInstalled(shell) ? false : `${shell} is not installed`) }, () => {
     it('keeps what a job did for the next one', async (t) => {
       const { run } = await session(t, shell);
       const steps: readonly (readonly [command: string, stdout: string, exitCode?: number])[] = [

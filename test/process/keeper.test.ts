@@ -140,6 +140,18 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     assert.ok(hold !== undefined && keeper.isCurrent(hold));
   });
 
+  it('the FIFO of a keeper that ends after the next server has begun is removed, too', async (t) => {
+    const before = setUp(t);
+    await before.keeper.start();
+    await until(() => before.pid(), { what: 'the keeper runs' });
+    const [left = ''] = readdirSync(join(before.folder, 'keepers'));
+    setUp(t, before.folder);
+    assert.ok(existsSync(join(before.folder, 'keepers', left)));
+    before.keeper.close();
+    before.first.close();
+    await until(() => !existsSync(join(before.folder, 'keepers', left)), { what: 'its FIFO is removed' });
+  });
+
   it('the FIFOs of keepers that have ended are removed', async (t) => {
     const before = setUp(t);
     await before.keeper.start();

@@ -1,17 +1,19 @@
 /** What is written to each shell, and whom a job has in one. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ShellJob, dialects, quote } from '../../src/shells/dialect.ts';
+import type { ShellJob } from '../../src/shells/dialect.ts';
+import { posix, quote } from '../../src/shells/posix.ts';
+import { pwsh } from '../../src/shells/powershell.ts';
 import { ofCommand } from '../../src/shells/command-processes.ts';
 
 const job: ShellJob = { id: 'j1', directory: '/s/jobs/j1', stdin: 'fifo', claim: '7 99 #ab' };
 
 test('bash is told of a job at its top level, with the control hidden from what it runs', () => {
-  const { bash } = dialects;
-  assert.deepEqual(bash?.argv('/bin/bash', '/c'), ['/bin/bash', '--norc', '--noprofile', '-O', 'expand_aliases', '/c']);
-  assert.equal(bash?.begin('/c'), `exec 99<>'/c' >/dev/null 2>&1`);
-  assert.equal(bash?.source('/s/it\'s'), `builtin . '/s/it'\\''s'`);
-  assert.equal(bash?.run(job), `exec {__sidecar_hold}<>'/s/jobs/j1/stdin' {__sidecar_in}<'/s/jobs/j1/stdin' {__sidecar_hold}>&-
+  const { bash } = posix;
+  assert.deepEqual(bash.argv('/bin/bash', '/c'), ['/bin/bash', '--norc', '--noprofile', '-O', 'expand_aliases', '/c']);
+  assert.equal(bash.begin('/c'), `exec 99<>'/c' >/dev/null 2>&1`);
+  assert.equal(bash.source('/s/it\'s'), `builtin . '/s/it'\\''s'`);
+  assert.equal(bash.run(job), `exec {__sidecar_hold}<>'/s/jobs/j1/stdin' {__sidecar_in}<'/s/jobs/j1/stdin' {__sidecar_hold}>&-
 builtin echo '7 99 #ab' >>'/s/jobs/j1/process'
 IFS= builtin read -r __sidecar <'/s/jobs/j1/process'
 if builtin [ "$__sidecar" = '7 99 #ab' ]; then
@@ -26,28 +28,44 @@ fi
 });
 
 test('sh keeps an error of a special built-in from ending it', () => {
-  const { sh } = dialects;
-  assert.deepEqual(sh?.argv('/bin/sh', '/c'), ['/bin/sh', '/c']);
-  assert.equal(sh?.begin('/c'), `exec 9<>'/c' >/dev/null 2>&1`);
-  assert.match(sh?.run(job) ?? '', /^\{\ncommand echo [^]*\n\} <>'\/s\/jobs\/j1\/stdin' <'\/s\/jobs\/j1\/stdin'\n$/);
-  assert.match(sh?.run({ ...job, stdin: 'null' }) ?? '', /^command \. '\/s\/jobs\/j1\/command' <\/dev\/null >>'\/s\/jobs\/j1\/stdout' 2>>\S+ 9>&-$/m);
+  const { sh } = posix;
+  assert.deepEqual(sh.argv('/bin/sh', '/c'), ['/bin/sh', '/c']);
+  assert.equal(sh.begin('/c'), `exec 9<>'/c' >/dev/null 2>&1`);
+  assert.match(sh.run(job), /^\{\ncommand echo [^]*\n\} <>'\/s\/jobs\/j1\/stdin' <'\/s\/jobs\/j1\/stdin'\n$/);
+  assert.match(sh.run({ ...job, stdin: 'null' }), /^command \. '\/s\/jobs\/j1\/command' <\/dev\/null >>'\/s\/jobs\/j1\/stdout' 2>>\S+ 9>&-$/m);
 });
 
 test('zsh opens stdin ahead, as it would read two redirections one after the other', () => {
-  const { zsh } = dialects;
-  assert.deepEqual(zsh?.argv('/bin/zsh', '/c'), ['/bin/zsh', '-f', '-o', 'aliases', '/c']);
-  assert.match(zsh?.run(job) ?? '', /^exec \{__sidecar_hold\}<>'\S+' \{__sidecar_in\}<'\S+' \{__sidecar_hold\}>&-$/m);
-  assert.match(zsh?.run({ ...job, stdin: 'file' }) ?? '', /^builtin \. '\S+' <'\/s\/jobs\/j1\/stdin' >>/m);
+  const { zsh } = posix;
+  assert.deepEqual(zsh.argv('/bin/zsh', '/c'), ['/bin/zsh', '-f', '-o', 'aliases', '/c']);
+  assert.match(zsh.run(job), /^exec \{__sidecar_hold\}<>'\S+' \{__sidecar_in\}<'\S+' \{__sidecar_hold\}>&-$/m);
+  assert.match(zsh.run({ ...job, stdin: 'file' }), /^builtin \. '\S+' <'\/s\/jobs\/j1\/stdin' >>/m);
 });
 
 test('the bootstrap goes first, into stderr, and its failure is told', () => {
-  for (const dialect of Object.values(dialects)) {
+  for (const dialect of Object.values(posix)) {
     const lines = dialect.run({ ...job, bootstrap: '/s/boot' }).split('\n');
     const bootstrap = lines.findIndex((line) => line.includes(`. '/s/boot' </dev/null >>'/s/jobs/j1/stderr' 2>&1`));
     const command = lines.findIndex((line) => line.includes(`. '/s/jobs/j1/command'`));
     assert.ok(bootstrap > 0 && command > bootstrap);
     assert.match(lines[bootstrap + 2] ?? '', /"sidecar: the bootstrap command of this session failed with exit code \$__sidecar"/);
   }
+});
+
+test('pwsh reads the paths of run files, and gives each command its own stdin', () => {
+  const argv = pwsh.argv('/usr/bin/pwsh', '/it\'s/c');
+  assert.deepEqual(argv.slice(0, -1), ['/usr/bin/pwsh', '-NoLogo', '-NoProfile', '-NonInteractive', '-Command']);
+  assert.match(argv.at(-1) ?? '', /FileStream\]::new\('\/it''s\/c', /);
+  assert.equal(pwsh.begin('/c'), '');
+  assert.equal(pwsh.source('/s/run-1'), '/s/run-1');
+  const lines = pwsh.run({ ...job, directory: '/it\'s', bootstrap: '/s/boot' }).split('\n');
+  assert.equal(lines[0], `[SidecarNative.Fd]::Stdin('/it''s/stdin')`);
+  assert.equal(lines[1], `[System.IO.File]::AppendAllText('/it''s/process', '7 99 #ab' + "\`n")`);
+  const at = (part: string): number => lines.findIndex((line) => line.includes(part));
+  const order = [`-ceq '7 99 #ab'`, `ReadAllText('/s/boot')`, 'the bootstrap command of this session failed', `ReadAllText('/it''s/command')`, `AppendAllText('/it''s/exit'`, `Stdin('/dev/null')`];
+  assert.deepEqual(order.map(at), order.map(at).toSorted((a, b) => a - b));
+  assert.ok(!order.map(at).includes(-1));
+  assert.match(pwsh.run({ ...job, stdin: 'null' }), /^\[SidecarNative\.Fd\]::Stdin\('\/dev\/null'\)\n/);
 });
 
 test('quote() is one word for each of them, whatever is in it', () => {

@@ -16,7 +16,10 @@ interface Traces {
   readonly processes: number;
   readonly wrapperDescriptors: number;
   readonly serverDescriptors: number;
-  readonly files: number;
+  /** But those made ahead, which are taken as they are needed, and the versions. */
+  readonly files: readonly string[];
+  /** Each holds what one server has made ahead. */
+  readonly fifoFolders: number;
   /** In MB. */
   readonly wrapperMemory: number;
 }
@@ -32,7 +35,9 @@ describe('a hundred updates in a row', { skip: process.platform === 'linux' ? fa
       processes: processesOf(server.stateDir),
       wrapperDescriptors: descriptorsOf(server.wrapper.pid),
       serverDescriptors: descriptorsOf(server.server()?.pid),
-      files: readdirSync(server.stateDir, { recursive: true }).filter((name) => !String(name).startsWith('versions/')).length,
+      files: readdirSync(server.stateDir, { recursive: true }).map(String).filter((name) => !/^(?:versions|fifos)\//.test(name))
+        .map((name) => name.replace(/(?<=^keepers\/).+/, '<of a server>')).sort(),
+      fifoFolders: readdirSync(join(server.stateDir, 'fifos')).length,
       wrapperMemory: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.wrapper.pid}/status`, 'utf8'))?.[1]) / 1000,
     });
     const seen: Traces[] = [];

@@ -1,0 +1,10 @@
+/**
+ * The language of each shell that can persist. Windows PowerShell has none: what tells a shell of its jobs is a FIFO.
+ * @module
+ */
+import type { ShellKind } from '../protocol/shells.ts';
+import type { Dialect } from './dialect.ts';
+import { posix } from './posix.ts';
+import { pwsh } from './powershell.ts';
+
+export const dialects: { readonly [K in ShellKind]?: Dialect } = { ...posix, pwsh };
