@@ -273,12 +273,12 @@ export class Holder implements House {
 /** Where a package of the user's cannot be loaded, script(1) must do. */
 async function openPty(order: HolderOrder, events: PtyEvents): Promise<Pty> {
   const { backend, env } = order;
-  if (backend.modulePath === undefined) return openScriptPty(order, events);
+  if (backend.modulePath === undefined) return openScriptPty('.', order, events);
   try {
     return openNodePty(backend.name, backend.modulePath, order, events);
   } catch (error) {
     if (scriptBackend(env['PATH']) === undefined) throw error;
-    return openScriptPty(order, events);
+    return openScriptPty('.', order, events);
   }
 }
 

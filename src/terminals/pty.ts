@@ -2,8 +2,12 @@
  * A program on a pseudo-terminal, by script(1), which every Unix has, or by node-pty where the user installed it.
  * @module
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { isPidAlive } from '../process/identity.ts';
 import { resizeArgv, scriptCommand } from '../process/pty.ts';
 import type { TerminalBackend, TerminalSize } from '../protocol/terminals.ts';
@@ -83,23 +87,25 @@ export function openNodePty(backend: TerminalBackend, modulePath: string, option
   };
 }
 
-/** @throws Error where the terminal cannot be opened, in the words of script(1). */
-export async function openScriptPty(options: PtyOptions, events: PtyEvents): Promise<Pty> {
+/** @param folder Where a file may be made for a moment. @throws Error where the terminal cannot be opened, in the words of script(1). */
+export async function openScriptPty(folder: string, options: PtyOptions, events: PtyEvents): Promise<Pty> {
   const { workdir: cwd, size } = options;
   const { argv: [file = '', ...args], env } = scriptCommand(options.argv, size, { noteFd, shell: options.env['SHELL'] });
-  const child = spawn(file, args, { cwd, env: { ...options.env, ...env }, stdio: ['pipe', 'pipe', 'pipe', 'pipe'] });
-  const [stdin, stdout, stderr, noted] = child.stdio as unknown as
-    [import('node:net').Socket, import('node:net').Socket, import('node:net').Socket, import('node:net').Socket];
+  const input = await openInput(folder, options.env);
+  const child = spawn(file, args, { cwd, env: { ...options.env, ...env }, stdio: [input.fd, 'pipe', 'pipe', 'pipe'] });
+  closeSync(input.fd);
+  const { stdin } = input;
+  const [, stdout, stderr, noted] = child.stdio as unknown as [null, Socket, Socket, Socket];
   let complaint = '';
   stderr.setEncoding('utf8').on('data', (text: string) => { complaint = (complaint + text).slice(-longestComplaint); });
-  // EPIPE: it has ended, as `close` tells.
+  // It has ended, as `close` tells.
   for (const stream of [stdin, stdout, stderr, noted]) stream.on('error', () => undefined);
   stdin.on('drain', events.onDrain);
   stdout.on('data', events.onOutput);
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(code ?? (signal === null ? 1 : 137)));
-  });
+  }).finally(() => stdin.destroy());
   const note = await Promise.race([firstLine(noted), ended.then(() => undefined)]);
   noted.destroy();
   if (note === undefined) throw new Error(complaint.trim() || 'script(1) ended at once');
@@ -138,7 +144,20 @@ function sizeKeeper(tty: string, env: { readonly [name: string]: string }): (siz
   };
 }
 
-function firstLine(stream: import('node:net').Socket): Promise<string | undefined> {
+/** A FIFO: the pipes of Node are socket pairs, of which BSD's script(1) says that they are no terminals, and ends. */
+async function openInput(folder: string, env: { readonly [name: string]: string }): Promise<{ readonly fd: number; readonly stdin: Socket }> {
+  const path = join(folder, 'input');
+  await promisify(execFile)('mkfifo', ['-m', '600', path], { env });
+  try {
+    // Open for both, so that the open waits for nobody; the program has it for reading alone.
+    const stdin = new Socket({ fd: openSync(path, constants.O_RDWR | constants.O_NONBLOCK), readable: false, writable: true });
+    return { fd: openSync(path, constants.O_RDONLY), stdin };
+  } finally {
+    unlinkSync(path);
+  }
+}
+
+function firstLine(stream: Socket): Promise<string | undefined> {
   return new Promise((resolve) => {
     let text = '';
     stream.setEncoding('utf8').on('data', (chunk: string) => {

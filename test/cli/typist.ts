@@ -47,7 +47,7 @@ export async function sitDown(
   let isOver = false;
   let settle: () => void = () => undefined;
   const over = new Promise<void>((resolve) => { settle = resolve; });
-  const pty = await openScriptPty({
+  const pty = await openScriptPty(folder, {
     argv: ['/bin/sh', '-c', command, work, process.execPath, '--import', tsx, main, ...words],
     workdir: folder, env: { ...env, FOLDER: folder }, size: { cols: 100, rows: 30 },
   }, {
