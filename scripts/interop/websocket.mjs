@@ -21,14 +21,13 @@ import { createHttpServer } from '../../src/http/listen.ts';
 import { webSocket } from '../../src/http/route.ts';
 import { Tickets } from '../../src/http/tickets.ts';
 import { connectWebSocket } from '../../src/websocket/client.ts';
+import { check, limitMs } from './check.mjs';
 
 const key = 'the-key-of-the-checks';
 const headers = { 'X-API-Key': key };
 const documentation = { summary: 'Sends back what it gets' };
 const large = Buffer.alloc(1024 * 1024, 'large');
 const texts = ['', 'a', 'κόσμε 𐀀 \u{10ffff} \0', 'x'.repeat(125), 'x'.repeat(126), 'x'.repeat(65_535), 'x'.repeat(65_536)];
-const limitMs = 20_000;
-let failures = 0;
 
 const log = createLog({ fd: 2, format: 'json', level: 'error' });
 const tickets = new Tickets();
@@ -152,23 +151,6 @@ await server.close({ graceMs: 100 });
 for (const page of pages) {
   page.closeAllConnections();
   page.close();
-}
-console.log(failures === 0 ? 'all is well' : `${failures} failed`);
-process.exitCode = failures === 0 ? 0 : 1;
-
-async function check(name, run) {
-  let overdue;
-  try {
-    await Promise.race([run(), new Promise((_, reject) => {
-      overdue = setTimeout(() => reject(new Error(`it took longer than ${limitMs} ms`)), limitMs);
-    })]);
-    console.log(`ok   ${name}`);
-  } catch (error) {
-    failures += 1;
-    console.log(`FAIL ${name}: ${error.stack}`);
-  } finally {
-    clearTimeout(overdue);
-  }
 }
 
 async function openWs(options = {}, protocols = []) {

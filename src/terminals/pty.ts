@@ -41,7 +41,7 @@ export interface Pty {
 }
 
 const noteFd = 3;
-const endCheckMs = 50;
+const endCheckMs = 20;
 const longestComplaint = 2048;
 
 /** What node-pty of any name has, as far as it is used. */
@@ -50,6 +50,8 @@ interface NodePty {
     name: string; cols: number; rows: number; cwd: string; env: { readonly [name: string]: string }; encoding: null;
   }): {
     readonly pid: number;
+    /** Not in its documentation. */
+    readonly ptsName?: string;
     onData(listener: (bytes: Buffer | string) => void): unknown;
     onExit(listener: (ended: { exitCode: number; signal?: number }) => void): unknown;
     write(bytes: Buffer | string): void;
@@ -64,6 +66,7 @@ export function openNodePty(backend: TerminalBackend, modulePath: string, option
   const { spawn: open } = createRequire(import.meta.url)(modulePath) as NodePty;
   const { argv: [file = '', ...args], workdir: cwd, env, size } = options;
   const pty = open(file, args, { name: env['TERM'] ?? 'xterm-256color', ...size, cwd, env, encoding: null });
+  const held = holdTerminal(pty.ptsName);
   pty.onData((bytes) => events.onOutput(Buffer.from(bytes as string)));
   let endCheck: NodeJS.Timeout | undefined;
   const resume = (): void => {
@@ -72,6 +75,7 @@ export function openNodePty(backend: TerminalBackend, modulePath: string, option
   };
   pty.onExit(({ exitCode, signal }) => {
     clearInterval(endCheck);
+    if (held !== undefined) closeSync(held);
     events.onExit(signal ? 128 + signal : exitCode);
   });
   return {
@@ -79,12 +83,26 @@ export function openNodePty(backend: TerminalBackend, modulePath: string, option
     write: (bytes) => (pty.write(bytes), true),
     resize: async ({ cols, rows }) => pty.resize(cols, rows),
     pause: () => {
-      pty.pause();
       // It waits only 200 ms for what was not read when its program ended; that is little, as no more can come.
+      if (!isPidAlive(pty.pid)) return;
+      pty.pause();
+      clearInterval(endCheck);
       endCheck = setInterval(() => { if (!isPidAlive(pty.pid)) resume(); }, endCheckMs);
     },
     resume,
   };
+}
+
+/**
+ * As long as somebody has the terminal open all can be read that was written: node-pty reads on for 200 ms, but where the program alone had it,
+ * Linux may answer EIO before the last bytes (microsoft/node-pty#85).
+ */
+function holdTerminal(path: string | undefined): number | undefined {
+  try {
+    return path === undefined ? undefined : openSync(path, constants.O_RDWR | constants.O_NOCTTY);
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param folder Where a file may be made for a moment. @throws Error where the terminal cannot be opened, in the words of script(1). */
