@@ -2,7 +2,7 @@
  * What went wrong, as a {@link ProblemError}: a problem that the server sent, an answer that is not ours, or no answer at all.
  * @module
  */
-import { type ProblemCode, ProblemError, isProblemCode, problemTable } from '../protocol/problem.ts';
+import { ProblemError, readProblem } from '../protocol/problem.ts';
 
 /** The longest error body that is read, in bytes. */
 const maxProblemBytes = 64 * 1024;
@@ -10,20 +10,16 @@ const maxProblemBytes = 64 * 1024;
 /** Reads the body of a failed answer. `from` is the address for the message. */
 export async function problemOf(response: Response, from: string): Promise<ProblemError> {
   const { status } = response;
-  const retryAfter = response.headers.get('retry-after');
-  const headers: { [name: string]: string } = retryAfter === null ? {} : { 'Retry-After': retryAfter };
   const type = response.headers.get('content-type') ?? '';
+  const retryAfter = response.headers.get('retry-after') ?? undefined;
   const isProblem = type.startsWith('application/problem+json');
-  const body = isProblem ? parsed(await boundedText(response)) : undefined;
   if (!isProblem) await response.body?.cancel();
-  if (body === undefined) {
-    const told = status === 0 || (status >= 300 && status < 400) ? 'a redirect' : `status ${status}, ${type || 'no type'}`;
-    const detail = `Cannot read the answer of ${from}: expected one of a machine-sidecar, received ${told}`;
-    return new ProblemError('bad_answer', detail, { status, headers });
-  }
-  const { type: _type, title, status: _status, detail, code, error, ...extensions } = body;
-  const message = [detail, error, title].find((value) => typeof value === 'string') ?? `status ${status}`;
-  return new ProblemError(isProblemCode(code) ? code : codeFor(status), String(message), { status, headers, extensions });
+  const problem = isProblem ? readProblem(await boundedText(response), { status, retryAfter }) : undefined;
+  if (problem) return problem;
+  const told = status === 0 || (status >= 300 && status < 400) ? 'a redirect' : `status ${status}, ${type || 'no type'}`;
+  return new ProblemError('bad_answer', `Cannot read the answer of ${from}: expected one of a machine-sidecar, received ${told}`, {
+    status, headers: retryAfter === undefined ? {} : { 'Retry-After': retryAfter },
+  });
 }
 
 /** The answer is not one of ours. */
@@ -77,12 +73,6 @@ function root(error: unknown): { code: string | undefined; message: string; name
   return { code: typeof code === 'string' ? code : undefined, message, name };
 }
 
-/** For a code that this version does not know: the first of the table with that status, or of its class. */
-function codeFor(status: number): ProblemCode {
-  const same = problemTable().find((row) => row.status === status);
-  return same?.code ?? (status < 500 ? 'invalid_request' : 'internal');
-}
-
 async function boundedText(response: Response): Promise<string> {
   const reader = response.body?.getReader();
   if (!reader) return '';
@@ -96,15 +86,5 @@ async function boundedText(response: Response): Promise<string> {
       await reader.cancel();
       return text;
     }
-  }
-}
-
-function parsed(text: string): { readonly [field: string]: unknown } | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? { ...value } : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
   }
 }

@@ -117,6 +117,38 @@ export function isProblemCode(value: unknown): value is ProblemCode {
   return typeof value === 'string' && Object.hasOwn(problems, value);
 }
 
+/**
+ * What the body of a failed answer says that is `application/problem+json`. `undefined`: it is not JSON all the same.
+ *
+ * A code that this version does not know becomes the first of the table with that status, or of its class.
+ */
+export function readProblem(
+  text: string,
+  { status, retryAfter }: { readonly status: number; readonly retryAfter: string | undefined },
+): ProblemError | undefined {
+  const body = parsed(text);
+  if (body === undefined) return undefined;
+  const { type: _type, title, status: _status, detail, code, error, ...extensions } = body;
+  const message = [detail, error, title].find((value) => typeof value === 'string') ?? `status ${status}`;
+  const headers: ProblemOptions['headers'] = retryAfter === undefined ? {} : { 'Retry-After': retryAfter };
+  return new ProblemError(isProblemCode(code) ? code : codeFor(status), String(message), { status, headers, extensions });
+}
+
+function codeFor(status: number): ProblemCode {
+  const same = problemTable().find((row) => row.status === status);
+  return same?.code ?? (status < 500 ? 'invalid_request' : 'internal');
+}
+
+function parsed(text: string): { readonly [field: string]: unknown } | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
 /** Every code that a server answers with, for the documentation. */
 export function problemTable(): { readonly code: ProblemCode; readonly status: number; readonly title: string }[] {
   return (Object.keys(problems) as ProblemCode[])

@@ -5,7 +5,7 @@
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Socket } from 'node:net';
 import { ParseError } from '../base/parse.ts';
-import { ProblemError, isProblemCode } from '../protocol/problem.ts';
+import { ProblemError, readProblem } from '../protocol/problem.ts';
 import { type WebSocketLimits, WebSocketConnection } from './connection.ts';
 import { checkAnswer, offer } from './handshake.ts';
 
@@ -99,13 +99,9 @@ function open(call: ClientRequest, by: { from: string; signal: AbortSignal | und
 /** What the server says instead of opening. */
 async function refusalOf(answer: IncomingMessage, from: string): Promise<ProblemError> {
   const { statusCode: status = 0, headers } = answer;
-  const type = headers['content-type'] ?? 'no type';
-  const body = type.startsWith('application/problem+json') ? parsed(await boundedText(answer)) : undefined;
-  if (body === undefined) return badAnswer(from, `expected it to open a WebSocket, received status ${status}, ${type}`, { status });
-  const { type: _type, title: _title, status: _status, detail, code, error: _error, ...extensions } = body;
-  const retryAfter = headers['retry-after'];
-  return new ProblemError(isProblemCode(code) ? code : 'bad_answer', typeof detail === 'string' ? detail : `status ${status}`,
-    { status, extensions, headers: retryAfter === undefined ? {} : { 'Retry-After': retryAfter } });
+  const { 'content-type': type = 'no type', 'retry-after': retryAfter } = headers;
+  const problem = type.startsWith('application/problem+json') ? readProblem(await boundedText(answer), { status, retryAfter }) : undefined;
+  return problem ?? badAnswer(from, `expected it to open a WebSocket, received status ${status}, ${type}`, { status });
 }
 
 async function boundedText(answer: IncomingMessage): Promise<string> {
@@ -117,16 +113,6 @@ async function boundedText(answer: IncomingMessage): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();
-}
-
-function parsed(text: string): { readonly [field: string]: unknown } | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? { ...value } : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 function badAnswer(from: string, received: string, options: { status: number; cause?: unknown }): ProblemError {
