@@ -1,0 +1,82 @@
+/**
+ * A {@link Peer} on streams: the stdio of a child, or a socket.
+ * @module
+ */
+import type { Readable, Writable } from 'node:stream';
+import type { Framing } from './framing.ts';
+import { Peer, type PeerOptions } from './peer.ts';
+
+export interface RpcConnectionOptions extends Omit<PeerOptions, 'send'> {
+  readonly input: Readable;
+  readonly output: Writable;
+  readonly framing: Framing;
+  /** The longest message of the peer's. Default: 64 MiB. */
+  readonly maxMessageBytes?: number;
+  /** What may wait until the peer reads it. Beyond that the conversation ends. Default: 64 MiB. */
+  readonly maxQueuedBytes?: number;
+}
+
+const defaultMaxBytes = 64 * 2 ** 20;
+
+export class RpcConnection {
+  readonly peer: Peer;
+  /** Resolves with the reason once the conversation has ended, by {@link close} or by itself. */
+  readonly ended: Promise<Error>;
+  readonly #options: RpcConnectionOptions;
+  readonly #end: (reason: Error) => void;
+  #isEnded = false;
+
+  constructor(options: RpcConnectionOptions) {
+    this.#options = options;
+    const { input, output, framing, maxMessageBytes = defaultMaxBytes, onRequest, onNotification, onFault, cancel, maxAnswering } = options;
+    let end: (reason: Error) => void = () => undefined;
+    this.ended = new Promise((resolve) => { end = resolve; });
+    this.#end = end;
+    this.peer = new Peer({
+      send: (message) => this.#send(message), onRequest, onNotification, onFault,
+      ...(cancel === undefined ? {} : { cancel }), ...(maxAnswering === undefined ? {} : { maxAnswering }),
+    });
+    const decoder = framing.decoder(maxMessageBytes);
+    input.on('data', (chunk: Buffer) => {
+      if (this.#isEnded) return;
+      try {
+        for (const message of decoder.push(chunk)) this.peer.receive(message);
+      } catch (error) {
+        this.close(error as Error);
+      }
+    });
+    input.on('end', () => this.close(new Error(`the peer has ended the conversation${decoder.isWithin ? ' in the middle of a message' : ''}`)));
+    for (const stream of [input, output]) {
+      stream.on('error', (error) => this.close(error));
+      stream.on('close', () => this.close(new Error('the connection was closed')));
+    }
+  }
+
+  /** No more messages for now: the peer waits once what is between is full. */
+  pause(): void {
+    this.#options.input.pause();
+  }
+
+  resume(): void {
+    this.#options.input.resume();
+  }
+
+  /** Ends it: nothing is read any more, and the peer reads the end of its input behind what was sent. The streams are left to whoever opened them. */
+  close(reason: Error = new Error('the conversation was ended')): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.peer.close(reason);
+    const { input, output } = this.#options;
+    // What still comes is read over, so that the peer can end.
+    input.resume();
+    if (output.writable) output.end();
+    this.#end(reason);
+  }
+
+  #send(message: string): void {
+    const { output, framing, maxQueuedBytes = defaultMaxBytes } = this.#options;
+    if (this.#isEnded || !output.writable) return;
+    output.write(framing.encode(message));
+    if (output.writableLength > maxQueuedBytes) this.close(new Error(`the peer does not read: more than ${maxQueuedBytes} bytes wait for it`));
+  }
+}

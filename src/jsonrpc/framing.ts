@@ -1,0 +1,50 @@
+/**
+ * How messages follow each other in a stream of bytes.
+ * @module
+ */
+
+export interface Framing {
+  encode(message: string): Buffer;
+  decoder(maxBytes: number): FrameDecoder;
+}
+
+/** Takes the bytes of a stream as they come, cut anywhere. */
+export interface FrameDecoder {
+  /** The messages that are whole now. @throws FramingError: nothing that follows can be understood. */
+  push(chunk: Buffer): Iterable<string>;
+  /** Whether the end of the stream would now be within a message. */
+  readonly isWithin: boolean;
+}
+
+export class FramingError extends Error {
+  override readonly name = 'FramingError';
+}
+
+/** Pieces of one message, put together once it is whole. */
+export class Pieces {
+  readonly #maxBytes: number;
+  #pieces: Buffer[] = [];
+  #sizeBytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** @throws FramingError */
+  add(piece: Buffer): void {
+    this.#sizeBytes += piece.length;
+    if (this.#sizeBytes > this.#maxBytes) throw new FramingError(`a message is longer than ${this.#maxBytes} bytes`);
+    if (piece.length > 0) this.#pieces.push(piece);
+  }
+
+  take(): Buffer {
+    const [first, ...more] = this.#pieces;
+    this.#pieces = [];
+    this.#sizeBytes = 0;
+    return first !== undefined && more.length === 0 ? first : Buffer.concat(first === undefined ? [] : [first, ...more]);
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * What crosses the wire in JSON-RPC 2.0 (https://www.jsonrpc.org/specification). Pure.
+ * @module
+ */
+
+/** §4: of a request, and of the answer to it. Each side counts its own. */
+export type RpcId = string | number | null;
+
+export type RpcMessage =
+  | { readonly kind: 'request'; readonly id: RpcId; readonly method: string; readonly params: unknown }
+  | { readonly kind: 'notification'; readonly method: string; readonly params: unknown }
+  | { readonly kind: 'result'; readonly id: RpcId; readonly result: unknown }
+  | { readonly kind: 'error'; readonly id: RpcId; readonly error: RpcError }
+  /** None of them. `id`: that of whoever wants an answer, where it can be told. */
+  | { readonly kind: 'invalid'; readonly id: RpcId; readonly why: string };
+
+/** §5.1; -32800 is that of the Language Server Protocol and the Agent Client Protocol. */
+export const rpcCodes = {
+  parseError: -32700,
+  invalidRequest: -32600,
+  methodNotFound: -32601,
+  invalidParams: -32602,
+  internalError: -32603,
+  cancelled: -32800,
+} as const;
+
+/** The error of an answer, of the peer's or for it. `code` is any integer. */
+export class RpcError extends Error {
+  override readonly name = 'RpcError';
+  readonly code: number;
+  readonly data: unknown;
+
+  constructor(code: number, message: string, options: { readonly data?: unknown; readonly cause?: unknown } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.data = options.data;
+  }
+}
+
+/**
+ * Says what a parsed message is. What has a method is a request or a notification, whatever else it has: its id may be one that is waited for.
+ *
+ * Peers leave out `jsonrpc`, and the result where there is none to tell, so neither is asked for; an error that is `null` is none.
+ */
+export function readMessage(value: unknown): RpcMessage {
+  if (typeof value !== 'object' || value === null) return invalid(null, 'it is not an object');
+  if (Array.isArray(value)) return invalid(null, 'batches are not supported');
+  const { id, method, params, result, error } = value as { readonly [field: string]: unknown };
+  const hasId = 'id' in value;
+  if (hasId && !isId(id)) return invalid(null, 'its id is no string, number or null');
+  if (method !== undefined) {
+    if (typeof method !== 'string') return invalid(hasId ? id as RpcId : null, 'its method is no string');
+    return hasId ? { kind: 'request', id: id as RpcId, method, params } : { kind: 'notification', method, params };
+  }
+  if (!hasId) return invalid(null, 'it has neither a method nor an id');
+  if (error === undefined || error === null) return { kind: 'result', id: id as RpcId, result };
+  return { kind: 'error', id: id as RpcId, error: readError(error) };
+}
+
+export function writeRequest(id: RpcId, method: string, params: unknown): string {
+  return JSON.stringify({ jsonrpc: '2.0', id, method, params });
+}
+
+export function writeNotification(method: string, params: unknown): string {
+  return JSON.stringify({ jsonrpc: '2.0', method, params });
+}
+
+/** An answer without a result says `null`: §5 asks for the member. */
+export function writeResult(id: RpcId, result: unknown): string {
+  return JSON.stringify({ jsonrpc: '2.0', id, result: result ?? null });
+}
+
+export function writeError(id: RpcId, { code, message, data }: RpcError): string {
+  return JSON.stringify({ jsonrpc: '2.0', id, error: { code, message, data } });
+}
+
+function invalid(id: RpcId, why: string): RpcMessage {
+  return { kind: 'invalid', id, why };
+}
+
+function isId(id: unknown): id is RpcId {
+  return id === null || typeof id === 'string' || typeof id === 'number';
+}
+
+/** Whatever it is, whoever waits for the answer learns of it. */
+function readError(error: unknown): RpcError {
+  if (typeof error !== 'object' || error === null) return new RpcError(rpcCodes.internalError, String(error));
+  const { code, message, data } = error as { readonly [field: string]: unknown };
+  return new RpcError(
+    typeof code === 'number' && Number.isInteger(code) ? code : rpcCodes.internalError,
+    typeof message === 'string' ? message : JSON.stringify(error),
+    { data },
+  );
+}

@@ -1,0 +1,35 @@
+/**
+ * A line for each message, as the Agent Client Protocol has it (its page Transports): JSON has no newline that is not escaped.
+ * @module
+ */
+import { type FrameDecoder, type Framing, Pieces } from './framing.ts';
+
+const newline = 0x0a;
+
+export const ndjson: Framing = {
+  encode: (message) => Buffer.from(`${message}\n`),
+  decoder: (maxBytes) => new LineDecoder(maxBytes),
+};
+
+class LineDecoder implements FrameDecoder {
+  readonly #line: Pieces;
+
+  constructor(maxBytes: number) {
+    this.#line = new Pieces(maxBytes);
+  }
+
+  get isWithin(): boolean {
+    return this.#line.sizeBytes > 0;
+  }
+
+  *push(chunk: Buffer): Generator<string, void> {
+    let start = 0;
+    for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
+      this.#line.add(chunk.subarray(start, end));
+      const line = this.#line.take().toString().trim();
+      if (line !== '') yield line;
+      start = end + 1;
+    }
+    this.#line.add(chunk.subarray(start));
+  }
+}
