@@ -6,7 +6,7 @@
  * What it holds is named by a text, a hold, that a later server understands: `<name of the keeper's FIFO>:<number of its descriptor>`.
  * @module
  */
-import { closeSync, constants, mkdirSync, openSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { FirstBash } from './first-bash.ts';
 import { isPidAlive } from './identity.ts';
@@ -206,6 +206,7 @@ function tellOther(path: string, line: string): boolean {
   try {
     const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     try {
+      if (!fstatSync(fd).isFIFO()) return false;
       writeSync(fd, line);
     } finally {
       closeSync(fd);

@@ -45,7 +45,7 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * to come have it open.
  * No signal that is trapped ever comes to a launcher: where one interrupts a wait that is about to return, bash loses the exit code.
  *
- * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server that was killed meanwhile; 6 is the second
+ * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server or a keeper that was killed meanwhile; 6 is the second
  * FIFO, 8 that of the keeper.
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
@@ -143,8 +143,9 @@ sc_fork_keeper() {
   disown
   sc_join "$1"
 }
-sc_join() { exec 8>"$1"; }
+sc_join() { [ -p "$1" ] && exec 3<>"$1" 8>"$1" 3>&-; }
 sc_keep() {
+  [ -p "$1" ] || exit
   exec 3<>"$1" <"$1" 3>&- 8>&- || exit
   ulimit -S -n hard
   sc_name=\${1##*/} sc_bad=

@@ -124,6 +124,18 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     await until(isAtEnd, { what: 'it is closed' });
   });
 
+  it('one that ended before it could open its FIFO is waited for by nobody', async (t) => {
+    // What went wrong: bash waited in open(2) for a reader, for ever where the server was killed then, and no job could be started where it was not.
+    const { folder, first } = setUp(t);
+    await first.chore(['true'], { isUrgent: true });
+    for (const name of ['keeper', 'never there']) {
+      if (name === 'keeper') execFileSync('mkfifo', [join(folder, name)]);
+      first.send('sc_join', join(folder, name));
+      await first.chore(['true'], { isUrgent: true });
+    }
+    assert.deepEqual(readdirSync(folder), ['keeper']);
+  });
+
   it('one that was never forked, as the first bash ended before, is asked for again', async (t) => {
     // What went wrong: the keeper was waited for for ever, and no job could be taken on until the server was started again.
     const { folder, first, keeper } = setUp(t);
