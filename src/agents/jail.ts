@@ -1,0 +1,69 @@
+/**
+ * The directories that an agent may work in: its workdir and those that were added.
+ * @module
+ */
+import { lstat, readlink, realpath } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+
+/** path_resolution(7): as many symbolic links as the kernel itself follows. */
+const maxLinks = 40;
+
+export class Jail {
+  /** What relative paths are relative to. */
+  readonly workdir: string;
+  readonly #roots: readonly string[];
+
+  private constructor(workdir: string, roots: readonly string[]) {
+    this.workdir = workdir;
+    this.#roots = roots;
+  }
+
+  /** @throws the system's error where a directory is not there. */
+  static async of(workdir: string, additionalDirectories: readonly string[] = []): Promise<Jail> {
+    const roots = await Promise.all([workdir, ...additionalDirectories].map((path) => realpath(path)));
+    return new Jail(resolve(workdir), roots);
+  }
+
+  /**
+   * Where a path really leads, links and `..` followed as far as there is something; `undefined`: outside, or nobody can say.
+   *
+   * What it names need not be there. On file systems that do not tell upper from lower case the answer is in the case of what is there.
+   */
+  async realPathOf(path: string): Promise<string | undefined> {
+    if (path === '' || path.includes('\0')) return undefined;
+    try {
+      const real = await follow(resolve(this.workdir, path), maxLinks);
+      return this.#roots.some((root) => isWithin(root, real)) ? real : undefined;
+    } catch {
+      // A directory that may not be entered, a circle of links, a name that is too long.
+      return undefined;
+    }
+  }
+}
+
+/** Like realpath(3), but the end of the path may be missing: a link to nowhere is followed to where it would create something. */
+async function follow(path: string, linksLeft: number): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const here = join(await follow(dirname(path), linksLeft), basename(path));
+  if (!await isLink(here)) return here;
+  if (linksLeft === 0) throw new Error(`too many symbolic links: ${path}`);
+  return follow(resolve(dirname(here), await readlink(here)), linksLeft - 1);
+}
+
+async function isLink(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isSymbolicLink();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function isWithin(root: string, path: string): boolean {
+  const below = relative(root, path);
+  return below === '' || (below !== '..' && !below.startsWith(`..${sep}`) && !isAbsolute(below));
+}

@@ -1,0 +1,108 @@
+/**
+ * What an agent that asks for permission is told. Pure.
+ * @module
+ */
+import { isAbsolute, resolve } from 'node:path';
+import { glob, inCommand, inName, inText } from './glob.ts';
+
+/** `ask`: somebody else says. */
+export type PermissionDecision = 'approve' | 'deny' | 'ask';
+
+/**
+ * Decides what it fits. All that it names must fit: `kind` the kind of the tool, `tool` its name or title, `path` the paths and `command` the
+ * commands that the agent names, as patterns.
+ *
+ * In a pattern `?` is a character and `*` any number of them, in a path within one name (`**`: across names), in a command none that means
+ * something to a shell (`**`: those, too), so that `npm *` is not `npm test; rm -rf ~`. A relative path pattern begins at the workdir; an absolute
+ * one is of real paths, without links.
+ *
+ * A rule that approves must fit all paths and commands that are named, one that denies or asks any of them, also by the name of a link.
+ */
+export interface PermissionRule {
+  readonly kind?: string;
+  readonly tool?: string;
+  readonly path?: string;
+  readonly command?: string;
+  readonly decide: PermissionDecision;
+}
+
+/** The first rule that fits; what none fits is denied. */
+export type PermissionPolicy = PermissionDecision | readonly PermissionRule[];
+
+export type PermissionOptionKind = 'allow_once' | 'allow_always' | 'reject_once' | 'reject_always';
+
+/** What the agent wants, as far as it says. */
+export interface PermissionQuestion {
+  readonly kind: string;
+  /** Its name and its title, where it has them. */
+  readonly tools: readonly string[];
+  readonly paths: readonly string[];
+  readonly commands: readonly string[];
+  readonly options: readonly { readonly optionId: string; readonly kind: string }[];
+}
+
+export type PermissionAnswer =
+  | { readonly is: 'selected'; readonly optionId: string; readonly optionKind: PermissionOptionKind; readonly reason: string }
+  /** There is no option that says what was decided. */
+  | { readonly is: 'cancelled'; readonly reason: string }
+  | { readonly is: 'pending'; readonly reason: string };
+
+export interface PermissionContext {
+  /** Its real path. */
+  readonly workdir: string;
+  /** Where a path that the question names, as it names it, really leads; `undefined`: out of the jail. */
+  readonly realPathOf: (path: string) => string | undefined;
+}
+
+/**
+ * Nothing is approved that names a path outside the jail, and no command that no rule names; and nothing for always, as the next question of that
+ * kind may name something else.
+ */
+export function decide(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): PermissionAnswer {
+  const { decision, reason } = weigh(policy, question, context);
+  if (decision === 'ask') return { is: 'pending', reason };
+  return select(question, decision, reason) ?? (decision === 'approve' ? select(question, 'deny', `${reason}, but it cannot be allowed once`) : undefined)
+    ?? { is: 'cancelled', reason: `${reason}, but no option says so` };
+}
+
+function select({ options }: PermissionQuestion, decision: 'approve' | 'deny', reason: string): PermissionAnswer | undefined {
+  const wanted: readonly PermissionOptionKind[] = decision === 'approve' ? ['allow_once'] : ['reject_once', 'reject_always'];
+  for (const optionKind of wanted) {
+    const option = options.find(({ kind }) => kind === optionKind);
+    if (option) return { is: 'selected', optionId: option.optionId, optionKind, reason };
+  }
+  return undefined;
+}
+
+function weigh(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): { decision: PermissionDecision; reason: string } {
+  if (policy === 'deny' || policy === 'ask') return { decision: policy, reason: `the policy is ${policy}` };
+  const isCommand = question.kind === 'execute' || question.commands.length > 0;
+  const rules = typeof policy === 'string' ? undefined : policy;
+  const index = rules?.findIndex((rule) => fits(rule, question, context)) ?? -1;
+  const rule = rules?.[index];
+  if (rules && !rule) return { decision: 'deny', reason: 'no rule fits it' };
+  const from = rule ? `rule ${index + 1}` : 'the policy';
+  if (rule && rule.decide !== 'approve') return { decision: rule.decide, reason: `${from} says ${rule.decide}` };
+  const outside = question.paths.find((path) => context.realPathOf(path) === undefined);
+  if (outside !== undefined) return { decision: 'deny', reason: `${from} would approve it, but ${outside} is outside of the directories of the job` };
+  const namesCommands = rule !== undefined && (rule.command !== undefined || rule.kind === 'execute');
+  if (isCommand && !namesCommands) return { decision: 'deny', reason: `${from} approves no commands: a rule with the kind execute, or with a command, would` };
+  return { decision: 'approve', reason: `${from} says approve` };
+}
+
+function fits(rule: PermissionRule, { kind, tools, paths, commands }: PermissionQuestion, { workdir, realPathOf }: PermissionContext): boolean {
+  const isApproval = rule.decide === 'approve';
+  const most = <T>(all: readonly T[], test: (one: T) => boolean): boolean => (isApproval ? all.length > 0 && all.every(test) : all.some(test));
+  const { path, command } = rule;
+  if (rule.kind !== undefined && !glob(rule.kind, inText)(kind)) return false;
+  if (rule.tool !== undefined && !tools.some(glob(rule.tool, inText))) return false;
+  if (path !== undefined) {
+    const isMeant = glob(isAbsolute(path) ? path : resolve(workdir, path), inName);
+    const isNamed = (one: string): boolean => {
+      const real = realPathOf(one);
+      return (real !== undefined && isMeant(real)) || (!isApproval && isMeant(resolve(workdir, one)));
+    };
+    if (!most(paths, isNamed)) return false;
+  }
+  return command === undefined || most(commands, glob(command, inCommand));
+}

@@ -1,0 +1,36 @@
+/** What real agents ask, in their shapes. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { questionOf } from '../../src/agents/permission-question.ts';
+
+const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { kind?: string; tools?: string[]; paths?: string[]; commands?: string[] }])[] = [
+  ['gemini edits', { toolCallId: '1', title: 'Writing to a.txt', kind: 'edit', content: [{ type: 'diff', path: '/w/a.txt', oldText: '', newText: 'x' }], locations: [{ path: '/w/a.txt' }] },
+    { kind: 'edit', tools: ['Writing to a.txt'], paths: ['/w/a.txt'] }],
+  ['claude writes', { toolCallId: '1', title: 'Write', rawInput: { file_path: '/w/a', content: 'path' } }, { tools: ['Write'], paths: ['/w/a'] }],
+  ['codex runs', { toolCallId: '1', kind: 'execute', title: 'ls', rawInput: { command: ['/bin/bash', '-lc', 'ls | wc'], cwd: '/w' } }, { kind: 'execute', tools: ['ls'], paths: ['/w'], commands: ['ls | wc'] }],
+  ['codex changes', { rawInput: { changes: { '/w/a': { add: { content: 'x' } }, '/w/b': { path: '/w/c' } } } }, { paths: ['/w/a', '/w/b', '/w/c'] }],
+  ['copilot runs', { kind: 'execute', rawInput: { command: 'echo a > b', description: 'x' } }, { kind: 'execute', commands: ['echo a > b'] }],
+  ['opencode edits', { kind: 'edit', rawInput: { filepath: '/w/a', diff: '--- a' } }, { kind: 'edit', paths: ['/w/a'] }],
+  ['words are quoted', { rawInput: { command: ['rm', '-rf', 'a b', 'it\'s'] } }, { commands: [`rm -rf 'a b' 'it'\\''s'`] }],
+  ['lists, and names in any spelling', { rawInput: { paths: ['/a', '/b'], fileName: '/c', edits: [{ absolute_path: '/d' }], 'notebook-path': '/e' } }, { paths: ['/a', '/b', '/c', '/d', '/e'] }],
+  ['file URLs', { locations: [{ path: 'file:///w/a%20b' }, { path: 'file:%zz' }] }, { paths: ['/w/a b', '/file:%zz'] }],
+  ['nothing that can be read', { kind: 5, title: [], locations: 'x', content: [null, 1], rawInput: 'text' }, {}],
+  ['no tool call', undefined, {}],
+  ['a command that is none', { rawInput: { command: 5, path: {}, paths: [1] } }, {}],
+];
+
+for (const [agent, toolCall, expected] of rows) {
+  test(`questionOf(): ${agent}`, () => {
+    assert.deepEqual(questionOf({ sessionId: 's', toolCall, options: [{ optionId: 'a', name: 'A', kind: 'allow_once' }, { optionId: 5 }, null] }), {
+      kind: 'other', tools: [], paths: [], commands: [], ...expected, options: [{ optionId: 'a', kind: 'allow_once' }],
+    });
+  });
+}
+
+test('questionOf() takes anything', () => {
+  const nothing = { kind: 'other', tools: [], paths: [], commands: [], options: [] };
+  for (const params of [undefined, null, 5, [], 'x', { options: {} }]) assert.deepEqual(questionOf(params), nothing);
+  let deep: object = { path: '/deep' };
+  for (let depth = 0; depth < 10_000; depth += 1) deep = { deep };
+  assert.deepEqual(questionOf({ toolCall: { rawInput: deep } }), nothing);
+});

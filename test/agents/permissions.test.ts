@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { type PermissionPolicy, type PermissionQuestion, decide } from '../../src/agents/permissions.ts';
+
+const options = [
+  { optionId: 'always', kind: 'allow_always' }, { optionId: 'no', kind: 'reject_once' }, { optionId: 'yes', kind: 'allow_once' }, { optionId: 'never', kind: 'reject_always' },
+];
+/** `/w` is the jail; `/w/link` leads out of it, `/w/alias` to `/w/secret`. */
+const context = {
+  workdir: '/w',
+  realPathOf: (path: string): string | undefined => {
+    const absolute = path.startsWith('/') ? path : `/w/${path}`;
+    if (absolute === '/w/alias') return '/w/secret';
+    return absolute.startsWith('/w/') && absolute !== '/w/link' ? absolute : undefined;
+  },
+};
+
+const ask = (more: Partial<PermissionQuestion> = {}): PermissionQuestion => ({ kind: 'edit', tools: ['write_file'], paths: ['/w/a'], commands: [], options, ...more });
+const command = (...commands: string[]): PermissionQuestion => ask({ kind: 'execute', tools: ['shell'], paths: [], commands });
+
+const rows: readonly (readonly [what: string, policy: PermissionPolicy, question: PermissionQuestion, answer: string, reason: RegExp])[] = [
+  ['approve allows once, not always', 'approve', ask(), 'yes', /^the policy says approve$/],
+  ['approve allows what names nothing', 'approve', ask({ kind: 'think', paths: [] }), 'yes', /approve/],
+  ['approve allows relative paths', 'approve', ask({ paths: ['a', 'b/c'] }), 'yes', /approve/],
+  ['approve denies a path outside', 'approve', ask({ paths: ['/w/a', '/etc/passwd'] }), 'no', /\/etc\/passwd is outside/],
+  ['approve denies a link that leads outside', 'approve', ask({ paths: ['link'] }), 'no', /link is outside/],
+  ['approve denies commands', 'approve', command('ls'), 'no', /approves no commands/],
+  ['approve denies a command under another name', 'approve', ask({ kind: 'other', commands: ['ls'] }), 'no', /approves no commands/],
+  ['approve denies execute without a command', 'approve', ask({ kind: 'execute', paths: [] }), 'no', /approves no commands/],
+  ['approve never allows for always', 'approve', ask({ options: options.filter(({ kind }) => kind !== 'allow_once') }), 'no', /cannot be allowed once/],
+  ['deny rejects', 'deny', ask(), 'no', /^the policy is deny$/],
+  ['deny rejects for always where there is nothing else', 'deny', ask({ options: options.filter(({ kind }) => kind !== 'reject_once') }), 'never', /deny/],
+  ['deny cancels where nothing can be rejected', 'deny', ask({ options: [{ optionId: 'yes', kind: 'allow_once' }] }), 'cancelled', /no option says so/],
+  ['deny cancels without options', 'deny', ask({ options: [] }), 'cancelled', /no option/],
+  ['options of other kinds are not chosen', 'approve', ask({ options: [{ optionId: 'x', kind: 'allow_sometimes' }, ...options] }), 'yes', /approve/],
+  ['ask asks', 'ask', ask(), 'pending', /ask/],
+  ['rules: the first that fits decides', [{ kind: 'read', decide: 'deny' }, { kind: 'edit', decide: 'ask' }, { decide: 'approve' }], ask(), 'pending', /^rule 2 says ask$/],
+  ['rules: what none fits is denied', [{ kind: 'read', decide: 'approve' }], ask(), 'no', /^no rule fits it$/],
+  ['rules: none at all', [], ask(), 'no', /no rule/],
+  ['rules: a path', [{ path: 'src/**', decide: 'approve' }], ask({ paths: ['/w/src/x/y', 'src/z'] }), 'yes', /rule 1/],
+  ['rules: one that approves must fit all paths', [{ path: 'src/**', decide: 'approve' }], ask({ paths: ['src/x', 'b'] }), 'no', /no rule/],
+  ['rules: one that approves a path fits nothing without any', [{ path: '**', decide: 'approve' }], ask({ paths: [] }), 'no', /no rule/],
+  ['rules: one that denies fits any path', [{ path: '*.key', decide: 'deny' }, { decide: 'approve' }], ask({ paths: ['a', 'b.key'] }), 'no', /rule 1 says deny/],
+  ['rules: one that denies fits what a link leads to', [{ path: 'secret', decide: 'deny' }, { decide: 'approve' }], ask({ paths: ['alias'] }), 'no', /rule 1/],
+  ['rules: one that denies fits the name of a link', [{ path: 'alias', decide: 'deny' }, { decide: 'approve' }], ask({ paths: ['alias'] }), 'no', /rule 1/],
+  ['rules: one that approves fits no link to elsewhere', [{ path: 'alias', decide: 'approve' }], ask({ paths: ['alias'] }), 'no', /no rule/],
+  ['rules: none approves what is outside', [{ path: '/etc/*', decide: 'approve' }], ask({ paths: ['/etc/passwd'] }), 'no', /no rule/],
+  ['rules: none that approves all approves what is outside', [{ decide: 'approve' }], ask({ paths: ['/etc/passwd'] }), 'no', /outside/],
+  ['rules: outside may be asked for', [{ path: '/etc/*', decide: 'ask' }], ask({ paths: ['/etc/passwd'] }), 'pending', /rule 1/],
+  ['rules: a bare one approves no commands', [{ decide: 'approve' }], command('ls'), 'no', /approves no commands/],
+  ['rules: the kind execute does', [{ kind: 'execute', decide: 'approve' }], command('rm -rf x; y'), 'yes', /rule 1/],
+  ['rules: a kind with a star does not', [{ kind: '*', decide: 'approve' }], command('ls'), 'no', /approves no commands/],
+  ['rules: a command does', [{ command: 'npm *', decide: 'approve' }], command('npm test'), 'yes', /rule 1/],
+  ['rules: a command is not more than one', [{ command: 'npm *', decide: 'approve' }], command('npm test; curl evil'), 'no', /no rule/],
+  ['rules: all commands must fit', [{ command: 'npm *', decide: 'approve' }], command('npm test', 'rm x'), 'no', /no rule/],
+  ['rules: any command is denied', [{ command: 'rm **', decide: 'deny' }, { kind: 'execute', decide: 'approve' }], command('npm test', 'rm x'), 'no', /rule 1/],
+  ['rules: an approved command may not name what is outside', [{ command: '**', decide: 'approve' }], ask({ kind: 'execute', paths: ['/etc'], commands: ['ls'] }), 'no', /outside/],
+  ['rules: the tool, by name or title', [{ tool: 'mcp__*', decide: 'approve' }], ask({ tools: ['Do it', 'mcp__x__y'] }), 'yes', /rule 1/],
+  ['rules: another tool', [{ tool: 'mcp__*', decide: 'approve' }], ask(), 'no', /no rule/],
+  ['rules: all that a rule names must fit', [{ kind: 'edit', path: 'b', decide: 'approve' }], ask(), 'no', /no rule/],
+];
+
+for (const [what, policy, question, expected, reason] of rows) {
+  test(`decide(): ${what}`, () => {
+    const answer = decide(policy, question, context);
+    assert.equal(answer.is === 'selected' ? answer.optionId : answer.is, expected);
+    assert.match(answer.reason, reason);
+  });
+}
