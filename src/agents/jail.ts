@@ -24,6 +24,12 @@ export class Jail {
     return new Jail(resolve(workdir), roots);
   }
 
+  /** Whether the path, read as it is written, leads out: without a look at what links there are. */
+  isWrittenOutside(path: string): boolean {
+    const written = resolve(this.workdir, path);
+    return !isWithin(this.workdir, written) && !this.#roots.some((root) => isWithin(root, written));
+  }
+
   /**
    * Where a path really leads, links and `..` followed as far as there is something; `undefined`: outside, or nobody can say.
    *
