@@ -20,7 +20,7 @@ import { type Backend, scriptBackend } from './backend.ts';
 import type { Asked, Told } from './frames.ts';
 import { openNodePty, openScriptPty, type Pty, type PtyEvents, type PtyOptions } from './pty.ts';
 import type { TerminalExit, TerminalRecord } from './record.ts';
-import { Ring } from './ring.ts';
+import { Ring } from '../base/ring.ts';
 import { type House, Visitor } from './visitor.ts';
 
 /** What the server that starts a holder tells it. */

@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import type { TerminalExit } from './record.ts';
 import { type Asked, bytesHead, encode, FrameReader, type Told } from './frames.ts';
-import type { Ring } from './ring.ts';
+import type { Ring } from '../base/ring.ts';
 
 /** Whom it visits. */
 export interface House {

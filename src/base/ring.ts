@@ -59,11 +59,16 @@ export class Ring {
   get tidyStart(): number {
     const { start } = this;
     if (start === 0) return 0;
-    const head = this.read(start, lookBytes);
-    const line = head.indexOf(newline);
-    if (line >= 0) return start + line + 1;
+    const line = this.read(start, lookBytes).indexOf(newline);
+    return line >= 0 ? start + line + 1 : this.wholeStart;
+  }
+
+  /** The offset of the first whole character. */
+  get wholeStart(): number {
+    const { start } = this;
+    if (start === 0) return 0;
     // UTF-8: 10xxxxxx goes on with a character, of four bytes at most.
-    const whole = head.subarray(0, 4).findIndex((byte) => (byte & 0xc0) !== 0x80);
+    const whole = this.read(start, 4).findIndex((byte) => (byte & 0xc0) !== 0x80);
     return start + Math.max(0, whole);
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Ring } from '../../src/terminals/ring.ts';
+import { Ring } from '../../src/base/ring.ts';
 
 test('Ring keeps the end of all that was appended, whatever the sizes of the pieces', () => {
   const all = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));

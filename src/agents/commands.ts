@@ -1,0 +1,164 @@
+/**
+ * The commands that an agent has its client run: `terminal/*` of the Agent Client Protocol. Without a terminal, for all its name: stdin is empty,
+ * stdout and stderr come together.
+ * @module
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Ring } from '../base/ring.ts';
+import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
+import { type Identity, identify } from '../process/identity.ts';
+import { terminate } from '../process/terminate.ts';
+import type { Jail } from './jail.ts';
+
+export interface AgentCommandsOptions {
+  readonly jail: Jail;
+  readonly env: NodeJS.ProcessEnv;
+  /** How many there may be that were not released. Default: 64. */
+  readonly maxCommands?: number;
+}
+
+export interface CommandRequest {
+  /** A program, or, without `args`, a line for a shell. */
+  readonly command: string;
+  readonly args?: readonly string[] | undefined;
+  readonly env?: { readonly [name: string]: string };
+  readonly cwd?: string | undefined;
+  /** What is kept of the output, from its end. Default: 1 MiB; 16 MiB at most. */
+  readonly outputByteLimit?: number | undefined;
+}
+
+export interface ExitStatus {
+  readonly exitCode: number | null;
+  /** The name of the signal that ended it. */
+  readonly signal: string | null;
+}
+
+export interface CommandOutput {
+  readonly output: string;
+  /** There was more before. */
+  readonly truncated: boolean;
+  /** Once it has ended. */
+  readonly exitStatus?: ExitStatus;
+}
+
+interface Command {
+  readonly id: string;
+  readonly child: ChildProcess;
+  /** The leader of its process group. */
+  readonly leader: Identity | undefined;
+  readonly ring: Ring;
+  readonly limitBytes: number;
+  readonly ended: Promise<ExitStatus>;
+  exitStatus: ExitStatus | undefined;
+}
+
+const defaultLimitBytes = 2 ** 20;
+const maxLimitBytes = 16 * 2 ** 20;
+const defaultMaxCommands = 64;
+/** For SIGTERM to be acted upon. */
+const graceMs = 1000;
+/** What a command has written is read for so long once it has ended, as somebody that it started may go on and hold its output open. */
+const drainMs = 250;
+
+export class AgentCommands {
+  readonly #options: AgentCommandsOptions;
+  readonly #commands = new Map<string, Command>();
+  #isClosed = false;
+
+  constructor(options: AgentCommandsOptions) {
+    this.#options = options;
+  }
+
+  /** Starts it, and does not wait for it. @returns its id. @throws RpcError -32602 outside of the jail, -32603 where it cannot be started. */
+  async create({ command, args, env = {}, cwd = '.', outputByteLimit = defaultLimitBytes }: CommandRequest): Promise<string> {
+    const { jail, maxCommands = defaultMaxCommands } = this.#options;
+    if (this.#commands.size >= maxCommands) throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: there are ${maxCommands} commands already; release one`);
+    const workdir = await jail.realPathOf(cwd);
+    if (workdir === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd}: it is outside of the directories of the job`);
+    const [file, words] = args === undefined ? ['/bin/sh', ['-c', command]] as const : [command, args] as const;
+    const child = spawn(file, words, { cwd: workdir, env: { ...this.#options.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const limitBytes = Math.min(outputByteLimit, maxLimitBytes);
+    const ring = new Ring(Math.max(1, limitBytes));
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => ring.append(chunk)).on('error', () => undefined);
+    await started(child, command);
+    const id = randomUUID();
+    const ended = ending(child);
+    const entry: Command = { id, child, leader: await identify(child.pid ?? 0), ring, limitBytes, ended, exitStatus: undefined };
+    void ended.then((exitStatus) => { entry.exitStatus = exitStatus; });
+    this.#commands.set(id, entry);
+    if (!this.#isClosed) return id;
+    await end(entry);
+    throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: the agent is being ended`);
+  }
+
+  /** All that is kept so far: it is not consumed. @throws RpcError -32002 where there is none of that id, as the others. */
+  output(id: string): CommandOutput {
+    const { ring, limitBytes, exitStatus } = this.#get(id);
+    const start = limitBytes === 0 ? ring.end : ring.wholeStart;
+    return { output: ring.read(start, limitBytes).toString(), truncated: start > 0, ...(exitStatus === undefined ? {} : { exitStatus }) };
+  }
+
+  async waitForExit(id: string, signal?: AbortSignal): Promise<ExitStatus> {
+    const { ended } = this.#get(id);
+    if (!signal) return await ended;
+    return await new Promise((resolve, reject) => {
+      const abort = (): void => reject(signal.reason as Error);
+      if (signal.aborted) return abort();
+      signal.addEventListener('abort', abort, { once: true });
+      void ended.then(resolve).finally(() => signal.removeEventListener('abort', abort));
+    });
+  }
+
+  /** Ends it and all in its process group: SIGTERM, then SIGKILL. Its output can still be read. */
+  async kill(id: string): Promise<void> {
+    await end(this.#get(id));
+  }
+
+  /** {@link kill}, and forgets it. */
+  async release(id: string): Promise<void> {
+    const command = this.#get(id);
+    this.#commands.delete(id);
+    await end(command);
+  }
+
+  /** Ends them all. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const all = [...this.#commands.values()];
+    this.#commands.clear();
+    await Promise.all(all.map((command) => end(command)));
+  }
+
+  #get(id: string): Command {
+    const command = this.#commands.get(id);
+    if (!command) throw new RpcError(-32002, `Cannot find terminal ${id}: there is none, or it was released`);
+    return command;
+  }
+}
+
+/** @throws RpcError */
+function started(child: ChildProcess, command: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) => reject(new RpcError(rpcCodes.internalError, `Cannot run ${command}: ${error.message}`, { cause: error })));
+  });
+}
+
+/** The exit code, once the output was read, too. */
+async function ending(child: ChildProcess): Promise<ExitStatus> {
+  const closed = new Promise<void>((resolve) => { child.once('close', () => resolve()); });
+  const exitStatus = await new Promise<ExitStatus>((resolve) => { child.once('exit', (exitCode, signal) => resolve({ exitCode, signal })); });
+  const controller = new AbortController();
+  await Promise.race([closed, sleep(drainMs, undefined, { signal: controller.signal }).catch(() => undefined)]);
+  controller.abort();
+  return exitStatus;
+}
+
+/** Its whole process group, also what is left of it once the command itself has ended. */
+async function end({ id, child, leader }: Command): Promise<void> {
+  await terminate({ id, leader }, { signal: 'SIGTERM', graceMs });
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+}
