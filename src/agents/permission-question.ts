@@ -3,9 +3,8 @@
  * @module
  */
 import { fileURLToPath } from 'node:url';
+import { fieldsOf, listOf, textOf } from './lenient.ts';
 import type { PermissionQuestion } from './permissions.ts';
-
-type Fields = { readonly [field: string]: unknown };
 
 /** The names under which agents have a path in the raw input of their tools. */
 const pathFields = new Set(['path', 'filepath', 'filename', 'absolutepath', 'abspath', 'directory', 'dir', 'cwd', 'workdir', 'notebookpath', 'targetfile', 'source', 'destination']);
@@ -75,18 +74,6 @@ function asPath(value: unknown): readonly string[] {
     // It names nothing that is in the jail.
     return [`/${value}`];
   }
-}
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? value as Fields : {};
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
 function distinct(all: readonly string[]): readonly string[] {

@@ -1,0 +1,128 @@
+/**
+ * What an agent has done so far, read from its `session/update` notifications: of any agent, in any order.
+ *
+ * What cannot be read is taken for absent, as the protocol has it for optional fields, and what is not known is passed over: the raw updates are
+ * kept elsewhere.
+ * @module
+ */
+import {
+  type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff, maxDiffCharacters, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
+} from '../protocol/agents.ts';
+import { type Fields, beginning, countOf, fieldsOf, listOf, textOf, wordOf } from './lenient.ts';
+
+export interface AgentProgress {
+  readonly toolCalls: readonly ToolCall[];
+  /** Older ones that are not among them any more. */
+  readonly droppedToolCalls: number;
+  /** The last one; `null`: none was told. */
+  readonly plan: readonly PlanEntry[] | null;
+  readonly usage: AgentUsage | null;
+  /** Of the session. */
+  readonly title: string | null;
+  readonly currentModeId: string | null;
+}
+
+const maxPlanEntries = 1000;
+const maxListed = 1000;
+const maxTitleCharacters = 2000;
+
+export class Progress {
+  readonly #toolCalls = new Map<string, ToolCall>();
+  #droppedToolCalls = 0;
+  #plan: readonly PlanEntry[] | null = null;
+  #usage: AgentUsage | null = null;
+  #title: string | null = null;
+  #currentModeId: string | null = null;
+
+  /** @param update The field of that name in a `session/update`. */
+  apply(update: unknown): void {
+    const fields = fieldsOf(update);
+    switch (fields['sessionUpdate']) {
+      case 'tool_call':
+      case 'tool_call_update': return this.#toolCall(fields);
+      case 'plan': return void (this.#plan = listOf(fields['entries']).slice(0, maxPlanEntries).flatMap(planEntry));
+      case 'usage_update': return void (this.#usage = usageOf(fields) ?? this.#usage);
+      case 'session_info_update': return void (this.#title = fields['title'] === null ? null : shortText(fields['title']) ?? this.#title);
+      // One example of the documentation calls it modeId.
+      case 'current_mode_update': return void (this.#currentModeId = shortText(fields['currentModeId']) ?? shortText(fields['modeId']) ?? this.#currentModeId);
+    }
+  }
+
+  get current(): AgentProgress {
+    return {
+      toolCalls: [...this.#toolCalls.values()], droppedToolCalls: this.#droppedToolCalls, plan: this.#plan, usage: this.#usage, title: this.#title,
+      currentModeId: this.#currentModeId,
+    };
+  }
+
+  /** Some agents tell of a call twice, some begin with an update: what a field does not say stays as it was. */
+  #toolCall(fields: Fields): void {
+    const toolCallId = shortText(fields['toolCallId']);
+    if (toolCallId === undefined) return;
+    const before = this.#toolCalls.get(toolCallId);
+    const { title, kind, status, locations, content } = fields;
+    this.#toolCalls.set(toolCallId, {
+      toolCallId,
+      title: shortText(title) ?? before?.title ?? '',
+      kind: wordOf(toolKinds, kind) ?? before?.kind ?? 'other',
+      status: wordOf(toolStatuses, status) ?? before?.status ?? 'pending',
+      locations: Array.isArray(locations) ? locations.slice(0, maxListed).flatMap(location) : before?.locations ?? [],
+      diffs: Array.isArray(content) ? content.slice(0, maxListed).flatMap(diff) : before?.diffs ?? [],
+    });
+    const [oldest] = this.#toolCalls.keys();
+    if (this.#toolCalls.size <= maxToolCalls || oldest === undefined) return;
+    this.#toolCalls.delete(oldest);
+    this.#droppedToolCalls += 1;
+  }
+}
+
+/** The text of the agent's message that an update goes on with; `undefined`: it is none. What is no text is shown by what it is. */
+export function messageTextOf(update: unknown): string | undefined {
+  const { sessionUpdate, content } = fieldsOf(update);
+  if (sessionUpdate !== 'agent_message_chunk') return undefined;
+  const { type, text, uri, mimeType, resource } = fieldsOf(content);
+  if (typeof text === 'string') return text;
+  if (type === 'image' || type === 'audio') return `[${type}${typeof mimeType === 'string' ? ` ${mimeType}` : ''}]`;
+  const embedded = fieldsOf(resource);
+  if (type === 'resource' && typeof embedded['text'] === 'string') return embedded['text'];
+  const named = typeof uri === 'string' ? uri : embedded['uri'];
+  return typeof named === 'string' ? `[${named}]` : undefined;
+}
+
+function planEntry(value: unknown): readonly PlanEntry[] {
+  const { content, priority, status } = fieldsOf(value);
+  if (typeof content !== 'string') return [];
+  return [{
+    content: beginning(content, maxTitleCharacters),
+    priority: wordOf(planPriorities, priority) ?? 'medium',
+    status: wordOf(planStatuses, status) ?? 'pending',
+  }];
+}
+
+function usageOf(fields: Fields): AgentUsage | undefined {
+  const [used, size] = [countOf(fields['used']), countOf(fields['size'])];
+  if (used === undefined || size === undefined) return undefined;
+  const { amount, currency } = fieldsOf(fields['cost']);
+  return { used, size, cost: typeof amount === 'number' && Number.isFinite(amount) && typeof currency === 'string' ? { amount, currency } : null };
+}
+
+function location(value: unknown): ToolCall['locations'] {
+  const { path, line } = fieldsOf(value);
+  return typeof path === 'string' ? [{ path, line: countOf(line) ?? null }] : [];
+}
+
+function diff(value: unknown): readonly ToolDiff[] {
+  const { type, path, oldText, newText } = fieldsOf(value);
+  if (type !== 'diff' || typeof path !== 'string' || typeof newText !== 'string') return [];
+  const before = typeof oldText === 'string' ? oldText : null;
+  return [{
+    path, oldText: before === null ? null : beginning(before, maxDiffCharacters), newText: beginning(newText, maxDiffCharacters),
+    isCut: Math.max(before?.length ?? 0, newText.length) > maxDiffCharacters,
+  }];
+}
+
+/** A title may be as long as an agent likes, what is shown of it may not. */
+function shortText(value: unknown): string | undefined {
+  const text = textOf(value);
+  return text === undefined ? undefined : beginning(text, maxTitleCharacters);
+}
