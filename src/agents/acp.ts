@@ -1,0 +1,97 @@
+/**
+ * The parts of the Agent Client Protocol that a client sends, and how what it gets is read (schema v1). Pure.
+ * @module
+ */
+import { type Fields, fieldsOf, listOf, textOf } from './lenient.ts';
+
+/** A part of a prompt: `text` and `resource_link` may always be sent, the others where the agent says that it takes them. */
+export type PromptBlock =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'resource_link'; readonly uri: string; readonly name: string; readonly mimeType?: string }
+  | { readonly type: 'image' | 'audio'; readonly data: string; readonly mimeType: string }
+  | { readonly type: 'resource'; readonly resource: { readonly uri: string; readonly text: string; readonly mimeType?: string } };
+
+/** A server of the Model Context Protocol that the agent is to use; one without a type is a program. */
+export type McpServer =
+  | { readonly name: string; readonly command: string; readonly args: readonly string[]; readonly env: readonly { readonly name: string; readonly value: string }[] }
+  | { readonly type: 'http' | 'sse'; readonly name: string; readonly url: string; readonly headers: readonly { readonly name: string; readonly value: string }[] };
+
+export interface AuthMethod {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** What an agent says of itself: what it does not say it cannot. */
+export interface AgentAbilities {
+  readonly protocolVersion: number | undefined;
+  readonly info: { readonly name: string; readonly version: string } | undefined;
+  readonly prompt: { readonly image: boolean; readonly audio: boolean; readonly embeddedContext: boolean };
+  readonly mcp: { readonly http: boolean; readonly sse: boolean };
+  readonly session: { readonly load: boolean; readonly resume: boolean; readonly close: boolean; readonly additionalDirectories: boolean };
+  /** Those that a client can use without a terminal. */
+  readonly authMethods: readonly AuthMethod[];
+}
+
+/** @param answer To `initialize`. */
+export function abilitiesOf(answer: unknown): AgentAbilities {
+  const { protocolVersion, agentInfo, agentCapabilities, authMethods } = fieldsOf(answer);
+  const { name, title, version } = fieldsOf(agentInfo);
+  const { loadSession, promptCapabilities, mcpCapabilities, sessionCapabilities } = fieldsOf(agentCapabilities);
+  const prompt = fieldsOf(promptCapabilities);
+  const mcp = fieldsOf(mcpCapabilities);
+  const session = fieldsOf(sessionCapabilities);
+  const named = textOf(name) ?? textOf(title);
+  return {
+    protocolVersion: typeof protocolVersion === 'number' ? protocolVersion : undefined,
+    info: named === undefined ? undefined : { name: named, version: textOf(version) ?? '' },
+    prompt: { image: prompt['image'] === true, audio: prompt['audio'] === true, embeddedContext: prompt['embeddedContext'] === true },
+    mcp: { http: mcp['http'] === true, sse: mcp['sse'] === true },
+    session: { load: loadSession === true, resume: isAble(session, 'resume'), close: isAble(session, 'close'), additionalDirectories: isAble(session, 'additionalDirectories') },
+    authMethods: listOf(authMethods).flatMap((method) => {
+      const { id, name: shown, type } = fieldsOf(method);
+      return typeof id === 'string' && type !== 'terminal' ? [{ id, name: textOf(shown) ?? '' }] : [];
+    }),
+  };
+}
+
+/** Something that can be chosen for a session. */
+export interface ConfigChoice {
+  readonly id: string;
+  /** `mode`: by `session/set_mode`, as there is no option for it. */
+  readonly by: 'option' | 'mode';
+  readonly category: string | undefined;
+  readonly current: string | undefined;
+  readonly values: readonly { readonly value: string; readonly name: string }[];
+}
+
+/** Those that are chosen from a list. @param configOptions Of a session. */
+export function choicesOf(configOptions: unknown): readonly ConfigChoice[] {
+  return listOf(configOptions).flatMap((option): readonly ConfigChoice[] => {
+    const { id, type, category, currentValue, options } = fieldsOf(option);
+    if (typeof id !== 'string' || type !== 'select') return [];
+    // In groups, or not.
+    const values = listOf(options).flatMap((one) => (Array.isArray(fieldsOf(one)['options']) ? listOf(fieldsOf(one)['options']) : [one])).flatMap(valueOf);
+    return [{ id, by: 'option', category: textOf(category), current: textOf(currentValue), values }];
+  });
+}
+
+/** @param modes Of a session. */
+export function modesOf(modes: unknown): readonly ConfigChoice[] {
+  const { currentModeId, availableModes } = fieldsOf(modes);
+  const values = listOf(availableModes).flatMap((mode) => {
+    const { id, name } = fieldsOf(mode);
+    return typeof id === 'string' ? [{ value: id, name: textOf(name) ?? id }] : [];
+  });
+  return values.length === 0 ? [] : [{ id: 'mode', by: 'mode', category: 'mode', current: textOf(currentModeId), values }];
+}
+
+function valueOf(option: unknown): ConfigChoice['values'] {
+  const { value, name } = fieldsOf(option);
+  return typeof value === 'string' ? [{ value, name: textOf(name) ?? value }] : [];
+}
+
+/** An ability is there where its object is, be it empty. */
+function isAble(abilities: Fields, name: string): boolean {
+  const ability = abilities[name];
+  return ability !== undefined && ability !== null && ability !== false;
+}

@@ -1,0 +1,213 @@
+/** The client's side of the Agent Client Protocol, against agents that do it all in other ways. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { AgentFailure, type AgentFailureCode } from '../../src/agents/agent-failure.ts';
+import { RpcError } from '../../src/jsonrpc/message.ts';
+import { until } from '../support/wait.ts';
+import { type Talk, talk } from './talk.ts';
+
+const fails = (code: AgentFailureCode, message: RegExp) => (error: unknown): boolean => {
+  assert.ok(error instanceof AgentFailure, String(error));
+  assert.equal(error.code, code);
+  assert.match(error.message, message);
+  return true;
+};
+const text = { type: 'text', text: 'do it' } as const;
+const chunk = (words: string): object => ({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: words } });
+const paramsOf = ({ heard }: Talk, method: string): unknown => heard.find((one) => one.method === method)?.params;
+
+test('open() says who it is and what it can, and begins a session', async (t) => {
+  const it = talk(t, { initialize: () => ({ protocolVersion: 1, agentInfo: { name: 'a', version: '1' }, agentCapabilities: { sessionCapabilities: { additionalDirectories: {} } } }) },
+    { additionalDirectories: ['/more'] });
+  await it.conversation.open();
+  assert.deepEqual(it.heard, [
+    { method: 'initialize', params: {
+      protocolVersion: 1, clientCapabilities: { fs: { readTextFile: true, writeTextFile: true }, terminal: true, session: { configOptions: { boolean: {} } } },
+      clientInfo: { name: 'machine-sidecar', title: 'machine-sidecar', version: '0.0.0-test' },
+    } },
+    { method: 'session/new', params: { cwd: '/w', mcpServers: [], additionalDirectories: ['/more'] } },
+  ]);
+  assert.equal(it.conversation.sessionId, 's1');
+  assert.deepEqual(it.conversation.abilities.info, { name: 'a', version: '1' });
+});
+
+test('directories are not sent to an agent that does not take them', async (t) => {
+  const it = talk(t, {}, { additionalDirectories: ['/more'] });
+  await it.conversation.open();
+  assert.deepEqual(paramsOf(it, 'session/new'), { cwd: '/w', mcpServers: [] });
+});
+
+test('an agent of another version, or that says none, is left', async (t) => {
+  await assert.rejects(talk(t, { initialize: () => ({ protocolVersion: 2 }) }).conversation.open(), fails('unsupported_version', /version 2 .*, not 1/));
+  await assert.rejects(talk(t, { initialize: () => null }).conversation.open(), fails('unsupported_version', /unknown/));
+});
+
+test('an agent that wants to be logged in says how', async (t) => {
+  const authMethods = [{ id: 'key', name: 'API key' }, { id: 'login', name: 'Log in', type: 'terminal' }, { id: 'bare' }, null];
+  const answers = {
+    initialize: () => ({ protocolVersion: 1, authMethods }),
+    'session/new': (_: unknown, { heard }: Talk) => {
+      if (!heard.some(({ method }) => method === 'authenticate')) throw new RpcError(-32000, 'Authentication required');
+      return { sessionId: 's1' };
+    },
+    authenticate: () => ({}),
+  };
+  await assert.rejects(talk(t, answers).conversation.open(), (error) => fails('auth_required', /Authentication required\); it has key \(API key\), bare$/)(error)
+    && assert.deepEqual((error as AgentFailure).details, { authMethods: [{ id: 'key', name: 'API key' }, { id: 'bare', name: '' }] }) === undefined);
+  const it = talk(t, answers, { authMethod: 'key' });
+  await it.conversation.open();
+  assert.deepEqual(paramsOf(it, 'authenticate'), { methodId: 'key' });
+  for (const authMethod of ['login', 'none']) await assert.rejects(talk(t, answers, { authMethod }).conversation.open(), fails('auth_failed', /the agent has key/));
+});
+
+test('a session without an id is none, and no answer is a failure in time', async (t) => {
+  await assert.rejects(talk(t, { 'session/new': () => ({}) }).conversation.open(), fails('bad_answer', /no id/));
+  await assert.rejects(talk(t, { 'session/new': () => new Promise(() => undefined) }, { answerMs: 20 }).conversation.open(), fails('no_answer', /session\/new/));
+});
+
+test('an agent that ends, at any time, is told of at once', async (t) => {
+  for (const method of ['initialize', 'session/new', 'session/prompt']) {
+    const it = talk(t, { [method]: (_, { die }) => { die(); return new Promise(() => undefined); } });
+    await assert.rejects(async () => { await it.conversation.open(); await it.conversation.prompt([text]); }, fails('agent_ended', new RegExp(`has ended at ${method}`)));
+  }
+});
+
+test('an error of the agent is told with its code and data', async (t) => {
+  const it = talk(t, { 'session/prompt': () => { throw new RpcError(401, 'no credit', { data: { status: 401 } }); } });
+  await it.conversation.open();
+  await assert.rejects(it.conversation.prompt([text]), (error) => fails('agent_error', /session\/prompt: no credit/)(error)
+    && assert.deepEqual((error as AgentFailure).details, { code: 401, data: { status: 401 } }) === undefined);
+  await assert.rejects(it.conversation.prompt([text]), fails('agent_error', /no credit/), 'another turn may follow');
+});
+
+test('a turn tells of all that happens, of its own session alone, and ends with the reason', async (t) => {
+  const it = talk(t, {
+    'session/new': (_, { update }) => { update(chunk('early')); update(chunk('foreign'), 'other'); return { sessionId: 's1' }; },
+    'session/prompt': (_, { update }) => { update(chunk('a')); update(chunk('foreign'), 'other'); update({ sessionUpdate: 'of_next_year' }); update(chunk('b')); return { stopReason: 'max_tokens' }; },
+  });
+  await it.conversation.open();
+  assert.equal(await it.conversation.prompt([text]), 'max_tokens');
+  assert.deepEqual(paramsOf(it, 'session/prompt'), { sessionId: 's1', prompt: [text] });
+  assert.deepEqual(it.updates.map(({ update, isReplay }) => [update, isReplay]), [chunk('early'), chunk('a'), { sessionUpdate: 'of_next_year' }, chunk('b')].map((update) => [update, false]));
+  assert.deepEqual(it.faults, ['an update of another session: other', 'an update of another session: other']);
+});
+
+test('an earlier session is resumed, or loaded with what was said marked as such, or refused', async (t) => {
+  const abilities = (agentCapabilities: object) => () => ({ protocolVersion: 1, agentCapabilities });
+  const resuming = talk(t, { initialize: abilities({ loadSession: true, sessionCapabilities: { resume: {} } }), 'session/resume': () => ({}) }, { sessionId: 's0' });
+  await resuming.conversation.open();
+  assert.deepEqual(paramsOf(resuming, 'session/resume'), { sessionId: 's0', cwd: '/w', mcpServers: [] });
+  const loading = talk(t, {
+    initialize: abilities({ loadSession: true }),
+    'session/load': (_, { update }) => { update(chunk('old'), 's0'); return null; },
+    'session/prompt': (_, { update }) => { update(chunk('new'), 's0'); return { stopReason: 'end_turn' }; },
+  }, { sessionId: 's0' });
+  await loading.conversation.open();
+  await loading.conversation.prompt([text]);
+  assert.deepEqual(loading.updates, [{ update: chunk('old'), isReplay: true }, { update: chunk('new'), isReplay: false }]);
+  assert.equal(loading.conversation.sessionId, 's0');
+  await assert.rejects(talk(t, {}, { sessionId: 's0' }).conversation.open(), fails('resume_not_supported', /s0/));
+  const unknown = talk(t, { initialize: abilities({ loadSession: true }), 'session/load': () => { throw new RpcError(-32002, 'not found'); } }, { sessionId: 's0' });
+  await assert.rejects(unknown.conversation.open(), fails('agent_error', /session\/load: not found/));
+});
+
+test('what an agent cannot take is refused before it is sent', async (t) => {
+  const image = { type: 'image', data: '', mimeType: 'image/png' } as const;
+  const link = { type: 'resource_link', uri: 'file:///a', name: 'a' } as const;
+  const it = talk(t);
+  await it.conversation.open();
+  await assert.rejects(it.conversation.prompt([text, image]), fails('content_not_supported', /no image/));
+  assert.equal(await it.conversation.prompt([text, link]), 'end_turn');
+  const able = talk(t, { initialize: () => ({ protocolVersion: 1, agentCapabilities: { promptCapabilities: { image: true }, mcpCapabilities: { http: true } } }) },
+    { mcpServers: [{ type: 'http', name: 'h', url: 'http://x', headers: [] }, { name: 'p', command: 'x', args: [], env: [] }] });
+  await able.conversation.open();
+  assert.equal(await able.conversation.prompt([image]), 'end_turn');
+  await assert.rejects(talk(t, {}, { mcpServers: [{ type: 'sse', name: 'tools', url: 'http://x', headers: [] }] }).conversation.open(), fails('mcp_not_supported', /tools.*sse/));
+});
+
+test('choose() goes by category, value or name, in groups too, and by set_mode where there is no option for the mode', async (t) => {
+  const select = (id: string, category: string | undefined, options: unknown[], currentValue = 'x'): object => ({ id, name: id, category, type: 'select', currentValue, options });
+  const models = [{ group: 'g', name: 'G', options: [{ value: 'm1', name: 'Model One' }] }, { value: 'm2', name: 'Two' }];
+  const it = talk(t, {
+    'session/new': () => ({
+      sessionId: 's1', modes: { currentModeId: 'code', availableModes: [{ id: 'https://modes/plan', name: 'Plan' }, { id: 'code', name: 'Code' }] },
+      configOptions: [select('llm', 'model', models), select('reasoning_effort', undefined, [{ value: 'low', name: 'Low' }]), { id: 'b', type: 'boolean', category: 'mode', currentValue: true }],
+    }),
+    'session/set_config_option': () => ({ configOptions: [select('llm', 'model', models, 'm1'), select('effort', 'thought_level', [{ value: 'high', name: 'High' }])] }),
+    'session/set_mode': () => null,
+  });
+  await it.conversation.open();
+  assert.deepEqual(await it.conversation.choose({ model: 'model one', thought_level: 'high', mode: 'plan' }), []);
+  assert.deepEqual(it.heard.slice(2).map(({ params }) => params), [
+    { sessionId: 's1', configId: 'llm', value: 'm1' }, { sessionId: 's1', configId: 'effort', value: 'high' }, { sessionId: 's1', modeId: 'https://modes/plan' },
+  ]);
+  assert.deepEqual(await it.conversation.choose({ model: 'gpt', mode: 'none' }), [
+    { category: 'model', wanted: 'gpt', offered: ['m1', 'm2'] }, { category: 'mode', wanted: 'none', offered: ['https://modes/plan', 'code'] },
+  ]);
+  const bare = talk(t);
+  await bare.conversation.open();
+  assert.deepEqual(await bare.conversation.choose({ model: 'm' }), [{ category: 'model', wanted: 'm', offered: [] }]);
+});
+
+test('a permission is answered with the option that was chosen, while other messages come', async (t) => {
+  const answers: unknown[] = [];
+  let permit: (optionId: string) => void = () => undefined;
+  const it = talk(t, {
+    'session/prompt': async (_, { agent, update }) => {
+      const asked = agent.request('session/request_permission', { sessionId: 's1', toolCall: { toolCallId: '1' }, options: [] });
+      update(chunk('meanwhile'));
+      answers.push(await asked);
+      return { stopReason: 'end_turn' };
+    },
+  }, { permit: () => new Promise((resolve) => { permit = resolve; }) });
+  await it.conversation.open();
+  const turn = it.conversation.prompt([text]);
+  await until(() => it.updates.length === 1, { what: 'the update came' });
+  permit('yes');
+  assert.equal(await turn, 'end_turn');
+  assert.deepEqual(answers, [{ outcome: { outcome: 'selected', optionId: 'yes' } }]);
+});
+
+test('cancel() tells the agent, answers what it has asked, and the turn ends as the agent says', async (t) => {
+  const answers: unknown[] = [];
+  let isAborted = false;
+  const it = talk(t, {
+    'session/prompt': async (_, { agent }) => {
+      answers.push(await agent.request('session/request_permission', { sessionId: 's1', options: [] }));
+      answers.push(await agent.request('session/request_permission', { sessionId: 's1', options: [] }));
+      return { stopReason: 'cancelled' };
+    },
+  }, { permit: (_params, signal) => new Promise(() => { signal.addEventListener('abort', () => { isAborted = true; }); }) });
+  await it.conversation.open();
+  it.conversation.cancel();
+  const turn = it.conversation.prompt([text]);
+  await until(() => it.heard.some(({ method }) => method === 'session/prompt'), { what: 'the turn has begun' });
+  it.conversation.cancel();
+  it.conversation.cancel();
+  assert.equal(await turn, 'cancelled');
+  const cancelled = { outcome: { outcome: 'cancelled' } };
+  assert.deepEqual([answers, isAborted], [[cancelled, cancelled], true]);
+  assert.deepEqual(it.heard.filter(({ method }) => method === 'session/cancel'), [{ method: 'session/cancel', params: { sessionId: 's1' } }]);
+});
+
+test('what the agent asks for goes to whoever serves it, of its own session alone; one turn at a time', async (t) => {
+  const served: unknown[] = [];
+  let go: () => void = () => undefined;
+  const it = talk(t, {
+    'session/prompt': async (_, { agent }) => {
+      await agent.request('fs/read_text_file', { sessionId: 's1', path: '/w/a' });
+      await assert.rejects(agent.request('fs/read_text_file', { sessionId: 'other', path: '/w/a' }), { code: -32602 });
+      await assert.rejects(agent.request('session/request_permission', { sessionId: 'other' }), { code: -32602 });
+      await new Promise<void>((resolve) => { go = resolve; });
+      return {};
+    },
+  }, { serve: async (method, params) => { served.push([method, params]); return { content: 'x' }; } });
+  await it.conversation.open();
+  const turn = it.conversation.prompt([text]);
+  await assert.rejects(it.conversation.prompt([text]), fails('busy', /still/));
+  await until(() => served.length === 1, { what: 'it was served' });
+  await until(() => { go(); return it.agent.waitingCount === 0; }, { what: 'all was asked' });
+  const done = turn.then((reason) => assert.equal(reason, 'end_turn', 'a turn without a reason has ended'));
+  await until(async () => { go(); return Promise.race([done.then(() => true), new Promise((resolve) => { setImmediate(() => resolve(false)); })]); }, { what: 'the turn has ended' });
+  assert.deepEqual(served, [['fs/read_text_file', { sessionId: 's1', path: '/w/a' }]]);
+});
