@@ -20,7 +20,7 @@ export interface AgentCommandsOptions {
 }
 
 export interface CommandRequest {
-  /** A program, or, without `args`, a line for a shell. */
+  /** A program, or, without any `args`, a line for a shell: some agents send one with an empty list. */
   readonly command: string;
   readonly args?: readonly string[] | undefined;
   readonly env?: { readonly [name: string]: string };
@@ -77,7 +77,7 @@ export class AgentCommands {
     if (this.#commands.size >= maxCommands) throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: there are ${maxCommands} commands already; release one`);
     const workdir = await jail.realPathOf(cwd);
     if (workdir === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd}: it is outside of the directories of the job`);
-    const [file, words] = args === undefined ? ['/bin/sh', ['-c', command]] as const : [command, args] as const;
+    const [file, words] = args === undefined || args.length === 0 ? ['/bin/sh', ['-c', command]] as const : [command, args] as const;
     const child = spawn(file, words, { cwd: workdir, env: { ...this.#options.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     const limitBytes = Math.min(outputByteLimit, maxLimitBytes);
     const ring = new Ring(Math.max(1, limitBytes));

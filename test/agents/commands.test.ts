@@ -120,7 +120,7 @@ test('close() ends them all, and none is started any more', options, async (t) =
 test('what cannot be run is told: outside, not there, too many', options, async (t) => {
   const { commands, run } = await setUp(t, { maxCommands: 1 });
   await assert.rejects(commands.create({ command: 'ls', cwd: '/' }), (error) => error instanceof RpcError && error.code === -32602);
-  await assert.rejects(commands.create({ command: 'no-such-program', args: [] }), /Cannot run no-such-program: .*ENOENT/);
+  await assert.rejects(commands.create({ command: 'no-such-program', args: ['x'] }), /Cannot run no-such-program: .*ENOENT/);
   const id = await run('true');
   await assert.rejects(run('true'), /1 commands already/);
   await commands.release(id);

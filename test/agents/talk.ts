@@ -5,7 +5,7 @@ import { Conversation, type ConversationOptions } from '../../src/agents/convers
 import { RpcConnection } from '../../src/jsonrpc/connection.ts';
 import { RpcError, rpcCodes } from '../../src/jsonrpc/message.ts';
 import { ndjson } from '../../src/jsonrpc/ndjson.ts';
-import type { Peer } from '../../src/jsonrpc/peer.ts';
+import { type Peer, acpCancel } from '../../src/jsonrpc/peer.ts';
 import { atEnd } from '../support/server.ts';
 
 export interface Talk {
@@ -37,7 +37,7 @@ export function talk(t: TestContext, answers: Answers = {}, options: Partial<Con
   const heard: Talk['heard'] = [];
   const all: Answers = { ...usual, ...answers };
   const agent = new RpcConnection({
-    input: toAgent, output: fromAgent, framing: ndjson,
+    input: toAgent, output: fromAgent, framing: ndjson, cancel: acpCancel,
     onRequest: (method, params) => {
       heard.push({ method, params });
       const answer = all[method];
