@@ -8,7 +8,7 @@ export type AgentFailureCode =
   | 'unsupported_version' | 'bad_answer' | 'no_answer'
   | 'agent_ended' | 'agent_error'
   | 'resume_not_supported' | 'mcp_not_supported' | 'content_not_supported' | 'config_not_supported'
-  | 'busy';
+  | 'busy' | 'not_started';
 
 export class AgentFailure extends Error {
   override readonly name = 'AgentFailure';

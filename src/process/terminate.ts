@@ -75,7 +75,8 @@ async function isGone(family: Family): Promise<boolean> {
 async function find(family: Family): Promise<readonly ProcessStat[] | undefined> {
   if (!canFind) return undefined;
   try {
-    return (await findProcesses([family])).get(family.id) ?? [];
+    // A process of the job may end all others, not itself.
+    return (await findProcesses([family])).get(family.id)?.filter(({ pid }) => pid !== process.pid) ?? [];
   } catch {
     return undefined;
   }

@@ -1,0 +1,74 @@
+/**
+ * The process of an agent: its stdio is the conversation, its stderr that of the job.
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { markName } from '../process/descendants.ts';
+import { identify } from '../process/identity.ts';
+import { terminate } from '../process/terminate.ts';
+import { AgentFailure } from './agent-failure.ts';
+
+export interface AgentProcessOptions {
+  readonly argv: readonly string[];
+  readonly workdir: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** Marks all its processes, wherever they go: the id of its job. This process itself may carry it, too. */
+  readonly mark: string;
+  /** Milliseconds for it to end once it reads the end of its input. Default: 3000. */
+  readonly leaveMs?: number;
+  /** Milliseconds for SIGTERM to be acted upon. Default: 2000. */
+  readonly graceMs?: number;
+}
+
+export interface AgentExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface AgentProcess {
+  readonly pid: number;
+  readonly input: Readable;
+  readonly output: Writable;
+  readonly exited: Promise<AgentExit>;
+  /**
+   * Closes its stdin, which ends most agents, then ends it and all that it has started: SIGTERM to its group and to whoever left that, SIGKILL to
+   * those that stay. Resolves once nobody is left, `false` where somebody hangs in the kernel.
+   */
+  end(): Promise<boolean>;
+}
+
+const defaultLeaveMs = 3000;
+const defaultGraceMs = 2000;
+
+/** @throws AgentFailure `not_started` */
+export async function startAgent(options: AgentProcessOptions): Promise<AgentProcess> {
+  const { argv: [file = '', ...args], workdir: cwd, mark, leaveMs = defaultLeaveMs, graceMs = defaultGraceMs } = options;
+  // A group of its own: an agent may be behind a wrapper of npm, which alone would hear of a signal.
+  const child = spawn(file, args, { cwd, env: { ...options.env, [markName]: mark }, stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+  const exited = new Promise<AgentExit>((resolve) => { child.once('exit', (code, signal) => resolve({ code, signal })); });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'ENOENT' ? `${file} is not installed, or ${cwd} is not there` : error.message;
+      reject(new AgentFailure('not_started', `Cannot start the agent: ${why}`, { cause: error }));
+    });
+  });
+  const { pid = 0, stdout: input, stdin: output } = child;
+  const leader = await identify(pid) ?? { pid, startTime: 'ended' };
+  // EPIPE: it has ended, which its exit tells.
+  output.on('error', () => undefined);
+  const end = async (): Promise<boolean> => {
+    output.end();
+    const controller = new AbortController();
+    await Promise.race([exited, sleep(leaveMs, undefined, { signal: controller.signal }).catch(() => undefined)]);
+    controller.abort();
+    const isGone = await terminate({ id: mark, leader }, { signal: 'SIGTERM', graceMs });
+    input.destroy();
+    output.destroy();
+    return isGone;
+  };
+  let ending: Promise<boolean> | undefined;
+  return { pid, input, output, exited, end: () => ending ??= end() };
+}
