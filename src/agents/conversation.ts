@@ -86,6 +86,11 @@ export class Conversation {
     return this.#abilities;
   }
 
+  /** Who the agent says it is, once it has. */
+  get info(): AgentAbilities['info'] {
+    return this.#abilities?.info;
+  }
+
   get sessionId(): string | undefined {
     return this.#sessionId;
   }

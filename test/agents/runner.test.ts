@@ -1,0 +1,167 @@
+/** The runner with a process that speaks the protocol; see fake-agent.mjs. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { AgentOrder, AgentState } from '../../src/agents/order.ts';
+import { AgentRunner } from '../../src/agents/runner.ts';
+import { atEnd, temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+
+const options = { skip: process.platform === 'win32' ? 'needs process groups' : false };
+const fake = fileURLToPath(new URL('../fixtures/fake-agent.mjs', import.meta.url));
+let count = 0;
+
+interface Setting {
+  readonly runner: AgentRunner;
+  readonly work: string;
+  readonly ended: Promise<number>;
+  readonly text: () => string;
+  readonly state: () => AgentState;
+  readonly events: () => readonly { readonly seq: number; readonly type: string; readonly [field: string]: unknown }[];
+}
+
+function run(t: TestContext, prompt: string | null, more: Partial<AgentOrder> = {}, env: NodeJS.ProcessEnv = {}): Setting {
+  const directory = realpathSync(temporaryFolder(t));
+  const work = join(directory, 'work');
+  mkdirSync(work);
+  let text = '';
+  const order: AgentOrder = {
+    mark: `runner-of-test-${process.pid}-${count += 1}`, version: '0.0.0-test', argv: [process.execPath, fake], workdir: work, additionalDirectories: [], mcpServers: [],
+    wishes: {}, isStrict: true, permissions: 'approve', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, ...more,
+  };
+  const runner = new AgentRunner({ order, directory, env: { PATH: process.env['PATH'], ...env }, onText: (part) => { text += part; } });
+  const ended = runner.run();
+  atEnd(t, async () => {
+    await runner.end();
+    await ended;
+  });
+  const linesOf = (name: string): string[] => readFileSync(join(directory, name), 'utf8').trim().split('\n');
+  return {
+    runner, work, ended, text: () => text, state: () => JSON.parse(linesOf('agent.json').join('')) as AgentState,
+    events: () => linesOf('events.ndjson').map((line) => JSON.parse(line) as ReturnType<Setting['events']>[number]),
+  };
+}
+
+test('a turn with a file, a command and a permission: text, events and state tell of it', options, async (t) => {
+  const it = run(t, 'say hello \nwrite a/b content\nread a/b\nrun echo hi; cat a/b\nask edit a/b\nsay done');
+  assert.equal(await it.ended, 0);
+  assert.equal(it.text(), `hello {}{"content":"content"}${JSON.stringify({ output: 'hi\ncontent', truncated: false, exitStatus: { exitCode: 0, signal: null } })}{"outcome":{"outcome":"selected","optionId":"yes"}}done`);
+  assert.equal(readFileSync(join(it.work, 'a/b'), 'utf8'), 'content');
+  const { phase, sessionId, stopReason, error, turns, events, agentInfo } = it.state();
+  assert.deepEqual({ phase, sessionId, stopReason, error, turns, agentInfo }, { phase: 'ended', sessionId: 's1', stopReason: 'end_turn', error: null, turns: 1, agentInfo: { name: 'fake', version: '1' } });
+  const told = it.events();
+  assert.deepEqual(told.map(({ seq }) => seq), told.map((_, index) => index + 1));
+  assert.equal(events, told.length);
+  assert.deepEqual(told.filter(({ type }) => type !== 'update').map(({ type }) => type), ['agent', 'session', 'prompt', 'permission', 'stop']);
+});
+
+for (const [reason, code] of [['end_turn', 0], ['max_tokens', 1], ['refusal', 1], ['cancelled', 1]] as const) {
+  test(`stop reason ${reason} exits with ${code}`, options, async (t) => {
+    const it = run(t, `stop ${reason}`);
+    assert.deepEqual([await it.ended, it.state().stopReason], [code, reason]);
+  });
+}
+
+test('without a prompt there is the session alone', options, async (t) => {
+  const it = run(t, null);
+  assert.deepEqual([await it.ended, it.state().stopReason, it.state().sessionId], [0, 'no_prompt', 's1']);
+});
+
+test('nothing outside is read, written or allowed, and commands are not', options, async (t) => {
+  const it = run(t, 'read /etc/passwd\nwrite /tmp/x y\nask read /etc/passwd\nask execute ls');
+  assert.equal(await it.ended, 0);
+  assert.equal(it.text(), '{"code":-32602}{"code":-32602}' + '{"outcome":{"outcome":"selected","optionId":"no"}}'.repeat(2));
+  assert.deepEqual(it.events().filter(({ type }) => type === 'permission').map(({ decision, reason }) => [decision, reason]),
+    [['no', 'the policy would approve it, but /etc/passwd is outside of the directories of the job'], ['no', 'the policy approves no commands: a rule with the kind execute, or with a command, would']]);
+});
+
+test('somebody is asked, sees what for, and answers; other answers are passed over', options, async (t) => {
+  const it = run(t, 'ask edit a\nask edit b', { permissions: 'ask' });
+  for (const optionId of ['always', 'no']) {
+    const pending = await until(() => it.state().pendingPermissions[0], { what: 'it asks' });
+    assert.deepEqual([pending.kind, pending.tools, pending.paths, pending.options.map(({ kind }) => kind)], ['edit', ['Do it'], [optionId === 'always' ? 'a' : 'b'], ['allow_always', 'allow_once', 'reject_once']]);
+    const { permissionId } = pending;
+    for (const wrong of [{ permissionId, optionId: 'other' }, { permissionId: 'other', optionId }]) it.runner.take({ is: 'permit', ...wrong });
+    it.runner.take({ is: 'permit', permissionId, optionId });
+  }
+  assert.equal(await it.ended, 0);
+  assert.match(it.text(), /"always".*"no"/);
+  assert.deepEqual(it.events().filter(({ type }) => type === 'permission').map(({ decision }) => decision), ['pending', 'always', 'pending', 'no']);
+});
+
+test('who is asked and does not answer has denied it', options, async (t) => {
+  const it = run(t, 'ask edit a', { permissions: 'ask', askSeconds: 0.05 });
+  assert.equal(await it.ended, 0);
+  assert.match(it.text(), /"no"/);
+  assert.match(String(it.events().findLast(({ type }) => type === 'permission')?.['reason']), /nobody answered/);
+});
+
+test('a turn is cancelled, also while somebody is asked', options, async (t) => {
+  for (const prompt of ['say begun\nhang', 'say begun\nask edit a\nhang']) {
+    const it = run(t, prompt, { permissions: 'ask' });
+    await until(() => it.text() !== '' && (!prompt.includes('ask') || it.state().pendingPermissions.length > 0), { what: 'it has begun' });
+    it.runner.take({ is: 'cancel' });
+    if (prompt.includes('ask')) {
+      await until(() => it.text().includes('cancelled'), { what: 'the permission was answered' });
+      await it.runner.end();
+      assert.equal(await it.ended, 1);
+    } else assert.deepEqual([await it.ended, it.state().stopReason], [1, 'cancelled']);
+    assert.deepEqual(it.state().pendingPermissions, []);
+  }
+});
+
+test('further prompts go to the same agent, until nobody has one in time', options, async (t) => {
+  const it = run(t, 'say one', { keepAliveSeconds: 30 });
+  for (const words of ['two', 'three']) {
+    await until(() => it.state().phase === 'waiting', { what: 'it waits' });
+    it.runner.take({ is: 'prompt', prompt: [{ type: 'text', text: `say ${words}` }] });
+    await until(() => it.text().endsWith(words), { what: 'it has answered' });
+  }
+  await until(() => it.state().phase === 'waiting', { what: 'it waits' });
+  const { pid } = it.state();
+  await it.runner.end();
+  assert.deepEqual([await it.ended, it.text(), it.state().turns, it.state().pid], [0, 'onetwothree', 3, pid]);
+  const short = run(t, 'say one', { keepAliveSeconds: 0.05 });
+  assert.equal(await short.ended, 0);
+});
+
+const failures: readonly (readonly [what: string, prompt: string, order: Partial<AgentOrder>, env: NodeJS.ProcessEnv, code: string, message: RegExp])[] = [
+  ['is not installed', 'say x', { argv: ['no-such-agent'] }, {}, 'not_started', /not installed/],
+  ['has no workdir', 'say x', { workdir: '/does/not/exist' }, {}, 'not_started', /ENOENT/],
+  ['speaks another version', 'say x', {}, { FAKE_VERSION: '9' }, 'unsupported_version', /version 9/],
+  ['has not the model', 'say x', { wishes: { model: 'gpt' } }, {}, 'config_not_supported', /model gpt: it has a, b/],
+  ['dies in its turn', 'say x\ndie', {}, {}, 'agent_ended', /session\/prompt/],
+  ['cannot load a session', 'say x', { sessionId: 'old' }, {}, 'resume_not_supported', /old/],
+];
+
+for (const [what, prompt, order, env, code, message] of failures) {
+  test(`an agent that ${what} fails with ${code}`, options, async (t) => {
+    const it = run(t, prompt, order, env);
+    assert.equal(await it.ended, 1);
+    const { error, phase } = it.state();
+    assert.deepEqual([error?.code, phase], [code, 'ended']);
+    assert.match(error?.message ?? '', message);
+    assert.deepEqual(it.events().at(-1)?.['error'], error);
+  });
+}
+
+test('a model that the agent has not is passed over where that was said', options, async (t) => {
+  const it = run(t, 'say x', { wishes: { model: 'gpt' }, isStrict: false });
+  assert.equal(await it.ended, 0);
+  assert.deepEqual(it.events().filter(({ type }) => type === 'config_refused').map(({ wanted, offered }) => [wanted, offered]), [['gpt', ['a', 'b']]]);
+});
+
+test('a flood of updates, nonsense and what nobody knows hinder nothing', options, async (t) => {
+  const long = JSON.stringify({ method: 'session/update', params: { sessionId: 's1', update: { sessionUpdate: 'tool_call', toolCallId: 't', title: 'x', rawOutput: 'x'.repeat(2_000_000) } } });
+  const lines = ['flood 20000', 'raw Debugger attached.', 'raw [1]', 'raw {"half', 'raw {"method":"unknown/thing","params":{}}', 'raw {"id":99,"result":1}', 'raw {"method":"session/update"}', `raw ${long}`, 'say done'];
+  const it = run(t, lines.join('\n'));
+  assert.equal(await it.ended, 0);
+  assert.equal(it.text(), 'done');
+  const told = it.events();
+  assert.equal(told.filter(({ type }) => type === 'update').length, 20_002);
+  assert.equal(told.filter(({ type }) => type === 'fault').length, 5);
+  assert.ok(told.some((event) => event['isCut'] === true && Number(event['sizeBytes']) > 2_000_000));
+  assert.deepEqual(it.state().progress.toolCalls.map(({ title }) => title), ['x']);
+});
