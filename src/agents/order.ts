@@ -25,6 +25,8 @@ export interface AgentOrder {
   readonly version: string;
   readonly argv: readonly string[];
   readonly workdir: string;
+  /** All that the agent and its commands find in their environment: it is not that of the runner. */
+  readonly env: { readonly [name: string]: string };
   readonly additionalDirectories: readonly string[];
   readonly mcpServers: readonly McpServer[];
   readonly authMethod?: string;

@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { replaceFile } from '../base/atomic-file.ts';
+import { markName } from '../process/descendants.ts';
 import type { PromptBlock } from './acp.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
@@ -26,7 +27,6 @@ export interface AgentRunnerOptions {
   readonly order: AgentOrder;
   /** Of the job. */
   readonly directory: string;
-  readonly env: NodeJS.ProcessEnv;
   /** The message of the agent, as it comes. */
   readonly onText: (text: string) => void;
 }
@@ -72,9 +72,9 @@ export class AgentRunner {
     this.#writeState();
     let commands: AgentCommands | undefined;
     try {
-      const { order: { workdir, additionalDirectories }, env } = this.#options;
+      const { workdir, additionalDirectories, env, mark } = this.#options.order;
       const jail = this.#jail = await jailOf(workdir, additionalDirectories);
-      commands = new AgentCommands({ jail, env });
+      commands = new AgentCommands({ jail, env: { ...env, [markName]: mark } });
       await this.#converse(jail, commands);
     } catch (error) {
       this.#fail(error);
@@ -109,8 +109,8 @@ export class AgentRunner {
   }
 
   async #converse(jail: Jail, commands: AgentCommands): Promise<void> {
-    const { order, env } = this.#options;
-    const { argv, workdir, mark, prompt, keepAliveSeconds } = order;
+    const { order } = this.#options;
+    const { argv, workdir, env, mark, prompt, keepAliveSeconds } = order;
     const agent = this.#agent = await startAgent({ argv, workdir, env, mark });
     this.#changed();
     const conversation = this.#conversation = this.#conversationWith(agent, jail, commands);

@@ -5,16 +5,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
-import { dirname, extname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, join } from 'node:path';
+import { ownProgram } from '../process/own-program.ts';
 import { withJobPriority } from '../process/priority.ts';
 import type { HolderOrder } from './holder.ts';
 import type { HolderWord } from './holder-main.ts';
 import type { TerminalRecord } from './record.ts';
 
-const here = fileURLToPath(import.meta.url);
-const folder = dirname(here);
-const program = join(folder, `holder-main${extname(here)}`);
+const program = ownProgram(import.meta.url, 'holder-main');
 const startMs = 15_000;
 
 /**
@@ -29,8 +27,8 @@ export async function startHolder(order: HolderOrder, env: { readonly [name: str
   const log = openSync(join(order.directory, 'log'), 'a', 0o600);
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, [...loaders(), ...frugal, program], {
-      cwd: folder, env: own, stdio: ['pipe', 'ignore', log, 'pipe'], detached: true,
+    child = spawn(program.file, [...program.loaders, ...frugal, program.path], {
+      cwd: dirname(program.path), env: own, stdio: ['pipe', 'ignore', log, 'pipe'], detached: true,
     });
   } finally {
     closeSync(log);
@@ -43,16 +41,6 @@ export async function startHolder(order: HolderOrder, env: { readonly [name: str
   const said = await wordOf(child, word);
   if ('error' in said) throw new Error(said.error);
   return said.record;
-}
-
-/** Sources need what this process was started with to read them; Node that reads them by itself needs nothing. */
-function loaders(): readonly string[] {
-  if (extname(here) !== '.ts') return [];
-  const { execArgv } = process;
-  return execArgv.flatMap((word, index) => {
-    if (/^--(import|require|loader)=/.test(word)) return [word];
-    return /^--(import|require|loader)$/.test(word) ? [word, execArgv[index + 1] ?? ''] : [];
-  });
 }
 
 async function wordOf(child: ChildProcess, stream: Readable): Promise<HolderWord> {

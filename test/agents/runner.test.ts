@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { AgentOrder, AgentState } from '../../src/agents/order.ts';
+import { readStat } from '../../src/process/identity.ts';
 import { AgentRunner } from '../../src/agents/runner.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -22,16 +23,16 @@ interface Setting {
   readonly events: () => readonly { readonly seq: number; readonly type: string; readonly [field: string]: unknown }[];
 }
 
-function run(t: TestContext, prompt: string | null, more: Partial<AgentOrder> = {}, env: NodeJS.ProcessEnv = {}): Setting {
+function run(t: TestContext, prompt: string | null, more: Partial<AgentOrder> = {}, env: { readonly [name: string]: string } = {}): Setting {
   const directory = realpathSync(temporaryFolder(t));
   const work = join(directory, 'work');
   mkdirSync(work);
   let text = '';
   const order: AgentOrder = {
-    mark: `runner-of-test-${process.pid}-${count += 1}`, version: '0.0.0-test', argv: [process.execPath, fake], workdir: work, additionalDirectories: [], mcpServers: [],
+    mark: `runner-of-test-${process.pid}-${count += 1}`, version: '0.0.0-test', argv: [process.execPath, fake], workdir: work, env: { PATH: process.env['PATH'] ?? '', ...env }, additionalDirectories: [], mcpServers: [],
     wishes: {}, isStrict: true, permissions: 'approve', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, ...more,
   };
-  const runner = new AgentRunner({ order, directory, env: { PATH: process.env['PATH'], ...env }, onText: (part) => { text += part; } });
+  const runner = new AgentRunner({ order, directory, onText: (part) => { text += part; } });
   const ended = runner.run();
   atEnd(t, async () => {
     await runner.end();
@@ -63,6 +64,14 @@ for (const [reason, code] of [['end_turn', 0], ['max_tokens', 1], ['refusal', 1]
     assert.deepEqual([await it.ended, it.state().stopReason], [code, reason]);
   });
 }
+
+test('what a command leaves running is found by the mark of the job, and ended with the agent', options, async (t) => {
+  const it = run(t, 'run echo $SIDECAR_JOB_ID; setsid sleep 1000 >/dev/null 2>&1 & echo $!');
+  assert.equal(await it.ended, 0);
+  const [, mark, pid] = /"output":"([\w-]+)\\n(\d+)\\n"/.exec(it.text()) ?? [];
+  assert.match(mark ?? '', /^runner-of-test-/);
+  await until(() => ['Z', undefined].includes(readStat(Number(pid))?.state), { what: 'it has ended' });
+});
 
 test('without a prompt there is the session alone', options, async (t) => {
   const it = run(t, null);
@@ -127,7 +136,7 @@ test('further prompts go to the same agent, until nobody has one in time', optio
   assert.equal(await short.ended, 0);
 });
 
-const failures: readonly (readonly [what: string, prompt: string, order: Partial<AgentOrder>, env: NodeJS.ProcessEnv, code: string, message: RegExp])[] = [
+const failures: readonly (readonly [what: string, prompt: string, order: Partial<AgentOrder>, env: { readonly [name: string]: string }, code: string, message: RegExp])[] = [
   ['is not installed', 'say x', { argv: ['no-such-agent'] }, {}, 'not_started', /not installed/],
   ['has no workdir', 'say x', { workdir: '/does/not/exist' }, {}, 'not_started', /ENOENT/],
   ['speaks another version', 'say x', {}, { FAKE_VERSION: '9' }, 'unsupported_version', /version 9/],

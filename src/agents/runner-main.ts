@@ -1,0 +1,39 @@
+/**
+ * The program of an agent's job: `runner-main DIRECTORY`, the directory being that of the job. Reads its order there and commands on stdin, writes the
+ * agent's message to stdout.
+ *
+ * SIGTERM ends the turn by the book and then the agent.
+ * @module
+ */
+import { readFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import readline from 'node:readline';
+import { type AgentOrder, type RunnerCommand, orderFile } from './order.ts';
+import { AgentRunner } from './runner.ts';
+
+const [, , directory = '.'] = process.argv;
+const stdoutFd = 1;
+const signals = { SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const;
+
+// The order is that of the server that started this job, of the same version.
+const order = JSON.parse(readFileSync(join(directory, orderFile), 'utf8')) as AgentOrder;
+process.title = `sidecar-agent ${order.mark}`;
+const runner = new AgentRunner({ order, directory, onText: (text) => { writeSync(stdoutFd, text); } });
+
+let exitCode: number | undefined;
+for (const [signal, code] of Object.entries(signals)) {
+  process.on(signal, () => {
+    exitCode ??= code;
+    void runner.end();
+  });
+}
+readline.createInterface({ input: process.stdin }).on('line', (line) => {
+  try {
+    runner.take(JSON.parse(line) as RunnerCommand);
+  } catch {
+    // Somebody nudged it with something else.
+  }
+});
+
+const outcome = await runner.run();
+process.exit(exitCode ?? outcome);
