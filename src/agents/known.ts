@@ -1,0 +1,49 @@
+/**
+ * The agents that can be asked for by name, and what starts them so that they speak the Agent Client Protocol: the names of their programs as their
+ * npm packages install them (`bin`), the arguments as the public registry has them (https://agentclientprotocol.com/get-started/agents).
+ * @module
+ */
+import { findProgram } from '../process/find-program.ts';
+
+export interface KnownAgent {
+  /** What it is asked for by. */
+  readonly name: string;
+  readonly title: string;
+  readonly argv: readonly [program: string, ...args: string[]];
+  /** Of npm: how to install it. */
+  readonly packageName: string;
+}
+
+export interface InstalledAgent extends KnownAgent {
+  /** Of its program; `null`: it is not installed. */
+  readonly path: string | null;
+}
+
+/** The first of a name that is installed is started by it. */
+export const knownAgents: readonly KnownAgent[] = [
+  { name: 'copilot', title: 'GitHub Copilot', argv: ['copilot', '--acp', '--stdio'], packageName: '@github/copilot' },
+  { name: 'gemini', title: 'Gemini CLI', argv: ['gemini', '--acp'], packageName: '@google/gemini-cli' },
+  { name: 'claude', title: 'Claude Agent', argv: ['claude-agent-acp'], packageName: '@agentclientprotocol/claude-agent-acp' },
+  { name: 'claude', title: 'Claude Code', argv: ['claude-code-acp'], packageName: '@zed-industries/claude-code-acp' },
+  { name: 'codex', title: 'Codex', argv: ['codex-acp'], packageName: '@agentclientprotocol/codex-acp' },
+  { name: 'opencode', title: 'opencode', argv: ['opencode', 'acp'], packageName: 'opencode-ai' },
+  { name: 'qwen', title: 'Qwen Code', argv: ['qwen', '--acp'], packageName: '@qwen-code/qwen-code' },
+  { name: 'cline', title: 'Cline', argv: ['cline', '--acp'], packageName: 'cline' },
+  { name: 'auggie', title: 'Auggie', argv: ['auggie', '--acp'], packageName: '@augmentcode/auggie' },
+  { name: 'qoder', title: 'Qoder', argv: ['qodercli', '--acp'], packageName: '@qoder-ai/qodercli' },
+  { name: 'pi', title: 'pi', argv: ['pi-acp'], packageName: 'pi-acp' },
+];
+
+/** @param path The search path of jobs. */
+export function findAgents(path: string): readonly InstalledAgent[] {
+  return knownAgents.map((agent) => ({ ...agent, path: findProgram(agent.argv[0], path) ?? null }));
+}
+
+/** What starts the agent of a name, by the path where it is installed; `undefined`: none is known by that name. */
+export function agentNamed(name: string, path: string): KnownAgent['argv'] | undefined {
+  const all = findAgents(path).filter((agent) => agent.name === name);
+  const chosen = all.find((agent) => agent.path !== null) ?? all[0];
+  if (!chosen) return undefined;
+  const [program, ...args] = chosen.argv;
+  return [chosen.path ?? program, ...args];
+}
