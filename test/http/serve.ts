@@ -1,6 +1,6 @@
 /** A server on port 0 and clients for it: raw sockets, so that what arrives is exactly what was sent. */
 import { connect, type Socket } from 'node:net';
-import { closeSync, openSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { openSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -90,6 +90,7 @@ export function testRoutes(seen: Served['seen'], more: readonly Route[] = []): R
 
 export async function serve(t: TestContext, { routes, tickets, ...options }: Partial<HttpServerOptions & Answering> = {}): Promise<Served> {
   const folder = mkdtempSync(join(tmpdir(), 'sidecar-http-'));
+  // Never closed: what ends later than the server may still tell of it, and must not write to whoever has that number by then.
   const fd = openSync(join(folder, 'log'), 'a');
   const log: Log = createLog({ fd, format: 'json', level: 'debug' });
   const seen: Served['seen'] = { calls: 0 };
@@ -109,7 +110,6 @@ export async function serve(t: TestContext, { routes, tickets, ...options }: Par
     for (const wire of wires) wire.socket.destroy();
     await close();
     await log.flush();
-    closeSync(fd);
     rmSync(folder, { recursive: true });
   });
   const open = async (): Promise<Wire> => {
