@@ -4,6 +4,9 @@
  */
 import { type Fields, fieldsOf, listOf, textOf } from './lenient.ts';
 
+/** The protocol's own errors, beside those of JSON-RPC. */
+export const acpCodes = { authRequired: -32000, resourceNotFound: -32002 } as const;
+
 /** A part of a prompt: `text` and `resource_link` may always be sent, the others where the agent says that it takes them. */
 export type PromptBlock =
   | { readonly type: 'text'; readonly text: string }

@@ -10,6 +10,7 @@ import { Ring } from '../base/ring.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { type Identity, identify } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
+import { acpCodes } from './acp.ts';
 import type { Jail } from './jail.ts';
 
 export interface AgentCommandsOptions {
@@ -133,7 +134,7 @@ export class AgentCommands {
 
   #get(id: string): Command {
     const command = this.#commands.get(id);
-    if (!command) throw new RpcError(-32002, `Cannot find terminal ${id}: there is none, or it was released`);
+    if (!command) throw new RpcError(acpCodes.resourceNotFound, `Cannot find terminal ${id}: there is none, or it was released`);
     return command;
   }
 }

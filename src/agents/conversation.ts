@@ -8,7 +8,7 @@ import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { ndjson } from '../jsonrpc/ndjson.ts';
 import { acpCancel, type Asked } from '../jsonrpc/peer.ts';
 import type { AgentAbilities, ConfigChoice, McpServer, PromptBlock } from './acp.ts';
-import { abilitiesOf, choicesOf, modesOf } from './acp.ts';
+import { abilitiesOf, acpCodes, choicesOf, modesOf } from './acp.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { fieldsOf, textOf } from './lenient.ts';
 
@@ -49,7 +49,6 @@ const ids: { readonly [category in ConfigCategory]: readonly string[] } = {
 };
 
 const protocolVersion = 1;
-const authRequired = -32000;
 const defaultAnswerMs = 60_000;
 /** Updates of a session whose id is not known yet. */
 const maxEarlyUpdates = 1000;
@@ -252,7 +251,7 @@ export class Conversation {
   #failure(method: string, error: Error): AgentFailure {
     if (error instanceof RpcError) {
       const { code, message, data } = error;
-      if (code === authRequired) {
+      if (code === acpCodes.authRequired) {
         return new AgentFailure('auth_required', `Cannot go on: the agent wants to be logged in first (${message}); it has ${this.#methods()}`, {
           cause: error, details: { authMethods: this.#abilities?.authMethods ?? [] },
         });

@@ -10,6 +10,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
+import { acpCodes } from './acp.ts';
 import type { Jail } from './jail.ts';
 
 export interface AgentFilesOptions {
@@ -27,8 +28,6 @@ export interface TextRange {
   readonly limit?: number | undefined;
 }
 
-/** The protocol's, beside those of JSON-RPC. */
-const resourceNotFound = -32002;
 const defaultMaxBytes = 32 * 2 ** 20;
 const newline = '\n';
 
@@ -137,6 +136,6 @@ function isMissing(error: unknown): boolean {
 }
 
 function failure(error: unknown, action: string, path: string): RpcError {
-  if (isMissing(error)) return new RpcError(resourceNotFound, `Cannot ${action} ${path}: there is none`, { data: { path }, cause: error });
+  if (isMissing(error)) return new RpcError(acpCodes.resourceNotFound, `Cannot ${action} ${path}: there is none`, { data: { path }, cause: error });
   return new RpcError(rpcCodes.internalError, `Cannot ${action} ${path}: ${(error as Error).message}`, { data: { path }, cause: error });
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import { fileURLToPath } from 'node:url';
+import { shellWord } from '../base/shell-word.ts';
 import { fieldsOf, listOf, textOf } from './lenient.ts';
 import type { PermissionQuestion } from './permissions.ts';
 
@@ -62,7 +63,7 @@ function commandOf(value: unknown): readonly string[] {
   const words = value.map(String);
   const [program = '', flag = '', line] = words;
   if (words.length === 3 && line !== undefined && shells.has(program.replace(/^.*\//, '')) && /^-[a-z]*c$/.test(flag)) return [line];
-  return [words.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll('\'', '\'\\\'\'')}'`)).join(' ')];
+  return [words.map(shellWord).join(' ')];
 }
 
 function asPath(value: unknown): readonly string[] {

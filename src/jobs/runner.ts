@@ -395,7 +395,7 @@ export class Runner {
   }
 
   #startNext(): void {
-    while (!this.#isClosed) {
+    while (!this.#isClosed && this.#running.size < this.#options.maxRunning) {
       const index = this.#queue.findIndex(({ request: { sessionKey } }) => this.hasRoom(sessionKey));
       const [entry] = index < 0 ? [] : this.#queue.splice(index, 1);
       if (entry === undefined) return;

@@ -2,6 +2,7 @@
  * Programs on a pseudo-terminal, by script(1): Node itself has no way to open one. Pure: it says what to run, and others run it.
  * @module
  */
+import { shellWord } from '../base/shell-word.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 
 /** What a program finds in its environment, unless somebody said otherwise. */
@@ -60,11 +61,6 @@ function insideTerminal(argv: readonly string[], { cols, rows }: TerminalSize, n
     `stty cols ${cols} rows ${rows}; stty iutf8 2>/dev/null`,
     `if [ -n "$${keptShell}" ]; then SHELL=$${keptShell}; export SHELL; else unset SHELL; fi; unset ${keptShell}`,
     ...(noteFd === undefined ? [] : [`printf '%s %s\\n' "$$" "$(tty)" >&${noteFd}; exec ${noteFd}>&-`]),
-    `exec ${argv.map(quoted).join(' ')}`,
+    `exec ${argv.map(shellWord).join(' ')}`,
   ].join('\n');
-}
-
-/** A word for sh(1) that means itself. */
-function quoted(word: string): string {
-  return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll('\'', '\'\\\'\'')}'`;
 }

@@ -2,6 +2,7 @@
  * bash, zsh and sh. Everything of ours is called by `builtin` or `command`, as a job may have given the names to functions of its own.
  * @module
  */
+import { quote } from '../base/shell-word.ts';
 import { bootstrapFailed, type Dialect, type ShellJob } from './dialect.ts';
 
 /** bash(1), zsh(1), dash(1): what differs between them. */
@@ -84,9 +85,4 @@ function bootstrap({ builtin, descriptor }: Posix, path: string, stderr: string)
 __sidecar=$?
 if ${builtin} [ "$__sidecar" != 0 ]; then ${builtin} echo "${bootstrapFailed} $__sidecar" >>${stderr}; fi
 `;
-}
-
-/** A word for any of them (POSIX, Shell Command Language 2.2.2). */
-export function quote(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
 }

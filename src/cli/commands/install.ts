@@ -4,6 +4,7 @@
  */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { quote } from '../../base/shell-word.ts';
 import type { Config } from '../../config.ts';
 import { compareVersions } from '../../update/version.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
@@ -161,8 +162,7 @@ function silent({ supervisor, owner }: Place): CommandError {
 function welcome({ url }: Serving, config: Config): string {
   const setting = config.settings().find(({ name }) => name === 'api-key');
   const inFile = setting?.source === 'file' ? setting.where : undefined;
-  const path = join(config.stateDir, 'api-key').replaceAll("'", "'\\''");
-  const key = inFile === undefined ? `$(cat '${path}')` : '$(sidecar key show)';
+  const key = inFile === undefined ? `$(cat ${quote(join(config.stateDir, 'api-key'))})` : '$(sidecar key show)';
   return `\nmachine-sidecar serves on ${url}. Its key is in ${inFile ?? join(config.stateDir, 'api-key')}. Try:\n\n`
     + `  curl -s '${url}/exec?wait=10' -H "X-API-Key: ${key}" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n`;
 }

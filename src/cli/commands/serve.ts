@@ -7,6 +7,7 @@ import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { localAddress } from '../../base/local-address.ts';
 import { createLog, type Log } from '../../base/log.ts';
+import { quote } from '../../base/shell-word.ts';
 import type { Config } from '../../config.ts';
 import { acquireLock, LockHeldError } from '../../process/lock.ts';
 import { isLoopback, type Server, startServer } from '../../server.ts';
@@ -144,7 +145,7 @@ function welcome({ url, keys }: Server, config: Config, log: Log): void {
   if (!isLoopback(config.host) && config.tlsCert === undefined) {
     log.warn('this address can be reached from other machines, and the key and all output go over the network unencrypted: use --tls-cert, a tunnel, or 127.0.0.1');
   }
-  const key = keys.origin === 'environment' ? '$SIDECAR_API_KEY' : '$(cat \'' + config.stateDir.replaceAll('\'', '\'\\\'\'') + '/api-key\')';
+  const key = keys.origin === 'environment' ? '$SIDECAR_API_KEY' : `$(cat ${quote(`${config.stateDir}/api-key`)})`;
   process.stdout.write(`machine-sidecar listens on ${url}. Try:\n\n`
     + `  curl -s '${localAddress(url)}/exec?wait=10' -H "X-API-Key: ${key}" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n\n`);
 }

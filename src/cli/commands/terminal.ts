@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { defined } from '../../base/parse.ts';
+import { shellWord } from '../../base/shell-word.ts';
 import type { TerminalStart } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
@@ -55,15 +56,10 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
 
 function requestOf({ values, args }: Invocation<Values<typeof options>>, { isLocal }: Connection): TerminalStart {
   return defined({
-    command: args.length > 1 ? args.map(quoted).join(' ') : args[0],
+    command: args.length > 1 ? args.map(shellWord).join(' ') : args[0],
     workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
     env: pairs(values.env, 'env'),
     name: values.name,
     ...windowSize(),
   });
-}
-
-/** A word for sh(1) that means itself. */
-function quoted(word: string): string {
-  return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll('\'', '\'\\\'\'')}'`;
 }

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { quote } from '../../base/shell-word.ts';
 import { type Config, configOptions } from '../../config.ts';
 import type { Option } from '../command.ts';
 import { CommandError, UsageError } from '../failure.ts';
@@ -68,7 +69,7 @@ export function obstacle({ supervisor }: Place): string | undefined {
 export function mustBeAllowed({ owner }: Place, words: readonly string[]): void {
   if (owner.scope === 'user' || process.platform === 'win32' || isRoot()) return;
   // Through the program's own path: the PATH of sudo is another one.
-  const again = [process.execPath, program(), ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+  const again = [process.execPath, program(), ...words].map(quote).join(' ');
   throw new CommandError('Cannot change the service of the machine: only root may', { hint: `Type: sudo ${again}` });
 }
 

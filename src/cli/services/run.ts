@@ -4,6 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
+import { quote } from '../../base/shell-word.ts';
 import { CommandError } from '../failure.ts';
 import { say } from '../print.ts';
 import type { Outcome, Step } from './service.ts';
@@ -45,7 +46,7 @@ export async function carryOut(steps: readonly Step[], run: Run): Promise<void> 
 
 /** As it can be typed into a shell. */
 export function commandLine({ program, args }: Step): string {
-  return [program, ...args].map((word) => (/^[\w@%+=:,./\\-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+  return [program, ...args].map((word) => (/^[\w@%+=:,./\\-]+$/.test(word) ? word : quote(word))).join(' ');
 }
 
 async function attempt(step: Step, run: Run): Promise<Outcome> {
