@@ -11,7 +11,7 @@ const key = 'interop-key';
 /** One that Codex knows: what tools it offers depends on that. */
 const codexModel = 'gpt-5.2';
 /** Agents that want a newer Node than ours get it from npm, which has it as a package for each machine. */
-export const node22 = { directory: 'node22', packages: [`node-${process.platform}-${process.arch}@22.23.3`], program: `node-${process.platform}-${process.arch}/bin/node` };
+export const node22 = { name: 'node22', packages: [`node-${process.platform}-${process.arch}@22.23.3`], program: `node-${process.platform}-${process.arch}/bin/node` };
 
 const claude = {
   env: ({ url, home }) => ({

@@ -1,0 +1,198 @@
+/** What is checked of each agent. Each check has a home, a directory to work in and a job of its own, and throws where something is wrong. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { doneText, promptOf } from './model/script.mjs';
+import { killAll, processesWith } from './processes.mjs';
+import { isFinished } from './sidecar.mjs';
+import { until } from './wait.mjs';
+
+const steps = ['write', 'read', 'run'];
+/** Agents tell of commands in different ways: by the kind, by the command, or not in that request. */
+const approveAll = [{ kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: 'approve' }];
+const graceMs = 20_000;
+
+/** In this order; each is given the {@link Trial} of an agent. */
+export const checks = {
+  async approve(trial) {
+    const id = await trial.begin({ permissions: approveAll });
+    const job = await trial.sidecar.finished(id);
+    trial.expectDone(job);
+    assert.equal(typeof job.acpSessionId, 'string');
+    assert.equal(typeof job.agentInfo?.name, 'string');
+    if (trial.recipe.asks !== false) assert.ok(permissionsIn(job).length > 0, 'it asked for permission');
+    const streamed = (await trial.sidecar.events(id)).filter(({ event }) => event === 'agent').map(({ data }) => data);
+    assert.ok(streamed.some(({ type }) => type === 'session') && streamed.some(({ type }) => type === 'stop'), 'its events are streamed');
+  },
+
+  async deny(trial) {
+    if (trial.recipe.asks === false) return 'skipped: it asks for nothing';
+    const job = await trial.sidecar.finished(await trial.begin({ permissions: 'deny' }));
+    const [first] = permissionsIn(job);
+    assert.ok(first, 'it asked for permission');
+    assert.match(first.question.options.find(({ optionId }) => optionId === first.decision)?.kind ?? '', /^reject/);
+    assert.equal(job.acpError, null);
+    trial.expectUndone(job);
+    return `stop reason ${job.stopReason}`;
+  },
+
+  async ask(trial) {
+    if (trial.recipe.asks === false) return 'skipped: it asks for nothing';
+    const id = await trial.begin({ permissions: 'ask' });
+    let answered = 0;
+    const job = await until(async () => {
+      const now = await trial.sidecar.job(id);
+      if (isFinished(now)) return now;
+      const [pending] = now.pendingPermissions;
+      if (!pending) return undefined;
+      await trial.sidecar.permit(id, pending.permissionId, pending.options.find(({ kind }) => kind === 'allow_once').optionId);
+      answered += 1;
+      return undefined;
+    }, 'the job is finished, its questions answered');
+    trial.expectDone(job);
+    return `${answered} answered`;
+  },
+
+  async again(trial) {
+    const id = await trial.begin({ permissions: approveAll, keepAlive: 60 });
+    const first = await until(async () => {
+      const job = await trial.sidecar.job(id);
+      return (isFinished(job) || job.events.some(({ type }) => type === 'stop')) && job;
+    }, 'the first turn is over');
+    assert.ok(!isFinished(first), `it waits for another prompt: ${first.status}`);
+    await trial.sidecar.prompt(id, trial.prompt({ file: 'second.txt' }));
+    const job = await until(async () => {
+      const now = await trial.sidecar.job(id);
+      return (isFinished(now) || now.events.filter(({ type }) => type === 'stop').length === 2) && now;
+    }, 'the second turn is over');
+    if (!trial.recipe.isExample) assert.equal(trial.read('second.txt'), trial.task.content);
+    await trial.sidecar.cancel(id);
+    await trial.sidecar.finished(id);
+    assert.equal(job.stopReason, 'end_turn');
+  },
+
+  async cancel(trial) {
+    const id = await trial.beginHeld();
+    const from = performance.now();
+    await trial.sidecar.cancel(id);
+    const job = await trial.sidecar.finished(id);
+    const tookMs = Math.round(performance.now() - from);
+    assert.equal(job.stopReason, 'cancelled');
+    assert.equal(job.reason, 'cancelled');
+    return `${tookMs} ms`;
+  },
+
+  async 'agent killed'(trial) {
+    const id = await trial.beginHeld();
+    const agents = processesWith(`HOME=${trial.home}\0`);
+    assert.ok(agents.length > 0, 'it has a process');
+    killAll(agents);
+    const job = await trial.sidecar.finished(id);
+    assert.equal(job.status, 'failed');
+    assert.equal(job.acpError?.code, 'agent_ended');
+    return `"${job.acpError.message}"`;
+  },
+
+  async 'server killed'(trial) {
+    const id = await trial.beginHeld();
+    await trial.sidecar.kill();
+    await trial.sidecar.start();
+    assert.ok(!isFinished(await trial.sidecar.job(id)), 'it goes on');
+    trial.model.release(trial.task.id);
+    trial.expectDone(await trial.sidecar.finished(id));
+  },
+};
+
+/** An agent, and what it is to do. */
+export class Trial {
+  #jobs = [];
+
+  /** @param env Of the agent. @param argv What starts it. */
+  constructor({ recipe, sidecar, model, argv, env, home, workdir }) {
+    Object.assign(this, { recipe, sidecar, model, argv, env, home, workdir });
+    const id = `${recipe.name}-${process.hrtime.bigint()}`;
+    this.task = { id, workdir, file: 'hello.txt', content: `content-of-${id}`, command: 'cp hello.txt copy.txt && cat copy.txt', steps };
+  }
+
+  prompt(more = {}) {
+    return this.recipe.isExample ? 'Hello' : promptOf({ ...this.task, ...more });
+  }
+
+  async begin({ hold, ...request }) {
+    const { argv, env, workdir, recipe: { mode } } = this;
+    const id = await this.sidecar.run({ argv, env, workdir, timeout: 120, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...request });
+    this.#jobs.push(id);
+    return id;
+  }
+
+  /** Resolves in the middle of the turn: a file is written, and the model hangs. */
+  async beginHeld() {
+    const id = await this.begin({ permissions: approveAll, hold: 1 });
+    await until(async () => {
+      const job = await this.sidecar.job(id);
+      if (isFinished(job)) throw new Error(`It was finished before: ${JSON.stringify(outlineOf(job))}`);
+      return this.recipe.isExample ? job.stdout !== '' : this.model.isHeld(this.task.id) && this.read('hello.txt') !== undefined;
+    }, 'the turn has begun');
+    return id;
+  }
+
+  /** A patch ends the line, other tools do not. */
+  read(file) {
+    const path = join(this.workdir, file);
+    return existsSync(path) ? readFileSync(path, 'utf8').trimEnd() : undefined;
+  }
+
+  expectDone(job) {
+    assert.deepEqual([job.status, job.stopReason, job.exitCode, job.acpError], ['completed', 'end_turn', 0, null], JSON.stringify(outlineOf(job)));
+    const kinds = job.toolCalls.filter(({ status }) => status === 'completed').map(({ kind }) => kind);
+    if (this.recipe.isExample) {
+      assert.match(job.stdout, /^I'll help you with that.*successfully/s);
+      return assert.deepEqual(kinds, ['read', 'edit']);
+    }
+    assert.ok(job.stdout.endsWith(`${doneText} write=yes read=yes run=yes`), job.stdout);
+    assert.deepEqual([this.read('hello.txt'), this.read('copy.txt')], [this.task.content, this.task.content]);
+    assert.deepEqual(kinds, ['edit', 'read', 'execute']);
+  }
+
+  expectUndone(job) {
+    if (this.recipe.isExample) assert.match(job.stdout, /skip/i);
+    assert.deepEqual([this.read('hello.txt'), this.read('copy.txt')], [undefined, undefined]);
+  }
+
+  /** Nobody is left, by the mark of the job or by the home directory. */
+  async expectNobody() {
+    const left = () => [`HOME=${this.home}\0`, ...this.#jobs.map((id) => `SIDECAR_JOB_ID=${id}\0`)].flatMap(processesWith);
+    try {
+      await until(() => left().length === 0, 'no process is left', { ms: graceMs });
+    } catch (error) {
+      throw new Error(`${error.message}: ${left().map(({ pid, command }) => `${pid} ${command}`).join('; ')}`, { cause: error });
+    }
+  }
+
+  /** Whatever went wrong. */
+  async clean() {
+    this.model.release(this.task.id);
+    killAll(processesWith(`HOME=${this.home}\0`));
+    for (const id of this.#jobs) {
+      try {
+        if (!isFinished(await this.sidecar.job(id))) await this.sidecar.cancel(id);
+      } catch {
+        // The server is gone, or the job is over.
+      }
+    }
+  }
+
+  /** What is known of its jobs, to see what went wrong. */
+  async outline() {
+    const jobs = await Promise.all(this.#jobs.map((id) => this.sidecar.job(id).catch((error) => ({ jobId: id, error: error.message }))));
+    return JSON.stringify(jobs.map(outlineOf), null, 1);
+  }
+}
+
+function permissionsIn({ events }) {
+  return events.filter(({ type }) => type === 'permission');
+}
+
+function outlineOf({ jobId, status, reason, exitCode, stopReason, acpError, stdout, stderr, toolCalls, pendingPermissions, error }) {
+  return { jobId, status, reason, exitCode, stopReason, acpError, stdout, stderr: stderr?.slice(-1500), toolCalls, pendingPermissions, error };
+}
