@@ -17,9 +17,9 @@ export const checks = {
   async approve(trial) {
     const id = await trial.begin({ permissions: approveAll });
     const job = await trial.sidecar.finished(id);
-    trial.expectDone(job);
+    trial.expectDoneByRules(job);
     assert.equal(typeof job.acpSessionId, 'string');
-    assert.equal(typeof job.agentInfo?.name, 'string');
+    if (!trial.recipe.isExample) assert.equal(typeof job.agentInfo?.name, 'string');
     if (trial.recipe.asks !== false) assert.ok(permissionsIn(job).length > 0, 'it asked for permission');
     const streamed = (await trial.sidecar.events(id)).filter(({ event }) => event === 'agent').map(({ data }) => data);
     assert.ok(streamed.some(({ type }) => type === 'session') && streamed.some(({ type }) => type === 'stop'), 'its events are streamed');
@@ -99,7 +99,7 @@ export const checks = {
     await trial.sidecar.start();
     assert.ok(!isFinished(await trial.sidecar.job(id)), 'it goes on');
     trial.model.release(trial.task.id);
-    trial.expectDone(await trial.sidecar.finished(id));
+    trial.expectDoneByRules(await trial.sidecar.finished(id));
   },
 };
 
@@ -142,8 +142,16 @@ export class Trial {
     return existsSync(path) ? readFileSync(path, 'utf8').trimEnd() : undefined;
   }
 
+  /** The example wants to edit a file outside of its directory, which no rule may approve, and goes on without. */
+  expectDoneByRules(job) {
+    if (!this.recipe.isExample) return this.expectDone(job);
+    expectEnd(job);
+    assert.match(permissionsIn(job)[0]?.reason ?? '', /outside/);
+    this.expectUndone(job);
+  }
+
   expectDone(job) {
-    assert.deepEqual([job.status, job.stopReason, job.exitCode, job.acpError], ['completed', 'end_turn', 0, null], JSON.stringify(outlineOf(job)));
+    expectEnd(job);
     const kinds = job.toolCalls.filter(({ status }) => status === 'completed').map(({ kind }) => kind);
     if (this.recipe.isExample) {
       assert.match(job.stdout, /^I'll help you with that.*successfully/s);
@@ -187,6 +195,10 @@ export class Trial {
     const jobs = await Promise.all(this.#jobs.map((id) => this.sidecar.job(id).catch((error) => ({ jobId: id, error: error.message }))));
     return JSON.stringify(jobs.map(outlineOf), null, 1);
   }
+}
+
+function expectEnd(job) {
+  assert.deepEqual([job.status, job.stopReason, job.exitCode, job.acpError], ['completed', 'end_turn', 0, null], JSON.stringify(outlineOf(job)));
 }
 
 function permissionsIn({ events }) {

@@ -74,7 +74,7 @@ export const recipes = [
     files: () => ({}),
   },
   {
-    name: 'qwen', packages: ['@qwen-code/qwen-code@0.24.4'], program: '@qwen-code/qwen-code/cli-entry.js', needsNode22: true, args: ['--acp'],
+    name: 'qwen', packages: ['@qwen-code/qwen-code@0.24.4'], program: '@qwen-code/qwen-code/cli-entry.js', needsNode22: true, args: ['--acp'], mode: 'default',
     env: ({ url }) => ({ OPENAI_API_KEY: key, OPENAI_BASE_URL: `${url}/openai/v1`, OPENAI_MODEL: model, QWEN_TELEMETRY_ENABLED: 'false' }),
     files: () => ({
       '.qwen/settings.json': json({

@@ -33,7 +33,7 @@ const table = {
   run: [
     ['run_shell_command', ({ command }) => ({ args: { command, description, is_background: false } })],
     ['Bash', ({ command }) => ({ args: { command, description } })],
-    ['mcp__acp__Bash', ({ command }) => ({ args: { command, description } })],
+    ['mcp__acp__Bash', ({ command }) => ({ args: { command, description, timeout: 60_000 } })],
     ...shells(({ command }) => command),
     ['bash', ({ command }) => ({ args: { command, description } })],
   ],
