@@ -42,6 +42,8 @@ export interface AgentOrder {
   readonly prompt: readonly PromptBlock[] | null;
   /** For so long after a turn the agent waits for another prompt. */
   readonly keepAliveSeconds: number;
+  /** For each answer of the agent but that to a prompt. Default: that of a conversation. */
+  readonly answerSeconds?: number;
 }
 
 export type RunnerCommand =

@@ -128,7 +128,7 @@ export class AgentRunner {
   }
 
   #conversationWith(agent: AgentProcess, jail: Jail, commands: AgentCommands): Conversation {
-    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv } = this.#options.order;
+    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, answerSeconds } = this.#options.order;
     // Gemini takes any error for a failure of the client, so that it could make no new file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
@@ -138,6 +138,7 @@ export class AgentRunner {
       permit: (params, signal) => this.#permit(questionOf(params), signal),
       onUpdate: (update, isReplay) => this.#updated(update, isReplay),
       onFault: (what) => this.#tell({ type: 'fault', what }),
+      ...(answerSeconds === undefined ? {} : { answerMs: answerSeconds * 1000 }),
     });
   }
 
