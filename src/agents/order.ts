@@ -11,11 +11,13 @@
  */
 import { agentFiles } from '../process/starter.ts';
 import type { AgentError, AgentPhase, AgentSession, McpServer, PendingElicitation, PendingPermission, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
+import type { TurnUsage } from './acp.ts';
 import type { AgentProgress } from './progress.ts';
-import type { ConfigWishes } from './conversation.ts';
+import type { ConfigWishes, ElicitationAnswer } from './conversation.ts';
 
 export const orderFile = 'agent-order.json';
-export const { events: eventsFile, state: stateFile } = agentFiles;
+export const eventsFile: string = agentFiles.events;
+export const stateFile: string = agentFiles.state;
 
 export interface AgentOrder {
   /** Of the job: it marks the processes of the agent. */
@@ -44,10 +46,8 @@ export interface AgentOrder {
   readonly prompt: readonly PromptBlock[] | null;
   /** For so long after a turn the agent waits for another prompt. */
   readonly keepAliveSeconds: number;
-  /** For all that it takes to end it: the turn by the book, then the agent. */
-  readonly graceSeconds: number;
-  /** The commands of the agent run in a persistent shell: whoever started this starts them, see {@link ShellWish}. */
-  readonly hasShell: boolean;
+  /** For each answer of the agent but that to a prompt. Default: that of a conversation. */
+  readonly answerSeconds?: number;
 }
 
 /** What is wanted of the runner; `id` is that of the command, and comes back with what became of it. */
@@ -57,12 +57,7 @@ export type RunnerCommand = { readonly id: string } & (
   | { readonly is: 'elicit'; readonly elicitationId: string; readonly answer: ElicitationAnswer }
   /** Ends the turn. */
   | { readonly is: 'cancel' }
-  /** A command of the agent is a job now: this is its directory; or it cannot be one. */
-  | { readonly is: 'shell'; readonly wishId: string; readonly directory: string | null; readonly error?: string }
 );
-
-/** As the protocol has it. */
-export type ElicitationAnswer = { readonly action: 'accept'; readonly content?: unknown } | { readonly action: 'decline' } | { readonly action: 'cancel' };
 
 /** What became of a command. */
 export interface CommandResult {
@@ -74,16 +69,6 @@ export interface CommandResult {
   readonly turn: number | null;
 }
 
-/** A command that is to be run in the persistent shell, or ended there. */
-export interface ShellWish {
-  readonly wishId: string;
-  readonly command: string;
-  /** Absolute. */
-  readonly cwd: string;
-  readonly env: { readonly [name: string]: string };
-  readonly isEnded: boolean;
-}
-
 export interface AgentState {
   readonly phase: AgentPhase;
   readonly pid: number | null;
@@ -93,12 +78,13 @@ export interface AgentState {
   readonly stopReason: string | null;
   readonly error: AgentError | null;
   readonly turns: number;
+  /** Tokens, of the last turn. */
+  readonly turnUsage: TurnUsage | null;
   readonly events: number;
   readonly pendingPermissions: readonly PendingPermission[];
   readonly pendingElicitations: readonly PendingElicitation[];
   /** Of the last commands. */
   readonly results: readonly CommandResult[];
-  readonly shellWishes: readonly ShellWish[];
   /** With the action list. */
   readonly sessions?: readonly AgentSession[];
   readonly progress: AgentProgress;

@@ -10,12 +10,12 @@ import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
 import { Asking } from './asking.ts';
 import { AgentCommands } from './commands.ts';
-import { Conversation } from './conversation.ts';
+import { Conversation, type ElicitationAnswer } from './conversation.ts';
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
 import { KnownCalls } from './known-calls.ts';
 import { type Fields, fieldsOf, textOf } from './lenient.ts';
-import type { AgentEvent, AgentOrder, AgentState, CommandResult, ElicitationAnswer, RunnerCommand } from './order.ts';
+import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
 import { questionOf } from './permission-question.ts';
 import { type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
 import { Progress, messageTextOf } from './progress.ts';
@@ -177,7 +177,7 @@ export class AgentRunner {
   }
 
   #conversationWith(agent: AgentProcess, jail: Jail, commands: AgentCommands): Conversation {
-    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit } = this.#order;
+    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit, answerSeconds } = this.#order;
     // Gemini takes any error for a failure of the client, so that it could make no new file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
@@ -188,6 +188,7 @@ export class AgentRunner {
       ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#elicit(fieldsOf(params), signal) } : {}),
       onUpdate: (update, isReplay) => this.#updated(update, isReplay),
       onFault: (what) => this.#tell({ type: 'fault', what }),
+      ...(answerSeconds === undefined ? {} : { answerMs: answerSeconds * 1000 }),
     });
   }
 
@@ -342,7 +343,7 @@ export class AgentRunner {
   #state(): AgentState {
     return {
       phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
-      stopReason: this.#stopReason, error: this.#error, turns: this.#turns, events: this.#events, pendingPermissions: this.#permissions.shown,
+      stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#permissions.shown,
       pendingElicitations: this.#elicitations.shown, results: this.#results, ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
       progress: this.#progress.current,
     };

@@ -9,8 +9,9 @@ import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
-import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName, StreamName } from '../protocol/jobs.ts';
+import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import type { Repeatable } from '../protocol/repeatable.ts';
 import type { Keeper } from '../process/keeper.ts';
 import type { Spare, Spares } from '../process/spares.ts';
 import type { AgentHost, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
@@ -18,8 +19,8 @@ import { terminate } from '../process/terminate.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { Catalogue, type Page } from './catalogue.ts';
 import { Entry, until } from './entry.ts';
-import { follow, type Piece } from './follow.ts';
-import { Answers, checkSame } from './idempotency.ts';
+import { follow, type Followed, type Piece } from './follow.ts';
+import { Answers, checkSame, idempotencyOf } from './idempotency.ts';
 import { Forgetting } from './forgetting.ts';
 import { type Idempotency, type JobRecord, statusOf } from './job.ts';
 import { Monitor } from './monitor.ts';
@@ -67,7 +68,7 @@ export class Jobs {
   /** Jobs may come, and end, by the hundred at once. */
   readonly #pace: Pace;
   /** What calls on a job answered. */
-  readonly answers: Answers = new Answers();
+  readonly #answers = new Answers();
   readonly cache: AnswerCache = new AnswerCache();
   readonly #catalogue = new Catalogue();
   readonly #unsaved = new Set<Entry>();
@@ -197,7 +198,7 @@ export class Jobs {
   /** The output from a position on until the job has ended, or the server closes. */
   async *follow(
     entry: Entry,
-    options: { from: { readonly [S in StreamName]?: number }; signal: AbortSignal; limit?: number | undefined; wholeCharacters?: boolean },
+    options: { from: { readonly [S in Followed]?: number }; signal: AbortSignal; limit?: number | undefined; wholeCharacters?: boolean },
   ): AsyncGenerator<Piece, void, undefined> {
     const unfollow = entry.isFinished ? undefined : this.#follow(entry);
     try {
@@ -240,6 +241,12 @@ export class Jobs {
   async command(entry: Entry, line: string): Promise<void> {
     // What another server could not write to its end is a line of its own.
     await this.#stdin.write(entry, Buffer.from(`\n${line}\n`), { eof: false });
+  }
+
+  /** Acts on the job once for each Idempotency-Key. @param call What is asked of it. @throws ParseError; ProblemError job_not_found, idempotency_mismatch. */
+  async once<T>(id: string, request: Repeatable, call: string, act: (entry: Entry) => Promise<T>): Promise<T> {
+    const entry = this.get(id);
+    return await this.#answers.once(this.directory(entry), idempotencyOf(request, call), () => act(entry));
   }
 
   /** Ends the job's whole tree, and what lingers of one that has finished. Resolves once it is ended. */

@@ -118,7 +118,6 @@ export class Runner {
       if (program.mode === 'acp') {
         const { killGraceSeconds } = request;
         this.#starter.start({ id, directory, stdin, ...agents.prepare({ id, directory, workdir, env, program, killGraceSeconds }) });
-        agents.watch(id);
         return;
       }
       const argv = programFor(program, directory);
@@ -145,7 +144,6 @@ export class Runner {
     const { id, request: { sessionKey } } = entry;
     if (sessionKey === undefined) this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });
     else this.#options.shells.adopt({ id, directory: this.#options.store.directory(id), sessionKey });
-    if (entry.request.mode === 'acp') this.#options.agents.watch(id);
     entry.changed();
   }
 

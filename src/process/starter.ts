@@ -109,6 +109,4 @@ export interface AgentHost {
   summary(directory: string): AgentJobSummary;
   /** @param options.maxBytes Of the events. */
   details(directory: string, options: { readonly maxBytes: number }): Promise<AgentJobDetails>;
-  /** The job runs: it may need something of the server. */
-  watch(id: string): void;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import {
-  type Parsed, type Parser, array, boolean, defined, described, number, object, oneOf, optional, optionalText, parser, record, refuse, text, ParseError,
+  type Parser, array, boolean, defined, described, number, object, oneOf, optional, optionalText, parser, record, refuse, text, ParseError,
 } from '../base/parse.ts';
 import type { ShellKind } from './shells.ts';
 
@@ -14,10 +14,10 @@ import type { ShellKind } from './shells.ts';
 export type PromptBlock =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'resource_link'; readonly uri: string; readonly name: string; readonly mimeType?: string }
-  /** `data`: in base64. */
-  | { readonly type: 'image' | 'audio'; readonly data: string; readonly mimeType: string }
-  /** One of `text` and `blob` (base64). */
-  | { readonly type: 'resource'; readonly resource: { readonly uri: string; readonly text?: string; readonly blob?: string; readonly mimeType?: string } };
+  /** `data` and `blob`: in base64. */
+  | { readonly type: 'image'; readonly data: string; readonly mimeType: string; readonly uri?: string }
+  | { readonly type: 'audio'; readonly data: string; readonly mimeType: string }
+  | { readonly type: 'resource'; readonly resource: { readonly uri: string; readonly mimeType?: string } & ({ readonly text: string } | { readonly blob: string }) };
 
 export type Prompt = string | readonly PromptBlock[];
 
@@ -73,7 +73,7 @@ const path = text({ min: 1, max: 4096 });
 const blocks: { readonly [T in PromptBlock['type']]: Parser<PromptBlock> } = {
   text: object({ type: oneOf('text'), text: content }),
   resource_link: defining(object({ type: oneOf('resource_link'), uri, name: word, mimeType: optional(word) })),
-  image: object({ type: oneOf('image'), data: base64, mimeType: word }),
+  image: defining(object({ type: oneOf('image'), data: base64, mimeType: word, uri: optional(uri) })),
   audio: object({ type: oneOf('audio'), data: base64, mimeType: word }),
   resource: object({ type: oneOf('resource'), resource: resource() }),
 };
@@ -110,8 +110,31 @@ const policy: Parser<PermissionPolicy> = parser({ anyOf: [oneOf(...permissionDec
   return refuse(at, '"approve", "deny", "ask" or an array of rules', value);
 });
 
-/** The fields of a request that only mode acp has. */
-export const agentShape = {
+/** The fields of a request that only mode acp has; {@link agentShape} says what each is for. */
+export interface AgentFields {
+  readonly agent?: string;
+  readonly prompt?: Prompt;
+  readonly acp_session_id?: string;
+  readonly model?: string;
+  readonly effort?: string;
+  readonly agentMode?: string;
+  readonly strictConfig?: boolean;
+  readonly permissions?: PermissionPolicy;
+  readonly askTimeout?: number;
+  readonly askDefault?: 'approve' | 'deny';
+  readonly keepAlive?: number;
+  readonly mcpServers?: readonly McpServer[];
+  readonly additionalDirectories?: readonly string[];
+  readonly authMethod?: string;
+  readonly elicitation?: boolean;
+  readonly sessionAction?: SessionAction;
+  readonly persistent_session_key?: string;
+  readonly persistent_shell?: boolean;
+}
+
+type Given = { readonly [F in keyof AgentFields]-?: AgentFields[F] | undefined };
+
+export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
   agent: described(`Mode acp: the agent, by the name of one that is known (see GET /agents), or the command that starts it. Default ${agentDefaults.agent}.`, optionalText(text({ max: 65_536 }))),
   prompt: described('Mode acp: what the agent is to do, as text or as content blocks of the Agent Client Protocol. Without one only the session is begun.', optional(emptyIsAbsent(prompt))),
   acp_session_id: described('Mode acp: an earlier session of the agent to go on with.', optionalText(text({ max: 4096 }))),
@@ -130,22 +153,26 @@ export const agentShape = {
   sessionAction: described('Mode acp: prompt (the default); list: the sessions that the agent remembers; delete: it forgets the session acp_session_id.', optional(oneOf(...sessionActions))),
   persistent_session_key: described('Mode acp: the persistent shell that runs the commands which the agent gives to its client.', optionalText(text({ max: 256 }))),
   persistent_shell: described('Mode acp: run those commands in a persistent shell, of persistent_session_key or of the job\'s own. Default: where there is a persistent_session_key.', optional(boolean)),
-} as const;
+};
 
-type AgentFields = { readonly [F in keyof typeof agentShape]: Parsed<(typeof agentShape)[F]> };
-export const agentFields = Object.keys(agentShape) as readonly (keyof typeof agentShape)[];
+export const agentFields = Object.keys(agentShape) as readonly (keyof AgentFields)[];
 
 /** Talks to an agent: one that is known by a name, or the program that `argv` or a command line starts. */
-export type AgentProgram = { readonly mode: 'acp'; readonly argv?: readonly string[]; readonly shell?: ShellKind } & { readonly [F in keyof AgentFields]?: Exclude<AgentFields[F], undefined> };
+export interface AgentProgram extends AgentFields {
+  readonly mode: 'acp';
+  readonly argv?: readonly string[];
+  /** For the commands of the agent, in a persistent shell. */
+  readonly shell?: ShellKind;
+}
 
 /** @param fields.shell For the commands, in a persistent shell. @throws ParseError where its fields do not go together. */
-export function agentProgram(fields: AgentFields & { readonly argv: readonly string[] | undefined; readonly shell?: ShellKind | undefined }, at: string): AgentProgram {
+export function agentProgram(fields: Given & { readonly argv: readonly string[] | undefined; readonly shell?: ShellKind | undefined }, at: string): AgentProgram {
   const { argv, agent, shell, sessionAction = 'prompt', prompt: given, acp_session_id: sessionId } = fields;
   if (argv !== undefined && agent !== undefined) throw new ParseError(`${at}.argv`, 'expected nothing, as agent is given');
   if (argv?.[0] === '') refuse(`${at}.argv[0]`, 'the name of a program', argv[0]);
   if (sessionAction !== 'prompt' && given !== undefined) throw new ParseError(`${at}.prompt`, `expected nothing, as sessionAction is "${sessionAction}"`);
   if (sessionAction === 'delete' && sessionId === undefined) refuse(`${at}.acp_session_id`, 'the id of a session (sessionAction is "delete")', sessionId);
-  const own = Object.fromEntries(agentFields.map((field) => [field, fields[field]])) as AgentFields;
+  const own = Object.fromEntries(agentFields.map((field) => [field, fields[field]])) as unknown as Given;
   return defined({ mode: 'acp' as const, argv, shell, ...own });
 }
 
@@ -173,8 +200,17 @@ export interface PromptTaken {
   readonly turn: number;
 }
 
+export interface TurnCancelled {
+  /** `false`: there was no turn. */
+  readonly cancelled: boolean;
+}
+
 export interface PermissionRequest {
   readonly optionId: string;
+}
+
+export interface PermissionTaken extends PermissionRequest {
+  readonly permissionId: string;
 }
 
 export const permissionRequest: Parser<PermissionRequest> = object({ optionId: described('One of those that the agent offers.', word) });
@@ -182,6 +218,11 @@ export const permissionRequest: Parser<PermissionRequest> = object({ optionId: d
 export interface ElicitationRequest {
   readonly action: 'accept' | 'decline' | 'cancel';
   readonly content: { readonly [field: string]: string | number | boolean | readonly string[] } | undefined;
+}
+
+export interface ElicitationTaken {
+  readonly elicitationId: string;
+  readonly action: ElicitationRequest['action'];
 }
 
 const answer: Parser<string | number | boolean | readonly string[]> = parser({}, (value, at) => {
@@ -256,6 +297,11 @@ export interface AgentSession {
   readonly updatedAt: string | null;
 }
 
+export const turnCounts = ['totalTokens', 'inputTokens', 'outputTokens', 'thoughtTokens', 'cachedReadTokens', 'cachedWriteTokens'] as const;
+
+/** Tokens of a turn; no stable part of the protocol, so that any may be missing. */
+export type TurnUsage = { readonly [count in (typeof turnCounts)[number]]?: number };
+
 /** `turn`: it works. `waiting`: for another prompt. */
 export const agentPhases = ['starting', 'turn', 'waiting', 'ended'] as const;
 export type AgentPhase = (typeof agentPhases)[number];
@@ -270,6 +316,8 @@ export interface AgentJobSummary {
   readonly agentPhase: AgentPhase;
   readonly turns: number;
   readonly usage: AgentUsage | null;
+  /** Of the last turn. */
+  readonly turnUsage: TurnUsage | null;
   readonly pendingPermissions: readonly PendingPermission[];
   readonly pendingElicitations: readonly PendingElicitation[];
   readonly eventCount: number;
@@ -345,8 +393,10 @@ function resource(): Parser<Extract<PromptBlock, { type: 'resource' }>['resource
   const shape = object({ uri, text: optional(content), blob: optional(base64), mimeType: optional(word) });
   return parser(shape.schema, (value, at) => {
     const given = shape(value, at);
-    if ((given.text === undefined) === (given.blob === undefined)) throw new ParseError(at, 'expected one of text and blob');
-    return defined(given);
+    const { text: inText, blob, ...about } = given;
+    if (inText !== undefined && blob === undefined) return { ...defined(about), text: inText };
+    if (inText === undefined && blob !== undefined) return { ...defined(about), blob };
+    throw new ParseError(at, 'expected one of text and blob');
   });
 }
 

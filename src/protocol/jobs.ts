@@ -7,7 +7,7 @@ import {
   optional, optionalText, parser, record, refuse, repeated, text, ParseError,
 } from '../base/parse.ts';
 import {
-  type AgentJobDetails, type AgentProgram, type McpServer, type PermissionPolicy, type Prompt, type SessionAction, agentDefaults, agentFields, agentProgram, agentShape,
+  type AgentFields, type AgentJobDetails, type AgentProgram, agentDefaults, agentFields, agentProgram, agentShape,
 } from './agents.ts';
 import { type JobId, jobId } from './ids.ts';
 import { type ShellKind, shellNames } from './shells.ts';
@@ -196,7 +196,7 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
 });
 
 /** A job as a client submits it, in the words of the wire. */
-export interface ExecRequest {
+export interface ExecRequest extends AgentFields {
   readonly mode?: Mode;
   readonly command?: string;
   readonly argv?: readonly string[];
@@ -204,24 +204,6 @@ export interface ExecRequest {
   readonly sessionKey?: string;
   readonly bootstrapCommand?: string;
   readonly bootstrapCurrentCommand?: boolean;
-  readonly agent?: string;
-  readonly prompt?: Prompt;
-  readonly acp_session_id?: string;
-  readonly model?: string;
-  readonly effort?: string;
-  readonly agentMode?: string;
-  readonly strictConfig?: boolean;
-  readonly permissions?: PermissionPolicy;
-  readonly askTimeout?: number;
-  readonly askDefault?: 'approve' | 'deny';
-  readonly keepAlive?: number;
-  readonly mcpServers?: readonly McpServer[];
-  readonly additionalDirectories?: readonly string[];
-  readonly authMethod?: string;
-  readonly elicitation?: boolean;
-  readonly sessionAction?: SessionAction;
-  readonly persistent_session_key?: string;
-  readonly persistent_shell?: boolean;
   readonly workdir?: string;
   readonly env?: { readonly [name: string]: string };
   readonly timeout?: number | null;
@@ -438,6 +420,8 @@ export type StreamName = 'stdout' | 'stderr';
 export type JobEvent =
   | { readonly type: 'output'; readonly stream: StreamName; readonly offset: number; readonly text: string }
   | { readonly type: 'output'; readonly stream: StreamName; readonly offset: number; readonly base64: string }
+  /** Of an agent: what happened, as its job has it in `events`. */
+  | { readonly type: 'agent'; readonly event: unknown }
   | { readonly type: 'status'; readonly job: Job }
   | { readonly type: 'end'; readonly job: Job };
 
@@ -445,16 +429,18 @@ export type JobEvent =
 export interface Position {
   readonly stdout: number;
   readonly stderr: number;
+  /** Only of an agent's job. */
+  readonly events?: number;
 }
 
 /** The id of an event: `<bytes of stdout read>-<bytes of stderr read>`, of an agent's job with `-<bytes of its events read>`. */
 export function formatPosition(position: Position): string {
-  return `${position.stdout}-${position.stderr}`;
+  return `${position.stdout}-${position.stderr}${position.events === undefined ? '' : `-${position.events}`}`;
 }
 
 export function parsePosition(value: string, at: string): Position {
-  const match = /^(\d{1,15})-(\d{1,15})$/.exec(value);
+  const match = /^(\d{1,15})-(\d{1,15})(?:-(\d{1,15}))?$/.exec(value);
   if (!match) refuse(at, 'an event id such as "0-0"', value);
-  return { stdout: Number(match[1]), stderr: Number(match[2]) };
+  return { stdout: Number(match[1]), stderr: Number(match[2]), ...(match[3] === undefined ? {} : { events: Number(match[3]) }) };
 }
 
