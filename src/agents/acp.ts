@@ -2,27 +2,22 @@
  * The parts of the Agent Client Protocol that a client sends, and how what it gets is read (schema v1). Pure.
  * @module
  */
-import { type Fields, fieldsOf, listOf, textOf } from './lenient.ts';
+import { type TurnUsage, turnCounts } from '../protocol/agents.ts';
+import { type Fields, countOf, fieldsOf, listOf, textOf } from './lenient.ts';
 
 /** The protocol's own errors, beside those of JSON-RPC. */
 export const acpCodes = { authRequired: -32000, resourceNotFound: -32002 } as const;
 
-/** A part of a prompt: `text` and `resource_link` may always be sent, the others where the agent says that it takes them. */
-export type PromptBlock =
-  | { readonly type: 'text'; readonly text: string }
-  | { readonly type: 'resource_link'; readonly uri: string; readonly name: string; readonly mimeType?: string }
-  | { readonly type: 'image' | 'audio'; readonly data: string; readonly mimeType: string }
-  | { readonly type: 'resource'; readonly resource: { readonly uri: string; readonly text: string; readonly mimeType?: string } };
-
-/** A server of the Model Context Protocol that the agent is to use; one without a type is a program. */
-export type McpServer =
-  | { readonly name: string; readonly command: string; readonly args: readonly string[]; readonly env: readonly { readonly name: string; readonly value: string }[] }
-  | { readonly type: 'http' | 'sse'; readonly name: string; readonly url: string; readonly headers: readonly { readonly name: string; readonly value: string }[] };
+export type { McpServer, PromptBlock, TurnUsage } from '../protocol/agents.ts';
 
 export interface AuthMethod {
   readonly id: string;
   readonly name: string;
 }
+
+/** What can be done with sessions beside beginning one. */
+export const sessionAbilities = ['load', 'resume', 'list', 'delete', 'close'] as const;
+export type SessionAbility = (typeof sessionAbilities)[number];
 
 /** What an agent says of itself: what it does not say it cannot. */
 export interface AgentAbilities {
@@ -30,7 +25,7 @@ export interface AgentAbilities {
   readonly info: { readonly name: string; readonly version: string } | undefined;
   readonly prompt: { readonly image: boolean; readonly audio: boolean; readonly embeddedContext: boolean };
   readonly mcp: { readonly http: boolean; readonly sse: boolean };
-  readonly session: { readonly load: boolean; readonly resume: boolean; readonly close: boolean; readonly additionalDirectories: boolean };
+  readonly session: { readonly [ability in SessionAbility | 'additionalDirectories']: boolean };
   /** Those that a client can use without a terminal. */
   readonly authMethods: readonly AuthMethod[];
 }
@@ -49,12 +44,24 @@ export function abilitiesOf(answer: unknown): AgentAbilities {
     info: named === undefined ? undefined : { name: named, version: textOf(version) ?? '' },
     prompt: { image: prompt['image'] === true, audio: prompt['audio'] === true, embeddedContext: prompt['embeddedContext'] === true },
     mcp: { http: mcp['http'] === true, sse: mcp['sse'] === true },
-    session: { load: loadSession === true, resume: isAble(session, 'resume'), close: isAble(session, 'close'), additionalDirectories: isAble(session, 'additionalDirectories') },
+    session: {
+      load: loadSession === true, resume: isAble(session, 'resume'), list: isAble(session, 'list'), delete: isAble(session, 'delete'),
+      close: isAble(session, 'close'), additionalDirectories: isAble(session, 'additionalDirectories'),
+    },
     authMethods: listOf(authMethods).flatMap((method) => {
       const { id, name: shown, type } = fieldsOf(method);
       return typeof id === 'string' && type !== 'terminal' ? [{ id, name: textOf(shown) ?? '' }] : [];
     }),
   };
+}
+
+/** @param usage Of the answer to a prompt. @returns `undefined` where it tells nothing. */
+export function turnUsageOf(usage: unknown): TurnUsage | undefined {
+  const told = turnCounts.flatMap((name) => {
+    const count = countOf(fieldsOf(usage)[name]);
+    return count === undefined ? [] : [[name, count] as const];
+  });
+  return told.length === 0 ? undefined : Object.fromEntries(told);
 }
 
 /** Something that can be chosen for a session. */

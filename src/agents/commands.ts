@@ -66,6 +66,8 @@ const drainMs = 250;
 export class AgentCommands {
   readonly #options: AgentCommandsOptions;
   readonly #commands = new Map<string, Command>();
+  /** Those that are not among them yet: many may be asked for at once. */
+  #starting = 0;
   #isClosed = false;
 
   constructor(options: AgentCommandsOptions) {
@@ -73,10 +75,21 @@ export class AgentCommands {
   }
 
   /** Starts it, and does not wait for it. @returns its id. @throws RpcError -32602 outside of the jail, -32603 where it cannot be started. */
-  async create({ command, args, env = {}, cwd = '.', outputByteLimit = defaultLimitBytes }: CommandRequest): Promise<string> {
-    const { jail, maxCommands = defaultMaxCommands } = this.#options;
-    if (this.#commands.size >= maxCommands) throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: there are ${maxCommands} commands already; release one`);
-    const workdir = await jail.realPathOf(cwd);
+  async create(request: CommandRequest): Promise<string> {
+    const { maxCommands = defaultMaxCommands } = this.#options;
+    if (this.#commands.size + this.#starting >= maxCommands) {
+      throw new RpcError(rpcCodes.internalError, `Cannot run ${request.command}: there are ${maxCommands} commands already; release one`);
+    }
+    this.#starting += 1;
+    try {
+      return await this.#start(request);
+    } finally {
+      this.#starting -= 1;
+    }
+  }
+
+  async #start({ command, args, env = {}, cwd = '.', outputByteLimit = defaultLimitBytes }: CommandRequest): Promise<string> {
+    const workdir = await this.#options.jail.realPathOf(cwd);
     if (workdir === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd}: it is outside of the directories of the job`);
     const [file, words] = args === undefined || args.length === 0 ? ['/bin/sh', ['-c', command]] as const : [command, args] as const;
     const child = spawn(file, words, { cwd: workdir, env: { ...this.#options.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });

@@ -4,13 +4,16 @@
  */
 import type { Readable, Writable } from 'node:stream';
 import { RpcConnection } from '../jsonrpc/connection.ts';
+import { FramingError } from '../jsonrpc/framing.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { ndjson } from '../jsonrpc/ndjson.ts';
 import { acpCancel, type Asked } from '../jsonrpc/peer.ts';
-import type { AgentAbilities, ConfigChoice, McpServer, PromptBlock } from './acp.ts';
-import { abilitiesOf, acpCodes, choicesOf, modesOf } from './acp.ts';
+import { unlessAborted } from './abortable.ts';
+import type { AgentAbilities, ConfigChoice, McpServer, PromptBlock, SessionAbility, TurnUsage } from './acp.ts';
+import { abilitiesOf, acpCodes, choicesOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
 import { AgentFailure } from './agent-failure.ts';
-import { fieldsOf, textOf } from './lenient.ts';
+import { beginning, bounded, fieldsOf, isFields, shown, textOf } from './lenient.ts';
+import { type SessionInfo, everySession } from './session-list.ts';
 
 export interface ConversationOptions {
   /** The agent's stdout and stdin. */
@@ -30,6 +33,8 @@ export interface ConversationOptions {
   readonly serve: (method: string, params: unknown, asked: Asked) => Promise<unknown>;
   /** @returns the id of an option; `undefined`: cancelled. The signal aborts when the turn is cancelled. */
   readonly permit: (params: unknown, signal: AbortSignal) => Promise<string | undefined>;
+  /** Answers a question of the agent's that is no permission, by a form. Default: nobody does, and the agent is told so. The signal as above. */
+  readonly elicit?: (params: unknown, signal: AbortSignal) => Promise<ElicitationAnswer>;
   /** @param isReplay It is of an earlier conversation, which is being loaded. */
   readonly onUpdate: (update: unknown, isReplay: boolean) => void;
   /** Something that is wrong and hinders nobody. */
@@ -37,6 +42,10 @@ export interface ConversationOptions {
   /** Milliseconds for each answer but that to a prompt. Default: 60,000. */
   readonly answerMs?: number;
 }
+
+export type ElicitationAnswer =
+  | { readonly action: 'accept'; readonly content?: unknown }
+  | { readonly action: 'decline' | 'cancel' };
 
 /** What to choose, where the agent has it, by category; each a value or a name. */
 export type ConfigWishes = { readonly [category in ConfigCategory]?: string };
@@ -50,6 +59,11 @@ const ids: { readonly [category in ConfigCategory]: readonly string[] } = {
 
 const protocolVersion = 1;
 const defaultAnswerMs = 60_000;
+/** For the answer to `session/close`, which the agent's end would do as well. */
+const closeMs = 2000;
+const maxMessageCharacters = 2000;
+/** Of what an agent tells of its error, as JSON. */
+const maxDetailCharacters = 65_536;
 /** Updates of a session whose id is not known yet. */
 const maxEarlyUpdates = 1000;
 
@@ -58,7 +72,9 @@ export class Conversation {
   readonly #connection: RpcConnection;
   #abilities: AgentAbilities | undefined;
   #sessionId: string | undefined;
+  #isOpen = false;
   #choices: readonly ConfigChoice[] = [];
+  #turnUsage: TurnUsage | undefined;
   #isReplay = false;
   #early: unknown[] = [];
   /** Of the turn: aborted when it is cancelled. */
@@ -79,7 +95,7 @@ export class Conversation {
     return this.#connection.ended;
   }
 
-  /** @throws Error before {@link open}. */
+  /** @throws Error before {@link initialize}. */
   get abilities(): AgentAbilities {
     if (!this.#abilities) throw new Error('the agent was not asked what it can');
     return this.#abilities;
@@ -99,12 +115,26 @@ export class Conversation {
     return this.#choices;
   }
 
-  /** Agrees on the protocol, authenticates if that was asked for, and begins or goes on with a session. @throws AgentFailure */
+  /** Of the last turn, where the agent has told. */
+  get turnUsage(): TurnUsage | undefined {
+    return this.#turnUsage;
+  }
+
+  /** {@link initialize}, then {@link openSession}. @throws AgentFailure */
   async open(): Promise<void> {
-    const { version, authMethod } = this.#options;
+    await this.initialize();
+    await this.openSession();
+  }
+
+  /** Agrees on the protocol, and authenticates if that was asked for. @throws AgentFailure */
+  async initialize(): Promise<void> {
+    const { version, authMethod, elicit } = this.#options;
     const answer = await this.#ask('initialize', {
       protocolVersion,
-      clientCapabilities: { fs: { readTextFile: true, writeTextFile: true }, terminal: true, session: { configOptions: { boolean: {} } } },
+      clientCapabilities: {
+        fs: { readTextFile: true, writeTextFile: true }, terminal: true, session: { configOptions: { boolean: {} } },
+        ...(elicit ? { elicitation: { form: {} } } : {}),
+      },
       clientInfo: { name: 'machine-sidecar', title: 'machine-sidecar', version },
     });
     const abilities = abilitiesOf(answer);
@@ -113,7 +143,57 @@ export class Conversation {
     }
     this.#abilities = abilities;
     if (authMethod !== undefined) await this.#authenticate(authMethod);
-    await this.#openSession();
+  }
+
+  /** Begins a session, or goes on with an earlier one. @throws AgentFailure */
+  async openSession(): Promise<void> {
+    const { workdir: cwd, additionalDirectories, mcpServers, sessionId: earlier, onFault } = this.#options;
+    const { session, mcp } = this.abilities;
+    const refused = mcpServers.find((server) => 'type' in server && !mcp[server.type]);
+    if (refused) throw new AgentFailure('mcp_not_supported', `Cannot give the agent ${refused.name}: it takes no MCP server by ${'type' in refused ? refused.type : 'stdio'}`);
+    const isMore = additionalDirectories.length > 0;
+    if (isMore && !session.additionalDirectories) onFault(`the agent takes no further directories, and was not told of ${additionalDirectories.join(', ')}`);
+    const params = { cwd, mcpServers, ...(isMore && session.additionalDirectories ? { additionalDirectories } : {}) };
+    if (earlier === undefined) {
+      const answer = await this.#ask('session/new', params);
+      const sessionId = textOf(fieldsOf(answer)['sessionId']);
+      if (sessionId === undefined) throw new AgentFailure('bad_answer', 'Cannot begin a session: the agent told no id of it');
+      return this.#begin(sessionId, answer);
+    }
+    if (!session.resume && !session.load) throw new AgentFailure('resume_not_supported', `Cannot go on with session ${earlier}: the agent can neither resume nor load one`);
+    // What comes before the answer to session/load is what was said before.
+    this.#sessionId = earlier;
+    this.#isReplay = true;
+    try {
+      const answer = await this.#ask(session.resume ? 'session/resume' : 'session/load', { sessionId: earlier, ...params });
+      this.#isReplay = false;
+      this.#begin(earlier, answer);
+    } finally {
+      this.#isReplay = false;
+    }
+  }
+
+  /** Tells the agent, where it wants to know, that nobody goes on with the session for now. What goes wrong hinders nobody. */
+  async closeSession(): Promise<void> {
+    if (!this.#isOpen || !this.abilities.session.close || this.#connection.isEnded) return;
+    this.#isOpen = false;
+    try {
+      await this.#askOfSession('session/close', this.#sessionId, closeMs);
+    } catch (error) {
+      this.#options.onFault((error as Error).message, error);
+    }
+  }
+
+  /** The sessions that the agent keeps, of one directory or of all; no session need be open. @throws AgentFailure `sessions_not_supported` and others. */
+  async listSessions(cwd?: string): Promise<readonly SessionInfo[]> {
+    this.#needAbility('list');
+    return await everySession((cursor) => this.#ask('session/list', { ...(cwd === undefined ? {} : { cwd }), ...(cursor === undefined ? {} : { cursor }) }));
+  }
+
+  /** The agent forgets a session; one that it does not know is forgotten. @throws AgentFailure as {@link listSessions}. */
+  async deleteSession(sessionId: string): Promise<void> {
+    this.#needAbility('delete');
+    await this.#askOfSession('session/delete', sessionId);
   }
 
   /** Chooses model, effort and mode. @returns what the agent does not have, with what it has instead. */
@@ -137,12 +217,16 @@ export class Conversation {
     const refused = blocks.find(({ type }) => (type === 'image' && !prompt.image) || (type === 'audio' && !prompt.audio) || (type === 'resource' && !prompt.embeddedContext));
     if (refused) throw new AgentFailure('content_not_supported', `Cannot send the prompt: the agent takes no ${refused.type}`);
     if (this.#turn) throw new AgentFailure('busy', 'Cannot send the prompt: the agent is still at the one before');
-    this.#turn = new AbortController();
+    const turn = this.#turn = new AbortController();
+    this.#turnUsage = undefined;
     try {
       const answer = await this.#ask('session/prompt', { sessionId: this.#sessionId, prompt: blocks }, { isUnbounded: true });
-      return textOf(fieldsOf(answer)['stopReason']) ?? 'end_turn';
+      this.#turnUsage = turnUsageOf(fieldsOf(answer)['usage']);
+      return stopReasonOf(answer);
     } finally {
       this.#turn = undefined;
+      // Nobody waits any more for what was asked within it.
+      turn.abort(new Error('the turn has ended'));
     }
   }
 
@@ -166,29 +250,26 @@ export class Conversation {
     await this.#ask('authenticate', { methodId });
   }
 
-  async #openSession(): Promise<void> {
-    const { workdir: cwd, additionalDirectories, mcpServers, sessionId: earlier } = this.#options;
-    const { session, mcp } = this.abilities;
-    const refused = mcpServers.find((server) => 'type' in server && !mcp[server.type]);
-    if (refused) throw new AgentFailure('mcp_not_supported', `Cannot give the agent ${refused.name}: it takes no MCP server by ${'type' in refused ? refused.type : 'stdio'}`);
-    const params = { cwd, mcpServers, ...(session.additionalDirectories && additionalDirectories.length > 0 ? { additionalDirectories } : {}) };
-    if (earlier === undefined) {
-      const answer = await this.#ask('session/new', params);
-      const sessionId = textOf(fieldsOf(answer)['sessionId']);
-      if (sessionId === undefined) throw new AgentFailure('bad_answer', 'Cannot begin a session: the agent told no id of it');
-      return this.#begin(sessionId, answer);
+  #needAbility(wanted: SessionAbility): void {
+    const { session } = this.abilities;
+    if (session[wanted]) return;
+    const able = sessionAbilities.filter((ability) => session[ability]);
+    const has = able.length === 0 ? 'it can only begin new ones' : `it can only begin new ones, and ${able.join(', ')} those that there are`;
+    throw new AgentFailure('sessions_not_supported', `Cannot ${wanted} sessions of the agent: ${has}`, { details: { supported: able } });
+  }
+
+  /** Where the agent knows of no such session, there is nothing left to do. */
+  async #askOfSession(method: string, sessionId: string | undefined, timeoutMs?: number): Promise<void> {
+    try {
+      await this.#ask(method, { sessionId }, timeoutMs === undefined ? {} : { timeoutMs });
+    } catch (error) {
+      if (!(error instanceof AgentFailure) || error.details['code'] !== acpCodes.resourceNotFound) throw error;
     }
-    if (!session.resume && !session.load) throw new AgentFailure('resume_not_supported', `Cannot go on with session ${earlier}: the agent can neither resume nor load one`);
-    // What comes before the answer to session/load is what was said before.
-    this.#sessionId = earlier;
-    this.#isReplay = true;
-    const answer = await this.#ask(session.resume ? 'session/resume' : 'session/load', { sessionId: earlier, ...params });
-    this.#isReplay = false;
-    this.#begin(earlier, answer);
   }
 
   #begin(sessionId: string, answer: unknown): void {
     this.#sessionId = sessionId;
+    this.#isOpen = true;
     const choices = choicesOf(fieldsOf(answer)['configOptions']);
     this.#choices = choices.some(({ category }) => category === 'mode') ? choices : [...choices, ...modesOf(fieldsOf(answer)['modes'])];
     for (const params of this.#early.splice(0)) this.#updated(params);
@@ -207,7 +288,7 @@ export class Conversation {
       if (this.#early.length < maxEarlyUpdates) this.#early.push(params);
       return;
     }
-    if (sessionId !== this.#sessionId) return this.#options.onFault(`an update of another session: ${String(sessionId)}`);
+    if (sessionId !== this.#sessionId) return this.#options.onFault(`an update of another session: ${shown(sessionId)}`);
     const { sessionUpdate, configOptions } = fieldsOf(update);
     if (sessionUpdate === 'config_option_update') this.#choices = choicesOf(configOptions);
     this.#options.onUpdate(update, this.#isReplay);
@@ -216,8 +297,9 @@ export class Conversation {
   async #serve(method: string, params: unknown, asked: Asked): Promise<unknown> {
     const { sessionId } = fieldsOf(params);
     if (sessionId !== undefined && this.#sessionId !== undefined && sessionId !== this.#sessionId) {
-      throw new RpcError(rpcCodes.invalidParams, `Cannot do ${method}: session ${String(sessionId)} is not the one that was begun`);
+      throw new RpcError(rpcCodes.invalidParams, `Cannot do ${method}: session ${shown(sessionId)} is not the one that was begun`);
     }
+    if (method === 'elicitation/create') return await this.#elicited(params, asked.signal);
     if (method !== 'session/request_permission') return await this.#options.serve(method, params, asked);
     const optionId = await this.#permitted(params, asked.signal);
     return { outcome: optionId === undefined ? { outcome: 'cancelled' } : { outcome: 'selected', optionId } };
@@ -226,44 +308,59 @@ export class Conversation {
   /** Without a turn there is nothing to permit: agents that still ask are told that it was cancelled. */
   async #permitted(params: unknown, unwanted: AbortSignal): Promise<string | undefined> {
     const turn = this.#turn?.signal;
-    if (turn === undefined || turn.aborted) return undefined;
-    const controller = new AbortController();
-    const abort = (): void => controller.abort();
-    const cancelled = new Promise<undefined>((resolve) => { controller.signal.addEventListener('abort', () => resolve(undefined), { once: true }); });
-    for (const signal of [turn, unwanted]) signal.addEventListener('abort', abort, { once: true });
-    try {
-      return await Promise.race([this.#options.permit(params, controller.signal), cancelled]);
-    } finally {
-      for (const signal of [turn, unwanted]) signal.removeEventListener('abort', abort);
-    }
+    return turn === undefined ? undefined : await unlessAborted([turn, unwanted], (signal) => this.#options.permit(params, signal), undefined);
+  }
+
+  /** Without a turn, too: a login may ask something. */
+  async #elicited(params: unknown, unwanted: AbortSignal): Promise<ElicitationAnswer> {
+    const { elicit } = this.#options;
+    if (!elicit) return { action: 'decline' };
+    const { mode = 'form' } = fieldsOf(params);
+    if (mode !== 'form') throw new RpcError(rpcCodes.invalidParams, `Cannot ask anybody by ${shown(mode)}: only form was offered`);
+    const turn = this.#turn?.signal;
+    return await unlessAborted(turn === undefined ? [unwanted] : [turn, unwanted], (signal) => elicit(params, signal), { action: 'cancel' });
   }
 
   /** @throws AgentFailure */
-  async #ask(method: string, params: unknown, { isUnbounded = false } = {}): Promise<unknown> {
-    const { answerMs = defaultAnswerMs } = this.#options;
+  async #ask(method: string, params: unknown, { isUnbounded = false, timeoutMs = this.#options.answerMs ?? defaultAnswerMs } = {}): Promise<unknown> {
     try {
-      return await this.#connection.peer.request(method, params, isUnbounded ? {} : { timeoutMs: answerMs });
+      return await this.#connection.peer.request(method, params, isUnbounded ? {} : { timeoutMs });
     } catch (error) {
       throw this.#failure(method, error as Error);
     }
   }
 
   #failure(method: string, error: Error): AgentFailure {
-    if (error instanceof RpcError) {
-      const { code, message, data } = error;
-      if (code === acpCodes.authRequired) {
-        return new AgentFailure('auth_required', `Cannot go on: the agent wants to be logged in first (${message}); it has ${this.#methods()}`, {
-          cause: error, details: { authMethods: this.#abilities?.authMethods ?? [] },
-        });
-      }
-      return new AgentFailure('agent_error', `The agent failed at ${method}: ${message}`, { cause: error, details: { code, ...(data === undefined ? {} : { data }) } });
-    }
+    if (error instanceof RpcError) return this.#refusal(method, error);
     if (error.name === 'TimeoutError') return new AgentFailure('no_answer', `The agent has not answered ${method} in time`, { cause: error });
+    if (error instanceof FramingError) return new AgentFailure('bad_answer', `Cannot understand the agent at ${method}: ${error.message}`, { cause: error });
     return new AgentFailure('agent_ended', `The agent has ended at ${method}: ${error.message}`, { cause: error });
+  }
+
+  /** What the agent says of its error may be as long as it likes; what is told of it may not. */
+  #refusal(method: string, error: RpcError): AgentFailure {
+    const { code, data } = error;
+    const message = beginning(error.message, maxMessageCharacters);
+    if (code === acpCodes.authRequired) {
+      return new AgentFailure('auth_required', `Cannot go on: the agent wants to be logged in first (${message}); it has ${this.#methods()}`, {
+        cause: error, details: { authMethods: this.#abilities?.authMethods ?? [] },
+      });
+    }
+    const details = { code, ...(data === undefined ? {} : { data: bounded(data, maxDetailCharacters) }) };
+    return new AgentFailure('agent_error', `The agent failed at ${method}: ${message}`, { cause: error, details });
   }
 
   #methods(): string {
     const methods = this.#abilities?.authMethods ?? [];
     return methods.length === 0 ? 'told no way to' : methods.map(({ id, name }) => (name === '' ? id : `${id} (${name})`)).join(', ');
   }
+}
+
+/** A turn without a reason has ended; what is no answer to a prompt says nothing of it. @throws AgentFailure */
+function stopReasonOf(answer: unknown): string {
+  const { stopReason } = fieldsOf(answer);
+  if (!isFields(answer) || (stopReason !== undefined && stopReason !== null && typeof stopReason !== 'string')) {
+    throw new AgentFailure('bad_answer', `Cannot tell how the turn has ended: the agent answered ${shown(answer)}`);
+  }
+  return beginning(textOf(stopReason) ?? 'end_turn', maxMessageCharacters);
 }

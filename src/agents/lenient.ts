@@ -10,6 +10,11 @@ export function fieldsOf(value: unknown): Fields {
   return typeof value === 'object' && value !== null ? value as Fields : {};
 }
 
+/** An object, and no list. */
+export function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
@@ -27,6 +32,26 @@ export function countOf(value: unknown): number | undefined {
 /** One of the words. */
 export function wordOf<const T extends string>(words: readonly T[], value: unknown): T | undefined {
   return words.find((word) => word === value);
+}
+
+/** How a value looks, for somebody who reads of it: a text as it is, anything else as JSON. */
+export function shown(value: unknown, maxCharacters: number = 200): string {
+  return beginning(typeof value === 'string' ? value : jsonOf(value) ?? 'something that cannot be shown', maxCharacters);
+}
+
+/** A value as it is, or how it looks where it is longer than so many characters as JSON. */
+export function bounded(value: unknown, maxCharacters: number): unknown {
+  const json = jsonOf(value);
+  return json === undefined || json.length > maxCharacters ? shown(value, maxCharacters) : value;
+}
+
+/** `undefined`: it is so deep that it can be read, and not be written. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value) ?? 'nothing';
+  } catch {
+    return undefined;
+  }
 }
 
 /** How a text begins, never with half a character at its end. */

@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { shellWord } from '../base/shell-word.ts';
-import { fieldsOf, listOf, textOf } from './lenient.ts';
+import { fieldsOf, listOf, shown, textOf } from './lenient.ts';
 import type { PermissionQuestion } from './permissions.ts';
 
 /** The names under which agents have a path in the raw input of their tools. */
@@ -60,7 +60,7 @@ function rawOf(value: unknown, depth: number): { readonly paths: readonly unknow
 function commandOf(value: unknown): readonly string[] {
   if (typeof value === 'string') return [value];
   if (!Array.isArray(value)) return [];
-  const words = value.map(String);
+  const words = value.map((word: unknown) => shown(word, Infinity));
   const [program = '', flag = '', line] = words;
   if (words.length === 3 && line !== undefined && shells.has(program.replace(/^.*\//, '')) && /^-[a-z]*c$/.test(flag)) return [line];
   return [words.map(shellWord).join(' ')];

@@ -52,6 +52,11 @@ export class RpcConnection {
     }
   }
 
+  /** Whether {@link ended} has resolved, or is about to. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   /** No more messages for now: the peer waits once what is between is full. */
   pause(): void {
     this.#options.input.pause();

@@ -88,7 +88,17 @@ function readError(error: unknown): RpcError {
   const { code, message, data } = error as { readonly [field: string]: unknown };
   return new RpcError(
     typeof code === 'number' && Number.isInteger(code) ? code : rpcCodes.internalError,
-    typeof message === 'string' ? message : JSON.stringify(error),
+    typeof message === 'string' ? message : jsonOf(error),
     { data },
   );
+}
+
+/** What is nested deeply enough can be read, and not be written. */
+function jsonOf(value: object): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return 'an error that cannot be shown';
+  }
 }

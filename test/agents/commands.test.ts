@@ -127,6 +127,12 @@ test('what cannot be run is told: outside, not there, too many', options, async 
   await commands.release(await run('true'));
 });
 
+test('no more commands are started than allowed, also where they are asked for at once', options, async (t) => {
+  const { run } = await setUp(t, { maxCommands: 2 });
+  const started = await Promise.allSettled(Array.from({ length: 10 }, () => run('sleep 1000')));
+  assert.equal(started.filter(({ status }) => status === 'fulfilled').length, 2);
+});
+
 test('a wait ends with its signal, the command goes on', options, async (t) => {
   const { commands, run } = await setUp(t);
   const id = await run('sleep 1000');

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { AgentFailure, type AgentFailureCode } from '../../src/agents/agent-failure.ts';
+import { bounded, shown } from '../../src/agents/lenient.ts';
 import { RpcError } from '../../src/jsonrpc/message.ts';
 import { until } from '../support/wait.ts';
 import { type Talk, talk } from './talk.ts';
@@ -35,6 +36,7 @@ test('directories are not sent to an agent that does not take them', async (t) =
   const it = talk(t, {}, { additionalDirectories: ['/more'] });
   await it.conversation.open();
   assert.deepEqual(paramsOf(it, 'session/new'), { cwd: '/w', mcpServers: [] });
+  assert.deepEqual(it.faults, ['the agent takes no further directories, and was not told of /more']);
 });
 
 test('an agent of another version, or that says none, is left', async (t) => {
@@ -210,4 +212,220 @@ test('what the agent asks for goes to whoever serves it, of its own session alon
   const done = turn.then((reason) => assert.equal(reason, 'end_turn', 'a turn without a reason has ended'));
   await until(async () => { go(); return Promise.race([done.then(() => true), new Promise((resolve) => { setImmediate(() => resolve(false)); })]); }, { what: 'the turn has ended' });
   assert.deepEqual(served, [['fs/read_text_file', { sessionId: 's1', path: '/w/a' }]]);
+});
+
+const withSessions = (sessionCapabilities: object) => () => ({ protocolVersion: 1, agentCapabilities: { loadSession: true, sessionCapabilities } });
+
+test('closeSession() is told to an agent that wants it, once, and no failure of it is one', async (t) => {
+  const it = talk(t, { initialize: withSessions({ close: {} }), 'session/close': () => null });
+  await it.conversation.closeSession();
+  await it.conversation.open();
+  await it.conversation.closeSession();
+  await it.conversation.closeSession();
+  assert.deepEqual(it.heard.filter(({ method }) => method === 'session/close'), [{ method: 'session/close', params: { sessionId: 's1' } }]);
+  const unable = talk(t);
+  await unable.conversation.open();
+  await unable.conversation.closeSession();
+  assert.deepEqual(unable.heard.map(({ method }) => method), ['initialize', 'session/new']);
+  for (const [error, faults] of [[new RpcError(-32002, 'none'), []], [new RpcError(5, 'no'), ['The agent failed at session/close: no']]] as const) {
+    const failing = talk(t, { initialize: withSessions({ close: {} }), 'session/close': () => { throw error; } });
+    await failing.conversation.open();
+    await failing.conversation.closeSession();
+    assert.deepEqual(failing.faults, faults);
+  }
+  const dead = talk(t, { initialize: withSessions({ close: {} }) });
+  await dead.conversation.open();
+  dead.die();
+  await dead.conversation.ended;
+  await dead.conversation.closeSession();
+  assert.deepEqual(dead.faults, []);
+});
+
+test('closeSession() is not waited for longer than a short time', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const it = talk(t, { initialize: withSessions({ close: {} }), 'session/close': () => new Promise(() => undefined) }, { answerMs: 1_000_000 });
+  await it.conversation.open();
+  const closed = it.conversation.closeSession();
+  t.mock.timers.tick(2000);
+  await closed;
+  t.mock.timers.reset();
+  assert.deepEqual(it.faults, ['The agent has not answered session/close in time']);
+});
+
+test('a session that could not be gone on with is not closed', async (t) => {
+  const it = talk(t, { initialize: withSessions({ close: {} }), 'session/load': () => { throw new RpcError(-32602, 'unknown'); } }, { sessionId: 's0' });
+  await assert.rejects(it.conversation.open(), fails('agent_error', /unknown/));
+  await it.conversation.closeSession();
+  assert.ok(!it.heard.some(({ method }) => method === 'session/close'));
+});
+
+test('listSessions() reads all pages, without a session of its own', async (t) => {
+  const pages: { readonly [cursor: string]: object } = {
+    '': { sessions: [{ sessionId: 'a', cwd: '/a', title: 'A', updatedAt: '2026-01-01T00:00:00Z' }, { cwd: '/x' }, null, { sessionId: 5 }], nextCursor: '1' },
+    1: { sessions: [{ sessionId: 'b', cwd: '/b', title: null }], nextCursor: '2' },
+    2: { sessions: 'none', nextCursor: null },
+  };
+  const it = talk(t, { initialize: withSessions({ list: {} }), 'session/list': (params) => pages[(params as { cursor?: string }).cursor ?? ''] });
+  await it.conversation.initialize();
+  assert.deepEqual(await it.conversation.listSessions('/a'), [
+    { sessionId: 'a', cwd: '/a', title: 'A', updatedAt: '2026-01-01T00:00:00Z' }, { sessionId: 'b', cwd: '/b', title: null, updatedAt: null },
+  ]);
+  assert.deepEqual(it.heard.slice(1).map(({ params }) => params), [{ cwd: '/a' }, { cwd: '/a', cursor: '1' }, { cwd: '/a', cursor: '2' }]);
+});
+
+test('listSessions() comes to an end: with a cursor that comes again, after 100 pages, after 1000 sessions', async (t) => {
+  let page = 0;
+  const one = (): object => ({ sessionId: `s${page}` });
+  const endless: readonly (readonly [answer: () => object, pages: number, sessions: number])[] = [
+    [() => ({ sessions: [one()], nextCursor: `${page % 3}` }), 4, 4],
+    [() => ({ sessions: [one()], nextCursor: `${page}` }), 100, 100],
+    [() => ({ sessions: Array.from({ length: 600 }, (_, index) => ({ sessionId: `${page}-${index}` })), nextCursor: `${page}` }), 2, 1000],
+  ];
+  for (const [answer, pages, sessions] of endless) {
+    page = 0;
+    const it = talk(t, { initialize: withSessions({ list: {} }), 'session/list': () => { page += 1; return answer(); } });
+    await it.conversation.initialize();
+    assert.equal((await it.conversation.listSessions()).length, sessions);
+    assert.equal(page, pages);
+  }
+});
+
+test('deleteSession() is done where the agent knows of none, and fails where it fails', async (t) => {
+  const errors: { readonly [sessionId: string]: number } = { gone: -32002, bad: -32603 };
+  const it = talk(t, {
+    initialize: withSessions({ delete: {} }),
+    'session/delete': (params) => {
+      const code = errors[(params as { sessionId: string }).sessionId];
+      if (code !== undefined) throw new RpcError(code, 'no');
+      return {};
+    },
+  });
+  await it.conversation.initialize();
+  await it.conversation.deleteSession('there');
+  await it.conversation.deleteSession('gone');
+  await assert.rejects(it.conversation.deleteSession('bad'), fails('agent_error', /session\/delete: no/));
+});
+
+test('what an agent cannot do with sessions is refused, with what it can', async (t) => {
+  const it = talk(t, { initialize: withSessions({ close: {}, list: null }) });
+  await it.conversation.initialize();
+  await assert.rejects(it.conversation.listSessions(), fails('sessions_not_supported', /Cannot list .* new ones, and load, close those that there are$/));
+  await assert.rejects(it.conversation.deleteSession('a'), fails('sessions_not_supported', /Cannot delete /));
+  const bare = talk(t);
+  await bare.conversation.initialize();
+  await assert.rejects(bare.conversation.listSessions(), fails('sessions_not_supported', /can only begin new ones$/));
+});
+
+test('questions by a form are advertised and answered where somebody does, and declined where nobody does', async (t) => {
+  const answers: unknown[] = [];
+  const prompt = async (_: unknown, { agent }: Talk): Promise<object> => {
+    agent.notify('elicitation/complete', { elicitationId: 'e' });
+    for (const mode of ['form', 'url', 5, undefined]) {
+      answers.push(await agent.request('elicitation/create', { sessionId: 's1', mode, message: 'Which?', requestedSchema: {} }).catch((error: RpcError) => error.code));
+    }
+    return { stopReason: 'end_turn' };
+  };
+  const asked: unknown[] = [];
+  const it = talk(t, { 'session/prompt': prompt }, { elicit: async (params) => { asked.push(params); return { action: 'accept', content: { a: 1 } }; } });
+  await it.conversation.open();
+  assert.deepEqual((paramsOf(it, 'initialize') as { clientCapabilities: { elicitation?: object } }).clientCapabilities.elicitation, { form: {} });
+  await it.conversation.prompt([text]);
+  const accepted = { action: 'accept', content: { a: 1 } };
+  assert.deepEqual(answers.splice(0), [accepted, -32602, -32602, accepted]);
+  assert.deepEqual([asked.length, it.faults], [2, []]);
+  const silent = talk(t, { 'session/prompt': prompt });
+  await silent.conversation.open();
+  await silent.conversation.prompt([text]);
+  assert.deepEqual(answers, Array.from({ length: 4 }, () => ({ action: 'decline' })));
+});
+
+test('an open question is answered with cancel when the turn is, and one may come before any turn', async (t) => {
+  const answers: unknown[] = [];
+  let isAborted = false;
+  const it = talk(t, {
+    'session/new': async (_, { agent }) => {
+      answers.push(await agent.request('elicitation/create', { requestId: 1, mode: 'form' }));
+      return { sessionId: 's1' };
+    },
+    'session/prompt': async (_, { agent }) => {
+      for (const _time of [1, 2]) answers.push(await agent.request('elicitation/create', { sessionId: 's1', mode: 'form' }));
+      return { stopReason: 'cancelled' };
+    },
+  }, {
+    elicit: (_params, signal) => new Promise((resolve) => {
+      if (answers.length === 0) return resolve({ action: 'decline' });
+      signal.addEventListener('abort', () => { isAborted = true; });
+    }),
+  });
+  await it.conversation.open();
+  const turn = it.conversation.prompt([text]);
+  await until(() => it.heard.some(({ method }) => method === 'session/prompt'), { what: 'the turn has begun' });
+  it.conversation.cancel();
+  assert.equal(await turn, 'cancelled');
+  assert.deepEqual([answers, isAborted], [[{ action: 'decline' }, { action: 'cancel' }, { action: 'cancel' }], true]);
+});
+
+test('what an agent asks for and does not wait for ends with its turn', async (t) => {
+  let isAborted = false;
+  const it = talk(t, {
+    'session/prompt': (_, { agent }) => {
+      agent.request('session/request_permission', { sessionId: 's1', options: [] }).catch(() => undefined);
+      return { stopReason: 'end_turn' };
+    },
+  }, { permit: (_params, signal) => new Promise(() => { signal.addEventListener('abort', () => { isAborted = true; }); }) });
+  await it.conversation.open();
+  await it.conversation.prompt([text]);
+  await until(() => isAborted, { what: 'nobody is asked any more' });
+});
+
+test('an answer to a prompt that is none fails the turn, and a reason that nobody knows is told as it is', async (t) => {
+  const answers: readonly unknown[] = [null, [], 'done', 5, { stopReason: 5 }, { stopReason: {} }];
+  for (const answer of answers) {
+    const it = talk(t, { 'session/prompt': () => answer });
+    await it.conversation.open();
+    await assert.rejects(it.conversation.prompt([text]), fails('bad_answer', /how the turn has ended: the agent answered/), JSON.stringify(answer));
+  }
+  const it = talk(t, { 'session/prompt': () => ({ stopReason: 'out_of_luck' }) });
+  await it.conversation.open();
+  assert.equal(await it.conversation.prompt([text]), 'out_of_luck');
+});
+
+test('the tokens of a turn are kept where the agent tells them', async (t) => {
+  const usages: unknown[] = [{ totalTokens: 12, inputTokens: 10, outputTokens: 2, thoughtTokens: null, cachedReadTokens: 'many', other: 1 }, undefined, 5];
+  const it = talk(t, { 'session/prompt': () => ({ stopReason: 'end_turn', usage: usages.shift() }) });
+  await it.conversation.open();
+  const told: unknown[] = [];
+  for (const _time of [1, 2, 3]) {
+    await it.conversation.prompt([text]);
+    told.push(it.conversation.turnUsage);
+  }
+  assert.deepEqual(told, [{ totalTokens: 12, inputTokens: 10, outputTokens: 2 }, undefined, undefined]);
+});
+
+test('an error of the agent is told in bounds, and one that cannot be written is told, too', async (t) => {
+  const deep: unknown = JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`);
+  const it = talk(t, { 'session/prompt': () => { throw new RpcError(1, 'x'.repeat(100_000), { data: 'y'.repeat(1_000_000) }); } });
+  await it.conversation.open();
+  await assert.rejects(it.conversation.prompt([text]), ({ message, details }: AgentFailure) => message.length < 3000 && JSON.stringify(details).length < 100_000);
+  // Our own side could not write it: the line goes out as it is.
+  assert.equal(shown(deep), 'something that cannot be shown');
+  assert.equal(bounded(deep, 10), 'something ');
+});
+
+test('another session is told of, whatever its id is', async (t) => {
+  const it = talk(t, { 'session/prompt': (_, { agent }) => { agent.notify('session/update', { sessionId: { toString: 5 }, update: {} }); return {}; } });
+  await it.conversation.open();
+  await it.conversation.prompt([text]);
+  assert.deepEqual(it.faults, ['an update of another session: {"toString":5}']);
+});
+
+test('an image may tell where it is from, and a resource may be bytes', async (t) => {
+  const blocks = [
+    { type: 'image', data: 'AA==', mimeType: 'image/png', uri: 'file:///a.png' }, { type: 'resource', resource: { uri: 'file:///b', blob: 'AA==', mimeType: 'x/y' } },
+    { type: 'resource', resource: { uri: 'file:///c', text: 'c' } },
+  ] as const;
+  const it = talk(t, { initialize: () => ({ protocolVersion: 1, agentCapabilities: { promptCapabilities: { image: true, embeddedContext: true } } }) });
+  await it.conversation.open();
+  await it.conversation.prompt(blocks);
+  assert.deepEqual(paramsOf(it, 'session/prompt'), { sessionId: 's1', prompt: blocks });
 });

@@ -16,6 +16,7 @@ const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { ki
   ['file URLs', { locations: [{ path: 'file:///w/a%20b' }, { path: 'file:%zz' }] }, { paths: ['/w/a b', '/file:%zz'] }],
   ['nothing that can be read', { kind: 5, title: [], locations: 'x', content: [null, 1], rawInput: 'text' }, {}],
   ['no tool call', undefined, {}],
+  ['words that are none', { rawInput: { command: ['a', 5, null, { toString: 5 }] } }, { commands: [`a 5 null '{"toString":5}'`] }],
   ['a command that is none', { rawInput: { command: 5, path: {}, paths: [1] } }, {}],
 ];
 

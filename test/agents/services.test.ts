@@ -71,7 +71,6 @@ const refusals: readonly (readonly [method: string, params: object, code: number
   ['terminal/create', { command: 'ls', env: [{ name: 'A' }] }, -32602, /params\.env/],
   ['terminal/output', {}, -32602, /params\.terminalId/],
   ['terminal/kill', { terminalId: 'none' }, -32002, /there is none/],
-  ['elicitation/create', { message: 'x' }, -32601, /elicitation\/create/],
   ['craft/drainMidTurnQueue', {}, -32601, /Method not found/],
   ['toString', {}, -32601, /Method not found/],
 ];

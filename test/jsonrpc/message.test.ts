@@ -37,6 +37,8 @@ test('readMessage() makes an error of whatever is told as one', () => {
     [{ code: '5' }, -32603, '{"code":"5"}'],
     ['words', -32603, 'words'],
     [false, -32603, 'false'],
+    // It was thrown where all messages are read, and ended the conversation.
+    [{ code: 1, deep: JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`) }, 1, 'an error that cannot be shown'],
   ];
   for (const [error, code, text, data] of errors) {
     const message = readMessage({ id: 1, error });

@@ -1,0 +1,21 @@
+/**
+ * What is wanted only until somebody aborts it.
+ * @module
+ */
+
+/**
+ * Runs something with a signal of its own, which aborts with the first of `signals`: then the outcome is `instead`, whatever it still does.
+ * It does not begin where one has aborted already.
+ */
+export async function unlessAborted<T, U>(signals: readonly AbortSignal[], run: (signal: AbortSignal) => Promise<T>, instead: U): Promise<T | U> {
+  if (signals.some(({ aborted }) => aborted)) return instead;
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  const aborted = new Promise<U>((resolve) => { controller.signal.addEventListener('abort', () => resolve(instead), { once: true }); });
+  for (const signal of signals) signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([run(controller.signal), aborted]);
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', abort);
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The sessions that an agent keeps: `session/list`, page by page.
+ * @module
+ */
+import { beginning, fieldsOf, listOf, textOf } from './lenient.ts';
+
+export interface SessionInfo {
+  readonly sessionId: string;
+  readonly cwd: string | null;
+  readonly title: string | null;
+  /** RFC 3339, as the agent has it. */
+  readonly updatedAt: string | null;
+}
+
+const maxSessions = 1000;
+const maxPages = 100;
+const maxIdCharacters = 4096;
+const maxTextCharacters = 2000;
+
+/**
+ * All of them, up to {@link maxSessions}: an agent whose pages lead in a circle, or to no end, does not keep anybody waiting for ever.
+ *
+ * @param pageAt Answers `session/list`. @throws what it throws.
+ */
+export async function everySession(pageAt: (cursor: string | undefined) => Promise<unknown>): Promise<readonly SessionInfo[]> {
+  const found = new Map<string, SessionInfo>();
+  const seen = new Set<string | undefined>();
+  let cursor: string | undefined;
+  do {
+    seen.add(cursor);
+    const page = fieldsOf(await pageAt(cursor));
+    for (const session of listOf(page['sessions']).flatMap(sessionOf)) {
+      if (found.size < maxSessions) found.set(session.sessionId, session);
+    }
+    cursor = textOf(page['nextCursor']);
+  } while (cursor !== undefined && !seen.has(cursor) && seen.size < maxPages && found.size < maxSessions);
+  return [...found.values()];
+}
+
+function sessionOf(value: unknown): readonly SessionInfo[] {
+  const { sessionId, cwd, title, updatedAt } = fieldsOf(value);
+  const id = textOf(sessionId);
+  // One that is cut would be another's.
+  if (id === undefined || id.length > maxIdCharacters) return [];
+  return [{ sessionId: id, cwd: shortOrNull(cwd), title: shortOrNull(title), updatedAt: shortOrNull(updatedAt) }];
+}
+
+function shortOrNull(value: unknown): string | null {
+  const text = textOf(value);
+  return text === undefined ? null : beginning(text, maxTextCharacters);
+}
