@@ -21,8 +21,9 @@ export const checks = {
     assert.equal(typeof job.acpSessionId, 'string');
     if (!trial.recipe.isExample) assert.equal(typeof job.agentInfo?.name, 'string');
     if (trial.recipe.asks !== false) assert.ok(permissionsIn(job).length > 0, 'it asked for permission');
-    const streamed = (await trial.sidecar.events(id)).filter(({ event }) => event === 'agent').map(({ data }) => data);
-    assert.ok(streamed.some(({ type }) => type === 'session') && streamed.some(({ type }) => type === 'stop'), 'its events are streamed');
+    const streamed = (await trial.sidecar.events(id)).filter(({ event }) => event === 'agent').map(({ data }) => data.event);
+    assert.deepEqual(streamed.map(({ seq }) => seq), Array.from({ length: job.eventCount }, (_, index) => index + 1));
+    assert.deepEqual(streamed.slice(-job.events.length), job.events);
   },
 
   async deny(trial) {
@@ -55,20 +56,28 @@ export const checks = {
 
   async again(trial) {
     const id = await trial.begin({ permissions: approveAll, keepAlive: 60 });
-    const first = await until(async () => {
-      const job = await trial.sidecar.job(id);
-      return (isFinished(job) || job.events.some(({ type }) => type === 'stop')) && job;
-    }, 'the first turn is over');
-    assert.ok(!isFinished(first), `it waits for another prompt: ${first.status}`);
-    await trial.sidecar.prompt(id, trial.prompt({ file: 'second.txt' }));
-    const job = await until(async () => {
-      const now = await trial.sidecar.job(id);
-      return (isFinished(now) || now.events.filter(({ type }) => type === 'stop').length === 2) && now;
-    }, 'the second turn is over');
-    if (!trial.recipe.isExample) assert.equal(trial.read('second.txt'), trial.task.content);
-    await trial.sidecar.cancel(id);
-    await trial.sidecar.finished(id);
-    assert.equal(job.stopReason, 'end_turn');
+    assert.equal((await trial.stopped(id, 1)).stopReason, 'end_turn');
+    await trial.second(id);
+  },
+
+  async 'turn cancelled'(trial) {
+    const id = await trial.beginHeld({ keepAlive: 60 });
+    assert.deepEqual(await trial.sidecar.call('POST', `/jobs/${id}/prompt/cancel`), { cancelled: true });
+    assert.equal((await trial.stopped(id, 1)).stopReason, 'cancelled');
+    trial.model.release(trial.task.id);
+    await trial.second(id);
+  },
+
+  async resume(trial) {
+    const first = await trial.sidecar.finished(await trial.begin({ permissions: approveAll }));
+    const request = { permissions: approveAll, acp_session_id: first.acpSessionId, prompt: trial.prompt({ file: 'second.txt' }) };
+    const job = await trial.sidecar.finished(await trial.begin(request));
+    if (job.acpError?.code === 'resume_not_supported') return `skipped: ${job.acpError.message}`;
+    assert.deepEqual([job.acpError, job.acpSessionId, job.stopReason], [null, first.acpSessionId, 'end_turn']);
+    assert.equal(trial.read('second.txt'), trial.task.content);
+    // What was said before is not said again.
+    assert.equal(job.stdout.split(doneText).length, 2, job.stdout);
+    return `${job.events.filter(({ isReplay }) => isReplay).length} events replayed`;
   },
 
   async cancel(trial) {
@@ -86,11 +95,13 @@ export const checks = {
     const id = await trial.beginHeld();
     const agents = processesWith(`HOME=${trial.home}\0`);
     assert.ok(agents.length > 0, 'it has a process');
-    killAll(agents);
-    const job = await trial.sidecar.finished(id);
-    assert.equal(job.status, 'failed');
-    assert.equal(job.acpError?.code, 'agent_ended');
-    return `"${job.acpError.message}"`;
+    return await trial.expectEnded(id, agents);
+  },
+
+  async 'leader killed'(trial) {
+    const id = await trial.beginHeld();
+    const [{ pid }] = (await trial.sidecar.job(id)).events.filter(({ type }) => type === 'agent');
+    return await trial.expectEnded(id, [{ pid }]);
   },
 
   async 'server killed'(trial) {
@@ -126,14 +137,40 @@ export class Trial {
   }
 
   /** Resolves in the middle of the turn: a file is written, and the model hangs. */
-  async beginHeld() {
-    const id = await this.begin({ permissions: approveAll, hold: 1 });
+  async beginHeld(request = {}) {
+    const id = await this.begin({ permissions: approveAll, hold: 1, ...request });
     await until(async () => {
       const job = await this.sidecar.job(id);
       if (isFinished(job)) throw new Error(`It was finished before: ${JSON.stringify(outlineOf(job))}`);
       return this.recipe.isExample ? job.stdout !== '' : this.model.isHeld(this.task.id) && this.read('hello.txt') !== undefined;
     }, 'the turn has begun');
     return id;
+  }
+
+  /** The job once so many turns are over. It waits for another prompt. */
+  async stopped(id, turns) {
+    return await until(async () => {
+      const job = await this.sidecar.job(id);
+      if (isFinished(job)) throw new Error(`It waits for no other prompt: ${JSON.stringify(outlineOf(job))}`);
+      return job.turns === turns && job.agentPhase === 'waiting' && job;
+    }, `turn ${turns} is over`);
+  }
+
+  /** Another turn of the same process, which then is ended. */
+  async second(id) {
+    await this.sidecar.prompt(id, this.prompt({ file: 'second.txt' }));
+    assert.equal((await this.stopped(id, 2)).stopReason, 'end_turn');
+    if (!this.recipe.isExample) assert.equal(this.read('second.txt'), this.task.content);
+    await this.sidecar.cancel(id);
+    await this.sidecar.finished(id);
+  }
+
+  async expectEnded(id, killed) {
+    const from = performance.now();
+    killAll(killed);
+    const { status, acpError } = await this.sidecar.finished(id);
+    assert.deepEqual([status, acpError?.code], ['failed', 'agent_ended']);
+    return `${Math.round(performance.now() - from)} ms, "${acpError.message}"`;
   }
 
   /** A patch ends the line, other tools do not. */
