@@ -70,6 +70,10 @@ export const checks = {
 
   async resume(trial) {
     const first = await trial.sidecar.finished(await trial.begin({ permissions: approveAll }));
+    // Gemini names what it keeps of a session by the minute: in the same one it overwrites what it is to load.
+    const minute = () => new Date().getUTCMinutes();
+    const before = minute();
+    if (trial.recipe.isMinutely) await until(() => minute() !== before, 'another minute begins', { ms: 70_000 });
     const request = { permissions: approveAll, acp_session_id: first.acpSessionId, prompt: trial.prompt({ file: 'second.txt' }) };
     const job = await trial.sidecar.finished(await trial.begin(request));
     if (job.acpError?.code === 'resume_not_supported') return `skipped: ${job.acpError.message}`;

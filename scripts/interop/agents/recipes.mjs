@@ -32,7 +32,7 @@ export const recipes = [
     env: () => ({}), files: () => ({}),
   },
   {
-    name: 'gemini', packages: ['@google/gemini-cli@0.61.0'], program: '@google/gemini-cli/bundle/gemini.js', args: ['--acp'],
+    name: 'gemini', packages: ['@google/gemini-cli@0.61.0'], program: '@google/gemini-cli/bundle/gemini.js', args: ['--acp'], isMinutely: true,
     env: ({ url }) => ({ GEMINI_API_KEY: key, GOOGLE_GEMINI_BASE_URL: `${url}/gemini`, GEMINI_CLI_TRUST_WORKSPACE: 'true', GEMINI_TELEMETRY_ENABLED: 'false' }),
     files: () => ({
       '.gemini/settings.json': json({
