@@ -230,7 +230,10 @@ export class AgentRunner {
   }
 
   async #permit(params: Fields, signal: AbortSignal): Promise<string | undefined> {
-    const toolCall = this.#calls.merged(fieldsOf(params['toolCall']));
+    const asked = fieldsOf(params['toolCall']);
+    // Of some tool calls gemini tells nothing else.
+    this.#progress.apply({ ...asked, sessionUpdate: 'tool_call_update' });
+    const toolCall = this.#calls.merged(asked);
     const question = questionOf({ ...params, toolCall });
     const permissionId = crypto.randomUUID();
     const context = await this.#contextOf(question);

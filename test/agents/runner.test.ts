@@ -179,3 +179,14 @@ test('a flood of updates, nonsense and what nobody knows hinder nothing', option
   assert.ok(told.some((event) => event['isCut'] === true && Number(event['sizeBytes']) > 2_000_000));
   assert.deepEqual(it.state().progress.toolCalls.map(({ title }) => title), ['x']);
 });
+
+test('a permission is asked for with what its tool call told before', options, async (t) => {
+  const call = (fields: object): string => `raw ${JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's1', update: fields } })}`;
+  const it = run(t, [
+    call({ sessionUpdate: 'tool_call', toolCallId: 't1', title: 'ls', kind: 'execute', rawInput: { command: 'rm x' } }), 'ask  a',
+  ].join('\n'), { permissions: [{ kind: 'execute', decide: 'deny' }, { decide: 'approve' }] });
+  assert.equal(await it.ended, 0);
+  const asked = it.events().find(({ type }) => type === 'permission') as { question?: { kind?: string } } | undefined;
+  assert.equal(asked?.question?.kind, 'execute');
+  assert.match(it.text(), /"no"/);
+});
