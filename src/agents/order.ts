@@ -53,7 +53,8 @@ export interface AgentOrder {
 /** What is wanted of the runner; `id` is that of the command, and comes back with what became of it. */
 export type RunnerCommand = { readonly id: string } & (
   | { readonly is: 'prompt'; readonly prompt: readonly PromptBlock[] }
-  | { readonly is: 'permit'; readonly permissionId: string; readonly optionId: string }
+  /** `null`: it is denied, by whatever option there is for that. */
+  | { readonly is: 'permit'; readonly permissionId: string; readonly optionId: string | null }
   | { readonly is: 'elicit'; readonly elicitationId: string; readonly answer: ElicitationAnswer }
   /** Ends the turn. */
   | { readonly is: 'cancel' }

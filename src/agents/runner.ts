@@ -49,7 +49,7 @@ export class AgentRunner {
   readonly #sink: RunnerSink;
   readonly #progress = new Progress();
   readonly #calls = new KnownCalls();
-  readonly #permissions: Asking<PendingPermission, string>;
+  readonly #permissions: Asking<PendingPermission, string | null>;
   readonly #elicitations: Asking<PendingElicitation, ElicitationAnswer>;
   readonly #results: CommandResult[] = [];
   #phase: AgentState['phase'] = 'starting';
@@ -88,6 +88,7 @@ export class AgentRunner {
       this.#fail(error);
     } finally {
       await Promise.all([commands?.close(), this.#agent?.end()]);
+      if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       this.#phase = 'ended';
       this.#tellState();
       clearTimeout(this.#stateTimer);
@@ -142,6 +143,7 @@ export class AgentRunner {
 
   async #converse(jail: Jail, commands: AgentCommands): Promise<void> {
     const { argv, workdir, env, mark, action } = this.#order;
+    if (this.#isEnding) return;
     const agent = this.#agent = await startAgent({ argv, workdir, env, mark });
     this.#changed();
     if (this.#isEnding) return;
@@ -267,12 +269,13 @@ export class AgentRunner {
     const answer = await this.#permissions.ask({
       id: permissionId, signal,
       show: ({ askedAt, expiresAt }) => ({ permissionId, toolCallId, ...question, askedAt, expiresAt }),
-      isFit: (optionId) => question.options.some((option) => option.optionId === optionId),
+      isFit: (optionId) => optionId === null || question.options.some((option) => option.optionId === optionId),
     });
-    if (answer.by === 'somebody') return { optionId: answer.answer, reason: 'somebody has answered' };
     if (answer.by === 'abort') return { optionId: undefined, reason: 'the turn was cancelled' };
-    const chosen = decide(askDefault, question, context);
-    return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason: `nobody answered within ${askSeconds} s` };
+    if (answer.by === 'somebody' && answer.answer !== null) return { optionId: answer.answer, reason: 'somebody has answered' };
+    const chosen = decide(answer.by === 'somebody' ? 'deny' : askDefault, question, context);
+    const reason = answer.by === 'somebody' ? 'somebody has denied it' : `nobody answered within ${askSeconds} s`;
+    return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason };
   }
 
   async #elicit(params: Fields, signal: AbortSignal): Promise<ElicitationAnswer> {
@@ -299,11 +302,8 @@ export class AgentRunner {
   }
 
   #fail(error: unknown): void {
-    if (this.#isEnding) {
-      // Whoever ended it knows why.
-      this.#stopReason = 'cancelled';
-      return;
-    }
+    // Whoever ended it knows why.
+    if (this.#isEnding) return void (this.#stopReason = 'cancelled');
     this.#error = error instanceof AgentFailure ? { code: error.code, message: error.message, details: error.details }
       : { code: 'internal', message: `The runner of the agent failed: ${(error as Error).message}`, details: {} };
     this.#tell({ type: 'error', error: this.#error });
