@@ -184,7 +184,7 @@ export class AgentRunner {
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
     return new Conversation({
-      input: agent.input, output: agent.output, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
+      input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
       serve: (method, params, asked) => serve({ files, commands }, method, params, asked),
       permit: (params, signal) => this.#permit(fieldsOf(params), signal),
       ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#elicit(fieldsOf(params), signal) } : {}),
