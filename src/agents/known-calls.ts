@@ -23,9 +23,9 @@ export class KnownCalls {
     if (this.#calls.size > maxCalls && oldest !== undefined) this.#calls.delete(oldest);
   }
 
-  /** A tool call with what was told of it before: null and absent are unchanged. */
+  /** A tool call with what was told of it before: null, empty and absent are unchanged. */
   merged(toolCall: Fields): Fields {
-    const said = Object.fromEntries(Object.entries(toolCall).filter(([, value]) => value !== undefined && value !== null));
+    const said = Object.fromEntries(Object.entries(toolCall).filter(([, value]) => value !== undefined && value !== null && value !== ''));
     return { ...this.#calls.get(textOf(toolCall['toolCallId']) ?? ''), ...said };
   }
 }

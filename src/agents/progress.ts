@@ -6,7 +6,7 @@
  * @module
  */
 import {
-  type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff, maxDiffCharacters, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
+  type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff, maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
 } from '../protocol/agents.ts';
 import { type Fields, beginning, countOf, fieldsOf, listOf, textOf, wordOf } from './lenient.ts';
 
@@ -69,11 +69,28 @@ export class Progress {
       locations: Array.isArray(locations) ? locations.slice(0, maxListed).flatMap(location) : before?.locations ?? [],
       diffs: Array.isArray(content) ? content.slice(0, maxListed).flatMap(diff) : before?.diffs ?? [],
     });
+    this.#boundDiffs();
     const [oldest] = this.#toolCalls.keys();
     if (this.#toolCalls.size <= maxToolCalls || oldest === undefined) return;
     this.#toolCalls.delete(oldest);
     this.#droppedToolCalls += 1;
   }
+
+  /** The texts of the oldest go first: that there was a change, and where, is still told. */
+  #boundDiffs(): void {
+    let left = maxDiffCharactersInAll;
+    for (const call of [...this.#toolCalls.values()].reverse()) {
+      const length = diffLength(call);
+      left -= length;
+      if (left >= 0 || length === 0) continue;
+      const diffs = call.diffs.map((one) => ({ ...one, oldText: one.oldText === null ? null : '', newText: '', isCut: true }));
+      this.#toolCalls.set(call.toolCallId, { ...call, diffs });
+    }
+  }
+}
+
+function diffLength({ diffs }: ToolCall): number {
+  return diffs.reduce((sum, { oldText, newText }) => sum + (oldText?.length ?? 0) + newText.length, 0);
 }
 
 /** The text of the agent's message that an update goes on with; `undefined`: it is none. What is no text is shown by what it is. */

@@ -9,7 +9,7 @@ import type { AgentError, PendingElicitation, PendingPermission, PromptBlock } f
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
 import { Asking } from './asking.ts';
-import { AgentCommands } from './commands.ts';
+import { AgentCommands, type CommandsHost } from './commands.ts';
 import { Conversation, type ElicitationAnswer } from './conversation.ts';
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
@@ -20,6 +20,7 @@ import { questionOf } from './permission-question.ts';
 import { type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
 import { Progress, messageTextOf } from './progress.ts';
 import { serve } from './services.ts';
+import { ShellCommands } from './shell-commands.ts';
 
 /** Whom a runner tells. */
 export interface RunnerSink {
@@ -49,13 +50,14 @@ export class AgentRunner {
   readonly #sink: RunnerSink;
   readonly #progress = new Progress();
   readonly #calls = new KnownCalls();
-  readonly #permissions: Asking<PendingPermission, string>;
+  readonly #permissions: Asking<PendingPermission, string | null>;
   readonly #elicitations: Asking<PendingElicitation, ElicitationAnswer>;
   readonly #results: CommandResult[] = [];
   #phase: AgentState['phase'] = 'starting';
   #agent: AgentProcess | undefined;
   #conversation: Conversation | undefined;
   #jail: Jail | undefined;
+  #shell: ShellCommands | undefined;
   #stopReason: string | null = null;
   #error: AgentError | null = null;
   #turns = 0;
@@ -78,16 +80,17 @@ export class AgentRunner {
   /** @returns the exit code: 0 where all turns came to their end. */
   async run(): Promise<number> {
     this.#tellState();
-    let commands: AgentCommands | undefined;
+    let commands: CommandsHost | undefined;
     try {
-      const { workdir, additionalDirectories, env, mark } = this.#order;
+      const { workdir, additionalDirectories, env, mark, hasShell } = this.#order;
       const jail = this.#jail = await jailOf(workdir, additionalDirectories);
-      commands = new AgentCommands({ jail, env: { ...env, [markName]: mark } });
+      commands = hasShell ? this.#shell = new ShellCommands({ jail, onChange: () => this.#tellState() }) : new AgentCommands({ jail, env: { ...env, [markName]: mark } });
       await this.#converse(jail, commands);
     } catch (error) {
       this.#fail(error);
     } finally {
       await Promise.all([commands?.close(), this.#agent?.end()]);
+      if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       this.#phase = 'ended';
       this.#tellState();
       clearTimeout(this.#stateTimer);
@@ -118,6 +121,14 @@ export class AgentRunner {
       case 'prompt': return this.#takePrompt(command.prompt);
       case 'permit': return answered(this.#permissions.answer(command.permissionId, command.optionId), 'permission');
       case 'elicit': return answered(this.#elicitations.answer(command.elicitationId, command.answer), 'question');
+      case 'shell': {
+        this.#shell?.started(command.wishId, command.directory, command.error);
+        return {};
+      }
+      case 'shellEnded': {
+        this.#shell?.ended(command.wishId, command.exitCode);
+        return {};
+      }
       case 'cancel': {
         if (this.#phase !== 'turn') return refused('unknown', 'there is no turn');
         this.#conversation?.cancel();
@@ -140,8 +151,9 @@ export class AgentRunner {
     return { turn: this.#turns + first + this.#prompts.length };
   }
 
-  async #converse(jail: Jail, commands: AgentCommands): Promise<void> {
+  async #converse(jail: Jail, commands: CommandsHost): Promise<void> {
     const { argv, workdir, env, mark, action } = this.#order;
+    if (this.#isEnding) return;
     const agent = this.#agent = await startAgent({ argv, workdir, env, mark });
     this.#changed();
     if (this.#isEnding) return;
@@ -176,13 +188,13 @@ export class AgentRunner {
     this.#stopReason = 'no_prompt';
   }
 
-  #conversationWith(agent: AgentProcess, jail: Jail, commands: AgentCommands): Conversation {
+  #conversationWith(agent: AgentProcess, jail: Jail, commands: CommandsHost): Conversation {
     const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit, answerSeconds } = this.#order;
     // Gemini takes any error for a failure of the client, so that it could make no new file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
     return new Conversation({
-      input: agent.input, output: agent.output, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
+      input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
       serve: (method, params, asked) => serve({ files, commands }, method, params, asked),
       permit: (params, signal) => this.#permit(fieldsOf(params), signal),
       ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#elicit(fieldsOf(params), signal) } : {}),
@@ -230,7 +242,10 @@ export class AgentRunner {
   }
 
   async #permit(params: Fields, signal: AbortSignal): Promise<string | undefined> {
-    const toolCall = this.#calls.merged(fieldsOf(params['toolCall']));
+    const asked = fieldsOf(params['toolCall']);
+    // Of some tool calls gemini tells nothing else.
+    this.#progress.apply({ ...asked, sessionUpdate: 'tool_call_update' });
+    const toolCall = this.#calls.merged(asked);
     const question = questionOf({ ...params, toolCall });
     const permissionId = crypto.randomUUID();
     const context = await this.#contextOf(question);
@@ -264,12 +279,13 @@ export class AgentRunner {
     const answer = await this.#permissions.ask({
       id: permissionId, signal,
       show: ({ askedAt, expiresAt }) => ({ permissionId, toolCallId, ...question, askedAt, expiresAt }),
-      isFit: (optionId) => question.options.some((option) => option.optionId === optionId),
+      isFit: (optionId) => optionId === null || question.options.some((option) => option.optionId === optionId),
     });
-    if (answer.by === 'somebody') return { optionId: answer.answer, reason: 'somebody has answered' };
     if (answer.by === 'abort') return { optionId: undefined, reason: 'the turn was cancelled' };
-    const chosen = decide(askDefault, question, context);
-    return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason: `nobody answered within ${askSeconds} s` };
+    if (answer.by === 'somebody' && answer.answer !== null) return { optionId: answer.answer, reason: 'somebody has answered' };
+    const chosen = decide(answer.by === 'somebody' ? 'deny' : askDefault, question, context);
+    const reason = answer.by === 'somebody' ? 'somebody has denied it' : `nobody answered within ${askSeconds} s`;
+    return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason };
   }
 
   async #elicit(params: Fields, signal: AbortSignal): Promise<ElicitationAnswer> {
@@ -296,11 +312,8 @@ export class AgentRunner {
   }
 
   #fail(error: unknown): void {
-    if (this.#isEnding) {
-      // Whoever ended it knows why.
-      this.#stopReason = 'cancelled';
-      return;
-    }
+    // Whoever ended it knows why.
+    if (this.#isEnding) return void (this.#stopReason = 'cancelled');
     this.#error = error instanceof AgentFailure ? { code: error.code, message: error.message, details: error.details }
       : { code: 'internal', message: `The runner of the agent failed: ${(error as Error).message}`, details: {} };
     this.#tell({ type: 'error', error: this.#error });
@@ -344,7 +357,7 @@ export class AgentRunner {
     return {
       phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
       stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#permissions.shown,
-      pendingElicitations: this.#elicitations.shown, results: this.#results, ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
+      pendingElicitations: this.#elicitations.shown, results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
       progress: this.#progress.current,
     };
   }

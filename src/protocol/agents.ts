@@ -349,7 +349,7 @@ export interface ToolDiff {
   /** `null`: the file is new. */
   readonly oldText: string | null;
   readonly newText: string;
-  /** The texts were longer than {@link maxDiffCharacters}: this is how they begin. */
+  /** The texts were longer than {@link maxDiffCharacters}, or than all together may be: this is how they begin. */
   readonly isCut: boolean;
 }
 
@@ -384,6 +384,8 @@ export interface AgentUsage {
 
 /** Of each text of a diff. */
 export const maxDiffCharacters = 65_536;
+/** Of all diffs of a job: those of older tool calls are cut to nothing. */
+export const maxDiffCharactersInAll = 1_048_576;
 /** Later ones replace the oldest. */
 export const maxToolCalls = 1000;
 
