@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { doneText, promptOf } from './model/script.mjs';
 import { killAll, processesWith } from './processes.mjs';
 import { isFinished } from './sidecar.mjs';
@@ -20,14 +21,13 @@ export const checks = {
     trial.expectDoneByRules(job);
     assert.equal(typeof job.acpSessionId, 'string');
     if (!trial.recipe.isExample) assert.equal(typeof job.agentInfo?.name, 'string');
-    if (trial.recipe.asks !== false) assert.ok(permissionsIn(job).length > 0, 'it asked for permission');
+    assert.ok(permissionsIn(job).length > 0, 'it asked for permission');
     const streamed = (await trial.sidecar.events(id)).filter(({ event }) => event === 'agent').map(({ data }) => data.event);
     assert.deepEqual(streamed.map(({ seq }) => seq), Array.from({ length: job.eventCount }, (_, index) => index + 1));
     assert.deepEqual(streamed.slice(-job.events.length), job.events);
   },
 
   async deny(trial) {
-    if (trial.recipe.asks === false) return 'skipped: it asks for nothing';
     const job = await trial.sidecar.finished(await trial.begin({ permissions: 'deny' }));
     const [first] = permissionsIn(job);
     assert.ok(first, 'it asked for permission');
@@ -37,8 +37,16 @@ export const checks = {
     return `stop reason ${job.stopReason}`;
   },
 
+  async rules(trial) {
+    if (trial.recipe.isExample) return 'skipped: it has no commands';
+    const rules = [{ command: 'cp **', decide: 'deny' }, ...approveAll];
+    const job = await trial.sidecar.finished(await trial.begin({ permissions: rules }));
+    assert.deepEqual([trial.read('hello.txt'), trial.read('copy.txt')], [trial.task.content, undefined]);
+    assert.match(permissionsIn(job).at(-1)?.reason ?? '', /rule 1 says deny/);
+    return `stop reason ${job.stopReason}`;
+  },
+
   async ask(trial) {
-    if (trial.recipe.asks === false) return 'skipped: it asks for nothing';
     const id = await trial.begin({ permissions: 'ask' });
     let answered = 0;
     const job = await until(async () => {
@@ -84,6 +92,31 @@ export const checks = {
     return `${job.events.filter(({ isReplay }) => isReplay).length} events replayed`;
   },
 
+  /** All that an agent lets its client choose can be chosen. */
+  async choices(trial) {
+    const look = await trial.sidecar.finished(await trial.begin({ prompt: undefined }));
+    assert.deepEqual([look.status, look.stopReason], ['completed', 'no_prompt'], JSON.stringify(outlineOf(look)));
+    const offered = look.events.find(({ type }) => type === 'session').choices;
+    const last = (category) => offered.find((choice) => choice.category === category)?.values.at(-1)?.value;
+    const wishes = { model: last('model'), effort: last('thought_level'), agentMode: last('mode') };
+    const chosen = await trial.sidecar.finished(await trial.begin({ prompt: undefined, strictConfig: true, ...wishes }));
+    assert.deepEqual([chosen.status, chosen.acpError], ['completed', null], JSON.stringify([wishes, outlineOf(chosen)]));
+    const strange = await trial.sidecar.finished(await trial.begin({ prompt: undefined, strictConfig: true, model: 'no-such-model' }));
+    assert.deepEqual([strange.status, strange.acpError?.code], ['failed', 'config_not_supported']);
+    return Object.values(wishes).filter((value) => value !== undefined).join(', ');
+  },
+
+  async 'mcp server'(trial) {
+    if (trial.recipe.isExample) return 'skipped: it starts none';
+    const mark = join(trial.home, 'mcp-asked');
+    const mcpServers = [{ name: 'interop', command: process.execPath, args: [fileURLToPath(new URL('mcp-server.mjs', import.meta.url)), mark] }];
+    const id = await trial.begin({ permissions: approveAll, mcpServers, keepAlive: 60 });
+    await trial.stopped(id, 1);
+    await until(() => existsSync(mark), 'it asks the server for its tools');
+    await trial.sidecar.cancel(id);
+    await trial.sidecar.finished(id);
+  },
+
   async cancel(trial) {
     const id = await trial.beginHeld();
     const from = performance.now();
@@ -117,6 +150,8 @@ export const checks = {
     trial.expectDoneByRules(await trial.sidecar.finished(id));
   },
 };
+
+export const quickChecks = ['approve', 'ask', 'choices', 'mcp server', 'turn cancelled', 'leader killed', 'server killed'];
 
 /** An agent, and what it is to do. */
 export class Trial {

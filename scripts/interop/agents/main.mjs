@@ -7,7 +7,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFile
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Trial, checks } from './checks.mjs';
+import { Trial, checks, quickChecks } from './checks.mjs';
 import { install, seconds } from './install.mjs';
 import { startModel } from './model/server.mjs';
 import { killAll, processesWith } from './processes.mjs';
@@ -20,7 +20,7 @@ Installs agents from npm, has each do a task with a model of ours, and checks wh
 
   --only NAME,…    These agents alone: ${recipes.map(({ name }) => name).join(', ')}
   --check NAME,…   These checks alone: ${Object.keys(checks).join(', ')}
-  --ci             Only the agents that are installed quickly
+  --ci             Only the agents that are installed quickly, side by side, and the checks that tell most
   --cache DIR      Keep the agents there (or AGENTS_CACHE); default: a temporary directory that is removed
   --dist           Run the server that was built into dist, instead of the sources
   --keep           Keep what the agents were given and what the model was asked, and say where
@@ -31,17 +31,14 @@ Exit code: 0 where all is well, 1 where a check failed, 2 for a wrong option.`;
 const options = read();
 const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'sidecar-agents-')));
 const cache = options.cache ?? join(scratch, 'agents');
-const sidecar = new Sidecar({ folder: join(scratch, 'server'), isBuilt: options.dist });
-const rows = [];
+const sidecars = [];
 let model;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => void end().finally(() => process.exit(1)));
 try {
-  mkdirSync(join(scratch, 'server'));
   model = await startModel({ onRequest: (what) => appendFileSync(join(scratch, 'model.ndjson'), `${JSON.stringify(what)}\n`) });
-  await sidecar.start();
-  for (const recipe of options.recipes) rows.push(await tryAgent(recipe));
-  printTable();
+  if (options.isParallel) printTable(await Promise.all(options.recipes.map(tryAgent)));
+  else printTable(await inTurn(options.recipes, tryAgent));
 } catch (error) {
   process.exitCode = 1;
   console.error(error);
@@ -49,28 +46,37 @@ try {
   await end();
 }
 
-async function tryAgent(recipe) {
-  const row = { name: recipe.name, results: {} };
-  let installed;
-  try {
-    installed = await install(recipe, cache);
-  } catch (error) {
-    process.exitCode = 1;
-    console.log(`FAIL ${recipe.name}: ${error.message}`);
-    row.results = Object.fromEntries(options.checks.map((name) => [name, 'failed']));
-    return row;
-  }
-  for (const name of options.checks) row.results[name] = await tryOne(recipe, name, installed);
-  return row;
+async function inTurn(all, run) {
+  const results = [];
+  for (const one of all) results.push(await run(one));
+  return results;
 }
 
-async function tryOne(recipe, name, installed) {
+/** Each agent has a server of its own, which may be killed. @returns the name, and a result for each check. */
+async function tryAgent(recipe) {
+  const { name } = recipe;
+  const sidecar = new Sidecar({ folder: join(scratch, name, 'server'), isBuilt: options.dist });
+  sidecars.push(sidecar);
+  try {
+    const installed = await install(recipe, cache);
+    await sidecar.start();
+    const results = await inTurn(options.checks, (check) => tryOne({ recipe, check, installed, sidecar }));
+    await sidecar.kill('SIGTERM');
+    return { name, results };
+  } catch (error) {
+    process.exitCode = 1;
+    console.log(`FAIL ${name}: ${error.message}`);
+    return { name, results: options.checks.map(() => 'failed') };
+  }
+}
+
+async function tryOne({ recipe, check, installed, sidecar }) {
   const from = performance.now();
-  const title = `${recipe.name}: ${name}`;
+  const title = `${recipe.name}: ${check}`;
   let trial;
   try {
-    trial = trialOf(recipe, name, installed);
-    const remark = await checks[name](trial);
+    trial = trialOf({ recipe, check, installed, sidecar });
+    const remark = await checks[check](trial);
     await trial.expectNobody();
     console.log(`ok   ${title}, ${seconds(from)}${remark ? `, ${remark}` : ''}`);
     return remark?.startsWith('skipped') ? 'skipped' : 'ok';
@@ -84,8 +90,8 @@ async function tryOne(recipe, name, installed) {
 }
 
 /** A home and a directory to work in that nobody had before. */
-function trialOf(recipe, name, { argv, node }) {
-  const root = join(scratch, recipe.name, name.replace(' ', '-'));
+function trialOf({ recipe, check, installed: { argv, node }, sidecar }) {
+  const root = join(scratch, recipe.name, check.replaceAll(' ', '-'));
   const [home, workdir, temporary] = ['home', 'work', 'tmp'].map((folder) => join(root, folder));
   for (const folder of [home, workdir, temporary]) mkdirSync(folder, { recursive: true });
   const place = { url: model.url, home };
@@ -101,15 +107,15 @@ function trialOf(recipe, name, { argv, node }) {
   return new Trial({ recipe, sidecar, model, argv, env, home, workdir });
 }
 
-function printTable() {
+function printTable(rows) {
   const width = Math.max(...rows.map(({ name }) => name.length), 5) + 2;
   const line = (first, cells) => `${first.padEnd(width)}${cells.map((cell, index) => cell.padEnd(Math.max(options.checks[index].length, 7) + 2)).join('')}`.trimEnd();
   console.log(`\n${line('agent', options.checks)}`);
-  for (const { name, results } of rows) console.log(line(name, options.checks.map((check) => results[check])));
+  for (const { name, results } of rows) console.log(line(name, results));
 }
 
 async function end() {
-  await sidecar.kill('SIGTERM');
+  await Promise.all(sidecars.map((sidecar) => sidecar.kill('SIGTERM')));
   await model?.close();
   // Whoever was started here has a home below it.
   killAll(processesWith(`HOME=${scratch}/`));
@@ -131,7 +137,8 @@ function read() {
     const quick = values.ci ? recipes.filter(({ isQuick }) => isQuick) : recipes;
     return {
       recipes: values.only ? some(values.only, recipes.map(({ name }) => name)).map((name) => recipes.find((recipe) => recipe.name === name)) : quick,
-      checks: values.check ? some(values.check, Object.keys(checks)) : Object.keys(checks),
+      isParallel: values.ci === true,
+      checks: values.check ? some(values.check, Object.keys(checks)) : values.ci ? quickChecks : Object.keys(checks),
       cache: cacheDirectory && resolve(cacheDirectory), dist: values.dist === true, keep: values.keep === true,
     };
   } catch (error) {

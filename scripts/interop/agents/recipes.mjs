@@ -1,8 +1,8 @@
 /**
  * The agents, each at the version that it was tried with: how to install and start it, and what it needs to talk to the model here and to nobody else.
  *
- * `env` and `files` (of its home directory) are given `{ url, home }`: of the model, and of the agent. `asks`: it asks for permission before it
- * writes. `mode`: the one in which it does.
+ * `env` and `files` (of its home directory) are given `{ url, home }`: of the model, and of the agent. `mode`: the one in which it asks for
+ * permission, where that is not its default. `isQuick`: it is small, and runs with any Node that we do.
  */
 import { join } from 'node:path';
 
@@ -28,11 +28,11 @@ const codex = {
 
 export const recipes = [
   {
-    name: 'sdk-example', packages: ['@agentclientprotocol/sdk@0.14.1'], program: '@agentclientprotocol/sdk/dist/examples/agent.js', args: [], isExample: true,
+    name: 'sdk-example', packages: ['@agentclientprotocol/sdk@0.14.1'], program: '@agentclientprotocol/sdk/dist/examples/agent.js', args: [], isExample: true, isQuick: true,
     env: () => ({}), files: () => ({}),
   },
   {
-    name: 'gemini', packages: ['@google/gemini-cli@0.61.0'], program: '@google/gemini-cli/bundle/gemini.js', args: ['--acp'], isMinutely: true,
+    name: 'gemini', packages: ['@google/gemini-cli@0.61.0'], program: '@google/gemini-cli/bundle/gemini.js', args: ['--acp'], isMinutely: true, isQuick: true,
     env: ({ url }) => ({ GEMINI_API_KEY: key, GOOGLE_GEMINI_BASE_URL: `${url}/gemini`, GEMINI_CLI_TRUST_WORKSPACE: 'true', GEMINI_TELEMETRY_ENABLED: 'false' }),
     files: () => ({
       '.gemini/settings.json': json({
