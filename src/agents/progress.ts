@@ -25,10 +25,14 @@ export interface AgentProgress {
 const maxPlanEntries = 1000;
 const maxListed = 1000;
 const maxTitleCharacters = 2000;
+const maxPathCharacters = 4096;
+/** Of all calls together. Where there are more, the oldest go without the texts of their diffs, until half of that is left. */
+const maxCharacters = 2 * 2 ** 20;
 
 export class Progress {
   readonly #toolCalls = new Map<string, ToolCall>();
   #droppedToolCalls = 0;
+  #characters = 0;
   #plan: readonly PlanEntry[] | null = null;
   #usage: AgentUsage | null = null;
   #title: string | null = null;
@@ -61,7 +65,7 @@ export class Progress {
     if (toolCallId === undefined) return;
     const before = this.#toolCalls.get(toolCallId);
     const { title, kind, status, locations, content } = fields;
-    this.#toolCalls.set(toolCallId, {
+    this.#keep({
       toolCallId,
       title: shortText(title) ?? before?.title ?? '',
       kind: wordOf(toolKinds, kind) ?? before?.kind ?? 'other',
@@ -70,10 +74,42 @@ export class Progress {
       diffs: Array.isArray(content) ? content.slice(0, maxListed).flatMap(diff) : before?.diffs ?? [],
     });
     const [oldest] = this.#toolCalls.keys();
-    if (this.#toolCalls.size <= maxToolCalls || oldest === undefined) return;
-    this.#toolCalls.delete(oldest);
+    if (this.#toolCalls.size > maxToolCalls && oldest !== undefined) this.#drop(oldest);
+    if (this.#characters > maxCharacters) this.#lighten();
+  }
+
+  #keep(call: ToolCall): void {
+    const before = this.#toolCalls.get(call.toolCallId);
+    this.#characters += charactersOf(call) - (before ? charactersOf(before) : 0);
+    this.#toolCalls.set(call.toolCallId, call);
+  }
+
+  #drop(toolCallId: string): void {
+    const call = this.#toolCalls.get(toolCallId);
+    if (!call || !this.#toolCalls.delete(toolCallId)) return;
+    this.#characters -= charactersOf(call);
     this.#droppedToolCalls += 1;
   }
+
+  /** Texts first; what is only names by then is too much, too. The last call stays, without its texts. */
+  #lighten(): void {
+    const all = [...this.#toolCalls.values()];
+    for (const call of all) {
+      if (this.#characters > maxCharacters / 2) this.#keep({ ...call, diffs: call.diffs.map(withoutTexts) });
+    }
+    for (const { toolCallId } of all.slice(0, -1)) {
+      if (this.#characters > maxCharacters / 2) this.#drop(toolCallId);
+    }
+  }
+}
+
+function charactersOf({ toolCallId, title, locations, diffs }: ToolCall): number {
+  const listed = [...locations.map(({ path }) => path.length), ...diffs.map(({ path, oldText, newText }) => path.length + (oldText?.length ?? 0) + newText.length)];
+  return listed.reduce((sum, length) => sum + length, toolCallId.length + title.length);
+}
+
+function withoutTexts({ path, oldText, newText, isCut }: ToolDiff): ToolDiff {
+  return { path, oldText: oldText === null ? null : '', newText: '', isCut: isCut || newText !== '' || (oldText ?? '') !== '' };
 }
 
 /** The text of the agent's message that an update goes on with; `undefined`: it is none. What is no text is shown by what it is. */
@@ -108,7 +144,7 @@ function usageOf(fields: Fields): AgentUsage | undefined {
 
 function location(value: unknown): ToolCall['locations'] {
   const { path, line } = fieldsOf(value);
-  return typeof path === 'string' ? [{ path, line: countOf(line) ?? null }] : [];
+  return typeof path === 'string' ? [{ path: beginning(path, maxPathCharacters), line: countOf(line) ?? null }] : [];
 }
 
 function diff(value: unknown): readonly ToolDiff[] {
@@ -116,7 +152,7 @@ function diff(value: unknown): readonly ToolDiff[] {
   if (type !== 'diff' || typeof path !== 'string' || typeof newText !== 'string') return [];
   const before = typeof oldText === 'string' ? oldText : null;
   return [{
-    path, oldText: before === null ? null : beginning(before, maxDiffCharacters), newText: beginning(newText, maxDiffCharacters),
+    path: beginning(path, maxPathCharacters), oldText: before === null ? null : beginning(before, maxDiffCharacters), newText: beginning(newText, maxDiffCharacters),
     isCut: Math.max(before?.length ?? 0, newText.length) > maxDiffCharacters,
   }];
 }
