@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from './base/log.ts';
 import { Pace } from './base/pace.ts';
+import { type AgentJobs, Agents } from './agents/agents.ts';
+import { agentRoutes } from './agents/routes.ts';
 import type { Config } from './config.ts';
 import { createAuthenticator } from './http/auth.ts';
 import { documentationRoutes } from './http/docs.ts';
@@ -29,6 +31,7 @@ import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
 import { type Health, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
+import { type Mode, modes } from './protocol/jobs.ts';
 import { shellKinds } from './protocol/shells.ts';
 import { shellRoutes } from './shells/routes.ts';
 import { Shells } from './shells/shells.ts';
@@ -101,7 +104,9 @@ export async function startServer(
     const lock = await takeLock(config, { version, wrapped, patienceMs: isStandby ? patienceMs : 0 });
     closers.push(() => lock.release());
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, log });
-    const { jobs, shells } = await openJobs(config, log, pace, closers);
+    const agents = new Agents({ env: config.jobEnvironment, version, isSupported: process.platform !== 'win32' });
+    const { jobs, shells } = await openJobs(config, { agents, log, pace, closers });
+    agents.connect(jobsForAgents(jobs));
     const updates = openUpdates(config, { version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued });
     closers.push(() => updates.close());
     const terminals = await openTerminals(config, log, closers);
@@ -110,12 +115,12 @@ export async function startServer(
     const health = (): Health => ({
       status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: process.cwd(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
-      ...jobs.counts, ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
+      ...jobs.counts, execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
       wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });
     const tickets = new Tickets();
     const routes = [
-      ...metricsRoutes({ metrics, gauges: gaugesOf(jobs, shells, terminals), health }), ...jobRoutes(jobs), ...shellRoutes(shells), ...terminalRoutes(terminals),
+      ...metricsRoutes({ metrics, gauges: gaugesOf(jobs, shells, terminals), health }), ...jobRoutes(jobs), ...agentRoutes(agents), ...shellRoutes(shells), ...terminalRoutes(terminals),
       ...updateRoutes(updates), ...ticketRoutes(tickets),
     ];
     const authenticator = createAuthenticator({ accepts: (key) => keys.accepts(key), log });
@@ -224,7 +229,6 @@ async function takeLock(config: Config, by: { version: string; wrapped: Wrapped 
 function healthOfShells(shells: Shells): HealthOfShells {
   const { found, defaultShell, count, maxSessions, idleSeconds } = shells;
   return {
-    execution_modes: ['shell', 'argv', ...(found.size > 0 ? ['persistent_shell'] : [])],
     persistent_shell_supported: found.size > 0,
     persistent_shell_shells: Object.fromEntries(shellKinds.map((kind) => [kind, found.has(kind)])),
     persistent_shell_default_shell: defaultShell,
@@ -251,7 +255,26 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-async function openJobs(config: Config, log: Log, pace: Pace, closers: (() => Promise<void> | void)[]): Promise<{ jobs: Jobs; shells: Shells }> {
+function executionModes({ found }: Shells, { isSupported }: Agents): readonly Mode[] {
+  return modes.filter((mode) => (mode !== 'persistent_shell' || found.size > 0) && (mode !== 'acp' || isSupported));
+}
+
+function jobsForAgents(jobs: Jobs): AgentJobs {
+  return {
+    get(id) {
+      const entry = jobs.get(id);
+      return { id: entry.id, directory: jobs.directory(entry), isAgent: entry.request.mode === 'acp', isFinished: entry.isFinished };
+    },
+    command: (id, line) => jobs.command(jobs.get(id), line),
+    until: (id, isReached, limitMs) => jobs.changed(jobs.get(id), () => !isReached(), limitMs, new AbortController().signal),
+    once: (id, request, call, act) => jobs.once(id, request, call, act),
+  };
+}
+
+async function openJobs(
+  config: Config, by: { readonly agents: Agents; readonly log: Log; readonly pace: Pace; readonly closers: (() => Promise<void> | void)[] },
+): Promise<{ jobs: Jobs; shells: Shells }> {
+  const { agents, log, pace, closers } = by;
   const bash = process.platform === 'win32' ? undefined : findBash();
   // Where Node itself starts jobs, they would have its priority.
   if (bash !== undefined) goFirst();
@@ -279,7 +302,7 @@ async function openJobs(config: Config, log: Log, pace: Pace, closers: (() => Pr
     return launchers;
   };
   const jobs: Jobs = await Jobs.open({
-    stateDir, createStarter, shells, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log,
+    stateDir, createStarter, shells, agents, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log,
   });
   closers.push(() => jobs.close());
   return { jobs, shells };

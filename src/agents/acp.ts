@@ -2,24 +2,13 @@
  * The parts of the Agent Client Protocol that a client sends, and how what it gets is read (schema v1). Pure.
  * @module
  */
+import { type TurnUsage, turnCounts } from '../protocol/agents.ts';
 import { type Fields, countOf, fieldsOf, listOf, textOf } from './lenient.ts';
 
 /** The protocol's own errors, beside those of JSON-RPC. */
 export const acpCodes = { authRequired: -32000, resourceNotFound: -32002 } as const;
 
-/** A part of a prompt: `text` and `resource_link` may always be sent, the others where the agent says that it takes them. */
-export type PromptBlock =
-  | { readonly type: 'text'; readonly text: string }
-  | { readonly type: 'resource_link'; readonly uri: string; readonly name: string; readonly mimeType?: string }
-  /** Base64. */
-  | { readonly type: 'image'; readonly data: string; readonly mimeType: string; readonly uri?: string }
-  | { readonly type: 'audio'; readonly data: string; readonly mimeType: string }
-  | { readonly type: 'resource'; readonly resource: { readonly uri: string; readonly mimeType?: string } & ({ readonly text: string } | { readonly blob: string }) };
-
-/** A server of the Model Context Protocol that the agent is to use; one without a type is a program. */
-export type McpServer =
-  | { readonly name: string; readonly command: string; readonly args: readonly string[]; readonly env: readonly { readonly name: string; readonly value: string }[] }
-  | { readonly type: 'http' | 'sse'; readonly name: string; readonly url: string; readonly headers: readonly { readonly name: string; readonly value: string }[] };
+export type { McpServer, PromptBlock, TurnUsage } from '../protocol/agents.ts';
 
 export interface AuthMethod {
   readonly id: string;
@@ -65,11 +54,6 @@ export function abilitiesOf(answer: unknown): AgentAbilities {
     }),
   };
 }
-
-const turnCounts = ['totalTokens', 'inputTokens', 'outputTokens', 'thoughtTokens', 'cachedReadTokens', 'cachedWriteTokens'] as const;
-
-/** Tokens of a turn; no stable part of the protocol, so that any may be missing. */
-export type TurnUsage = { readonly [count in (typeof turnCounts)[number]]?: number };
 
 /** @param usage Of the answer to a prompt. @returns `undefined` where it tells nothing. */
 export function turnUsageOf(usage: unknown): TurnUsage | undefined {

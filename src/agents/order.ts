@@ -9,15 +9,15 @@
  * On its stdin it reads a command a line, see {@link RunnerCommand}.
  * @module
  */
+import { agentFiles } from '../process/starter.ts';
+import type { AgentError, AgentPhase, AgentSession, McpServer, PendingElicitation, PendingPermission, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
+import type { TurnUsage } from './acp.ts';
 import type { AgentProgress } from './progress.ts';
-import type { McpServer, PromptBlock } from './acp.ts';
-import type { AgentFailureCode } from './agent-failure.ts';
-import type { ConfigWishes } from './conversation.ts';
-import type { PermissionPolicy } from './permissions.ts';
+import type { ConfigWishes, ElicitationAnswer } from './conversation.ts';
 
 export const orderFile = 'agent-order.json';
-export const eventsFile = 'events.ndjson';
-export const stateFile = 'agent.json';
+export const eventsFile: string = agentFiles.events;
+export const stateFile: string = agentFiles.state;
 
 export interface AgentOrder {
   /** Of the job: it marks the processes of the agent. */
@@ -30,14 +30,18 @@ export interface AgentOrder {
   readonly additionalDirectories: readonly string[];
   readonly mcpServers: readonly McpServer[];
   readonly authMethod?: string;
-  /** An earlier session to go on with. */
+  readonly action: SessionAction;
+  /** An earlier session to go on with, or to be forgotten. */
   readonly sessionId?: string;
   readonly wishes: ConfigWishes;
   /** Whether a wish that the agent cannot fulfil fails the job. */
   readonly isStrict: boolean;
   readonly permissions: PermissionPolicy;
-  /** For whoever is asked to answer; then it is denied. */
+  /** For whoever is asked to answer; then the default holds. */
   readonly askSeconds: number;
+  readonly askDefault: 'approve' | 'deny';
+  /** The agent may ask questions. */
+  readonly mayElicit: boolean;
   /** `null`: only the session is begun. */
   readonly prompt: readonly PromptBlock[] | null;
   /** For so long after a turn the agent waits for another prompt. */
@@ -46,34 +50,28 @@ export interface AgentOrder {
   readonly answerSeconds?: number;
 }
 
-export type RunnerCommand =
+/** What is wanted of the runner; `id` is that of the command, and comes back with what became of it. */
+export type RunnerCommand = { readonly id: string } & (
   | { readonly is: 'prompt'; readonly prompt: readonly PromptBlock[] }
-  | { readonly is: 'permit'; readonly permissionId: string; readonly optionId: string }
+  /** `null`: it is denied, by whatever option there is for that. */
+  | { readonly is: 'permit'; readonly permissionId: string; readonly optionId: string | null }
+  | { readonly is: 'elicit'; readonly elicitationId: string; readonly answer: ElicitationAnswer }
   /** Ends the turn. */
-  | { readonly is: 'cancel' };
+  | { readonly is: 'cancel' }
+);
 
-/** Somebody has to say. Times are Unix seconds. */
-export interface PendingPermission {
-  readonly permissionId: string;
-  readonly kind: string;
-  readonly tools: readonly string[];
-  readonly paths: readonly string[];
-  readonly commands: readonly string[];
-  readonly options: readonly { readonly optionId: string; readonly kind: string }[];
-  readonly askedAt: number;
-  /** Then it is denied. */
-  readonly expiresAt: number;
-}
-
-export interface AgentError {
-  readonly code: AgentFailureCode | 'internal';
+/** What became of a command. */
+export interface CommandResult {
+  readonly id: string;
+  /** Why nothing came of it; `null`: it was done. */
+  readonly problem: 'unknown' | 'unfit' | 'full' | 'ended' | null;
   readonly message: string;
-  readonly details: { readonly [field: string]: unknown };
+  /** Of a prompt, from 1. */
+  readonly turn: number | null;
 }
 
 export interface AgentState {
-  /** `turn`: it works. `waiting`: for another prompt. */
-  readonly phase: 'starting' | 'turn' | 'waiting' | 'ended';
+  readonly phase: AgentPhase;
   readonly pid: number | null;
   readonly agentInfo: { readonly name: string; readonly version: string } | null;
   readonly sessionId: string | null;
@@ -81,8 +79,15 @@ export interface AgentState {
   readonly stopReason: string | null;
   readonly error: AgentError | null;
   readonly turns: number;
+  /** Tokens, of the last turn. */
+  readonly turnUsage: TurnUsage | null;
   readonly events: number;
   readonly pendingPermissions: readonly PendingPermission[];
+  readonly pendingElicitations: readonly PendingElicitation[];
+  /** Of the last commands. */
+  readonly results: readonly CommandResult[];
+  /** With the action list. */
+  readonly sessions?: readonly AgentSession[];
   readonly progress: AgentProgress;
 }
 
@@ -95,6 +100,8 @@ export type AgentEvent =
   | { readonly type: 'update'; readonly update: unknown; readonly isReplay: boolean }
   /** `decision`: the id of an option, `pending`, or `cancelled`. */
   | { readonly type: 'permission'; readonly permissionId: string; readonly decision: string; readonly reason: string; readonly question: unknown }
+  /** `decision`: `pending`, `accept`, `decline` or `cancel`. */
+  | { readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string; readonly message: string }
   | { readonly type: 'stop'; readonly turn: number; readonly stopReason: string }
   | { readonly type: 'fault'; readonly what: string }
   | { readonly type: 'error'; readonly error: AgentError };

@@ -3,31 +3,8 @@
  * @module
  */
 import { isAbsolute, resolve } from 'node:path';
+import type { PermissionDecision, PermissionPolicy, PermissionRule } from '../protocol/agents.ts';
 import { glob, inCommand, inName, inText } from './glob.ts';
-
-/** `ask`: somebody else says. */
-export type PermissionDecision = 'approve' | 'deny' | 'ask';
-
-/**
- * Decides what it fits. All that it names must fit: `kind` the kind of the tool, `tool` its name or title, `path` the paths and `command` the
- * commands that the agent names, as patterns.
- *
- * In a pattern `?` is a character and `*` any number of them, in a path within one name (`**`: across names), in a command none that means
- * something to a shell (`**`: those, too), so that `npm *` is not `npm test; rm -rf ~`. A relative path pattern begins at the workdir; an absolute
- * one is of real paths, without links.
- *
- * A rule that approves must fit all paths and commands that are named, one that denies or asks any of them, also by the name of a link.
- */
-export interface PermissionRule {
-  readonly kind?: string;
-  readonly tool?: string;
-  readonly path?: string;
-  readonly command?: string;
-  readonly decide: PermissionDecision;
-}
-
-/** The first rule that fits; what none fits is denied. */
-export type PermissionPolicy = PermissionDecision | readonly PermissionRule[];
 
 export type PermissionOptionKind = 'allow_once' | 'allow_always' | 'reject_once' | 'reject_always';
 

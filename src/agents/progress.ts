@@ -6,7 +6,7 @@
  * @module
  */
 import {
-  type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff, maxDiffCharacters, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
+  type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff, maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
 } from '../protocol/agents.ts';
 import { type Fields, beginning, countOf, fieldsOf, listOf, textOf, wordOf } from './lenient.ts';
 
@@ -26,13 +26,14 @@ const maxPlanEntries = 1000;
 const maxListed = 1000;
 const maxTitleCharacters = 2000;
 const maxPathCharacters = 4096;
-/** Of all calls together. Where there are more, the oldest go without the texts of their diffs, until half of that is left. */
-const maxCharacters = 2 * 2 ** 20;
+/** Of ids, titles and paths of all calls together: where there are more, the oldest calls go. */
+const maxNameCharacters = 4 * 2 ** 20;
 
 export class Progress {
   readonly #toolCalls = new Map<string, ToolCall>();
   #droppedToolCalls = 0;
-  #characters = 0;
+  #textCharacters = 0;
+  #nameCharacters = 0;
   #plan: readonly PlanEntry[] | null = null;
   #usage: AgentUsage | null = null;
   #title: string | null = null;
@@ -75,37 +76,44 @@ export class Progress {
     });
     const [oldest] = this.#toolCalls.keys();
     if (this.#toolCalls.size > maxToolCalls && oldest !== undefined) this.#drop(oldest);
-    if (this.#characters > maxCharacters) this.#lighten();
+    this.#bound();
   }
 
   #keep(call: ToolCall): void {
-    const before = this.#toolCalls.get(call.toolCallId);
-    this.#characters += charactersOf(call) - (before ? charactersOf(before) : 0);
+    this.#count(this.#toolCalls.get(call.toolCallId), -1);
+    this.#count(call, 1);
     this.#toolCalls.set(call.toolCallId, call);
   }
 
   #drop(toolCallId: string): void {
-    const call = this.#toolCalls.get(toolCallId);
-    if (!call || !this.#toolCalls.delete(toolCallId)) return;
-    this.#characters -= charactersOf(call);
+    this.#count(this.#toolCalls.get(toolCallId), -1);
+    this.#toolCalls.delete(toolCallId);
     this.#droppedToolCalls += 1;
   }
 
-  /** Texts first; what is only names by then is too much, too. The last call stays, without its texts. */
-  #lighten(): void {
-    const all = [...this.#toolCalls.values()];
-    for (const call of all) {
-      if (this.#characters > maxCharacters / 2) this.#keep({ ...call, diffs: call.diffs.map(withoutTexts) });
-    }
-    for (const { toolCallId } of all.slice(0, -1)) {
-      if (this.#characters > maxCharacters / 2) this.#drop(toolCallId);
+  #count(call: ToolCall | undefined, sign: 1 | -1): void {
+    if (!call) return;
+    this.#textCharacters += sign * textCharactersOf(call);
+    this.#nameCharacters += sign * nameCharactersOf(call);
+  }
+
+  /** The texts of the oldest go first: that there was a change, and where, is still told. To half of what may be, so that this is rare. */
+  #bound(): void {
+    const isTexts = this.#textCharacters > maxDiffCharactersInAll;
+    const isNames = this.#nameCharacters > maxNameCharacters;
+    for (const call of isTexts || isNames ? [...this.#toolCalls.values()] : []) {
+      if (isNames && this.#nameCharacters > maxNameCharacters / 2 && this.#toolCalls.size > 1) this.#drop(call.toolCallId);
+      else if (isTexts && this.#textCharacters > maxDiffCharactersInAll / 2) this.#keep({ ...call, diffs: call.diffs.map(withoutTexts) });
     }
   }
 }
 
-function charactersOf({ toolCallId, title, locations, diffs }: ToolCall): number {
-  const listed = [...locations.map(({ path }) => path.length), ...diffs.map(({ path, oldText, newText }) => path.length + (oldText?.length ?? 0) + newText.length)];
-  return listed.reduce((sum, length) => sum + length, toolCallId.length + title.length);
+function textCharactersOf({ diffs }: ToolCall): number {
+  return diffs.reduce((sum, { oldText, newText }) => sum + (oldText?.length ?? 0) + newText.length, 0);
+}
+
+function nameCharactersOf({ toolCallId, title, locations, diffs }: ToolCall): number {
+  return [...locations, ...diffs].reduce((sum, { path }) => sum + path.length, toolCallId.length + title.length);
 }
 
 function withoutTexts({ path, oldText, newText, isCut }: ToolDiff): ToolDiff {

@@ -9,6 +9,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import readline from 'node:readline';
 import { type AgentOrder, type RunnerCommand, orderFile } from './order.ts';
+import { JobFiles } from './job-files.ts';
 import { AgentRunner } from './runner.ts';
 
 const [, , directory = '.'] = process.argv;
@@ -18,7 +19,12 @@ const signals = { SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const;
 // The order is that of the server that started this job, of the same version.
 const order = JSON.parse(readFileSync(join(directory, orderFile), 'utf8')) as AgentOrder;
 process.title = `sidecar-agent ${order.mark}`;
-const runner = new AgentRunner({ order, directory, onText: (text) => { writeSync(stdoutFd, text); } });
+const files = new JobFiles(directory);
+const runner = new AgentRunner({ order, sink: {
+  event: (event) => files.event(event),
+  state: (state) => files.state(state),
+  text: (text) => { writeSync(stdoutFd, text); },
+} });
 
 let exitCode: number | undefined;
 for (const [signal, code] of Object.entries(signals)) {
@@ -36,4 +42,5 @@ readline.createInterface({ input: process.stdin }).on('line', (line) => {
 });
 
 const outcome = await runner.run();
+files.close();
 process.exit(exitCode ?? outcome);

@@ -1,54 +1,57 @@
 /**
- * Runs an agent through a job: starts it, talks to it, answers what it asks, writes down what happens, ends it.
- *
- * It is a process of its own, so that no server's end touches the agent.
+ * Runs an agent through a job: starts it, talks to it, answers what it asks, tells what happens, ends it.
  * @module
  */
-import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { replaceFile } from '../base/atomic-file.ts';
+import { longTimeout } from '../base/long-timeout.ts';
 import { markName } from '../process/descendants.ts';
-import type { PromptBlock } from './acp.ts';
+import type { AgentError, PendingElicitation, PendingPermission, PromptBlock } from '../protocol/agents.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
+import { Asking } from './asking.ts';
 import { AgentCommands } from './commands.ts';
-import { Conversation } from './conversation.ts';
-import { EventLog } from './event-log.ts';
+import { Conversation, type ElicitationAnswer } from './conversation.ts';
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
-import { type AgentError, type AgentEvent, type AgentOrder, type AgentState, type PendingPermission, type RunnerCommand, eventsFile, stateFile } from './order.ts';
+import { KnownCalls } from './known-calls.ts';
+import { type Fields, fieldsOf, textOf } from './lenient.ts';
+import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
 import { questionOf } from './permission-question.ts';
-import { type PermissionQuestion, decide } from './permissions.ts';
+import { type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
 import { Progress, messageTextOf } from './progress.ts';
 import { serve } from './services.ts';
 
+/** Whom a runner tells. */
+export interface RunnerSink {
+  event(event: AgentEvent): void;
+  state(state: AgentState): void;
+  /** The message of the agent, as it comes. */
+  text(text: string): void;
+}
+
 export interface AgentRunnerOptions {
   readonly order: AgentOrder;
-  /** Of the job. */
-  readonly directory: string;
-  /** The message of the agent, as it comes. */
-  readonly onText: (text: string) => void;
+  readonly sink: RunnerSink;
 }
 
-interface Pending {
-  readonly shown: PendingPermission;
-  readonly answer: (optionId: string) => void;
-}
-
-/** The state is written no more often, but where somebody waits for it. */
+/** The state is told no more often, but where somebody waits for it. */
 const stateMs = 100;
 const maxPrompts = 100;
+/** Results of commands that are remembered. */
+const maxResults = 64;
 /** For a turn that was cancelled to end. */
 const cancelMs = 2000;
 /** These mean that the agent has done what it could. */
 const goodStops: ReadonlySet<string> = new Set(['end_turn', 'no_prompt']);
 
 export class AgentRunner {
-  readonly #options: AgentRunnerOptions;
-  readonly #events: EventLog;
+  readonly #order: AgentOrder;
+  readonly #sink: RunnerSink;
   readonly #progress = new Progress();
-  readonly #pending = new Map<string, Pending>();
+  readonly #calls = new KnownCalls();
+  readonly #permissions: Asking<PendingPermission, string | null>;
+  readonly #elicitations: Asking<PendingElicitation, ElicitationAnswer>;
+  readonly #results: CommandResult[] = [];
   #phase: AgentState['phase'] = 'starting';
   #agent: AgentProcess | undefined;
   #conversation: Conversation | undefined;
@@ -56,23 +59,28 @@ export class AgentRunner {
   #stopReason: string | null = null;
   #error: AgentError | null = null;
   #turns = 0;
+  #events = 0;
+  #lost = 0;
+  #sessions: AgentState['sessions'];
   #stateTimer: NodeJS.Timeout | undefined;
   /** Those that came before they were waited for. */
   readonly #prompts: (readonly PromptBlock[])[] = [];
   #nextPrompt: ((prompt: readonly PromptBlock[] | undefined) => void) | undefined;
   #isEnding = false;
 
-  constructor(options: AgentRunnerOptions) {
-    this.#options = options;
-    this.#events = new EventLog(join(options.directory, eventsFile));
+  constructor({ order, sink }: AgentRunnerOptions) {
+    this.#order = order;
+    this.#sink = sink;
+    this.#permissions = new Asking(order.askSeconds, () => this.#tellState());
+    this.#elicitations = new Asking(order.askSeconds, () => this.#tellState());
   }
 
   /** @returns the exit code: 0 where all turns came to their end. */
   async run(): Promise<number> {
-    this.#writeState();
+    this.#tellState();
     let commands: AgentCommands | undefined;
     try {
-      const { workdir, additionalDirectories, env, mark } = this.#options.order;
+      const { workdir, additionalDirectories, env, mark } = this.#order;
       const jail = this.#jail = await jailOf(workdir, additionalDirectories);
       commands = new AgentCommands({ jail, env: { ...env, [markName]: mark } });
       await this.#converse(jail, commands);
@@ -80,22 +88,20 @@ export class AgentRunner {
       this.#fail(error);
     } finally {
       await Promise.all([commands?.close(), this.#agent?.end()]);
+      if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       this.#phase = 'ended';
-      this.#writeState();
-      this.#events.close();
+      this.#tellState();
+      clearTimeout(this.#stateTimer);
     }
     return this.#error === null && goodStops.has(this.#stopReason ?? '') ? 0 : 1;
   }
 
-  /** What somebody wants of it meanwhile. What does not fit any more is passed over. */
+  /** What somebody wants of it meanwhile; what became of it is part of the state. */
   take(command: RunnerCommand): void {
-    if (command.is === 'prompt') {
-      if (this.#nextPrompt) this.#nextPrompt(command.prompt);
-      else if (this.#prompts.length < maxPrompts) this.#prompts.push(command.prompt);
-      return;
-    }
-    if (command.is === 'cancel') return this.#conversation?.cancel();
-    this.#pending.get(command.permissionId)?.answer(command.optionId);
+    const result = this.#phase === 'ended' || this.#isEnding ? refused('ended', 'the agent has ended') : this.#do(command);
+    this.#results.push({ id: command.id, turn: null, message: '', problem: null, ...result });
+    if (this.#results.length > maxResults) this.#results.shift();
+    this.#tellState();
   }
 
   /** Ends the turn by the book, and then the agent. {@link run} then comes to its end. */
@@ -108,16 +114,50 @@ export class AgentRunner {
     await this.#agent?.end();
   }
 
+  #do(command: RunnerCommand): Partial<CommandResult> {
+    switch (command.is) {
+      case 'prompt': return this.#takePrompt(command.prompt);
+      case 'permit': return answered(this.#permissions.answer(command.permissionId, command.optionId), 'permission');
+      case 'elicit': return answered(this.#elicitations.answer(command.elicitationId, command.answer), 'question');
+      case 'cancel': {
+        if (this.#phase !== 'turn') return refused('unknown', 'there is no turn');
+        this.#conversation?.cancel();
+        return {};
+      }
+    }
+  }
+
+  #takePrompt(prompt: readonly PromptBlock[]): Partial<CommandResult> {
+    if (this.#order.action !== 'prompt') return refused('ended', 'the job takes no prompts');
+    if (this.#nextPrompt) {
+      this.#nextPrompt(prompt);
+      return { turn: this.#turns + 1 };
+    }
+    if (this.#phase === 'turn' && this.#order.keepAliveSeconds === 0) return refused('ended', 'the agent ends after this turn, as the job has no keepAlive');
+    if (this.#prompts.length >= maxPrompts) return refused('full', `${maxPrompts} prompts are waiting already`);
+    this.#prompts.push(prompt);
+    // The order's own comes before those that were given later.
+    const first = this.#turns === 0 && this.#order.prompt !== null ? 1 : 0;
+    return { turn: this.#turns + first + this.#prompts.length };
+  }
+
   async #converse(jail: Jail, commands: AgentCommands): Promise<void> {
-    const { order } = this.#options;
-    const { argv, workdir, env, mark, prompt, keepAliveSeconds } = order;
+    const { argv, workdir, env, mark, action } = this.#order;
+    if (this.#isEnding) return;
     const agent = this.#agent = await startAgent({ argv, workdir, env, mark });
     this.#changed();
+    if (this.#isEnding) return;
     const conversation = this.#conversation = this.#conversationWith(agent, jail, commands);
-    await conversation.open();
-    const { info } = conversation.abilities;
-    this.#tell({ type: 'agent', pid: agent.pid, info: info ?? null });
-    this.#tell({ type: 'session', sessionId: conversation.sessionId ?? '', isResumed: order.sessionId !== undefined, choices: conversation.choices });
+    await conversation.initialize();
+    this.#tell({ type: 'agent', pid: agent.pid, info: conversation.abilities.info ?? null });
+    if (action === 'prompt') await this.#session(conversation);
+    else await this.#aboutSessions(conversation, action);
+  }
+
+  async #session(conversation: Conversation): Promise<void> {
+    const { prompt, keepAliveSeconds, sessionId } = this.#order;
+    await conversation.openSession();
+    this.#tell({ type: 'session', sessionId: conversation.sessionId ?? '', isResumed: sessionId !== undefined, choices: conversation.choices });
     await this.#choose(conversation);
     this.#stopReason = 'no_prompt';
     let next = prompt ?? await this.#waitForPrompt(keepAliveSeconds);
@@ -125,17 +165,29 @@ export class AgentRunner {
       await this.#turn(conversation, next);
       next = await this.#waitForPrompt(keepAliveSeconds);
     }
+    if (!this.#isEnding) await conversation.closeSession();
+  }
+
+  async #aboutSessions(conversation: Conversation, action: 'list' | 'delete'): Promise<void> {
+    const { workdir, sessionId = '' } = this.#order;
+    if (action === 'delete') await conversation.deleteSession(sessionId);
+    else {
+      this.#sessions = await conversation.listSessions(workdir);
+      for (const session of this.#sessions) this.#write(() => this.#sink.text(`${JSON.stringify(session)}\n`));
+    }
+    this.#stopReason = 'no_prompt';
   }
 
   #conversationWith(agent: AgentProcess, jail: Jail, commands: AgentCommands): Conversation {
-    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, answerSeconds } = this.#options.order;
+    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit, answerSeconds } = this.#order;
     // Gemini takes any error for a failure of the client, so that it could make no new file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
     return new Conversation({
       input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
       serve: (method, params, asked) => serve({ files, commands }, method, params, asked),
-      permit: (params, signal) => this.#permit(questionOf(params), signal),
+      permit: (params, signal) => this.#permit(fieldsOf(params), signal),
+      ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#elicit(fieldsOf(params), signal) } : {}),
       onUpdate: (update, isReplay) => this.#updated(update, isReplay),
       onFault: (what) => this.#tell({ type: 'fault', what }),
       ...(answerSeconds === undefined ? {} : { answerMs: answerSeconds * 1000 }),
@@ -143,13 +195,13 @@ export class AgentRunner {
   }
 
   async #choose(conversation: Conversation): Promise<void> {
-    const { wishes, isStrict } = this.#options.order;
-    const refused = await conversation.choose(wishes);
-    for (const one of refused) this.#tell({ type: 'config_refused', ...one });
-    const [first] = refused;
+    const { wishes, isStrict } = this.#order;
+    const all = await conversation.choose(wishes);
+    for (const one of all) this.#tell({ type: 'config_refused', ...one });
+    const [first] = all;
     if (!first || !isStrict) return;
     const offered = first.offered.length === 0 ? 'it offers none' : `it has ${first.offered.join(', ')}`;
-    throw new AgentFailure('config_not_supported', `Cannot choose ${first.category} ${first.wanted}: ${offered}`, { details: { refused } });
+    throw new AgentFailure('config_not_supported', `Cannot choose ${first.category} ${first.wanted}: ${offered}`, { details: { refused: all } });
   }
 
   async #turn(conversation: Conversation, prompt: readonly PromptBlock[]): Promise<void> {
@@ -166,24 +218,28 @@ export class AgentRunner {
     const given = this.#prompts.shift();
     if (given || seconds === 0) return given;
     this.#phase = 'waiting';
-    this.#writeState();
     return await new Promise((resolve) => {
       const settle = (prompt: readonly PromptBlock[] | undefined): void => {
-        clearTimeout(overdue);
+        cancelOverdue();
         this.#nextPrompt = undefined;
         resolve(prompt);
       };
-      const overdue = setTimeout(() => settle(undefined), seconds * 1000);
+      const cancelOverdue = longTimeout(() => settle(undefined), seconds * 1000);
       this.#nextPrompt = settle;
       void this.#conversation?.ended.then(() => settle(undefined));
+      this.#tellState();
     });
   }
 
-  async #permit(question: PermissionQuestion, signal: AbortSignal): Promise<string | undefined> {
-    const { permissions, workdir } = this.#options.order;
-    const permissionId = randomUUID();
-    const real = new Map(await Promise.all(question.paths.map(async (path) => [path, await this.#jail?.realPathOf(path)] as const)));
-    const answer = decide(permissions, question, { workdir: await this.#jail?.realPathOf('.') ?? workdir, realPathOf: (path) => real.get(path) });
+  async #permit(params: Fields, signal: AbortSignal): Promise<string | undefined> {
+    const asked = fieldsOf(params['toolCall']);
+    // Of some tool calls gemini tells nothing else.
+    this.#progress.apply({ ...asked, sessionUpdate: 'tool_call_update' });
+    const toolCall = this.#calls.merged(asked);
+    const question = questionOf({ ...params, toolCall });
+    const permissionId = crypto.randomUUID();
+    const context = await this.#contextOf(question);
+    const answer = decide(this.#order.permissions, question, context);
     const tell = (decision: string, reason: string): void => this.#tell({ type: 'permission', permissionId, decision, reason, question });
     if (answer.is === 'selected') {
       tell(answer.optionId, answer.reason);
@@ -194,48 +250,60 @@ export class AgentRunner {
       return undefined;
     }
     tell('pending', answer.reason);
-    return await this.#askSomebody(permissionId, question, { signal, tell });
+    const { optionId, reason } = await this.#askSomebody(question, { permissionId, toolCallId: textOf(toolCall['toolCallId']) ?? null, context, signal });
+    tell(optionId ?? 'cancelled', reason);
+    return optionId;
+  }
+
+  async #contextOf({ paths }: PermissionQuestion): Promise<PermissionContext> {
+    const real = new Map(await Promise.all(paths.map(async (path) => [path, await this.#jail?.realPathOf(path)] as const)));
+    return { workdir: await this.#jail?.realPathOf('.') ?? this.#order.workdir, realPathOf: (path) => real.get(path) };
   }
 
   async #askSomebody(
-    permissionId: string, question: PermissionQuestion, by: { readonly signal: AbortSignal; readonly tell: (decision: string, reason: string) => void },
-  ): Promise<string | undefined> {
-    const { askSeconds, workdir } = this.#options.order;
-    const { kind, tools, paths, commands, options } = question;
-    const askedAt = Date.now() / 1000;
-    const shown: PendingPermission = { permissionId, kind, tools, paths, commands, options, askedAt, expiresAt: askedAt + askSeconds };
-    const { signal, tell } = by;
-    return await new Promise((resolve) => {
-      const settle = (optionId: string | undefined, reason: string): void => {
-        if (!this.#pending.delete(permissionId)) return;
-        clearTimeout(overdue);
-        signal.removeEventListener('abort', abort);
-        tell(optionId ?? 'cancelled', reason);
-        this.#writeState();
-        resolve(optionId);
-      };
-      const abort = (): void => settle(undefined, 'the turn was cancelled');
-      const overdue = setTimeout(() => {
-        const denied = decide('deny', question, { workdir, realPathOf: () => undefined });
-        settle(denied.is === 'selected' ? denied.optionId : undefined, `nobody answered within ${askSeconds} s`);
-      }, askSeconds * 1000);
-      signal.addEventListener('abort', abort, { once: true });
-      this.#pending.set(permissionId, {
-        shown, answer: (optionId) => { if (options.some((option) => option.optionId === optionId)) settle(optionId, 'somebody has answered'); },
-      });
-      this.#writeState();
+    question: PermissionQuestion,
+    by: { readonly permissionId: string; readonly toolCallId: string | null; readonly context: PermissionContext; readonly signal: AbortSignal },
+  ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
+    const { permissionId, toolCallId, context, signal } = by;
+    const { askSeconds, askDefault } = this.#order;
+    const answer = await this.#permissions.ask({
+      id: permissionId, signal,
+      show: ({ askedAt, expiresAt }) => ({ permissionId, toolCallId, ...question, askedAt, expiresAt }),
+      isFit: (optionId) => optionId === null || question.options.some((option) => option.optionId === optionId),
     });
+    if (answer.by === 'abort') return { optionId: undefined, reason: 'the turn was cancelled' };
+    if (answer.by === 'somebody' && answer.answer !== null) return { optionId: answer.answer, reason: 'somebody has answered' };
+    const chosen = decide(answer.by === 'somebody' ? 'deny' : askDefault, question, context);
+    const reason = answer.by === 'somebody' ? 'somebody has denied it' : `nobody answered within ${askSeconds} s`;
+    return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason };
+  }
+
+  async #elicit(params: Fields, signal: AbortSignal): Promise<ElicitationAnswer> {
+    const message = textOf(params['message']) ?? '';
+    const elicitationId = crypto.randomUUID();
+    const tell = (decision: string, reason: string): void => this.#tell({ type: 'elicitation', elicitationId, decision, reason, message });
+    tell('pending', 'somebody is to answer it');
+    const answer = await this.#elicitations.ask({
+      id: elicitationId, signal, isFit: () => true,
+      show: ({ askedAt, expiresAt }) => ({ elicitationId, message, requestedSchema: params['requestedSchema'] ?? null, askedAt, expiresAt }),
+    });
+    const given: ElicitationAnswer = answer.by === 'somebody' ? answer.answer : { action: answer.by === 'abort' ? 'cancel' : 'decline' };
+    tell(given.action, answer.by === 'somebody' ? 'somebody has answered' : answer.by === 'abort' ? 'the turn was cancelled' : 'nobody answered in time');
+    return given;
   }
 
   #updated(update: unknown, isReplay: boolean): void {
     this.#tell({ type: 'update', update, isReplay });
     if (isReplay) return;
     this.#progress.apply(update);
+    this.#calls.apply(update);
     const text = messageTextOf(update);
-    if (text !== undefined) this.#options.onText(text);
+    if (text !== undefined) this.#write(() => this.#sink.text(text));
   }
 
   #fail(error: unknown): void {
+    // Whoever ended it knows why.
+    if (this.#isEnding) return void (this.#stopReason = 'cancelled');
     this.#error = error instanceof AgentFailure ? { code: error.code, message: error.message, details: error.details }
       : { code: 'internal', message: `The runner of the agent failed: ${(error as Error).message}`, details: {} };
     this.#tell({ type: 'error', error: this.#error });
@@ -243,29 +311,55 @@ export class AgentRunner {
 
   #tell(event: AgentEvent): void {
     if (this.#phase === 'ended') return;
-    this.#events.append(event);
+    this.#events += 1;
+    this.#write(() => this.#sink.event(event));
     this.#changed();
   }
 
-  #changed(): void {
-    this.#stateTimer ??= setTimeout(() => this.#writeState(), stateMs);
+  /** What cannot be written, on a full disk, say, is lost, but not silently: the agent need not end for it. */
+  #write(write: () => void): void {
+    try {
+      write();
+      if (this.#lost === 0) return;
+      this.#sink.event({ type: 'fault', what: `${this.#lost} events or pieces of text could not be written` });
+      this.#lost = 0;
+    } catch {
+      this.#lost += 1;
+    }
   }
 
-  #writeState(): void {
+  #changed(): void {
+    this.#stateTimer ??= setTimeout(() => this.#tellState(), stateMs);
+  }
+
+  #tellState(): void {
     clearTimeout(this.#stateTimer);
     this.#stateTimer = undefined;
-    const state: AgentState = {
-      phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
-      stopReason: this.#stopReason, error: this.#error, turns: this.#turns, events: this.#events.count,
-      pendingPermissions: [...this.#pending.values()].map(({ shown }) => shown), progress: this.#progress.current,
-    };
     try {
-      replaceFile(join(this.#options.directory, stateFile), JSON.stringify(state));
+      this.#sink.state(this.#state());
     } catch {
       // A full disk: as soon as there is room.
       if (this.#phase !== 'ended') this.#changed();
     }
   }
+
+  #state(): AgentState {
+    return {
+      phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
+      stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#permissions.shown,
+      pendingElicitations: this.#elicitations.shown, results: this.#results, ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
+      progress: this.#progress.current,
+    };
+  }
+}
+
+function refused(problem: Exclude<CommandResult['problem'], null>, message: string): Partial<CommandResult> {
+  return { problem, message };
+}
+
+function answered(problem: 'unknown' | 'unfit' | null, what: string): Partial<CommandResult> {
+  if (problem === null) return {};
+  return refused(problem, problem === 'unknown' ? `no ${what} of that id is pending` : `this answer is not among those to the ${what}`);
 }
 
 /** @throws AgentFailure */

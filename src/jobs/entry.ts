@@ -46,6 +46,10 @@ export class Entry {
   /** Bytes of each stream when it was last looked. */
   stdoutBytes = 0;
   stderrBytes = 0;
+  /** Of the events of an agent. */
+  eventsBytes = 0;
+  /** When an agent's state was last written, in milliseconds: 0 before, and for other jobs. */
+  agentStateAt = 0;
   /** Unix seconds; `null` without output. */
   lastOutputAt: number | null = null;
   /** Goes up with everything that changes. */
@@ -74,6 +78,11 @@ export class Entry {
 
   get isFinished(): boolean {
     return this.#state.is === 'finished';
+  }
+
+  /** Of all that it writes. */
+  get outputBytes(): number {
+    return this.stdoutBytes + this.stderrBytes + this.eventsBytes;
   }
 
   get family(): Family {
@@ -130,13 +139,17 @@ export function until(
 
 function summarize(request: JobRecord['request']): RequestSummary {
   const { program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, name, labels } = request;
-  const length = program.mode === 'argv' ? program.argv.reduce((sum, word) => sum + word.length + 8, 0) : program.command.length;
   return {
     workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels,
     ...(tty === undefined ? {} : { tty }),
     mode: program.mode,
-    program: length <= longestCommand ? program : undefined,
+    program: lengthOf(program) <= longestCommand ? program : undefined,
     sessionKey: program.mode === 'persistent_shell' ? program.sessionKey : undefined,
     stdin: stdin === undefined ? 'fifo' : stdin === null ? 'null' : 'file',
   };
+}
+
+function lengthOf(program: Program): number {
+  if (program.mode === 'acp') return JSON.stringify(program).length;
+  return program.mode === 'argv' ? program.argv.reduce((sum, word) => sum + word.length + 8, 0) : program.command.length;
 }

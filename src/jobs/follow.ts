@@ -6,27 +6,35 @@ import { closeSync, fstatSync, read, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { StreamName } from '../protocol/jobs.ts';
+import { agentFiles } from '../process/starter.ts';
 import { type Entry, until } from './entry.ts';
 import { openCharacterBytes, openOutputNow, pieceBytes } from './output.ts';
 
+/** What a job writes: its output, and, of an agent, the events. */
+export type Followed = StreamName | 'events';
+
 export interface Piece {
-  readonly stream: StreamName;
+  readonly stream: Followed;
   /** The first byte's place in the stream. */
   readonly offset: number;
   readonly bytes: Buffer;
 }
 
+const newline = 0x0a;
+/** No event is longer than its runner writes it; what is, is none. */
+const maxLineBytes = 4 * 2 ** 20;
+
 /** A stream and how far it was read. */
 class Cursor {
-  readonly stream: StreamName;
+  readonly stream: Followed;
   readonly #path: string;
   #fd: number | undefined;
   #hasRead = false;
   offset: number;
 
-  constructor(directory: string, stream: StreamName, offset: number) {
+  constructor(directory: string, stream: Followed, offset: number) {
     this.stream = stream;
-    this.#path = join(directory, stream);
+    this.#path = join(directory, stream === 'events' ? agentFiles.events : stream);
     this.offset = offset;
   }
 
@@ -52,6 +60,22 @@ class Cursor {
     return { stream: this.stream, offset, bytes: bytes.subarray(0, bytesRead) };
   }
 
+  /** A piece that ends where a line does: one that is longer than a piece is read whole. `undefined`: its end has not come yet. */
+  async wholeLines({ stream, offset, bytes }: Piece): Promise<Piece | undefined> {
+    let whole = bytes;
+    while (!whole.includes(newline)) {
+      const more = whole.length > maxLineBytes ? undefined : await this.next(pieceBytes);
+      if (more === undefined) {
+        this.offset = offset;
+        return undefined;
+      }
+      whole = Buffer.concat([whole, more.bytes]);
+    }
+    whole = whole.subarray(0, whole.lastIndexOf(newline) + 1);
+    this.offset = offset + whole.length;
+    return { stream, offset, bytes: whole };
+  }
+
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
   }
@@ -60,14 +84,14 @@ class Cursor {
 export interface FollowOptions {
   readonly directory: string;
   /** Which streams, and from where. */
-  readonly from: { readonly [S in StreamName]?: number };
+  readonly from: { readonly [S in Followed]?: number };
   /** Ends the following, without a word. */
   readonly signal: AbortSignal;
   /** At most so many bytes in all. Default: no limit. */
   readonly limit?: number | undefined;
   /** Ends the following as well: the server closes. */
   readonly isOver?: () => boolean;
-  /** UTF-8 characters come whole: what is left of one at the end of a piece waits for the rest. Default: no. */
+  /** UTF-8 characters come whole, and so do events: what is left of one at the end of a piece waits for the rest. Default: no. */
   readonly wholeCharacters?: boolean;
 }
 
@@ -75,7 +99,7 @@ export interface FollowOptions {
 export async function* follow(entry: Entry, options: FollowOptions): AsyncGenerator<Piece, void, undefined> {
   const { directory, from, signal, isOver = () => false } = options;
   let left = options.limit ?? Number.MAX_SAFE_INTEGER;
-  const cursors = (Object.entries(from) as [StreamName, number][]).map(([stream, offset]) => new Cursor(directory, stream, offset));
+  const cursors = (Object.entries(from) as [Followed, number][]).map(([stream, offset]) => new Cursor(directory, stream, offset));
   try {
     while (!signal.aborted && left > 0) {
       // Before the look: output that comes meanwhile is a change, and looked for again.
@@ -83,7 +107,7 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
       let isNew = false;
       for (const cursor of cursors) {
         let piece = await cursor.next(left);
-        if (piece && options.wholeCharacters === true) piece = keepOpenCharacter(piece, cursor, isFinished);
+        if (piece && options.wholeCharacters === true) piece = piece.stream === 'events' ? await cursor.wholeLines(piece) : keepOpenCharacter(piece, cursor, isFinished);
         if (!piece) continue;
         isNew = true;
         left -= piece.bytes.length;

@@ -5,12 +5,26 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ParseError } from '../base/parse.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import type { Repeatable } from '../protocol/repeatable.ts';
 import type { Idempotency } from './job.ts';
 
 /** What was asked for: where, and with which bytes. */
 export function fingerprint(target: string, body: Uint8Array): string {
   return createHash('sha256').update(target).update('\n').update(body).digest('base64url');
+}
+
+const longestKey = 255;
+
+/** @param target What is asked for. @throws ParseError where the key cannot be one. */
+export function idempotencyOf(request: Repeatable, target: string): Idempotency | undefined {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || key === '' || key.length > longestKey) {
+    throw new ParseError('the header Idempotency-Key', `expected 1 to ${longestKey} characters`);
+  }
+  return { key, hash: fingerprint(target, request.bodyBytes) };
 }
 
 /** @throws ProblemError idempotency_mismatch where the key stands for another request. */

@@ -9,17 +9,18 @@ import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
-import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName, StreamName } from '../protocol/jobs.ts';
+import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import type { Repeatable } from '../protocol/repeatable.ts';
 import type { Keeper } from '../process/keeper.ts';
 import type { Spare, Spares } from '../process/spares.ts';
-import type { ShellHost, Starter, StarterEvents } from '../process/starter.ts';
+import type { AgentHost, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { Catalogue, type Page } from './catalogue.ts';
 import { Entry, until } from './entry.ts';
-import { follow, type Piece } from './follow.ts';
-import { Answers, checkSame } from './idempotency.ts';
+import { follow, type Followed, type Piece } from './follow.ts';
+import { Answers, checkSame, idempotencyOf } from './idempotency.ts';
 import { Forgetting } from './forgetting.ts';
 import { type Idempotency, type JobRecord, statusOf } from './job.ts';
 import { Monitor } from './monitor.ts';
@@ -27,13 +28,14 @@ import { recover } from './recovery.ts';
 import { Runner } from './runner.ts';
 import { StdinWriter } from './stdin.ts';
 import { JobStore, storageProblem } from './store.ts';
-import { detailed, summary, type TextOptions } from './view.ts';
+import { detailed, summary, type TextOptions, type ViewSources } from './view.ts';
 import { Watches } from './watch.ts';
 
 export interface JobsOptions {
   readonly stateDir: string;
   readonly createStarter: (events: StarterEvents) => Starter;
   readonly shells: ShellHost;
+  readonly agents: AgentHost;
   /** Whether this machine can give a job a pseudo-terminal. */
   readonly hasTty: () => boolean;
   /** Directories of jobs made ahead, and what keeps the stdin in them open; `undefined`: there are none. */
@@ -66,7 +68,7 @@ export class Jobs {
   /** Jobs may come, and end, by the hundred at once. */
   readonly #pace: Pace;
   /** What calls on a job answered. */
-  readonly answers: Answers = new Answers();
+  readonly #answers = new Answers();
   readonly cache: AnswerCache = new AnswerCache();
   readonly #catalogue = new Catalogue();
   readonly #unsaved = new Set<Entry>();
@@ -84,6 +86,7 @@ export class Jobs {
       store: this.#store,
       createStarter: options.createStarter,
       shells: options.shells,
+      agents: options.agents,
       maxRunning: options.maxRunning,
       log: options.log,
       now: nowSeconds,
@@ -122,6 +125,7 @@ export class Jobs {
       throw new ProblemError('not_supported', 'Cannot give the job a terminal: this machine has no script(1) and stty(1); see sidecar doctor');
     }
     const workdir = await this.#workdir(request.workdir);
+    if (request.program.mode === 'acp') await this.#options.agents.admit(request.program, workdir);
     const spare = await this.#spare();
     await this.#pace.turn();
     // From here on nothing is waited for: of two requests with one key the second finds the job of the first.
@@ -167,13 +171,13 @@ export class Jobs {
   /** The job without its output texts. */
   summary(entry: Entry): Job {
     this.refresh(entry);
-    return summary(entry, this.#store);
+    return summary(entry, this.#sources);
   }
 
   /** The job with the end of its output. */
   detailed(entry: Entry, options: TextOptions): Promise<Job> {
     this.refresh(entry);
-    return detailed(entry, this.#store, options);
+    return detailed(entry, this.#sources, options);
   }
 
   /** Resolves with `true` once the job has finished, or `false` when the limit or the signal ends the wait. */
@@ -194,7 +198,7 @@ export class Jobs {
   /** The output from a position on until the job has ended, or the server closes. */
   async *follow(
     entry: Entry,
-    options: { from: { readonly [S in StreamName]?: number }; signal: AbortSignal; limit?: number | undefined; wholeCharacters?: boolean },
+    options: { from: { readonly [S in Followed]?: number }; signal: AbortSignal; limit?: number | undefined; wholeCharacters?: boolean },
   ): AsyncGenerator<Piece, void, undefined> {
     const unfollow = entry.isFinished ? undefined : this.#follow(entry);
     try {
@@ -208,9 +212,14 @@ export class Jobs {
     return this.#store.directory(entry.id);
   }
 
+  get #sources(): ViewSources {
+    return { store: this.#store, agents: this.#options.agents };
+  }
+
   /** Writes to stdin, waiting only for what is too long to fit at once; what cannot be written is an answer, not a failure. */
   async nudge(entry: Entry, input: string): Promise<Nudged> {
     try {
+      refuseAgent(entry);
       const bytes = Buffer.from(input);
       // What goes into a FIFO in one piece fits at once or not at all.
       await this.#stdin.write(entry, bytes, { eof: false, ...(bytes.length <= atomicBytes ? { stalledMs: 0 } : {}) });
@@ -223,8 +232,21 @@ export class Jobs {
   }
 
   /** @throws ProblemError job_not_running, stdin_closed, stdin_full. */
-  writeStdin(entry: Entry, bytes: Uint8Array, eof: boolean): Promise<number> {
-    return this.#stdin.write(entry, bytes, { eof });
+  async writeStdin(entry: Entry, bytes: Uint8Array, eof: boolean): Promise<number> {
+    refuseAgent(entry);
+    return await this.#stdin.write(entry, bytes, { eof });
+  }
+
+  /** Tells the runner of an agent something: a line. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
+  async command(entry: Entry, line: string): Promise<void> {
+    // What another server could not write to its end is a line of its own.
+    await this.#stdin.write(entry, Buffer.from(`\n${line}\n`), { eof: false });
+  }
+
+  /** Acts on the job once for each Idempotency-Key. @param call What is asked of it. @throws ParseError; ProblemError job_not_found, idempotency_mismatch. */
+  async once<T>(id: string, request: Repeatable, call: string, act: (entry: Entry) => Promise<T>): Promise<T> {
+    const entry = this.get(id);
+    return await this.#answers.once(this.directory(entry), idempotencyOf(request, call), () => act(entry));
   }
 
   /** Ends the job's whole tree, and what lingers of one that has finished. Resolves once it is ended. */
@@ -399,6 +421,11 @@ export class Jobs {
     });
     this.#monitor.wake();
   }
+}
+
+/** Through its stdin the server talks to the runner of an agent. */
+function refuseAgent({ id, request }: Entry): void {
+  if (request.mode === 'acp') throw new ProblemError('stdin_closed', `Cannot write to the stdin of job ${id}: it runs an agent, which takes prompts instead`);
 }
 
 function sessionOf(program: Program): string | undefined {

@@ -4,13 +4,14 @@
  */
 import { writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { AgentProgram } from '../protocol/agents.ts';
 import type { PersistentProgram, Program } from '../protocol/jobs.ts';
 
 /** Linux takes no single argument beyond 128 KiB (MAX_ARG_STRLEN, execve(2)): a longer script is run from a file. */
 const longestArgumentBytes = 100_000;
 
-/** What a job that has a process of its own runs. */
-export type OwnProgram = Exclude<Program, PersistentProgram>;
+/** What the system itself can run. */
+export type OwnProgram = Exclude<Program, PersistentProgram | AgentProgram>;
 
 /** The program and its arguments. @param directory Where a script is put that is too long for an argument. */
 export function programFor(program: OwnProgram, directory: string, platform: NodeJS.Platform = process.platform): readonly string[] {

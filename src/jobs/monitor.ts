@@ -63,7 +63,7 @@ export class Monitor {
   #lookAt(entry: Entry, now: number): void {
     const { runner, log } = this.#options;
     runner.measure(entry);
-    const leftBytes = entry.request.maxOutputBytes - entry.stdoutBytes - entry.stderrBytes;
+    const leftBytes = entry.request.maxOutputBytes - entry.outputBytes;
     this.#nextLook.set(entry, now + Math.min(leftBytes / fastestBytesPerMs, slowestLookMs));
     if (leftBytes >= 0) return;
     this.#nextLook.set(entry, Number.POSITIVE_INFINITY);

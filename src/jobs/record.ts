@@ -5,6 +5,7 @@
 import {
   type Parser, array, boolean, defined, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
 } from '../base/parse.ts';
+import { agentProgram, agentShape } from '../protocol/agents.ts';
 import { jobId } from '../protocol/ids.ts';
 import type { JobRequest, Program } from '../protocol/jobs.ts';
 import { shellKinds } from '../protocol/shells.ts';
@@ -18,9 +19,12 @@ const program: Parser<Program> = parser({}, (value, path) => {
   const { mode } = value as { mode?: unknown };
   if (mode === 'argv') return fieldsOf({ mode: oneOf('argv'), argv: array(anyText, { max: 1_000_000 }) })(value, path);
   if (mode === 'persistent_shell') return persistentProgram(value, path);
-  if (mode !== 'shell') refuse(`${path}.mode`, '"shell", "argv" or "persistent_shell"', mode);
+  if (mode === 'acp') return agentProgram(agentFieldsOf(value, path), path);
+  if (mode !== 'shell') refuse(`${path}.mode`, '"shell", "argv", "persistent_shell" or "acp"', mode);
   return defined(fieldsOf({ mode: oneOf('shell'), command: anyText, shell: optional(anyText) })(value, path));
 });
+
+const agentFieldsOf = fieldsOf({ ...agentShape, argv: optional(array(anyText, { max: 1_000_000 })), shell: optional(oneOf(...shellKinds)) });
 
 const persistentProgram: Parser<Program> = parser({}, (value, path) => defined(fieldsOf({
   mode: oneOf('persistent_shell'),

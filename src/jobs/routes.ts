@@ -5,7 +5,6 @@
 import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ParseError } from '../base/parse.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, execQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
   type JobRequest, jobRequest, type ListQuery, listQuery, noBody, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, signalRequest,
@@ -15,15 +14,15 @@ import { ProblemError } from '../protocol/problem.ts';
 import { empty, type EventSink, events, json, jsonText, type Reply, stream } from '../http/reply.ts';
 import { type Request, type Route, route } from '../http/route.ts';
 import type { Entry } from './entry.ts';
-import { fingerprint } from './idempotency.ts';
-import type { Idempotency } from './job.ts';
+import { idempotencyOf } from './idempotency.ts';
 import type { Jobs } from './jobs.ts';
 import type { Piece } from './follow.ts';
 import { openOutput, startOfLastLines } from './output.ts';
 import { acceptedSchema, jobSchema, nudgedSchema } from './schemas.ts';
 import { entityTag } from './view.ts';
 
-const longestKey = 255;
+const newline = 0x0a;
+
 const idempotencyHeader = { 'Idempotency-Key': 'The same key and request again: the first answer again, and nothing happens.' };
 
 export function jobRoutes(jobs: Jobs): Route[] {
@@ -90,8 +89,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
     route('GET', '/jobs/:id/events', {
       query: eventsQuery,
       documentation: {
-        summary: 'Follows a job: output, changes of its status, its end',
-        description: 'Server-sent events `output`, `status` and, last, `end`. Ids resume byte-exact. A comment every 15 s.',
+        summary: 'Follows a job: output, what its agent does, changes of its status, its end',
+        description: 'Server-sent events `output`, `agent` (of an agent\'s job), `status` and, last, `end`. Ids resume byte-exact. A comment every 15 s.',
         headers: { 'Last-Event-ID': 'Go on behind this event.' },
         answers: { 200: { description: 'The events', type: 'text/event-stream' } },
         problems: ['job_not_found'],
@@ -230,16 +229,6 @@ function nextPage(query: ListQuery, last: Entry): string {
   return `/jobs?${next.toString()}`;
 }
 
-/** @throws ProblemError invalid_request where the key cannot be one. */
-function idempotencyOf(request: AnyRequest, target: string): Idempotency | undefined {
-  const key = request.headers['idempotency-key'];
-  if (key === undefined) return undefined;
-  if (typeof key !== 'string' || key === '' || key.length > longestKey) {
-    throw new ParseError('the header Idempotency-Key', `expected 1 to ${longestKey} characters`);
-  }
-  return { key, hash: fingerprint(target, request.bodyBytes) };
-}
-
 /** Acts on the job once for each Idempotency-Key. @param call What is asked of it. */
 async function once<T>(
   jobs: Jobs,
@@ -247,8 +236,7 @@ async function once<T>(
   call: string,
   act: (entry: Entry) => Promise<T>,
 ): Promise<Reply> {
-  const entry = jobs.get(request.params.id);
-  return json(200, await jobs.answers.once(jobs.directory(entry), idempotencyOf(request, call), () => act(entry)));
+  return json(200, await jobs.once(request.params.id, request, call, act));
 }
 
 // Output. -------------------------------------------------------------------------------------------------------------
@@ -344,7 +332,7 @@ function parseRange(header: string | undefined, size: number): { readonly first:
 // Events. -------------------------------------------------------------------------------------------------------------
 
 async function sendEvents(jobs: Jobs, entry: Entry, from: Position, sink: EventSink): Promise<void> {
-  const position = { ...from };
+  const position: { -readonly [S in keyof Position]: Position[S] } = entry.request.mode === 'acp' ? { ...from, events: from.events ?? 0 } : { stdout: from.stdout, stderr: from.stderr };
   let sent = '';
   const send = (event: JobEvent): Promise<void> => {
     const { type, ...data } = event;
@@ -357,10 +345,21 @@ async function sendEvents(jobs: Jobs, entry: Entry, from: Position, sink: EventS
     await send({ type: 'status', job });
   };
   await sendStatus();
-  for await (const piece of jobs.follow(entry, { from, signal: sink.signal, wholeCharacters: true })) {
+  for await (const piece of jobs.follow(entry, { from: { ...position }, signal: sink.signal, wholeCharacters: true })) {
     await sendStatus();
-    position[piece.stream] = piece.offset + piece.bytes.length;
-    await send(outputEvent(piece));
+    const { stream: name, offset, bytes } = piece;
+    if (name !== 'events') {
+      position[name] = offset + bytes.length;
+      await send(outputEvent(name, piece));
+      continue;
+    }
+    // Each has an id of its own: whoever comes back behind one has those that follow it.
+    position.events = offset;
+    for (const line of linesOf(bytes)) {
+      position.events += line.length;
+      const event = parsedLine(line);
+      if (event !== undefined) await send({ type: 'agent', event });
+    }
   }
   if (sink.signal.aborted || !entry.isFinished) return;
   const job = jobs.summary(entry);
@@ -368,7 +367,25 @@ async function sendEvents(jobs: Jobs, entry: Entry, from: Position, sink: EventS
   await send({ type: 'end', job });
 }
 
-function outputEvent({ stream: name, offset, bytes }: Piece): JobEvent {
+/** With their newlines. */
+function* linesOf(bytes: Buffer): Generator<Buffer> {
+  for (let start = 0; start < bytes.length;) {
+    const end = bytes.indexOf(newline, start) + 1;
+    yield bytes.subarray(start, end);
+    start = end;
+  }
+}
+
+function parsedLine(line: Buffer): unknown {
+  try {
+    return JSON.parse(line.toString());
+  } catch {
+    // Torn by a full disk.
+    return undefined;
+  }
+}
+
+function outputEvent(name: StreamName, { offset, bytes }: Piece): JobEvent {
   return isUtf8(bytes)
     ? { type: 'output', stream: name, offset, text: bytes.toString('utf8') }
     : { type: 'output', stream: name, offset, base64: bytes.toString('base64') };

@@ -11,7 +11,7 @@ import type { Family } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive, sendSignal } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { terminalEnvironment, ttyArgv } from '../process/pty.ts';
-import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
+import { agentFiles, type AgentHost, type Exit, type ShellHost, type Starter, type StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
 import {
@@ -26,6 +26,8 @@ export interface RunnerOptions {
   readonly createStarter: (events: StarterEvents) => Starter;
   /** Runs what goes into persistent shells. */
   readonly shells: ShellHost;
+  /** Knows how agents are run. */
+  readonly agents: AgentHost;
   readonly maxRunning: number;
   readonly log: Log;
   /** Unix seconds. */
@@ -102,7 +104,7 @@ export class Runner {
   /** Starts a job whose record, on disk, says `running` already. */
   start(entry: Entry, record: JobRecord): void {
     this.#occupy(entry);
-    const { store, shells } = this.#options;
+    const { store, shells, agents } = this.#options;
     const { program, env } = record.request;
     const { request, id } = entry;
     const { stdin, workdir } = request;
@@ -111,6 +113,11 @@ export class Runner {
       if (program.mode === 'persistent_shell') {
         const { sessionKey, command, bootstrapCurrentCommand: isBootstrap = false } = program;
         shells.start({ id, directory, stdin, sessionKey, command, isBootstrap });
+        return;
+      }
+      if (program.mode === 'acp') {
+        const { killGraceSeconds } = request;
+        this.#starter.start({ id, directory, stdin, ...agents.prepare({ id, directory, workdir, env, program, killGraceSeconds }) });
         return;
       }
       const argv = programFor(program, directory);
@@ -153,6 +160,7 @@ export class Runner {
     if (entry.request.stdin === 'fifo' && state.is !== 'finished') this.#letGoOfStdin(entry);
     entry.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
     if (!isOnDisk) this.#save(entry);
+    if (state.is !== 'finished') this.#leaveNobody(entry);
     this.#lingering.lookLater(entry);
   }
 
@@ -256,7 +264,16 @@ export class Runner {
   }
 
   #terminate(entry: Entry, options: Ending): Promise<boolean> {
-    return entry.request.sessionKey === undefined ? terminate(entry.family, options) : this.#options.shells.end(entry.id, options);
+    if (entry.request.sessionKey !== undefined) return this.#options.shells.end(entry.id, options);
+    // The runner of an agent ends it by the book.
+    return terminate(entry.family, entry.request.mode === 'acp' ? { ...options, to: 'leader' } : options);
+  }
+
+  /** An agent goes with its runner, also where that was killed. */
+  #leaveNobody(entry: Entry): void {
+    if (entry.request.mode !== 'acp') return;
+    const { log } = this.#options;
+    terminate({ id: entry.id, leader: undefined }, endingOf(entry)).catch((error: unknown) => log.warn('cannot end what is left of the agent', { jobId: entry.id, error }));
   }
 
   #occupy(entry: Entry): void {
@@ -338,6 +355,7 @@ export class Runner {
     if (!options.isOnDisk) this.#save(entry);
     const { reason, exitCode } = outcome;
     this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
+    this.#leaveNobody(entry);
     this.#lingering.lookLater(entry);
     // Whoever waits for the job comes first.
     if (entry.request.stdin === 'fifo') setImmediate(() => this.#options.pace.run(() => this.#letGoOfStdin(entry)));
@@ -371,7 +389,11 @@ export class Runner {
     const stderr = this.#options.store.stat(entry.id, 'stderr');
     entry.stdoutBytes = stdout?.size ?? 0;
     entry.stderrBytes = stderr?.size ?? 0;
-    const times = [stdout, stderr].flatMap((stat) => (stat && stat.size > 0 ? [stat.mtimeMs / 1000] : []));
+    const isAgent = entry.request.mode === 'acp';
+    const events = isAgent ? this.#options.store.stat(entry.id, agentFiles.events) : undefined;
+    entry.eventsBytes = events?.size ?? 0;
+    if (isAgent) entry.agentStateAt = this.#options.store.stat(entry.id, agentFiles.state)?.mtimeMs ?? 0;
+    const times = [stdout, stderr, events].flatMap((stat) => (stat && stat.size > 0 ? [stat.mtimeMs / 1000] : []));
     // The clock of the file system ticks a few milliseconds apart.
     const startedAt = entry.state.is === 'pending' ? null : entry.state.startedAt;
     entry.lastOutputAt = times.length === 0 ? null : Math.max(...times, startedAt ?? 0);
@@ -379,9 +401,9 @@ export class Runner {
 
   /** Looks at a job's output now. @returns whether there is more than before. */
   measure(entry: Entry): boolean {
-    const before = entry.stdoutBytes + entry.stderrBytes;
+    const { outputBytes, agentStateAt } = entry;
     this.#measure(entry);
-    return entry.stdoutBytes + entry.stderrBytes !== before;
+    return entry.outputBytes !== outputBytes || entry.agentStateAt !== agentStateAt;
   }
 
   #armTimeout(entry: Entry, seconds: number | null): void {

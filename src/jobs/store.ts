@@ -6,6 +6,8 @@
  *                stdin             FIFO or file, while the job's stdin is open
  *                stdout stderr     raw bytes, appended by the process itself
  *                process           who it is, written by the job's own process before it becomes the job; empty until then
+ *                events.ndjson     of an agent's job: all that happened, an event a line
+ *                agent.json        of an agent's job: where it stands
  *                exit              the code and a newline, written by the launcher; empty until then
  * ```
  *
@@ -21,6 +23,7 @@ import { basename, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import type { agentFiles } from '../process/starter.ts';
 import { runInBackground } from '../process/background.ts';
 import { typedInput } from '../process/pty.ts';
 import { type ProcessNote, parseExit, parseProcessNote } from '../process/process-note.ts';
@@ -157,7 +160,7 @@ export class JobStore {
     return code === undefined ? undefined : { code, finishedAt: Number(this.stat(id, 'exit')?.mtimeMs ?? Date.now()) / 1000 };
   }
 
-  stat(id: JobId, file: 'stdout' | 'stderr' | 'exit' | 'process' | 'stdin'): Stats | undefined {
+  stat(id: JobId, file: 'stdout' | 'stderr' | 'exit' | 'process' | 'stdin' | (typeof agentFiles)[keyof typeof agentFiles]): Stats | undefined {
     return statSync(join(this.directory(id), file), { throwIfNoEntry: false });
   }
 

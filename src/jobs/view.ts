@@ -3,8 +3,10 @@
  * @module
  */
 import { join } from 'node:path';
-import type { Job, StreamName } from '../protocol/jobs.ts';
+import { type AgentJobSummary, promptText } from '../protocol/agents.ts';
+import type { Job, Program, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
+import type { AgentHost } from '../process/starter.ts';
 import type { Entry } from './entry.ts';
 import { statusOf } from './job.ts';
 import { noOutput, readTail } from './output.ts';
@@ -16,8 +18,14 @@ export interface TextOptions {
   readonly tailLines?: number | undefined;
 }
 
+export interface ViewSources {
+  readonly store: JobStore;
+  /** Knows what the job of an agent shows. */
+  readonly agents: AgentHost;
+}
+
 /** The job without its output texts. Its sizes are those that were measured last. */
-export function summary(entry: Entry, store: JobStore): Job {
+export function summary(entry: Entry, { store, agents }: ViewSources): Job {
   const { state, request } = entry;
   const outcome = state.is === 'finished' ? state.outcome : undefined;
   const startedAt = state.is === 'pending' ? null : state.startedAt;
@@ -26,7 +34,7 @@ export function summary(entry: Entry, store: JobStore): Job {
     jobId: entry.id,
     status: statusOf(state),
     reason: outcome?.reason ?? null,
-    ...program,
+    ...shown(program),
     workdir: request.workdir,
     ...(request.tty === undefined ? {} : { tty: request.tty }),
     name: request.name,
@@ -47,13 +55,33 @@ export function summary(entry: Entry, store: JobStore): Job {
     ...(outcome?.error === undefined ? {} : { error: outcome.error }),
     stdoutBytes: entry.stdoutBytes,
     stderrBytes: entry.stderrBytes,
+    ...(request.mode === 'acp' ? agentPart(entry, agents.summary(store.directory(entry.id))) : {}),
   };
 }
 
+/** What it says of MCP servers may hold secrets, as does the environment. */
+function shown(program: Program): Partial<Job> & Pick<Job, 'mode'> {
+  if (program.mode !== 'acp') return program;
+  const { mode, agent, argv } = program;
+  return { mode, ...(agent === undefined ? {} : { agent }), ...(argv === undefined ? {} : { argv }), prompt: promptText(program.prompt) };
+}
+
+/** A runner that was killed could not say so. */
+function agentPart<T extends AgentJobSummary>(entry: Entry, part: T): T {
+  const { state } = entry;
+  if (state.is !== 'finished' || part.agentPhase === 'ended' || part.acpError !== null) return part;
+  const ended = { ...part, agentPhase: 'ended', pendingPermissions: [], pendingElicitations: [] } as const;
+  const { reason, signal, error } = state.outcome;
+  if (reason === 'cancelled' || reason === 'timeout' || reason === 'output_limit') return ended;
+  const message = error ?? `The runner of the agent has ended in the middle (${signal ?? reason}); stderr may say why`;
+  return { ...ended, acpError: { code: 'runner_ended', message, details: {} } };
+}
+
 /** The job with the end of its output. */
-export async function detailed(entry: Entry, store: JobStore, options: TextOptions): Promise<Job> {
+export async function detailed(entry: Entry, sources: ViewSources, options: TextOptions): Promise<Job> {
+  const { store, agents } = sources;
   // The state first: of a job that is finished by now all output is read, of one that is not there may be more.
-  const job = summary(entry, store);
+  const job = summary(entry, sources);
   const isComplete = job.finishedAt !== null;
   const read = (name: StreamName): ReturnType<typeof readTail> =>
     readTail(join(store.directory(entry.id), name), { ...options, isComplete });
@@ -61,6 +89,7 @@ export async function detailed(entry: Entry, store: JobStore, options: TextOptio
   const stderr = isComplete && job.stderrBytes === 0 ? noOutput : await read('stderr');
   return {
     ...job,
+    ...(entry.request.mode === 'acp' ? agentPart(entry, await agents.details(store.directory(entry.id), options)) : {}),
     stdout: stdout.text,
     stderr: stderr.text,
     stdoutBytes: stdout.sizeBytes,
@@ -75,7 +104,7 @@ export function entityTag(entry: Entry, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
   // A job that is being ended for a reason is not one that has ended for it.
   const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
-  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}-${left.map((one) => one.pid).join('+')}-${variant}"`;
+  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${variant}"`;
 }
 
 /** Those that outlived the job and still do. */

@@ -7,6 +7,13 @@ import { type Family, findProcesses } from './descendants.ts';
 import { type Identity, isAliveNow, isGroupAlive, isPidAlive, type ProcessStat, sendSignal } from './identity.ts';
 import { endTree } from './windows.ts';
 
+export interface TerminateOptions {
+  readonly signal: NodeJS.Signals;
+  readonly graceMs: number;
+  /** Who hears of it first. Default: the whole tree. */
+  readonly to?: 'leader' | 'tree';
+}
+
 /** How often it is looked whether somebody is left: soon at first. */
 const firstLookMs = 5;
 const slowestLookMs = 100;
@@ -16,14 +23,16 @@ const killMs = 5000;
 const canFind = process.platform === 'linux';
 
 /**
- * Sends `signal` to the whole tree and, to whoever is still there after `graceMs`, SIGKILL. Windows, which has no signals, ends it at once.
+ * Sends `signal` to the whole tree, or only to its leader, which then is to end the others, and, to whoever is still there after `graceMs`, SIGKILL. Windows, which has no signals, ends it at once.
  *
  * @returns whether all are gone. `false`: somebody hangs in the kernel (state D) and will go once that lets it.
  */
-export async function terminate(family: Family, options: { signal: NodeJS.Signals; graceMs: number }): Promise<boolean> {
+export async function terminate(family: Family, options: TerminateOptions): Promise<boolean> {
   if (process.platform === 'win32') return terminateOnWindows(family.leader);
+  const { leader } = family;
   if (options.graceMs > 0 && options.signal !== 'SIGKILL') {
-    await signalTree(family, options.signal);
+    if (options.to === 'leader' && leader && isAliveNow(leader)) sendSignal(leader.pid, options.signal);
+    else await signalTree(family, options.signal);
     // A stopped process acts on a signal only once it goes on.
     await signalTree(family, 'SIGCONT');
     if (await isGoneWithin(family, options.graceMs)) return true;

@@ -1,7 +1,340 @@
 /**
- * What agents do, on the wire: the Agent Client Protocol's words (https://agentclientprotocol.com), as far as a job shows them.
+ * Agents on the wire: what a request in mode acp may say, and what its job shows. The Agent Client Protocol's words
+ * (https://agentclientprotocol.com), as far as it has them.
  * @module
  */
+import {
+  type Parser, array, boolean, defined, described, number, object, oneOf, optional, optionalText, parser, record, refuse, text, ParseError,
+} from '../base/parse.ts';
+import type { ShellKind } from './shells.ts';
+
+// What a request says. -------------------------------------------------------------------------------------------------
+
+/** A part of a prompt: `text` and `resource_link` may always be sent, the others where the agent says that it takes them. */
+export type PromptBlock =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'resource_link'; readonly uri: string; readonly name: string; readonly mimeType?: string }
+  /** `data` and `blob`: in base64. */
+  | { readonly type: 'image'; readonly data: string; readonly mimeType: string; readonly uri?: string }
+  | { readonly type: 'audio'; readonly data: string; readonly mimeType: string }
+  | { readonly type: 'resource'; readonly resource: { readonly uri: string; readonly mimeType?: string } & ({ readonly text: string } | { readonly blob: string }) };
+
+export type Prompt = string | readonly PromptBlock[];
+
+export interface NameValue {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** A server of the Model Context Protocol that the agent is to use; one without a type is a program. */
+export type McpServer =
+  | { readonly name: string; readonly command: string; readonly args: readonly string[]; readonly env: readonly NameValue[] }
+  | { readonly type: 'http' | 'sse'; readonly name: string; readonly url: string; readonly headers: readonly NameValue[] };
+
+/** `ask`: somebody else says. */
+export const permissionDecisions = ['approve', 'deny', 'ask'] as const;
+export type PermissionDecision = (typeof permissionDecisions)[number];
+
+/**
+ * Decides what it fits. All that it names must fit: `kind` the kind of the tool, `tool` its name or title, `path` the paths and `command` the
+ * commands that the agent names, as patterns.
+ *
+ * In a pattern `?` is a character and `*` any number of them, in a path within one name (`**`: across names), in a command none that means
+ * something to a shell (`**`: those, too), so that `npm *` is not `npm test; rm -rf ~`. A relative path pattern begins at the workdir; an absolute
+ * one is of real paths, without links.
+ *
+ * A rule that approves must fit all paths and commands that are named, one that denies or asks any of them, also by the name of a link.
+ */
+export interface PermissionRule {
+  readonly kind?: string;
+  readonly tool?: string;
+  readonly path?: string;
+  readonly command?: string;
+  readonly decide: PermissionDecision;
+}
+
+/** The first rule that fits; what none fits is denied. */
+export type PermissionPolicy = PermissionDecision | readonly PermissionRule[];
+
+/** `prompt`: a conversation. The others only ask the agent about its earlier sessions, or have it forget one. */
+export const sessionActions = ['prompt', 'list', 'delete'] as const;
+export type SessionAction = (typeof sessionActions)[number];
+
+/** What holds where a request says nothing. */
+export const agentDefaults = { agent: 'copilot', permissions: 'approve', askTimeoutSeconds: 300, killGraceSeconds: 10 } as const;
+
+const maxSeconds = 31_536_000;
+const word = text({ min: 1, max: 4096 });
+const content = text({ max: 32 * 2 ** 20, allowNul: true });
+const base64 = text({ min: 1, max: 32 * 2 ** 20, pattern: /^[A-Za-z0-9+/]+={0,2}$/, expected: 'base64' });
+const uri = text({ min: 1, max: 65_536 });
+const path = text({ min: 1, max: 4096 });
+
+const blocks: { readonly [T in PromptBlock['type']]: Parser<PromptBlock> } = {
+  text: object({ type: oneOf('text'), text: content }),
+  resource_link: defining(object({ type: oneOf('resource_link'), uri, name: word, mimeType: optional(word) })),
+  image: defining(object({ type: oneOf('image'), data: base64, mimeType: word, uri: optional(uri) })),
+  audio: object({ type: oneOf('audio'), data: base64, mimeType: word }),
+  resource: object({ type: oneOf('resource'), resource: resource() }),
+};
+
+const prompt: Parser<Prompt> = eitherTextOr(content, array(union('type', blocks), { min: 1, max: 1000 }));
+
+const nameValue: Parser<NameValue> = object({ name: text({ min: 1, max: 4096 }), value: text({ max: 2 ** 20 }) });
+/** As the protocol has it, a list, or as configuration files have it, an object. */
+const nameValues: Parser<readonly NameValue[] | undefined> = optional(parser(
+  { anyOf: [array(nameValue, { max: 1000 }).schema, { type: 'object', additionalProperties: { type: 'string' } }] },
+  (value, at) => (Array.isArray(value) ? array(nameValue, { max: 1000 })(value, at)
+    : Object.entries(record(text({ min: 1, max: 4096 }), text({ max: 2 ** 20 }), { max: 1000 })(value, at)).map(([name, given]) => ({ name, value: given }))),
+));
+const program = object({ name: word, command: path, args: optional(array(text({ max: 131_072 }), { max: 1000 })), env: nameValues });
+const remote = object({ type: oneOf('http', 'sse'), name: word, url: text({ min: 1, max: 65_536, pattern: /^https?:\/\//, expected: 'an http or https URL' }), headers: nameValues });
+const mcpServer: Parser<McpServer> = parser({ anyOf: [program.schema, remote.schema] }, (value, at) => {
+  if (typeof value === 'object' && value !== null && 'type' in value && value.type !== 'stdio') {
+    const { headers = [], ...server } = remote(value, at);
+    return { ...server, headers };
+  }
+  // Configuration files of others say that it is a program; the protocol does not.
+  const { type: _, ...given } = value as { readonly type?: unknown };
+  const { args = [], env = [], ...server } = program(typeof value === 'object' && value !== null && !Array.isArray(value) ? given : value, at);
+  return { ...server, args, env };
+});
+
+const pattern = text({ min: 1, max: 4096 });
+const rule: Parser<PermissionRule> = defining(object({
+  kind: optional(pattern), tool: optional(pattern), path: optional(pattern), command: optional(pattern), decide: oneOf(...permissionDecisions),
+}));
+const policy: Parser<PermissionPolicy> = parser({ anyOf: [oneOf(...permissionDecisions).schema, array(rule, { max: 1000 }).schema] }, (value, at) => {
+  if (Array.isArray(value)) return array(rule, { max: 1000 })(value, at);
+  if (typeof value === 'string') return oneOf(...permissionDecisions)(value, at);
+  return refuse(at, '"approve", "deny", "ask" or an array of rules', value);
+});
+
+/** The fields of a request that only mode acp has; {@link agentShape} says what each is for. */
+export interface AgentFields {
+  readonly agent?: string;
+  readonly prompt?: Prompt;
+  readonly acp_session_id?: string;
+  readonly model?: string;
+  readonly effort?: string;
+  readonly agentMode?: string;
+  readonly strictConfig?: boolean;
+  readonly permissions?: PermissionPolicy;
+  readonly askTimeout?: number;
+  readonly askDefault?: 'approve' | 'deny';
+  readonly keepAlive?: number;
+  readonly mcpServers?: readonly McpServer[];
+  readonly additionalDirectories?: readonly string[];
+  readonly authMethod?: string;
+  readonly elicitation?: boolean;
+  readonly sessionAction?: SessionAction;
+  readonly persistent_session_key?: string;
+  readonly persistent_shell?: boolean;
+}
+
+type Given = { readonly [F in keyof AgentFields]-?: AgentFields[F] | undefined };
+
+export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
+  agent: described(`Mode acp: the agent, by the name of one that is known (see GET /agents), or the command that starts it. Default ${agentDefaults.agent}.`, optionalText(text({ max: 65_536 }))),
+  prompt: described('Mode acp: what the agent is to do, as text or as content blocks of the Agent Client Protocol. Without one only the session is begun.', optional(emptyIsAbsent(prompt))),
+  acp_session_id: described('Mode acp: an earlier session of the agent to go on with.', optionalText(text({ max: 4096 }))),
+  model: described('Mode acp: the model, by its id or name.', optionalText(word)),
+  effort: described('Mode acp: how much the model is to think, by the id or name that the agent has for it.', optionalText(word)),
+  agentMode: described('Mode acp: the mode of the session, by its id or name.', optionalText(word)),
+  strictConfig: described('Mode acp: a model, effort or agentMode that the agent does not have fails the job. Default true.', optional(boolean)),
+  permissions: described('Mode acp: who decides what the agent asks permission for: approve (within the directories of the job, and no commands), deny, ask, or rules, of which the first that fits decides. Default approve.', optional(policy)),
+  askTimeout: described(`Mode acp: seconds to wait for an answer where somebody is asked. Default ${agentDefaults.askTimeoutSeconds}.`, optional(number({ above: 0, max: maxSeconds, unit: 'seconds' }))),
+  askDefault: described('Mode acp: what holds when nobody answered. Default deny.', optional(oneOf('approve', 'deny'))),
+  keepAlive: described('Mode acp: seconds that the agent waits for another prompt after a turn. Default 0.', optional(number({ min: 0, max: maxSeconds, unit: 'seconds' }))),
+  mcpServers: described('Mode acp: servers of the Model Context Protocol that the agent is to use.', optional(array(mcpServer, { max: 100 }))),
+  additionalDirectories: described('Mode acp: directories beside the workdir that the agent may use.', optional(array(path, { max: 100 }))),
+  authMethod: described('Mode acp: the id of the method by which to log in to the agent. Default: none, agents that are logged in need none.', optionalText(word)),
+  elicitation: described('Mode acp: the agent may ask questions, which the job then shows as pendingElicitations. Default false: they are declined.', optional(boolean)),
+  sessionAction: described('Mode acp: prompt (the default); list: the sessions that the agent remembers; delete: it forgets the session acp_session_id.', optional(oneOf(...sessionActions))),
+  persistent_session_key: described('Mode acp: the persistent shell that runs the commands which the agent gives to its client.', optionalText(text({ max: 256 }))),
+  persistent_shell: described('Mode acp: run those commands in a persistent shell, of persistent_session_key or of the job\'s own. Default: where there is a persistent_session_key.', optional(boolean)),
+};
+
+export const agentFields = Object.keys(agentShape) as readonly (keyof AgentFields)[];
+
+/** Talks to an agent: one that is known by a name, or the program that `argv` or a command line starts. */
+export interface AgentProgram extends AgentFields {
+  readonly mode: 'acp';
+  readonly argv?: readonly string[];
+  /** For the commands of the agent, in a persistent shell. */
+  readonly shell?: ShellKind;
+}
+
+/** @param fields.shell For the commands, in a persistent shell. @throws ParseError where its fields do not go together. */
+export function agentProgram(fields: Given & { readonly argv: readonly string[] | undefined; readonly shell?: ShellKind | undefined }, at: string): AgentProgram {
+  const { argv, agent, shell, sessionAction = 'prompt', prompt: given, acp_session_id: sessionId } = fields;
+  if (argv !== undefined && agent !== undefined) throw new ParseError(`${at}.argv`, 'expected nothing, as agent is given');
+  if (argv?.[0] === '') refuse(`${at}.argv[0]`, 'the name of a program', argv[0]);
+  if (sessionAction !== 'prompt' && given !== undefined) throw new ParseError(`${at}.prompt`, `expected nothing, as sessionAction is "${sessionAction}"`);
+  if (sessionAction === 'delete' && sessionId === undefined) refuse(`${at}.acp_session_id`, 'the id of a session (sessionAction is "delete")', sessionId);
+  const own = Object.fromEntries(agentFields.map((field) => [field, fields[field]])) as unknown as Given;
+  return defined({ mode: 'acp' as const, argv, shell, ...own });
+}
+
+/** The prompt as blocks; `null`: there is none. */
+export function promptBlocks(given: Prompt | undefined): readonly PromptBlock[] | null {
+  return given === undefined ? null : typeof given === 'string' ? [{ type: 'text', text: given }] : given;
+}
+
+/** The prompt in words, as a job shows it. */
+export function promptText(given: Prompt | undefined): string | null {
+  return promptBlocks(given)?.map((block) => (block.type === 'text' ? block.text : `[${block.type}]`)).join('\n') ?? null;
+}
+
+// Calls on the job of an agent. ----------------------------------------------------------------------------------------
+
+export interface PromptRequest {
+  readonly prompt: Prompt;
+}
+
+export const promptRequest: Parser<PromptRequest> = object({ prompt: described('What the agent is to do next.', notEmpty(prompt)) });
+
+/** `turn` counts from 1. */
+export interface PromptTaken {
+  readonly jobId: string;
+  readonly turn: number;
+}
+
+export interface TurnCancelled {
+  /** `false`: there was no turn. */
+  readonly cancelled: boolean;
+}
+
+export interface PermissionRequest {
+  readonly optionId: string;
+}
+
+export interface PermissionTaken extends PermissionRequest {
+  readonly permissionId: string;
+}
+
+export const permissionRequest: Parser<PermissionRequest> = object({ optionId: described('One of those that the agent offers.', word) });
+
+export interface ElicitationRequest {
+  readonly action: 'accept' | 'decline' | 'cancel';
+  readonly content: { readonly [field: string]: string | number | boolean | readonly string[] } | undefined;
+}
+
+export interface ElicitationTaken {
+  readonly elicitationId: string;
+  readonly action: ElicitationRequest['action'];
+}
+
+const answer: Parser<string | number | boolean | readonly string[]> = parser({}, (value, at) => {
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
+  return array(text({ max: 2 ** 20 }), { max: 1000 })(value, at);
+});
+
+export const elicitationRequest: Parser<ElicitationRequest> = object({
+  action: oneOf('accept', 'decline', 'cancel'),
+  content: described('With accept: what the form asks for, by field.', optional(record(word, answer, { max: 1000 }))),
+});
+
+/** An agent that can be asked for by name. */
+export interface AgentListing {
+  readonly name: string;
+  readonly title: string;
+  /** What starts it. */
+  readonly command: readonly string[];
+  /** Of npm. */
+  readonly packageName: string;
+  readonly installed: boolean;
+  /** Of its program; `null`: it is not installed. */
+  readonly path: string | null;
+}
+
+export interface AgentList {
+  readonly agents: readonly AgentListing[];
+  /** The one for a request that names none. */
+  readonly defaultAgent: string;
+}
+
+// What a job shows. ----------------------------------------------------------------------------------------------------
+
+/** Somebody has to say. Times are Unix seconds. */
+export interface PendingPermission {
+  readonly permissionId: string;
+  readonly toolCallId: string | null;
+  readonly kind: string;
+  /** Its name and its title, where it has them. */
+  readonly tools: readonly string[];
+  readonly paths: readonly string[];
+  readonly commands: readonly string[];
+  readonly options: readonly { readonly optionId: string; readonly kind: string; readonly name?: string }[];
+  readonly askedAt: number;
+  /** Then the default holds. */
+  readonly expiresAt: number;
+}
+
+/** The agent asks something. Times are Unix seconds. */
+export interface PendingElicitation {
+  readonly elicitationId: string;
+  readonly message: string;
+  /** A JSON Schema of what is asked for. */
+  readonly requestedSchema: unknown;
+  readonly askedAt: number;
+  /** Then it is declined. */
+  readonly expiresAt: number;
+}
+
+export interface AgentError {
+  /** Stable: `auth_required`, `agent_ended`, `no_answer`, … */
+  readonly code: string;
+  readonly message: string;
+  readonly details: { readonly [field: string]: unknown };
+}
+
+/** A session that the agent remembers. */
+export interface AgentSession {
+  readonly sessionId: string;
+  readonly cwd: string | null;
+  readonly title: string | null;
+  readonly updatedAt: string | null;
+}
+
+export const turnCounts = ['totalTokens', 'inputTokens', 'outputTokens', 'thoughtTokens', 'cachedReadTokens', 'cachedWriteTokens'] as const;
+
+/** Tokens of a turn; no stable part of the protocol, so that any may be missing. */
+export type TurnUsage = { readonly [count in (typeof turnCounts)[number]]?: number };
+
+/** `turn`: it works. `waiting`: for another prompt. */
+export const agentPhases = ['starting', 'turn', 'waiting', 'ended'] as const;
+export type AgentPhase = (typeof agentPhases)[number];
+
+/** What the job of an agent shows beside what all jobs do. */
+export interface AgentJobSummary {
+  readonly acpSessionId: string | null;
+  /** Of the last turn: end_turn, max_tokens, max_turn_requests, refusal, cancelled; `no_prompt` where there was none. */
+  readonly stopReason: string | null;
+  readonly acpError: AgentError | null;
+  readonly agentInfo: { readonly name: string; readonly version: string } | null;
+  readonly agentPhase: AgentPhase;
+  readonly turns: number;
+  readonly usage: AgentUsage | null;
+  /** Of the last turn. */
+  readonly turnUsage: TurnUsage | null;
+  readonly pendingPermissions: readonly PendingPermission[];
+  readonly pendingElicitations: readonly PendingElicitation[];
+  readonly eventCount: number;
+}
+
+export interface AgentJobDetails extends AgentJobSummary {
+  readonly toolCalls: readonly ToolCall[];
+  /** Older ones that are not among them any more. */
+  readonly droppedToolCalls: number;
+  readonly plan: readonly PlanEntry[] | null;
+  /** With sessionAction list. */
+  readonly sessions?: readonly AgentSession[];
+  /** The last ones. */
+  readonly events: readonly unknown[];
+  /** There are more before. */
+  readonly eventsTruncated: boolean;
+}
 
 /** What a tool call does. Agents may say others: those are `other`. */
 export const toolKinds = ['read', 'edit', 'delete', 'move', 'search', 'execute', 'think', 'fetch', 'switch_mode', 'other'] as const;
@@ -16,7 +349,7 @@ export interface ToolDiff {
   /** `null`: the file is new. */
   readonly oldText: string | null;
   readonly newText: string;
-  /** The texts were longer than {@link maxDiffCharacters}: this is how they begin. */
+  /** The texts were longer than {@link maxDiffCharacters}, or than all together may be: this is how they begin. */
   readonly isCut: boolean;
 }
 
@@ -51,5 +384,50 @@ export interface AgentUsage {
 
 /** Of each text of a diff. */
 export const maxDiffCharacters = 65_536;
+/** Of all diffs of a job: those of older tool calls are cut to nothing. */
+export const maxDiffCharactersInAll = 1_048_576;
 /** Later ones replace the oldest. */
 export const maxToolCalls = 1000;
+
+// Parsers. -------------------------------------------------------------------------------------------------------------
+
+function resource(): Parser<Extract<PromptBlock, { type: 'resource' }>['resource']> {
+  const shape = object({ uri, text: optional(content), blob: optional(base64), mimeType: optional(word) });
+  return parser(shape.schema, (value, at) => {
+    const given = shape(value, at);
+    const { text: inText, blob, ...about } = given;
+    if (inText !== undefined && blob === undefined) return { ...defined(about), text: inText };
+    if (inText === undefined && blob !== undefined) return { ...defined(about), blob };
+    throw new ParseError(at, 'expected one of text and blob');
+  });
+}
+
+function defining<T extends object>(inner: Parser<T>): Parser<{ [K in keyof T]: Exclude<T[K], undefined> }> {
+  return parser(inner.schema, (value, at) => defined(inner(value, at)));
+}
+
+/** One of several objects, told apart by a field. */
+function union<T>(field: string, cases: { readonly [name: string]: Parser<T> }): Parser<T> {
+  const names = Object.keys(cases).map((name) => `"${name}"`).join(', ');
+  return parser({ oneOf: Object.values(cases).map(({ schema }) => schema) }, (value, at) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(at, `an object with ${field}`, value);
+    const name = (value as { readonly [key: string]: unknown })[field];
+    const found = typeof name === 'string' && Object.hasOwn(cases, name) ? cases[name] : undefined;
+    return found ? found(value, at) : refuse(`${at}.${field}`, `one of ${names}`, name);
+  });
+}
+
+function eitherTextOr<T>(asText: Parser<string>, other: Parser<T>): Parser<string | T> {
+  return parser({ anyOf: [asText.schema, other.schema] }, (value, at) => {
+    if (typeof value === 'string') return asText(value, at);
+    return Array.isArray(value) ? other(value, at) : refuse(at, 'a string or an array of content blocks', value);
+  });
+}
+
+function emptyIsAbsent<T>(inner: Parser<T>): Parser<T | undefined> {
+  return parser(inner.schema, (value, at) => (value === '' || value === null ? undefined : inner(value, at)));
+}
+
+function notEmpty<T>(inner: Parser<T>): Parser<T> {
+  return parser(inner.schema, (value, at) => (value === '' ? refuse(at, 'a string that is not empty', value) : inner(value, at)));
+}

@@ -2,6 +2,7 @@
  * The state of the server on the wire.
  * @module
  */
+import type { Mode } from './jobs.ts';
 import type { TerminalBackend } from './terminals.ts';
 import type { LastUpdate, UpdateState, UpdateStep } from './updates.ts';
 
@@ -13,7 +14,6 @@ export interface Liveness {
 
 /** What `GET /health` says of persistent shells. */
 export interface HealthOfShells {
-  readonly execution_modes: readonly string[];
   readonly persistent_shell_supported: boolean;
   /** Which of them this machine has. */
   readonly persistent_shell_shells: { readonly [shell: string]: boolean };
@@ -23,6 +23,11 @@ export interface HealthOfShells {
   readonly persistent_shell_max_sessions: number;
   /** 0: they are kept until they are deleted. */
   readonly persistent_shell_idle_timeout_seconds: number;
+}
+
+/** What `GET /health` says of agents. */
+export interface HealthOfAgents {
+  readonly acp_supported: boolean;
 }
 
 /** What `GET /health` says of terminals. */
@@ -37,7 +42,7 @@ export interface HealthOfTerminals {
 }
 
 /** `GET /health` with the key. */
-export interface Health extends HealthOfShells, HealthOfTerminals {
+export interface Health extends HealthOfShells, HealthOfAgents, HealthOfTerminals {
   readonly status: 'ok';
   readonly authenticated: true;
   readonly version: string;
@@ -46,6 +51,8 @@ export interface Health extends HealthOfShells, HealthOfTerminals {
   readonly arch: string;
   readonly pid: number;
   readonly cwd: string;
+  /** What `mode` of a job may be. */
+  readonly execution_modes: readonly Mode[];
   readonly uptimeSeconds: number;
   /** How many jobs are remembered. */
   readonly jobs: number;

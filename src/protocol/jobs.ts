@@ -6,6 +6,9 @@ import {
   type Parsed, type Parser, array, boolean, described, flag, fromText, integer, nullable, number, object, oneOf,
   optional, optionalText, parser, record, refuse, repeated, text, ParseError,
 } from '../base/parse.ts';
+import {
+  type AgentFields, type AgentJobDetails, type AgentProgram, agentDefaults, agentFields, agentProgram, agentShape,
+} from './agents.ts';
 import { type JobId, jobId } from './ids.ts';
 import { type ShellKind, shellNames } from './shells.ts';
 import { defaultSize, type TerminalSize } from './terminals.ts';
@@ -17,16 +20,22 @@ export type JobReason = 'exit' | 'signal' | 'timeout' | 'cancelled' | 'output_li
 
 export type Labels = { readonly [name: string]: string };
 
-/** A job as `GET /jobs/{id}` shows it. Times are Unix seconds with a fraction. */
-export interface Job {
+export const modes = ['shell', 'argv', 'persistent_shell', 'acp'] as const;
+export type Mode = (typeof modes)[number];
+
+/** A job as `GET /jobs/{id}` shows it; in mode acp with what an agent's shows, of which lists leave out the details. Times are Unix seconds with a fraction. */
+export interface Job extends Partial<AgentJobDetails> {
   readonly jobId: JobId;
   readonly status: JobStatus;
   /** `null` until it ended. */
   readonly reason: JobReason | null;
-  readonly mode: 'shell' | 'argv' | 'persistent_shell';
+  readonly mode: Mode;
   readonly command?: string;
   readonly argv?: readonly string[];
   readonly shell?: string;
+  /** Mode acp: what the request said; images and the like by their type. */
+  readonly agent?: string;
+  readonly prompt?: string | null;
   /** Mode persistent_shell, and what follows. */
   readonly sessionKey?: string;
   readonly bootstrapCommand?: string;
@@ -104,14 +113,11 @@ const labels = record(labelName, text({ max: 256 }), { max: 64 });
 const name = text({ max: 256 });
 const graceSeconds = number({ min: 0, max: 3600, unit: 'seconds' });
 
-/** Fields that other modes use: existing clients send them empty. */
-const otherModes = ['agent', 'prompt', 'acp_session_id', 'model', 'effort', 'persistent_session_key'] as const;
-
 const requestShape = {
-  mode: described('Which program runs the job. Default shell.', optionalText(oneOf('shell', 'argv', 'persistent_shell'))),
+  mode: described('Which program runs the job. Default shell.', optionalText(oneOf(...modes))),
   command: described('Mode shell: run by `/bin/sh -c` (Windows: `cmd /d /s /c`) or the `shell` named. Mode persistent_shell: run in the shell of the session.',
     optionalText(command)),
-  argv: described('Mode argv: the program and its arguments; no shell, no quoting.',
+  argv: described('Mode argv: the program and its arguments; no shell, no quoting. Mode acp: what starts the agent, instead of its name.',
     optional(array(text(), { min: 1, max: 65_536 }))),
   shell: described('Mode shell: another shell than the default, by name or path. Mode persistent_shell: bash, zsh, sh or pwsh; default the best there is.',
     optionalText(path)),
@@ -123,7 +129,7 @@ const requestShape = {
   env: described('Laid over the environment of the server. Mode persistent_shell: of the shell, given with the first job of its key.', optional(record(key, text({ max: 2 ** 20 }), { max: 4096 }))),
   timeout: described(`Seconds until the job is ended; null for none. Default ${defaults.timeoutSeconds}.`,
     optional(nullable(number({ above: 0, max: maxTimeoutSeconds, unit: 'seconds' })))),
-  killGrace: described(`Seconds between SIGTERM and SIGKILL. Default ${defaults.killGraceSeconds}.`, optional(graceSeconds)),
+  killGrace: described(`Seconds between SIGTERM and SIGKILL. Default ${defaults.killGraceSeconds}, for agents ${agentDefaults.killGraceSeconds}.`, optional(graceSeconds)),
   stdin: described('Given to the job and then closed, be it empty. Absent: stdin stays open for nudges. null: empty.',
     optional(nullable(text({ allowNul: true })))),
   tty: described(`Run under a pseudo-terminal, stdout and stderr in one stream; stdin is typed into it. An object says its size. Default false; ${defaultSize.cols} × ${defaultSize.rows}.`,
@@ -132,13 +138,12 @@ const requestShape = {
     optional(integer({ min: 1, max: Number.MAX_SAFE_INTEGER }))),
   name: described('To find it again.', optionalText(name)),
   labels: described('To find it again.', optional(labels)),
-  ...Object.fromEntries(otherModes.map((field) => [field, optionalText(unusedText())])) as
-    { readonly [F in (typeof otherModes)[number]]: Parser<string | undefined> },
-  persistent_shell: optional(falsehood()),
+  ...agentShape,
 } as const;
 
-/** What runs: a text for a shell, or a program with its arguments. */
+/** What runs: a text for a shell, a program with its arguments, or an agent. */
 export type Program =
+  | AgentProgram
   | { readonly mode: 'shell'; readonly command: string; readonly shell?: string }
   | { readonly mode: 'argv'; readonly argv: readonly string[] }
   | PersistentProgram;
@@ -181,8 +186,8 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
     ...(fields.workdir === undefined ? {} : { workdir: fields.workdir }),
     env: fields.env ?? {},
     timeoutSeconds: fields.timeout === undefined ? defaults.timeoutSeconds : fields.timeout,
-    killGraceSeconds: fields.killGrace ?? defaults.killGraceSeconds,
-    ...(fields.stdin === undefined ? {} : { stdin: fields.stdin }),
+    killGraceSeconds: fields.killGrace ?? (fields.mode === 'acp' ? agentDefaults : defaults).killGraceSeconds,
+    ...(fields.stdin === undefined || fields.mode === 'acp' ? {} : { stdin: fields.stdin }),
     maxOutputBytes: fields.maxOutputBytes ?? defaults.maxOutputBytes,
     ...(fields.tty === undefined ? {} : { tty: fields.tty }),
     name: fields.name ?? null,
@@ -191,8 +196,8 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
 });
 
 /** A job as a client submits it, in the words of the wire. */
-export interface ExecRequest {
-  readonly mode?: 'shell' | 'argv' | 'persistent_shell';
+export interface ExecRequest extends AgentFields {
+  readonly mode?: Mode;
   readonly command?: string;
   readonly argv?: readonly string[];
   readonly shell?: string;
@@ -228,6 +233,12 @@ function checkLengths(fields: Parsed<typeof requestObject>, at: string): void {
 function program(fields: Parsed<typeof requestObject>, at: string): Program {
   const { mode = 'shell', command: script, argv, shell } = fields;
   if (mode !== 'persistent_shell') refuseGiven(fields, ['sessionKey', 'bootstrapCommand', 'bootstrapCurrentCommand'], mode, at);
+  if (mode === 'acp') {
+    // Its stdin is the server's way to its runner.
+    refuseGiven(fields, ['command', 'tty', 'stdin'], mode, at);
+    return agentProgram({ ...fields, shell: shellKind(shell, mode, at) }, at);
+  }
+  refuseGiven(fields, agentFields, mode, at);
   if (mode === 'argv') {
     if (argv === undefined) refuse(`${at}.argv`, 'an array of strings (mode is "argv")', argv);
     if (argv[0] === '') refuse(`${at}.argv[0]`, 'the name of a program', argv[0]);
@@ -246,10 +257,7 @@ function program(fields: Parsed<typeof requestObject>, at: string): Program {
 function persistentProgram(fields: Parsed<typeof requestObject>, script: string, at: string): PersistentProgram {
   const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand } = fields;
   if (sessionKey === undefined) refuse(`${at}.sessionKey`, 'a string that is not empty (mode is "persistent_shell")', sessionKey);
-  const kind = shell === undefined ? undefined : Object.hasOwn(shellNames, shell) ? shellNames[shell] : undefined;
-  if (shell !== undefined && kind === undefined) {
-    refuse(`${at}.shell`, `one of ${Object.keys(shellNames).join(', ')} (mode is "persistent_shell")`, shell);
-  }
+  const kind = shellKind(shell, 'persistent_shell', at);
   return {
     mode: 'persistent_shell',
     sessionKey,
@@ -260,12 +268,18 @@ function persistentProgram(fields: Parsed<typeof requestObject>, script: string,
   };
 }
 
+function shellKind(shell: string | undefined, mode: Mode, at: string): ShellKind | undefined {
+  if (shell === undefined) return undefined;
+  const kind = Object.hasOwn(shellNames, shell) ? shellNames[shell] : undefined;
+  return kind ?? refuse(`${at}.shell`, `one of ${Object.keys(shellNames).join(', ')} (mode is "${mode}")`, shell);
+}
+
 /** Existing clients send the fields of other modes empty, or false. */
 function refuseGiven(
   fields: Parsed<typeof requestObject>, names: readonly (keyof Parsed<typeof requestObject>)[], mode: string, at: string,
 ): void {
   for (const name of names) {
-    if (fields[name] !== undefined && fields[name] !== false) throw new ParseError(`${at}.${name}`, `expected nothing, as mode is "${mode}"`);
+    if (fields[name] !== undefined && fields[name] !== null && fields[name] !== false) throw new ParseError(`${at}.${name}`, `expected nothing, as mode is "${mode}"`);
   }
 }
 
@@ -281,15 +295,6 @@ function ttyOrSwitch(): Parser<TerminalSize | undefined> {
 
 function switchOrEmpty(): Parser<boolean | undefined> {
   return parser({ type: 'boolean' }, (value, at) => (value === '' ? undefined : boolean(value, at)));
-}
-
-function unusedText(): Parser<string> {
-  return parser({ type: 'string', maxLength: 0 }, (value, at) =>
-    refuse(at, 'nothing, as this mode does not use it', value));
-}
-
-function falsehood(): Parser<false> {
-  return parser({ const: false }, (value, at) => (value === false ? false : refuse(at, 'nothing, as this mode does not use it', value)));
 }
 
 // Queries. ------------------------------------------------------------------------------------------------------------
@@ -415,6 +420,8 @@ export type StreamName = 'stdout' | 'stderr';
 export type JobEvent =
   | { readonly type: 'output'; readonly stream: StreamName; readonly offset: number; readonly text: string }
   | { readonly type: 'output'; readonly stream: StreamName; readonly offset: number; readonly base64: string }
+  /** Of an agent: what happened, as its job has it in `events`. */
+  | { readonly type: 'agent'; readonly event: unknown }
   | { readonly type: 'status'; readonly job: Job }
   | { readonly type: 'end'; readonly job: Job };
 
@@ -422,16 +429,18 @@ export type JobEvent =
 export interface Position {
   readonly stdout: number;
   readonly stderr: number;
+  /** Only of an agent's job. */
+  readonly events?: number;
 }
 
-/** The id of an event: `<bytes of stdout read>-<bytes of stderr read>`. */
+/** The id of an event: `<bytes of stdout read>-<bytes of stderr read>`, of an agent's job with `-<bytes of its events read>`. */
 export function formatPosition(position: Position): string {
-  return `${position.stdout}-${position.stderr}`;
+  return `${position.stdout}-${position.stderr}${position.events === undefined ? '' : `-${position.events}`}`;
 }
 
 export function parsePosition(value: string, at: string): Position {
-  const match = /^(\d{1,15})-(\d{1,15})$/.exec(value);
+  const match = /^(\d{1,15})-(\d{1,15})(?:-(\d{1,15}))?$/.exec(value);
   if (!match) refuse(at, 'an event id such as "0-0"', value);
-  return { stdout: Number(match[1]), stderr: Number(match[2]) };
+  return { stdout: Number(match[1]), stderr: Number(match[2]), ...(match[3] === undefined ? {} : { events: Number(match[3]) }) };
 }
 

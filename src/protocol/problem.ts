@@ -14,6 +14,7 @@ export type ProblemCode =
   | 'session_not_found' | 'session_conflict' | 'too_many_sessions'
   | 'upgrade_required' | 'too_many_tickets'
   | 'terminal_not_found' | 'terminal_ended' | 'too_many_terminals'
+  | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'too_many_prompts'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
 const problems: { readonly [C in ProblemCode]: readonly [status: number, title: string] } = {
@@ -25,6 +26,8 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   job_not_found: [404, 'There is no such job'],
   session_not_found: [404, 'There is no such session'],
   terminal_not_found: [404, 'There is no such terminal'],
+  permission_not_found: [404, 'No such permission is pending'],
+  elicitation_not_found: [404, 'No such question is pending'],
   version_not_found: [404, 'The update source has no such version'],
   method_not_allowed: [405, 'The method is not allowed here'],
   request_timeout: [408, 'The request took too long to arrive'],
@@ -32,6 +35,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   job_not_running: [409, 'The job is not running'],
   stdin_closed: [409, 'The stdin of the job is closed'],
   stdin_full: [409, 'The job does not read its stdin'],
+  not_an_agent: [409, 'The job runs no agent'],
   busy: [409, 'Jobs are running'],
   session_conflict: [409, 'The session has another shell'],
   terminal_ended: [409, 'The terminal has ended'],
@@ -47,6 +51,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   upgrade_required: [426, 'This address speaks WebSocket'],
   too_many_jobs: [429, 'Too many jobs are waiting'],
   too_many_sessions: [429, 'Too many persistent shells are open'],
+  too_many_prompts: [429, 'Too many prompts are waiting'],
   too_many_terminals: [429, 'Too many terminals are open'],
   too_many_attempts: [429, 'Too many wrong keys'],
   too_many_tickets: [429, 'Too many tickets are unused'],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type PermissionPolicy, type PermissionQuestion, decide } from '../../src/agents/permissions.ts';
+import { type PermissionQuestion, decide } from '../../src/agents/permissions.ts';
+import type { PermissionPolicy } from '../../src/protocol/agents.ts';
 
 const options = [
   { optionId: 'always', kind: 'allow_always' }, { optionId: 'no', kind: 'reject_once' }, { optionId: 'yes', kind: 'allow_once' }, { optionId: 'never', kind: 'reject_always' },

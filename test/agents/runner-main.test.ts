@@ -28,7 +28,7 @@ function start(t: TestContext, prompt: string, more: Partial<AgentOrder> = {}): 
   const mark = `job-of-test-${process.pid}-${Date.now()}`;
   const order: AgentOrder = {
     mark, version: '0.0.0-test', argv: [process.execPath, fake], workdir: directory, env: { PATH: process.env['PATH'] ?? '' }, additionalDirectories: [], mcpServers: [], wishes: {}, isStrict: true,
-    permissions: 'ask', askSeconds: 60, prompt: [{ type: 'text', text: prompt }], keepAliveSeconds: 0, ...more,
+    permissions: 'ask', askSeconds: 60, prompt: [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, ...more,
   };
   writeFileSync(join(directory, orderFile), JSON.stringify(order));
   const { file, loaders, path } = ownProgram(new URL('../../src/agents/runner.ts', import.meta.url).href, 'runner-main');
@@ -53,9 +53,9 @@ test('it answers commands on its stdin, writes the message to stdout, and exits 
   const job = start(t, 'say one\nask edit a', { keepAliveSeconds: 60 });
   const pending = await until(() => job.state()?.pendingPermissions[0], { what: 'it asks' });
   job.tell('what is this');
-  job.tell({ is: 'permit', permissionId: pending.permissionId, optionId: 'yes' });
+  job.tell({ id: 'c', is: 'permit', permissionId: pending.permissionId, optionId: 'yes' });
   await until(() => job.state()?.phase === 'waiting', { what: 'it waits' });
-  job.tell({ is: 'prompt', prompt: [{ type: 'text', text: 'say two\nstop end_turn' }] });
+  job.tell({ id: 'c', is: 'prompt', prompt: [{ type: 'text', text: 'say two\nstop end_turn' }] });
   await until(() => job.state()?.turns === 2 && job.state()?.phase === 'waiting', { what: 'it has answered' });
   assert.equal(job.text(), 'one{"outcome":{"outcome":"selected","optionId":"yes"}}two');
   job.kill('SIGTERM');

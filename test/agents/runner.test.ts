@@ -6,6 +6,7 @@ import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { AgentOrder, AgentState } from '../../src/agents/order.ts';
 import { readStat } from '../../src/process/identity.ts';
+import { JobFiles } from '../../src/agents/job-files.ts';
 import { AgentRunner } from '../../src/agents/runner.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -30,13 +31,17 @@ function run(t: TestContext, prompt: string | null, more: Partial<AgentOrder> = 
   let text = '';
   const order: AgentOrder = {
     mark: `runner-of-test-${process.pid}-${count += 1}`, version: '0.0.0-test', argv: [process.execPath, fake], workdir: work, env: { PATH: process.env['PATH'] ?? '', ...env }, additionalDirectories: [], mcpServers: [],
-    wishes: {}, isStrict: true, permissions: 'approve', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, ...more,
+    wishes: {}, isStrict: true, permissions: 'approve', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, ...more,
   };
-  const runner = new AgentRunner({ order, directory, onText: (part) => { text += part; } });
+  const files = new JobFiles(directory);
+  const runner = new AgentRunner({ order, sink: {
+    event: (event) => files.event(event), state: (state) => files.state(state), text: (part) => { text += part; },
+  } });
   const ended = runner.run();
   atEnd(t, async () => {
     await runner.end();
     await ended;
+    files.close();
   });
   const linesOf = (name: string): string[] => readFileSync(join(directory, name), 'utf8').trim().split('\n');
   return {
@@ -92,8 +97,8 @@ test('somebody is asked, sees what for, and answers; other answers are passed ov
     const pending = await until(() => it.state().pendingPermissions[0], { what: 'it asks' });
     assert.deepEqual([pending.kind, pending.tools, pending.paths, pending.options.map(({ kind }) => kind)], ['edit', ['Do it'], [optionId === 'always' ? 'a' : 'b'], ['allow_always', 'allow_once', 'reject_once']]);
     const { permissionId } = pending;
-    for (const wrong of [{ permissionId, optionId: 'other' }, { permissionId: 'other', optionId }]) it.runner.take({ is: 'permit', ...wrong });
-    it.runner.take({ is: 'permit', permissionId, optionId });
+    for (const wrong of [{ permissionId, optionId: 'other' }, { permissionId: 'other', optionId }]) it.runner.take({ id: 'c', is: 'permit', ...wrong });
+    it.runner.take({ id: 'c', is: 'permit', permissionId, optionId });
   }
   assert.equal(await it.ended, 0);
   assert.match(it.text(), /"always".*"no"/);
@@ -111,7 +116,7 @@ test('a turn is cancelled, also while somebody is asked', options, async (t) => 
   for (const prompt of ['say begun\nhang', 'say begun\nask edit a\nhang']) {
     const it = run(t, prompt, { permissions: 'ask' });
     await until(() => it.text() !== '' && (!prompt.includes('ask') || it.state().pendingPermissions.length > 0), { what: 'it has begun' });
-    it.runner.take({ is: 'cancel' });
+    it.runner.take({ id: 'c', is: 'cancel' });
     if (prompt.includes('ask')) {
       await until(() => it.text().includes('cancelled'), { what: 'the permission was answered' });
       await it.runner.end();
@@ -125,7 +130,7 @@ test('further prompts go to the same agent, until nobody has one in time', optio
   const it = run(t, 'say one', { keepAliveSeconds: 30 });
   for (const words of ['two', 'three']) {
     await until(() => it.state().phase === 'waiting', { what: 'it waits' });
-    it.runner.take({ is: 'prompt', prompt: [{ type: 'text', text: `say ${words}` }] });
+    it.runner.take({ id: 'c', is: 'prompt', prompt: [{ type: 'text', text: `say ${words}` }] });
     await until(() => it.text().endsWith(words), { what: 'it has answered' });
   }
   await until(() => it.state().phase === 'waiting', { what: 'it waits' });
@@ -173,4 +178,15 @@ test('a flood of updates, nonsense and what nobody knows hinder nothing', option
   assert.equal(told.filter(({ type }) => type === 'fault').length, 5);
   assert.ok(told.some((event) => event['isCut'] === true && Number(event['sizeBytes']) > 2_000_000));
   assert.deepEqual(it.state().progress.toolCalls.map(({ title }) => title), ['x']);
+});
+
+test('a permission is asked for with what its tool call told before', options, async (t) => {
+  const call = (fields: object): string => `raw ${JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's1', update: fields } })}`;
+  const it = run(t, [
+    call({ sessionUpdate: 'tool_call', toolCallId: 't1', title: 'ls', kind: 'execute', rawInput: { command: 'rm x' } }), 'ask  a',
+  ].join('\n'), { permissions: [{ kind: 'execute', decide: 'deny' }, { decide: 'approve' }] });
+  assert.equal(await it.ended, 0);
+  const asked = it.events().find(({ type }) => type === 'permission') as { question?: { kind?: string } } | undefined;
+  assert.equal(asked?.question?.kind, 'execute');
+  assert.match(it.text(), /"no"/);
 });

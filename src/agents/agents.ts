@@ -1,0 +1,195 @@
+/**
+ * Agents as jobs: what starts their runners, what their jobs show, and what they can be told meanwhile.
+ * @module
+ */
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { ParseError } from '../base/parse.ts';
+import { ownProgram } from '../process/own-program.ts';
+import type { AgentHost, AgentLaunch } from '../process/starter.ts';
+import { type AgentJobDetails, type AgentJobSummary, type AgentList, type AgentProgram, type Prompt, agentDefaults, promptBlocks } from '../protocol/agents.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import type { Repeatable } from '../protocol/repeatable.ts';
+import type { ElicitationAnswer } from './conversation.ts';
+import { detailsOf, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
+import { agentNamed, findAgents } from './known.ts';
+import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from './order.ts';
+
+/** A job that may be an agent's. */
+export interface AgentJob {
+  readonly id: string;
+  readonly directory: string;
+  readonly isAgent: boolean;
+  readonly isFinished: boolean;
+}
+
+/** What agents need of jobs. */
+export interface AgentJobs {
+  /** @throws ProblemError job_not_found. */
+  get(id: string): AgentJob;
+  /** Tells the runner a line. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
+  command(id: string, line: string): Promise<void>;
+  /** Resolves once the job has finished or `isReached`, or when the time is over. */
+  until(id: string, isReached: () => boolean, limitMs: number): Promise<void>;
+  /** Acts once for each Idempotency-Key. @throws ParseError; ProblemError job_not_found, idempotency_mismatch. */
+  once<T>(id: string, request: Repeatable, call: string, act: () => Promise<T>): Promise<T>;
+}
+
+export interface AgentsOptions {
+  /** What jobs inherit. */
+  readonly env: { readonly [name: string]: string };
+  readonly version: string;
+  readonly isSupported: boolean;
+}
+
+type Command = RunnerCommand extends infer C ? C extends RunnerCommand ? Omit<C, 'id'> : never : never;
+
+const program = ownProgram(import.meta.url, 'runner-main');
+/** A runner is idle nearly always. */
+const frugal = ['--max-semi-space-size=2', '--v8-pool-size=1'];
+/** For a runner to act on what it is told. */
+const commandMs = 10_000;
+
+export class Agents implements AgentHost {
+  readonly #options: AgentsOptions;
+  #jobs: AgentJobs | undefined;
+
+  constructor(options: AgentsOptions) {
+    this.#options = options;
+  }
+
+  /** The jobs that they are. */
+  connect(jobs: AgentJobs): void {
+    this.#jobs = jobs;
+  }
+
+  get isSupported(): boolean {
+    return this.#options.isSupported;
+  }
+
+  /** As jobs have it. */
+  once<T>(id: string, request: Repeatable, call: string, act: () => Promise<T>): Promise<T> {
+    return this.#connected.once(id, request, call, act);
+  }
+
+  list(): AgentList {
+    return {
+      defaultAgent: agentDefaults.agent,
+      agents: findAgents(this.#options.env['PATH'] ?? '').map(({ name, title, argv, packageName, path }) =>
+        ({ name, title, command: argv, packageName, installed: path !== null, path })),
+    };
+  }
+
+  async admit({ additionalDirectories = [] }: AgentProgram, workdir: string): Promise<void> {
+    if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs');
+    for (const [index, path] of additionalDirectories.entries()) {
+      const isDirectory = await stat(resolve(workdir, path)).then((found) => found.isDirectory(), () => false);
+      if (!isDirectory) throw new ParseError(`body.additionalDirectories[${index}]`, `expected an existing directory, received ${JSON.stringify(path)}`);
+    }
+  }
+
+  prepare(launch: AgentLaunch): ReturnType<AgentHost['prepare']> {
+    writeFileSync(join(launch.directory, orderFile), JSON.stringify(this.#orderOf(launch)), { mode: 0o600 });
+    // Its own environment is of no use to the runner, and what is in there for Node may hinder it.
+    return { argv: [program.file, ...program.loaders, ...frugal, program.path, launch.directory], workdir: dirname(program.path), env: { NODE_OPTIONS: '' } };
+  }
+
+  summary(directory: string): AgentJobSummary {
+    return summaryOf(readState(directory));
+  }
+
+  async details(directory: string, { maxBytes }: { readonly maxBytes: number }): Promise<AgentJobDetails> {
+    return await detailsOf(directory, maxBytes);
+  }
+
+  /** The next turn. @returns its number. @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable. */
+  async prompt(id: string, prompt: Prompt): Promise<number> {
+    const { turn } = await this.#tell(id, { is: 'prompt', prompt: promptBlocks(prompt) ?? [] });
+    return turn ?? 0;
+  }
+
+  /** Ends the turn that the agent is at. @returns whether there is one. @throws ProblemError as {@link prompt}. */
+  async cancelTurn(id: string): Promise<boolean> {
+    const { problem } = await this.#ask(id, { is: 'cancel' });
+    return problem === null;
+  }
+
+  /** @throws ProblemError as {@link prompt}; permission_not_found, invalid_request. */
+  async permit(id: string, answer: { readonly permissionId: string; readonly optionId: string }): Promise<void> {
+    await this.#tell(id, { is: 'permit', ...answer });
+  }
+
+  /** @throws ProblemError as {@link prompt}; elicitation_not_found. */
+  async answer(id: string, elicitationId: string, answer: ElicitationAnswer): Promise<void> {
+    await this.#tell(id, { is: 'elicit', elicitationId, answer });
+  }
+
+  get #connected(): AgentJobs {
+    if (!this.#jobs) throw new Error('agents have no jobs yet');
+    return this.#jobs;
+  }
+
+  async #tell(id: string, command: Command): Promise<CommandResult> {
+    const result = await this.#ask(id, command);
+    if (result.problem === null) return result;
+    throw new ProblemError(problemOf(result, command), `Cannot tell the agent of job ${id}: ${result.message}`);
+  }
+
+  /** Resolves with what its runner made of it. */
+  async #ask(id: string, command: Command): Promise<CommandResult> {
+    const jobs = this.#connected;
+    const job = jobs.get(id);
+    if (!job.isAgent) throw new ProblemError('not_an_agent', `Cannot tell job ${id} that: it runs no agent`);
+    const ended = (): ProblemError => new ProblemError('job_not_running', `Cannot tell the agent of job ${id}: it has ended; a new job can go on with its session, by acp_session_id`);
+    if (job.isFinished || phaseOf(readState(job.directory)) === 'ended') throw ended();
+    const commandId = randomUUID();
+    await jobs.command(id, JSON.stringify({ id: commandId, ...command }));
+    let result: CommandResult | undefined;
+    const isReached = (): boolean => (result ??= resultOf(readState(job.directory), commandId)) !== undefined;
+    await jobs.until(id, isReached, commandMs);
+    if (isReached() && result) return result;
+    if (jobs.get(id).isFinished) throw ended();
+    throw new ProblemError('unavailable', `Cannot tell the agent of job ${id}: its runner has not answered yet; look at the job again`, { headers: { 'Retry-After': '2' } });
+  }
+
+  #orderOf({ id, workdir, env, program: asked }: AgentLaunch): AgentOrder {
+    const { model, effort, agentMode, acp_session_id: sessionId, authMethod } = asked;
+    const environment: AgentOrder['env'] = { ...withoutClaude(this.#options.env), ...env, SIDECAR_JOB_ID: id };
+    return {
+      mark: id, version: this.#options.version, argv: argvOf(asked, environment['PATH'] ?? ''), workdir, env: environment,
+      additionalDirectories: (asked.additionalDirectories ?? []).map((path) => resolve(workdir, path)), mcpServers: asked.mcpServers ?? [],
+      ...(authMethod === undefined ? {} : { authMethod }), ...(sessionId === undefined ? {} : { sessionId }),
+      action: asked.sessionAction ?? 'prompt',
+      wishes: { ...(model === undefined ? {} : { model }), ...(effort === undefined ? {} : { thought_level: effort }), ...(agentMode === undefined ? {} : { mode: agentMode }) },
+      isStrict: asked.strictConfig ?? true, permissions: asked.permissions ?? agentDefaults.permissions,
+      askSeconds: asked.askTimeout ?? agentDefaults.askTimeoutSeconds, askDefault: asked.askDefault ?? 'deny', mayElicit: asked.elicitation ?? false,
+      prompt: promptBlocks(asked.prompt), keepAliveSeconds: asked.keepAlive ?? 0,
+    };
+  }
+}
+
+/** A name, a line of plain words, or, where it needs one, a line for a shell. */
+function argvOf({ argv, agent = agentDefaults.agent }: AgentProgram, path: string): readonly string[] {
+  if (argv !== undefined) return argv;
+  const line = agent.trim();
+  const named = agentNamed(line, path);
+  if (named) return named;
+  return /^[\w\s@%+=:,./-]*$/.test(line) ? line.split(/\s+/) : ['/bin/sh', '-c', `exec ${line}`];
+}
+
+/** Claude takes them for those of a Claude that has started it. */
+function withoutClaude(env: AgentsOptions['env']): AgentsOptions['env'] {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CLAUDE(_|CODE)/.test(name)));
+}
+
+function problemOf({ problem }: CommandResult, { is }: Command): 'permission_not_found' | 'elicitation_not_found' | 'invalid_request' | 'too_many_prompts' | 'job_not_running' {
+  switch (problem) {
+    case 'unknown': return is === 'elicit' ? 'elicitation_not_found' : 'permission_not_found';
+    case 'unfit': return 'invalid_request';
+    case 'full': return 'too_many_prompts';
+    case 'ended':
+    case null: return 'job_not_running';
+  }
+}

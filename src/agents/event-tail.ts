@@ -1,0 +1,49 @@
+/**
+ * The last events of an agent, from its file.
+ * @module
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventsFile } from './order.ts';
+
+export interface EventTail {
+  readonly lines: readonly unknown[];
+  /** There are more before. */
+  readonly isTruncated: boolean;
+}
+
+/** The events that the last `maxBytes` of the file hold whole. */
+export async function lastEvents(directory: string, maxBytes: number): Promise<EventTail> {
+  const file = await openQuietly(join(directory, eventsFile));
+  if (!file) return { lines: [], isTruncated: false };
+  try {
+    const { size } = await file.stat();
+    const start = Math.max(0, size - maxBytes);
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size - start), 0, size - start, start);
+    const text = buffer.subarray(0, bytesRead).toString();
+    // Where it does not begin with a line, what is left of one is none; nor is what has no end yet.
+    const whole = text.slice(start === 0 ? 0 : text.indexOf('\n') + 1, text.lastIndexOf('\n') + 1);
+    return { lines: whole.split('\n').flatMap(eventOf), isTruncated: start > 0 };
+  } finally {
+    await file.close();
+  }
+}
+
+/** An event, as its line has it; none where a full disk tore it. */
+export function eventOf(line: string): readonly unknown[] {
+  if (line === '') return [];
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return [];
+  }
+}
+
+async function openQuietly(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, 'r');
+  } catch {
+    // Nothing has happened yet.
+    return undefined;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * What the job of an agent shows: read from the files of its runner, which may be another version's.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall, agentPhases,
+} from '../protocol/agents.ts';
+import { lastEvents } from './event-tail.ts';
+import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from './lenient.ts';
+import { type AgentState, type CommandResult, stateFile } from './order.ts';
+
+/** Of the events in an answer, however much room there is. */
+const maxEventBytes = 262_144;
+
+/** Where an agent stands, as far as that can be read. */
+export function readState(directory: string): Fields {
+  try {
+    return fieldsOf(JSON.parse(readFileSync(join(directory, stateFile), 'utf8')));
+  } catch {
+    // It has not begun, or its file is not what a runner writes: nothing is known of it.
+    return {};
+  }
+}
+
+export function resultOf(state: Fields, id: string): CommandResult | undefined {
+  const result = listOf(state['results']).map(fieldsOf).find((one) => one['id'] === id);
+  if (!result) return undefined;
+  const problem = wordOf(['unknown', 'unfit', 'full', 'ended'], result['problem']) ?? null;
+  return { id, problem, message: textOf(result['message']) ?? '', turn: countOf(result['turn']) ?? null };
+}
+
+export function summaryOf(state: Fields): AgentJobSummary {
+  const progress = fieldsOf(state['progress']);
+  return {
+    acpSessionId: textOf(state['sessionId']) ?? null,
+    stopReason: textOf(state['stopReason']) ?? null,
+    acpError: objectOf<AgentState['error']>(state['error']),
+    agentInfo: objectOf<AgentState['agentInfo']>(state['agentInfo']),
+    agentPhase: phaseOf(state),
+    turns: countOf(state['turns']) ?? 0,
+    usage: objectOf<AgentJobSummary['usage']>(progress['usage']),
+    turnUsage: objectOf<AgentJobSummary['turnUsage']>(state['turnUsage']),
+    pendingPermissions: listOf(state['pendingPermissions']) as AgentJobSummary['pendingPermissions'],
+    pendingElicitations: listOf(state['pendingElicitations']) as AgentJobSummary['pendingElicitations'],
+    eventCount: countOf(state['events']) ?? 0,
+  };
+}
+
+/** @param maxBytes Of the events. */
+export async function detailsOf(directory: string, maxBytes: number): Promise<AgentJobDetails> {
+  // The events first: what they tell, the state has or will have told.
+  const { lines, isTruncated } = await lastEvents(directory, Math.min(maxBytes, maxEventBytes));
+  const state = readState(directory);
+  const progress = fieldsOf(state['progress']);
+  return {
+    ...summaryOf(state),
+    toolCalls: listOf(progress['toolCalls']) as readonly ToolCall[],
+    droppedToolCalls: countOf(progress['droppedToolCalls']) ?? 0,
+    plan: Array.isArray(progress['plan']) ? progress['plan'] as readonly PlanEntry[] : null,
+    ...(Array.isArray(state['sessions']) ? { sessions: state['sessions'] as readonly AgentSession[] } : {}),
+    events: lines,
+    eventsTruncated: isTruncated,
+  };
+}
+
+export function phaseOf(state: Fields): AgentPhase {
+  return wordOf(agentPhases, state['phase']) ?? 'starting';
+}
+
+/** An object that a runner of ours wrote, or nothing. */
+function objectOf<T extends object | null>(value: unknown): T | null {
+  return isFields(value) ? value as unknown as T : null;
+}
