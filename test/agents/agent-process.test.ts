@@ -25,7 +25,7 @@ async function start(t: TestContext, script: string, more: { leaveMs?: number; g
   const agent = await startAgent({ argv: ['/bin/sh', '-c', script], workdir, env: { PATH: process.env['PATH'] }, mark: `agent-of-test-${process.pid}-${count += 1}`, ...more });
   atEnd(t, () => agent.end());
   const pidIn = (name: string): Promise<number> =>
-    until(() => existsSync(join(workdir, name)) && Number(readFileSync(join(workdir, name), 'utf8')), { what: `${name} has a pid` });
+    until(() => existsSync(join(workdir, name)) && (Number(readFileSync(join(workdir, name), 'utf8')) || undefined), { what: `${name} has a pid` });
   return { agent, pidIn };
 }
 
