@@ -78,7 +78,7 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
       ...(authMethod === undefined ? {} : { authMethod }), ...(sessionId === undefined ? {} : { sessionId }), action: 'prompt',
       wishes: { ...(model === undefined ? {} : { model }), ...(effort === undefined ? {} : { thought_level: effort }), ...(mode === undefined ? {} : { mode }) },
       isStrict: strictConfig ?? true, permissions: permissions ?? agentDefaults.permissions, askSeconds: agentDefaults.askTimeoutSeconds, askDefault: 'deny',
-      mayElicit: false, prompt: promptBlocks(prompt), keepAliveSeconds: 0,
+      mayElicit: false, prompt: promptBlocks(prompt), keepAliveSeconds: 0, hasShell: false,
     },
     sink: {
       event: (event) => onEvent?.(event),

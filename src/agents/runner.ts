@@ -9,7 +9,7 @@ import type { AgentError, PendingElicitation, PendingPermission, PromptBlock } f
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
 import { Asking } from './asking.ts';
-import { AgentCommands } from './commands.ts';
+import { AgentCommands, type CommandsHost } from './commands.ts';
 import { Conversation, type ElicitationAnswer } from './conversation.ts';
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
@@ -20,6 +20,7 @@ import { questionOf } from './permission-question.ts';
 import { type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
 import { Progress, messageTextOf } from './progress.ts';
 import { serve } from './services.ts';
+import { ShellCommands } from './shell-commands.ts';
 
 /** Whom a runner tells. */
 export interface RunnerSink {
@@ -56,6 +57,7 @@ export class AgentRunner {
   #agent: AgentProcess | undefined;
   #conversation: Conversation | undefined;
   #jail: Jail | undefined;
+  #shell: ShellCommands | undefined;
   #stopReason: string | null = null;
   #error: AgentError | null = null;
   #turns = 0;
@@ -78,11 +80,11 @@ export class AgentRunner {
   /** @returns the exit code: 0 where all turns came to their end. */
   async run(): Promise<number> {
     this.#tellState();
-    let commands: AgentCommands | undefined;
+    let commands: CommandsHost | undefined;
     try {
-      const { workdir, additionalDirectories, env, mark } = this.#order;
+      const { workdir, additionalDirectories, env, mark, hasShell } = this.#order;
       const jail = this.#jail = await jailOf(workdir, additionalDirectories);
-      commands = new AgentCommands({ jail, env: { ...env, [markName]: mark } });
+      commands = hasShell ? this.#shell = new ShellCommands({ jail, onChange: () => this.#tellState() }) : new AgentCommands({ jail, env: { ...env, [markName]: mark } });
       await this.#converse(jail, commands);
     } catch (error) {
       this.#fail(error);
@@ -119,6 +121,14 @@ export class AgentRunner {
       case 'prompt': return this.#takePrompt(command.prompt);
       case 'permit': return answered(this.#permissions.answer(command.permissionId, command.optionId), 'permission');
       case 'elicit': return answered(this.#elicitations.answer(command.elicitationId, command.answer), 'question');
+      case 'shell': {
+        this.#shell?.started(command.wishId, command.directory, command.error);
+        return {};
+      }
+      case 'shellEnded': {
+        this.#shell?.ended(command.wishId, command.exitCode);
+        return {};
+      }
       case 'cancel': {
         if (this.#phase !== 'turn') return refused('unknown', 'there is no turn');
         this.#conversation?.cancel();
@@ -141,7 +151,7 @@ export class AgentRunner {
     return { turn: this.#turns + first + this.#prompts.length };
   }
 
-  async #converse(jail: Jail, commands: AgentCommands): Promise<void> {
+  async #converse(jail: Jail, commands: CommandsHost): Promise<void> {
     const { argv, workdir, env, mark, action } = this.#order;
     if (this.#isEnding) return;
     const agent = this.#agent = await startAgent({ argv, workdir, env, mark });
@@ -178,7 +188,7 @@ export class AgentRunner {
     this.#stopReason = 'no_prompt';
   }
 
-  #conversationWith(agent: AgentProcess, jail: Jail, commands: AgentCommands): Conversation {
+  #conversationWith(agent: AgentProcess, jail: Jail, commands: CommandsHost): Conversation {
     const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit, answerSeconds } = this.#order;
     // Gemini takes any error for a failure of the client, so that it could make no new file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
@@ -347,7 +357,7 @@ export class AgentRunner {
     return {
       phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
       stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#permissions.shown,
-      pendingElicitations: this.#elicitations.shown, results: this.#results, ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
+      pendingElicitations: this.#elicitations.shown, results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
       progress: this.#progress.current,
     };
   }

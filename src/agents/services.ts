@@ -5,12 +5,12 @@
 import { type Parser, ParseError, array, fieldsOf, integer, optional, text } from '../base/parse.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import type { Asked } from '../jsonrpc/peer.ts';
-import type { AgentCommands } from './commands.ts';
+import type { CommandsHost } from './commands.ts';
 import type { AgentFiles } from './files.ts';
 
 export interface Services {
   readonly files: AgentFiles;
-  readonly commands: AgentCommands;
+  readonly commands: CommandsHost;
 }
 
 type Service = (services: Services, params: unknown, asked: Asked) => Promise<unknown>;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type AgentJobSummary, promptText } from '../protocol/agents.ts';
 import type { Job, Program, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
-import type { AgentHost } from '../process/starter.ts';
+import type { AgentHost } from '../process/agent-host.ts';
 import type { Entry } from './entry.ts';
 import { statusOf } from './job.ts';
 import { noOutput, readTail } from './output.ts';

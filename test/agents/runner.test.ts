@@ -31,7 +31,7 @@ function run(t: TestContext, prompt: string | null, more: Partial<AgentOrder> = 
   let text = '';
   const order: AgentOrder = {
     mark: `runner-of-test-${process.pid}-${count += 1}`, version: '0.0.0-test', argv: [process.execPath, fake], workdir: work, env: { PATH: process.env['PATH'] ?? '', ...env }, additionalDirectories: [], mcpServers: [],
-    wishes: {}, isStrict: true, permissions: 'approve', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, ...more,
+    wishes: {}, isStrict: true, permissions: 'approve', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, hasShell: false, ...more,
   };
   const files = new JobFiles(directory);
   const runner = new AgentRunner({ order, sink: {
