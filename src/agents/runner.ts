@@ -37,6 +37,8 @@ export interface AgentRunnerOptions {
 
 /** The state is told no more often, but where somebody waits for it. */
 const stateMs = 100;
+/** Nor for more of the time than one part in so many. */
+const stateCost = 10;
 const maxPrompts = 100;
 /** Results of commands that are remembered. */
 const maxResults = 64;
@@ -65,6 +67,7 @@ export class AgentRunner {
   #lost = 0;
   #sessions: AgentState['sessions'];
   #stateTimer: NodeJS.Timeout | undefined;
+  #stateTookMs = 0;
   /** Those that came before they were waited for. */
   readonly #prompts: (readonly PromptBlock[])[] = [];
   #nextPrompt: ((prompt: readonly PromptBlock[] | undefined) => void) | undefined;
@@ -339,18 +342,20 @@ export class AgentRunner {
   }
 
   #changed(): void {
-    this.#stateTimer ??= setTimeout(() => this.#tellState(), stateMs);
+    this.#stateTimer ??= setTimeout(() => this.#tellState(), Math.max(stateMs, stateCost * this.#stateTookMs));
   }
 
   #tellState(): void {
     clearTimeout(this.#stateTimer);
     this.#stateTimer = undefined;
+    const startedAt = performance.now();
     try {
       this.#sink.state(this.#state());
     } catch {
       // A full disk: as soon as there is room.
       if (this.#phase !== 'ended') this.#changed();
     }
+    this.#stateTookMs = performance.now() - startedAt;
   }
 
   #state(): AgentState {

@@ -425,7 +425,7 @@ function eitherTextOr<T>(asText: Parser<string>, other: Parser<T>): Parser<strin
 }
 
 function emptyIsAbsent<T>(inner: Parser<T>): Parser<T | undefined> {
-  return parser(inner.schema, (value, at) => (value === '' || value === null ? undefined : inner(value, at)));
+  return parser(inner.schema, (value, at) => (value === '' ? undefined : inner(value, at)));
 }
 
 function notEmpty<T>(inner: Parser<T>): Parser<T> {

@@ -91,3 +91,13 @@ test('the texts of diffs are bounded in all: the oldest go first', () => {
   assert.ok(diffs.reduce((sum, { newText }) => sum + newText.length, 0) <= 1_048_576);
   assert.deepEqual([diffs[0]?.newText, diffs[0]?.isCut, diffs.at(-1)?.isCut], ['', true, false]);
 });
+
+test('names are bounded in all, too: the oldest calls go, and are counted', () => {
+  const progress = new Progress();
+  const locations = Array.from({ length: 100 }, () => ({ path: `/${'p'.repeat(10_000)}` }));
+  for (let n = 0; n < 40; n += 1) progress.apply({ sessionUpdate: 'tool_call', toolCallId: `t${n}`, locations });
+  const { toolCalls, droppedToolCalls } = progress.current;
+  assert.equal(toolCalls.length + droppedToolCalls, 40);
+  assert.ok(toolCalls.length >= 1 && toolCalls.flatMap((call) => call.locations).reduce((sum, { path }) => sum + path.length, 0) <= 4 * 2 ** 20);
+  assert.equal(toolCalls.at(-1)?.toolCallId, 't39');
+});
