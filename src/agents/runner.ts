@@ -17,7 +17,7 @@ import { KnownCalls } from './known-calls.ts';
 import { type Fields, fieldsOf, textOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
 import { questionOf } from './permission-question.ts';
-import { type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
+import { type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
 import { Progress, messageTextOf } from './progress.ts';
 import { serve } from './services.ts';
 import { ShellCommands } from './shell-commands.ts';
@@ -252,7 +252,9 @@ export class AgentRunner {
     const question = questionOf({ ...params, toolCall });
     const permissionId = crypto.randomUUID();
     const context = await this.#contextOf(question);
-    const answer = decide(this.#order.permissions, question, context);
+    const isCut = this.#calls.isCut(textOf(toolCall['toolCallId']) ?? '');
+    const answer: PermissionAnswer = isCut ? { ...decide('deny', question, context), reason: 'what the agent told of it is too long to be judged' }
+      : decide(this.#order.permissions, question, context);
     const tell = (decision: string, reason: string): void => this.#tell({ type: 'permission', permissionId, decision, reason, question });
     if (answer.is === 'selected') {
       tell(answer.optionId, answer.reason);
