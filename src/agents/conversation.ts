@@ -11,7 +11,7 @@ import { ndjson } from '../jsonrpc/ndjson.ts';
 import { acpCancel, type Asked } from '../jsonrpc/peer.ts';
 import { unlessAborted } from './abortable.ts';
 import type { AgentAbilities, ConfigChoice, McpServer, PromptBlock, SessionAbility, TurnUsage } from './acp.ts';
-import { abilitiesOf, acpCodes, choicesOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
+import { abilitiesOf, acpCodes, choicesOf, idOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
 import { AgentFailure } from './agent-failure.ts';
 import type { AgentExit } from './agent-process.ts';
 import { beginning, bounded, fieldsOf, isFields, shown, textOf } from './lenient.ts';
@@ -162,7 +162,7 @@ export class Conversation {
     const params = { cwd, mcpServers, ...(isMore && session.additionalDirectories ? { additionalDirectories } : {}) };
     if (earlier === undefined) {
       const answer = await this.#ask('session/new', params);
-      const sessionId = textOf(fieldsOf(answer)['sessionId']);
+      const sessionId = idOf(fieldsOf(answer)['sessionId']);
       if (sessionId === undefined) throw new AgentFailure('bad_answer', 'Cannot begin a session: the agent told no id of it');
       return this.#begin(sessionId, answer);
     }

@@ -125,7 +125,7 @@ export const rows: readonly Row[] = [
   { words: ['value', 'initialize', '{"protocolVersion":2}'], fails: ['unsupported_version', /version 2 of the protocol, not 1$/] },
   { words: ['value', 'initialize', '{"protocolVersion":1,"agentInfo":5,"agentCapabilities":[],"authMethods":{"id":"key"}}'], fails: ['auth_failed', /told no way to$/] },
   { words: ['value', 'initialize', '{"protocolVersion":1,"agentInfo":{"name":{}},"agentCapabilities":{"sessionCapabilities":5,"promptCapabilities":"x"},"authMethods":[5,{"id":"key","name":5}]}'] },
-  ...['null', '{"sessionId":5}'].map((value): Row => ({ words: ['value', 'session/new', value], fails: ['bad_answer', /no id/] })),
+  ...['null', '{"sessionId":5}', JSON.stringify({ sessionId: 's'.repeat(5000) })].map((value): Row => ({ words: ['value', 'session/new', value], fails: ['bad_answer', /no id/] })),
   { words: ['value', 'session/new', '{"sessionId":"s1","configOptions":{"a":5},"modes":[5]}'], fails: ['config_not_supported', /Cannot choose model b: it offers none/] },
   { words: ['value', 'session/new', '{"sessionId":"s1","configOptions":[5,{"id":5},{"id":"x","type":"select","options":5}],"modes":{"availableModes":[null]}}'], wishes: {} },
   ...['null', '[5]'].map((value): Row => ({ words: ['value', 'session/set_config_option', value] })),
