@@ -83,6 +83,7 @@ export class Conversation {
   #turnUsage: TurnUsage | undefined;
   #isReplay = false;
   #early: unknown[] = [];
+  #isEarlyLost = false;
   /** Of the turn: aborted when it is cancelled. */
   #turn: AbortController | undefined;
 
@@ -291,7 +292,9 @@ export class Conversation {
   #updated(params: unknown): void {
     const { sessionId, update } = fieldsOf(params);
     if (this.#sessionId === undefined) {
-      if (this.#early.length < maxEarlyUpdates) this.#early.push(params);
+      if (this.#early.length < maxEarlyUpdates) return void this.#early.push(params);
+      if (!this.#isEarlyLost) this.#options.onFault(`more than ${maxEarlyUpdates} updates came before the session was begun: the others are lost`);
+      this.#isEarlyLost = true;
       return;
     }
     if (sessionId !== this.#sessionId) return this.#options.onFault(`an update of another session: ${shown(sessionId)}`);
