@@ -482,3 +482,14 @@ test('what an agent names and has to choose is bounded: names are cut, ids passe
   assert.ok(JSON.stringify([it.conversation.info, it.conversation.abilities.authMethods, it.conversation.choices]).length < 100_000);
   assert.deepEqual([it.conversation.info?.name.length, it.conversation.abilities.authMethods.length, it.conversation.choices.length], [200, 1, 1]);
 });
+
+test('what an agent tells of an earlier conversation after it has answered session/load is of that one still', async (t) => {
+  const it = talk(t, {
+    initialize: () => ({ protocolVersion: 1, agentCapabilities: { loadSession: true } }),
+    'session/load': (_, { update }) => { setTimeout(() => update(chunk('old'), 's0'), 20); return {}; },
+    'session/prompt': (_, { update }) => { update(chunk('new'), 's0'); return { stopReason: 'end_turn' }; },
+  }, { sessionId: 's0' });
+  await it.conversation.open();
+  await it.conversation.prompt([text]);
+  assert.deepEqual(it.updates, [{ update: chunk('old'), isReplay: true }, { update: chunk('new'), isReplay: false }]);
+});
