@@ -68,6 +68,9 @@ const closeMs = 2000;
 /** For a process to be gone once nothing more can come of it. */
 const exitMs = 1000;
 const maxMessageCharacters = 2000;
+/** A replay is over where nothing has come for so long, and where it goes on for so long beyond its answer. */
+const quietMs = 200;
+const replayMs = 3000;
 /** Of what an agent tells of its error, as JSON. */
 const maxDetailCharacters = 65_536;
 /** Updates of a session whose id is not known yet. */
@@ -82,6 +85,8 @@ export class Conversation {
   #choices: readonly ConfigChoice[] = [];
   #turnUsage: TurnUsage | undefined;
   #isReplay = false;
+  /** How many have come. */
+  #updates = 0;
   #early: unknown[] = [];
   /** Of the turn: aborted when it is cancelled. */
   #turn: AbortController | undefined;
@@ -172,10 +177,21 @@ export class Conversation {
     this.#isReplay = true;
     try {
       const answer = await this.#ask(session.resume ? 'session/resume' : 'session/load', { sessionId: earlier, ...params });
+      // Gemini answers before it has told all.
+      if (!session.resume) await this.#quiet();
       this.#isReplay = false;
       this.#begin(earlier, answer);
     } finally {
       this.#isReplay = false;
+    }
+  }
+
+  /** Resolves once no update has come for a moment. */
+  async #quiet(): Promise<void> {
+    const deadline = performance.now() + replayMs;
+    for (let updates = -1; updates !== this.#updates && performance.now() < deadline && !this.#connection.isEnded;) {
+      updates = this.#updates;
+      await sleep(quietMs);
     }
   }
 
@@ -289,6 +305,7 @@ export class Conversation {
   }
 
   #updated(params: unknown): void {
+    this.#updates += 1;
     const { sessionId, update } = fieldsOf(params);
     if (this.#sessionId === undefined) {
       if (this.#early.length < maxEarlyUpdates) this.#early.push(params);

@@ -5,27 +5,51 @@
  */
 import { type Fields, fieldsOf, textOf } from './lenient.ts';
 
+/** What a permission is judged by. */
+const fields = ['toolCallId', 'name', 'title', 'kind', 'locations', 'content', 'rawInput'] as const;
+/** Of these one that is longer, as JSON, is not kept. */
+const maxFieldCharacters = 262_144;
+/** Of all calls together: beyond it the oldest go. */
+const maxCharacters = 8 * 2 ** 20;
 const maxCalls = 200;
 
 export class KnownCalls {
-  readonly #calls = new Map<string, Fields>();
+  readonly #calls = new Map<string, { readonly known: Fields; readonly characters: number; readonly isCut: boolean }>();
+  #characters = 0;
 
   /** @param update Of a session. */
   apply(update: unknown): void {
-    const { sessionUpdate, ...fields } = fieldsOf(update);
-    const id = textOf(fields['toolCallId']);
+    const { sessionUpdate, status, ...told } = fieldsOf(update);
+    const id = textOf(told['toolCallId']);
     if (id === undefined || (sessionUpdate !== 'tool_call' && sessionUpdate !== 'tool_call_update')) return;
-    const merged = this.merged(fields);
-    this.#calls.delete(id);
-    if (merged['status'] === 'completed' || merged['status'] === 'failed') return;
-    this.#calls.set(id, merged);
-    const [oldest] = this.#calls.keys();
-    if (this.#calls.size > maxCalls && oldest !== undefined) this.#calls.delete(oldest);
+    const merged = this.merged(told);
+    if (status === 'completed' || status === 'failed') return this.#forget(id);
+    const all = fields.map((field) => [field, JSON.stringify(merged[field])?.length ?? 0] as const).filter(([, size]) => size > 0);
+    const sizes = all.filter(([, size]) => size <= maxFieldCharacters);
+    const isCut = sizes.length < all.length || this.isCut(id);
+    const characters = sizes.reduce((sum, [, size]) => sum + size, 0);
+    this.#forget(id);
+    this.#calls.set(id, { known: Object.fromEntries(sizes.map(([field]) => [field, merged[field]])), characters, isCut });
+    this.#characters += characters;
+    for (const oldest of this.#calls.keys()) {
+      if (this.#calls.size <= maxCalls && this.#characters <= maxCharacters) return;
+      this.#forget(oldest);
+    }
   }
 
   /** A tool call with what was told of it before: null, empty and absent are unchanged. */
   merged(toolCall: Fields): Fields {
-    const said = Object.fromEntries(Object.entries(toolCall).filter(([, value]) => value !== undefined && value !== null && value !== ''));
-    return { ...this.#calls.get(textOf(toolCall['toolCallId']) ?? ''), ...said };
+    const told = Object.fromEntries(Object.entries(toolCall).filter(([, value]) => value !== undefined && value !== null && value !== ''));
+    return { ...this.#calls.get(textOf(toolCall['toolCallId']) ?? '')?.known, ...told };
+  }
+
+  /** Something that was said of it is not known any more: who judges it might be deceived. */
+  isCut(id: string): boolean {
+    return this.#calls.get(id)?.isCut ?? false;
+  }
+
+  #forget(id: string): void {
+    this.#characters -= this.#calls.get(id)?.characters ?? 0;
+    this.#calls.delete(id);
   }
 }

@@ -17,7 +17,7 @@ import { KnownCalls } from './known-calls.ts';
 import { type Fields, fieldsOf, textOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
 import { questionOf } from './permission-question.ts';
-import { type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
+import { type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
 import { Progress, messageTextOf } from './progress.ts';
 import { serve } from './services.ts';
 import { ShellCommands } from './shell-commands.ts';
@@ -37,6 +37,8 @@ export interface AgentRunnerOptions {
 
 /** The state is told no more often, but where somebody waits for it. */
 const stateMs = 100;
+/** Nor for more of the time than one part in so many. */
+const stateCost = 10;
 const maxPrompts = 100;
 /** Results of commands that are remembered. */
 const maxResults = 64;
@@ -65,6 +67,7 @@ export class AgentRunner {
   #lost = 0;
   #sessions: AgentState['sessions'];
   #stateTimer: NodeJS.Timeout | undefined;
+  #stateTookMs = 0;
   /** Those that came before they were waited for. */
   readonly #prompts: (readonly PromptBlock[])[] = [];
   #nextPrompt: ((prompt: readonly PromptBlock[] | undefined) => void) | undefined;
@@ -249,7 +252,9 @@ export class AgentRunner {
     const question = questionOf({ ...params, toolCall });
     const permissionId = crypto.randomUUID();
     const context = await this.#contextOf(question);
-    const answer = decide(this.#order.permissions, question, context);
+    const isCut = this.#calls.isCut(textOf(toolCall['toolCallId']) ?? '');
+    const answer: PermissionAnswer = isCut ? { ...decide('deny', question, context), reason: 'what the agent told of it is too long to be judged' }
+      : decide(this.#order.permissions, question, context);
     const tell = (decision: string, reason: string): void => this.#tell({ type: 'permission', permissionId, decision, reason, question });
     if (answer.is === 'selected') {
       tell(answer.optionId, answer.reason);
@@ -339,18 +344,20 @@ export class AgentRunner {
   }
 
   #changed(): void {
-    this.#stateTimer ??= setTimeout(() => this.#tellState(), stateMs);
+    this.#stateTimer ??= setTimeout(() => this.#tellState(), Math.max(stateMs, stateCost * this.#stateTookMs));
   }
 
   #tellState(): void {
     clearTimeout(this.#stateTimer);
     this.#stateTimer = undefined;
+    const startedAt = performance.now();
     try {
       this.#sink.state(this.#state());
     } catch {
       // A full disk: as soon as there is room.
       if (this.#phase !== 'ended') this.#changed();
     }
+    this.#stateTookMs = performance.now() - startedAt;
   }
 
   #state(): AgentState {

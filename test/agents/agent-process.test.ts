@@ -66,6 +66,18 @@ test('a daemon that an agent has left is ended, too, also where the agent went b
   }
 });
 
+test('what an agent said last is read, and then its stdout ends, also where somebody else holds it open', options, async (t) => {
+  // A turn never ended, as nothing tells of its agent's end but that of its stdout.
+  const { agent, pidIn } = await start(t, `setsid sh -c 'trap "" HUP; echo $$ >daemon; exec sleep 1000' & while [ ! -s daemon ]; do sleep 0.02; done; echo last words`);
+  let said = '';
+  agent.input.on('data', (bytes: Buffer) => { said += bytes.toString(); });
+  const closed = once(agent.input, 'close');
+  assert.deepEqual(await agent.exited, { code: 0, signal: null });
+  await closed;
+  assert.equal(said, 'last words\n');
+  assert.equal(isRunning(await pidIn('daemon')), true);
+});
+
 test('end() may be called at any time, and again', options, async (t) => {
   const { agent } = await start(t, 'exit 0');
   await agent.exited;

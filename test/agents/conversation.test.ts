@@ -429,3 +429,14 @@ test('an image may tell where it is from, and a resource may be bytes', async (t
   await it.conversation.prompt(blocks);
   assert.deepEqual(paramsOf(it, 'session/prompt'), { sessionId: 's1', prompt: blocks });
 });
+
+test('what an agent tells of an earlier conversation after it has answered session/load is of that one still', async (t) => {
+  const it = talk(t, {
+    initialize: () => ({ protocolVersion: 1, agentCapabilities: { loadSession: true } }),
+    'session/load': (_, { update }) => { setTimeout(() => update(chunk('old'), 's0'), 20); return {}; },
+    'session/prompt': (_, { update }) => { update(chunk('new'), 's0'); return { stopReason: 'end_turn' }; },
+  }, { sessionId: 's0' });
+  await it.conversation.open();
+  await it.conversation.prompt([text]);
+  assert.deepEqual(it.updates, [{ update: chunk('old'), isReplay: true }, { update: chunk('new'), isReplay: false }]);
+});

@@ -14,12 +14,14 @@ import { sendSignal } from '../../src/process/identity.ts';
 import { ownProgram } from '../../src/process/own-program.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { processesWith } from '../system/processes.ts';
-import { type Ending, type Row, agent, check, concurrency, isCostly, rows, wanted } from './misbehaving.ts';
+import { type Ending, type Row, agent, check, isCostly, rows, wanted } from './misbehaving.ts';
 
 const options = { skip: process.platform === 'linux' ? false : 'it looks into /proc' };
 /** Long for a machine that has much to do. */
 const answerSeconds = 4;
 const eventBytes = 2 ** 20;
+/** Those that wait need nothing of the machine. */
+const atOnce = { idle: 4, costly: 2 };
 
 /** Tells at its end what it has cost. */
 const meter = (path: string): string => `data:text/javascript,${encodeURIComponent(`
@@ -38,7 +40,7 @@ async function run(t: TestContext, { words, isIdle, wishes = { model: wanted.mod
   mkdirSync(workdir);
   const order: AgentOrder = {
     mark, version: '0.0.0-test', argv: [process.execPath, agent, ...words], workdir, env: { PATH: process.env['PATH'] ?? '' }, additionalDirectories: [], mcpServers: [],
-    authMethod: wanted.authMethod, action: 'prompt', wishes, isStrict: true, permissions: permissions ?? 'approve', askSeconds: 60, askDefault: 'deny', mayElicit: false,
+    authMethod: wanted.authMethod, action: 'prompt', wishes, isStrict: true, permissions: permissions ?? 'approve', askSeconds: 60, askDefault: 'deny', mayElicit: false, hasShell: false,
     prompt: [{ type: 'text', text: 'do it' }], keepAliveSeconds, ...(isIdle ? { answerSeconds } : {}),
   };
   writeFileSync(join(directory, orderFile), JSON.stringify(order));
@@ -67,12 +69,16 @@ function faultsIn(path: string): readonly string[] {
   return lines.flatMap((line) => (JSON.parse(line) as { readonly what?: string }).what ?? []);
 }
 
-test('agents that misbehave, by the program of the runner', { ...options, concurrency }, async (t) => {
+/** So many at a time. */
+async function inTurns<T>(all: readonly T[], atATime: number, act: (one: T) => Promise<unknown>): Promise<void> {
+  const left = all.values();
+  await Promise.all(Array.from({ length: atATime }, async () => { for (const one of left) await act(one); }));
+}
+
+test('agents that misbehave, by the program of the runner', { ...options, concurrency: atOnce.idle + atOnce.costly }, async (t) => {
   let usual = { cpuSeconds: 0, peakBytes: 0 };
-  await t.test('what one costs that does not', async (t) => {
-    usual = await run(t, { words: ['good'] });
-  });
-  // Those that wait for nothing but the time come first, beside those that work.
-  const all = rows.filter((row) => row.isIdle || isCostly(row));
-  await Promise.all(all.map((row) => t.test(row.words.join(' '), async (t) => check(row, await run(t, row), usual))));
+  await t.test('what one costs that does not', async (t) => { usual = await run(t, { words: ['good'] }); });
+  const all = (some: readonly Row[], atATime: number): Promise<void> => inTurns(some, atATime, (row) =>
+    t.test(row.words.join(' '), async (t) => check(row, await run(t, row), usual)));
+  await Promise.all([all(rows.filter(({ isIdle }) => isIdle), atOnce.idle), all(rows.filter(isCostly), atOnce.costly)]);
 });

@@ -16,7 +16,6 @@ import { type Reached, ask, finished, show, submit } from './ask.ts';
 const options = { skip: process.platform === 'linux' ? false : 'it looks into /proc' };
 /** It cannot be looked up to the very end of a job; by the program of the runner it is measured. */
 const usual = { cpuSeconds: 1, peakBytes: 128 * 2 ** 20 };
-const outcomes: { readonly [status: string]: Ending['outcome'] } = { completed: 'completed', failed: 'failed', cancelled: 'stopped' };
 
 async function run(t: TestContext, server: Reached, { words, wishes, keepAliveSeconds, permissions, meanwhile }: Row): Promise<Ending> {
   const workdir = join(realpathSync(temporaryFolder(t)), 'work');
@@ -32,10 +31,10 @@ async function run(t: TestContext, server: Reached, { words, wishes, keepAliveSe
     text: async () => (await show(server, id)).stdout ?? '', phase: async () => (await show(server, id)).agentPhase,
     stop: async () => { assert.equal((await ask(server, `POST /jobs/${id}/cancel`)).status, 200); },
   });
-  const { status, acpError = null, stopReason = null, stdout = '', events = [], lingering } = await job;
+  const { status, reason, acpError = null, stopReason = null, stdout = '', events = [], lingering } = await job;
   assert.deepEqual(lingering, []);
   await until(() => processesWith(`${markName}=${id}`).length === 0, { what: `nobody is left of ${words.join(' ')}` });
-  const outcome = outcomes[status];
+  const outcome = reason === 'cancelled' ? 'stopped' : status === 'completed' || status === 'failed' ? status : undefined;
   assert.ok(outcome, `its job is ${status}`);
   const faults = events.map(fieldsOf).flatMap(({ what }) => (typeof what === 'string' ? what : []));
   return { error: acpError, stopReason, outcome, text: stdout, faults, ...await cost };
