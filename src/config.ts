@@ -215,6 +215,11 @@ export function loadConfig(flags: Flags = {}, environment: Environment = process
   };
 }
 
+/** The environment of this program, as {@link withoutSecrets} leaves it. */
+export function ownEnvironment(): { readonly [name: string]: string } {
+  return withoutSecrets(process.env);
+}
+
 /** The environment less the keys and tokens of this product, under every name that it knows, and what lets npm into a registry. */
 export function withoutSecrets(environment: Environment): { readonly [name: string]: string } {
   const isSecret = (name: string): boolean => secretNames.some((pattern) => pattern.test(name));

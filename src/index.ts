@@ -1,7 +1,23 @@
 /**
- * The package `machine-sidecar`: a server to run inside a program of one's own. For calling one: `machine-sidecar/client`.
+ * The package `machine-sidecar`: a server to run inside a program of one's own, and agents without one. For calling a server:
+ * `machine-sidecar/client`.
  * @module
  */
+import { type RunAgentOptions, type RunAgentResult, runAgent as runAgentIn } from './agents/run-agent.ts';
+import { ownEnvironment } from './config.ts';
+import { ownVersion } from './process/own-version.ts';
+
+export type { AgentEvent } from './agents/order.ts';
+export type { RunAgentOptions, RunAgentResult } from './agents/run-agent.ts';
 export { createLog, type Log, type LogOptions } from './base/log.ts';
 export { type Config, loadConfig } from './config.ts';
+export type { McpServer, PendingPermission, PermissionPolicy, PermissionRule, Prompt, PromptBlock, ToolCall } from './protocol/agents.ts';
 export { type Server, startServer } from './server.ts';
+
+/**
+ * Runs an agent that speaks the Agent Client Protocol, from its start to its end. Resolves once it and all that it started have ended; what goes
+ * wrong with it is in the result.
+ */
+export async function runAgent(options: RunAgentOptions): Promise<RunAgentResult> {
+  return await runAgentIn(options, { environment: ownEnvironment(), version: ownVersion() });
+}

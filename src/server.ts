@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from './base/log.ts';
 import { Pace } from './base/pace.ts';
-import { type AgentJobs, Agents } from './agents/agents.ts';
+import { Agents } from './agents/agents.ts';
 import { agentRoutes } from './agents/routes.ts';
 import type { Config } from './config.ts';
 import { createAuthenticator } from './http/auth.ts';
@@ -17,6 +17,7 @@ import { type Keys, openKeys } from './http/keys.ts';
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/listen.ts';
 import type { Limits } from './http/limits.ts';
 import { Tickets, ticketRoutes } from './http/tickets.ts';
+import { jobsForAgents } from './jobs/agent-jobs.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { jobRoutes } from './jobs/routes.ts';
 import { JobStore } from './jobs/store.ts';
@@ -104,7 +105,7 @@ export async function startServer(
     const lock = await takeLock(config, { version, wrapped, patienceMs: isStandby ? patienceMs : 0 });
     closers.push(() => lock.release());
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, log });
-    const agents = new Agents({ env: config.jobEnvironment, version, isSupported: process.platform !== 'win32' });
+    const agents = new Agents({ env: config.jobEnvironment, version, isSupported: process.platform !== 'win32', log });
     const { jobs, shells } = await openJobs(config, { agents, log, pace, closers });
     agents.connect(jobsForAgents(jobs));
     const updates = openUpdates(config, { version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued });
@@ -138,6 +139,7 @@ export async function startServer(
       healthUrl: new URL(healthPath, url).href,
       keys,
       async handOver() {
+        agents.close();
         jobs.endWaits();
         await Promise.all([http, terminalHttp].map((one) => one?.stopAccepting({ limitMs: settleMs })));
         http.refuse();
@@ -146,6 +148,7 @@ export async function startServer(
         await letGo();
       },
       async close({ graceMs = closeGraceMs } = {}) {
+        agents.close();
         jobs.beginClose();
         await Promise.all([http, terminalHttp].map((one) => one?.close({ graceMs })));
         await letGo();
@@ -257,18 +260,6 @@ export function isLoopback(host: string): boolean {
 
 function executionModes({ found }: Shells, { isSupported }: Agents): readonly Mode[] {
   return modes.filter((mode) => (mode !== 'persistent_shell' || found.size > 0) && (mode !== 'acp' || isSupported));
-}
-
-function jobsForAgents(jobs: Jobs): AgentJobs {
-  return {
-    get(id) {
-      const entry = jobs.get(id);
-      return { id: entry.id, directory: jobs.directory(entry), isAgent: entry.request.mode === 'acp', isFinished: entry.isFinished };
-    },
-    command: (id, line) => jobs.command(jobs.get(id), line),
-    until: (id, isReached, limitMs) => jobs.changed(jobs.get(id), () => !isReached(), limitMs, new AbortController().signal),
-    once: (id, request, call, act) => jobs.once(id, request, call, act),
-  };
 }
 
 async function openJobs(

@@ -3,6 +3,7 @@
  * @module
  */
 import { spawn } from 'node:child_process';
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { markName } from '../process/descendants.ts';
@@ -41,6 +42,11 @@ export interface AgentProcess {
 
 const defaultLeaveMs = 3000;
 const defaultGraceMs = 2000;
+/** What an agent has said last is read for as long as something comes, looked at so often: */
+const drainLookMs = 100;
+/** Then, or once nothing came for a few looks, its stdout is let go: somebody that it has started may hold it open for ever. */
+const maxDrainLooks = 50;
+const quietLooks = 5;
 
 /** @throws AgentFailure `not_started` */
 export async function startAgent(options: AgentProcessOptions): Promise<AgentProcess> {
@@ -59,6 +65,7 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
   const leader = await identify(pid) ?? { pid, startTime: 'ended' };
   // EPIPE: it has ended, which its exit tells.
   output.on('error', () => undefined);
+  void exited.then(() => letGo(input));
   const end = async (): Promise<boolean> => {
     output.end();
     const controller = new AbortController();
@@ -71,4 +78,17 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
   };
   let ending: Promise<boolean> | undefined;
   return { pid, input, output, exited, end: () => ending ??= end() };
+}
+
+/** For whoever reads it that is the end. */
+async function letGo(input: Readable): Promise<void> {
+  let [read, quiet] = [-1, 0];
+  for (let looks = 0; looks < maxDrainLooks && quiet < quietLooks; looks += 1) {
+    if (input.readableEnded || input.destroyed) return;
+    const readNow = input instanceof Socket ? input.bytesRead : 0;
+    quiet = readNow === read ? quiet + 1 : 0;
+    read = readNow;
+    await sleep(drainLookMs);
+  }
+  input.destroy();
 }

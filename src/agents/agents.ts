@@ -6,42 +6,25 @@ import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import type { Log } from '../base/log.ts';
 import { ParseError } from '../base/parse.ts';
 import { ownProgram } from '../process/own-program.ts';
-import type { AgentHost, AgentLaunch } from '../process/starter.ts';
+import type { AgentHost, AgentJobs, AgentLaunch } from '../process/agent-host.ts';
 import { type AgentJobDetails, type AgentJobSummary, type AgentList, type AgentProgram, type Prompt, agentDefaults, promptBlocks } from '../protocol/agents.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ElicitationAnswer } from './conversation.ts';
 import { detailsOf, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
 import { agentNamed, findAgents } from './known.ts';
+import { ShellWishes } from './shell-wishes.ts';
 import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from './order.ts';
-
-/** A job that may be an agent's. */
-export interface AgentJob {
-  readonly id: string;
-  readonly directory: string;
-  readonly isAgent: boolean;
-  readonly isFinished: boolean;
-}
-
-/** What agents need of jobs. */
-export interface AgentJobs {
-  /** @throws ProblemError job_not_found. */
-  get(id: string): AgentJob;
-  /** Tells the runner a line. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
-  command(id: string, line: string): Promise<void>;
-  /** Resolves once the job has finished or `isReached`, or when the time is over. */
-  until(id: string, isReached: () => boolean, limitMs: number): Promise<void>;
-  /** Acts once for each Idempotency-Key. @throws ParseError; ProblemError job_not_found, idempotency_mismatch. */
-  once<T>(id: string, request: Repeatable, call: string, act: () => Promise<T>): Promise<T>;
-}
 
 export interface AgentsOptions {
   /** What jobs inherit. */
   readonly env: { readonly [name: string]: string };
   readonly version: string;
   readonly isSupported: boolean;
+  readonly log: Log;
 }
 
 type Command = RunnerCommand extends infer C ? C extends RunnerCommand ? Omit<C, 'id'> : never : never;
@@ -49,12 +32,20 @@ type Command = RunnerCommand extends infer C ? C extends RunnerCommand ? Omit<C,
 const program = ownProgram(import.meta.url, 'runner-main');
 /** A runner is idle nearly always. */
 const frugal = ['--max-semi-space-size=2', '--v8-pool-size=1'];
+/** Of the jobs that run the commands of an agent: whose. */
+const agentLabel = 'sidecar.agentJob';
+/** For so long an agent is watched at a time. */
+const watchMs = 60_000;
 /** For a runner to act on what it is told. */
 const commandMs = 10_000;
 
 export class Agents implements AgentHost {
   readonly #options: AgentsOptions;
   #jobs: AgentJobs | undefined;
+  #isClosed = false;
+  /** They run since before there were jobs to serve them. */
+  readonly #early: AgentLaunch[] = [];
+  readonly #watched = new Set<string>();
 
   constructor(options: AgentsOptions) {
     this.#options = options;
@@ -63,6 +54,9 @@ export class Agents implements AgentHost {
   /** The jobs that they are. */
   connect(jobs: AgentJobs): void {
     this.#jobs = jobs;
+    for (const launch of this.#early.splice(0)) this.watch(launch);
+    // Of agents that have ended while there was no server.
+    jobs.endLabelled(agentLabel, (id) => this.#isFinished(id)).catch((error: unknown) => this.#options.log.warn('cannot end what agents have left', { error }));
   }
 
   get isSupported(): boolean {
@@ -82,8 +76,9 @@ export class Agents implements AgentHost {
     };
   }
 
-  async admit({ additionalDirectories = [] }: AgentProgram, workdir: string): Promise<void> {
+  async admit({ additionalDirectories = [], shell }: AgentProgram, workdir: string): Promise<void> {
     if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs');
+    if (shell === 'pwsh' || shell === 'powershell') throw new ProblemError('not_supported', `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`);
     for (const [index, path] of additionalDirectories.entries()) {
       const isDirectory = await stat(resolve(workdir, path)).then((found) => found.isDirectory(), () => false);
       if (!isDirectory) throw new ParseError(`body.additionalDirectories[${index}]`, `expected an existing directory, received ${JSON.stringify(path)}`);
@@ -94,6 +89,30 @@ export class Agents implements AgentHost {
     writeFileSync(join(launch.directory, orderFile), JSON.stringify(this.#orderOf(launch)), { mode: 0o600 });
     // Its own environment is of no use to the runner, and what is in there for Node may hinder it.
     return { argv: [program.file, ...program.loaders, ...frugal, program.path, launch.directory], workdir: dirname(program.path), env: { NODE_OPTIONS: '' } };
+  }
+
+  watch(launch: AgentLaunch): void {
+    if (!this.#jobs) return void this.#early.push(launch);
+    const { id, directory, workdir, env, program: asked } = launch;
+    const sessionKey = shellKeyOf(id, asked);
+    if (sessionKey === undefined || this.#watched.has(id)) return;
+    this.#watched.add(id);
+    const wishes = new ShellWishes({
+      state: () => readState(directory), isClosed: () => this.#isClosed, isFinished: () => this.#isFinished(id), log: this.#options.log,
+      changed: (isSame) => this.#connected.until(id, () => !isSame(), watchMs),
+      start: (wishId, command) => this.#connected.startInShell({ sessionKey, shell: asked.shell, command, workdir, env, labels: { [agentLabel]: id } }, `${id}/${wishId}`),
+      tell: async (news) => {
+        // Where the runner has ended it needs no news.
+        await this.#ask(id, news).catch(() => undefined);
+      },
+    });
+    wishes.serve().catch((error: unknown) => this.#options.log.error('the commands of an agent are not served any more', { jobId: id, error }))
+      .finally(() => this.#watched.delete(id));
+  }
+
+  /** Serves nobody any more; the agents go on. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   summary(directory: string): AgentJobSummary {
@@ -124,6 +143,15 @@ export class Agents implements AgentHost {
   /** @throws ProblemError as {@link prompt}; elicitation_not_found. */
   async answer(id: string, elicitationId: string, answer: ElicitationAnswer): Promise<void> {
     await this.#tell(id, { is: 'elicit', elicitationId, answer });
+  }
+
+  #isFinished(id: string): boolean {
+    try {
+      return this.#connected.get(id).isFinished;
+    } catch (error) {
+      if (error instanceof ProblemError) return true;
+      throw error;
+    }
   }
 
   get #connected(): AgentJobs {
@@ -165,9 +193,14 @@ export class Agents implements AgentHost {
       wishes: { ...(model === undefined ? {} : { model }), ...(effort === undefined ? {} : { thought_level: effort }), ...(agentMode === undefined ? {} : { mode: agentMode }) },
       isStrict: asked.strictConfig ?? true, permissions: asked.permissions ?? agentDefaults.permissions,
       askSeconds: asked.askTimeout ?? agentDefaults.askTimeoutSeconds, askDefault: asked.askDefault ?? 'deny', mayElicit: asked.elicitation ?? false,
-      prompt: promptBlocks(asked.prompt), keepAliveSeconds: asked.keepAlive ?? 0,
+      prompt: promptBlocks(asked.prompt), keepAliveSeconds: asked.keepAlive ?? 0, hasShell: shellKeyOf(id, asked) !== undefined,
     };
   }
+}
+
+/** The session whose shell runs the commands of the agent; `undefined`: its runner does. */
+function shellKeyOf(id: string, { persistent_session_key: key, persistent_shell: isWanted }: AgentProgram): string | undefined {
+  return isWanted === false ? undefined : key ?? (isWanted === true ? `agent-${id}` : undefined);
 }
 
 /** A name, a line of plain words, or, where it needs one, a line for a shell. */

@@ -55,13 +55,16 @@ interface Command {
   exitStatus: ExitStatus | undefined;
 }
 
-const defaultLimitBytes = 2 ** 20;
-const maxLimitBytes = 16 * 2 ** 20;
+export const defaultLimitBytes: number = 2 ** 20;
+export const maxLimitBytes: number = 16 * 2 ** 20;
 const defaultMaxCommands = 64;
 /** For SIGTERM to be acted upon. */
 const graceMs = 1000;
 /** What a command has written is read for so long once it has ended, as somebody that it started may go on and hold its output open. */
 const drainMs = 250;
+
+/** What runs them. */
+export type CommandsHost = Pick<AgentCommands, 'create' | 'output' | 'waitForExit' | 'kill' | 'release' | 'close'>;
 
 export class AgentCommands {
   readonly #options: AgentCommandsOptions;

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RpcConnection } from '../jsonrpc/connection.ts';
 import { FramingError } from '../jsonrpc/framing.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
@@ -10,8 +11,9 @@ import { ndjson } from '../jsonrpc/ndjson.ts';
 import { acpCancel, type Asked } from '../jsonrpc/peer.ts';
 import { unlessAborted } from './abortable.ts';
 import type { AgentAbilities, ConfigChoice, McpServer, PromptBlock, SessionAbility, TurnUsage } from './acp.ts';
-import { abilitiesOf, acpCodes, choicesOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
+import { abilitiesOf, acpCodes, choicesOf, idOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
 import { AgentFailure } from './agent-failure.ts';
+import type { AgentExit } from './agent-process.ts';
 import { beginning, bounded, fieldsOf, isFields, shown, textOf } from './lenient.ts';
 import { type SessionInfo, everySession } from './session-list.ts';
 
@@ -39,6 +41,8 @@ export interface ConversationOptions {
   readonly onUpdate: (update: unknown, isReplay: boolean) => void;
   /** Something that is wrong and hinders nobody. */
   readonly onFault: (what: string, error?: unknown) => void;
+  /** How the agent's process has ended, once it has. Default: nobody knows. */
+  readonly exited?: Promise<AgentExit>;
   /** Milliseconds for each answer but that to a prompt. Default: 60,000. */
   readonly answerMs?: number;
 }
@@ -61,7 +65,12 @@ const protocolVersion = 1;
 const defaultAnswerMs = 60_000;
 /** For the answer to `session/close`, which the agent's end would do as well. */
 const closeMs = 2000;
+/** For a process to be gone once nothing more can come of it. */
+const exitMs = 1000;
 const maxMessageCharacters = 2000;
+/** A replay is over where nothing has come for so long, and where it goes on for so long beyond its answer. */
+const quietMs = 200;
+const replayMs = 3000;
 /** Of what an agent tells of its error, as JSON. */
 const maxDetailCharacters = 65_536;
 /** Updates of a session whose id is not known yet. */
@@ -76,7 +85,10 @@ export class Conversation {
   #choices: readonly ConfigChoice[] = [];
   #turnUsage: TurnUsage | undefined;
   #isReplay = false;
+  /** How many have come. */
+  #updates = 0;
   #early: unknown[] = [];
+  #isEarlyLost = false;
   /** Of the turn: aborted when it is cancelled. */
   #turn: AbortController | undefined;
 
@@ -156,7 +168,7 @@ export class Conversation {
     const params = { cwd, mcpServers, ...(isMore && session.additionalDirectories ? { additionalDirectories } : {}) };
     if (earlier === undefined) {
       const answer = await this.#ask('session/new', params);
-      const sessionId = textOf(fieldsOf(answer)['sessionId']);
+      const sessionId = idOf(fieldsOf(answer)['sessionId']);
       if (sessionId === undefined) throw new AgentFailure('bad_answer', 'Cannot begin a session: the agent told no id of it');
       return this.#begin(sessionId, answer);
     }
@@ -166,10 +178,21 @@ export class Conversation {
     this.#isReplay = true;
     try {
       const answer = await this.#ask(session.resume ? 'session/resume' : 'session/load', { sessionId: earlier, ...params });
+      // Gemini answers before it has told all.
+      if (!session.resume) await this.#quiet();
       this.#isReplay = false;
       this.#begin(earlier, answer);
     } finally {
       this.#isReplay = false;
+    }
+  }
+
+  /** Resolves once no update has come for a moment. */
+  async #quiet(): Promise<void> {
+    const deadline = performance.now() + replayMs;
+    for (let updates = -1; updates !== this.#updates && performance.now() < deadline && !this.#connection.isEnded;) {
+      updates = this.#updates;
+      await sleep(quietMs);
     }
   }
 
@@ -283,9 +306,12 @@ export class Conversation {
   }
 
   #updated(params: unknown): void {
+    this.#updates += 1;
     const { sessionId, update } = fieldsOf(params);
     if (this.#sessionId === undefined) {
-      if (this.#early.length < maxEarlyUpdates) this.#early.push(params);
+      if (this.#early.length < maxEarlyUpdates) return void this.#early.push(params);
+      if (!this.#isEarlyLost) this.#options.onFault(`more than ${maxEarlyUpdates} updates came before the session was begun: the others are lost`);
+      this.#isEarlyLost = true;
       return;
     }
     if (sessionId !== this.#sessionId) return this.#options.onFault(`an update of another session: ${shown(sessionId)}`);
@@ -326,15 +352,29 @@ export class Conversation {
     try {
       return await this.#connection.peer.request(method, params, isUnbounded ? {} : { timeoutMs });
     } catch (error) {
-      throw this.#failure(method, error as Error);
+      throw await this.#failure(method, error as Error);
     }
   }
 
-  #failure(method: string, error: Error): AgentFailure {
+  async #failure(method: string, error: Error): Promise<AgentFailure> {
     if (error instanceof RpcError) return this.#refusal(method, error);
     if (error.name === 'TimeoutError') return new AgentFailure('no_answer', `The agent has not answered ${method} in time`, { cause: error });
     if (error instanceof FramingError) return new AgentFailure('bad_answer', `Cannot understand the agent at ${method}: ${error.message}`, { cause: error });
-    return new AgentFailure('agent_ended', `The agent has ended at ${method}: ${error.message}`, { cause: error });
+    const exit = await this.#exit();
+    const how = exit === undefined ? '' : exit.signal === null ? `; it exited with code ${exit.code}` : `; it was ended by ${exit.signal}`;
+    const details = exit === undefined ? {} : { exitCode: exit.code, signal: exit.signal };
+    return new AgentFailure('agent_ended', `The agent has ended at ${method}: ${error.message}${how}`, { cause: error, details });
+  }
+
+  /** `undefined`: it goes on, or nobody knows. */
+  async #exit(): Promise<AgentExit | undefined> {
+    const { exited } = this.#options;
+    if (!exited) return undefined;
+    const controller = new AbortController();
+    const overdue = sleep(exitMs, undefined, { signal: controller.signal }).catch(() => undefined);
+    const exit = await Promise.race([exited, overdue]);
+    controller.abort();
+    return exit;
   }
 
   /** What the agent says of its error may be as long as it likes; what is told of it may not. */

@@ -50,9 +50,9 @@ export function summaryOf(state: Fields): AgentJobSummary {
 
 /** @param maxBytes Of the events. */
 export async function detailsOf(directory: string, maxBytes: number): Promise<AgentJobDetails> {
-  // The events first: what they tell, the state has or will have told.
-  const { lines, isTruncated } = await lastEvents(directory, Math.min(maxBytes, maxEventBytes));
+  // The state first: all that it tells of is in the events, and in the text, by now.
   const state = readState(directory);
+  const { lines, isTruncated } = await lastEvents(directory, Math.min(maxBytes, maxEventBytes));
   const progress = fieldsOf(state['progress']);
   return {
     ...summaryOf(state),

@@ -57,6 +57,7 @@ function jsonOf(value: unknown): string | undefined {
 /** How a text begins, never with half a character at its end. */
 export function beginning(text: string, maxCharacters: number): string {
   if (text.length <= maxCharacters) return text;
-  const cut = text.slice(0, maxCharacters);
-  return /[\ud800-\udbff]$/.test(cut) ? cut.slice(0, -1) : cut;
+  const end = /[\ud800-\udbff]/.test(text.charAt(maxCharacters - 1)) ? maxCharacters - 1 : maxCharacters;
+  // A copy: a slice would keep the whole text.
+  return Buffer.from(text.slice(0, end), 'utf16le').toString('utf16le');
 }

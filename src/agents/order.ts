@@ -9,7 +9,7 @@
  * On its stdin it reads a command a line, see {@link RunnerCommand}.
  * @module
  */
-import { agentFiles } from '../process/starter.ts';
+import { agentFiles } from '../process/agent-host.ts';
 import type { AgentError, AgentPhase, AgentSession, McpServer, PendingElicitation, PendingPermission, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
 import type { TurnUsage } from './acp.ts';
 import type { AgentProgress } from './progress.ts';
@@ -46,6 +46,8 @@ export interface AgentOrder {
   readonly prompt: readonly PromptBlock[] | null;
   /** For so long after a turn the agent waits for another prompt. */
   readonly keepAliveSeconds: number;
+  /** Its commands run in a persistent shell: whoever started this starts them, see {@link ShellWish}. */
+  readonly hasShell: boolean;
   /** For each answer of the agent but that to a prompt. Default: that of a conversation. */
   readonly answerSeconds?: number;
 }
@@ -53,10 +55,14 @@ export interface AgentOrder {
 /** What is wanted of the runner; `id` is that of the command, and comes back with what became of it. */
 export type RunnerCommand = { readonly id: string } & (
   | { readonly is: 'prompt'; readonly prompt: readonly PromptBlock[] }
-  | { readonly is: 'permit'; readonly permissionId: string; readonly optionId: string }
+  /** `null`: it is denied, by whatever option there is for that. */
+  | { readonly is: 'permit'; readonly permissionId: string; readonly optionId: string | null }
   | { readonly is: 'elicit'; readonly elicitationId: string; readonly answer: ElicitationAnswer }
   /** Ends the turn. */
   | { readonly is: 'cancel' }
+  /** A command of the agent is a job now, with this directory, or cannot be one. */
+  | { readonly is: 'shell'; readonly wishId: string; readonly directory: string | null; readonly error?: string }
+  | { readonly is: 'shellEnded'; readonly wishId: string; readonly exitCode: number }
 );
 
 /** What became of a command. */
@@ -67,6 +73,13 @@ export interface CommandResult {
   readonly message: string;
   /** Of a prompt, from 1. */
   readonly turn: number | null;
+}
+
+/** A command that is to be run in the persistent shell, or ended there. */
+export interface ShellWish {
+  readonly wishId: string;
+  readonly script: string;
+  readonly isEnded: boolean;
 }
 
 export interface AgentState {
@@ -85,6 +98,7 @@ export interface AgentState {
   readonly pendingElicitations: readonly PendingElicitation[];
   /** Of the last commands. */
   readonly results: readonly CommandResult[];
+  readonly shellWishes: readonly ShellWish[];
   /** With the action list. */
   readonly sessions?: readonly AgentSession[];
   readonly progress: AgentProgress;

@@ -21,16 +21,23 @@ export function questionOf(params: unknown): PermissionQuestion {
   const { toolCall, options } = fieldsOf(params);
   const call = fieldsOf(toolCall);
   const raw = rawOf(call['rawInput'], maxDepth);
+  const kind = textOf(call['kind']) ?? 'other';
   return {
-    kind: textOf(call['kind']) ?? 'other',
+    kind,
     tools: [call['name'], call['title']].flatMap((one) => textOf(one) ?? []),
     paths: distinct([...listOf(call['locations']).map((location) => fieldsOf(location)['path']), ...listOf(call['content']).flatMap(diffPath), ...raw.paths].flatMap(asPath)),
-    commands: distinct(raw.commands),
+    commands: distinct(raw.commands.length === 0 && kind === 'execute' ? titleAsCommand(call['title']) : raw.commands),
     options: listOf(options).flatMap((option) => {
       const { optionId, kind } = fieldsOf(option);
       return typeof optionId === 'string' && typeof kind === 'string' ? [{ optionId, kind }] : [];
     }),
   };
+}
+
+/** Gemini has the command nowhere else. */
+function titleAsCommand(title: unknown): readonly string[] {
+  const text = textOf(title);
+  return text === undefined ? [] : [text.replace(/^`(.*)`$/s, '$1')];
 }
 
 function diffPath(content: unknown): readonly unknown[] {

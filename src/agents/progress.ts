@@ -6,7 +6,7 @@
  * @module
  */
 import {
-  type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff, maxDiffCharacters, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
+  type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff, maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
 } from '../protocol/agents.ts';
 import { type Fields, beginning, countOf, fieldsOf, listOf, textOf, wordOf } from './lenient.ts';
 
@@ -25,10 +25,15 @@ export interface AgentProgress {
 const maxPlanEntries = 1000;
 const maxListed = 1000;
 const maxTitleCharacters = 2000;
+const maxPathCharacters = 4096;
+/** Of ids, titles and paths of all calls together: where there are more, the oldest calls go. */
+const maxNameCharacters = 4 * 2 ** 20;
 
 export class Progress {
   readonly #toolCalls = new Map<string, ToolCall>();
   #droppedToolCalls = 0;
+  #textCharacters = 0;
+  #nameCharacters = 0;
   #plan: readonly PlanEntry[] | null = null;
   #usage: AgentUsage | null = null;
   #title: string | null = null;
@@ -61,7 +66,7 @@ export class Progress {
     if (toolCallId === undefined) return;
     const before = this.#toolCalls.get(toolCallId);
     const { title, kind, status, locations, content } = fields;
-    this.#toolCalls.set(toolCallId, {
+    this.#keep({
       toolCallId,
       title: shortText(title) ?? before?.title ?? '',
       kind: wordOf(toolKinds, kind) ?? before?.kind ?? 'other',
@@ -70,10 +75,49 @@ export class Progress {
       diffs: Array.isArray(content) ? content.slice(0, maxListed).flatMap(diff) : before?.diffs ?? [],
     });
     const [oldest] = this.#toolCalls.keys();
-    if (this.#toolCalls.size <= maxToolCalls || oldest === undefined) return;
-    this.#toolCalls.delete(oldest);
+    if (this.#toolCalls.size > maxToolCalls && oldest !== undefined) this.#drop(oldest);
+    this.#bound();
+  }
+
+  #keep(call: ToolCall): void {
+    this.#count(this.#toolCalls.get(call.toolCallId), -1);
+    this.#count(call, 1);
+    this.#toolCalls.set(call.toolCallId, call);
+  }
+
+  #drop(toolCallId: string): void {
+    this.#count(this.#toolCalls.get(toolCallId), -1);
+    this.#toolCalls.delete(toolCallId);
     this.#droppedToolCalls += 1;
   }
+
+  #count(call: ToolCall | undefined, sign: 1 | -1): void {
+    if (!call) return;
+    this.#textCharacters += sign * textCharactersOf(call);
+    this.#nameCharacters += sign * nameCharactersOf(call);
+  }
+
+  /** The texts of the oldest go first: that there was a change, and where, is still told. To half of what may be, so that this is rare. */
+  #bound(): void {
+    const isTexts = this.#textCharacters > maxDiffCharactersInAll;
+    const isNames = this.#nameCharacters > maxNameCharacters;
+    for (const call of isTexts || isNames ? [...this.#toolCalls.values()] : []) {
+      if (isNames && this.#nameCharacters > maxNameCharacters / 2 && this.#toolCalls.size > 1) this.#drop(call.toolCallId);
+      else if (isTexts && this.#textCharacters > maxDiffCharactersInAll / 2) this.#keep({ ...call, diffs: call.diffs.map(withoutTexts) });
+    }
+  }
+}
+
+function textCharactersOf({ diffs }: ToolCall): number {
+  return diffs.reduce((sum, { oldText, newText }) => sum + (oldText?.length ?? 0) + newText.length, 0);
+}
+
+function nameCharactersOf({ toolCallId, title, locations, diffs }: ToolCall): number {
+  return [...locations, ...diffs].reduce((sum, { path }) => sum + path.length, toolCallId.length + title.length);
+}
+
+function withoutTexts({ path, oldText, newText, isCut }: ToolDiff): ToolDiff {
+  return { path, oldText: oldText === null ? null : '', newText: '', isCut: isCut || newText !== '' || (oldText ?? '') !== '' };
 }
 
 /** The text of the agent's message that an update goes on with; `undefined`: it is none. What is no text is shown by what it is. */
@@ -108,7 +152,7 @@ function usageOf(fields: Fields): AgentUsage | undefined {
 
 function location(value: unknown): ToolCall['locations'] {
   const { path, line } = fieldsOf(value);
-  return typeof path === 'string' ? [{ path, line: countOf(line) ?? null }] : [];
+  return typeof path === 'string' ? [{ path: beginning(path, maxPathCharacters), line: countOf(line) ?? null }] : [];
 }
 
 function diff(value: unknown): readonly ToolDiff[] {
@@ -116,7 +160,7 @@ function diff(value: unknown): readonly ToolDiff[] {
   if (type !== 'diff' || typeof path !== 'string' || typeof newText !== 'string') return [];
   const before = typeof oldText === 'string' ? oldText : null;
   return [{
-    path, oldText: before === null ? null : beginning(before, maxDiffCharacters), newText: beginning(newText, maxDiffCharacters),
+    path: beginning(path, maxPathCharacters), oldText: before === null ? null : beginning(before, maxDiffCharacters), newText: beginning(newText, maxDiffCharacters),
     isCut: Math.max(before?.length ?? 0, newText.length) > maxDiffCharacters,
   }];
 }

@@ -5,21 +5,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { longTimeout } from '../base/long-timeout.ts';
 import { markName } from '../process/descendants.ts';
-import type { AgentError, PendingElicitation, PendingPermission, PromptBlock } from '../protocol/agents.ts';
+import type { AgentError, PromptBlock } from '../protocol/agents.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
-import { Asking } from './asking.ts';
-import { AgentCommands } from './commands.ts';
-import { Conversation, type ElicitationAnswer } from './conversation.ts';
+import { Answering } from './answering.ts';
+import { AgentCommands, type CommandsHost } from './commands.ts';
+import { Conversation } from './conversation.ts';
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
 import { KnownCalls } from './known-calls.ts';
-import { type Fields, fieldsOf, textOf } from './lenient.ts';
+import { fieldsOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
-import { questionOf } from './permission-question.ts';
-import { type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
 import { Progress, messageTextOf } from './progress.ts';
 import { serve } from './services.ts';
+import { ShellCommands } from './shell-commands.ts';
 
 /** Whom a runner tells. */
 export interface RunnerSink {
@@ -36,6 +35,8 @@ export interface AgentRunnerOptions {
 
 /** The state is told no more often, but where somebody waits for it. */
 const stateMs = 100;
+/** Nor for more of the time than one part in so many. */
+const stateCost = 10;
 const maxPrompts = 100;
 /** Results of commands that are remembered. */
 const maxResults = 64;
@@ -49,13 +50,12 @@ export class AgentRunner {
   readonly #sink: RunnerSink;
   readonly #progress = new Progress();
   readonly #calls = new KnownCalls();
-  readonly #permissions: Asking<PendingPermission, string>;
-  readonly #elicitations: Asking<PendingElicitation, ElicitationAnswer>;
+  readonly #answering: Answering;
   readonly #results: CommandResult[] = [];
   #phase: AgentState['phase'] = 'starting';
   #agent: AgentProcess | undefined;
   #conversation: Conversation | undefined;
-  #jail: Jail | undefined;
+  #shell: ShellCommands | undefined;
   #stopReason: string | null = null;
   #error: AgentError | null = null;
   #turns = 0;
@@ -63,6 +63,7 @@ export class AgentRunner {
   #lost = 0;
   #sessions: AgentState['sessions'];
   #stateTimer: NodeJS.Timeout | undefined;
+  #stateTookMs = 0;
   /** Those that came before they were waited for. */
   readonly #prompts: (readonly PromptBlock[])[] = [];
   #nextPrompt: ((prompt: readonly PromptBlock[] | undefined) => void) | undefined;
@@ -71,23 +72,25 @@ export class AgentRunner {
   constructor({ order, sink }: AgentRunnerOptions) {
     this.#order = order;
     this.#sink = sink;
-    this.#permissions = new Asking(order.askSeconds, () => this.#tellState());
-    this.#elicitations = new Asking(order.askSeconds, () => this.#tellState());
+    this.#answering = new Answering({
+      order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tell(event), onChange: () => this.#tellState(),
+    });
   }
 
   /** @returns the exit code: 0 where all turns came to their end. */
   async run(): Promise<number> {
     this.#tellState();
-    let commands: AgentCommands | undefined;
+    let commands: CommandsHost | undefined;
     try {
-      const { workdir, additionalDirectories, env, mark } = this.#order;
-      const jail = this.#jail = await jailOf(workdir, additionalDirectories);
-      commands = new AgentCommands({ jail, env: { ...env, [markName]: mark } });
+      const { workdir, additionalDirectories, env, mark, hasShell } = this.#order;
+      const jail = await jailOf(workdir, additionalDirectories);
+      commands = hasShell ? this.#shell = new ShellCommands({ jail, onChange: () => this.#tellState() }) : new AgentCommands({ jail, env: { ...env, [markName]: mark } });
       await this.#converse(jail, commands);
     } catch (error) {
       this.#fail(error);
     } finally {
       await Promise.all([commands?.close(), this.#agent?.end()]);
+      if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       this.#phase = 'ended';
       this.#tellState();
       clearTimeout(this.#stateTimer);
@@ -116,8 +119,16 @@ export class AgentRunner {
   #do(command: RunnerCommand): Partial<CommandResult> {
     switch (command.is) {
       case 'prompt': return this.#takePrompt(command.prompt);
-      case 'permit': return answered(this.#permissions.answer(command.permissionId, command.optionId), 'permission');
-      case 'elicit': return answered(this.#elicitations.answer(command.elicitationId, command.answer), 'question');
+      case 'permit': return answered(this.#answering.permissions.answer(command.permissionId, command.optionId), 'permission');
+      case 'elicit': return answered(this.#answering.elicitations.answer(command.elicitationId, command.answer), 'question');
+      case 'shell': {
+        this.#shell?.started(command.wishId, command.directory, command.error);
+        return {};
+      }
+      case 'shellEnded': {
+        this.#shell?.ended(command.wishId, command.exitCode);
+        return {};
+      }
       case 'cancel': {
         if (this.#phase !== 'turn') return refused('unknown', 'there is no turn');
         this.#conversation?.cancel();
@@ -140,8 +151,9 @@ export class AgentRunner {
     return { turn: this.#turns + first + this.#prompts.length };
   }
 
-  async #converse(jail: Jail, commands: AgentCommands): Promise<void> {
+  async #converse(jail: Jail, commands: CommandsHost): Promise<void> {
     const { argv, workdir, env, mark, action } = this.#order;
+    if (this.#isEnding) return;
     const agent = this.#agent = await startAgent({ argv, workdir, env, mark });
     this.#changed();
     if (this.#isEnding) return;
@@ -176,16 +188,16 @@ export class AgentRunner {
     this.#stopReason = 'no_prompt';
   }
 
-  #conversationWith(agent: AgentProcess, jail: Jail, commands: AgentCommands): Conversation {
+  #conversationWith(agent: AgentProcess, jail: Jail, commands: CommandsHost): Conversation {
     const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit, answerSeconds } = this.#order;
     // Gemini takes any error for a failure of the client, so that it could make no new file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
     return new Conversation({
-      input: agent.input, output: agent.output, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
+      input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
       serve: (method, params, asked) => serve({ files, commands }, method, params, asked),
-      permit: (params, signal) => this.#permit(fieldsOf(params), signal),
-      ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#elicit(fieldsOf(params), signal) } : {}),
+      permit: (params, signal) => this.#answering.permit(fieldsOf(params), { jail, signal }),
+      ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#answering.elicit(fieldsOf(params), signal) } : {}),
       onUpdate: (update, isReplay) => this.#updated(update, isReplay),
       onFault: (what) => this.#tell({ type: 'fault', what }),
       ...(answerSeconds === undefined ? {} : { answerMs: answerSeconds * 1000 }),
@@ -229,63 +241,6 @@ export class AgentRunner {
     });
   }
 
-  async #permit(params: Fields, signal: AbortSignal): Promise<string | undefined> {
-    const toolCall = this.#calls.merged(fieldsOf(params['toolCall']));
-    const question = questionOf({ ...params, toolCall });
-    const permissionId = crypto.randomUUID();
-    const context = await this.#contextOf(question);
-    const answer = decide(this.#order.permissions, question, context);
-    const tell = (decision: string, reason: string): void => this.#tell({ type: 'permission', permissionId, decision, reason, question });
-    if (answer.is === 'selected') {
-      tell(answer.optionId, answer.reason);
-      return answer.optionId;
-    }
-    if (answer.is === 'cancelled') {
-      tell('cancelled', answer.reason);
-      return undefined;
-    }
-    tell('pending', answer.reason);
-    const { optionId, reason } = await this.#askSomebody(question, { permissionId, toolCallId: textOf(toolCall['toolCallId']) ?? null, context, signal });
-    tell(optionId ?? 'cancelled', reason);
-    return optionId;
-  }
-
-  async #contextOf({ paths }: PermissionQuestion): Promise<PermissionContext> {
-    const real = new Map(await Promise.all(paths.map(async (path) => [path, await this.#jail?.realPathOf(path)] as const)));
-    return { workdir: await this.#jail?.realPathOf('.') ?? this.#order.workdir, realPathOf: (path) => real.get(path) };
-  }
-
-  async #askSomebody(
-    question: PermissionQuestion,
-    by: { readonly permissionId: string; readonly toolCallId: string | null; readonly context: PermissionContext; readonly signal: AbortSignal },
-  ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
-    const { permissionId, toolCallId, context, signal } = by;
-    const { askSeconds, askDefault } = this.#order;
-    const answer = await this.#permissions.ask({
-      id: permissionId, signal,
-      show: ({ askedAt, expiresAt }) => ({ permissionId, toolCallId, ...question, askedAt, expiresAt }),
-      isFit: (optionId) => question.options.some((option) => option.optionId === optionId),
-    });
-    if (answer.by === 'somebody') return { optionId: answer.answer, reason: 'somebody has answered' };
-    if (answer.by === 'abort') return { optionId: undefined, reason: 'the turn was cancelled' };
-    const chosen = decide(askDefault, question, context);
-    return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason: `nobody answered within ${askSeconds} s` };
-  }
-
-  async #elicit(params: Fields, signal: AbortSignal): Promise<ElicitationAnswer> {
-    const message = textOf(params['message']) ?? '';
-    const elicitationId = crypto.randomUUID();
-    const tell = (decision: string, reason: string): void => this.#tell({ type: 'elicitation', elicitationId, decision, reason, message });
-    tell('pending', 'somebody is to answer it');
-    const answer = await this.#elicitations.ask({
-      id: elicitationId, signal, isFit: () => true,
-      show: ({ askedAt, expiresAt }) => ({ elicitationId, message, requestedSchema: params['requestedSchema'] ?? null, askedAt, expiresAt }),
-    });
-    const given: ElicitationAnswer = answer.by === 'somebody' ? answer.answer : { action: answer.by === 'abort' ? 'cancel' : 'decline' };
-    tell(given.action, answer.by === 'somebody' ? 'somebody has answered' : answer.by === 'abort' ? 'the turn was cancelled' : 'nobody answered in time');
-    return given;
-  }
-
   #updated(update: unknown, isReplay: boolean): void {
     this.#tell({ type: 'update', update, isReplay });
     if (isReplay) return;
@@ -296,11 +251,8 @@ export class AgentRunner {
   }
 
   #fail(error: unknown): void {
-    if (this.#isEnding) {
-      // Whoever ended it knows why.
-      this.#stopReason = 'cancelled';
-      return;
-    }
+    // Whoever ended it knows why.
+    if (this.#isEnding) return void (this.#stopReason = 'cancelled');
     this.#error = error instanceof AgentFailure ? { code: error.code, message: error.message, details: error.details }
       : { code: 'internal', message: `The runner of the agent failed: ${(error as Error).message}`, details: {} };
     this.#tell({ type: 'error', error: this.#error });
@@ -326,25 +278,27 @@ export class AgentRunner {
   }
 
   #changed(): void {
-    this.#stateTimer ??= setTimeout(() => this.#tellState(), stateMs);
+    this.#stateTimer ??= setTimeout(() => this.#tellState(), Math.max(stateMs, stateCost * this.#stateTookMs));
   }
 
   #tellState(): void {
     clearTimeout(this.#stateTimer);
     this.#stateTimer = undefined;
+    const startedAt = performance.now();
     try {
       this.#sink.state(this.#state());
     } catch {
       // A full disk: as soon as there is room.
       if (this.#phase !== 'ended') this.#changed();
     }
+    this.#stateTookMs = performance.now() - startedAt;
   }
 
   #state(): AgentState {
     return {
       phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
-      stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#permissions.shown,
-      pendingElicitations: this.#elicitations.shown, results: this.#results, ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
+      stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#answering.permissions.shown,
+      pendingElicitations: this.#answering.elicitations.shown, results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
       progress: this.#progress.current,
     };
   }

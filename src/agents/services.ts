@@ -5,12 +5,12 @@
 import { type Parser, ParseError, array, fieldsOf, integer, optional, text } from '../base/parse.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import type { Asked } from '../jsonrpc/peer.ts';
-import type { AgentCommands } from './commands.ts';
+import type { CommandsHost } from './commands.ts';
 import type { AgentFiles } from './files.ts';
 
 export interface Services {
   readonly files: AgentFiles;
-  readonly commands: AgentCommands;
+  readonly commands: CommandsHost;
 }
 
 type Service = (services: Services, params: unknown, asked: Asked) => Promise<unknown>;
@@ -23,8 +23,8 @@ const ofCommand = fieldsOf({ terminalId: any });
 
 /** By method. Null and absent are the same to agents. */
 const services: { readonly [method: string]: Service } = {
-  'fs/read_text_file': service(fieldsOf({ path, line: optional(count), limit: optional(count) }), async ({ files }, { path: wanted, line, limit }) =>
-    ({ content: await files.read(wanted, { line, limit }) })),
+  'fs/read_text_file': service(fieldsOf({ path, line: optional(count), limit: optional(count) }), ({ files }, { path: wanted, line, limit }, { inTurn }) =>
+    inTurn(async () => ({ content: await files.read(wanted, { line, limit }) }))),
   'fs/write_text_file': service(fieldsOf({ path, content }), async ({ files }, { path: wanted, content: wantedText }) => {
     await files.write(wanted, wantedText);
     return {};
@@ -37,7 +37,7 @@ const services: { readonly [method: string]: Service } = {
     async ({ commands }, { env = [], ...request }) =>
       ({ terminalId: await commands.create({ ...request, env: Object.fromEntries(env.map(({ name, value }) => [name, value])) }) }),
   ),
-  'terminal/output': service(ofCommand, async ({ commands }, { terminalId }) => commands.output(terminalId)),
+  'terminal/output': service(ofCommand, ({ commands }, { terminalId }, { inTurn }) => inTurn(() => commands.output(terminalId))),
   'terminal/wait_for_exit': service(ofCommand, ({ commands }, { terminalId }, { signal }) => commands.waitForExit(terminalId, signal)),
   'terminal/kill': service(ofCommand, async ({ commands }, { terminalId }) => {
     await commands.kill(terminalId);

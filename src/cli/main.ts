@@ -8,7 +8,7 @@ import { type Command, type CommandLine, parseCommandLine } from './command.ts';
 import { UsageError, exitCodes, explain } from './failure.ts';
 import { commandHelp, programHelp } from './help.ts';
 import { type Paint, oneLine, painter, say, write } from './print.ts';
-import { ownVersion } from './version.ts';
+import { ownVersion } from '../process/own-version.ts';
 
 /** Loaded when they are asked for: a command costs only what it needs. In the order of the help. */
 const commands: { readonly [name: string]: () => Promise<{ readonly command: Command }> } = {

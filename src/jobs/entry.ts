@@ -3,8 +3,10 @@
  * @module
  */
 import { FanOut } from '../base/fan-out.ts';
+import { defined } from '../base/parse.ts';
 import type { JobId } from '../protocol/ids.ts';
-import type { JobRequest, Program } from '../protocol/jobs.ts';
+import { type AgentProgram, promptText } from '../protocol/agents.ts';
+import type { Job, JobRequest, Program } from '../protocol/jobs.ts';
 import type { Family } from '../process/descendants.ts';
 import type { Identity } from '../process/identity.ts';
 import { type Idempotency, type JobRecord, type JobState, statusOf } from './job.ts';
@@ -16,8 +18,8 @@ const longestCommand = 2048;
 export interface RequestSummary extends Pick<JobRequest, 'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'name' | 'labels'> {
   readonly workdir: string;
   readonly mode: Program['mode'];
-  /** `undefined`: too long to be remembered. */
-  readonly program: Program | undefined;
+  /** As a job shows it; `undefined`: too long to be remembered. */
+  readonly program: ShownProgram | undefined;
   /** The persistent shell that runs it, one job at a time; `undefined`: it has a process of its own. */
   readonly sessionKey: string | undefined;
   readonly stdin: 'fifo' | 'file' | 'null';
@@ -143,13 +145,23 @@ function summarize(request: JobRecord['request']): RequestSummary {
     workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels,
     ...(tty === undefined ? {} : { tty }),
     mode: program.mode,
-    program: lengthOf(program) <= longestCommand ? program : undefined,
+    program: lengthOf(shown(program)) <= longestCommand ? shown(program) : undefined,
     sessionKey: program.mode === 'persistent_shell' ? program.sessionKey : undefined,
     stdin: stdin === undefined ? 'fifo' : stdin === null ? 'null' : 'file',
   };
 }
 
-function lengthOf(program: Program): number {
+/** What a job shows of its program. */
+export type ShownProgram = Exclude<Program, AgentProgram> | Pick<Job, 'agent' | 'argv' | 'prompt'> & { readonly mode: 'acp' };
+
+/** What a request says of MCP servers may hold secrets, as does the environment; images are long. */
+export function shown(program: Program): ShownProgram {
+  if (program.mode !== 'acp') return program;
+  const { mode, agent, argv, prompt } = program;
+  return defined({ mode, agent, argv, prompt: promptText(prompt) });
+}
+
+function lengthOf(program: ShownProgram): number {
   if (program.mode === 'acp') return JSON.stringify(program).length;
   return program.mode === 'argv' ? program.argv.reduce((sum, word) => sum + word.length + 8, 0) : program.command.length;
 }

@@ -6,7 +6,7 @@ import { closeSync, fstatSync, read, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { StreamName } from '../protocol/jobs.ts';
-import { agentFiles } from '../process/starter.ts';
+import { agentFiles } from '../process/agent-host.ts';
 import { type Entry, until } from './entry.ts';
 import { openCharacterBytes, openOutputNow, pieceBytes } from './output.ts';
 

@@ -54,7 +54,7 @@ export class Forgetting {
     const finished = catalogue.all.filter(({ isFinished }) => isFinished);
     const kept = finished.map((entry) => ({
       finishedAt: entry.state.is === 'finished' ? entry.state.outcome.finishedAt : 0,
-      sizeBytes: entry.stdoutBytes + entry.stderrBytes + directoryBytes,
+      sizeBytes: entry.outputBytes + directoryBytes,
     }));
     for (const entry of finished.slice(0, countExpired(kept, limits, now()))) pace.run(() => this.#tryForget(entry));
     pace.run(() => this.#emptyTrash());

@@ -14,7 +14,8 @@ import { ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { Keeper } from '../process/keeper.ts';
 import type { Spare, Spares } from '../process/spares.ts';
-import type { AgentHost, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
+import type { AgentHost } from '../process/agent-host.ts';
+import type { ShellHost, Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { Catalogue, type Page } from './catalogue.ts';
@@ -185,6 +186,15 @@ export class Jobs {
     return until(entry, () => entry.isFinished || this.#hasEndedWaits, { limitMs, signal }).then(() => entry.isFinished);
   }
 
+  /** Resolves once the job has finished, or the server closes. */
+  async ended(entry: Entry): Promise<void> {
+    await until(entry, () => entry.isFinished || this.#hasEndedWaits, {});
+  }
+
+  get unfinished(): readonly Entry[] {
+    return [...this.#catalogue.all].filter(({ isFinished }) => !isFinished);
+  }
+
   /** Resolves once anything about the job, its output included, is not what `isSame` knows, or when the limit or signal ends the wait. */
   async changed(entry: Entry, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
     const unfollow = this.#follow(entry);
@@ -266,7 +276,7 @@ export class Jobs {
 
   /** Ends all jobs of a persistent shell, and those that wait for it. Resolves once they are ended. */
   async cancelSession(sessionKey: string): Promise<void> {
-    const entries = [...this.#catalogue.all].filter((entry) => !entry.isFinished && entry.request.sessionKey === sessionKey);
+    const entries = this.unfinished.filter((entry) => entry.request.sessionKey === sessionKey);
     // Those that wait first: none of them is to have its turn.
     const inOrder = [...entries.filter(({ state }) => state.is === 'pending'), ...entries.filter(({ state }) => state.is === 'running')];
     await Promise.all(inOrder.map((entry) => this.cancel(entry, { signal: undefined, graceSeconds: undefined })));

@@ -5,6 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { refuse } from '../base/parse.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, execQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
   type JobRequest, jobRequest, type ListQuery, listQuery, noBody, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, signalRequest,
@@ -98,8 +99,9 @@ export function jobRoutes(jobs: Jobs): Route[] {
     }, ({ params, query, headers }) => {
       const entry = jobs.get(params.id);
       const after = query.after ?? headers['last-event-id'];
-      const from = after === undefined || after === '' ? { stdout: 0, stderr: 0 }
-        : parsePosition(String(after), query.after === undefined ? 'the header Last-Event-ID' : 'query.after');
+      const at = query.after === undefined ? 'the header Last-Event-ID' : 'query.after';
+      const from = after === undefined || after === '' ? { stdout: 0, stderr: 0 } : parsePosition(String(after), at);
+      if ('events' in from && entry.request.mode !== 'acp') refuse(at, 'an event id such as "0-0", as the job runs no agent', after);
       return events((sink) => sendEvents(jobs, entry, from, sink));
     }),
 

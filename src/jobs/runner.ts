@@ -11,7 +11,8 @@ import type { Family } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive, sendSignal } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { terminalEnvironment, ttyArgv } from '../process/pty.ts';
-import { agentFiles, type AgentHost, type Exit, type ShellHost, type Starter, type StarterEvents } from '../process/starter.ts';
+import { agentFiles, type AgentHost } from '../process/agent-host.ts';
+import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
 import {
@@ -116,8 +117,9 @@ export class Runner {
         return;
       }
       if (program.mode === 'acp') {
-        const { killGraceSeconds } = request;
-        this.#starter.start({ id, directory, stdin, ...agents.prepare({ id, directory, workdir, env, program, killGraceSeconds }) });
+        const launch = { id, directory, workdir, env, program };
+        this.#starter.start({ id, directory, stdin, ...agents.prepare(launch) });
+        agents.watch(launch);
         return;
       }
       const argv = programFor(program, directory);
@@ -144,7 +146,15 @@ export class Runner {
     const { id, request: { sessionKey } } = entry;
     if (sessionKey === undefined) this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });
     else this.#options.shells.adopt({ id, directory: this.#options.store.directory(id), sessionKey });
+    this.#watchAgent(entry);
     entry.changed();
+  }
+
+  #watchAgent({ id, request: { mode } }: Entry): void {
+    if (mode !== 'acp') return;
+    const { store, agents } = this.#options;
+    const { request: { program, workdir, env } } = store.read(id);
+    if (program.mode === 'acp') agents.watch({ id, directory: store.directory(id), workdir, env, program });
   }
 
   /** Arms the timeout of an adopted job anew. @param ageSeconds For how long it has run. */

@@ -23,7 +23,7 @@ import { basename, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import type { agentFiles } from '../process/starter.ts';
+import type { agentFiles } from '../process/agent-host.ts';
 import { runInBackground } from '../process/background.ts';
 import { typedInput } from '../process/pty.ts';
 import { type ProcessNote, parseExit, parseProcessNote } from '../process/process-note.ts';

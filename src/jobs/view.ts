@@ -3,11 +3,11 @@
  * @module
  */
 import { join } from 'node:path';
-import { type AgentJobSummary, promptText } from '../protocol/agents.ts';
-import type { Job, Program, StreamName } from '../protocol/jobs.ts';
+import type { AgentJobSummary } from '../protocol/agents.ts';
+import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
-import type { AgentHost } from '../process/starter.ts';
-import type { Entry } from './entry.ts';
+import type { AgentHost } from '../process/agent-host.ts';
+import { type Entry, shown } from './entry.ts';
 import { statusOf } from './job.ts';
 import { noOutput, readTail } from './output.ts';
 import type { JobStore } from './store.ts';
@@ -29,12 +29,12 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
   const { state, request } = entry;
   const outcome = state.is === 'finished' ? state.outcome : undefined;
   const startedAt = state.is === 'pending' ? null : state.startedAt;
-  const program = request.program ?? store.read(entry.id).request.program;
+  const program = request.program ?? shown(store.read(entry.id).request.program);
   return {
     jobId: entry.id,
     status: statusOf(state),
     reason: outcome?.reason ?? null,
-    ...shown(program),
+    ...program,
     workdir: request.workdir,
     ...(request.tty === undefined ? {} : { tty: request.tty }),
     name: request.name,
@@ -59,13 +59,6 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
   };
 }
 
-/** What it says of MCP servers may hold secrets, as does the environment. */
-function shown(program: Program): Partial<Job> & Pick<Job, 'mode'> {
-  if (program.mode !== 'acp') return program;
-  const { mode, agent, argv } = program;
-  return { mode, ...(agent === undefined ? {} : { agent }), ...(argv === undefined ? {} : { argv }), prompt: promptText(program.prompt) };
-}
-
 /** A runner that was killed could not say so. */
 function agentPart<T extends AgentJobSummary>(entry: Entry, part: T): T {
   const { state } = entry;
@@ -82,6 +75,7 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
   const { store, agents } = sources;
   // The state first: of a job that is finished by now all output is read, of one that is not there may be more.
   const job = summary(entry, sources);
+  const agentDetails = entry.request.mode === 'acp' ? agentPart(entry, await agents.details(store.directory(entry.id), options)) : {};
   const isComplete = job.finishedAt !== null;
   const read = (name: StreamName): ReturnType<typeof readTail> =>
     readTail(join(store.directory(entry.id), name), { ...options, isComplete });
@@ -89,7 +83,7 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
   const stderr = isComplete && job.stderrBytes === 0 ? noOutput : await read('stderr');
   return {
     ...job,
-    ...(entry.request.mode === 'acp' ? agentPart(entry, await agents.details(store.directory(entry.id), options)) : {}),
+    ...agentDetails,
     stdout: stdout.text,
     stderr: stderr.text,
     stdoutBytes: stdout.sizeBytes,

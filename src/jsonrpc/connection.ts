@@ -6,7 +6,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Framing } from './framing.ts';
 import { Peer, type PeerOptions } from './peer.ts';
 
-export interface RpcConnectionOptions extends Omit<PeerOptions, 'send'> {
+export interface RpcConnectionOptions extends Omit<PeerOptions, 'send' | 'room'> {
   readonly input: Readable;
   readonly output: Writable;
   readonly framing: Framing;
@@ -17,6 +17,8 @@ export interface RpcConnectionOptions extends Omit<PeerOptions, 'send'> {
 }
 
 const defaultMaxBytes = 64 * 2 ** 20;
+/** Less than that waits for no one. */
+const littleBytes = 2 ** 20;
 
 export class RpcConnection {
   readonly peer: Peer;
@@ -25,6 +27,8 @@ export class RpcConnection {
   readonly #options: RpcConnectionOptions;
   readonly #end: (reason: Error) => void;
   #isEnded = false;
+  /** To whoever waits for room: the peer asks for that one at a time. */
+  #tellRoom: () => void = () => undefined;
 
   constructor(options: RpcConnectionOptions) {
     this.#options = options;
@@ -33,7 +37,7 @@ export class RpcConnection {
     this.ended = new Promise((resolve) => { end = resolve; });
     this.#end = end;
     this.peer = new Peer({
-      send: (message) => this.#send(message), onRequest, onNotification, onFault,
+      send: (message) => this.#send(message), room: () => this.#room(), onRequest, onNotification, onFault,
       ...(cancel === undefined ? {} : { cancel }), ...(maxAnswering === undefined ? {} : { maxAnswering }),
     });
     const decoder = framing.decoder(maxMessageBytes);
@@ -46,6 +50,7 @@ export class RpcConnection {
       }
     });
     input.on('end', () => this.close(new Error(`the peer has ended the conversation${decoder.isWithin ? ' in the middle of a message' : ''}`)));
+    output.on('drain', () => this.#tellRoom());
     for (const stream of [input, output]) {
       stream.on('error', (error) => this.close(error));
       stream.on('close', () => this.close(new Error('the connection was closed')));
@@ -75,7 +80,15 @@ export class RpcConnection {
     // What still comes is read over, so that the peer can end.
     input.resume();
     if (output.writable) output.end();
+    this.#tellRoom();
     this.#end(reason);
+  }
+
+  async #room(): Promise<void> {
+    const { output } = this.#options;
+    while (!this.#isEnded && output.writable && output.writableLength > littleBytes) {
+      await new Promise<void>((resolve) => { this.#tellRoom = resolve; });
+    }
   }
 
   #send(message: string): void {

@@ -2,6 +2,7 @@
  * One side of a JSON-RPC 2.0 conversation: asks, answers and tells. It knows nothing of how messages travel.
  * @module
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type RpcId, type RpcMessage, RpcError, readMessage, rpcCodes, writeError, writeNotification, writeRequest, writeResult,
 } from './message.ts';
@@ -21,11 +22,15 @@ export const lspCancel: CancelMethod = { method: '$/cancelRequest', idField: 'id
 export interface Asked {
   /** Aborted when the peer does not want the answer any more, and when the conversation ends. */
   readonly signal: AbortSignal;
+  /** Makes what may be a large answer: one at a time, and not before the peer has read most of what it was sent, so that no more than one waits for it. */
+  readonly inTurn: <T>(make: () => T | Promise<T>) => Promise<T>;
 }
 
 export interface PeerOptions {
   /** Sends one message. */
   readonly send: (message: string) => void;
+  /** Resolves once little of what was sent waits for the peer to read it. Default: nothing ever does. */
+  readonly room?: () => Promise<void>;
   /** Answers a request. What it throws is the answer: an {@link RpcError} as it is, anything else as -32603, and told by `onFault`. */
   readonly onRequest: (method: string, params: unknown, asked: Asked) => unknown;
   readonly onNotification: (method: string, params: unknown) => void;
@@ -60,6 +65,8 @@ export class Peer {
   readonly #abandoned = new Set<RpcId>();
   readonly #answering = new Map<RpcId, AbortController>();
   #lastId = -1;
+  /** Resolves once the last of the large answers was sent. */
+  #large: Promise<unknown> = Promise.resolve();
   #end: Error | undefined;
 
   constructor(options: PeerOptions) {
@@ -151,10 +158,17 @@ export class Peer {
     if (this.#answering.size >= maxAnswering) return send(writeError(id, new RpcError(rpcCodes.internalError, `Cannot answer more than ${maxAnswering} requests at a time`)));
     const controller = new AbortController();
     this.#answering.set(id, controller);
-    const answer = await this.#handled(id, () => onRequest(method, params, { signal: controller.signal }), { method, signal: controller.signal });
+    const answer = await this.#handled(id, () => onRequest(method, params, { signal: controller.signal, inTurn: (make) => this.#inTurn(make) }), { method, signal: controller.signal });
     if (this.#end) return;
     this.#answering.delete(id);
     send(answer);
+  }
+
+  #inTurn<T>(make: () => T | Promise<T>): Promise<T> {
+    const made = this.#large.then(() => this.#options.room?.()).then(make);
+    // It is sent in the microtasks that follow.
+    this.#large = made.then(() => nextTurn(), () => undefined);
+    return made;
   }
 
   /** @returns the answer: whatever happens, there is one. */

@@ -2,7 +2,6 @@
  * What starts jobs: launchers where there is a bash, else Node itself.
  * @module
  */
-import type { AgentJobDetails, AgentJobSummary, AgentProgram } from '../protocol/agents.ts';
 import type { ShellKind } from '../protocol/shells.ts';
 import type { FifoWrite } from './fifo.ts';
 import type { Launch } from './launch-script.ts';
@@ -89,24 +88,4 @@ export interface ShellHost {
   end(id: string, options: { readonly signal: NodeJS.Signals; readonly graceMs: number }): Promise<boolean>;
   /** Sends a signal to what the job runs. `false`: it runs nothing but the shell itself. */
   signal(id: string, name: NodeJS.Signals): Promise<boolean>;
-}
-
-/** Of an agent's job: its events, a line each, and where it stands. */
-export const agentFiles = { events: 'events.ndjson', state: 'agent.json' } as const;
-
-/** The job of an agent. */
-export interface AgentLaunch extends Pick<Launch, 'id' | 'directory' | 'workdir' | 'env'> {
-  readonly program: AgentProgram;
-  readonly killGraceSeconds: number;
-}
-
-/** What knows how an agent is run as a job, and what that job then shows. */
-export interface AgentHost {
-  /** @throws ParseError, ProblemError not_supported where the job could not be started. */
-  admit(program: AgentProgram, workdir: string): Promise<void>;
-  /** Puts its order into the directory. @returns what is to be started there. @throws the system's error. */
-  prepare(launch: AgentLaunch): Pick<Launch, 'argv' | 'workdir' | 'env'>;
-  summary(directory: string): AgentJobSummary;
-  /** @param options.maxBytes Of the events. */
-  details(directory: string, options: { readonly maxBytes: number }): Promise<AgentJobDetails>;
 }

@@ -65,8 +65,10 @@ export const agentDefaults = { agent: 'copilot', permissions: 'approve', askTime
 
 const maxSeconds = 31_536_000;
 const word = text({ min: 1, max: 4096 });
-const content = text({ max: 32 * 2 ** 20, allowNul: true });
-const base64 = text({ min: 1, max: 32 * 2 ** 20, pattern: /^[A-Za-z0-9+/]+={0,2}$/, expected: 'base64' });
+/** No body is longer. */
+const maxCharacters = 2 ** 20;
+const content = text({ max: maxCharacters, allowNul: true });
+const base64 = text({ min: 1, max: maxCharacters, pattern: /^[A-Za-z0-9+/]+={0,2}$/, expected: 'base64' });
 const uri = text({ min: 1, max: 65_536 });
 const path = text({ min: 1, max: 4096 });
 
@@ -90,13 +92,14 @@ const nameValues: Parser<readonly NameValue[] | undefined> = optional(parser(
 const program = object({ name: word, command: path, args: optional(array(text({ max: 131_072 }), { max: 1000 })), env: nameValues });
 const remote = object({ type: oneOf('http', 'sse'), name: word, url: text({ min: 1, max: 65_536, pattern: /^https?:\/\//, expected: 'an http or https URL' }), headers: nameValues });
 const mcpServer: Parser<McpServer> = parser({ anyOf: [program.schema, remote.schema] }, (value, at) => {
-  if (typeof value === 'object' && value !== null && 'type' in value && value.type !== 'stdio') {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(at, 'an object', value);
+  if ('type' in value && value.type !== 'stdio') {
     const { headers = [], ...server } = remote(value, at);
     return { ...server, headers };
   }
   // Configuration files of others say that it is a program; the protocol does not.
   const { type: _, ...given } = value as { readonly type?: unknown };
-  const { args = [], env = [], ...server } = program(typeof value === 'object' && value !== null && !Array.isArray(value) ? given : value, at);
+  const { args = [], env = [], ...server } = program(given, at);
   return { ...server, args, env };
 });
 
@@ -349,7 +352,7 @@ export interface ToolDiff {
   /** `null`: the file is new. */
   readonly oldText: string | null;
   readonly newText: string;
-  /** The texts were longer than {@link maxDiffCharacters}: this is how they begin. */
+  /** The texts were longer than {@link maxDiffCharacters}, or than all together may be: this is how they begin. */
   readonly isCut: boolean;
 }
 
@@ -384,6 +387,8 @@ export interface AgentUsage {
 
 /** Of each text of a diff. */
 export const maxDiffCharacters = 65_536;
+/** Of all diffs of a job: those of older tool calls are cut to nothing. */
+export const maxDiffCharactersInAll = 1_048_576;
 /** Later ones replace the oldest. */
 export const maxToolCalls = 1000;
 
@@ -423,7 +428,7 @@ function eitherTextOr<T>(asText: Parser<string>, other: Parser<T>): Parser<strin
 }
 
 function emptyIsAbsent<T>(inner: Parser<T>): Parser<T | undefined> {
-  return parser(inner.schema, (value, at) => (value === '' || value === null ? undefined : inner(value, at)));
+  return parser(inner.schema, (value, at) => (value === '' ? undefined : inner(value, at)));
 }
 
 function notEmpty<T>(inner: Parser<T>): Parser<T> {

@@ -25,7 +25,7 @@ async function start(t: TestContext, script: string, more: { leaveMs?: number; g
   const agent = await startAgent({ argv: ['/bin/sh', '-c', script], workdir, env: { PATH: process.env['PATH'] }, mark: `agent-of-test-${process.pid}-${count += 1}`, ...more });
   atEnd(t, () => agent.end());
   const pidIn = (name: string): Promise<number> =>
-    until(() => existsSync(join(workdir, name)) && Number(readFileSync(join(workdir, name), 'utf8')), { what: `${name} has a pid` });
+    until(() => existsSync(join(workdir, name)) && (Number(readFileSync(join(workdir, name), 'utf8')) || undefined), { what: `${name} has a pid` });
   return { agent, pidIn };
 }
 
@@ -64,6 +64,18 @@ test('a daemon that an agent has left is ended, too, also where the agent went b
     assert.equal(await agent.end(), true);
     await ended(pid);
   }
+});
+
+test('what an agent said last is read, and then its stdout ends, also where somebody else holds it open', options, async (t) => {
+  // A turn never ended, as nothing tells of its agent's end but that of its stdout.
+  const { agent, pidIn } = await start(t, `setsid sh -c 'trap "" HUP; echo $$ >daemon; exec sleep 1000' & while [ ! -s daemon ]; do sleep 0.02; done; echo last words`);
+  let said = '';
+  agent.input.on('data', (bytes: Buffer) => { said += bytes.toString(); });
+  const closed = once(agent.input, 'close');
+  assert.deepEqual(await agent.exited, { code: 0, signal: null });
+  await closed;
+  assert.equal(said, 'last words\n');
+  assert.equal(isRunning(await pidIn('daemon')), true);
 });
 
 test('end() may be called at any time, and again', options, async (t) => {

@@ -11,6 +11,8 @@ const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { ki
   ['codex changes', { rawInput: { changes: { '/w/a': { add: { content: 'x' } }, '/w/b': { path: '/w/c' } } } }, { paths: ['/w/a', '/w/b', '/w/c'] }],
   ['copilot runs', { kind: 'execute', rawInput: { command: 'echo a > b', description: 'x' } }, { kind: 'execute', commands: ['echo a > b'] }],
   ['opencode edits', { kind: 'edit', rawInput: { filepath: '/w/a', diff: '--- a' } }, { kind: 'edit', paths: ['/w/a'] }],
+  ['gemini runs', { kind: 'execute', title: 'cp a b && cat b', content: [], locations: [] }, { kind: 'execute', tools: ['cp a b && cat b'], commands: ['cp a b && cat b'] }],
+  ['a title in backticks', { kind: 'execute', title: '`ls`' }, { kind: 'execute', tools: ['`ls`'], commands: ['ls'] }],
   ['words are quoted', { rawInput: { command: ['rm', '-rf', 'a b', 'it\'s'] } }, { commands: [`rm -rf 'a b' 'it'\\''s'`] }],
   ['lists, and names in any spelling', { rawInput: { paths: ['/a', '/b'], fileName: '/c', edits: [{ absolute_path: '/d' }], 'notebook-path': '/e' } }, { paths: ['/a', '/b', '/c', '/d', '/e'] }],
   ['file URLs', { locations: [{ path: 'file:///w/a%20b' }, { path: 'file:%zz' }] }, { paths: ['/w/a b', '/file:%zz'] }],

@@ -82,3 +82,22 @@ test('messageTextOf() is the text of the message, and says what is none', () => 
   ];
   for (const [update, text] of rows) assert.equal(messageTextOf(update), text);
 });
+
+test('the texts of diffs are bounded in all: the oldest go first', () => {
+  const progress = new Progress();
+  for (let n = 0; n < 40; n += 1) progress.apply({ sessionUpdate: 'tool_call', toolCallId: `t${n}`, content: [{ type: 'diff', path: '/a', oldText: null, newText: 'x'.repeat(60_000) }] });
+  const diffs = progress.current.toolCalls.flatMap((call) => call.diffs);
+  assert.equal(diffs.length, 40);
+  assert.ok(diffs.reduce((sum, { newText }) => sum + newText.length, 0) <= 1_048_576);
+  assert.deepEqual([diffs[0]?.newText, diffs[0]?.isCut, diffs.at(-1)?.isCut], ['', true, false]);
+});
+
+test('names are bounded in all, too: the oldest calls go, and are counted', () => {
+  const progress = new Progress();
+  const locations = Array.from({ length: 100 }, () => ({ path: `/${'p'.repeat(10_000)}` }));
+  for (let n = 0; n < 40; n += 1) progress.apply({ sessionUpdate: 'tool_call', toolCallId: `t${n}`, locations });
+  const { toolCalls, droppedToolCalls } = progress.current;
+  assert.equal(toolCalls.length + droppedToolCalls, 40);
+  assert.ok(toolCalls.length >= 1 && toolCalls.flatMap((call) => call.locations).reduce((sum, { path }) => sum + path.length, 0) <= 4 * 2 ** 20);
+  assert.equal(toolCalls.at(-1)?.toolCallId, 't39');
+});

@@ -28,7 +28,7 @@ function start(t: TestContext, prompt: string, more: Partial<AgentOrder> = {}): 
   const mark = `job-of-test-${process.pid}-${Date.now()}`;
   const order: AgentOrder = {
     mark, version: '0.0.0-test', argv: [process.execPath, fake], workdir: directory, env: { PATH: process.env['PATH'] ?? '' }, additionalDirectories: [], mcpServers: [], wishes: {}, isStrict: true,
-    permissions: 'ask', askSeconds: 60, prompt: [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, ...more,
+    permissions: 'ask', askSeconds: 60, prompt: [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, hasShell: false, ...more,
   };
   writeFileSync(join(directory, orderFile), JSON.stringify(order));
   const { file, loaders, path } = ownProgram(new URL('../../src/agents/runner.ts', import.meta.url).href, 'runner-main');

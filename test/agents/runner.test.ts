@@ -31,7 +31,7 @@ function run(t: TestContext, prompt: string | null, more: Partial<AgentOrder> = 
   let text = '';
   const order: AgentOrder = {
     mark: `runner-of-test-${process.pid}-${count += 1}`, version: '0.0.0-test', argv: [process.execPath, fake], workdir: work, env: { PATH: process.env['PATH'] ?? '', ...env }, additionalDirectories: [], mcpServers: [],
-    wishes: {}, isStrict: true, permissions: 'approve', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, ...more,
+    wishes: {}, isStrict: true, permissions: 'approve', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, hasShell: false, ...more,
   };
   const files = new JobFiles(directory);
   const runner = new AgentRunner({ order, sink: {
@@ -178,4 +178,23 @@ test('a flood of updates, nonsense and what nobody knows hinder nothing', option
   assert.equal(told.filter(({ type }) => type === 'fault').length, 5);
   assert.ok(told.some((event) => event['isCut'] === true && Number(event['sizeBytes']) > 2_000_000));
   assert.deepEqual(it.state().progress.toolCalls.map(({ title }) => title), ['x']);
+});
+
+test('a permission is asked for with what its tool call told before', options, async (t) => {
+  const call = (fields: object): string => `raw ${JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's1', update: fields } })}`;
+  const it = run(t, [
+    call({ sessionUpdate: 'tool_call', toolCallId: 't1', title: 'ls', kind: 'execute', rawInput: { command: 'rm x' } }), 'ask  a',
+  ].join('\n'), { permissions: [{ kind: 'execute', decide: 'deny' }, { decide: 'approve' }] });
+  assert.equal(await it.ended, 0);
+  const asked = it.events().find(({ type }) => type === 'permission') as { question?: { kind?: string } } | undefined;
+  assert.equal(asked?.question?.kind, 'execute');
+  assert.match(it.text(), /"no"/);
+});
+
+test('a file that is not there is empty to gemini, however it is started', options, async (t) => {
+  for (const [words, text] of [[['--name', 'gemini'], '{"content":""}'], [['/opt/bin/gemini'], '{"content":""}'], [['geminix'], '{"code":-32002}']] as const) {
+    const it = run(t, 'read none', { argv: [process.execPath, fake, ...words] });
+    assert.equal(await it.ended, 0);
+    assert.equal(it.text(), text);
+  }
 });

@@ -14,6 +14,7 @@ const routes = [
   'POST /jobs/{id}/cancel', 'POST /jobs/{id}/signal', 'POST /jobs/{id}/rerun', 'GET /sessions', 'GET /sessions/{key}', 'DELETE /sessions/{key}',
   'GET /terminals', 'POST /terminals', 'GET /terminals/{id}', 'DELETE /terminals/{id}', 'GET /terminals/{id}/screen', 'GET /terminals/{id}/attach',
   'POST /terminals/{id}/input', 'POST /terminals/{id}/resize', 'GET /terminal', 'GET /update', 'POST /update', 'POST /tickets',
+  'GET /agents', 'POST /jobs/{id}/prompt', 'POST /jobs/{id}/prompt/cancel', 'POST /jobs/{id}/permissions/{permissionId}', 'POST /jobs/{id}/elicitations/{elicitationId}',
 ];
 const open = ['GET /health', 'GET /openapi.json', 'GET /docs'];
 
@@ -53,7 +54,7 @@ test('what the server says of itself', async (t) => {
     const shells = Object.fromEntries(['bash', 'zsh', 'sh', 'pwsh', 'powershell'].map((kind) => [kind, kind !== 'pwsh' && kind !== 'powershell' && isOnPath(kind)]));
     assert.deepEqual(health, {
       status: 'ok', authenticated: true, version: '0.0.0-test', hostname: hostname(), platform: process.platform, arch: process.arch,
-      pid: process.pid, cwd: process.cwd(), jobs: 1, running: 0, queued: 0, execution_modes: ['shell', 'argv', 'persistent_shell'],
+      pid: process.pid, cwd: process.cwd(), jobs: 1, running: 0, queued: 0, execution_modes: ['shell', 'argv', 'persistent_shell', 'acp'], acp_supported: true,
       persistent_shell_supported: true, persistent_shell_shells: shells, persistent_shell_default_shell: 'bash', persistent_shell_sessions: 0,
       persistent_shell_max_sessions: 32, persistent_shell_idle_timeout_seconds: 0,
       terminal_supported: true, terminal_sessions: 0, terminal_backend: 'script', terminal_port: null,
@@ -132,14 +133,14 @@ test('what the server says of itself', async (t) => {
 
   await t.test('GET /openapi.json knows every field of POST /exec', () => {
     const body = document.paths['/exec']?.['post']?.requestBody?.content['application/json']?.schema?.properties ?? {};
-    const fields = ['mode', 'command', 'argv', 'workdir', 'env', 'timeout', 'killGrace', 'stdin', 'maxOutputBytes', 'name', 'labels', 'shell'];
+    const fields = ['mode', 'command', 'argv', 'workdir', 'env', 'timeout', 'killGrace', 'stdin', 'maxOutputBytes', 'name', 'labels', 'shell', 'agent', 'prompt', 'permissions', 'mcpServers'];
     for (const field of fields) assert.ok(field in body, field);
   });
 
   await t.test('what needs no key says so, and nothing else can be had without', async () => {
     assert.deepEqual(operations.filter(({ operation }) => operation.security?.length === 0).map(({ line }) => line).sort(), [...open].sort());
     for (const { line } of operations) {
-      const answer = await ask(server, line.replace('{id}', '0000000000000000'), { key: null });
+      const answer = await ask(server, line.replaceAll(/\{\w+\}/g, '0000000000000000'), { key: null });
       assert.equal(answer.status, open.includes(line) ? 200 : 401, line);
     }
   });

@@ -47,6 +47,7 @@ async function collect(entry: Entry, options: Omit<FollowOptions, 'signal'>): Pr
   const pieces: { [S in StreamName]: Buffer[] } = { stdout: [], stderr: [] };
   const at = { ...options.from };
   for await (const { stream, offset, bytes } of follow(entry, { ...options, signal: new AbortController().signal })) {
+    assert.ok(stream !== 'events');
     assert.equal(offset, at[stream]);
     assert.ok(bytes.length > 0);
     at[stream] = offset + bytes.length;

@@ -75,6 +75,120 @@ for (const [name, framing] of Object.entries({ ndjson, contentLength } satisfies
   });
 }
 
+/** Speaks with heads: `answer` is its program for a message, given `id`, `method`, `params` and `send(text, { headers, pieces })`. */
+const headed = (answer: string): string => `
+const send = async (text, { headers = '', sizeBytes = Infinity } = {}) => {
+  const body = Buffer.from(text);
+  const bytes = Buffer.concat([Buffer.from(headers + 'Content-Length: ' + body.length + '\\r\\n\\r\\n'), body]);
+  for (let start = 0; start < bytes.length; start += Math.min(sizeBytes, bytes.length)) {
+    output.write(bytes.subarray(start, start + sizeBytes));
+    if (sizeBytes < Infinity) await new Promise(setImmediate);
+  }
+};
+let input, output;
+const serve = (from, to) => {
+  [input, output] = [from, to];
+  let waiting = Buffer.alloc(0);
+  input.on('data', async (chunk) => {
+    waiting = Buffer.concat([waiting, chunk]);
+    for (;;) {
+      const end = waiting.indexOf('\\r\\n\\r\\n');
+      const length = end === -1 ? Infinity : Number(/Content-Length: (\\d+)/.exec(waiting.subarray(0, end))[1]);
+      if (waiting.length < end + 4 + length) return;
+      const { id, method, params } = JSON.parse(waiting.subarray(end + 4, end + 4 + length));
+      waiting = waiting.subarray(end + 4 + length);
+      ${answer}
+    }
+  });
+};`;
+
+const transports: { readonly [name: string]: (t: TestContext, answer: string, options?: Partial<RpcConnectionOptions>) => Promise<{ connection: RpcConnection; child: ChildProcess }> } = {
+  'the stdio of a program': async (t, answer, options) => talkTo(t, `${headed(answer)} serve(process.stdin, process.stdout);`, { framing: contentLength, ...options }),
+  'a TCP socket of a program': async (t, answer, options) => {
+    const { child } = talkTo(t, `${headed(answer)}
+      const server = require('node:net').createServer((socket) => { server.close(); socket.on('error', () => undefined); serve(socket, socket); });
+      server.listen(0, '127.0.0.1', () => console.error(server.address().port));`);
+    const [port] = await once(child.stderr ?? process.stdin, 'data') as [Buffer];
+    const socket = connect(Number(port), '127.0.0.1');
+    await once(socket, 'connect');
+    atEnd(t, () => { socket.destroy(); });
+    return { child, connection: new RpcConnection({ input: socket, output: socket, framing: contentLength, ...quiet, ...options }) };
+  },
+};
+
+for (const [name, open] of Object.entries(transports)) {
+  test(`contentLength over ${name}: late answers, in pieces, with other heads, and requests between them`, async (t) => {
+    const asked: unknown[] = [];
+    const { connection, child } = await open(t, `
+      const result = JSON.stringify({ jsonrpc: '2.0', id, result: params });
+      if (method === 'pieces') await send(result, { sizeBytes: 1 });
+      else if (method === 'type') await send(result, { headers: 'Content-Type: application/vscode-jsonrpc; charset=utf-8\\r\\n' });
+      else if (method === 'late') globalThis.late = result;
+      else if (method === 'now') {
+        await send(JSON.stringify({ jsonrpc: '2.0', id: 0, method: 'back', params: 'ä' }));
+        await send(globalThis.late);
+        await send(result);
+      }`, { onRequest: (method, params) => { asked.push([method, params]); return 5; } });
+    const words = { text: 'κόσμε 𐀀 \n' };
+    const late = connection.peer.request('late', 'late');
+    assert.deepEqual(await connection.peer.request('pieces', words), words);
+    assert.deepEqual(await connection.peer.request('type', words), words);
+    assert.equal(await connection.peer.request('now', 'now'), 'now');
+    assert.equal(await late, 'late');
+    assert.deepEqual(asked, [['back', 'ä']]);
+    connection.close();
+    await once(child, 'exit');
+  });
+
+  const hostile: readonly (readonly [what: string, answer: string, reason: RegExp])[] = [
+    ['a banner', `output.write('Debugger attached.\\r\\n\\r\\n');`, /expected a head with Content-Length, received "Debugger attached\."/],
+    ['a length beyond what is allowed', `output.write('Content-Length: 999999999\\r\\n\\r\\n');`, /a message is longer than 1000000 bytes/],
+    ['a length below zero', `output.write('Content-Length: -5\\r\\n\\r\\n{}');`, /expected one Content-Length/],
+    ['two lengths', `output.write('Content-Length: 2\\r\\nContent-Length: 3\\r\\n\\r\\n{}');`, /expected one Content-Length/],
+    ['a head without an end', `const more = () => { output.write('X: y\\r\\n'.repeat(100), () => setImmediate(more)); }; output.on('error', () => process.exit()); more();`, /a head is longer than 4096 bytes/],
+    ['lines instead of heads', `output.write(JSON.stringify({ id, result: 1 }) + '\\n'.repeat(2) + 'x\\r\\n\\r\\n');`, /expected a head with Content-Length/],
+    ['half a message', `output.end('Content-Length: 100\\r\\n\\r\\n{"id":0');`, /in the middle of a message/],
+  ];
+  for (const [what, answer, reason] of hostile) {
+    test(`contentLength over ${name}: ${what} ends the conversation, and rejects what waits`, async (t) => {
+      const { connection } = await open(t, answer, { maxMessageBytes: 1_000_000 });
+      await assert.rejects(connection.peer.request('a', {}), reason);
+      assert.match((await connection.ended).message, reason);
+    });
+  }
+
+  test(`contentLength over ${name}: a program that is killed rejects what waits`, async (t) => {
+    const { connection, child } = await open(t, `process.kill(process.pid, 'SIGKILL');`);
+    await assert.rejects(connection.peer.request('a', {}), /ended the conversation|closed|EPIPE|ECONNRESET/);
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  });
+}
+
+test('large answers that are asked for at once are made one at a time, and not before there is room', async (t) => {
+  let [making, most, made] = [0, 0, 0];
+  const { connection, child } = talkTo(t, `
+    let bytes = 0;
+    // It reads only once it is told to.
+    process.on('SIGUSR2', () => process.stdin.on('data', (chunk) => { bytes += chunk.length; if (bytes > 20 * 4_000_000) process.stderr.write('all'); }));
+    setInterval(() => {}, 1000);
+    for (let id = 0; id < 20; id += 1) process.stdout.write(JSON.stringify({ jsonrpc: '2.0', id, method: 'large' }) + '\\n');`, {
+    maxQueuedBytes: 10_000_000,
+    onRequest: (_method, _params, { inTurn }) => inTurn(async () => {
+      most = Math.max(most, making += 1);
+      await new Promise((resolve) => { setImmediate(resolve); });
+      making -= 1;
+      made += 1;
+      return 'x'.repeat(4_000_000);
+    }),
+  });
+  await until(() => made === 1, { what: 'the first was made' });
+  let isEnded = false;
+  void connection.ended.then(() => { isEnded = true; });
+  child.kill('SIGUSR2');
+  const [said] = await once(child.stderr ?? process.stdin, 'data') as [Buffer];
+  assert.deepEqual([said.toString(), made, most, isEnded], ['all', 20, 1, false]);
+});
+
 const endings: readonly (readonly [what: string, program: string, reason: RegExp, options?: Partial<RpcConnectionOptions>])[] = [
   ['ends without an answer', 'process.exit(3)', /the peer has ended the conversation$/],
   ['ends in the middle of an answer', `process.stdout.write('{"id":0,"res')`, /in the middle of a message$/],

@@ -11,7 +11,7 @@ import { get } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { ownVersion } from '../../src/cli/version.ts';
+import { ownVersion } from '../../src/process/own-version.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { type JobId, ProblemError, Sidecar, type UpdateOptions } from '../../src/client/client.ts';

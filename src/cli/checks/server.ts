@@ -8,7 +8,7 @@ import type { Config } from '../../config.ts';
 import { isAlive } from '../../process/identity.ts';
 import { connect, readLock } from '../connect.ts';
 import { explain } from '../failure.ts';
-import { ownVersion } from '../version.ts';
+import { ownVersion } from '../../process/own-version.ts';
 import { type Check, type Finding, codeOf, fail, ok, warn } from './check.ts';
 
 export const serverChecks: readonly Check[] = [

@@ -17,7 +17,7 @@ import {
 import { type Run, carryOut, commandLine, runner } from '../services/run.ts';
 import { type Change, type Service, type Step, serviceName } from '../services/service.ts';
 import { settingOptions } from '../settings.ts';
-import { ownVersion } from '../version.ts';
+import { ownVersion } from '../../process/own-version.ts';
 
 const options = {
   ...scopeOptions,

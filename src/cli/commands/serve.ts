@@ -16,7 +16,7 @@ import { Wrapped } from '../../update/wrapped.ts';
 import { type Command, defineCommand, type Invocation, type Values } from '../command.ts';
 import { CommandError, UsageError } from '../failure.ts';
 import { settingOptions } from '../settings.ts';
-import { ownVersion } from '../version.ts';
+import { ownVersion } from '../../process/own-version.ts';
 
 const options = {
   wrapper: { type: 'boolean', description: 'Keep it running: restart it after a crash, and let it update itself' },

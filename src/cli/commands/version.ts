@@ -7,7 +7,7 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { explain } from '../failure.ts';
 import { printJson, printLine } from '../print.ts';
-import { ownVersion } from '../version.ts';
+import { ownVersion } from '../../process/own-version.ts';
 
 const options = {
   json: { type: 'boolean', description: 'As JSON' },

@@ -1,0 +1,303 @@
+/** What is checked of each agent. Each check has a home, a directory to work in and a job of its own, and throws where something is wrong. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { doneText, promptOf } from './model/script.mjs';
+import { killAll, processesWith } from './processes.mjs';
+import { isFinished } from './sidecar.mjs';
+import { until } from './wait.mjs';
+
+const steps = ['write', 'read', 'run'];
+/** Agents tell of commands in different ways: by the kind, by the command, or not in that request. */
+const approveAll = [{ kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: 'approve' }];
+const graceMs = 20_000;
+
+/** In this order; each is given the {@link Trial} of an agent. */
+export const checks = {
+  async approve(trial) {
+    const id = await trial.begin({ permissions: approveAll });
+    const job = await trial.sidecar.finished(id);
+    trial.expectDoneByRules(job);
+    assert.equal(typeof job.acpSessionId, 'string');
+    if (!trial.recipe.isExample) assert.equal(typeof job.agentInfo?.name, 'string');
+    assert.ok(permissionsIn(job).length > 0, 'it asked for permission');
+    const streamed = (await trial.sidecar.events(id)).filter(({ event }) => event === 'agent').map(({ data }) => data.event);
+    assert.deepEqual(streamed.map(({ seq }) => seq), Array.from({ length: job.eventCount }, (_, index) => index + 1));
+    assert.deepEqual(streamed.slice(-job.events.length), job.events);
+  },
+
+  async deny(trial) {
+    const job = await trial.sidecar.finished(await trial.begin({ permissions: 'deny' }));
+    const [first] = permissionsIn(job);
+    assert.ok(first, 'it asked for permission');
+    assert.match(first.question.options.find(({ optionId }) => optionId === first.decision)?.kind ?? '', /^reject/);
+    assert.equal(job.acpError, null);
+    trial.expectUndone(job);
+    return `stop reason ${job.stopReason}`;
+  },
+
+  async rules(trial) {
+    if (trial.recipe.isExample) return 'skipped: it has no commands';
+    const rules = [{ command: 'cp **', decide: 'deny' }, ...approveAll];
+    const job = await trial.sidecar.finished(await trial.begin({ permissions: rules }));
+    assert.deepEqual([trial.read('hello.txt'), trial.read('copy.txt')], [trial.task.content, undefined]);
+    assert.match(permissionsIn(job).at(-1)?.reason ?? '', /rule 1 says deny/);
+    return `stop reason ${job.stopReason}`;
+  },
+
+  async ask(trial) {
+    const { job, answers } = await trial.answered(await trial.begin({ permissions: 'ask' }));
+    trial.expectDone(job);
+    return `${answers} answered`;
+  },
+
+  async 'ask, server killed'(trial) {
+    const id = await trial.begin({ permissions: 'ask' });
+    const before = await until(async () => (await trial.sidecar.job(id)).pendingPermissions[0], 'it asks');
+    await trial.sidecar.kill();
+    await trial.sidecar.start();
+    assert.deepEqual((await trial.sidecar.job(id)).pendingPermissions, [before]);
+    trial.expectDone((await trial.answered(id)).job);
+  },
+
+  async again(trial) {
+    const id = await trial.begin({ permissions: approveAll, keepAlive: 60 });
+    assert.equal((await trial.stopped(id, 1)).stopReason, 'end_turn');
+    await trial.second(id);
+  },
+
+  async 'turn cancelled'(trial) {
+    const id = await trial.beginHeld({ keepAlive: 60 });
+    assert.deepEqual(await trial.sidecar.call('POST', `/jobs/${id}/prompt/cancel`), { cancelled: true });
+    assert.equal((await trial.stopped(id, 1)).stopReason, 'cancelled');
+    trial.model.release(trial.task.id);
+    await trial.second(id);
+  },
+
+  async resume(trial) {
+    const first = await trial.sidecar.finished(await trial.begin({ permissions: approveAll }));
+    // Gemini names what it keeps of a session by the minute: in the same one it overwrites what it is to load.
+    const minute = () => new Date().getUTCMinutes();
+    const before = minute();
+    if (trial.recipe.isMinutely) await until(() => minute() !== before, 'another minute begins', { ms: 70_000 });
+    const request = { permissions: approveAll, acp_session_id: first.acpSessionId, prompt: trial.prompt({ file: 'second.txt' }) };
+    const job = await trial.sidecar.finished(await trial.begin(request));
+    if (job.acpError?.code === 'resume_not_supported') return `skipped: ${job.acpError.message}`;
+    assert.deepEqual([job.acpError, job.acpSessionId, job.stopReason], [null, first.acpSessionId, 'end_turn']);
+    assert.equal(trial.read('second.txt'), trial.task.content);
+    // What was said before is not said again.
+    assert.equal(job.stdout.split(doneText).length, 2, job.stdout);
+    return `${job.events.filter(({ isReplay }) => isReplay).length} events replayed`;
+  },
+
+  /** All that an agent lets its client choose can be chosen. */
+  async choices(trial) {
+    const look = await trial.sidecar.finished(await trial.begin({ prompt: undefined }));
+    assert.deepEqual([look.status, look.stopReason], ['completed', 'no_prompt'], JSON.stringify(outlineOf(look)));
+    const offered = look.events.find(({ type }) => type === 'session').choices;
+    const last = (category) => offered.find((choice) => choice.category === category)?.values.at(-1)?.value;
+    const wishes = { model: last('model'), effort: last('thought_level'), agentMode: last('mode') };
+    const chosen = await trial.sidecar.finished(await trial.begin({ prompt: undefined, strictConfig: true, ...wishes }));
+    assert.deepEqual([chosen.status, chosen.acpError], ['completed', null], JSON.stringify([wishes, outlineOf(chosen)]));
+    const strange = await trial.sidecar.finished(await trial.begin({ prompt: undefined, strictConfig: true, model: 'no-such-model' }));
+    assert.deepEqual([strange.status, strange.acpError?.code], ['failed', 'config_not_supported']);
+    return Object.values(wishes).filter((value) => value !== undefined).join(', ');
+  },
+
+  async 'mcp servers'(trial) {
+    if (trial.recipe.isExample) return 'skipped: it starts none';
+    const mark = join(trial.home, 'mcp-asked');
+    const program = { name: 'interop-stdio', command: process.execPath, args: [fileURLToPath(new URL('mcp-server.mjs', import.meta.url)), mark] };
+    const remote = { type: 'http', name: 'interop-http', url: trial.model.toolsUrl(trial.task.id) };
+    const id = await trial.begin({ permissions: approveAll, mcpServers: [program, remote], keepAlive: 60 });
+    await trial.stopped(id, 1);
+    await until(() => trial.model.isAskedForTools(trial.task.id), 'it asks the server by HTTP for its tools');
+    if (!trial.recipe.isWithoutMcpPrograms) await until(() => existsSync(mark), 'it asks the server on stdio for its tools');
+    await trial.sidecar.cancel(id);
+    await trial.sidecar.finished(id);
+  },
+
+  async cancel(trial) {
+    const id = await trial.beginHeld();
+    const from = performance.now();
+    await trial.sidecar.cancel(id);
+    const job = await trial.sidecar.finished(id);
+    const tookMs = Math.round(performance.now() - from);
+    assert.equal(job.stopReason, 'cancelled');
+    assert.equal(job.reason, 'cancelled');
+    return `${tookMs} ms`;
+  },
+
+  async 'agent killed'(trial) {
+    const id = await trial.beginHeld();
+    const agents = processesWith(`HOME=${trial.home}\0`);
+    assert.ok(agents.length > 0, 'it has a process');
+    return await trial.expectEnded(id, agents);
+  },
+
+  async 'leader killed'(trial) {
+    const id = await trial.beginHeld();
+    const [{ pid }] = (await trial.sidecar.job(id)).events.filter(({ type }) => type === 'agent');
+    return await trial.expectEnded(id, [{ pid }]);
+  },
+
+  async 'server killed'(trial) {
+    const id = await trial.beginHeld();
+    await trial.sidecar.kill();
+    await trial.sidecar.start();
+    assert.ok(!isFinished(await trial.sidecar.job(id)), 'it goes on');
+    trial.model.release(trial.task.id);
+    trial.expectDoneByRules(await trial.sidecar.finished(id));
+  },
+};
+
+export const quickChecks = ['approve', 'ask', 'turn cancelled', 'leader killed', 'server killed'];
+
+/** An agent, and what it is to do. */
+export class Trial {
+  #jobs = [];
+
+  /** @param env Of the agent. @param argv What starts it. */
+  constructor({ recipe, sidecar, model, argv, env, home, workdir }) {
+    Object.assign(this, { recipe, sidecar, model, argv, env, home, workdir });
+    const id = `${recipe.name}-${process.hrtime.bigint()}`;
+    this.task = { id, workdir, file: 'hello.txt', content: `content-of-${id}`, command: 'cp hello.txt copy.txt && cat copy.txt', steps };
+  }
+
+  prompt(more = {}) {
+    return this.recipe.isExample ? 'Hello' : promptOf({ ...this.task, ...more });
+  }
+
+  async begin({ hold, ...request }) {
+    const { argv, env, workdir, recipe: { mode } } = this;
+    const id = await this.sidecar.run({ argv, env, workdir, timeout: 120, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...request });
+    this.#jobs.push(id);
+    return id;
+  }
+
+  /** Resolves in the middle of the turn: a file is written, and the model hangs. */
+  async beginHeld(request = {}) {
+    const id = await this.begin({ permissions: approveAll, hold: 1, ...request });
+    await until(async () => {
+      const job = await this.sidecar.job(id);
+      if (isFinished(job)) throw new Error(`It was finished before: ${JSON.stringify(outlineOf(job))}`);
+      return this.recipe.isExample ? job.stdout !== '' : this.model.isHeld(this.task.id) && this.read('hello.txt') !== undefined;
+    }, 'the turn has begun');
+    return id;
+  }
+
+  /** Allows once whatever it asks for. @returns the finished job, and how often it asked. */
+  async answered(id) {
+    const known = new Set();
+    const job = await until(async () => {
+      const now = await this.sidecar.job(id);
+      if (isFinished(now)) return now;
+      for (const { permissionId, options } of now.pendingPermissions) {
+        if (known.has(permissionId)) continue;
+        known.add(permissionId);
+        await this.sidecar.permit(id, permissionId, options.find(({ kind }) => kind === 'allow_once').optionId);
+      }
+      return undefined;
+    }, 'the job is finished, its questions answered');
+    return { job, answers: known.size };
+  }
+
+  /** The job once so many turns are over. It waits for another prompt. */
+  async stopped(id, turns) {
+    return await until(async () => {
+      const job = await this.sidecar.job(id);
+      if (isFinished(job)) throw new Error(`It waits for no other prompt: ${JSON.stringify(outlineOf(job))}`);
+      return job.turns === turns && job.agentPhase === 'waiting' && job;
+    }, `turn ${turns} is over`);
+  }
+
+  /** Another turn of the same process, which then is ended. */
+  async second(id) {
+    await this.sidecar.prompt(id, this.prompt({ file: 'second.txt' }));
+    assert.equal((await this.stopped(id, 2)).stopReason, 'end_turn');
+    if (!this.recipe.isExample) assert.equal(this.read('second.txt'), this.task.content);
+    await this.sidecar.cancel(id);
+    await this.sidecar.finished(id);
+  }
+
+  async expectEnded(id, killed) {
+    const from = performance.now();
+    killAll(killed);
+    const { status, acpError } = await this.sidecar.finished(id);
+    assert.deepEqual([status, acpError?.code], ['failed', 'agent_ended']);
+    return `${Math.round(performance.now() - from)} ms, "${acpError.message}"`;
+  }
+
+  /** A patch ends the line, other tools do not. */
+  read(file) {
+    const path = join(this.workdir, file);
+    return existsSync(path) ? readFileSync(path, 'utf8').trimEnd() : undefined;
+  }
+
+  /** The example wants to edit a file outside of its directory, which no rule may approve, and goes on without. */
+  expectDoneByRules(job) {
+    if (!this.recipe.isExample) return this.expectDone(job);
+    expectEnd(job);
+    assert.match(permissionsIn(job)[0]?.reason ?? '', /outside/);
+    this.expectUndone(job);
+  }
+
+  expectDone(job) {
+    expectEnd(job);
+    const kinds = job.toolCalls.filter(({ status }) => status === 'completed').map(({ kind }) => kind);
+    if (this.recipe.isExample) {
+      assert.match(job.stdout, /^I'll help you with that.*successfully/s);
+      return assert.deepEqual(kinds, ['read', 'edit']);
+    }
+    assert.ok(job.stdout.endsWith(`${doneText} write=yes read=yes run=yes`), job.stdout);
+    assert.deepEqual([this.read('hello.txt'), this.read('copy.txt')], [this.task.content, this.task.content]);
+    assert.deepEqual(kinds, ['edit', 'read', 'execute']);
+  }
+
+  expectUndone(job) {
+    if (this.recipe.isExample) assert.match(job.stdout, /skip/i);
+    assert.deepEqual([this.read('hello.txt'), this.read('copy.txt')], [undefined, undefined]);
+  }
+
+  /** Nobody is left, by the mark of the job or by the home directory. */
+  async expectNobody() {
+    const left = () => [`HOME=${this.home}\0`, ...this.#jobs.map((id) => `SIDECAR_JOB_ID=${id}\0`)].flatMap(processesWith);
+    try {
+      await until(() => left().length === 0, 'no process is left', { ms: graceMs });
+    } catch (error) {
+      throw new Error(`${error.message}: ${left().map(({ pid, command }) => `${pid} ${command}`).join('; ')}`, { cause: error });
+    }
+  }
+
+  /** Whatever went wrong. */
+  async clean() {
+    this.model.release(this.task.id);
+    killAll(processesWith(`HOME=${this.home}\0`));
+    for (const id of this.#jobs) {
+      try {
+        if (!isFinished(await this.sidecar.job(id))) await this.sidecar.cancel(id);
+      } catch {
+        // The server is gone, or the job is over.
+      }
+    }
+  }
+
+  /** What is known of its jobs, to see what went wrong. */
+  async outline() {
+    const jobs = await Promise.all(this.#jobs.map((id) => this.sidecar.job(id).catch((error) => ({ jobId: id, error: error.message }))));
+    return JSON.stringify(jobs.map(outlineOf), null, 1);
+  }
+}
+
+function expectEnd(job) {
+  assert.deepEqual([job.status, job.stopReason, job.exitCode, job.acpError], ['completed', 'end_turn', 0, null], JSON.stringify(outlineOf(job)));
+}
+
+function permissionsIn({ events }) {
+  return events.filter(({ type }) => type === 'permission');
+}
+
+function outlineOf({ jobId, status, reason, exitCode, stopReason, acpError, stdout, stderr, toolCalls, pendingPermissions, error }) {
+  return { jobId, status, reason, exitCode, stopReason, acpError, stdout, stderr: stderr?.slice(-1500), toolCalls, pendingPermissions, error };
+}

@@ -1,0 +1,47 @@
+/** Agents from npm, each in a directory of its own, so that none sees what another depends on. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { node22 } from './recipes.mjs';
+
+const installMs = 8 * 60_000;
+const markFile = 'interop-installed.json';
+
+/**
+ * Installs what is not there yet.
+ *
+ * @param folder Where agents are kept.
+ * @returns the words that start the agent, and the directory of the Node that it runs with.
+ */
+export async function install(recipe, folder) {
+  await add(recipe.packages, join(folder, recipe.name));
+  if (recipe.needsNode22) await add(node22.packages, join(folder, node22.name));
+  const node = recipe.needsNode22 ? join(folder, node22.name, 'node_modules', node22.program) : process.execPath;
+  const program = join(folder, recipe.name, 'node_modules', recipe.program);
+  if (!existsSync(program)) throw new Error(`${recipe.packages.join(' ')} has no ${recipe.program}`);
+  return { argv: [...(recipe.isNative ? [] : [node]), program, ...recipe.args], node };
+}
+
+async function add(packages, directory) {
+  const mark = join(directory, markFile);
+  const wanted = JSON.stringify(packages);
+  if (existsSync(mark) && readFileSync(mark, 'utf8') === wanted) return;
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'package.json'), JSON.stringify({ private: true }));
+  const from = performance.now();
+  const child = spawn('npm', ['install', '--prefix', directory, '--no-audit', '--no-fund', '--loglevel=error', ...packages], {
+    stdio: ['ignore', 'inherit', 'inherit'], detached: true,
+  });
+  const overdue = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), installMs);
+  const [code, signal] = await once(child, 'exit');
+  clearTimeout(overdue);
+  if (code !== 0) throw new Error(`npm install ${packages.join(' ')} ended with ${code ?? signal}`);
+  writeFileSync(mark, wanted);
+  console.log(`installed ${packages.join(' ')} in ${seconds(from)}`);
+}
+
+export function seconds(from) {
+  return `${((performance.now() - from) / 1000).toFixed(1)} s`;
+}

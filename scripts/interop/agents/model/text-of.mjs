@@ -1,0 +1,7 @@
+/** The text of what APIs call content: a string, a part, or a list of them, however deep. */
+export function textOf(content) {
+  if (typeof content === 'string') return content;
+  if (Array.isArray(content)) return content.map(textOf).join('\n');
+  if (typeof content !== 'object' || content === null) return '';
+  return textOf(content.text ?? content.content ?? content.output ?? Object.values(content));
+}

@@ -1,0 +1,61 @@
+/** Which tool of an agent does a step, and with which arguments: the first that the agent has. */
+import { join } from 'node:path';
+
+const pathOf = ({ workdir, file }) => join(workdir, file);
+const patchOf = ({ file, content }) => `*** Begin Patch\n*** Add File: ${file}\n+${content}\n*** End Patch\n`;
+const description = 'A step of the task';
+
+/** `input`: of a tool that takes text instead of arguments. */
+const table = {
+  write: [
+    // Gemini, Qwen
+    ['write_file', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
+    // Claude, by itself and by way of its client
+    ['Write', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
+    ['mcp__acp__Write', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
+    // opencode
+    ['write', (task) => ({ args: { filePath: pathOf(task), content: task.content } })],
+    // Copilot
+    ['create', (task) => ({ args: { path: pathOf(task), file_text: task.content } })],
+    // Codex
+    ['apply_patch', (task) => ({ input: patchOf(task), args: { input: patchOf(task) } })],
+    ...shells((task) => `apply_patch <<'PATCH'\n${patchOf(task)}PATCH`),
+  ],
+  read: [
+    ['read_file', (task) => ({ args: { file_path: pathOf(task) } })],
+    ['Read', (task) => ({ args: { file_path: pathOf(task) } })],
+    ['mcp__acp__Read', (task) => ({ args: { file_path: pathOf(task) } })],
+    ['read', (task) => ({ args: { filePath: pathOf(task) } })],
+    ['view', (task) => ({ args: { path: pathOf(task) } })],
+    // Codex reads with commands.
+    ...shells(({ file }) => `cat ${file}`),
+  ],
+  run: [
+    ['run_shell_command', ({ command }) => ({ args: { command, description, is_background: false } })],
+    ['Bash', ({ command }) => ({ args: { command, description } })],
+    ['mcp__acp__Bash', ({ command }) => ({ args: { command, description, timeout: 60_000 } })],
+    ...shells(({ command }) => command),
+    ['bash', ({ command }) => ({ args: { command, description } })],
+  ],
+};
+
+function shells(commandOf) {
+  return [
+    ['shell_command', (task) => ({ args: { command: commandOf(task), ...asked(task) } })],
+    ['exec_command', (task) => ({ args: { cmd: commandOf(task), login: false, ...asked(task) } })],
+    ['shell', (task) => ({ args: { command: ['bash', '-c', commandOf(task)], ...asked(task) } })],
+  ];
+}
+
+/** Out of its sandbox, which not every machine can make; for that it asks. */
+const asked = ({ workdir }) => ({ workdir, sandbox_permissions: 'require_escalated', justification: description });
+
+export function canDo(step, tools) {
+  return table[step].some(([name]) => tools.includes(name));
+}
+
+/** @returns `{ name, args, input }`, or `undefined`: it has none. */
+export function callOf(step, task, tools) {
+  const found = table[step].find(([name]) => tools.includes(name));
+  return found && { name: found[0], ...found[1](task) };
+}

@@ -1,0 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Agents start slowly where the machine is busy. */
+export const limitMs = 60_000;
+
+/** What `look` finds, once it finds something. */
+export async function until(look, what, { ms = limitMs } = {}) {
+  for (const deadline = performance.now() + ms; ;) {
+    const found = await look();
+    if (found) return found;
+    if (performance.now() > deadline) throw new Error(`It did not happen within ${ms / 1000} s: ${what}`);
+    await sleep(50);
+  }
+}

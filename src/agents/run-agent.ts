@@ -1,0 +1,121 @@
+/**
+ * Runs an agent within a program of one's own: no server, no job.
+ * @module
+ */
+import { randomUUID } from 'node:crypto';
+import { resolve } from 'node:path';
+import {
+  type AgentError, type AgentUsage, type McpServer, type PendingPermission, type PermissionPolicy, type PlanEntry, type Prompt, type ToolCall,
+  type TurnUsage, agentDefaults, promptBlocks,
+} from '../protocol/agents.ts';
+import type { AgentEvent, AgentState } from './order.ts';
+import { AgentRunner } from './runner.ts';
+
+export interface RunAgentOptions {
+  /** What starts the agent, so that it speaks the Agent Client Protocol: `['gemini', '--acp']`. */
+  readonly argv: readonly string[];
+  /** Without one only the session is begun. */
+  readonly prompt?: Prompt;
+  /** Default: where this program is. */
+  readonly workdir?: string;
+  readonly additionalDirectories?: readonly string[];
+  /** Laid over the environment of this program. */
+  readonly env?: { readonly [name: string]: string };
+  /** Default: approve, which means within the workdir, and no commands. */
+  readonly permissions?: PermissionPolicy;
+  /** Where the policy says ask. @returns the id of an option; `undefined`: it is denied. */
+  readonly onPermission?: (permission: PendingPermission) => Promise<string | undefined> | string | undefined;
+  /** All that happens, as it does. */
+  readonly onEvent?: (event: AgentEvent) => void;
+  /** The message of the agent, as it comes. */
+  readonly onText?: (text: string) => void;
+  /** Ends the turn by the book, and then the agent. */
+  readonly signal?: AbortSignal;
+  /** An earlier session to go on with. */
+  readonly sessionId?: string;
+  readonly model?: string;
+  readonly effort?: string;
+  readonly mode?: string;
+  /** Whether a model, effort or mode that the agent does not have is a failure. Default: yes. */
+  readonly strictConfig?: boolean;
+  readonly mcpServers?: readonly McpServer[];
+  readonly authMethod?: string;
+}
+
+export interface RunAgentResult {
+  /** `end_turn`, `max_tokens`, `max_turn_requests`, `refusal`, `cancelled`, `no_prompt`; `null`: it failed before. */
+  readonly stopReason: string | null;
+  readonly error: AgentError | null;
+  readonly sessionId: string | null;
+  /** The message, of at most {@link maxTextCharacters}. */
+  readonly text: string;
+  readonly isTextCut: boolean;
+  readonly agentInfo: { readonly name: string; readonly version: string } | null;
+  readonly toolCalls: readonly ToolCall[];
+  readonly plan: readonly PlanEntry[] | null;
+  readonly usage: AgentUsage | null;
+  readonly turnUsage: TurnUsage | null;
+}
+
+export const maxTextCharacters = 16_777_216;
+
+/**
+ * Resolves once the agent and all that it started have ended; what goes wrong with it is in the result.
+ *
+ * @param by.environment Of this program. @param by.version Of this package.
+ */
+export async function runAgent(options: RunAgentOptions, by: { readonly environment: { readonly [name: string]: string }; readonly version: string }): Promise<RunAgentResult> {
+  const { argv, prompt, env, permissions, onPermission, onEvent, onText, signal, sessionId, model, effort, mode, strictConfig, authMethod } = options;
+  const workdir = resolve(options.workdir ?? '.');
+  const asked = new Set<string>();
+  let text = '';
+  let isTextCut = false;
+  let last: AgentState | undefined;
+  const runner: AgentRunner = new AgentRunner({
+    order: {
+      mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: { ...by.environment, ...env },
+      additionalDirectories: (options.additionalDirectories ?? []).map((path) => resolve(workdir, path)), mcpServers: options.mcpServers ?? [],
+      ...(authMethod === undefined ? {} : { authMethod }), ...(sessionId === undefined ? {} : { sessionId }), action: 'prompt',
+      wishes: { ...(model === undefined ? {} : { model }), ...(effort === undefined ? {} : { thought_level: effort }), ...(mode === undefined ? {} : { mode }) },
+      isStrict: strictConfig ?? true, permissions: permissions ?? agentDefaults.permissions, askSeconds: agentDefaults.askTimeoutSeconds, askDefault: 'deny',
+      mayElicit: false, prompt: promptBlocks(prompt), keepAliveSeconds: 0, hasShell: false,
+    },
+    sink: {
+      event: (event) => onEvent?.(event),
+      state: (state) => {
+        last = state;
+        for (const permission of state.pendingPermissions) {
+          if (asked.has(permission.permissionId)) continue;
+          asked.add(permission.permissionId);
+          void answer(permission);
+        }
+      },
+      text: (part) => {
+        isTextCut ||= text.length + part.length > maxTextCharacters;
+        if (!isTextCut) text += part;
+        onText?.(part);
+      },
+    },
+  });
+  /** Whoever fails to answer has denied it. */
+  const answer = async (permission: PendingPermission): Promise<void> => {
+    const { permissionId } = permission;
+    const optionId = onPermission && await Promise.resolve(permission).then(onPermission).catch(() => undefined);
+    runner.take({ id: permissionId, is: 'permit', permissionId, optionId: optionId ?? null });
+  };
+  const abort = (): void => void runner.end();
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    if (signal?.aborted === true) abort();
+    await runner.run();
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+  return resultOf(last, { text, isTextCut });
+}
+
+function resultOf(state: AgentState | undefined, message: { readonly text: string; readonly isTextCut: boolean }): RunAgentResult {
+  if (!state) throw new Error('the runner of the agent has told nothing');
+  const { stopReason, error, sessionId, agentInfo, turnUsage, progress: { toolCalls, plan, usage } } = state;
+  return { stopReason, error, sessionId, ...message, agentInfo, toolCalls, plan, usage, turnUsage };
+}

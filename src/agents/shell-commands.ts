@@ -1,0 +1,201 @@
+/**
+ * The commands that an agent has its client run, where they go into a persistent shell. That is the server's: this only wishes for them, and then
+ * reads what the directory of each one's job says.
+ * @module
+ */
+import { randomUUID } from 'node:crypto';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { quote, shellWord } from '../base/shell-word.ts';
+import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
+import { parseExit } from '../process/process-note.ts';
+import { acpCodes } from './acp.ts';
+import { type CommandOutput, type CommandRequest, type CommandsHost, type ExitStatus, defaultLimitBytes, maxLimitBytes } from './commands.ts';
+import type { Jail } from './jail.ts';
+import type { ShellWish } from './order.ts';
+
+export interface ShellCommandsOptions {
+  readonly jail: Jail;
+  /** The wishes have changed. */
+  readonly onChange: () => void;
+  /** Default: 64. */
+  readonly maxCommands?: number;
+}
+
+interface Command {
+  wish: ShellWish;
+  readonly limitBytes: number;
+  /** Of its job; `null`: it cannot be one. */
+  directory: string | null | undefined;
+  error: string;
+  exitStatus: ExitStatus | undefined;
+  readonly ended: Promise<ExitStatus>;
+  readonly settle: (status: ExitStatus) => void;
+}
+
+const lookMs = 50;
+/** For the server to end a command. */
+const endMs = 15_000;
+/** The shell's own, for what it cannot run (POSIX, Shell Command Language 2.8.2). */
+const notRun: ExitStatus = { exitCode: 126, signal: null };
+
+export class ShellCommands implements CommandsHost {
+  readonly #options: ShellCommandsOptions;
+  readonly #commands = new Map<string, Command>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: ShellCommandsOptions) {
+    this.#options = options;
+  }
+
+  get wishes(): readonly ShellWish[] {
+    return [...this.#commands.values()].map(({ wish }) => wish);
+  }
+
+  async create({ command, args = [], env = {}, cwd, outputByteLimit = defaultLimitBytes }: CommandRequest): Promise<string> {
+    const { jail, maxCommands = 64 } = this.#options;
+    if (this.#commands.size >= maxCommands) throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: there are ${maxCommands} commands already; release one`);
+    const directory = await jail.realPathOf(cwd ?? '.');
+    if (directory === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd ?? '.'}: it is outside of the directories of the job`);
+    const wishId = randomUUID();
+    // Who names the workdir means no other: the shell stays where it is.
+    const isElsewhere = cwd !== undefined && directory !== await jail.realPathOf('.');
+    const line = args.length === 0 ? command : [command, ...args].map(shellWord).join(' ');
+    let settle: (status: ExitStatus) => void = () => undefined;
+    const ended = new Promise<ExitStatus>((resolve) => { settle = resolve; });
+    this.#commands.set(wishId, {
+      wish: { wishId, script: scriptOf({ line, env, directory: isElsewhere ? directory : undefined }), isEnded: false },
+      limitBytes: Math.min(outputByteLimit, maxLimitBytes), directory: undefined, error: '', exitStatus: undefined, ended, settle,
+    });
+    this.#timer ??= setInterval(() => this.#look(), lookMs);
+    this.#options.onChange();
+    return wishId;
+  }
+
+  /** The server has made it a job, or cannot. */
+  started(wishId: string, directory: string | null, error = ''): void {
+    const command = this.#commands.get(wishId);
+    if (!command) return;
+    command.directory = directory;
+    command.error = error;
+    if (directory === null) this.#end(command, notRun);
+  }
+
+  /** Its job has ended; where its own files do not say how, the server does. */
+  ended(wishId: string, exitCode: number): void {
+    const command = this.#commands.get(wishId);
+    if (command) this.#end(command, { exitCode: Math.max(0, exitCode), signal: null });
+  }
+
+  output(id: string): CommandOutput {
+    const { directory, error, limitBytes, exitStatus } = this.#get(id);
+    const streams = typeof directory === 'string' ? ['stdout', 'stderr'].map((name) => endOf(join(directory, name), limitBytes)) : [{ bytes: Buffer.from(error), isCut: false }];
+    const bytes = Buffer.concat(streams.map((stream) => stream.bytes));
+    const whole = bytes.subarray(startOfCharacter(bytes, Math.max(0, bytes.length - limitBytes)));
+    const truncated = whole.length < bytes.length || streams.some(({ isCut }) => isCut);
+    return { output: whole.toString(), truncated, ...(exitStatus === undefined ? {} : { exitStatus }) };
+  }
+
+  async waitForExit(id: string, signal?: AbortSignal): Promise<ExitStatus> {
+    const { ended } = this.#get(id);
+    if (!signal) return await ended;
+    return await new Promise((resolve, reject) => {
+      const abort = (): void => reject(signal.reason as Error);
+      if (signal.aborted) return abort();
+      signal.addEventListener('abort', abort, { once: true });
+      void ended.then(resolve).finally(() => signal.removeEventListener('abort', abort));
+    });
+  }
+
+  async kill(id: string): Promise<void> {
+    await this.#kill(this.#get(id));
+  }
+
+  async release(id: string): Promise<void> {
+    await this.#kill(this.#get(id));
+    this.#forget([id]);
+  }
+
+  /** Whoever watches the job ends what it has left. */
+  async close(): Promise<void> {
+    this.#forget([...this.#commands.keys()]);
+  }
+
+  async #kill(command: Command): Promise<void> {
+    if (command.exitStatus !== undefined) return;
+    command.wish = { ...command.wish, isEnded: true };
+    this.#options.onChange();
+    const controller = new AbortController();
+    await Promise.race([command.ended, sleep(endMs, undefined, { signal: controller.signal }).catch(() => undefined)]);
+    controller.abort();
+  }
+
+  #forget(ids: readonly string[]): void {
+    for (const id of ids) this.#commands.delete(id);
+    if (this.#commands.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+    this.#options.onChange();
+  }
+
+  #look(): void {
+    for (const command of this.#commands.values()) {
+      if (command.exitStatus !== undefined || typeof command.directory !== 'string') continue;
+      const exitCode = exitCodeIn(command.directory);
+      if (exitCode !== undefined) this.#end(command, { exitCode, signal: null });
+    }
+  }
+
+  #end(command: Command, status: ExitStatus): void {
+    command.exitStatus ??= status;
+    command.settle(command.exitStatus);
+  }
+
+  #get(id: string): Command {
+    const command = this.#commands.get(id);
+    if (!command) throw new RpcError(acpCodes.resourceNotFound, `Cannot find terminal ${id}: there is none, or it was released`);
+    return command;
+  }
+}
+
+/** Both streams come as one, as a terminal would show them; what the shell itself cannot read goes to its own. */
+function scriptOf({ line, env, directory }: { readonly line: string; readonly env: { readonly [name: string]: string }; readonly directory: string | undefined }): string {
+  const exports = Object.entries(env).map(([name, value]) => `export ${name}=${quote(value)}\n`).join('');
+  const goes = directory === undefined ? '' : `cd -- ${quote(directory)} && `;
+  return `${exports}${goes}{ ${line}\n} 2>&1`;
+}
+
+function endOf(path: string, maxBytes: number): { readonly bytes: Buffer; readonly isCut: boolean } {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch {
+    // It has not begun.
+    return { bytes: Buffer.alloc(0), isCut: false };
+  }
+  try {
+    const { size } = fstatSync(fd);
+    const start = Math.max(0, size - maxBytes);
+    const bytes = Buffer.allocUnsafe(size - start);
+    return { bytes: bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, start)), isCut: start > 0 };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** RFC 3629 §3: what goes on with a character begins with the bits 10. */
+function startOfCharacter(bytes: Buffer, from: number): number {
+  let start = from;
+  while (from > 0 && start < bytes.length && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
+  return start;
+}
+
+function exitCodeIn(directory: string): number | undefined {
+  try {
+    return parseExit(readFileSync(join(directory, 'exit'), 'latin1'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Gives the commands of an agent to its persistent shell, as jobs, for as long as the agent runs: what its runner wishes for, it finds in its state.
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../base/log.ts';
+import type { ShellJob } from '../process/agent-host.ts';
+import { type Fields, fieldsOf, listOf, textOf } from './lenient.ts';
+import type { RunnerCommand } from './order.ts';
+
+export interface ShellWishesOptions {
+  readonly state: () => Fields;
+  /** The agent has ended. */
+  readonly isFinished: () => boolean;
+  /** The server has: the agent goes on, and so do its commands. */
+  readonly isClosed: () => boolean;
+  /** Resolves once the state may have changed, or the agent has ended. */
+  readonly changed: (isSame: () => boolean) => Promise<void>;
+  /** Starts the command as a job, or finds the one that it was started as before. */
+  readonly start: (wishId: string, script: string) => Promise<ShellJob>;
+  /** What becomes of it nobody needs to know. */
+  readonly tell: (command: ShellNews) => Promise<void>;
+  readonly log: Log;
+}
+
+const pauseMs = 5;
+
+export type ShellNews = Extract<RunnerCommand, { is: 'shell' | 'shellEnded' }> extends infer C ? C extends unknown ? Omit<C, 'id'> : never : never;
+
+export class ShellWishes {
+  readonly #options: ShellWishesOptions;
+  readonly #started = new Map<string, Promise<ShellJob | undefined>>();
+  readonly #ended = new Set<string>();
+
+  constructor(options: ShellWishesOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once the agent has ended, and none of its commands is left. */
+  async serve(): Promise<void> {
+    const { state, isFinished, isClosed, changed } = this.#options;
+    while (!isFinished() && !isClosed()) {
+      const seen = JSON.stringify(listOf(state()['shellWishes']));
+      this.#grant(JSON.parse(seen) as readonly unknown[]);
+      await changed(() => JSON.stringify(listOf(state()['shellWishes'])) === seen);
+      // A server that closes ends all waits before it says so.
+      await sleep(pauseMs);
+    }
+    if (isClosed()) return;
+    for (const wishId of this.#started.keys()) await this.#end(wishId);
+  }
+
+  #grant(wishes: readonly unknown[]): void {
+    for (const wish of wishes) {
+      const { wishId, script, isEnded } = fieldsOf(wish);
+      const id = textOf(wishId);
+      if (id === undefined || typeof script !== 'string') continue;
+      if (!this.#started.has(id)) this.#started.set(id, this.#start(id, script));
+      if (isEnded === true) void this.#end(id);
+    }
+  }
+
+  async #start(wishId: string, script: string): Promise<ShellJob | undefined> {
+    const { start, tell } = this.#options;
+    try {
+      const command = await start(wishId, script);
+      await tell({ is: 'shell', wishId, directory: command.directory });
+      void command.ended.then((exitCode) => (exitCode === undefined ? undefined : tell({ is: 'shellEnded', wishId, exitCode })));
+      return command;
+    } catch (error) {
+      await tell({ is: 'shell', wishId, directory: null, error: (error as Error).message });
+      return undefined;
+    }
+  }
+
+  async #end(wishId: string): Promise<void> {
+    if (this.#ended.has(wishId)) return;
+    this.#ended.add(wishId);
+    try {
+      await (await this.#started.get(wishId))?.end();
+    } catch (error) {
+      this.#options.log.warn('cannot end a command of an agent', { wishId, error });
+    }
+  }
+}

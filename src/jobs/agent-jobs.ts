@@ -1,0 +1,39 @@
+/**
+ * What agents need of jobs.
+ * @module
+ */
+import type { AgentJobs, ShellJob, ShellJobRequest } from '../process/agent-host.ts';
+import { type JobRequest, defaults } from '../protocol/jobs.ts';
+import type { Entry } from './entry.ts';
+import { fingerprint } from './idempotency.ts';
+import type { Jobs } from './jobs.ts';
+
+export function jobsForAgents(jobs: Jobs): AgentJobs {
+  const end = (entry: Entry): Promise<void> => jobs.cancel(entry, { signal: undefined, graceSeconds: undefined });
+  return {
+    get(id) {
+      const entry = jobs.get(id);
+      return { id: entry.id, directory: jobs.directory(entry), isAgent: entry.request.mode === 'acp', isFinished: entry.isFinished };
+    },
+    command: (id, line) => jobs.command(jobs.get(id), line),
+    until: (id, isReached, limitMs) => jobs.changed(jobs.get(id), () => !isReached(), limitMs, new AbortController().signal),
+    once: (id, request, call, act) => jobs.once(id, request, call, act),
+    async startInShell(request, key): Promise<ShellJob> {
+      const entry = await jobs.submit(shellJob(request), { idempotency: { key, hash: fingerprint('agent', Buffer.from(request.command)) } });
+      const ended = jobs.ended(entry).then(() => (entry.state.is === 'finished' ? entry.state.outcome.exitCode : undefined));
+      return { directory: jobs.directory(entry), ended, end: () => end(entry) };
+    },
+    async endLabelled(label, isMeant) {
+      const meant = jobs.unfinished.filter(({ request: { labels } }) => labels[label] !== undefined && isMeant(labels[label]));
+      await Promise.all(meant.map(end));
+    },
+  };
+}
+
+/** As long as the agent wants it to run: there is no timeout but that of its job. */
+function shellJob({ sessionKey, shell, command, workdir, env, labels }: ShellJobRequest): JobRequest {
+  return {
+    program: { mode: 'persistent_shell', sessionKey, command, ...(shell === undefined ? {} : { shell }) }, workdir, env, labels, name: null, stdin: null,
+    timeoutSeconds: null, killGraceSeconds: defaults.killGraceSeconds, maxOutputBytes: defaults.maxOutputBytes,
+  };
+}

@@ -1,0 +1,73 @@
+/**
+ * Between jobs and agents, which do not know each other: what an agent's job needs of agents, and what agents need of jobs.
+ * @module
+ */
+import type { AgentJobDetails, AgentJobSummary, AgentProgram } from '../protocol/agents.ts';
+import type { Labels } from '../protocol/jobs.ts';
+import type { Repeatable } from '../protocol/repeatable.ts';
+import type { ShellKind } from '../protocol/shells.ts';
+import type { Launch } from './launch-script.ts';
+
+/** Of an agent's job: its events, a line each, and where it stands. */
+export const agentFiles = { events: 'events.ndjson', state: 'agent.json' } as const;
+
+/** The job of an agent. */
+export interface AgentLaunch extends Pick<Launch, 'id' | 'directory' | 'workdir' | 'env'> {
+  readonly program: AgentProgram;
+}
+
+/** What knows how an agent is run as a job, and what that job then shows. */
+export interface AgentHost {
+  /** @throws ParseError, ProblemError not_supported where the job could not be started. */
+  admit(program: AgentProgram, workdir: string): Promise<void>;
+  /** Puts its order into the directory. @returns what is to be started there. @throws the system's error. */
+  prepare(launch: AgentLaunch): Pick<Launch, 'argv' | 'workdir' | 'env'>;
+  /** The job runs, started now or by an earlier server: it may need something of this one. */
+  watch(launch: AgentLaunch): void;
+  summary(directory: string): AgentJobSummary;
+  /** @param options.maxBytes Of the events. */
+  details(directory: string, options: { readonly maxBytes: number }): Promise<AgentJobDetails>;
+}
+
+/** A job that may be an agent's. */
+export interface AgentJob {
+  readonly id: string;
+  readonly directory: string;
+  readonly isAgent: boolean;
+  readonly isFinished: boolean;
+}
+
+/** A job in a persistent shell. */
+export interface ShellJobRequest {
+  readonly sessionKey: string;
+  readonly shell: ShellKind | undefined;
+  readonly command: string;
+  /** Seed the session where there is none yet. */
+  readonly workdir: string;
+  readonly env: { readonly [name: string]: string };
+  readonly labels: Labels;
+}
+
+export interface ShellJob {
+  readonly directory: string;
+  /** Resolves with its exit code; `undefined`: the server closes. */
+  readonly ended: Promise<number | undefined>;
+  /** Resolves once its tree is ended. */
+  end(): Promise<void>;
+}
+
+/** What agents need of jobs. */
+export interface AgentJobs {
+  /** @throws ProblemError job_not_found. */
+  get(id: string): AgentJob;
+  /** Tells the runner of an agent a line. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
+  command(id: string, line: string): Promise<void>;
+  /** Resolves once the job has finished or `isReached`, or when the time is over or the server closes. */
+  until(id: string, isReached: () => boolean, limitMs: number): Promise<void>;
+  /** Acts once for each Idempotency-Key. @throws ParseError; ProblemError job_not_found, idempotency_mismatch. */
+  once<T>(id: string, request: Repeatable, call: string, act: () => Promise<T>): Promise<T>;
+  /** Starts a job in a persistent shell; with the key of an earlier one that one is meant. @throws ProblemError as a request would. */
+  startInShell(request: ShellJobRequest, key: string): Promise<ShellJob>;
+  /** Ends the jobs that run, or wait, with a label whose value `isMeant`. Resolves once they are ended. */
+  endLabelled(label: string, isMeant: (value: string) => boolean): Promise<void>;
+}

@@ -1,0 +1,53 @@
+/** An agent within a program of one's own, through what the package exports. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type AgentEvent, runAgent } from '../../src/index.ts';
+import { temporaryFolder } from '../support/server.ts';
+
+const options = { skip: process.platform === 'win32' ? 'needs process groups' : false };
+const argv = [process.execPath, fileURLToPath(new URL('../fixtures/fake-agent.mjs', import.meta.url))];
+
+test('runAgent() tells what happens, and resolves with what came of it', options, async (t) => {
+  const workdir = temporaryFolder(t);
+  const events: AgentEvent['type'][] = [];
+  let streamed = '';
+  const result = await runAgent({
+    argv, workdir, prompt: 'say one \nwrite a content\nask execute ls\nsay two', onEvent: ({ type }) => events.push(type), onText: (text) => { streamed += text; },
+  });
+  const { stopReason, error, sessionId, text, agentInfo } = result;
+  assert.deepEqual({ stopReason, error, sessionId, agentInfo }, { stopReason: 'end_turn', error: null, sessionId: 's1', agentInfo: { name: 'fake', version: '1' } });
+  assert.equal(text, 'one {}{"outcome":{"outcome":"selected","optionId":"no"}}two');
+  assert.equal(streamed, text);
+  assert.equal(readFileSync(join(workdir, 'a'), 'utf8'), 'content');
+  assert.deepEqual([events[0], events.at(-1)], ['agent', 'stop']);
+});
+
+test('runAgent() asks whoever called it; who fails to answer has denied it', options, async (t) => {
+  const asked: string[] = [];
+  const answers = [(): string => 'yes', (): string => { throw new Error('no idea'); }, (): undefined => undefined];
+  const { text } = await runAgent({ argv, workdir: temporaryFolder(t), prompt: 'ask edit a\nask edit b\nask edit c', permissions: 'ask', onPermission: ({ paths }) => {
+    asked.push(...paths);
+    return answers[asked.length - 1]?.();
+  } });
+  assert.deepEqual(asked, ['a', 'b', 'c']);
+  assert.deepEqual(text.match(/"optionId":"\w+"/g), ['"optionId":"yes"', '"optionId":"no"', '"optionId":"no"']);
+});
+
+test('runAgent() ends the turn by the book where its signal aborts', options, async (t) => {
+  const controller = new AbortController();
+  const ended = runAgent({ argv, workdir: temporaryFolder(t), prompt: 'say begun\nhang', signal: controller.signal, onText: () => controller.abort() });
+  const { stopReason, text, error } = await ended;
+  assert.deepEqual({ stopReason, text, error }, { stopReason: 'cancelled', text: 'begun', error: null });
+  const never = await runAgent({ argv, workdir: temporaryFolder(t), prompt: 'say begun', signal: AbortSignal.abort() });
+  assert.deepEqual([never.stopReason, never.text], ['cancelled', '']);
+});
+
+test('runAgent() resolves with an error where the agent fails', options, async (t) => {
+  const workdir = temporaryFolder(t);
+  assert.equal((await runAgent({ argv, workdir, prompt: 'die' })).error?.code, 'agent_ended');
+  assert.equal((await runAgent({ argv: ['no-such-agent'], workdir, prompt: 'x' })).error?.code, 'not_started');
+  assert.match((await runAgent({ argv, workdir, prompt: 'x', model: 'other' })).error?.message ?? '', /Cannot choose model other: it has a, b/);
+});
