@@ -3,12 +3,17 @@
  * @module
  */
 import { type TurnUsage, turnCounts } from '../protocol/agents.ts';
-import { type Fields, countOf, fieldsOf, listOf, textOf } from './lenient.ts';
+import { type Fields, beginning, countOf, fieldsOf, listOf, textOf } from './lenient.ts';
 
 /** The protocol's own errors, beside those of JSON-RPC. */
 export const acpCodes = { authRequired: -32000, resourceNotFound: -32002 } as const;
 
 export type { McpServer, PromptBlock, TurnUsage } from '../protocol/agents.ts';
+
+/** Of what an agent names itself and what it has to choose: jobs show it. What is an id is not cut, but passed over. */
+const maxNameCharacters = 200;
+const maxIdCharacters = 4096;
+const maxListed = 1000;
 
 export interface AuthMethod {
   readonly id: string;
@@ -41,18 +46,25 @@ export function abilitiesOf(answer: unknown): AgentAbilities {
   const named = textOf(name) ?? textOf(title);
   return {
     protocolVersion: typeof protocolVersion === 'number' ? protocolVersion : undefined,
-    info: named === undefined ? undefined : { name: named, version: textOf(version) ?? '' },
+    info: named === undefined ? undefined : { name: beginning(named, maxNameCharacters), version: beginning(textOf(version) ?? '', maxNameCharacters) },
     prompt: { image: prompt['image'] === true, audio: prompt['audio'] === true, embeddedContext: prompt['embeddedContext'] === true },
     mcp: { http: mcp['http'] === true, sse: mcp['sse'] === true },
     session: {
       load: loadSession === true, resume: isAble(session, 'resume'), list: isAble(session, 'list'), delete: isAble(session, 'delete'),
       close: isAble(session, 'close'), additionalDirectories: isAble(session, 'additionalDirectories'),
     },
-    authMethods: listOf(authMethods).flatMap((method) => {
+    authMethods: listOf(authMethods).slice(0, maxListed).flatMap((method) => {
       const { id, name: shown, type } = fieldsOf(method);
-      return typeof id === 'string' && type !== 'terminal' ? [{ id, name: textOf(shown) ?? '' }] : [];
+      const methodId = idOf(id);
+      return methodId !== undefined && type !== 'terminal' ? [{ id: methodId, name: beginning(textOf(shown) ?? '', maxNameCharacters) }] : [];
     }),
   };
+}
+
+/** `undefined`: it is none, or no agent's that means well. */
+export function idOf(value: unknown): string | undefined {
+  const text = textOf(value);
+  return text === undefined || text.length > maxIdCharacters ? undefined : text;
 }
 
 /** @param usage Of the answer to a prompt. @returns `undefined` where it tells nothing. */
@@ -76,28 +88,30 @@ export interface ConfigChoice {
 
 /** Those that are chosen from a list. @param configOptions Of a session. */
 export function choicesOf(configOptions: unknown): readonly ConfigChoice[] {
-  return listOf(configOptions).flatMap((option): readonly ConfigChoice[] => {
+  return listOf(configOptions).slice(0, maxListed).flatMap((option): readonly ConfigChoice[] => {
     const { id, type, category, currentValue, options } = fieldsOf(option);
-    if (typeof id !== 'string' || type !== 'select') return [];
+    const optionId = idOf(id);
+    if (optionId === undefined || type !== 'select') return [];
     // In groups, or not.
-    const values = listOf(options).flatMap((one) => (Array.isArray(fieldsOf(one)['options']) ? listOf(fieldsOf(one)['options']) : [one])).flatMap(valueOf);
-    return [{ id, by: 'option', category: textOf(category), current: textOf(currentValue), values }];
+    const values = listOf(options).flatMap((one) => (Array.isArray(fieldsOf(one)['options']) ? listOf(fieldsOf(one)['options']) : [one])).slice(0, maxListed).flatMap(valueOf);
+    return [{ id: optionId, by: 'option', category: idOf(category), current: idOf(currentValue), values }];
   });
 }
 
 /** @param modes Of a session. */
 export function modesOf(modes: unknown): readonly ConfigChoice[] {
   const { currentModeId, availableModes } = fieldsOf(modes);
-  const values = listOf(availableModes).flatMap((mode) => {
+  const values = listOf(availableModes).slice(0, maxListed).flatMap((mode) => {
     const { id, name } = fieldsOf(mode);
-    return typeof id === 'string' ? [{ value: id, name: textOf(name) ?? id }] : [];
+    return valueOf({ value: id, name });
   });
-  return values.length === 0 ? [] : [{ id: 'mode', by: 'mode', category: 'mode', current: textOf(currentModeId), values }];
+  return values.length === 0 ? [] : [{ id: 'mode', by: 'mode', category: 'mode', current: idOf(currentModeId), values }];
 }
 
 function valueOf(option: unknown): ConfigChoice['values'] {
   const { value, name } = fieldsOf(option);
-  return typeof value === 'string' ? [{ value, name: textOf(name) ?? value }] : [];
+  const id = idOf(value);
+  return id === undefined ? [] : [{ value: id, name: beginning(textOf(name) ?? id, maxNameCharacters) }];
 }
 
 /** An ability is there where its object is, be it empty. */

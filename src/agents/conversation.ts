@@ -11,7 +11,7 @@ import { ndjson } from '../jsonrpc/ndjson.ts';
 import { acpCancel, type Asked } from '../jsonrpc/peer.ts';
 import { unlessAborted } from './abortable.ts';
 import type { AgentAbilities, ConfigChoice, McpServer, PromptBlock, SessionAbility, TurnUsage } from './acp.ts';
-import { abilitiesOf, acpCodes, choicesOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
+import { abilitiesOf, acpCodes, choicesOf, idOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
 import { AgentFailure } from './agent-failure.ts';
 import type { AgentExit } from './agent-process.ts';
 import { beginning, bounded, fieldsOf, isFields, shown, textOf } from './lenient.ts';
@@ -88,6 +88,7 @@ export class Conversation {
   /** How many have come. */
   #updates = 0;
   #early: unknown[] = [];
+  #isEarlyLost = false;
   /** Of the turn: aborted when it is cancelled. */
   #turn: AbortController | undefined;
 
@@ -167,7 +168,7 @@ export class Conversation {
     const params = { cwd, mcpServers, ...(isMore && session.additionalDirectories ? { additionalDirectories } : {}) };
     if (earlier === undefined) {
       const answer = await this.#ask('session/new', params);
-      const sessionId = textOf(fieldsOf(answer)['sessionId']);
+      const sessionId = idOf(fieldsOf(answer)['sessionId']);
       if (sessionId === undefined) throw new AgentFailure('bad_answer', 'Cannot begin a session: the agent told no id of it');
       return this.#begin(sessionId, answer);
     }
@@ -308,7 +309,9 @@ export class Conversation {
     this.#updates += 1;
     const { sessionId, update } = fieldsOf(params);
     if (this.#sessionId === undefined) {
-      if (this.#early.length < maxEarlyUpdates) this.#early.push(params);
+      if (this.#early.length < maxEarlyUpdates) return void this.#early.push(params);
+      if (!this.#isEarlyLost) this.#options.onFault(`more than ${maxEarlyUpdates} updates came before the session was begun: the others are lost`);
+      this.#isEarlyLost = true;
       return;
     }
     if (sessionId !== this.#sessionId) return this.#options.onFault(`an update of another session: ${shown(sessionId)}`);

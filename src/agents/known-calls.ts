@@ -1,55 +1,57 @@
 /**
- * The tool calls that go on, as their agent told of them. A permission is asked for with an update of a call, in which what was said before may be
+ * The tool calls that go on, as far as a permission is judged by them. It is asked for with an update of a call, in which what was said before may be
  * missing: claude-code-acp says there neither kind nor paths.
  * @module
  */
 import { type Fields, fieldsOf, textOf } from './lenient.ts';
+import { questionOf } from './permission-question.ts';
+import type { PermissionQuestion } from './permissions.ts';
 
-/** What a permission is judged by. */
-const fields = ['toolCallId', 'name', 'title', 'kind', 'locations', 'content', 'rawInput'] as const;
-/** Of these one that is longer, as JSON, is not kept. */
-const maxFieldCharacters = 262_144;
-/** Of all calls together: beyond it the oldest go. */
-const maxCharacters = 8 * 2 ** 20;
+type Known = Omit<PermissionQuestion, 'options'>;
+
+/** Of what is known of a call: no command is so long, but one that is to deceive. */
+const maxCharacters = 262_144;
 const maxCalls = 200;
 
 export class KnownCalls {
-  readonly #calls = new Map<string, { readonly known: Fields; readonly characters: number; readonly isCut: boolean }>();
-  #characters = 0;
+  /** `null`: there was too much of it. */
+  readonly #calls = new Map<string, Known | null>();
 
   /** @param update Of a session. */
   apply(update: unknown): void {
     const { sessionUpdate, status, ...told } = fieldsOf(update);
     const id = textOf(told['toolCallId']);
     if (id === undefined || (sessionUpdate !== 'tool_call' && sessionUpdate !== 'tool_call_update')) return;
-    const merged = this.merged(told);
-    if (status === 'completed' || status === 'failed') return this.#forget(id);
-    const all = fields.map((field) => [field, JSON.stringify(merged[field])?.length ?? 0] as const).filter(([, size]) => size > 0);
-    const sizes = all.filter(([, size]) => size <= maxFieldCharacters);
-    const isCut = sizes.length < all.length || this.isCut(id);
-    const characters = sizes.reduce((sum, [, size]) => sum + size, 0);
-    this.#forget(id);
-    this.#calls.set(id, { known: Object.fromEntries(sizes.map(([field]) => [field, merged[field]])), characters, isCut });
-    this.#characters += characters;
-    for (const oldest of this.#calls.keys()) {
-      if (this.#calls.size <= maxCalls && this.#characters <= maxCharacters) return;
-      this.#forget(oldest);
-    }
-  }
-
-  /** A tool call with what was told of it before: null, empty and absent are unchanged. */
-  merged(toolCall: Fields): Fields {
-    const told = Object.fromEntries(Object.entries(toolCall).filter(([, value]) => value !== undefined && value !== null && value !== ''));
-    return { ...this.#calls.get(textOf(toolCall['toolCallId']) ?? '')?.known, ...told };
-  }
-
-  /** Something that was said of it is not known any more: who judges it might be deceived. */
-  isCut(id: string): boolean {
-    return this.#calls.get(id)?.isCut ?? false;
-  }
-
-  #forget(id: string): void {
-    this.#characters -= this.#calls.get(id)?.characters ?? 0;
+    const before = this.#calls.get(id);
     this.#calls.delete(id);
+    if (status === 'completed' || status === 'failed') return;
+    const { options: _, ...known } = before === null ? nothing : questionWith(before, { toolCall: told });
+    this.#calls.set(id, before === null || lengthOf(known) > maxCharacters ? null : known);
+    const [oldest] = this.#calls.keys();
+    if (this.#calls.size > maxCalls && oldest !== undefined) this.#calls.delete(oldest);
   }
+
+  /** What a permission asks, with all that was told of its tool call. @returns `undefined`: too much was, whoever judges it might be deceived. */
+  questionOf(params: Fields): PermissionQuestion | undefined {
+    const known = this.#calls.get(textOf(fieldsOf(params['toolCall'])['toolCallId']) ?? '');
+    if (known === null) return undefined;
+    const question = questionWith(known, params);
+    return lengthOf(question) > maxCharacters ? undefined : question;
+  }
+}
+
+const nothing: PermissionQuestion = { kind: 'other', tools: [], paths: [], commands: [], options: [] };
+
+/** What was told before holds on, but for the kind, which may be told anew. */
+function questionWith(before: Known | undefined, params: Fields): PermissionQuestion {
+  const toolCall = fieldsOf(params['toolCall']);
+  const { tools, paths, commands, ...now } = questionOf({ ...params, toolCall: { ...toolCall, kind: textOf(toolCall['kind']) ?? before?.kind } });
+  const both = (earlier: readonly string[] = [], later: readonly string[]): readonly string[] => [...new Set([...later, ...earlier])];
+  // A title that stands for a command does so only where nobody has told the command itself.
+  const isTitle = commands.length === 1 && (before?.commands.length ?? 0) > 0 && toolCall['rawInput'] === undefined;
+  return { ...now, tools: both(before?.tools, tools), paths: both(before?.paths, paths), commands: both(before?.commands, isTitle ? [] : commands) };
+}
+
+function lengthOf({ tools, paths, commands }: Known): number {
+  return [tools, paths, commands].flat().reduce((sum, one) => sum + one.length, 0);
 }

@@ -5,19 +5,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { longTimeout } from '../base/long-timeout.ts';
 import { markName } from '../process/descendants.ts';
-import type { AgentError, PendingElicitation, PendingPermission, PromptBlock } from '../protocol/agents.ts';
+import type { AgentError, PromptBlock } from '../protocol/agents.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
-import { Asking } from './asking.ts';
+import { Answering } from './answering.ts';
 import { AgentCommands, type CommandsHost } from './commands.ts';
-import { Conversation, type ElicitationAnswer } from './conversation.ts';
+import { Conversation } from './conversation.ts';
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
 import { KnownCalls } from './known-calls.ts';
-import { type Fields, fieldsOf, textOf } from './lenient.ts';
+import { fieldsOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
-import { questionOf } from './permission-question.ts';
-import { type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
 import { Progress, messageTextOf } from './progress.ts';
 import { serve } from './services.ts';
 import { ShellCommands } from './shell-commands.ts';
@@ -52,13 +50,11 @@ export class AgentRunner {
   readonly #sink: RunnerSink;
   readonly #progress = new Progress();
   readonly #calls = new KnownCalls();
-  readonly #permissions: Asking<PendingPermission, string | null>;
-  readonly #elicitations: Asking<PendingElicitation, ElicitationAnswer>;
+  readonly #answering: Answering;
   readonly #results: CommandResult[] = [];
   #phase: AgentState['phase'] = 'starting';
   #agent: AgentProcess | undefined;
   #conversation: Conversation | undefined;
-  #jail: Jail | undefined;
   #shell: ShellCommands | undefined;
   #stopReason: string | null = null;
   #error: AgentError | null = null;
@@ -76,8 +72,9 @@ export class AgentRunner {
   constructor({ order, sink }: AgentRunnerOptions) {
     this.#order = order;
     this.#sink = sink;
-    this.#permissions = new Asking(order.askSeconds, () => this.#tellState());
-    this.#elicitations = new Asking(order.askSeconds, () => this.#tellState());
+    this.#answering = new Answering({
+      order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tell(event), onChange: () => this.#tellState(),
+    });
   }
 
   /** @returns the exit code: 0 where all turns came to their end. */
@@ -86,7 +83,7 @@ export class AgentRunner {
     let commands: CommandsHost | undefined;
     try {
       const { workdir, additionalDirectories, env, mark, hasShell } = this.#order;
-      const jail = this.#jail = await jailOf(workdir, additionalDirectories);
+      const jail = await jailOf(workdir, additionalDirectories);
       commands = hasShell ? this.#shell = new ShellCommands({ jail, onChange: () => this.#tellState() }) : new AgentCommands({ jail, env: { ...env, [markName]: mark } });
       await this.#converse(jail, commands);
     } catch (error) {
@@ -122,8 +119,8 @@ export class AgentRunner {
   #do(command: RunnerCommand): Partial<CommandResult> {
     switch (command.is) {
       case 'prompt': return this.#takePrompt(command.prompt);
-      case 'permit': return answered(this.#permissions.answer(command.permissionId, command.optionId), 'permission');
-      case 'elicit': return answered(this.#elicitations.answer(command.elicitationId, command.answer), 'question');
+      case 'permit': return answered(this.#answering.permissions.answer(command.permissionId, command.optionId), 'permission');
+      case 'elicit': return answered(this.#answering.elicitations.answer(command.elicitationId, command.answer), 'question');
       case 'shell': {
         this.#shell?.started(command.wishId, command.directory, command.error);
         return {};
@@ -199,8 +196,8 @@ export class AgentRunner {
     return new Conversation({
       input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
       serve: (method, params, asked) => serve({ files, commands }, method, params, asked),
-      permit: (params, signal) => this.#permit(fieldsOf(params), signal),
-      ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#elicit(fieldsOf(params), signal) } : {}),
+      permit: (params, signal) => this.#answering.permit(fieldsOf(params), { jail, signal }),
+      ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#answering.elicit(fieldsOf(params), signal) } : {}),
       onUpdate: (update, isReplay) => this.#updated(update, isReplay),
       onFault: (what) => this.#tell({ type: 'fault', what }),
       ...(answerSeconds === undefined ? {} : { answerMs: answerSeconds * 1000 }),
@@ -242,69 +239,6 @@ export class AgentRunner {
       void this.#conversation?.ended.then(() => settle(undefined));
       this.#tellState();
     });
-  }
-
-  async #permit(params: Fields, signal: AbortSignal): Promise<string | undefined> {
-    const asked = fieldsOf(params['toolCall']);
-    // Of some tool calls gemini tells nothing else.
-    this.#progress.apply({ ...asked, sessionUpdate: 'tool_call_update' });
-    const toolCall = this.#calls.merged(asked);
-    const question = questionOf({ ...params, toolCall });
-    const permissionId = crypto.randomUUID();
-    const context = await this.#contextOf(question);
-    const isCut = this.#calls.isCut(textOf(toolCall['toolCallId']) ?? '');
-    const answer: PermissionAnswer = isCut ? { ...decide('deny', question, context), reason: 'what the agent told of it is too long to be judged' }
-      : decide(this.#order.permissions, question, context);
-    const tell = (decision: string, reason: string): void => this.#tell({ type: 'permission', permissionId, decision, reason, question });
-    if (answer.is === 'selected') {
-      tell(answer.optionId, answer.reason);
-      return answer.optionId;
-    }
-    if (answer.is === 'cancelled') {
-      tell('cancelled', answer.reason);
-      return undefined;
-    }
-    tell('pending', answer.reason);
-    const { optionId, reason } = await this.#askSomebody(question, { permissionId, toolCallId: textOf(toolCall['toolCallId']) ?? null, context, signal });
-    tell(optionId ?? 'cancelled', reason);
-    return optionId;
-  }
-
-  async #contextOf({ paths }: PermissionQuestion): Promise<PermissionContext> {
-    const real = new Map(await Promise.all(paths.map(async (path) => [path, await this.#jail?.realPathOf(path)] as const)));
-    return { workdir: await this.#jail?.realPathOf('.') ?? this.#order.workdir, realPathOf: (path) => real.get(path) };
-  }
-
-  async #askSomebody(
-    question: PermissionQuestion,
-    by: { readonly permissionId: string; readonly toolCallId: string | null; readonly context: PermissionContext; readonly signal: AbortSignal },
-  ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
-    const { permissionId, toolCallId, context, signal } = by;
-    const { askSeconds, askDefault } = this.#order;
-    const answer = await this.#permissions.ask({
-      id: permissionId, signal,
-      show: ({ askedAt, expiresAt }) => ({ permissionId, toolCallId, ...question, askedAt, expiresAt }),
-      isFit: (optionId) => optionId === null || question.options.some((option) => option.optionId === optionId),
-    });
-    if (answer.by === 'abort') return { optionId: undefined, reason: 'the turn was cancelled' };
-    if (answer.by === 'somebody' && answer.answer !== null) return { optionId: answer.answer, reason: 'somebody has answered' };
-    const chosen = decide(answer.by === 'somebody' ? 'deny' : askDefault, question, context);
-    const reason = answer.by === 'somebody' ? 'somebody has denied it' : `nobody answered within ${askSeconds} s`;
-    return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason };
-  }
-
-  async #elicit(params: Fields, signal: AbortSignal): Promise<ElicitationAnswer> {
-    const message = textOf(params['message']) ?? '';
-    const elicitationId = crypto.randomUUID();
-    const tell = (decision: string, reason: string): void => this.#tell({ type: 'elicitation', elicitationId, decision, reason, message });
-    tell('pending', 'somebody is to answer it');
-    const answer = await this.#elicitations.ask({
-      id: elicitationId, signal, isFit: () => true,
-      show: ({ askedAt, expiresAt }) => ({ elicitationId, message, requestedSchema: params['requestedSchema'] ?? null, askedAt, expiresAt }),
-    });
-    const given: ElicitationAnswer = answer.by === 'somebody' ? answer.answer : { action: answer.by === 'abort' ? 'cancel' : 'decline' };
-    tell(given.action, answer.by === 'somebody' ? 'somebody has answered' : answer.by === 'abort' ? 'the turn was cancelled' : 'nobody answered in time');
-    return given;
   }
 
   #updated(update: unknown, isReplay: boolean): void {
@@ -363,8 +297,8 @@ export class AgentRunner {
   #state(): AgentState {
     return {
       phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
-      stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#permissions.shown,
-      pendingElicitations: this.#elicitations.shown, results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
+      stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#answering.permissions.shown,
+      pendingElicitations: this.#answering.elicitations.shown, results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
       progress: this.#progress.current,
     };
   }

@@ -2,6 +2,7 @@
  * The sessions that an agent keeps: `session/list`, page by page.
  * @module
  */
+import { idOf } from './acp.ts';
 import { beginning, fieldsOf, listOf, textOf } from './lenient.ts';
 
 export interface SessionInfo {
@@ -14,7 +15,6 @@ export interface SessionInfo {
 
 const maxSessions = 1000;
 const maxPages = 100;
-const maxIdCharacters = 4096;
 const maxTextCharacters = 2000;
 
 /**
@@ -39,10 +39,8 @@ export async function everySession(pageAt: (cursor: string | undefined) => Promi
 
 function sessionOf(value: unknown): readonly SessionInfo[] {
   const { sessionId, cwd, title, updatedAt } = fieldsOf(value);
-  const id = textOf(sessionId);
-  // One that is cut would be another's.
-  if (id === undefined || id.length > maxIdCharacters) return [];
-  return [{ sessionId: id, cwd: shortOrNull(cwd), title: shortOrNull(title), updatedAt: shortOrNull(updatedAt) }];
+  const id = idOf(sessionId);
+  return id === undefined ? [] : [{ sessionId: id, cwd: shortOrNull(cwd), title: shortOrNull(title), updatedAt: shortOrNull(updatedAt) }];
 }
 
 function shortOrNull(value: unknown): string | null {

@@ -69,6 +69,9 @@ function hintFor(error: ProblemError): string | undefined {
     case 'host_not_allowed': return 'Start the server with --allow-host and the name that you use for it';
     case 'bad_answer': return 'Is that the address of a machine-sidecar?';
     case 'job_not_found': return 'See: sidecar jobs';
+    case 'not_an_agent': return 'Jobs of agents are those of: sidecar prompt';
+    case 'permission_not_found':
+    case 'elicitation_not_found': return 'See: sidecar permissions';
     case 'session_not_found': return 'See: sidecar sessions';
     case 'terminal_not_found': return 'See: sidecar terminals';
     default: return undefined;

@@ -25,7 +25,7 @@ export function programHelp(commands: readonly (readonly [name: string, summary:
     'Usage: sidecar COMMAND [flags] …',
     `${paint('bold', 'Commands')}\n${commands.map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`).join('\n')}`,
     `${paint('bold', 'Flags')}\n  -h, --help     This text; after a command, its own\n  -V, --version  The version of this program`,
-    `${paint('bold', 'Exit codes')}\n  that of the job for exec, shell and rerun -f, of the program for terminal and attach; 2 usage; 69 no server answers; 77 the server refuses; 1 anything else`,
+    `${paint('bold', 'Exit codes')}\n  that of the job for exec, shell and rerun -f, of the program for terminal and attach; for prompt see there; 2 usage; 69 no server answers; 77 the server refuses; 1 anything else`,
     `${paint('bold', 'Examples')}\n  sidecar serve\n  sidecar exec -- make test\n  sidecar logs -f last`,
   ].join('\n\n') + '\n';
 }

@@ -16,11 +16,25 @@ export interface Interrupts {
   close(): void;
 }
 
+export interface InterruptHandler extends Interrupts {
+  /** As Ctrl-C, where a key is all that came of it. */
+  interrupt(): void;
+  /** What was pressed so far was for something that has ended. */
+  forget(): void;
+  /** Whether anything was pressed since. */
+  readonly isInterrupted: () => boolean;
+}
+
+/** What the first Ctrl-C means for a job. */
+export type FirstInterrupt = (sidecar: Sidecar, id: JobId, signal: AbortSignal) => Promise<unknown>;
+
+const sendInterrupt: FirstInterrupt = (sidecar, id, signal) => sidecar.jobs.signal(id, 'SIGINT', { signal });
+
 /** What a shell says of a command that SIGINT ended. */
 export const interruptedExitCode = 130;
 
-/** Listens: SIGINT goes to the job, the second one cancels it, the third leaves it. SIGTERM and SIGHUP cancel, then leave. */
-export function handleInterrupts(): Interrupts {
+/** Listens: SIGINT goes to the job, or does what is `first`; the second one cancels it, the third leaves it. SIGTERM and SIGHUP cancel, then leave. */
+export function handleInterrupts(first: FirstInterrupt = sendInterrupt): InterruptHandler {
   const leaving = new AbortController();
   let target: { sidecar: Sidecar; id: JobId } | undefined;
   let waiting: ((sidecar: Sidecar, id: JobId) => Promise<unknown>)[] = [];
@@ -39,7 +53,7 @@ export function handleInterrupts(): Interrupts {
   }
   function interrupt(): void {
     interrupts += 1;
-    if (interrupts === 1) return act((sidecar, id) => sidecar.jobs.signal(id, 'SIGINT', { signal: leaving.signal }));
+    if (interrupts === 1) return act((sidecar, id) => first(sidecar, id, leaving.signal));
     if (interrupts > 2) return leave();
     say('cancelling the job; once more to leave it alone');
     cancel();
@@ -62,6 +76,9 @@ export function handleInterrupts(): Interrupts {
       for (const action of actions) act(action);
     },
     cancel,
+    interrupt,
+    forget: () => { interrupts = 0; },
+    isInterrupted: () => interrupts > 0,
     close: () => {
       process.off('SIGINT', interrupt);
       process.off('SIGTERM', terminate);

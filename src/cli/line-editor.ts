@@ -14,15 +14,17 @@ export interface LineEditor {
   onGone: () => void;
   /** Asks for a line. @param prompt `''`: none, as the lines are for a command that runs. */
   prompt(prompt: string): void;
+  /** The lines so far, the last one first. */
+  history(): readonly string[];
   /** The terminal is as it was. */
   close(): void;
 }
 
 const historySize = 1000;
 
-/** Lines from stdin; prompts and echo on stderr, as stdout is for data. */
-export function openLineEditor(): LineEditor {
-  let history: string[] = [];
+/** Lines from stdin; prompts and echo on stderr, as stdout is for data. @param earlier Of an editor before. */
+export function openLineEditor(earlier: readonly string[] = []): LineEditor {
+  let history: string[] = [...earlier];
   let isClosed = false;
   let isGone = false;
   let prompt = '';
@@ -33,6 +35,7 @@ export function openLineEditor(): LineEditor {
       line.setPrompt(text);
       if (text !== '') line.prompt(true);
     },
+    history: () => history,
     close: () => {
       isClosed = true;
       process.stdin.off('end', gone).off('error', gone);

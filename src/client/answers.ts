@@ -3,6 +3,7 @@
  * out is not looked at here; only what this library itself relies on must be there.
  * @module
  */
+import type { AgentList, AgentListing, ElicitationTaken, PermissionTaken, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
 import type { Health, Liveness } from '../protocol/health.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { Accepted, Job, JobEvent, Nudged } from '../protocol/jobs.ts';
@@ -91,6 +92,36 @@ export function ticketAnswer(value: unknown, from: string): Ticket {
   return fields;
 }
 
+export function agentsAnswer(value: unknown, from: string): AgentList {
+  const fields = fieldsOf(value);
+  if (!isAgentList(fields)) throw badAnswer(from, 'expected a list of agents');
+  return fields;
+}
+
+export function promptedAnswer(value: unknown, from: string): PromptTaken {
+  const fields = fieldsOf(value);
+  if (!isPromptTaken(fields)) throw badAnswer(from, 'expected the number of a turn');
+  return fields;
+}
+
+export function turnCancelledAnswer(value: unknown, from: string): TurnCancelled {
+  const fields = fieldsOf(value);
+  if (!isTurnCancelled(fields)) throw badAnswer(from, 'expected whether a turn was cancelled');
+  return fields;
+}
+
+export function permittedAnswer(value: unknown, from: string): PermissionTaken {
+  const fields = fieldsOf(value);
+  if (!isPermissionTaken(fields)) throw badAnswer(from, 'expected the option that was taken');
+  return fields;
+}
+
+export function elicitedAnswer(value: unknown, from: string): ElicitationTaken {
+  const fields = fieldsOf(value);
+  if (!isElicitationTaken(fields)) throw badAnswer(from, 'expected the action that was taken');
+  return fields;
+}
+
 /** What the server says on the WebSocket of a terminal, without its NUL. `undefined`: something that this version does not know. */
 export function terminalMessage(text: string, from: string): ServerMessage | undefined {
   let value: unknown;
@@ -114,7 +145,7 @@ export async function drained(response: Response): Promise<void> {
 
 /** `undefined`: an event of a kind that this version does not know. */
 export function eventAnswer(name: string, data: string, from: string): JobEvent | undefined {
-  if (name !== 'output' && name !== 'status' && name !== 'end') return undefined;
+  if (name !== 'output' && name !== 'agent' && name !== 'status' && name !== 'end') return undefined;
   let value: unknown;
   try {
     value = JSON.parse(data);
@@ -177,6 +208,32 @@ function isTicket(fields: unknown): fields is Ticket {
   return typeof (fields as Fields)['ticket'] === 'string';
 }
 
+function isAgentList(fields: unknown): fields is AgentList {
+  const { agents, defaultAgent } = fields as Fields;
+  return Array.isArray(agents) && agents.map(fieldsOf).every(isAgentListing) && typeof defaultAgent === 'string';
+}
+
+function isAgentListing(fields: unknown): fields is AgentListing {
+  const { name, title, command, packageName, installed } = fields as Fields;
+  return [name, title, packageName].every((word) => typeof word === 'string') && Array.isArray(command) && typeof installed === 'boolean';
+}
+
+function isPromptTaken(fields: unknown): fields is PromptTaken {
+  return Number.isSafeInteger((fields as Fields)['turn']);
+}
+
+function isTurnCancelled(fields: unknown): fields is TurnCancelled {
+  return typeof (fields as Fields)['cancelled'] === 'boolean';
+}
+
+function isPermissionTaken(fields: unknown): fields is PermissionTaken {
+  return typeof (fields as Fields)['optionId'] === 'string';
+}
+
+function isElicitationTaken(fields: unknown): fields is ElicitationTaken {
+  return typeof (fields as Fields)['action'] === 'string';
+}
+
 function isMessage(fields: unknown): fields is ServerMessage {
   const { type, offset, end, exitCode, message } = fields as Fields;
   switch (type) {
@@ -189,7 +246,8 @@ function isMessage(fields: unknown): fields is ServerMessage {
 }
 
 function isEvent(fields: unknown): fields is JobEvent {
-  const { type, job, stream, offset, text, base64 } = fields as Fields;
+  const { type, job, event, stream, offset, text, base64 } = fields as Fields;
+  if (type === 'agent') return typeof event === 'object' && event !== null;
   if (type !== 'output') return isJob(job ?? {});
   const isPlaced = (stream === 'stdout' || stream === 'stderr') && Number.isSafeInteger(offset);
   return isPlaced && (typeof text === 'string' || typeof base64 === 'string');

@@ -1,5 +1,5 @@
 /**
- * `machine-sidecar/client`: jobs, persistent shells and terminals on a machine that runs a machine-sidecar. Needs nothing but
+ * `machine-sidecar/client`: jobs, agents, persistent shells and terminals on a machine that runs a machine-sidecar. Needs nothing but
  * `fetch`, and for terminals in a browser `WebSocket`, so it works in Node and in browsers.
  *
  * @example
@@ -10,6 +10,7 @@
  */
 import type { Health, Liveness } from '../protocol/health.ts';
 import type { Accepted, ExecRequest, Job } from '../protocol/jobs.ts';
+import { Agents } from './agents.ts';
 import { acceptedAnswer, acceptedOrJobAnswer, healthAnswer, isFinishedJob } from './answers.ts';
 import { type Endpoint, type SidecarOptions, endpoint } from './endpoint.ts';
 import { outputBytes } from './follow.ts';
@@ -19,6 +20,8 @@ import { Shells } from './shells.ts';
 import { Terminals } from './terminals.ts';
 import { Updates } from './updates.ts';
 
+export { type AgentEvent, type AskedPermission, agentEvent, optionFor } from './agent-events.ts';
+export { type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply } from './agents.ts';
 export { type AttachOptions, Attachment, type TerminalEnd } from './attachment.ts';
 export type { TerminalSize } from '../protocol/terminals.ts';
 export { type RetryPolicy, type SidecarOptions } from './endpoint.ts';
@@ -30,6 +33,11 @@ export {
 export { type ShellRunOptions, Shells } from './shells.ts';
 export { type TerminalStart, Terminals } from './terminals.ts';
 export { type UpdateOptions, type UpdateWaitOptions, Updates } from './updates.ts';
+export type {
+  AgentError, AgentFields, AgentList, AgentListing, AgentPhase, AgentSession, AgentUsage, ElicitationTaken, McpServer, PendingElicitation, PendingPermission,
+  PermissionDecision, PermissionPolicy, PermissionRule, PermissionTaken, PlanEntry, Prompt, PromptBlock, PromptTaken, ToolCall, ToolDiff, TurnCancelled,
+  TurnUsage,
+} from '../protocol/agents.ts';
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
 export {
@@ -52,6 +60,7 @@ const holdSeconds = 55;
 /** A machine-sidecar. Holds no connection of its own: there is nothing to close. */
 export class Sidecar {
   readonly jobs: Jobs;
+  readonly agents: Agents;
   readonly shells: Shells;
   readonly terminals: Terminals;
   readonly updates: Updates;
@@ -61,6 +70,7 @@ export class Sidecar {
   constructor(options: SidecarOptions) {
     this.#endpoint = endpoint(options);
     this.jobs = new Jobs(this.#endpoint);
+    this.agents = new Agents(this.#endpoint, this.jobs);
     this.shells = new Shells(this.#endpoint, (request, options) => this.run(request, options));
     this.terminals = new Terminals(this.#endpoint);
     this.updates = new Updates(this.#endpoint);

@@ -2,7 +2,8 @@
  * Follows a job: its events in order, each byte of its output once, across lost connections and restarts of the server.
  * @module
  */
-import { type JobEvent, type Position, formatPosition } from '../protocol/jobs.ts';
+import { ParseError } from '../base/parse.ts';
+import { type JobEvent, type Position, formatPosition, parsePosition } from '../protocol/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { eventAnswer } from './answers.ts';
@@ -13,7 +14,7 @@ import { addressOf, requestInit } from './request.ts';
 import { EventParser } from './sse.ts';
 
 export interface FollowOptions {
-  /** Goes on behind these bytes. Default: from the start. */
+  /** Goes on behind these bytes; `events`, of an agent's job, is one that an id named. Default: from the start. */
   readonly from?: Position;
   /** Milliseconds to look for a server that went away. Default: that of the `Sidecar`, 60,000. */
   readonly reconnectMs?: number;
@@ -33,14 +34,15 @@ const silenceMs = 50_000;
 export async function* follow(endpoint: Endpoint, id: JobId, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
   const { signal, onLost } = options;
   const reconnectMs = options.reconnectMs ?? endpoint.reconnectMs;
-  const position = { stdout: 0, stderr: 0, ...options.from };
+  const position: { -readonly [S in keyof Position]: Position[S] } = { stdout: 0, stderr: 0, ...options.from };
   let failures = 0;
   let lostAtMs = 0;
   for (;;) {
     try {
-      for await (const event of connection(endpoint, id, position, signal)) {
+      for await (const { event, id: eventId } of connection(endpoint, id, position, signal)) {
         failures = 0;
         if (event.type === 'output') advance(position, event, endpoint.base);
+        if (event.type === 'agent') position.events = behind(eventId, endpoint.base);
         yield event;
         if (event.type === 'end') return;
       }
@@ -70,7 +72,7 @@ export function outputBytes(event: Extract<JobEvent, { type: 'output' }>): Uint8
 /** One connection, until it breaks or ends. */
 async function* connection(
   endpoint: Endpoint, id: JobId, position: Position, signal: AbortSignal | undefined,
-): AsyncGenerator<JobEvent, void, undefined> {
+): AsyncGenerator<{ readonly event: JobEvent; readonly id: string | undefined }, void, undefined> {
   const headers = { Accept: 'text/event-stream', 'Last-Event-ID': formatPosition(position) };
   const call = { method: 'GET', path: `/jobs/${id}/events`, headers } as const;
   const silence = scope(signal, silenceMs);
@@ -88,7 +90,7 @@ async function* connection(
       if (done) return;
       for (const received of parser.push(value)) {
         const event = eventAnswer(received.event, received.data, endpoint.base);
-        if (event) yield event;
+        if (event) yield { event, id: received.id };
       }
     }
   } catch (error) {
@@ -108,6 +110,21 @@ function advance(position: { stdout: number; stderr: number }, event: Extract<Jo
   const missing = offset - position[stream];
   if (missing > 0) throw badAnswer(from, `${missing} bytes of ${stream} are missing before byte ${offset}`);
   position[stream] = offset + outputBytes(event).length;
+}
+
+/**
+ * Where the events of an agent go on behind the one of this id: how long it was on the disk of the server, only that knows.
+ *
+ * @throws ProblemError `bad_answer` where it does not say so.
+ */
+function behind(eventId: string | undefined, from: string): number {
+  try {
+    const { events } = parsePosition(eventId ?? '', 'id');
+    if (events !== undefined) return events;
+  } catch (error) {
+    if (!(error instanceof ParseError)) throw error;
+  }
+  throw badAnswer(from, `the id of an event "agent" is no position in them: ${JSON.stringify(eventId)}`);
 }
 
 /** Worth another try: the server is away, starting or stopping. */

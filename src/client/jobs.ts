@@ -128,7 +128,7 @@ export class Jobs {
     return send(this.#endpoint, call, async (response) => new Uint8Array(await response.arrayBuffer()));
   }
 
-  /** The events of the job: output as it comes, changes of its state, last `end`. No byte is lost or doubled. */
+  /** The events of the job: output as it comes, what its agent does, changes of its state, last `end`. No byte and no event is lost or doubled. */
   follow(id: JobId, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
     return follow(this.#endpoint, id, options);
   }

@@ -1,9 +1,13 @@
 /** The client's side of the Agent Client Protocol, against agents that do it all in other ways. */
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import readline from 'node:readline';
+import { PassThrough } from 'node:stream';
+import test, { type TestContext } from 'node:test';
 import { AgentFailure, type AgentFailureCode } from '../../src/agents/agent-failure.ts';
+import { Conversation } from '../../src/agents/conversation.ts';
 import { bounded, shown } from '../../src/agents/lenient.ts';
 import { RpcError } from '../../src/jsonrpc/message.ts';
+import { atEnd } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { type Talk, talk } from './talk.ts';
 
@@ -45,7 +49,7 @@ test('an agent of another version, or that says none, is left', async (t) => {
 });
 
 test('an agent that wants to be logged in says how', async (t) => {
-  const authMethods = [{ id: 'key', name: 'API key' }, { id: 'login', name: 'Log in', type: 'terminal' }, { id: 'bare' }, null];
+  const authMethods = [{ id: 'key', name: 'API key' }, { id: 'login', name: 'Log in', type: 'terminal' }, { id: 'bare', type: 'env_var', vars: [] }, null];
   const answers = {
     initialize: () => ({ protocolVersion: 1, authMethods }),
     'session/new': (_: unknown, { heard }: Talk) => {
@@ -428,6 +432,55 @@ test('an image may tell where it is from, and a resource may be bytes', async (t
   await it.conversation.open();
   await it.conversation.prompt(blocks);
   assert.deepEqual(paramsOf(it, 'session/prompt'), { sessionId: 's1', prompt: blocks });
+});
+
+/** The agent's side, in bytes. */
+function raw(t: TestContext): { conversation: Conversation; say: (line: string) => void; line: () => Promise<string> } {
+  const [toAgent, fromAgent] = [new PassThrough(), new PassThrough()];
+  const conversation = new Conversation({
+    input: fromAgent, output: toAgent, version: '1', workdir: '/w', additionalDirectories: [], mcpServers: [],
+    serve: async (method) => { throw new RpcError(-32601, `Method not found: ${method}`); }, permit: async () => 'yes', onUpdate: () => undefined, onFault: () => undefined,
+  });
+  atEnd(t, () => { conversation.close(); });
+  const lines = readline.createInterface({ input: toAgent })[Symbol.asyncIterator]();
+  return { conversation, say: (text) => { fromAgent.write(`${text}\n`); }, line: async () => String((await lines.next()).value) };
+}
+
+test('on the wire: ids from 0 on either side, text ids, the id last, nulls for what is absent, and a cancel without an id', async (t) => {
+  const { conversation, say, line } = raw(t);
+  const opened = conversation.open();
+  assert.match(await line(), /^\{"jsonrpc":"2\.0","id":0,"method":"initialize",/);
+  say('{"jsonrpc":"2.0","result":{"protocolVersion":1,"agentCapabilities":null,"agentInfo":null,"authMethods":null},"id":0}');
+  assert.equal(await line(), '{"jsonrpc":"2.0","id":1,"method":"session/new","params":{"cwd":"/w","mcpServers":[]}}');
+  say('{"jsonrpc":"2.0","result":{"sessionId":"s1","modes":null,"configOptions":null,"models":{"currentModelId":"x","availableModels":[]},"_meta":{}},"id":1}');
+  await opened;
+  const turn = conversation.prompt([text]);
+  assert.equal(await line(), '{"jsonrpc":"2.0","id":2,"method":"session/prompt","params":{"sessionId":"s1","prompt":[{"type":"text","text":"do it"}]}}');
+  say('{"jsonrpc":"2.0","method":"session/request_permission","params":{"sessionId":"s1","options":[]},"id":2}');
+  assert.equal(await line(), '{"jsonrpc":"2.0","id":2,"result":{"outcome":{"outcome":"selected","optionId":"yes"}}}');
+  say('{"id":0,"method":"session/request_permission","params":{"sessionId":"s1","options":[]}}');
+  assert.equal(await line(), '{"jsonrpc":"2.0","id":0,"result":{"outcome":{"outcome":"selected","optionId":"yes"}}}');
+  conversation.cancel();
+  assert.equal(await line(), '{"jsonrpc":"2.0","method":"session/cancel","params":{"sessionId":"s1"}}');
+  say('{"method":"craft/drainMidTurnQueue","params":{},"id":"6f1c-uuid"}');
+  assert.equal(await line(), '{"jsonrpc":"2.0","id":"6f1c-uuid","error":{"code":-32601,"message":"Method not found: craft/drainMidTurnQueue"}}');
+  say('{"method":"session/request_permission","params":{"sessionId":"s1","options":[]},"id":null}');
+  assert.equal(await line(), '{"jsonrpc":"2.0","id":null,"result":{"outcome":{"outcome":"cancelled"}}}');
+  for (const method of ['qwen/notify/session/prompt-suggestion', '_auth/status_update', 'session/of_next_year']) say(JSON.stringify({ method, params: 5 }));
+  say('{"id":2,"result":{"stopReason":"cancelled"}}');
+  assert.equal(await turn, 'cancelled');
+});
+
+test('what an agent names and has to choose is bounded: names are cut, ids passed over', async (t) => {
+  const long = 'x'.repeat(100_000);
+  const select = { id: 'm', type: 'select', category: 'model', options: [{ value: long, name: 'a' }, { value: 'b', name: long }, ...Array.from({ length: 5000 }, (_, index) => ({ value: `${index}` }))] };
+  const it = talk(t, {
+    initialize: () => ({ protocolVersion: 1, agentInfo: { name: long, version: long }, authMethods: [{ id: long }, { id: 'a', name: long }] }),
+    'session/new': () => ({ sessionId: 's1', configOptions: [{ ...select, id: long }, select] }),
+  });
+  await it.conversation.open();
+  assert.ok(JSON.stringify([it.conversation.info, it.conversation.abilities.authMethods, it.conversation.choices]).length < 100_000);
+  assert.deepEqual([it.conversation.info?.name.length, it.conversation.abilities.authMethods.length, it.conversation.choices.length], [200, 1, 1]);
 });
 
 test('what an agent tells of an earlier conversation after it has answered session/load is of that one still', async (t) => {

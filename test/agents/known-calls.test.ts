@@ -4,32 +4,38 @@ import test from 'node:test';
 import { KnownCalls } from '../../src/agents/known-calls.ts';
 
 const call = (toolCallId: string, fields: object, sessionUpdate = 'tool_call'): object => ({ sessionUpdate, toolCallId, ...fields });
+const nothing = { kind: 'other', tools: [], paths: [], commands: [], options: [] };
 
-test('a call is what all updates of it said, the last of each field', () => {
+test('a permission asks what all updates of its call said, and what it says itself', () => {
   const calls = new KnownCalls();
-  calls.apply(call('a', { kind: 'execute', title: 'one', rawInput: { command: 'rm x' }, rawOutput: 'not kept' }));
-  calls.apply(call('a', { title: 'two', kind: null }, 'tool_call_update'));
+  calls.apply(call('a', { kind: 'execute', title: 'one', rawInput: { command: 'rm x' }, locations: [{ path: '/a' }] }));
+  calls.apply(call('a', { title: 'two', kind: null, content: [{ type: 'diff', path: '/b', newText: 'x'.repeat(500_000) }] }, 'tool_call_update'));
   calls.apply(call('b', { kind: 'read' }));
   calls.apply({ sessionUpdate: 'plan', toolCallId: 'a', kind: 'other' });
-  assert.deepEqual(calls.merged({ toolCallId: 'a', title: '' }), { toolCallId: 'a', kind: 'execute', title: 'two', rawInput: { command: 'rm x' } });
-  assert.deepEqual(calls.merged({ toolCallId: 'a', kind: 'edit' })['kind'], 'edit');
-  assert.deepEqual(calls.merged({ kind: 'edit' }), { kind: 'edit' });
+  const known = { kind: 'execute', tools: ['two', 'one'], paths: ['/b', '/a'], commands: ['rm x'], options: [] };
+  assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'a' } }), known);
+  assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'a', title: 'three' } }), { ...known, tools: ['three', 'two', 'one'] });
+  assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'a', kind: 'edit', rawInput: { command: 'ls', path: '/c' } } }),
+    { ...known, kind: 'edit', paths: ['/c', '/b', '/a'], commands: ['ls', 'rm x'] });
+  assert.deepEqual(calls.questionOf({ toolCall: { kind: 'edit' } }), { ...nothing, kind: 'edit' });
+  assert.deepEqual(calls.questionOf({}), nothing);
 });
 
 test('a call that has ended is forgotten', () => {
   const calls = new KnownCalls();
   calls.apply(call('a', { kind: 'execute' }));
   calls.apply(call('a', { status: 'completed' }, 'tool_call_update'));
-  assert.deepEqual(calls.merged({ toolCallId: 'a' }), { toolCallId: 'a' });
+  assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'a' } }), nothing);
 });
 
-test('calls are bounded, in number and in size: the oldest go', () => {
+test('calls are bounded: the oldest go, and of one that says too much nothing is believed', () => {
   const calls = new KnownCalls();
-  for (let n = 0; n < 300; n += 1) calls.apply(call(`${n}`, { kind: 'execute', rawInput: 'x'.repeat(200_000) }));
-  const known = Array.from({ length: 300 }, (_, n) => calls.merged({ toolCallId: `${n}` })['kind'] === 'execute');
-  assert.ok(known.at(-1) && known.filter(Boolean).length <= 41);
-  calls.apply(call('huge', { kind: 'execute', rawInput: 'x'.repeat(300_000) }));
-  assert.deepEqual(calls.merged({ toolCallId: 'huge' }), { toolCallId: 'huge', kind: 'execute' });
-  calls.apply(call('huge', { title: 'more' }, 'tool_call_update'));
-  assert.deepEqual([calls.isCut('huge'), calls.isCut('299'), calls.isCut('none')], [true, false, false]);
+  for (let n = 0; n < 300; n += 1) calls.apply(call(`${n}`, { kind: 'execute' }));
+  assert.deepEqual(['0', '299'].map((toolCallId) => calls.questionOf({ toolCall: { toolCallId } })?.kind), ['other', 'execute']);
+  calls.apply(call('huge', { kind: 'execute', rawInput: { command: `rm -rf ~ #${'x'.repeat(300_000)}` } }));
+  calls.apply(call('huge', { title: 'ls' }, 'tool_call_update'));
+  assert.equal(calls.questionOf({ toolCall: { toolCallId: 'huge', rawInput: { command: 'ls' } } }), undefined);
+  assert.equal(calls.questionOf({ toolCall: { rawInput: { command: 'x'.repeat(300_000) } } }), undefined);
+  calls.apply(call('content', { kind: 'edit', rawInput: { path: '/a', content: 'x'.repeat(10_000_000) } }));
+  assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'content' } })?.paths, ['/a']);
 });

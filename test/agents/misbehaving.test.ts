@@ -34,14 +34,14 @@ const meter = (path: string): string => `data:text/javascript,${encodeURICompone
 
 let count = 0;
 
-async function run(t: TestContext, { words, isIdle, wishes = { model: wanted.model, mode: wanted.mode }, keepAliveSeconds = 0, permissions, meanwhile }: Row): Promise<Ending> {
+async function run(t: TestContext, { words, isIdle, wishes = { model: wanted.model, mode: wanted.mode }, sessionId, keepAliveSeconds = 0, permissions, meanwhile }: Row): Promise<Ending> {
   const directory = realpathSync(temporaryFolder(t));
   const [workdir, mark] = [join(directory, 'work'), `misbehaving-${process.pid}-${count += 1}`];
   mkdirSync(workdir);
   const order: AgentOrder = {
     mark, version: '0.0.0-test', argv: [process.execPath, agent, ...words], workdir, env: { PATH: process.env['PATH'] ?? '' }, additionalDirectories: [], mcpServers: [],
     authMethod: wanted.authMethod, action: 'prompt', wishes, isStrict: true, permissions: permissions ?? 'approve', askSeconds: 60, askDefault: 'deny', mayElicit: false, hasShell: false,
-    prompt: [{ type: 'text', text: 'do it' }], keepAliveSeconds, ...(isIdle ? { answerSeconds } : {}),
+    prompt: [{ type: 'text', text: 'do it' }], keepAliveSeconds, ...(isIdle ? { answerSeconds } : {}), ...(sessionId === undefined ? {} : { sessionId }),
   };
   writeFileSync(join(directory, orderFile), JSON.stringify(order));
   const { file, loaders, path } = ownProgram(new URL('../../src/agents/runner.ts', import.meta.url).href, 'runner-main');
@@ -79,6 +79,6 @@ test('agents that misbehave, by the program of the runner', { ...options, concur
   let usual = { cpuSeconds: 0, peakBytes: 0 };
   await t.test('what one costs that does not', async (t) => { usual = await run(t, { words: ['good'] }); });
   const all = (some: readonly Row[], atATime: number): Promise<void> => inTurns(some, atATime, (row) =>
-    t.test(row.words.join(' '), async (t) => check(row, await run(t, row), usual)));
+    t.test(row.words.join(' ').slice(0, 100), async (t) => check(row, await run(t, row), usual)));
   await Promise.all([all(rows.filter(({ isIdle }) => isIdle), atOnce.idle), all(rows.filter(isCostly), atOnce.costly)]);
 });

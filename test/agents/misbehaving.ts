@@ -35,6 +35,8 @@ export interface Row {
   readonly words: readonly string[];
   /** What somebody does meanwhile. */
   readonly meanwhile?: (job: Running) => Promise<void>;
+  /** An earlier session to go on with. */
+  readonly sessionId?: string;
   readonly keepAliveSeconds?: number;
   readonly permissions?: 'ask';
   /** Nothing is chosen. */
@@ -125,13 +127,16 @@ export const rows: readonly Row[] = [
   { words: ['value', 'initialize', '{"protocolVersion":2}'], fails: ['unsupported_version', /version 2 of the protocol, not 1$/] },
   { words: ['value', 'initialize', '{"protocolVersion":1,"agentInfo":5,"agentCapabilities":[],"authMethods":{"id":"key"}}'], fails: ['auth_failed', /told no way to$/] },
   { words: ['value', 'initialize', '{"protocolVersion":1,"agentInfo":{"name":{}},"agentCapabilities":{"sessionCapabilities":5,"promptCapabilities":"x"},"authMethods":[5,{"id":"key","name":5}]}'] },
-  ...['null', '{"sessionId":5}'].map((value): Row => ({ words: ['value', 'session/new', value], fails: ['bad_answer', /no id/] })),
+  ...['null', '{"sessionId":5}', JSON.stringify({ sessionId: 's'.repeat(5000) })].map((value): Row => ({ words: ['value', 'session/new', value], fails: ['bad_answer', /no id/] })),
   { words: ['value', 'session/new', '{"sessionId":"s1","configOptions":{"a":5},"modes":[5]}'], fails: ['config_not_supported', /Cannot choose model b: it offers none/] },
   { words: ['value', 'session/new', '{"sessionId":"s1","configOptions":[5,{"id":5},{"id":"x","type":"select","options":5}],"modes":{"availableModes":[null]}}'], wishes: {} },
   ...['null', '[5]'].map((value): Row => ({ words: ['value', 'session/set_config_option', value] })),
   { words: ['value', 'authenticate', '"x"'] },
   ...['null', '[]', '{"stopReason":5}'].map((value): Row => ({ words: ['value', 'session/prompt', value], fails: ['bad_answer', /how the turn has ended: the agent answered /] })),
   { words: ['value', 'session/prompt', '{"stopReason":"out_of_luck","usage":[]}'], stopReason: 'out_of_luck' },
+  { words: ['crash-before', 'session/load'], sessionId: 's1', fails: ['agent_ended', at('session/load')] },
+  { words: ['error', 'session/load', '{"code":-32002,"message":"Resource not found"}'], sessionId: 's1', fails: ['agent_error', /failed at session\/load: Resource not found$/] },
+  { words: ['value', 'session/load', 'null'], sessionId: 's1', wishes: {} },
   // It says more than it was asked for.
   { words: ['twice'] },
   { words: ['twice', 'initialize'], faults: /an answer to nothing/ },
@@ -156,6 +161,7 @@ export const rows: readonly Row[] = [
   { words: ['long-line', 'session/prompt', `${50 * mib}`], characters: 50 * mib, cpuSeconds: 20, peakBytes: 600 * mib },
   { words: ['long-line', 'session/prompt', `${65 * mib}`], fails: ['bad_answer', /a message is longer than 67108864 bytes/], peakBytes: 300 * mib },
   { words: ['updates', 'session/prompt', '100000'], cpuSeconds: 30, peakBytes: 200 * mib },
+  { words: ['updates', 'session/new', '20000'], faults: /more than 1000 updates/, cpuSeconds: 20, peakBytes: 200 * mib },
   { words: ['tool-calls', 'session/prompt', '300'], cpuSeconds: 20, peakBytes: 100 * mib },
   { words: ['stderr-flood'] },
   // It leaves somebody.

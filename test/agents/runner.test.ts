@@ -190,3 +190,11 @@ test('a permission is asked for with what its tool call told before', options, a
   assert.equal(asked?.question?.kind, 'execute');
   assert.match(it.text(), /"no"/);
 });
+
+test('a file that is not there is empty to gemini, however it is started', options, async (t) => {
+  for (const [words, text] of [[['--name', 'gemini'], '{"content":""}'], [['/opt/bin/gemini'], '{"content":""}'], [['geminix'], '{"code":-32002}']] as const) {
+    const it = run(t, 'read none', { argv: [process.execPath, fake, ...words] });
+    assert.equal(await it.ended, 0);
+    assert.equal(it.text(), text);
+  }
+});

@@ -17,13 +17,13 @@ const options = { skip: process.platform === 'linux' ? false : 'it looks into /p
 /** It cannot be looked up to the very end of a job; by the program of the runner it is measured. */
 const usual = { cpuSeconds: 1, peakBytes: 128 * 2 ** 20 };
 
-async function run(t: TestContext, server: Reached, { words, wishes, keepAliveSeconds, permissions, meanwhile }: Row): Promise<Ending> {
+async function run(t: TestContext, server: Reached, { words, wishes, sessionId, keepAliveSeconds, permissions, meanwhile }: Row): Promise<Ending> {
   const workdir = join(realpathSync(temporaryFolder(t)), 'work');
   mkdirSync(workdir);
   const { authMethod, model, mode: agentMode } = wanted;
   const id = await submit(server, {
     mode: 'acp', argv: [process.execPath, agent, ...words], prompt: 'do it', workdir, authMethod, ...(wishes ? {} : { model, agentMode }),
-    ...(keepAliveSeconds === undefined ? {} : { keepAlive: keepAliveSeconds }), ...(permissions === undefined ? {} : { permissions }),
+    ...(sessionId === undefined ? {} : { acp_session_id: sessionId }), ...(keepAliveSeconds === undefined ? {} : { keepAlive: keepAliveSeconds }), ...(permissions === undefined ? {} : { permissions }),
   });
   const job = finished(server, id);
   const cost = costOf(id, job);
@@ -68,5 +68,5 @@ function read(pid: number): Pick<Ending, 'cpuSeconds' | 'peakBytes'> {
 test('agents that misbehave, over the wire', { ...options, concurrency }, async (t) => {
   const server = await startTestServer(t);
   await Promise.all(rows.filter((row) => !row.isIdle && !isCostly(row)).map((row) =>
-    t.test(row.words.join(' '), async (t) => check(row, await run(t, server, row), usual))));
+    t.test(row.words.join(' ').slice(0, 100), async (t) => check(row, await run(t, server, row), usual))));
 });

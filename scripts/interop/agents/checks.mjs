@@ -47,19 +47,18 @@ export const checks = {
   },
 
   async ask(trial) {
-    const id = await trial.begin({ permissions: 'ask' });
-    let answered = 0;
-    const job = await until(async () => {
-      const now = await trial.sidecar.job(id);
-      if (isFinished(now)) return now;
-      const [pending] = now.pendingPermissions;
-      if (!pending) return undefined;
-      await trial.sidecar.permit(id, pending.permissionId, pending.options.find(({ kind }) => kind === 'allow_once').optionId);
-      answered += 1;
-      return undefined;
-    }, 'the job is finished, its questions answered');
+    const { job, answers } = await trial.answered(await trial.begin({ permissions: 'ask' }));
     trial.expectDone(job);
-    return `${answered} answered`;
+    return `${answers} answered`;
+  },
+
+  async 'ask, server killed'(trial) {
+    const id = await trial.begin({ permissions: 'ask' });
+    const before = await until(async () => (await trial.sidecar.job(id)).pendingPermissions[0], 'it asks');
+    await trial.sidecar.kill();
+    await trial.sidecar.start();
+    assert.deepEqual((await trial.sidecar.job(id)).pendingPermissions, [before]);
+    trial.expectDone((await trial.answered(id)).job);
   },
 
   async again(trial) {
@@ -106,13 +105,15 @@ export const checks = {
     return Object.values(wishes).filter((value) => value !== undefined).join(', ');
   },
 
-  async 'mcp server'(trial) {
+  async 'mcp servers'(trial) {
     if (trial.recipe.isExample) return 'skipped: it starts none';
     const mark = join(trial.home, 'mcp-asked');
-    const mcpServers = [{ name: 'interop', command: process.execPath, args: [fileURLToPath(new URL('mcp-server.mjs', import.meta.url)), mark] }];
-    const id = await trial.begin({ permissions: approveAll, mcpServers, keepAlive: 60 });
+    const program = { name: 'interop-stdio', command: process.execPath, args: [fileURLToPath(new URL('mcp-server.mjs', import.meta.url)), mark] };
+    const remote = { type: 'http', name: 'interop-http', url: trial.model.toolsUrl(trial.task.id) };
+    const id = await trial.begin({ permissions: approveAll, mcpServers: [program, remote], keepAlive: 60 });
     await trial.stopped(id, 1);
-    await until(() => existsSync(mark), 'it asks the server for its tools');
+    await until(() => trial.model.isAskedForTools(trial.task.id), 'it asks the server by HTTP for its tools');
+    if (!trial.recipe.isWithoutMcpPrograms) await until(() => existsSync(mark), 'it asks the server on stdio for its tools');
     await trial.sidecar.cancel(id);
     await trial.sidecar.finished(id);
   },
@@ -151,7 +152,7 @@ export const checks = {
   },
 };
 
-export const quickChecks = ['approve', 'ask', 'choices', 'mcp server', 'turn cancelled', 'leader killed', 'server killed'];
+export const quickChecks = ['approve', 'ask', 'turn cancelled', 'leader killed', 'server killed'];
 
 /** An agent, and what it is to do. */
 export class Trial {
@@ -184,6 +185,22 @@ export class Trial {
       return this.recipe.isExample ? job.stdout !== '' : this.model.isHeld(this.task.id) && this.read('hello.txt') !== undefined;
     }, 'the turn has begun');
     return id;
+  }
+
+  /** Allows once whatever it asks for. @returns the finished job, and how often it asked. */
+  async answered(id) {
+    const known = new Set();
+    const job = await until(async () => {
+      const now = await this.sidecar.job(id);
+      if (isFinished(now)) return now;
+      for (const { permissionId, options } of now.pendingPermissions) {
+        if (known.has(permissionId)) continue;
+        known.add(permissionId);
+        await this.sidecar.permit(id, permissionId, options.find(({ kind }) => kind === 'allow_once').optionId);
+      }
+      return undefined;
+    }, 'the job is finished, its questions answered');
+    return { job, answers: known.size };
   }
 
   /** The job once so many turns are over. It waits for another prompt. */

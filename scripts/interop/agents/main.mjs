@@ -19,7 +19,7 @@ const help = `Usage: node --import tsx scripts/interop/agents/main.mjs [OPTION].
 Installs agents from npm, has each do a task with a model of ours, and checks what our client makes of it. Linux only.
 
   --only NAME,…    These agents alone: ${recipes.map(({ name }) => name).join(', ')}
-  --check NAME,…   These checks alone: ${Object.keys(checks).join(', ')}
+  --check NAME/…   These checks alone: ${Object.keys(checks).join(' / ')}
   --ci             Only the agents that are installed quickly, side by side, and the checks that tell most
   --cache DIR      Keep the agents there (or AGENTS_CACHE); default: a temporary directory that is removed
   --dist           Run the server that was built into dist, instead of the sources
@@ -138,7 +138,7 @@ function read() {
     return {
       recipes: values.only ? some(values.only, recipes.map(({ name }) => name)).map((name) => recipes.find((recipe) => recipe.name === name)) : quick,
       isParallel: values.ci === true,
-      checks: values.check ? some(values.check, Object.keys(checks)) : values.ci ? quickChecks : Object.keys(checks),
+      checks: values.check ? some(values.check, Object.keys(checks), '/') : values.ci ? quickChecks : Object.keys(checks),
       cache: cacheDirectory && resolve(cacheDirectory), dist: values.dist === true, keep: values.keep === true,
     };
   } catch (error) {
@@ -147,8 +147,8 @@ function read() {
   }
 }
 
-function some(list, known) {
-  const names = list.split(',');
+function some(list, known, separator = ',') {
+  const names = list.split(separator).map((name) => name.trim());
   const strange = names.find((name) => !known.includes(name));
   if (strange !== undefined) throw new Error(`There is no ${strange}; there are ${known.join(', ')}.`);
   return names;

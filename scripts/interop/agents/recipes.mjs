@@ -2,7 +2,8 @@
  * The agents, each at the version that it was tried with: how to install and start it, and what it needs to talk to the model here and to nobody else.
  *
  * `env` and `files` (of its home directory) are given `{ url, home }`: of the model, and of the agent. `mode`: the one in which it asks for
- * permission, where that is not its default. `isQuick`: it is small, and runs with any Node that we do.
+ * permission, where that is not its default. `isQuick`: it is small, and runs with any Node that we do. `isMinutely`: it loads a session in another
+ * minute only. `isWithoutMcpPrograms`: it takes MCP servers from its client by HTTP only.
  */
 import { join } from 'node:path';
 
@@ -67,7 +68,7 @@ export const recipes = [
     name: 'codex', packages: ['@agentclientprotocol/codex-acp@2.6.0'], program: '@agentclientprotocol/codex-acp/dist/index.js', args: [], mode: 'read-only', ...codex,
   },
   {
-    name: 'copilot', packages: ['@github/copilot@1.0.102'], program: '@github/copilot/npm-loader.js', args: ['--acp', '--stdio'],
+    name: 'copilot', packages: ['@github/copilot@1.0.102'], program: '@github/copilot/npm-loader.js', args: ['--acp', '--stdio'], isWithoutMcpPrograms: true,
     env: ({ url, home }) => ({
       COPILOT_OFFLINE: 'true', COPILOT_AUTO_UPDATE: 'false', COPILOT_PROVIDER_BASE_URL: `${url}/openai/v1`, COPILOT_PROVIDER_API_KEY: key, COPILOT_MODEL: model, COPILOT_HOME: join(home, '.copilot'),
     }),

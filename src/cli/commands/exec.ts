@@ -4,11 +4,12 @@
  */
 import { resolve } from 'node:path';
 import { defined } from '../../base/parse.ts';
-import { type ExecRequest, ProblemError } from '../../client/client.ts';
+import type { ExecRequest } from '../../client/client.ts';
 import { attach, exitCodeOf, patienceMs, tellEnd } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
+import { inFlags } from '../flag-errors.ts';
 import { type Interrupts, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
 import { printJson, printLine } from '../print.ts';
 import { forwardStdin, hasStdin } from '../stdin.ts';
@@ -55,7 +56,7 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
   try {
     return await execute(invocation);
   } catch (error) {
-    throw inFlags(error);
+    throw inFlags(error, givenAs, 'exec');
   }
 }
 
@@ -64,15 +65,6 @@ const givenAs: { readonly [field: string]: string } = {
   command: 'the command', argv: 'the command', workdir: '--workdir', env: '--env', labels: '--label', name: '--name', shell: '--shell',
   sessionKey: '--session', timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
 };
-
-/** What the server cannot read stands in a flag. */
-function inFlags(error: unknown): unknown {
-  if (!(error instanceof ProblemError) || error.code !== 'invalid_request') return error;
-  const [start, field = '', dot] = /^Cannot read body\.(\w+)(\.?)/.exec(error.message) ?? [];
-  const given = Object.hasOwn(givenAs, field) ? givenAs[field] : undefined;
-  if (start === undefined || given === undefined) return error;
-  return new UsageError(`Cannot read ${given}${dot === '' ? '' : ' '}${error.message.slice(start.length)}`, 'exec');
-}
 
 async function execute(invocation: Invocation<Values<typeof options>>): Promise<number> {
   const { values, config } = invocation;

@@ -77,11 +77,21 @@ function row(job: Job): (Cell | string)[] {
     job.exitCode === undefined ? '-' : String(job.exitCode),
     ago(job.startedAt ?? job.submittedAt),
     tookMs === undefined ? '-' : duration(Math.max(0, tookMs)),
-    job.name ?? job.command ?? (job.argv ?? []).join(' '),
+    job.name ?? whatOf(job),
   ];
 }
 
-/** A failure by anything but its exit code says by what. */
-function statusOf({ status, reason }: Job): string {
+/** Of an agent's job the prompt, behind what it was given to. */
+function whatOf({ mode, command: line, argv, agent, prompt }: Job): string {
+  const words = line ?? (argv ?? []).join(' ');
+  if (mode !== 'acp') return words;
+  return `${agent ?? (words === '' ? 'agent' : words)}: ${prompt ?? '(no prompt)'}`;
+}
+
+/** A failure by anything but its exit code says by what; an agent that waits for somebody says so. */
+function statusOf(job: Job): string {
+  const { status, reason, agentPhase, pendingPermissions = [], pendingElicitations = [] } = job;
+  if (status === 'running' && pendingPermissions.length + pendingElicitations.length > 0) return 'asking';
+  if (status === 'running' && agentPhase === 'waiting') return 'waiting';
   return status === 'failed' && reason !== null && reason !== 'exit' ? reason.replace('_', ' ') : status;
 }

@@ -1,6 +1,7 @@
-/** A server of models on loopback, by the APIs that agents speak. */
+/** A server of models on loopback, by the APIs that agents speak, and of tools, by the Model Context Protocol at `/mcp/NAME`. */
 import { once } from 'node:events';
 import http from 'node:http';
+import { isForTools, mcpAnswer } from '../mcp.mjs';
 import * as anthropic from './anthropic.mjs';
 import * as gemini from './gemini.mjs';
 import * as openaiChat from './openai-chat.mjs';
@@ -13,6 +14,8 @@ const modelName = 'interop-model';
 /** @param onRequest Called with what was asked and answered, to look into what an agent does. */
 export async function startModel({ onRequest = () => undefined } = {}) {
   const holds = new Holds();
+  /** Those of the servers of tools that were asked for them. */
+  const asked = new Set();
   let lastId = 0;
   const server = http.createServer((request, response) => {
     const url = new URL(request.url, 'http://localhost');
@@ -25,6 +28,7 @@ export async function startModel({ onRequest = () => undefined } = {}) {
 
   async function serve(request, response, url) {
     const body = await bodyOf(request);
+    if (url.pathname.startsWith('/mcp/')) return serveTools(request, response, { body, url });
     const api = request.method === 'POST' && Object.values(apis).find(({ path }) => path.test(url.pathname));
     if (!api) {
       const other = otherAnswer(request.method, url);
@@ -47,10 +51,22 @@ export async function startModel({ onRequest = () => undefined } = {}) {
     response.end();
   }
 
+  // Streamable HTTP: no stream of the server's own, and no answer to a notification.
+  function serveTools({ method }, response, { body, url }) {
+    if (method !== 'POST') return void json(response, 405, {});
+    if (isForTools(body)) asked.add(url.pathname);
+    const answer = mcpAnswer(body);
+    if (answer) return void json(response, 200, answer);
+    response.writeHead(202);
+    response.end();
+  }
+
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${server.address().port}`,
+    toolsUrl: (name) => `http://127.0.0.1:${server.address().port}/mcp/${name}`,
+    isAskedForTools: (name) => asked.has(`/mcp/${name}`),
     isHeld: (id) => holds.isHeld(id),
     release: (id) => holds.release(id),
     close: async () => {

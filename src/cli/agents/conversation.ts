@@ -1,0 +1,228 @@
+/**
+ * Prompts for an agent, and what comes of them: one, or as many as a person types.
+ * @module
+ */
+import { type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, positionOf } from '../../client/client.ts';
+import { CommandError, exitCodes, explain } from '../failure.ts';
+import { type FirstInterrupt, type InterruptHandler, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
+import { type Paint, printJson, say } from '../print.ts';
+import { agentExitCode, tellAgentEnd } from './ending.ts';
+import { followAgent } from './follow.ts';
+import { askLine } from './keyboard.ts';
+import { AgentView } from './view.ts';
+
+export interface ConversationOptions {
+  readonly paint: Paint;
+  readonly isQuiet: boolean;
+  readonly isJson: boolean;
+  /** Somebody sits at the terminal. */
+  readonly isAsking: boolean;
+}
+
+/** What a shell says of a command that SIGPIPE ended. */
+const readerGoneExitCode = 141;
+
+/** One turn of a job that runs, or all of one that is new. */
+export interface Turn {
+  readonly id: JobId;
+  /** Its number. `undefined`: there is no prompt, only a session. */
+  readonly turn: number | undefined;
+  /** The agent waits for another prompt then. */
+  readonly isKept: boolean;
+  /** Of a job that ran before: what was before is passed over. */
+  readonly from?: Position;
+}
+
+/** Submits, shows the turn, and resolves with the exit code. @param begin Submits; may be told to leave. */
+export async function runTurn(
+  sidecar: Sidecar, begin: (signal: AbortSignal) => Promise<Turn>, options: ConversationOptions & { readonly isOwn: boolean },
+): Promise<number> {
+  const interrupts = handleInterrupts(cancelTurn(options.isOwn));
+  let isReaderGone = false;
+  const onReaderGone = (): void => {
+    if (!isReaderGone && options.isOwn) interrupts.cancel();
+    isReaderGone = true;
+  };
+  process.stdout.on('error', onReaderGone);
+  try {
+    const turn = await begin(interrupts.leaving);
+    interrupts.aim(sidecar, turn.id);
+    const job = await showTurn(sidecar, turn, { ...options, interrupts });
+    if (isReaderGone) return readerGoneExitCode;
+    return await finish(sidecar, job, { ...options, isInterrupted: interrupts.isInterrupted() });
+  } catch (error) {
+    if (interrupts.leaving.aborted) return interruptedExitCode;
+    throw error;
+  } finally {
+    process.stdout.off('error', onReaderGone);
+    interrupts.close();
+  }
+}
+
+async function showTurn(sidecar: Sidecar, { id, turn, isKept, from }: Turn, options: ConversationOptions & { readonly interrupts: InterruptHandler }): Promise<Job> {
+  const { paint, interrupts, isAsking } = options;
+  let stopReason: string | undefined;
+  const job = await stayingReachable(id, followAgent({
+    sidecar, id, paint, interrupts, isAsking, view: viewOf(options),
+    ...(from && turn !== undefined ? { from, fromTurn: turn } : {}),
+    onStop: (stop) => {
+      if (stop.turn !== turn) return false;
+      stopReason = stop.stopReason;
+      return isKept;
+    },
+  }));
+  // What a job that goes on says of itself may be a moment old.
+  return job ?? { ...await sidecar.jobs.get(id), ...(stopReason === undefined ? {} : { stopReason }) };
+}
+
+async function finish(sidecar: Sidecar, ended: Job, { isJson, isQuiet, isInterrupted }: ConversationOptions & { readonly isInterrupted: boolean }): Promise<number> {
+  const exitCode = agentExitCode(ended, { isInterrupted });
+  const needsMore = isJson || (ended.acpError ?? null) !== null;
+  const job = needsMore && isFinished(ended) ? await sidecar.jobs.get(ended.jobId) : ended;
+  if (isJson) await printJson(job);
+  tellAgentEnd(job);
+  if (!isQuiet && !isJson) tellWhere(job);
+  return exitCode;
+}
+
+/** How to go on from here. */
+function tellWhere(job: Job): void {
+  const { jobId, acpSessionId, acpError } = job;
+  if (acpError) return;
+  if (!isFinished(job)) return say(`job ${jobId} waits for another prompt: sidecar prompt --on ${jobId} …`);
+  say(`job ${jobId}${acpSessionId === null || acpSessionId === undefined ? '' : `, session ${acpSessionId}`}`);
+}
+
+/** Prompt after prompt, as they are typed, until Ctrl-D. */
+export async function converse(
+  sidecar: Sidecar, begin: (signal: AbortSignal) => Promise<Turn>, options: ConversationOptions,
+): Promise<number> {
+  const interrupts = handleInterrupts(cancelTurn(false));
+  try {
+    const first = await begin(interrupts.leaving);
+    interrupts.aim(sidecar, first.id);
+    return await new Dialogue(sidecar, first, { ...options, interrupts }).run();
+  } catch (error) {
+    if (interrupts.leaving.aborted) return interruptedExitCode;
+    throw error;
+  } finally {
+    interrupts.close();
+  }
+}
+
+class Dialogue {
+  readonly #sidecar: Sidecar;
+  readonly #first: Turn;
+  readonly #options: ConversationOptions & { readonly interrupts: InterruptHandler };
+  readonly #ended = new AbortController();
+  #stopped = 0;
+  #onStop: () => void = () => undefined;
+
+  constructor(sidecar: Sidecar, first: Turn, options: ConversationOptions & { readonly interrupts: InterruptHandler }) {
+    this.#sidecar = sidecar;
+    this.#first = first;
+    this.#options = options;
+  }
+
+  async run(): Promise<number> {
+    const { id, turn } = this.#first;
+    say(`job ${id}; Ctrl-C cancels a turn, Ctrl-D ends the agent`);
+    const following = this.#follow().finally(() => this.#ended.abort());
+    const typing = this.#type(turn ?? 0);
+    // The end of the job ends the typing; a failure of either is that of both.
+    const job = await Promise.race([following, typing.then((isLeaving) => (isLeaving ? undefined : following))]);
+    if (job === undefined) {
+      // However it ends now, it was meant to.
+      following.catch(() => undefined);
+      await this.#sidecar.jobs.cancel(id);
+      return exitCodes.ok;
+    }
+    await typing;
+    return finish(this.#sidecar, job, { ...this.#options, isInterrupted: this.#options.interrupts.isInterrupted() });
+  }
+
+  async #follow(): Promise<Job> {
+    const { id } = this.#first;
+    const { paint, interrupts, isAsking } = this.#options;
+    const job = await stayingReachable(id, followAgent({
+      sidecar: this.#sidecar, id, paint, interrupts, isAsking, view: viewOf(this.#options),
+      onStop: ({ turn, stopReason }) => {
+        this.#stopped = turn;
+        if (stopReason !== 'end_turn') say(stopReason === 'cancelled' ? 'the turn was cancelled' : `the turn has stopped: ${stopReason}`);
+        this.#onStop();
+        return false;
+      },
+    }));
+    if (job === undefined) throw new Error('the events ended without an end');
+    return job;
+  }
+
+  /** Resolves with whether the person leaves; else the job has ended. */
+  async #type(first: number): Promise<boolean> {
+    const signal = this.#ended.signal;
+    const { interrupts } = this.#options;
+    for (let turn = first; ;) {
+      await this.#until(turn);
+      if (signal.aborted) return false;
+      interrupts.forget();
+      const typed = await askLine('> ', { signal, isKept: true });
+      if (typed.is === 'aborted') return false;
+      if (typed.is !== 'line') process.stderr.write(typed.is === 'interrupt' ? '^C\n' : '\n');
+      if (typed.is === 'end') return true;
+      if (typed.is === 'line' && typed.text.trim() !== '') turn = await this.#send(typed.text) ?? turn;
+    }
+  }
+
+  async #send(text: string): Promise<number | undefined> {
+    try {
+      return (await this.#sidecar.agents.prompt(this.#first.id, text)).turn;
+    } catch (error) {
+      if (!(error instanceof ProblemError)) throw error;
+      for (const line of explain(error).lines) say(line);
+      return undefined;
+    }
+  }
+
+  /** That turn has stopped, or the job has ended. */
+  async #until(turn: number): Promise<void> {
+    if (this.#stopped >= turn || this.#ended.signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      this.#onStop = () => { if (this.#stopped >= turn) resolve(); };
+      this.#ended.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+}
+
+/** Another turn of a job that runs. @throws ProblemError as `Agents.prompt`. */
+export async function turnOn(sidecar: Sidecar, id: JobId, prompt: Parameters<Sidecar['agents']['prompt']>[1], signal: AbortSignal): Promise<Turn> {
+  const from = positionOf(await sidecar.jobs.get(id, { maxBytes: 0, signal }));
+  const { turn } = await sidecar.agents.prompt(id, prompt, { signal });
+  return { id, turn, isKept: true, from };
+}
+
+/** Where there is no turn yet, or not any more, what is left to end is the job, if it is ours. */
+function cancelTurn(isOwn: boolean): FirstInterrupt {
+  return async (sidecar, id, signal) => {
+    say('cancelling the turn; once more cancels the job');
+    const { cancelled } = await sidecar.agents.cancelTurn(id, { signal });
+    if (cancelled) return;
+    if (isOwn) await sidecar.jobs.cancel(id, {}, { signal });
+    else say('there is no turn');
+  };
+}
+
+function viewOf({ paint, isQuiet, isJson }: ConversationOptions): AgentView {
+  return new AgentView({ paint, isQuiet, isSilent: isJson });
+}
+
+/** @throws CommandError that says where the job is, when the server stays away. */
+async function stayingReachable<T>(id: JobId, following: Promise<T>): Promise<T> {
+  try {
+    return await following;
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.code !== 'unreachable') throw error;
+    throw new CommandError(error.message, {
+      hint: `Job ${id} may still run; once the server is back, "sidecar logs -f ${id}" shows its message`, exitCode: exitCodes.unreachable, cause: error,
+    });
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * How the work of an agent has ended: the exit code, and what to do where it went wrong.
+ * @module
+ */
+import { type AgentError, type Job, ProblemError, isFinished } from '../../client/client.ts';
+import { tellEnd } from '../attach.ts';
+import { exitCodes } from '../failure.ts';
+import { interruptedExitCode } from '../interrupts.ts';
+import { oneLine, say } from '../print.ts';
+
+/** What timeout(1) says of a command that it ended. */
+const timeoutExitCode = 124;
+/** Of what the agent wrote to stderr, where it has failed. */
+const maxErrorLines = 8;
+/** Errors about which the agent itself may have said more. */
+const toldByAgent: ReadonlySet<string> = new Set(['not_started', 'agent_ended', 'no_answer', 'bad_answer', 'runner_ended']);
+
+/** @param job As it is after the turn: finished, or waiting for another prompt. */
+export function agentExitCode(job: Job, { isInterrupted }: { readonly isInterrupted: boolean }): number {
+  if (job.reason === 'timeout') return timeoutExitCode;
+  if (isInterrupted && (job.stopReason === 'cancelled' || job.reason === 'cancelled')) return interruptedExitCode;
+  if (isFinished(job) && job.status !== 'completed') return exitCodes.failure;
+  return job.stopReason === 'end_turn' || job.stopReason === 'no_prompt' ? exitCodes.ok : exitCodes.failure;
+}
+
+/** Says on stderr what the exit code alone does not. */
+export function tellAgentEnd(job: Job): void {
+  const { acpError, stopReason, stderr } = job;
+  if (acpError) {
+    say(acpError.message);
+    if (toldByAgent.has(acpError.code)) for (const line of (stderr ?? '').trimEnd().split('\n').slice(-maxErrorLines)) if (line !== '') process.stderr.write(`  ${oneLine(line)}\n`);
+    for (const hint of hintsFor(acpError)) say(hint);
+  } else if (job.reason !== 'exit' && job.reason !== null) {
+    tellEnd(job);
+  } else if (stopReason !== null && stopReason !== undefined && stopReason !== 'end_turn' && stopReason !== 'no_prompt') {
+    say(stopInWords(stopReason));
+  }
+}
+
+function stopInWords(stopReason: string): string {
+  switch (stopReason) {
+    case 'cancelled': return 'the turn was cancelled';
+    case 'max_tokens': return 'the turn was ended: the agent has used all the tokens that it may (max_tokens)';
+    case 'max_turn_requests': return 'the turn was ended: the agent has asked its model as often as it may (max_turn_requests)';
+    case 'refusal': return 'the agent refuses to go on (refusal)';
+    default: return `the turn has stopped: ${stopReason}`;
+  }
+}
+
+function hintsFor({ code, details }: AgentError): readonly string[] {
+  switch (code) {
+    case 'auth_required': {
+      const methods = methodsIn(details);
+      const own = 'log in with the program of the agent itself, on that machine, as the user that runs the server';
+      return [
+        ...(methods.length === 0 ? [] : ['by one of these:', ...methods.map(({ id, name }) => `  --auth-method ${id}${name === '' ? '' : `   ${name}`}`)]),
+        methods.length === 0 ? own : `or ${own}`,
+      ];
+    }
+    case 'auth_failed': return ['without --auth-method it tells which ones there are'];
+    case 'not_started': return ['which agents there are, and how to install them: sidecar agents'];
+    case 'config_not_supported': return ['to go on without it: --config-optional'];
+    case 'resume_not_supported':
+    case 'sessions_not_supported': return ['without --session it begins a new one'];
+    case 'content_not_supported': return ['name the file in the prompt instead of --attach: the agent can read it'];
+    default: return [];
+  }
+}
+
+function methodsIn(details: AgentError['details']): readonly { readonly id: string; readonly name: string }[] {
+  const { authMethods } = details;
+  if (!Array.isArray(authMethods)) return [];
+  return authMethods.flatMap((method: unknown) => {
+    const { id, name } = (typeof method === 'object' && method !== null ? method : {}) as { readonly id?: unknown; readonly name?: unknown };
+    return typeof id === 'string' ? [{ id: oneLine(id), name: typeof name === 'string' ? oneLine(name) : '' }] : [];
+  });
+}
+
+/** Nobody waits for the answer any more. */
+export function isDecided(error: unknown): boolean {
+  return error instanceof ProblemError && ['permission_not_found', 'elicitation_not_found', 'job_not_running', 'job_not_found'].includes(error.code);
+}

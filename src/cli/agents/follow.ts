@@ -1,0 +1,140 @@
+/**
+ * Follows an agent: shows what it does, and has the person at the terminal answer what it asks.
+ * @module
+ */
+import { type AgentEvent, type AskedPermission, type Job, type JobId, type Position, type Sidecar, agentEvent } from '../../client/client.ts';
+import { patienceMs } from '../attach.ts';
+import { type InterruptHandler, untilReached } from '../interrupts.ts';
+import { type Paint, oneLine, say } from '../print.ts';
+import { isDecided } from './ending.ts';
+import { askPermission, optionInWords } from './question.ts';
+import { type AgentView, whatOf } from './view.ts';
+
+export interface FollowedAgent {
+  readonly sidecar: Sidecar;
+  readonly id: JobId;
+  readonly view: AgentView;
+  readonly paint: Paint;
+  readonly interrupts: InterruptHandler;
+  /** Somebody sits at the terminal and can be asked. */
+  readonly isAsking: boolean;
+  /** What was before this turn is passed over. Default: nothing is. */
+  readonly fromTurn?: number;
+  readonly from?: Position;
+  /** Told of each turn that has stopped; `true`: that was the last one of interest. */
+  readonly onStop: (stop: { readonly turn: number; readonly stopReason: string }) => boolean;
+}
+
+/** Resolves with the finished job; `undefined`: `onStop` has had enough. */
+export async function followAgent(agent: FollowedAgent): Promise<Job | undefined> {
+  const { sidecar, id, view, interrupts, fromTurn, from, onStop } = agent;
+  const questions = new Questions(agent);
+  let isShown = fromTurn === undefined;
+  let isLost = false;
+  const onLost = (): void => {
+    if (!isLost) say(`lost the server; job ${id} goes on there, looking for it again`);
+    isLost = true;
+  };
+  try {
+    for await (const event of sidecar.jobs.follow(id, { signal: interrupts.leaving, reconnectMs: patienceMs, onLost, ...(from ? { from } : {}) })) {
+      isLost = false;
+      if (event.type === 'end') {
+        await view.endLine();
+        return event.job;
+      }
+      const told = event.type === 'agent' ? agentEvent(event.event) : undefined;
+      if (told === undefined) continue;
+      isShown ||= told.type === 'prompt' && told.turn === fromTurn;
+      if (!isShown) continue;
+      await view.show(told);
+      await questions.take(told);
+      if (told.type === 'stop' && onStop(told)) return undefined;
+    }
+    throw new Error('the events ended without an end');
+  } finally {
+    questions.close();
+  }
+}
+
+/** What the agent asks, one after another. */
+class Questions {
+  readonly #agent: FollowedAgent;
+  readonly #open = new Map<string, AbortController>();
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(agent: FollowedAgent) {
+    this.#agent = agent;
+  }
+
+  async take(event: AgentEvent): Promise<void> {
+    const { id, isAsking, view } = this.#agent;
+    if (event.type === 'elicitation' && event.decision === 'pending') {
+      await view.endLine();
+      say(`the agent asks: ${event.message}`);
+      say(`answer with: sidecar permissions ${id} ${shortId(event.elicitationId)} accept --field NAME=VALUE … (or decline)`);
+    }
+    if (event.type !== 'permission') return;
+    const { permission, decision } = event;
+    if (decision !== 'pending') return this.#decided(permission, event);
+    if (isAsking) this.#ask(permission);
+    else await this.#tellHow(permission);
+  }
+
+  close(): void {
+    for (const decided of this.#open.values()) decided.abort();
+  }
+
+  #decided({ permissionId, options }: AskedPermission, { decision, reason }: AgentEvent & { readonly type: 'permission' }): void {
+    const open = this.#open.get(permissionId);
+    if (!open) return;
+    this.#open.delete(permissionId);
+    const option = options.find(({ optionId }) => optionId === decision);
+    open.abort(`${option ? optionInWords(option) : decision}: ${reason}`);
+  }
+
+  #ask(permission: AskedPermission): void {
+    const decided = new AbortController();
+    this.#open.set(permission.permissionId, decided);
+    this.#last = this.#last.then(() => this.#put(permission, decided.signal));
+  }
+
+  async #put(permission: AskedPermission, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const { sidecar, id, view, paint, interrupts } = this.#agent;
+    const { permissionId } = permission;
+    await view.endLine();
+    const answer = await askPermission(permission, { paint, signal });
+    if (answer === 'decided') {
+      process.stderr.write(`\n  ${oneLine(typeof signal.reason === 'string' ? signal.reason : 'it need not be answered any more')}\n`);
+    } else if (answer === 'interrupt') {
+      process.stderr.write('^C\n');
+      interrupts.interrupt();
+    } else if (answer === 'leave') {
+      process.stderr.write('\n');
+      await this.#tellHow(permission);
+    } else {
+      // What comes of it shows by what the agent does.
+      this.#open.delete(permissionId);
+      await untilReached(async () => {
+        try {
+          await sidecar.agents.permit(id, permissionId, answer.optionId, { signal: interrupts.leaving });
+        } catch (error) {
+          if (!isDecided(error)) throw error;
+          say('that was decided meanwhile');
+        }
+      }, interrupts.leaving);
+    }
+  }
+
+  async #tellHow(permission: AskedPermission): Promise<void> {
+    const { id, view } = this.#agent;
+    await view.endLine();
+    say(`the agent asks permission: ${whatOf(permission)}`);
+    say(`answer with: sidecar permissions ${id} ${shortId(permission.permissionId)} approve (or deny)`);
+  }
+}
+
+/** The beginning of an id that is long, as commands take it. */
+export function shortId(id: string): string {
+  return id.slice(0, 8);
+}

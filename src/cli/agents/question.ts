@@ -1,0 +1,57 @@
+/**
+ * A permission that an agent asks for, put to the person at the terminal.
+ * @module
+ */
+import { type AskedPermission, optionFor } from '../../client/client.ts';
+import { type Paint, oneLine, write } from '../print.ts';
+import { askLine } from './keyboard.ts';
+
+/** `leave`: somebody else is to say. `interrupt`: the turn is to end. */
+export type QuestionAnswer = { readonly optionId: string } | 'leave' | 'interrupt' | 'decided';
+
+const kinds: { readonly [kind: string]: string } = {
+  allow_once: 'allow once', allow_always: 'allow always', reject_once: 'reject', reject_always: 'reject always',
+};
+
+/** The lines of the question, without that which asks for the answer. */
+export function questionLines({ kind, tools, paths, commands, options }: AskedPermission, paint: Paint): readonly string[] {
+  const title = tools.at(-1);
+  return [
+    `${paint('yellow', '?')} ${paint('bold', oneLine(`The agent asks permission: ${kind}`))}${title === undefined ? '' : `  ${oneLine(title)}`}`,
+    ...commands.map((command) => `    command  ${oneLine(command)}`),
+    ...paths.map((path) => `    path     ${oneLine(path)}`),
+    ...options.map((option, index) => `  ${index + 1}) ${oneLine(optionInWords(option))}`),
+  ];
+}
+
+/** What an option does, by its kind; an agent may call it anything. */
+export function optionInWords({ optionId, kind, name }: AskedPermission['options'][number]): string {
+  const word = kinds[kind] ?? kind;
+  return name === undefined || name.toLowerCase() === word ? `${word} (${optionId})` : `${word} (${name})`;
+}
+
+/** The option that is meant by what was typed: a number, `y`, `n`, or its id. `undefined`: none. */
+export function optionTyped(permission: AskedPermission, typed: string): string | undefined {
+  const word = typed.trim().toLowerCase();
+  if (/^\d{1,4}$/.test(word)) return permission.options[Number(word) - 1]?.optionId;
+  if (word === 'y' || word === 'yes') return optionFor(permission, 'approve');
+  if (word === 'n' || word === 'no') return optionFor(permission, 'deny');
+  return word === '' ? undefined : optionFor(permission, typed.trim());
+}
+
+/** Asks until an answer is one. @param signal Aborts when it was decided elsewhere. */
+export async function askPermission(permission: AskedPermission, { paint, signal }: { readonly paint: Paint; readonly signal: AbortSignal }): Promise<QuestionAnswer> {
+  await write(`${questionLines(permission, paint).join('\n')}\n`, process.stderr);
+  for (;;) {
+    const typed = await askLine(`y, n or 1-${permission.options.length}: `, { signal, isKept: false });
+    switch (typed.is) {
+      case 'aborted': return 'decided';
+      case 'interrupt': return 'interrupt';
+      case 'end': return 'leave';
+      case 'line': {
+        const optionId = optionTyped(permission, typed.text);
+        if (optionId !== undefined) return { optionId };
+      }
+    }
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * The flags of `sidecar prompt` as a request.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { basename, extname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { defined } from '../../base/parse.ts';
+import type { AgentRequest, PermissionDecision, PermissionPolicy, PermissionRule, Prompt, PromptBlock } from '../../client/client.ts';
+import type { Values } from '../command.ts';
+import type { Connection } from '../connect.ts';
+import { UsageError } from '../failure.ts';
+import { pairs, seconds } from '../values.ts';
+
+export const requestOptions = {
+  agent: { type: 'string', short: 'a', value: 'AGENT', description: 'A name that "sidecar agents" shows, or the command that starts one. Default: copilot' },
+  ask: { type: 'boolean', description: 'Ask for each permission: here, or by "sidecar permissions"' },
+  deny: { type: 'boolean', description: 'Deny whatever it asks permission for' },
+  'allow-commands': { type: 'boolean', description: 'Approve commands, too: it can then do whatever the server can' },
+  rule: { type: 'string', multiple: true, value: 'RULE', description: 'Before all of these: kind=execute,command=npm *,decide=approve; may be repeated' },
+  model: { type: 'string', short: 'm', value: 'MODEL', description: 'The model, by its id or name' },
+  effort: { type: 'string', value: 'EFFORT', description: 'How much the model is to think, by the word that the agent has for it' },
+  'agent-mode': { type: 'string', value: 'MODE', description: 'The mode of the session, by its id or name' },
+  'config-optional': { type: 'boolean', description: 'Go on where the agent has no such model, effort or mode' },
+  workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it works. Default: here for the local server, else where the server runs' },
+  'add-dir': { type: 'string', multiple: true, value: 'DIR', description: 'A further directory that it may use; may be repeated' },
+  attach: { type: 'string', multiple: true, value: 'FILE', description: 'A file of this machine to send along; may be repeated' },
+  env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', description: 'Laid over the environment of the server; may be repeated' },
+  session: { type: 'string', value: 'ID', description: 'Go on with an earlier session of the agent' },
+  'auth-method': { type: 'string', value: 'ID', description: 'How to log in to the agent; without it an agent that needs it tells which ones it has' },
+  'keep-alive': { type: 'string', value: 'TIME', description: 'It waits so long for another prompt, see --on. Default: 0; with -i 1h' },
+  'ask-timeout': { type: 'string', value: 'TIME', description: 'What nobody answers within it is denied. Default: 5m' },
+  questions: { type: 'boolean', description: 'It may ask questions, to be answered by "sidecar permissions"' },
+  timeout: { type: 'string', short: 't', value: 'TIME', description: 'End it after that time: 90, 5m, 1h. Default: none' },
+  name: { type: 'string', value: 'NAME', description: 'Of the job, to find it again' },
+  label: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'To find it again; may be repeated' },
+} as const;
+
+export type RequestValues = Values<typeof requestOptions>;
+
+/** Fields of the request, as they are given here. */
+export const givenAs: { readonly [field: string]: string } = {
+  agent: '--agent', prompt: 'the prompt', permissions: '--rule', model: '--model', effort: '--effort', agentMode: '--agent-mode', workdir: '--workdir',
+  additionalDirectories: '--add-dir', env: '--env', acp_session_id: '--session', authMethod: '--auth-method', keepAlive: '--keep-alive',
+  askTimeout: '--ask-timeout', timeout: '--timeout', name: '--name', labels: '--label',
+};
+
+/** Longer than anybody thinks about the next prompt, and not for ever where nobody comes back. */
+const interactiveKeepAliveSeconds = 3600;
+
+/** @param prompt `undefined`: only the session is begun. @throws UsageError */
+export function agentRequest(values: RequestValues, prompt: Prompt | undefined, connection: Connection, isInteractive: boolean): AgentRequest {
+  const { isLocal } = connection;
+  const keepAlive = values['keep-alive'] === undefined ? undefined : seconds(values['keep-alive'], 'keep-alive');
+  const directory = (path: string): string => (isLocal ? resolve(path) : path);
+  return {
+    timeout: values.timeout === undefined ? null : seconds(values.timeout, 'timeout'),
+    ...defined({
+      agent: values.agent,
+      prompt,
+      permissions: policyOf(values),
+      model: values.model,
+      effort: values.effort,
+      agentMode: values['agent-mode'],
+      strictConfig: values['config-optional'] === true ? false : undefined,
+      workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
+      additionalDirectories: values['add-dir']?.map(directory),
+      env: pairs(values.env, 'env'),
+      acp_session_id: values.session,
+      authMethod: values['auth-method'],
+      keepAlive: keepAlive ?? (isInteractive ? interactiveKeepAliveSeconds : undefined),
+      askTimeout: values['ask-timeout'] === undefined ? undefined : seconds(values['ask-timeout'], 'ask-timeout'),
+      elicitation: values.questions,
+      name: values.name,
+      labels: pairs(values.label, 'label'),
+    }),
+  };
+}
+
+/** `undefined`: that of the server. @throws UsageError */
+export function policyOf({ ask, deny, 'allow-commands': allowCommands, rule }: RequestValues): PermissionPolicy | undefined {
+  const given = [...(ask === true ? ['--ask'] : []), ...(deny === true ? ['--deny'] : []), ...(allowCommands === true ? ['--allow-commands'] : [])];
+  if (given.length > 1) throw new UsageError(`Give one of ${given.join(' and ')}`, 'prompt');
+  const rest: PermissionDecision = ask === true ? 'ask' : deny === true ? 'deny' : 'approve';
+  const rules = [...(rule ?? []).map(ruleOf), ...(allowCommands === true ? [{ kind: 'execute', decide: 'approve' } as const] : [])];
+  if (rules.length > 0) return [...rules, { decide: rest }];
+  return given.length === 0 ? undefined : rest;
+}
+
+/** A comma belongs to a pattern, unless one of the names follows it. @throws UsageError */
+function ruleOf(text: string): PermissionRule {
+  const fields = Object.fromEntries(text.split(/,(?=(?:kind|tool|path|command|decide)=)/).map((part) => {
+    const [start, name = ''] = /^(kind|tool|path|command|decide)=./s.exec(part) ?? [];
+    if (start === undefined) throw unreadable(text);
+    return [name, part.slice(name.length + 1)];
+  }));
+  const { kind, tool, path, command, decide } = fields;
+  if (decide !== 'approve' && decide !== 'deny' && decide !== 'ask') throw unreadable(text);
+  return { ...defined({ kind, tool, path, command }), decide };
+}
+
+function unreadable(text: string): UsageError {
+  return new UsageError(`Cannot read --rule: expected any of kind=, tool=, path= and command=, and decide=approve, deny or ask, with commas in between, received "${text}"`, 'prompt');
+}
+
+/** The prompt with the files that go along. @throws UsageError where one cannot be read. */
+export function promptWith(text: string, files: readonly string[] | undefined, { isLocal }: Connection): Prompt {
+  if (files === undefined) return text;
+  return [{ type: 'text', text }, ...files.map((file) => attachment(resolve(file), isLocal))];
+}
+
+const imageTypes: { readonly [extension: string]: string } = {
+  '.png': 'image/png', '.jpg': 'image/jpeg', '.jpeg': 'image/jpeg', '.gif': 'image/gif', '.webp': 'image/webp',
+};
+
+/** Images are seen, not read; a file that the agent finds by its path needs no more than that; another goes along. */
+function attachment(path: string, isLocal: boolean): PromptBlock {
+  const bytes = contentOf(path);
+  const uri = pathToFileURL(path).href;
+  const mimeType = imageTypes[extname(path).toLowerCase()];
+  if (mimeType !== undefined) return { type: 'image', data: bytes.toString('base64'), mimeType };
+  if (isLocal) return { type: 'resource_link', uri, name: basename(path) };
+  const text = bytes.toString();
+  return { type: 'resource', resource: Buffer.from(text).equals(bytes) ? { uri, text } : { uri, blob: bytes.toString('base64') } };
+}
+
+function contentOf(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`Cannot read --attach: ${(error as Error).message}`, 'prompt');
+  }
+}

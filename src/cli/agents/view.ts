@@ -1,0 +1,143 @@
+/**
+ * Shows what an agent does: its message on stdout, as data; all else on stderr, a line each.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { fieldsOf } from '../../agents/lenient.ts';
+import { Progress, messageTextOf } from '../../agents/progress.ts';
+import type { AgentEvent, PlanEntry, ToolCall, ToolDiff } from '../../client/client.ts';
+import { type Colour, type Paint, oneLine, write } from '../print.ts';
+import { diffLines } from './diff-lines.ts';
+
+export interface ViewOptions {
+  readonly paint: Paint;
+  /** Only the message. */
+  readonly isQuiet: boolean;
+  /** Not even that. */
+  readonly isSilent: boolean;
+}
+
+/** Of one diff. */
+const maxDiffLines = 60;
+const maxPlanEntries = 40;
+const maxLineCharacters = 400;
+const newline = 0x0a;
+
+export class AgentView {
+  readonly #options: ViewOptions;
+  readonly #progress = new Progress();
+  /** What was shown of each tool call. */
+  readonly #calls = new Map<string, string>();
+  /** Diffs are told again with each update of their call. */
+  readonly #diffs = new Set<string>();
+  #plan = '';
+  #last = newline;
+
+  constructor(options: ViewOptions) {
+    this.#options = options;
+  }
+
+  async show(event: AgentEvent): Promise<void> {
+    switch (event.type) {
+      case 'update': return event.isReplay ? undefined : this.#update(event);
+      case 'config_refused': {
+        const { category, wanted, offered } = event;
+        return this.line('yellow', `! it has no ${category} ${wanted}${offered.length === 0 ? '' : `, but ${offered.join(', ')}`}; it goes on without`);
+      }
+      case 'permission': return this.#permission(event);
+      case 'fault': return this.line('yellow', `! ${event.what}`);
+      case 'stop': return this.endLine();
+      case 'agent':
+      case 'session':
+      case 'prompt':
+      case 'elicitation':
+      case 'error': return undefined;
+    }
+  }
+
+  /** A line for people, which begins where one does. */
+  async line(colour: Colour | undefined, text: string): Promise<void> {
+    if (this.#options.isQuiet || this.#options.isSilent) return;
+    await this.endLine();
+    const cut = oneLine(text.length > maxLineCharacters ? `${text.slice(0, maxLineCharacters)}…` : text);
+    await write(`${colour === undefined ? cut : this.#options.paint(colour, cut)}\n`, process.stderr);
+  }
+
+  /** What comes next is no part of the message. */
+  async endLine(): Promise<void> {
+    if (this.#last !== newline) await write('\n');
+    this.#last = newline;
+  }
+
+  async #update(event: AgentEvent & { readonly type: 'update' }): Promise<void> {
+    const text = messageTextOf(event.update);
+    if (text !== undefined) return this.#text(text);
+    const { sessionUpdate, toolCallId: id } = fieldsOf(event.update);
+    if (sessionUpdate === 'agent_message_chunk' && event.isCut) return this.line('yellow', '! a part of the message is too long to be followed; "sidecar logs" has it');
+    if (sessionUpdate !== 'plan' && sessionUpdate !== 'tool_call' && sessionUpdate !== 'tool_call_update') return;
+    this.#progress.apply(event.update);
+    const { plan, toolCalls } = this.#progress.current;
+    if (sessionUpdate === 'plan') return this.#showPlan(plan ?? []);
+    const call = toolCalls.find(({ toolCallId }) => toolCallId === id);
+    if (call) await this.#call(call);
+  }
+
+  async #text(text: string): Promise<void> {
+    if (this.#options.isSilent || text === '') return;
+    // A terminal would act on what an agent only meant to quote.
+    await write(process.stdout.isTTY ? text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (one) => (one === '\r' ? '' : oneLine(one))) : text);
+    this.#last = text.endsWith('\n') ? newline : 0;
+  }
+
+  /** Once when it begins, once when it has ended: what is between says little. */
+  async #call(call: ToolCall): Promise<void> {
+    const { toolCallId, title, kind, status, diffs, locations } = call;
+    const stage = status === 'completed' || status === 'failed' ? status : 'begun';
+    const [first] = locations;
+    const what = title === '' && first ? first.path : title;
+    if (this.#calls.get(toolCallId) !== stage) {
+      const [mark, colour] = stage === 'completed' ? ['✓', 'green'] as const : stage === 'failed' ? ['✗', 'red'] as const : ['»', 'cyan'] as const;
+      await this.line(colour, `${mark} ${kind}${what === '' ? '' : `  ${what}`}${stage === 'failed' ? '  (failed)' : ''}`);
+    }
+    this.#calls.set(toolCallId, stage);
+    for (const diff of diffs) {
+      const known = createHash('sha256').update(JSON.stringify([toolCallId, diff])).digest('base64');
+      if (!this.#diffs.has(known)) await this.#diff(diff);
+      this.#diffs.add(known);
+    }
+  }
+
+  async #diff({ path, oldText, newText, isCut }: ToolDiff): Promise<void> {
+    await this.line('bold', `  ${path}${oldText === null ? ' (new)' : ''}`);
+    const lines = diffLines(oldText, newText);
+    for (const { is, text } of lines.slice(0, maxDiffLines)) {
+      if (is === 'same') await this.line('dim', `    ${text}`);
+      else await this.line(is === 'added' ? 'green' : 'red', `  ${is === 'added' ? '+' : '-'} ${text}`);
+    }
+    const more = lines.length - maxDiffLines;
+    if (more > 0 || isCut) await this.line('dim', `  … ${more > 0 ? `${more} more lines` : 'and more'}`);
+  }
+
+  async #showPlan(plan: readonly PlanEntry[]): Promise<void> {
+    const shown = JSON.stringify(plan);
+    if (shown === this.#plan) return;
+    this.#plan = shown;
+    const marks = { pending: '[ ]', in_progress: '[>]', completed: '[x]' } as const;
+    for (const { content, status } of plan.slice(0, maxPlanEntries)) await this.line(status === 'completed' ? 'dim' : undefined, `${marks[status]} ${content}`);
+    if (plan.length > maxPlanEntries) await this.line('dim', `… ${plan.length - maxPlanEntries} more`);
+  }
+
+  /** What was allowed shows by what it did. */
+  async #permission({ decision, reason, permission }: AgentEvent & { readonly type: 'permission' }): Promise<void> {
+    if (decision === 'pending') return;
+    const kind = permission.options.find(({ optionId }) => optionId === decision)?.kind ?? 'cancelled';
+    if (kind.startsWith('allow')) return;
+    await this.line('yellow', `! ${kind === 'cancelled' ? 'cancelled' : 'denied'}: ${whatOf(permission)} (${reason})`);
+  }
+}
+
+/** What is asked permission for, in a line: the commands and paths, as they say what is done; else how the agent calls it. */
+export function whatOf({ kind, tools, paths, commands }: { readonly [F in 'tools' | 'paths' | 'commands']: readonly string[] } & { readonly kind: string }): string {
+  const named = commands.length > 0 ? commands : paths;
+  return `${kind} ${named.length > 0 ? named.join(', ') : tools.at(-1) ?? ''}`.trimEnd();
+}

@@ -1,0 +1,179 @@
+/**
+ * `sidecar permissions`: what agents ask, and the answers.
+ * @module
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Job, type JobId, type PendingElicitation, type PendingPermission, type Sidecar, isFinished, optionFor } from '../../client/client.ts';
+import { fieldsOf } from '../../agents/lenient.ts';
+import { shortId } from '../agents/follow.ts';
+import { optionInWords } from '../agents/question.ts';
+import { whatOf } from '../agents/view.ts';
+import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
+import { connect } from '../connect.ts';
+import { CommandError, UsageError, exitCodes } from '../failure.ts';
+import { aboutJob, resolveJob } from '../jobref.ts';
+import { type Cell, ago, duration, painter, printJson, say, table, terminalWidth, write } from '../print.ts';
+
+const options = {
+  field: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'With accept: what the form of a question asks for; may be repeated' },
+  watch: { type: 'boolean', short: 'w', description: 'Go on, and print what is asked as it comes' },
+  json: { type: 'boolean', description: 'As JSON; with --watch one a line' },
+} as const;
+
+export const command: Command = defineCommand({
+  name: 'permissions',
+  summary: 'List what agents ask, and answer',
+  usage: ['permissions [flags]', 'permissions JOB [ID]', 'permissions JOB [ID] approve|deny|OPTION', 'permissions JOB [ID] accept|decline|cancel [--field NAME=VALUE]…'],
+  about: `${aboutJob}
+ID is that of a permission or a question, or its beginning; it may be left out where only one is pending. "approve" allows once, "deny" rejects
+once; OPTION is the id of any other option that the agent offers, which "permissions JOB" shows. accept, decline and cancel answer a question.`,
+  options,
+  settings: connectionSettings,
+  arity: { min: 0, max: 3 },
+  examples: [
+    { line: 'sidecar permissions', what: 'what is asked at the moment' },
+    { line: 'sidecar permissions last approve', what: 'the only one that the newest job asks for' },
+    { line: 'sidecar permissions 0d3c 5f1e deny', what: 'one of several' },
+    { line: 'sidecar permissions 0d3c accept --field name=demo', what: 'the answer to a question' },
+  ],
+  run,
+});
+
+type Given = Values<typeof options>;
+
+/** Something that an agent waits for. */
+type Asked = { readonly jobId: JobId } & (
+  | { readonly is: 'permission'; readonly id: string; readonly permission: PendingPermission }
+  | { readonly is: 'question'; readonly id: string; readonly question: PendingElicitation }
+);
+
+/** Between two looks, in milliseconds. */
+const watchMs = 500;
+
+async function run({ values, args: [reference, ...words], config }: Invocation<Given>): Promise<number> {
+  const { sidecar } = await connect(config);
+  if (reference === undefined) {
+    if (values.watch === true) return watch(sidecar, values.json === true);
+    const all = await askedAnywhere(sidecar);
+    if (values.json === true) await printJson(all.map(shown));
+    else await write(table(['JOB', 'ID', 'ASKED', 'LEFT', 'WHAT'], all.map(row), { paint: painter(config.isColour(process.stdout)), width: terminalWidth() }));
+    return exitCodes.ok;
+  }
+  const id = await resolveJob(sidecar, reference);
+  const all = askedBy(await sidecar.jobs.get(id, { maxBytes: 0 }));
+  const [asked, answer] = meant(all, id, words);
+  if (answer !== undefined) return give(sidecar, asked, answer, values);
+  if (values.json === true) await printJson((asked === undefined ? all : [asked]).map(shown));
+  else for (const one of asked === undefined ? all : [asked]) await write(detailsOf(one));
+  return exitCodes.ok;
+}
+
+async function askedAnywhere(sidecar: Sidecar): Promise<readonly Asked[]> {
+  const all: Asked[] = [];
+  for await (const job of sidecar.jobs.all({ status: 'running' })) all.push(...askedBy(job));
+  return all;
+}
+
+function askedBy(job: Job): readonly Asked[] {
+  const { jobId, pendingPermissions = [], pendingElicitations = [] } = job;
+  if (isFinished(job)) return [];
+  return [
+    ...pendingPermissions.map((permission) => ({ jobId, is: 'permission', id: permission.permissionId, permission }) as const),
+    ...pendingElicitations.map((question) => ({ jobId, is: 'question', id: question.elicitationId, question }) as const),
+  ];
+}
+
+/** `[ID] [ANSWER]`: which one, and what is said to it. @throws CommandError */
+function meant(all: readonly Asked[], job: JobId, words: readonly string[]): readonly [asked: Asked | undefined, answer: string | undefined] {
+  const [first, second] = words;
+  if (first === undefined) return [undefined, undefined];
+  const begins = all.filter(({ id }) => id.startsWith(first.toLowerCase()));
+  if (second === undefined && begins.length === 0) {
+    if (all.length > 1) throw new CommandError(`Cannot tell which one is meant: job ${job} asks ${all.length} things`, { hint: `Give an id: sidecar permissions ${job}` });
+    return [all[0] ?? nothing(job), first];
+  }
+  const [asked, ...others] = begins;
+  if (asked === undefined) throw new CommandError(`Cannot find "${first}": nothing that job ${job} asks begins so`, { hint: `See: sidecar permissions ${job}` });
+  if (others.length > 0) throw new CommandError(`Cannot tell which one "${first}" is: ${begins.length} ids begin so`);
+  return [asked, second];
+}
+
+function nothing(job: JobId): never {
+  throw new CommandError(`Cannot answer job ${job}: it asks nothing at the moment`, { hint: 'See: sidecar permissions' });
+}
+
+async function give(sidecar: Sidecar, asked: Asked | undefined, answer: string, values: Given): Promise<number> {
+  if (asked?.is === 'permission') {
+    const { jobId, id, permission } = asked;
+    if (values.field !== undefined) throw new UsageError('--field is for questions, and this is a permission', 'permissions');
+    const option = permission.options.find(({ optionId }) => optionId === optionFor(permission, answer));
+    if (!option) {
+      const offered = permission.options.map(({ optionId }) => optionId).join(', ');
+      throw new CommandError(`Cannot answer with "${answer}": the agent offers ${offered === '' ? 'nothing' : offered}`, { hint: `See: sidecar permissions ${jobId}` });
+    }
+    const taken = await sidecar.agents.permit(jobId, id, option.optionId);
+    if (values.json === true) await printJson(taken);
+    else say(`${optionInWords(option)}: ${whatOf(permission)}`);
+  } else if (asked?.is === 'question') {
+    const { jobId, id, question } = asked;
+    if (answer !== 'accept' && answer !== 'decline' && answer !== 'cancel') throw new UsageError(`Cannot answer a question with "${answer}": expected accept, decline or cancel`, 'permissions');
+    const taken = await sidecar.agents.answer(jobId, id, answer === 'accept' ? { action: answer, content: contentOf(values.field ?? [], question.requestedSchema) } : { action: answer });
+    if (values.json === true) await printJson(taken);
+    else say(`${answer}: ${question.message}`);
+  }
+  return exitCodes.ok;
+}
+
+/** Numbers and the like where the schema wants them. @throws UsageError */
+function contentOf(fields: readonly string[], schema: unknown): { readonly [name: string]: string | number | boolean } {
+  const properties = fieldsOf(fieldsOf(schema)['properties']);
+  return Object.fromEntries(fields.map((field) => {
+    const equals = field.indexOf('=');
+    if (equals < 1) throw new UsageError(`Cannot read --field: expected NAME=VALUE, received "${field}"`, 'permissions');
+    const [name, value] = [field.slice(0, equals), field.slice(equals + 1)];
+    const { type } = fieldsOf(properties[name]);
+    if (type === 'boolean' && (value === 'true' || value === 'false')) return [name, value === 'true'];
+    if ((type === 'number' || type === 'integer') && value.trim() !== '' && Number.isFinite(Number(value))) return [name, Number(value)];
+    return [name, value];
+  }));
+}
+
+/** Until it is ended. */
+async function watch(sidecar: Sidecar, isJson: boolean): Promise<number> {
+  const known = new Set<string>();
+  for (;;) {
+    for (const asked of await askedAnywhere(sidecar)) {
+      if (known.has(asked.id)) continue;
+      known.add(asked.id);
+      await write(isJson ? `${JSON.stringify(shown(asked))}\n` : detailsOf(asked));
+    }
+    await delay(watchMs);
+  }
+}
+
+function shown(asked: Asked): object {
+  return asked.is === 'permission' ? { jobId: asked.jobId, ...asked.permission } : { jobId: asked.jobId, ...asked.question };
+}
+
+function row(asked: Asked): (Cell | string)[] {
+  const { askedAt, expiresAt } = timesOf(asked);
+  return [asked.jobId, shortId(asked.id), ago(askedAt), duration(Math.max(0, expiresAt * 1000 - Date.now())), asked.is === 'permission' ? whatOf(asked.permission) : asked.question.message];
+}
+
+function timesOf(asked: Asked): { readonly askedAt: number; readonly expiresAt: number } {
+  return asked.is === 'permission' ? asked.permission : asked.question;
+}
+
+function detailsOf(asked: Asked): string {
+  const head = `job ${asked.jobId}  id ${shortId(asked.id)}  asked ${ago(timesOf(asked).askedAt)}`;
+  if (asked.is === 'question') {
+    const names = Object.entries(fieldsOf(fieldsOf(asked.question.requestedSchema)['properties'])).map(([name, property]) => `${name} (${String(fieldsOf(property)['type'] ?? 'any')})`);
+    return `${table([head, ''], [['  asks', asked.question.message], ...(names.length === 0 ? [] : [['  fields', names.join(', ')]])], { paint: painter(false) })}`;
+  }
+  const { kind, tools, commands, paths, options: offered } = asked.permission;
+  return table([head, ''], [
+    ['  wants', `${kind}  ${tools.at(-1) ?? ''}`.trimEnd()],
+    ...commands.map((one) => ['  command', one]), ...paths.map((one) => ['  path', one]),
+    ...offered.map((option) => [`  ${option.optionId}`, optionInWords(option)]),
+  ], { paint: painter(false) });
+}

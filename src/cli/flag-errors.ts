@@ -1,0 +1,18 @@
+/**
+ * What the server cannot read of a request, in the words of the command line.
+ * @module
+ */
+import { ProblemError } from '../client/client.ts';
+import { UsageError } from './failure.ts';
+
+/** Fields of a request, as they are given at the command line. */
+export type GivenAs = { readonly [field: string]: string };
+
+/** @returns the error as it is, where what it names was not typed. */
+export function inFlags(error: unknown, givenAs: GivenAs, command: string): unknown {
+  if (!(error instanceof ProblemError) || error.code !== 'invalid_request') return error;
+  const [start, field = '', dot] = /^Cannot read body\.(\w+)(\.?)/.exec(error.message) ?? [];
+  const given = Object.hasOwn(givenAs, field) ? givenAs[field] : undefined;
+  if (start === undefined || given === undefined) return error;
+  return new UsageError(`Cannot read ${given}${dot === '' ? '' : ' '}${error.message.slice(start.length)}`, command);
+}

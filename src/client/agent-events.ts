@@ -1,0 +1,119 @@
+/**
+ * What an agent does, as the events of its job tell it. Read leniently: they are what a runner of another version may have written.
+ * @module
+ */
+import type { AgentError } from '../protocol/agents.ts';
+
+/** What an agent asks permission for, as far as it says. */
+export interface AskedPermission {
+  readonly permissionId: string;
+  /** Of the tool: `edit`, `execute`, … */
+  readonly kind: string;
+  /** Its name and its title, where it has them. */
+  readonly tools: readonly string[];
+  readonly paths: readonly string[];
+  readonly commands: readonly string[];
+  readonly options: readonly { readonly optionId: string; readonly kind: string; readonly name?: string }[];
+}
+
+/** `seq` counts from 1 within the job, `at` is Unix seconds. */
+export type AgentEvent = { readonly seq: number; readonly at: number } & (
+  /** It has started. */
+  | { readonly type: 'agent'; readonly name: string | null; readonly version: string | null }
+  | { readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean }
+  /** It has no such model, effort or mode. */
+  | { readonly type: 'config_refused'; readonly category: string; readonly wanted: string; readonly offered: readonly string[] }
+  /** A turn begins; they count from 1. */
+  | { readonly type: 'prompt'; readonly turn: number }
+  /** A `session/update` of the Agent Client Protocol. `isReplay`: of an earlier turn, told again. `isCut`: it was too long to be kept whole. */
+  | { readonly type: 'update'; readonly update: unknown; readonly isReplay: boolean; readonly isCut: boolean }
+  /** `decision`: `pending`, while somebody is asked; then the id of an option, or `cancelled`. */
+  | { readonly type: 'permission'; readonly decision: string; readonly reason: string; readonly permission: AskedPermission }
+  /** `decision`: `pending`; then `accept`, `decline` or `cancel`. */
+  | { readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string; readonly message: string }
+  | { readonly type: 'stop'; readonly turn: number; readonly stopReason: string }
+  /** Something is wrong with it, and it goes on. */
+  | { readonly type: 'fault'; readonly what: string }
+  | { readonly type: 'error'; readonly error: AgentError }
+);
+
+type Fields = { readonly [field: string]: unknown };
+
+/** @param event Of a {@link JobEvent} `agent`. @returns `undefined` for one of a kind that this version does not know. */
+export function agentEvent(event: unknown): AgentEvent | undefined {
+  const fields = fieldsOf(event);
+  const head = { seq: numberOf(fields['seq']), at: numberOf(fields['at']) };
+  const part = partOf(fields);
+  return part && { ...head, ...part };
+}
+
+type Part = AgentEvent extends infer E ? E extends AgentEvent ? Omit<E, 'seq' | 'at'> : never : never;
+
+function partOf(fields: Fields): Part | undefined {
+  const [turn, reason, decision] = [numberOf(fields['turn']), textOf(fields['reason']), textOf(fields['decision'])];
+  switch (fields['type']) {
+    case 'agent': {
+      const { name, version } = fieldsOf(fields['info']);
+      return { type: 'agent', name: textOrNull(name), version: textOrNull(version) };
+    }
+    case 'session': return { type: 'session', sessionId: textOf(fields['sessionId']), isResumed: fields['isResumed'] === true };
+    case 'config_refused': return { type: 'config_refused', category: textOf(fields['category']), wanted: textOf(fields['wanted']), offered: textsOf(fields['offered']) };
+    case 'prompt': return { type: 'prompt', turn };
+    case 'update': return { type: 'update', update: fields['update'], isReplay: fields['isReplay'] === true, isCut: fields['isCut'] === true };
+    case 'permission': return { type: 'permission', decision, reason, permission: permissionOf(textOf(fields['permissionId']), fieldsOf(fields['question'])) };
+    case 'elicitation': return { type: 'elicitation', elicitationId: textOf(fields['elicitationId']), decision, reason, message: textOf(fields['message']) };
+    case 'stop': return { type: 'stop', turn, stopReason: textOf(fields['stopReason']) };
+    case 'fault': return { type: 'fault', what: textOf(fields['what']) };
+    case 'error': {
+      const { code, message, details } = fieldsOf(fields['error']);
+      return { type: 'error', error: { code: textOf(code), message: textOf(message), details: fieldsOf(details) } };
+    }
+    default: return undefined;
+  }
+}
+
+function permissionOf(permissionId: string, { kind, tools, paths, commands, options }: Fields): AskedPermission {
+  return {
+    permissionId, kind: textOf(kind), tools: textsOf(tools), paths: textsOf(paths), commands: textsOf(commands),
+    options: listOf(options).map(fieldsOf).flatMap(({ optionId, kind: optionKind, name }) =>
+      (typeof optionId === 'string' ? [{ optionId, kind: textOf(optionKind), ...(typeof name === 'string' ? { name } : {}) }] : [])),
+  };
+}
+
+/**
+ * The id of the option that an answer means: `approve` that which allows once, `deny` that which rejects; anything else is an id itself.
+ *
+ * @returns `undefined`: there is none.
+ */
+export function optionFor({ options }: Pick<AskedPermission, 'options'>, answer: string): string | undefined {
+  const kinds = answer === 'approve' ? ['allow_once'] : answer === 'deny' ? ['reject_once', 'reject_always'] : [];
+  for (const wanted of kinds) {
+    const option = options.find(({ kind }) => kind === wanted);
+    if (option) return option.optionId;
+  }
+  return options.find(({ optionId }) => optionId === answer)?.optionId;
+}
+
+function fieldsOf(value: unknown): Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Fields : {};
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function textsOf(value: unknown): readonly string[] {
+  return listOf(value).filter((one): one is string => typeof one === 'string');
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function textOrNull(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' ? value : 0;
+}

@@ -1,0 +1,156 @@
+/**
+ * Agents: jobs that speak the Agent Client Protocol, what they are asked for and what they ask.
+ * @module
+ */
+import type { AgentList, ElicitationRequest, ElicitationTaken, PermissionTaken, Prompt, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
+import type { JobId } from '../protocol/ids.ts';
+import type { Accepted, ExecRequest, Job } from '../protocol/jobs.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { type AgentEvent, type AskedPermission, agentEvent, optionFor } from './agent-events.ts';
+import { acceptedAnswer, agentsAnswer, elicitedAnswer, permittedAnswer, promptedAnswer, turnCancelledAnswer } from './answers.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { ActOptions, Cancellable, Jobs, TextOptions } from './jobs.ts';
+import { newIdempotencyKey, sendJson } from './request.ts';
+
+/** What a job of an agent may say. */
+export type AgentRequest = Omit<ExecRequest, 'mode' | 'command' | 'stdin' | 'tty' | 'sessionKey' | 'bootstrapCommand' | 'bootstrapCurrentCommand'>;
+
+export interface AgentRunOptions extends AgentRequest, TextOptions {
+  /** Default: a new one for each call. */
+  readonly idempotencyKey?: string;
+  /** Told as soon as the job has an id. */
+  readonly onAccepted?: (accepted: Accepted) => void;
+  /** Told what the agent does; what it returns is waited for before more is read. */
+  readonly onEvent?: (event: AgentEvent) => void | Promise<void>;
+  /**
+   * Says what becomes of what the agent asks permission for: `approve`, `deny`, or the id of one of the options; `undefined` leaves it to somebody
+   * else. With it `permissions` is `ask` by default. `signal` aborts when it was decided meanwhile.
+   */
+  readonly onPermission?: (permission: AskedPermission, options: { readonly signal: AbortSignal }) => string | undefined | Promise<string | undefined>;
+}
+
+export interface ElicitationReply {
+  readonly action: ElicitationRequest['action'];
+  /** With `accept`: what the form asks for, by field. */
+  readonly content?: NonNullable<ElicitationRequest['content']>;
+}
+
+/** Milliseconds that a server takes to hear of an agent what became of it. */
+const runnerHoldMs = 15_000;
+
+export class Agents {
+  readonly #endpoint: Endpoint;
+  readonly #jobs: Jobs;
+
+  constructor(endpoint: Endpoint, jobs: Jobs) {
+    this.#endpoint = endpoint;
+    this.#jobs = jobs;
+  }
+
+  /** Those that can be asked for by name, and which of them the machine of the server has. */
+  list(options: Cancellable = {}): Promise<AgentList> {
+    return sendJson(this.#endpoint, { method: 'GET', path: '/agents', ...options }, agentsAnswer);
+  }
+
+  /** Submits a job for an agent and does not wait for it. @throws ProblemError as `Sidecar.exec`. */
+  start(request: AgentRequest, options: ActOptions = {}): Promise<Accepted> {
+    const { idempotencyKey = newIdempotencyKey(), signal } = options;
+    const body = JSON.stringify({ ...request, mode: 'acp' });
+    return sendJson(this.#endpoint, { method: 'POST', path: '/exec', body, idempotencyKey, signal }, acceptedAnswer);
+  }
+
+  /**
+   * Submits a job for an agent and waits until it has ended; how it did is in `stopReason` and `acpError`, not thrown. Aborting the signal ends the
+   * wait, not the job.
+   *
+   * @throws ProblemError as `Sidecar.run`; what `onEvent` and `onPermission` throw.
+   */
+  async run(options: AgentRunOptions): Promise<Job> {
+    const { idempotencyKey, onAccepted, onEvent, onPermission, signal, tailLines, maxBytes, ...request } = options;
+    const asked = onPermission === undefined ? request : { permissions: 'ask' as const, ...request };
+    const accepted = await this.start(asked, { ...(idempotencyKey === undefined ? {} : { idempotencyKey }), signal });
+    onAccepted?.(accepted);
+    if (onEvent ?? onPermission) await this.#watch(accepted.jobId, options);
+    return this.#jobs.wait(accepted.jobId, { signal, ...(tailLines === undefined ? {} : { tailLines }), ...(maxBytes === undefined ? {} : { maxBytes }) });
+  }
+
+  /**
+   * Goes on with an agent that lives: see `keepAlive`. Where it is at a turn, the prompt waits for its end.
+   *
+   * @throws ProblemError `not_an_agent`, `job_not_running`, `too_many_prompts`.
+   */
+  prompt(id: JobId, prompt: Prompt, options: ActOptions = {}): Promise<PromptTaken> {
+    return this.#act(`${pathOf(id)}/prompt`, { prompt }, options, promptedAnswer);
+  }
+
+  /** Ends the turn that the agent is at, and not the agent. @throws ProblemError `not_an_agent`, `job_not_running`. */
+  cancelTurn(id: JobId, options: ActOptions = {}): Promise<TurnCancelled> {
+    return this.#act(`${pathOf(id)}/prompt/cancel`, {}, options, turnCancelledAnswer);
+  }
+
+  /** Answers what the agent asks permission for. @throws ProblemError `permission_not_found`, `invalid_request`, `job_not_running`. */
+  permit(id: JobId, permissionId: string, optionId: string, options: ActOptions = {}): Promise<PermissionTaken> {
+    return this.#act(`${pathOf(id)}/permissions/${encodeURIComponent(permissionId)}`, { optionId }, options, permittedAnswer);
+  }
+
+  /** Answers a question of the agent. @throws ProblemError `elicitation_not_found`, `job_not_running`. */
+  answer(id: JobId, elicitationId: string, reply: ElicitationReply, options: ActOptions = {}): Promise<ElicitationTaken> {
+    return this.#act(`${pathOf(id)}/elicitations/${encodeURIComponent(elicitationId)}`, reply, options, elicitedAnswer);
+  }
+
+  /** Something that is done once, whatever is lost on the way. */
+  #act<T>(path: string, body: object, options: ActOptions, check: (value: unknown, from: string) => T): Promise<T> {
+    const { signal, idempotencyKey = newIdempotencyKey() } = options;
+    return sendJson(this.#endpoint, { method: 'POST', path, body: JSON.stringify(body), idempotencyKey, holdMs: runnerHoldMs, signal }, check);
+  }
+
+  /** Until the job has ended, or somebody who was told has failed. */
+  async #watch(id: JobId, { onEvent, onPermission, signal }: AgentRunOptions): Promise<void> {
+    const leaving = new AbortController();
+    const leave = (): void => leaving.abort(signal?.reason);
+    const open = new Map<string, AbortController>();
+    const ask = async (permission: AskedPermission): Promise<void> => {
+      const decided = new AbortController();
+      open.set(permission.permissionId, decided);
+      try {
+        await this.#ask(id, permission, await onPermission?.(permission, { signal: decided.signal }));
+      } catch (error) {
+        leaving.abort(error);
+      }
+    };
+    signal?.addEventListener('abort', leave);
+    if (signal?.aborted) leave();
+    try {
+      for await (const event of this.#jobs.follow(id, { signal: leaving.signal })) {
+        const told = event.type === 'agent' ? agentEvent(event.event) : undefined;
+        if (told === undefined) continue;
+        await onEvent?.(told);
+        if (told.type !== 'permission') continue;
+        if (told.decision === 'pending') void ask(told.permission);
+        else open.get(told.permission.permissionId)?.abort();
+      }
+    } finally {
+      signal?.removeEventListener('abort', leave);
+      for (const decided of open.values()) decided.abort();
+    }
+  }
+
+  async #ask(id: JobId, permission: AskedPermission, answer: string | undefined): Promise<void> {
+    if (answer === undefined) return;
+    const optionId = optionFor(permission, answer);
+    if (optionId === undefined) {
+      const offered = permission.options.map(({ optionId: one }) => one).join(', ');
+      throw new ProblemError('invalid_request', `Cannot answer permission ${permission.permissionId} with ${JSON.stringify(answer)}: its options are ${offered}`);
+    }
+    try {
+      await this.permit(id, permission.permissionId, optionId);
+    } catch (error) {
+      // Somebody else was faster, or nobody waits for it any more.
+      if (!(error instanceof ProblemError) || !['permission_not_found', 'job_not_running', 'job_not_found'].includes(error.code)) throw error;
+    }
+  }
+}
+
+function pathOf(id: JobId): string {
+  return `/jobs/${encodeURIComponent(id)}`;
+}
