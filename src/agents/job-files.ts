@@ -10,6 +10,7 @@ import { type AgentEvent, type AgentState, eventsFile, stateFile } from './order
 export class JobFiles {
   readonly #directory: string;
   readonly #events: EventLog;
+  #stateAt = 0;
 
   /** @throws the system's error. */
   constructor(directory: string) {
@@ -22,9 +23,10 @@ export class JobFiles {
     this.#events.append(event);
   }
 
-  /** @throws the system's error. */
+  /** Each has a time of its own, by which it is known from the one before. @throws the system's error. */
   state(state: AgentState): void {
-    replaceFile(join(this.#directory, stateFile), JSON.stringify(state));
+    this.#stateAt = Math.max(this.#stateAt + 0.001, performance.timeOrigin + performance.now());
+    replaceFile(join(this.#directory, stateFile), JSON.stringify(state), { mtimeMs: this.#stateAt });
   }
 
   close(): void {
