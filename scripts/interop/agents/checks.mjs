@@ -171,7 +171,7 @@ export class Trial {
 
   async begin({ hold, ...request }) {
     const { argv, env, workdir, recipe: { mode } } = this;
-    const id = await this.sidecar.run({ argv, env, workdir, timeout: 120, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...request });
+    const id = await this.sidecar.run({ argv, env, workdir, timeout: 600, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...request });
     this.#jobs.push(id);
     return id;
   }

@@ -61,7 +61,7 @@ async function tryAgent(recipe) {
     const installed = await install(recipe, cache);
     await sidecar.start();
     const results = await inTurn(options.checks, (check) => tryOne({ recipe, check, installed, sidecar }));
-    await sidecar.kill('SIGTERM');
+    await sidecar.close();
     return { name, results };
   } catch (error) {
     process.exitCode = 1;
@@ -116,7 +116,7 @@ function printTable(rows) {
 
 async function end() {
   endInstall();
-  await Promise.all(sidecars.map((sidecar) => sidecar.kill('SIGTERM')));
+  await Promise.all(sidecars.map((sidecar) => sidecar.close()));
   await model?.close();
   // Whoever was started here has a home below it.
   killAll(processesWith(`HOME=${scratch}/`));
