@@ -80,17 +80,26 @@ export async function setUp(t: TestContext): Promise<Setting> {
 export function programOf(
   t: TestContext, server: { readonly url: string; readonly key: string },
 ): (args: readonly string[], options?: { stdin?: string | Buffer }) => Promise<Ended> {
-  const folder = temporaryFolder(t);
-  const env = { ...environmentOf(folder), SIDECAR_URL: server.url, SIDECAR_API_KEY: server.key, SIDECAR_STATE_DIR: join(folder, 'state') };
+  const start = starterOf(t, server);
   return (args, options = {}) => {
-    const { child, ended } = launch(args, { env, cwd: folder });
+    const { child, ended } = start(args);
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.stdin);
-    atEnd(t, async () => {
-      child.kill('SIGKILL');
-      await ended;
-    });
     return ended;
+  };
+}
+
+/** The same, while it runs. */
+export function starterOf(t: TestContext, server: { readonly url: string; readonly key: string }): (args: readonly string[]) => Program {
+  const folder = temporaryFolder(t);
+  const env = { ...environmentOf(folder), SIDECAR_URL: server.url, SIDECAR_API_KEY: server.key, SIDECAR_STATE_DIR: join(folder, 'state') };
+  return (args) => {
+    const program = launch(args, { env, cwd: folder });
+    atEnd(t, async () => {
+      program.child.kill('SIGKILL');
+      await program.ended;
+    });
+    return program;
   };
 }
 

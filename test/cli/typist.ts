@@ -39,7 +39,8 @@ export async function sitDown(
   const folder = temporaryFolder(t);
   const env = { ...environmentOf(folder), SIDECAR_URL: server.url, SIDECAR_API_KEY: server.key, TERM: 'xterm', SIDECAR_STATE_DIR: join(folder, 'state') };
   // The settings before and after are those that a shell finds, as a person would.
-  const steps = 'tty >tty; stty -a >before; sh -c \'echo $$ >pid; exec "$@"\' sh "$@"; echo $? >code; stty -a >after';
+  // Ctrl-C, where the terminal makes a signal of it, is for the program; what is trapped so, and not ignored, is so in the program as ever.
+  const steps = 'trap : INT; tty >tty; stty -a >before; sh -c \'echo $$ >pid; exec "$@"\' sh "$@"; echo $? >code; stty -a >after';
   const work = options.cwd ?? folder;
   const command = `cd "$0"; ${steps.replaceAll(/>(\w+)/g, `>"$FOLDER/$1"`)}`;
   let text = '';

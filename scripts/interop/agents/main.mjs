@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Trial, checks, quickChecks } from './checks.mjs';
-import { install, seconds } from './install.mjs';
+import { endInstall, install, seconds } from './install.mjs';
 import { startModel } from './model/server.mjs';
 import { killAll, processesWith } from './processes.mjs';
 import { recipes } from './recipes.mjs';
@@ -115,6 +115,7 @@ function printTable(rows) {
 }
 
 async function end() {
+  endInstall();
   await Promise.all(sidecars.map((sidecar) => sidecar.kill('SIGTERM')));
   await model?.close();
   // Whoever was started here has a home below it.
@@ -133,6 +134,7 @@ function read() {
       console.log(help);
       process.exit(0);
     }
+    if (process.platform !== 'linux') throw new Error('It looks for processes in /proc, which only Linux has.');
     const cacheDirectory = values.cache ?? process.env.AGENTS_CACHE;
     const quick = values.ci ? recipes.filter(({ isQuick }) => isQuick) : recipes;
     return {

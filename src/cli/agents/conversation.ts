@@ -193,11 +193,18 @@ class Dialogue {
   }
 }
 
-/** Another turn of a job that runs. @throws ProblemError as `Agents.prompt`. */
+/** Another turn of a job that runs. @throws CommandError where it does not; ProblemError as `Agents.prompt`. */
 export async function turnOn(sidecar: Sidecar, id: JobId, prompt: Parameters<Sidecar['agents']['prompt']>[1], signal: AbortSignal): Promise<Turn> {
-  const from = positionOf(await sidecar.jobs.get(id, { maxBytes: 0, signal }));
-  const { turn } = await sidecar.agents.prompt(id, prompt, { signal });
-  return { id, turn, isKept: true, from };
+  const job = await sidecar.jobs.get(id, { maxBytes: 0, signal });
+  try {
+    const { turn } = await sidecar.agents.prompt(id, prompt, { signal });
+    return { id, turn, isKept: true, from: positionOf(job) };
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.code !== 'job_not_running') throw error;
+    const session = job.acpSessionId ?? undefined;
+    const hint = session === undefined ? undefined : `A new job can go on with its session: sidecar prompt --session ${session} …`;
+    throw new CommandError(`Cannot prompt the agent of job ${id}: it has ended, or ends after this turn, as it was not told to --keep-alive`, { ...(hint ? { hint } : {}), cause: error });
+  }
 }
 
 /** Where there is no turn yet, or not any more, what is left to end is the job, if it is ours. */

@@ -42,7 +42,7 @@ export class AgentView {
       case 'update': return event.isReplay ? undefined : this.#update(event);
       case 'config_refused': {
         const { category, wanted, offered } = event;
-        return this.line('yellow', `! it has no ${category} ${wanted}${offered.length === 0 ? '' : `, but ${offered.join(', ')}`}; it goes on without`);
+        return this.line('yellow', `! it has no ${category} ${wanted}${offered.length === 0 ? '' : `, but ${offered.join(', ')}`}`);
       }
       case 'permission': return this.#permission(event);
       case 'fault': return this.line('yellow', `! ${event.what}`);

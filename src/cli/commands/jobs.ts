@@ -3,6 +3,7 @@
  * @module
  */
 import type { Job, JobStatus, ListFilters } from '../../client/client.ts';
+import { agentDefaults } from '../../protocol/agents.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
@@ -85,7 +86,7 @@ function row(job: Job): (Cell | string)[] {
 function whatOf({ mode, command: line, argv, agent, prompt }: Job): string {
   const words = line ?? (argv ?? []).join(' ');
   if (mode !== 'acp') return words;
-  return `${agent ?? (words === '' ? 'agent' : words)}: ${prompt ?? '(no prompt)'}`;
+  return `${agent ?? (words === '' ? agentDefaults.agent : words)}: ${prompt ?? '(no prompt)'}`;
 }
 
 /** A failure by anything but its exit code says by what; an agent that waits for somebody says so. */

@@ -12,7 +12,7 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { CommandError, UsageError, exitCodes } from '../failure.ts';
 import { aboutJob, resolveJob } from '../jobref.ts';
-import { type Cell, ago, duration, painter, printJson, say, table, terminalWidth, write } from '../print.ts';
+import { type Cell, ago, duration, oneLine, painter, printJson, say, table, terminalWidth, write } from '../print.ts';
 
 const options = {
   field: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'With accept: what the form of a question asks for; may be repeated' },
@@ -164,16 +164,26 @@ function timesOf(asked: Asked): { readonly askedAt: number; readonly expiresAt: 
   return asked.is === 'permission' ? asked.permission : asked.question;
 }
 
+/** One thing that is asked, and what can be said to it. */
 function detailsOf(asked: Asked): string {
   const head = `job ${asked.jobId}  id ${shortId(asked.id)}  asked ${ago(timesOf(asked).askedAt)}`;
-  if (asked.is === 'question') {
-    const names = Object.entries(fieldsOf(fieldsOf(asked.question.requestedSchema)['properties'])).map(([name, property]) => `${name} (${String(fieldsOf(property)['type'] ?? 'any')})`);
-    return `${table([head, ''], [['  asks', asked.question.message], ...(names.length === 0 ? [] : [['  fields', names.join(', ')]])], { paint: painter(false) })}`;
-  }
-  const { kind, tools, commands, paths, options: offered } = asked.permission;
-  return table([head, ''], [
-    ['  wants', `${kind}  ${tools.at(-1) ?? ''}`.trimEnd()],
-    ...commands.map((one) => ['  command', one]), ...paths.map((one) => ['  path', one]),
-    ...offered.map((option) => [`  ${option.optionId}`, optionInWords(option)]),
-  ], { paint: painter(false) });
+  const lines = asked.is === 'permission' ? permissionLines(asked.permission) : questionLines(asked.question);
+  const width = Math.max(...lines.map(([name]) => name.length));
+  return `${[head, ...lines.map(([name, text]) => `  ${oneLine(name).padEnd(width)}  ${oneLine(text)}`)].join('\n')}\n`;
+}
+
+type Line = readonly [name: string, text: string];
+
+function permissionLines({ kind, tools, commands, paths, options: offered }: PendingPermission): readonly Line[] {
+  return [
+    ['wants', `${kind}  ${tools.at(-1) ?? ''}`.trimEnd()],
+    ...commands.map((one) => ['command', one] as const), ...paths.map((one) => ['path', one] as const),
+    ...offered.map((option) => [option.optionId, optionInWords(option)] as const),
+  ];
+}
+
+function questionLines({ message, requestedSchema }: PendingElicitation): readonly Line[] {
+  const fields = Object.entries(fieldsOf(fieldsOf(requestedSchema)['properties']))
+    .map(([name, property]) => `${name} (${String(fieldsOf(property)['type'] ?? 'any')})`);
+  return [['asks', message], ...(fields.length === 0 ? [] : [['fields', fields.join(', ')] as const])];
 }

@@ -1,0 +1,333 @@
+/** `sidecar prompt`, `agents` and `permissions` with a real server and a real process of an agent. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { AgentList, Job, PendingPermission } from '../../src/client/client.ts';
+import { startBreaker } from '../client/breaker.ts';
+import { type InProcessServer, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+import { terminalless } from '../terminals/talk.ts';
+import { type Program, programOf, starterOf } from './program.ts';
+import { sitDown } from './typist.ts';
+
+const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
+const fake = `${process.execPath} ${fileURLToPath(new URL('../fixtures/fake-agent.mjs', import.meta.url))}`;
+
+interface Setting {
+  readonly server: InProcessServer;
+  readonly run: ReturnType<typeof programOf>;
+  readonly start: (args: readonly string[]) => Program;
+}
+
+async function setUp(t: TestContext): Promise<Setting> {
+  const server = await startTestServer(t);
+  return { server, run: programOf(t, server), start: starterOf(t, server) };
+}
+
+async function newest(server: Pick<InProcessServer, 'client'>): Promise<Job> {
+  return await until(async () => (await server.client.jobs.list({ limit: 1 }))[0], { what: 'there is a job' });
+}
+
+async function asked(server: Pick<InProcessServer, 'client'>): Promise<{ readonly job: Job; readonly permission: PendingPermission }> {
+  return await until(async () => {
+    const job = await newest(server);
+    const permission = job.pendingPermissions?.[0];
+    return permission && { job, permission };
+  }, { what: 'the agent asks' });
+}
+
+describe('sidecar prompt', { skip }, () => {
+  it('prints the message on stdout, and tools, changes and the plan on stderr', async (t) => {
+    const { run } = await setUp(t);
+    const prompt = [
+      'say hello ', 'say you', 'tool a edit pending Write it', 'diff a x/y.ts one~two~three~four~|one~2~three~four~five~', 'tool a edit in_progress', 'tool a edit completed',
+      'diff a x/y.ts one~two~three~four~|one~2~three~four~five~', 'plan completed=Look|in_progress=Write|pending=Test', 'tool b execute failed Run \u001b[31mit', 'diff b new.txt |first~', 'say done',
+    ].join('\n');
+    const { stdout, stderr, exitCode } = await run(['prompt', '-a', fake, prompt]);
+    assert.equal(stdout, 'hello you\ndone\n');
+    assert.match(stderr, new RegExp([
+      '» edit  Write it', '  x/y.ts', '    one', '  - two', '  \\+ 2', '    three', '    four', '  \\+ five', '✓ edit  Write it', '\\[x\\] Look', '\\[>\\] Write', '\\[ \\] Test',
+      '✗ execute  Run \\\\x1b\\[31mit  \\(failed\\)', '  new.txt \\(new\\)', '  \\+ first', 'sidecar: job \\w{16}, session s1', '$',
+    ].join('\n').replace(/^/, '^')));
+    assert.equal(exitCode, 0);
+    assert.deepEqual(await run(['prompt', '-q', '-a', fake, '-'], { stdin: prompt }).then(({ stdout: out, stderr: err }) => [out, err]), ['hello youdone\n', '']);
+  });
+
+  it('shows the message as it comes', async (t) => {
+    const { start } = await setUp(t);
+    const { printed, child, ended } = start(['prompt', '-a', fake, 'say first\nhang']);
+    await printed(/^first$/);
+    child.kill('SIGINT');
+    const { stdout, stderr, exitCode } = await ended;
+    assert.equal(stdout, 'first\n');
+    assert.match(stderr, /^sidecar: cancelling the turn; once more cancels the job\nsidecar: the turn was cancelled\n/);
+    assert.equal(exitCode, 130);
+  });
+
+  it('cancels the job at the second Ctrl-C, leaves it alone at the third', async (t) => {
+    const { start, server } = await setUp(t);
+    const stubborn = start(['prompt', '-a', fake, 'say first\nstall']);
+    await stubborn.printed(/first/);
+    stubborn.child.kill('SIGINT');
+    await stubborn.printed(/cancelling the turn/, 'stderr');
+    stubborn.child.kill('SIGINT');
+    assert.equal((await stubborn.ended).exitCode, 130);
+    assert.match((await stubborn.ended).stderr, /cancelling the job; once more to leave it alone\n.*was cancelled/);
+    assert.equal((await newest(server)).reason, 'cancelled');
+    const left = start(['prompt', '-a', fake, 'say first\nstall']);
+    await left.printed(/first/);
+    left.child.kill('SIGINT');
+    await left.printed(/cancelling the turn/, 'stderr');
+    for (const sign of [/cancelling the job/, /leaving job/]) {
+      left.child.kill('SIGINT');
+      await left.printed(sign, 'stderr');
+    }
+    assert.equal((await left.ended).exitCode, 130);
+  });
+
+  it('says what went wrong and what to do', async (t) => {
+    const { run } = await setUp(t);
+    const cases: readonly (readonly [args: readonly string[], exitCode: number, stderr: RegExp])[] = [
+      [['-e', 'FAKE_AUTH=1', 'say x'], 1, /logged in first[^]*--auth-method oauth {3}In a browser\nsidecar: {3}--auth-method key {3}By a key\nsidecar: or log in with/],
+      [['-m', 'nope', 'say x'], 1, /it has a, b\nsidecar: to go on without it: --config-optional/],
+      [['die'], 1, /The agent has ended/],
+      [['stop refusal'], 1, /refuses to go on/],
+      [['stop max_tokens'], 1, /max_tokens/],
+      [['ask execute ls'], 0, /! denied: execute ls \(/],
+      [['-t', '1', 'hang'], 124, /ended at its timeout of 1 s/],
+      [['--rule', 'kind=edit', 'say x'], 2, /Cannot read --rule: expected/],
+      [['--ask', '--deny', 'say x'], 2, /--ask and --deny/],
+      [['--keep-alive', '-1', 'say x'], 2, /--keep-alive/],
+      [['--attach', '/none', 'say x'], 2, /Cannot read --attach/],
+      [['-i', 'say x'], 2, /stdin is no terminal/],
+      [['--on', 'last', '--model', 'x', 'say x'], 2, /Cannot use --(agent|model) with --on/],
+      [[' '], 2, /There is no prompt/],
+      [[], 2, /There is no prompt/],
+    ];
+    const results = await Promise.all(cases.map(([args]) => run(['prompt', '-a', fake, ...args])));
+    for (const [index, [args, exitCode, stderr]] of cases.entries()) {
+      assert.match(results[index]?.stderr ?? '', stderr, args.join(' '));
+      assert.equal(results[index]?.exitCode, exitCode, args.join(' '));
+    }
+    const unknown = await run(['prompt', '-a', 'no-such-agent', 'say x']);
+    assert.match(unknown.stderr, /no-such-agent is not installed[^]*sidecar agents/);
+    assert.equal((await run(['prompt', '-a', fake, '-e', 'FAKE_AUTH=1', '--auth-method', 'key', 'say in'])).stdout, 'in\n');
+    assert.match((await run(['prompt', '-a', fake, '-m', 'nope', '--config-optional', 'say x'])).stderr, /! it has no model nope, but a, b\n/);
+  });
+
+  it('exits with 69 when no server answers', async (t) => {
+    const run = programOf(t, { url: 'http://127.0.0.1:9', key: 'x' });
+    for (const args of [['prompt', 'x'], ['agents'], ['permissions']]) assert.equal((await run(args)).exitCode, 69, args[0]);
+  });
+
+  it('--json prints the job, -d its id', async (t) => {
+    const { run, server } = await setUp(t);
+    const { stdout, stderr, exitCode } = await run(['prompt', '--json', '--name', 'n', '-a', fake, 'say hello\ntool a edit completed Write']);
+    const job = JSON.parse(stdout) as Job;
+    assert.deepEqual([job.stdout, job.stopReason, job.acpSessionId, job.name, job.toolCalls?.[0]?.title, exitCode, stderr], ['hello', 'end_turn', 's1', 'n', 'Write', 0, '']);
+    const detached = await run(['prompt', '-d', '-a', fake, 'say later']);
+    assert.equal((await server.client.jobs.wait(detached.stdout.trim() as Job['jobId'])).stdout, 'later');
+    assert.match((await run(['jobs'])).stdout, new RegExp(`completed .*${fake.slice(-20)}: say later\n`));
+  });
+
+  it('goes on with an agent that is kept alive, from that turn on', async (t) => {
+    const { run, start, server } = await setUp(t);
+    const first = await run(['prompt', '--keep-alive', '1h', '-a', fake, 'say one']);
+    const { jobId } = await newest(server);
+    assert.deepEqual([first.stdout, first.exitCode], ['one\n', 0]);
+    assert.match(first.stderr, new RegExp(`job ${jobId} waits for another prompt: sidecar prompt --on ${jobId}`));
+    assert.match((await run(['jobs'])).stdout, / waiting /);
+    const second = await run(['prompt', '--on', jobId, 'say two\ntool x edit completed Twice']);
+    assert.deepEqual([second.stdout, second.exitCode], ['two\n', 0]);
+    assert.equal(JSON.parse((await run(['prompt', '--json', '--on', 'last', 'stop refusal'])).stdout).stopReason, 'refusal');
+    const third = start(['prompt', '--on', 'last', 'say three\nhang']);
+    await third.printed(/three/);
+    third.child.kill('SIGINT');
+    assert.equal((await third.ended).exitCode, 130);
+    assert.equal((await newest(server)).status, 'running');
+    await server.client.jobs.cancel(jobId);
+    const late = await run(['prompt', '--on', 'last', 'say x']);
+    assert.match(late.stderr, /it has ended[^]*--session s1/);
+    assert.equal(late.exitCode, 1);
+    await run(['exec', 'true']);
+    assert.match((await run(['prompt', '--on', 'last', 'say x'])).stderr, /runs no agent/);
+  });
+
+  it('sends files along, and asks for what its flags say', async (t) => {
+    const { run, server } = await setUp(t);
+    const folder = temporaryFolder(t);
+    writeFileSync(join(folder, 'a.txt'), 'text');
+    const { exitCode, stderr } = await run(['prompt', '-a', fake, '--deny', '--rule', 'command=git log, *,kind=execute,decide=approve', '--rule', 'path=src/**,decide=ask',
+      '--attach', join(folder, 'a.txt'), '--add-dir', folder, '--label', 'a=b', 'say x']);
+    assert.equal(exitCode, 1);
+    assert.match(stderr, /takes no resource\nsidecar: name the file in the prompt/);
+    const [id] = [(await newest(server)).jobId];
+    const order = JSON.parse(readFileSync(join(server.stateDir, 'jobs', id, 'agent-order.json'), 'utf8')) as { permissions: unknown; additionalDirectories: unknown; prompt: unknown[] };
+    assert.deepEqual(order.permissions, [{ kind: 'execute', command: 'git log, *', decide: 'approve' }, { path: 'src/**', decide: 'ask' }, { decide: 'deny' }]);
+    assert.deepEqual(order.additionalDirectories, [folder]);
+    assert.deepEqual(order.prompt, [{ type: 'text', text: 'say x' }, { type: 'resource', resource: { uri: `file://${folder}/a.txt`, text: 'text' } }]);
+  });
+
+  it('loses no word when the connection breaks, and says so once', async (t) => {
+    const server = await startTestServer(t);
+    const breaker = await startBreaker(t, server);
+    const { printed, ended } = starterOf(t, { url: breaker.url, key: server.key })(['prompt', '--ask', '-a', fake, `${'say 0123456789\n'.repeat(200)}ask edit a\nsay end`]);
+    await printed(/answer with/, 'stderr');
+    breaker.breakAll();
+    await printed(/lost the server/, 'stderr');
+    const { job, permission } = await asked(server);
+    await server.client.agents.permit(job.jobId, permission.permissionId, 'yes');
+    const { stdout, exitCode } = await ended;
+    assert.equal(stdout.replace(/\n?\{.*\}/, ''), `${'0123456789'.repeat(200)}end\n`);
+    assert.equal(exitCode, 0);
+  });
+
+  it('goes on when the server restarts meanwhile', async (t) => {
+    const server = await spawnServer(t);
+    const breaker = await startBreaker(t, server);
+    const { printed, ended } = starterOf(t, { url: breaker.url, key: server.key })(['prompt', '--ask', '-a', fake, 'say before\nask edit a\nsay after']);
+    await printed(/answer with/, 'stderr');
+    await server.restart();
+    const { job, permission } = await asked(server);
+    await server.client.agents.permit(job.jobId, permission.permissionId, 'no');
+    assert.match((await ended).stdout, /^before\n?\{.*"no".*\}after\n$/);
+  });
+});
+
+describe('sidecar permissions', { skip }, () => {
+  it('lists what is asked, and answers by word, id and option', async (t) => {
+    const { run, start, server } = await setUp(t);
+    assert.match((await run(['permissions'])).stdout, /^JOB +ID +ASKED +LEFT +WHAT\n$/);
+    const { ended, printed } = start(['prompt', '--ask', '-a', fake, 'ask edit a/b\nask execute ls\nask edit c']);
+    await printed(/asks permission: edit a\/b\nsidecar: answer with: sidecar permissions \w{16} [0-9a-f]{8} approve \(or deny\)/, 'stderr');
+    const { job, permission } = await asked(server);
+    const id = permission.permissionId.slice(0, 8);
+    assert.match((await run(['permissions'])).stdout, new RegExp(`\n${job.jobId}  ${id}  \\d+s ago  4m\\d\\ds  edit a/b\n$`));
+    assert.match((await run(['jobs'])).stdout, / asking /);
+    assert.match((await run(['permissions', 'last'])).stdout, /wants +edit {2}Do it\n {2}path +a\/b\n {2}always +allow always \(always\)\n {2}yes/);
+    const [listed] = JSON.parse((await run(['permissions', '--json'])).stdout) as (PendingPermission & { jobId: string })[];
+    assert.deepEqual([listed?.jobId, listed?.permissionId], [job.jobId, permission.permissionId]);
+    const wrong = await run(['permissions', 'last', 'maybe']);
+    assert.match(wrong.stderr, /the agent offers always, yes, no/);
+    assert.equal(wrong.exitCode, 1);
+    assert.match((await run(['permissions', 'last', 'approve'])).stderr, /allow once \(yes\): edit a\/b/);
+    await printed(/asks permission: execute ls/, 'stderr');
+    assert.equal((await run(['permissions', 'last', (await asked(server)).permission.permissionId.slice(0, 6), 'deny'])).exitCode, 0);
+    await printed(/asks permission: edit c/, 'stderr');
+    assert.equal((await run(['permissions', job.jobId, 'always'])).exitCode, 0);
+    assert.deepEqual((await ended).stdout.match(/"(yes|no|always)"/g), ['"yes"', '"no"', '"always"']);
+    assert.match((await run(['permissions', 'last', 'approve'])).stderr, /it asks nothing at the moment/);
+  });
+
+  it('answers questions', async (t) => {
+    const { run, start } = await setUp(t);
+    const { ended, printed } = start(['prompt', '--questions', '-a', fake, 'elicit How many?\nelicit Really?']);
+    await printed(/the agent asks: How many\?\n.*accept --field/, 'stderr');
+    assert.match((await run(['permissions', 'last'])).stdout, /asks +How many\?\n {2}fields +count \(integer\), name \(string\)/);
+    assert.equal((await run(['permissions', 'last', 'accept', '--field', 'count=3', '--field', 'name=x=y'])).exitCode, 0);
+    await printed(/the agent asks: Really\?/, 'stderr');
+    assert.equal((await run(['permissions', 'last', 'perhaps'])).exitCode, 2);
+    assert.equal((await run(['permissions', 'last', 'decline'])).exitCode, 0);
+    assert.match((await ended).stdout, /\{"action":"accept","content":\{"count":3,"name":"x=y"\}\}\n\{"action":"decline"\}/);
+  });
+
+  it('--watch prints what is asked as it comes', async (t) => {
+    const { start } = await setUp(t);
+    const watching = start(['permissions', '--watch', '--json']);
+    start(['prompt', '--ask', '-a', fake, 'ask edit a/b']);
+    await watching.printed(/"paths":\["a\/b"\].*\n/);
+  });
+});
+
+describe('sidecar agents', { skip }, () => {
+  it('lists those that are known, and how to install them', async (t) => {
+    const { run } = await setUp(t);
+    const { stdout } = await run(['agents']);
+    assert.match(stdout, /^NAME +TITLE +INSTALLED +COMMAND, OR HOW TO INSTALL IT\ncopilot \(default\) /);
+    assert.match(stdout, /\ngemini +Gemini CLI +(yes +gemini --acp|no +npm install -g @google\/gemini-cli)\n/);
+    const list = JSON.parse((await run(['agents', '--json'])).stdout) as AgentList;
+    assert.equal(list.defaultAgent, 'copilot');
+    assert.equal((await run(['agents', '--delete', 'x'])).exitCode, 2);
+    assert.equal((await run(['agents', 'close'])).exitCode, 2);
+  });
+
+  it('sessions lists and deletes those of an agent', async (t) => {
+    const { run } = await setUp(t);
+    const able = `env FAKE_SESSIONS=1 ${fake}`;
+    assert.match((await run(['agents', 'sessions', '-a', able])).stdout, /^SESSION +UPDATED +DIRECTORY +TITLE\ns1 +2025-01-02T03:04:05Z +\/.* +First one\n$/);
+    assert.equal((JSON.parse((await run(['agents', 'sessions', '--json', '-a', able])).stdout) as { sessionId: string }[])[0]?.sessionId, 's1');
+    assert.match((await run(['agents', 'sessions', '--delete', 's1', '-a', able])).stderr, /session s1 is deleted/);
+    const unable = await run(['agents', 'sessions', '-a', fake]);
+    assert.match(unable.stderr, /Cannot list sessions/);
+    assert.equal(unable.exitCode, 1);
+  });
+});
+
+describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
+  it('asks for permissions: y, n, a number; what is none is asked again', async (t) => {
+    const server = await startTestServer(t);
+    const { type, shows, ended, before } = await sitDown(t, server, ['prompt', '--ask', '-a', fake, 'say hi\nask edit a/b\nask execute ls\nask edit c\nask edit d\nsay end']);
+    await shows(/hi\r\n[^]*asks permission: edit[^]*path +a\/b\r\n {2}1\) allow always \(always\)\r\n {2}2\) allow once \(yes\)\r\n {2}3\) reject \(no\)\r\n[^]*y, n or 1-3: /);
+    type('perhaps\r');
+    await shows(/y, n or 1-3: /);
+    type('y\r');
+    await shows(/"optionId":"yes"[^]*asks permission: execute[^]*command +ls[^]*y, n or 1-3: /);
+    type('n\r');
+    await shows(/"optionId":"no"[^]*y, n or 1-3: /);
+    type('1\r');
+    await shows(/"optionId":"always"[^]*y, n or 1-3: /);
+    const { job, permission } = await asked(server);
+    await server.client.agents.permit(job.jobId, permission.permissionId, 'no');
+    await shows(/reject \(no\): somebody has answered[^]*"optionId":"no"[^]*end\r\n/);
+    assert.deepEqual(await ended, { exitCode: 0, after: before() });
+  });
+
+  it('Ctrl-C at a question cancels the turn; Ctrl-D leaves it to somebody else', async (t) => {
+    const server = await startTestServer(t);
+    const cancelled = await sitDown(t, server, ['prompt', '--ask', '-a', fake, 'ask edit a/b\nstop cancelled']);
+    await cancelled.shows('y, n or 1-3: ');
+    cancelled.type('\x03');
+    await cancelled.shows('cancelling the turn');
+    assert.deepEqual(await cancelled.ended, { exitCode: 130, after: cancelled.before() });
+    const left = await sitDown(t, server, ['prompt', '--ask', '-a', fake, 'ask edit a/b\nsay end']);
+    await left.shows('y, n or 1-3: ');
+    left.type('\x04');
+    await left.shows(/answer with: sidecar permissions/);
+    const { job, permission } = await asked(server);
+    await server.client.agents.permit(job.jobId, permission.permissionId, 'yes');
+    await left.shows('end');
+    assert.equal((await left.ended).exitCode, 0);
+  });
+
+  it('-i asks for prompt after prompt, cancels a turn at Ctrl-C, and ends the agent at Ctrl-D', async (t) => {
+    const server = await startTestServer(t);
+    const { type, shows, ended, before } = await sitDown(t, server, ['prompt', '-i', '-a', fake]);
+    await shows(/Ctrl-D ends the agent[^]*> /);
+    type('say first\r');
+    await shows(/\nfirst\r\n[^]*> /);
+    type('hang\r');
+    await until(async () => (await newest(server)).agentPhase === 'turn', { what: 'it is at the turn' });
+    type('\x03');
+    await shows(/cancelling the turn[^]*the turn was cancelled\r\n[^]*> /);
+    type('half a line\x03');
+    await shows(/\^C\r\n[^]*> /);
+    type('say second\r');
+    await shows(/\nsecond\r\n[^]*> /);
+    await until(async () => (await newest(server)).turns === 3, { what: 'its job shows the three turns' });
+    type('\x04');
+    assert.deepEqual(await ended, { exitCode: 0, after: before() });
+    assert.equal((await newest(server)).reason, 'cancelled');
+  });
+
+  it('-i ends with the agent, and a quoted escape sequence is only shown', async (t) => {
+    const server = await startTestServer(t);
+    const { type, shows, ended, text } = await sitDown(t, server, ['prompt', '-i', '-a', fake, 'say a\u001b[31mb']);
+    await shows(/a\\x1b\[31mb\r\n[^]*> /);
+    type('die\r');
+    await shows(/The agent has ended/);
+    assert.equal((await ended).exitCode, 1);
+    assert.ok(!text().includes('a\u001b[31m'));
+  });
+});
