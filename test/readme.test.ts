@@ -1,8 +1,8 @@
 /** The README is true: its commands run, its tables are complete. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -19,31 +19,33 @@ interface Block {
   readonly text: string;
 }
 
-test('every command of the tour prints what the README says', { skip: process.platform === 'win32' && 'it is written for bash' }, async (t) => {
-  const { home, server } = await start(t);
-  const blocks = blocksIn(section('A tour with curl'));
-  const steps = blocks.flatMap(({ language, text }, index) => {
-    if (language !== 'sh') return [];
-    const next = blocks[index + 1];
-    return [{ text, expected: next && next.language !== 'sh' ? next.text : '' }];
-  });
-  assert.ok(steps.length > 10);
+test('every command of the tour, and of what follows it on agents, prints what the README says', { skip: process.platform === 'win32' && 'it is written for bash' }, async (t) => {
+  const { server, home, PATH } = await start(t);
+  const tour = stepsIn(section('A tour with curl'));
+  const agents = stepsIn(section('Agents'));
+  assert.ok(tour.length > 10 && agents.length > 5);
+  const steps = [...tour, ...agents];
   const script = steps.map(({ text }) => `${text.replaceAll('http://127.0.0.1:8585', server.url)}\nprintf '${separator}'`).join('\n');
-  const { stdout, stderr } = await run('bash', ['--norc', '-euo', 'pipefail', '-c', script], { env: { PATH: process.env['PATH'] ?? '', HOME: home } });
+  const { stdout, stderr } = await run('bash', ['--norc', '-euo', 'pipefail', '-c', script], { env: { PATH, HOME: home } });
   assert.equal(stderr, '');
   const printed = stdout.split(separator);
   assert.equal(printed.length, steps.length + 1);
   for (const [index, { text, expected }] of steps.entries()) assert.match(printed[index]?.trim() ?? '', patternOf(expected.trim()), text);
 });
 
-test('the example of the client library runs', async (t) => {
-  const { home, server } = await start(t);
-  const [example] = blocksIn(section('Client library'));
-  assert.equal(example?.language, 'js');
-  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', (example?.text ?? '').replaceAll('http://127.0.0.1:8585', server.url)], {
-    cwd: root, env: { PATH: process.env['PATH'] ?? '', HOME: home, SIDECAR_API_KEY: server.key },
-  });
-  assert.equal(stdout, 'failed 3 hello\n\na line\nthe last one\n');
+test('the examples of the client library run', async (t) => {
+  const { server, home, PATH } = await start(t);
+  const examples = blocksIn(section('Client library')).map(({ text }) => text);
+  const print = async (text: string): Promise<string> => (await run(process.execPath, ['--input-type=module', '-e', text.replaceAll('http://127.0.0.1:8585', server.url)], {
+    cwd: root, env: { PATH, HOME: home, SIDECAR_API_KEY: server.key },
+  })).stdout;
+  assert.equal(await print(examples[0] ?? ''), 'failed 3 hello\n\na line\nthe last one\n');
+  if (process.platform === 'win32') return;
+  const opening = (examples[0] ?? '').split('\n\n').slice(0, 2).join('\n');
+  const agent = examples.find((text) => text.includes('sidecar.agents'));
+  assert.match(await print(`${opening}\n${agent}`), /^agent\nsession\nprompt\nupdate\npermission\npermission\nupdate\nupdate\nstop\nend_turn a1 Done\.\n\n$/);
+  const [own] = blocksIn(section('Agents')).filter(({ language }) => language === 'js');
+  assert.equal(await print(own?.text ?? ''), 'end_turn Hello. null 0\n');
 });
 
 test('the table of settings is what the program knows', () => {
@@ -68,12 +70,38 @@ test('the table of commands has every command and no other', () => {
   assert.deepEqual(named.sort(), commands.sort());
 });
 
+interface Started {
+  readonly home: string;
+  readonly server: InProcessServer;
+  /** What stands for an agent is there. */
+  readonly PATH: string;
+}
+
 /** A server that found its home as the README tells it. */
-async function start(t: TestContext): Promise<{ home: string; server: InProcessServer }> {
+async function start(t: TestContext): Promise<Started> {
   const home = temporaryFolder(t);
   const stateDir = join(home, '.local', 'state', 'machine-sidecar');
   mkdirSync(dirname(stateDir), { recursive: true });
-  return { home, server: await startTestServer(t, { stateDir, environment: { SIDECAR_API_KEY: undefined } }) };
+  const programs = join(home, 'bin');
+  mkdirSync(programs);
+  symlinkSync(join(root, 'test', 'fixtures', 'readme-agent.mjs'), join(programs, 'gemini'));
+  const PATH = `${programs}${delimiter}${process.env['PATH'] ?? ''}`;
+  return { home, PATH, server: await startTestServer(t, { stateDir, environment: { SIDECAR_API_KEY: undefined, PATH } }) };
+}
+
+interface Step {
+  readonly text: string;
+  readonly expected: string;
+}
+
+/** The commands, each with what it prints. */
+function stepsIn(text: string): Step[] {
+  const blocks = blocksIn(text);
+  return blocks.flatMap(({ language, text: command }, index) => {
+    if (language !== 'sh') return [];
+    const next = blocks[index + 1];
+    return [{ text: command, expected: next && next.language !== 'sh' ? next.text : '' }];
+  });
 }
 
 function section(title: string): string {
