@@ -1,5 +1,6 @@
 /** The runner as the program of a job. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
@@ -53,9 +54,9 @@ test('it answers commands on its stdin, writes the message to stdout, and exits 
   const job = start(t, 'say one\nask edit a', { keepAliveSeconds: 60 });
   const pending = await until(() => job.state()?.pendingPermissions[0], { what: 'it asks' });
   job.tell('what is this');
-  job.tell({ id: 'c', is: 'permit', permissionId: pending.permissionId, optionId: 'yes' });
+  job.tell({ id: randomUUID(), is: 'permit', permissionId: pending.permissionId, optionId: 'yes' });
   await until(() => job.state()?.phase === 'waiting', { what: 'it waits' });
-  job.tell({ id: 'c', is: 'prompt', prompt: [{ type: 'text', text: 'say two\nstop end_turn' }] });
+  job.tell({ id: randomUUID(), is: 'prompt', prompt: [{ type: 'text', text: 'say two\nstop end_turn' }] });
   await until(() => job.state()?.turns === 2 && job.state()?.phase === 'waiting', { what: 'it has answered' });
   assert.equal(job.text(), 'one{"outcome":{"outcome":"selected","optionId":"yes"}}two');
   job.kill('SIGTERM');

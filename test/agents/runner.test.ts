@@ -1,5 +1,6 @@
 /** The runner with a process that speaks the protocol; see fake-agent.mjs. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -97,8 +98,8 @@ test('somebody is asked, sees what for, and answers; other answers are passed ov
     const pending = await until(() => it.state().pendingPermissions[0], { what: 'it asks' });
     assert.deepEqual([pending.kind, pending.tools, pending.paths, pending.options.map(({ kind }) => kind)], ['edit', ['Do it'], [optionId === 'always' ? 'a' : 'b'], ['allow_always', 'allow_once', 'reject_once']]);
     const { permissionId } = pending;
-    for (const wrong of [{ permissionId, optionId: 'other' }, { permissionId: 'other', optionId }]) it.runner.take({ id: 'c', is: 'permit', ...wrong });
-    it.runner.take({ id: 'c', is: 'permit', permissionId, optionId });
+    for (const wrong of [{ permissionId, optionId: 'other' }, { permissionId: 'other', optionId }]) it.runner.take({ id: randomUUID(), is: 'permit', ...wrong });
+    it.runner.take({ id: randomUUID(), is: 'permit', permissionId, optionId });
   }
   assert.equal(await it.ended, 0);
   assert.match(it.text(), /"always".*"no"/);
@@ -116,7 +117,7 @@ test('a turn is cancelled, also while somebody is asked', options, async (t) => 
   for (const prompt of ['say begun\nhang', 'say begun\nask edit a\nhang']) {
     const it = run(t, prompt, { permissions: 'ask' });
     await until(() => it.text() !== '' && (!prompt.includes('ask') || it.state().pendingPermissions.length > 0), { what: 'it has begun' });
-    it.runner.take({ id: 'c', is: 'cancel' });
+    it.runner.take({ id: randomUUID(), is: 'cancel' });
     if (prompt.includes('ask')) {
       await until(() => it.text().includes('cancelled'), { what: 'the permission was answered' });
       await it.runner.end();
@@ -130,7 +131,7 @@ test('further prompts go to the same agent, until nobody has one in time', optio
   const it = run(t, 'say one', { keepAliveSeconds: 30 });
   for (const words of ['two', 'three']) {
     await until(() => it.state().phase === 'waiting', { what: 'it waits' });
-    it.runner.take({ id: 'c', is: 'prompt', prompt: [{ type: 'text', text: `say ${words}` }] });
+    it.runner.take({ id: randomUUID(), is: 'prompt', prompt: [{ type: 'text', text: `say ${words}` }] });
     await until(() => it.text().endsWith(words), { what: 'it has answered' });
   }
   await until(() => it.state().phase === 'waiting', { what: 'it waits' });
