@@ -14,6 +14,7 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Bench, type Measurement, type Row } from './bench.ts';
+import * as agents from './measurements/agents.ts';
 import * as coldStart from './measurements/cold-start.ts';
 import * as follow from './measurements/follow.ts';
 import * as idle from './measurements/idle.ts';
@@ -37,6 +38,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   roundTrip,
   persistentShell,
   terminals,
+  agents,
   throughput,
   polls,
   follow,

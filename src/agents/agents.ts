@@ -64,7 +64,7 @@ export class Agents implements AgentHost {
   }
 
   /** As jobs have it. */
-  once<T>(id: string, request: Repeatable, call: string, act: () => Promise<T>): Promise<T> {
+  once<T>(id: string, request: Repeatable, call: string, act: (sameId: string | undefined) => Promise<T>): Promise<T> {
     return this.#connected.once(id, request, call, act);
   }
 
@@ -123,9 +123,14 @@ export class Agents implements AgentHost {
     return await detailsOf(directory, maxBytes);
   }
 
-  /** The next turn. @returns its number. @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable. */
-  async prompt(id: string, prompt: Prompt): Promise<number> {
-    const { turn } = await this.#tell(id, { is: 'prompt', prompt: promptBlocks(prompt) ?? [] });
+  /**
+   * The next turn.
+   *
+   * @param sameId Of a request that may be sent again: what the runner was told by it before, it is not told twice.
+   * @returns its number. @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable.
+   */
+  async prompt(id: string, prompt: Prompt, sameId?: string): Promise<number> {
+    const { turn } = await this.#tell(id, { is: 'prompt', prompt: promptBlocks(prompt) ?? [] }, sameId);
     return turn ?? 0;
   }
 
@@ -159,20 +164,22 @@ export class Agents implements AgentHost {
     return this.#jobs;
   }
 
-  async #tell(id: string, command: Command): Promise<CommandResult> {
-    const result = await this.#ask(id, command);
+  async #tell(id: string, command: Command, sameId?: string): Promise<CommandResult> {
+    const result = await this.#ask(id, command, sameId);
     if (result.problem === null) return result;
     throw new ProblemError(problemOf(result, command), `Cannot tell the agent of job ${id}: ${result.message}`);
   }
 
   /** Resolves with what its runner made of it. */
-  async #ask(id: string, command: Command): Promise<CommandResult> {
+  async #ask(id: string, command: Command, commandId: string = randomUUID()): Promise<CommandResult> {
     const jobs = this.#connected;
     const job = jobs.get(id);
     if (!job.isAgent) throw new ProblemError('not_an_agent', `Cannot tell job ${id} that: it runs no agent`);
     const ended = (): ProblemError => new ProblemError('job_not_running', `Cannot tell the agent of job ${id}: it has ended; a new job can go on with its session, by acp_session_id`);
-    if (job.isFinished || phaseOf(readState(job.directory)) === 'ended') throw ended();
-    const commandId = randomUUID();
+    const state = readState(job.directory);
+    const known = resultOf(state, commandId);
+    if (known) return known;
+    if (job.isFinished || phaseOf(state) === 'ended') throw ended();
     await jobs.command(id, JSON.stringify({ id: commandId, ...command }));
     let result: CommandResult | undefined;
     const isReached = (): boolean => (result ??= resultOf(readState(job.directory), commandId)) !== undefined;

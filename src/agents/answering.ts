@@ -40,8 +40,8 @@ export class Answering {
   async permit(params: Fields, { jail, signal }: { readonly jail: Jail; readonly signal: AbortSignal }): Promise<string | undefined> {
     const { order: { permissions }, calls, progress } = this.#options;
     const asked = fieldsOf(params['toolCall']);
-    // Of some tool calls gemini tells nothing else.
-    progress.apply({ ...asked, sessionUpdate: 'tool_call_update' });
+    // Of some tool calls gemini tells nothing else; codex calls here a command what it called a look before.
+    if (!progress.knows(asked['toolCallId'])) progress.apply({ ...asked, sessionUpdate: 'tool_call' });
     const full = calls.questionOf(params);
     const question = full ?? { kind: 'other', tools: [], paths: [], commands: [], options: questionOf({ options: params['options'] }).options };
     const permissionId = randomUUID();

@@ -53,6 +53,10 @@ export class Progress {
     }
   }
 
+  knows(toolCallId: unknown): boolean {
+    return typeof toolCallId === 'string' && this.#toolCalls.has(toolCallId);
+  }
+
   get current(): AgentProgress {
     return {
       toolCalls: [...this.#toolCalls.values()], droppedToolCalls: this.#droppedToolCalls, plan: this.#plan, usage: this.#usage, title: this.#title,

@@ -49,7 +49,7 @@ export function agentRoutes(agents: Agents): Route[] {
       },
     }, async (request) => {
       const { params: { id }, body } = request;
-      return json(202, await agents.once(id, request, 'prompt', async (): Promise<PromptTaken> => ({ jobId: id, turn: await agents.prompt(id, body.prompt) })));
+      return json(202, await agents.once(id, request, 'prompt', async (sameId): Promise<PromptTaken> => ({ jobId: id, turn: await agents.prompt(id, body.prompt, sameId) })));
     }),
 
     route('POST', '/jobs/:id/prompt/cancel', {

@@ -39,7 +39,7 @@ const stateMs = 100;
 const stateCost = 10;
 const maxPrompts = 100;
 /** Results of commands that are remembered. */
-const maxResults = 64;
+const maxResults = 200;
 /** For a turn that was cancelled to end. */
 const cancelMs = 2000;
 /** These mean that the agent has done what it could. */
@@ -100,9 +100,12 @@ export class AgentRunner {
 
   /** What somebody wants of it meanwhile; what became of it is part of the state. */
   take(command: RunnerCommand): void {
-    const result = this.#phase === 'ended' || this.#isEnding ? refused('ended', 'the agent has ended') : this.#do(command);
-    this.#results.push({ id: command.id, turn: null, message: '', problem: null, ...result });
-    if (this.#results.length > maxResults) this.#results.shift();
+    // One that was told twice, as nobody had heard of it in time, is done once.
+    if (!this.#results.some(({ id }) => id === command.id)) {
+      const result = this.#phase === 'ended' || this.#isEnding ? refused('ended', 'the agent has ended') : this.#do(command);
+      this.#results.push({ id: command.id, turn: null, message: '', problem: null, ...result });
+      if (this.#results.length > maxResults) this.#results.shift();
+    }
     this.#tellState();
   }
 

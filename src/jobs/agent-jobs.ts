@@ -5,7 +5,7 @@
 import type { AgentJobs, ShellJob, ShellJobRequest } from '../process/agent-host.ts';
 import { type JobRequest, defaults } from '../protocol/jobs.ts';
 import type { Entry } from './entry.ts';
-import { fingerprint } from './idempotency.ts';
+import { fingerprint, idempotencyOf } from './idempotency.ts';
 import type { Jobs } from './jobs.ts';
 
 export function jobsForAgents(jobs: Jobs): AgentJobs {
@@ -17,7 +17,10 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
     },
     command: (id, line) => jobs.command(jobs.get(id), line),
     until: (id, isReached, limitMs) => jobs.changed(jobs.get(id), () => !isReached(), limitMs, new AbortController().signal),
-    once: (id, request, call, act) => jobs.once(id, request, call, act),
+    once: (id, request, call, act) => {
+      const same = idempotencyOf(request, call);
+      return jobs.once(id, request, call, () => act(same && fingerprint(same.key, Buffer.from(same.hash))));
+    },
     async startInShell(request, key): Promise<ShellJob> {
       const entry = await jobs.submit(shellJob(request), { idempotency: { key, hash: fingerprint('agent', Buffer.from(request.command)) } });
       const ended = jobs.ended(entry).then(() => (entry.state.is === 'finished' ? entry.state.outcome.exitCode : undefined));

@@ -8,18 +8,16 @@ import { longTimeout } from '../base/long-timeout.ts';
 import type { Pace } from '../base/pace.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Family } from '../process/descendants.ts';
-import { isAliveNow, isGroupAlive, sendSignal } from '../process/identity.ts';
+import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
-import { terminalEnvironment, ttyArgv } from '../process/pty.ts';
 import { agentFiles, type AgentHost } from '../process/agent-host.ts';
 import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
-import { terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
 import {
   cancelledOutcome, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome, statusOf,
 } from './job.ts';
 import { Lingering } from './lingering.ts';
-import { programFor } from './modes.ts';
+import { type Ending, type Kind, kindsOf } from './kinds.ts';
 import type { JobStore } from './store.ts';
 
 export interface RunnerOptions {
@@ -45,12 +43,12 @@ const claimMs = 10_000;
 /** After a failure to end a job. */
 const endAgainSeconds = 1;
 
-type Ending = { readonly signal: NodeJS.Signals; readonly graceMs: number };
 type Running = Extract<JobState, { is: 'running' }>;
 
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #starter: Starter;
+  readonly #kindOf: (entry: Entry) => Kind;
   readonly #running = new Map<string, Entry>();
   /** Sessions that have a job. */
   readonly #busySessions = new Set<string>();
@@ -78,6 +76,8 @@ export class Runner {
         else this.adopt(entry);
       }),
     });
+    const { shells, agents, store } = options;
+    this.#kindOf = kindsOf({ starter: this.#starter, shells, agents, store });
   }
 
   get running(): Iterable<Entry> {
@@ -105,27 +105,8 @@ export class Runner {
   /** Starts a job whose record, on disk, says `running` already. */
   start(entry: Entry, record: JobRecord): void {
     this.#occupy(entry);
-    const { store, shells, agents } = this.#options;
-    const { program, env } = record.request;
-    const { request, id } = entry;
-    const { stdin, workdir } = request;
-    const directory = store.directory(id);
     try {
-      if (program.mode === 'persistent_shell') {
-        const { sessionKey, command, bootstrapCurrentCommand: isBootstrap = false } = program;
-        shells.start({ id, directory, stdin, sessionKey, command, isBootstrap });
-        return;
-      }
-      if (program.mode === 'acp') {
-        const launch = { id, directory, workdir, env, program };
-        this.#starter.start({ id, directory, stdin, ...agents.prepare(launch) });
-        agents.watch(launch);
-        return;
-      }
-      const argv = programFor(program, directory);
-      const { tty } = request;
-      this.#starter.start(tty === undefined ? { id, directory, stdin, workdir, env, argv }
-        : { id, directory, stdin, workdir, env: { ...terminalEnvironment, ...env }, argv: ttyArgv(argv, tty) });
+      this.#kindOf(entry).start(entry, record.request, this.#options.store.directory(entry.id));
     } catch (error) {
       this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
     }
@@ -143,18 +124,9 @@ export class Runner {
     entry.leader = note?.identity;
     entry.pid = note?.identity.pid ?? null;
     this.#occupy(entry);
-    const { id, request: { sessionKey } } = entry;
-    if (sessionKey === undefined) this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });
-    else this.#options.shells.adopt({ id, directory: this.#options.store.directory(id), sessionKey });
-    this.#watchAgent(entry);
+    const isWatched = this.#kindOf(entry).adopt(entry, this.#options.store.directory(entry.id));
+    if (isWatched) this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });
     entry.changed();
-  }
-
-  #watchAgent({ id, request: { mode } }: Entry): void {
-    if (mode !== 'acp') return;
-    const { store, agents } = this.#options;
-    const { request: { program, workdir, env } } = store.read(id);
-    if (program.mode === 'acp') agents.watch({ id, directory: store.directory(id), workdir, env, program });
   }
 
   /** Arms the timeout of an adopted job anew. @param ageSeconds For how long it has run. */
@@ -224,7 +196,7 @@ export class Runner {
     const before = this.#endings.get(entry);
     if (before) {
       // A second call may be more impatient than the first.
-      if (entry.leader) await this.#terminate(entry, options);
+      if (entry.leader) await this.#kindOf(entry).terminate(entry, options);
       return before;
     }
     const ending = this.#end(entry, state, reason, options).finally(() => this.#endings.delete(entry));
@@ -268,22 +240,14 @@ export class Runner {
   /** Sends a signal to the processes of the job. `false`: there is none to send it to. */
   async signal(entry: Entry, name: NodeJS.Signals): Promise<boolean> {
     if (entry.isFinished) return false;
-    const { leader } = await this.leaderOf(entry);
-    if (entry.request.sessionKey !== undefined) return await this.#options.shells.signal(entry.id, name);
-    return leader !== undefined && sendSignal(-leader.pid, name);
+    await this.leaderOf(entry);
+    return await this.#kindOf(entry).signal(entry, name);
   }
 
-  #terminate(entry: Entry, options: Ending): Promise<boolean> {
-    if (entry.request.sessionKey !== undefined) return this.#options.shells.end(entry.id, options);
-    // The runner of an agent ends it by the book.
-    return terminate(entry.family, entry.request.mode === 'acp' ? { ...options, to: 'leader' } : options);
-  }
-
-  /** An agent goes with its runner, also where that was killed. */
+  /** Ends what must not outlive the job. */
   #leaveNobody(entry: Entry): void {
-    if (entry.request.mode !== 'acp') return;
-    const { log } = this.#options;
-    terminate({ id: entry.id, leader: undefined }, endingOf(entry)).catch((error: unknown) => log.warn('cannot end what is left of the agent', { jobId: entry.id, error }));
+    this.#kindOf(entry).ended(entry, endingOf(entry))
+      .catch((error: unknown) => this.#options.log.warn('cannot end what is left of the job', { jobId: entry.id, error }));
   }
 
   #occupy(entry: Entry): void {
@@ -299,15 +263,15 @@ export class Runner {
   async #end(entry: Entry, state: Running, reason: EndingReason, options: Ending): Promise<void> {
     // Nothing may come between: whoever asks from here on sees that it is being ended.
     await Promise.resolve();
-    const { shells, log } = this.#options;
-    if (entry.request.sessionKey === undefined ? this.#starter.withdraw(entry.id) : shells.withdraw(entry.id)) {
+    const { log } = this.#options;
+    if (this.#kindOf(entry).withdraw(entry)) {
       if (this.#isNobodys(entry)) return this.#finish(entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false });
       this.adopt(entry);
     }
     entry.state = { ...state, ending: reason };
     this.#save(entry);
     await this.leaderOf(entry);
-    const isGone = await this.#terminate(entry, options);
+    const isGone = await this.#kindOf(entry).terminate(entry, options);
     if (!isGone) log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
     const deadline = performance.now() + exitReportMs;
     let exit = this.#exits.get(entry);

@@ -165,7 +165,10 @@ export class Peer {
   }
 
   #inTurn<T>(make: () => T | Promise<T>): Promise<T> {
-    const made = this.#large.then(() => this.#options.room?.()).then(make);
+    const made = this.#large.then(() => this.#options.room?.()).then(() => {
+      if (this.#end) throw this.#end;
+      return make();
+    });
     // It is sent in the microtasks that follow.
     this.#large = made.then(() => nextTurn(), () => undefined);
     return made;

@@ -64,8 +64,13 @@ export interface AgentJobs {
   command(id: string, line: string): Promise<void>;
   /** Resolves once the job has finished or `isReached`, or when the time is over or the server closes. */
   until(id: string, isReached: () => boolean, limitMs: number): Promise<void>;
-  /** Acts once for each Idempotency-Key. @throws ParseError; ProblemError job_not_found, idempotency_mismatch. */
-  once<T>(id: string, request: Repeatable, call: string, act: () => Promise<T>): Promise<T>;
+  /**
+   * Acts once for each Idempotency-Key.
+   *
+   * @param act Is given what stands for this request and for its repetitions alone; `undefined`: it has no key.
+   * @throws ParseError; ProblemError job_not_found, idempotency_mismatch.
+   */
+  once<T>(id: string, request: Repeatable, call: string, act: (sameId: string | undefined) => Promise<T>): Promise<T>;
   /** Starts a job in a persistent shell; with the key of an earlier one that one is meant. @throws ProblemError as a request would. */
   startInShell(request: ShellJobRequest, key: string): Promise<ShellJob>;
   /** Ends the jobs that run, or wait, with a label whose value `isMeant`. Resolves once they are ended. */

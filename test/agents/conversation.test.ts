@@ -5,7 +5,6 @@ import { PassThrough } from 'node:stream';
 import test, { type TestContext } from 'node:test';
 import { AgentFailure, type AgentFailureCode } from '../../src/agents/agent-failure.ts';
 import { Conversation } from '../../src/agents/conversation.ts';
-import { bounded, shown } from '../../src/agents/lenient.ts';
 import { RpcError } from '../../src/jsonrpc/message.ts';
 import { atEnd } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -406,14 +405,10 @@ test('the tokens of a turn are kept where the agent tells them', async (t) => {
   assert.deepEqual(told, [{ totalTokens: 12, inputTokens: 10, outputTokens: 2 }, undefined, undefined]);
 });
 
-test('an error of the agent is told in bounds, and one that cannot be written is told, too', async (t) => {
-  const deep: unknown = JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`);
+test('an error of the agent is told in bounds', async (t) => {
   const it = talk(t, { 'session/prompt': () => { throw new RpcError(1, 'x'.repeat(100_000), { data: 'y'.repeat(1_000_000) }); } });
   await it.conversation.open();
   await assert.rejects(it.conversation.prompt([text]), ({ message, details }: AgentFailure) => message.length < 3000 && JSON.stringify(details).length < 100_000);
-  // Our own side could not write it: the line goes out as it is.
-  assert.equal(shown(deep), 'something that cannot be shown');
-  assert.equal(bounded(deep, 10), 'something ');
 });
 
 test('another session is told of, whatever its id is', async (t) => {

@@ -147,7 +147,7 @@ export const rows: readonly Row[] = [
   { words: ['slow', 'session/new'] },
   { words: ['invalid-utf8'], text: /^a\ufffd\ufffdb$/ },
   { words: ['odd-messages'], faults: /its method is no string/ },
-  { words: ['deep'], faults: /could not be written/ },
+  { words: ['deep'], faults: /another session: something that cannot be shown/ },
   { words: ['unknown-updates'], text: /\[-32601,-32601,-32601\]$/ },
   { words: ['other-session'], text: /^\[-32602,-32602,-32602,-32602\]$/, faults: /another session: other/ },
   { words: ['late-requests'], keepAliveSeconds: 600, text: /^\[-32002,\{"outcome":\{"outcome":"cancelled"\}\},\{"action":"decline"\}\]$/ },

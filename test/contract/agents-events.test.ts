@@ -117,6 +117,18 @@ test('GET /jobs/{id}/events of an agent', async (t) => {
     assert.deepEqual(eventsOf(await show(server, id)).map(({ type }) => type), ['agent', 'session', 'prompt', 'fault', 'stop']);
   });
 
+  await t.test('half of an event that stays one keeps nobody waiting, nor does a position that is none of an event', async () => {
+    const { jobId } = await run(server, fake('say x'));
+    appendFileSync(join(server.stateDir, 'jobs', jobId, 'events.ndjson'), '{"seq":99,"ty');
+    const whole = await sentFor(server, jobId);
+    assert.deepEqual(agentEventsIn(whole).map(({ seq }) => seq), [1, 2, 3, 4, 5]);
+    const second = Number(whole.filter(({ event }) => event === 'agent')[0]?.id.split('-')[2]);
+    for (const [position, first] of [[1, 2], [second - 1, 2], [second + 1, 3], [999_999, undefined]] as const) {
+      const events = await sentFor(server, jobId, `?after=1-0-${position}`);
+      assert.deepEqual([agentEventsIn(events)[0]?.seq, events.at(-1)?.event], [first, 'end'], String(position));
+    }
+  });
+
   await t.test('only the last events are in the answer itself; all of them are in the stream', async () => {
     const job = await run(server, fake('flood 5000\nsay x'));
     const shown = eventsOf(job);

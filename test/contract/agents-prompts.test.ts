@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
-import { eventsOf, fake, inPhase, nobodyLeft, telling } from './agents.ts';
+import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from './agents.ts';
 import { type Answer, ask, finished, type Reached, run, show, submit } from './ask.ts';
 
 test('POST /jobs/{id}/prompt', async (t) => {
@@ -84,10 +84,10 @@ test('POST /jobs/{id}/prompt', async (t) => {
 
   await t.test('the last turn says how the job ends', async () => {
     const id = await submit(server, fake('stop refusal', { keepAlive: 2 }));
-    await inPhase(server, id, 'waiting', 1);
+    await reaches(server, id, 'the first turn', ({ stopReason }) => stopReason === 'refusal');
     await prompt(server, id, 'say fine');
     const job = await finished(server, id);
-    // The first answer may have come too late on a slow machine: then the refusal stays.
+    // The second prompt may have come too late on a slow machine: then the refusal stays.
     assert.deepEqual([job.status, job.stopReason], job.turns === 2 ? ['completed', 'end_turn'] : ['failed', 'refusal']);
   });
 
@@ -114,6 +114,35 @@ test('POST /jobs/{id}/prompt', async (t) => {
     assert.deepEqual([job.turns, job.stdout], [2, 'ab']);
     await ask(server, `POST /jobs/${id}/cancel`);
     assert.equal((await keyed('say b')).text, first?.text, 'also after the end');
+  });
+
+  await t.test('that its agent has not answered in time may be sent again with its Idempotency-Key: it is one prompt', async () => {
+    const id = await submit(server, fake('say a', { keepAlive: 600 }));
+    const { pid } = await inPhase(server, id, 'waiting', 1);
+    const keyed = (): Promise<Answer> => ask(server, `POST /jobs/${id}/prompt`, { body: { prompt: 'say b' }, headers: { 'Idempotency-Key': 'k' } });
+    process.kill(pid ?? 0, 'SIGSTOP');
+    const stalled = await keyed();
+    assert.deepEqual([stalled.status, stalled.problem.code, stalled.headers['retry-after']], [503, 'unavailable', '2']);
+    process.kill(pid ?? 0, 'SIGCONT');
+    const answer = await keyed();
+    assert.deepEqual([answer.status, answer.json()['turn']], [202, 2]);
+    await prompt(server, id, 'say c');
+    const job = await reaches(server, id, 'all is said', ({ stdout, agentPhase }) => stdout?.endsWith('c') === true && agentPhase === 'waiting');
+    assert.deepEqual([job.stdout, job.turns], ['abc', 3]);
+    await ask(server, `POST /jobs/${id}/cancel`);
+  });
+
+  await t.test('many at once: each is answered, and those that are taken are said', async () => {
+    const id = await submit(server, fake('hang', { keepAlive: 600 }));
+    await inPhase(server, id, 'turn', 1);
+    const answers = await Promise.all(Array.from({ length: 90 }, () => prompt(server, id, 'say .')));
+    const taken = answers.filter(({ status }) => status === 202);
+    // Not so many may wait to be written.
+    for (const { status, problem } of answers.filter((answer) => !taken.includes(answer))) assert.deepEqual([status, problem.code], [409, 'stdin_full']);
+    assert.equal(new Set(taken.map((answer) => answer.json()['turn'])).size, taken.length);
+    await ask(server, `POST /jobs/${id}/prompt/cancel`);
+    assert.equal((await inPhase(server, id, 'waiting', taken.length + 1)).stdout, '.'.repeat(taken.length));
+    await ask(server, `POST /jobs/${id}/cancel`);
   });
 
   await t.test('cancel without a turn says so, and changes nothing', async () => {

@@ -190,7 +190,7 @@ test('the end of an agent', async (t) => {
   });
 
   await t.test('with a longer killGrace its runner sees to it', async () => {
-    const id = await submit(server, telling('hang', {}, { deaf: true }));
+    const id = await submit(server, telling('hang', { killGrace: 600 }, { deaf: true }));
     await inPhase(server, id, 'turn', 1);
     const job = (await ask(server, `POST /jobs/${id}/cancel`)).json<Job>();
     assert.deepEqual([job.reason, job.exitCode, job.stopReason, job.agentPhase], ['cancelled', 143, 'cancelled', 'ended']);
@@ -299,6 +299,17 @@ test('which agent', async (t) => {
       CLAUDECODE: null, CLAUDE_CODE_ENTRYPOINT: null, CLAUDE_CONFIG_DIR: '/of/the/request', PLAIN: 'inherited', GIVEN: 'é', SIDECAR_API_KEY: null,
       NODE_OPTIONS: null,
     });
+  });
+
+  await t.test('is looked for where the PATH of the request says', async () => {
+    const { acpError } = await run(server, { mode: 'acp', agent: 'gemini', prompt: 'argv', env: { PATH: '/usr/bin:/bin' } });
+    assert.deepEqual([acpError?.code, /gemini is not installed/.test(acpError?.message ?? '')], ['not_started', true]);
+  });
+
+  await t.test('an environment that hinders Node hinders the agent, not whoever talks to it', async () => {
+    const job = await run(server, telling('x', { env: { NODE_OPTIONS: '--no-such-option' } }));
+    assert.deepEqual([job.status, job.acpError?.code], ['failed', 'agent_ended']);
+    assert.match(job.stderr ?? '', /--no-such-option is not allowed in NODE_OPTIONS/);
   });
 
   await t.test('its commands find that environment, too', async () => {

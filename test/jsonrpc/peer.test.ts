@@ -4,6 +4,7 @@ import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { RpcError, rpcCodes } from '../../src/jsonrpc/message.ts';
 import { Peer, type PeerOptions, acpCancel, lspCancel } from '../../src/jsonrpc/peer.ts';
+import { until } from '../support/wait.ts';
 
 interface Setting {
   readonly peer: Peer;
@@ -181,6 +182,34 @@ test('close() rejects all that wait, aborts all that is being answered, and noth
   await say({ id: 2, method: 'echo' });
   await say({ method: 'e' });
   assert.deepEqual([sent.length, told, peer.waitingCount], [before, [], 0]);
+});
+
+test('large answers come one at a time, each where there is room, also behind one that fails; none is made once it is closed', async () => {
+  const rooms: (() => void)[] = [];
+  const made: number[] = [];
+  const { peer, sent, say } = open({
+    room: () => new Promise((resolve) => { rooms.push(resolve); }),
+    onRequest: (_method, params, { inTurn }) => inTurn(() => {
+      made.push(Number(params));
+      if (params === 1) throw new RpcError(5, 'no');
+      return params;
+    }),
+  });
+  for (const params of [0, 1, 2, 3]) await say({ id: params, method: 'large', params });
+  const next = async (): Promise<void> => {
+    rooms.shift()?.();
+    await until(() => rooms.length === 1, { what: 'the next one waits' });
+  };
+  assert.deepEqual([made, rooms.length], [[], 1]);
+  for (const expected of [[0], [0, 1], [0, 1, 2]]) {
+    await next();
+    assert.deepEqual(made, expected);
+  }
+  assert.deepEqual(sent.map((answer) => (answer as { id: number }).id), [0, 1, 2]);
+  peer.close(new Error('enough'));
+  rooms.shift()?.();
+  await turn();
+  assert.deepEqual(made, [0, 1, 2]);
 });
 
 test('what cannot be written as JSON is refused before anything is remembered of it', () => {

@@ -95,7 +95,7 @@ test('MCP servers: programs and addresses, their environment and headers as a li
     [null, ''], [[], ''], ['x', ''], [1, ''], [{}, '\\.name'], [{ name: 'a' }, '\\.command'], [{ name: 'a', command: '' }, '\\.command'], [{ name: 'a', command: 'x', args: 'y' }, '\\.args'],
     [{ name: 'a', command: 'x', args: [1] }, '\\.args\\[0\\]'], [{ name: 'a', command: 'x', env: 'A=1' }, '\\.env'], [{ name: 'a', command: 'x', env: [['A', '1']] }, '\\.env\\[0\\]'],
     [{ name: 'a', command: 'x', url: 'http://x' }, '\\.url'], [{ type: 'stdio', name: 'a', url: 'http://x' }, '\\.'], [{ type: 'http', name: 'a', command: 'x' }, '\\.'],
-    [{ type: 'http', name: 'a' }, '\\.url'], [{ type: 'sse', name: 'a', url: 'file:///x' }, '\\.url'], [{ type: 1, name: 'a', command: 'x' }, '\\.type'],
+    [{ type: 'http', name: 'a' }, '\\.url'], [{ type: 'sse', name: 'a', url: 'file:///x' }, '\\.url'], [{ type: 1, name: 'a', command: 'x' }, '\\.'], [{ type: 'ws', name: 'a', url: 'http://x' }, '\\.type'],
   ] as const) {
     refuses(() => programOf({ mcpServers: [server] }), new RegExp(`body\\.mcpServers\\[0\\]${at}.*: (expected|unknown field)`));
   }

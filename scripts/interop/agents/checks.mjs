@@ -171,7 +171,7 @@ export class Trial {
 
   async begin({ hold, ...request }) {
     const { argv, env, workdir, recipe: { mode } } = this;
-    const id = await this.sidecar.run({ argv, env, workdir, timeout: 120, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...request });
+    const id = await this.sidecar.run({ argv, env, workdir, timeout: 600, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...request });
     this.#jobs.push(id);
     return id;
   }
@@ -252,7 +252,8 @@ export class Trial {
     }
     assert.ok(job.stdout.endsWith(`${doneText} write=yes read=yes run=yes`), job.stdout);
     assert.deepEqual([this.read('hello.txt'), this.read('copy.txt')], [this.task.content, this.task.content]);
-    assert.deepEqual(kinds, ['edit', 'read', 'execute']);
+    // Codex reads with a command, which it calls one once it asks for permission.
+    assert.match(kinds.join(' '), /^edit (read|execute) execute$/);
   }
 
   expectUndone(job) {

@@ -3,10 +3,17 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { killAll, processesWith } from './processes.mjs';
 import { node22 } from './recipes.mjs';
 
 const installMs = 8 * 60_000;
 const markFile = 'interop-installed.json';
+const installMark = 'SIDECAR_INTEROP_INSTALL';
+
+/** Ends npm, if it runs, and all that it has started. */
+export function endInstall() {
+  killAll(processesWith(`${installMark}=${process.pid}\0`));
+}
 
 /**
  * Installs what is not there yet.
@@ -31,12 +38,14 @@ async function add(packages, directory) {
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'package.json'), JSON.stringify({ private: true }));
   const from = performance.now();
+  const npmCache = join(directory, 'npm-cache');
   const child = spawn('npm', ['install', '--prefix', directory, '--no-audit', '--no-fund', '--loglevel=error', ...packages], {
-    stdio: ['ignore', 'inherit', 'inherit'], detached: true,
+    stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, npm_config_cache: npmCache, [installMark]: String(process.pid) },
   });
-  const overdue = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), installMs);
+  const overdue = setTimeout(endInstall, installMs);
   const [code, signal] = await once(child, 'exit');
   clearTimeout(overdue);
+  rmSync(npmCache, { recursive: true, force: true });
   if (code !== 0) throw new Error(`npm install ${packages.join(' ')} ended with ${code ?? signal}`);
   writeFileSync(mark, wanted);
   console.log(`installed ${packages.join(' ')} in ${seconds(from)}`);

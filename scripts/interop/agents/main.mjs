@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Trial, checks, quickChecks } from './checks.mjs';
-import { install, seconds } from './install.mjs';
+import { endInstall, install, seconds } from './install.mjs';
 import { startModel } from './model/server.mjs';
 import { killAll, processesWith } from './processes.mjs';
 import { recipes } from './recipes.mjs';
@@ -61,7 +61,7 @@ async function tryAgent(recipe) {
     const installed = await install(recipe, cache);
     await sidecar.start();
     const results = await inTurn(options.checks, (check) => tryOne({ recipe, check, installed, sidecar }));
-    await sidecar.kill('SIGTERM');
+    await sidecar.close();
     return { name, results };
   } catch (error) {
     process.exitCode = 1;
@@ -115,7 +115,8 @@ function printTable(rows) {
 }
 
 async function end() {
-  await Promise.all(sidecars.map((sidecar) => sidecar.kill('SIGTERM')));
+  endInstall();
+  await Promise.all(sidecars.map((sidecar) => sidecar.close()));
   await model?.close();
   // Whoever was started here has a home below it.
   killAll(processesWith(`HOME=${scratch}/`));
@@ -133,6 +134,7 @@ function read() {
       console.log(help);
       process.exit(0);
     }
+    if (process.platform !== 'linux') throw new Error('It looks for processes in /proc, which only Linux has.');
     const cacheDirectory = values.cache ?? process.env.AGENTS_CACHE;
     const quick = values.ci ? recipes.filter(({ isQuick }) => isQuick) : recipes;
     return {

@@ -15,6 +15,7 @@ export class Sidecar {
   #folder;
   #isBuilt;
   #child;
+  #isClosed = false;
   #url;
 
   /** @param isBuilt Run what was built into `dist` instead of the sources. */
@@ -25,6 +26,7 @@ export class Sidecar {
 
   /** Also once it was killed: on the same state directory. */
   async start() {
+    if (this.#isClosed) throw new Error('The server was closed');
     const home = join(this.#folder, 'home');
     const stateDir = join(this.#folder, 'state');
     mkdirSync(home, { recursive: true });
@@ -40,6 +42,12 @@ export class Sidecar {
       const owner = readOwner(join(stateDir, 'server.lock'));
       return owner?.pid === child.pid ? owner.url : undefined;
     }, 'the server listens');
+  }
+
+  /** For good. */
+  async close() {
+    this.#isClosed = true;
+    await this.kill('SIGTERM');
   }
 
   async kill(signal = 'SIGKILL') {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Agents start slowly where the machine is busy. */
-export const limitMs = 60_000;
+export const limitMs = 120_000;
 
 /** What `look` finds, once it finds something. */
 export async function until(look, what, { ms = limitMs } = {}) {

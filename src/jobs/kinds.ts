@@ -1,0 +1,100 @@
+/**
+ * The kinds of jobs: what has a process of its own, what runs in a persistent shell, and agents. How each is started, met again and ended.
+ * @module
+ */
+import type { AgentHost } from '../process/agent-host.ts';
+import { sendSignal } from '../process/identity.ts';
+import { terminalEnvironment, ttyArgv } from '../process/pty.ts';
+import type { ShellHost, Starter } from '../process/starter.ts';
+import { terminate } from '../process/terminate.ts';
+import type { Entry } from './entry.ts';
+import type { JobRecord } from './job.ts';
+import { programFor } from './modes.ts';
+import type { JobStore } from './store.ts';
+
+export type Ending = { readonly signal: NodeJS.Signals; readonly graceMs: number };
+
+export interface Kind {
+  /** @throws where it cannot be started. */
+  start(entry: Entry, request: JobRecord['request'], directory: string): void;
+  /** Goes on with a job that an earlier server has started. @returns whether only its files tell of its end. */
+  adopt(entry: Entry, directory: string): boolean;
+  /** Takes back a job that was not handed on yet. `false`: it was. */
+  withdraw(entry: Entry): boolean;
+  /** Ends it and all that it has started. `false`: something hangs in the kernel. */
+  terminate(entry: Entry, options: Ending): Promise<boolean>;
+  /** `false`: there is nobody to send it to. */
+  signal(entry: Entry, name: NodeJS.Signals): Promise<boolean>;
+  /** It has ended: ends what must not outlive it. */
+  ended(entry: Entry, options: Ending): Promise<unknown>;
+}
+
+export interface KindOptions {
+  readonly starter: Starter;
+  readonly shells: ShellHost;
+  readonly agents: AgentHost;
+  readonly store: JobStore;
+}
+
+/** @returns which kind a job is of. */
+export function kindsOf(options: KindOptions): (entry: Entry) => Kind {
+  const [own, inShell, agent] = [ownKind(options), shellKind(options), agentKind(options)];
+  return ({ request: { mode } }) => (mode === 'acp' ? agent : mode === 'persistent_shell' ? inShell : own);
+}
+
+function ownKind({ starter }: KindOptions): Kind {
+  return {
+    start({ id, request: { stdin, tty } }, { program, workdir, env }, directory) {
+      if (program.mode === 'acp' || program.mode === 'persistent_shell') throw new Error(`a job of mode ${program.mode} is of another kind`);
+      const argv = programFor(program, directory);
+      starter.start(tty === undefined ? { id, directory, stdin, workdir, env, argv }
+        : { id, directory, stdin, workdir, env: { ...terminalEnvironment, ...env }, argv: ttyArgv(argv, tty) });
+    },
+    adopt: () => true,
+    withdraw: ({ id }) => starter.withdraw(id),
+    terminate: (entry, ending) => terminate(entry.family, ending),
+    signal: async ({ leader }, name) => leader !== undefined && sendSignal(-leader.pid, name),
+    ended: async () => undefined,
+  };
+}
+
+function shellKind({ shells }: KindOptions): Kind {
+  return {
+    start({ id, request: { stdin } }, { program }, directory) {
+      if (program.mode !== 'persistent_shell') throw new Error(`a job of mode ${program.mode} is of another kind`);
+      const { sessionKey, command, bootstrapCurrentCommand: isBootstrap = false } = program;
+      shells.start({ id, directory, stdin, sessionKey, command, isBootstrap });
+    },
+    adopt({ id, request: { sessionKey = '' } }, directory) {
+      shells.adopt({ id, directory, sessionKey });
+      return false;
+    },
+    withdraw: ({ id }) => shells.withdraw(id),
+    terminate: ({ id }, ending) => shells.end(id, ending),
+    signal: ({ id }, name) => shells.signal(id, name),
+    ended: async () => undefined,
+  };
+}
+
+/** The process of such a job is the runner of its agent. */
+function agentKind(options: KindOptions): Kind {
+  const { starter, agents, store } = options;
+  return {
+    ...ownKind(options),
+    start({ id, request: { stdin } }, { program, workdir, env }, directory) {
+      if (program.mode !== 'acp') throw new Error(`a job of mode ${program.mode} is of another kind`);
+      const launch = { id, directory, workdir, env, program };
+      starter.start({ id, directory, stdin, ...agents.prepare(launch) });
+      agents.watch(launch);
+    },
+    adopt({ id }, directory) {
+      const { program, workdir, env } = store.read(id).request;
+      if (program.mode === 'acp') agents.watch({ id, directory, workdir, env, program });
+      return true;
+    },
+    // The runner ends its agent by the book.
+    terminate: (entry, ending) => terminate(entry.family, { ...ending, to: 'leader' }),
+    // An agent goes with its runner, also where that was killed.
+    ended: ({ id }, ending) => terminate({ id, leader: undefined }, ending),
+  };
+}
