@@ -33,8 +33,12 @@ const sendInterrupt: FirstInterrupt = (sidecar, id, signal) => sidecar.jobs.sign
 /** What a shell says of a command that SIGINT ended. */
 export const interruptedExitCode = 130;
 
-/** Listens: SIGINT goes to the job, or does what is `first`; the second one cancels it, the third leaves it. SIGTERM and SIGHUP cancel, then leave. */
-export function handleInterrupts(first: FirstInterrupt = sendInterrupt): InterruptHandler {
+/**
+ * Listens: SIGINT goes to the job, or does what is `first`; the second one cancels it, the third leaves it. SIGTERM and SIGHUP cancel, then leave.
+ *
+ * @param options.isOwn The job was begun for this command, so that it goes with it. Default true; else SIGTERM and SIGHUP do what is `first`.
+ */
+export function handleInterrupts(first: FirstInterrupt = sendInterrupt, { isOwn = true }: { readonly isOwn?: boolean } = {}): InterruptHandler {
   const leaving = new AbortController();
   let target: { sidecar: Sidecar; id: JobId } | undefined;
   let waiting: ((sidecar: Sidecar, id: JobId) => Promise<unknown>)[] = [];
@@ -61,7 +65,8 @@ export function handleInterrupts(first: FirstInterrupt = sendInterrupt): Interru
   function terminate(): void {
     interrupts += 2;
     if (interrupts > 3) leave();
-    else cancel();
+    else if (isOwn) cancel();
+    else act((sidecar, id) => first(sidecar, id, leaving.signal));
   }
 
   process.on('SIGINT', interrupt);

@@ -87,6 +87,20 @@ describe('sidecar prompt', { skip }, () => {
     assert.equal((await left.ended).exitCode, 130);
   });
 
+  it('takes the job with it when it is told to go, or its reader has gone', async (t) => {
+    const { start, server } = await setUp(t);
+    const told = start(['prompt', '-a', fake, 'say first\nhang']);
+    await told.printed(/first/);
+    told.child.kill('SIGTERM');
+    assert.equal((await told.ended).exitCode, 130);
+    assert.equal((await newest(server)).reason, 'cancelled');
+    const unread = start(['prompt', '-a', fake, `say first\n${'ask edit a\nsay more\n'.repeat(3)}hang`]);
+    await unread.printed(/first/);
+    unread.child.stdout.destroy();
+    assert.equal((await unread.ended).exitCode, 141);
+    assert.equal((await newest(server)).reason, 'cancelled');
+  });
+
   it('says what went wrong and what to do', async (t) => {
     const { run } = await setUp(t);
     const cases: readonly (readonly [args: readonly string[], exitCode: number, stderr: RegExp])[] = [
@@ -146,6 +160,11 @@ describe('sidecar prompt', { skip }, () => {
     await third.printed(/three/);
     third.child.kill('SIGINT');
     assert.equal((await third.ended).exitCode, 130);
+    // Whoever goes takes only what was begun for him.
+    const fourth = start(['prompt', '--on', 'last', 'say four\nhang']);
+    await fourth.printed(/four/);
+    fourth.child.kill('SIGHUP');
+    assert.equal((await fourth.ended).exitCode, 130);
     assert.equal((await newest(server)).status, 'running');
     await server.client.jobs.cancel(jobId);
     const late = await run(['prompt', '--on', 'last', 'say x']);

@@ -37,7 +37,7 @@ export interface Turn {
 export async function runTurn(
   sidecar: Sidecar, begin: (signal: AbortSignal) => Promise<Turn>, options: ConversationOptions & { readonly isOwn: boolean },
 ): Promise<number> {
-  const interrupts = handleInterrupts(cancelTurn(options.isOwn));
+  const interrupts = handleInterrupts(cancelTurn(options.isOwn), { isOwn: options.isOwn });
   let isReaderGone = false;
   const onReaderGone = (): void => {
     if (!isReaderGone && options.isOwn) interrupts.cancel();
