@@ -8,7 +8,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { markName } from '../process/descendants.ts';
 import { identify } from '../process/identity.ts';
-import { terminate } from '../process/terminate.ts';
+import { isGone, terminate } from '../process/terminate.ts';
 import { AgentFailure } from './agent-failure.ts';
 
 export interface AgentProcessOptions {
@@ -71,10 +71,12 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
     const controller = new AbortController();
     await Promise.race([exited, sleep(leaveMs, undefined, { signal: controller.signal }).catch(() => undefined)]);
     controller.abort();
-    const isGone = await terminate({ id: mark, leader }, { signal: 'SIGTERM', graceMs });
+    const family = { id: mark, leader };
+    // One look is enough for most, which go by themselves and leave nobody.
+    const isEnded = await isGone(family) || await terminate(family, { signal: 'SIGTERM', graceMs });
     input.destroy();
     output.destroy();
-    return isGone;
+    return isEnded;
   };
   let ending: Promise<boolean> | undefined;
   return { pid, input, output, exited, end: () => ending ??= end() };

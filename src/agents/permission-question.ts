@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { shellWord } from '../base/shell-word.ts';
-import { fieldsOf, listOf, shown, textOf } from './lenient.ts';
+import { beginning, fieldsOf, listOf, shown, textOf } from './lenient.ts';
 import type { PermissionQuestion } from './permissions.ts';
 
 /** The names under which agents have a path in the raw input of their tools. */
@@ -13,6 +13,8 @@ const commandFields = new Set(['command', 'cmd', 'script']);
 /** With a path in each key. */
 const changesFields = new Set(['changes']);
 const shells = new Set(['sh', 'bash', 'zsh', 'dash', 'ksh', 'fish']);
+/** Of an option. */
+const maxNameCharacters = 200;
 /** Deeper is no argument of a tool any more. */
 const maxDepth = 5;
 
@@ -28,8 +30,9 @@ export function questionOf(params: unknown): PermissionQuestion {
     paths: distinct([...listOf(call['locations']).map((location) => fieldsOf(location)['path']), ...listOf(call['content']).flatMap(diffPath), ...raw.paths].flatMap(asPath)),
     commands: distinct(raw.commands.length === 0 && kind === 'execute' ? titleAsCommand(call['title']) : raw.commands),
     options: listOf(options).flatMap((option) => {
-      const { optionId, kind } = fieldsOf(option);
-      return typeof optionId === 'string' && typeof kind === 'string' ? [{ optionId, kind }] : [];
+      const { optionId, kind, name } = fieldsOf(option);
+      const named = textOf(name);
+      return typeof optionId === 'string' && typeof kind === 'string' ? [{ optionId, kind, ...(named === undefined ? {} : { name: beginning(named, maxNameCharacters) }) }] : [];
     }),
   };
 }

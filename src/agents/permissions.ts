@@ -15,7 +15,7 @@ export interface PermissionQuestion {
   readonly tools: readonly string[];
   readonly paths: readonly string[];
   readonly commands: readonly string[];
-  readonly options: readonly { readonly optionId: string; readonly kind: string }[];
+  readonly options: readonly { readonly optionId: string; readonly kind: string; readonly name?: string }[];
 }
 
 export type PermissionAnswer =

@@ -6,7 +6,7 @@ import type { AgentHost } from '../process/agent-host.ts';
 import { sendSignal } from '../process/identity.ts';
 import { terminalEnvironment, ttyArgv } from '../process/pty.ts';
 import type { ShellHost, Starter } from '../process/starter.ts';
-import { terminate } from '../process/terminate.ts';
+import { isGone, terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
 import type { JobRecord } from './job.ts';
 import { programFor } from './modes.ts';
@@ -95,6 +95,9 @@ function agentKind(options: KindOptions): Kind {
     // The runner ends its agent by the book.
     terminate: (entry, ending) => terminate(entry.family, { ...ending, to: 'leader' }),
     // An agent goes with its runner, also where that was killed.
-    ended: ({ id }, ending) => terminate({ id, leader: undefined }, ending),
+    ended: async ({ id }, ending) => {
+      const family = { id, leader: undefined };
+      return await isGone(family) || await terminate(family, ending);
+    },
   };
 }

@@ -73,7 +73,8 @@ async function isGoneWithin(family: Family, limitMs: number): Promise<boolean> {
   }
 }
 
-async function isGone(family: Family): Promise<boolean> {
+/** Whether nobody of the tree is left. */
+export async function isGone(family: Family): Promise<boolean> {
   const { leader } = family;
   if (leader && isAliveNow(leader)) return false;
   const left = await find(family);

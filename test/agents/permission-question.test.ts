@@ -25,7 +25,7 @@ const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { ki
 for (const [agent, toolCall, expected] of rows) {
   test(`questionOf(): ${agent}`, () => {
     assert.deepEqual(questionOf({ sessionId: 's', toolCall, options: [{ optionId: 'a', name: 'A', kind: 'allow_once' }, { optionId: 5 }, null] }), {
-      kind: 'other', tools: [], paths: [], commands: [], ...expected, options: [{ optionId: 'a', kind: 'allow_once' }],
+      kind: 'other', tools: [], paths: [], commands: [], ...expected, options: [{ optionId: 'a', kind: 'allow_once', name: 'A' }],
     });
   });
 }

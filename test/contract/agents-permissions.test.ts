@@ -85,7 +85,7 @@ test('ask: somebody is to say', async (t) => {
     const { permissionId, askedAt, expiresAt, ...rest } = permission ?? { permissionId: '', askedAt: 0, expiresAt: 0 };
     assert.deepEqual(rest, {
       toolCallId: 't1', kind: 'edit', tools: ['Do it'], paths: ['docs/a'], commands: [],
-      options: [{ optionId: 'always', kind: 'allow_always' }, { optionId: 'yes', kind: 'allow_once' }, { optionId: 'no', kind: 'reject_once' }],
+      options: [{ optionId: 'always', kind: 'allow_always', name: 'always' }, { optionId: 'yes', kind: 'allow_once', name: 'yes' }, { optionId: 'no', kind: 'reject_once', name: 'no' }],
     });
     assert.ok(expiresAt - askedAt === 300 && askedAt >= job.submittedAt);
     const [asked] = permissionsIn(live.text());
