@@ -246,6 +246,7 @@ function gaugesOf(jobs: Jobs, shells: Shells, terminals: Terminals): readonly Ga
     { name: 'sidecar_jobs', help: 'Jobs remembered.', read: () => jobs.counts.jobs },
     { name: 'sidecar_jobs_running', help: 'Jobs running.', read: () => jobs.counts.running },
     { name: 'sidecar_jobs_queued', help: 'Jobs waiting to be started.', read: () => jobs.counts.queued },
+    { name: 'sidecar_agents', help: 'Agents running.', read: () => jobs.runningAgents },
     { name: 'sidecar_sessions', help: 'Persistent shells open.', read: () => shells.count },
     { name: 'sidecar_terminals', help: 'Terminals whose program runs.', read: () => terminals.running },
     { name: 'process_resident_memory_bytes', help: 'Resident memory.', read: () => process.memoryUsage.rss() },

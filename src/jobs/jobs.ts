@@ -115,6 +115,10 @@ export class Jobs {
     return { jobs: this.#catalogue.size, running: this.#runner.runningCount, queued: this.#runner.queuedCount };
   }
 
+  get runningAgents(): number {
+    return [...this.#runner.running].filter(({ request: { mode } }) => mode === 'acp').length;
+  }
+
   /**
    * Takes on a job; it is on disk when this resolves. With the key of an earlier job: that job, and nothing happens.
    *

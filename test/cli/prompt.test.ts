@@ -189,6 +189,21 @@ describe('sidecar prompt', { skip }, () => {
     assert.deepEqual(order.prompt, [{ type: 'text', text: 'say x' }, { type: 'resource', resource: { uri: `file://${folder}/a.txt`, text: 'text' } }]);
   });
 
+  it('takes MCP servers from a file, as others have it', async (t) => {
+    const { run, server } = await setUp(t);
+    const file = join(temporaryFolder(t), 'mcp.json');
+    writeFileSync(file, JSON.stringify({ mcpServers: { one: { command: 'one', env: { A: '1' } }, off: { command: 'x', disabled: true }, two: { url: 'http://127.0.0.1:1/', alwaysAllow: [] } } }));
+    assert.match((await run(['prompt', '-a', fake, '--mcp-config', file, 'say x'])).stderr, /takes no MCP server by http/);
+    const order = JSON.parse(readFileSync(join(server.stateDir, 'jobs', (await newest(server)).jobId, 'agent-order.json'), 'utf8')) as { mcpServers: unknown };
+    assert.deepEqual(order.mcpServers, [{ name: 'one', command: 'one', args: [], env: [{ name: 'A', value: '1' }] }, { type: 'http', name: 'two', url: 'http://127.0.0.1:1/', headers: [] }]);
+    writeFileSync(file, JSON.stringify({ mcpServers: { one: { comand: 'one' } } }));
+    assert.match((await run(['prompt', '-a', fake, '--mcp-config', file, 'say x'])).stderr, /comand/);
+    writeFileSync(file, 'none');
+    const { stderr, exitCode } = await run(['prompt', '-a', fake, '--mcp-config', file, 'say x']);
+    assert.match(stderr, /Cannot read --mcp-config: .*JSON/);
+    assert.equal(exitCode, 2);
+  });
+
   it('loses no word when the connection breaks, and says so once', async (t) => {
     const server = await startTestServer(t);
     const breaker = await startBreaker(t, server);

@@ -11,6 +11,7 @@ import type { Values } from '../command.ts';
 import type { Connection } from '../connect.ts';
 import { UsageError } from '../failure.ts';
 import { pairs, seconds } from '../values.ts';
+import { readMcpConfig } from './mcp-config.ts';
 
 export const requestOptions = {
   agent: { type: 'string', short: 'a', value: 'AGENT', description: 'A name that "sidecar agents" shows, or the command that starts one. Default: copilot' },
@@ -25,6 +26,7 @@ export const requestOptions = {
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it works. Default: here for the local server, else where the server runs' },
   'add-dir': { type: 'string', multiple: true, value: 'DIR', description: 'A further directory that it may use; may be repeated' },
   attach: { type: 'string', multiple: true, value: 'FILE', description: 'A file of this machine to send along; may be repeated' },
+  'mcp-config': { type: 'string', value: 'FILE', description: 'The MCP servers that it is to use, as {"mcpServers": {NAME: {"command": …}}}' },
   env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', description: 'Laid over the environment of the server; may be repeated' },
   session: { type: 'string', value: 'ID', description: 'Go on with an earlier session of the agent' },
   'auth-method': { type: 'string', value: 'ID', description: 'How to log in to the agent; without it an agent that needs it tells which ones it has' },
@@ -41,7 +43,7 @@ export type RequestValues = Values<typeof requestOptions>;
 /** Fields of the request, as they are given here. */
 export const givenAs: { readonly [field: string]: string } = {
   agent: '--agent', prompt: 'the prompt', permissions: '--rule', model: '--model', effort: '--effort', agentMode: '--agent-mode', workdir: '--workdir',
-  additionalDirectories: '--add-dir', env: '--env', acp_session_id: '--session', authMethod: '--auth-method', keepAlive: '--keep-alive',
+  additionalDirectories: '--add-dir', mcpServers: '--mcp-config', env: '--env', acp_session_id: '--session', authMethod: '--auth-method', keepAlive: '--keep-alive',
   askTimeout: '--ask-timeout', timeout: '--timeout', name: '--name', labels: '--label',
 };
 
@@ -65,6 +67,7 @@ export function agentRequest(values: RequestValues, prompt: Prompt | undefined, 
       strictConfig: values['config-optional'] === true ? false : undefined,
       workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
       additionalDirectories: values['add-dir']?.map(directory),
+      mcpServers: values['mcp-config'] === undefined ? undefined : readMcpConfig(values['mcp-config']),
       env: pairs(values.env, 'env'),
       acp_session_id: values.session,
       authMethod: values['auth-method'],
@@ -113,12 +116,15 @@ const imageTypes: { readonly [extension: string]: string } = {
   '.png': 'image/png', '.jpg': 'image/jpeg', '.jpeg': 'image/jpeg', '.gif': 'image/gif', '.webp': 'image/webp',
 };
 
+/** What still fits a request, as base64. */
+const maxImageBytes = 700_000;
+
 /** Images are seen, not read; a file that the agent finds by its path needs no more than that; another goes along. */
 function attachment(path: string, isLocal: boolean): PromptBlock {
   const bytes = contentOf(path);
   const uri = pathToFileURL(path).href;
   const mimeType = imageTypes[extname(path).toLowerCase()];
-  if (mimeType !== undefined) return { type: 'image', data: bytes.toString('base64'), mimeType };
+  if (mimeType !== undefined && (bytes.length <= maxImageBytes || !isLocal)) return { type: 'image', data: bytes.toString('base64'), mimeType };
   if (isLocal) return { type: 'resource_link', uri, name: basename(path) };
   const text = bytes.toString();
   return { type: 'resource', resource: Buffer.from(text).equals(bytes) ? { uri, text } : { uri, blob: bytes.toString('base64') } };
