@@ -43,7 +43,7 @@ export interface ConversationOptions {
   readonly onFault: (what: string, error?: unknown) => void;
   /** How the agent's process has ended, once it has. Default: nobody knows. */
   readonly exited?: Promise<AgentExit>;
-  /** Milliseconds for each answer but that to a prompt. Default: 60,000. */
+  /** Milliseconds for each answer but that to a prompt. Default: 60,000; 300,000 to `initialize` and `authenticate`. */
   readonly answerMs?: number;
 }
 
@@ -63,6 +63,8 @@ const ids: { readonly [category in ConfigCategory]: readonly string[] } = {
 
 const protocolVersion = 1;
 const defaultAnswerMs = 60_000;
+/** For its first answer, as `npx` may install it before, and for a login, which somebody may have to confirm. */
+const defaultFirstAnswerMs = 300_000;
 /** For the answer to `session/close`, which the agent's end would do as well. */
 const closeMs = 2000;
 /** For a process to be gone once nothing more can come of it. */
@@ -148,7 +150,7 @@ export class Conversation {
         ...(elicit ? { elicitation: { form: {} } } : {}),
       },
       clientInfo: { name: 'machine-sidecar', title: 'machine-sidecar', version },
-    });
+    }, { timeoutMs: this.#options.answerMs ?? defaultFirstAnswerMs });
     const abilities = abilitiesOf(answer);
     if (abilities.protocolVersion !== protocolVersion) {
       throw new AgentFailure('unsupported_version', `Cannot talk to the agent: it speaks version ${abilities.protocolVersion ?? 'unknown'} of the protocol, not ${protocolVersion}`);
@@ -270,7 +272,7 @@ export class Conversation {
     if (!authMethods.some(({ id }) => id === methodId)) {
       throw new AgentFailure('auth_failed', `Cannot authenticate by ${methodId}: the agent has ${this.#methods()}`);
     }
-    await this.#ask('authenticate', { methodId });
+    await this.#ask('authenticate', { methodId }, { timeoutMs: this.#options.answerMs ?? defaultFirstAnswerMs });
   }
 
   #needAbility(wanted: SessionAbility): void {
