@@ -19,3 +19,14 @@ export async function unlessAborted<T, U>(signals: readonly AbortSignal[], run: 
     for (const signal of signals) signal.removeEventListener('abort', abort);
   }
 }
+
+/** The outcome of what goes on, or, where somebody aborts the wait before, a rejection with the reason of that. It goes on all the same. */
+export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return await promise;
+  return await new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -10,6 +10,7 @@ import { Ring } from '../base/ring.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { type Identity, identify } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
+import { orAborted } from './abortable.ts';
 import { acpCodes } from './acp.ts';
 import type { Jail } from './jail.ts';
 
@@ -118,14 +119,7 @@ export class AgentCommands {
   }
 
   async waitForExit(id: string, signal?: AbortSignal): Promise<ExitStatus> {
-    const { ended } = this.#get(id);
-    if (!signal) return await ended;
-    return await new Promise((resolve, reject) => {
-      const abort = (): void => reject(signal.reason as Error);
-      if (signal.aborted) return abort();
-      signal.addEventListener('abort', abort, { once: true });
-      void ended.then(resolve).finally(() => signal.removeEventListener('abort', abort));
-    });
+    return await orAborted(this.#get(id).ended, signal);
   }
 
   /** Ends it and all in its process group: SIGTERM, then SIGKILL. Its output can still be read. */

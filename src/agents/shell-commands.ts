@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { quote, shellWord } from '../base/shell-word.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { parseExit } from '../process/process-note.ts';
+import { orAborted } from './abortable.ts';
 import { acpCodes } from './acp.ts';
 import { type CommandOutput, type CommandRequest, type CommandsHost, type ExitStatus, defaultLimitBytes, maxLimitBytes } from './commands.ts';
 import type { Jail } from './jail.ts';
@@ -98,14 +99,7 @@ export class ShellCommands implements CommandsHost {
   }
 
   async waitForExit(id: string, signal?: AbortSignal): Promise<ExitStatus> {
-    const { ended } = this.#get(id);
-    if (!signal) return await ended;
-    return await new Promise((resolve, reject) => {
-      const abort = (): void => reject(signal.reason as Error);
-      if (signal.aborted) return abort();
-      signal.addEventListener('abort', abort, { once: true });
-      void ended.then(resolve).finally(() => signal.removeEventListener('abort', abort));
-    });
+    return await orAborted(this.#get(id).ended, signal);
   }
 
   async kill(id: string): Promise<void> {
