@@ -7,13 +7,15 @@
  */
 import { readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import readline from 'node:readline';
+import { ndjson } from '../jsonrpc/ndjson.ts';
 import { type AgentOrder, type RunnerCommand, orderFile } from './order.ts';
 import { JobFiles } from './job-files.ts';
 import { AgentRunner } from './runner.ts';
 
 const [, , directory = '.'] = process.argv;
 const stdoutFd = 1;
+/** Longer than any that the server tells. */
+const maxCommandBytes = 64 * 2 ** 20;
 const signals = { SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const;
 
 // The order is that of the server that started this job, of the same version.
@@ -33,13 +35,25 @@ for (const [signal, code] of Object.entries(signals)) {
     void runner.end();
   });
 }
-readline.createInterface({ input: process.stdin }).on('line', (line) => {
+// Not by Node's readline, which from 22 on ends a line at U+2028, too: a prompt may hold that.
+const lines = ndjson.decoder(maxCommandBytes);
+process.stdin.on('data', (chunk: Buffer) => {
+  try {
+    for (const line of lines.push(chunk)) take(line);
+  } catch {
+    // Nobody of ours says anything so long: what goes on is not understood any more, and the agent need not end for that.
+  }
+});
+// Whoever told it things has gone.
+process.stdin.on('error', () => undefined);
+
+function take(line: string): void {
   try {
     runner.take(JSON.parse(line) as RunnerCommand);
   } catch {
-    // Somebody nudged it with something else.
+    // Half a line, of a server that was killed as it wrote.
   }
-});
+}
 
 const outcome = await runner.run();
 files.close();

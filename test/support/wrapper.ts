@@ -159,5 +159,6 @@ export function release(version: string, edits: Edits = {}): Buffer {
 
 function filesIn(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true, recursive: true }).filter((one) => one.isFile())
-    .map((one) => relative(folder, join(one.path, one.name)));
+    // Node 24 has no `path` any more, Node 20.11 no `parentPath` yet.
+    .map((one) => relative(folder, join(one.parentPath ?? one.path, one.name)));
 }
