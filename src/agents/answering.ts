@@ -58,16 +58,16 @@ export class Answering {
       return undefined;
     }
     tell('pending', answer.reason);
-    const { optionId, reason } = await this.#askSomebody(question, { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, context, signal });
+    const { optionId, reason } = await this.#askSomebody(question, { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, jail, signal });
     tell(optionId ?? 'cancelled', reason);
     return optionId;
   }
 
   async #askSomebody(
     question: PermissionQuestion,
-    by: { readonly permissionId: string; readonly toolCallId: string | null; readonly context: PermissionContext; readonly signal: AbortSignal },
+    by: { readonly permissionId: string; readonly toolCallId: string | null; readonly jail: Jail; readonly signal: AbortSignal },
   ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
-    const { permissionId, toolCallId, context, signal } = by;
+    const { permissionId, toolCallId, jail, signal } = by;
     const { askSeconds, askDefault } = this.#options.order;
     const answer = await this.permissions.ask({
       id: permissionId, signal,
@@ -76,7 +76,8 @@ export class Answering {
     });
     if (answer.by === 'abort') return { optionId: undefined, reason: 'the turn was cancelled' };
     if (answer.by === 'somebody' && answer.answer !== null) return { optionId: answer.answer, reason: 'somebody has answered' };
-    const chosen = decide(answer.by === 'somebody' ? 'deny' : askDefault, question, context);
+    // Links may have changed since.
+    const chosen = decide(answer.by === 'somebody' ? 'deny' : askDefault, question, await contextOf(question, jail));
     const reason = answer.by === 'somebody' ? 'somebody has denied it' : `nobody answered within ${askSeconds} s`;
     return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason };
   }
