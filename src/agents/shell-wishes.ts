@@ -47,7 +47,8 @@ export class ShellWishes {
       await sleep(pauseMs);
     }
     if (isClosed()) return;
-    for (const wishId of this.#started.keys()) await this.#end(wishId);
+    // All at once: where one is ended after the other, those that wait for the shell still get their turn.
+    await Promise.all([...this.#started.keys()].map((wishId) => this.#end(wishId)));
   }
 
   #grant(wishes: readonly unknown[]): void {
