@@ -29,3 +29,34 @@ test('what nobody answers is approved by where its paths lead then, not by where
   const ask = async (path: string): Promise<string | undefined> => await answering.permit({ toolCall: { toolCallId: 't', kind: 'edit', rawInput: { path } }, options }, by);
   assert.equal(await ask('link/a'), 'no');
 });
+
+test('a question that is too long or too deep to be shown is declined', async (t) => {
+  const told: string[] = [];
+  const answering: Answering = new Answering({
+    order: { permissions: 'ask', askSeconds: 60, askDefault: 'deny' }, calls: new KnownCalls(), progress: new Progress(),
+    tell: (event) => { if (event.type === 'elicitation') told.push(event.reason); }, onChange: () => undefined,
+  });
+  const controller = new AbortController();
+  t.after(() => controller.abort());
+  let deep: object = {};
+  for (let depth = 0; depth < 10_000; depth += 1) deep = { deep };
+  for (const params of [{ message: 'x'.repeat(300_000) }, { message: 'x', requestedSchema: deep }]) {
+    assert.deepEqual(await Promise.race([answering.elicit(params, controller.signal), new Promise((resolve) => { setImmediate(resolve, 'asked'); })]), { action: 'decline' });
+  }
+  assert.match(told.join(), /too long.*too long/);
+  assert.deepEqual(answering.elicitations.shown, []);
+});
+
+test('of what is asked names are shown as far as progress keeps them', async (t) => {
+  const folder = temporaryFolder(t);
+  const controller = new AbortController();
+  const answering: Answering = new Answering({
+    order: { permissions: 'ask', askSeconds: 60, askDefault: 'deny' }, calls: new KnownCalls(), progress: new Progress(), tell: () => undefined,
+    onChange: () => {
+      for (const { toolCallId, tools } of answering.permissions.shown) assert.deepEqual([toolCallId?.length, tools.map(({ length }) => length)], [2000, [2000]]);
+      controller.abort();
+    },
+  });
+  const toolCall = { toolCallId: 't'.repeat(10_000), kind: 'edit', title: 'x'.repeat(10_000) };
+  assert.equal(await answering.permit({ toolCall, options }, { jail: await Jail.of(folder), signal: controller.signal }), undefined);
+});
