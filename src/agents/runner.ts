@@ -132,7 +132,7 @@ export class AgentRunner {
         return {};
       }
       case 'shellEnded': {
-        this.#shell?.ended(command.wishId, command.exitCode);
+        this.#shell?.ended(command.wishId, command.directory, command.exitCode);
         return {};
       }
       case 'cancel': {

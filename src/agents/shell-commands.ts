@@ -89,9 +89,12 @@ export class ShellCommands implements CommandsHost {
   }
 
   /** Its job has ended; where its own files do not say how, the server does. */
-  ended(wishId: string, exitCode: number): void {
+  ended(wishId: string, directory: string, exitCode: number): void {
     const command = this.#commands.get(wishId);
-    if (command) this.#end(command, { exitCode: Math.max(0, exitCode), signal: null });
+    if (!command) return;
+    // That it was started may have been told to nobody, by a server that has ended.
+    command.directory ??= directory;
+    this.#end(command, { exitCode: Math.max(0, exitCode), signal: null });
   }
 
   output(id: string): CommandOutput {

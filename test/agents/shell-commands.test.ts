@@ -1,5 +1,7 @@
 /** The commands of an agent that are to run in a persistent shell. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { Jail } from '../../src/agents/jail.ts';
 import { ShellCommands } from '../../src/agents/shell-commands.ts';
@@ -26,4 +28,14 @@ test('the name of a variable is none of the script', async (t) => {
   }
   await commands.create({ command: 'true', env: { _a1: "it's" } });
   assert.deepEqual(commands.wishes.map(({ script }) => script), ["export _a1='it'\\''s'\n{ true\n} 2>&1"]);
+});
+
+test('the output of a command is known with its end, also where nobody has told that it was started', async (t) => {
+  const commands = await commandsOf(t);
+  const id = await commands.create({ command: 'echo out' });
+  const directory = temporaryFolder(t);
+  writeFileSync(join(directory, 'stdout'), 'out\n');
+  commands.ended(id, directory, 0);
+  assert.deepEqual(await commands.waitForExit(id), { exitCode: 0, signal: null });
+  assert.deepEqual(commands.output(id), { output: 'out\n', truncated: false, exitStatus: { exitCode: 0, signal: null } });
 });

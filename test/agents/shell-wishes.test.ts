@@ -25,3 +25,26 @@ test('the commands of an agent that has ended are ended together: none that wait
   await wishes.serve();
   assert.deepEqual(ended, ['a', 'b', 'c']);
 });
+
+test('what the runner has not heard is told it again', async () => {
+  let isFinished = false;
+  let failures = 2;
+  const told: unknown[] = [];
+  let changed: () => void = () => undefined;
+  const wishes = new ShellWishes({
+    state: () => ({ shellWishes: [{ wishId: 'a', script: 'true', isEnded: false }] }), isFinished: () => isFinished, isClosed: () => false,
+    changed: () => new Promise((resolve) => { changed = resolve; }), log: createLog({ fd: 2, format: 'json', level: 'error' }),
+    start: async () => ({ directory: '/a', ended: Promise.resolve(3), end: async () => undefined }),
+    tell: async (news) => {
+      if (failures > 0) {
+        failures -= 1;
+        throw new Error('its stdin is closed');
+      }
+      told.push(news);
+      isFinished = told.length === 2;
+      if (isFinished) changed();
+    },
+  });
+  await wishes.serve();
+  assert.deepEqual(told, [{ is: 'shell', wishId: 'a', directory: '/a' }, { is: 'shellEnded', wishId: 'a', directory: '/a', exitCode: 3 }]);
+});
