@@ -52,13 +52,13 @@ const quietLooks = 5;
 export async function startAgent(options: AgentProcessOptions): Promise<AgentProcess> {
   const { argv: [file = '', ...args], workdir: cwd, mark, leaveMs = defaultLeaveMs, graceMs = defaultGraceMs } = options;
   // A group of its own: an agent may be behind a wrapper of npm, which alone would hear of a signal.
-  const child = spawn(file, args, { cwd, env: { ...options.env, [markName]: mark }, stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+  const child = spawned(() => spawn(file, args, { cwd, env: { ...options.env, [markName]: mark }, stdio: ['pipe', 'pipe', 'inherit'], detached: true }));
   const exited = new Promise<AgentExit>((resolve) => { child.once('exit', (code, signal) => resolve({ code, signal })); });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'ENOENT' ? `${file} is not installed, or ${cwd} is not there` : error.message;
-      reject(new AgentFailure('not_started', `Cannot start the agent: ${why}`, { cause: error }));
+      reject(notStarted(why, error));
     });
   });
   const { pid = 0, stdout: input, stdin: output } = child;
@@ -80,6 +80,19 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
   };
   let ending: Promise<boolean> | undefined;
   return { pid, input, output, exited, end: () => ending ??= end() };
+}
+
+/** Some errors Node throws at once, as that the arguments are too long (E2BIG). @throws AgentFailure */
+function spawned<C>(start: () => C): C {
+  try {
+    return start();
+  } catch (error) {
+    throw notStarted((error as Error).message, error as Error);
+  }
+}
+
+function notStarted(why: string, cause: Error): AgentFailure {
+  return new AgentFailure('not_started', `Cannot start the agent: ${why}`, { cause });
 }
 
 /** For whoever reads it that is the end. */

@@ -101,10 +101,7 @@ export class Agents implements AgentHost {
       state: () => readState(directory), isClosed: () => this.#isClosed, isFinished: () => this.#isFinished(id), log: this.#options.log,
       changed: (isSame) => this.#connected.until(id, () => !isSame(), watchMs),
       start: (wishId, command) => this.#connected.startInShell({ sessionKey, shell: asked.shell, command, workdir, env, labels: { [agentLabel]: id } }, `${id}/${wishId}`),
-      tell: async (news) => {
-        // Where the runner has ended it needs no news.
-        await this.#ask(id, news).catch(() => undefined);
-      },
+      tell: (news) => this.#ask(id, news),
     });
     wishes.serve().catch((error: unknown) => this.#options.log.error('the commands of an agent are not served any more', { jobId: id, error }))
       .finally(() => this.#watched.delete(id));

@@ -8,7 +8,7 @@ import { Asking } from './asking.ts';
 import type { ElicitationAnswer } from './conversation.ts';
 import type { Jail } from './jail.ts';
 import type { KnownCalls } from './known-calls.ts';
-import { type Fields, fieldsOf, textOf } from './lenient.ts';
+import { type Fields, beginning, bounded, fieldsOf, textOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder } from './order.ts';
 import { questionOf } from './permission-question.ts';
 import { type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
@@ -22,6 +22,10 @@ export interface AnsweringOptions {
   /** Something is pending, or is not any more. */
   readonly onChange: () => void;
 }
+
+/** Of what is shown for as long as somebody is asked: as much as progress keeps of a name, and a form as long as anybody fills in. */
+const maxNameCharacters = 2000;
+const maxQuestionCharacters = 262_144;
 
 export class Answering {
   readonly #options: AnsweringOptions;
@@ -58,25 +62,28 @@ export class Answering {
       return undefined;
     }
     tell('pending', answer.reason);
-    const { optionId, reason } = await this.#askSomebody(question, { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, context, signal });
+    const { optionId, reason } = await this.#askSomebody(question, { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, jail, signal });
     tell(optionId ?? 'cancelled', reason);
     return optionId;
   }
 
   async #askSomebody(
     question: PermissionQuestion,
-    by: { readonly permissionId: string; readonly toolCallId: string | null; readonly context: PermissionContext; readonly signal: AbortSignal },
+    by: { readonly permissionId: string; readonly toolCallId: string | null; readonly jail: Jail; readonly signal: AbortSignal },
   ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
-    const { permissionId, toolCallId, context, signal } = by;
+    const { permissionId, toolCallId, jail, signal } = by;
     const { askSeconds, askDefault } = this.#options.order;
     const answer = await this.permissions.ask({
       id: permissionId, signal,
-      show: ({ askedAt, expiresAt }) => ({ permissionId, toolCallId, ...question, askedAt, expiresAt }),
+      show: ({ askedAt, expiresAt }) => ({
+        permissionId, toolCallId: toolCallId && beginning(toolCallId, maxNameCharacters), ...question, tools: question.tools.map((tool) => beginning(tool, maxNameCharacters)), askedAt, expiresAt,
+      }),
       isFit: (optionId) => optionId === null || question.options.some((option) => option.optionId === optionId),
     });
     if (answer.by === 'abort') return { optionId: undefined, reason: 'the turn was cancelled' };
     if (answer.by === 'somebody' && answer.answer !== null) return { optionId: answer.answer, reason: 'somebody has answered' };
-    const chosen = decide(answer.by === 'somebody' ? 'deny' : askDefault, question, context);
+    // Links may have changed since.
+    const chosen = decide(answer.by === 'somebody' ? 'deny' : askDefault, question, await contextOf(question, jail));
     const reason = answer.by === 'somebody' ? 'somebody has denied it' : `nobody answered within ${askSeconds} s`;
     return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason };
   }
@@ -86,6 +93,10 @@ export class Answering {
     const message = textOf(params['message']) ?? '';
     const elicitationId = randomUUID();
     const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'elicitation', elicitationId, decision, reason, message });
+    if (bounded(params, maxQuestionCharacters) !== params) {
+      this.#options.tell({ type: 'elicitation', elicitationId, decision: 'decline', reason: 'it is too long, or too deep, to be shown', message: beginning(message, maxNameCharacters) });
+      return { action: 'decline' };
+    }
     tell('pending', 'somebody is to answer it');
     const answer = await this.elicitations.ask({
       id: elicitationId, signal, isFit: () => true,

@@ -13,6 +13,7 @@ import { terminate } from '../process/terminate.ts';
 import { orAborted } from './abortable.ts';
 import { acpCodes } from './acp.ts';
 import type { Jail } from './jail.ts';
+import { beginning } from './lenient.ts';
 
 export interface AgentCommandsOptions {
   readonly jail: Jail;
@@ -63,6 +64,8 @@ const defaultMaxCommands = 64;
 const graceMs = 1000;
 /** What a command has written is read for so long once it has ended, as somebody that it started may go on and hold its output open. */
 const drainMs = 250;
+/** Of a command, in the message that it cannot be run. */
+const maxShownCharacters = 200;
 
 /** What runs them. */
 export type CommandsHost = Pick<AgentCommands, 'create' | 'output' | 'waitForExit' | 'kill' | 'release' | 'close'>;
@@ -96,7 +99,7 @@ export class AgentCommands {
     const workdir = await this.#options.jail.realPathOf(cwd);
     if (workdir === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd}: it is outside of the directories of the job`);
     const [file, words] = args === undefined || args.length === 0 ? ['/bin/sh', ['-c', command]] as const : [command, args] as const;
-    const child = spawn(file, words, { cwd: workdir, env: { ...this.#options.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const child = spawned(file, words, { cwd: workdir, env: { ...this.#options.env, ...env } }, command);
     const limitBytes = Math.min(outputByteLimit, maxLimitBytes);
     const ring = new Ring(Math.max(1, limitBytes));
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => ring.append(chunk)).on('error', () => undefined);
@@ -149,11 +152,24 @@ export class AgentCommands {
   }
 }
 
+/** Some errors Node throws at once, as that a command is too long (E2BIG). @throws RpcError */
+function spawned(file: string, words: readonly string[], at: { readonly cwd: string; readonly env: NodeJS.ProcessEnv }, command: string): ChildProcess {
+  try {
+    return spawn(file, words, { ...at, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  } catch (error) {
+    throw cannotRun(command, error as Error);
+  }
+}
+
+function cannotRun(command: string, error: Error): RpcError {
+  return new RpcError(rpcCodes.internalError, `Cannot run ${beginning(command, maxShownCharacters)}: ${error.message}`, { cause: error });
+}
+
 /** @throws RpcError */
 function started(child: ChildProcess, command: string): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve);
-    child.once('error', (error) => reject(new RpcError(rpcCodes.internalError, `Cannot run ${command}: ${error.message}`, { cause: error })));
+    child.once('error', (error) => reject(cannotRun(command, error)));
   });
 }
 

@@ -7,6 +7,8 @@ import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'nod
 
 /** path_resolution(7): as many symbolic links as the kernel itself follows. */
 const maxLinks = 40;
+/** limits.h, PATH_MAX: the kernel opens nothing longer, and following it would take for ever. */
+const maxPathBytes = 4096;
 
 export class Jail {
   /** What relative paths are relative to. */
@@ -31,15 +33,17 @@ export class Jail {
   }
 
   /**
-   * Where a path really leads, links and `..` followed as far as there is something; `undefined`: outside, or nobody can say.
+   * Where a path really leads, links and `..` followed as far as there is something; `undefined`: outside, or nobody can say, as where `link/..` is
+   * one thing to the kernel and another to who reads it as it is written.
    *
    * What it names need not be there. On file systems that do not tell upper from lower case the answer is in the case of what is there.
    */
   async realPathOf(path: string): Promise<string | undefined> {
-    if (path === '' || path.includes('\0')) return undefined;
+    if (path === '' || path.includes('\0') || Buffer.byteLength(path) > maxPathBytes) return undefined;
     try {
       const real = await follow(resolve(this.workdir, path), maxLinks);
-      return this.#roots.some((root) => isWithin(root, real)) ? real : undefined;
+      if (!this.#roots.some((root) => isWithin(root, real))) return undefined;
+      return path.split(sep).includes('..') && await follow(inDirectory(this.workdir, path), maxLinks) !== real ? undefined : real;
     } catch {
       // A directory that may not be entered, a circle of links, a name that is too long.
       return undefined;
@@ -57,7 +61,12 @@ async function follow(path: string, linksLeft: number): Promise<string> {
   const here = join(await follow(dirname(path), linksLeft), basename(path));
   if (!await isLink(here)) return here;
   if (linksLeft === 0) throw new Error(`too many symbolic links: ${path}`);
-  return follow(resolve(dirname(here), await readlink(here)), linksLeft - 1);
+  return follow(inDirectory(dirname(here), await readlink(here)), linksLeft - 1);
+}
+
+/** With its `..` as they are. */
+function inDirectory(directory: string, path: string): string {
+  return isAbsolute(path) ? path : `${directory}${sep}${path}`;
 }
 
 async function isLink(path: string): Promise<boolean> {

@@ -52,6 +52,7 @@ function questionWith(before: Known | undefined, params: Fields): PermissionQues
   return { ...now, tools: both(before?.tools, tools), paths: both(before?.paths, paths), commands: both(before?.commands, isTitle ? [] : commands) };
 }
 
-function lengthOf({ tools, paths, commands }: Known): number {
-  return [tools, paths, commands].flat().reduce((sum, one) => sum + one.length, 0);
+function lengthOf({ kind, tools, paths, commands, options = [] }: Known & Partial<PermissionQuestion>): number {
+  const ofOptions = options.flatMap(({ optionId, kind: optionKind, name = '' }) => [optionId, optionKind, name]);
+  return [[kind], tools, paths, commands, ofOptions].flat().reduce((sum, one) => sum + one.length, 0);
 }

@@ -62,7 +62,7 @@ export type RunnerCommand = { readonly id: string } & (
   | { readonly is: 'cancel' }
   /** A command of the agent is a job now, with this directory, or cannot be one. */
   | { readonly is: 'shell'; readonly wishId: string; readonly directory: string | null; readonly error?: string }
-  | { readonly is: 'shellEnded'; readonly wishId: string; readonly exitCode: number }
+  | { readonly is: 'shellEnded'; readonly wishId: string; readonly directory: string; readonly exitCode: number }
 );
 
 /** What became of a command. */

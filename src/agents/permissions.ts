@@ -45,7 +45,8 @@ export function decide(policy: PermissionPolicy, question: PermissionQuestion, c
 function select({ options }: PermissionQuestion, decision: 'approve' | 'deny', reason: string): PermissionAnswer | undefined {
   const wanted: readonly PermissionOptionKind[] = decision === 'approve' ? ['allow_once'] : ['reject_once', 'reject_always'];
   for (const optionKind of wanted) {
-    const option = options.find(({ kind }) => kind === optionKind);
+    // Of an id that stands for two kinds nobody knows what it would say.
+    const option = options.find(({ kind, optionId }) => kind === optionKind && options.every((one) => one.optionId !== optionId || one.kind === kind));
     if (option) return { is: 'selected', optionId: option.optionId, optionKind, reason };
   }
   return undefined;

@@ -37,6 +37,10 @@ export interface AgentRunnerOptions {
 const stateMs = 100;
 /** Nor for more of the time than one part in so many. */
 const stateCost = 10;
+/** What may be told at any time. */
+const quickMs = 10;
+/** For the last state to be written. */
+const lastStateMs = 5000;
 const maxPrompts = 100;
 /** Results of commands that are remembered. */
 const maxResults = 200;
@@ -73,7 +77,7 @@ export class AgentRunner {
     this.#order = order;
     this.#sink = sink;
     this.#answering = new Answering({
-      order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tell(event), onChange: () => this.#tellState(),
+      order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tell(event), onChange: () => this.#tellAsked(),
     });
   }
 
@@ -92,8 +96,7 @@ export class AgentRunner {
       await Promise.all([commands?.close(), this.#agent?.end()]);
       if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       this.#phase = 'ended';
-      this.#tellState();
-      clearTimeout(this.#stateTimer);
+      await this.#tellLast();
     }
     return this.#error === null && goodStops.has(this.#stopReason ?? '') ? 0 : 1;
   }
@@ -129,7 +132,7 @@ export class AgentRunner {
         return {};
       }
       case 'shellEnded': {
-        this.#shell?.ended(command.wishId, command.exitCode);
+        this.#shell?.ended(command.wishId, command.directory, command.exitCode);
         return {};
       }
       case 'cancel': {
@@ -280,21 +283,37 @@ export class AgentRunner {
     }
   }
 
+  /** At once, as somebody waits for it; but where many are asked at a time, and that is much to write, not for each of them. */
+  #tellAsked(): void {
+    if (this.#stateTookMs > quickMs) this.#changed();
+    else this.#tellState();
+  }
+
   #changed(): void {
     this.#stateTimer ??= setTimeout(() => this.#tellState(), Math.max(stateMs, stateCost * this.#stateTookMs));
   }
 
-  #tellState(): void {
+  /** How it ended nobody tells later, so that a full disk is given some time. */
+  async #tellLast(): Promise<void> {
+    for (const deadline = performance.now() + lastStateMs; !this.#tellState() && performance.now() < deadline;) await sleep(stateMs);
+    clearTimeout(this.#stateTimer);
+  }
+
+  /** @returns whether it could be told. */
+  #tellState(): boolean {
     clearTimeout(this.#stateTimer);
     this.#stateTimer = undefined;
     const startedAt = performance.now();
     try {
       this.#sink.state(this.#state());
+      return true;
     } catch {
       // A full disk: as soon as there is room.
       if (this.#phase !== 'ended') this.#changed();
+      return false;
+    } finally {
+      this.#stateTookMs = performance.now() - startedAt;
     }
-    this.#stateTookMs = performance.now() - startedAt;
   }
 
   #state(): AgentState {

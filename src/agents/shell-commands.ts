@@ -14,6 +14,7 @@ import { orAborted } from './abortable.ts';
 import { acpCodes } from './acp.ts';
 import { type CommandOutput, type CommandRequest, type CommandsHost, type ExitStatus, defaultLimitBytes, maxLimitBytes } from './commands.ts';
 import type { Jail } from './jail.ts';
+import { shown } from './lenient.ts';
 import type { ShellWish } from './order.ts';
 
 export interface ShellCommandsOptions {
@@ -36,6 +37,8 @@ interface Command {
 }
 
 const lookMs = 50;
+/** XBD 3.216, Name. Anything else would be more of the script. */
+const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** For the server to end a command. */
 const endMs = 15_000;
 /** The shell's own, for what it cannot run (POSIX, Shell Command Language 2.8.2). */
@@ -56,12 +59,15 @@ export class ShellCommands implements CommandsHost {
 
   async create({ command, args = [], env = {}, cwd, outputByteLimit = defaultLimitBytes }: CommandRequest): Promise<string> {
     const { jail, maxCommands = 64 } = this.#options;
-    if (this.#commands.size >= maxCommands) throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: there are ${maxCommands} commands already; release one`);
     const directory = await jail.realPathOf(cwd ?? '.');
     if (directory === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd ?? '.'}: it is outside of the directories of the job`);
+    const unfit = Object.keys(env).find((name) => !variableName.test(name));
+    if (unfit !== undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run ${command}: a shell has no variables of the name ${shown(unfit)}`);
     const wishId = randomUUID();
     // Who names the workdir means no other: the shell stays where it is.
     const isElsewhere = cwd !== undefined && directory !== await jail.realPathOf('.');
+    // Nothing is waited for from here on: many may be asked for at once.
+    if (this.#commands.size >= maxCommands) throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: there are ${maxCommands} commands already; release one`);
     const line = args.length === 0 ? command : [command, ...args].map(shellWord).join(' ');
     let settle: (status: ExitStatus) => void = () => undefined;
     const ended = new Promise<ExitStatus>((resolve) => { settle = resolve; });
@@ -84,9 +90,12 @@ export class ShellCommands implements CommandsHost {
   }
 
   /** Its job has ended; where its own files do not say how, the server does. */
-  ended(wishId: string, exitCode: number): void {
+  ended(wishId: string, directory: string, exitCode: number): void {
     const command = this.#commands.get(wishId);
-    if (command) this.#end(command, { exitCode: Math.max(0, exitCode), signal: null });
+    if (!command) return;
+    // That it was started may have been told to nobody, by a server that has ended.
+    command.directory ??= directory;
+    this.#end(command, { exitCode: Math.max(0, exitCode), signal: null });
   }
 
   output(id: string): CommandOutput {

@@ -18,12 +18,14 @@ export interface ShellWishesOptions {
   readonly changed: (isSame: () => boolean) => Promise<void>;
   /** Starts the command as a job, or finds the one that it was started as before. */
   readonly start: (wishId: string, script: string) => Promise<ShellJob>;
-  /** What becomes of it nobody needs to know. */
-  readonly tell: (command: ShellNews) => Promise<void>;
+  /** @throws where the runner has not heard of it: it is told again, for as long as the agent runs. */
+  readonly tell: (command: ShellNews) => Promise<unknown>;
   readonly log: Log;
 }
 
 const pauseMs = 5;
+/** For a runner that could not be told to be one that can. */
+const againMs = 100;
 
 export type ShellNews = Extract<RunnerCommand, { is: 'shell' | 'shellEnded' }> extends infer C ? C extends unknown ? Omit<C, 'id'> : never : never;
 
@@ -47,7 +49,8 @@ export class ShellWishes {
       await sleep(pauseMs);
     }
     if (isClosed()) return;
-    for (const wishId of this.#started.keys()) await this.#end(wishId);
+    // All at once: where one is ended after the other, those that wait for the shell still get their turn.
+    await Promise.all([...this.#started.keys()].map((wishId) => this.#end(wishId)));
   }
 
   #grant(wishes: readonly unknown[]): void {
@@ -61,15 +64,28 @@ export class ShellWishes {
   }
 
   async #start(wishId: string, script: string): Promise<ShellJob | undefined> {
-    const { start, tell } = this.#options;
+    let command: ShellJob;
     try {
-      const command = await start(wishId, script);
-      await tell({ is: 'shell', wishId, directory: command.directory });
-      void command.ended.then((exitCode) => (exitCode === undefined ? undefined : tell({ is: 'shellEnded', wishId, exitCode })));
-      return command;
+      command = await this.#options.start(wishId, script);
     } catch (error) {
-      await tell({ is: 'shell', wishId, directory: null, error: (error as Error).message });
+      await this.#tell({ is: 'shell', wishId, directory: null, error: (error as Error).message });
       return undefined;
+    }
+    const { directory, ended } = command;
+    void this.#tell({ is: 'shell', wishId, directory }).then(() => ended)
+      .then((exitCode) => (exitCode === undefined ? undefined : this.#tell({ is: 'shellEnded', wishId, directory, exitCode })));
+    return command;
+  }
+
+  /** Never rejects. */
+  async #tell(news: ShellNews): Promise<void> {
+    const { tell, isFinished, isClosed } = this.#options;
+    while (!isFinished() && !isClosed()) {
+      try {
+        return void await tell(news);
+      } catch {
+        await sleep(againMs);
+      }
     }
   }
 

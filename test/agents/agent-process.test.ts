@@ -103,4 +103,6 @@ test('what cannot be started is told', options, async (t) => {
   for (const asked of [failed(['no-such-agent', '--acp']), failed(['/bin/sh'], join(workdir, 'none'))]) {
     await assert.rejects(asked, (error) => error instanceof AgentFailure && error.code === 'not_started' && /is not installed, or .* is not there/.test(error.message));
   }
+  // Node throws this one at once.
+  await assert.rejects(failed(['/bin/sh', '-c', 'x'.repeat(3_000_000)]), (error) => error instanceof AgentFailure && error.code === 'not_started' && /E2BIG/.test(error.message));
 });

@@ -121,6 +121,7 @@ test('what cannot be run is told: outside, not there, too many', options, async 
   const { commands, run } = await setUp(t, { maxCommands: 1 });
   await assert.rejects(commands.create({ command: 'ls', cwd: '/' }), (error) => error instanceof RpcError && error.code === -32602);
   await assert.rejects(commands.create({ command: 'no-such-program', args: ['x'] }), /Cannot run no-such-program: .*ENOENT/);
+  await assert.rejects(run('x'.repeat(1_000_000)), /^RpcError: Cannot run x{200}: .*E2BIG/);
   const id = await run('true');
   await assert.rejects(run('true'), /1 commands already/);
   await commands.release(id);

@@ -14,7 +14,7 @@ test('Jail.realPathOf() follows what a path really is, there or not', options, a
   writeFileSync(join(work, 'src/file'), '');
   const links = {
     'to-src': 'src', 'to-out': out, 'to-file-out': join(out, 'new'), 'to-nowhere': 'src/none', 'to-more': more, up: '..', 'to-up': '../work-not/new',
-    circle: 'circle', ring: 'ring2', ring2: 'ring', chain: 'to-out',
+    'to-out-and-up': 'to-out/../none', circle: 'circle', ring: 'ring2', ring2: 'ring', chain: 'to-out',
   };
   for (const [name, target] of Object.entries(links)) symlinkSync(target, join(work, name));
   symlinkSync(work, join(top, 'alias'));
@@ -28,6 +28,8 @@ test('Jail.realPathOf() follows what a path really is, there or not', options, a
   const outside = [
     '..', '../work-not/x', out, join(out, 'x'), '/etc/passwd', '/', 'to-out', 'to-out/x', 'to-file-out', 'to-up', 'up', 'up/work-not', 'chain/x', 'circle', 'ring/x', '', 'a\0b',
     'src/file/below', 'x'.repeat(300), join(top, 'work-not'),
+    // To the kernel these are beside the workdir, though they are written within it.
+    'to-out/../x', 'to-out/../src/file', 'up/../x', 'to-out-and-up', 'a/'.repeat(5000),
   ];
   for (const path of outside) assert.equal(await jail.realPathOf(path), undefined, path.slice(0, 50));
 });

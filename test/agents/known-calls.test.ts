@@ -36,6 +36,9 @@ test('calls are bounded: the oldest go, and of one that says too much nothing is
   calls.apply(call('huge', { title: 'ls' }, 'tool_call_update'));
   assert.equal(calls.questionOf({ toolCall: { toolCallId: 'huge', rawInput: { command: 'ls' } } }), undefined);
   assert.equal(calls.questionOf({ toolCall: { rawInput: { command: 'x'.repeat(300_000) } } }), undefined);
+  // These would be shown for as long as somebody is asked.
+  assert.equal(calls.questionOf({ toolCall: { kind: 'x'.repeat(300_000) } }), undefined);
+  assert.equal(calls.questionOf({ options: [{ optionId: 'x'.repeat(300_000), kind: 'allow_once' }] }), undefined);
   calls.apply(call('content', { kind: 'edit', rawInput: { path: '/a', content: 'x'.repeat(10_000_000) } }));
   assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'content' } })?.paths, ['/a']);
 });

@@ -1,5 +1,6 @@
 /** What real agents ask, in their shapes. */
 import assert from 'node:assert/strict';
+import { homedir } from 'node:os';
 import test from 'node:test';
 import { questionOf } from '../../src/agents/permission-question.ts';
 
@@ -16,6 +17,18 @@ const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { ki
   ['words are quoted', { rawInput: { command: ['rm', '-rf', 'a b', 'it\'s'] } }, { commands: [`rm -rf 'a b' 'it'\\''s'`] }],
   ['lists, and names in any spelling', { rawInput: { paths: ['/a', '/b'], fileName: '/c', edits: [{ absolute_path: '/d' }], 'notebook-path': '/e' } }, { paths: ['/a', '/b', '/c', '/d', '/e'] }],
   ['file URLs', { locations: [{ path: 'file:///w/a%20b' }, { path: 'file:%zz' }] }, { paths: ['/w/a b', '/file:%zz'] }],
+  ['file URLs in any case', { locations: [{ path: 'FILE:///etc/passwd' }] }, { paths: ['/etc/passwd'] }],
+  ['the home directory', { rawInput: { path: '~/.ssh/id_rsa', cwd: '~' } }, { paths: [`${homedir()}/.ssh/id_rsa`, homedir()] }],
+  ['codex moves', { rawInput: { changes: { '/w/a': { type: 'update', unified_diff: 'x', move_path: '/etc/a' } } } }, { paths: ['/w/a', '/etc/a'] }],
+  ['paths under any name that says so', { rawInput: { dir_path: '/a', outputFile: '/b', file_paths: ['/c'], include_directories: ['/d'], from: '/e', to: '/f', uri: 'file:///g' } },
+    { paths: ['/a', '/b', '/c', '/d', '/e', '/f', '/g'] }],
+  ['input that is still text', { rawInput: '{"path":"/a","command":"ls"}' }, { paths: ['/a'], commands: ['ls'] }],
+  ['arguments that are still text', { rawInput: { name: 'x', arguments: '{"path":"/a","command":"ls"}' } }, { paths: ['/a'], commands: ['ls'] }],
+  ['places that are texts or URIs', { locations: ['/a', { uri: 'file:///b' }] }, { paths: ['/a', '/b'] }],
+  ['words that are told apart from their command', { rawInput: { command: 'git', args: ['push', 'a b'] } }, { commands: ["git push 'a b'"] }],
+  ['several commands', { rawInput: { commands: ['ls', ['rm', 'a b']], shell_command: 'pwd' } }, { commands: ['ls', "rm 'a b'", 'pwd'] }],
+  ['a program that has the name of a shell', { rawInput: { command: ['./bash', '-lc', 'ls'] } }, { commands: ['./bash -lc ls'] }],
+  ['a kind in capitals', { kind: 'EXECUTE', title: 'ls' }, { kind: 'execute', tools: ['ls'], commands: ['ls'] }],
   ['nothing that can be read', { kind: 5, title: [], locations: 'x', content: [null, 1], rawInput: 'text' }, {}],
   ['no tool call', undefined, {}],
   ['words that are none', { rawInput: { command: ['a', 5, null, { toString: 5 }] } }, { commands: [`a 5 null '{"toString":5}'`] }],

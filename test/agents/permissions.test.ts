@@ -34,6 +34,8 @@ const rows: readonly (readonly [what: string, policy: PermissionPolicy, question
   ['deny cancels where nothing can be rejected', 'deny', ask({ options: [{ optionId: 'yes', kind: 'allow_once' }] }), 'cancelled', /no option says so/],
   ['deny cancels without options', 'deny', ask({ options: [] }), 'cancelled', /no option/],
   ['options of other kinds are not chosen', 'approve', ask({ options: [{ optionId: 'x', kind: 'allow_sometimes' }, ...options] }), 'yes', /approve/],
+  ['an id that is of two kinds is not chosen', 'approve', ask({ options: [{ optionId: 'always', kind: 'allow_once' }, ...options] }), 'yes', /approve/],
+  ['an id that also allows does not deny', 'deny', ask({ options: [{ optionId: 'yes', kind: 'reject_once' }, { optionId: 'yes', kind: 'allow_once' }] }), 'cancelled', /no option/],
   ['ask asks', 'ask', ask(), 'pending', /ask/],
   ['rules: the first that fits decides', [{ kind: 'read', decide: 'deny' }, { kind: 'edit', decide: 'ask' }, { decide: 'approve' }], ask(), 'pending', /^rule 2 says ask$/],
   ['rules: what none fits is denied', [{ kind: 'read', decide: 'approve' }], ask(), 'no', /^no rule fits it$/],

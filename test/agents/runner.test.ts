@@ -25,7 +25,9 @@ interface Setting {
   readonly events: () => readonly { readonly seq: number; readonly type: string; readonly [field: string]: unknown }[];
 }
 
-function run(t: TestContext, prompt: string | null, more: Partial<AgentOrder> = {}, env: { readonly [name: string]: string } = {}): Setting {
+function run(
+  t: TestContext, prompt: string | null, more: Partial<AgentOrder> = {}, env: { readonly [name: string]: string } = {}, beforeState: (state: AgentState) => void = () => undefined,
+): Setting {
   const directory = realpathSync(temporaryFolder(t));
   const work = join(directory, 'work');
   mkdirSync(work);
@@ -36,7 +38,11 @@ function run(t: TestContext, prompt: string | null, more: Partial<AgentOrder> = 
   };
   const files = new JobFiles(directory);
   const runner = new AgentRunner({ order, sink: {
-    event: (event) => files.event(event), state: (state) => files.state(state), text: (part) => { text += part; },
+    event: (event) => files.event(event), text: (part) => { text += part; },
+    state: (state) => {
+      beforeState(state);
+      files.state(state);
+    },
   } });
   const ended = runner.run();
   atEnd(t, async () => {
@@ -70,6 +76,29 @@ for (const [reason, code] of [['end_turn', 0], ['max_tokens', 1], ['refusal', 1]
     assert.deepEqual([await it.ended, it.state().stopReason], [code, reason]);
   });
 }
+
+test('how it ended is told once there is room on the disk again', options, async (t) => {
+  let failures = 0;
+  const it = run(t, 'say x', {}, {}, ({ phase }) => {
+    if (phase !== 'ended' || failures === 3) return;
+    failures += 1;
+    throw new Error('ENOSPC');
+  });
+  assert.equal(await it.ended, 0);
+  assert.deepEqual([it.state().phase, it.state().stopReason, failures], ['ended', 'end_turn', 3]);
+});
+
+test('where much is asked at a time, and that is much to write, it is not written for each of the questions', options, async (t) => {
+  const asking = fileURLToPath(new URL('../fixtures/asking-agent.mjs', import.meta.url));
+  let writes = 0;
+  const it = run(t, '100', { argv: [process.execPath, asking], permissions: 'ask' }, {}, ({ pendingPermissions }) => {
+    if (pendingPermissions.length === 0) return;
+    writes += 1;
+    for (const until = performance.now() + 15; performance.now() < until;);
+  });
+  await until(() => it.state().pendingPermissions.length === 100, { what: 'all are shown' });
+  assert.ok(writes < 50, `${writes} writes`);
+});
 
 test('what a command leaves running is found by the mark of the job, and ended with the agent', options, async (t) => {
   const it = run(t, 'run echo $SIDECAR_JOB_ID; setsid sleep 1000 >/dev/null 2>&1 & echo $!');

@@ -1,0 +1,62 @@
+/** What becomes of a permission that somebody is asked for. */
+import assert from 'node:assert/strict';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { Answering } from '../../src/agents/answering.ts';
+import { Jail } from '../../src/agents/jail.ts';
+import { KnownCalls } from '../../src/agents/known-calls.ts';
+import { Progress } from '../../src/agents/progress.ts';
+import { temporaryFolder } from '../support/server.ts';
+
+const options = [{ optionId: 'yes', kind: 'allow_once' }, { optionId: 'no', kind: 'reject_once' }];
+const needsLinks = { skip: process.platform === 'win32' ? 'needs symbolic links' : false };
+
+test('what nobody answers is approved by where its paths lead then, not by where they led when it was asked', needsLinks, async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'work/inside'), { recursive: true });
+  const link = join(folder, 'work/link');
+  symlinkSync('inside', link);
+  const answering: Answering = new Answering({
+    order: { permissions: 'ask', askSeconds: 0.05, askDefault: 'approve' }, calls: new KnownCalls(), progress: new Progress(), tell: () => undefined,
+    onChange: () => {
+      if (answering.permissions.shown.length === 0) return;
+      rmSync(link);
+      symlinkSync(folder, link);
+    },
+  });
+  const by = { jail: await Jail.of(join(folder, 'work')), signal: new AbortController().signal };
+  const ask = async (path: string): Promise<string | undefined> => await answering.permit({ toolCall: { toolCallId: 't', kind: 'edit', rawInput: { path } }, options }, by);
+  assert.equal(await ask('link/a'), 'no');
+});
+
+test('a question that is too long or too deep to be shown is declined', async (t) => {
+  const told: string[] = [];
+  const answering: Answering = new Answering({
+    order: { permissions: 'ask', askSeconds: 60, askDefault: 'deny' }, calls: new KnownCalls(), progress: new Progress(),
+    tell: (event) => { if (event.type === 'elicitation') told.push(event.reason); }, onChange: () => undefined,
+  });
+  const controller = new AbortController();
+  t.after(() => controller.abort());
+  let deep: object = {};
+  for (let depth = 0; depth < 10_000; depth += 1) deep = { deep };
+  for (const params of [{ message: 'x'.repeat(300_000) }, { message: 'x', requestedSchema: deep }]) {
+    assert.deepEqual(await Promise.race([answering.elicit(params, controller.signal), new Promise((resolve) => { setImmediate(resolve, 'asked'); })]), { action: 'decline' });
+  }
+  assert.match(told.join(), /too long.*too long/);
+  assert.deepEqual(answering.elicitations.shown, []);
+});
+
+test('of what is asked names are shown as far as progress keeps them', async (t) => {
+  const folder = temporaryFolder(t);
+  const controller = new AbortController();
+  const answering: Answering = new Answering({
+    order: { permissions: 'ask', askSeconds: 60, askDefault: 'deny' }, calls: new KnownCalls(), progress: new Progress(), tell: () => undefined,
+    onChange: () => {
+      for (const { toolCallId, tools } of answering.permissions.shown) assert.deepEqual([toolCallId?.length, tools.map(({ length }) => length)], [2000, [2000]]);
+      controller.abort();
+    },
+  });
+  const toolCall = { toolCallId: 't'.repeat(10_000), kind: 'edit', title: 'x'.repeat(10_000) };
+  assert.equal(await answering.permit({ toolCall, options }, { jail: await Jail.of(folder), signal: controller.signal }), undefined);
+});
