@@ -224,6 +224,8 @@ export class AgentRunner {
     this.#turns += 1;
     this.#phase = 'turn';
     this.#tell({ type: 'prompt', turn: this.#turns });
+    // Whoever gave the prompt knows that it was taken, and is not to read that the agent waits still.
+    this.#tellState();
     this.#stopReason = await conversation.prompt(prompt);
     this.#tell({ type: 'stop', turn: this.#turns, stopReason: this.#stopReason });
   }

@@ -77,6 +77,14 @@ for (const [reason, code] of [['end_turn', 0], ['max_tokens', 1], ['refusal', 1]
   });
 }
 
+test('that a turn has begun is told at once', options, async (t) => {
+  const it = run(t, 'say a', { keepAliveSeconds: 60 });
+  await until(() => it.state().phase === 'waiting', { what: 'it waits' });
+  it.runner.take({ id: 'p', is: 'prompt', prompt: [{ type: 'text', text: 'hang' }] });
+  await new Promise((resolve) => { setImmediate(resolve); });
+  assert.deepEqual([it.state().phase, it.state().turns], ['turn', 2]);
+});
+
 test('how it ended is told once there is room on the disk again', options, async (t) => {
   let failures = 0;
   const it = run(t, 'say x', {}, {}, ({ phase }) => {
