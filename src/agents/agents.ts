@@ -9,7 +9,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { ParseError } from '../base/parse.ts';
 import { ownProgram } from '../process/own-program.ts';
-import type { AgentHost, AgentJobs, AgentLaunch } from '../process/agent-host.ts';
+import { type AgentHost, type AgentJobs, type AgentLaunch, agentLabel } from '../process/agent-host.ts';
 import { type AgentJobDetails, type AgentJobSummary, type AgentList, type AgentProgram, type Prompt, agentDefaults, promptBlocks } from '../protocol/agents.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
@@ -32,8 +32,6 @@ type Command = RunnerCommand extends infer C ? C extends RunnerCommand ? Omit<C,
 const program = ownProgram(import.meta.url, 'runner-main');
 /** A runner is idle nearly always. */
 const frugal = ['--max-semi-space-size=2', '--v8-pool-size=1'];
-/** Of the jobs that run the commands of an agent: whose. */
-const agentLabel = 'sidecar.agentJob';
 /** For so long an agent is watched at a time. */
 const watchMs = 60_000;
 /** For a runner to act on what it is told. */

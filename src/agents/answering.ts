@@ -4,14 +4,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { PendingElicitation, PendingPermission } from '../protocol/agents.ts';
+import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { Asking } from './asking.ts';
 import type { ElicitationAnswer } from './conversation.ts';
 import type { Jail } from './jail.ts';
 import type { KnownCalls } from './known-calls.ts';
-import { type Fields, beginning, bounded, fieldsOf, textOf } from './lenient.ts';
+import { type Fields, beginning, bounded, fieldsOf, listOf, textOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder } from './order.ts';
 import { questionOf } from './permission-question.ts';
-import { type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide } from './permissions.ts';
+import { type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide, refusalOf } from './permissions.ts';
 import type { Progress } from './progress.ts';
 
 export interface AnsweringOptions {
@@ -67,6 +68,16 @@ export class Answering {
     return optionId;
   }
 
+  /** What it asks its client to do, without having asked for permission. @throws RpcError -32602 where the policy forbids it. */
+  async allow(method: string, params: unknown, jail: Jail): Promise<void> {
+    const question = serviceQuestion(method, fieldsOf(params));
+    const reason = question && refusalOf(this.#options.order.permissions, question, await contextOf(question, jail));
+    if (reason === undefined) return;
+    const what = [...question?.paths ?? [], ...question?.commands ?? []].map((one) => beginning(one, maxNameCharacters)).join(' ');
+    this.#options.tell({ type: 'fault', what: `${method} ${what} was refused: ${reason}` });
+    throw new RpcError(rpcCodes.invalidParams, `Cannot do ${method} ${what}: ${reason}`);
+  }
+
   async #askSomebody(
     question: PermissionQuestion,
     by: { readonly permissionId: string; readonly toolCallId: string | null; readonly jail: Jail; readonly signal: AbortSignal },
@@ -105,6 +116,17 @@ export class Answering {
     const given: ElicitationAnswer = answer.by === 'somebody' ? answer.answer : { action: answer.by === 'abort' ? 'cancel' : 'decline' };
     tell(given.action, answer.by === 'somebody' ? 'somebody has answered' : answer.by === 'abort' ? 'the turn was cancelled' : 'nobody answered in time');
     return given;
+  }
+}
+
+/** What a service does, as a permission for it would say. */
+function serviceQuestion(method: string, { path, command, args }: Fields): PermissionQuestion | undefined {
+  const nothing = { tools: [], paths: [], commands: [], options: [] };
+  switch (method) {
+    case 'fs/read_text_file': return { ...nothing, kind: 'read', paths: [textOf(path) ?? ''] };
+    case 'fs/write_text_file': return { ...nothing, kind: 'edit', paths: [textOf(path) ?? ''] };
+    case 'terminal/create': return { ...nothing, kind: 'execute', commands: questionOf({ toolCall: { rawInput: { command: [command, ...listOf(args)].length === 1 ? command : [command, ...listOf(args)] } } }).commands };
+    default: return undefined;
   }
 }
 

@@ -11,6 +11,8 @@ type Known = Omit<PermissionQuestion, 'options'>;
 
 /** Of what is known of a call: no command is so long, but one that is to deceive. */
 const maxCharacters = 262_144;
+/** Each of many short paths takes its time to judge, too. */
+const charactersEach = 100;
 const maxCalls = 200;
 
 export class KnownCalls {
@@ -54,5 +56,5 @@ function questionWith(before: Known | undefined, params: Fields): PermissionQues
 
 function lengthOf({ kind, tools, paths, commands, options = [] }: Known & Partial<PermissionQuestion>): number {
   const ofOptions = options.flatMap(({ optionId, kind: optionKind, name = '' }) => [optionId, optionKind, name]);
-  return [[kind], tools, paths, commands, ofOptions].flat().reduce((sum, one) => sum + one.length, 0);
+  return [[kind], tools, paths, commands, ofOptions].flat().reduce((sum, one) => sum + one.length + charactersEach, 0);
 }

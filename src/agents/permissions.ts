@@ -42,6 +42,20 @@ export function decide(policy: PermissionPolicy, question: PermissionQuestion, c
     ?? { is: 'cancelled', reason: `${reason}, but no option says so` };
 }
 
+/**
+ * Whether an agent must not do what it does through its client without having asked: where the policy is deny, it changes and runs nothing, and a
+ * rule that denies a path, a command or a kind holds for it as well. What nobody has thought of it may do, within the jail.
+ *
+ * @returns why it must not.
+ */
+export function refusalOf(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): string | undefined {
+  if (typeof policy === 'string') return policy === 'deny' && question.kind !== 'read' ? 'the policy is deny' : undefined;
+  // By which tool it does that nobody can tell.
+  const index = policy.findIndex((rule) => rule.tool === undefined && fits(rule, question, context));
+  const { decide: decision, path, command, kind } = policy[index] ?? {};
+  return decision === 'deny' && [path, command, kind].some((named) => named !== undefined) ? `rule ${index + 1} says deny` : undefined;
+}
+
 function select({ options }: PermissionQuestion, decision: 'approve' | 'deny', reason: string): PermissionAnswer | undefined {
   const wanted: readonly PermissionOptionKind[] = decision === 'approve' ? ['allow_once'] : ['reject_once', 'reject_always'];
   for (const optionKind of wanted) {

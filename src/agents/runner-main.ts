@@ -25,7 +25,11 @@ const files = new JobFiles(directory);
 const runner = new AgentRunner({ order, sink: {
   event: (event) => files.event(event),
   state: (state) => files.state(state),
-  text: (text) => { writeSync(stdoutFd, text); },
+  text: (text) => {
+    const bytes = Buffer.from(text);
+    // On a disk that is nearly full a write may be short.
+    for (let written = 0; written < bytes.length;) written += writeSync(stdoutFd, bytes, written);
+  },
 } });
 
 let exitCode: number | undefined;
@@ -35,6 +39,8 @@ for (const [signal, code] of Object.entries(signals)) {
     void runner.end();
   });
 }
+// Node would open its inspector for whoever is on this machine.
+process.on('SIGUSR1', () => undefined);
 // Not by Node's readline, which from 22 on ends a line at U+2028, too: a prompt may hold that.
 const lines = ndjson.decoder(maxCommandBytes);
 process.stdin.on('data', (chunk: Buffer) => {

@@ -201,7 +201,10 @@ export class AgentRunner {
     const files = new AgentFiles({ jail, missingFile });
     return new Conversation({
       input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
-      serve: (method, params, asked) => serve({ files, commands }, method, params, asked),
+      serve: async (method, params, asked) => {
+        await this.#answering.allow(method, params, jail);
+        return await serve({ files, commands }, method, params, asked);
+      },
       permit: (params, signal) => this.#answering.permit(fieldsOf(params), { jail, signal }),
       ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#answering.elicit(fieldsOf(params), signal) } : {}),
       onUpdate: (update, isReplay) => this.#updated(update, isReplay),

@@ -344,7 +344,7 @@ export class Jobs {
       ...(rerunOf === undefined ? {} : { rerunOf }),
       ...(idempotency === undefined ? {} : { idempotency }),
       ...(hold === undefined ? {} : { hold }),
-      state: this.#runner.hasRoom(sessionOf(request.program)) ? { is: 'running', startedAt: now } : { is: 'pending' },
+      state: this.#runner.hasRoom({ sessionKey: sessionOf(request.program), labels: request.labels }) ? { is: 'running', startedAt: now } : { is: 'pending' },
     };
     try {
       this.#store.create(record, spare?.path);
@@ -388,12 +388,12 @@ export class Jobs {
     }) };
   }
 
-  #admit({ program }: JobRequest): void {
+  #admit({ program, labels }: JobRequest): void {
     if (this.#isClosing) {
       throw new ProblemError('shutting_down', 'Cannot take on the job: the server is shutting down', { headers: { 'Retry-After': '2' } });
     }
     const { running, queued } = this.counts;
-    if (this.#runner.hasRoom(sessionOf(program)) || queued < this.#options.maxQueued) return;
+    if (this.#runner.hasRoom({ sessionKey: sessionOf(program), labels }) || queued < this.#options.maxQueued) return;
     throw new ProblemError('too_many_jobs', `Cannot take on the job: ${running} are running and ${queued} are waiting`, {
       headers: { 'Retry-After': '5' }, extensions: { running, queued },
     });

@@ -10,9 +10,9 @@ import type { JobId } from '../protocol/ids.ts';
 import type { Family } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
-import { agentFiles, type AgentHost } from '../process/agent-host.ts';
+import { agentFiles, type AgentHost, agentLabel } from '../process/agent-host.ts';
 import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
-import type { Entry } from './entry.ts';
+import type { Entry, RequestSummary } from './entry.ts';
 import {
   cancelledOutcome, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome, statusOf,
 } from './job.ts';
@@ -53,6 +53,8 @@ export class Runner {
   /** Sessions that have a job. */
   readonly #busySessions = new Set<string>();
   readonly #queue: Entry[] = [];
+  /** How many at the beginning of the queue an agent waits for. */
+  #waitedFor = 0;
   readonly #timeouts = new Map<Entry, () => void>();
   readonly #endings = new Map<Entry, Promise<void>>();
   /** Exit codes heard while the rest of the tree is being ended. */
@@ -92,9 +94,9 @@ export class Runner {
     return this.#queue.length;
   }
 
-  /** Whether a job of the session (`undefined`: of none) would be started at once. Whoever waits while others run waits for a session. */
-  hasRoom(sessionKey: string | undefined): boolean {
-    return this.#running.size < this.#options.maxRunning && (sessionKey === undefined || !this.#busySessions.has(sessionKey));
+  /** Whether a job would be started at once. Whoever waits while others run waits for a session. */
+  hasRoom({ sessionKey, labels }: Pick<RequestSummary, 'sessionKey' | 'labels'>): boolean {
+    return (labels[agentLabel] !== undefined || !this.#isFull) && (sessionKey === undefined || !this.#busySessions.has(sessionKey));
   }
 
   /** Jobs whose end only their files tell. */
@@ -112,10 +114,21 @@ export class Runner {
     }
   }
 
-  /** Waits for its turn. */
+  /** Waits for its turn; what an agent waits for comes first, as that takes no room. */
   enqueue(entry: Entry): void {
-    this.#queue.push(entry);
+    if (entry.request.labels[agentLabel] === undefined) this.#queue.push(entry);
+    else this.#queue.splice((this.#waitedFor += 1) - 1, 0, entry);
     this.#startNext();
+  }
+
+  get #isFull(): boolean {
+    return this.#running.size >= this.#options.maxRunning;
+  }
+
+  #dequeue(index: number): Entry | undefined {
+    if (index < 0) return undefined;
+    if (index < this.#waitedFor) this.#waitedFor -= 1;
+    return this.#queue.splice(index, 1)[0];
   }
 
   /** Watches a running job by its files, as no launcher of this server waits for it. */
@@ -190,7 +203,7 @@ export class Runner {
     const { state } = entry;
     if (state.is === 'finished') return;
     if (state.is === 'pending') {
-      this.#queue.splice(this.#queue.indexOf(entry), 1);
+      this.#dequeue(this.#queue.indexOf(entry));
       return this.#finish(entry, cancelledOutcome(this.#options.now()), { isOnDisk: false });
     }
     const before = this.#endings.get(entry);
@@ -391,9 +404,10 @@ export class Runner {
   }
 
   #startNext(): void {
-    while (!this.#isClosed && this.#running.size < this.#options.maxRunning) {
-      const index = this.#queue.findIndex(({ request: { sessionKey } }) => this.hasRoom(sessionKey));
-      const [entry] = index < 0 ? [] : this.#queue.splice(index, 1);
+    while (!this.#isClosed) {
+      // Behind these none can begin.
+      const able = this.#isFull ? this.#queue.slice(0, this.#waitedFor) : this.#queue;
+      const entry = this.#dequeue(able.findIndex(({ request }) => this.hasRoom(request)));
       if (entry === undefined) return;
       try {
         const { hold } = entry;

@@ -11,6 +11,9 @@ import type { Launch } from './launch-script.ts';
 /** Of an agent's job: its events, a line each, and where it stands. */
 export const agentFiles = { events: 'events.ndjson', state: 'agent.json' } as const;
 
+/** Of a job that runs a command of an agent: whose. It takes no room, as the job that waits for it has that already. */
+export const agentLabel = 'sidecar.agentJob';
+
 /** The job of an agent. */
 export interface AgentLaunch extends Pick<Launch, 'id' | 'directory' | 'workdir' | 'env'> {
   readonly program: AgentProgram;

@@ -236,3 +236,16 @@ test('a file that is not there is empty to gemini, however it is started', optio
     assert.equal(it.text(), text);
   }
 });
+
+test('what is denied in words an agent does not do through its client either, where it has not asked', options, async (t) => {
+  const it = run(t, 'write secrets/a x\nread secrets/a\nwrite b y\nread b\nrun rm a', {
+    permissions: [{ path: 'secrets/**', decide: 'deny' }, { command: 'rm *', decide: 'deny' }, { path: '**', decide: 'approve' }, { decide: 'deny' }],
+  });
+  assert.equal(await it.ended, 1);
+  assert.equal(it.text(), '{"code":-32602}{"code":-32602}{}{"content":"y"}');
+  assert.match(JSON.stringify(it.events()), /terminal\/create rm a was refused: rule 2 says deny/);
+  const denied = run(t, 'read b\nwrite b y', { permissions: 'deny' });
+  assert.equal(await denied.ended, 0);
+  assert.equal(denied.text(), '{"code":-32002}{"code":-32602}');
+  assert.deepEqual(denied.events().flatMap(({ type, ...event }) => (type === 'fault' ? event['what'] : [])), ['fs/write_text_file b was refused: the policy is deny']);
+});

@@ -88,3 +88,11 @@ test('what an agent has left is ended by the next server, where the agent has en
   await until(async () => (await commandsOf(server, id))[0]?.reason === 'cancelled', { what: 'the command has ended' });
   assert.equal((await finished(server, id)).acpError?.code, 'runner_ended');
 });
+
+test('where no more jobs may run, an agent that runs has its commands all the same', options, async (t) => {
+  const server = await startTestServer(t, { flags: { 'max-running': '1', 'max-queued': '1' } });
+  const id = await submit(server, agentRequest(t, 'run echo one\nrun echo two'));
+  const waiting = await submit(server, { command: 'echo after' });
+  assert.deepEqual(outputsIn(await finished(server, id)).map(({ output }) => output), ['one\n', 'two\n']);
+  assert.equal((await finished(server, waiting)).stdout, 'after\n');
+});
