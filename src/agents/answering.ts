@@ -62,8 +62,10 @@ export class Answering {
       tell('cancelled', answer.reason);
       return undefined;
     }
+    const answering = this.#askSomebody(question, { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, jail, signal });
+    // Whoever hears of it finds it pending.
     tell('pending', answer.reason);
-    const { optionId, reason } = await this.#askSomebody(question, { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, jail, signal });
+    const { optionId, reason } = await answering;
     tell(optionId ?? 'cancelled', reason);
     return optionId;
   }
@@ -108,11 +110,12 @@ export class Answering {
       this.#options.tell({ type: 'elicitation', elicitationId, decision: 'decline', reason: 'it is too long, or too deep, to be shown', message: beginning(message, maxNameCharacters) });
       return { action: 'decline' };
     }
-    tell('pending', 'somebody is to answer it');
-    const answer = await this.elicitations.ask({
+    const answering = this.elicitations.ask({
       id: elicitationId, signal, isFit: () => true,
       show: ({ askedAt, expiresAt }) => ({ elicitationId, message, requestedSchema: params['requestedSchema'] ?? null, askedAt, expiresAt }),
     });
+    tell('pending', 'somebody is to answer it');
+    const answer = await answering;
     const given: ElicitationAnswer = answer.by === 'somebody' ? answer.answer : { action: answer.by === 'abort' ? 'cancel' : 'decline' };
     tell(given.action, answer.by === 'somebody' ? 'somebody has answered' : answer.by === 'abort' ? 'the turn was cancelled' : 'nobody answered in time');
     return given;

@@ -23,10 +23,12 @@ export class JobFiles {
     this.#events.append(event);
   }
 
-  /** Each has a time of its own, by which it is known from the one before. @throws the system's error. */
-  state(state: AgentState): void {
+  /** Each has a time of its own, by which it is known from the one before. @returns how many characters it has. @throws the system's error. */
+  state(state: AgentState): number {
     this.#stateAt = Math.max(this.#stateAt + 0.001, performance.timeOrigin + performance.now());
-    replaceFile(join(this.#directory, stateFile), JSON.stringify(state), { mtimeMs: this.#stateAt });
+    const text = JSON.stringify(state);
+    replaceFile(join(this.#directory, stateFile), text, { mtimeMs: this.#stateAt });
+    return text.length;
   }
 
   close(): void {

@@ -89,6 +89,8 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
           asked.add(permission.permissionId);
           void answer(permission);
         }
+        // Nothing is written: it costs nothing.
+        return 0;
       },
       text: (part) => {
         isTextCut ||= text.length + part.length > maxTextCharacters;

@@ -23,7 +23,8 @@ import { ShellCommands } from './shell-commands.ts';
 /** Whom a runner tells. */
 export interface RunnerSink {
   event(event: AgentEvent): void;
-  state(state: AgentState): void;
+  /** @returns how many characters that was, as JSON. */
+  state(state: AgentState): number;
   /** The message of the agent, as it comes. */
   text(text: string): void;
 }
@@ -37,8 +38,8 @@ export interface AgentRunnerOptions {
 const stateMs = 100;
 /** Nor for more of the time than one part in so many. */
 const stateCost = 10;
-/** What may be told at any time. */
-const quickMs = 10;
+/** What may be told at any time, as JSON. */
+const maxQuickCharacters = 262_144;
 /** For the last state to be written. */
 const lastStateMs = 5000;
 const maxPrompts = 100;
@@ -68,6 +69,7 @@ export class AgentRunner {
   #sessions: AgentState['sessions'];
   #stateTimer: NodeJS.Timeout | undefined;
   #stateTookMs = 0;
+  #stateCharacters = 0;
   /** Those that came before they were waited for. */
   readonly #prompts: (readonly PromptBlock[])[] = [];
   #nextPrompt: ((prompt: readonly PromptBlock[] | undefined) => void) | undefined;
@@ -290,7 +292,7 @@ export class AgentRunner {
 
   /** At once, as somebody waits for it; but where many are asked at a time, and that is much to write, not for each of them. */
   #tellAsked(): void {
-    if (this.#stateTookMs > quickMs) this.#changed();
+    if (this.#stateCharacters > maxQuickCharacters) this.#changed();
     else this.#tellState();
   }
 
@@ -310,7 +312,7 @@ export class AgentRunner {
     this.#stateTimer = undefined;
     const startedAt = performance.now();
     try {
-      this.#sink.state(this.#state());
+      this.#stateCharacters = this.#sink.state(this.#state());
       return true;
     } catch {
       // A full disk: as soon as there is room.

@@ -41,7 +41,7 @@ function run(
     event: (event) => files.event(event), text: (part) => { text += part; },
     state: (state) => {
       beforeState(state);
-      files.state(state);
+      return files.state(state);
     },
   } });
   const ended = runner.run();
@@ -102,7 +102,6 @@ test('where much is asked at a time, and that is much to write, it is not writte
   const it = run(t, '100', { argv: [process.execPath, asking], permissions: 'ask' }, {}, ({ pendingPermissions }) => {
     if (pendingPermissions.length === 0) return;
     writes += 1;
-    for (const until = performance.now() + 15; performance.now() < until;);
   });
   await until(() => it.state().pendingPermissions.length === 100, { what: 'all are shown' });
   assert.ok(writes < 50, `${writes} writes`);
@@ -248,4 +247,33 @@ test('what is denied in words an agent does not do through its client either, wh
   assert.equal(await denied.ended, 0);
   assert.equal(denied.text(), '{"code":-32002}{"code":-32602}');
   assert.deepEqual(denied.events().flatMap(({ type, ...event }) => (type === 'fault' ? event['what'] : [])), ['fs/write_text_file b was refused: the policy is deny']);
+});
+
+test('whoever hears that something is asked finds it pending, however long a state takes to be written', options, async (t) => {
+  const heard: boolean[] = [];
+  let state: AgentState | undefined;
+  const workdir = realpathSync(temporaryFolder(t));
+  const runner: AgentRunner = new AgentRunner({
+    order: {
+      mark: `runner-of-test-${process.pid}-slow`, version: '0.0.0-test', argv: [process.execPath, fake], workdir, env: { PATH: process.env['PATH'] ?? '' }, additionalDirectories: [], mcpServers: [], wishes: {},
+      isStrict: true, permissions: 'ask', askSeconds: 60, askDefault: 'deny', mayElicit: true, hasShell: false, action: 'prompt', prompt: [{ type: 'text', text: 'ask edit a\nelicit Why?' }], keepAliveSeconds: 0,
+    },
+    sink: {
+      event: (event) => {
+        if (!('decision' in event) || event.decision !== 'pending') return;
+        heard.push(state?.pendingPermissions.length === 1 || state?.pendingElicitations.length === 1);
+        const id = randomUUID();
+        setImmediate(() => runner.take(event.type === 'permission' ? { id, is: 'permit', permissionId: event.permissionId, optionId: 'yes' }
+          : { id, is: 'elicit', elicitationId: event.elicitationId, answer: { action: 'decline' } }));
+      },
+      state: (now) => {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
+        state = now;
+        return 0;
+      },
+      text: () => undefined,
+    },
+  });
+  assert.equal(await runner.run(), 0);
+  assert.deepEqual(heard, [true, true]);
 });
