@@ -8,8 +8,6 @@ import { type Fields, beginning, countOf, fieldsOf, listOf, textOf } from './len
 /** The protocol's own errors, beside those of JSON-RPC. */
 export const acpCodes = { authRequired: -32000, resourceNotFound: -32002 } as const;
 
-export type { McpServer, PromptBlock, TurnUsage } from '../protocol/agents.ts';
-
 /** Of what an agent names itself and what it has to choose: jobs show it. What is an id is not cut, but passed over. */
 const maxNameCharacters = 200;
 const maxIdCharacters = 4096;

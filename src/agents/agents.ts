@@ -17,6 +17,7 @@ import type { ElicitationAnswer } from './conversation.ts';
 import { detailsOf, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
 import { agentNamed, findAgents } from './known.ts';
 import { ShellWishes } from './shell-wishes.ts';
+import { orderOf } from './order-of.ts';
 import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from './order.ts';
 
 export interface AgentsOptions {
@@ -185,18 +186,10 @@ export class Agents implements AgentHost {
   }
 
   #orderOf({ id, workdir, env, program: asked }: AgentLaunch): AgentOrder {
-    const { model, effort, agentMode, acp_session_id: sessionId, authMethod } = asked;
     const environment: AgentOrder['env'] = { ...withoutClaude(this.#options.env), ...env, SIDECAR_JOB_ID: id };
-    return {
-      mark: id, version: this.#options.version, argv: argvOf(asked, environment['PATH'] ?? ''), workdir, env: environment,
-      additionalDirectories: (asked.additionalDirectories ?? []).map((path) => resolve(workdir, path)), mcpServers: asked.mcpServers ?? [],
-      ...(authMethod === undefined ? {} : { authMethod }), ...(sessionId === undefined ? {} : { sessionId }),
-      action: asked.sessionAction ?? 'prompt',
-      wishes: { ...(model === undefined ? {} : { model }), ...(effort === undefined ? {} : { thought_level: effort }), ...(agentMode === undefined ? {} : { mode: agentMode }) },
-      isStrict: asked.strictConfig ?? true, permissions: asked.permissions ?? agentDefaults.permissions,
-      askSeconds: asked.askTimeout ?? agentDefaults.askTimeoutSeconds, askDefault: asked.askDefault ?? 'deny', mayElicit: asked.elicitation ?? false,
-      prompt: promptBlocks(asked.prompt), keepAliveSeconds: asked.keepAlive ?? 0, hasShell: shellKeyOf(id, asked) !== undefined,
-    };
+    return orderOf(asked, {
+      mark: id, version: this.#options.version, argv: argvOf(asked, environment['PATH'] ?? ''), workdir, env: environment, hasShell: shellKeyOf(id, asked) !== undefined,
+    });
   }
 }
 

@@ -9,13 +9,14 @@ import { FramingError } from '../jsonrpc/framing.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { ndjson } from '../jsonrpc/ndjson.ts';
 import { acpCancel, type Asked } from '../jsonrpc/peer.ts';
+import type { AgentSession, McpServer, PromptBlock, TurnUsage } from '../protocol/agents.ts';
 import { unlessAborted } from './abortable.ts';
-import type { AgentAbilities, ConfigChoice, McpServer, PromptBlock, SessionAbility, TurnUsage } from './acp.ts';
+import type { AgentAbilities, ConfigChoice, SessionAbility } from './acp.ts';
 import { abilitiesOf, acpCodes, choicesOf, idOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
 import { AgentFailure } from './agent-failure.ts';
 import type { AgentExit } from './agent-process.ts';
 import { beginning, bounded, fieldsOf, isFields, shown, textOf } from './lenient.ts';
-import { type SessionInfo, everySession } from './session-list.ts';
+import { everySession } from './session-list.ts';
 
 export interface ConversationOptions {
   /** The agent's stdout and stdin. */
@@ -210,7 +211,7 @@ export class Conversation {
   }
 
   /** The sessions that the agent keeps, of one directory or of all; no session need be open. @throws AgentFailure `sessions_not_supported` and others. */
-  async listSessions(cwd?: string): Promise<readonly SessionInfo[]> {
+  async listSessions(cwd?: string): Promise<readonly AgentSession[]> {
     this.#needAbility('list');
     return await everySession((cursor) => this.#ask('session/list', { ...(cwd === undefined ? {} : { cwd }), ...(cursor === undefined ? {} : { cursor }) }));
   }

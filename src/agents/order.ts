@@ -10,8 +10,7 @@
  * @module
  */
 import { agentFiles } from '../process/agent-host.ts';
-import type { AgentError, AgentPhase, AgentSession, McpServer, PendingElicitation, PendingPermission, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
-import type { TurnUsage } from './acp.ts';
+import type { AgentError, AgentPhase, AgentSession, McpServer, PendingElicitation, PendingPermission, PermissionPolicy, PromptBlock, SessionAction, TurnUsage } from '../protocol/agents.ts';
 import type { AgentProgress } from './progress.ts';
 import type { ConfigWishes, ElicitationAnswer } from './conversation.ts';
 

@@ -4,10 +4,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
+import { defined } from '../base/parse.ts';
 import {
   type AgentError, type AgentUsage, type McpServer, type PendingPermission, type PermissionPolicy, type PlanEntry, type Prompt, type ToolCall,
-  type TurnUsage, agentDefaults, promptBlocks,
+  type TurnUsage,
 } from '../protocol/agents.ts';
+import { orderOf } from './order-of.ts';
 import type { AgentEvent, AgentState } from './order.ts';
 import { AgentRunner } from './runner.ts';
 
@@ -65,21 +67,18 @@ export const maxTextCharacters = 16_777_216;
  * @param by.environment Of this program. @param by.version Of this package.
  */
 export async function runAgent(options: RunAgentOptions, by: { readonly environment: { readonly [name: string]: string }; readonly version: string }): Promise<RunAgentResult> {
-  const { argv, prompt, env, permissions, onPermission, onEvent, onText, signal, sessionId, model, effort, mode, strictConfig, authMethod } = options;
+  const { argv, prompt, env, permissions, additionalDirectories, mcpServers, sessionId, model, effort, mode, strictConfig, authMethod } = options;
+  const { onPermission, onEvent, onText, signal } = options;
   const workdir = resolve(options.workdir ?? '.');
   const asked = new Set<string>();
   let text = '';
   let isTextCut = false;
   let last: AgentState | undefined;
   const runner: AgentRunner = new AgentRunner({
-    order: {
-      mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: { ...by.environment, ...env },
-      additionalDirectories: (options.additionalDirectories ?? []).map((path) => resolve(workdir, path)), mcpServers: options.mcpServers ?? [],
-      ...(authMethod === undefined ? {} : { authMethod }), ...(sessionId === undefined ? {} : { sessionId }), action: 'prompt',
-      wishes: { ...(model === undefined ? {} : { model }), ...(effort === undefined ? {} : { thought_level: effort }), ...(mode === undefined ? {} : { mode }) },
-      isStrict: strictConfig ?? true, permissions: permissions ?? agentDefaults.permissions, askSeconds: agentDefaults.askTimeoutSeconds, askDefault: 'deny',
-      mayElicit: false, prompt: promptBlocks(prompt), keepAliveSeconds: 0, hasShell: false,
-    },
+    order: orderOf(
+      defined({ mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod, acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig }),
+      { mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: { ...by.environment, ...env }, hasShell: false },
+    ),
     sink: {
       event: (event) => onEvent?.(event),
       state: (state) => {

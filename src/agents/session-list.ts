@@ -2,16 +2,9 @@
  * The sessions that an agent keeps: `session/list`, page by page.
  * @module
  */
+import type { AgentSession } from '../protocol/agents.ts';
 import { idOf } from './acp.ts';
 import { beginning, fieldsOf, listOf, textOf } from './lenient.ts';
-
-export interface SessionInfo {
-  readonly sessionId: string;
-  readonly cwd: string | null;
-  readonly title: string | null;
-  /** RFC 3339, as the agent has it. */
-  readonly updatedAt: string | null;
-}
 
 const maxSessions = 1000;
 const maxPages = 100;
@@ -22,8 +15,8 @@ const maxTextCharacters = 2000;
  *
  * @param pageAt Answers `session/list`. @throws what it throws.
  */
-export async function everySession(pageAt: (cursor: string | undefined) => Promise<unknown>): Promise<readonly SessionInfo[]> {
-  const found = new Map<string, SessionInfo>();
+export async function everySession(pageAt: (cursor: string | undefined) => Promise<unknown>): Promise<readonly AgentSession[]> {
+  const found = new Map<string, AgentSession>();
   const seen = new Set<string | undefined>();
   let cursor: string | undefined;
   do {
@@ -37,7 +30,7 @@ export async function everySession(pageAt: (cursor: string | undefined) => Promi
   return [...found.values()];
 }
 
-function sessionOf(value: unknown): readonly SessionInfo[] {
+function sessionOf(value: unknown): readonly AgentSession[] {
   const { sessionId, cwd, title, updatedAt } = fieldsOf(value);
   const id = idOf(sessionId);
   return id === undefined ? [] : [{ sessionId: id, cwd: shortOrNull(cwd), title: shortOrNull(title), updatedAt: shortOrNull(updatedAt) }];

@@ -297,6 +297,7 @@ export interface AgentSession {
   readonly sessionId: string;
   readonly cwd: string | null;
   readonly title: string | null;
+  /** RFC 3339, as the agent has it. */
   readonly updatedAt: string | null;
 }
 

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fieldsOf } from '../../src/agents/lenient.ts';
 import { markName } from '../../src/process/descendants.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
@@ -14,6 +13,8 @@ import { processesWith } from '../system/processes.ts';
 import { type Reached, ask, finished, show, submit } from './ask.ts';
 
 const options = { skip: process.platform === 'linux' ? false : 'it looks into /proc' };
+/** Between two looks at a process. */
+const lookMs = 100;
 /** It cannot be looked up to the very end of a job; by the program of the runner it is measured. */
 const usual = { cpuSeconds: 1, peakBytes: 128 * 2 ** 20 };
 
@@ -42,19 +43,17 @@ async function run(t: TestContext, server: Reached, { words, wishes, sessionId, 
 
 /** Of the runner, looked up as long as it is there. */
 async function costOf(id: string, job: Promise<Job>): Promise<Pick<Ending, 'cpuSeconds' | 'peakBytes'>> {
-  let isOver = false;
-  void job.finally(() => { isOver = true; });
   const cost = { cpuSeconds: 0, peakBytes: 0 };
   let pid: number | undefined;
-  while (!isOver) {
+  const look = setInterval(() => {
     pid ??= processesWith(`${markName}=${id}`).find(({ command }) => command.startsWith(`sidecar-agent ${id}`))?.pid;
     try {
       if (pid !== undefined) Object.assign(cost, read(pid));
     } catch {
       // It ended meanwhile.
     }
-    await sleep(100);
-  }
+  }, lookMs);
+  await job.finally(() => clearInterval(look));
   return cost;
 }
 

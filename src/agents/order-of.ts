@@ -1,0 +1,28 @@
+/**
+ * What the runner of an agent is told, given what was asked for: with what holds where nothing was. Pure.
+ * @module
+ */
+import { resolve } from 'node:path';
+import { defined } from '../base/parse.ts';
+import { type AgentProgram, agentDefaults, promptBlocks } from '../protocol/agents.ts';
+import type { AgentOrder } from './order.ts';
+
+/** @param by.workdir Absolute: what directories are relative to. */
+export function orderOf(asked: AgentProgram, by: Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell'>): AgentOrder {
+  const { model, effort, agentMode, acp_session_id: sessionId, authMethod } = asked;
+  return {
+    ...by,
+    ...defined({ authMethod, sessionId }),
+    additionalDirectories: (asked.additionalDirectories ?? []).map((path) => resolve(by.workdir, path)),
+    mcpServers: asked.mcpServers ?? [],
+    action: asked.sessionAction ?? 'prompt',
+    wishes: defined({ model, thought_level: effort, mode: agentMode }),
+    isStrict: asked.strictConfig ?? true,
+    permissions: asked.permissions ?? agentDefaults.permissions,
+    askSeconds: asked.askTimeout ?? agentDefaults.askTimeoutSeconds,
+    askDefault: asked.askDefault ?? 'deny',
+    mayElicit: asked.elicitation ?? false,
+    prompt: promptBlocks(asked.prompt),
+    keepAliveSeconds: asked.keepAlive ?? 0,
+  };
+}
