@@ -2,7 +2,7 @@
  * The parts of the Agent Client Protocol that a client sends, and how what it gets is read (schema v1). Pure.
  * @module
  */
-import { type TurnUsage, turnCounts } from '../protocol/agents.ts';
+import { type TurnUsage, turnCounts } from '../protocol/agent-jobs.ts';
 import { type Fields, beginning, countOf, fieldsOf, listOf, textOf } from './lenient.ts';
 
 /** The protocol's own errors, beside those of JSON-RPC. */

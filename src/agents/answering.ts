@@ -3,7 +3,7 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
-import type { PendingElicitation, PendingPermission } from '../protocol/agents.ts';
+import type { PendingElicitation, PendingPermission } from '../protocol/agent-jobs.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { Asking } from './asking.ts';
 import type { ElicitationAnswer } from './conversation.ts';

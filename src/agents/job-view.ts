@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall, agentPhases,
-} from '../protocol/agents.ts';
+} from '../protocol/agent-jobs.ts';
 import { lastEvents } from './event-tail.ts';
 import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from './lenient.ts';
 import { type AgentState, type CommandResult, stateFile } from './order.ts';

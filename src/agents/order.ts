@@ -10,7 +10,8 @@
  * @module
  */
 import { agentFiles } from '../process/agent-host.ts';
-import type { AgentError, AgentPhase, AgentSession, McpServer, PendingElicitation, PendingPermission, PermissionPolicy, PromptBlock, SessionAction, TurnUsage } from '../protocol/agents.ts';
+import type { AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, TurnUsage } from '../protocol/agent-jobs.ts';
+import type { McpServer, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
 import type { AgentProgress } from './progress.ts';
 import type { ConfigWishes, ElicitationAnswer } from './conversation.ts';
 

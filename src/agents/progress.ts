@@ -7,7 +7,7 @@
  */
 import {
   type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff, maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
-} from '../protocol/agents.ts';
+} from '../protocol/agent-jobs.ts';
 import { type Fields, beginning, countOf, fieldsOf, listOf, textOf, wordOf } from './lenient.ts';
 
 export interface AgentProgress {

@@ -5,10 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { defined } from '../base/parse.ts';
-import {
-  type AgentError, type AgentUsage, type McpServer, type PendingPermission, type PermissionPolicy, type PlanEntry, type Prompt, type ToolCall,
-  type TurnUsage,
-} from '../protocol/agents.ts';
+import type { AgentError, AgentUsage, PendingPermission, PlanEntry, ToolCall, TurnUsage } from '../protocol/agent-jobs.ts';
+import type { McpServer, PermissionPolicy, Prompt } from '../protocol/agents.ts';
 import { orderOf } from './order-of.ts';
 import type { AgentEvent, AgentState } from './order.ts';
 import { AgentRunner } from './runner.ts';

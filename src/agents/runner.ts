@@ -5,7 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { longTimeout } from '../base/long-timeout.ts';
 import { markName } from '../process/descendants.ts';
-import type { AgentError, PromptBlock } from '../protocol/agents.ts';
+import type { AgentError } from '../protocol/agent-jobs.ts';
+import type { PromptBlock } from '../protocol/agents.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
 import { Answering } from './answering.ts';

@@ -2,7 +2,7 @@
  * The sessions that an agent keeps: `session/list`, page by page.
  * @module
  */
-import type { AgentSession } from '../protocol/agents.ts';
+import type { AgentSession } from '../protocol/agent-jobs.ts';
 import { idOf } from './acp.ts';
 import { beginning, fieldsOf, listOf, textOf } from './lenient.ts';
 

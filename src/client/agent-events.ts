@@ -2,7 +2,7 @@
  * What an agent does, as the events of its job tell it. Read leniently: they are what a runner of another version may have written.
  * @module
  */
-import type { AgentError } from '../protocol/agents.ts';
+import type { AgentError } from '../protocol/agent-jobs.ts';
 
 /** What an agent asks permission for, as far as it says. */
 export interface AskedPermission {

@@ -34,9 +34,10 @@ export { type ShellRunOptions, Shells } from './shells.ts';
 export { type TerminalStart, Terminals } from './terminals.ts';
 export { type UpdateOptions, type UpdateWaitOptions, Updates } from './updates.ts';
 export type {
-  AgentError, AgentFields, AgentList, AgentListing, AgentPhase, AgentSession, AgentUsage, ElicitationTaken, McpServer, PendingElicitation, PendingPermission,
-  PermissionDecision, PermissionPolicy, PermissionRule, PermissionTaken, PlanEntry, Prompt, PromptBlock, PromptTaken, ToolCall, ToolDiff, TurnCancelled,
-  TurnUsage,
+  AgentError, AgentPhase, AgentSession, AgentUsage, PendingElicitation, PendingPermission, PlanEntry, ToolCall, ToolDiff, TurnUsage,
+} from '../protocol/agent-jobs.ts';
+export type {
+  AgentFields, AgentList, AgentListing, ElicitationTaken, McpServer, PermissionDecision, PermissionPolicy, PermissionRule, PermissionTaken, Prompt, PromptBlock, PromptTaken, TurnCancelled,
 } from '../protocol/agents.ts';
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';

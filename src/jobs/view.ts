@@ -3,7 +3,7 @@
  * @module
  */
 import { join } from 'node:path';
-import type { AgentJobSummary } from '../protocol/agents.ts';
+import type { AgentJobSummary } from '../protocol/agent-jobs.ts';
 import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { AgentHost } from '../process/agent-host.ts';

@@ -2,7 +2,8 @@
  * Between jobs and agents, which do not know each other: what an agent's job needs of agents, and what agents need of jobs.
  * @module
  */
-import type { AgentJobDetails, AgentJobSummary, AgentProgram } from '../protocol/agents.ts';
+import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
+import type { AgentProgram } from '../protocol/agents.ts';
 import type { Labels } from '../protocol/jobs.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ShellKind } from '../protocol/shells.ts';

@@ -6,9 +6,8 @@ import {
   type Parsed, type Parser, array, boolean, described, flag, fromText, integer, nullable, number, object, oneOf,
   optional, optionalText, parser, record, refuse, repeated, text, ParseError,
 } from '../base/parse.ts';
-import {
-  type AgentFields, type AgentJobDetails, type AgentProgram, agentDefaults, agentFields, agentProgram, agentShape,
-} from './agents.ts';
+import type { AgentJobDetails } from './agent-jobs.ts';
+import { type AgentFields, type AgentProgram, agentDefaults, agentFields, agentProgram, agentShape } from './agents.ts';
 import { type JobId, jobId } from './ids.ts';
 import { type ShellKind, shellNames } from './shells.ts';
 import { defaultSize, type TerminalSize } from './terminals.ts';

@@ -1,0 +1,138 @@
+/**
+ * What the job of an agent shows: the Agent Client Protocol's words (https://agentclientprotocol.com), as far as it has them.
+ * @module
+ */
+
+/** Somebody has to say. Times are Unix seconds. */
+export interface PendingPermission {
+  readonly permissionId: string;
+  readonly toolCallId: string | null;
+  readonly kind: string;
+  /** Its name and its title, where it has them. */
+  readonly tools: readonly string[];
+  readonly paths: readonly string[];
+  readonly commands: readonly string[];
+  readonly options: readonly { readonly optionId: string; readonly kind: string; readonly name?: string }[];
+  readonly askedAt: number;
+  /** Then the default holds. */
+  readonly expiresAt: number;
+}
+
+/** The agent asks something. Times are Unix seconds. */
+export interface PendingElicitation {
+  readonly elicitationId: string;
+  readonly message: string;
+  /** A JSON Schema of what is asked for. */
+  readonly requestedSchema: unknown;
+  readonly askedAt: number;
+  /** Then it is declined. */
+  readonly expiresAt: number;
+}
+
+export interface AgentError {
+  /** Stable: `auth_required`, `agent_ended`, `no_answer`, … */
+  readonly code: string;
+  readonly message: string;
+  readonly details: { readonly [field: string]: unknown };
+}
+
+/** A session that the agent remembers. */
+export interface AgentSession {
+  readonly sessionId: string;
+  readonly cwd: string | null;
+  readonly title: string | null;
+  /** RFC 3339, as the agent has it. */
+  readonly updatedAt: string | null;
+}
+
+export const turnCounts = ['totalTokens', 'inputTokens', 'outputTokens', 'thoughtTokens', 'cachedReadTokens', 'cachedWriteTokens'] as const;
+
+/** Tokens of a turn; no stable part of the protocol, so that any may be missing. */
+export type TurnUsage = { readonly [count in (typeof turnCounts)[number]]?: number };
+
+/** `turn`: it works. `waiting`: for another prompt. */
+export const agentPhases = ['starting', 'turn', 'waiting', 'ended'] as const;
+export type AgentPhase = (typeof agentPhases)[number];
+
+/** What the job of an agent shows beside what all jobs do. */
+export interface AgentJobSummary {
+  readonly acpSessionId: string | null;
+  /** Of the last turn: end_turn, max_tokens, max_turn_requests, refusal, cancelled; `no_prompt` where there was none. */
+  readonly stopReason: string | null;
+  readonly acpError: AgentError | null;
+  readonly agentInfo: { readonly name: string; readonly version: string } | null;
+  readonly agentPhase: AgentPhase;
+  readonly turns: number;
+  readonly usage: AgentUsage | null;
+  /** Of the last turn. */
+  readonly turnUsage: TurnUsage | null;
+  readonly pendingPermissions: readonly PendingPermission[];
+  readonly pendingElicitations: readonly PendingElicitation[];
+  readonly eventCount: number;
+}
+
+export interface AgentJobDetails extends AgentJobSummary {
+  readonly toolCalls: readonly ToolCall[];
+  /** Older ones that are not among them any more. */
+  readonly droppedToolCalls: number;
+  readonly plan: readonly PlanEntry[] | null;
+  /** With sessionAction list. */
+  readonly sessions?: readonly AgentSession[];
+  /** The last ones. */
+  readonly events: readonly unknown[];
+  /** There are more before. */
+  readonly eventsTruncated: boolean;
+}
+
+/** What a tool call does. Agents may say others: those are `other`. */
+export const toolKinds = ['read', 'edit', 'delete', 'move', 'search', 'execute', 'think', 'fetch', 'switch_mode', 'other'] as const;
+export type ToolKind = (typeof toolKinds)[number];
+
+export const toolStatuses = ['pending', 'in_progress', 'completed', 'failed'] as const;
+export type ToolStatus = (typeof toolStatuses)[number];
+
+/** A change of a file. */
+export interface ToolDiff {
+  readonly path: string;
+  /** `null`: the file is new. */
+  readonly oldText: string | null;
+  readonly newText: string;
+  /** The texts were longer than {@link maxDiffCharacters}, or than all together may be: this is how they begin. */
+  readonly isCut: boolean;
+}
+
+export interface ToolCall {
+  readonly toolCallId: string;
+  readonly title: string;
+  readonly kind: ToolKind;
+  readonly status: ToolStatus;
+  /** The files that it is about; `line` counts from 1, `null` where the agent names none. */
+  readonly locations: readonly { readonly path: string; readonly line: number | null }[];
+  readonly diffs: readonly ToolDiff[];
+}
+
+export const planPriorities = ['high', 'medium', 'low'] as const;
+export const planStatuses = ['pending', 'in_progress', 'completed'] as const;
+
+export interface PlanEntry {
+  readonly content: string;
+  readonly priority: (typeof planPriorities)[number];
+  readonly status: (typeof planStatuses)[number];
+}
+
+/** Tokens. */
+export interface AgentUsage {
+  /** In the context now. */
+  readonly used: number;
+  /** Of the context. */
+  readonly size: number;
+  /** Of the session so far; `null`: not told. */
+  readonly cost: { readonly amount: number; readonly currency: string } | null;
+}
+
+/** Of each text of a diff. */
+export const maxDiffCharacters = 65_536;
+/** Of all diffs of a job: those of older tool calls are cut to nothing. */
+export const maxDiffCharactersInAll = 1_048_576;
+/** Later ones replace the oldest. */
+export const maxToolCalls = 1000;
