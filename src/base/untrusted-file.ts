@@ -1,0 +1,196 @@
+/**
+ * Opens files of the state directory. A job runs as the user of the server, so it can put a FIFO, a link, a device or a huge file in the place
+ * of any file there. No function here waits for a peer, follows a link in the last part of a path, or reads more than its caller allows.
+ *
+ * All of `src` opens files of the state directory through this module; `test/architecture.test.ts` says which others may open files at all.
+ * @module
+ */
+import {
+  closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, type Stats, writeSync,
+} from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { basename } from 'node:path';
+
+const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
+// Windows has neither. O_NONBLOCK: the open of a FIFO does not wait (open(2), fifo(7)); it means nothing for a regular file.
+const guard = ((constants.O_NOFOLLOW as number | undefined) ?? 0) | ((constants.O_NONBLOCK as number | undefined) ?? 0);
+const ownerOnly = 0o600;
+
+/** Another kind of file stands there than was put there, or it is longer than any that was. */
+export class UntrustedFileError extends Error {
+  override readonly name = 'UntrustedFileError';
+}
+
+export interface OpenedFile {
+  readonly fd: number;
+  /** When it was opened. */
+  readonly stats: Stats;
+}
+
+/**
+ * Opens a regular file for reading. The caller closes it.
+ *
+ * @throws UntrustedFileError where it is none; the system's error (ENOENT, EACCES, EMFILE, …).
+ */
+export function openRegular(path: string): OpenedFile {
+  return openChecked(path, O_RDONLY, 'a regular file');
+}
+
+/** {@link openRegular} in the thread pool. */
+export async function openRegularLater(path: string): Promise<FileHandle> {
+  const file = await open(path, O_RDONLY | guard).catch((error: unknown) => { throw explained(error, path, 'a regular file'); });
+  try {
+    if (!(await file.stat()).isFile()) throw notA('a regular file', path);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/**
+ * All that a regular file holds.
+ *
+ * @throws UntrustedFileError where it is none, or holds more than `maxBytes`; the system's error.
+ */
+export function readRegular(path: string, maxBytes: number): Buffer {
+  const { fd, stats: { size } } = openRegular(path);
+  try {
+    if (size > maxBytes) throw new UntrustedFileError(`${basename(path)} is longer than ${maxBytes} bytes`);
+    const bytes = Buffer.allocUnsafe(size);
+    let length = 0;
+    while (length < size) {
+      const count = readSync(fd, bytes, length, size - length, length);
+      if (count === 0) break;
+      length += count;
+    }
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** {@link readRegular} in the thread pool. */
+export async function readRegularLater(path: string, maxBytes: number): Promise<Buffer> {
+  const file = await openRegularLater(path);
+  try {
+    const { size } = await file.stat();
+    if (size > maxBytes) throw new UntrustedFileError(`${basename(path)} is longer than ${maxBytes} bytes`);
+    return await readAt(file, 0, size);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Up to `length` bytes from `offset`; fewer only at the end of the file. */
+export async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return bytes.subarray(0, filled);
+}
+
+/** Makes a file, for its owner only. @throws EEXIST where anything has that name; the system's error. */
+export function createFile(path: string, content: string | Uint8Array): void {
+  const fd = createAndOpen(path);
+  try {
+    writeAll(fd, content);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** {@link createFile}, empty and open for writing. The caller closes it. */
+export function createAndOpen(path: string): number {
+  return openSync(path, O_WRONLY | O_CREAT | O_EXCL | guard, ownerOnly);
+}
+
+/**
+ * Replaces what a regular file holds; makes it where it is missing. A reader may see half of it: where that matters, see `replaceFile`.
+ *
+ * @throws UntrustedFileError where something else stands there; the system's error.
+ */
+export function writeRegular(path: string, content: string | Uint8Array): void {
+  const { fd, stats } = openChecked(path, O_WRONLY | O_CREAT, 'a regular file');
+  try {
+    // Not by O_TRUNC: ext4 takes a file that is truncated and written for one that is replaced, and flushes it (ext4(5), auto_da_alloc).
+    if (stats.size > 0) ftruncateSync(fd, 0);
+    writeAll(fd, content);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Appends to a regular file; makes it where it is missing. @throws as {@link writeRegular}. */
+export function appendRegular(path: string, content: string): void {
+  const fd = openToAppend(path);
+  try {
+    writeAll(fd, content);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Opens a regular file for appending; makes it where it is missing. The caller closes it. @throws as {@link writeRegular}. */
+export function openToAppend(path: string): number {
+  return openChecked(path, O_WRONLY | O_CREAT | O_APPEND, 'a regular file').fd;
+}
+
+/**
+ * Opens a FIFO; neither the open nor a write waits. The caller closes it.
+ *
+ * @param access `both`: there is always a reader. `write`: ENXIO where there is none (open(2)).
+ * @throws UntrustedFileError where it is no FIFO; the system's error.
+ */
+export function openFifo(path: string, access: 'both' | 'write'): number {
+  return openChecked(path, access === 'both' ? O_RDWR : O_WRONLY, 'a FIFO').fd;
+}
+
+/** What stands there, no link followed; `undefined`: nothing. @throws the system's error. */
+export function statFile(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
+
+function openChecked(path: string, flags: number, kind: Kind): OpenedFile {
+  let fd: number;
+  try {
+    fd = openSync(path, flags | guard, ownerOnly);
+  } catch (error) {
+    throw explained(error, path, kind);
+  }
+  try {
+    const stats = fstatSync(fd);
+    if (kind === 'a FIFO' ? !stats.isFIFO() : !stats.isFile()) throw notA(kind, path);
+    return { fd, stats };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+type Kind = 'a regular file' | 'a FIFO';
+
+function notA(kind: Kind, path: string, cause?: unknown): UntrustedFileError {
+  return new UntrustedFileError(`${basename(path)} is not ${kind}`, { cause });
+}
+
+/** What an open says of what is neither: ELOOP (FreeBSD: EMLINK) of a link, ENXIO of a socket, EISDIR of a directory (open(2)). */
+function explained(error: unknown, path: string, kind: Kind): unknown {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  const isOther = ['ELOOP', 'EMLINK', 'EISDIR', 'ENODEV'].includes(code) || (code === 'ENXIO' && !isFifo(path, kind));
+  return isOther ? notA(kind, path, error) : error;
+}
+
+/** ENXIO also says that a FIFO has no reader. */
+function isFifo(path: string, kind: Kind): boolean {
+  return kind === 'a FIFO' && statFile(path)?.isFIFO() === true;
+}
+
+function writeAll(fd: number, content: string | Uint8Array): void {
+  const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+  for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
+}
