@@ -80,7 +80,8 @@ export class Catalogue {
   }
 }
 
-function matcher(query: ListQuery): (entry: Entry) => boolean {
+/** Whether a job fits the filters. */
+export function matcher(query: Partial<Pick<ListQuery, 'status' | 'label' | 'name'>>): (entry: Entry) => boolean {
   const labels = (query.label ?? []).map((label) => [label.slice(0, label.indexOf(':')), label.slice(label.indexOf(':') + 1)] as const);
   return (entry) =>
     (query.status === undefined || statusOf(entry.state) === query.status)

@@ -56,10 +56,15 @@ export class Entry {
   lastOutputAt: number | null = null;
   /** Goes up with everything that changes. */
   version = 0;
+  /** The number of its last change of status among those of all jobs, see `JobFeed`. */
+  lastChange = 0;
+  readonly #onStatusChange: ((entry: Entry) => void) | undefined;
   #state: JobState;
   #changes: FanOut<void> | undefined;
 
-  constructor(record: JobRecord) {
+  /** @param onStatusChange Called after each change of the status. */
+  constructor(record: JobRecord, onStatusChange?: (entry: Entry) => void) {
+    this.#onStatusChange = onStatusChange;
     this.id = record.jobId;
     this.submittedAt = record.submittedAt;
     this.rerunOf = record.rerunOf;
@@ -74,8 +79,10 @@ export class Entry {
   }
 
   set state(state: JobState) {
+    const isSameStatus = statusOf(state) === statusOf(this.#state);
     this.#state = state;
     this.changed();
+    if (!isSameStatus) this.#onStatusChange?.(this);
   }
 
   get isFinished(): boolean {

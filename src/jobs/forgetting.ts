@@ -19,6 +19,8 @@ export interface ForgettingOptions {
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
+  /** Called once a job is no longer among the jobs. */
+  readonly onForgotten: (entry: Entry) => void;
 }
 
 const everyMs = 10_000;
@@ -38,11 +40,12 @@ export class Forgetting {
 
   /** Its files go by and by. */
   forget(entry: Entry): void {
-    const { catalogue, store, cache } = this.#options;
+    const { catalogue, store, cache, onForgotten } = this.#options;
     if (!catalogue.has(entry)) return;
     store.remove(entry.id);
     catalogue.delete(entry);
     cache.delete(entry);
+    onForgotten(entry);
   }
 
   close(): void {

@@ -20,6 +20,8 @@ import { terminate } from '../process/terminate.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { Catalogue, type Page } from './catalogue.ts';
 import { Entry, until } from './entry.ts';
+import { JobFeed } from './feed.ts';
+import type { FeedSources } from './feed-stream.ts';
 import { follow, type Followed, type Piece } from './follow.ts';
 import { Answers, checkSame, idempotencyOf } from './idempotency.ts';
 import { Forgetting } from './forgetting.ts';
@@ -72,6 +74,7 @@ export class Jobs {
   readonly #answers = new Answers();
   readonly cache: AnswerCache = new AnswerCache();
   readonly #catalogue = new Catalogue();
+  readonly #feed = new JobFeed(Date.now());
   readonly #unsaved = new Set<Entry>();
   readonly #forgetting: Forgetting;
   #nextId: () => JobId;
@@ -100,7 +103,7 @@ export class Jobs {
     const { keepJobs, keepDays, keepBytes, log } = options;
     this.#forgetting = new Forgetting({
       catalogue: this.#catalogue, store: this.#store, cache: this.cache, limits: { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 },
-      pace: this.#pace, log, now: nowSeconds,
+      pace: this.#pace, log, now: nowSeconds, onForgotten: (entry) => this.#feed.record(entry),
     });
   }
 
@@ -222,6 +225,19 @@ export class Jobs {
     }
   }
 
+  /** What the stream about many jobs is made of. */
+  get feedSources(): FeedSources {
+    return {
+      feed: this.#feed,
+      all: () => this.#catalogue.all,
+      find: (id) => this.#catalogue.get(id),
+      summary: (entry) => this.summary(entry),
+      refresh: (entry) => this.refresh(entry),
+      follow: (entry) => this.#follow(entry),
+      isOver: () => this.#hasEndedWaits,
+    };
+  }
+
   directory(entry: Entry): string {
     return this.#store.directory(entry.id);
   }
@@ -312,6 +328,7 @@ export class Jobs {
   endWaits(): void {
     this.#hasEndedWaits = true;
     for (const entry of this.#catalogue.all) entry.changed();
+    this.#feed.wake();
   }
 
   /** Lets go of the jobs: those that run go on without a server. */
@@ -408,8 +425,9 @@ export class Jobs {
   }
 
   #remember(record: JobRecord): Entry {
-    const entry = new Entry(record);
+    const entry = new Entry(record, (changed) => this.#feed.record(changed));
     this.#catalogue.add(entry);
+    this.#feed.record(entry);
     return entry;
   }
 

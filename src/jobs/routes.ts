@@ -7,14 +7,16 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { refuse } from '../base/parse.ts';
 import {
-  type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, execQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
+  type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
   type JobRequest, jobRequest, type ListQuery, listQuery, noBody, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, signalRequest,
-  stdinQuery, type StdinWritten, type StreamName,
+  stdinQuery, type StdinWritten, type StreamName, type WaitFor,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { empty, type EventSink, events, json, jsonText, type Reply, stream } from '../http/reply.ts';
 import { type Request, type Route, route } from '../http/route.ts';
 import type { Entry } from './entry.ts';
+import { feedPosition } from './feed.ts';
+import { FeedStream } from './feed-stream.ts';
 import { idempotencyOf } from './idempotency.ts';
 import type { Jobs } from './jobs.ts';
 import type { Piece } from './follow.ts';
@@ -33,17 +35,21 @@ export function jobRoutes(jobs: Jobs): Route[] {
       body: jobRequest,
       documentation: {
         summary: 'Runs a command',
-        description: 'Answers at once with the id of the job, or, with wait, with the finished job if it finishes in time.',
+        description: 'Answers at once with the id of the job. With wait the answer is held back until the job has finished or, with waitFor=change, '
+          + 'until anything about it changes; it is then the job as it is, with its output so far.',
         headers: { ...idempotencyHeader, Prefer: 'wait=SECONDS says the same as ?wait.' },
         answers: {
           200: { description: 'The job finished within the wait', schema: jobSchema },
-          202: { description: 'The job is taken on', schema: acceptedSchema },
+          202: {
+            description: 'The job is taken on: without wait its id, with wait the job as it is',
+            schema: { anyOf: [acceptedSchema, jobSchema] },
+          },
         },
         problems: ['idempotency_mismatch', 'session_conflict', 'too_many_sessions', 'too_many_jobs', 'not_supported', 'storage_full', 'unavailable', 'shutting_down'],
       },
     }, async (request) => {
       const entry = await jobs.submit(request.body as JobRequest, { idempotency: idempotencyOf(request, 'POST /exec') });
-      return accepted(jobs, entry, request, request.query.wait);
+      return accepted(jobs, entry, request, request.query);
     }),
 
     route('GET', '/jobs', {
@@ -62,11 +68,37 @@ export function jobRoutes(jobs: Jobs): Route[] {
       return json(200, body, hasMore && last ? { Link: `<${nextPage(query, last)}>; rel="next"` } : {});
     }),
 
+    route('GET', '/jobs/events', {
+      query: feedQuery,
+      documentation: {
+        summary: 'Follows many jobs: changes of their status',
+        description: 'Server-sent events. First `status` for each job that fits and has not finished (of those that `job` names, for each), then '
+          + '`ready`, then `status` at each change and `deleted` for a job that is deleted; of an agent\'s job also when the state of the agent changes, '
+          + 'such as a new pending permission. With `until=finished` the last event is `end`. Ids resume: behind one come all jobs that changed since, '
+          + 'as they are now; after a restart of the server, all that fit. A comment every 15 s.',
+        headers: { 'Last-Event-ID': 'Resume behind this event.' },
+        answers: { 200: { description: 'The events', type: 'text/event-stream' } },
+        problems: ['job_not_found'],
+      },
+    }, ({ query, headers }) => {
+      const { value, at } = resumeId(query.after, headers);
+      const after = value === undefined ? undefined : feedPosition(value, at);
+      // A job that is gone when a follower comes back was deleted meanwhile; one that is asked for at first is a mistake.
+      if (after === undefined) query.job?.forEach((id) => jobs.get(id));
+      return events(async (sink) => {
+        for await (const { id, event } of new FeedStream(jobs.feedSources, query).events(after, sink.signal)) {
+          const { type, ...data } = event;
+          await sink.send({ event: type, id, data });
+        }
+      });
+    }),
+
     route('GET', '/jobs/:id', {
       query: jobQuery,
       documentation: {
         summary: 'Shows a job and the end of its output',
-        description: 'With wait the answer is held back until the job has finished or anything about it changes.',
+        description: 'With wait the answer is held back until anything about the job changes, its output included, or, with waitFor=end, until it has '
+          + 'finished; at the end of the wait it is the job as it is then.',
         headers: { 'If-None-Match': 'The ETag of an earlier answer: 304 where nothing changed.' },
         answers: { 200: { description: 'The job', schema: jobSchema }, 304: { description: 'Nothing changed' } },
         problems: ['job_not_found'],
@@ -98,10 +130,9 @@ export function jobRoutes(jobs: Jobs): Route[] {
       },
     }, ({ params, query, headers }) => {
       const entry = jobs.get(params.id);
-      const after = query.after ?? headers['last-event-id'];
-      const at = query.after === undefined ? 'the header Last-Event-ID' : 'query.after';
-      const from = after === undefined || after === '' ? { stdout: 0, stderr: 0 } : parsePosition(String(after), at);
-      if ('events' in from && entry.request.mode !== 'acp') refuse(at, 'an event id such as "0-0", as the job runs no agent', after);
+      const { value, at } = resumeId(query.after, headers);
+      const from = value === undefined ? { stdout: 0, stderr: 0 } : parsePosition(value, at);
+      if ('events' in from && entry.request.mode !== 'acp') refuse(at, 'an event id such as "0-0", as the job runs no agent', value);
       return events((sink) => sendEvents(jobs, entry, from, sink));
     }),
 
@@ -159,28 +190,53 @@ export function jobRoutes(jobs: Jobs): Route[] {
     })),
 
     route('POST', '/jobs/:id/rerun', {
+      query: execQuery,
       body: noBody,
       documentation: {
         summary: 'Runs the same request again, as a new job',
-        headers: idempotencyHeader,
-        answers: { 202: { description: 'The new job is taken on', schema: acceptedSchema } },
+        description: 'Answers as POST /exec does.',
+        headers: { ...idempotencyHeader, Prefer: 'wait=SECONDS says the same as ?wait.' },
+        answers: {
+          200: { description: 'The new job finished within the wait', schema: jobSchema },
+          202: { description: 'The new job is taken on', schema: { anyOf: [acceptedSchema, jobSchema] } },
+        },
         problems: ['job_not_found', 'idempotency_mismatch', 'too_many_jobs', 'storage_full', 'unavailable', 'shutting_down'],
       },
     }, async (request) => {
       const idempotency = idempotencyOf(request, `POST /jobs/${request.params.id}/rerun`);
-      return accepted(jobs, await jobs.rerun(request.params.id, idempotency), request, undefined);
+      return accepted(jobs, await jobs.rerun(request.params.id, idempotency), request, request.query);
     }),
   ];
 }
 
-async function accepted(jobs: Jobs, entry: Entry, request: AnyRequest, wait: number | undefined): Promise<Reply> {
+async function accepted(jobs: Jobs, entry: Entry, request: AnyRequest, { wait, waitFor }: ExecQuery): Promise<Reply> {
   const location = { Location: `/jobs/${entry.id}` };
   const waitSeconds = wait ?? preferredWait(request.headers.prefer);
-  if (waitSeconds > 0 && await jobs.finished(entry, waitSeconds * 1000, request.signal)) {
-    return json(200, await jobs.detailed(entry, { maxBytes: defaults.textBytes }), location);
+  if (waitSeconds === 0) {
+    if (waitFor !== undefined && wait === undefined) refuse('query.waitFor', 'wait beside it: the seconds to wait', waitFor);
+    const body: Accepted = { jobId: entry.id, status: 'pending', ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }) };
+    return json(202, body, location);
   }
-  const body: Accepted = { jobId: entry.id, status: 'pending', ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }) };
-  return json(202, body, location);
+  await held(jobs, entry, { waitSeconds, waitFor: waitFor ?? 'end', isSame: isUnchanged(jobs, entry) }, request.signal);
+  const job = await jobs.detailed(entry, { maxBytes: defaults.textBytes });
+  return json(job.finishedAt === null ? 202 : 200, job, location);
+}
+
+/** Resolves once what is waited for has come, or at the end of the wait. */
+async function held(
+  jobs: Jobs, entry: Entry, options: { readonly waitSeconds: number; readonly waitFor: WaitFor; readonly isSame: () => boolean }, signal: AbortSignal,
+): Promise<void> {
+  const { waitSeconds, waitFor, isSame } = options;
+  const limitMs = waitSeconds * 1000;
+  if (waitFor === 'end') await jobs.finished(entry, limitMs, signal);
+  else await jobs.changed(entry, isSame, limitMs, signal);
+}
+
+/** Whether anything about the job differs from what it is now. */
+function isUnchanged(jobs: Jobs, entry: Entry): () => boolean {
+  const tagNow = (): string => (jobs.refresh(entry), entityTag(entry, ''));
+  const tag = tagNow();
+  return () => tagNow() === tag;
 }
 
 type AnyRequest = Pick<Request, 'headers' | 'signal' | 'bodyBytes'>;
@@ -205,8 +261,11 @@ async function showFresh(jobs: Jobs, entry: Entry, request: Request<{ readonly i
   const known = headers['if-none-match'];
   const tagNow = (): string => (jobs.refresh(entry), entityTag(entry, variant));
   let tag = tagNow();
-  if (query.wait !== undefined && !entry.isFinished && (known === undefined || isKnown(known, tag))) {
-    await jobs.changed(entry, () => tagNow() === tag, query.wait * 1000, request.signal);
+  const { wait, waitFor = 'change' } = query;
+  // A change that the client does not know has come already.
+  const isDue = waitFor === 'change' && known !== undefined && !isKnown(known, tag);
+  if (wait !== undefined && !entry.isFinished && !isDue) {
+    await held(jobs, entry, { waitSeconds: wait, waitFor, isSame: () => tagNow() === tag }, request.signal);
     tag = tagNow();
   }
   if (known !== undefined && isKnown(known, tag)) return empty(304, { ETag: tag });
@@ -329,6 +388,13 @@ function parseRange(header: string | undefined, size: number): { readonly first:
   if (first < size && first <= last) return { first, last };
   throw new ProblemError('range_not_satisfiable', `Cannot read ${header ?? ''}: there are ${size} bytes`,
     { headers: { 'Content-Range': `bytes */${size}` } });
+}
+
+/** The event id to resume behind, and where it stood. */
+function resumeId(after: string | undefined, headers: AnyRequest['headers']): { readonly value: string | undefined; readonly at: string } {
+  if (after !== undefined) return { value: after === '' ? undefined : after, at: 'query.after' };
+  const header = headers['last-event-id'];
+  return { value: header === undefined || header === '' ? undefined : String(header), at: 'the header Last-Event-ID' };
 }
 
 // Events. -------------------------------------------------------------------------------------------------------------

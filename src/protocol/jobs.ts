@@ -303,23 +303,41 @@ const waitSeconds = described('Seconds to hold the answer back, at most 60.',
 const lines = described('Only the last lines.', optional(fromText(integer({ min: 0, max: 1_000_000 }))));
 const offset = described('The first byte.', optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }))));
 
+/** What a held answer waits for: the end of the job, or any change of it, its output included. */
+export type WaitFor = 'end' | 'change';
+
+const waitFor = (byDefault: WaitFor): Parser<WaitFor | undefined> => described(
+  `With wait, what the answer is held back for: the "end" of the job, or any "change" of it, its output included. Default: ${byDefault}.`,
+  optional(oneOf('end', 'change')));
+
 export interface ExecQuery {
   readonly wait: number | undefined;
+  /** Default `end`. */
+  readonly waitFor: WaitFor | undefined;
 }
 
-export const execQuery: Parser<ExecQuery> = object({ wait: waitSeconds });
+export const execQuery: Parser<ExecQuery> = object({ wait: waitSeconds, waitFor: waitFor('end') });
 
 export interface JobQuery {
   readonly wait: number | undefined;
+  /** Default `change`. */
+  readonly waitFor: WaitFor | undefined;
   readonly tailLines: number | undefined;
   readonly maxBytes: number | undefined;
 }
 
-export const jobQuery: Parser<JobQuery> = object({
+const jobQueryObject = object({
   wait: waitSeconds,
+  waitFor: waitFor('change'),
   tailLines: lines,
   maxBytes: described(`Bounds each stream in the answer; the end of it is given. Default ${defaults.textBytes}.`,
     optional(fromText(integer({ min: 0, max: 16 * 2 ** 20 })))),
+});
+
+export const jobQuery: Parser<JobQuery> = parser(jobQueryObject.schema, (value, at) => {
+  const query = jobQueryObject(value, at);
+  if (query.waitFor !== undefined && query.wait === undefined) throw new ParseError(`${at}.waitFor`, 'expected wait beside it: the seconds to wait');
+  return query;
 });
 
 const label = text({ pattern: /^[^:]+:/s, expected: 'name:value' });
@@ -340,6 +358,26 @@ export const listQuery: Parser<ListQuery> = object({
   name: optionalText(name),
   before: described('Only jobs older than this one.', optional(jobId)),
   output: described('With the output texts.', optional(flag)),
+});
+
+/** Which jobs `GET /jobs/events` tells of. */
+export interface FeedQuery {
+  readonly job: readonly JobId[] | undefined;
+  readonly label: readonly string[] | undefined;
+  readonly name: string | undefined;
+  readonly after: string | undefined;
+  readonly until: 'finished' | undefined;
+}
+
+/** How many jobs one stream may name: its address must stay below what servers and proxies take. */
+export const maxFeedJobs = 200;
+
+export const feedQuery: Parser<FeedQuery> = object({
+  job: described(`Only these jobs; may be given up to ${maxFeedJobs} times. Default: all that fit.`, optional(repeated(jobId, { max: maxFeedJobs }))),
+  label: described('Only jobs with this label, name:value; may be given more than once.', optional(repeated(label, { max: 64 }))),
+  name: described('Only jobs of this name.', optionalText(name)),
+  after: described('Resume behind this event id; the header Last-Event-ID says the same.', optional(text({ max: 64 }))),
+  until: described('"finished": the stream ends, with an event "end", once all jobs that fit have finished.', optional(oneOf('finished'))),
 });
 
 export interface OutputQuery {
@@ -423,6 +461,16 @@ export type JobEvent =
   | { readonly type: 'agent'; readonly event: unknown }
   | { readonly type: 'status'; readonly job: Job }
   | { readonly type: 'end'; readonly job: Job };
+
+/**
+ * What `GET /jobs/events` sends; the name of an event is its `type`. `ready`: the jobs that there were at the start have all been
+ * told. `end`: with `until`, all jobs that fit have finished.
+ */
+export type FeedEvent =
+  | { readonly type: 'status'; readonly job: Job }
+  | { readonly type: 'deleted'; readonly jobId: JobId }
+  | { readonly type: 'ready' }
+  | { readonly type: 'end' };
 
 /** How far a follower has read each stream, in bytes. */
 export interface Position {

@@ -344,7 +344,7 @@ function queryCases(server: Reached, id: string): Case[] {
     [`GET /jobs/${id}/events?after=${'1'.repeat(65)}`, /query\.after/],
     [`POST /jobs/${id}/stdin?eof=perhaps`, /query\.eof: expected 1 or 0/],
     [`POST /jobs/${id}/nudge?input=x`, /query\.input: unknown field, expected none/],
-    [`POST /jobs/${id}/rerun?wait=1`, /query\.wait: unknown field/],
+    [`POST /jobs/${id}/rerun?waits=1`, /query\.waits: unknown field/],
     [`DELETE /jobs/${id}?force=1`, /query\.force: unknown field/],
     ['GET /update?check=maybe', /query\.check: expected 1 or 0, received "maybe"/],
     ['GET /update?check=1&check=1', /query\.check: .*received an array/],
