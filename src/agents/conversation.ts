@@ -318,15 +318,21 @@ export class Conversation {
       this.#isEarlyLost = true;
       return;
     }
-    if (sessionId !== this.#sessionId) return this.#options.onFault(`an update of another session: ${shown(sessionId)}`);
+    if (!this.#isOurs(sessionId)) return this.#options.onFault(`an update of another session: ${shown(sessionId)}`);
+    if (sessionId !== this.#sessionId && !isFields(update)) return this.#options.onFault('an update that names no session and tells nothing');
     const { sessionUpdate, configOptions } = fieldsOf(update);
     if (sessionUpdate === 'config_option_update') this.#choices = choicesOf(configOptions);
     this.#options.onUpdate(update, this.#isReplay);
   }
 
+  /** A conversation has one session: an agent that names none means that one. */
+  #isOurs(sessionId: unknown): boolean {
+    return sessionId === undefined || sessionId === null || sessionId === this.#sessionId;
+  }
+
   async #serve(method: string, params: unknown, asked: Asked): Promise<unknown> {
     const { sessionId } = fieldsOf(params);
-    if (sessionId !== undefined && this.#sessionId !== undefined && sessionId !== this.#sessionId) {
+    if (this.#sessionId !== undefined && !this.#isOurs(sessionId)) {
       throw new RpcError(rpcCodes.invalidParams, `Cannot do ${method}: session ${shown(sessionId)} is not the one that was begun`);
     }
     if (method === 'elicitation/create') return await this.#elicited(params, asked.signal);

@@ -418,6 +418,35 @@ test('another session is told of, whatever its id is', async (t) => {
   assert.deepEqual(it.faults, ['an update of another session: {"toString":5}']);
 });
 
+test('an update and a request that name no session are of the only one there is', async (t) => {
+  const asked: unknown[] = [];
+  const it = talk(t, {
+    'session/new': (_, { agent }) => { agent.notify('session/update', { update: chunk('early') }); return { sessionId: 's1' }; },
+    'session/prompt': async (_, { agent }) => {
+      agent.notify('session/update', { update: chunk('none') });
+      agent.notify('session/update', { sessionId: null, update: chunk('null') });
+      agent.notify('session/update', { sessionId: '', update: chunk('empty') });
+      agent.notify('session/update', {});
+      for (const of of [{}, { sessionId: null }]) asked.push(await agent.request('fs/read_text_file', { ...of, path: 'a' }));
+      return {};
+    },
+  }, { serve: async () => 'served' });
+  await it.conversation.open();
+  await it.conversation.prompt([text]);
+  assert.deepEqual(it.updates.map(({ update }) => update), [chunk('early'), chunk('none'), chunk('null')]);
+  assert.deepEqual(it.faults, ['an update of another session: ', 'an update that names no session and tells nothing']);
+  assert.deepEqual(asked, ['served', 'served']);
+});
+
+test('what was said before is marked as such also where it names no session', async (t) => {
+  const it = talk(t, {
+    initialize: () => ({ protocolVersion: 1, agentCapabilities: { loadSession: true } }),
+    'session/load': (_, { agent }) => { agent.notify('session/update', { update: chunk('old') }); return null; },
+  }, { sessionId: 's0' });
+  await it.conversation.open();
+  assert.deepEqual(it.updates, [{ update: chunk('old'), isReplay: true }]);
+});
+
 test('an image may tell where it is from, and a resource may be bytes', async (t) => {
   const blocks = [
     { type: 'image', data: 'AA==', mimeType: 'image/png', uri: 'file:///a.png' }, { type: 'resource', resource: { uri: 'file:///b', blob: 'AA==', mimeType: 'x/y' } },
