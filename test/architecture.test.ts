@@ -140,6 +140,16 @@ test('config.ts is the only reader of process.env', () => {
   report(readers);
 });
 
+test('the command line writes to stdout and stderr through cli/streams.ts, which reports what cannot be written', () => {
+  // local-terminal.ts writes when the process exits, where nothing can be awaited.
+  const writers = ['cli/streams.ts', 'cli/local-terminal.ts'];
+  report(sources.filter(({ name, layer }) => layer === 'cli' && !writers.includes(name)).flatMap((source) =>
+    eachNode(source, (node) => {
+      if (!ts.isPropertyAccessExpression(node)) return undefined;
+      return /^(process\.std(out|err)\.write|console\.\w+)$/.test(node.getText()) ? 'use write(), tell() or say()' : undefined;
+    })));
+});
+
 test('the syntax is erasable, so that Node runs the sources as they are', () => {
   report(sources.flatMap((source) => eachNode(source, (node) => {
     if (ts.isEnumDeclaration(node)) return 'enum: use a union of strings';

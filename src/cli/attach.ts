@@ -5,8 +5,9 @@
 import { type Job, type JobId, ProblemError, type Sidecar, outputBytes } from '../client/client.ts';
 import { CommandError, exitCodes } from './failure.ts';
 import { type Interrupts, interruptedExitCode } from './interrupts.ts';
-import { say, write } from './print.ts';
+import { say } from './print.ts';
 import { forwardStdin } from './stdin.ts';
+import { hintingAt, onReaderGone, write } from './streams.ts';
 
 /** Milliseconds that a server which went away is looked for: long enough for an update or a reboot. */
 export const patienceMs = 600_000;
@@ -30,14 +31,13 @@ export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions
   const { interrupts } = options;
   interrupts.aim(sidecar, id);
   let isReaderGone = false;
-  const onReaderGone = (): void => {
+  const stopWatching = onReaderGone(() => {
     if (!isReaderGone) interrupts.cancel('SIGPIPE');
     isReaderGone = true;
-  };
-  process.stdout.on('error', onReaderGone);
+  });
   if (options.isStdinForwarded) void forwardStdin(sidecar, id, interrupts);
   try {
-    const job = await stream(sidecar, id, options);
+    const job = await writingFor(id, () => stream(sidecar, id, options));
     if (isReaderGone) return readerGoneExitCode;
     tellEnd(job);
     return exitCodeOf(job);
@@ -50,8 +50,17 @@ export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions
       cause: error,
     });
   } finally {
-    process.stdout.off('error', onReaderGone);
+    stopWatching();
   }
+}
+
+/**
+ * Does what writes for a job.
+ *
+ * @throws OutputError naming the job, which a failure to write leaves alone.
+ */
+export function writingFor<T>(id: JobId, action: () => Promise<T>): Promise<T> {
+  return hintingAt(`Job ${id} was left alone; "sidecar logs -f ${id}" shows its output`, action);
 }
 
 /** The exit code for a finished job: its own; 1 where nobody can know. */

@@ -44,6 +44,8 @@ export interface CommandDefinition<O extends Options> {
   readonly arity?: { readonly min: number; readonly max: number };
   /** Everything from the first argument on belongs to another command: no flag is read there. */
   readonly endsAtArgument?: boolean;
+  /** Does its work whether or not its output can be written. */
+  readonly isServer?: true;
   /** Resolves with the exit code. */
   readonly run: (invocation: Invocation<Values<O>>) => Promise<number>;
 }

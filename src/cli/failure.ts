@@ -19,7 +19,7 @@ export class UsageError extends Error {
 
 /** The command cannot do what it was asked for; `hint` says what to do. */
 export class CommandError extends Error {
-  override readonly name = 'CommandError';
+  override readonly name: string = 'CommandError';
   readonly hint: string | undefined;
   readonly exitCode: number;
 

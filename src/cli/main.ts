@@ -3,11 +3,13 @@
  * The program `sidecar`: finds the command, reads its flags, and turns what goes wrong into a message and an exit code.
  * @module
  */
+import { inspect } from 'node:util';
 import { type Config, loadConfig } from '../config.ts';
 import { type Command, type CommandLine, parseCommandLine } from './command.ts';
 import { UsageError, exitCodes, explain } from './failure.ts';
 import { commandHelp, programHelp } from './help.ts';
-import { type Paint, oneLine, painter, say, write } from './print.ts';
+import { type Paint, oneLine, painter } from './print.ts';
+import { outputFailure, tell, watchOutput, write } from './streams.ts';
 import { ownVersion } from '../process/own-version.ts';
 
 /** Loaded when they are asked for: a command costs only what it needs. In the order of the help. */
@@ -37,8 +39,7 @@ const commands: { readonly [name: string]: () => Promise<{ readonly command: Com
   version: () => import('./commands/version.ts'),
 };
 
-process.stdout.on('error', onOutputError);
-process.stderr.on('error', () => undefined);
+watchOutput(onReaderGone);
 const exitCode = await main(process.argv.slice(2));
 await Promise.all([flush(process.stdout), flush(process.stderr)]);
 process.exit(exitCode);
@@ -56,13 +57,20 @@ async function main(words: readonly string[]): Promise<number> {
     if (line.values['help'] === true) return await help(name, false);
     config = loadConfig(settingsOf(command, line));
     // parseCommandLine read the values by the command's own options.
-    return await command.run({ values: line.values as Parameters<Command['run']>[0]['values'], args: line.args, config });
+    const exitCode = await command.run({ values: line.values as Parameters<Command['run']>[0]['values'], args: line.args, config });
+    const failure = command.isServer === true ? undefined : outputFailure();
+    return failure === undefined || exitCode !== exitCodes.ok ? exitCode : tellFailure(failure);
   } catch (error) {
-    const { lines, exitCode } = explain(error, command?.name);
-    for (const [index, text] of lines.entries()) process.stderr.write(`${index === 0 ? 'sidecar: ' : '         '}${oneLine(text)}\n`);
-    if (config?.logLevel === 'debug') console.error(error);
+    const exitCode = tellFailure(error, command);
+    if (config?.logLevel === 'debug') tell(`${inspect(error)}\n`);
     return exitCode;
   }
+}
+
+function tellFailure(error: unknown, command?: Command): number {
+  const { lines, exitCode } = explain(error, command?.name);
+  for (const [index, text] of lines.entries()) tell(`${index === 0 ? 'sidecar: ' : '         '}${oneLine(text)}\n`);
+  return exitCode;
 }
 
 async function find(name: string): Promise<Command> {
@@ -103,11 +111,8 @@ async function printed(text: string): Promise<number> {
 }
 
 /** A reader that left (`| head`) has what it wanted, unless the command sees more in it. */
-function onOutputError(error: NodeJS.ErrnoException): void {
-  if (process.stdout.listenerCount('error') > 1) return;
-  if (error.code === 'EPIPE') process.exit(exitCodes.ok);
-  say(`Cannot write to stdout: ${error.message}`);
-  process.exit(exitCodes.failure);
+function onReaderGone(): void {
+  if (process.stdout.listenerCount('error') === 1) process.exit(exitCodes.ok);
 }
 
 function flush(stream: NodeJS.WriteStream): Promise<void> {

@@ -1,19 +1,9 @@
 /**
- * Text for people: tables, colour, times; and bytes to stdout that wait for their reader.
+ * Text for people: tables, colour, times.
  * @module
  */
 import { ReadStream } from 'node:tty';
-
-type Stream = NodeJS.WriteStream;
-
-/** Writes data, and waits until there is room for more. Resolves as well when the reader has gone. */
-export function write(data: string | Uint8Array, stream: Stream = process.stdout): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.destroyed || stream.writableEnded || data.length === 0) return resolve();
-    // A reader that left is told by the stream's own 'error' event, which main handles.
-    stream.write(data, () => resolve());
-  });
-}
+import { tell, write } from './streams.ts';
 
 /** Data for people on stdout. */
 export function printLine(line: string): Promise<void> {
@@ -27,7 +17,7 @@ export function printJson(value: unknown): Promise<void> {
 
 /** A message on stderr: `sidecar: …`. */
 export function say(message: string): void {
-  process.stderr.write(`sidecar: ${oneLine(message)}\n`);
+  tell(`sidecar: ${oneLine(message)}\n`);
 }
 
 const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;

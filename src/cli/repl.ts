@@ -11,6 +11,7 @@ import { type LineEditor, openLineEditor } from './line-editor.ts';
 import { say } from './print.ts';
 import { type SessionRequest, runInShell } from './shell-job.ts';
 import { deliver } from './stdin.ts';
+import { tell } from './streams.ts';
 
 /** `exit` means the conversation, not the shell, which is there for others, too. */
 export const leavingLine: RegExp = /^\s*(?:exit|logout)(?:\s+(\d{1,3}))?\s*;?\s*$/;
@@ -90,21 +91,21 @@ class Conversation {
     this.#running = undefined;
     running.close();
     // The prompt would take the place of a last line without an end.
-    if (last !== newline && process.stdout.isTTY) process.stderr.write('\n');
+    if (last !== newline && process.stdout.isTTY) tell('\n');
     if (running.finalExitCode === undefined) this.#ask();
     else this.#finish(running.finalExitCode);
   }
 
   #interrupt(): void {
     if (this.#running) return this.#running.interrupt();
-    process.stderr.write('^C\n');
+    tell('^C\n');
     this.#lines = [];
     this.#ask();
   }
 
   #end(): void {
     if (this.#running) return this.#running.endInput();
-    process.stderr.write('\n');
+    tell('\n');
     this.#finish(this.#exitCode);
   }
 

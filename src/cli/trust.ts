@@ -7,7 +7,8 @@ import type { Config } from '../config.ts';
 import { npmRegistryKeys } from '../update/signatures.ts';
 import { distrustKey, readTrustedKeys, trustKey } from '../update/trusted-keys.ts';
 import { CommandError, exitCodes } from './failure.ts';
-import { painter, printJson, printLine, say, table, write } from './print.ts';
+import { painter, printJson, printLine, say, table } from './print.ts';
+import { write } from './streams.ts';
 
 /** Bytes; a registry serves some hundred for each of its keys. */
 const longestKeys = 64 * 1024;

@@ -8,7 +8,8 @@ import { patienceMs } from './attach.ts';
 import { DetachKeys } from './detach-keys.ts';
 import { CommandError, exitCodes } from './failure.ts';
 import { LocalTerminal } from './local-terminal.ts';
-import { isTyped, say, write } from './print.ts';
+import { isTyped, say } from './print.ts';
+import { tell, write } from './streams.ts';
 import { TerminalModes, withoutQuestions } from './terminal-modes.ts';
 
 export interface WindowOptions {
@@ -125,7 +126,7 @@ class Window {
   }
 
   left(id: string): number {
-    if (this.#local) process.stderr.write('\n');
+    if (this.#local) tell('\n');
     if (this.#signal === undefined) say(`left terminal ${id}, which goes on; "sidecar attach ${id}" comes back`);
     return this.#signal === undefined ? exitCodes.ok : 128 + constants.signals[this.#signal];
   }
@@ -208,7 +209,7 @@ class Window {
 
   /** In a raw terminal a line has to begin by itself. */
   #tell(message: string): void {
-    if (this.#local) process.stderr.write(`\r\n[sidecar: ${message}]\r\n`);
+    if (this.#local) tell(`\r\n[sidecar: ${message}]\r\n`);
     else say(message);
   }
 }

@@ -30,15 +30,22 @@ export interface Program {
   printed(pattern: RegExp, stream?: 'stdout' | 'stderr'): Promise<void>;
 }
 
+export interface StartOptions {
+  readonly env?: { readonly [name: string]: string };
+  readonly cwd?: string;
+  /** How a shell starts it: `exec "$@" >/dev/full`. Default: it is started by itself. */
+  readonly by?: string;
+}
+
 export interface Setting {
   readonly server: StandIn;
   readonly folder: string;
   readonly environment: { readonly [name: string]: string };
   /** Done after the test, before everything goes. */
   readonly endings: (() => Promise<void>)[];
-  start(args: readonly string[], options?: { env?: { [name: string]: string }; cwd?: string }): Program;
+  start(args: readonly string[], options?: StartOptions): Program;
   /** Starts it and gives it `stdin`; default none. */
-  run(args: readonly string[], options?: { stdin?: string | Buffer; env?: { [name: string]: string }; cwd?: string }): Promise<Ended>;
+  run(args: readonly string[], options?: StartOptions & { stdin?: string | Buffer }): Promise<Ended>;
 }
 
 /** A stand-in that runs, named in the environment; a temporary home. All is gone after the test. */
@@ -61,7 +68,7 @@ export async function setUp(t: TestContext): Promise<Setting> {
     SIDECAR_STATE_DIR: join(folder, 'state'),
   };
   const start: Setting['start'] = (args, options = {}) => {
-    const program = launch(args, { env: { ...environment, ...options.env }, cwd: options.cwd ?? folder });
+    const program = launch(args, { env: { ...environment, ...options.env }, cwd: options.cwd ?? folder, by: options.by });
     programs.push(program);
     return program;
   };
@@ -103,8 +110,10 @@ export function starterOf(t: TestContext, server: { readonly url: string; readon
   };
 }
 
-function launch(args: readonly string[], options: { env: { [name: string]: string }; cwd: string }): Program {
-  const child = spawn(process.execPath, ['--import', tsx, main, ...args], options);
+function launch(args: readonly string[], { by, ...options }: { env: { [name: string]: string }; cwd: string; by?: string | undefined }): Program {
+  const words = [process.execPath, '--import', tsx, main, ...args];
+  const [file = '', ...rest] = by === undefined ? words : ['/bin/sh', '-c', by, 'sh', ...words];
+  const child = spawn(file, rest, options);
   const pieces: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] };
   for (const stream of ['stdout', 'stderr'] as const) child[stream].on('data', (bytes: Buffer) => pieces[stream].push(bytes));
   const text = (stream: 'stdout' | 'stderr'): string => Buffer.concat(pieces[stream]).toString();

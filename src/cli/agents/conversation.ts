@@ -3,9 +3,11 @@
  * @module
  */
 import { type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, positionOf } from '../../client/client.ts';
+import { writingFor } from '../attach.ts';
 import { CommandError, exitCodes, explain } from '../failure.ts';
 import { type FirstInterrupt, type InterruptHandler, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
 import { type Paint, printJson, say } from '../print.ts';
+import { onReaderGone, tell } from '../streams.ts';
 import { agentExitCode, tellAgentEnd } from './ending.ts';
 import { followAgent } from './follow.ts';
 import { askLine } from './keyboard.ts';
@@ -39,11 +41,10 @@ export async function runTurn(
 ): Promise<number> {
   const interrupts = handleInterrupts(cancelTurn(options.isOwn), { isOwn: options.isOwn });
   let isReaderGone = false;
-  const onReaderGone = (): void => {
+  const stopWatching = onReaderGone(() => {
     if (!isReaderGone && options.isOwn) interrupts.cancel();
     isReaderGone = true;
-  };
-  process.stdout.on('error', onReaderGone);
+  });
   try {
     const turn = await begin(interrupts.leaving);
     interrupts.aim(sidecar, turn.id);
@@ -54,7 +55,7 @@ export async function runTurn(
     if (interrupts.leaving.aborted) return interruptedExitCode;
     throw error;
   } finally {
-    process.stdout.off('error', onReaderGone);
+    stopWatching();
     interrupts.close();
   }
 }
@@ -79,7 +80,7 @@ async function finish(sidecar: Sidecar, ended: Job, { isJson, isQuiet, isInterru
   const exitCode = agentExitCode(ended, { isInterrupted });
   const needsMore = isJson || (ended.acpError ?? null) !== null;
   const job = needsMore && isFinished(ended) ? await sidecar.jobs.get(ended.jobId) : ended;
-  if (isJson) await printJson(job);
+  if (isJson) await writingFor(job.jobId, () => printJson(job));
   tellAgentEnd(job);
   if (!isQuiet && !isJson) tellWhere(job);
   return exitCode;
@@ -167,7 +168,7 @@ class Dialogue {
       interrupts.forget();
       const typed = await askLine('> ', { signal, isKept: true });
       if (typed.is === 'aborted') return false;
-      if (typed.is !== 'line') process.stderr.write(typed.is === 'interrupt' ? '^C\n' : '\n');
+      if (typed.is !== 'line') tell(typed.is === 'interrupt' ? '^C\n' : '\n');
       if (typed.is === 'end') return true;
       if (typed.is === 'line' && typed.text.trim() !== '') turn = await this.#send(typed.text) ?? turn;
     }
@@ -225,7 +226,7 @@ function viewOf({ paint, isQuiet, isJson }: ConversationOptions): AgentView {
 /** @throws CommandError that says where the job is, when the server stays away. */
 async function stayingReachable<T>(id: JobId, following: Promise<T>): Promise<T> {
   try {
-    return await following;
+    return await writingFor(id, () => following);
   } catch (error) {
     if (!(error instanceof ProblemError) || error.code !== 'unreachable') throw error;
     throw new CommandError(error.message, {

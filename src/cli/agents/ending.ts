@@ -7,6 +7,7 @@ import { tellEnd } from '../attach.ts';
 import { exitCodes } from '../failure.ts';
 import { interruptedExitCode } from '../interrupts.ts';
 import { oneLine, say } from '../print.ts';
+import { tell } from '../streams.ts';
 
 /** What timeout(1) says of a command that it ended. */
 const timeoutExitCode = 124;
@@ -28,7 +29,7 @@ export function tellAgentEnd(job: Job): void {
   const { acpError, stopReason, stderr } = job;
   if (acpError) {
     say(acpError.message);
-    if (toldByAgent.has(acpError.code)) for (const line of (stderr ?? '').trimEnd().split('\n').slice(-maxErrorLines)) if (line !== '') process.stderr.write(`  ${oneLine(line)}\n`);
+    if (toldByAgent.has(acpError.code)) for (const line of (stderr ?? '').trimEnd().split('\n').slice(-maxErrorLines)) if (line !== '') tell(`  ${oneLine(line)}\n`);
     for (const hint of hintsFor(acpError)) say(hint);
   } else if (job.reason !== 'exit' && job.reason !== null) {
     tellEnd(job);

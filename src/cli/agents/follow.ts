@@ -6,6 +6,7 @@ import { type AgentEvent, type AskedPermission, type Job, type JobId, type Posit
 import { patienceMs } from '../attach.ts';
 import { type InterruptHandler, untilReached } from '../interrupts.ts';
 import { type Paint, oneLine, say } from '../print.ts';
+import { tell } from '../streams.ts';
 import { isDecided } from './ending.ts';
 import { askPermission, optionInWords } from './question.ts';
 import { type AgentView, whatOf } from './view.ts';
@@ -105,12 +106,12 @@ class Questions {
     await view.endLine();
     const answer = await askPermission(permission, { paint, signal });
     if (answer === 'decided') {
-      process.stderr.write(`\n  ${oneLine(typeof signal.reason === 'string' ? signal.reason : 'it need not be answered any more')}\n`);
+      tell(`\n  ${oneLine(typeof signal.reason === 'string' ? signal.reason : 'it need not be answered any more')}\n`);
     } else if (answer === 'interrupt') {
-      process.stderr.write('^C\n');
+      tell('^C\n');
       interrupts.interrupt();
     } else if (answer === 'leave') {
-      process.stderr.write('\n');
+      tell('\n');
       await this.#tellHow(permission);
     } else {
       // What comes of it shows by what the agent does.

@@ -3,7 +3,8 @@
  * @module
  */
 import { type AskedPermission, optionFor } from '../../client/client.ts';
-import { type Paint, oneLine, write } from '../print.ts';
+import { type Paint, oneLine } from '../print.ts';
+import { write } from '../streams.ts';
 import { askLine } from './keyboard.ts';
 
 /** `leave`: somebody else is to say. `interrupt`: the turn is to end. */

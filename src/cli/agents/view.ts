@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import { fieldsOf } from '../../agents/lenient.ts';
 import { Progress, messageTextOf } from '../../agents/progress.ts';
 import type { AgentEvent, PlanEntry, ToolCall, ToolDiff } from '../../client/client.ts';
-import { type Colour, type Paint, oneLine, write } from '../print.ts';
+import { type Colour, type Paint, oneLine } from '../print.ts';
+import { write } from '../streams.ts';
 import { diffLines } from './diff-lines.ts';
 
 export interface ViewOptions {

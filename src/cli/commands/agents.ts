@@ -10,7 +10,8 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { type Connection, connect } from '../connect.ts';
 import { UsageError, exitCodes } from '../failure.ts';
 import { inFlags } from '../flag-errors.ts';
-import { type Cell, painter, printJson, say, table, terminalWidth, write } from '../print.ts';
+import { type Cell, painter, printJson, say, table, terminalWidth } from '../print.ts';
+import { write } from '../streams.ts';
 
 const options = {
   agent: { type: 'string', short: 'a', value: 'AGENT', description: 'sessions: a name, or the command that starts one. Default: copilot' },

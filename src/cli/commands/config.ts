@@ -4,8 +4,9 @@
  */
 import type { Setting } from '../../config.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
-import { type Cell, painter, printJson, table, terminalWidth, write } from '../print.ts';
+import { type Cell, painter, printJson, table, terminalWidth } from '../print.ts';
 import { settingOptions } from '../settings.ts';
+import { write } from '../streams.ts';
 
 const options = {
   json: { type: 'boolean', description: 'As JSON' },

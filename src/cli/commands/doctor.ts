@@ -9,7 +9,8 @@ import { serverChecks } from '../checks/server.ts';
 import { stateChecks } from '../checks/state.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { exitCodes } from '../failure.ts';
-import { type Colour, type Paint, oneLine, painter, printJson, write } from '../print.ts';
+import { type Colour, type Paint, oneLine, painter, printJson } from '../print.ts';
+import { write } from '../streams.ts';
 
 const options = {
   json: { type: 'boolean', description: 'As JSON' },

@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import { defined } from '../../base/parse.ts';
 import type { ExecRequest } from '../../client/client.ts';
-import { attach, exitCodeOf, patienceMs, tellEnd } from '../attach.ts';
+import { attach, exitCodeOf, patienceMs, tellEnd, writingFor } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
@@ -119,7 +119,7 @@ function programOf(args: readonly string[], { isArgv, sessionKey }: { isArgv: bo
 
 async function detach({ sidecar }: Connection, request: ExecRequest, isJson: boolean): Promise<number> {
   const accepted = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID() });
-  await (isJson ? printJson(accepted) : printLine(accepted.jobId));
+  await writingFor(accepted.jobId, () => (isJson ? printJson(accepted) : printLine(accepted.jobId)));
   return 0;
 }
 
@@ -142,7 +142,7 @@ async function report({ sidecar }: Connection, request: ExecRequest, { interrupt
       if (isStdinForwarded) void forwardStdin(sidecar, jobId, interrupts);
     },
   });
-  await printJson(job);
+  await writingFor(job.jobId, () => printJson(job));
   tellEnd(job);
   return exitCodeOf(job);
 }

@@ -9,7 +9,7 @@ import type { Config } from '../../config.ts';
 import { compareVersions } from '../../update/version.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { CommandError, exitCodes } from '../failure.ts';
-import { printLine, say, write } from '../print.ts';
+import { printLine, say } from '../print.ts';
 import { owner as ownerOf, type Serving, untilServing } from '../services/answer.ts';
 import {
   type Place, fragile, mustBeAllowed, obstacle, placeFor, scopeOf, scopeOptions, serviceOf, stateDirOf,
@@ -17,6 +17,7 @@ import {
 import { type Run, carryOut, commandLine, runner } from '../services/run.ts';
 import { type Change, type Service, type Step, serviceName } from '../services/service.ts';
 import { settingOptions } from '../settings.ts';
+import { write } from '../streams.ts';
 import { ownVersion } from '../../process/own-version.ts';
 
 const options = {

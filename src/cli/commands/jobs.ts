@@ -7,7 +7,8 @@ import { agentDefaults } from '../../protocol/agents.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { type Cell, type Colour, ago, duration, painter, printJson, table, terminalWidth, write } from '../print.ts';
+import { type Cell, type Colour, ago, duration, painter, printJson, table, terminalWidth } from '../print.ts';
+import { write } from '../streams.ts';
 import { pairs, wholeNumber } from '../values.ts';
 
 const options = {

@@ -8,8 +8,9 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
 import { aboutJob, resolveJob } from '../jobref.ts';
-import { printJson, say, write } from '../print.ts';
+import { printJson, say } from '../print.ts';
 import { readOutput, tailStart } from '../output.ts';
+import { write } from '../streams.ts';
 import { wholeNumber } from '../values.ts';
 
 const options = {

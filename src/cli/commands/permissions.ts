@@ -12,7 +12,8 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { connect } from '../connect.ts';
 import { CommandError, UsageError, exitCodes } from '../failure.ts';
 import { aboutJob, resolveJob } from '../jobref.ts';
-import { type Cell, ago, duration, oneLine, painter, printJson, say, table, terminalWidth, write } from '../print.ts';
+import { type Cell, ago, duration, oneLine, painter, printJson, say, table, terminalWidth } from '../print.ts';
+import { write } from '../streams.ts';
 
 const options = {
   field: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'With accept: what the form of a question asks for; may be repeated' },

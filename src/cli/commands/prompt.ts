@@ -4,7 +4,7 @@
  */
 import { type ConversationOptions, type Turn, converse, runTurn, turnOn } from '../agents/conversation.ts';
 import { agentRequest, givenAs, promptWith, requestOptions } from '../agents/request.ts';
-import { patienceMs } from '../attach.ts';
+import { patienceMs, writingFor } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
@@ -112,6 +112,6 @@ async function readStdin(): Promise<string> {
 
 async function detach({ sidecar }: Connection, request: Parameters<Connection['sidecar']['agents']['start']>[0], isJson: boolean): Promise<number> {
   const accepted = await sidecar.agents.start(request);
-  await (isJson ? printJson(accepted) : printLine(accepted.jobId));
+  await writingFor(accepted.jobId, () => (isJson ? printJson(accepted) : printLine(accepted.jobId)));
   return 0;
 }

@@ -2,7 +2,7 @@
  * `sidecar rerun`: the same request again.
  * @module
  */
-import { attach, patienceMs } from '../attach.ts';
+import { attach, patienceMs, writingFor } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { handleInterrupts } from '../interrupts.ts';
@@ -34,7 +34,7 @@ async function run({ values, args: [reference = ''], config }: Invocation<Values
   const id = await resolveJob(sidecar, reference);
   const accepted = await sidecar.jobs.rerun(id);
   if (values.follow !== true) {
-    await (values.json === true ? printJson(accepted) : printLine(accepted.jobId));
+    await writingFor(accepted.jobId, () => (values.json === true ? printJson(accepted) : printLine(accepted.jobId)));
     return 0;
   }
   const interrupts = handleInterrupts();

@@ -16,6 +16,7 @@ import { Wrapped } from '../../update/wrapped.ts';
 import { type Command, defineCommand, type Invocation, type Values } from '../command.ts';
 import { CommandError, UsageError } from '../failure.ts';
 import { settingOptions } from '../settings.ts';
+import { onReaderGone, write } from '../streams.ts';
 import { ownVersion } from '../../process/own-version.ts';
 
 const options = {
@@ -32,6 +33,7 @@ export const command: Command = defineCommand({
     + 'the new version is started beside the old one, takes its place without a gap, and is taken back when it goes wrong.',
   options,
   settings: settingOptions(['url', 'key-file']),
+  isServer: true,
   examples: [
     { line: 'sidecar serve', what: 'on http://127.0.0.1:8585' },
     { line: 'sidecar serve --wrapper', what: 'for good: restarted after a crash, and updated by `sidecar update`' },
@@ -54,10 +56,10 @@ async function serve(config: Config): Promise<number> {
   const log = openLog(config);
   const wrapped = await Wrapped.open(ownVersion());
   const server = await start(config, log, wrapped);
-  // Whoever read stdout may have left: that is nobody's end.
-  process.stdout.on('error', () => undefined);
+  // A server outlives the reader of its stdout.
+  onReaderGone(() => undefined);
   log.info('listening', { url: server.url, stateDir: config.stateDir, key: server.keys.origin });
-  if (wrapped === undefined || process.stdout.isTTY) welcome(server, config, log);
+  if (wrapped === undefined || process.stdout.isTTY) await welcome(server, config, log);
   wrapped?.say({ say: 'serving', url: server.url, healthUrl: server.healthUrl });
   keepGoing(log);
   if (wrapped) wrapped.onGone = () => log.warn('the wrapper has gone: this server stays, until the next wrapper replaces it');
@@ -141,13 +143,18 @@ function explain(error: NodeJS.ErrnoException, { host, port, stateDir, tlsCert, 
 }
 
 /** What a person needs first; on a terminal only, as it names the key's place and not the key. */
-function welcome({ url, keys }: Server, config: Config, log: Log): void {
+async function welcome({ url, keys }: Server, config: Config, log: Log): Promise<void> {
   if (!isLoopback(config.host) && config.tlsCert === undefined) {
     log.warn('this address can be reached from other machines, and the key and all output go over the network unencrypted: use --tls-cert, a tunnel, or 127.0.0.1');
   }
   const key = keys.origin === 'environment' ? '$SIDECAR_API_KEY' : `$(cat ${quote(`${config.stateDir}/api-key`)})`;
-  process.stdout.write(`machine-sidecar listens on ${url}. Try:\n\n`
-    + `  curl -s '${localAddress(url)}/exec?wait=10' -H "X-API-Key: ${key}" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n\n`);
+  const text = `machine-sidecar listens on ${url}. Try:\n\n`
+    + `  curl -s '${localAddress(url)}/exec?wait=10' -H "X-API-Key: ${key}" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n\n`;
+  try {
+    await write(text);
+  } catch (error) {
+    log.warn('stdout cannot be written', { error });
+  }
 }
 
 /** A wrapper says SIGTERM for every signal that it gets: what a terminal sends to both of them is left to it. */

@@ -6,7 +6,8 @@ import type { Session, SessionStatus } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { type Cell, type Colour, ago, painter, printJson, say, table, terminalWidth, write } from '../print.ts';
+import { type Cell, type Colour, ago, painter, printJson, say, table, terminalWidth } from '../print.ts';
+import { write } from '../streams.ts';
 import { worst } from '../worst.ts';
 
 const options = {

@@ -7,7 +7,8 @@ import type { Health, HealthUpdate, LastUpdate, Liveness } from '../../client/cl
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { explain } from '../failure.ts';
-import { ago, oneLine, printJson, write } from '../print.ts';
+import { ago, oneLine, printJson } from '../print.ts';
+import { write } from '../streams.ts';
 import { type Place, placeAsked, scopeOptions, stateDirOf } from '../services/here.ts';
 import { type Run, runner } from '../services/run.ts';
 import type { ServiceState } from '../services/service.ts';

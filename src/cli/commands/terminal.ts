@@ -10,6 +10,7 @@ import { type Command, type Invocation, type Values, connectionSettings, defineC
 import { type Connection, connect } from '../connect.ts';
 import { DetachKeys, defaultDetachKeys } from '../detach-keys.ts';
 import { printJson, printLine } from '../print.ts';
+import { hintingAt } from '../streams.ts';
 import { pairs } from '../values.ts';
 import { checkTyped, showTerminal, windowSize } from '../window.ts';
 
@@ -48,7 +49,8 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
   const connection = await connect(config);
   const terminal = await connection.sidecar.terminals.start(requestOf(invocation, connection));
   if (values.detach === true) {
-    await (values.json === true ? printJson(terminal) : printLine(terminal.terminalId));
+    const hint = `Terminal ${terminal.terminalId} was opened; "sidecar attach ${terminal.terminalId}" shows it`;
+    await hintingAt(hint, () => (values.json === true ? printJson(terminal) : printLine(terminal.terminalId)));
     return 0;
   }
   return showTerminal(connection.sidecar, terminal, { isReadonly: false, detachKeys });

@@ -1,0 +1,124 @@
+/**
+ * Writes to stdout and stderr. A reader that has gone (EPIPE) is one thing; a stream that cannot be written (ENOSPC, EIO)
+ * is an error of the command.
+ * @module
+ */
+import { fstatSync, writeSync } from 'node:fs';
+import { CommandError } from './failure.ts';
+
+type Stream = NodeJS.WriteStream;
+
+/** stdout or stderr cannot be written: bytes are lost. */
+export class OutputError extends CommandError {
+  override readonly name: string = 'OutputError';
+
+  readonly #stream: Stream;
+
+  constructor(stream: Stream, cause: unknown, hint?: string) {
+    const name = stream === process.stderr ? 'stderr' : 'stdout';
+    super(`Cannot write to ${name}: ${(cause as Error).message}`, { cause, ...(hint === undefined ? {} : { hint }) });
+    this.#stream = stream;
+  }
+
+  /** The same error with what to do about it. */
+  with(hint: string): OutputError {
+    return new OutputError(this.#stream, this.cause, hint);
+  }
+}
+
+/** Does what writes. @throws OutputError with `hint` when it cannot. */
+export async function hintingAt<T>(hint: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw error instanceof OutputError ? error.with(hint) : error;
+  }
+}
+
+/** The first failure of stdout or stderr other than a reader that has gone, whoever wrote. */
+let firstFailure: OutputError | undefined;
+
+/** @returns What could not be written so far. */
+export function outputFailure(): OutputError | undefined {
+  return firstFailure;
+}
+
+/** Remembers failures of both streams, so that none of them is an uncaught exception. @param onReaderGone EPIPE on stdout. */
+export function watchOutput(onReaderGone: () => void): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') onReaderGone();
+    else firstFailure ??= new OutputError(process.stdout, error);
+  });
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') firstFailure ??= new OutputError(process.stderr, error);
+  });
+}
+
+/** Calls `listener` when the reader of stdout has gone. @returns What stops that. */
+export function onReaderGone(listener: () => void): () => void {
+  const onError = (error: NodeJS.ErrnoException): void => { if (error.code === 'EPIPE') listener(); };
+  process.stdout.on('error', onError);
+  return () => void process.stdout.off('error', onError);
+}
+
+/**
+ * Writes data and waits until there is room for more. Resolves as well when the reader has gone: the stream's 'error' event says so.
+ *
+ * @throws OutputError when the data cannot be written for another reason.
+ */
+export async function write(data: string | Uint8Array, stream: Stream = process.stdout): Promise<void> {
+  if (data.length === 0 || stream.destroyed || stream.writableEnded) return;
+  const error = isFile(stream) ? writeToFile(data, stream) : await writeToStream(data, stream);
+  if (error === undefined || error.code === 'EPIPE') return;
+  firstFailure ??= new OutputError(stream, error);
+  throw new OutputError(stream, error);
+}
+
+/** Writes a message to stderr at once. Never throws: main reports what could not be written. */
+export function tell(text: string): void {
+  try {
+    process.stderr.write(text);
+  } catch (error) {
+    firstFailure ??= new OutputError(process.stderr, error);
+  }
+}
+
+function writeToStream(data: string | Uint8Array, stream: Stream): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    stream.write(data, (error) => resolve(error ?? undefined));
+  });
+}
+
+/** Node's stream for files passes over a short write, which is how a disk that fills up loses the end of the data (write(2)). */
+function writeToFile(data: string | Uint8Array, stream: Stream): NodeJS.ErrnoException | undefined {
+  let rest = typeof data === 'string' ? Buffer.from(data) : data;
+  try {
+    while (rest.length > 0) rest = rest.subarray(writeSync(descriptorOf(stream), rest));
+    return undefined;
+  } catch (error) {
+    return error as NodeJS.ErrnoException;
+  }
+}
+
+const files = new Map<Stream, boolean>();
+
+/** Neither a terminal, a pipe nor a socket: a write to it waits for no reader. */
+function isFile(stream: Stream): boolean {
+  let found = files.get(stream);
+  if (found === undefined) files.set(stream, found = !stream.isTTY && isFileDescriptor(descriptorOf(stream)));
+  return found;
+}
+
+function descriptorOf(stream: Stream): number {
+  return stream === process.stderr ? 2 : 1;
+}
+
+function isFileDescriptor(fd: number): boolean {
+  try {
+    const stats = fstatSync(fd);
+    return stats.isFile() || stats.isCharacterDevice() || stats.isBlockDevice();
+  } catch {
+    // EBADF: it is closed, and Node writes to nothing in its place.
+    return false;
+  }
+}
