@@ -99,7 +99,8 @@ export interface OwnTerminalQuery {
 }
 
 export const ownTerminalQuery: Parser<OwnTerminalQuery> = object({
-  command, workdir, cols: optional(fromText(side)), rows: optional(fromText(side)),
+  command: described('Typed into the shell of the user, which stays when it has ended. Default: nothing.', optionalText(text({ min: 1, max: longestCommand }))),
+  workdir, cols: optional(fromText(side)), rows: optional(fromText(side)),
 });
 
 export interface AttachQuery {

@@ -21,6 +21,7 @@ import type { Asked, Told } from './frames.ts';
 import { openNodePty, openScriptPty, type Pty, type PtyEvents, type PtyOptions } from './pty.ts';
 import type { TerminalExit, TerminalRecord } from './record.ts';
 import { Ring } from '../base/ring.ts';
+import { FirstInput } from './first-input.ts';
 import { type House, Visitor } from './visitor.ts';
 
 /** What the server that starts a holder tells it. */
@@ -30,6 +31,8 @@ export interface HolderOrder extends PtyOptions {
   readonly about: Pick<TerminalRecord, 'terminalId' | 'name' | 'command' | 'ofConnection' | 'createdAt'>;
   readonly backend: Backend;
   readonly scrollbackBytes: number;
+  /** Typed into the program once it is ready; `null`: nothing. */
+  readonly typed: string | null;
   /** Without input and output for so long, it is ended; `null`: never. */
   readonly idleSeconds: number | null;
   readonly lifetimeSeconds: number | null;
@@ -54,6 +57,7 @@ export class Holder implements House {
   readonly #server: Server;
   readonly #cancels: (() => void)[] = [];
   #pty: Pty | undefined;
+  #firstInput: FirstInput | undefined;
   #program: Identity | undefined;
   /** What the program has, and what was asked for last. */
   #size: TerminalSize;
@@ -95,6 +99,8 @@ export class Holder implements House {
       onExit: (code) => void isOpen.then(() => this.#ownerCame).then(() => this.#ended(code)),
     });
     this.#pty = pty;
+    if (this.#order.typed !== null) this.#firstInput = new FirstInput(this.#order.typed, (bytes) => void pty.write(bytes));
+    if (this.ring.end > 0) this.#firstInput?.shown();
     // One that has ended already was somebody, too.
     this.#program = await identify(pty.pid) ?? { pid: pty.pid, startTime: 'ended' };
     const holder = await identify(process.pid);
@@ -118,6 +124,7 @@ export class Holder implements House {
   input(visitor: Visitor, bytes: Buffer): boolean {
     if (visitor.role.is === 'viewer' && !visitor.role.isDeciding) return true;
     this.#lastActivityMs = Date.now();
+    this.#firstInput?.type();
     this.#adopt(visitor.size);
     return this.#pty?.write(bytes) ?? true;
   }
@@ -155,6 +162,7 @@ export class Holder implements House {
   #output(bytes: Buffer): void {
     this.ring.append(bytes);
     this.#lastActivityMs = Date.now();
+    this.#firstInput?.shown();
     for (const visitor of this.#visitors) visitor.pump(bytes);
     this.#pace();
     this.#tellSoon();
@@ -240,6 +248,7 @@ export class Holder implements House {
 
   #ended(exitCode: number): void {
     for (const cancel of this.#cancels) cancel();
+    this.#firstInput?.cancel();
     clearTimeout(this.#stallCheck);
     clearTimeout(this.#telling);
     this.exit = {

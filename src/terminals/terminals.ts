@@ -89,6 +89,7 @@ export class Terminals {
   /**
    * Starts one. Resolves once its program runs.
    *
+   * @param options.ofConnection It ends with the WebSocket that it is for. Its command is typed into the user's shell, which stays.
    * @throws ParseError; ProblemError not_supported, too_many_terminals, storage_full, unavailable, shutting_down.
    */
   async start(request: TerminalRequest, { ofConnection = false }: { ofConnection?: boolean } = {}): Promise<Terminal> {
@@ -135,7 +136,8 @@ export class Terminals {
         directory: this.#store.directory(id),
         about: { terminalId: id, name, command, ofConnection, createdAt: Date.now() / 1000 },
         backend, workdir, scrollbackBytes,
-        argv: command === null ? [shellOf(env)] : ['/bin/sh', '-c', command],
+        argv: command === null || ofConnection ? [shellOf(env)] : ['/bin/sh', '-c', command],
+        typed: ofConnection ? command : null,
         env: { ...env, ...terminalEnvironment, ...request.env, [markName]: id },
         size: { cols: cols ?? defaultSize.cols, rows: rows ?? defaultSize.rows },
         idleSeconds: idleSeconds ?? null, lifetimeSeconds: lifetimeSeconds ?? null,

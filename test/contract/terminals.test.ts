@@ -1,6 +1,6 @@
 /** The calls on terminals, and the dialogue on their WebSockets. */
 import assert from 'node:assert/strict';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -147,7 +147,7 @@ test('a terminal of the connection\'s own ends with it, and runs what it was ask
   const workdir = temporaryFolder(t);
   const own = await talk(t, server, `/terminal?workdir=${encodeURIComponent(workdir)}&command=${encodeURIComponent('pwd; echo pid=$$; exec sleep 1000')}`);
   const pid = Number(/pid=(\d+)/.exec(await own.shows(/pid=\d+\r\n/))?.[1]);
-  assert.ok(own.text().startsWith(`${workdir}\r\n`));
+  assert.ok(own.text().includes(`\n${workdir}\r\n`) || own.text().includes(`\r${workdir}\r\n`), own.text());
   assert.equal((await ask(server, 'GET /health')).json()['terminal_sessions'], 1);
   assert.deepEqual(own.controls, [], 'it is told nothing that front ends do not know');
   own.leave();
@@ -156,13 +156,35 @@ test('a terminal of the connection\'s own ends with it, and runs what it was ask
   await until(() => holdersOf(server.stateDir).length === 0, { what: 'its holder ends' });
 });
 
+test('the command of a terminal of the connection\'s own is typed into a shell, which stays', { skip }, async (t) => {
+  const server = await startTestServer(t, { environment: { SHELL: '/bin/bash' } });
+  const workdir = temporaryFolder(t);
+  const own = await talk(t, server, `/terminal?workdir=${encodeURIComponent(workdir)}&command=${encodeURIComponent('kept="in $PWD"; echo do""ne')}`);
+  // What a client types at once comes behind it.
+  own.type('echo "$kept, af""ter"; exit 7\r');
+  await own.shows(`in ${workdir}, after\r\n`);
+  assert.match(own.text(), /done\r\n[^]*after\r\n/);
+  assert.equal((await own.hears('exit')).exitCode, 7);
+});
+
+test('a long command, or one of several lines, is typed whole, and shown once', { skip }, async (t) => {
+  const server = await startTestServer(t, { environment: { SHELL: '/bin/bash' } });
+  const command = `: ${'x'.repeat(6000)}; echo lo""ng\necho se""cond\nfor i in 1 2; do\n  echo th""ird$i\ndone`;
+  const own = await talk(t, server, `/terminal?command=${encodeURIComponent(command)}`);
+  await own.shows(/long\r\n[^]*second\r\n[^]*third1\r\nthird2\r\n/);
+  assert.equal(own.text().split('echo lo""ng').length, 2);
+  const { terminalId } = await openTerminal(server, { command: 'echo over' });
+  await until(async () => (await showTerminal(server, terminalId)).status === 'ended', { what: 'one of POST /terminals ends with its command' });
+});
+
 test('text is never cut within a character, and nothing but the server says what the server says', { skip }, async (t) => {
   const server = await startTestServer(t);
   const frames: string[] = [];
-  const script = 'i=0; while [ $i -lt 200 ]; do printf "\\303"; sleep 0.001; printf "\\251€"; i=$((i+1)); done; printf "\\000{\\"type\\":\\"pong\\"}"; printf "end\\303"';
-  const own = await talk(t, server, `/terminal?command=${encodeURIComponent(script)}`, { onOutput: (data) => frames.push(String(data)) });
+  const script = join(temporaryFolder(t), 'script');
+  writeFileSync(script, 'printf "begin"; i=0; while [ $i -lt 200 ]; do printf "\\303"; sleep 0.001; printf "\\251€"; i=$((i+1)); done; printf "\\000{\\"type\\":\\"pong\\"}"; printf "end\\303"');
+  const own = await talk(t, server, `/terminal?command=${encodeURIComponent(`exec sh ${script}`)}`, { onOutput: (data) => frames.push(String(data)) });
   await own.hears('exit');
-  const text = frames.join('').replaceAll('\0', '');
+  const [, text] = frames.join('').replaceAll('\0', '').split('begin');
   assert.equal(text, `${'é€'.repeat(200)}{"type":"pong"}end\ufffd`);
   assert.ok(frames.every((frame) => !frame.startsWith('\0')));
   assert.deepEqual(own.controls.map(({ type }) => type), ['exit']);
@@ -171,11 +193,11 @@ test('text is never cut within a character, and nothing but the server says what
 test('sidecar.v1 has output and input in bytes', { skip }, async (t) => {
   const server = await startTestServer(t);
   const frames: Buffer[] = [];
-  const own = await talk(t, server, `/terminal?command=${encodeURIComponent('stty raw -echo; echo; head -c 4 | od -An -tx1; printf "\\377\\376"')}`, {
+  const own = await talk(t, server, `/terminal?command=${encodeURIComponent('exec sh -c \'stty raw -echo; echo be""gin; head -c 4 | od -An -tx1; printf "\\377\\376"\'')}`, {
     protocols: ['sidecar.v1'], onOutput: (data) => { assert.ok(Buffer.isBuffer(data)); frames.push(data); },
   });
   assert.equal(own.socket.protocol, 'sidecar.v1');
-  await until(() => Buffer.concat(frames).includes('\n'), { what: 'it is raw' });
+  await until(() => Buffer.concat(frames).includes('begin'), { what: 'it is raw' });
   own.socket.send(Buffer.from([0xff, 0x00, 0xfe, 0x80]));
   await own.hears('exit');
   const bytes = Buffer.concat(frames);

@@ -10,6 +10,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { shellWord } from '../../../src/base/shell-word.ts';
 import { connectWebSocket } from '../../../src/websocket/client.ts';
 import type { Bench, Row } from '../bench.ts';
 import { type Server, startServer } from '../server.ts';
@@ -19,8 +20,8 @@ const KEYS = 500;
 const WARMUP = 50;
 const PAUSE_MS = 2;
 const BYTES = 100_000_000;
-const ECHO = 'stty raw; echo ready; exec cat > /dev/null';
-const FLOOD = `stty raw -echo; echo ready; read -r start; head -c ${BYTES} /dev/zero | tr "\\000" "x"; exec sleep 1000`;
+const ECHO = 'stty raw; echo rea""dy; exec cat > /dev/null';
+const FLOOD = `stty raw -echo; echo rea""dy; read -r start; head -c ${BYTES} /dev/zero | tr "\\000" "x"; exec sleep 1000`;
 const IDLE_MS = 500;
 
 /** Something to type into and to look at. */
@@ -87,11 +88,15 @@ async function rateOf(screen: Screen): Promise<number> {
 
 async function overWebSocket(server: Server, command: string): Promise<Screen> {
   const { host, port, headers } = server;
-  const socket = await connectWebSocket(`ws://${host}:${port}/terminal?command=${encodeURIComponent(command)}`,
+  const socket = await connectWebSocket(`ws://${host}:${port}/terminal?command=${encodeURIComponent(`exec sh -c ${shellWord(command)}`)}`,
     { headers, protocols: ['sidecar.v1'] });
   const screen: Screen = { type: (text) => void socket.send(Buffer.from(text)), onOutput: () => undefined, close: () => socket.close() };
   const ready = new Promise<void>((resolve) => { screen.onOutput = () => resolve(); });
-  socket.onMessage = (data) => screen.onOutput(data.length);
+  let shown = '';
+  socket.onMessage = (data) => {
+    if (!shown.includes('ready')) shown += data.toString();
+    if (shown.includes('ready')) screen.onOutput(data.length);
+  };
   await ready;
   return screen;
 }
