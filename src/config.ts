@@ -11,6 +11,7 @@ import { secondsIn } from './base/duration.ts';
 import {
   type Parser, ParseError, array, boolean, flag, fromText, integer, number, object, oneOf, optional, parser, refuse, text,
 } from './base/parse.ts';
+import { parseHost, parseOrigin } from './http/origin.ts';
 import { parseWindow } from './update/schedule.ts';
 import { configuredRegistry } from './update/sources/npm-config.ts';
 import type { Registry } from './update/sources/npmrc.ts';
@@ -115,8 +116,8 @@ const definitions: { readonly [name: string]: Definition } = {
   'key-file': path('keyFile', 'A file that holds the key that commands present.'),
   'tls-cert': path('tlsCert', 'PEM certificate chain: serve HTTPS.'),
   'tls-key': path('tlsKey', 'PEM private key of the certificate.'),
-  'allow-host': words('allowHosts', 'A further name in the Host header that is ours.'),
-  'allow-origin': words('allowOrigins', 'An origin whose pages may call this server.'),
+  'allow-host': checkedWords('allowHosts', 'A further name in the Host header that is ours.', parseHost),
+  'allow-origin': checkedWords('allowOrigins', 'An origin whose pages may call this server, such as https://app.example; * for any. They need the key all the same.', parseOrigin),
   'max-running': whole('maxRunning', 'How many jobs run at once; further ones wait.', 1024, { min: 1, max: 100_000 }),
   'max-queued': whole('maxQueued', 'How many jobs may wait; further ones are refused.', 10_000, { min: 0, max: 1_000_000 }),
   'max-sessions': {
@@ -320,8 +321,10 @@ function path(key: string, description: string): Definition {
   return { ...word(key, description), isPath: true };
 }
 
-function words(key: string, description: string): Definition {
-  const parse = array(text({ min: 1 }), { max: 100 });
+/** Words that a reader of its own understands. */
+function checkedWords(key: string, description: string, read: (value: string, path: string) => string): Definition {
+  const inner = array(text({ min: 1, max: 2048 }), { max: 100 });
+  const parse = parser(inner.schema, (value, path) => inner(value, path).map((one, index) => read(one, `${path}[${index}]`)));
   return { key, description, parse, parseText: parse, kind: 'many', fallback: () => [] };
 }
 

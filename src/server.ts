@@ -13,6 +13,7 @@ import { agentRoutes } from './agents/routes.ts';
 import type { Config } from './config.ts';
 import { createAuthenticator } from './http/auth.ts';
 import { documentationRoutes } from './http/docs.ts';
+import { homeRoutes } from './http/home.ts';
 import { type Keys, openKeys } from './http/keys.ts';
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/listen.ts';
 import type { Limits } from './http/limits.ts';
@@ -122,7 +123,7 @@ export async function startServer(
     const tickets = new Tickets();
     const routes = [
       ...metricsRoutes({ metrics, gauges: gaugesOf(jobs, shells, terminals), health }), ...jobRoutes(jobs), ...agentRoutes(agents), ...shellRoutes(shells), ...terminalRoutes(terminals),
-      ...updateRoutes(updates), ...ticketRoutes(tickets),
+      ...updateRoutes(updates), ...ticketRoutes(tickets), ...homeRoutes(),
     ];
     const authenticator = createAuthenticator({ accepts: (key) => keys.accepts(key), log });
     http.answer({ routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })], authenticator, tickets });

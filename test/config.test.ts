@@ -139,3 +139,18 @@ test('secrets are neither in the settings that are shown nor passed on to jobs',
   assert.deepEqual(plain.filter(({ name, isSecret }) => name === 'update-source' && !isSecret).map(({ value }) => value), ['https://example.org/x.json']);
   assert.deepEqual([config.jobEnvironment['KEPT'], config.jobEnvironment['npm_config_registry']], ['kept', 'https://example.org/']);
 });
+
+test('an origin or a host that no browser ever sends is refused, as it would allow nothing', (t) => {
+  const origins = (...values: string[]): readonly string[] => load(t, { flags: { 'allow-origin': values } }).allowOrigins;
+  assert.deepEqual(origins('*', 'https://App.example/', 'https://app.example:443', 'http://[::1]:3000', 'chrome-extension://abc', 'null'),
+    ['*', 'https://app.example', 'https://app.example', 'http://[::1]:3000', 'chrome-extension://abc', 'null']);
+  for (const value of ['app.example', 'https://app.example/path', 'https://*.example', '**', 'https://me@app.example', 'https://']) {
+    assert.throws(() => origins(value), /Cannot read --allow-origin\[0\]: expected an origin such as https:\/\/app\.example/, value);
+  }
+  assert.throws(() => load(t, { environment: { SIDECAR_ALLOW_ORIGIN: 'https://a.example, b.example' } }), /SIDECAR_ALLOW_ORIGIN\[1\]/);
+  const hosts = (...values: string[]): readonly string[] => load(t, { flags: { 'allow-host': values } }).allowHosts;
+  assert.deepEqual(hosts('Box.example', 'box.example:8585', 'fd00::1', '[fd00::1]:80', 'my_box'), ['box.example', 'box.example', '[fd00::1]', '[fd00::1]', 'my_box']);
+  for (const value of ['*', '*.example', 'https://box.example', 'box.example/path']) {
+    assert.throws(() => hosts(value), /Cannot read --allow-host\[0\]: expected a host name/, value);
+  }
+});

@@ -5,22 +5,12 @@
 import type { Schema } from '../base/parse.ts';
 import { problemTable } from '../protocol/problem.ts';
 import { type ApiDescription, parametersOf, problemsOf } from './openapi.ts';
+import { escapeHtml as escape, htmlPage } from './page.ts';
 import type { Route } from './route.ts';
-
-const style = `
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-code, h2 { font-family: ui-monospace, monospace; }
-h2 { font-size: 1.05rem; margin: 2.5rem 0 .3rem; border-top: 1px solid #8886; padding-top: 1rem; }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0; }
-td { border-top: 1px solid #8883; padding: .25rem .75rem .25rem 0; vertical-align: top; }
-td:first-child { width: 14rem; } caption { text-align: left; font-weight: 600; } small { opacity: .7; }`;
 
 export function docsPage(api: ApiDescription): string {
   const problems = problemTable().map(({ code, status, title }) => [`<code>${code}</code>`, `${status}: ${escape(title)}`] as const);
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${escape(api.title)}</title><style>${style}</style></head><body>
+  return htmlPage(api.title, `
 <h1>${escape(api.title)} <small>${escape(api.version)}</small></h1>
 <p>${escape(api.description ?? '')}</p>
 <p>Send the key as <code>X-API-Key: KEY</code> or <code>Authorization: Bearer KEY</code>. Bodies are JSON. A failure is
@@ -28,8 +18,7 @@ export function docsPage(api: ApiDescription): string {
 ${api.routes.map(section).join('\n')}
 <h2>Failures</h2>
 ${table('', problems)}
-</body></html>
-`;
+`);
 }
 
 function section(route: Route): string {
@@ -77,8 +66,4 @@ function table(caption: string, rows: readonly (readonly [head: string, text: st
   if (rows.length === 0) return '';
   const body = rows.map(([head, text]) => `<tr><td>${head}</td><td>${text}</td></tr>`).join('');
   return `<table>${caption === '' ? '' : `<caption>${caption}</caption>`}${body}</table>`;
-}
-
-function escape(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

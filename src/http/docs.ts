@@ -4,11 +4,9 @@
  */
 import { docsPage } from './docs-page.ts';
 import { type ApiDescription, openApi } from './openapi.ts';
+import { pageHeaders } from './page.ts';
 import { jsonText, text } from './reply.ts';
 import { type Route, route } from './route.ts';
-
-/** Nothing but the style in the page itself may be loaded or run. */
-const policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** The two routes, public, describing `routes` and themselves. */
 export function documentationRoutes(api: ApiDescription): Route[] {
@@ -27,7 +25,7 @@ export function documentationRoutes(api: ApiDescription): Route[] {
     route('GET', '/docs', {
       access: 'public',
       documentation: { summary: 'This API for people', answers: { 200: { description: 'A page', type: 'text/html' } } },
-    }, () => text(200, 'text/html; charset=utf-8', page ??= docsPage(whole), { 'Content-Security-Policy': policy })),
+    }, () => text(200, 'text/html; charset=utf-8', page ??= docsPage(whole), pageHeaders)),
   ];
   return own;
 }

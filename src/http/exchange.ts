@@ -69,6 +69,11 @@ export class Exchange implements Request, Pending {
     return this.#controller.signal;
   }
 
+  /** The answer waits for something: the client asked for that, or the handler listens for the client's leaving. */
+  get isHeldBack(): boolean {
+    return this.#controller !== undefined || (this.query as { readonly wait?: unknown } | undefined)?.wait !== undefined;
+  }
+
   abort(reason: Error): void {
     this.connection.live.delete(this);
     this.#controller?.abort(reason);

@@ -3,7 +3,8 @@
  * @module
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { ParseError } from '../base/parse.ts';
+import { isIP } from 'node:net';
+import { ParseError, refuse } from '../base/parse.ts';
 import { ProblemError } from '../protocol/problem.ts';
 
 export type CorsHeaders = readonly string[];
@@ -19,13 +20,21 @@ export interface OriginPolicy {
 }
 
 const none: CorsHeaders = [];
+const anyOrigin = '*';
 const requestHeaders = 'X-API-Key, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, If-None-Match, Prefer, Range, X-Request-Id';
 const exposedHeaders = 'ETag, Link, Location, X-Request-Id, X-Job-Status, Retry-After, Content-Range';
+/** WHATWG Fetch §3.2.5: with `*` a browser refuses an answer to a request that carried cookies. */
+const forAnyOrigin: CorsHeaders = allowing(anyOrigin);
 
+/**
+ * @param options.origins As {@link parseOrigin} makes them. With `*` pages of any origin may call; cookies are never allowed,
+ * so that the key is all that lets one in.
+ */
 export function createOriginPolicy(options: {
   isLoopback: boolean; hosts: ReadonlySet<string>; origins: readonly string[];
 }): OriginPolicy {
-  const origins = new Set(options.origins.map((origin) => origin.toLowerCase().replace(/\/$/, '')));
+  const origins = new Set(options.origins.map((origin) => parseOrigin(origin, 'origin')));
+  const isAnyAllowed = origins.has(anyOrigin);
   // The names of one server are few: the last one that was right saves the look at the others.
   let lastHost: string | undefined;
   const checkHost = (host: string): void => {
@@ -42,11 +51,42 @@ export function createOriginPolicy(options: {
       }
       if (host !== undefined) checkHost(host);
       if (authority !== undefined) checkHost(authority);
+      if (isAnyAllowed) return forAnyOrigin;
       if (origin !== undefined && !origins.has(origin.toLowerCase())) throw originNotAllowed(origin);
       if (origins.size === 0) return none;
       return origin === undefined ? ['Vary', 'Origin'] : corsHeaders(origin);
     },
   };
+}
+
+/**
+ * Checks an origin that is to be allowed: `https://app.example`, `chrome-extension://ID`, `null` (files and sandboxed frames), or `*`.
+ *
+ * @returns it as browsers send it (RFC 6454 §6.1): in lower case, without the port that is the scheme's own.
+ * @throws ParseError for what no browser ever sends, which would allow nothing.
+ */
+export function parseOrigin(value: string, path: string): string {
+  const origin = value.trim().toLowerCase().replace(/\/$/, '');
+  if (origin === anyOrigin || origin === 'null') return origin;
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s*]+$/.test(origin) || !URL.canParse(origin)) {
+    refuse(path, 'an origin such as https://app.example, without a path, or * for any origin', value);
+  }
+  const url = new URL(origin);
+  // Only the schemes that browsers know have an origin of their own there.
+  return url.origin === 'null' ? origin : url.origin;
+}
+
+/**
+ * Checks a name that is to be answered for.
+ *
+ * @returns the name in lower case, IPv6 in brackets.
+ * @throws ParseError for a pattern or an address, which no Host header equals.
+ */
+export function parseHost(value: string, path: string): string {
+  const expected = 'a host name such as box.example.org, without scheme, path and wildcard';
+  const isIpv6 = isIP(value) === 6;
+  if (!isIpv6 && !/^(\[[0-9a-f:.]+\]|[\w.-]+)(:\d{1,5})?$/i.test(value)) refuse(path, expected, value);
+  return hostName(isIpv6 ? `[${value}]` : value);
 }
 
 /** The further headers of the answer to a preflight (WHATWG Fetch §3.2.2); none where the request is not one. */
@@ -81,7 +121,11 @@ function isHostRepeated(rawHeaders: readonly string[]): boolean {
 }
 
 function corsHeaders(origin: string): CorsHeaders {
-  return ['Access-Control-Allow-Origin', origin, 'Access-Control-Expose-Headers', exposedHeaders, 'Vary', 'Origin'];
+  return [...allowing(origin), 'Vary', 'Origin'];
+}
+
+function allowing(origin: string): CorsHeaders {
+  return ['Access-Control-Allow-Origin', origin, 'Access-Control-Expose-Headers', exposedHeaders];
 }
 
 function hostNotAllowed(host: string): ProblemError {

@@ -67,5 +67,5 @@ export function stream(status: number, headers: ReplyHeaders, write: (sink: Sink
 
 /** Server-sent events, with a comment every 15 s so that nothing between here and the client takes the silence for an end. */
 export function events(write: (sink: EventSink) => Promise<void>): Reply {
-  return { kind: 'events', status: 200, headers: { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' }, write };
+  return { kind: 'events', status: 200, headers: { 'Content-Type': 'text/event-stream' }, write };
 }

@@ -28,6 +28,12 @@ export interface Responding {
 const clientLeftStatus = 499;
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
+/**
+ * For answers that arrive over time: a proxy must neither collect nor compress them (RFC 9111 §5.2.2.6), nor give one client what another
+ * got. nginx buffers unless it is told not to: https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
+ */
+const liveHeaders = ['Cache-Control', 'no-cache, no-transform', 'X-Accel-Buffering', 'no'] as const;
+
 /** Sends a reply. A promise only where the reply takes its time. */
 export function sendReply(exchange: Exchange, reply: Reply, to: Responding): void | Promise<void> {
   if (exchange.isAnswered) return;
@@ -35,7 +41,8 @@ export function sendReply(exchange: Exchange, reply: Reply, to: Responding): voi
   if (reply.kind === 'webSocket') return becomeWebSocket(exchange, reply, to);
   if (reply.kind !== 'text') return sendStream(exchange, reply, to);
   const hasBody = reply.status !== 204 && reply.status !== 304;
-  writeHead(exchange, reply.status, reply.headers, hasBody ? Buffer.byteLength(reply.text) : undefined, to);
+  const length = hasBody ? Buffer.byteLength(reply.text) : undefined;
+  writeHead(exchange, reply.status, reply.headers, { length, isLive: exchange.isHeldBack, to });
   exchange.response.end(reply.text);
   settle(exchange, reply.status, to);
 }
@@ -62,7 +69,7 @@ export function sendFailure(exchange: Exchange, thrown: unknown, to: Responding)
   if (problem.headers['Connection'] !== undefined) exchange.isLast = true;
   const headers = { 'Content-Type': 'application/problem+json', ...problem.headers };
   const text = JSON.stringify(problem);
-  writeHead(exchange, problem.status, headers, Buffer.byteLength(text), to);
+  writeHead(exchange, problem.status, headers, { length: Buffer.byteLength(text), isLive: exchange.isHeldBack, to });
   response.end(text);
   settle(exchange, problem.status, to);
 }
@@ -81,7 +88,7 @@ function logFailure(exchange: Exchange, error: unknown, { log }: Responding): vo
 
 async function sendStream(exchange: Exchange, reply: Extract<Reply, { kind: 'stream' | 'events' }>, to: Responding): Promise<void> {
   const { response } = exchange;
-  writeHead(exchange, reply.status, reply.headers, undefined, to);
+  writeHead(exchange, reply.status, reply.headers, { isLive: !hasLength(reply.headers), to });
   if (exchange.incoming.method !== 'HEAD') {
     // A write may fail at any time; whoever writes learns it from the signal.
     response.on('error', () => undefined);
@@ -135,16 +142,12 @@ function hasLength(headers: ReplyHeaders): boolean {
 }
 
 function writeHead(
-  exchange: Exchange, status: number, headers: ReplyHeaders, length: number | undefined, to: Responding,
+  exchange: Exchange, status: number, headers: ReplyHeaders, { length, isLive, to }: { length?: number | undefined; isLive: boolean; to: Responding },
 ): void {
   const list = ['X-Request-Id', exchange.requestId, 'X-Content-Type-Options', 'nosniff', ...exchange.cors];
-  let isCacheable = false;
-  for (const name in headers) {
-    list.push(name, String(headers[name]));
-    // Of the headers that replies carry, only this one is 13 characters long and begins with a c, but to be sure.
-    if (name.length === 13 && name.toLowerCase() === 'cache-control') isCacheable = true;
-  }
-  if (!isCacheable) list.push('Cache-Control', 'no-store');
+  for (const name in headers) list.push(name, String(headers[name]));
+  if (isLive) list.push(...liveHeaders);
+  else list.push('Cache-Control', 'no-store');
   if (length !== undefined) list.push('Content-Length', String(length));
   const isLast = isLastAnswer(exchange, to);
   if (isLast) list.push('Connection', 'close');

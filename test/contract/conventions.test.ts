@@ -83,6 +83,46 @@ test('Host, on any other address, may be anything', async (t) => {
   assert.equal((await ask(at, 'GET /jobs', { headers: { Host: 'build-7.internal:8585' } })).status, 200);
 });
 
+test('--allow-origin * lets pages of any origin in that have the key, and never with cookies', async (t) => {
+  const server = await startTestServer(t, { flags: { 'allow-origin': ['*'] } });
+  for (const origin of ['https://app.example', 'http://localhost:3000', 'null', 'chrome-extension://abcdef', 'HTTPS://Odd.Example']) {
+    const preflight = await ask(server, 'OPTIONS /exec', {
+      key: null, headers: { Origin: origin, 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': 'authorization,content-type' },
+    });
+    assert.deepEqual([preflight.status, preflight.headers['access-control-allow-origin']], [204, '*'], origin);
+    // WHATWG Fetch §4.10: the wildcard would not stand for Authorization.
+    assert.match(String(preflight.headers['access-control-allow-headers']), /Authorization/);
+    for (const [key, status] of [[server.key, 200], [null, 401]] as const) {
+      const answer = await ask(server, 'GET /jobs', { headers: { Origin: origin }, key });
+      const { headers } = answer;
+      assert.equal(answer.status, status);
+      assert.equal(headers['access-control-allow-origin'], '*');
+      assert.match(String(headers['access-control-expose-headers']), /ETag/);
+      assert.equal(headers['access-control-allow-credentials'], undefined);
+    }
+  }
+  assert.equal((await ask(server, 'GET /jobs', { headers: { Origin: 'https://app.example', Host: 'rebound.example' } })).problem.code, 'host_not_allowed');
+});
+
+test('the root is a page for browsers and links for programs, without the key and without anything of the machine', async (t) => {
+  const server = await startTestServer(t);
+  const page = await ask(server, 'GET /', { key: null, headers: { Accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8' } });
+  assert.deepEqual([page.status, page.headers['content-type']], [200, 'text/html; charset=utf-8']);
+  assert.match(String(page.headers['content-security-policy']), /default-src 'none'.*frame-ancestors 'none'/);
+  assert.equal(page.headers['vary'], 'Accept');
+  assert.doesNotMatch(page.text, /<script|0\.0\.0-test/);
+  for (const [, path = ''] of page.text.matchAll(/href="([^":]+)"/g)) {
+    assert.equal((await ask(server, `GET /${path}`, { key: null })).status, 200, path);
+  }
+  for (const accept of [undefined, '*/*', 'application/json', 'text/html;q=0, */*']) {
+    const { status, headers, json } = await ask(server, 'GET /', { key: null, headers: { Accept: accept } });
+    assert.deepEqual([status, headers['content-type'], headers['vary']], [200, 'application/json', 'Accept']);
+    const { links } = json<{ links: { [name: string]: string } }>();
+    for (const path of [links['docs'], links['openapi'], links['health']]) assert.equal((await ask(server, `GET ${path}`, { key: null })).status, 200);
+  }
+  assert.equal((await ask(server, 'POST /', { key: null })).status, 405);
+});
+
 test('Origin', async (t) => {
   const server = await startTestServer(t, { flags: { 'allow-origin': ['https://console.example'] } });
 

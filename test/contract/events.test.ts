@@ -13,7 +13,7 @@ test('GET /jobs/{id}/events', async (t) => {
     const answer = await ask(server, `GET /jobs/${jobId}/events`);
     assert.equal(answer.status, 200);
     assert.equal(answer.headers['content-type'], 'text/event-stream');
-    assert.equal(answer.headers['cache-control'], 'no-store');
+    assert.equal(answer.headers['cache-control'], 'no-cache, no-transform');
     const events = eventsIn(answer.text);
     assert.deepEqual(events.map(({ event, id }) => [event, id]), [['output', '3-0'], ['status', '3-0'], ['end', '3-0']]);
     assert.deepEqual(events[0]?.data, { stream: 'stdout', offset: 0, text: 'hi\n' });
