@@ -111,7 +111,7 @@ const definitions: { readonly [name: string]: Definition } = {
   url: word('url', 'The server that commands talk to. Default: the local one, found through the state directory.'),
   'api-key': {
     ...word('apiKey', 'The key. Default: the api-key file in the state directory.'),
-    variables: ['SIDECAR_API_KEY', 'DEVPILOT_AGENT_API_KEY'], isSecret: true, hasNoFlag: true,
+    variables: ['SIDECAR_API_KEY', 'DEVPILOT_AGENT_API_KEY', 'agent_runtime_API_KEY', 'AGENT_RUNTIME_API_KEY'], isSecret: true, hasNoFlag: true,
   },
   'key-file': path('keyFile', 'A file that holds the key that commands present.'),
   'tls-cert': path('tlsCert', 'PEM certificate chain: serve HTTPS.'),
@@ -229,7 +229,7 @@ export function withoutSecrets(environment: Environment): { readonly [name: stri
 }
 
 const secretNames: readonly RegExp[] = [
-  /^(SIDECAR|DEVPILOT)_.*(KEY|TOKEN|SECRET|PASSWORD)/i,
+  /^(SIDECAR|DEVPILOT|AGENT_RUNTIME)_.*(KEY|TOKEN|SECRET|PASSWORD)/i,
   // An address may hold a password.
   /^SIDECAR_UPDATE_(SOURCE|REGISTRY)$/i,
   /^npm_config_.*_(auth|authtoken|password)$/i,

@@ -124,6 +124,14 @@ test('updateRegistry() says what is wrong with the files of npm', (t) => {
   }
 });
 
+test('the key of the server may come by the names that orchestrators set', (t) => {
+  for (const name of ['SIDECAR_API_KEY', 'DEVPILOT_AGENT_API_KEY', 'agent_runtime_API_KEY', 'AGENT_RUNTIME_API_KEY']) {
+    const config = load(t, { environment: { [name]: 'a-key-of-some-length' } });
+    assert.equal(config.apiKey, 'a-key-of-some-length', name);
+    assert.equal(config.jobEnvironment[name], undefined, name);
+  }
+});
+
 test('secrets are neither in the settings that are shown nor passed on to jobs', (t) => {
   const environment = {
     'SIDECAR_API_KEY': 'hush-1', 'SIDECAR_UPDATE_SOURCE': 'https://me:hush-2@example.org/x.json?token=hush-3',

@@ -13,6 +13,8 @@ export interface Parser<T> {
   readonly schema: Schema;
   /** The field may be left out of an object. */
   readonly isOptional?: boolean;
+  /** `null` has a meaning of its own; in any other optional field of an object it stands for an absent one. */
+  readonly takesNull?: boolean;
 }
 
 export type Parsed<P> = P extends Parser<infer T> ? T : never;
@@ -40,8 +42,11 @@ export function parser<T>(schema: Schema, parse: (value: unknown, path: string) 
 
 /** Says in the documentation what a field is for. */
 export function described<T>(description: string, inner: Parser<T>): Parser<T> {
-  const optional = inner.isOptional === true ? { isOptional: true } : {};
-  return Object.assign(parser({ ...inner.schema, description }, inner), optional);
+  return Object.assign(parser({ ...inner.schema, description }, inner), traitsOf(inner));
+}
+
+function traitsOf({ isOptional, takesNull }: Pick<Parser<unknown>, 'isOptional' | 'takesNull'>): Pick<Parser<unknown>, 'isOptional' | 'takesNull'> {
+  return { ...(isOptional === true ? { isOptional } : {}), ...(takesNull === true ? { takesNull } : {}) };
 }
 
 /** Text within bounds, counted in UTF-16 units; never with NUL unless `allowNul`. */
@@ -138,7 +143,7 @@ export function record<T>(
 /** The field may be left out. */
 export function optional<T>(inner: Parser<T>): Parser<T | undefined> {
   const parse = parser<T | undefined>(inner.schema, (value, path) => (value === undefined ? undefined : inner(value, path)));
-  return Object.assign(parse, { isOptional: true });
+  return Object.assign(parse, traitsOf({ ...inner, isOptional: true }));
 }
 
 /** The field may be left out, and an empty string counts as left out. */
@@ -150,13 +155,14 @@ export function optionalText<T extends string>(inner: Parser<T>): Parser<T | und
 
 /** `null` stands for something of its own. */
 export function nullable<T>(inner: Parser<T>): Parser<T | null> {
-  return parser<T | null>({ anyOf: [inner.schema, { type: 'null' }] }, (value, path) =>
+  const parse = parser<T | null>({ anyOf: [inner.schema, { type: 'null' }] }, (value, path) =>
     value === null ? null : inner(value, path));
+  return Object.assign(parse, { takesNull: true });
 }
 
 type Shape = { readonly [field: string]: Parser<unknown> };
 
-/** An object with exactly these fields; any other is refused by name. */
+/** An object with exactly these fields; any other is refused by name. `null` in an optional field counts as left out, unless it has a meaning. */
 export function object<S extends Shape>(shape: S): Parser<{ readonly [K in keyof S]: Parsed<S[K]> }> {
   const fields = Object.entries(shape);
   const schema: Schema = {
@@ -172,7 +178,9 @@ export function object<S extends Shape>(shape: S): Parser<{ readonly [K in keyof
     }
     const parsed: { [field: string]: unknown } = {};
     for (const [name, field] of fields) {
-      parsed[name] = field(Object.hasOwn(source, name) ? source[name] : undefined, `${path}.${name}`);
+      const given = Object.hasOwn(source, name) ? source[name] : undefined;
+      const isLeftOut = given === null && field.isOptional === true && field.takesNull !== true;
+      parsed[name] = field(isLeftOut ? undefined : given, `${path}.${name}`);
     }
     return parsed as { [K in keyof S]: Parsed<S[K]> };
   });

@@ -50,7 +50,14 @@ export function requestInit(endpoint: Endpoint, call: Call, signal: AbortSignal)
 /** The types of Node 20 do not know it. An answer out of a browser's cache would hide what the job does. */
 const browserOnly = { cache: 'no-store' } as const;
 
+/**
+ * @throws ProblemError `invalid_request` where a name in the path is empty, `.` or `..`: an URL takes those for steps, not for names, and
+ * another call than the one meant would be made.
+ */
 export function addressOf(endpoint: Endpoint, call: Call): string {
+  if (call.path !== '/' && call.path.split('/').slice(1).some((segment) => ['', '.', '..'].includes(segment))) {
+    throw new ProblemError('invalid_request', `Cannot ask for ${JSON.stringify(call.path)}: no URL can name something that is empty, "." or ".."`);
+  }
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(call.query ?? {})) {
     for (const item of Array.isArray(value) ? value : [value]) {

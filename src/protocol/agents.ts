@@ -6,7 +6,7 @@
 import {
   type Parser, array, boolean, defined, described, number, object, oneOf, optional, optionalText, parser, record, refuse, text, ParseError,
 } from '../base/parse.ts';
-import type { ShellKind } from './shells.ts';
+import { type ShellKind, parseShellKind } from './shells.ts';
 
 // What a request says. -------------------------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ export interface AgentFields {
   readonly elicitation?: boolean;
   readonly sessionAction?: SessionAction;
   readonly persistent_session_key?: string;
-  readonly persistent_shell?: boolean;
+  readonly persistent_shell?: boolean | string;
 }
 
 type Given = { readonly [F in keyof AgentFields]-?: AgentFields[F] | undefined };
@@ -155,14 +155,15 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
   elicitation: described('Mode acp: the agent may ask questions, which the job then shows as pendingElicitations. Default false: they are declined.', optional(boolean)),
   sessionAction: described('Mode acp: prompt (the default); list: the sessions that the agent remembers; delete: it forgets the session acp_session_id.', optional(oneOf(...sessionActions))),
   persistent_session_key: described('Mode acp: the persistent shell that runs the commands which the agent gives to its client.', optionalText(text({ max: 256 }))),
-  persistent_shell: described('Mode acp: run those commands in a persistent shell, of persistent_session_key or of the job\'s own. Default: where there is a persistent_session_key.', optional(boolean)),
+  persistent_shell: described('Mode acp: run those commands in a persistent shell, of persistent_session_key or of the job\'s own; the name of a shell says which one it is. Default: where there is a persistent_session_key.', optional(switchOrShell())),
 };
 
 export const agentFields = Object.keys(agentShape) as readonly (keyof AgentFields)[];
 
 /** Talks to an agent: one that is known by a name, or the program that `argv` or a command line starts. */
-export interface AgentProgram extends AgentFields {
+export interface AgentProgram extends Omit<AgentFields, 'persistent_shell'> {
   readonly mode: 'acp';
+  readonly persistent_shell?: boolean;
   readonly argv?: readonly string[];
   /** For the commands of the agent, in a persistent shell. */
   readonly shell?: ShellKind;
@@ -170,13 +171,23 @@ export interface AgentProgram extends AgentFields {
 
 /** @param fields.shell For the commands, in a persistent shell. @throws ParseError where its fields do not go together. */
 export function agentProgram(fields: Given & { readonly argv: readonly string[] | undefined; readonly shell?: ShellKind | undefined }, at: string): AgentProgram {
-  const { argv, agent, shell, sessionAction = 'prompt', prompt: given, acp_session_id: sessionId } = fields;
+  const { argv, agent, sessionAction = 'prompt', prompt: given, acp_session_id: sessionId } = fields;
   if (argv !== undefined && agent !== undefined) throw new ParseError(`${at}.argv`, 'expected nothing, as agent is given');
   if (argv?.[0] === '') refuse(`${at}.argv[0]`, 'the name of a program', argv[0]);
   if (sessionAction !== 'prompt' && given !== undefined) throw new ParseError(`${at}.prompt`, `expected nothing, as sessionAction is "${sessionAction}"`);
   if (sessionAction === 'delete' && sessionId === undefined) refuse(`${at}.acp_session_id`, 'the id of a session (sessionAction is "delete")', sessionId);
   const own = Object.fromEntries(agentFields.map((field) => [field, fields[field]])) as unknown as Given;
-  return defined({ mode: 'acp' as const, argv, shell, ...own });
+  return defined({ mode: 'acp' as const, argv, ...own, ...persistentShell(fields, at) });
+}
+
+/** A name of a shell means `true` and that shell. @throws ParseError where `shell` names another one. */
+function persistentShell(
+  { persistent_shell: given, shell }: { readonly persistent_shell: boolean | string | undefined; readonly shell?: ShellKind | undefined }, at: string,
+): { readonly persistent_shell: boolean | undefined; readonly shell: ShellKind | undefined } {
+  if (typeof given !== 'string') return { persistent_shell: given, shell };
+  const named = parseShellKind(given, `${at}.persistent_shell`, 'acp');
+  if (shell !== undefined && shell !== named) throw new ParseError(`${at}.persistent_shell`, `expected "${shell}", as shell says so, received "${named}"`);
+  return { persistent_shell: true, shell: named };
 }
 
 /** The prompt as blocks; `null`: there is none. */
@@ -289,6 +300,15 @@ function eitherTextOr<T>(asText: Parser<string>, other: Parser<T>): Parser<strin
   return parser({ anyOf: [asText.schema, other.schema] }, (value, at) => {
     if (typeof value === 'string') return asText(value, at);
     return Array.isArray(value) ? other(value, at) : refuse(at, 'a string or an array of content blocks', value);
+  });
+}
+
+/** Existing clients send the name of the shell, or leave it empty. */
+function switchOrShell(): Parser<boolean | string | undefined> {
+  const name = text({ max: 64 });
+  return parser({ type: ['boolean', 'string'] }, (value, at) => {
+    if (value === '') return undefined;
+    return typeof value === 'string' ? name(value, at) : boolean(value, at);
   });
 }
 

@@ -9,7 +9,7 @@ import {
 import type { AgentJobDetails } from './agent-jobs.ts';
 import { type AgentFields, type AgentProgram, agentDefaults, agentFields, agentProgram, agentShape } from './agents.ts';
 import { type JobId, jobId } from './ids.ts';
-import { type ShellKind, shellNames } from './shells.ts';
+import { type ShellKind, checkSessionKey, parseShellKind, shellKindOf } from './shells.ts';
 import { defaultSize, type TerminalSize } from './terminals.ts';
 
 export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'timeout';
@@ -180,6 +180,8 @@ const requestObject = object(requestShape);
 export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (value, at) => {
   const fields = requestObject(value, at);
   checkLengths(fields, at);
+  checkSessionKey(fields.sessionKey, `${at}.sessionKey`);
+  checkSessionKey(fields.persistent_session_key, `${at}.persistent_session_key`);
   return {
     program: program(fields, at),
     ...(fields.workdir === undefined ? {} : { workdir: fields.workdir }),
@@ -235,7 +237,7 @@ function program(fields: Parsed<typeof requestObject>, at: string): Program {
   if (mode === 'acp') {
     // Its stdin is the server's way to its runner.
     refuseGiven(fields, ['command', 'tty', 'stdin'], mode, at);
-    return agentProgram({ ...fields, shell: shellKind(shell, mode, at) }, at);
+    return agentProgram({ ...fields, shell: shell === undefined ? undefined : parseShellKind(shell, `${at}.shell`, mode) }, at);
   }
   refuseGiven(fields, agentFields, mode, at);
   if (mode === 'argv') {
@@ -250,13 +252,13 @@ function program(fields: Parsed<typeof requestObject>, at: string): Program {
     refuseGiven(fields, ['tty'], mode, at);
     return persistentProgram(fields, script, at);
   }
-  return { mode, command: script, ...(shell === undefined ? {} : { shell }) };
+  return { mode, command: script, ...(shell === undefined ? {} : { shell: shellKindOf(shell) ?? shell }) };
 }
 
 function persistentProgram(fields: Parsed<typeof requestObject>, script: string, at: string): PersistentProgram {
   const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand } = fields;
   if (sessionKey === undefined) refuse(`${at}.sessionKey`, 'a string that is not empty (mode is "persistent_shell")', sessionKey);
-  const kind = shellKind(shell, 'persistent_shell', at);
+  const kind = shell === undefined ? undefined : parseShellKind(shell, `${at}.shell`, 'persistent_shell');
   return {
     mode: 'persistent_shell',
     sessionKey,
@@ -265,12 +267,6 @@ function persistentProgram(fields: Parsed<typeof requestObject>, script: string,
     ...(bootstrapCommand === undefined ? {} : { bootstrapCommand }),
     ...(bootstrapCurrentCommand === undefined ? {} : { bootstrapCurrentCommand }),
   };
-}
-
-function shellKind(shell: string | undefined, mode: Mode, at: string): ShellKind | undefined {
-  if (shell === undefined) return undefined;
-  const kind = Object.hasOwn(shellNames, shell) ? shellNames[shell] : undefined;
-  return kind ?? refuse(`${at}.shell`, `one of ${Object.keys(shellNames).join(', ')} (mode is "${mode}")`, shell);
 }
 
 /** Existing clients send the fields of other modes empty, or false. */

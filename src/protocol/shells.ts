@@ -2,6 +2,7 @@
  * Persistent shells on the wire.
  * @module
  */
+import { refuse } from '../base/parse.ts';
 import type { JobId } from './ids.ts';
 
 /** The shells that can persist, where the machine has them; the best first. */
@@ -9,11 +10,31 @@ export const shellKinds = ['bash', 'zsh', 'sh', 'pwsh', 'powershell'] as const;
 
 export type ShellKind = (typeof shellKinds)[number];
 
-/** What a request may call them, as existing clients do. */
-export const shellNames: { readonly [name: string]: ShellKind } = {
+/** What a request may call them, in any case, as existing clients do. */
+const shellNames: { readonly [name: string]: ShellKind } = {
   bash: 'bash', zsh: 'zsh', sh: 'sh', pwsh: 'pwsh', 'pwsh.exe': 'pwsh',
   powershell: 'powershell', 'powershell.exe': 'powershell', 'windows-powershell': 'powershell',
 };
+
+/** The shell of that name, in any case: `Bash`, `PowerShell.exe`; `undefined`: another program, or a path. */
+export function shellKindOf(name: string): ShellKind | undefined {
+  const key = name.toLowerCase();
+  return Object.hasOwn(shellNames, key) ? shellNames[key] : undefined;
+}
+
+/** @param mode For the message. @throws ParseError where no shell that can persist has that name. */
+export function parseShellKind(name: string, path: string, mode: string): ShellKind {
+  return shellKindOf(name) ?? refuse(path, `one of ${Object.keys(shellNames).join(', ')} (mode is "${mode}")`, name);
+}
+
+/**
+ * `.` and `..` are steps in the path of a URL, percent-encoded or not (WHATWG URL, double-dot path segment): no call could name such a session.
+ *
+ * @throws ParseError
+ */
+export function checkSessionKey(key: string | undefined, path: string): void {
+  if (key === '.' || key === '..') refuse(path, 'a key other than "." and "..", which no URL can name', key);
+}
 
 /** `running`: a job runs in it. `stopped`: its process has ended; the next job starts another. */
 export type SessionStatus = 'running' | 'idle' | 'stopped';

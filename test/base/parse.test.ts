@@ -138,3 +138,11 @@ test('the schema says what the parser does', () => {
     additionalProperties: false,
   });
 });
+
+test('null in an optional field counts as left out, unless it has a meaning', () => {
+  const parse = object({
+    plain: optional(integer({ min: 0, max: 9 })), said: described('Says.', optional(text())), meant: described('None.', optional(nullable(text()))), needed: nullable(text()),
+  });
+  assert.deepEqual({ ...parse({ plain: null, said: null, meant: null, needed: null }, 'body') }, { plain: undefined, said: undefined, meant: null, needed: null });
+  assert.match(messageOf(object({ needed: text() }), { needed: null }), /needed: expected a string, received null/);
+});

@@ -231,6 +231,52 @@ test('sessions are listed, shown and deleted, with their jobs', { skip }, async 
   assert.equal((await sessionOf(server, key, 'bash').run('echo new')).stdout, 'new\n', 'the key is free for another shell');
 });
 
+test('a session key is one that every call can name, or is refused at once', { skip }, async (t) => {
+  const server = await startTestServer(t);
+  const keys = ['/', 'a/b', '../up', './here', '%2e%2e', '%', '...', ' ', '\\', '?', '#', 'a\nb', '~', ';', 'ü'.repeat(256), 'constructor'];
+  for (const key of keys) {
+    assert.equal((await server.client.shells.run(key, 'echo hi', { shell: 'sh' })).stdout, 'hi\n', key);
+    assert.equal((await server.client.shells.get(key)).sessionKey, key);
+    await server.client.shells.delete(key);
+    await assert.rejects(server.client.shells.get(key), { code: 'session_not_found' });
+  }
+  for (const key of ['.', '..']) {
+    for (const body of [{ mode: 'persistent_shell', sessionKey: key, command: 'true' }, { mode: 'acp', agent: 'x', persistent_session_key: key }]) {
+      const refused = await ask(server, 'POST /exec', { body });
+      assert.deepEqual([refused.status, refused.problem.code], [400, 'invalid_request']);
+      assert.match(refused.problem.detail, /ession_?[kK]ey: expected a key other than "\." and "\.\.", which no URL can name, received "\.\.?"/);
+    }
+    // Such a path would be that of another call.
+    await assert.rejects(server.client.shells.delete(key), { code: 'invalid_request' });
+    await assert.rejects(server.client.terminals.get(key as never), { code: 'invalid_request' });
+    await assert.rejects(server.client.jobs.get(key as never), { code: 'invalid_request' });
+  }
+  assert.deepEqual((await ask(server, 'GET /sessions')).json(), { sessions: [] });
+});
+
+test('the name of a shell is read in any case', { skip }, async (t) => {
+  const server = await startTestServer(t);
+  assert.equal((await sessionOf(server, 'b', 'Bash' as 'bash').run('echo "${BASH_VERSION:+bash}"')).stdout, 'bash\n');
+  assert.equal((await ask(server, 'GET /sessions/b')).json<Session>().shell, 'bash');
+  const job = await finished(server, await submit(server, { shell: 'BASH', command: 'echo "${BASH_VERSION:+bash}"' }));
+  assert.equal(job.stdout, 'bash\n');
+});
+
+test('null stands for a field of a request that is left out', { skip }, async (t) => {
+  const server = await startTestServer(t);
+  const nothing = {
+    workdir: null, env: null, shell: null, argv: null, tty: null, killGrace: null, maxOutputBytes: null, name: null, labels: null, sessionKey: null,
+    bootstrapCommand: null, bootstrapCurrentCommand: null, agent: null, prompt: null, acp_session_id: null, model: null, effort: null,
+    persistent_session_key: null, persistent_shell: null, permissions: null, mcpServers: null,
+  };
+  const plain = await finished(server, await submit(server, { ...nothing, mode: null, command: 'echo "$((1 + 1))"; cat', timeout: null, stdin: null }));
+  assert.deepEqual([plain.stdout, plain.timeout, plain.mode], ['2\n', null, 'shell']);
+  const argv = await finished(server, await submit(server, { ...nothing, mode: 'argv', command: null, argv: ['echo', 'x'] }));
+  assert.equal(argv.stdout, 'x\n');
+  const session = await finished(server, await submit(server, { ...nothing, mode: 'persistent_shell', sessionKey: 'k', command: 'echo y' }));
+  assert.deepEqual([session.stdout, session.timeout], ['y\n', 300]);
+});
+
 test('a session of another server that has the same key is another one', { skip }, async (t) => {
   const [ours, theirs] = [await session(t), await session(t)];
   const { stdout: pid } = await theirs.run('kept=5; echo $$');

@@ -42,9 +42,9 @@ test('an empty text counts as absent, where a text is optional', () => {
 });
 
 test('every field refuses what it is not, by its name', () => {
-  const wrong = { null: null, number: 1.5, boolean: true, array: [[]], object: { x: {} }, text: '\0' } as const;
+  const wrong = { number: 1.5, boolean: true, array: [[]], object: { x: {} }, text: '\0' } as const;
   const taken: { readonly [field: string]: readonly (keyof typeof wrong)[] } = {
-    prompt: ['text', 'null'], askTimeout: ['number'], keepAlive: ['number'], strictConfig: ['boolean'], elicitation: ['boolean'], persistent_shell: ['boolean'],
+    prompt: ['text'], askTimeout: ['number'], keepAlive: ['number'], strictConfig: ['boolean'], elicitation: ['boolean'], persistent_shell: ['boolean'],
   };
   for (const field of agentFields) {
     for (const kind of Object.keys(wrong) as (keyof typeof wrong)[]) {
@@ -52,6 +52,22 @@ test('every field refuses what it is not, by its name', () => {
       refuses(() => programOf({ [field]: wrong[kind] }), new RegExp(`body\\.${field}(\\[0\\])?: expected .*`));
     }
   }
+});
+
+test('null in any field counts as left out', () => {
+  for (const field of [...agentFields, 'shell', 'argv', 'workdir', 'env', 'killGrace', 'maxOutputBytes', 'name', 'labels', 'tty', 'mode']) {
+    const request = jobRequest({ mode: 'acp', killGrace: undefined, [field]: null, ...(field === 'mode' ? { command: 'x' } : {}) }, 'body');
+    assert.deepEqual(request, jobRequest(field === 'mode' ? { command: 'x' } : { mode: 'acp' }, 'body'), field);
+  }
+});
+
+test('persistent_shell may name the shell, in any case', () => {
+  assert.deepEqual(programOf({ persistent_shell: 'bash' }), { mode: 'acp', persistent_shell: true, shell: 'bash' });
+  assert.deepEqual(programOf({ persistent_shell: 'ZSH', shell: 'zsh' }), { mode: 'acp', persistent_shell: true, shell: 'zsh' });
+  assert.deepEqual(programOf({ persistent_shell: '', shell: 'Bash' }), { mode: 'acp', shell: 'bash' });
+  assert.deepEqual(programOf({ persistent_shell: false, shell: 'PowerShell.exe' }), { mode: 'acp', persistent_shell: false, shell: 'powershell' });
+  refuses(() => programOf({ persistent_shell: 'bash', shell: 'zsh' }), /body\.persistent_shell: expected "zsh", as shell says so, received "bash"/);
+  refuses(() => programOf({ persistent_shell: 'fish' }), /body\.persistent_shell: expected one of bash, zsh, sh, pwsh/);
 });
 
 test('the fields of other modes are refused, but empty or off', () => {
