@@ -7,7 +7,7 @@ import {
 } from '../base/parse.ts';
 import { agentProgram, agentShape } from '../protocol/agents.ts';
 import { jobId } from '../protocol/ids.ts';
-import type { JobRequest, Program } from '../protocol/jobs.ts';
+import { type JobRequest, type Program, reasons } from '../protocol/jobs.ts';
 import { shellKinds } from '../protocol/shells.ts';
 import type { JobRecord, JobState, Outcome } from './job.ts';
 
@@ -49,7 +49,7 @@ const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (v
 })(value, path)));
 
 const outcome: Parser<Outcome> = parser({}, (value, path) => defined(fieldsOf({
-  reason: oneOf('exit', 'signal', 'timeout', 'cancelled', 'output_limit', 'spawn_error', 'lost'),
+  reason: oneOf(...reasons),
   exitCode: integer({ min: -1, max: 0xffff_ffff }),
   signal: nullable(anyText),
   finishedAt: seconds,

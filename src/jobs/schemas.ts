@@ -3,49 +3,59 @@
  * @module
  */
 import type { Schema } from '../base/parse.ts';
+import { type Job, modes, reasons, statuses } from '../protocol/jobs.ts';
+import { type SchemasOf, agentJobSchemas } from './agent-schemas.ts';
 
 const seconds = { type: ['number', 'null'], description: 'Unix seconds' };
 const id = { type: 'string' };
 
-export const jobSchema: Schema = {
-  type: 'object',
-  properties: {
-    jobId: id,
-    status: { enum: ['pending', 'running', 'completed', 'failed', 'timeout'] },
-    reason: { enum: ['exit', 'signal', 'timeout', 'cancelled', 'output_limit', 'spawn_error', 'lost', null] },
-    mode: { enum: ['shell', 'argv', 'persistent_shell'] },
-    command: { type: 'string' },
-    argv: { type: 'array', items: { type: 'string' } },
-    shell: { type: 'string' },
-    sessionKey: { type: 'string' },
-    bootstrapCommand: { type: 'string' },
-    bootstrapCurrentCommand: { type: 'boolean' },
-    tty: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } },
-    workdir: { type: 'string' },
-    name: { type: ['string', 'null'] },
-    labels: { type: 'object', additionalProperties: { type: 'string' } },
-    rerunOf: id,
-    timeout: { type: ['number', 'null'], description: 'Seconds' },
-    submittedAt: { ...seconds, type: 'number' },
-    startedAt: seconds,
-    finishedAt: seconds,
-    lastOutputAt: seconds,
-    durationMs: { type: ['integer', 'null'] },
-    exitCode: { type: 'integer', description: '128+n for signal n, 126/127 not started, -1 unknown; absent while it runs' },
-    signal: { type: ['string', 'null'] },
-    timedOut: { type: 'boolean' },
-    processAlive: { type: 'boolean' },
-    pid: { type: ['integer', 'null'] },
-    lingering: { type: 'array', items: { type: 'integer' }, description: 'Processes that outlived the job' },
-    error: { type: 'string', description: 'Why it could not be started' },
-    stdout: { type: 'string' },
-    stderr: { type: 'string' },
-    stdoutBytes: { type: 'integer' },
-    stderrBytes: { type: 'integer' },
-    stdoutTruncated: { type: 'boolean' },
-    stderrTruncated: { type: 'boolean' },
-  },
+const jobFields: SchemasOf<Job> = {
+  jobId: id,
+  status: { enum: statuses },
+  reason: { enum: [...reasons, null], description: 'Why it ended' },
+  mode: { enum: modes },
+  command: { type: 'string' },
+  argv: { type: 'array', items: { type: 'string' } },
+  agent: { type: 'string', description: 'Mode acp: what the request said' },
+  prompt: { type: ['string', 'null'], description: 'Mode acp: the prompt in words; images and the like by their type' },
+  shell: { type: 'string' },
+  sessionKey: { type: 'string' },
+  bootstrapCommand: { type: 'string' },
+  bootstrapCurrentCommand: { type: 'boolean' },
+  tty: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } },
+  workdir: { type: 'string' },
+  name: { type: ['string', 'null'] },
+  labels: { type: 'object', additionalProperties: { type: 'string' } },
+  rerunOf: id,
+  timeout: { type: ['number', 'null'], description: 'Seconds' },
+  submittedAt: { ...seconds, type: 'number' },
+  startedAt: seconds,
+  finishedAt: seconds,
+  lastOutputAt: seconds,
+  durationMs: { type: ['integer', 'null'] },
+  exitCode: { type: 'integer', description: '128+n for signal n, 126/127 not started, -1 unknown; absent while it runs' },
+  signal: { type: ['string', 'null'] },
+  timedOut: { type: 'boolean' },
+  processAlive: { type: 'boolean' },
+  pid: { type: ['integer', 'null'] },
+  lingering: { type: 'array', items: { type: 'integer' }, description: 'Processes that outlived the job' },
+  error: { type: 'string', description: 'Why it could not be started' },
+  stdout: { type: 'string' },
+  stderr: { type: 'string' },
+  stdoutBytes: { type: 'integer' },
+  stderrBytes: { type: 'integer' },
+  stdoutTruncated: { type: 'boolean' },
+  stderrTruncated: { type: 'boolean' },
+  ...agentJobSchemas,
 };
+
+/** What every job shows, in lists too. */
+const alwaysThere = [
+  'jobId', 'status', 'reason', 'mode', 'workdir', 'name', 'labels', 'timeout', 'submittedAt', 'startedAt', 'finishedAt', 'lastOutputAt', 'durationMs',
+  'signal', 'timedOut', 'processAlive', 'pid', 'lingering', 'stdoutBytes', 'stderrBytes',
+] as const satisfies readonly (keyof Job)[];
+
+export const jobSchema: Schema = { type: 'object', properties: jobFields, required: alwaysThere };
 
 export const acceptedSchema: Schema = {
   type: 'object',
@@ -56,5 +66,10 @@ export const acceptedSchema: Schema = {
 export const nudgedSchema: Schema = {
   type: 'object',
   required: ['nudged', 'processAlive'],
-  properties: { nudged: { type: 'boolean' }, reason: { type: 'string' }, processAlive: { type: 'boolean' } },
+  properties: {
+    nudged: { type: 'boolean' },
+    reason: { type: 'string', description: 'Why it was not written' },
+    processAlive: { type: 'boolean' },
+    writtenBytes: { type: 'integer', description: 'Of a long input of which only a part was written' },
+  },
 };

@@ -12,10 +12,12 @@ import { type JobId, jobId } from './ids.ts';
 import { type ShellKind, checkSessionKey, parseShellKind, shellKindOf } from './shells.ts';
 import { defaultSize, type TerminalSize } from './terminals.ts';
 
-export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'timeout';
+export const statuses = ['pending', 'running', 'completed', 'failed', 'timeout'] as const;
+export type JobStatus = (typeof statuses)[number];
 
-/** Why a job ended. `lost`: the server was away and nobody can know. */
-export type JobReason = 'exit' | 'signal' | 'timeout' | 'cancelled' | 'output_limit' | 'spawn_error' | 'lost';
+export const reasons = ['exit', 'signal', 'timeout', 'cancelled', 'output_limit', 'spawn_error', 'lost'] as const;
+/** Why a job ended. `lost`: the server was away and the outcome cannot be known. */
+export type JobReason = (typeof reasons)[number];
 
 export type Labels = { readonly [name: string]: string };
 
