@@ -12,9 +12,29 @@ export function escapeControl(text: string): string {
   return text.replace(control, (character) => short[character] ?? escapeUnit(character.charCodeAt(0)));
 }
 
-/** The same inside JSON, where C0 is escaped already: the result means what it meant. */
+/** The same inside JSON, where C0 is escaped already but for the line breaks between values: the result means what it meant. */
 export function escapeJson(json: string): string {
-  return json.replace(control, (character) => `\\u${hex(character.charCodeAt(0), 4)}`);
+  return json.replace(control, (character) => (character === '\n' ? character : `\\u${hex(character.charCodeAt(0), 4)}`));
+}
+
+/** Text of several lines: line breaks and tabs stay, a carriage return goes, every other control character is shown. */
+export function escapeText(text: string): string {
+  return text.replace(control, (character) => {
+    if (character === '\n' || character === '\t') return character;
+    return character === '\r' ? '' : escapeUnit(character.charCodeAt(0));
+  });
+}
+
+// What has no width or no ink of its own: fillers, joiners, variation selectors, tags, every blank but the space, the blank of Braille.
+const invisible = /\p{Default_Ignorable_Code_Point}|\p{Cf}|(?! )\p{White_Space}|\u2800/gu;
+
+/**
+ * Text whose every character counts, such as a command to be approved, on one line: a single blank between words stays, all others
+ * and everything that cannot be seen are shown: `␣`, `⇥`, `⏎`, `\u{200b}`.
+ */
+export function exposeText(text: string): string {
+  const blanks = text.replace(/ {2,}|^ | $/g, (run) => '\u2423'.repeat(run.length)).replaceAll('\t', '\u21e5').replaceAll('\n', '\u23ce');
+  return escapeControl(blanks).replace(invisible, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
 function escapeUnit(code: number): string {

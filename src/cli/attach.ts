@@ -5,9 +5,10 @@
 import { type Job, type JobId, ProblemError, type Sidecar, outputBytes } from '../client/client.ts';
 import { CommandError, exitCodes } from './failure.ts';
 import { type Interrupts, interruptedExitCode } from './interrupts.ts';
+import { JobOutput } from './job-output.ts';
 import { say } from './print.ts';
 import { forwardStdin } from './stdin.ts';
-import { hintingAt, onReaderGone, write } from './streams.ts';
+import { hintingAt, onReaderGone } from './streams.ts';
 
 /** Milliseconds that a server which went away is looked for: long enough for an update or a reboot. */
 export const patienceMs = 600_000;
@@ -18,6 +19,8 @@ const readerGoneExitCode = 141;
 export interface AttachOptions {
   readonly interrupts: Interrupts;
   readonly isStdinForwarded: boolean;
+  /** How the job runs, which decides how its text is shown. Default `shell`. */
+  readonly mode?: Job['mode'];
   /** Told of what has been written here. */
   readonly onWritten?: (bytes: Uint8Array) => void;
 }
@@ -74,7 +77,8 @@ export function tellEnd(job: Job): void {
   if (end !== undefined) say(`job ${job.jobId} ${end}`);
 }
 
-async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten }: AttachOptions): Promise<Job> {
+async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten, mode = 'shell' }: AttachOptions): Promise<Job> {
+  const output = new JobOutput({ mode });
   const signal = interrupts.leaving;
   let isLost = false;
   const onLost = (): void => {
@@ -85,7 +89,7 @@ async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten }: At
     isLost = false;
     if (event.type === 'output') {
       const bytes = outputBytes(event);
-      await write(bytes, event.stream === 'stdout' ? process.stdout : process.stderr);
+      await output.write(bytes, event.stream === 'stdout' ? process.stdout : process.stderr);
       onWritten?.(bytes);
     }
     if (event.type === 'end') return event.job;

@@ -4,6 +4,7 @@
  * @module
  */
 import { inspect } from 'node:util';
+import { escapeText } from '../base/escape.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { type Command, type CommandLine, parseCommandLine } from './command.ts';
 import { UsageError, exitCodes, explain } from './failure.ts';
@@ -62,7 +63,7 @@ async function main(words: readonly string[]): Promise<number> {
     return failure === undefined || exitCode !== exitCodes.ok ? exitCode : tellFailure(failure);
   } catch (error) {
     const exitCode = tellFailure(error, command);
-    if (config?.logLevel === 'debug') tell(`${inspect(error)}\n`);
+    if (config?.logLevel === 'debug') tell(`${escapeText(inspect(error))}\n`);
     return exitCode;
   }
 }

@@ -3,16 +3,23 @@
  * @module
  */
 import { ReadStream } from 'node:tty';
+import { escapeControl, escapeJson, escapeText } from '../base/escape.ts';
+import { columnsOf, cutToColumns, padToColumns, wrapToColumns } from './columns.ts';
 import { tell, write } from './streams.ts';
 
 /** Data for people on stdout. */
 export function printLine(line: string): Promise<void> {
-  return write(`${line}\n`);
+  return write(`${escapeText(line)}\n`);
 }
 
-/** Data for programs on stdout. */
+/** Data for programs on stdout. It means the same however it is escaped, and a terminal must not act on what is in it. */
 export function printJson(value: unknown): Promise<void> {
-  return write(`${JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined)}\n`);
+  return write(`${escapeJson(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined))}\n`);
+}
+
+/** One value of many on stdout, a line each. */
+export function printJsonLine(value: unknown): Promise<void> {
+  return write(`${escapeJson(JSON.stringify(value))}\n`);
 }
 
 /** A message on stderr: `sidecar: …`. */
@@ -34,41 +41,81 @@ export interface Cell {
   readonly colour?: Colour;
 }
 
-/**
- * Columns below their titles. The last one is cut at `width` columns; control characters are shown, never sent.
- *
- * @param options.width Columns of the terminal; `undefined`: nothing is cut.
- */
-export function table(
-  titles: readonly string[], rows: readonly (readonly (Cell | string)[])[], options: { paint: Paint; width?: number | undefined },
-): string {
-  const cells = [titles.map((text): Cell => ({ text, colour: 'dim' })), ...rows.map((row) => row.map(toCell))];
-  const widths = titles.map((_, column) => Math.max(...cells.map((row) => row[column]?.text.length ?? 0)));
-  const lines = cells.map((row) => {
-    let used = 0;
-    return row.map((cell, column) => {
-      const isLast = column === row.length - 1;
-      const room = options.width === undefined ? Infinity : Math.max(8, options.width - used);
-      const text = isLast ? cut(cell.text, room) : cell.text.padEnd(widths[column] ?? 0);
-      used += text.length + 2;
-      return cell.colour === undefined ? text : options.paint(cell.colour, text);
-    }).join('  ').trimEnd();
-  });
-  return `${lines.join('\n')}\n`;
+export interface TableOptions {
+  readonly paint: Paint;
+  /** Columns of the terminal; `undefined`: nothing is cut. */
+  readonly width?: number | undefined;
+  /** The last column is wrapped where it would be cut, as all of it has to be read. */
+  readonly isLastWhole?: boolean;
 }
 
-/** How wide the terminal at stdout is; `undefined` where it is none, or does not say. */
-export function terminalWidth(): number | undefined {
-  return process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : undefined;
+const gap = 2;
+/** What a cell keeps as long as others can give way, in columns. */
+const usefulWidth = 8;
+
+/** Columns below their titles, no line wider than the terminal; control characters are shown, never sent. */
+export function table(titles: readonly string[], rows: readonly (readonly (Cell | string)[])[], options: TableOptions): string {
+  const cells = [titles.map((text): Cell => ({ text, colour: 'dim' })), ...rows.map((row) => row.map(toCell))];
+  const needed = titles.map((_, column) => Math.max(...cells.map((row) => columnsOf(row[column]?.text ?? ''))));
+  const widths = fit(needed, options.width ?? Infinity);
+  return cells.map((row) => `${rowLines(row, widths, options).join('\n')}\n`).join('');
+}
+
+/** The last column gives way first, then the others, and the first, which is an id, at the end. */
+function fit(needed: readonly number[], width: number): readonly number[] {
+  const widths = [...needed];
+  const [first = 0, ...rest] = widths.keys();
+  for (const least of [usefulWidth, 1]) {
+    for (const columns of [rest.slice(-1), rest, [first]]) shrink(widths, columns, { width, least });
+  }
+  return widths;
+}
+
+/** Takes from the widest of these columns until the line fits. */
+function shrink(widths: number[], columns: readonly number[], { width, least }: { width: number; least: number }): void {
+  let over = widths.reduce((sum, used) => sum + used + gap, -gap) - width;
+  while (over > 0 && Number.isFinite(over)) {
+    const [widest] = [...columns].sort((one, other) => (widths[other] ?? 0) - (widths[one] ?? 0));
+    const used = widest === undefined ? 0 : widths[widest] ?? 0;
+    if (widest === undefined || used <= least) return;
+    const next = columns.length === 1 ? Math.max(least, used - over) : used - 1;
+    widths[widest] = next;
+    over -= used - next;
+  }
+}
+
+function rowLines(row: readonly Cell[], widths: readonly number[], { paint, isLastWhole }: TableOptions): readonly string[] {
+  const last = row.at(-1)?.text ?? '';
+  const lastLines = isLastWhole === true ? wrapToColumns(last, widths.at(-1) ?? Infinity) : [cutToColumns(last, widths.at(-1) ?? Infinity)];
+  return lastLines.map((lastLine, line) => row.map(({ text, colour }, column) => {
+    const isLast = column === row.length - 1;
+    const part = line === 0 ? cutToColumns(text, widths[column] ?? Infinity) : '';
+    const padded = isLast ? lastLine : padToColumns(part, widths[column] ?? 0);
+    return colour === undefined ? padded : paint(colour, padded);
+  }).join(' '.repeat(gap)).trimEnd());
+}
+
+/** How wide the terminal at stdout, or another stream, is; `undefined` where it is none, or does not say. */
+export function terminalWidth(stream: NodeJS.WriteStream = process.stdout): number | undefined {
+  return stream.isTTY && stream.columns > 0 ? stream.columns : undefined;
+}
+
+/**
+ * Names with their texts, whole: a text that is longer than the line goes on below itself.
+ *
+ * @param options.width Columns of the terminal; `undefined`: nothing is wrapped.
+ */
+export function fields(rows: readonly (readonly [name: string, text: string])[], options: { indent: string; width: number | undefined }): readonly string[] {
+  const names = rows.map(([name]) => oneLine(name));
+  const nameWidth = Math.max(0, ...names.map(columnsOf));
+  const room = Math.max(usefulWidth, (options.width ?? Infinity) - options.indent.length - nameWidth - gap);
+  return rows.flatMap(([, text], index) => wrapToColumns(oneLine(text), room).map((line, part) =>
+    `${options.indent}${padToColumns(part === 0 ? names[index] ?? '' : '', nameWidth + gap)}${line}`));
 }
 
 /** Text of others on one line: control characters would speak to the terminal, line breaks would break the table. */
 export function oneLine(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (character) => {
-    if (character === '\n') return '\u23ce';
-    if (character === '\t') return ' ';
-    return `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`;
-  });
+  return escapeControl(text.replaceAll('\n', '\u23ce').replaceAll('\t', ' '));
 }
 
 /** How long ago: `12s`, `5m`, `3h`, `2d`. Times in Unix seconds. */
@@ -103,10 +150,6 @@ export function isTyped(): boolean {
 
 function toCell(cell: Cell | string): Cell {
   return typeof cell === 'string' ? { text: oneLine(cell) } : { ...cell, text: oneLine(cell.text) };
-}
-
-function cut(text: string, room: number): string {
-  return text.length <= room ? text : `${text.slice(0, Math.max(0, room - 1))}\u2026`;
 }
 
 function two(value: number): string {

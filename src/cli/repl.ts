@@ -8,7 +8,7 @@ import { exitCodes, explain } from './failure.ts';
 import { isIncomplete } from './incomplete.ts';
 import { type Interrupts, interruptedExitCode, untilReached } from './interrupts.ts';
 import { type LineEditor, openLineEditor } from './line-editor.ts';
-import { say } from './print.ts';
+import { oneLine, say } from './print.ts';
 import { type SessionRequest, runInShell } from './shell-job.ts';
 import { deliver } from './stdin.ts';
 import { tell } from './streams.ts';
@@ -61,7 +61,7 @@ class Conversation {
   }
 
   #ask(): void {
-    this.#editor.prompt(this.#lines.length > 0 ? '> ' : `${this.#session.sessionKey}> `);
+    this.#editor.prompt(this.#lines.length > 0 ? '> ' : `${oneLine(this.#session.sessionKey)}> `);
   }
 
   #line(line: string): void {

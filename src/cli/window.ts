@@ -8,7 +8,7 @@ import { patienceMs } from './attach.ts';
 import { DetachKeys } from './detach-keys.ts';
 import { CommandError, exitCodes } from './failure.ts';
 import { LocalTerminal } from './local-terminal.ts';
-import { isTyped, say } from './print.ts';
+import { isTyped, oneLine, say } from './print.ts';
 import { tell, write } from './streams.ts';
 import { TerminalModes, withoutQuestions } from './terminal-modes.ts';
 
@@ -209,7 +209,7 @@ class Window {
 
   /** In a raw terminal a line has to begin by itself. */
   #tell(message: string): void {
-    if (this.#local) tell(`\r\n[sidecar: ${message}]\r\n`);
+    if (this.#local) tell(`\r\n[sidecar: ${oneLine(message)}]\r\n`);
     else say(message);
   }
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ago, duration, oneLine, painter, size, table } from '../../src/cli/print.ts';
+import { escapeJson, escapeText, exposeText } from '../../src/base/escape.ts';
+import { columnsOf } from '../../src/cli/columns.ts';
+import { ago, duration, fields, oneLine, painter, size, table } from '../../src/cli/print.ts';
 import { bytes, pairs, seconds, signalName } from '../../src/cli/values.ts';
 
 describe('print', () => {
@@ -11,7 +13,41 @@ describe('print', () => {
   });
 
   it('oneLine() shows what would speak to the terminal', () => {
-    assert.equal(oneLine('a\u001b]0;x\u0007\nb\tc\u009b\u202e'), 'a\\x1b]0;x\\x07\u23ceb c\\x9b\\x202e');
+    assert.equal(oneLine('a\u001b]0;x\u0007\nb\tc\u009b\u202e'), 'a\\x1b]0;x\\x07\u23ceb c\\x9b\\u202e');
+  });
+
+  it('table() keeps to the window: the last column gives way first, the id at the end; a column is what a terminal takes', () => {
+    const rows = [['0123456789abcdef', 'x'.repeat(30), 'y'.repeat(30)], ['0123456789abcdef', '\u6f22'.repeat(15), 'e\u0301'.repeat(30)]];
+    for (const width of [120, 60, 40, 30, 20, 10, 5]) {
+      const lines = table(['ID', 'NAME', 'WHAT'], rows, { paint: painter(false), width }).trimEnd().split('\n');
+      assert.ok(lines.every((line) => columnsOf(line) <= Math.max(width, 7)), `${width}: ${lines.join('\n')}`);
+    }
+    assert.match(table(['ID', 'NAME', 'WHAT'], rows, { paint: painter(false), width: 40 }), /^0123456789abcdef {2}x{11}\u2026 {2}y{7}\u2026$/m);
+    assert.equal(table(['ID', 'WHAT'], [['a', 'b'.repeat(20)]], { paint: painter(false), width: 12, isLastWhole: true }), 'ID  WHAT\na   bbbbbbbb\n    bbbbbbbb\n    bbbb\n');
+  });
+
+  it('escapeJson() means the same and holds nothing that a terminal acts on', () => {
+    const value = { '\u202e': ['\u009b31m\u007f', '\u200e\u200f\u061c', '\u2066\u2069', '\u2028\u2029', '\ud800', '\u001b', 'e\u0301 \u{1f600}', '\n'] };
+    for (const json of [JSON.stringify(value), JSON.stringify(value, null, 2)]) {
+      assert.deepEqual(JSON.parse(escapeJson(json)), value);
+      assert.doesNotMatch(escapeJson(json), /[^\n\P{C}]|[\u2028\u2029]/u);
+    }
+    assert.match(escapeJson(JSON.stringify(value)), /"\\u009b31m\\u007f"/);
+  });
+
+  it('escapeText() leaves line breaks and tabs alone', () => {
+    assert.equal(escapeText('a\tb\r\nc\u001b[2J\u009b\u200f'), 'a\tb\nc\\x1b[2J\\x9b\\u200f');
+  });
+
+  it('exposeText() hides no blank and nothing without ink', () => {
+    assert.equal(exposeText(`ls${' '.repeat(3)}; rm -rf ~\t#\n `), 'ls\u2423\u2423\u2423; rm -rf ~\u21e5#\u23ce\u2423');
+    assert.equal(exposeText('a\u200bb\u00a0c\u3000d\u{e0041}\u2800'), 'a\\u{200b}b\\u{a0}c\\u{3000}d\\u{e0041}\\u{2800}');
+  });
+
+  it('fields() wraps a text below itself and loses none of it', () => {
+    assert.deepEqual(fields([['command', 'x'.repeat(25)], ['path', 'p']], { indent: '  ', width: 21 }), [
+      '  command  xxxxxxxxxx', '           xxxxxxxxxx', '           xxxxx', '  path     p',
+    ]);
   });
 
   it('times and sizes are short', () => {

@@ -365,3 +365,43 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
     assert.ok(!text().includes('a\u001b[31m'));
   });
 });
+
+describe('what an agent says and asks, at a terminal', { skip: skip || terminalless }, () => {
+  it('the whole command is shown before the question, and its blanks are', async (t) => {
+    const server = await startTestServer(t);
+    const hidden = `ls${' '.repeat(400)}; rm -rf ~`;
+    const { shows, type, ended } = await sitDown(t, server, ['prompt', '--ask', '-a', fake, `ask execute ${hidden}\nsay end`]);
+    const question = await shows(/asks permission: execute[^]*y, n or 1-3: /);
+    const shown = Buffer.from(question, 'latin1').toString().replaceAll(/\r\n +/g, '');
+    assert.ok(shown.includes(`ls${'\u2423'.repeat(400)}; rm -rf ~`), shown);
+    const listed = await sitDown(t, server, ['permissions']);
+    await listed.shows(/; rm -rf ~/);
+    const one = await sitDown(t, server, ['permissions', 'last']);
+    await one.shows(/command [^]*; rm -rf ~[^]*allow once/);
+    type('n\r');
+    await ended;
+  });
+
+  it('logs and rerun -f show the escape sequences of its text, those of a command they pass on', async (t) => {
+    const server = await startTestServer(t);
+    const { jobId } = await server.client.agents.start({ agent: fake, prompt: 'say a\u001b[31mb\u009b1mc\u202ed' });
+    await server.client.jobs.wait(jobId);
+    for (const words of [['logs', jobId], ['logs', '-f', jobId], ['rerun', '-f', jobId]]) {
+      const { shows, ended, text } = await sitDown(t, server, words);
+      await shows('a\\x1b[31mb\\x9b1mc\\u202ed');
+      await ended;
+      assert.ok(!/\u001b\[31m/.test(text()), words.join(' '));
+    }
+    const command = await server.client.run({ command: "printf 'a\\033[31mb'" });
+    await (await sitDown(t, server, ['logs', command.jobId])).shows('a\u001b[31mb');
+  });
+
+  it('--json shows what is in the names of others as \\uXXXX', async (t) => {
+    const server = await startTestServer(t);
+    await server.client.run({ command: 'true', name: 'a\u009b31mb\u200fc\u2066d', labels: { 'k': '\u007f\u061c' } });
+    const { ended, text } = await sitDown(t, server, ['jobs', '--json']);
+    await ended;
+    assert.match(text(), /"name": "a\\u009b31mb\\u200fc\\u2066d"[^]*\\u007f\\u061c/);
+    assert.ok(/^[\r\n\x20-\x7e]*$/.test(text()), JSON.stringify(text()));
+  });
+});

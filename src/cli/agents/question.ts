@@ -2,8 +2,9 @@
  * A permission that an agent asks for, put to the person at the terminal.
  * @module
  */
+import { exposeText } from '../../base/escape.ts';
 import { type AskedPermission, optionFor } from '../../client/client.ts';
-import { type Paint, oneLine } from '../print.ts';
+import { type Paint, fields, oneLine, terminalWidth } from '../print.ts';
 import { write } from '../streams.ts';
 import { askLine } from './keyboard.ts';
 
@@ -18,10 +19,17 @@ const kinds: { readonly [kind: string]: string } = {
 export function questionLines({ kind, tools, paths, commands, options }: AskedPermission, paint: Paint): readonly string[] {
   const title = tools.at(-1);
   return [
-    `${paint('yellow', '?')} ${paint('bold', oneLine(`The agent asks permission: ${kind}`))}${title === undefined ? '' : `  ${oneLine(title)}`}`,
-    ...commands.map((command) => `    command  ${oneLine(command)}`),
-    ...paths.map((path) => `    path     ${oneLine(path)}`),
+    `${paint('yellow', '?')} ${paint('bold', oneLine(`The agent asks permission: ${kind}`))}${title === undefined ? '' : `  ${exposeText(title)}`}`,
+    ...fields(subjectOf({ commands, paths }), { indent: '    ', width: terminalWidth(process.stderr) }),
     ...options.map((option, index) => `  ${index + 1}) ${oneLine(optionInWords(option))}`),
+  ];
+}
+
+/** What is to be done, every character of it: what cannot be seen must not be approved. */
+export function subjectOf({ commands, paths }: Pick<AskedPermission, 'commands' | 'paths'>): readonly (readonly [name: string, text: string])[] {
+  return [
+    ...commands.map((command) => ['command', exposeText(command)] as const),
+    ...paths.map((path) => ['path', exposeText(path)] as const),
   ];
 }
 

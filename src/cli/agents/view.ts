@@ -3,6 +3,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
+import { escapeText, exposeText } from '../../base/escape.ts';
 import { fieldsOf } from '../../agents/lenient.ts';
 import { Progress, messageTextOf } from '../../agents/progress.ts';
 import type { AgentEvent, PlanEntry, ToolCall, ToolDiff } from '../../client/client.ts';
@@ -86,7 +87,7 @@ export class AgentView {
   async #text(text: string): Promise<void> {
     if (this.#options.isSilent || text === '') return;
     // A terminal would act on what an agent only meant to quote.
-    await write(process.stdout.isTTY ? text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (one) => (one === '\r' ? '' : oneLine(one))) : text);
+    await write(process.stdout.isTTY ? escapeText(text) : text);
     this.#last = text.endsWith('\n') ? newline : 0;
   }
 
@@ -137,8 +138,8 @@ export class AgentView {
   }
 }
 
-/** What is asked permission for, in a line: the commands and paths, as they say what is done; else how the agent calls it. */
+/** What is asked permission for, in a line, with its blanks shown: the commands and paths, as they say what is done; else how the agent calls it. */
 export function whatOf({ kind, tools, paths, commands }: { readonly [F in 'tools' | 'paths' | 'commands']: readonly string[] } & { readonly kind: string }): string {
   const named = commands.length > 0 ? commands : paths;
-  return `${kind} ${named.length > 0 ? named.join(', ') : tools.at(-1) ?? ''}`.trimEnd();
+  return `${kind} ${exposeText(named.length > 0 ? named.join(', ') : tools.at(-1) ?? '')}`.trimEnd();
 }

@@ -7,10 +7,10 @@ import { patienceMs } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
+import { JobOutput } from '../job-output.ts';
 import { aboutJob, resolveJob } from '../jobref.ts';
-import { printJson, say } from '../print.ts';
+import { printJson, printJsonLine, say } from '../print.ts';
 import { readOutput, tailStart } from '../output.ts';
-import { write } from '../streams.ts';
 import { wholeNumber } from '../values.ts';
 
 const options = {
@@ -27,7 +27,8 @@ export const command: Command = defineCommand({
   usage: ['logs [flags] JOB'],
   about: `${aboutJob}
 Its stdout comes on stdout and its stderr on stderr, byte for byte: first the one, then the other; what comes while following
-in the order in which it was written. Ending the command never touches the job.`,
+in the order in which it was written. Ending the command never touches the job.
+On a terminal the text of an agent has its control characters shown; that of a command is passed on as it is.`,
   options,
   settings: connectionSettings,
   arity: { min: 1, max: 1 },
@@ -52,14 +53,15 @@ async function run({ values, args, config }: Invocation<Given>): Promise<number>
   }
   const job = await sidecar.jobs.get(id, { maxBytes: 0 });
   const from = await startOf(sidecar, job, tail);
+  const output = new JobOutput(job);
   if (values.follow === true) {
-    await followFrom(sidecar, id, from, values);
+    await followFrom(sidecar, id, { from, output }, values);
     return 0;
   }
   const end = positionOf(job);
   for (const stream of streamsOf(values)) {
     for await (const piece of readOutput(sidecar, id, stream, { start: from[stream], end: end[stream] })) {
-      await write(piece, targetOf(stream, values));
+      await output.write(piece, targetOf(stream, values));
     }
   }
   return 0;
@@ -73,7 +75,7 @@ async function startOf(sidecar: Sidecar, job: Job, tail: number | undefined): Pr
   return { stdout: stdout ?? 0, stderr: stderr ?? 0 };
 }
 
-async function followFrom(sidecar: Sidecar, id: JobId, from: Position, values: Given): Promise<void> {
+async function followFrom(sidecar: Sidecar, id: JobId, { from, output }: { from: Position; output: JobOutput }, values: Given): Promise<void> {
   const wanted = streamsOf(values);
   let isLost = false;
   const onLost = (): void => {
@@ -83,8 +85,8 @@ async function followFrom(sidecar: Sidecar, id: JobId, from: Position, values: G
   for await (const event of sidecar.jobs.follow(id, { from, reconnectMs: patienceMs, onLost })) {
     isLost = false;
     if (event.type === 'output' && !wanted.includes(event.stream)) continue;
-    if (values.json === true) await write(`${JSON.stringify(event)}\n`);
-    else if (event.type === 'output') await write(outputBytes(event), targetOf(event.stream, values));
+    if (values.json === true) await printJsonLine(event);
+    else if (event.type === 'output') await output.write(outputBytes(event), targetOf(event.stream, values));
   }
 }
 

@@ -4,15 +4,16 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Job, type JobId, type PendingElicitation, type PendingPermission, type Sidecar, isFinished, optionFor } from '../../client/client.ts';
+import { exposeText } from '../../base/escape.ts';
 import { fieldsOf } from '../../agents/lenient.ts';
 import { shortId } from '../agents/follow.ts';
-import { optionInWords } from '../agents/question.ts';
+import { optionInWords, subjectOf } from '../agents/question.ts';
 import { whatOf } from '../agents/view.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { CommandError, UsageError, exitCodes } from '../failure.ts';
 import { aboutJob, resolveJob } from '../jobref.ts';
-import { type Cell, ago, duration, oneLine, painter, printJson, say, table, terminalWidth } from '../print.ts';
+import { type Cell, ago, duration, fields, painter, printJson, printJsonLine, say, table, terminalWidth } from '../print.ts';
 import { write } from '../streams.ts';
 
 const options = {
@@ -57,7 +58,7 @@ async function run({ values, args: [reference, ...words], config }: Invocation<G
     if (values.watch === true) return watch(sidecar, values.json === true);
     const all = await askedAnywhere(sidecar);
     if (values.json === true) await printJson(all.map(shown));
-    else await write(table(['JOB', 'ID', 'ASKED', 'LEFT', 'WHAT'], all.map(row), { paint: painter(config.isColour(process.stdout)), width: terminalWidth() }));
+    else await write(table(['JOB', 'ID', 'ASKED', 'LEFT', 'WHAT'], all.map(row), { paint: painter(config.isColour(process.stdout)), width: terminalWidth(), isLastWhole: true }));
     return exitCodes.ok;
   }
   const id = await resolveJob(sidecar, reference);
@@ -146,7 +147,7 @@ async function watch(sidecar: Sidecar, isJson: boolean): Promise<number> {
     for (const asked of await askedAnywhere(sidecar)) {
       if (known.has(asked.id)) continue;
       known.add(asked.id);
-      await write(isJson ? `${JSON.stringify(shown(asked))}\n` : detailsOf(asked));
+      await (isJson ? printJsonLine(shown(asked)) : write(detailsOf(asked)));
     }
     await delay(watchMs);
   }
@@ -169,16 +170,15 @@ function timesOf(asked: Asked): { readonly askedAt: number; readonly expiresAt: 
 function detailsOf(asked: Asked): string {
   const head = `job ${asked.jobId}  id ${shortId(asked.id)}  asked ${ago(timesOf(asked).askedAt)}`;
   const lines = asked.is === 'permission' ? permissionLines(asked.permission) : questionLines(asked.question);
-  const width = Math.max(...lines.map(([name]) => name.length));
-  return `${[head, ...lines.map(([name, text]) => `  ${oneLine(name).padEnd(width)}  ${oneLine(text)}`)].join('\n')}\n`;
+  return `${[head, ...fields(lines, { indent: '  ', width: terminalWidth() })].join('\n')}\n`;
 }
 
 type Line = readonly [name: string, text: string];
 
 function permissionLines({ kind, tools, commands, paths, options: offered }: PendingPermission): readonly Line[] {
   return [
-    ['wants', `${kind}  ${tools.at(-1) ?? ''}`.trimEnd()],
-    ...commands.map((one) => ['command', one] as const), ...paths.map((one) => ['path', one] as const),
+    ['wants', `${kind}  ${exposeText(tools.at(-1) ?? '')}`.trimEnd()],
+    ...subjectOf({ commands, paths }),
     ...offered.map((option) => [option.optionId, optionInWords(option)] as const),
   ];
 }

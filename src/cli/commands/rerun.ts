@@ -32,6 +32,7 @@ export const command: Command = defineCommand({
 async function run({ values, args: [reference = ''], config }: Invocation<Values<typeof options>>): Promise<number> {
   const { sidecar } = await connect(config, { reconnectMs: patienceMs });
   const id = await resolveJob(sidecar, reference);
+  const mode = values.follow === true ? (await sidecar.jobs.get(id, { maxBytes: 0 })).mode : 'shell';
   const accepted = await sidecar.jobs.rerun(id);
   if (values.follow !== true) {
     await writingFor(accepted.jobId, () => (values.json === true ? printJson(accepted) : printLine(accepted.jobId)));
@@ -40,7 +41,7 @@ async function run({ values, args: [reference = ''], config }: Invocation<Values
   const interrupts = handleInterrupts();
   try {
     say(`job ${accepted.jobId}`);
-    return await attach(sidecar, accepted.jobId, { interrupts, isStdinForwarded: false });
+    return await attach(sidecar, accepted.jobId, { interrupts, isStdinForwarded: false, mode });
   } finally {
     interrupts.close();
   }

@@ -1,0 +1,29 @@
+/**
+ * Writes the output of a job to stdout and stderr.
+ * @module
+ */
+import { TextDecoder } from 'node:util';
+import { escapeText } from '../base/escape.ts';
+import type { Job } from '../client/client.ts';
+import { write } from './streams.ts';
+
+/**
+ * The output of a command is passed on byte for byte, as `docker logs` does: what it says to the terminal it was told to say.
+ * The text of an agent quotes what it has read, so on a terminal its control characters are shown.
+ */
+export class JobOutput {
+  readonly #isAgent: boolean;
+  readonly #decoders = new Map<NodeJS.WriteStream, TextDecoder>();
+
+  constructor({ mode }: Pick<Job, 'mode'>) {
+    this.#isAgent = mode === 'acp';
+  }
+
+  /** @throws OutputError */
+  async write(bytes: Uint8Array, stream: NodeJS.WriteStream): Promise<void> {
+    if (!this.#isAgent || !stream.isTTY) return write(bytes, stream);
+    let decoder = this.#decoders.get(stream);
+    if (decoder === undefined) this.#decoders.set(stream, decoder = new TextDecoder());
+    await write(escapeText(decoder.decode(bytes, { stream: true })), stream);
+  }
+}
