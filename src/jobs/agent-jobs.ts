@@ -2,10 +2,10 @@
  * What agents need of jobs.
  * @module
  */
+import { fingerprint, idempotencyOf } from '../process/idempotency.ts';
 import type { AgentJobs, ShellJob, ShellJobRequest } from '../process/agent-host.ts';
 import { type JobRequest, defaults } from '../protocol/jobs.ts';
 import type { Entry } from './entry.ts';
-import { fingerprint, idempotencyOf } from './idempotency.ts';
 import type { Jobs } from './jobs.ts';
 
 export function jobsForAgents(jobs: Jobs): AgentJobs {

@@ -8,8 +8,9 @@ import type { JobId } from '../protocol/ids.ts';
 import { type AgentProgram, promptText } from '../protocol/agents.ts';
 import type { Job, JobRequest, Program } from '../protocol/jobs.ts';
 import type { Family } from '../process/descendants.ts';
+import type { Idempotency } from '../process/idempotency.ts';
 import type { Identity } from '../process/identity.ts';
-import { type Idempotency, type JobRecord, type JobState, statusOf } from './job.ts';
+import { type JobRecord, type JobState, statusOf } from './job.ts';
 
 /** A longer command is read from disk when it is shown. */
 const longestCommand = 2048;

@@ -3,6 +3,7 @@
  * @module
  */
 import { constants } from 'node:os';
+import type { Idempotency } from '../process/idempotency.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { JobReason, JobRequest, JobStatus } from '../protocol/jobs.ts';
 
@@ -35,12 +36,6 @@ export interface JobRecord {
   /** What keeps its stdin open, see `Keeper`. */
   readonly hold?: string;
   readonly state: JobState;
-}
-
-/** The key that a client gave, and a hash of what it asked for. */
-export interface Idempotency {
-  readonly key: string;
-  readonly hash: string;
 }
 
 export function statusOf(state: JobState): JobStatus {

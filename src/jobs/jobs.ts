@@ -13,6 +13,7 @@ import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, Signal
 import { ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { Keeper } from '../process/keeper.ts';
+import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
 import type { Spare, Spares } from '../process/spares.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import type { ShellHost, Starter, StarterEvents } from '../process/starter.ts';
@@ -23,9 +24,8 @@ import { Entry, until } from './entry.ts';
 import { JobFeed } from './feed.ts';
 import type { FeedSources } from './feed-stream.ts';
 import { follow, type Followed, type Piece } from './follow.ts';
-import { Answers, checkSame, idempotencyOf } from './idempotency.ts';
 import { Forgetting } from './forgetting.ts';
-import { type Idempotency, type JobRecord, statusOf } from './job.ts';
+import { type JobRecord, statusOf } from './job.ts';
 import { Monitor } from './monitor.ts';
 import { recover } from './recovery.ts';
 import { Runner } from './runner.ts';

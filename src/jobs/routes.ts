@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { refuse } from '../base/parse.ts';
+import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
   type JobRequest, jobRequest, type ListQuery, listQuery, noBody, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, signalRequest,
@@ -17,7 +18,6 @@ import { type Request, type Route, route } from '../http/route.ts';
 import type { Entry } from './entry.ts';
 import { feedPosition } from './feed.ts';
 import { FeedStream } from './feed-stream.ts';
-import { idempotencyOf } from './idempotency.ts';
 import type { Jobs } from './jobs.ts';
 import type { Piece } from './follow.ts';
 import { openOutput, startOfLastLines } from './output.ts';
@@ -25,8 +25,6 @@ import { acceptedSchema, jobSchema, nudgedSchema } from './schemas.ts';
 import { entityTag } from './view.ts';
 
 const newline = 0x0a;
-
-const idempotencyHeader = { 'Idempotency-Key': 'The same key and request again: the first answer again, and nothing happens.' };
 
 export function jobRoutes(jobs: Jobs): Route[] {
   return [

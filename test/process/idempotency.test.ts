@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { Answers, fingerprint } from '../../src/jobs/idempotency.ts';
+import { Answers, fingerprint } from '../../src/process/idempotency.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const asked = { key: 'k', hash: 'h' };

@@ -8,7 +8,17 @@ import { join } from 'node:path';
 import { ParseError } from '../base/parse.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
-import type { Idempotency } from './job.ts';
+
+/** The key that a client gave, and a hash of what it asked for. */
+export interface Idempotency {
+  readonly key: string;
+  readonly hash: string;
+}
+
+/** For the documentation of a route. */
+export const idempotencyHeader = {
+  'Idempotency-Key': 'The same key and request again: the first answer again, and nothing happens.',
+} as const;
 
 /** What was asked for: where, and with which bytes. */
 export function fingerprint(target: string, body: Uint8Array): string {
@@ -34,19 +44,19 @@ export function checkSame(known: Idempotency, asked: Idempotency): void {
     `Cannot use the Idempotency-Key "${asked.key}" again: its first request had another address or body`);
 }
 
-/** What was answered; kept in the job's directory, as long as the job. */
+/** What was answered; kept in the directory of what it was about, as long as that. */
 interface Answer extends Idempotency {
   readonly answer: unknown;
 }
 
-/** Remembers answers to calls on a job. */
+/** Remembers answers to calls on a job, a terminal, or whatever else has a directory. */
 export class Answers {
   readonly #inProgress = new Map<string, { readonly hash: string; readonly acting: Promise<unknown> }>();
 
   /**
    * Acts once for each key.
    *
-   * @param directory Of the job.
+   * @param directory Of what is acted on.
    * @throws ProblemError idempotency_mismatch; what `act` throws is not remembered.
    */
   async once<T>(directory: string, asked: Idempotency | undefined, act: () => Promise<T>): Promise<T> {
