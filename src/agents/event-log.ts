@@ -3,6 +3,7 @@
  * @module
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { jsonText } from '../base/json.ts';
 import { beginning, fieldsOf } from './lenient.ts';
 import type { AgentEvent } from './order.ts';
 
@@ -31,7 +32,7 @@ export class EventLog {
   /** @throws the system's error. */
   append(event: AgentEvent): void {
     const head = { seq: this.#count += 1, at: this.#now() };
-    const line = jsonOf({ ...head, ...event });
+    const line = jsonText({ ...head, ...event });
     const sizeBytes = line === undefined ? null : Buffer.byteLength(line);
     if (line !== undefined && (sizeBytes ?? 0) <= maxEventBytes) return this.#write(line);
     this.#write(JSON.stringify({ ...head, type: event.type, isCut: true, sizeBytes, ...(event.type === 'update' ? { update: withoutContent(event.update) } : {}) }));
@@ -48,16 +49,6 @@ export class EventLog {
       written += writeSync(this.#fd, bytes, written);
       this.#isTorn = written < bytes.length;
     }
-  }
-}
-
-/** `undefined`: it is nested so deeply that it can be read, and not be written. */
-function jsonOf(event: object): string | undefined {
-  try {
-    return JSON.stringify(event);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    return undefined;
   }
 }
 

@@ -2,6 +2,7 @@
  * Reading what others have written, where the protocol says that what is wrong counts as absent. Pure.
  * @module
  */
+import { jsonText } from '../base/json.ts';
 
 export type Fields = { readonly [field: string]: unknown };
 
@@ -36,22 +37,13 @@ export function wordOf<const T extends string>(words: readonly T[], value: unkno
 
 /** How a value looks, for somebody who reads of it: a text as it is, anything else as JSON. */
 export function shown(value: unknown, maxCharacters: number = 200): string {
-  return beginning(typeof value === 'string' ? value : jsonOf(value) ?? 'something that cannot be shown', maxCharacters);
+  return beginning(typeof value === 'string' ? value : jsonText(value) ?? 'something that cannot be shown', maxCharacters);
 }
 
 /** A value as it is, or how it looks where it is longer than so many characters as JSON. */
 export function bounded(value: unknown, maxCharacters: number): unknown {
-  const json = jsonOf(value);
+  const json = jsonText(value);
   return json === undefined || json.length > maxCharacters ? shown(value, maxCharacters) : value;
-}
-
-/** `undefined`: it is so deep that it can be read, and not be written. */
-function jsonOf(value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value) ?? 'nothing';
-  } catch {
-    return undefined;
-  }
 }
 
 /** How a text begins, never with half a character at its end. */

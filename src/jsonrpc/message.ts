@@ -2,6 +2,7 @@
  * What crosses the wire in JSON-RPC 2.0 (https://www.jsonrpc.org/specification). Pure.
  * @module
  */
+import { jsonText } from '../base/json.ts';
 
 /** §4: of a request, and of the answer to it. Each side counts its own. */
 export type RpcId = string | number | null;
@@ -88,17 +89,15 @@ function readError(error: unknown): RpcError {
   const { code, message, data } = error as { readonly [field: string]: unknown };
   return new RpcError(
     typeof code === 'number' && Number.isInteger(code) ? code : rpcCodes.internalError,
-    typeof message === 'string' ? message : jsonOf(error),
+    typeof message === 'string' ? message : shownError(error),
     { data },
   );
 }
 
-/** What is nested deeply enough can be read, and not be written. */
-function jsonOf(value: object): string {
-  try {
-    return JSON.stringify(value);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    return 'an error that cannot be shown';
-  }
+/** Of an error without words, in characters. */
+const maxShownCharacters = 2000;
+
+function shownError(error: object): string {
+  const json = jsonText(error) ?? 'an error that cannot be shown';
+  return json.length > maxShownCharacters ? `${json.slice(0, maxShownCharacters)}\u2026` : json;
 }

@@ -37,13 +37,26 @@ test('readMessage() makes an error of whatever is told as one', () => {
     [{ code: '5' }, -32603, '{"code":"5"}'],
     ['words', -32603, 'words'],
     [false, -32603, 'false'],
-    // It was thrown where all messages are read, and ended the conversation.
-    [{ code: 1, deep: JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`) }, 1, 'an error that cannot be shown'],
   ];
   for (const [error, code, text, data] of errors) {
     const message = readMessage({ id: 1, error });
     assert.ok(message.kind === 'error');
     assert.deepEqual([message.error.code, message.error.message, message.error.data], [code, text, data]);
+  }
+});
+
+test('readMessage() bounds an error that is deep or large, also where JSON.stringify() can write it', () => {
+  // It was thrown where all messages are read, and ended the conversation.
+  const deep = JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`) as unknown;
+  const shown: readonly (readonly [what: unknown, message: RegExp])[] = [
+    [deep, /^an error that cannot be shown$/],
+    ['x'.repeat(1_000_000), /^\{"code":1,"what":"x{100,2000}\u2026$/],
+  ];
+  for (const [what, expected] of shown) {
+    const message = readMessage({ id: 1, error: { code: 1, what } });
+    assert.ok(message.kind === 'error');
+    assert.equal(message.error.code, 1);
+    assert.match(message.error.message, expected);
   }
 });
 
