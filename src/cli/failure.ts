@@ -30,8 +30,8 @@ export class CommandError extends Error {
   }
 }
 
-/** `unreachable` is EX_UNAVAILABLE and `refused` EX_NOPERM of sysexits(3). */
-export const exitCodes = { ok: 0, failure: 1, usage: 2, unreachable: 69, refused: 77 } as const;
+/** `unreachable` is EX_UNAVAILABLE and `refused` EX_NOPERM of sysexits(3); `timeout` is that of timeout(1). */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, unreachable: 69, refused: 77, timeout: 124 } as const;
 
 export interface Explanation {
   /** One or two lines, without the name of the program. */

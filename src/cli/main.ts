@@ -20,6 +20,7 @@ const commands: { readonly [name: string]: () => Promise<{ readonly command: Com
   jobs: () => import('./commands/jobs.ts'),
   logs: () => import('./commands/logs.ts'),
   nudge: () => import('./commands/nudge.ts'),
+  wait: () => import('./commands/wait.ts'),
   kill: () => import('./commands/kill.ts'),
   rerun: () => import('./commands/rerun.ts'),
   prompt: () => import('./commands/prompt.ts'),

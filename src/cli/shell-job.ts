@@ -2,11 +2,11 @@
  * One command in a persistent shell, as a job.
  * @module
  */
-import type { ExecRequest, JobId, Sidecar } from '../client/client.ts';
+import type { JobId, PersistentShellExec, Sidecar } from '../client/client.ts';
 import { type AttachOptions, attach } from './attach.ts';
 
 /** What every command of a session is submitted with. */
-export type SessionRequest = Pick<ExecRequest, 'shell' | 'workdir' | 'env' | 'bootstrapCommand'> & { readonly sessionKey: string };
+export type SessionRequest = Pick<PersistentShellExec, 'shell' | 'workdir' | 'env' | 'bootstrapCommand' | 'sessionKey'>;
 
 export interface ShellJobOptions extends AttachOptions {
   /** `null`: its stdin is empty. */
@@ -17,7 +17,7 @@ export interface ShellJobOptions extends AttachOptions {
 /** Runs it, shows its output, and resolves with its exit code. */
 export async function runInShell(sidecar: Sidecar, session: SessionRequest, command: string, options: ShellJobOptions): Promise<number> {
   const { stdin, onAccepted, interrupts } = options;
-  const request: ExecRequest = { ...session, mode: 'persistent_shell', command, timeout: null, ...(stdin === null ? { stdin } : {}) };
+  const request: PersistentShellExec = { ...session, mode: 'persistent_shell', command, timeout: null, ...(stdin === null ? { stdin } : {}) };
   const { jobId } = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID(), signal: interrupts.leaving });
   onAccepted?.(jobId);
   return attach(sidecar, jobId, options);

@@ -2,18 +2,21 @@
  * Agents: jobs that speak the Agent Client Protocol, what they are asked for and what they ask.
  * @module
  */
+import { onAbort } from '../base/abort.ts';
 import type { AgentList, ElicitationRequest, ElicitationTaken, PermissionTaken, Prompt, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
 import type { JobId } from '../protocol/ids.ts';
-import type { Accepted, ExecRequest, Job } from '../protocol/jobs.ts';
+import type { Accepted, AgentExec, Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type AgentEvent, type AskedPermission, agentEvent, optionFor } from './agent-events.ts';
 import { acceptedAnswer, agentsAnswer, elicitedAnswer, permittedAnswer, promptedAnswer, turnCancelledAnswer } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { ActOptions, Cancellable, Jobs, TextOptions } from './jobs.ts';
+import { waitingFor } from './failure.ts';
+import { follow } from './follow.ts';
+import { type ActOptions, type Cancellable, checkedId, type Jobs, type TextOptions } from './jobs.ts';
 import { newIdempotencyKey, sendJson } from './request.ts';
 
 /** What a job of an agent may say. */
-export type AgentRequest = Omit<ExecRequest, 'mode' | 'command' | 'stdin' | 'tty' | 'sessionKey' | 'bootstrapCommand' | 'bootstrapCurrentCommand'>;
+export type AgentRequest = Omit<AgentExec, 'mode'>;
 
 export interface AgentRunOptions extends AgentRequest, TextOptions {
   /** Default: a new one for each call. */
@@ -70,7 +73,7 @@ export class Agents {
     const asked = onPermission === undefined ? request : { permissions: 'ask' as const, ...request };
     const accepted = await this.start(asked, { ...(idempotencyKey === undefined ? {} : { idempotencyKey }), signal });
     onAccepted?.(accepted);
-    if (onEvent ?? onPermission) await this.#watch(accepted.jobId, options);
+    if (onEvent ?? onPermission) await waitingFor(accepted.jobId, signal, this.#watch(accepted.jobId, options));
     return this.#jobs.wait(accepted.jobId, { signal, ...(tailLines === undefined ? {} : { tailLines }), ...(maxBytes === undefined ? {} : { maxBytes }) });
   }
 
@@ -79,22 +82,22 @@ export class Agents {
    *
    * @throws ProblemError `not_an_agent`, `job_not_running`, `too_many_prompts`.
    */
-  prompt(id: JobId, prompt: Prompt, options: ActOptions = {}): Promise<PromptTaken> {
+  async prompt(id: string, prompt: Prompt, options: ActOptions = {}): Promise<PromptTaken> {
     return this.#act(`${pathOf(id)}/prompt`, { prompt }, options, promptedAnswer);
   }
 
   /** Ends the turn that the agent is at, and not the agent. @throws ProblemError `not_an_agent`, `job_not_running`. */
-  cancelTurn(id: JobId, options: ActOptions = {}): Promise<TurnCancelled> {
+  async cancelTurn(id: string, options: ActOptions = {}): Promise<TurnCancelled> {
     return this.#act(`${pathOf(id)}/prompt/cancel`, {}, options, turnCancelledAnswer);
   }
 
   /** Answers what the agent asks permission for. @throws ProblemError `permission_not_found`, `invalid_request`, `job_not_running`. */
-  permit(id: JobId, permissionId: string, optionId: string, options: ActOptions = {}): Promise<PermissionTaken> {
+  async permit(id: string, permissionId: string, optionId: string, options: ActOptions = {}): Promise<PermissionTaken> {
     return this.#act(`${pathOf(id)}/permissions/${encodeURIComponent(permissionId)}`, { optionId }, options, permittedAnswer);
   }
 
   /** Answers a question of the agent. @throws ProblemError `elicitation_not_found`, `job_not_running`. */
-  answer(id: JobId, elicitationId: string, reply: ElicitationReply, options: ActOptions = {}): Promise<ElicitationTaken> {
+  async answer(id: string, elicitationId: string, reply: ElicitationReply, options: ActOptions = {}): Promise<ElicitationTaken> {
     return this.#act(`${pathOf(id)}/elicitations/${encodeURIComponent(elicitationId)}`, reply, options, elicitedAnswer);
   }
 
@@ -107,7 +110,6 @@ export class Agents {
   /** Until the job has ended, or somebody who was told has failed. */
   async #watch(id: JobId, { onEvent, onPermission, signal }: AgentRunOptions): Promise<void> {
     const leaving = new AbortController();
-    const leave = (): void => leaving.abort(signal?.reason);
     const open = new Map<string, AbortController>();
     const ask = async (permission: AskedPermission): Promise<void> => {
       const decided = new AbortController();
@@ -118,10 +120,9 @@ export class Agents {
         leaving.abort(error);
       }
     };
-    signal?.addEventListener('abort', leave);
-    if (signal?.aborted) leave();
+    const stop = onAbort(signal, () => leaving.abort(signal?.reason));
     try {
-      for await (const event of this.#jobs.follow(id, { signal: leaving.signal })) {
+      for await (const event of follow(this.#endpoint, id, { signal: leaving.signal })) {
         const told = event.type === 'agent' ? agentEvent(event.event) : undefined;
         if (told === undefined) continue;
         await onEvent?.(told);
@@ -130,12 +131,12 @@ export class Agents {
         else open.get(told.permission.permissionId)?.abort();
       }
     } finally {
-      signal?.removeEventListener('abort', leave);
+      stop();
       for (const decided of open.values()) decided.abort();
     }
   }
 
-  async #ask(id: JobId, permission: AskedPermission, answer: string | undefined): Promise<void> {
+  async #ask(id: string, permission: AskedPermission, answer: string | undefined): Promise<void> {
     if (answer === undefined) return;
     const optionId = optionFor(permission, answer);
     if (optionId === undefined) {
@@ -151,6 +152,6 @@ export class Agents {
   }
 }
 
-function pathOf(id: JobId): string {
-  return `/jobs/${encodeURIComponent(id)}`;
+function pathOf(id: string): string {
+  return `/jobs/${checkedId(id)}`;
 }

@@ -6,7 +6,7 @@
 import type { AgentList, AgentListing, ElicitationTaken, PermissionTaken, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
 import type { Health, Liveness } from '../protocol/health.ts';
 import { isJobId } from '../protocol/ids.ts';
-import type { Accepted, Job, JobEvent, Nudged } from '../protocol/jobs.ts';
+import type { Accepted, FeedEvent, Job, JobEvent, Nudged } from '../protocol/jobs.ts';
 import type { Session } from '../protocol/shells.ts';
 import type { ServerMessage, Terminal } from '../protocol/terminals.ts';
 import type { Ticket } from '../protocol/tickets.ts';
@@ -145,7 +145,20 @@ export async function drained(response: Response): Promise<void> {
 
 /** `undefined`: an event of a kind that this version does not know. */
 export function eventAnswer(name: string, data: string, from: string): JobEvent | undefined {
-  if (name !== 'output' && name !== 'agent' && name !== 'status' && name !== 'end') return undefined;
+  return anyEvent({ name, data, from }, ['output', 'agent', 'status', 'end'], isEvent);
+}
+
+/** As {@link eventAnswer}, of the stream about many jobs. */
+export function feedEventAnswer(name: string, data: string, from: string): FeedEvent | undefined {
+  return anyEvent({ name, data, from }, ['status', 'deleted', 'ready', 'end'], isFeedEvent);
+}
+
+function anyEvent<T>(
+  { name, data, from }: { readonly name: string; readonly data: string; readonly from: string },
+  known: readonly string[],
+  isWhole: (fields: unknown) => fields is T,
+): T | undefined {
+  if (!known.includes(name)) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(data);
@@ -153,7 +166,7 @@ export function eventAnswer(name: string, data: string, from: string): JobEvent 
     throw badAnswer(from, `expected JSON in an event "${name}"`, error);
   }
   const fields: Fields = { ...fieldsOf(value), type: name };
-  if (!isEvent(fields)) throw badAnswer(from, `an event "${name}" is not complete`);
+  if (!isWhole(fields)) throw badAnswer(from, `an event "${name}" is not complete`);
   return fields;
 }
 
@@ -243,6 +256,12 @@ function isMessage(fields: unknown): fields is ServerMessage {
     case 'error': return typeof message === 'string';
     default: return true;
   }
+}
+
+function isFeedEvent(fields: unknown): fields is FeedEvent {
+  const { type, job, jobId } = fields as Fields;
+  if (type === 'status') return isJob(job ?? {});
+  return type !== 'deleted' || (typeof jobId === 'string' && isJobId(jobId));
 }
 
 function isEvent(fields: unknown): fields is JobEvent {

@@ -2,11 +2,12 @@
  * Attached to a terminal: each byte of its output once, and what is typed, across lost connections and restarts of the server.
  * @module
  */
+import { onAbort } from '../base/abort.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ServerMessage, type TerminalId, type TerminalReason, type TerminalSize, binaryProtocol } from '../protocol/terminals.ts';
 import { terminalMessage } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
-import { isPassing } from './follow.ts';
+import { isPassing } from './event-stream.ts';
 import { backoffMs, pause } from './pause.ts';
 import { openSocket } from './socket.ts';
 import type { Socket, SocketEnd } from './socket-inbox.ts';
@@ -84,10 +85,8 @@ export class Attachment {
     this.#options = options;
     this.#position = after;
     if (cols !== undefined && rows !== undefined) this.#size = { cols, rows };
-    const abort = (): void => this.#stop(signal?.reason);
-    if (signal?.aborted) abort();
-    else signal?.addEventListener('abort', abort, { once: true });
-    this.ended = this.#run().finally(() => signal?.removeEventListener('abort', abort));
+    const stopListening = onAbort(signal, () => this.#stop(signal?.reason));
+    this.ended = this.#run().finally(stopListening);
     // Whoever does not ask how it ended need not handle it.
     this.ended.catch(() => undefined);
   }

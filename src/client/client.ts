@@ -25,9 +25,12 @@ export { type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply 
 export { type AttachOptions, Attachment, type TerminalEnd } from './attachment.ts';
 export type { TerminalSize } from '../protocol/terminals.ts';
 export { type RetryPolicy, type SidecarOptions } from './endpoint.ts';
+export type { ResumeOptions } from './event-stream.ts';
+export { JobWaitAbortedError } from './failure.ts';
+export type { WatchOptions } from './feed.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {
-  type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type RunOptions, type TextOptions, type WaitOptions, isFinished,
+  type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type RunOptions, type TextOptions, type WaitAllOptions, type WaitOptions, isFinished,
   positionOf,
 } from './jobs.ts';
 export { type ShellRunOptions, Shells } from './shells.ts';
@@ -42,8 +45,8 @@ export type {
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
 export {
-  type Accepted, type ExecRequest, type Job, type JobEvent, type JobReason, type JobStatus, type Labels, type Nudged,
-  type Position, type SignalName, type StreamName, signals,
+  type Accepted, type AgentExec, type ArgvExec, type ExecRequest, type FeedEvent, type Job, type JobEvent, type JobReason, type JobStatus, type Labels, type Nudged,
+  type PersistentShellExec, type Position, type ShellExec, type SignalName, type StreamName, signals,
 } from '../protocol/jobs.ts';
 export type { Session, SessionStatus, ShellKind } from '../protocol/shells.ts';
 export type { Terminal, TerminalBackend, TerminalId, TerminalReason, TerminalStatus } from '../protocol/terminals.ts';
@@ -93,13 +96,15 @@ export class Sidecar {
 
   /**
    * Submits a job and waits until it is finished; how it ended is in `status`, `reason` and `exitCode`, not thrown. Submits
-   * once, even when answers are lost or the server restarts. Aborting the signal ends the wait, not the job.
+   * once, even when answers are lost or the server restarts. Aborting the signal ends the wait, not the job:
+   * it rejects with a {@link JobWaitAbortedError} that names the job.
    *
    * @throws ProblemError when it cannot be submitted, or nobody can be asked any more.
    */
   async run(request: ExecRequest, options: RunOptions = {}): Promise<Job> {
     const { idempotencyKey = newIdempotencyKey(), onAccepted, onOutput, signal } = options;
-    const isWatched = onAccepted !== undefined || onOutput !== undefined;
+    // A held answer would bring the id only at its end: whoever may abort the wait needs it before.
+    const isWatched = onAccepted !== undefined || onOutput !== undefined || signal !== undefined;
     const accepted = await sendJson(this.#endpoint, {
       method: 'POST',
       path: '/exec',

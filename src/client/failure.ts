@@ -2,10 +2,36 @@
  * What went wrong, as a {@link ProblemError}: a problem that the server sent, an answer that is not ours, or no answer at all.
  * @module
  */
+import type { JobId } from '../protocol/ids.ts';
 import { ProblemError, readProblem } from '../protocol/problem.ts';
 
 /** The longest error body that is read, in bytes. */
 const maxProblemBytes = 64 * 1024;
+
+/**
+ * A signal ended the wait for a job; the job runs on. `name` is that of the signal's reason (`AbortError`, `TimeoutError`), as
+ * `fetch` has it; `cause` is the reason itself.
+ */
+export class JobWaitAbortedError extends Error {
+  override readonly name: string;
+  readonly jobId: JobId;
+
+  constructor(jobId: JobId, reason: unknown) {
+    const isError = reason instanceof Error;
+    super(`${isError ? reason.message : String(reason)}; job ${jobId} runs on`, { cause: reason });
+    this.name = isError ? reason.name : 'AbortError';
+    this.jobId = jobId;
+  }
+}
+
+/** Names the job in the failure where `signal` ended the wait for it. */
+export async function waitingFor<T>(jobId: JobId, signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw signal?.aborted === true && error === signal.reason ? new JobWaitAbortedError(jobId, error) : error;
+  }
+}
 
 /** Reads the body of a failed answer. `from` is the address for the message. */
 export async function problemOf(response: Response, from: string): Promise<ProblemError> {

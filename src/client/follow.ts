@@ -5,26 +5,15 @@
 import { ParseError } from '../base/parse.ts';
 import { type JobEvent, type Position, formatPosition, parsePosition } from '../protocol/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
-import { ProblemError } from '../protocol/problem.ts';
 import { eventAnswer } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
-import { badAnswer, networkFailure, problemOf } from './failure.ts';
-import { backoffMs, pause, scope } from './pause.ts';
-import { addressOf, requestInit } from './request.ts';
-import { EventParser } from './sse.ts';
+import { receivedEvents, resuming, type ResumeOptions } from './event-stream.ts';
+import { badAnswer } from './failure.ts';
 
-export interface FollowOptions {
-  /** Goes on behind these bytes; `events`, of an agent's job, is one that an id named. Default: from the start. */
+export interface FollowOptions extends ResumeOptions {
+  /** Resumes behind these bytes; `events`, of an agent's job, is one that an id named. Default: from the start. */
   readonly from?: Position;
-  /** Milliseconds to look for a server that went away. Default: that of the `Sidecar`, 60,000. */
-  readonly reconnectMs?: number;
-  /** Told each time that the connection was lost, with the milliseconds until the next try. */
-  readonly onLost?: (error: ProblemError, delayMs: number) => void;
-  readonly signal?: AbortSignal | undefined;
 }
-
-/** A server sends a comment every 15 s: after three missed ones nobody is there any more. */
-const silenceMs = 50_000;
 
 /**
  * Yields the events of a job, ends behind its `end` event. Reads no faster than it is consumed.
@@ -32,32 +21,17 @@ const silenceMs = 50_000;
  * @throws ProblemError `unreachable` when no server was found for `reconnectMs`; `job_not_found`; the reason of `signal`.
  */
 export async function* follow(endpoint: Endpoint, id: JobId, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
-  const { signal, onLost } = options;
-  const reconnectMs = options.reconnectMs ?? endpoint.reconnectMs;
   const position: { -readonly [S in keyof Position]: Position[S] } = { stdout: 0, stderr: 0, ...options.from };
-  let failures = 0;
-  let lostAtMs = 0;
-  for (;;) {
-    try {
-      for await (const { event, id: eventId } of connection(endpoint, id, position, signal)) {
-        failures = 0;
-        if (event.type === 'output') advance(position, event, endpoint.base);
-        if (event.type === 'agent') position.events = behind(eventId, endpoint.base);
-        yield event;
-        if (event.type === 'end') return;
-      }
-      throw networkFailure(new Error('the connection ended early'), endpoint.base);
-    } catch (error) {
-      if (signal?.aborted) throw signal.reason;
-      if (!(error instanceof ProblemError) || !isPassing(error)) throw error;
-      failures += 1;
-      if (failures === 1) lostAtMs = performance.now();
-      if (performance.now() - lostAtMs > reconnectMs) throw error;
-      const delayMs = backoffMs(failures, endpoint.retry);
-      onLost?.(error, delayMs);
-      await pause(delayMs, signal);
+  const path = `/jobs/${id}/events`;
+  const connect = async function* (): AsyncGenerator<JobEvent, void, undefined> {
+    for await (const received of receivedEvents(endpoint, { path, lastEventId: formatPosition(position) }, options.signal)) {
+      const event = eventAnswer(received.event, received.data, endpoint.base);
+      if (event?.type === 'output') advance(position, event, endpoint.base);
+      if (event?.type === 'agent') position.events = behind(received.id, endpoint.base);
+      if (event) yield event;
     }
-  }
+  };
+  yield* resuming(endpoint, options, connect, ({ type }) => type === 'end');
 }
 
 /** The bytes of an `output` event, as the job wrote them. */
@@ -67,37 +41,6 @@ export function outputBytes(event: Extract<JobEvent, { type: 'output' }>): Uint8
   const bytes = new Uint8Array(binary.length);
   for (let index = 0; index < binary.length; index += 1) bytes[index] = binary.charCodeAt(index);
   return bytes;
-}
-
-/** One connection, until it breaks or ends. */
-async function* connection(
-  endpoint: Endpoint, id: JobId, position: Position, signal: AbortSignal | undefined,
-): AsyncGenerator<{ readonly event: JobEvent; readonly id: string | undefined }, void, undefined> {
-  const headers = { Accept: 'text/event-stream', 'Last-Event-ID': formatPosition(position) };
-  const call = { method: 'GET', path: `/jobs/${id}/events`, headers } as const;
-  const silence = scope(signal, silenceMs);
-  try {
-    const response = await endpoint.fetch(addressOf(endpoint, call), requestInit(endpoint, call, silence.signal));
-    if (!response.ok) throw await problemOf(response, endpoint.base);
-    if (!response.headers.get('content-type')?.startsWith('text/event-stream') || !response.body) {
-      throw badAnswer(endpoint.base, 'expected a text/event-stream');
-    }
-    const parser = new EventParser();
-    const reader = response.body.getReader();
-    for (;;) {
-      silence.touch();
-      const { done, value } = await reader.read();
-      if (done) return;
-      for (const received of parser.push(value)) {
-        const event = eventAnswer(received.event, received.data, endpoint.base);
-        if (event) yield { event, id: received.id };
-      }
-    }
-  } catch (error) {
-    throw error instanceof ProblemError ? error : networkFailure(error, endpoint.base);
-  } finally {
-    silence.close();
-  }
 }
 
 /**
@@ -125,10 +68,4 @@ function behind(eventId: string | undefined, from: string): number {
     if (!(error instanceof ParseError)) throw error;
   }
   throw badAnswer(from, `the id of an event "agent" is no position in them: ${JSON.stringify(eventId)}`);
-}
-
-/** Worth another try: the server is away, starting or stopping. */
-export function isPassing(error: ProblemError): boolean {
-  return error.code === 'unreachable' || error.code === 'shutting_down' || error.code === 'unavailable'
-    || error.status === 429 || error.status === 502 || error.status === 503 || error.status === 504;
 }

@@ -2,14 +2,16 @@
  * The jobs of a server.
  * @module
  */
-import type { JobId } from '../protocol/ids.ts';
+import { isJobId, type JobId } from '../protocol/ids.ts';
 import type {
-  Accepted, CancelRequest, Job, JobEvent, JobStatus, Nudged, Position, SignalName, StreamName,
+  Accepted, CancelRequest, FeedEvent, Job, JobEvent, JobStatus, Nudged, Position, SignalName, StreamName,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { acceptedAnswer, drained, isFinishedJob, jobAnswer, jobsAnswer, nudgedAnswer } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
-import { problemOf } from './failure.ts';
+import type { ResumeOptions } from './event-stream.ts';
+import { JobWaitAbortedError, problemOf, waitingFor } from './failure.ts';
+import { waitForJobs, type WatchOptions, watchJobs } from './feed.ts';
 import { type FollowOptions, follow } from './follow.ts';
 import { backoffMs, pause } from './pause.ts';
 import { type Call, newIdempotencyKey, readJson, send, sendJson } from './request.ts';
@@ -40,6 +42,11 @@ export interface RunOptions extends TextOptions {
 export interface WaitOptions extends TextOptions {
   /** Milliseconds, then the job is handed out as it is: look at its `status`. Default: none. */
   readonly timeoutMs?: number;
+}
+
+export interface WaitAllOptions extends ResumeOptions {
+  /** Called with each job that has finished, those that already had among them. */
+  readonly onFinished?: (job: Job) => void;
 }
 
 export interface ListFilters extends Cancellable {
@@ -82,8 +89,12 @@ export class Jobs {
     this.#endpoint = endpoint;
   }
 
-  /** @throws ProblemError `job_not_found`. */
-  get(id: JobId, options: TextOptions = {}): Promise<Job> {
+  /**
+   * Every call takes the id of a job as text: what is none is refused before anything is sent.
+   *
+   * @throws ProblemError `job_not_found`, also for what is no id.
+   */
+  async get(id: string, options: TextOptions = {}): Promise<Job> {
     const { tailLines, maxBytes, signal } = options;
     return sendJson(this.#endpoint, { method: 'GET', path: pathOf(id), query: { tailLines, maxBytes }, signal }, jobAnswer);
   }
@@ -110,13 +121,38 @@ export class Jobs {
    *
    * @throws ProblemError `job_not_found`, `unreachable`.
    */
-  async wait(id: JobId, options: WaitOptions = {}): Promise<Job> {
-    const job = await waitForJob(this.#endpoint, id, options);
-    return this.get(job.jobId, options);
+  async wait(id: string, options: WaitOptions = {}): Promise<Job> {
+    const jobId = checkedId(id);
+    return waitingFor(jobId, options.signal, (async () => {
+      const job = await waitForJob(this.#endpoint, jobId, options);
+      return this.get(job.jobId, options);
+    })());
+  }
+
+  /**
+   * Waits until all these jobs have finished, on one connection for up to 200 of them; one that is deleted meanwhile is waited for no
+   * longer. A server that restarts is waited for.
+   *
+   * @returns the finished jobs without their output, in the order in which they finished.
+   * @throws ProblemError `job_not_found`, `unreachable`; the reason of `signal`.
+   */
+  async waitAll(ids: readonly string[], options: WaitAllOptions = {}): Promise<Job[]> {
+    return waitForJobs(this.#endpoint, [...new Set(ids)].map(checkedId), options);
+  }
+
+  /**
+   * Tells of many jobs on one connection: first `status` for each unfinished one that fits (of those that `jobs` names, for each), then
+   * `ready`, then `status` at each change and `deleted` for one that is deleted. Resumes after a lost connection: no final status is
+   * missed, none is told twice.
+   *
+   * @throws ProblemError `job_not_found` where `jobs` names one that is not there; `unreachable`; the reason of `signal`.
+   */
+  watch(options: WatchOptions = {}): AsyncGenerator<FeedEvent, void, undefined> {
+    return watchJobs(this.#endpoint, options);
   }
 
   /** The bytes of one stream, as they are on disk at the moment. Follow the job for what is still to come. */
-  output(id: JobId, stream: StreamName, options: OutputOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+  async output(id: string, stream: StreamName, options: OutputOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { offset, limit, tailLines, signal } = options;
     const call: Call = {
       method: 'GET',
@@ -129,12 +165,18 @@ export class Jobs {
   }
 
   /** The events of the job: output as it comes, what its agent does, changes of its state, last `end`. No byte and no event is lost or doubled. */
-  follow(id: JobId, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
-    return follow(this.#endpoint, id, options);
+  async *follow(id: string, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+    const jobId = checkedId(id);
+    try {
+      yield* follow(this.#endpoint, jobId, options);
+    } catch (error) {
+      const { signal } = options;
+      throw signal?.aborted === true && error === signal.reason ? new JobWaitAbortedError(jobId, error) : error;
+    }
   }
 
   /** Writes `input` (default: a newline) to the stdin of the job. */
-  nudge(id: JobId, input?: string, options: ActOptions = {}): Promise<Nudged> {
+  async nudge(id: string, input?: string, options: ActOptions = {}): Promise<Nudged> {
     const body = JSON.stringify(input === undefined ? {} : { input });
     return sendJson(this.#endpoint, act(`${pathOf(id)}/nudge`, body, options), nudgedAnswer);
   }
@@ -147,7 +189,7 @@ export class Jobs {
    *
    * @throws ProblemError `stdin_closed`, `job_not_running`, `unreachable`.
    */
-  async stdin(id: JobId, bytes: Uint8Array, options: Cancellable & { readonly eof?: boolean } = {}): Promise<void> {
+  async stdin(id: string, bytes: Uint8Array, options: Cancellable & { readonly eof?: boolean } = {}): Promise<void> {
     const { eof = false, signal } = options;
     let rest: Uint8Array = bytes;
     let refusals = 0;
@@ -170,24 +212,24 @@ export class Jobs {
    *
    * @throws ProblemError `job_not_found`.
    */
-  cancel(id: JobId, request: CancelRequest | { signal?: SignalName; graceSeconds?: number } = {}, options: ActOptions = {}): Promise<Job> {
+  async cancel(id: string, request: CancelRequest | { signal?: SignalName; graceSeconds?: number } = {}, options: ActOptions = {}): Promise<Job> {
     // The answer comes when the job is gone: its own grace is not known here.
     const call = { ...act(`${pathOf(id)}/cancel`, JSON.stringify(request), options), holdMs: Infinity };
     return sendJson(this.#endpoint, call, jobAnswer);
   }
 
   /** Sends a signal to the job, and does nothing else. @throws ProblemError `job_not_running`. */
-  async signal(id: JobId, name: SignalName, options: ActOptions = {}): Promise<void> {
+  async signal(id: string, name: SignalName, options: ActOptions = {}): Promise<void> {
     await send(this.#endpoint, act(`${pathOf(id)}/signal`, JSON.stringify({ signal: name }), options), drained);
   }
 
   /** Submits the same request again, as a job of its own. */
-  rerun(id: JobId, options: ActOptions = {}): Promise<Accepted> {
+  async rerun(id: string, options: ActOptions = {}): Promise<Accepted> {
     return sendJson(this.#endpoint, act(`${pathOf(id)}/rerun`, '{}', options), acceptedAnswer);
   }
 
   /** Forgets a finished job and its files. @throws ProblemError `job_running`, `job_not_found`. */
-  async delete(id: JobId, options: Cancellable = {}): Promise<void> {
+  async delete(id: string, options: Cancellable = {}): Promise<void> {
     const { base } = this.#endpoint;
     await send(this.#endpoint, { method: 'DELETE', path: pathOf(id), accept: [404], ...options }, async (response, attempt) => {
       // Gone at a second try: the first one did it, and its answer was lost.
@@ -208,7 +250,7 @@ export class Jobs {
 
   /** `undefined` when all was taken, else how many bytes were, because the FIFO is full. */
   async #writeStdin(
-    id: JobId, piece: Uint8Array<ArrayBuffer>, options: { eof: boolean; signal: AbortSignal | undefined },
+    id: string, piece: Uint8Array<ArrayBuffer>, options: { eof: boolean; signal: AbortSignal | undefined },
   ): Promise<number | undefined> {
     const call: Call = {
       method: 'POST', path: `${pathOf(id)}/stdin`, query: { eof: options.eof ? true : undefined }, body: piece, holdMs: stdinHoldMs,
@@ -240,6 +282,12 @@ function act(path: string, body: string, options: ActOptions): Call {
   return { method: 'POST', path, body, idempotencyKey, signal };
 }
 
-function pathOf(id: JobId): string {
-  return `/jobs/${encodeURIComponent(id)}`;
+function pathOf(id: string): string {
+  return `/jobs/${checkedId(id)}`;
+}
+
+/** @throws ProblemError `job_not_found`. */
+export function checkedId(id: string): JobId {
+  if (isJobId(id)) return id;
+  throw new ProblemError('job_not_found', `Cannot find job ${JSON.stringify(String(id).slice(0, 64))}: expected an id of 16 letters and digits`);
 }

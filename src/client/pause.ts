@@ -2,6 +2,7 @@
  * Waiting: pauses that a signal ends, and how long the next one is.
  * @module
  */
+import { onAbort } from '../base/abort.ts';
 import type { RetryPolicy } from './endpoint.ts';
 
 /** Resolves after `delayMs` milliseconds; rejects with the reason of `signal` as soon as it is aborted. */
@@ -9,10 +10,10 @@ export function pause(delayMs: number, signal: AbortSignal | undefined): Promise
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
     const timer = setTimeout(finish, delayMs);
-    signal?.addEventListener('abort', finish, { once: true });
+    const stop = onAbort(signal, finish);
     function finish(): void {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', finish);
+      stop();
       if (signal?.aborted) reject(signal.reason);
       else resolve();
     }
@@ -49,10 +50,8 @@ export function scope(signal: AbortSignal | undefined, limitMs: number): Scope {
     isOverdue = true;
     controller.abort(new DOMException(`No answer within ${Math.round(limitMs / 1000)} s`, 'TimeoutError'));
   };
-  const abort = (): void => controller.abort(signal?.reason);
   let timer = setTimeout(expire, limitMs);
-  if (signal?.aborted) abort();
-  else signal?.addEventListener('abort', abort, { once: true });
+  const stop = onAbort(signal, () => controller.abort(signal?.reason));
   return {
     signal: controller.signal,
     isOverdue: () => isOverdue,
@@ -62,7 +61,7 @@ export function scope(signal: AbortSignal | undefined, limitMs: number): Scope {
     },
     close: () => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
+      stop();
       controller.abort();
     },
   };

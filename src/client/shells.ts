@@ -2,7 +2,7 @@
  * Persistent shells: jobs of one key run in one shell, one after another, and find what the ones before left.
  * @module
  */
-import type { ExecRequest, Job } from '../protocol/jobs.ts';
+import type { ExecRequest, Job, PersistentShellExec } from '../protocol/jobs.ts';
 import type { Session } from '../protocol/shells.ts';
 import { drained, sessionAnswer, sessionsAnswer } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -11,7 +11,7 @@ import type { Cancellable, RunOptions } from './jobs.ts';
 import { send, sendJson } from './request.ts';
 
 /** What a job in a persistent shell may say beside its command. `workdir` and `env` are where and how the shell starts, given with its first job. */
-export type ShellRunOptions = RunOptions & Omit<ExecRequest, 'mode' | 'command' | 'argv' | 'sessionKey' | 'tty'>;
+export type ShellRunOptions = RunOptions & Omit<PersistentShellExec, 'mode' | 'command' | 'sessionKey'>;
 
 export class Shells {
   readonly #endpoint: Endpoint;

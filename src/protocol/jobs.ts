@@ -198,25 +198,58 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
   };
 });
 
-/** A job as a client submits it, in the words of the wire. */
-export interface ExecRequest extends AgentFields {
-  readonly mode?: Mode;
-  readonly command?: string;
-  readonly argv?: readonly string[];
-  readonly shell?: string;
-  readonly sessionKey?: string;
-  readonly bootstrapCommand?: string;
-  readonly bootstrapCurrentCommand?: boolean;
+/** What a request of every mode may say, in the words of the wire. */
+export interface CommonFields {
   readonly workdir?: string;
   readonly env?: { readonly [name: string]: string };
   readonly timeout?: number | null;
   readonly killGrace?: number;
-  readonly stdin?: string | null;
-  readonly tty?: boolean | Partial<TerminalSize>;
   readonly maxOutputBytes?: number;
   readonly name?: string;
   readonly labels?: Labels;
 }
+
+/** What a request for a process of its own may say besides. */
+export interface ProcessFields extends CommonFields {
+  readonly stdin?: string | null;
+  readonly tty?: boolean | Partial<TerminalSize>;
+}
+
+/** Fields of other modes: without a `mode` the compiler would take them for those of any. */
+type Absent<N extends string> = { readonly [K in N]?: never };
+
+export interface ShellExec
+  extends ProcessFields, Absent<keyof AgentFields | 'argv' | 'sessionKey' | 'bootstrapCommand' | 'bootstrapCurrentCommand'> {
+  readonly mode?: 'shell';
+  readonly command: string;
+  readonly shell?: string;
+}
+
+export interface ArgvExec extends ProcessFields {
+  readonly mode: 'argv';
+  readonly argv: readonly string[];
+}
+
+export interface PersistentShellExec extends CommonFields {
+  readonly mode: 'persistent_shell';
+  readonly sessionKey: string;
+  readonly command: string;
+  readonly shell?: string;
+  readonly bootstrapCommand?: string;
+  readonly bootstrapCurrentCommand?: boolean;
+  readonly stdin?: string | null;
+}
+
+export interface AgentExec extends CommonFields, AgentFields {
+  readonly mode: 'acp';
+  /** The program of an agent that has no name here, with its arguments. */
+  readonly argv?: readonly string[];
+  /** The shell of `persistent_shell`. */
+  readonly shell?: string;
+}
+
+/** A job as a client submits it, in the words of the wire: a field that its mode does not have does not compile. */
+export type ExecRequest = ShellExec | ArgvExec | PersistentShellExec | AgentExec;
 
 /** Linux takes no argument and no variable of more bytes, its ending NUL among them (MAX_ARG_STRLEN, execve(2)). */
 const maxStringBytes = 131_072;

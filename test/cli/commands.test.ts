@@ -5,7 +5,7 @@ import { ProblemError } from '../../src/client/client.ts';
 import { answer, refuse } from '../client/stand-in.ts';
 import { setUp } from './program.ts';
 
-const names = ['serve', 'exec', 'jobs', 'logs', 'nudge', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'install', 'uninstall', 'status', 'version'];
+const names = ['serve', 'exec', 'jobs', 'logs', 'nudge', 'wait', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'install', 'uninstall', 'status', 'version'];
 
 describe('sidecar', () => {
   it('helps with every command, examples included', async (t) => {

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { type TestContext, describe, it } from 'node:test';
-import { type ProblemCode, ProblemError, Sidecar, type SidecarOptions } from '../../src/client/client.ts';
+import { JobWaitAbortedError, type ProblemCode, ProblemError, Sidecar, type SidecarOptions } from '../../src/client/client.ts';
+import { until } from '../support/wait.ts';
 import { StandIn, answer, hangUp, key, refuse } from './stand-in.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 5 };
@@ -61,13 +62,19 @@ describe('Sidecar', () => {
     assert.equal(server.jobs.size, 1);
   });
 
-  it('run() rejects with the reason of its signal, and the job goes on', async (t) => {
+  it('run() rejects with an error that names the job and has the reason of its signal, and the job runs on', async (t) => {
     const { server, sidecar } = await setUp(t);
     const controller = new AbortController();
     const reason = new Error('enough');
     const running = sidecar.run({ command: 'sleep 5' }, { signal: controller.signal, onAccepted: () => controller.abort(reason) });
-    await assert.rejects(running, (error) => error === reason);
-    assert.equal([...server.jobs.values()][0]?.job.status, 'running');
+    const [entry] = await until(() => server.jobs.size > 0 && [...server.jobs.values()], { what: 'a job' });
+    await assert.rejects(running, (error) => {
+      assert.ok(error instanceof JobWaitAbortedError);
+      assert.deepEqual([error.jobId, error.cause, error.name], [entry?.job.jobId, reason, 'Error']);
+      assert.match(error.message, new RegExp(`^enough; job ${entry?.job.jobId} runs on$`));
+      return true;
+    });
+    assert.equal(entry?.job.status, 'running');
   });
 
   it('exec() without a key of its own is not repeated when the connection breaks', async (t) => {

@@ -7,16 +7,19 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ExecRequest, Job, JobEvent, JobStatus } from '../../src/protocol/jobs.ts';
+import type { ArgvExec, Job, JobEvent, JobStatus, Mode, PersistentShellExec } from '../../src/protocol/jobs.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
 import { formatPosition, parsePosition } from '../../src/protocol/jobs.ts';
 import { jobIdFactory } from '../../src/protocol/ids.ts';
 
 export const key = 'test-key';
 
+/** A request of any mode. */
+type Requested = Partial<Omit<PersistentShellExec, 'mode'> & Omit<ArgvExec, 'mode'> & { readonly mode: Mode }>;
+
 interface Entry {
   readonly job: { -readonly [K in keyof Job]: Job[K] };
-  readonly request: ExecRequest;
+  readonly request: Requested;
   readonly child: ChildProcess | undefined;
   readonly output: { stdout: Buffer; stderr: Buffer };
   readonly changed: EventEmitter;
@@ -144,12 +147,12 @@ export class StandIn {
   #exec(request: IncomingMessage, response: ServerResponse, body: string): void {
     const idempotencyKey = request.headers['idempotency-key'];
     const known = idempotencyKey === undefined ? undefined : this.#keys.get(String(idempotencyKey));
-    const accepted = known === undefined ? this.#start(JSON.parse(body) as ExecRequest) : { jobId: known, status: 'pending' };
+    const accepted = known === undefined ? this.#start(JSON.parse(body) as Requested) : { jobId: known, status: 'pending' };
     if (idempotencyKey !== undefined) this.#keys.set(String(idempotencyKey), accepted.jobId);
     this.#json(response, 202, accepted);
   }
 
-  #start(request: ExecRequest): { jobId: string; status: string } {
+  #start(request: Requested): { jobId: string; status: string } {
     const [file = '/bin/sh', ...args] = request.argv ?? [request.shell ?? '/bin/sh', '-c', request.command ?? ''];
     const child = spawn(file, args, { detached: true, cwd: request.workdir, env: { ...process.env, ...request.env } });
     const entry = this.#add(request, child);
@@ -172,7 +175,7 @@ export class StandIn {
     return { jobId: entry.job.jobId, status: 'pending' };
   }
 
-  #add(request: ExecRequest, child: ChildProcess | undefined): Entry {
+  #add(request: Requested, child: ChildProcess | undefined): Entry {
     const now = Date.now() / 1000;
     const job: Entry['job'] = {
       jobId: this.#nextId(), status: 'running', reason: null, mode: request.mode ?? 'shell', workdir: request.workdir ?? '/',
@@ -215,11 +218,12 @@ export class StandIn {
   async #get(entry: Entry, request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
     const etag = (): string => `"${entry.job.status}-${entry.job.stdoutBytes}-${entry.job.stderrBytes}"`;
     const before = request.headers['if-none-match'] ?? etag();
+    const isForEnd = url.searchParams.get('waitFor') === 'end';
     const waitMs = Number(url.searchParams.get('wait') ?? 0) * 1000;
     const over = new AbortController();
     const timer = setTimeout(() => over.abort(), waitMs);
     response.once('close', () => over.abort());
-    while (waitMs > 0 && !isEnded(entry.job) && etag() === before && !over.signal.aborted) {
+    while (waitMs > 0 && !isEnded(entry.job) && (isForEnd || etag() === before) && !over.signal.aborted) {
       await once(entry.changed, 'change', { signal: over.signal }).catch(() => undefined);
     }
     clearTimeout(timer);

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type ExecRequest, type Job, type JobId, ProblemError, type Sidecar, outputBytes } from '../../src/client/client.ts';
+import { type ExecRequest, type Job, type JobId, ProblemError, type ShellExec, type Sidecar, outputBytes } from '../../src/client/client.ts';
 import { key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { processesWith, strangersTo } from './processes.ts';
@@ -35,7 +35,7 @@ const exits = (exitCode: number): Partial<Job> =>
 function planFor(number: number, folder: string): Plan {
   const mark = `echo ${number} >>'${folder}/ledger'`;
   const gate = (name: 'down' | 'up'): string => `while [ ! -e '${folder}/${name}' ]; do sleep 0.05; done`;
-  const sh = (command: string, more: ExecRequest = {}): ExecRequest => ({ command: `${mark}; ${command}`, ...more });
+  const sh = (command: string, more: Partial<ShellExec> = {}): ExecRequest => ({ command: `${mark}; ${command}`, ...more });
   const wide = 'x'.repeat(1_000_000);
   const plans: readonly (() => Plan)[] = [
     () => ({ request: sh(`echo quick ${number}`), expected: exits(0), stdout: `quick ${number}\n` }),

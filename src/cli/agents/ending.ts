@@ -9,8 +9,6 @@ import { interruptedExitCode } from '../interrupts.ts';
 import { oneLine, say } from '../print.ts';
 import { tell } from '../streams.ts';
 
-/** What timeout(1) says of a command that it ended. */
-const timeoutExitCode = 124;
 /** Of what the agent wrote to stderr, where it has failed. */
 const maxErrorLines = 8;
 /** Errors about which the agent itself may have said more. */
@@ -18,7 +16,7 @@ const toldByAgent: ReadonlySet<string> = new Set(['not_started', 'agent_ended', 
 
 /** @param job As it is after the turn: finished, or waiting for another prompt. */
 export function agentExitCode(job: Job, { isInterrupted }: { readonly isInterrupted: boolean }): number {
-  if (job.reason === 'timeout') return timeoutExitCode;
+  if (job.reason === 'timeout') return exitCodes.timeout;
   if (isInterrupted && (job.stopReason === 'cancelled' || job.reason === 'cancelled')) return interruptedExitCode;
   if (isFinished(job) && job.status !== 'completed') return exitCodes.failure;
   return job.stopReason === 'end_turn' || job.stopReason === 'no_prompt' ? exitCodes.ok : exitCodes.failure;

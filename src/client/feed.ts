@@ -1,0 +1,83 @@
+/**
+ * One stream about many jobs: changes of their status, across lost connections and restarts of the server.
+ * @module
+ */
+import { type FeedEvent, type Job, maxFeedJobs } from '../protocol/jobs.ts';
+import type { JobId } from '../protocol/ids.ts';
+import { feedEventAnswer, isFinishedJob } from './answers.ts';
+import type { Endpoint } from './endpoint.ts';
+import { receivedEvents, resuming, type ResumeOptions } from './event-stream.ts';
+
+export interface WatchOptions extends ResumeOptions {
+  /** Only these jobs, at most 200. Default: all that fit. */
+  readonly jobs?: readonly JobId[];
+  /** Only jobs with all of these. */
+  readonly labels?: { readonly [name: string]: string };
+  readonly name?: string;
+  /** `finished`: ends, behind an event `end`, once all jobs that fit have finished. Default: until the signal aborts. */
+  readonly until?: 'finished';
+}
+
+/**
+ * Yields `status` for each unfinished job that fits (of those that `jobs` names, for each), then `ready`, then `status` at each
+ * change and `deleted` for a job that is deleted. After a lost connection no final status is missed, and none is told twice.
+ */
+export async function* watchJobs(endpoint: Endpoint, options: WatchOptions = {}): AsyncGenerator<FeedEvent, void, undefined> {
+  const { jobs: job, labels, name, until, signal } = options;
+  const label = Object.entries(labels ?? {}).map(([key, value]) => `${key}:${value}`);
+  const query = { job, label, name, until };
+  const told = new Told();
+  let lastEventId: string | undefined;
+  const connect = async function* (): AsyncGenerator<FeedEvent, void, undefined> {
+    for await (const { event, data, id } of receivedEvents(endpoint, { path: '/jobs/events', query, lastEventId }, signal)) {
+      const answer = feedEventAnswer(event, data, endpoint.base);
+      lastEventId = id ?? lastEventId;
+      if (answer && told.isNew(answer)) yield answer;
+    }
+  };
+  yield* resuming(endpoint, options, connect, ({ type }) => type === 'end');
+}
+
+/** Resolves once all these jobs have finished or were deleted. @returns the finished ones, in the order in which they finished. */
+export async function waitForJobs(
+  endpoint: Endpoint, ids: readonly JobId[], options: ResumeOptions & { readonly onFinished?: (job: Job) => void },
+): Promise<Job[]> {
+  const finished: Job[] = [];
+  const groups = Array.from({ length: Math.ceil(ids.length / maxFeedJobs) }, (_, index) => ids.slice(index * maxFeedJobs, (index + 1) * maxFeedJobs));
+  await Promise.all(groups.map(async (jobs) => {
+    for await (const event of watchJobs(endpoint, { ...options, jobs, until: 'finished' })) {
+      if (event.type !== 'status' || !isFinishedJob(event.job)) continue;
+      finished.push(event.job);
+      options.onFinished?.(event.job);
+    }
+  }));
+  return finished;
+}
+
+/** What was told already: after a restart the server tells of all jobs, the finished ones among them. */
+class Told {
+  readonly #states = new Map<JobId, string>();
+  #isReady = false;
+
+  isNew(event: FeedEvent): boolean {
+    switch (event.type) {
+      case 'ready': {
+        const isFirst = !this.#isReady;
+        this.#isReady = true;
+        return isFirst;
+      }
+      case 'deleted': return this.#states.delete(event.jobId) || !this.#isReady;
+      case 'status': {
+        const { jobId, status, reason, agentPhase, turns, pendingPermissions = [], pendingElicitations = [] } = event.job;
+        const state = JSON.stringify([
+          status, reason, agentPhase, turns, pendingPermissions.map(({ permissionId }) => permissionId),
+          pendingElicitations.map(({ elicitationId }) => elicitationId),
+        ]);
+        const isSame = this.#states.get(jobId) === state;
+        this.#states.set(jobId, state);
+        return !isSame;
+      }
+      case 'end': return true;
+    }
+  }
+}
