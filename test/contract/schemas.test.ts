@@ -15,8 +15,11 @@ interface Document {
   } } };
 }
 
+/** The fields of all members of a union. */
+type FieldsOf<T> = T extends unknown ? keyof T : never;
+
 /** The fields of a request, as clients in TypeScript know them: this does not compile where one is missing, or too many. */
-const requestFields: { readonly [F in keyof Required<ExecRequest>]: true } = {
+const requestFields: { readonly [F in FieldsOf<ExecRequest>]: true } = {
   mode: true, command: true, argv: true, shell: true, sessionKey: true, bootstrapCommand: true, bootstrapCurrentCommand: true, workdir: true, env: true,
   timeout: true, killGrace: true, stdin: true, tty: true, maxOutputBytes: true, name: true, labels: true, agent: true, prompt: true, acp_session_id: true,
   model: true, effort: true, agentMode: true, strictConfig: true, permissions: true, askTimeout: true, askDefault: true, keepAlive: true, mcpServers: true,
