@@ -41,7 +41,12 @@ export function isPassing({ reason }: SourceError): boolean {
   return reason === 'unreachable' || reason === 'unavailable' || reason === 'stalled' || reason === 'truncated';
 }
 
-/** An address as it may be logged: without user, password and query, all of which may be secrets. */
+/**
+ * An address as it may be logged: without user, password, query and fragment, all of which may be secrets. Of a scheme without a host, such as
+ * `data:`, the scheme alone. Not by `URL.origin`, which is the text "null" for every scheme but those of the web (WHATWG URL §4.7).
+ */
 export function shown(url: URL): string {
-  return `${url.origin}${url.pathname}${url.search === '' ? '' : '?…'}`;
+  const { protocol, host, pathname, search } = url;
+  if (!url.href.startsWith(`${protocol}//`)) return `${protocol}…`;
+  return `${protocol}//${host}${pathname}${search === '' ? '' : '?…'}`;
 }

@@ -180,6 +180,19 @@ describe('download()', () => {
     assert.equal(registry.requests.length, 6 + 6 + 1);
   });
 
+  it('names where a redirect leads to that it does not follow, whatever the scheme', async (t) => {
+    const { fetch, registry } = await setUp(t);
+    const ways = [
+      ['file:///etc/passwd', 'file:///etc/passwd'], ['ftp://me:secret@localhost/x?secret#secret', 'ftp://localhost/x?…'],
+      ['data:text/plain,secret', 'data:…'], ['unix:/run/secret.sock', 'unix:…'], ['foo://host:1/x', 'foo://host:1/x'],
+    ] as const;
+    for (const [location, expected] of ways) {
+      registry.misbehave(path, { kind: 'redirect', location });
+      const { message } = await fails(fetch(), 'refused');
+      assert.ok(message.endsWith(`it redirects to ${expected}, which is no address of the web; use an address that does not`), message);
+    }
+  });
+
   it('keeps credentials to the origin that they are for, and out of messages', async (t) => {
     const { fetch, registry, url } = await setUp(t);
     const other = await setUp(t);

@@ -69,7 +69,8 @@ function redirected(response: Response, from: URL, what: string): URL {
   }
   const to = new URL(location, from);
   if (to.protocol !== 'https:' && to.protocol !== from.protocol) {
-    throw new SourceError('refused', `Cannot ${what}: it redirects to ${shown(to)}, which is less safe; use an address that does not`);
+    const why = to.protocol === 'http:' ? 'is less safe' : 'is no address of the web';
+    throw new SourceError('refused', `Cannot ${what}: it redirects to ${shown(to)}, which ${why}; use an address that does not`);
   }
   return to;
 }
