@@ -108,7 +108,9 @@ export class Versions {
   /** Removes the versions that are not needed any more. @returns which; one that cannot be removed is reported. */
   async prune(options: PruneOptions): Promise<string[]> {
     const gone = superfluous(this.read(), this.list(), options);
-    for (const version of gone) await this.#removeVersion(version);
+    // Set aside before anything is waited for: a version that is installed meanwhile is not one of these.
+    const doomed = gone.flatMap((version) => this.#setAside(version));
+    for (const path of doomed) await this.#remove(path);
     return gone;
   }
 
@@ -133,18 +135,18 @@ export class Versions {
     if (!existsSync(own) && existsSync(aside)) renameSync(aside, own);
   }
 
-  /** Renamed first: what is half removed must not look like a version. */
-  async #removeVersion(version: string): Promise<void> {
-    for (const place of this.#placesOf(version).filter((path) => existsSync(path))) {
+  /** Renames what is to be removed: what is half removed must not look like a version. @returns the new paths. */
+  #setAside(version: string): readonly string[] {
+    return this.#placesOf(version).filter((path) => existsSync(path)).flatMap((place) => {
       const doomed = this.#freshName('removed');
       try {
         renameSync(place, doomed);
+        return [doomed];
       } catch (error) {
         this.#onWarning(`Cannot remove version ${version}`, error);
-        continue;
+        return [];
       }
-      await this.#remove(doomed);
-    }
+    });
   }
 
   async #remove(path: string): Promise<void> {

@@ -59,12 +59,17 @@ export class Releases {
     await this.#versions.clean().catch((error: unknown) => this.#log.warn('cannot tidy the versions', { error }));
   }
 
-  /** Removes what is older than the versions that are kept; a newer one was just installed, and is about to be switched to. */
-  async prune(current: string): Promise<void> {
+  /**
+   * Removes the versions that are not needed any more, among them those that went wrong: of these `update.json` keeps name and reason.
+   * What is newer than `current` and did not go wrong was just installed, and is about to be switched to. Never rejects.
+   *
+   * @param inUse The versions that servers run from.
+   */
+  async prune(current: string, inUse: readonly string[]): Promise<void> {
     try {
       const { state } = this;
       const toCome = this.#versions.list().filter((version) => compareVersions(version, current) > 0 && !isBad(state, version));
-      await this.#versions.prune({ keep: keptVersions, inUse: [current, ...toCome] });
+      await this.#versions.prune({ keep: keptVersions, inUse: [...inUse, ...toCome] });
     } catch (error) {
       this.#log.warn('cannot remove old versions', { error });
     }

@@ -78,6 +78,7 @@ export class Wrapper {
     await replaceOrphan(this.#options.stateDir, this.#log);
     await this.#releases.tidy();
     let release = this.#firstRelease();
+    this.#prune(release);
     while (!this.#isStopping) {
       const child = this.#active = this.#launch(release, 'server');
       const decision = await this.#supervise(child);
@@ -146,6 +147,7 @@ export class Wrapper {
     }
     this.#crashes = 0;
     if (decision.is === 'roll_back') this.#releases.change((state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to));
+    this.#prune(decision.to);
     return decision.to;
   }
 
@@ -192,7 +194,7 @@ export class Wrapper {
     if (version === null) return undefined;
     this.#releases.change((state) => confirm(state, version, seconds()));
     this.#log.info('version has proven itself', { version });
-    if (this.#standby === undefined) await this.#releases.prune(version);
+    if (this.#standby === undefined) this.#prune(version);
     return undefined;
   }
 
@@ -282,7 +284,15 @@ export class Wrapper {
     const why = describeEnding(isLate ? { is: 'not_ready', afterMs } : ending, undefined);
     const reason = isToBlame ? withComplaint(why, standby.complaint) : 'the server that was to be replaced ended meanwhile';
     this.#note({ version: standby.program.release, reason, isToBlame });
+    // Before the server hears of it, as it may install the next one then.
+    this.#prune(old.program.release);
     old.tell({ say: 'switchFailed', reason });
+  }
+
+  /** Removes the versions that neither a server nor an update needs; returns once none of them has its name any more. @param current The version that runs. */
+  #prune(current: Release): void {
+    const releases = [this.#active, ...this.#leaving].flatMap((child) => (child === undefined || child.isGone ? [] : child.program.release ?? []));
+    void this.#releases.prune(this.#nameOf(current), releases);
   }
 
   #note(attempt: FailedAttempt): void {

@@ -111,9 +111,15 @@ describe('an update that goes wrong', { concurrency: 4 }, () => {
     }
     await probe.stop();
     assert.deepEqual(probe.failures(), []);
+    await t.test('nothing is left of them but their names and reasons', async () => {
+      await until(() => installedIn(server).length === 0, { what: 'the bad versions are removed' });
+      const { bad } = await server.client.updates.get();
+      assert.deepEqual(bad.map(({ version }) => version), badStarts.map((_, index) => `1.0.${index + 1}`));
+    });
     await t.test('and a good one is installed', async () => {
       offer(registry, signer, good);
       await installs(server, good);
+      assert.deepEqual(installedIn(server), [good]);
     });
   });
 
@@ -363,6 +369,11 @@ function badReleases(keys: { readonly [is in 'trusted' | 'expired' | 'unknown']:
       reason: /^Cannot unpack the tarball: its gzip data is damaged/,
     },
   ];
+}
+
+/** What is below the folder of the versions, but what is known of them. */
+function installedIn({ stateDir }: WrappedServer): readonly string[] {
+  return readdirSync(join(stateDir, 'versions')).filter((entry) => entry !== 'update.json');
 }
 
 const badStarts: readonly { readonly is: string; readonly edits: Edits; readonly reason: RegExp }[] = [
