@@ -2,11 +2,12 @@
  * The system on one page: opens the domains, collects their routes, listens, closes in reverse order.
  * @module
  */
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from './base/log.ts';
+import { makeFolder } from './base/make-folder.ts';
 import { Pace } from './base/pace.ts';
 import { Agents } from './agents/agents.ts';
 import { agentRoutes } from './agents/routes.ts';
@@ -82,7 +83,7 @@ export async function startServer(
   const { log, version, wrapped } = options;
   const pace = new Pace();
   // Only for its owner; one that is there stays as it is, as what is in it is private by itself.
-  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+  makeFolder(config.stateDir, { mode: 0o700 });
   const metrics = new Metrics();
   const httpOptions: HttpServerOptions = {
     log,

@@ -218,6 +218,12 @@ test('the top level holds only what everybody expects there', () => {
     .map((name) => `${name}: the top level is for ${topLevel.join(', ')} and dotfiles`));
 });
 
+test('folders are made with those above them by base/make-folder.ts alone', () => {
+  // Node's own way never returns where the file system takes no folder, as in /proc.
+  report(listFiles('src').flatMap((file) => readFileSync(join(root, file), 'utf8').split('\n').flatMap((line, index) =>
+    /\bmkdir(Sync)?\(.*recursive: true/.test(line) ? [`${file}:${index + 1} ${line.trim()}`] : [])));
+});
+
 test('tests lie at most one folder deep', () => {
   report(listFiles('test').flatMap((file) =>
     file.endsWith('.test.ts') && file.split('/').length > 3 ? [`${file}: move it up to test/FOLDER/`] : []));

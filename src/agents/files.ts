@@ -7,8 +7,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolder } from '../base/make-folder.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { acpCodes } from './acp.ts';
 import type { Jail } from './jail.ts';
@@ -57,7 +58,7 @@ export class AgentFiles {
     const bytes = Buffer.from(content);
     if (bytes.length > this.#maxBytes) throw new RpcError(rpcCodes.invalidParams, `Cannot write ${path}: it is longer than ${this.#maxBytes} bytes`);
     try {
-      await mkdir(dirname(real), { recursive: true });
+      makeFolder(dirname(real));
       await replace(real, bytes);
     } catch (error) {
       throw failure(error, 'write', path);

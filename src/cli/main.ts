@@ -65,6 +65,7 @@ async function main(words: readonly string[]): Promise<number> {
   } catch (error) {
     const exitCode = tellFailure(error, command);
     if (config?.logLevel === 'debug') tell(`${escapeText(inspect(error))}\n`);
+    if (exitCode === exitCodes.usage && process.connected) await reportMisuse((error as Error).message);
     return exitCode;
   }
 }
@@ -73,6 +74,12 @@ function tellFailure(error: unknown, command?: Command): number {
   const { lines, exitCode } = explain(error, command?.name);
   for (const [index, text] of lines.entries()) tell(`${index === 0 ? 'sidecar: ' : '         '}${oneLine(text)}\n`);
   return exitCode;
+}
+
+/** A server whose settings cannot be read ends the same way with every start. */
+async function reportMisuse(reason: string): Promise<void> {
+  const { reportRefusal } = await import('../update/wrapped.ts');
+  await reportRefusal({ reason, isFinal: true });
 }
 
 async function find(name: string): Promise<Command> {

@@ -4,10 +4,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
-  closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync,
+  closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { makeFolder } from '../base/make-folder.ts';
 
 /** What a key looks like, wherever it comes from: fit for a header as it is. */
 export const keyPattern: RegExp = /^[\x21-\x7e]{16,1024}$/;
@@ -77,7 +78,7 @@ export function fileMark(path: string): string {
 
 /** Runs `change` while no other process changes the files of this directory. */
 export async function withKeyLock<T>(stateDir: string, change: () => T): Promise<T> {
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makeFolder(stateDir, { mode: 0o700 });
   const path = join(stateDir, 'api-key.lock');
   while (!tryLock(path)) await delay(10);
   try {

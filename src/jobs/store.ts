@@ -21,6 +21,7 @@ import {
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { makeFolder } from '../base/make-folder.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { agentFiles } from '../process/agent-host.ts';
@@ -278,7 +279,7 @@ function makeDirectory(directory: string): void {
     if (code === 'EEXIST') return;
     // Somebody removed the state directory while the server runs.
     if (code !== 'ENOENT') throw error;
-    mkdirSync(directory, { mode: 0o700, recursive: true });
+    makeFolder(directory, { mode: 0o700 });
   }
 }
 

@@ -6,8 +6,9 @@
  * What it holds is named by a text, a hold, that a later server understands: `<name of the keeper's FIFO>:<number of its descriptor>`.
  * @module
  */
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { makeFolder } from '../base/make-folder.ts';
 import type { FirstBash } from './first-bash.ts';
 import { isPidAlive } from './identity.ts';
 
@@ -136,7 +137,7 @@ export class Keeper {
   }
 
   async #make(): Promise<void> {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    makeFolder(this.#folder, { mode: 0o700 });
     const name = `${process.pid}-${this.#made += 1}-${Date.now().toString(36)}`;
     const path = join(this.#folder, name);
     await this.#options.first.chore(['mkfifo', '-m', '600', '--', path], { isUrgent: true });

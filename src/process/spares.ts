@@ -3,9 +3,10 @@
  * files takes 0.2 ms on a quiet disk and 3 ms on a busy one, which nobody who submits a job should wait for.
  * @module
  */
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../base/make-folder.ts';
 import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
 
@@ -105,7 +106,7 @@ export class Spares {
   }
 
   async #make(isUrgent: boolean, isAgain = false): Promise<void> {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    makeFolder(this.#folder, { mode: 0o700 });
     const names = Array.from({ length: stock[this.#kind].batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
     try {

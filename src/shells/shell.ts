@@ -2,10 +2,11 @@
  * One persistent shell: starts its process when a job needs it, gives it one job at a time, and tells how each ends.
  * @module
  */
-import { closeSync, type FSWatcher, mkdirSync, renameSync, rmSync, statSync, watch, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, type FSWatcher, renameSync, rmSync, statSync, watch, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
+import { makeFolder } from '../base/make-folder.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Session, SessionStatus } from '../protocol/shells.ts';
 import { isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
@@ -208,7 +209,7 @@ export class Shell {
     const starts = before + 1;
     const runIn = runDirectory(directory, starts);
     rmSync(runIn, { recursive: true, force: true });
-    mkdirSync(runIn, { recursive: true, mode: 0o700 });
+    makeFolder(runIn, { mode: 0o700 });
     const controlPath = join(runIn, 'control');
     renameSync(await takeFifo(), controlPath);
     this.#save({ ...this.#record, starts });

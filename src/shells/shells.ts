@@ -2,10 +2,11 @@
  * The persistent shells of this machine, by the keys that clients gave them. They outlive the server: what it knows it can read back from disk.
  * @module
  */
-import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
+import { makeFolder } from '../base/make-folder.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellKind } from '../protocol/shells.ts';
 import type { Launch } from '../process/launch-script.ts';
@@ -104,7 +105,7 @@ export class Shells implements ShellHost {
     };
     this.#try(() => {
       const directory = join(this.#folder, folderName(sessionKey));
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      makeFolder(directory, { mode: 0o700 });
       writeSession(directory, record);
       this.#shells.set(sessionKey, this.#open(directory, record));
     });

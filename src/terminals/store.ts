@@ -14,6 +14,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { makeFolder } from '../base/make-folder.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
 import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
@@ -31,7 +32,7 @@ export class TerminalStore {
 
   /** Makes the directory of a new terminal, for its owner only. @throws the system's error. */
   create(id: TerminalId): void {
-    mkdirSync(this.#terminals, { recursive: true, mode: 0o700 });
+    makeFolder(this.#terminals, { mode: 0o700 });
     mkdirSync(this.directory(id), { mode: 0o700 });
   }
 

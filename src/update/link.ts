@@ -41,8 +41,8 @@ export type ToWrapper =
   | { readonly say: 'released' }
   /** Somebody told it to stop: its end is no accident. */
   | { readonly say: 'stopping' }
-  /** Why it is about to end. */
-  | { readonly say: 'failed'; readonly reason: string }
+  /** Why it is about to end. `isFinal`: another start would end the same way until a person changes something. Default false. */
+  | { readonly say: 'failed'; readonly reason: string; readonly isFinal?: boolean }
   | { readonly say: 'switch'; readonly version: string }
   | { readonly say: 'note'; readonly attempt: FailedAttempt };
 

@@ -3,9 +3,10 @@
  * `update-keys.json` in the state directory. They are public, so reading them harms nobody; writing them would.
  * @module
  */
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { makeFolder } from '../base/make-folder.ts';
 import { ParseError, array, object, refuse } from '../base/parse.ts';
 import { type RegistryKey, parseManifestKey, parseRegistryKey } from './signatures.ts';
 
@@ -132,6 +133,6 @@ function without(keys: TrustedKeys, names: readonly string[]): TrustedKeys {
 }
 
 function write(stateDir: string, keys: TrustedKeys): void {
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makeFolder(stateDir, { mode: 0o700 });
   replaceFile(keysPath(stateDir), `${JSON.stringify(keys, null, 2)}\n`);
 }

@@ -8,10 +8,11 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { makeFolder } from '../base/make-folder.ts';
 import { ParseError } from '../base/parse.ts';
 import { isAliveNow, isPidAlive, readStat } from '../process/identity.ts';
 import { compareVersions, isVersion } from './version.ts';
@@ -78,7 +79,7 @@ export class Versions {
   /** A new, empty directory beside the versions, thus on their file system. */
   stagingDirectory(): string {
     const path = this.#freshName('staging');
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path, { mode: 0o700 });
     return path;
   }
 
@@ -177,7 +178,7 @@ export class Versions {
   }
 
   #make(): void {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    makeFolder(this.#directory, { mode: 0o700 });
   }
 
   #entries(): { readonly name: string; readonly isDirectory: boolean }[] {

@@ -108,6 +108,12 @@ export class Wrapped implements Carrier {
   }
 }
 
+/** Tells the wrapper that started this process, if one did, why the process is about to end. Resolves once the wrapper can read it. Never rejects. */
+export async function reportRefusal(refusal: { readonly reason: string; readonly isFinal: boolean }): Promise<void> {
+  if (!cluster.isWorker || !process.connected) return;
+  await new Promise((resolve) => { process.send?.({ say: 'failed', ...refusal } satisfies ToWrapper, undefined, undefined, resolve); });
+}
+
 function say(message: ToWrapper): void {
   // A wrapper that is going is noticed by its going.
   process.send?.(message, undefined, undefined, () => undefined);

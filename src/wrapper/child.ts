@@ -35,6 +35,8 @@ export class Child {
   #replace: (nothing: undefined) => void = () => undefined;
   /** What it said of its own failure. */
   #complaint: string | undefined;
+  /** It said that another start would end the same way. */
+  hasRefused = false;
   #ending: Ending | undefined;
   /** `undefined`: there is no process. */
   readonly #worker: Worker | undefined;
@@ -73,7 +75,10 @@ export class Child {
       const message = readMessage<ToWrapper>(raw);
       if (message === undefined) return;
       if (message.say === 'hello') this.tell({ say: 'begin', role, release, wrapperPid: process.pid });
-      if (message.say === 'failed') this.#complaint = message.reason;
+      if (message.say === 'failed') {
+        this.#complaint = message.reason;
+        this.hasRefused = message.isFinal === true;
+      }
       if (message.say === 'stopping') this.wasTold = true;
       if (message.say === 'serving') {
         this.url = message.url;

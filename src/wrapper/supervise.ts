@@ -1,6 +1,6 @@
 /**
  * What the wrapper does when its server has ended: stop, start it again, go on with the next version, or go back to the one
- * before. Pure. There is no row for giving up.
+ * before. Pure. It gives up only on a server that says that it cannot serve until a person changes something.
  * @module
  */
 import { replacedExitCode } from '../update/link.ts';
@@ -32,6 +32,10 @@ export interface Ended {
   readonly crashes: number;
   /** Milliseconds since it said that it was ready, by a clock that cannot be set; `undefined`: it never did. */
   readonly upMs: number | undefined;
+  /** How many servers in a row, this one included, said that they cannot serve until a person changes something. 0: this one did not. */
+  readonly refusals: number;
+  /** A server of this wrapper has served before. */
+  readonly hasServed: boolean;
 }
 
 export type Decision =
@@ -56,6 +60,9 @@ export interface Timing {
   /** How long it is watched at least, even if the clock says that its probation is over. */
   readonly leastProbationMs: number;
 }
+
+/** So many refusals in a row end a wrapper that has served: the process that has its port may be about to end. They take one to two minutes. */
+export const mostRefusals = 8;
 
 export const defaultTiming: Timing = {
   firstDelayMs: 500,
@@ -152,6 +159,8 @@ function afterFault(ended: Ended, options: DecideOptions): Decision {
   if (canRollBack && version !== null) {
     return { is: 'roll_back', from: version, to: previous, reason: describeEnding(ending, upMs) };
   }
+  const hasGivenUp = ended.refusals >= (ended.hasServed ? mostRefusals : 1);
+  if (hasGivenUp && ending.is === 'exited') return { is: 'stop', exitCode: ending.code };
   const { healthyMs } = options.timing ?? defaultTiming;
   const crashes = upMs !== undefined && upMs >= healthyMs ? 1 : ended.crashes + 1;
   return { is: 'restart', afterMs: restartDelayMs(crashes, options), crashes };

@@ -59,6 +59,9 @@ export class Wrapper {
   /** The old server lets go and the new one takes over: from here on there is no way back but a roll-back. */
   #handOver: Promise<void> | undefined;
   #crashes = 0;
+  /** See {@link Ended}. */
+  #refusals = 0;
+  #hasServed = false;
   readonly #stopping = new AbortController();
 
   constructor(options: WrapperOptions) {
@@ -69,7 +72,8 @@ export class Wrapper {
   }
 
   /**
-   * Resolves when it was told to stop, or its server has stopped on purpose, with the exit code.
+   * Resolves when it was told to stop, its server has stopped on purpose, or says that it cannot serve until a person changes something, with
+   * the exit code.
    *
    * @throws LockHeldError where a server that belongs to nobody's wrapper has the state directory.
    */
@@ -116,15 +120,21 @@ export class Wrapper {
     const { release } = child.program;
     const isInProbation = this.#isInProbation(child);
     const upMs = child.upMs;
+    this.#hasServed ||= upMs !== undefined;
+    this.#refusals = child.hasRefused ? this.#refusals + 1 : 0;
     const decision = decide({
       ending, version: release, isInProbation, isStopping: this.#isStopping, wasTold: child.wasTold, upMs, crashes: this.#crashes,
       // What was installed by hand is always there.
       previous: isInProbation ? this.#releases.available(state.previous) ?? null : undefined,
       next: this.#releases.available(state.current),
+      refusals: this.#refusals, hasServed: this.#hasServed,
     }, { random: Math.random, timing: this.#timing });
     const facts = { pid: child.pid, version: this.#nameOf(release), why: withComplaint(describeEnding(ending, upMs), child.complaint) };
     switch (decision.is) {
-      case 'stop': this.#log.info('server stopped', facts); break;
+      case 'stop':
+        if (child.hasRefused) this.#log.error('server cannot serve: it is not started again', facts);
+        else this.#log.info('server stopped', facts);
+        break;
       case 'switch': this.#log.info('server has been replaced', { ...facts, next: this.#nameOf(decision.to) }); break;
       case 'restart': this.#log.error('server crashed: it is started again', { ...facts, crashes: decision.crashes, afterMs: Math.round(decision.afterMs) }); break;
       case 'roll_back': this.#log.error('version went wrong: going back', { ...facts, to: this.#nameOf(decision.to) }); break;

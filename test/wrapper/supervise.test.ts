@@ -5,7 +5,7 @@ import {
   beginProbation, confirm, noVersions, type Release, rollBack, type VersionState,
 } from '../../src/update/version-state.ts';
 import {
-  decide, type Decision, defaultTiming, describeEnding, type Ended, type Ending, probationEnds, restartDelayMs,
+  decide, type Decision, defaultTiming, describeEnding, type Ended, type Ending, mostRefusals, probationEnds, restartDelayMs,
 } from '../../src/wrapper/supervise.ts';
 
 const proven: Ended = {
@@ -18,9 +18,13 @@ const proven: Ended = {
   next: '1.0.1',
   crashes: 0,
   upMs: 1000,
+  refusals: 0,
+  hasServed: true,
 };
 /** The same, not yet proven. */
 const fresh: Ended = { ...proven, isInProbation: true };
+/** It said that it cannot serve. */
+const refused: Ended = { ...proven, upMs: undefined };
 const exited = (code: number): Ending => ({ is: 'exited', code });
 const killed = (signal: string): Ending => ({ is: 'killed', signal });
 const notReady: Ending = { is: 'not_ready', afterMs: 30_000 };
@@ -95,6 +99,16 @@ const table: readonly (readonly [what: string, ended: Ended, decision: Decision]
   ['a probation longer than a healthy minute still rolls back', { ...fresh, upMs: 90_000 },
     goBack('it exited with code 1 90 s after it was ready')],
 
+  ['a server that cannot serve ends a wrapper that never served, with its code', { ...refused, hasServed: false, refusals: 1, ending: exited(2) }, stop(2)],
+  ['of one that did it is tried again', { ...refused, refusals: 1 }, restart()],
+  ['again and again, but not for ever', { ...refused, refusals: mostRefusals - 1, crashes: 6 }, restart(32_000, 7)],
+  ['and then ends it', { ...refused, refusals: mostRefusals, crashes: 7 }, stop(1)],
+  ['a new version that cannot serve rolls back', { ...refused, isInProbation: true, refusals: mostRefusals, hasServed: false },
+    goBack('it exited with code 1 before it was ready')],
+  ['a new version that cannot serve, with nothing to go back to, ends the wrapper', { ...refused, isInProbation: true, previous: undefined, refusals: 1, hasServed: false },
+    stop(1)],
+  ['one that said so and was killed is tried again', { ...refused, ending: killed('SIGKILL'), refusals: 1, hasServed: false }, restart()],
+
   ['a stop that was asked for stops', { ...proven, isStopping: true, ending: exited(0) }, stop()],
   ['a stop does not go on with the next version', { ...proven, isStopping: true, ending: exited(42), next: '1.0.2' }, stop()],
   ['a stop by SIGTERM is none of the failures', { ...proven, isStopping: true, ending: killed('SIGTERM') }, stop()],
@@ -154,7 +168,7 @@ function follow({ state, decisions }: Course, ending: Ending): Course {
   const { current, previous } = state;
   const isInProbation = state.probation !== null;
   const decision = decide({
-    ending, version: current, isInProbation, wasTold: false, isStopping: false, previous, next: current, crashes: 0, upMs: undefined,
+    ending, version: current, isInProbation, wasTold: false, isStopping: false, previous, next: current, crashes: 0, upMs: undefined, refusals: 0, hasServed: true,
   }, { random: Math.random });
   const after = decision.is === 'roll_back' ? rollBack(state, decision.from, decision.reason, 200) : state;
   return { state: after, decisions: [...decisions, decision.is] };

@@ -2,8 +2,9 @@
  * `sidecar install`: has the operating system run the server.
  * @module
  */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../../base/make-folder.ts';
 import { quote } from '../../base/shell-word.ts';
 import type { Config } from '../../config.ts';
 import { compareVersions } from '../../update/version.ts';
@@ -145,7 +146,7 @@ function warn(config: Config, service: Service): void {
 function writeWhole(file: string, content: string, encoding: 'utf8' | 'utf16le'): void {
   const beside = `${file}.${process.pid}`;
   try {
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolder(dirname(file));
     writeFileSync(beside, `${encoding === 'utf16le' ? '\ufeff' : ''}${content}`, { encoding, mode: 0o644 });
     renameSync(beside, file);
   } catch (error) {

@@ -2,19 +2,21 @@
  * `sidecar serve`: runs the server, by itself or under a wrapper.
  * @module
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { localAddress } from '../../base/local-address.ts';
 import { createLog, type Log } from '../../base/log.ts';
+import { makeFolder } from '../../base/make-folder.ts';
 import { quote } from '../../base/shell-word.ts';
 import type { Config } from '../../config.ts';
 import { acquireLock, LockHeldError } from '../../process/lock.ts';
 import { isLoopback, type Server, startServer } from '../../server.ts';
 import { replacedExitCode } from '../../update/link.ts';
-import { Wrapped } from '../../update/wrapped.ts';
+import { reportRefusal, Wrapped } from '../../update/wrapped.ts';
 import { type Command, defineCommand, type Invocation, type Values } from '../command.ts';
 import { CommandError, UsageError } from '../failure.ts';
+import { explainServeFailure } from '../serve-failure.ts';
 import { settingOptions } from '../settings.ts';
 import { onReaderGone, write } from '../streams.ts';
 import { ownVersion } from '../../process/own-version.ts';
@@ -30,7 +32,9 @@ export const command: Command = defineCommand({
   about: 'Listens until it gets SIGTERM or SIGINT; then it finishes its answers and goes. Running jobs go on, and the next server\n'
     + 'finds them again. All flags can be set by SIDECAR_* and the config file too: see `sidecar config`.\n\n'
     + 'With --wrapper this process starts the server as its child, starts it again whenever it crashes, and carries out updates:\n'
-    + 'the new version is started beside the old one, takes its place without a gap, and is taken back when it goes wrong.',
+    + 'the new version is started beside the old one, takes its place without a gap, and is taken back when it goes wrong.\n'
+    + 'What another start would not change (the port is taken, the state directory or a setting cannot be used) ends it, with\n'
+    + 'the exit code of the server.',
   options,
   settings: settingOptions(['url', 'key-file']),
   isServer: true,
@@ -85,7 +89,7 @@ async function supervise(config: Config): Promise<number> {
   const log = openLog(config);
   keepGoing(log);
   try {
-    mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+    makeFolder(config.stateDir, { mode: 0o700 });
     const lock = await acquireLock(join(config.stateDir, 'wrapper.lock'), ownVersion());
     const wrapper = new Wrapper({
       stateDir: config.stateDir,
@@ -102,7 +106,7 @@ async function supervise(config: Config): Promise<number> {
   } catch (error) {
     await log.flush();
     if (error instanceof LockHeldError) throw new CommandError(`${error.message}; stop it first, or choose another --state-dir`);
-    throw new CommandError(explain(error as NodeJS.ErrnoException, config));
+    throw new CommandError(explainServeFailure(error, config).reason);
   }
 }
 
@@ -121,24 +125,10 @@ async function start(config: Config, log: Log, wrapped: Wrapped | undefined): Pr
   try {
     return await startServer(config, { version: ownVersion(), log, wrapped });
   } catch (error) {
-    const reason = error instanceof LockHeldError ? error.message : explain(error as NodeJS.ErrnoException, config);
-    wrapped?.say({ say: 'failed', reason });
+    const failure = explainServeFailure(error, config);
+    await reportRefusal(failure);
     await log.flush();
-    throw new CommandError(reason);
-  }
-}
-
-function explain(error: NodeJS.ErrnoException, { host, port, stateDir, tlsCert, tlsKey }: Config): string {
-  if (error.path !== undefined && error.path === tlsCert) return `Cannot read the certificate of --tls-cert: ${error.message}`;
-  if (error.path !== undefined && error.path === tlsKey) return `Cannot read the key of --tls-key: ${error.message}`;
-  if (error.code?.startsWith('ERR_OSSL_') === true) return `Cannot use --tls-cert with --tls-key: ${error.message}`;
-  switch (error.code) {
-    case 'EADDRINUSE': return `Cannot listen on ${host}:${port}: the port is in use; choose another with --port`;
-    case 'EADDRNOTAVAIL': return `Cannot listen on ${host}:${port}: this machine has no such address`;
-    case 'EACCES': case 'EPERM': case 'EROFS':
-      if (error.syscall === 'listen' || error.syscall === 'bind') return `Cannot listen on ${host}:${port}: not allowed; ports below 1024 are for root`;
-      return `Cannot use the state directory ${stateDir}: ${error.message}; choose another with --state-dir`;
-    default: return error.message.startsWith('Cannot ') ? error.message : `Cannot serve: ${error.message}`;
+    throw new CommandError(failure.reason);
   }
 }
 
