@@ -23,6 +23,8 @@ export interface AttachOptions {
   readonly mode?: Job['mode'];
   /** Told of what has been written here. */
   readonly onWritten?: (bytes: Uint8Array) => void;
+  /** The job has ended, all of its output is written, and nothing has been said of its end yet. */
+  readonly onEnded?: () => void;
 }
 
 /**
@@ -41,6 +43,7 @@ export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions
   if (options.isStdinForwarded) void forwardStdin(sidecar, id, interrupts);
   try {
     const job = await writingFor(id, () => stream(sidecar, id, options));
+    options.onEnded?.();
     if (isReaderGone) return readerGoneExitCode;
     tellEnd(job);
     return exitCodeOf(job);

@@ -3,6 +3,7 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
+import { setRaw } from './streams.ts';
 
 export class LocalTerminal {
   /** As `stty -g` says it; `undefined`: there is no stty(1) here. */
@@ -20,6 +21,7 @@ export class LocalTerminal {
   makeRaw(undo: () => string): void {
     this.#undo = undo;
     this.#isRaw = true;
+    setRaw(true);
     // Also what nobody expects, a bug for one, ends in `exit`.
     process.on('exit', this.#onExit);
     process.on('SIGCONT', this.#onContinue);
@@ -29,6 +31,7 @@ export class LocalTerminal {
   restore(): void {
     if (!this.#isRaw) return;
     this.#isRaw = false;
+    setRaw(false);
     process.off('exit', this.#onExit);
     process.off('SIGCONT', this.#onContinue);
     const text = this.#undo();

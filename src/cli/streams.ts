@@ -74,10 +74,17 @@ export async function write(data: string | Uint8Array, stream: Stream = process.
   throw new OutputError(stream, error);
 }
 
+let isRaw = false;
+
+/** In a raw terminal a newline alone does not go back to the first column (termios(3), OPOST). */
+export function setRaw(value: boolean): void {
+  isRaw = value;
+}
+
 /** Writes a message to stderr at once. Never throws: main reports what could not be written. */
 export function tell(text: string): void {
   try {
-    process.stderr.write(text);
+    process.stderr.write(isRaw ? text.replaceAll('\n', '\r\n') : text);
   } catch (error) {
     firstFailure ??= new OutputError(process.stderr, error);
   }

@@ -7,6 +7,7 @@ import type {
   Accepted, CancelRequest, FeedEvent, Job, JobEvent, JobStatus, Nudged, Position, SignalName, StreamName,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import type { TerminalSize } from '../protocol/terminals.ts';
 import { acceptedAnswer, drained, isFinishedJob, jobAnswer, jobsAnswer, nudgedAnswer } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { ResumeOptions } from './event-stream.ts';
@@ -221,6 +222,11 @@ export class Jobs {
   /** Sends a signal to the job, and does nothing else. @throws ProblemError `job_not_running`. */
   async signal(id: string, name: SignalName, options: ActOptions = {}): Promise<void> {
     await send(this.#endpoint, act(`${pathOf(id)}/signal`, JSON.stringify({ signal: name }), options), drained);
+  }
+
+  /** Changes the size of the terminal of a job with `tty`. @throws ProblemError `no_terminal`, `job_not_running`, `not_supported`. */
+  async resize(id: JobId, { cols, rows }: TerminalSize, options: Cancellable = {}): Promise<void> {
+    await send(this.#endpoint, act(`${pathOf(id)}/resize`, JSON.stringify({ cols, rows }), options), drained);
   }
 
   /** Submits the same request again, as a job of its own. */

@@ -11,7 +11,9 @@ import { Pace } from '../base/pace.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import type { TerminalSize } from '../protocol/terminals.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
+import { resizeJobTerminal } from '../process/job-terminal.ts';
 import type { Keeper } from '../process/keeper.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
 import type { Spare, Spares } from '../process/spares.ts';
@@ -292,6 +294,15 @@ export class Jobs {
   /** Sends a signal to the job's process group. @throws ProblemError job_not_running. */
   async signal(entry: Entry, name: SignalName): Promise<void> {
     if (!await this.#runner.signal(entry, name)) throw new ProblemError('job_not_running', `Cannot signal job ${entry.toString()}: it has no process`);
+  }
+
+  /** Changes the size of the job's terminal. @throws ProblemError not_supported, no_terminal, job_not_running. */
+  async resize(entry: Entry, size: TerminalSize): Promise<void> {
+    const name = entry.toString();
+    if (process.platform !== 'linux') throw new ProblemError('not_supported', `Cannot resize the terminal of job ${name}: this machine has no /proc`);
+    if (entry.request.tty === undefined) throw new ProblemError('no_terminal', `Cannot resize job ${name}: it was started without tty`);
+    const isResized = !entry.isFinished && await resizeJobTerminal(await this.#runner.leaderOf(entry), size, () => entry.isFinished);
+    if (!isResized) throw new ProblemError('job_not_running', `Cannot resize job ${name}: its terminal is not open`);
   }
 
   /** Ends all jobs of a persistent shell, and those that wait for it. Resolves once they are ended. */

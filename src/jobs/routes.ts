@@ -9,7 +9,7 @@ import { refuse } from '../base/parse.ts';
 import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
-  type JobRequest, jobRequest, type ListQuery, listQuery, noBody, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, signalRequest,
+  type JobRequest, jobRequest, type ListQuery, listQuery, noBody, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, resizeRequest, signalRequest,
   stdinQuery, type StdinWritten, type StreamName, type WaitFor,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -186,6 +186,19 @@ export function jobRoutes(jobs: Jobs): Route[] {
       await jobs.signal(entry, request.body.signal);
       return { signal: request.body.signal };
     })),
+
+    route('POST', '/jobs/:id/resize', {
+      body: resizeRequest,
+      documentation: {
+        summary: 'Changes the size of the terminal of a job',
+        description: 'Of a job with tty. Its program gets SIGWINCH.',
+        answers: { 200: { description: 'It has it', schema: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } } } },
+        problems: ['job_not_found', 'job_not_running', 'no_terminal', 'not_supported'],
+      },
+    }, async ({ params, body }) => {
+      await jobs.resize(jobs.get(params.id), body);
+      return json(200, body);
+    }),
 
     route('POST', '/jobs/:id/rerun', {
       query: execQuery,

@@ -25,6 +25,9 @@ export interface ProcessStat extends Identity {
   readonly state: string;
   readonly parentPid: number;
   readonly groupId: number;
+  readonly sessionId: number;
+  /** The device number of its controlling terminal, 0 without one. */
+  readonly terminal: number;
 }
 
 /** Clock ticks a second: USER_HZ is 100 on every architecture that Node runs on. */
@@ -36,10 +39,12 @@ export function parseStat(line: string): ProcessStat | undefined {
   if (!line.includes(') ')) return undefined;
   const pid = Number.parseInt(line, 10);
   const fields = line.slice(line.lastIndexOf(')') + 2).trimEnd().split(' ');
-  const [state, parentPid, groupId] = fields;
+  const [state, parentPid, groupId, sessionId, terminal] = fields;
   const startTime = fields[19];
   if (!Number.isInteger(pid) || state === undefined || startTime === undefined) return undefined;
-  return { pid, state, parentPid: Number(parentPid), groupId: Number(groupId), startTime };
+  return {
+    pid, state, parentPid: Number(parentPid), groupId: Number(groupId), sessionId: Number(sessionId), terminal: Number(terminal), startTime,
+  };
 }
 
 /** What the kernel says of a process now; `undefined` where there is none, or no `/proc`. */

@@ -461,6 +461,8 @@ export const signalRequest: Parser<SignalRequest> = object({
   signal: described('Sent to the process group of the job.', signal),
 });
 
+export const resizeRequest: Parser<TerminalSize> = object({ cols: side, rows: side });
+
 export interface StdinQuery {
   readonly eof: boolean | undefined;
 }

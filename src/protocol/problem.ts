@@ -14,7 +14,7 @@ export type ProblemCode =
   | 'session_not_found' | 'session_conflict' | 'too_many_sessions'
   | 'upgrade_required' | 'too_many_tickets'
   | 'terminal_not_found' | 'terminal_ended' | 'too_many_terminals'
-  | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'too_many_prompts'
+  | 'no_terminal' | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'too_many_prompts'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
 const problems: { readonly [C in ProblemCode]: readonly [status: number, title: string] } = {
@@ -35,6 +35,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   job_not_running: [409, 'The job is not running'],
   stdin_closed: [409, 'The stdin of the job is closed'],
   stdin_full: [409, 'The job does not read its stdin'],
+  no_terminal: [409, 'The job has no terminal'],
   not_an_agent: [409, 'The job runs no agent'],
   busy: [409, 'Jobs are running'],
   session_conflict: [409, 'The session has another shell'],

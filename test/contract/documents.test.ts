@@ -11,7 +11,7 @@ import { ask, run } from './ask.ts';
 const routes = [
   'GET /', 'GET /health', 'GET /metrics', 'GET /openapi.json', 'GET /docs', 'POST /exec', 'GET /jobs', 'GET /jobs/events', 'GET /jobs/{id}', 'DELETE /jobs/{id}',
   'GET /jobs/{id}/stdout', 'GET /jobs/{id}/stderr', 'GET /jobs/{id}/events', 'POST /jobs/{id}/nudge', 'POST /jobs/{id}/stdin',
-  'POST /jobs/{id}/cancel', 'POST /jobs/{id}/signal', 'POST /jobs/{id}/rerun', 'GET /sessions', 'GET /sessions/{key}', 'DELETE /sessions/{key}',
+  'POST /jobs/{id}/cancel', 'POST /jobs/{id}/signal', 'POST /jobs/{id}/resize', 'POST /jobs/{id}/rerun', 'GET /sessions', 'GET /sessions/{key}', 'DELETE /sessions/{key}',
   'GET /terminals', 'POST /terminals', 'GET /terminals/{id}', 'DELETE /terminals/{id}', 'GET /terminals/{id}/screen', 'GET /terminals/{id}/attach',
   'POST /terminals/{id}/input', 'POST /terminals/{id}/resize', 'GET /terminal', 'GET /update', 'POST /update', 'POST /tickets',
   'GET /agents', 'POST /jobs/{id}/prompt', 'POST /jobs/{id}/prompt/cancel', 'POST /jobs/{id}/permissions/{permissionId}', 'POST /jobs/{id}/elicitations/{elicitationId}',

@@ -39,6 +39,30 @@ test('what is given to its stdin is typed: text, nudges, Ctrl-C', options, async
   assert.deepEqual([job.exitCode, job.signal], [130, 'SIGINT']);
 });
 
+test('POST resize changes the size of its terminal, and says where there is none', options, async (t) => {
+  const server = await startTestServer(t);
+  const jobId = await submit(server, { command: 'trap "stty size" WINCH; echo ready; while :; do sleep 0.05; done', tty: true });
+  const size = { cols: 132, rows: 43 };
+  const answer = await ask(server, `POST /jobs/${jobId}/resize`, { body: size });
+  assert.deepEqual([answer.status, answer.json()], [200, size]);
+  await until(async () => {
+    const shown = await stdoutOf(server, jobId);
+    if (shown.includes('43 132')) return true;
+    // A size that came before the trap changed nothing to tell of.
+    await ask(server, `POST /jobs/${jobId}/resize`, { body: { cols: 131, rows: 43 } });
+    return await ask(server, `POST /jobs/${jobId}/resize`, { body: size }) && false;
+  }, { what: 'it is told' });
+  await ask(server, `POST /jobs/${jobId}/cancel`);
+  const ended = await ask(server, `POST /jobs/${jobId}/resize`, { body: size });
+  assert.deepEqual([ended.status, ended.problem.code], [409, 'job_not_running']);
+  const plain = await submit(server, { command: 'sleep 1000' });
+  const none = await ask(server, `POST /jobs/${plain}/resize`, { body: size });
+  assert.deepEqual([none.status, none.problem.code], [409, 'no_terminal']);
+  for (const body of [{}, { cols: 80 }, { cols: 0, rows: 1 }, { cols: 80, rows: 24, depth: 1 }]) {
+    assert.equal((await ask(server, `POST /jobs/${plain}/resize`, { body })).status, 400);
+  }
+});
+
 test('a timeout ends all that is on the terminal', options, async (t) => {
   const server = await startTestServer(t);
   const job = await run(server, { command: 'sleep 1000 & sleep 1000', tty: true, timeout: 0.3 });

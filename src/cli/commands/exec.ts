@@ -3,17 +3,21 @@
  * @module
  */
 import { resolve } from 'node:path';
+import { secondsIn } from '../../base/duration.ts';
 import { defined } from '../../base/parse.ts';
 import type { ExecRequest } from '../../client/client.ts';
 import { attach, exitCodeOf, patienceMs, tellEnd, writingFor } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
+import { DetachKeys, defaultDetachKeys } from '../detach-keys.ts';
 import { UsageError } from '../failure.ts';
 import { inFlags } from '../flag-errors.ts';
 import { type Interrupts, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
 import { printJson, printLine } from '../print.ts';
 import { forwardStdin, hasStdin } from '../stdin.ts';
+import { attachTty } from '../tty-job.ts';
 import { bytes, pairs, seconds } from '../values.ts';
+import { windowSize } from '../window.ts';
 
 const options = {
   shell: { type: 'string', value: 'SHELL', description: 'Run the command by this shell instead of /bin/sh: bash, zsh, a path' },
@@ -21,7 +25,10 @@ const options = {
   argv: { type: 'boolean', description: 'No shell even for a single argument: it is the name of a program' },
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it runs. Default: here for the local server, else where the server runs' },
   env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', description: 'Laid over the environment of the server; may be repeated' },
-  timeout: { type: 'string', short: 't', value: 'TIME', description: 'End it after that time: 90, 5m, 1h. Default: none' },
+  interactive: { type: 'boolean', short: 'i', description: 'Forward stdin until its end; that is so anyway, unless -n or -d says otherwise' },
+  tty: { type: 'boolean', short: 't', description: 'Give it a terminal, as large as the window; every key goes to it, Ctrl-C too' },
+  'detach-keys': { type: 'string', value: 'KEYS', description: `With -t: what leaves the job: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}` },
+  timeout: { type: 'string', value: 'TIME', description: 'End it after that time: 90, 5m, 1h. Default: none' },
   'kill-grace': { type: 'string', value: 'TIME', description: 'Between SIGTERM and SIGKILL when it is ended. Default: 5' },
   'max-output-bytes': { type: 'string', value: 'BYTES', description: 'End it when it writes more: 4096, 10M. Default: 1G' },
   name: { type: 'string', value: 'NAME', description: 'To find it again' },
@@ -37,7 +44,9 @@ export const command: Command = defineCommand({
   usage: ['exec [flags] [--] COMMAND', 'exec [flags] [--] PROGRAM ARGUMENT…'],
   about: `One argument is a text for the shell; several are a program and its arguments, passed on exactly as they are.
 Output comes as it is written, stdin is forwarded, and the exit code is the job's (128+n for signal n).
-Ctrl-C interrupts the job, a second one cancels it, a third leaves it alone. A server that restarts meanwhile loses nothing.`,
+Ctrl-C interrupts the job, a second one cancels it, a third leaves it alone. A server that restarts meanwhile loses nothing.
+With -t the job has a terminal: stdout and stderr are one, Ctrl-C is a key like any other, and Ctrl-] leaves the job, which continues.
+-i, -t and -it are there as docker and ssh have them: stdin is forwarded with or without -i.`,
   options,
   settings: connectionSettings,
   arity: { min: 1, max: Infinity },
@@ -47,6 +56,7 @@ Ctrl-C interrupts the job, a second one cancels it, a third leaves it alone. A s
     { line: 'sidecar exec -- grep -rn "two words" src', what: 'a program and its arguments: no quoting trouble' },
     { line: "sidecar exec --session build 'cd sub && make'", what: 'in a shell that stays: the next command is in sub' },
     { line: 'tar c . | sidecar exec -C /srv/app -- tar x', what: 'stdin goes along' },
+    { line: 'sidecar exec -it -- python3', what: 'a program that wants a terminal' },
     { line: 'sidecar exec -d --name build --timeout 1h make', what: 'leave it running; prints its id' },
   ],
   run,
@@ -63,11 +73,13 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
 /** Fields of the request, as they are given here. */
 const givenAs: { readonly [field: string]: string } = {
   command: 'the command', argv: 'the command', workdir: '--workdir', env: '--env', labels: '--label', name: '--name', shell: '--shell',
-  sessionKey: '--session', timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
+  sessionKey: '--session', tty: '--tty', timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
 };
 
 async function execute(invocation: Invocation<Values<typeof options>>): Promise<number> {
   const { values, config } = invocation;
+  checkInput(invocation);
+  const detachKeys = values.tty === true ? new DetachKeys(values['detach-keys'] ?? defaultDetachKeys) : undefined;
   const connection = await connect(config, { reconnectMs: patienceMs });
   const isAttached = values.detach !== true;
   const isStdinForwarded = isAttached && values['no-stdin'] !== true && hasStdin();
@@ -76,12 +88,24 @@ async function execute(invocation: Invocation<Values<typeof options>>): Promise<
   if (!isAttached) return detach(connection, request, values.json === true);
   const interrupts = handleInterrupts();
   try {
-    return await (values.json === true ? report : stream)(connection, request, { interrupts, isStdinForwarded });
+    return await (values.json === true ? report : stream)(connection, request, { interrupts, isStdinForwarded, detachKeys });
   } catch (error) {
     if (interrupts.leaving.aborted) return interruptedExitCode;
     throw error;
   } finally {
     interrupts.close();
+  }
+}
+
+/** @throws UsageError */
+function checkInput({ values, args }: Invocation<Values<typeof options>>): void {
+  const [first = ''] = args;
+  const conflict = values['no-stdin'] === true ? '-n' : '-d';
+  if (values.interactive === true && (values['no-stdin'] === true || values.detach === true)) {
+    throw new UsageError(`Cannot use -i with ${conflict}: nothing would be forwarded`, 'exec');
+  }
+  if (values.tty === true && args.length > 1 && secondsIn(first) !== undefined) {
+    throw new UsageError(`Cannot run a program called "${first}": -t gives a terminal; for a time limit write --timeout ${first}`, 'exec');
   }
 }
 
@@ -105,6 +129,7 @@ function requestOf({ values, args }: Invocation<Values<typeof options>>, connect
       env: pairs(values.env, 'env'),
       labels: pairs(values.label, 'label'),
       name: values.name,
+      tty: values.tty === true ? windowSize() ?? true : undefined,
       killGrace: values['kill-grace'] === undefined ? undefined : seconds(values['kill-grace'], 'kill-grace'),
       maxOutputBytes: values['max-output-bytes'] === undefined ? undefined : bytes(values['max-output-bytes'], 'max-output-bytes'),
     }),
@@ -126,12 +151,15 @@ async function detach({ sidecar }: Connection, request: ExecRequest, isJson: boo
 interface Attachment {
   readonly interrupts: Interrupts;
   readonly isStdinForwarded: boolean;
+  /** Of a job with a terminal. */
+  readonly detachKeys: DetachKeys | undefined;
 }
 
 async function stream({ sidecar }: Connection, request: ExecRequest, attachment: Attachment): Promise<number> {
   const signal = attachment.interrupts.leaving;
   const { jobId } = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID(), signal });
-  return attach(sidecar, jobId, attachment);
+  const { detachKeys } = attachment;
+  return detachKeys ? attachTty(sidecar, jobId, { ...attachment, detachKeys }) : attach(sidecar, jobId, attachment);
 }
 
 async function report({ sidecar }: Connection, request: ExecRequest, { interrupts, isStdinForwarded }: Attachment): Promise<number> {

@@ -1,0 +1,111 @@
+/**
+ * Shows a job that has a terminal in the terminal at hand: each key goes to the job, and the size of the window is the size of its terminal.
+ * @module
+ */
+import type { JobId, Sidecar, TerminalSize } from '../client/client.ts';
+import { attach } from './attach.ts';
+import type { DetachKeys } from './detach-keys.ts';
+import { exitCodes } from './failure.ts';
+import type { Interrupts } from './interrupts.ts';
+import { LocalTerminal } from './local-terminal.ts';
+import { isTyped, say } from './print.ts';
+import { deliver } from './stdin.ts';
+import { tell } from './streams.ts';
+import { TerminalModes } from './terminal-modes.ts';
+import { windowSize } from './window.ts';
+
+export interface TtyOptions {
+  readonly interrupts: Interrupts;
+  readonly detachKeys: DetachKeys;
+  readonly isStdinForwarded: boolean;
+}
+
+/** VEOF of termios(3): ends the input where it is alone in a line. */
+const endOfInput = 0x04;
+const newline = 0x0a;
+
+/** Resolves with the exit code of the job, 0 where the job was left. @throws as `attach`. */
+export async function attachTty(sidecar: Sidecar, id: JobId, options: TtyOptions): Promise<number> {
+  const { interrupts, isStdinForwarded } = options;
+  const detached = new AbortController();
+  const leaving = AbortSignal.any([interrupts.leaving, detached.signal]);
+  const modes = new TerminalModes();
+  const isInteractive = isStdinForwarded && isTyped();
+  const local = isInteractive ? new LocalTerminal() : undefined;
+  local?.makeRaw(() => modes.undo());
+  const unfollow = isInteractive ? followSize(sidecar, id, leaving) : () => undefined;
+  if (isStdinForwarded) void forwardKeys(sidecar, id, { ...options, leaving, detach: () => detached.abort() });
+  try {
+    const exitCode = await attach(sidecar, id, {
+      interrupts: { leaving, aim: (...target) => interrupts.aim(...target), cancel: (signal) => interrupts.cancel(signal), close: () => interrupts.close() },
+      isStdinForwarded: false,
+      onWritten: (bytes) => modes.watch(bytes),
+      // What is said of the end must not go to the other screen.
+      onEnded: () => local?.restore(),
+    });
+    if (!detached.signal.aborted) return exitCode;
+  } finally {
+    unfollow();
+    local?.restore();
+    process.stdin.pause();
+  }
+  tell('\n');
+  say(`left job ${id}, which continues; "sidecar logs -f ${id}" follows it, "sidecar kill ${id}" ends it`);
+  return exitCodes.ok;
+}
+
+/** One change at a time, the last size wins. */
+function followSize(sidecar: Sidecar, id: JobId, signal: AbortSignal): () => void {
+  let wanted: TerminalSize | undefined;
+  let isBusy = false;
+  const send = async (): Promise<void> => {
+    isBusy = true;
+    while (wanted !== undefined) {
+      const size = wanted;
+      wanted = undefined;
+      // A size that cannot be changed, as on macOS, stays.
+      await sidecar.jobs.resize(id, size, { signal }).catch(() => undefined);
+    }
+    isBusy = false;
+  };
+  const onResize = (): void => {
+    wanted = windowSize();
+    if (!isBusy) void send();
+  };
+  process.stdout.on('resize', onResize);
+  return () => void process.stdout.off('resize', onResize);
+}
+
+interface KeyOptions extends TtyOptions {
+  readonly leaving: AbortSignal;
+  readonly detach: () => void;
+}
+
+async function forwardKeys(sidecar: Sidecar, id: JobId, { detachKeys, leaving, detach, interrupts }: KeyOptions): Promise<void> {
+  let last = newline;
+  try {
+    for await (const chunk of process.stdin) {
+      const { bytes, isDetached } = isTyped() ? detachKeys.take(chunk as Buffer) : { bytes: chunk as Buffer, isDetached: false };
+      if (bytes.length > 0 && !await deliverKeys(sidecar, id, bytes, leaving)) return;
+      if (isDetached) return detach();
+      last = bytes.at(-1) ?? last;
+    }
+    const rest = last === newline ? new Uint8Array() : Uint8Array.of(endOfInput);
+    await deliver(sidecar, id, rest, { eof: true, signal: leaving });
+  } catch (error) {
+    if (leaving.aborted) return;
+    say(`stdin is no longer forwarded: ${(error as Error).message}`);
+    if (!isTyped()) interrupts.cancel();
+  }
+}
+
+/** What a user types is lost with a server that stays away, and later keys are sent nevertheless. `false`: the job takes no more. */
+async function deliverKeys(sidecar: Sidecar, id: JobId, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
+  try {
+    return await deliver(sidecar, id, bytes, { eof: false, signal });
+  } catch (error) {
+    if (signal.aborted || !isTyped()) throw error;
+    say(`the last ${bytes.length} bytes were perhaps not typed: ${(error as Error).message}`);
+    return true;
+  }
+}
