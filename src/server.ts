@@ -41,6 +41,7 @@ import { Shells } from './shells/shells.ts';
 import { scriptBackend } from './terminals/backend.ts';
 import { terminalPortRoutes, terminalRoutes } from './terminals/routes.ts';
 import { Terminals } from './terminals/terminals.ts';
+import { UpdateAnswers } from './update/answers.ts';
 import { updateRoutes } from './update/routes.ts';
 import { parseWindow } from './update/schedule.ts';
 import { parseSource } from './update/sources/spec.ts';
@@ -314,6 +315,7 @@ function openUpdates(config: Config, by: { version: string; wrapped: Wrapped | u
     registry: () => config.updateRegistry(),
     trusted: () => readTrustedKeys(stateDir),
     carrier: wrapped,
+    answers: new UpdateAnswers(UpdateAnswers.directoryIn(stateDir)),
     running,
     log,
     probationSeconds: updateProbationSeconds,

@@ -7,8 +7,8 @@ import { drained, terminalAnswer, terminalsAnswer } from './answers.ts';
 import { type AttachOptions, Attachment } from './attachment.ts';
 import type { Endpoint } from './endpoint.ts';
 import { problemOf } from './failure.ts';
-import type { Cancellable } from './jobs.ts';
-import { send, sendJson } from './request.ts';
+import type { ActOptions, Cancellable } from './jobs.ts';
+import { newIdempotencyKey, send, sendJson } from './request.ts';
 
 export interface TerminalStart {
   /** Run by `/bin/sh -c`. Default: the user's shell. */
@@ -35,12 +35,12 @@ export class Terminals {
   }
 
   /**
-   * Opens a terminal. Not repeated when the answer is lost, as nobody knows then whether it was opened.
+   * Opens a terminal, once however often the request has to be sent.
    *
    * @throws ProblemError `not_supported`, `too_many_terminals`, `invalid_request` …
    */
-  start(request: TerminalStart = {}, options: Cancellable = {}): Promise<Terminal> {
-    return sendJson(this.#endpoint, { method: 'POST', path: '/terminals', body: JSON.stringify(request), ...options }, terminalAnswer);
+  start(request: TerminalStart = {}, options: ActOptions = {}): Promise<Terminal> {
+    return sendJson(this.#endpoint, { method: 'POST', path: '/terminals', body: JSON.stringify(request), ...keyed(options) }, terminalAnswer);
   }
 
   /** Newest first; those that have ended, too, for a while. */
@@ -60,19 +60,19 @@ export class Terminals {
   }
 
   /**
-   * Types. Not repeated when the answer is lost, as nobody knows then whether it was typed.
+   * Types, once however often the request has to be sent.
    *
    * @throws ProblemError `terminal_ended`, `stdin_full` where the program does not read.
    */
-  async input(id: TerminalId, data: string, options: Cancellable = {}): Promise<void> {
+  async input(id: TerminalId, data: string, options: ActOptions = {}): Promise<void> {
     const body = JSON.stringify({ data });
-    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/input`, body, holdMs: typeHoldMs, ...options }, drained);
+    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/input`, body, holdMs: typeHoldMs, ...keyed(options) }, drained);
   }
 
   /** @throws ProblemError `terminal_ended`. */
-  async resize(id: TerminalId, size: { readonly cols: number; readonly rows: number }, options: Cancellable = {}): Promise<void> {
+  async resize(id: TerminalId, size: { readonly cols: number; readonly rows: number }, options: ActOptions = {}): Promise<void> {
     const body = JSON.stringify({ cols: size.cols, rows: size.rows });
-    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/resize`, body, holdMs: typeHoldMs, ...options }, drained);
+    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/resize`, body, holdMs: typeHoldMs, ...keyed(options) }, drained);
   }
 
   /** Ends its program and all that it started, and forgets it. @throws ProblemError `terminal_not_found`. */
@@ -94,6 +94,10 @@ export class Terminals {
   attach(id: TerminalId, options: AttachOptions = {}): Promise<Attachment> {
     return Attachment.open(this.#endpoint, id, options);
   }
+}
+
+function keyed({ signal, idempotencyKey = newIdempotencyKey() }: ActOptions): ActOptions {
+  return { signal, idempotencyKey };
 }
 
 function pathOf(id: TerminalId): string {

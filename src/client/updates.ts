@@ -6,11 +6,11 @@ import { ProblemError } from '../protocol/problem.ts';
 import type { UpdateAnswer, UpdateProgress, UpdateState } from '../protocol/updates.ts';
 import { updateAnswer, updateStateAnswer } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { Cancellable } from './jobs.ts';
+import type { ActOptions, Cancellable } from './jobs.ts';
 import { backoffMs, pause } from './pause.ts';
-import { sendJson } from './request.ts';
+import { newIdempotencyKey, sendJson } from './request.ts';
 
-export interface UpdateOptions extends Cancellable {
+export interface UpdateOptions extends ActOptions {
   /** This version and no other. Default: the one that the source of the server names. */
   readonly version?: string;
   /** Only if no job is running or waiting. Default false. */
@@ -59,9 +59,9 @@ export class Updates {
    * @throws ProblemError `no_wrapper`, `update_in_progress`, `busy`, `version_not_found`, `update_refused`, `update_source_failed`.
    */
   begin(options: UpdateOptions = {}): Promise<UpdateAnswer> {
-    const { version, ifIdle, allowDowngrade, signal } = options;
+    const { version, ifIdle, allowDowngrade, signal, idempotencyKey = newIdempotencyKey() } = options;
     const body = JSON.stringify({ version, ifIdle, allowDowngrade });
-    return sendJson(this.#endpoint, { method: 'POST', path: '/update', body, holdMs: sourceHoldMs, signal }, updateAnswer);
+    return sendJson(this.#endpoint, { method: 'POST', path: '/update', body, idempotencyKey, holdMs: sourceHoldMs, signal }, updateAnswer);
   }
 
   /**

@@ -2,7 +2,8 @@
  * What is on disk of a terminal.
  * @module
  */
-import { type Parser, boolean, fieldsOf, fromJson, integer, nullable, number, oneOf, text } from '../base/parse.ts';
+import { type Parser, boolean, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, text } from '../base/parse.ts';
+import type { Idempotency } from '../process/idempotency.ts';
 import type { Identity } from '../process/identity.ts';
 import {
   type TerminalBackend, type TerminalId, type TerminalReason, terminalBackends, terminalId, terminalReasons,
@@ -22,6 +23,8 @@ export interface TerminalRecord {
   readonly backend: TerminalBackend;
   /** It ends with the connection that it was made for. */
   readonly ofConnection: boolean;
+  /** The request that it was opened by, where that may be repeated. */
+  readonly idempotency?: Idempotency | undefined;
   /** Unix seconds. */
   readonly createdAt: number;
   readonly cols: number;
@@ -47,7 +50,7 @@ export interface TerminalExit {
 
 const record: Parser<TerminalRecord> = fieldsOf({
   terminalId, name: nullable(text()), command: nullable(text()), workdir: text(), backend: oneOf(...terminalBackends), ofConnection: boolean,
-  createdAt: unixSeconds, cols: side, rows: side, holder: identity, program: identity,
+  idempotency: optional(fieldsOf({ key: text(), hash: text() })), createdAt: unixSeconds, cols: side, rows: side, holder: identity, program: identity,
 });
 
 const exit: Parser<TerminalExit> = fieldsOf({

@@ -8,6 +8,7 @@ import {
 } from '../protocol/terminals.ts';
 import { json, stream, text } from '../http/reply.ts';
 import { type Route, route, webSocket } from '../http/route.ts';
+import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import type { Terminals } from './terminals.ts';
 
 /** More text takes longer to read off the output than others should wait: 0.1 s a megabyte. */
@@ -48,12 +49,13 @@ export function terminalRoutes(terminals: Terminals): Route[] {
       documentation: {
         summary: 'Opens a terminal',
         description: 'It outlives connections, restarts and updates of the server, until its program ends or it is closed.',
+        headers: idempotencyHeader,
         answers: { 201: { description: 'Its program runs', schema: terminalSchema } },
-        problems: ['not_supported', 'too_many_terminals', 'storage_full', 'unavailable', 'shutting_down'],
+        problems: ['idempotency_mismatch', 'not_supported', 'too_many_terminals', 'storage_full', 'unavailable', 'shutting_down'],
       },
-    }, async ({ body }) => {
-      const terminal = await terminals.start(body);
-      return json(201, terminal.view, { Location: `/terminals/${terminal.id}` });
+    }, async (request) => {
+      const view = await terminals.startOnce(request.body, idempotencyOf(request, 'POST /terminals'));
+      return json(201, view, { Location: `/terminals/${view.terminalId}` });
     }),
 
     route('GET', '/terminals', {
@@ -107,28 +109,29 @@ export function terminalRoutes(terminals: Terminals): Route[] {
       documentation: {
         summary: 'Types into a terminal',
         description: 'Where the program reads nothing for 10 s: stdin_full.',
+        headers: idempotencyHeader,
         answers: { 200: { description: 'It was typed', schema: { type: 'object', properties: { writtenBytes: { type: 'integer' } } } } },
-        problems: ['terminal_not_found', 'terminal_ended', 'stdin_full'],
+        problems: ['terminal_not_found', 'terminal_ended', 'stdin_full', 'idempotency_mismatch'],
       },
-    }, async ({ params, body }) => {
-      const bytes = Buffer.from(body.data);
-      await terminals.get(params.id).type(bytes);
-      const accepted: InputAccepted = { writtenBytes: bytes.length };
-      return json(200, accepted);
-    }),
+    }, async (request) => json(200, await terminals.once(request.params.id, request, 'input', async (terminal): Promise<InputAccepted> => {
+      const bytes = Buffer.from(request.body.data);
+      await terminal.type(bytes);
+      return { writtenBytes: bytes.length };
+    }))),
 
     route('POST', '/terminals/:id/resize', {
       body: sizeRequest,
       documentation: {
         summary: 'Changes the size of a terminal',
-        description: 'Until somebody else who is attached acts: the size is that of who acted last.',
+        description: 'Until another client that is attached acts: the size is that of the client that acted last.',
+        headers: idempotencyHeader,
         answers: { 200: { description: 'It has it', schema: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } } } },
-        problems: ['terminal_not_found', 'terminal_ended', 'stdin_full'],
+        problems: ['terminal_not_found', 'terminal_ended', 'stdin_full', 'idempotency_mismatch'],
       },
-    }, async ({ params, body }) => {
-      await terminals.get(params.id).resize(body);
-      return json(200, body);
-    }),
+    }, async (request) => json(200, await terminals.once(request.params.id, request, 'resize', async (terminal) => {
+      await terminal.resize(request.body);
+      return request.body;
+    }))),
 
     webSocket('/terminals/:id/attach', {
       access: 'ticket',

@@ -10,10 +10,12 @@ import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { markName } from '../process/descendants.ts';
 import { isExecutable } from '../process/find-program.ts';
+import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
 import { terminalEnvironment } from '../process/pty.ts';
 import { jobIdFactory } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { defaultSize, type TerminalBackend, type TerminalId, type TerminalRequest } from '../protocol/terminals.ts';
+import type { Repeatable } from '../protocol/repeatable.ts';
+import { defaultSize, type Terminal as TerminalView, type TerminalBackend, type TerminalId, type TerminalRequest } from '../protocol/terminals.ts';
 import { type Backend, findBackend } from './backend.ts';
 import type { TerminalRecord } from './record.ts';
 import { TerminalStore } from './store.ts';
@@ -40,6 +42,9 @@ export class Terminals {
   readonly #store: TerminalStore;
   readonly #terminals = new Map<TerminalId, Terminal>();
   readonly #starting = new Set<Promise<unknown>>();
+  readonly #answers = new Answers();
+  /** Requests with an Idempotency-Key that are being carried out, by it. */
+  readonly #keyed = new Map<string, { readonly idempotency: Idempotency; readonly starting: Promise<Terminal> }>();
   readonly #nextId: () => TerminalId;
   #backend: Backend | null | undefined;
   #isClosed = false;
@@ -87,12 +92,37 @@ export class Terminals {
   }
 
   /**
+   * Starts one, once for each Idempotency-Key. A key is remembered as long as its terminal.
+   *
+   * @returns what the first request was answered.
+   * @throws as {@link start}; ProblemError idempotency_mismatch.
+   */
+  async startOnce(request: TerminalRequest, asked: Idempotency | undefined): Promise<TerminalView> {
+    if (asked === undefined) return (await this.start(request)).view;
+    const terminal = await this.#startedBy(asked) ?? await this.#startKeyed(request, asked);
+    return await this.#answers.once(this.#store.directory(terminal.id), asked, async () => terminal.view);
+  }
+
+  /**
+   * Acts on a terminal once for each Idempotency-Key.
+   *
+   * @param call What is asked of it.
+   * @throws ParseError; ProblemError terminal_not_found, idempotency_mismatch.
+   */
+  async once<T>(id: string, request: Repeatable, call: string, act: (terminal: Terminal) => Promise<T>): Promise<T> {
+    const terminal = this.get(id);
+    return await this.#answers.once(this.#store.directory(terminal.id), idempotencyOf(request, call), () => act(terminal));
+  }
+
+  /**
    * Starts one. Resolves once its program runs.
    *
    * @param options.ofConnection It ends with the WebSocket that it is for. Its command is typed into the user's shell, which stays.
    * @throws ParseError; ProblemError not_supported, too_many_terminals, storage_full, unavailable, shutting_down.
    */
-  async start(request: TerminalRequest, { ofConnection = false }: { ofConnection?: boolean } = {}): Promise<Terminal> {
+  async start(
+    request: TerminalRequest, { ofConnection = false, idempotency }: { ofConnection?: boolean; idempotency?: Idempotency } = {},
+  ): Promise<Terminal> {
     if (this.#isClosed) throw new ProblemError('shutting_down', 'Cannot open a terminal: the server is shutting down');
     const backend = this.#found();
     if (backend === undefined) {
@@ -102,7 +132,7 @@ export class Terminals {
     if (this.running + this.#starting.size >= maxTerminals) {
       throw new ProblemError('too_many_terminals', `Cannot open a terminal: ${maxTerminals} are open`, { headers: { 'Retry-After': '5' } });
     }
-    const starting = this.#start(request, backend, ofConnection);
+    const starting = this.#start(request, backend, { ofConnection, idempotency });
     this.#starting.add(starting);
     try {
       return await starting;
@@ -124,7 +154,27 @@ export class Terminals {
     for (const terminal of this.#terminals.values()) terminal.close();
   }
 
-  async #start(request: TerminalRequest, backend: Backend, ofConnection: boolean): Promise<Terminal> {
+  /** @throws ProblemError idempotency_mismatch. */
+  async #startedBy(asked: Idempotency): Promise<Terminal | undefined> {
+    const started = [...this.#terminals.values()].find(({ record }) => record.idempotency?.key === asked.key);
+    const known = started?.record.idempotency ?? this.#keyed.get(asked.key)?.idempotency;
+    if (known !== undefined) checkSame(known, asked);
+    return started ?? await this.#keyed.get(asked.key)?.starting;
+  }
+
+  async #startKeyed(request: TerminalRequest, idempotency: Idempotency): Promise<Terminal> {
+    const starting = this.start(request, { idempotency });
+    this.#keyed.set(idempotency.key, { idempotency, starting });
+    try {
+      return await starting;
+    } finally {
+      this.#keyed.delete(idempotency.key);
+    }
+  }
+
+  async #start(
+    request: TerminalRequest, backend: Backend, { ofConnection, idempotency }: { ofConnection: boolean; idempotency: Idempotency | undefined },
+  ): Promise<Terminal> {
     const { env, scrollbackBytes, idleSeconds, lifetimeSeconds } = this.#options;
     const workdir = existingDirectory(request.workdir);
     const id = this.#nextId();
@@ -134,7 +184,7 @@ export class Terminals {
       this.#store.create(id);
       const record = await startHolder({
         directory: this.#store.directory(id),
-        about: { terminalId: id, name, command, ofConnection, createdAt: Date.now() / 1000 },
+        about: { terminalId: id, name, command, ofConnection, createdAt: Date.now() / 1000, ...(idempotency === undefined ? {} : { idempotency }) },
         backend, workdir, scrollbackBytes,
         argv: command === null || ofConnection ? [shellOf(env)] : ['/bin/sh', '-c', command],
         typed: ofConnection ? command : null,

@@ -4,6 +4,7 @@
  */
 import { json } from '../http/reply.ts';
 import { type Route, route } from '../http/route.ts';
+import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import { updateQuery, updateRequest } from '../protocol/updates.ts';
 import { updateAnswerSchema, updateStateSchema } from './schemas.ts';
 import type { Updates } from './updates.ts';
@@ -27,11 +28,12 @@ export function updateRoutes(updates: Updates): Route[] {
       documentation: {
         summary: 'Updates the server to another version',
         description: 'Answers once the version is found and may be tried. Behind the answer it is fetched, verified, started beside this one and found well '
-          + 'before this one lets go; jobs go on. GET /update tells how far it is. Takes no Idempotency-Key: asked twice, the second is told that '
-          + 'an update is under way, or that the version runs already.',
+          + 'before this one lets go; jobs go on. GET /update tells how far it is. Asked again without an Idempotency-Key: an update is under way, '
+          + 'or the version runs already.',
+        headers: idempotencyHeader,
         answers: { 200: { description: 'The update has begun, or there is nothing to do', schema: updateAnswerSchema } },
-        problems: ['version_not_found', 'busy', 'no_wrapper', 'update_in_progress', 'update_refused', 'update_source_failed', 'storage_full', 'shutting_down'],
+        problems: ['idempotency_mismatch', 'version_not_found', 'busy', 'no_wrapper', 'update_in_progress', 'update_refused', 'update_source_failed', 'storage_full', 'shutting_down'],
       },
-    }, async ({ body }) => json(200, await updates.begin(body))),
+    }, async (request) => json(200, await updates.begin(request.body, idempotencyOf(request, 'POST /update')))),
   ];
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Log } from '../base/log.ts';
+import type { UpdateAnswers } from './answers.ts';
 import type { ReleaseLimits } from './prepare.ts';
 import type { Schedule } from './schedule.ts';
 import type { Registry } from './sources/npmrc.ts';
@@ -27,6 +28,8 @@ export interface UpdaterOptions {
   readonly trusted: () => TrustedKeys;
   /** `undefined`: the server was started without a wrapper. */
   readonly carrier: Carrier | undefined;
+  /** What requests with an Idempotency-Key were answered. Default: that is not remembered. */
+  readonly answers?: UpdateAnswers;
   /** How many jobs are running or waiting. */
   readonly running: () => number;
   readonly log: Log;

@@ -4,6 +4,7 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Idempotency } from '../process/idempotency.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { UpdateAnswer, UpdateProgress, UpdateRequest, UpdateState, UpdateStep } from '../protocol/updates.ts';
 import { AutomaticChecks } from './automatic.ts';
@@ -79,8 +80,10 @@ export class Updater implements Updates {
     await unlessAborted(this.#lookout.ask(), signal);
   }
 
-  async begin(request: UpdateRequest): Promise<UpdateAnswer> {
-    return await this.#try(request, (signal) => this.#lookout.find(request.version, signal));
+  async begin(request: UpdateRequest, idempotency?: Idempotency): Promise<UpdateAnswer> {
+    const begin = (): Promise<UpdateAnswer> => this.#try(request, (signal) => this.#lookout.find(request.version, signal));
+    const { answers } = this.#options;
+    return idempotency === undefined || answers === undefined ? await begin() : await answers.once(idempotency, begin);
   }
 
   /** Ends what is under way, which leaves nothing behind; resolves after `closeMs` at the latest. */

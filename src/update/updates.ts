@@ -2,6 +2,7 @@
  * What the routes, the health and the metrics know of updates, and who carries one out.
  * @module
  */
+import type { Idempotency } from '../process/idempotency.ts';
 import type { UpdateAnswer, UpdateRequest, UpdateState } from '../protocol/updates.ts';
 import type { FailedAttempt } from './version-state.ts';
 
@@ -13,9 +14,10 @@ export interface Updates {
   /**
    * Begins an update: resolves once the version is found and may be tried, with the rest going on behind.
    *
-   * @throws ProblemError no_wrapper, update_in_progress, busy (`running_jobs`), version_not_found, update_refused, update_source_failed.
+   * @param idempotency The same again has the first answer again, also from the next server.
+   * @throws ProblemError idempotency_mismatch, no_wrapper, update_in_progress, busy (`running_jobs`), version_not_found, update_refused, update_source_failed.
    */
-  begin(request: UpdateRequest): Promise<UpdateAnswer>;
+  begin(request: UpdateRequest, idempotency?: Idempotency): Promise<UpdateAnswer>;
 }
 
 /** The wrapper, as a server sees it. It alone writes `update.json`. */

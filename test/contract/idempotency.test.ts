@@ -146,3 +146,40 @@ test('Idempotency-Key outlives the server, however it ends', async (t) => {
   assert.equal(problem.code, 'idempotency_mismatch');
   assert.equal((await ask(server, 'GET /jobs')).json<Job[]>().length, 1);
 });
+
+test('every POST takes an Idempotency-Key, and says so', async (t) => {
+  const server = await startTestServer(t);
+  type Operation = { readonly parameters: readonly { readonly name: string }[]; readonly responses: { readonly [status: string]: unknown } };
+  const { paths } = (await ask(server, 'GET /openapi.json')).json<{ paths: { [path: string]: { post?: Operation } } }>();
+  const posts = Object.entries(paths).flatMap(([path, { post }]) => (post ? [{ path, post }] : []));
+  assert.ok(posts.length > 10);
+  for (const { path, post } of posts) {
+    assert.ok(post.parameters.some(({ name }) => name === 'Idempotency-Key'), path);
+    assert.ok(post.responses['422'], path);
+  }
+});
+
+test('Idempotency-Key on terminals: one is opened, and each input typed once, whatever becomes of the server', async (t) => {
+  const server = await spawnServer(t);
+  const folder = temporaryFolder(t);
+  const keyed = (line: string, key: string, body: object): Promise<Answer> => ask(server, line, { body, headers: { 'Idempotency-Key': key } });
+  const open = (body: object = { command: `cat > '${join(folder, 'typed')}'` }): Promise<Answer> => keyed('POST /terminals', 't', body);
+  const answers = await Promise.all(Array.from({ length: 5 }, () => open()));
+  assert.deepEqual([...new Set(answers.map(({ status, text, headers }) => `${status} ${headers.location} ${text}`))].length, 1);
+  const { terminalId } = answers[0]?.json<{ terminalId: string }>() ?? {};
+  assert.equal((await open({ command: 'true' })).problem.code, 'idempotency_mismatch');
+  assert.equal((await keyed('POST /terminals', '', { command: 'true' })).status, 400);
+  const type = (): Promise<Answer> => keyed(`POST /terminals/${terminalId}/input`, 'i', { data: 'once\n' });
+  assert.deepEqual((await type()).json(), { writtenBytes: 5 });
+  await server.kill9();
+  await server.restart();
+  assert.equal((await open()).text, answers[0]?.text);
+  assert.deepEqual((await type()).json(), { writtenBytes: 5 });
+  assert.equal((await keyed(`POST /terminals/${terminalId}/input`, 'i', { data: 'other' })).status, 422);
+  assert.equal((await ask(server, 'GET /terminals')).json<{ terminals: unknown[] }>().terminals.length, 1);
+  await ask(server, `POST /terminals/${terminalId}/input`, { body: { data: '\u0004' } });
+  await until(() => readFileSync(join(folder, 'typed'), 'utf8') === 'once\n', { what: 'it was typed, once' });
+  // As with jobs: the key is free again once its terminal is gone.
+  await ask(server, `DELETE /terminals/${terminalId}`);
+  assert.equal((await open({ command: 'true' })).status, 201);
+});

@@ -144,3 +144,19 @@ test('the documents show the ticket of a route as a parameter', () => {
   assert.deepEqual(document.paths['/page']?.get.parameters.map(({ name, in: where, required }) => [name, where, required]),
     [['command', 'query', false], ['ticket', 'query', false]]);
 });
+
+test('a ticket that is asked for again under its Idempotency-Key is the same one, until it expires', () => {
+  let now = 1_700_000_000_000;
+  const tickets = new Tickets({ now: () => now });
+  const asked = { key: 'k', hash: 'h' };
+  const first = tickets.issue(asked);
+  assert.deepEqual(tickets.issue(asked), first);
+  assert.notEqual(tickets.issue({ ...asked, key: 'other' }).ticket, first.ticket);
+  assert.throws(() => tickets.issue({ ...asked, hash: 'other' }), (error) => error instanceof ProblemError && error.code === 'idempotency_mismatch');
+  assert.equal(tickets.redeem(first.ticket), true);
+  // It is used up, which the client that lost the answer must learn.
+  assert.deepEqual(tickets.issue(asked), first);
+  assert.equal(tickets.redeem(first.ticket), false);
+  now += 30_000;
+  assert.notEqual(tickets.issue(asked).ticket, first.ticket);
+});
