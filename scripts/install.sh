@@ -23,6 +23,7 @@ Installs machine-sidecar and has it run as a service, of this user or, for root,
     --system       a service of the machine; only root can
     --port N       the port of the service; without it 8585
     --no-service   only install the program
+    --uninstall    remove the service, the command and the program; jobs, their output and the key stay
     --dry-run      say what would be done, and do nothing
     --help         this text
 
@@ -32,10 +33,14 @@ END
 }
 
 main() {
-  version=latest prefix='' from='' trust='' port='' scope='' service=yes dry='' bin=''
+  version=latest prefix='' from='' trust='' port='' scope='' service=yes dry='' bin='' action=install
   read_options "$@"
   find_places
   need_node
+  if [ "$action" = uninstall ]; then
+    uninstall
+    return
+  fi
   if [ -n "$dry" ]; then
     plan
     return
@@ -62,6 +67,7 @@ read_options() {
         [ -z "$scope" ] || [ "$scope" = "$1" ] || misuse 'give --user or --system, not both'
         scope=$1 ;;
       --no-service) service=no ;;
+      --uninstall) action=uninstall ;;
       --dry-run) dry=yes ;;
       --help | -h) usage; exit ;;
       *) misuse "unknown option $1" ;;
@@ -219,6 +225,41 @@ serve() {
   [ -z "$port" ] || set -- "$@" --port "$port"
   node "$prefix/$version/dist/cli/main.js" "$@" < /dev/null ||
     die "$package is installed, but not as a service. Start it yourself: $bin/sidecar serve --wrapper"
+}
+
+# Only what this script has written goes: DIR/VERSION folders of the program, and a link into them.
+uninstall() {
+  program=''
+  for folder in "$prefix"/*; do
+    is_program "$folder" && program=$folder/dist/cli/main.js
+  done
+  target=$(readlink "$bin/sidecar" || true)
+  case $target in "$prefix"/*) [ ! -f "$target" ] || program=$target ;; *) target='' ;; esac
+  if [ -z "$program" ] && [ -z "$target" ]; then
+    echo "$package is not installed in $prefix"
+    return
+  fi
+  set -- uninstall
+  [ -z "$scope" ] || set -- "$@" "$scope"
+  [ -z "$dry" ] || set -- "$@" --dry-run
+  if [ "$service" = yes ] && [ -n "$program" ]; then
+    node "$program" "$@" < /dev/null || die "the service cannot be removed; --no-service leaves it, and removes the rest"
+  fi
+  [ -z "$target" ] || remove "$bin/sidecar"
+  for folder in "$prefix"/*; do
+    ! is_program "$folder" || remove "$folder"
+  done
+  [ -n "$dry" ] || rmdir "$prefix" 2> /dev/null || true
+}
+
+is_program() {
+  [ -f "$1/dist/cli/main.js" ] && [ -f "$1/package.json" ] && grep -q "\"name\": *\"$package\"" "$1/package.json"
+}
+
+remove() {
+  if [ -n "$dry" ]; then echo "would remove $1"; return; fi
+  rm -rf "$1"
+  echo "removed $1"
 }
 
 farewell() {

@@ -8,8 +8,10 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { markName } from '../process/descendants.ts';
 import { identify } from '../process/identity.ts';
+import { spawnErrorText } from '../process/spawn-error.ts';
 import { isGone, terminate } from '../process/terminate.ts';
 import { AgentFailure } from './agent-failure.ts';
+import { installCommandOf } from './known.ts';
 
 export interface AgentProcessOptions {
   readonly argv: readonly string[];
@@ -52,13 +54,13 @@ const quietLooks = 5;
 export async function startAgent(options: AgentProcessOptions): Promise<AgentProcess> {
   const { argv: [file = '', ...args], workdir: cwd, mark, leaveMs = defaultLeaveMs, graceMs = defaultGraceMs } = options;
   // A group of its own: an agent may be behind a wrapper of npm, which alone would hear of a signal.
-  const child = spawned(() => spawn(file, args, { cwd, env: { ...options.env, [markName]: mark }, stdio: ['pipe', 'pipe', 'inherit'], detached: true }));
+  const at = { file, cwd };
+  const child = spawned(at, () => spawn(file, args, { cwd, env: { ...options.env, [markName]: mark }, stdio: ['pipe', 'pipe', 'inherit'], detached: true }));
   const exited = new Promise<AgentExit>((resolve) => { child.once('exit', (code, signal) => resolve({ code, signal })); });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', (error: NodeJS.ErrnoException) => {
-      const why = error.code === 'ENOENT' ? `${file} is not installed, or ${cwd} is not there` : error.message;
-      reject(notStarted(why, error));
+      reject(notStarted(error, at));
     });
   });
   const { pid = 0, stdout: input, stdin: output } = child;
@@ -83,16 +85,23 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
 }
 
 /** Some errors Node throws at once, as that the arguments are too long (E2BIG). @throws AgentFailure */
-function spawned<C>(start: () => C): C {
+function spawned<C>(at: SpawnedAt, start: () => C): C {
   try {
     return start();
   } catch (error) {
-    throw notStarted((error as Error).message, error as Error);
+    throw notStarted(error as Error, at);
   }
 }
 
-function notStarted(why: string, cause: Error): AgentFailure {
-  return new AgentFailure('not_started', `Cannot start the agent: ${why}`, { cause });
+interface SpawnedAt {
+  readonly file: string;
+  readonly cwd: string;
+}
+
+function notStarted(cause: Error, at: SpawnedAt): AgentFailure {
+  const why = spawnErrorText(cause, at);
+  const install = why.endsWith('is not installed') ? installCommandOf(at.file) : undefined;
+  return new AgentFailure('not_started', `Cannot start the agent: ${install === undefined ? why : `${why}: ${install}`}`, { cause });
 }
 
 /** For whoever reads it that is the end. */

@@ -34,6 +34,12 @@ export const knownAgents: readonly KnownAgent[] = [
   { name: 'pi', title: 'pi', argv: ['pi-acp'], packageName: 'pi-acp' },
 ];
 
+/** What installs the program, where it is that of a known agent: `npm install -g PACKAGE`. */
+export function installCommandOf(program: string): string | undefined {
+  const agent = knownAgents.find(({ argv }) => argv[0] === program);
+  return agent && `npm install -g ${agent.packageName}`;
+}
+
 /** @param path The search path of jobs. */
 export function findAgents(path: string): readonly InstalledAgent[] {
   return knownAgents.map((agent) => ({ ...agent, path: findProgram(agent.argv[0], path) ?? null }));

@@ -69,8 +69,9 @@ export function writingFor<T>(id: JobId, action: () => Promise<T>): Promise<T> {
   return hintingAt(`Job ${id} was left alone; "sidecar logs -f ${id}" shows its output`, action);
 }
 
-/** The exit code for a finished job: its own; 1 where nobody can know. */
+/** The exit code for a finished job: its own; 124 at its timeout, 1 where it cannot be known. */
 export function exitCodeOf(job: Job): number {
+  if (job.reason === 'timeout') return exitCodes.timeout;
   return job.exitCode === undefined || job.exitCode < 0 ? exitCodes.failure : job.exitCode;
 }
 

@@ -4,6 +4,7 @@
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { Config } from '../config.ts';
+import { closest } from './closest.ts';
 import { UsageError } from './failure.ts';
 
 export interface Option {
@@ -39,6 +40,8 @@ export interface CommandDefinition<O extends Options> {
   readonly options: O;
   /** Flags that are settings too: they are laid over the environment and the config file. */
   readonly settings?: Options;
+  /** The settings that its help lists, if not all of them. */
+  readonly listedSettings?: readonly string[];
   readonly examples: readonly { readonly line: string; readonly what: string }[];
   /** How many arguments it takes. Default none. */
   readonly arity?: { readonly min: number; readonly max: number };
@@ -79,6 +82,17 @@ export interface CommandLine {
   readonly args: readonly string[];
 }
 
+/** Flags of the connection may stand before the command, as `git -C` and `docker --host` do. */
+export function leadingFlags(words: readonly string[]): { readonly flags: readonly string[]; readonly rest: readonly string[] } {
+  let end = 0;
+  for (let word = words[end]; word !== undefined; word = words[end]) {
+    const [, name = '', equals] = /^--([\w-]+)(=)?/.exec(word) ?? [];
+    if (!Object.hasOwn(connectionSettings, name)) break;
+    end += equals === undefined ? 2 : 1;
+  }
+  return { flags: words.slice(0, end), rest: words.slice(end) };
+}
+
 /** @throws UsageError naming what is wrong. */
 export function parseCommandLine(command: Command, words: readonly string[]): CommandLine {
   const options = allOptions(command);
@@ -103,8 +117,14 @@ function strictly<T>(command: Command, parse: () => T): T {
     // ERR_PARSE_ARGS_UNKNOWN_OPTION, …_INVALID_OPTION_VALUE: what was typed is wrong.
     if (!String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS')) throw error;
     const [sentence = 'the flags cannot be read'] = (error as Error).message.split(/\. |\.?\n/);
-    throw new UsageError(sentence.replace(/\.$/, ''), command.name);
+    throw new UsageError(`${sentence.replace(/\.$/, '')}${suggestion(sentence, command)}`, command.name);
   }
+}
+
+function suggestion(sentence: string, command: Command): string {
+  const [, typed] = /^Unknown option '--([^']+)'/.exec(sentence) ?? [];
+  const meant = typed === undefined ? undefined : closest(typed, Object.keys(allOptions(command)));
+  return meant === undefined ? '' : `, did you mean "--${meant}"?`;
 }
 
 function checkArity(command: Command, args: readonly string[]): void {

@@ -12,22 +12,35 @@ export function commandHelp(command: Command, paint: Paint): string {
     `${command.summary}.`,
     usage.join('\n'),
     ...(command.about === undefined ? [] : [command.about.trim()]),
-    `${paint('bold', 'Flags')}\n${optionLines(allOptions(command))}`,
+    `${paint('bold', 'Flags')}\n${optionLines(listedOptions(command))}`,
     ...(examples.length === 0 ? [] : [`${paint('bold', 'Examples')}\n${examples.join('\n')}`]),
   ].join('\n\n') + '\n';
 }
 
-/** @param commands Name → summary, in the order of the help. */
-export function programHelp(commands: readonly (readonly [name: string, summary: string])[], paint: Paint): string {
-  const width = Math.max(...commands.map(([name]) => name.length));
+export interface CommandGroup {
+  readonly title: string;
+  readonly commands: readonly Pick<Command, 'name' | 'summary'>[];
+}
+
+export function programHelp(groups: readonly CommandGroup[], paint: Paint): string {
+  const width = Math.max(...groups.flatMap(({ commands }) => commands.map(({ name }) => name.length)));
   return [
     'Runs jobs on the machine it stands on, and survives anything.',
-    'Usage: sidecar COMMAND [flags] …',
-    `${paint('bold', 'Commands')}\n${commands.map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`).join('\n')}`,
-    `${paint('bold', 'Flags')}\n  -h, --help     This text; after a command, its own\n  -V, --version  The version of this program`,
+    'Usage: sidecar [--url URL] [--key-file FILE] [--state-dir DIR] COMMAND [flags] …',
+    ...groups.map(({ title, commands }) =>
+      `${paint('bold', title)}\n${commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\n')}`),
+    `${paint('bold', 'Flags')}\n  -h, --help     This text; after a command, its own\n  -v, --version  The version of this program`,
     `${paint('bold', 'Exit codes')}\n  that of the job for exec, shell and rerun -f, of the program for terminal and attach; for prompt see there; 2 usage; 69 no server answers; 77 the server refuses; 1 anything else`,
     `${paint('bold', 'Examples')}\n  sidecar serve\n  sidecar exec -- make test\n  sidecar logs -f last`,
   ].join('\n\n') + '\n';
+}
+
+/** Less what another line says as well: `--no-x` beside `--x`. */
+function listedOptions(command: Command): Options {
+  const options = allOptions(command);
+  const hidden = Object.keys(command.settings ?? {}).filter((name) => command.listedSettings?.includes(name) === false);
+  return Object.fromEntries(Object.entries(options).filter(([name]) =>
+    !hidden.includes(name) && !(name.startsWith('no-') && Object.hasOwn(options, name.slice(3)))));
 }
 
 function optionLines(options: Options): string {

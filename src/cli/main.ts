@@ -6,40 +6,13 @@
 import { inspect } from 'node:util';
 import { escapeText } from '../base/escape.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { type Command, type CommandLine, parseCommandLine } from './command.ts';
+import { commandGroups, findCommand } from './catalog.ts';
+import { type Command, type CommandLine, leadingFlags, parseCommandLine } from './command.ts';
 import { UsageError, exitCodes, explain } from './failure.ts';
 import { commandHelp, programHelp } from './help.ts';
 import { type Paint, oneLine, painter } from './print.ts';
 import { outputFailure, tell, watchOutput, write } from './streams.ts';
 import { ownVersion } from '../process/own-version.ts';
-
-/** Loaded when they are asked for: a command costs only what it needs. In the order of the help. */
-const commands: { readonly [name: string]: () => Promise<{ readonly command: Command }> } = {
-  serve: () => import('./commands/serve.ts'),
-  exec: () => import('./commands/exec.ts'),
-  jobs: () => import('./commands/jobs.ts'),
-  logs: () => import('./commands/logs.ts'),
-  nudge: () => import('./commands/nudge.ts'),
-  wait: () => import('./commands/wait.ts'),
-  kill: () => import('./commands/kill.ts'),
-  rerun: () => import('./commands/rerun.ts'),
-  prompt: () => import('./commands/prompt.ts'),
-  agents: () => import('./commands/agents.ts'),
-  permissions: () => import('./commands/permissions.ts'),
-  shell: () => import('./commands/shell.ts'),
-  sessions: () => import('./commands/sessions.ts'),
-  terminal: () => import('./commands/terminal.ts'),
-  attach: () => import('./commands/attach.ts'),
-  terminals: () => import('./commands/terminals.ts'),
-  update: () => import('./commands/update.ts'),
-  key: () => import('./commands/key.ts'),
-  config: () => import('./commands/config.ts'),
-  doctor: () => import('./commands/doctor.ts'),
-  install: () => import('./commands/install.ts'),
-  uninstall: () => import('./commands/uninstall.ts'),
-  status: () => import('./commands/status.ts'),
-  version: () => import('./commands/version.ts'),
-};
 
 watchOutput(onReaderGone);
 const exitCode = await main(process.argv.slice(2));
@@ -50,12 +23,13 @@ async function main(words: readonly string[]): Promise<number> {
   let config: Config | undefined;
   let command: Command | undefined;
   try {
-    const [name, ...rest] = words;
+    const { flags, rest: [name, ...rest] } = leadingFlags(words);
     if (name === undefined || name === '--help' || name === '-h') return await help(undefined, name === undefined);
     if (name === 'help') return await help(rest[0], false);
-    if (name === '--version' || name === '-V') return await printed(`${ownVersion()}\n`);
-    command = await find(name);
-    const line = parseCommandLine(command, rest);
+    if (name === '--version' || name === '-V' || name === '-v') return await printed(`${ownVersion()}\n`);
+    if (name.startsWith('-')) throw new UsageError(`Unknown flag "${name}" before the command: flags come behind it`);
+    command = await findCommand(name);
+    const line = parseCommandLine(command, [...flags, ...rest]);
     if (line.values['help'] === true) return await help(name, false);
     config = loadConfig(settingsOf(command, line));
     // parseCommandLine read the values by the command's own options.
@@ -82,14 +56,6 @@ async function reportMisuse(reason: string): Promise<void> {
   await reportRefusal({ reason, isFinal: true });
 }
 
-async function find(name: string): Promise<Command> {
-  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (load) return (await load()).command;
-  if (name.startsWith('-')) throw new UsageError(`Unknown flag "${name}" before the command: flags come behind it`);
-  const close = Object.keys(commands).find((known) => known.startsWith(name) || name.startsWith(known));
-  throw new UsageError(`Unknown command "${name}"${close === undefined ? '' : `, did you mean "${close}"?`}`);
-}
-
 /** The flags that are settings: the others mean something else in every command. */
 function settingsOf(command: Command, line: CommandLine): CommandLine['values'] {
   return Object.fromEntries(Object.keys(command.settings ?? {}).map((name) => [name, line.values[name]]));
@@ -97,9 +63,8 @@ function settingsOf(command: Command, line: CommandLine): CommandLine['values'] 
 
 async function help(name: string | undefined, isMisuse: boolean): Promise<number> {
   const paint = helpPaint();
-  if (name !== undefined) return printed(commandHelp(await find(name), paint));
-  const all = await Promise.all(Object.values(commands).map((load) => load()));
-  const text = programHelp(all.map(({ command }) => [command.name, command.summary] as const), paint);
+  if (name !== undefined) return printed(commandHelp(await findCommand(name), paint));
+  const text = programHelp(await commandGroups(), paint);
   if (!isMisuse) return printed(text);
   await write(text, process.stderr);
   return exitCodes.usage;

@@ -37,6 +37,18 @@ export function pairs(values: readonly string[] | undefined, flag: string): { re
   }));
 }
 
+/**
+ * `NAME=VALUE`, or `NAME` for the value that it has here, as docker takes them; a variable that is not set here is not passed on.
+ *
+ * @throws UsageError
+ */
+export function variables(values: readonly string[] | undefined, environment: { readonly [name: string]: string }): { readonly [name: string]: string } | undefined {
+  return pairs(values?.flatMap((value) => {
+    if (value.includes('=') || value === '') return [value];
+    return Object.hasOwn(environment, value) ? [`${value}=${environment[value]}`] : [];
+  }), 'env');
+}
+
 /** `INT`, `SIGINT` or `2`. @throws UsageError */
 export function signalName(value: string, flag: string): SignalName {
   const number = Number(value);

@@ -4,7 +4,7 @@
  */
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import type {
-  Accepted, CancelRequest, FeedEvent, Job, JobEvent, JobStatus, Nudged, Position, SignalName, StreamName,
+  Accepted, CancelRequest, FeedEvent, Job, JobEvent, JobReason, JobStatus, Nudged, Position, SignalName, StreamName,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
@@ -54,6 +54,8 @@ export interface ListFilters extends Cancellable {
   /** A page, 1 to 1000. Default 20; for {@link Jobs.all} 200. */
   readonly limit?: number;
   readonly status?: JobStatus;
+  /** Only jobs that ended for this reason. */
+  readonly reason?: JobReason;
   /** All of them must be there. */
   readonly labels?: { readonly [name: string]: string };
   readonly name?: string;
@@ -245,9 +247,9 @@ export class Jobs {
   }
 
   async #page(filters: ListFilters): Promise<{ jobs: Job[]; hasNext: boolean }> {
-    const { limit, status, name, before, signal } = filters;
+    const { limit, status, reason, name, before, signal } = filters;
     const label = Object.entries(filters.labels ?? {}).map(([key, value]) => `${key}:${value}`);
-    const query = { limit, status, name, before, label, output: filters.output === true ? true : undefined };
+    const query = { limit, status, reason, name, before, label, output: filters.output === true ? true : undefined };
     return send(this.#endpoint, { method: 'GET', path: '/jobs', query, signal }, async (response) => ({
       jobs: jobsAnswer(await readJson(this.#endpoint, response), this.#endpoint.base),
       hasNext: /;\s*rel="?next"?/.test(response.headers.get('link') ?? ''),

@@ -81,10 +81,11 @@ export class Catalogue {
 }
 
 /** Whether a job fits the filters. */
-export function matcher(query: Partial<Pick<ListQuery, 'status' | 'label' | 'name'>>): (entry: Entry) => boolean {
+export function matcher(query: Partial<Pick<ListQuery, 'status' | 'reason' | 'label' | 'name'>>): (entry: Entry) => boolean {
   const labels = (query.label ?? []).map((label) => [label.slice(0, label.indexOf(':')), label.slice(label.indexOf(':') + 1)] as const);
   return (entry) =>
     (query.status === undefined || statusOf(entry.state) === query.status)
+    && (query.reason === undefined || (entry.state.is === 'finished' && entry.state.outcome.reason === query.reason))
     && (query.name === undefined || entry.request.name === query.name)
     && labels.every(([name, value]) => Object.hasOwn(entry.request.labels, name) && entry.request.labels[name] === value);
 }

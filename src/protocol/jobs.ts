@@ -376,6 +376,7 @@ const label = text({ pattern: /^[^:]+:/s, expected: 'name:value' });
 export interface ListQuery {
   readonly limit: number | undefined;
   readonly status: JobStatus | undefined;
+  readonly reason: JobReason | undefined;
   readonly label: readonly string[] | undefined;
   readonly name: string | undefined;
   readonly before: JobId | undefined;
@@ -384,7 +385,8 @@ export interface ListQuery {
 
 export const listQuery: Parser<ListQuery> = object({
   limit: described(`How many, newest first. Default ${defaults.listLimit}.`, optional(fromText(integer({ min: 1, max: 1000 })))),
-  status: optional(oneOf('pending', 'running', 'completed', 'failed', 'timeout')),
+  status: optional(oneOf(...statuses)),
+  reason: described('Only jobs that ended for this reason.', optional(oneOf(...reasons))),
   label: described('name:value; may be given more than once.', optional(repeated(label, { max: 64 }))),
   name: optionalText(name),
   before: described('Only jobs older than this one.', optional(jobId)),

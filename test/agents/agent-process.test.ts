@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { AgentFailure } from '../../src/agents/agent-failure.ts';
@@ -100,8 +100,18 @@ test('the process that ends an agent may carry its mark, and stays', options, as
 test('what cannot be started is told', options, async (t) => {
   const workdir = temporaryFolder(t);
   const failed = (argv: string[], cwd = workdir): Promise<unknown> => startAgent({ argv, workdir: cwd, env: {}, mark: 'none' });
-  for (const asked of [failed(['no-such-agent', '--acp']), failed(['/bin/sh'], join(workdir, 'none'))]) {
-    await assert.rejects(asked, (error) => error instanceof AgentFailure && error.code === 'not_started' && /is not installed, or .* is not there/.test(error.message));
+  const script = join(workdir, 'script');
+  writeFileSync(script, '#!/no/such/interpreter\n', { mode: 0o755 });
+  const cases: readonly (readonly [asked: Promise<unknown>, message: RegExp])[] = [
+    [failed(['no-such-agent', '--acp']), /: no-such-agent is not installed$/],
+    [failed(['copilot', '--acp']), /: copilot is not installed: npm install -g @github\/copilot$/],
+    [failed(['/bin/sh'], join(workdir, 'none')), /: the directory .*none is not there$/],
+    [failed(['copilot'], script), /: the directory .*script is not there$/],
+    [failed(['/no/such/agent']), /: \/no\/such\/agent is not there$/],
+    [failed([script]), /: the interpreter that .*script names is not there$/],
+  ];
+  for (const [asked, message] of cases) {
+    await assert.rejects(asked, (error) => error instanceof AgentFailure && error.code === 'not_started' && message.test(error.message));
   }
   // Node throws this one at once.
   await assert.rejects(failed(['/bin/sh', '-c', 'x'.repeat(3_000_000)]), (error) => error instanceof AgentFailure && error.code === 'not_started' && /E2BIG/.test(error.message));

@@ -5,7 +5,7 @@ import { ProblemError } from '../../src/client/client.ts';
 import { answer, refuse } from '../client/stand-in.ts';
 import { setUp } from './program.ts';
 
-const names = ['serve', 'exec', 'jobs', 'logs', 'nudge', 'wait', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'install', 'uninstall', 'status', 'version'];
+const names = ['serve', 'exec', 'jobs', 'show', 'rm', 'logs', 'nudge', 'wait', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'install', 'uninstall', 'status', 'version'];
 
 describe('sidecar', () => {
   it('helps with every command, examples included', async (t) => {
@@ -22,7 +22,11 @@ describe('sidecar', () => {
     }
     assert.match(helps[0]?.stdout ?? '', /--log-level VALUE +What is logged\. One of debug, info, warn, error\./);
     assert.match((await run(['help', 'logs'])).stdout, /sidecar logs -f last/);
-    assert.match((await run(['-V'])).stdout, /^\d+\.\d+\.\d+\n$/);
+    for (const flag of ['-V', '-v', '--version']) assert.match((await run([flag])).stdout, /^\d+\.\d+\.\d+\n$/);
+    assert.match(stdout, /^Jobs\n( {2}\w+ +.*\n)+\nAgents\n( {2}\w+ +.*\n)+\nShells and terminals\n( {2}\w+ +.*\n)+\nThe server\n/m);
+    const install = (await run(['install', '--help'])).stdout;
+    assert.match(install, /--port VALUE/);
+    assert.doesNotMatch(install, /--terminal-idle|--no-auto-update/);
   });
 
   it('exits with 2 for what it cannot read, and names it', async (t) => {
@@ -31,6 +35,14 @@ describe('sidecar', () => {
       [[], /Usage/],
       [['job'], /Unknown command "job", did you mean "jobs"\?\n +See: sidecar --help/],
       [['--json', 'jobs'], /flags come behind/],
+      [['exex', 'true'], /Unknown command "exex", did you mean "exec"\?/],
+      [['ps'], /did you mean "jobs"\?/],
+      [['jbos'], /did you mean "jobs"\?/],
+      [['xyzzy'], /Unknown command "xyzzy"\n/],
+      [['jobs', '--lable', 'a=b'], /Unknown option '--lable', did you mean "--label"\?\n +See: sidecar jobs --help/],
+      [['rm'], /Say which jobs to delete/],
+      [['rm', '--all', 'last'], /Give jobs or filters, not both/],
+      [['jobs', '--status', 'canceled'], /did you mean "cancelled"\?/],
       [['jobs', '--nope'], /Unknown option '--nope'\n +See: sidecar jobs --help/],
       [['jobs', '--limit'], /argument missing/],
       [['jobs', '--limit', '0'], /whole number from 1, received "0"\n +See: sidecar jobs --help/],
@@ -38,7 +50,7 @@ describe('sidecar', () => {
       [['jobs', 'extra'], /Unexpected argument "extra"/],
       [['logs'], /logs needs more: sidecar logs \[flags\] JOB/],
       [['exec', '--timeout', 'soon', 'true'], /--timeout: expected a time.*\n +See: sidecar exec --help/],
-      [['exec', '--env', 'SECRET', 'true'], /NAME=VALUE/],
+      [['exec', '--env', '=SECRET', 'true'], /NAME=VALUE/],
       [['exec', '--shell', 'bash', 'a', 'b'], /--shell/],
       [['exec', ''], /empty/],
       [['kill', '--signal', 'BANG', 'last'], /expected a signal/],
@@ -148,6 +160,44 @@ describe('sidecar', () => {
     assert.equal(unclear.exitCode, 1);
     assert.match(unclear.stderr, new RegExp(`2 ids begin so \\(${job.jobId}, ${older.jobId}\\)`));
     assert.match((await run(['logs', 'zzzz'])).stderr, /no id begins so\n +See: sidecar jobs/);
+  });
+
+  it('flags of the connection may stand before the command', async (t) => {
+    const { run, server, folder } = await setUp(t);
+    const env = { SIDECAR_URL: '', SIDECAR_KEY_FILE: '' };
+    const { job, write, end } = server.script();
+    write('stdout', 'text\n');
+    end(0);
+    assert.equal((await run(['--url', server.url, `--key-file=${folder}/key`, 'logs', job.jobId], { env })).stdout, 'text\n');
+    assert.match((await run(['--url', server.url, 'logs', '--help'], { env })).stdout, /Usage: sidecar logs/);
+    assert.equal((await run(['--url'], { env })).exitCode, 2);
+  });
+
+  it('show tells of a job in detail', async (t) => {
+    const { run } = await setUp(t);
+    await run(['exec', '--name', 'nice', '--label', 'a=b', 'echo x; exit 3']);
+    const { stdout, exitCode } = await run(['show', 'last']);
+    assert.equal(exitCode, 0);
+    for (const line of [/^job +\w{16}$/m, /^name +nice$/m, /^command +echo x; exit 3$/m, /^labels +a=b$/m, /^status +failed$/m, /^exit code +3$/m, /^stdout +2 B$/m]) {
+      assert.match(stdout, line);
+    }
+    assert.equal((JSON.parse((await run(['show', '--json', 'last'])).stdout) as { name: string }).name, 'nice');
+  });
+
+  it('rm deletes jobs by id and by filter, asks where it must, and leaves what runs', async (t) => {
+    const { run, server } = await setUp(t);
+    for (const code of [0, 3]) server.script().end(code);
+    const { job: running } = server.script();
+    const unasked = await run(['rm', '--all']);
+    assert.deepEqual([unasked.exitCode, /2 jobs and their output.*give --yes/.test(unasked.stderr)], [2, true], unasked.stderr);
+    assert.equal((await run(['rm', '--all', '--dry-run'])).stdout.trim().split('\n').length, 2);
+    assert.equal(server.jobs.size, 3);
+    assert.equal((await run(['rm', '--status', 'failed', '--yes'])).stdout.trim().split('\n').length, 1);
+    const rest = await run(['rm', '--all', '--yes', '--json']);
+    assert.equal((JSON.parse(rest.stdout) as string[]).length, 1);
+    const refused = await run(['rm', running.jobId]);
+    assert.deepEqual([refused.exitCode, refused.stdout], [1, '']);
+    assert.deepEqual([...server.jobs.keys()], [running.jobId]);
   });
 
   it('nudge, kill and rerun do what they say', async (t) => {

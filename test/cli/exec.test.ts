@@ -117,7 +117,7 @@ describe('sidecar exec', () => {
     const { run } = await setUp(t);
     const timeout = await run(['exec', '--timeout', '200ms', 'sleep 10']);
     assert.match(timeout.stderr, /^sidecar: job \w+ was ended at its timeout of 0.2 s\n$/);
-    assert.equal(timeout.exitCode, 143);
+    assert.equal(timeout.exitCode, 124);
     const missing = await run(['exec', '--argv', 'no-such-program']);
     assert.match(missing.stderr, /^sidecar: job \w+ could not be started: .*ENOENT\n$/);
     assert.equal(missing.exitCode, 127);
@@ -137,6 +137,12 @@ describe('sidecar exec', () => {
       mode: 'shell', command: 'pwd; echo $A', shell: 'bash', workdir: folder, env: { A: 'b=c', B: '' }, timeout: 300, labels: { k: 'v' },
       name: 'n', killGrace: 1.5, maxOutputBytes: 10_240,
     });
+  });
+
+  it('-e NAME passes on the value of here, as docker does', async (t) => {
+    const { run } = await setUp(t);
+    const { stdout } = await run(['exec', '-e', 'HERE', '-e', 'NOT_HERE', '-e', 'A=b', 'echo "$HERE ${NOT_HERE-unset} $A"'], { env: { HERE: 'x=y' } });
+    assert.equal(stdout, 'x=y unset b\n');
   });
 
   it('runs in the folder that it is called in when the server is the local one', async (t) => {

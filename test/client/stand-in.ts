@@ -287,9 +287,10 @@ export class StandIn {
     const limit = Number(url.searchParams.get('limit') ?? 20);
     const before = url.searchParams.get('before') ?? '~';
     const status = url.searchParams.get('status');
+    const reason = url.searchParams.get('reason');
     const labels = url.searchParams.getAll('label').map((label) => label.split(':'));
     const jobs = [...this.jobs.values()].map(({ job }) => job).reverse().filter((job) => job.jobId < before
-      && (status === null || job.status === status) && labels.every(([name = '', value]) => job.labels[name] === value));
+      && (status === null || job.status === status) && (reason === null || job.reason === reason) && labels.every(([name = '', value]) => job.labels[name] === value));
     const last = jobs[limit - 1];
     const next = jobs.length > limit && last ? { Link: `</jobs?before=${last.jobId}&limit=${limit}>; rel="next"` } : {};
     this.#json(response, 200, jobs.slice(0, limit), next);

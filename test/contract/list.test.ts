@@ -80,6 +80,10 @@ test('GET /jobs', async (t) => {
     assert.deepEqual(await listed(server, '/jobs?status=running'), [running]);
     assert.deepEqual(await listed(server, '/jobs?status=pending'), [pending]);
     assert.equal(await count('status=timeout'), 0);
+    assert.equal(await count('reason=exit'), 26);
+    await ask(server, `POST /jobs/${running}/cancel`);
+    assert.deepEqual(await listed(server, '/jobs?reason=cancelled&limit=1'), [running]);
+    assert.equal((await ask(server, 'GET /jobs?reason=odd')).status, 400);
   });
 
   await t.test('before has only older jobs, also before an id that is none or no longer one', async () => {

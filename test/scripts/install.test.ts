@@ -79,6 +79,25 @@ test('from an empty home to a program that runs, and once more', { skip }, async
   }
 });
 
+test('--uninstall removes what the script has written, and nothing else', { skip }, async (t) => {
+  const { home, bin, prefix, install } = machine(t);
+  const from = join(home, 'package.tgz');
+  writeFileSync(from, tarball);
+  const places = ['--prefix', prefix, '--no-service'];
+  assert.equal((await install(['--from', from, ...places])).exitCode, 0);
+  const other = join(prefix, 'mine', 'package.json');
+  mkdirSync(join(prefix, 'mine'));
+  writeFileSync(other, '{"name": "mine"}');
+  const look = await install(['--uninstall', '--dry-run', ...places]);
+  assert.deepEqual([look.exitCode, look.stderr, look.stdout], [0, '', `would remove ${join(bin, 'sidecar')}\nwould remove ${join(prefix, version)}\n`]);
+  assert.ok(existsSync(join(bin, 'sidecar')));
+  const removed = await install(['--uninstall', ...places]);
+  assert.deepEqual([removed.exitCode, removed.stderr, removed.stdout], [0, '', `removed ${join(bin, 'sidecar')}\nremoved ${join(prefix, version)}\n`]);
+  assert.deepEqual([readdirSync(prefix), readdirSync(bin), existsSync(other)], [['mine'], [], true]);
+  const again = await install(['--uninstall', ...places]);
+  assert.deepEqual([again.exitCode, again.stdout], [0, `machine-sidecar is not installed in ${prefix}\n`]);
+});
+
 test('without --no-service it goes on to install the service', { skip }, async (t) => {
   const { home, bin, prefix, install } = machine(t);
   const from = join(home, 'package.tgz');

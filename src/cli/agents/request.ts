@@ -10,7 +10,7 @@ import type { AgentRequest, PermissionDecision, PermissionPolicy, PermissionRule
 import type { Values } from '../command.ts';
 import type { Connection } from '../connect.ts';
 import { UsageError } from '../failure.ts';
-import { pairs, seconds } from '../values.ts';
+import { pairs, seconds, variables } from '../values.ts';
 import { readMcpConfig } from './mcp-config.ts';
 
 export const requestOptions = {
@@ -27,7 +27,7 @@ export const requestOptions = {
   'add-dir': { type: 'string', multiple: true, value: 'DIR', description: 'A further directory that it may use; may be repeated' },
   attach: { type: 'string', multiple: true, value: 'FILE', description: 'A file of this machine to send along; may be repeated' },
   'mcp-config': { type: 'string', value: 'FILE', description: 'The MCP servers that it is to use, as {"mcpServers": {NAME: {"command": …}}}' },
-  env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', description: 'Laid over the environment of the server; may be repeated' },
+  env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated' },
   session: { type: 'string', value: 'ID', description: 'Go on with an earlier session of the agent' },
   'auth-method': { type: 'string', value: 'ID', description: 'How to log in to the agent; without it an agent that needs it tells which ones it has' },
   'keep-alive': { type: 'string', value: 'TIME', description: 'It waits so long for another prompt, see --on. Default: 0; with -i 1h' },
@@ -50,8 +50,14 @@ export const givenAs: { readonly [field: string]: string } = {
 /** Longer than anybody thinks about the next prompt, and not for ever where nobody comes back. */
 const interactiveKeepAliveSeconds = 3600;
 
+export interface AgentRequestOptions {
+  readonly isInteractive: boolean;
+  /** Where `--env NAME` finds its value. */
+  readonly environment: { readonly [name: string]: string };
+}
+
 /** @param prompt `undefined`: only the session is begun. @throws UsageError */
-export function agentRequest(values: RequestValues, prompt: Prompt | undefined, connection: Connection, isInteractive: boolean): AgentRequest {
+export function agentRequest(values: RequestValues, prompt: Prompt | undefined, connection: Connection, { isInteractive, environment }: AgentRequestOptions): AgentRequest {
   const { isLocal } = connection;
   const keepAlive = values['keep-alive'] === undefined ? undefined : seconds(values['keep-alive'], 'keep-alive');
   const directory = (path: string): string => (isLocal ? resolve(path) : path);
@@ -68,7 +74,7 @@ export function agentRequest(values: RequestValues, prompt: Prompt | undefined, 
       workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
       additionalDirectories: values['add-dir']?.map(directory),
       mcpServers: values['mcp-config'] === undefined ? undefined : readMcpConfig(values['mcp-config']),
-      env: pairs(values.env, 'env'),
+      env: variables(values.env, environment),
       acp_session_id: values.session,
       authMethod: values['auth-method'],
       keepAlive: keepAlive ?? (isInteractive ? interactiveKeepAliveSeconds : undefined),

@@ -16,7 +16,7 @@ import { type Interrupts, handleInterrupts, interruptedExitCode } from '../inter
 import { printJson, printLine } from '../print.ts';
 import { forwardStdin, hasStdin } from '../stdin.ts';
 import { attachTty } from '../tty-job.ts';
-import { bytes, pairs, seconds } from '../values.ts';
+import { bytes, pairs, seconds, variables } from '../values.ts';
 import { windowSize } from '../window.ts';
 
 const options = {
@@ -24,7 +24,7 @@ const options = {
   session: { type: 'string', value: 'KEY', description: 'Run it in the persistent shell of that key; see "sidecar shell"' },
   argv: { type: 'boolean', description: 'No shell even for a single argument: it is the name of a program' },
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it runs. Default: here for the local server, else where the server runs' },
-  env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', description: 'Laid over the environment of the server; may be repeated' },
+  env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated' },
   interactive: { type: 'boolean', short: 'i', description: 'Forward stdin until its end; that is so anyway, unless -n or -d says otherwise' },
   tty: { type: 'boolean', short: 't', description: 'Give it a terminal, as large as the window; every key goes to it, Ctrl-C too' },
   'detach-keys': { type: 'string', value: 'KEYS', description: `With -t: what leaves the job: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}` },
@@ -43,7 +43,7 @@ export const command: Command = defineCommand({
   summary: 'Run a command as a job, as if it ran here',
   usage: ['exec [flags] [--] COMMAND', 'exec [flags] [--] PROGRAM ARGUMENT…'],
   about: `One argument is a text for the shell; several are a program and its arguments, passed on exactly as they are.
-Output comes as it is written, stdin is forwarded, and the exit code is the job's (128+n for signal n).
+Output comes as it is written, stdin is forwarded, and the exit code is the job's (128+n for signal n, 124 at --timeout).
 Ctrl-C interrupts the job, a second one cancels it, a third leaves it alone. A server that restarts meanwhile loses nothing.
 With -t the job has a terminal: stdout and stderr are one, Ctrl-C is a key like any other, and Ctrl-] leaves the job, which continues.
 -i, -t and -it are there as docker and ssh have them: stdin is forwarded with or without -i.`,
@@ -109,7 +109,7 @@ function checkInput({ values, args }: Invocation<Values<typeof options>>): void 
   }
 }
 
-function requestOf({ values, args }: Invocation<Values<typeof options>>, connection: Connection): ExecRequest {
+function requestOf({ values, args, config }: Invocation<Values<typeof options>>, connection: Connection): ExecRequest {
   const [first = ''] = args;
   const isArgv = values.argv === true || args.length > 1;
   if (isArgv && values.shell !== undefined) {
@@ -126,7 +126,7 @@ function requestOf({ values, args }: Invocation<Values<typeof options>>, connect
     ...defined({
       shell: values.shell,
       workdir,
-      env: pairs(values.env, 'env'),
+      env: variables(values.env, config.jobEnvironment),
       labels: pairs(values.label, 'label'),
       name: values.name,
       tty: values.tty === true ? windowSize() ?? true : undefined,

@@ -32,9 +32,11 @@ export const command: Command = defineCommand({
   usage: ['install [--user|--system] [flags]'],
   about: 'Uses systemd on Linux, launchd on macOS, the Task Scheduler on Windows. May be run again: the flags that are given then hold,\n'
     + 'and the service is restarted only if something changed. A restart does not touch running jobs.\n'
-    + 'Flags and SIDECAR_* variables of now become flags of the service, but secrets do not; the config file is read by the service.',
+    + 'Every flag of "sidecar serve" may be given: it becomes a flag of the service, as do SIDECAR_* variables of now, but secrets do not.\n'
+    + 'The config file is read by the service itself. "sidecar uninstall" removes the service.',
   options,
   settings: settingOptions(['url', 'key-file']),
+  listedSettings: ['host', 'port', 'state-dir'],
   examples: [
     { line: 'sidecar install --dry-run', what: 'look first' },
     { line: 'sidecar install --port 9000', what: 'for this user' },

@@ -75,7 +75,7 @@ async function prompt({ values, args, config }: Invocation<Given>): Promise<numb
     const id = await resolveJob(sidecar, values.on);
     return runTurn(sidecar, (signal) => turnOn(sidecar, id, given ?? '', signal), { ...how, isOwn: false });
   }
-  const request = agentRequest(values, given, connection, isInteractive);
+  const request = agentRequest(values, given, connection, { isInteractive, environment: config.jobEnvironment });
   if (values.detach === true) return detach(connection, request, values.json === true);
   const begin = async (signal: AbortSignal): Promise<Turn> => {
     const { jobId } = await sidecar.agents.start(request, { signal });

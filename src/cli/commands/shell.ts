@@ -16,13 +16,13 @@ import { isTyped, say } from '../print.ts';
 import { converse, leavingLine } from '../repl.ts';
 import { type SessionRequest, runInShell } from '../shell-job.ts';
 import { hasStdin } from '../stdin.ts';
-import { pairs } from '../values.ts';
+import { variables } from '../values.ts';
 
 const options = {
   command: { type: 'string', short: 'c', value: 'COMMAND', description: 'Only this one; stdin is forwarded to it' },
   shell: { type: 'string', value: 'SHELL', description: 'Which one: bash, zsh, sh, pwsh. Default: that of the session, or the best there is' },
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where a new session starts. Default: here for the local server, else where the server runs' },
-  env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', description: 'The environment of a new session; may be repeated' },
+  env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'The environment of a new session; without =VALUE that of here is passed on. May be repeated' },
   bootstrap: { type: 'string', value: 'COMMAND', description: 'Run in the shell each time that it starts, before the first command' },
 } as const;
 
@@ -58,13 +58,13 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
   return converse(sidecar, session);
 }
 
-function sessionOf({ values, args: [key = 'default'] }: Invocation<Values<typeof options>>, { isLocal }: Connection): SessionRequest {
+function sessionOf({ values, args: [key = 'default'], config }: Invocation<Values<typeof options>>, { isLocal }: Connection): SessionRequest {
   return {
     sessionKey: key,
     ...defined({
       shell: values.shell,
       workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
-      env: pairs(values.env, 'env'),
+      env: variables(values.env, config.jobEnvironment),
       bootstrapCommand: values.bootstrap,
     }),
   };

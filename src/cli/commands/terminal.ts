@@ -11,13 +11,13 @@ import { type Connection, connect } from '../connect.ts';
 import { DetachKeys, defaultDetachKeys } from '../detach-keys.ts';
 import { printJson, printLine } from '../print.ts';
 import { hintingAt } from '../streams.ts';
-import { pairs } from '../values.ts';
+import { variables } from '../values.ts';
 import { checkTyped, showTerminal, windowSize } from '../window.ts';
 
 const options = {
   name: { type: 'string', value: 'NAME', description: 'To find it again' },
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it runs. Default: here for the local server, else where the server runs' },
-  env: { type: 'string', short: 'e', multiple: true, value: 'NAME=VALUE', description: 'Laid over the environment of the server; may be repeated' },
+  env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated' },
   detach: { type: 'boolean', short: 'd', description: 'Print the id of the terminal and leave' },
   json: { type: 'boolean', description: 'With -d: the terminal as JSON' },
   'detach-keys': { type: 'string', value: 'KEYS', description: `What leaves it: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}` },
@@ -56,11 +56,11 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
   return showTerminal(connection.sidecar, terminal, { isReadonly: false, detachKeys });
 }
 
-function requestOf({ values, args }: Invocation<Values<typeof options>>, { isLocal }: Connection): TerminalStart {
+function requestOf({ values, args, config }: Invocation<Values<typeof options>>, { isLocal }: Connection): TerminalStart {
   return defined({
     command: args.length > 1 ? args.map(shellWord).join(' ') : args[0],
     workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
-    env: pairs(values.env, 'env'),
+    env: variables(values.env, config.jobEnvironment),
     name: values.name,
     ...windowSize(),
   });

@@ -1,0 +1,74 @@
+/**
+ * Which jobs a command means by their properties: the flags, and what is asked of the server.
+ * @module
+ */
+import type { Job, JobReason, JobStatus, ListFilters } from '../client/client.ts';
+import { reasons, statuses } from '../protocol/jobs.ts';
+import type { Option } from './command.ts';
+import { closest } from './closest.ts';
+import { UsageError } from './failure.ts';
+import { pairs } from './values.ts';
+
+/** What an agent's job does while it runs, as the list shows it. */
+const phases = ['asking', 'waiting'] as const;
+type Phase = (typeof phases)[number];
+
+/** Words of the list's column STATUS besides those of the server's `status`. `exit` shows as `failed` or `completed`. */
+const reasonWords: readonly JobReason[] = reasons.filter((reason) => reason !== 'exit' && reason !== 'timeout');
+
+export const filterOptions: FilterOptions = {
+  status: {
+    type: 'string', short: 's', value: 'STATUS',
+    description: `Only those: ${statuses.join(', ')}, ${reasonWords.join(', ')}; of agents ${phases.join(' or ')}`,
+  },
+  label: { type: 'string', short: 'l', multiple: true, value: 'NAME=VALUE', description: 'Only those with this label; may be repeated' },
+  name: { type: 'string', value: 'NAME', description: 'Only those of this name' },
+};
+
+interface FilterOptions {
+  readonly status: Option & { readonly type: 'string' };
+  readonly label: Option & { readonly type: 'string'; readonly multiple: true };
+  readonly name: Option & { readonly type: 'string' };
+}
+
+export interface JobFilters {
+  readonly list: ListFilters;
+  /** What the server cannot be asked for. */
+  readonly fits: (job: Job) => boolean;
+}
+
+/** @throws UsageError */
+export function filtersOf(
+  values: { readonly status?: string | undefined; readonly label?: readonly string[] | undefined; readonly name?: string | undefined }, command: string,
+): JobFilters {
+  const labels = pairs(values.label, 'label');
+  const { status, phase } = statusFilter(values.status, command);
+  return {
+    list: { ...status, ...(labels === undefined ? {} : { labels }), ...(values.name === undefined ? {} : { name: values.name }) },
+    fits: (job) => phase === undefined || statusWord(job) === phase,
+  };
+}
+
+/** How a job is doing, in the words of the list: a failure by anything but its exit code says by what, an agent that waits says so. */
+export function statusWord(job: Job): JobStatus | JobReason | Phase {
+  const { status, reason, agentPhase, pendingPermissions = [], pendingElicitations = [] } = job;
+  if (status === 'running' && pendingPermissions.length + pendingElicitations.length > 0) return 'asking';
+  if (status === 'running' && agentPhase === 'waiting') return 'waiting';
+  return status === 'failed' && reason !== null && reason !== 'exit' ? reason : status;
+}
+
+function statusFilter(text: string | undefined, command: string): { readonly status: ListFilters; readonly phase?: Phase } {
+  if (text === undefined) return { status: {} };
+  const word = text.toLowerCase().replaceAll(/[ -]/g, '_');
+  const status = statuses.find((one) => one === word);
+  if (status !== undefined) return { status: { status } };
+  const reason = reasonWords.find((one) => one === word);
+  if (reason !== undefined) return { status: { reason } };
+  const phase = phases.find((one) => one === word);
+  if (phase !== undefined) return { status: { status: 'running' }, phase };
+  const known = [...statuses, ...reasonWords, ...phases];
+  const meant = closest(word, known);
+  throw new UsageError(
+    `Cannot read --status: expected one of ${known.join(', ')}, received "${text}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`, command,
+  );
+}
