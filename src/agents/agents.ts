@@ -3,9 +3,9 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { replaceFile } from '../base/atomic-file.ts';
 import type { Log } from '../base/log.ts';
 import { ParseError } from '../base/parse.ts';
 import { ownProgram } from '../process/own-program.ts';
@@ -86,7 +86,7 @@ export class Agents implements AgentHost {
   }
 
   prepare(launch: AgentLaunch): ReturnType<AgentHost['prepare']> {
-    writeFileSync(join(launch.directory, orderFile), JSON.stringify(this.#orderOf(launch)), { mode: 0o600 });
+    replaceFile(join(launch.directory, orderFile), JSON.stringify(this.#orderOf(launch)));
     // Its own environment is of no use to the runner, and what is in there for Node may hinder it.
     return { argv: [program.file, ...program.loaders, ...frugal, program.path, launch.directory], workdir: dirname(program.path), env: { NODE_OPTIONS: '' } };
   }

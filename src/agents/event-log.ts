@@ -2,8 +2,9 @@
  * The events of an agent, a line each.
  * @module
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { jsonText } from '../base/json.ts';
+import { openToAppend } from '../base/untrusted-file.ts';
 import { beginning, fieldsOf } from './lenient.ts';
 import type { AgentEvent } from './order.ts';
 
@@ -21,7 +22,7 @@ export class EventLog {
 
   /** @throws the system's error. */
   constructor(path: string, now: () => number = () => Date.now() / 1000) {
-    this.#fd = openSync(path, 'a', 0o600);
+    this.#fd = openToAppend(path);
     this.#now = now;
   }
 

@@ -2,8 +2,9 @@
  * The last events of an agent, from its file.
  * @module
  */
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openRegularLater, readAt } from '../base/untrusted-file.ts';
 import { eventsFile } from './order.ts';
 
 export interface EventTail {
@@ -19,8 +20,7 @@ export async function lastEvents(directory: string, maxBytes: number): Promise<E
   try {
     const { size } = await file.stat();
     const start = Math.max(0, size - maxBytes);
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size - start), 0, size - start, start);
-    const text = buffer.subarray(0, bytesRead).toString();
+    const text = (await readAt(file, start, size - start)).toString();
     // Where it does not begin with a line, what is left of one is none; nor is what has no end yet.
     const whole = text.slice(start === 0 ? 0 : text.indexOf('\n') + 1, text.lastIndexOf('\n') + 1);
     return { lines: whole.split('\n').flatMap(eventOf), isTruncated: start > 0 };
@@ -41,9 +41,9 @@ export function eventOf(line: string): readonly unknown[] {
 
 async function openQuietly(path: string): Promise<FileHandle | undefined> {
   try {
-    return await open(path, 'r');
+    return await openRegularLater(path);
   } catch {
-    // Nothing has happened yet.
+    // Nothing has happened yet, or something has replaced the file.
     return undefined;
   }
 }

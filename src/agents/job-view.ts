@@ -2,8 +2,8 @@
  * What the job of an agent shows: read from the files of its runner, which may be another version's.
  * @module
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readRegular } from '../base/untrusted-file.ts';
 import {
   type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall, agentPhases,
 } from '../protocol/agent-jobs.ts';
@@ -13,11 +13,13 @@ import { type AgentState, type CommandResult, stateFile } from './order.ts';
 
 /** Of the events in an answer, however much room there is. */
 const maxEventBytes = 262_144;
+/** Far more than what a runner writes. */
+const maxStateBytes = 64 * 2 ** 20;
 
 /** Where an agent stands, as far as that can be read. */
 export function readState(directory: string): Fields {
   try {
-    return fieldsOf(JSON.parse(readFileSync(join(directory, stateFile), 'utf8')));
+    return fieldsOf(JSON.parse(readRegular(join(directory, stateFile), maxStateBytes).toString()));
   } catch {
     // It has not begun, or its file is not what a runner writes: nothing is known of it.
     return {};

@@ -5,8 +5,9 @@
  * SIGTERM ends the turn by the book and then the agent.
  * @module
  */
-import { readFileSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { readRegular } from '../base/untrusted-file.ts';
 import { ndjson } from '../jsonrpc/ndjson.ts';
 import { type AgentOrder, type RunnerCommand, orderFile } from './order.ts';
 import { JobFiles } from './job-files.ts';
@@ -16,10 +17,11 @@ const [, , directory = '.'] = process.argv;
 const stdoutFd = 1;
 /** Longer than any that the server tells. */
 const maxCommandBytes = 64 * 2 ** 20;
+const maxOrderBytes = 64 * 2 ** 20;
 const signals = { SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const;
 
 // The order is that of the server that started this job, of the same version.
-const order = JSON.parse(readFileSync(join(directory, orderFile), 'utf8')) as AgentOrder;
+const order = JSON.parse(readRegular(join(directory, orderFile), maxOrderBytes).toString()) as AgentOrder;
 process.title = `sidecar-agent ${order.mark}`;
 const files = new JobFiles(directory);
 const runner = new AgentRunner({ order, sink: {

@@ -4,9 +4,10 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type OpenedFile, openRegular, readRegular } from '../base/untrusted-file.ts';
 import { quote, shellWord } from '../base/shell-word.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { parseExit } from '../process/process-note.ts';
@@ -37,6 +38,7 @@ interface Command {
 }
 
 const lookMs = 50;
+const maxExitBytes = 64;
 /** XBD 3.216, Name. Anything else would be more of the script. */
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** For the server to end a command. */
@@ -171,15 +173,15 @@ function scriptOf({ line, env, directory }: { readonly line: string; readonly en
 }
 
 function endOf(path: string, maxBytes: number): { readonly bytes: Buffer; readonly isCut: boolean } {
-  let fd: number;
+  let opened: OpenedFile;
   try {
-    fd = openSync(path, 'r');
+    opened = openRegular(path);
   } catch {
-    // It has not begun.
+    // It has not begun, or has put something else there.
     return { bytes: Buffer.alloc(0), isCut: false };
   }
+  const { fd, stats: { size } } = opened;
   try {
-    const { size } = fstatSync(fd);
     const start = Math.max(0, size - maxBytes);
     const bytes = Buffer.allocUnsafe(size - start);
     return { bytes: bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, start)), isCut: start > 0 };
@@ -197,7 +199,7 @@ function startOfCharacter(bytes: Buffer, from: number): number {
 
 function exitCodeIn(directory: string): number | undefined {
   try {
-    return parseExit(readFileSync(join(directory, 'exit'), 'latin1'));
+    return parseExit(readRegular(join(directory, 'exit'), maxExitBytes).toString('latin1'));
   } catch {
     return undefined;
   }

@@ -150,10 +150,22 @@ export function openFifo(path: string, access: 'both' | 'write'): number {
   return openChecked(path, access === 'both' ? O_RDWR : O_WRONLY, 'a FIFO').fd;
 }
 
-/** What stands there, no link followed; `undefined`: nothing. @throws the system's error. */
+/** What stands there, no link followed; `undefined`: nothing, also where its directory is none any more. @throws the system's error. */
 export function statFile(path: string): Stats | undefined {
-  return lstatSync(path, { throwIfNoEntry: false });
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (!['ENOTDIR', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return undefined;
+  }
 }
+
+/** Whether the machine has run out of something: such an error says nothing about the file. */
+export function isExhaustion(error: unknown): boolean {
+  return exhaustion.includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+const exhaustion: readonly string[] = ['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'];
 
 function openChecked(path: string, flags: number, kind: Kind): OpenedFile {
   let fd: number;

@@ -51,6 +51,8 @@ export class Entry {
   stderrBytes = 0;
   /** Of the events of an agent. */
   eventsBytes = 0;
+  /** Files in whose place something else stood when it was last looked. */
+  replacedFiles: readonly string[] = [];
   /** When an agent's state was last written, in milliseconds: 0 before, and for other jobs. */
   agentStateAt = 0;
   /** Unix seconds; `null` without output. */

@@ -43,9 +43,8 @@ class Cursor {
    * through the thread pool takes 110; only what is far behind is worth that way.
    */
   async next(limit: number): Promise<Piece | undefined> {
-    this.#fd ??= openOutputNow(this.#path);
-    if (this.#fd === undefined) return undefined;
-    const { size } = fstatSync(this.#fd);
+    const size = this.#size();
+    if (size === undefined || this.#fd === undefined) return undefined;
     // The program itself cut its output (it opened /dev/stdout anew for writing): this goes on at the new beginning.
     if (size < this.offset && this.#hasRead) this.offset = 0;
     const length = Math.min(size - this.offset, limit, pieceBytes);
@@ -74,6 +73,15 @@ class Cursor {
     whole = whole.subarray(0, whole.lastIndexOf(newline) + 1);
     this.offset = offset + whole.length;
     return { stream, offset, bytes: whole };
+  }
+
+  /** `undefined`: there is no such file, or something else in its place. */
+  #size(): number | undefined {
+    if (this.#fd !== undefined) return fstatSync(this.#fd).size;
+    const opened = openOutputNow(this.#path);
+    if (typeof opened !== 'object') return undefined;
+    this.#fd = opened.fd;
+    return opened.stats.size;
   }
 
   close(): void {

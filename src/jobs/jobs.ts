@@ -248,13 +248,17 @@ export class Jobs {
     return { store: this.#store, agents: this.#options.agents };
   }
 
-  /** Writes to stdin, waiting only for what is too long to fit at once; what cannot be written is an answer, not a failure. */
-  async nudge(entry: Entry, input: string): Promise<Nudged> {
+  /**
+   * Writes to stdin, waiting only for what is too long to fit at once; what cannot be written is an answer, not a failure.
+   *
+   * @param begin Is called before anything is written, see `Answers`.
+   */
+  async nudge(entry: Entry, input: string, begin?: () => void): Promise<Nudged> {
     try {
       refuseAgent(entry);
       const bytes = Buffer.from(input);
       // What goes into a FIFO in one piece fits at once or not at all.
-      await this.#stdin.write(entry, bytes, { eof: false, ...(bytes.length <= atomicBytes ? { stalledMs: 0 } : {}) });
+      await this.#stdin.write(entry, bytes, { eof: false, begin, ...(bytes.length <= atomicBytes ? { stalledMs: 0 } : {}) });
       return { nudged: true, processAlive: !entry.isFinished };
     } catch (error) {
       if (!(error instanceof ProblemError) || error.status !== 409) throw error;
@@ -263,10 +267,10 @@ export class Jobs {
     }
   }
 
-  /** @throws ProblemError job_not_running, stdin_closed, stdin_full. */
-  async writeStdin(entry: Entry, bytes: Uint8Array, eof: boolean): Promise<number> {
+  /** @param options.begin As {@link nudge} has it. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
+  async writeStdin(entry: Entry, bytes: Uint8Array, options: { readonly eof: boolean; readonly begin?: () => void }): Promise<number> {
     refuseAgent(entry);
-    return await this.#stdin.write(entry, bytes, { eof });
+    return await this.#stdin.write(entry, bytes, options);
   }
 
   /** Tells the runner of an agent something: a line. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
@@ -275,10 +279,15 @@ export class Jobs {
     await this.#stdin.write(entry, Buffer.from(`\n${line}\n`), { eof: false });
   }
 
-  /** Acts on the job once for each Idempotency-Key. @param call What is asked of it. @throws ParseError; ProblemError job_not_found, idempotency_mismatch. */
-  async once<T>(id: string, request: Repeatable, call: string, act: (entry: Entry) => Promise<T>): Promise<T> {
+  /**
+   * Acts on the job once for each Idempotency-Key.
+   *
+   * @param call What is asked of it. @param act As `Answers` has it.
+   * @throws ParseError; ProblemError job_not_found, idempotency_mismatch, outcome_unknown.
+   */
+  async once<T>(id: string, request: Repeatable, call: string, act: (entry: Entry, begin: () => void) => Promise<T>): Promise<T> {
     const entry = this.get(id);
-    return await this.#answers.once(this.directory(entry), idempotencyOf(request, call), () => act(entry));
+    return await this.#answers.once(this.directory(entry), idempotencyOf(request, call), (begin) => act(entry, begin));
   }
 
   /** Ends the job's whole tree, and what lingers of one that has finished. Resolves once it is ended. */
@@ -292,8 +301,8 @@ export class Jobs {
   }
 
   /** Sends a signal to the job's process group. @throws ProblemError job_not_running. */
-  async signal(entry: Entry, name: SignalName): Promise<void> {
-    if (!await this.#runner.signal(entry, name)) throw new ProblemError('job_not_running', `Cannot signal job ${entry.toString()}: it has no process`);
+  async signal(entry: Entry, name: SignalName, begin?: () => void): Promise<void> {
+    if (!await this.#runner.signal(entry, name, begin)) throw new ProblemError('job_not_running', `Cannot signal job ${entry.toString()}: it has no process`);
   }
 
   /** Changes the size of the job's terminal. @throws ProblemError not_supported, no_terminal, job_not_running. */

@@ -2,8 +2,8 @@
  * A mode decides which program runs in the job's directory. Pure, but for a script that is too long for an argument.
  * @module
  */
-import { writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { writeRegular } from '../base/untrusted-file.ts';
 import type { AgentProgram } from '../protocol/agents.ts';
 import type { PersistentProgram, Program } from '../protocol/jobs.ts';
 
@@ -23,6 +23,6 @@ export function programFor(program: OwnProgram, directory: string, platform: Nod
   if (['pwsh', 'powershell'].includes(name)) return [file, '-NoLogo', '-NoProfile', '-NonInteractive', '-Command', command];
   if (Buffer.byteLength(command) <= longestArgumentBytes) return [file, '-c', command];
   const script = join(directory, 'command');
-  writeFileSync(script, command, { mode: 0o600 });
+  writeRegular(script, command);
   return [file, script];
 }

@@ -2,8 +2,9 @@
  * Reads a job's output from its files, a bounded piece at a time. Nothing of it is kept.
  * @module
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, readSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { isExhaustion, type OpenedFile, openRegular, openRegularLater, readAt } from '../base/untrusted-file.ts';
 
 /** What is read at once. */
 export const pieceBytes = 65_536;
@@ -15,6 +16,8 @@ export interface Tail {
   readonly sizeBytes: number;
   /** There is more before it. */
   readonly isTruncated: boolean;
+  /** Something else stands in the place of the file. Default: no. */
+  readonly isReplaced?: true;
 }
 
 export interface TailOptions {
@@ -26,21 +29,23 @@ export interface TailOptions {
 
 export const noOutput: Tail = { text: '', sizeBytes: 0, isTruncated: false };
 
-/** Opens a file of output; `undefined` where there is none (yet). */
-export function openOutputNow(path: string): number | undefined {
+const replacedOutput: Tail = { ...noOutput, isReplaced: true };
+
+/** Opens a file of output; `undefined` where there is none (yet), `replaced` where something else stands there. */
+export function openOutputNow(path: string): OpenedFile | 'replaced' | undefined {
   try {
-    return openSync(path, 'r');
+    return openRegular(path);
   } catch (error) {
-    return orMissing(error);
+    return withoutFile(error);
   }
 }
 
 /** {@link openOutputNow} for what is read at leisure. */
-export async function openOutput(path: string): Promise<FileHandle | undefined> {
+export async function openOutput(path: string): Promise<FileHandle | 'replaced' | undefined> {
   try {
-    return await open(path, 'r');
+    return await openRegularLater(path);
   } catch (error) {
-    return orMissing(error);
+    return withoutFile(error);
   }
 }
 
@@ -54,10 +59,10 @@ export async function readTail(path: string, options: TailOptions): Promise<Tail
 
 /** {@link readTail} where it fits one piece; `undefined` where it does not. */
 export function readSmallTail(path: string, options: TailOptions): Tail | undefined {
-  const fd = openOutputNow(path);
-  if (fd === undefined) return noOutput;
+  const opened = openOutputNow(path);
+  if (typeof opened !== 'object') return opened === undefined ? noOutput : replacedOutput;
+  const { fd, stats: { size } } = opened;
   try {
-    const { size } = fstatSync(fd);
     const length = Math.min(size, options.maxBytes);
     if (length > pieceBytes) return undefined;
     const bytes = Buffer.allocUnsafe(length);
@@ -70,7 +75,7 @@ export function readSmallTail(path: string, options: TailOptions): Tail | undefi
 
 async function readLargeTail(path: string, options: TailOptions): Promise<Tail> {
   const file = await openOutput(path);
-  if (!file) return noOutput;
+  if (typeof file !== 'object') return file === undefined ? noOutput : replacedOutput;
   try {
     const { size } = await file.stat();
     const start = Math.max(0, size - options.maxBytes);
@@ -78,18 +83,6 @@ async function readLargeTail(path: string, options: TailOptions): Promise<Tail> 
   } finally {
     await file.close();
   }
-}
-
-/** Up to `length` bytes from `offset`; fewer only at the end of the file. */
-export async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(length);
-  let filled = 0;
-  while (filled < length) {
-    const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
-    if (bytesRead === 0) break;
-    filled += bytesRead;
-  }
-  return bytes.subarray(0, filled);
 }
 
 /** Where the last `lines` lines before `end` start. A last line without a newline counts as one. */
@@ -154,8 +147,8 @@ function lastLines(bytes: Buffer, lines: number): number {
   return at + 1;
 }
 
-function orMissing(error: unknown): undefined {
+function withoutFile(error: unknown): 'replaced' | undefined {
+  if (isExhaustion(error)) throw error;
   // The job has not started yet, or its directory was removed behind our back.
-  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  return undefined;
+  return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'replaced';
 }

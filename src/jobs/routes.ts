@@ -3,13 +3,13 @@
  * @module
  */
 import { isUtf8 } from 'node:buffer';
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { refuse } from '../base/parse.ts';
 import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
-  type JobRequest, jobRequest, type ListQuery, listQuery, noBody, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, resizeRequest, signalRequest,
+  type JobRequest, jobRequest, type ListQuery, listQuery, noBody, type Nudged, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, resizeRequest, signalRequest,
   stdinQuery, type StdinWritten, type StreamName, type WaitFor,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -142,7 +142,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
         answers: { 200: { description: 'Whether it was written, and if not, why', schema: nudgedSchema } },
         problems: ['job_not_found', 'idempotency_mismatch'],
       },
-    }, (request) => once(jobs, request, 'nudge', (entry) => jobs.nudge(entry, request.body.input ?? '\n'))),
+    }, (request) => nudge(jobs, request)),
 
     route('POST', '/jobs/:id/stdin', {
       query: stdinQuery,
@@ -153,11 +153,11 @@ export function jobRoutes(jobs: Jobs): Route[] {
         headers: idempotencyHeader,
         answers: { 200: { description: 'All was written', schema: { type: 'object', properties: {
           writtenBytes: { type: 'integer' }, eof: { type: 'boolean' } } } } },
-        problems: ['job_not_found', 'job_not_running', 'stdin_closed', 'stdin_full', 'idempotency_mismatch'],
+        problems: ['job_not_found', 'job_not_running', 'stdin_closed', 'stdin_full', 'idempotency_mismatch', 'outcome_unknown'],
       },
-    }, (request) => once(jobs, request, `stdin eof=${request.query.eof ?? false}`, async (entry): Promise<StdinWritten> => {
+    }, (request) => once(jobs, request, `stdin eof=${request.query.eof ?? false}`, async (entry, begin): Promise<StdinWritten> => {
       const eof = request.query.eof ?? false;
-      return { writtenBytes: await jobs.writeStdin(entry, request.bodyBytes, eof), eof };
+      return { writtenBytes: await jobs.writeStdin(entry, request.bodyBytes, { eof, begin }), eof };
     })),
 
     route('POST', '/jobs/:id/cancel', {
@@ -180,10 +180,10 @@ export function jobRoutes(jobs: Jobs): Route[] {
         summary: 'Sends a signal to the process group of a job',
         headers: idempotencyHeader,
         answers: { 200: { description: 'It was sent', schema: { type: 'object', properties: { signal: { type: 'string' } } } } },
-        problems: ['job_not_found', 'job_not_running', 'idempotency_mismatch'],
+        problems: ['job_not_found', 'job_not_running', 'idempotency_mismatch', 'outcome_unknown'],
       },
-    }, (request) => once(jobs, request, 'signal', async (entry) => {
-      await jobs.signal(entry, request.body.signal);
+    }, (request) => once(jobs, request, 'signal', async (entry, begin) => {
+      await jobs.signal(entry, request.body.signal, begin);
       return { signal: request.body.signal };
     })),
 
@@ -306,9 +306,23 @@ async function once<T>(
   jobs: Jobs,
   request: AnyRequest & { readonly params: { readonly id: string } },
   call: string,
-  act: (entry: Entry) => Promise<T>,
+  act: (entry: Entry, begin: () => void) => Promise<T>,
 ): Promise<Reply> {
   return json(200, await jobs.once(request.params.id, request, call, act));
+}
+
+/** Also that nobody knows whether it was written is an answer. */
+async function nudge(
+  jobs: Jobs, request: AnyRequest & { readonly params: { readonly id: string }; readonly body: { readonly input?: string | undefined } },
+): Promise<Reply> {
+  try {
+    return await once(jobs, request, 'nudge', (entry, begin) => jobs.nudge(entry, request.body.input ?? '\n', begin));
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.code !== 'outcome_unknown') throw error;
+    const processAlive = jobs.get(request.params.id).state.is === 'running';
+    const answer: Nudged = { nudged: false, unknown: true, reason: error.message, processAlive };
+    return json(200, answer);
+  }
 }
 
 // Output. -------------------------------------------------------------------------------------------------------------
@@ -323,7 +337,7 @@ function outputRoute<S extends StreamName>(jobs: Jobs, name: S): Route {
         200: { description: 'The bytes', type: 'application/octet-stream' },
         206: { description: 'The range asked for', type: 'application/octet-stream' },
       },
-      problems: ['job_not_found', 'range_not_satisfiable'],
+      problems: ['job_not_found', 'output_unreadable', 'range_not_satisfiable'],
     },
   }, async (request) => {
     const entry = jobs.get((request.params as { readonly id: string }).id);
@@ -333,7 +347,7 @@ function outputRoute<S extends StreamName>(jobs: Jobs, name: S): Route {
 
 async function output(jobs: Jobs, entry: Entry, name: StreamName, query: OutputQuery, range: string | undefined): Promise<Reply> {
   const path = join(jobs.directory(entry), name);
-  const { start, size } = await startOf(path, query);
+  const { start, size } = await startOf(entry, path, query);
   if (query.follow === true) {
     return stream(200, headersOf(entry), async (sink) => {
       let sent = 0;
@@ -355,7 +369,8 @@ async function output(jobs: Jobs, entry: Entry, name: StreamName, query: OutputQ
   };
   return stream(asked ? 206 : 200, headers, async (sink) => {
     if (length === 0) return;
-    const file = await open(path, 'r');
+    const file = await openReadable(entry, path);
+    if (!file) throw unreadable(entry, path);
     try {
       // `end` is inclusive: what comes into the file meanwhile is not part of this answer.
       for await (const chunk of file.createReadStream({ start: first, end: last, autoClose: false, highWaterMark: 2 ** 18 })) {
@@ -371,8 +386,19 @@ function headersOf(entry: Entry): { readonly [name: string]: string } {
   return { 'X-Job-Status': entry.isFinished ? 'finished' : entry.state.is };
 }
 
-async function startOf(path: string, query: OutputQuery): Promise<{ start: number; size: number }> {
+/** `undefined`: there is no output yet. @throws ProblemError output_unreadable. */
+async function openReadable(entry: Entry, path: string): Promise<FileHandle | undefined> {
   const file = await openOutput(path);
+  if (file === 'replaced') throw unreadable(entry, path);
+  return file;
+}
+
+function unreadable(entry: Entry, path: string): ProblemError {
+  return new ProblemError('output_unreadable', `Cannot read ${basename(path)} of job ${entry.toString()}: something has replaced the file`);
+}
+
+async function startOf(entry: Entry, path: string, query: OutputQuery): Promise<{ start: number; size: number }> {
+  const file = await openReadable(entry, path);
   if (!file) return { start: query.offset ?? 0, size: 0 };
   try {
     const { size } = await file.stat();

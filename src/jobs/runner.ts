@@ -2,6 +2,7 @@
  * Runs jobs: starts them as there is room, hears how they end, ends them where it must.
  * @module
  */
+import type { Stats } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { longTimeout } from '../base/long-timeout.ts';
@@ -18,7 +19,7 @@ import {
 } from './job.ts';
 import { Lingering } from './lingering.ts';
 import { type Ending, type Kind, kindsOf } from './kinds.ts';
-import type { JobStore } from './store.ts';
+import type { JobStore, StattedFile } from './store.ts';
 
 export interface RunnerOptions {
   readonly store: JobStore;
@@ -250,10 +251,11 @@ export class Runner {
     this.#starter.close();
   }
 
-  /** Sends a signal to the processes of the job. `false`: there is none to send it to. */
-  async signal(entry: Entry, name: NodeJS.Signals): Promise<boolean> {
+  /** Sends a signal to the processes of the job. `false`: there is none to send it to. @param begin Is called before it is sent. */
+  async signal(entry: Entry, name: NodeJS.Signals, begin: () => void = () => undefined): Promise<boolean> {
     if (entry.isFinished) return false;
     await this.leaderOf(entry);
+    begin();
     return await this.#kindOf(entry).signal(entry, name);
   }
 
@@ -312,7 +314,7 @@ export class Runner {
     if (state.is !== 'running') return;
     const { store, now } = this.#options;
     const written = store.stat(entry.id, 'exit');
-    const isOnDisk = code !== undefined && written !== undefined && written.size > 0;
+    const isOnDisk = code !== undefined && typeof written === 'object' && written.size > 0;
     const finishedAt = isOnDisk ? Math.max(written.mtimeMs / 1000, state.startedAt) : now();
     const outcome = code === undefined ? lostOutcome(finishedAt, state.ending) : outcomeOf({ code, finishedAt, isStarted: this.#wasStarted(entry, code) }, state.ending);
     this.#finish(entry, outcome, { isOnDisk });
@@ -372,14 +374,22 @@ export class Runner {
   }
 
   #measure(entry: Entry): void {
-    const stdout = this.#options.store.stat(entry.id, 'stdout');
-    const stderr = this.#options.store.stat(entry.id, 'stderr');
+    const replaced: string[] = [];
+    const look = (file: StattedFile): Stats | undefined => {
+      const stats = this.#options.store.stat(entry.id, file);
+      if (stats !== 'replaced') return stats;
+      replaced.push(file);
+      return undefined;
+    };
+    const stdout = look('stdout');
+    const stderr = look('stderr');
     entry.stdoutBytes = stdout?.size ?? 0;
     entry.stderrBytes = stderr?.size ?? 0;
     const isAgent = entry.request.mode === 'acp';
-    const events = isAgent ? this.#options.store.stat(entry.id, agentFiles.events) : undefined;
+    const events = isAgent ? look(agentFiles.events) : undefined;
     entry.eventsBytes = events?.size ?? 0;
-    if (isAgent) entry.agentStateAt = this.#options.store.stat(entry.id, agentFiles.state)?.mtimeMs ?? 0;
+    if (isAgent) entry.agentStateAt = look(agentFiles.state)?.mtimeMs ?? 0;
+    entry.replacedFiles = replaced;
     const times = [stdout, stderr, events].flatMap((stat) => (stat && stat.size > 0 ? [stat.mtimeMs / 1000] : []));
     // The clock of the file system ticks a few milliseconds apart.
     const startedAt = entry.state.is === 'pending' ? null : entry.state.startedAt;

@@ -46,6 +46,7 @@ const jobFields: SchemasOf<Job> = {
   stderrBytes: { type: 'integer' },
   stdoutTruncated: { type: 'boolean' },
   stderrTruncated: { type: 'boolean' },
+  warnings: { type: 'array', items: { type: 'string' }, description: 'What is wrong with what is shown; absent: nothing' },
   ...agentJobSchemas,
 };
 
@@ -71,5 +72,6 @@ export const nudgedSchema: Schema = {
     reason: { type: 'string', description: 'Why it was not written' },
     processAlive: { type: 'boolean' },
     writtenBytes: { type: 'integer', description: 'Of a long input of which only a part was written' },
+    unknown: { const: true, description: 'The server was killed in the middle of it: it may have been written' },
   },
 };

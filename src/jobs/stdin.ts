@@ -15,6 +15,15 @@ const startMs = 10_000;
 /** How many writes may wait for each other. */
 const maxWaiting = 16;
 
+export interface StdinOptions {
+  /** Afterwards the job reads the end of its input. */
+  readonly eof: boolean;
+  /** How long it may read nothing. Default: 10 s. */
+  readonly stalledMs?: number;
+  /** Is called before the first byte is written. */
+  readonly begin?: (() => void) | undefined;
+}
+
 export class StdinWriter {
   readonly #runner: Runner;
   readonly #store: JobStore;
@@ -32,7 +41,7 @@ export class StdinWriter {
    * @returns how many bytes the job was given.
    * @throws ProblemError job_not_running; stdin_closed; stdin_full, with `writtenBytes`, where the job reads nothing for 10 s.
    */
-  async write(entry: Entry, bytes: Uint8Array, options: { eof: boolean; stalledMs?: number }): Promise<number> {
+  async write(entry: Entry, bytes: Uint8Array, options: StdinOptions): Promise<number> {
     const before = this.#busy.get(entry) ?? { waiting: 0, last: Promise.resolve() };
     if (before.waiting >= maxWaiting) throw full(entry, 0, `${maxWaiting} writes are waiting already`);
     const mine = before.last.then(() => this.#write(entry, bytes, options));
@@ -47,8 +56,9 @@ export class StdinWriter {
     }
   }
 
-  async #write(entry: Entry, bytes: Uint8Array, options: { eof: boolean; stalledMs?: number }): Promise<number> {
+  async #write(entry: Entry, bytes: Uint8Array, options: StdinOptions): Promise<number> {
     await this.#started(entry);
+    options.begin?.();
     let written = 0;
     let deadline = performance.now() + (options.stalledMs ?? stalledMs);
     for (let waitMs = 1; written < bytes.length; waitMs = Math.min(waitMs * 2, 100)) {

@@ -14,14 +14,14 @@
  * Small writes and looks are synchronous: on a local disk each takes 3 to 40 µs, a trip through the thread pool 30 to 130 µs.
  * @module
  */
-import {
-  appendFileSync, closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, type Stats, unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, type Stats, unlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
+import {
+  appendRegular, createFile, isExhaustion, readRegular, statFile, UntrustedFileError, writeRegular,
+} from '../base/untrusted-file.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { agentFiles } from '../process/agent-host.ts';
@@ -38,6 +38,9 @@ export interface ExitNote {
   readonly finishedAt: number;
 }
 
+/** What is looked at without being read. */
+export type StattedFile = 'stdout' | 'stderr' | 'exit' | (typeof agentFiles)[keyof typeof agentFiles];
+
 export interface Skipped {
   readonly name: string;
   readonly why: string;
@@ -45,6 +48,14 @@ export interface Skipped {
 
 /** Stands where a launcher writes which process the job has. */
 const nobody = 'nobody';
+/** Far more than a request of the longest body makes, whose characters may each be escaped. */
+const maxRecordBytes = 32 * 2 ** 20;
+/** Of `exit` and `process`. */
+const maxNoteBytes = 65_536;
+/** Of a job that is being made, where no directories are made ahead. */
+const prefixOfNew = '.new-';
+/** All that a job's directory holds before the job is taken on. */
+const preparedFiles: readonly string[] = ['job.json', 'stdin', 'stdout', 'stderr', 'process', 'exit'];
 
 export class JobStore {
   readonly #jobs: string;
@@ -66,24 +77,25 @@ export class JobStore {
   }
 
   /**
-   * Makes the directory of a new job. Nothing of it is left where that fails.
+   * Makes the directory of a new job. Nothing of it is left where that fails. It is complete when it gets its name: a server that is
+   * killed meanwhile leaves no job without a record.
    *
    * @param spare A directory made ahead, see `Spares`; without one stdin is no FIFO.
    * @throws ProblemError storage_full, unavailable.
    */
   create(record: JobRecord, spare?: string): void {
     const directory = this.directory(record.jobId);
+    const prepared = spare ?? join(this.#jobs, `${prefixOfNew}${record.jobId}`);
     const { stdin, tty } = record.request;
     try {
-      if (spare === undefined) makeDirectory(directory);
-      else this.#use(spare, directory);
-      if (spare !== undefined && stdin !== undefined) unlinkSync(join(directory, 'stdin'));
-      if (typeof stdin === 'string') writeFileSync(join(directory, 'stdin'), tty === undefined ? stdin : typedInput(stdin), { mode: 0o600 });
-      // Not truncated, though there is nothing in it: ext4 would flush it at once (ext4(5), auto_da_alloc).
-      const flag = spare === undefined ? 'wx' : 'r+';
-      writeFileSync(join(directory, 'job.json'), JSON.stringify(record), { mode: 0o600, flag });
+      if (spare === undefined) makeDirectory(prepared);
+      else if (stdin !== undefined) unlinkSync(join(prepared, 'stdin'));
+      if (typeof stdin === 'string') createFile(join(prepared, 'stdin'), tty === undefined ? stdin : typedInput(stdin));
+      // Not replaced, though there is nothing in it: ext4 would flush it at once (ext4(5), auto_da_alloc).
+      writeRegular(join(prepared, 'job.json'), JSON.stringify(record));
+      this.#rename(prepared, directory);
     } catch (error) {
-      removeQuietly(directory);
+      removeQuietly(prepared);
       throw storageProblem('Cannot take on the job', error);
     }
   }
@@ -105,31 +117,38 @@ export class JobStore {
   /** The record as it is on disk. @throws ProblemError where it cannot be read. */
   read(id: JobId): JobRecord {
     try {
-      return parseRecord(readRegular(join(this.directory(id), 'job.json'), 'utf8'));
+      return readRecord(this.directory(id));
     } catch (error) {
       throw new ProblemError('unavailable', `Cannot read the state of job ${id}: ${(error as Error).message}`, { cause: error });
     }
   }
 
-  /** Every job that can be read, oldest first, and what is no job. */
+  /**
+   * Every job that can be read, oldest first, and what is no job. What a server left that was killed before it had taken on a job is gone
+   * after it.
+   */
   readAll(): { readonly records: readonly JobRecord[]; readonly skipped: readonly Skipped[] } {
     makeDirectory(this.#jobs);
-    void this.emptyTrash();
     const records: JobRecord[] = [];
     const skipped: Skipped[] = [];
     for (const { name, isFolder } of foldersIn(this.#jobs)) {
       try {
+        if (isFolder && name.startsWith(prefixOfNew)) {
+          this.#discard(join(this.#jobs, name), name);
+          continue;
+        }
         if (!isJobId(name)) throw new Error('its name is not a job id');
         if (!isFolder) throw new Error('it is not a directory');
-        const record = parseRecord(readRegular(join(this.#jobs, name, 'job.json'), 'utf8'));
+        const record = readRecord(join(this.#jobs, name));
         if (record.jobId !== name) throw new Error(`its job.json is that of ${record.jobId}`);
         records.push(record);
       } catch (error) {
         // Nothing is wrong with the job: it must not be passed over.
         if (isExhaustion(error)) throw error;
-        skipped.push({ name, why: (error as Error).message });
+        if (!this.#discardUntouched(name)) skipped.push({ name, why: (error as Error).message });
       }
     }
+    void this.emptyTrash();
     return { records, skipped };
   }
 
@@ -140,7 +159,7 @@ export class JobStore {
 
   /** Whether a launcher has taken the job. */
   isClaimed(id: JobId): boolean {
-    const stat = this.stat(id, 'process');
+    const stat = statFile(join(this.directory(id), 'process'));
     // What is no file can be claimed by nobody: not by us either.
     return stat !== undefined && (stat.size > 0 || !stat.isFile());
   }
@@ -150,19 +169,28 @@ export class JobStore {
    * first has it. `false`: one was faster.
    */
   claim(id: JobId): boolean {
-    const path = join(this.directory(id), 'process');
-    appendFileSync(path, `${nobody}\n`, { mode: 0o600 });
+    appendRegular(join(this.directory(id), 'process'), `${nobody}\n`);
     return this.#readSmall(id, 'process').startsWith(`${nobody}\n`);
   }
 
   /** How it ended; `undefined` until the exit file is there, to its newline. */
   readExit(id: JobId): ExitNote | undefined {
     const code = parseExit(this.#readSmall(id, 'exit'));
-    return code === undefined ? undefined : { code, finishedAt: Number(this.stat(id, 'exit')?.mtimeMs ?? Date.now()) / 1000 };
+    if (code === undefined) return undefined;
+    const stats = this.stat(id, 'exit');
+    return { code, finishedAt: (typeof stats === 'object' ? stats.mtimeMs : Date.now()) / 1000 };
   }
 
-  stat(id: JobId, file: 'stdout' | 'stderr' | 'exit' | 'process' | 'stdin' | (typeof agentFiles)[keyof typeof agentFiles]): Stats | undefined {
-    return statSync(join(this.directory(id), file), { throwIfNoEntry: false });
+  /** `undefined`: there is no such file; `replaced`: something else stands there. */
+  stat(id: JobId, file: StattedFile): Stats | 'replaced' | undefined {
+    try {
+      const stats = statFile(join(this.directory(id), file));
+      return stats === undefined || stats.isFile() ? stats : 'replaced';
+    } catch (error) {
+      // EACCES: the job has closed its directory.
+      if (isExhaustion(error)) throw error;
+      return 'replaced';
+    }
   }
 
   /** Nobody writes into the job any more. */
@@ -177,8 +205,7 @@ export class JobStore {
   /** Forgets a job at once; its files go with {@link removeFiles} or {@link emptyTrash}. @throws ProblemError storage_full, unavailable. */
   remove(id: JobId): void {
     try {
-      makeDirectory(this.#trash);
-      renameSync(this.directory(id), join(this.#trash, id));
+      this.#discard(this.directory(id), id);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
       throw storageProblem(`Cannot delete job ${id}`, error);
@@ -203,44 +230,58 @@ export class JobStore {
     }
   }
 
-  #use(spare: string, directory: string): void {
+  #discard(directory: string, name: string): void {
+    makeDirectory(this.#trash);
+    renameSync(directory, join(this.#trash, name));
+  }
+
+  #rename(prepared: string, directory: string): void {
     try {
-      renameSync(spare, directory);
+      renameSync(prepared, directory);
     } catch (error) {
       // Somebody removed the folder of the jobs while the server runs.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       makeDirectory(this.#jobs);
-      renameSync(spare, directory);
+      renameSync(prepared, directory);
+    }
+  }
+
+  /** Removes the directory of a job that was never taken on: nobody was told of it, and nothing of it has begun. `false`: it is none. */
+  #discardUntouched(name: string): boolean {
+    const directory = join(this.#jobs, name);
+    try {
+      if (!isJobId(name) || !isUntouched(directory)) return false;
+      this.#discard(directory, name);
+      return true;
+    } catch {
+      // ENOTDIR, EACCES: it is skipped, for the reason found before.
+      return false;
     }
   }
 
   #readSmall(id: JobId, file: 'exit' | 'process'): string {
     try {
-      return readRegular(join(this.directory(id), file), 'latin1');
+      return readRegular(join(this.directory(id), file), maxNoteBytes).toString('latin1');
     } catch (error) {
-      // ELOOP: a link, which none of ours is.
-      if (error instanceof ForeignFileError || ['ENOENT', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (error instanceof UntrustedFileError || ['ENOENT', 'ENOTDIR', 'EACCES'].includes(code)) return '';
       throw storageProblem(`Cannot read ${file} of job ${id}`, error);
     }
   }
 }
 
-/** There is something else than a file of that name. */
-class ForeignFileError extends Error {
-  override readonly name = 'ForeignFileError';
+/** @throws ParseError, UntrustedFileError, the system's error. */
+function readRecord(directory: string): JobRecord {
+  return parseRecord(readRegular(join(directory, 'job.json'), maxRecordBytes).toString());
 }
 
-/** What a file holds: never through a link, and never waiting, as the open of a FIFO would. */
-function readRegular(path: string, encoding: BufferEncoding): string {
-  // Windows has neither.
-  const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
-  const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  try {
-    if (!fstatSync(fd).isFile()) throw new ForeignFileError(`${basename(path)} is not a file`);
-    return readFileSync(fd, encoding);
-  } finally {
-    closeSync(fd);
-  }
+/** Nothing is in it but what is prepared for a job, all but its stdin empty. */
+function isUntouched(directory: string): boolean {
+  return statFile(directory)?.isDirectory() === true && readdirSync(directory).every((name) => {
+    if (!preparedFiles.includes(name)) return false;
+    const stats = statFile(join(directory, name));
+    return name === 'stdin' || (stats?.isFile() === true && stats.size === 0);
+  });
 }
 
 function foldersIn(directory: string): { readonly name: string; readonly isFolder: boolean }[] {
@@ -248,13 +289,6 @@ function foldersIn(directory: string): { readonly name: string; readonly isFolde
     .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
-
-/** The machine has run out of something: it says nothing about the file. */
-function isExhaustion(error: unknown): boolean {
-  return exhaustion.includes((error as NodeJS.ErrnoException).code ?? '');
-}
-
-const exhaustion: readonly string[] = ['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'];
 
 /** What the system says when it cannot write, in words for the caller. */
 export function storageProblem(action: string, error: unknown): ProblemError {
@@ -287,6 +321,6 @@ function removeQuietly(directory: string): void {
   try {
     rmSync(directory, { recursive: true, force: true });
   } catch {
-    // The first failure is the one to tell; what is left has no job.json and is skipped by the next start.
+    // The first failure is the one to tell; the next start removes what is left.
   }
 }

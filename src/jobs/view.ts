@@ -3,11 +3,12 @@
  * @module
  */
 import { join } from 'node:path';
+import { isExhaustion } from '../base/untrusted-file.ts';
 import type { AgentJobSummary } from '../protocol/agent-jobs.ts';
 import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { AgentHost } from '../process/agent-host.ts';
-import { type Entry, shown } from './entry.ts';
+import { type Entry, shown, type ShownProgram } from './entry.ts';
 import { statusOf } from './job.ts';
 import { noOutput, readTail } from './output.ts';
 import type { JobStore } from './store.ts';
@@ -29,7 +30,8 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
   const { state, request } = entry;
   const outcome = state.is === 'finished' ? state.outcome : undefined;
   const startedAt = state.is === 'pending' ? null : state.startedAt;
-  const program = request.program ?? shown(store.read(entry.id).request.program);
+  const { program, warning } = programOf(entry, store);
+  const warnings = [...warning, ...entry.replacedFiles.map(replacedWarning)];
   return {
     jobId: entry.id,
     status: statusOf(state),
@@ -55,8 +57,25 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     ...(outcome?.error === undefined ? {} : { error: outcome.error }),
     stdoutBytes: entry.stdoutBytes,
     stderrBytes: entry.stderrBytes,
+    ...(warnings.length === 0 ? {} : { warnings }),
     ...(request.mode === 'acp' ? agentPart(entry, agents.summary(store.directory(entry.id))) : {}),
   };
+}
+
+/** A job can put anything in the place of its own record; that must not keep the others from being listed. */
+function programOf({ id, request }: Entry, store: JobStore): { readonly program: ShownProgram; readonly warning: readonly string[] } {
+  if (request.program !== undefined) return { program: request.program, warning: [] };
+  try {
+    return { program: shown(store.read(id).request.program), warning: [] };
+  } catch (error) {
+    const { cause, message } = error as Error;
+    if (isExhaustion(cause)) throw error;
+    return { program: { mode: request.mode, command: '' } as ShownProgram, warning: [message] };
+  }
+}
+
+function replacedWarning(file: string): string {
+  return `${file} cannot be read: something has replaced the file`;
 }
 
 /** A runner that was killed could not say so. */
@@ -81,8 +100,11 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
     readTail(join(store.directory(entry.id), name), { ...options, isComplete });
   const stdout = isComplete && job.stdoutBytes === 0 ? noOutput : await read('stdout');
   const stderr = isComplete && job.stderrBytes === 0 ? noOutput : await read('stderr');
+  const replaced = Object.entries({ stdout, stderr }).flatMap(([name, { isReplaced }]) => (isReplaced === true ? [replacedWarning(name)] : []));
+  const warnings = [...new Set([...job.warnings ?? [], ...replaced])];
   return {
     ...job,
+    ...(warnings.length === 0 ? {} : { warnings }),
     ...agentDetails,
     stdout: stdout.text,
     stderr: stderr.text,
@@ -98,7 +120,7 @@ export function entityTag(entry: Entry, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
   // A job that is being ended for a reason is not one that has ended for it.
   const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
-  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${variant}"`;
+  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${variant}"`;
 }
 
 /** Those that outlived the job and still do. */

@@ -4,12 +4,13 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { appendFileSync, closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { appendRegular, createAndOpen, openRegular, openToAppend, writeRegular } from '../base/untrusted-file.ts';
 import { markName } from './descendants.ts';
 import type { FifoWrite } from './fifo.ts';
-import { isGroupAlive } from './identity.ts';
+import { isGroupAlive, readStatLine } from './identity.ts';
 import type { Launch } from './launch-script.ts';
 import type { Starter, StarterEvents } from './starter.ts';
 
@@ -68,9 +69,9 @@ export class DirectStarter implements Starter {
   #start(launch: Launch): void {
     const { id, directory, argv: [file = '', ...args], workdir } = launch;
     // O_EXCL: no job ever runs twice.
-    const note = openSync(join(directory, 'process'), 'wx', 0o600);
-    const files = [openSync(join(directory, 'stdout'), 'a', 0o600), openSync(join(directory, 'stderr'), 'a', 0o600)] as const;
-    const stdin = launch.stdin === 'file' ? openSync(join(directory, 'stdin'), 'r') : launch.stdin === 'null' ? 'ignore' : 'pipe';
+    const note = createAndOpen(join(directory, 'process'));
+    const files = [openToAppend(join(directory, 'stdout')), openToAppend(join(directory, 'stderr'))] as const;
+    const stdin = openStdin(launch);
     try {
       const child = spawn(file, args, {
         cwd: workdir, env: { ...this.#env, ...launch.env, [markName]: id }, stdio: [stdin, ...files], windowsHide: true,
@@ -81,7 +82,7 @@ export class DirectStarter implements Starter {
       child.on('exit', (code, signal) => this.#ended(launch, child, code ?? 128 + (signal ? constants.signals[signal] : 0)));
       // EPIPE: the job has ended or closed its stdin; the next write is told so.
       child.stdin?.on('error', () => undefined);
-      if (child.pid !== undefined) writeFileSync(note, describeProcess(child.pid));
+      if (child.pid !== undefined) writeSync(note, describeProcess(child.pid));
       this.#events.onStarted(id);
     } finally {
       for (const fd of [note, ...files, ...(typeof stdin === 'number' ? [stdin] : [])]) closeSync(fd);
@@ -92,7 +93,7 @@ export class DirectStarter implements Starter {
     this.#children.delete(id);
     const isMissing = error.code === 'ENOENT';
     try {
-      appendFileSync(join(directory, 'stderr'), `sidecar: ${argv[0] ?? ''}: ${isMissing ? 'not found' : error.message}\n`);
+      appendRegular(join(directory, 'stderr'), `sidecar: ${argv[0] ?? ''}: ${isMissing ? 'not found' : error.message}\n`);
     } catch {
       // A full disk: the reason of the job says enough.
     }
@@ -107,7 +108,7 @@ export class DirectStarter implements Starter {
 
   #exit(id: string, directory: string, code: number, pid: number): void {
     try {
-      writeFileSync(join(directory, 'exit'), `${code}\n`, { mode: 0o600 });
+      writeRegular(join(directory, 'exit'), `${code}\n`);
     } catch {
       // Whoever is told now writes it later.
     }
@@ -115,9 +116,14 @@ export class DirectStarter implements Starter {
   }
 }
 
+function openStdin({ stdin, directory }: Launch): number | 'ignore' | 'pipe' {
+  if (stdin === 'file') return openRegular(join(directory, 'stdin')).fd;
+  return stdin === 'null' ? 'ignore' : 'pipe';
+}
+
 /** The same note that a launcher's job makes of itself. */
 function describeProcess(pid: number): string {
   if (process.platform === 'win32') return `${pid} ${Date.now()}\n`;
   if (process.platform !== 'linux') return `${pid} -\n`;
-  return readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return readStatLine(pid);
 }

@@ -3,10 +3,10 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ParseError } from '../base/parse.ts';
-import { ProblemError } from '../protocol/problem.ts';
+import { appendRegular, readRegular, UntrustedFileError } from '../base/untrusted-file.ts';
+import { type Problem, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 
 /** The key that a client gave, and a hash of what it asked for. */
@@ -44,10 +44,20 @@ export function checkSame(known: Idempotency, asked: Idempotency): void {
     `Cannot use the Idempotency-Key "${asked.key}" again: its first request had another address or body`);
 }
 
-/** What was answered; kept in the directory of what it was about, as long as that. */
-interface Answer extends Idempotency {
-  readonly answer: unknown;
-}
+/**
+ * A line of `answers.ndjson`, in the directory of what it was about, kept as long as that. The last line of a key counts. Only `key` is known to
+ * versions before the others: what they do not understand they pass over.
+ */
+type Line =
+  | { readonly key: string; readonly hash: string; readonly answer: unknown }
+  /** About to do what cannot be taken back. */
+  | { readonly begun: string; readonly hash: string }
+  /** Nothing was done after all. */
+  | { readonly withdrawn: string; readonly hash: string }
+  /** Something was done, but not all. */
+  | { readonly failed: string; readonly hash: string; readonly problem: Pick<Problem, 'code' | 'detail'>; readonly extensions: ProblemError['extensions'] };
+
+const maxFileBytes = 64 * 2 ** 20;
 
 /** Remembers answers to calls on a job, a terminal, or whatever else has a directory. */
 export class Answers {
@@ -57,55 +67,104 @@ export class Answers {
    * Acts once for each key.
    *
    * @param directory Of what is acted on.
-   * @throws ProblemError idempotency_mismatch; what `act` throws is not remembered.
+   * @param act Calls `begin` before it does what must not be done twice. Should the server be killed between that and the answer, the call is
+   * answered `outcome_unknown` from then on, and nothing is done again.
+   * @throws ProblemError idempotency_mismatch, outcome_unknown; unavailable where something has replaced the file. What `act` throws is not
+   * remembered, unless it is a ProblemError that says that something was done before it.
    */
-  async once<T>(directory: string, asked: Idempotency | undefined, act: () => Promise<T>): Promise<T> {
-    if (!asked) return act();
+  async once<T>(directory: string, asked: Idempotency | undefined, act: (begin: () => void) => Promise<T>): Promise<T> {
+    if (!asked) return act(() => undefined);
     const file = join(directory, 'answers.ndjson');
-    const known = readAnswers(file).find(({ key }) => key === asked.key);
-    if (known) {
-      checkSame(known, asked);
-      // It was written by the same call with the same request.
-      return known.answer as T;
-    }
     const name = `${file}\n${asked.key}`;
     const running = this.#inProgress.get(name);
     if (running) {
       checkSame({ key: asked.key, hash: running.hash }, asked);
       return running.acting as Promise<T>;
     }
-    let isOnDisk = true;
-    const acting = act().then((answer) => {
-      isOnDisk = keep(file, { ...asked, answer });
-      return answer;
-    }).finally(() => { if (isOnDisk) this.#inProgress.delete(name); });
+    const known = readLines(file).findLast((line) => keyOf(line) === asked.key);
+    if (known && !('withdrawn' in known)) return replay(known, asked) as T;
+    const call = new KeyedCall(file, asked);
+    const acting = call.run(act).finally(() => { if (call.isOnDisk) this.#inProgress.delete(name); });
     this.#inProgress.set(name, { hash: asked.hash, acting });
     return acting;
   }
 }
 
+/** One call with a key, while it is carried out. */
+class KeyedCall {
+  readonly #file: string;
+  readonly #asked: Idempotency;
+  #hasBegun = false;
+  /** What became of it can be read back; where it could not be written, only this server knows. */
+  isOnDisk = true;
+
+  constructor(file: string, asked: Idempotency) {
+    this.#file = file;
+    this.#asked = asked;
+  }
+
+  async run<T>(act: (begin: () => void) => Promise<T>): Promise<T> {
+    const { key, hash } = this.#asked;
+    try {
+      // On a full disk a job may need its input all the more.
+      const answer = await act(() => { this.#hasBegun ||= append(this.#file, { begun: key, hash }); });
+      this.isOnDisk = append(this.#file, { key, hash, answer });
+      return answer;
+    } catch (error) {
+      if (isPartial(error)) {
+        const { code, message: detail, extensions } = error;
+        this.isOnDisk = append(this.#file, { failed: key, hash, problem: { code, detail }, extensions });
+      } else if (this.#hasBegun) append(this.#file, { withdrawn: key, hash });
+      throw error;
+    }
+  }
+}
+
+function isPartial(error: unknown): error is ProblemError {
+  if (!(error instanceof ProblemError)) return false;
+  const { writtenBytes = 0, unknown } = error.extensions;
+  return Number(writtenBytes) > 0 || unknown === true;
+}
+
+/** @throws ProblemError what was thrown then; outcome_unknown; idempotency_mismatch. */
+function replay(known: Exclude<Line, { withdrawn: string }>, asked: Idempotency): unknown {
+  checkSame({ key: asked.key, hash: known.hash }, asked);
+  if ('answer' in known) return known.answer;
+  if ('problem' in known) throw new ProblemError(known.problem.code, known.problem.detail, { extensions: known.extensions });
+  throw new ProblemError('outcome_unknown', 'Cannot say whether it was done: the server was killed in the middle of it; look at the job, then '
+    + 'decide, and use another Idempotency-Key to do it again', { extensions: { unknown: true } });
+}
+
+function keyOf(line: Line): string {
+  if ('key' in line) return line.key;
+  if ('begun' in line) return line.begun;
+  return 'withdrawn' in line ? line.withdrawn : line.failed;
+}
+
 /** @returns whether it could be written: what was done is answered all the same, and known as long as this server lives. */
-function keep(file: string, answer: Answer): boolean {
+function append(file: string, line: Line): boolean {
   try {
     // A line of its own, whatever an earlier full disk left of the one before.
-    appendFileSync(file, `\n${JSON.stringify(answer)}\n`, { mode: 0o600 });
+    appendRegular(file, `\n${JSON.stringify(line)}\n`);
     return true;
   } catch {
     return false;
   }
 }
 
-function readAnswers(file: string): Answer[] {
+function readLines(file: string): Line[] {
   let content: string;
   try {
-    content = readFileSync(file, 'utf8');
+    content = readRegular(file, maxFileBytes).toString();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return [];
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if (!(error instanceof UntrustedFileError)) throw error;
+    throw new ProblemError('unavailable', `Cannot tell whether that was done before: ${error.message}`, { cause: error });
   }
   return content.split('\n').flatMap((line) => {
     try {
-      return [JSON.parse(line) as Answer];
+      const value: unknown = JSON.parse(line);
+      return typeof value === 'object' && value !== null && 'hash' in value ? [value as Line] : [];
     } catch {
       // The last line, torn by a full disk or a crash: its call was never answered.
       return [];

@@ -47,10 +47,15 @@ export function parseStat(line: string): ProcessStat | undefined {
   };
 }
 
+/** The line of `/proc/<pid>/stat`. @throws the system's error. */
+export function readStatLine(pid: number): string {
+  return readFileSync(`/proc/${pid}/stat`, 'latin1');
+}
+
 /** What the kernel says of a process now; `undefined` where there is none, or no `/proc`. */
 export function readStat(pid: number): ProcessStat | undefined {
   try {
-    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    return parseStat(readStatLine(pid));
   } catch (error) {
     return orNoProcess(error);
   }

@@ -6,9 +6,10 @@
  * What it holds is named by a text, a hold, that a later server understands: `<name of the keeper's FIFO>:<number of its descriptor>`.
  * @module
  */
-import { closeSync, constants, fstatSync, openSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { makeFolder } from '../base/make-folder.ts';
+import { openFifo, UntrustedFileError } from '../base/untrusted-file.ts';
 import type { FirstBash } from './first-bash.ts';
 import { isPidAlive } from './identity.ts';
 
@@ -146,7 +147,7 @@ export class Keeper {
     this.#free = [];
     this.#next = lowestNumber;
     // For reading, too, so that neither this nor a write waits or fails for want of a reader.
-    this.#fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+    this.#fd = openFifo(path, 'both');
     this.#options.first.send('sc_fork_keeper', path, this.#options.stateDir);
   }
 
@@ -205,17 +206,17 @@ function numberOf(hold: string): number {
 /** Writes to the keeper of an earlier server. `false`: it is gone. */
 function tellOther(path: string, line: string): boolean {
   try {
-    const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    const fd = openFifo(path, 'write');
     try {
-      if (!fstatSync(fd).isFIFO()) return false;
       writeSync(fd, line);
     } finally {
       closeSync(fd);
     }
     return true;
   } catch (error) {
-    // ENXIO: nobody reads it (open(2)). ENOENT, EISDIR: there is none.
-    if (!['ENXIO', 'ENOENT', 'EISDIR', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    // ENXIO: nobody reads it (open(2)). ENOENT: there is none.
+    const isGone = ['ENXIO', 'ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+    if (!isGone && !(error instanceof UntrustedFileError)) throw error;
     return false;
   }
 }

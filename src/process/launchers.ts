@@ -2,8 +2,9 @@
  * The pool of launchers, which the first bash forks.
  * @module
  */
-import { closeSync, constants, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { openFifo, writeRegular } from '../base/untrusted-file.ts';
 import { type FifoWrite, writeFifo } from './fifo.ts';
 import { isExecutable } from './find-program.ts';
 import { type Identity, isAliveNow, readStat } from './identity.ts';
@@ -192,7 +193,7 @@ export class Launchers implements Starter {
     const line = launchLine(launch, this.#options.jobsDirectory);
     if (Buffer.byteLength(line) < maxLineBytes) return line;
     const path = join(launch.directory, 'launch');
-    writeFileSync(path, `${line}\n`, { mode: 0o600 });
+    writeRegular(path, `${line}\n`);
     return `. ${quote(path)}`;
   }
 
@@ -278,11 +279,10 @@ function hasEnded(launcher: Launcher): boolean {
 }
 
 function openBoth(fifos: readonly string[]): [fd: number, aheadFd: number] {
-  const open = (path: string): number => openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
   const [own = '', ahead = ''] = fifos;
-  const fd = open(own);
+  const fd = openFifo(own, 'both');
   try {
-    return [fd, open(ahead)];
+    return [fd, openFifo(ahead, 'both')];
   } catch (error) {
     closeSync(fd);
     throw error;

@@ -2,10 +2,11 @@
  * One server per state directory: a file that names its owner by pid and start time, so that one left by a crash is no obstacle.
  * @module
  */
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, rmSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { replaceFile } from '../base/atomic-file.ts';
+import { createFile, readRegular } from '../base/untrusted-file.ts';
 import { fieldsOf, integer, optional, type Parser, text } from '../base/parse.ts';
 import { type Identity, identify, isAlive, isAliveNow } from './identity.ts';
 
@@ -48,6 +49,7 @@ export interface Lock {
 }
 
 const attempts = 200;
+const maxLockBytes = 65_536;
 const retryMs = 5;
 
 /** @throws LockHeldError where its owner is alive. */
@@ -80,7 +82,7 @@ export async function acquireLock(path: string, version: string, { wrapperPid }:
 /** Who holds the lock, alive or not; `undefined` where nobody does or the file is none of ours. */
 export function readOwner(path: string): LockOwner | undefined {
   try {
-    return lockOwner(JSON.parse(readFileSync(path, 'utf8')), path);
+    return lockOwner(JSON.parse(readRegular(path, maxLockBytes).toString()), path);
   } catch {
     return undefined;
   }
@@ -89,7 +91,9 @@ export function readOwner(path: string): LockOwner | undefined {
 /** The file appears with its content: link(2) fails where there is one. */
 function tryTake(path: string, owner: LockOwner): boolean {
   const beside = `${path}.${owner.pid}`;
-  writeFileSync(beside, JSON.stringify(owner), { mode: 0o600 });
+  // Left by an earlier process of that pid.
+  rmSync(beside, { force: true });
+  createFile(beside, JSON.stringify(owner));
   try {
     linkSync(beside, path);
     return true;

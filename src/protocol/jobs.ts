@@ -71,6 +71,8 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly stderrBytes: number;
   readonly stdoutTruncated?: boolean;
   readonly stderrTruncated?: boolean;
+  /** What is wrong with what is shown, in words. Absent: nothing. */
+  readonly warnings?: readonly string[];
 }
 
 /** The answer to a job that was taken on. */
@@ -474,10 +476,13 @@ export const stdinQuery: Parser<StdinQuery> = object({ eof: described('Close std
 /** A call that is told nothing: an empty object, or no body at all. */
 export const noBody: Parser<{ readonly [field: string]: never }> = object({});
 
-/** `reason` says why it was not written; `writtenBytes`, how much of a long input was. */
+/**
+ * `reason` says why it was not written; `writtenBytes`, how much of a long input was. `unknown`: the server was killed in the middle of it, so
+ * that it may have been written.
+ */
 export type Nudged =
   | { readonly nudged: true; readonly processAlive: boolean }
-  | { readonly nudged: false; readonly reason: string; readonly processAlive: boolean; readonly writtenBytes?: number };
+  | { readonly nudged: false; readonly reason: string; readonly processAlive: boolean; readonly writtenBytes?: number; readonly unknown?: true };
 
 export interface StdinWritten {
   readonly writtenBytes: number;

@@ -7,8 +7,8 @@
 export type ProblemCode =
   | 'invalid_request' | 'unauthorized' | 'host_not_allowed' | 'origin_not_allowed' | 'not_found'
   | 'job_not_found' | 'method_not_allowed' | 'request_timeout' | 'job_running' | 'job_not_running'
-  | 'stdin_closed' | 'stdin_full' | 'payload_too_large' | 'uri_too_long' | 'unsupported_media_type'
-  | 'range_not_satisfiable' | 'expectation_failed' | 'idempotency_mismatch' | 'too_many_jobs'
+  | 'stdin_closed' | 'stdin_full' | 'output_unreadable' | 'payload_too_large' | 'uri_too_long' | 'unsupported_media_type'
+  | 'range_not_satisfiable' | 'expectation_failed' | 'idempotency_mismatch' | 'outcome_unknown' | 'too_many_jobs'
   | 'too_many_attempts' | 'headers_too_large' | 'internal' | 'not_supported' | 'unavailable'
   | 'busy' | 'no_wrapper' | 'update_in_progress' | 'update_refused' | 'update_source_failed' | 'version_not_found'
   | 'session_not_found' | 'session_conflict' | 'too_many_sessions'
@@ -36,6 +36,8 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   stdin_closed: [409, 'The stdin of the job is closed'],
   stdin_full: [409, 'The job does not read its stdin'],
   no_terminal: [409, 'The job has no terminal'],
+  outcome_unknown: [409, 'It is not known whether it was done'],
+  output_unreadable: [409, 'The output of the job cannot be read'],
   not_an_agent: [409, 'The job runs no agent'],
   busy: [409, 'Jobs are running'],
   session_conflict: [409, 'The session has another shell'],

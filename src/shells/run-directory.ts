@@ -2,10 +2,11 @@
  * One start of a shell: its directory, and what is to be read there and in those of its jobs.
  * @module
  */
-import { appendFileSync, closeSync, constants, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { appendRegular, openFifo, readRegular, UntrustedFileError, writeRegular } from '../base/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { parseExit, parseProcessNote } from '../process/process-note.ts';
@@ -25,10 +26,11 @@ export interface Running {
 /** How long a shell may take to be there. */
 const startMs = 15_000;
 const startLookMs = 2;
+const maxNoteBytes = 65_536;
 
-/** Opens it for both: neither the open nor a write ever waits. */
+/** Opens it for both: neither the open nor a write ever waits. @throws UntrustedFileError where it is no FIFO; the system's error. */
 export function openControl(path: string): number {
-  return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  return openFifo(path, 'both');
 }
 
 /**
@@ -69,12 +71,18 @@ export function exitIn(directory: string): number | undefined {
 
 /** Writes down that the job ended with its shell, unless it ended before. */
 export function noteExit(directory: string, shell: Identity, code: number): void {
-  if (hasClaimed(directory, shell) && readQuietly(join(directory, 'exit')) === '') appendFileSync(join(directory, 'exit'), `${code}\n`);
+  if (!hasClaimed(directory, shell) || readQuietly(join(directory, 'exit')) !== '') return;
+  try {
+    appendRegular(join(directory, 'exit'), `${code}\n`);
+  } catch (error) {
+    // The job has put something else there: who is told now keeps it in the job's record.
+    if (!(error instanceof UntrustedFileError)) throw error;
+  }
 }
 
 /** For the next server: whose turn it is in the shell, should both end together, and whether it goes on where its bootstrap left it. */
 export function noteJob({ directory, isSeeded, jobDirectory }: Running): void {
-  writeFileSync(join(directory, 'job'), `${isSeeded ? 'seeded' : 'first'} ${jobDirectory}`, { mode: 0o600 });
+  writeRegular(join(directory, 'job'), `${isSeeded ? 'seeded' : 'first'} ${jobDirectory}`);
 }
 
 export function readNotedJob(directory: string): Pick<Running, 'isSeeded' | 'jobDirectory'> {
@@ -92,10 +100,12 @@ export function hasClaimed(directory: string, shell: Identity): boolean {
   return note?.identity.pid === shell.pid && note.identity.startTime === shell.startTime;
 }
 
+/** What a short file holds; empty where there is none, or something else in its place. */
 export function readQuietly(path: string): string {
   try {
-    return readFileSync(path, 'latin1');
+    return readRegular(path, maxNoteBytes).toString('latin1');
   } catch (error) {
+    if (error instanceof UntrustedFileError) return '';
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
     throw error;
   }

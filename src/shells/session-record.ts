@@ -8,9 +8,9 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { readRegular } from '../base/untrusted-file.ts';
 import { type Parser, defined, fieldsOf, fromJson, integer, number, oneOf, optional, record, text } from '../base/parse.ts';
 import { type ShellKind, shellKinds } from '../protocol/shells.ts';
 
@@ -27,6 +27,8 @@ export interface SessionRecord {
   readonly starts: number;
 }
 
+/** Far more than what a request of the longest body makes. */
+const maxRecordBytes = 32 * 2 ** 20;
 const anyText = text({ allowNul: true });
 const sessionRecord: Parser<SessionRecord> = fieldsOf({
   sessionKey: anyText,
@@ -54,7 +56,7 @@ export function runDirectory(directory: string, starts: number): string {
 
 /** @throws ParseError, or the system's error. */
 export function readSession(directory: string): SessionRecord {
-  return defined(fromJson(sessionRecord, readFileSync(join(directory, 'shell.json'), 'utf8'), 'shell.json')) as SessionRecord;
+  return defined(fromJson(sessionRecord, readRegular(join(directory, 'shell.json'), maxRecordBytes).toString(), 'shell.json')) as SessionRecord;
 }
 
 /** @throws the system's error. */

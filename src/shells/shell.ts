@@ -2,11 +2,12 @@
  * One persistent shell: starts its process when a job needs it, gives it one job at a time, and tells how each ends.
  * @module
  */
-import { closeSync, type FSWatcher, renameSync, rmSync, statSync, watch, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, type FSWatcher, renameSync, rmSync, watch, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
+import { createFile, statFile, writeRegular } from '../base/untrusted-file.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Session, SessionStatus } from '../protocol/shells.ts';
 import { isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
@@ -115,7 +116,7 @@ export class Shell {
   }
 
   adopt(launch: Pick<ShellLaunch, 'id' | 'directory'>): void {
-    const claimed = statSync(join(launch.directory, 'process'), { throwIfNoEntry: false });
+    const claimed = statFile(join(launch.directory, 'process'));
     const ageTicks = claimed ? Math.ceil((Date.now() - claimed.mtimeMs) / 10) : 0;
     const active: Active = {
       launch, startedAtTicks: ticksNow() - ageTicks - 1, shell: this.#running, attempts: maxAttempts, goneAt: undefined, stopWatching: [],
@@ -189,12 +190,12 @@ export class Shell {
     shell.isSeeded = hasHadJob(shell);
     shell.jobDirectory = directory;
     const bootstrap = shell.isSeeded || isBootstrap || bootstrapCommand === undefined ? undefined : join(shell.directory, 'bootstrap');
-    if (bootstrap !== undefined) writeFileSync(bootstrap, `${bootstrapCommand}\n`, { mode: 0o600 });
+    if (bootstrap !== undefined) writeRegular(bootstrap, `${bootstrapCommand}\n`);
     const claim = claimLine(shell.identity);
     // A name of its own: the shell may still have the line of an earlier server to read, and must find what that one meant.
     const runFile = join(directory, `run-${claim.slice(claim.indexOf('#') + 1)}`);
-    writeFileSync(join(directory, 'command'), `${command}\n`, { mode: 0o600 });
-    writeFileSync(runFile, dialect.run({ id, directory, stdin, claim, ...(bootstrap === undefined ? {} : { bootstrap }) }), { mode: 0o600 });
+    writeRegular(join(directory, 'command'), `${command}\n`);
+    createFile(runFile, dialect.run({ id, directory, stdin, claim, ...(bootstrap === undefined ? {} : { bootstrap }) }));
     noteJob(shell);
     active.shell = shell;
     this.#watch(active);
@@ -370,8 +371,8 @@ export class Shell {
   #lastOutputAt(): number | null {
     if (this.#lastJobDirectory === undefined) return null;
     const times = ['stdout', 'stderr'].flatMap((name) => {
-      const stat = statSync(join(this.#lastJobDirectory ?? '', name), { throwIfNoEntry: false });
-      return stat && stat.size > 0 ? [stat.mtimeMs / 1000] : [];
+      const stat = statFile(join(this.#lastJobDirectory ?? '', name));
+      return stat?.isFile() === true && stat.size > 0 ? [stat.mtimeMs / 1000] : [];
     });
     return times.length === 0 ? null : Math.max(...times);
   }

@@ -8,10 +8,11 @@
  * The size is what the one asked for who acted last, as tmux has it with `window-size latest`.
  * @module
  */
-import { linkSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { longTimeout } from '../base/long-timeout.ts';
 import { replaceFile } from '../base/atomic-file.ts';
+import { createFile } from '../base/untrusted-file.ts';
 import { type Identity, identify } from '../process/identity.ts';
 // Not later: an update may have removed the files of this version by then.
 import { terminate } from '../process/terminate.ts';
@@ -257,7 +258,7 @@ export class Holder implements House {
     };
     try {
       const { start, end, tidyStart } = this.ring;
-      writeFileSync('scrollback', this.ring.read(tidyStart, end - start), { mode: 0o600 });
+      replaceFile('scrollback', this.ring.read(tidyStart, end - start));
     } finally {
       // Without the scrollback, where the disk is full; without this, too, it counts as lost.
       replaceFile('exit', JSON.stringify(this.exit));
@@ -294,7 +295,7 @@ async function openPty(order: HolderOrder, events: PtyEvents): Promise<Pty> {
 /** Whole or not at all, and never over one that is there: link(2). */
 function writeOnce(name: string, content: string): void {
   const beside = `${name}.${process.pid}`;
-  writeFileSync(beside, content, { mode: 0o600 });
+  createFile(beside, content);
   try {
     linkSync(beside, name);
   } finally {

@@ -111,11 +111,11 @@ export function terminalRoutes(terminals: Terminals): Route[] {
         description: 'Where the program reads nothing for 10 s: stdin_full.',
         headers: idempotencyHeader,
         answers: { 200: { description: 'It was typed', schema: { type: 'object', properties: { writtenBytes: { type: 'integer' } } } } },
-        problems: ['terminal_not_found', 'terminal_ended', 'stdin_full', 'idempotency_mismatch'],
+        problems: ['terminal_not_found', 'terminal_ended', 'stdin_full', 'idempotency_mismatch', 'outcome_unknown'],
       },
-    }, async (request) => json(200, await terminals.once(request.params.id, request, 'input', async (terminal): Promise<InputAccepted> => {
+    }, async (request) => json(200, await terminals.once(request.params.id, request, 'input', async (terminal, begin): Promise<InputAccepted> => {
       const bytes = Buffer.from(request.body.data);
-      await terminal.type(bytes);
+      await terminal.type(bytes, begin);
       return { writtenBytes: bytes.length };
     }))),
 

@@ -3,9 +3,10 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { dirname, join } from 'node:path';
+import { openToAppend } from '../base/untrusted-file.ts';
 import { ownProgram } from '../process/own-program.ts';
 import { withJobPriority } from '../process/priority.ts';
 import type { HolderOrder } from './holder.ts';
@@ -24,7 +25,7 @@ const frugal = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool
 /** Resolves once the program runs. @throws Error where it cannot be started. */
 export async function startHolder(order: HolderOrder, env: { readonly [name: string]: string }): Promise<TerminalRecord> {
   const { NODE_OPTIONS: _, ...own } = env;
-  const log = openSync(join(order.directory, 'log'), 'a', 0o600);
+  const log = openToAppend(join(order.directory, 'log'));
   let child: ChildProcess;
   try {
     child = spawn(program.file, [...program.loaders, ...frugal, program.path], {

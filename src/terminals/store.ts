@@ -10,14 +10,20 @@
  * ```
  * @module
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
+import { createFile, readRegular, readRegularLater, statFile } from '../base/untrusted-file.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
 import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
+
+/** Far more than what a request of the longest body makes. */
+const maxRecordBytes = 32 * 2 ** 20;
+/** The largest that can be set. */
+const maxScrollbackBytes = 64 * 2 ** 20;
 
 export class TerminalStore {
   readonly #terminals: string;
@@ -44,7 +50,7 @@ export class TerminalStore {
       try {
         if (!isJobId(name)) throw new Error('its name is not that of a terminal');
         if (this.#discardUnfinished(name)) continue;
-        const record = parseTerminalRecord(readFileSync(join(this.directory(name), 'terminal.json'), 'utf8'));
+        const record = parseTerminalRecord(readRegular(join(this.directory(name), 'terminal.json'), maxRecordBytes).toString());
         if (record.terminalId !== name) throw new Error(`its terminal.json is that of ${record.terminalId}`);
         records.push(record);
       } catch (error) {
@@ -57,7 +63,7 @@ export class TerminalStore {
   /** How it ended; `undefined` until it did. */
   readExit(id: TerminalId): TerminalExit | undefined {
     try {
-      return parseTerminalExit(readFileSync(join(this.directory(id), 'exit'), 'utf8'));
+      return parseTerminalExit(readRegular(join(this.directory(id), 'exit'), maxRecordBytes).toString());
     } catch {
       // It is not there, or not ours: whether the holder lives tells the rest.
       return undefined;
@@ -75,7 +81,7 @@ export class TerminalStore {
 
   /** The end of what it showed; empty where nobody kept it. */
   async readScrollback(id: TerminalId): Promise<Buffer> {
-    return readFile(join(this.directory(id), 'scrollback')).catch(() => Buffer.alloc(0));
+    return readRegularLater(join(this.directory(id), 'scrollback'), maxScrollbackBytes).catch(() => Buffer.alloc(0));
   }
 
   async remove(id: TerminalId): Promise<void> {
@@ -89,10 +95,11 @@ export class TerminalStore {
   #discardUnfinished(id: TerminalId): boolean {
     const path = join(this.directory(id), 'terminal.json');
     try {
-      writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
+      createFile(path, '');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      if (readFileSync(path).length > 0) return false;
+      const stats = statFile(path);
+      if (stats?.isFile() !== true || stats.size > 0) return false;
     }
     rmSync(this.directory(id), { recursive: true, force: true });
     return true;

@@ -102,9 +102,12 @@ export class Terminal {
     return Buffer.concat(chunks);
   }
 
-  /** Types it. @throws ProblemError terminal_ended, stdin_full. */
-  async type(bytes: Buffer): Promise<void> {
-    await this.#once('type', (link) => { link.type(bytes); });
+  /** Types it. @param begin Is called before. @throws ProblemError terminal_ended, stdin_full. */
+  async type(bytes: Buffer, begin: () => void = () => undefined): Promise<void> {
+    await this.#once('type', (link) => {
+      begin();
+      link.type(bytes);
+    });
   }
 
   /** @throws ProblemError terminal_ended, stdin_full. */
@@ -198,7 +201,8 @@ export class Terminal {
     link.close();
     if (isDone) return;
     if (this.#exit !== undefined) throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
-    throw new ProblemError('stdin_full', `Cannot ${action}: the program of terminal ${this.id} does not read its input`);
+    // It is on its way, and may yet come.
+    throw new ProblemError('stdin_full', `Cannot ${action}: the program of terminal ${this.id} does not read its input`, { extensions: { unknown: true } });
   }
 
   async #link(): Promise<Link | undefined> {

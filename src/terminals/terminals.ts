@@ -106,12 +106,12 @@ export class Terminals {
   /**
    * Acts on a terminal once for each Idempotency-Key.
    *
-   * @param call What is asked of it.
-   * @throws ParseError; ProblemError terminal_not_found, idempotency_mismatch.
+   * @param call What is asked of it. @param act As `Answers` has it.
+   * @throws ParseError; ProblemError terminal_not_found, idempotency_mismatch, outcome_unknown.
    */
-  async once<T>(id: string, request: Repeatable, call: string, act: (terminal: Terminal) => Promise<T>): Promise<T> {
+  async once<T>(id: string, request: Repeatable, call: string, act: (terminal: Terminal, begin: () => void) => Promise<T>): Promise<T> {
     const terminal = this.get(id);
-    return await this.#answers.once(this.#store.directory(terminal.id), idempotencyOf(request, call), () => act(terminal));
+    return await this.#answers.once(this.#store.directory(terminal.id), idempotencyOf(request, call), (begin) => act(terminal, begin));
   }
 
   /**

@@ -2,9 +2,10 @@
  * What updates were answered, for requests that are sent again: also to the server that the update brought.
  * @module
  */
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { makeFolder } from '../base/make-folder.ts';
+import { readRegular, statFile } from '../base/untrusted-file.ts';
 import { Answers, type Idempotency } from '../process/idempotency.ts';
 import type { UpdateAnswer } from '../protocol/updates.ts';
 
@@ -31,15 +32,16 @@ export class UpdateAnswers {
    * @throws ProblemError idempotency_mismatch; what `begin` throws is not remembered.
    */
   async once(asked: Idempotency, begin: () => Promise<UpdateAnswer>): Promise<UpdateAnswer> {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    makeFolder(this.#directory, { mode: 0o700 });
     this.#forgetOldest();
     return await this.#answers.once(this.#directory, asked, begin);
   }
 
   #forgetOldest(): void {
     const file = join(this.#directory, 'answers.ndjson');
-    if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) <= longestFileBytes) return;
-    const content = readFileSync(file);
+    const stats = statFile(file);
+    if (stats?.isFile() !== true || stats.size <= longestFileBytes) return;
+    const content = readRegular(file, 64 * longestFileBytes);
     replaceFile(file, content.subarray(content.indexOf('\n', content.length / 2)));
   }
 }

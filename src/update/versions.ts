@@ -8,12 +8,13 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { ParseError } from '../base/parse.ts';
+import { readRegular, UntrustedFileError } from '../base/untrusted-file.ts';
 import { isAliveNow, isPidAlive, readStat } from '../process/identity.ts';
 import { compareVersions, isVersion } from './version.ts';
 import { syncFolder } from './write-entries.ts';
@@ -26,6 +27,7 @@ export interface VersionsOptions {
 }
 
 const replaced = '.replaced-';
+const maxStateBytes = 2 ** 20;
 /** Tells this process from an earlier one with the same pid, as after every start of a container. */
 const mark = readStat(process.pid)?.startTime ?? randomBytes(6).toString('hex');
 let count = 0;
@@ -52,7 +54,7 @@ export class Versions {
   /** What `update.json` says now. One that is none is reported, set aside as `update.json.bad`, and counts as missing. */
   read(): VersionState {
     try {
-      this.#last = parseVersionState(readFileSync(this.#file, 'utf8'));
+      this.#last = parseVersionState(readRegular(this.#file, maxStateBytes).toString());
     } catch (error) {
       this.#last = this.#withoutFile(error as NodeJS.ErrnoException);
     }
@@ -163,7 +165,7 @@ export class Versions {
     if (error.code === 'ENOENT') return noVersions;
     this.#onWarning(`Cannot read ${this.#file}`, error);
     // Anything else may be over the next time (EMFILE, EIO): the file stays where it is.
-    if (!(error instanceof ParseError) && error.code !== 'EISDIR') return this.#last;
+    if (!(error instanceof ParseError) && !(error instanceof UntrustedFileError)) return this.#last;
     try {
       renameSync(this.#file, `${this.#file}.bad`);
     } catch (failure) {

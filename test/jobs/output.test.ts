@@ -73,6 +73,7 @@ describe('output', () => {
         const content = Buffer.concat([bytes, Buffer.from(end)]);
         await writeFile(path, content);
         const file = await openOutput(path);
+        assert.ok(file !== 'replaced');
         assert.ok(file);
         const starts = [0, ...[...content.entries()].flatMap(([at, byte]) => (byte === 0x0a && at + 1 < content.length ? [at + 1] : []))].reverse();
         for (let lines = 0; lines < 6; lines += 1) {

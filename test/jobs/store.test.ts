@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { JobRecord } from '../../src/jobs/job.ts';
@@ -39,12 +39,50 @@ describe('JobStore', () => {
     const stateDir = temporaryFolder(t);
     const whole = JSON.stringify(record(1));
     const store = new JobStore(stateDir);
-    for (let length = 0; length < whole.length; length += 7) {
+    for (let length = 1; length < whole.length; length += 7) {
       put(stateDir, id(1), { 'job.json': whole.slice(0, length) });
       const { records, skipped } = store.readAll();
       assert.equal(records.length, 0);
       assert.match(skipped[0]?.why ?? '', /torn or not JSON/);
     }
+  });
+
+  it('removes what a server left that was killed before it had taken on the job, and nothing else', async (t) => {
+    const stateDir = temporaryFolder(t);
+    const store = new JobStore(stateDir);
+    const empty = { 'job.json': '', stdout: '', stderr: '', process: '', exit: '' };
+    // What went wrong: it was warned of at every start, and stayed for ever.
+    put(stateDir, id(1));
+    put(stateDir, id(2), empty);
+    put(stateDir, id(3), { 'job.json': '', stdin: 'given with the request' });
+    put(stateDir, `.new-${id(4)}`, { 'job.json': '{' });
+    put(stateDir, id(5), { ...empty, stdout: 'it has run' });
+    put(stateDir, id(6), { ...empty, process: 'it was taken' });
+    put(stateDir, id(7), { stdout: '', notes: '' });
+    put(stateDir, 'somebody-elses');
+    const { records, skipped } = store.readAll();
+    assert.deepEqual([records.length, skipped.map(({ name }) => name)], [0, [id(5), id(6), id(7), 'somebody-elses']]);
+    assert.deepEqual(readdirSync(join(stateDir, 'jobs')).sort(), [id(5), id(6), id(7), 'somebody-elses'].sort());
+    await store.emptyTrash();
+    assert.equal(existsSync(join(stateDir, 'trash')), false);
+  });
+
+  it('a job has its record when it gets its name', (t) => {
+    const stateDir = temporaryFolder(t);
+    const spare = join(stateDir, 'spare');
+    mkdirSync(spare);
+    for (const name of ['job.json', 'stdin', 'stdout', 'stderr', 'process', 'exit']) writeFileSync(join(spare, name), '');
+    const store = new JobStore(stateDir);
+    store.readAll();
+    const watched = join(stateDir, 'jobs');
+    // The rename is the last thing that happens to it: where that fails, there is nothing of that name.
+    put(stateDir, id(1), { blocked: '' });
+    assert.throws(() => store.create(record(1), spare), { code: 'unavailable' });
+    assert.deepEqual(readdirSync(join(watched, id(1))), ['blocked']);
+    assert.equal(existsSync(spare), false);
+    store.create(record(2));
+    assert.deepEqual(readdirSync(watched).sort(), [id(1), id(2)]);
+    assert.deepEqual(JSON.parse(JSON.stringify(store.read(id(2)))), record(2));
   });
 
   for (const [what, change] of [

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Answers, fingerprint } from '../../src/process/idempotency.ts';
+import { ProblemError } from '../../src/protocol/problem.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const asked = { key: 'k', hash: 'h' };
@@ -58,6 +60,48 @@ describe('Answers', () => {
     const act = async (): Promise<number> => acts += 1;
     assert.equal(await answers.once(join(directory, 'gone'), asked, act), 1);
     assert.equal(await answers.once(join(directory, 'gone'), asked, act), 1);
+  });
+
+  it('what was begun before a server was killed is not begun again, and its outcome is unknown from then on', async (t) => {
+    const directory = temporaryFolder(t);
+    const never = new Promise<never>(() => undefined);
+    // What went wrong: a nudge was written twice, as the server was killed between the write and its record.
+    void new Answers().once(directory, asked, (begin) => { begin(); return never; });
+    let acts = 0;
+    const act = async (): Promise<number> => acts += 1;
+    const unknown = { code: 'outcome_unknown', status: 409 };
+    const answers = new Answers();
+    for (let time = 0; time < 2; time += 1) await assert.rejects(answers.once(directory, asked, act), unknown);
+    await assert.rejects(new Answers().once(directory, asked, act), unknown);
+    await assert.rejects(answers.once(directory, { ...asked, hash: 'other' }, act), { code: 'idempotency_mismatch' });
+    assert.equal(acts, 0);
+    assert.equal(await answers.once(directory, { ...asked, key: 'new' }, act), 1);
+  });
+
+  it('what had not begun when a server was killed is done by the next', async (t) => {
+    const directory = temporaryFolder(t);
+    void new Answers().once(directory, asked, () => new Promise<never>(() => undefined));
+    assert.equal(await new Answers().once(directory, asked, async () => 'done'), 'done');
+  });
+
+  it('what was begun and failed may be asked again; what failed halfway has its failure again', async (t) => {
+    const directory = temporaryFolder(t);
+    const failing = (begin: () => void, writtenBytes: number): never => {
+      begin();
+      throw new ProblemError('stdin_full', 'no more fits', { extensions: { writtenBytes } });
+    };
+    await assert.rejects(new Answers().once(directory, asked, async (begin) => failing(begin, 0)), { code: 'stdin_full' });
+    assert.equal(await new Answers().once(directory, asked, async () => 'now'), 'now');
+    const half = { key: 'half', hash: 'h' };
+    const full = { code: 'stdin_full', message: 'no more fits', extensions: { writtenBytes: 5 } };
+    await assert.rejects(new Answers().once(directory, half, async (begin) => failing(begin, 5)), full);
+    await assert.rejects(new Answers().once(directory, half, async () => assert.fail('it is done twice')), full);
+  });
+
+  it('where something has replaced the file of answers, nothing is done', { skip: process.platform === 'win32', timeout: 20_000 }, async (t) => {
+    const directory = temporaryFolder(t);
+    execFileSync('mkfifo', [join(directory, 'answers.ndjson')]);
+    await assert.rejects(new Answers().once(directory, asked, async () => assert.fail('it is done')), { code: 'unavailable' });
   });
 
   it('fingerprint() tells where and what apart', () => {

@@ -280,7 +280,9 @@ describe('recovery', { skip: isLinux ? false : 'needs /proc to see who is left b
     const known = (await client.jobs.list({ limit: 1000 })).map(({ jobId }) => String(jobId));
     assert.deepEqual(known.filter((one) => [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(id).includes(one)), []);
     const told = logged().split('\n').filter((line) => line.includes('skipped in the jobs directory'));
-    for (const name of [...[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(id), ...foreign]) {
+    // Nothing was ever taken on by these names, and nothing of them is left.
+    assert.deepEqual(readdirSync(jobs).filter((name) => [1, 3].map(id).includes(name)), []);
+    for (const name of [...[0, 2, 4, 5, 6, 7, 8, 9, 10].map(id), ...foreign]) {
       assert.ok(told.some((line) => (JSON.parse(line) as { name: string }).name === name), `${JSON.stringify(name)} is reported`);
     }
     assert.ok(readdirSync(jobs).includes('not a job'), 'nothing foreign is touched');

@@ -2,6 +2,7 @@
  * `sidecar nudge`: writes to the stdin of a job.
  * @module
  */
+import type { Nudged } from '../../protocol/jobs.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { exitCodes } from '../failure.ts';
@@ -34,6 +35,11 @@ async function run({ values, args: [reference = '', text], config }: Invocation<
   const input = text === undefined || values['no-newline'] === true ? text : `${text}\n`;
   const answer = await sidecar.jobs.nudge(id, input);
   if (values.json === true) await printJson(answer);
-  else say(answer.nudged ? `nudged job ${id}` : `job ${id} was not nudged: ${answer.reason}`);
+  else say(describe(id, answer));
   return answer.nudged ? exitCodes.ok : exitCodes.failure;
+}
+
+function describe(id: string, answer: Nudged): string {
+  if (answer.nudged) return `nudged job ${id}`;
+  return `job ${id} ${answer.unknown === true ? 'may or may not have been nudged' : 'was not nudged'}: ${answer.reason}`;
 }
