@@ -34,6 +34,39 @@ const onlyFrom: { readonly [layer: string]: readonly string[] } = {
 /** These reach `http` through their `routes.ts` alone. */
 const presenters = [...(layers[4] ?? []), ...(layers[5] ?? [])];
 
+/** Modules that open files themselves, and why no job can make them wait. Of the state directory they open nothing but what is said here. */
+const mayOpen: { readonly [name: string]: string } = {
+  'base/untrusted-file.ts': 'this is the one',
+  'base/line-writer.ts': 'a descriptor of this process once more, without waiting',
+  'config.ts': 'the config file of the user',
+  'server.ts': 'the certificate and the key that the user names',
+  'process/identity.ts': '/proc',
+  'process/descendants.ts': '/proc',
+  'process/priority.ts': '/proc',
+  'process/launchers.ts': '/proc',
+  'process/own-version.ts': 'the package that this program is part of',
+  'http/key-files.ts': 'the keys, with the same flags; it tells a link, an owner and a mode apart',
+  'agents/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',
+  'terminals/socket-path.ts': 'a directory as such: O_DIRECTORY waits for nothing (open(2))',
+  'terminals/pty.ts': 'in the process of the holder: the terminal, and the FIFO that it has just made and holds open',
+  'terminals/holder-main.ts': 'its stdin',
+  'update/trusted-keys.ts': 'the keys that updates are trusted by, with the same flags; it tells a link and an owner apart',
+  'update/download.ts': 'what it makes itself, exclusively',
+  'update/write-entries.ts': 'what it makes itself, exclusively, and folders, to sync them',
+  'update/integrity.ts': 'the tarball, in the thread pool',
+  'update/tarball.ts': 'the tarball, in the thread pool; the user may name one that is a link',
+  'update/sources/local.ts': 'what the user names, which may be a link, in the thread pool',
+  'update/sources/npm-config.ts': 'the .npmrc of the user',
+  'cli/connect.ts': 'the key file that the user names, which may be a pipe',
+  'cli/trust.ts': 'the key file that the user names',
+  'cli/agents/request.ts': 'the prompt file that the user names',
+  'cli/agents/mcp-config.ts': 'the file that the user names',
+  'cli/services/here.ts': 'files of the system',
+  'cli/checks/machine.ts': 'files of the system',
+  'cli/commands/serve.ts': '/proc',
+  'cli/commands/install.ts': 'the files of the service manager',
+};
+
 const topLevel = [
   'package.json', 'package-lock.json', 'tsconfig.json', 'src', 'scripts', 'test', 'LICENSE', 'README.md',
 ];
@@ -148,6 +181,25 @@ test('the command line writes to stdout and stderr through cli/streams.ts, which
       if (!ts.isPropertyAccessExpression(node)) return undefined;
       return /^(process\.std(out|err)\.write|console\.\w+)$/.test(node.getText()) ? 'use write(), tell() or say()' : undefined;
     })));
+});
+
+test('files are opened by the module that suspects them, and by few others', () => {
+  const openers = new Set([
+    'open', 'openSync', 'openAsBlob', 'readFile', 'readFileSync', 'writeFile', 'writeFileSync', 'appendFile', 'appendFileSync', 'createReadStream',
+    'createWriteStream', 'ReadStream', 'WriteStream', 'copyFile', 'copyFileSync', 'cp', 'cpSync', 'truncate', 'truncateSync', 'promises', 'default',
+  ]);
+  const importsOpener = (node: ts.Node): string | undefined => {
+    if (!ts.isImportDeclaration(node) || !['node:fs', 'node:fs/promises', 'fs', 'fs/promises'].includes(textOf(node.moduleSpecifier) ?? '')) return undefined;
+    const { importClause } = node;
+    if (importClause === undefined || importClause.isTypeOnly) return undefined;
+    const { namedBindings } = importClause;
+    if (namedBindings === undefined || ts.isNamespaceImport(namedBindings)) return 'imports all of node:fs: name what you need';
+    const opener = namedBindings.elements.find((element) => !element.isTypeOnly && openers.has((element.propertyName ?? element.name).text));
+    return opener && `imports ${opener.getText()}: open by base/untrusted-file.ts, as a job can put a FIFO, a link or a device there`;
+  };
+  report(sources.filter(({ name }) => mayOpen[name] === undefined).flatMap((source) => eachNode(source, importsOpener)));
+  const idle = Object.keys(mayOpen).filter((name) => !sources.some((source) => source.name === name && eachNode(source, importsOpener).length > 0));
+  report(idle.map((name) => `src/${name} opens no file any more: take it off the list`));
 });
 
 test('the syntax is erasable, so that Node runs the sources as they are', () => {

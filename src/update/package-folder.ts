@@ -3,9 +3,9 @@
  * @module
  */
 import type { Stats } from 'node:fs';
-import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openRegularLater } from '../base/untrusted-file.ts';
 import type { TarEntry } from './tar-entries.ts';
 import { type UnpackOptions, type Unpacked, writeEntries } from './write-entries.ts';
 
@@ -46,5 +46,10 @@ function kindOf(stats: Stats): TarEntry['kind'] {
 /** No more than was counted, even if the file grows. */
 async function* read(path: string, size: number): AsyncGenerator<Buffer, void> {
   if (size === 0) return;
-  for await (const piece of createReadStream(path, { end: size - 1 })) yield piece as Buffer;
+  const file = await openRegularLater(path);
+  try {
+    for await (const piece of file.createReadStream({ end: size - 1, autoClose: false })) yield piece as Buffer;
+  } finally {
+    await file.close();
+  }
 }

@@ -2,8 +2,8 @@
  * Brings a release that is trusted into a folder of its own, and checks that what is there then is that release.
  * @module
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readRegularLater } from '../base/untrusted-file.ts';
 import { ParseError, fieldsOf, optional, text } from '../base/parse.ts';
 import type { UpdateStep } from '../protocol/updates.ts';
 import { type DownloadOptions, download } from './download.ts';
@@ -39,6 +39,7 @@ export interface PrepareOptions {
 
 /** What every release of this program has, and what a server is started from. */
 const program = 'dist/cli/main.js';
+const maxPackageBytes = 2 ** 20;
 const parsePackage = fieldsOf({ name: optional(text({ min: 1 })), version: versionText });
 
 /**
@@ -95,7 +96,7 @@ async function mustBeItself(folder: string, { version, proof }: Release): Promis
 
 async function readPackage(folder: string, version: string): Promise<ReturnType<typeof parsePackage>> {
   try {
-    return parsePackage(JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')), 'package.json');
+    return parsePackage(JSON.parse((await readRegularLater(join(folder, 'package.json'), maxPackageBytes)).toString()), 'package.json');
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     if (!isMissing && !(error instanceof SyntaxError) && !(error instanceof ParseError)) throw error;

@@ -3,8 +3,9 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { open, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openRegularLater } from '../base/untrusted-file.ts';
 import { UpdateError } from './update-error.ts';
 import { syncFolder } from './write-entries.ts';
 
@@ -50,7 +51,7 @@ async function* placesIn(folder: string, below: string): AsyncGenerator<Place, v
 }
 
 async function readBack(path: string): Promise<string> {
-  const handle = await open(path, 'r');
+  const handle = await openRegularLater(path);
   try {
     // Windows wants a file that may be written for that.
     if (process.platform !== 'win32') await handle.sync();
