@@ -12,13 +12,15 @@ import {
   type Parser, ParseError, array, boolean, flag, fromText, integer, number, object, oneOf, optional, parser, refuse, text,
 } from './base/parse.ts';
 import { parseHost, parseOrigin } from './http/origin.ts';
+import { jobEnvironment } from './process/environment/job-environment.ts';
+import { type Environment, withoutSecrets } from './process/environment/secrets.ts';
 import { parseWindow } from './update/schedule.ts';
 import { configuredRegistry } from './update/sources/npm-config.ts';
 import type { Registry } from './update/sources/npmrc.ts';
 import { parseSource } from './update/sources/spec.ts';
 
 export type Flags = { readonly [name: string]: string | boolean | readonly (string | boolean)[] | undefined };
-export type Environment = { readonly [name: string]: string | undefined };
+export type { Environment };
 export type Source = 'flag' | 'environment' | 'file' | 'default';
 
 /** One setting as it holds, for `sidecar config`. */
@@ -76,7 +78,7 @@ export interface Config {
   readonly updateRegistry: () => Registry;
   /** Whether text for people may be coloured: `NO_COLOR` and `FORCE_COLOR` decide, else whether it goes to a terminal. */
   readonly isColour: (stream: { readonly isTTY?: boolean }) => boolean;
-  /** What jobs inherit: the environment of the server, less everything secret. */
+  /** What jobs inherit, see {@link jobEnvironment}. */
   readonly jobEnvironment: { readonly [name: string]: string };
   readonly settings: () => readonly Setting[];
 }
@@ -211,29 +213,15 @@ export function loadConfig(flags: Flags = {}, environment: Environment = process
     ...values,
     updateRegistry: () => configuredRegistry(environment, { source: values.updateSource, registry: updateRegistryUrl }),
     isColour: (stream) => isColour(environment, stream),
-    jobEnvironment: withoutSecrets(environment),
+    jobEnvironment: jobEnvironment(environment),
     settings: () => settings.map(({ key: _, ...setting }) => setting),
   };
 }
 
-/** The environment of this program, as {@link withoutSecrets} leaves it. */
+/** The environment of this program, less what {@link withoutSecrets} leaves out. */
 export function ownEnvironment(): { readonly [name: string]: string } {
   return withoutSecrets(process.env);
 }
-
-/** The environment less the keys and tokens of this product, under every name that it knows, and what lets npm into a registry. */
-export function withoutSecrets(environment: Environment): { readonly [name: string]: string } {
-  const isSecret = (name: string): boolean => secretNames.some((pattern) => pattern.test(name));
-  return Object.fromEntries(Object.entries(environment)
-    .flatMap(([name, value]) => (value === undefined || isSecret(name) || name === 'SIDECAR_JOB_ID' ? [] : [[name, value]])));
-}
-
-const secretNames: readonly RegExp[] = [
-  /^(SIDECAR|DEVPILOT|AGENT_RUNTIME)_.*(KEY|TOKEN|SECRET|PASSWORD)/i,
-  // An address may hold a password.
-  /^SIDECAR_UPDATE_(SOURCE|REGISTRY)$/i,
-  /^npm_config_.*_(auth|authtoken|password)$/i,
-];
 
 function find(
   name: string,

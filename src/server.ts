@@ -297,7 +297,7 @@ async function openJobs(
     return launchers;
   };
   const jobs: Jobs = await Jobs.open({
-    stateDir, createStarter, shells, agents, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log,
+    stateDir, createStarter, shells, agents, inherited: env, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log,
   });
   closers.push(() => jobs.close());
   return { jobs, shells };

@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import type { Log } from '../base/log.ts';
 import { ParseError } from '../base/parse.ts';
+import { utf8Locale } from '../process/environment/locale.ts';
 import { ownProgram } from '../process/own-program.ts';
 import { type AgentHost, type AgentJobs, type AgentLaunch, agentLabel } from '../process/agent-host.ts';
 import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
@@ -187,7 +188,9 @@ export class Agents implements AgentHost {
   }
 
   #orderOf({ id, workdir, env, program: asked }: AgentLaunch): AgentOrder {
-    const environment: AgentOrder['env'] = { ...withoutClaude(this.#options.env), ...env, SIDECAR_JOB_ID: id };
+    const merged = { ...withoutClaude(this.#options.env), ...env, SIDECAR_JOB_ID: id };
+    // Agents write their files, and show their text, in the locale that they find.
+    const environment: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
     return orderOf(asked, {
       mark: id, version: this.#options.version, argv: argvOf(asked, environment['PATH'] ?? ''), workdir, env: environment, hasShell: shellKeyOf(id, asked) !== undefined,
     });

@@ -14,6 +14,7 @@ import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import { resizeJobTerminal } from '../process/job-terminal.ts';
+import type { Variables } from '../process/environment/secrets.ts';
 import type { Keeper } from '../process/keeper.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
 import type { Spare, Spares } from '../process/spares.ts';
@@ -41,6 +42,8 @@ export interface JobsOptions {
   readonly createStarter: (events: StarterEvents) => Starter;
   readonly shells: ShellHost;
   readonly agents: AgentHost;
+  /** The environment that every job inherits. */
+  readonly inherited: Variables;
   /** Whether this machine can give a job a pseudo-terminal. */
   readonly hasTty: () => boolean;
   /** Directories of jobs made ahead, and what keeps the stdin in them open; `undefined`: there are none. */
@@ -93,6 +96,7 @@ export class Jobs {
       createStarter: options.createStarter,
       shells: options.shells,
       agents: options.agents,
+      inherited: options.inherited,
       maxRunning: options.maxRunning,
       log: options.log,
       now: nowSeconds,

@@ -4,7 +4,9 @@
  */
 import type { AgentHost } from '../process/agent-host.ts';
 import { sendSignal } from '../process/identity.ts';
-import { terminalEnvironment, ttyArgv } from '../process/pty.ts';
+import { overlayForTerminal } from '../process/environment/terminal.ts';
+import { ttyArgv } from '../process/pty.ts';
+import type { Variables } from '../process/environment/secrets.ts';
 import type { ShellHost, Starter } from '../process/starter.ts';
 import { isGone, terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
@@ -34,6 +36,8 @@ export interface KindOptions {
   readonly shells: ShellHost;
   readonly agents: AgentHost;
   readonly store: JobStore;
+  /** What every job inherits. */
+  readonly inherited: Variables;
 }
 
 /** @returns which kind a job is of. */
@@ -42,13 +46,13 @@ export function kindsOf(options: KindOptions): (entry: Entry) => Kind {
   return ({ request: { mode } }) => (mode === 'acp' ? agent : mode === 'persistent_shell' ? inShell : own);
 }
 
-function ownKind({ starter }: KindOptions): Kind {
+function ownKind({ starter, inherited }: KindOptions): Kind {
   return {
     start({ id, request: { stdin, tty } }, { program, workdir, env }, directory) {
       if (program.mode === 'acp' || program.mode === 'persistent_shell') throw new Error(`a job of mode ${program.mode} is of another kind`);
       const argv = programFor(program, directory);
       starter.start(tty === undefined ? { id, directory, stdin, workdir, env, argv }
-        : { id, directory, stdin, workdir, env: { ...terminalEnvironment, ...env }, argv: ttyArgv(argv, tty) });
+        : { id, directory, stdin, workdir, env: overlayForTerminal(inherited, env), argv: ttyArgv(argv, tty) });
     },
     adopt: () => true,
     withdraw: ({ id }) => starter.withdraw(id),

@@ -12,6 +12,7 @@ import type { Family } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { agentFiles, type AgentHost, agentLabel } from '../process/agent-host.ts';
+import type { Variables } from '../process/environment/secrets.ts';
 import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
 import type { Entry, RequestSummary } from './entry.ts';
 import {
@@ -28,6 +29,7 @@ export interface RunnerOptions {
   readonly shells: ShellHost;
   /** Knows how agents are run. */
   readonly agents: AgentHost;
+  readonly inherited: Variables;
   readonly maxRunning: number;
   readonly log: Log;
   /** Unix seconds. */
@@ -79,8 +81,8 @@ export class Runner {
         else this.adopt(entry);
       }),
     });
-    const { shells, agents, store } = options;
-    this.#kindOf = kindsOf({ starter: this.#starter, shells, agents, store });
+    const { shells, agents, store, inherited } = options;
+    this.#kindOf = kindsOf({ starter: this.#starter, shells, agents, store, inherited });
   }
 
   get running(): Iterable<Entry> {

@@ -5,9 +5,6 @@
 import { shellWord } from '../base/shell-word.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 
-/** What a program finds in its environment, unless somebody said otherwise. */
-export const terminalEnvironment: { readonly [name: string]: string } = { TERM: 'xterm-256color', COLORTERM: 'truecolor' };
-
 /** Holds the caller's SHELL meanwhile: script(1) runs its command by `$SHELL -c`, which may be no POSIX shell. */
 const keptShell = 'SIDECAR_PTY_SHELL';
 

@@ -4,14 +4,13 @@
  */
 import { randomInt } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { markName } from '../process/descendants.ts';
-import { isExecutable } from '../process/find-program.ts';
+import { loginShell } from '../process/environment/user.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
-import { terminalEnvironment } from '../process/pty.ts';
+import { overlayForTerminal } from '../process/environment/terminal.ts';
 import { jobIdFactory } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
@@ -186,9 +185,9 @@ export class Terminals {
         directory: this.#store.directory(id),
         about: { terminalId: id, name, command, ofConnection, createdAt: Date.now() / 1000, ...(idempotency === undefined ? {} : { idempotency }) },
         backend, workdir, scrollbackBytes,
-        argv: command === null || ofConnection ? [shellOf(env)] : ['/bin/sh', '-c', command],
+        argv: command === null || ofConnection ? [loginShell(env)] : ['/bin/sh', '-c', command],
         typed: ofConnection ? command : null,
-        env: { ...env, ...terminalEnvironment, ...request.env, [markName]: id },
+        env: { ...env, ...overlayForTerminal(env, request.env ?? {}), [markName]: id },
         size: { cols: cols ?? defaultSize.cols, rows: rows ?? defaultSize.rows },
         idleSeconds: idleSeconds ?? null, lifetimeSeconds: lifetimeSeconds ?? null,
       }, env);
@@ -247,21 +246,6 @@ function existingDirectory(path: string | undefined): string {
     throw new ParseError('body.workdir', `expected an existing directory, received ${JSON.stringify(path.slice(0, 200))}`);
   }
   return workdir;
-}
-
-/** The user's own, where it can be run. */
-function shellOf(env: { readonly [name: string]: string }): string {
-  const candidates = [env['SHELL'], ownShell(), '/bin/bash'];
-  return candidates.find((shell) => typeof shell === 'string' && shell.startsWith('/') && !/\/(nologin|false)$/.test(shell) && isExecutable(shell)) ?? '/bin/sh';
-}
-
-function ownShell(): string | null {
-  try {
-    return userInfo().shell;
-  } catch {
-    // The user has no entry in passwd(5).
-    return null;
-  }
 }
 
 function startProblem(error: NodeJS.ErrnoException): Error {
