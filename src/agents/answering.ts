@@ -5,15 +5,19 @@
 import { randomUUID } from 'node:crypto';
 import type { PendingElicitation, PendingPermission } from '../protocol/agent-jobs.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
+import { unlessAborted } from './abortable.ts';
 import { Asking } from './asking.ts';
 import type { ElicitationAnswer } from './conversation.ts';
+import { outsideError } from './files.ts';
+import { Grants } from './grants.ts';
 import type { Jail } from './jail.ts';
-import type { KnownCalls } from './known-calls.ts';
-import { type Fields, beginning, bounded, fieldsOf, listOf, textOf } from './lenient.ts';
+import { type KnownCalls, isTooLong } from './known-calls.ts';
+import { type Fields, beginning, bounded, fieldsOf, textOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder } from './order.ts';
 import { questionOf } from './permission-question.ts';
-import { type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide, refusalOf } from './permissions.ts';
+import { type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide, decideService } from './permissions.ts';
 import type { Progress } from './progress.ts';
+import type { ServiceCall } from './services.ts';
 
 export interface AnsweringOptions {
   readonly order: Pick<AgentOrder, 'permissions' | 'askSeconds' | 'askDefault'>;
@@ -27,18 +31,27 @@ export interface AnsweringOptions {
 /** Of what is shown for as long as somebody is asked: as much as progress keeps of a name, and a form as long as anybody fills in. */
 const maxNameCharacters = 2000;
 const maxQuestionCharacters = 262_144;
+/** Held by file contents whose permission is asked for: as much as one of the largest files. */
+const maxHeldCharacters = 32 * 2 ** 20;
 
 export class Answering {
   readonly #options: AnsweringOptions;
   /** `null` denies, by whatever option there is for that. */
   readonly permissions: Asking<PendingPermission, string | null>;
   readonly elicitations: Asking<PendingElicitation, ElicitationAnswer>;
+  readonly #grants = new Grants();
+  #heldCharacters = 0;
 
   constructor(options: AnsweringOptions) {
     this.#options = options;
     const { order: { askSeconds }, onChange } = options;
     this.permissions = new Asking(askSeconds, onChange);
     this.elicitations = new Asking(askSeconds, onChange);
+  }
+
+  /** What was allowed once is to be asked for again from now on. */
+  endTurn(): void {
+    this.#grants.endTurn();
   }
 
   /** @returns the id of an option; `undefined`: cancelled. */
@@ -52,10 +65,11 @@ export class Answering {
     const permissionId = randomUUID();
     const context = await contextOf(question, jail);
     const answer: PermissionAnswer = full ? decide(permissions, question, context)
-      : { ...decide('deny', question, context), reason: 'what the agent told of it is too long to be judged' };
+      : { ...decide('deny', question, context), reason: 'what the agent told of it is too long or too deep to be judged' };
     const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'permission', permissionId, decision, reason, question });
     if (answer.is === 'selected') {
       tell(answer.optionId, answer.reason);
+      this.#remember(question, context, answer.optionId);
       return answer.optionId;
     }
     if (answer.is === 'cancelled') {
@@ -67,17 +81,63 @@ export class Answering {
     tell('pending', answer.reason);
     const { optionId, reason } = await answering;
     tell(optionId ?? 'cancelled', reason);
+    this.#remember(question, context, optionId);
     return optionId;
   }
 
-  /** What it asks its client to do, without having asked for permission. @throws RpcError -32602 where the policy forbids it. */
-  async allow(method: string, params: unknown, jail: Jail): Promise<void> {
-    const question = serviceQuestion(method, fieldsOf(params));
-    const reason = question && refusalOf(this.#options.order.permissions, question, await contextOf(question, jail));
-    if (reason === undefined) return;
-    const what = [...question?.paths ?? [], ...question?.commands ?? []].map((one) => beginning(one, maxNameCharacters)).join(' ');
+  /** So that the agent may do by its client what it was just allowed to do. */
+  #remember(question: PermissionQuestion, context: PermissionContext, optionId: string | undefined): void {
+    const kinds = question.options.filter((option) => option.optionId === optionId).map(({ kind }) => kind);
+    if (kinds.length === 0 || !kinds.every((kind) => kind === 'allow_once' || kind === 'allow_always')) return;
+    this.#grants.add(question, context, kinds.every((kind) => kind === 'allow_always'));
+  }
+
+  /**
+   * Resolves once the agent may have its client do this: the policy says so, or a permission that it was granted in this turn, or whoever is asked.
+   *
+   * @param by.signals End the wait for an answer. @throws RpcError -32602 where it may not.
+   */
+  async allow(method: string, { question, heldCharacters }: ServiceCall, by: { readonly jail: Jail; readonly signals: readonly AbortSignal[] }): Promise<void> {
+    if (!question) return;
+    const { jail } = by;
+    const context = await contextOf(question, jail);
+    const outside = question.paths.find((path) => context.realPathOf(path) === undefined);
+    if (outside !== undefined) throw outsideError(jail, actionOf(question), outside);
+    const { decision, reason, isFinal } = decideService(this.#options.order.permissions, question, context);
+    if (decision === 'approve' || (!isFinal && this.#grants.covers(question, context))) return;
+    if (decision === 'deny') throw this.#refused(method, question, reason);
+    if (isTooLong(question)) throw this.#refused(method, question, 'it is too long to be shown for a permission');
+    if (this.#heldCharacters + heldCharacters > maxHeldCharacters) throw this.#refused(method, question, 'too much waits for permission already');
+    this.#heldCharacters += heldCharacters;
+    try {
+      const answer = await this.#askAbout(question, { ...by, reason });
+      if (answer.optionId !== 'allow') throw this.#refused(method, question, answer.reason);
+      const now = await contextOf(question, jail);
+      const moved = question.paths.find((path) => now.realPathOf(path) !== context.realPathOf(path));
+      if (moved !== undefined) throw this.#refused(method, question, `${moved} leads elsewhere now than when it was allowed`);
+    } finally {
+      this.#heldCharacters -= heldCharacters;
+    }
+  }
+
+  /** Shows it as pending, as what the agent itself asks permission for. */
+  async #askAbout(
+    question: PermissionQuestion, { jail, signals, reason: why }: { readonly jail: Jail; readonly signals: readonly AbortSignal[]; readonly reason: string },
+  ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
+    const permissionId = randomUUID();
+    const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'permission', permissionId, decision, reason, question });
+    const cancelled = { optionId: undefined, reason: 'the turn was cancelled' };
+    const answering = unlessAborted(signals, (signal) => this.#askSomebody(question, { permissionId, toolCallId: null, jail, signal }), cancelled);
+    tell('pending', why);
+    const { optionId, reason } = await answering;
+    tell(optionId ?? 'cancelled', reason);
+    return { optionId, reason };
+  }
+
+  #refused(method: string, { paths, commands }: PermissionQuestion, reason: string): RpcError {
+    const what = beginning([...paths, ...commands].map((one) => beginning(one, maxNameCharacters)).join(' '), 2 * maxNameCharacters);
     this.#options.tell({ type: 'fault', what: `${method} ${what} was refused: ${reason}` });
-    throw new RpcError(rpcCodes.invalidParams, `Cannot do ${method} ${what}: ${reason}`);
+    return new RpcError(rpcCodes.invalidParams, `Cannot do ${method} ${what}: ${reason}`);
   }
 
   async #askSomebody(
@@ -122,15 +182,10 @@ export class Answering {
   }
 }
 
-/** What a service does, as a permission for it would say. */
-function serviceQuestion(method: string, { path, command, args }: Fields): PermissionQuestion | undefined {
-  const nothing = { tools: [], paths: [], commands: [], options: [] };
-  switch (method) {
-    case 'fs/read_text_file': return { ...nothing, kind: 'read', paths: [textOf(path) ?? ''] };
-    case 'fs/write_text_file': return { ...nothing, kind: 'edit', paths: [textOf(path) ?? ''] };
-    case 'terminal/create': return { ...nothing, kind: 'execute', commands: questionOf({ toolCall: { rawInput: { command: [command, ...listOf(args)].length === 1 ? command : [command, ...listOf(args)] } } }).commands };
-    default: return undefined;
-  }
+/** In the words of an error. */
+function actionOf({ kind }: PermissionQuestion): string {
+  if (kind === 'execute') return 'run a command in';
+  return kind === 'read' ? 'read' : 'write';
 }
 
 async function contextOf({ paths }: PermissionQuestion, jail: Jail): Promise<PermissionContext> {

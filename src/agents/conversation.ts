@@ -33,8 +33,8 @@ export interface ConversationOptions {
   readonly authMethod?: string | undefined;
   /** An earlier session to go on with. */
   readonly sessionId?: string | undefined;
-  /** Answers what the agent asks of its client but for permissions: files and commands. @throws RpcError. */
-  readonly serve: (method: string, params: unknown, asked: Asked) => Promise<unknown>;
+  /** Answers what the agent asks of its client but for permissions: files and commands. `turn` aborts when its turn ends. @throws RpcError. */
+  readonly serve: (method: string, params: unknown, asked: Asked, turn: AbortSignal | undefined) => Promise<unknown>;
   /** @returns the id of an option; `undefined`: cancelled. The signal aborts when the turn is cancelled. */
   readonly permit: (params: unknown, signal: AbortSignal) => Promise<string | undefined>;
   /** Answers a question of the agent's that is no permission, by a form. Default: nobody does, and the agent is told so. The signal as above. */
@@ -336,7 +336,7 @@ export class Conversation {
       throw new RpcError(rpcCodes.invalidParams, `Cannot do ${method}: session ${shown(sessionId)} is not the one that was begun`);
     }
     if (method === 'elicitation/create') return await this.#elicited(params, asked.signal);
-    if (method !== 'session/request_permission') return await this.#options.serve(method, params, asked);
+    if (method !== 'session/request_permission') return await this.#options.serve(method, params, asked, this.#turn?.signal);
     const optionId = await this.#permitted(params, asked.signal);
     return { outcome: optionId === undefined ? { outcome: 'cancelled' } : { outcome: 'selected', optionId } };
   }

@@ -68,9 +68,8 @@ export class AgentFiles {
   async #realPathOf(path: string, action: string): Promise<string> {
     const { jail } = this.#options;
     const real = await jail.realPathOf(path);
-    if (real !== undefined) return real;
-    const errorKind = jail.isWrittenOutside(path) ? 'path_outside_workspace' : 'symlink_escape';
-    throw new RpcError(rpcCodes.invalidParams, `Cannot ${action} ${path}: it is outside of the directories of the job`, { data: { errorKind, path } });
+    if (real === undefined) throw outsideError(jail, action, path);
+    return real;
   }
 
   async #text(real: string): Promise<string> {
@@ -84,6 +83,12 @@ export class AgentFiles {
       await file.close();
     }
   }
+}
+
+/** What is told an agent whose path leads out. `errorKind` is what Qwen Code looks at, to fall back to its own file system. */
+export function outsideError(jail: Jail, action: string, path: string): RpcError {
+  const errorKind = jail.isWrittenOutside(path) ? 'path_outside_workspace' : 'symlink_escape';
+  return new RpcError(rpcCodes.invalidParams, `Cannot ${action} ${path}: it is outside of the directories of the job`, { data: { errorKind, path } });
 }
 
 async function regular(file: FileHandle): Promise<{ readonly size: number }> {

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Fields, fieldsOf, textOf } from './lenient.ts';
-import { questionOf } from './permission-question.ts';
+import { isTooDeep, questionOf } from './permission-question.ts';
 import type { PermissionQuestion } from './permissions.ts';
 
 type Known = Omit<PermissionQuestion, 'options'>;
@@ -16,7 +16,7 @@ const charactersEach = 100;
 const maxCalls = 200;
 
 export class KnownCalls {
-  /** `null`: there was too much of it. */
+  /** `null`: there was too much of it, or it was too deep. */
   readonly #calls = new Map<string, Known | null>();
 
   /** @param update Of a session. */
@@ -28,17 +28,17 @@ export class KnownCalls {
     this.#calls.delete(id);
     if (status === 'completed' || status === 'failed') return;
     const { options: _, ...known } = before === null ? nothing : questionWith(before, { toolCall: told });
-    this.#calls.set(id, before === null || lengthOf(known) > maxCharacters ? null : known);
+    this.#calls.set(id, before === null || isTooDeep({ toolCall: told }) || lengthOf(known) > maxCharacters ? null : known);
     const [oldest] = this.#calls.keys();
     if (this.#calls.size > maxCalls && oldest !== undefined) this.#calls.delete(oldest);
   }
 
-  /** What a permission asks, with all that was told of its tool call. @returns `undefined`: too much was, whoever judges it might be deceived. */
+  /** What a permission asks, with all that was told of its tool call. @returns `undefined`: too much was, or too deep, to be judged. */
   questionOf(params: Fields): PermissionQuestion | undefined {
     const known = this.#calls.get(textOf(fieldsOf(params['toolCall'])['toolCallId']) ?? '');
     if (known === null) return undefined;
     const question = questionWith(known, params);
-    return lengthOf(question) > maxCharacters ? undefined : question;
+    return isTooDeep(params) || isTooLong(question) ? undefined : question;
   }
 }
 
@@ -52,6 +52,11 @@ function questionWith(before: Known | undefined, params: Fields): PermissionQues
   // A title that stands for a command does so only where nobody has told the command itself.
   const isTitle = commands.length === 1 && (before?.commands.length ?? 0) > 0 && toolCall['rawInput'] === undefined;
   return { ...now, tools: both(before?.tools, tools), paths: both(before?.paths, paths), commands: both(before?.commands, isTitle ? [] : commands) };
+}
+
+/** It is more than is shown to whoever is asked. */
+export function isTooLong(question: PermissionQuestion): boolean {
+  return lengthOf(question) > maxCharacters;
 }
 
 function lengthOf({ kind, tools, paths, commands, options = [] }: Known & Partial<PermissionQuestion>): number {

@@ -4,8 +4,13 @@
  */
 import { resolve } from 'node:path';
 import { defined } from '../base/parse.ts';
-import { type AgentProgram, agentDefaults, promptBlocks } from '../protocol/agents.ts';
+import { type AgentProgram, type PermissionPolicy, agentDefaults, promptBlocks } from '../protocol/agents.ts';
 import type { AgentOrder } from './order.ts';
+
+/** Where a request says nothing of permissions, but has the commands of the agent run in a persistent shell: those are approved as well. */
+const shellPermissions: PermissionPolicy = [
+  { kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: agentDefaults.permissions },
+];
 
 /** @param by.workdir Absolute: what directories are relative to. */
 export function orderOf(asked: AgentProgram, by: Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell'>): AgentOrder {
@@ -18,7 +23,7 @@ export function orderOf(asked: AgentProgram, by: Pick<AgentOrder, 'mark' | 'vers
     action: asked.sessionAction ?? 'prompt',
     wishes: defined({ model, thought_level: effort, mode: agentMode }),
     isStrict: asked.strictConfig ?? true,
-    permissions: asked.permissions ?? agentDefaults.permissions,
+    permissions: asked.permissions ?? (by.hasShell ? shellPermissions : agentDefaults.permissions),
     askSeconds: asked.askTimeout ?? agentDefaults.askTimeoutSeconds,
     askDefault: asked.askDefault ?? 'deny',
     mayElicit: asked.elicitation ?? false,

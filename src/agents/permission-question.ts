@@ -5,29 +5,38 @@
 import { homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { shellWord } from '../base/shell-word.ts';
-import { beginning, fieldsOf, listOf, shown, textOf } from './lenient.ts';
+import { type Fields, beginning, fieldsOf, isFields, listOf, shown, textOf } from './lenient.ts';
 import type { PermissionQuestion } from './permissions.ts';
 
 /** How the names end under which agents have a path in the raw input of their tools, as in `move_path`, `dirPath`, `outputFile`, and further names. */
 const pathEnding = /(?:path|file|filename|directory|directories|dir|folder|root|uri)s?$/;
 const pathFields = new Set(['cwd', 'src', 'source', 'dst', 'dest', 'destination', 'from', 'to', 'target']);
-const commandEnding = /(?:command|cmd|commandline|script)s?$/;
+/** How the names end under which they have a command, or a program: `shell_command`, `bash`, `parsed_cmd`, … */
+const commandEnding = new RegExp(`(?:${[
+  'command', 'cmd', 'commandline', 'cmdline', 'script', 'shell', 'bash', 'zsh', 'pwsh', 'powershell', 'exec', 'execute', 'executable', 'program', 'binary', 'entrypoint',
+].join('|')})s?$`);
+/** Too short for an ending. */
+const commandFields = new Set(['sh', 'run', 'eval']);
+/** A program in words. */
+const wordsFields = new Set(['argv', 'args']);
 /** Of a command that is one word. */
-const argumentFields = new Set(['args', 'arguments', 'argv']);
+const argumentFields = new Set(['args', 'arguments', 'argv', 'params', 'parameters']);
+/** Those whose text may be JSON, as models write it. */
+const jsonFields = new Set([...argumentFields, 'input', 'rawinput', 'toolinput', 'payload', 'kwargs']);
 /** With a path in each key. */
 const changesFields = new Set(['changes']);
 /** Those that come with a system: another of the name may be anything. */
 const shell = /^(?:\/(?:usr\/(?:local\/)?)?bin\/|\/opt\/homebrew\/bin\/|\/run\/current-system\/sw\/bin\/)?(?:sh|bash|zsh|dash|ksh|fish)$/;
 /** Of an option. */
 const maxNameCharacters = 200;
-/** Deeper is no argument of a tool any more. */
-const maxDepth = 5;
+/** What is deeper is not looked at: see {@link isTooDeep}. */
+const maxDepth = 16;
 
 /** Anything may be missing, or be of another type. @param params Of the request. */
 export function questionOf(params: unknown): PermissionQuestion {
   const { toolCall, options } = fieldsOf(params);
   const call = fieldsOf(toolCall);
-  const raw = rawOf(parsed(call['rawInput']), maxDepth);
+  const raw = rawOf(rawInputOf(call), maxDepth);
   const kind = textOf(call['kind'])?.toLowerCase() ?? 'other';
   return {
     kind,
@@ -68,30 +77,83 @@ function parsed(value: unknown): unknown {
   }
 }
 
+/** Whether some of the raw input is so deep that a command or a path in it would be missed. */
+export function isTooDeep(params: unknown): boolean {
+  return isDeeper(rawInputOf(fieldsOf(fieldsOf(params)['toolCall'])), maxDepth);
+}
+
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth === 0 || Object.entries(value).some(([field, one]) => isDeeper(jsonFields.has(plain(field)) ? parsed(one) : one, depth - 1));
+}
+
+/** Some agents call it input. A list of words is a command. */
+function rawInputOf({ rawInput, input }: Fields): unknown {
+  const raw = parsed(rawInput ?? input);
+  return Array.isArray(raw) && raw.every((one) => typeof one === 'string') ? { argv: raw as unknown } : raw;
+}
+
+interface Named {
+  readonly paths: readonly unknown[];
+  readonly commands: readonly string[];
+}
+
+/** The name of a field without what tells one spelling from another, and its value. */
+type NamedField = readonly [name: string, value: unknown];
+
 /** Tools are described in any shape: what a field is follows from its name. */
-function rawOf(value: unknown, depth: number): { readonly paths: readonly unknown[]; readonly commands: readonly string[] } {
-  const paths: unknown[] = [];
-  const commands: string[] = [];
-  const entries = depth === 0 ? [] : Array.isArray(value) ? value.map((one: unknown) => ['', one] as const) : Object.entries(fieldsOf(value));
-  const named = entries.map(([field, one]) => [field.toLowerCase().replaceAll(/[_-]/g, ''), one] as const);
-  const words = listOf(named.find(([field, one]) => argumentFields.has(field) && Array.isArray(one))?.[1]);
-  for (const [field, one] of named) {
-    if (pathFields.has(field) || pathEnding.test(field)) paths.push(...(Array.isArray(one) ? one : [one]));
-    if (commandEnding.test(field)) commands.push(...(field.endsWith('s') ? listOf(one) : [one]).flatMap((command) => commandOf(command, words)));
-    if (changesFields.has(field) && !Array.isArray(one)) paths.push(...Object.keys(fieldsOf(one)));
-    const inside = argumentFields.has(field) ? parsed(one) : one;
-    if (typeof inside !== 'object') continue;
-    const below = rawOf(inside, depth - 1);
-    paths.push(...below.paths);
-    commands.push(...below.commands);
-  }
-  return { paths, commands };
+function rawOf(value: unknown, depth: number): Named {
+  if (depth === 0 || typeof value !== 'object' || value === null) return { paths: [], commands: [] };
+  const fields = Array.isArray(value) ? value.map((one: unknown): NamedField => ['', one])
+    : Object.entries(value).map(([name, one]): NamedField => [plain(name), one]);
+  const below = fields.map(([name, one]) => rawOf(jsonFields.has(name) ? parsed(one) : one, depth - 1));
+  const paths = fields.map(pathsIn);
+  const hasPaths = paths.some(({ length }) => length > 0);
+  return {
+    paths: paths.flatMap((own, index) => [...own, ...below[index]?.paths ?? []]),
+    commands: [...commandsIn(fields, hasPaths), ...below.flatMap(({ commands }) => commands)],
+  };
+}
+
+function plain(name: string): string {
+  return name.toLowerCase().replaceAll(/[_-]/g, '');
+}
+
+function pathsIn([name, value]: NamedField): readonly unknown[] {
+  if (pathFields.has(name) || pathEnding.test(name)) return Array.isArray(value) ? value : [value];
+  return changesFields.has(name) && !Array.isArray(value) ? Object.keys(fieldsOf(value)) : [];
+}
+
+/** @param hasPaths Then a code is what is written there, and not what is run. */
+function commandsIn(fields: readonly NamedField[], hasPaths: boolean): readonly string[] {
+  const programs = fields.filter(([name, value]) => isCommandField(name) && !isListOfObjects(value));
+  const others = programs.filter(([name, value]) => !name.endsWith('shell') || typeof value !== 'string' || !shell.test(value));
+  const words = fields.flatMap(([name, value]) => (argumentFields.has(name) ? listOf(parsed(value)) : []));
+  const text = fields.flatMap(([name, value]) => (argumentFields.has(name) && parsed(value) === undefined ? textOf(value) ?? [] : []));
+  // The shell that runs a command is not another one.
+  const commands = (others.length > 0 ? others : programs)
+    .flatMap(([name, value]) => (name.endsWith('s') && Array.isArray(value) ? value : [value]))
+    .flatMap((command) => commandOf(command, words)).map((command) => [command, ...text].join(' '));
+  if (commands.length > 0) return commands;
+  const alone = fields.flatMap(([name, value]) => (wordsFields.has(name) ? commandOf(parsed(value) ?? value, []) : []));
+  const code = fields.flatMap(([name, value]) => (name === 'code' && !hasPaths ? commandOf(value, []) : []));
+  return [...alone, ...code];
+}
+
+function isCommandField(name: string): boolean {
+  return commandEnding.test(name) || commandFields.has(name);
+}
+
+/** Codex has that in parsed_cmd: each tells its command within. */
+function isListOfObjects(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every(isFields);
 }
 
 /** A line for a shell, or words, of which `bash -lc LINE` is the line. @param args Further words, told apart from it. */
 function commandOf(value: unknown, args: readonly unknown[]): readonly string[] {
-  if (!Array.isArray(value) && typeof value !== 'string') return [];
+  if ((!Array.isArray(value) && typeof value !== 'string') || value.length + args.length === 0) return [];
   if (typeof value === 'string' && args.length === 0) return [value];
+  if (value === '') return commandOf(args, []);
   const words = [value, args].flat().map((word: unknown) => shown(word, Infinity));
   const [program = '', flag = '', line] = words;
   if (words.length === 3 && line !== undefined && shell.test(program) && /^-[a-z]*c$/.test(flag)) return [line];

@@ -42,18 +42,32 @@ export function decide(policy: PermissionPolicy, question: PermissionQuestion, c
     ?? { is: 'cancelled', reason: `${reason}, but no option says so` };
 }
 
+/** What becomes of something that an agent has its client do, without asking for permission itself. */
+export interface ServiceDecision {
+  readonly decision: PermissionDecision;
+  readonly reason: string;
+  /** A denial that no permission granted before overrides: the policy, or a rule that fits, says so. */
+  readonly isFinal: boolean;
+}
+
 /**
- * Whether an agent must not do what it does through its client without having asked: where the policy is deny, it changes and runs nothing, and a
- * rule that denies a path, a command or a kind holds for it as well. What nobody has thought of it may do, within the jail.
+ * Decides about a file or a command of the client as about a permission request for it. Its tool is the method, such as `fs/write_text_file`.
  *
- * @returns why it must not.
+ * Reading within the directories of the job is free, as agents ask no permission for it either: only a rule that names what is read, by `kind`,
+ * `path` or `tool`, denies it or asks.
  */
-export function refusalOf(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): string | undefined {
-  if (typeof policy === 'string') return policy === 'deny' && question.kind !== 'read' ? 'the policy is deny' : undefined;
-  // By which tool it does that nobody can tell.
-  const index = policy.findIndex((rule) => rule.tool === undefined && fits(rule, question, context));
-  const { decide: decision, path, command, kind } = policy[index] ?? {};
-  return decision === 'deny' && [path, command, kind].some((named) => named !== undefined) ? `rule ${index + 1} says deny` : undefined;
+export function decideService(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): ServiceDecision {
+  if (question.kind === 'read') return decideRead(policy, question, context);
+  const { decision, reason, rule } = weigh(policy, question, context);
+  return { decision, reason, isFinal: decision === 'deny' && (policy === 'deny' || rule?.decide === 'deny') };
+}
+
+function decideRead(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): ServiceDecision {
+  const index = typeof policy === 'string' ? -1 : policy.findIndex((rule) => fits(rule, question, context));
+  const { decide: decision = 'approve', path, kind, tool } = typeof policy === 'string' ? {} : policy[index] ?? {};
+  const isMeant = [path, kind, tool].some((named) => named !== undefined);
+  if (decision === 'approve' || !isMeant) return { decision: 'approve', reason: 'reading is free', isFinal: false };
+  return { decision, reason: `rule ${index + 1} says ${decision}`, isFinal: decision === 'deny' };
 }
 
 function select({ options }: PermissionQuestion, decision: 'approve' | 'deny', reason: string): PermissionAnswer | undefined {
@@ -66,7 +80,14 @@ function select({ options }: PermissionQuestion, decision: 'approve' | 'deny', r
   return undefined;
 }
 
-function weigh(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): { decision: PermissionDecision; reason: string } {
+interface Weighed {
+  readonly decision: PermissionDecision;
+  readonly reason: string;
+  /** The one that fits. */
+  readonly rule?: PermissionRule;
+}
+
+function weigh(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): Weighed {
   if (policy === 'deny' || policy === 'ask') return { decision: policy, reason: `the policy is ${policy}` };
   const isCommand = question.kind === 'execute' || question.commands.length > 0;
   const rules = typeof policy === 'string' ? undefined : policy;
@@ -74,12 +95,13 @@ function weigh(policy: PermissionPolicy, question: PermissionQuestion, context: 
   const rule = rules?.[index];
   if (rules && !rule) return { decision: 'deny', reason: 'no rule fits it' };
   const from = rule ? `rule ${index + 1}` : 'the policy';
-  if (rule && rule.decide !== 'approve') return { decision: rule.decide, reason: `${from} says ${rule.decide}` };
+  const by = rule ? { rule } : {};
+  if (rule && rule.decide !== 'approve') return { decision: rule.decide, reason: `${from} says ${rule.decide}`, ...by };
   const outside = question.paths.find((path) => context.realPathOf(path) === undefined);
-  if (outside !== undefined) return { decision: 'deny', reason: `${from} would approve it, but ${outside} is outside of the directories of the job` };
+  if (outside !== undefined) return { decision: 'deny', reason: `${from} would approve it, but ${outside} is outside of the directories of the job`, ...by };
   const namesCommands = rule !== undefined && (rule.command !== undefined || rule.kind === 'execute');
-  if (isCommand && !namesCommands) return { decision: 'deny', reason: `${from} approves no commands: a rule with the kind execute, or with a command, would` };
-  return { decision: 'approve', reason: `${from} says approve` };
+  if (isCommand && !namesCommands) return { decision: 'deny', reason: `${from} approves no commands: a rule with the kind execute, or with a command, would`, ...by };
+  return { decision: 'approve', reason: `${from} says approve`, ...by };
 }
 
 function fits(rule: PermissionRule, { kind, tools, paths, commands }: PermissionQuestion, { workdir, realPathOf }: PermissionContext): boolean {

@@ -18,7 +18,7 @@ import { KnownCalls } from './known-calls.ts';
 import { fieldsOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
 import { Progress, messageTextOf } from './progress.ts';
-import { serve } from './services.ts';
+import { readService } from './services.ts';
 import { ShellCommands } from './shell-commands.ts';
 
 /** Whom a runner tells. */
@@ -97,6 +97,8 @@ export class AgentRunner {
       this.#fail(error);
     } finally {
       await Promise.all([commands?.close(), this.#agent?.end()]);
+      // Ends the wait for what was asked outside of a turn.
+      this.#conversation?.close();
       if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       this.#phase = 'ended';
       await this.#tellLast();
@@ -204,9 +206,10 @@ export class AgentRunner {
     const files = new AgentFiles({ jail, missingFile });
     return new Conversation({
       input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
-      serve: async (method, params, asked) => {
-        await this.#answering.allow(method, params, jail);
-        return await serve({ files, commands }, method, params, asked);
+      serve: async (method, params, asked, turn) => {
+        const call = readService(method, params);
+        await this.#answering.allow(method, call, { jail, signals: turn === undefined ? [asked.signal] : [turn, asked.signal] });
+        return await call.run({ files, commands }, asked);
       },
       permit: (params, signal) => this.#answering.permit(fieldsOf(params), { jail, signal }),
       ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#answering.elicit(fieldsOf(params), signal) } : {}),
@@ -232,7 +235,11 @@ export class AgentRunner {
     this.#tell({ type: 'prompt', turn: this.#turns });
     // Whoever gave the prompt knows that it was taken, and is not to read that the agent waits still.
     this.#tellState();
-    this.#stopReason = await conversation.prompt(prompt);
+    try {
+      this.#stopReason = await conversation.prompt(prompt);
+    } finally {
+      this.#answering.endTurn();
+    }
     this.#tell({ type: 'stop', turn: this.#turns, stopReason: this.#stopReason });
   }
 

@@ -145,7 +145,7 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
   effort: described('Mode acp: how much the model is to think, by the id or name that the agent has for it.', optionalText(word)),
   agentMode: described('Mode acp: the mode of the session, by its id or name.', optionalText(word)),
   strictConfig: described('Mode acp: a model, effort or agentMode that the agent does not have fails the job. Default true.', optional(boolean)),
-  permissions: described('Mode acp: who decides what the agent asks permission for: approve (within the directories of the job, and no commands), deny, ask, or rules, of which the first that fits decides. Default approve.', optional(policy)),
+  permissions: described('Mode acp: who decides what the agent asks permission for, and what it writes and runs through the server without asking: approve (within the directories of the job, and no commands), deny, ask, or rules, of which the first that fits decides. Default approve; with a persistent shell for its commands, those as well.', optional(policy)),
   askTimeout: described(`Mode acp: seconds to wait for an answer where somebody is asked. Default ${agentDefaults.askTimeoutSeconds}.`, optional(number({ above: 0, max: maxSeconds, unit: 'seconds' }))),
   askDefault: described('Mode acp: what holds when nobody answered. Default deny.', optional(oneOf('approve', 'deny'))),
   keepAlive: described('Mode acp: seconds that the agent waits for another prompt after a turn. Default 0.', optional(number({ min: 0, max: maxSeconds, unit: 'seconds' }))),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { homedir } from 'node:os';
 import test from 'node:test';
-import { questionOf } from '../../src/agents/permission-question.ts';
+import { isTooDeep, questionOf } from '../../src/agents/permission-question.ts';
 
 const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { kind?: string; tools?: string[]; paths?: string[]; commands?: string[] }])[] = [
   ['gemini edits', { toolCallId: '1', title: 'Writing to a.txt', kind: 'edit', content: [{ type: 'diff', path: '/w/a.txt', oldText: '', newText: 'x' }], locations: [{ path: '/w/a.txt' }] },
@@ -49,4 +49,47 @@ test('questionOf() takes anything', () => {
   let deep: object = { path: '/deep' };
   for (let depth = 0; depth < 10_000; depth += 1) deep = { deep };
   assert.deepEqual(questionOf({ toolCall: { rawInput: deep } }), nothing);
+});
+
+const hidden: readonly (readonly [what: string, rawInput: unknown, commands: readonly string[]])[] = [
+  ['cmd', { cmd: 'rm x' }, ['rm x']],
+  ['script', { script: 'rm x' }, ['rm x']],
+  ['shell', { shell: 'rm x' }, ['rm x']],
+  ['exec', { exec: 'rm x' }, ['rm x']],
+  ['bash', { bash: 'rm x' }, ['rm x']],
+  ['run', { run: 'rm x' }, ['rm x']],
+  ['argv', { argv: ['rm', 'a b'] }, ["rm 'a b'"]],
+  ['argv of a shell', { argv: ['sh', '-c', 'rm x'] }, ['rm x']],
+  ['args alone', { args: ['rm', 'x'] }, ['rm x']],
+  ['args and program', { program: 'rm', args: ['-rf', 'x'] }, ['rm -rf x']],
+  ['args of text', { executable: 'npm', args: 'test; rm x' }, ['npm test; rm x']],
+  ['args that are JSON', { program: 'rm', args: '["-rf","x"]' }, ['rm -rf x']],
+  ['no program but words', { command: '', args: ['rm', 'x'] }, ['rm x']],
+  ['parsed_cmd', { parsed_cmd: [{ type: 'unknown', cmd: 'rm x' }] }, ['rm x']],
+  ['nested', { a: { b: [{ c: { d: { e: { f: { g: { command: 'rm x' } } } } } }] } }, ['rm x']],
+  ['input that is text', { input: '{"tool":{"shell_command":"rm x"}}' }, ['rm x']],
+  ['a list of words', ['bash', '-lc', 'rm x'], ['rm x']],
+  ['code', { language: 'python', code: 'import os' }, ['import os']],
+  ['a shell beside what it runs', { shell: '/bin/bash', command: 'rm x' }, ['rm x']],
+  ['a shell that is another program', { shell: './sh', command: 'ls' }, ['./sh', 'ls']],
+];
+
+for (const [what, rawInput, commands] of hidden) {
+  test(`questionOf() finds a command by any name: ${what}`, () => {
+    assert.deepEqual(questionOf({ toolCall: { rawInput } }).commands, commands);
+  });
+}
+
+test('questionOf() takes no text of a file for a command', () => {
+  for (const rawInput of [
+    { file_path: '/w/a', content: 'rm x' }, { path: '/w/a.py', code: 'rm x' }, { path: '/w/package.json', content: '{"scripts":{"test":"x"}}', executable: true },
+    { filePath: '/w/a', old_string: 'run', new_string: 'exec', description: 'rm x', instruction: 'rm x' },
+  ]) assert.deepEqual(questionOf({ toolCall: { kind: 'edit', rawInput } }).commands, [], JSON.stringify(rawInput));
+});
+
+test('isTooDeep() tells what is deeper than it is looked at', () => {
+  const nested = (depth: number): object => (depth === 0 ? { command: 'rm x' } : { a: nested(depth - 1) });
+  assert.deepEqual([15, 16, 10_000].map((depth) => isTooDeep({ toolCall: { rawInput: nested(depth) } })), [false, true, true]);
+  assert.deepEqual(questionOf({ toolCall: { rawInput: nested(15) } }).commands, ['rm x']);
+  assert.equal(isTooDeep({}), false);
 });

@@ -12,6 +12,8 @@ import { AgentRunner } from '../../src/agents/runner.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
+/** Files in the workdir, and commands. */
+const commandsToo: AgentOrder['permissions'] = [{ kind: 'execute', decide: 'approve' }, { decide: 'approve' }];
 const options = { skip: process.platform === 'win32' ? 'needs process groups' : false };
 const fake = fileURLToPath(new URL('../fixtures/fake-agent.mjs', import.meta.url));
 let count = 0;
@@ -58,7 +60,7 @@ function run(
 }
 
 test('a turn with a file, a command and a permission: text, events and state tell of it', options, async (t) => {
-  const it = run(t, 'say hello \nwrite a/b content\nread a/b\nrun echo hi; cat a/b\nask edit a/b\nsay done');
+  const it = run(t, 'say hello \nwrite a/b content\nread a/b\nrun echo hi; cat a/b\nask edit a/b\nsay done', { permissions: commandsToo });
   assert.equal(await it.ended, 0);
   assert.equal(it.text(), `hello {}{"content":"content"}${JSON.stringify({ output: 'hi\ncontent', truncated: false, exitStatus: { exitCode: 0, signal: null } })}{"outcome":{"outcome":"selected","optionId":"yes"}}done`);
   assert.equal(readFileSync(join(it.work, 'a/b'), 'utf8'), 'content');
@@ -108,7 +110,7 @@ test('where much is asked at a time, and that is much to write, it is not writte
 });
 
 test('what a command leaves running is found by the mark of the job, and ended with the agent', options, async (t) => {
-  const it = run(t, 'run echo $SIDECAR_JOB_ID; setsid sleep 1000 >/dev/null 2>&1 & echo $!');
+  const it = run(t, 'run echo $SIDECAR_JOB_ID; setsid sleep 1000 >/dev/null 2>&1 & echo $!', { permissions: commandsToo });
   assert.equal(await it.ended, 0);
   const [, mark, pid] = /"output":"([\w-]+)\\n(\d+)\\n"/.exec(it.text()) ?? [];
   assert.match(mark ?? '', /^runner-of-test-/);

@@ -314,7 +314,7 @@ test('which agent', async (t) => {
 
   await t.test('its commands find that environment, too', async () => {
     const job = await run(server, fake('run echo "$GIVEN,$PLAIN,$CLAUDECODE,$SIDECAR_API_KEY,$SIDECAR_JOB_ID"', {
-      env: { GIVEN: 'é' }, argv: [process.execPath, fakeAgent], permissions: 'approve',
+      env: { GIVEN: 'é' }, argv: [process.execPath, fakeAgent], permissions: [{ kind: 'execute', decide: 'approve' }],
     }));
     const { output } = JSON.parse(job.stdout ?? '{}') as { output: string };
     assert.equal(output, `é,inherited,,,${job.jobId}\n`);

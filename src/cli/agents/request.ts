@@ -15,8 +15,8 @@ import { readMcpConfig } from './mcp-config.ts';
 
 export const requestOptions = {
   agent: { type: 'string', short: 'a', value: 'AGENT', description: 'A name that "sidecar agents" shows, or the command that starts one. Default: copilot' },
-  ask: { type: 'boolean', description: 'Ask for each permission: here, or by "sidecar permissions"' },
-  deny: { type: 'boolean', description: 'Deny whatever it asks permission for' },
+  ask: { type: 'boolean', description: 'Ask for each permission, file written and command run: here, or by "sidecar permissions"' },
+  deny: { type: 'boolean', description: 'Deny whatever it asks permission for, writes or runs through the server' },
   'allow-commands': { type: 'boolean', description: 'Approve commands, too: it can then do whatever the server can' },
   rule: { type: 'string', multiple: true, value: 'RULE', description: 'Before all of these: kind=execute,command=npm *,decide=approve; may be repeated' },
   model: { type: 'string', short: 'm', value: 'MODEL', description: 'The model, by its id or name' },

@@ -31,7 +31,8 @@ export const command: Command = defineCommand({
   usage: ['prompt [flags] [PROMPT…]', 'prompt [flags] --on JOB [PROMPT…]', 'prompt [flags] -i [PROMPT…]'],
   about: `The prompt is given as words, or on stdin (also as "-"). The message of the agent comes on stdout, as it is written; tools, plans, changes
 of files and all else on stderr.
-Without --ask, --deny, --allow-commands and --rule what it asks for is approved for files in its directories, and denied for commands.
+Without --ask, --deny, --allow-commands and --rule files in its directories are approved, and commands denied. The same holds for what it asks
+permission for and for what it writes and runs through the server without asking.
 The first rule that fits decides; in a command * stands for no character that means something to a shell, in a path for one name.
 What it asks (--ask, decide=ask) is asked here where stdin is a terminal, and can be answered elsewhere by "sidecar permissions".
 Ctrl-C cancels the turn, a second one the job, a third leaves it alone.
