@@ -7,7 +7,6 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from './base/log.ts';
-import { makeFolder } from './base/make-folder.ts';
 import { Pace } from './base/pace.ts';
 import { Agents } from './agents/agents.ts';
 import { agentRoutes } from './agents/routes.ts';
@@ -32,6 +31,7 @@ import { findBash, Launchers } from './process/launchers.ts';
 import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
+import { openStateDirectory } from './process/state-directory.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
 import { type Health, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
 import { type Mode, modes } from './protocol/jobs.ts';
@@ -83,8 +83,7 @@ export async function startServer(
 ): Promise<Server> {
   const { log, version, wrapped } = options;
   const pace = new Pace();
-  // Only for its owner; one that is there stays as it is, as what is in it is private by itself.
-  makeFolder(config.stateDir, { mode: 0o700 });
+  openStateDirectory(config.stateDir, log);
   const metrics = new Metrics();
   const httpOptions: HttpServerOptions = {
     log,

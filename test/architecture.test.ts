@@ -44,6 +44,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'process/descendants.ts': '/proc',
   'process/priority.ts': '/proc',
   'process/launchers.ts': '/proc',
+  'process/groups.ts': '/proc and files of the system',
   'process/own-version.ts': 'the package that this program is part of',
   'http/key-files.ts': 'the keys, with the same flags; it tells a link, an owner and a mode apart',
   'agents/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',

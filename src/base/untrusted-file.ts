@@ -15,8 +15,9 @@ const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
 // Windows has neither. O_NONBLOCK: the open of a FIFO does not wait (open(2), fifo(7)); it means nothing for a regular file.
 const guard = ((constants.O_NOFOLLOW as number | undefined) ?? 0) | ((constants.O_NONBLOCK as number | undefined) ?? 0);
 const ownerOnly = 0o600;
+const self = process.geteuid?.();
 
-/** Another kind of file stands there than was put there, or it is longer than any that was. */
+/** Another kind of file stands there than was put there, another user's, or one longer than any that was. */
 export class UntrustedFileError extends Error {
   override readonly name = 'UntrustedFileError';
 }
@@ -30,17 +31,19 @@ export interface OpenedFile {
 /**
  * Opens a regular file for reading. The caller closes it.
  *
- * @throws UntrustedFileError where it is none; the system's error (ENOENT, EACCES, EMFILE, …).
+ * @throws UntrustedFileError where it is none, or neither ours nor root's; the system's error (ENOENT, EACCES, EMFILE, …).
  */
 export function openRegular(path: string): OpenedFile {
   return openChecked(path, O_RDONLY, 'a regular file');
 }
 
-/** {@link openRegular} in the thread pool. */
-export async function openRegularLater(path: string): Promise<FileHandle> {
+/** {@link openRegular} in the thread pool. @param options.owner Whose it may be. Default: ours or root's. */
+export async function openRegularLater(path: string, { owner = 'us' }: { readonly owner?: 'us' | 'anybody' } = {}): Promise<FileHandle> {
   const file = await open(path, O_RDONLY | guard).catch((error: unknown) => { throw explained(error, path, 'a regular file'); });
   try {
-    if (!(await file.stat()).isFile()) throw notA('a regular file', path);
+    const stats = await file.stat();
+    if (!stats.isFile()) throw notA('a regular file', path);
+    if (owner === 'us') checkOwner(path, stats);
     return file;
   } catch (error) {
     await file.close();
@@ -177,11 +180,18 @@ function openChecked(path: string, flags: number, kind: Kind): OpenedFile {
   try {
     const stats = fstatSync(fd);
     if (kind === 'a FIFO' ? !stats.isFIFO() : !stats.isFile()) throw notA(kind, path);
+    checkOwner(path, stats);
     return { fd, stats };
   } catch (error) {
     closeSync(fd);
     throw error;
   }
+}
+
+/** What another user has put there, while the directory was open to that, says nothing. Windows has no such owners. */
+function checkOwner(path: string, { uid }: Stats): void {
+  if (self === undefined || uid === self || uid === 0) return;
+  throw new UntrustedFileError(`${basename(path)} belongs to user ${uid}, not to us (${self})`);
 }
 
 type Kind = 'a regular file' | 'a FIFO';

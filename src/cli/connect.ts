@@ -10,6 +10,8 @@ import { integer, object, optional, text } from '../base/parse.ts';
 import { ProblemError, Sidecar, type SidecarOptions } from '../client/client.ts';
 import type { Config } from '../config.ts';
 import { isAlive } from '../process/identity.ts';
+import { checkStateDirectory, StateDirectoryError } from '../process/state-directory.ts';
+import { readRegularLater, UntrustedFileError } from '../base/untrusted-file.ts';
 import { CommandError, UsageError, exitCodes } from './failure.ts';
 
 /** The server of a state directory, as its `server.lock` names it. */
@@ -30,6 +32,8 @@ export interface Connection {
 
 /** How long a server that is being replaced is waited for, in milliseconds. */
 const replacementMs = 1500;
+/** Of the lock and the key. */
+const maxFileBytes = 65_536;
 
 /**
  * The server that was asked for with `--url`, else the local one.
@@ -39,7 +43,7 @@ const replacementMs = 1500;
  * @throws UsageError when the address or the key that was asked for is none.
  */
 export async function connect(config: Config, options: { reconnectMs?: number } = {}): Promise<Connection> {
-  const local = config.url === undefined ? await runningServer(config) : await readLock(config.stateDir);
+  const local = config.url === undefined ? await runningServer(config) : await readLockIfOurs(config.stateDir);
   const url = config.url ?? local?.url;
   if (url === undefined) throw noServer(config);
   const isLocal = local?.url !== undefined && sameServer(localAddress(url), local.url);
@@ -58,8 +62,23 @@ function open(options: SidecarOptions): Sidecar {
   }
 }
 
-/** Who holds the state directory; `undefined`: nobody, or the file cannot be read as one of ours. */
+/** {@link readLock} for one who names the server: what others may have written is not believed. */
+async function readLockIfOurs(stateDir: string): Promise<LocalServer | undefined> {
+  try {
+    return await readLock(stateDir);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return undefined;
+  }
+}
+
+/**
+ * Who holds the state directory; `undefined`: nobody, or the file cannot be read as one of ours.
+ *
+ * @throws CommandError where others may have written it: the key would go where they say.
+ */
 export async function readLock(stateDir: string): Promise<LocalServer | undefined> {
+  mustBeOurs(stateDir);
   const content = await readOptional(join(stateDir, 'server.lock'));
   if (content === undefined) return undefined;
   try {
@@ -68,6 +87,15 @@ export async function readLock(stateDir: string): Promise<LocalServer | undefine
   } catch {
     // Half written, or of a version that writes something else: as good as none.
     return undefined;
+  }
+}
+
+function mustBeOurs(stateDir: string): void {
+  try {
+    checkStateDirectory(stateDir);
+  } catch (error) {
+    if (error instanceof StateDirectoryError) throw new CommandError(error.message, { cause: error });
+    // EACCES, ENOTDIR: as good as none.
   }
 }
 
@@ -115,8 +143,9 @@ async function readKeyFile(path: string): Promise<string> {
 
 async function readOptional(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return (await readRegularLater(path, maxFileBytes)).toString();
   } catch (error) {
+    if (error instanceof UntrustedFileError) return undefined;
     // ENOENT, ENOTDIR: there is none. EACCES: it belongs to somebody else, so it is not for us.
     if (!['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     return undefined;

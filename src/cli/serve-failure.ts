@@ -5,6 +5,7 @@
 import { ParseError } from '../base/parse.ts';
 import type { Config } from '../config.ts';
 import { LockHeldError } from '../process/lock.ts';
+import { StateDirectoryError } from '../process/state-directory.ts';
 
 export interface ServeFailure {
   readonly reason: string;
@@ -16,7 +17,7 @@ type Subject = Pick<Config, 'host' | 'port' | 'stateDir' | 'tlsCert' | 'tlsKey'>
 
 export function explainServeFailure(error: unknown, config: Subject): ServeFailure {
   const { message, code = '' } = error as NodeJS.ErrnoException;
-  if (error instanceof LockHeldError || error instanceof ParseError) return { reason: message, isFinal: true };
+  if (error instanceof LockHeldError || error instanceof ParseError || error instanceof StateDirectoryError) return { reason: message, isFinal: true };
   const known = ofCertificate(error as NodeJS.ErrnoException, config) ?? ofAddress(error as NodeJS.ErrnoException, config)
     ?? ofStateDirectory(error as NodeJS.ErrnoException, config);
   if (known !== undefined) return known;

@@ -2,9 +2,9 @@
  * The installed releases as the wrapper sees them, and what became of updates: it alone writes that down.
  * @module
  */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
+import { isOwn } from '../process/state-directory.ts';
 import { compareVersions } from '../update/version.ts';
 import { isBad, parseVersionState, type Release, type VersionState } from '../update/version-state.ts';
 import { Versions } from '../update/versions.ts';
@@ -49,9 +49,11 @@ export class Releases {
     return join(this.#versions.directoryOf(version), 'dist', 'cli', 'main.js');
   }
 
-  /** `undefined` where it has no program to run. */
+  /** `undefined` where it has no program to run, or one that another user may have put there. */
   available(release: Release): Release | undefined {
-    return release === null || existsSync(this.mainOf(release)) ? release : undefined;
+    if (release === null) return release;
+    const isOurs = isOwn(this.mainOf(release)) && isOwn(this.#versions.directoryOf(release));
+    return isOurs ? release : undefined;
   }
 
   /** Nothing that is wrong with the versions keeps a server from running. */

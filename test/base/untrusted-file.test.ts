@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
-  closeSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync, writeSync,
+  chownSync, closeSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync, writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -68,6 +68,16 @@ test('only a FIFO is opened as one; without a reader that says ENXIO', { skip: i
   symlinkSync(fifo, join(folder, 'link'));
   assert.throws(() => openFifo(join(folder, 'link'), 'both'), UntrustedFileError);
   assert.throws(() => openFifo(join(folder, 'missing'), 'write'), { code: 'ENOENT' });
+});
+
+test('a file of another user is not believed', { skip: process.getuid?.() === 0 ? false : 'needs root, to make one' }, async (t) => {
+  const path = join(temporaryFolder(t), 'record');
+  writeFileSync(path, 'theirs');
+  chownSync(path, 12_345, 12_345);
+  assert.throws(() => readRegular(path, 100), /record belongs to user 12345, not to us \(0\)/);
+  await assert.rejects(readRegularLater(path, 100), UntrustedFileError);
+  assert.throws(() => appendRegular(path, 'x'), UntrustedFileError);
+  await (await openRegularLater(path, { owner: 'anybody' })).close();
 });
 
 test('a file that is longer than it can be is not read', async (t) => {

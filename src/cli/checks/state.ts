@@ -6,6 +6,7 @@ import { existsSync, lstatSync, statSync } from 'node:fs';
 import { lstat, mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config.ts';
+import { checkStateDirectory, StateDirectoryError } from '../../process/state-directory.ts';
 import { size } from '../print.ts';
 import { type Check, type Finding, codeOf, fail, ok, warn } from './check.ts';
 
@@ -21,6 +22,8 @@ export const stateChecks: readonly Check[] = [
 /** Makes nothing that stays: where the directory is not there yet, the nearest one above it is tried. */
 async function stateDirectory({ stateDir }: Config): Promise<Finding> {
   const existing = nearestExisting(stateDir);
+  const foreign = foreignIn(stateDir);
+  if (foreign !== undefined) return fail(foreign, 'Make it yours alone, or name another place with --state-dir');
   const probe = await tryWrite(existing);
   const elsewhere = `Make ${existing} writable, or name another place with --state-dir`;
   if (probe !== undefined) return fail(`${existing} cannot be written: ${probe}`, elsewhere);
@@ -28,6 +31,17 @@ async function stateDirectory({ stateDir }: Config): Promise<Finding> {
   const { mode } = statSync(stateDir);
   if (isWindows || (mode & 0o077) === 0) return ok(stateDir);
   return warn(`${stateDir} can be entered by others (mode ${octal(mode)})`, `chmod 700 ${stateDir}`);
+}
+
+/** Why others could have put something there; `undefined`: they could not. */
+function foreignIn(stateDir: string): string | undefined {
+  try {
+    checkStateDirectory(stateDir);
+    return undefined;
+  } catch (error) {
+    if (error instanceof StateDirectoryError) return error.message;
+    throw error;
+  }
 }
 
 async function fileSystem({ stateDir }: Config): Promise<Finding> {

@@ -7,10 +7,10 @@ import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { localAddress } from '../../base/local-address.ts';
 import { createLog, type Log } from '../../base/log.ts';
-import { makeFolder } from '../../base/make-folder.ts';
 import { quote } from '../../base/shell-word.ts';
 import type { Config } from '../../config.ts';
 import { acquireLock, LockHeldError } from '../../process/lock.ts';
+import { openStateDirectory } from '../../process/state-directory.ts';
 import { isLoopback, type Server, startServer } from '../../server.ts';
 import { replacedExitCode } from '../../update/link.ts';
 import { reportRefusal, Wrapped } from '../../update/wrapped.ts';
@@ -89,7 +89,7 @@ async function supervise(config: Config): Promise<number> {
   const log = openLog(config);
   keepGoing(log);
   try {
-    makeFolder(config.stateDir, { mode: 0o700 });
+    openStateDirectory(config.stateDir, log);
     const lock = await acquireLock(join(config.stateDir, 'wrapper.lock'), ownVersion());
     const wrapper = new Wrapper({
       stateDir: config.stateDir,
