@@ -45,6 +45,8 @@ const mayOpen: { readonly [name: string]: string } = {
   'process/priority.ts': '/proc',
   'process/launchers.ts': '/proc',
   'process/groups.ts': '/proc and files of the system',
+  'process/environment/locale.ts': 'the locale archive of the system',
+  'process/environment/npm.ts': '/proc',
   'process/own-version.ts': 'the package that this program is part of',
   'http/key-files.ts': 'the keys, with the same flags; it tells a link, an owner and a mode apart',
   'agents/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',
