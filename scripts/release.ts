@@ -79,8 +79,15 @@ async function main(): Promise<number> {
   const key = options.sign === undefined ? undefined : createPrivateKey(readFileSync(options.sign));
   const root = resolve(options.from);
   build(root);
+  try {
+    return await release(root, { out: resolve(options.out), key });
+  } finally {
+    endPack(root);
+  }
+}
+
+async function release(root: string, { out, key }: { out: string; key: KeyObject | undefined }): Promise<number> {
   const about = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Package;
-  const out = resolve(options.out);
   const tarball = join(out, `${about.name.replace('@', '').replace('/', '-')}-${about.version}.tgz`);
   mkdirSync(out, { recursive: true });
   writeFileSync(tarball, compress(pack(root, listFiles(root, about))));
@@ -91,10 +98,19 @@ async function main(): Promise<number> {
   return 0;
 }
 
-/** A package that knows how to build itself is built. */
+/** A package that knows how to build itself is built, as `npm pack` has it built. */
 function build(root: string): void {
-  const setup = join(root, 'scripts/setup.mjs');
-  if (existsSync(setup)) execFileSync(process.execPath, [setup], { cwd: root, stdio: ['ignore', 2, 2] });
+  const script = packScript(root);
+  if (existsSync(script)) execFileSync(process.execPath, [script, 'begin'], { cwd: root, stdio: ['ignore', 2, 2] });
+}
+
+function endPack(root: string): void {
+  const script = packScript(root);
+  if (existsSync(script)) execFileSync(process.execPath, [script, 'end'], { cwd: root, stdio: ['ignore', 2, 2] });
+}
+
+function packScript(root: string): string {
+  return join(root, 'scripts/setup/pack.mjs');
 }
 
 /** What npm would pack, in the order of the bytes of the paths. */
@@ -107,8 +123,12 @@ function listFiles(root: string, about: Package): Entry[] {
   const bin = typeof about.bin === 'string' ? [about.bin] : Object.values(about.bin ?? {});
   const programs = new Set(bin.map((path) => path.replace(/^\.\//, '')));
   return packed.files
-    .map(({ path }) => ({ path, isExecutable: programs.has(path) }))
+    .map(({ path }) => ({ path, isExecutable: programs.has(path) || isScript(join(root, path)) }))
     .sort((one, other) => Buffer.compare(Buffer.from(one.path), Buffer.from(other.path)));
+}
+
+function isScript(path: string): boolean {
+  return path.endsWith('.js') && readFileSync(path).subarray(0, 2).toString() === '#!';
 }
 
 /** A tar archive (POSIX.1-1988, ustar) of the files, below `package/`. */

@@ -60,7 +60,8 @@ function removeLeftovers(root) {
   }
 }
 
-async function compile(root, outDir, held) {
+/** @param held The lock of the set-up, if it is held. */
+export async function compile(root, outDir, held) {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const args = [tsc, '-p', join(root, config), '--outDir', outDir];
   const outcome = await run(process.execPath, args, { root, held });
@@ -73,7 +74,7 @@ async function compile(root, outDir, held) {
 }
 
 /** What is not TypeScript, such as the console's pages, is wanted as it is. */
-function copyAssets(root, outDir) {
+export function copyAssets(root, outDir) {
   for (const file of listSources(root).filter((name) => !name.endsWith('.ts'))) {
     const target = join(outDir, file.slice('src'.length));
     mkdirSync(dirname(target), { recursive: true });

@@ -31,6 +31,81 @@ export async function bundle(root, outDir, entry) {
   writeFileSync(join(outDir, ...entry.split('/')), program(entry, modules.join('')));
 }
 
+/**
+ * Writes programs that share their modules: `program.js` holds those of all, and each entry is a short file that runs its own. What an
+ * entry exports it exports as before.
+ *
+ * @param outDir Where the build is.
+ * @param options.outDir Where the files go.
+ * @param options.entries Modules in it, with slashes; one below a folder is a program, one at the top a library.
+ */
+export async function writeProgram(root, outDir, options) {
+  const compiler = pathToFileURL(join(root, 'node_modules', 'typescript', 'lib', 'typescript.js'));
+  const { default: ts } = await import(compiler.href);
+  const sources = new Map();
+  for (const entry of options.entries) collect(ts, outDir, entry, sources);
+  const modules = [...sources].map(([name, source]) => {
+    const header = `${isProgram(name, options.entries) ? 'async ' : ''}(exports, moduleUrl) => {`;
+    return `${JSON.stringify(name)}: ${header}\n${shorten(translate(ts, name, source, { noEmitHelpers: true }))}\n},\n`;
+  });
+  writeFileSync(join(options.outDir, 'program.js'), store(modules.join('')));
+  for (const entry of options.entries) {
+    const text = isProgram(entry, options.entries) ? programEntry(entry) : await libraryEntry(outDir, entry);
+    writeFileSync(join(options.outDir, ...entry.split('/')), text);
+  }
+}
+
+/** Less what CommonJS needs and modules within one file do not: strictness, marks, and calls that hide their module as `this`. */
+function shorten(code) {
+  return code
+    .replace(/^"use strict";\n/, '')
+    .replace('Object.defineProperty(exports, "__esModule", { value: true });\n', '')
+    .replace(/^exports\.\w+ = (exports\.\w+ = )*void 0;\n/m, '')
+    .replaceAll(/\(0, (\w+\.\w+)\)\(/g, '$1(');
+}
+
+function isProgram(name, entries) {
+  return entries.includes(name) && name.includes('/');
+}
+
+function programEntry(entry) {
+  const way = posix.relative(posix.dirname(entry), 'program.js');
+  return `#!/usr/bin/env node\nimport { start } from '${way}';\nawait start(${JSON.stringify(entry)});\n`;
+}
+
+async function libraryEntry(outDir, entry) {
+  const names = Object.keys(await import(pathToFileURL(join(outDir, entry)).href));
+  return `import { load } from './program.js';\nexport const { ${names.join(', ')} } = load(${JSON.stringify(entry)});\n`;
+}
+
+/** @param modules Entries of an object: each module's name and function. */
+function store(modules) {
+  return `import { createRequire } from 'node:module';
+const builtin = createRequire(import.meta.url);
+const loaded = new Map();
+const addressOf = (name) => new URL(name, import.meta.url).href;
+// The compiler's helpers, once for all modules: what is no module of ours is one of Node's.
+const __importStar = (found) => (found.__esModule ? found : { ...found, default: found });
+const __importDefault = (found) => (found.__esModule ? found : { default: found });
+const __exportStar = (found, exports) => {
+  for (const key of Object.keys(found)) Object.defineProperty(exports, key, { enumerable: true, get: () => found[key] });
+};
+export function load(name) {
+  let exports = loaded.get(name);
+  if (exports === undefined) {
+    loaded.set(name, exports = Object.defineProperty({}, '__esModule', { value: true }));
+    modules[name](exports, addressOf(name));
+  }
+  return exports;
+}
+export function start(name) {
+  return modules[name]({}, addressOf(name));
+}
+const modules = {
+${modules}};
+`;
+}
+
 /** The modules that a module leads to, by name, with their sources. */
 function collect(ts, outDir, name, sources) {
   if (sources.has(name)) return;
@@ -45,9 +120,9 @@ function resolve(from, specifier) {
   return posix.join(posix.dirname(from), specifier);
 }
 
-function translate(ts, name, source) {
+function translate(ts, name, source, options = {}) {
   const { outputText } = ts.transpileModule(source.replace(/^#!.*/, ''), {
-    compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true, removeComments: true },
+    compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true, removeComments: true, ...options },
   });
   return outputText
     .replaceAll(/^\/\/# sourceMappingURL=.*$/gm, '')

@@ -20,7 +20,7 @@ export function run(command, args, { root, held, env = {} }) {
     shell: process.platform === 'win32' && command === 'npm',
     windowsHide: true,
   });
-  held.include(child.pid);
+  held?.include(child.pid);
   const chunks = [];
   child.stdout.on('data', (chunk) => chunks.push(chunk));
   child.stderr.on('data', (chunk) => chunks.push(chunk));

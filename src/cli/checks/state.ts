@@ -73,7 +73,7 @@ async function keyFile({ stateDir, apiKey }: Config): Promise<Finding> {
 
 /** A clock from before this program was made is wrong; times and retention would be, too. */
 function clock(): Finding {
-  const madeAt = statSync(new URL(import.meta.url)).mtimeMs;
+  const madeAt = statSync(new URL('../../../package.json', import.meta.url)).mtimeMs;
   const now = new Date();
   if (now.getTime() > madeAt - 86_400_000) return ok(now.toISOString());
   return warn(`${now.toISOString()} is before this program was made`, 'Set the clock; timedatectl set-ntp true');

@@ -1,0 +1,118 @@
+/**
+ * Makes of `dist` what is published: a file or two for each program, and the types of what is exported. A checkout has every module for
+ * itself, which is good for tests and for reading; an installed package only needs to be small and to start fast.
+ *
+ *     node scripts/setup/pack.mjs begin    before npm packs: `dist` is replaced, and kept in .setup
+ *     node scripts/setup/pack.mjs end      afterwards: `dist` is as it was
+ *
+ * When it is interrupted in between, `dist` has no stamp, and the next command builds it as ever.
+ *
+ * @module
+ */
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { compile, copyAssets } from './build.mjs';
+import { writeProgram } from './bundle.mjs';
+import { prepare } from './prepare.mjs';
+
+/** What the package exports, which is what its types are of. */
+const exported = ['index', 'client/client'];
+const licence = { legalComments: 'none', lineLimit: 200 };
+
+/** @returns {Promise<boolean>} Whether `dist` is what is to be packed; where it is not, stderr says why. */
+export async function beginPack(root) {
+  if (!(await prepare(pathToFileURL(join(root, '/'))))) return false;
+  const made = join(root, '.setup', 'package');
+  rmSync(made, { recursive: true, force: true });
+  mkdirSync(dirname(made), { recursive: true });
+  await makePackage(root, made);
+  rmSync(keptIn(root), { recursive: true, force: true });
+  renameSync(join(root, 'dist'), keptIn(root));
+  renameSync(made, join(root, 'dist'));
+  return true;
+}
+
+export function endPack(root) {
+  if (!existsSync(keptIn(root))) return;
+  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  renameSync(keptIn(root), join(root, 'dist'));
+}
+
+function keptIn(root) {
+  return join(root, '.setup', 'dist');
+}
+
+/** @param to Where the files of `dist` go. */
+export async function makePackage(root, to) {
+  // Every module as the compiler writes it; in `dist` the program is a bundle already.
+  const from = join(root, '.setup', 'modules');
+  try {
+    await compile(root, from, undefined);
+    copyAssets(root, from);
+    await reduce(root, from, to);
+  } finally {
+    rmSync(from, { recursive: true, force: true });
+  }
+}
+
+async function reduce(root, from, to) {
+  // It comes with tsx, in the version that package-lock.json names.
+  const esbuild = await import(pathToFileURL(join(root, 'node_modules', 'esbuild', 'lib', 'main.js')).href);
+  for (const name of ['cli', 'client', 'agents', 'terminals']) mkdirSync(join(to, name), { recursive: true });
+  // The program and the library have nearly all modules in common; each runs only those that it asks for.
+  await writeProgram(root, from, { outDir: to, entries: ['cli/main.js', 'index.js'] });
+  for (const file of ['program.js', 'cli/main.js', 'index.js']) await minify(esbuild, join(to, file));
+  await bundleAlone(esbuild, from, to, { entries: ['agents/runner-main', 'terminals/holder-main'], splitting: false, platform: 'node' });
+  // Both in one go, so that they share the classes of their errors; import() of the file that only Node loads stays one.
+  await bundleAlone(esbuild, from, to, { entries: ['client/client', 'client/socket-node'], splitting: true, platform: 'neutral' });
+  for (const types of typesOf(from)) {
+    mkdirSync(dirname(join(to, types)), { recursive: true });
+    cpSync(join(from, types), join(to, types));
+  }
+  chmodSync(join(to, 'cli', 'main.js'), 0o755);
+}
+
+async function minify(esbuild, file) {
+  const { code } = await esbuild.transform(readFileSync(file, 'utf8'), { minify: true, format: 'esm', target: 'node20', ...licence });
+  writeFileSync(file, code);
+}
+
+async function bundleAlone(esbuild, from, to, { entries, splitting, platform }) {
+  await esbuild.build({
+    entryPoints: entries.map((entry) => join(from, `${entry}.js`)), outdir: to, outbase: from, bundle: true, splitting, format: 'esm', platform,
+    // The names of the chunks follow from the paths below it: the same files give the same package.
+    target: 'node20', minify: true, absWorkingDir: from, chunkNames: 'client/[name]-[hash]', external: ['node:*'], logLevel: 'error', plugins: [ownUrls(from)], ...licence,
+  });
+}
+
+/** A module names others beside itself by its own address, which in a bundle is that of the program: both are one folder deep. */
+function ownUrls(from) {
+  return {
+    name: 'own-urls',
+    setup({ onLoad }) {
+      onLoad({ filter: /\.js$/ }, ({ path }) => {
+        const name = path.slice(from.length + 1).replaceAll('\\', '/');
+        const address = `new URL(${JSON.stringify(`../${name}`)}, import.meta.url).href`;
+        return { contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', address), loader: 'js' };
+      });
+    },
+  };
+}
+
+/** The declarations that those of the exports lead to. */
+function typesOf(from) {
+  const found = new Set(exported.map((name) => `${name}.d.ts`));
+  for (const file of found) {
+    for (const [, path] of readFileSync(join(from, file), 'utf8').matchAll(/(?:from |import\()['"](\.[^'"]+)\.[tj]s['"]/g)) {
+      found.add(posix.join(posix.dirname(file), `${path}.d.ts`));
+    }
+  }
+  return [...found];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  if (process.argv[2] === 'end') endPack(root);
+  else if (!(await beginPack(root))) process.exitCode = 1;
+}

@@ -1,0 +1,101 @@
+/** What is published: packed by npm from a copy of the checkout, installed without a network, and run. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type TestContext } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { environmentOf, temporaryFolder } from '../support/server.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+const maxBytes = 2 ** 20;
+const maxFiles = 100;
+
+/** All that a build needs, with the packages of this checkout. */
+function copyOfCheckout(t: TestContext): { folder: string; env: NodeJS.ProcessEnv } {
+  const base = temporaryFolder(t);
+  const folder = join(base, 'checkout');
+  mkdirSync(folder);
+  for (const name of ['src', 'scripts', 'package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'LICENSE']) {
+    cpSync(join(root, name), join(folder, name), { recursive: true, filter: (path) => !path.includes('node_modules') });
+  }
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction');
+  const home = join(base, 'home');
+  mkdirSync(home);
+  return { folder, env: { ...environmentOf(home), npm_config_cache: join(base, 'cache'), npm_config_update_notifier: 'false', npm_config_offline: 'true' } };
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => statSync(join(folder, path)).isFile());
+}
+
+test('npm pack makes a small package that runs, installs without scripts, and leaves the checkout as it was', { timeout: 600_000 }, async (t) => {
+  const { folder, env } = copyOfCheckout(t);
+  const packed = spawnSync(npm, ['pack', '--silent'], { cwd: folder, env, encoding: 'utf8', shell: process.platform === 'win32' });
+  assert.equal(packed.status, 0, packed.stderr);
+  const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '';
+  assert.ok(existsSync(join(folder, 'dist', '.stamp')), 'dist is that of the checkout again');
+
+  const prefix = join(folder, '..', 'prefix');
+  const installed = spawnSync(npm, ['install', '-g', '--prefix', prefix, '--no-audit', '--no-fund', join(folder, tarball)], {
+    cwd: folder, env, encoding: 'utf8', shell: process.platform === 'win32',
+  });
+  assert.equal(installed.status, 0, installed.stderr);
+  assert.doesNotMatch(installed.stderr, /script/);
+  const at = join(prefix, process.platform === 'win32' ? 'node_modules' : 'lib/node_modules', 'machine-sidecar');
+  const files = filesIn(at);
+  const bytes = files.reduce((sum, path) => sum + statSync(join(at, path)).size, 0);
+  assert.ok(bytes < maxBytes && files.length < maxFiles, `${files.length} files, ${bytes} bytes`);
+  assert.ok(!files.some((path) => path.endsWith('.map')));
+  for (const path of files.filter((name) => name.endsWith('.js'))) assert.doesNotMatch(readFileSync(join(at, path), 'utf8'), /sourceMappingURL/);
+  const { scripts, version } = JSON.parse(readFileSync(join(at, 'package.json'), 'utf8')) as { scripts: object; version: string };
+  for (const name of ['preinstall', 'install', 'postinstall', 'prepare']) assert.ok(!Object.hasOwn(scripts, name), name);
+
+  const sidecar = (...words: string[]): string => execFileSync(process.execPath, [join(at, 'scripts/sidecar.mjs'), ...words], { env, encoding: 'utf8' });
+  assert.equal(sidecar('--version'), `${version}\n`);
+  for (const name of ['serve', 'exec', 'prompt', 'terminal', 'doctor']) assert.match(sidecar(name, '--help'), /^Usage: sidecar/m);
+
+  assert.match(spawnSync(process.execPath, [join(at, 'scripts/sidecar.mjs'), 'doctor'], { env, encoding: 'utf8' }).stdout, /clock/);
+
+  // The library and the client, and what each of them starts.
+  const program = `
+    const { createLog, loadConfig, runAgent, startServer } = await import(${JSON.stringify(pathToFileURL(join(at, 'dist/index.js')).href)});
+    const { ProblemError, Sidecar } = await import(${JSON.stringify(pathToFileURL(join(at, 'dist/client/client.js')).href)});
+    const log = createLog({ format: 'json', level: 'error' });
+    const server = await startServer(loadConfig({ port: '0', 'state-dir': ${JSON.stringify(join(folder, '..', 'state'))} }), { version: '1.0.0', log });
+    const sidecar = new Sidecar({ url: server.url, key: server.keys.current });
+    const { stdout } = await sidecar.run({ command: 'echo hello' });
+    const refused = await sidecar.jobs.get('0000000000000000').catch((error) => error instanceof ProblemError);
+    const agent = await sidecar.agents.start({ agent: ${JSON.stringify(`${process.execPath} ${join(root, 'test/fixtures/fake-agent.mjs')}`)}, prompt: 'say hi' });
+    const { stopReason } = await sidecar.jobs.wait(agent.jobId);
+    const parts = [stdout.trim(), refused, stopReason];
+    if (process.platform !== 'win32') {
+      const { terminalId } = await sidecar.terminals.start({ command: 'echo shown' });
+      let shown = '';
+      const { ended } = await sidecar.terminals.attach(terminalId, { onOutput: (bytes) => { shown += Buffer.from(bytes).toString(); } });
+      await ended;
+      parts.push(shown.trim());
+    }
+    console.log(parts.join(' '), typeof runAgent);
+    await server.close();`;
+  const said = execFileSync(process.execPath, ['--input-type=module', '-e', program], { env, encoding: 'utf8', timeout: 120_000 });
+  assert.equal(said, `hello true end_turn${process.platform === 'win32' ? '' : ' shown'} function\n`);
+
+  // Its types are whole.
+  const consumer = join(folder, '..', 'consumer');
+  mkdirSync(join(consumer, 'node_modules'), { recursive: true });
+  symlinkSync(at, join(consumer, 'node_modules', 'machine-sidecar'), 'junction');
+  symlinkSync(join(root, 'node_modules/@types'), join(consumer, 'node_modules', '@types'), 'junction');
+  writeFileSync(join(consumer, 'package.json'), '{"type": "module"}');
+  writeFileSync(join(consumer, 'a.ts'), [
+    'import { type Server, startServer } from \'machine-sidecar\';',
+    'import { type Job, Sidecar } from \'machine-sidecar/client\';',
+    'export const job: Promise<Job> = new Sidecar({ url: \'http://127.0.0.1:1\' }).run({ command: \'true\' });',
+    'export const start: (...args: Parameters<typeof startServer>) => Promise<Server> = startServer;',
+  ].join('\n'));
+  const tsc = spawnSync(process.execPath, [
+    join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node', 'a.ts',
+  ], { cwd: consumer, encoding: 'utf8' });
+  assert.equal(tsc.stdout, '');
+});
