@@ -3,10 +3,6 @@
  * @module
  */
 
-/** How far into the ring a line is looked for to begin with. */
-const lookBytes = 4096;
-const newline = 0x0a;
-
 export class Ring {
   readonly #bytes: Buffer;
   #end = 0;
@@ -30,6 +26,17 @@ export class Ring {
     return Math.max(0, this.#end - this.#bytes.length);
   }
 
+  /** The bytes that an append of `length` bytes drops, oldest first; they are views, good until then. */
+  leaving(length: number): readonly Buffer[] {
+    const { start } = this;
+    const dropped = Math.min(Math.max(0, this.#end + length - this.#bytes.length - start), this.#end - start);
+    if (dropped === 0) return [];
+    const at = start % this.#bytes.length;
+    const first = Math.min(dropped, this.#bytes.length - at);
+    const views = [this.#bytes.subarray(at, at + first)];
+    return first < dropped ? [...views, this.#bytes.subarray(0, dropped - first)] : views;
+  }
+
   append(chunk: Uint8Array): void {
     const size = this.#bytes.length;
     const kept = chunk.length > size ? chunk.subarray(chunk.length - size) : chunk;
@@ -50,17 +57,6 @@ export class Ring {
     this.#bytes.copy(copy, 0, at, at + first);
     if (first < length) this.#bytes.copy(copy, first, 0, length - first);
     return copy;
-  }
-
-  /**
-   * Where to begin to read: the first byte, or, where bytes before it are gone, the first line, so that neither a character nor an escape
-   * sequence is met in its middle; where there is no line, the first whole character.
-   */
-  get tidyStart(): number {
-    const { start } = this;
-    if (start === 0) return 0;
-    const line = this.read(start, lookBytes).indexOf(newline);
-    return line >= 0 ? start + line + 1 : this.wholeStart;
   }
 
   /** The offset of the first whole character. */

@@ -3,6 +3,7 @@
  * @module
  */
 import type { JobId, Sidecar, TerminalSize } from '../client/client.ts';
+import { ScreenState } from '../terminals/screen-state.ts';
 import { attach } from './attach.ts';
 import type { DetachKeys } from './detach-keys.ts';
 import { exitCodes } from './failure.ts';
@@ -11,7 +12,6 @@ import { LocalTerminal } from './local-terminal.ts';
 import { isTyped, say } from './print.ts';
 import { deliver } from './stdin.ts';
 import { tell } from './streams.ts';
-import { TerminalModes } from './terminal-modes.ts';
 import { windowSize } from './window.ts';
 
 export interface TtyOptions {
@@ -29,7 +29,7 @@ export async function attachTty(sidecar: Sidecar, id: JobId, options: TtyOptions
   const { interrupts, isStdinForwarded } = options;
   const detached = new AbortController();
   const leaving = AbortSignal.any([interrupts.leaving, detached.signal]);
-  const modes = new TerminalModes();
+  const modes = new ScreenState();
   const isInteractive = isStdinForwarded && isTyped();
   const local = isInteractive ? new LocalTerminal() : undefined;
   local?.makeRaw(() => modes.undo());
@@ -39,7 +39,7 @@ export async function attachTty(sidecar: Sidecar, id: JobId, options: TtyOptions
     const exitCode = await attach(sidecar, id, {
       interrupts: { leaving, aim: (...target) => interrupts.aim(...target), cancel: (signal) => interrupts.cancel(signal), close: () => interrupts.close() },
       isStdinForwarded: false,
-      onWritten: (bytes) => modes.watch(bytes),
+      onWritten: (bytes) => modes.feed(bytes),
       // What is said of the end must not go to the other screen.
       onEnded: () => local?.restore(),
     });

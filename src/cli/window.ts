@@ -4,13 +4,14 @@
  */
 import { constants } from 'node:os';
 import { type Attachment, ProblemError, type Sidecar, type Terminal, type TerminalEnd, type TerminalSize } from '../client/client.ts';
+import { ScreenState } from '../terminals/screen-state.ts';
 import { patienceMs } from './attach.ts';
 import { DetachKeys } from './detach-keys.ts';
 import { CommandError, exitCodes } from './failure.ts';
 import { LocalTerminal } from './local-terminal.ts';
 import { isTyped, oneLine, say } from './print.ts';
 import { tell, write } from './streams.ts';
-import { TerminalModes, withoutQuestions } from './terminal-modes.ts';
+import { withoutQuestions } from './terminal-questions.ts';
 
 export interface WindowOptions {
   readonly detachKeys: DetachKeys;
@@ -72,7 +73,7 @@ class Window {
   readonly #id: string;
   readonly #options: WindowOptions;
   readonly #local = isTyped() ? new LocalTerminal() : undefined;
-  readonly #modes = new TerminalModes();
+  readonly #modes = new ScreenState();
   readonly #leaving = new AbortController();
   #attachment: Attachment | undefined;
   /** Typed before it was attached. */
@@ -148,8 +149,6 @@ class Window {
       onLost: () => this.#lose(),
     });
     this.#attachment = attachment;
-    // What shows only a part of what it has drawn has to be told to draw all of it: that is what a change of the size does.
-    if (size && size.rows > 1 && this.#position > 0) attachment.resize({ cols: size.cols, rows: size.rows - 1 });
     if (size) attachment.resize(windowSize() ?? size);
     for (const bytes of this.#early.splice(0)) this.#send(bytes);
     return attachment.ended;
@@ -158,7 +157,7 @@ class Window {
   async #show(bytes: Uint8Array): Promise<void> {
     const isReplayed = this.#position < this.#replayEnd;
     this.#position += bytes.length;
-    this.#modes.watch(bytes);
+    this.#modes.feed(bytes);
     await write(isReplayed ? withoutQuestions(bytes) : bytes);
   }
 

@@ -9,7 +9,11 @@ import type { TerminalReason } from '../protocol/terminals.ts';
 /** The server's: what it wants of the holder. */
 export type Asked =
   /** The output from the offset `after` on (default: what is kept), then as it comes. `isDeciding`: it types, has a say in the size, and may hold the program back. */
-  | { readonly kind: 'attach'; readonly after: number | null; readonly isDeciding: boolean; readonly isOwner: boolean }
+  | {
+    readonly kind: 'attach'; readonly after: number | null; readonly isDeciding: boolean; readonly isOwner: boolean;
+    /** The state of the terminal comes before output that begins in the middle; without it, and from servers of before, only output. */
+    readonly withState?: boolean;
+  }
   /** To be told of changes alone. */
   | { readonly kind: 'watch' }
   | { readonly kind: 'resize'; readonly cols: number; readonly rows: number }

@@ -22,6 +22,7 @@ import type { Asked, Told } from './frames.ts';
 import { openNodePty, openScriptPty, type Pty, type PtyEvents, type PtyOptions } from './pty.ts';
 import type { TerminalExit, TerminalRecord } from './record.ts';
 import { Ring } from '../base/ring.ts';
+import { Replay } from './replay.ts';
 import { FirstInput } from './first-input.ts';
 import { type House, Visitor } from './visitor.ts';
 
@@ -47,11 +48,14 @@ const tellMs = 1000;
 const graceMs = 2000;
 /** How long those who read may take for the rest, once the program has ended, without taking any of it. */
 const lastWordsMs = 10_000;
+/** A program has to see the other size before the size is as it was: curses passes over a change of which nothing is left. */
+const repaintMs = 200;
 /** One that is for a connection has it within this time. */
 const ownerMs = 30_000;
 
 export class Holder implements House {
   readonly ring: Ring;
+  readonly replay: Replay;
   exit: TerminalExit | undefined;
   readonly #order: HolderOrder;
   readonly #visitors = new Set<Visitor>();
@@ -68,6 +72,7 @@ export class Holder implements House {
   #isPaused = false;
   #stallCheck: NodeJS.Timeout | undefined;
   #telling: NodeJS.Timeout | undefined;
+  #repainting: NodeJS.Timeout | undefined;
   /** One that is for a connection keeps what it showed until that has come, however short it was. */
   #ownerCame: Promise<void> = Promise.resolve();
   #welcome: () => void = () => undefined;
@@ -79,6 +84,7 @@ export class Holder implements House {
     this.#size = order.size;
     this.#wantedSize = order.size;
     this.ring = new Ring(order.scrollbackBytes);
+    this.replay = new Replay(this.ring);
     this.#server = createServer((socket) => { this.#visitors.add(new Visitor(socket, this)); });
   }
 
@@ -133,7 +139,8 @@ export class Holder implements House {
   asked(visitor: Visitor, request: Asked): void {
     switch (request.kind) {
       case 'attach':
-        visitor.view(request.after, request, this.#size);
+        visitor.view(request.after, { ...request, withState: request.withState === true }, this.#size);
+        if (request.after === null && request.withState === true && request.isDeciding) this.#repaint();
         if (request.isOwner) this.#welcome();
         return this.#tellState();
       case 'watch':
@@ -161,7 +168,7 @@ export class Holder implements House {
   }
 
   #output(bytes: Buffer): void {
-    this.ring.append(bytes);
+    this.replay.append(bytes);
     this.#lastActivityMs = Date.now();
     this.#firstInput?.shown();
     for (const visitor of this.#visitors) visitor.pump(bytes);
@@ -211,6 +218,18 @@ export class Holder implements House {
     });
   }
 
+  /**
+   * Has a program on the other screen show all of it, where a part of what it has shown is no longer kept: it does so when the size changes.
+   * A viewer that only looks does not change what the program does.
+   */
+  #repaint(): void {
+    if (this.ring.start === 0 || !this.replay.isOtherScreen()) return;
+    const { cols, rows } = this.#wantedSize;
+    void this.#pty?.resize({ cols, rows: rows > 1 ? rows - 1 : rows + 1 });
+    clearTimeout(this.#repainting);
+    this.#repainting = setTimeout(() => void this.#pty?.resize(this.#wantedSize), repaintMs);
+  }
+
   #state(): Told {
     const attached = [...this.#visitors].filter(({ role }) => role.is === 'viewer').length;
     return { kind: 'state', ...this.#size, attached, lastActivityAt: this.#lastActivityMs / 1000 };
@@ -252,13 +271,14 @@ export class Holder implements House {
     this.#firstInput?.cancel();
     clearTimeout(this.#stallCheck);
     clearTimeout(this.#telling);
+    clearTimeout(this.#repainting);
     this.exit = {
       exitCode, reason: this.#ending ?? 'exit', finishedAt: Date.now() / 1000, lastActivityAt: this.#lastActivityMs / 1000,
       ...this.#size, outputBytes: this.ring.end,
     };
     try {
-      const { start, end, tidyStart } = this.ring;
-      replaceFile('scrollback', this.ring.read(tidyStart, end - start));
+      const { offset, state } = this.replay.joinPoint({ isFresh: true });
+      replaceFile('scrollback', Buffer.concat([state, this.ring.read(offset, this.ring.end - offset)]));
     } finally {
       // Without the scrollback, where the disk is full; without this, too, it counts as lost.
       replaceFile('exit', JSON.stringify(this.exit));

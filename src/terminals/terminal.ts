@@ -74,7 +74,7 @@ export class Terminal {
   /** A connection that gets the output; `undefined` where it has ended. Its handlers are to be put in place at once. */
   async attach({ after, isReadonly, isOwner }: ViewOptions): Promise<Link | undefined> {
     const link = await this.#link();
-    link?.ask({ kind: 'attach', after: after ?? null, isDeciding: !isReadonly, isOwner });
+    link?.ask({ kind: 'attach', after: after ?? null, isDeciding: !isReadonly, isOwner, withState: true });
     return link;
   }
 

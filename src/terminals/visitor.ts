@@ -6,10 +6,12 @@ import type { Socket } from 'node:net';
 import type { TerminalExit } from './record.ts';
 import { type Asked, bytesHead, encode, FrameReader, type Told } from './frames.ts';
 import type { Ring } from '../base/ring.ts';
+import type { JoinPoint, Replay } from './replay.ts';
 
 /** Whom it visits. */
 export interface House {
   readonly ring: Ring;
+  readonly replay: Replay;
   readonly exit: TerminalExit | undefined;
   /** `false`: it is better to wait until {@link Visitor.resume}. */
   input(visitor: Visitor, bytes: Buffer): boolean;
@@ -25,6 +27,7 @@ type Role =
   | { readonly is: 'viewer'; readonly isDeciding: boolean; readonly isOwner: boolean };
 
 const pieceBytes = 65_536;
+const none = Buffer.alloc(0);
 /** A watcher that does not even read the little that it is told. */
 const longestUnread = 2 ** 20;
 
@@ -40,6 +43,8 @@ export class Visitor {
   /** The size of its window, once it said so. */
   size: { readonly cols: number; readonly rows: number } | undefined;
   #isFull = false;
+  /** It is told the state of the terminal where its output begins in the middle. */
+  #wantsState = false;
 
   constructor(socket: Socket, house: House) {
     this.#socket = socket;
@@ -52,13 +57,18 @@ export class Visitor {
   }
 
   /** Begins to get the output. @param after How much it knows already; `null`: nothing. */
-  view(after: number | null, role: { isDeciding: boolean; isOwner: boolean }, size: { cols: number; rows: number }): void {
-    const { ring } = this.#house;
-    const from = after === null || after < ring.start ? ring.tidyStart : Math.min(after, ring.end);
-    this.role = { is: 'viewer', ...role };
-    this.position = from;
-    this.tell({ kind: 'attached', offset: from, end: ring.end, ...size });
-    if (after !== null && after < from) this.tell({ kind: 'skipped', bytes: from - after, offset: from });
+  view(
+    after: number | null, role: { isDeciding: boolean; isOwner: boolean; withState: boolean }, size: { cols: number; rows: number },
+  ): void {
+    const { ring, replay } = this.#house;
+    this.role = { is: 'viewer', isDeciding: role.isDeciding, isOwner: role.isOwner };
+    this.#wantsState = role.withState;
+    const isKnown = after !== null && after >= ring.start;
+    const point = isKnown ? { offset: Math.min(after, ring.end), state: none } : replay.joinPoint({ isFresh: after === null });
+    const offset = this.#begin(point);
+    this.tell({ kind: 'attached', offset, end: ring.end, ...size });
+    if (after !== null && after < offset) this.tell({ kind: 'skipped', bytes: point.offset - after, offset });
+    this.#sendState(point);
     this.pump();
   }
 
@@ -107,19 +117,34 @@ export class Visitor {
   }
 
   #send(bytes: Buffer): void {
+    this.#write(bytes);
+    this.position += bytes.length;
+  }
+
+  #write(bytes: Buffer): void {
     const socket = this.#socket;
     socket.cork();
     socket.write(bytesHead(bytes.length));
     this.#isFull = !socket.write(bytes);
     socket.uncork();
-    this.position += bytes.length;
   }
 
   /** The ring has overtaken it. */
   #skip(): void {
-    const { tidyStart } = this.#house.ring;
-    this.tell({ kind: 'skipped', bytes: tidyStart - this.position, offset: tidyStart });
-    this.position = tidyStart;
+    const point = this.#house.replay.joinPoint({ isFresh: false });
+    const bytes = point.offset - this.position;
+    this.tell({ kind: 'skipped', bytes, offset: this.#begin(point) });
+    this.#sendState(point);
+  }
+
+  /** @returns the offset to tell of: viewers count what they get, so the bytes of the state come before the output. */
+  #begin({ offset, state }: JoinPoint): number {
+    this.position = offset;
+    return this.#wantsState ? offset - state.length : offset;
+  }
+
+  #sendState({ state }: JoinPoint): void {
+    if (this.#wantsState && state.length > 0) this.#write(state);
   }
 
   #drained(): void {

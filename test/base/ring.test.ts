@@ -24,14 +24,13 @@ test('Ring.read() gives a copy of a part, across the seam too', () => {
   assert.equal(part.toString(), 'fghi');
 });
 
-test('Ring.tidyStart is the first byte, else the first line, else the first whole character', () => {
-  const tidy = (...pieces: string[]): string => {
-    const ring = new Ring(16);
-    for (const piece of pieces) ring.append(Buffer.from(piece));
-    return ring.read(ring.tidyStart, 16).toString();
-  };
-  assert.equal(tidy('abc\ndef'), 'abc\ndef');
-  assert.equal(tidy('0123456789', 'abc\ndefghijkl'), 'defghijkl');
-  assert.equal(tidy('€€€€€€€€'), '€€€€€');
-  assert.equal(tidy('0123456789', 'abcdefghijklm'), '789abcdefghijklm');
+test('Ring.leaving() has what an append drops, Ring.wholeStart the first whole character', () => {
+  const ring = new Ring(8);
+  const dropped: string[] = [];
+  for (const piece of ['abc', 'defg', 'hij', '', 'klmnopqrstuvw', '€€€']) {
+    dropped.push(Buffer.concat(ring.leaving(piece === '€€€' ? 9 : piece.length)).toString());
+    ring.append(Buffer.from(piece));
+  }
+  assert.deepEqual(dropped, ['', '', 'ab', '', 'cdefghij', 'pqrstuvw']);
+  assert.equal(ring.read(ring.wholeStart, 8).toString(), '€€');
 });

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { Terminal } from '../../src/client/client.ts';
 import { DetachKeys } from '../../src/cli/detach-keys.ts';
-import { TerminalModes, withoutQuestions } from '../../src/cli/terminal-modes.ts';
+import { withoutQuestions } from '../../src/cli/terminal-questions.ts';
+import { ScreenState } from '../../src/terminals/screen-state.ts';
 import { startBreaker } from '../client/breaker.ts';
 import { type InProcessServer, key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -222,10 +223,10 @@ describe('DetachKeys', () => {
   });
 });
 
-describe('TerminalModes', () => {
+describe('what a terminal is left with', () => {
   const undone = (...pieces: string[]): string => {
-    const modes = new TerminalModes();
-    for (const piece of pieces) modes.watch(Buffer.from(piece, 'latin1'));
+    const modes = new ScreenState();
+    for (const piece of pieces) modes.feed(Buffer.from(piece, 'latin1'));
     return modes.undo();
   };
 
