@@ -231,7 +231,8 @@ describe('what a terminal is left with', () => {
   };
 
   it('undoes what is still done, the other screen last', () => {
-    assert.equal(undone('text \x1b[1m', '\x1b[?2004h\x1b[?2004l'), '');
+    assert.equal(undone('text \x1b[1m', '\x1b[?2004h\x1b[?2004l\x1b[m'), '');
+    assert.equal(undone('\x1b[1m\x1b(0\x1b]11;red\x07\x1b[?2026h'), '\x1b(B\x1b]111\x07\x1b[m\x1b[?2026l');
     assert.equal(undone('\x1b[?1049h\x1b[?1h\x1b=\x1b[?1000;1006h\x1b[?25l\x1b[1;20r'),
       '\x1b7\x1b[r\x1b8\x1b>\x1b[?1l\x1b[?1000l\x1b[?1006l\x1b[?1049l\x1b[?25h');
     assert.equal(undone('\x1b[?1049', 'h'), '\x1b[?1049l');
