@@ -23,7 +23,7 @@ import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type Termina
 /** Far more than what a request of the longest body makes. */
 const maxRecordBytes = 32 * 2 ** 20;
 /** The largest that can be set. */
-const maxScrollbackBytes = 64 * 2 ** 20;
+const maxScrollbackBytes = 65 * 2 ** 20;
 
 export class TerminalStore {
   readonly #terminals: string;
