@@ -9,7 +9,11 @@ import { localAddress } from '../base/local-address.ts';
 const answerBytes = 64 * 1024;
 
 /** `unknown`: neither its virtue nor its fault, such as too many clients at once, or a machine that has no descriptors left. */
-export type Finding = { readonly is: 'well' } | { readonly is: 'ill' | 'unknown'; readonly why: string };
+export type Finding =
+  | { readonly is: 'well' }
+  /** `isSilent`: there was no answer at all in time. */
+  | { readonly is: 'ill'; readonly why: string; readonly isSilent?: boolean }
+  | { readonly is: 'unknown'; readonly why: string };
 
 /** @param url Of its health. */
 export async function examine(url: string, limitMs: number): Promise<Finding> {
@@ -20,8 +24,13 @@ export async function examine(url: string, limitMs: number): Promise<Finding> {
     return isWell(text) ? { is: 'well' } : { is: 'ill', why: 'it did not answer {"status":"ok"}' };
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
+    if (error instanceof SilenceError) return { is: 'ill', why: message, isSilent: true };
     return { is: ownFaults.includes(code) ? 'unknown' : 'ill', why: message };
   }
+}
+
+class SilenceError extends Error {
+  override readonly name = 'SilenceError';
 }
 
 /** The asking process has none left, or a name cannot be looked up. */
@@ -52,7 +61,7 @@ function ask(url: URL, limitMs: number): Promise<{ status: number; text: string 
     const request = url.protocol === 'https:'
       ? loadHttps().get(url, { agent: false, rejectUnauthorized: false, signal }, give)
       : getHttp(url, { agent: false, signal }, give);
-    request.on('error', (error) => reject(signal.aborted ? new Error(`no answer within ${limitMs / 1000} s`) : error));
+    request.on('error', (error) => reject(signal.aborted ? new SilenceError(`no answer within ${limitMs / 1000} s`) : error));
   });
 }
 

@@ -59,6 +59,9 @@ export interface Timing {
   readonly probationMs: number;
   /** How long it is watched at least, even if the clock says that its probation is over. */
   readonly leastProbationMs: number;
+  /** How often a server is asked for its health for as long as it runs, and how long it may take to answer. */
+  readonly watchEveryMs: number;
+  readonly watchLimitMs: number;
 }
 
 /** So many refusals in a row end a wrapper that has served: the process that has its port may be about to end. They take one to two minutes. */
@@ -71,6 +74,8 @@ export const defaultTiming: Timing = {
   readyMs: 30_000,
   probationMs: 60_000,
   leastProbationMs: 10_000,
+  watchEveryMs: 5_000,
+  watchLimitMs: 10_000,
 };
 
 export interface DecideOptions {

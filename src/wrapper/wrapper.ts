@@ -19,6 +19,7 @@ import { examine } from './health.ts';
 import { replaceOrphan } from './orphan.ts';
 import { Releases } from './releases.ts';
 import { decide, type Decision, defaultTiming, describeEnding, type Ending, probationEnds, type Timing } from './supervise.ts';
+import { watchLoop } from './watchdog.ts';
 
 export interface WrapperOptions {
   readonly stateDir: string;
@@ -42,6 +43,8 @@ const listenMs = 5_000;
 const stopMs = 20_000;
 const healthEveryMs = 1_000;
 const healthMs = 5_000;
+/** Between SIGTERM and SIGKILL for one that is not well. */
+const hungMs = 5_000;
 /** So many failures in a row are one. */
 const healthFailures = 3;
 /** A proven version that reads back a hundred thousand jobs may take its time. */
@@ -166,7 +169,8 @@ export class Wrapper {
     const over = new AbortController();
     try {
       const ending = await Promise.race([child.ended, child.replaced, this.#faultOf(child, over.signal)]);
-      if (ending !== undefined && !child.isGone) await child.end(stopMs);
+      // One that answers nobody will not hear SIGTERM either.
+      if (ending !== undefined && !child.isGone) await child.end(ending.is === 'unhealthy' ? hungMs : stopMs);
       return ending;
     } finally {
       over.abort();
@@ -182,7 +186,11 @@ export class Wrapper {
       return never();
     }
     if (!signal.aborted) this.#log.info('server runs', { pid: child.pid, version: this.#nameOf(child.program.release), url: child.url });
-    return isNew ? await this.#prove(child, signal) ?? never() : never();
+    const fault = isNew ? await this.#prove(child, signal) : undefined;
+    if (fault !== undefined) return fault;
+    const { watchEveryMs, watchLimitMs } = this.#timing;
+    const reason = await watchLoop({ examine: () => examine(child.healthUrl ?? '', watchLimitMs), everyMs: watchEveryMs, signal });
+    return reason === undefined ? never() : { is: 'unhealthy', reason };
   }
 
   /** Looks at a new version again and again. Resolves with its fault, or, once it has proven itself, with nothing. */

@@ -33,6 +33,18 @@ describe('sidecar serve --wrapper', { skip: process.platform === 'linux' ? false
     assert.equal(messages(server, 'server crashed: it is started again').length, 3);
   });
 
+  it('starts a server again whose event loop stands still, and the job goes on', { timeout: 120_000 }, async (t) => {
+    const server = await spawnWrapper(t, { timing: { ...timing, watchEveryMs: 100, watchLimitMs: 1_000 } });
+    const { jobId } = await server.client.exec({ command: 'read -r line; echo "got $line"' });
+    const before = server.server()?.pid ?? 0;
+    // What went wrong: a server that hung was watched no longer once it had proven itself, and hung for ever.
+    process.kill(before, 'SIGSTOP');
+    await until(() => isOther(server, before), { what: 'another server is there', limitMs: 60_000 });
+    assert.match(messages(server, 'server crashed: it is started again').join(), /no answer within 1 s, 3 times in a row: its event loop stands still/);
+    await until(async () => (await server.client.jobs.nudge(jobId, 'a nudge\n')).nudged, { what: 'the job is nudged' });
+    await until(async () => (await server.client.jobs.get(jobId)).stdout === 'got a nudge\n', { what: 'it has read it' });
+  });
+
   it('ends its server when it is told to end, and leaves nobody', async (t) => {
     const server = await spawnWrapper(t);
     assert.equal(await server.stop(), 0);
