@@ -127,6 +127,8 @@ function translate(ts, name, source, options = {}) {
   return outputText
     .replaceAll(/^\/\/# sourceMappingURL=.*$/gm, '')
     .replaceAll('import.meta.url', 'moduleUrl')
+    // An import() of an address that is only known then stays one.
+    .replaceAll(/\b__importStar\(require\((\w+)\)\)/g, 'import($1)')
     // The compiler keeps the quotes of an import() that it leaves as it is.
     .replaceAll(/\brequire\(["']([^"']+)["']\)/g, (_call, specifier) =>
       specifier.startsWith('.')

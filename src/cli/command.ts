@@ -47,6 +47,8 @@ export interface CommandDefinition<O extends Options> {
   readonly arity?: { readonly min: number; readonly max: number };
   /** Everything from the first argument on belongs to another command: no flag is read there. */
   readonly endsAtArgument?: boolean;
+  /** Is about the program that was called, so it is not handed over to a version that an update has installed. */
+  readonly isAboutItself?: true;
   /** Does its work whether or not its output can be written. */
   readonly isServer?: true;
   /** Resolves with the exit code. */

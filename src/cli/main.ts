@@ -3,6 +3,9 @@
  * The program `sidecar`: finds the command, reads its flags, and turns what goes wrong into a message and an exit code.
  * @module
  */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
 import { escapeText } from '../base/escape.ts';
 import { type Config, loadConfig } from '../config.ts';
@@ -10,6 +13,7 @@ import { commandGroups, findCommand } from './catalog.ts';
 import { type Command, type CommandLine, leadingFlags, parseCommandLine } from './command.ts';
 import { UsageError, exitCodes, explain } from './failure.ts';
 import { commandHelp, programHelp } from './help.ts';
+import type { InstalledProgram } from './installed-program.ts';
 import { type Paint, oneLine, painter } from './print.ts';
 import { outputFailure, tell, watchOutput, write } from './streams.ts';
 import { ownVersion } from '../process/own-version.ts';
@@ -26,12 +30,17 @@ async function main(words: readonly string[]): Promise<number> {
     const { flags, rest: [name, ...rest] } = leadingFlags(words);
     if (name === undefined || name === '--help' || name === '-h') return await help(undefined, name === undefined);
     if (name === 'help') return await help(rest[0], false);
-    if (name === '--version' || name === '-V' || name === '-v') return await printed(`${ownVersion()}\n`);
+    if (name === '--version' || name === '-V' || name === '-v') return await printed(await versionText(flags));
     if (name.startsWith('-')) throw new UsageError(`Unknown flag "${name}" before the command: flags come behind it`);
-    command = await findCommand(name);
-    const line = parseCommandLine(command, [...flags, ...rest]);
+    // What this program does not know the one that was installed by an update may.
+    command = await findCommand(name).catch(async (error: unknown) => {
+      await handOver(stateDirOf(flags));
+      throw error;
+    });
+    const line = await parsed(command, [...flags, ...rest]);
     if (line.values['help'] === true) return await help(name, false);
     config = loadConfig(settingsOf(command, line));
+    if (command.isAboutItself !== true) await handOver(config.stateDir);
     // parseCommandLine read the values by the command's own options.
     const exitCode = await command.run({ values: line.values as Parameters<Command['run']>[0]['values'], args: line.args, config });
     const failure = command.isServer === true ? undefined : outputFailure();
@@ -42,6 +51,46 @@ async function main(words: readonly string[]): Promise<number> {
     if (exitCode === exitCodes.usage && process.connected) await reportMisuse((error as Error).message);
     return exitCode;
   }
+}
+
+async function parsed(command: Command, words: readonly string[]): Promise<CommandLine> {
+  try {
+    return parseCommandLine(command, words);
+  } catch (error) {
+    if (command.isAboutItself !== true) await handOver(stateDirOf(words));
+    throw error;
+  }
+}
+
+/** Becomes the version that an update has installed, where there is a newer one: it ends this process. Else returns. */
+async function handOver(stateDir: string | undefined): Promise<void> {
+  const newer = await newerIn(stateDir);
+  if (newer === undefined) return;
+  // The other one has its own.
+  for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error');
+  await import(pathToFileURL(newer.main).href);
+}
+
+async function newerIn(stateDir: string | undefined): Promise<InstalledProgram | undefined> {
+  if (stateDir === undefined || !existsSync(join(stateDir, 'versions', 'update.json'))) return undefined;
+  const { newerProgram } = await import('./installed-program.ts');
+  return newerProgram(stateDir);
+}
+
+/** As far as it can be told from words that this program cannot read. */
+function stateDirOf(words: readonly string[]): string | undefined {
+  try {
+    const index = words.indexOf('--state-dir');
+    const given = index < 0 ? words.find((word) => word.startsWith('--state-dir='))?.slice('--state-dir='.length) : words[index + 1];
+    return loadConfig(given === undefined ? {} : { 'state-dir': given }).stateDir;
+  } catch {
+    return undefined;
+  }
+}
+
+async function versionText(flags: readonly string[]): Promise<string> {
+  const newer = await newerIn(stateDirOf(flags));
+  return `${ownVersion()}\n${newer === undefined ? '' : `${newer.version} was installed by an update, and carries out the commands: ${newer.main}\n`}`;
 }
 
 function tellFailure(error: unknown, command?: Command): number {

@@ -58,6 +58,17 @@ test('npm pack makes a small package that runs, installs without scripts, and le
 
   assert.match(spawnSync(process.execPath, [join(at, 'scripts/sidecar.mjs'), 'doctor'], { env, encoding: 'utf8' }).stdout, /clock/);
 
+  // It hands over to a version that an update has installed.
+  const later = join(folder, '..', 'later', 'versions', '99.0.0');
+  mkdirSync(join(later, 'dist/cli'), { recursive: true, mode: 0o700 });
+  writeFileSync(join(later, 'package.json'), '{"type": "module"}');
+  writeFileSync(join(later, 'dist/cli/main.js'), 'console.log("later", ...process.argv.slice(2)); process.exit(0);');
+  writeFileSync(join(later, '..', 'update.json'), '{"current": "99.0.0"}');
+  for (const program of [join(at, 'scripts/sidecar.mjs'), join(folder, 'dist/cli/main.js')]) {
+    const words = ['--state-dir', join(folder, '..', 'later'), 'jobs'];
+    assert.equal(execFileSync(process.execPath, [program, ...words], { env, encoding: 'utf8' }), `later ${words.join(' ')}\n`);
+  }
+
   // The library and the client, and what each of them starts.
   const program = `
     const { createLog, loadConfig, runAgent, startServer } = await import(${JSON.stringify(pathToFileURL(join(at, 'dist/index.js')).href)});

@@ -37,6 +37,7 @@ export const command: Command = defineCommand({
   options,
   settings: settingOptions(['url', 'key-file']),
   listedSettings: ['host', 'port', 'state-dir'],
+  isAboutItself: true,
   examples: [
     { line: 'sidecar install --dry-run', what: 'look first' },
     { line: 'sidecar install --port 9000', what: 'for this user' },

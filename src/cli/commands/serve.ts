@@ -38,6 +38,7 @@ export const command: Command = defineCommand({
   options,
   settings: settingOptions(['url', 'key-file']),
   isServer: true,
+  isAboutItself: true,
   examples: [
     { line: 'sidecar serve', what: 'on http://127.0.0.1:8585' },
     { line: 'sidecar serve --wrapper', what: 'for good: restarted after a crash, and updated by `sidecar update`' },

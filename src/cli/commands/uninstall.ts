@@ -23,6 +23,7 @@ export const command: Command = defineCommand({
   usage: ['uninstall [--user|--system] [--dry-run]'],
   about: 'Without a flag: the service that is installed, that of this user first. It is no failure if there is none.',
   options,
+  isAboutItself: true,
   examples: [{ line: 'sidecar uninstall --dry-run', what: 'look first' }],
   run: ({ values, config }: Invocation<Values<typeof options>>) => {
     const place = placeAsked(values, config, 'uninstall');

@@ -6,6 +6,7 @@ import type { Config } from '../../config.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { explain } from '../failure.ts';
+import { newerProgram } from '../installed-program.ts';
 import { printJson, printLine } from '../print.ts';
 import { ownVersion } from '../../process/own-version.ts';
 
@@ -19,17 +20,20 @@ export const command: Command = defineCommand({
   usage: ['version [flags]'],
   options,
   settings: connectionSettings,
+  isAboutItself: true,
   examples: [{ line: 'sidecar version --json', what: 'for programs' }],
   run,
 });
 
 async function run({ values, config }: Invocation<Values<typeof options>>): Promise<number> {
   const server = await serverVersion(config);
+  const installed = newerProgram(config.stateDir);
   if (values.json === true) {
-    await printJson({ version: ownVersion(), node: process.version, server });
+    await printJson({ version: ownVersion(), node: process.version, installed: installed ?? null, server });
     return 0;
   }
   await printLine(`sidecar ${ownVersion()} (Node ${process.version})`);
+  if (installed !== undefined) await printLine(`update  ${installed.version}, which carries out the commands: ${installed.main}`);
   const text = server.version === undefined ? `unknown: ${server.error}` : `${server.version} at ${server.url}`;
   await printLine(`server  ${text}`);
   return 0;

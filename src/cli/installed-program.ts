@@ -1,0 +1,50 @@
+/**
+ * The version that an update has installed, where it is newer than this program: the command on the PATH is the one that was installed by hand.
+ * @module
+ */
+import { existsSync, realpathSync } from 'node:fs';
+import { join, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { fieldsOf, nullable, text } from '../base/parse.ts';
+import { readRegular } from '../base/untrusted-file.ts';
+import { ownVersion } from '../process/own-version.ts';
+import { checkStateDirectory, isOwn } from '../process/state-directory.ts';
+import { compareVersions, isVersion } from '../update/version.ts';
+import { Versions } from '../update/versions.ts';
+
+const parseState = fieldsOf({ current: nullable(text()) });
+const maxStateBytes = 2 ** 20;
+
+export interface InstalledProgram {
+  readonly version: string;
+  /** Its module, to be imported or run by Node. */
+  readonly main: string;
+}
+
+/** @returns `undefined` where there is none that is newer, this program is it, or others could have put it there. */
+export function newerProgram(stateDir: string): InstalledProgram | undefined {
+  const directory = Versions.directoryIn(stateDir);
+  try {
+    const current = currentIn(directory);
+    if (current === undefined || compareVersions(current, ownVersion()) <= 0 || isWithin(directory)) return undefined;
+    const folder = new Versions({ directory, onWarning: () => undefined }).directoryOf(current);
+    const main = join(folder, 'dist', 'cli', 'main.js');
+    if (!existsSync(main)) return undefined;
+    checkStateDirectory(stateDir);
+    return [directory, folder, main].every((path) => isOwn(path)) ? { version: current, main } : undefined;
+  } catch {
+    // Not ours alone, or not readable: what talks to the server says so, this program does the rest.
+    return undefined;
+  }
+}
+
+/** Read here, and not by `Versions`: a file that only a newer program can read must stay as it is. */
+function currentIn(directory: string): string | undefined {
+  const { current } = parseState(JSON.parse(readRegular(join(directory, 'update.json'), maxStateBytes).toString()), 'update.json');
+  return current !== null && isVersion(current) ? current : undefined;
+}
+
+/** A version hands over to no other one, whatever it takes itself for. */
+function isWithin(directory: string): boolean {
+  return realpathSync(fileURLToPath(new URL('../../', import.meta.url))).startsWith(`${realpathSync(directory)}${sep}`);
+}
