@@ -75,8 +75,13 @@ export function exitCodeOf(job: Job): number {
   return job.exitCode === undefined || job.exitCode < 0 ? exitCodes.failure : job.exitCode;
 }
 
-/** Says how a job ended, where its exit code alone does not. */
+export function tellWarnings({ jobId, warnings = [] }: Job): void {
+  for (const warning of warnings) say(`job ${jobId}: ${warning}`);
+}
+
+/** Says how a job ended, where its exit code alone does not, and what its caller should know. */
 export function tellEnd(job: Job): void {
+  tellWarnings(job);
   const end = endInWords(job);
   if (end !== undefined) say(`job ${job.jobId} ${end}`);
 }

@@ -45,7 +45,7 @@ export type {
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
 export {
-  type Accepted, type AgentExec, type ArgvExec, type ExecRequest, type FeedEvent, type Job, type JobEvent, type JobReason, type JobStatus, type Labels, type Nudged,
+  type Accepted, type AgentExec, type ArgvExec, type ExecRequest, type FeedEvent, type Job, type JobEvent, type JobReason, type JobStatus, type Labels, type Nudged, type OutputWay,
   type PersistentShellExec, type Position, type ShellExec, type SignalName, type StreamName, signals,
 } from '../protocol/jobs.ts';
 export type { Session, SessionStatus, ShellKind } from '../protocol/shells.ts';

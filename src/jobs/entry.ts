@@ -6,7 +6,7 @@ import { FanOut } from '../base/fan-out.ts';
 import { defined } from '../base/parse.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { type AgentProgram, promptText } from '../protocol/agents.ts';
-import type { Job, JobRequest, Program } from '../protocol/jobs.ts';
+import type { Job, JobRequest, Program, StreamName } from '../protocol/jobs.ts';
 import type { Family } from '../process/descendants.ts';
 import type { Idempotency } from '../process/idempotency.ts';
 import type { Identity } from '../process/identity.ts';
@@ -16,7 +16,7 @@ import { type JobRecord, type JobState, statusOf } from './job.ts';
 const longestCommand = 2048;
 
 /** What is remembered of a request. */
-export interface RequestSummary extends Pick<JobRequest, 'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'name' | 'labels'> {
+export interface RequestSummary extends Pick<JobRequest, 'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'output' | 'name' | 'labels'> {
   readonly workdir: string;
   readonly mode: Program['mode'];
   /** As a job shows it; `undefined`: too long to be remembered. */
@@ -57,6 +57,10 @@ export class Entry {
   agentStateAt = 0;
   /** Unix seconds; `null` without output. */
   lastOutputAt: number | null = null;
+  /** What its caller should know, in words. */
+  warnings: readonly string[] = [];
+  /** Streams of which the job itself threw away what it had written. */
+  cut: ReadonlySet<StreamName> = new Set();
   /** Goes up with everything that changes. */
   version = 0;
   /** The number of its last change of status among those of all jobs, see `JobFeed`. */
@@ -73,6 +77,8 @@ export class Entry {
     this.rerunOf = record.rerunOf;
     this.idempotency = record.idempotency;
     this.hold = record.hold;
+    this.warnings = record.warnings ?? [];
+    this.cut = new Set(record.cut);
     this.request = summarize(record.request);
     this.#state = record.state;
   }
@@ -99,6 +105,21 @@ export class Entry {
 
   get family(): Family {
     return { id: this.id, leader: this.leader };
+  }
+
+  /** Adds a warning, once. It is written to disk with the next state of the job. */
+  warn(warning: string): void {
+    if (this.warnings.includes(warning)) return;
+    this.warnings = [...this.warnings, warning];
+    this.changed();
+  }
+
+  /** The job itself threw away what it had written to the stream. */
+  markCut(stream: StreamName): void {
+    if (this.cut.has(stream)) return;
+    this.cut = new Set([...this.cut, stream]);
+    const remedy = this.request.output === 'pipe' ? '' : '; "output": "pipe" keeps such output';
+    this.warn(`${stream} was truncated by the job itself (seen at ${new Date().toISOString()}): what it had written before is lost${remedy}`);
   }
 
   /** Something about the job is new: state, output, processes. */
@@ -150,10 +171,11 @@ export function until(
 }
 
 function summarize(request: JobRecord['request']): RequestSummary {
-  const { program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, name, labels } = request;
+  const { program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, output, name, labels } = request;
   return {
     workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels,
     ...(tty === undefined ? {} : { tty }),
+    ...(output === undefined ? {} : { output }),
     mode: program.mode,
     program: lengthOf(shown(program)) <= longestCommand ? shown(program) : undefined,
     sessionKey: program.mode === 'persistent_shell' ? program.sessionKey : undefined,

@@ -42,11 +42,14 @@ class Cursor {
    * What has come since; `undefined` where nothing has. What was just written is read synchronously: 5 µs, where the way
    * through the thread pool takes 110; only what is far behind is worth that way.
    */
-  async next(limit: number): Promise<Piece | undefined> {
+  async next(limit: number, entry: Entry): Promise<Piece | undefined> {
     const size = this.#size();
     if (size === undefined || this.#fd === undefined) return undefined;
-    // The program itself cut its output (it opened /dev/stdout anew for writing): this goes on at the new beginning.
-    if (size < this.offset && this.#hasRead) this.offset = 0;
+    // The job itself truncated its output (it opened /dev/stdout again): continue at the new beginning, and say so.
+    if (size < this.offset && (this.#hasRead || isCut(entry, this.stream))) {
+      if (this.stream !== 'events') entry.markCut(this.stream);
+      this.offset = 0;
+    }
     const length = Math.min(size - this.offset, limit, pieceBytes);
     if (length <= 0) return undefined;
     const bytes = Buffer.allocUnsafe(length);
@@ -60,10 +63,10 @@ class Cursor {
   }
 
   /** A piece that ends where a line does: one that is longer than a piece is read whole. `undefined`: its end has not come yet. */
-  async wholeLines({ stream, offset, bytes }: Piece): Promise<Piece | undefined> {
+  async wholeLines({ stream, offset, bytes }: Piece, entry: Entry): Promise<Piece | undefined> {
     let whole = bytes;
     while (!whole.includes(newline)) {
-      const more = whole.length > maxLineBytes ? undefined : await this.next(pieceBytes);
+      const more = whole.length > maxLineBytes ? undefined : await this.next(pieceBytes, entry);
       if (more === undefined) {
         this.offset = offset;
         return undefined;
@@ -114,8 +117,8 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
       const { version, isFinished } = entry;
       let isNew = false;
       for (const cursor of cursors) {
-        let piece = await cursor.next(left);
-        if (piece && options.wholeCharacters === true) piece = piece.stream === 'events' ? await cursor.wholeLines(piece) : keepOpenCharacter(piece, cursor, isFinished);
+        let piece = await cursor.next(left, entry);
+        if (piece && options.wholeCharacters === true) piece = piece.stream === 'events' ? await cursor.wholeLines(piece, entry) : keepOpenCharacter(piece, cursor, isFinished);
         if (!piece) continue;
         isNew = true;
         left -= piece.bytes.length;
@@ -129,6 +132,10 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
   } finally {
     for (const cursor of cursors) cursor.close();
   }
+}
+
+function isCut(entry: Entry, stream: Followed): boolean {
+  return stream !== 'events' && entry.cut.has(stream);
 }
 
 /** Leaves the beginning of a character for the next piece, unless nothing more will come. */

@@ -5,7 +5,7 @@
 import { constants } from 'node:os';
 import type { Idempotency } from '../process/idempotency.ts';
 import type { JobId } from '../protocol/ids.ts';
-import type { JobReason, JobRequest, JobStatus } from '../protocol/jobs.ts';
+import type { JobReason, JobRequest, JobStatus, StreamName } from '../protocol/jobs.ts';
 
 /** Why the server ends a job. */
 export type EndingReason = 'timeout' | 'cancelled' | 'output_limit';
@@ -35,6 +35,10 @@ export interface JobRecord {
   readonly idempotency?: Idempotency;
   /** What keeps its stdin open, see `Keeper`. */
   readonly hold?: string;
+  /** What its caller should know, in words. */
+  readonly warnings?: readonly string[];
+  /** Streams of which the job itself threw away what it had written. */
+  readonly cut?: readonly StreamName[];
   readonly state: JobState;
 }
 

@@ -30,6 +30,7 @@ import { follow, type Followed, type Piece } from './follow.ts';
 import { Forgetting } from './forgetting.ts';
 import { type JobRecord, statusOf } from './job.ts';
 import { Monitor } from './monitor.ts';
+import { outputWay } from './output-way.ts';
 import { recover } from './recovery.ts';
 import { Runner } from './runner.ts';
 import { StdinWriter } from './stdin.ts';
@@ -140,6 +141,7 @@ export class Jobs {
     }
     const workdir = await this.#workdir(request.workdir);
     if (request.program.mode === 'acp') await this.#options.agents.admit(request.program, workdir);
+    const output = await this.#outputOf(request, workdir);
     const spare = await this.#spare();
     await this.#pace.turn();
     // From here on nothing is waited for: of two requests with one key the second finds the job of the first.
@@ -150,7 +152,7 @@ export class Jobs {
       this.#admit(request);
       const program = this.#admitToSession({ ...request, workdir });
       isUsed = true;
-      return this.#take({ ...request, program, workdir }, options, spare);
+      return this.#take({ ...request, program, workdir, ...output }, options, spare);
     } finally {
       if (!isUsed && spare) this.#options.ahead?.spares.giveBack(spare);
     }
@@ -427,6 +429,13 @@ export class Jobs {
     return { ...program, shell: this.#options.shells.admit({
       sessionKey, workdir, env, isBootstrap, ...(shell === undefined ? {} : { shell }), ...(remembered === undefined ? {} : { bootstrapCommand: remembered }),
     }) };
+  }
+
+  /** A terminal is no file; a shell that stays has one for each job. */
+  async #outputOf({ program, tty, output }: JobRequest, workdir: string): Promise<Pick<JobRequest, 'output'>> {
+    if (tty !== undefined || program.mode === 'acp' || program.mode === 'persistent_shell' || this.#options.ahead === undefined) return {};
+    const way = output ?? await outputWay(program, { workdir });
+    return way === 'pipe' || output !== undefined ? { output: process.platform === 'linux' ? way : 'file' } : {};
   }
 
   #admit({ program, labels }: JobRequest): void {

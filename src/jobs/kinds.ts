@@ -48,10 +48,10 @@ export function kindsOf(options: KindOptions): (entry: Entry) => Kind {
 
 function ownKind({ starter, inherited }: KindOptions): Kind {
   return {
-    start({ id, request: { stdin, tty } }, { program, workdir, env }, directory) {
+    start({ id, request: { stdin, tty, output } }, { program, workdir, env }, directory) {
       if (program.mode === 'acp' || program.mode === 'persistent_shell') throw new Error(`a job of mode ${program.mode} is of another kind`);
       const argv = programFor(program, directory);
-      starter.start(tty === undefined ? { id, directory, stdin, workdir, env, argv }
+      starter.start(tty === undefined ? { id, directory, stdin, workdir, env, argv, ...(output === 'pipe' ? { output } : {}) }
         : { id, directory, stdin, workdir, env: overlayForTerminal(inherited, env), argv: ttyArgv(argv, tty) });
     },
     adopt: () => true,

@@ -44,6 +44,7 @@ const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (v
   stdin: optional(nullable(anyText)),
   maxOutputBytes: seconds,
   tty: optional(fieldsOf({ cols: seconds, rows: seconds })),
+  output: optional(oneOf('file', 'pipe')),
   name: nullable(anyText),
   labels: strings,
 })(value, path)));
@@ -74,6 +75,8 @@ const jobRecord = fieldsOf({
   rerunOf: optional(jobId),
   idempotency: optional(fieldsOf({ key: anyText, hash: anyText })),
   hold: optional(anyText),
+  warnings: optional(array(anyText, { max: 1000 })),
+  cut: optional(array(oneOf('stdout', 'stderr'), { max: 2 })),
   state,
 });
 

@@ -383,7 +383,8 @@ async function output(jobs: Jobs, entry: Entry, name: StreamName, query: OutputQ
 }
 
 function headersOf(entry: Entry): { readonly [name: string]: string } {
-  return { 'X-Job-Status': entry.isFinished ? 'finished' : entry.state.is };
+  const [warning] = entry.warnings;
+  return { 'X-Job-Status': entry.isFinished ? 'finished' : entry.state.is, ...(warning === undefined ? {} : { 'X-Job-Warning': warning }) };
 }
 
 /** `undefined`: there is no output yet. @throws ProblemError output_unreadable. */

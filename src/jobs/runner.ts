@@ -343,7 +343,7 @@ export class Runner {
     this.#measure(entry);
     entry.state = { is: 'finished', startedAt: state.is === 'running' ? state.startedAt : null, outcome };
     // The exit file says it all; what it does not say must be written.
-    if (!options.isOnDisk) this.#save(entry);
+    if (!options.isOnDisk || entry.warnings.length > 0) this.#save(entry);
     const { reason, exitCode } = outcome;
     this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
     this.#leaveNobody(entry);
@@ -363,7 +363,8 @@ export class Runner {
   /** Writes the state of a job that only the server knows; where that fails it is tried again, see {@link saveAgain}. */
   #save(entry: Entry): void {
     try {
-      this.#options.store.writeState(entry.id, entry.state);
+      const { warnings, cut } = entry;
+      this.#options.store.writeState(entry.id, entry.state, warnings.length === 0 ? {} : { warnings, cut: [...cut] });
       entry.isUnsaved = false;
     } catch (error) {
       if (!entry.isUnsaved) this.#options.log.warn('cannot write the state of the job', { jobId: entry.id, error });
@@ -385,6 +386,10 @@ export class Runner {
     };
     const stdout = look('stdout');
     const stderr = look('stderr');
+    // A file that was replaced is told of by itself.
+    for (const [name, before, now] of [['stdout', entry.stdoutBytes, stdout], ['stderr', entry.stderrBytes, stderr]] as const) {
+      if ((now?.size ?? 0) < before && !replaced.includes(name)) entry.markCut(name);
+    }
     entry.stdoutBytes = stdout?.size ?? 0;
     entry.stderrBytes = stderr?.size ?? 0;
     const isAgent = entry.request.mode === 'acp';

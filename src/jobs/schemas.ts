@@ -22,6 +22,7 @@ const jobFields: SchemasOf<Job> = {
   sessionKey: { type: 'string' },
   bootstrapCommand: { type: 'string' },
   bootstrapCurrentCommand: { type: 'boolean' },
+  output: { enum: ['file', 'pipe'], description: 'How its output reaches the files; absent: decided by what the job names' },
   tty: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } },
   workdir: { type: 'string' },
   name: { type: ['string', 'null'] },
@@ -44,9 +45,9 @@ const jobFields: SchemasOf<Job> = {
   stderr: { type: 'string' },
   stdoutBytes: { type: 'integer' },
   stderrBytes: { type: 'integer' },
-  stdoutTruncated: { type: 'boolean' },
+  stdoutTruncated: { type: 'boolean', description: 'There was more: the text is the end of it, or the job itself truncated its output, see warnings' },
   stderrTruncated: { type: 'boolean' },
-  warnings: { type: 'array', items: { type: 'string' }, description: 'What is wrong with what is shown; absent: nothing' },
+  warnings: { type: 'array', items: { type: 'string' }, description: 'What its caller should know, in words; absent: nothing' },
   ...agentJobSchemas,
 };
 

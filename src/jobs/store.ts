@@ -109,9 +109,9 @@ export class JobStore {
     }
   }
 
-  /** Replaces the state alone. @throws ProblemError storage_full, unavailable. */
-  writeState(id: JobId, state: JobState): void {
-    this.write({ ...this.read(id), state });
+  /** Replaces the state, and what is noted beside it. @throws ProblemError storage_full, unavailable. */
+  writeState(id: JobId, state: JobState, notes: Pick<JobRecord, 'warnings' | 'cut'> = {}): void {
+    this.write({ ...this.read(id), ...notes, state });
   }
 
   /** The record as it is on disk. @throws ProblemError where it cannot be read. */

@@ -31,7 +31,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
   const outcome = state.is === 'finished' ? state.outcome : undefined;
   const startedAt = state.is === 'pending' ? null : state.startedAt;
   const { program, warning } = programOf(entry, store);
-  const warnings = [...warning, ...entry.replacedFiles.map(replacedWarning)];
+  const warnings = [...entry.warnings, ...warning, ...entry.replacedFiles.map(replacedWarning)];
   return {
     jobId: entry.id,
     status: statusOf(state),
@@ -39,6 +39,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     ...program,
     workdir: request.workdir,
     ...(request.tty === undefined ? {} : { tty: request.tty }),
+    ...(request.output === undefined ? {} : { output: request.output }),
     name: request.name,
     labels: request.labels,
     ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }),
@@ -58,6 +59,8 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     stdoutBytes: entry.stdoutBytes,
     stderrBytes: entry.stderrBytes,
     ...(warnings.length === 0 ? {} : { warnings }),
+    ...(entry.cut.has('stdout') ? { stdoutTruncated: true } : {}),
+    ...(entry.cut.has('stderr') ? { stderrTruncated: true } : {}),
     ...(request.mode === 'acp' ? agentPart(entry, agents.summary(store.directory(entry.id))) : {}),
   };
 }
@@ -110,8 +113,8 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
     stderr: stderr.text,
     stdoutBytes: stdout.sizeBytes,
     stderrBytes: stderr.sizeBytes,
-    stdoutTruncated: stdout.isTruncated,
-    stderrTruncated: stderr.isTruncated,
+    stdoutTruncated: stdout.isTruncated || entry.cut.has('stdout'),
+    stderrTruncated: stderr.isTruncated || entry.cut.has('stderr'),
   };
 }
 
@@ -120,7 +123,7 @@ export function entityTag(entry: Entry, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
   // A job that is being ended for a reason is not one that has ended for it.
   const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
-  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${variant}"`;
+  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${entry.warnings.length}-${variant}"`;
 }
 
 /** Those that outlived the job and still do. */

@@ -17,6 +17,8 @@ export interface Launch {
   /** Laid over the environment of the starter, which marks the job itself. */
   readonly env: { readonly [name: string]: string };
   readonly argv: readonly string[];
+  /** `pipe`: stdout and stderr are pipes, and a copier appends to the file what comes through. Linux only. Default: the files themselves. */
+  readonly output?: 'pipe';
 }
 
 /** What the first bash is started with: so short that `ps` stays readable. Its program comes first on its stdin, ended by NUL. */
@@ -43,6 +45,12 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * `drop <number>`, the number being that of the file descriptor, and `ack <batch>`, which it answers with `kept <name> <batch>` and the
  * numbers that could not be held. It ends when neither the server nor any launcher has its FIFO open. `sc_join <path>` lets the launchers
  * to come have it open.
+ * Where a job's output goes through pipes, its process starts `cat` for each before it becomes the job, and writes the pids into the file
+ * `copiers`. They belong to no group of the job and ignore signals: they end when the last writer of the pipe has closed it, so a background
+ * child neither loses output nor gets SIGPIPE. The launcher reports the exit once they have written what the job's process left in the pipes:
+ * a copier that sleeps has read all there is (proc(5), state S), and one that has copied 2 MiB since then is past it, as no pipe holds more
+ * than 1 MiB (pipe(7)). It waits for 10 s at most.
+ *
  * No signal that is trapped ever comes to a launcher: where one interrupts a wait that is about to return, bash loses the exit code.
  *
  * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server or a keeper that was killed meanwhile; 6 is the second
@@ -79,6 +87,7 @@ sc_run() {
   sc_place "$1" "$2"
   wait "$sc_p"
   sc_c=$?
+  [ "$3" != pipe ] || sc_drain
   [ "$sc_c" -le 128 ] || while read -t 0 <&6 && read -r sc_rest <&6; do :; done # what was left by one that was killed
   case $sc_c in
     125) [ -s "$sc_d/process" ] || return ;; # it never had the job
@@ -88,11 +97,26 @@ sc_run() {
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
   echo "exit $sc_id $sc_c $sc_p $sc_left"
 }
+sc_drain() {
+  while read -r sc_w; do
+    read -r sc_x sc_o </proc/$sc_w/fdinfo/1 || continue
+    sc_t=0
+    while [ "$sc_t" -lt 1000 ] && IFS= read -r sc_s </proc/$sc_w/stat && read -r sc_x sc_v </proc/$sc_w/fdinfo/1; do
+      case $sc_s in *") S "*) break ;; esac
+      [ "$((sc_v - sc_o))" -lt 2097152 ] || break
+      command -p sleep 0.01
+      sc_t=$((sc_t + 1))
+    done
+  done <"$sc_d/copiers"
+} 2>/dev/null
 sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_p}" != "$sc_p" ]; } 2>/dev/null
 sc_job() {
   sc_place "$1" "$2"
-  exec >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126
   case $3 in
+    *+pipe) sc_pipe stdout && exec >/dev/fd/7 7>&- && sc_pipe stderr && exec 2>/dev/fd/7 7>&- || exit 126 ;;
+    *) exec >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126 ;;
+  esac
+  case \${3%+pipe} in
     fifo) exec 3<>"$sc_d/stdin" <"$sc_d/stdin" 3>&- || exit 126 ;;
     file) exec <"$sc_d/stdin" || exit 126 ;;
   esac
@@ -116,6 +140,15 @@ sc_job() {
   esac
   [ "$sc_m" = 0 ] || sc_env "$@"
   exec -- "$@"
+}
+sc_pipe() {
+  exec 7<> <(:) || return
+  wait "$!" 2>/dev/null
+  (
+    set -m
+    { trap '' HUP INT QUIT TERM PIPE USR1 USR2; exec cat </dev/fd/7 7>&- >>"$sc_d/$1" 6<&-; } &
+    echo "$!" >>"$sc_d/copiers"
+  )
 }
 sc_env() {
   case $1 in *=*) exec -- /usr/bin/env -- "\${sc_e[@]}" /bin/sh -c 'exec "$0" "$@"' "$@" ;; esac
@@ -182,7 +215,7 @@ export const maxLineBytes = 4096;
 
 /** The line that makes a launcher wait for a job, without its newline. */
 export function waitLine(launch: Launch, jobsDirectory = ''): string {
-  return ['sc_run', launch.id, place(launch, jobsDirectory)].map(quote).join(' ');
+  return ['sc_run', launch.id, place(launch, jobsDirectory), ...(launch.output === 'pipe' ? ['pipe'] : [])].map(quote).join(' ');
 }
 
 /**
@@ -191,7 +224,8 @@ export function waitLine(launch: Launch, jobsDirectory = ''): string {
  * @param jobsDirectory The first argument that the first bash was given; most jobs are in it.
  */
 export function launchLine(launch: Launch, jobsDirectory = ''): string {
-  const { id, stdin, workdir } = launch;
+  const { id, workdir } = launch;
+  const stdin = launch.output === 'pipe' ? `${launch.stdin}+pipe` : launch.stdin;
   const directory = place(launch, jobsDirectory);
   const exported: string[] = [];
   const byEnv: string[] = [];

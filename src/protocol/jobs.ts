@@ -19,6 +19,9 @@ export const reasons = ['exit', 'signal', 'timeout', 'cancelled', 'output_limit'
 /** Why a job ended. `lost`: the server was away and the outcome cannot be known. */
 export type JobReason = (typeof reasons)[number];
 
+/** `file`: the process has the files of the job as stdout and stderr. `pipe`: it has pipes, which a process beside it copies into the files. */
+export type OutputWay = 'file' | 'pipe';
+
 export type Labels = { readonly [name: string]: string };
 
 export const modes = ['shell', 'argv', 'persistent_shell', 'acp'] as const;
@@ -44,6 +47,8 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly workdir: string;
   /** The size of the pseudo-terminal that it runs under. */
   readonly tty?: TerminalSize;
+  /** How its output reaches the files, see `ExecRequest`. Absent: the files themselves. */
+  readonly output?: OutputWay;
   readonly name: string | null;
   readonly labels: Labels;
   readonly rerunOf?: JobId;
@@ -69,10 +74,11 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly stderr?: string;
   readonly stdoutBytes: number;
   readonly stderrBytes: number;
+  /** What its caller should know, in words. Absent: nothing. */
+  readonly warnings?: readonly string[];
+  /** There was more: the text is the end of it, or the job itself truncated its output, which `warnings` says. */
   readonly stdoutTruncated?: boolean;
   readonly stderrTruncated?: boolean;
-  /** What is wrong with what is shown, in words. Absent: nothing. */
-  readonly warnings?: readonly string[];
 }
 
 /** The answer to a job that was taken on. */
@@ -137,6 +143,8 @@ const requestShape = {
     optional(nullable(text({ allowNul: true })))),
   tty: described(`Run under a pseudo-terminal, stdout and stderr in one stream; stdin is typed into it. An object says its size. Default false; ${defaultSize.cols} × ${defaultSize.rows}.`,
     optional(ttyOrSwitch())),
+  output: described('pipe: stdout and stderr are pipes, for programs that open /dev/stdout or /dev/stderr anew and would truncate a file; '
+    + 'Linux only. file: never. Default: pipe where the command, an argument or the script names one of those.', optional(oneOf('file', 'pipe'))),
   maxOutputBytes: described(`Beyond it the job is ended with reason output_limit. Default ${defaults.maxOutputBytes}.`,
     optional(integer({ min: 1, max: Number.MAX_SAFE_INTEGER }))),
   name: described('To find it again.', optionalText(name)),
@@ -175,6 +183,8 @@ export interface JobRequest {
   readonly maxOutputBytes: number;
   /** Under a pseudo-terminal of this size. */
   readonly tty?: TerminalSize;
+  /** Absent: decided by what the job names. */
+  readonly output?: OutputWay;
   readonly name: string | null;
   readonly labels: Labels;
 }
@@ -195,6 +205,7 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
     ...(fields.stdin === undefined || fields.mode === 'acp' ? {} : { stdin: fields.stdin }),
     maxOutputBytes: fields.maxOutputBytes ?? defaults.maxOutputBytes,
     ...(fields.tty === undefined ? {} : { tty: fields.tty }),
+    ...(fields.output === undefined ? {} : { output: fields.output }),
     name: fields.name ?? null,
     labels: fields.labels ?? {},
   };
@@ -215,6 +226,7 @@ export interface CommonFields {
 export interface ProcessFields extends CommonFields {
   readonly stdin?: string | null;
   readonly tty?: boolean | Partial<TerminalSize>;
+  readonly output?: OutputWay;
 }
 
 /** Fields of other modes: without a `mode` the compiler would take them for those of any. */
@@ -273,7 +285,7 @@ function program(fields: Parsed<typeof requestObject>, at: string): Program {
   if (mode !== 'persistent_shell') refuseGiven(fields, ['sessionKey', 'bootstrapCommand', 'bootstrapCurrentCommand'], mode, at);
   if (mode === 'acp') {
     // Its stdin is the server's way to its runner.
-    refuseGiven(fields, ['command', 'tty', 'stdin'], mode, at);
+    refuseGiven(fields, ['command', 'tty', 'stdin', 'output'], mode, at);
     return agentProgram({ ...fields, shell: shell === undefined ? undefined : parseShellKind(shell, `${at}.shell`, mode) }, at);
   }
   refuseGiven(fields, agentFields, mode, at);
@@ -286,7 +298,7 @@ function program(fields: Parsed<typeof requestObject>, at: string): Program {
   if (argv !== undefined) throw new ParseError(`${at}.argv`, `expected nothing, as mode is "${mode}"; set mode to "argv"`);
   if (script === undefined) refuse(`${at}.command`, 'a string that is not empty', fields.command);
   if (mode === 'persistent_shell') {
-    refuseGiven(fields, ['tty'], mode, at);
+    refuseGiven(fields, ['tty', 'output'], mode, at);
     return persistentProgram(fields, script, at);
   }
   return { mode, command: script, ...(shell === undefined ? {} : { shell: shellKindOf(shell) ?? shell }) };

@@ -21,7 +21,7 @@ type FieldsOf<T> = T extends unknown ? keyof T : never;
 /** The fields of a request, as clients in TypeScript know them: this does not compile where one is missing, or too many. */
 const requestFields: { readonly [F in FieldsOf<ExecRequest>]: true } = {
   mode: true, command: true, argv: true, shell: true, sessionKey: true, bootstrapCommand: true, bootstrapCurrentCommand: true, workdir: true, env: true,
-  timeout: true, killGrace: true, stdin: true, tty: true, maxOutputBytes: true, name: true, labels: true, agent: true, prompt: true, acp_session_id: true,
+  timeout: true, killGrace: true, stdin: true, tty: true, output: true, maxOutputBytes: true, name: true, labels: true, agent: true, prompt: true, acp_session_id: true,
   model: true, effort: true, agentMode: true, strictConfig: true, permissions: true, askTimeout: true, askDefault: true, keepAlive: true, mcpServers: true,
   additionalDirectories: true, authMethod: true, elicitation: true, sessionAction: true, persistent_session_key: true, persistent_shell: true,
 };
@@ -40,6 +40,8 @@ const requests: { readonly [what: string]: object } = {
   argv: { mode: 'argv', argv: ['echo', 'hi'], timeout: null },
   'argv that is not there': { mode: 'argv', argv: ['/does/not/exist'] },
   tty: { command: 'echo hi', tty: { cols: 90, rows: 20 } },
+  pipe: { command: 'echo hi', output: 'pipe' },
+  'output that it truncates': { command: 'echo one >&2; sleep 3; : > /dev/stderr; sleep 3', output: 'file' },
   persistent_shell: { mode: 'persistent_shell', sessionKey: 'k', command: 'echo hi', shell: 'bash', bootstrapCommand: 'x=1', bootstrapCurrentCommand: true },
   'persistent_shell that is lost': { mode: 'persistent_shell', sessionKey: 'k', command: 'exit 4' },
   'persistent_shell after that': { mode: 'persistent_shell', sessionKey: 'k', command: 'echo hi' },

@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import { secondsIn } from '../../base/duration.ts';
 import { defined } from '../../base/parse.ts';
-import type { ExecRequest } from '../../client/client.ts';
+import type { ExecRequest, OutputWay } from '../../client/client.ts';
 import { attach, exitCodeOf, patienceMs, tellEnd, writingFor } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
@@ -30,6 +30,7 @@ const options = {
   'detach-keys': { type: 'string', value: 'KEYS', description: `With -t: what leaves the job: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}` },
   timeout: { type: 'string', value: 'TIME', description: 'End it after that time: 90, 5m, 1h. Default: none' },
   'kill-grace': { type: 'string', value: 'TIME', description: 'Between SIGTERM and SIGKILL when it is ended. Default: 5' },
+  output: { type: 'string', value: 'WAY', description: 'pipe: for a program that opens /dev/stdout or /dev/stderr again; file: never. Default: decided by what it names' },
   'max-output-bytes': { type: 'string', value: 'BYTES', description: 'End it when it writes more: 4096, 10M. Default: 1G' },
   name: { type: 'string', value: 'NAME', description: 'To find it again' },
   label: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'To find it again; may be repeated' },
@@ -73,7 +74,7 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
 /** Fields of the request, as they are given here. */
 const givenAs: { readonly [field: string]: string } = {
   command: 'the command', argv: 'the command', workdir: '--workdir', env: '--env', labels: '--label', name: '--name', shell: '--shell',
-  sessionKey: '--session', tty: '--tty', timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
+  sessionKey: '--session', tty: '--tty', output: '--output', timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
 };
 
 async function execute(invocation: Invocation<Values<typeof options>>): Promise<number> {
@@ -129,11 +130,18 @@ function requestOf({ values, args, config }: Invocation<Values<typeof options>>,
       env: variables(values.env, config.jobEnvironment),
       labels: pairs(values.label, 'label'),
       name: values.name,
+      output: outputWayOf(values.output),
       tty: values.tty === true ? windowSize() ?? true : undefined,
       killGrace: values['kill-grace'] === undefined ? undefined : seconds(values['kill-grace'], 'kill-grace'),
       maxOutputBytes: values['max-output-bytes'] === undefined ? undefined : bytes(values['max-output-bytes'], 'max-output-bytes'),
     }),
   };
+}
+
+/** @throws UsageError */
+function outputWayOf(value: string | undefined): OutputWay | undefined {
+  if (value === undefined || value === 'file' || value === 'pipe') return value;
+  throw new UsageError(`Cannot use --output ${value}: expected file or pipe`, 'exec');
 }
 
 function programOf(args: readonly string[], { isArgv, sessionKey }: { isArgv: boolean; sessionKey: string | undefined }): ExecRequest {

@@ -3,7 +3,7 @@
  * @module
  */
 import { type Job, type JobId, type Position, type Sidecar, type StreamName, outputBytes, positionOf } from '../../client/client.ts';
-import { patienceMs } from '../attach.ts';
+import { patienceMs, tellWarnings } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { UsageError } from '../failure.ts';
@@ -85,6 +85,7 @@ async function followFrom(sidecar: Sidecar, id: JobId, { from, output }: { from:
   for await (const event of sidecar.jobs.follow(id, { from, reconnectMs: patienceMs, onLost })) {
     isLost = false;
     if (event.type === 'output' && !wanted.includes(event.stream)) continue;
+    if (event.type === 'end' && values.json !== true) tellWarnings(event.job);
     if (values.json === true) await printJsonLine(event);
     else if (event.type === 'output') await output.write(outputBytes(event), targetOf(event.stream, values));
   }
