@@ -24,7 +24,7 @@ export interface AttachOptions {
   /** Told of what has been written here. */
   readonly onWritten?: (bytes: Uint8Array) => void;
   /** The job has ended, all of its output is written, and nothing has been said of its end yet. */
-  readonly onEnded?: () => void;
+  readonly onEnded?: (job: Job) => void;
 }
 
 /**
@@ -43,7 +43,7 @@ export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions
   if (options.isStdinForwarded) void forwardStdin(sidecar, id, interrupts);
   try {
     const job = await writingFor(id, () => stream(sidecar, id, options));
-    options.onEnded?.();
+    options.onEnded?.(job);
     if (isReaderGone) return readerGoneExitCode;
     tellEnd(job);
     return exitCodeOf(job);

@@ -12,6 +12,8 @@ export interface LineEditor {
   onEnd: () => void;
   /** The terminal has gone. */
   onGone: () => void;
+  /** Tab: what the end of the line becomes, and how much of it that replaces. */
+  onComplete: (line: string) => Promise<readonly [completions: string[], typed: string]>;
   /** Asks for a line. @param prompt `''`: none, as the lines are for a command that runs. */
   prompt(prompt: string): void;
   /** The lines so far, the last one first. */
@@ -30,6 +32,7 @@ export function openLineEditor(earlier: readonly string[] = []): LineEditor {
   let prompt = '';
   const editor: LineEditor = {
     onLine: () => undefined, onInterrupt: () => undefined, onEnd: () => undefined, onGone: () => undefined,
+    onComplete: async (text) => [[], text],
     prompt: (text) => {
       prompt = text;
       line.setPrompt(text);
@@ -49,6 +52,9 @@ export function openLineEditor(earlier: readonly string[] = []): LineEditor {
   function open(): Interface {
     const opened = createInterface({
       input: process.stdin, output: process.stderr, terminal: process.stderr.isTTY, history, historySize, removeHistoryDuplicates: true, prompt,
+      completer: (text: string, done: (error: null, found: [string[], string]) => void) => {
+        editor.onComplete(text).then(([found, typed]) => done(null, [found, typed]), () => done(null, [[], text]));
+      },
     });
     opened.on('line', (text) => editor.onLine(text));
     opened.on('history', (lines) => { history = lines; });

@@ -4,12 +4,13 @@
  */
 import { constants } from 'node:os';
 import type { JobId, Sidecar } from '../client/client.ts';
+import { completionScript, completionsOf, wordAt } from './completion.ts';
 import { exitCodes, explain } from './failure.ts';
 import { isIncomplete } from './incomplete.ts';
 import { type Interrupts, interruptedExitCode, untilReached } from './interrupts.ts';
 import { type LineEditor, openLineEditor } from './line-editor.ts';
 import { oneLine, say } from './print.ts';
-import { type SessionRequest, runInShell } from './shell-job.ts';
+import { type SessionRequest, askShell, runInShell } from './shell-job.ts';
 import { deliver } from './stdin.ts';
 import { tell } from './streams.ts';
 
@@ -18,6 +19,8 @@ export const leavingLine: RegExp = /^\s*(?:exit|logout)(?:\s+(\d{1,3}))?\s*;?\s*
 
 const encoder = new TextEncoder();
 const newline = 0x0a;
+/** A FIFO holds so much (pipe(7)). */
+const mostGivenBytes = 64 * 1024;
 
 /** Resolves with the exit code of the last command, or that of `exit`. */
 export async function converse(sidecar: Sidecar, session: SessionRequest): Promise<number> {
@@ -29,6 +32,8 @@ class Conversation {
   readonly #session: SessionRequest;
   readonly #editor: LineEditor = openLineEditor();
   #running: RunningLine | undefined;
+  /** Lines that no command has read. */
+  #typedAhead: string[] = [];
   /** Lines of a command that is not whole yet. */
   #lines: string[] = [];
   #exitCode: number = exitCodes.ok;
@@ -48,6 +53,7 @@ class Conversation {
     editor.onInterrupt = interrupt;
     editor.onEnd = () => this.#end();
     editor.onGone = () => this.#terminate(this.#exitCode);
+    editor.onComplete = (line) => this.#complete(line);
     process.on('SIGINT', interrupt);
     for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, terminate);
     try {
@@ -84,16 +90,37 @@ class Conversation {
     try {
       this.#exitCode = await runInShell(this.#sidecar, this.#session, command, {
         interrupts: running, isStdinForwarded: false, onWritten: (bytes) => { last = bytes.at(-1) ?? last; },
+        onEnded: ({ stdinUnreadBytes = 0 }) => running.unread(stdinUnreadBytes),
       });
     } catch (error) {
       this.#exitCode = running.leaving.aborted ? interruptedExitCode : told(error);
     }
+    const typedAhead = await running.typedAhead();
     this.#running = undefined;
     running.close();
     // The prompt would take the place of a last line without an end.
     if (last !== newline && process.stdout.isTTY) tell('\n');
-    if (running.finalExitCode === undefined) this.#ask();
-    else this.#finish(running.finalExitCode);
+    if (running.finalExitCode !== undefined) return this.#finish(running.finalExitCode);
+    this.#typedAhead = [...typedAhead, ...this.#typedAhead];
+    this.#ask();
+    this.#takeTypedAhead();
+  }
+
+  /** As a shell does, it takes what a command left unread for the next commands. */
+  #takeTypedAhead(): void {
+    while (this.#typedAhead.length > 0 && !this.#running) {
+      const line = this.#typedAhead.shift() ?? '';
+      tell(`${line}\n`);
+      this.#line(line);
+    }
+  }
+
+  /** Nothing while a command runs: the session is busy, and the line is for the command. */
+  async #complete(line: string): Promise<readonly [string[], string]> {
+    const word = wordAt(line);
+    if (this.#running) return [[], word.typed];
+    const output = await askShell(this.#sidecar, this.#session, completionScript(word));
+    return [completionsOf(word, output), word.typed];
   }
 
   #interrupt(): void {
@@ -125,6 +152,11 @@ class RunningLine implements Interrupts {
   #aim: (id: JobId) => void = () => undefined;
   #interrupts = 0;
   #typing: Promise<unknown>;
+  /** What the command was given, the end of it. */
+  #given = Buffer.alloc(0);
+  /** What it took no more. */
+  #untaken = Buffer.alloc(0);
+  #unreadBytes = 0;
   /** The conversation ends with the command. */
   finalExitCode: number | undefined;
 
@@ -170,6 +202,19 @@ class RunningLine implements Interrupts {
     this.#deliver(new Uint8Array(), true);
   }
 
+  /** @param bytes How much of what it was given the command has not read. */
+  unread(bytes: number): void {
+    this.#unreadBytes = bytes;
+  }
+
+  /** Lines that were typed and not read. None after an interrupt: it empties the input of a terminal (termios(3), NOFLSH). */
+  async typedAhead(): Promise<readonly string[]> {
+    if (this.#interrupts > 0 || this.leaving.aborted || this.#id === undefined) return [];
+    for (let last: unknown; last !== this.#typing;) await (last = this.#typing);
+    const rest = Buffer.concat([this.#given.subarray(Math.max(0, this.#given.length - this.#unreadBytes)), this.#untaken]);
+    return rest.toString().split('\n').slice(0, -1);
+  }
+
   close(): void {
     this.#leaving.abort();
   }
@@ -188,7 +233,9 @@ class RunningLine implements Interrupts {
   #deliver(bytes: Uint8Array, eof: boolean): void {
     this.#typing = this.#typing.then(async () => {
       try {
-        await deliver(this.#sidecar, await this.#aimed, bytes, { eof, signal: this.leaving });
+        const isTaken = await deliver(this.#sidecar, await this.#aimed, bytes, { eof, signal: this.leaving });
+        if (isTaken) this.#given = Buffer.concat([this.#given, bytes]).subarray(-mostGivenBytes);
+        else this.#untaken = Buffer.concat([this.#untaken, bytes]);
       } catch (error) {
         if (!this.leaving.aborted) say(`that did not reach the command: ${(error as Error).message}`);
       }

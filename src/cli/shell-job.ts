@@ -22,3 +22,33 @@ export async function runInShell(sidecar: Sidecar, session: SessionRequest, comm
   onAccepted?.(jobId);
   return attach(sidecar, jobId, options);
 }
+
+/** A user waits at a prompt. */
+const askMs = 3000;
+const mostAnswerBytes = 256 * 1024;
+
+/**
+ * Runs a command of ours in the session and resolves with its stdout; `''` where the session is busy, or that takes too long. Nothing is left
+ * of it among the jobs.
+ */
+export async function askShell(sidecar: Sidecar, session: SessionRequest, command: string): Promise<string> {
+  const overdue = AbortSignal.timeout(askMs);
+  let id: JobId | undefined;
+  try {
+    const request: PersistentShellExec = {
+      ...session, mode: 'persistent_shell', command, timeout: askMs / 1000, maxOutputBytes: mostAnswerBytes, stdin: null, labels: { for: 'completion' },
+    };
+    const job = await sidecar.run(request, { signal: overdue, onAccepted: ({ jobId }) => { id = jobId; } });
+    return job.stdout ?? '';
+  } catch {
+    // It is not known what is there: then nothing is completed.
+    return '';
+  } finally {
+    if (id !== undefined) void discard(sidecar, id);
+  }
+}
+
+async function discard(sidecar: Sidecar, id: JobId): Promise<void> {
+  const signal = AbortSignal.timeout(askMs);
+  await sidecar.jobs.cancel(id, {}, { signal }).then(() => sidecar.jobs.delete(id, { signal })).catch(() => undefined);
+}

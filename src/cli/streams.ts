@@ -84,7 +84,7 @@ export function setRaw(value: boolean): void {
 /** Writes a message to stderr at once. Never throws: main reports what could not be written. */
 export function tell(text: string): void {
   try {
-    process.stderr.write(isRaw ? text.replaceAll('\n', '\r\n') : text);
+    process.stderr.write(isRaw ? text.replaceAll(/\r?\n/g, '\r\n') : text);
   } catch (error) {
     firstFailure ??= new OutputError(process.stderr, error);
   }

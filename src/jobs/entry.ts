@@ -42,6 +42,10 @@ export class Entry {
   hold: string | undefined;
   /** It reads the end of its input. */
   isStdinClosed = false;
+  /** A call has written to its stdin. */
+  hasInput = false;
+  /** Written by calls, and not read when it ended. */
+  stdinUnreadBytes = 0;
   /** It was looked for processes that left the group, and none will appear any more. */
   isSettled = false;
   /** The outcome is not on disk yet, as it could not be written. */

@@ -2,12 +2,14 @@
  * Runs jobs: starts them as there is room, hears how they end, ends them where it must.
  * @module
  */
+import { join } from 'node:path';
 import type { Stats } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { longTimeout } from '../base/long-timeout.ts';
 import type { Pace } from '../base/pace.ts';
 import type { JobId } from '../protocol/ids.ts';
+import { drainFifo } from '../process/fifo.ts';
 import type { Family } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
@@ -222,6 +224,7 @@ export class Runner {
 
   /** Writes what fits into the job's stdin. */
   writeStdin(entry: Entry, bytes: Uint8Array): ReturnType<Starter['writeStdin']> {
+    entry.hasInput = true;
     return this.#starter.writeStdin(entry.id, this.#options.store.directory(entry.id), bytes);
   }
 
@@ -341,6 +344,8 @@ export class Runner {
     this.#timeouts.get(entry)?.();
     this.#timeouts.delete(entry);
     this.#measure(entry);
+    // A process that outlived the job may still read it.
+    if (entry.hasInput && entry.lingering.length === 0) entry.stdinUnreadBytes = drainFifo(join(this.#options.store.directory(entry.id), 'stdin'));
     entry.state = { is: 'finished', startedAt: state.is === 'running' ? state.startedAt : null, outcome };
     // The exit file says it all; what it does not say must be written.
     if (!options.isOnDisk || entry.warnings.length > 0) this.#save(entry);

@@ -41,6 +41,7 @@ const jobFields: SchemasOf<Job> = {
   pid: { type: ['integer', 'null'] },
   lingering: { type: 'array', items: { type: 'integer' }, description: 'Processes that outlived the job' },
   error: { type: 'string', description: 'Why it could not be started' },
+  stdinUnreadBytes: { type: 'integer', description: 'Bytes written to its stdin that it had not read when it ended; absent where none, or after a restart of the server' },
   stdout: { type: 'string' },
   stderr: { type: 'string' },
   stdoutBytes: { type: 'integer' },

@@ -56,6 +56,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     pid: entry.pid,
     lingering: lingering(entry),
     ...(outcome?.error === undefined ? {} : { error: outcome.error }),
+    ...(entry.stdinUnreadBytes === 0 ? {} : { stdinUnreadBytes: entry.stdinUnreadBytes }),
     stdoutBytes: entry.stdoutBytes,
     stderrBytes: entry.stderrBytes,
     ...(warnings.length === 0 ? {} : { warnings }),

@@ -1,8 +1,8 @@
 /**
- * Writes into FIFOs without ever waiting.
+ * Writes into FIFOs, and empties them, without ever waiting.
  * @module
  */
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync, readSync, writeSync } from 'node:fs';
 import { openFifo, UntrustedFileError } from '../base/untrusted-file.ts';
 
 /** How a write into a FIFO went; it never waits. */
@@ -29,6 +29,27 @@ export function writeFifo(path: string, bytes: Uint8Array): FifoWrite {
     if (code === 'EAGAIN') return 'full';
     if (code === 'EPIPE') return 'closed';
     throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** More than a FIFO holds by default (pipe(7)). */
+const longestRest = 2 ** 20;
+
+/** Reads away what was written and not read, and says how many bytes that is. 0 where there is no FIFO any more. */
+export function drainFifo(path: string): number {
+  let fd: number;
+  try {
+    fd = openFifo(path, 'both');
+  } catch {
+    return 0;
+  }
+  try {
+    return readSync(fd, Buffer.allocUnsafe(longestRest));
+  } catch {
+    // EAGAIN: nothing is left.
+    return 0;
   } finally {
     closeSync(fd);
   }

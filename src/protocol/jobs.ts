@@ -69,6 +69,8 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly lingering: readonly number[];
   /** Why it could not be started. */
   readonly error?: string;
+  /** Bytes written to its stdin that it had not read when it ended. Absent where none, or after a restart of the server. */
+  readonly stdinUnreadBytes?: number;
   /** UTF-8, U+FFFD for what is not; the end of it where it is longer than asked for. Absent in lists. */
   readonly stdout?: string;
   readonly stderr?: string;

@@ -22,7 +22,7 @@ import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type Termina
 
 /** Far more than what a request of the longest body makes. */
 const maxRecordBytes = 32 * 2 ** 20;
-/** The largest that can be set. */
+/** The largest that can be set, and the state of the terminal before it. */
 const maxScrollbackBytes = 65 * 2 ** 20;
 
 export class TerminalStore {

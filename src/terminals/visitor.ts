@@ -65,10 +65,10 @@ export class Visitor {
     this.#wantsState = role.withState;
     const isKnown = after !== null && after >= ring.start;
     const point = isKnown ? { offset: Math.min(after, ring.end), state: none } : replay.joinPoint({ isFresh: after === null });
-    const offset = this.#begin(point);
+    const { offset, state } = this.#begin(point, after ?? 0);
     this.tell({ kind: 'attached', offset, end: ring.end, ...size });
-    if (after !== null && after < offset) this.tell({ kind: 'skipped', bytes: point.offset - after, offset });
-    this.#sendState(point);
+    if (after !== null && after < offset) this.tell({ kind: 'skipped', bytes: offset - after, offset });
+    this.#write(state);
     this.pump();
   }
 
@@ -122,6 +122,7 @@ export class Visitor {
   }
 
   #write(bytes: Buffer): void {
+    if (bytes.length === 0) return;
     const socket = this.#socket;
     socket.cork();
     socket.write(bytesHead(bytes.length));
@@ -131,20 +132,21 @@ export class Visitor {
 
   /** The ring has overtaken it. */
   #skip(): void {
-    const point = this.#house.replay.joinPoint({ isFresh: false });
-    const bytes = point.offset - this.position;
-    this.tell({ kind: 'skipped', bytes, offset: this.#begin(point) });
-    this.#sendState(point);
+    const before = this.position;
+    const { offset, state } = this.#begin(this.#house.replay.joinPoint({ isFresh: false }), before);
+    this.tell({ kind: 'skipped', bytes: offset - before, offset });
+    this.#write(state);
   }
 
-  /** @returns the offset to tell of: viewers count what they get, so the bytes of the state come before the output. */
-  #begin({ offset, state }: JoinPoint): number {
+  /**
+   * Viewers count what they get, so the bytes of the state have offsets, too: those before the output.
+   *
+   * @param known The offset of the next byte for the viewer, which never goes back: where the state would make it, there is no state.
+   */
+  #begin({ offset, state }: JoinPoint, known: number): JoinPoint {
     this.position = offset;
-    return this.#wantsState ? offset - state.length : offset;
-  }
-
-  #sendState({ state }: JoinPoint): void {
-    if (this.#wantsState && state.length > 0) this.#write(state);
+    const hasState = this.#wantsState && offset - state.length >= known;
+    return hasState ? { offset: offset - state.length, state } : { offset, state: none };
   }
 
   #drained(): void {

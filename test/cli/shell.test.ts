@@ -1,10 +1,12 @@
 /** `sidecar shell`, `sidecar sessions` and `sidecar exec --session` against real servers. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { Session } from '../../src/client/client.ts';
 import { isIncomplete } from '../../src/cli/incomplete.ts';
 import { startBreaker } from '../client/breaker.ts';
-import { spawnServer, startTestServer } from '../support/server.ts';
+import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { terminalless } from '../terminals/talk.ts';
 import { programOf } from './program.ts';
@@ -101,6 +103,34 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
     type('\x04');
     assert.deepEqual(await ended, { exitCode: 4, after: before() });
     assert.equal((await server.client.shells.get('r')).starts, 1);
+  });
+
+  it('what is typed ahead is for the command, and what that does not read is the next command, unless Ctrl-C came', async (t) => {
+    const server = await startTestServer(t);
+    const { type, shows, ended } = await sitDown(t, server, ['shell', 'r']);
+    const gate = join(temporaryFolder(t), 'gate');
+    await shows('r> ');
+    type(`echo sta""rted; read line; until [ -e ${gate} ]; do sleep 0.05; done\r`);
+    await shows('started\r\n');
+    type('for the command\recho "ah""ead of <$line>"\rfor i in 1 2; do\r');
+    await shows('for i in 1 2; do');
+    type('echo n$i; done\r');
+    await shows(/echo n.i; done\r+\n/);
+    writeFileSync(gate, '');
+    await shows('ahead of <for the command>\r\n');
+    await shows(/n1\r\nn2\r\n[^\n]*r> /);
+    type('sh -c \'echo sta""rted; exec sleep 1000\'\r');
+    await shows('started\r\n');
+    type('echo nev""er\r');
+    await shows(/echo nev""er\r+\n/);
+    type('\x03');
+    await shows(/\r\n[^\n]*r> /);
+    type('echo la""st; (exit 3)\r');
+    await shows('last\r\n');
+    type('exit 4\r');
+    const { exitCode } = await ended;
+    assert.equal(exitCode, 4);
+    assert.equal((await server.client.jobs.list()).filter(({ command }) => command?.includes('nev')).length, 0);
   });
 
   it('a command that ignores Ctrl-C is ended by the second one, and the third leaves it alone', async (t) => {
