@@ -89,7 +89,9 @@ export class VtParser {
     const first = text.charCodeAt(0);
     const isMarked = first >= 0x3c && first <= 0x3f;
     // Parameters alone, most of the time.
-    if (!(text.charCodeAt(text.length - 1) < 0x30)) return this.#handler.csi(isMarked ? text[0]! : '', isMarked ? text.slice(1) : text, '', String.fromCharCode(final));
+    if (!(text.charCodeAt(text.length - 1) < 0x30)) {
+      return this.#handler.csi(isMarked ? text[0]! : '', isMarked ? text.slice(1) : text, '', String.fromCharCode(final));
+    }
     const parts = /^([<-?]?)([0-;]*)([ -/]*)$/.exec(text);
     if (parts) this.#handler.csi(parts[1] ?? '', parts[2] ?? '', parts[3] ?? '', String.fromCharCode(final));
   }
