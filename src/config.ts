@@ -43,6 +43,7 @@ export interface Config {
   readonly url: string | undefined;
   readonly apiKey: string | undefined;
   readonly keyFile: string | undefined;
+  readonly allowWeakKey: boolean;
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
   readonly allowHosts: readonly string[];
@@ -116,6 +117,7 @@ const definitions: { readonly [name: string]: Definition } = {
     variables: ['SIDECAR_API_KEY', 'DEVPILOT_AGENT_API_KEY', 'agent_runtime_API_KEY', 'AGENT_RUNTIME_API_KEY'], isSecret: true, hasNoFlag: true,
   },
   'key-file': path('keyFile', 'A file that holds the key that commands present.'),
+  'allow-weak-key': onOff('allowWeakKey', 'Serve with a key of fewer than 16 characters, for tests: it can be guessed.', false),
   'tls-cert': path('tlsCert', 'PEM certificate chain: serve HTTPS.'),
   'tls-key': path('tlsKey', 'PEM private key of the certificate.'),
   'allow-host': checkedWords('allowHosts', 'A further name in the Host header that is ours.', parseHost),

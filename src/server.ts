@@ -106,7 +106,7 @@ export async function startServer(
     let url = isStandby ? await standBy(wrapped, config, http) : undefined;
     const lock = await takeLock(config, { version, wrapped, patienceMs: isStandby ? patienceMs : 0 });
     closers.push(() => lock.release());
-    const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, log });
+    const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey, log });
     const agents = new Agents({ env: config.jobEnvironment, version, isSupported: process.platform !== 'win32', log });
     const { jobs, shells } = await openJobs(config, { agents, log, pace, closers });
     agents.connect(jobsForAgents(jobs));
@@ -166,7 +166,7 @@ export async function startServer(
 /** Looks whether this server could serve, and waits beside another until it has to. @returns where it listens. */
 async function standBy(wrapped: Wrapped, config: Config, http: HttpServer): Promise<string> {
   accessSync(config.stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
-  await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey });
+  await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey });
   const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
   if (existsSync(jobsDirectory)) readdirSync(jobsDirectory);
   wrapped.say({ say: 'ready' });

@@ -55,6 +55,8 @@ const lookMs = 20_000;
 
 /** RFC 6455 §7.4 and the IANA registry: 1012, service restart. */
 const handedOver = 1012;
+/** The same registry: also where too many wrong keys came from this address. */
+const tryAgainLater = 1013;
 /** The server's own. */
 const noKey = 3401;
 
@@ -306,6 +308,7 @@ class Lost extends ProblemError {
 }
 
 function lossOf({ code, reason }: SocketEnd, from: string): ProblemError {
+  if (code === tryAgainLater && /^too many wrong keys/.test(reason)) return new ProblemError('too_many_attempts', `Cannot attach: ${reason}`);
   if (code === noKey) return new ProblemError('unauthorized', `Cannot attach: ${reason || 'the key is missing or wrong'}`);
   return new Lost(code, `Cannot reach ${from}: the connection ended${reason === '' ? '' : `, ${reason}`} (${code})`);
 }

@@ -1,5 +1,5 @@
 /**
- * Who may come in: reads the key of a request, and slows down whoever guesses.
+ * Who may come in: reads the key of a request, slows down a source that guesses, and then no longer looks at its keys.
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http';
@@ -7,21 +7,35 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { Attempts } from './attempts.ts';
+import { sourceOf } from './source.ts';
 
 export type Access = 'right' | 'missing' | 'wrong';
+
+/** Where a request comes from. */
+export interface Client {
+  readonly address: string;
+  /** The last key on its connection was right: such a client is served even while others behind its address are not. */
+  readonly isKnown: boolean;
+  readonly requestId: string;
+}
 
 export interface Authenticator {
   /**
    * Looks at the key of a request. The answer to a wrong one comes late: a promise.
    *
-   * @param address The address of the client.
-   * @throws ProblemError `too_many_attempts`, when too many wrong answers are being held back already.
+   * @throws ProblemError `too_many_attempts`, before the key is looked at, where too many wrong ones came from the same source.
    */
-  check(headers: IncomingHttpHeaders, address: string, requestId: string): Access | Promise<Access>;
+  check(headers: IncomingHttpHeaders, client: Client): Access | Promise<Access>;
+  /**
+   * Counts a ticket that does not hold as a wrong key. One that holds is taken whatever came before: it has 256 random bits.
+   *
+   * @throws ProblemError `too_many_attempts`.
+   */
+  refuseTicket(ticket: string, client: Client): Promise<Access>;
 }
 
-/** Answers held back at once: for one address, and altogether. */
-const heldPerAddress = 8;
+/** Answers held back at once: for one source, and altogether. */
+const heldPerSource = 8;
 const heldAltogether = 256;
 const firstDelayMs = 50;
 
@@ -34,28 +48,39 @@ export function createAuthenticator(options: {
 }): Authenticator {
   const { accepts, log, now = Date.now, maxDelayMs = 2_000 } = options;
   const attempts = new Attempts({ now });
-  const hold = async (address: string, delayMs: number): Promise<Access> => {
-    attempts.hold(address, 1);
+  const hold = async (source: string, delayMs: number): Promise<Access> => {
+    attempts.hold(source, 1);
     try {
       await delay(delayMs);
       return 'wrong';
     } finally {
-      attempts.hold(address, -1);
+      attempts.hold(source, -1);
     }
   };
+  const mustBeFree = (source: string): void => {
+    const blockedMs = attempts.blockedMs(source);
+    if (blockedMs > 0) throw tooManyAttempts(blockedMs);
+  };
+  const refuse = (presented: string, source: string, { address, requestId }: Client): Promise<Access> => {
+    const count = attempts.count(source, presented);
+    const isOver = attempts.held(source) >= heldPerSource || attempts.heldAltogether >= heldAltogether;
+    // A flood is logged now and then.
+    if (!isOver || Number.isInteger(Math.log2(count))) log.warn('wrong key', { address, attempts: count, requestId });
+    if (isOver) throw tooManyAttempts(maxDelayMs);
+    return hold(source, Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(count - 1, 20)));
+  };
   return {
-    check(headers, address, requestId) {
+    check(headers, client) {
       const presented = presentedKey(headers);
       if (presented === undefined) return 'missing';
-      // Before anything else: who has the key never waits, whatever others do from the same address.
-      if (accepts(presented)) return 'right';
-      const count = attempts.count(address);
-      const delayMs = Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(count - 1, 20));
-      const isOver = attempts.held(address) >= heldPerAddress || attempts.heldAltogether >= heldAltogether;
-      // A flood is told once in a while.
-      if (!isOver || Number.isInteger(Math.log2(count))) log.warn('wrong key', { address, attempts: count, requestId });
-      if (isOver) throw tooManyAttempts(maxDelayMs);
-      return hold(address, delayMs);
+      const source = sourceOf(client.address);
+      if (!client.isKnown) mustBeFree(source);
+      return accepts(presented) ? 'right' : refuse(presented, source, client);
+    },
+    async refuseTicket(ticket, client) {
+      const source = sourceOf(client.address);
+      mustBeFree(source);
+      return await refuse(ticket, source, client);
     },
   };
 }
@@ -70,7 +95,9 @@ function presentedKey(headers: IncomingHttpHeaders): string | undefined {
   return token === '' ? undefined : token;
 }
 
-function tooManyAttempts(maxDelayMs: number): ProblemError {
-  return new ProblemError('too_many_attempts', 'Cannot answer: too many wrong keys were sent',
-    { headers: { 'Retry-After': String(Math.max(1, Math.ceil(maxDelayMs / 1000))) } });
+function tooManyAttempts(afterMs: number): ProblemError {
+  const seconds = Math.max(1, Math.ceil(afterMs / 1000));
+  return new ProblemError('too_many_attempts',
+    `Cannot answer: too many wrong keys came from this address; no key from there is looked at for ${seconds} s`,
+    { headers: { 'Retry-After': String(seconds) } });
 }

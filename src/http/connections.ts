@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { WebSocketConnection } from '../websocket/connection.ts';
 import { ClientLeft } from './client-left.ts';
 import type { Limits } from './limits.ts';
+import { type Slot, Slots } from './slots.ts';
 
 /** A request on its way to its answer. */
 export interface Pending {
@@ -31,6 +32,9 @@ export interface Connection<T extends Pending> {
   orders: number;
   /** The last request on it, which asked for another protocol than HTTP and did not get it. */
   stayed?: IncomingMessage;
+  /** The last key that was presented on it was right. */
+  isKnown: boolean;
+  readonly slot: Slot;
   /** Present once a handshake has arrived on it: nothing behind that is a request. */
   upgrade?: Upgrade;
   /** Of `performance.now()`. */
@@ -52,7 +56,9 @@ const freshMs = 1_000;
 export class Connections<T extends Pending> {
   readonly #limits: Limits;
   readonly #open = new Map<Socket, Connection<T>>();
-  readonly #raw = new Set<Socket>();
+  readonly #slots: Slots;
+  /** Under TLS: all connections, also those whose handshake is not over, by the client's address and port. */
+  readonly #raw = new Map<string, { readonly socket: Socket; readonly slot: Slot }>();
   /** Under TLS: since when a handshake goes on, by the client's address and port. */
   readonly #handshakes = new Map<string, number>();
   readonly #sweep: NodeJS.Timeout;
@@ -63,19 +69,32 @@ export class Connections<T extends Pending> {
 
   constructor(limits: Limits) {
     this.#limits = limits;
+    this.#slots = new Slots(limits);
     this.#sweep = setInterval(() => this.#endStalled(), Math.max(20, Math.min(30_000, limits.stallMs / 4))).unref();
   }
 
   get isFull(): boolean {
-    return this.#open.size >= this.#limits.connections;
+    return Math.max(this.#open.size, this.#raw.size) >= this.#limits.connections;
+  }
+
+  /** Ends a connection that has not shown the key. @returns whether there was one. */
+  makeRoom(): boolean {
+    return this.#slots.evict();
   }
 
   add(socket: Socket): Connection<T> {
-    const connection: Connection<T> = { socket, live: new Set(), isRefused: false, hasLastAnswer: false, orders: 0, openedAt: performance.now(), progress: { mark: '', since: 0 } };
+    const peer = peerOf(socket);
+    const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
+    const connection: Connection<T> = {
+      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, orders: 0, openedAt: performance.now(),
+      progress: { mark: '', since: 0 },
+    };
+    slot.isBusy = () => isBusy(connection);
     this.#open.set(socket, connection);
-    this.#handshakes.delete(peerOf(socket));
+    this.#handshakes.delete(peer);
     socket.once('close', () => {
       this.#open.delete(socket);
+      this.#slots.leave(slot);
       abortLive(connection, new ClientLeft());
     });
     // Half-closed: what was asked is still answered, but nobody waits any longer for what may come.
@@ -86,12 +105,30 @@ export class Connections<T extends Pending> {
   /** Remembers a connection before its TLS handshake, so that {@link destroy} finds it. */
   addRaw(socket: Socket): void {
     const peer = peerOf(socket);
-    this.#raw.add(socket);
+    if (this.isFull) this.makeRoom();
+    const slot = this.#enter(socket);
+    this.#raw.set(peer, { socket, slot });
     this.#handshakes.set(peer, performance.now());
     socket.once('close', () => {
-      this.#raw.delete(socket);
+      if (this.#raw.get(peer)?.socket === socket) this.#raw.delete(peer);
       this.#handshakes.delete(peer);
+      this.#slots.leave(slot);
     });
+  }
+
+  /** A request has come. */
+  touch({ slot }: Connection<T>): void {
+    this.#slots.touch(slot);
+  }
+
+  /** What was presented on it: the right key, or one that is not. */
+  judge(connection: Connection<T>, isRight: boolean): void {
+    connection.isKnown = isRight;
+    if (isRight) this.#slots.authenticate(connection.slot);
+  }
+
+  #enter(socket: Socket): Slot {
+    return this.#slots.enter(socket.remoteAddress ?? '', { isBusy: () => false, end: () => { socket.destroy(); } });
   }
 
   of(socket: Socket): Connection<T> {
@@ -150,7 +187,7 @@ export class Connections<T extends Pending> {
 
   destroy(): void {
     clearInterval(this.#sweep);
-    for (const socket of [...this.#open.keys(), ...this.#raw]) socket.destroy();
+    for (const socket of [...this.#open.keys(), ...[...this.#raw.values()].map((raw) => raw.socket)]) socket.destroy();
   }
 
   #endStalled(): void {
@@ -164,8 +201,13 @@ export class Connections<T extends Pending> {
   }
 }
 
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+function peerOf({ remoteAddress, remotePort, localAddress }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`;
+}
+
+/** A request on it is being answered. */
+function isBusy({ latest, isRefused }: Connection<Pending>): boolean {
+  return latest !== undefined && !isRefused && !latest.response.writableFinished && !latest.response.destroyed;
 }
 
 /** Who has just connected is about to ask. */

@@ -5,8 +5,9 @@
 import type { IncomingMessage } from 'node:http';
 import { ParseError } from '../base/parse.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import type { Access, Authenticator } from './auth.ts';
+import type { Access, Authenticator, Client } from './auth.ts';
 import { checkContentHeaders, checkTransferCoding, hasContent, parseJson, readBytes } from './body.ts';
+import type { Connections } from './connections.ts';
 import type { Exchange } from './exchange.ts';
 import type { Limits } from './limits.ts';
 import { type OriginPolicy, preflightHeaders } from './origin.ts';
@@ -14,7 +15,7 @@ import { type Reply, empty } from './reply.ts';
 import type { Route } from './route.ts';
 import type { Match, Router } from './router.ts';
 import { parseQuery, parseTarget } from './target.ts';
-import { hasTicket } from './ticket-query.ts';
+import { ticketIn } from './ticket-query.ts';
 import type { Tickets } from './tickets.ts';
 import { openWebSocket, refuseWebSocket } from './web-socket.ts';
 
@@ -24,6 +25,7 @@ export interface Handling {
   readonly authenticator: Authenticator;
   readonly limits: Limits;
   readonly tickets?: Tickets | undefined;
+  readonly connections: Connections<Exchange>;
 }
 
 const maxHeaders = 256;
@@ -50,9 +52,31 @@ export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply>
   exchange.params = match.params;
   if (method === 'OPTIONS') return options(exchange, match);
   const route = match.resource.routes.get(method) ?? refuseMethod(method, match);
-  const access = by.authenticator.check(incoming.headers, incoming.socket.remoteAddress ?? '', exchange.requestId);
-  if (access instanceof Promise) return access.then((late) => admit(exchange, route, target.query, late, by));
-  return admit(exchange, route, target.query, access, by);
+  try {
+    const access = accessOf(exchange, route, target.query, by);
+    if (!(access instanceof Promise)) return admit(exchange, route, target.query, access, by);
+    return access.then((late) => admit(exchange, route, target.query, late, by), (error: unknown) => refuse(exchange, route, error));
+  } catch (error) {
+    return refuse(exchange, route, error);
+  }
+}
+
+/** By the key, else by a ticket where the route takes one. A ticket that holds is used up. @throws ProblemError too_many_attempts. */
+function accessOf(exchange: Exchange, route: Route, query: string | undefined, by: Handling): Access | Promise<Access> {
+  const { headers, connection, requestId } = exchange;
+  const client: Client = { address: connection.socket.remoteAddress ?? '', isKnown: connection.isKnown, requestId };
+  const access = by.authenticator.check(headers, client);
+  const ticket = access !== 'right' && route.access === 'ticket' ? ticketIn(query) : undefined;
+  if (ticket === undefined) return access;
+  const byTicket = (late: Access): Access => (late !== 'right' && by.tickets?.redeem(ticket) === true ? 'right' : late);
+  if (access instanceof Promise) return access.then(byTicket);
+  return byTicket(access) === 'right' ? 'right' : by.authenticator.refuseTicket(ticket, client);
+}
+
+function refuse(exchange: Exchange, route: Route, error: unknown): Reply {
+  const reply = refuseWebSocket(exchange, route, error);
+  if (reply === undefined) throw error;
+  return reply;
 }
 
 /** What Node lets pass: versions that are not ours, and small headers without end. */
@@ -78,8 +102,9 @@ function mustUnderstandCoding(exchange: Exchange): void {
 function admit(
   exchange: Exchange, route: Route, query: string | undefined, access: Access, by: Handling,
 ): Reply | Promise<Reply> {
-  const isRight = access === 'right' || (route.access === 'ticket' && hasTicket(query, by.tickets));
-  if (!isRight && route.access !== 'public') return refuseWebSocket(exchange, route) ?? refuseAccess(access);
+  const isRight = access === 'right';
+  if (access !== 'missing') by.connections.judge(exchange.connection, isRight);
+  if (!isRight && route.access !== 'public') return refuse(exchange, route, noAccess(access));
   exchange.isAuthenticated = isRight;
   exchange.query = parseQuery(query, route.query);
   if (hasContent(exchange.incoming)) return readContent(exchange, route, by);
@@ -116,10 +141,10 @@ function refuseMethod(method: string, { resource }: Match): never {
     `Cannot ${method} ${resource.path}: this address has ${resource.allow}`, { headers: { Allow: resource.allow } });
 }
 
-function refuseAccess(access: Access): never {
+function noAccess(access: Access): ProblemError {
   const detail = access === 'missing'
     ? 'Cannot answer without the key: send it as X-API-Key or as Authorization: Bearer'
     : 'Cannot answer: the key is wrong';
   // RFC 9110 §11.6.1.
-  throw new ProblemError('unauthorized', detail, { headers: { 'WWW-Authenticate': 'Bearer' } });
+  return new ProblemError('unauthorized', detail, { headers: { 'WWW-Authenticate': 'Bearer' } });
 }

@@ -30,13 +30,14 @@ const maxPrevious = 16;
  * Afterwards the file is looked at when keys are used, at most once a second, and before a key is refused.
  *
  * @param options.environmentKey Empty counts as absent.
+ * @param options.isWeakAllowed Whether it may have fewer than 16 characters. Default false.
  * @throws Error that says what to do: the file is a link, is not ours, can be read by others, or holds no key.
  */
 export async function openKeys(options: {
-  stateDir: string; environmentKey?: string | undefined; log?: Log; now?: () => number;
+  stateDir: string; environmentKey?: string | undefined; isWeakAllowed?: boolean; log?: Log; now?: () => number;
 }): Promise<Keys> {
-  const { stateDir, environmentKey = '', log, now = Date.now } = options;
-  if (environmentKey !== '') return environmentKeys(environmentKey);
+  const { stateDir, environmentKey = '', isWeakAllowed = false, log, now = Date.now } = options;
+  if (environmentKey !== '') return environmentKeys(environmentKey, isWeakAllowed);
   const before = readKey(stateDir);
   if (before === undefined) {
     // Somebody else may have made it by now.
@@ -71,9 +72,13 @@ export async function rotateKey(options: { stateDir: string; graceMs: number; no
   });
 }
 
-function environmentKeys(key: string): Keys {
+function environmentKeys(key: string, isWeakAllowed: boolean): Keys {
   if (!/^[\x21-\x7e]{1,1024}$/.test(key)) {
     throw new Error('Cannot use the key in the environment: expected at most 1024 visible ASCII characters without spaces');
+  }
+  if (!isWeakAllowed && !keyPattern.test(key)) {
+    throw new Error('Cannot use the key in the environment: it has fewer than 16 characters and can be guessed; '
+      + 'make one with "openssl rand -base64 32", or leave it out, and the server makes its own (--allow-weak-key takes it all the same)');
   }
   const secret = secretOf(key);
   return { current: key, origin: 'environment', accepts: (presented) => compareWith(presented)(secret) };

@@ -22,8 +22,12 @@ export interface Limits {
   readonly lingerMs: number;
   /** Between two comments on a stream of events. Default 15 s. */
   readonly heartbeatMs: number;
-  /** Connections at once. Default 4096; beyond it 503. */
+  /** Connections at once. Default 4096; beyond it 503, where none without the key can give way. */
   readonly connections: number;
+  /** Connections that have not shown the key; above it idle ones give way. Default: half of all. */
+  readonly unauthenticated: number;
+  /** Those of one source: an IPv4 address, or an IPv6 /64. Default: a quarter of all. */
+  readonly unauthenticatedPerSource: number;
 }
 
 export const defaultLimits: Limits = {
@@ -36,5 +40,10 @@ export const defaultLimits: Limits = {
   stallMs: 300_000,
   lingerMs: 5_000,
   heartbeatMs: 15_000,
-  connections: 4096,
+  ...connectionLimits(4096),
 };
+
+/** The limits on connections where there may be so many. */
+export function connectionLimits(connections: number): Pick<Limits, 'connections' | 'unauthenticated' | 'unauthenticatedPerSource'> {
+  return { connections, unauthenticated: Math.ceil(connections / 2), unauthenticatedPerSource: Math.ceil(connections / 4) };
+}

@@ -14,7 +14,7 @@ import { hasContent } from './body.ts';
 import { type Connection, Connections } from './connections.ts';
 import { Exchange } from './exchange.ts';
 import { type Handling, handle } from './handle.ts';
-import { type Limits, defaultLimits } from './limits.ts';
+import { type Limits, connectionLimits, defaultLimits } from './limits.ts';
 import { type ClientError, connectNotAllowed, explain, rawAnswer } from './malformed.ts';
 import type { Measurement } from './measurement.ts';
 import { type TlsOptions, closeNodeServer, createNodeServer, stopAccepting } from './node-server.ts';
@@ -86,7 +86,7 @@ const backlog = 4096;
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { tls, observe = () => undefined } = options;
-  const limits = { ...defaultLimits, ...options.limits };
+  const limits = { ...defaultLimits, ...connectionLimits(options.limits?.connections ?? defaultLimits.connections), ...options.limits };
   const connections = new Connections<Exchange>(limits);
   const hosts = new Set((options.allowHosts ?? []).map(hostName));
   const policy = createOriginPolicy({ isLoopback: options.isLoopback, hosts, origins: options.allowOrigins ?? [] });
@@ -95,7 +95,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   serve(server, tls ? 'secureConnection' : 'connection', gate, { log: options.log, limits, connections, observe }, options.pace ?? new Pace());
   return {
     answer({ routes, authenticator, tickets }) {
-      gate.open({ router: createRouter(routes), policy, authenticator, limits, tickets });
+      gate.open({ router: createRouter(routes), policy, authenticator, limits, tickets, connections });
     },
     async listen({ host, port, isExclusive = false }) {
       hosts.add(hostName(inAddress(host)));
@@ -158,6 +158,7 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     if (connection.isRefused && incoming !== connection.stayed) return;
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
     connection.latest = exchange;
+    connections.touch(connection);
     if (connection.isRefused) exchange.isLast = true;
     // The short way of nearly all of them.
     const { handling } = gate;
@@ -275,9 +276,9 @@ function ignore(): void {
 
 function accept(socket: Socket, to: Responding): void {
   const { connections } = to;
-  const isFull = connections.isFull;
+  const isRefused = connections.isFull && !connections.makeRoom();
   const connection = connections.add(socket);
-  if (isFull) refuse(connection, tooManyConnections(), to);
+  if (isRefused) refuse(connection, tooManyConnections(), to);
 }
 
 function answer(exchange: Exchange, by: Handling, to: Responding): void {

@@ -38,7 +38,7 @@ export type Reply =
     readonly agreement: Agreement;
     readonly limits?: Partial<WebSocketLimits>;
     /** For the metrics: 101, or what it would be over HTTP where it only opens to be closed. */
-    readonly status: 101 | 401;
+    readonly status: number;
     readonly open: (socket: WebSocketConnection) => void;
   };
 

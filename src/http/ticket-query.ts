@@ -18,14 +18,14 @@ export function withTicket<T>(inner: Parser<T> | undefined): Parser<T> {
   });
 }
 
-/** Whether the query has a ticket that holds, which is used up by that. A query that cannot be read has none. */
-export function hasTicket(query: string | undefined, tickets: { redeem(ticket: string): boolean } | undefined): boolean {
-  if (query === undefined || tickets === undefined) return false;
+/** The ticket of a query. One that cannot be read has none. */
+export function ticketIn(query: string | undefined): string | undefined {
+  if (query === undefined) return undefined;
   try {
     const { ticket } = parseQuery(query, anything) as QueryRecord;
-    return typeof ticket === 'string' && tickets.redeem(ticket);
+    return typeof ticket === 'string' && ticket !== '' ? ticket : undefined;
   } catch (error) {
-    if (error instanceof ParseError) return false;
+    if (error instanceof ParseError) return undefined;
     throw error;
   }
 }

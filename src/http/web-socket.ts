@@ -3,14 +3,17 @@
  * @module
  */
 import { ParseError } from '../base/parse.ts';
-import { ProblemError } from '../protocol/problem.ts';
+import { type ProblemCode, ProblemError } from '../protocol/problem.ts';
 import { readHandshake } from '../websocket/handshake.ts';
 import type { Exchange } from './exchange.ts';
 import type { Reply } from './reply.ts';
 import type { Opened, Route } from './route.ts';
 
-/** Close code of our own: the key is missing or wrong. */
-const noKey = 3401;
+/**
+ * With which code a WebSocket closes that may not be opened. 3401 is our own; 1013 is "try again later" in the registry of codes
+ * (https://www.iana.org/assignments/websocket/websocket.xml).
+ */
+const closeCodes: { readonly [C in ProblemCode]?: number } = { unauthorized: 3401, too_many_attempts: 1013 };
 
 /** @throws ProblemError, ParseError where the handshake is none, and whatever the route's own `open` throws. */
 export function openWebSocket(exchange: Exchange, route: Route): Reply | Promise<Reply> {
@@ -24,16 +27,23 @@ export function openWebSocket(exchange: Exchange, route: Route): Reply | Promise
 }
 
 /**
- * Lets in whoever has no key, only to say so with a close code: a page never gets to see the status of a handshake.
- * `undefined` where no WebSocket was asked for, or in a way that nobody understands.
+ * Opens a WebSocket to a client that may not have one, only to say so with a close code: a page never sees the status of a handshake.
+ * `undefined` where no WebSocket was asked for, where the handshake cannot be read, and for other failures.
  */
-export function refuseWebSocket(exchange: Exchange, { webSocket }: Route): Reply | undefined {
-  if (webSocket === undefined || exchange.connection.upgrade === undefined) return undefined;
+export function refuseWebSocket(exchange: Exchange, { webSocket }: Route, failure: unknown): Reply | undefined {
+  if (webSocket === undefined || exchange.connection.upgrade === undefined || !(failure instanceof ProblemError)) return undefined;
+  const code = closeCodes[failure.code];
+  if (code === undefined) return undefined;
   try {
     const agreement = readHandshake(exchange.headers, webSocket.protocols);
-    return { kind: 'webSocket', status: 401, agreement, open: (socket) => socket.close(noKey, 'the key is missing or wrong') };
+    return { kind: 'webSocket', status: failure.status, agreement, open: (socket) => socket.close(code, closeReason(failure)) };
   } catch (error) {
     if (error instanceof ParseError || error instanceof ProblemError) return undefined;
     throw error;
   }
+}
+
+/** RFC 6455 §5.5: at most 123 bytes. */
+function closeReason({ code, headers }: ProblemError): string {
+  return code === 'unauthorized' ? 'the key is missing or wrong' : `too many wrong keys; try again in ${headers['Retry-After'] ?? '1'} s`;
 }

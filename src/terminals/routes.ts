@@ -40,7 +40,7 @@ const dialogue = 'The client sends text messages of JSON: {"type":"input","data"
   + 'The server sends the output as text, never cut within a character; behind a NUL, as JSON, {"type":"pong"}, {"type":"error","message":"…"}, '
   + '{"type":"skipped","bytes":N,"offset":N} where the client read so slowly that this much is gone, and last {"type":"exit","exitCode":0}. '
   + `Under the subprotocol ${binaryProtocol} output comes in binary frames, and binary frames of the client are input. `
-  + 'The size is that of the client that acted last. Close codes: 1000 ended, 1011 cannot start, 1013 too many, 3401 no key.';
+  + 'The size is that of the client that acted last. Close codes: 1000 ended, 1011 cannot start, 1013 too many terminals, or too many wrong keys from this address, 3401 no key.';
 
 export function terminalRoutes(terminals: Terminals): Route[] {
   return [

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
-import { createAuthenticator } from '../../src/http/auth.ts';
 import { Attempts } from '../../src/http/attempts.ts';
+import { type Client, createAuthenticator } from '../../src/http/auth.ts';
+import { sourceOf } from '../../src/http/source.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
 import { eventually, key, serve } from './serve.ts';
 
@@ -54,32 +57,107 @@ test('a missing key is neither counted nor delayed', async (t) => {
   assert.doesNotMatch(logged(), /wrong key/);
 });
 
-test('when too many answers are held back for an address the next is 429 at once, but never the right key or another address', async () => {
-  const log = createLog({ fd: 2, format: 'json', level: 'error' });
-  const authenticator = createAuthenticator({ accepts: (presented) => presented === key, log, maxDelayMs: 50 });
-  const wrong = { 'x-api-key': 'wrong' };
-  const held = Array.from({ length: 8 }, () => authenticator.check(wrong, '10.0.0.1', 'r'));
-  assert.ok(held.every((answer) => answer instanceof Promise));
-  assert.throws(() => authenticator.check(wrong, '10.0.0.1', 'r'), (error) =>
-    error instanceof ProblemError && error.code === 'too_many_attempts' && Number(error.headers['Retry-After']) >= 1);
-  assert.equal(authenticator.check({ 'x-api-key': key }, '10.0.0.1', 'r'), 'right');
-  assert.equal(authenticator.check({}, '10.0.0.1', 'r'), 'missing');
-  const other = authenticator.check(wrong, '10.0.0.2', 'r');
-  assert.deepEqual(new Set(await Promise.all([...held, other])), new Set(['wrong']));
-  assert.equal(await authenticator.check(wrong, '10.0.0.1', 'r'), 'wrong');
+const log = createLog({ fd: 2, format: 'json', level: 'error' });
+const wrong = (index: number): { 'x-api-key': string } => ({ 'x-api-key': `wrong-${index}` });
+const client = (address: string, isKnown = false): Client => ({ address, isKnown, requestId: 'r' });
+const tooMany = (error: unknown): boolean => error instanceof ProblemError && error.code === 'too_many_attempts' && Number(error.headers['Retry-After']) >= 1;
+
+test('a source that guesses is refused before its key is looked at: the right one too, until the penalty is over', async () => {
+  let now = 1_700_000_000_000;
+  const compared: string[] = [];
+  const accepts = (presented: string): boolean => { compared.push(presented); return presented === key; };
+  const authenticator = createAuthenticator({ accepts, log, maxDelayMs: 1, now: () => now });
+  const right = (from: Client): unknown => authenticator.check({ 'x-api-key': key }, from);
+  // All at once: how many are compared does not depend on how long the answers are held back.
+  const answers = Array.from({ length: 500 }, (_, index) => {
+    try {
+      return authenticator.check(wrong(index), client('10.0.0.1'));
+    } catch (error) {
+      return tooMany(error) ? 'blocked' : error;
+    }
+  });
+  const outcomes = await Promise.all(answers);
+  assert.deepEqual(['wrong', 'blocked'].map((outcome) => outcomes.filter((one) => one === outcome).length), [6, 494]);
+  assert.equal(compared.length, 6);
+  assert.throws(() => right(client('10.0.0.1')), tooMany);
+  assert.throws(() => right(client('::ffff:10.0.0.1')), tooMany);
+  assert.equal(compared.length, 6);
+  // Elsewhere nothing has changed, nor for a client whose connection was let in before, nor without a key.
+  assert.equal(right(client('10.0.0.2')), 'right');
+  assert.equal(right(client('10.0.0.1', true)), 'right');
+  assert.equal(authenticator.check({}, client('10.0.0.1')), 'missing');
+  now += 1_000;
+  assert.equal(right(client('10.0.0.1')), 'right');
+  const penalties: number[] = [];
+  for (let index = 1000; index < 1010; index += 1) {
+    assert.equal(await authenticator.check(wrong(index), client('10.0.0.1')), 'wrong');
+    assert.throws(() => right(client('10.0.0.1')), (error) => tooMany(error) && penalties.push(Number((error as ProblemError).headers['Retry-After'])) > 0);
+    now += (penalties.at(-1) ?? 0) * 1000;
+  }
+  assert.deepEqual(penalties, [2, 4, 8, 16, 32, 60, 60, 60, 60, 60]);
 });
 
-test('Attempts forgive with time, count an IPv6 network as one, and remember a bounded number of addresses', () => {
+test('a client that was left with an old key shuts nobody out behind its address', async () => {
+  const authenticator = createAuthenticator({ accepts: (presented) => presented === key, log, maxDelayMs: 1 });
+  for (let index = 0; index < 100; index += 1) assert.equal(await authenticator.check(wrong(1), client('10.0.0.1')), 'wrong');
+  assert.equal(authenticator.check({ 'x-api-key': key }, client('10.0.0.1')), 'right');
+});
+
+test('a bounded number of answers is held back for a source', async () => {
+  const authenticator = createAuthenticator({ accepts: () => false, log, maxDelayMs: 50 });
+  const held = Array.from({ length: 8 }, () => authenticator.check(wrong(1), client('10.0.0.1')));
+  assert.ok(held.every((answer) => answer instanceof Promise));
+  assert.throws(() => authenticator.check(wrong(1), client('10.0.0.1')), tooMany);
+  const other = authenticator.check(wrong(1), client('10.0.0.2'));
+  assert.deepEqual(new Set(await Promise.all([...held, other])), new Set(['wrong']));
+  assert.equal(await authenticator.check(wrong(1), client('10.0.0.1')), 'wrong');
+});
+
+test('tickets that do not hold count as wrong keys', async () => {
+  const authenticator = createAuthenticator({ accepts: (presented) => presented === key, log, maxDelayMs: 1 });
+  for (let index = 0; index < 6; index += 1) assert.equal(await authenticator.refuseTicket(`ticket-${index}`, client('10.0.0.1')), 'wrong');
+  await assert.rejects(authenticator.refuseTicket('ticket-7', client('10.0.0.1')), tooMany);
+  assert.throws(() => authenticator.check({ 'x-api-key': key }, client('10.0.0.1')), tooMany);
+});
+
+test('over the wire: 429 with Retry-After for the right key from the source that guessed, while an open connection and another address are served', async (t) => {
+  const { ask, open, port } = await serve(t);
+  const known = await open();
+  const request = `GET /query HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${key}\r\n\r\n`;
+  known.socket.write(request);
+  await known.until(/HTTP\/1\.1 200[\s\S]*\r\n\r\n\{/);
+  for (let index = 0; index < 6; index += 1) assert.equal((await ask('GET /query', [`X-API-Key: guess-${index}`])).status, 401);
+  const refused = await ask('GET /query');
+  assert.deepEqual([refused.status, refused.problem.code, refused.headers['retry-after']], [429, 'too_many_attempts', '1']);
+  known.socket.write(request);
+  await known.until(/HTTP\/1\.1 200[\s\S]*HTTP\/1\.1 200/);
+  const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.9' });
+  socket.end(request);
+  const [first] = await once(socket, 'data') as [Buffer];
+  assert.match(String(first), /^HTTP\/1\.1 200/);
+  socket.destroy();
+  // A connection that presents a wrong key is no longer one that was let in: what a proxy shares among its clients opens nothing.
+  known.socket.write(request.replace(key, 'guess-of-another'));
+  await known.until(/HTTP\/1\.1 401/);
+  known.socket.write(request);
+  await known.until(/HTTP\/1\.1 429/);
+});
+
+test('Attempts forgive with time, count an IPv6 network as one, and remember a bounded number of sources', () => {
   let now = 0;
+  let guess = 0;
   const attempts = new Attempts({ now: () => now });
-  for (let count = 1; count <= 8; count += 1) assert.equal(attempts.count('10.0.0.1'), count);
-  now += 60_000;
-  assert.equal(attempts.count('::ffff:10.0.0.1'), 5);
-  now += 3_600_000;
-  assert.equal(attempts.count('10.0.0.1'), 1);
-  attempts.count('2001:db8:1:2:3:4:5:6');
-  assert.equal(attempts.count('2001:db8:1:2::9'), 2);
-  assert.equal(attempts.count('2001:db8:1:3::9'), 1);
-  for (let index = 0; index < 10_001; index += 1) attempts.count(`host-${index}`);
-  assert.equal(attempts.count('2001:db8:1:2::9'), 1);
+  const count = (source: string): number => attempts.count(source, `${guess += 1}`);
+  for (let index = 1; index <= 8; index += 1) assert.equal(count('10.0.0.1'), index);
+  assert.equal(attempts.blockedMs('10.0.0.1'), 4_000);
+  now += 600_000;
+  assert.equal(attempts.blockedMs('10.0.0.1'), 0);
+  assert.equal(count('10.0.0.1'), 5);
+  now += 36_000_000;
+  assert.equal(count('10.0.0.1'), 1);
+  for (let index = 0; index < 10_001; index += 1) count(`host-${index}`);
+  assert.equal(count('10.0.0.1'), 1);
+  assert.equal(sourceOf('::ffff:10.0.0.1'), '10.0.0.1');
+  assert.equal(sourceOf('2001:db8:1:2:3:4:5:6'), sourceOf('2001:db8:1:2::9'));
+  assert.notEqual(sourceOf('2001:db8:1:2::9'), sourceOf('2001:db8:1:3::9'));
 });

@@ -131,7 +131,11 @@ test('Expect: 100-continue is met once the request is known to be wanted, and no
 test('one connection too many is refused politely, and taken once there is room', async (t) => {
   const { open, ask } = await serve(t, { limits: { connections: 2 } });
   const first = await open();
-  await open();
+  for (const wire of [first, await open()]) {
+    // With the key, so that neither gives way.
+    wire.socket.write(`GET /query HTTP/1.1\r\n${H}${K}\r\n`);
+    await wire.until(/HTTP\/1\.1 200/);
+  }
   const answer = await ask('GET /health');
   assert.equal(answer.status, 503);
   assert.equal(answer.problem.code, 'unavailable');

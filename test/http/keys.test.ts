@@ -33,7 +33,7 @@ test('openKeys() makes a key once, for us only, and finds it again', posix, asyn
 test('a key is compared as a whole: no padding, length or encoding makes another one right', async (t) => {
   const longest = 'k'.repeat(1024);
   for (const right of ['k', 'A', longest]) {
-    const keys = await openKeys({ stateDir: folder(t), environmentKey: right });
+    const keys = await openKeys({ stateDir: folder(t), environmentKey: right, isWeakAllowed: true });
     assert.equal(keys.accepts(right), true);
     for (const wrong of ['', `${right}\0`, `${right}k`, `${right}ü`, right.repeat(2000), '\u0141', '\u016b', right.toLowerCase() === right ? right.toUpperCase() : 'a']) {
       assert.equal(keys.accepts(wrong), false, wrong.slice(0, 20));
@@ -43,12 +43,16 @@ test('a key is compared as a whole: no padding, length or encoding makes another
 
 test('openKeys() takes the key of the environment before the file, and leaves the disk alone', async (t) => {
   const stateDir = join(folder(t), 'state');
-  const keys = await openKeys({ stateDir, environmentKey: 'short' });
+  const keys = await openKeys({ stateDir, environmentKey: 'short', isWeakAllowed: true });
   assert.deepEqual([keys.origin, keys.current, keys.accepts('short'), keys.accepts('other')], ['environment', 'short', true, false]);
   assert.throws(() => statSync(stateDir), /ENOENT/);
   for (const environmentKey of ['a b', 'a\n', 'ä', 'x'.repeat(1025)]) {
     await assert.rejects(openKeys({ stateDir, environmentKey }), (error: Error) => !error.message.includes(environmentKey));
   }
+  for (const environmentKey of ['short', 'x'.repeat(15)]) {
+    await assert.rejects(openKeys({ stateDir, environmentKey }), /fewer than 16 characters.*openssl rand.*--allow-weak-key/);
+  }
+  assert.equal((await openKeys({ stateDir, environmentKey: 'x'.repeat(16) })).origin, 'environment');
   assert.equal((await openKeys({ stateDir, environmentKey: '' })).origin, 'made');
 });
 

@@ -245,12 +245,19 @@ test('without the key, or with a wrong one, the WebSocket opens and closes at on
   assert.equal(parseAnswer(await talk(handshake('/nothing', { 'X-API-Key': undefined }))).status, 404);
 });
 
-test('who guesses keys by the dozen is told 429', async (t) => {
-  const { connect } = await served(t);
-  const attempts = await Promise.allSettled(Array.from({ length: 20 }, () => connect('/echo/1', { headers: { 'X-API-Key': 'wrong' } })));
-  const refused = attempts.filter((attempt) => attempt.status === 'rejected');
-  assert.ok(refused.length > 0);
-  for (const { reason } of refused) assert.deepEqual([(reason as ProblemError).code, (reason as ProblemError).status], ['too_many_attempts', 429]);
+test('a client that guesses keys by the dozen is told 1013, with the right key too, and Origin and Host are still refused at the handshake', async (t) => {
+  const { connect, opened, measured, talk } = await served(t);
+  const ends = await Promise.all(Array.from({ length: 20 }, async (_, index) =>
+    closing(await connect('/echo/1', { headers: { 'X-API-Key': `wrong-${index}` } }))));
+  assert.deepEqual([3401, 1013].map((code) => ends.filter((end) => end.code === code).length), [6, 14]);
+  for (const { reason } of ends.filter(({ code }) => code === 1013)) assert.match(reason, /^too many wrong keys; try again in \d+ s$/);
+  assert.equal((await closing(await connect('/echo/1'))).code, 1013);
+  assert.equal(opened.length, 0);
+  assert.equal(measured.filter(({ status }) => status === 429).length, 15);
+  // Over HTTP, where the status can be seen.
+  assert.equal(parseAnswer(await talk(handshake('/echo/1', { 'Sec-WebSocket-Key': 'x' }))).status, 429);
+  assert.equal(parseAnswer(await talk(handshake('/echo/1', { 'X-API-Key': 'wrong', Origin: 'https://evil.example' }))).status, 403);
+  assert.equal(parseAnswer(await talk(handshake('/echo/1', { 'X-API-Key': 'wrong', Host: 'evil.example' }))).status, 403);
 });
 
 test('a page whose origin is listed is let in', async (t) => {

@@ -61,7 +61,7 @@ async function run(given: Given): Promise<number> {
 }
 
 async function show({ values, config }: Given): Promise<number> {
-  const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey });
+  const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey });
   await (values.json === true ? printJson({ key: keys.current, origin: keys.origin }) : printLine(keys.current));
   return exitCodes.ok;
 }
