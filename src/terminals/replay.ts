@@ -37,7 +37,10 @@ export class Replay {
   joinPoint(options: { readonly isFresh: boolean }): JoinPoint {
     const { start, end } = this.#ring;
     if (start === 0) return { offset: 0, state: Buffer.alloc(0) };
-    const { state, length } = this.#toLine(this.#ring.read(start, lookBytes)) ?? this.#toGap(this.#ring.read(start, end - start));
+    const beginning = this.#ring.read(start, lookBytes);
+    // Nothing of a sequence that fills all that is kept can be shown.
+    const { state, length } = this.#toLine(beginning) ?? this.#toGap(beginning) ?? this.#toGap(this.#ring.read(start, end - start))
+      ?? { state: this.#now(), length: end - start };
     const bytes = Buffer.from(state.join(options), 'latin1');
     // Offsets begin at 0, also for a viewer that counts the state.
     const offset = start + length;
@@ -46,10 +49,14 @@ export class Replay {
 
   /** Whether a program shows the other screen at the moment. */
   isOtherScreen(): boolean {
+    return this.#now().isOtherScreen;
+  }
+
+  #now(): ScreenState {
     const { start, end } = this.#ring;
     const now = this.#state.clone();
     now.feed(this.#ring.read(start, end - start));
-    return now.isOtherScreen;
+    return now;
   }
 
   /** Up to the first beginning of a line. */
@@ -66,13 +73,13 @@ export class Replay {
   }
 
   /** Up to the first place between two sequences and two characters. */
-  #toGap(kept: Buffer): { readonly state: ScreenState; readonly length: number } {
+  #toGap(kept: Buffer): { readonly state: ScreenState; readonly length: number } | undefined {
     const state = this.#state.clone();
     for (let length = 0; length < kept.length; length += 1) {
       // UTF-8: 10xxxxxx continues a character.
       if (state.isBetween && (kept[length]! & 0xc0) !== 0x80) return { state, length };
       state.feed(kept.subarray(length, length + 1));
     }
-    return { state, length: kept.length };
+    return undefined;
   }
 }
