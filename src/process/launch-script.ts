@@ -93,11 +93,12 @@ sc_run() {
     125) [ -s "$sc_d/process" ] || return ;; # it never had the job
     126) if sc_claimed; then echo "claimed $sc_id"; return; fi ;;
   esac
-  echo "$sc_c" >>"$sc_d/exit"
+  sc_plain "$sc_d/exit" && echo "$sc_c" >>"$sc_d/exit" # else the server alone is told
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
   echo "exit $sc_id $sc_c $sc_p $sc_left"
 }
 sc_drain() {
+  sc_plain "$sc_d/copiers" || return
   while read -r sc_w; do
     read -r sc_x sc_o </proc/$sc_w/fdinfo/1 || continue
     sc_t=0
@@ -109,7 +110,14 @@ sc_drain() {
     done
   done <"$sc_d/copiers"
 } 2>/dev/null
-sc_claimed() { read -r sc_first sc_rest <"$sc_d/process" && [ "\${sc_first:-$sc_p}" != "$sc_p" ]; } 2>/dev/null
+sc_claimed() {
+  sc_plain "$sc_d/process" || return
+  sc_first=$(exec head -c 256 "$sc_d/process") # the job may have made it endless
+  sc_first=\${sc_first%%[[:space:]]*}
+  [ "\${sc_first:-$sc_p}" != "$sc_p" ]
+} 2>/dev/null
+# The job may have put a FIFO there, on which an open would wait, a link or a device.
+sc_plain() { [ ! -h "$1" ] && { [ -f "$1" ] || [ ! -e "$1" ]; }; }
 sc_job() {
   sc_place "$1" "$2"
   case $3 in

@@ -74,9 +74,15 @@ if ${builtin} [ "$__sidecar" = ${claim} ]; then
 ${builtin} export SIDECAR_JOB_ID=${quote(id)}
 ${path === undefined ? '' : bootstrap(shell, path, file('stderr'))}${builtin} . ${file('command')} ${redirect} >>${file('stdout')} 2>>${file('stderr')} ${descriptor}>&-
 __sidecar=$?
-${after}${builtin} echo "$__sidecar" >>${file('exit')}
+${after}${plain(shell, file('exit'))}${builtin} echo "$__sidecar" >>${file('exit')}
 ${instead === '' ? '' : `else ${instead}`}fi
 ${isFifo ? fifo.end(file('stdin')) : ''}`;
+}
+
+/** The job may have put a FIFO there, on which the open would wait, a link or a text. Only from this file does a server learn that the job has ended. */
+function plain({ builtin }: Posix, path: string): string {
+  const is = (test: string): string => `${builtin} [ ${test} ${path} ]`;
+  return `{ ${is('-f')} && ! ${is('-h')} && ! ${is('-s')}; } || /bin/rm -rf -- ${path}\n`;
 }
 
 /** What it prints is for whoever looks for a fault: the stdout of the job is that of its command alone. */

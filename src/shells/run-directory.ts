@@ -6,7 +6,7 @@ import { closeSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { appendRegular, openFifo, readRegular, UntrustedFileError, writeRegular } from '../base/untrusted-file.ts';
+import { appendRegular, openFifo, readRegular, statFile, UntrustedFileError, writeRegular } from '../base/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { parseExit, parseProcessNote } from '../process/process-note.ts';
@@ -92,6 +92,12 @@ export function readNotedJob(directory: string): Pick<Running, 'isSeeded' | 'job
 
 export function hasHadJob({ isSeeded, jobDirectory, identity }: Running): boolean {
   return isSeeded || (jobDirectory !== undefined && hasClaimed(jobDirectory, identity));
+}
+
+/** Whether no shell has the job. What the job itself has put in the place of the file says that one had it. */
+export function isUnclaimed(directory: string): boolean {
+  const stats = statFile(join(directory, 'process'));
+  return stats?.isFile() === true && stats.size === 0;
 }
 
 /** Whether the job is that shell's. */

@@ -18,7 +18,7 @@ import { terminate } from '../process/terminate.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
 import {
-  discard, exitIn, hasClaimed, hasHadJob, identityIn, noteExit, noteJob, openControl, readNotedJob, readQuietly, type Running,
+  discard, exitIn, hasHadJob, identityIn, isUnclaimed, noteExit, noteJob, openControl, readNotedJob, readQuietly, type Running,
 } from './run-directory.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
 
@@ -281,7 +281,7 @@ export class Shell {
     // Both may have come to their end since the first look.
     const own = exitIn(directory);
     if (own !== undefined) return this.#ended(active, own);
-    if (shell && !hasClaimed(directory, shell.identity)) return this.#again(active);
+    if (shell && isUnclaimed(directory)) return this.#again(active);
     if (shell && code !== undefined) noteExit(directory, shell.identity, code);
     this.#ended(active, code);
   }

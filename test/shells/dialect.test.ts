@@ -22,6 +22,7 @@ builtin export SIDECAR_JOB_ID='j1'
 builtin . '/s/jobs/j1/command' <&$__sidecar_in- >>'/s/jobs/j1/stdout' 2>>'/s/jobs/j1/stderr' 99>&-
 __sidecar=$?
 exec {__sidecar_in}<&-
+{ builtin [ -f '/s/jobs/j1/exit' ] && ! builtin [ -h '/s/jobs/j1/exit' ] && ! builtin [ -s '/s/jobs/j1/exit' ]; } || /bin/rm -rf -- '/s/jobs/j1/exit'
 builtin echo "$__sidecar" >>'/s/jobs/j1/exit'
 else exec {__sidecar_in}<&-
 fi

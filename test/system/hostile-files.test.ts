@@ -1,0 +1,106 @@
+/** A job puts a FIFO, a link, a directory or a huge file in the place of each file of its own: the server answers on, and starts again. */
+import assert from 'node:assert/strict';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Answer, ask } from '../contract/ask.ts';
+import { spawnServer } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+
+const skip = process.platform === 'linux' ? false : 'it needs mkfifo, truncate and /dev/zero';
+
+/** Shell, with the name in `$f`. */
+const impostors: { readonly [kind: string]: string } = {
+  fifo: 'mkfifo "$f"',
+  'link to a device': 'ln -s /dev/zero "$f"',
+  'link to nothing': 'ln -s /no/such/file "$f"',
+  directory: 'mkdir "$f"; touch "$f/x"',
+  'huge file': 'truncate -s 1T "$f"',
+  nothing: ':',
+};
+const files = ['stdout', 'stderr', 'process', 'exit', 'job.json', 'answers.ndjson', 'stdin', 'command'];
+
+interface Planted {
+  readonly id: string;
+  readonly what: string;
+}
+
+test('no file that a job replaces keeps the server from answering, from starting again, or the job from ending', { skip, timeout: 240_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const answered = async (line: string, options?: Parameters<typeof ask>[2]): Promise<Answer> => {
+    const answer = await ask(server, line, options);
+    assert.notEqual(answer.status, 500, `${line}: ${answer.text}`);
+    return answer;
+  };
+  // A long command is read back from the record when it is shown.
+  const padding = `# ${'x'.repeat(3000)}`;
+  const planted: Planted[] = [];
+  for (const file of files) {
+    for (const [kind, put] of Object.entries(impostors)) {
+      const command = `cd '${server.stateDir}'/jobs/$SIDECAR_JOB_ID || exit 9; f=${file}; rm -f "$f"; ${put}; touch '${server.stateDir}'/../$SIDECAR_JOB_ID.ready
+while [ ! -e '${server.stateDir}'/../go ]; do sleep 0.1; done; exit 3\n${padding}`;
+      const { jobId } = (await answered('POST /exec', { body: { command } })).json<{ jobId: string }>();
+      planted.push({ id: jobId, what: `${file}: ${kind}` });
+    }
+  }
+  const beside = (name: string): string => join(server.stateDir, '..', name);
+  t.after(() => { for (const name of ['go', ...planted.map(({ id }) => `${id}.ready`)]) rmSync(beside(name), { force: true }); });
+  const missing = (): string[] => planted.filter(({ id }) => !existsSync(beside(`${id}.ready`))).map(({ what }) => what);
+  const deadline = performance.now() + 60_000;
+  while (missing().length > 0 && performance.now() < deadline) await sleep(100);
+  assert.deepEqual(missing(), [], 'all have replaced their file');
+  const look = async ({ id, what }: Planted): Promise<void> => {
+    const headers = { 'Idempotency-Key': `key of ${what}` };
+    await answered(`GET /jobs/${id}`);
+    for (const stream of ['stdout', 'stderr']) await answered(`GET /jobs/${id}/${stream}?tailLines=3&maxBytes=100`);
+    await answered(`POST /jobs/${id}/nudge`, { body: { input: 'x\n' }, headers });
+    await answered(`POST /jobs/${id}/signal`, { body: { signal: 'SIGCONT' }, headers });
+    await answered(`POST /jobs/${id}/rerun`, { headers: { 'Idempotency-Key': `rerun of ${what}` }, body: { no: 'such field' } });
+    const { status } = await ask(server, 'GET /health');
+    assert.equal(status, 200, what);
+  };
+  const lookAtAll = async (): Promise<void> => {
+    for (const one of planted) await look(one);
+    for (const query of ['', '?output=true']) assert.equal((await answered(`GET /jobs${query}`)).status, 200);
+  };
+  await lookAtAll();
+  const replaced = (await answered(`GET /jobs/${planted[0]?.id ?? ''}`)).json<{ warnings?: readonly string[]; stdout: string }>();
+  assert.deepEqual([replaced.stdout, replaced.warnings], ['', ['stdout cannot be read: something has replaced the file']]);
+  assert.equal((await ask(server, `GET /jobs/${planted[0]?.id ?? ''}/stdout`)).problem.code, 'output_unreadable');
+  // What went wrong: the next server stood still in the same open.
+  await server.kill9();
+  await server.restart();
+  await lookAtAll();
+  writeFileSync(beside('go'), '');
+  await until(async () => {
+    const { jobs, running } = (await answered('GET /health')).json<{ jobs: number; running: number }>();
+    return jobs > 0 && running === 0;
+  }, { what: 'all have ended', limitMs: 120_000 });
+  await lookAtAll();
+});
+
+test('a job that a launcher of this server waits for ends, whatever it has put in the place of its files', { skip, timeout: 240_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const ids: Planted[] = [];
+  for (const file of ['exit', 'process', 'stdout']) {
+    for (const [kind, put] of Object.entries(impostors)) {
+      for (const code of [3, 126]) {
+        const command = `cd '${server.stateDir}'/jobs/$SIDECAR_JOB_ID || exit 9; f=${file}; rm -f "$f"; ${put}; exit ${code}`;
+        for (const more of [{}, { mode: 'persistent_shell', sessionKey: `${file}-${kind}` }]) {
+          const { jobId } = (await ask(server, 'POST /exec', { body: { command, ...more } })).json<{ jobId: string }>();
+          ids.push({ id: jobId, what: `${file}: ${kind}, exit ${code}, ${JSON.stringify(more)}` });
+        }
+      }
+    }
+  }
+  const unfinished = async (): Promise<string[]> => {
+    const jobs = (await ask(server, 'GET /jobs?limit=1000')).json<{ jobId: string; finishedAt: number | null }[]>();
+    const open = new Set(jobs.filter(({ finishedAt }) => finishedAt === null).map(({ jobId }) => jobId));
+    return ids.filter(({ id }) => open.has(id)).map(({ what }) => what);
+  };
+  const deadline = performance.now() + 100_000;
+  while ((await unfinished()).length > 0 && performance.now() < deadline) await sleep(200);
+  assert.deepEqual(await unfinished(), []);
+  assert.equal((await ask(server, 'POST /exec?wait=30', { body: { command: 'echo on' } })).json<{ stdout: string }>().stdout, 'on\n');
+});
