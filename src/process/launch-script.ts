@@ -112,7 +112,7 @@ sc_drain() {
 } 2>/dev/null
 sc_claimed() {
   sc_plain "$sc_d/process" || return
-  sc_first=$(exec head -c 256 "$sc_d/process") # the job may have made it endless
+  sc_first=$(command -p head -c 256 "$sc_d/process") # the job may have made it endless
   sc_first=\${sc_first%%[[:space:]]*}
   [ "\${sc_first:-$sc_p}" != "$sc_p" ]
 } 2>/dev/null
