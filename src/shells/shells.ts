@@ -208,7 +208,8 @@ export class Shells implements ShellHost {
         if (folderName(record.sessionKey) !== name) throw new Error('its shell.json is that of another session');
         this.#shells.set(record.sessionKey, this.#open(directory, record));
       } catch (error) {
-        this.#options.log.warn('skipped in the shells directory', { name, why: (error as Error).message });
+        if (/^[0-9a-f]{32}$/.test(name) && isUntouched(directory)) rm(directory, { recursive: true, force: true }).catch(() => undefined);
+        else this.#options.log.warn('skipped in the shells directory', { name, why: (error as Error).message });
       }
     }
   }
@@ -230,6 +231,16 @@ export class Shells implements ShellHost {
       const isFull = ['ENOSPC', 'EDQUOT'].includes(code);
       throw new ProblemError(isFull ? 'storage_full' : 'unavailable', `Cannot write the state of the session: ${message}`, { cause: error });
     }
+  }
+}
+
+/** The server was killed before the session had its record: nothing was ever run in it. */
+function isUntouched(directory: string): boolean {
+  try {
+    return readdirSync(directory).every((name) => /^shell\.json\.\d+\.\d+$/.test(name));
+  } catch {
+    // ENOTDIR, EACCES: something else, which stays.
+    return false;
   }
 }
 

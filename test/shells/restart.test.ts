@@ -93,3 +93,16 @@ test('a shell that opens its control only once the server has ended is told all 
     next.shells.close();
   }
 });
+
+test('what a server left that was killed before a session had its record is removed, and nothing else', options, async (t) => {
+  const stateDir = temporaryFolder(t);
+  const folder = join(stateDir, 'shells');
+  const name = (letter: string): string => letter.repeat(32);
+  for (const one of [name('a'), name('b'), name('c'), 'foreign']) mkdirSync(join(folder, one), { recursive: true });
+  writeFileSync(join(folder, name('b'), 'shell.json.77.1'), '{');
+  mkdirSync(join(folder, name('c'), 'run-1'));
+  shellsIn(t, stateDir);
+  // What went wrong: it was warned of at every start, and stayed for ever.
+  await until(() => readdirSync(folder).length === 2, { what: 'what is left is removed' });
+  assert.deepEqual(readdirSync(folder).sort(), [name('c'), 'foreign']);
+});
