@@ -37,7 +37,7 @@ export function summaryOf(state: Fields): AgentJobSummary {
   const progress = fieldsOf(state['progress']);
   return {
     acpSessionId: textOf(state['sessionId']) ?? null,
-    stopReason: textOf(state['stopReason']) ?? null,
+    stopReason: isFields(state['error']) ? 'error' : textOf(state['stopReason']) ?? null,
     acpError: objectOf<AgentState['error']>(state['error']),
     agentInfo: objectOf<AgentState['agentInfo']>(state['agentInfo']),
     agentPhase: phaseOf(state),

@@ -87,7 +87,7 @@ export interface AgentState {
   readonly pid: number | null;
   readonly agentInfo: { readonly name: string; readonly version: string } | null;
   readonly sessionId: string | null;
-  /** Of the last turn; `no_prompt` where there was none. */
+  /** Of the last turn; `no_prompt` where there was none; `error`: the agent failed. */
   readonly stopReason: string | null;
   readonly error: AgentError | null;
   readonly turns: number;

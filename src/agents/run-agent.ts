@@ -43,7 +43,7 @@ export interface RunAgentOptions {
 }
 
 export interface RunAgentResult {
-  /** `end_turn`, `max_tokens`, `max_turn_requests`, `refusal`, `cancelled`, `no_prompt`; `null`: it failed before. */
+  /** `end_turn`, `max_tokens`, `max_turn_requests`, `refusal`, `cancelled`, `no_prompt`; `error`: it failed, see {@link error}. */
   readonly stopReason: string | null;
   readonly error: AgentError | null;
   readonly sessionId: string | null;

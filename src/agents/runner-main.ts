@@ -7,7 +7,7 @@
  */
 import { writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { readRegular } from '../base/untrusted-file.ts';
+import { appendLine, readRegular } from '../base/untrusted-file.ts';
 import { ndjson } from '../jsonrpc/ndjson.ts';
 import { type AgentOrder, type RunnerCommand, orderFile } from './order.ts';
 import { JobFiles } from './job-files.ts';
@@ -32,6 +32,8 @@ const runner = new AgentRunner({ order, sink: {
     // On a disk that is nearly full a write may be short.
     for (let written = 0; written < bytes.length;) written += writeSync(stdoutFd, bytes, written);
   },
+  // Clients that know nothing of acpError look there.
+  failure: (message) => appendLine(join(directory, 'stderr'), message),
 } });
 
 let exitCode: number | undefined;

@@ -28,6 +28,8 @@ export interface RunnerSink {
   state(state: AgentState): number;
   /** The message of the agent, as it comes. */
   text(text: string): void;
+  /** Why the agent failed, in words: once, when it has ended. */
+  failure?(message: string): void;
 }
 
 export interface AgentRunnerOptions {
@@ -100,6 +102,8 @@ export class AgentRunner {
       // Ends the wait for what was asked outside of a turn.
       this.#conversation?.close();
       if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
+      const { message } = this.#error ?? {};
+      if (message !== undefined) this.#write(() => this.#sink.failure?.(message));
       this.#phase = 'ended';
       await this.#tellLast();
     }
@@ -276,6 +280,7 @@ export class AgentRunner {
     if (this.#isEnding) return void (this.#stopReason = 'cancelled');
     this.#error = error instanceof AgentFailure ? { code: error.code, message: error.message, details: error.details }
       : { code: 'internal', message: `The runner of the agent failed: ${(error as Error).message}`, details: {} };
+    this.#stopReason = 'error';
     this.#tell({ type: 'error', error: this.#error });
   }
 

@@ -16,6 +16,7 @@ const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
 const guard = ((constants.O_NOFOLLOW as number | undefined) ?? 0) | ((constants.O_NONBLOCK as number | undefined) ?? 0);
 const ownerOnly = 0o600;
 const self = process.geteuid?.();
+const newline = 0x0a;
 
 /** Another kind of file stands there than was put there, another user's, or one longer than any that was. */
 export class UntrustedFileError extends Error {
@@ -133,6 +134,21 @@ export function appendRegular(path: string, content: string): void {
   const fd = openToAppend(path);
   try {
     writeAll(fd, content);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Appends a line to a regular file, below what stands there, unless that ends with this line already. @throws as {@link writeRegular}. */
+export function appendLine(path: string, line: string): void {
+  const { fd, stats: { size } } = openChecked(path, O_RDWR | O_CREAT | O_APPEND, 'a regular file');
+  try {
+    const wanted = Buffer.from(`\n${line}\n`);
+    const end = Buffer.alloc(Math.min(size, wanted.length));
+    const length = readSync(fd, end, 0, end.length, size - end.length);
+    const isThere = length === wanted.length ? end.equals(wanted) : end.subarray(0, length).equals(wanted.subarray(1));
+    if (isThere) return;
+    writeAll(fd, length === 0 || end[length - 1] === newline ? wanted.subarray(1) : wanted);
   } finally {
     closeSync(fd);
   }

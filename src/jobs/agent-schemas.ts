@@ -67,7 +67,7 @@ const event = objectWith(
 /** Every field of {@link AgentJobDetails}. */
 export const agentJobSchemas: SchemasOf<AgentJobDetails> = {
   acpSessionId: { ...textOrNull, description: 'Mode acp, as all that follows' },
-  stopReason: { ...textOrNull, description: 'Of the last turn: end_turn, max_tokens, max_turn_requests, refusal or cancelled; no_prompt without one' },
+  stopReason: { ...textOrNull, description: 'Of the last turn: end_turn, max_tokens, max_turn_requests, refusal or cancelled; no_prompt without one; error: see acpError' },
   acpError: orNull(
     objectWith({ code: text, message: text, details: { type: 'object', additionalProperties: true } }),
     'Why the agent failed; the code is stable: auth_required, agent_ended, no_answer, …',

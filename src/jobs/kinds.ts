@@ -2,6 +2,8 @@
  * The kinds of jobs: what has a process of its own, what runs in a persistent shell, and agents. How each is started, met again and ended.
  * @module
  */
+import { join } from 'node:path';
+import { appendLine } from '../base/untrusted-file.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import { sendSignal } from '../process/identity.ts';
 import { overlayForTerminal } from '../process/environment/terminal.ts';
@@ -10,7 +12,8 @@ import type { Variables } from '../process/environment/secrets.ts';
 import type { ShellHost, Starter } from '../process/starter.ts';
 import { isGone, terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
-import type { JobRecord } from './job.ts';
+import { runnerError } from './agent-end.ts';
+import type { JobRecord, Outcome } from './job.ts';
 import { programFor } from './modes.ts';
 import type { JobStore } from './store.ts';
 
@@ -27,6 +30,8 @@ export interface Kind {
   terminate(entry: Entry, options: Ending): Promise<boolean>;
   /** `false`: there is nobody to send it to. */
   signal(entry: Entry, name: NodeJS.Signals): Promise<boolean>;
+  /** Its outcome is known and not shown yet: writes what only the server can say of it. */
+  explain(entry: Entry, outcome: Outcome): void;
   /** It has ended: ends what must not outlive it. */
   ended(entry: Entry, options: Ending): Promise<unknown>;
 }
@@ -58,6 +63,7 @@ function ownKind({ starter, inherited }: KindOptions): Kind {
     withdraw: ({ id }) => starter.withdraw(id),
     terminate: (entry, ending) => terminate(entry.family, ending),
     signal: async ({ leader }, name) => leader !== undefined && sendSignal(-leader.pid, name),
+    explain: () => undefined,
     ended: async () => undefined,
   };
 }
@@ -76,6 +82,7 @@ function shellKind({ shells }: KindOptions): Kind {
     withdraw: ({ id }) => shells.withdraw(id),
     terminate: ({ id }, ending) => shells.end(id, ending),
     signal: ({ id }, name) => shells.signal(id, name),
+    explain: () => undefined,
     ended: async () => undefined,
   };
 }
@@ -98,6 +105,10 @@ function agentKind(options: KindOptions): Kind {
     },
     // The runner ends its agent by the book.
     terminate: (entry, ending) => terminate(entry.family, { ...ending, to: 'leader' }),
+    explain({ id }, outcome) {
+      const error = outcome.exitCode === 0 ? undefined : runnerError(outcome, agents.summary(store.directory(id)));
+      if (error !== undefined) appendLine(join(store.directory(id), 'stderr'), error.message);
+    },
     // An agent goes with its runner, also where that was killed.
     ended: async ({ id }, ending) => {
       const family = { id, leader: undefined };

@@ -156,6 +156,7 @@ export class Runner {
   /** Remembers how a job of an earlier server ended. */
   recovered(entry: Entry, outcome: Outcome, isOnDisk: boolean): void {
     const { state } = entry;
+    if (state.is !== 'finished') this.#explain(entry, outcome);
     this.#measure(entry);
     if (entry.request.stdin === 'fifo' && state.is !== 'finished') this.#letGoOfStdin(entry);
     entry.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
@@ -343,6 +344,7 @@ export class Runner {
     this.#adopted.delete(entry);
     this.#timeouts.get(entry)?.();
     this.#timeouts.delete(entry);
+    this.#explain(entry, outcome);
     this.#measure(entry);
     // A process that outlived the job may still read it.
     if (entry.hasInput && entry.lingering.length === 0) entry.stdinUnreadBytes = drainFifo(join(this.#options.store.directory(entry.id), 'stdin'));
@@ -357,6 +359,16 @@ export class Runner {
     if (entry.request.stdin === 'fifo') setImmediate(() => this.#options.pace.run(() => this.#letGoOfStdin(entry)));
     this.#options.onFinished(entry);
     this.#startNext();
+  }
+
+  /** Before the last bytes of its output are counted. */
+  #explain(entry: Entry, outcome: Outcome): void {
+    try {
+      this.#kindOf(entry).explain(entry, outcome);
+    } catch (error) {
+      // A disk that is full, or a file that the job has replaced: acpError says the same.
+      this.#options.log.warn('cannot write into the output of the job how it ended', { jobId: entry.id, error });
+    }
   }
 
   #letGoOfStdin(entry: Entry): void {

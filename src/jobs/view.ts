@@ -9,6 +9,7 @@ import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import { type Entry, shown, type ShownProgram } from './entry.ts';
+import { runnerError } from './agent-end.ts';
 import { statusOf } from './job.ts';
 import { noOutput, readTail } from './output.ts';
 import type { JobStore } from './store.ts';
@@ -87,10 +88,8 @@ function agentPart<T extends AgentJobSummary>(entry: Entry, part: T): T {
   const { state } = entry;
   if (state.is !== 'finished' || part.agentPhase === 'ended' || part.acpError !== null) return part;
   const ended = { ...part, agentPhase: 'ended', pendingPermissions: [], pendingElicitations: [] } as const;
-  const { reason, signal, error } = state.outcome;
-  if (reason === 'cancelled' || reason === 'timeout' || reason === 'output_limit') return ended;
-  const message = error ?? `The runner of the agent has ended in the middle (${signal ?? reason}); stderr may say why`;
-  return { ...ended, acpError: { code: 'runner_ended', message, details: {} } };
+  const acpError = runnerError(state.outcome, part);
+  return acpError === undefined ? ended : { ...ended, acpError, stopReason: 'error' };
 }
 
 /** The job with the end of its output. */

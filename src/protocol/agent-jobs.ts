@@ -57,7 +57,7 @@ export type AgentPhase = (typeof agentPhases)[number];
 /** What the job of an agent shows beside what all jobs do. */
 export interface AgentJobSummary {
   readonly acpSessionId: string | null;
-  /** Of the last turn: end_turn, max_tokens, max_turn_requests, refusal, cancelled; `no_prompt` where there was none. */
+  /** Of the last turn: end_turn, max_tokens, max_turn_requests, refusal, cancelled; `no_prompt` where there was none; `error`: the agent failed. */
   readonly stopReason: string | null;
   readonly acpError: AgentError | null;
   readonly agentInfo: { readonly name: string; readonly version: string } | null;

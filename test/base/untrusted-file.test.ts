@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
-  chownSync, closeSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync, writeSync,
+  chownSync, closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync, writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { replaceFile } from '../../src/base/atomic-file.ts';
 import {
-  appendRegular, createFile, openFifo, openRegular, openRegularLater, openToAppend, readRegular, readRegularLater, UntrustedFileError, writeRegular,
+  appendLine, appendRegular, createFile, openFifo, openRegular, openRegularLater, openToAppend, readRegular, readRegularLater, UntrustedFileError,
+  writeRegular,
 } from '../../src/base/untrusted-file.ts';
 import { temporaryFolder } from '../support/server.ts';
 
@@ -115,4 +116,16 @@ test('what stands where a file is prepared that replaces another is not written 
   mkdirSync(`${path}.folder`);
   assert.throws(() => replaceFile(`${path}.folder`, 'x'), { code: 'EISDIR' });
   assert.deepEqual(readdirSync(dirname(path)).filter((name) => name.includes('folder.')), []);
+});
+
+test('appendLine() begins a line of its own, and writes the same one once', (t) => {
+  const path = join(temporaryFolder(t), 'file');
+  for (const [before, after] of [['', 'x\n'], ['a\n', 'a\nx\n'], ['a', 'a\nx\n'], ['x\n', 'x\n'], ['ax\n', 'ax\nx\n'], ['a\nx\n', 'a\nx\n'], ['x', 'x\nx\n']] as const) {
+    writeFileSync(path, before);
+    appendLine(path, 'x');
+    assert.equal(readFileSync(path, 'utf8'), after, JSON.stringify(before));
+  }
+  rmSync(path);
+  symlinkSync('elsewhere', path);
+  assert.throws(() => appendLine(path, 'x'), UntrustedFileError);
 });

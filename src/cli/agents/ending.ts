@@ -27,7 +27,10 @@ export function tellAgentEnd(job: Job): void {
   const { acpError, stopReason, stderr } = job;
   if (acpError) {
     say(acpError.message);
-    if (toldByAgent.has(acpError.code)) for (const line of (stderr ?? '').trimEnd().split('\n').slice(-maxErrorLines)) if (line !== '') tell(`  ${oneLine(line)}\n`);
+    // The server has written the same sentence below what the agent wrote.
+    const own = (stderr ?? '').trimEnd();
+    const ofAgent = own.endsWith(acpError.message) ? own.slice(0, -acpError.message.length) : own;
+    if (toldByAgent.has(acpError.code)) for (const line of ofAgent.trimEnd().split('\n').slice(-maxErrorLines)) if (line !== '') tell(`  ${oneLine(line)}\n`);
     for (const hint of hintsFor(acpError)) say(hint);
   } else if (job.reason !== 'exit' && job.reason !== null) {
     tellEnd(job);

@@ -1,0 +1,16 @@
+/**
+ * How the job of an agent has ended where its runner could not say so itself: it was killed, or never started. Pure.
+ * @module
+ */
+import type { AgentError, AgentJobSummary } from '../protocol/agent-jobs.ts';
+import type { Outcome } from './job.ts';
+
+/** Ends that the server or a client asked for: they are no failures of the agent. */
+const asked: ReadonlySet<string> = new Set(['cancelled', 'timeout', 'output_limit']);
+
+/** @returns `undefined`: the runner has said how it ended, or it was ended on purpose. */
+export function runnerError({ reason, signal, error }: Outcome, { agentPhase, acpError }: AgentJobSummary): AgentError | undefined {
+  if (agentPhase === 'ended' || acpError !== null || asked.has(reason)) return undefined;
+  const message = error ?? `The runner of the agent has ended in the middle (${signal ?? reason}); stderr may say why`;
+  return { code: 'runner_ended', message, details: {} };
+}

@@ -1,0 +1,57 @@
+/** A client that knows only what every job has sees that an agent failed, and why. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { startTestServer } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+import { fake, inPhase } from './agents.ts';
+import { type Reached, ask, eventsIn, finished, run, show, submit } from './ask.ts';
+
+test('the stderr and the stopReason of an agent that failed', async (t) => {
+  const server = await startTestServer(t);
+
+  for (const [what, request, own] of [
+    ['died', fake('say x\ndie'), ''],
+    ['died with words of its own', fake('note one~two\ndie'), 'one\ntwo\n'],
+    ['is not there', { mode: 'acp', argv: ['/does/not/exist'], prompt: 'x' }, ''],
+    ['wants a login', fake('say x', { env: { FAKE_AUTH: '1' } }), ''],
+    ['does not have the model', fake('say x', { model: 'none' }), ''],
+  ] as const) {
+    await t.test(`say so: it ${what}`, async () => {
+      const job = await run(server, request);
+      assert.deepEqual([job.status, job.stopReason, job.stderr], ['failed', 'error', `${own}${job.acpError?.message}\n`]);
+      await isWhole(server, job.jobId);
+    });
+  }
+
+  await t.test('say so: its runner was killed', async () => {
+    const id = await submit(server, fake('note mine\nhang'));
+    const { pid } = await inPhase(server, id, 'turn', 1);
+    await until(async () => (await show(server, id)).stderr === 'mine', { what: 'it has begun' });
+    process.kill(pid ?? 0, 'SIGKILL');
+    const job = await finished(server, id);
+    assert.equal(job.acpError?.code, 'runner_ended');
+    assert.deepEqual([job.stopReason, job.stderr], ['error', `mine\n${job.acpError.message}\n`]);
+    await isWhole(server, id);
+  });
+
+  await t.test('say nothing of one that did not fail, or was ended on purpose', async () => {
+    for (const reason of ['end_turn', 'refusal', 'cancelled']) {
+      const job = await run(server, fake(`stop ${reason}`));
+      assert.deepEqual([job.stopReason, job.stderr], [reason, '']);
+    }
+    const id = await submit(server, fake('hang'));
+    await inPhase(server, id, 'turn', 1);
+    await ask(server, `POST /jobs/${id}/cancel`);
+    const job = await show(server, id);
+    assert.deepEqual([job.stopReason, job.stderr, job.acpError], ['cancelled', '', null]);
+  });
+});
+
+/** What is counted, sent live and kept is the same. */
+async function isWhole(server: Reached, id: string): Promise<void> {
+  const { stderr = '', stderrBytes } = await show(server, id);
+  const { bytes } = await ask(server, `GET /jobs/${id}/stderr`);
+  assert.deepEqual([bytes.toString(), bytes.length], [stderr, stderrBytes]);
+  const followed = eventsIn((await ask(server, `GET /jobs/${id}/events`)).text).filter(({ event, data }) => event === 'output' && data['stream'] === 'stderr');
+  assert.equal(followed.map(({ data }) => data['text']).join(''), stderr);
+}
