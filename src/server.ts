@@ -287,7 +287,7 @@ async function openJobs(
   });
   const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, maxSessions, sessionIdleSeconds: idleSeconds } = config;
   // Before the jobs: of those that ended with their shell meanwhile it knows how.
-  const shells = new Shells({ stateDir, takeFifo: fifos && (async () => (await fifos.take()).path), path: env['PATH'] ?? '', maxSessions, idleSeconds, log });
+  const shells = new Shells({ stateDir, takeFifo: fifos && (async () => (await fifos.take()).path), inherited: env, maxSessions, idleSeconds, log });
   closers.push(() => shells.close());
   const createStarter = (events: StarterEvents): Starter => {
     if (!first || !keeper || !fifos) return new DirectStarter(events, { env });

@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import type { Log } from '../base/log.ts';
 import { ParseError } from '../base/parse.ts';
+import { withoutNode } from '../process/environment/carry.ts';
 import { utf8Locale } from '../process/environment/locale.ts';
 import { ownProgram } from '../process/own-program.ts';
 import { type AgentHost, type AgentJobs, type AgentLaunch, agentLabel } from '../process/agent-host.ts';
@@ -89,7 +90,7 @@ export class Agents implements AgentHost {
   prepare(launch: AgentLaunch): ReturnType<AgentHost['prepare']> {
     replaceFile(join(launch.directory, orderFile), JSON.stringify(this.#orderOf(launch)));
     // Its own environment is of no use to the runner, and what is in there for Node may hinder it.
-    return { argv: [program.file, ...program.loaders, ...frugal, program.path, launch.directory], workdir: dirname(program.path), env: { NODE_OPTIONS: '' } };
+    return { argv: [program.file, ...program.loaders, ...frugal, program.path, launch.directory], workdir: dirname(program.path), env: withoutNode(this.#options.env) };
   }
 
   watch(launch: AgentLaunch): void {

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { appendLine } from '../base/untrusted-file.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import { sendSignal } from '../process/identity.ts';
+import { withCarrier } from '../process/environment/carry.ts';
+import { byHandling } from '../process/environment/shell-variables.ts';
 import { overlayForTerminal } from '../process/environment/terminal.ts';
 import { ttyArgv } from '../process/pty.ts';
 import type { Variables } from '../process/environment/secrets.ts';
@@ -56,8 +58,11 @@ function ownKind({ starter, inherited }: KindOptions): Kind {
     start({ id, request: { stdin, tty, output } }, { program, workdir, env }, directory) {
       if (program.mode === 'acp' || program.mode === 'persistent_shell') throw new Error(`a job of mode ${program.mode} is of another kind`);
       const argv = programFor(program, directory);
-      starter.start(tty === undefined ? { id, directory, stdin, workdir, env, argv, ...(output === 'pipe' ? { output } : {}) }
-        : { id, directory, stdin, workdir, env: overlayForTerminal(inherited, env), argv: ttyArgv(argv, tty) });
+      if (tty === undefined) return starter.start({ id, directory, stdin, workdir, env, argv, ...(output === 'pipe' ? { output } : {}) });
+      // The shells in front of the program pass on no name that is none for them.
+      const overlay = { ...byHandling(inherited).foreign, ...overlayForTerminal(inherited, env) };
+      const launch = withCarrier({ id, directory, stdin, workdir, env: overlay, argv }, inherited);
+      starter.start({ ...launch, argv: ttyArgv(launch.argv, tty) });
     },
     adopt: () => true,
     withdraw: ({ id }) => starter.withdraw(id),

@@ -4,7 +4,9 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { bootScript, launchScript, quote } from './launch-script.ts';
+import type { Variables } from './environment/secrets.ts';
+import { shellStart } from './environment/shell-variables.ts';
+import { bootScript, launchScript, quote, startLine } from './launch-script.ts';
 import { withJobPriority } from './priority.ts';
 
 export interface FirstBashOptions {
@@ -13,7 +15,7 @@ export interface FirstBashOptions {
   /** The parent of the jobs' directories. */
   readonly jobsDirectory: string;
   /** The environment of every job. */
-  readonly env: { readonly [name: string]: string };
+  readonly env: Variables;
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
@@ -113,6 +115,11 @@ export class FirstBash {
     this.#child?.unref();
   }
 
+  /** What every job inherits. */
+  get inherited(): Variables {
+    return this.#options.env;
+  }
+
   /** A command of `launchScript`; kept until it is there. */
   send(...words: readonly string[]): void {
     const line = `${words.map(quote).join(' ')}\n`;
@@ -121,12 +128,14 @@ export class FirstBash {
   }
 
   #start(): void {
-    const { bash, env, jobsDirectory } = this.#options;
+    const { bash, jobsDirectory } = this.#options;
+    const start = shellStart(this.#options.env);
     // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
     // --norc: a bash whose stdin is a socket, as Node's pipes are, takes itself for one that sshd started, and where SHLVL is not set, as
     // under systemd, it would run the user's ~/.bashrc first (bash(1), INVOCATION, remote shell daemon).
     const child: ChildProcess = spawn(bash, ['--norc', '-p', '-c', bootScript, launcherName, jobsDirectory], {
-      env, detached: true, stdio: ['pipe', 'pipe', 'ignore'],
+      // The directory of the server may go: bash says so at every start.
+      env: start.env, cwd: '/', detached: true, stdio: ['pipe', 'pipe', 'ignore'],
     });
     withJobPriority(child.pid);
     this.#child = child;
@@ -136,7 +145,7 @@ export class FirstBash {
     // Where there are no file descriptors left, it has neither.
     child.stdin?.on('error', () => undefined);
     child.stdout?.on('error', () => undefined);
-    child.stdin?.write(`${launchScript}\0${this.#unsent.splice(0).join('')}`);
+    child.stdin?.write(`${launchScript}\0${startLine(start)}\n${this.#unsent.splice(0).join('')}`);
     this.#readLines(child);
     for (const { onStart } of this.#listeners) onStart();
   }

@@ -5,6 +5,8 @@
  * should be, for one fork and no further program (`setsid` costs an exec, 0.4 to 0.6 ms).
  * @module
  */
+import type { Variables } from './environment/secrets.ts';
+import { type ShellStart, assignments, byHandling } from './environment/shell-variables.ts';
 
 /** A job as a launcher runs it. */
 export interface Launch {
@@ -19,6 +21,8 @@ export interface Launch {
   readonly argv: readonly string[];
   /** `pipe`: stdout and stderr are pipes, and a copier appends to the file what comes through. Linux only. Default: the files themselves. */
   readonly output?: 'pipe';
+  /** It is a shell that runs jobs: it is told later what shells obey, see `shell-variables.ts`. */
+  readonly isOwnShell?: boolean;
 }
 
 /** What the first bash is started with: so short that `ps` stays readable. Its program comes first on its stdin, ended by NUL. */
@@ -58,6 +62,8 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
+declare +x LC_ALL
+sc_obeyed=() sc_own=()
 sc_jobs=$1
 sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
@@ -137,16 +143,24 @@ sc_job() {
   echo "$sc_s" >>"$sc_d/process" || exit 126
   IFS= read -r sc_first <"$sc_d/process"
   [ "$sc_first" = "$sc_s" ] || exit 126
-  cd -- "$1" || sc_fail 126
-  sc_n=$2 sc_m=$3; shift 3
-  while [ "$sc_n" -gt 0 ]; do export "$1"; shift; sc_n=$((sc_n - 1)); done
+  [ -d "$1" ] || sc_fail 126 "the directory $1 is not there"
+  cd -- "$1" 2>/dev/null || sc_fail 126 "the directory $1 cannot be entered"
+  unset OLDPWD
+  sc_n=$2 sc_m=$3 sc_k=$4; shift 4
+  [ "$sc_n" = 0 ] || { export "\${@:1:sc_n}"; shift "$sc_n"; }
   export SIDECAR_JOB_ID=$sc_id
-  [ "$sc_m" = 0 ] || { sc_e=("\${@:1:sc_m}"); shift "$sc_m"; }
+  sc_o=() sc_e=()
+  [ "$sc_m" = shell ] || { sc_o=("\${sc_obeyed[@]}" "\${@:1:sc_m}") sc_e=("\${sc_own[@]}"); shift "$sc_m"; }
+  sc_e=("\${sc_e[@]}" "\${@:1:sc_k}"); shift "$sc_k"
   case $1 in
     */*) [ -x "$1" ] && [ ! -d "$1" ] || sc_refuse "$1" ;;
     *) type -P -- "$1" >/dev/null || sc_fail 127 "$1: not found" ;;
   esac
-  [ "$sc_m" = 0 ] || sc_env "$@"
+  if [ \${#sc_e[@]} != 0 ]; then
+    case $1 in *=*) set -- /bin/sh -c 'exec "$0" "$@"' "$@" ;; esac
+    set -- /usr/bin/env -- "\${sc_e[@]}" "$@"
+  fi
+  [ \${#sc_o[@]} = 0 ] || export "\${sc_o[@]}" 2>/dev/null # the last: bash obeys them from here on
   exec -- "$@"
 }
 sc_pipe() {
@@ -207,7 +221,7 @@ sc_chore_done() {
   exec 8>&-
   sc_number=$1
   shift
-  export LC_ALL=C PATH=/usr/local/bin:/usr/bin:/bin
+  export LC_ALL=C PATH=/usr/local/bin:/usr/bin:/bin:$PATH
   sc_e=$(exec "$@" 2>&1 >/dev/null)
   sc_c=$?
   echo "chore $sc_number $sc_c \${sc_e//$'\\n'/ }"
@@ -229,17 +243,24 @@ export function waitLine(launch: Launch, jobsDirectory = ''): string {
 /**
  * The line that makes the process ahead become a job, without its newline. Short: bash reads it a byte at a time.
  *
+ * Variables whose names are none for a shell are left out, see `withCarrier`.
+ *
  * @param jobsDirectory The first argument that the first bash was given; most jobs are in it.
  */
 export function launchLine(launch: Launch, jobsDirectory = ''): string {
   const { id, workdir } = launch;
   const stdin = launch.output === 'pipe' ? `${launch.stdin}+pipe` : launch.stdin;
   const directory = place(launch, jobsDirectory);
-  const exported: string[] = [];
-  const byEnv: string[] = [];
-  for (const [name, value] of Object.entries(launch.env)) (isOrdinaryName(name) ? exported : byEnv).push(`${name}=${value}`);
-  const counts = [String(exported.length), String(byEnv.length)];
-  return ['sc_job', id, directory, stdin, workdir, ...counts, ...exported, ...byEnv, ...launch.argv].map(quote).join(' ');
+  const { plain, obeyed, own } = byHandling(launch.env);
+  const words = { plain: assignments(plain), obeyed: assignments(launch.isOwnShell === true ? {} : obeyed), own: assignments(own) };
+  const counts = [words.plain.length, launch.isOwnShell === true ? 'shell' : words.obeyed.length, words.own.length].map(String);
+  return ['sc_job', id, directory, stdin, workdir, ...counts, ...words.plain, ...words.obeyed, ...words.own, ...launch.argv].map(quote).join(' ');
+}
+
+/** The line that says what jobs get beside the environment of the first bash, without its newline. */
+export function startLine({ obeyed, own }: Pick<ShellStart, 'obeyed' | 'own'>): string {
+  const list = (variables: Variables): string => `(${assignments(variables).map(quote).join(' ')})`;
+  return `sc_obeyed=${list(obeyed)} sc_own=${list(own)}`;
 }
 
 function place({ id, directory }: Launch, jobsDirectory: string): string {
@@ -251,11 +272,3 @@ export function quote(word: string): string {
   if (/^[\w./:=@%+,-]+$/.test(word)) return word;
   return `$'${word.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n').replaceAll('\r', '\\r')}'`;
 }
-
-/** Whether bash exports the name as it is: not one that it cannot have, computes itself or obeys. */
-function isOrdinaryName(name: string): boolean {
-  return /^[A-Za-z_]\w*$/.test(name) && !special.test(name);
-}
-
-// bash(1), Shell Variables: dynamic, read-only or with an effect on the shell that only the job should see.
-const special = /^(_|sc_.*|BASH.*|COMP_.*|COMPREPLY|COPROC|DIRSTACK|E?UID|EPOCH.*|FUNC.*|GLOB.*|GROUPS|HIST.*|IFS|LINENO|MAPFILE|OLDPWD|OPT.*|PIPESTATUS|POSIXLY_CORRECT|PPID|PS\d|PWD|RANDOM|READLINE_.*|REPLY|SECONDS|SHELLOPTS|SHLVL|SRANDOM|TMOUT|CDPATH|CHILD_MAX|EXECIGNORE|LANG|LC_.*|TEXTDOMAIN.*)$/;

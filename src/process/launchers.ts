@@ -5,6 +5,7 @@
 import { closeSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFifo, writeRegular } from '../base/untrusted-file.ts';
+import { withCarrier } from './environment/carry.ts';
 import { type FifoWrite, writeFifo } from './fifo.ts';
 import { isExecutable } from './find-program.ts';
 import { type Identity, isAliveNow, readStat } from './identity.ts';
@@ -176,7 +177,7 @@ export class Launchers implements Starter {
 
   #give(launcher: Launcher, launch: Launch): void {
     try {
-      const line = Buffer.from(`${this.#line(launch)}\n`);
+      const line = Buffer.from(`${this.#line(withCarrier(launch, this.#options.first.inherited))}\n`);
       this.#busy.set(launch.id, launcher);
       // In this order: no job may run that nobody waits for, should the server be killed here.
       writeSync(launcher.fd, `${waitLine(launch, this.#options.jobsDirectory)}\n`);

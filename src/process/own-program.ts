@@ -17,11 +17,12 @@ export function ownProgram(moduleUrl: string, name: string): { readonly file: st
   return { file: process.execPath, loaders: ending === '.ts' ? loaders() : [], path: join(dirname(here), `${name}${ending}`) };
 }
 
-/** Sources need what this process was started with to read them; Node that reads them by itself needs nothing. */
+/** Sources need what this process was started with to read them, wherever the program starts; Node that reads them by itself needs nothing. */
 function loaders(): readonly string[] {
   const { execArgv } = process;
   return execArgv.flatMap((word, index) => {
-    if (/^--(import|require|loader)=/.test(word)) return [word];
-    return /^--(import|require|loader)$/.test(word) ? [word, execArgv[index + 1] ?? ''] : [];
+    const [, flag = '', given = execArgv[index + 1] ?? ''] = /^--(import|require|loader)(?:=(.*))?$/.exec(word) ?? [];
+    if (flag === '') return [];
+    return [`--${flag}`, flag === 'require' || /^[./]/.test(given) ? given : import.meta.resolve(given)];
   });
 }

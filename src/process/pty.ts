@@ -17,7 +17,8 @@ const keptShell = 'SIDECAR_PTY_SHELL';
 export function ttyArgv(argv: readonly string[], size: TerminalSize, platform: NodeJS.Platform = process.platform): readonly string[] {
   const script = scriptArgv('"$1"', platform).join(' ');
   // Not by exec: script(1) that was sent SIGTERM ends its child and then exits with 0.
-  return ['/bin/sh', '-c', `${keptShell}=\${SHELL-} SHELL=/bin/sh ${script}; exit $?`, 'sh', insideTerminal(argv, size, undefined)];
+  const found = "p=; command -v script >/dev/null || p='command -p'; ";
+  return ['/bin/sh', '-c', `${found}${keptShell}=\${SHELL-} SHELL=/bin/sh $p ${script}; exit $?`, 'sh', insideTerminal(argv, size, undefined)];
 }
 
 /**
@@ -55,7 +56,8 @@ export function resizeArgv(tty: string, { cols, rows }: TerminalSize, platform: 
 function insideTerminal(argv: readonly string[], { cols, rows }: TerminalSize, noteFd: number | undefined): string {
   return [
     // iutf8: a character is erased whole. A terminal that cannot do that is no reason not to run.
-    `stty cols ${cols} rows ${rows}; stty iutf8 2>/dev/null`,
+    // The job's own PATH and functions may have none, or another.
+    `s() { command stty "$@" || command -p stty "$@"; } 2>/dev/null; s cols ${cols} rows ${rows}; s iutf8; unset -f s`,
     `if [ -n "$${keptShell}" ]; then SHELL=$${keptShell}; export SHELL; else unset SHELL; fi; unset ${keptShell}`,
     ...(noteFd === undefined ? [] : [`printf '%s %s\\n' "$$" "$(tty)" >&${noteFd}; exec ${noteFd}>&-`]),
     `exec ${argv.map(shellWord).join(' ')}`,

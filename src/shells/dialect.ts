@@ -7,6 +7,8 @@
  * @module
  */
 
+import type { Variables } from '../process/environment/secrets.ts';
+
 /** A job as its run file needs it. */
 export interface ShellJob {
   readonly id: string;
@@ -23,8 +25,14 @@ export interface ShellJob {
 export interface Dialect {
   /** How the shell is started: without the files of the user's, as the bootstrap is what a session begins with. */
   argv(program: string, control: string): readonly string[];
-  /** The first line: from then on the shell itself has the control open, so that it never ends. Said twice it does no harm. */
-  begin(control: string): string;
+  /**
+   * The first line: from then on the shell itself has the control open, so that it never ends. Said twice it does no harm.
+   *
+   * @param environment The file that holds the {@link exports}.
+   */
+  begin(control: string, environment: string): string;
+  /** Says variables that such a shell obeys from its start on, once it has started without. Absent: it obeys none. */
+  exports?(variables: Variables): string;
   /** Sources the run file. One line, without its newline. */
   source(runFile: string): string;
   run(job: ShellJob): string;

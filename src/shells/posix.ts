@@ -3,6 +3,7 @@
  * @module
  */
 import { quote } from '../base/shell-word.ts';
+import { assignments } from '../process/environment/shell-variables.ts';
 import { bootstrapFailed, type Dialect, type ShellJob } from './dialect.ts';
 
 /** bash(1), zsh(1), dash(1): what differs between them. */
@@ -55,7 +56,8 @@ function dialect(shell: Posix): Dialect {
   const { flags, builtin, descriptor } = shell;
   return {
     argv: (program, control) => [program, ...flags, control],
-    begin: (control) => `exec ${descriptor}<>${quote(control)} >/dev/null 2>&1`,
+    begin: (control, environment) => `exec ${descriptor}<>${quote(control)} >/dev/null 2>&1; ${builtin} . ${quote(environment)}`,
+    exports: (variables) => assignments(variables).map((word) => `${builtin} export ${quote(word)}\n`).join(''),
     source: (runFile) => `${builtin} . ${quote(runFile)}`,
     run: (job) => runFile(shell, job),
   };

@@ -11,6 +11,8 @@ import { createFile, statFile, writeRegular } from '../base/untrusted-file.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Session, SessionStatus } from '../protocol/shells.ts';
 import { isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
+import type { Variables } from '../process/environment/secrets.ts';
+import { ownShellStart } from '../process/environment/shell-variables.ts';
 import type { Launch } from '../process/launch-script.ts';
 import { claimLine, parseProcessNote } from '../process/process-note.ts';
 import type { ShellLaunch, StarterEvents } from '../process/starter.ts';
@@ -29,6 +31,8 @@ export interface ShellOptions {
   readonly dialect: Dialect;
   /** The path of the shell. */
   readonly program: string;
+  /** What jobs inherit. */
+  readonly inherited: Variables;
   /** A FIFO made ahead. */
   readonly takeFifo: () => Promise<string>;
   readonly connection: () => { readonly launch: (launch: Launch) => void; readonly events: StarterEvents };
@@ -204,7 +208,7 @@ export class Shell {
   }
 
   async #startProcess(): Promise<Running> {
-    const { directory, dialect, program, connection, takeFifo } = this.#options;
+    const { directory, dialect, program, connection, takeFifo, inherited } = this.#options;
     this.#letGo();
     const before = this.#record.starts;
     const starts = before + 1;
@@ -217,10 +221,14 @@ export class Shell {
     if (before > 0) discard(runDirectory(directory, before));
     const control = openControl(controlPath);
     try {
-      writeSync(control, `${dialect.begin(controlPath)}\n`);
-      connection().launch({
-        id: this.#mark(), directory: runIn, stdin: 'null', workdir: this.#record.workdir, env: this.#record.env, argv: dialect.argv(program, controlPath),
-      });
+      const { workdir, env } = this.#record;
+      const start = ownShellStart(inherited, env);
+      const environment = join(runIn, 'environment');
+      createFile(environment, dialect.exports?.(start.obeyed) ?? '');
+      writeSync(control, `${dialect.begin(controlPath, environment)}\n`);
+      const argv = [...start.prefix, ...dialect.argv(program, controlPath)];
+      const launch = { id: this.#mark(), directory: runIn, stdin: 'null', workdir, env, argv } as const;
+      connection().launch(dialect.exports === undefined ? launch : { ...launch, env: start.env, isOwnShell: true });
       const identity = await identityIn(runIn, () => this.#isClosed);
       this.#running = { directory: runIn, identity, control, isSeeded: false, jobDirectory: undefined };
       return this.#running;
@@ -243,7 +251,7 @@ export class Shell {
       const control = openControl(controlPath);
       this.#running = { directory: runIn, identity: note.identity, control, ...noted };
       // What a FIFO holds is lost when nobody has it open: the server may have ended before the shell had opened it.
-      if (!hasHadJob(this.#running)) writeSync(control, `${dialect.begin(controlPath)}\n`);
+      if (!hasHadJob(this.#running)) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
       return;
     }
     const code = exitIn(runIn);

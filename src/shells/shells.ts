@@ -9,6 +9,7 @@ import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellKind } from '../protocol/shells.ts';
+import type { Variables } from '../process/environment/secrets.ts';
 import type { Launch } from '../process/launch-script.ts';
 import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/starter.ts';
 import { dialects } from './dialects.ts';
@@ -20,8 +21,8 @@ export interface ShellsOptions {
   readonly stateDir: string;
   /** A FIFO made ahead; `undefined`: this machine has no persistent shells. */
   readonly takeFifo: (() => Promise<string>) | undefined;
-  /** The search path of jobs. */
-  readonly path: string;
+  /** What jobs inherit. */
+  readonly inherited: Variables;
   readonly maxSessions: number;
   /** A session that was not used for so long is deleted; 0: none ever is. */
   readonly idleSeconds: number;
@@ -52,11 +53,11 @@ export class Shells implements ShellHost {
 
   /** Reads back what an earlier server left; jobs that ended with their shell meanwhile have their exit code from here on. */
   constructor(options: ShellsOptions) {
-    const { stateDir, takeFifo, path, idleSeconds, now = unixSeconds } = options;
+    const { stateDir, takeFifo, inherited, idleSeconds, now = unixSeconds } = options;
     this.#options = options;
     this.#now = now;
     this.#folder = join(stateDir, 'shells');
-    this.found = takeFifo ? findShells(path) : new Map();
+    this.found = takeFifo ? findShells(inherited['PATH'] ?? '') : new Map();
     if (takeFifo) this.#readAll();
     if (idleSeconds === 0) return;
     this.#sweep = setInterval(() => this.#deleteIdle(), Math.max(100, Math.min(longestSweepMs, idleSeconds * 250)));
@@ -192,7 +193,7 @@ export class Shells implements ShellHost {
     if (!takeFifo || !dialect || program === undefined) throw new Error(`this machine has no ${record.shell} any more`);
     // A shell needs it only once it has a job, which comes through it.
     const connection = (): ShellsConnection => this.#connection ?? unconnected();
-    return new Shell({ directory, record, dialect, program, takeFifo, connection, log, now: this.#now });
+    return new Shell({ directory, record, dialect, program, takeFifo, inherited: this.#options.inherited, connection, log, now: this.#now });
   }
 
   #readAll(): void {

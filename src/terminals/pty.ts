@@ -8,6 +8,8 @@ import { createRequire } from 'node:module';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { carriedArgv, needsCarrier } from '../process/environment/carry.ts';
+import { toolEnvironment } from '../process/environment/shell-variables.ts';
 import { isPidAlive } from '../process/identity.ts';
 import { resizeArgv, scriptCommand } from '../process/pty.ts';
 import type { TerminalBackend, TerminalSize } from '../protocol/terminals.ts';
@@ -108,7 +110,9 @@ function holdTerminal(path: string | undefined): number | undefined {
 /** @param folder Where a file may be made for a moment. @throws Error where the terminal cannot be opened, in the words of script(1). */
 export async function openScriptPty(folder: string, options: PtyOptions, events: PtyEvents): Promise<Pty> {
   const { workdir: cwd, size } = options;
-  const { argv: [file = '', ...args], env } = scriptCommand(options.argv, size, { noteFd, shell: options.env['SHELL'] });
+  // The shells on the way pass on no name that is none for them.
+  const inner = needsCarrier(options.env) ? carriedArgv(options.argv, options.env, folder) : options.argv;
+  const { argv: [file = '', ...args], env } = scriptCommand(inner, size, { noteFd, shell: options.env['SHELL'] });
   const input = await openInput(folder, options.env);
   const child = spawn(file, args, { cwd, env: { ...options.env, ...env }, stdio: [input.fd, 'pipe', 'pipe', 'pipe'] });
   closeSync(input.fd);
@@ -147,7 +151,7 @@ function sizeKeeper(tty: string, env: { readonly [name: string]: string }): (siz
       const [file = '', ...args] = resizeArgv(tty, wanted);
       wanted = undefined;
       await new Promise<void>((resolve) => {
-        const child = spawn(file, args, { env, stdio: 'ignore' });
+        const child = spawn(file, args, { env: toolEnvironment(env), stdio: 'ignore' });
         // Where there is no stty the size stays.
         child.once('error', () => resolve());
         child.once('exit', () => resolve());
@@ -165,7 +169,7 @@ function sizeKeeper(tty: string, env: { readonly [name: string]: string }): (siz
 /** A FIFO: the pipes of Node are socket pairs, of which BSD's script(1) says that they are no terminals, and ends. */
 async function openInput(folder: string, env: { readonly [name: string]: string }): Promise<{ readonly fd: number; readonly stdin: Socket }> {
   const path = join(folder, 'input');
-  await promisify(execFile)('mkfifo', ['-m', '600', path], { env });
+  await promisify(execFile)('mkfifo', ['-m', '600', path], { env: toolEnvironment(env) });
   try {
     // Open for both, so that the open waits for nobody; the program has it for reading alone.
     const stdin = new Socket({ fd: openSync(path, constants.O_RDWR | constants.O_NONBLOCK), readable: false, writable: true });

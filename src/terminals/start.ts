@@ -7,6 +7,7 @@ import { closeSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { dirname, join } from 'node:path';
 import { openToAppend } from '../base/untrusted-file.ts';
+import { withoutNodeOptions } from '../process/environment/shell-variables.ts';
 import { ownProgram } from '../process/own-program.ts';
 import { withJobPriority } from '../process/priority.ts';
 import type { HolderOrder } from './holder.ts';
@@ -24,12 +25,11 @@ const frugal = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool
 
 /** Resolves once the program runs. @throws Error where it cannot be started. */
 export async function startHolder(order: HolderOrder, env: { readonly [name: string]: string }): Promise<TerminalRecord> {
-  const { NODE_OPTIONS: _, ...own } = env;
   const log = openToAppend(join(order.directory, 'log'));
   let child: ChildProcess;
   try {
     child = spawn(program.file, [...program.loaders, ...frugal, program.path], {
-      cwd: dirname(program.path), env: own, stdio: ['pipe', 'ignore', log, 'pipe'], detached: true,
+      cwd: dirname(program.path), env: withoutNodeOptions(env), stdio: ['pipe', 'ignore', log, 'pipe'], detached: true,
     });
   } finally {
     closeSync(log);

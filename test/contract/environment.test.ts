@@ -1,10 +1,12 @@
 /** The environment of what a server starts: that of its user, whatever the server itself was started with. */
 import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, run } from './ask.ts';
+import { ask, finished, run, show, submit } from './ask.ts';
+import { isInstalled } from './session.ts';
 
 const skip = process.platform === 'win32' ? 'needs a POSIX shell' : false;
 
@@ -42,3 +44,93 @@ test('a job on a terminal, and an agent, write UTF-8 unless the request has a lo
   const agent = await run(server, { mode: 'acp', argv: ['/bin/sh', '-c', 'locale charmap >&2'], prompt: 'x' });
   assert.match(agent.stderr ?? '', /^UTF-8$/m);
 });
+
+/** Variables that shells obey, as a hardened /etc/profile and hostile users set them. */
+const obeyed: { readonly [name: string]: string } = {
+  TMOUT: '1', BASH_ENV: '/nonexistent/env', ENV: '/nonexistent/env', PS4: '$(kill -9 $$)', PROMPT_COMMAND: 'exit 9', IFS: 'a', CDPATH: '/usr', GLOBIGNORE: '*',
+  FIGNORE: 'x', HISTFILE: '/nonexistent/history', POSIXLY_CORRECT: '1', FUNCNEST: '1', BASH_COMPAT: '3.2', OPTERR: '7', PS1: '$', ZDOTDIR: '/nonexistent', LC_ALL: 'C',
+  EXECIGNORE: '*', TIMEFORMAT: 'x', MAILCHECK: '1', HISTCONTROL: 'ignoreboth', NULLCMD: 'false', NODE_OPTIONS: '--require=/nonexistent.cjs', NODE_PATH: '/x',
+  'BASH_FUNC_read%%': '() {  exit 9\n}', 'BASH_FUNC_exec%%': '() {  return 9\n}', 'BASH_FUNC_builtin%%': '() {  return 9\n}', 'BASH_FUNC_stty%%': '() {  exit 9\n}',
+};
+const options = { SHELLOPTS: 'errexit:xtrace', BASHOPTS: 'extglob' };
+
+test('no shell of ours obeys variables that are for the jobs, and the jobs have them', { skip }, async (t) => {
+  const server = await startTestServer(t, { environment: { ...obeyed, ...options, 'a.b': 'odd', 'sc_jobs': 'ours', UID: '77' } });
+  const waiting = await submit(server, { mode: 'argv', argv: ['cat'] });
+  const script = 'process.stdout.write(JSON.stringify(process.env))';
+  const { NODE_OPTIONS: _, ...seen } = obeyed;
+  for (let round = 0; round < 3; round += 1) {
+    const job = await run(server, { mode: 'argv', argv: [process.execPath, '-e', script], env: { NODE_OPTIONS: '' } });
+    const found = JSON.parse(job.stdout ?? '') as { [name: string]: string };
+    for (const [name, value] of Object.entries({ ...seen, 'a.b': 'odd', sc_jobs: 'ours', UID: '77', ...options })) assert.equal(found[name], value, name);
+    assert.deepEqual(Object.keys(found).filter((name) => name.startsWith('sc_') && name !== 'sc_jobs'), []);
+    assert.equal(job.stderr, '');
+  }
+  assert.equal((await run(server, { command: 'echo hi', shell: 'sh' })).stdout, 'hi\n');
+  const onTerminal = await run(server, { command: 'stty size; echo hi', shell: 'sh', tty: true });
+  assert.equal(onTerminal.stdout, '24 80\r\nhi\r\n');
+  // Longer than TMOUT: nothing of ours that waits for a line may have given up.
+  const begun = performance.now();
+  await until(() => performance.now() - begun > 2000, { what: 'TMOUT has passed' });
+  await ask(server, `POST /jobs/${waiting}/stdin?eof=1`, { body: 'still here\n', headers: { 'Content-Type': 'application/octet-stream' } });
+  assert.equal((await finished(server, waiting)).stdout, 'still here\n');
+  for (let count = 0; count < 12; count += 1) assert.equal((await run(server, { mode: 'argv', argv: ['echo', 'x'] })).stdout, 'x\n');
+  assert.doesNotMatch(server.logged(), /"level":"(warn|error)"/);
+});
+
+for (const shell of ['bash', 'zsh', 'sh'] as const) {
+  const missing = skip || (isInstalled(shell) ? false : `${shell} is not installed`);
+  test(`a persistent ${shell} starts without the variables that shells obey, and its jobs have them`, { skip: missing }, async (t) => {
+    const { TMOUT, ...others } = obeyed;
+    const server = await startTestServer(t, { environment: { ...others, ...options } });
+    const body = (command: string): object => ({ mode: 'persistent_shell', sessionKey: 'k', shell, command, env: { TMOUT } });
+    const script = 'process.stdout.write(JSON.stringify(process.env))';
+    const first = await run(server, body(`NODE_OPTIONS= ${process.execPath} -e '${script}'; kept=5`));
+    const found = JSON.parse(first.stdout ?? '') as { [name: string]: string };
+    for (const name of ['TMOUT', 'BASH_ENV', 'ENV', 'PS4', 'CDPATH', 'HISTFILE', 'POSIXLY_CORRECT', 'LC_ALL', 'NODE_PATH']) assert.equal(found[name], obeyed[name], name);
+    assert.equal(first.stderr, '');
+    const again = await run(server, body('echo "$kept"; false; true'));
+    assert.deepEqual([again.stdout, again.stderr, again.exitCode], ['5\n', '', 0]);
+  });
+}
+
+test('what a job has in its environment never stands in a command line', { skip }, async (t) => {
+  const server = await startTestServer(t);
+  const secret = 'hush-this-is-for-the-job-alone';
+  const names = ['a.b', 'foo-bar', '0x', 'with space', 'ü', 'sc_d', 'PLAIN', 'TMOUT', 'LC_ALL', 'PS4'];
+  const env = Object.fromEntries(names.map((name) => [name, secret]));
+  const seen: string[] = [];
+  const looking = setInterval(() => seen.push(...commandLinesWith(secret)), 1);
+  try {
+    const script = `const given = ${JSON.stringify(names)}; console.log(String(given.every((name) => process.env[name]?.length === ${secret.length})))`;
+    for (const more of [{}, { tty: true }]) {
+      for (let count = 0; count < 3; count += 1) {
+        const { stdout, stderr } = await run(server, { mode: 'argv', argv: [process.execPath, '-e', script], env, ...more });
+        assert.match(stdout ?? '', /^true\r?\n$/, stderr);
+      }
+    }
+    const failing = await run(server, { mode: 'argv', argv: ['no-such-program'], env });
+    assert.deepEqual([failing.exitCode, failing.reason, failing.stderr], [127, 'spawn_error', 'sidecar: no-such-program: not found\n']);
+    const signalled = await run(server, { mode: 'argv', argv: ['sh', '-c', 'kill -TERM $$'], env });
+    assert.equal(signalled.exitCode, 143);
+    const running = await submit(server, { mode: 'argv', argv: ['sleep', '1000'], env });
+    await until(async () => (await show(server, running)).pid !== null, { what: 'it runs' });
+    await ask(server, `POST /jobs/${running}/cancel`);
+    assert.equal((await show(server, running)).reason, 'cancelled');
+  } finally {
+    clearInterval(looking);
+  }
+  assert.deepEqual(seen, []);
+});
+
+/** Of all processes: anybody may read them (proc(5)). */
+function commandLinesWith(text: string): readonly string[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      return line.includes(text) ? [line] : [];
+    } catch {
+      return [];
+    }
+  });
+}

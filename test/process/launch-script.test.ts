@@ -5,6 +5,7 @@ import { closeSync, constants, mkdirSync, openSync, readFileSync, rmSync, writeF
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { bootScript, type Launch, launchLine, launchScript, quote, waitLine } from '../../src/process/launch-script.ts';
+import { withCarrier } from '../../src/process/environment/carry.ts';
 import { findBash } from '../../src/process/launchers.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -117,8 +118,9 @@ async function run(
   first.stdin.write(`${launchScript}\0sc_fork_launcher 1 ${fifo} ${fifo}.ahead\n`);
   let said = '';
   first.stdout.setEncoding('utf8').on('data', (chunk: string) => { said += chunk; });
+  const inherited = process.env as { [name: string]: string };
   const job: Launch = { id, directory, stdin: 'null', workdir: folder, env: {}, argv: [], ...launch };
-  const line = `${launchLine(job)}\n`;
+  const line = `${launchLine(withCarrier(job, inherited))}\n`;
   // A long line is read from a file, as the launchers do.
   writeFileSync(`${fifo}.line`, line);
   writeSync(aheadFd, `. ${quote(`${fifo}.line`)}\n`);

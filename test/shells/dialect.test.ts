@@ -12,7 +12,8 @@ const job: ShellJob = { id: 'j1', directory: '/s/jobs/j1', stdin: 'fifo', claim:
 test('bash is told of a job at its top level, with the control hidden from what it runs', () => {
   const { bash } = posix;
   assert.deepEqual(bash.argv('/bin/bash', '/c'), ['/bin/bash', '--norc', '--noprofile', '-O', 'expand_aliases', '/c']);
-  assert.equal(bash.begin('/c'), `exec 99<>'/c' >/dev/null 2>&1`);
+  assert.equal(bash.begin('/c', '/e'), `exec 99<>'/c' >/dev/null 2>&1; builtin . '/e'`);
+  assert.equal(bash.exports?.({ TMOUT: '2', PS4: 'it\'s' }), `builtin export 'TMOUT=2'\nbuiltin export 'PS4=it'\\''s'\n`);
   assert.equal(bash.source('/s/it\'s'), `builtin . '/s/it'\\''s'`);
   assert.equal(bash.run(job), `exec {__sidecar_hold}<>'/s/jobs/j1/stdin' {__sidecar_in}<'/s/jobs/j1/stdin' {__sidecar_hold}>&-
 builtin echo '7 99 #ab' >>'/s/jobs/j1/process'
@@ -32,7 +33,7 @@ fi
 test('sh keeps an error of a special built-in from ending it', () => {
   const { sh } = posix;
   assert.deepEqual(sh.argv('/bin/sh', '/c'), ['/bin/sh', '/c']);
-  assert.equal(sh.begin('/c'), `exec 9<>'/c' >/dev/null 2>&1`);
+  assert.equal(sh.begin('/c', '/e'), `exec 9<>'/c' >/dev/null 2>&1; command . '/e'`);
   assert.match(sh.run(job), /^\{\ncommand echo [^]*\n\} <>'\/s\/jobs\/j1\/stdin' <'\/s\/jobs\/j1\/stdin'\n$/);
   assert.match(sh.run({ ...job, stdin: 'null' }), /^command \. '\/s\/jobs\/j1\/command' <\/dev\/null >>'\/s\/jobs\/j1\/stdout' 2>>\S+ 9>&-$/m);
 });
@@ -58,7 +59,7 @@ test('pwsh reads the paths of run files, and gives each command its own stdin', 
   const argv = pwsh.argv('/usr/bin/pwsh', '/it\'s/c');
   assert.deepEqual(argv.slice(0, -1), ['/usr/bin/pwsh', '-NoLogo', '-NoProfile', '-NonInteractive', '-Command']);
   assert.match(argv.at(-1) ?? '', /FileStream\]::new\('\/it''s\/c', /);
-  assert.equal(pwsh.begin('/c'), '');
+  assert.equal(pwsh.begin('/c', '/e'), '');
   assert.equal(pwsh.source('/s/run-1'), '/s/run-1');
   const lines = pwsh.run({ ...job, directory: '/it\'s', bootstrap: '/s/boot' }).split('\n');
   assert.equal(lines[0], `[SidecarNative.Fd]::Stdin('/it''s/stdin')`);

@@ -21,7 +21,7 @@ function shellsIn(t: TestContext, stateDir: string): { shells: Shells; launched:
   const ended = new Map<string, number | undefined>();
   let fifos = 0;
   const shells = new Shells({
-    stateDir, path: process.env['PATH'] ?? '', maxSessions: 1, idleSeconds: 0, log: createLog({ fd: 2, format: 'json', level: 'error' }),
+    stateDir, inherited: { PATH: process.env['PATH'] ?? '' }, maxSessions: 1, idleSeconds: 0, log: createLog({ fd: 2, format: 'json', level: 'error' }),
     takeFifo: async () => {
       const path = join(stateDir, `fifo-${process.pid}-${(fifos += 1)}`);
       execFileSync('mkfifo', [path]);

@@ -1,0 +1,110 @@
+/**
+ * How variables come through a bash of ours to the program that it becomes, though bash itself obeys some, and cannot have others.
+ * @module
+ */
+import type { Environment, Variables } from './secrets.ts';
+
+/**
+ * `plain`: bash has it like any other. `obeyed`: bash acts on it, or changes it; it is exported last, when nothing but the program comes after.
+ * `own`: bash makes it itself and cannot export another value; env(1) can, and what it holds is no secret. `foreign`: no shell has such a name, or
+ * our script has it.
+ */
+export type Handling = 'plain' | 'obeyed' | 'own' | 'foreign';
+
+// bash(1), Shell Variables: those with an effect on the shell, and those that it sets anew from the environment. zsh(1) and sh(1) obey no others
+// without a terminal.
+const obeyed = new RegExp(`^(${[
+  'BASH', 'BASH_ARGV0', 'BASH_COMPAT', 'BASH_ENV', 'BASH_EXECUTION_STRING', 'BASH_LOADABLES_PATH', 'BASH_REMATCH', 'BASH_SUBSHELL', 'BASH_TRAPSIG',
+  'BASH_VERSION', 'BASH_XTRACEFD', 'CDPATH', 'CHILD_MAX', 'COMP_.*', 'COMPREPLY', 'COPROC', 'ENV', 'FCEDIT', 'FIGNORE', 'FPATH', 'FUNCNEST', 'GLOBIGNORE',
+  'GLOBSORT', 'HIST.*', 'HOSTFILE', 'IFS', 'IGNOREEOF', 'INPUTRC', 'LC_ALL', 'MAILCHECK', 'MAILPATH', 'MAPFILE', 'NULLCMD', 'OLDPWD', 'OPT(ARG|ERR|IND)',
+  'POSIXLY_CORRECT', 'PROMPT.*', 'PS\\d', 'PWD', 'READLINE_.*', 'READNULLCMD', 'REPLY', 'TEXTDOMAIN.*', 'TIMEFORMAT', 'TMOUT', 'ZDOTDIR', 'auto_resume', 'histchars',
+].join('|')})$`);
+
+const own = new RegExp(`^(${[
+  '_', 'BASHOPTS', 'BASHPID', 'BASH_(ALIASES|ARGC|ARGV|CMDS|COMMAND|LINENO|MONOSECONDS|SOURCE|VERSINFO)', 'BASH_FUNC_.*', 'DIRSTACK', 'EPOCH(REALTIME|SECONDS)', 'E?UID',
+  'EXECIGNORE', 'FUNCNAME', 'GROUPS', 'HISTCMD', 'LINENO', 'PIPESTATUS', 'PPID', 'S?RANDOM', 'SECONDS', 'SHELLOPTS', 'SHLVL',
+].join('|')})$`);
+
+export function handlingOf(name: string): Handling {
+  if (own.test(name)) return 'own';
+  if (!/^[A-Za-z_]\w*$/.test(name) || name.startsWith('sc_')) return 'foreign';
+  return obeyed.test(name) ? 'obeyed' : 'plain';
+}
+
+/** The variables of each kind. */
+export function byHandling(variables: Variables): { readonly [K in Handling]: Variables } {
+  const all = { plain: {}, obeyed: {}, own: {}, foreign: {} } as { [K in Handling]: { [name: string]: string } };
+  for (const [name, value] of Object.entries(variables)) all[handlingOf(name)][name] = value;
+  return all;
+}
+
+/** As words for export and env(1). */
+export function assignments(variables: Variables): readonly string[] {
+  return Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+}
+
+/** Set by every shell for whatever it starts, or passed on by a bash with -p as they are. */
+const passedOn = /^(_|SHLVL|E?UID|GROUPS|BASH_FUNC_.*)$/;
+/** Where bash says each time anew. */
+const ofDirectory = /^(OLD)?PWD$/;
+
+/** What a bash of ours is started with, and what it then gives to jobs beside that. */
+export interface ShellStart {
+  readonly env: Variables;
+  /** Exported last. */
+  readonly obeyed: Variables;
+  /** By env(1). */
+  readonly own: Variables;
+}
+
+/**
+ * Parts the environment of jobs for a bash that starts them with `-p`, which ignores functions of the environment and passes them on, as it does
+ * names that are none for a shell.
+ */
+export function shellStart(inherited: Variables): ShellStart {
+  const { plain, obeyed: late, own: made, foreign } = byHandling(inherited);
+  const [native, byEnv] = [filtered(made, (name) => passedOn.test(name)), filtered(made, (name) => !passedOn.test(name))];
+  // The locale: whatever the user has, a line is bytes. Functions and names of the script are its own.
+  const env = { ...plain, ...filtered(foreign, (name) => !name.startsWith('sc_')), ...native, LC_ALL: 'C' };
+  const scripts = filtered(foreign, (name) => name.startsWith('sc_'));
+  return { env, obeyed: filtered(late, (name) => !ofDirectory.test(name)), own: { ...byEnv, ...scripts } };
+}
+
+/** What a persistent shell is started with: nothing that it obeys, and no function in the place of what its loop needs. */
+export interface OwnShellStart {
+  /** Of the launch. */
+  readonly env: Variables;
+  /** In front of its argv. */
+  readonly prefix: readonly string[];
+  /** To be exported in it once it has started. Not its options, which are those of the session. */
+  readonly obeyed: Variables;
+}
+
+const loopFunction = /^BASH_FUNC_(builtin|command|exec)(%%|\(\))$/;
+
+/** @param requested Laid over what it inherits. Names that are none for a shell are left out. */
+export function ownShellStart(inherited: Variables, requested: Variables): OwnShellStart {
+  const { plain, own: made } = byHandling(requested);
+  const hindering = Object.keys(inherited).filter((name) => loopFunction.test(name));
+  const before = filtered(byHandling(inherited).obeyed, (name) => !ofDirectory.test(name));
+  return {
+    env: { ...plain, ...filtered(made, (name) => !/^(SHELLOPTS|BASHOPTS)$/.test(name) && !loopFunction.test(name)) },
+    prefix: hindering.length === 0 ? [] : ['/usr/bin/env', ...hindering.flatMap((name) => ['-u', name])],
+    obeyed: { ...before, ...byHandling(requested).obeyed },
+  };
+}
+
+function filtered(variables: Variables, isMeant: (name: string) => boolean): Variables {
+  return Object.fromEntries(Object.entries(variables).filter(([name]) => isMeant(name)));
+}
+
+/** The environment of a small program of ours, such as stty(1): where programs are, and messages in English. */
+export function toolEnvironment(inherited: Environment): Variables {
+  const path = inherited['PATH'];
+  return { PATH: `/usr/local/bin:/usr/bin:/bin${path ? `:${path}` : ''}`, LC_ALL: 'C' };
+}
+
+/** What the environment says to Node is for programs of the user, not for ours. */
+export function withoutNodeOptions(inherited: Variables): Variables {
+  return filtered(inherited, (name) => !name.startsWith('NODE_'));
+}
