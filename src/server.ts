@@ -38,6 +38,7 @@ import { type Mode, modes } from './protocol/jobs.ts';
 import { shellKinds } from './protocol/shells.ts';
 import { shellRoutes } from './shells/routes.ts';
 import { Shells } from './shells/shells.ts';
+import { ownDirectory } from './process/workdir.ts';
 import { scriptBackend } from './terminals/backend.ts';
 import { terminalPortRoutes, terminalRoutes } from './terminals/routes.ts';
 import { Terminals } from './terminals/terminals.ts';
@@ -117,7 +118,7 @@ export async function startServer(
     const startedAt = performance.now();
     const health = (): Health => ({
       status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
-      pid: process.pid, cwd: process.cwd(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
+      pid: process.pid, cwd: ownDirectory(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
       ...jobs.counts, execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
       wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });

@@ -3,9 +3,6 @@
  * @module
  */
 import { randomInt } from 'node:crypto';
-import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
@@ -21,6 +18,7 @@ import type { Spare, Spares } from '../process/spares.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import type { ShellHost, Starter, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
+import { workdirFor } from '../process/workdir.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { Catalogue, type Page } from './catalogue.ts';
 import { Entry, until } from './entry.ts';
@@ -87,6 +85,9 @@ export class Jobs {
   #hasEndedWaits = false;
   #isClosing = false;
 
+  /** Of the start directory, once. */
+  #hasWarned = false;
+
   private constructor(options: JobsOptions) {
     this.#options = options;
     this.#pace = options.pace ?? new Pace();
@@ -139,7 +140,9 @@ export class Jobs {
     if (request.tty !== undefined && !this.#options.hasTty()) {
       throw new ProblemError('not_supported', 'Cannot give the job a terminal: this machine has no script(1) and stty(1); see sidecar doctor');
     }
-    const workdir = await this.#workdir(request.workdir);
+    const { workdir, warning } = await workdirFor(request.workdir, this.#options.inherited);
+    if (warning !== undefined && !this.#hasWarned) this.#options.log.warn('the start directory has gone', { warning });
+    this.#hasWarned ||= warning !== undefined;
     if (request.program.mode === 'acp') await this.#options.agents.admit(request.program, workdir);
     const output = await this.#outputOf(request, workdir);
     const spare = await this.#spare();
@@ -152,7 +155,7 @@ export class Jobs {
       this.#admit(request);
       const program = this.#admitToSession({ ...request, workdir });
       isUsed = true;
-      return this.#take({ ...request, program, workdir, ...output }, options, spare);
+      return this.#take({ ...request, program, workdir, ...output }, { ...options, warnings: warning === undefined ? [] : [warning] }, spare);
     } finally {
       if (!isUsed && spare) this.#options.ahead?.spares.giveBack(spare);
     }
@@ -375,8 +378,8 @@ export class Jobs {
     return known;
   }
 
-  #take(request: JobRecord['request'], options: SubmitOptions, spare: Spare | undefined): Entry {
-    const { idempotency, rerunOf } = options;
+  #take(request: JobRecord['request'], options: SubmitOptions & { readonly warnings: readonly string[] }, spare: Spare | undefined): Entry {
+    const { idempotency, rerunOf, warnings } = options;
     const now = nowSeconds();
     const hold = request.stdin === undefined ? spare?.hold : undefined;
     if (hold === undefined) this.#release(spare);
@@ -385,6 +388,7 @@ export class Jobs {
       request,
       submittedAt: now,
       ...(rerunOf === undefined ? {} : { rerunOf }),
+      ...(warnings.length === 0 ? {} : { warnings }),
       ...(idempotency === undefined ? {} : { idempotency }),
       ...(hold === undefined ? {} : { hold }),
       state: this.#runner.hasRoom({ sessionKey: sessionOf(request.program), labels: request.labels }) ? { is: 'running', startedAt: now } : { is: 'pending' },
@@ -447,14 +451,6 @@ export class Jobs {
     throw new ProblemError('too_many_jobs', `Cannot take on the job: ${running} are running and ${queued} are waiting`, {
       headers: { 'Retry-After': '5' }, extensions: { running, queued },
     });
-  }
-
-  async #workdir(given: string | undefined): Promise<string> {
-    if (given === undefined) return process.cwd();
-    const workdir = resolve(given);
-    const isDirectory = await stat(workdir).then((found) => found.isDirectory(), () => false);
-    if (isDirectory) return workdir;
-    throw new ParseError('body.workdir', `expected an existing directory, received ${JSON.stringify(given)}`);
   }
 
   #remember(record: JobRecord): Entry {

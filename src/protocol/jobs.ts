@@ -135,7 +135,7 @@ const requestShape = {
   sessionKey: described('Mode persistent_shell: which shell. A new key opens a new one; jobs of one key run one after another.', optionalText(text({ max: 256 }))),
   bootstrapCommand: described('Mode persistent_shell: run in the shell each time it starts, before the job.', optionalText(command)),
   bootstrapCurrentCommand: described('Mode persistent_shell: the command is itself the bootstrap, or has done what that does.', optional(switchOrEmpty())),
-  workdir: described('An existing directory. Default: where the server runs. Mode persistent_shell: where the shell starts, given with the first job of its key.',
+  workdir: described('An existing directory; `~` and `~/…` are in the home directory of the server. Default: where the server runs. Mode persistent_shell: where the shell starts, given with the first job of its key.',
     optionalText(path)),
   env: described('Laid over the environment of the server. Mode persistent_shell: of the shell, given with the first job of its key.', optional(record(key, text({ max: 2 ** 20 }), { max: 4096 }))),
   timeout: described(`Seconds until the job is ended; null for none. Default ${defaults.timeoutSeconds}.`,

@@ -68,7 +68,7 @@ const longestSide = 10_000;
 const longestCommand = 32_000;
 const side = integer({ min: 1, max: longestSide });
 const command = described('Run by `/bin/sh -c`. Default: the shell of the user.', optionalText(text({ min: 1, max: longestCommand })));
-const workdir = described('An existing directory. Default: where the server runs.', optionalText(text({ max: 4096 })));
+const workdir = described('An existing directory; `~` and `~/…` are in the home directory of the server. Default: where the server runs.', optionalText(text({ max: 4096 })));
 const variable = text({ min: 1, max: 4096, pattern: /^[^=]+$/, expected: 'a name that is not empty and has no "="' });
 
 /** The body of `POST /terminals`. All of it may be left out. */

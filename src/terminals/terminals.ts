@@ -3,14 +3,13 @@
  * @module
  */
 import { randomInt } from 'node:crypto';
-import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { markName } from '../process/descendants.ts';
 import { loginShell } from '../process/environment/user.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
 import { overlayForTerminal } from '../process/environment/terminal.ts';
+import { workdirFor } from '../process/workdir.ts';
 import { jobIdFactory } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
@@ -47,6 +46,9 @@ export class Terminals {
   readonly #nextId: () => TerminalId;
   #backend: Backend | null | undefined;
   #isClosed = false;
+
+  /** Of the start directory, once. */
+  #hasWarned = false;
 
   private constructor(options: TerminalsOptions, records: readonly TerminalRecord[]) {
     this.#options = options;
@@ -175,7 +177,9 @@ export class Terminals {
     request: TerminalRequest, backend: Backend, { ofConnection, idempotency }: { ofConnection: boolean; idempotency: Idempotency | undefined },
   ): Promise<Terminal> {
     const { env, scrollbackBytes, idleSeconds, lifetimeSeconds } = this.#options;
-    const workdir = existingDirectory(request.workdir);
+    const { workdir, warning } = await workdirFor(request.workdir, env);
+    if (warning !== undefined && !this.#hasWarned) this.#options.log.warn('the start directory has gone', { warning });
+    this.#hasWarned ||= warning !== undefined;
     const id = this.#nextId();
     const { command = null, name = null, cols, rows } = request;
     const { startHolder } = await import('./start.ts');
@@ -236,16 +240,6 @@ export class Terminals {
     this.#backend ??= findBackend({ path: this.#options.env['PATH'] }) ?? null;
     return this.#backend ?? undefined;
   }
-}
-
-/** @throws ParseError */
-function existingDirectory(path: string | undefined): string {
-  if (path === undefined) return process.cwd();
-  const workdir = resolve(path);
-  if (statSync(workdir, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new ParseError('body.workdir', `expected an existing directory, received ${JSON.stringify(path.slice(0, 200))}`);
-  }
-  return workdir;
 }
 
 function startProblem(error: NodeJS.ErrnoException): Error {

@@ -2,6 +2,7 @@
  * The flags of `sidecar prompt` as a request.
  * @module
  */
+import { workdirOf } from '../workdir.ts';
 import { readFileSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -71,7 +72,7 @@ export function agentRequest(values: RequestValues, prompt: Prompt | undefined, 
       effort: values.effort,
       agentMode: values['agent-mode'],
       strictConfig: values['config-optional'] === true ? false : undefined,
-      workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
+      workdir: workdirOf(values.workdir, isLocal),
       additionalDirectories: values['add-dir']?.map(directory),
       mcpServers: values['mcp-config'] === undefined ? undefined : readMcpConfig(values['mcp-config']),
       env: variables(values.env, environment),

@@ -2,7 +2,7 @@
  * `sidecar agents`: which agents there are, and their sessions.
  * @module
  */
-import { resolve } from 'node:path';
+import { workdirOf } from '../workdir.ts';
 import { defined } from '../../base/parse.ts';
 import type { AgentListing, Job } from '../../client/client.ts';
 import { tellAgentEnd } from '../agents/ending.ts';
@@ -65,7 +65,7 @@ function row({ name, title, installed, command: words, packageName }: AgentListi
 
 async function sessions({ sidecar, isLocal }: Connection, values: Given, print: (titles: readonly string[], rows: string[][]) => Promise<void>): Promise<number> {
   const request = defined({
-    agent: values.agent, authMethod: values['auth-method'], acp_session_id: values.delete, workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
+    agent: values.agent, authMethod: values['auth-method'], acp_session_id: values.delete, workdir: workdirOf(values.workdir, isLocal),
   });
   let job: Job;
   try {

@@ -2,7 +2,7 @@
  * `sidecar exec`: runs a command there as if it ran here.
  * @module
  */
-import { resolve } from 'node:path';
+import { workdirOf } from '../workdir.ts';
 import { secondsIn } from '../../base/duration.ts';
 import { defined } from '../../base/parse.ts';
 import type { ExecRequest, OutputWay } from '../../client/client.ts';
@@ -120,7 +120,7 @@ function requestOf({ values, args, config }: Invocation<Values<typeof options>>,
   if (values.session !== undefined && isArgv) {
     throw new UsageError('Cannot use --session with several arguments or --argv: give the command as one, in quotes', 'exec');
   }
-  const workdir = connection.isLocal ? resolve(values.workdir ?? '.') : values.workdir;
+  const workdir = workdirOf(values.workdir, connection.isLocal);
   return {
     ...programOf(args, { isArgv, sessionKey: values.session }),
     timeout: values.timeout === undefined ? null : seconds(values.timeout, 'timeout'),

@@ -2,7 +2,7 @@
  * `sidecar shell`: commands in a persistent shell, line by line.
  * @module
  */
-import { resolve } from 'node:path';
+import { workdirOf } from '../workdir.ts';
 import { createInterface } from 'node:readline';
 import { defined } from '../../base/parse.ts';
 import { ProblemError, type Session, type Sidecar } from '../../client/client.ts';
@@ -64,7 +64,7 @@ function sessionOf({ values, args: [key = 'default'], config }: Invocation<Value
     sessionKey: key,
     ...defined({
       shell: values.shell,
-      workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
+      workdir: workdirOf(values.workdir, isLocal),
       env: variables(values.env, config.jobEnvironment),
       bootstrapCommand: values.bootstrap,
     }),

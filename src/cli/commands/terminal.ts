@@ -2,7 +2,7 @@
  * `sidecar terminal`: opens a terminal and attaches to it.
  * @module
  */
-import { resolve } from 'node:path';
+import { workdirOf } from '../workdir.ts';
 import { defined } from '../../base/parse.ts';
 import { shellWord } from '../../base/shell-word.ts';
 import type { TerminalStart } from '../../client/client.ts';
@@ -59,7 +59,7 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
 function requestOf({ values, args, config }: Invocation<Values<typeof options>>, { isLocal }: Connection): TerminalStart {
   return defined({
     command: args.length > 1 ? args.map(shellWord).join(' ') : args[0],
-    workdir: isLocal ? resolve(values.workdir ?? '.') : values.workdir,
+    workdir: workdirOf(values.workdir, isLocal),
     env: variables(values.env, config.jobEnvironment),
     name: values.name,
     ...windowSize(),

@@ -1,0 +1,64 @@
+/**
+ * Where programs are started: the directory that a request names, or the one in which the server was started.
+ * @module
+ */
+import { statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { ParseError } from '../base/parse.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { homeDirectory } from './environment/user.ts';
+import type { Variables } from './environment/secrets.ts';
+
+/** Node remembers it, so it names a directory that may have gone meanwhile. */
+const startDirectory = currentDirectory();
+
+export interface Workdir {
+  readonly workdir: string;
+  /** Another one than was to be expected, and why. */
+  readonly warning?: string;
+}
+
+/** The directory in which this program was started, which may have gone meanwhile. */
+export function ownDirectory(): string {
+  return startDirectory;
+}
+
+/**
+ * The directory for a request: `~` and `~/…` are in the home directory, what is relative begins where the server was started. Without any the
+ * latter; where that has been deleted, the home directory, with a warning.
+ *
+ * @throws ParseError where it is no directory; ProblemError unavailable where there is none to fall back to.
+ */
+export async function workdirFor(given: string | undefined, inherited: Variables): Promise<Workdir> {
+  const home = homeDirectory(inherited);
+  if (given !== undefined) {
+    const workdir = expanded(given, home);
+    if (await isDirectory(workdir)) return { workdir };
+    throw new ParseError('body.workdir', `expected an existing directory, received ${JSON.stringify(given.slice(0, 200))}`);
+  }
+  if (await isDirectory(startDirectory)) return { workdir: startDirectory };
+  const gone = `the directory in which the server was started is not there any more: ${startDirectory}`;
+  if (await isDirectory(home)) return { workdir: home, warning: `${gone}; it runs in the home directory, ${home}` };
+  throw new ProblemError('unavailable', `Cannot start anything without a workdir: ${gone}, and neither is the home directory, ${home}`);
+}
+
+/** @param path As a request has it. */
+export function expanded(path: string, home: string): string {
+  if (path === '~') return home;
+  return /^~[/\\]/.test(path) && (path[1] === '/' || process.platform === 'win32') ? join(home, path.slice(2)) : resolve(startDirectory, path);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return await stat(path).then((found) => found.isDirectory(), () => false);
+}
+
+/** `/` where the directory had gone before this program began. */
+function currentDirectory(): string {
+  try {
+    const directory = process.cwd();
+    return statSync(directory).isDirectory() ? directory : '/';
+  } catch {
+    return '/';
+  }
+}

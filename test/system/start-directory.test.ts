@@ -1,0 +1,45 @@
+/** A server whose start directory is deleted while it runs. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, realpathSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Sidecar } from '../../src/client/client.ts';
+import { readOwner } from '../../src/process/lock.ts';
+import { atEnd, environmentOf, endProcesses, key, temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+
+const source = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const skip = process.platform === 'win32' ? 'a directory that is used cannot be deleted there' : false;
+
+test('jobs, shells and terminals of a server whose start directory was deleted run in the home directory, and say so', { skip }, async (t) => {
+  const folder = realpathSync(temporaryFolder(t));
+  const [start, stateDir] = [join(folder, 'start'), join(folder, 'state')];
+  mkdirSync(start);
+  const environment = environmentOf(folder);
+  const home = environment['HOME'] ?? '';
+  const server = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), source, 'serve', '--port=0', `--state-dir=${stateDir}`], {
+    cwd: start, env: environment, stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  atEnd(t, async () => {
+    server.kill('SIGTERM');
+    if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
+    await endProcesses(stateDir);
+  });
+  const url = await until(() => readOwner(join(stateDir, 'server.lock'))?.url, { what: 'the server listens' });
+  const client = new Sidecar({ url, key });
+  assert.deepEqual((await client.run({ command: 'pwd' })).stdout, `${start}\n`);
+  // Sources are compiled as they are loaded, which needs a directory: nothing is to be loaded later.
+  await client.terminals.start({ command: 'true' });
+  rmSync(start, { recursive: true });
+  for (const request of [{ command: 'pwd' }, { mode: 'argv', argv: ['pwd'] }, { command: 'pwd', tty: true }, { mode: 'persistent_shell', sessionKey: 'k', command: 'pwd' }] as const) {
+    const job = await client.run(request);
+    assert.deepEqual([job.exitCode, job.stdout?.trim(), job.workdir, job.stderr], [0, home, home, '']);
+    assert.deepEqual(job.warnings, [`the directory in which the server was started is not there any more: ${start}; it runs in the home directory, ${home}`]);
+  }
+  assert.equal((await client.terminals.start({ command: 'true' })).workdir, home);
+  assert.equal((await client.run({ command: 'pwd', workdir: '~' })).warnings?.length ?? 0, 0);
+  assert.equal((await client.health()).status, 'ok');
+});
