@@ -3,7 +3,8 @@
  * @module
  */
 
-// C0, DEL, C1; the marks, embeddings, overrides and isolates that change the direction of text; the line separators; the byte order mark.
+// C0, DEL, C1; the marks, embeddings, overrides and isolates that change the direction of text; the line separators;
+// the byte order mark.
 const control = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\p{Surrogate}/gu;
 const short: { readonly [character: string]: string } = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
@@ -12,7 +13,7 @@ export function escapeControl(text: string): string {
   return text.replace(control, (character) => short[character] ?? escapeUnit(character.charCodeAt(0)));
 }
 
-/** The same inside JSON, where C0 is escaped already but for the line breaks between values: the result means what it meant. */
+/** The same inside JSON, where C0 is escaped already but for the line breaks between values. The meaning stays. */
 export function escapeJson(json: string): string {
   return json.replace(control, (character) => (character === '\n' ? character : `\\u${hex(character.charCodeAt(0), 4)}`));
 }
@@ -25,16 +26,19 @@ export function escapeText(text: string): string {
   });
 }
 
-// What has no width or no ink of its own: fillers, joiners, variation selectors, tags, every blank but the space, the blank of Braille.
+// What has no width or no ink of its own: fillers, joiners, variation selectors, tags, every blank but the space, the
+// blank of Braille.
 const invisible = /\p{Default_Ignorable_Code_Point}|\p{Cf}|(?! )\p{White_Space}|\u2800/gu;
 
 /**
- * Text whose every character counts, such as a command to be approved, on one line: a single blank between words stays, all others
- * and everything that cannot be seen are shown: `␣`, `⇥`, `⏎`, `\u{200b}`.
+ * Text whose every character counts, such as a command to be approved, on one line: a single blank between words stays,
+ * all others and everything that cannot be seen are shown: `␣`, `⇥`, `⏎`, `\u{200b}`.
  */
 export function exposeText(text: string): string {
-  const blanks = text.replace(/ {2,}|^ | $/g, (run) => '\u2423'.repeat(run.length)).replaceAll('\t', '\u21e5').replaceAll('\n', '\u23ce');
-  return escapeControl(blanks).replace(invisible, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+  const blanks = text.replace(/ {2,}|^ | $/g, (run) => '\u2423'.repeat(run.length))
+    .replaceAll('\t', '\u21e5').replaceAll('\n', '\u23ce');
+  const shown = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
+  return escapeControl(blanks).replace(invisible, shown);
 }
 
 function escapeUnit(code: number): string {

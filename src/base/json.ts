@@ -3,7 +3,7 @@
  * @module
  */
 
-/** Deeper is no data that a program means; JSON.stringify of Node 24 and before overflows its stack at some thousands. */
+/** Deeper is no data that a program means; JSON.stringify of Node 24 and before overflows its stack at thousands. */
 const maxDepth = 1000;
 
 /** @returns The value as JSON, `nothing` for `undefined`; `undefined` when it is nested more than 1000 deep. */

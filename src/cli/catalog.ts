@@ -1,5 +1,5 @@
 /**
- * Every command, in the groups and the order of the help. A command is loaded when it is asked for: it costs only what it needs.
+ * Every command, in the groups and the order of the help. A command is loaded when it is asked for.
  * @module
  */
 import { closest } from './closest.ts';
@@ -61,9 +61,10 @@ const commands: Loaders = Object.assign({}, ...groups.map((group) => group.comma
 
 /** What other programs call it. */
 const synonyms: { readonly [word: string]: string } = {
-  run: 'exec', ps: 'jobs', ls: 'jobs', list: 'jobs', inspect: 'show', describe: 'show', tail: 'logs', output: 'logs', stdin: 'nudge',
-  stop: 'kill', cancel: 'kill', signal: 'kill', retry: 'rerun', delete: 'rm', remove: 'rm', prune: 'rm', agent: 'prompt', ask: 'prompt',
-  approve: 'permissions', session: 'sessions', start: 'serve', server: 'serve', upgrade: 'update', health: 'status', settings: 'config',
+  run: 'exec', ps: 'jobs', ls: 'jobs', list: 'jobs', inspect: 'show', describe: 'show', tail: 'logs', output: 'logs',
+  stdin: 'nudge', stop: 'kill', cancel: 'kill', signal: 'kill', retry: 'rerun', delete: 'rm', remove: 'rm', prune: 'rm',
+  agent: 'prompt', ask: 'prompt', approve: 'permissions', session: 'sessions', start: 'serve', server: 'serve',
+  upgrade: 'update', health: 'status', settings: 'config',
 };
 
 /** @throws UsageError naming the command that was probably meant. */
@@ -74,8 +75,12 @@ export async function findCommand(name: string): Promise<Command> {
   throw new UsageError(`Unknown command "${name}"${meant === undefined ? '' : `, did you mean "${meant}"?`}`);
 }
 
-/** Title and commands of each group. */
-export async function commandGroups(): Promise<readonly { readonly title: string; readonly commands: readonly Command[] }[]> {
+export interface LoadedGroup {
+  readonly title: string;
+  readonly commands: readonly Command[];
+}
+
+export async function commandGroups(): Promise<readonly LoadedGroup[]> {
   return Promise.all(groups.map(async (group) => ({
     title: group.title,
     commands: await Promise.all(Object.values(group.commands).map(async (load) => (await load()).command)),

@@ -6,10 +6,11 @@
 /** @returns The known word that begins as `word` does or is a few typing errors away from it. */
 export function closest(word: string, known: readonly string[]): string | undefined {
   const typed = word.toLowerCase();
-  const beginning = known.find((one) => typed.length > 1 && (one.startsWith(typed) || (one.length > 1 && typed.startsWith(one))));
+  const long = known.filter((one) => one.length > 1 && typed.length > 1);
+  const beginning = long.find((one) => one.startsWith(typed) || typed.startsWith(one));
   const most = Math.min(2, Math.floor((typed.length + 1) / 3));
-  const distances = known.map((one) => ({ one, distance: distanceOf(typed, one) })).filter(({ distance }) => distance <= most);
-  const [nearest] = distances.sort((left, right) => left.distance - right.distance);
+  const distances = known.map((one) => ({ one, distance: distanceOf(typed, one) }));
+  const [nearest] = distances.filter(({ distance }) => distance <= most).sort((left, right) => left.distance - right.distance);
   if (nearest?.distance === 1) return nearest.one;
   return beginning ?? nearest?.one;
 }
@@ -23,7 +24,8 @@ function distanceOf(left: string, right: string): number {
     rows.push(cells);
     for (let column = 1; column <= right.length; column += 1) {
       const isSame = left[row - 1] === right[column - 1];
-      const isSwapped = row > 1 && column > 1 && left[row - 1] === right[column - 2] && left[row - 2] === right[column - 1];
+      const isSwapped = row > 1 && column > 1
+        && left[row - 1] === right[column - 2] && left[row - 2] === right[column - 1];
       const replaced = at(row - 1, column - 1) + (isSame ? 0 : 1);
       const swapped = isSwapped ? at(row - 2, column - 2) + 1 : Infinity;
       cells.push(Math.min(at(row - 1, column) + 1, at(row, column - 1) + 1, replaced, swapped));

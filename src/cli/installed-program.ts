@@ -1,5 +1,6 @@
 /**
- * The version that an update has installed, where it is newer than this program: the command on the PATH is the one that was installed by hand.
+ * The version that an update has installed, where it is newer than this program: the command on the PATH is the one
+ * that was installed by hand.
  * @module
  */
 import { existsSync, realpathSync } from 'node:fs';
@@ -40,7 +41,8 @@ export function newerProgram(stateDir: string): InstalledProgram | undefined {
 
 /** Read here, and not by `Versions`: a file that only a newer program can read must stay as it is. */
 function currentIn(directory: string): string | undefined {
-  const { current } = parseState(JSON.parse(readRegular(join(directory, 'update.json'), maxStateBytes).toString()), 'update.json');
+  const content = readRegular(join(directory, 'update.json'), maxStateBytes).toString();
+  const { current } = parseState(JSON.parse(content), 'update.json');
   return current !== null && isVersion(current) ? current : undefined;
 }
 

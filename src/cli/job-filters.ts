@@ -2,6 +2,7 @@
  * Which jobs a command means by their properties: the flags, and what is asked of the server.
  * @module
  */
+import { defined } from '../base/parse.ts';
 import type { Job, JobReason, JobStatus, ListFilters } from '../client/client.ts';
 import { reasons, statuses } from '../protocol/jobs.ts';
 import type { Option } from './command.ts';
@@ -13,7 +14,7 @@ import { pairs } from './values.ts';
 const phases = ['asking', 'waiting'] as const;
 type Phase = (typeof phases)[number];
 
-/** Words of the list's column STATUS besides those of the server's `status`. `exit` shows as `failed` or `completed`. */
+/** Words of the list's column STATUS besides those of `status`. `exit` shows as `failed` or `completed`. */
 const reasonWords: readonly JobReason[] = reasons.filter((reason) => reason !== 'exit' && reason !== 'timeout');
 
 export const filterOptions: FilterOptions = {
@@ -21,7 +22,9 @@ export const filterOptions: FilterOptions = {
     type: 'string', short: 's', value: 'STATUS',
     description: `Only those: ${statuses.join(', ')}, ${reasonWords.join(', ')}; of agents ${phases.join(' or ')}`,
   },
-  label: { type: 'string', short: 'l', multiple: true, value: 'NAME=VALUE', description: 'Only those with this label; may be repeated' },
+  label: {
+    type: 'string', short: 'l', multiple: true, value: 'NAME=VALUE', description: 'Only those with this label; may be repeated',
+  },
   name: { type: 'string', value: 'NAME', description: 'Only those of this name' },
 };
 
@@ -37,19 +40,23 @@ export interface JobFilters {
   readonly fits: (job: Job) => boolean;
 }
 
+interface FilterValues {
+  readonly status?: string | undefined;
+  readonly label?: readonly string[] | undefined;
+  readonly name?: string | undefined;
+}
+
 /** @throws UsageError */
-export function filtersOf(
-  values: { readonly status?: string | undefined; readonly label?: readonly string[] | undefined; readonly name?: string | undefined }, command: string,
-): JobFilters {
+export function filtersOf(values: FilterValues, command: string): JobFilters {
   const labels = pairs(values.label, 'label');
   const { status, phase } = statusFilter(values.status, command);
   return {
-    list: { ...status, ...(labels === undefined ? {} : { labels }), ...(values.name === undefined ? {} : { name: values.name }) },
+    list: { ...status, ...defined({ labels, name: values.name }) },
     fits: (job) => phase === undefined || statusWord(job) === phase,
   };
 }
 
-/** How a job is doing, in the words of the list: a failure by anything but its exit code says by what, an agent that waits says so. */
+/** The status of a job in the words of the list: a failure by anything but its exit code names the reason. */
 export function statusWord(job: Job): JobStatus | JobReason | Phase {
   const { status, reason, agentPhase, pendingPermissions = [], pendingElicitations = [] } = job;
   if (status === 'running' && pendingPermissions.length + pendingElicitations.length > 0) return 'asking';
@@ -57,7 +64,12 @@ export function statusWord(job: Job): JobStatus | JobReason | Phase {
   return status === 'failed' && reason !== null && reason !== 'exit' ? reason : status;
 }
 
-function statusFilter(text: string | undefined, command: string): { readonly status: ListFilters; readonly phase?: Phase } {
+interface StatusFilter {
+  readonly status: ListFilters;
+  readonly phase?: Phase;
+}
+
+function statusFilter(text: string | undefined, command: string): StatusFilter {
   if (text === undefined) return { status: {} };
   const word = text.toLowerCase().replaceAll(/[ -]/g, '_');
   const status = statuses.find((one) => one === word);
@@ -68,7 +80,6 @@ function statusFilter(text: string | undefined, command: string): { readonly sta
   if (phase !== undefined) return { status: { status: 'running' }, phase };
   const known = [...statuses, ...reasonWords, ...phases];
   const meant = closest(word, known);
-  throw new UsageError(
-    `Cannot read --status: expected one of ${known.join(', ')}, received "${text}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`, command,
-  );
+  const question = meant === undefined ? '' : `; did you mean "${meant}"?`;
+  throw new UsageError(`Cannot read --status: expected one of ${known.join(', ')}, received "${text}"${question}`, command);
 }

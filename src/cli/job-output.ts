@@ -8,7 +8,7 @@ import type { Job } from '../client/client.ts';
 import { write } from './streams.ts';
 
 /**
- * The output of a command is passed on byte for byte, as `docker logs` does: what it says to the terminal it was told to say.
+ * The output of a command is passed on byte for byte, as `docker logs` does: it may speak to the terminal.
  * The text of an agent quotes what it has read, so on a terminal its control characters are shown.
  */
 export class JobOutput {

@@ -42,7 +42,8 @@ async function main(words: readonly string[]): Promise<number> {
     config = loadConfig(settingsOf(command, line));
     if (command.isAboutItself !== true) await handOver(config.stateDir);
     // parseCommandLine read the values by the command's own options.
-    const exitCode = await command.run({ values: line.values as Parameters<Command['run']>[0]['values'], args: line.args, config });
+    const values = line.values as Parameters<Command['run']>[0]['values'];
+    const exitCode = await command.run({ values, args: line.args, config });
     const failure = command.isServer === true ? undefined : outputFailure();
     return failure === undefined || exitCode !== exitCodes.ok ? exitCode : tellFailure(failure);
   } catch (error) {
@@ -81,7 +82,8 @@ async function newerIn(stateDir: string | undefined): Promise<InstalledProgram |
 function stateDirOf(words: readonly string[]): string | undefined {
   try {
     const index = words.indexOf('--state-dir');
-    const given = index < 0 ? words.find((word) => word.startsWith('--state-dir='))?.slice('--state-dir='.length) : words[index + 1];
+    const joined = words.find((word) => word.startsWith('--state-dir='))?.slice('--state-dir='.length);
+    const given = index < 0 ? joined : words[index + 1];
     return loadConfig(given === undefined ? {} : { 'state-dir': given }).stateDir;
   } catch {
     return undefined;
@@ -90,7 +92,8 @@ function stateDirOf(words: readonly string[]): string | undefined {
 
 async function versionText(flags: readonly string[]): Promise<string> {
   const newer = await newerIn(stateDirOf(flags));
-  return `${ownVersion()}\n${newer === undefined ? '' : `${newer.version} was installed by an update, and carries out the commands: ${newer.main}\n`}`;
+  if (newer === undefined) return `${ownVersion()}\n`;
+  return `${ownVersion()}\n${newer.version} was installed by an update, and carries out the commands: ${newer.main}\n`;
 }
 
 function tellFailure(error: unknown, command?: Command): number {

@@ -12,7 +12,7 @@ export function printLine(line: string): Promise<void> {
   return write(`${escapeText(line)}\n`);
 }
 
-/** Data for programs on stdout. It means the same however it is escaped, and a terminal must not act on what is in it. */
+/** Data for programs on stdout, escaped so that a terminal does not act on it; its meaning stays. */
 export function printJson(value: unknown): Promise<void> {
   return write(`${escapeJson(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined))}\n`);
 }
@@ -54,7 +54,9 @@ const gap = 2;
 const usefulWidth = 8;
 
 /** Columns below their titles, no line wider than the terminal; control characters are shown, never sent. */
-export function table(titles: readonly string[], rows: readonly (readonly (Cell | string)[])[], options: TableOptions): string {
+export function table(
+  titles: readonly string[], rows: readonly (readonly (Cell | string)[])[], options: TableOptions,
+): string {
   const cells = [titles.map((text): Cell => ({ text, colour: 'dim' })), ...rows.map((row) => row.map(toCell))];
   const needed = titles.map((_, column) => Math.max(...cells.map((row) => columnsOf(row[column]?.text ?? ''))));
   const widths = fit(needed, options.width ?? Infinity);
@@ -72,7 +74,9 @@ function fit(needed: readonly number[], width: number): readonly number[] {
 }
 
 /** Takes from the widest of these columns until the line fits. */
-function shrink(widths: number[], columns: readonly number[], { width, least }: { width: number; least: number }): void {
+function shrink(
+  widths: number[], columns: readonly number[], { width, least }: { width: number; least: number },
+): void {
   let over = widths.reduce((sum, used) => sum + used + gap, -gap) - width;
   while (over > 0 && Number.isFinite(over)) {
     const [widest] = [...columns].sort((one, other) => (widths[other] ?? 0) - (widths[one] ?? 0));
@@ -84,9 +88,12 @@ function shrink(widths: number[], columns: readonly number[], { width, least }: 
   }
 }
 
-function rowLines(row: readonly Cell[], widths: readonly number[], { paint, isLastWhole }: TableOptions): readonly string[] {
+function rowLines(
+  row: readonly Cell[], widths: readonly number[], { paint, isLastWhole }: TableOptions,
+): readonly string[] {
   const last = row.at(-1)?.text ?? '';
-  const lastLines = isLastWhole === true ? wrapToColumns(last, widths.at(-1) ?? Infinity) : [cutToColumns(last, widths.at(-1) ?? Infinity)];
+  const lastWidth = widths.at(-1) ?? Infinity;
+  const lastLines = isLastWhole === true ? wrapToColumns(last, lastWidth) : [cutToColumns(last, lastWidth)];
   return lastLines.map((lastLine, line) => row.map(({ text, colour }, column) => {
     const isLast = column === row.length - 1;
     const part = line === 0 ? cutToColumns(text, widths[column] ?? Infinity) : '';
@@ -105,7 +112,9 @@ export function terminalWidth(stream: NodeJS.WriteStream = process.stdout): numb
  *
  * @param options.width Columns of the terminal; `undefined`: nothing is wrapped.
  */
-export function fields(rows: readonly (readonly [name: string, text: string])[], options: { indent: string; width: number | undefined }): readonly string[] {
+export function fields(
+  rows: readonly (readonly [name: string, text: string])[], options: { indent: string; width: number | undefined },
+): readonly string[] {
   const names = rows.map(([name]) => oneLine(name));
   const nameWidth = Math.max(0, ...names.map(columnsOf));
   const room = Math.max(usefulWidth, (options.width ?? Infinity) - options.indent.length - nameWidth - gap);

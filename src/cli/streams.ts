@@ -1,6 +1,6 @@
 /**
- * Writes to stdout and stderr. A reader that has gone (EPIPE) is one thing; a stream that cannot be written (ENOSPC, EIO)
- * is an error of the command.
+ * Writes to stdout and stderr. A reader that has gone (EPIPE) is one thing; a stream that cannot be written (ENOSPC,
+ * EIO) is an error of the command.
  * @module
  */
 import { fstatSync, writeSync } from 'node:fs';
@@ -43,7 +43,11 @@ export function outputFailure(): OutputError | undefined {
   return firstFailure;
 }
 
-/** Remembers failures of both streams, so that none of them is an uncaught exception. @param onReaderGone EPIPE on stdout. */
+/**
+ * Remembers failures of both streams, so that none of them is an uncaught exception.
+ *
+ * @param onReaderGone EPIPE on stdout.
+ */
 export function watchOutput(onReaderGone: () => void): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') onReaderGone();
@@ -62,7 +66,8 @@ export function onReaderGone(listener: () => void): () => void {
 }
 
 /**
- * Writes data and waits until there is room for more. Resolves as well when the reader has gone: the stream's 'error' event says so.
+ * Writes data and waits until there is room for more. Resolves as well when the reader has gone: the stream's 'error'
+ * event says so.
  *
  * @throws OutputError when the data cannot be written for another reason.
  */
@@ -96,7 +101,7 @@ function writeToStream(data: string | Uint8Array, stream: Stream): Promise<NodeJ
   });
 }
 
-/** Node's stream for files passes over a short write, which is how a disk that fills up loses the end of the data (write(2)). */
+/** Node's stream for files passes over a short write: a disk that fills up would lose the end of the data (write(2)). */
 function writeToFile(data: string | Uint8Array, stream: Stream): NodeJS.ErrnoException | undefined {
   let rest = typeof data === 'string' ? Buffer.from(data) : data;
   try {

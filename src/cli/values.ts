@@ -38,11 +38,14 @@ export function pairs(values: readonly string[] | undefined, flag: string): { re
 }
 
 /**
- * `NAME=VALUE`, or `NAME` for the value that it has here, as docker takes them; a variable that is not set here is not passed on.
+ * `NAME=VALUE`, or `NAME` for the value that it has here, as docker takes them; a variable that is not set here is not
+ * passed on.
  *
  * @throws UsageError
  */
-export function variables(values: readonly string[] | undefined, environment: { readonly [name: string]: string }): { readonly [name: string]: string } | undefined {
+export function variables(
+  values: readonly string[] | undefined, environment: { readonly [name: string]: string },
+): { readonly [name: string]: string } | undefined {
   return pairs(values?.flatMap((value) => {
     if (value.includes('=') || value === '') return [value];
     return Object.hasOwn(environment, value) ? [`${value}=${environment[value]}`] : [];

@@ -7,14 +7,15 @@ import { existsSync, statSync } from 'node:fs';
 /**
  * execve(2) says ENOENT for a program, for its interpreter and for the working directory alike.
  *
- * @param at.cwd Where it was to run.
+ * @param at.cwd The working directory of the program.
  */
-export function spawnErrorText(error: NodeJS.ErrnoException, at: { readonly file: string; readonly cwd: string }): string {
-  const { file, cwd } = at;
+export function spawnErrorText(
+  error: NodeJS.ErrnoException, { file, cwd }: { readonly file: string; readonly cwd: string },
+): string {
   if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') return error.message;
   if (!isDirectory(cwd)) return `the directory ${cwd} is not there`;
-  if (/[/\\]/.test(file)) return existsSync(file) ? `the interpreter that ${file} names is not there` : `${file} is not there`;
-  return `${file} is not installed`;
+  if (!/[/\\]/.test(file)) return `${file} is not installed`;
+  return existsSync(file) ? `the interpreter that ${file} names is not there` : `${file} is not there`;
 }
 
 function isDirectory(path: string): boolean {

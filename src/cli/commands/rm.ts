@@ -25,10 +25,14 @@ const options = {
 export const command: Command = defineCommand({
   name: 'rm',
   summary: 'Delete finished jobs and their output',
-  usage: ['rm [flags] JOB…', 'rm [--status STATUS] [--label NAME=VALUE]… [--name NAME] [--older-than TIME] [--all] [--yes]'],
+  usage: [
+    'rm [flags] JOB…',
+    'rm [--status STATUS] [--label NAME=VALUE]… [--name NAME] [--older-than TIME] [--all] [--yes]',
+  ],
   about: `${aboutJob}
-Jobs that run are never deleted: end them first with "sidecar kill". By a filter, only finished jobs are meant, and at a terminal it asks
-before; without one it needs --yes. Prints the ids of the deleted jobs. Exit code 1 when one could not be deleted, or the answer is no.`,
+Jobs that run are never deleted: end them first with "sidecar kill". By a filter, only finished jobs are meant, and at
+a terminal it asks before; without one it needs --yes. Prints the ids of the deleted jobs. Exit code 1 when one could
+not be deleted, or the answer is no.`,
   options,
   settings: connectionSettings,
   arity: { min: 0, max: Infinity },
@@ -42,24 +46,29 @@ before; without one it needs --yes. Prints the ids of the deleted jobs. Exit cod
 
 type RmOptions = Values<typeof options>;
 
+const filters = ['status', 'label', 'name', 'older-than', 'all'] as const;
 /** Requests at a time. */
 const atOnce = 16;
 
 async function run({ values, args, config }: Invocation<RmOptions>): Promise<number> {
-  const isFiltered = ['status', 'label', 'name', 'older-than', 'all'].some((name) => values[name as keyof RmOptions] !== undefined);
+  const isFiltered = filters.some((name) => values[name] !== undefined);
   if (isFiltered && args.length > 0) throw new UsageError('Give jobs or filters, not both', 'rm');
-  if (!isFiltered && args.length === 0) throw new UsageError('Say which jobs to delete: their ids, a filter, or --all', 'rm');
+  if (!isFiltered && args.length === 0) {
+    throw new UsageError('Say which jobs to delete: their ids, a filter, or --all', 'rm');
+  }
   const olderThanMs = values['older-than'] === undefined ? 0 : seconds(values['older-than'], 'older-than') * 1000;
-  const filters = filtersOf(values, 'rm');
+  const wanted = filtersOf(values, 'rm');
   const { sidecar } = await connect(config);
-  const ids = isFiltered ? await finishedJobs(sidecar, filters, olderThanMs)
+  const ids = isFiltered ? await finishedJobs(sidecar, wanted, olderThanMs)
     : [...new Set(await Promise.all(args.map((reference) => resolveJob(sidecar, reference))))];
   if (values['dry-run'] === true) return report(ids, values);
   if (isFiltered && values.yes !== true && ids.length > 0 && !await isConfirmed(ids.length)) return exitCodes.failure;
   return remove(sidecar, ids, values);
 }
 
-async function finishedJobs(sidecar: Sidecar, { list, fits }: JobFilters, olderThanMs: number): Promise<readonly JobId[]> {
+async function finishedJobs(
+  sidecar: Sidecar, { list, fits }: JobFilters, olderThanMs: number,
+): Promise<readonly JobId[]> {
   const ids: JobId[] = [];
   for await (const job of sidecar.jobs.all({ ...list, limit: 500 })) {
     if (isFinished(job) && fits(job) && isOlder(job, olderThanMs)) ids.push(job.jobId);
@@ -74,7 +83,9 @@ function isOlder({ finishedAt }: Job, ageMs: number): boolean {
 /** @throws UsageError where nobody can be asked. */
 async function isConfirmed(count: number): Promise<boolean> {
   const what = count === 1 ? '1 job and its output' : `${count} jobs and their output`;
-  if (!isTyped()) throw new UsageError(`Cannot ask whether to delete ${what}, as stdin is not a terminal: give --yes`, 'rm');
+  if (!isTyped()) {
+    throw new UsageError(`Cannot ask whether to delete ${what}, as stdin is not a terminal: give --yes`, 'rm');
+  }
   const typed = await askLine(`Delete ${what}? [y/N] `, { signal: new AbortController().signal, isKept: false });
   if (typed.is === 'line' && /^\s*y(es)?\s*$/i.test(typed.text)) return true;
   say('nothing was deleted');

@@ -33,7 +33,9 @@ export const command: Command = defineCommand({
 async function run({ values, args, config }: Invocation<Values<typeof options>>): Promise<number> {
   const { sidecar } = await connect(config);
   const jobs: Job[] = [];
-  for (const reference of args) jobs.push(await sidecar.jobs.get(await resolveJob(sidecar, reference), { maxBytes: 0 }));
+  for (const reference of args) {
+    jobs.push(await sidecar.jobs.get(await resolveJob(sidecar, reference), { maxBytes: 0 }));
+  }
   if (values.json === true) await printJson(jobs.length === 1 ? jobs[0] : jobs);
   else await write(jobs.map(details).join('\n'));
   return 0;
@@ -42,12 +44,14 @@ async function run({ values, args, config }: Invocation<Values<typeof options>>)
 type Row = readonly [name: string, text: string | undefined];
 
 function details(job: Job): string {
-  const rows: readonly Row[] = [['job', job.jobId], ['name', job.name ?? undefined], ...programRows(job), ...stateRows(job), ...outputRows(job), ...agentRows(job)];
+  const head: readonly Row[] = [['job', job.jobId], ['name', job.name ?? undefined]];
+  const rows = [...head, ...programRows(job), ...stateRows(job), ...outputRows(job), ...agentRows(job)];
   const known = rows.flatMap(([name, text]) => (text === undefined || text === '' ? [] : [[name, text] as const]));
   return `${fields(known, { indent: '', width: terminalWidth() }).join('\n')}\n`;
 }
 
-function programRows({ mode, command: line, argv, shell, agent, prompt, sessionKey, workdir, tty, labels, rerunOf }: Job): readonly Row[] {
+function programRows(job: Job): readonly Row[] {
+  const { mode, command: line, argv, shell, agent, prompt, sessionKey, workdir, tty, labels, rerunOf } = job;
   return [
     ['mode', `${mode}${shell === undefined ? '' : ` (${shell})`}`],
     ['session', sessionKey],
@@ -75,7 +79,7 @@ function stateRows(job: Job): readonly Row[] {
     ['took', tookMs === undefined ? undefined : duration(Math.max(0, tookMs))],
     ['timeout', timeout === null ? 'none' : duration(timeout * 1000)],
     ['pid', isFinished(job) || pid === null ? undefined : String(pid)],
-    ['left behind', lingering.length === 0 ? undefined : `processes ${lingering.join(', ')} still run; "sidecar kill" ends them`],
+    ['left behind', lingering.length === 0 ? undefined : `processes ${lingering.join(', ')}; "sidecar kill" ends them`],
   ];
 }
 
@@ -87,7 +91,8 @@ function outputRows({ stdoutBytes, stderrBytes, lastOutputAt }: Job): readonly R
   ];
 }
 
-function agentRows({ acpSessionId, stopReason, turns, acpError, pendingPermissions = [], pendingElicitations = [] }: Job): readonly Row[] {
+function agentRows(job: Job): readonly Row[] {
+  const { acpSessionId, stopReason, turns, acpError, pendingPermissions = [], pendingElicitations = [] } = job;
   const asked = pendingPermissions.length + pendingElicitations.length;
   return [
     ['agent session', acpSessionId ?? undefined],
