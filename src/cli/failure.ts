@@ -52,7 +52,15 @@ export function explain(error: unknown, command?: string): Explanation {
     const hint = hintFor(error);
     return { lines: [error.message, ...(hint ? [hint] : [])], exitCode: exitCodeOf(error) };
   }
+  if (isDirectoryDeleted(error)) {
+    return { lines: ['The current directory has been deleted', 'Change to another one, or give absolute paths'], exitCode: exitCodes.usage };
+  }
   return { lines: [error instanceof Error ? error.message : String(error)], exitCode: exitCodes.failure };
+}
+
+/** Node says so wherever it resolves a relative path, as getcwd(3) fails. */
+export function isDirectoryDeleted(error: unknown): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).syscall === 'uv_cwd';
 }
 
 function exitCodeOf(error: ProblemError): number {

@@ -3,7 +3,7 @@
  * @module
  */
 import { resolve } from 'node:path';
-import { UsageError } from './failure.ts';
+import { UsageError, isDirectoryDeleted } from './failure.ts';
 
 /**
  * For the local server the directory where the command was given, or what is relative to it; another server reads the path itself, as any does `~`.
@@ -15,8 +15,7 @@ export function workdirOf(given: string | undefined, isLocal: boolean): string |
   try {
     return resolve(given ?? '.');
   } catch (error) {
-    // getcwd(3).
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    throw new UsageError('The current directory has been deleted: name another as the workdir, or go elsewhere first');
+    if (!isDirectoryDeleted(error)) throw error;
+    throw new UsageError('The current directory has been deleted: change to another one, or name one by --workdir');
   }
 }

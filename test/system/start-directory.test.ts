@@ -1,6 +1,6 @@
 /** A server whose start directory is deleted while it runs. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Sidecar } from '../../src/client/client.ts';
 import { readOwner } from '../../src/process/lock.ts';
-import { atEnd, environmentOf, endProcesses, key, temporaryFolder } from '../support/server.ts';
+import { atEnd, environmentOf, endProcesses, key, program, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
 const source = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -42,4 +42,21 @@ test('jobs, shells and terminals of a server whose start directory was deleted r
   assert.equal((await client.terminals.start({ command: 'true' })).workdir, home);
   assert.equal((await client.run({ command: 'pwd', workdir: '~' })).warnings?.length ?? 0, 0);
   assert.equal((await client.health()).status, 'ok');
+});
+
+test('a command in a directory that was deleted works, or says what to do', { skip }, (t) => {
+  const folder = realpathSync(temporaryFolder(t));
+  const run = (...words: readonly string[]): { readonly status: number | null; readonly stderr: string } => {
+    mkdirSync(join(folder, 'gone'));
+    return spawnSync('/bin/sh', ['-c', 'rmdir "$0" && exec "$@"', join(folder, 'gone'), process.execPath, program, ...words], {
+      cwd: join(folder, 'gone'), env: environmentOf(folder), encoding: 'utf8',
+    });
+  };
+  assert.equal(run('--version').status, 0);
+  const told = /^sidecar: The current directory has been deleted\n +Change to another one, or give absolute paths\n$/;
+  for (const words of [['jobs', '--state-dir=x'], ['serve', '--port=0', '--state-dir=x'], ['jobs', '--key-file=x']]) {
+    const { status, stderr } = run(...words);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, told);
+  }
 });

@@ -61,7 +61,7 @@ export interface AgentRequestOptions {
 export function agentRequest(values: RequestValues, prompt: Prompt | undefined, connection: Connection, { isInteractive, environment }: AgentRequestOptions): AgentRequest {
   const { isLocal } = connection;
   const keepAlive = values['keep-alive'] === undefined ? undefined : seconds(values['keep-alive'], 'keep-alive');
-  const directory = (path: string): string => (isLocal ? resolve(path) : path);
+  const directory = (path: string): string => workdirOf(path, isLocal) ?? path;
   return {
     timeout: values.timeout === undefined ? null : seconds(values.timeout, 'timeout'),
     ...defined({
