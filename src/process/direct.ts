@@ -4,7 +4,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { appendRegular, createAndOpen, openRegular, openToAppend, writeRegular } from '../base/untrusted-file.ts';
@@ -12,6 +12,7 @@ import { markName } from './descendants.ts';
 import type { FifoWrite } from './fifo.ts';
 import { isGroupAlive, readStatLine } from './identity.ts';
 import type { Launch } from './launch-script.ts';
+import { spawnErrorText } from './spawn-error.ts';
 import type { Starter, StarterEvents } from './starter.ts';
 
 /** What may wait for a job to read it: as much as a pipe holds on Linux. */
@@ -89,11 +90,14 @@ export class DirectStarter implements Starter {
     }
   }
 
-  #failed({ id, directory, argv }: Launch, error: NodeJS.ErrnoException): void {
+  #failed({ id, directory, argv, workdir }: Launch, error: NodeJS.ErrnoException): void {
     this.#children.delete(id);
-    const isMissing = error.code === 'ENOENT';
+    const file = argv[0] ?? '';
+    // posix_spawn(3) says ENOENT of a workdir that was deleted, too.
+    const isMissing = error.code === 'ENOENT' && existsSync(workdir);
+    const why = isMissing ? 'not found' : spawnErrorText(error, { file, cwd: workdir });
     try {
-      appendRegular(join(directory, 'stderr'), `sidecar: ${argv[0] ?? ''}: ${isMissing ? 'not found' : error.message}\n`);
+      appendRegular(join(directory, 'stderr'), `sidecar: ${file}: ${why}\n`);
     } catch {
       // A full disk: the reason of the job says enough.
     }
