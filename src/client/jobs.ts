@@ -227,7 +227,7 @@ export class Jobs {
   }
 
   /** Changes the size of the terminal of a job with `tty`. @throws ProblemError `no_terminal`, `job_not_running`, `not_supported`. */
-  async resize(id: JobId, { cols, rows }: TerminalSize, options: Cancellable = {}): Promise<void> {
+  async resize(id: string, { cols, rows }: TerminalSize, options: ActOptions = {}): Promise<void> {
     await send(this.#endpoint, act(`${pathOf(id)}/resize`, JSON.stringify({ cols, rows }), options), drained);
   }
 

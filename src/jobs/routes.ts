@@ -192,13 +192,14 @@ export function jobRoutes(jobs: Jobs): Route[] {
       documentation: {
         summary: 'Changes the size of the terminal of a job',
         description: 'Of a job with tty. Its program gets SIGWINCH.',
+        headers: idempotencyHeader,
         answers: { 200: { description: 'It has it', schema: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } } } },
-        problems: ['job_not_found', 'job_not_running', 'no_terminal', 'not_supported'],
+        problems: ['job_not_found', 'job_not_running', 'no_terminal', 'not_supported', 'idempotency_mismatch'],
       },
-    }, async ({ params, body }) => {
-      await jobs.resize(jobs.get(params.id), body);
-      return json(200, body);
-    }),
+    }, (request) => once(jobs, request, 'resize', async (entry) => {
+      await jobs.resize(entry, request.body);
+      return request.body;
+    })),
 
     route('POST', '/jobs/:id/rerun', {
       query: execQuery,
