@@ -38,7 +38,7 @@ export interface Row {
   /** An earlier session to go on with. */
   readonly sessionId?: string;
   readonly keepAliveSeconds?: number;
-  readonly permissions?: 'ask';
+  readonly permissions?: 'ask' | readonly [{ readonly kind: 'execute'; readonly decide: 'approve' }];
   /** Nothing is chosen. */
   readonly wishes?: {};
   /** It ends because the agent does not answer, for which it must not be waited long. */
@@ -154,7 +154,7 @@ export const rows: readonly Row[] = [
   { words: ['left-permission'], keepAliveSeconds: 600, permissions: 'ask', text: /"outcome":"cancelled"/, meanwhile: async ({ text, stop }) => { await until(async () => await text() !== '', { what: 'it was answered' }); await stop(); }, isStopped: true },
   // It says or wants very much.
   { words: ['request-flood', 'session/prompt', '10000'], text: /^\[10000,\[-32002,-32601,-32603\]\]$/, cpuSeconds: 20, peakBytes: 200 * mib },
-  { words: ['command-flood'], text: /^64 commands$/, cpuSeconds: 20, peakBytes: 128 * mib },
+  { words: ['command-flood'], permissions: [{ kind: 'execute', decide: 'approve' }], text: /^64 commands$/, cpuSeconds: 20, peakBytes: 128 * mib },
   { words: ['large-files', 'session/prompt', `${30 * mib}`], text: /^6 files$/, cpuSeconds: 20, peakBytes: 700 * mib },
   { words: ['deaf'], fails: ['agent_ended', /does not read/], cpuSeconds: 20, peakBytes: 300 * mib },
   { words: ['deaf-to-files'], ...stoppedOnceBegun, peakBytes: 600 * mib },

@@ -40,7 +40,8 @@ function foreignIn(stateDir: string): string | undefined {
     return undefined;
   } catch (error) {
     if (error instanceof StateDirectoryError) return error.message;
-    throw error;
+    // EACCES, ENOTDIR: whether it can be written says more.
+    return undefined;
   }
 }
 
