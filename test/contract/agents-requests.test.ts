@@ -24,7 +24,7 @@ test('what a request in mode acp says wrong is 400, in words', async (t) => {
     [{ strictConfig: 'yes' }, /body\.strictConfig: expected true or false/], [{ permissions: 'allow' }, /body\.permissions: expected "approve" or "deny" or "ask"/], [{ permissions: {} }, /body\.permissions: expected "approve", "deny", "ask" or an array of rules/],
     [{ permissions: [{ kind: 'edit' }] }, /body\.permissions\[0\]\.decide/], [{ permissions: [{ decide: 'approve', knd: 'edit' }] }, /body\.permissions\[0\]\.knd: unknown field, expected one of kind, tool/],
     [{ permissions: [{ decide: 'approve', path: '' }] }, /body\.permissions\[0\]\.path/], [{ permissions: ['approve'] }, /body\.permissions\[0\]: expected an object/],
-    [{ askTimeout: 0 }, /body\.askTimeout: expected a number of seconds above 0/], [{ askTimeout: '5' }, /body\.askTimeout/], [{ askTimeout: null }, /body\.askTimeout/],
+    [{ askTimeout: 0 }, /body\.askTimeout: expected a number of seconds above 0/], [{ askTimeout: '5' }, /body\.askTimeout/],
     [{ askDefault: 'ask' }, /body\.askDefault: expected "approve" or "deny"/], [{ keepAlive: -1 }, /body\.keepAlive: .*from 0 to 31536000/], [{ keepAlive: '1' }, /body\.keepAlive/],
     [{ mcpServers: {} }, /body\.mcpServers: expected an array/], [{ mcpServers: [{ name: 'x' }] }, /body\.mcpServers\[0\]\.command/], [{ mcpServers: [{ name: '', command: 'x' }] }, /body\.mcpServers\[0\]\.name/],
     [{ mcpServers: ['x'] }, /body\.mcpServers\[0\]: expected an object/], [{ mcpServers: [null] }, /body\.mcpServers\[0\]: expected an object/],
@@ -36,7 +36,7 @@ test('what a request in mode acp says wrong is 400, in words', async (t) => {
     [{ workdir: '/no/such/folder' }, /body\.workdir: expected an existing directory/], [{ authMethod: 1 }, /body\.authMethod/], [{ elicitation: 1 }, /body\.elicitation: expected true or false/],
     [{ sessionAction: 'fork' }, /body\.sessionAction: expected "prompt" or "list" or "delete"/], [{ sessionAction: 'delete' }, /body\.acp_session_id: .*sessionAction is "delete"/],
     [{ sessionAction: 'list', prompt: 'x' }, /body\.prompt: expected nothing, as sessionAction is "list"/], [{ persistent_session_key: 1 }, /body\.persistent_session_key/],
-    [{ persistent_shell: 'yes' }, /body\.persistent_shell: expected true or false/], [{ killGrace: -1 }, /body\.killGrace/],
+    [{ persistent_shell: 'yes' }, /body\.persistent_shell: expected one of bash/], [{ killGrace: -1 }, /body\.killGrace/],
     // Of other modes.
     [{ command: 'true' }, /body\.command: expected nothing, as mode is "acp"/], [{ tty: true }, /body\.tty: expected nothing, as mode is "acp"/], [{ stdin: 'x' }, /body\.stdin: expected nothing, as mode is "acp"/],
     [{ sessionKey: 'x' }, /body\.sessionKey: expected nothing, as mode is "acp"/], [{ bootstrapCommand: 'x' }, /body\.bootstrapCommand: expected nothing/],

@@ -127,7 +127,9 @@ test('the size is that of who acted last', { skip }, async (t) => {
 
 test('what a client says is answered, never by a close', { skip }, async (t) => {
   const server = await startTestServer(t);
-  const own = await talk(t, server, '/terminal?command=cat');
+  // What is typed before cat reads would be the shell's.
+  const own = await talk(t, server, `/terminal?command=${encodeURIComponent('echo re""ady; cat')}`);
+  await own.shows('ready\r\n');
   own.say({ type: 'ping' });
   assert.deepEqual(await own.hears('pong'), { type: 'pong' });
   const bad = ['', 'hello', '{', '[]', 'null', '{}', '{"type":"fly"}', '{"type":"input"}', '{"type":"input","data":5}', '{"type":"resize","cols":0,"rows":1}',

@@ -17,7 +17,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     const server = await spawnServer(t);
     for (const isEarly of [true, false]) {
       const gate = join(temporaryFolder(t), 'gate');
-      const id = await submit(server, fake(`say a\nflood 50\n${waitFor(gate)}\nsay b\nflood 50\nsay c`));
+      const id = await submit(server, fake(`say a\nflood 50\n${waitFor(gate)}\nsay b\nflood 50\nsay c`, { permissions: commandsToo }));
       await reaches(server, id, 'it has said something', ({ stdout }) => stdout === 'a');
       await server.kill9();
       // While nobody is there, or before anybody of them ends.
@@ -38,7 +38,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
   it('many agents over many deaths of the server', async (t) => {
     const server = await spawnServer(t);
     const gate = join(temporaryFolder(t), 'gate');
-    const ids = await Promise.all(Array.from({ length: 6 }, (_, number) => submit(server, fake(`say ${number}\n${waitFor(gate)}\nsay  end`))));
+    const ids = await Promise.all(Array.from({ length: 6 }, (_, number) => submit(server, fake(`say ${number}\n${waitFor(gate)}\nsay  end`, { permissions: commandsToo }))));
     for (let death = 0; death < 3; death += 1) {
       // The first time before they have begun.
       if (death > 0) for (const id of ids) await reaches(server, id, 'it has begun', ({ turns }) => turns === 1);
@@ -58,7 +58,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
   it('a permission that is asked for while the server is away is answered to the next one', async (t) => {
     const server = await spawnServer(t);
     const gate = join(temporaryFolder(t), 'gate');
-    const id = await submit(server, fake(`say a\n${waitFor(gate)}\nask edit x`, { permissions: 'ask' }));
+    const id = await submit(server, fake(`say a\n${waitFor(gate)}\nask edit x`, { permissions: askedEdits }));
     await reaches(server, id, 'it has said something', ({ stdout }) => stdout === 'a');
     await server.kill9();
     writeFileSync(gate, '');
@@ -170,7 +170,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     writeFileSync(source, release('1.0.1'));
     const wrapped = await spawnWrapper(t, { flags: { 'update-source': source, 'update-probation': '1' } });
     const server: Reached = { get url() { return wrapped.url; }, key };
-    const atTurn = await submit(server, fake(`say a\n${waitFor(gate)}\nask edit x\nsay b`, { permissions: 'ask' }));
+    const atTurn = await submit(server, fake(`say a\n${waitFor(gate)}\nask edit x\nsay b`, { permissions: askedEdits }));
     const kept = await submit(server, telling('session', { keepAlive: 600 }));
     await reaches(server, atTurn, 'it has said something', ({ stdout }) => stdout === 'a');
     const pid = agentOf(await inPhase(server, kept, 'waiting', 1));
@@ -195,6 +195,10 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     for (const id of [atTurn, kept]) await nobodyLeft(id);
   });
 });
+
+/** Policies under which the commands of the agents run; without them no step would wait. */
+const commandsToo = [{ kind: 'execute', decide: 'approve' }, { decide: 'approve' }];
+const askedEdits = [{ kind: 'execute', decide: 'approve' }, { decide: 'ask' }];
 
 /** A step of the fake agent: its client runs a command that goes on until the file is there. */
 function waitFor(gate: string): string {

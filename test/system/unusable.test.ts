@@ -74,6 +74,8 @@ describe('a wrapper that has served', { concurrency: 2 }, () => {
   it('ends with the code of its server once a setting cannot be read any more', async (t) => {
     const config = temporaryFolder(t);
     const server = await spawnWrapper(t, { timing: { firstDelayMs: 1, longestDelayMs: 10 }, environment: { XDG_CONFIG_HOME: config } });
+    // Until the wrapper knows that it serves, its end would be that of one that never did.
+    await until(() => server.logged().includes('"message":"server runs"'), { what: 'the wrapper has seen it serve' });
     mkdirSync(join(config, 'machine-sidecar'));
     writeFileSync(join(config, 'machine-sidecar', 'config.json'), '{"max-running":"many"}');
     process.kill(server.server()?.pid ?? 0, 'SIGKILL');
