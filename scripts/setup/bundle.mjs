@@ -44,9 +44,10 @@ export async function writeProgram(root, outDir, options) {
   const { default: ts } = await import(compiler.href);
   const sources = new Map();
   for (const entry of options.entries) collect(ts, outDir, entry, sources);
-  const modules = [...sources].map(([name, source]) => {
+  const codes = new Map([...sources].map(([name, source]) => [name, shorten(translate(ts, name, source, { noEmitHelpers: true }))]));
+  const modules = [...shortenExports(codes, options.entries)].map(([name, code]) => {
     const header = `${isProgram(name, options.entries) ? 'async ' : ''}(exports, moduleUrl) => {`;
-    return `${JSON.stringify(name)}: ${header}\n${shorten(translate(ts, name, source, { noEmitHelpers: true }))}\n},\n`;
+    return `${JSON.stringify(name)}: ${header}\n${code}\n},\n`;
   });
   writeFileSync(join(options.outDir, 'program.js'), store(modules.join('')));
   for (const entry of options.entries) {
@@ -62,6 +63,36 @@ function shorten(code) {
     .replace('Object.defineProperty(exports, "__esModule", { value: true });\n', '')
     .replace(/^exports\.\w+ = (exports\.\w+ = )*void 0;\n/m, '')
     .replaceAll(/\(0, (\w+\.\w+)\)\(/g, '$1(');
+}
+
+const binding = /\bconst (\w+) = load\("([^"]+)"\);/g;
+
+/**
+ * Gives what modules export to each other short names. A module that is loaded in any other way than into a constant (import(), a
+ * namespace, a re-export of all) keeps its names, as do the entries.
+ *
+ * @param codes The code of each module, by its name.
+ */
+function shortenExports(codes, entries) {
+  const kept = new Set(entries);
+  for (const [name, code] of codes) {
+    for (const [, other] of code.replaceAll(binding, '').matchAll(/\bload\("([^"]+)"\)/g)) kept.add(other);
+    if (code.includes('__exportStar(')) kept.add(name);
+  }
+  const short = new Map([...codes].map(([name, code]) => [name, kept.has(name) ? new Map() : shortNames(code)]));
+  return new Map([...codes].map(([name, code]) => {
+    const own = short.get(name);
+    const bound = new Map([...code.matchAll(binding)].map(([, alias, other]) => [alias, short.get(other)]));
+    return [name, code
+      .replaceAll(/\bexports\.(\w+)/g, (all, word) => (own.has(word) ? `exports.${own.get(word)}` : all))
+      .replaceAll(/\bdefineProperty\(exports, "(\w+)"/g, (all, word) => (own.has(word) ? `defineProperty(exports, "${own.get(word)}"` : all))
+      .replaceAll(/\b(\w+)\.(\w+)/g, (all, alias, word) => (bound.get(alias)?.has(word) ? `${alias}.${bound.get(alias).get(word)}` : all))];
+  }));
+}
+
+function shortNames(code) {
+  const words = new Set([...code.matchAll(/\bexports\.(\w+)|\bdefineProperty\(exports, "(\w+)"/g)].map(([, word, defined]) => word ?? defined));
+  return new Map([...words].map((word, index) => [word, index.toString(36).replace(/^\d/, '$$$&')]));
 }
 
 function isProgram(name, entries) {

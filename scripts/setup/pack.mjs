@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compile, copyAssets } from './build.mjs';
@@ -66,9 +66,13 @@ async function reduce(root, from, to) {
   await bundleAlone(esbuild, from, to, { entries: ['agents/runner-main', 'terminals/holder-main'], splitting: false, platform: 'node' });
   // Both in one go, so that they share the classes of their errors; import() of the file that only Node loads stays one.
   await bundleAlone(esbuild, from, to, { entries: ['client/client', 'client/socket-node'], splitting: true, platform: 'neutral' });
-  for (const types of typesOf(from)) {
+  const entries = exported.map((name) => `${name}.d.ts`);
+  // Editors show the comments of what the exports name; those of what lies behind are for readers of the source.
+  const documented = new Set([...entries, ...entries.flatMap((types) => referencesOf(from, types))]);
+  for (const types of typesOf(from, entries)) {
+    const text = readFileSync(join(from, types), 'utf8');
     mkdirSync(dirname(join(to, types)), { recursive: true });
-    cpSync(join(from, types), join(to, types));
+    writeFileSync(join(to, types), documented.has(types) ? text : text.replaceAll(/^[ \t]*\/\*\*[^]*?\*\/\n/gm, ''));
   }
   chmodSync(join(to, 'cli', 'main.js'), 0o755);
 }
@@ -101,14 +105,15 @@ function ownUrls(from) {
 }
 
 /** The declarations that those of the exports lead to. */
-function typesOf(from) {
-  const found = new Set(exported.map((name) => `${name}.d.ts`));
-  for (const file of found) {
-    for (const [, path] of readFileSync(join(from, file), 'utf8').matchAll(/(?:from |import\()['"](\.[^'"]+)\.[tj]s['"]/g)) {
-      found.add(posix.join(posix.dirname(file), `${path}.d.ts`));
-    }
-  }
+function typesOf(from, entries) {
+  const found = new Set(entries);
+  for (const file of found) for (const other of referencesOf(from, file)) found.add(other);
   return [...found];
+}
+
+function referencesOf(from, file) {
+  return [...readFileSync(join(from, file), 'utf8').matchAll(/(?:from |import\()['"](\.[^'"]+)\.[tj]s['"]/g)]
+    .map(([, path]) => posix.join(posix.dirname(file), `${path}.d.ts`));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
