@@ -60,3 +60,27 @@ test('a command in a directory that was deleted works, or says what to do', { sk
     assert.match(stderr, told);
   }
 });
+
+test('a wrapper whose start directory was deleted starts its server again, relative paths and all', { skip }, async (t) => {
+  const folder = realpathSync(temporaryFolder(t));
+  const [start, stateDir] = [join(folder, 'start'), join(folder, 'state')];
+  mkdirSync(start);
+  const wrapper = spawn(process.execPath, [program, 'serve', '--wrapper', '--port=0', '--state-dir=../state'], {
+    cwd: start, env: environmentOf(folder), stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  atEnd(t, async () => {
+    wrapper.kill('SIGTERM');
+    if (wrapper.exitCode === null && wrapper.signalCode === null) await once(wrapper, 'exit');
+    await endProcesses(stateDir);
+  });
+  const lock = join(stateDir, 'server.lock');
+  const serving = (not?: number): Promise<{ readonly pid: number; readonly url?: string | undefined }> => until(() => {
+    const owner = readOwner(lock);
+    return owner !== undefined && owner.url !== undefined && owner.pid !== not && owner;
+  }, { what: 'a server listens' });
+  const { pid } = await serving();
+  rmSync(start, { recursive: true });
+  process.kill(pid, 'SIGKILL');
+  const { url = '' } = await serving(pid);
+  assert.equal((await new Sidecar({ url, key }).health()).status, 'ok');
+});

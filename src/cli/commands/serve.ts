@@ -96,7 +96,7 @@ async function supervise(config: Config): Promise<number> {
       stateDir: config.stateDir,
       own: { version: ownVersion(), main: fileURLToPath(new URL(`../main${extname(import.meta.url)}`, import.meta.url)), execArgv: process.execArgv },
       timing: { probationMs: config.updateProbationSeconds * 1000 },
-      args: process.argv.slice(2).filter((word) => word !== '--wrapper'),
+      args: [...process.argv.slice(2).filter((word) => word !== '--wrapper'), ...absolutePaths(config)],
       log,
     });
     for (const signal of stopSignals()) process.on(signal, () => wrapper.stop());
@@ -109,6 +109,12 @@ async function supervise(config: Config): Promise<number> {
     if (error instanceof LockHeldError) throw new CommandError(`${error.message}; stop it first, or choose another --state-dir`);
     throw new CommandError(explainServeFailure(error, config).reason);
   }
+}
+
+/** Flags that win over those before them: a server that starts once the current directory was deleted cannot resolve a relative path. */
+function absolutePaths({ stateDir, keyFile, tlsCert, tlsKey }: Config): string[] {
+  return Object.entries({ 'state-dir': stateDir, 'key-file': keyFile, 'tls-cert': tlsCert, 'tls-key': tlsKey })
+    .flatMap(([name, path]) => (path === undefined ? [] : [`--${name}=${path}`]));
 }
 
 function openLog(config: Config): Log {
