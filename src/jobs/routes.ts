@@ -383,9 +383,10 @@ async function output(jobs: Jobs, entry: Entry, name: StreamName, query: OutputQ
   });
 }
 
+/** Headers are ASCII of one line (RFC 9110 §5.5); a warning may name a path of any characters. */
 function headersOf(entry: Entry): { readonly [name: string]: string } {
   const [warning] = entry.warnings;
-  return { 'X-Job-Status': entry.isFinished ? 'finished' : entry.state.is, ...(warning === undefined ? {} : { 'X-Job-Warning': warning }) };
+  return { 'X-Job-Status': entry.isFinished ? 'finished' : entry.state.is, ...(warning === undefined ? {} : { 'X-Job-Warning': warning.replaceAll(/[^\x20-\x7e]/g, '?') }) };
 }
 
 /** `undefined`: there is no output yet. @throws ProblemError output_unreadable. */

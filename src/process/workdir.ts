@@ -10,6 +10,9 @@ import { ProblemError } from '../protocol/problem.ts';
 import { homeDirectory } from './environment/user.ts';
 import type { Variables } from './environment/secrets.ts';
 
+/** Stands for a directory that had gone before this program began: no directory has this name, so what would run there falls back. */
+const goneDirectory = '/(deleted)';
+
 /** Node remembers it, so it names a directory that may have gone meanwhile. */
 const startDirectory = currentDirectory();
 
@@ -53,12 +56,11 @@ async function isDirectory(path: string): Promise<boolean> {
   return await stat(path).then((found) => found.isDirectory(), () => false);
 }
 
-/** `/` where the directory had gone before this program began. */
 function currentDirectory(): string {
   try {
     const directory = process.cwd();
-    return statSync(directory).isDirectory() ? directory : '/';
+    return statSync(directory).isDirectory() ? directory : goneDirectory;
   } catch {
-    return '/';
+    return goneDirectory;
   }
 }

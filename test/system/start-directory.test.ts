@@ -82,5 +82,8 @@ test('a wrapper whose start directory was deleted starts its server again, relat
   rmSync(start, { recursive: true });
   process.kill(pid, 'SIGKILL');
   const { url = '' } = await serving(pid);
-  assert.equal((await new Sidecar({ url, key }).health()).status, 'ok');
+  const client = new Sidecar({ url, key });
+  assert.equal((await client.health()).status, 'ok');
+  const job = await client.run({ command: 'pwd' });
+  assert.deepEqual([job.stdout?.trim(), job.warnings?.length], [environmentOf(folder)['HOME'], 1]);
 });
