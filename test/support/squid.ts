@@ -1,8 +1,8 @@
 /** A real squid with a configuration and a folder of its own, on a free port, ended by its pid. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chmodSync, closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { accepts, freePort } from './nginx.ts';
 import { atEnd, temporaryFolder } from './server.ts';
@@ -13,9 +13,6 @@ export async function startSquid(t: TestContext, hosts: readonly string[]): Prom
   const folder = temporaryFolder(t);
   // squid gives up root for a user of its own.
   chmodSync(folder, 0o777);
-  // npm test puts all folders into one that only its user may enter.
-  const above = dirname(folder);
-  if ((statSync(above).mode & 0o777) === 0o700) chmodSync(above, 0o711);
   const port = await freePort();
   const path = (name: string): string => join(folder, name);
   writeFileSync(path('hosts'), hosts.map((name) => `127.0.0.1 ${name}\n`).join(''));
