@@ -16,7 +16,7 @@ import { documentationRoutes } from './http/docs.ts';
 import { homeRoutes } from './http/home.ts';
 import { type Keys, openKeys } from './http/keys.ts';
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/listen.ts';
-import { type Limits, defaultLimits } from './http/limits.ts';
+import type { Limits } from './http/limits.ts';
 import { Tickets, ticketRoutes } from './http/tickets.ts';
 import { jobsForAgents } from './jobs/agent-jobs.ts';
 import { Jobs } from './jobs/jobs.ts';
@@ -29,12 +29,11 @@ import { FirstBash } from './process/first-bash.ts';
 import { Keeper } from './process/keeper.ts';
 import { findBash, Launchers } from './process/launchers.ts';
 import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
-import { type Capacity, capacityWithin, openFileLimit } from './process/open-files.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import { openStateDirectory } from './process/state-directory.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
-import { type Health, type HealthOfCapacity, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
+import { type Health, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
 import { type Mode, modes } from './protocol/jobs.ts';
 import { shellKinds } from './protocol/shells.ts';
 import { shellRoutes } from './shells/routes.ts';
@@ -80,12 +79,10 @@ const renewLockMs = 10_000;
  * @throws LockHeldError where another server has the state directory; the system's error where the address cannot be had.
  */
 export async function startServer(
-  settings: Config,
+  config: Config,
   options: { readonly version: string; readonly log: Log; readonly limits?: Partial<Limits>; readonly wrapped?: Wrapped | undefined },
 ): Promise<Server> {
   const { log, version, wrapped } = options;
-  const capacity = capacityOf(settings, { ...defaultLimits, ...options.limits }.connections, log);
-  const config = { ...settings, ...capacity.granted };
   const pace = new Pace();
   openStateDirectory(config.stateDir, log);
   const metrics = new Metrics();
@@ -96,7 +93,7 @@ export async function startServer(
     isLoopback: isLoopback(config.host),
     pace,
     observe: (measurement) => metrics.observe(measurement),
-    limits: { ...options.limits, connections: capacity.granted.connections },
+    ...(options.limits ? { limits: options.limits } : {}),
     ...tlsOf(config),
   };
   const http = createHttpServer(httpOptions);
@@ -122,7 +119,7 @@ export async function startServer(
     const health = (): Health => ({
       status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: ownDirectory(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
-      ...jobs.counts, capacity: capacity.health, execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
+      ...jobs.counts, execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
       wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });
     const tickets = new Tickets();
@@ -260,17 +257,6 @@ function gaugesOf(jobs: Jobs, shells: Shells, terminals: Terminals): readonly Ga
   ];
 }
 
-/** What the settings ask for, as far as the limit of open files allows it. */
-function capacityOf(config: Config, connections: number, log: Log): { readonly granted: Capacity; readonly health: HealthOfCapacity } {
-  const { maxRunning, maxSessions, maxTerminals } = config;
-  const wanted: Capacity = { maxRunning, maxSessions, maxTerminals, connections };
-  const limit = openFileLimit();
-  const granted = capacityWithin(limit, wanted);
-  const isLowered = JSON.stringify(granted) !== JSON.stringify(wanted);
-  if (isLowered) log.warn('the limit of open files allows less than the settings ask for: jobs beyond it wait; raise it with ulimit -n', { openFiles: limit, wanted, granted });
-  return { granted, health: { ...granted, openFiles: limit ?? null, isLowered } };
-}
-
 /** Whether only this machine can reach it. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
@@ -306,7 +292,7 @@ async function openJobs(
   closers.push(() => shells.close());
   const createStarter = (events: StarterEvents): Starter => {
     if (!first || !keeper || !fifos) return new DirectStarter(events, { env });
-    const launchers = new Launchers({ ...events, first, keeper, fifos, jobsDirectory, maxLaunchers: maxRunning + maxSessions, onWarning });
+    const launchers = new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning });
     shells.connect({ events, launch: (launch) => launchers.start(launch), cancelJobs: (sessionKey) => jobs.cancelSession(sessionKey) });
     return launchers;
   };
