@@ -1,10 +1,12 @@
-/** A job puts a FIFO, a link, a directory or a huge file in the place of each file of its own: the server answers on, and starts again. */
+/**
+ * A job puts a FIFO, a link, a directory or a huge file in the place of each file of its own: the server answers on, and
+ * starts again.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Answer, ask } from '../contract/ask.ts';
+import { type Answer, ask, run } from '../contract/ask.ts';
 import { spawnServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
@@ -19,6 +21,8 @@ const impostors: { readonly [kind: string]: string } = {
   'huge file': 'truncate -s 1T "$f"',
   nothing: ':',
 };
+/** A huge file in the place of the output would else end the job before it has said that it is ready. */
+const maxOutputBytes = Number.MAX_SAFE_INTEGER;
 const files = ['stdout', 'stderr', 'process', 'exit', 'job.json', 'answers.ndjson', 'stdin', 'command'];
 
 interface Planted {
@@ -40,16 +44,14 @@ test('no file that a job replaces keeps the server from answering, from starting
     for (const [kind, put] of Object.entries(impostors)) {
       const command = `cd '${server.stateDir}'/jobs/$SIDECAR_JOB_ID || exit 9; f=${file}; rm -f "$f"; ${put}; touch '${server.stateDir}'/../$SIDECAR_JOB_ID.ready
 while [ ! -e '${server.stateDir}'/../go ]; do sleep 0.1; done; exit 3\n${padding}`;
-      const { jobId } = (await answered('POST /exec', { body: { command } })).json<{ jobId: string }>();
+      const { jobId } = (await answered('POST /exec', { body: { command, maxOutputBytes } })).json<{ jobId: string }>();
       planted.push({ id: jobId, what: `${file}: ${kind}` });
     }
   }
   const beside = (name: string): string => join(server.stateDir, '..', name);
   t.after(() => { for (const name of ['go', ...planted.map(({ id }) => `${id}.ready`)]) rmSync(beside(name), { force: true }); });
   const missing = (): string[] => planted.filter(({ id }) => !existsSync(beside(`${id}.ready`))).map(({ what }) => what);
-  const deadline = performance.now() + 60_000;
-  while (missing().length > 0 && performance.now() < deadline) await sleep(100);
-  assert.deepEqual(missing(), [], 'all have replaced their file');
+  await allOf(missing, 'all have replaced their file', 60_000);
   const look = async ({ id, what }: Planted): Promise<void> => {
     const headers = { 'Idempotency-Key': `key of ${what}` };
     await answered(`GET /jobs/${id}`);
@@ -88,7 +90,7 @@ test('a job that a launcher of this server waits for ends, whatever it has put i
       for (const code of [3, 126]) {
         const command = `cd '${server.stateDir}'/jobs/$SIDECAR_JOB_ID || exit 9; f=${file}; rm -f "$f"; ${put}; exit ${code}`;
         for (const more of [{}, { mode: 'persistent_shell', sessionKey: `${file}-${kind}` }]) {
-          const { jobId } = (await ask(server, 'POST /exec', { body: { command, ...more } })).json<{ jobId: string }>();
+          const { jobId } = (await ask(server, 'POST /exec', { body: { command, maxOutputBytes, ...more } })).json<{ jobId: string }>();
           ids.push({ id: jobId, what: `${file}: ${kind}, exit ${code}, ${JSON.stringify(more)}` });
         }
       }
@@ -99,8 +101,21 @@ test('a job that a launcher of this server waits for ends, whatever it has put i
     const open = new Set(jobs.filter(({ finishedAt }) => finishedAt === null).map(({ jobId }) => jobId));
     return ids.filter(({ id }) => open.has(id)).map(({ what }) => what);
   };
-  const deadline = performance.now() + 100_000;
-  while ((await unfinished()).length > 0 && performance.now() < deadline) await sleep(200);
-  assert.deepEqual(await unfinished(), []);
+  await allOf(unfinished, 'all have ended', 100_000);
   assert.equal((await ask(server, 'POST /exec?wait=30', { body: { command: 'echo on' } })).json<{ stdout: string }>().stdout, 'on\n');
 });
+
+test('a huge file in the place of the output ends the job by the default limit', { skip, timeout: 60_000 }, async (t) => {
+  const server = await spawnServer(t);
+  for (const file of ['stdout', 'stderr']) {
+    const put = `cd '${server.stateDir}'/jobs/$SIDECAR_JOB_ID && rm ${file} && truncate -s 1T ${file}`;
+    const { reason, status } = await run(server, { command: `${put} && exec sleep 300`, killGrace: 1 });
+    assert.deepEqual([status, reason], ['failed', 'output_limit'], file);
+  }
+});
+
+/** Waits until none is left. @throws AssertionError that names those that are. */
+async function allOf(left: () => readonly string[] | Promise<readonly string[]>, what: string, limitMs: number): Promise<void> {
+  const none = async (): Promise<boolean> => (await left()).length === 0;
+  await until(none, { what, limitMs }).catch(async () => { assert.deepEqual(await left(), [], what); });
+}
