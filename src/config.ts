@@ -14,8 +14,9 @@ import {
 import { parseHost, parseOrigin } from './http/origin.ts';
 import { jobEnvironment } from './process/environment/job-environment.ts';
 import { type Environment, withoutSecrets } from './process/environment/secrets.ts';
+import { type ProxyRules, proxyRules } from './proxy/rules.ts';
 import { parseWindow } from './update/schedule.ts';
-import { configuredRegistry } from './update/sources/npm-config.ts';
+import { configuredProxies, configuredRegistry } from './update/sources/npm-config.ts';
 import type { Registry } from './update/sources/npmrc.ts';
 import { parseSource } from './update/sources/spec.ts';
 
@@ -77,6 +78,14 @@ export interface Config {
    * @throws SourceError where they cannot be read, or name no registry.
    */
   readonly updateRegistry: () => Registry;
+  /**
+   * Which proxy updates go through: npm's settings, when updates come from npm, else the environment. Reads npm's files with each call.
+   *
+   * @throws SourceError where they cannot be read.
+   */
+  readonly updateProxies: () => ProxyRules;
+  /** Which proxy any other request goes through, by the environment. */
+  readonly proxies: ProxyRules;
   /** Whether text for people may be coloured: `NO_COLOR` and `FORCE_COLOR` decide, else whether it goes to a terminal. */
   readonly isColour: (stream: { readonly isTTY?: boolean }) => boolean;
   /** What jobs inherit, see {@link jobEnvironment}. */
@@ -210,10 +219,12 @@ export function loadConfig(flags: Flags = {}, environment: Environment = process
   });
   // Each value was made by the parser beside its key in the table above.
   const { updateRegistryUrl, ...values } = Object.fromEntries(settings.map(({ key, value }) => [key, value])) as unknown as
-    Omit<Config, 'updateRegistry' | 'isColour' | 'jobEnvironment' | 'settings'> & { readonly updateRegistryUrl: string | undefined };
+    Omit<Config, 'updateRegistry' | 'updateProxies' | 'proxies' | 'isColour' | 'jobEnvironment' | 'settings'> & { readonly updateRegistryUrl: string | undefined };
   return {
     ...values,
     updateRegistry: () => configuredRegistry(environment, { source: values.updateSource, registry: updateRegistryUrl }),
+    updateProxies: () => proxyRules(environment, parseSource(values.updateSource).kind === 'npm' ? configuredProxies(environment) : {}),
+    proxies: proxyRules(environment),
     isColour: (stream) => isColour(environment, stream),
     jobEnvironment: jobEnvironment(environment),
     settings: () => settings.map(({ key: _, ...setting }) => setting),

@@ -34,6 +34,7 @@ import { Spares } from './process/spares.ts';
 import { openStateDirectory } from './process/state-directory.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
 import { type Health, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
+import { proxiedFetch } from './proxy/proxied-fetch.ts';
 import { type Mode, modes } from './protocol/jobs.ts';
 import { shellKinds } from './protocol/shells.ts';
 import { shellRoutes } from './shells/routes.ts';
@@ -313,6 +314,7 @@ function openUpdates(config: Config, by: { version: string; wrapped: Wrapped | u
     source: parseSource(updateSource),
     sourceText: updateSource,
     registry: () => config.updateRegistry(),
+    fetch: () => proxiedFetch(config.updateProxies()),
     trusted: () => readTrustedKeys(stateDir),
     carrier: wrapped,
     answers: new UpdateAnswers(UpdateAnswers.directoryIn(stateDir)),

@@ -15,7 +15,7 @@ import ts from 'typescript';
 const layers = [
   ['base'],
   ['protocol'],
-  ['process', 'websocket', 'jsonrpc'],
+  ['process', 'proxy', 'websocket', 'jsonrpc'],
   ['http'],
   ['jobs', 'shells', 'terminals', 'agents', 'files', 'fleet', 'update', 'metrics', 'client'],
   ['mcp', 'console'],

@@ -10,6 +10,7 @@ import { integer, object, optional, text } from '../base/parse.ts';
 import { ProblemError, Sidecar, type SidecarOptions } from '../client/client.ts';
 import type { Config } from '../config.ts';
 import { isAlive } from '../process/identity.ts';
+import { proxiedFetch } from '../proxy/proxied-fetch.ts';
 import { checkStateDirectory, StateDirectoryError } from '../process/state-directory.ts';
 import { readRegularLater, UntrustedFileError } from '../base/untrusted-file.ts';
 import { CommandError, UsageError, exitCodes } from './failure.ts';
@@ -48,7 +49,9 @@ export async function connect(config: Config, options: { reconnectMs?: number } 
   if (url === undefined) throw noServer(config);
   const isLocal = local?.url !== undefined && sameServer(localAddress(url), local.url);
   const key = await findKey(config, isLocal);
-  const sidecar = open({ url, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
+  // The local server may listen on an address that is no loopback: it is reached directly all the same.
+  const fetch = isLocal ? {} : { fetch: proxiedFetch(config.proxies) };
+  const sidecar = open({ url, ...fetch, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
   return { sidecar, url: sidecar.url, isLocal };
 }
 

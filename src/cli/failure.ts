@@ -2,6 +2,7 @@
  * Failures as a person at a terminal needs them: what went wrong, what to do, and the exit code.
  * @module
  */
+import { ProxyError } from '../proxy/proxy-error.ts';
 import { ParseError } from '../base/parse.ts';
 import { ProblemError } from '../protocol/problem.ts';
 
@@ -69,6 +70,8 @@ function exitCodeOf(error: ProblemError): number {
 }
 
 function hintFor(error: ProblemError): string | undefined {
+  // Its message says what to do.
+  if (error.cause instanceof TypeError && error.cause.cause instanceof ProxyError) return undefined;
   switch (error.code) {
     case 'unreachable':
       if (error.message.includes('certificate')) return undefined;

@@ -4,6 +4,7 @@
  * @module
  */
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import type { Fetch } from '../proxy/proxied-fetch.ts';
 import { chunks } from './fetch/chunks.ts';
 import { type Headers, request } from './fetch/request.ts';
 import { withRetries } from './fetch/retry.ts';
@@ -21,6 +22,8 @@ export interface DownloadOptions {
   /** Milliseconds in which something must come: a connection, an answer, the next bytes. Default 30,000. */
   readonly stalledMs?: number | undefined;
   readonly headers?: Headers | undefined;
+  /** Default: the global one. */
+  readonly fetch?: Fetch | undefined;
 }
 
 /**
@@ -57,11 +60,11 @@ interface Part {
 }
 
 async function fill(part: Part, url: URL, options: DownloadOptions): Promise<void> {
-  const { stalledMs = 30_000, signal } = options;
+  const { stalledMs = 30_000, signal, headers, fetch } = options;
   await withRetries(async () => {
     const bounds = watch({ stalledMs, signal });
     try {
-      await continueWith(part, { url, what: `download ${shown(url)}`, headers: options.headers, watch: bounds }, options.maxBytes);
+      await continueWith(part, { url, what: `download ${shown(url)}`, headers, watch: bounds, fetch }, options.maxBytes);
     } finally {
       bounds.close();
     }
@@ -73,6 +76,7 @@ interface Call {
   readonly what: string;
   readonly headers: Headers | undefined;
   readonly watch: Watch;
+  readonly fetch: Fetch | undefined;
 }
 
 async function continueWith(part: Part, call: Call, maxBytes: number): Promise<void> {
@@ -107,9 +111,9 @@ async function fresh(part: Part, call: Call): Promise<Response> {
   throw new SourceError('malformed', `Cannot ${call.what}: the server answered ${response.status} where a file should come; check the address`);
 }
 
-async function send({ url, what, headers, watch }: Call, range: Headers, accept: readonly number[]): Promise<Response> {
+async function send({ url, what, headers, watch, fetch }: Call, range: Headers, accept: readonly number[]): Promise<Response> {
   // Bytes as they are stored: a range and a length of something compressed on the way would mean something else.
-  const response = await request({ url, what, watch, accept, headers: { ...headers, ...range, 'accept-encoding': 'identity' } });
+  const response = await request({ url, what, watch, accept, fetch, headers: { ...headers, ...range, 'accept-encoding': 'identity' } });
   const encoding = response.headers.get('content-encoding') ?? 'identity';
   if (encoding === 'identity') return response;
   await response.body?.cancel();

@@ -33,8 +33,8 @@ export interface PrepareOptions {
   readonly limits: ReleaseLimits;
   readonly signal: AbortSignal;
   readonly onStep: (step: UpdateStep) => void;
-  /** How patient a download is. */
-  readonly patience: Pick<DownloadOptions, 'attempts' | 'backoffMs' | 'stalledMs'>;
+  /** How patient a download is, and what fetches it. */
+  readonly patience: Pick<DownloadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'fetch'>;
 }
 
 /** What every release of this program has, and what a server is started from. */

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Log } from '../base/log.ts';
+import type { Fetch } from '../proxy/proxied-fetch.ts';
 import type { UpdateAnswers } from './answers.ts';
 import type { ReleaseLimits } from './prepare.ts';
 import type { Schedule } from './schedule.ts';
@@ -24,6 +25,8 @@ export interface UpdaterOptions {
   readonly sourceText: string;
   /** Where packages come from: read anew for each attempt, as npm's configuration may change. @throws SourceError where that says nothing sensible. */
   readonly registry: () => Registry;
+  /** Through which requests go, made for each attempt, as npm's configuration may change. Default: the global one. */
+  readonly fetch?: () => Fetch;
   /** The user's keys: read anew for each attempt. */
   readonly trusted: () => TrustedKeys;
   /** `undefined`: the server was started without a wrapper. */

@@ -48,7 +48,7 @@ export class Updater implements Updates {
     const source: Source = {
       find: async (wanted, asked) => {
         const { openSource } = await loadEngine();
-        return await openSource(options.source, { ...registry(), withinMs: findMs, stalledMs, backoffMs }).find(wanted, asked);
+        return await openSource(options.source, { ...registry(), withinMs: findMs, stalledMs, backoffMs, fetch: options.fetch?.() }).find(wanted, asked);
       },
     };
     // Whoever needs it before is told what is wrong with it.
@@ -199,7 +199,7 @@ export class Updater implements Updates {
   }
 
   async #install(attempt: Attempt, release: Release): Promise<void> {
-    const { versions, registry, limits, log } = this.#options;
+    const { versions, registry, limits, log, fetch } = this.#options;
     const { stalledMs, backoffMs, prepareMs } = this.#timings;
     const { controller } = attempt;
     const onStep = (step: UpdateStep): void => { attempt.step = step; };
@@ -209,7 +209,7 @@ export class Updater implements Updates {
     try {
       const { install } = await loadEngine();
       await install(release, {
-        versions, registry: registry(), log, onStep, signal: controller.signal, limits: { ...defaultLimits, ...limits }, patience: { stalledMs, backoffMs },
+        versions, registry: registry(), log, onStep, signal: controller.signal, limits: { ...defaultLimits, ...limits }, patience: { stalledMs, backoffMs, fetch: fetch?.() },
       });
     } finally {
       clearTimeout(overdue);

@@ -2,6 +2,7 @@
  * Reads a small JSON document, bounded in size and in time.
  * @module
  */
+import type { Fetch } from '../../proxy/proxied-fetch.ts';
 import { SourceError, shown } from '../source-error.ts';
 import { chunks } from './chunks.ts';
 import { type Headers, request } from './request.ts';
@@ -16,6 +17,8 @@ export interface ReadOptions extends RetryOptions {
   /** Milliseconds in which something must come. Default 30,000. */
   readonly stalledMs?: number | undefined;
   readonly headers?: Headers | undefined;
+  /** Default: the global one. */
+  readonly fetch?: Fetch | undefined;
 }
 
 /** @throws SourceError when it cannot be had or is not JSON. */
@@ -36,11 +39,11 @@ export async function readJson(url: URL, options: ReadOptions): Promise<unknown>
 }
 
 async function readOnce(url: URL, what: string, options: ReadOptions): Promise<unknown> {
-  const { maxBytes, stalledMs = 30_000, signal } = options;
+  const { maxBytes, stalledMs = 30_000, signal, fetch } = options;
   const bounds = watch({ stalledMs, signal });
   try {
     const headers = { accept: 'application/json', ...options.headers };
-    const response = await request({ url, headers, what, watch: bounds });
+    const response = await request({ url, headers, what, watch: bounds, fetch });
     return parsed(await bodyOf(response, { what, maxBytes, watch: bounds }), what);
   } finally {
     bounds.close();

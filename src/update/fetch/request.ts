@@ -2,6 +2,8 @@
  * One GET: follows redirects within bounds, keeps credentials at home, and turns refusals into a {@link SourceError}.
  * @module
  */
+import { ProxyError } from '../../proxy/proxy-error.ts';
+import type { Fetch } from '../../proxy/proxied-fetch.ts';
 import { SourceError, shown } from '../source-error.ts';
 import type { Watch } from './watch.ts';
 
@@ -16,6 +18,8 @@ export interface Request {
   /** For messages: `download https://…`. */
   readonly what: string;
   readonly watch: Watch;
+  /** Default: the global one. */
+  readonly fetch?: Fetch | undefined;
 }
 
 const maxRedirects = 5;
@@ -35,7 +39,7 @@ export async function request(call: Request): Promise<Response> {
   throw new SourceError('refused', `Cannot ${call.what}: it redirects more than ${maxRedirects} times; ask who runs the server`);
 }
 
-function send(url: URL, { url: first, headers = {}, what, watch }: Request): Promise<Response> {
+function send(url: URL, { url: first, headers = {}, what, watch, fetch = globalThis.fetch }: Request): Promise<Response> {
   const isAtHome = url.origin === first.origin;
   const sent = Object.fromEntries(Object.entries({ ...basicAuthorization(first), ...headers })
     .filter(([name]) => isAtHome || !secrets.includes(name.toLowerCase())));
@@ -99,6 +103,12 @@ function retryAfterMs(value: string | null): number | undefined {
 
 /** `fetch` says only that it failed: the reason is the innermost cause. */
 function unreachable(what: string, error: unknown): SourceError {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof ProxyError) {
+    // What no further try will change is not tried again: a proxy may lock a user out after a few wrong passwords.
+    const reason = cause.code === 'ERR_PROXY_REFUSED' ? 'refused' : 'unreachable';
+    return new SourceError(reason, `Cannot ${what}: ${cause.message}`, { cause: error });
+  }
   const why = innermost(error);
   return new SourceError('unreachable', `Cannot ${what}: ${why}; check the address and the network`, { cause: error });
 }

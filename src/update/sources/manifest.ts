@@ -8,7 +8,7 @@ import { SourceError, shown } from '../source-error.ts';
 import { type Source, lowerBound, mustBe, understood } from './source.ts';
 import { isLoopback } from './spec.ts';
 
-export type ManifestOptions = Pick<ReadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'withinMs'>;
+export type ManifestOptions = Pick<ReadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'withinMs' | 'fetch'>;
 
 const maxBytes = 64 * 1024;
 

@@ -5,8 +5,9 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { NpmProxySettings } from '../../proxy/rules.ts';
 import { SourceError } from '../source-error.ts';
-import { type Registry, registryFrom } from './npmrc.ts';
+import { type Registry, proxySettingsFrom, registryFrom } from './npmrc.ts';
 import { parseSource } from './spec.ts';
 
 type Variables = { readonly [name: string]: string | undefined };
@@ -20,12 +21,21 @@ type Variables = { readonly [name: string]: string | undefined };
 export function configuredRegistry(
   environment: Variables, { source, registry }: { readonly source: string; readonly registry: string | undefined },
 ): Registry {
-  const texts = [userConfig(environment), machineConfig(environment)].map(readConfig);
+  const texts = configTexts(environment);
   const spec = parseSource(source);
   if (registry === undefined) return registryFrom(texts, environment, spec.kind === 'npm' ? spec.name : '');
   const others = Object.entries(environment).filter(([name]) => name.toLowerCase() !== 'npm_config_registry');
   // Without a name: the registry of a scope would be stronger than the one that was asked for.
   return registryFrom(texts, { ...Object.fromEntries(others), npm_config_registry: new URL(registry).href }, '');
+}
+
+/** npm's own settings of proxies, read with each call. @throws SourceError where a file cannot be read. */
+export function configuredProxies(environment: Variables): NpmProxySettings {
+  return proxySettingsFrom(configTexts(environment), environment);
+}
+
+function configTexts(environment: Variables): string[] {
+  return [userConfig(environment), machineConfig(environment)].map(readConfig);
 }
 
 /** https://docs.npmjs.com/cli/configuring-npm/npmrc; the file of a project is not ours to obey. */

@@ -11,7 +11,7 @@ import type { Registry } from './npmrc.ts';
 import { type Release, type Source, anything, lowerBound, understood, versionText } from './source.ts';
 import type { SourceSpec } from './spec.ts';
 
-export type NpmOptions = Registry & Pick<ReadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'withinMs'>;
+export type NpmOptions = Registry & Pick<ReadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'withinMs' | 'fetch'>;
 
 const maxBytes = 20 * 1024 * 1024;
 
@@ -21,9 +21,9 @@ export function npmSource(spec: Extract<SourceSpec, { kind: 'npm' }>, options: N
   const url = packageUrl(name, options.registry);
   return {
     find: async (wanted, { signal } = {}) => {
-      const { attempts, backoffMs, stalledMs, withinMs } = options;
+      const { attempts, backoffMs, stalledMs, withinMs, fetch } = options;
       const headers = authorizationFor(url, options);
-      const value = await readJson(url, { maxBytes, headers, signal, attempts, backoffMs, stalledMs, withinMs });
+      const value = await readJson(url, { maxBytes, headers, signal, attempts, backoffMs, stalledMs, withinMs, fetch });
       const selector = wanted.version ?? spec.selector;
       return understood(shown(url), () => releaseOf(value, { name, selector, registry: options.registry }));
     },

@@ -2,6 +2,7 @@
  * Finds the registry of a package and the token for it, as npm does from its configuration.
  * @module
  */
+import type { NpmProxySettings } from '../../proxy/rules.ts';
 import { SourceError } from '../source-error.ts';
 
 export interface Registry {
@@ -14,20 +15,39 @@ type Variables = { readonly [name: string]: string | undefined };
 type Settings = ReadonlyMap<string, string>;
 
 /**
+ * npm's settings `proxy`, `https-proxy` and `noproxy`, from its files and `npm_config_…` (npm-config(7)).
+ *
+ * @param npmrcTexts As for {@link registryFrom}.
+ */
+export function proxySettingsFrom(npmrcTexts: readonly string[], env: Variables): NpmProxySettings {
+  const settings = settingsFrom(npmrcTexts, env);
+  // A variable has an underscore where a file has a dash.
+  return {
+    proxy: settings.get('proxy'),
+    httpsProxy: settings.get('https_proxy') ?? settings.get('https-proxy'),
+    noProxy: settings.get('noproxy'),
+  };
+}
+
+/**
  * @param npmrcTexts The files' contents, the strongest first: that of the project, the user, the machine.
  * @param env The variables that `${NAME}` and `npm_config_…` mean.
  * @param name The package's; a scope may have a registry of its own.
  * @throws SourceError `malformed` when the address of the registry is none.
  */
 export function registryFrom(npmrcTexts: readonly string[], env: Variables, name: string): Registry {
-  // The weakest first, so that stronger ones take its place.
-  const files = [...npmrcTexts].reverse().flatMap((text) => settingsOf(text, env));
-  const settings: Settings = new Map([...files, ...variables(env)]);
+  const settings = settingsFrom(npmrcTexts, env);
   const scope = /^(@[^/]+)\//.exec(name)?.[1];
   const scoped = scope === undefined ? undefined : settings.get(`${scope}:registry`);
   const registry = registryUrl(scoped ?? settings.get('registry') ?? 'https://registry.npmjs.org/');
   const token = tokenFor(registry, settings);
   return token === undefined ? { registry } : { registry, token };
+}
+
+/** The weakest first, so that stronger ones take their place. */
+function settingsFrom(npmrcTexts: readonly string[], env: Variables): Settings {
+  const files = [...npmrcTexts].reverse().flatMap((text) => settingsOf(text, env));
+  return new Map([...files, ...variables(env)]);
 }
 
 function registryUrl(address: string): URL {

@@ -1,0 +1,25 @@
+/**
+ * The body of an answer without its compression, as `fetch` hands it out.
+ * @module
+ */
+import type { IncomingMessage } from 'node:http';
+import { type Readable, pipeline } from 'node:stream';
+import { constants, createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+
+/** An encoding that is not known stays (RFC 9110 section 8.4). Bytes are handed out as soon as they are there: an answer may be a stream of events. */
+export function unpacked(answer: IncomingMessage): Readable {
+  const decoder = decoderFor(answer.headers['content-encoding']?.trim().toLowerCase());
+  if (decoder === undefined) return answer;
+  // A failure of the answer ends the decoder, whose reader is told.
+  return pipeline(answer, decoder, () => undefined);
+}
+
+function decoderFor(encoding: string | undefined): ReturnType<typeof createGunzip | typeof createBrotliDecompress> | undefined {
+  switch (encoding) {
+    case 'gzip':
+    case 'x-gzip': return createGunzip({ flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH });
+    case 'deflate': return createInflate({ flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH });
+    case 'br': return createBrotliDecompress({ flush: constants.BROTLI_OPERATION_FLUSH });
+    default: return undefined;
+  }
+}

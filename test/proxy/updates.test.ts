@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { loadConfig } from '../../src/config.ts';
+import { proxiedFetch } from '../../src/proxy/proxied-fetch.ts';
+import { download } from '../../src/update/download.ts';
+import { SourceError } from '../../src/update/source-error.ts';
+import { npmSource } from '../../src/update/sources/npm.ts';
+import { startConnectProxy } from '../support/connect-proxy.ts';
+import { temporaryFolder } from '../support/server.ts';
+import { startSquid } from '../support/squid.ts';
+import { packageTarball, startRegistry } from '../update/registry.ts';
+
+const spec = { kind: 'npm', name: 'machine-sidecar', selector: 'latest' } as const;
+
+function loaded(t: TestContext, environment: { readonly [name: string]: string }): ReturnType<typeof loadConfig> {
+  return loadConfig({}, { HOME: temporaryFolder(t), ...environment });
+}
+
+test('a release is found and downloaded through squid, by the variables of the environment', async (t) => {
+  const registry = await startRegistry(t);
+  const { port, log } = await startSquid(t, ['registry.example']);
+  const address = (path: string): string => `http://registry.example:${registry.url.port}${path}`;
+  const tarball = packageTarball({ name: spec.name, version: '2.0.0' });
+  registry.publish({ name: spec.name, versions: [{ version: '2.0.0', tarball, dist: { tarball: address('/x.tgz') } }] });
+  registry.serve('/x.tgz', tarball);
+  const config = loaded(t, { http_proxy: `http://127.0.0.1:${port}`, npm_config_registry: address('/') });
+  const fetch = proxiedFetch(config.updateProxies());
+  const release = await npmSource(spec, { ...config.updateRegistry(), fetch }).find({});
+  assert.ok(release.tarball.kind === 'url');
+  const file = join(temporaryFolder(t), 'x.tgz');
+  await download(release.tarball.url, file, { maxBytes: 2 ** 20, fetch });
+  assert.deepEqual(readFileSync(file), tarball);
+  assert.match(log(), /GET http:\/\/registry\.example:\d+\/machine-sidecar[^]*GET http:\/\/registry\.example:\d+\/x\.tgz/);
+  const refused = proxiedFetch(config.proxies)('http://unknown.invalid/', { redirect: 'manual' });
+  await assert.rejects(refused, (error: TypeError) => /The proxy .*\(http_proxy\) does not reach unknown\.invalid: it answered 50\d/.test(String(error.cause)));
+  const closed = loaded(t, { HTTPS_PROXY: `http://127.0.0.1:${port}` });
+  await assert.rejects(proxiedFetch(closed.proxies)('https://registry.example:8/', { redirect: 'manual' }),
+    (error: TypeError) => /\(HTTPS_PROXY\) does not connect to registry\.example:8: it answered 50\d/.test(String(error.cause)));
+});
+
+test('npm\'s settings name the proxy of updates, and a wrong password is not tried twice', async (t) => {
+  const registry = await startRegistry(t, [{ name: spec.name, versions: [{ version: '2.0.0' }] }]);
+  const { port, asked } = await startConnectProxy(t, Number(registry.url.port), { credentials: 'u:right' });
+  const environment = { npm_config_registry: 'http://registry.example/', HTTP_PROXY: 'http://127.0.0.1:1' };
+  const find = (password: string): Promise<unknown> => {
+    const config = loaded(t, { ...environment, npm_config_proxy: `http://u:${password}@127.0.0.1:${port}` });
+    return npmSource(spec, { ...config.updateRegistry(), fetch: proxiedFetch(config.updateProxies()) }).find({});
+  };
+  await find('right');
+  assert.equal(asked.length, 1);
+  await assert.rejects(find('hush'), (error: unknown) => {
+    assert.ok(error instanceof SourceError && error.reason === 'refused');
+    assert.match(error.message, /^Cannot read http:\/\/registry\.example.*npm config proxy.*407/);
+    assert.doesNotMatch(error.message, /hush/);
+    return true;
+  });
+  assert.equal(asked.length, 2);
+});
