@@ -9,7 +9,7 @@ import { SourceError } from '../../src/update/source-error.ts';
 import { npmSource } from '../../src/update/sources/npm.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
 import { temporaryFolder } from '../support/server.ts';
-import { startSquid } from '../support/squid.ts';
+import { squidIsMissing, startSquid } from '../support/squid.ts';
 import { packageTarball, startRegistry } from '../update/registry.ts';
 
 const spec = { kind: 'npm', name: 'machine-sidecar', selector: 'latest' } as const;
@@ -18,7 +18,9 @@ function loaded(t: TestContext, environment: { readonly [name: string]: string }
   return loadConfig({}, { HOME: temporaryFolder(t), ...environment });
 }
 
-test('a release is found and downloaded through squid, by the variables of the environment', async (t) => {
+const skip = squidIsMissing();
+
+test('a release is found and downloaded through squid, by the variables of the environment', { skip }, async (t) => {
   const registry = await startRegistry(t);
   const { port, log } = await startSquid(t, ['registry.example']);
   const address = (path: string): string => `http://registry.example:${registry.url.port}${path}`;

@@ -1,29 +1,42 @@
 /** A real squid with a configuration and a folder of its own, on a free port, ended by its pid. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { accepts, freePort } from './nginx.ts';
 import { atEnd, temporaryFolder } from './server.ts';
 import { until } from './wait.ts';
 
+/** Debian keeps servers where only root's PATH looks. */
+const searchPath = `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin`;
+
+/** For the option `skip` of a test. @returns the reason; `false` where squid is installed. */
+export function squidIsMissing(): string | false {
+  const isThere = searchPath.split(':').some((folder) => folder !== '' && existsSync(join(folder, 'squid')));
+  return isThere ? false : 'squid is not installed (apt-get install squid)';
+}
+
 /** @param hosts Names that it takes for 127.0.0.1. @returns its port, and the lines of its access log so far. */
-export async function startSquid(t: TestContext, hosts: readonly string[]): Promise<{ readonly port: number; readonly log: () => string }> {
+export async function startSquid(
+  t: TestContext, hosts: readonly string[],
+): Promise<{ readonly port: number; readonly log: () => string }> {
   const folder = temporaryFolder(t);
-  // squid gives up root for a user of its own.
-  chmodSync(folder, 0o777);
-  const port = await freePort();
   const path = (name: string): string => join(folder, name);
+  const port = await freePort();
   writeFileSync(path('hosts'), hosts.map((name) => `127.0.0.1 ${name}\n`).join(''));
+  // Started by root it becomes a user of its own, who may not enter the folders above this one:
+  // every path is relative to where it starts, so that it never has to.
+  chmodSync(folder, 0o777);
+  chmodSync(path('hosts'), 0o644);
   writeFileSync(path('squid.conf'), [
-    `http_port 127.0.0.1:${port}`, 'http_access allow all', 'cache deny all', `hosts_file ${path('hosts')}`, `pid_filename ${path('pid')}`,
-    `access_log stdio:${path('access.log')}`, `cache_log ${path('cache.log')}`, `coredump_dir ${folder}`, 'shutdown_lifetime 0 seconds', 'pinger_enable off',
-    'visible_hostname squid.test', '',
+    `http_port 127.0.0.1:${port}`, 'http_access allow all', 'cache deny all', 'hosts_file hosts',
+    'access_log stdio:access.log', 'cache_log cache.log', 'pid_filename none', 'shutdown_lifetime 0 seconds',
+    'pinger_enable off', 'visible_hostname squid.test', '',
   ].join('\n'));
   const fd = openSync(path('out'), 'a');
-  const child = spawn('squid', ['-N', '-f', path('squid.conf')], {
-    stdio: ['ignore', fd, fd], env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin` },
+  const child = spawn('squid', ['-N', '-f', 'squid.conf'], {
+    cwd: folder, stdio: ['ignore', fd, fd], env: { ...process.env, PATH: searchPath },
   });
   closeSync(fd);
   const exited = once(child, 'exit');
@@ -31,8 +44,10 @@ export async function startSquid(t: TestContext, hosts: readonly string[]): Prom
     child.kill('SIGTERM');
     await exited;
   });
+  const said = (): string => ['out', 'cache.log'].map(path).filter((file) => existsSync(file))
+    .map((file) => readFileSync(file, 'utf8')).join('');
   await until(async () => {
-    if (child.exitCode !== null) throw new Error(`squid ended: ${readFileSync(path('out'), 'utf8')}`);
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`squid ended: ${said()}`);
     return accepts(port);
   }, { what: 'squid listens' });
   return { port, log: () => readFileSync(path('access.log'), 'utf8') };
