@@ -49,6 +49,8 @@ export interface Config {
   readonly tlsKey: string | undefined;
   readonly allowHosts: readonly string[];
   readonly allowOrigins: readonly string[];
+  /** Runs the jobs of mode shell that name none: a name or a path. `undefined`: see `JobShells`. */
+  readonly shell: string | undefined;
   readonly maxRunning: number;
   readonly maxQueued: number;
   readonly maxSessions: number;
@@ -131,6 +133,7 @@ const definitions: { readonly [name: string]: Definition } = {
   'tls-key': path('tlsKey', 'PEM private key of the certificate.'),
   'allow-host': checkedWords('allowHosts', 'A further name in the Host header that is ours.', parseHost),
   'allow-origin': checkedWords('allowOrigins', 'An origin whose pages may call this server, such as https://app.example; * for any. They need the key all the same.', parseOrigin),
+  shell: word('shell', 'The shell that runs a command whose request names none, by name or path. Default: bash where there is one, else sh.'),
   'max-running': whole('maxRunning', 'How many jobs run at once; further ones wait.', 1024, { min: 1, max: 100_000 }),
   'max-queued': whole('maxQueued', 'How many jobs may wait; further ones are refused.', 10_000, { min: 0, max: 1_000_000 }),
   'max-sessions': {

@@ -28,6 +28,7 @@ import { DirectStarter } from './process/direct.ts';
 import { FirstBash } from './process/first-bash.ts';
 import { Keeper } from './process/keeper.ts';
 import { findBash, Launchers } from './process/launchers.ts';
+import { JobShells } from './process/job-shells.ts';
 import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
@@ -104,13 +105,15 @@ export async function startServer(
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
+    const jobShells = new JobShells({ preferred: config.shell, path: config.jobEnvironment['PATH'] ?? '' });
+    jobShells.checkDefault();
     const isStandby = wrapped?.role === 'standby';
     let url = isStandby ? await standBy(wrapped, config, http) : undefined;
     const lock = await takeLock(config, { version, wrapped, patienceMs: isStandby ? patienceMs : 0 });
     closers.push(() => lock.release());
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey, log });
-    const agents = new Agents({ env: config.jobEnvironment, version, isSupported: process.platform !== 'win32', log });
-    const { jobs, shells } = await openJobs(config, { agents, log, pace, closers });
+    const agents = new Agents({ env: config.jobEnvironment, jobShells, version, isSupported: process.platform !== 'win32', log });
+    const { jobs, shells } = await openJobs(config, { agents, jobShells, log, pace, closers });
     agents.connect(jobsForAgents(jobs));
     const updates = openUpdates(config, { version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued });
     closers.push(() => updates.close());
@@ -120,7 +123,8 @@ export async function startServer(
     const health = (): Health => ({
       status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: ownDirectory(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
-      ...jobs.counts, execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
+      ...jobs.counts, execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, default_shell: jobShells.defaultShell,
+      ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
       wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });
     const tickets = new Tickets();
@@ -268,9 +272,11 @@ function executionModes({ found }: Shells, { isSupported }: Agents): readonly Mo
 }
 
 async function openJobs(
-  config: Config, by: { readonly agents: Agents; readonly log: Log; readonly pace: Pace; readonly closers: (() => Promise<void> | void)[] },
+  config: Config, by: {
+    readonly agents: Agents; readonly jobShells: JobShells; readonly log: Log; readonly pace: Pace; readonly closers: (() => Promise<void> | void)[];
+  },
 ): Promise<{ jobs: Jobs; shells: Shells }> {
-  const { agents, log, pace, closers } = by;
+  const { agents, jobShells, log, pace, closers } = by;
   const bash = process.platform === 'win32' ? undefined : findBash();
   // Where Node itself starts jobs, they would have its priority.
   if (bash !== undefined) goFirst();
@@ -298,7 +304,7 @@ async function openJobs(
     return launchers;
   };
   const jobs: Jobs = await Jobs.open({
-    stateDir, createStarter, shells, agents, inherited: env, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log,
+    stateDir, createStarter, shells, jobShells, agents, inherited: env, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log,
   });
   closers.push(() => jobs.close());
   return { jobs, shells };

@@ -10,6 +10,7 @@ import type { Log } from '../base/log.ts';
 import { ParseError } from '../base/parse.ts';
 import { withoutNode } from '../process/environment/carry.ts';
 import { utf8Locale } from '../process/environment/locale.ts';
+import type { JobShells } from '../process/job-shells.ts';
 import { ownProgram } from '../process/own-program.ts';
 import { type AgentHost, type AgentJobs, type AgentLaunch, agentLabel } from '../process/agent-host.ts';
 import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
@@ -26,6 +27,7 @@ import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } fr
 export interface AgentsOptions {
   /** What jobs inherit. */
   readonly env: { readonly [name: string]: string };
+  readonly jobShells: JobShells;
   readonly version: string;
   readonly isSupported: boolean;
   readonly log: Log;
@@ -194,6 +196,7 @@ export class Agents implements AgentHost {
     const environment: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
     return orderOf(asked, {
       mark: id, version: this.#options.version, argv: argvOf(asked, environment['PATH'] ?? ''), workdir, env: environment, hasShell: shellKeyOf(id, asked) !== undefined,
+      shell: this.#options.jobShells.defaultProgram,
     });
   }
 }

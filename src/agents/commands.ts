@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Ring } from '../base/ring.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { type Identity, identify } from '../process/identity.ts';
+import { shellArgv } from '../process/shell-argv.ts';
 import { terminate } from '../process/terminate.ts';
 import { orAborted } from './abortable.ts';
 import { acpCodes } from './acp.ts';
@@ -18,6 +19,8 @@ import { beginning } from './lenient.ts';
 export interface AgentCommandsOptions {
   readonly jail: Jail;
   readonly env: NodeJS.ProcessEnv;
+  /** The path of the shell for a line. Default: /bin/sh. */
+  readonly shell?: string;
   /** How many there may be that were not released. Default: 64. */
   readonly maxCommands?: number;
 }
@@ -98,7 +101,8 @@ export class AgentCommands {
   async #start({ command, args, env = {}, cwd = '.', outputByteLimit = defaultLimitBytes }: CommandRequest): Promise<string> {
     const workdir = await this.#options.jail.realPathOf(cwd);
     if (workdir === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd}: it is outside of the directories of the job`);
-    const [file, words] = args === undefined || args.length === 0 ? ['/bin/sh', ['-c', command]] as const : [command, args] as const;
+    const line = shellArgv(this.#options.shell ?? '/bin/sh', command);
+    const [file = '', ...words] = args === undefined || args.length === 0 ? line : [command, ...args];
     const child = spawned(file, words, { cwd: workdir, env: { ...this.#options.env, ...env } }, command);
     const limitBytes = Math.min(outputByteLimit, maxLimitBytes);
     const ring = new Ring(Math.max(1, limitBytes));

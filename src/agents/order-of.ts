@@ -13,7 +13,7 @@ const shellPermissions: PermissionPolicy = [
 ];
 
 /** @param by.workdir Absolute: what directories are relative to. */
-export function orderOf(asked: AgentProgram, by: Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell'>): AgentOrder {
+export function orderOf(asked: AgentProgram, by: Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell' | 'shell'>): AgentOrder {
   const { model, effort, agentMode, acp_session_id: sessionId, authMethod } = asked;
   return {
     ...by,

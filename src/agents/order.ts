@@ -48,6 +48,8 @@ export interface AgentOrder {
   readonly keepAliveSeconds: number;
   /** Its commands run in a persistent shell: whoever started this starts them, see {@link ShellWish}. */
   readonly hasShell: boolean;
+  /** The path of the shell for its other commands that are a text. Absent: /bin/sh. */
+  readonly shell?: string;
   /** For each answer of the agent but that to a prompt. Default: that of a conversation. */
   readonly answerSeconds?: number;
 }

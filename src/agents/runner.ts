@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { longTimeout } from '../base/long-timeout.ts';
+import { defined } from '../base/parse.ts';
 import { markName } from '../process/descendants.ts';
 import type { AgentError } from '../protocol/agent-jobs.ts';
 import type { PromptBlock } from '../protocol/agents.ts';
@@ -91,9 +92,11 @@ export class AgentRunner {
     this.#tellState();
     let commands: CommandsHost | undefined;
     try {
-      const { workdir, additionalDirectories, env, mark, hasShell } = this.#order;
+      const { workdir, additionalDirectories, env, mark, hasShell, shell } = this.#order;
       const jail = await jailOf(workdir, additionalDirectories);
-      commands = hasShell ? this.#shell = new ShellCommands({ jail, onChange: () => this.#tellState() }) : new AgentCommands({ jail, env: { ...env, [markName]: mark } });
+      commands = hasShell
+        ? this.#shell = new ShellCommands({ jail, onChange: () => this.#tellState() })
+        : new AgentCommands({ jail, env: { ...env, [markName]: mark }, ...defined({ shell }) });
       await this.#converse(jail, commands);
     } catch (error) {
       this.#fail(error);

@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import type { Log } from '../base/log.ts';
+import { defined } from '../base/parse.ts';
 import { Pace } from '../base/pace.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName } from '../protocol/jobs.ts';
@@ -12,6 +13,7 @@ import type { TerminalSize } from '../protocol/terminals.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import { resizeJobTerminal } from '../process/job-terminal.ts';
 import type { Variables } from '../process/environment/secrets.ts';
+import type { JobShells } from '../process/job-shells.ts';
 import type { Keeper } from '../process/keeper.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
 import type { Spare, Spares } from '../process/spares.ts';
@@ -40,6 +42,8 @@ export interface JobsOptions {
   readonly stateDir: string;
   readonly createStarter: (events: StarterEvents) => Starter;
   readonly shells: ShellHost;
+  /** Run the jobs of mode shell. */
+  readonly jobShells: JobShells;
   readonly agents: AgentHost;
   /** The environment that every job inherits. */
   readonly inherited: Variables;
@@ -97,6 +101,7 @@ export class Jobs {
       store: this.#store,
       createStarter: options.createStarter,
       shells: options.shells,
+      jobShells: options.jobShells,
       agents: options.agents,
       inherited: options.inherited,
       maxRunning: options.maxRunning,
@@ -133,7 +138,7 @@ export class Jobs {
   /**
    * Takes on a job; it is on disk when this resolves. With the key of an earlier job: that job, and nothing happens.
    *
-   * @throws ParseError where the workdir is none; ProblemError not_supported, too_many_jobs, idempotency_mismatch, storage_full, unavailable,
+   * @throws ParseError where the workdir is none, or the shell; ProblemError not_supported, too_many_jobs, idempotency_mismatch, storage_full, unavailable,
    * shutting_down.
    */
   async submit(request: JobRequest, options: SubmitOptions = {}): Promise<Entry> {
@@ -153,7 +158,7 @@ export class Jobs {
       const known = this.#known(options.idempotency);
       if (known) return known;
       this.#admit(request);
-      const program = this.#admitToSession({ ...request, workdir });
+      const program = this.#admitToShell({ ...request, workdir });
       isUsed = true;
       return this.#take({ ...request, program, workdir, ...output }, { ...options, warnings: warning === undefined ? [] : [warning] }, spare);
     } finally {
@@ -425,8 +430,9 @@ export class Jobs {
     return this.#watches.follow(entry);
   }
 
-  /** The program, with the shell that its session has. */
-  #admitToSession({ program, workdir, env }: JobRecord['request']): Program {
+  /** The program, with the shell that it gets: that of its session, or one for itself. */
+  #admitToShell({ program, workdir, env }: JobRecord['request']): Program {
+    if (program.mode === 'shell') return { ...program, ...defined({ shell: this.#options.jobShells.admit(program.shell, env['PATH']) }) };
     if (program.mode !== 'persistent_shell') return program;
     const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand: isBootstrap = false } = program;
     const remembered = bootstrapCommand ?? (isBootstrap ? program.command : undefined);

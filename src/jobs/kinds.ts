@@ -11,6 +11,7 @@ import { byHandling } from '../process/environment/shell-variables.ts';
 import { overlayForTerminal } from '../process/environment/terminal.ts';
 import { ttyArgv } from '../process/pty.ts';
 import type { Variables } from '../process/environment/secrets.ts';
+import type { JobShells } from '../process/job-shells.ts';
 import type { ShellHost, Starter } from '../process/starter.ts';
 import { isGone, terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
@@ -41,6 +42,7 @@ export interface Kind {
 export interface KindOptions {
   readonly starter: Starter;
   readonly shells: ShellHost;
+  readonly jobShells: JobShells;
   readonly agents: AgentHost;
   readonly store: JobStore;
   /** What every job inherits. */
@@ -53,11 +55,11 @@ export function kindsOf(options: KindOptions): (entry: Entry) => Kind {
   return ({ request: { mode } }) => (mode === 'acp' ? agent : mode === 'persistent_shell' ? inShell : own);
 }
 
-function ownKind({ starter, inherited }: KindOptions): Kind {
+function ownKind({ starter, jobShells, inherited }: KindOptions): Kind {
   return {
     start({ id, request: { stdin, tty, output } }, { program, workdir, env }, directory) {
       if (program.mode === 'acp' || program.mode === 'persistent_shell') throw new Error(`a job of mode ${program.mode} is of another kind`);
-      const argv = programFor(program, directory);
+      const argv = programFor(program, { directory, pathOf: (shell) => jobShells.programOf(shell, env['PATH']) });
       if (tty === undefined) return starter.start({ id, directory, stdin, workdir, env, argv, ...(output === 'pipe' ? { output } : {}) });
       // The shells in front of the program pass on no name that is none for them.
       const overlay = { ...byHandling(inherited).foreign, ...overlayForTerminal(inherited, env) };

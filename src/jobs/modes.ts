@@ -4,6 +4,7 @@
  */
 import { basename, join } from 'node:path';
 import { writeRegular } from '../base/untrusted-file.ts';
+import { shellArgv, shellFlags } from '../process/shell-argv.ts';
 import type { AgentProgram } from '../protocol/agents.ts';
 import type { PersistentProgram, Program } from '../protocol/jobs.ts';
 
@@ -13,16 +14,26 @@ const longestArgumentBytes = 100_000;
 /** What the system itself can run. */
 export type OwnProgram = Exclude<Program, PersistentProgram | AgentProgram>;
 
-/** The program and its arguments. @param directory Where a script is put that is too long for an argument. */
-export function programFor(program: OwnProgram, directory: string, platform: NodeJS.Platform = process.platform): readonly string[] {
+export interface ProgramOptions {
+  /** Where a script is put that is too long for an argument. */
+  readonly directory: string;
+  /** The path of a shell. */
+  readonly pathOf: (shell: string) => string;
+  readonly platform?: NodeJS.Platform;
+}
+
+/** The program and its arguments. A job without a shell was taken on by a version whose default was /bin/sh. */
+export function programFor(program: OwnProgram, options: ProgramOptions): readonly string[] {
   if (program.mode === 'argv') return program.argv;
-  const { command, shell } = program;
+  const { directory, pathOf, platform = process.platform } = options;
+  const { command } = program;
+  const shell = program.shell === undefined ? undefined : pathOf(program.shell);
   const name = basename(shell ?? (platform === 'win32' ? 'cmd' : 'sh')).toLowerCase().replace(/\.exe$/, '');
   const file = shell ?? (platform === 'win32' ? 'cmd.exe' : '/bin/sh');
   if (name === 'cmd') return [file, '/d', '/s', '/c', command];
   if (['pwsh', 'powershell'].includes(name)) return [file, '-NoLogo', '-NoProfile', '-NonInteractive', '-Command', command];
-  if (Buffer.byteLength(command) <= longestArgumentBytes) return [file, '-c', command];
+  if (Buffer.byteLength(command) <= longestArgumentBytes) return shellArgv(file, command);
   const script = join(directory, 'command');
   writeRegular(script, command);
-  return [file, script];
+  return [file, ...shellFlags(file), script];
 }

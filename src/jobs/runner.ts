@@ -15,6 +15,7 @@ import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { agentFiles, type AgentHost, agentLabel } from '../process/agent-host.ts';
 import type { Variables } from '../process/environment/secrets.ts';
+import type { JobShells } from '../process/job-shells.ts';
 import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
 import type { Entry, RequestSummary } from './entry.ts';
 import {
@@ -29,6 +30,7 @@ export interface RunnerOptions {
   readonly createStarter: (events: StarterEvents) => Starter;
   /** Runs what goes into persistent shells. */
   readonly shells: ShellHost;
+  readonly jobShells: JobShells;
   /** Knows how agents are run. */
   readonly agents: AgentHost;
   readonly inherited: Variables;
@@ -83,8 +85,8 @@ export class Runner {
         else this.adopt(entry);
       }),
     });
-    const { shells, agents, store, inherited } = options;
-    this.#kindOf = kindsOf({ starter: this.#starter, shells, agents, store, inherited });
+    const { shells, jobShells, agents, store, inherited } = options;
+    this.#kindOf = kindsOf({ starter: this.#starter, shells, jobShells, agents, store, inherited });
   }
 
   get running(): Iterable<Entry> {

@@ -18,7 +18,7 @@ const jobFields: SchemasOf<Job> = {
   argv: { type: 'array', items: { type: 'string' } },
   agent: { type: 'string', description: 'Mode acp: what the request said' },
   prompt: { type: ['string', 'null'], description: 'Mode acp: the prompt in words; images and the like by their type' },
-  shell: { type: 'string' },
+  shell: { type: 'string', description: 'What runs the command: the name or path of a shell' },
   sessionKey: { type: 'string' },
   bootstrapCommand: { type: 'string' },
   bootstrapCurrentCommand: { type: 'boolean' },

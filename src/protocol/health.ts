@@ -53,6 +53,8 @@ export interface Health extends HealthOfShells, HealthOfAgents, HealthOfTerminal
   readonly cwd: string;
   /** What `mode` of a job may be. */
   readonly execution_modes: readonly Mode[];
+  /** What runs a job of mode shell that names no `shell`. */
+  readonly default_shell: string;
   readonly uptimeSeconds: number;
   /** How many jobs are remembered. */
   readonly jobs: number;

@@ -36,6 +36,7 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly mode: Mode;
   readonly command?: string;
   readonly argv?: readonly string[];
+  /** Runs the `command`: a name or a path. */
   readonly shell?: string;
   /** Mode acp: what the request said; images and the like by their type. */
   readonly agent?: string;
@@ -126,11 +127,11 @@ const graceSeconds = number({ min: 0, max: 3600, unit: 'seconds' });
 
 const requestShape = {
   mode: described('Which program runs the job. Default shell.', optionalText(oneOf(...modes))),
-  command: described('Mode shell: run by `/bin/sh -c` (Windows: `cmd /d /s /c`) or the `shell` named. Mode persistent_shell: run in the shell of the session.',
+  command: described('Mode shell: a text for the `shell`. Mode persistent_shell: run in the shell of the session.',
     optionalText(command)),
   argv: described('Mode argv: the program and its arguments; no shell, no quoting. Mode acp: what starts the agent, instead of its name.',
     optional(array(text(), { min: 1, max: 65_536 }))),
-  shell: described('Mode shell: another shell than the default, by name or path. Mode persistent_shell: bash, zsh, sh or pwsh; default the best there is.',
+  shell: described('Mode shell: by name (in any case) or path; default that of the server, `default_shell` in `/health`: bash where there is one, else sh (Windows: `cmd /d /s /c`). Mode persistent_shell: bash, zsh, sh or pwsh; default the best there is.',
     optionalText(path)),
   sessionKey: described('Mode persistent_shell: which shell. A new key opens a new one; jobs of one key run one after another.', optionalText(text({ max: 256 }))),
   bootstrapCommand: described('Mode persistent_shell: run in the shell each time it starts, before the job.', optionalText(command)),

@@ -42,6 +42,13 @@ test('a line runs in a shell, a program with its arguments as they are, where an
   assert.equal(commands.output(variables).output, 'other more\n');
 });
 
+test('a line runs in the shell of the server', options, async (t) => {
+  const { commands, run } = await setUp(t, { shell: '/bin/bash' });
+  const line = await run('words=(a b c); echo ${#words[@]} "$0"');
+  await commands.waitForExit(line);
+  assert.equal(commands.output(line).output, '3 /bin/bash\n');
+});
+
 test('exit codes and signals are told', options, async (t) => {
   const { commands, run } = await setUp(t);
   assert.deepEqual(await commands.waitForExit(await run('exit 7')), { exitCode: 7, signal: null });

@@ -260,10 +260,13 @@ describe('sidecar', () => {
       return Object.fromEntries((JSON.parse(stdout) as { name: string; state: string; text: string }[]).map((row) => [row.name, row]));
     };
     const good = await rows({ SIDECAR_PORT: '0' });
-    for (const name of ['Node.js', 'bash', 'mkfifo', 'process identity', 'file watching', 'state directory', 'clock', 'key', 'port']) {
+    for (const name of ['Node.js', 'bash', 'default shell', 'mkfifo', 'process identity', 'file watching', 'state directory', 'clock', 'key', 'port']) {
       assert.equal(good[name]?.state, 'ok', `${name}: ${good[name]?.text}`);
     }
     assert.match(good['server']?.text ?? '', /version 9\.9\.9/);
+
+    const wrongShell = (await rows({ SIDECAR_PORT: '0', SIDECAR_SHELL: 'fihs' }))['default shell'];
+    assert.match(`${wrongShell?.state} ${wrongShell?.text}`, /^fail Cannot use --shell fihs: .*this machine has bash/);
 
     await mkdir(`${folder}/state`, { mode: 0o755 });
     await symlink('/etc/hostname', `${folder}/state/api-key`);

@@ -67,19 +67,45 @@ test('POST /exec', async (t) => {
     await leaving;
   });
 
-  await t.test('mode shell runs the command by /bin/sh -c', async () => {
-    const job = await run(server, { mode: 'shell', command: 'echo "$0"; readlink /proc/$$/exe; a=1; test $a = 1 && echo yes | tr y Y' });
-    assert.equal(job.stdout, `/bin/sh\n${realpathSync('/bin/sh')}\nYes\n`);
-    assert.deepEqual([job.mode, job.command], ['shell', 'echo "$0"; readlink /proc/$$/exe; a=1; test $a = 1 && echo yes | tr y Y']);
+  await t.test('mode shell runs the command by bash -c, as persistent shells do', async () => {
+    const command = 'echo "${0##*/}"; readlink /proc/$$/exe; a=(1 2); [[ ${#a[@]} = 2 ]] && echo yes | tr y Y';
+    const job = await run(server, { mode: 'shell', command });
+    assert.equal(job.stdout, `bash\n${realpathSync('/bin/bash')}\nYes\n`);
+    assert.deepEqual([job.mode, job.command, job.shell], ['shell', command, 'bash']);
     assert.equal('argv' in job, false);
+    const inSession = await run(server, { mode: 'persistent_shell', sessionKey: 'same-text', command: 'a=(1 2); [[ ${#a[@]} = 2 ]] && echo yes | tr y Y' });
+    assert.deepEqual([inSession.stdout, inSession.shell], ['Yes\n', 'bash']);
   });
 
-  for (const shell of ['bash', '/bin/bash']) {
+  await t.test('mode shell with shell sh runs it by /bin/sh -c, as it was once without', async () => {
+    const job = await run(server, { command: 'echo "$0"; readlink /proc/$$/exe', shell: 'sh' });
+    assert.deepEqual([job.stdout, job.shell], [`/bin/sh\n${realpathSync('/bin/sh')}\n`, 'sh']);
+  });
+
+  for (const [shell, shown] of [['bash', 'bash'], ['Bash', 'bash'], ['/bin/bash', '/bin/bash']] as const) {
     await t.test(`mode shell with shell ${shell} runs it by that`, async () => {
       const job = await run(server, { command: 'a=(1 2 3); echo ${#a[@]} ${BASH_VERSION:+bash}', shell });
-      assert.deepEqual([job.stdout, job.shell], ['3 bash\n', shell]);
+      assert.deepEqual([job.stdout, job.shell], ['3 bash\n', shown]);
     });
   }
+
+  await t.test('a shell may be any program that is on the search path of the server, or of the job', async () => {
+    const bin = join(folder, 'shells');
+    mkdirSync(bin, { recursive: true });
+    writeFileSync(join(bin, 'my-shell'), '#!/bin/sh\necho mine "$@"\n', { mode: 0o755 });
+    assert.equal((await run(server, { command: 'echo "$0"', shell: 'dash' })).stdout?.endsWith('/dash\n'), true);
+    const job = await run(server, { command: 'true', shell: 'my-shell', env: { PATH: `${bin}:/usr/bin:/bin` } });
+    assert.deepEqual([job.stdout, job.shell], ['mine -c true\n', 'my-shell']);
+  });
+
+  await t.test('a shell that is not there is refused in words that name what is', async () => {
+    const unknown = await ask(server, 'POST /exec', { body: { command: 'true', shell: 'no-such-shell' } });
+    assert.equal(unknown.status, 400);
+    assert.match(unknown.json<{ detail: string }>().detail, /body\.shell: expected the name of a shell \(this machine has bash, .*sh.*\) or the path of one, received "no-such-shell"/);
+    const missing = await ask(server, 'POST /exec', { body: { command: 'true', shell: 'PowerShell' } });
+    assert.deepEqual([missing.status, missing.json<{ code: string }>().code], [501, 'not_supported']);
+    assert.match(missing.json<{ detail: string }>().detail, /^Cannot run the command by powershell: this machine has bash, /);
+  });
 
   await t.test('a command that is longer than one argument may be runs all the same', async () => {
     const job = await run(server, { command: `x='${'y'.repeat(300_000)}'; echo \${#x}` });
@@ -220,8 +246,9 @@ test('POST /exec', async (t) => {
       prompt: '', acp_session_id: '', model: '', effort: '', persistent_session_key: '', persistent_shell: false,
     });
     assert.deepEqual([job.stdout, job.name], [`${process.cwd()}\n`, null]);
-    assert.equal('shell' in job, false);
-    assert.equal((await run(server, { mode: 'argv', argv: ['true'], command: '', shell: '' })).exitCode, 0);
+    assert.equal(job.shell, 'bash');
+    const program = await run(server, { mode: 'argv', argv: ['true'], command: '', shell: '' });
+    assert.deepEqual([program.exitCode, 'shell' in program], [0, false]);
   });
 
   await t.test('the exit code is the own one of the process: 0 is completed, another failed', async () => {
@@ -245,7 +272,7 @@ test('POST /exec', async (t) => {
       assert.match(job.error ?? '', /not found/);
       assert.match(job.stderr ?? '', new RegExp(name));
     }
-    assert.deepEqual([127, 'spawn_error'], await run(server, { command: 'true', shell: 'no-such-shell' }).then((job) => [job.exitCode, job.reason]));
+    assert.deepEqual([127, 'spawn_error'], await run(server, { command: 'true', shell: '/no/such/shell' }).then((job) => [job.exitCode, job.reason]));
   });
 
   await t.test('a file that cannot be executed: 126, reason spawn_error', async () => {

@@ -6,7 +6,7 @@
  *
  * Fair enough? An `ssh` is a process for every command, because that is its interface; it is
  * started by a shell, the cheapest parent there is (Node would add about 1 ms), which takes the
- * time. sshd runs the command by the user's login shell, often bash, a job is run by /bin/sh.
+ * time. sshd runs the command by the user's login shell, often bash, as a job is.
  * @module
  */
 import { execFileSync } from 'node:child_process';

@@ -7,7 +7,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { identify } from '../../process/identity.ts';
+import { JobShells } from '../../process/job-shells.ts';
 import { findBash } from '../../process/launchers.ts';
+import type { Config } from '../../config.ts';
 import { type Check, type Finding, codeOf, fail, ok, outputOf, warn } from './check.ts';
 
 const isWindows = process.platform === 'win32';
@@ -16,6 +18,7 @@ const isLinux = process.platform === 'linux';
 export const machineChecks: readonly Check[] = [
   { name: 'Node.js', look: nodeVersion },
   { name: 'bash', look: bash },
+  { name: 'default shell', look: defaultShell },
   { name: 'mkfifo', look: mkfifo },
   { name: 'process identity', look: processIdentity },
   { name: 'file watching', look: fileWatching },
@@ -41,6 +44,19 @@ async function bash(): Promise<Finding> {
   const version = await outputOf(path, ['--norc', '-c', script]);
   if (version === undefined || version === '') return fail(`${path} has no job control, so jobs cannot start`, 'Install a bash with job control');
   return ok(`${version} at ${path}`);
+}
+
+/** Runs the commands of requests that name no shell. */
+function defaultShell({ shell, jobEnvironment }: Config): Finding {
+  const shells = new JobShells({ preferred: shell, path: jobEnvironment['PATH'] ?? '' });
+  try {
+    shells.checkDefault();
+  } catch (error) {
+    return fail((error as Error).message, 'Install it, or name another one with --shell or SIDECAR_SHELL');
+  }
+  const { defaultShell: name, defaultProgram: path } = shells;
+  if (shell === undefined && name === 'sh') return warn(`sh at ${path}: commands that are written for bash may fail`, 'apt install bash, apk add bash, or the like');
+  return ok(name === path ? name : `${name} at ${path}`);
 }
 
 async function mkfifo(): Promise<Finding> {

@@ -20,7 +20,7 @@ import { bytes, pairs, seconds, variables } from '../values.ts';
 import { windowSize } from '../window.ts';
 
 const options = {
-  shell: { type: 'string', value: 'SHELL', description: 'Run the command by this shell instead of /bin/sh: bash, zsh, a path' },
+  shell: { type: 'string', value: 'SHELL', description: 'Run the command by this shell instead of the default of the server: sh, zsh, a path' },
   session: { type: 'string', value: 'KEY', description: 'Run it in the persistent shell of that key; see "sidecar shell"' },
   argv: { type: 'boolean', description: 'No shell even for a single argument: it is the name of a program' },
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it runs. Default: here for the local server, else where the server runs' },
