@@ -7,7 +7,7 @@ import { until } from '../support/wait.ts';
 import { ask, finished, open, run, show, submit } from './ask.ts';
 
 const always = [
-  'jobId', 'status', 'reason', 'mode', 'command', 'workdir', 'name', 'labels', 'timeout', 'submittedAt', 'startedAt', 'finishedAt',
+  'jobId', 'status', 'reason', 'mode', 'command', 'shell', 'workdir', 'name', 'labels', 'timeout', 'submittedAt', 'startedAt', 'finishedAt',
   'lastOutputAt', 'durationMs', 'signal', 'timedOut', 'processAlive', 'pid', 'lingering', 'stdout', 'stderr', 'stdoutBytes', 'stderrBytes',
   'stdoutTruncated', 'stderrTruncated',
 ];
@@ -22,7 +22,7 @@ test('GET /jobs/{id}', async (t) => {
     assert.deepEqual(Object.keys(job).sort(), [...always, 'exitCode'].sort());
     const { jobId, pid, submittedAt, startedAt, finishedAt, lastOutputAt, durationMs, workdir, ...rest } = job;
     assert.deepEqual(rest, {
-      status: 'completed', reason: 'exit', mode: 'shell', command: 'echo hi; sleep 0.02', name: null, labels: {}, timeout: 300,
+      status: 'completed', reason: 'exit', mode: 'shell', shell: 'bash', command: 'echo hi; sleep 0.02', name: null, labels: {}, timeout: 300,
       exitCode: 0, signal: null, timedOut: false, processAlive: false, lingering: [],
       stdout: 'hi\n', stderr: '', stdoutBytes: 3, stderrBytes: 0, stdoutTruncated: false, stderrTruncated: false,
     });
