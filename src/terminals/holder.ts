@@ -2,8 +2,10 @@
  * Keeps one terminal, in a process of its own: so it outlives every server. What it shows lately is kept in a ring, and whoever connects to
  * the Unix socket beside gets that and then what comes.
  *
- * A program goes as fast as the fastest that reads it, as it would under ssh; where nobody reads, or nobody has taken anything for a second,
- * it goes on without. Who reads slower than another, and is overtaken by the whole ring, skips what is gone and is told how much that was.
+ * A program waits for its viewers, as it would under ssh, but at most a second for one that reads slower than another, or that takes nothing:
+ * that one is left behind. Once the ring has overtaken it, it skips what is gone and is told how much that was. It is waited for again once it
+ * has caught up. So a viewer loses nothing by a short delay of its own, and a slow one costs the others a second. What a viewer has
+ * is not what it has read: the buffers of its connection hold megabytes, so a viewer that reads nothing seems to be the fastest at first.
  *
  * The size is what the one asked for who acted last, as tmux has it with `window-size latest`.
  * @module
@@ -40,7 +42,7 @@ export interface HolderOrder extends PtyOptions {
   readonly lifetimeSeconds: number | null;
 }
 
-/** Without anything read for so long by those who decide, the program goes on without them. */
+/** How long the program waits for a viewer that is behind. */
 const stallMs = 1000;
 /** How often watchers are told of mere activity. */
 const tellMs = 1000;
@@ -155,7 +157,8 @@ export class Holder implements House {
     }
   }
 
-  moved(): void {
+  moved(visitor: Visitor): void {
+    if (!this.#isFarBehind(visitor, 4) || visitor.position >= (this.#leader() ?? 0)) visitor.isLeftBehind = false;
     this.#pace();
   }
 
@@ -176,37 +179,47 @@ export class Holder implements House {
     this.#tellSoon();
   }
 
-  /** Lets the program wait for the fastest of those who decide, see above. */
+  /** Lets the program wait for those that decide, see above. */
   #pace(): void {
-    const leader = this.#leader();
-    const behind = leader === undefined || this.#ending !== undefined ? 0 : this.ring.end - leader;
-    if (!this.#isPaused && behind > this.ring.sizeBytes / 2) {
+    const waitedFor = this.#ending === undefined ? this.#waitedFor() : [];
+    if (!this.#isPaused && waitedFor.some((visitor) => this.#isFarBehind(visitor, 2))) {
       this.#isPaused = true;
       this.#pty?.pause();
-      this.#watchStall(leader);
-    } else if (this.#isPaused && behind <= this.ring.sizeBytes / 4) {
+      this.#watchStall();
+    } else if (this.#isPaused && !waitedFor.some((visitor) => this.#isFarBehind(visitor, 4))) {
       this.#isPaused = false;
       clearTimeout(this.#stallCheck);
       this.#pty?.resume();
     }
   }
 
-  #watchStall(before: number | undefined): void {
+  /** Leaves behind those that are slower than the fastest, and the fastest where it takes nothing. */
+  #watchStall(): void {
+    const before = this.#leader();
     this.#stallCheck = setTimeout(() => {
-      const now = this.#leader();
-      if (now !== before) return this.#watchStall(now);
-      for (const visitor of this.#visitors) visitor.isStalled = true;
+      const leader = this.#leader();
+      for (const visitor of this.#waitedFor()) {
+        const isFastest = visitor.position === leader && leader !== before;
+        if (!isFastest && this.#isFarBehind(visitor, 4)) visitor.isLeftBehind = true;
+      }
       this.#pace();
+      if (this.#isPaused) this.#watchStall();
     }, stallMs);
   }
 
-  /** The offset that the fastest has; `undefined`: nobody decides. */
+  #waitedFor(): Visitor[] {
+    return [...this.#visitors].filter(({ role, isLeftBehind }) => role.is === 'viewer' && role.isDeciding && !isLeftBehind);
+  }
+
+  /** @param part Of the ring: 2 is a half. */
+  #isFarBehind({ position }: Visitor, part: number): boolean {
+    return this.ring.end - position > this.ring.sizeBytes / part;
+  }
+
+  /** The offset that the fastest of those has; `undefined`: there are none. */
   #leader(): number | undefined {
-    let leader: number | undefined;
-    for (const { role, isStalled, position } of this.#visitors) {
-      if (role.is === 'viewer' && role.isDeciding && !isStalled) leader = Math.max(leader ?? 0, position);
-    }
-    return leader;
+    const positions = this.#waitedFor().map(({ position }) => position);
+    return positions.length === 0 ? undefined : Math.max(...positions);
   }
 
   #adopt(size: TerminalSize | undefined): void {

@@ -38,8 +38,8 @@ export class Visitor {
   role: Role = { is: 'guest' };
   /** The offset of the next byte that it gets. */
   position = 0;
-  /** It took nothing for a while: nobody waits for it until it does. */
-  isStalled = false;
+  /** It is too slow: the program does not wait for it until it has caught up. */
+  isLeftBehind = false;
   /** The size of its window, once it said so. */
   size: { readonly cols: number; readonly rows: number } | undefined;
   #isFull = false;
@@ -151,7 +151,6 @@ export class Visitor {
 
   #drained(): void {
     this.#isFull = false;
-    this.isStalled = false;
     this.pump();
     this.#house.moved(this);
   }

@@ -168,6 +168,34 @@ function missed(talked: Talk): number {
   return talked.controls.reduce((sum, one) => sum + (one.type === 'skipped' ? one.bytes : 0), 0);
 }
 
+test('a viewer that pauses for less than a second loses nothing to one that reads on', { skip }, async (t) => {
+  const server = await startTestServer(t);
+  const sizeBytes = 30_000_000;
+  const flood = `head -c ${sizeBytes} /dev/zero | tr "\\000" "x"`;
+  const { terminalId } = await openTerminal(server, { command: `stty raw -echo; printf ready; read start; ${flood}; read end` });
+  const viewer = async (): Promise<Talk & { readonly gotBytes: () => number }> => {
+    let bytes = -'ready'.length;
+    const onOutput = (data: string | Buffer): void => { bytes += data.length; };
+    const talk = await attachTo(t, server, terminalId, '', { protocols: ['sidecar.v1'], onOutput });
+    return Object.assign(talk, { gotBytes: () => bytes });
+  };
+  const [steady, pausing] = [await viewer(), await viewer()];
+  await until(() => steady.gotBytes() === 0 && pausing.gotBytes() === 0, { what: 'it is ready' });
+  pausing.socket.pause();
+  steady.type('\n');
+  let [lastBytes, changedAtMs] = [0, performance.now()];
+  // The buffers of the one that pauses are full once the other one gets nothing more.
+  await until(() => {
+    const isNew = steady.gotBytes() !== lastBytes;
+    if (isNew) [lastBytes, changedAtMs] = [steady.gotBytes(), performance.now()];
+    return lastBytes > 0 && performance.now() - changedAtMs > 150;
+  }, { what: 'the program waits' });
+  assert.ok(lastBytes < sizeBytes, 'the program did not wait');
+  pausing.socket.resume();
+  await until(() => steady.gotBytes() === sizeBytes && pausing.gotBytes() === sizeBytes, { what: 'both have all', limitMs: 60_000 });
+  assert.deepEqual([steady.control('skipped'), pausing.control('skipped')], [undefined, undefined]);
+});
+
 test('where all are slow the program waits for the fastest, and a dead one holds up nobody for long', { skip }, async (t) => {
   const server = await startTestServer(t);
   const { terminalId } = await openTerminal(server, { command: 'stty raw -echo; printf ready; read start; head -c 30000000 /dev/zero | tr "\\000" "x"; read end' });
