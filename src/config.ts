@@ -14,7 +14,8 @@ import {
 import { parseHost, parseOrigin } from './http/origin.ts';
 import { jobEnvironment } from './process/environment/job-environment.ts';
 import { type Environment, withoutSecrets } from './process/environment/secrets.ts';
-import { type ProxyRules, proxyRules } from './proxy/rules.ts';
+import { type ProxyReport, reportProxies } from './proxy/report.ts';
+import { type NpmProxySettings, type ProxyRules, proxyRules, proxySettings } from './proxy/rules.ts';
 import { parseWindow } from './update/schedule.ts';
 import { configuredProxies, configuredRegistry } from './update/sources/npm-config.ts';
 import type { Registry } from './update/sources/npmrc.ts';
@@ -81,19 +82,30 @@ export interface Config {
    */
   readonly updateRegistry: () => Registry;
   /**
-   * Which proxy updates go through: npm's settings, when updates come from npm, else the environment. Reads npm's files with each call.
+   * Which proxy updates go through: npm's settings, when updates come from npm, before the environment. Reads npm's
+   * files with each call.
    *
    * @throws SourceError where they cannot be read.
    */
   readonly updateProxies: () => ProxyRules;
   /** Which proxy any other request goes through, by the environment. */
   readonly proxies: ProxyRules;
+  /**
+   * The same for people, without user and password.
+   *
+   * @throws SourceError as `updateProxies`, where it is asked for those of updates.
+   */
+  readonly proxyReport: (use?: 'updates') => readonly ProxyReport[];
   /** Whether text for people may be coloured: `NO_COLOR` and `FORCE_COLOR` decide, else whether it goes to a terminal. */
   readonly isColour: (stream: { readonly isTTY?: boolean }) => boolean;
   /** What jobs inherit, see {@link jobEnvironment}. */
   readonly jobEnvironment: { readonly [name: string]: string };
   readonly settings: () => readonly Setting[];
 }
+
+/** What is no setting of its own. */
+type Computed =
+  'updateRegistry' | 'updateProxies' | 'proxies' | 'proxyReport' | 'isColour' | 'jobEnvironment' | 'settings';
 
 interface Definition {
   readonly key: string;
@@ -222,16 +234,24 @@ export function loadConfig(flags: Flags = {}, environment: Environment = process
   });
   // Each value was made by the parser beside its key in the table above.
   const { updateRegistryUrl, ...values } = Object.fromEntries(settings.map(({ key, value }) => [key, value])) as unknown as
-    Omit<Config, 'updateRegistry' | 'updateProxies' | 'proxies' | 'isColour' | 'jobEnvironment' | 'settings'> & { readonly updateRegistryUrl: string | undefined };
+    Omit<Config, Computed> & { readonly updateRegistryUrl: string | undefined };
+  const isNpm = parseSource(values.updateSource).kind === 'npm';
+  const npmProxies = (): NpmProxySettings => (isNpm ? configuredProxies(environment) : {});
   return {
     ...values,
     updateRegistry: () => configuredRegistry(environment, { source: values.updateSource, registry: updateRegistryUrl }),
-    updateProxies: () => proxyRules(environment, parseSource(values.updateSource).kind === 'npm' ? configuredProxies(environment) : {}),
+    updateProxies: () => proxyRules(environment, npmProxies()),
     proxies: proxyRules(environment),
+    proxyReport: (use) => reportProxies(proxySettings(environment, use === 'updates' ? npmProxies() : {})),
     isColour: (stream) => isColour(environment, stream),
     jobEnvironment: jobEnvironment(environment),
     settings: () => settings.map(({ key: _, ...setting }) => setting),
   };
+}
+
+/** Which proxies the environment of this program names. */
+export function ownProxies(): ProxyRules {
+  return proxyRules(process.env);
 }
 
 /** The environment of this program, less what {@link withoutSecrets} leaves out. */

@@ -4,8 +4,10 @@
  * @module
  */
 import { type RunAgentOptions, type RunAgentResult, runAgent as runAgentIn } from './agents/run-agent.ts';
-import { ownEnvironment } from './config.ts';
+import type { SidecarOptions } from './client/endpoint.ts';
+import { ownEnvironment, ownProxies } from './config.ts';
 import { ownVersion } from './process/own-version.ts';
+import { throughProxy as throughProxyOf } from './proxy/through-proxy.ts';
 
 export type { AgentEvent } from './agents/order.ts';
 export type { RunAgentOptions, RunAgentResult } from './agents/run-agent.ts';
@@ -21,4 +23,12 @@ export { type Server, startServer } from './server.ts';
  */
 export async function runAgent(options: RunAgentOptions): Promise<RunAgentResult> {
   return await runAgentIn(options, { environment: ownEnvironment(), version: ownVersion() });
+}
+
+/**
+ * For `new Sidecar({ url, key, ...throughProxy() })`: requests and terminals go through the proxy that `HTTPS_PROXY`,
+ * `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name.
+ */
+export function throughProxy(): Required<Pick<SidecarOptions, 'fetch' | 'connect'>> {
+  return throughProxyOf(ownProxies());
 }

@@ -35,7 +35,7 @@ import { Spares } from './process/spares.ts';
 import { openStateDirectory } from './process/state-directory.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
 import { type Health, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
-import { proxiedFetch } from './proxy/proxied-fetch.ts';
+import { throughProxy } from './proxy/through-proxy.ts';
 import { type Mode, modes } from './protocol/jobs.ts';
 import { shellKinds } from './protocol/shells.ts';
 import { shellRoutes } from './shells/routes.ts';
@@ -87,6 +87,8 @@ export async function startServer(
   const { log, version, wrapped } = options;
   const pace = new Pace();
   openStateDirectory(config.stateDir, log);
+  // Said now, as what needs the proxy may come days later.
+  for (const { problem } of config.proxyReport()) if (problem !== undefined) log.warn(problem);
   const metrics = new Metrics();
   const httpOptions: HttpServerOptions = {
     log,
@@ -320,7 +322,7 @@ function openUpdates(config: Config, by: { version: string; wrapped: Wrapped | u
     source: parseSource(updateSource),
     sourceText: updateSource,
     registry: () => config.updateRegistry(),
-    fetch: () => proxiedFetch(config.updateProxies()),
+    fetch: () => throughProxy(config.updateProxies()).fetch,
     trusted: () => readTrustedKeys(stateDir),
     carrier: wrapped,
     answers: new UpdateAnswers(UpdateAnswers.directoryIn(stateDir)),

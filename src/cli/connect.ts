@@ -10,8 +10,8 @@ import { integer, object, optional, text } from '../base/parse.ts';
 import { ProblemError, Sidecar, type SidecarOptions } from '../client/client.ts';
 import type { Config } from '../config.ts';
 import { isAlive } from '../process/identity.ts';
-import { proxiedFetch } from '../proxy/proxied-fetch.ts';
 import { checkStateDirectory, StateDirectoryError } from '../process/state-directory.ts';
+import { throughProxy } from '../proxy/through-proxy.ts';
 import { readRegularLater, UntrustedFileError } from '../base/untrusted-file.ts';
 import { CommandError, UsageError, exitCodes } from './failure.ts';
 
@@ -50,8 +50,8 @@ export async function connect(config: Config, options: { reconnectMs?: number } 
   const isLocal = local?.url !== undefined && sameServer(localAddress(url), local.url);
   const key = await findKey(config, isLocal);
   // The local server may listen on an address that is no loopback: it is reached directly all the same.
-  const fetch = isLocal ? {} : { fetch: proxiedFetch(config.proxies) };
-  const sidecar = open({ url, ...fetch, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
+  const way = isLocal ? {} : throughProxy(config.proxies);
+  const sidecar = open({ url, ...way, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
   return { sidecar, url: sidecar.url, isLocal };
 }
 

@@ -69,9 +69,14 @@ function exitCodeOf(error: ProblemError): number {
   return error.status === 401 || error.status === 403 ? exitCodes.refused : exitCodes.failure;
 }
 
+/** `fetch` wraps it. */
+function isOfProxy(cause: unknown): boolean {
+  return cause instanceof ProxyError || (cause instanceof TypeError && cause.cause instanceof ProxyError);
+}
+
 function hintFor(error: ProblemError): string | undefined {
   // Its message says what to do.
-  if (error.cause instanceof TypeError && error.cause.cause instanceof ProxyError) return undefined;
+  if (isOfProxy(error.cause)) return undefined;
   switch (error.code) {
     case 'unreachable':
       if (error.message.includes('certificate')) return undefined;

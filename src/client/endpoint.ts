@@ -25,6 +25,12 @@ export interface SidecarOptions {
   readonly key?: string;
   /** Default: the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch;
+  /**
+   * Makes the connection of a WebSocket in Node, as `throughProxy` of `machine-sidecar` does. Browsers do without.
+   *
+   * @default a direct connection
+   */
+  readonly connect?: Connect;
   readonly retry?: Partial<RetryPolicy>;
   /** Milliseconds for one try of a short request. Default 30,000. Waiting requests get their wait on top. */
   readonly requestTimeoutMs?: number;
@@ -32,12 +38,22 @@ export interface SidecarOptions {
   readonly reconnectMs?: number;
 }
 
+/**
+ * @param url `http:` or `https:`, which has TLS.
+ * @param options.connectTimeoutMs Milliseconds until the connection stands.
+ * @returns a `Socket` of `node:net`; `undefined`: it is to be made as usual.
+ */
+export type Connect = (
+  url: URL, options: { readonly signal: AbortSignal | undefined; readonly connectTimeoutMs: number },
+) => Promise<object | undefined>;
+
 /** Checked {@link SidecarOptions}, defaults filled in. */
 export interface Endpoint {
   /** Without a slash at its end. */
   readonly base: string;
   readonly key: string | undefined;
   readonly fetch: typeof globalThis.fetch;
+  readonly connect: Connect | undefined;
   readonly retry: RetryPolicy;
   readonly requestTimeoutMs: number;
   readonly reconnectMs: number;
@@ -55,6 +71,7 @@ export function endpoint(options: SidecarOptions): Endpoint {
     base: baseUrl(options.url),
     key,
     fetch: request,
+    connect: options.connect,
     retry: { ...defaultRetry, ...options.retry },
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
     reconnectMs: options.reconnectMs ?? 60_000,

@@ -56,8 +56,10 @@ export function badAnswer(from: string, received: string, cause?: unknown): Prob
 /** `fetch` failed: no server, or one that does not speak HTTP. */
 export function networkFailure(error: unknown, from: string): ProblemError {
   const { code, message, name } = root(error);
-  // The proxy answered, not the server: asking again would change nothing, and too many wrong passwords may lock its user out.
-  if (code === 'ERR_PROXY_REFUSED') return new ProblemError('bad_answer', `Cannot reach ${from}: ${message}`, { cause: error });
+  // The proxy answered, not the server: another try would change nothing, and wrong passwords may lock its user out.
+  if (code === 'ERR_PROXY_REFUSED') {
+    return new ProblemError('bad_answer', `Cannot reach ${from}: ${message}`, { cause: error });
+  }
   if (name === 'HTTPParserError') return badAnswer(from, 'it does not speak HTTP', error);
   return new ProblemError('unreachable', `Cannot reach ${from}: ${words[code ?? message] ?? message}`, { cause: error });
 }
@@ -67,7 +69,10 @@ export function wasNeverSent(error: unknown): boolean {
   return notSent.has(root(error).code ?? '');
 }
 
-const notSent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT', 'ERR_PROXY_CONNECT']);
+const notSent = new Set([
+  'ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT',
+  'ERR_PROXY_CONNECT',
+]);
 
 /** By code, or by message where there is no code. */
 const words: { readonly [code: string]: string | undefined } = {

@@ -2,8 +2,11 @@
  * A WebSocket in Node: with the key in a header, as for every other request. No browser loads this file.
  * @module
  */
-import { connectWebSocket } from '../websocket/client.ts';
+import type { Socket as NetSocket } from 'node:net';
+import { ProblemError } from '../protocol/problem.ts';
+import { type ConnectOptions, connectWebSocket } from '../websocket/client.ts';
 import type { Endpoint } from './endpoint.ts';
+import { networkFailure } from './failure.ts';
 import { addressOf } from './request.ts';
 import { type Socket, type SocketCall, SocketInbox } from './socket-inbox.ts';
 
@@ -11,10 +14,11 @@ import { type Socket, type SocketCall, SocketInbox } from './socket-inbox.ts';
 const messageBytes = 16 * 2 ** 20;
 
 /** @throws ProblemError the server's own; `unreachable`. @throws the reason of the signal. */
-export async function openNodeSocket(endpoint: Endpoint, { path, query, protocol, signal }: SocketCall): Promise<Socket> {
+export async function openNodeSocket(endpoint: Endpoint, call: SocketCall): Promise<Socket> {
+  const { path, query, protocol, signal } = call;
   const connection = await connectWebSocket(addressOf(endpoint, { method: 'GET', path, query }), {
     headers: endpoint.key === undefined ? {} : { Authorization: `Bearer ${endpoint.key}` },
-    protocols: [protocol], signal, messageBytes, openTimeoutMs: endpoint.requestTimeoutMs,
+    protocols: [protocol], signal, messageBytes, openTimeoutMs: endpoint.requestTimeoutMs, connect: connectOf(endpoint),
   });
   const inbox = new SocketInbox({ pause: () => connection.pause(), resume: () => connection.resume() });
   connection.onMessage = (message) => inbox.push(message);
@@ -24,5 +28,18 @@ export async function openNodeSocket(endpoint: Endpoint, { path, query, protocol
     send: (data) => void connection.send(data),
     close: () => connection.close(),
     terminate: () => connection.terminate(),
+  };
+}
+
+/** What goes wrong on the way is told as for every other request. */
+function connectOf({ connect, base }: Endpoint): ConnectOptions['connect'] {
+  if (connect === undefined) return undefined;
+  return async (url, options) => {
+    try {
+      return await connect(url, options) as NetSocket | undefined;
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason;
+      throw error instanceof ProblemError ? error : networkFailure(error, base);
+    }
   };
 }

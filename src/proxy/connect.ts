@@ -2,12 +2,14 @@
  * Connections through a proxy: to the proxy itself, and through it to a target (CONNECT: RFC 9110 section 9.3.6).
  * @module
  */
-import { type IncomingMessage, STATUS_CODES, request } from 'node:http';
+import { request } from 'node:http';
 import { type Socket, connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { hostOf, portOf } from './exceptions.ts';
-import { ProxyError } from './proxy-error.ts';
-import { type Proxy, proxyAuthorization, proxyPort, serverName, shownProxy } from './rules.ts';
+import { onAbort } from '../base/abort.ts';
+import { hostOf, isTlsProtocol, portOf } from './exceptions.ts';
+import { brokenTunnel, failedTls, refusal, timedOut, unreachableProxy } from './failures.ts';
+import type { ProxyError } from './proxy-error.ts';
+import { type Proxy, proxyAuthorization, serverName } from './rules.ts';
 
 export interface ProxyConnectOptions {
   readonly signal?: AbortSignal | undefined;
@@ -24,38 +26,34 @@ export function connectToProxy(proxy: Proxy, options: ProxyConnectOptions): Prom
   return bounded(proxy, options, (track) => openProxy(proxy, options, track));
 }
 
-/** A connection to the target of `url`, with TLS for `https:` and `wss:`. @throws ProxyError; the reason of the signal. */
+/**
+ * A connection to the target of `url`, with TLS for `https:` and `wss:`.
+ *
+ * @throws ProxyError; the reason of the signal.
+ */
 export function connectThrough(proxy: Proxy, url: URL, options: ProxyConnectOptions): Promise<Socket> {
   return bounded(proxy, options, async (track) => {
     const tunnel = await openTunnel(proxy, url, await openProxy(proxy, options, track));
-    if (!/^(https|wss):$/.test(url.protocol)) return tunnel;
-    return await openTls(proxy, url, track(connectTls({ ...tlsOptions(hostOf(url), options), socket: tunnel })));
+    if (!isTlsProtocol(url.protocol)) return tunnel;
+    const socket = track(connectTls({ ...tlsOptions(hostOf(url), options), socket: tunnel }));
+    await established(socket, 'secureConnect', (error) => failedTls(proxy, url.hostname, error));
+    return socket;
   });
-}
-
-/** The proxy does not want to serve this client: 407. */
-export function authenticationRefused(proxy: Proxy, answer: IncomingMessage): ProxyError {
-  const schemes = [answer.headers['proxy-authenticate'] ?? []].flat().map((challenge) => /^[\w-]{1,40}/.exec(challenge)?.[0] ?? '');
-  const shown = shownProxy(proxy);
-  if (schemes.length > 0 && !schemes.some((scheme) => scheme.toLowerCase() === 'basic')) {
-    return refused(`The proxy ${shown} takes ${schemes.join(', ')} authentication only, and only Basic is supported; ask its operator for Basic`);
-  }
-  const why = proxyAuthorization(proxy) === undefined ? 'asks for a user and a password' : 'does not accept the user and the password given';
-  return refused(`The proxy ${shown} ${why} (407); write them in ${proxy.variable} as http://USER:PASSWORD@HOST:PORT, percent-encoded`);
 }
 
 type Track = <S extends Socket>(socket: S) => S;
 
 /** Ends every socket of an attempt that fails, takes too long or is aborted. */
-async function bounded(proxy: Proxy, options: ProxyConnectOptions, open: (track: Track) => Promise<Socket>): Promise<Socket> {
+async function bounded(
+  proxy: Proxy, options: ProxyConnectOptions, open: (track: Track) => Promise<Socket>,
+): Promise<Socket> {
   const { signal, connectTimeoutMs = defaultTimeoutMs } = options;
   signal?.throwIfAborted();
   const sockets: Socket[] = [];
   let stop: (reason: unknown) => void = () => undefined;
   const stopped = new Promise<never>((_, reject) => { stop = reject; });
-  const abort = (): void => stop(signal?.reason);
   const overdue = setTimeout(() => stop(timedOut(proxy, connectTimeoutMs)), connectTimeoutMs);
-  signal?.addEventListener('abort', abort, { once: true });
+  const stopListening = onAbort(signal, () => stop(signal?.reason));
   try {
     return await Promise.race([stopped, open((socket) => {
       sockets.push(socket);
@@ -67,17 +65,16 @@ async function bounded(proxy: Proxy, options: ProxyConnectOptions, open: (track:
     throw error;
   } finally {
     clearTimeout(overdue);
-    signal?.removeEventListener('abort', abort);
+    stopListening();
   }
 }
 
 async function openProxy(proxy: Proxy, options: ProxyConnectOptions, track: Track): Promise<Socket> {
   const host = hostOf(proxy.url);
-  const address = { host, port: proxyPort(proxy) };
+  const address = { host, port: portOf(proxy.url) };
   const isTls = proxy.url.protocol === 'https:';
   const socket = track(isTls ? connectTls({ ...tlsOptions(host, options), ...address }) : connectTcp(address));
-  await established(socket, isTls ? 'secureConnect' : 'connect', (error) => new ProxyError('ERR_PROXY_CONNECT',
-    `Cannot reach the proxy ${shownProxy(proxy)}: ${reasonOf(error)}; check ${proxy.variable}, or add the host to NO_PROXY`));
+  await established(socket, isTls ? 'secureConnect' : 'connect', (error) => unreachableProxy(proxy, error));
   return socket;
 }
 
@@ -87,11 +84,10 @@ function openTunnel(proxy: Proxy, url: URL, socket: Socket): Promise<Socket> {
   const headers = { host: target, ...(authorization === undefined ? {} : { 'proxy-authorization': authorization }) };
   return new Promise((resolve, reject) => {
     const call = request({ method: 'CONNECT', path: target, headers, createConnection: () => socket });
-    call.on('error', (error) => reject(new ProxyError('ERR_PROXY_CONNECT',
-      `The proxy ${shownProxy(proxy)} did not connect to ${target}: ${reasonOf(error)}; check ${proxy.variable}`)));
+    call.on('error', (error) => reject(brokenTunnel(proxy, target, error)));
     call.on('connect', (answer, _, head) => {
       const status = answer.statusCode ?? 0;
-      if (status < 200 || status > 299) return reject(notConnected(proxy, target, answer));
+      if (status < 200 || status > 299) return reject(refusal(proxy, target, answer));
       if (head.length > 0) socket.unshift(head);
       resolve(socket);
     });
@@ -99,25 +95,9 @@ function openTunnel(proxy: Proxy, url: URL, socket: Socket): Promise<Socket> {
   });
 }
 
-function notConnected(proxy: Proxy, target: string, answer: IncomingMessage): ProxyError {
-  const { statusCode: status = 0 } = answer;
-  if (status === 407) return authenticationRefused(proxy, answer);
-  const said = `The proxy ${shownProxy(proxy)} does not connect to ${target}: it answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd();
-  if (status >= 500) return new ProxyError('ERR_PROXY_CONNECT', `${said}; check the address of the target, or try again later`);
-  return refused(`${said}; ask its operator to allow this, or add the host to NO_PROXY to reach it directly`);
-}
+type Explain = (error: NodeJS.ErrnoException) => ProxyError;
 
-async function openTls(proxy: Proxy, url: URL, socket: Socket): Promise<Socket> {
-  await established(socket, 'secureConnect', (error) => {
-    const isCertificate = /CERT|SELF_SIGNED|ISSUER|SIGNATURE/.test(error.code ?? '');
-    const what = `TLS with ${url.hostname} through the proxy ${shownProxy(proxy)} failed: ${reasonOf(error)}`;
-    if (!isCertificate) return new ProxyError('ERR_PROXY_CONNECT', `${what}; check the address of the target`);
-    return refused(`${what}; when the proxy inspects TLS, name the file of its certificate authority in NODE_EXTRA_CA_CERTS`);
-  });
-  return socket;
-}
-
-function established(socket: Socket, event: 'connect' | 'secureConnect', explain: (error: NodeJS.ErrnoException) => ProxyError): Promise<void> {
+function established(socket: Socket, event: 'connect' | 'secureConnect', explain: Explain): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => reject(explain(error));
     const close = (): void => fail(new Error('the connection was closed'));
@@ -128,30 +108,14 @@ function established(socket: Socket, event: 'connect' | 'secureConnect', explain
   });
 }
 
-function tlsOptions(host: string, { ca }: ProxyConnectOptions): { host: string; servername: string; ALPNProtocols: string[]; ca?: string[] } {
+interface TlsOptions {
+  readonly host: string;
+  readonly servername: string;
+  readonly ALPNProtocols: string[];
+  readonly ca?: string[];
+}
+
+function tlsOptions(host: string, { ca }: ProxyConnectOptions): TlsOptions {
   const trusted = ca === undefined ? {} : { ca: [ca].flat() };
   return { host, servername: serverName(host), ALPNProtocols: ['http/1.1'], ...trusted };
-}
-
-function timedOut(proxy: Proxy, limitMs: number): ProxyError {
-  const what = `The proxy ${shownProxy(proxy)} did not connect within ${limitMs / 1000} s`;
-  return new ProxyError('ERR_PROXY_CONNECT', `${what}; check ${proxy.variable}, or try again later`);
-}
-
-function refused(message: string): ProxyError {
-  return new ProxyError('ERR_PROXY_REFUSED', message);
-}
-
-const words: { readonly [code: string]: string | undefined } = {
-  ECONNREFUSED: 'nothing listens there',
-  ECONNRESET: 'the connection broke',
-  ENOTFOUND: 'there is no such host',
-  EAI_AGAIN: 'the name of the host cannot be looked up now',
-  ETIMEDOUT: 'the connection timed out',
-};
-
-/** For people; the message of an AggregateError (one failure for each address) is empty. */
-export function reasonOf(error: NodeJS.ErrnoException): string {
-  if (error.code?.startsWith('HPE_') === true) return 'it does not speak HTTP';
-  return words[error.code ?? ''] ?? (error.message || (error.code ?? 'it failed'));
 }

@@ -12,8 +12,9 @@ loopback.addSubnet('127.0.0.0', 8, 'ipv4');
 loopback.addAddress('::1', 'ipv6');
 
 /**
- * `*`, a name with every name below it (with or without a dot in front), an address, a range (`10.0.0.0/8`, `fd00::/8`), each with an
- * optional port; separated by commas or blanks (curl(1), NO_PROXY). An entry that cannot be read matches nothing.
+ * `*`, a name with every name below it (with or without a dot in front), an address, a range (`10.0.0.0/8`,
+ * `fd00::/8`), each with an optional port; separated by commas or blanks (curl(1), NO_PROXY). An entry that cannot be
+ * read matches nothing.
  */
 export function parseExceptions(text: string): Exceptions {
   const matchers = text.toLowerCase().split(/[\s,]+/).filter((entry) => entry !== '').map(parseException);
@@ -31,7 +32,12 @@ export function hostOf({ hostname }: URL): string {
 
 export function portOf({ port, protocol }: URL): number {
   if (port !== '') return Number(port);
-  return /^(https|wss):$/.test(protocol) ? 443 : 80;
+  return isTlsProtocol(protocol) ? 443 : 80;
+}
+
+/** @param protocol With its colon, as an URL has it. */
+export function isTlsProtocol(protocol: string): boolean {
+  return protocol === 'https:' || protocol === 'wss:';
 }
 
 function parseException(entry: string): (host: string, port: number) => boolean {
@@ -45,7 +51,7 @@ function parseException(entry: string): (host: string, port: number) => boolean 
 function splitPort(entry: string): { readonly name: string; readonly port?: number } {
   const [, bracketed, rest = ''] = /^\[([^\]]*)\](.*)$/.exec(entry) ?? [];
   if (bracketed !== undefined && rest.startsWith('/')) return { name: bracketed + rest };
-  const [, host = '', port] = /^([^:]*):(\d{1,5})$/.exec(bracketed === undefined ? entry : `${rest}`) ?? [];
+  const [, host = '', port] = /^([^:]*):(\d{1,5})$/.exec(bracketed === undefined ? entry : rest) ?? [];
   if (port === undefined) return { name: bracketed ?? entry };
   return { name: bracketed ?? host, port: Number(port) };
 }
@@ -68,7 +74,10 @@ function addressMatcher(text: string): HostMatcher | undefined {
   return (host) => isListed(list, host);
 }
 
-/** An IPv4-mapped IPv6 address is in the ranges of IPv4, too (https://nodejs.org/api/net.html#blocklistcheckaddress-type). */
+/**
+ * An IPv4-mapped IPv6 address is in the ranges of IPv4, too
+ * (https://nodejs.org/api/net.html#blocklistcheckaddress-type).
+ */
 function isListed(list: BlockList, host: string): boolean {
   const family = isIP(host);
   return family !== 0 && list.check(host, family === 4 ? 'ipv4' : 'ipv6');

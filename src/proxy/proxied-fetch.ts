@@ -2,25 +2,34 @@
  * `fetch` that goes through a proxy where one applies. Everything else is left to the global `fetch`.
  * @module
  */
-import { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, STATUS_CODES, request } from 'node:http';
+import { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { connectThrough, connectToProxy, authenticationRefused, reasonOf, type ProxyConnectOptions } from './connect.ts';
-import { ProxyError } from './proxy-error.ts';
-import { type Proxy, type ProxyRules, proxyAuthorization, shownProxy } from './rules.ts';
+import { onAbort } from '../base/abort.ts';
+import { type ProxyConnectOptions, connectThrough, connectToProxy } from './connect.ts';
+import { lostAnswer, refusal } from './failures.ts';
+import { type Proxy, type ProxyRules, proxyAuthorization } from './rules.ts';
 import { unpacked } from './unpacked.ts';
 
 export type Fetch = typeof globalThis.fetch;
 
+export interface ProxiedFetchOptions extends Omit<ProxyConnectOptions, 'signal'> {
+  /** Milliseconds without a byte in either direction until a connection counts as broken. Default 300,000. */
+  readonly silenceMs?: number;
+}
+
+const defaultSilenceMs = 300_000;
+
 /**
- * Through a proxy each request has a connection of its own. `https:` targets are reached by CONNECT, `http:` targets by a request in
- * absolute form (RFC 9112 section 3.2.2). Redirects are the caller's: credentials must not follow them.
+ * Through a proxy each request has a connection of its own. `https:` targets are reached by CONNECT, `http:` targets
+ * by a request in absolute form (RFC 9112 section 3.2.2). Redirects are the caller's: credentials must not follow
+ * them.
  *
- * @returns a `fetch` that takes `redirect: 'manual'` alone. It rejects with a TypeError, as `fetch` does, whose `cause` is a
- * {@link ProxyError} when the proxy is the reason, or with the reason of the signal.
+ * @returns a `fetch` that takes `redirect: 'manual'` alone. It rejects with a TypeError, as `fetch` does, whose
+ * `cause` is a ProxyError when the proxy is the reason, or with the reason of the signal.
  */
-export function proxiedFetch(rules: ProxyRules, options: Omit<ProxyConnectOptions, 'signal'> = {}): Fetch {
+export function proxiedFetch(rules: ProxyRules, options: ProxiedFetchOptions = {}): Fetch {
   return async (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input);
     const proxy = applies(rules, url);
@@ -31,7 +40,7 @@ export function proxiedFetch(rules: ProxyRules, options: Omit<ProxyConnectOption
     if (call.redirect !== 'manual') throw new TypeError("Cannot fetch through a proxy: expected redirect: 'manual'");
     const body = bytesOf(init?.body);
     try {
-      return await send({ call, url, proxy, body, options: { ...options, signal } });
+      return await send({ call, url, proxy, body, signal, options });
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       throw new TypeError('fetch failed', { cause: error });
@@ -47,32 +56,37 @@ function applies(rules: ProxyRules, url: URL): Proxy | undefined {
   }
 }
 
-interface Send {
+interface Exchange {
   readonly call: Request;
   readonly url: URL;
   readonly proxy: Proxy;
   /** A body whose length is known. */
   readonly body: Buffer | undefined;
-  readonly options: ProxyConnectOptions;
+  readonly signal: AbortSignal | undefined;
+  readonly options: ProxiedFetchOptions;
 }
 
-async function send({ call, url, proxy, body, options }: Send): Promise<Response> {
+async function send(exchange: Exchange): Promise<Response> {
+  const { call, url, proxy, signal, options } = exchange;
   const isTunnel = url.protocol === 'https:';
-  const socket = await (isTunnel ? connectThrough(proxy, url, options) : connectToProxy(proxy, options));
+  const connecting = { ...options, signal };
+  const socket = await (isTunnel ? connectThrough(proxy, url, connecting) : connectToProxy(proxy, connecting));
   const path = `${isTunnel ? '' : url.origin}${url.pathname}${url.search}`;
-  const headers = headersOf(call, url, { body, authorization: isTunnel ? undefined : proxyAuthorization(proxy) });
+  const headers = headersOf(exchange, isTunnel ? undefined : proxyAuthorization(proxy));
   const outgoing = request({ method: call.method, path, headers, createConnection: () => socket });
-  const { signal } = options;
-  const abort = (): void => void socket.destroy();
-  signal?.addEventListener('abort', abort, { once: true });
-  socket.once('close', () => signal?.removeEventListener('abort', abort));
-  if (signal?.aborted) abort();
-  const answer = await answerTo(outgoing, { call, proxy, url, body, socket });
-  if (!isTunnel) mustBeOfTarget(answer, proxy, url);
+  const stopListening = onAbort(signal, () => socket.destroy());
+  socket.once('close', stopListening);
+  const { silenceMs = defaultSilenceMs } = options;
+  socket.setTimeout(silenceMs, () => socket.destroy(new Error(`nothing came for ${silenceMs / 1000} s`)));
+  const answer = await answerTo(outgoing, exchange, socket);
+  if (!isTunnel && isOfProxy(answer)) {
+    answer.destroy();
+    throw refusal(proxy, url.host, answer);
+  }
   return responseOf(answer, { method: call.method, signal });
 }
 
-function headersOf(call: Request, url: URL, { body, authorization }: { body: Buffer | undefined; authorization: string | undefined }): OutgoingHttpHeaders {
+function headersOf({ call, url, body }: Exchange, authorization: string | undefined): OutgoingHttpHeaders {
   return {
     'accept': '*/*', 'accept-encoding': 'gzip, deflate, br', 'user-agent': 'node',
     ...Object.fromEntries(call.headers),
@@ -82,19 +96,12 @@ function headersOf(call: Request, url: URL, { body, authorization }: { body: Buf
   };
 }
 
-interface Exchange {
-  readonly call: Request;
-  readonly proxy: Proxy;
-  readonly url: URL;
-  readonly body: Buffer | undefined;
-  readonly socket: Socket;
-}
-
-function answerTo(outgoing: ClientRequest, { call, proxy, url, body, socket }: Exchange): Promise<IncomingMessage> {
+function answerTo(outgoing: ClientRequest, exchange: Exchange, socket: Socket): Promise<IncomingMessage> {
+  const { call, url, proxy, body } = exchange;
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => {
       socket.destroy();
-      reject(new ProxyError('ERR_PROXY_BROKEN', `No answer of ${url.host} came through the proxy ${shownProxy(proxy)}: ${reasonOf(error)}`));
+      reject(lostAnswer(proxy, url.host, error));
     };
     outgoing.on('error', fail).on('response', resolve);
     if (body !== undefined || call.body === null) outgoing.end(body);
@@ -103,29 +110,37 @@ function answerTo(outgoing: ClientRequest, { call, proxy, url, body, socket }: E
   });
 }
 
-/** A request in absolute form is answered by the proxy itself where it cannot pass it on; these headers tell (RFC 9209, and squid's own). */
-function mustBeOfTarget(answer: IncomingMessage, proxy: Proxy, url: URL): void {
-  const { statusCode: status = 0, headers } = answer;
-  const isProxys = headers['x-squid-error'] !== undefined || /;\s*error=/.test(String(headers['proxy-status'] ?? ''));
-  if (status !== 407 && !(isProxys && status >= 400)) return;
-  answer.destroy();
-  if (status === 407) throw authenticationRefused(proxy, answer);
-  const said = `The proxy ${shownProxy(proxy)} does not reach ${url.host}: it answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd();
-  if (status >= 500) throw new ProxyError('ERR_PROXY_CONNECT', `${said}; check the address of the target, or try again later`);
-  throw new ProxyError('ERR_PROXY_REFUSED', `${said}; ask its operator to allow this, or add the host to NO_PROXY to reach it directly`);
+/**
+ * A request in absolute form is answered by the proxy itself where it cannot pass it on. Headers tell: RFC 9209,
+ * squid's own, and the name of tinyproxy, which leaves the Server of a target as it is.
+ */
+function isOfProxy({ statusCode: status = 0, headers }: IncomingMessage): boolean {
+  if (status === 407) return true;
+  const isSigned = headers['x-squid-error'] !== undefined || /^tinyproxy\b/i.test(String(headers['server'] ?? ''))
+    || /;\s*error=/.test(String(headers['proxy-status'] ?? ''));
+  return isSigned && status >= 400;
 }
 
-function responseOf(answer: IncomingMessage, { method, signal }: { method: string; signal: AbortSignal | undefined }): Response {
+function responseOf(
+  answer: IncomingMessage, { method, signal }: { readonly method: string; readonly signal: AbortSignal | undefined },
+): Response {
   const { statusCode: status = 0, statusMessage: statusText = '', rawHeaders } = answer;
   const headers = new Headers();
-  for (let index = 0; index + 1 < rawHeaders.length; index += 2) headers.append(rawHeaders[index] ?? '', rawHeaders[index + 1] ?? '');
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    headers.append(rawHeaders[index] ?? '', rawHeaders[index + 1] ?? '');
+  }
   const isEmpty = method === 'HEAD' || [204, 205, 304].includes(status);
   if (isEmpty) answer.resume();
   return new Response(isEmpty ? null : streamOf(unpacked(answer), answer, signal), { status, statusText, headers });
 }
 
-/** Reads no more from the network than is asked for: `Readable.toWeb` of Node 20 counts chunks, not bytes, and holds up to 16,384. */
-function streamOf(readable: Readable, answer: IncomingMessage, signal: AbortSignal | undefined): ReadableStream<Uint8Array> {
+/**
+ * Reads no more from the network than is asked for: `Readable.toWeb` of Node 20 counts chunks, not bytes, and holds up
+ * to 16,384 of them.
+ */
+function streamOf(
+  readable: Readable, answer: IncomingMessage, signal: AbortSignal | undefined,
+): ReadableStream<Uint8Array> {
   const chunks = readable[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
   return new ReadableStream<Uint8Array>({
     pull: async (controller) => {

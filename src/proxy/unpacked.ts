@@ -6,7 +6,10 @@ import type { IncomingMessage } from 'node:http';
 import { type Readable, pipeline } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 
-/** An encoding that is not known stays (RFC 9110 section 8.4). Bytes are handed out as soon as they are there: an answer may be a stream of events. */
+/**
+ * Bytes are handed out as soon as they are there: an answer may be a stream of events. An encoding that is not known
+ * stays (RFC 9110 section 8.4).
+ */
 export function unpacked(answer: IncomingMessage): Readable {
   const decoder = decoderFor(answer.headers['content-encoding']?.trim().toLowerCase());
   if (decoder === undefined) return answer;
@@ -14,11 +17,14 @@ export function unpacked(answer: IncomingMessage): Readable {
   return pipeline(answer, decoder, () => undefined);
 }
 
-function decoderFor(encoding: string | undefined): ReturnType<typeof createGunzip | typeof createBrotliDecompress> | undefined {
+type Decoder = ReturnType<typeof createGunzip | typeof createBrotliDecompress>;
+
+function decoderFor(encoding: string | undefined): Decoder | undefined {
+  const zlib = { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH };
   switch (encoding) {
     case 'gzip':
-    case 'x-gzip': return createGunzip({ flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH });
-    case 'deflate': return createInflate({ flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH });
+    case 'x-gzip': return createGunzip(zlib);
+    case 'deflate': return createInflate(zlib);
     case 'br': return createBrotliDecompress({ flush: constants.BROTLI_OPERATION_FLUSH });
     default: return undefined;
   }

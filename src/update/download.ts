@@ -64,7 +64,8 @@ async function fill(part: Part, url: URL, options: DownloadOptions): Promise<voi
   await withRetries(async () => {
     const bounds = watch({ stalledMs, signal });
     try {
-      await continueWith(part, { url, what: `download ${shown(url)}`, headers, watch: bounds, fetch }, options.maxBytes);
+      const call = { url, what: `download ${shown(url)}`, headers, watch: bounds, fetch };
+      await continueWith(part, call, options.maxBytes);
     } finally {
       bounds.close();
     }
@@ -111,9 +112,11 @@ async function fresh(part: Part, call: Call): Promise<Response> {
   throw new SourceError('malformed', `Cannot ${call.what}: the server answered ${response.status} where a file should come; check the address`);
 }
 
-async function send({ url, what, headers, watch, fetch }: Call, range: Headers, accept: readonly number[]): Promise<Response> {
+async function send(call: Call, range: Headers, accept: readonly number[]): Promise<Response> {
+  const { url, what, watch } = call;
   // Bytes as they are stored: a range and a length of something compressed on the way would mean something else.
-  const response = await request({ url, what, watch, accept, fetch, headers: { ...headers, ...range, 'accept-encoding': 'identity' } });
+  const headers = { ...call.headers, ...range, 'accept-encoding': 'identity' };
+  const response = await request({ url, what, watch, accept, headers, fetch: call.fetch });
   const encoding = response.headers.get('content-encoding') ?? 'identity';
   if (encoding === 'identity') return response;
   await response.body?.cancel();

@@ -48,7 +48,8 @@ export class Updater implements Updates {
     const source: Source = {
       find: async (wanted, asked) => {
         const { openSource } = await loadEngine();
-        return await openSource(options.source, { ...registry(), withinMs: findMs, stalledMs, backoffMs, fetch: options.fetch?.() }).find(wanted, asked);
+        const way = { withinMs: findMs, stalledMs, backoffMs, fetch: options.fetch?.() };
+        return await openSource(options.source, { ...registry(), ...way }).find(wanted, asked);
       },
     };
     // Whoever needs it before is told what is wrong with it.
@@ -209,7 +210,8 @@ export class Updater implements Updates {
     try {
       const { install } = await loadEngine();
       await install(release, {
-        versions, registry: registry(), log, onStep, signal: controller.signal, limits: { ...defaultLimits, ...limits }, patience: { stalledMs, backoffMs, fetch: fetch?.() },
+        versions, registry: registry(), log, onStep, signal: controller.signal,
+        limits: { ...defaultLimits, ...limits }, patience: { stalledMs, backoffMs, fetch: fetch?.() },
       });
     } finally {
       clearTimeout(overdue);

@@ -19,6 +19,17 @@ export interface ConnectOptions extends Partial<WebSocketLimits> {
   readonly ca?: string | Buffer;
   /** Until it is open, in milliseconds. Default 10 s. */
   readonly openTimeoutMs?: number;
+  /**
+   * Makes the connection, with TLS for `https:`; `undefined`: it is made as usual. What it throws is thrown on.
+   *
+   * @param url `http:` or `https:`.
+   */
+  readonly connect?: ((url: URL, options: OpenOptions) => Promise<Socket | undefined>) | undefined;
+}
+
+interface OpenOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly connectTimeoutMs: number;
 }
 
 /** The longest body of a refusal that is read, in bytes. */
@@ -31,18 +42,23 @@ const defaultOpenTimeoutMs = 10_000;
  * @param url `ws:` or `wss:`; `http:` and `https:` mean the same.
  * @throws ProblemError the server's own, with its `status`; `bad_answer` with the status where the refusal is not ours, and where
  * what answered does not speak WebSocket; `unreachable`.
- * @throws the reason of `signal`; RangeError for an address or a protocol that cannot be one.
+ * @throws the reason of `signal`; what `connect` throws; RangeError for an address or a protocol that cannot be one.
  */
 export async function connectWebSocket(url: string | URL, options: ConnectOptions = {}): Promise<WebSocketConnection> {
-  const { headers, protocols = [], signal, ca, openTimeoutMs = defaultOpenTimeoutMs, ...limits } = options;
+  const { headers, protocols = [], signal, ca, openTimeoutMs = defaultOpenTimeoutMs, connect, ...limits } = options;
+  const startedAtMs = performance.now();
   const address = httpAddress(url);
   const from = address.host;
   const { key, headers: ours } = offer(protocols);
   const { request } = address.protocol === 'https:' ? await import('node:https') : await import('node:http');
   signal?.throwIfAborted();
-  const init: RequestOptions & { ca?: string | Buffer } = { headers: { ...headers, ...ours }, agent: false, ...(ca === undefined ? {} : { ca }) };
+  const made = await connect?.(address, { signal, connectTimeoutMs: openTimeoutMs });
+  // With an agent Node would make a connection of its own.
+  const way: RequestOptions = made === undefined ? { agent: false } : { createConnection: () => made };
+  const init = { headers: { ...headers, ...ours }, ...way, ...(ca === undefined ? {} : { ca }) };
   const call = request(address, init);
-  const { socket, answer, head } = await open(call, { from, signal, openTimeoutMs });
+  const leftMs = Math.max(1, openTimeoutMs - (performance.now() - startedAtMs));
+  const { socket, answer, head } = await open(call, { from, signal, openTimeoutMs: leftMs });
   try {
     const protocol = checkAnswer(answer.headers, key, protocols);
     return new WebSocketConnection(socket, { role: 'client', protocol, head, limits });

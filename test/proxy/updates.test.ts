@@ -10,6 +10,7 @@ import { npmSource } from '../../src/update/sources/npm.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { squidIsMissing, startSquid } from '../support/squid.ts';
+import { until } from '../support/wait.ts';
 import { packageTarball, startRegistry } from '../update/registry.ts';
 
 const spec = { kind: 'npm', name: 'machine-sidecar', selector: 'latest' } as const;
@@ -25,7 +26,8 @@ test('a release is found and downloaded through squid, by the variables of the e
   const { port, log } = await startSquid(t, ['registry.example']);
   const address = (path: string): string => `http://registry.example:${registry.url.port}${path}`;
   const tarball = packageTarball({ name: spec.name, version: '2.0.0' });
-  registry.publish({ name: spec.name, versions: [{ version: '2.0.0', tarball, dist: { tarball: address('/x.tgz') } }] });
+  const published = { version: '2.0.0', tarball, dist: { tarball: address('/x.tgz') } };
+  registry.publish({ name: spec.name, versions: [published] });
   registry.serve('/x.tgz', tarball);
   const config = loaded(t, { http_proxy: `http://127.0.0.1:${port}`, npm_config_registry: address('/') });
   const fetch = proxiedFetch(config.updateProxies());
@@ -34,12 +36,15 @@ test('a release is found and downloaded through squid, by the variables of the e
   const file = join(temporaryFolder(t), 'x.tgz');
   await download(release.tarball.url, file, { maxBytes: 2 ** 20, fetch });
   assert.deepEqual(readFileSync(file), tarball);
-  assert.match(log(), /GET http:\/\/registry\.example:\d+\/machine-sidecar[^]*GET http:\/\/registry\.example:\d+\/x\.tgz/);
+  const asked = /GET http:\/\/registry\.example:\d+\/machine-sidecar[^]*GET http:\/\/registry\.example:\d+\/x\.tgz/;
+  await until(() => asked.test(log()), { what: 'squid tells of both requests' });
+  const unknown = /The proxy .*\(http_proxy\) does not connect to unknown\.invalid: it answered 50\d/;
   const refused = proxiedFetch(config.proxies)('http://unknown.invalid/', { redirect: 'manual' });
-  await assert.rejects(refused, (error: TypeError) => /The proxy .*\(http_proxy\) does not reach unknown\.invalid: it answered 50\d/.test(String(error.cause)));
+  await assert.rejects(refused, (error: TypeError) => unknown.test(String(error.cause)));
   const closed = loaded(t, { HTTPS_PROXY: `http://127.0.0.1:${port}` });
+  const unreachable = /\(HTTPS_PROXY\) does not connect to registry\.example:8: it answered 50\d/;
   await assert.rejects(proxiedFetch(closed.proxies)('https://registry.example:8/', { redirect: 'manual' }),
-    (error: TypeError) => /\(HTTPS_PROXY\) does not connect to registry\.example:8: it answered 50\d/.test(String(error.cause)));
+    (error: TypeError) => unreachable.test(String(error.cause)));
 });
 
 test('npm\'s settings name the proxy of updates, and a wrong password is not tried twice', async (t) => {

@@ -32,7 +32,7 @@ export async function startSquid(
   writeFileSync(path('squid.conf'), [
     `http_port 127.0.0.1:${port}`, 'http_access allow all', 'cache deny all', 'hosts_file hosts',
     'access_log stdio:access.log', 'cache_log cache.log', 'pid_filename none', 'shutdown_lifetime 0 seconds',
-    'pinger_enable off', 'visible_hostname squid.test', '',
+    'pinger_enable off', 'dns_timeout 2 seconds', 'visible_hostname squid.test', '',
   ].join('\n'));
   const fd = openSync(path('out'), 'a');
   const child = spawn('squid', ['-N', '-f', 'squid.conf'], {

@@ -39,7 +39,8 @@ export async function request(call: Request): Promise<Response> {
   throw new SourceError('refused', `Cannot ${call.what}: it redirects more than ${maxRedirects} times; ask who runs the server`);
 }
 
-function send(url: URL, { url: first, headers = {}, what, watch, fetch = globalThis.fetch }: Request): Promise<Response> {
+function send(url: URL, call: Request): Promise<Response> {
+  const { url: first, headers = {}, what, watch, fetch = globalThis.fetch } = call;
   const isAtHome = url.origin === first.origin;
   const sent = Object.fromEntries(Object.entries({ ...basicAuthorization(first), ...headers })
     .filter(([name]) => isAtHome || !secrets.includes(name.toLowerCase())));

@@ -1,0 +1,78 @@
+/**
+ * What a proxy does wrong, in words: each names the proxy without its credentials, the variable that names it, and
+ * what to do.
+ * @module
+ */
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { ProxyError } from './proxy-error.ts';
+import { type Proxy, proxyAuthorization, shownProxy } from './rules.ts';
+
+export function unreachableProxy(proxy: Proxy, cause: NodeJS.ErrnoException): ProxyError {
+  const what = `Cannot reach the proxy ${shownProxy(proxy)}: ${reasonOf(cause)}`;
+  return new ProxyError('ERR_PROXY_CONNECT', `${what}; check ${proxy.variable}, or add the host to NO_PROXY`);
+}
+
+export function brokenTunnel(proxy: Proxy, target: string, cause: NodeJS.ErrnoException): ProxyError {
+  const what = `The proxy ${shownProxy(proxy)} did not connect to ${target}: ${reasonOf(cause)}`;
+  return new ProxyError('ERR_PROXY_CONNECT', `${what}; check ${proxy.variable}`);
+}
+
+export function timedOut(proxy: Proxy, limitMs: number): ProxyError {
+  const what = `The proxy ${shownProxy(proxy)} did not connect within ${limitMs / 1000} s`;
+  return new ProxyError('ERR_PROXY_CONNECT', `${what}; check ${proxy.variable}, or try again later`);
+}
+
+export function failedTls(proxy: Proxy, host: string, cause: NodeJS.ErrnoException): ProxyError {
+  const isCertificate = /CERT|SELF_SIGNED|ISSUER|SIGNATURE/.test(cause.code ?? '');
+  const what = `TLS with ${host} through the proxy ${shownProxy(proxy)} failed: ${reasonOf(cause)}`;
+  if (!isCertificate) return new ProxyError('ERR_PROXY_CONNECT', `${what}; check the address of the target`);
+  const fix = 'when the proxy inspects TLS, name the file of its certificate authority in NODE_EXTRA_CA_CERTS';
+  return new ProxyError('ERR_PROXY_REFUSED', `${what}; ${fix}`);
+}
+
+/** The request may have reached the target. */
+export function lostAnswer(proxy: Proxy, host: string, cause: NodeJS.ErrnoException): ProxyError {
+  const what = `No answer of ${host} came through the proxy ${shownProxy(proxy)}: ${reasonOf(cause)}`;
+  return new ProxyError('ERR_PROXY_BROKEN', what);
+}
+
+/** The proxy itself answered, and did not pass the request on. */
+export function refusal(proxy: Proxy, target: string, answer: IncomingMessage): ProxyError {
+  const { statusCode: status = 0 } = answer;
+  if (status === 407) return authenticationRefused(proxy, answer);
+  const shown = `${status} ${STATUS_CODES[status] ?? ''}`.trimEnd();
+  const what = `The proxy ${shownProxy(proxy)} does not connect to ${target}: it answered ${shown}`;
+  if (status >= 500) {
+    return new ProxyError('ERR_PROXY_CONNECT', `${what}; check the address of the target, or try again later`);
+  }
+  const fix = 'ask its operator to allow this, or add the host to NO_PROXY to reach it directly';
+  return new ProxyError('ERR_PROXY_REFUSED', `${what}; ${fix}`);
+}
+
+function authenticationRefused(proxy: Proxy, answer: IncomingMessage): ProxyError {
+  const schemes = [answer.headers['proxy-authenticate'] ?? []].flat()
+    .map((challenge) => /^[\w-]{1,40}/.exec(challenge)?.[0] ?? '');
+  const shown = shownProxy(proxy);
+  if (schemes.length > 0 && !schemes.some((scheme) => scheme.toLowerCase() === 'basic')) {
+    const why = `takes ${schemes.join(', ')} authentication only, and only Basic is supported`;
+    return new ProxyError('ERR_PROXY_REFUSED', `The proxy ${shown} ${why}; ask its operator for Basic`);
+  }
+  const isAsked = proxyAuthorization(proxy) === undefined;
+  const why = isAsked ? 'asks for a user and a password' : 'does not accept the user and the password given';
+  const fix = `write them in ${proxy.variable} as http://USER:PASSWORD@HOST:PORT, percent-encoded`;
+  return new ProxyError('ERR_PROXY_REFUSED', `The proxy ${shown} ${why} (407); ${fix}`);
+}
+
+const words: { readonly [code: string]: string | undefined } = {
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'the connection broke',
+  ENOTFOUND: 'there is no such host',
+  EAI_AGAIN: 'the name of the host cannot be looked up now',
+  ETIMEDOUT: 'the connection timed out',
+};
+
+/** The message of an AggregateError (one failure for each address) is empty. */
+function reasonOf(error: NodeJS.ErrnoException): string {
+  if (error.code?.startsWith('HPE_') === true) return 'it does not speak HTTP';
+  return words[error.code ?? ''] ?? (error.message || (error.code ?? 'it failed'));
+}

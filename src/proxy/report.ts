@@ -1,0 +1,40 @@
+/**
+ * The proxies in use, for people: no user and no password is in it.
+ * @module
+ */
+import { portOf } from './exceptions.ts';
+import { ProxyError } from './proxy-error.ts';
+import { type ProxySetting, type ProxySettings, parseProxy, proxyAuthorization } from './rules.ts';
+
+export interface ProxyReport {
+  readonly name: 'https-proxy' | 'http-proxy' | 'no-proxy';
+  /** An address such as `http://********@proxy.example:3128`, or the exceptions as they were given; absent: not set. */
+  readonly value?: string;
+  /** The variable or setting that says so; absent: not set. */
+  readonly variable?: string;
+  /** Why it cannot be used. */
+  readonly problem?: string;
+}
+
+export function reportProxies({ https, http, exceptions }: ProxySettings): readonly ProxyReport[] {
+  return [
+    reportProxy('https-proxy', https),
+    reportProxy('http-proxy', http),
+    exceptions === undefined
+      ? { name: 'no-proxy' }
+      : { name: 'no-proxy', value: exceptions.text, variable: exceptions.variable },
+  ];
+}
+
+function reportProxy(name: ProxyReport['name'], setting: ProxySetting | undefined): ProxyReport {
+  if (setting === undefined) return { name };
+  const { variable } = setting;
+  try {
+    const { url } = parseProxy(setting);
+    const credentials = proxyAuthorization({ url }) === undefined ? '' : '********@';
+    return { name, variable, value: `${url.protocol}//${credentials}${url.hostname}:${portOf(url)}` };
+  } catch (error) {
+    if (!(error instanceof ProxyError)) throw error;
+    return { name, variable, problem: error.message };
+  }
+}
