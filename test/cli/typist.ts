@@ -34,10 +34,13 @@ export interface Typist {
 /** Starts `sidecar` with these words, in a terminal of its own. */
 export async function sitDown(
   t: TestContext, server: { readonly url: string; readonly key: string }, words: readonly string[],
-  options: { readonly cwd?: string } = {},
+  options: { readonly cwd?: string; readonly env?: { readonly [name: string]: string } } = {},
 ): Promise<Typist> {
   const folder = temporaryFolder(t);
-  const env = { ...environmentOf(folder), SIDECAR_URL: server.url, SIDECAR_API_KEY: server.key, TERM: 'xterm', SIDECAR_STATE_DIR: join(folder, 'state') };
+  const env = {
+    ...environmentOf(folder), SIDECAR_URL: server.url, SIDECAR_API_KEY: server.key, TERM: 'xterm',
+    SIDECAR_STATE_DIR: join(folder, 'state'), ...options.env,
+  };
   // The settings before and after are those that a shell finds, as a person would.
   // Ctrl-C, where the terminal makes a signal of it, is for the program; what is trapped so, and not ignored, is so in the program as ever.
   const steps = 'trap : INT; tty >tty; stty -a >before; sh -c \'echo $$ >pid; exec "$@"\' sh "$@"; echo $? >code; stty -a >after';

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Setting } from '../../config.ts';
+import type { ProxyReport } from '../../proxy/report.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { type Cell, painter, printJson, table, terminalWidth } from '../print.ts';
 import { settingOptions } from '../settings.ts';
@@ -16,7 +17,8 @@ export const command: Command = defineCommand({
   name: 'config',
   summary: 'Print the settings that hold, and where each came from',
   usage: ['config [flags]'],
-  about: 'Flags go before SIDECAR_* in the environment, before $XDG_CONFIG_HOME/machine-sidecar/config.json, before defaults.',
+  about: 'Flags go before SIDECAR_* in the environment, before $XDG_CONFIG_HOME/machine-sidecar/config.json, before defaults.\n'
+    + 'The proxies come from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in lower case first; `sidecar doctor` tries them.',
   options,
   // All of them as flags, so that it can be tried what one would change.
   settings: settingOptions([]),
@@ -28,7 +30,8 @@ export const command: Command = defineCommand({
 });
 
 async function run({ values, config }: Invocation<Values<typeof options>>): Promise<number> {
-  const shown = config.settings().map((setting) => ({ ...setting, value: shownValue(setting) }));
+  const settings = config.settings().map((setting) => ({ ...setting, value: shownValue(setting) }));
+  const shown = [...settings, ...config.proxyReport().map(settingOf)];
   if (values.json === true) {
     await printJson(shown.map(({ name, value, source, where, description }) => ({ name, value: value ?? null, source, where, description })));
     return 0;
@@ -41,6 +44,18 @@ async function run({ values, config }: Invocation<Values<typeof options>>): Prom
   const paint = painter(config.isColour(process.stdout));
   await write(table(['SETTING', 'VALUE', 'FROM'], rows, { paint, width: terminalWidth() }));
   return 0;
+}
+
+const proxyDescriptions: { readonly [Name in ProxyReport['name']]: string } = {
+  'https-proxy': 'The proxy to https and wss addresses; its user and password are not shown.',
+  'http-proxy': 'The proxy to http and ws addresses; its user and password are not shown.',
+  'no-proxy': 'What is reached without a proxy. Loopback addresses always are.',
+};
+
+function settingOf({ name, value, variable, problem }: ProxyReport): Omit<Setting, 'isSecret'> {
+  const description = proxyDescriptions[name];
+  if (variable === undefined) return { name, value: undefined, source: 'default', where: '', description };
+  return { name, value: problem ?? value, source: 'environment', where: variable, description };
 }
 
 /** A secret is never shown, not even its length. */

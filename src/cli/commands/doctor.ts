@@ -5,6 +5,7 @@
 import type { Config } from '../../config.ts';
 import { type Check, type Finding, codeOf, fail } from '../checks/check.ts';
 import { machineChecks } from '../checks/machine.ts';
+import { proxyChecks } from '../checks/proxy.ts';
 import { serverChecks } from '../checks/server.ts';
 import { stateChecks } from '../checks/state.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
@@ -27,7 +28,7 @@ export const command: Command = defineCommand({
   run,
 });
 
-const checks: readonly Check[] = [...machineChecks, ...stateChecks, ...serverChecks];
+const checks: readonly Check[] = [...machineChecks, ...stateChecks, ...proxyChecks, ...serverChecks];
 
 type Row = Finding & { readonly name: string };
 

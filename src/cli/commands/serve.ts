@@ -34,7 +34,9 @@ export const command: Command = defineCommand({
     + 'With --wrapper this process starts the server as its child, starts it again whenever it crashes, and carries out updates:\n'
     + 'the new version is started beside the old one, takes its place without a gap, and is taken back when it goes wrong.\n'
     + 'What another start would not change (the port is taken, the state directory or a setting cannot be used) ends it, with\n'
-    + 'the exit code of the server.',
+    + 'the exit code of the server.\n\n'
+    + 'Updates are fetched through the proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, but for what NO_PROXY names; before them\n'
+    + 'stand npm\'s own settings, for updates from npm. `sidecar config` and `sidecar doctor` show what holds.',
   options,
   settings: settingOptions(['url', 'key-file']),
   isServer: true,
