@@ -2,7 +2,7 @@
  * What is true of a job that an earlier server left behind. Pure.
  * @module
  */
-import { type JobState, lostOutcome, type Outcome, outcomeOf } from './job.ts';
+import { type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome } from './job.ts';
 import type { ProcessNote } from '../process/process-note.ts';
 import type { ExitNote } from './store.ts';
 
@@ -17,6 +17,8 @@ export interface Remains {
   /** Its launcher may still be there, and about to write how it ended. */
   readonly hasLauncher: boolean;
 }
+
+const replacedBeforeStart = 'something has replaced the files of the job before it began';
 
 export type Verdict =
   | { readonly is: 'finished'; readonly outcome: Outcome; readonly isOnDisk: boolean }
@@ -39,6 +41,10 @@ export function judge(remains: Remains, now: number): Verdict {
   if (!isClaimed) {
     if (ending === undefined) return { is: 'start' };
     return { is: 'finished', outcome: lostOutcome(now, ending), isOnDisk: false };
+  }
+  // A job is given to nobody before its record says that it runs: something else has marked it, or has replaced the file of the mark.
+  if (state.is === 'pending' && process === undefined) {
+    return { is: 'finished', outcome: spawnErrorOutcome(now, replacedBeforeStart), isOnDisk: false };
   }
   // Between claiming the job and saying who it is its process can be met, too.
   if (isAlive || hasLauncher || process === undefined) return { is: 'adopt' };

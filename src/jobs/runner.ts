@@ -143,6 +143,8 @@ export class Runner {
     const note = this.#options.store.readProcess(entry.id);
     entry.leader = note?.identity;
     entry.pid = note?.identity.pid ?? null;
+    // Only a record that was replaced says so of a job that somebody has.
+    if (entry.state.is === 'pending') entry.state = { is: 'running', startedAt: this.#options.now() };
     this.#occupy(entry);
     const isWatched = this.#kindOf(entry).adopt(entry, this.#options.store.directory(entry.id));
     if (isWatched) this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });

@@ -105,7 +105,8 @@ sc_run() {
 }
 sc_drain() {
   sc_plain "$sc_d/copiers" || return
-  while read -r sc_w; do
+  for sc_w in $(command -p head -c 64 "$sc_d/copiers"); do # the job may have written there, too
+    case $sc_w in *[!0-9]*) continue ;; esac
     read -r sc_x sc_o </proc/$sc_w/fdinfo/1 || continue
     sc_t=0
     while [ "$sc_t" -lt 1000 ] && IFS= read -r sc_s </proc/$sc_w/stat && read -r sc_x sc_v </proc/$sc_w/fdinfo/1; do
@@ -114,7 +115,7 @@ sc_drain() {
       command -p sleep 0.01
       sc_t=$((sc_t + 1))
     done
-  done <"$sc_d/copiers"
+  done
 } 2>/dev/null
 sc_claimed() {
   sc_plain "$sc_d/process" || return
@@ -124,8 +125,21 @@ sc_claimed() {
 } 2>/dev/null
 # The job may have put a FIFO there, on which an open would wait, a link or a device.
 sc_plain() { [ ! -h "$1" ] && { [ -f "$1" ] || [ ! -e "$1" ]; }; }
+sc_source() { sc_plain "$1" && . "$1"; exit 126; }
+# Another job may have replaced the files of one that waited for its turn.
+sc_untouched() {
+  sc_plain "$sc_d/stderr" || return
+  sc_plain "$sc_d/stdout" && sc_plain "$sc_d/process" && case $1 in
+    *+pipe) sc_plain "$sc_d/copiers" ;;
+  esac && case $1 in
+    file*) sc_plain "$sc_d/stdin" ;;
+  esac && return
+  echo "sidecar: something has replaced the files of the job before it began" >>"$sc_d/stderr"
+  return 1
+}
 sc_job() {
   sc_place "$1" "$2"
+  sc_untouched "$3" && [ ! -s "$sc_d/process" ] || exit 126
   case $3 in
     *+pipe) sc_pipe stdout && exec >/dev/fd/7 7>&- && sc_pipe stderr && exec 2>/dev/fd/7 7>&- || exit 126 ;;
     *) exec >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126 ;;

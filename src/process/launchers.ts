@@ -195,7 +195,7 @@ export class Launchers implements Starter {
     if (Buffer.byteLength(line) < maxLineBytes) return line;
     const path = join(launch.directory, 'launch');
     writeRegular(path, `${line}\n`);
-    return `. ${quote(path)}`;
+    return `sc_source ${quote(path)}`;
   }
 
   #grow(): void {

@@ -23,6 +23,11 @@ export interface Running {
   jobDirectory: string | undefined;
 }
 
+/** A job cannot begin: something else stands in the place of one of its files. */
+export class ReplacedError extends Error {
+  override readonly name = 'ReplacedError';
+}
+
 /** How long a shell may take to be there. */
 const startMs = 15_000;
 const startLookMs = 2;
@@ -98,6 +103,27 @@ export function hasHadJob({ isSeeded, jobDirectory, identity }: Running): boolea
 export function isUnclaimed(directory: string): boolean {
   const stats = statFile(join(directory, 'process'));
   return stats?.isFile() === true && stats.size === 0;
+}
+
+/**
+ * Checks the files of a job that a shell is about to open, where a FIFO would make it wait: another job may have
+ * replaced them meanwhile.
+ *
+ * @param directory The job's.
+ * @throws ReplacedError that names the first file that was replaced; the system's error.
+ */
+export function checkUntouched(directory: string, stdin: 'fifo' | 'file' | 'null'): void {
+  const isPlain = (name: string): boolean => statFile(join(directory, name))?.isFile() ?? true;
+  // A shell that reads the first line of a huge file is never done.
+  const isMarked = (statFile(join(directory, 'process'))?.size ?? 0) > 0;
+  const replaced = ['stdout', 'stderr', 'exit', 'process'].find((name) => !isPlain(name))
+    ?? (isMarked ? 'process' : undefined) ?? (isStdin(join(directory, 'stdin'), stdin) ? undefined : 'stdin');
+  if (replaced !== undefined) throw new ReplacedError(`something has replaced ${replaced} before the job began`);
+}
+
+function isStdin(path: string, kind: 'fifo' | 'file' | 'null'): boolean {
+  const stats = statFile(path);
+  return kind === 'null' || (kind === 'fifo' ? stats?.isFIFO() : stats?.isFile()) === true;
 }
 
 /** Whether the job is that shell's. */

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
-import { createFile, statFile, writeRegular } from '../base/untrusted-file.ts';
+import { appendRegular, createFile, statFile, writeRegular } from '../base/untrusted-file.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Session, SessionStatus } from '../protocol/shells.ts';
 import { isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
@@ -20,7 +20,8 @@ import { terminate } from '../process/terminate.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
 import {
-  discard, exitIn, hasHadJob, identityIn, isUnclaimed, noteExit, noteJob, openControl, readNotedJob, readQuietly, type Running,
+  checkUntouched, discard, exitIn, hasHadJob, identityIn, isUnclaimed, noteExit, noteJob, openControl, readNotedJob, readQuietly,
+  ReplacedError, type Running,
 } from './run-directory.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
 
@@ -183,8 +184,19 @@ export class Shell {
     } catch (error) {
       if (this.#active !== active || this.#isClosed) return;
       this.#settle(active);
-      this.#options.connection().events.onFailed(launch.id, error as Error);
+      if (error instanceof ReplacedError) this.#refuse(launch, error);
+      else this.#options.connection().events.onFailed(launch.id, error as Error);
     }
+  }
+
+  /** As a launcher does: no file that was replaced tells whether another has the job. */
+  #refuse({ id, directory }: ShellLaunch, { message }: ReplacedError): void {
+    try {
+      appendRegular(join(directory, 'stderr'), `sidecar: ${message}\n`);
+    } catch {
+      // It is the one that was replaced, or the disk is full.
+    }
+    this.#options.connection().events.onExit(id, { code: 126, pid: 0, hasLeft: false });
   }
 
   #give(active: Active, launch: ShellLaunch, shell: Running): void {
@@ -192,6 +204,7 @@ export class Shell {
     const { dialect, connection } = this.#options;
     const { bootstrapCommand } = this.#record;
     shell.isSeeded = hasHadJob(shell);
+    checkUntouched(directory, stdin);
     shell.jobDirectory = directory;
     const bootstrap = shell.isSeeded || isBootstrap || bootstrapCommand === undefined ? undefined : join(shell.directory, 'bootstrap');
     if (bootstrap !== undefined) writeRegular(bootstrap, `${bootstrapCommand}\n`);

@@ -52,6 +52,7 @@ describe('recovery', () => {
   const cases: readonly (readonly [what: string, remains: Partial<Remains>, verdict: string, reason?: string, code?: number])[] = [
     ['finished', { state: ended('exit', 4), exit, isAlive: true }, 'finished', 'exit', 4],
     ['waiting', { state: { is: 'pending' } }, 'start'],
+    ['waiting, the file of its mark replaced', { state: { is: 'pending' }, isClaimed: true }, 'finished', 'spawn_error', 126],
     ['handed to a launcher that never took it', {}, 'start'],
     ['taken, and not yet said by whom', { isClaimed: true }, 'adopt'],
     ['alive', { isClaimed: true, process: note, isAlive: true }, 'adopt'],
