@@ -7,6 +7,7 @@ import { readRegular } from '../base/untrusted-file.ts';
 import {
   type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall, agentPhases,
 } from '../protocol/agent-jobs.ts';
+import { withClientEvents } from './client-events.ts';
 import { lastEvents } from './event-tail.ts';
 import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from './lenient.ts';
 import { type AgentState, type CommandResult, stateFile } from './order.ts';
@@ -54,7 +55,9 @@ export function summaryOf(state: Fields): AgentJobSummary {
 export async function detailsOf(directory: string, maxBytes: number): Promise<AgentJobDetails> {
   // The state first: all that it tells of is in the events, and in the text, by now.
   const state = readState(directory);
-  const { lines, isTruncated } = await lastEvents(directory, Math.min(maxBytes, maxEventBytes));
+  const limitBytes = Math.min(maxBytes, maxEventBytes);
+  const last = await lastEvents(directory, limitBytes);
+  const { events, isTruncated } = withClientEvents(last.lines, limitBytes);
   const progress = fieldsOf(state['progress']);
   return {
     ...summaryOf(state),
@@ -62,8 +65,8 @@ export async function detailsOf(directory: string, maxBytes: number): Promise<Ag
     droppedToolCalls: countOf(progress['droppedToolCalls']) ?? 0,
     plan: Array.isArray(progress['plan']) ? progress['plan'] as readonly PlanEntry[] : null,
     ...(Array.isArray(state['sessions']) ? { sessions: state['sessions'] as readonly AgentSession[] } : {}),
-    events: lines,
-    eventsTruncated: isTruncated,
+    events,
+    eventsTruncated: last.isTruncated || isTruncated,
   };
 }
 

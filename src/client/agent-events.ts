@@ -39,7 +39,11 @@ export type AgentEvent = { readonly seq: number; readonly at: number } & (
 
 type Fields = { readonly [field: string]: unknown };
 
-/** @param event Of a {@link JobEvent} `agent`. @returns `undefined` for one of a kind that this version does not know. */
+/**
+ * @param event Of a {@link JobEvent} `agent`, or one of the `events` of a job.
+ * @returns `undefined` for one of a type that this version does not know, and for one in `events` that tells an update
+ *   again as other clients read it (`message`, `thought`, `tool_call`, `tool_result`, `plan`): nothing is told twice.
+ */
 export function agentEvent(event: unknown): AgentEvent | undefined {
   const fields = fieldsOf(event);
   const head = { seq: numberOf(fields['seq']), at: numberOf(fields['at']) };

@@ -5,7 +5,7 @@
 import type { Schema } from '../base/parse.ts';
 import {
   type AgentJobDetails, type PendingElicitation, type PendingPermission, type ToolCall, agentPhases, planPriorities, planStatuses, toolKinds,
-  toolStatuses, turnCounts,
+  toolStatuses, turnCounts, clientEventTypes,
 } from '../protocol/agent-jobs.ts';
 
 /** A schema for each field that a type has: one that is added to the type and not here does not compile. */
@@ -60,8 +60,18 @@ const toolCall: SchemasOf<ToolCall> = {
 };
 
 const event = objectWith(
-  { type: text, seq: { ...count, description: 'From 1, within the job' }, at: unixSeconds },
-  { required: ['type', 'seq', 'at'], additionalProperties: true },
+  {
+    type: { ...text, description: `agent, session, prompt, update, stop, … and, for existing clients, ${clientEventTypes.join(', ')}` },
+    timestamp: unixSeconds,
+    data: {
+      type: 'object', additionalProperties: true,
+      description: 'message: {content}; permission: {tool, options, permissionId, decision, reason}; '
+        + 'thought, tool_call, tool_result, plan: the session/update',
+    },
+    seq: { ...count, description: 'From 1, within the job; absent where an update is told again as existing clients read it' },
+    at: { ...unixSeconds, description: 'Unix seconds; with seq' },
+  },
+  { required: ['type', 'timestamp', 'data'], additionalProperties: true },
 );
 
 /** Every field of {@link AgentJobDetails}. */

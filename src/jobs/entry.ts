@@ -5,7 +5,7 @@
 import { FanOut } from '../base/fan-out.ts';
 import { defined } from '../base/parse.ts';
 import type { JobId } from '../protocol/ids.ts';
-import { type AgentProgram, promptText } from '../protocol/agents.ts';
+import { type AgentProgram, agentCommand, promptText } from '../protocol/agents.ts';
 import type { Job, JobRequest, Program, StreamName } from '../protocol/jobs.ts';
 import type { Family } from '../process/descendants.ts';
 import type { Idempotency } from '../process/idempotency.ts';
@@ -188,13 +188,15 @@ function summarize(request: JobRecord['request']): RequestSummary {
 }
 
 /** What a job shows of its program. */
-export type ShownProgram = Exclude<Program, AgentProgram> | Pick<Job, 'agent' | 'argv' | 'prompt'> & { readonly mode: 'acp' };
+export type ShownProgram =
+  | Exclude<Program, AgentProgram>
+  | Pick<Job, 'command' | 'agent' | 'argv' | 'prompt'> & { readonly mode: 'acp' };
 
 /** What a request says of MCP servers may hold secrets, as does the environment; images are long. */
 export function shown(program: Program): ShownProgram {
   if (program.mode !== 'acp') return program;
   const { mode, agent, argv, prompt } = program;
-  return defined({ mode, agent, argv, prompt: promptText(prompt) });
+  return defined({ mode, agent, argv, prompt: promptText(prompt), command: agentCommand(program) });
 }
 
 function lengthOf(program: ShownProgram): number {

@@ -14,7 +14,7 @@ const jobFields: SchemasOf<Job> = {
   status: { enum: statuses },
   reason: { enum: [...reasons, null], description: 'Why it ended' },
   mode: { enum: modes },
-  command: { type: 'string' },
+  command: { type: 'string', description: 'Of an agent: "[acp] " and how its prompt begins, or, without one, what starts it' },
   argv: { type: 'array', items: { type: 'string' } },
   agent: { type: 'string', description: 'Mode acp: what the request said' },
   prompt: { type: ['string', 'null'], description: 'Mode acp: the prompt in words; images and the like by their type' },

@@ -71,6 +71,17 @@ export interface AgentJobSummary {
   readonly eventCount: number;
 }
 
+/** What existing clients read in `events`; `timestamp` is Unix seconds. */
+export interface ClientEvent {
+  readonly type: (typeof clientEventTypes)[number];
+  readonly timestamp: number;
+  /** `message`: `{content}`, a content block; `permission`: `{tool, options, …}`; else the agent's `session/update`. */
+  readonly data: { readonly [field: string]: unknown };
+}
+
+/** `tool_result`: a tool call has ended, `status` says how. */
+export const clientEventTypes = ['message', 'thought', 'tool_call', 'tool_result', 'plan', 'permission'] as const;
+
 export interface AgentJobDetails extends AgentJobSummary {
   readonly toolCalls: readonly ToolCall[];
   /** Older ones that are not among them any more. */
@@ -78,7 +89,7 @@ export interface AgentJobDetails extends AgentJobSummary {
   readonly plan: readonly PlanEntry[] | null;
   /** With sessionAction list. */
   readonly sessions?: readonly AgentSession[];
-  /** The last ones. */
+  /** The last ones: those of the runner, which have a `seq`, and behind an update the {@link ClientEvent}s of it. */
   readonly events: readonly unknown[];
   /** There are more before. */
   readonly eventsTruncated: boolean;

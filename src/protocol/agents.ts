@@ -200,6 +200,22 @@ export function promptText(given: Prompt | undefined): string | null {
   return promptBlocks(given)?.map((block) => (block.type === 'text' ? block.text : `[${block.type}]`)).join('\n') ?? null;
 }
 
+/** Of the prompt, in the command that a job shows. */
+const maxCommandCharacters = 80;
+
+/** The command of an agent's job, in one line: how its prompt begins, or, without one, what starts the agent. */
+export function agentCommand({ prompt: given, agent, argv }: Pick<AgentProgram, 'prompt' | 'agent' | 'argv'>): string {
+  const program = agent ?? argv?.join(' ') ?? agentDefaults.agent;
+  // Cut before it is searched, as a prompt may be long; whole characters, as the iterator of a text gives code points.
+  const lines = [promptText(given) ?? '', program].map((text) => oneLine([...text.slice(0, 4 * maxCommandCharacters)]));
+  const [line = ''] = lines.filter((text) => text !== '');
+  return `[acp] ${line}`;
+}
+
+function oneLine(characters: readonly string[]): string {
+  return characters.slice(0, maxCommandCharacters).join('').replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
+}
+
 // Calls on the job of an agent. ----------------------------------------------------------------------------------------
 
 export interface PromptRequest {

@@ -34,6 +34,7 @@ export interface Job extends Partial<AgentJobDetails> {
   /** `null` until it ended. */
   readonly reason: JobReason | null;
   readonly mode: Mode;
+  /** Mode acp: `[acp] ` and how the prompt begins, or, without one, what starts the agent; one line. */
   readonly command?: string;
   readonly argv?: readonly string[];
   /** Runs the `command`: a name or a path. */

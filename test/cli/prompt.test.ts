@@ -146,6 +146,16 @@ describe('sidecar prompt', { skip }, () => {
     assert.match((await run(['jobs'])).stdout, new RegExp(`completed .*${fake.slice(-20)}: say later\n`));
   });
 
+  it('is listed with its agent and its prompt, once', async (t) => {
+    const { server, run } = await setUp(t);
+    const jobId = (await run(['prompt', '-d', '-a', fake, 'say listed'])).stdout.trim();
+    assert.equal((await server.client.jobs.get(jobId)).command, '[acp] say listed');
+    assert.doesNotMatch((await run(['jobs', '--limit', '1'])).stdout, /\[acp\]/);
+    const details = (await run(['show', jobId])).stdout;
+    assert.match(details, /^prompt +say listed$/m);
+    assert.doesNotMatch(details, /\[acp\]/);
+  });
+
   it('goes on with an agent that is kept alive, from that turn on', async (t) => {
     const { run, start, server } = await setUp(t);
     const first = await run(['prompt', '--keep-alive', '1h', '-a', fake, 'say one']);

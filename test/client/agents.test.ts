@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type AgentEvent, type JobId, ProblemError, Sidecar, agentEvent, optionFor } from '../../src/client/client.ts';
+import { clientEventTypes } from '../../src/protocol/agent-jobs.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { startBreaker } from './breaker.ts';
@@ -137,6 +138,17 @@ describe('Agents', { skip }, () => {
     assert.deepEqual(['approve', 'deny', 'a', 'x'].map((answer) => optionFor({ options }, answer)), [undefined, 'n', 'a', undefined]);
     const usual = [{ optionId: 'r', kind: 'reject_once' }, ...options, { optionId: 'o', kind: 'allow_once' }, { optionId: 'approve', kind: 'reject_always' }];
     assert.deepEqual(['approve', 'deny'].map((answer) => optionFor({ options: usual }, answer)), ['o', 'r']);
+  });
+
+  it('agentEvent() reads the events of a job as those of the stream, none of them twice', async (t) => {
+    const sidecar = await setUp(t);
+    const events: AgentEvent[] = [];
+    const prompt = 'say a\ntool t1 edit pending Do it\ntool t1 edit completed\nplan pending=Look\nask edit a';
+    const { jobId } = await sidecar.agents.run({ argv, prompt, onEvent: (event) => void events.push(event) });
+    const shown = (await sidecar.jobs.get(jobId)).events ?? [];
+    const types = shown.map((event) => (event as { readonly type: string }).type);
+    for (const type of clientEventTypes) assert.ok(type === 'thought' || types.includes(type), type);
+    assert.deepEqual(shown.flatMap((event) => agentEvent(event) ?? []), events);
   });
 
   it('agentEvent() knows what it knows, whatever is missing', () => {

@@ -4,7 +4,7 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
-import { type Event, eventsOf, fake, inPhase, telling } from './agents.ts';
+import { type Event, eventsOf, fake, inPhase, knownEventsOf, telling } from './agents.ts';
 import { ask, eventsIn, open, type Reached, run, type SentEvent, show, submit } from './ask.ts';
 
 test('GET /jobs/{id}/events of an agent', async (t) => {
@@ -93,6 +93,8 @@ test('GET /jobs/{id}/events of an agent', async (t) => {
     assert.deepEqual(lengthsIn(events), [300_000, 1, 1, 1000]);
     const cut = await run(server, telling('big 2000000'));
     const [long] = agentEventsIn(await sentFor(server, cut.jobId)).filter(({ type }) => type === 'update');
+    const thought = knownEventsOf(cut).find(({ type }) => type === 'thought');
+    assert.deepEqual(thought?.data, { sessionUpdate: 'agent_thought_chunk', isCut: true });
     assert.deepEqual([long?.['isCut'], (long?.['update'] as { sessionUpdate: string }).sessionUpdate], [true, 'agent_thought_chunk']);
     assert.ok(Number(long?.['sizeBytes']) > 2_000_000);
     assert.equal(cut.status, 'completed');
@@ -137,7 +139,12 @@ test('GET /jobs/{id}/events of an agent', async (t) => {
     assert.deepEqual(agentEventsIn(await sentFor(server, job.jobId)).map(({ seq }) => seq), Array.from({ length: 5005 }, (_, index) => index + 1));
     const small = await show(server, job.jobId, '?maxBytes=500');
     assert.ok(eventsOf(small).length <= 5 && small.eventsTruncated === true);
-    assert.deepEqual(eventsOf(await show(server, job.jobId, '?maxBytes=0')), []);
+    assert.deepEqual((await show(server, job.jobId, '?maxBytes=0')).events, []);
+    for (const maxBytes of [500, 5_000, 50_000]) {
+      const { events = [] } = await show(server, job.jobId, `?maxBytes=${maxBytes}`);
+      assert.ok(Buffer.byteLength(JSON.stringify(events)) <= maxBytes + 2, `${maxBytes}`);
+    }
+    assert.ok(Buffer.byteLength(JSON.stringify(job.events)) <= 262_144 + 2);
   });
 });
 

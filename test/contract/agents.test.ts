@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
-import { eventsOf, fake, fakeAgent, inPhase, nobodyLeft, reaches, telling, tellingAgent } from './agents.ts';
+import {
+  eventsOf, fake, fakeAgent, inPhase, knownEventsOf, nobodyLeft, reaches, readEventsOf, telling, tellingAgent,
+} from './agents.ts';
 import { ask, finished, run, show, submit } from './ask.ts';
 
 const ofAllJobs = [
@@ -13,7 +15,8 @@ const ofAllJobs = [
   'durationMs', 'signal', 'timedOut', 'processAlive', 'pid', 'lingering', 'stdoutBytes', 'stderrBytes', 'exitCode',
 ];
 const ofAgents = [
-  'prompt', 'acpSessionId', 'stopReason', 'acpError', 'agentInfo', 'agentPhase', 'turns', 'usage', 'turnUsage', 'pendingPermissions',
+  'command', 'prompt', 'acpSessionId',
+  'stopReason', 'acpError', 'agentInfo', 'agentPhase', 'turns', 'usage', 'turnUsage', 'pendingPermissions',
   'pendingElicitations', 'eventCount',
 ];
 const details = ['toolCalls', 'droppedToolCalls', 'plan', 'events', 'eventsTruncated'];
@@ -42,6 +45,75 @@ test('the job of an agent', async (t) => {
     assert.deepEqual(events.map(({ seq }) => seq), [1, 2, 3, 4, 5, 6, 7, 8]);
     assert.equal(job.eventCount, 8);
     await nobodyLeft(job.jobId);
+  });
+
+  await t.test('has a command: how its prompt begins, in one line of whole characters', async () => {
+    const program = `${process.execPath} ${fakeAgent}`;
+    const prompts: readonly (readonly [request: object, command: string])[] = [
+      [fake('say a'), '[acp] say a'],
+      [fake(`say ${'x'.repeat(75)}😀y`), `[acp] say ${'x'.repeat(75)}😀`],
+      [fake('say a\nsay\tb\u0085c'), '[acp] say a say b c'],
+      [fake(undefined, { prompt: [{ type: 'text', text: 'say a' }] }), '[acp] say a'],
+      [fake(), `[acp] ${program.slice(0, 80)}`],
+      [{ mode: 'acp', agent: program, prompt: '' }, `[acp] ${program.slice(0, 80)}`],
+    ];
+    for (const [request, command] of prompts) {
+      const { jobId, status, command: shown } = await run(server, request);
+      assert.deepEqual([status, shown], ['completed', command]);
+      assert.equal((await ask(server, 'GET /jobs')).json<Job[]>().find((job) => job.jobId === jobId)?.command, command);
+    }
+    // Read from disk, as it is too long to be remembered.
+    const long = await run(server, fake(`say ${'y'.repeat(100_000)}`));
+    assert.equal(long.command, `[acp] say ${'y'.repeat(76)}`);
+  });
+
+  await t.test('has events in the shape that existing clients read, beside its own', async () => {
+    const raw = (update: object): string =>
+      `raw ${JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's1', update } })}`;
+    const ended = { sessionUpdate: 'tool_call', toolCallId: 't3', title: 'At once', status: 'failed', rawOutput: { code: 2 } };
+    const steps = [
+      'say é', 'flood 1', 'tool t2 execute pending Run it', 'tool t2 execute in_progress', 'tool t2 execute completed',
+      raw(ended), 'plan pending=Look', raw({ sessionUpdate: 'user_message_chunk', content: { type: 'text', text: 'mine' } }),
+      'ask edit /tmp/elsewhere',
+    ];
+    const job = await run(server, fake(steps.join('\n')));
+    const known = knownEventsOf(job);
+    const toolUpdate = { sessionUpdate: 'tool_call_update', toolCallId: 't2', kind: 'execute' };
+    assert.deepEqual(known.filter(({ type }) => type !== 'permission').map(({ type, data }) => [type, data]), [
+      ['message', { content: { type: 'text', text: 'é' } }],
+      ['thought', { sessionUpdate: 'agent_thought_chunk', content: { type: 'text', text: '0' } }],
+      ['tool_call', { ...toolUpdate, sessionUpdate: 'tool_call', status: 'pending', title: 'Run it' }],
+      ['tool_result', { ...toolUpdate, status: 'completed' }],
+      ['tool_call', ended],
+      ['tool_result', ended],
+      ['plan', { sessionUpdate: 'plan', entries: [{ status: 'pending', content: 'Look', priority: 'medium' }] }],
+      ['message', { content: { type: 'text', text: '{"outcome":{"outcome":"selected","optionId":"no"}}' } }],
+    ]);
+    const [permission, ...more] = known.filter(({ type }) => type === 'permission');
+    assert.deepEqual(more, []);
+    const { permissionId, reason, ...data } = permission?.data ?? {};
+    assert.deepEqual(data, { tool: 'Do it', options: 3, decision: 'no' });
+    assert.ok(typeof permissionId === 'string' && typeof reason === 'string');
+    for (const { type, timestamp, data: read } of readEventsOf(job)) {
+      assert.ok(Math.abs(timestamp - Date.now() / 1000) < 600, type);
+      assert.ok(typeof read === 'object' && read !== null && !Array.isArray(read), type);
+    }
+    const stop = { type: 'stop', timestamp: eventsOf(job).at(-1)?.at, data: { turn: 1, stopReason: 'end_turn' } };
+    assert.deepEqual(readEventsOf(job).at(-1), stop);
+    assert.equal(eventsOf(job).filter(({ type }) => type === 'update').length, 9);
+  });
+
+  await t.test('tells existing clients which permission was asked for, and what the answer was', async () => {
+    const id = await submit(server, fake('ask edit a', { permissions: 'ask', keepAlive: 600 }));
+    const { pendingPermissions = [] } = await reaches(server, id, 'it asks', (job) => job.pendingPermissions?.length === 1);
+    const permissionId = pendingPermissions[0]?.permissionId;
+    const decisions = (job: Job): readonly unknown[] => knownEventsOf(job).filter(({ type }) => type === 'permission')
+      .map(({ data }) => [data['permissionId'], data['decision'], data['options']]);
+    assert.deepEqual(decisions(await show(server, id)), [[permissionId, 'pending', 3]]);
+    await ask(server, `POST /jobs/${id}/permissions/${permissionId}`, { body: { optionId: 'yes' } });
+    const after = decisions(await inPhase(server, id, 'waiting', 1));
+    assert.deepEqual(after, [[permissionId, 'pending', 3], [permissionId, 'yes', 3]]);
+    await ask(server, `POST /jobs/${id}/cancel`);
   });
 
   await t.test('has the text of the message as its stdout, byte for byte, and without what else was told', async () => {
@@ -91,7 +163,7 @@ test('the job of an agent', async (t) => {
     assert.deepEqual(Object.keys(job ?? {}).sort(), [...ofAllJobs, ...ofAgents].sort());
     assert.deepEqual([job?.jobId, job?.stopReason, job?.eventCount, job?.usage?.used], [jobId, 'end_turn', 8, 10]);
     const [whole] = (await ask(server, 'GET /jobs?name=listed&output=1')).json<Job[]>();
-    assert.deepEqual([whole?.toolCalls?.length, whole?.events?.length, whole?.stderr], [1, 8, 'begun\n']);
+    assert.deepEqual([whole?.toolCalls?.length, whole && eventsOf(whole).length, whole?.stderr], [1, 8, 'begun\n']);
   });
 
   await t.test('answers HEAD as GET, without the body, and knows its entity tag', async () => {

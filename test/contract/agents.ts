@@ -48,7 +48,29 @@ export interface Event {
   readonly [field: string]: unknown;
 }
 
-/** The events that a job shows. */
+/** The events of the runner that a job shows, as the stream has them: without what existing clients read. */
 export function eventsOf(job: Job): readonly Event[] {
-  return (job.events ?? []) as readonly Event[];
+  const own = (job.events ?? []).filter((event): event is Event => Number((event as Partial<Event>).seq) > 0);
+  return own.map(({ timestamp: _timestamp, data: _data, ...event }) => event as Event);
+}
+
+/** An event as existing clients read it. */
+export interface ReadEvent {
+  readonly type: string;
+  readonly timestamp: number;
+  readonly data: { readonly [field: string]: unknown };
+}
+
+/** All events that a job shows, as an existing client reads them: it knows no other field. */
+export function readEventsOf(job: Job): readonly ReadEvent[] {
+  return (job.events ?? []).map((event) => {
+    const { type, timestamp, data } = event as ReadEvent;
+    return { type, timestamp, data };
+  });
+}
+
+/** Those of the types that existing clients know. */
+export function knownEventsOf(job: Job): readonly ReadEvent[] {
+  const types = ['message', 'thought', 'tool_call', 'tool_result', 'plan', 'permission'];
+  return readEventsOf(job).filter(({ type }) => types.includes(type));
 }

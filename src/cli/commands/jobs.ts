@@ -71,7 +71,7 @@ function row(job: Job): (Cell | string)[] {
 
 /** Of an agent's job the prompt, behind what it was given to. */
 function whatOf({ mode, command: line, argv, agent, prompt }: Job): string {
-  const words = line ?? (argv ?? []).join(' ');
-  if (mode !== 'acp') return words;
+  const words = (argv ?? []).join(' ');
+  if (mode !== 'acp') return line ?? words;
   return `${agent ?? (words === '' ? agentDefaults.agent : words)}: ${prompt ?? '(no prompt)'}`;
 }

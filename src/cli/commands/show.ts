@@ -57,7 +57,7 @@ function programRows(job: Job): readonly Row[] {
     ['session', sessionKey],
     ['agent', agent],
     ['prompt', prompt ?? undefined],
-    ['command', line ?? argv?.map(shellWord).join(' ')],
+    ['command', (mode === 'acp' ? undefined : line) ?? argv?.map(shellWord).join(' ')],
     ['directory', workdir],
     ['terminal', tty === undefined ? undefined : `${tty.cols}x${tty.rows}`],
     ['labels', Object.entries(labels).map(([name, value]) => `${name}=${value}`).join('  ')],

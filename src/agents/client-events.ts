@@ -1,0 +1,82 @@
+/**
+ * The events of an agent in the shape that existing clients read, `{type, timestamp, data}`. Pure.
+ *
+ * They are made from the runner's own events when a job is shown.
+ * The file, and with it the stream of events and its ids, holds the runner's events alone.
+ * Types, unit of time and `data` are those of agent-runtime (PyPI devpilot-agent 0.3, `ACPEvent` in acp_client.py),
+ * which has them in `GET /jobs/{id}`.
+ * @module
+ */
+import { jsonText } from '../base/json.ts';
+import type { ClientEvent } from '../protocol/agent-jobs.ts';
+import { type Fields, fieldsOf, isFields, listOf, textOf } from './lenient.ts';
+
+/** The events that are shown, and whether older ones were left out. */
+export interface ShownEvents {
+  readonly events: readonly unknown[];
+  readonly isTruncated: boolean;
+}
+
+/**
+ * The newest events with what existing clients read of them: each event of the runner has `timestamp` and `data` beside
+ * its own fields, and an `update` is followed by the events of their types, without a `seq`.
+ *
+ * @param events Oldest first. @param maxBytes Of all that is returned, as JSON in UTF-8.
+ */
+export function withClientEvents(events: readonly unknown[], maxBytes: number): ShownEvents {
+  const shown: (readonly unknown[])[] = [];
+  let leftBytes = maxBytes;
+  for (const event of events.toReversed()) {
+    const group = isFields(event) ? [withData(event), ...clientEventsOf(event)] : [event];
+    const json = jsonText(group);
+    leftBytes -= json === undefined ? Infinity : Buffer.byteLength(json);
+    if (leftBytes < 0) break;
+    shown.push(group);
+  }
+  return { events: shown.toReversed().flat(), isTruncated: shown.length < events.length };
+}
+
+function withData(event: Fields): Fields {
+  return { ...event, timestamp: timestampOf(event), data: dataOf(event) };
+}
+
+/** What a client that knows only the shape can show of an event of the runner; of an update, the events that follow it say that. */
+function dataOf(event: Fields): Fields {
+  const { seq: _seq, at: _at, type, ...own } = event;
+  if (type === 'update') return {};
+  if (type !== 'permission') return own;
+  const { tools, kind, options } = fieldsOf(own['question']);
+  return {
+    tool: textOf(listOf(tools)[0]) ?? textOf(kind) ?? 'unknown', options: listOf(options).length,
+    permissionId: own['permissionId'], decision: own['decision'], reason: own['reason'],
+  };
+}
+
+/** Those of an update of this turn; what an earlier turn did is not told again. */
+function clientEventsOf(event: Fields): readonly ClientEvent[] {
+  const { type, update, isReplay, isCut } = event;
+  if (type !== 'update' || isReplay === true || !isFields(update)) return [];
+  const timestamp = timestampOf(event);
+  return typesOf(update).map((one) => {
+    const data = one === 'message' ? { content: isFields(update['content']) ? update['content'] : { type: 'text', text: '' } } : update;
+    return { type: one, timestamp, data: isCut === true ? { ...data, isCut } : data };
+  });
+}
+
+function typesOf({ sessionUpdate, status }: Fields): readonly ClientEvent['type'][] {
+  const result = status === 'completed' || status === 'failed' ? ['tool_result' as const] : [];
+  switch (sessionUpdate) {
+    case 'agent_message_chunk': return ['message'];
+    case 'agent_thought_chunk': return ['thought'];
+    // Some agents tell of a call only once it has ended.
+    case 'tool_call': return ['tool_call', ...result];
+    case 'tool_call_update': return result;
+    case 'plan': return ['plan'];
+    default: return [];
+  }
+}
+
+/** Unix seconds. */
+function timestampOf({ at }: Fields): number {
+  return typeof at === 'number' ? at : 0;
+}
