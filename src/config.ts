@@ -4,6 +4,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -49,6 +50,8 @@ export interface Config {
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
   readonly allowHosts: readonly string[];
+  /** Addresses of reverse proxies. */
+  readonly trustProxies: readonly string[];
   readonly allowOrigins: readonly string[];
   /** Runs the jobs of mode shell that name none: a name or a path. `undefined`: see `JobShells`. */
   readonly shell: string | undefined;
@@ -145,6 +148,8 @@ const definitions: { readonly [name: string]: Definition } = {
   'tls-key': path('tlsKey', 'PEM private key of the certificate.'),
   'allow-host': checkedWords('allowHosts', 'A further name in the Host header that is ours.', parseHost),
   'allow-origin': checkedWords('allowOrigins', 'An origin whose pages may call this server, such as https://app.example; * for any. They need the key all the same.', parseOrigin),
+  'trust-proxy': checkedWords('trustProxies',
+    'The address of a reverse proxy: wrong keys count for the client that it names last in X-Forwarded-For.', parseAddress),
   shell: word('shell', 'The shell that runs a command whose request names none, by name or path. Default: bash where there is one, else sh.'),
   'max-running': whole('maxRunning', 'How many jobs run at once; further ones wait.', 1024, { min: 1, max: 100_000 }),
   'max-queued': whole('maxQueued', 'How many jobs may wait; further ones are refused.', 10_000, { min: 0, max: 1_000_000 }),
@@ -346,6 +351,11 @@ function path(key: string, description: string): Definition {
 }
 
 /** Words that a reader of its own understands. */
+function parseAddress(value: string, path: string): string {
+  if (isIP(value) === 0) throw new ParseError(path, 'expected an IP address such as 127.0.0.1');
+  return value;
+}
+
 function checkedWords(key: string, description: string, read: (value: string, path: string) => string): Definition {
   const inner = array(text({ min: 1, max: 2048 }), { max: 100 });
   const parse = parser(inner.schema, (value, path) => inner(value, path).map((one, index) => read(one, `${path}[${index}]`)));

@@ -93,6 +93,7 @@ export async function startServer(
   const httpOptions: HttpServerOptions = {
     log,
     allowHosts: config.allowHosts,
+    trustedProxies: config.trustProxies,
     allowOrigins: config.allowOrigins,
     isLoopback: isLoopback(config.host),
     pace,

@@ -14,6 +14,7 @@ import { type OriginPolicy, preflightHeaders } from './origin.ts';
 import { type Reply, empty } from './reply.ts';
 import type { Route } from './route.ts';
 import type { Match, Router } from './router.ts';
+import { clientAddress } from './source.ts';
 import { parseQuery, parseTarget } from './target.ts';
 import { ticketIn } from './ticket-query.ts';
 import type { Tickets } from './tickets.ts';
@@ -26,6 +27,8 @@ export interface Handling {
   readonly limits: Limits;
   readonly tickets?: Tickets | undefined;
   readonly connections: Connections<Exchange>;
+  /** The sources of reverse proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: ReadonlySet<string>;
 }
 
 const maxHeaders = 256;
@@ -64,7 +67,10 @@ export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply>
 /** By the key, else by a ticket where the route takes one. A ticket that holds is used up. @throws ProblemError too_many_attempts. */
 function accessOf(exchange: Exchange, route: Route, query: string | undefined, by: Handling): Access | Promise<Access> {
   const { headers, connection, requestId } = exchange;
-  const client: Client = { address: connection.socket.remoteAddress ?? '', isKnown: connection.isKnown, requestId };
+  const peer = connection.socket.remoteAddress ?? '';
+  const address = clientAddress(headers, peer, by.trustedProxies);
+  // Clients of a proxy share its connections: what one has shown says nothing of the next.
+  const client: Client = { address, isKnown: connection.isKnown && address === peer, requestId };
   const access = by.authenticator.check(headers, client);
   const ticket = access !== 'right' && route.access === 'ticket' ? ticketIn(query) : undefined;
   if (ticket === undefined) return access;

@@ -22,6 +22,7 @@ import { createOriginPolicy, hostName } from './origin.ts';
 import { type Responding, sendFailure, sendReply } from './respond.ts';
 import type { Route } from './route.ts';
 import { createRouter } from './router.ts';
+import { sourceOf } from './source.ts';
 import type { Tickets } from './tickets.ts';
 
 export type { Measurement } from './measurement.ts';
@@ -34,6 +35,8 @@ export interface HttpServerOptions {
   readonly allowHosts?: readonly string[];
   /** Origins whose pages may call: `https://example.org`. */
   readonly allowOrigins?: readonly string[];
+  /** Addresses of reverse proxies whose `X-Forwarded-For` says who guesses keys. Default: none. */
+  readonly trustedProxies?: readonly string[];
   /** The server is bound to a loopback address: `Host` is checked, against DNS rebinding. */
   readonly isLoopback: boolean;
   /** PEM. Absent: plain HTTP. */
@@ -91,11 +94,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const hosts = new Set((options.allowHosts ?? []).map(hostName));
   const policy = createOriginPolicy({ isLoopback: options.isLoopback, hosts, origins: options.allowOrigins ?? [] });
   const server = createNodeServer(limits, tls, (incoming) => mayUpgrade(incoming, connections));
+  const trustedProxies = new Set((options.trustedProxies ?? []).map(sourceOf));
   const gate = new Gate();
   serve(server, tls ? 'secureConnection' : 'connection', gate, { log: options.log, limits, connections, observe }, options.pace ?? new Pace());
   return {
     answer({ routes, authenticator, tickets }) {
-      gate.open({ router: createRouter(routes), policy, authenticator, limits, tickets, connections });
+      gate.open({ router: createRouter(routes), policy, authenticator, limits, tickets, connections, trustedProxies });
     },
     async listen({ host, port, isExclusive = false }) {
       hosts.add(hostName(inAddress(host)));

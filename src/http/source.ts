@@ -2,6 +2,29 @@
  * Whom limits count as one client.
  * @module
  */
+import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
+
+/**
+ * The address of the client: that of the connection or, where a trusted proxy has opened it, the last one in `X-Forwarded-For`
+ * that is not a trusted proxy's too. Each proxy appends the address of its own client; what stands further left, anybody
+ * may have written.
+ *
+ * @param peer The address of the connection.
+ * @param trusted The sources, as {@link sourceOf} has them, whose `X-Forwarded-For` is believed.
+ */
+export function clientAddress(headers: IncomingHttpHeaders, peer: string, trusted: ReadonlySet<string>): string {
+  if (!trusted.has(sourceOf(peer))) return peer;
+  const forwarded = [headers['x-forwarded-for'] ?? []].flat().join(',').split(',').map(addressIn);
+  const last = forwarded.findLast((address) => !trusted.has(sourceOf(address)));
+  return last !== undefined && isIP(last) !== 0 ? last : peer;
+}
+
+/** Some proxies append the port: `192.0.2.1:1234`, `[2001:db8::1]:1234`. */
+function addressIn(entry: string): string {
+  const text = entry.trim();
+  return /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
+}
 
 /** The address; of IPv6 the /64, which one client has to itself (RFC 6177). IPv4 within IPv6 counts as IPv4. */
 export function sourceOf(address: string): string {

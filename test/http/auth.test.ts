@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
 import { Attempts } from '../../src/http/attempts.ts';
 import { type Client, createAuthenticator } from '../../src/http/auth.ts';
-import { sourceOf } from '../../src/http/source.ts';
+import { clientAddress, sourceOf } from '../../src/http/source.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
 import { eventually, key, serve } from './serve.ts';
 
@@ -141,6 +141,49 @@ test('over the wire: 429 with Retry-After for the right key from the source that
   await known.until(/HTTP\/1\.1 401/);
   known.socket.write(request);
   await known.until(/HTTP\/1\.1 429/);
+});
+
+test('behind a trusted proxy the client that guesses is refused, and no other', async (t) => {
+  const { ask, open } = await serve(t, { trustedProxies: ['127.0.0.1'] });
+  const from = async (address: string, presented: string): Promise<number> =>
+    (await ask('GET /query', [`X-API-Key: ${presented}`, `X-Forwarded-For: ${address}`])).status;
+  // What the client itself has written stands on the left: another name each time helps nobody.
+  for (let index = 0; index < 6; index += 1) {
+    assert.equal(await from(`198.51.100.${index}, 192.0.2.1`, `guess-${index}`), 401);
+  }
+  assert.equal(await from('192.0.2.1', key), 429);
+  assert.equal(await from('198.51.100.9, 192.0.2.1', key), 429);
+  assert.equal(await from('192.0.2.2', key), 200);
+  assert.equal((await ask('GET /query')).status, 200);
+  // The connection is the proxy's: that the key came on it lets no other client in.
+  const shared = await open();
+  const request = (address: string): string =>
+    `GET /query HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${key}\r\nX-Forwarded-For: ${address}\r\n\r\n`;
+  shared.socket.write(request('192.0.2.2'));
+  await shared.until(/HTTP\/1\.1 200/);
+  shared.socket.write(request('192.0.2.1'));
+  await shared.until(/HTTP\/1\.1 429/);
+});
+
+test('X-Forwarded-For counts for nothing where no proxy is trusted', async (t) => {
+  const { ask } = await serve(t);
+  const from = async (index: number, presented: string): Promise<number> =>
+    (await ask('GET /query', [`X-API-Key: ${presented}`, `X-Forwarded-For: 192.0.2.${index}`])).status;
+  for (let index = 0; index < 6; index += 1) assert.equal(await from(index, `guess-${index}`), 401);
+  assert.equal(await from(77, key), 429);
+});
+
+test('clientAddress() believes trusted proxies alone, and takes what the last of them appended', () => {
+  const trusted = new Set(['127.0.0.1', '10.0.0.5']);
+  const of = (forwarded: string | undefined, peer = '::ffff:127.0.0.1'): string =>
+    clientAddress(forwarded === undefined ? {} : { 'x-forwarded-for': forwarded }, peer, trusted);
+  assert.equal(of('192.0.2.1', '10.0.0.6'), '10.0.0.6');
+  assert.equal(of(undefined), '::ffff:127.0.0.1');
+  assert.equal(of('1.1.1.1, 192.0.2.1'), '192.0.2.1');
+  assert.equal(of('1.1.1.1, 192.0.2.1, 10.0.0.5, 127.0.0.1'), '192.0.2.1');
+  assert.equal(of('192.0.2.1:1234'), '192.0.2.1');
+  assert.equal(of('[2001:db8::1]:1234'), '2001:db8::1');
+  for (const none of ['unknown', '', '192.0.2.1, _hidden', '10.0.0.5']) assert.equal(of(none), '::ffff:127.0.0.1', none);
 });
 
 test('Attempts forgive with time, count an IPv6 network as one, and remember a bounded number of sources', () => {
