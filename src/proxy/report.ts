@@ -12,6 +12,8 @@ export interface ProxyReport {
   readonly value?: string;
   /** The variable or setting that says so; absent: not set. */
   readonly variable?: string;
+  /** It has a user or a password. */
+  readonly hasCredentials?: boolean;
   /** Why it cannot be used. */
   readonly problem?: string;
 }
@@ -31,8 +33,9 @@ function reportProxy(name: ProxyReport['name'], setting: ProxySetting | undefine
   const { variable } = setting;
   try {
     const { url } = parseProxy(setting);
-    const credentials = proxyAuthorization({ url }) === undefined ? '' : '********@';
-    return { name, variable, value: `${url.protocol}//${credentials}${url.hostname}:${portOf(url)}` };
+    const hasCredentials = proxyAuthorization({ url }) !== undefined;
+    const hidden = hasCredentials ? '********@' : '';
+    return { name, variable, value: `${url.protocol}//${hidden}${url.hostname}:${portOf(url)}`, hasCredentials };
   } catch (error) {
     if (!(error instanceof ProxyError)) throw error;
     return { name, variable, problem: error.message };

@@ -35,6 +35,10 @@ export interface ProxySetting {
   readonly variable: string;
 }
 
+/** Every variable that is read here. */
+export const proxyVariables: readonly string[] = ['https_proxy', 'http_proxy', 'all_proxy', 'no_proxy']
+  .flatMap((name) => [name, name.toUpperCase()]);
+
 /** What holds for each scheme; `undefined`: nothing was set. */
 export interface ProxySettings {
   readonly https: ProxySetting | undefined;

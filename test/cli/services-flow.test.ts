@@ -163,3 +163,15 @@ test('the key of the environment does not get into the unit, and that is said', 
   assert.doesNotMatch(readFileSync(unit, 'utf8'), /a-secret-of-this-test/);
   assert.match(readFileSync(unit, 'utf8'), /--keep-jobs=5/);
 });
+
+test('a service gets the proxies of the moment, without user and password', { skip }, async (t) => {
+  const { sidecar, unit } = machine(t);
+  const env = { HTTPS_PROXY: 'http://u:hush@proxy.example:3128', no_proxy: '.corp.example,10.0.0.0/8' };
+  const { exitCode, stderr } = await sidecar('install', {}, env);
+  assert.equal(exitCode, 0, stderr);
+  assert.match(stderr, /HTTPS_PROXY is passed on to the service without its user and password/);
+  const text = readFileSync(unit, 'utf8');
+  assert.match(text, /^Environment=HTTPS_PROXY=http:\/\/proxy\.example:3128$/m);
+  assert.match(text, /^Environment=no_proxy=\.corp\.example,10\.0\.0\.0\/8$/m);
+  assert.doesNotMatch(text, /hush/);
+});

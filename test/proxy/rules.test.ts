@@ -92,8 +92,10 @@ test('user and password are percent-decoded, and are not shown', () => {
   assert.equal(proxyAuthorization(found), `Basic ${Buffer.from('us@er:p%3Aw%').toString('base64')}`);
   assert.equal(shownProxy(found), 'http://proxy.example:3128 (HTTPS_PROXY)');
   assert.deepEqual(reportProxies(proxySettings({ ...environment, http_proxy: 'p:1', NO_PROXY: 'x' })), [
-    { name: 'https-proxy', value: 'http://********@proxy.example:3128', variable: 'HTTPS_PROXY' },
-    { name: 'http-proxy', value: 'http://p:1', variable: 'http_proxy' },
+    {
+      name: 'https-proxy', value: 'http://********@proxy.example:3128', variable: 'HTTPS_PROXY', hasCredentials: true,
+    },
+    { name: 'http-proxy', value: 'http://p:1', variable: 'http_proxy', hasCredentials: false },
     { name: 'no-proxy', value: 'x', variable: 'NO_PROXY' },
   ]);
 });

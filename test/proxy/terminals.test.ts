@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { ProblemError, Sidecar, type TerminalId } from '../../src/client/client.ts';
+import { throughProxy as throughOwnProxy } from '../../src/index.ts';
 import { proxyRules } from '../../src/proxy/rules.ts';
 import { type ThroughProxy, throughProxy } from '../../src/proxy/through-proxy.ts';
 import { certificate } from '../support/certificate.ts';
@@ -119,6 +120,17 @@ describe('Terminals through a proxy', { skip: terminalless }, () => {
     const reason = new Error('enough');
     const { terminals } = clientOf(setting, `http://127.0.0.1:${port}`);
     await assert.rejects(terminals.attach(setting.id, { signal: AbortSignal.abort(reason) }), reason);
+  });
+
+  it('throughProxy() of the package obeys the environment', async (t) => {
+    const setting = await setUp(t);
+    const { port, asked } = await startConnectProxy(t, setting.port);
+    process.env['http_proxy'] = `http://127.0.0.1:${port}`;
+    const way = throughOwnProxy();
+    delete process.env['http_proxy'];
+    const url = `http://${name}:${setting.port}`;
+    await talk(new Sidecar({ url, key: setting.server.key, retry, ...way }), setting.id);
+    assert.deepEqual(asked, [`CONNECT ${name}:${setting.port}`]);
   });
 
   it('go through squid', { skip: squidIsMissing() }, async (t) => {

@@ -141,6 +141,10 @@ async function changeOf({ installed }: Place, content: string, config: Config): 
 function warn(config: Config, service: Service): void {
   const text = fragile(service);
   if (text !== undefined) say(text);
+  const secret = config.proxyReport().filter(({ hasCredentials }) => hasCredentials);
+  for (const variable of new Set(secret.map((report) => report.variable))) {
+    say(`${variable} is passed on to the service without its user and password, as others can read the file`);
+  }
   const key = config.settings().find(({ name }) => name === 'api-key');
   if (key?.source === 'environment') say(`${key.where} is not passed on to the service: it has a key of its own, in its state directory`);
 }

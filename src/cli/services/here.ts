@@ -7,6 +7,7 @@ import { homedir, userInfo } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { quote } from '../../base/shell-word.ts';
 import { type Config, configOptions } from '../../config.ts';
+import { proxyVariables } from '../../proxy/rules.ts';
 import type { Option } from '../command.ts';
 import { CommandError, UsageError } from '../failure.ts';
 import { launchd } from './launchd.ts';
@@ -82,10 +83,12 @@ export function serviceOf(config: Config): Service {
     name === 'state-dir' || (!isSecret && Object.hasOwn(configOptions, name) && (source === 'flag' || source === 'environment')));
   const flags = given.filter(({ name }) => name !== 'url' && name !== 'key-file').flatMap(({ name, value }) =>
     [value].flat().map((one) => (typeof one === 'boolean' ? `--${one ? '' : 'no-'}${name}` : `--${name}=${String(one)}`)));
-  const path = config.jobEnvironment['PATH'];
+  // Those of proxies have no user and no password there.
+  const passedOn = ['PATH', ...proxyVariables];
+  const environment = Object.entries(config.jobEnvironment).filter(([name]) => passedOn.includes(name));
   return {
     words: [process.execPath, program(), 'serve', '--wrapper', ...flags],
-    environment: path === undefined ? {} : { PATH: path },
+    environment: Object.fromEntries(environment),
   };
 }
 
