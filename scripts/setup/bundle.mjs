@@ -45,8 +45,8 @@ export async function writeProgram(root, outDir, options) {
   const sources = new Map();
   for (const entry of options.entries) collect(ts, outDir, entry, sources);
   const codes = new Map([...sources].map(([name, source]) => [name, shorten(translate(ts, name, source, { noEmitHelpers: true }))]));
-  const modules = [...shortenExports(codes, options.entries)].map(([name, code]) => {
-    const header = `${isProgram(name, options.entries) ? 'async ' : ''}(exports, moduleUrl) => {`;
+  const modules = [...numberModules(shortenExports(codes, options.entries), options.entries)].map(([name, code]) => {
+    const header = `${isProgram(name, options.entries) ? 'async ' : ''}(exports) => {`;
     return `${JSON.stringify(name)}: ${header}\n${code}\n},\n`;
   });
   writeFileSync(join(options.outDir, 'program.js'), store(modules.join('')));
@@ -95,6 +95,20 @@ function shortNames(code) {
   return new Map([...words].map((word, index) => [word, index.toString(36).replace(/^\d/, '$$$&')]));
 }
 
+/**
+ * Modules but the entries are loaded by a number: their names are 20 KB. One that needs its own address has it by its name.
+ *
+ * @returns the code of each module, by its number or, for an entry, its name.
+ */
+function numberModules(codes, entries) {
+  const keys = new Map([...codes.keys()].map((name, index) => [name, entries.includes(name) ? name : index]));
+  return new Map([...codes].map(([name, code]) => {
+    const address = /\bmoduleUrl\b/.test(code) ? `const moduleUrl = addressOf(${JSON.stringify(name)});\n` : '';
+    const numbered = code.replaceAll(/\bload\("([^"]+)"\)/g, (_call, other) => `load(${JSON.stringify(keys.get(other))})`);
+    return [keys.get(name), address + numbered];
+  }));
+}
+
 function isProgram(name, entries) {
   return entries.includes(name) && name.includes('/');
 }
@@ -125,12 +139,12 @@ export function load(name) {
   let exports = loaded.get(name);
   if (exports === undefined) {
     loaded.set(name, exports = Object.defineProperty({}, '__esModule', { value: true }));
-    modules[name](exports, addressOf(name));
+    modules[name](exports);
   }
   return exports;
 }
 export function start(name) {
-  return modules[name]({}, addressOf(name));
+  return modules[name]({});
 }
 const modules = {
 ${modules}};

@@ -18,7 +18,7 @@ import { prepare } from './prepare.mjs';
 
 /** What the package exports, which is what its types are of. */
 const exported = ['index', 'client/client'];
-const licence = { legalComments: 'none', lineLimit: 1000 };
+const licence = { legalComments: 'none', lineLimit: 200 };
 
 /** @returns {Promise<boolean>} Whether `dist` is what is to be packed; where it is not, stderr says why. */
 export async function beginPack(root) {
