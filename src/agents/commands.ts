@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Ring } from '../base/ring.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { type Identity, identify } from '../process/identity.ts';
+import { spawnErrorText } from '../process/spawn-error.ts';
 import { shellArgv } from '../process/shell-argv.ts';
 import { terminate } from '../process/terminate.ts';
 import { orAborted } from './abortable.ts';
@@ -103,11 +104,12 @@ export class AgentCommands {
     if (workdir === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd}: it is outside of the directories of the job`);
     const line = shellArgv(this.#options.shell ?? '/bin/sh', command);
     const [file = '', ...words] = args === undefined || args.length === 0 ? line : [command, ...args];
-    const child = spawned(file, words, { cwd: workdir, env: { ...this.#options.env, ...env } }, command);
+    const asked: Asked = { command, file, cwd: workdir };
+    const child = spawned(asked, words, { ...this.#options.env, ...env });
     const limitBytes = Math.min(outputByteLimit, maxLimitBytes);
     const ring = new Ring(Math.max(1, limitBytes));
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => ring.append(chunk)).on('error', () => undefined);
-    await started(child, command);
+    await started(child, asked);
     const id = randomUUID();
     const ended = ending(child);
     const entry: Command = { id, child, leader: await identify(child.pid ?? 0), ring, limitBytes, ended, exitStatus: undefined };
@@ -156,24 +158,34 @@ export class AgentCommands {
   }
 }
 
+/** What was asked for, and what is started for it, in which directory. */
+interface Asked {
+  readonly command: string;
+  readonly file: string;
+  readonly cwd: string;
+}
+
 /** Some errors Node throws at once, as that a command is too long (E2BIG). @throws RpcError */
-function spawned(file: string, words: readonly string[], at: { readonly cwd: string; readonly env: NodeJS.ProcessEnv }, command: string): ChildProcess {
+function spawned(asked: Asked, words: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
   try {
-    return spawn(file, words, { ...at, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    return spawn(asked.file, words, { cwd: asked.cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   } catch (error) {
-    throw cannotRun(command, error as Error);
+    throw cannotRun(asked, error as Error);
   }
 }
 
-function cannotRun(command: string, error: Error): RpcError {
-  return new RpcError(rpcCodes.internalError, `Cannot run ${beginning(command, maxShownCharacters)}: ${error.message}`, { cause: error });
+/** Says what is missing, in words and with the system's code. */
+function cannotRun({ command, file, cwd }: Asked, error: NodeJS.ErrnoException): RpcError {
+  const why = spawnErrorText(error, { file, cwd });
+  const told = beginning(why === error.message ? why : `${why} (${error.code})`, 2 * maxShownCharacters);
+  return new RpcError(rpcCodes.internalError, `Cannot run ${beginning(command, maxShownCharacters)}: ${told}`, { cause: error });
 }
 
 /** @throws RpcError */
-function started(child: ChildProcess, command: string): Promise<void> {
+function started(child: ChildProcess, asked: Asked): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve);
-    child.once('error', (error) => reject(cannotRun(command, error)));
+    child.once('error', (error) => reject(cannotRun(asked, error)));
   });
 }
 

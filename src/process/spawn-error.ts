@@ -3,6 +3,7 @@
  * @module
  */
 import { existsSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 
 /**
  * execve(2) says ENOENT for a program, for its interpreter and for the working directory alike.
@@ -15,7 +16,7 @@ export function spawnErrorText(
   if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') return error.message;
   if (!isDirectory(cwd)) return `the directory ${cwd} is not there`;
   if (!/[/\\]/.test(file)) return `${file} is not installed`;
-  return existsSync(file) ? `the interpreter that ${file} names is not there` : `${file} is not there`;
+  return existsSync(resolve(cwd, file)) ? `the interpreter that ${file} names is not there` : `${file} is not there`;
 }
 
 function isDirectory(path: string): boolean {

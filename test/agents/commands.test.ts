@@ -1,9 +1,9 @@
 /** Real commands, as agents have them run. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { AgentCommands, type AgentCommandsOptions } from '../../src/agents/commands.ts';
+import { AgentCommands, type AgentCommandsOptions, type CommandRequest } from '../../src/agents/commands.ts';
 import { Jail } from '../../src/agents/jail.ts';
 import { RpcError } from '../../src/jsonrpc/message.ts';
 import { readStat } from '../../src/process/identity.ts';
@@ -125,9 +125,17 @@ test('close() ends them all, and none is started any more', options, async (t) =
 });
 
 test('what cannot be run is told: outside, not there, too many', options, async (t) => {
-  const { commands, run } = await setUp(t, { maxCommands: 1 });
+  const { commands, run, work } = await setUp(t, { maxCommands: 1 });
   await assert.rejects(commands.create({ command: 'ls', cwd: '/' }), (error) => error instanceof RpcError && error.code === -32602);
-  await assert.rejects(commands.create({ command: 'no-such-program', args: ['x'] }), /Cannot run no-such-program: .*ENOENT/);
+  const missing: readonly (readonly [request: CommandRequest, why: RegExp])[] = [
+    [{ command: 'no-such-program', args: ['x'] }, /^Cannot run no-such-program: no-such-program is not installed \(ENOENT\)$/],
+    [{ command: './no-such-file', args: ['x'] }, /^Cannot run .*: \.\/no-such-file is not there \(ENOENT\)$/],
+    [{ command: './script', args: ['x'] }, /^Cannot run .*: the interpreter that \.\/script names is not there \(ENOENT\)$/],
+    [{ command: 'true', args: ['x'], cwd: 'gone' }, /^Cannot run true: the directory .*\/work\/gone is not there \(ENOENT\)$/],
+    [{ command: 'echo x', cwd: 'gone' }, /^Cannot run echo x: the directory .*\/work\/gone is not there \(ENOENT\)$/],
+  ];
+  writeFileSync(join(work, 'script'), '#!/no/such/interpreter\n', { mode: 0o755 });
+  for (const [request, message] of missing) await assert.rejects(commands.create(request), { message });
   await assert.rejects(run('x'.repeat(1_000_000)), /^RpcError: Cannot run x{200}: .*E2BIG/);
   const id = await run('true');
   await assert.rejects(run('true'), /1 commands already/);
