@@ -1,12 +1,15 @@
 /** `sidecar prompt`, `agents` and `permissions` with a real server and a real process of an agent. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { AgentList, Job, PendingPermission } from '../../src/client/client.ts';
 import { startBreaker } from '../client/breaker.ts';
-import { type InProcessServer, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
+import { type InProcessServer, atEnd, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { terminalless } from '../terminals/talk.ts';
 import { type Program, programOf, starterOf } from './program.ts';
@@ -263,6 +266,38 @@ describe('sidecar permissions', { skip }, () => {
     assert.equal((await run(['permissions', job.jobId, 'always'])).exitCode, 0);
     assert.deepEqual((await ended).stdout.match(/"(yes|no|always)"/g), ['"yes"', '"no"', '"always"']);
     assert.match((await run(['permissions', 'last', 'approve'])).stderr, /it asks nothing at the moment/);
+  });
+
+  it('shows all of what it answers, blanks and controls too, before the answer is sent', async (t) => {
+    const { server, start } = await setUp(t);
+    let answer: () => void = () => undefined;
+    const isShown = new Promise<void>((resolve) => { answer = resolve; });
+    // A proxy that passes an answer on only once the test has seen what is answered.
+    const proxy = createServer((incoming, outgoing) => {
+      const { method = '', url = '', headers } = incoming;
+      const pass = async (): Promise<void> => {
+        if (method === 'POST' && url.includes('/permissions/')) await isShown;
+        const onward = request(new URL(url, server.url), { method, headers }, (got) => {
+          outgoing.writeHead(got.statusCode ?? 500, got.headers);
+          got.pipe(outgoing);
+        });
+        onward.on('error', () => outgoing.destroy());
+        incoming.pipe(onward);
+      };
+      void pass();
+    }).listen(0, '127.0.0.1');
+    atEnd(t, () => { proxy.closeAllConnections(); proxy.close(); });
+    await once(proxy, 'listening');
+    const hidden = `ls${' '.repeat(400)}; rm -rf ~\u001b[8m`;
+    const prompting = start(['prompt', '--ask', '-a', fake, `ask execute ${hidden}`]);
+    const { job } = await asked(server);
+    const { port } = proxy.address() as AddressInfo;
+    const answering = starterOf(t, { url: `http://127.0.0.1:${port}`, key: server.key })(['permissions', job.jobId, 'deny']);
+    await answering.printed(/wants +execute[^]*command +ls[^]*; rm -rf ~\\x1b\[8m[^]*reject/, 'stderr');
+    assert.equal((await server.client.jobs.get(job.jobId)).pendingPermissions?.length, 1);
+    answer();
+    assert.equal((await answering.ended).exitCode, 0);
+    await prompting.ended;
   });
 
   it('answers questions', async (t) => {

@@ -105,6 +105,7 @@ function nothing(job: JobId): never {
 }
 
 async function give(sidecar: Sidecar, asked: Asked | undefined, answer: string, values: Given): Promise<number> {
+  const show = async (one: Asked): Promise<void> => { await write(detailsOf(one, process.stderr), process.stderr); };
   if (asked?.is === 'permission') {
     const { jobId, id, permission } = asked;
     if (values.field !== undefined) throw new UsageError('--field is for questions, and this is a permission', 'permissions');
@@ -113,13 +114,17 @@ async function give(sidecar: Sidecar, asked: Asked | undefined, answer: string, 
       const offered = permission.options.map(({ optionId }) => optionId).join(', ');
       throw new CommandError(`Cannot answer with "${answer}": the agent offers ${offered === '' ? 'nothing' : offered}`, { hint: `See: sidecar permissions ${jobId}` });
     }
+    // All of it, before it is answered: whoever sees what they did not expect can still interrupt.
+    await show(asked);
     const taken = await sidecar.agents.permit(jobId, id, option.optionId);
     if (values.json === true) await printJson(taken);
     else say(`${optionInWords(option)}: ${whatOf(permission)}`);
   } else if (asked?.is === 'question') {
     const { jobId, id, question } = asked;
     if (answer !== 'accept' && answer !== 'decline' && answer !== 'cancel') throw new UsageError(`Cannot answer a question with "${answer}": expected accept, decline or cancel`, 'permissions');
-    const taken = await sidecar.agents.answer(jobId, id, answer === 'accept' ? { action: answer, content: contentOf(values.field ?? [], question.requestedSchema) } : { action: answer });
+    const content = answer === 'accept' ? { content: contentOf(values.field ?? [], question.requestedSchema) } : {};
+    await show(asked);
+    const taken = await sidecar.agents.answer(jobId, id, { action: answer, ...content });
     if (values.json === true) await printJson(taken);
     else say(`${answer}: ${question.message}`);
   }
@@ -167,10 +172,10 @@ function timesOf(asked: Asked): { readonly askedAt: number; readonly expiresAt: 
 }
 
 /** One thing that is asked, and what can be said to it. */
-function detailsOf(asked: Asked): string {
+function detailsOf(asked: Asked, stream: NodeJS.WriteStream = process.stdout): string {
   const head = `job ${asked.jobId}  id ${shortId(asked.id)}  asked ${ago(timesOf(asked).askedAt)}`;
   const lines = asked.is === 'permission' ? permissionLines(asked.permission) : questionLines(asked.question);
-  return `${[head, ...fields(lines, { indent: '  ', width: terminalWidth() })].join('\n')}\n`;
+  return `${[head, ...fields(lines, { indent: '  ', width: terminalWidth(stream) })].join('\n')}\n`;
 }
 
 type Line = readonly [name: string, text: string];
