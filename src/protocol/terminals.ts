@@ -55,6 +55,8 @@ export interface Terminal {
   readonly finishedAt: number | null;
   /** The program's own, 128+n for signal n, -1 where nobody can know. Absent while it runs. */
   readonly exitCode?: number;
+  /** What its caller should know, in words. Absent: nothing. */
+  readonly warnings?: readonly string[];
 }
 
 export interface TerminalDeleted {

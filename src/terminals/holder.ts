@@ -32,7 +32,7 @@ import { type House, Visitor } from './visitor.ts';
 export interface HolderOrder extends PtyOptions {
   /** The terminal's own: the holder works in it. */
   readonly directory: string;
-  readonly about: Pick<TerminalRecord, 'terminalId' | 'name' | 'command' | 'ofConnection' | 'idempotency' | 'createdAt'>;
+  readonly about: Pick<TerminalRecord, 'terminalId' | 'name' | 'command' | 'ofConnection' | 'idempotency' | 'createdAt' | 'warnings'>;
   readonly backend: Backend;
   readonly scrollbackBytes: number;
   /** Typed into the program once it is ready; `null`: nothing. */

@@ -2,7 +2,7 @@
  * What is on disk of a terminal.
  * @module
  */
-import { type Parser, boolean, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, text } from '../base/parse.ts';
+import { type Parser, array, boolean, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, text } from '../base/parse.ts';
 import type { Idempotency } from '../process/idempotency.ts';
 import type { Identity } from '../process/identity.ts';
 import {
@@ -20,6 +20,7 @@ export interface TerminalRecord {
   /** `null`: the user's shell. */
   readonly command: string | null;
   readonly workdir: string;
+  readonly warnings?: readonly string[] | undefined;
   readonly backend: TerminalBackend;
   /** It ends with the connection that it was made for. */
   readonly ofConnection: boolean;
@@ -49,7 +50,7 @@ export interface TerminalExit {
 }
 
 const record: Parser<TerminalRecord> = fieldsOf({
-  terminalId, name: nullable(text()), command: nullable(text()), workdir: text(), backend: oneOf(...terminalBackends), ofConnection: boolean,
+  terminalId, name: nullable(text()), command: nullable(text()), workdir: text(), warnings: optional(array(text(), { max: 100 })), backend: oneOf(...terminalBackends), ofConnection: boolean,
   idempotency: optional(fieldsOf({ key: text(), hash: text() })), createdAt: unixSeconds, cols: side, rows: side, holder: identity, program: identity,
 });
 

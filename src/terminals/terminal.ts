@@ -61,13 +61,14 @@ export class Terminal {
   }
 
   get view(): TerminalView {
-    const { terminalId, name, command, workdir, backend, ofConnection, createdAt, program } = this.record;
+    const { terminalId, name, command, workdir, warnings, backend, ofConnection, createdAt, program } = this.record;
     const exit = this.#exit;
     const { cols, rows, lastActivityAt } = exit ?? this.#latest;
     return {
       terminalId, name, status: exit === undefined ? 'running' : exit.reason === 'lost' ? 'lost' : 'ended', reason: exit?.reason ?? null,
       command, workdir, cols, rows, pid: program.pid, backend, ofConnection, attached: exit ? 0 : this.#latest.attached,
       createdAt, lastActivityAt, finishedAt: exit?.finishedAt ?? null, ...(exit ? { exitCode: exit.exitCode } : {}),
+      ...(warnings === undefined ? {} : { warnings }),
     };
   }
 

@@ -187,7 +187,10 @@ export class Terminals {
       this.#store.create(id);
       const record = await startHolder({
         directory: this.#store.directory(id),
-        about: { terminalId: id, name, command, ofConnection, createdAt: Date.now() / 1000, ...(idempotency === undefined ? {} : { idempotency }) },
+        about: {
+          terminalId: id, name, command, ofConnection, createdAt: Date.now() / 1000,
+          ...(idempotency === undefined ? {} : { idempotency }), ...(warning === undefined ? {} : { warnings: [warning] }),
+        },
         backend, workdir, scrollbackBytes,
         argv: command === null || ofConnection ? [loginShell(env)] : ['/bin/sh', '-c', command],
         typed: ofConnection ? command : null,

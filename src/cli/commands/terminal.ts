@@ -9,7 +9,7 @@ import type { TerminalStart } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { type Connection, connect } from '../connect.ts';
 import { DetachKeys, defaultDetachKeys } from '../detach-keys.ts';
-import { printJson, printLine } from '../print.ts';
+import { printJson, printLine, say } from '../print.ts';
 import { hintingAt } from '../streams.ts';
 import { variables } from '../values.ts';
 import { checkTyped, showTerminal, windowSize } from '../window.ts';
@@ -48,6 +48,7 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
   if (values.detach !== true) checkTyped('To leave it running, give -d; to run a command without a terminal there is "sidecar exec"');
   const connection = await connect(config);
   const terminal = await connection.sidecar.terminals.start(requestOf(invocation, connection));
+  for (const warning of terminal.warnings ?? []) say(`terminal ${terminal.terminalId}: ${warning}`);
   if (values.detach === true) {
     const hint = `Terminal ${terminal.terminalId} was opened; "sidecar attach ${terminal.terminalId}" shows it`;
     await hintingAt(hint, () => (values.json === true ? printJson(terminal) : printLine(terminal.terminalId)));
