@@ -4,13 +4,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import type { Log } from '../base/log.ts';
 import { ParseError } from '../base/parse.ts';
 import { withoutNode } from '../process/environment/carry.ts';
 import { utf8Locale } from '../process/environment/locale.ts';
 import type { JobShells } from '../process/job-shells.ts';
+import { homeDirectory } from '../process/environment/user.ts';
+import { expanded } from '../process/workdir.ts';
 import { ownProgram } from '../process/own-program.ts';
 import { type AgentHost, type AgentJobs, type AgentLaunch, agentLabel } from '../process/agent-host.ts';
 import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
@@ -84,7 +86,7 @@ export class Agents implements AgentHost {
     if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs');
     if (shell === 'pwsh' || shell === 'powershell') throw new ProblemError('not_supported', `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`);
     for (const [index, path] of additionalDirectories.entries()) {
-      const isDirectory = await stat(resolve(workdir, path)).then((found) => found.isDirectory(), () => false);
+      const isDirectory = await stat(expanded(path, this.#home, workdir)).then((found) => found.isDirectory(), () => false);
       if (!isDirectory) throw new ParseError(`body.additionalDirectories[${index}]`, `expected an existing directory, received ${JSON.stringify(path)}`);
     }
   }
@@ -151,6 +153,10 @@ export class Agents implements AgentHost {
     await this.#tell(id, { is: 'elicit', elicitationId, answer });
   }
 
+  get #home(): string {
+    return homeDirectory(this.#options.env);
+  }
+
   #isFinished(id: string): boolean {
     try {
       return this.#connected.get(id).isFinished;
@@ -196,6 +202,7 @@ export class Agents implements AgentHost {
     const environment: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
     return orderOf(asked, {
       mark: id, version: this.#options.version, argv: argvOf(asked, environment['PATH'] ?? ''), workdir, env: environment, hasShell: shellKeyOf(id, asked) !== undefined,
+      home: this.#home,
       shell: this.#options.jobShells.defaultProgram,
     });
   }

@@ -2,8 +2,8 @@
  * What the runner of an agent is told, given what was asked for: with what holds where nothing was. Pure.
  * @module
  */
-import { resolve } from 'node:path';
 import { defined } from '../base/parse.ts';
+import { expanded } from '../process/workdir.ts';
 import { type AgentProgram, type PermissionPolicy, agentDefaults, promptBlocks } from '../protocol/agents.ts';
 import type { AgentOrder } from './order.ts';
 
@@ -12,13 +12,15 @@ const shellPermissions: PermissionPolicy = [
   { kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: agentDefaults.permissions },
 ];
 
-/** @param by.workdir Absolute: what directories are relative to. */
-export function orderOf(asked: AgentProgram, by: Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell' | 'shell'>): AgentOrder {
+type OrderContext = Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell' | 'shell'>;
+
+/** @param by.workdir Absolute: what directories are relative to. @param by.home What `~` is in front of them. */
+export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { readonly home: string }): AgentOrder {
   const { model, effort, agentMode, acp_session_id: sessionId, authMethod } = asked;
   return {
     ...by,
     ...defined({ authMethod, sessionId }),
-    additionalDirectories: (asked.additionalDirectories ?? []).map((path) => resolve(by.workdir, path)),
+    additionalDirectories: (asked.additionalDirectories ?? []).map((path) => expanded(path, home, by.workdir)),
     mcpServers: asked.mcpServers ?? [],
     action: asked.sessionAction ?? 'prompt',
     wishes: defined({ model, thought_level: effort, mode: agentMode }),

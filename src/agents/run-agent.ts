@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { defined } from '../base/parse.ts';
 import type { AgentError, AgentUsage, PendingPermission, PlanEntry, ToolCall, TurnUsage } from '../protocol/agent-jobs.ts';
 import type { McpServer, PermissionPolicy, Prompt } from '../protocol/agents.ts';
+import { homeDirectory } from '../process/environment/user.ts';
 import { orderOf } from './order-of.ts';
 import type { AgentEvent, AgentState } from './order.ts';
 import { AgentRunner } from './runner.ts';
@@ -75,7 +76,7 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
   const runner: AgentRunner = new AgentRunner({
     order: orderOf(
       defined({ mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod, acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig }),
-      { mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: { ...by.environment, ...env }, hasShell: false },
+      { mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: { ...by.environment, ...env }, hasShell: false, home: homeDirectory(by.environment) },
     ),
     sink: {
       event: (event) => onEvent?.(event),

@@ -363,6 +363,8 @@ async function jailOf(workdir: string, additionalDirectories: readonly string[])
   try {
     return await Jail.of(workdir, additionalDirectories);
   } catch (error) {
-    throw new AgentFailure('not_started', `Cannot start the agent: ${(error as Error).message}`, { cause: error });
+    const { code = '', message, path = workdir } = error as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' || code === 'ENOTDIR' ? `the directory ${path} is not there` : message;
+    throw new AgentFailure('not_started', `Cannot start the agent: ${why}`, { cause: error });
   }
 }

@@ -46,10 +46,10 @@ export async function workdirFor(given: string | undefined, inherited: Variables
   throw new ProblemError('unavailable', `Cannot start anything without a workdir: ${gone}, and neither is the home directory, ${home}`);
 }
 
-/** @param path As a request has it. */
-export function expanded(path: string, home: string): string {
+/** @param path As a request has it. @param base What it is relative to. Default: where this program was started. */
+export function expanded(path: string, home: string, base: string = startDirectory): string {
   if (path === '~') return home;
-  return /^~[/\\]/.test(path) && (path[1] === '/' || process.platform === 'win32') ? join(home, path.slice(2)) : resolve(startDirectory, path);
+  return /^~[/\\]/.test(path) && (path[1] === '/' || process.platform === 'win32') ? join(home, path.slice(2)) : resolve(base, path);
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -279,3 +279,12 @@ test('whoever hears that something is asked finds it pending, however long a sta
   assert.equal(await runner.run(), 0);
   assert.deepEqual(heard, [true, true]);
 });
+
+test('a directory that was deleted before the agent began is named', async (t) => {
+  for (const more of [{ workdir: '/no/such/workdir' }, { additionalDirectories: ['/no/such/workdir'] }]) {
+    const { ended, state } = run(t, 'say x', more);
+    assert.equal(await ended, 1);
+    assert.deepEqual([state().stopReason, state().error?.code], ['error', 'not_started']);
+    assert.equal(state().error?.message, 'Cannot start the agent: the directory /no/such/workdir is not there');
+  }
+});

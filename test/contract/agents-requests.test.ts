@@ -1,10 +1,10 @@
 /** The fields of mode acp: what is refused, what reaches the agent, and what nobody is shown. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
-import { startTestServer, temporaryFolder } from '../support/server.ts';
+import { environmentOf, startTestServer, temporaryFolder } from '../support/server.ts';
 import { eventsOf, fake, inPhase, nobodyLeft, telling } from './agents.ts';
 import { ask, open, run, show, submit } from './ask.ts';
 
@@ -150,6 +150,11 @@ test('what a request in mode acp says', async (t) => {
 
   await t.test('additional directories reach an agent that takes them, made absolute; another is told nothing, which is told', async () => {
     mkdirSync(join(folder, 'a'));
+    const home = environmentOf(dirname(server.stateDir))['HOME'] ?? '';
+    mkdirSync(join(home, 'x'));
+    const inHome = { workdir: '~/x', additionalDirectories: ['~', '~/x', '.'] };
+    assert.deepEqual(await sessionFor(inHome, { sessionCapabilities: { additionalDirectories: {} } }),
+      { cwd: join(home, 'x'), mcpServers: [], additionalDirectories: [home, join(home, 'x'), join(home, 'x')] });
     const more = { workdir: folder, additionalDirectories: ['a', '/tmp'] };
     assert.deepEqual(await sessionFor(more, { sessionCapabilities: { additionalDirectories: {} } }), { cwd: folder, mcpServers: [], additionalDirectories: [join(folder, 'a'), '/tmp'] });
     const job = await run(server, telling('session', more));

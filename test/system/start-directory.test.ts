@@ -12,6 +12,7 @@ import { atEnd, environmentOf, endProcesses, key, program, temporaryFolder } fro
 import { until } from '../support/wait.ts';
 
 const source = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const tellingAgent = fileURLToPath(new URL('../fixtures/telling-agent.mjs', import.meta.url));
 const skip = process.platform === 'win32' ? 'a directory that is used cannot be deleted there' : false;
 
 test('jobs, shells and terminals of a server whose start directory was deleted run in the home directory, and say so', { skip }, async (t) => {
@@ -39,7 +40,15 @@ test('jobs, shells and terminals of a server whose start directory was deleted r
     assert.deepEqual([job.exitCode, job.stdout?.trim(), job.workdir, job.stderr], [0, home, home, '']);
     assert.deepEqual(job.warnings, [`the directory in which the server was started is not there any more: ${start}; it runs in the home directory, ${home}`]);
   }
-  assert.equal((await client.terminals.start({ command: 'true' })).workdir, home);
+  const warnings = [`the directory in which the server was started is not there any more: ${start}; it runs in the home directory, ${home}`];
+  const agent = await client.agents.run({ argv: [process.execPath, tellingAgent], prompt: 'session' });
+  assert.deepEqual([agent.status, agent.workdir, agent.warnings], ['completed', home, warnings]);
+  const told = JSON.parse(agent.stdout ?? '') as { readonly cwd: string; readonly session: { readonly cwd: string } };
+  assert.deepEqual([told.cwd, told.session.cwd], [home, home]);
+  const terminal = await client.terminals.start({ command: 'true' });
+  assert.deepEqual([terminal.workdir, terminal.warnings], [home, warnings]);
+  assert.deepEqual((await client.terminals.get(terminal.terminalId)).warnings, warnings);
+  assert.deepEqual((await client.terminals.list()).map((one) => one.warnings), [warnings, undefined]);
   assert.equal((await client.run({ command: 'pwd', workdir: '~' })).warnings?.length ?? 0, 0);
   assert.equal((await client.health()).status, 'ok');
 });
