@@ -6,7 +6,7 @@ import { type Job, type JobId, ProblemError, type Sidecar, outputBytes } from '.
 import { CommandError, exitCodes } from './failure.ts';
 import { type Interrupts, interruptedExitCode } from './interrupts.ts';
 import { JobOutput } from './job-output.ts';
-import { say } from './print.ts';
+import { oneLine, say } from './print.ts';
 import { forwardStdin } from './stdin.ts';
 import { hintingAt, onReaderGone } from './streams.ts';
 
@@ -45,6 +45,7 @@ export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions
     const job = await writingFor(id, () => stream(sidecar, id, options));
     options.onEnded?.(job);
     if (isReaderGone) return readerGoneExitCode;
+    tellShell(job);
     tellEnd(job);
     return exitCodeOf(job);
   } catch (error) {
@@ -77,6 +78,17 @@ export function exitCodeOf(job: Job): number {
 
 export function tellWarnings({ jobId, warnings = [] }: Job): void {
   for (const warning of warnings) say(`job ${jobId}: ${warning}`);
+}
+
+/** Says that what a persistent shell held is lost, to those who look on. */
+function tellShell({ sessionKey = '', shellStarted, shellEnded }: Job): void {
+  const name = oneLine(sessionKey);
+  if (shellStarted !== undefined && shellStarted.reason !== 'first') {
+    say(`the shell of session ${name} was started again (${shellStarted.reason.replaceAll('_', ' ')}): what the one before held is gone`);
+  }
+  if (shellEnded === undefined) return;
+  const code = shellEnded.exitCode === undefined ? '' : `, exit code ${shellEnded.exitCode}`;
+  say(`the shell of session ${name} ended with this command (${shellEnded.reason.replaceAll('_', ' ')}${code}): the next one gets a new one`);
 }
 
 /** Says how a job ended, where its exit code alone does not, and what its caller should know. */

@@ -7,6 +7,7 @@ import { defined } from '../base/parse.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { type AgentProgram, agentCommand, promptText } from '../protocol/agents.ts';
 import type { Job, JobRequest, Program, StreamName } from '../protocol/jobs.ts';
+import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';
 import type { Family } from '../process/descendants.ts';
 import type { Idempotency } from '../process/idempotency.ts';
 import type { Identity } from '../process/identity.ts';
@@ -65,6 +66,10 @@ export class Entry {
   warnings: readonly string[] = [];
   /** Streams of which the job itself threw away what it had written. */
   cut: ReadonlySet<StreamName> = new Set();
+  /** The job is the first one of a persistent shell. */
+  shellStarted: ShellStarted | undefined;
+  /** Its persistent shell ended with it. */
+  shellEnded: ShellEnded | undefined;
   /** Goes up with everything that changes. */
   version = 0;
   /** The number of its last change of status among those of all jobs, see `JobFeed`. */
@@ -83,6 +88,8 @@ export class Entry {
     this.hold = record.hold;
     this.warnings = record.warnings ?? [];
     this.cut = new Set(record.cut);
+    this.shellStarted = record.shellStarted;
+    this.shellEnded = record.shellEnded;
     this.request = summarize(record.request);
     this.#state = record.state;
   }

@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import type { Idempotency } from '../process/idempotency.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { JobReason, JobRequest, JobStatus, StreamName } from '../protocol/jobs.ts';
+import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';
 
 /** Why the server ends a job. */
 export type EndingReason = 'timeout' | 'cancelled' | 'output_limit';
@@ -39,6 +40,10 @@ export interface JobRecord {
   readonly warnings?: readonly string[];
   /** Streams of which the job itself threw away what it had written. */
   readonly cut?: readonly StreamName[];
+  /** The job is the first one of a persistent shell. */
+  readonly shellStarted?: ShellStarted;
+  /** Its persistent shell ended with it. */
+  readonly shellEnded?: ShellEnded;
   readonly state: JobState;
 }
 

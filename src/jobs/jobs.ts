@@ -138,8 +138,8 @@ export class Jobs {
   /**
    * Takes on a job; it is on disk when this resolves. With the key of an earlier job: that job, and nothing happens.
    *
-   * @throws ParseError where the workdir is none, or the shell; ProblemError not_supported, too_many_jobs, idempotency_mismatch, storage_full, unavailable,
-   * shutting_down.
+   * @throws ParseError where the workdir is none, or the shell; ProblemError not_supported, too_many_jobs, idempotency_mismatch, session_conflict,
+   * shell_gone, storage_full, unavailable, shutting_down.
    */
   async submit(request: JobRequest, options: SubmitOptions = {}): Promise<Entry> {
     if (request.tty !== undefined && !this.#options.hasTty()) {
@@ -434,10 +434,10 @@ export class Jobs {
   #admitToShell({ program, workdir, env }: JobRecord['request']): Program {
     if (program.mode === 'shell') return { ...program, ...defined({ shell: this.#options.jobShells.admit(program.shell, env['PATH']) }) };
     if (program.mode !== 'persistent_shell') return program;
-    const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand: isBootstrap = false } = program;
+    const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand: isBootstrap = false, requireShell = false } = program;
     const remembered = bootstrapCommand ?? (isBootstrap ? program.command : undefined);
     return { ...program, shell: this.#options.shells.admit({
-      sessionKey, workdir, env, isBootstrap, ...(shell === undefined ? {} : { shell }), ...(remembered === undefined ? {} : { bootstrapCommand: remembered }),
+      sessionKey, workdir, env, isBootstrap, requireShell, ...(shell === undefined ? {} : { shell }), ...(remembered === undefined ? {} : { bootstrapCommand: remembered }),
     }) };
   }
 

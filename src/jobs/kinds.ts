@@ -79,8 +79,8 @@ function shellKind({ shells }: KindOptions): Kind {
   return {
     start({ id, request: { stdin } }, { program }, directory) {
       if (program.mode !== 'persistent_shell') throw new Error(`a job of mode ${program.mode} is of another kind`);
-      const { sessionKey, command, bootstrapCurrentCommand: isBootstrap = false } = program;
-      shells.start({ id, directory, stdin, sessionKey, command, isBootstrap });
+      const { sessionKey, command, bootstrapCurrentCommand: isBootstrap = false, requireShell = false } = program;
+      shells.start({ id, directory, stdin, sessionKey, command, isBootstrap, requireShell });
     },
     adopt({ id, request: { sessionKey = '' } }, directory) {
       shells.adopt({ id, directory, sessionKey });

@@ -8,7 +8,7 @@ import {
 import { agentProgram, agentShape } from '../protocol/agents.ts';
 import { jobId } from '../protocol/ids.ts';
 import { type JobRequest, type Program, reasons } from '../protocol/jobs.ts';
-import { shellKinds } from '../protocol/shells.ts';
+import { type ShellEnded, type ShellStarted, shellEndReasons, shellKinds, shellStartReasons } from '../protocol/shells.ts';
 import type { JobRecord, JobState, Outcome } from './job.ts';
 
 const seconds = number({ min: 0, max: Number.MAX_SAFE_INTEGER });
@@ -33,6 +33,7 @@ const persistentProgram: Parser<Program> = parser({}, (value, path) => defined(f
   shell: optional(oneOf(...shellKinds)),
   bootstrapCommand: optional(anyText),
   bootstrapCurrentCommand: optional(boolean),
+  requireShell: optional(boolean),
 })(value, path)));
 
 const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (value, path) => defined(fieldsOf({
@@ -68,6 +69,14 @@ const state: Parser<JobState> = parser({}, (value, path) => {
   return fieldsOf({ is: oneOf('finished'), startedAt: nullable(seconds), outcome })(value, path);
 });
 
+const shellExitCode = optional(integer({ min: 0, max: 0xffff_ffff }));
+
+const shellStarted: Parser<ShellStarted> = parser({}, (value, path) =>
+  defined(fieldsOf({ reason: oneOf(...shellStartReasons), start: seconds, exitCode: shellExitCode })(value, path)));
+
+const shellEnded: Parser<ShellEnded> = parser({}, (value, path) =>
+  defined(fieldsOf({ reason: oneOf(...shellEndReasons), exitCode: shellExitCode })(value, path)));
+
 const jobRecord = fieldsOf({
   jobId,
   request,
@@ -77,6 +86,8 @@ const jobRecord = fieldsOf({
   hold: optional(anyText),
   warnings: optional(array(anyText, { max: 1000 })),
   cut: optional(array(oneOf('stdout', 'stderr'), { max: 2 })),
+  shellStarted: optional(shellStarted),
+  shellEnded: optional(shellEnded),
   state,
 });
 

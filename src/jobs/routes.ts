@@ -43,7 +43,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
             schema: { anyOf: [acceptedSchema, jobSchema] },
           },
         },
-        problems: ['idempotency_mismatch', 'session_conflict', 'too_many_sessions', 'too_many_jobs', 'not_supported', 'storage_full', 'unavailable', 'shutting_down'],
+        problems: ['idempotency_mismatch', 'session_conflict', 'shell_gone', 'too_many_sessions', 'too_many_jobs', 'not_supported', 'storage_full', 'unavailable', 'shutting_down'],
       },
     }, async (request) => {
       const entry = await jobs.submit(request.body as JobRequest, { idempotency: idempotencyOf(request, 'POST /exec') });

@@ -15,6 +15,8 @@ import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { agentFiles, type AgentHost, agentLabel } from '../process/agent-host.ts';
 import type { Variables } from '../process/environment/secrets.ts';
+import type { ShellStarted } from '../protocol/shells.ts';
+import { defined } from '../base/parse.ts';
 import type { JobShells } from '../process/job-shells.ts';
 import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
 import type { Entry, RequestSummary } from './entry.ts';
@@ -77,6 +79,7 @@ export class Runner {
     this.#lingering = new Lingering(options.log);
     this.#starter = options.createStarter({
       onStarted: (id) => this.#heard(id, (entry) => this.#armTimeout(entry, entry.request.timeoutSeconds)),
+      onShellStarted: (id, started) => this.#heard(id, (entry) => this.#shellStarted(entry, started)),
       onExit: (id, exit) => options.pace.run(() => this.#heard(id, (entry) => this.exited(entry, exit))),
       onClaimed: (id) => this.#heard(id, (entry) => this.adopt(entry)),
       onOrphaned: (id) => this.#heard(id, (entry) => this.adopt(entry)),
@@ -161,10 +164,13 @@ export class Runner {
   recovered(entry: Entry, outcome: Outcome, isOnDisk: boolean): void {
     const { state } = entry;
     if (state.is !== 'finished') this.#explain(entry, outcome);
+    const { sessionKey } = entry.request;
+    const directory = this.#options.store.directory(entry.id);
+    if (state.is !== 'finished' && sessionKey !== undefined) entry.shellEnded = this.#options.shells.endedWith({ directory, sessionKey });
     this.#measure(entry);
     if (entry.request.stdin === 'fifo' && state.is !== 'finished') this.#letGoOfStdin(entry);
     entry.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
-    if (!isOnDisk) this.#save(entry);
+    if (!isOnDisk || (state.is !== 'finished' && entry.shellEnded !== undefined)) this.#save(entry);
     if (state.is !== 'finished') this.#leaveNobody(entry);
     this.#lingering.lookLater(entry);
   }
@@ -193,6 +199,7 @@ export class Runner {
     if (entry.isFinished) return;
     const { code, pid, hasLeft } = exit;
     this.#adopted.delete(entry);
+    entry.shellEnded ??= exit.shellEnded;
     entry.pid = pid || entry.pid;
     if (this.#endings.has(entry)) {
       if (code !== undefined) this.#exits.set(entry, code);
@@ -354,7 +361,7 @@ export class Runner {
     if (entry.hasInput && entry.lingering.length === 0) entry.stdinUnreadBytes = drainFifo(join(this.#options.store.directory(entry.id), 'stdin'));
     entry.state = { is: 'finished', startedAt: state.is === 'running' ? state.startedAt : null, outcome };
     // The exit file says it all; what it does not say must be written.
-    if (!options.isOnDisk || entry.warnings.length > 0) this.#save(entry);
+    if (!options.isOnDisk || entry.warnings.length > 0 || entry.shellEnded !== undefined) this.#save(entry);
     const { reason, exitCode } = outcome;
     this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
     this.#leaveNobody(entry);
@@ -363,6 +370,13 @@ export class Runner {
     if (entry.request.stdin === 'fifo') setImmediate(() => this.#options.pace.run(() => this.#letGoOfStdin(entry)));
     this.#options.onFinished(entry);
     this.#startNext();
+  }
+
+  /** On disk before the shell knows of the job: no server forgets it. */
+  #shellStarted(entry: Entry, started: ShellStarted): void {
+    entry.shellStarted = started;
+    this.#save(entry);
+    entry.changed();
   }
 
   /** Before the last bytes of its output are counted. */
@@ -384,8 +398,9 @@ export class Runner {
   /** Writes the state of a job that only the server knows; where that fails it is tried again, see {@link saveAgain}. */
   #save(entry: Entry): void {
     try {
-      const { warnings, cut } = entry;
-      this.#options.store.writeState(entry.id, entry.state, warnings.length === 0 ? {} : { warnings, cut: [...cut] });
+      const { warnings, cut, shellStarted, shellEnded } = entry;
+      const said = warnings.length === 0 ? {} : { warnings, cut: [...cut] };
+      this.#options.store.writeState(entry.id, entry.state, { ...said, ...defined({ shellStarted, shellEnded }) });
       entry.isUnsaved = false;
     } catch (error) {
       if (!entry.isUnsaved) this.#options.log.warn('cannot write the state of the job', { jobId: entry.id, error });

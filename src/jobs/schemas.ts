@@ -4,6 +4,7 @@
  */
 import type { Schema } from '../base/parse.ts';
 import { type Job, modes, reasons, statuses } from '../protocol/jobs.ts';
+import { shellEndReasons, shellStartReasons } from '../protocol/shells.ts';
 import { type SchemasOf, agentJobSchemas } from './agent-schemas.ts';
 
 const seconds = { type: ['number', 'null'], description: 'Unix seconds' };
@@ -22,6 +23,20 @@ const jobFields: SchemasOf<Job> = {
   sessionKey: { type: 'string' },
   bootstrapCommand: { type: 'string' },
   bootstrapCurrentCommand: { type: 'boolean' },
+  requireShell: { type: 'boolean' },
+  shellStarted: {
+    type: 'object', required: ['reason', 'start'],
+    description: 'The job is the first one of its persistent shell: how the one before ended (first: the session is new; gone: between two jobs)',
+    properties: {
+      reason: { enum: shellStartReasons }, start: { type: 'integer', description: 'How often the shell was started' },
+      exitCode: { type: 'integer', description: 'Of the shell before; absent: not known' },
+    },
+  },
+  shellEnded: {
+    type: 'object', required: ['reason'],
+    description: 'The persistent shell ended with the job: its directory, variables and functions are lost to the next one',
+    properties: { reason: { enum: shellEndReasons }, exitCode: { type: 'integer', description: 'Of the shell, 128+n for signal n; absent: not known' } },
+  },
   output: { enum: ['file', 'pipe'], description: 'How its output reaches the files; absent: decided by what the job names' },
   tty: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } },
   workdir: { type: 'string' },

@@ -110,7 +110,7 @@ export class JobStore {
   }
 
   /** Replaces the state, and what is noted beside it. @throws ProblemError storage_full, unavailable. */
-  writeState(id: JobId, state: JobState, notes: Pick<JobRecord, 'warnings' | 'cut'> = {}): void {
+  writeState(id: JobId, state: JobState, notes: Pick<JobRecord, 'warnings' | 'cut' | 'shellStarted' | 'shellEnded'> = {}): void {
     this.write({ ...this.read(id), ...notes, state });
   }
 

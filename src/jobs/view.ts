@@ -3,6 +3,7 @@
  * @module
  */
 import { join } from 'node:path';
+import { defined } from '../base/parse.ts';
 import { isExhaustion } from '../base/untrusted-file.ts';
 import type { AgentJobSummary } from '../protocol/agent-jobs.ts';
 import type { Job, StreamName } from '../protocol/jobs.ts';
@@ -38,6 +39,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     status: statusOf(state),
     reason: outcome?.reason ?? null,
     ...program,
+    ...defined({ shellStarted: entry.shellStarted, shellEnded: entry.shellEnded }),
     workdir: request.workdir,
     ...(request.tty === undefined ? {} : { tty: request.tty }),
     ...(request.output === undefined ? {} : { output: request.output }),
@@ -123,7 +125,7 @@ export function entityTag(entry: Entry, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
   // A job that is being ended for a reason is not one that has ended for it.
   const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
-  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${entry.warnings.length}-${variant}"`;
+  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${entry.warnings.length}-${entry.shellStarted?.start ?? ''}-${variant}"`;
 }
 
 /** Those that outlived the job and still do. */

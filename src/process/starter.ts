@@ -2,7 +2,7 @@
  * What starts jobs: launchers where there is a bash, else Node itself.
  * @module
  */
-import type { ShellKind } from '../protocol/shells.ts';
+import type { ShellEnded, ShellKind, ShellStarted } from '../protocol/shells.ts';
 import type { FifoWrite } from './fifo.ts';
 import type { Launch } from './launch-script.ts';
 
@@ -10,6 +10,8 @@ import type { Launch } from './launch-script.ts';
 export interface StarterEvents {
   /** It no longer waits for a launcher: its time begins. */
   readonly onStarted: (id: string) => void;
+  /** The job is to be the first one of a persistent shell, which has not been told of it yet. */
+  readonly onShellStarted?: (id: string, started: ShellStarted) => void;
   /** The process ended, and its exit file is written if it could be. */
   readonly onExit: (id: string, exit: Exit) => void;
   /** Another launcher had taken this job before: it runs, or ran, and is to be watched by its files. */
@@ -27,6 +29,8 @@ export interface Exit {
   readonly pid: number;
   /** Somebody of the group is left. */
   readonly hasLeft: boolean;
+  /** The persistent shell that ran it ended with it. */
+  readonly shellEnded?: ShellEnded | undefined;
 }
 
 export interface Starter {
@@ -60,6 +64,8 @@ export interface ShellRequest {
   readonly bootstrapCommand?: string;
   /** The command is the bootstrap, or has done what it does. */
   readonly isBootstrap: boolean;
+  /** Only in the shell that earlier jobs have used. */
+  readonly requireShell?: boolean;
 }
 
 /** A job as a persistent shell runs it. */
@@ -68,6 +74,8 @@ export interface ShellLaunch extends Pick<Launch, 'id' | 'directory' | 'stdin'> 
   readonly command: string;
   /** The bootstrap need not go before it. */
   readonly isBootstrap: boolean;
+  /** It fails where the shell that earlier jobs have used has ended. */
+  readonly requireShell?: boolean;
 }
 
 /** What runs jobs in shells that outlive them; tells what becomes of them by {@link StarterEvents}. One job of a session at a time. */
@@ -76,12 +84,14 @@ export interface ShellHost {
    * There is, from now on, such a session.
    *
    * @returns the shell that it has.
-   * @throws ProblemError not_supported, too_many_sessions, session_conflict.
+   * @throws ProblemError not_supported, too_many_sessions, session_conflict, shell_gone.
    */
   admit(request: ShellRequest): ShellKind;
   start(launch: ShellLaunch): void;
   /** Goes on with a job that an earlier server gave to its shell. */
   adopt(launch: Pick<ShellLaunch, 'id' | 'directory' | 'sessionKey'>): void;
+  /** How its shell ended with a job of an earlier server; `undefined`: not with that one. */
+  endedWith(launch: Pick<ShellLaunch, 'directory' | 'sessionKey'>): ShellEnded | undefined;
   /** Takes back a job that its shell was not told of yet. `false`: it was. */
   withdraw(id: string): boolean;
   /** Ends what the job runs and, where the job then still goes on, its shell. `false`: something hangs in the kernel. */

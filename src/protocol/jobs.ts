@@ -9,7 +9,7 @@ import {
 import type { AgentJobDetails } from './agent-jobs.ts';
 import { type AgentFields, type AgentProgram, agentDefaults, agentFields, agentProgram, agentShape } from './agents.ts';
 import { type JobId, jobId } from './ids.ts';
-import { type ShellKind, checkSessionKey, parseShellKind, shellKindOf } from './shells.ts';
+import { type ShellEnded, type ShellKind, type ShellStarted, checkSessionKey, parseShellKind, shellKindOf } from './shells.ts';
 import { defaultSize, type TerminalSize } from './terminals.ts';
 
 export const statuses = ['pending', 'running', 'completed', 'failed', 'timeout'] as const;
@@ -46,6 +46,11 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly sessionKey?: string;
   readonly bootstrapCommand?: string;
   readonly bootstrapCurrentCommand?: boolean;
+  readonly requireShell?: boolean;
+  /** The job is the first one of a shell. */
+  readonly shellStarted?: ShellStarted;
+  /** The shell ended with the job. */
+  readonly shellEnded?: ShellEnded;
   readonly workdir: string;
   /** The size of the pseudo-terminal that it runs under. */
   readonly tty?: TerminalSize;
@@ -137,6 +142,8 @@ const requestShape = {
   sessionKey: described('Mode persistent_shell: which shell. A new key opens a new one; jobs of one key run one after another.', optionalText(text({ max: 256 }))),
   bootstrapCommand: described('Mode persistent_shell: run in the shell each time it starts, before the job.', optionalText(command)),
   bootstrapCurrentCommand: described('Mode persistent_shell: the command is itself the bootstrap, or has done what that does.', optional(switchOrEmpty())),
+  requireShell: described('Mode persistent_shell: only in the shell that there is, with all that earlier jobs left in it; where that has ended, or the '
+    + 'key is new, the request is refused with 409 shell_gone, and a job that waits for its turn fails.', optional(switchOrEmpty())),
   workdir: described('An existing directory; `~` and `~/…` are in the home directory of the server. Default: where the server runs. Mode persistent_shell: where the shell starts, given with the first job of its key.',
     optionalText(path)),
   env: described('Laid over the environment of the server. Mode persistent_shell: of the shell, given with the first job of its key.', optional(record(key, text({ max: 2 ** 20 }), { max: 4096 }))),
@@ -172,6 +179,8 @@ export interface PersistentProgram {
   readonly shell?: ShellKind;
   readonly bootstrapCommand?: string;
   readonly bootstrapCurrentCommand?: boolean;
+  /** Only in the shell that earlier jobs of the session have used. */
+  readonly requireShell?: boolean;
 }
 
 /** A checked request, defaults filled in. */
@@ -237,7 +246,8 @@ export interface ProcessFields extends CommonFields {
 type Absent<N extends string> = { readonly [K in N]?: never };
 
 export interface ShellExec
-  extends ProcessFields, Absent<keyof AgentFields | 'argv' | 'sessionKey' | 'bootstrapCommand' | 'bootstrapCurrentCommand'> {
+  extends ProcessFields,
+  Absent<keyof AgentFields | 'argv' | 'sessionKey' | 'bootstrapCommand' | 'bootstrapCurrentCommand' | 'requireShell'> {
   readonly mode?: 'shell';
   readonly command: string;
   readonly shell?: string;
@@ -255,6 +265,8 @@ export interface PersistentShellExec extends CommonFields {
   readonly shell?: string;
   readonly bootstrapCommand?: string;
   readonly bootstrapCurrentCommand?: boolean;
+  /** Fail with 409 `shell_gone` instead of starting another shell. Default false. */
+  readonly requireShell?: boolean;
   readonly stdin?: string | null;
 }
 
@@ -286,7 +298,9 @@ function checkLengths(fields: Parsed<typeof requestObject>, at: string): void {
 
 function program(fields: Parsed<typeof requestObject>, at: string): Program {
   const { mode = 'shell', command: script, argv, shell } = fields;
-  if (mode !== 'persistent_shell') refuseGiven(fields, ['sessionKey', 'bootstrapCommand', 'bootstrapCurrentCommand'], mode, at);
+  if (mode !== 'persistent_shell') {
+    refuseGiven(fields, ['sessionKey', 'bootstrapCommand', 'bootstrapCurrentCommand', 'requireShell'], mode, at);
+  }
   if (mode === 'acp') {
     // Its stdin is the server's way to its runner.
     refuseGiven(fields, ['command', 'tty', 'stdin', 'output'], mode, at);
@@ -309,7 +323,7 @@ function program(fields: Parsed<typeof requestObject>, at: string): Program {
 }
 
 function persistentProgram(fields: Parsed<typeof requestObject>, script: string, at: string): PersistentProgram {
-  const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand } = fields;
+  const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand, requireShell } = fields;
   if (sessionKey === undefined) refuse(`${at}.sessionKey`, 'a string that is not empty (mode is "persistent_shell")', sessionKey);
   const kind = shell === undefined ? undefined : parseShellKind(shell, `${at}.shell`, 'persistent_shell');
   return {
@@ -319,6 +333,7 @@ function persistentProgram(fields: Parsed<typeof requestObject>, script: string,
     ...(kind === undefined ? {} : { shell: kind }),
     ...(bootstrapCommand === undefined ? {} : { bootstrapCommand }),
     ...(bootstrapCurrentCommand === undefined ? {} : { bootstrapCurrentCommand }),
+    ...(requireShell === undefined ? {} : { requireShell }),
   };
 }
 

@@ -11,7 +11,7 @@ export type ProblemCode =
   | 'range_not_satisfiable' | 'expectation_failed' | 'idempotency_mismatch' | 'outcome_unknown' | 'too_many_jobs'
   | 'too_many_attempts' | 'headers_too_large' | 'internal' | 'not_supported' | 'unavailable'
   | 'busy' | 'no_wrapper' | 'update_in_progress' | 'update_refused' | 'update_source_failed' | 'version_not_found'
-  | 'session_not_found' | 'session_conflict' | 'too_many_sessions'
+  | 'session_not_found' | 'session_conflict' | 'shell_gone' | 'too_many_sessions'
   | 'upgrade_required' | 'too_many_tickets'
   | 'terminal_not_found' | 'terminal_ended' | 'too_many_terminals'
   | 'no_terminal' | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'too_many_prompts'
@@ -41,6 +41,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   not_an_agent: [409, 'The job runs no agent'],
   busy: [409, 'Jobs are running'],
   session_conflict: [409, 'The session has another shell'],
+  shell_gone: [409, 'The shell of the session has ended'],
   terminal_ended: [409, 'The terminal has ended'],
   no_wrapper: [409, 'There is no wrapper to carry out an update'],
   update_in_progress: [409, 'An update is under way'],

@@ -36,6 +36,33 @@ export function checkSessionKey(key: string | undefined, path: string): void {
   if (key === '.' || key === '..') refuse(path, 'a key other than "." and "..", which no URL can name', key);
 }
 
+/**
+ * Why a shell ended. `exit`: its command ended it (`exit`, `exec`, an error under `set -e` or `set -u`). `signal`: a signal did, while a job ran.
+ * `killed`: the server did, as the command could not be ended otherwise. `machine_restarted`; `unknown`: nobody knows.
+ */
+export const shellEndReasons = ['exit', 'signal', 'killed', 'machine_restarted', 'unknown'] as const;
+export type ShellEndReason = (typeof shellEndReasons)[number];
+
+/** `first`: the session is new. `gone`: the shell before ended between two jobs. */
+export const shellStartReasons = ['first', 'exit', 'signal', 'killed', 'machine_restarted', 'unknown', 'gone'] as const;
+export type ShellStartReason = (typeof shellStartReasons)[number];
+
+/** Of the job that a shell ended with: its directory, variables and functions are lost to the next one. */
+export interface ShellEnded {
+  readonly reason: ShellEndReason;
+  /** Of the shell, 128+n for signal n. Absent: not known. */
+  readonly exitCode?: number;
+}
+
+/** Of the first job of a shell: how the one before ended. */
+export interface ShellStarted {
+  readonly reason: ShellStartReason;
+  /** How often the session's shell was started, as `starts` of the session: 1 for the first. */
+  readonly start: number;
+  /** Of the shell before. Absent: there was none, or it is not known. */
+  readonly exitCode?: number;
+}
+
 /** `running`: a job runs in it. `stopped`: its process has ended; the next job starts another. */
 export type SessionStatus = 'running' | 'idle' | 'stopped';
 

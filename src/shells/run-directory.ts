@@ -10,6 +10,7 @@ import { appendRegular, openFifo, readRegular, statFile, UntrustedFileError, wri
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { parseExit, parseProcessNote } from '../process/process-note.ts';
+import type { ShellStarted } from '../protocol/shells.ts';
 
 /** A shell that was started, and may have ended since. */
 export interface Running {
@@ -17,6 +18,8 @@ export interface Running {
   readonly identity: Identity;
   /** Of the control, open for both: it never waits, and it is there as long as this server is. */
   readonly control: number;
+  /** Why it was started. */
+  readonly started: ShellStarted;
   /** It has had a job before `jobDirectory`: it has run its bootstrap, or has none. */
   isSeeded: boolean;
   /** The last job that it was told of. */
@@ -74,9 +77,14 @@ export function exitIn(directory: string): number | undefined {
   return parseExit(readQuietly(join(directory, 'exit')));
 }
 
+/** Whether the job is that shell's, and has not ended by itself. */
+export function isUnfinished(directory: string, shell: Identity): boolean {
+  return hasClaimed(directory, shell) && readQuietly(join(directory, 'exit')) === '';
+}
+
 /** Writes down that the job ended with its shell, unless it ended before. */
 export function noteExit(directory: string, shell: Identity, code: number): void {
-  if (!hasClaimed(directory, shell) || readQuietly(join(directory, 'exit')) !== '') return;
+  if (!isUnfinished(directory, shell)) return;
   try {
     appendRegular(join(directory, 'exit'), `${code}\n`);
   } catch (error) {
@@ -95,7 +103,7 @@ export function readNotedJob(directory: string): Pick<Running, 'isSeeded' | 'job
   return { isSeeded: seeded === 'seeded', jobDirectory };
 }
 
-export function hasHadJob({ isSeeded, jobDirectory, identity }: Running): boolean {
+export function hasHadJob({ isSeeded, jobDirectory, identity }: Pick<Running, 'isSeeded' | 'jobDirectory' | 'identity'>): boolean {
   return isSeeded || (jobDirectory !== undefined && hasClaimed(jobDirectory, identity));
 }
 

@@ -9,7 +9,8 @@ import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { appendRegular, createFile, statFile, writeRegular } from '../base/untrusted-file.ts';
 import type { JobId } from '../protocol/ids.ts';
-import type { Session, SessionStatus } from '../protocol/shells.ts';
+import type { ProblemError } from '../protocol/problem.ts';
+import type { Session, SessionStatus, ShellEnded } from '../protocol/shells.ts';
 import { isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import { ownShellStart } from '../process/environment/shell-variables.ts';
@@ -20,9 +21,10 @@ import { terminate } from '../process/terminate.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
 import {
-  checkUntouched, discard, exitIn, hasHadJob, identityIn, isUnclaimed, noteExit, noteJob, openControl, readNotedJob, readQuietly,
+  checkUntouched, discard, exitIn, hasHadJob, identityIn, isUnclaimed, isUnfinished, noteExit, noteJob, openControl, readNotedJob, readQuietly,
   ReplacedError, type Running,
 } from './run-directory.ts';
+import { noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords } from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
 
 export interface ShellOptions {
@@ -112,6 +114,23 @@ export class Shell {
     if (bootstrapCommand !== this.#record.bootstrapCommand) this.#save({ ...this.#record, bootstrapCommand });
   }
 
+  /** Its process is there, with what jobs have left in it. */
+  get hasState(): boolean {
+    return this.#running !== undefined && this.#isAlive() && hasHadJob(this.#running);
+  }
+
+  /** For a request that must not have another shell. */
+  gone(): ProblemError {
+    const { sessionKey, starts } = this.#record;
+    const why = startInWords(startAfter(starts === 0 ? undefined : runDirectory(this.#options.directory, starts), starts + 1));
+    return shellGone(sessionKey, why);
+  }
+
+  /** How it ended with a job of an earlier server. */
+  endedWith(jobDirectory: string): ShellEnded | undefined {
+    return readEnded(runDirectory(this.#options.directory, this.#record.starts), jobDirectory);
+  }
+
   start(launch: ShellLaunch): void {
     const active: Active = { launch, startedAtTicks: ticksNow(), shell: undefined, attempts: 0, goneAt: undefined, stopWatching: [] };
     this.#active = active;
@@ -178,7 +197,9 @@ export class Shell {
 
   async #run(active: Active, launch: ShellLaunch): Promise<void> {
     try {
-      const shell = this.#running && this.#isAlive() ? this.#running : await this.#startProcess();
+      const live = this.#running && this.#isAlive() ? this.#running : undefined;
+      if (launch.requireShell === true && !this.hasState) throw this.gone();
+      const shell = live ?? await this.#startProcess();
       if (this.#active !== active || this.#isClosed) return;
       this.#give(active, launch, shell);
     } catch (error) {
@@ -206,6 +227,7 @@ export class Shell {
     shell.isSeeded = hasHadJob(shell);
     checkUntouched(directory, stdin);
     shell.jobDirectory = directory;
+    if (!shell.isSeeded) connection().events.onShellStarted?.(id, shell.started);
     const bootstrap = shell.isSeeded || isBootstrap || bootstrapCommand === undefined ? undefined : join(shell.directory, 'bootstrap');
     if (bootstrap !== undefined) writeRegular(bootstrap, `${bootstrapCommand}\n`);
     const claim = claimLine(shell.identity);
@@ -230,6 +252,8 @@ export class Shell {
     makeFolder(runIn, { mode: 0o700 });
     const controlPath = join(runIn, 'control');
     renameSync(await takeFifo(), controlPath);
+    const started = startAfter(before === 0 ? undefined : runDirectory(directory, before), starts);
+    noteStarted(runIn, started);
     this.#save({ ...this.#record, starts });
     if (before > 0) discard(runDirectory(directory, before));
     const control = openControl(controlPath);
@@ -243,7 +267,7 @@ export class Shell {
       const launch = { id: this.#mark(), directory: runIn, stdin: 'null', workdir, env, argv } as const;
       connection().launch(dialect.exports === undefined ? launch : { ...launch, env: start.env, isOwnShell: true });
       const identity = await identityIn(runIn, () => this.#isClosed);
-      this.#running = { directory: runIn, identity, control, isSeeded: false, jobDirectory: undefined };
+      this.#running = { directory: runIn, identity, control, started, isSeeded: false, jobDirectory: undefined };
       return this.#running;
     } catch (error) {
       closeSync(control);
@@ -262,13 +286,16 @@ export class Shell {
     if (isAliveNow(note.identity)) {
       const controlPath = join(runIn, 'control');
       const control = openControl(controlPath);
-      this.#running = { directory: runIn, identity: note.identity, control, ...noted };
+      const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
+      this.#running = { directory: runIn, identity: note.identity, control, started, ...noted };
       // What a FIFO holds is lost when nobody has it open: the server may have ended before the shell had opened it.
       if (!hasHadJob(this.#running)) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
       return;
     }
     const code = exitIn(runIn);
-    if (this.#lastJobDirectory !== undefined && code !== undefined) noteExit(this.#lastJobDirectory, note.identity, code);
+    if (this.#lastJobDirectory === undefined) return;
+    if (isUnfinished(this.#lastJobDirectory, note.identity)) this.#noteEnded(runIn, this.#lastJobDirectory, code);
+    if (code !== undefined) noteExit(this.#lastJobDirectory, note.identity, code);
   }
 
   #watch(active: Active): void {
@@ -303,8 +330,9 @@ export class Shell {
     const own = exitIn(directory);
     if (own !== undefined) return this.#ended(active, own);
     if (shell && isUnclaimed(directory)) return this.#again(active);
+    const ended = shell ? this.#noteEnded(shell.directory, directory, code) : this.endedWith(directory);
     if (shell && code !== undefined) noteExit(directory, shell.identity, code);
-    this.#ended(active, code);
+    this.#ended(active, code, ended);
   }
 
   /** The shell ended before it had read of the job. */
@@ -321,11 +349,32 @@ export class Shell {
     void this.#run(active, launch as ShellLaunch);
   }
 
-  #ended(active: Active, code: number | undefined): void {
+  #ended(active: Active, code: number | undefined, shellEnded?: ShellEnded): void {
     const { shell, launch: { id } } = active;
     this.#settle(active);
     if (shell && shell === this.#running && !shell.isSeeded) this.#noteSeeded(shell);
-    this.#options.connection().events.onExit(id, { code, pid: shell?.identity.pid ?? 0, hasLeft: false });
+    this.#options.connection().events.onExit(id, { code, pid: shell?.identity.pid ?? 0, hasLeft: false, shellEnded });
+  }
+
+  #noteEnded(runIn: string, jobDirectory: string, code: number | undefined): ShellEnded {
+    try {
+      return noteEnded(runIn, jobDirectory, code);
+    } catch (error) {
+      this.#warnUnwritten(error);
+      return { reason: 'unknown' };
+    }
+  }
+
+  #noteKilled(shell: Running, active: Active): void {
+    try {
+      noteKilled(shell.directory, active.launch.directory);
+    } catch (error) {
+      this.#warnUnwritten(error);
+    }
+  }
+
+  #warnUnwritten(error: unknown): void {
+    this.#options.log.warn('cannot write the state of a shell', { sessionKey: this.#record.sessionKey, error });
   }
 
   /** Its job may be forgotten before the next one comes. */
@@ -334,7 +383,7 @@ export class Shell {
     try {
       noteJob(shell);
     } catch (error) {
-      this.#options.log.warn('cannot write the state of a shell', { sessionKey: this.#record.sessionKey, error });
+      this.#warnUnwritten(error);
     }
   }
 
@@ -369,6 +418,7 @@ export class Shell {
   }
 
   async #kill(shell: Running, active: Active): Promise<boolean> {
+    this.#noteKilled(shell, active);
     const deadline = performance.now() + killMs;
     do {
       if (isAliveNow(shell.identity)) sendSignal(shell.identity.pid, 'SIGKILL');

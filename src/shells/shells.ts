@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import type { Session, ShellKind } from '../protocol/shells.ts';
+import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import type { Launch } from '../process/launch-script.ts';
 import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/starter.ts';
@@ -16,6 +16,7 @@ import { dialects } from './dialects.ts';
 import { findShells } from './found.ts';
 import { folderName, readSession, type SessionRecord, writeSession } from './session-record.ts';
 import { Shell } from './shell.ts';
+import { shellGone } from './shell-end.ts';
 
 export interface ShellsOptions {
   readonly stateDir: string;
@@ -86,16 +87,18 @@ export class Shells implements ShellHost {
   }
 
   admit(request: ShellRequest): ShellKind {
-    const { sessionKey, shell: wanted, workdir, env, bootstrapCommand } = request;
+    const { sessionKey, shell: wanted, workdir, env, bootstrapCommand, requireShell } = request;
     const known = this.#shells.get(sessionKey);
     if (known) {
       const { shell } = known.record;
       if (wanted !== undefined && wanted !== shell) {
         throw new ProblemError('session_conflict', `Cannot run the command by ${wanted}: session ${shown(sessionKey)} has ${shell}; delete it, or use another sessionKey`);
       }
+      if (requireShell === true && known.isIdle && !known.hasState) throw known.gone();
       this.#try(() => { if (bootstrapCommand !== undefined) known.setBootstrap(bootstrapCommand); });
       return shell;
     }
+    if (requireShell === true) throw shellGone(sessionKey, 'there is no such session');
     const shell = this.#choose(wanted);
     const { maxSessions } = this.#options;
     if (this.#shells.size >= maxSessions) {
@@ -124,6 +127,10 @@ export class Shells implements ShellHost {
     const shell = this.#shells.get(launch.sessionKey);
     if (shell) return shell.adopt(launch);
     setImmediate(() => this.#connection?.events.onExit(launch.id, { code: undefined, pid: 0, hasLeft: false }));
+  }
+
+  endedWith({ sessionKey, directory }: Pick<ShellLaunch, 'directory' | 'sessionKey'>): ShellEnded | undefined {
+    return this.#shells.get(sessionKey)?.endedWith(directory);
   }
 
   withdraw(id: string): boolean {

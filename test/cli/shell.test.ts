@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
-import type { Session } from '../../src/client/client.ts';
+import type { Job, Session } from '../../src/client/client.ts';
 import { isIncomplete } from '../../src/cli/incomplete.ts';
 import { startBreaker } from '../client/breaker.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
@@ -50,6 +50,28 @@ describe('sidecar shell', { skip }, () => {
     assert.equal((await run(['shell', '--shell', 'fish', '-c', 'true', 'x'])).exitCode, 1);
     assert.equal((await run(['shell', 'a', 'b'])).exitCode, 2);
     assert.equal((await run(['exec', '--session', 'x', 'echo', 'two'])).exitCode, 2);
+  });
+
+  it('says in one line when the shell ends, and when another one was started; --require-shell takes no other', async (t) => {
+    const { run } = await setUp(t);
+    const inSession = (...words: readonly string[]): ReturnType<typeof run> => run(['exec', '--session', 'mine', ...words]);
+    const none = await inSession('--require-shell', 'true');
+    assert.equal(none.exitCode, 1);
+    assert.match(none.stderr, /Cannot run the command in the shell of session "mine": there is no such session; a request that does not require it gets a new one/);
+    assert.equal((await inSession('kept=1')).stderr, '');
+    assert.deepEqual((await inSession('--require-shell', 'echo $kept')).stdout, '1\n');
+    const ended = await inSession('exit 3');
+    const lost = 'sidecar: the shell of session mine ended with this command (exit, exit code 3): the next one gets a new one\n';
+    assert.deepEqual([ended.exitCode, ended.stderr], [3, lost]);
+    assert.equal((await inSession('--require-shell', 'echo ran')).stdout, '');
+    const again = await run(['shell', '-c', 'echo "[$kept]"', 'mine']);
+    assert.equal(again.stdout, '[]\n');
+    assert.equal(again.stderr, 'sidecar: the shell of session mine was started again (exit): what the one before held is gone\n');
+    assert.match((await run(['show', 'last'])).stdout, /^shell +start 2 \(exit, exit code 3\)$/m);
+    const quiet = await inSession('--json', 'exit 4');
+    assert.deepEqual([quiet.stderr, (JSON.parse(quiet.stdout) as Job).shellEnded], ['', { reason: 'exit', exitCode: 4 }]);
+    const misplaced = await run(['exec', '--require-shell', 'true']);
+    assert.deepEqual([misplaced.exitCode, /--require-shell without --session/.test(misplaced.stderr)], [2, true]);
   });
 
   it('sessions lists them, deletes them', async (t) => {

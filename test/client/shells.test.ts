@@ -46,6 +46,15 @@ describe('Shells', { skip }, () => {
     await assert.rejects(sidecar.shells.run('two', 'true', { shell: 'sh' }), problem('session_conflict'));
   });
 
+  it('run() with requireShell takes no other shell, and jobs tell when one ends and another begins', async (t) => {
+    const sidecar = await setUp(t);
+    await assert.rejects(sidecar.shells.run('one', 'true', { requireShell: true }), problem('shell_gone'));
+    assert.deepEqual((await sidecar.shells.run('one', 'true')).shellStarted, { reason: 'first', start: 1 });
+    assert.deepEqual((await sidecar.shells.run('one', 'exit 2', { requireShell: true })).shellEnded, { reason: 'exit', exitCode: 2 });
+    await assert.rejects(sidecar.shells.run('one', 'true', { requireShell: true }), problem('shell_gone'));
+    assert.deepEqual((await sidecar.shells.run('one', 'true')).shellStarted, { reason: 'exit', start: 2, exitCode: 2 });
+  });
+
   it('delete() is asked again when its answer is lost, and believes that it was done', async (t) => {
     const server = new StandIn();
     await server.start();

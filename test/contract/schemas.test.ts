@@ -20,8 +20,8 @@ type FieldsOf<T> = T extends unknown ? keyof T : never;
 
 /** The fields of a request, as clients in TypeScript know them: this does not compile where one is missing, or too many. */
 const requestFields: { readonly [F in FieldsOf<ExecRequest>]: true } = {
-  mode: true, command: true, argv: true, shell: true, sessionKey: true, bootstrapCommand: true, bootstrapCurrentCommand: true, workdir: true, env: true,
-  timeout: true, killGrace: true, stdin: true, tty: true, output: true, maxOutputBytes: true, name: true, labels: true, agent: true, prompt: true, acp_session_id: true,
+  mode: true, command: true, argv: true, shell: true, sessionKey: true, bootstrapCommand: true, bootstrapCurrentCommand: true, requireShell: true,
+  workdir: true, env: true, timeout: true, killGrace: true, stdin: true, tty: true, output: true, maxOutputBytes: true, name: true, labels: true, agent: true, prompt: true, acp_session_id: true,
   model: true, effort: true, agentMode: true, strictConfig: true, permissions: true, askTimeout: true, askDefault: true, keepAlive: true, mcpServers: true,
   additionalDirectories: true, authMethod: true, elicitation: true, sessionAction: true, persistent_session_key: true, persistent_shell: true,
 };
@@ -43,7 +43,7 @@ const requests: { readonly [what: string]: object } = {
   pipe: { command: 'echo hi', output: 'pipe' },
   'output that it truncates': { command: 'echo one >&2; sleep 3; : > /dev/stderr; sleep 3', output: 'file' },
   persistent_shell: { mode: 'persistent_shell', sessionKey: 'k', command: 'echo hi', shell: 'bash', bootstrapCommand: 'x=1', bootstrapCurrentCommand: true },
-  'persistent_shell that is lost': { mode: 'persistent_shell', sessionKey: 'k', command: 'exit 4' },
+  'persistent_shell that is lost': { mode: 'persistent_shell', sessionKey: 'k', command: 'exit 4', requireShell: true },
   'persistent_shell after that': { mode: 'persistent_shell', sessionKey: 'k', command: 'echo hi' },
   acp: fake(lively),
   'acp by a command line': { mode: 'acp', agent: `${process.execPath} ${(fake() as { argv: string[] }).argv[1] ?? ''}`, prompt: [{ type: 'text', text: 'say x' }] },

@@ -22,6 +22,7 @@ import { windowSize } from '../window.ts';
 const options = {
   shell: { type: 'string', value: 'SHELL', description: 'Run the command by this shell instead of the default of the server: sh, zsh, a path' },
   session: { type: 'string', value: 'KEY', description: 'Run it in the persistent shell of that key; see "sidecar shell"' },
+  'require-shell': { type: 'boolean', description: 'With --session: only in the shell that earlier commands have used; fail where it has ended' },
   argv: { type: 'boolean', description: 'No shell even for a single argument: it is the name of a program' },
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it runs. Default: here for the local server, else where the server runs' },
   env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated' },
@@ -74,7 +75,7 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
 /** Fields of the request, as they are given here. */
 const givenAs: { readonly [field: string]: string } = {
   command: 'the command', argv: 'the command', workdir: '--workdir', env: '--env', labels: '--label', name: '--name', shell: '--shell',
-  sessionKey: '--session', tty: '--tty', output: '--output', timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
+  sessionKey: '--session', requireShell: '--require-shell', tty: '--tty', output: '--output', timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
 };
 
 async function execute(invocation: Invocation<Values<typeof options>>): Promise<number> {
@@ -120,9 +121,12 @@ function requestOf({ values, args, config }: Invocation<Values<typeof options>>,
   if (values.session !== undefined && isArgv) {
     throw new UsageError('Cannot use --session with several arguments or --argv: give the command as one, in quotes', 'exec');
   }
+  if (values['require-shell'] === true && values.session === undefined) {
+    throw new UsageError('Cannot use --require-shell without --session', 'exec');
+  }
   const workdir = workdirOf(values.workdir, connection.isLocal);
   return {
-    ...programOf(args, { isArgv, sessionKey: values.session }),
+    ...programOf(args, { isArgv, sessionKey: values.session, mustRequire: values['require-shell'] === true }),
     timeout: values.timeout === undefined ? null : seconds(values.timeout, 'timeout'),
     ...defined({
       shell: values.shell,
@@ -144,10 +148,18 @@ function outputWayOf(value: string | undefined): OutputWay | undefined {
   throw new UsageError(`Cannot use --output ${value}: expected file or pipe`, 'exec');
 }
 
-function programOf(args: readonly string[], { isArgv, sessionKey }: { isArgv: boolean; sessionKey: string | undefined }): ExecRequest {
+interface ProgramFlags {
+  readonly isArgv: boolean;
+  readonly sessionKey: string | undefined;
+  /** It is to run in the shell that earlier commands have used, or not at all. */
+  readonly mustRequire: boolean;
+}
+
+function programOf(args: readonly string[], { isArgv, sessionKey, mustRequire }: ProgramFlags): ExecRequest {
   const [command = ''] = args;
   if (isArgv) return { mode: 'argv', argv: args };
-  return sessionKey === undefined ? { mode: 'shell', command } : { mode: 'persistent_shell', sessionKey, command };
+  if (sessionKey === undefined) return { mode: 'shell', command };
+  return { mode: 'persistent_shell', sessionKey, command, ...(mustRequire ? { requireShell: true } : {}) };
 }
 
 async function detach({ sidecar }: Connection, request: ExecRequest, isJson: boolean): Promise<number> {

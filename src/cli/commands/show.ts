@@ -55,6 +55,7 @@ function programRows(job: Job): readonly Row[] {
   return [
     ['mode', `${mode}${shell === undefined ? '' : ` (${shell})`}`],
     ['session', sessionKey],
+    ['shell', shellNote(job)],
     ['agent', agent],
     ['prompt', prompt ?? undefined],
     ['command', (mode === 'acp' ? undefined : line) ?? argv?.map(shellWord).join(' ')],
@@ -63,6 +64,16 @@ function programRows(job: Job): readonly Row[] {
     ['labels', Object.entries(labels).map(([name, value]) => `${name}=${value}`).join('  ')],
     ['rerun of', rerunOf],
   ];
+}
+
+/** What happened to the shell of the session. */
+function shellNote({ shellStarted, shellEnded }: Job): string | undefined {
+  const code = (exitCode: number | undefined): string => (exitCode === undefined ? '' : `, exit code ${exitCode}`);
+  const notes = [
+    ...(shellStarted === undefined ? [] : [`start ${shellStarted.start} (${shellStarted.reason}${code(shellStarted.exitCode)})`]),
+    ...(shellEnded === undefined ? [] : [`ended with this job (${shellEnded.reason}${code(shellEnded.exitCode)})`]),
+  ];
+  return notes.length === 0 ? undefined : notes.join('; ').replaceAll('_', ' ');
 }
 
 function stateRows(job: Job): readonly Row[] {

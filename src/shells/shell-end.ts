@@ -1,0 +1,116 @@
+/**
+ * Why a shell was started, and why it ended. Both are noted in the directory of its start, so that a server that is killed loses neither.
+ *
+ * ```
+ * run-<n>/  started  why this process was started; written before it is
+ *           ended    how the job that it ended with did; absent where it ended between jobs
+ * ```
+ * @module
+ */
+import { uptime } from 'node:os';
+import { join } from 'node:path';
+import { type Parser, defined, fieldsOf, fromJson, integer, oneOf, optional, text } from '../base/parse.ts';
+import { createFile, statFile, writeRegular } from '../base/untrusted-file.ts';
+import { parseProcessNote } from '../process/process-note.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons } from '../protocol/shells.ts';
+import { exitIn, hasHadJob, readNotedJob, readQuietly } from './run-directory.ts';
+
+interface EndNote extends ShellEnded {
+  readonly jobDirectory: string;
+}
+
+const exitCode = optional(integer({ min: 0, max: 0xffff_ffff }));
+const startNote = fieldsOf({ reason: oneOf(...shellStartReasons), start: integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), exitCode });
+const endNote = fieldsOf({ reason: oneOf(...shellEndReasons), exitCode, jobDirectory: text({ max: 65_536 }) });
+
+/** @throws the system's error. */
+export function noteStarted(runIn: string, started: ShellStarted): void {
+  createFile(join(runIn, 'started'), JSON.stringify(started));
+}
+
+/** `undefined`: an earlier version started it, or something else stands there. */
+export function readStarted(runIn: string): ShellStarted | undefined {
+  return readNote(join(runIn, 'started'), startNote);
+}
+
+/** The server is about to end the shell, as the command of that job could not be ended otherwise. @throws the system's error. */
+export function noteKilled(runIn: string, jobDirectory: string): void {
+  writeEnd(runIn, { reason: 'killed', jobDirectory });
+}
+
+/**
+ * The shell has ended, and the job with it.
+ *
+ * @param code Of the shell; `undefined`: nobody knows. @throws the system's error.
+ */
+export function noteEnded(runIn: string, jobDirectory: string, code: number | undefined): ShellEnded {
+  const isKilled = readEnded(runIn, jobDirectory)?.reason === 'killed';
+  const ended: ShellEnded = defined({ reason: isKilled ? 'killed' : reasonOf(runIn, code), exitCode: code });
+  writeEnd(runIn, { ...ended, jobDirectory });
+  return ended;
+}
+
+/** How the shell ended with that job; `undefined`: not with it. */
+export function readEnded(runIn: string, jobDirectory: string): ShellEnded | undefined {
+  const { jobDirectory: of, ...ended } = readNote(join(runIn, 'ended'), endNote) ?? { jobDirectory: undefined };
+  return of === jobDirectory ? ended as ShellEnded : undefined;
+}
+
+/** Why the next process is started. @param runIn The directory of the one before; `undefined`: there was none. */
+export function startAfter(runIn: string | undefined, start: number): ShellStarted {
+  if (runIn === undefined) return { reason: 'first', start };
+  const process = parseProcessNote(readQuietly(join(runIn, 'process')));
+  const noted = readNotedJob(runIn);
+  // Nothing was lost with it: what was lost before is still to be told.
+  if (process === undefined || !hasHadJob({ ...noted, identity: process.identity })) return { ...readStarted(runIn) ?? { reason: 'gone' }, start };
+  const code = exitIn(runIn);
+  const ended = noted.jobDirectory === undefined ? undefined : readEnded(runIn, noted.jobDirectory);
+  if (ended !== undefined) return { ...ended, start };
+  return defined({ reason: code === undefined && isFromBefore(runIn) ? 'machine_restarted' : 'gone', start, exitCode: code });
+}
+
+/** @returns how the shell ended, as the end of a sentence. */
+export function startInWords({ reason, exitCode: code }: Omit<ShellStarted, 'start'>): string {
+  const known = code === undefined ? '' : ` with exit code ${code}`;
+  switch (reason) {
+    case 'first': return 'nothing was run in it yet';
+    case 'exit': return `a command ended it${known}`;
+    case 'signal': return `it was ended by a signal${known}`;
+    case 'killed': return 'it was killed, as its command could not be ended otherwise';
+    case 'gone': return `it ended between two jobs${known}`;
+    case 'machine_restarted': return 'the machine was restarted';
+    case 'unknown': return 'it ended, and nobody knows how';
+  }
+}
+
+/** The refusal of a request that must have the shell that earlier jobs have used. */
+export function shellGone(sessionKey: string, why: string): ProblemError {
+  const name = JSON.stringify(sessionKey.slice(0, 64));
+  return new ProblemError('shell_gone', `Cannot run the command in the shell of session ${name}: ${why}; a request that does not require it gets a new one`);
+}
+
+/** 128+n for signal n, as everywhere. */
+function reasonOf(runIn: string, code: number | undefined): ShellEnded['reason'] {
+  if (code === undefined) return isFromBefore(runIn) ? 'machine_restarted' : 'unknown';
+  return code > 128 && code <= 128 + 64 ? 'signal' : 'exit';
+}
+
+/** Whether its process was started before the machine was. */
+function isFromBefore(runIn: string): boolean {
+  const stats = statFile(join(runIn, 'process'));
+  return stats !== undefined && stats.mtimeMs < Date.now() - uptime() * 1000;
+}
+
+function writeEnd(runIn: string, note: EndNote): void {
+  writeRegular(join(runIn, 'ended'), JSON.stringify(note));
+}
+
+function readNote<T extends object>(path: string, parser: Parser<T>): { [K in keyof T]: Exclude<T[K], undefined> } | undefined {
+  try {
+    return defined(fromJson(parser, readQuietly(path), path));
+  } catch {
+    // There is none, or a job has written something else: nothing is known then.
+    return undefined;
+  }
+}
