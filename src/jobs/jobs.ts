@@ -33,6 +33,7 @@ import { Monitor } from './monitor.ts';
 import { outputWay } from './output-way.ts';
 import { recover } from './recovery.ts';
 import { Runner } from './runner.ts';
+import { shellWarnings } from './shell-warnings.ts';
 import { StdinWriter } from './stdin.ts';
 import { JobStore, storageProblem } from './store.ts';
 import { detailed, summary, type TextOptions, type ViewSources } from './view.ts';
@@ -150,6 +151,7 @@ export class Jobs {
     this.#hasWarned ||= warning !== undefined;
     if (request.program.mode === 'acp') await this.#options.agents.admit(request.program, workdir);
     const output = await this.#outputOf(request, workdir);
+    const warnings = [...(warning === undefined ? [] : [warning]), ...await shellWarnings(request, workdir)];
     const spare = await this.#spare();
     await this.#pace.turn();
     // From here on nothing is waited for: of two requests with one key the second finds the job of the first.
@@ -160,7 +162,7 @@ export class Jobs {
       this.#admit(request);
       const program = this.#admitToShell({ ...request, workdir });
       isUsed = true;
-      return this.#take({ ...request, program, workdir, ...output }, { ...options, warnings: warning === undefined ? [] : [warning] }, spare);
+      return this.#take({ ...request, program, workdir, ...output }, { ...options, warnings }, spare);
     } finally {
       if (!isUsed && spare) this.#options.ahead?.spares.giveBack(spare);
     }

@@ -108,6 +108,57 @@ describe('output through pipes', { skip: process.platform === 'linux' ? false : 
   });
 });
 
+describe('a persistent shell', { skip: process.platform === 'linux' ? false : 'it is about Linux' }, () => {
+  it('warns of a command whose output may be truncated by what it names', async (t) => {
+    const server = await startTestServer(t);
+    const warnings = async (command: string): Promise<readonly string[] | undefined> =>
+      (await run(server, { mode: 'persistent_shell', sessionKey: 'k', command })).warnings;
+    for (const command of ['echo one >&2; echo two > /dev/stderr', 'echo one | tee /dev/stderr', 'echo x >/dev/fd/2']) {
+      assert.match(String((await warnings(command))?.[0]), /names \/dev\/stdout or .*is lost; write >&1/, command);
+    }
+    for (const command of ['echo one >&2', 'echo one >>/dev/stderr', 'echo one 2>/dev/null']) {
+      assert.equal(await warnings(command), undefined, command);
+    }
+  });
+
+  it('warns of variables that no shell can have, and shows their values to nobody', async (t) => {
+    const server = await startTestServer(t);
+    const env = { 'a.b': 'value-of-a-b', plain: 'p' };
+    const command = 'echo "$plain"; env | grep -c value-of-a-b';
+    const request = { mode: 'persistent_shell', sessionKey: 'k', command, env };
+    const job = await run(server, request);
+    assert.equal(job.stdout, 'p\n0\n');
+    assert.deepEqual(job.warnings,
+      ['not in the environment of the persistent shell, as no shell has variables of such names: "a.b"']);
+    assert.equal((await run(server, { ...request, env: {} })).warnings, undefined);
+  });
+});
+
+describe('variables of foreign names', { skip: process.platform === 'linux' ? false : 'it needs /proc' }, () => {
+  it('reach a job with pipes, and stand in the arguments of no process', async (t) => {
+    const server = await startTestServer(t);
+    const value = `value-${process.hrtime.bigint()}`;
+    for (const more of [{ output: 'pipe' }, { output: 'file' }, { tty: true }, { output: 'pipe', stdin: 'x' }]) {
+      const id = await submit(server, { mode: 'argv', argv: ['sleep', '60'], env: { 'a.b': value }, ...more });
+      const holders = (file: string): string[] =>
+        readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && readQuietly(`/proc/${pid}/${file}`).includes(value));
+      const isSleep = (pid: string): boolean => readQuietly(`/proc/${pid}/comm`) === 'sleep\n';
+      await until(() => holders('environ').some(isSleep), { what: 'the job has the variable' });
+      assert.deepEqual(holders('cmdline'), [], JSON.stringify(more));
+      await ask(server, `POST /jobs/${id}/cancel`, { body: { signal: 'SIGKILL' } });
+    }
+  });
+});
+
+function readQuietly(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    // The process has ended, or is not ours to see.
+    return '';
+  }
+}
+
 describe('a job that truncates its output', { concurrency: 2 }, () => {
   it('says so, now and after a restart, and its followers continue at the new beginning', async (t) => {
     const server = await spawnServer(t);
