@@ -32,6 +32,24 @@ test('jobs have what a login sets, and nothing of the terminal and the credentia
   }
 });
 
+const withoutProc = process.platform === 'linux' ? false : 'it looks into /proc';
+
+test('a terminal has every variable of the server, and no password of a proxy', { skip: withoutProc }, async (t) => {
+  const names = ['https_proxy', 'HTTP_PROXY', 'ALL_PROXY', 'npm_config_proxy', 'npm_config_https-proxy'];
+  const environment = Object.fromEntries(names.map((name) => [name, 'http://me:hush@proxy.example.org:3128']));
+  const server = await startTestServer(t, { environment });
+  // A shell may pass on no name that is none for it: its own environment has all.
+  const command = 'tr "\\0" "\\n" < /proc/$$/environ | grep -i proxy; echo do""ne; read x';
+  const opened = await ask(server, 'POST /terminals', { body: { command, workdir: '/' } });
+  const { terminalId } = opened.json<{ terminalId: string }>();
+  const screen = async (): Promise<string> => (await ask(server, `GET /terminals/${terminalId}/screen`)).text;
+  // A name that no shell can hold had the terminal end at once.
+  await until(async () => (await screen()).includes('done'), { what: 'the terminal shows its variables' });
+  const shown = variablesIn(await screen());
+  for (const name of names) assert.equal(shown[name], 'http://proxy.example.org:3128', name);
+  await ask(server, `DELETE /terminals/${terminalId}`);
+});
+
 test('a job on a terminal, and an agent, write UTF-8 unless the request has a locale of its own', { skip }, async (t) => {
   const server = await startTestServer(t, { environment: { LANG: undefined, LC_ALL: undefined, LC_CTYPE: undefined } });
   assert.equal((await run(server, { command: 'locale charmap', tty: true })).stdout, 'UTF-8\r\n');

@@ -2,7 +2,7 @@
  * Hands a program variables that no shell can: by a file that a small program of ours reads, never by an argument, which `ps` shows to everyone.
  * @module
  */
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { writeRegular } from '../../base/untrusted-file.ts';
 import { markName } from '../descendants.ts';
 import type { Launch } from '../launch-script.ts';
@@ -25,7 +25,8 @@ export function needsCarrier(variables: Variables): boolean {
 
 /** What runs `argv` with exactly this environment. Writes a file into the directory, which goes once it was read. @throws the system's error. */
 export function carriedArgv(argv: readonly string[], env: Variables, directory: string): readonly string[] {
-  const path = join(directory, fileName);
+  // The program starts in another directory than this one.
+  const path = resolve(directory, fileName);
   writeRegular(path, JSON.stringify({ env } satisfies Carried));
   return [program.file, ...program.loaders, program.path, path, ...argv];
 }
