@@ -10,6 +10,8 @@ unpacks it into PREFIX\VERSION, writes sidecar.cmd into PREFIX\bin, and runs "si
 .\install.ps1 -Port 9000
 .EXAMPLE
 .\install.ps1 -From .\machine-sidecar-0.1.0.tgz -NoService
+.EXAMPLE
+.\install.ps1 -Uninstall
 #>
 [CmdletBinding()]
 param(
@@ -24,6 +26,8 @@ param(
     [int] $Port,
     # Only install the program.
     [switch] $NoService,
+    # Remove the service, the command and the program; jobs, their output and the key stay.
+    [switch] $Uninstall,
     # Say what would be done, and do nothing.
     [switch] $DryRun
 )
@@ -33,6 +37,10 @@ $ErrorActionPreference = 'Stop'
 
 function Main {
     Assert-Node
+    if ($Uninstall) {
+        Uninstall-All
+        return
+    }
     $registry = if ($env:SIDECAR_REGISTRY) { $env:SIDECAR_REGISTRY } else { 'https://registry.npmjs.org' }
     $source = if ($From) { (Resolve-Path -LiteralPath $From).Path } else { "machine-sidecar@$Version from $registry" }
     if ($DryRun) {
@@ -122,6 +130,45 @@ function Install-Command([string] $installed) {
     # Relative to itself: a path of this user may hold letters that cmd.exe reads in another encoding.
     "@node `"%~dp0..\$(Split-Path -Leaf $installed)\dist\cli\main.js`" %*" | Set-Content -Encoding Ascii (Join-Path $bin 'sidecar.cmd')
     if (-not (($env:PATH -split ';') -contains $bin)) { Write-Host "$bin is not on your PATH: add it there" }
+}
+
+function Uninstall-All {
+    $bin = Join-Path $Prefix 'bin'
+    $command = Join-Path $bin 'sidecar.cmd'
+    $folders = @(Get-ChildItem -Directory -LiteralPath $Prefix -ErrorAction SilentlyContinue)
+    $programs = @($folders | Where-Object { Test-Program $_.FullName })
+    if ($programs.Count -eq 0 -and -not (Test-Path -LiteralPath $command)) {
+        Write-Host "machine-sidecar is not installed in $Prefix"
+        return
+    }
+    if (-not $NoService -and $programs.Count -gt 0) {
+        $flags = @(if ($System) { '--system' }) + @(if ($DryRun) { '--dry-run' })
+        & node (Join-Path $programs[-1].FullName 'dist\cli\main.js') uninstall @flags
+        if ($LASTEXITCODE -ne 0) { throw 'The service cannot be removed; -NoService leaves it, and removes the rest' }
+    }
+    if (Test-Path -LiteralPath $command) { Remove-Target $command }
+    foreach ($program in $programs) { Remove-Target $program.FullName }
+    if ($DryRun) { return }
+    foreach ($folder in @($bin, $Prefix)) {
+        if (-not (Test-Path -LiteralPath $folder)) { continue }
+        if (@(Get-ChildItem -Force -LiteralPath $folder).Count -eq 0) { Remove-Item -LiteralPath $folder }
+    }
+}
+
+function Test-Program([string] $folder) {
+    $about = Join-Path $folder 'package.json'
+    $main = Join-Path $folder 'dist\cli\main.js'
+    if (-not ((Test-Path -LiteralPath $about) -and (Test-Path -LiteralPath $main))) { return $false }
+    return (Get-Content -Raw -LiteralPath $about) -match '"name": *"machine-sidecar"'
+}
+
+function Remove-Target([string] $path) {
+    if ($DryRun) {
+        Write-Host "would remove $path"
+        return
+    }
+    Remove-Item -Recurse -Force -LiteralPath $path
+    Write-Host "removed $path"
 }
 
 Main

@@ -189,6 +189,26 @@ test('a script that breaks off does nothing, wherever it ends', { skip }, async 
   }
 });
 
+test('install.ps1 -Uninstall removes what the script has written, and nothing else', {
+  skip: spawnSync('pwsh', ['-Version']).status !== 0 && 'pwsh is not here',
+}, (t) => {
+  const prefix = join(temporaryFolder(t), 'the prefix');
+  const uninstall = (...words: string[]): string => execFileSync('pwsh', [
+    '-NoProfile', '-File', join(root, 'scripts', 'install.ps1'), '-Uninstall', '-NoService', '-Prefix', prefix, ...words,
+  ], { encoding: 'utf8' });
+  assert.match(uninstall(), /is not installed in/);
+  const program = join(prefix, '1.2.3', 'dist', 'cli');
+  for (const folder of [program, join(prefix, 'bin'), join(prefix, 'mine')]) mkdirSync(folder, { recursive: true });
+  writeFileSync(join(program, 'main.js'), '');
+  writeFileSync(join(prefix, '1.2.3', 'package.json'), '{ "name": "machine-sidecar" }');
+  writeFileSync(join(prefix, 'bin', 'sidecar.cmd'), '');
+  writeFileSync(join(prefix, 'mine', 'file'), '');
+  assert.match(uninstall('-DryRun'), /would remove .*sidecar\.cmd[^]*would remove .*1\.2\.3/);
+  assert.deepEqual(readdirSync(prefix), ['1.2.3', 'bin', 'mine']);
+  assert.match(uninstall(), /removed .*sidecar\.cmd[^]*removed .*1\.2\.3/);
+  assert.deepEqual(readdirSync(prefix), ['mine']);
+});
+
 test('both scripts know the keys that updates know', () => {
   for (const name of ['install.sh', 'install.ps1']) {
     const text = readFileSync(join(root, 'scripts', name), 'utf8');
