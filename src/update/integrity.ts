@@ -4,7 +4,8 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { realpath } from 'node:fs/promises';
+import { openRegularLater } from '../base/untrusted-file.ts';
 import { decodeBase64 } from './base64.ts';
 import { TrustError } from './trust-error.ts';
 
@@ -61,6 +62,10 @@ export async function integrityOf(path: string, options: { signal?: AbortSignal 
 
 async function digestOf(path: string, options: { signal?: AbortSignal | undefined }): Promise<string> {
   const hash = createHash('sha512');
-  for await (const chunk of createReadStream(path, options)) hash.update(chunk as Buffer);
+  // The user may name a link.
+  const file = await openRegularLater(await realpath(path), { owner: 'anybody' });
+  for await (const chunk of file.createReadStream(options.signal ? { signal: options.signal } : {})) {
+    hash.update(chunk as Buffer);
+  }
   return hash.digest('base64');
 }

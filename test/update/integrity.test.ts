@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, describe, it } from 'node:test';
+import { type TestContext, describe, it, test } from 'node:test';
 import { checkFile, integrityOf, parseIntegrity } from '../../src/update/integrity.ts';
 import { TrustError } from '../../src/update/trust-error.ts';
 import { temporaryFolder } from '../support/server.ts';
@@ -17,6 +17,14 @@ function fileOf(t: TestContext, content: string | Buffer): string {
   writeFileSync(path, content);
   return path;
 }
+
+test('a FIFO in the place of the file is refused, not waited for', {
+  skip: process.platform === 'win32' ? 'Windows has none' : false, timeout: 20_000,
+}, async (t) => {
+  const path = join(temporaryFolder(t), 'package.tgz');
+  execFileSync('mkfifo', [path]);
+  await assert.rejects(integrityOf(path), /package\.tgz is not a regular file/);
+});
 
 describe('parseIntegrity()', () => {
   for (const [what, text, expected] of [
