@@ -86,7 +86,8 @@ export class Agents implements AgentHost {
     if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs');
     if (shell === 'pwsh' || shell === 'powershell') throw new ProblemError('not_supported', `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`);
     for (const [index, path] of additionalDirectories.entries()) {
-      const isDirectory = await stat(expanded(path, this.#home, workdir)).then((found) => found.isDirectory(), () => false);
+      const found = stat(expanded(path, this.#home, workdir));
+      const isDirectory = await found.then((stats) => stats.isDirectory(), () => false);
       if (!isDirectory) throw new ParseError(`body.additionalDirectories[${index}]`, `expected an existing directory, received ${JSON.stringify(path)}`);
     }
   }

@@ -40,7 +40,7 @@ function withData(event: Fields): Fields {
   return { ...event, timestamp: timestampOf(event), data: dataOf(event) };
 }
 
-/** What a client that knows only the shape can show of an event of the runner; of an update, the events that follow it say that. */
+/** What a client that knows only the shape can show of an event of the runner. Of an update the events behind it say that. */
 function dataOf(event: Fields): Fields {
   const { seq: _seq, at: _at, type, ...own } = event;
   if (type === 'update') return {};
@@ -58,9 +58,14 @@ function clientEventsOf(event: Fields): readonly ClientEvent[] {
   if (type !== 'update' || isReplay === true || !isFields(update)) return [];
   const timestamp = timestampOf(event);
   return typesOf(update).map((one) => {
-    const data = one === 'message' ? { content: isFields(update['content']) ? update['content'] : { type: 'text', text: '' } } : update;
+    const data = one === 'message' ? { content: contentOf(update) } : update;
     return { type: one, timestamp, data: isCut === true ? { ...data, isCut } : data };
   });
+}
+
+/** A content block; an empty one where the update was too long to be kept. */
+function contentOf({ content }: Fields): Fields {
+  return isFields(content) ? content : { type: 'text', text: '' };
 }
 
 function typesOf({ sessionUpdate, status }: Fields): readonly ClientEvent['type'][] {

@@ -178,7 +178,8 @@ function spawned(asked: Asked, words: readonly string[], env: NodeJS.ProcessEnv)
 function cannotRun({ command, file, cwd }: Asked, error: NodeJS.ErrnoException): RpcError {
   const why = spawnErrorText(error, { file, cwd });
   const told = beginning(why === error.message ? why : `${why} (${error.code})`, 2 * maxShownCharacters);
-  return new RpcError(rpcCodes.internalError, `Cannot run ${beginning(command, maxShownCharacters)}: ${told}`, { cause: error });
+  const what = `Cannot run ${beginning(command, maxShownCharacters)}: ${told}`;
+  return new RpcError(rpcCodes.internalError, what, { cause: error });
 }
 
 /** @throws RpcError */

@@ -150,7 +150,10 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
   askDefault: described('Mode acp: what holds when nobody answered. Default deny.', optional(oneOf('approve', 'deny'))),
   keepAlive: described('Mode acp: seconds that the agent waits for another prompt after a turn. Default 0.', optional(number({ min: 0, max: maxSeconds, unit: 'seconds' }))),
   mcpServers: described('Mode acp: servers of the Model Context Protocol that the agent is to use.', optional(array(mcpServer, { max: 100 }))),
-  additionalDirectories: described('Mode acp: directories beside the workdir that the agent may use.', optional(array(path, { max: 100 }))),
+  additionalDirectories: described(
+    'Mode acp: directories beside the workdir that the agent may use; relative to it; `~` and `~/…` are in the home directory.',
+    optional(array(path, { max: 100 })),
+  ),
   authMethod: described('Mode acp: the id of the method by which to log in to the agent. Default: none, agents that are logged in need none.', optionalText(word)),
   elicitation: described('Mode acp: the agent may ask questions, which the job then shows as pendingElicitations. Default false: they are declined.', optional(boolean)),
   sessionAction: described('Mode acp: prompt (the default); list: the sessions that the agent remembers; delete: it forgets the session acp_session_id.', optional(oneOf(...sessionActions))),

@@ -32,7 +32,9 @@ const terminalSchema: Schema = {
     createdAt: { type: 'number', description: 'Unix seconds' },
     lastActivityAt: { type: 'number', description: 'Unix seconds' },
     finishedAt: nullable('number'),
-    warnings: { type: 'array', items: { type: 'string' }, description: 'What its caller should know, in words; absent: nothing' },
+    warnings: {
+      type: 'array', items: { type: 'string' }, description: 'What its caller should know, in words; absent: nothing',
+    },
     exitCode: { type: 'integer', description: '128+n for signal n, -1 unknown; absent while it runs' },
   },
 };

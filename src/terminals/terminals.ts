@@ -189,7 +189,8 @@ export class Terminals {
         directory: this.#store.directory(id),
         about: {
           terminalId: id, name, command, ofConnection, createdAt: Date.now() / 1000,
-          ...(idempotency === undefined ? {} : { idempotency }), ...(warning === undefined ? {} : { warnings: [warning] }),
+          ...(idempotency === undefined ? {} : { idempotency }),
+          ...(warning === undefined ? {} : { warnings: [warning] }),
         },
         backend, workdir, scrollbackBytes,
         argv: command === null || ofConnection ? [loginShell(env)] : ['/bin/sh', '-c', command],
