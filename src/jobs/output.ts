@@ -85,12 +85,19 @@ async function readLargeTail(path: string, options: TailOptions): Promise<Tail> 
   }
 }
 
-/** Where the last `lines` lines before `end` start. A last line without a newline counts as one. */
+/** How far back lines are looked for: the largest output that a job has by default. A job can make its file far larger at no cost. */
+export const maxLookBytes = 2 ** 30;
+
+/**
+ * Where the last `lines` lines before `end` start, or, where there are fewer within {@link maxLookBytes}, the byte that
+ * is so far before `end`. A last line without a newline counts as one.
+ */
 export async function startOfLastLines(file: FileHandle, end: number, lines: number): Promise<number> {
   if (lines === 0) return end;
+  const first = Math.max(0, end - maxLookBytes);
   let wanted = lines;
-  for (let to = end; to > 0; to = Math.max(0, to - pieceBytes)) {
-    const from = Math.max(0, to - pieceBytes);
+  for (let to = end; to > first; to = Math.max(first, to - pieceBytes)) {
+    const from = Math.max(first, to - pieceBytes);
     const bytes = await readAt(file, from, to - from);
     // The newline that ends the last line starts no line.
     let at = to === end ? bytes.length - 2 : bytes.length - 1;
@@ -101,7 +108,7 @@ export async function startOfLastLines(file: FileHandle, end: number, lines: num
       if (wanted === 0) return from + at + 1;
     }
   }
-  return 0;
+  return first;
 }
 
 /** How many bytes at the end of `bytes` are the start of a UTF-8 character that goes on (RFC 3629 §3): 0 to 3. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { openCharacterBytes, openOutput, pieceBytes, readTail, startOfLastLines } from '../../src/jobs/output.ts';
+import { openCharacterBytes, openOutput, maxLookBytes, pieceBytes, readTail, startOfLastLines } from '../../src/jobs/output.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 /** The same numbers each time: a failure can be repeated. */
@@ -83,6 +83,15 @@ describe('output', () => {
         await file.close();
       }
     }
+  });
+
+  it('startOfLastLines() looks no further than the largest output, however large the file is', async (t) => {
+    const path = join(temporaryFolder(t), 'sparse');
+    const file = await open(path, 'w+');
+    t.after(() => file.close());
+    const sizeBytes = 2 ** 40;
+    await file.truncate(sizeBytes);
+    assert.equal(await startOfLastLines(file, sizeBytes, 3), sizeBytes - maxLookBytes);
   });
 
   it('startOfLastLines() of nothing and of newlines only', async (t) => {
