@@ -16,7 +16,7 @@ import { documentationRoutes } from './http/docs.ts';
 import { homeRoutes } from './http/home.ts';
 import { type Keys, openKeys } from './http/keys.ts';
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/listen.ts';
-import type { Limits } from './http/limits.ts';
+import { type Limits, defaultLimits } from './http/limits.ts';
 import { Tickets, ticketRoutes } from './http/tickets.ts';
 import { jobsForAgents } from './jobs/agent-jobs.ts';
 import { Jobs } from './jobs/jobs.ts';
@@ -30,11 +30,12 @@ import { Keeper } from './process/keeper.ts';
 import { findBash, Launchers } from './process/launchers.ts';
 import { JobShells } from './process/job-shells.ts';
 import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
+import { type Capacity, capacityWithin, openFileLimit } from './process/open-files.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import { openStateDirectory } from './process/state-directory.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
-import { type Health, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
+import { type Health, type HealthOfCapacity, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
 import { throughProxy } from './proxy/through-proxy.ts';
 import { type Mode, modes } from './protocol/jobs.ts';
 import { shellKinds } from './protocol/shells.ts';
@@ -81,10 +82,12 @@ const renewLockMs = 10_000;
  * @throws LockHeldError where another server has the state directory; the system's error where the address cannot be had.
  */
 export async function startServer(
-  config: Config,
+  settings: Config,
   options: { readonly version: string; readonly log: Log; readonly limits?: Partial<Limits>; readonly wrapped?: Wrapped | undefined },
 ): Promise<Server> {
   const { log, version, wrapped } = options;
+  const capacity = capacityOf(settings, { ...defaultLimits, ...options.limits }.connections, log);
+  const config = { ...settings, ...capacity.granted };
   const pace = new Pace();
   openStateDirectory(config.stateDir, log);
   // Said now, as what needs the proxy may come days later.
@@ -98,7 +101,7 @@ export async function startServer(
     isLoopback: isLoopback(config.host),
     pace,
     observe: (measurement) => metrics.observe(measurement),
-    ...(options.limits ? { limits: options.limits } : {}),
+    limits: { ...options.limits, connections: capacity.granted.connections },
     ...tlsOf(config),
   };
   const http = createHttpServer(httpOptions);
@@ -126,7 +129,7 @@ export async function startServer(
     const health = (): Health => ({
       status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: ownDirectory(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
-      ...jobs.counts, execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, default_shell: jobShells.defaultShell,
+      ...jobs.counts, capacity: capacity.health, execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, default_shell: jobShells.defaultShell,
       ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
       wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });
@@ -265,6 +268,17 @@ function gaugesOf(jobs: Jobs, shells: Shells, terminals: Terminals): readonly Ga
   ];
 }
 
+/** What the settings ask for, as far as the limit of open files allows it. */
+function capacityOf(config: Config, connections: number, log: Log): { readonly granted: Capacity; readonly health: HealthOfCapacity } {
+  const { maxRunning, maxSessions, maxTerminals } = config;
+  const wanted: Capacity = { maxRunning, maxSessions, maxTerminals, connections };
+  const limit = openFileLimit();
+  const granted = capacityWithin(limit, wanted);
+  const isLowered = JSON.stringify(granted) !== JSON.stringify(wanted);
+  if (isLowered) log.warn('the limit of open files allows less than the settings ask for: jobs beyond it wait; raise it with ulimit -n', { openFiles: limit, wanted, granted });
+  return { granted, health: { ...granted, openFiles: limit ?? null, isLowered } };
+}
+
 /** Whether only this machine can reach it. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
@@ -302,7 +316,7 @@ async function openJobs(
   closers.push(() => shells.close());
   const createStarter = (events: StarterEvents): Starter => {
     if (!first || !keeper || !fifos) return new DirectStarter(events, { env });
-    const launchers = new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning });
+    const launchers = new Launchers({ ...events, first, keeper, fifos, jobsDirectory, maxLaunchers: maxRunning + maxSessions, onWarning });
     shells.connect({ events, launch: (launch) => launchers.start(launch), cancelJobs: (sessionKey) => jobs.cancelSession(sessionKey) });
     return launchers;
   };

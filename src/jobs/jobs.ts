@@ -105,6 +105,7 @@ export class Jobs {
       jobShells: options.jobShells,
       agents: options.agents,
       inherited: options.inherited,
+      keeper: options.ahead?.keeper,
       maxRunning: options.maxRunning,
       log: options.log,
       now: nowSeconds,
@@ -388,7 +389,9 @@ export class Jobs {
   #take(request: JobRecord['request'], options: SubmitOptions & { readonly warnings: readonly string[] }, spare: Spare | undefined): Entry {
     const { idempotency, rerunOf, warnings } = options;
     const now = nowSeconds();
-    const hold = request.stdin === undefined ? spare?.hold : undefined;
+    const hasRoom = this.#runner.hasRoom({ sessionKey: sessionOf(request.program), labels: request.labels });
+    // What waits for its turn has its stdin kept open from then on: there may be more of those than can be kept.
+    const hold = request.stdin === undefined && hasRoom ? spare?.hold : undefined;
     if (hold === undefined) this.#release(spare);
     const record: JobRecord = {
       jobId: this.#nextId(),
@@ -398,7 +401,7 @@ export class Jobs {
       ...(warnings.length === 0 ? {} : { warnings }),
       ...(idempotency === undefined ? {} : { idempotency }),
       ...(hold === undefined ? {} : { hold }),
-      state: this.#runner.hasRoom({ sessionKey: sessionOf(request.program), labels: request.labels }) ? { is: 'running', startedAt: now } : { is: 'pending' },
+      state: hasRoom ? { is: 'running', startedAt: now } : { is: 'pending' },
     };
     try {
       this.#store.create(record, spare?.path);

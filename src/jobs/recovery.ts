@@ -2,7 +2,6 @@
  * Goes on with the jobs that an earlier server left: what is true of each, `recover.ts` judges.
  * @module
  */
-import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { ageSeconds, isAlive, isGroupAlive } from '../process/identity.ts';
 import type { Keeper } from '../process/keeper.ts';
@@ -37,7 +36,7 @@ export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions
     counts[verdict] += 1;
     if (verdict === 'start') toStart.push(job.entry);
   }
-  await holdAgain(toStart.filter(({ request }) => request.stdin === 'fifo'), options);
+  for (const entry of toStart) releaseOldHold(entry, options);
   for (const entry of toStart) options.runner.enqueue(entry);
   if (jobs.length > 0) options.log.info('jobs recovered', counts);
 }
@@ -62,19 +61,10 @@ async function recoverOne({ entry, record }: LeftJob, options: RecoveryOptions):
   return verdict.is;
 }
 
-/** What kept their stdin open has ended with the server before, or will. */
-async function holdAgain(entries: readonly Entry[], { store, keeper, log }: RecoveryOptions): Promise<void> {
-  if (entries.length === 0 || !keeper) return;
-  try {
-    const holds = await keeper.hold(entries.map(({ id }) => join(store.directory(id), 'stdin')));
-    entries.forEach((entry, index) => {
-      // The one before lives on while an older job does, and would keep it open for ever.
-      if (entry.hold !== undefined) keeper.releaseLater(entry.hold);
-      entry.hold = holds[index];
-    });
-  } catch (error) {
-    log.warn('cannot keep the stdin of jobs open that were waiting', { error });
-  }
+/** What kept its stdin open lives on while an older job does, and would keep it open for ever. */
+function releaseOldHold(entry: Entry, { keeper }: RecoveryOptions): void {
+  if (entry.hold !== undefined) keeper?.releaseLater(entry.hold);
+  entry.hold = undefined;
 }
 
 /** The server was away in the middle of ending it. */

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Stats } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { longTimeout } from '../base/long-timeout.ts';
@@ -12,6 +13,7 @@ import type { JobId } from '../protocol/ids.ts';
 import { drainFifo } from '../process/fifo.ts';
 import type { Family } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
+import type { Keeper } from '../process/keeper.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { agentFiles, type AgentHost, agentLabel } from '../process/agent-host.ts';
 import type { Variables } from '../process/environment/secrets.ts';
@@ -36,6 +38,8 @@ export interface RunnerOptions {
   /** Knows how agents are run. */
   readonly agents: AgentHost;
   readonly inherited: Variables;
+  /** Keeps the stdin of jobs open; `undefined`: nothing need. */
+  readonly keeper: Keeper | undefined;
   readonly maxRunning: number;
   readonly log: Log;
   /** Unix seconds. */
@@ -51,6 +55,8 @@ const claimMs = 10_000;
 
 /** After a failure to end a job. */
 const endAgainSeconds = 1;
+/** After the stdin of a job could not be kept open. */
+const holdAgainMs = 500;
 
 type Running = Extract<JobState, { is: 'running' }>;
 
@@ -287,6 +293,10 @@ export class Runner {
     if (entry.request.sessionKey !== undefined) this.#busySessions.add(entry.request.sessionKey);
   }
 
+  #vacate(entry: Entry): void {
+    if (this.#running.delete(entry.id) && entry.request.sessionKey !== undefined) this.#busySessions.delete(entry.request.sessionKey);
+  }
+
   #exitOf(entry: Entry, code: number | undefined): Exit {
     const pid = entry.pid ?? 0;
     return { code, pid, hasLeft: isGroupAlive(pid) };
@@ -351,7 +361,7 @@ export class Runner {
   #finish(entry: Entry, outcome: Outcome, options: { isOnDisk: boolean }): void {
     const { state } = entry;
     if (state.is === 'finished' || this.#isClosed) return;
-    if (this.#running.delete(entry.id) && entry.request.sessionKey !== undefined) this.#busySessions.delete(entry.request.sessionKey);
+    this.#vacate(entry);
     this.#adopted.delete(entry);
     this.#timeouts.get(entry)?.();
     this.#timeouts.delete(entry);
@@ -462,17 +472,42 @@ export class Runner {
       const able = this.#isFull ? this.#queue.slice(0, this.#waitedFor) : this.#queue;
       const entry = this.#dequeue(able.findIndex(({ request }) => this.hasRoom(request)));
       if (entry === undefined) return;
-      try {
-        const { hold } = entry;
-        const state = { is: 'running', startedAt: this.#options.now() } as const;
-        const record: JobRecord = { ...this.#options.store.read(entry.id), ...(hold === undefined ? {} : { hold }), state };
-        this.#options.store.write(record);
-        entry.state = state;
-        this.start(entry, record);
-      } catch (error) {
-        this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
-      }
+      if (entry.request.stdin !== 'fifo' || entry.hold !== undefined || this.#options.keeper === undefined) this.#startQueued(entry);
+      else void this.#holdAndStart(entry, this.#options.keeper);
     }
+  }
+
+  #startQueued(entry: Entry): void {
+    try {
+      const { hold } = entry;
+      const state = { is: 'running', startedAt: this.#options.now() } as const;
+      const record: JobRecord = { ...this.#options.store.read(entry.id), ...(hold === undefined ? {} : { hold }), state };
+      this.#options.store.write(record);
+      entry.state = state;
+      this.start(entry, record);
+    } catch (error) {
+      this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
+    }
+  }
+
+  /** Has the stdin of a job kept open, then starts it; where that cannot be, for want of files, the job waits on. Never rejects. */
+  async #holdAndStart(entry: Entry, keeper: Keeper): Promise<void> {
+    // It has its place meanwhile.
+    this.#occupy(entry);
+    const [hold] = await keeper.hold([join(this.#options.store.directory(entry.id), 'stdin')]).catch((error: unknown) => {
+      if (!this.#isClosed) this.#options.log.warn('cannot keep the stdin of the job open, trying again', { jobId: entry.id, error });
+      return [];
+    });
+    if (this.#isClosed || entry.isFinished) {
+      if (hold !== undefined) keeper.releaseLater(hold);
+      return;
+    }
+    entry.hold = hold;
+    if (hold !== undefined) return this.#startQueued(entry);
+    await sleep(holdAgainMs, undefined, { ref: false });
+    if (this.#isClosed || entry.isFinished) return;
+    this.#vacate(entry);
+    this.enqueue(entry);
   }
 
   #heard(id: string, tell: (entry: Entry) => void): void {

@@ -12,6 +12,7 @@ import { makeFolder } from '../base/make-folder.ts';
 import { openFifo, UntrustedFileError } from '../base/untrusted-file.ts';
 import type { FirstBash } from './first-bash.ts';
 import { isPidAlive } from './identity.ts';
+import { openFileLimit } from './open-files.ts';
 
 export interface KeeperOptions {
   readonly first: FirstBash;
@@ -45,6 +46,7 @@ export class Keeper {
   #next = lowestNumber;
   #made = 0;
   #lastBatch = 0;
+  readonly #limit = openFileLimit() ?? Number.POSITIVE_INFINITY;
   readonly #unneeded: string[] = [];
   #flushing: NodeJS.Timeout | undefined;
   #starting: Promise<void> | undefined;
@@ -75,6 +77,11 @@ export class Keeper {
     return this.#starting;
   }
 
+  /** How many FIFOs it can hold at once. */
+  get capacity(): number {
+    return Math.max(1, this.#limit - lowestNumber);
+  }
+
   /** Whether the hold is one of the keeper that there is now. */
   isCurrent(hold: string): boolean {
     return this.#fd !== undefined && nameOf(hold) === this.#name;
@@ -89,12 +96,12 @@ export class Keeper {
   async hold(paths: readonly string[]): Promise<readonly (string | undefined)[]> {
     await this.start();
     const batch = this.#lastBatch += 1;
-    const numbers = paths.map(() => this.#free.pop() ?? this.#nextNumber());
+    const numbers = paths.flatMap(() => this.#free.pop() ?? this.#nextNumber() ?? []);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#settle(batch, () => reject(new Error('Cannot keep FIFOs open: the keeper does not answer'))), batchMs);
       timer.unref();
       this.#batches.set(batch, { numbers, resolve, reject, timer });
-      const lines = paths.map((path, index) => `hold ${numbers[index]} ${relative(this.#options.stateDir, path)}\n`);
+      const lines = numbers.map((number, index) => `hold ${number} ${relative(this.#options.stateDir, paths[index] ?? '')}\n`);
       this.#write([...lines, `ack ${batch}\n`].join(''));
     });
   }
@@ -133,8 +140,9 @@ export class Keeper {
     this.#free.push(...numbers);
   }
 
-  #nextNumber(): number {
-    return (this.#next += 1) - 1;
+  /** `undefined`: it has as many files open as it may. */
+  #nextNumber(): number | undefined {
+    return this.#next >= this.#limit ? undefined : (this.#next += 1) - 1;
   }
 
   async #make(): Promise<void> {

@@ -37,6 +37,8 @@ export class Spares {
   readonly #parent: string;
   readonly #kind: keyof typeof scripts;
   readonly #keeper: Keeper | undefined;
+  readonly #batch: number;
+  readonly #low: number;
   readonly #ready: Spare[] = [];
   #made = 0;
   #isClosed = false;
@@ -48,6 +50,10 @@ export class Spares {
    * @param keeper Keeps the stdin of directories open; without one FIFOs are made instead.
    */
   constructor(first: FirstBash, folder: string, keeper?: Keeper) {
+    const { batch, low } = stock[keeper ? 'directory' : 'fifo'];
+    // Of what the keeper can hold most is for the jobs that run.
+    this.#batch = Math.min(batch, Math.max(1, Math.floor((keeper?.capacity ?? Number.POSITIVE_INFINITY) / 4)));
+    this.#low = Math.min(low, Math.ceil(this.#batch / 2));
     this.#first = first;
     this.#parent = folder;
     this.#folder = join(folder, `${process.pid}-${Date.now().toString(36)}`);
@@ -72,7 +78,7 @@ export class Spares {
       spare = this.#ready.pop();
     }
     // A failure is seen, and told, by the next who finds none.
-    if (this.#ready.length < stock[this.#kind].low) this.#refill('ahead').catch(() => undefined);
+    if (this.#ready.length < this.#low) this.#refill('ahead').catch(() => undefined);
     return spare;
   }
 
@@ -107,7 +113,7 @@ export class Spares {
 
   async #make(isUrgent: boolean, isAgain = false): Promise<void> {
     makeFolder(this.#folder, { mode: 0o700 });
-    const names = Array.from({ length: stock[this.#kind].batch }, () => String(this.#made += 1));
+    const names = Array.from({ length: this.#batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
     try {
       await this.#first.chore(['/bin/sh', '-c', scripts[this.#kind], this.#folder, ...names], { isUrgent });

@@ -25,6 +25,18 @@ export interface HealthOfShells {
   readonly persistent_shell_idle_timeout_seconds: number;
 }
 
+/** What there is room for, by the settings and by how many files the server may have open. */
+export interface HealthOfCapacity {
+  readonly maxRunning: number;
+  readonly maxSessions: number;
+  readonly maxTerminals: number;
+  readonly connections: number;
+  /** The limit of open files (`ulimit -n`); `null`: not known. */
+  readonly openFiles: number | null;
+  /** The limit of open files allows less than the settings ask for. */
+  readonly isLowered: boolean;
+}
+
 /** What `GET /health` says of agents. */
 export interface HealthOfAgents {
   readonly acp_supported: boolean;
@@ -60,6 +72,7 @@ export interface Health extends HealthOfShells, HealthOfAgents, HealthOfTerminal
   readonly jobs: number;
   readonly running: number;
   readonly queued: number;
+  readonly capacity: HealthOfCapacity;
   /** Who carries out updates and starts the server again; `null`: nobody. */
   readonly wrapper: { readonly pid: number } | null;
   readonly update: HealthUpdate;

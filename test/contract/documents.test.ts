@@ -54,7 +54,7 @@ test('what the server says of itself', async (t) => {
     const shells = Object.fromEntries(['bash', 'zsh', 'sh', 'pwsh', 'powershell'].map((kind) => [kind, kind !== 'pwsh' && kind !== 'powershell' && isOnPath(kind)]));
     assert.deepEqual(health, {
       status: 'ok', authenticated: true, version: '0.0.0-test', hostname: hostname(), platform: process.platform, arch: process.arch,
-      pid: process.pid, cwd: process.cwd(), jobs: 1, running: 0, queued: 0, execution_modes: ['shell', 'argv', 'persistent_shell', 'acp'], acp_supported: true, default_shell: 'bash',
+      pid: process.pid, cwd: process.cwd(), jobs: 1, running: 0, queued: 0, capacity: health['capacity'], execution_modes: ['shell', 'argv', 'persistent_shell', 'acp'], acp_supported: true, default_shell: 'bash',
       persistent_shell_supported: true, persistent_shell_shells: shells, persistent_shell_default_shell: 'bash', persistent_shell_sessions: 0,
       persistent_shell_max_sessions: 32, persistent_shell_idle_timeout_seconds: 0,
       terminal_supported: true, terminal_sessions: 0, terminal_backend: 'script', terminal_port: null,
