@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path';
 import type { Stats } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { longTimeout } from '../base/long-timeout.ts';
