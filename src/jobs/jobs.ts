@@ -489,7 +489,7 @@ export class Jobs {
     const last = records.at(-1)?.jobId;
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
     await recover(records.map((record) => ({ entry: this.#remember(record), record })), {
-      store: this.#store, runner: this.#runner, keeper: this.#options.ahead?.keeper, log: this.#options.log, now: nowSeconds,
+      store: this.#store, runner: this.#runner, log: this.#options.log, now: nowSeconds,
     });
     this.#monitor.wake();
   }

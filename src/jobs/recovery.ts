@@ -4,7 +4,6 @@
  */
 import type { Log } from '../base/log.ts';
 import { ageSeconds, isAlive, isGroupAlive } from '../process/identity.ts';
-import type { Keeper } from '../process/keeper.ts';
 import type { Entry } from './entry.ts';
 import type { EndingReason, JobRecord } from './job.ts';
 import { judge, runSeconds, type Verdict } from './recover.ts';
@@ -14,8 +13,6 @@ import type { JobStore } from './store.ts';
 export interface RecoveryOptions {
   readonly store: JobStore;
   readonly runner: Runner;
-  /** Keeps the stdin of the jobs open that are still to be started. */
-  readonly keeper: Keeper | undefined;
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
@@ -36,14 +33,14 @@ export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions
     counts[verdict] += 1;
     if (verdict === 'start') toStart.push(job.entry);
   }
-  for (const entry of toStart) releaseOldHold(entry, options);
-  for (const entry of toStart) options.runner.enqueue(entry);
+  for (const entry of toStart) options.runner.enqueueAgain(entry);
   if (jobs.length > 0) options.log.info('jobs recovered', counts);
 }
 
 async function recoverOne({ entry, record }: LeftJob, options: RecoveryOptions): Promise<Verdict['is']> {
   const { store, runner, log, now } = options;
   const { state } = record;
+  if (state.is !== 'finished') forgetReleased(entry, store);
   const note = state.is === 'finished' ? undefined : store.readProcess(entry.id);
   entry.pid = note?.identity.pid ?? null;
   const isAliveStill = note !== undefined && await isAlive(note.identity);
@@ -61,10 +58,11 @@ async function recoverOne({ entry, record }: LeftJob, options: RecoveryOptions):
   return verdict.is;
 }
 
-/** What kept its stdin open lives on while an older job does, and would keep it open for ever. */
-function releaseOldHold(entry: Entry, { keeper }: RecoveryOptions): void {
-  if (entry.hold !== undefined) keeper?.releaseLater(entry.hold);
+/** The record of a job does not say that its hold was released: the keeper may have given the number to another job since. */
+function forgetReleased(entry: Entry, store: JobStore): void {
+  if (entry.hold === undefined || store.hasStdin(entry.id)) return;
   entry.hold = undefined;
+  entry.isStdinClosed = true;
 }
 
 /** The server was away in the middle of ending it. */

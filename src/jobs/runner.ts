@@ -136,6 +136,12 @@ export class Runner {
     this.#startNext();
   }
 
+  /** What an earlier server was about to start waits for its turn again. Its launcher may still take it: its stdin stays open meanwhile. */
+  enqueueAgain(entry: Entry): void {
+    entry.state = { is: 'pending' };
+    this.enqueue(entry);
+  }
+
   get #isFull(): boolean {
     return this.#running.size >= this.#options.maxRunning;
   }
@@ -222,12 +228,15 @@ export class Runner {
    * @param options Default: SIGTERM, and the grace that the job was submitted with.
    */
   async end(entry: Entry, reason: EndingReason, options: Ending = endingOf(entry)): Promise<void> {
-    const { state } = entry;
-    if (state.is === 'finished') return;
-    if (state.is === 'pending') {
+    if (entry.state.is === 'pending') {
       this.#dequeue(this.#queue.indexOf(entry));
-      return this.#finish(entry, cancelledOutcome(this.#options.now()), { isOnDisk: false });
+      if (this.#isNobodys(entry)) return this.#finish(entry, cancelledOutcome(this.#options.now()), { isOnDisk: false });
+      // A launcher of a server that was killed has taken it.
+      entry.state = { is: 'running', startedAt: this.#options.now() };
+      this.adopt(entry);
     }
+    const { state } = entry;
+    if (state.is !== 'running') return;
     const before = this.#endings.get(entry);
     if (before) {
       // A second call may be more impatient than the first.
@@ -471,8 +480,9 @@ export class Runner {
       const able = this.#isFull ? this.#queue.slice(0, this.#waitedFor) : this.#queue;
       const entry = this.#dequeue(able.findIndex(({ request }) => this.hasRoom(request)));
       if (entry === undefined) return;
-      if (entry.request.stdin !== 'fifo' || entry.hold !== undefined || this.#options.keeper === undefined) this.#startQueued(entry);
-      else void this.#holdAndStart(entry, this.#options.keeper);
+      const { keeper } = this.#options;
+      if (entry.request.stdin !== 'fifo' || keeper === undefined) this.#startQueued(entry);
+      else void this.#holdAndStart(entry, keeper);
     }
   }
 
@@ -489,24 +499,37 @@ export class Runner {
     }
   }
 
-  /** Has the stdin of a job kept open, then starts it; where that cannot be, for want of files, the job waits on. Never rejects. */
+  /**
+   * Has the stdin of a job kept open, then starts it; where that cannot be, for want of files, the job waits on in its place.
+   *
+   * What kept its stdin open before is released last: a launcher of a server that was killed may have taken the job meanwhile, and it would
+   * read the end of its input. Never rejects.
+   */
   async #holdAndStart(entry: Entry, keeper: Keeper): Promise<void> {
-    // It has its place meanwhile.
     this.#occupy(entry);
-    const [hold] = await keeper.hold([join(this.#options.store.directory(entry.id), 'stdin')]).catch((error: unknown) => {
-      if (!this.#isClosed) this.#options.log.warn('cannot keep the stdin of the job open, trying again', { jobId: entry.id, error });
-      return [];
-    });
-    if (this.#isClosed || entry.isFinished) {
+    const former = entry.hold;
+    const hold = await this.#holdStdin(entry, keeper);
+    if (this.#isClosed || entry.state.is !== 'pending') {
       if (hold !== undefined) keeper.releaseLater(hold);
       return;
     }
     entry.hold = hold;
-    if (hold !== undefined) return this.#startQueued(entry);
-    await sleep(holdAgainMs, undefined, { ref: false });
-    if (this.#isClosed || entry.isFinished) return;
-    this.#vacate(entry);
-    this.enqueue(entry);
+    this.#startQueued(entry);
+    if (former !== undefined) keeper.releaseLater(former);
+  }
+
+  /** `undefined`: it must not start any more. */
+  async #holdStdin(entry: Entry, keeper: Keeper): Promise<string | undefined> {
+    const path = join(this.#options.store.directory(entry.id), 'stdin');
+    let hasWarned = false;
+    while (!this.#isClosed && entry.state.is === 'pending') {
+      const [hold, error] = await keeper.hold([path]).then((holds) => [holds[0], undefined] as const, (failure: unknown) => [undefined, failure] as const);
+      if (hold !== undefined || this.#isClosed) return hold;
+      if (!hasWarned) this.#options.log.warn('cannot keep the stdin of the job open, trying again', { jobId: entry.id, error });
+      hasWarned = true;
+      await sleep(holdAgainMs, undefined, { ref: false });
+    }
+    return undefined;
   }
 
   #heard(id: string, tell: (entry: Entry) => void): void {

@@ -109,6 +109,16 @@ export class JobStore {
     }
   }
 
+  /** Whether the job's stdin still has its name: it loses it before what keeps it open is released. */
+  hasStdin(id: JobId): boolean {
+    try {
+      return statFile(join(this.directory(id), 'stdin')) !== undefined;
+    } catch {
+      // EACCES: the job has closed its directory, to us as well.
+      return false;
+    }
+  }
+
   /** Replaces the state, and what is noted beside it. @throws ProblemError storage_full, unavailable. */
   writeState(id: JobId, state: JobState, notes: Pick<JobRecord, 'warnings' | 'cut' | 'shellStarted' | 'shellEnded'> = {}): void {
     this.write({ ...this.read(id), ...notes, state });

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type ExecRequest, type Job, type JobId, ProblemError, type ShellExec, type Sidecar, outputBytes } from '../../src/client/client.ts';
+import { readStat } from '../../src/process/identity.ts';
+import { isStillLauncher } from '../../src/process/launchers.ts';
 import { key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { processesWith, strangersTo } from './processes.ts';
@@ -118,6 +120,67 @@ describe('recovery', { skip: isLinux ? false : 'needs /proc to see who is left b
     }
     await server.stop();
     await until(() => processesWith(home).length === 0, { what: 'nobody is left behind' });
+  });
+
+  it('a job that a launcher of the killed server takes while it waits for its turn keeps its stdin, and does not run once cancelled', async (t) => {
+    const folder = temporaryFolder(t);
+    const stateDir = join(folder, 'state');
+    const gate = join(folder, 'gate');
+    const before = await spawnServer(t, { stateDir, flags: { 'max-running': '3' } });
+    const submit = async (command: string): Promise<JobId> => (await before.client.exec({ command })).jobId;
+    const stdinOf = (id: JobId): string => join(stateDir, 'jobs', id, 'stdin');
+    const first = await submit(`echo up; while [ ! -e '${gate}' ]; do sleep 0.05; done`);
+    await until(async () => (await before.client.jobs.get(first)).stdout === 'up\n', { what: 'the first job runs' });
+    // The launchers stop before they take the next two jobs.
+    const launchers = await until(() => {
+      const idle = idleLaunchers(before.pid);
+      return idle.length >= 2 ? idle : undefined;
+    }, { what: 'two launchers wait for work' });
+    for (const pid of launchers) process.kill(pid, 'SIGSTOP');
+    const taken = await submit('read -r line; echo "got $line"; cat; exit 4');
+    const cancelled = await submit(`echo ran >'${folder}/ran'`);
+    await before.kill9();
+    const { client } = await spawnServer(t, { stateDir, flags: { 'max-running': '1' } });
+    assert.deepEqual(await statusesOf(client, [first, taken, cancelled]), ['running', 'pending', 'pending']);
+    await client.jobs.cancel(cancelled);
+    await until(() => holdersOf(stdinOf(cancelled)).length === 0, { what: 'the stdin of the cancelled job is no longer held' });
+    for (const pid of launchers) process.kill(pid, 'SIGCONT');
+    await until(() => readFileSync(join(stateDir, 'jobs', taken, 'process'), 'utf8') !== '', { what: 'the launcher takes the job' });
+    writeFileSync(gate, '');
+    await until(async () => (await client.jobs.nudge(taken, 'a nudge\n')).nudged, { what: 'the job is nudged' });
+    await client.jobs.stdin(taken, Buffer.from('the rest'), { eof: true });
+    const job = await client.jobs.wait(taken);
+    assert.deepEqual([job.exitCode, job.stdout], [4, 'got a nudge\nthe rest']);
+    assert.equal(existsSync(join(folder, 'ran')), false);
+  });
+
+  it('what kept the stdin of a finished job open is not released again, as it may be another job\'s by then', async (t) => {
+    const folder = temporaryFolder(t);
+    const server = await spawnServer(t, { stateDir: join(folder, 'state'), flags: { 'max-running': '2' } });
+    const submit = async (command: string): Promise<JobId> => (await server.client.exec({ command })).jobId;
+    const wait = (name: string): string => `while [ ! -e '${folder}/${name}' ]; do sleep 0.05; done`;
+    const fileOf = (id: JobId, name: string): string => join(server.stateDir, 'jobs', id, name);
+    const isReleased = (id: JobId) => (): boolean => holdersOf(`${fileOf(id, 'stdin')} (deleted)`).length === 0 && !existsSync(fileOf(id, 'stdin'));
+    const holdOf = (id: JobId): unknown => (JSON.parse(readFileSync(fileOf(id, 'job.json'), 'utf8')) as { hold?: string }).hold;
+    const long = await submit('exec sleep 1000');
+    const first = await submit(wait('first'));
+    const second = await submit(wait('second'));
+    const reader = await submit('read -r line; echo "got $line"; cat; exit 4');
+    writeFileSync(join(folder, 'first'), '');
+    await server.client.jobs.wait(first);
+    await until(isReleased(first), { what: 'the stdin of the first job is no longer held' });
+    writeFileSync(join(folder, 'second'), '');
+    await server.client.jobs.wait(second);
+    await until(async () => (await server.client.jobs.get(reader)).pid !== null, { what: 'the reader runs' });
+    assert.equal(holdOf(reader), holdOf(first), 'the reader has what the first job had');
+    await server.kill9();
+    await server.restart();
+    await server.client.jobs.cancel(long);
+    await until(isReleased(long), { what: 'the new server has released what it had to' });
+    await until(async () => (await server.client.jobs.nudge(reader, 'a nudge\n')).nudged, { what: 'the job is nudged' });
+    await server.client.jobs.stdin(reader, Buffer.from('the rest'), { eof: true });
+    const job = await server.client.jobs.wait(reader);
+    assert.deepEqual([job.exitCode, job.stdout], [4, 'got a nudge\nthe rest']);
   });
 
   it('a clean restart adopts what runs: nudge, follow, timeout and cancel work on it', async (t) => {
@@ -321,4 +384,40 @@ function digest(bytes: Uint8Array): string {
 
 function linesOf(path: string): string[] {
   return readFileSync(path, 'utf8').split('\n').filter((line) => line !== '');
+}
+
+async function statusesOf(client: Sidecar, ids: readonly JobId[]): Promise<readonly string[]> {
+  return await Promise.all(ids.map(async (id) => (await client.jobs.get(id)).status));
+}
+
+/** The processes that launchers of the server have forked ahead for their next job: grandchildren of its first bash. */
+function idleLaunchers(server: number): readonly number[] {
+  const all = pids().flatMap((pid) => readStat(pid) ?? []);
+  const children = (parents: readonly number[]): readonly number[] =>
+    all.filter(({ parentPid }) => parents.includes(parentPid)).map(({ pid }) => pid);
+  return children(children(children([server]))).filter(isStillLauncher);
+}
+
+/** Processes that have the file open. */
+function holdersOf(path: string): readonly number[] {
+  return pids().filter((pid) => {
+    try {
+      return readdirSync(`/proc/${pid}/fd`).some((fd) => linkOf(`/proc/${pid}/fd/${fd}`) === path);
+    } catch {
+      // It ended meanwhile, or belongs to another user.
+      return false;
+    }
+  });
+}
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function pids(): readonly number[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
 }
