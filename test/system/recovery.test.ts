@@ -183,6 +183,31 @@ describe('recovery', { skip: isLinux ? false : 'needs /proc to see who is left b
     assert.deepEqual([job.exitCode, job.stdout], [4, 'got a nudge\nthe rest']);
   });
 
+  it('what keeps the stdin of jobs open outlives a server that is killed before it has its answer', async (t) => {
+    const folder = temporaryFolder(t);
+    const gate = join(folder, 'gate');
+    const server = await spawnServer(t, { stateDir: join(folder, 'state'), flags: { 'max-running': '2' } });
+    const submit = async (command: string): Promise<JobId> => (await server.client.exec({ command })).jobId;
+    const stdinOf = (id: JobId): string => join(server.stateDir, 'jobs', id, 'stdin');
+    const reader = await submit('echo up; read -r line; echo "got $line"; exit 4');
+    await until(async () => (await server.client.jobs.get(reader)).stdout === 'up\n', { what: 'the reader runs' });
+    const gated = await submit(`while [ ! -e '${gate}' ]; do sleep 0.05; done`);
+    const queued = await submit('cat');
+    const { pid: readerPid } = await server.client.jobs.get(reader);
+    const [keeper] = holdersOf(stdinOf(reader)).filter((pid) => pid !== readerPid);
+    assert.ok(keeper);
+    process.kill(keeper, 'SIGSTOP');
+    writeFileSync(gate, '');
+    // With that the turn of the queued job has come, and its stdin is to be held.
+    await server.client.jobs.wait(gated);
+    await server.kill9();
+    process.kill(keeper, 'SIGCONT');
+    await until(() => readStat(keeper) === undefined || holdersOf(stdinOf(queued)).includes(keeper), { what: 'the keeper has done what it was asked' });
+    await server.restart();
+    await until(async () => (await server.client.jobs.nudge(reader, 'a nudge\n')).nudged, { what: 'the job is nudged' });
+    assert.equal((await server.client.jobs.wait(reader)).stdout, 'up\ngot a nudge\n');
+  });
+
   it('a clean restart adopts what runs: nudge, follow, timeout and cancel work on it', async (t) => {
     const before = await startTestServer(t);
     const submit = async (request: ExecRequest): Promise<JobId> => (await before.client.exec(request)).jobId;
