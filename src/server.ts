@@ -30,7 +30,7 @@ import { Keeper } from './process/keeper.ts';
 import { findBash, Launchers } from './process/launchers.ts';
 import { JobShells } from './process/job-shells.ts';
 import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
-import { type Capacity, capacityWithin, openFileLimit } from './process/open-files.ts';
+import { type Capacity, FileBudget, capacityWithin, openFileCount, openFileLimit, readersWithin } from './process/open-files.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import { openStateDirectory } from './process/state-directory.ts';
@@ -119,7 +119,7 @@ export async function startServer(
     closers.push(() => lock.release());
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey, log });
     const agents = new Agents({ env: config.jobEnvironment, jobShells, version, isSupported: process.platform !== 'win32', log });
-    const { jobs, shells } = await openJobs(config, { agents, jobShells, log, pace, closers });
+    const { jobs, shells } = await openJobs(config, { agents, jobShells, log, pace, readers: capacity.readers, closers });
     agents.connect(jobsForAgents(jobs));
     const updates = openUpdates(config, { version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued });
     closers.push(() => updates.close());
@@ -129,7 +129,7 @@ export async function startServer(
     const health = (): Health => ({
       status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: ownDirectory(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
-      ...jobs.counts, capacity: capacity.health, execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, default_shell: jobShells.defaultShell,
+      ...jobs.counts, capacity: capacity.health(), execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, default_shell: jobShells.defaultShell,
       ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
       wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });
@@ -269,14 +269,19 @@ function gaugesOf(jobs: Jobs, shells: Shells, terminals: Terminals): readonly Ga
 }
 
 /** What the settings ask for, as far as the limit of open files allows it. */
-function capacityOf(config: Config, connections: number, log: Log): { readonly granted: Capacity; readonly health: HealthOfCapacity } {
-  const { maxRunning, maxSessions, maxTerminals } = config;
+function capacityOf(config: Config, connections: number, log: Log): { readonly granted: Capacity; readonly readers: FileBudget; readonly health: () => HealthOfCapacity } {
+  const { maxRunning, maxSessions, maxTerminals, terminalPort } = config;
   const wanted: Capacity = { maxRunning, maxSessions, maxTerminals, connections };
   const limit = openFileLimit();
-  const granted = capacityWithin(limit, wanted);
-  const isLowered = JSON.stringify(granted) !== JSON.stringify(wanted);
-  if (isLowered) log.warn('the limit of open files allows less than the settings ask for: jobs beyond it wait; raise it with ulimit -n', { openFiles: limit, wanted, granted });
-  return { granted, health: { ...granted, openFiles: limit ?? null, isLowered } };
+  const granted = capacityWithin(limit, wanted, { listeners: terminalPort === undefined ? 1 : 2 });
+  const lowered = (Object.keys(wanted) as (keyof Capacity)[]).filter((name) => granted[name] < wanted[name]);
+  const reason = lowered.length === 0 ? null
+    : `the server may have ${limit?.soft} files open (ulimit -n), so that ${lowered.map((name) => `${name} is ${granted[name]} instead of ${wanted[name]}`).join(', ')}; jobs beyond it wait`;
+  if (reason !== null) log.warn(reason, { openFiles: limit?.soft, fix: 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit' });
+  const health = (): HealthOfCapacity => ({
+    ...granted, openFiles: limit?.soft ?? null, openFilesHard: limit?.hard ?? null, openFilesUsed: openFileCount() ?? null, isLowered: reason !== null, reason,
+  });
+  return { granted, readers: new FileBudget(readersWithin(limit)), health };
 }
 
 /** Whether only this machine can reach it. */
@@ -290,10 +295,11 @@ function executionModes({ found }: Shells, { isSupported }: Agents): readonly Mo
 
 async function openJobs(
   config: Config, by: {
-    readonly agents: Agents; readonly jobShells: JobShells; readonly log: Log; readonly pace: Pace; readonly closers: (() => Promise<void> | void)[];
+    readonly agents: Agents; readonly jobShells: JobShells; readonly log: Log; readonly pace: Pace; readonly readers: FileBudget;
+    readonly closers: (() => Promise<void> | void)[];
   },
 ): Promise<{ jobs: Jobs; shells: Shells }> {
-  const { agents, jobShells, log, pace, closers } = by;
+  const { agents, jobShells, log, pace, readers, closers } = by;
   const bash = process.platform === 'win32' ? undefined : findBash();
   // Where Node itself starts jobs, they would have its priority.
   if (bash !== undefined) goFirst();

@@ -32,6 +32,8 @@ export interface Connection<T extends Pending> {
   orders: number;
   /** The last request on it, which asked for another protocol than HTTP and did not get it. */
   stayed?: IncomingMessage;
+  /** There is no room for it: only vital requests are answered on it. */
+  isReserve: boolean;
   /** The last key that was presented on it was right. */
   isKnown: boolean;
   readonly slot: Slot;
@@ -50,6 +52,10 @@ export interface Upgrade {
   webSocket?: WebSocketConnection;
 }
 
+/** Above it connections do not stay open between requests. */
+const crowdedShare = 0.75;
+/** Fewer are no crowd. */
+const fewConnections = 16;
 /** How long a handshake, a first request or its body may take, from the connection or the request on, before nobody waits for it any more. */
 const freshMs = 1_000;
 
@@ -77,6 +83,12 @@ export class Connections<T extends Pending> {
     return Math.max(this.#open.size, this.#raw.size) >= this.#limits.connections;
   }
 
+  /** Most are taken by clients with the key: what is not needed is to end with its next answer. */
+  get isCrowded(): boolean {
+    const { connections } = this.#limits;
+    return connections >= fewConnections && this.#open.size - this.#slots.unauthenticated >= connections * crowdedShare;
+  }
+
   /** Ends a connection that has not shown the key. @returns whether there was one. */
   makeRoom(): boolean {
     return this.#slots.evict();
@@ -86,7 +98,7 @@ export class Connections<T extends Pending> {
     const peer = peerOf(socket);
     const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
     const connection: Connection<T> = {
-      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, orders: 0, openedAt: performance.now(),
+      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false, orders: 0, openedAt: performance.now(),
       progress: { mark: '', since: 0 },
     };
     slot.isBusy = () => isBusy(connection);

@@ -55,6 +55,7 @@ export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply>
   exchange.params = match.params;
   if (method === 'OPTIONS') return options(exchange, match);
   const route = match.resource.routes.get(method) ?? refuseMethod(method, match);
+  if (exchange.connection.isReserve && route.isVital !== true) throw tooManyConnections();
   try {
     const access = accessOf(exchange, route, target.query, by);
     if (!(access instanceof Promise)) return admit(exchange, route, target.query, access, by);
@@ -136,6 +137,10 @@ function readContent(exchange: Exchange, route: Route, { limits }: Handling): Re
 
 function options(exchange: Exchange, { resource }: Match): Reply {
   return empty(204, { Allow: resource.allow, ...preflightHeaders(exchange.headers, resource.allow) });
+}
+
+export function tooManyConnections(): ProblemError {
+  return new ProblemError('unavailable', 'Cannot take another connection: there are too many', { headers: { 'Retry-After': '1' } });
 }
 
 function notFound(method: string, path: string): ProblemError {

@@ -3,6 +3,8 @@
  * @module
  */
 
+import { reservedConnections } from '../process/open-files.ts';
+
 export interface Limits {
   /** Request line and headers together. Default 16 KiB; beyond it 431, or 414 where the address alone is too long. */
   readonly headerBytes: number;
@@ -24,6 +26,8 @@ export interface Limits {
   readonly heartbeatMs: number;
   /** Connections at once. Default 4096; beyond it 503, where none without the key can give way. */
   readonly connections: number;
+  /** Connections beyond those: only vital requests are answered on them, see `Route`, all others with 503. Default: an eighth, 4 to 64. */
+  readonly reserved: number;
   /** Connections that have not shown the key; above it idle ones give way. Default: half of all. */
   readonly unauthenticated: number;
   /** Those of one source: an IPv4 address, or an IPv6 /64. Default: a quarter of all. */
@@ -44,6 +48,8 @@ export const defaultLimits: Limits = {
 };
 
 /** The limits on connections where there may be so many. */
-export function connectionLimits(connections: number): Pick<Limits, 'connections' | 'unauthenticated' | 'unauthenticatedPerSource'> {
-  return { connections, unauthenticated: Math.ceil(connections / 2), unauthenticatedPerSource: Math.ceil(connections / 4) };
+export function connectionLimits(
+  connections: number,
+): Pick<Limits, 'connections' | 'reserved' | 'unauthenticated' | 'unauthenticatedPerSource'> {
+  return { connections, reserved: reservedConnections(connections), unauthenticated: Math.ceil(connections / 2), unauthenticatedPerSource: Math.ceil(connections / 4) };
 }

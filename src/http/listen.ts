@@ -13,7 +13,7 @@ import type { Authenticator } from './auth.ts';
 import { hasContent } from './body.ts';
 import { type Connection, Connections } from './connections.ts';
 import { Exchange } from './exchange.ts';
-import { type Handling, handle } from './handle.ts';
+import { type Handling, handle, tooManyConnections } from './handle.ts';
 import { type Limits, connectionLimits, defaultLimits } from './limits.ts';
 import { type ClientError, connectNotAllowed, explain, rawAnswer } from './malformed.ts';
 import type { Measurement } from './measurement.ts';
@@ -86,6 +86,9 @@ export interface HttpServer {
  * after 200 ms (listen(2): the system's own limit, often 4096, is the ceiling).
  */
 const backlog = 4096;
+
+/** How long a connection for which there is no room may take for its request. */
+const reserveMs = 1_000;
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { tls, observe = () => undefined } = options;
@@ -163,7 +166,7 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
     connection.latest = exchange;
     connections.touch(connection);
-    if (connection.isRefused) exchange.isLast = true;
+    if (connection.isRefused || connection.isReserve) exchange.isLast = true;
     // The short way of nearly all of them.
     const { handling } = gate;
     if (handling !== undefined && connection.orders === 0 && !hasContent(incoming)) return answer(exchange, handling, to);
@@ -186,7 +189,7 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
   if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));
   server.on(connected, (socket: Socket) => {
     // Node accepts one a turn: while orders were carried out, a question on a new connection would wait for all that came before it.
-    pace.holdOff();
+    if (!connections.isCrowded) pace.holdOff();
     accept(socket, to);
   });
   server.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) => upgrade(incoming, socket, head, gate, to));
@@ -280,9 +283,14 @@ function ignore(): void {
 
 function accept(socket: Socket, to: Responding): void {
   const { connections } = to;
-  const isRefused = connections.isFull && !connections.makeRoom();
+  const isReserve = connections.isFull && !connections.makeRoom();
   const connection = connections.add(socket);
-  if (isRefused) refuse(connection, tooManyConnections(), to);
+  if (!isReserve) return;
+  connection.isReserve = true;
+  const overdue = setTimeout(() => {
+    if (connection.latest === undefined && !connection.isRefused) refuse(connection, tooManyConnections(), to);
+  }, reserveMs);
+  socket.once('close', () => clearTimeout(overdue));
 }
 
 function answer(exchange: Exchange, by: Handling, to: Responding): void {
@@ -324,8 +332,4 @@ function refuse(connection: Connection<Exchange>, problem: ProblemError, to: Res
   };
   if (!latest || latest.response.writableFinished || latest.response.destroyed) say();
   else latest.response.once('finish', say);
-}
-
-function tooManyConnections(): ProblemError {
-  return new ProblemError('unavailable', 'Cannot take another connection: there are too many', { headers: { 'Retry-After': '1' } });
 }

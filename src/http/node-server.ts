@@ -106,7 +106,7 @@ function harden(server: Server, limits: Limits): void {
   // A count would drop headers in silence; their size is bounded.
   server.maxHeadersCount = 0;
   // Refused politely up to here, and without a word beyond.
-  server.maxConnections = limits.connections + 64;
+  server.maxConnections = limits.connections + limits.reserved;
   // Who has said all may close its half and still read the answer. Not in the types, but there since Node 0.x.
   Object.assign(server, { httpAllowHalfOpen: true });
 }

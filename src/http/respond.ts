@@ -159,7 +159,7 @@ function writeHead(
 /** Behind an answer, others that are due already still follow: only the latest can be the last. */
 function isLastAnswer(exchange: Exchange, { connections, limits }: Responding): boolean {
   if (exchange.isLast || exchange.hasTooMuchToRead(limits.bodyBytes)) return true;
-  return connections.isClosing && exchange.connection.latest === exchange;
+  return (connections.isClosing || connections.isCrowded) && exchange.connection.latest === exchange;
 }
 
 /** RFC 9112 §9.6. Node destroys the socket behind such an answer; where more may come, {@link Connections.linger}. */

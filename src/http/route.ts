@@ -49,6 +49,8 @@ export interface RouteDocumentation {
 export interface RouteOptions<Query, Body> {
   /** Default `key`: only with the key. */
   readonly access?: 'key' | 'public';
+  /** It is answered also where there is no room for more connections. Default: no. */
+  readonly isVital?: boolean;
   /** Checks the query (a record of text, or of lists of text where a name is repeated). Default: no parameters. */
   readonly query?: Parser<Query>;
   /** Checks a JSON body; an empty body counts as `{}`. `raw`: any bytes, in `bodyBytes`. Default: no body. */

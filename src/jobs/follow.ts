@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { StreamName } from '../protocol/jobs.ts';
 import { agentFiles } from '../process/agent-host.ts';
+import { FileBudget } from '../process/open-files.ts';
 import { type Entry, until } from './entry.ts';
 import { openCharacterBytes, openOutputNow, pieceBytes } from './output.ts';
 
@@ -28,11 +29,15 @@ const maxLineBytes = 4 * 2 ** 20;
 class Cursor {
   readonly stream: Followed;
   readonly #path: string;
+  readonly #readers: FileBudget;
   #fd: number | undefined;
+  /** The file stays open between two looks. */
+  #isKept = false;
   #hasRead = false;
   offset: number;
 
-  constructor(directory: string, stream: Followed, offset: number) {
+  constructor(directory: string, stream: Followed, offset: number, readers: FileBudget) {
+    this.#readers = readers;
     this.stream = stream;
     this.#path = join(directory, stream === 'events' ? agentFiles.events : stream);
     this.offset = offset;
@@ -43,6 +48,14 @@ class Cursor {
    * through the thread pool takes 110; only what is far behind is worth that way.
    */
   async next(limit: number, entry: Entry): Promise<Piece | undefined> {
+    try {
+      return await this.#next(limit, entry);
+    } finally {
+      if (!this.#isKept) this.close();
+    }
+  }
+
+  async #next(limit: number, entry: Entry): Promise<Piece | undefined> {
     const size = this.#size();
     if (size === undefined || this.#fd === undefined) return undefined;
     // The job itself truncated its output (it opened /dev/stdout again): continue at the new beginning, and say so.
@@ -84,16 +97,22 @@ class Cursor {
     const opened = openOutputNow(this.#path);
     if (typeof opened !== 'object') return undefined;
     this.#fd = opened.fd;
+    this.#isKept = this.#readers.tryTake();
     return opened.stats.size;
   }
 
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+    if (this.#isKept) this.#readers.giveBack();
+    this.#isKept = false;
   }
 }
 
 export interface FollowOptions {
   readonly directory: string;
+  /** Counts the files that stay open; beyond its limit they are opened for each look. Default: no limit. */
+  readonly readers?: FileBudget;
   /** Which streams, and from where. */
   readonly from: { readonly [S in Followed]?: number };
   /** Ends the following, without a word. */
@@ -108,9 +127,9 @@ export interface FollowOptions {
 
 /** @returns ends when the job has ended and all its output was given, when the limit is reached, or when it is to end. */
 export async function* follow(entry: Entry, options: FollowOptions): AsyncGenerator<Piece, void, undefined> {
-  const { directory, from, signal, isOver = () => false } = options;
+  const { directory, readers = new FileBudget(), from, signal, isOver = () => false } = options;
   let left = options.limit ?? Number.MAX_SAFE_INTEGER;
-  const cursors = (Object.entries(from) as [Followed, number][]).map(([stream, offset]) => new Cursor(directory, stream, offset));
+  const cursors = (Object.entries(from) as [Followed, number][]).map(([stream, offset]) => new Cursor(directory, stream, offset, readers));
   try {
     while (!signal.aborted && left > 0) {
       // Before the look: output that comes meanwhile is a change, and looked for again.

@@ -16,6 +16,7 @@ import type { Variables } from '../process/environment/secrets.ts';
 import type { JobShells } from '../process/job-shells.ts';
 import type { Keeper } from '../process/keeper.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
+import { FileBudget } from '../process/open-files.ts';
 import type { Spare, Spares } from '../process/spares.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import type { ShellHost, Starter, StarterEvents } from '../process/starter.ts';
@@ -59,6 +60,8 @@ export interface JobsOptions {
   readonly keepBytes: number;
   /** Takes turns for what comes by the hundred. Default: one of its own. */
   readonly pace?: Pace;
+  /** Counts files of output that clients read. Default: without a limit. */
+  readonly readers?: FileBudget;
   readonly log: Log;
 }
 
@@ -79,6 +82,7 @@ export class Jobs {
   readonly #stdin: StdinWriter;
   /** Jobs may come, and end, by the hundred at once. */
   readonly #pace: Pace;
+  readonly readers: FileBudget;
   /** What calls on a job answered. */
   readonly #answers = new Answers();
   readonly cache: AnswerCache = new AnswerCache();
@@ -96,6 +100,7 @@ export class Jobs {
   private constructor(options: JobsOptions) {
     this.#options = options;
     this.#pace = options.pace ?? new Pace();
+    this.readers = options.readers ?? new FileBudget();
     this.#store = new JobStore(options.stateDir);
     this.#watches = new Watches(({ id }) => this.#store.directory(id));
     this.#runner = new Runner({
@@ -238,7 +243,7 @@ export class Jobs {
   ): AsyncGenerator<Piece, void, undefined> {
     const unfollow = entry.isFinished ? undefined : this.#follow(entry);
     try {
-      yield* follow(entry, { ...options, directory: this.#store.directory(entry.id), isOver: () => this.#hasEndedWaits });
+      yield* follow(entry, { ...options, directory: this.#store.directory(entry.id), readers: this.readers, isOver: () => this.#hasEndedWaits });
     } finally {
       unfollow?.();
     }

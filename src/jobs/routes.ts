@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { refuse } from '../base/parse.ts';
+import { readAt } from '../base/untrusted-file.ts';
 import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
@@ -13,7 +14,7 @@ import {
   stdinQuery, type StdinWritten, type StreamName, type WaitFor,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { empty, type EventSink, events, json, jsonText, type Reply, stream } from '../http/reply.ts';
+import { empty, type EventSink, events, json, jsonText, type Reply, type Sink, stream } from '../http/reply.ts';
 import { type Request, type Route, route } from '../http/route.ts';
 import type { Entry } from './entry.ts';
 import { feedPosition } from './feed.ts';
@@ -161,6 +162,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
     })),
 
     route('POST', '/jobs/:id/cancel', {
+      isVital: true,
       body: cancelRequest,
       documentation: {
         summary: 'Ends a job and all its processes',
@@ -175,6 +177,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
     })),
 
     route('POST', '/jobs/:id/signal', {
+      isVital: true,
       body: signalRequest,
       documentation: {
         summary: 'Sends a signal to the process group of a job',
@@ -370,17 +373,46 @@ async function output(jobs: Jobs, entry: Entry, name: StreamName, query: OutputQ
   };
   return stream(asked ? 206 : 200, headers, async (sink) => {
     if (length === 0) return;
-    const file = await openReadable(entry, path);
-    if (!file) throw unreadable(entry, path);
+    if (!jobs.readers.tryTake()) return await sendPieces(entry, path, { first, last, sink });
     try {
-      // `end` is inclusive: what comes into the file meanwhile is not part of this answer.
-      for await (const chunk of file.createReadStream({ start: first, end: last, autoClose: false, highWaterMark: 2 ** 18 })) {
-        await sink.write(chunk as Buffer);
-      }
+      await sendFile(entry, path, { first, last, sink });
     } finally {
-      await file.close();
+      jobs.readers.giveBack();
     }
   });
+}
+
+interface Sending {
+  readonly first: number;
+  /** Inclusive: what comes into the file meanwhile is not part of the answer. */
+  readonly last: number;
+  readonly sink: Sink;
+}
+
+const sentBytes = 2 ** 18;
+
+async function sendFile(entry: Entry, path: string, { first, last, sink }: Sending): Promise<void> {
+  const file = await openReadable(entry, path);
+  if (!file) throw unreadable(entry, path);
+  try {
+    for await (const chunk of file.createReadStream({ start: first, end: last, autoClose: false, highWaterMark: sentBytes })) {
+      await sink.write(chunk as Buffer);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** {@link sendFile} where as many files are open as may be: it is open only while a piece is read. */
+async function sendPieces(entry: Entry, path: string, { first, last, sink }: Sending): Promise<void> {
+  for (let offset = first; offset <= last;) {
+    const file = await openReadable(entry, path);
+    if (!file) throw unreadable(entry, path);
+    const piece = await readAt(file, offset, Math.min(sentBytes, last - offset + 1)).finally(() => file.close());
+    if (piece.length === 0) return;
+    await sink.write(piece);
+    offset += piece.length;
+  }
 }
 
 /** Headers are ASCII of one line (RFC 9110 §5.5); a warning may name a path of any characters. */

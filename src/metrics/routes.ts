@@ -16,6 +16,7 @@ export function metricsRoutes(options: { metrics: Metrics; gauges: readonly Gaug
   return [
     route('GET', healthPath, {
       access: 'public',
+      isVital: true,
       documentation: {
         summary: 'Whether the server is well',
         description: 'Without the key: that it is there. With the key: what it is and does.',

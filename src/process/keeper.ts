@@ -46,7 +46,7 @@ export class Keeper {
   #next = lowestNumber;
   #made = 0;
   #lastBatch = 0;
-  readonly #limit = openFileLimit() ?? Number.POSITIVE_INFINITY;
+  readonly #limit = openFileLimit()?.hard ?? Number.POSITIVE_INFINITY;
   readonly #unneeded: string[] = [];
   #flushing: NodeJS.Timeout | undefined;
   #starting: Promise<void> | undefined;

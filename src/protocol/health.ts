@@ -31,10 +31,14 @@ export interface HealthOfCapacity {
   readonly maxSessions: number;
   readonly maxTerminals: number;
   readonly connections: number;
-  /** The limit of open files (`ulimit -n`); `null`: not known. */
+  /** The limit of open files (`ulimit -n`), soft and hard, and how many are open; `null`: not known. */
   readonly openFiles: number | null;
+  readonly openFilesHard: number | null;
+  readonly openFilesUsed: number | null;
   /** The limit of open files allows less than the settings ask for. */
   readonly isLowered: boolean;
+  /** What that means, and what to do; `null`: it is not lowered. */
+  readonly reason: string | null;
 }
 
 /** What `GET /health` says of agents. */

@@ -299,7 +299,7 @@ export class StandIn {
   #health(): object {
     return {
       status: 'ok', authenticated: true, version: '9.9.9', hostname: 'test', platform: 'linux', arch: 'x64', pid: process.pid, cwd: '/',
-      uptimeSeconds: 1, jobs: this.jobs.size, running: 0, queued: 0, capacity: { maxRunning: 1024, maxSessions: 32, maxTerminals: 32, connections: 4096, openFiles: 20_000, isLowered: false }, execution_modes: ['shell', 'argv'],
+      uptimeSeconds: 1, jobs: this.jobs.size, running: 0, queued: 0, capacity: { maxRunning: 1024, maxSessions: 32, maxTerminals: 32, connections: 4096, openFiles: 20_000, openFilesHard: 20_000, openFilesUsed: 30, isLowered: false, reason: null }, execution_modes: ['shell', 'argv'],
     };
   }
 

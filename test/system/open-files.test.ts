@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Sidecar } from '../../src/client/client.ts';
-import { capacityWithin } from '../../src/process/open-files.ts';
+import { capacityWithin, readersWithin, reservedConnections } from '../../src/process/open-files.ts';
 import { readOwner } from '../../src/process/lock.ts';
 import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -33,7 +33,11 @@ describe('a server that may open few files', { skip: process.platform === 'linux
     const health = await client.health();
     assert.ok(health.authenticated);
     // Node raises the soft limit to the hard one.
-    assert.deepEqual([health.capacity.openFiles, health.capacity.isLowered], [256, true]);
+    const { openFiles, openFilesHard, openFilesUsed, isLowered, reason, maxRunning } = health.capacity;
+    assert.deepEqual([openFiles, openFilesHard, isLowered], [256, 256, true]);
+    assert.ok(openFilesUsed !== null && openFilesUsed > 10 && openFilesUsed < 256, String(openFilesUsed));
+    assert.match(reason ?? '', new RegExp(`256 files open .*maxRunning is ${maxRunning} instead of 1024`));
+    assert.ok(readFileSync(join(folder, 'log'), 'utf8').includes(reason ?? ''));
     const ids: string[] = [];
     const submit = async (): Promise<void> => {
       for (let count = 0; count < jobs / clients; count += 1) {
@@ -72,16 +76,21 @@ describe('a server that may open few files', { skip: process.platform === 'linux
 
 describe('capacityWithin()', () => {
   const wanted = { maxRunning: 1024, maxSessions: 32, maxTerminals: 32, connections: 4096 };
+  const limit = (soft: number): { soft: number; hard: number } => ({ soft, hard: soft });
 
   it('grants all where the limit is high, or not known', () => {
-    assert.deepEqual([capacityWithin(20_000, wanted), capacityWithin(undefined, wanted)], [wanted, wanted]);
+    assert.deepEqual([capacityWithin(limit(20_000), wanted, { listeners: 1 }), capacityWithin(undefined, wanted, { listeners: 2 })], [wanted, wanted]);
   });
 
   it('never shares out more files than there are, and always some of each', () => {
-    for (let limit = 0; limit < 20_000; limit += 37) {
-      const { maxRunning, maxSessions, maxTerminals, connections } = capacityWithin(limit, wanted);
-      assert.ok(Math.min(maxRunning, maxSessions, maxTerminals, connections) >= 1, String(limit));
-      if (limit >= 128) assert.ok(2 * maxRunning + 3 * maxSessions + 2 * maxTerminals + connections <= limit - 64, String(limit));
+    for (const listeners of [1, 2]) {
+      for (let soft = 0; soft < 20_000; soft += 37) {
+        const { maxRunning, maxSessions, maxTerminals, connections } = capacityWithin(limit(soft), wanted, { listeners });
+        const readers = readersWithin(limit(soft));
+        assert.ok(Math.min(maxRunning, maxSessions, maxTerminals, connections, readers) >= 1, String(soft));
+        const files = 2 * maxRunning + 3 * maxSessions + 2 * maxTerminals + listeners * (connections + reservedConnections(connections)) + readers;
+        if (soft >= 128) assert.ok(files <= soft - 62, `${listeners} listeners, ${soft}: ${files}`);
+      }
     }
   });
 });
