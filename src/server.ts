@@ -327,7 +327,7 @@ async function openJobs(
     return launchers;
   };
   const jobs: Jobs = await Jobs.open({
-    stateDir, createStarter, shells, jobShells, agents, inherited: env, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, log,
+    stateDir, createStarter, shells, jobShells, agents, inherited: env, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, readers, log,
   });
   closers.push(() => jobs.close());
   return { jobs, shells };

@@ -52,6 +52,7 @@ export interface Upgrade {
   webSocket?: WebSocketConnection;
 }
 
+const pressedShare = 0.25;
 /** Above it connections do not stay open between requests. */
 const crowdedShare = 0.75;
 /** Fewer are no crowd. */
@@ -83,10 +84,15 @@ export class Connections<T extends Pending> {
     return Math.max(this.#open.size, this.#raw.size) >= this.#limits.connections;
   }
 
-  /** Most are taken by clients with the key: what is not needed is to end with its next answer. */
+  /** Requests are to be answered before more connections are accepted: those that come meanwhile wait in the backlog. */
+  get isPressed(): boolean {
+    return this.#open.size >= this.#limits.connections * pressedShare;
+  }
+
+  /** Most are taken: an answer ends its connection. */
   get isCrowded(): boolean {
     const { connections } = this.#limits;
-    return connections >= fewConnections && this.#open.size - this.#slots.unauthenticated >= connections * crowdedShare;
+    return connections >= fewConnections && this.#open.size >= connections * crowdedShare;
   }
 
   /** Ends a connection that has not shown the key. @returns whether there was one. */
@@ -102,6 +108,7 @@ export class Connections<T extends Pending> {
       progress: { mark: '', since: 0 },
     };
     slot.isBusy = () => isBusy(connection);
+    slot.isQueued = () => connection.orders > 0;
     this.#open.set(socket, connection);
     this.#handshakes.delete(peer);
     socket.once('close', () => {

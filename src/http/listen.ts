@@ -189,7 +189,7 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
   if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));
   server.on(connected, (socket: Socket) => {
     // Node accepts one a turn: while orders were carried out, a question on a new connection would wait for all that came before it.
-    if (!connections.isCrowded) pace.holdOff();
+    if (!connections.isPressed) pace.holdOff();
     accept(socket, to);
   });
   server.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) => upgrade(incoming, socket, head, gate, to));

@@ -14,6 +14,8 @@ export interface Slot {
   usedAt: number;
   /** A request on it is being carried out. */
   isBusy: () => boolean;
+  /** A request on it waits for its turn, which comes soon: it does not give way. */
+  isQueued?: () => boolean;
   /** Ends the connection; its slot is then to be left. */
   readonly end: () => void;
 }
@@ -94,6 +96,7 @@ export class Slots {
   #evictFrom(own: Set<Slot>, minIdleMs: number): void {
     let victim: Slot | undefined;
     for (const slot of own) {
+      if (slot.isQueued?.() === true) continue;
       victim ??= slot;
       if (slot.isBusy()) continue;
       victim = slot;

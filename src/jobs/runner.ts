@@ -500,7 +500,8 @@ export class Runner {
   }
 
   /**
-   * Has the stdin of a job kept open, then starts it; where that cannot be, for want of files, the job waits on in its place.
+   * Has the stdin of a job kept open, then starts it; where that cannot be, for want of files, the job waits on in its place. One whose
+   * stdin was replaced is started as it is: its launcher finds out.
    *
    * What kept its stdin open before is released last: a launcher of a server that was killed may have taken the job meanwhile, and it would
    * read the end of its input. Never rejects.
@@ -518,13 +519,13 @@ export class Runner {
     if (former !== undefined) keeper.releaseLater(former);
   }
 
-  /** `undefined`: it must not start any more. */
+  /** `undefined`: it must not start any more, or something else stands in the place of its stdin. */
   async #holdStdin(entry: Entry, keeper: Keeper): Promise<string | undefined> {
     const path = join(this.#options.store.directory(entry.id), 'stdin');
     let hasWarned = false;
     while (!this.#isClosed && entry.state.is === 'pending') {
       const [hold, error] = await keeper.hold([path]).then((holds) => [holds[0], undefined] as const, (failure: unknown) => [undefined, failure] as const);
-      if (hold !== undefined || this.#isClosed) return hold;
+      if (hold !== undefined || this.#isClosed || !this.#options.store.hasStdin(entry.id)) return hold;
       if (!hasWarned) this.#options.log.warn('cannot keep the stdin of the job open, trying again', { jobId: entry.id, error });
       hasWarned = true;
       await sleep(holdAgainMs, undefined, { ref: false });

@@ -109,10 +109,10 @@ export class JobStore {
     }
   }
 
-  /** Whether the job's stdin still has its name: it loses it before what keeps it open is released. */
+  /** Whether the FIFO of the job's stdin still has its name: it loses it before what keeps it open is released. */
   hasStdin(id: JobId): boolean {
     try {
-      return statFile(join(this.directory(id), 'stdin')) !== undefined;
+      return statFile(join(this.directory(id), 'stdin'))?.isFIFO() === true;
     } catch {
       // EACCES: the job has closed its directory, to us as well.
       return false;
