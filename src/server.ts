@@ -16,7 +16,7 @@ import { documentationRoutes } from './http/docs.ts';
 import { homeRoutes } from './http/home.ts';
 import { type Keys, openKeys } from './http/keys.ts';
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/listen.ts';
-import { type Limits, defaultLimits } from './http/limits.ts';
+import { type Limits, connectionLimits, defaultLimits } from './http/limits.ts';
 import { Tickets, ticketRoutes } from './http/tickets.ts';
 import { jobsForAgents } from './jobs/agent-jobs.ts';
 import { Jobs } from './jobs/jobs.ts';
@@ -30,7 +30,7 @@ import { Keeper } from './process/keeper.ts';
 import { findBash, Launchers } from './process/launchers.ts';
 import { JobShells } from './process/job-shells.ts';
 import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
-import { type Capacity, FileBudget, capacityWithin, openFileCount, openFileLimit, readersWithin } from './process/open-files.ts';
+import { type Capacity, FileBudget, type OpenFileLimit, capacityWithin, hasFilesToStart, openFileCount, openFileLimit, readersWithin } from './process/open-files.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import { openStateDirectory } from './process/state-directory.ts';
@@ -87,7 +87,7 @@ export async function startServer(
 ): Promise<Server> {
   const { log, version, wrapped } = options;
   const capacity = capacityOf(settings, { ...defaultLimits, ...options.limits }.connections, log);
-  const config = { ...settings, ...capacity.granted };
+  const config = { ...settings, ...capacity.settings };
   const pace = new Pace();
   openStateDirectory(config.stateDir, log);
   // Said now, as what needs the proxy may come days later.
@@ -101,7 +101,7 @@ export async function startServer(
     isLoopback: isLoopback(config.host),
     pace,
     observe: (measurement) => metrics.observe(measurement),
-    limits: { ...options.limits, connections: capacity.granted.connections },
+    limits: { ...options.limits, ...capacity.connections },
     ...tlsOf(config),
   };
   const http = createHttpServer(httpOptions);
@@ -119,7 +119,7 @@ export async function startServer(
     closers.push(() => lock.release());
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey, log });
     const agents = new Agents({ env: config.jobEnvironment, jobShells, version, isSupported: process.platform !== 'win32', log });
-    const { jobs, shells } = await openJobs(config, { agents, jobShells, log, pace, readers: capacity.readers, closers });
+    const { jobs, shells } = await openJobs(config, { agents, jobShells, log, pace, files: capacity.files, closers });
     agents.connect(jobsForAgents(jobs));
     const updates = openUpdates(config, { version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued });
     closers.push(() => updates.close());
@@ -268,20 +268,41 @@ function gaugesOf(jobs: Jobs, shells: Shells, terminals: Terminals): readonly Ga
   ];
 }
 
+/** The files that jobs may have open. */
+interface Files {
+  readonly readers: FileBudget;
+  /** `undefined`: there are enough for all that the settings ask for. */
+  readonly limit: OpenFileLimit | undefined;
+}
+
+interface ServerCapacity {
+  readonly settings: Pick<Config, 'maxRunning' | 'maxSessions' | 'maxTerminals'>;
+  readonly connections: Pick<Limits, 'connections'> & Partial<Limits>;
+  readonly files: Files;
+  readonly health: () => HealthOfCapacity;
+}
+
 /** What the settings ask for, as far as the limit of open files allows it. */
-function capacityOf(config: Config, connections: number, log: Log): { readonly granted: Capacity; readonly readers: FileBudget; readonly health: () => HealthOfCapacity } {
+function capacityOf(config: Config, connections: number, log: Log): ServerCapacity {
   const { maxRunning, maxSessions, maxTerminals, terminalPort } = config;
   const wanted: Capacity = { maxRunning, maxSessions, maxTerminals, connections };
   const limit = openFileLimit();
-  const granted = capacityWithin(limit, wanted, { listeners: terminalPort === undefined ? 1 : 2 });
+  const { usualConnections, ...granted } = capacityWithin(limit, wanted, { listeners: terminalPort === undefined ? 1 : 2 });
   const lowered = (Object.keys(wanted) as (keyof Capacity)[]).filter((name) => granted[name] < wanted[name]);
-  const reason = lowered.length === 0 ? null
-    : `the server may have ${limit?.soft} files open (ulimit -n), so that ${lowered.map((name) => `${name} is ${granted[name]} instead of ${wanted[name]}`).join(', ')}; jobs beyond it wait`;
-  if (reason !== null) log.warn(reason, { openFiles: limit?.soft, fix: 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit' });
+  const isLowered = lowered.length > 0;
+  const isLent = usualConnections < granted.connections;
+  const changes = lowered.map((name) => `${name} is ${granted[name]} instead of ${wanted[name]}`).join(', ');
+  const reason = isLowered ? `the server may have ${limit?.soft} files open (ulimit -n), so that ${changes}; jobs beyond it wait` : null;
+  if (reason !== null) log.warn(reason, { fix: 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit' });
   const health = (): HealthOfCapacity => ({
-    ...granted, openFiles: limit?.soft ?? null, openFilesHard: limit?.hard ?? null, openFilesUsed: openFileCount() ?? null, isLowered: reason !== null, reason,
+    ...granted, openFiles: limit?.soft ?? null, openFilesHard: limit?.hard ?? null, openFilesUsed: openFileCount() ?? null, isLowered, reason,
   });
-  return { granted, readers: new FileBudget(readersWithin(limit)), health };
+  const { connections: most, ...settings } = granted;
+  return {
+    settings, health,
+    connections: isLowered || isLent ? { ...connectionLimits(most), usualConnections } : { connections: most },
+    files: { readers: new FileBudget(readersWithin(limit)), limit: isLowered || isLent ? limit : undefined },
+  };
 }
 
 /** Whether only this machine can reach it. */
@@ -295,11 +316,12 @@ function executionModes({ found }: Shells, { isSupported }: Agents): readonly Mo
 
 async function openJobs(
   config: Config, by: {
-    readonly agents: Agents; readonly jobShells: JobShells; readonly log: Log; readonly pace: Pace; readonly readers: FileBudget;
+    readonly agents: Agents; readonly jobShells: JobShells; readonly log: Log; readonly pace: Pace; readonly files: Files;
     readonly closers: (() => Promise<void> | void)[];
   },
 ): Promise<{ jobs: Jobs; shells: Shells }> {
-  const { agents, jobShells, log, pace, readers, closers } = by;
+  const { agents, jobShells, log, pace, files, closers } = by;
+  const { limit } = files;
   const bash = process.platform === 'win32' ? undefined : findBash();
   // Where Node itself starts jobs, they would have its priority.
   if (bash !== undefined) goFirst();
@@ -322,12 +344,13 @@ async function openJobs(
   closers.push(() => shells.close());
   const createStarter = (events: StarterEvents): Starter => {
     if (!first || !keeper || !fifos) return new DirectStarter(events, { env });
-    const launchers = new Launchers({ ...events, first, keeper, fifos, jobsDirectory, maxLaunchers: maxRunning + maxSessions, onWarning });
+    const launchers = new Launchers({ ...events, first, keeper, fifos, jobsDirectory, ...(files.limit === undefined ? {} : { maxIdle: Math.max(2, Math.ceil(maxRunning / 32)) }), onWarning });
     shells.connect({ events, launch: (launch) => launchers.start(launch), cancelJobs: (sessionKey) => jobs.cancelSession(sessionKey) });
     return launchers;
   };
   const jobs: Jobs = await Jobs.open({
-    stateDir, createStarter, shells, jobShells, agents, inherited: env, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, readers, log,
+    stateDir, createStarter, shells, jobShells, agents, inherited: env, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, readers: files.readers, log,
+    ...(limit === undefined ? {} : { hasFiles: (running: number) => hasFilesToStart(limit, running) }),
   });
   closers.push(() => jobs.close());
   return { jobs, shells };

@@ -86,13 +86,13 @@ export class Connections<T extends Pending> {
 
   /** Requests are to be answered before more connections are accepted: those that come meanwhile wait in the backlog. */
   get isPressed(): boolean {
-    return this.#open.size >= this.#limits.connections * pressedShare;
+    return this.#open.size >= this.#limits.usualConnections * pressedShare;
   }
 
   /** Most are taken: an answer ends its connection. */
   get isCrowded(): boolean {
-    const { connections } = this.#limits;
-    return connections >= fewConnections && this.#open.size >= connections * crowdedShare;
+    const { usualConnections } = this.#limits;
+    return usualConnections >= fewConnections && this.#open.size >= usualConnections * crowdedShare;
   }
 
   /** Ends a connection that has not shown the key. @returns whether there was one. */

@@ -26,7 +26,9 @@ export interface Limits {
   readonly heartbeatMs: number;
   /** Connections at once. Default 4096; beyond it 503, where none without the key can give way. */
   readonly connections: number;
-  /** Connections beyond those: only vital requests are answered on them, see `Route`, all others with 503. Default: an eighth, 4 to 64. */
+  /** Above three quarters of it answers end their connections. Default: all of them. */
+  readonly usualConnections: number;
+  /** Connections beyond those: only vital requests are answered on them, see `Route`, all others with 503. Default: a sixteenth, 4 to 32. */
   readonly reserved: number;
   /** Connections that have not shown the key; above it idle ones give way. Default: half of all. */
   readonly unauthenticated: number;
@@ -50,6 +52,9 @@ export const defaultLimits: Limits = {
 /** The limits on connections where there may be so many. */
 export function connectionLimits(
   connections: number,
-): Pick<Limits, 'connections' | 'reserved' | 'unauthenticated' | 'unauthenticatedPerSource'> {
-  return { connections, reserved: reservedConnections(connections), unauthenticated: Math.ceil(connections / 2), unauthenticatedPerSource: Math.ceil(connections / 4) };
+): Pick<Limits, 'connections' | 'usualConnections' | 'reserved' | 'unauthenticated' | 'unauthenticatedPerSource'> {
+  return {
+    connections, usualConnections: connections, reserved: reservedConnections(connections),
+    unauthenticated: Math.ceil(connections / 2), unauthenticatedPerSource: Math.ceil(connections / 4),
+  };
 }

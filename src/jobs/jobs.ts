@@ -54,6 +54,8 @@ export interface JobsOptions {
   /** Directories of jobs made ahead, and what keeps the stdin in them open; `undefined`: there are none. */
   readonly ahead: { readonly spares: Spares; readonly keeper: Keeper } | undefined;
   readonly maxRunning: number;
+  /** Whether there are files for one more job beside so many that run. Default: always. */
+  readonly hasFiles?: ((running: number) => boolean) | undefined;
   readonly maxQueued: number;
   readonly keepJobs: number;
   readonly keepDays: number;
@@ -112,6 +114,7 @@ export class Jobs {
       inherited: options.inherited,
       keeper: options.ahead?.keeper,
       maxRunning: options.maxRunning,
+      hasFiles: options.hasFiles,
       log: options.log,
       now: nowSeconds,
       pace: this.#pace,

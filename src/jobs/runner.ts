@@ -40,6 +40,8 @@ export interface RunnerOptions {
   /** Keeps the stdin of jobs open; `undefined`: nothing need. */
   readonly keeper: Keeper | undefined;
   readonly maxRunning: number;
+  /** Whether there are files for one more job beside so many. Default: always. */
+  readonly hasFiles?: ((running: number) => boolean) | undefined;
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
@@ -56,6 +58,8 @@ const claimMs = 10_000;
 const endAgainSeconds = 1;
 /** After the stdin of a job could not be kept open. */
 const holdAgainMs = 500;
+/** After there were no files for a job. */
+const startAgainMs = 100;
 
 type Running = Extract<JobState, { is: 'running' }>;
 
@@ -67,6 +71,7 @@ export class Runner {
   /** Sessions that have a job. */
   readonly #busySessions = new Set<string>();
   readonly #queue: Entry[] = [];
+  #starting: NodeJS.Timeout | undefined;
   /** How many at the beginning of the queue an agent waits for. */
   #waitedFor = 0;
   readonly #timeouts = new Map<Entry, () => void>();
@@ -143,7 +148,8 @@ export class Runner {
   }
 
   get #isFull(): boolean {
-    return this.#running.size >= this.#options.maxRunning;
+    const { maxRunning, hasFiles = () => true } = this.#options;
+    return this.#running.size >= maxRunning || !hasFiles(this.#running.size);
   }
 
   #dequeue(index: number): Entry | undefined {
@@ -277,6 +283,7 @@ export class Runner {
   /** Running jobs go on; nothing is started any more. */
   close(): void {
     this.#isClosed = true;
+    clearTimeout(this.#starting);
     for (const cancel of this.#timeouts.values()) cancel();
     this.#lingering.close();
     this.#starter.close();
@@ -479,11 +486,20 @@ export class Runner {
       // Behind these none can begin.
       const able = this.#isFull ? this.#queue.slice(0, this.#waitedFor) : this.#queue;
       const entry = this.#dequeue(able.findIndex(({ request }) => this.hasRoom(request)));
-      if (entry === undefined) return;
+      if (entry === undefined) return this.#startLater();
       const { keeper } = this.#options;
       if (entry.request.stdin !== 'fifo' || keeper === undefined) this.#startQueued(entry);
       else void this.#holdAndStart(entry, keeper);
     }
+  }
+
+  /** Connections that end make room for jobs without a word. */
+  #startLater(): void {
+    if (this.#options.hasFiles === undefined || this.#queue.length === 0) return;
+    this.#starting ??= setTimeout(() => {
+      this.#starting = undefined;
+      this.#startNext();
+    }, startAgainMs).unref();
   }
 
   #startQueued(entry: Entry): void {

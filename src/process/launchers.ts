@@ -22,8 +22,8 @@ export interface LaunchersOptions extends StarterEvents {
   readonly fifos: Spares;
   /** The parent of the jobs' directories. */
   readonly jobsDirectory: string;
-  /** How many are kept at most while there is no work for them, those at work among them. */
-  readonly maxLaunchers: number;
+  /** How many are kept at most while there is no work for them. Default: 512. */
+  readonly maxIdle?: number | undefined;
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
@@ -167,16 +167,11 @@ export class Launchers implements Starter {
     this.#toWork(launcher, { hasForked: false });
   }
 
-  /** So that all together never have more files open than the jobs that may run. */
-  get #maxIdle(): number {
-    return Math.max(spare, Math.min(maxIdle, this.#options.maxLaunchers - this.#busy.size));
-  }
-
   #toWork(launcher: Launcher, { hasForked }: { hasForked: boolean }): void {
     if (this.#isClosed) return;
     const next = this.#waiting.shift();
     // The end of its input ends it.
-    if (!next && this.#idle.length >= this.#maxIdle) return closeBoth(launcher);
+    if (!next && this.#idle.length >= (this.#options.maxIdle ?? maxIdle)) return closeBoth(launcher);
     if (!hasForked) writeSync(launcher.fd, `${forkLine}\n`);
     if (next) this.#give(launcher, next);
     else this.#idle.push(launcher);

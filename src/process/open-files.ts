@@ -2,7 +2,7 @@
  * How many files this process may have open, and how they are shared out: so that connections, `/health` and the end of jobs never lack one.
  * @module
  */
-import { readFileSync, readdirSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readdirSync } from 'node:fs';
 
 /** RLIMIT_NOFILE (getrlimit(2)). */
 export interface OpenFileLimit {
@@ -65,23 +65,33 @@ export interface Capacity {
   readonly connections: number;
 }
 
+/** What connections have for certain, and what they may have while jobs do not need it: those wait then. */
+export interface Granted extends Capacity {
+  /** Above it, as connections have the files of jobs, answers end their connections. */
+  readonly usualConnections: number;
+}
+
 /** Node's own, the logs, the lock, the pipes to the launchers, what is opened for a moment. */
-const ownFiles = 64;
+const ownFiles = 48;
 const connectionShare = 0.45;
 /** The share of output that clients read, see {@link FileBudget}. */
-const readerShare = 0.08;
+const readerShare = 0.05;
 /** The share of shells and of terminals. */
-const guestShare = 0.1;
+const guestShare = 0.08;
 /** A launcher has two FIFOs; a shell has a launcher and its control; a terminal has its socket and, as it opens, another. */
 const filesPerJob = 2;
 const filesPerSession = 3;
 const filesPerTerminal = 2;
-const maxReserved = 64;
+const maxReserved = 32;
 const minReserved = 4;
+/** So many jobs may always run; what others would need connections may have, for as long as no job has it. */
+const minRunning = 16;
+/** What is opened beside, as a job is started. */
+const filesToStart = 8;
 
 /** How many connections there may be beyond those that are served: each is told so, and vital requests on it are answered. */
 export function reservedConnections(connections: number): number {
-  return Math.min(maxReserved, Math.max(minReserved, Math.ceil(connections / 8)));
+  return Math.min(maxReserved, Math.max(minReserved, Math.ceil(connections / 16)));
 }
 
 /** How many files may stay open for clients that read output. */
@@ -90,16 +100,40 @@ export function readersWithin(limit: OpenFileLimit | undefined): number {
 }
 
 /** @returns each at most as wanted, and at least 1 where any is wanted. */
-export function capacityWithin(limit: OpenFileLimit | undefined, wanted: Capacity, { listeners }: { readonly listeners: number }): Capacity {
-  if (limit === undefined) return wanted;
+export function capacityWithin(limit: OpenFileLimit | undefined, wanted: Capacity, { listeners }: { readonly listeners: number }): Granted {
+  if (limit === undefined) return { ...wanted, usualConnections: wanted.connections };
   const files = filesToShare(limit);
   const maxSessions = atMost(wanted.maxSessions, files * guestShare / filesPerSession);
   const maxTerminals = atMost(wanted.maxTerminals, files * guestShare / filesPerTerminal);
-  const share = files * connectionShare / listeners;
-  const connections = atMost(wanted.connections, Math.min(share * 8 / 9, share - minReserved));
-  const ofConnections = listeners * (connections + reservedConnections(connections));
-  const left = files * (1 - readerShare) - ofConnections - maxSessions * filesPerSession - maxTerminals * filesPerTerminal;
-  return { maxRunning: atMost(wanted.maxRunning, left / filesPerJob), maxSessions, maxTerminals, connections };
+  const usualConnections = connectionsWithin(files * connectionShare / listeners, wanted.connections);
+  const shared = files * (1 - readerShare) - maxSessions * filesPerSession - maxTerminals * filesPerTerminal;
+  const left = shared - listeners * (usualConnections + reservedConnections(usualConnections));
+  const maxRunning = atMost(wanted.maxRunning, left / filesPerJob);
+  const lent = shared - filesPerJob * Math.min(minRunning, maxRunning);
+  const connections = Math.max(usualConnections, connectionsWithin(lent / listeners, wanted.connections));
+  return { maxRunning, maxSessions, maxTerminals, connections, usualConnections };
+}
+
+/**
+ * Whether a job may be started beside `running` others: connections may have the files that it needs. A descriptor is the lowest number
+ * that is free (open(2)), so those that it will get are known once they are opened.
+ */
+export function hasFilesToStart(limit: OpenFileLimit, running: number): boolean {
+  if (running < minRunning) return true;
+  const fds: number[] = [];
+  try {
+    while (fds.length < filesToStart) fds.push(openSync('/dev/null', 'r'));
+    return Math.max(...fds) < limit.soft - ownFiles;
+  } catch {
+    return false;
+  } finally {
+    for (const fd of fds) closeSync(fd);
+  }
+}
+
+/** How many there may be, those that are reserved included. */
+function connectionsWithin(files: number, wanted: number): number {
+  return atMost(wanted, Math.min(files * 16 / 17, files - minReserved));
 }
 
 function filesToShare({ soft }: OpenFileLimit): number {

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { dial, eventually, key, parseAnswer, serve } from './serve.ts';
+import { json } from '../../src/http/reply.ts';
+import { route } from '../../src/http/route.ts';
+import { dial, eventually, key, parseAnswer, serve, testRoutes } from './serve.ts';
 
 const H = 'Host: localhost\r\n';
 const K = `X-API-Key: ${key}\r\n`;
@@ -144,6 +146,34 @@ test('one connection too many is refused politely, and taken once there is room'
   let status = 503;
   for (let asked = 0; status !== 200 && asked < 100; asked += 1) status = await delay(20).then(() => ask('GET /health')).then((later) => later.status);
   assert.equal(status, 200);
+});
+
+test('beyond the last connection what is vital is answered, and one that sends nothing is told so', async (t) => {
+  const documentation = { summary: 'For tests', answers: { 200: { description: 'Whatever it is' } } };
+  const { open, ask } = await serve(t, {
+    limits: { connections: 2 },
+    routes: testRoutes({ calls: 0 }, [route('POST', '/vital', { isVital: true, documentation }, () => json(200, 'done'))]),
+  });
+  for (const wire of [await open(), await open()]) {
+    wire.socket.write(`GET /query HTTP/1.1\r\n${H}${K}\r\n`);
+    await wire.until(/HTTP\/1\.1 200/);
+  }
+  const answer = await ask('POST /vital');
+  assert.deepEqual([answer.status, answer.text, answer.headers['connection']], [200, '"done"', 'close']);
+  assert.equal((await ask('GET /query')).status, 503);
+  assert.match(await (await open()).end(), /^HTTP\/1\.1 503 /);
+});
+
+test('where most connections are taken an answer ends its own', async (t) => {
+  const { open } = await serve(t, { limits: { connections: 16 } });
+  for (let count = 0; count < 11; count += 1) {
+    const kept = await open();
+    kept.socket.write(`GET /query HTTP/1.1\r\n${H}${K}\r\n`);
+    assert.doesNotMatch(await kept.until(/HTTP\/1\.1 200[^]*\}\}/), /Connection: close/);
+  }
+  const last = await open();
+  last.socket.write(`GET /query HTTP/1.1\r\n${H}${K}\r\n`);
+  assert.match(await last.end(), /^HTTP\/1\.1 200 [\s\S]*Connection: close/);
 });
 
 test('a reader that takes nothing stops its own stream, not the memory, and is let go in the end', async (t) => {

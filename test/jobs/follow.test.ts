@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -7,9 +7,11 @@ import { Entry } from '../../src/jobs/entry.ts';
 import { type FollowOptions, follow } from '../../src/jobs/follow.ts';
 import type { JobRecord } from '../../src/jobs/job.ts';
 import { openCharacterBytes, pieceBytes } from '../../src/jobs/output.ts';
+import { FileBudget } from '../../src/process/open-files.ts';
 import type { JobId } from '../../src/protocol/ids.ts';
 import type { StreamName } from '../../src/protocol/jobs.ts';
 import { temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
 
 const record: JobRecord = {
   jobId: '0123456789abcdef' as JobId, submittedAt: 1, state: { is: 'running', startedAt: 1 },
@@ -56,7 +58,40 @@ async function collect(entry: Entry, options: Omit<FollowOptions, 'signal'>): Pr
   return { stdout: Buffer.concat(pieces.stdout), stderr: Buffer.concat(pieces.stderr) };
 }
 
+function linkOf(fd: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    // It was open for the listing alone.
+    return undefined;
+  }
+}
+
 describe('follow', () => {
+  it('keeps no more files open than there may be, and gives every byte all the same', { skip: process.platform !== 'linux' }, async (t) => {
+    const directory = temporaryFolder(t);
+    const entry = new Entry(record);
+    writeFileSync(join(directory, 'stdout'), 'first');
+    const isOpen = (): number => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === join(directory, 'stdout')).length;
+    let started = 0;
+    const readers = new FileBudget(2);
+    const all = Array.from({ length: 5 }, async () => {
+      let text = '';
+      for await (const { bytes } of follow(entry, { directory, readers, from: { stdout: 0 }, signal: new AbortController().signal })) {
+        if (text === '') started += 1;
+        text += bytes.toString();
+      }
+      return text;
+    });
+    await until(() => started === 5, { what: 'all follow' });
+    assert.equal(isOpen(), 2);
+    appendFileSync(join(directory, 'stdout'), ' second');
+    entry.changed();
+    entry.state = over();
+    assert.deepEqual(await Promise.all(all), Array.from({ length: 5 }, () => 'first second'));
+    assert.deepEqual([isOpen(), readers.tryTake(), readers.tryTake(), readers.tryTake()], [0, true, true, false]);
+  });
+
   for (const wholeCharacters of [false, true]) {
     it(`gives every byte once, ${wholeCharacters ? 'characters whole' : 'as they come'}, from wherever it is resumed`, async (t) => {
       const directory = temporaryFolder(t);

@@ -57,7 +57,7 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
   const spares = new Spares(first, join(folder, 'spares'), keeper);
   const fifos = new Spares(first, join(folder, 'fifos'));
   const starter = kind === 'direct' ? new DirectStarter(events, { env })
-    : new Launchers({ ...events, first, keeper, fifos, jobsDirectory, maxLaunchers: 1024, onWarning: () => undefined });
+    : new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning: () => undefined });
   const ids: string[] = [];
   atEnd(t, async () => {
     starter.close();

@@ -8,6 +8,7 @@ import type { Config } from '../../config.ts';
 import { isAlive } from '../../process/identity.ts';
 import { connect, readLock } from '../connect.ts';
 import { explain } from '../failure.ts';
+import type { HealthOfCapacity } from '../../protocol/health.ts';
 import { ownVersion } from '../../process/own-version.ts';
 import { type Check, type Finding, codeOf, fail, ok, warn } from './check.ts';
 
@@ -22,12 +23,20 @@ async function server(config: Config): Promise<Finding> {
     const { sidecar, url } = await connect(config);
     const health = await sidecar.health();
     if (!health.authenticated) return fail(`${url} answers, but the key is not its key`, 'Give its key with --key-file or SIDECAR_API_KEY');
-    const text = `version ${health.version} at ${url}, ${health.running} of ${health.jobs} jobs running`;
+    const text = `version ${health.version} at ${url}, ${health.running} of ${health.jobs} jobs running${openFilesOf(health.capacity)}`;
+    const { reason } = (health.capacity as Partial<HealthOfCapacity> | undefined) ?? {};
+    if (typeof reason === 'string') return warn(`${text}; ${reason}`, 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit');
     return health.version === ownVersion() ? ok(text) : warn(`${text}; this program is ${ownVersion()}`, 'Update the older one');
   } catch (error) {
     const { lines: [message = '', hint = ''] } = explain(error);
     return fail(message, hint === '' ? 'See its log' : hint);
   }
+}
+
+/** A server of an earlier version does not tell. */
+function openFilesOf(capacity: Partial<HealthOfCapacity> | undefined): string {
+  const { openFiles, openFilesHard, openFilesUsed } = capacity ?? {};
+  return typeof openFiles !== 'number' ? '' : `, ${openFilesUsed ?? '?'} of ${openFiles} files open (hard limit ${openFilesHard})`;
 }
 
 async function port(config: Config): Promise<Finding> {
