@@ -116,7 +116,8 @@ export class Runner {
 
   /** Whether a job would be started at once. Whoever waits while others run waits for a session. */
   hasRoom({ sessionKey, labels }: Pick<RequestSummary, 'sessionKey' | 'labels'>): boolean {
-    return (labels[agentLabel] !== undefined || !this.#isFull) && (sessionKey === undefined || !this.#busySessions.has(sessionKey));
+    // In this order: a look for files takes longer.
+    return (sessionKey === undefined || !this.#busySessions.has(sessionKey)) && (labels[agentLabel] !== undefined || !this.#isFull);
   }
 
   /** Jobs whose end only their files tell. */
