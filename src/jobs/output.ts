@@ -86,7 +86,7 @@ async function readLargeTail(path: string, options: TailOptions): Promise<Tail> 
 }
 
 /** How far back lines are looked for: the largest output that a job has by default. A job can make its file far larger at no cost. */
-export const maxLookBytes = 2 ** 30;
+export const maxLookBytes: number = 2 ** 30;
 
 /**
  * Where the last `lines` lines before `end` start, or, where there are fewer within {@link maxLookBytes}, the byte that
