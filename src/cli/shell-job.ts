@@ -2,7 +2,7 @@
  * One command in a persistent shell, as a job.
  * @module
  */
-import type { JobId, PersistentShellExec, Sidecar } from '../client/client.ts';
+import { type JobId, type PersistentShellExec, ProblemError, type Sidecar } from '../client/client.ts';
 import { type AttachOptions, attach } from './attach.ts';
 
 /** What every command of a session is submitted with. */
@@ -37,6 +37,7 @@ export async function askShell(sidecar: Sidecar, session: SessionRequest, comman
   try {
     const request: PersistentShellExec = {
       ...session, mode: 'persistent_shell', command, timeout: askMs / 1000, maxOutputBytes: mostAnswerBytes, stdin: null, labels: { for: 'completion' },
+      requireShell: await isKnown(sidecar, session.sessionKey, overdue),
     };
     const job = await sidecar.run(request, { signal: overdue, onAccepted: ({ jobId }) => { id = jobId; } });
     return job.stdout ?? '';
@@ -45,6 +46,17 @@ export async function askShell(sidecar: Sidecar, session: SessionRequest, comman
     return '';
   } finally {
     if (id !== undefined) void discard(sidecar, id);
+  }
+}
+
+/** Where the shell of a session has ended, the next command of the user is to be the one that starts another and is told so. */
+async function isKnown(sidecar: Sidecar, sessionKey: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await sidecar.shells.get(sessionKey, { signal });
+    return true;
+  } catch (error) {
+    if (error instanceof ProblemError && error.code === 'session_not_found') return false;
+    throw error;
   }
 }
 

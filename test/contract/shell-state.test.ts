@@ -129,6 +129,21 @@ for (const shell of ['bash', 'zsh', 'sh'] as const) {
   });
 }
 
+test('a job that was handed to a shell which ends before it has read of it runs nowhere else, if it required that shell', { skip }, async (t) => {
+  const { run, server } = await session(t, 'bash');
+  for (const requireShell of [true, false]) {
+    await run('kept=1');
+    const pid = await pidOf(server);
+    process.kill(pid, 'SIGSTOP');
+    const id = await submit(server, sessionRequest('echo "[$kept]"', { requireShell }));
+    await until(async () => (await ask(server, 'GET /sessions/main')).json<Session>().activeJobId === id, { what: 'the shell has the job' });
+    process.kill(pid, 'SIGKILL');
+    const job = await finished(server, id);
+    if (requireShell) assert.deepEqual([job.reason, job.stdout, notes(job)], ['spawn_error', '', nothing]);
+    else assert.deepEqual([job.stdout, job.shellStarted?.reason, job.shellEnded], ['[]\n', 'gone', undefined]);
+  }
+});
+
 test('a shell that the server had to kill is told as such', { skip }, async (t) => {
   const { run, server } = await session(t, 'sh');
   await run('kept=1');
