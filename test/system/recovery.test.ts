@@ -66,7 +66,7 @@ function planFor(number: number, folder: string): Plan {
       expected: { status: 'failed', reason: 'spawn_error', exitCode: 127 }, stderr: /no-such-program-anywhere: not found/,
     }),
     () => ({
-      request: sh('echo waiting; exec sleep 1000', { timeout: 1 }),
+      request: sh('echo waiting; exec sleep 1000', { timeout: 3 }),
       expected: { status: 'timeout', reason: 'timeout', timedOut: true, exitCode: 143 }, stdout: 'waiting\n',
     }),
     () => ({ request: sh(`(${gate('up')}; echo late) & echo done`), expected: exits(0), stdout: 'done\nlate\n' }),
