@@ -107,10 +107,15 @@ export class Connections<T extends Pending> {
       socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false, orders: 0, openedAt: performance.now(),
       progress: { mark: '', since: 0 },
     };
+    this.#handshakes.delete(peer);
+    // Node tells of a TLS handshake that was broken off only once its socket has closed: 'close' will not come again.
+    if (socket.closed) {
+      this.#slots.leave(slot);
+      return connection;
+    }
     slot.isBusy = () => isBusy(connection);
     slot.isQueued = () => connection.orders > 0;
     this.#open.set(socket, connection);
-    this.#handshakes.delete(peer);
     socket.once('close', () => {
       this.#open.delete(socket);
       this.#slots.leave(slot);

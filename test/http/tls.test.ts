@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect as connectRaw } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
 import { certificate as tls } from '../support/certificate.ts';
@@ -36,4 +37,23 @@ test('close() over TLS ends idle connections and handshakes that never end', asy
   await closed;
   assert.ok(performance.now() - started < 5000);
   await silent.end();
+});
+
+test('handshakes that a client breaks off take no connection from others', async (t) => {
+  const { port } = await serve(t, { tls, limits: { connections: 8, unauthenticated: 8, unauthenticatedPerSource: 8 } });
+  for (let times = 0; times < 40; times += 1) {
+    const socket = connectRaw({ port, host: '127.0.0.1' });
+    await once(socket, 'connect');
+    socket.end();
+    await once(socket.resume(), 'close');
+  }
+  const waiting = connect({ port, host: '127.0.0.1', ca: tls.cert });
+  waiting.on('error', () => undefined);
+  await once(waiting, 'secureConnect');
+  const request = `GET /things/1 HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${key}\r\nConnection: close\r\n\r\n`;
+  for (let times = 0; times < 60; times += 1) assert.match(await talk(port, request), /^HTTP\/1\.1 200/);
+  assert.equal(waiting.closed, false);
+  waiting.write(request);
+  const [chunk] = await once(waiting, 'data') as [Buffer];
+  assert.match(String(chunk), /^HTTP\/1\.1 200/);
 });
