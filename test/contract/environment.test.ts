@@ -110,6 +110,17 @@ for (const shell of ['bash', 'zsh', 'sh'] as const) {
     const again = await run(server, body('echo "$kept"; false; true'));
     assert.deepEqual([again.stdout, again.stderr, again.exitCode], ['5\n', '', 0]);
   });
+
+  test(`a persistent ${shell} splits words and reads options as one started by hand does`, { skip: missing }, async (t) => {
+    // What went wrong: exported in the running shell, these are obeyed, though no shell takes them from its environment.
+    const server = await startTestServer(t, { environment: { IFS: 'a', OPTIND: '9', histchars: '!^e' } });
+    const command = 'set -- $(echo 1a2); echo $#; set -- -x; getopts x option; echo $option';
+    for (const env of [{}, { IFS: '1', OPTIND: '8', HISTCHARS: '!^g' }]) {
+      const body = { mode: 'persistent_shell', sessionKey: Object.keys(env).join('+') || 'none', shell, command, env };
+      const { stdout, stderr } = await run(server, body);
+      assert.deepEqual([stdout, stderr], ['1\nx\n', '']);
+    }
+  });
 }
 
 test('what a job has in its environment never stands in a command line', { skip }, async (t) => {

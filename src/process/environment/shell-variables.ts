@@ -48,6 +48,12 @@ const passedOn = /^(_|SHLVL|E?UID|GROUPS|BASH_FUNC_.*)$/;
 /** Where bash says each time anew. */
 const ofDirectory = /^(OLD)?PWD$/;
 
+/**
+ * Which no shell takes from its environment, though it obeys them once they are set: IFS and OPTIND (POSIX, Shell
+ * Command Language 2.5.3), OPTERR (bash(1)), and what zsh knows by two names (zshparam(1)).
+ */
+const begunAnew = /^(IFS|OPTIND|OPTERR|HISTCHARS|histchars)$/;
+
 /** What a bash of ours is started with, and what it then gives to jobs beside that. */
 export interface ShellStart {
   readonly env: Variables;
@@ -87,10 +93,11 @@ export function ownShellStart(inherited: Variables, requested: Variables): OwnSh
   const { plain, own: made } = byHandling(requested);
   const hindering = Object.keys(inherited).filter((name) => loopFunction.test(name));
   const before = filtered(byHandling(inherited).obeyed, (name) => !ofDirectory.test(name));
+  const obeyed = filtered({ ...before, ...byHandling(requested).obeyed }, (name) => !begunAnew.test(name));
   return {
     env: { ...plain, ...filtered(made, (name) => !/^(SHELLOPTS|BASHOPTS)$/.test(name) && !loopFunction.test(name)) },
     prefix: hindering.length === 0 ? [] : ['/usr/bin/env', ...hindering.flatMap((name) => ['-u', name])],
-    obeyed: { ...before, ...byHandling(requested).obeyed },
+    obeyed,
   };
 }
 
