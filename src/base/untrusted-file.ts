@@ -179,6 +179,11 @@ export function statFile(path: string): Stats | undefined {
   }
 }
 
+/** Whether a link stands there. Below a link to a folder nothing is ours to read, write or remove. @throws the system's error. */
+export function isLink(path: string): boolean {
+  return statFile(path)?.isSymbolicLink() === true;
+}
+
 /** Whether the machine has run out of something: such an error says nothing about the file. */
 export function isExhaustion(error: unknown): boolean {
   return exhaustion.includes((error as NodeJS.ErrnoException).code ?? '');

@@ -10,7 +10,7 @@ import { longTimeout } from '../base/long-timeout.ts';
 import type { Pace } from '../base/pace.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { drainFifo } from '../process/fifo.ts';
-import type { Family } from '../process/descendants.ts';
+import { type Family, findLeader } from '../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../process/identity.ts';
 import type { Keeper } from '../process/keeper.ts';
 import { isStillLauncher } from '../process/launchers.ts';
@@ -53,6 +53,9 @@ export interface RunnerOptions {
 const exitReportMs = 10_000;
 /** How long a launcher may take to start a job that was handed to it. */
 const claimMs = 10_000;
+
+/** How long after a look through all processes for that of a job. */
+const seekAgainMs = 200;
 
 /** After a failure to end a job. */
 const endAgainSeconds = 1;
@@ -169,6 +172,7 @@ export class Runner {
     this.#occupy(entry);
     const isWatched = this.#kindOf(entry).adopt(entry, this.#options.store.directory(entry.id));
     if (isWatched) this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });
+    if (isWatched && this.#options.store.isProcessLost(entry.id)) void this.#seekLeader(entry);
     entry.changed();
   }
 
@@ -270,9 +274,24 @@ export class Runner {
   /** The first process of the job, as soon as it has become the job. */
   async leaderOf(entry: Entry): Promise<Family> {
     const deadline = performance.now() + claimMs;
-    while (!this.#hasBegun(entry) && performance.now() < deadline) await sleep(5);
+    while (!this.#hasBegun(entry) && performance.now() < deadline) {
+      const isLost = this.#options.store.isProcessLost(entry.id);
+      // A shell knows its job without it.
+      if (isLost && (entry.request.sessionKey !== undefined || await this.#seekLeader(entry))) break;
+      await sleep(isLost ? seekAgainMs : 5);
+    }
     entry.pid ??= entry.leader?.pid ?? null;
     return entry.family;
+  }
+
+  /** Finds the first process of a job that has replaced the file which names it. @returns whether it is known now. */
+  async #seekLeader(entry: Entry): Promise<boolean> {
+    try {
+      entry.leader ??= await findLeader(entry.id);
+    } catch (error) {
+      this.#options.log.warn('cannot look for the process of the job', { jobId: entry.id, error });
+    }
+    return entry.leader !== undefined;
   }
 
   #hasBegun(entry: Entry): boolean {
@@ -334,6 +353,8 @@ export class Runner {
     const deadline = performance.now() + exitReportMs;
     let exit = this.#exits.get(entry);
     while (exit === undefined && performance.now() < deadline && !this.#isClosed) {
+      // What the job has put in the place of its exit file will never say.
+      if (this.#adopted.has(entry) && this.#options.store.isExitLost(entry.id)) break;
       await sleep(5);
       exit = this.#exits.get(entry) ?? (this.#adopted.has(entry) ? this.#options.store.readExit(entry.id)?.code : undefined);
     }

@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import {
-  appendRegular, createFile, isExhaustion, readRegular, statFile, UntrustedFileError, writeRegular,
+  appendRegular, createFile, isExhaustion, isLink, readRegular, statFile, UntrustedFileError, writeRegular,
 } from '../base/untrusted-file.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -39,7 +39,7 @@ export interface ExitNote {
 }
 
 /** What is looked at without being read. */
-export type StattedFile = 'stdout' | 'stderr' | 'exit' | (typeof agentFiles)[keyof typeof agentFiles];
+export type StattedFile = 'stdout' | 'stderr' | 'exit' | 'process' | (typeof agentFiles)[keyof typeof agentFiles];
 
 export interface Skipped {
   readonly name: string;
@@ -52,6 +52,8 @@ const nobody = 'nobody';
 const maxRecordBytes = 32 * 2 ** 20;
 /** Of `exit` and `process`. */
 const maxNoteBytes = 65_536;
+/** Of a code and its newline, see `parseExit`. */
+const longestExitBytes = 11;
 /** Of a job that is being made, where no directories are made ahead. */
 const prefixOfNew = '.new-';
 /** All that a job's directory holds before the job is taken on. */
@@ -103,6 +105,7 @@ export class JobStore {
   /** @throws ProblemError storage_full, unavailable. */
   write(record: JobRecord): void {
     try {
+      this.#checkFolder(record.jobId);
       replaceFile(join(this.directory(record.jobId), 'job.json'), JSON.stringify(record));
     } catch (error) {
       throw storageProblem(`Cannot write the state of job ${record.jobId}`, error);
@@ -127,6 +130,7 @@ export class JobStore {
   /** The record as it is on disk. @throws ProblemError where it cannot be read. */
   read(id: JobId): JobRecord {
     try {
+      this.#checkFolder(id);
       return readRecord(this.directory(id));
     } catch (error) {
       throw new ProblemError('unavailable', `Cannot read the state of job ${id}: ${(error as Error).message}`, { cause: error });
@@ -167,6 +171,12 @@ export class JobStore {
     return parseProcessNote(this.#readSmall(id, 'process'));
   }
 
+  /** Whether the file in which its process names itself is gone, or holds something else: no further look at it tells more. */
+  isProcessLost(id: JobId): boolean {
+    const stats = this.stat(id, 'process');
+    return typeof stats !== 'object' || (stats.size > 0 && this.readProcess(id) === undefined);
+  }
+
   /** Whether a launcher has taken the job. */
   isClaimed(id: JobId): boolean {
     const stat = statFile(join(this.directory(id), 'process'));
@@ -179,6 +189,7 @@ export class JobStore {
    * first has it. `false`: one was faster.
    */
   claim(id: JobId): boolean {
+    this.#checkFolder(id);
     appendRegular(join(this.directory(id), 'process'), `${nobody}\n`);
     return this.#readSmall(id, 'process').startsWith(`${nobody}\n`);
   }
@@ -191,9 +202,16 @@ export class JobStore {
     return { code, finishedAt: (typeof stats === 'object' ? stats.mtimeMs : Date.now()) / 1000 };
   }
 
+  /** Whether the job has put something in the place of its exit file, or into it, that will never say how it ended. */
+  isExitLost(id: JobId): boolean {
+    const stats = this.stat(id, 'exit');
+    return stats === 'replaced' || (stats?.size ?? 0) > longestExitBytes;
+  }
+
   /** `undefined`: there is no such file; `replaced`: something else stands there. */
   stat(id: JobId, file: StattedFile): Stats | 'replaced' | undefined {
     try {
+      if (isLink(this.directory(id))) return 'replaced';
       const stats = statFile(join(this.directory(id), file));
       return stats === undefined || stats.isFile() ? stats : 'replaced';
     } catch (error) {
@@ -206,7 +224,7 @@ export class JobStore {
   /** Nobody writes into the job any more. */
   removeStdin(id: JobId): void {
     try {
-      unlinkSync(join(this.directory(id), 'stdin'));
+      if (!isLink(this.directory(id))) unlinkSync(join(this.directory(id), 'stdin'));
     } catch {
       // There was none, or the directory is gone: nothing is lost with it.
     }
@@ -240,6 +258,11 @@ export class JobStore {
     }
   }
 
+  /** @throws UntrustedFileError where a link stands in the place of the directory. */
+  #checkFolder(id: JobId): void {
+    if (isLink(this.directory(id))) throw new UntrustedFileError(`the directory of job ${id} was replaced by a link`);
+  }
+
   #discard(directory: string, name: string): void {
     makeDirectory(this.#trash);
     renameSync(directory, join(this.#trash, name));
@@ -271,6 +294,7 @@ export class JobStore {
 
   #readSmall(id: JobId, file: 'exit' | 'process'): string {
     try {
+      this.#checkFolder(id);
       return readRegular(join(this.directory(id), file), maxNoteBytes).toString('latin1');
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException;

@@ -50,6 +50,19 @@ export async function findProcesses(families: readonly Family[]): Promise<Map<st
   return found;
 }
 
+/**
+ * The first process of a job, where nothing but its mark tells: the oldest one that leads a group.
+ *
+ * @throws as {@link findProcesses}.
+ */
+export async function findLeader(id: string): Promise<Identity | undefined> {
+  const found = (await findProcesses([{ id, leader: undefined }])).get(id) ?? [];
+  // This server may be the job of another one.
+  const leaders = found.filter(({ pid, groupId }) => pid === groupId && pid !== process.pid);
+  const [oldest] = leaders.sort((a, b) => Number(a.startTime) - Number(b.startTime));
+  return oldest && { pid: oldest.pid, startTime: oldest.startTime };
+}
+
 function ofMark(byMark: ReadonlyMap<string, Family>, mark: string | undefined): Family | undefined {
   return mark === undefined ? undefined : byMark.get(mark);
 }

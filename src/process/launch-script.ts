@@ -123,8 +123,8 @@ sc_claimed() {
   sc_first=\${sc_first%%[[:space:]]*}
   [ "\${sc_first:-$sc_p}" != "$sc_p" ]
 } 2>/dev/null
-# The job may have put a FIFO there, on which an open would wait, a link or a device.
-sc_plain() { [ ! -h "$1" ] && { [ -f "$1" ] || [ ! -e "$1" ]; }; }
+# The job may have put a FIFO there, on which an open would wait, a link or a device, or a link in the place of the directory.
+sc_plain() { [ ! -h "$1" ] && [ ! -h "\${1%/*}" ] && { [ -f "$1" ] || [ ! -e "$1" ]; }; }
 sc_source() { sc_plain "$1" && . "$1"; exit 126; }
 # Another job may have replaced the files of one that waited for its turn.
 sc_untouched() {

@@ -15,7 +15,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
-import { createFile, readRegular, readRegularLater, statFile } from '../base/untrusted-file.ts';
+import { createFile, isLink, readRegular, readRegularLater, statFile } from '../base/untrusted-file.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
 import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
@@ -49,6 +49,7 @@ export class TerminalStore {
     for (const name of namesIn(this.#terminals)) {
       try {
         if (!isJobId(name)) throw new Error('its name is not that of a terminal');
+        if (isLink(this.directory(name))) throw new Error('it is a link, not a directory');
         if (this.#discardUnfinished(name)) continue;
         const record = parseTerminalRecord(readRegular(join(this.directory(name), 'terminal.json'), maxRecordBytes).toString());
         if (record.terminalId !== name) throw new Error(`its terminal.json is that of ${record.terminalId}`);
@@ -73,6 +74,7 @@ export class TerminalStore {
   /** Where its holder could not. A disk that is full must not keep it from being told. */
   writeExit(id: TerminalId, exit: TerminalExit): void {
     try {
+      if (isLink(this.directory(id))) return;
       replaceFile(join(this.directory(id), 'exit'), JSON.stringify(exit));
     } catch {
       // The next server finds out by itself.

@@ -3,8 +3,11 @@
  * starts again.
  */
 import assert from 'node:assert/strict';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { type Answer, ask, run } from '../contract/ask.ts';
 import { spawnServer } from '../support/server.ts';
@@ -112,6 +115,71 @@ test('a huge file in the place of the output ends the job by the default limit',
     const { reason, status } = await run(server, { command: `${put} && exec sleep 300`, killGrace: 1 });
     assert.deepEqual([status, reason], ['failed', 'output_limit'], file);
   }
+});
+
+test('a job that has replaced the files of its process and its exit is signalled, met again and ended at once', { skip, timeout: 120_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const planted: { readonly id: string; readonly what: string; readonly ready: string }[] = [];
+  const puts = {
+    FIFO: 'mkfifo process; rm exit; mkfifo exit', nothing: 'rm exit; mkdir exit',
+    'a huge file': 'rm exit; truncate -s 1T process exit', garbage: 'echo x > process; rm exit; ln -s /no/such exit',
+  };
+  for (const [what, put] of Object.entries(puts)) {
+    const ready = join(server.stateDir, '..', `${what}-ready`);
+    t.after(() => { rmSync(ready, { force: true }); });
+    const command = `cd '${server.stateDir}'/jobs/$SIDECAR_JOB_ID || exit 9; rm process; ${put}; trap 'echo heard' USR1; echo $$ > '${ready}'; while :; do sleep 0.1; done`;
+    planted.push({ id: (await ask(server, 'POST /exec', { body: { command } })).json<{ jobId: string }>().jobId, what, ready });
+  }
+  for (const { ready, what } of planted) await until(() => existsSync(ready), { what, limitMs: 30_000 });
+  // What went wrong: each of these waited ten seconds for what cannot come, and then said that there is no process.
+  const atOnce = async (line: string, body: object, what: string): Promise<Answer> => {
+    const begunAt = performance.now();
+    const answer = await ask(server, line, { body });
+    assert.equal(answer.status, 200, `${what}: ${answer.text}`);
+    assert.ok(performance.now() - begunAt < 8000, `${what}: ${line} took ${performance.now() - begunAt} ms`);
+    return answer;
+  };
+  for (const { id, what } of planted) await atOnce(`POST /jobs/${id}/signal`, { signal: 'SIGUSR1' }, what);
+  for (const { id, what } of planted) {
+    await until(async () => (await ask(server, `GET /jobs/${id}`)).json<{ stdout: string }>().stdout === 'heard\n', { what, limitMs: 30_000 });
+  }
+  await server.kill9();
+  await server.restart();
+  for (const { id, what } of planted) await atOnce(`POST /jobs/${id}/signal`, { signal: 'SIGUSR1' }, what);
+  for (const { id, what } of planted) {
+    const job = (await atOnce(`POST /jobs/${id}/cancel`, { graceSeconds: 0 }, what)).json<{ reason: string; processAlive: boolean }>();
+    assert.deepEqual([job.reason, job.processAlive], ['cancelled', false], what);
+  }
+});
+
+test('nothing is read or written below a link in the place of a directory', { skip, timeout: 60_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const outside = mkdtempSync(join(tmpdir(), 'outside-'));
+  t.after(() => { rmSync(outside, { recursive: true, force: true }); });
+  const holds = (): Record<string, string> => Object.fromEntries(readdirSync(outside).sort().map((name) => [name, readFileSync(join(outside, name), 'utf8')]));
+  const { jobId } = (await ask(server, 'POST /exec', { body: { command: 'read line' } })).json<{ jobId: string }>();
+  const { terminalId } = (await ask(server, 'POST /terminals', { body: {} })).json<{ terminalId: string }>();
+  const own = join(server.stateDir, 'jobs', jobId);
+  await until(() => readFileSync(join(own, 'process'), 'utf8') !== '', { what: 'the job has begun' });
+  for (const name of ['stdout', 'stderr', 'stdin', 'exit']) writeFileSync(join(outside, name), `kept ${name}\n`);
+  writeFileSync(join(outside, 'job.json'), readFileSync(join(own, 'job.json')));
+  writeFileSync(join(outside, 'process'), readFileSync(join(own, 'process')));
+  const before = holds();
+  for (const directory of [own, join(server.stateDir, 'terminals', terminalId)]) {
+    renameSync(directory, `${outside}-${basename(directory)}`);
+    t.after(() => { rmSync(`${outside}-${basename(directory)}`, { recursive: true, force: true }); });
+    symlinkSync(outside, directory);
+  }
+  assert.equal((await ask(server, `GET /jobs/${jobId}/stdout`)).problem.code, 'output_unreadable');
+  assert.equal((await ask(server, `GET /jobs/${jobId}`)).json<{ stdout: string }>().stdout, '');
+  assert.equal((await ask(server, `POST /jobs/${jobId}/cancel`, { body: { graceSeconds: 0 } })).status, 200);
+  assert.deepEqual(holds(), before);
+  rmSync(join(outside, 'job.json'));
+  await server.kill9();
+  await server.restart();
+  assert.equal((await ask(server, `GET /terminals/${terminalId}`)).status, 404);
+  // What went wrong: a terminal.json was made there, and stdin was removed.
+  assert.deepEqual(Object.keys(holds()), ['exit', 'process', 'stderr', 'stdin', 'stdout']);
 });
 
 /** Waits until none is left. @throws AssertionError that names those that are. */
