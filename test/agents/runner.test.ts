@@ -182,7 +182,7 @@ test('further prompts go to the same agent, until nobody has one in time', optio
 
 const failures: readonly (readonly [what: string, prompt: string, order: Partial<AgentOrder>, env: { readonly [name: string]: string }, code: string, message: RegExp])[] = [
   ['is not installed', 'say x', { argv: ['no-such-agent'] }, {}, 'not_started', /not installed/],
-  ['has no workdir', 'say x', { workdir: '/does/not/exist' }, {}, 'not_started', /ENOENT/],
+  ['has no workdir', 'say x', { workdir: '/does/not/exist' }, {}, 'not_started', /the directory \/does\/not\/exist is not there/],
   ['speaks another version', 'say x', {}, { FAKE_VERSION: '9' }, 'unsupported_version', /version 9/],
   ['has not the model', 'say x', { wishes: { model: 'gpt' } }, {}, 'config_not_supported', /model gpt: it has a, b/],
   ['dies in its turn', 'say x\ndie', {}, {}, 'agent_ended', /session\/prompt/],
