@@ -16,6 +16,8 @@ export interface LineEditor {
   onComplete: (line: string) => Promise<readonly [completions: string[], typed: string]>;
   /** Asks for a line. @param prompt `''`: none, as the lines are for a command that runs. */
   prompt(prompt: string): void;
+  /** Forgets what was typed of a line that has not ended, as a terminal does at Ctrl-C. */
+  discard(): void;
   /** The lines so far, the last one first. */
   history(): readonly string[];
   /** The terminal is as it was. */
@@ -37,6 +39,11 @@ export function openLineEditor(earlier: readonly string[] = []): LineEditor {
       prompt = text;
       line.setPrompt(text);
       if (text !== '') line.prompt(true);
+    },
+    discard: () => {
+      if (line.line === '') return;
+      line.write('', { ctrl: true, name: 'e' });
+      line.write('', { ctrl: true, name: 'u' });
     },
     history: () => history,
     close: () => {

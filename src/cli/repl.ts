@@ -124,8 +124,12 @@ class Conversation {
   }
 
   #interrupt(): void {
-    if (this.#running) return this.#running.interrupt();
+    if (this.#running) {
+      this.#editor.discard();
+      return this.#running.interrupt();
+    }
     tell('^C\n');
+    this.#editor.discard();
     this.#lines = [];
     this.#ask();
   }

@@ -230,6 +230,7 @@ export class Launchers implements Starter {
 
   /** No further launcher can be had (no file descriptors, no disk): jobs go on in the ones that there are, or fail. */
   #noLauncher(error: Error): void {
+    if (this.#isClosed) return;
     this.#options.onWarning('cannot start a launcher', error);
     this.#pausedUntil = performance.now() + pauseMs;
     this.#failWaiting(error);

@@ -120,6 +120,10 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
     await shows('> ');
     type('\x03');
     await shows(/\^C\r\n[^\n]*r> /);
+    type('echo never-run');
+    await shows('never-run');
+    type('\x03');
+    await shows(/\^C\r\n[^\n]*r> /);
     type('echo $x; (exit 4)\r');
     await shows(/\n5\r\n[^\n]*r> /);
     type('\x04');

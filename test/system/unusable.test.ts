@@ -113,6 +113,7 @@ async function fails(t: TestContext, attempt: Attempt): Promise<void> {
     assert.equal(child.signalCode, null, `it hangs: ${what}`);
     assert.equal(child.exitCode, attempt.code ?? 1, what);
     assert.match(stderr, attempt.failure, what);
+    assert.doesNotMatch(stderr, /cannot start a launcher/, what);
   }
 }
 
