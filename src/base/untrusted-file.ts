@@ -6,7 +6,7 @@
  * @module
  */
 import {
-  closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, type Stats, writeSync,
+  closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, type Stats, unlinkSync, writeSync,
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -182,6 +182,12 @@ export function statFile(path: string): Stats | undefined {
 /** Whether a link stands there. Below a link to a folder nothing is ours to read, write or remove. @throws the system's error. */
 export function isLink(path: string): boolean {
   return statFile(path)?.isSymbolicLink() === true;
+}
+
+/** Removes what stands in the place of a folder of ours, be it a link to one: nothing that it leads to. @throws the system's error. */
+export function clearPlaceOf(folder: string): void {
+  const stats = statFile(folder);
+  if (stats !== undefined && !stats.isDirectory()) unlinkSync(folder);
 }
 
 /** Whether the machine has run out of something: such an error says nothing about the file. */

@@ -9,7 +9,7 @@
 import { closeSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { makeFolder } from '../base/make-folder.ts';
-import { openFifo, UntrustedFileError } from '../base/untrusted-file.ts';
+import { clearPlaceOf, openFifo, UntrustedFileError } from '../base/untrusted-file.ts';
 import type { FirstBash } from './first-bash.ts';
 import { isPidAlive } from './identity.ts';
 import { openFileLimit } from './open-files.ts';
@@ -30,6 +30,8 @@ interface Batch {
 
 /** Those below are bash's own. */
 const lowestNumber = 64;
+/** What keepers are called, see `#make`: nothing else in their folder is ours. */
+const keeperName = /^\d+-\d+-[0-9a-z]+$/;
 const checkMs = 1000;
 const flushMs = 100;
 const batchMs = 30_000;
@@ -66,6 +68,7 @@ export class Keeper {
       onEnd: () => { if (this.#pid === undefined) this.#end(new Error('Cannot keep FIFOs open: the bash that forks the keeper has ended')); },
       onLine: (line) => this.#hear(line),
     });
+    clearPlaceOf(this.#folder);
     this.#others = removeDeserted(this.#folder, namesIn(this.#folder));
   }
 
@@ -146,6 +149,7 @@ export class Keeper {
   }
 
   async #make(): Promise<void> {
+    clearPlaceOf(this.#folder);
     makeFolder(this.#folder, { mode: 0o700 });
     const name = `${process.pid}-${this.#made += 1}-${Date.now().toString(36)}`;
     const path = join(this.#folder, name);
@@ -244,7 +248,7 @@ function removeDeserted(folder: string, names: readonly string[]): readonly stri
 
 function namesIn(folder: string): readonly string[] {
   try {
-    return readdirSync(folder);
+    return readdirSync(folder).filter((name) => keeperName.test(name));
   } catch {
     return [];
   }

@@ -7,6 +7,7 @@ import { existsSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../base/make-folder.ts';
+import { clearPlaceOf, statFile } from '../base/untrusted-file.ts';
 import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
 
@@ -60,7 +61,7 @@ export class Spares {
     this.#kind = keeper ? 'directory' : 'fifo';
     this.#keeper = keeper;
     const old = `${folder}.${process.pid}.old`;
-    if (existsSync(folder)) renameSync(folder, old);
+    if (statFile(folder) !== undefined) renameSync(folder, old);
     // Again where it fills meanwhile: the script of a server that was killed outlives it for a moment.
     rm(old, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 }).catch(() => undefined);
   }
@@ -112,6 +113,7 @@ export class Spares {
   }
 
   async #make(isUrgent: boolean, isAgain = false): Promise<void> {
+    clearPlaceOf(this.#parent);
     makeFolder(this.#folder, { mode: 0o700 });
     const names = Array.from({ length: this.#batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));

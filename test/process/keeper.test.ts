@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, openSync, closeSync, constants, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, closeSync, constants, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { FirstBash } from '../../src/process/first-bash.ts';
@@ -162,6 +162,19 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     before.keeper.close();
     before.first.close();
     await until(() => !existsSync(join(before.folder, 'keepers', left)), { what: 'its FIFO is removed' });
+  });
+
+  it('nothing is removed below a link in the place of its folder, which is made again', async (t) => {
+    const folder = temporaryFolder(t);
+    const outside = temporaryFolder(t);
+    for (const name of ['file', '100-1-abc']) writeFileSync(join(outside, name), 'kept');
+    symlinkSync(outside, join(folder, 'keepers'));
+    const { keeper } = setUp(t, folder);
+    // What went wrong: every file there was taken for the FIFO of a keeper that has ended.
+    assert.deepEqual(readdirSync(outside).sort(), ['100-1-abc', 'file']);
+    const [hold] = await keeper.hold([reader(t, folder, 'one').path]);
+    assert.notEqual(hold, undefined);
+    assert.deepEqual(readdirSync(outside).sort(), ['100-1-abc', 'file']);
   });
 
   it('the FIFOs of keepers that have ended are removed', async (t) => {
