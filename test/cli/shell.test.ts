@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { Job, Session } from '../../src/client/client.ts';
 import { isIncomplete } from '../../src/cli/incomplete.ts';
+import { withoutFile } from '../../src/cli/shell-errors.ts';
 import { startBreaker } from '../client/breaker.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -90,6 +91,17 @@ describe('sidecar shell', { skip }, () => {
   });
 });
 
+it('a line that fails is not called by the file that it is for the shell', () => {
+  const id = '1m8mkcdwa21kajmm' as Job['jobId'];
+  const file = `/st\xe4te: dir/jobs/${id}/command`;
+  for (const [said, shown] of [
+    [`${file}: line 2: x: command not found\nmore\n`, 'bash: line 2: x: command not found\nmore\n'],
+    [`\xff\n${file}:1: command not found: x\n`, '\xff\nzsh:1: command not found: x\n'],
+    [`dash: 1: ${file}: x: not found\n`, 'dash: 1: x: not found\n'],
+    [`see ${file}\n/other/jobs/x/command: line 1: \n`, `see ${file}\n/other/jobs/x/command: line 1: \n`],
+  ] as const) assert.equal(Buffer.from(withoutFile(id, Buffer.from(said, 'latin1'))).toString('latin1'), shown);
+});
+
 describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
   it('runs line after line, ends a command at Ctrl-C, and leaves at Ctrl-D with the code of the last', async (t) => {
     const server = await startTestServer(t);
@@ -120,6 +132,8 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
     await shows('> ');
     type('\x03');
     await shows(/\^C\r\n[^\n]*r> /);
+    type('nonesuch-1\r');
+    await shows(/\nbash: line 1: nonesuch-1: command not found\r\n[^\n]*r> /);
     type('echo never-run');
     await shows('never-run');
     type('\x03');
