@@ -11,8 +11,8 @@ import type { JobId } from '../client/client.ts';
  */
 export function withoutFile(id: JobId, stderr: Uint8Array): Uint8Array {
   const text = Buffer.from(stderr).toString('latin1');
-  if (!text.includes(`/jobs/${id}/command:`)) return stderr;
-  const file = `/[^\\n]*?/jobs/${id}/command`;
+  if (!text.includes(`${id}/command:`)) return stderr;
+  const file = `/[^\\n]*?/${id}/command`;
   const named = text
     .replaceAll(new RegExp(`^${file}(?=: line \\d+: )`, 'gm'), 'bash')
     .replaceAll(new RegExp(`^${file}(?=:\\d+: )`, 'gm'), 'zsh')
