@@ -108,8 +108,8 @@ export class Connections<T extends Pending> {
       progress: { mark: '', since: 0 },
     };
     this.#handshakes.delete(peer);
-    // Node tells of a TLS handshake that was broken off only once its socket has closed: 'close' will not come again.
-    if (socket.closed) {
+    // Node tells of a TLS handshake that was broken off, or that gave way, only once its socket has gone: 'close' may not come any more.
+    if (socket.destroyed) {
       this.#slots.leave(slot);
       return connection;
     }

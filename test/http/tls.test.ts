@@ -47,6 +47,14 @@ test('handshakes that a client breaks off take no connection from others', async
     socket.end();
     await once(socket.resume(), 'close');
   }
+  // What gives way to newcomers is broken off by the server.
+  const silent = Array.from({ length: 40 }, () => connectRaw({ port, host: '127.0.0.1' }).on('error', () => undefined));
+  await Promise.all(silent.map((socket) => once(socket, 'connect')));
+  for (const socket of silent) socket.write(Buffer.from('1603010100', 'hex'));
+  const gone = silent.map((socket) => once(socket.resume(), 'close'));
+  await Promise.race(gone);
+  for (const socket of silent) socket.destroy();
+  await Promise.all(gone);
   const waiting = connect({ port, host: '127.0.0.1', ca: tls.cert });
   waiting.on('error', () => undefined);
   await once(waiting, 'secureConnect');
