@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type Socket, connect } from 'node:net';
+import { Duplex } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { connect as connectTls } from 'node:tls';
+import { Connections } from '../../src/http/connections.ts';
+import { defaultLimits } from '../../src/http/limits.ts';
 import { Slots } from '../../src/http/slots.ts';
 import { certificate } from '../support/certificate.ts';
 import { until } from '../support/wait.ts';
@@ -86,4 +89,13 @@ test('Slots: idle ones of the largest source give way, the oldest first, and non
   assert.deepEqual([slots.evict(), slots.unauthenticated], [false, 0]);
   slots.leave(a1);
   assert.equal(slots.unauthenticated, 0);
+});
+
+test('a connection whose socket has gone already takes no place: its end is not told any more', () => {
+  const connections = new Connections({ ...defaultLimits, connections: 1 });
+  const socket = new Duplex({ destroy: () => undefined }) as Socket;
+  socket.destroy();
+  connections.add(socket);
+  assert.equal(connections.isFull, false);
+  connections.destroy();
 });
