@@ -348,15 +348,16 @@ export class Runner {
     entry.state = { ...state, ending: reason };
     this.#save(entry);
     await this.leaderOf(entry);
+    const wasAdopted = this.#adopted.has(entry);
     const isGone = await this.#kindOf(entry).terminate(entry, options);
     if (!isGone) log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
     const deadline = performance.now() + exitReportMs;
     let exit = this.#exits.get(entry);
     while (exit === undefined && performance.now() < deadline && !this.#isClosed) {
-      // What the job has put in the place of its exit file will never say.
-      if (this.#adopted.has(entry) && this.#options.store.isExitLost(entry.id)) break;
       await sleep(5);
       exit = this.#exits.get(entry) ?? (this.#adopted.has(entry) ? this.#options.store.readExit(entry.id)?.code : undefined);
+      // It was looked at for the last time, or what the job has put in the place of its exit file will never say.
+      if (exit === undefined && wasAdopted && (!this.#adopted.has(entry) || this.#options.store.isExitLost(entry.id))) break;
     }
     this.#exits.delete(entry);
     this.#finishExited(entry, exit);
