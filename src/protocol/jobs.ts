@@ -493,7 +493,7 @@ export interface SignalRequest {
 }
 
 export const signalRequest: Parser<SignalRequest> = object({
-  signal: described('Sent to the process group of the job.', signal),
+  signal: described('Sent to the process group of the job. In a persistent shell SIGINT stops the command, whatever it does.', signal),
 });
 
 export const resizeRequest: Parser<TerminalSize> = object({ cols: side, rows: side });

@@ -36,6 +36,8 @@ export interface Dialect {
   /** Sources the run file. One line, without its newline. */
   source(runFile: string): string;
   run(job: ShellJob): string;
+  /** Stops the job that the shell runs, and never the shell; ignored where none runs. Absent: nothing does. */
+  readonly interrupt?: NodeJS.Signals;
 }
 
 /** Says that the bootstrap went wrong; the job is run all the same. */

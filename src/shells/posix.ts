@@ -2,6 +2,7 @@
  * bash, zsh and sh. Everything of ours is called by `builtin` or `command`, as a job may have given the names to functions of its own.
  * @module
  */
+import { constants } from 'node:os';
 import { quote } from '../base/shell-word.ts';
 import { assignments } from '../process/environment/shell-variables.ts';
 import { bootstrapFailed, type Dialect, type ShellJob } from './dialect.ts';
@@ -26,6 +27,13 @@ interface Posix {
     /** Behind the command, and where it is not run. */
     readonly close: { readonly after: string; readonly instead: string };
   };
+  /** How a job is stopped that goes on in the shell itself. */
+  readonly interrupts: {
+    /** Makes the shell act on the signal, before the job is claimed. */
+    readonly accept: string;
+    /** Around what runs the command: where an interrupt stops. */
+    readonly around: (run: string) => string;
+  };
 }
 
 /** Opened for both, which never waits, and then again for reading alone, which does not wait any more. */
@@ -33,20 +41,134 @@ const opened = (path: string): string => `exec {__sidecar_hold}<>${path} {__side
 const nothing = (): string => '';
 const closed = 'exec {__sidecar_in}<&-\n';
 
+/*
+ * The interrupt of a job is a signal that the shell traps, so that the shell is never killed by it, as it would be by SIGINT. Its trap leaves
+ * every function, loop and file that the command is in. `__sidecar_on` is empty where there is no command to stop, 1 before and 2 after a trap
+ * on SIGINT of the user's was run: such a command goes on after the first interrupt, as it would at a terminal. `__sidecar_code` is the exit
+ * code of a stopped command: that of the program that ended by its SIGINT, else 130.
+ */
+
+/** What `read` and `wait` say that were interrupted, or a loop, is not worth telling. */
+const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SIGURG ?? 0)}) __sidecar_code=130 ;; (*) __sidecar_code=$__sidecar_got ;; esac`;
+
+/**
+ * By `return`, and by a DEBUG trap that leaves one function or file after the other (bash(1), extdebug): nothing else stops bash without a
+ * terminal and lets it go on afterwards. `builtin [` alone has the status 2, which makes bash return. With `set -e` that would end the shell.
+ *
+ * bash sends SIGINT to itself where that has ended a command substitution, so it traps that, too, unless the user does.
+ */
+const stopBash = `__sidecar_got=$?
+if builtin [ "$__sidecar_on" ]; then
+${codeOfStopped}
+__sidecar_trap=
+{ builtin trap -p INT >|"$__sidecar_traps" && IFS= builtin read -r -d '' __sidecar_trap <"$__sidecar_traps"; } || builtin :
+case $__sidecar_trap in *__sidecar_stop*) __sidecar_trap= ;; esac
+if ((\${#BASH_LINENO[@]} <= __sidecar_depth)); then __sidecar_on=
+elif builtin [ "$__sidecar_on" = 1 ] && builtin [ "$__sidecar_trap" ]; then
+__sidecar_on=2 __sidecar_trap=\${__sidecar_trap#trap -- }
+builtin eval "builtin eval \${__sidecar_trap% *}"
+else
+__sidecar_on= __sidecar_flags=$-
+builtin set +e
+{ builtin trap -p DEBUG; builtin shopt -p extdebug; } >|"$__sidecar_traps"
+IFS= builtin read -r -d '' __sidecar_debug <"$__sidecar_traps"
+builtin shopt -s extdebug
+builtin trap 'if ((\${#BASH_LINENO[@]} > __sidecar_depth)); then builtin [ 2>/dev/null; else builtin eval "$__sidecar_resume"; fi' DEBUG
+builtin return 130
+fi
+fi
+`;
+const resumeBash = `builtin trap - DEBUG
+builtin eval "$__sidecar_debug"
+for __sidecar_flag in E T; do case $__sidecar_flags in *$__sidecar_flag*) builtin set -$__sidecar_flag ;; esac; done
+builtin :
+`;
+const acceptBash = `__sidecar_depth=\${#BASH_LINENO[@]} __sidecar_stop=${quote(stopBash)} __sidecar_resume=${quote(resumeBash)}
+builtin trap 'builtin eval "$__sidecar_stop"' URG
+builtin trap -p INT >|"$__sidecar_traps"
+builtin [ -s "$__sidecar_traps" ] || builtin trap 'builtin eval "$__sidecar_stop"' INT
+`;
+
+/**
+ * By an error in the trap, which `command` keeps from ending the shell. A subshell would not show the traps of the shell, so a file does.
+ * After the first such error dash gives every command that a trap interrupts the status of that time, so the first one comes at a status of 0.
+ */
+const stopSh = `__sidecar_got=$?
+if command [ "$__sidecar_on" ]; then
+${codeOfStopped}
+if command [ "$__sidecar_on" = 1 ]; then
+__sidecar_on=
+command trap >|"$__sidecar_traps"
+while IFS= command read -r __sidecar_line; do case $__sidecar_line in *" INT") __sidecar_on=2 ;; esac; done <"$__sidecar_traps"
+else __sidecar_on=
+fi
+if command [ "$__sidecar_on" ]; then command kill -INT $$; else
+__sidecar_flags=$-
+set +e
+exec 2>/dev/null
+: "\${__sidecar_none:?}"
+fi
+fi
+`;
+const acceptSh = `__sidecar_stop=${quote(stopSh)}
+case \${BASH_VERSION-} in (?*) command eval ${quote(acceptBash)} ;; (*)
+command [ "\${__sidecar_first-}" ] || {
+__sidecar_first=no
+command trap ': "\${__sidecar_none:?}"' URG
+command eval 'command kill -URG $$' 2>/dev/null
+}
+command trap 'eval "$__sidecar_stop"' URG ;;
+esac
+`;
+
+/**
+ * By the status of the trap (zshmisc(1), TRAPNAL). A file that is sourced ends by it, and the next command behind that would be run, but for a
+ * DEBUG trap that says the same until the command is left. It runs within whatever zsh is at, so it prints nothing: that could print again what
+ * the command was just printing. SIGINT is caught only where the user traps it (proc(5), SigCgt).
+ */
+const acceptZsh = `__sidecar_depth=\${#funcstack[@]}
+TRAPURG() {
+__sidecar_got=$?
+builtin [ "$__sidecar_on" ] || builtin return 0
+${codeOfStopped}
+if builtin [ "$__sidecar_on" = 1 ] && [[ -r /proc/$$/status && "$(</proc/$$/status)" == *[2367abef]$'\\n'CapInh* ]]; then
+__sidecar_on=2
+builtin kill -INT $$
+builtin return 0
+fi
+__sidecar_on=
+(( \${#funcstack[@]} > __sidecar_depth + 1 )) || builtin return 0
+__sidecar_flags=$-
+builtin set +e
+TRAPDEBUG() {
+(( \${#funcstack[@]} > __sidecar_depth + 1 )) && builtin return 130
+builtin unset -f TRAPDEBUG
+builtin return 0
+}
+builtin return 130
+}
+`;
+
 const shells: { readonly [K in 'bash' | 'zsh' | 'sh']: Posix } = {
   bash: {
     flags: ['--norc', '--noprofile', '-O', 'expand_aliases'], builtin: 'builtin', descriptor: 99,
     // Of two redirections of one descriptor bash keeps what the first one opened until both are undone.
     fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in-', close: { after: closed, instead: closed } },
+    interrupts: { accept: acceptBash, around: (run) => run },
   },
   sh: {
     flags: [], builtin: 'command', descriptor: 9,
     fifo: { open: () => '{\n', end: (path) => `} <>${path} <${path}\n`, redirect: '', close: { after: '', instead: '' } },
+    interrupts: { accept: acceptSh, around: (run) => `command eval ${quote(run)}\n` },
   },
   zsh: {
     flags: ['-f', '-o', 'aliases'], builtin: 'builtin', descriptor: 9,
     // zshmisc(1), MULTIOS: two redirections of one descriptor would be read one after the other.
     fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in {__sidecar_in}<&-', close: { after: '', instead: closed } },
+    interrupts: {
+      accept: acceptZsh,
+      around: (run) => `{ {\n${run}} always { __sidecar_traps=; } } always { builtin [ "$__sidecar_on" ] || TRY_BLOCK_ERROR=0 TRY_BLOCK_INTERRUPT=0; }\n`,
+    },
   },
 };
 
@@ -60,24 +182,34 @@ function dialect(shell: Posix): Dialect {
     exports: (variables) => assignments(variables).map((word) => `${builtin} export ${quote(word)}\n`).join(''),
     source: (runFile) => `${builtin} . ${quote(runFile)}`,
     run: (job) => runFile(shell, job),
+    interrupt: 'SIGURG',
   };
 }
 
 function runFile(shell: Posix, { directory, id, claim: line, stdin, bootstrap: path }: ShellJob): string {
-  const { builtin, descriptor, fifo } = shell;
+  const { builtin, descriptor, fifo, interrupts } = shell;
   const file = (name: string): string => quote(`${directory}/${name}`);
   const claim = quote(line);
   const isFifo = stdin === 'fifo';
   const redirect = isFifo ? fifo.redirect : `<${stdin === 'file' ? file('stdin') : '/dev/null'}`;
   const { after, instead } = isFifo ? fifo.close : { after: '', instead: '' };
-  return `${isFifo ? fifo.open(file('stdin')) : ''}${builtin} echo ${claim} >>${file('process')}
-IFS= ${builtin} read -r __sidecar <${file('process')}
-if ${builtin} [ "$__sidecar" = ${claim} ]; then
-${builtin} export SIDECAR_JOB_ID=${quote(id)}
-${path === undefined ? '' : bootstrap(shell, path, file('stderr'))}${builtin} . ${file('command')} ${redirect} >>${file('stdout')} 2>>${file('stderr')} ${descriptor}>&-
+  const run = `${path === undefined ? '' : bootstrap(shell, path, file('stderr'))}if ${builtin} [ "$__sidecar_on" ]; then
+${builtin} . ${file('command')} ${redirect} >>${file('stdout')} 2>>${file('stderr')} ${descriptor}>&-
 __sidecar=$?
+fi
+`;
+  return `${isFifo ? fifo.open(file('stdin')) : ''}__sidecar_on=1 __sidecar_code=130 __sidecar=130 __sidecar_flags= __sidecar_traps=${file('traps')}
+${interrupts.accept}${builtin} echo ${claim} >>${file('process')}
+IFS= ${builtin} read -r __sidecar_line <${file('process')}
+if ${builtin} [ "$__sidecar_line" = ${claim} ]; then
+${builtin} export SIDECAR_JOB_ID=${quote(id)}
+${interrupts.around(run)}${builtin} [ "$__sidecar_on" ] || __sidecar=$__sidecar_code
+__sidecar_on=
 ${after}${plain(shell, file('exit'))}${builtin} echo "$__sidecar" >>${file('exit')}
-${instead === '' ? '' : `else ${instead}`}fi
+case $__sidecar_flags in *e*) ${builtin} set -e ;; esac
+else
+__sidecar_on=
+${instead}fi
 ${isFifo ? fifo.end(file('stdin')) : ''}`;
 }
 

@@ -21,8 +21,8 @@ import { terminate } from '../process/terminate.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
 import {
-  checkUntouched, discard, exitIn, hasHadJob, identityIn, isUnclaimed, isUnfinished, noteExit, noteJob, openControl, readNotedJob, readQuietly,
-  ReplacedError, type Running,
+  checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, isUnclaimed, isUnfinished, noteExit, noteJob, openControl,
+  readNotedJob, readQuietly, ReplacedError, type Running,
 } from './run-directory.ts';
 import { noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords } from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
@@ -166,8 +166,14 @@ export class Shell {
     const active = this.#active;
     const shell = active?.shell;
     if (!active || !shell) return true;
-    if (graceMs > 0 && signal !== 'SIGKILL') await this.#signalUntilEnded(active, shell, signal, { limitMs: graceMs, isOnce: true });
-    await this.#signalUntilEnded(active, shell, 'SIGKILL', { limitMs: killMs, isOnce: false });
+    if (graceMs > 0 && signal !== 'SIGKILL') {
+      const begunAt = performance.now();
+      await this.#stop(active, shell, { signal: 'SIGINT', limitMs: graceMs / 2, interrupts: 1 });
+      await this.#stop(active, shell, { signal, limitMs: graceMs - (performance.now() - begunAt), interrupts: Infinity });
+      await this.#endLeft(active, shell, { signal, limitMs: graceMs - (performance.now() - begunAt) });
+    }
+    await this.#stop(active, shell, { signal: 'SIGKILL', limitMs: killMs, interrupts: Infinity });
+    await this.#endLeft(active, shell, { signal: 'SIGKILL', limitMs: killMs });
     if (this.#active !== active) return true;
     this.#options.log.info('shell ended, as its command could not be', { sessionKey: this.#record.sessionKey, jobId: active.launch.id });
     return await this.#kill(shell, active);
@@ -177,8 +183,10 @@ export class Shell {
   async signal(name: NodeJS.Signals): Promise<boolean> {
     const active = this.#active;
     if (!active?.shell) return false;
+    // Before the processes: the shell must know of it when they end.
+    const isInterrupted = name === 'SIGINT' && this.#interrupt(active, active.shell);
     const processes = await this.#processesOf(active, active.shell);
-    return processes.map(({ pid }) => sendSignal(pid, name)).includes(true);
+    return processes.map(({ pid }) => sendSignal(pid, name)).includes(true) || isInterrupted;
   }
 
   /** Ends its process and all that is in its group. */
@@ -393,27 +401,46 @@ export class Shell {
     this.#lastUsedAt = this.#options.now();
   }
 
+  /** Makes the shell leave the command of the job. `false`: it has not begun it, or does not know how. */
+  #interrupt(active: Active, shell: Running): boolean {
+    const { interrupt } = this.#options.dialect;
+    if (interrupt === undefined || this.#active !== active || !hasClaimed(active.launch.directory, shell.identity)) return false;
+    return isAliveNow(shell.identity) && sendSignal(shell.identity.pid, interrupt);
+  }
+
   /**
-   * @param options.isOnce Each process is told once.
+   * Interrupts the shell and signals what it runs, until the job has ended, or nothing is left to be signalled.
+   *
+   * @param how.interrupts How often the shell is interrupted: after the first one a trap of the command's on SIGINT may still be at work.
    */
-  async #signalUntilEnded(active: Active, shell: Running, signal: NodeJS.Signals, options: { limitMs: number; isOnce: boolean }): Promise<void> {
+  async #stop(active: Active, shell: Running, how: { signal: NodeJS.Signals; limitMs: number; interrupts: number }): Promise<void> {
     const told = new Set<number>();
     const begunAt = performance.now();
     let seenAt = begunAt;
-    for (let waitMs = 5; this.#active === active; waitMs = Math.min(waitMs * 1.5, slowestLookMs)) {
+    let interrupts = 0;
+    for (let waitMs = 5; this.#active === active; waitMs = nextLookMs(waitMs)) {
+      if (interrupts < how.interrupts && this.#interrupt(active, shell)) interrupts += 1;
       const processes = await this.#processesOf(active, shell);
       const now = performance.now();
       if (processes.length > 0) seenAt = now;
-      if (now - seenAt >= noProcessMs || now - begunAt >= options.limitMs) return;
-      for (const { pid } of processes) {
-        if (options.isOnce && told.has(pid)) continue;
-        told.add(pid);
-        sendSignal(pid, signal);
-        // A stopped process acts on a signal only once it goes on.
-        if (signal !== 'SIGKILL') sendSignal(pid, 'SIGCONT');
-      }
+      if (now - seenAt >= noProcessMs || now - begunAt >= how.limitMs) return;
+      for (const { pid } of processes) signalOnce(pid, how.signal, told);
       await sleep(waitMs);
       this.#look(active);
+    }
+  }
+
+  /** Ends what a job that was stopped has left running in the background. No other job of the session runs meanwhile. */
+  async #endLeft(active: Active, shell: Running, how: { signal: NodeJS.Signals; limitMs: number }): Promise<void> {
+    // A shell starts what is in the background with SIGINT ignored (POSIX, Shell Command Language 2.11).
+    const signal = how.signal === 'SIGINT' ? 'SIGTERM' : how.signal;
+    const told = new Set<number>();
+    const begunAt = performance.now();
+    for (let waitMs = 5; this.#active !== active && performance.now() - begunAt < how.limitMs; waitMs = nextLookMs(waitMs)) {
+      const processes = await this.#processesOf(active, shell);
+      if (processes.length === 0) return;
+      for (const { pid } of processes) signalOnce(pid, signal, told);
+      await sleep(waitMs);
     }
   }
 
@@ -462,6 +489,19 @@ export class Shell {
     if (this.#running) closeSync(this.#running.control);
     this.#running = undefined;
   }
+}
+
+function nextLookMs(waitMs: number): number {
+  return Math.min(waitMs * 1.5, slowestLookMs);
+}
+
+/** No process twice, but for SIGKILL. */
+function signalOnce(pid: number, signal: NodeJS.Signals, told: Set<number>): void {
+  if (told.has(pid) && signal !== 'SIGKILL') return;
+  told.add(pid);
+  sendSignal(pid, signal);
+  // A stopped process acts on a signal only once it goes on.
+  if (signal !== 'SIGKILL') sendSignal(pid, 'SIGCONT');
 }
 
 function watchQuietly(folder: string, listener: (event: string, name: string | null) => void): FSWatcher | undefined {

@@ -111,11 +111,12 @@ describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {
     await shows('r> ');
     type('pwd; echo $x; printf partial\r');
     await shows(/\n\/usr\r\n5\r\npartial\r\n[^\n]*r> /);
-    // In a process of its own: a shell that is itself busy would be ended.
-    type('sh -c \'echo sta""rted; exec sleep 1000\'\r');
-    await shows('started\r\n');
-    type('\x03');
-    await shows(/was cancelled\r\n[^\n]*r> /);
+    for (const command of ['while :; do sleep 1; done', 'while :; do :; done', 'read line', 'sleep 1000; echo nev""er']) {
+      type(`echo sta""rted; ${command}\r`);
+      await shows('started\r\n');
+      type('\x03');
+      await shows(/was cancelled\r\n[^\n]*r> /);
+    }
     type('for i in 1 2\r');
     await shows('> ');
     type('do echo n$i; done\r');

@@ -15,27 +15,38 @@ test('bash is told of a job at its top level, with the control hidden from what 
   assert.equal(bash.begin('/c', '/e'), `exec 99<>'/c' >/dev/null 2>&1; builtin . '/e'`);
   assert.equal(bash.exports?.({ TMOUT: '2', PS4: 'it\'s' }), `builtin export 'TMOUT=2'\nbuiltin export 'PS4=it'\\''s'\n`);
   assert.equal(bash.source('/s/it\'s'), `builtin . '/s/it'\\''s'`);
-  assert.equal(bash.run(job), `exec {__sidecar_hold}<>'/s/jobs/j1/stdin' {__sidecar_in}<'/s/jobs/j1/stdin' {__sidecar_hold}>&-
-builtin echo '7 99 #ab' >>'/s/jobs/j1/process'
-IFS= builtin read -r __sidecar <'/s/jobs/j1/process'
-if builtin [ "$__sidecar" = '7 99 #ab' ]; then
-builtin export SIDECAR_JOB_ID='j1'
-builtin . '/s/jobs/j1/command' <&$__sidecar_in- >>'/s/jobs/j1/stdout' 2>>'/s/jobs/j1/stderr' 99>&-
-__sidecar=$?
-exec {__sidecar_in}<&-
-{ builtin [ -f '/s/jobs/j1/exit' ] && ! builtin [ -h '/s/jobs/j1/exit' ] && ! builtin [ -s '/s/jobs/j1/exit' ]; } || /bin/rm -rf -- '/s/jobs/j1/exit'
-builtin echo "$__sidecar" >>'/s/jobs/j1/exit'
-else exec {__sidecar_in}<&-
-fi
-`);
+  const lines = bash.run(job).split('\n');
+  const order = [
+    `exec {__sidecar_hold}<>'/s/jobs/j1/stdin' {__sidecar_in}<'/s/jobs/j1/stdin' {__sidecar_hold}>&-`,
+    `builtin trap 'builtin eval "$__sidecar_stop"' URG`,
+    `builtin echo '7 99 #ab' >>'/s/jobs/j1/process'`,
+    `IFS= builtin read -r __sidecar_line <'/s/jobs/j1/process'`,
+    `if builtin [ "$__sidecar_line" = '7 99 #ab' ]; then`,
+    `builtin export SIDECAR_JOB_ID='j1'`,
+    `if builtin [ "$__sidecar_on" ]; then`,
+    `builtin . '/s/jobs/j1/command' <&$__sidecar_in- >>'/s/jobs/j1/stdout' 2>>'/s/jobs/j1/stderr' 99>&-`,
+    `__sidecar=$?`,
+    `builtin [ "$__sidecar_on" ] || __sidecar=$__sidecar_code`,
+    `exec {__sidecar_in}<&-`,
+    `{ ${['-f', '! -h', '! -s'].map((is) => `${is.replace(/(! )?(-.)/, '$1builtin [ $2')} '/s/jobs/j1/exit' ]`).join(' && ')}; } || /bin/rm -rf -- '/s/jobs/j1/exit'`,
+    `builtin echo "$__sidecar" >>'/s/jobs/j1/exit'`,
+    'fi',
+  ];
+  let from = 0;
+  for (const line of order) {
+    const at = lines.indexOf(line, from);
+    assert.notEqual(at, -1, line);
+    from = at + 1;
+  }
+  assert.equal(bash.interrupt, 'SIGURG');
 });
 
 test('sh keeps an error of a special built-in from ending it', () => {
   const { sh } = posix;
   assert.deepEqual(sh.argv('/bin/sh', '/c'), ['/bin/sh', '/c']);
   assert.equal(sh.begin('/c', '/e'), `exec 9<>'/c' >/dev/null 2>&1; command . '/e'`);
-  assert.match(sh.run(job), /^\{\ncommand echo [^]*\n\} <>'\/s\/jobs\/j1\/stdin' <'\/s\/jobs\/j1\/stdin'\n$/);
-  assert.match(sh.run({ ...job, stdin: 'null' }), /^command \. '\/s\/jobs\/j1\/command' <\/dev\/null >>'\/s\/jobs\/j1\/stdout' 2>>\S+ 9>&-$/m);
+  assert.match(sh.run(job), /^\{\n[^]*\ncommand echo [^]*\n\} <>'\/s\/jobs\/j1\/stdin' <'\/s\/jobs\/j1\/stdin'\n$/);
+  assert.match(sh.run({ ...job, stdin: 'null' }), /^command \. '\\''\/s\/jobs\/j1\/command'\\'' <\/dev\/null >>'\\''\/s\/jobs\/j1\/stdout'\\'' 2>>\S+ 9>&-$/m);
 });
 
 test('zsh opens stdin ahead, as it would read two redirections one after the other', () => {
@@ -48,8 +59,8 @@ test('zsh opens stdin ahead, as it would read two redirections one after the oth
 test('the bootstrap goes first, into stderr, and its failure is told', () => {
   for (const dialect of Object.values(posix)) {
     const lines = dialect.run({ ...job, bootstrap: '/s/boot' }).split('\n');
-    const bootstrap = lines.findIndex((line) => line.includes(`. '/s/boot' </dev/null >>'/s/jobs/j1/stderr' 2>&1`));
-    const command = lines.findIndex((line) => line.includes(`. '/s/jobs/j1/command'`));
+    const bootstrap = lines.findIndex((line) => /\. '\S*\/s\/boot\S+ <\/dev\/null >>\S+\/s\/jobs\/j1\/stderr\S+ 2>&1/.test(line));
+    const command = lines.findIndex((line) => /\. '\S*\/s\/jobs\/j1\/command/.test(line));
     assert.ok(bootstrap > 0 && command > bootstrap);
     assert.match(lines[bootstrap + 2] ?? '', /"sidecar: the bootstrap command of this session failed with exit code \$__sidecar"/);
   }

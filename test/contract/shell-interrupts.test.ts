@@ -1,0 +1,103 @@
+/** An interrupt stops what a persistent shell does, and costs nothing of what the shell holds. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Job } from '../../src/protocol/jobs.ts';
+import type { Session } from '../../src/protocol/shells.ts';
+import { until } from '../support/wait.ts';
+import { type Reached, ask, finished, submit } from './ask.ts';
+import { isInstalled, session, type Setting } from './session.ts';
+
+const skip = process.platform === 'linux' ? false : 'needs /proc';
+
+interface Case {
+  readonly command: string;
+  /** Of what follows "begun". Default: nothing. */
+  readonly stdout?: string;
+  /** Default: 130. */
+  readonly exitCode?: number;
+  /** Seconds. Default: so many that a test which waits for it fails. */
+  readonly killGrace?: number;
+  /** Not for these. */
+  readonly except?: readonly string[];
+}
+
+const cases: readonly Case[] = [
+  { command: 'while true; do sleep 1; done; echo ran' },
+  { command: 'while :; do (exit 1); done; echo ran' },
+  { command: 'while :; do :; done\necho ran' },
+  { command: 'read x; echo ran' },
+  { command: 'f() { while :; do :; done; echo ran; }; g() { f; echo ran; }; g; echo ran' },
+  { command: 'f() { f "$1"; }; h() { for i in 1 2 3; do read x; done; echo ran; }; h; echo ran' },
+  { command: 'sleep 50 & wait; echo ran' },
+  { command: 'sleep 50; echo ran' },
+  { command: 'sleep 50 || echo ran; echo ran' },
+  { command: 'sleep 50 | cat; echo ran' },
+  { command: 'while :; do sleep 1; done | cat; echo ran' },
+  { command: 'x=$(while :; do :; done); echo ran' },
+  { command: 'x=$(sleep 50); echo ran' },
+  { command: '(while :; do :; done); echo ran' },
+  { command: 'eval "while :; do :; done"; echo ran' },
+  { command: 'printf "while :; do :; done\\necho ran" >"$HOME/loop"; . "$HOME/loop"; echo ran' },
+  { command: 'exec 3<>"$HOME/three"; while :; do :; done; echo ran' },
+  { command: 'set -e; set -u; while :; do :; done; echo ran' },
+  { command: 'sh -c \'trap "echo caught; exit 5" INT; echo in; while :; do sleep 0.01; done\'; echo ran', stdout: 'in\ncaught\n', exitCode: 5 },
+  { command: 'sh -c \'trap "" INT; echo in; sleep 50; :\'; echo ran', stdout: 'in\n', killGrace: 1 },
+  { command: 'trap "echo mine" INT; echo in; while :; do :; done; echo ran', stdout: 'in\nmine\n', killGrace: 1 },
+  { command: 'trap "echo mine" INT; echo in; sleep 50; trap - INT; while :; do sleep 1; done; echo ran', stdout: 'in\nmine\n', killGrace: 1 },
+  { command: 'trap - INT; echo in; while :; do sleep 1; done; echo ran', stdout: 'in\n' },
+];
+
+type Way = (setting: Setting, jobId: string) => Promise<Job>;
+
+const ways: { readonly [name: string]: Way } = {
+  'a cancel': async ({ server }, jobId) => {
+    await ask(server, `POST /jobs/${jobId}/cancel`, { body: {} });
+    return await finished(server, jobId);
+  },
+  'Ctrl-C': async ({ server }, jobId) => {
+    await ask(server, `POST /jobs/${jobId}/cancel`, { body: { signal: 'SIGINT' } });
+    return await finished(server, jobId);
+  },
+  'SIGINT': async ({ server }, jobId) => {
+    assert.equal((await ask(server, `POST /jobs/${jobId}/signal`, { body: { signal: 'SIGINT' } })).status, 200);
+    return await finished(server, jobId);
+  },
+};
+
+async function show(server: Reached): Promise<Session> {
+  return (await ask(server, 'GET /sessions/main')).json<Session>();
+}
+
+/** Begins a job, and resolves once it is in the part that is to be stopped. */
+async function begin(server: Reached, shell: string, { command, stdout = '', killGrace = 300 }: Case): Promise<string> {
+  const text = `echo begun; ${command}`;
+  const jobId = await submit(server, { mode: 'persistent_shell', sessionKey: 'main', shell, command: text, killGrace, timeout: null });
+  const isIn = stdout.startsWith('in\n') ? 'begun\nin\n' : 'begun\n';
+  await until(async () => (await ask(server, `GET /jobs/${jobId}`)).json<Job>().stdout?.startsWith(isIn), { what: `${command} runs` });
+  return jobId;
+}
+
+for (const shell of ['bash', 'zsh', 'sh'] as const) {
+  describe(`what ${shell} does is stopped, and the shell goes on`, { skip: skip || (isInstalled(shell) ? false : `no ${shell}`) }, () => {
+    for (const [name, stop] of Object.entries(ways)) {
+      it(`by ${name}`, async (t) => {
+        const setting = await session(t, shell);
+        const { run, server } = setting;
+        await run('cd /usr; keep=1; HOME=$(mktemp -d); exec 7>"$HOME/seven"; held() { echo held >&7; }');
+        const { pid } = await show(server);
+        for (const one of cases) {
+          if (one.except?.includes(shell)) continue;
+          // Their own trap on SIGINT is all that such a signal means to these.
+          if (name === 'SIGINT' && one.killGrace !== undefined) continue;
+          const job = await stop(setting, await begin(server, shell, one));
+          assert.equal(job.stdout, `begun\n${one.stdout ?? ''}`, one.command);
+          if (one.killGrace === undefined) assert.equal(job.stderr, '', one.command);
+          assert.equal(job.reason, name === 'SIGINT' ? ((job.exitCode ?? 0) > 128 ? 'signal' : 'exit') : 'cancelled', one.command);
+          const after = await run('set +e +u; trap - INT; held && echo "$(pwd) $keep $$"');
+          assert.deepEqual([one.command, after.stdout, after.stderr, after.exitCode], [one.command, `/usr 1 ${pid}\n`, '', 0]);
+        }
+        assert.equal((await show(server)).starts, 1);
+      });
+    }
+  });
+}
