@@ -148,8 +148,8 @@ test('a shell that the server had to kill is told as such', { skip }, async (t) 
   const { run, server } = await session(t, 'sh');
   await run('kept=1');
   // It ignores what would interrupt it.
-  const stuck = await submit(server, sessionRequest('trap "" INT TERM; while :; do :; done'));
-  await until(async () => (await ask(server, `GET /jobs/${stuck}`)).json<Job>().pid !== null, { what: 'it runs' });
+  const stuck = await submit(server, sessionRequest('trap "" INT TERM URG; echo begun; while :; do :; done'));
+  await until(async () => (await ask(server, `GET /jobs/${stuck}`)).json<Job>().stdout === 'begun\n', { what: 'it runs' });
   await ask(server, `POST /jobs/${stuck}/cancel`, { body: { graceSeconds: 0 } });
   assert.deepEqual((await finished(server, stuck)).shellEnded, { reason: 'killed', exitCode: 137 });
   assert.deepEqual((await run('true')).shellStarted, { reason: 'killed', start: 2, exitCode: 137 });
