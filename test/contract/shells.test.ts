@@ -156,8 +156,9 @@ for (const shell of ['bash', 'zsh', 'sh'] as const) {
       const spun = await run('while :; do :; done', { timeout: 0.2, killGrace: 0.1 });
       assert.deepEqual([spun.status, spun.signal], ['timeout', 'SIGINT']);
       assert.equal((await run('echo "[$kept]"')).stdout, '[1]\n');
-      const jobId = await submit(server, { mode: 'persistent_shell', sessionKey: 'main', command: 'kept=2; trap "" TERM; sh -c "trap : TERM; while :; do sleep 1000; done"' });
-      await until(async () => (await ask(server, `GET /jobs/${jobId}`)).json<Job>().status === 'running', { what: 'it runs' });
+      const command = 'kept=2; trap "" TERM; echo begun; sh -c "trap : TERM; while :; do sleep 1000; done"';
+      const jobId = await submit(server, { mode: 'persistent_shell', sessionKey: 'main', command });
+      await until(async () => (await ask(server, `GET /jobs/${jobId}`)).json<Job>().stdout === 'begun\n', { what: 'it runs' });
       const cancelled = (await ask(server, `POST /jobs/${jobId}/cancel`, { body: { graceSeconds: 0.1 } })).json();
       assert.deepEqual([cancelled.status, cancelled.reason], ['failed', 'cancelled']);
       assert.equal((await run('echo $kept')).stdout, '2\n');
