@@ -21,8 +21,6 @@ export interface AttachOptions {
   readonly isStdinForwarded: boolean;
   /** How the job runs, which decides how its text is shown. Default `shell`. */
   readonly mode?: Job['mode'];
-  /** Makes of a part of stderr what is written of it. Default: as it is. */
-  readonly showStderr?: (id: JobId, bytes: Uint8Array) => Uint8Array;
   /** Told of what has been written here. */
   readonly onWritten?: (bytes: Uint8Array) => void;
   /** The job has ended, all of its output is written, and nothing has been said of its end yet. */
@@ -100,8 +98,7 @@ export function tellEnd(job: Job): void {
   if (end !== undefined) say(`job ${job.jobId} ${end}`);
 }
 
-async function stream(sidecar: Sidecar, id: JobId, options: AttachOptions): Promise<Job> {
-  const { interrupts, onWritten, mode = 'shell', showStderr = (_, bytes) => bytes } = options;
+async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten, mode = 'shell' }: AttachOptions): Promise<Job> {
   const output = new JobOutput({ mode });
   const signal = interrupts.leaving;
   let isLost = false;
@@ -112,9 +109,8 @@ async function stream(sidecar: Sidecar, id: JobId, options: AttachOptions): Prom
   for await (const event of sidecar.jobs.follow(id, { signal, reconnectMs: patienceMs, onLost })) {
     isLost = false;
     if (event.type === 'output') {
-      const isStdout = event.stream === 'stdout';
-      const bytes = isStdout ? outputBytes(event) : showStderr(id, outputBytes(event));
-      await output.write(bytes, isStdout ? process.stdout : process.stderr);
+      const bytes = outputBytes(event);
+      await output.write(bytes, event.stream === 'stdout' ? process.stdout : process.stderr);
       onWritten?.(bytes);
     }
     if (event.type === 'end') return event.job;

@@ -5,22 +5,27 @@
 import { TextDecoder } from 'node:util';
 import { escapeText } from '../base/escape.ts';
 import type { Job } from '../client/client.ts';
+import { withoutCommandFile } from './shell-errors.ts';
 import { write } from './streams.ts';
 
 /**
  * The output of a command is passed on byte for byte, as `docker logs` does: it may speak to the terminal.
  * The text of an agent quotes what it has read, so on a terminal its control characters are shown.
+ * The errors of a persistent shell lose the path of the file that it reads the command from, where they go to stderr.
  */
 export class JobOutput {
   readonly #isAgent: boolean;
+  readonly #isInShell: boolean;
   readonly #decoders = new Map<NodeJS.WriteStream, TextDecoder>();
 
   constructor({ mode }: Pick<Job, 'mode'>) {
     this.#isAgent = mode === 'acp';
+    this.#isInShell = mode === 'persistent_shell';
   }
 
   /** @throws OutputError */
   async write(bytes: Uint8Array, stream: NodeJS.WriteStream): Promise<void> {
+    if (this.#isInShell && stream === process.stderr) return write(withoutCommandFile(bytes), stream);
     if (!this.#isAgent || !stream.isTTY) return write(bytes, stream);
     let decoder = this.#decoders.get(stream);
     if (decoder === undefined) this.#decoders.set(stream, decoder = new TextDecoder());

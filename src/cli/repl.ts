@@ -10,7 +10,6 @@ import { isIncomplete } from './incomplete.ts';
 import { type Interrupts, interruptedExitCode, untilReached } from './interrupts.ts';
 import { type LineEditor, openLineEditor } from './line-editor.ts';
 import { oneLine, say } from './print.ts';
-import { withoutFile } from './shell-errors.ts';
 import { type SessionRequest, askShell, runInShell } from './shell-job.ts';
 import { deliver } from './stdin.ts';
 import { tell } from './streams.ts';
@@ -90,7 +89,7 @@ class Conversation {
     let last = newline;
     try {
       this.#exitCode = await runInShell(this.#sidecar, this.#session, command, {
-        interrupts: running, isStdinForwarded: false, showStderr: withoutFile, onWritten: (bytes) => { last = bytes.at(-1) ?? last; },
+        interrupts: running, isStdinForwarded: false, onWritten: (bytes) => { last = bytes.at(-1) ?? last; },
         onEnded: ({ stdinUnreadBytes = 0 }) => running.unread(stdinUnreadBytes),
       });
     } catch (error) {

@@ -1,22 +1,27 @@
 /**
- * What a shell says of a line that was typed. It ran the line as a file of its job, and names that file, which means nothing to a person.
+ * The errors of a persistent shell, as it would word them for a command that was typed. Pure.
+ *
+ * Such a shell reads a command from a file of its job, so its errors begin with the path of that file. Only here can that be mended: bash, zsh
+ * and dash do not let anything else name the source of what they read.
  * @module
  */
-import type { JobId } from '../client/client.ts';
 
-/**
- * Names the shell in the place of the file: `bash: line 1: x: command not found`. Each byte of what is not such a message stays.
- *
- * @param stderr A part of the stderr of the job.
- */
-export function withoutFile(id: JobId, stderr: Uint8Array): Uint8Array {
-  const text = Buffer.from(stderr).toString('latin1');
-  if (!text.includes(`${id}/command:`)) return stderr;
-  const file = `/[^\\n]*?/${id}/command`;
-  const named = text
-    .replaceAll(new RegExp(`^${file}(?=: line \\d+: )`, 'gm'), 'bash')
-    .replaceAll(new RegExp(`^${file}(?=:\\d+: )`, 'gm'), 'zsh')
-    // dash: its own name and the line stand in front.
-    .replaceAll(new RegExp(`^([^\\n:]+: \\d+: )${file}: `, 'gm'), '$1');
-  return Buffer.from(named, 'latin1');
+/** In the directory of a job, see `src/shells/posix.ts`. */
+const commandFile = String.raw`[^\n]*/[0-9a-z]{16}/command`;
+
+const wordings: readonly (readonly [pattern: RegExp, replacement: string])[] = [
+  // bash: FILE: line N: message
+  [new RegExp(String.raw`^${commandFile}: line (\d+): `, 'gm'), 'bash: line $1: '],
+  // dash: SCRIPT: N: FILE: message
+  [new RegExp(String.raw`^[^\n]*/control: (\d+): ${commandFile}: `, 'gm'), 'sh: $1: '],
+  // zsh: FILE:N: message
+  [new RegExp(String.raw`^${commandFile}:(\d+): `, 'gm'), 'zsh:$1: '],
+];
+
+/** @param bytes Of stderr. A line that is split between two calls stays as it is. */
+export function withoutCommandFile(bytes: Uint8Array): Uint8Array {
+  // latin1: each byte is a character, so that all others stay as they are.
+  const text = Buffer.from(bytes).toString('latin1');
+  const worded = wordings.reduce((result, [pattern, replacement]) => result.replaceAll(pattern, replacement), text);
+  return worded === text ? bytes : Buffer.from(worded, 'latin1');
 }

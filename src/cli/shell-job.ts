@@ -20,7 +20,7 @@ export async function runInShell(sidecar: Sidecar, session: SessionRequest, comm
   const request: PersistentShellExec = { ...session, mode: 'persistent_shell', command, timeout: null, ...(stdin === null ? { stdin } : {}) };
   const { jobId } = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID(), signal: interrupts.leaving });
   onAccepted?.(jobId);
-  return attach(sidecar, jobId, options);
+  return attach(sidecar, jobId, { ...options, mode: 'persistent_shell' });
 }
 
 /** A user waits at a prompt. */

@@ -1,11 +1,11 @@
 /** `sidecar shell`, `sidecar sessions` and `sidecar exec --session` against real servers. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { Job, Session } from '../../src/client/client.ts';
 import { isIncomplete } from '../../src/cli/incomplete.ts';
-import { withoutFile } from '../../src/cli/shell-errors.ts';
+import { withoutCommandFile } from '../../src/cli/shell-errors.ts';
 import { startBreaker } from '../client/breaker.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -13,6 +13,7 @@ import { terminalless } from '../terminals/talk.ts';
 import { programOf } from './program.ts';
 import { sitDown } from './typist.ts';
 
+const hasZsh = ['/bin/zsh', '/usr/bin/zsh', '/usr/local/bin/zsh'].some((path) => existsSync(path));
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 
 async function setUp(t: TestContext): Promise<{ server: Awaited<ReturnType<typeof startTestServer>>; run: ReturnType<typeof programOf> }> {
@@ -40,6 +41,20 @@ describe('sidecar shell', { skip }, () => {
     assert.deepEqual([left.stdout, left.exitCode], ['2\n', 9]);
     assert.equal((await run(['shell'], { stdin: 'if true; then\n' })).exitCode, 2);
     assert.equal((await run(['shell'], { stdin: '' })).exitCode, 0);
+  });
+
+  it('words errors as the shell does for what is typed, without the path of a file of ours', async (t) => {
+    const { run } = await setUp(t);
+    const errors = async (shell: string, text: string): Promise<string> =>
+      (await run(['shell', '--shell', shell, '-c', text, `with ${shell}`])).stderr;
+    const failing = 'nosuch\nfi';
+    assert.match(await errors('bash', failing), /^bash: line 1: nosuch: command not found\nbash: line 2: syntax error near .*\nbash: line 2: `fi'\n$/);
+    assert.equal(await errors('sh', 'true\nnosuch'), 'sh: 2: nosuch: not found\n');
+    if (hasZsh) assert.equal(await errors('zsh', 'nosuch'), 'zsh:1: command not found: nosuch\n');
+    const other = 'echo "/jobs/x/command: line 1: mine" >&2; printf "\\303\\274 \\377\\n" >&2';
+    assert.equal(await errors('bash', other), '/jobs/x/command: line 1: mine\nü \ufffd\n');
+    const exec = await run(['exec', '--session', 'with bash', 'nosuch']);
+    assert.equal(exec.stderr, 'bash: line 1: nosuch: command not found\n');
   });
 
   it('says what cannot be', async (t) => {
@@ -91,15 +106,14 @@ describe('sidecar shell', { skip }, () => {
   });
 });
 
-it('a line that fails is not called by the file that it is for the shell', () => {
-  const id = '1m8mkcdwa21kajmm' as Job['jobId'];
-  const file = `/st\xe4te: dir/jobs/${id}/command`;
+it('an error of a shell loses the path of the file that it reads, and nothing else does', () => {
+  const file = '/st\xe4te: dir/jobs/1m8mkcdwa21kajmm/command';
   for (const [said, shown] of [
     [`${file}: line 2: x: command not found\nmore\n`, 'bash: line 2: x: command not found\nmore\n'],
     [`\xff\n${file}:1: command not found: x\n`, '\xff\nzsh:1: command not found: x\n'],
-    [`dash: 1: ${file}: x: not found\n`, 'dash: 1: x: not found\n'],
+    [`/state/shells/0/run-1/control: 1: ${file}: x: not found\n`, 'sh: 1: x: not found\n'],
     [`see ${file}\n/other/jobs/x/command: line 1: \n`, `see ${file}\n/other/jobs/x/command: line 1: \n`],
-  ] as const) assert.equal(Buffer.from(withoutFile(id, Buffer.from(said, 'latin1'))).toString('latin1'), shown);
+  ] as const) assert.equal(Buffer.from(withoutCommandFile(Buffer.from(said, 'latin1'))).toString('latin1'), shown);
 });
 
 describe('sidecar shell at a terminal', { skip: skip || terminalless }, () => {

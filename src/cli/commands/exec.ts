@@ -179,7 +179,8 @@ async function stream({ sidecar }: Connection, request: ExecRequest, attachment:
   const signal = attachment.interrupts.leaving;
   const { jobId } = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID(), signal });
   const { detachKeys } = attachment;
-  return detachKeys ? attachTty(sidecar, jobId, { ...attachment, detachKeys }) : attach(sidecar, jobId, attachment);
+  const { mode = 'shell' } = request;
+  return detachKeys ? attachTty(sidecar, jobId, { ...attachment, detachKeys }) : attach(sidecar, jobId, { ...attachment, mode });
 }
 
 async function report({ sidecar }: Connection, request: ExecRequest, { interrupts, isStdinForwarded }: Attachment): Promise<number> {
