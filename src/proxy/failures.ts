@@ -39,7 +39,8 @@ export function lostAnswer(proxy: Proxy, host: string, cause: NodeJS.ErrnoExcept
 /** The proxy itself answered, and did not pass the request on. */
 export function refusal(proxy: Proxy, target: string, answer: IncomingMessage): ProxyError {
   const { statusCode: status = 0 } = answer;
-  if (status === 407) return authenticationRefused(proxy, answer);
+  // tinyproxy answers a wrong password with the status of a server, 401.
+  if (status === 407 || status === 401) return authenticationRefused(proxy, answer);
   const shown = `${status} ${STATUS_CODES[status] ?? ''}`.trimEnd();
   const what = `The proxy ${shownProxy(proxy)} does not connect to ${target}: it answered ${shown}`;
   if (status >= 500) {
@@ -60,7 +61,7 @@ function authenticationRefused(proxy: Proxy, answer: IncomingMessage): ProxyErro
   const isAsked = proxyAuthorization(proxy) === undefined;
   const why = isAsked ? 'asks for a user and a password' : 'does not accept the user and the password given';
   const fix = `write them in ${proxy.variable} as http://USER:PASSWORD@HOST:PORT, percent-encoded`;
-  return new ProxyError('ERR_PROXY_REFUSED', `The proxy ${shown} ${why} (407); ${fix}`);
+  return new ProxyError('ERR_PROXY_REFUSED', `The proxy ${shown} ${why} (${answer.statusCode}); ${fix}`);
 }
 
 const words: { readonly [code: string]: string | undefined } = {

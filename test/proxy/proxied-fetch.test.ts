@@ -126,6 +126,9 @@ test('failures name the proxy and its variable, never its credentials', async (t
   const refused = await failure(through(`http://127.0.0.1:${refusing.port}`)('https://target.example/', manual));
   assert.equal(refused.code, 'ERR_PROXY_REFUSED');
   assert.match(refused.message, /target\.example:443: it answered 403 Forbidden; .*NO_PROXY/);
+  const unauthorized = await startConnectProxy(t, target, { status: 401 });
+  const wrong = await failure(through(`http://u:hush@127.0.0.1:${unauthorized.port}`)('https://target.example/', manual));
+  assert.match(`${wrong.code} ${wrong.message}`, /^ERR_PROXY_REFUSED .* does not accept the user and .*\(401\); write them in ALL_PROXY/);
   const failed = await failure(through(`http://127.0.0.1:${failing.port}`)('https://target.example/', manual));
   assert.match(`${failed.code} ${failed.message}`, /^ERR_PROXY_CONNECT .*502 Bad Gateway/);
 });
