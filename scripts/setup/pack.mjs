@@ -18,7 +18,7 @@ import { prepare } from './prepare.mjs';
 
 /** What the package exports, which is what its types are of. */
 const exported = ['index', 'client/client'];
-const licence = { legalComments: 'none', lineLimit: 200 };
+const licence = { legalComments: 'none', lineLimit: 2000 };
 
 /** @returns {Promise<boolean>} Whether `dist` is what is to be packed; where it is not, stderr says why. */
 export async function beginPack(root) {
@@ -72,7 +72,9 @@ async function reduce(root, from, to) {
   for (const types of typesOf(from, entries)) {
     const text = readFileSync(join(from, types), 'utf8');
     mkdirSync(dirname(join(to, types)), { recursive: true });
-    writeFileSync(join(to, types), documented.has(types) ? text : text.replaceAll(/^[ \t]*\/\*\*[^]*?\*\/\n/gm, ''));
+    const kept = documented.has(types) ? text : text.replaceAll(/^[ \t]*\/\*\*[^]*?\*\/\n/gm, '');
+    // The compiler indents by four blanks.
+    writeFileSync(join(to, types), kept.replaceAll(/^(?: {4})+/gm, (blanks) => '\t'.repeat(blanks.length / 4)));
   }
   chmodSync(join(to, 'cli', 'main.js'), 0o755);
 }
