@@ -76,6 +76,8 @@ export class Shell {
   #lastUsedAt: number;
   #lastJobDirectory: string | undefined;
   #isClosed = false;
+  /** A job has replaced the files by which it would be found again after a restart of the server. */
+  #isLost = false;
 
   constructor(options: ShellOptions) {
     this.#options = options;
@@ -193,7 +195,15 @@ export class Shell {
   async terminate(): Promise<void> {
     const running = this.#running;
     if (running && this.#isAlive()) await terminate({ id: this.#mark(), leader: running.identity }, { signal: 'SIGHUP', graceMs: 1000 });
+    else await this.#endLost();
     this.#letGo();
+  }
+
+  /** Ends a shell that may still run, and that nothing can be told any more. */
+  async #endLost(): Promise<void> {
+    if (!this.#isLost) return;
+    await terminate({ id: this.#mark(), leader: undefined }, { signal: 'SIGHUP', graceMs: 1000 });
+    this.#isLost = false;
   }
 
   /** The shell goes on, with its job. */
@@ -253,6 +263,7 @@ export class Shell {
   async #startProcess(): Promise<Running> {
     const { directory, dialect, program, connection, takeFifo, inherited } = this.#options;
     this.#letGo();
+    await this.#endLost();
     const before = this.#record.starts;
     const starts = before + 1;
     const runIn = runDirectory(directory, starts);
@@ -288,12 +299,14 @@ export class Shell {
     const { directory, record: { starts }, dialect } = this.#options;
     const runIn = runDirectory(directory, starts);
     const note = parseProcessNote(readQuietly(join(runIn, 'process')));
+    this.#isLost = note === undefined;
     if (!note) return;
     const noted = readNotedJob(runIn);
     this.#lastJobDirectory = noted.jobDirectory;
     if (isAliveNow(note.identity)) {
       const controlPath = join(runIn, 'control');
-      const control = openControl(controlPath);
+      const control = this.#reopen(controlPath);
+      if (control === undefined) return;
       const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
       this.#running = { directory: runIn, identity: note.identity, control, started, ...noted };
       // What a FIFO holds is lost when nobody has it open: the server may have ended before the shell had opened it.
@@ -304,6 +317,17 @@ export class Shell {
     if (this.#lastJobDirectory === undefined) return;
     if (isUnfinished(this.#lastJobDirectory, note.identity)) this.#noteEnded(runIn, this.#lastJobDirectory, code);
     if (code !== undefined) noteExit(this.#lastJobDirectory, note.identity, code);
+  }
+
+  /** `undefined`: a job has replaced it. */
+  #reopen(controlPath: string): number | undefined {
+    try {
+      return openControl(controlPath);
+    } catch (error) {
+      this.#isLost = true;
+      this.#options.log.warn('cannot use a shell any more', { sessionKey: this.#record.sessionKey, error });
+      return undefined;
+    }
   }
 
   #watch(active: Active): void {

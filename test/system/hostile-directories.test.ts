@@ -14,6 +14,7 @@ import { fake, inPhase } from '../contract/agents.ts';
 import { type Answer, ask } from '../contract/ask.ts';
 import { atEnd, type SpawnedServer, spawnServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
+import { processesWith } from './processes.ts';
 import { terminalless } from '../terminals/talk.ts';
 
 const linux = process.platform === 'linux' ? false : 'it needs mkfifo and /dev/zero';
@@ -179,6 +180,12 @@ test('persistent shells whose files were replaced keep nobody waiting', { skip: 
     await answered(server, `DELETE /sessions/${encodeURIComponent(sessionKey)}`);
     await healthy(server, `${sessionKey} deleted`);
   }
+  // Without its record nothing tells of a session; that shell is ended with the test.
+  const told = [...known].filter((_, index) => cases[index]?.file !== 'shell.json');
+  await until(() => {
+    const commands = processesWith(dirname(server.stateDir)).map(({ command }) => command);
+    return !told.some((name) => commands.some((command) => command.includes(join(folder, name))));
+  }, { what: 'the shells of deleted sessions have ended' });
   await endsInTime(server);
 });
 

@@ -22,7 +22,7 @@ describe('sidecar serve --wrapper', { skip: process.platform === 'linux' ? false
     for (let crash = 1; crash <= 3; crash += 1) {
       const before = await kill9(server);
       await until(() => isOther(server, before), { what: 'another server is there' });
-      assert.equal((await server.client.jobs.get(jobId)).status, 'running');
+      await until(async () => (await server.client.jobs.get(jobId)).status === 'running', { what: 'the job has its turn' });
     }
     await until(async () => (await server.client.jobs.nudge(jobId, 'a nudge\n')).nudged, { what: 'the job is nudged' });
     const job = await until(async () => {
@@ -87,7 +87,7 @@ describe('sidecar serve --wrapper', { skip: process.platform === 'linux' ? false
     await assert.rejects(server.client.updates.begin(), { code: 'no_wrapper' });
     await server.startAgain();
     assert.notEqual(server.server()?.pid, orphan?.pid);
-    assert.equal((await server.client.jobs.get(jobId)).status, 'running');
+    await until(async () => (await server.client.jobs.get(jobId)).status === 'running', { what: 'the job has its turn' });
     await server.client.jobs.cancel(jobId);
     assert.equal(serversOf(server.stateDir).length, 2);
   });
