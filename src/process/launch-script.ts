@@ -215,7 +215,7 @@ sc_fork_keeper() {
 sc_join() { [ -p "$1" ] && exec 3<>"$1" 8>"$1" 3>&-; }
 sc_keep() {
   [ -p "$1" ] || exit
-  trap '' PIPE # a server that asked and was killed reads no answer
+  trap '' HUP PIPE # no reader of an answer is left; the parent ended while this was stopped
   exec 3<>"$1" <"$1" 3>&- 8>&- || exit
   ulimit -S -n hard
   sc_name=\${1##*/} sc_bad=
