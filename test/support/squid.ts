@@ -1,15 +1,9 @@
 /** A real squid with a configuration and a folder of its own, on a free port, ended by its pid. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { accepts, freePort } from './nginx.ts';
-import { atEnd, temporaryFolder } from './server.ts';
-import { until } from './wait.ts';
-
-/** Debian keeps servers where only root's PATH looks. */
-const searchPath = `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin`;
+import { freePort, searchPath, startDaemon } from './daemon.ts';
+import { temporaryFolder } from './server.ts';
 
 /** For the option `skip` of a test. @returns the reason; `false` where squid is installed. */
 export function squidIsMissing(): string | false {
@@ -34,21 +28,8 @@ export async function startSquid(
     'access_log stdio:access.log', 'cache_log cache.log', 'pid_filename none', 'shutdown_lifetime 0 seconds',
     'pinger_enable off', 'dns_timeout 2 seconds', 'visible_hostname squid.test', '',
   ].join('\n'));
-  const fd = openSync(path('out'), 'a');
-  const child = spawn('squid', ['-N', '-f', 'squid.conf'], {
-    cwd: folder, stdio: ['ignore', fd, fd], env: { ...process.env, PATH: searchPath },
-  });
-  closeSync(fd);
-  const exited = once(child, 'exit');
-  atEnd(t, async () => {
-    child.kill('SIGTERM');
-    await exited;
-  });
   const said = (): string => ['out', 'cache.log'].map(path).filter((file) => existsSync(file))
     .map((file) => readFileSync(file, 'utf8')).join('');
-  await until(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`squid ended: ${said()}`);
-    return accepts(port);
-  }, { what: 'squid listens' });
+  await startDaemon(t, { argv: ['squid', '-N', '-f', 'squid.conf'], folder, port, said });
   return { port, log: () => readFileSync(path('access.log'), 'utf8') };
 }
