@@ -322,7 +322,9 @@ export class Jobs {
     this.#options.log.info('job cancelled', { jobId: entry.id, signal: options.signal });
     // It goes on also where a server that closes cannot wait for it: the next one ends what this one has begun to end.
     if (!entry.isFinished) return this.#unlessWaitsEnd(entry, this.#runner.end(entry, 'cancelled', options));
-    if (entry.lingering.length > 0) await terminate({ id: entry.id, leader: undefined }, options);
+    // Processes that left the group are looked for later: until then nobody knows whether there are any.
+    if (entry.isSettled && entry.lingering.length === 0) return;
+    await terminate({ id: entry.id, leader: undefined, known: entry.lingering }, options);
   }
 
   /** Sends a signal to the job's process group. @throws ProblemError job_not_running. */

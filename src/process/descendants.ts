@@ -3,8 +3,8 @@
  * @module
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Identity, parseStat, type ProcessStat } from './identity.ts';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { type Identity, isOutOfReach, memoryOf, parseStat, type ProcessStat, readStat } from './identity.ts';
 
 /** The variable that marks every process of a job. */
 export const markName = 'SIDECAR_JOB_ID';
@@ -14,6 +14,8 @@ export interface Family {
   readonly id: string;
   /** The job's first process, which named the group; `undefined` where it never started. */
   readonly leader: Identity | undefined;
+  /** Processes that an earlier look found. They belong to the job until they end, even without a mark or its group. */
+  readonly known?: readonly Identity[];
 }
 
 /** A process, and the mark in the environment that it was started with; `undefined` without one. */
@@ -24,6 +26,12 @@ export interface MarkedProcess {
 
 /** For how long processes are read before others get their turn. */
 const sliceMs = 1;
+/** How long a look waits for processes in the middle of an exec: until then their mark cannot be read. */
+const execMs = 1000;
+const execLookMs = 1;
+
+/** Start times, by pid, of processes whose environment stayed empty for {@link execMs}: no look waits for them again. */
+const emptyEnvironments = new Map<number, string>();
 
 /**
  * Looks once through all processes. Where there is no `/proc` it finds nobody.
@@ -36,8 +44,9 @@ export async function findProcesses(families: readonly Family[]): Promise<Map<st
   if (families.length === 0) return found;
   const byMark = new Map(families.map((family) => [family.id, family]));
   const byGroup = new Map(families.flatMap((family) => (family.leader ? [[family.leader.pid, family] as const] : [])));
+  const known = knownIn(families);
   await eachProcess((stat, markOf) => {
-    const family = byGroup.get(stat.groupId) ?? ofMark(byMark, markOf());
+    const family = byGroup.get(stat.groupId) ?? known(stat) ?? ofMark(byMark, markOf());
     if (family) found.set(family.id, [...(found.get(family.id) ?? []), stat]);
   });
   for (const { id, leader } of families) {
@@ -67,35 +76,92 @@ function ofMark(byMark: ReadonlyMap<string, Family>, mark: string | undefined): 
   return mark === undefined ? undefined : byMark.get(mark);
 }
 
-/** All live processes that can be looked at. @throws as {@link findProcesses}. */
-export async function markedProcesses(): Promise<readonly MarkedProcess[]> {
-  const all: MarkedProcess[] = [];
-  await eachProcess((stat, markOf) => all.push({ stat, mark: markOf() }));
-  return all;
+/** @returns a function that finds the family whose known process it is. */
+function knownIn(families: readonly Family[]): (stat: ProcessStat) => Family | undefined {
+  const byPid = new Map(families.flatMap((family) => (family.known ?? []).map((one) => [one.pid, { ...one, family }])));
+  return ({ pid, startTime }) => {
+    const one = byPid.get(pid);
+    return one?.startTime === startTime && !isOutOfReach(pid) ? one.family : undefined;
+  };
 }
 
-/** Reads synchronously, a slice of time after the other: 15 µs a process, where the thread pool would take 220. */
-async function eachProcess(visit: (stat: ProcessStat, markOf: () => string | undefined) => void): Promise<void> {
+/** All live processes that can be looked at. @throws as {@link findProcesses}. */
+export async function markedProcesses(): Promise<readonly MarkedProcess[]> {
+  const all = new Map<number, MarkedProcess>();
+  await eachProcess((stat, markOf) => all.set(stat.pid, { stat, mark: markOf() }));
+  return [...all.values()];
+}
+
+type Visit = (stat: ProcessStat, markOf: () => string | undefined) => void;
+
+/** Visits a process again, for at most {@link execMs}, when it was in the middle of an exec as its mark was read. */
+async function eachProcess(visit: Visit): Promise<void> {
   if (process.platform !== 'linux') return;
+  const deadline = performance.now() + execMs;
+  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  let rest = await visitAll(all, visit);
+  while (rest.length > 0 && performance.now() < deadline) {
+    await sleep(execLookMs);
+    rest = await visitAll(rest, visit);
+  }
+  giveUp(rest, all);
+}
+
+/**
+ * Reads synchronously, a slice of time after the other: 15 µs a process, where the thread pool would take 220.
+ *
+ * @returns those whose mark could not be read yet.
+ */
+async function visitAll(pids: readonly string[], visit: Visit): Promise<string[]> {
+  const rest: string[] = [];
   let sliceEndsAt = performance.now() + sliceMs;
-  for (const pid of readdirSync('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
-    look(pid, visit);
+  for (const pid of pids) {
+    if (!look(pid, visit)) rest.push(pid);
     if (performance.now() < sliceEndsAt) continue;
     await nextTurn();
     sliceEndsAt = performance.now() + sliceMs;
   }
+  return rest;
 }
 
-function look(pid: string, visit: Parameters<typeof eachProcess>[0]): void {
+/** @returns `false` when the visitor asked for the mark and it could not be read yet. */
+function look(pid: string, visit: Visit): boolean {
+  let isDone = true;
   try {
     const stat = parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-    if (!stat || stat.state === 'Z' || stat.state === 'X') return;
-    visit(stat, () => markIn(readFileSync(`/proc/${pid}/environ`, 'latin1')));
+    if (!stat || stat.state === 'Z' || stat.state === 'X') return true;
+    visit(stat, () => {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
+      isDone = environment !== '' || emptyEnvironments.get(stat.pid) === stat.startTime || !mayGetEnvironment(stat.pid);
+      return markIn(environment);
+    });
   } catch (error) {
     // It ended meanwhile, or belongs to another user: not one of ours in either case.
     if (!['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
+  return isDone;
+}
+
+/**
+ * Whether a process without an environment is about to get one. In an exec the kernel replaces the memory of the process
+ * first and copies the environment there last; in between `/proc/<pid>/environ` is empty and its end is at 0 (Linux,
+ * begin_new_exec and environ_read).
+ */
+function mayGetEnvironment(pid: number): boolean {
+  const memory = memoryOf(pid);
+  if (memory === undefined || memory.isExitingOrKernel) return false;
+  return memory.environmentEnd === '0' || memory.environmentEnd !== memory.environmentStart;
+}
+
+/** Remembers the processes that no look waits for again, until they end. */
+function giveUp(rest: readonly string[], all: readonly string[]): void {
+  for (const pid of rest) {
+    const stat = readStat(Number(pid));
+    if (stat) emptyEnvironments.set(stat.pid, stat.startTime);
+  }
+  if (emptyEnvironments.size === 0) return;
+  const there = new Set(all);
+  for (const pid of emptyEnvironments.keys()) if (!there.has(String(pid))) emptyEnvironments.delete(pid);
 }
 
 /** An environment is `NAME=value` ended by NUL, again and again (proc(5)). */

@@ -61,6 +61,31 @@ export function readStat(pid: number): ProcessStat | undefined {
   }
 }
 
+/** What `/proc/<pid>/stat` says of the memory of a process. */
+export interface ProcessMemory {
+  /** Addresses, in decimal. An end of `0`: the kernel has not copied the environment there yet. */
+  readonly environmentStart: string;
+  readonly environmentEnd: string;
+  /** It is exiting, or is a thread of the kernel: it has no environment and gets none. */
+  readonly isExitingOrKernel: boolean;
+}
+
+/** PF_EXITING and PF_KTHREAD (Linux, include/linux/sched.h). */
+const exitingOrKernelFlags = 0x4 | 0x200000;
+
+/** Fields 9, 50 and 51 (proc(5)); `undefined` where there is no such process, or the kernel has no such fields. */
+export function memoryOf(pid: number): ProcessMemory | undefined {
+  try {
+    const line = readStatLine(pid);
+    const fields = line.slice(line.lastIndexOf(')') + 2).trimEnd().split(' ');
+    const [flags, environmentStart, environmentEnd] = [fields[6], fields[47], fields[48]];
+    if (environmentStart === undefined || environmentEnd === undefined) return undefined;
+    return { environmentStart, environmentEnd, isExitingOrKernel: (Number(flags) & exitingOrKernelFlags) !== 0 };
+  } catch (error) {
+    return orNoProcess(error);
+  }
+}
+
 /** The identity of a running process; `undefined` where there is none. */
 export async function identify(pid: number): Promise<Identity | undefined> {
   if (process.platform === 'linux') {
@@ -129,6 +154,16 @@ export function sendSignal(pid: number, signal: NodeJS.Signals, platform: NodeJS
 /** Whether there is a process with that pid; who it is, it does not say. */
 export function isPidAlive(pid: number): boolean {
   return canSignal(pid);
+}
+
+/** Whether the process belongs to another user, as a set-user-id program does, so that no signal reaches it. */
+export function isOutOfReach(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 function canSignal(pid: number): boolean {

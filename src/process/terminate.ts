@@ -30,18 +30,19 @@ const canFind = process.platform === 'linux';
 export async function terminate(family: Family, options: TerminateOptions): Promise<boolean> {
   if (process.platform === 'win32') return terminateOnWindows(family.leader);
   const { leader } = family;
+  const tree = new Tree(family);
   if (options.graceMs > 0 && options.signal !== 'SIGKILL') {
     if (options.to === 'leader' && leader && isAliveNow(leader)) sendSignal(leader.pid, options.signal);
-    else await signalTree(family, options.signal);
+    else await tree.signal(options.signal);
     // A stopped process acts on a signal only once it goes on.
-    await signalTree(family, 'SIGCONT');
-    if (await isGoneWithin(family, options.graceMs)) return true;
+    await tree.signal('SIGCONT');
+    if (await tree.isGoneWithin(options.graceMs)) return true;
   }
   const deadline = performance.now() + killMs;
   do {
     // Again and again, as a process may fork between the look and the signal.
-    await signalTree(family, 'SIGKILL');
-    if (await isGoneWithin(family, slowestLookMs)) return true;
+    await tree.signal('SIGKILL');
+    if (await tree.isGoneWithin(slowestLookMs)) return true;
   } while (performance.now() < deadline);
   return false;
 }
@@ -50,44 +51,63 @@ export async function terminate(family: Family, options: TerminateOptions): Prom
 async function terminateOnWindows(leader: Identity | undefined): Promise<boolean> {
   if (leader === undefined || !isPidAlive(leader.pid)) return true;
   if (!await endTree(leader.pid)) sendSignal(leader.pid, 'SIGKILL');
-  return isGoneWithin({ id: '', leader }, killMs);
+  return new Tree({ id: '', leader }).isGoneWithin(killMs);
 }
 
 /** Sends a signal to the group of the job and to those of its processes that left it. */
 export async function signalTree(family: Family, signal: NodeJS.Signals): Promise<void> {
-  const { leader } = family;
-  if (leader && (isAliveNow(leader) || !canFind)) sendSignal(-leader.pid, signal);
-  const strays = await find(family) ?? [];
-  for (const { pid, groupId } of strays) {
-    if (groupId !== leader?.pid || !isAliveNow(leader)) sendSignal(pid, signal);
-  }
-}
-
-async function isGoneWithin(family: Family, limitMs: number): Promise<boolean> {
-  const deadline = performance.now() + limitMs;
-  for (let waitMs = firstLookMs; ; waitMs = Math.min(waitMs * 1.5, slowestLookMs)) {
-    if (await isGone(family)) return true;
-    const leftMs = deadline - performance.now();
-    if (leftMs <= 0) return false;
-    await sleep(Math.min(waitMs, leftMs));
-  }
+  await new Tree(family).signal(signal);
 }
 
 /** Whether nobody of the tree is left. */
 export async function isGone(family: Family): Promise<boolean> {
-  const { leader } = family;
-  if (leader && isAliveNow(leader)) return false;
-  const left = await find(family);
-  return left === undefined ? leader === undefined || !isGroupAlive(leader.pid) : left.length === 0;
+  return await new Tree(family).isGone();
 }
 
-/** `undefined`: it cannot be looked, and the group alone must do. */
-async function find(family: Family): Promise<readonly ProcessStat[] | undefined> {
-  if (!canFind) return undefined;
-  try {
-    // A process of the job may end all others, not itself.
-    return (await findProcesses([family])).get(family.id)?.filter(({ pid }) => pid !== process.pid) ?? [];
-  } catch {
-    return undefined;
+/** Remembers the processes that it has found: while a process exits, its mark cannot be read any more. */
+class Tree {
+  #family: Family;
+
+  constructor(family: Family) {
+    this.#family = family;
+  }
+
+  async signal(signal: NodeJS.Signals): Promise<void> {
+    const { leader } = this.#family;
+    if (leader && (isAliveNow(leader) || !canFind)) sendSignal(-leader.pid, signal);
+    for (const { pid, groupId } of await this.#find() ?? []) {
+      if (groupId !== leader?.pid || !isAliveNow(leader)) sendSignal(pid, signal);
+    }
+  }
+
+  async isGoneWithin(limitMs: number): Promise<boolean> {
+    const deadline = performance.now() + limitMs;
+    for (let waitMs = firstLookMs; ; waitMs = Math.min(waitMs * 1.5, slowestLookMs)) {
+      if (await this.isGone()) return true;
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) return false;
+      await sleep(Math.min(waitMs, leftMs));
+    }
+  }
+
+  async isGone(): Promise<boolean> {
+    const { leader } = this.#family;
+    if (leader && isAliveNow(leader)) return false;
+    const left = await this.#find();
+    return left === undefined ? leader === undefined || !isGroupAlive(leader.pid) : left.length === 0;
+  }
+
+  /** `undefined`: it cannot be looked, and the group alone must do. */
+  async #find(): Promise<readonly ProcessStat[] | undefined> {
+    if (!canFind) return undefined;
+    try {
+      const found = (await findProcesses([this.#family])).get(this.#family.id) ?? [];
+      // A process of the job may end all others, not itself.
+      const others = found.filter(({ pid }) => pid !== process.pid);
+      this.#family = { ...this.#family, known: others };
+      return others;
+    } catch {
+      return undefined;
+    }
   }
 }

@@ -302,4 +302,14 @@ test('POST /exec', async (t) => {
     await ask(server, `POST /jobs/${job.jobId}/cancel`, { body: { graceSeconds: 0 } });
     assert.deepEqual((await show(server, job.jobId)).lingering, []);
   });
+
+  await t.test('cancel ends what a job has left behind, with or without its mark and its group', async () => {
+    for (const left of ['sleep 600', 'env -i sleep 600', 'setsid sleep 600']) {
+      const hasBegun = '[ "$(cat /proc/$!/comm)" = sleep ]';
+      const job = await run(server, { command: `${left} & until ${hasBegun}; do :; done; echo $!` });
+      await ask(server, `POST /jobs/${job.jobId}/cancel`, { body: { graceSeconds: 0 } });
+      assert.equal(isRunning(Number(job.stdout)), false, left);
+      assert.deepEqual((await show(server, job.jobId)).lingering, [], left);
+    }
+  });
 });

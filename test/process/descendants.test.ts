@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { type TestContext, describe, it } from 'node:test';
 import { findProcesses, markName } from '../../src/process/descendants.ts';
 import { isAliveNow, readStat, sendSignal } from '../../src/process/identity.ts';
@@ -25,6 +26,11 @@ async function tree(t: TestContext, script: string): Promise<{ id: string; child
 
 const identityOf = (pid: number): { pid: number; startTime: string } => ({ pid, startTime: readStat(pid)?.startTime ?? '' });
 
+/** The only child of a process. */
+function childOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1'));
+}
+
 describe('descendants', { skip: process.platform === 'linux' ? false : 'needs /proc' }, () => {
   it('findProcesses() finds group and strays by group and by mark', async (t) => {
     const { id, pid, said } = await tree(t, 'sleep 1000 & setsid sh -c "echo stray $$; exec sleep 1000" & env -i sleep 1000 & echo unmarked $!; sleep 0.1; echo ready; wait');
@@ -48,8 +54,41 @@ describe('descendants', { skip: process.platform === 'linux' ? false : 'needs /p
   it('findProcesses() tells marks apart that begin alike', async (t) => {
     const { id } = await tree(t, 'echo ready; exec sleep 1000');
     for (const other of [`${id}0`, id.slice(0, -1), '']) assert.equal((await findProcesses([{ id: other, leader: undefined }])).get(other), undefined);
-    // Nothing can be read of a process at the moment of its exec.
-    await until(async () => (await findProcesses([{ id, leader: undefined }])).get(id)?.length === 1, { what: 'it is found' });
+    assert.equal((await findProcesses([{ id, leader: undefined }])).get(id)?.length, 1);
+  });
+
+  it('findProcesses() finds a process by its mark in the middle of an exec', async (t) => {
+    const again = 'exec /bin/sh -c "$AGAIN"';
+    const { id, pid } = await tree(t, `export AGAIN='${again}'; echo ready; ${again}`);
+    const leader = identityOf(pid);
+    for (let look = 0; look < 150; look += 1) {
+      const found = (await findProcesses([{ id, leader: undefined }])).get(id) ?? [];
+      assert.deepEqual(found.map((one) => one.pid), [pid], `look ${look}`);
+    }
+    assert.equal(await terminate({ id, leader: undefined }, { signal: 'SIGTERM', graceMs: 30_000 }), true);
+    assert.equal(isAliveNow(leader), false);
+  });
+
+  it('findProcesses() and terminate() reach a process without a mark that was found before', async (t) => {
+    const { id, pid, child } = await tree(t, 'env -i sleep 1000 & echo ready; wait');
+    const unmarked = identityOf(childOf(pid));
+    const known = [unmarked, { pid, startTime: 'of another' }];
+    sendSignal(pid, 'SIGKILL');
+    await once(child, 'exit');
+    assert.equal((await findProcesses([{ id, leader: undefined }])).get(id), undefined);
+    const found = (await findProcesses([{ id, leader: undefined, known }])).get(id) ?? [];
+    assert.deepEqual(found.map((one) => one.pid), [unmarked.pid]);
+    assert.equal(await terminate({ id, leader: undefined, known }, { signal: 'SIGTERM', graceMs: 30_000 }), true);
+    assert.equal(isAliveNow(unmarked), false);
+  });
+
+  it('terminate() waits for a process that exits slowly, though its mark cannot be read any more', async (t) => {
+    // The kernel takes the memory first, which takes the longer the more there is.
+    const script = 'const memory = Buffer.alloc(3e8, 1); console.log(process.pid, "ready"); setInterval(() => memory, 1e6)';
+    const { id, said } = await tree(t, `exec setsid -f "${process.execPath}" -e '${script}'`);
+    const stray = identityOf(Number.parseInt(said(), 10));
+    assert.equal(await terminate({ id, leader: undefined }, { signal: 'SIGKILL', graceMs: 0 }), true);
+    assert.equal(isAliveNow(stray), false);
   });
 
   it('terminate() gives a tree that acts on SIGTERM its time', async (t) => {

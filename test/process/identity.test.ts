@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { ageSeconds, identify, isAlive, isAliveNow, isGroupAlive, parseStat, readStat, sendSignal } from '../../src/process/identity.ts';
+import { ageSeconds, identify, isAlive, isAliveNow, isGroupAlive, memoryOf, parseStat, readStat, sendSignal } from '../../src/process/identity.ts';
 import { until } from '../support/wait.ts';
 
 const skip = process.platform === 'linux' ? false : 'needs /proc';
@@ -46,5 +47,24 @@ describe('identity', () => {
     const pid = Number(line.toString());
     const stat = await until(() => readStat(pid)?.state === 'Z' && readStat(pid), { what: 'it waits to be reaped' });
     assert.equal(isAliveNow(stat), false);
+  });
+
+  it('memoryOf() tells a process without an environment from one that has it', { skip }, async (t) => {
+    const env = { ANY: 'value' };
+    for (const [argv, sizeBytes] of [[['sleep', '1000'], 'ANY=value\0'.length], [['env', '-i', 'sleep', '1000'], 0]] as const) {
+      const child = spawn(`/usr/bin/${argv[0]}`, argv.slice(1), { env, stdio: 'ignore' });
+      t.after(() => child.kill('SIGKILL'));
+      const pid = child.pid ?? 0;
+      const memory = await until(() => {
+        const isSleep = readFileSync(`/proc/${pid}/comm`, 'latin1') === 'sleep\n';
+        const now = memoryOf(pid);
+        return isSleep && now?.environmentEnd !== '0' && now;
+      }, { what: 'it has become sleep' });
+      const sizeFound = Number(memory.environmentEnd) - Number(memory.environmentStart);
+      assert.deepEqual([sizeFound, memory.isExitingOrKernel], [sizeBytes, false]);
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      assert.equal(memoryOf(pid), undefined);
+    }
   });
 });
