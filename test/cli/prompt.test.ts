@@ -41,6 +41,43 @@ async function asked(server: Pick<InProcessServer, 'client'>): Promise<{ readonl
   }, { what: 'the agent asks' });
 }
 
+interface HoldingProxy {
+  readonly url: string;
+  readonly key: string;
+  /** Resolves once it holds a request. */
+  readonly holds: Promise<void>;
+  /** Holds nothing from now on. */
+  readonly passOn: () => void;
+}
+
+/** A proxy in front of the server that holds each POST whose path matches. */
+async function holdingProxy(t: TestContext, server: InProcessServer, path: RegExp): Promise<HoldingProxy> {
+  let passOn: () => void = () => undefined;
+  const isPassing = new Promise<void>((resolve) => { passOn = resolve; });
+  let tellHeld: () => void = () => undefined;
+  const holds = new Promise<void>((resolve) => { tellHeld = resolve; });
+  const proxy = createServer((incoming, outgoing) => {
+    const { method = '', url = '', headers } = incoming;
+    const pass = async (): Promise<void> => {
+      if (method === 'POST' && path.test(url)) {
+        tellHeld();
+        await isPassing;
+      }
+      const onward = request(new URL(url, server.url), { method, headers }, (got) => {
+        outgoing.writeHead(got.statusCode ?? 500, got.headers);
+        got.pipe(outgoing);
+      });
+      onward.on('error', () => outgoing.destroy());
+      incoming.pipe(onward);
+    };
+    void pass();
+  }).listen(0, '127.0.0.1');
+  atEnd(t, () => { proxy.closeAllConnections(); proxy.close(); });
+  await once(proxy, 'listening');
+  const { port } = proxy.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, key: server.key, holds, passOn };
+}
+
 describe('sidecar prompt', { skip }, () => {
   it('prints the message on stdout, and tools, changes and the plan on stderr', async (t) => {
     const { run } = await setUp(t);
@@ -270,32 +307,15 @@ describe('sidecar permissions', { skip }, () => {
 
   it('shows all of what it answers, blanks and controls too, before the answer is sent', async (t) => {
     const { server, start } = await setUp(t);
-    let answer: () => void = () => undefined;
-    const isShown = new Promise<void>((resolve) => { answer = resolve; });
-    // A proxy that passes an answer on only once the test has seen what is answered.
-    const proxy = createServer((incoming, outgoing) => {
-      const { method = '', url = '', headers } = incoming;
-      const pass = async (): Promise<void> => {
-        if (method === 'POST' && url.includes('/permissions/')) await isShown;
-        const onward = request(new URL(url, server.url), { method, headers }, (got) => {
-          outgoing.writeHead(got.statusCode ?? 500, got.headers);
-          got.pipe(outgoing);
-        });
-        onward.on('error', () => outgoing.destroy());
-        incoming.pipe(onward);
-      };
-      void pass();
-    }).listen(0, '127.0.0.1');
-    atEnd(t, () => { proxy.closeAllConnections(); proxy.close(); });
-    await once(proxy, 'listening');
+    // It passes an answer on only once the test has seen what is answered.
+    const proxy = await holdingProxy(t, server, /\/permissions\//);
     const hidden = `ls${' '.repeat(400)}; rm -rf ~\u001b[8m`;
     const prompting = start(['prompt', '--ask', '-a', fake, `ask execute ${hidden}`]);
     const { job } = await asked(server);
-    const { port } = proxy.address() as AddressInfo;
-    const answering = starterOf(t, { url: `http://127.0.0.1:${port}`, key: server.key })(['permissions', job.jobId, 'deny']);
+    const answering = starterOf(t, proxy)(['permissions', job.jobId, 'deny']);
     await answering.printed(/wants +execute[^]*command +ls[^]*; rm -rf ~\\x1b\[8m[^]*reject/, 'stderr');
     assert.equal((await server.client.jobs.get(job.jobId)).pendingPermissions?.length, 1);
-    answer();
+    proxy.passOn();
     assert.equal((await answering.ended).exitCode, 0);
     await prompting.ended;
   });
@@ -387,7 +407,11 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
     type('say first\r');
     await shows(/\nfirst\r\n[^]*> /);
     type('hang\r');
-    await until(async () => (await newest(server)).agentPhase === 'turn', { what: 'it is at the turn' });
+    // What its job shows may still be the first turn: a Ctrl-C would come before the prompt.
+    await until(async () => {
+      const { agentPhase, turns } = await newest(server);
+      return agentPhase === 'turn' && turns === 2;
+    }, { what: 'it is at the second turn' });
     type('\x03');
     await shows(/cancelling the turn[^]*the turn was cancelled\r\n[^]*> /);
     type('half a line\x03');
@@ -398,6 +422,21 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
     type('\x04');
     assert.deepEqual(await ended, { exitCode: 0, after: before() });
     assert.equal((await newest(server)).reason, 'cancelled');
+  });
+
+  it('-i cancels the turn of a prompt that is still on its way to the server', async (t) => {
+    const server = await startTestServer(t);
+    const proxy = await holdingProxy(t, server, /\/prompt$/);
+    const { type, shows, ended } = await sitDown(t, proxy, ['prompt', '-i', '-a', fake]);
+    await shows(/Ctrl-D ends the agent[^]*> /);
+    type('hang\r');
+    await proxy.holds;
+    type('\x03');
+    await shows('cancelling the turn');
+    proxy.passOn();
+    await shows(/the turn was cancelled\r\n[^]*> /);
+    type('\x04');
+    assert.equal((await ended).exitCode, 0);
   });
 
   it('-i ends with the agent, and a quoted escape sequence is only shown', async (t) => {

@@ -2,6 +2,7 @@
  * Prompts for an agent, and what comes of them: one, or as many as a person types.
  * @module
  */
+import { FanOut } from '../../base/fan-out.ts';
 import { type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, positionOf } from '../../client/client.ts';
 import { writingFor } from '../attach.ts';
 import { CommandError, exitCodes, explain } from '../failure.ts';
@@ -98,11 +99,13 @@ function tellWhere(job: Job): void {
 export async function converse(
   sidecar: Sidecar, begin: (signal: AbortSignal) => Promise<Turn>, options: ConversationOptions,
 ): Promise<number> {
-  const interrupts = handleInterrupts(cancelTurn(false));
+  let dialogue: Dialogue | undefined;
+  const interrupts = handleInterrupts(cancelTurn(false, async () => dialogue?.untilBegun()));
   try {
     const first = await begin(interrupts.leaving);
+    dialogue = new Dialogue(sidecar, first, { ...options, interrupts });
     interrupts.aim(sidecar, first.id);
-    return await new Dialogue(sidecar, first, { ...options, interrupts }).run();
+    return await dialogue.run();
   } catch (error) {
     if (interrupts.leaving.aborted) return interruptedExitCode;
     throw error;
@@ -116,20 +119,32 @@ class Dialogue {
   readonly #first: Turn;
   readonly #options: ConversationOptions & { readonly interrupts: InterruptHandler };
   readonly #ended = new AbortController();
+  readonly #news = new FanOut<void>();
+  /** Numbers of the last turn that the server has taken, that has begun and that has stopped. */
+  #taken: number;
+  #begun = 0;
   #stopped = 0;
-  #onStop: () => void = () => undefined;
+  /** The last prompt on its way to the server. Never rejects. */
+  #sending: Promise<unknown> = Promise.resolve();
 
   constructor(sidecar: Sidecar, first: Turn, options: ConversationOptions & { readonly interrupts: InterruptHandler }) {
     this.#sidecar = sidecar;
     this.#first = first;
     this.#options = options;
+    this.#taken = first.turn ?? 0;
+  }
+
+  /** Resolves once the turn of the last prompt has begun, or cannot begin any more. Never rejects. */
+  async untilBegun(): Promise<void> {
+    await this.#sending;
+    await this.#until(() => this.#begun >= this.#taken);
   }
 
   async run(): Promise<number> {
-    const { id, turn } = this.#first;
+    const { id } = this.#first;
     say(`job ${id}; Ctrl-C cancels a turn, Ctrl-D ends the agent`);
-    const following = this.#follow().finally(() => this.#ended.abort());
-    const typing = this.#type(turn ?? 0);
+    const following = this.#follow().finally(() => this.#end());
+    const typing = this.#type();
     // The end of the job ends the typing; a failure of either is that of both.
     const job = await Promise.race([following, typing.then((isLeaving) => (isLeaving ? undefined : following))]);
     if (job === undefined) {
@@ -147,10 +162,14 @@ class Dialogue {
     const { paint, interrupts, isAsking } = this.#options;
     const job = await stayingReachable(id, followAgent({
       sidecar: this.#sidecar, id, paint, interrupts, isAsking, view: viewOf(this.#options),
+      onBegin: (turn) => {
+        this.#begun = turn;
+        this.#news.tell();
+      },
       onStop: ({ turn, stopReason }) => {
         this.#stopped = turn;
         if (stopReason !== 'end_turn') say(stopReason === 'cancelled' ? 'the turn was cancelled' : `the turn has stopped: ${stopReason}`);
-        this.#onStop();
+        this.#news.tell();
         return false;
       },
     }));
@@ -159,38 +178,48 @@ class Dialogue {
   }
 
   /** Resolves with whether the person leaves; else the job has ended. */
-  async #type(first: number): Promise<boolean> {
+  async #type(): Promise<boolean> {
     const signal = this.#ended.signal;
     const { interrupts } = this.#options;
-    for (let turn = first; ;) {
-      await this.#until(turn);
+    for (;;) {
+      await this.#until(() => this.#stopped >= this.#taken);
       if (signal.aborted) return false;
       interrupts.forget();
       const typed = await askLine('> ', { signal, isKept: true });
       if (typed.is === 'aborted') return false;
       if (typed.is !== 'line') tell(typed.is === 'interrupt' ? '^C\n' : '\n');
       if (typed.is === 'end') return true;
-      if (typed.is === 'line' && typed.text.trim() !== '') turn = await this.#send(typed.text) ?? turn;
+      if (typed.is === 'line' && typed.text.trim() !== '') await this.#send(typed.text);
     }
   }
 
-  async #send(text: string): Promise<number | undefined> {
+  async #send(text: string): Promise<void> {
     try {
-      return (await this.#sidecar.agents.prompt(this.#first.id, text)).turn;
+      const sending = this.#sidecar.agents.prompt(this.#first.id, text).then(({ turn }) => { this.#taken = turn; });
+      this.#sending = sending.catch(() => undefined);
+      await sending;
     } catch (error) {
       if (!(error instanceof ProblemError)) throw error;
       for (const line of explain(error).lines) say(line);
-      return undefined;
     }
   }
 
-  /** That turn has stopped, or the job has ended. */
-  async #until(turn: number): Promise<void> {
-    if (this.#stopped >= turn || this.#ended.signal.aborted) return;
+  /** That is so, or the job has ended. */
+  async #until(isSo: () => boolean): Promise<void> {
+    const { signal } = this.#ended;
+    if (isSo() || signal.aborted) return;
     await new Promise<void>((resolve) => {
-      this.#onStop = () => { if (this.#stopped >= turn) resolve(); };
-      this.#ended.signal.addEventListener('abort', () => resolve(), { once: true });
+      const stop = this.#news.listen(() => {
+        if (!isSo() && !signal.aborted) return;
+        stop();
+        resolve();
+      });
     });
+  }
+
+  #end(): void {
+    this.#ended.abort();
+    this.#news.tell();
   }
 }
 
@@ -208,10 +237,16 @@ export async function turnOn(sidecar: Sidecar, id: JobId, prompt: Parameters<Sid
   }
 }
 
-/** Where there is no turn yet, or not any more, what is left to end is the job, if it is ours. */
-function cancelTurn(isOwn: boolean): FirstInterrupt {
+/**
+ * Where there is no turn yet, or not any more, what is left to end is the job, if it is ours.
+ *
+ * @param untilBegun Waits for the turn of a prompt that was typed and has not begun: it is the one to cancel. Default:
+ *   there is none.
+ */
+function cancelTurn(isOwn: boolean, untilBegun: () => Promise<unknown> = async () => undefined): FirstInterrupt {
   return async (sidecar, id, signal) => {
     say('cancelling the turn; once more cancels the job');
+    await untilBegun();
     const { cancelled } = await sidecar.agents.cancelTurn(id, { signal });
     if (cancelled) return;
     if (isOwn) await sidecar.jobs.cancel(id, {}, { signal });

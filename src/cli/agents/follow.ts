@@ -22,13 +22,15 @@ export interface FollowedAgent {
   /** What was before this turn is passed over. Default: nothing is. */
   readonly fromTurn?: number;
   readonly from?: Position;
+  /** Told the number of each turn that begins. */
+  readonly onBegin?: (turn: number) => void;
   /** Told of each turn that has stopped; `true`: that was the last one of interest. */
   readonly onStop: (stop: { readonly turn: number; readonly stopReason: string }) => boolean;
 }
 
 /** Resolves with the finished job; `undefined`: `onStop` has had enough. */
 export async function followAgent(agent: FollowedAgent): Promise<Job | undefined> {
-  const { sidecar, id, view, interrupts, fromTurn, from, onStop } = agent;
+  const { sidecar, id, view, interrupts, fromTurn, from, onBegin, onStop } = agent;
   const questions = new Questions(agent);
   let isShown = fromTurn === undefined;
   let isLost = false;
@@ -49,6 +51,7 @@ export async function followAgent(agent: FollowedAgent): Promise<Job | undefined
       if (!isShown) continue;
       await view.show(told);
       await questions.take(told);
+      if (told.type === 'prompt') onBegin?.(told.turn);
       if (told.type === 'stop' && onStop(told)) return undefined;
     }
     throw new Error('the events ended without an end');
