@@ -134,9 +134,13 @@ describe('sidecar prompt', { skip }, () => {
     told.child.kill('SIGTERM');
     assert.equal((await told.ended).exitCode, 130);
     assert.equal((await newest(server)).reason, 'cancelled');
-    const unread = start(['prompt', '-a', fake, `say first\n${'ask edit a\nsay more\n'.repeat(3)}hang`]);
-    await unread.printed(/first/);
+    // The agent says more once its reader has gone.
+    const unread = start(['prompt', '--ask', '-a', fake, 'say first\nask edit a\nsay more\nhang']);
+    await unread.printed(/answer with/, 'stderr');
     unread.child.stdout.destroy();
+    await once(unread.child.stdout, 'close');
+    const { job, permission } = await asked(server);
+    await server.client.agents.permit(job.jobId, permission.permissionId, 'yes');
     assert.equal((await unread.ended).exitCode, 141);
     assert.equal((await newest(server)).reason, 'cancelled');
   });
@@ -202,6 +206,7 @@ describe('sidecar prompt', { skip }, () => {
     const { jobId } = await newest(server);
     assert.deepEqual([first.stdout, first.exitCode], ['one\n', 0]);
     assert.match(first.stderr, new RegExp(`job ${jobId} waits for another prompt: sidecar prompt --on ${jobId}`));
+    await until(async () => (await newest(server)).agentPhase === 'waiting', { what: 'its job shows that it waits' });
     assert.match((await run(['jobs'])).stdout, / waiting /);
     const second = await run(['prompt', '--on', jobId, 'say two\ntool x edit completed Twice']);
     assert.deepEqual([second.stdout, second.exitCode], ['two\n', 0]);
