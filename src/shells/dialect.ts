@@ -36,9 +36,18 @@ export interface Dialect {
   /** Sources the run file. One line, without its newline. */
   source(runFile: string): string;
   run(job: ShellJob): string;
-  /** Stops the job that the shell runs, and never the shell; ignored where none runs. Absent: nothing does. */
+  /**
+   * Stops the job that the shell runs, and never the shell; ignored where none runs. Absent: nothing does. A shell that
+   * has got it adds a byte to the {@link interruptsFile}; until then it may be sent again.
+   */
   readonly interrupt?: NodeJS.Signals;
 }
+
+/** In the directory of the job: there while the shell slept as it was interrupted last. */
+export const sleepsFile = 'sleeps';
+
+/** In the directory of the job. */
+export const interruptsFile = 'interrupts';
 
 /** Says that the bootstrap went wrong; the job is run all the same. */
 export const bootstrapFailed = 'sidecar: the bootstrap command of this session failed with exit code';

@@ -5,7 +5,7 @@
 import { constants } from 'node:os';
 import { quote } from '../base/shell-word.ts';
 import { assignments } from '../process/environment/shell-variables.ts';
-import { bootstrapFailed, type Dialect, type ShellJob } from './dialect.ts';
+import { bootstrapFailed, type Dialect, interruptsFile, type ShellJob, sleepsFile } from './dialect.ts';
 
 /** bash(1), zsh(1), dash(1): what differs between them. */
 interface Posix {
@@ -52,29 +52,39 @@ const closed = 'exec {__sidecar_in}<&-\n';
 const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SIGURG ?? 0)}) __sidecar_code=130 ;; (*) __sidecar_code=$__sidecar_got ;; esac`;
 
 /**
+ * How a trap begins, which may come again in the middle of itself: only one takes the command, from `__sidecar_on` to
+ * `__sidecar_was`. Then it tells the server that the interrupt has reached the shell.
+ */
+const take = (builtin: string): string => `if ${builtin} [ "$__sidecar_on" ]; then
+__sidecar_was=$__sidecar_on __sidecar_on=
+if ${builtin} [ "$__sidecar_was" ]; then
+${builtin} echo 2>/dev/null >>"\${__sidecar_traps%traps}${interruptsFile}" || ${builtin} :
+${codeOfStopped}`;
+
+/**
  * By `return`, and by a DEBUG trap that leaves one function or file after the other (bash(1), extdebug): nothing else stops bash without a
  * terminal and lets it go on afterwards. `builtin [` alone has the status 2, which makes bash return. With `set -e` that would end the shell.
  *
  * bash sends SIGINT to itself where that has ended a command substitution, so it traps that, too, unless the user does.
  */
 const stopBash = `__sidecar_got=$?
-if builtin [ "$__sidecar_on" ]; then
-${codeOfStopped}
+${take('builtin')}
 __sidecar_trap=
 { builtin trap -p INT >|"$__sidecar_traps" && IFS= builtin read -r -d '' __sidecar_trap <"$__sidecar_traps"; } || builtin :
 case $__sidecar_trap in *__sidecar_stop*) __sidecar_trap= ;; esac
-if ((\${#BASH_LINENO[@]} <= __sidecar_depth)); then __sidecar_on=
-elif builtin [ "$__sidecar_on" = 1 ] && builtin [ "$__sidecar_trap" ]; then
+if ((\${#BASH_LINENO[@]} <= __sidecar_depth)); then builtin :
+elif builtin [ "$__sidecar_was" = 1 ] && builtin [ "$__sidecar_trap" ]; then
 __sidecar_on=2 __sidecar_trap=\${__sidecar_trap#trap -- }
 builtin eval "builtin eval \${__sidecar_trap% *}"
 else
-__sidecar_on= __sidecar_flags=$-
+__sidecar_flags=$-
 builtin set +e
 { builtin trap -p DEBUG; builtin shopt -p extdebug; } >|"$__sidecar_traps"
 IFS= builtin read -r -d '' __sidecar_debug <"$__sidecar_traps"
 builtin shopt -s extdebug
 builtin trap 'if ((\${#BASH_LINENO[@]} > __sidecar_depth)); then builtin [ 2>/dev/null; else builtin eval "$__sidecar_resume"; fi' DEBUG
 builtin return 130
+fi
 fi
 fi
 `;
@@ -94,19 +104,17 @@ builtin [ -s "$__sidecar_traps" ] || builtin trap 'builtin eval "$__sidecar_stop
  * After the first such error dash gives every command that a trap interrupts the status of that time, so the first one comes at a status of 0.
  */
 const stopSh = `__sidecar_got=$?
-if command [ "$__sidecar_on" ]; then
-${codeOfStopped}
-if command [ "$__sidecar_on" = 1 ]; then
-__sidecar_on=
+${take('command')}
+if command [ "$__sidecar_was" = 1 ]; then
 command trap >|"$__sidecar_traps"
 while IFS= command read -r __sidecar_line; do case $__sidecar_line in *" INT") __sidecar_on=2 ;; esac; done <"$__sidecar_traps"
-else __sidecar_on=
 fi
 if command [ "$__sidecar_on" ]; then command kill -INT $$; else
 __sidecar_flags=$-
 set +e
 exec 2>/dev/null
 : "\${__sidecar_none:?}"
+fi
 fi
 fi
 `;
@@ -121,31 +129,52 @@ command trap 'eval "$__sidecar_stop"' URG ;;
 esac
 `;
 
-/**
- * By the status of the trap (zshmisc(1), TRAPNAL). A file that is sourced ends by it, and the next command behind that would be run, but for a
- * DEBUG trap that says the same until the command is left. It runs within whatever zsh is at, so it prints nothing: that could print again what
- * the command was just printing. SIGINT is caught only where the user traps it (proc(5), SigCgt).
- */
-const acceptZsh = `__sidecar_depth=\${#funcstack[@]}
-TRAPURG() {
+/** SIGINT is caught only where the user traps it (proc(5), SigCgt). */
+const zshCatches = `[[ -r /proc/$$/status && "$(</proc/$$/status)" == *[2367abef]$'\\n'CapInh* ]]`;
+
+const debugZsh = `TRAPDEBUG() {
 __sidecar_got=$?
-builtin [ "$__sidecar_on" ] || builtin return 0
-${codeOfStopped}
-if builtin [ "$__sidecar_on" = 1 ] && [[ -r /proc/$$/status && "$(</proc/$$/status)" == *[2367abef]$'\\n'CapInh* ]]; then
-__sidecar_on=2
-builtin kill -INT $$
-builtin return 0
+if (( \${#funcstack[@]} > __sidecar_depth + 1 )); then
+__sidecar_leave && [[ $__sidecar_on ]] || builtin return 130
 fi
-__sidecar_on=
-(( \${#funcstack[@]} > __sidecar_depth + 1 )) || builtin return 0
-__sidecar_flags=$-
-builtin set +e
-TRAPDEBUG() {
-(( \${#funcstack[@]} > __sidecar_depth + 1 )) && builtin return 130
 builtin unset -f TRAPDEBUG
 builtin return 0
+}`;
+
+/**
+ * By the status of a trap (zshmisc(1), TRAPNAL): a DEBUG trap leaves one function or file after the other. Where zsh
+ * sleeps, which a file says, the trap of the signal begins with that, as a list goes on after a program without a DEBUG
+ * trap. Else it only sets the DEBUG trap: it runs within whatever zsh is at, where a builtin prints once more what the
+ * command was just printing, and a status is lost, or taken for that of the file around. errexit is turned off without
+ * a builtin, and not in the DEBUG trap, behind which it is as before.
+ */
+const acceptZsh = `__sidecar_depth=\${#funcstack[@]} __sidecar_line=\${options[errexit]}
+__sidecar_leave() {
+${take('builtin')}
+if [[ $__sidecar_was == *trap* ]]; then
+__sidecar_on=2
+builtin kill -INT $$
+else
+builtin return 1
+fi
+fi
+fi
+builtin return 0
 }
+TRAPURG() {
+__sidecar_got=$?
+case $__sidecar_on in
+('') builtin return 0 ;;
+(1) if ${zshCatches}; then __sidecar_on=trap; else __sidecar_on=told; fi ;;
+(2) __sidecar_on=told ;;
+esac
+[[ $__sidecar_on == trap ]] || { __sidecar_flags+=$- options[errexit]=off; }
+if [[ -e \${__sidecar_traps%traps}${sleepsFile} ]] && (( \${#funcstack[@]} > __sidecar_depth + 1 )); then
+__sidecar_leave && builtin return 0
+${debugZsh}
 builtin return 130
+fi
+${debugZsh}
 }
 `;
 
@@ -167,7 +196,7 @@ const shells: { readonly [K in 'bash' | 'zsh' | 'sh']: Posix } = {
     fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in {__sidecar_in}<&-', close: { after: '', instead: closed } },
     interrupts: {
       accept: acceptZsh,
-      around: (run) => `{ {\n${run}} always { __sidecar_traps=; } } always { builtin [ "$__sidecar_on" ] || TRY_BLOCK_ERROR=0 TRY_BLOCK_INTERRUPT=0; }\n`,
+      around: (run) => `{ {\n${run}} always { __sidecar_line=; } } always { case $__sidecar_on in (1|2|trap) ;; (*) TRY_BLOCK_ERROR=0 TRY_BLOCK_INTERRUPT=0 ;; esac; }\n`,
     },
   },
 };

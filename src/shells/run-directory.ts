@@ -2,15 +2,16 @@
  * One start of a shell: its directory, and what is to be read there and in those of its jobs.
  * @module
  */
-import { closeSync, renameSync } from 'node:fs';
+import { closeSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { appendRegular, openFifo, readRegular, statFile, UntrustedFileError, writeRegular } from '../base/untrusted-file.ts';
+import { appendRegular, createFile, openFifo, readRegular, statFile, UntrustedFileError, writeRegular } from '../base/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { parseExit, parseProcessNote } from '../process/process-note.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
+import { interruptsFile, sleepsFile } from './dialect.ts';
 
 /** A shell that was started, and may have ended since. */
 export interface Running {
@@ -75,6 +76,18 @@ export async function identityIn(runIn: string, isGivenUp: () => boolean): Promi
 /** The exit code in a directory; `undefined` until it is there whole. */
 export function exitIn(directory: string): number | undefined {
   return parseExit(readQuietly(join(directory, 'exit')));
+}
+
+/** How often its shell was interrupted in a job. */
+export function interruptsIn(directory: string): number {
+  return statFile(join(directory, interruptsFile))?.size ?? 0;
+}
+
+/** For a shell that must know whether it was asleep. What the job has put there meanwhile, says so, too. */
+export function noteSleep(directory: string, isAsleep: boolean): void {
+  const path = join(directory, sleepsFile);
+  if (!isAsleep) rmSync(path, { force: true });
+  else if (statFile(path) === undefined) createFile(path, '');
 }
 
 /** Whether the job is that shell's, and has not ended by itself. */

@@ -20,9 +20,10 @@ import type { ShellLaunch, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
+import { continueInterrupted, interruptCommand, isAsleep } from './interrupt.ts';
 import {
-  checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, isUnclaimed, isUnfinished, noteExit, noteJob, openControl,
-  readNotedJob, readQuietly, ReplacedError, type Running,
+  checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, interruptsIn, isUnclaimed, isUnfinished, noteExit,
+  noteJob, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
 } from './run-directory.ts';
 import { noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords } from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
@@ -65,6 +66,8 @@ const noProcessMs = 1_500;
 /** How long what a command runs has to vanish after SIGKILL, and the shell to go on, before it goes, too. */
 const killMs = 2_000;
 const killLookMs = 2;
+/** How long a shell may take to notice SIGINT. */
+const interruptMs = 2_000;
 const slowestLookMs = 100;
 
 export class Shell {
@@ -151,6 +154,7 @@ export class Shell {
     this.#lastJobDirectory = launch.directory;
     this.#watch(active);
     setImmediate(() => this.#look(active));
+    if (active.shell) void this.#continue(active, active.shell);
   }
 
   has(id: string): boolean {
@@ -170,11 +174,11 @@ export class Shell {
     if (!active || !shell) return true;
     if (graceMs > 0 && signal !== 'SIGKILL') {
       const begunAt = performance.now();
-      await this.#stop(active, shell, { signal: 'SIGINT', limitMs: graceMs / 2, interrupts: 1 });
-      await this.#stop(active, shell, { signal, limitMs: graceMs - (performance.now() - begunAt), interrupts: Infinity });
+      await this.#stopByInterrupt(active, shell, graceMs / 2);
+      await this.#stopBySignal(active, shell, signal, graceMs - (performance.now() - begunAt));
       await this.#endLeft(active, shell, { signal, limitMs: graceMs - (performance.now() - begunAt) });
     }
-    await this.#stop(active, shell, { signal: 'SIGKILL', limitMs: killMs, interrupts: Infinity });
+    await this.#stopBySignal(active, shell, 'SIGKILL', killMs);
     await this.#endLeft(active, shell, { signal: 'SIGKILL', limitMs: killMs });
     if (this.#active !== active) return true;
     this.#options.log.info('shell ended, as its command could not be', { sessionKey: this.#record.sessionKey, jobId: active.launch.id });
@@ -185,10 +189,9 @@ export class Shell {
   async signal(name: NodeJS.Signals): Promise<boolean> {
     const active = this.#active;
     if (!active?.shell) return false;
-    // Before the processes: the shell must know of it when they end.
-    const isInterrupted = name === 'SIGINT' && this.#interrupt(active, active.shell);
+    if (name === 'SIGINT') return await this.#interrupt(active, active.shell, interruptMs);
     const processes = await this.#processesOf(active, active.shell);
-    return processes.map(({ pid }) => sendSignal(pid, name)).includes(true) || isInterrupted;
+    return processes.map(({ pid }) => sendSignal(pid, name)).includes(true);
   }
 
   /** Ends its process and all that is in its group. */
@@ -425,30 +428,66 @@ export class Shell {
     this.#lastUsedAt = this.#options.now();
   }
 
-  /** Makes the shell leave the command of the job. `false`: it has not begun it, or does not know how. */
-  #interrupt(active: Active, shell: Running): boolean {
-    const { interrupt } = this.#options.dialect;
-    if (interrupt === undefined || this.#active !== active || !hasClaimed(active.launch.directory, shell.identity)) return false;
-    return isAliveNow(shell.identity) && sendSignal(shell.identity.pid, interrupt);
+  /** Interrupts what the shell runs, and the shell. `false`: there is nothing that could be told. */
+  async #interrupt(active: Active, shell: Running, limitMs: number): Promise<boolean> {
+    return await interruptCommand({
+      shell: shell.identity, find: () => this.#processesOf(active, shell), limitMs,
+      tellShell: (isAsleep) => this.#tellShell(active, shell, isAsleep),
+    });
+  }
+
+  /** An earlier server may have ended in the middle of an interrupt. */
+  async #continue(active: Active, shell: Running): Promise<void> {
+    try {
+      await continueInterrupted({ shell: shell.identity, find: () => this.#processesOf(active, shell) });
+    } catch (error) {
+      this.#options.log.warn('cannot continue the job of a shell', { jobId: active.launch.id, error });
+    }
   }
 
   /**
-   * Interrupts the shell and signals what it runs, until the job has ended, or nothing is left to be signalled.
+   * Makes the shell leave the command of the job.
    *
-   * @param how.interrupts How often the shell is interrupted: after the first one a trap of the command's on SIGINT may still be at work.
+   * @returns whether the shell has got it by now; `undefined`: it has not begun the command, or does not know how.
    */
-  async #stop(active: Active, shell: Running, how: { signal: NodeJS.Signals; limitMs: number; interrupts: number }): Promise<void> {
+  #tellShell(active: Active, shell: Running, isAsleep: boolean): (() => boolean) | undefined {
+    const { interrupt } = this.#options.dialect;
+    const { directory } = active.launch;
+    if (interrupt === undefined || this.#active !== active || !hasClaimed(directory, shell.identity)) return undefined;
+    const before = interruptsIn(directory);
+    noteSleep(directory, isAsleep);
+    if (!isAliveNow(shell.identity) || !sendSignal(shell.identity.pid, interrupt)) return undefined;
+    return () => this.#active !== active || interruptsIn(directory) !== before || !isAliveNow(shell.identity);
+  }
+
+  /** Interrupts the job once, and waits: a trap of the command's on SIGINT may be at work. */
+  async #stopByInterrupt(active: Active, shell: Running, limitMs: number): Promise<void> {
+    let isTold = false;
+    await this.#stop(active, shell, limitMs, async () => {
+      isTold ||= await this.#interrupt(active, shell, limitMs);
+    });
+  }
+
+  async #stopBySignal(active: Active, shell: Running, signal: NodeJS.Signals, limitMs: number): Promise<void> {
     const told = new Set<number>();
+    await this.#stop(active, shell, limitMs, (processes) => {
+      this.#tellShell(active, shell, isAsleep(shell.identity));
+      for (const { pid } of processes) signalOnce(pid, signal, told);
+    });
+  }
+
+  /** Acts again and again, until the job has ended, or nothing is left to be signalled. */
+  async #stop(
+    active: Active, shell: Running, limitMs: number, act: (processes: readonly ProcessStat[]) => Promise<void> | void,
+  ): Promise<void> {
     const begunAt = performance.now();
     let seenAt = begunAt;
-    let interrupts = 0;
     for (let waitMs = 5; this.#active === active; waitMs = nextLookMs(waitMs)) {
-      if (interrupts < how.interrupts && this.#interrupt(active, shell)) interrupts += 1;
       const processes = await this.#processesOf(active, shell);
       const now = performance.now();
       if (processes.length > 0) seenAt = now;
-      if (now - seenAt >= noProcessMs || now - begunAt >= how.limitMs) return;
-      for (const { pid } of processes) signalOnce(pid, how.signal, told);
+      if (now - seenAt >= noProcessMs || now - begunAt >= limitMs) return;
+      await act(processes);
       await sleep(waitMs);
       this.#look(active);
     }

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import type { Session } from '../../src/protocol/shells.ts';
 import { until } from '../support/wait.ts';
-import { type Reached, ask, finished, submit } from './ask.ts';
+import { type Reached, ask, submit } from './ask.ts';
 import { isInstalled, session, type Setting } from './session.ts';
 
 const skip = process.platform === 'linux' ? false : 'needs /proc';
@@ -33,6 +33,8 @@ const cases: readonly Case[] = [
   { command: 'sleep 50 || echo ran; echo ran' },
   { command: 'sleep 50 | cat; echo ran' },
   { command: 'while :; do sleep 1; done | cat; echo ran' },
+  { command: 'while :; do sleep 0.001; done | cat; echo ran' },
+  { command: 'while :; do /bin/true | /bin/true || echo ran; done; echo ran' },
   { command: 'x=$(while :; do :; done); echo ran' },
   { command: 'x=$(sleep 50); echo ran' },
   { command: '(while :; do :; done); echo ran' },
@@ -47,20 +49,29 @@ const cases: readonly Case[] = [
   { command: 'trap - INT; echo in; while :; do sleep 1; done; echo ran', stdout: 'in\n' },
 ];
 
+/** Far sooner than the half of the kill grace, by when the shell is interrupted again. */
+async function stopped(server: Reached, jobId: string): Promise<Job> {
+  const isOver = async (): Promise<Job | false> => {
+    const job = (await ask(server, `GET /jobs/${jobId}?wait=1`)).json<Job>();
+    return job.finishedAt !== null && job;
+  };
+  return await until(isOver, { what: `the end of ${jobId}`, limitMs: 60_000 });
+}
+
 type Way = (setting: Setting, jobId: string) => Promise<Job>;
 
 const ways: { readonly [name: string]: Way } = {
   'a cancel': async ({ server }, jobId) => {
     await ask(server, `POST /jobs/${jobId}/cancel`, { body: {} });
-    return await finished(server, jobId);
+    return await stopped(server, jobId);
   },
   'Ctrl-C': async ({ server }, jobId) => {
     await ask(server, `POST /jobs/${jobId}/cancel`, { body: { signal: 'SIGINT' } });
-    return await finished(server, jobId);
+    return await stopped(server, jobId);
   },
   'SIGINT': async ({ server }, jobId) => {
     assert.equal((await ask(server, `POST /jobs/${jobId}/signal`, { body: { signal: 'SIGINT' } })).status, 200);
-    return await finished(server, jobId);
+    return await stopped(server, jobId);
   },
 };
 

@@ -1,0 +1,142 @@
+/**
+ * Interrupts a command as Ctrl-C at a terminal does: all of its processes at once. One after the other would not do, as
+ * a shell that gets SIGINT while it waits for a child goes on unless the child ends by SIGINT, too (bash(1), SIGNALS),
+ * and the child may just have been started.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Identity, isAliveNow, type ProcessStat, readStat, sendSignal } from '../process/identity.ts';
+
+export interface Interrupted {
+  readonly shell: Identity;
+  /** The processes of the command; not the shell. @throws the system's error. */
+  readonly find: () => Promise<readonly ProcessStat[]>;
+  /**
+   * Tells the shell itself.
+   *
+   * @param isAsleep Whether it waits for something.
+   * @returns whether it has got that by now; `undefined`: it could not be told.
+   */
+  readonly tellShell: (isAsleep: boolean) => (() => boolean) | undefined;
+  /** How long the shell may take to get it. */
+  readonly limitMs: number;
+}
+
+/** How long all may take to stand still. */
+const stopMs = 250;
+const stopLookMs = 1;
+/** When it is looked whether the signal was lost. */
+const firstCheckMs = 20;
+const slowestCheckMs = 100;
+/** How long a shell that computes has to get to its next command. */
+const busyMs = 300;
+
+/**
+ * Stops the shell and then its command, until nothing can start a process, sends SIGINT, and continues them: a parent
+ * after its children, as a shell with job control (`set -m`) would else see a child that has stopped.
+ *
+ * @returns whether anything was told.
+ * @throws the system's error where it cannot look for processes.
+ */
+export async function interruptCommand({ shell, find, tellShell, limitMs }: Interrupted): Promise<boolean> {
+  const stopped = new Map<number, ProcessStat>();
+  let hasGotIt: (() => boolean) | undefined;
+  let isTold = false;
+  const wasAsleep = isAsleep(shell);
+  try {
+    if (isAliveNow(shell)) sendSignal(shell.pid, 'SIGSTOP');
+    await stopAll(shell, find, stopped);
+    hasGotIt = tellShell(wasAsleep);
+    for (const { pid } of stopped.values()) isTold = sendSignal(pid, 'SIGINT') || isTold;
+  } finally {
+    for (const { pid } of childrenFirst([...stopped.values()])) sendSignal(pid, 'SIGCONT');
+    continueShell(shell);
+  }
+  await tellAgain([...stopped.values()], { shell, hasGotIt, tellShell, limitMs });
+  return isTold || hasGotIt !== undefined;
+}
+
+/** A server that ended in the middle of an interrupt has left all of it stopped. */
+export async function continueInterrupted({ shell, find }: Pick<Interrupted, 'shell' | 'find'>): Promise<void> {
+  if (readStat(shell.pid)?.state !== 'T') return;
+  for (const { pid } of childrenFirst(await find())) sendSignal(pid, 'SIGCONT');
+  continueShell(shell);
+}
+
+export function isAsleep({ pid }: Identity): boolean {
+  return readStat(pid)?.state === 'S';
+}
+
+function continueShell(shell: Identity): void {
+  if (isAliveNow(shell)) sendSignal(shell.pid, 'SIGCONT');
+}
+
+async function stopAll(shell: Identity, find: Interrupted['find'], stopped: Map<number, ProcessStat>): Promise<void> {
+  const deadline = performance.now() + stopMs;
+  for (;;) {
+    const found = await find();
+    const fresh = found.filter(({ pid, startTime }) => stopped.get(pid)?.startTime !== startTime);
+    for (const stat of fresh) if (sendSignal(stat.pid, 'SIGSTOP')) stopped.set(stat.pid, stat);
+    const isStill = fresh.length === 0 && [shell, ...found].every(({ pid }) => standsStill(pid));
+    if (isStill || performance.now() >= deadline) return;
+    await sleep(stopLookMs);
+  }
+}
+
+/** D: it waits for a child of vfork(2) that was stopped before its execve(2), or stops once it leaves the kernel. */
+function standsStill(pid: number): boolean {
+  const state = readStat(pid)?.state;
+  return state === undefined || ['T', 't', 'D', 'Z', 'X'].includes(state);
+}
+
+function childrenFirst(processes: readonly ProcessStat[]): readonly ProcessStat[] {
+  const parents = new Map(processes.map(({ pid, parentPid }) => [pid, parentPid]));
+  const depth = (pid: number): number => {
+    let steps = 0;
+    // Pids are used again, so that they may lead in a circle.
+    for (let at = parents.get(pid); at !== undefined && steps < parents.size; at = parents.get(at)) steps += 1;
+    return steps;
+  };
+  return processes
+    .map((process) => ({ process, depth: depth(process.pid) }))
+    .sort((a, b) => b.depth - a.depth)
+    .map(({ process }) => process);
+}
+
+/**
+ * A child of bash that has just been forked takes SIGINT for its parent's trap, and forgets it. That a process lives on
+ * which does nothing against SIGINT shows it. A shell that was just about to wait has not got its signal, either.
+ */
+async function tellAgain(
+  processes: readonly ProcessStat[],
+  { shell, hasGotIt = () => true, tellShell, limitMs }: Omit<Interrupted, 'find'> & { hasGotIt: (() => boolean) | undefined },
+): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  let toldAt = performance.now();
+  for (let checkMs = firstCheckMs; performance.now() < deadline; checkMs = Math.min(checkMs * 1.5, slowestCheckMs)) {
+    if (hasGotIt() && !processes.some(isAliveNow)) return;
+    await sleep(checkMs);
+    const deaf = processes.filter((process) => isAliveNow(process) && wouldEnd(process.pid));
+    if (hasGotIt() && deaf.length === 0) return;
+    for (const { pid } of deaf) sendSignal(pid, 'SIGINT');
+    const sleeps = isAsleep(shell);
+    if (hasGotIt() || (!sleeps && performance.now() - toldAt < busyMs)) continue;
+    tellShell(sleeps);
+    toldAt = performance.now();
+  }
+}
+
+/** Whether SIGINT ends it: it neither catches, ignores nor blocks it (proc(5), /proc/pid/status). */
+function wouldEnd(pid: number): boolean {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    const bit = 1n << BigInt(constants.signals.SIGINT - 1);
+    const masks = [...status.matchAll(/^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]+)$/gm)].map(([, mask]) => BigInt(`0x${mask}`));
+    return masks.length > 0 && masks.every((mask) => (mask & bit) === 0n);
+  } catch {
+    // It has ended, or is no longer ours.
+    return false;
+  }
+}

@@ -1,0 +1,93 @@
+/** An interrupt reaches all processes of a command at once. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, it, type TestContext } from 'node:test';
+import { findProcesses } from '../../src/process/descendants.ts';
+import { type Identity, identify, type ProcessStat, readStat } from '../../src/process/identity.ts';
+import { continueInterrupted, interruptCommand } from '../../src/shells/interrupt.ts';
+import { until } from '../support/wait.ts';
+
+const skip = process.platform === 'linux' ? false : 'needs /proc';
+
+interface Command {
+  readonly child: ChildProcess;
+  readonly identity: Identity;
+  /** The processes of its group. */
+  readonly find: () => Promise<readonly ProcessStat[]>;
+}
+
+/** A process group of its own. SIGINT may be ignored where the tests run, and bash would keep that. */
+async function start(t: TestContext, script: string): Promise<Command> {
+  const child = spawn('env', ['--default-signal=INT', 'bash', '--norc', '-c', script], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
+  const pid = child.pid as number;
+  t.after(() => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-pid, 'SIGKILL');
+  });
+  if (script.includes('echo')) await once(child.stdout as NonNullable<typeof child.stdout>, 'data');
+  const identity = await identify(pid);
+  assert.ok(identity);
+  return { child, identity, find: async () => (await findProcesses([{ id: '', leader: identity }])).get('') ?? [] };
+}
+
+/** A shell that runs nothing. */
+async function idleShell(t: TestContext): Promise<Identity> {
+  return (await start(t, 'echo; read -r -t 600 <> <(:)')).identity;
+}
+
+describe('interruptCommand()', { skip }, () => {
+  it('ends a shell that starts one program after the other, though it goes on where the program does not end by SIGINT', async (t) => {
+    const shell = await idleShell(t);
+    for (let round = 0; round < 30; round += 1) {
+      const { child, find } = await start(t, 'echo; while :; do sleep 0.001; done');
+      const ended = once(child, 'exit');
+      assert.equal(await interruptCommand({ shell, find, tellShell: () => undefined, limitMs: 1000 }), true);
+      assert.deepEqual(await ended, [null, 'SIGINT']);
+    }
+  });
+
+  it('lets a program go on that does something else on SIGINT, and tells it once', async (t) => {
+    const shell = await idleShell(t);
+    const { child, find, identity } = await start(t, 'trap "echo caught" INT; echo in; while :; do read -r -t 0.01 <> <(:); done');
+    const said: string[] = [];
+    child.stdout?.on('data', (chunk: Buffer) => said.push(chunk.toString()));
+    await interruptCommand({ shell, find, tellShell: () => undefined, limitMs: 1000 });
+    await until(() => said.join('').includes('caught'), { what: 'the trap' });
+    assert.notEqual(readStat(identity.pid)?.state, 'T');
+    assert.equal(said.join(''), 'caught\n');
+  });
+
+  it('tells the shell again that has not got it, and says that nothing could be told', async (t) => {
+    const shell = await idleShell(t);
+    const find = async (): Promise<readonly ProcessStat[]> => [];
+    const told: boolean[] = [];
+    const tellShell = (isAsleep: boolean): (() => boolean) => {
+      told.push(isAsleep);
+      return () => told.length >= 3;
+    };
+    const isTold = await interruptCommand({ shell, find, tellShell, limitMs: 30_000 });
+    assert.deepEqual([isTold, told], [true, [true, true, true]]);
+    assert.equal(await interruptCommand({ shell, find, tellShell: () => undefined, limitMs: 1000 }), false);
+  });
+});
+
+describe('continueInterrupted()', { skip }, () => {
+  it('continues what a server left stopped that ended in the middle of an interrupt', async (t) => {
+    const shell = await idleShell(t);
+    const { find, identity } = await start(t, 'echo; read -r -t 600 <> <(:)');
+    const state = (pid: number): string | undefined => readStat(pid)?.state;
+    for (const { pid } of [shell, identity]) process.kill(pid, 'SIGSTOP');
+    await until(() => state(shell.pid) === 'T' && state(identity.pid) === 'T', { what: 'both are stopped' });
+    await continueInterrupted({ shell, find });
+    await until(() => state(shell.pid) !== 'T' && state(identity.pid) !== 'T', { what: 'both go on' });
+  });
+
+  it('leaves a program stopped whose shell is not', async (t) => {
+    const shell = await idleShell(t);
+    const { find, identity } = await start(t, 'echo; read -r -t 600 <> <(:)');
+    process.kill(identity.pid, 'SIGSTOP');
+    await until(() => readStat(identity.pid)?.state === 'T', { what: 'it is stopped' });
+    await continueInterrupted({ shell, find });
+    assert.equal(readStat(identity.pid)?.state, 'T');
+  });
+});
