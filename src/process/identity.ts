@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { uptime } from 'node:os';
+import { constants, uptime } from 'node:os';
 import { promisify } from 'node:util';
 import { ProblemError } from '../protocol/problem.ts';
 import { createdAtMs, isSameStart } from './windows.ts';
@@ -148,6 +148,17 @@ export function sendSignal(pid: number, signal: NodeJS.Signals, platform: NodeJS
     // ESRCH: it is already gone. EPERM: it is no longer ours (a set-user-id program): as out of reach as gone.
     if (!['ESRCH', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     return false;
+  }
+}
+
+/** Whether a signal would end it: it neither catches, ignores nor blocks that (proc(5), /proc/pid/status). */
+export function wouldEndBy(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    const bit = 1n << BigInt(constants.signals[signal] - 1);
+    const masks = [...readFileSync(`/proc/${pid}/status`, 'latin1').matchAll(/^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]+)$/gm)];
+    return masks.length > 0 && masks.every(([, mask]) => (BigInt(`0x${mask}`) & bit) === 0n);
+  } catch (error) {
+    return orNoProcess(error) ?? false;
   }
 }
 

@@ -4,10 +4,8 @@
  * and the child may just have been started.
  * @module
  */
-import { readFileSync } from 'node:fs';
-import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Identity, isAliveNow, type ProcessStat, readStat, sendSignal } from '../process/identity.ts';
+import { type Identity, isAliveNow, type ProcessStat, readStat, sendSignal, wouldEndBy } from '../process/identity.ts';
 
 export interface Interrupted {
   readonly shell: Identity;
@@ -118,25 +116,12 @@ async function tellAgain(
   for (let checkMs = firstCheckMs; performance.now() < deadline; checkMs = Math.min(checkMs * 1.5, slowestCheckMs)) {
     if (hasGotIt() && !processes.some(isAliveNow)) return;
     await sleep(checkMs);
-    const deaf = processes.filter((process) => isAliveNow(process) && wouldEnd(process.pid));
+    const deaf = processes.filter((process) => isAliveNow(process) && wouldEndBy(process.pid, 'SIGINT'));
     if (hasGotIt() && deaf.length === 0) return;
     for (const { pid } of deaf) sendSignal(pid, 'SIGINT');
     const sleeps = isAsleep(shell);
     if (hasGotIt() || (!sleeps && performance.now() - toldAt < busyMs)) continue;
     tellShell(sleeps);
     toldAt = performance.now();
-  }
-}
-
-/** Whether SIGINT ends it: it neither catches, ignores nor blocks it (proc(5), /proc/pid/status). */
-function wouldEnd(pid: number): boolean {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-    const bit = 1n << BigInt(constants.signals.SIGINT - 1);
-    const masks = [...status.matchAll(/^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]+)$/gm)].map(([, mask]) => BigInt(`0x${mask}`));
-    return masks.length > 0 && masks.every((mask) => (mask & bit) === 0n);
-  } catch {
-    // It has ended, or is no longer ours.
-    return false;
   }
 }
