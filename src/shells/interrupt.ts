@@ -58,7 +58,8 @@ export async function interruptCommand({ shell, find, tellShell, limitMs }: Inte
 
 /** A server that ended in the middle of an interrupt has left all of it stopped. */
 export async function continueInterrupted({ shell, find }: Pick<Interrupted, 'shell' | 'find'>): Promise<void> {
-  if (readStat(shell.pid)?.state !== 'T') return;
+  // D: it waits for a child of vfork(2) that was stopped.
+  if (!['T', 'D'].includes(readStat(shell.pid)?.state ?? '')) return;
   for (const { pid } of childrenFirst(await find())) sendSignal(pid, 'SIGCONT');
   continueShell(shell);
 }
@@ -71,12 +72,20 @@ function continueShell(shell: Identity): void {
   if (isAliveNow(shell)) sendSignal(shell.pid, 'SIGCONT');
 }
 
-async function stopAll(shell: Identity, find: Interrupted['find'], stopped: Map<number, ProcessStat>): Promise<void> {
+/** A parent stands still before its child is stopped: a shell with job control would else see that. */
+async function stopAll(
+  shell: Identity, find: Interrupted['find'], stopped: Map<number, ProcessStat>,
+): Promise<void> {
   const deadline = performance.now() + stopMs;
   for (;;) {
     const found = await find();
+    const ours = new Set([shell, ...found].map(({ pid }) => pid));
     const fresh = found.filter(({ pid, startTime }) => stopped.get(pid)?.startTime !== startTime);
-    for (const stat of fresh) if (sendSignal(stat.pid, 'SIGSTOP')) stopped.set(stat.pid, stat);
+    const isLate = performance.now() >= deadline - stopMs / 2;
+    for (const stat of fresh) {
+      if (!isLate && ours.has(stat.parentPid) && !standsStill(stat.parentPid)) continue;
+      if (sendSignal(stat.pid, 'SIGSTOP')) stopped.set(stat.pid, stat);
+    }
     const isStill = fresh.length === 0 && [shell, ...found].every(({ pid }) => standsStill(pid));
     if (isStill || performance.now() >= deadline) return;
     await sleep(stopLookMs);

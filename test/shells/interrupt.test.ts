@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
-import { type Identity, identify, type ProcessStat, readStat } from '../../src/process/identity.ts';
+import {
+  type Identity, identify, isAliveNow, type ProcessStat, readStat, wouldEndBy,
+} from '../../src/process/identity.ts';
 import { continueInterrupted, interruptCommand } from '../../src/shells/interrupt.ts';
 import { until } from '../support/wait.ts';
 
@@ -72,6 +75,27 @@ describe('interruptCommand()', { skip }, () => {
     const isTold = await interruptCommand({ shell, find, tellShell, limitMs: 30_000 });
     assert.deepEqual([isTold, told], [true, [true, true, true]]);
     assert.equal(await interruptCommand({ shell, find, tellShell: () => undefined, limitMs: 1000 }), false);
+  });
+
+  it('lets no shell with job control see that its program was stopped', async (t) => {
+    const { child, identity } = await start(t, 'set -m; echo; env --ignore-signal=INT sleep 600; echo left');
+    let program: ProcessStat | undefined;
+    await until(() => {
+      const [pid] = readFileSync(`/proc/${identity.pid}/task/${identity.pid}/children`, 'latin1').split(' ');
+      program = readStat(Number(pid));
+      return program !== undefined && !wouldEndBy(program.pid, 'SIGINT');
+    }, { what: 'the program ignores SIGINT' });
+    const sleeper = program as unknown as ProcessStat;
+    t.after(() => {
+      if (isAliveNow(sleeper)) process.kill(sleeper.pid, 'SIGKILL');
+    });
+    let said = '';
+    child.stdout?.on('data', (chunk: Buffer) => { said += chunk.toString(); });
+    const find = async (): Promise<readonly ProcessStat[]> => [sleeper];
+    for (let count = 0; count < 100; count += 1) {
+      await interruptCommand({ shell: identity, find, tellShell: () => undefined, limitMs: 1000 });
+      assert.deepEqual([said, child.exitCode], ['', null], `interrupt ${count}`);
+    }
   });
 });
 
