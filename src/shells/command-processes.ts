@@ -21,20 +21,22 @@ export async function commandProcesses(command: ShellCommand): Promise<readonly 
 }
 
 /**
- * Those that carry the mark of the job, and those that the shell has forked since the job began and that are still the shell themselves: their
- * environment shows the mark that the shell was started with.
+ * Those that carry the mark of the job, and those below them or below the shell that were started since the job began
+ * and carry none: without an environment (`env -i`), or forked by the shell and still the shell itself, as its environment
+ * shows the mark that it was started with. What an earlier job left running, and its children, are not among them.
  */
-export function ofCommand(all: readonly MarkedProcess[], { jobId, shell, shellMark, startedAtTicks }: ShellCommand): readonly ProcessStat[] {
-  const parents = new Map(all.map(({ stat }) => [stat.pid, stat.parentPid]));
-  const isBelowShell = (pid: number): boolean => {
-    // Read one after the other, as pids are used again, they may even lead in a circle.
-    let above = parents.get(pid);
-    for (let steps = 0; above !== undefined && above !== shell.pid && steps < all.length; steps += 1) above = parents.get(above);
-    return above === shell.pid;
-  };
-  return all.filter(({ stat, mark }) => {
+export function ofCommand(
+  all: readonly MarkedProcess[], { jobId, shell, shellMark, startedAtTicks }: ShellCommand,
+): readonly ProcessStat[] {
+  const byPid = new Map(all.map((one) => [one.stat.pid, one]));
+  const isOfCommand = ({ stat, mark }: MarkedProcess, steps = 0): boolean => {
     if (stat.pid === shell.pid) return false;
     if (mark === jobId) return true;
-    return mark === shellMark && Number(stat.startTime) >= startedAtTicks && isBelowShell(stat.pid);
-  }).map(({ stat }) => stat);
+    if ((mark !== undefined && mark !== shellMark) || Number(stat.startTime) < startedAtTicks) return false;
+    if (stat.parentPid === shell.pid) return true;
+    const parent = byPid.get(stat.parentPid);
+    // Read one after the other, as pids are used again, they may even lead in a circle.
+    return parent !== undefined && steps < all.length && isOfCommand(parent, steps + 1);
+  };
+  return all.filter((one) => isOfCommand(one)).map(({ stat }) => stat);
 }

@@ -33,7 +33,7 @@ export interface Dialect {
   begin(control: string, environment: string): string;
   /** Says variables that such a shell obeys from its start on, once it has started without. Absent: it obeys none. */
   exports?(variables: Variables): string;
-  /** Sources the run file. One line, without its newline. */
+  /** Sources the run file, and ends the job if the shell left that before its end. Without the last newline. */
   source(runFile: string): string;
   run(job: ShellJob): string;
   /**
@@ -45,6 +45,9 @@ export interface Dialect {
 
 /** In the directory of the job: there while the shell slept as it was interrupted last. */
 export const sleepsFile = 'sleeps';
+
+/** In the directory of the job: there once the command is to be left whatever it does on SIGINT. */
+export const lastFile = 'last';
 
 /** In the directory of the job. */
 export const interruptsFile = 'interrupts';

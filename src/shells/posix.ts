@@ -5,13 +5,15 @@
 import { constants } from 'node:os';
 import { quote } from '../base/shell-word.ts';
 import { assignments } from '../process/environment/shell-variables.ts';
-import { bootstrapFailed, type Dialect, interruptsFile, type ShellJob, sleepsFile } from './dialect.ts';
+import { bootstrapFailed, type Dialect, interruptsFile, lastFile, type ShellJob, sleepsFile } from './dialect.ts';
 
 /** bash(1), zsh(1), dash(1): what differs between them. */
 interface Posix {
   readonly flags: readonly string[];
   /** Calls what is built in, whatever functions there are. dash: also keeps an error of a special one from ending the shell. */
   readonly builtin: string;
+  /** Appends to a file, and makes it where it is missing, even after `set -C`. */
+  readonly append: '>>' | '>>|';
   /** Of the control. One digit is all that dash takes; a higher number leaves those to the user. */
   readonly descriptor: number;
   /**
@@ -55,10 +57,11 @@ const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SI
  * How a trap begins, which may come again in the middle of itself: only one takes the command, from `__sidecar_on` to
  * `__sidecar_was`. Then it tells the server that the interrupt has reached the shell.
  */
-const take = (builtin: string): string => `if ${builtin} [ "$__sidecar_on" ]; then
+const take = (builtin: string, append: Posix['append']): string => `if ${builtin} [ "$__sidecar_on" ]; then
 __sidecar_was=$__sidecar_on __sidecar_on=
 if ${builtin} [ "$__sidecar_was" ]; then
-${builtin} echo 2>/dev/null >>"\${__sidecar_traps%traps}${interruptsFile}" || ${builtin} :
+if ${builtin} [ -e "\${__sidecar_traps%traps}${lastFile}" ]; then __sidecar_was=2; fi
+${builtin} echo 2>/dev/null ${append}"\${__sidecar_traps%traps}${interruptsFile}" || ${builtin} :
 ${codeOfStopped}`;
 
 /**
@@ -68,7 +71,7 @@ ${codeOfStopped}`;
  * bash sends SIGINT to itself where that has ended a command substitution, so it traps that, too, unless the user does.
  */
 const stopBash = `__sidecar_got=$?
-${take('builtin')}
+${take('builtin', '>>')}
 __sidecar_trap=
 { builtin trap -p INT >|"$__sidecar_traps" && IFS= builtin read -r -d '' __sidecar_trap <"$__sidecar_traps"; } || builtin :
 case $__sidecar_trap in *__sidecar_stop*) __sidecar_trap= ;; esac
@@ -104,7 +107,7 @@ builtin [ -s "$__sidecar_traps" ] || builtin trap 'builtin eval "$__sidecar_stop
  * After the first such error dash gives every command that a trap interrupts the status of that time, so the first one comes at a status of 0.
  */
 const stopSh = `__sidecar_got=$?
-${take('command')}
+${take('command', '>>')}
 if command [ "$__sidecar_was" = 1 ]; then
 command trap >|"$__sidecar_traps"
 while IFS= command read -r __sidecar_line; do case $__sidecar_line in *" INT") __sidecar_on=2 ;; esac; done <"$__sidecar_traps"
@@ -150,7 +153,7 @@ builtin return 0
  */
 const acceptZsh = `__sidecar_depth=\${#funcstack[@]} __sidecar_line=\${options[errexit]}
 __sidecar_leave() {
-${take('builtin')}
+${take('builtin', '>>|')}
 if [[ $__sidecar_was == *trap* ]]; then
 __sidecar_on=2
 builtin kill -INT $$
@@ -180,18 +183,18 @@ ${debugZsh}
 
 const shells: { readonly [K in 'bash' | 'zsh' | 'sh']: Posix } = {
   bash: {
-    flags: ['--norc', '--noprofile', '-O', 'expand_aliases'], builtin: 'builtin', descriptor: 99,
+    flags: ['--norc', '--noprofile', '-O', 'expand_aliases'], builtin: 'builtin', append: '>>', descriptor: 99,
     // Of two redirections of one descriptor bash keeps what the first one opened until both are undone.
     fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in-', close: { after: closed, instead: closed } },
     interrupts: { accept: acceptBash, around: (run) => run },
   },
   sh: {
-    flags: [], builtin: 'command', descriptor: 9,
+    flags: [], builtin: 'command', append: '>>', descriptor: 9,
     fifo: { open: () => '{\n', end: (path) => `} <>${path} <${path}\n`, redirect: '', close: { after: '', instead: '' } },
     interrupts: { accept: acceptSh, around: (run) => `command eval ${quote(run)}\n` },
   },
   zsh: {
-    flags: ['-f', '-o', 'aliases'], builtin: 'builtin', descriptor: 9,
+    flags: ['-f', '-o', 'aliases'], builtin: 'builtin', append: '>>|', descriptor: 9,
     // zshmisc(1), MULTIOS: two redirections of one descriptor would be read one after the other.
     fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in {__sidecar_in}<&-', close: { after: '', instead: closed } },
     interrupts: {
@@ -209,33 +212,42 @@ function dialect(shell: Posix): Dialect {
     argv: (program, control) => [program, ...flags, control],
     begin: (control, environment) => `exec ${descriptor}<>${quote(control)} >/dev/null 2>&1; ${builtin} . ${quote(environment)}`,
     exports: (variables) => assignments(variables).map((word) => `${builtin} export ${quote(word)}\n`).join(''),
-    source: (runFile) => `${builtin} . ${quote(runFile)}`,
+    source: (runFile) => `${builtin} . ${quote(runFile)}\n${builtin} eval "\${__sidecar_end-}"`,
     run: (job) => runFile(shell, job),
     interrupt: 'SIGURG',
   };
 }
 
+/**
+ * With job control (`set -m`) bash leaves all that it is in where a program of a loop ends by SIGINT, and reads its
+ * next line: what is left of this file is then done by that line, see {@link Dialect.source}.
+ */
 function runFile(shell: Posix, { directory, id, claim: line, stdin, bootstrap: path }: ShellJob): string {
-  const { builtin, descriptor, fifo, interrupts } = shell;
+  const { builtin, append, descriptor, fifo, interrupts } = shell;
   const file = (name: string): string => quote(`${directory}/${name}`);
   const claim = quote(line);
   const isFifo = stdin === 'fifo';
   const redirect = isFifo ? fifo.redirect : `<${stdin === 'file' ? file('stdin') : '/dev/null'}`;
   const { after, instead } = isFifo ? fifo.close : { after: '', instead: '' };
   const run = `${path === undefined ? '' : bootstrap(shell, path, file('stderr'))}if ${builtin} [ "$__sidecar_on" ]; then
+__sidecar=130
 ${builtin} . ${file('command')} ${redirect} >>${file('stdout')} 2>>${file('stderr')} ${descriptor}>&-
 __sidecar=$?
 fi
+`;
+  const end = `__sidecar_end=
+${builtin} [ "$__sidecar_on" ] || __sidecar=$__sidecar_code
+__sidecar_on=
+${after}${plain(shell, file('exit'))}${builtin} echo "$__sidecar" ${append}${file('exit')}
+case $__sidecar_flags in *e*) ${builtin} set -e ;; esac
 `;
   return `${isFifo ? fifo.open(file('stdin')) : ''}__sidecar_on=1 __sidecar_code=130 __sidecar=130 __sidecar_flags= __sidecar_traps=${file('traps')}
 ${interrupts.accept}${builtin} echo ${claim} >>${file('process')}
 IFS= ${builtin} read -r __sidecar_line <${file('process')}
 if ${builtin} [ "$__sidecar_line" = ${claim} ]; then
 ${builtin} export SIDECAR_JOB_ID=${quote(id)}
-${interrupts.around(run)}${builtin} [ "$__sidecar_on" ] || __sidecar=$__sidecar_code
-__sidecar_on=
-${after}${plain(shell, file('exit'))}${builtin} echo "$__sidecar" >>${file('exit')}
-case $__sidecar_flags in *e*) ${builtin} set -e ;; esac
+__sidecar_end=${quote(end)}
+${interrupts.around(run)}${builtin} eval "$__sidecar_end"
 else
 __sidecar_on=
 ${instead}fi

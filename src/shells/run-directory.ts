@@ -11,7 +11,7 @@ import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { parseExit, parseProcessNote } from '../process/process-note.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
-import { interruptsFile, sleepsFile } from './dialect.ts';
+import { interruptsFile, lastFile, sleepsFile } from './dialect.ts';
 
 /** A shell that was started, and may have ended since. */
 export interface Running {
@@ -83,11 +83,21 @@ export function interruptsIn(directory: string): number {
   return statFile(join(directory, interruptsFile))?.size ?? 0;
 }
 
-/** For a shell that must know whether it was asleep. What the job has put there meanwhile, says so, too. */
+/**
+ * For a shell that must know whether it was asleep. What the job has put there meanwhile, says so, too.
+ *
+ * @throws the system's error, such as EISDIR: what a job does to its directory decides.
+ */
 export function noteSleep(directory: string, isAsleep: boolean): void {
   const path = join(directory, sleepsFile);
   if (!isAsleep) rmSync(path, { force: true });
   else if (statFile(path) === undefined) createFile(path, '');
+}
+
+/** For a shell that is to leave the command of the job whatever that does on SIGINT. @throws as {@link noteSleep}. */
+export function noteLast(directory: string): void {
+  const path = join(directory, lastFile);
+  if (statFile(path) === undefined) createFile(path, '');
 }
 
 /** Whether the job is that shell's, and has not ended by itself. */
@@ -137,7 +147,7 @@ export function checkUntouched(directory: string, stdin: 'fifo' | 'file' | 'null
   const isPlain = (name: string): boolean => statFile(join(directory, name))?.isFile() ?? true;
   // A shell that reads the first line of a huge file is never done.
   const isMarked = (statFile(join(directory, 'process'))?.size ?? 0) > 0;
-  const replaced = ['stdout', 'stderr', 'exit', 'process'].find((name) => !isPlain(name))
+  const replaced = ['stdout', 'stderr', 'exit', 'process', 'traps'].find((name) => !isPlain(name))
     ?? (isMarked ? 'process' : undefined) ?? (isStdin(join(directory, 'stdin'), stdin) ? undefined : 'stdin');
   if (replaced !== undefined) throw new ReplacedError(`something has replaced ${replaced} before the job began`);
 }

@@ -23,7 +23,7 @@ import type { Dialect } from './dialect.ts';
 import { continueInterrupted, interruptCommand, isAsleep } from './interrupt.ts';
 import {
   checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, interruptsIn, isUnclaimed, isUnfinished, noteExit,
-  noteJob, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
+  noteJob, noteLast, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
 } from './run-directory.ts';
 import { noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords } from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
@@ -455,9 +455,18 @@ export class Shell {
     const { directory } = active.launch;
     if (interrupt === undefined || this.#active !== active || !hasClaimed(directory, shell.identity)) return undefined;
     const before = interruptsIn(directory);
-    noteSleep(directory, isAsleep);
+    this.#noteForShell(() => noteSleep(directory, isAsleep));
     if (!isAliveNow(shell.identity) || !sendSignal(shell.identity.pid, interrupt)) return undefined;
     return () => this.#active !== active || interruptsIn(directory) !== before || !isAliveNow(shell.identity);
+  }
+
+  /** A shell that cannot be told is told all the same that there is an interrupt, and killed where that does not do. */
+  #noteForShell(note: () => void): void {
+    try {
+      note();
+    } catch (error) {
+      this.#warnUnwritten(error);
+    }
   }
 
   /** Interrupts the job once, and waits: a trap of the command's on SIGINT may be at work. */
@@ -470,6 +479,7 @@ export class Shell {
 
   async #stopBySignal(active: Active, shell: Running, signal: NodeJS.Signals, limitMs: number): Promise<void> {
     const told = new Set<number>();
+    this.#noteForShell(() => noteLast(active.launch.directory));
     await this.#stop(active, shell, limitMs, (processes) => {
       this.#tellShell(active, shell, isAsleep(shell.identity));
       for (const { pid } of processes) signalOnce(pid, signal, told);

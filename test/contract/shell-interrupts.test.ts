@@ -46,6 +46,16 @@ const cases: readonly Case[] = [
   { command: 'trap "echo mine" INT; echo in; while :; do :; done; echo ran', stdout: 'in\nmine\n', killGrace: 1 },
   { command: 'trap "echo mine" INT; echo in; sleep 50; trap - INT; while :; do sleep 1; done; echo ran', stdout: 'in\nmine\n', killGrace: 1 },
   { command: 'trap - INT; echo in; while :; do sleep 1; done; echo ran', stdout: 'in\n' },
+  { command: 'trap "" INT; echo in; sleep 50; echo ran', stdout: 'in\n', killGrace: 1 },
+  {
+    command: 'trap "echo mine" INT; sh -c \'trap "" INT; echo in; sleep 50; :\'; echo ran', stdout: 'in\n', killGrace: 1,
+  },
+  { command: 'env -i sleep 50; echo ran' },
+  { command: 'sh -c "env -i sleep 50; :"; echo ran' },
+  { command: 'set -C; while :; do sleep 1; done; echo ran' },
+  { command: 'set -m; while :; do sleep 1; done; echo ran', except: ['zsh', 'sh'] },
+  { command: 'set -m; sleep 50 | cat; echo ran', except: ['zsh', 'sh'] },
+  { command: 'mkdir "${__sidecar_traps%traps}sleeps"; while :; do :; done\necho ran' },
 ];
 
 /** Far sooner than the half of the kill grace, by when the shell is interrupted again. */
@@ -103,7 +113,7 @@ for (const shell of ['bash', 'zsh', 'sh'] as const) {
           assert.equal(job.stdout, `begun\n${one.stdout ?? ''}`, one.command);
           if (one.killGrace === undefined) assert.equal(job.stderr, '', one.command);
           assert.equal(job.reason, name === 'SIGINT' ? ((job.exitCode ?? 0) > 128 ? 'signal' : 'exit') : 'cancelled', one.command);
-          const after = await run('set +e +u; trap - INT; held && echo "$(pwd) $keep $$"');
+          const after = await run('set +e +u +m +C; trap - INT; held && echo "$(pwd) $keep $$"');
           assert.deepEqual([one.command, after.stdout, after.stderr, after.exitCode], [one.command, `/usr 1 ${pid}\n`, '', 0]);
         }
         assert.equal((await show(server)).starts, 1);
@@ -111,3 +121,16 @@ for (const shell of ['bash', 'zsh', 'sh'] as const) {
     }
   });
 }
+
+const skipBash = skip || (isInstalled('bash') ? false : 'no bash');
+
+describe('a program of a loop that ends by SIGINT while bash has job control', { skip: skipBash }, () => {
+  it('ends the job with 130, and the shell goes on', async (t) => {
+    const { run } = await session(t, 'bash');
+    await run('cd /usr; keep=1; set -m');
+    const body = 'f() { for i in 1 2; do sh -c \'kill -INT $$\'; done; echo ran; }; echo in; f; echo ran\necho ran';
+    const job = await run(body, { timeout: 30 });
+    assert.deepEqual([job.stdout, job.stderr, job.exitCode, job.reason], ['in\n', '', 130, 'signal']);
+    assert.equal((await run('echo "$PWD $keep"')).stdout, '/usr 1\n');
+  });
+});

@@ -14,8 +14,8 @@ test('bash is told of a job at its top level, with the control hidden from what 
   assert.deepEqual(bash.argv('/bin/bash', '/c'), ['/bin/bash', '--norc', '--noprofile', '-O', 'expand_aliases', '/c']);
   assert.equal(bash.begin('/c', '/e'), `exec 99<>'/c' >/dev/null 2>&1; builtin . '/e'`);
   assert.equal(bash.exports?.({ TMOUT: '2', PS4: 'it\'s' }), `builtin export 'TMOUT=2'\nbuiltin export 'PS4=it'\\''s'\n`);
-  assert.equal(bash.source('/s/it\'s'), `builtin . '/s/it'\\''s'`);
-  const lines = bash.run(job).split('\n');
+  assert.equal(bash.source('/s/it\'s'), `builtin . '/s/it'\\''s'\nbuiltin eval "\${__sidecar_end-}"`);
+  const lines = bash.run(job).replaceAll(`'\\''`, `'`).split('\n');
   const order = [
     `exec {__sidecar_hold}<>'/s/jobs/j1/stdin' {__sidecar_in}<'/s/jobs/j1/stdin' {__sidecar_hold}>&-`,
     `builtin trap 'builtin eval "$__sidecar_stop"' URG`,
@@ -26,17 +26,23 @@ test('bash is told of a job at its top level, with the control hidden from what 
     `if builtin [ "$__sidecar_on" ]; then`,
     `builtin . '/s/jobs/j1/command' <&$__sidecar_in- >>'/s/jobs/j1/stdout' 2>>'/s/jobs/j1/stderr' 99>&-`,
     `__sidecar=$?`,
+    'builtin eval "$__sidecar_end"',
+    'fi',
+  ];
+  const end = [
+    `__sidecar_end='__sidecar_end=`,
     `builtin [ "$__sidecar_on" ] || __sidecar=$__sidecar_code`,
     `exec {__sidecar_in}<&-`,
     `{ ${['-f', '! -h', '! -s'].map((is) => `${is.replace(/(! )?(-.)/, '$1builtin [ $2')} '/s/jobs/j1/exit' ]`).join(' && ')}; } || /bin/rm -rf -- '/s/jobs/j1/exit'`,
     `builtin echo "$__sidecar" >>'/s/jobs/j1/exit'`,
-    'fi',
   ];
-  let from = 0;
-  for (const line of order) {
-    const at = lines.indexOf(line, from);
-    assert.notEqual(at, -1, line);
-    from = at + 1;
+  for (const part of [order, end]) {
+    let from = 0;
+    for (const line of part) {
+      const at = lines.indexOf(line, from);
+      assert.notEqual(at, -1, line);
+      from = at + 1;
+    }
   }
   assert.equal(bash.interrupt, 'SIGURG');
 });
@@ -86,7 +92,7 @@ test('quote() is one word for each of them, whatever is in it', () => {
   assert.equal(quote(`it's $HOME \`x\` "y" \\ \n`), `'it'\\''s $HOME \`x\` "y" \\ \n'`);
 });
 
-test('ofCommand() takes what carries the mark of the job, and what the shell has forked for it and not turned into something else', () => {
+test('ofCommand() takes what carries the mark of the job, and what was started below it or the shell without a mark', () => {
   const one = (pid: number, parentPid: number, mark: string | undefined, startTime = '50'): Parameters<typeof ofCommand>[0][number] =>
     ({ stat: { pid, parentPid, groupId: 10, sessionId: 10, terminal: 0, startTime, state: 'S' }, mark });
   const all = [
@@ -95,10 +101,13 @@ test('ofCommand() takes what carries the mark of the job, and what the shell has
     one(14, 10, 'shell-x-1', '60'), one(15, 14, 'shell-x-1', '61'),
     // In the background since an earlier job.
     one(16, 10, 'shell-x-1', '40'), one(17, 10, 'j0'), one(18, 16, 'j0', '60'),
+    one(23, 16, 'shell-x-1', '60'), one(24, 17, undefined, '60'), one(25, 10, undefined, '40'),
+    // Started without an environment.
+    one(26, 10, undefined, '60'), one(27, 12, undefined, '60'), one(28, 27, undefined, '60'),
     one(19, 1, undefined), one(20, 1, 'shell-x-1', '60'),
     // Read one after the other, with pids used again in between.
     one(21, 22, 'shell-x-1', '60'), one(22, 21, 'shell-x-1', '60'),
   ];
   const found = ofCommand(all, { jobId: 'j1', shell: { pid: 10, startTime: '5' }, shellMark: 'shell-x-1', startedAtTicks: 50 });
-  assert.deepEqual(found.map(({ pid }) => pid), [11, 12, 13, 14, 15]);
+  assert.deepEqual(found.map(({ pid }) => pid), [11, 12, 13, 14, 15, 26, 27, 28]);
 });
