@@ -179,10 +179,22 @@ export function statFile(path: string): Stats | undefined {
   }
 }
 
-/** Whether a link stands there. Below a link to a folder nothing is ours to read, write or remove. @throws the system's error. */
+/**
+ * Whether a link stands there. Below a link to a folder nothing is ours to read, write or remove. It looks once for all
+ * that is done before anything else gets its turn: a look takes as long as what follows it.
+ *
+ * @throws the system's error.
+ */
 export function isLink(path: string): boolean {
-  return statFile(path)?.isSymbolicLink() === true;
+  const before = looks.get(path);
+  if (before !== undefined) return before;
+  const found = statFile(path)?.isSymbolicLink() === true;
+  if (looks.size === 0) queueMicrotask(() => looks.clear());
+  looks.set(path, found);
+  return found;
 }
+
+const looks = new Map<string, boolean>();
 
 /** Removes what stands in the place of a folder of ours, be it a link to one: nothing that it leads to. @throws the system's error. */
 export function clearPlaceOf(folder: string): void {

@@ -97,6 +97,7 @@ export class Jobs {
   #isClosing = false;
 
   /** Of the start directory, once. */
+  readonly #looked = new Set<Entry>();
   #hasWarned = false;
 
   private constructor(options: JobsOptions) {
@@ -196,9 +197,11 @@ export class Jobs {
     return this.#catalogue.list(query);
   }
 
-  /** Looks at what can have changed without a word: output, the first process. */
+  /** Looks at what can have changed without a word: output, the first process. Once, until others get their turn. */
   refresh(entry: Entry): void {
-    if (entry.isFinished && entry.lingering.length === 0) return;
+    if (this.#looked.has(entry) || (entry.isFinished && entry.lingering.length === 0)) return;
+    if (this.#looked.size === 0) queueMicrotask(() => this.#looked.clear());
+    this.#looked.add(entry);
     this.#runner.measure(entry);
     if (entry.state.is === 'running') entry.pid ??= this.#store.readProcess(entry.id)?.identity.pid ?? null;
   }

@@ -232,19 +232,23 @@ async function accepted(jobs: Jobs, entry: Entry, request: AnyRequest, { wait, w
     const body: Accepted = { jobId: entry.id, status: 'pending', ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }) };
     return json(202, body, location);
   }
-  await held(jobs, entry, { waitSeconds, waitFor: waitFor ?? 'end', isSame: isUnchanged(jobs, entry) }, request.signal);
+  await held(jobs, entry, { waitSeconds, waitFor: waitFor ?? 'end', remember: () => isUnchanged(jobs, entry) }, request.signal);
   const job = await jobs.detailed(entry, { maxBytes: defaults.textBytes });
   return json(job.finishedAt === null ? 202 : 200, job, location);
 }
 
+interface Held {
+  readonly waitSeconds: number;
+  readonly waitFor: WaitFor;
+  /** Remembers the job as it is. @returns whether it is still the same. */
+  readonly remember: () => () => boolean;
+}
+
 /** Resolves once what is waited for has come, or at the end of the wait. */
-async function held(
-  jobs: Jobs, entry: Entry, options: { readonly waitSeconds: number; readonly waitFor: WaitFor; readonly isSame: () => boolean }, signal: AbortSignal,
-): Promise<void> {
-  const { waitSeconds, waitFor, isSame } = options;
+async function held(jobs: Jobs, entry: Entry, { waitSeconds, waitFor, remember }: Held, signal: AbortSignal): Promise<void> {
   const limitMs = waitSeconds * 1000;
   if (waitFor === 'end') await jobs.finished(entry, limitMs, signal);
-  else await jobs.changed(entry, isSame, limitMs, signal);
+  else await jobs.changed(entry, remember(), limitMs, signal);
 }
 
 /** Whether anything about the job differs from what it is now. */
@@ -280,7 +284,7 @@ async function showFresh(jobs: Jobs, entry: Entry, request: Request<{ readonly i
   // A change that the client does not know has come already.
   const isDue = waitFor === 'change' && known !== undefined && !isKnown(known, tag);
   if (wait !== undefined && !entry.isFinished && !isDue) {
-    await held(jobs, entry, { waitSeconds: wait, waitFor, isSame: () => tagNow() === tag }, request.signal);
+    await held(jobs, entry, { waitSeconds: wait, waitFor, remember: () => () => tagNow() === tag }, request.signal);
     tag = tagNow();
   }
   if (known !== undefined && isKnown(known, tag)) return empty(304, { ETag: tag });

@@ -44,7 +44,8 @@ export class JobShells {
    */
   admit(given: string | undefined, jobPath?: string): string | undefined {
     if (this.#isWindows) return given ?? this.#preferred;
-    const shell = given ?? this.defaultShell;
+    if (given === undefined && this.#preferred === undefined && this.#find('bash', jobPath) !== undefined) return 'bash';
+    const shell = given ?? this.#preferred ?? 'sh';
     if (isPath(shell) && (given !== undefined || isExecutable(shell))) return shell;
     if (!isPath(shell) && this.#find(shell, jobPath) !== undefined) return shell;
     const have = `this machine has ${this.#installed()}`;
@@ -55,9 +56,10 @@ export class JobShells {
     throw new ParseError('body.shell', `expected the name of a shell (${have}) or the path of one, received ${received}`);
   }
 
-  /** What to start: the path of the shell, or what was given where none is known. */
+  /** What to start: the path of the shell as it was found last, or what was given where none is known. */
   programOf(shell: string, jobPath?: string): string {
-    return this.#isWindows || isPath(shell) ? shell : this.#find(shell, jobPath) ?? shell;
+    if (this.#isWindows || isPath(shell)) return shell;
+    return (jobPath === undefined ? this.#found.get(shell) : undefined) ?? this.#find(shell, jobPath) ?? shell;
   }
 
   /** What starts the shell for a request that names none. */
