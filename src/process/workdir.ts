@@ -14,7 +14,9 @@ import type { Variables } from './environment/secrets.ts';
 const goneDirectory = '/(deleted)';
 
 /** ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, ZFS (statfs(2), f_type). */
-const localFileSystems: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0xf2f52010, 0x2fc12fc1]);
+const localFileSystems: ReadonlySet<number> = new Set([
+  0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0xf2f52010, 0x2fc12fc1,
+]);
 
 /** Node remembers it, so it names a directory that may have gone meanwhile. */
 const startDirectory = currentDirectory();
@@ -44,7 +46,8 @@ export async function workdirFor(given: string | undefined, inherited: Variables
     if (await isDirectory(workdir)) return { workdir };
     throw new ParseError('body.workdir', `expected an existing directory, received ${JSON.stringify(given.slice(0, 200))}`);
   }
-  if (isStartLocal ? isDirectoryNow(startDirectory) : await isDirectory(startDirectory)) return { workdir: startDirectory };
+  const isThere = isStartLocal ? isDirectoryNow(startDirectory) : await isDirectory(startDirectory);
+  if (isThere) return { workdir: startDirectory };
   const gone = `the directory in which the server was started is not there any more: ${startDirectory}`;
   if (await isDirectory(home)) return { workdir: home, warning: `${gone}; it runs in the home directory, ${home}` };
   throw new ProblemError('unavailable', `Cannot start anything without a workdir: ${gone}, and neither is the home directory, ${home}`);

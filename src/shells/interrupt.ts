@@ -22,6 +22,8 @@ export interface Interrupted {
   readonly limitMs: number;
 }
 
+type Told = Omit<Interrupted, 'find'> & { readonly hasGotIt: (() => boolean) | undefined };
+
 /** How long all may take to stand still. */
 const stopMs = 250;
 const stopLookMs = 1;
@@ -118,7 +120,7 @@ function childrenFirst(processes: readonly ProcessStat[]): readonly ProcessStat[
  */
 async function tellAgain(
   processes: readonly ProcessStat[],
-  { shell, hasGotIt = () => true, tellShell, limitMs }: Omit<Interrupted, 'find'> & { hasGotIt: (() => boolean) | undefined },
+  { shell, hasGotIt = () => true, tellShell, limitMs }: Told,
 ): Promise<void> {
   const deadline = performance.now() + limitMs;
   let toldAt = performance.now();

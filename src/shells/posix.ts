@@ -199,7 +199,11 @@ const shells: { readonly [K in 'bash' | 'zsh' | 'sh']: Posix } = {
     fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in {__sidecar_in}<&-', close: { after: '', instead: closed } },
     interrupts: {
       accept: acceptZsh,
-      around: (run) => `{ {\n${run}} always { __sidecar_line=; } } always { case $__sidecar_on in (1|2|trap) ;; (*) TRY_BLOCK_ERROR=0 TRY_BLOCK_INTERRUPT=0 ;; esac; }\n`,
+      around: (run) => `{ {
+${run}} always { __sidecar_line=; } } always {
+case $__sidecar_on in (1|2|trap) ;; (*) TRY_BLOCK_ERROR=0 TRY_BLOCK_INTERRUPT=0 ;; esac
+}
+`,
     },
   },
 };
