@@ -74,7 +74,7 @@ const stopBash = `__sidecar_got=$?
 ${take('builtin', '>>')}
 __sidecar_trap=
 { builtin trap -p INT >|"$__sidecar_traps" && IFS= builtin read -r -d '' __sidecar_trap <"$__sidecar_traps"; } || builtin :
-case $__sidecar_trap in *__sidecar_stop*) __sidecar_trap= ;; esac
+case $__sidecar_trap in *__sidecar_stop*|'trap -- - '*) __sidecar_trap= ;; esac
 if ((\${#BASH_LINENO[@]} <= __sidecar_depth)); then builtin :
 elif builtin [ "$__sidecar_was" = 1 ] && builtin [ "$__sidecar_trap" ]; then
 __sidecar_on=2 __sidecar_trap=\${__sidecar_trap#trap -- }
@@ -99,7 +99,9 @@ builtin :
 const acceptBash = `__sidecar_depth=\${#BASH_LINENO[@]} __sidecar_stop=${quote(stopBash)} __sidecar_resume=${quote(resumeBash)}
 builtin trap 'builtin eval "$__sidecar_stop"' URG
 builtin trap -p INT >|"$__sidecar_traps"
-builtin [ -s "$__sidecar_traps" ] || builtin trap 'builtin eval "$__sidecar_stop"' INT
+__sidecar_trap=
+IFS= builtin read -r -d '' __sidecar_trap <"$__sidecar_traps" || builtin :
+case $__sidecar_trap in (''|'trap -- - '*) builtin trap 'builtin eval "$__sidecar_stop"' INT ;; esac
 `;
 
 /**
@@ -116,6 +118,7 @@ if command [ "$__sidecar_on" ]; then command kill -INT $$; else
 __sidecar_flags=$-
 set +e
 exec 2>/dev/null
+command unset -v __sidecar_none
 : "\${__sidecar_none:?}"
 fi
 fi
@@ -123,8 +126,9 @@ fi
 `;
 const acceptSh = `__sidecar_stop=${quote(stopSh)}
 case \${BASH_VERSION-} in (?*) command eval ${quote(acceptBash)} ;; (*)
-command [ "\${__sidecar_first-}" ] || {
-__sidecar_first=no
+command [ "\${__sidecar_first-}" = $$ ] || {
+__sidecar_first=$$
+command unset -v __sidecar_none
 command trap ': "\${__sidecar_none:?}"' URG
 command eval 'command kill -URG $$' 2>/dev/null
 }

@@ -134,3 +134,28 @@ describe('a program of a loop that ends by SIGINT while bash has job control', {
     assert.equal((await run('echo "$PWD $keep"')).stdout, '/usr 1\n');
   });
 });
+
+/** As bash is where it is the system's sh, and as a server has it that runs in a shell of another one. */
+const hostile = { POSIXLY_CORRECT: '1', __sidecar_none: 'set', __sidecar_first: 'no', IFS: '/s' };
+
+for (const shell of ['bash', 'sh'] as const) {
+  const skipShell = skip || (isInstalled(shell) ? false : `no ${shell}`);
+  describe(`${shell} in POSIX mode, with variables of ours in its environment`, { skip: skipShell }, () => {
+    it('is interrupted at once, and goes on', async (t) => {
+      const setting = await session(t, shell);
+      await setting.run('cd /usr; keep=1', { env: hostile });
+      for (const command of ['while :; do /bin/sleep 1; done; echo ran', 'f() { while :; do :; done; }; f; echo ran']) {
+        const { stdout, stderr, exitCode } = await stop(setting, command);
+        assert.deepEqual([command, stdout, stderr, exitCode], [command, 'begun\n', '', 130]);
+        assert.equal((await setting.run('echo "$PWD $keep"')).stdout, '/usr 1\n');
+      }
+      assert.equal((await show(setting.server)).starts, 1);
+    });
+  });
+
+  async function stop(setting: Setting, command: string): Promise<Job> {
+    const cancel = ways['a cancel'];
+    assert.ok(cancel);
+    return await cancel(setting, await begin(setting.server, shell, { command }));
+  }
+}
