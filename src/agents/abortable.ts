@@ -2,6 +2,7 @@
  * What is wanted only until somebody aborts it.
  * @module
  */
+import { setMaxListeners } from 'node:events';
 
 /**
  * Runs something with a signal of its own, which aborts with the first of `signals`: then the outcome is `instead`, whatever it still does.
@@ -12,6 +13,8 @@ export async function unlessAborted<T, U>(signals: readonly AbortSignal[], run: 
   const controller = new AbortController();
   const abort = (): void => controller.abort();
   const aborted = new Promise<U>((resolve) => { controller.signal.addEventListener('abort', () => resolve(instead), { once: true }); });
+  // As many as an agent asks for at a time wait for the end of its turn.
+  setMaxListeners(0, ...signals);
   for (const signal of signals) signal.addEventListener('abort', abort, { once: true });
   try {
     return await Promise.race([run(controller.signal), aborted]);
@@ -26,6 +29,7 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | un
   return await new Promise((resolve, reject) => {
     const abort = (): void => reject(signal.reason as Error);
     if (signal.aborted) return abort();
+    setMaxListeners(0, signal);
     signal.addEventListener('abort', abort, { once: true });
     void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });

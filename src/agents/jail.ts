@@ -53,15 +53,26 @@ export class Jail {
 
 /** Like realpath(3), but the end of the path may be missing: a link to nowhere is followed to where it would create something. */
 async function follow(path: string, linksLeft: number): Promise<string> {
+  return (await followed(path, linksLeft)).path;
+}
+
+interface Followed {
+  readonly path: string;
+  readonly isThere: boolean;
+}
+
+async function followed(path: string, linksLeft: number): Promise<Followed> {
   try {
-    return await realpath(path);
+    return { path: await realpath(path), isThere: true };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  const here = join(await follow(dirname(path), linksLeft), basename(path));
-  if (!await isLink(here)) return here;
+  const parent = await followed(dirname(path), linksLeft);
+  const here = join(parent.path, basename(path));
+  // Nothing is below what is missing.
+  if (!parent.isThere || !await isLink(here)) return { path: here, isThere: false };
   if (linksLeft === 0) throw new Error(`too many symbolic links: ${path}`);
-  return follow(inDirectory(dirname(here), await readlink(here)), linksLeft - 1);
+  return followed(inDirectory(dirname(here), await readlink(here)), linksLeft - 1);
 }
 
 /** With its `..` as they are. */

@@ -100,6 +100,10 @@ test('how it ended is told once there is room on the disk again', options, async
 
 test('where much is asked at a time, and that is much to write, it is not written for each of the questions', options, async (t) => {
   const asking = fileURLToPath(new URL('../fixtures/asking-agent.mjs', import.meta.url));
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error): void => void warnings.push(message);
+  process.on('warning', onWarning);
+  t.after(() => process.off('warning', onWarning));
   let writes = 0;
   const it = run(t, '100', { argv: [process.execPath, asking], permissions: 'ask' }, {}, ({ pendingPermissions }) => {
     if (pendingPermissions.length === 0) return;
@@ -107,6 +111,7 @@ test('where much is asked at a time, and that is much to write, it is not writte
   });
   await until(() => it.state().pendingPermissions.length === 100, { what: 'all are shown' });
   assert.ok(writes < 50, `${writes} writes`);
+  assert.deepEqual(warnings, []);
 });
 
 test('what a command leaves running is found by the mark of the job, and ended with the agent', options, async (t) => {

@@ -35,7 +35,9 @@ async function start(t: TestContext, script: string): Promise<Command> {
 
 /** A shell that runs nothing. */
 async function idleShell(t: TestContext): Promise<Identity> {
-  return (await start(t, 'echo; read -r -t 600 <> <(:)')).identity;
+  const { identity } = await start(t, 'echo; read -r -t 600 <> <(:)');
+  await until(() => readStat(identity.pid)?.state === 'S', { what: 'the shell waits' });
+  return identity;
 }
 
 describe('interruptCommand()', { skip }, () => {
@@ -73,7 +75,7 @@ describe('interruptCommand()', { skip }, () => {
       return () => told.length >= 3;
     };
     const isTold = await interruptCommand({ shell, find, tellShell, limitMs: 30_000 });
-    assert.deepEqual([isTold, told], [true, [true, true, true]]);
+    assert.deepEqual([isTold, told.length, told[0]], [true, 3, true]);
     assert.equal(await interruptCommand({ shell, find, tellShell: () => undefined, limitMs: 1000 }), false);
   });
 
