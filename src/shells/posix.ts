@@ -55,11 +55,16 @@ const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SI
 
 /**
  * How a trap begins, which may come again in the middle of itself: only one takes the command, from `__sidecar_on` to
- * `__sidecar_was`. Then it tells the server that the interrupt has reached the shell.
+ * `__sidecar_was`. Then it tells the server that the interrupt has reached the shell. It writes through no link, and to
+ * no FIFO, that the job has put in the place of its files.
  */
 const take = (builtin: string, append: Posix['append']): string => `if ${builtin} [ "$__sidecar_on" ]; then
 __sidecar_was=$__sidecar_on __sidecar_on=
 if ${builtin} [ "$__sidecar_was" ]; then
+for __sidecar_file in "$__sidecar_traps" "\${__sidecar_traps%traps}${interruptsFile}"; do
+if ${builtin} [ -h "$__sidecar_file" ] || { ${builtin} [ -e "$__sidecar_file" ] && ! ${builtin} [ -f "$__sidecar_file" ]; }
+then /bin/rm -rf -- "$__sidecar_file"; fi
+done
 if ${builtin} [ -e "\${__sidecar_traps%traps}${lastFile}" ]; then __sidecar_was=2; fi
 ${builtin} echo 2>/dev/null ${append}"\${__sidecar_traps%traps}${interruptsFile}" || ${builtin} :
 ${codeOfStopped}`;

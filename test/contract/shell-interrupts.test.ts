@@ -1,5 +1,6 @@
 /** An interrupt stops what a persistent shell does, and costs nothing of what the shell holds. */
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import type { Session } from '../../src/protocol/shells.ts';
@@ -99,6 +100,22 @@ async function begin(server: Reached, shell: string, { command, stdout = '', kil
 
 for (const shell of ['bash', 'zsh', 'sh'] as const) {
   describe(`what ${shell} does is stopped, and the shell goes on`, { skip: skip || (isInstalled(shell) ? false : `no ${shell}`) }, () => {
+    it('and nothing is written through what the job has put in the place of its files', async (t) => {
+      const setting = await session(t, shell);
+      const { run, server } = setting;
+      const made = await run('HOME=$(mktemp -d); exec 7>"$HOME/seven"; held() { echo held >&7; }; echo kept >"$HOME/kept"; echo $HOME');
+      for (const put of ['ln -s "$HOME/kept"', 'mkfifo', 'mkdir', 'ln -s /dev/full']) {
+        const replaced = `for f in traps interrupts; do rm -f "\${__sidecar_traps%traps}$f"; ${put} "\${__sidecar_traps%traps}$f"; done`;
+        for (const then of ['sleep 50', 'while :; do :; done']) {
+          const job = await ways['a cancel']?.(setting, await begin(server, shell, { command: `${replaced}; ${then}; echo ran` }));
+          assert.deepEqual([put, job?.stdout, job?.stderr], [put, 'begun\n', '']);
+          const after = await run('held && cat "$HOME/kept"');
+          assert.deepEqual([put, after.stdout, after.stderr], [put, 'kept\n', '']);
+        }
+      }
+      rmSync(made.stdout?.trim() ?? '', { recursive: true });
+    });
+
     for (const [name, stop] of Object.entries(ways)) {
       it(`by ${name}`, async (t) => {
         const setting = await session(t, shell);
