@@ -158,10 +158,12 @@ builtin return 0
  * sleeps, which a file says, the trap of the signal begins with that, as a list goes on after a program without a DEBUG
  * trap. Else it only sets the DEBUG trap: it runs within whatever zsh is at, where a builtin prints once more what the
  * command was just printing, and a status is lost, or taken for that of the file around. errexit is turned off without
- * a builtin, and not in the DEBUG trap, behind which it is as before.
+ * a builtin, and not in the DEBUG trap, behind which it is as before. A subshell that SIGINT ends as it begins exits
+ * with 255.
  */
 const acceptZsh = `__sidecar_depth=\${#funcstack[@]} __sidecar_line=\${options[errexit]}
 __sidecar_leave() {
+[[ $__sidecar_got != 255 ]] || __sidecar_got=130
 ${take('builtin', '>>|')}
 if [[ $__sidecar_was == *trap* ]]; then
 __sidecar_on=2
