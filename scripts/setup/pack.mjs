@@ -63,9 +63,11 @@ async function reduce(root, from, to) {
   // The program and the library have nearly all modules in common; each runs only those that it asks for.
   await writeProgram(root, from, { outDir: to, entries: ['cli/main.js', 'index.js'] });
   for (const file of ['program.js', 'cli/main.js', 'index.js']) await minify(esbuild, join(to, file));
-  await bundleAlone(esbuild, from, to, { entries: ['agents/runner-main', 'terminals/holder-main'], splitting: false, platform: 'node' });
+  // What stays while others are updated is alone, with what both have in common.
+  const staying = ['agents/runner-main', 'terminals/holder-main'];
+  await bundleAlone(esbuild, from, to, { entries: staying, chunks: 'agents', platform: 'node' });
   // Both in one go, so that they share the classes of their errors; import() of the file that only Node loads stays one.
-  await bundleAlone(esbuild, from, to, { entries: ['client/client', 'client/socket-node'], splitting: true, platform: 'neutral' });
+  await bundleAlone(esbuild, from, to, { entries: ['client/client', 'client/socket-node'], chunks: 'client', platform: 'neutral' });
   const entries = exported.map((name) => `${name}.d.ts`);
   // Editors show the comments of what the exports name; those of what lies behind are for readers of the source.
   const documented = new Set([...entries, ...entries.flatMap((types) => referencesOf(from, types))]);
@@ -84,11 +86,12 @@ async function minify(esbuild, file) {
   writeFileSync(file, code);
 }
 
-async function bundleAlone(esbuild, from, to, { entries, splitting, platform }) {
+async function bundleAlone(esbuild, from, to, { entries, chunks, platform }) {
   await esbuild.build({
-    entryPoints: entries.map((entry) => join(from, `${entry}.js`)), outdir: to, outbase: from, bundle: true, splitting, format: 'esm', platform,
+    entryPoints: entries.map((entry) => join(from, `${entry}.js`)), outdir: to, outbase: from, bundle: true,
+    splitting: true, format: 'esm', platform,
     // The names of the chunks follow from the paths below it: the same files give the same package.
-    target: 'node20', minify: true, absWorkingDir: from, chunkNames: 'client/[name]-[hash]', external: ['node:*'], logLevel: 'error', plugins: [ownUrls(from)], ...licence,
+    target: 'node20', minify: true, absWorkingDir: from, chunkNames: `${chunks}/[name]-[hash]`, external: ['node:*'], logLevel: 'error', plugins: [ownUrls(from)], ...licence,
   });
 }
 
