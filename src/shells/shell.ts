@@ -3,7 +3,7 @@
  * @module
  */
 import { closeSync, type FSWatcher, renameSync, rmSync, watch, writeSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
@@ -145,13 +145,16 @@ export class Shell {
   }
 
   adopt(launch: Pick<ShellLaunch, 'id' | 'directory'>): void {
+    const claimed = statFile(join(launch.directory, 'process'));
+    const ageTicks = claimed ? Math.ceil((Date.now() - claimed.mtimeMs) / 10) : 0;
     const active: Active = {
-      launch, startedAtTicks: claimedAtTicks(launch.directory), shell: this.#running, attempts: maxAttempts, goneAt: undefined, stopWatching: [],
+      launch, startedAtTicks: ticksNow() - ageTicks - 1, shell: this.#running, attempts: maxAttempts, goneAt: undefined, stopWatching: [],
     };
     this.#active = active;
     this.#lastJobDirectory = launch.directory;
     this.#watch(active);
     setImmediate(() => this.#look(active));
+    if (active.shell) void this.#continue(active, active.shell);
   }
 
   has(id: string): boolean {
@@ -309,7 +312,6 @@ export class Shell {
       if (control === undefined) return;
       const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
       this.#running = { directory: runIn, identity: note.identity, control, started, ...noted };
-      if (noted.jobDirectory !== undefined) void this.#continue(this.#running, noted.jobDirectory);
       // What a FIFO holds is lost when nobody has it open: the server may have ended before the shell had opened it.
       if (!hasHadJob(this.#running)) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
       return;
@@ -434,15 +436,12 @@ export class Shell {
     });
   }
 
-  /** An earlier server may have ended in the middle of an interrupt of its last job, which may have ended since. */
-  async #continue(shell: Running, jobDirectory: string): Promise<void> {
-    const command = {
-      jobId: basename(jobDirectory), shell: shell.identity, shellMark: this.#mark(), startedAtTicks: claimedAtTicks(jobDirectory),
-    };
+  /** An earlier server may have ended in the middle of an interrupt. */
+  async #continue(active: Active, shell: Running): Promise<void> {
     try {
-      await continueInterrupted({ shell: shell.identity, find: () => commandProcesses(command) });
+      await continueInterrupted({ shell: shell.identity, find: () => this.#processesOf(active, shell) });
     } catch (error) {
-      this.#options.log.warn('cannot continue the job of a shell', { jobId: command.jobId, error });
+      this.#options.log.warn('cannot continue the job of a shell', { jobId: active.launch.id, error });
     }
   }
 
@@ -563,13 +562,6 @@ export class Shell {
     if (this.#running) closeSync(this.#running.control);
     this.#running = undefined;
   }
-}
-
-/** When the job was claimed, as processes have their start time. */
-function claimedAtTicks(jobDirectory: string): number {
-  const claimed = statFile(join(jobDirectory, 'process'));
-  const ageTicks = claimed ? Math.ceil((Date.now() - claimed.mtimeMs) / 10) : 0;
-  return ticksNow() - ageTicks - 1;
 }
 
 function nextLookMs(waitMs: number): number {
