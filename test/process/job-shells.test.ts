@@ -1,6 +1,7 @@
 /** The shells of mode `shell`: the default, and where each is. */
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ParseError } from '../../src/base/parse.ts';
@@ -44,7 +45,7 @@ test('a preferred shell is read in any case, and has to be there', (t) => {
   const shells = new JobShells({ preferred: 'ZSH', path });
   shells.checkDefault();
   assert.deepEqual([shells.defaultShell, shells.defaultProgram], ['zsh', join(path, 'zsh')]);
-  for (const preferred of ['fihs', '/no/such/shell']) {
+  for (const preferred of ['fihs', '/no/such/shell', tmpdir()]) {
     assert.throws(() => new JobShells({ preferred, path }).checkDefault(), new RegExp(`^Error: Cannot use --shell ${preferred}: .* this machine has .*zsh`));
   }
   rmSync(join(path, 'zsh'));
