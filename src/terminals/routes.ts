@@ -98,7 +98,7 @@ export function terminalRoutes(terminals: Terminals): Route[] {
         summary: 'The end of the output as text',
         description: 'Without escape sequences, at most 256 KiB of it; with raw all bytes that are kept, as they came. Also of a terminal that has ended, as long as it is listed.',
         answers: { 200: { description: 'The text', type: 'text/plain' } },
-        problems: ['terminal_not_found'],
+        problems: ['terminal_not_found', 'unavailable'],
       },
     }, async ({ params, query }) => {
       const bytes = await terminals.get(params.id).scrollback();

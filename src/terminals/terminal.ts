@@ -27,6 +27,8 @@ const endMs = graceMs + 8000;
 /** How long it takes at most to learn how it ended, once nobody listens any more. */
 const learnMs = 5000;
 const retryMs = 20;
+/** How long a holder may take to send the screen. */
+const screenMs = 10_000;
 
 export class Terminal {
   readonly record: TerminalRecord;
@@ -79,12 +81,17 @@ export class Terminal {
     return link;
   }
 
-  /** The end of its output. */
+  /** The end of its output. @throws ProblemError unavailable where its holder does not send it in time. */
   async scrollback(): Promise<Buffer> {
     const link = await this.#link();
     if (link === undefined) return this.#store.readScrollback(this.id);
     const chunks: Buffer[] = [];
-    await new Promise<void>((resolve) => {
+    // The job may have put another socket there, which says nothing.
+    let overdue: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve, reject) => {
+      const why = `Cannot read the screen of terminal ${this.id}: what holds it does not answer; end the terminal`;
+      const silence = new ProblemError('unavailable', why);
+      overdue = setTimeout(() => reject(silence), screenMs);
       let end = 0;
       let position = 0;
       link.onClose = resolve;
@@ -98,8 +105,10 @@ export class Terminal {
         if (position >= end) resolve();
       };
       link.ask({ kind: 'attach', after: null, isDeciding: false, isOwner: false });
+    }).finally(() => {
+      clearTimeout(overdue);
+      link.close();
     });
-    link.close();
     return Buffer.concat(chunks);
   }
 

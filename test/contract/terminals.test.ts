@@ -1,6 +1,8 @@
 /** The calls on terminals, and the dialogue on their WebSockets. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -41,6 +43,19 @@ test('POST /terminals opens one, GET shows it, DELETE ends its whole tree', { sk
   const again = await ask(server, `GET /terminals/${terminal.terminalId}`);
   assert.deepEqual([again.status, again.problem.code], [404, 'terminal_not_found']);
   assert.equal((await ask(server, 'GET /health')).json()['terminal_sessions'], 0);
+});
+
+test('a socket that never speaks, in the place of that of a terminal, keeps no request for its screen waiting', { skip }, async (t) => {
+  const server = await startTestServer(t);
+  const { terminalId } = await openTerminal(server);
+  const path = join(server.stateDir, 'terminals', terminalId, 'socket');
+  rmSync(path);
+  const silent = createServer();
+  atEnd(t, () => void silent.close());
+  silent.listen(path);
+  await once(silent, 'listening');
+  const answer = await ask(server, `GET /terminals/${terminalId}/screen`);
+  assert.deepEqual([answer.status, answer.problem.code], [503, 'unavailable']);
 });
 
 test('a terminal that has ended shows its exit code and its last screen', { skip }, async (t) => {
