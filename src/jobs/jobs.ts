@@ -96,8 +96,9 @@ export class Jobs {
   #hasEndedWaits = false;
   #isClosing = false;
 
-  /** Of the start directory, once. */
+  /** The jobs that were looked at since others had their turn. */
   readonly #looked = new Set<Entry>();
+  /** Of the start directory, once. */
   #hasWarned = false;
 
   private constructor(options: JobsOptions) {
@@ -325,7 +326,7 @@ export class Jobs {
     this.#options.log.info('job cancelled', { jobId: entry.id, signal: options.signal });
     // It goes on also where a server that closes cannot wait for it: the next one ends what this one has begun to end.
     if (!entry.isFinished) return this.#unlessWaitsEnd(entry, this.#runner.end(entry, 'cancelled', options));
-    // Processes that left the group are looked for later: until then nobody knows whether there are any.
+    // Processes that left the group are looked for later: until then it is not known whether there are any.
     if (entry.isSettled && entry.lingering.length === 0) return;
     await terminate({ id: entry.id, leader: undefined, known: entry.lingering }, options);
   }

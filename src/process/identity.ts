@@ -38,13 +38,18 @@ const run = promisify(execFile);
 export function parseStat(line: string): ProcessStat | undefined {
   if (!line.includes(') ')) return undefined;
   const pid = Number.parseInt(line, 10);
-  const fields = line.slice(line.lastIndexOf(')') + 2).trimEnd().split(' ');
+  const fields = fieldsOf(line);
   const [state, parentPid, groupId, sessionId, terminal] = fields;
   const startTime = fields[19];
   if (!Number.isInteger(pid) || state === undefined || startTime === undefined) return undefined;
   return {
     pid, state, parentPid: Number(parentPid), groupId: Number(groupId), sessionId: Number(sessionId), terminal: Number(terminal), startTime,
   };
+}
+
+/** Those behind the name, the third one first. */
+function fieldsOf(line: string): readonly string[] {
+  return line.slice(line.lastIndexOf(')') + 2).trimEnd().split(' ');
 }
 
 /** The line of `/proc/<pid>/stat`. @throws the system's error. */
@@ -76,8 +81,7 @@ const exitingOrKernelFlags = 0x4 | 0x200000;
 /** Fields 9, 50 and 51 (proc(5)); `undefined` where there is no such process, or the kernel has no such fields. */
 export function memoryOf(pid: number): ProcessMemory | undefined {
   try {
-    const line = readStatLine(pid);
-    const fields = line.slice(line.lastIndexOf(')') + 2).trimEnd().split(' ');
+    const fields = fieldsOf(readStatLine(pid));
     const [flags, environmentStart, environmentEnd] = [fields[6], fields[47], fields[48]];
     if (environmentStart === undefined || environmentEnd === undefined) return undefined;
     return { environmentStart, environmentEnd, isExitingOrKernel: (Number(flags) & exitingOrKernelFlags) !== 0 };
@@ -169,21 +173,21 @@ export function isPidAlive(pid: number): boolean {
 
 /** Whether the process belongs to another user, as a set-user-id program does, so that no signal reaches it. */
 export function isOutOfReach(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+  return signalError(pid) === 'EPERM';
 }
 
 function canSignal(pid: number): boolean {
+  // EPERM: it exists, under another user.
+  return [undefined, 'EPERM'].includes(signalError(pid));
+}
+
+/** Why no signal can be sent (kill(2)); `undefined`: one can. */
+function signalError(pid: number): string | undefined {
   try {
     process.kill(pid, 0);
-    return true;
+    return undefined;
   } catch (error) {
-    // EPERM: it exists, under another user.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    return (error as NodeJS.ErrnoException).code ?? '';
   }
 }
 

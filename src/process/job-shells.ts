@@ -44,8 +44,7 @@ export class JobShells {
    */
   admit(given: string | undefined, jobPath?: string): string | undefined {
     if (this.#isWindows) return given ?? this.#preferred;
-    if (given === undefined && this.#preferred === undefined && this.#find('bash', jobPath) !== undefined) return 'bash';
-    const shell = given ?? this.#preferred ?? 'sh';
+    const shell = given ?? this.defaultShell;
     if (isPath(shell) && (given !== undefined || isExecutable(shell))) return shell;
     if (!isPath(shell) && this.#find(shell, jobPath) !== undefined) return shell;
     const have = `this machine has ${this.#installed()}`;

@@ -1,6 +1,6 @@
 /**
  * Interrupts a command as Ctrl-C at a terminal does: all of its processes at once. One after the other would not do, as
- * a shell that gets SIGINT while it waits for a child goes on unless the child ends by SIGINT, too (bash(1), SIGNALS),
+ * a shell that gets SIGINT while it waits for a child continues unless SIGINT ends the child, too (bash(1), SIGNALS),
  * and the child may just have been started.
  * @module
  */

@@ -155,7 +155,7 @@ builtin return 0
 
 /**
  * By the status of a trap (zshmisc(1), TRAPNAL): a DEBUG trap leaves one function or file after the other. Where zsh
- * sleeps, which a file says, the trap of the signal begins with that, as a list goes on after a program without a DEBUG
+ * sleeps, which a file says, the trap of the signal begins with that, as a list continues after a program without a DEBUG
  * trap. Else it only sets the DEBUG trap: it runs within whatever zsh is at, where a builtin prints once more what the
  * command was just printing, and a status is lost, or taken for that of the file around. errexit is turned off without
  * a builtin, and not in the DEBUG trap, behind which it is as before. A subshell that SIGINT ends as it begins exits

@@ -89,14 +89,17 @@ export function interruptsIn(directory: string): number {
  * @throws the system's error, such as EISDIR: what a job does to its directory decides.
  */
 export function noteSleep(directory: string, isAsleep: boolean): void {
-  const path = join(directory, sleepsFile);
-  if (!isAsleep) rmSync(path, { force: true });
-  else if (statFile(path) === undefined) createFile(path, '');
+  if (isAsleep) note(directory, sleepsFile);
+  else rmSync(join(directory, sleepsFile), { force: true });
 }
 
 /** For a shell that is to leave the command of the job whatever that does on SIGINT. @throws as {@link noteSleep}. */
 export function noteLast(directory: string): void {
-  const path = join(directory, lastFile);
+  note(directory, lastFile);
+}
+
+function note(directory: string, name: string): void {
+  const path = join(directory, name);
   if (statFile(path) === undefined) createFile(path, '');
 }
 
