@@ -143,14 +143,14 @@ function look(pid: string, visit: Visit): boolean {
 }
 
 /**
- * Whether a process without an environment is about to get one. In an exec the kernel replaces the memory of the process
- * first and copies the environment there last; in between `/proc/<pid>/environ` is empty and its end is at 0 (Linux,
- * begin_new_exec and environ_read).
+ * Whether a process whose environment was read as empty has one, or is about to get one. In an exec the kernel replaces
+ * the memory of the process first. The addresses of the environment come almost last, the end being 0 and then the start
+ * until it was copied, and those of the code after them (Linux, load_elf_binary and create_elf_tables).
  */
 function mayGetEnvironment(pid: number): boolean {
   const memory = memoryOf(pid);
   if (memory === undefined || memory.isExitingOrKernel) return false;
-  return memory.environmentEnd === '0' || memory.environmentEnd !== memory.environmentStart;
+  return memory.isLoading || memory.hasEnvironment;
 }
 
 /** Remembers the processes that no look waits for again, until they end. */

@@ -68,9 +68,9 @@ export function readStat(pid: number): ProcessStat | undefined {
 
 /** What `/proc/<pid>/stat` says of the memory of a process. */
 export interface ProcessMemory {
-  /** Addresses, in decimal. An end of `0`: the kernel has not copied the environment there yet. */
-  readonly environmentStart: string;
-  readonly environmentEnd: string;
+  /** Its program is still being loaded: in an exec the kernel says last where its code begins. */
+  readonly isLoading: boolean;
+  readonly hasEnvironment: boolean;
   /** It is exiting, or is a thread of the kernel: it has no environment and gets none. */
   readonly isExitingOrKernel: boolean;
 }
@@ -78,13 +78,17 @@ export interface ProcessMemory {
 /** PF_EXITING and PF_KTHREAD (Linux, include/linux/sched.h). */
 const exitingOrKernelFlags = 0x4 | 0x200000;
 
-/** Fields 9, 50 and 51 (proc(5)); `undefined` where there is no such process, or the kernel has no such fields. */
+/** Fields 9, 26, 50 and 51 (proc(5)); `undefined` where there is no such process, or the kernel has no such fields. */
 export function memoryOf(pid: number): ProcessMemory | undefined {
   try {
     const fields = fieldsOf(readStatLine(pid));
-    const [flags, environmentStart, environmentEnd] = [fields[6], fields[47], fields[48]];
-    if (environmentStart === undefined || environmentEnd === undefined) return undefined;
-    return { environmentStart, environmentEnd, isExitingOrKernel: (Number(flags) & exitingOrKernelFlags) !== 0 };
+    const [flags, codeStart, environmentStart, environmentEnd] = [fields[6], fields[23], fields[47], fields[48]];
+    if (environmentEnd === undefined) return undefined;
+    return {
+      isLoading: codeStart === '0',
+      hasEnvironment: environmentStart !== environmentEnd,
+      isExitingOrKernel: (Number(flags) & exitingOrKernelFlags) !== 0,
+    };
   } catch (error) {
     return orNoProcess(error);
   }

@@ -61,7 +61,7 @@ describe('descendants', { skip: process.platform === 'linux' ? false : 'needs /p
     const again = 'exec /bin/sh -c "$AGAIN"';
     const { id, pid } = await tree(t, `export AGAIN='${again}'; echo ready; ${again}`);
     const leader = identityOf(pid);
-    for (let look = 0; look < 150; look += 1) {
+    for (let look = 0; look < 400; look += 1) {
       const found = (await findProcesses([{ id, leader: undefined }])).get(id) ?? [];
       assert.deepEqual(found.map((one) => one.pid), [pid], `look ${look}`);
     }
