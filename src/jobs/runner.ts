@@ -19,7 +19,9 @@ import type { Variables } from '../process/environment/secrets.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
 import { defined } from '../base/parse.ts';
 import type { JobShells } from '../process/job-shells.ts';
+import { isUnclaimed } from '../process/process-note.ts';
 import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter.ts';
+import { isGone } from '../process/terminate.ts';
 import type { Entry, RequestSummary } from './entry.ts';
 import {
   cancelledOutcome, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome, statusOf,
@@ -49,14 +51,27 @@ export interface RunnerOptions {
   readonly onFinished: (entry: Entry) => void;
 }
 
+/** The one that a job has. */
+interface Timeout {
+  readonly cancel: () => void;
+  /** What is to run the job has it. */
+  readonly isHandedOn: boolean;
+}
+
 /** How long a job's exit code may be on its way once its processes are gone. */
 const exitReportMs = 10_000;
 /** How long a launcher may take to start a job that was handed to it. */
 const claimMs = 10_000;
+/** How long one that is to be ended may take to begin, before it is taken from its launcher. */
+const beginMs = 1000;
+/** The same of a shell: it is ended with such a job. */
+const shellBeginMs = 3000;
 
 /** How long after a look through all processes for that of a job. */
 const seekAgainMs = 200;
 
+/** How long a job may wait for a launcher or its shell beyond its timeout. */
+const waitSeconds = 10;
 /** After a failure to end a job. */
 const endAgainSeconds = 1;
 /** After the stdin of a job could not be kept open. */
@@ -77,7 +92,7 @@ export class Runner {
   #starting: NodeJS.Timeout | undefined;
   /** How many at the beginning of the queue an agent waits for. */
   #waitedFor = 0;
-  readonly #timeouts = new Map<Entry, () => void>();
+  readonly #timeouts = new Map<Entry, Timeout>();
   readonly #endings = new Map<Entry, Promise<void>>();
   /** Exit codes heard while the rest of the tree is being ended. */
   readonly #exits = new Map<Entry, number>();
@@ -91,7 +106,7 @@ export class Runner {
     this.#options = options;
     this.#lingering = new Lingering(options.log);
     this.#starter = options.createStarter({
-      onStarted: (id) => this.#heard(id, (entry) => this.#armTimeout(entry, entry.request.timeoutSeconds)),
+      onStarted: (id) => this.#heard(id, (entry) => this.#handedOn(entry)),
       onShellStarted: (id, started) => this.#heard(id, (entry) => this.#shellStarted(entry, started)),
       onExit: (id, exit) => options.pace.run(() => this.#heard(id, (entry) => this.exited(entry, exit))),
       onClaimed: (id) => this.#heard(id, (entry) => this.adopt(entry)),
@@ -131,6 +146,8 @@ export class Runner {
   /** Starts a job whose record, on disk, says `running` already. */
   start(entry: Entry, record: JobRecord): void {
     this.#occupy(entry);
+    const { timeoutSeconds } = entry.request;
+    if (timeoutSeconds !== null) this.#armTimeout(entry, timeoutSeconds + waitSeconds, { isHandedOn: false });
     try {
       this.#kindOf(entry).start(entry, record.request, this.#options.store.directory(entry.id));
     } catch (error) {
@@ -272,8 +289,8 @@ export class Runner {
   }
 
   /** The first process of the job, as soon as it has become the job. */
-  async leaderOf(entry: Entry): Promise<Family> {
-    const deadline = performance.now() + claimMs;
+  async leaderOf(entry: Entry, limitMs: number = claimMs): Promise<Family> {
+    const deadline = performance.now() + limitMs;
     while (!this.#hasBegun(entry) && performance.now() < deadline) {
       const isLost = this.#options.store.isProcessLost(entry.id);
       // A shell knows its job without it.
@@ -304,7 +321,7 @@ export class Runner {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#starting);
-    for (const cancel of this.#timeouts.values()) cancel();
+    for (const { cancel } of this.#timeouts.values()) cancel();
     this.#lingering.close();
     this.#starter.close();
   }
@@ -347,10 +364,10 @@ export class Runner {
     }
     entry.state = { ...state, ending: reason };
     this.#save(entry);
-    await this.leaderOf(entry);
+    if (await this.#isTakenBack(entry)) return this.#finish(entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false });
     const wasAdopted = this.#adopted.has(entry);
-    const isGone = await this.#kindOf(entry).terminate(entry, options);
-    if (!isGone) log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
+    const hasEnded = await this.#kindOf(entry).terminate(entry, options);
+    if (!hasEnded) log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
     const deadline = performance.now() + exitReportMs;
     let exit = this.#exits.get(entry);
     while (exit === undefined && performance.now() < deadline && !this.#isClosed) {
@@ -361,6 +378,20 @@ export class Runner {
     }
     this.#exits.delete(entry);
     this.#finishExited(entry, exit);
+  }
+
+  /**
+   * Waits until a job that is to be ended has begun. What does not begin it in time will not: the job is taken from it.
+   *
+   * @returns whether nothing of it was run. A shell may be at work for it all the same.
+   */
+  async #isTakenBack(entry: Entry): Promise<boolean> {
+    const isInShell = entry.request.sessionKey !== undefined;
+    await this.leaderOf(entry, isInShell ? shellBeginMs : beginMs);
+    if (this.#hasBegun(entry)) return false;
+    if (isUnclaimed(this.#options.store.directory(entry.id)) && this.#isNobodys(entry)) return !isInShell && await isGone(entry.family);
+    await this.leaderOf(entry);
+    return false;
   }
 
   /** Whether no launcher has a job that this server did not give to one: that of a server that was killed may still take it. */
@@ -401,7 +432,7 @@ export class Runner {
     if (state.is === 'finished' || this.#isClosed) return;
     this.#vacate(entry);
     this.#adopted.delete(entry);
-    this.#timeouts.get(entry)?.();
+    this.#timeouts.get(entry)?.cancel();
     this.#timeouts.delete(entry);
     this.#explain(entry, outcome);
     this.#measure(entry);
@@ -494,14 +525,21 @@ export class Runner {
     return entry.outputBytes !== outputBytes || entry.agentStateAt !== agentStateAt;
   }
 
-  #armTimeout(entry: Entry, seconds: number | null): void {
+  /** It counts from here on, also where another launcher or shell gets the job later. */
+  #handedOn(entry: Entry): void {
+    if (this.#timeouts.get(entry)?.isHandedOn !== true) this.#armTimeout(entry, entry.request.timeoutSeconds);
+  }
+
+  #armTimeout(entry: Entry, seconds: number | null, { isHandedOn = true }: { isHandedOn?: boolean } = {}): void {
     if (seconds === null) return;
-    this.#timeouts.set(entry, longTimeout(() => {
+    this.#timeouts.get(entry)?.cancel();
+    const cancel = longTimeout(() => {
       this.end(entry, 'timeout').catch((error: unknown) => {
         this.#options.log.error('cannot end the job at its timeout, trying again', { jobId: entry.id, error });
         this.#armTimeout(entry, endAgainSeconds);
       });
-    }, seconds * 1000));
+    }, seconds * 1000);
+    this.#timeouts.set(entry, { cancel, isHandedOn });
   }
 
   #startNext(): void {

@@ -1,8 +1,8 @@
 /**
- * Writes into FIFOs, and empties them, without ever waiting.
+ * Writes into FIFOs, empties them, and sees who has them open, without ever waiting.
  * @module
  */
-import { closeSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
 import { openFifo, UntrustedFileError } from '../base/untrusted-file.ts';
 
 /** How a write into a FIFO went; it never waits. */
@@ -52,5 +52,22 @@ export function drainFifo(path: string): number {
     return 0;
   } finally {
     closeSync(fd);
+  }
+}
+
+/**
+ * Whether a process has the very file open that is open here as `fd`. `undefined`: the system does not tell, as nowhere but
+ * on Linux and of no process of another user (proc(5), /proc/pid/fd).
+ */
+export function hasOpen(pid: number, fd: number): boolean | undefined {
+  const own = fstatSync(fd);
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).some((number) => {
+      const stats = statSync(`${folder}/${number}`, { throwIfNoEntry: false });
+      return stats?.ino === own.ino && stats.dev === own.dev;
+    });
+  } catch {
+    return undefined;
   }
 }

@@ -12,6 +12,7 @@ import { type Identity, isAliveNow, readStat } from './identity.ts';
 import { type FirstBash, launcherName } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
 import { forkLine, type Launch, launchLine, maxLineBytes, quote, waitLine } from './launch-script.ts';
+import { isUnclaimed } from './process-note.ts';
 import type { Spares } from './spares.ts';
 import type { Starter, StarterEvents } from './starter.ts';
 
@@ -36,6 +37,13 @@ interface Launcher {
   identity: Identity | undefined;
 }
 
+/** A job on its way into a launcher. */
+interface Work {
+  readonly launch: Launch;
+  /** What the process of the job reads, once it was made. */
+  line?: Buffer;
+}
+
 /** How many wait for work: some at once, more after a busy time. */
 const spare = 2;
 /** From the server to the launcher, and on to the process that it has forked ahead. */
@@ -57,8 +65,8 @@ export class Launchers implements Starter {
   #fewestIdle = 0;
   #fewestBefore: readonly number[] = [];
   readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: readonly string[] }>();
-  readonly #busy = new Map<string, Launcher>();
-  readonly #waiting: Launch[] = [];
+  readonly #busy = new Map<string, { readonly launcher: Launcher; readonly work: Work }>();
+  readonly #waiting: Work[] = [];
   /** FIFOs whose names are to be removed when there is time. */
   #unneeded: string[] = [];
   readonly #check: NodeJS.Timeout;
@@ -79,16 +87,11 @@ export class Launchers implements Starter {
   }
 
   start(launch: Launch): void {
-    // The one that rests longest has surely forked ahead.
-    const launcher = this.#idle.shift();
-    this.#fewestIdle = Math.min(this.#fewestIdle, this.#idle.length);
-    if (launcher === undefined) this.#waiting.push(launch);
-    else this.#give(launcher, launch);
-    this.#grow();
+    this.#start({ launch });
   }
 
   withdraw(id: string): boolean {
-    const index = this.#waiting.findIndex((launch) => launch.id === id);
+    const index = this.#waiting.findIndex(({ launch }) => launch.id === id);
     if (index >= 0) this.#waiting.splice(index, 1);
     return index >= 0;
   }
@@ -109,11 +112,21 @@ export class Launchers implements Starter {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#check);
-    for (const launcher of [...this.#idle, ...this.#busy.values()]) closeBoth(launcher);
+    for (const launcher of this.#idle) closeBoth(launcher);
+    for (const { launcher } of this.#busy.values()) closeBoth(launcher);
     for (const { launcher, taken } of this.#starting.values()) {
       closeBoth(launcher);
       removeNames(taken);
     }
+  }
+
+  #start(work: Work): void {
+    // The one that rests longest has surely forked ahead.
+    const launcher = this.#idle.shift();
+    this.#fewestIdle = Math.min(this.#fewestIdle, this.#idle.length);
+    if (launcher === undefined) this.#waiting.push(work);
+    else this.#give(launcher, work);
+    this.#grow();
   }
 
   #firstEnded(error: Error | undefined): void {
@@ -159,12 +172,12 @@ export class Launchers implements Starter {
   }
 
   #free(jobId: string, tell: () => void): void {
-    const launcher = this.#busy.get(jobId);
-    if (!launcher) return;
+    const busy = this.#busy.get(jobId);
+    if (!busy) return;
     this.#busy.delete(jobId);
     // The job first: it may free a place for one that waits, and the launcher is taken again at once.
     tell();
-    this.#toWork(launcher, { hasForked: false });
+    this.#toWork(busy.launcher, { hasForked: false });
   }
 
   #toWork(launcher: Launcher, { hasForked }: { hasForked: boolean }): void {
@@ -177,13 +190,14 @@ export class Launchers implements Starter {
     else this.#idle.push(launcher);
   }
 
-  #give(launcher: Launcher, launch: Launch): void {
+  #give(launcher: Launcher, work: Work): void {
+    const { launch } = work;
     try {
-      const line = Buffer.from(`${this.#line(withCarrier(launch, this.#options.first.inherited))}\n`);
-      this.#busy.set(launch.id, launcher);
+      work.line ??= Buffer.from(`${this.#line(withCarrier(launch, this.#options.first.inherited))}\n`);
+      this.#busy.set(launch.id, { launcher, work });
       // In this order: no job may run that nobody waits for, should the server be killed here.
       writeSync(launcher.fd, `${waitLine(launch, this.#options.jobsDirectory)}\n`);
-      writeSync(launcher.aheadFd, line);
+      writeSync(launcher.aheadFd, work.line);
       this.#options.onStarted(launch.id);
     } catch (error) {
       this.#busy.delete(launch.id);
@@ -239,7 +253,7 @@ export class Launchers implements Starter {
   /** Unless there is a launcher that will be free again. */
   #failWaiting(error: Error): void {
     if (this.#busy.size + this.#idle.length + this.#starting.size > 0) return;
-    for (const { id } of this.#waiting.splice(0)) this.#options.onFailed(id, error);
+    for (const { launch } of this.#waiting.splice(0)) this.#options.onFailed(launch.id, error);
   }
 
   /** Bursts come in series: what the last one needed is there for the next, if it comes soon. */
@@ -257,15 +271,17 @@ export class Launchers implements Starter {
       this.#unneeded = [];
     }
     this.#letGoOfUnneeded();
-    for (const [jobId, launcher] of this.#busy) {
-      if (!hasEnded(launcher)) continue;
-      this.#busy.delete(jobId);
-      closeBoth(launcher);
-      this.#options.onOrphaned(jobId);
-    }
     for (const launcher of this.#idle.filter(hasEnded)) {
       this.#idle.splice(this.#idle.indexOf(launcher), 1);
       closeBoth(launcher);
+    }
+    for (const [jobId, { launcher, work }] of this.#busy) {
+      if (!hasEnded(launcher)) continue;
+      this.#busy.delete(jobId);
+      closeBoth(launcher);
+      // Whose line is the first in `process` has the job: should it yet begin where it was, no other launcher runs it.
+      if (isUnclaimed(work.launch.directory)) this.#start(work);
+      else this.#options.onOrphaned(jobId);
     }
     this.#grow();
   }

@@ -3,6 +3,8 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { statFile } from '../base/untrusted-file.ts';
 import { type Identity, parseStat } from './identity.ts';
 
 export interface ProcessNote {
@@ -22,6 +24,12 @@ export function parseProcessNote(content: string): ProcessNote | undefined {
   if (identity === undefined || identity.pid <= 1 || !content.includes('\n')) return undefined;
   const { pid, startTime } = identity;
   return { identity: { pid, startTime }, parentPid: stat?.parentPid ?? 0, isStarted: !more.includes('failed') };
+}
+
+/** Whether no process has the job yet. What the job itself has put in the place of the file says that one had it. */
+export function isUnclaimed(directory: string): boolean {
+  const stats = statFile(join(directory, 'process'));
+  return stats?.isFile() === true && stats.size === 0;
 }
 
 /** The exit code in the file `exit`; `undefined` until it is there, to its newline. Windows has 32 bits of it. */

@@ -54,7 +54,8 @@ export function discard(runIn: string): void {
     // Whoever waits in its open(2) for a writer goes on (fifo(7)).
     closeSync(openControl(aside));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    // What is no FIFO keeps nobody waiting.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' && !(error instanceof UntrustedFileError)) throw error;
   }
   rm(runIn, { recursive: true, force: true }).catch(() => undefined);
 }
@@ -131,12 +132,6 @@ export function readNotedJob(directory: string): Pick<Running, 'isSeeded' | 'job
 
 export function hasHadJob({ isSeeded, jobDirectory, identity }: Pick<Running, 'isSeeded' | 'jobDirectory' | 'identity'>): boolean {
   return isSeeded || (jobDirectory !== undefined && hasClaimed(jobDirectory, identity));
-}
-
-/** Whether no shell has the job. What the job itself has put in the place of the file says that one had it. */
-export function isUnclaimed(directory: string): boolean {
-  const stats = statFile(join(directory, 'process'));
-  return stats?.isFile() === true && stats.size === 0;
 }
 
 /**

@@ -62,6 +62,8 @@ export function startAfter(runIn: string | undefined, start: number): ShellStart
   if (runIn === undefined) return { reason: 'first', start };
   const process = parseProcessNote(readQuietly(join(runIn, 'process')));
   const noted = readNotedJob(runIn);
+  // A job was given to it, and has replaced what says who it was.
+  if (process === undefined && noted.jobDirectory !== undefined) return { reason: 'unknown', start };
   // Nothing was lost with it: what was lost before is still to be told.
   if (process === undefined || !hasHadJob({ ...noted, identity: process.identity })) return { ...readStarted(runIn) ?? { reason: 'gone' }, start };
   const code = exitIn(runIn);

@@ -11,18 +11,19 @@ import { appendRegular, createFile, statFile, writeRegular } from '../base/untru
 import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';
 import type { Session, SessionStatus, ShellEnded } from '../protocol/shells.ts';
+import { hasOpen } from '../process/fifo.ts';
 import { isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import { ownShellStart } from '../process/environment/shell-variables.ts';
 import type { Launch } from '../process/launch-script.ts';
-import { claimLine, parseProcessNote } from '../process/process-note.ts';
+import { claimLine, isUnclaimed, parseProcessNote } from '../process/process-note.ts';
 import type { ShellLaunch, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
 import { continueInterrupted, interruptCommand, isAsleep } from './interrupt.ts';
 import {
-  checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, interruptsIn, isUnclaimed, isUnfinished, noteExit,
+  checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, interruptsIn, isUnfinished, noteExit,
   noteJob, noteLast, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
 } from './run-directory.ts';
 import { noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords } from './shell-end.ts';
@@ -248,7 +249,6 @@ export class Shell {
     shell.isSeeded = hasHadJob(shell);
     checkUntouched(directory, stdin);
     shell.jobDirectory = directory;
-    if (!shell.isSeeded) connection().events.onShellStarted?.(id, shell.started);
     const bootstrap = shell.isSeeded || isBootstrap || bootstrapCommand === undefined ? undefined : join(shell.directory, 'bootstrap');
     if (bootstrap !== undefined) writeRegular(bootstrap, `${bootstrapCommand}\n`);
     const claim = claimLine(shell.identity);
@@ -257,6 +257,7 @@ export class Shell {
     writeRegular(join(directory, 'command'), `${command}\n`);
     createFile(runFile, dialect.run({ id, directory, stdin, claim, ...(bootstrap === undefined ? {} : { bootstrap }) }));
     noteJob(shell);
+    if (!shell.isSeeded) connection().events.onShellStarted?.(id, shell.started);
     active.shell = shell;
     this.#watch(active);
     writeSync(shell.control, `${dialect.source(runFile)}\n`);
@@ -308,12 +309,13 @@ export class Shell {
     this.#lastJobDirectory = noted.jobDirectory;
     if (isAliveNow(note.identity)) {
       const controlPath = join(runIn, 'control');
-      const control = this.#reopen(controlPath);
+      const isBegun = hasHadJob({ ...noted, identity: note.identity });
+      const control = this.#reopen(controlPath, isBegun ? note.identity.pid : undefined);
       if (control === undefined) return;
       const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
       this.#running = { directory: runIn, identity: note.identity, control, started, ...noted };
       // What a FIFO holds is lost when nobody has it open: the server may have ended before the shell had opened it.
-      if (!hasHadJob(this.#running)) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
+      if (!isBegun) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
       return;
     }
     const code = exitIn(runIn);
@@ -322,10 +324,13 @@ export class Shell {
     if (code !== undefined) noteExit(this.#lastJobDirectory, note.identity, code);
   }
 
-  /** `undefined`: a job has replaced it. */
-  #reopen(controlPath: string): number | undefined {
+  /** @param reader The shell that has had it open. @returns `undefined`: a job has replaced it. */
+  #reopen(controlPath: string, reader: number | undefined): number | undefined {
     try {
-      return openControl(controlPath);
+      const control = openControl(controlPath);
+      if (reader === undefined || hasOpen(reader, control) !== false) return control;
+      closeSync(control);
+      throw new ReplacedError(`a job has replaced ${controlPath}`);
     } catch (error) {
       this.#isLost = true;
       this.#options.log.warn('cannot use a shell any more', { sessionKey: this.#record.sessionKey, error });

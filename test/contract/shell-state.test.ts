@@ -1,9 +1,12 @@
 /** What a persistent shell held is never lost without a word: who ended it, who begins anew, and requests that will not. */
 import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import test, { describe, it } from 'node:test';
+import { isPidAlive } from '../../src/process/identity.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
 import type { Session } from '../../src/protocol/shells.ts';
-import { spawnServer, startTestServer } from '../support/server.ts';
+import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { type Reached, ask, finished, submit } from './ask.ts';
 import { isInstalled, session, sessionOf } from './session.ts';
@@ -130,7 +133,10 @@ for (const shell of ['bash', 'zsh', 'sh'] as const) {
 }
 
 test('a job that was handed to a shell which ends before it has read of it runs nowhere else, if it required that shell', { skip }, async (t) => {
-  const { run, server } = await session(t, 'bash');
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
+  const server = await startTestServer(t);
+  const { run } = sessionOf(server, 'main', 'bash');
   for (const requireShell of [true, false]) {
     await run('kept=1');
     const pid = await pidOf(server);
@@ -142,6 +148,39 @@ test('a job that was handed to a shell which ends before it has read of it runs 
     if (requireShell) assert.deepEqual([job.reason, job.stdout, notes(job)], ['spawn_error', '', nothing]);
     else assert.deepEqual([job.stdout, job.shellStarted?.reason, job.shellEnded], ['[]\n', 'gone', undefined]);
   }
+  await server.close();
+  // The first shell's timeout of the job stayed for its 300 s.
+  await until(() => timers() <= before, { what: 'no timer is left' });
+});
+
+test('a shell whose control was replaced is ended by the next server, and a new one runs the next job', { skip: skip || !isInstalled('bash') }, async (t) => {
+  const server = await spawnServer(t);
+  const { run } = sessionOf(server, 'main', 'bash');
+  await run('kept=1');
+  const pid = await pidOf(server);
+  const [folder = ''] = readdirSync(join(server.stateDir, 'shells'));
+  for (const [index, make] of ['mkfifo', 'touch'].entries()) {
+    const control = join(server.stateDir, 'shells', folder, `run-${index + 1}`, 'control');
+    await run(`rm '${control}'; ${make} '${control}'`);
+    await server.kill9();
+    await server.restart();
+    const job = await run('echo "[$kept]"', { timeout: 10 });
+    assert.deepEqual([job.status, job.stdout, job.shellStarted?.reason], ['completed', '[]\n', 'gone'], make);
+  }
+  assert.equal(isPidAlive(pid), false);
+});
+
+test('a job that its shell does not take is ended at its timeout, and is not run by the next one', { skip: skip || !isInstalled('bash') }, async (t) => {
+  const { run, server } = await session(t, 'bash');
+  await run('kept=1');
+  const pid = await pidOf(server);
+  const mark = join(temporaryFolder(t), 'mark');
+  process.kill(pid, 'SIGSTOP');
+  const id = await submit(server, sessionRequest(`touch '${mark}'`, { timeout: 1, killGrace: 0 }));
+  const job = await finished(server, id);
+  assert.deepEqual([job.status, job.reason], ['timeout', 'timeout']);
+  assert.equal((await run('echo "[$kept]"')).stdout, '[]\n');
+  assert.equal(existsSync(mark), false);
 });
 
 test('a shell that the server had to kill is told as such', { skip }, async (t) => {

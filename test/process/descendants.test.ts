@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { type TestContext, describe, it } from 'node:test';
 import { findProcesses, markName } from '../../src/process/descendants.ts';
 import { isAliveNow, readStat, sendSignal } from '../../src/process/identity.ts';
 import { signalTree, terminate } from '../../src/process/terminate.ts';
+import { childrenOf } from '../support/processes.ts';
 import { until } from '../support/wait.ts';
 
 let made = 0;
@@ -25,11 +25,6 @@ async function tree(t: TestContext, script: string): Promise<{ id: string; child
 }
 
 const identityOf = (pid: number): { pid: number; startTime: string } => ({ pid, startTime: readStat(pid)?.startTime ?? '' });
-
-/** The only child of a process. */
-function childOf(pid: number): number {
-  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1'));
-}
 
 describe('descendants', { skip: process.platform === 'linux' ? false : 'needs /proc' }, () => {
   it('findProcesses() finds group and strays by group and by mark', async (t) => {
@@ -71,7 +66,7 @@ describe('descendants', { skip: process.platform === 'linux' ? false : 'needs /p
 
   it('findProcesses() and terminate() reach a process without a mark that was found before', async (t) => {
     const { id, pid, child } = await tree(t, 'env -i sleep 1000 & echo ready; wait');
-    const unmarked = identityOf(childOf(pid));
+    const unmarked = identityOf(childrenOf(pid)[0] ?? 0);
     const known = [unmarked, { pid, startTime: 'of another' }];
     sendSignal(pid, 'SIGKILL');
     await once(child, 'exit');

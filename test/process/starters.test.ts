@@ -12,6 +12,7 @@ import type { Launch } from '../../src/process/launch-script.ts';
 import { Launchers, findBash } from '../../src/process/launchers.ts';
 import { Spares } from '../../src/process/spares.ts';
 import type { Starter, StarterEvents } from '../../src/process/starter.ts';
+import { childrenOf } from '../support/processes.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
@@ -245,11 +246,3 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
     assert.equal(starter.withdraw('unknown'), false);
   });
 });
-
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter((word) => word !== '').map(Number);
-  } catch {
-    return [];
-  }
-}

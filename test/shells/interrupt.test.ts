@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { type Identity, identify, isAliveNow, type ProcessStat, readStat } from '../../src/process/identity.ts';
 import { continueInterrupted, interruptCommand } from '../../src/shells/interrupt.ts';
+import { childrenOf } from '../support/processes.ts';
 import { until } from '../support/wait.ts';
 
 const skip = process.platform === 'linux' ? false : 'needs /proc';
@@ -81,8 +82,8 @@ describe('interruptCommand()', { skip }, () => {
     const { child, identity } = await start(t, 'set -m; echo; env --ignore-signal=INT sleep 600; echo left');
     let program: ProcessStat | undefined;
     await until(() => {
-      const [pid] = readFileSync(`/proc/${identity.pid}/task/${identity.pid}/children`, 'latin1').split(' ');
-      program = readStat(Number(pid));
+      const [pid = 0] = childrenOf(identity.pid);
+      program = readStat(pid);
       return program !== undefined && readFileSync(`/proc/${program.pid}/comm`, 'latin1') === 'sleep\n';
     }, { what: 'the program runs, and ignores SIGINT' });
     const sleeper = program as unknown as ProcessStat;

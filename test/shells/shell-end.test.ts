@@ -66,6 +66,14 @@ test('one that never had a job hides nothing: what was lost before is told', (t)
   assert.deepEqual(startAfter(folder, 3), { reason: 'exit', start: 3, exitCode: 3 });
 });
 
+test('one whose process file a job has replaced is not the first', (t) => {
+  const { runIn } = startIn(t);
+  for (const content of ['', 'anything\n']) {
+    writeFileSync(join(runIn, 'process'), content);
+    assert.deepEqual(startAfter(runIn, 2), { reason: 'unknown', start: 2 });
+  }
+});
+
 test('what a job has put in the place of a note says nothing, and holds up nothing', { skip: process.platform === 'win32' }, (t) => {
   const { runIn, job } = startIn(t, 1);
   writeFileSync(join(runIn, 'started'), '{"reason":"first","start":"x"}');

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Agent, request as httpRequest } from 'node:http';
 import { type Job, type JobId, ProblemError, type Sidecar } from '../../src/client/client.ts';
 import { readStat, sendSignal } from '../../src/process/identity.ts';
 import { mountless, smallDisk } from '../support/disk.ts';
+import { childrenOf } from '../support/processes.ts';
 import { atEnd, key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
@@ -226,6 +227,40 @@ describe('faults', { skip: isLinux ? false : 'these faults are made with the mea
     assert.deepEqual([job.reason, job.exitCode, job.stdout], ['lost', -1, 'up\non\n']);
     assert.equal((await client.run({ command: 'echo next' })).stdout, 'next\n');
     assertNoBug(logged());
+  });
+
+  it('a launcher that is killed while it waits for work runs no job: another one does', async (t) => {
+    const { client, logged } = await startTestServer(t);
+    const id = await submit(client, 'echo up; read line');
+    const { pid } = await printed(client, id, 'up');
+    const first = readStat(readStat(pid ?? 0)?.parentPid ?? 0)?.parentPid ?? 0;
+    // Those that have forked the process of their next job ahead.
+    const launchers = childrenOf(first).filter((launcher) => childrenOf(launcher).length > 0);
+    assert.ok(launchers.length > 1);
+    for (const launcher of launchers) sendSignal(launcher, 'SIGKILL');
+    const jobs = await Promise.all(launchers.map((_, index) => submit(client, `echo ${index}`)));
+    for (const [index, next] of jobs.entries()) {
+      const { reason, stdout } = await client.jobs.wait(next);
+      assert.deepEqual([reason, stdout], ['exit', `${index}\n`]);
+    }
+    await client.jobs.cancel(id);
+    assertNoBug(logged());
+  });
+
+  it('a job that nothing begins is ended at its timeout, and never run', async (t) => {
+    const { client } = await startTestServer(t);
+    const id = await submit(client, 'echo up; read line');
+    const { pid } = await printed(client, id, 'up');
+    const first = readStat(readStat(pid ?? 0)?.parentPid ?? 0)?.parentPid ?? 0;
+    const ahead = childrenOf(first).flatMap(childrenOf).filter((one) => one !== pid);
+    for (const one of [first, ...ahead]) sendSignal(one, 'SIGSTOP');
+    const mark = join(temporaryFolder(t), 'mark');
+    const { jobId } = await client.exec({ command: `touch '${mark}'`, timeout: 1 });
+    assert.equal((await client.jobs.wait(jobId)).reason, 'timeout');
+    for (const one of [first, ...ahead]) sendSignal(one, 'SIGCONT');
+    assert.equal((await client.run({ command: 'echo next' })).stdout, 'next\n');
+    await client.jobs.cancel(id);
+    assert.equal(existsSync(mark), false);
   });
 
   it('a job whose launcher was killed can still be cancelled and timed out', async (t) => {

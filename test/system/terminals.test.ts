@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
 import { ask, isRunning } from '../contract/ask.ts';
+import { childrenOf } from '../support/processes.ts';
 import { holdersOf, key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { release, spawnWrapper } from '../support/wrapper.ts';
@@ -257,13 +258,7 @@ function isForeground(stateDir: string, words: string): boolean {
 }
 
 function descendantsOf(pid: number): readonly number[] {
-  try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter((word) => word !== '').map(Number);
-    return children.flatMap((child) => [child, ...descendantsOf(child)]);
-  } catch {
-    // It ended meanwhile.
-    return [];
-  }
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
 }
 
 function commandOf(pid: number): string {
