@@ -92,6 +92,13 @@ export async function markedProcesses(): Promise<readonly MarkedProcess[]> {
   return [...all.values()];
 }
 
+/** All live processes that can be looked at, whatever their marks. @throws as {@link findProcesses}. */
+export async function liveProcesses(): Promise<readonly ProcessStat[]> {
+  const all: ProcessStat[] = [];
+  await eachProcess((stat) => all.push(stat));
+  return all;
+}
+
 type Visit = (stat: ProcessStat, markOf: () => string | undefined) => void;
 
 /** Visits a process again, for at most {@link execMs}, when it was in the middle of an exec as its mark was read. */

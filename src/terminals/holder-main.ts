@@ -3,7 +3,7 @@
  * @module
  */
 import { closeSync, readFileSync, writeSync } from 'node:fs';
-import type { TerminalRecord } from './record.ts';
+import { holderTitle, type TerminalRecord } from './record.ts';
 import { Holder, type HolderOrder } from './holder.ts';
 
 /** What it says: one line of JSON. */
@@ -13,7 +13,7 @@ const wordFd = 3;
 
 // The order is that of the server that started this process, of the same version.
 const order = JSON.parse(readFileSync(0, 'utf8')) as HolderOrder;
-process.title = `sidecar-terminal ${order.about.terminalId}`;
+process.title = holderTitle(order.about.terminalId);
 for (const signal of ['SIGINT', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => undefined);
 try {
   const { holder, record } = await Holder.open(order);

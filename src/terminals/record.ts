@@ -13,6 +13,11 @@ const unixSeconds = number({ min: 0, max: 2 ** 40 });
 const identity = fieldsOf({ pid: integer({ min: 2, max: 2 ** 31 - 1 }), startTime: text() });
 const side = integer({ min: 1, max: 65_535 });
 
+/** What `ps` shows of the process that keeps a terminal. */
+export function holderTitle(id: string): string {
+  return `sidecar-terminal ${id}`;
+}
+
 /** `terminal.json`, written once the program runs. */
 export interface TerminalRecord {
   readonly terminalId: TerminalId;

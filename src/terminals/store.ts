@@ -32,6 +32,10 @@ export class TerminalStore {
     this.#terminals = join(stateDir, 'terminals');
   }
 
+  get folder(): string {
+    return this.#terminals;
+  }
+
   directory(id: TerminalId): string {
     return join(this.#terminals, id);
   }

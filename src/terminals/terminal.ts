@@ -21,7 +21,7 @@ export interface ViewOptions {
 }
 
 /** From SIGHUP to SIGKILL. */
-const graceMs = 2000;
+export const graceMs = 2000;
 /** How long a holder may take to end what it was told to, before that is done without it. */
 const endMs = graceMs + 8000;
 /** How long it takes at most to learn how it ended, once nobody listens any more. */
@@ -127,7 +127,8 @@ export class Terminal {
 
   /** Ends the program and all that it started, also what it left behind. Resolves once they are gone. */
   async end(): Promise<void> {
-    const link = await this.#link();
+    // Where its holder cannot be told, it is ended with all that it holds.
+    const link = await this.#link().catch(() => undefined);
     link?.ask({ kind: 'end', reason: 'closed', graceMs });
     if (link !== undefined) await this.#endedWithin(endMs);
     link?.close();
@@ -220,9 +221,10 @@ export class Terminal {
     try {
       return await Link.open(this.#store.directory(this.id));
     } catch {
-      // It is about to end: the watch knows soon how.
-      await this.#endedWithin(learnMs);
-      return undefined;
+      // Before a holder stops to listen it writes how its terminal ended; the watch knows soon.
+      if (this.#store.readExit(this.id) !== undefined || !await isAlive(this.record.holder)) await this.#endedWithin(learnMs);
+      if (this.#exit !== undefined) return undefined;
+      throw new ProblemError('unavailable', `Cannot reach terminal ${this.id}: what holds it does not answer; end the terminal`);
     }
   }
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import { randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { markName } from '../process/descendants.ts';
@@ -64,7 +65,22 @@ export class Terminals {
     const terminals = new Terminals(options, records);
     for (const record of records) await terminals.#add(record);
     terminals.#forgetOld();
+    if (existsSync(terminals.#store.folder)) void terminals.#endStrays(records);
     return terminals;
+  }
+
+  /** Nobody could reach them any more. */
+  async #endStrays(records: readonly TerminalRecord[]): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const { findStrays, endStray } = await import('./strays.ts');
+      for (const stray of await findStrays(this.#store.folder, new Set(records.map(({ holder }) => holder.pid)))) {
+        log.warn('ending a terminal whose record was replaced', { terminalId: stray.terminalId, pid: stray.holder.pid });
+        await endStray(stray);
+      }
+    } catch (error) {
+      log.warn('cannot look for terminals that nobody knows', { error });
+    }
   }
 
   /** What opens terminals here; `null`: nothing does. */

@@ -58,6 +58,24 @@ test('a socket that never speaks, in the place of that of a terminal, keeps no r
   assert.deepEqual([answer.status, answer.problem.code], [503, 'unavailable']);
 });
 
+test('a terminal without its socket answers at once, and can be ended', { skip }, async (t) => {
+  const server = await startTestServer(t);
+  const { terminalId, pid } = await openTerminal(server);
+  const [holder = 0] = holdersOf(server.stateDir);
+  const path = join(server.stateDir, 'terminals', terminalId, 'socket');
+  rmSync(path);
+  writeFileSync(path, '');
+  for (const [call, body] of [['GET screen', undefined], ['POST input', { data: 'x' }], ['POST resize', { cols: 90, rows: 20 }]] as const) {
+    const [method, what] = call.split(' ');
+    const answer = await ask(server, `${method} /terminals/${terminalId}/${what}`, body === undefined ? {} : { body });
+    assert.deepEqual([answer.status, answer.problem.code], [503, 'unavailable'], call);
+  }
+  const one = await attachTo(t, server, terminalId);
+  assert.match(String((await one.hears('error'))['message']), /Cannot reach terminal/);
+  assert.equal((await ask(server, `DELETE /terminals/${terminalId}`)).status, 200);
+  await until(() => !isRunning(pid) && !isRunning(holder), { what: 'nothing of it is left' });
+});
+
 test('a terminal that has ended shows its exit code and its last screen', { skip }, async (t) => {
   const server = await startTestServer(t);
   const { terminalId } = await openTerminal(server, { command: 'printf "\\033[1mbold\\033[0m\\nprogress 1\\rprogress 2\\n"; exit 7' });

@@ -1,6 +1,6 @@
 /** Terminals as a whole: servers that are killed, readers that are slow, much output, much input. */
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
@@ -102,6 +102,29 @@ test('what ended while there was no server is known to the next; torn and foreig
   assert.ok(!isRunning(lost.pid), 'nothing of it is left');
   const passedOver = server.logged().split('\n').filter((line) => line.includes('no terminal, passed over'));
   assert.equal(passedOver.length, 4, passedOver.join('\n'));
+});
+
+test('what holds a terminal whose record or directory is not there any more ends with all that it holds', { skip }, async (t) => {
+  const server = await spawnServer(t);
+  const folder = join(server.stateDir, 'terminals');
+  const spoil: readonly ((directory: string) => void)[] = [
+    (directory) => writeFileSync(join(directory, 'terminal.json'), '{}'),
+    (directory) => renameSync(directory, `${directory}-renamed`),
+    (directory) => rmSync(directory, { recursive: true }),
+  ];
+  const kept = await openTerminal(server, { command: 'exec sleep 1000' });
+  const spoilt: number[] = [];
+  for (const act of spoil) {
+    const { terminalId, pid } = await openTerminal(server, { command: 'setsid sleep 1001 & exec sleep 1000' });
+    const holder = holderOf(join(folder, terminalId));
+    await until(() => descendantsOf(holder).length >= 3, { what: 'its processes run' });
+    spoilt.push(pid, holder, ...descendantsOf(holder));
+    await server.kill9();
+    act(join(folder, terminalId));
+    await server.restart();
+  }
+  await until(() => spoilt.every((pid) => !isRunning(pid)), { what: 'nothing of them is left' });
+  assert.equal((await showTerminal(server, kept.terminalId)).status, 'running');
 });
 
 function holderOf(directory: string): number {

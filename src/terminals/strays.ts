@@ -1,0 +1,59 @@
+/**
+ * Holders that no terminal knows any more: somebody replaced the file that names the holder, or renamed or removed its directory.
+ * @module
+ */
+import { readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { sep } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { liveProcesses } from '../process/descendants.ts';
+import { type Identity, isAliveNow, sendSignal } from '../process/identity.ts';
+import { terminate } from '../process/terminate.ts';
+import { isJobId } from '../protocol/ids.ts';
+import type { TerminalId } from '../protocol/terminals.ts';
+import { holderTitle } from './record.ts';
+import { graceMs } from './terminal.ts';
+
+export interface Stray {
+  readonly terminalId: TerminalId;
+  readonly holder: Identity;
+}
+
+/** How long a holder may take to end its program and itself. */
+const endMs = graceMs + 8000;
+const lookMs = 100;
+
+/**
+ * Looks for the holders that work in a folder of terminals. Where there is no `/proc` it finds none.
+ *
+ * @param known The pids of those that have their terminal. @throws the system's error where it cannot look.
+ */
+export async function findStrays(terminals: string, known: ReadonlySet<number>): Promise<readonly Stray[]> {
+  const inside = `${realpathSync(terminals)}${sep}`;
+  return (await liveProcesses()).flatMap(({ pid, startTime }) => {
+    const terminalId = known.has(pid) ? undefined : heldIn(pid, inside);
+    return terminalId === undefined ? [] : [{ terminalId, holder: { pid, startTime } }];
+  });
+}
+
+/** Ends its terminal with all that was started there. */
+export async function endStray({ terminalId, holder }: Stray): Promise<void> {
+  // The holder ends what it holds; one that was stopped acts on that only once it goes on.
+  for (const signal of ['SIGTERM', 'SIGCONT'] as const) sendSignal(holder.pid, signal);
+  const deadline = performance.now() + endMs;
+  while (isAliveNow(holder) && performance.now() < deadline) await sleep(lookMs);
+  await terminate({ id: terminalId, leader: undefined }, { signal: 'SIGHUP', graceMs });
+  if (isAliveNow(holder)) sendSignal(holder.pid, 'SIGKILL');
+}
+
+/** The terminal whose holder the process is, where that works in such a folder. A directory that was removed still has its path. */
+function heldIn(pid: number, inside: string): TerminalId | undefined {
+  try {
+    if (!readlinkSync(`/proc/${pid}/cwd`).startsWith(inside)) return undefined;
+    const [title = ''] = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
+    const id = title.startsWith(holderTitle('')) ? title.slice(holderTitle('').length).trim() : '';
+    return isJobId(id) ? id : undefined;
+  } catch {
+    // It ended meanwhile, or belongs to another user.
+    return undefined;
+  }
+}
