@@ -1,5 +1,5 @@
 /**
- * The processes of a job, wherever they went: found by its process group and by its mark in their environment.
+ * The processes of a job, wherever they went: found by its process group, by its mark in their environment, and below those.
  * @module
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -45,16 +45,37 @@ export async function findProcesses(families: readonly Family[]): Promise<Map<st
   const byMark = new Map(families.map((family) => [family.id, family]));
   const byGroup = new Map(families.flatMap((family) => (family.leader ? [[family.leader.pid, family] as const] : [])));
   const known = knownIn(families);
+  const unmarked = new Map<number, ProcessStat>();
   await eachProcess((stat, markOf) => {
-    const family = byGroup.get(stat.groupId) ?? known(stat) ?? ofMark(byMark, markOf());
+    unmarked.delete(stat.pid);
+    let family = byGroup.get(stat.groupId) ?? known(stat);
+    if (!family) {
+      const mark = markOf();
+      if (mark === undefined) unmarked.set(stat.pid, stat);
+      else family = byMark.get(mark);
+    }
     if (family) found.set(family.id, [...(found.get(family.id) ?? []), stat]);
   });
   for (const { id, leader } of families) {
     const stats = found.get(id);
-    if (!stats || !leader) continue;
-    const ours = withoutStrangers(stats, leader);
-    if (ours.length > 0) found.set(id, ours);
+    const ours = stats && leader ? withoutStrangers(stats, leader) : stats ?? [];
+    if (ours.length > 0) found.set(id, [...ours, ...below(ours, unmarked)]);
     else found.delete(id);
+  }
+  return found;
+}
+
+/** Those without a mark below processes of a job: such as left its group and its environment (`env -i setsid`). */
+function below(ours: readonly ProcessStat[], unmarked: ReadonlyMap<number, ProcessStat>): readonly ProcessStat[] {
+  const pids = new Set(ours.map(({ pid }) => pid));
+  const found: ProcessStat[] = [];
+  for (let before = -1; before < found.length;) {
+    before = found.length;
+    for (const stat of unmarked.values()) {
+      if (!pids.has(stat.parentPid) || pids.has(stat.pid)) continue;
+      pids.add(stat.pid);
+      found.push(stat);
+    }
   }
   return found;
 }
@@ -70,10 +91,6 @@ export async function findLeader(id: string): Promise<Identity | undefined> {
   const leaders = found.filter(({ pid, groupId }) => pid === groupId && pid !== process.pid);
   const [oldest] = leaders.sort((a, b) => Number(a.startTime) - Number(b.startTime));
   return oldest && { pid: oldest.pid, startTime: oldest.startTime };
-}
-
-function ofMark(byMark: ReadonlyMap<string, Family>, mark: string | undefined): Family | undefined {
-  return mark === undefined ? undefined : byMark.get(mark);
 }
 
 /** @returns a function that finds the family whose known process it is. */

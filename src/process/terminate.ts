@@ -32,8 +32,10 @@ export async function terminate(family: Family, options: TerminateOptions): Prom
   const { leader } = family;
   const tree = new Tree(family);
   if (options.graceMs > 0 && options.signal !== 'SIGKILL') {
-    if (options.to === 'leader' && leader && isAliveNow(leader)) sendSignal(leader.pid, options.signal);
-    else await tree.signal(options.signal);
+    if (options.to === 'leader' && leader && isAliveNow(leader)) {
+      await tree.look();
+      sendSignal(leader.pid, options.signal);
+    } else await tree.signal(options.signal);
     // A stopped process acts on a signal only once it goes on.
     await tree.signal('SIGCONT');
     if (await tree.isGoneWithin(options.graceMs)) return true;
@@ -74,10 +76,16 @@ class Tree {
 
   async signal(signal: NodeJS.Signals): Promise<void> {
     const { leader } = this.#family;
-    if (leader && (isAliveNow(leader) || !canFind)) sendSignal(-leader.pid, signal);
-    for (const { pid, groupId } of await this.#find() ?? []) {
-      if (groupId !== leader?.pid || !isAliveNow(leader)) sendSignal(pid, signal);
-    }
+    // Before anybody ends: what has neither the group nor the mark is found below its parent alone.
+    const found = await this.#find() ?? [];
+    const group = leader && (isAliveNow(leader) || !canFind) ? leader.pid : undefined;
+    if (group !== undefined) sendSignal(-group, signal);
+    for (const { pid, groupId } of found) if (groupId !== group) sendSignal(pid, signal);
+  }
+
+  /** Finds them, while each still has its parent. */
+  async look(): Promise<void> {
+    await this.#find();
   }
 
   async isGoneWithin(limitMs: number): Promise<boolean> {
