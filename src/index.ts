@@ -3,7 +3,7 @@
  * `machine-sidecar/client`.
  * @module
  */
-import { type RunAgentOptions, type RunAgentResult, runAgent as runAgentIn } from './agents/run-agent.ts';
+import type { RunAgentOptions, RunAgentResult } from './agents/run-agent.ts';
 import type { SidecarOptions } from './client/endpoint.ts';
 import { ownEnvironment, ownProxies } from './config.ts';
 import { ownVersion } from './process/own-version.ts';
@@ -22,6 +22,7 @@ export { type Server, startServer } from './server.ts';
  * wrong with it is in the result.
  */
 export async function runAgent(options: RunAgentOptions): Promise<RunAgentResult> {
+  const { runAgent: runAgentIn } = await import('./agents/run-agent.ts');
   return await runAgentIn(options, { environment: ownEnvironment(), version: ownVersion() });
 }
 

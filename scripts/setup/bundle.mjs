@@ -38,13 +38,19 @@ export async function bundle(root, outDir, entry) {
  * @param outDir Where the build is.
  * @param options.outDir Where the files go.
  * @param options.entries Modules in it, with slashes; one below a folder is a program, one at the top a library.
+ * @param options.beside Modules that are files of their own beside these, and that import() alone loads.
  */
 export async function writeProgram(root, outDir, options) {
   const compiler = pathToFileURL(join(root, 'node_modules', 'typescript', 'lib', 'typescript.js'));
   const { default: ts } = await import(compiler.href);
   const sources = new Map();
+  for (const name of options.beside) sources.set(name, '');
   for (const entry of options.entries) collect(ts, outDir, entry, sources);
-  const codes = new Map([...sources].map(([name, source]) => [name, shorten(translate(ts, name, source, { noEmitHelpers: true }))]));
+  for (const name of options.beside) sources.delete(name);
+  const codes = new Map([...sources].map(([name, source]) => {
+    const code = shorten(translate(ts, name, source, { noEmitHelpers: true }));
+    return [name, importBeside(code, options.beside)];
+  }));
   const modules = [...numberModules(shortenExports(codes, options.entries), options.entries)].map(([name, code]) => {
     const header = `${isProgram(name, options.entries) ? 'async ' : ''}(exports) => {`;
     return `${JSON.stringify(name)}: ${header}\n${code}\n},\n`;
@@ -54,6 +60,16 @@ export async function writeProgram(root, outDir, options) {
     const text = isProgram(entry, options.entries) ? programEntry(entry) : await libraryEntry(outDir, entry);
     writeFileSync(join(options.outDir, ...entry.split('/')), text);
   }
+}
+
+function importBeside(code, names) {
+  let imported = code;
+  for (const name of names) {
+    const loaded = `load(${JSON.stringify(name)})`;
+    imported = imported.replaceAll(`Promise.resolve().then(() => __importStar(${loaded}))`, `import(${JSON.stringify(`./${name}`)})`);
+    if (imported.includes(loaded)) throw new Error(`${name} is a file of its own: only import() can load it`);
+  }
+  return imported;
 }
 
 /** Less what CommonJS needs and modules within one file do not: strictness, marks, and calls that hide their module as `this`. */
