@@ -88,10 +88,11 @@ test('npm pack makes a small package that runs, installs without scripts, and le
       await ended;
       parts.push(shown.trim());
     }
-    console.log(parts.join(' '), typeof runAgent);
+    const argv = [process.execPath, ${JSON.stringify(join(root, 'test/fixtures/fake-agent.mjs'))}];
+    console.log(parts.join(' '), (await runAgent({ argv, prompt: 'say hi' })).stopReason);
     await server.close();`;
   const said = execFileSync(process.execPath, ['--input-type=module', '-e', program], { env, encoding: 'utf8', timeout: 120_000 });
-  assert.equal(said, `hello true end_turn${process.platform === 'win32' ? '' : ' shown'} function\n`);
+  assert.equal(said, `hello true end_turn${process.platform === 'win32' ? '' : ' shown'} end_turn\n`);
 
   // Its types are whole.
   const consumer = join(folder, '..', 'consumer');
