@@ -16,8 +16,8 @@ import { expanded } from '../process/workdir.ts';
 import { ownProgram } from '../process/own-program.ts';
 import { type AgentHost, type AgentJobs, type AgentLaunch, agentLabel } from '../process/agent-host.ts';
 import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
-import { type AgentList, type AgentProgram, type Prompt, agentDefaults, promptBlocks } from '../protocol/agents.ts';
-import { ProblemError } from '../protocol/problem.ts';
+import { type AgentChange, type AgentList, type AgentProgram, type Prompt, agentDefaults, promptBlocks } from '../protocol/agents.ts';
+import { type ProblemCode, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ElicitationAnswer } from './conversation.ts';
 import { detailsOf, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
@@ -138,6 +138,17 @@ export class Agents implements AgentHost {
     return turn ?? 0;
   }
 
+  /**
+   * Changes what the agent goes on with, also in the middle of a turn. @returns what it has now.
+   *
+   * @throws ProblemError as {@link prompt}; config_not_supported, agent_error; not_supported where a version that could not do that has started it.
+   */
+  async change(id: string, change: AgentChange, sameId?: string): Promise<AgentChange> {
+    const { changed } = await this.#tell(id, { is: 'change', change }, sameId);
+    if (changed) return changed;
+    throw new ProblemError('not_supported', `Cannot change the agent of job ${id}: an earlier version of the server has started it`);
+  }
+
   /** Ends the turn that the agent is at. @returns whether there is one. @throws ProblemError as {@link prompt}. */
   async cancelTurn(id: string): Promise<boolean> {
     const { problem } = await this.#ask(id, { is: 'cancel' });
@@ -228,10 +239,11 @@ function withoutClaude(env: AgentsOptions['env']): AgentsOptions['env'] {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CLAUDE(_|CODE)/.test(name)));
 }
 
-function problemOf({ problem }: CommandResult, { is }: Command): 'permission_not_found' | 'elicitation_not_found' | 'invalid_request' | 'too_many_prompts' | 'job_not_running' {
+function problemOf({ problem }: CommandResult, { is }: Command): ProblemCode {
   switch (problem) {
     case 'unknown': return is === 'elicit' ? 'elicitation_not_found' : 'permission_not_found';
-    case 'unfit': return 'invalid_request';
+    case 'unfit': return is === 'change' ? 'config_not_supported' : 'invalid_request';
+    case 'failed': return 'agent_error';
     case 'full': return 'too_many_prompts';
     case 'ended':
     case null: return 'job_not_running';

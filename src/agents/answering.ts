@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { PendingElicitation, PendingPermission } from '../protocol/agent-jobs.ts';
+import type { PermissionPolicy } from '../protocol/agents.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { unlessAborted } from './abortable.ts';
 import { Asking } from './asking.ts';
@@ -40,13 +41,21 @@ export class Answering {
   readonly permissions: Asking<PendingPermission, string | null>;
   readonly elicitations: Asking<PendingElicitation, ElicitationAnswer>;
   readonly #grants = new Grants();
+  #policy: PermissionPolicy;
   #heldCharacters = 0;
 
   constructor(options: AnsweringOptions) {
     this.#options = options;
-    const { order: { askSeconds }, onChange } = options;
+    const { order: { askSeconds, permissions }, onChange } = options;
+    this.#policy = permissions;
     this.permissions = new Asking(askSeconds, onChange);
     this.elicitations = new Asking(askSeconds, onChange);
+  }
+
+  /** Another policy for all that is decided from now on; what was allowed by the one before counts no more. */
+  set policy(policy: PermissionPolicy) {
+    this.#policy = policy;
+    this.#grants.clear();
   }
 
   /** What was allowed once is to be asked for again from now on. */
@@ -56,7 +65,7 @@ export class Answering {
 
   /** @returns the id of an option; `undefined`: cancelled. */
   async permit(params: Fields, { jail, signal }: { readonly jail: Jail; readonly signal: AbortSignal }): Promise<string | undefined> {
-    const { order: { permissions }, calls, progress } = this.#options;
+    const { calls, progress } = this.#options;
     const asked = fieldsOf(params['toolCall']);
     // Of some tool calls gemini tells nothing else; codex calls here a command what it called a look before.
     if (!progress.knows(asked['toolCallId'])) progress.apply({ ...asked, sessionUpdate: 'tool_call' });
@@ -64,7 +73,7 @@ export class Answering {
     const question = full ?? { kind: 'other', tools: [], paths: [], commands: [], options: questionOf({ options: params['options'] }).options };
     const permissionId = randomUUID();
     const context = await contextOf(question, jail);
-    const answer: PermissionAnswer = full ? decide(permissions, question, context)
+    const answer: PermissionAnswer = full ? decide(this.#policy, question, context)
       : { ...decide('deny', question, context), reason: 'what the agent told of it is too long or too deep to be judged' };
     const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'permission', permissionId, decision, reason, question });
     if (answer.is === 'selected') {
@@ -103,7 +112,7 @@ export class Answering {
     const context = await contextOf(question, jail);
     const outside = question.paths.find((path) => context.realPathOf(path) === undefined);
     if (outside !== undefined) throw outsideError(jail, actionOf(question), outside);
-    const { decision, reason, isFinal } = decideService(this.#options.order.permissions, question, context);
+    const { decision, reason, isFinal } = decideService(this.#policy, question, context);
     if (decision === 'approve' || (!isFinal && this.#grants.covers(question, context))) return;
     if (decision === 'deny') throw this.#refused(method, question, reason);
     if (isTooLong(question)) throw this.#refused(method, question, 'it is too long to be shown for a permission');

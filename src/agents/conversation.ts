@@ -58,6 +58,13 @@ export type ConfigWishes = { readonly [category in ConfigCategory]?: string };
 export const configCategories = ['model', 'thought_level', 'mode'] as const;
 export type ConfigCategory = (typeof configCategories)[number];
 
+/** What the agent does not have, and what it has instead. */
+export interface RefusedChoice {
+  readonly category: ConfigCategory;
+  readonly wanted: string;
+  readonly offered: readonly string[];
+}
+
 /** Of options without a category. */
 const ids: { readonly [category in ConfigCategory]: readonly string[] } = {
   model: ['model'], thought_level: ['thought_level', 'reasoning_effort', 'effort'], mode: ['mode'],
@@ -223,19 +230,43 @@ export class Conversation {
     await this.#askOfSession('session/delete', sessionId);
   }
 
-  /** Chooses model, effort and mode. @returns what the agent does not have, with what it has instead. */
-  async choose(wishes: ConfigWishes): Promise<readonly { readonly category: ConfigCategory; readonly wanted: string; readonly offered: readonly string[] }[]> {
-    const refused: { category: ConfigCategory; wanted: string; offered: readonly string[] }[] = [];
+  /** Chooses model, effort and mode. @returns what the agent does not have, with what it has instead. @throws AgentFailure */
+  async choose(wishes: ConfigWishes): Promise<readonly RefusedChoice[]> {
+    const refused: RefusedChoice[] = [];
     for (const category of configCategories) {
       const wanted = wishes[category];
-      if (wanted === undefined) continue;
-      // An answer may change what else there is to choose.
-      const choice = this.#choices.find((one) => one.category === category) ?? this.#choices.find(({ id, category: none }) => none === undefined && ids[category].includes(id));
-      const value = choice?.values.find((one) => one.value === wanted) ?? choice?.values.find(({ name }) => name.toLowerCase() === wanted.toLowerCase());
-      if (choice && value) await this.#set(choice, value.value);
-      else refused.push({ category, wanted, offered: choice?.values.map((one) => one.value) ?? [] });
+      const chosen = wanted === undefined ? undefined : await this.select(category, wanted);
+      if (typeof chosen === 'object') refused.push(chosen);
     }
     return refused;
+  }
+
+  /** Chooses one of them, also in the middle of a turn. @returns the agent's id for it, or that it has no such thing. @throws AgentFailure */
+  async select(category: ConfigCategory, wanted: string): Promise<string | RefusedChoice> {
+    const found = this.#find(category, wanted);
+    if ('wanted' in found) return found;
+    await this.#set(found.choice, found.value);
+    return found.value;
+  }
+
+  /** What of these the agent does not have, as far as that is known before anything is chosen. */
+  missing(wishes: ConfigWishes): readonly RefusedChoice[] {
+    return configCategories.flatMap((category) => {
+      const wanted = wishes[category];
+      // Another model may bring other efforts.
+      if (wanted === undefined || (category === 'thought_level' && wishes.model !== undefined)) return [];
+      const found = this.#find(category, wanted);
+      return 'wanted' in found ? [found] : [];
+    });
+  }
+
+  #find(category: ConfigCategory, wanted: string): { readonly choice: ConfigChoice; readonly value: string } | RefusedChoice {
+    const choice = this.#choices.find((one) => one.category === category)
+      ?? this.#choices.find(({ id, category: none }) => none === undefined && ids[category].includes(id));
+    const value = choice?.values.find((one) => one.value === wanted)
+      ?? choice?.values.find(({ name }) => name.toLowerCase() === wanted.toLowerCase());
+    if (choice && value) return { choice, value: value.value };
+    return { category, wanted, offered: choice?.values.map((one) => one.value) ?? [] };
   }
 
   /** A turn. @returns its stop reason. @throws AgentFailure, also where the agent cannot take what is in it. */

@@ -29,6 +29,11 @@ export class Grants {
     if (this.#grants.length > maxGrants) this.#grants.shift();
   }
 
+  /** Nothing was allowed. */
+  clear(): void {
+    this.#grants = [];
+  }
+
   /** What was allowed once ends with its turn. */
   endTurn(): void {
     this.#grants = this.#grants.filter(({ isAlways }) => isAlways);

@@ -10,7 +10,8 @@ import {
 import { withClientEvents } from './client-events.ts';
 import { lastEvents } from './event-tail.ts';
 import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from './lenient.ts';
-import { type AgentState, type CommandResult, stateFile } from './order.ts';
+import type { AgentChange } from '../protocol/agents.ts';
+import { type AgentState, type CommandResult, commandProblems, stateFile } from './order.ts';
 
 /** Of the events in an answer, however much room there is. */
 const maxEventBytes = 262_144;
@@ -30,8 +31,9 @@ export function readState(directory: string): Fields {
 export function resultOf(state: Fields, id: string): CommandResult | undefined {
   const result = listOf(state['results']).map(fieldsOf).find((one) => one['id'] === id);
   if (!result) return undefined;
-  const problem = wordOf(['unknown', 'unfit', 'full', 'ended'], result['problem']) ?? null;
-  return { id, problem, message: textOf(result['message']) ?? '', turn: countOf(result['turn']) ?? null };
+  const problem = wordOf(commandProblems, result['problem']) ?? null;
+  const changed = objectOf<AgentChange | null>(result['changed']);
+  return { id, problem, message: textOf(result['message']) ?? '', turn: countOf(result['turn']) ?? null, ...(changed ? { changed } : {}) };
 }
 
 export function summaryOf(state: Fields): AgentJobSummary {

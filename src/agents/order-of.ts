@@ -4,7 +4,8 @@
  */
 import { defined } from '../base/parse.ts';
 import { expanded } from '../process/workdir.ts';
-import { type AgentProgram, type PermissionPolicy, agentDefaults, promptBlocks } from '../protocol/agents.ts';
+import { type AgentChange, type AgentProgram, type PermissionPolicy, agentDefaults, promptBlocks } from '../protocol/agents.ts';
+import type { ConfigWishes } from './conversation.ts';
 import type { AgentOrder } from './order.ts';
 
 /** Where a request says nothing of permissions, but has the commands of the agent run in a persistent shell: those are approved as well. */
@@ -16,14 +17,14 @@ type OrderContext = Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | '
 
 /** @param by.workdir Absolute: what directories are relative to. @param by.home What `~` is in front of them. */
 export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { readonly home: string }): AgentOrder {
-  const { model, effort, agentMode, acp_session_id: sessionId, authMethod } = asked;
+  const { acp_session_id: sessionId, authMethod } = asked;
   return {
     ...by,
     ...defined({ authMethod, sessionId }),
     additionalDirectories: (asked.additionalDirectories ?? []).map((path) => expanded(path, home, by.workdir)),
     mcpServers: asked.mcpServers ?? [],
     action: asked.sessionAction ?? 'prompt',
-    wishes: defined({ model, thought_level: effort, mode: agentMode }),
+    wishes: wishesOf(asked),
     isStrict: asked.strictConfig ?? true,
     permissions: asked.permissions ?? (by.hasShell ? shellPermissions : agentDefaults.permissions),
     askSeconds: asked.askTimeout ?? agentDefaults.askTimeoutSeconds,
@@ -32,4 +33,9 @@ export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { r
     prompt: promptBlocks(asked.prompt),
     keepAliveSeconds: asked.keepAlive ?? 0,
   };
+}
+
+/** By category, as the protocol calls them. */
+export function wishesOf({ model, effort, agentMode }: AgentChange): ConfigWishes {
+  return defined({ model, thought_level: effort, mode: agentMode });
 }

@@ -11,7 +11,7 @@
  */
 import { agentFiles } from '../process/agent-host.ts';
 import type { AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, TurnUsage } from '../protocol/agent-jobs.ts';
-import type { McpServer, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
+import type { AgentChange, McpServer, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
 import type { AgentProgress } from './progress.ts';
 import type { ConfigWishes, ElicitationAnswer } from './conversation.ts';
 
@@ -62,6 +62,8 @@ export type RunnerCommand = { readonly id: string } & (
   | { readonly is: 'elicit'; readonly elicitationId: string; readonly answer: ElicitationAnswer }
   /** Ends the turn. */
   | { readonly is: 'cancel' }
+  /** Also in the middle of a turn. */
+  | { readonly is: 'change'; readonly change: AgentChange }
   /** A command of the agent is a job now, with this directory, or cannot be one. */
   | { readonly is: 'shell'; readonly wishId: string; readonly directory: string | null; readonly error?: string }
   | { readonly is: 'shellEnded'; readonly wishId: string; readonly directory: string; readonly exitCode: number }
@@ -71,11 +73,17 @@ export type RunnerCommand = { readonly id: string } & (
 export interface CommandResult {
   readonly id: string;
   /** Why nothing came of it; `null`: it was done. */
-  readonly problem: 'unknown' | 'unfit' | 'full' | 'ended' | null;
+  readonly problem: CommandProblem | null;
   readonly message: string;
   /** Of a prompt, from 1. */
   readonly turn: number | null;
+  /** By the command `change`. */
+  readonly changed?: AgentChange;
 }
+
+/** `failed`: the agent refused, or did not answer. */
+export const commandProblems = ['unknown', 'unfit', 'full', 'ended', 'failed'] as const;
+export type CommandProblem = (typeof commandProblems)[number];
 
 /** A command that is to be run in the persistent shell, or ended there. */
 export interface ShellWish {
@@ -98,6 +106,8 @@ export interface AgentState {
   readonly events: number;
   readonly pendingPermissions: readonly PendingPermission[];
   readonly pendingElicitations: readonly PendingElicitation[];
+  /** What differs from the order since it was changed. */
+  readonly changes: AgentChange;
   /** Of the last commands. */
   readonly results: readonly CommandResult[];
   readonly shellWishes: readonly ShellWish[];
@@ -112,6 +122,7 @@ export type AgentEvent =
   | { readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean; readonly choices: readonly unknown[] }
   | { readonly type: 'config_refused'; readonly category: string; readonly wanted: string; readonly offered: readonly string[] }
   | { readonly type: 'prompt'; readonly turn: number }
+  | { readonly type: 'changed' } & AgentChange
   | { readonly type: 'update'; readonly update: unknown; readonly isReplay: boolean }
   /** `decision`: the id of an option, `pending`, or `cancelled`. */
   | { readonly type: 'permission'; readonly permissionId: string; readonly decision: string; readonly reason: string; readonly question: unknown }

@@ -5,7 +5,7 @@
 import type { Schema } from '../base/parse.ts';
 import { json } from '../http/reply.ts';
 import { type Route, route } from '../http/route.ts';
-import { type ElicitationTaken, type PermissionTaken, type PromptTaken, type TurnCancelled, elicitationRequest, permissionRequest, promptRequest } from '../protocol/agents.ts';
+import { type ChangeTaken, type ElicitationTaken, type PermissionTaken, type PromptTaken, type TurnCancelled, changeRequest, elicitationRequest, permissionRequest, promptRequest } from '../protocol/agents.ts';
 import { noBody } from '../protocol/jobs.ts';
 import type { ProblemCode } from '../protocol/problem.ts';
 import type { Agents } from './agents.ts';
@@ -37,6 +37,23 @@ export function agentRoutes(agents: Agents): Route[] {
         answers: { 200: answer('The agents', { agents: { type: 'array', items: agentSchema }, defaultAgent: text }) },
       },
     }, () => json(200, agents.list())),
+
+    route('PATCH', '/jobs/:id', {
+      body: changeRequest,
+      documentation: {
+        summary: 'Changes the mode, model, effort and permissions of an agent that lives',
+        description: 'Also in the middle of a turn. Where the agent has no such mode or model, nothing changes, and the problem names what it has. '
+          + 'The permissions hold for all that is decided from then on.',
+        headers,
+        answers: { 200: answer('What was changed, by the ids of the agent', {
+          jobId: text, agentMode: text, model: text, effort: text, permissions: { description: 'As given' },
+        }) },
+        problems: [...problems, 'config_not_supported', 'agent_error', 'not_supported'],
+      },
+    }, async (request) => {
+      const { params: { id }, body } = request;
+      return json(200, await agents.once(id, request, 'PATCH', async (sameId): Promise<ChangeTaken> => ({ jobId: id, ...await agents.change(id, body, sameId) })));
+    }),
 
     route('POST', '/jobs/:id/prompt', {
       body: promptRequest,

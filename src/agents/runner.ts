@@ -7,17 +7,18 @@ import { longTimeout } from '../base/long-timeout.ts';
 import { defined } from '../base/parse.ts';
 import { markName } from '../process/descendants.ts';
 import type { AgentError } from '../protocol/agent-jobs.ts';
-import type { PromptBlock } from '../protocol/agents.ts';
+import type { AgentChange, PromptBlock } from '../protocol/agents.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
 import { Answering } from './answering.ts';
 import { AgentCommands, type CommandsHost } from './commands.ts';
-import { Conversation } from './conversation.ts';
+import { type ConfigCategory, Conversation, type RefusedChoice, configCategories } from './conversation.ts';
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
 import { KnownCalls } from './known-calls.ts';
 import { fieldsOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
+import { wishesOf } from './order-of.ts';
 import { Progress, messageTextOf } from './progress.ts';
 import { readService } from './services.ts';
 import { ShellCommands } from './shell-commands.ts';
@@ -78,10 +79,19 @@ export class AgentRunner {
   readonly #prompts: (readonly PromptBlock[])[] = [];
   #nextPrompt: ((prompt: readonly PromptBlock[] | undefined) => void) | undefined;
   #isEnding = false;
+  /** Ids of commands whose result is not known yet. */
+  readonly #doing = new Set<string>();
+  /** Resolves once the session is begun and has what was wished for, or never will. */
+  readonly #begun: Promise<void>;
+  #hasBegun: () => void = () => undefined;
+  /** One change after the other. Never rejects. */
+  #changing: Promise<unknown> = Promise.resolve();
+  #changes: AgentChange = {};
 
   constructor({ order, sink }: AgentRunnerOptions) {
     this.#order = order;
     this.#sink = sink;
+    this.#begun = new Promise((resolve) => { this.#hasBegun = resolve; });
     this.#answering = new Answering({
       order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tell(event), onChange: () => this.#tellAsked(),
     });
@@ -101,6 +111,7 @@ export class AgentRunner {
     } catch (error) {
       this.#fail(error);
     } finally {
+      this.#hasBegun();
       await Promise.all([commands?.close(), this.#agent?.end()]);
       // Ends the wait for what was asked outside of a turn.
       this.#conversation?.close();
@@ -116,12 +127,22 @@ export class AgentRunner {
   /** What somebody wants of it meanwhile; what became of it is part of the state. */
   take(command: RunnerCommand): void {
     // One that was told twice, as nobody had heard of it in time, is done once.
-    if (!this.#results.some(({ id }) => id === command.id)) {
-      const result = this.#phase === 'ended' || this.#isEnding ? refused('ended', 'the agent has ended') : this.#do(command);
-      this.#results.push({ id: command.id, turn: null, message: '', problem: null, ...result });
-      if (this.#results.length > maxResults) this.#results.shift();
-    }
+    if (this.#doing.has(command.id) || this.#results.some(({ id }) => id === command.id)) return void this.#tellState();
+    const result = this.#isOver ? hasEnded : this.#do(command);
+    if (!(result instanceof Promise)) return this.#done(command.id, result);
+    this.#doing.add(command.id);
+    void result.then((later) => this.#done(command.id, later));
+  }
+
+  #done(id: string, result: Partial<CommandResult>): void {
+    this.#doing.delete(id);
+    this.#results.push({ id, turn: null, message: '', problem: null, ...result });
+    if (this.#results.length > maxResults) this.#results.shift();
     this.#tellState();
+  }
+
+  get #isOver(): boolean {
+    return this.#phase === 'ended' || this.#isEnding;
   }
 
   /** Ends the turn by the book, and then the agent. {@link run} then comes to its end. */
@@ -134,7 +155,8 @@ export class AgentRunner {
     await this.#agent?.end();
   }
 
-  #do(command: RunnerCommand): Partial<CommandResult> {
+  /** A promise never rejects. */
+  #do(command: RunnerCommand): Partial<CommandResult> | Promise<Partial<CommandResult>> {
     switch (command.is) {
       case 'prompt': return this.#takePrompt(command.prompt);
       case 'permit': return answered(this.#answering.permissions.answer(command.permissionId, command.optionId), 'permission');
@@ -152,7 +174,39 @@ export class AgentRunner {
         this.#conversation?.cancel();
         return {};
       }
+      case 'change': {
+        const changing = this.#changing.then(() => this.#change(command.change));
+        this.#changing = changing;
+        return changing;
+      }
     }
+  }
+
+  /** Where the agent is known to have no such mode, model or effort, nothing is changed. Never rejects. */
+  async #change({ permissions, ...config }: AgentChange): Promise<Partial<CommandResult>> {
+    const wishes = wishesOf(config);
+    const hasWishes = Object.keys(wishes).length > 0;
+    if (this.#order.action !== 'prompt') return refused('ended', 'the job has no session');
+    if (hasWishes) await this.#begun;
+    const conversation = this.#conversation;
+    if (this.#isOver || (hasWishes && !conversation)) return hasEnded;
+    const [missing] = conversation?.missing(wishes) ?? [];
+    if (missing) return refused('unfit', `there is no ${choiceInWords(missing)}`);
+    let changed: AgentChange = defined({ permissions });
+    if (permissions !== undefined) this.#answering.policy = permissions;
+    let result: Partial<CommandResult> = {};
+    for (const category of configCategories) {
+      const wanted = wishes[category];
+      if (!conversation || wanted === undefined || result.problem) continue;
+      const chosen = await conversation.select(category, wanted).catch((error: unknown) => error as Error);
+      if (typeof chosen === 'string') changed = { ...changed, [fieldOf[category]]: chosen };
+      else result = chosen instanceof Error ? notChanged(chosen) : refused('unfit', `there is no ${choiceInWords(chosen)}`);
+    }
+    if (Object.keys(changed).length === 0) return result;
+    this.#changes = { ...this.#changes, ...changed };
+    this.#tell({ type: 'changed', ...changed });
+    if (!result.problem) return { changed };
+    return { ...result, changed, message: `${result.message ?? ''}; changed before that: ${Object.keys(changed).join(', ')}` };
   }
 
   #takePrompt(prompt: readonly PromptBlock[]): Partial<CommandResult> {
@@ -187,6 +241,7 @@ export class AgentRunner {
     await conversation.openSession();
     this.#tell({ type: 'session', sessionId: conversation.sessionId ?? '', isResumed: sessionId !== undefined, choices: conversation.choices });
     await this.#choose(conversation);
+    this.#hasBegun();
     this.#stopReason = 'no_prompt';
     let next = prompt ?? await this.#waitForPrompt(keepAliveSeconds);
     while (next !== undefined && !this.#isEnding) {
@@ -232,8 +287,7 @@ export class AgentRunner {
     for (const one of all) this.#tell({ type: 'config_refused', ...one });
     const [first] = all;
     if (!first || !isStrict) return;
-    const offered = first.offered.length === 0 ? 'it offers none' : `it has ${first.offered.join(', ')}`;
-    throw new AgentFailure('config_not_supported', `Cannot choose ${first.category} ${first.wanted}: ${offered}`, { details: { refused: all } });
+    throw new AgentFailure('config_not_supported', `Cannot choose ${choiceInWords(first)}`, { details: { refused: all } });
   }
 
   async #turn(conversation: Conversation, prompt: readonly PromptBlock[]): Promise<void> {
@@ -343,10 +397,23 @@ export class AgentRunner {
     return {
       phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
       stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#answering.permissions.shown,
-      pendingElicitations: this.#answering.elicitations.shown, results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
+      pendingElicitations: this.#answering.elicitations.shown, changes: this.#changes, results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
       progress: this.#progress.current,
     };
   }
+}
+
+const hasEnded = refused('ended', 'the agent has ended');
+
+/** On the wire. */
+const fieldOf = { model: 'model', thought_level: 'effort', mode: 'agentMode' } as const satisfies { [category in ConfigCategory]: keyof AgentChange };
+
+function choiceInWords({ category, wanted, offered }: RefusedChoice): string {
+  return `${category} ${wanted}: ${offered.length === 0 ? 'it offers none' : `it has ${offered.join(', ')}`}`;
+}
+
+function notChanged(error: Error): Partial<CommandResult> {
+  return refused(error instanceof AgentFailure && error.code === 'agent_ended' ? 'ended' : 'failed', error.message);
 }
 
 function refused(problem: Exclude<CommandResult['problem'], null>, message: string): Partial<CommandResult> {

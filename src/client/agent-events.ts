@@ -2,7 +2,9 @@
  * What an agent does, as the events of its job tell it. Read leniently: they are what a runner of another version may have written.
  * @module
  */
+import { defined } from '../base/parse.ts';
 import type { AgentError } from '../protocol/agent-jobs.ts';
+import type { AgentChange } from '../protocol/agents.ts';
 
 /** What an agent asks permission for, as far as it says. */
 export interface AskedPermission {
@@ -23,6 +25,8 @@ export type AgentEvent = { readonly seq: number; readonly at: number } & (
   | { readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean }
   /** It has no such model, effort or mode. */
   | { readonly type: 'config_refused'; readonly category: string; readonly wanted: string; readonly offered: readonly string[] }
+  /** It was told to go on with another mode, model, effort or policy. */
+  | { readonly type: 'changed' } & AgentChange
   /** A turn begins; they count from 1. */
   | { readonly type: 'prompt'; readonly turn: number }
   /** A `session/update` of the Agent Client Protocol. `isReplay`: of an earlier turn, told again. `isCut`: it was too long to be kept whole. */
@@ -62,6 +66,10 @@ function partOf(fields: Fields): Part | undefined {
     }
     case 'session': return { type: 'session', sessionId: textOf(fields['sessionId']), isResumed: fields['isResumed'] === true };
     case 'config_refused': return { type: 'config_refused', category: textOf(fields['category']), wanted: textOf(fields['wanted']), offered: textsOf(fields['offered']) };
+    case 'changed': {
+      const { model, effort, agentMode, permissions } = fields as AgentChange;
+      return { type: 'changed', ...defined({ model, effort, agentMode, permissions }) };
+    }
     case 'prompt': return { type: 'prompt', turn };
     case 'update': return { type: 'update', update: fields['update'], isReplay: fields['isReplay'] === true, isCut: fields['isCut'] === true };
     case 'permission': return { type: 'permission', decision, reason, permission: permissionOf(textOf(fields['permissionId']), fieldsOf(fields['question'])) };

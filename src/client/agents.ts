@@ -3,12 +3,12 @@
  * @module
  */
 import { onAbort } from '../base/abort.ts';
-import type { AgentList, ElicitationRequest, ElicitationTaken, PermissionTaken, Prompt, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
+import type { AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionTaken, Prompt, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Accepted, AgentExec, Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type AgentEvent, type AskedPermission, agentEvent, optionFor } from './agent-events.ts';
-import { acceptedAnswer, agentsAnswer, elicitedAnswer, permittedAnswer, promptedAnswer, turnCancelledAnswer } from './answers.ts';
+import { acceptedAnswer, agentsAnswer, changedAnswer, elicitedAnswer, permittedAnswer, promptedAnswer, turnCancelledAnswer } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
 import { waitingFor } from './failure.ts';
 import { follow } from './follow.ts';
@@ -86,6 +86,15 @@ export class Agents {
     return this.#act(`${pathOf(id)}/prompt`, { prompt }, options, promptedAnswer);
   }
 
+  /**
+   * Changes the mode, model, effort and permissions of an agent that lives, also in the middle of a turn. @returns what it has now.
+   *
+   * @throws ProblemError `not_an_agent`, `job_not_running`, `config_not_supported`, `agent_error`.
+   */
+  async change(id: string, change: AgentChange, options: ActOptions = {}): Promise<ChangeTaken> {
+    return this.#act(pathOf(id), change, { ...options, method: 'PATCH' }, changedAnswer);
+  }
+
   /** Ends the turn that the agent is at, and not the agent. @throws ProblemError `not_an_agent`, `job_not_running`. */
   async cancelTurn(id: string, options: ActOptions = {}): Promise<TurnCancelled> {
     return this.#act(`${pathOf(id)}/prompt/cancel`, {}, options, turnCancelledAnswer);
@@ -102,9 +111,11 @@ export class Agents {
   }
 
   /** Something that is done once, whatever is lost on the way. */
-  #act<T>(path: string, body: object, options: ActOptions, check: (value: unknown, from: string) => T): Promise<T> {
-    const { signal, idempotencyKey = newIdempotencyKey() } = options;
-    return sendJson(this.#endpoint, { method: 'POST', path, body: JSON.stringify(body), idempotencyKey, holdMs: runnerHoldMs, signal }, check);
+  #act<T>(
+    path: string, body: object, options: ActOptions & { readonly method?: 'PATCH' }, check: (value: unknown, from: string) => T,
+  ): Promise<T> {
+    const { signal, idempotencyKey = newIdempotencyKey(), method = 'POST' } = options;
+    return sendJson(this.#endpoint, { method, path, body: JSON.stringify(body), idempotencyKey, holdMs: runnerHoldMs, signal }, check);
   }
 
   /** Until the job has ended, or somebody who was told has failed. */

@@ -3,7 +3,7 @@
  * out is not looked at here; only what this library itself relies on must be there.
  * @module
  */
-import type { AgentList, AgentListing, ElicitationTaken, PermissionTaken, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
+import type { AgentList, AgentListing, ChangeTaken, ElicitationTaken, PermissionTaken, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
 import type { Health, Liveness } from '../protocol/health.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { Accepted, FeedEvent, Job, JobEvent, Nudged } from '../protocol/jobs.ts';
@@ -101,6 +101,12 @@ export function agentsAnswer(value: unknown, from: string): AgentList {
 export function promptedAnswer(value: unknown, from: string): PromptTaken {
   const fields = fieldsOf(value);
   if (!isPromptTaken(fields)) throw badAnswer(from, 'expected the number of a turn');
+  return fields;
+}
+
+export function changedAnswer(value: unknown, from: string): ChangeTaken {
+  const fields = fieldsOf(value);
+  if (!isChangeTaken(fields)) throw badAnswer(from, 'expected what was changed');
   return fields;
 }
 
@@ -233,6 +239,10 @@ function isAgentListing(fields: unknown): fields is AgentListing {
 
 function isPromptTaken(fields: unknown): fields is PromptTaken {
   return Number.isSafeInteger((fields as Fields)['turn']);
+}
+
+function isChangeTaken(fields: unknown): fields is ChangeTaken {
+  return typeof (fields as Fields)['jobId'] === 'string';
 }
 
 function isTurnCancelled(fields: unknown): fields is TurnCancelled {

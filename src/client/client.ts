@@ -40,7 +40,7 @@ export type {
   AgentError, AgentPhase, AgentSession, AgentUsage, PendingElicitation, PendingPermission, PlanEntry, ToolCall, ToolDiff, TurnUsage,
 } from '../protocol/agent-jobs.ts';
 export type {
-  AgentFields, AgentList, AgentListing, ElicitationTaken, McpServer, PermissionDecision, PermissionPolicy, PermissionRule, PermissionTaken, Prompt, PromptBlock, PromptTaken, TurnCancelled,
+  AgentChange, AgentFields, AgentList, AgentListing, ChangeTaken, ElicitationTaken, McpServer, PermissionDecision, PermissionPolicy, PermissionRule, PermissionTaken, Prompt, PromptBlock, PromptTaken, TurnCancelled,
 } from '../protocol/agents.ts';
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';

@@ -8,7 +8,7 @@ import { badAnswer, networkFailure, problemOf, wasNeverSent } from './failure.ts
 import { backoffMs, pause, scope } from './pause.ts';
 
 export interface Call {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'DELETE';
   /** Below the base address, segments encoded: `/jobs/x`. */
   readonly path: string;
   /** `undefined` leaves a parameter out; a list repeats it. */
@@ -69,7 +69,7 @@ export function addressOf(endpoint: Endpoint, call: Call): string {
 }
 
 /**
- * Sends `call` and reads its answer. GET, HEAD, DELETE and POSTs with an `Idempotency-Key` are tried again, within the
+ * Sends `call` and reads its answer. GET, HEAD, DELETE and others with an `Idempotency-Key` are tried again, within the
  * bounds of `endpoint.retry`, after a network failure and after a 429 or 503 with `Retry-After`; any request is, when nothing
  * was sent at all or the server was shutting down.
  *
@@ -132,7 +132,7 @@ async function tryOnce<T>(endpoint: Endpoint, call: Call, attempt: number, read:
 /** Milliseconds until the next try; `undefined`: there is none. */
 function retryDelayMs(error: ProblemError, call: Call, attempt: number, endpoint: Endpoint): number | undefined {
   const { retry } = endpoint;
-  const isSafe = call.method !== 'POST' || call.idempotencyKey !== undefined;
+  const isSafe = (call.method !== 'POST' && call.method !== 'PATCH') || call.idempotencyKey !== undefined;
   if (error.code === 'unreachable') {
     return isSafe || wasNeverSent(error) ? backoffMs(attempt + 1, retry) : undefined;
   }

@@ -233,6 +233,27 @@ export interface PromptTaken {
   readonly turn: number;
 }
 
+/** What can be changed about an agent that lives. The permissions hold for all that is decided from then on. */
+export type AgentChange = Pick<AgentFields, 'agentMode' | 'model' | 'effort' | 'permissions'>;
+
+/** What was changed; a mode, model and effort by the id that the agent has for it. */
+export interface ChangeTaken extends AgentChange {
+  readonly jobId: string;
+}
+
+const change = object({
+  agentMode: described('The mode of the session, by its id or name.', optionalText(word)),
+  model: described('The model, by its id or name.', optionalText(word)),
+  effort: described('How much the model is to think, by the id or name that the agent has for it.', optionalText(word)),
+  permissions: described('As in the request of the job. What is pending stays pending.', optional(policy)),
+});
+
+export const changeRequest: Parser<AgentChange> = parser({ ...change.schema, minProperties: 1 }, (value, at) => {
+  const given = defined(change(value, at));
+  if (Object.keys(given).length > 0) return given;
+  throw new ParseError(at, 'expected at least one of agentMode, model, effort and permissions');
+});
+
 export interface TurnCancelled {
   /** `false`: there was no turn. */
   readonly cancelled: boolean;

@@ -15,6 +15,7 @@ export type ProblemCode =
   | 'upgrade_required' | 'too_many_tickets'
   | 'terminal_not_found' | 'terminal_ended' | 'too_many_terminals'
   | 'no_terminal' | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'too_many_prompts'
+  | 'config_not_supported' | 'agent_error'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
 const problems: { readonly [C in ProblemCode]: readonly [status: number, title: string] } = {
@@ -52,6 +53,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   range_not_satisfiable: [416, 'The range is outside the output'],
   expectation_failed: [417, 'The Expect header cannot be met'],
   idempotency_mismatch: [422, 'The Idempotency-Key was used for another request'],
+  config_not_supported: [422, 'The agent has no such mode, model or effort'],
   upgrade_required: [426, 'This address speaks WebSocket'],
   too_many_jobs: [429, 'Too many jobs are waiting'],
   too_many_sessions: [429, 'Too many persistent shells are open'],
@@ -62,6 +64,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   headers_too_large: [431, 'The headers are too large'],
   internal: [500, 'The server failed'],
   not_supported: [501, 'This machine cannot do that'],
+  agent_error: [502, 'The agent failed'],
   update_source_failed: [502, 'The update source cannot be used'],
   unavailable: [503, 'The server cannot do that at the moment'],
   shutting_down: [503, 'The server is shutting down'],

@@ -369,6 +369,25 @@ describe('sidecar agents', { skip }, () => {
   });
 });
 
+describe('sidecar agents set', { skip }, () => {
+  it('changes an agent that runs, and whoever follows it sees that', async (t) => {
+    const { run, start } = await setUp(t);
+    const following = start(['prompt', '-a', fake, '--keep-alive', '10m', 'say one\nhang']);
+    await following.printed(/^one$/);
+    const { stderr, exitCode } = await run(['agents', 'set', 'last', '--model', 'B', '--ask']);
+    assert.match(stderr, /^sidecar: job \w{16}: model b, permissions ask\n$/);
+    assert.equal(exitCode, 0);
+    const rule = await run(['agents', 'set', 'last', '--json', '--deny', '--rule', 'path=a,decide=approve']);
+    assert.deepEqual(JSON.parse(rule.stdout).permissions, [{ path: 'a', decide: 'approve' }, { decide: 'deny' }]);
+    following.child.kill('SIGINT');
+    assert.match((await following.ended).stderr, /^» model b, permissions ask\n» permissions by rules\n/m);
+    assert.match((await run(['agents', 'set', 'last', '--agent-mode', 'plan'])).stderr, /there is no mode plan: it offers none/);
+    for (const args of [['set'], ['set', 'last'], ['set', 'last', '-a', 'x'], ['sessions', 'last'], ['sessions', '--model', 'x'], ['--ask']]) {
+      assert.equal((await run(['agents', ...args])).exitCode, 2, args.join(' '));
+    }
+  });
+});
+
 describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
   it('asks for permissions: y, n, a number; what is none is asked again', async (t) => {
     const server = await startTestServer(t);

@@ -85,6 +85,18 @@ describe('Agents', { skip }, () => {
     assert.ok(agents.some(({ name }) => name === defaultAgent));
   });
 
+  it('change() changes what an agent goes on with, and tells so', async (t) => {
+    const sidecar = await setUp(t);
+    const { jobId } = await sidecar.agents.start({ argv, prompt: 'say one', keepAlive: 600 });
+    assert.deepEqual(await sidecar.agents.change(jobId, { model: 'B', permissions: 'deny' }), { jobId, model: 'b', permissions: 'deny' });
+    const { events } = await sidecar.jobs.get(jobId);
+    const [changed] = (events ?? []).map(agentEvent).flatMap((event) => (event?.type === 'changed' ? [event] : []));
+    assert.deepEqual([changed?.model, changed?.permissions, changed && 'effort' in changed], ['b', 'deny', false]);
+    await assert.rejects(sidecar.agents.change(jobId, { agentMode: 'plan' }), problem('config_not_supported'));
+    await sidecar.jobs.cancel(jobId);
+    await assert.rejects(sidecar.agents.change(jobId, { permissions: 'ask' }), problem('job_not_running'));
+  });
+
   it('follow() gives each event and each byte once, wherever connections break', async (t) => {
     const server = await startTestServer(t);
     const breaker = await startBreaker(t, server);
@@ -125,6 +137,7 @@ describe('Agents', { skip }, () => {
     const calls: readonly (() => Promise<unknown>)[] = [
       () => sidecar.agents.list(), () => sidecar.agents.prompt(jobId, 'x'), () => sidecar.agents.cancelTurn(jobId), () => sidecar.agents.permit(jobId, 'a/b', 'y'),
       () => sidecar.agents.answer(jobId, 'a', { action: 'decline' }), () => sidecar.agents.start({ prompt: 'x' }),
+      () => sidecar.agents.change(jobId, { model: 'x' }),
     ];
     for (const [index, call] of calls.entries()) {
       answer('application/json', '{"agents":[{}]}');

@@ -88,7 +88,7 @@ export function agentRequest(values: RequestValues, prompt: Prompt | undefined, 
 }
 
 /** `undefined`: that of the server. @throws UsageError */
-export function policyOf({ ask, deny, 'allow-commands': allowCommands, rule }: RequestValues): PermissionPolicy | undefined {
+export function policyOf({ ask, deny, 'allow-commands': allowCommands, rule }: Pick<RequestValues, 'ask' | 'deny' | 'allow-commands' | 'rule'>): PermissionPolicy | undefined {
   const given = [...(ask === true ? ['--ask'] : []), ...(deny === true ? ['--deny'] : []), ...(allowCommands === true ? ['--allow-commands'] : [])];
   if (given.length > 1) throw new UsageError(`Give one of ${given.join(' and ')}`, 'prompt');
   const rest: PermissionDecision = ask === true ? 'ask' : deny === true ? 'deny' : 'approve';

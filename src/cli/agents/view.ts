@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { escapeText, exposeText } from '../../base/escape.ts';
 import { fieldsOf } from '../../agents/lenient.ts';
 import { Progress, messageTextOf } from '../../agents/progress.ts';
-import type { AgentEvent, PlanEntry, ToolCall, ToolDiff } from '../../client/client.ts';
+import type { AgentChange, AgentEvent, PlanEntry, ToolCall, ToolDiff } from '../../client/client.ts';
 import { type Colour, type Paint, oneLine } from '../print.ts';
 import { write } from '../streams.ts';
 import { diffLines } from './diff-lines.ts';
@@ -46,6 +46,7 @@ export class AgentView {
         const { category, wanted, offered } = event;
         return this.line('yellow', `! it has no ${category} ${wanted}${offered.length === 0 ? '' : `, but ${offered.join(', ')}`}`);
       }
+      case 'changed': return this.line('dim', `» ${changeInWords(event)}`);
       case 'permission': return this.#permission(event);
       case 'fault': return this.line('yellow', `! ${event.what}`);
       case 'stop': return this.endLine();
@@ -136,6 +137,12 @@ export class AgentView {
     if (kind.startsWith('allow')) return;
     await this.line('yellow', `! ${kind === 'cancelled' ? 'cancelled' : 'denied'}: ${whatOf(permission)} (${reason})`);
   }
+}
+
+/** What of an agent was changed. */
+export function changeInWords({ agentMode, model, effort, permissions }: AgentChange): string {
+  const words = [['mode', agentMode], ['model', model], ['effort', effort], ['permissions', typeof permissions === 'object' ? 'by rules' : permissions]] as const;
+  return words.flatMap(([what, value]) => (value === undefined ? [] : `${what} ${value}`)).join(', ');
 }
 
 /** What is asked permission for, in a line, with its blanks shown: the commands and paths, as they say what is done; else how the agent calls it. */
