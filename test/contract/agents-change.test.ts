@@ -1,7 +1,7 @@
 /** PATCH /jobs/{id}: another mode, model, effort or policy for an agent that lives. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { spawnServer, startTestServer } from '../support/server.ts';
+import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { eventsOf, fake, inPhase, reaches, telling } from './agents.ts';
 import { type Answer, ask, finished, type Reached, run, show, submit } from './ask.ts';
 
@@ -89,7 +89,7 @@ test('PATCH /jobs/{id}', async (t) => {
   });
 
   await t.test('what was allowed for always under another policy is asked about again', async () => {
-    const id = await submit(server, fake('ask edit a\nwrite a 1', { permissions: 'ask', keepAlive: 600 }));
+    const id = await submit(server, fake('ask edit a\nwrite a 1', { permissions: 'ask', keepAlive: 600, workdir: temporaryFolder(t) }));
     const { pendingPermissions: [first] = [] } = await reaches(server, id, 'it asks', (job) => job.pendingPermissions?.length === 1);
     await ask(server, `POST /jobs/${id}/permissions/${first?.permissionId ?? ''}`, { body: { optionId: 'always' } });
     assert.match((await inPhase(server, id, 'waiting', 1)).stdout ?? '', /"always"\}\}\{\}$/);
