@@ -21,7 +21,7 @@ import { type ProblemCode, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ElicitationAnswer } from './conversation.ts';
 import { detailsOf, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
-import { agentNamed, findAgents } from './known.ts';
+import { agentNamed, checkAgentName, findAgents } from './known.ts';
 import { ShellWishes } from './shell-wishes.ts';
 import { orderOf } from './order-of.ts';
 import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from './order.ts';
@@ -82,9 +82,12 @@ export class Agents implements AgentHost {
     };
   }
 
-  async admit({ additionalDirectories = [], shell }: AgentProgram, workdir: string): Promise<void> {
+  async admit(asked: AgentProgram, { workdir, env }: Pick<AgentLaunch, 'workdir' | 'env'>): Promise<void> {
+    const { additionalDirectories = [], shell, agent, argv } = asked;
     if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs');
     if (shell === 'pwsh' || shell === 'powershell') throw new ProblemError('not_supported', `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`);
+    const { PATH: path = '' } = this.#environmentOf(env);
+    if (agent !== undefined && argv === undefined) checkAgentName(agent.trim(), { path, workdir });
     for (const [index, path] of additionalDirectories.entries()) {
       const found = stat(expanded(path, this.#home, workdir));
       const isDirectory = await found.then((stats) => stats.isDirectory(), () => false);
@@ -169,6 +172,11 @@ export class Agents implements AgentHost {
     return homeDirectory(this.#options.env);
   }
 
+  /** @param env Of the request. */
+  #environmentOf(env: AgentsOptions['env']): AgentsOptions['env'] {
+    return { ...withoutClaude(this.#options.env), ...env };
+  }
+
   #isFinished(id: string): boolean {
     try {
       return this.#connected.get(id).isFinished;
@@ -209,7 +217,7 @@ export class Agents implements AgentHost {
   }
 
   #orderOf({ id, workdir, env, program: asked }: AgentLaunch): AgentOrder {
-    const merged = { ...withoutClaude(this.#options.env), ...env, SIDECAR_JOB_ID: id };
+    const merged = { ...this.#environmentOf(env), SIDECAR_JOB_ID: id };
     // Agents write their files, and show their text, in the locale that they find.
     const environment: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
     return orderOf(asked, {

@@ -3,6 +3,9 @@
  * npm packages install them (`bin`), the arguments as the public registry has them (https://agentclientprotocol.com/get-started/agents).
  * @module
  */
+import { delimiter, resolve } from 'node:path';
+import { closest } from '../base/closest.ts';
+import { describe, ParseError } from '../base/parse.ts';
 import { findProgram } from '../process/find-program.ts';
 
 export interface KnownAgent {
@@ -52,4 +55,24 @@ export function agentNamed(name: string, path: string): KnownAgent['argv'] | und
   if (!chosen) return undefined;
   const [program, ...args] = chosen.argv;
   return [chosen.path ?? program, ...args];
+}
+
+/**
+ * A single plain word is a name: that of a known agent, or of a program on the search path. With a slash, a blank or
+ * a sign that a shell acts on it is a command, of which nothing is known before it runs.
+ *
+ * @param of.path The search path of the job. @param of.workdir Where its relative folders and empty ones are.
+ * @throws ParseError
+ */
+export function checkAgentName(agent: string, of: { readonly path: string; readonly workdir: string }): void {
+  if (!/^[\w@%+=:,.-]+$/.test(agent)) return;
+  if (knownAgents.some(({ name, argv }) => name === agent || argv[0] === agent)) return;
+  const folders = of.path.split(delimiter).map((folder) => resolve(of.workdir, folder));
+  if (findProgram(agent, folders.join(delimiter)) !== undefined) return;
+  const names = [...new Set(knownAgents.map(({ name }) => name))];
+  const meant = closest(agent, names);
+  const hint = meant === undefined ? '' : `, did you mean ${JSON.stringify(meant)}?`;
+  const command = 'or the command that starts an agent, such as "my-agent --acp" or its path';
+  const why = `${describe(agent)} is no program on the PATH of the job${hint}`;
+  throw new ParseError('body.agent', `expected one of ${names.join(', ')}, ${command}; ${why}`);
 }

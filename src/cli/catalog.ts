@@ -2,7 +2,7 @@
  * Every command, in the groups and the order of the help. A command is loaded when it is asked for.
  * @module
  */
-import { closest } from './closest.ts';
+import { closest } from '../base/closest.ts';
 import type { Command } from './command.ts';
 import { UsageError } from './failure.ts';
 

@@ -4,7 +4,7 @@
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { Config } from '../config.ts';
-import { closest } from './closest.ts';
+import { closest } from '../base/closest.ts';
 import { UsageError } from './failure.ts';
 
 export interface Option {

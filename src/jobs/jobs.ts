@@ -160,7 +160,8 @@ export class Jobs {
     const { workdir, warning } = await workdirFor(request.workdir, this.#options.inherited);
     if (warning !== undefined && !this.#hasWarned) this.#options.log.warn('the start directory has gone', { warning });
     this.#hasWarned ||= warning !== undefined;
-    if (request.program.mode === 'acp') await this.#options.agents.admit(request.program, workdir);
+    const { program: asked, env } = request;
+    if (asked.mode === 'acp') await this.#options.agents.admit(asked, { workdir, env });
     const output = await this.#outputOf(request, workdir);
     const warnings = [...(warning === undefined ? [] : [warning]), ...await shellWarnings(request, workdir)];
     const spare = await this.#spare();

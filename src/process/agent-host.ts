@@ -23,7 +23,7 @@ export interface AgentLaunch extends Pick<Launch, 'id' | 'directory' | 'workdir'
 /** What knows how an agent is run as a job, and what that job then shows. */
 export interface AgentHost {
   /** @throws ParseError, ProblemError not_supported where the job could not be started. */
-  admit(program: AgentProgram, workdir: string): Promise<void>;
+  admit(program: AgentProgram, at: Pick<Launch, 'workdir' | 'env'>): Promise<void>;
   /** Puts its order into the directory. @returns what is to be started there. @throws the system's error. */
   prepare(launch: AgentLaunch): Pick<Launch, 'argv' | 'workdir' | 'env'>;
   /** The job runs, started now or by an earlier server: it may need something of this one. */

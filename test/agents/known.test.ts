@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import test from 'node:test';
-import { agentNamed, findAgents, knownAgents } from '../../src/agents/known.ts';
+import { agentNamed, checkAgentName, findAgents, knownAgents } from '../../src/agents/known.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs permissions to execute' : false };
@@ -26,4 +26,23 @@ test('each known agent can be installed and asked for', () => {
     assert.match(packageName, /^(@[\w-]+\/)?[\w-]+$/);
     assert.ok(argv.every((word) => word !== ''));
   }
+});
+
+test('a word that is neither a known agent nor a program is refused; a command is not looked at', options, (t) => {
+  const [folder, workdir] = [temporaryFolder(t), temporaryFolder(t)];
+  writeFileSync(join(folder, 'my-agent'), '', { mode: 0o755 });
+  writeFileSync(join(folder, 'no-program'), '', { mode: 0o644 });
+  writeFileSync(join(workdir, 'local-agent'), '', { mode: 0o755 });
+  const at = { path: folder, workdir };
+  const commands = ['no-such --acp', './no-such', '/no/such', '"no-such"', '$AGENT', 'a;b', '~/no-such'];
+  const fine = [...knownAgents.flatMap(({ name, argv }) => [name, argv[0]]), 'my-agent', ...commands];
+  for (const agent of fine) checkAgentName(agent, at);
+  const names = 'expected one of copilot, gemini, claude, codex, opencode, qwen, cline, auggie, qoder, pi, or the command';
+  for (const agent of ['no-such', 'no-program', 'local-agent', 'toString', 'x'.repeat(10_000)]) {
+    assert.throws(() => checkAgentName(agent, at), ({ message }: Error) => message.includes(names) && !message.includes('mean'));
+  }
+  for (const [agent, meant] of [['Gemini', 'gemini'], ['cluade', 'claude'], ['codx', 'codex']] as const) {
+    assert.throws(() => checkAgentName(agent, at), new RegExp(`PATH of the job, did you mean "${meant}"\\?$`));
+  }
+  for (const path of ['.', `${folder}${delimiter}`]) checkAgentName('local-agent', { path, workdir });
 });

@@ -169,8 +169,10 @@ describe('sidecar prompt', { skip }, () => {
       assert.match(results[index]?.stderr ?? '', stderr, args.join(' '));
       assert.equal(results[index]?.exitCode, exitCode, args.join(' '));
     }
-    const unknown = await run(['prompt', '-a', 'no-such-agent', 'say x']);
-    assert.match(unknown.stderr, /no-such-agent is not installed[^]*sidecar agents/);
+    const unknown = await run(['prompt', '-a', 'copliot', 'say x']);
+    assert.equal(unknown.exitCode, 2);
+    assert.match(unknown.stderr, /Cannot read --agent: expected one of copilot, gemini, [^]*did you mean "copilot"\?/);
+    assert.match((await run(['prompt', '-a', '/no/such-agent', 'say x'])).stderr, /no\/such-agent is not there[^]*sidecar agents/);
     assert.equal((await run(['prompt', '-a', fake, '-e', 'FAKE_AUTH=1', '--auth-method', 'key', 'say in'])).stdout, 'in\n');
     assert.match((await run(['prompt', '-a', fake, '-m', 'nope', '--config-optional', 'say x'])).stderr, /! it has no model nope, but a, b\n/);
   });

@@ -12,6 +12,10 @@ test('what a request in mode acp says wrong is 400, in words', async (t) => {
   const server = await startTestServer(t);
   const cases: readonly (readonly [fields: object, detail: RegExp])[] = [
     [{ agent: 1 }, /body\.agent: expected a string/], [{ agent: 'a\0b' }, /body\.agent: .*NUL/], [{ agent: 'copilot', argv: ['x'] }, /body\.argv: expected nothing, as agent is given/],
+    [{ agent: 'copliot' }, /body\.agent: expected one of copilot, gemini, .*"copliot" is no program.*, did you mean "copilot"\?$/],
+    [{ agent: ' claud\n' }, /did you mean "claude"\?$/],
+    [{ agent: 'no-such-agent', env: { PATH: '/' } }, /"no-such-agent" is no program on the PATH of the job$/],
+    [{ agent: 'gemini', env: { PATH: '/' }, additionalDirectories: ['/no/such'] }, /additionalDirectories/],
     [{ argv: [] }, /body\.argv: expected 1 to/], [{ argv: [''] }, /body\.argv\[0\]: expected the name of a program/],
     [{ prompt: 1 }, /body\.prompt: expected a string or an array of content blocks/], [{ prompt: {} }, /body\.prompt/], [{ prompt: [] }, /body\.prompt: expected 1 to/],
     [{ prompt: [{ type: 'video' }] }, /body\.prompt\[0\]\.type: expected one of "text", "resource_link"/], [{ prompt: ['x'] }, /body\.prompt\[0\]: expected an object with type/],
