@@ -5,12 +5,17 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { defined } from '../base/parse.ts';
-import type { AgentError, AgentUsage, PendingPermission, PlanEntry, ToolCall, TurnUsage } from '../protocol/agent-jobs.ts';
+import {
+  type AgentError, type AgentUsage, type PendingPermission, type PlanEntry, type ToolCall, type TurnUsage, optionFor,
+} from '../protocol/agent-jobs.ts';
 import type { McpServer, PermissionPolicy, Prompt } from '../protocol/agents.ts';
 import { homeDirectory } from '../process/environment/user.ts';
+import { shown } from './lenient.ts';
 import { orderOf } from './order-of.ts';
 import type { AgentEvent, AgentState } from './order.ts';
 import { AgentRunner } from './runner.ts';
+
+export type PermissionReply = string | null | undefined;
 
 export interface RunAgentOptions {
   /** What starts the agent, so that it speaks the Agent Client Protocol: `['gemini', '--acp']`. */
@@ -24,8 +29,13 @@ export interface RunAgentOptions {
   readonly env?: { readonly [name: string]: string };
   /** Default: approve, which means within the workdir, and no commands. */
   readonly permissions?: PermissionPolicy;
-  /** Where the policy says ask. @returns the id of an option; `undefined`: it is denied. */
-  readonly onPermission?: (permission: PendingPermission) => Promise<string | undefined> | string | undefined;
+  /**
+   * Where the policy says ask. @returns `approve`, `deny`, or the id of an option; `undefined` or `null`: it is denied.
+   *
+   * Any other answer, and an error, denies at once as well, and is told as an event of type `fault`: the agent is never
+   * left to wait for it.
+   */
+  readonly onPermission?: (permission: PendingPermission) => Promise<PermissionReply> | PermissionReply;
   /** All that happens, as it does. */
   readonly onEvent?: (event: AgentEvent) => void;
   /** The message of the agent, as it comes. */
@@ -63,11 +73,16 @@ export const maxTextCharacters = 16_777_216;
 /**
  * Resolves once the agent and all that it started have ended; what goes wrong with it is in the result.
  *
+ * @throws TypeError where a callback is no function.
  * @param by.environment Of this program. @param by.version Of this package.
  */
 export async function runAgent(options: RunAgentOptions, by: { readonly environment: { readonly [name: string]: string }; readonly version: string }): Promise<RunAgentResult> {
   const { argv, prompt, env, permissions, additionalDirectories, mcpServers, sessionId, model, effort, mode, strictConfig, authMethod } = options;
   const { onPermission, onEvent, onText, signal } = options;
+  for (const [name, callback] of Object.entries({ onPermission, onEvent, onText })) {
+    if (callback === undefined || typeof callback === 'function') continue;
+    throw new TypeError(`Cannot run the agent: ${name} must be a function, received ${shown(callback)}`);
+  }
   const workdir = resolve(options.workdir ?? '.');
   const asked = new Set<string>();
   let text = '';
@@ -85,7 +100,8 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
         for (const permission of state.pendingPermissions) {
           if (asked.has(permission.permissionId)) continue;
           asked.add(permission.permissionId);
-          void answer(permission);
+          // What onEvent throws hinders the agent no more here than elsewhere.
+          void answer(permission).catch(() => undefined);
         }
         // Nothing is written: it costs nothing.
         return 0;
@@ -97,11 +113,11 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
       },
     },
   });
-  /** Whoever fails to answer has denied it. */
   const answer = async (permission: PendingPermission): Promise<void> => {
     const { permissionId } = permission;
-    const optionId = onPermission && await Promise.resolve(permission).then(onPermission).catch(() => undefined);
-    runner.take({ id: permissionId, is: 'permit', permissionId, optionId: optionId ?? null });
+    const { optionId, fault } = await answerOf(permission, onPermission);
+    runner.take({ id: permissionId, is: 'permit', permissionId, optionId });
+    if (fault !== undefined) onEvent?.({ type: 'fault', what: fault });
   };
   const abort = (): void => void runner.end();
   signal?.addEventListener('abort', abort, { once: true });
@@ -112,6 +128,26 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
     signal?.removeEventListener('abort', abort);
   }
   return resultOf(last, { text, isTextCut });
+}
+
+/** `null` denies; `fault` says what is wrong with the answer that was given. */
+async function answerOf(
+  permission: PendingPermission, onPermission: RunAgentOptions['onPermission'],
+): Promise<{ readonly optionId: string | null; readonly fault?: string }> {
+  try {
+    const given: unknown = await onPermission?.(permission);
+    const optionId = typeof given === 'string' ? optionFor(permission, given) : undefined;
+    if (optionId !== undefined) return { optionId };
+    if (given === undefined || given === null || given === 'deny') return { optionId: null };
+    const expected = ['approve', 'deny', ...permission.options.map((option) => option.optionId)].join(', ');
+    return denied(`onPermission answered ${shown(given)}, so it is denied: expected one of ${expected}`);
+  } catch (error) {
+    return denied(`onPermission failed, so it is denied: ${shown(error instanceof Error ? error.message : error)}`);
+  }
+}
+
+function denied(fault: string): { readonly optionId: null; readonly fault: string } {
+  return { optionId: null, fault };
 }
 
 function resultOf(state: AgentState | undefined, message: { readonly text: string; readonly isTextCut: boolean }): RunAgentResult {

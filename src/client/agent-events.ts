@@ -92,20 +92,6 @@ function permissionOf(permissionId: string, { kind, tools, paths, commands, opti
   };
 }
 
-/**
- * The id of the option that an answer means: `approve` that which allows once, `deny` that which rejects; anything else is an id itself.
- *
- * @returns `undefined`: there is none.
- */
-export function optionFor({ options }: Pick<AskedPermission, 'options'>, answer: string): string | undefined {
-  const kinds = answer === 'approve' ? ['allow_once'] : answer === 'deny' ? ['reject_once', 'reject_always'] : [];
-  for (const wanted of kinds) {
-    const option = options.find(({ kind }) => kind === wanted);
-    if (option) return option.optionId;
-  }
-  return options.find(({ optionId }) => optionId === answer)?.optionId;
-}
-
 function fieldsOf(value: unknown): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Fields : {};
 }

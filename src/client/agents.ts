@@ -7,7 +7,8 @@ import type { AgentChange, AgentList, ChangeTaken, ElicitationRequest, Elicitati
 import type { JobId } from '../protocol/ids.ts';
 import type { Accepted, AgentExec, Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { type AgentEvent, type AskedPermission, agentEvent, optionFor } from './agent-events.ts';
+import { optionFor } from '../protocol/agent-jobs.ts';
+import { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
 import { acceptedAnswer, agentsAnswer, changedAnswer, elicitedAnswer, permittedAnswer, promptedAnswer, turnCancelledAnswer } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
 import { waitingFor } from './failure.ts';

@@ -20,7 +20,8 @@ import { Shells } from './shells.ts';
 import { Terminals } from './terminals.ts';
 import { Updates } from './updates.ts';
 
-export { type AgentEvent, type AskedPermission, agentEvent, optionFor } from './agent-events.ts';
+export { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
+export { optionFor } from '../protocol/agent-jobs.ts';
 export { type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply } from './agents.ts';
 export { type AttachOptions, Attachment, type TerminalEnd } from './attachment.ts';
 export type { TerminalSize } from '../protocol/terminals.ts';

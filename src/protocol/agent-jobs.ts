@@ -18,6 +18,25 @@ export interface PendingPermission {
   readonly expiresAt: number;
 }
 
+interface Answerable {
+  readonly options: readonly { readonly optionId: string; readonly kind: string | undefined }[];
+}
+
+/**
+ * The id of the option that an answer means: `approve` that which allows once, `deny` that which rejects; anything else
+ * is an id itself.
+ *
+ * @returns `undefined`: there is none.
+ */
+export function optionFor({ options }: Answerable, answer: string): string | undefined {
+  const kinds = answer === 'approve' ? ['allow_once'] : answer === 'deny' ? ['reject_once', 'reject_always'] : [];
+  for (const wanted of kinds) {
+    const option = options.find(({ kind }) => kind === wanted);
+    if (option) return option.optionId;
+  }
+  return options.find(({ optionId }) => optionId === answer)?.optionId;
+}
+
 /** The agent asks something. Times are Unix seconds. */
 export interface PendingElicitation {
   readonly elicitationId: string;

@@ -27,13 +27,16 @@ test('runAgent() tells what happens, and resolves with what came of it', options
 
 test('runAgent() asks whoever called it; who fails to answer has denied it', options, async (t) => {
   const asked: string[] = [];
-  const answers = [(): string => 'yes', (): string => { throw new Error('no idea'); }, (): undefined => undefined];
-  const { text } = await runAgent({ argv, workdir: temporaryFolder(t), prompt: 'ask edit a\nask edit b\nask edit c', permissions: 'ask', onPermission: ({ paths }) => {
+  const answers = [
+    (): string => 'approve', (): string => 'deny', (): string => 'yes', (): string => { throw new Error('no idea'); }, (): undefined => undefined,
+  ];
+  const prompt = ['a', 'b', 'c', 'd', 'e'].map((path) => `ask edit ${path}`).join('\n');
+  const { text } = await runAgent({ argv, workdir: temporaryFolder(t), prompt, permissions: 'ask', onPermission: ({ paths }) => {
     asked.push(...paths);
     return answers[asked.length - 1]?.();
   } });
-  assert.deepEqual(asked, ['a', 'b', 'c']);
-  assert.deepEqual(text.match(/"optionId":"\w+"/g), ['"optionId":"yes"', '"optionId":"no"', '"optionId":"no"']);
+  assert.deepEqual(asked, ['a', 'b', 'c', 'd', 'e']);
+  assert.deepEqual(text.match(/"optionId":"\w+"/g), ['yes', 'no', 'yes', 'no', 'no'].map((id) => `"optionId":"${id}"`));
 });
 
 test('runAgent() ends the turn by the book where its signal aborts', options, async (t) => {
@@ -50,4 +53,39 @@ test('runAgent() resolves with an error where the agent fails', options, async (
   assert.equal((await runAgent({ argv, workdir, prompt: 'die' })).error?.code, 'agent_ended');
   assert.equal((await runAgent({ argv: ['no-such-agent'], workdir, prompt: 'x' })).error?.code, 'not_started');
   assert.match((await runAgent({ argv, workdir, prompt: 'x', model: 'other' })).error?.message ?? '', /Cannot choose model other: it has a, b/);
+});
+
+test('runAgent() denies at once what onPermission answers otherwise, and says why', options, async (t) => {
+  const answers: readonly unknown[] = [
+    'approved', 'YES', '', 5, true, false, { optionId: 'yes' }, ['yes'], () => 'yes', 1n, undefined, null, 'the error',
+  ];
+  const faults: string[] = [];
+  let asked = 0;
+  const prompt = answers.map((_, index) => `ask edit ${index}`).join('\n');
+  const { text, stopReason } = await runAgent({
+    argv, workdir: temporaryFolder(t), prompt, permissions: 'ask',
+    onPermission: async () => {
+      const answer = answers[asked++];
+      if (answer === 'the error') throw new Error('no idea');
+      return answer as string;
+    },
+    onEvent: (event) => {
+      if (event.type !== 'fault') return;
+      faults.push(event.what);
+      throw new Error('onEvent is no better');
+    },
+  });
+  assert.equal(stopReason, 'end_turn');
+  assert.deepEqual(text.match(/"optionId":"\w+"/g), answers.map(() => '"optionId":"no"'));
+  assert.equal(faults.length, answers.length - 2);
+  const expected = 'expected one of approve, deny, always, yes, no';
+  assert.equal(faults[0], `onPermission answered approved, so it is denied: ${expected}`);
+  assert.equal(faults.at(-1), 'onPermission failed, so it is denied: no idea');
+});
+
+test('runAgent() refuses callbacks that are no functions before it starts anything', options, async (t) => {
+  for (const name of ['onPermission', 'onEvent', 'onText']) {
+    await assert.rejects(runAgent({ argv: ['no-such-agent'], workdir: temporaryFolder(t), [name]: 'yes' }),
+      { name: 'TypeError', message: `Cannot run the agent: ${name} must be a function, received yes` });
+  }
 });
