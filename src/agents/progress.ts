@@ -129,12 +129,13 @@ export function messageTextOf(update: unknown): string | undefined {
   const { sessionUpdate, content } = fieldsOf(update);
   if (sessionUpdate !== 'agent_message_chunk') return undefined;
   const { type, text, uri, mimeType, resource } = fieldsOf(content);
-  if (typeof text === 'string') return text;
+  // Without a type it is taken for a text; of a type that is not known it says nothing to those who read the answer.
+  if (typeof text === 'string' && (type === undefined || type === 'text')) return text;
   if (type === 'image' || type === 'audio') return `[${type}${typeof mimeType === 'string' ? ` ${mimeType}` : ''}]`;
   const embedded = fieldsOf(resource);
   if (type === 'resource' && typeof embedded['text'] === 'string') return embedded['text'];
-  const named = typeof uri === 'string' ? uri : embedded['uri'];
-  return typeof named === 'string' ? `[${named}]` : undefined;
+  const named = type === 'resource' ? embedded['uri'] : uri;
+  return (type === 'resource' || type === 'resource_link') && typeof named === 'string' ? `[${named}]` : undefined;
 }
 
 function planEntry(value: unknown): readonly PlanEntry[] {

@@ -78,6 +78,8 @@ test('messageTextOf() is the text of the message, and says what is none', () => 
     [chunk({ type: 'text', text: 'x' }, 'user_message_chunk'), undefined], [chunk({ type: 'image', data: 'AAAA', mimeType: 'image/png' }), '[image image/png]'],
     [chunk({ type: 'audio', data: '' }), '[audio]'], [chunk({ type: 'resource_link', uri: 'file:///a', name: 'a' }), '[file:///a]'],
     [chunk({ type: 'resource', resource: { uri: 'file:///a', text: 'content' } }), 'content'], [chunk({ type: 'resource', resource: { uri: 'file:///a', blob: 'AAAA' } }), '[file:///a]'],
+    [chunk({ type: 'of_next_year', text: 'x' }), undefined], [chunk({ type: 'of_next_year', uri: 'file:///a' }), undefined],
+    [chunk({ type: 5, text: 'x' }), undefined], [chunk({ type: 'image', text: 'x' }), '[image]'], [chunk({ text: 'x' }), 'x'],
     [chunk(null), undefined], [chunk({ type: 'of_next_year' }), undefined], [null, undefined],
   ];
   for (const [update, text] of rows) assert.equal(messageTextOf(update), text);
