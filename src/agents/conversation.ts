@@ -17,6 +17,7 @@ import { abilitiesOf, acpCodes, choicesOf, idOf, modesOf, sessionAbilities, turn
 import { AgentFailure } from './agent-failure.ts';
 import type { AgentExit } from './agent-process.ts';
 import { beginning, bounded, fieldsOf, isFields, shown, textOf } from './lenient.ts';
+import { questionOf } from './permission-question.ts';
 import { everySession } from './session-list.ts';
 
 export interface ConversationOptions {
@@ -37,7 +38,7 @@ export interface ConversationOptions {
   readonly serve: (method: string, params: unknown, asked: Asked, turn: AbortSignal | undefined) => Promise<unknown>;
   /** @returns the id of an option; `undefined`: cancelled. The signal aborts when the turn is cancelled. */
   readonly permit: (params: unknown, signal: AbortSignal) => Promise<string | undefined>;
-  /** Answers a question of the agent's that is no permission, by a form. Default: nobody does, and the agent is told so. The signal as above. */
+  /** Answers a question that is no permission. Default: questions are not offered (-32601). The signal as above. */
   readonly elicit?: (params: unknown, signal: AbortSignal) => Promise<ElicitationAnswer>;
   /** @param isReplay It is of an earlier conversation, which is being loaded. */
   readonly onUpdate: (update: unknown, isReplay: boolean) => void;
@@ -116,6 +117,12 @@ export class Conversation {
   /** Resolves with the reason once the agent has ended the conversation, or {@link close} has. */
   get ended(): Promise<Error> {
     return this.#connection.ended;
+  }
+
+  /** Why the agent has ended, where no answer of it was waited for. To be asked for once it has {@link ended}. */
+  async failureWhile(what: string): Promise<AgentFailure> {
+    const how = await this.#howEnded();
+    return new AgentFailure('agent_ended', `The agent has ended while ${what}${how.words}`, { details: how.details });
   }
 
   /** @throws Error before {@link initialize}. */
@@ -367,7 +374,10 @@ export class Conversation {
       throw new RpcError(rpcCodes.invalidParams, `Cannot do ${method}: session ${shown(sessionId)} is not the one that was begun`);
     }
     if (method === 'elicitation/create') return await this.#elicited(params, asked.signal);
-    if (method !== 'session/request_permission') return await this.#options.serve(method, params, asked, this.#turn?.signal);
+    if (method !== 'session/request_permission') {
+      return await this.#options.serve(method, params, asked, this.#turn?.signal);
+    }
+    checkPermissionRequest(params);
     const optionId = await this.#permitted(params, asked.signal);
     return { outcome: optionId === undefined ? { outcome: 'cancelled' } : { outcome: 'selected', optionId } };
   }
@@ -381,7 +391,7 @@ export class Conversation {
   /** Without a turn, too: a login may ask something. */
   async #elicited(params: unknown, unwanted: AbortSignal): Promise<ElicitationAnswer> {
     const { elicit } = this.#options;
-    if (!elicit) return { action: 'decline' };
+    if (!elicit) throw new RpcError(rpcCodes.methodNotFound, 'Method not found: elicitation/create was not offered');
     const { mode = 'form' } = fieldsOf(params);
     if (mode !== 'form') throw new RpcError(rpcCodes.invalidParams, `Cannot ask anybody by ${shown(mode)}: only form was offered`);
     const turn = this.#turn?.signal;
@@ -401,10 +411,16 @@ export class Conversation {
     if (error instanceof RpcError) return this.#refusal(method, error);
     if (error.name === 'TimeoutError') return new AgentFailure('no_answer', `The agent has not answered ${method} in time`, { cause: error });
     if (error instanceof FramingError) return new AgentFailure('bad_answer', `Cannot understand the agent at ${method}: ${error.message}`, { cause: error });
+    const { words, details } = await this.#howEnded();
+    const message = `The agent has ended at ${method}: ${error.message}${words}`;
+    return new AgentFailure('agent_ended', message, { cause: error, details });
+  }
+
+  async #howEnded(): Promise<{ readonly words: string; readonly details: AgentFailure['details'] }> {
     const exit = await this.#exit();
-    const how = exit === undefined ? '' : exit.signal === null ? `; it exited with code ${exit.code}` : `; it was ended by ${exit.signal}`;
-    const details = exit === undefined ? {} : { exitCode: exit.code, signal: exit.signal };
-    return new AgentFailure('agent_ended', `The agent has ended at ${method}: ${error.message}${how}`, { cause: error, details });
+    if (exit === undefined) return { words: '', details: {} };
+    const words = exit.signal === null ? `; it exited with code ${exit.code}` : `; it was ended by ${exit.signal}`;
+    return { words, details: { exitCode: exit.code, signal: exit.signal } };
   }
 
   /** `undefined`: it goes on, or nobody knows. */
@@ -435,6 +451,17 @@ export class Conversation {
     const methods = this.#abilities?.authMethods ?? [];
     return methods.length === 0 ? 'told no way to' : methods.map(({ id, name }) => (name === '' ? id : `${id} (${name})`)).join(', ');
   }
+}
+
+/** @throws RpcError -32602 for a permission request that is about nothing, or whose options nobody can read. */
+function checkPermissionRequest(params: unknown): void {
+  const { toolCall, options } = fieldsOf(params);
+  const refuse = (expected: string): never => {
+    throw new RpcError(rpcCodes.invalidParams, `Cannot do session/request_permission: expected ${expected}`);
+  };
+  if (!isFields(toolCall)) refuse(`toolCall to be an object, received ${shown(toolCall)}`);
+  if (!Array.isArray(options)) return refuse(`options to be an array, received ${shown(options)}`);
+  if (options.length > 0 && questionOf({ options }).options.length === 0) refuse('options with optionId and kind');
 }
 
 /** A turn without a reason has ended; what is no answer to a prompt says nothing of it. @throws AgentFailure */

@@ -242,12 +242,12 @@ export class AgentRunner {
     this.#tell({ type: 'session', sessionId: conversation.sessionId ?? '', isResumed: sessionId !== undefined, choices: conversation.choices });
     await this.#choose(conversation);
     this.#hasBegun();
-    this.#stopReason = 'no_prompt';
     let next = prompt ?? await this.#waitForPrompt(keepAliveSeconds);
     while (next !== undefined && !this.#isEnding) {
       await this.#turn(conversation, next);
       next = await this.#waitForPrompt(keepAliveSeconds);
     }
+    if (this.#turns === 0) this.#stopReason = 'no_prompt';
     if (!this.#isEnding) await conversation.closeSession();
   }
 
@@ -292,6 +292,8 @@ export class AgentRunner {
 
   async #turn(conversation: Conversation, prompt: readonly PromptBlock[]): Promise<void> {
     this.#turns += 1;
+    // Unknown until this turn ends: a job whose runner is killed meanwhile must not show that of another one.
+    this.#stopReason = null;
     this.#phase = 'turn';
     this.#tell({ type: 'prompt', turn: this.#turns });
     // Whoever gave the prompt knows that it was taken, and is not to read that the agent waits still.
@@ -310,7 +312,8 @@ export class AgentRunner {
     const given = this.#prompts.shift();
     if (given || seconds === 0) return given;
     this.#phase = 'waiting';
-    return await new Promise((resolve) => {
+    if (this.#turns === 0) this.#stopReason = 'no_prompt';
+    return await new Promise((resolve, reject) => {
       const settle = (prompt: readonly PromptBlock[] | undefined): void => {
         cancelOverdue();
         this.#nextPrompt = undefined;
@@ -318,9 +321,17 @@ export class AgentRunner {
       };
       const cancelOverdue = longTimeout(() => settle(undefined), seconds * 1000);
       this.#nextPrompt = settle;
-      void this.#conversation?.ended.then(() => settle(undefined));
+      void this.#conversation?.ended.then(() => this.#endedWaiting()).then(() => settle(undefined), reject);
       this.#tellState();
     });
+  }
+
+  /** Turns that were done stay done. @throws AgentFailure `agent_ended` before the first one. */
+  async #endedWaiting(): Promise<void> {
+    if (!this.#nextPrompt || this.#isEnding) return;
+    const failure = await this.#conversation?.failureWhile('it waited for a prompt');
+    if (failure && this.#turns === 0) throw failure;
+    if (failure) this.#tell({ type: 'fault', what: failure.message });
   }
 
   #updated(update: unknown, isReplay: boolean): void {

@@ -91,7 +91,8 @@ function agentPart<T extends AgentJobSummary>(entry: Entry, part: T): T {
   if (state.is !== 'finished' || part.agentPhase === 'ended' || part.acpError !== null) return part;
   const ended = { ...part, agentPhase: 'ended', pendingPermissions: [], pendingElicitations: [] } as const;
   const acpError = runnerError(state.outcome, part);
-  return acpError === undefined ? ended : { ...ended, acpError, stopReason: 'error' };
+  if (acpError === undefined) return { ...ended, stopReason: part.stopReason ?? 'cancelled' };
+  return { ...ended, acpError, stopReason: 'error' };
 }
 
 /** The job with the end of its output. */

@@ -155,7 +155,10 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
     optional(array(path, { max: 100 })),
   ),
   authMethod: described('Mode acp: the id of the method by which to log in to the agent. Default: none, agents that are logged in need none.', optionalText(word)),
-  elicitation: described('Mode acp: the agent may ask questions, which the job then shows as pendingElicitations. Default false: they are declined.', optional(boolean)),
+  elicitation: described(
+    'Mode acp: the agent may ask questions, which the job shows as pendingElicitations. Default false: it may not.',
+    optional(boolean),
+  ),
   sessionAction: described('Mode acp: prompt (the default); list: the sessions that the agent remembers; delete: it forgets the session acp_session_id.', optional(oneOf(...sessionActions))),
   persistent_session_key: described('Mode acp: the persistent shell that runs the commands which the agent gives to its client.', optionalText(text({ max: 256 }))),
   persistent_shell: described('Mode acp: run those commands in a persistent shell, of persistent_session_key or of the job\'s own; the name of a shell says which one it is. Default: where there is a persistent_session_key.', optional(switchOrShell())),

@@ -17,6 +17,8 @@ const fails = (code: AgentFailureCode, message: RegExp) => (error: unknown): boo
   return true;
 };
 const text = { type: 'text', text: 'do it' } as const;
+const yes = { optionId: 'yes', name: 'Yes', kind: 'allow_once' } as const;
+const permission = { sessionId: 's1', toolCall: { toolCallId: 't' }, options: [yes] } as const;
 const chunk = (words: string): object => ({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: words } });
 const paramsOf = ({ heard }: Talk, method: string): unknown => heard.find((one) => one.method === method)?.params;
 
@@ -178,8 +180,8 @@ test('cancel() tells the agent, answers what it has asked, and the turn ends as 
   let isAborted = false;
   const it = talk(t, {
     'session/prompt': async (_, { agent }) => {
-      answers.push(await agent.request('session/request_permission', { sessionId: 's1', options: [] }));
-      answers.push(await agent.request('session/request_permission', { sessionId: 's1', options: [] }));
+      answers.push(await agent.request('session/request_permission', permission));
+      answers.push(await agent.request('session/request_permission', permission));
       return { stopReason: 'cancelled' };
     },
   }, { permit: (_params, signal) => new Promise(() => { signal.addEventListener('abort', () => { isAborted = true; }); }) });
@@ -319,7 +321,7 @@ test('what an agent cannot do with sessions is refused, with what it can', async
   await assert.rejects(bare.conversation.listSessions(), fails('sessions_not_supported', /can only begin new ones$/));
 });
 
-test('questions by a form are advertised and answered where somebody does, and declined where nobody does', async (t) => {
+test('questions by a form are advertised and answered where they are wanted, and else are no method', async (t) => {
   const answers: unknown[] = [];
   const prompt = async (_: unknown, { agent }: Talk): Promise<object> => {
     agent.notify('elicitation/complete', { elicitationId: 'e' });
@@ -339,7 +341,7 @@ test('questions by a form are advertised and answered where somebody does, and d
   const silent = talk(t, { 'session/prompt': prompt });
   await silent.conversation.open();
   await silent.conversation.prompt([text]);
-  assert.deepEqual(answers, Array.from({ length: 4 }, () => ({ action: 'decline' })));
+  assert.deepEqual(answers, [-32601, -32601, -32601, -32601]);
 });
 
 test('an open question is answered with cancel when the turn is, and one may come before any turn', async (t) => {
@@ -372,13 +374,38 @@ test('what an agent asks for and does not wait for ends with its turn', async (t
   let isAborted = false;
   const it = talk(t, {
     'session/prompt': (_, { agent }) => {
-      agent.request('session/request_permission', { sessionId: 's1', options: [] }).catch(() => undefined);
+      agent.request('session/request_permission', permission).catch(() => undefined);
       return { stopReason: 'end_turn' };
     },
   }, { permit: (_params, signal) => new Promise(() => { signal.addEventListener('abort', () => { isAborted = true; }); }) });
   await it.conversation.open();
   await it.conversation.prompt([text]);
   await until(() => isAborted, { what: 'nobody is asked any more' });
+});
+
+test('a permission request that cannot be answered is refused, and nobody is asked about it', async (t) => {
+  const { toolCall, options } = permission;
+  const malformed = [
+    ...[undefined, null, 'yes', { 0: yes }, [5], [null, { ...yes, optionId: 5 }]].map((wrong) => ({ toolCall, options: wrong })),
+    ...[undefined, null, 't', [toolCall]].map((wrong) => ({ options, toolCall: wrong })), {},
+  ];
+  const answers: unknown[] = [];
+  let asked = 0;
+  const ask = async (agent: Talk['agent'], params: object): Promise<void> => {
+    const answer = agent.request('session/request_permission', { sessionId: 's1', ...params });
+    answers.push(await answer.catch((error: RpcError) => error.code));
+  };
+  const it = talk(t, {
+    'session/prompt': async (_, { agent }) => {
+      for (const params of [...malformed, permission]) await ask(agent, params);
+      return { stopReason: 'end_turn' };
+    },
+  }, { permit: async () => { asked += 1; return 'yes'; } });
+  await it.conversation.open();
+  await ask(it.agent, {});
+  await it.conversation.prompt([text]);
+  assert.deepEqual(answers.slice(0, -1), [undefined, ...malformed].map(() => -32602));
+  assert.deepEqual([answers.at(-1), asked], [{ outcome: { outcome: 'selected', optionId: 'yes' } }, 1]);
 });
 
 test('an answer to a prompt that is none fails the turn, and a reason that nobody knows is told as it is', async (t) => {
@@ -480,15 +507,15 @@ test('on the wire: ids from 0 on either side, text ids, the id last, nulls for w
   await opened;
   const turn = conversation.prompt([text]);
   assert.equal(await line(), '{"jsonrpc":"2.0","id":2,"method":"session/prompt","params":{"sessionId":"s1","prompt":[{"type":"text","text":"do it"}]}}');
-  say('{"jsonrpc":"2.0","method":"session/request_permission","params":{"sessionId":"s1","options":[]},"id":2}');
+  say('{"jsonrpc":"2.0","method":"session/request_permission","params":{"sessionId":"s1","toolCall":{},"options":[]},"id":2}');
   assert.equal(await line(), '{"jsonrpc":"2.0","id":2,"result":{"outcome":{"outcome":"selected","optionId":"yes"}}}');
-  say('{"id":0,"method":"session/request_permission","params":{"sessionId":"s1","options":[]}}');
+  say('{"id":0,"method":"session/request_permission","params":{"sessionId":"s1","toolCall":{},"options":[]}}');
   assert.equal(await line(), '{"jsonrpc":"2.0","id":0,"result":{"outcome":{"outcome":"selected","optionId":"yes"}}}');
   conversation.cancel();
   assert.equal(await line(), '{"jsonrpc":"2.0","method":"session/cancel","params":{"sessionId":"s1"}}');
   say('{"method":"craft/drainMidTurnQueue","params":{},"id":"6f1c-uuid"}');
   assert.equal(await line(), '{"jsonrpc":"2.0","id":"6f1c-uuid","error":{"code":-32601,"message":"Method not found: craft/drainMidTurnQueue"}}');
-  say('{"method":"session/request_permission","params":{"sessionId":"s1","options":[]},"id":null}');
+  say('{"method":"session/request_permission","params":{"sessionId":"s1","toolCall":{},"options":[]},"id":null}');
   assert.equal(await line(), '{"jsonrpc":"2.0","id":null,"result":{"outcome":{"outcome":"cancelled"}}}');
   for (const method of ['qwen/notify/session/prompt-suggestion', '_auth/status_update', 'session/of_next_year']) say(JSON.stringify({ method, params: 5 }));
   say('{"id":2,"result":{"stopReason":"cancelled"}}');

@@ -150,7 +150,7 @@ export const rows: readonly Row[] = [
   { words: ['deep'], faults: /another session: something that cannot be shown/ },
   { words: ['unknown-updates'], text: /\[-32601,-32601,-32601\]$/ },
   { words: ['other-session'], text: /^\[-32602,-32602,-32602,-32602\]$/, faults: /another session: other/ },
-  { words: ['late-requests'], keepAliveSeconds: 600, text: /^\[-32002,\{"outcome":\{"outcome":"cancelled"\}\},\{"action":"decline"\}\]$/ },
+  { words: ['late-requests'], keepAliveSeconds: 600, text: /^\[-32002,\{"outcome":\{"outcome":"cancelled"\}\},-32601\]$/ },
   { words: ['left-permission'], keepAliveSeconds: 600, permissions: 'ask', text: /"outcome":"cancelled"/, meanwhile: async ({ text, stop }) => { await until(async () => await text() !== '', { what: 'it was answered' }); await stop(); }, isStopped: true },
   // It says or wants very much.
   { words: ['request-flood', 'session/prompt', '10000'], text: /^\[10000,\[-32002,-32601,-32603\]\]$/, cpuSeconds: 20, peakBytes: 200 * mib },

@@ -127,6 +127,42 @@ test('without a prompt there is the session alone', options, async (t) => {
   assert.deepEqual([await it.ended, it.state().stopReason, it.state().sessionId], [0, 'no_prompt', 's1']);
 });
 
+test('the reason of a stop is that of a turn that has ended', options, async (t) => {
+  const seen = new Set<string | null>();
+  const it = run(t, 'say x\nhang', { keepAliveSeconds: 60 }, {}, ({ phase, stopReason }) => {
+    if (phase === 'turn') seen.add(stopReason);
+  });
+  await until(() => it.text() === 'x' && it.state().phase === 'turn', { what: 'the first turn has begun' });
+  assert.equal(it.state().stopReason, null);
+  for (const [index, prompt] of ['stop refusal', 'hang'].entries()) {
+    it.runner.take({ id: prompt, is: 'prompt', prompt: [{ type: 'text', text: prompt }] });
+    if (index === 0) it.runner.take({ id: 'c', is: 'cancel' });
+  }
+  await until(() => it.state().turns === 3 && it.state().phase === 'turn', { what: 'the third turn has begun' });
+  assert.deepEqual([...seen].filter((stopReason) => stopReason === 'no_prompt'), []);
+  await it.runner.end();
+  assert.deepEqual([await it.ended, it.state().stopReason], [1, 'cancelled']);
+  const failed = run(t, 'say x\ndie', {}, {}, ({ stopReason }) => { seen.add(stopReason); });
+  assert.deepEqual([await failed.ended, failed.state().stopReason, seen.has('no_prompt')], [1, 'error', false]);
+});
+
+test('an agent that ends while it waits has failed where it has done no turn yet', options, async (t) => {
+  const without = run(t, null, { keepAliveSeconds: 600 });
+  await until(() => without.state().phase === 'waiting', { what: 'it waits' });
+  assert.equal(without.state().stopReason, 'no_prompt');
+  process.kill(without.state().pid ?? 0, 'SIGKILL');
+  assert.equal(await without.ended, 1);
+  const { stopReason, error } = without.state();
+  assert.deepEqual([stopReason, error?.code], ['error', 'agent_ended']);
+  assert.equal(error?.message, 'The agent has ended while it waited for a prompt; it was ended by SIGKILL');
+  const after = run(t, 'say x', { keepAliveSeconds: 600 });
+  await until(() => after.state().phase === 'waiting', { what: 'it waits' });
+  process.kill(after.state().pid ?? 0, 'SIGKILL');
+  assert.deepEqual([await after.ended, after.state().stopReason, after.state().error], [0, 'end_turn', null]);
+  const faults = after.events().filter(({ type }) => type === 'fault').map(({ what }) => what);
+  assert.deepEqual(faults, ['The agent has ended while it waited for a prompt; it was ended by SIGKILL']);
+});
+
 test('nothing outside is read, written or allowed, and commands are not', options, async (t) => {
   const it = run(t, 'read /etc/passwd\nwrite /tmp/x y\nask read /etc/passwd\nask execute ls');
   assert.equal(await it.ended, 0);

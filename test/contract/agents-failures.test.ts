@@ -47,6 +47,17 @@ test('the stderr and the stopReason of an agent that failed', async (t) => {
   });
 });
 
+test('a runner that was killed in the first turn on purpose leaves a turn that was cancelled, not none', async (t) => {
+  const server = await startTestServer(t);
+  const id = await submit(server, fake('hang'));
+  const { pid, stopReason } = await inPhase(server, id, 'turn', 1);
+  assert.equal(stopReason, null);
+  process.kill(pid ?? 0, 'SIGSTOP');
+  await ask(server, `POST /jobs/${id}/cancel`, { body: { graceSeconds: 0.1 } });
+  const job = await finished(server, id);
+  assert.deepEqual([job.reason, job.stopReason, job.agentPhase, job.acpError], ['cancelled', 'cancelled', 'ended', null]);
+});
+
 /** What is counted, sent live and kept is the same. */
 async function isWhole(server: Reached, id: string): Promise<void> {
   const { stderr = '', stderrBytes } = await show(server, id);
