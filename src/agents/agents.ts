@@ -14,9 +14,11 @@ import type { JobShells } from '../process/job-shells.ts';
 import { homeDirectory } from '../process/environment/user.ts';
 import { expanded } from '../process/workdir.ts';
 import { ownProgram } from '../process/own-program.ts';
-import { type AgentHost, type AgentJobs, type AgentLaunch, agentLabel } from '../process/agent-host.ts';
-import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
-import { type AgentChange, type AgentList, type AgentProgram, type Prompt, agentDefaults, promptBlocks } from '../protocol/agents.ts';
+import { type AgentHost, type AgentJob, type AgentJobs, type AgentLaunch, agentLabel } from '../process/agent-host.ts';
+import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../protocol/agent-jobs.ts';
+import {
+  type AgentChange, type AgentList, type AgentProgram, type Prompt, type TurnsQuery, agentDefaults, promptBlocks,
+} from '../protocol/agents.ts';
 import { type ProblemCode, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ElicitationAnswer } from './conversation.ts';
@@ -25,6 +27,7 @@ import { agentNamed, checkAgentName, findAgents } from './known.ts';
 import { ShellWishes } from './shell-wishes.ts';
 import { orderOf } from './order-of.ts';
 import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from './order.ts';
+import { type WholeTurn, shownTurns, wholeTurn } from './turns.ts';
 
 export interface AgentsOptions {
   /** What jobs inherit. */
@@ -126,8 +129,23 @@ export class Agents implements AgentHost {
     return summaryOf(readState(directory));
   }
 
-  async details(directory: string, { maxBytes }: { readonly maxBytes: number }): Promise<AgentJobDetails> {
-    return await detailsOf(directory, maxBytes);
+  async details(...[directory, options]: Parameters<AgentHost['details']>): Promise<AgentJobDetails> {
+    return await detailsOf(directory, options);
+  }
+
+  /** Those of a job, in their order. @throws ProblemError job_not_found, not_an_agent. */
+  async turns(id: string, query: TurnsQuery): Promise<readonly AgentTurn[]> {
+    const { directory, end } = this.#agentJob(id);
+    return await shownTurns(directory, end, query);
+  }
+
+  /** @throws ProblemError as {@link turns}; turn_not_found. */
+  async turn(id: string, number: string): Promise<WholeTurn> {
+    const { directory, end } = this.#agentJob(id);
+    const turn = /^[1-9]\d{0,8}$/.test(number) ? await wholeTurn(directory, Number(number), end) : undefined;
+    if (turn) return turn;
+    const { turnCount } = this.summary(directory);
+    throw new ProblemError('turn_not_found', `Cannot find turn ${JSON.stringify(number.slice(0, 64))} of job ${id}: it has ${turnCount}, from 1`);
   }
 
   /**
@@ -186,6 +204,12 @@ export class Agents implements AgentHost {
     }
   }
 
+  #agentJob(id: string): AgentJob {
+    const job = this.#connected.get(id);
+    if (!job.isAgent) throw new ProblemError('not_an_agent', `Cannot ask this of job ${id}: it runs no agent`);
+    return job;
+  }
+
   get #connected(): AgentJobs {
     if (!this.#jobs) throw new Error('agents have no jobs yet');
     return this.#jobs;
@@ -200,8 +224,7 @@ export class Agents implements AgentHost {
   /** Resolves with what its runner made of it. */
   async #ask(id: string, command: Command, commandId: string = randomUUID()): Promise<CommandResult> {
     const jobs = this.#connected;
-    const job = jobs.get(id);
-    if (!job.isAgent) throw new ProblemError('not_an_agent', `Cannot tell job ${id} that: it runs no agent`);
+    const job = this.#agentJob(id);
     const ended = (): ProblemError => new ProblemError('job_not_running', `Cannot tell the agent of job ${id}: it has ended; a new job can go on with its session, by acp_session_id`);
     const state = readState(job.directory);
     const known = resultOf(state, commandId);
@@ -216,13 +239,13 @@ export class Agents implements AgentHost {
     throw new ProblemError('unavailable', `Cannot tell the agent of job ${id}: its runner has not answered yet; look at the job again`, { headers: { 'Retry-After': '2' } });
   }
 
-  #orderOf({ id, workdir, env, program: asked }: AgentLaunch): AgentOrder {
+  #orderOf({ id, workdir, env, program: asked, timeoutSeconds: turnSeconds }: AgentLaunch): AgentOrder {
     const merged = { ...this.#environmentOf(env), SIDECAR_JOB_ID: id };
     // Agents write their files, and show their text, in the locale that they find.
     const environment: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
     return orderOf(asked, {
       mark: id, version: this.#options.version, argv: argvOf(asked, environment['PATH'] ?? ''), workdir, env: environment, hasShell: shellKeyOf(id, asked) !== undefined,
-      home: this.#home,
+      home: this.#home, turnSeconds,
       shell: this.#options.jobShells.defaultProgram,
     });
   }

@@ -33,6 +33,10 @@ export class Asking<S, A> {
     this.#onChange = onChange;
   }
 
+  get isAsking(): boolean {
+    return this.#waiting.size > 0;
+  }
+
   get shown(): readonly S[] {
     return [...this.#waiting.values()].map(({ shown }) => shown);
   }

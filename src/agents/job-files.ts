@@ -5,22 +5,31 @@
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { EventLog } from './event-log.ts';
-import { type AgentEvent, type AgentState, eventsFile, stateFile } from './order.ts';
+import { LineFile } from './line-file.ts';
+import { type AgentEvent, type AgentState, eventsFile, stateFile, turnsFile } from './order.ts';
+import type { TurnRecord } from './turn-log.ts';
 
 export class JobFiles {
   readonly #directory: string;
   readonly #events: EventLog;
+  readonly #turns: LineFile;
   #stateAt = 0;
 
   /** @throws the system's error. */
   constructor(directory: string) {
     this.#directory = directory;
     this.#events = new EventLog(join(directory, eventsFile));
+    this.#turns = new LineFile(join(directory, turnsFile));
   }
 
   /** @throws the system's error. */
   event(event: AgentEvent): void {
     this.#events.append(event);
+  }
+
+  /** @throws the system's error. */
+  turn(turn: TurnRecord): void {
+    this.#turns.append(JSON.stringify(turn));
   }
 
   /** Each has a time of its own, by which it is known from the one before. @returns how many characters it has. @throws the system's error. */
@@ -33,5 +42,6 @@ export class JobFiles {
 
   close(): void {
     this.#events.close();
+    this.#turns.close();
   }
 }

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { readRegular } from '../base/untrusted-file.ts';
+import type { AgentHost } from '../process/agent-host.ts';
 import {
   type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall, agentPhases,
 } from '../protocol/agent-jobs.ts';
@@ -12,6 +13,7 @@ import { lastEvents } from './event-tail.ts';
 import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from './lenient.ts';
 import type { AgentChange } from '../protocol/agents.ts';
 import { type AgentState, type CommandResult, commandProblems, stateFile } from './order.ts';
+import { shownTurns } from './turns.ts';
 
 /** Of the events in an answer, however much room there is. */
 const maxEventBytes = 262_144;
@@ -44,7 +46,7 @@ export function summaryOf(state: Fields): AgentJobSummary {
     acpError: objectOf<AgentState['error']>(state['error']),
     agentInfo: objectOf<AgentState['agentInfo']>(state['agentInfo']),
     agentPhase: phaseOf(state),
-    turns: countOf(state['turns']) ?? 0,
+    turnCount: countOf(state['turns']) ?? 0,
     usage: objectOf<AgentJobSummary['usage']>(progress['usage']),
     turnUsage: objectOf<AgentJobSummary['turnUsage']>(state['turnUsage']),
     pendingPermissions: listOf(state['pendingPermissions']) as AgentJobSummary['pendingPermissions'],
@@ -53,8 +55,8 @@ export function summaryOf(state: Fields): AgentJobSummary {
   };
 }
 
-/** @param maxBytes Of the events. */
-export async function detailsOf(directory: string, maxBytes: number): Promise<AgentJobDetails> {
+/** As `AgentHost` has it. */
+export async function detailsOf(...[directory, { maxBytes, end }]: Parameters<AgentHost['details']>): Promise<AgentJobDetails> {
   // The state first: all that it tells of is in the events, and in the text, by now.
   const state = readState(directory);
   const limitBytes = Math.min(maxBytes, maxEventBytes);
@@ -63,6 +65,7 @@ export async function detailsOf(directory: string, maxBytes: number): Promise<Ag
   const progress = fieldsOf(state['progress']);
   return {
     ...summaryOf(state),
+    turns: await shownTurns(directory, end),
     toolCalls: listOf(progress['toolCalls']) as readonly ToolCall[],
     droppedToolCalls: countOf(progress['droppedToolCalls']) ?? 0,
     plan: Array.isArray(progress['plan']) ? progress['plan'] as readonly PlanEntry[] : null,

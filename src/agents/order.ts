@@ -4,6 +4,7 @@
  * ```
  * agent-order.json   what to do
  * events.ndjson      all that happened, an event a line
+ * turns.ndjson       its turns, a line whenever one begins or ends
  * agent.json         where it stands: replaced whenever that changes
  * ```
  * On its stdin it reads a command a line, see {@link RunnerCommand}.
@@ -17,6 +18,7 @@ import type { ConfigWishes, ElicitationAnswer } from './conversation.ts';
 
 export const orderFile = 'agent-order.json';
 export const eventsFile: string = agentFiles.events;
+export const turnsFile: string = agentFiles.turns;
 export const stateFile: string = agentFiles.state;
 
 export interface AgentOrder {
@@ -44,6 +46,8 @@ export interface AgentOrder {
   readonly mayElicit: boolean;
   /** `null`: only the session is begun. */
   readonly prompt: readonly PromptBlock[] | null;
+  /** For each turn, without the time in which a person is asked; `null`: none. Absent: the order of an older version, which means none. */
+  readonly turnSeconds?: number | null;
   /** For so long after a turn the agent waits for another prompt. */
   readonly keepAliveSeconds: number;
   /** Its commands run in a persistent shell: whoever started this starts them, see {@link ShellWish}. */

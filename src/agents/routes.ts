@@ -3,12 +3,17 @@
  * @module
  */
 import type { Schema } from '../base/parse.ts';
-import { json } from '../http/reply.ts';
+import { type Reply, json, stream } from '../http/reply.ts';
 import { type Route, route } from '../http/route.ts';
-import { type ChangeTaken, type ElicitationTaken, type PermissionTaken, type PromptTaken, type TurnCancelled, changeRequest, elicitationRequest, permissionRequest, promptRequest } from '../protocol/agents.ts';
+import {
+  type ChangeTaken, type ElicitationTaken, type PermissionTaken, type PromptTaken, type TurnCancelled, changeRequest, elicitationRequest,
+  permissionRequest, promptRequest, turnsQuery,
+} from '../protocol/agents.ts';
 import { noBody } from '../protocol/jobs.ts';
 import type { ProblemCode } from '../protocol/problem.ts';
+import { turnSchema } from '../protocol/turn-schema.ts';
 import type { Agents } from './agents.ts';
+import type { WholeTurn } from './turns.ts';
 
 const text = { type: 'string' };
 const agentSchema: Schema = {
@@ -54,6 +59,25 @@ export function agentRoutes(agents: Agents): Route[] {
       const { params: { id }, body } = request;
       return json(200, await agents.once(id, request, 'PATCH', async (sameId): Promise<ChangeTaken> => ({ jobId: id, ...await agents.change(id, body, sameId) })));
     }),
+
+    route('GET', '/jobs/:id/turns', {
+      query: turnsQuery,
+      documentation: {
+        summary: 'Lists the last turns of an agent, in their order',
+        description: 'With how their texts begin.',
+        answers: { 200: answer('The turns', { turns: { type: 'array', items: turnSchema } }) },
+        problems: ['job_not_found', 'not_an_agent'],
+      },
+    }, async ({ params, query }) => json(200, { turns: await agents.turns(params.id, query) })),
+
+    route('GET', '/jobs/:id/turns/:turn', {
+      documentation: {
+        summary: 'Shows a turn of an agent with its whole text',
+        description: 'Of one that runs, with its text so far.',
+        answers: { 200: { description: 'The turn', schema: turnSchema } },
+        problems: ['job_not_found', 'not_an_agent', 'turn_not_found'],
+      },
+    }, async ({ params }) => turnReply(await agents.turn(params.id, params.turn))),
 
     route('POST', '/jobs/:id/prompt', {
       body: promptRequest,
@@ -115,4 +139,15 @@ export function agentRoutes(agents: Agents): Route[] {
       }));
     }),
   ];
+}
+
+/** A long text is never held in memory as a whole. */
+function turnReply({ turn, text: rest }: WholeTurn): Reply {
+  if (!rest) return json(200, turn);
+  const { text: _, isTextCut: __, ...others } = turn;
+  return stream(200, { 'Content-Type': 'application/json' }, async (sink) => {
+    await sink.write(`${JSON.stringify(others).slice(0, -1)},"text":"`);
+    const isTextCut = await rest.write((piece) => sink.write(JSON.stringify(piece).slice(1, -1)));
+    await sink.write(`","isTextCut":${isTextCut}}`);
+  });
 }

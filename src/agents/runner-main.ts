@@ -5,7 +5,7 @@
  * SIGTERM ends the turn by the book and then the agent.
  * @module
  */
-import { writeSync } from 'node:fs';
+import { fstatSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendLine, readRegular } from '../base/untrusted-file.ts';
 import { ndjson } from '../jsonrpc/ndjson.ts';
@@ -27,6 +27,8 @@ const files = new JobFiles(directory);
 const runner = new AgentRunner({ order, sink: {
   event: (event) => files.event(event),
   state: (state) => files.state(state),
+  turn: (turn) => files.turn(turn),
+  textEnd: () => fstatSync(stdoutFd).size,
   text: (text) => {
     const bytes = Buffer.from(text);
     // On a disk that is nearly full a write may be short.

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { longTimeout } from '../base/long-timeout.ts';
 import { defined } from '../base/parse.ts';
+import { turnTimeoutCode } from '../process/agent-host.ts';
 import { markName } from '../process/descendants.ts';
 import type { AgentError } from '../protocol/agent-jobs.ts';
 import type { AgentChange, PromptBlock } from '../protocol/agents.ts';
@@ -16,12 +17,14 @@ import { type ConfigCategory, Conversation, type RefusedChoice, configCategories
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
 import { KnownCalls } from './known-calls.ts';
-import { fieldsOf } from './lenient.ts';
+import { fieldsOf, listOf, textOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
 import { wishesOf } from './order-of.ts';
 import { Progress, messageTextOf } from './progress.ts';
 import { readService } from './services.ts';
 import { ShellCommands } from './shell-commands.ts';
+import { TurnClock } from './turn-clock.ts';
+import { TurnLog, type TurnRecord } from './turn-log.ts';
 
 /** Whom a runner tells. */
 export interface RunnerSink {
@@ -30,6 +33,10 @@ export interface RunnerSink {
   state(state: AgentState): number;
   /** The message of the agent, as it comes. */
   text(text: string): void;
+  /** A turn has begun, or has ended: what is told last of its number holds. */
+  turn?(turn: TurnRecord): void;
+  /** Where the text ends that was told so far, in bytes. */
+  textEnd?(): number;
   /** Why the agent failed, in words: once, when it has ended. */
   failure?(message: string): void;
 }
@@ -61,6 +68,8 @@ export class AgentRunner {
   readonly #progress = new Progress();
   readonly #calls = new KnownCalls();
   readonly #answering: Answering;
+  readonly #turnLog: TurnLog;
+  readonly #clock: TurnClock = new TurnClock(() => this.#timeOut());
   readonly #results: CommandResult[] = [];
   #phase: AgentState['phase'] = 'starting';
   #agent: AgentProcess | undefined;
@@ -87,17 +96,20 @@ export class AgentRunner {
   /** One change after the other. Never rejects. */
   #changing: Promise<unknown> = Promise.resolve();
   #changes: AgentChange = {};
+  /** A turn took longer than it may. */
+  #isTimedOut = false;
 
   constructor({ order, sink }: AgentRunnerOptions) {
     this.#order = order;
     this.#sink = sink;
     this.#begun = new Promise((resolve) => { this.#hasBegun = resolve; });
     this.#answering = new Answering({
-      order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tell(event), onChange: () => this.#tellAsked(),
+      order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tellAnswer(event), onChange: () => this.#tellAsked(),
     });
+    this.#turnLog = new TurnLog({ write: (turn) => sink.turn?.(turn), textEnd: () => sink.textEnd?.() ?? 0 });
   }
 
-  /** @returns the exit code: 0 where all turns came to their end. */
+  /** @returns the exit code: 0 where all turns came to their end, {@link turnTimeoutCode} where one took too long. */
   async run(): Promise<number> {
     this.#tellState();
     let commands: CommandsHost | undefined;
@@ -115,30 +127,35 @@ export class AgentRunner {
       await Promise.all([commands?.close(), this.#agent?.end()]);
       // Ends the wait for what was asked outside of a turn.
       this.#conversation?.close();
+      this.#write(() => this.#turnLog.close());
       if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       const { message } = this.#error ?? {};
       if (message !== undefined) this.#write(() => this.#sink.failure?.(message));
       this.#phase = 'ended';
       await this.#tellLast();
     }
+    if (this.#isTimedOut) return turnTimeoutCode;
     return this.#error === null && goodStops.has(this.#stopReason ?? '') ? 0 : 1;
   }
 
   /** What somebody wants of it meanwhile; what became of it is part of the state. */
   take(command: RunnerCommand): void {
+    // The turn that this prompt begins tells the state, in which the agent waits no more.
+    const isBegun = command.is === 'prompt' && this.#nextPrompt !== undefined;
     // One that was told twice, as nobody had heard of it in time, is done once.
     if (this.#doing.has(command.id) || this.#results.some(({ id }) => id === command.id)) return void this.#tellState();
     const result = this.#isOver ? hasEnded : this.#do(command);
-    if (!(result instanceof Promise)) return this.#done(command.id, result);
+    if (!(result instanceof Promise)) return this.#done(command.id, result, isBegun);
     this.#doing.add(command.id);
     void result.then((later) => this.#done(command.id, later));
   }
 
-  #done(id: string, result: Partial<CommandResult>): void {
+  #done(id: string, result: Partial<CommandResult>, isBegun = false): void {
     this.#doing.delete(id);
     this.#results.push({ id, turn: null, message: '', problem: null, ...result });
     if (this.#results.length > maxResults) this.#results.shift();
-    this.#tellState();
+    if (isBegun) this.#changed();
+    else this.#tellState();
   }
 
   get #isOver(): boolean {
@@ -295,13 +312,21 @@ export class AgentRunner {
     // Unknown until this turn ends: a job whose runner is killed meanwhile must not show that of another one.
     this.#stopReason = null;
     this.#phase = 'turn';
+    this.#write(() => this.#turnLog.begin(this.#turns));
     this.#tell({ type: 'prompt', turn: this.#turns });
     // Whoever gave the prompt knows that it was taken, and is not to read that the agent waits still.
     this.#tellState();
+    const { turnSeconds = null } = this.#order;
+    this.#clock.begin(turnSeconds === null ? null : turnSeconds * 1000);
+    this.#clock.isPaused = this.#isAsking;
+    let stopReason: string | undefined;
     try {
-      this.#stopReason = await conversation.prompt(prompt);
+      this.#stopReason = stopReason = await conversation.prompt(prompt);
     } finally {
+      this.#clock.end();
       this.#answering.endTurn();
+      const how = stopReason ?? (this.#isEnding ? 'cancelled' : 'error');
+      this.#write(() => this.#turnLog.end(how, conversation.turnUsage ?? null));
     }
     this.#tell({ type: 'stop', turn: this.#turns, stopReason: this.#stopReason });
   }
@@ -340,7 +365,9 @@ export class AgentRunner {
     this.#progress.apply(update);
     this.#calls.apply(update);
     const text = messageTextOf(update);
-    if (text !== undefined) this.#write(() => this.#sink.text(text));
+    if (text === undefined) return;
+    this.#write(() => this.#sink.text(text));
+    this.#turnLog.add(text);
   }
 
   #fail(error: unknown): void {
@@ -371,8 +398,27 @@ export class AgentRunner {
     }
   }
 
+  #tellAnswer(event: AgentEvent): void {
+    if (isDenial(event)) this.#turnLog.denied();
+    this.#tell(event);
+  }
+
+  /** The turn took too long: it is ended by the book, and then the agent. */
+  #timeOut(): void {
+    if (this.#isEnding) return;
+    this.#isTimedOut = true;
+    this.#tell({ type: 'fault', what: `the turn took longer than ${this.#order.turnSeconds ?? 0} s: it is cancelled, and the agent ended` });
+    void this.end();
+  }
+
+  get #isAsking(): boolean {
+    const { permissions, elicitations } = this.#answering;
+    return permissions.isAsking || elicitations.isAsking;
+  }
+
   /** At once, as somebody waits for it; but where many are asked at a time, and that is much to write, not for each of them. */
   #tellAsked(): void {
+    this.#clock.isPaused = this.#isAsking;
     if (this.#stateCharacters > maxQuickCharacters) this.#changed();
     else this.#tellState();
   }
@@ -425,6 +471,14 @@ function choiceInWords({ category, wanted, offered }: RefusedChoice): string {
 
 function notChanged(error: Error): Partial<CommandResult> {
   return refused(error instanceof AgentFailure && error.code === 'agent_ended' ? 'ended' : 'failed', error.message);
+}
+
+/** A permission was refused, by whatever decided: no option was taken, or one that refuses it. */
+function isDenial(event: AgentEvent): boolean {
+  if (event.type !== 'permission' || event.decision === 'pending') return false;
+  const options = listOf(fieldsOf(event.question)['options']).map(fieldsOf);
+  const { kind } = options.find(({ optionId }) => optionId === event.decision) ?? {};
+  return !(textOf(kind)?.startsWith('allow') ?? false);
 }
 
 function refused(problem: Exclude<CommandResult['problem'], null>, message: string): Partial<CommandResult> {

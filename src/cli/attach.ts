@@ -118,9 +118,16 @@ async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten, mode
   throw new Error('the events ended without an end');
 }
 
+/** The whole of an agent's job has a lifetime, and each turn a timeout, beyond which its runner exits so. */
+function timeoutInWords({ mode, timeout, lifetime = null, exitCode }: Job): string {
+  if (mode === 'acp' && exitCode !== exitCodes.timeout) return `was ended at the end of its lifetime${lifetime === null ? '' : ` of ${lifetime} s`}`;
+  const limit = timeout === null ? '' : ` of ${timeout} s`;
+  return mode === 'acp' ? `was ended, as a turn took longer than its timeout${limit}` : `was ended at its timeout${limit}`;
+}
+
 function endInWords(job: Job): string | undefined {
   switch (job.reason) {
-    case 'timeout': return `was ended at its timeout${job.timeout === null ? '' : ` of ${job.timeout} s`}`;
+    case 'timeout': return timeoutInWords(job);
     case 'lost': return 'is lost: it ended while no server was there, and nobody can know how';
     case 'cancelled': return 'was cancelled';
     case 'output_limit': return 'was ended because it wrote more than it may (--max-output-bytes)';

@@ -3,13 +3,18 @@
  * @module
  */
 import { onAbort } from '../base/abort.ts';
-import type { AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionTaken, Prompt, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
+import { type AgentTurn, type PendingAnywhere, optionFor } from '../protocol/agent-jobs.ts';
+import type {
+  AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionTaken, Prompt, PromptTaken, TurnCancelled, TurnsQuery,
+} from '../protocol/agents.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Accepted, AgentExec, Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { optionFor } from '../protocol/agent-jobs.ts';
 import { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
-import { acceptedAnswer, agentsAnswer, changedAnswer, elicitedAnswer, permittedAnswer, promptedAnswer, turnCancelledAnswer } from './answers.ts';
+import {
+  acceptedAnswer, agentsAnswer, changedAnswer, elicitedAnswer, pendingAnswer, permittedAnswer, promptedAnswer, turnAnswer, turnCancelledAnswer,
+  turnsAnswer,
+} from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
 import { waitingFor } from './failure.ts';
 import { follow } from './follow.ts';
@@ -54,6 +59,27 @@ export class Agents {
   /** Those that can be asked for by name, and which of them the machine of the server has. */
   list(options: Cancellable = {}): Promise<AgentList> {
     return sendJson(this.#endpoint, { method: 'GET', path: '/agents', ...options }, agentsAnswer);
+  }
+
+  /** What agents wait for a person to answer, of all jobs. */
+  pending(options: Cancellable = {}): Promise<PendingAnywhere> {
+    return sendJson(this.#endpoint, { method: 'GET', path: '/permissions', ...options }, pendingAnswer);
+  }
+
+  /**
+   * The last turns of the agent of a job, in their order, with how their texts begin.
+   *
+   * @param options.before Only turns before this one. @param options.limit Default, and at most: 100. @throws ProblemError `not_an_agent`.
+   */
+  async turns(id: string, options: Partial<TurnsQuery> & Cancellable = {}): Promise<readonly AgentTurn[]> {
+    const { before, limit, signal } = options;
+    const call = { method: 'GET', path: `${pathOf(id)}/turns`, query: { before, limit }, signal } as const;
+    return sendJson(this.#endpoint, call, turnsAnswer);
+  }
+
+  /** A turn with its whole text. @param turn From 1. @throws ProblemError `not_an_agent`, `turn_not_found`. */
+  async turn(id: string, turn: number, options: Cancellable = {}): Promise<AgentTurn> {
+    return sendJson(this.#endpoint, { method: 'GET', path: `${pathOf(id)}/turns/${turn}`, ...options }, turnAnswer);
   }
 
   /** Submits a job for an agent and does not wait for it. @throws ProblemError as `Sidecar.exec`. */

@@ -3,6 +3,7 @@
  * out is not looked at here; only what this library itself relies on must be there.
  * @module
  */
+import type { AgentTurn, PendingAnywhere } from '../protocol/agent-jobs.ts';
 import type { AgentList, AgentListing, ChangeTaken, ElicitationTaken, PermissionTaken, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
 import type { Health, Liveness } from '../protocol/health.ts';
 import { isJobId } from '../protocol/ids.ts';
@@ -95,6 +96,24 @@ export function ticketAnswer(value: unknown, from: string): Ticket {
 export function agentsAnswer(value: unknown, from: string): AgentList {
   const fields = fieldsOf(value);
   if (!isAgentList(fields)) throw badAnswer(from, 'expected a list of agents');
+  return fields;
+}
+
+export function turnAnswer(value: unknown, from: string): AgentTurn {
+  const fields = fieldsOf(value);
+  if (!isTurn(fields)) throw badAnswer(from, 'expected a turn');
+  return fields;
+}
+
+export function turnsAnswer(value: unknown, from: string): readonly AgentTurn[] {
+  const { turns } = fieldsOf(value);
+  if (!Array.isArray(turns)) throw badAnswer(from, 'expected a list of turns');
+  return turns.map((item) => turnAnswer(item, from));
+}
+
+export function pendingAnswer(value: unknown, from: string): PendingAnywhere {
+  const fields = fieldsOf(value);
+  if (!isPending(fields)) throw badAnswer(from, 'expected what agents ask');
   return fields;
 }
 
@@ -243,6 +262,16 @@ function isPromptTaken(fields: unknown): fields is PromptTaken {
 
 function isChangeTaken(fields: unknown): fields is ChangeTaken {
   return typeof (fields as Fields)['jobId'] === 'string';
+}
+
+function isTurn(fields: unknown): fields is AgentTurn {
+  const { turn, text } = fields as Fields;
+  return Number.isSafeInteger(turn) && typeof text === 'string';
+}
+
+function isPending(fields: unknown): fields is PendingAnywhere {
+  const { permissions, elicitations } = fields as Fields;
+  return Array.isArray(permissions) && Array.isArray(elicitations);
 }
 
 function isTurnCancelled(fields: unknown): fields is TurnCancelled {

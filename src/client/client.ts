@@ -38,7 +38,7 @@ export { type ShellRunOptions, Shells } from './shells.ts';
 export { type TerminalStart, Terminals } from './terminals.ts';
 export { type UpdateOptions, type UpdateWaitOptions, Updates } from './updates.ts';
 export type {
-  AgentError, AgentPhase, AgentSession, AgentUsage, PendingElicitation, PendingPermission, PlanEntry, ToolCall, ToolDiff, TurnUsage,
+  AgentError, AgentPhase, AgentSession, AgentTurn, AgentUsage, PendingAnywhere, PendingElicitation, PendingPermission, PlanEntry, ToolCall, ToolDiff, TurnUsage,
 } from '../protocol/agent-jobs.ts';
 export type {
   AgentChange, AgentFields, AgentList, AgentListing, ChangeTaken, ElicitationTaken, McpServer, PermissionDecision, PermissionPolicy, PermissionRule, PermissionTaken, Prompt, PromptBlock, PromptTaken, TurnCancelled,

@@ -68,9 +68,9 @@ class Told {
       }
       case 'deleted': return this.#states.delete(event.jobId) || !this.#isReady;
       case 'status': {
-        const { jobId, status, reason, agentPhase, turns, pendingPermissions = [], pendingElicitations = [] } = event.job;
+        const { jobId, status, reason, agentPhase, turnCount, pendingPermissions = [], pendingElicitations = [] } = event.job;
         const state = JSON.stringify([
-          status, reason, agentPhase, turns, pendingPermissions.map(({ permissionId }) => permissionId),
+          status, reason, agentPhase, turnCount, pendingPermissions.map(({ permissionId }) => permissionId),
           pendingElicitations.map(({ elicitationId }) => elicitationId),
         ]);
         const isSame = this.#states.get(jobId) === state;

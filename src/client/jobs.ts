@@ -59,6 +59,8 @@ export interface ListFilters extends Cancellable {
   /** All of them must be there. */
   readonly labels?: { readonly [name: string]: string };
   readonly name?: string;
+  /** `input`: only jobs whose agent waits for a person: a permission, a question, another prompt. */
+  readonly waitsFor?: 'input';
   /** Only jobs older than this one. */
   readonly before?: JobId;
   /** With the output texts. Default false. */
@@ -247,9 +249,9 @@ export class Jobs {
   }
 
   async #page(filters: ListFilters): Promise<{ jobs: Job[]; hasNext: boolean }> {
-    const { limit, status, reason, name, before, signal } = filters;
+    const { limit, status, reason, name, waitsFor, before, signal } = filters;
     const label = Object.entries(filters.labels ?? {}).map(([key, value]) => `${key}:${value}`);
-    const query = { limit, status, reason, name, before, label, output: filters.output === true ? true : undefined };
+    const query = { limit, status, reason, name, waitsFor, before, label, output: filters.output === true ? true : undefined };
     return send(this.#endpoint, { method: 'GET', path: '/jobs', query, signal }, async (response) => ({
       jobs: jobsAnswer(await readJson(this.#endpoint, response), this.#endpoint.base),
       hasNext: /;\s*rel="?next"?/.test(response.headers.get('link') ?? ''),

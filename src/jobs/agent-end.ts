@@ -3,7 +3,8 @@
  * @module
  */
 import type { AgentError, AgentJobSummary } from '../protocol/agent-jobs.ts';
-import type { Outcome } from './job.ts';
+import type { TurnEnd } from '../process/agent-host.ts';
+import type { JobState, Outcome } from './job.ts';
 
 /** Ends that the server or a client asked for: they are no failures of the agent. */
 const asked: ReadonlySet<string> = new Set(['cancelled', 'timeout', 'output_limit']);
@@ -13,4 +14,11 @@ export function runnerError({ reason, signal, error }: Outcome, { agentPhase, ac
   if (agentPhase === 'ended' || acpError !== null || asked.has(reason)) return undefined;
   const message = error ?? `The runner of the agent has ended in the middle (${signal ?? reason}); stderr may say why`;
   return { code: 'runner_ended', message, details: {} };
+}
+
+/** How a turn that its runner left open has ended. @returns `null`: the job goes on. */
+export function turnEndOf(state: JobState): TurnEnd | null {
+  if (state.is !== 'finished') return null;
+  const { finishedAt, reason } = state.outcome;
+  return { finishedAt, stopReason: asked.has(reason) ? 'cancelled' : 'error' };
 }

@@ -5,6 +5,7 @@
 import { fingerprint, idempotencyOf } from '../process/idempotency.ts';
 import type { AgentJobs, ShellJob, ShellJobRequest } from '../process/agent-host.ts';
 import { type JobRequest, defaults } from '../protocol/jobs.ts';
+import { turnEndOf } from './agent-end.ts';
 import type { Entry } from './entry.ts';
 import type { Jobs } from './jobs.ts';
 
@@ -13,7 +14,7 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
   return {
     get(id) {
       const entry = jobs.get(id);
-      return { id: entry.id, directory: jobs.directory(entry), isAgent: entry.request.mode === 'acp', isFinished: entry.isFinished };
+      return { id: entry.id, directory: jobs.directory(entry), isAgent: entry.request.mode === 'acp', isFinished: entry.isFinished, end: turnEndOf(entry.state) };
     },
     command: (id, line) => jobs.command(jobs.get(id), line),
     until: (id, isReached, limitMs) => jobs.changed(jobs.get(id), () => !isReached(), limitMs, new AbortController().signal),

@@ -5,11 +5,9 @@
 import type { Schema } from '../base/parse.ts';
 import {
   type AgentJobDetails, type PendingElicitation, type PendingPermission, type ToolCall, agentPhases, planPriorities, planStatuses, toolKinds,
-  toolStatuses, turnCounts, clientEventTypes,
+  toolStatuses, clientEventTypes,
 } from '../protocol/agent-jobs.ts';
-
-/** A schema for each field that a type has: one that is added to the type and not here does not compile. */
-export type SchemasOf<T> = { readonly [F in keyof Required<T>]: Schema };
+import { type SchemasOf, turnSchema, turnUsageSchema } from '../protocol/turn-schema.ts';
 
 const text: Schema = { type: 'string' };
 const textOrNull: Schema = { type: ['string', 'null'] };
@@ -30,7 +28,7 @@ function listOf(items: Schema, description?: string): Schema {
   return { type: 'array', items, ...(description === undefined ? {} : { description }) };
 }
 
-const permission: SchemasOf<PendingPermission> = {
+export const permission: SchemasOf<PendingPermission> = {
   permissionId: text,
   toolCallId: textOrNull,
   kind: { ...text, description: 'edit, execute, … as the agent calls it' },
@@ -42,7 +40,7 @@ const permission: SchemasOf<PendingPermission> = {
   expiresAt: { ...unixSeconds, description: 'Unix seconds; then askDefault holds' },
 };
 
-const elicitation: SchemasOf<PendingElicitation> = {
+export const elicitation: SchemasOf<PendingElicitation> = {
   elicitationId: text,
   message: text,
   requestedSchema: { description: 'A JSON Schema of the answer' },
@@ -84,15 +82,16 @@ export const agentJobSchemas: SchemasOf<AgentJobDetails> = {
   ),
   agentInfo: orNull(objectWith({ name: text, version: text })),
   agentPhase: { enum: agentPhases },
-  turns: count,
+  turnCount: { ...count, description: 'Turns that have begun' },
   usage: orNull(
     objectWith({ used: count, size: count, cost: orNull(objectWith({ amount: { type: 'number' }, currency: text })) }),
     'Tokens in the context of the session, and what it has cost',
   ),
-  turnUsage: orNull(objectWith(Object.fromEntries(turnCounts.map((name) => [name, count]))), 'Tokens of the last turn'),
+  turnUsage: orNull(turnUsageSchema, 'Tokens of the last turn'),
   pendingPermissions: listOf(objectWith(permission), 'Answered by POST /jobs/{id}/permissions/{permissionId}'),
   pendingElicitations: listOf(objectWith(elicitation), 'Answered by POST /jobs/{id}/elicitations/{elicitationId}'),
   eventCount: count,
+  turns: listOf(turnSchema, 'The last turns, at most 100, with how their texts begin; GET /jobs/{id}/turns/{n} has the whole text'),
   toolCalls: listOf(objectWith(toolCall)),
   droppedToolCalls: { ...count, description: 'Older tool calls that are no longer listed' },
   plan: orNull(listOf(objectWith({ content: text, priority: { enum: planPriorities }, status: { enum: planStatuses } }))),

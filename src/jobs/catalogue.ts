@@ -55,13 +55,14 @@ export class Catalogue {
     if (entry.idempotency) this.#byKey.delete(entry.idempotency.key);
   }
 
-  list(query: ListQuery): Page {
+  /** @param fits What else is asked of them. */
+  list(query: ListQuery, fits: (entry: Entry) => boolean = () => true): Page {
     const { limit = defaults.listLimit, before } = query;
     const isAsked = matcher(query);
     const entries: Entry[] = [];
     for (let index = before === undefined ? this.#order.length - 1 : this.#placeOf(before) - 1; index >= 0; index -= 1) {
       const entry = this.#order[index];
-      if (entry === undefined || !isAsked(entry)) continue;
+      if (entry === undefined || !isAsked(entry) || !fits(entry)) continue;
       if (entries.length === limit) return { entries, hasMore: true };
       entries.push(entry);
     }

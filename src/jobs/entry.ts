@@ -20,6 +20,8 @@ const longestCommand = 2048;
 export interface RequestSummary extends Pick<JobRequest, 'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'output' | 'name' | 'labels'> {
   readonly workdir: string;
   readonly mode: Program['mode'];
+  /** For the whole job: its timeout; of an agent its lifetime, as that has a timeout for each turn. `null`: none. */
+  readonly limitSeconds: number | null;
   /** As a job shows it; `undefined`: too long to be remembered. */
   readonly program: ShownProgram | undefined;
   /** The persistent shell that runs it, one job at a time; `undefined`: it has a process of its own. */
@@ -181,6 +183,10 @@ export function until(
   });
 }
 
+export function isRunningAgent({ request, state }: Entry): boolean {
+  return request.mode === 'acp' && state.is === 'running';
+}
+
 function summarize(request: JobRecord['request']): RequestSummary {
   const { program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, output, name, labels } = request;
   return {
@@ -188,6 +194,7 @@ function summarize(request: JobRecord['request']): RequestSummary {
     ...(tty === undefined ? {} : { tty }),
     ...(output === undefined ? {} : { output }),
     mode: program.mode,
+    limitSeconds: program.mode === 'acp' ? program.lifetime ?? null : timeoutSeconds,
     program: lengthOf(shown(program)) <= longestCommand ? shown(program) : undefined,
     sessionKey: program.mode === 'persistent_shell' ? program.sessionKey : undefined,
     stdin: stdin === undefined ? 'fifo' : stdin === null ? 'null' : 'file',

@@ -5,7 +5,7 @@
 import type { FeedEvent, FeedQuery, Job } from '../protocol/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { matcher } from './catalogue.ts';
-import type { Entry } from './entry.ts';
+import { type Entry, isRunningAgent } from './entry.ts';
 import { type FeedChange, type FeedPosition, formatFeedPosition, type JobFeed } from './feed.ts';
 
 /** What the jobs of a server give to its streams. */
@@ -102,8 +102,4 @@ export class FeedStream {
       this.#watched.set(entry, () => { stop(); unfollow(); });
     }
   }
-}
-
-function isRunningAgent({ request, state }: Entry): boolean {
-  return request.mode === 'acp' && state.is === 'running';
 }

@@ -3,9 +3,10 @@
  * @module
  */
 import { constants } from 'node:os';
+import { turnTimeoutCode } from '../process/agent-host.ts';
 import type { Idempotency } from '../process/idempotency.ts';
 import type { JobId } from '../protocol/ids.ts';
-import type { JobReason, JobRequest, JobStatus, StreamName } from '../protocol/jobs.ts';
+import type { JobReason, JobRequest, JobStatus, Mode, StreamName } from '../protocol/jobs.ts';
 import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';
 
 /** Why the server ends a job. */
@@ -71,6 +72,11 @@ export function outcomeOf(
     return { reason: 'spawn_error', exitCode: code, signal: null, finishedAt, error: `${error}; stderr says more` };
   }
   return { reason: signal === null ? 'exit' : 'signal', exitCode: code, signal, finishedAt };
+}
+
+/** Why a job has ended by itself, where its exit code says so: the runner of an agent ends it when a turn takes too long. */
+export function endingBy(code: number | undefined, mode: Mode): EndingReason | undefined {
+  return mode === 'acp' && code === turnTimeoutCode ? 'timeout' : undefined;
 }
 
 /** Nobody waited for the job, and nobody can know. */

@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto';
 import type { Log } from '../base/log.ts';
 import { defined } from '../base/parse.ts';
 import { Pace } from '../base/pace.ts';
+import type { AgentJobSummary, PendingAnywhere } from '../protocol/agent-jobs.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -24,11 +25,12 @@ import { terminate } from '../process/terminate.ts';
 import { workdirFor } from '../process/workdir.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { Catalogue, type Page } from './catalogue.ts';
-import { Entry, until } from './entry.ts';
+import { Entry, isRunningAgent, until } from './entry.ts';
 import { JobFeed } from './feed.ts';
 import type { FeedSources } from './feed-stream.ts';
 import { follow, type Followed, type Piece } from './follow.ts';
 import { Forgetting } from './forgetting.ts';
+import { waitsForInput } from './held.ts';
 import { type JobRecord, statusOf } from './job.ts';
 import { Monitor } from './monitor.ts';
 import { outputWay } from './output-way.ts';
@@ -196,7 +198,8 @@ export class Jobs {
 
   /** Newest first. `hasMore`: there are older ones that match. */
   list(query: ListQuery): Page {
-    return this.#catalogue.list(query);
+    if (query.waitsFor === undefined) return this.#catalogue.list(query);
+    return this.#catalogue.list(query, (entry) => isRunningAgent(entry) && waitsForInput(this.agent(entry)));
   }
 
   /** Looks at what can have changed without a word: output, the first process. Once, until others get their turn. */
@@ -206,6 +209,24 @@ export class Jobs {
     this.#looked.add(entry);
     this.#runner.measure(entry);
     if (entry.state.is === 'running') entry.pid ??= this.#store.readProcess(entry.id)?.identity.pid ?? null;
+  }
+
+  /** Where the agent of a job stands, as it has written that. */
+  agent(entry: Entry): AgentJobSummary {
+    return this.#options.agents.summary(this.directory(entry));
+  }
+
+  /** What agents wait for a person to answer, of all jobs that run. */
+  async pending(): Promise<PendingAnywhere> {
+    const permissions: PendingAnywhere['permissions'][number][] = [];
+    const elicitations: PendingAnywhere['elicitations'][number][] = [];
+    for (const entry of [...this.#runner.running].filter(isRunningAgent)) {
+      const { pendingPermissions, pendingElicitations } = this.agent(entry);
+      permissions.push(...pendingPermissions.map((one) => ({ jobId: entry.id, ...one })));
+      elicitations.push(...pendingElicitations.map((one) => ({ jobId: entry.id, ...one })));
+      await this.#pace.turn();
+    }
+    return { permissions, elicitations };
   }
 
   /** The job without its output texts. */

@@ -99,15 +99,15 @@ function agentKind(options: KindOptions): Kind {
   const { starter, agents, store } = options;
   return {
     ...ownKind(options),
-    start({ id, request: { stdin } }, { program, workdir, env }, directory) {
+    start({ id, request: { stdin } }, { program, workdir, env, timeoutSeconds }, directory) {
       if (program.mode !== 'acp') throw new Error(`a job of mode ${program.mode} is of another kind`);
-      const launch = { id, directory, workdir, env, program };
+      const launch = { id, directory, workdir, env, program, timeoutSeconds };
       starter.start({ id, directory, stdin, ...agents.prepare(launch) });
       agents.watch(launch);
     },
     adopt({ id }, directory) {
-      const { program, workdir, env } = store.read(id).request;
-      if (program.mode === 'acp') agents.watch({ id, directory, workdir, env, program });
+      const { program, workdir, env, timeoutSeconds } = store.read(id).request;
+      if (program.mode === 'acp') agents.watch({ id, directory, workdir, env, program, timeoutSeconds });
       return true;
     },
     // The runner ends its agent by the book.

@@ -2,12 +2,14 @@
  * What is true of a job that an earlier server left behind. Pure.
  * @module
  */
-import { type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome } from './job.ts';
+import type { Mode } from '../protocol/jobs.ts';
+import { endingBy, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome } from './job.ts';
 import type { ProcessNote } from '../process/process-note.ts';
 import type { ExitNote } from './store.ts';
 
 /** What its directory and the system say of a job. */
 export interface Remains {
+  readonly mode: Mode;
   readonly state: JobState;
   readonly exit: ExitNote | undefined;
   readonly process: ProcessNote | undefined;
@@ -28,9 +30,9 @@ export type Verdict =
   | { readonly is: 'start' };
 
 export function judge(remains: Remains, now: number): Verdict {
-  const { state, exit, process, isClaimed, isAlive, hasLauncher } = remains;
+  const { mode, state, exit, process, isClaimed, isAlive, hasLauncher } = remains;
   if (state.is === 'finished') return { is: 'finished', outcome: state.outcome, isOnDisk: true };
-  const ending = state.is === 'running' ? state.ending : undefined;
+  const ending = (state.is === 'running' ? state.ending : undefined) ?? endingBy(exit?.code, mode);
   if (exit) {
     const { code } = exit;
     // The file system's clock is coarse: no job ends before it starts.

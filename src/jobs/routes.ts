@@ -19,10 +19,11 @@ import { type Request, type Route, route } from '../http/route.ts';
 import type { Entry } from './entry.ts';
 import { feedPosition } from './feed.ts';
 import { FeedStream } from './feed-stream.ts';
+import { hasCome } from './held.ts';
 import type { Jobs } from './jobs.ts';
 import type { Piece } from './follow.ts';
 import { openOutput, startOfLastLines } from './output.ts';
-import { acceptedSchema, jobSchema, nudgedSchema } from './schemas.ts';
+import { acceptedSchema, jobSchema, nudgedSchema, pendingSchema } from './schemas.ts';
 import { entityTag } from './view.ts';
 
 const newline = 0x0a;
@@ -34,8 +35,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
       body: jobRequest,
       documentation: {
         summary: 'Runs a command',
-        description: 'Answers at once with the id of the job. With wait the answer is held back until the job has finished or, with waitFor=change, '
-          + 'until anything about it changes; it is then the job as it is, with its output so far.',
+        description: 'Answers at once with the id of the job. With wait the answer is held back until the job has finished, or what '
+          + 'waitFor names has come; it is then the job as it is, with its output so far.',
         headers: { ...idempotencyHeader, Prefer: 'wait=SECONDS says the same as ?wait.' },
         answers: {
           200: { description: 'The job finished within the wait', schema: jobSchema },
@@ -67,6 +68,14 @@ export function jobRoutes(jobs: Jobs): Route[] {
       return json(200, body, hasMore && last ? { Link: `<${nextPage(query, last)}>; rel="next"` } : {});
     }),
 
+    route('GET', '/permissions', {
+      documentation: {
+        summary: 'Lists what agents wait for a person to answer, of all jobs',
+        description: 'To be answered by POST /jobs/{jobId}/permissions/{permissionId} and /elicitations/{elicitationId}.',
+        answers: { 200: { description: 'All that is pending', schema: pendingSchema } },
+      },
+    }, async () => json(200, await jobs.pending())),
+
     route('GET', '/jobs/events', {
       query: feedQuery,
       documentation: {
@@ -96,8 +105,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
       query: jobQuery,
       documentation: {
         summary: 'Shows a job and the end of its output',
-        description: 'With wait the answer is held back until anything about the job changes, its output included, or, with waitFor=end, until it has '
-          + 'finished; at the end of the wait it is the job as it is then.',
+        description: 'With wait the answer is held back until anything about the job changes, its output included, or what waitFor names has come; '
+          + 'at the end of the wait, and of the job, it is the job as it is then.',
         headers: { 'If-None-Match': 'The ETag of an earlier answer: 304 where nothing changed.' },
         answers: { 200: { description: 'The job', schema: jobSchema }, 304: { description: 'Nothing changed' } },
         problems: ['job_not_found'],
@@ -247,8 +256,10 @@ interface Held {
 /** Resolves once what is waited for has come, or at the end of the wait. */
 async function held(jobs: Jobs, entry: Entry, { waitSeconds, waitFor, remember }: Held, signal: AbortSignal): Promise<void> {
   const limitMs = waitSeconds * 1000;
-  if (waitFor === 'end') await jobs.finished(entry, limitMs, signal);
-  else await jobs.changed(entry, remember(), limitMs, signal);
+  if (waitFor === 'end') return void await jobs.finished(entry, limitMs, signal);
+  const look = { refresh: (one: Entry) => jobs.refresh(one), agent: (one: Entry) => jobs.agent(one) };
+  const isThere = waitFor === 'change' ? undefined : hasCome(waitFor, entry, look);
+  await jobs.changed(entry, isThere ? () => !isThere() : remember(), limitMs, signal);
 }
 
 /** Whether anything about the job differs from what it is now. */

@@ -24,7 +24,7 @@ import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter
 import { isGone } from '../process/terminate.ts';
 import type { Entry, RequestSummary } from './entry.ts';
 import {
-  cancelledOutcome, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome, statusOf,
+  cancelledOutcome, endingBy, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome, statusOf,
 } from './job.ts';
 import { Lingering } from './lingering.ts';
 import { type Ending, type Kind, kindsOf } from './kinds.ts';
@@ -146,8 +146,8 @@ export class Runner {
   /** Starts a job whose record, on disk, says `running` already. */
   start(entry: Entry, record: JobRecord): void {
     this.#occupy(entry);
-    const { timeoutSeconds } = entry.request;
-    if (timeoutSeconds !== null) this.#armTimeout(entry, timeoutSeconds + waitSeconds, { isHandedOn: false });
+    const { limitSeconds } = entry.request;
+    if (limitSeconds !== null) this.#armTimeout(entry, limitSeconds + waitSeconds, { isHandedOn: false });
     try {
       this.#kindOf(entry).start(entry, record.request, this.#options.store.directory(entry.id));
     } catch (error) {
@@ -195,8 +195,8 @@ export class Runner {
 
   /** Arms the timeout of an adopted job anew. @param ageSeconds For how long it has run. */
   rearm(entry: Entry, ageSeconds: number): void {
-    const { timeoutSeconds } = entry.request;
-    this.#armTimeout(entry, timeoutSeconds === null ? null : Math.max(0, timeoutSeconds - ageSeconds));
+    const { limitSeconds } = entry.request;
+    this.#armTimeout(entry, limitSeconds === null ? null : Math.max(0, limitSeconds - ageSeconds));
   }
 
   /** Remembers how a job of an earlier server ended. */
@@ -412,7 +412,8 @@ export class Runner {
     const written = store.stat(entry.id, 'exit');
     const isOnDisk = code !== undefined && typeof written === 'object' && written.size > 0;
     const finishedAt = isOnDisk ? Math.max(written.mtimeMs / 1000, state.startedAt) : now();
-    const outcome = code === undefined ? lostOutcome(finishedAt, state.ending) : outcomeOf({ code, finishedAt, isStarted: this.#wasStarted(entry, code) }, state.ending);
+    const ending = state.ending ?? endingBy(code, entry.request.mode);
+    const outcome = code === undefined ? lostOutcome(finishedAt, ending) : outcomeOf({ code, finishedAt, isStarted: this.#wasStarted(entry, code) }, ending);
     this.#finish(entry, outcome, { isOnDisk });
   }
 
@@ -527,7 +528,7 @@ export class Runner {
 
   /** It counts from here on, also where another launcher or shell gets the job later. */
   #handedOn(entry: Entry): void {
-    if (this.#timeouts.get(entry)?.isHandedOn !== true) this.#armTimeout(entry, entry.request.timeoutSeconds);
+    if (this.#timeouts.get(entry)?.isHandedOn !== true) this.#armTimeout(entry, entry.request.limitSeconds);
   }
 
   #armTimeout(entry: Entry, seconds: number | null, { isHandedOn = true }: { isHandedOn?: boolean } = {}): void {

@@ -5,7 +5,8 @@
 import type { Schema } from '../base/parse.ts';
 import { type Job, modes, reasons, statuses } from '../protocol/jobs.ts';
 import { shellEndReasons, shellStartReasons } from '../protocol/shells.ts';
-import { type SchemasOf, agentJobSchemas } from './agent-schemas.ts';
+import type { SchemasOf } from '../protocol/turn-schema.ts';
+import { agentJobSchemas, elicitation, permission } from './agent-schemas.ts';
 
 const seconds = { type: ['number', 'null'], description: 'Unix seconds' };
 const id = { type: 'string' };
@@ -43,7 +44,8 @@ const jobFields: SchemasOf<Job> = {
   name: { type: ['string', 'null'] },
   labels: { type: 'object', additionalProperties: { type: 'string' } },
   rerunOf: id,
-  timeout: { type: ['number', 'null'], description: 'Seconds' },
+  timeout: { type: ['number', 'null'], description: 'Seconds; of an agent for each turn' },
+  lifetime: { type: ['number', 'null'], description: 'Mode acp: seconds for the whole job' },
   submittedAt: { ...seconds, type: 'number' },
   startedAt: seconds,
   finishedAt: seconds,
@@ -90,5 +92,13 @@ export const nudgedSchema: Schema = {
     processAlive: { type: 'boolean' },
     writtenBytes: { type: 'integer', description: 'Of a long input of which only a part was written' },
     unknown: { const: true, description: 'The server was killed in the middle of it: it may have been written' },
+  },
+};
+
+export const pendingSchema: Schema = {
+  type: 'object',
+  properties: {
+    permissions: { type: 'array', items: { type: 'object', properties: { jobId: id, ...permission } } },
+    elicitations: { type: 'array', items: { type: 'object', properties: { jobId: id, ...elicitation } } },
   },
 };

@@ -10,7 +10,7 @@ import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import { type Entry, shown, type ShownProgram } from './entry.ts';
-import { runnerError } from './agent-end.ts';
+import { runnerError, turnEndOf } from './agent-end.ts';
 import { statusOf } from './job.ts';
 import { noOutput, readTail } from './output.ts';
 import type { JobStore } from './store.ts';
@@ -47,6 +47,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     labels: request.labels,
     ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }),
     timeout: request.timeoutSeconds,
+    ...(request.mode === 'acp' ? { lifetime: request.limitSeconds } : {}),
     submittedAt: entry.submittedAt,
     startedAt,
     finishedAt: outcome?.finishedAt ?? null,
@@ -100,7 +101,7 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
   const { store, agents } = sources;
   // The state first: of a job that is finished by now all output is read, of one that is not there may be more.
   const job = summary(entry, sources);
-  const agentDetails = entry.request.mode === 'acp' ? agentPart(entry, await agents.details(store.directory(entry.id), options)) : {};
+  const agentDetails = entry.request.mode === 'acp' ? agentPart(entry, await agents.details(store.directory(entry.id), { ...options, end: turnEndOf(entry.state) })) : {};
   const isComplete = job.finishedAt !== null;
   const read = (name: StreamName): ReturnType<typeof readTail> =>
     readTail(join(store.directory(entry.id), name), { ...options, isComplete });

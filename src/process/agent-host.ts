@@ -2,15 +2,21 @@
  * Between jobs and agents, which do not know each other: what an agent's job needs of agents, and what agents need of jobs.
  * @module
  */
-import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
+import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../protocol/agent-jobs.ts';
 import type { AgentProgram } from '../protocol/agents.ts';
 import type { Labels } from '../protocol/jobs.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ShellKind } from '../protocol/shells.ts';
 import type { Launch } from './launch-script.ts';
 
-/** Of an agent's job: its events, a line each, and where it stands. */
-export const agentFiles = { events: 'events.ndjson', state: 'agent.json' } as const;
+/** Of an agent's job: its events, a line each, its turns, a line whenever one begins or ends, and where it stands. */
+export const agentFiles = { events: 'events.ndjson', turns: 'turns.ndjson', state: 'agent.json' } as const;
+
+/** With this code the runner of an agent exits that has ended because a turn took too long. */
+export const turnTimeoutCode = 124;
+
+/** How a turn has ended whose runner could not say so: by the end of the job. */
+export type TurnEnd = Pick<AgentTurn, 'finishedAt' | 'stopReason'>;
 
 /** Of a job that runs a command of an agent: whose. It takes no room, as the job that waits for it has that already. */
 export const agentLabel = 'sidecar.agentJob';
@@ -18,6 +24,8 @@ export const agentLabel = 'sidecar.agentJob';
 /** The job of an agent. */
 export interface AgentLaunch extends Pick<Launch, 'id' | 'directory' | 'workdir' | 'env'> {
   readonly program: AgentProgram;
+  /** For each turn; `null`: none. */
+  readonly timeoutSeconds: number | null;
 }
 
 /** What knows how an agent is run as a job, and what that job then shows. */
@@ -29,8 +37,8 @@ export interface AgentHost {
   /** The job runs, started now or by an earlier server: it may need something of this one. */
   watch(launch: AgentLaunch): void;
   summary(directory: string): AgentJobSummary;
-  /** @param options.maxBytes Of the events. */
-  details(directory: string, options: { readonly maxBytes: number }): Promise<AgentJobDetails>;
+  /** @param options.maxBytes Of the events. @param options.end `null`: the job has not ended. */
+  details(directory: string, options: { readonly maxBytes: number; readonly end: TurnEnd | null }): Promise<AgentJobDetails>;
 }
 
 /** A job that may be an agent's. */
@@ -39,6 +47,8 @@ export interface AgentJob {
   readonly directory: string;
   readonly isAgent: boolean;
   readonly isFinished: boolean;
+  /** `null`: it has not ended. */
+  readonly end: TurnEnd | null;
 }
 
 /** A job in a persistent shell. */

@@ -2,6 +2,7 @@
  * What the job of an agent shows: the Agent Client Protocol's words (https://agentclientprotocol.com), as far as it has them.
  * @module
  */
+import type { JobId } from './ids.ts';
 
 /** Somebody has to say. Times are Unix seconds. */
 export interface PendingPermission {
@@ -81,7 +82,8 @@ export interface AgentJobSummary {
   readonly acpError: AgentError | null;
   readonly agentInfo: { readonly name: string; readonly version: string } | null;
   readonly agentPhase: AgentPhase;
-  readonly turns: number;
+  /** Turns that have begun. */
+  readonly turnCount: number;
   readonly usage: AgentUsage | null;
   /** Of the last turn. */
   readonly turnUsage: TurnUsage | null;
@@ -101,7 +103,38 @@ export interface ClientEvent {
 /** `tool_result`: a tool call has ended, `status` says how. */
 export const clientEventTypes = ['message', 'thought', 'tool_call', 'tool_result', 'plan', 'permission'] as const;
 
+/** A turn of an agent. Times are Unix seconds. */
+export interface AgentTurn {
+  /** From 1. */
+  readonly turn: number;
+  /** The message of the agent in this turn alone; in lists how it begins, up to {@link maxTurnTextCharacters}. */
+  readonly text: string;
+  /** The message is longer than the text. */
+  readonly isTextCut: boolean;
+  /** As {@link AgentJobSummary.stopReason}; `null` while it runs. */
+  readonly stopReason: string | null;
+  readonly usage: TurnUsage | null;
+  /** How many permissions were denied in it, by whatever decided. */
+  readonly denied: number;
+  readonly startedAt: number;
+  /** `null` while it runs. */
+  readonly finishedAt: number | null;
+}
+
+/** Of the text of a turn in a list. */
+export const maxTurnTextCharacters = 4096;
+/** In the details of a job: older ones are in the list of its turns. */
+export const maxShownTurns = 100;
+
+/** All that agents wait for a person to answer, of all jobs. */
+export interface PendingAnywhere {
+  readonly permissions: readonly ({ readonly jobId: JobId } & PendingPermission)[];
+  readonly elicitations: readonly ({ readonly jobId: JobId } & PendingElicitation)[];
+}
+
 export interface AgentJobDetails extends AgentJobSummary {
+  /** The last ones, at most {@link maxShownTurns}, in their order. */
+  readonly turns: readonly AgentTurn[];
   readonly toolCalls: readonly ToolCall[];
   /** Older ones that are not among them any more. */
   readonly droppedToolCalls: number;

@@ -4,8 +4,9 @@
  * @module
  */
 import {
-  type Parser, array, boolean, defined, described, number, object, oneOf, optional, optionalText, parser, record, refuse, text, ParseError,
+  type Parser, array, boolean, defined, described, fromText, integer, nullable, number, object, oneOf, optional, optionalText, parser, record, refuse, text, ParseError,
 } from '../base/parse.ts';
+import { maxShownTurns } from './agent-jobs.ts';
 import { type ShellKind, parseShellKind } from './shells.ts';
 
 // What a request says. -------------------------------------------------------------------------------------------------
@@ -126,6 +127,7 @@ export interface AgentFields {
   readonly askTimeout?: number;
   readonly askDefault?: 'approve' | 'deny';
   readonly keepAlive?: number;
+  readonly lifetime?: number | null;
   readonly mcpServers?: readonly McpServer[];
   readonly additionalDirectories?: readonly string[];
   readonly authMethod?: string;
@@ -149,6 +151,8 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
   askTimeout: described(`Mode acp: seconds to wait for an answer where somebody is asked. Default ${agentDefaults.askTimeoutSeconds}.`, optional(number({ above: 0, max: maxSeconds, unit: 'seconds' }))),
   askDefault: described('Mode acp: what holds when nobody answered. Default deny.', optional(oneOf('approve', 'deny'))),
   keepAlive: described('Mode acp: seconds that the agent waits for another prompt after a turn. Default 0.', optional(number({ min: 0, max: maxSeconds, unit: 'seconds' }))),
+  lifetime: described('Mode acp: seconds until the job is ended, whatever the agent is at; null, the default, for none.',
+    optional(nullable(number({ above: 0, max: maxSeconds, unit: 'seconds' })))),
   mcpServers: described('Mode acp: servers of the Model Context Protocol that the agent is to use.', optional(array(mcpServer, { max: 100 }))),
   additionalDirectories: described(
     'Mode acp: directories beside the workdir that the agent may use; relative to it; `~` and `~/…` are in the home directory.',
@@ -255,6 +259,16 @@ export const changeRequest: Parser<AgentChange> = parser({ ...change.schema, min
   const given = defined(change(value, at));
   if (Object.keys(given).length > 0) return given;
   throw new ParseError(at, 'expected at least one of agentMode, model, effort and permissions');
+});
+
+export interface TurnsQuery {
+  readonly before: number | undefined;
+  readonly limit: number | undefined;
+}
+
+export const turnsQuery: Parser<TurnsQuery> = object({
+  before: described('Only turns before this one.', optional(fromText(integer({ min: 1, max: Number.MAX_SAFE_INTEGER })))),
+  limit: described(`How many, the last ones. Default ${maxShownTurns}.`, optional(fromText(integer({ min: 1, max: maxShownTurns })))),
 });
 
 export interface TurnCancelled {

@@ -14,7 +14,7 @@ export type ProblemCode =
   | 'session_not_found' | 'session_conflict' | 'shell_gone' | 'too_many_sessions'
   | 'upgrade_required' | 'too_many_tickets'
   | 'terminal_not_found' | 'terminal_ended' | 'too_many_terminals'
-  | 'no_terminal' | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'too_many_prompts'
+  | 'no_terminal' | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'turn_not_found' | 'too_many_prompts'
   | 'config_not_supported' | 'agent_error'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
@@ -29,6 +29,7 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   terminal_not_found: [404, 'There is no such terminal'],
   permission_not_found: [404, 'No such permission is pending'],
   elicitation_not_found: [404, 'No such question is pending'],
+  turn_not_found: [404, 'The agent has had no such turn'],
   version_not_found: [404, 'The update source has no such version'],
   method_not_allowed: [405, 'The method is not allowed here'],
   request_timeout: [408, 'The request took too long to arrive'],

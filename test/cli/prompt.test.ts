@@ -435,8 +435,8 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
     type('hang\r');
     // What its job shows may still be the first turn: a Ctrl-C would come before the prompt.
     await until(async () => {
-      const { agentPhase, turns } = await newest(server);
-      return agentPhase === 'turn' && turns === 2;
+      const { agentPhase, turnCount } = await newest(server);
+      return agentPhase === 'turn' && turnCount === 2;
     }, { what: 'it is at the second turn' });
     type('\x03');
     await shows(/cancelling the turn[^]*the turn was cancelled\r\n[^]*> /);
@@ -444,7 +444,7 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
     await shows(/\^C\r\n[^]*> /);
     type('say second\r');
     await shows(/\nsecond\r\n[^]*> /);
-    await until(async () => (await newest(server)).turns === 3, { what: 'its job shows the three turns' });
+    await until(async () => (await newest(server)).turnCount === 3, { what: 'its job shows the three turns' });
     type('\x04');
     assert.deepEqual(await ended, { exitCode: 0, after: before() });
     assert.equal((await newest(server)).reason, 'cancelled');

@@ -70,7 +70,7 @@ describe('Agents', { skip }, () => {
     assert.equal((await sidecar.agents.run({ argv, prompt: 'die' })).acpError?.code, 'agent_ended');
     const { jobId } = await sidecar.agents.start({ argv, prompt: 'say one', keepAlive: 600, elicitation: true });
     assert.deepEqual(await sidecar.agents.prompt(jobId, 'hang'), { jobId, turn: 2 });
-    await until(async () => (await sidecar.jobs.get(jobId)).turns === 2, { what: 'it is at the second turn' });
+    await until(async () => (await sidecar.jobs.get(jobId)).turnCount === 2, { what: 'it is at the second turn' });
     await until(async () => (await sidecar.agents.cancelTurn(jobId)).cancelled, { what: 'the turn is cancelled' });
     await sidecar.agents.prompt(jobId, [{ type: 'text', text: 'elicit How many?' }]);
     const question = await until(async () => (await sidecar.jobs.get(jobId)).pendingElicitations?.[0], { what: 'it asks' });

@@ -88,7 +88,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
     await prompt(server, id, 'say fine');
     const job = await finished(server, id);
     // The second prompt may have come too late on a slow machine: then the refusal stays.
-    assert.deepEqual([job.status, job.stopReason], job.turns === 2 ? ['completed', 'end_turn'] : ['failed', 'refusal']);
+    assert.deepEqual([job.status, job.stopReason], job.turnCount === 2 ? ['completed', 'end_turn'] : ['failed', 'refusal']);
   });
 
   await t.test('an agent that ends while it waits', async () => {
@@ -111,7 +111,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
     const cancelTwice = [0, 1].map(() => ask(server, `POST /jobs/${id}/prompt/cancel`, { headers: { 'Idempotency-Key': 'c' } }));
     assert.deepEqual(new Set((await Promise.all(cancelTwice)).map(({ text }) => text)).size, 1);
     const job = await show(server, id);
-    assert.deepEqual([job.turns, job.stdout], [2, 'ab']);
+    assert.deepEqual([job.turnCount, job.stdout], [2, 'ab']);
     await ask(server, `POST /jobs/${id}/cancel`);
     assert.equal((await keyed('say b')).text, first?.text, 'also after the end');
   });
@@ -128,7 +128,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
     assert.deepEqual([answer.status, answer.json()['turn']], [202, 2]);
     await prompt(server, id, 'say c');
     const job = await reaches(server, id, 'all is said', ({ stdout, agentPhase }) => stdout?.endsWith('c') === true && agentPhase === 'waiting');
-    assert.deepEqual([job.stdout, job.turns], ['abc', 3]);
+    assert.deepEqual([job.stdout, job.turnCount], ['abc', 3]);
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
@@ -180,7 +180,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
       assert.deepEqual([status, problem.code], [400, 'invalid_request']);
       assert.match(problem.detail, detail);
     }
-    assert.equal((await show(server, id)).turns, 1);
+    assert.equal((await show(server, id)).turnCount, 1);
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 

@@ -142,7 +142,7 @@ test('what a request in mode acp says', async (t) => {
   await t.test('what the agent does not have to choose fails the job, unless strictConfig is false', async () => {
     const wishes = { model: 'c', effort: 'high', agentMode: 'none' };
     const strict = await run(server, telling('choices', wishes));
-    assert.deepEqual([strict.status, strict.acpError?.code, strict.turns], ['failed', 'config_not_supported', 0]);
+    assert.deepEqual([strict.status, strict.acpError?.code, strict.turnCount], ['failed', 'config_not_supported', 0]);
     assert.match(strict.acpError?.message ?? '', /Cannot choose model c: it has a, b/);
     const lenient = await run(server, telling('choices', { ...wishes, strictConfig: false }));
     assert.deepEqual([lenient.status, lenient.stdout], ['completed', '{"e":"high"}']);

@@ -175,7 +175,7 @@ test('what an agent was allowed to do is not asked about again', async (t) => {
       await reaches(server, id, 'the turn is over', ({ agentPhase }) => agentPhase === 'waiting');
       await ask(server, `POST /jobs/${id}/prompt`, { body: { prompt: 'write made two' } });
       if (optionId === 'yes') await answer(server, id, 'reject');
-      const { stdout } = await reaches(server, id, 'both turns are over', ({ agentPhase, turns }) => agentPhase === 'waiting' && turns === 2);
+      const { stdout } = await reaches(server, id, 'both turns are over', ({ agentPhase, turnCount }) => agentPhase === 'waiting' && turnCount === 2);
       assert.equal(stdout, `${allowed.replace('yes', optionId)}{}${optionId === 'yes' ? refused : '{}'}`);
       await ask(server, `POST /jobs/${id}/cancel`);
     }

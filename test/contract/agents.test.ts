@@ -16,10 +16,10 @@ const ofAllJobs = [
 ];
 const ofAgents = [
   'command', 'prompt', 'acpSessionId',
-  'stopReason', 'acpError', 'agentInfo', 'agentPhase', 'turns', 'usage', 'turnUsage', 'pendingPermissions',
+  'stopReason', 'acpError', 'agentInfo', 'agentPhase', 'turnCount', 'lifetime', 'usage', 'turnUsage', 'pendingPermissions',
   'pendingElicitations', 'eventCount',
 ];
-const details = ['toolCalls', 'droppedToolCalls', 'plan', 'events', 'eventsTruncated'];
+const details = ['turns', 'toolCalls', 'droppedToolCalls', 'plan', 'events', 'eventsTruncated'];
 const texts = ['stdout', 'stderr', 'stdoutTruncated', 'stderrTruncated'];
 
 test('the job of an agent', async (t) => {
@@ -30,7 +30,7 @@ test('the job of an agent', async (t) => {
     assert.deepEqual(Object.keys(job).sort(), [...ofAllJobs, ...ofAgents, ...details, ...texts].sort());
     assert.deepEqual([job.status, job.reason, job.exitCode, job.signal, job.mode, job.prompt], ['completed', 'exit', 0, null, 'acp', 'work']);
     assert.deepEqual([job.stdout, job.stderr], ['', 'begun\n']);
-    assert.deepEqual([job.acpSessionId, job.stopReason, job.acpError, job.agentPhase, job.turns], ['s1', 'end_turn', null, 'ended', 1]);
+    assert.deepEqual([job.acpSessionId, job.stopReason, job.acpError, job.agentPhase, job.turnCount], ['s1', 'end_turn', null, 'ended', 1]);
     assert.deepEqual(job.agentInfo, { name: 'telling', version: '2' });
     assert.deepEqual(job.usage, { used: 10, size: 100, cost: { amount: 0.5, currency: 'USD' } });
     assert.deepEqual(job.turnUsage, { totalTokens: 7, inputTokens: 4, outputTokens: 3 });
@@ -132,7 +132,7 @@ test('the job of an agent', async (t) => {
   await t.test('without a prompt only begins a session', async () => {
     for (const prompt of [undefined, '']) {
       const job = await run(server, fake(prompt));
-      assert.deepEqual([job.status, job.stopReason, job.acpSessionId, job.turns, job.prompt, job.stdout], ['completed', 'no_prompt', 's1', 0, null, '']);
+      assert.deepEqual([job.status, job.stopReason, job.acpSessionId, job.turnCount, job.prompt, job.stdout], ['completed', 'no_prompt', 's1', 0, null, '']);
       assert.deepEqual(eventsOf(job).map(({ type }) => type), ['agent', 'session']);
     }
   });
@@ -275,7 +275,7 @@ test('the end of an agent', async (t) => {
       const job = await run(server, telling('hang', { timeout }));
       assert.deepEqual([job.status, job.reason, job.timedOut, job.acpError, job.agentPhase], ['timeout', 'timeout', true, null, 'ended']);
       await nobodyLeft(job.jobId);
-      if (job.turns !== 1) continue;
+      if (job.turnCount !== 1) continue;
       assert.deepEqual([job.stopReason, job.stdout], ['cancelled', 'cancel was seen']);
       return;
     }
@@ -406,7 +406,7 @@ test('which agent', async (t) => {
     const first = await submit(narrow, fake('hang'));
     const second = await submit(narrow, fake('say x'));
     const waiting = await show(narrow, second);
-    assert.deepEqual([waiting.status, waiting.agentPhase, waiting.events, waiting.turns, waiting.pid], ['pending', 'starting', [], 0, null]);
+    assert.deepEqual([waiting.status, waiting.agentPhase, waiting.events, waiting.turnCount, waiting.pid], ['pending', 'starting', [], 0, null]);
     assert.equal((await ask(narrow, `POST /jobs/${second}/prompt`, { body: { prompt: 'x' } })).problem.code, 'job_not_running');
     await inPhase(narrow, first, 'turn', 1);
     await ask(narrow, `POST /jobs/${first}/cancel`);

@@ -31,7 +31,7 @@ export async function reaches(server: Reached, id: string, what: string, isThere
 
 /** Waits for the agent to be at a turn, or to wait for a prompt behind a turn. */
 export async function inPhase(server: Reached, id: string, phase: Job['agentPhase'], turns: number): Promise<Job> {
-  return await reaches(server, id, `${phase} of turn ${turns}`, (job) => job.agentPhase === phase && job.turns === turns);
+  return await reaches(server, id, `${phase} of turn ${turns}`, (job) => job.agentPhase === phase && job.turnCount === turns);
 }
 
 /** Waits until no process of the job is left, its runner included. */

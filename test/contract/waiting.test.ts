@@ -60,7 +60,7 @@ test('waiting for a job', async (t) => {
       const answer = await ask(server, line, line.startsWith('POST') ? { body: { command: 'true' } } : {});
       assert.match(answer.problem.detail, /query\.waitFor: expected wait beside it/, line);
     }
-    assert.match((await ask(server, `GET /jobs/${id}?wait=1&waitFor=output`)).problem.detail, /query\.waitFor: expected "end" or "change"/);
+    assert.match((await ask(server, `GET /jobs/${id}?wait=1&waitFor=other`)).problem.detail, /query\.waitFor: expected "end" or "change" or "input" or "turn" or "output"/);
   });
 
   await t.test('POST /exec?wait on a job that still runs is 202 with the job as it is, its output so far included', async () => {

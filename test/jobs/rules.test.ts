@@ -47,9 +47,11 @@ describe('outcomes', () => {
 });
 
 describe('recovery', () => {
-  const nothing: Remains = { state: running, exit: undefined, process: undefined, isClaimed: false, isAlive: false, hasLauncher: false };
+  const nothing: Remains = { mode: 'shell', state: running, exit: undefined, process: undefined, isClaimed: false, isAlive: false, hasLauncher: false };
   const exit = { code: 3, finishedAt: 150 };
   const cases: readonly (readonly [what: string, remains: Partial<Remains>, verdict: string, reason?: string, code?: number])[] = [
+    ['a turn that took too long', { mode: 'acp', exit: { code: 124, finishedAt: 150 } }, 'finished', 'timeout', 124],
+    ['another program of that code', { exit: { code: 124, finishedAt: 150 } }, 'finished', 'exit', 124],
     ['finished', { state: ended('exit', 4), exit, isAlive: true }, 'finished', 'exit', 4],
     ['waiting', { state: { is: 'pending' } }, 'start'],
     ['waiting, the file of its mark replaced', { state: { is: 'pending' }, isClaimed: true }, 'finished', 'spawn_error', 126],

@@ -41,7 +41,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     const ids = await Promise.all(Array.from({ length: 6 }, (_, number) => submit(server, fake(`say ${number}\n${waitFor(gate)}\nsay  end`, { permissions: commandsToo }))));
     for (let death = 0; death < 3; death += 1) {
       // The first time before they have begun.
-      if (death > 0) for (const id of ids) await reaches(server, id, 'it has begun', ({ turns }) => turns === 1);
+      if (death > 0) for (const id of ids) await reaches(server, id, 'it has begun', ({ turnCount }) => turnCount === 1);
       await server.kill9();
       await server.restart();
     }
@@ -104,7 +104,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
   it('keepAlive ends also while no server is there', async (t) => {
     const server = await spawnServer(t);
     const id = await submit(server, fake('say a', { keepAlive: 1 }));
-    await reaches(server, id, 'the turn', ({ turns }) => turns === 1);
+    await reaches(server, id, 'the turn', ({ turnCount }) => turnCount === 1);
     await server.kill9();
     await nobodyLeft(id);
     await server.restart();

@@ -77,8 +77,8 @@ function lookAtJob() {
   let etag = '';
   return async (wanted) => {
     for (;;) {
-      const { turns, agentPhase } = await next();
-      if (agentPhase === 'waiting' && turns >= wanted) return turns;
+      const { turnCount, agentPhase } = await next();
+      if (agentPhase === 'waiting' && turnCount >= wanted) return turnCount;
     }
   };
 

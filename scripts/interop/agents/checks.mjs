@@ -210,7 +210,7 @@ export class Trial {
     return await until(async () => {
       const job = await this.sidecar.job(id);
       if (isFinished(job)) throw new Error(`It waits for no other prompt: ${JSON.stringify(outlineOf(job))}`);
-      return job.turns === turns && job.agentPhase === 'waiting' && job;
+      return job.turnCount === turns && job.agentPhase === 'waiting' && job;
     }, `turn ${turns} is over`);
   }
 

@@ -34,7 +34,8 @@ export const requestOptions = {
   'keep-alive': { type: 'string', value: 'TIME', description: 'It waits so long for another prompt, see --on. Default: 0; with -i 1h' },
   'ask-timeout': { type: 'string', value: 'TIME', description: 'What nobody answers within it is denied. Default: 5m' },
   questions: { type: 'boolean', description: 'It may ask questions, to be answered by "sidecar permissions"' },
-  timeout: { type: 'string', short: 't', value: 'TIME', description: 'End it after that time: 90, 5m, 1h. Default: none' },
+  timeout: { type: 'string', short: 't', value: 'TIME', description: 'End it when a turn takes longer: 90, 5m, 1h; waiting for an answer does not count. Default: none' },
+  lifetime: { type: 'string', value: 'TIME', description: 'End it after that time, whatever it is at. Default: none' },
   name: { type: 'string', value: 'NAME', description: 'Of the job, to find it again' },
   label: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'To find it again; may be repeated' },
 } as const;
@@ -45,7 +46,7 @@ export type RequestValues = Values<typeof requestOptions>;
 export const givenAs: { readonly [field: string]: string } = {
   agent: '--agent', prompt: 'the prompt', permissions: '--rule', model: '--model', effort: '--effort', agentMode: '--agent-mode', workdir: '--workdir',
   additionalDirectories: '--add-dir', mcpServers: '--mcp-config', env: '--env', acp_session_id: '--session', authMethod: '--auth-method', keepAlive: '--keep-alive',
-  askTimeout: '--ask-timeout', timeout: '--timeout', name: '--name', labels: '--label',
+  askTimeout: '--ask-timeout', timeout: '--timeout', lifetime: '--lifetime', name: '--name', labels: '--label',
 };
 
 /** Longer than anybody thinks about the next prompt, and not for ever where nobody comes back. */
@@ -79,6 +80,7 @@ export function agentRequest(values: RequestValues, prompt: Prompt | undefined, 
       acp_session_id: values.session,
       authMethod: values['auth-method'],
       keepAlive: keepAlive ?? (isInteractive ? interactiveKeepAliveSeconds : undefined),
+      lifetime: values.lifetime === undefined ? undefined : seconds(values.lifetime, 'lifetime'),
       askTimeout: values['ask-timeout'] === undefined ? undefined : seconds(values['ask-timeout'], 'ask-timeout'),
       elicitation: values.questions,
       name: values.name,

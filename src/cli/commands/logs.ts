@@ -2,7 +2,7 @@
  * `sidecar logs`: the output of a job.
  * @module
  */
-import { type Job, type JobId, type Position, type Sidecar, type StreamName, outputBytes, positionOf } from '../../client/client.ts';
+import { type AgentTurn, type Job, type JobId, type Position, type Sidecar, type StreamName, outputBytes, positionOf } from '../../client/client.ts';
 import { patienceMs, tellWarnings } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
@@ -16,6 +16,7 @@ import { wholeNumber } from '../values.ts';
 const options = {
   follow: { type: 'boolean', short: 'f', description: 'Go on until the job ends' },
   tail: { type: 'string', value: 'N', description: 'Only the last N lines of each stream' },
+  turn: { type: 'string', value: 'N', description: 'Only the message of an agent in this turn, from 1; with --json the turn' },
   stdout: { type: 'boolean', description: 'Only stdout' },
   stderr: { type: 'boolean', description: 'Only stderr, and on stdout, so that it can be piped' },
   json: { type: 'boolean', description: 'The job with its output as JSON (the last 1 MiB of each stream); with -f one event a line' },
@@ -34,6 +35,7 @@ On a terminal the text of an agent has its control characters shown; that of a c
   arity: { min: 1, max: 1 },
   examples: [
     { line: 'sidecar logs -f last', what: 'what the newest job writes, until it ends' },
+    { line: 'sidecar logs --turn 2 last', what: 'what an agent said in its second turn' },
     { line: 'sidecar logs --stderr 0d3c | grep -i error', what: 'search its errors' },
     { line: 'sidecar logs --tail 20 -f 0d3c', what: 'the last lines, and what is still to come' },
   ],
@@ -45,8 +47,12 @@ type Given = Values<typeof options>;
 async function run({ values, args, config }: Invocation<Given>): Promise<number> {
   if (values.stdout === true && values.stderr === true) throw new UsageError('Give --stdout or --stderr, not both', 'logs');
   const tail = values.tail === undefined ? undefined : wholeNumber(values.tail, 'tail', 0);
+  const turn = values.turn === undefined ? undefined : wholeNumber(values.turn, 'turn', 1);
+  const other = (['follow', 'tail', 'stdout', 'stderr'] as const).find((flag) => values[flag] !== undefined);
+  if (turn !== undefined && other !== undefined) throw new UsageError(`Give --turn or --${other}, not both`, 'logs');
   const { sidecar } = await connect(config);
   const id = await resolveJob(sidecar, args[0] ?? '');
+  if (turn !== undefined) return printTurn(await sidecar.agents.turn(id, turn), values);
   if (values.json === true && values.follow !== true) {
     await printJson(await sidecar.jobs.get(id, tail === undefined ? {} : { tailLines: tail }));
     return 0;
@@ -64,6 +70,12 @@ async function run({ values, args, config }: Invocation<Given>): Promise<number>
       await output.write(piece, targetOf(stream, values));
     }
   }
+  return 0;
+}
+
+async function printTurn(turn: AgentTurn, { json }: Given): Promise<number> {
+  if (json === true) await printJson(turn);
+  else await new JobOutput({ mode: 'acp' }).write(Buffer.from(turn.text), process.stdout);
   return 0;
 }
 

@@ -71,18 +71,22 @@ async function run({ values, args: [reference, ...words], config }: Invocation<G
 }
 
 async function askedAnywhere(sidecar: Sidecar): Promise<readonly Asked[]> {
-  const all: Asked[] = [];
-  for await (const job of sidecar.jobs.all({ status: 'running' })) all.push(...askedBy(job));
-  return all;
+  const { permissions, elicitations } = await sidecar.agents.pending();
+  return [...permissions.map(({ jobId, ...one }) => permissionOf(jobId, one)), ...elicitations.map(({ jobId, ...one }) => questionOf(jobId, one))];
 }
 
 function askedBy(job: Job): readonly Asked[] {
   const { jobId, pendingPermissions = [], pendingElicitations = [] } = job;
   if (isFinished(job)) return [];
-  return [
-    ...pendingPermissions.map((permission) => ({ jobId, is: 'permission', id: permission.permissionId, permission }) as const),
-    ...pendingElicitations.map((question) => ({ jobId, is: 'question', id: question.elicitationId, question }) as const),
-  ];
+  return [...pendingPermissions.map((one) => permissionOf(jobId, one)), ...pendingElicitations.map((one) => questionOf(jobId, one))];
+}
+
+function permissionOf(jobId: JobId, permission: PendingPermission): Asked {
+  return { jobId, is: 'permission', id: permission.permissionId, permission };
+}
+
+function questionOf(jobId: JobId, question: PendingElicitation): Asked {
+  return { jobId, is: 'question', id: question.elicitationId, question };
 }
 
 /** `[ID] [ANSWER]`: which one, and what is said to it. @throws CommandError */

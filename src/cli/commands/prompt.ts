@@ -36,7 +36,7 @@ permission for and for what it writes and runs through the server without asking
 The first rule that fits decides; in a command * stands for no character that means something to a shell, in a path for one name.
 What it asks (--ask, decide=ask) is asked here where stdin is a terminal, and can be answered elsewhere by "sidecar permissions".
 Ctrl-C cancels the turn, a second one the job, a third leaves it alone.
-Exits with 0 when the turn came to its end, 130 when Ctrl-C cancelled it, 124 at --timeout, else with 1.
+Exits with 0 when the turn came to its end, 130 when Ctrl-C cancelled it, 124 at --timeout and --lifetime, else with 1.
 ${aboutJob}`,
   options,
   settings: connectionSettings,

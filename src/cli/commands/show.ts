@@ -3,7 +3,7 @@
  * @module
  */
 import { shellWord } from '../../base/shell-word.ts';
-import { type Job, isFinished } from '../../client/client.ts';
+import { type AgentTurn, type Job, isFinished } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { statusWord } from '../job-filters.ts';
@@ -77,7 +77,7 @@ function shellNote({ shellStarted, shellEnded }: Job): string | undefined {
 }
 
 function stateRows(job: Job): readonly Row[] {
-  const { submittedAt, startedAt, finishedAt, durationMs, timeout, exitCode, signal, error, pid, lingering } = job;
+  const { submittedAt, startedAt, finishedAt, durationMs, timeout, lifetime, exitCode, signal, error, pid, lingering } = job;
   const runningMs = startedAt === null ? undefined : Date.now() - startedAt * 1000;
   const tookMs = durationMs ?? (isFinished(job) ? undefined : runningMs);
   return [
@@ -88,7 +88,8 @@ function stateRows(job: Job): readonly Row[] {
     ['started', startedAt === null ? undefined : at(startedAt)],
     ['finished', finishedAt === null ? undefined : at(finishedAt)],
     ['took', tookMs === undefined ? undefined : duration(Math.max(0, tookMs))],
-    ['timeout', timeout === null ? 'none' : duration(timeout * 1000)],
+    [lifetime === undefined ? 'timeout' : 'turn timeout', timeout === null ? 'none' : duration(timeout * 1000)],
+    ['lifetime', lifetime === undefined || lifetime === null ? undefined : duration(lifetime * 1000)],
     ['pid', isFinished(job) || pid === null ? undefined : String(pid)],
     ['left behind', lingering.length === 0 ? undefined : `processes ${lingering.join(', ')}; "sidecar kill" ends them`],
   ];
@@ -103,15 +104,24 @@ function outputRows({ stdoutBytes, stderrBytes, lastOutputAt }: Job): readonly R
 }
 
 function agentRows(job: Job): readonly Row[] {
-  const { acpSessionId, stopReason, turns, acpError, pendingPermissions = [], pendingElicitations = [] } = job;
+  const { acpSessionId, stopReason, turnCount, turns = [], acpError, pendingPermissions = [], pendingElicitations = [] } = job;
   const asked = pendingPermissions.length + pendingElicitations.length;
   return [
     ['agent session', acpSessionId ?? undefined],
-    ['turns', turns === undefined ? undefined : String(turns)],
+    ['turns', turnCount === undefined ? undefined : String(turnCount)],
+    ['last turn', turnInWords(turns.at(-1))],
     ['stopped', stopReason ?? undefined],
     ['agent error', acpError?.message],
     ['asks', asked === 0 ? undefined : `${asked} ${asked === 1 ? 'thing' : 'things'}; see "sidecar permissions"`],
   ];
+}
+
+function turnInWords(turn: AgentTurn | undefined): string | undefined {
+  if (!turn) return undefined;
+  const { startedAt, finishedAt, denied } = turn;
+  const endedAt = finishedAt ?? Date.now() / 1000;
+  const took = `${finishedAt === null ? 'runs for' : 'took'} ${duration(Math.max(0, endedAt - startedAt) * 1000)}`;
+  return `${took}${denied === 0 ? '' : `, ${denied} denied`}; its text: sidecar logs --turn ${turn.turn}`;
 }
 
 /** Times are Unix seconds. */

@@ -1,0 +1,166 @@
+/**
+ * The turns of an agent, read from the file of its runner; their texts from its stdout.
+ * @module
+ */
+import { StringDecoder } from 'node:string_decoder';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openRegularLater, readAt } from '../base/untrusted-file.ts';
+import type { TurnEnd } from '../process/agent-host.ts';
+import { type AgentTurn, maxShownTurns, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
+import type { TurnsQuery } from '../protocol/agents.ts';
+import { beginning, countOf, fieldsOf, isFields, textOf } from './lenient.ts';
+import { turnsFile } from './order.ts';
+import type { TurnRecord } from './turn-log.ts';
+
+/** Read at a time. */
+const pieceBytes = 262_144;
+/** The file is read from its end in windows of growing size, up to this one: more than so many turns take. */
+const firstWindowBytes = 65_536;
+const maxWindowBytes = 16 * 2 ** 20;
+/** A text of so many bytes has at least the characters that are shown. */
+const shownTextBytes = 4 * maxTurnTextCharacters;
+
+/** The last turns, in their order, with how their texts begin. @param end How the job has ended, if it has. */
+export async function shownTurns(directory: string, end: TurnEnd | null, query: Partial<TurnsQuery> = {}): Promise<readonly AgentTurn[]> {
+  const { before, limit = maxShownTurns } = query;
+  const records = before === undefined ? await lastTurns(directory, limit) : await turnsBetween(directory, before - limit, before);
+  return await Promise.all(records.map(async (record) => shown(await withText(directory, record), end)));
+}
+
+/** A turn, and what reads the whole text of it where it is not all there. */
+export interface WholeTurn {
+  readonly turn: AgentTurn;
+  /** `undefined`: the text of the turn is whole. */
+  readonly text: TurnText | undefined;
+}
+
+/** @returns `undefined`: there is no such turn. */
+export async function wholeTurn(directory: string, number: number, end: TurnEnd | null): Promise<WholeTurn | undefined> {
+  const [record] = await turnsBetween(directory, number, number + 1);
+  if (!record) return undefined;
+  const turn = shown(await withText(directory, record), end);
+  return { turn, text: turn.isTextCut ? new TurnText(directory, record, turn.text) : undefined };
+}
+
+/** The whole text of a turn, a piece at a time. */
+export class TurnText {
+  readonly #directory: string;
+  readonly #record: TurnRecord;
+  readonly #beginning: string;
+
+  /** @param beginning What is given where stdout does not hold the text any more. */
+  constructor(directory: string, record: TurnRecord, beginning: string) {
+    this.#directory = directory;
+    this.#record = record;
+    this.#beginning = beginning;
+  }
+
+  /** @returns whether the text is cut: something has cut stdout, or has replaced it. */
+  async write(write: (piece: string) => Promise<void>): Promise<boolean> {
+    const { textOffset, textBytes, finishedAt } = this.#record;
+    const decoder = new StringDecoder('utf8');
+    const end = textOffset === null || finishedAt === null ? Infinity : textOffset + textBytes;
+    let offset = textOffset ?? 0;
+    for (let isFirst = true; offset < end; isFirst = false) {
+      const bytes = textOffset === null ? Buffer.alloc(0) : await readStdout(this.#directory, offset, Math.min(pieceBytes, end - offset));
+      const piece = decoder.write(bytes);
+      const isOther = isFirst && !piece.startsWith(this.#beginning);
+      if (isOther) await write(this.#beginning);
+      // Of a turn that runs, or was cut off with its runner, this is all there is.
+      if (isOther || bytes.length === 0) return isOther || finishedAt !== null;
+      await write(piece);
+      offset += bytes.length;
+    }
+    await write(decoder.end());
+    return false;
+  }
+}
+
+/** A turn that runs has its text only in stdout. */
+async function withText(directory: string, record: TurnRecord): Promise<TurnRecord> {
+  const { textOffset, finishedAt } = record;
+  if (finishedAt !== null || textOffset === null) return record;
+  const bytes = await readStdout(directory, textOffset, shownTextBytes + 1);
+  const text = beginning(new StringDecoder('utf8').write(bytes), maxTurnTextCharacters);
+  return { ...record, text, isTextCut: bytes.length > Buffer.byteLength(text) + 3 };
+}
+
+/** How a turn has ended that was cut off with its runner, the end of the job says. */
+function shown({ textOffset: _, textBytes: __, ...turn }: TurnRecord, end: TurnEnd | null): AgentTurn {
+  return turn.finishedAt === null && end !== null ? { ...turn, ...end } : turn;
+}
+
+async function lastTurns(directory: string, limit: number): Promise<readonly TurnRecord[]> {
+  return await withFile(join(directory, turnsFile), async (file) => {
+    const { size } = await file.stat();
+    for (let windowBytes = firstWindowBytes; ; windowBytes *= 4) {
+      const start = Math.max(0, size - windowBytes);
+      const text = (await readAt(file, start, size - start)).toString();
+      const lines = text.split('\n').slice(start === 0 ? 0 : 1);
+      const turns = new Map(lines.flatMap(turnOf).map((turn) => [turn.turn, turn]));
+      if (turns.size >= limit || start === 0 || windowBytes >= maxWindowBytes) return [...turns.values()].slice(-limit);
+    }
+  }) ?? [];
+}
+
+/** @param first Its number, and that behind the last one. */
+async function turnsBetween(directory: string, first: number, behind: number): Promise<readonly TurnRecord[]> {
+  const turns = new Map<number, TurnRecord>();
+  await withFile(join(directory, turnsFile), async (file) => {
+    let rest = '';
+    const decoder = new StringDecoder('utf8');
+    for (let offset = 0; ;) {
+      const bytes = await readAt(file, offset, pieceBytes);
+      offset += bytes.length;
+      const lines = (rest + decoder.write(bytes)).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const number = Number(/^\{"turn":(\d{1,15}),/.exec(line)?.[1] ?? 0);
+        if (number >= behind) return;
+        if (number >= first) for (const turn of turnOf(line)) turns.set(number, turn);
+      }
+      // No line is so long: what goes on there is none of ours.
+      if (bytes.length === 0 || rest.length > maxWindowBytes) return;
+    }
+  });
+  return [...turns.values()];
+}
+
+/** What the line of a turn says; none where a full disk tore it, or it is not what a runner writes. */
+function turnOf(line: string): readonly TurnRecord[] {
+  let fields;
+  try {
+    fields = fieldsOf(JSON.parse(line));
+  } catch {
+    return [];
+  }
+  const turn = countOf(fields['turn']);
+  const { startedAt, finishedAt, usage } = fields;
+  if (turn === undefined || turn === 0 || typeof startedAt !== 'number') return [];
+  return [{
+    turn, text: textOf(fields['text']) ?? '', isTextCut: fields['isTextCut'] === true, stopReason: textOf(fields['stopReason']) ?? null,
+    usage: isFields(usage) ? usage : null, denied: countOf(fields['denied']) ?? 0, startedAt, finishedAt: typeof finishedAt === 'number' ? finishedAt : null,
+    textOffset: countOf(fields['textOffset']) ?? null, textBytes: countOf(fields['textBytes']) ?? 0,
+  }];
+}
+
+/** Empty where there is nothing to read. It is open only for this piece: a long answer to a slow client holds no file. */
+async function readStdout(directory: string, offset: number, length: number): Promise<Buffer> {
+  return await withFile(join(directory, 'stdout'), (file) => readAt(file, offset, length)) ?? Buffer.alloc(0);
+}
+
+/** `undefined`: it cannot be opened, as nothing has happened yet, or something has replaced it. */
+async function withFile<T>(path: string, read: (file: FileHandle) => Promise<T>): Promise<T | undefined> {
+  let file;
+  try {
+    file = await openRegularLater(path);
+  } catch {
+    return undefined;
+  }
+  try {
+    return await read(file);
+  } finally {
+    await file.close();
+  }
+}
