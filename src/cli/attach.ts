@@ -121,8 +121,7 @@ async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten, mode
 /** The whole of an agent's job has a lifetime, and each turn a timeout, beyond which its runner exits so. */
 function timeoutInWords({ mode, timeout, lifetime = null, exitCode }: Job): string {
   if (mode === 'acp' && exitCode !== exitCodes.timeout) return `was ended at the end of its lifetime${lifetime === null ? '' : ` of ${lifetime} s`}`;
-  const limit = timeout === null ? '' : ` of ${timeout} s`;
-  return mode === 'acp' ? `was ended, as a turn took longer than its timeout${limit}` : `was ended at its timeout${limit}`;
+  return `was ended at its timeout${timeout === null ? '' : ` of ${timeout} s`}${mode === 'acp' ? ' for a turn' : ''}`;
 }
 
 function endInWords(job: Job): string | undefined {
