@@ -2,10 +2,9 @@
  * What a `session/request_permission` asks, read from what agents really send: they all tell it in other places.
  * @module
  */
-import { homedir } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { shellWord } from '../base/shell-word.ts';
 import { type Fields, beginning, fieldsOf, isFields, listOf, shown, textOf } from './lenient.ts';
+import { asPath, listOrOne, pathsInPatch, pathsUnder } from './path-shapes.ts';
 import type { PermissionQuestion } from './permissions.ts';
 
 /** How the names end under which agents have a path in the raw input of their tools, as in `move_path`, `dirPath`, `outputFile`, and further names. */
@@ -24,7 +23,9 @@ const argumentFields = new Set(['args', 'arguments', 'argv', 'params', 'paramete
 /** Those whose text may be JSON, as models write it. */
 const jsonFields = new Set([...argumentFields, 'input', 'rawinput', 'toolinput', 'payload', 'kwargs']);
 /** With a path in each key. */
-const changesFields = new Set(['changes']);
+const changesFields = new Set(['changes', 'files']);
+/** With a patch, where no other field of the object names a path. */
+const patchFields = /(?:patch|diff|input)$/;
 /** Those that come with a system: another of the name may be anything. */
 const shell = /^(?:\/(?:usr\/(?:local\/)?)?bin\/|\/opt\/homebrew\/bin\/|\/run\/current-system\/sw\/bin\/)?(?:sh|bash|zsh|dash|ksh|fish)$/;
 /** Of an option. */
@@ -37,11 +38,11 @@ export function questionOf(params: unknown): PermissionQuestion {
   const { toolCall, options } = fieldsOf(params);
   const call = fieldsOf(toolCall);
   const raw = rawOf(rawInputOf(call), maxDepth);
-  const kind = textOf(call['kind'])?.toLowerCase() ?? 'other';
+  const kind = kindOf(call['kind']);
   return {
     kind,
     tools: [call['name'], call['title']].flatMap((one) => textOf(one) ?? []),
-    paths: distinct([...listOf(call['locations']).map(locationPath), ...listOf(call['content']).flatMap(diffPath), ...raw.paths].flatMap(asPath)),
+    paths: distinct([...listOrOne(call['locations']).map(locationPath), ...listOrOne(call['content']).flatMap(diffPath), ...raw.paths].flatMap(asPath)),
     commands: distinct(raw.commands.length === 0 && kind === 'execute' ? titleAsCommand(call['title']) : raw.commands),
     options: listOf(options).flatMap((option) => {
       const { optionId, kind, name } = fieldsOf(option);
@@ -88,9 +89,22 @@ function isDeeper(value: unknown, depth: number): boolean {
 }
 
 /** Some agents call it input. A list of words is a command. */
-function rawInputOf({ rawInput, input }: Fields): unknown {
-  const raw = parsed(rawInput ?? input);
+function rawInputOf({ rawInput, input, kind }: Fields): unknown {
+  const given = rawInput ?? input;
+  const raw = parsed(given);
+  if (typeof given === 'string' && typeof raw !== 'object') return inputOfText(given, kind);
   return Array.isArray(raw) && raw.every((one) => typeof one === 'string') ? { argv: raw as unknown } : raw;
+}
+
+/** A patch, else a path or a command, as the kind of the tool says. */
+function inputOfText(text: string, kind: unknown): Fields {
+  if (pathsInPatch(text).length > 0) return { patch: text };
+  const isAboutFiles = ['read', 'edit', 'delete', 'move', 'search'].includes(kindOf(kind));
+  return isAboutFiles ? { path: text } : { command: text };
+}
+
+function kindOf(kind: unknown): string {
+  return textOf(kind)?.trim().toLowerCase() ?? 'other';
 }
 
 interface Named {
@@ -109,8 +123,9 @@ function rawOf(value: unknown, depth: number): Named {
   const below = fields.map(([name, one]) => rawOf(jsonFields.has(name) ? parsed(one) : one, depth - 1));
   const paths = fields.map(pathsIn);
   const hasPaths = paths.some(({ length }) => length > 0);
+  const patched = hasPaths ? [] : fields.flatMap(([name, one]) => (patchFields.test(name) ? pathsInPatch(one) : []));
   return {
-    paths: paths.flatMap((own, index) => [...own, ...below[index]?.paths ?? []]),
+    paths: [...patched, ...paths.flatMap((own, index) => [...own, ...below[index]?.paths ?? []])],
     commands: [...commandsIn(fields, hasPaths), ...below.flatMap(({ commands }) => commands)],
   };
 }
@@ -120,8 +135,9 @@ function plain(name: string): string {
 }
 
 function pathsIn([name, value]: NamedField): readonly unknown[] {
-  if (pathFields.has(name) || pathEnding.test(name)) return Array.isArray(value) ? value : [value];
-  return changesFields.has(name) && !Array.isArray(value) ? Object.keys(fieldsOf(value)) : [];
+  if (changesFields.has(name) && !Array.isArray(value) && typeof value === 'object') return Object.keys(fieldsOf(value));
+  if (pathFields.has(name) || pathEnding.test(name)) return pathsUnder(value);
+  return [];
 }
 
 /** @param hasPaths Then a code is what is written there, and not what is run. */
@@ -158,19 +174,6 @@ function commandOf(value: unknown, args: readonly unknown[]): readonly string[] 
   const [program = '', flag = '', line] = words;
   if (words.length === 3 && line !== undefined && shell.test(program) && /^-[a-z]*c$/.test(flag)) return [line];
   return [typeof value === 'string' ? [value, ...words.slice(1).map(shellWord)].join(' ') : words.map(shellWord).join(' ')];
-}
-
-function asPath(value: unknown): readonly string[] {
-  if (typeof value !== 'string' || value === '') return [];
-  // Many tools take it as a shell does.
-  if (/^~(?:\/|$)/.test(value)) return [`${homedir()}${value.slice(1)}`];
-  if (!/^file:/i.test(value)) return [value];
-  try {
-    return [fileURLToPath(value)];
-  } catch {
-    // It names nothing that is in the jail.
-    return [`/${value}`];
-  }
 }
 
 function distinct(all: readonly string[]): readonly string[] {
