@@ -14,7 +14,7 @@ import type { Exchange } from './exchange.ts';
 import type { Limits } from './limits.ts';
 import type { Measurement } from './measurement.ts';
 import type { Reply, ReplyHeaders } from './reply.ts';
-import { createSink } from './sink.ts';
+import { createSink, turnOf } from './sink.ts';
 import { writeEvents } from './sse.ts';
 
 export interface Responding {
@@ -95,6 +95,7 @@ async function sendStream(exchange: Exchange, reply: Extract<Reply, { kind: 'str
     // A promised length that is not kept is a failure: the connection is cut off.
     response.strictContentLength = response.hasHeader('Content-Length') || hasLength(reply.headers);
     // Beside the first bytes if they come at once, else on its own: who follows wants to know that it does.
+    if (response.socket === null) await turnOf(response, exchange.signal);
     const headFirst = setImmediate(() => response.flushHeaders());
     try {
       const sink = createSink(response, exchange.signal);

@@ -15,23 +15,32 @@ export function createSink(response: ServerResponse, signal: AbortSignal): Sink 
     write(chunk) {
       if (signal.aborted) return Promise.reject(signal.reason as Error);
       if (chunk.length === 0 || response.write(chunk)) return written;
-      room ??= drained(response, signal).finally(() => { room = undefined; });
+      room ??= heard(response, 'drain', signal).finally(() => { room = undefined; });
       return room;
     },
   };
 }
 
-function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+/**
+ * Resolves once an answer has the connection, as those to all earlier requests are written: what is written before waits in memory.
+ * Rejects as a write does.
+ */
+export function turnOf(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  return heard(response, 'socket', signal);
+}
+
+function heard(response: ServerResponse, event: 'drain' | 'socket', signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onDrain = (): void => {
+    const onEvent = (): void => {
       signal.removeEventListener('abort', onAbort);
       resolve();
     };
     const onAbort = (): void => {
-      response.off('drain', onDrain);
+      response.off(event, onEvent);
       reject(signal.reason as Error);
     };
-    response.once('drain', onDrain);
+    if (signal.aborted) return reject(signal.reason as Error);
+    response.once(event, onEvent);
     signal.addEventListener('abort', onAbort, { once: true });
   });
 }

@@ -125,6 +125,28 @@ test('a stream that fails midway is cut off, so that it does not look whole', as
   await eventually(() => logged().includes('torn apart'), 'it was logged');
 });
 
+test('a stream is not begun before those of earlier requests of the connection have ended', async (t) => {
+  const begun: (() => void)[] = [];
+  const { open } = await serve(t, {
+    routes: [route('GET', '/slow', { documentation }, () => stream(200, {}, async (sink) => {
+      await new Promise<void>((resolve) => begun.push(resolve));
+      await sink.write('done');
+    }))],
+  });
+  const wire = await open();
+  const requests = 5;
+  wire.socket.write(`GET /slow HTTP/1.1\r\n${H}${K}\r\n`.repeat(requests));
+  for (let count = 1; count <= requests; count += 1) {
+    await eventually(() => begun.length === count, `stream ${count} has begun`);
+    begun[count - 1]?.();
+    await wire.until(new RegExp(`(done[^]*){${count}}`));
+  }
+  wire.socket.write(`GET /slow HTTP/1.1\r\n${H}${K}\r\n`.repeat(requests));
+  await eventually(() => begun.length === requests + 1, 'the next one has begun');
+  // Those that never came to their turn end with the connection.
+  wire.socket.destroy();
+});
+
 test('a stream shows its headers before its first bytes', async (t) => {
   let finish = (): void => undefined;
   const { open } = await serve(t, {
