@@ -16,6 +16,8 @@ export interface FirstBashOptions {
   readonly jobsDirectory: string;
   /** The environment of every job. */
   readonly env: Variables;
+  /** How long a chore may take, in milliseconds. Default: 60,000. */
+  readonly choreMs?: number;
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
@@ -49,7 +51,7 @@ interface Chore {
 export const launcherName = 'sidecar-launcher';
 const firstRestartMs = 50;
 const maxRestartMs = 5000;
-const choreMs = 60_000;
+const defaultChoreMs = 60_000;
 /** nice(1). */
 const stepBack = ['nice', '-n', '10'];
 
@@ -93,12 +95,14 @@ export class FirstBash {
    * Runs a program to its end, in the C locale.
    *
    * @param options.isUrgent Somebody waits for it: otherwise it steps back behind the jobs.
-   * @throws ChoreError where it fails; ChoreLost; the system's error where there can be no bash; Error where it takes more than a minute.
+   * @throws ChoreError where it fails; ChoreLost; the system's error where there can be no bash; Error where it takes too long, see `choreMs`: then another bash takes its place.
    */
   chore(argv: readonly string[], { isUrgent }: { readonly isUrgent: boolean }): Promise<void> {
     return new Promise((resolve, reject) => {
       const number = this.#numbers += 1;
-      const timer = setTimeout(() => this.#choreEnded(number, new Error(`Cannot wait for ${argv[0]}: it takes too long`)), choreMs);
+      const { choreMs = defaultChoreMs } = this.#options;
+      const overdue = new Error(`Cannot wait for ${argv[0]}: it has taken more than ${choreMs / 1000} s; it may be tried again`);
+      const timer = setTimeout(() => this.#overdue(number, overdue), choreMs);
       timer.unref();
       this.#chores.set(number, { resolve, reject, timer });
       this.send('sc_chore', String(number), ...(isUrgent ? [] : stepBack), ...argv);
@@ -125,6 +129,12 @@ export class FirstBash {
     const line = `${words.map(quote).join(' ')}\n`;
     if (this.#child === undefined) this.#unsent.push(line);
     else this.#child.stdin?.write(line);
+  }
+
+  /** Where it was the bash itself that stood still, others would wait for it in vain. */
+  #overdue(number: number, error: Error): void {
+    this.#choreEnded(number, error);
+    this.#child?.kill('SIGKILL');
   }
 
   #start(): void {

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ParseError } from '../base/parse.ts';
-import { appendRegular, readRegular, UntrustedFileError } from '../base/untrusted-file.ts';
+import { appendRegular, isLink, readRegular, UntrustedFileError } from '../base/untrusted-file.ts';
 import { type Problem, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 
@@ -81,7 +81,7 @@ export class Answers {
       checkSame({ key: asked.key, hash: running.hash }, asked);
       return running.acting as Promise<T>;
     }
-    const known = readLines(file).findLast((line) => keyOf(line) === asked.key);
+    const known = readLines(directory, file).findLast((line) => keyOf(line) === asked.key);
     if (known && !('withdrawn' in known)) return replay(known, asked) as T;
     const call = new KeyedCall(file, asked);
     const acting = call.run(act).finally(() => { if (call.isOnDisk) this.#inProgress.delete(name); });
@@ -152,14 +152,16 @@ function append(file: string, line: Line): boolean {
   }
 }
 
-function readLines(file: string): Line[] {
+function readLines(directory: string, file: string): Line[] {
   let content: string;
   try {
+    if (isLink(directory)) throw new UntrustedFileError(`${directory} is a link, not a directory`);
     content = readRegular(file, maxFileBytes).toString();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    if (!(error instanceof UntrustedFileError)) throw error;
-    throw new ProblemError('unavailable', `Cannot tell whether that was done before: ${error.message}`, { cause: error });
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return [];
+    if (!(error instanceof UntrustedFileError) && code !== 'ENOTDIR') throw error;
+    throw new ProblemError('unavailable', `Cannot tell whether that was done before: ${message}; without an Idempotency-Key it can be done`, { cause: error });
   }
   return content.split('\n').flatMap((line) => {
     try {

@@ -18,6 +18,8 @@ export interface KeeperOptions {
   readonly first: FirstBash;
   /** FIFOs are looked for there. */
   readonly stateDir: string;
+  /** How long its process may take to answer, in milliseconds. Default: 30,000. */
+  readonly answerMs?: number;
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
@@ -34,7 +36,7 @@ const lowestNumber = 64;
 const keeperName = /^\d+-\d+-[0-9a-z]+$/;
 const checkMs = 1000;
 const flushMs = 100;
-const batchMs = 30_000;
+const defaultAnswerMs = 30_000;
 
 export class Keeper {
   readonly #options: KeeperOptions;
@@ -101,7 +103,7 @@ export class Keeper {
     const batch = this.#lastBatch += 1;
     const numbers = paths.flatMap(() => this.#free.pop() ?? this.#nextNumber() ?? []);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#settle(batch, () => reject(new Error('Cannot keep FIFOs open: the keeper does not answer'))), batchMs);
+      const timer = setTimeout(() => this.#silent(), this.#options.answerMs ?? defaultAnswerMs);
       timer.unref();
       this.#batches.set(batch, { numbers, resolve, reject, timer });
       const lines = numbers.map((number, index) => `hold ${number} ${relative(this.#options.stateDir, paths[index] ?? '')}\n`);
@@ -141,6 +143,13 @@ export class Keeper {
     const numbers = holds.filter((hold) => this.isCurrent(hold)).map(numberOf);
     this.#write(numbers.map((number) => `drop ${number}\n`).join(''));
     this.#free.push(...numbers);
+  }
+
+  /** It goes on holding what it holds, should it stand still: it is another that is asked from now on. */
+  #silent(): void {
+    const why = 'what keeps stdin open does not answer';
+    this.#options.onWarning(`${why}, starting another`);
+    this.#end(new Error(`Cannot keep FIFOs open: ${why}; it may be tried again`));
   }
 
   /** `undefined`: it has as many files open as it may. */
@@ -227,7 +236,8 @@ function tellOther(path: string, line: string): boolean {
     return true;
   } catch (error) {
     // ENXIO: nobody reads it (open(2)). ENOENT: there is none.
-    const isGone = ['ENXIO', 'ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+    // EAGAIN: it stands still, and as much waits for it as can.
+    const isGone = ['ENXIO', 'ENOENT', 'ENOTDIR', 'EAGAIN'].includes((error as NodeJS.ErrnoException).code ?? '');
     if (!isGone && !(error instanceof UntrustedFileError)) throw error;
     return false;
   }

@@ -60,7 +60,7 @@ export function claimStateDirectory(stateDir: string, self: Self | undefined = o
     const entry = join(path, name);
     const found = lstatSync(entry, { throwIfNoEntry: false });
     if (found !== undefined) checkOwner(path, entry, found, self);
-    const target = found?.isSymbolicLink() === true ? statSync(entry, { throwIfNoEntry: false }) : undefined;
+    const target = found?.isSymbolicLink() === true ? targetOf(entry) : undefined;
     if (target !== undefined) checkOwner(path, entry, target, self);
   }
   return isOpen ? mode : undefined;
@@ -91,6 +91,16 @@ export function isOwn(path: string, self: Self | undefined = ownSelf()): boolean
 function ownSelf(): Self | undefined {
   const uid = process.geteuid?.();
   return uid === undefined ? undefined : { uid, isShared: (gid) => hasOtherMembers(gid, [uid, 0]), unmappedUid: unmappedUid() };
+}
+
+/** What a link leads to; `undefined`: nothing, or back to itself. */
+function targetOf(link: string): Stats | undefined {
+  try {
+    return statSync(link, { throwIfNoEntry: false });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ELOOP') throw error;
+    return undefined;
+  }
 }
 
 /** Both the way that was given, whose links could be set anew, and the one where they lead now. */

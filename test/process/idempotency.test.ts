@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Answers, fingerprint } from '../../src/process/idempotency.ts';
@@ -101,7 +101,12 @@ describe('Answers', () => {
   it('where something has replaced the file of answers, nothing is done', { skip: process.platform === 'win32', timeout: 20_000 }, async (t) => {
     const directory = temporaryFolder(t);
     execFileSync('mkfifo', [join(directory, 'answers.ndjson')]);
-    await assert.rejects(new Answers().once(directory, asked, async () => assert.fail('it is done')), { code: 'unavailable' });
+    const [aFile, aLink] = [join(directory, 'answers.txt'), join(directory, 'link')];
+    writeFileSync(aFile, '');
+    symlinkSync(temporaryFolder(t), aLink);
+    for (const one of [directory, aFile, aLink]) {
+      await assert.rejects(new Answers().once(one, asked, async () => assert.fail('it is done')), { code: 'unavailable' });
+    }
   });
 
   it('fingerprint() tells where and what apart', () => {

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, openSync, closeSync, constants, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, closeSync, constants, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { FirstBash } from '../../src/process/first-bash.ts';
 import { sendSignal } from '../../src/process/identity.ts';
 import { Keeper } from '../../src/process/keeper.ts';
 import { findBash } from '../../src/process/launchers.ts';
+import { childrenOf } from '../support/processes.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
@@ -23,11 +24,11 @@ interface Setting {
   readonly pid: () => number;
 }
 
-function setUp(t: TestContext, folder = temporaryFolder(t)): Setting {
+function setUp(t: TestContext, folder = temporaryFolder(t), bounds: { answerMs?: number; choreMs?: number } = {}): Setting {
   const warnings: string[] = [];
   const onWarning = (message: string): void => { warnings.push(message); };
-  const first = new FirstBash({ bash: bash ?? '', jobsDirectory: folder, env: { PATH: process.env['PATH'] ?? '' }, onWarning });
-  const keeper = new Keeper({ first, stateDir: folder, onWarning });
+  const first = new FirstBash({ bash: bash ?? '', jobsDirectory: folder, env: { PATH: process.env['PATH'] ?? '' }, onWarning, ...bounds });
+  const keeper = new Keeper({ first, stateDir: folder, onWarning, ...bounds });
   let pid = 0;
   first.tell({ onStart: () => undefined, onEnd: () => undefined, onLine: (line) => { if (line.startsWith('keeper ')) pid = Number(line.split(' ')[2]); } });
   atEnd(t, () => {
@@ -109,6 +110,38 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     other.start();
     assert.equal(keeper.release(next), true);
     await until(other.isAtEnd, { what: 'the next one works' });
+  });
+
+  it('one that stands still holds what it holds, and another does what is asked from then on', async (t) => {
+    const { folder, keeper, warnings, pid } = setUp(t, undefined, { answerMs: 300 });
+    const [one, other] = [reader(t, folder, 'one'), reader(t, folder, 'other')];
+    const [hold = ''] = await keeper.hold([one.path]);
+    one.start();
+    const stopped = await until(() => pid() > 0 && pid(), { what: 'it is known' });
+    sendSignal(stopped, 'SIGSTOP');
+    await assert.rejects(keeper.hold([other.path]), /does not answer; it may be tried again/);
+    assert.match(warnings.join(), /does not answer, starting another/);
+    const [next = ''] = await keeper.hold([other.path]);
+    assert.notEqual(pid(), stopped);
+    other.start();
+    assert.equal(keeper.release(next), true);
+    await until(other.isAtEnd, { what: 'the next one works' });
+    assert.equal(one.isAtEnd(), false);
+    assert.equal(keeper.release(hold), true);
+    sendSignal(stopped, 'SIGCONT');
+    await until(one.isAtEnd, { what: 'the first one goes on' });
+  });
+
+  it('a first bash that stands still is replaced', async (t) => {
+    const { folder, first, keeper, warnings } = setUp(t, undefined, { choreMs: 300 });
+    const one = reader(t, folder, 'one');
+    await first.chore(['true'], { isUrgent: true });
+    const [bashPid = 0] = childrenOf(process.pid).filter((child) => readFileSync(`/proc/${child}/cmdline`, 'latin1').endsWith(`${folder}\0`));
+    sendSignal(bashPid, 'SIGSTOP');
+    await assert.rejects(first.chore(['true'], { isUrgent: true }), /more than 0.3 s; it may be tried again/);
+    const [hold] = await until(() => keeper.hold([one.path]).catch(() => undefined), { what: 'another one works' });
+    assert.notEqual(hold, undefined);
+    assert.match(warnings.join(), /the first launcher ended, starting another/);
   });
 
   it('holds what is in a folder with any name', async (t) => {

@@ -42,6 +42,14 @@ test('one of ours that others may read or write becomes ours alone; a command re
   }
 });
 
+test('links in it that lead nowhere, or to themselves, are nothing to it', { skip }, (t) => {
+  const state = join(temporaryFolder(t), 'state');
+  mkdirSync(state, { mode: 0o700 });
+  for (const name of ['loop', 'trash', 'fifos']) symlinkSync(name, join(state, name));
+  symlinkSync('missing', join(state, 'dangling'));
+  assert.equal(claimStateDirectory(state), undefined);
+});
+
 test('one below a directory that others may write is refused, also by a link', { skip }, (t) => {
   const folder = temporaryFolder(t);
   mkdirSync(join(folder, 'open', 'state'), { recursive: true });
