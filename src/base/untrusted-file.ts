@@ -74,6 +74,21 @@ export function readRegular(path: string, maxBytes: number): Buffer {
   }
 }
 
+/**
+ * The JSON object that a file holds: a record, be it one of a later version, whose fields nobody here has checked.
+ * `undefined`: the file is gone, torn, or something else. @throws the system's error where it cannot be read.
+ */
+export function recordIn(path: string, maxBytes: number): { readonly [field: string]: unknown } | undefined {
+  try {
+    const value: unknown = JSON.parse(readRegular(path, maxBytes).toString());
+    return typeof value === 'object' && value !== null ? value as { readonly [field: string]: unknown } : undefined;
+  } catch (error) {
+    const isUnreadable = error instanceof SyntaxError || error instanceof UntrustedFileError;
+    if (!isUnreadable && (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return undefined;
+  }
+}
+
 /** {@link readRegular} in the thread pool. */
 export async function readRegularLater(path: string, maxBytes: number): Promise<Buffer> {
   const file = await openRegularLater(path);

@@ -15,7 +15,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
-import { createFile, isLink, readRegular, readRegularLater, statFile } from '../base/untrusted-file.ts';
+import { createFile, isLink, readRegular, readRegularLater, recordIn, statFile } from '../base/untrusted-file.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
 import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
@@ -24,6 +24,13 @@ import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type Termina
 const maxRecordBytes = 32 * 2 ** 20;
 /** The largest that can be set, and the state of the terminal before it. */
 const maxScrollbackBytes = 65 * 2 ** 20;
+
+export interface SkippedTerminal {
+  readonly name: string;
+  readonly why: string;
+  /** Its record names one all the same. */
+  readonly holderPid: number | undefined;
+}
 
 export class TerminalStore {
   readonly #terminals: string;
@@ -47,9 +54,9 @@ export class TerminalStore {
   }
 
   /** Every terminal that can be read, oldest first, and what is none. One that was never finished being made is gone after it. */
-  readAll(): { readonly records: readonly TerminalRecord[]; readonly skipped: readonly { readonly name: string; readonly why: string }[] } {
+  readAll(): { readonly records: readonly TerminalRecord[]; readonly skipped: readonly SkippedTerminal[] } {
     const records: TerminalRecord[] = [];
-    const skipped: { name: string; why: string }[] = [];
+    const skipped: SkippedTerminal[] = [];
     for (const name of namesIn(this.#terminals)) {
       try {
         if (!isJobId(name)) throw new Error('its name is not that of a terminal');
@@ -59,7 +66,7 @@ export class TerminalStore {
         if (record.terminalId !== name) throw new Error(`its terminal.json is that of ${record.terminalId}`);
         records.push(record);
       } catch (error) {
-        skipped.push({ name, why: (error as Error).message });
+        skipped.push({ name, why: (error as Error).message, holderPid: this.#holderIn(name) });
       }
     }
     return { records, skipped };
@@ -92,6 +99,18 @@ export class TerminalStore {
 
   async remove(id: TerminalId): Promise<void> {
     await rm(this.directory(id), { recursive: true, force: true });
+  }
+
+  /** Of a record that a later version has written. */
+  #holderIn(name: string): number | undefined {
+    try {
+      const { terminalId, holder } = recordIn(join(this.#terminals, name, 'terminal.json'), maxRecordBytes) ?? {};
+      const { pid } = (holder ?? {}) as { readonly pid?: unknown };
+      return terminalId === name && typeof pid === 'number' ? pid : undefined;
+    } catch {
+      // ENOTDIR, EACCES: it names nobody.
+      return undefined;
+    }
   }
 
   /**

@@ -3,7 +3,7 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isAlive, sendSignal } from '../process/identity.ts';
+import { isAlive, isAliveNow, sendSignal } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Terminal as TerminalView, TerminalId, TerminalSize } from '../protocol/terminals.ts';
@@ -27,6 +27,8 @@ const endMs = graceMs + 8000;
 /** How long it takes at most to learn how it ended, once nobody listens any more. */
 const learnMs = 5000;
 const retryMs = 20;
+/** How often it is looked whether the holder lives. */
+const holderCheckMs = 1000;
 /** How long a holder may take to send the screen. */
 const screenMs = 10_000;
 
@@ -174,13 +176,15 @@ export class Terminal {
 
   #watched(link: Link): Promise<void> {
     this.#watch = link;
-    return new Promise((resolve) => {
+    // Somebody else may listen in the place of a holder that has ended.
+    const check = setInterval(() => { if (!isAliveNow(this.record.holder)) link.close(); }, holderCheckMs).unref();
+    return new Promise<void>((resolve) => {
       link.onFrame = (frame: Frame<Told>) => {
         if (frame.kind === 'state') this.#latest = frame;
       };
       link.onClose = resolve;
       link.ask({ kind: 'watch' });
-    });
+    }).finally(() => clearInterval(check));
   }
 
   /** Its holder was killed: what it kept is not kept any more. */

@@ -65,16 +65,17 @@ export class Terminals {
     const terminals = new Terminals(options, records);
     for (const record of records) await terminals.#add(record);
     terminals.#forgetOld();
-    if (existsSync(terminals.#store.folder)) void terminals.#endStrays(records);
+    const holders = [...records.map(({ holder }) => holder.pid), ...skipped.flatMap(({ holderPid }) => holderPid ?? [])];
+    if (existsSync(terminals.#store.folder)) void terminals.#endStrays(new Set(holders));
     return terminals;
   }
 
   /** Nobody could reach them any more. */
-  async #endStrays(records: readonly TerminalRecord[]): Promise<void> {
+  async #endStrays(known: ReadonlySet<number>): Promise<void> {
     const { log } = this.#options;
     try {
       const { findStrays, endStray } = await import('./strays.ts');
-      for (const stray of await findStrays(this.#store.folder, new Set(records.map(({ holder }) => holder.pid)))) {
+      for (const stray of await findStrays(this.#store.folder, known)) {
         log.warn('ending a terminal whose record was replaced', { terminalId: stray.terminalId, pid: stray.holder.pid });
         await endStray(stray);
       }

@@ -1,12 +1,14 @@
 /** Terminals as a whole: servers that are killed, readers that are slow, much output, much input. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
 import { ask, isRunning } from '../contract/ask.ts';
 import { childrenOf } from '../support/processes.ts';
-import { holdersOf, key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
+import { atEnd, holdersOf, key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { release, spawnWrapper } from '../support/wrapper.ts';
 import { attachTo, openTerminal, showTerminal, type Talk, talk, terminalless } from '../terminals/talk.ts';
@@ -125,6 +127,24 @@ test('what holds a terminal whose record or directory is not there any more ends
   }
   await until(() => spoilt.every((pid) => !isRunning(pid)), { what: 'nothing of them is left' });
   assert.equal((await showTerminal(server, kept.terminalId)).status, 'running');
+});
+
+test('a socket that never speaks keeps no terminal running whose holder has ended', { skip }, async (t) => {
+  const server = await spawnServer(t);
+  const { terminalId, pid } = await openTerminal(server, { command: 'exec sleep 1000' });
+  const directory = join(server.stateDir, 'terminals', terminalId);
+  const holder = holderOf(directory);
+  await server.kill9();
+  rmSync(join(directory, 'socket'));
+  const silent = createServer();
+  atEnd(t, () => void silent.close());
+  silent.listen(join(directory, 'socket'));
+  await once(silent, 'listening');
+  await server.restart();
+  process.kill(holder, 'SIGKILL');
+  await until(async () => (await showTerminal(server, terminalId)).status === 'lost', { what: 'it is known to be lost' });
+  assert.ok(!isRunning(pid));
+  assert.equal((await ask(server, `DELETE /terminals/${terminalId}`)).status, 200);
 });
 
 function holderOf(directory: string): number {
