@@ -28,7 +28,7 @@ export interface SessionRecord {
 }
 
 /** Far more than what a request of the longest body makes. */
-const maxRecordBytes = 32 * 2 ** 20;
+export const maxRecordBytes: number = 32 * 2 ** 20;
 const anyText = text({ allowNul: true });
 const sessionRecord: Parser<SessionRecord> = fieldsOf({
   sessionKey: anyText,
@@ -48,6 +48,10 @@ export function folderName(sessionKey: string): string {
 /** What the processes of one start carry as their mark: unlike that of any other session on the machine, whatever server it is of. */
 export function shellMark(directory: string, { createdAt }: Pick<SessionRecord, 'createdAt'>, starts: number): string {
   return `shell-${createHash('sha256').update(`${directory}\0${createdAt}`).digest('hex').slice(0, 16)}-${starts}`;
+}
+
+export function isShellMark(mark: string): boolean {
+  return /^shell-[0-9a-f]{16}-\d+$/.test(mark);
 }
 
 export function runDirectory(directory: string, starts: number): string {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
-import { appendRegular, createFile, statFile, writeRegular } from '../base/untrusted-file.ts';
+import { appendRegular, createFile, isLink, statFile, writeRegular } from '../base/untrusted-file.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';
 import type { Session, SessionStatus, ShellEnded } from '../protocol/shells.ts';
@@ -198,7 +198,7 @@ export class Shell {
   /** Ends its process and all that is in its group. */
   async terminate(): Promise<void> {
     const running = this.#running;
-    if (running && this.#isAlive()) await terminate({ id: this.#mark(), leader: running.identity }, { signal: 'SIGHUP', graceMs: 1000 });
+    if (running && this.#isAlive()) await terminate({ id: this.mark, leader: running.identity }, { signal: 'SIGHUP', graceMs: 1000 });
     else await this.#endLost();
     this.#letGo();
   }
@@ -206,7 +206,7 @@ export class Shell {
   /** Ends a shell that may still run, and that nothing can be told any more. */
   async #endLost(): Promise<void> {
     if (!this.#isLost) return;
-    await terminate({ id: this.#mark(), leader: undefined }, { signal: 'SIGHUP', graceMs: 1000 });
+    await terminate({ id: this.mark, leader: undefined }, { signal: 'SIGHUP', graceMs: 1000 });
     this.#isLost = false;
   }
 
@@ -246,6 +246,7 @@ export class Shell {
     const { directory, id, stdin, command, isBootstrap } = launch;
     const { dialect, connection } = this.#options;
     const { bootstrapCommand } = this.#record;
+    this.#checkFolder();
     shell.isSeeded = hasHadJob(shell);
     checkUntouched(directory, stdin);
     shell.jobDirectory = directory;
@@ -266,6 +267,7 @@ export class Shell {
 
   async #startProcess(): Promise<Running> {
     const { directory, dialect, program, connection, takeFifo, inherited } = this.#options;
+    this.#checkFolder();
     this.#letGo();
     await this.#endLost();
     const before = this.#record.starts;
@@ -287,7 +289,7 @@ export class Shell {
       createFile(environment, dialect.exports?.(start.obeyed) ?? '');
       writeSync(control, `${dialect.begin(controlPath, environment)}\n`);
       const argv = [...start.prefix, ...dialect.argv(program, controlPath)];
-      const launch = { id: this.#mark(), directory: runIn, stdin: 'null', workdir, env, argv } as const;
+      const launch = { id: this.mark, directory: runIn, stdin: 'null', workdir, env, argv } as const;
       connection().launch(dialect.exports === undefined ? launch : { ...launch, env: start.env, isOwnShell: true });
       const identity = await identityIn(runIn, () => this.#isClosed);
       this.#running = { directory: runIn, identity, control, started, isSeeded: false, jobDirectory: undefined };
@@ -537,7 +539,7 @@ export class Shell {
 
   async #processesOf(active: Active, shell: Running): Promise<readonly ProcessStat[]> {
     const { launch: { id }, startedAtTicks } = active;
-    return await commandProcesses({ jobId: id, shell: shell.identity, shellMark: this.#mark(), startedAtTicks });
+    return await commandProcesses({ jobId: id, shell: shell.identity, shellMark: this.mark, startedAtTicks });
   }
 
   #isAlive(): boolean {
@@ -553,14 +555,20 @@ export class Shell {
     return times.length === 0 ? null : Math.max(...times);
   }
 
-  /** The mark of its process, and what the launcher knows it by. */
-  #mark(): string {
+  /** Of its process, and what the launcher knows it by. */
+  get mark(): string {
     return shellMark(this.#options.directory, this.#record, this.#record.starts);
   }
 
   #save(record: SessionRecord): void {
+    this.#checkFolder();
     this.#record = record;
     writeSession(this.#options.directory, record);
+  }
+
+  /** Nothing is written or removed where a link leads. @throws ReplacedError */
+  #checkFolder(): void {
+    if (isLink(this.#options.directory)) throw new ReplacedError('a link has replaced the directory of the session; delete the session');
   }
 
   #letGo(): void {

@@ -7,15 +7,18 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
+import { isLink, recordIn, statFile } from '../base/untrusted-file.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import type { Launch } from '../process/launch-script.ts';
+import { terminate } from '../process/terminate.ts';
 import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/starter.ts';
 import { dialects } from './dialects.ts';
 import { findShells } from './found.ts';
-import { folderName, readSession, type SessionRecord, writeSession } from './session-record.ts';
+import { folderName, maxRecordBytes, readSession, type SessionRecord, shellMark, writeSession } from './session-record.ts';
 import { Shell } from './shell.ts';
+import { findStrays } from './strays.ts';
 import { shellGone } from './shell-end.ts';
 
 export interface ShellsOptions {
@@ -47,6 +50,8 @@ export class Shells implements ShellHost {
   readonly #folder: string;
   readonly #now: () => number;
   readonly #shells = new Map<string, Shell>();
+  /** Marks of shells whose sessions this version cannot read. */
+  readonly #foreign = new Set<string>();
   /** By path. */
   readonly found: ReadonlyMap<ShellKind, string>;
   readonly #sweep: NodeJS.Timeout | undefined;
@@ -84,6 +89,22 @@ export class Shells implements ShellHost {
 
   connect(connection: ShellsConnection): void {
     this.#connection = connection;
+    if (existsSync(this.#folder)) void this.#endStrays();
+  }
+
+  /** Ends the shells of earlier servers whose session is not there any more: nothing can be told them. */
+  async #endStrays(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const isKnown = (mark: string): boolean =>
+        this.#foreign.has(mark) || [...this.#shells.values()].some((shell) => shell.mark === mark);
+      for (const { mark, leader } of await findStrays(this.#folder, isKnown)) {
+        log.warn('ending a shell whose session is gone', { pid: leader.pid });
+        await terminate({ id: mark, leader }, { signal: 'SIGHUP', graceMs: 1000 });
+      }
+    } catch (error) {
+      log.warn('cannot look for shells that belong to no session', { error });
+    }
   }
 
   admit(request: ShellRequest): ShellKind {
@@ -159,11 +180,11 @@ export class Shells implements ShellHost {
     const shell = this.#get(sessionKey);
     await this.#connection?.cancelJobs(sessionKey);
     if (this.#shells.get(sessionKey) !== shell) return;
-    this.#shells.delete(sessionKey);
     // A new session of that key may come at once.
     const directory = join(this.#folder, folderName(sessionKey));
     const aside = `${directory}.deleted-${process.pid}-${Date.now()}`;
-    this.#try(() => renameSync(directory, aside));
+    if (statFile(directory) !== undefined) this.#try(() => renameSync(directory, aside));
+    this.#shells.delete(sessionKey);
     await shell.terminate();
     await rm(aside, { recursive: true, force: true }).catch(() => undefined);
     this.#options.log.info('session deleted', { sessionKey });
@@ -212,13 +233,25 @@ export class Shells implements ShellHost {
         continue;
       }
       try {
+        if (isLink(directory)) throw new Error('it is a link, not a directory');
         const record = readSession(directory);
         if (folderName(record.sessionKey) !== name) throw new Error('its shell.json is that of another session');
         this.#shells.set(record.sessionKey, this.#open(directory, record));
       } catch (error) {
         if (/^[0-9a-f]{32}$/.test(name) && isUntouched(directory)) rm(directory, { recursive: true, force: true }).catch(() => undefined);
         else this.#options.log.warn('skipped in the shells directory', { name, why: (error as Error).message });
+        this.#noteForeign(directory);
       }
+    }
+  }
+
+  /** Of a record that a later version has written, which may go on with its shell one day. */
+  #noteForeign(directory: string): void {
+    try {
+      const { createdAt, starts } = recordIn(join(directory, 'shell.json'), maxRecordBytes) ?? {};
+      if (typeof createdAt === 'number' && typeof starts === 'number') this.#foreign.add(shellMark(directory, { createdAt }, starts));
+    } catch {
+      // ENOTDIR, EACCES: it tells of no shell.
     }
   }
 

@@ -1,12 +1,13 @@
 /** Persistent shells under fire: a thousand jobs, and everything killed that can be. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import type { Session, SessionList } from '../../src/protocol/shells.ts';
 import { ask } from '../contract/ask.ts';
-import { type SpawnedServer, spawnServer } from '../support/server.ts';
+import { isPidAlive } from '../../src/process/identity.ts';
+import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs FIFOs' : false };
@@ -41,6 +42,50 @@ const shapes: readonly ((n: number) => readonly [command: string, stdout: Buffer
   (n) => [`echo ${n}; echo error >&2; (exit 3)`, Buffer.from(`${n}\n`)],
   (n) => [`eval 'echo ${n} "\${unset-}"'`, Buffer.from(`${n} \n`)],
 ];
+
+test('a session whose directory has gone can be deleted, and its shell ends', options, async (t) => {
+  const server = await spawnServer(t);
+  for (const isMetAgain of [false, true]) {
+    const job = await finished(server, await submit(server, inSession('gone', 'echo $$')));
+    const pid = Number((await bytesOf(server, job.jobId)).toString());
+    rmSync(join(server.stateDir, 'shells'), { recursive: true });
+    if (isMetAgain) {
+      await server.kill9();
+      mkdirSync(join(server.stateDir, 'shells'), { mode: 0o700 });
+      await server.restart();
+      await until(() => !isPidAlive(pid), { what: 'its shell is ended by the next server' });
+    } else {
+      assert.equal((await ask(server, 'DELETE /sessions/gone')).status, 200);
+      assert.equal(isPidAlive(pid), false);
+    }
+    assert.deepEqual((await ask(server, 'GET /sessions')).json<SessionList>().sessions, []);
+  }
+});
+
+test('nothing is written or removed below a link in the place of the directory of a session', options, async (t) => {
+  const server = await spawnServer(t);
+  await finished(server, await submit(server, inSession('linked', 'true')));
+  const [name = ''] = readdirSync(join(server.stateDir, 'shells'));
+  const directory = join(server.stateDir, 'shells', name);
+  const outside = temporaryFolder(t);
+  mkdirSync(join(outside, 'run-1'));
+  mkdirSync(join(outside, 'run-2'));
+  for (const file of ['run-1/a', 'run-2/b', 'shell.json']) writeFileSync(join(outside, file), 'ours');
+  renameSync(directory, `${directory}-aside`);
+  symlinkSync(outside, directory);
+  const seen = (): unknown => readdirSync(outside, { recursive: true }).map(String).sort();
+  const before = seen();
+  for (const command of ['exit', 'echo again']) {
+    const job = await finished(server, await submit(server, inSession('linked', command)));
+    assert.equal(job.reason, 'spawn_error', command);
+  }
+  assert.equal((await ask(server, 'DELETE /sessions/linked')).status, 200);
+  await server.kill9();
+  symlinkSync(outside, directory);
+  await server.restart();
+  assert.deepEqual(seen(), before);
+  assert.equal(readFileSync(join(outside, 'shell.json'), 'utf8'), 'ours');
+});
 
 test('a thousand jobs in one shell: in order, each with its own output whole', { ...options, timeout: 300_000 }, async (t) => {
   const server = await spawnServer(t, { flags: { 'keep-jobs': '2000' } });

@@ -1,0 +1,38 @@
+/**
+ * Shells that no session knows any more: a job has replaced or removed the directory of its session.
+ * @module
+ */
+import { readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { sep } from 'node:path';
+import { markedProcesses } from '../process/descendants.ts';
+import type { Identity } from '../process/identity.ts';
+import { isShellMark } from './session-record.ts';
+
+export interface Stray {
+  readonly mark: string;
+  readonly leader: Identity;
+}
+
+/**
+ * Looks for shells that have their control open in a folder of sessions. Where there is no `/proc` it finds none.
+ *
+ * @throws the system's error where it cannot look.
+ */
+export async function findStrays(folder: string, isKnown: (mark: string) => boolean): Promise<readonly Stray[]> {
+  const inside = `${realpathSync(folder)}${sep}`;
+  return (await markedProcesses()).flatMap(({ mark, stat: { pid, startTime, groupId } }) => {
+    const isStray = mark !== undefined && isShellMark(mark) && !isKnown(mark) && pid === groupId && hasOpenIn(pid, inside);
+    return isStray ? [{ mark, leader: { pid, startTime } }] : [];
+  });
+}
+
+/** A file that was removed still has its path there (proc(5), /proc/pid/fd). */
+function hasOpenIn(pid: number, inside: string): boolean {
+  try {
+    const files = `/proc/${pid}/fd`;
+    return readdirSync(files).some((number) => readlinkSync(`${files}/${number}`).startsWith(inside));
+  } catch {
+    // It ended meanwhile, or belongs to another user.
+    return false;
+  }
+}
