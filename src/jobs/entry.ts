@@ -60,6 +60,8 @@ export class Entry {
   eventsBytes = 0;
   /** Files in whose place something else stood when it was last looked. */
   replacedFiles: readonly string[] = [];
+  /** What its output and events take on disk. */
+  storedBytes = 0;
   /** When an agent's state was last written, in milliseconds: 0 before, and for other jobs. */
   agentStateAt = 0;
   /** Unix seconds; `null` without output. */

@@ -53,13 +53,15 @@ export class Forgetting {
   }
 
   #forgetOld(): void {
-    const { catalogue, limits, now, pace } = this.#options;
+    const { catalogue, limits, now, pace, log } = this.#options;
     const finished = catalogue.all.filter(({ isFinished }) => isFinished);
     const kept = finished.map((entry) => ({
       finishedAt: entry.state.is === 'finished' ? entry.state.outcome.finishedAt : 0,
-      sizeBytes: entry.outputBytes + directoryBytes,
+      sizeBytes: entry.storedBytes + directoryBytes,
     }));
-    for (const entry of finished.slice(0, countExpired(kept, limits, now()))) pace.run(() => this.#tryForget(entry));
+    const old = finished.slice(0, countExpired(kept, limits, now()));
+    for (const entry of old) pace.run(() => this.#tryForget(entry));
+    if (old.length > 0) log.info('old jobs forgotten', { count: old.length, first: old[0]?.id, last: old.at(-1)?.id });
     pace.run(() => this.#emptyTrash());
   }
 

@@ -21,7 +21,7 @@ import { FileBudget } from '../process/open-files.ts';
 import type { Spare, Spares } from '../process/spares.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import type { ShellHost, Starter, StarterEvents } from '../process/starter.ts';
-import { terminate } from '../process/terminate.ts';
+import { isGone, terminate } from '../process/terminate.ts';
 import { workdirFor } from '../process/workdir.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { Catalogue, type Page } from './catalogue.ts';
@@ -76,6 +76,8 @@ export interface SubmitOptions {
 
 /** PIPE_BUF (pipe(7)). */
 const atomicBytes = 4096;
+/** For what a job runs whose record is gone. */
+const lostGraceMs = 5000;
 
 export class Jobs {
   readonly #options: JobsOptions;
@@ -512,6 +514,19 @@ export class Jobs {
     this.#monitor.wake();
   }
 
+  /** Ends what a job runs that nobody can reach any more, nor its timeout. */
+  async #endLost(id: JobId): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const family = { id, leader: undefined };
+      if (await isGone(family)) return;
+      log.warn('ending what a job runs whose record is gone', { jobId: id });
+      await terminate(family, { signal: 'SIGTERM', graceMs: lostGraceMs });
+    } catch (error) {
+      log.warn('cannot end what is left of a job', { jobId: id, error });
+    }
+  }
+
   #stillUnsaved(): readonly Entry[] {
     for (const entry of this.#unsaved) {
       if (!entry.isUnsaved || !this.#catalogue.has(entry)) this.#unsaved.delete(entry);
@@ -521,7 +536,10 @@ export class Jobs {
 
   async #recover(): Promise<void> {
     const { records, skipped } = this.#store.readAll();
-    for (const { name, why } of skipped) this.#options.log.warn('skipped in the jobs directory', { name, why });
+    for (const { name, why, lost } of skipped) {
+      this.#options.log.warn('skipped in the jobs directory', { name, why });
+      if (lost !== undefined) void this.#endLost(lost);
+    }
     const last = records.at(-1)?.jobId;
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
     await recover(records.map((record) => ({ entry: this.#remember(record), record })), {

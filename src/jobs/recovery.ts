@@ -3,6 +3,7 @@
  * @module
  */
 import type { Log } from '../base/log.ts';
+import { findProcesses, leaderAmong } from '../process/descendants.ts';
 import { ageSeconds, isAlive, isGroupAlive } from '../process/identity.ts';
 import type { Entry } from './entry.ts';
 import type { EndingReason, JobRecord } from './job.ts';
@@ -33,8 +34,27 @@ export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions
     counts[verdict] += 1;
     if (verdict === 'start') toStart.push(job.entry);
   }
-  for (const entry of toStart) options.runner.enqueueAgain(entry);
+  const running = await runningAmong(toStart, options);
+  for (const entry of toStart) {
+    if (!running.has(entry.id)) options.runner.enqueueAgain(entry);
+    else options.runner.adopt(entry);
+  }
   if (jobs.length > 0) options.log.info('jobs recovered', counts);
+}
+
+/** Of jobs whose file says that no process has them: those that have one all the same, and have emptied or removed the file. */
+async function runningAmong(
+  entries: readonly Entry[], { log }: Pick<RecoveryOptions, 'log'>,
+): Promise<ReadonlySet<string>> {
+  const families = entries.filter(({ state }) => state.is === 'running').map(({ id }) => ({ id, leader: undefined }));
+  try {
+    const found = await findProcesses(families);
+    for (const entry of entries) entry.leader = leaderAmong(found.get(entry.id) ?? []);
+    return new Set(found.keys());
+  } catch (error) {
+    log.warn('cannot look for the processes of jobs', { error });
+    return new Set();
+  }
 }
 
 async function recoverOne({ entry, record }: LeftJob, options: RecoveryOptions): Promise<Verdict['is']> {

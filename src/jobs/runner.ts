@@ -182,8 +182,8 @@ export class Runner {
   /** Watches a running job by its files, as no launcher of this server waits for it. */
   adopt(entry: Entry): void {
     const note = this.#options.store.readProcess(entry.id);
-    entry.leader = note?.identity;
-    entry.pid = note?.identity.pid ?? null;
+    entry.leader = note?.identity ?? entry.leader;
+    entry.pid = entry.leader?.pid ?? null;
     // Only a record that was replaced says so of a job that somebody has.
     if (entry.state.is === 'pending') entry.state = { is: 'running', startedAt: this.#options.now() };
     this.#occupy(entry);
@@ -511,6 +511,7 @@ export class Runner {
     const isAgent = entry.request.mode === 'acp';
     const events = isAgent ? look(agentFiles.events) : undefined;
     entry.eventsBytes = events?.size ?? 0;
+    entry.storedBytes = [stdout, stderr, events].reduce((sum, stats) => sum + storedBytesOf(stats), 0);
     if (isAgent) entry.agentStateAt = look(agentFiles.state)?.mtimeMs ?? 0;
     entry.replacedFiles = replaced;
     const times = [stdout, stderr, events].flatMap((stat) => (stat && stat.size > 0 ? [stat.mtimeMs / 1000] : []));
@@ -615,6 +616,11 @@ export class Runner {
     const entry = this.#running.get(id as JobId);
     if (entry) tell(entry);
   }
+}
+
+/** What a file takes on disk: one with holes takes less than its size (stat(2), st_blocks). */
+function storedBytesOf(stats: Stats | undefined): number {
+  return stats === undefined ? 0 : Math.min(stats.size, stats.blocks * 512);
 }
 
 function endingOf(entry: Entry): Ending {

@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import {
-  appendRegular, createFile, isExhaustion, isLink, readRegular, statFile, UntrustedFileError, writeRegular,
+  appendRegular, createFile, isExhaustion, isLink, readRegular, recordIn, statFile, UntrustedFileError, writeRegular,
 } from '../base/untrusted-file.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -44,6 +44,8 @@ export type StattedFile = 'stdout' | 'stderr' | 'exit' | 'process' | (typeof age
 export interface Skipped {
   readonly name: string;
   readonly why: string;
+  /** A job that has not ended, whose record is gone or torn: no server can ever say more of it. */
+  readonly lost?: JobId | undefined;
 }
 
 /** Stands where a launcher writes which process the job has. */
@@ -159,7 +161,7 @@ export class JobStore {
       } catch (error) {
         // Nothing is wrong with the job: it must not be passed over.
         if (isExhaustion(error)) throw error;
-        if (!this.#discardUntouched(name)) skipped.push({ name, why: (error as Error).message });
+        if (!this.#discardUntouched(name)) skipped.push({ name, why: (error as Error).message, lost: this.#lostAt(name) });
       }
     }
     void this.emptyTrash();
@@ -289,6 +291,16 @@ export class JobStore {
     } catch {
       // ENOTDIR, EACCES: it is skipped, for the reason found before.
       return false;
+    }
+  }
+
+  /** A record that is whole, and that only this version does not understand, may be that of a later one. */
+  #lostAt(name: string): JobId | undefined {
+    try {
+      if (!isJobId(name) || statFile(this.directory(name))?.isDirectory() !== true || this.readExit(name) !== undefined) return undefined;
+      return recordIn(join(this.directory(name), 'job.json'), maxRecordBytes) === undefined ? name : undefined;
+    } catch {
+      return undefined;
     }
   }
 

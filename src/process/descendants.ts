@@ -86,7 +86,11 @@ function below(ours: readonly ProcessStat[], unmarked: ReadonlyMap<number, Proce
  * @throws as {@link findProcesses}.
  */
 export async function findLeader(id: string): Promise<Identity | undefined> {
-  const found = (await findProcesses([{ id, leader: undefined }])).get(id) ?? [];
+  return leaderAmong((await findProcesses([{ id, leader: undefined }])).get(id) ?? []);
+}
+
+/** The oldest one that leads a group, among the processes of a job. */
+export function leaderAmong(found: readonly ProcessStat[]): Identity | undefined {
   // This server may be the job of another one.
   const leaders = found.filter(({ pid, groupId }) => pid === groupId && pid !== process.pid);
   const [oldest] = leaders.sort((a, b) => Number(a.startTime) - Number(b.startTime));

@@ -121,6 +121,7 @@ sc_claimed() {
   sc_plain "$sc_d/process" || return
   sc_first=$(command -p head -c 256 "$sc_d/process") # the job may have made it endless
   sc_first=\${sc_first%%[[:space:]]*}
+  case $sc_first in nobody) return ;; *[!0-9]*) return 1 ;; esac # a text that names no process says of none that it has the job
   [ "\${sc_first:-$sc_p}" != "$sc_p" ]
 } 2>/dev/null
 # The job may have put a FIFO there, on which an open would wait, a link or a device, or a link in the place of the directory.

@@ -90,6 +90,7 @@ describe('retention', () => {
   for (const [what, limits, now, count] of [
     ['within all limits', {}, 50, 0], ['too many', { keepJobs: 1 }, 50, 3], ['none kept', { keepJobs: 0 }, 50, 4], ['too old', { keepSeconds: 25 }, 50, 2],
     ['just old enough to stay', { keepSeconds: 40 }, 50, 0], ['too large', { keepBytes: 12 }, 50, 2], ['just small enough', { keepBytes: 20 }, 50, 0],
+    ['the last one alone too large', { keepBytes: 3 }, 50, 3], ['too large and too old', { keepBytes: 3, keepSeconds: 1 }, 50, 4],
     ['two limits, the stricter one', { keepJobs: 3, keepBytes: 9 }, 50, 3], ['all too old', { keepSeconds: 1 }, 1000, 4],
   ] as const) {
     it(`countExpired(): ${what} → ${count}`, () => assert.equal(countExpired(jobs, { ...all, ...limits }, now), count));

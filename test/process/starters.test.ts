@@ -229,6 +229,20 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
     assert.equal(existsSync(join(folder, 'ran')), false);
   });
 
+  it('a text in the file of its process keeps a job from being run, and is nobody who runs it', async (t) => {
+    const { starter, heard, folder, make } = setUp(t, 'launchers');
+    for (const [index, text] of ['garbage\n', 'nobody\n', '12345 (sh) S 1 1\n'].entries()) {
+      const id = name(`marked-${index}`);
+      const directory = await make(id);
+      writeFileSync(join(directory, 'process'), text);
+      starter.start({ id, directory, stdin: 'null', workdir: folder, env: {}, argv: ['touch', join(folder, 'ran')] });
+    }
+    await until(() => heard.exits.size + heard.claimed.length === 3, { what: 'all are told' });
+    assert.deepEqual([...heard.exits], [[name('marked-0'), 126]]);
+    assert.deepEqual([...heard.claimed].sort(), [name('marked-1'), name('marked-2')]);
+    assert.equal(existsSync(join(folder, 'ran')), false);
+  });
+
   it('a job that was not handed on yet can be taken back', async (t) => {
     const { starter, heard, folder, make } = setUp(t, 'launchers');
     const launches: Launch[] = [];

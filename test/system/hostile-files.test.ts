@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { type Answer, ask, run } from '../contract/ask.ts';
+import { findProcesses } from '../../src/process/descendants.ts';
 import { spawnServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
@@ -150,6 +151,59 @@ test('a job that has replaced the files of its process and its exit is signalled
     const job = (await atOnce(`POST /jobs/${id}/cancel`, { graceSeconds: 0 }, what)).json<{ reason: string; processAlive: boolean }>();
     assert.deepEqual([job.reason, job.processAlive], ['cancelled', false], what);
   }
+});
+
+test('a job that has emptied or removed the file of its process is not run again by the next server', { skip, timeout: 60_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const folder = join(server.stateDir, '..');
+  const jobs = await Promise.all([': >process', 'rm process'].map(async (spoil, index) => {
+    const command = `cd '${server.stateDir}'/jobs/$SIDECAR_JOB_ID; ${spoil}; echo run >>'${folder}/ledger-${index}'
+while [ ! -e '${folder}/go' ]; do sleep 0.05; done; exit 5`;
+    return (await ask(server, 'POST /exec', { body: { command } })).json<{ jobId: string }>().jobId;
+  }));
+  t.after(() => { for (const name of ['go', 'ledger-0', 'ledger-1']) rmSync(join(folder, name), { force: true }); });
+  await until(() => [0, 1].every((index) => existsSync(join(folder, `ledger-${index}`))), { what: 'both run' });
+  await server.kill9();
+  await server.restart();
+  writeFileSync(join(folder, 'go'), '');
+  for (const [index, id] of jobs.entries()) {
+    const job = await until(async () => {
+      const now = (await ask(server, `GET /jobs/${id}`)).json<{ finishedAt: number | null; exitCode: number }>();
+      return now.finishedAt !== null && now;
+    }, { what: 'it has ended' });
+    assert.equal(job.exitCode, 5);
+    assert.equal(readFileSync(join(folder, `ledger-${index}`), 'utf8'), 'run\n');
+  }
+});
+
+test('what a job runs whose record is gone is ended by the next server', { skip, timeout: 60_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const spoilers = ['rm job.json', ': >job.json', 'rm job.json; mkfifo job.json', 'rm -r *; touch x'];
+  const ids = await Promise.all(spoilers.map(async (spoil) => {
+    const command = `cd '${server.stateDir}'/jobs/$SIDECAR_JOB_ID; ${spoil}; exec sleep 1000`;
+    return (await ask(server, 'POST /exec', { body: { command } })).json<{ jobId: string }>().jobId;
+  }));
+  const families = ids.map((id) => ({ id, leader: undefined }));
+  await until(async () => [...(await findProcesses(families)).values()].flat().filter(({ pid }) => nameOf(pid) === 'sleep').length === ids.length, {
+    what: 'all have spoilt their record',
+  });
+  await server.kill9();
+  await server.restart();
+  await until(async () => (await findProcesses(families)).size === 0, { what: 'nothing of them is left' });
+});
+
+function nameOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+}
+
+test('a file with holes counts only what it takes on disk', { skip, timeout: 60_000 }, async (t) => {
+  const server = await spawnServer(t, { flags: { 'keep-jobs': '3' } });
+  const commands = ['echo oldest', 'echo important', 'truncate -s 20G /dev/stdout; echo hi', 'echo last'];
+  for (const command of commands) await run(server, { command, output: 'file' });
+  const listed = async (): Promise<readonly string[]> => (await ask(server, 'GET /jobs')).json<{ command: string }[]>().map((job) => job.command);
+  await until(async () => !(await listed()).includes('echo oldest'), { what: 'the oldest is forgotten' });
+  assert.equal((await listed()).length, 3);
+  await until(() => server.logged().includes('old jobs forgotten'), { what: 'it is logged' });
 });
 
 test('nothing is read or written below a link in the place of a directory', { skip, timeout: 60_000 }, async (t) => {
