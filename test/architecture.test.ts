@@ -43,7 +43,6 @@ const mayOpen: { readonly [name: string]: string } = {
   'process/identity.ts': '/proc',
   'process/descendants.ts': '/proc',
   'process/priority.ts': '/proc',
-  'process/launchers.ts': '/proc',
   'process/open-files.ts': '/proc',
   'process/groups.ts': '/proc and files of the system',
   'process/environment/locale.ts': 'the locale archive of the system',

@@ -159,6 +159,15 @@ export function sendSignal(pid: number, signal: NodeJS.Signals, platform: NodeJS
   }
 }
 
+/** The words that a process was started with, or calls itself by; none where there is no such process, or no `/proc`. */
+export function wordsOf(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
+  } catch {
+    return [];
+  }
+}
+
 /** Whether a signal would end it: it neither catches, ignores nor blocks that (proc(5), /proc/pid/status). */
 export function wouldEndBy(pid: number, signal: NodeJS.Signals): boolean {
   try {

@@ -2,13 +2,13 @@
  * The pool of launchers, which the first bash forks.
  * @module
  */
-import { closeSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFifo, writeRegular } from '../base/untrusted-file.ts';
 import { withCarrier } from './environment/carry.ts';
 import { type FifoWrite, writeFifo } from './fifo.ts';
 import { isExecutable } from './find-program.ts';
-import { type Identity, isAliveNow, readStat } from './identity.ts';
+import { type Identity, isAliveNow, readStat, wordsOf } from './identity.ts';
 import { type FirstBash, launcherName } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
 import { forkLine, type Launch, launchLine, maxLineBytes, quote, waitLine } from './launch-script.ts';
@@ -324,11 +324,7 @@ function removeNames(fifos: readonly string[]): void {
  * lost. Where there is no `/proc` nobody knows: `false`.
  */
 export function isStillLauncher(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`\0${launcherName}\0`);
-  } catch {
-    return false;
-  }
+  return wordsOf(pid).includes(launcherName, 1);
 }
 
 /** A bash for launchers; `undefined` where there is none. Every bash has job control unless it was built without. */

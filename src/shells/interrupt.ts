@@ -48,7 +48,8 @@ export async function interruptCommand({ shell, find, tellShell, limitMs }: Inte
   try {
     if (isAliveNow(shell)) sendSignal(shell.pid, 'SIGSTOP');
     await stopAll(shell, find, stopped);
-    hasGotIt = tellShell(wasAsleep);
+    // One that is about to wait for a program is as good as asleep.
+    hasGotIt = tellShell(wasAsleep || [...stopped.values()].some(({ parentPid }) => parentPid === shell.pid));
     for (const { pid } of stopped.values()) isTold = sendSignal(pid, 'SIGINT') || isTold;
   } finally {
     for (const { pid } of childrenFirst([...stopped.values()])) sendSignal(pid, 'SIGCONT');

@@ -2,11 +2,11 @@
  * Holders that no terminal knows any more: somebody replaced the file that names the holder, or renamed or removed its directory.
  * @module
  */
-import { readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { readlinkSync, realpathSync } from 'node:fs';
 import { sep } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { liveProcesses } from '../process/descendants.ts';
-import { type Identity, isAliveNow, sendSignal } from '../process/identity.ts';
+import { type Identity, isAliveNow, sendSignal, wordsOf } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
@@ -49,7 +49,7 @@ export async function endStray({ terminalId, holder }: Stray): Promise<void> {
 function heldIn(pid: number, inside: string): TerminalId | undefined {
   try {
     if (!readlinkSync(`/proc/${pid}/cwd`).startsWith(inside)) return undefined;
-    const [title = ''] = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
+    const [title = ''] = wordsOf(pid);
     const id = title.startsWith(holderTitle('')) ? title.slice(holderTitle('').length).trim() : '';
     return isJobId(id) ? id : undefined;
   } catch {
