@@ -145,7 +145,8 @@ export class Agents implements AgentHost {
     const turn = /^[1-9]\d{0,8}$/.test(number) ? await wholeTurn(directory, Number(number), end) : undefined;
     if (turn) return turn;
     const { turnCount } = this.summary(directory);
-    throw new ProblemError('turn_not_found', `Cannot find turn ${JSON.stringify(number.slice(0, 64))} of job ${id}: it has ${turnCount}, from 1`);
+    const asked = JSON.stringify(number.slice(0, 64));
+    throw new ProblemError('turn_not_found', `Cannot find turn ${asked} of job ${id}: it has ${turnCount}, from 1`);
   }
 
   /**

@@ -56,7 +56,9 @@ export function summaryOf(state: Fields): AgentJobSummary {
 }
 
 /** As `AgentHost` has it. */
-export async function detailsOf(...[directory, { maxBytes, end }]: Parameters<AgentHost['details']>): Promise<AgentJobDetails> {
+export async function detailsOf(
+  ...[directory, { maxBytes, end }]: Parameters<AgentHost['details']>
+): Promise<AgentJobDetails> {
   // The state first: all that it tells of is in the events, and in the text, by now.
   const state = readState(directory);
   const limitBytes = Math.min(maxBytes, maxEventBytes);

@@ -13,7 +13,8 @@ const shellPermissions: PermissionPolicy = [
   { kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: agentDefaults.permissions },
 ];
 
-type OrderContext = Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell' | 'shell' | 'turnSeconds'>;
+type OrderContext =
+  Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell' | 'shell' | 'turnSeconds'>;
 
 /** @param by.workdir Absolute: what directories are relative to. @param by.home What `~` is in front of them. */
 export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { readonly home: string }): AgentOrder {

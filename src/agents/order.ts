@@ -46,7 +46,7 @@ export interface AgentOrder {
   readonly mayElicit: boolean;
   /** `null`: only the session is begun. */
   readonly prompt: readonly PromptBlock[] | null;
-  /** For each turn, without the time in which a person is asked; `null`: none. Absent: the order of an older version, which means none. */
+  /** For each turn, without the time in which a person is asked; `null`: none. Absent in orders of older versions. */
   readonly turnSeconds?: number | null;
   /** For so long after a turn the agent waits for another prompt. */
   readonly keepAliveSeconds: number;

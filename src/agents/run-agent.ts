@@ -9,6 +9,7 @@ import {
   type AgentError, type AgentUsage, type PendingPermission, type PlanEntry, type ToolCall, type TurnUsage, optionFor,
 } from '../protocol/agent-jobs.ts';
 import type { McpServer, PermissionPolicy, Prompt } from '../protocol/agents.ts';
+import { turnTimeoutCode } from '../process/agent-host.ts';
 import { homeDirectory } from '../process/environment/user.ts';
 import { shown } from './lenient.ts';
 import { orderOf } from './order-of.ts';
@@ -42,6 +43,8 @@ export interface RunAgentOptions {
   readonly onText?: (text: string) => void;
   /** Ends the turn by the book, and then the agent. */
   readonly signal?: AbortSignal;
+  /** Seconds for the turn, without those in which `onPermission` is asked; then it ends as by `signal`. Default none. */
+  readonly timeout?: number;
   /** An earlier session to go on with. */
   readonly sessionId?: string;
   readonly model?: string;
@@ -57,6 +60,8 @@ export interface RunAgentResult {
   /** `end_turn`, `max_tokens`, `max_turn_requests`, `refusal`, `cancelled`, `no_prompt`; `error`: it failed, see {@link error}. */
   readonly stopReason: string | null;
   readonly error: AgentError | null;
+  /** The turn took longer than `timeout`. */
+  readonly timedOut: boolean;
   readonly sessionId: string | null;
   /** The message, of at most {@link maxTextCharacters}. */
   readonly text: string;
@@ -78,7 +83,7 @@ export const maxTextCharacters = 16_777_216;
  */
 export async function runAgent(options: RunAgentOptions, by: { readonly environment: { readonly [name: string]: string }; readonly version: string }): Promise<RunAgentResult> {
   const { argv, prompt, env, permissions, additionalDirectories, mcpServers, sessionId, model, effort, mode, strictConfig, authMethod } = options;
-  const { onPermission, onEvent, onText, signal } = options;
+  const { onPermission, onEvent, onText, signal, timeout } = options;
   for (const [name, callback] of Object.entries({ onPermission, onEvent, onText })) {
     if (callback === undefined || typeof callback === 'function') continue;
     throw new TypeError(`Cannot run the agent: ${name} must be a function, received ${shown(callback)}`);
@@ -91,7 +96,10 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
   const runner: AgentRunner = new AgentRunner({
     order: orderOf(
       defined({ mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod, acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig }),
-      { mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: { ...by.environment, ...env }, hasShell: false, home: homeDirectory(by.environment) },
+      {
+        mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: { ...by.environment, ...env },
+        hasShell: false, home: homeDirectory(by.environment), turnSeconds: timeout ?? null,
+      },
     ),
     sink: {
       event: (event) => onEvent?.(event),
@@ -121,13 +129,14 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
   };
   const abort = (): void => void runner.end();
   signal?.addEventListener('abort', abort, { once: true });
+  let timedOut = false;
   try {
     if (signal?.aborted === true) abort();
-    await runner.run();
+    timedOut = await runner.run() === turnTimeoutCode;
   } finally {
     signal?.removeEventListener('abort', abort);
   }
-  return resultOf(last, { text, isTextCut });
+  return resultOf(last, { text, isTextCut, timedOut });
 }
 
 /** `null` denies; `fault` says what is wrong with the answer that was given. */
@@ -150,8 +159,10 @@ function denied(fault: string): { readonly optionId: null; readonly fault: strin
   return { optionId: null, fault };
 }
 
-function resultOf(state: AgentState | undefined, message: { readonly text: string; readonly isTextCut: boolean }): RunAgentResult {
+function resultOf(
+  state: AgentState | undefined, by: Pick<RunAgentResult, 'text' | 'isTextCut' | 'timedOut'>,
+): RunAgentResult {
   if (!state) throw new Error('the runner of the agent has told nothing');
   const { stopReason, error, sessionId, agentInfo, turnUsage, progress: { toolCalls, plan, usage } } = state;
-  return { stopReason, error, sessionId, ...message, agentInfo, toolCalls, plan, usage, turnUsage };
+  return { stopReason, error, sessionId, ...by, agentInfo, toolCalls, plan, usage, turnUsage };
 }

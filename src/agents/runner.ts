@@ -127,7 +127,6 @@ export class AgentRunner {
       await Promise.all([commands?.close(), this.#agent?.end()]);
       // Ends the wait for what was asked outside of a turn.
       this.#conversation?.close();
-      this.#write(() => this.#turnLog.close());
       if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       const { message } = this.#error ?? {};
       if (message !== undefined) this.#write(() => this.#sink.failure?.(message));
@@ -312,7 +311,7 @@ export class AgentRunner {
     // Unknown until this turn ends: a job whose runner is killed meanwhile must not show that of another one.
     this.#stopReason = null;
     this.#phase = 'turn';
-    this.#write(() => this.#turnLog.begin(this.#turns));
+    this.#turnLog.begin(this.#turns);
     this.#tell({ type: 'prompt', turn: this.#turns });
     // Whoever gave the prompt knows that it was taken, and is not to read that the agent waits still.
     this.#tellState();
@@ -325,8 +324,7 @@ export class AgentRunner {
     } finally {
       this.#clock.end();
       this.#answering.endTurn();
-      const how = stopReason ?? (this.#isEnding ? 'cancelled' : 'error');
-      this.#write(() => this.#turnLog.end(how, conversation.turnUsage ?? null));
+      this.#turnLog.end(stopReason ?? (this.#isEnding ? 'cancelled' : 'error'), conversation.turnUsage ?? null);
     }
     this.#tell({ type: 'stop', turn: this.#turns, stopReason: this.#stopReason });
   }
@@ -407,7 +405,9 @@ export class AgentRunner {
   #timeOut(): void {
     if (this.#isEnding) return;
     this.#isTimedOut = true;
-    this.#tell({ type: 'fault', what: `the turn took longer than ${this.#order.turnSeconds ?? 0} s: it is cancelled, and the agent ended` });
+    const { turnSeconds = 0 } = this.#order;
+    const what = `the turn took longer than ${turnSeconds} s: it is cancelled, and the agent ended`;
+    this.#tell({ type: 'fault', what });
     void this.end();
   }
 
@@ -438,6 +438,7 @@ export class AgentRunner {
     clearTimeout(this.#stateTimer);
     this.#stateTimer = undefined;
     const startedAt = performance.now();
+    this.#turnLog.settle();
     try {
       this.#stateCharacters = this.#sink.state(this.#state());
       return true;

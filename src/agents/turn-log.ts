@@ -13,7 +13,7 @@ export interface TurnRecord extends AgentTurn {
 }
 
 export interface TurnLogOptions {
-  /** What is written last of a turn holds. @throws the system's error. */
+  /** What is written last of a turn holds. May throw: then it is tried again. */
   readonly write: (turn: TurnRecord) => void;
   /** How many bytes of text have been written so far, of all turns. */
   readonly textEnd: () => number;
@@ -33,11 +33,11 @@ export class TurnLog {
     this.#options = options;
   }
 
-  /** @throws the system's error, as all that follows. */
   begin(turn: number): void {
-    this.close();
+    this.settle();
     this.#turn = {
-      turn, text: '', isTextCut: false, stopReason: null, usage: null, denied: 0, startedAt: Date.now() / 1000, finishedAt: null,
+      turn, text: '', isTextCut: false, stopReason: null, usage: null, denied: 0,
+      startedAt: Date.now() / 1000, finishedAt: null,
       textOffset: this.#options.textEnd(), textBytes: 0,
     };
     this.#write(this.#turn);
@@ -62,8 +62,8 @@ export class TurnLog {
     this.#write(this.#turn);
   }
 
-  /** Writes what is not written yet. */
-  close(): void {
+  /** Writes what is not written yet, as far as there is room. */
+  settle(): void {
     if (this.#turn && this.#isGrown) this.#write(this.#turn);
     else this.#flush();
     this.#isGrown = false;
@@ -78,15 +78,20 @@ export class TurnLog {
   }
 
   #flush(): void {
-    for (let [first] = this.#unwritten; first !== undefined; [first] = this.#unwritten) {
-      this.#options.write(first);
-      this.#unwritten.shift();
+    try {
+      for (let [first] = this.#unwritten; first !== undefined; [first] = this.#unwritten) {
+        this.#options.write(first);
+        this.#unwritten.shift();
+      }
+    } catch {
+      // A full disk, say: with the next state of the agent there may be room.
     }
   }
 }
 
 /** As it is read from stdout, where half a character is none. */
 function joined(text: string, piece: string): Pick<AgentTurn, 'text' | 'isTextCut'> {
-  const start = beginning(`${text}${Buffer.from(beginning(piece, maxTurnTextCharacters + 1)).toString()}`, maxTurnTextCharacters);
+  const more = Buffer.from(beginning(piece, maxTurnTextCharacters + 1)).toString();
+  const start = beginning(text + more, maxTurnTextCharacters);
   return { text: start, isTextCut: start.length < text.length + piece.length };
 }

@@ -5,7 +5,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openRegularLater, readAt } from '../base/untrusted-file.ts';
+import { isExhaustion, openRegularLater, readAt } from '../base/untrusted-file.ts';
 import type { TurnEnd } from '../process/agent-host.ts';
 import { type AgentTurn, maxShownTurns, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
 import type { TurnsQuery } from '../protocol/agents.ts';
@@ -22,10 +22,12 @@ const maxWindowBytes = 16 * 2 ** 20;
 const shownTextBytes = 4 * maxTurnTextCharacters;
 
 /** The last turns, in their order, with how their texts begin. @param end How the job has ended, if it has. */
-export async function shownTurns(directory: string, end: TurnEnd | null, query: Partial<TurnsQuery> = {}): Promise<readonly AgentTurn[]> {
+export async function shownTurns(
+  directory: string, end: TurnEnd | null, query: Partial<TurnsQuery> = {},
+): Promise<readonly AgentTurn[]> {
   const { before, limit = maxShownTurns } = query;
-  const records = before === undefined ? await lastTurns(directory, limit) : await turnsBetween(directory, before - limit, before);
-  return await Promise.all(records.map(async (record) => shown(await withText(directory, record), end)));
+  const records = before === undefined ? lastTurns(directory, limit) : turnsBetween(directory, before - limit, before);
+  return await Promise.all((await records).map(async (record) => shown(await withText(directory, record), end)));
 }
 
 /** A turn, and what reads the whole text of it where it is not all there. */
@@ -36,7 +38,9 @@ export interface WholeTurn {
 }
 
 /** @returns `undefined`: there is no such turn. */
-export async function wholeTurn(directory: string, number: number, end: TurnEnd | null): Promise<WholeTurn | undefined> {
+export async function wholeTurn(
+  directory: string, number: number, end: TurnEnd | null,
+): Promise<WholeTurn | undefined> {
   const [record] = await turnsBetween(directory, number, number + 1);
   if (!record) return undefined;
   const turn = shown(await withText(directory, record), end);
@@ -60,20 +64,19 @@ export class TurnText {
   async write(write: (piece: string) => Promise<void>): Promise<boolean> {
     const { textOffset, textBytes, finishedAt } = this.#record;
     const decoder = new StringDecoder('utf8');
-    const end = textOffset === null || finishedAt === null ? Infinity : textOffset + textBytes;
-    let offset = textOffset ?? 0;
-    for (let isFirst = true; offset < end; isFirst = false) {
-      const bytes = textOffset === null ? Buffer.alloc(0) : await readStdout(this.#directory, offset, Math.min(pieceBytes, end - offset));
+    const end = finishedAt === null ? Infinity : (textOffset ?? 0) + textBytes;
+    for (let offset = textOffset ?? end; offset < end;) {
+      const bytes = await readStdout(this.#directory, offset, Math.min(pieceBytes, end - offset));
       const piece = decoder.write(bytes);
-      const isOther = isFirst && !piece.startsWith(this.#beginning);
-      if (isOther) await write(this.#beginning);
+      if (offset === textOffset && !piece.startsWith(this.#beginning)) break;
       // Of a turn that runs, or was cut off with its runner, this is all there is.
-      if (isOther || bytes.length === 0) return isOther || finishedAt !== null;
+      if (bytes.length === 0) return finishedAt !== null;
       await write(piece);
       offset += bytes.length;
+      if (offset === end) return false;
     }
-    await write(decoder.end());
-    return false;
+    await write(this.#beginning);
+    return true;
   }
 }
 
@@ -139,13 +142,15 @@ function turnOf(line: string): readonly TurnRecord[] {
   const { startedAt, finishedAt, usage } = fields;
   if (turn === undefined || turn === 0 || typeof startedAt !== 'number') return [];
   return [{
-    turn, text: textOf(fields['text']) ?? '', isTextCut: fields['isTextCut'] === true, stopReason: textOf(fields['stopReason']) ?? null,
-    usage: isFields(usage) ? usage : null, denied: countOf(fields['denied']) ?? 0, startedAt, finishedAt: typeof finishedAt === 'number' ? finishedAt : null,
+    turn, text: textOf(fields['text']) ?? '', isTextCut: fields['isTextCut'] === true,
+    stopReason: textOf(fields['stopReason']) ?? null, usage: isFields(usage) ? usage : null,
+    denied: countOf(fields['denied']) ?? 0,
+    startedAt, finishedAt: typeof finishedAt === 'number' ? finishedAt : null,
     textOffset: countOf(fields['textOffset']) ?? null, textBytes: countOf(fields['textBytes']) ?? 0,
   }];
 }
 
-/** Empty where there is nothing to read. It is open only for this piece: a long answer to a slow client holds no file. */
+/** Empty where there is nothing to read. It is open only for this piece: an answer to a slow client holds no file. */
 async function readStdout(directory: string, offset: number, length: number): Promise<Buffer> {
   return await withFile(join(directory, 'stdout'), (file) => readAt(file, offset, length)) ?? Buffer.alloc(0);
 }
@@ -155,7 +160,8 @@ async function withFile<T>(path: string, read: (file: FileHandle) => Promise<T>)
   let file;
   try {
     file = await openRegularLater(path);
-  } catch {
+  } catch (error) {
+    if (isExhaustion(error)) throw error;
     return undefined;
   }
   try {

@@ -120,8 +120,10 @@ async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten, mode
 
 /** The whole of an agent's job has a lifetime, and each turn a timeout, beyond which its runner exits so. */
 function timeoutInWords({ mode, timeout, lifetime = null, exitCode }: Job): string {
-  if (mode === 'acp' && exitCode !== exitCodes.timeout) return `was ended at the end of its lifetime${lifetime === null ? '' : ` of ${lifetime} s`}`;
-  return `was ended at its timeout${timeout === null ? '' : ` of ${timeout} s`}${mode === 'acp' ? ' for a turn' : ''}`;
+  const of = (seconds: number | null): string => (seconds === null ? '' : ` of ${seconds} s`);
+  if (mode !== 'acp') return `was ended at its timeout${of(timeout)}`;
+  if (exitCode === exitCodes.timeout) return `was ended at its timeout${of(timeout)} for a turn`;
+  return `was ended at the end of its lifetime${of(lifetime)}`;
 }
 
 function endInWords(job: Job): string | undefined {

@@ -77,7 +77,7 @@ function statusFilter(text: string | undefined, command: string): StatusFilter {
   const reason = reasonWords.find((one) => one === word);
   if (reason !== undefined) return { status: { reason } };
   const phase = phases.find((one) => one === word);
-  if (phase !== undefined) return { status: { status: 'running' }, phase };
+  if (phase !== undefined) return { status: { status: 'running', waitsFor: 'input' }, phase };
   const known = [...statuses, ...reasonWords, ...phases];
   const meant = closest(word, known);
   const question = meant === undefined ? '' : `; did you mean "${meant}"?`;

@@ -5,15 +5,16 @@
 import { onAbort } from '../base/abort.ts';
 import { type AgentTurn, type PendingAnywhere, optionFor } from '../protocol/agent-jobs.ts';
 import type {
-  AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionTaken, Prompt, PromptTaken, TurnCancelled, TurnsQuery,
+  AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionTaken, Prompt, PromptTaken,
+  TurnCancelled, TurnsQuery,
 } from '../protocol/agents.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Accepted, AgentExec, Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
 import {
-  acceptedAnswer, agentsAnswer, changedAnswer, elicitedAnswer, pendingAnswer, permittedAnswer, promptedAnswer, turnAnswer, turnCancelledAnswer,
-  turnsAnswer,
+  acceptedAnswer, agentsAnswer, changedAnswer, elicitedAnswer, pendingAnswer, permittedAnswer, promptedAnswer,
+  turnAnswer, turnCancelledAnswer, turnsAnswer,
 } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
 import { waitingFor } from './failure.ts';
@@ -69,7 +70,8 @@ export class Agents {
   /**
    * The last turns of the agent of a job, in their order, with how their texts begin.
    *
-   * @param options.before Only turns before this one. @param options.limit Default, and at most: 100. @throws ProblemError `not_an_agent`.
+   * @param options.before Only turns before this one. @param options.limit Default, and at most: 100.
+   * @throws ProblemError `not_an_agent`.
    */
   async turns(id: string, options: Partial<TurnsQuery> & Cancellable = {}): Promise<readonly AgentTurn[]> {
     const { before, limit, signal } = options;

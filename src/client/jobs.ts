@@ -43,6 +43,8 @@ export interface RunOptions extends TextOptions {
 export interface WaitOptions extends TextOptions {
   /** Milliseconds, then the job is handed out as it is: look at its `status`. Default: none. */
   readonly timeoutMs?: number;
+  /** `input`: also once the agent waits for a person: a permission, a question, another prompt. Default: `end`. */
+  readonly waitFor?: 'end' | 'input';
 }
 
 export interface WaitAllOptions extends ResumeOptions {

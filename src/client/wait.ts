@@ -2,6 +2,7 @@
  * Waits for a job by holding requests open, not by asking again and again.
  * @module
  */
+import { waitsForInput } from '../protocol/agent-jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -16,11 +17,12 @@ const holdSeconds = 55;
 /** A server that closes answers early: how soon it is asked again, in milliseconds. */
 const pace = { firstDelayMs: 10, maxDelayMs: 250 };
 
-/** Resolves with the finished job, without its output; or with the job as it is after `timeoutMs`. */
+/** Resolves with the job, without its output: finished, or waiting for input; or as it is after `timeoutMs`. */
 export async function waitForJob(
-  endpoint: Endpoint, id: JobId, options: { timeoutMs?: number; signal?: AbortSignal | undefined },
+  endpoint: Endpoint, id: JobId,
+  options: { timeoutMs?: number; signal?: AbortSignal | undefined; waitFor?: 'end' | 'input' },
 ): Promise<Job> {
-  const { timeoutMs = Infinity, signal } = options;
+  const { timeoutMs = Infinity, signal, waitFor = 'end' } = options;
   const endsAtMs = performance.now() + timeoutMs;
   let last: Job | undefined;
   let earlyAnswers = 0;
@@ -30,9 +32,9 @@ export async function waitForJob(
     const askedAtMs = performance.now();
     const seconds = Math.min(holdSeconds, remainingMs / 1000);
     try {
-      last = await ask(endpoint, id, seconds, signal);
+      last = await ask(endpoint, id, { seconds, waitFor }, signal);
       seenAtMs = performance.now();
-      if (isFinishedJob(last)) return last;
+      if (isFinishedJob(last) || (waitFor === 'input' && waitsForInput(last))) return last;
     } catch (error) {
       // A server that restarts is away for a moment; the request itself was already tried again.
       if (!(error instanceof ProblemError) || error.code !== 'unreachable' && error.code !== 'shutting_down') throw error;
@@ -44,9 +46,12 @@ export async function waitForJob(
   }
 }
 
-/** The job, held back until its end or for so many seconds. */
-function ask(endpoint: Endpoint, id: JobId, seconds: number, signal: AbortSignal | undefined): Promise<Job> {
+/** The job, held back until what is waited for has come, or for so many seconds. */
+function ask(
+  endpoint: Endpoint, id: JobId, { seconds, waitFor }: { readonly seconds: number; readonly waitFor: string },
+  signal: AbortSignal | undefined,
+): Promise<Job> {
   // Numbers in a query have at most 9 digits behind the point.
-  const query = { wait: seconds.toFixed(3), waitFor: 'end', maxBytes: 0 };
+  const query = { wait: seconds.toFixed(3), waitFor, maxBytes: 0 };
   return sendJson(endpoint, { method: 'GET', path: `/jobs/${id}`, query, holdMs: seconds * 1000, signal }, jobAnswer);
 }

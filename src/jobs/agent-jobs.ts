@@ -14,7 +14,9 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
   return {
     get(id) {
       const entry = jobs.get(id);
-      return { id: entry.id, directory: jobs.directory(entry), isAgent: entry.request.mode === 'acp', isFinished: entry.isFinished, end: turnEndOf(entry.state) };
+      const { request: { mode }, isFinished, state } = entry;
+      const directory = jobs.directory(entry);
+      return { id: entry.id, directory, isAgent: mode === 'acp', isFinished, end: turnEndOf(state) };
     },
     command: (id, line) => jobs.command(jobs.get(id), line),
     until: (id, isReached, limitMs) => jobs.changed(jobs.get(id), () => !isReached(), limitMs, new AbortController().signal),

@@ -91,7 +91,7 @@ export const agentJobSchemas: SchemasOf<AgentJobDetails> = {
   pendingPermissions: listOf(objectWith(permission), 'Answered by POST /jobs/{id}/permissions/{permissionId}'),
   pendingElicitations: listOf(objectWith(elicitation), 'Answered by POST /jobs/{id}/elicitations/{elicitationId}'),
   eventCount: count,
-  turns: listOf(turnSchema, 'The last turns, at most 100, with how their texts begin; GET /jobs/{id}/turns/{n} has the whole text'),
+  turns: listOf(turnSchema, 'The last 100, with how their texts begin; GET /jobs/{id}/turns/{turn} has all of it'),
   toolCalls: listOf(objectWith(toolCall)),
   droppedToolCalls: { ...count, description: 'Older tool calls that are no longer listed' },
   plan: orNull(listOf(objectWith({ content: text, priority: { enum: planPriorities }, status: { enum: planStatuses } }))),

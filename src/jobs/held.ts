@@ -2,7 +2,7 @@
  * What a held answer waits for, besides the end of a job and any change of it.
  * @module
  */
-import type { AgentJobSummary } from '../protocol/agent-jobs.ts';
+import { type AgentJobSummary, waitsForInput } from '../protocol/agent-jobs.ts';
 import type { WaitFor } from '../protocol/jobs.ts';
 import type { Entry } from './entry.ts';
 
@@ -14,12 +14,12 @@ export interface JobLook {
   readonly agent: (entry: Entry) => AgentJobSummary;
 }
 
-/** Remembers the job as it is. @returns whether what is waited for has come since; for input also whether it was there. */
+/** Remembers the job as it is. @returns whether what is waited for has come since, or, for input, was there. */
 export function hasCome(waitFor: Exclude<WaitFor, 'end' | 'change'>, entry: Entry, look: JobLook): () => boolean {
   switch (waitFor) {
     case 'input': return agentLook(entry, look, waitsForInput);
     case 'turn': {
-      const turnsEnded = agentLook(entry, look, ({ turnCount, agentPhase }) => turnCount - (agentPhase === 'turn' ? 1 : 0));
+      const turnsEnded = agentLook(entry, look, endedIn);
       const before = turnsEnded();
       return () => turnsEnded() > before;
     }
@@ -31,9 +31,8 @@ export function hasCome(waitFor: Exclude<WaitFor, 'end' | 'change'>, entry: Entr
   }
 }
 
-/** A person is to answer, or to give another prompt. */
-export function waitsForInput({ agentPhase, pendingPermissions, pendingElicitations }: AgentJobSummary): boolean {
-  return agentPhase === 'waiting' || pendingPermissions.length > 0 || pendingElicitations.length > 0;
+function endedIn({ turnCount, agentPhase }: AgentJobSummary): number {
+  return turnCount - (agentPhase === 'turn' ? 1 : 0);
 }
 
 /** Reads the state of the agent only where it was written since: the files of a busy job change all the time. */

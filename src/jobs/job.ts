@@ -74,7 +74,7 @@ export function outcomeOf(
   return { reason: signal === null ? 'exit' : 'signal', exitCode: code, signal, finishedAt };
 }
 
-/** Why a job has ended by itself, where its exit code says so: the runner of an agent ends it when a turn takes too long. */
+/** Why a job has ended itself, where its exit code says so: the runner of an agent does when a turn takes too long. */
 export function endingBy(code: number | undefined, mode: Mode): EndingReason | undefined {
   return mode === 'acp' && code === turnTimeoutCode ? 'timeout' : undefined;
 }

@@ -68,7 +68,8 @@ async function recoverOne({ entry, record }: LeftJob, options: RecoveryOptions):
   const isClaimed = state.is !== 'finished' && store.isClaimed(entry.id);
   // Last: once both are gone, what the launcher wrote is there.
   const exit = state.is === 'finished' ? undefined : store.readExit(entry.id);
-  const verdict = judge({ mode: entry.request.mode, state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, now());
+  const { mode } = entry.request;
+  const verdict = judge({ mode, state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, now());
   if (verdict.is === 'adopt') {
     runner.adopt(entry);
     const age = note && await ageSeconds(note.identity);

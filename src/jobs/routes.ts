@@ -35,8 +35,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
       body: jobRequest,
       documentation: {
         summary: 'Runs a command',
-        description: 'Answers at once with the id of the job. With wait the answer is held back until the job has finished, or what '
-          + 'waitFor names has come; it is then the job as it is, with its output so far.',
+        description: 'Answers at once with the id of the job. With wait the answer is held back until the job has finished, '
+          + 'or what waitFor names has come; it is then the job as it is, with its output so far.',
         headers: { ...idempotencyHeader, Prefer: 'wait=SECONDS says the same as ?wait.' },
         answers: {
           200: { description: 'The job finished within the wait', schema: jobSchema },
@@ -71,7 +71,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
     route('GET', '/permissions', {
       documentation: {
         summary: 'Lists what agents wait for a person to answer, of all jobs',
-        description: 'To be answered by POST /jobs/{jobId}/permissions/{permissionId} and /elicitations/{elicitationId}.',
+        description: 'Answered by POST /jobs/{jobId}/permissions/{permissionId} and …/elicitations/{elicitationId}.',
         answers: { 200: { description: 'All that is pending', schema: pendingSchema } },
       },
     }, async () => json(200, await jobs.pending())),
@@ -105,8 +105,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
       query: jobQuery,
       documentation: {
         summary: 'Shows a job and the end of its output',
-        description: 'With wait the answer is held back until anything about the job changes, its output included, or what waitFor names has come; '
-          + 'at the end of the wait, and of the job, it is the job as it is then.',
+        description: 'With wait the answer is held back until anything about the job changes, its output included, or what '
+          + 'waitFor names has come; at the end of the wait, and of the job, it is the job as it is then.',
         headers: { 'If-None-Match': 'The ETag of an earlier answer: 304 where nothing changed.' },
         answers: { 200: { description: 'The job', schema: jobSchema }, 304: { description: 'Nothing changed' } },
         problems: ['job_not_found'],

@@ -24,7 +24,8 @@ import type { Exit, ShellHost, Starter, StarterEvents } from '../process/starter
 import { isGone } from '../process/terminate.ts';
 import type { Entry, RequestSummary } from './entry.ts';
 import {
-  cancelledOutcome, endingBy, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome, statusOf,
+  cancelledOutcome, endingBy, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf,
+  spawnErrorOutcome, statusOf,
 } from './job.ts';
 import { Lingering } from './lingering.ts';
 import { type Ending, type Kind, kindsOf } from './kinds.ts';
@@ -413,7 +414,8 @@ export class Runner {
     const isOnDisk = code !== undefined && typeof written === 'object' && written.size > 0;
     const finishedAt = isOnDisk ? Math.max(written.mtimeMs / 1000, state.startedAt) : now();
     const ending = state.ending ?? endingBy(code, entry.request.mode);
-    const outcome = code === undefined ? lostOutcome(finishedAt, ending) : outcomeOf({ code, finishedAt, isStarted: this.#wasStarted(entry, code) }, ending);
+    const outcome = code === undefined ? lostOutcome(finishedAt, ending)
+      : outcomeOf({ code, finishedAt, isStarted: this.#wasStarted(entry, code) }, ending);
     this.#finish(entry, outcome, { isOnDisk });
   }
 

@@ -7,6 +7,7 @@
  *                stdout stderr     raw bytes, appended by the process itself
  *                process           who it is, written by the job's own process before it becomes the job; empty until then
  *                events.ndjson     of an agent's job: all that happened, an event a line
+ *                turns.ndjson      of an agent's job: a line whenever a turn begins or ends
  *                agent.json        of an agent's job: where it stands
  *                exit              the code and a newline, written by the launcher; empty until then
  * ```

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { defined } from '../base/parse.ts';
 import { isExhaustion } from '../base/untrusted-file.ts';
-import type { AgentJobSummary } from '../protocol/agent-jobs.ts';
+import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
 import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { AgentHost } from '../process/agent-host.ts';
@@ -101,7 +101,9 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
   const { store, agents } = sources;
   // The state first: of a job that is finished by now all output is read, of one that is not there may be more.
   const job = summary(entry, sources);
-  const agentDetails = entry.request.mode === 'acp' ? agentPart(entry, await agents.details(store.directory(entry.id), { ...options, end: turnEndOf(entry.state) })) : {};
+  const detailsOf = (): Promise<AgentJobDetails> =>
+    agents.details(store.directory(entry.id), { ...options, end: turnEndOf(entry.state) });
+  const agentDetails = entry.request.mode === 'acp' ? agentPart(entry, await detailsOf()) : {};
   const isComplete = job.finishedAt !== null;
   const read = (name: StreamName): ReturnType<typeof readTail> =>
     readTail(join(store.directory(entry.id), name), { ...options, isComplete });

@@ -38,7 +38,9 @@ export interface AgentHost {
   watch(launch: AgentLaunch): void;
   summary(directory: string): AgentJobSummary;
   /** @param options.maxBytes Of the events. @param options.end `null`: the job has not ended. */
-  details(directory: string, options: { readonly maxBytes: number; readonly end: TurnEnd | null }): Promise<AgentJobDetails>;
+  details(
+    directory: string, options: { readonly maxBytes: number; readonly end: TurnEnd | null },
+  ): Promise<AgentJobDetails>;
 }
 
 /** A job that may be an agent's. */

@@ -92,6 +92,12 @@ export interface AgentJobSummary {
   readonly eventCount: number;
 }
 
+/** A person is to answer what the agent asks, or to give it another prompt. */
+export function waitsForInput(job: Partial<AgentJobSummary>): boolean {
+  const { agentPhase, pendingPermissions = [], pendingElicitations = [] } = job;
+  return agentPhase === 'waiting' || pendingPermissions.length > 0 || pendingElicitations.length > 0;
+}
+
 /** What existing clients read in `events`; `timestamp` is Unix seconds. */
 export interface ClientEvent {
   readonly type: (typeof clientEventTypes)[number];

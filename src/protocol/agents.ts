@@ -151,7 +151,7 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
   askTimeout: described(`Mode acp: seconds to wait for an answer where somebody is asked. Default ${agentDefaults.askTimeoutSeconds}.`, optional(number({ above: 0, max: maxSeconds, unit: 'seconds' }))),
   askDefault: described('Mode acp: what holds when nobody answered. Default deny.', optional(oneOf('approve', 'deny'))),
   keepAlive: described('Mode acp: seconds that the agent waits for another prompt after a turn. Default 0.', optional(number({ min: 0, max: maxSeconds, unit: 'seconds' }))),
-  lifetime: described('Mode acp: seconds until the job is ended, whatever the agent is at; null, the default, for none.',
+  lifetime: described('Mode acp: seconds until the job is ended, whatever it is at; null, the default, for none.',
     optional(nullable(number({ above: 0, max: maxSeconds, unit: 'seconds' })))),
   mcpServers: described('Mode acp: servers of the Model Context Protocol that the agent is to use.', optional(array(mcpServer, { max: 100 }))),
   additionalDirectories: described(
@@ -267,8 +267,10 @@ export interface TurnsQuery {
 }
 
 export const turnsQuery: Parser<TurnsQuery> = object({
-  before: described('Only turns before this one.', optional(fromText(integer({ min: 1, max: Number.MAX_SAFE_INTEGER })))),
-  limit: described(`How many, the last ones. Default ${maxShownTurns}.`, optional(fromText(integer({ min: 1, max: maxShownTurns })))),
+  before: described('Only turns before this one.',
+    optional(fromText(integer({ min: 1, max: Number.MAX_SAFE_INTEGER })))),
+  limit: described(`How many, the last ones. Default ${maxShownTurns}.`,
+    optional(fromText(integer({ min: 1, max: maxShownTurns })))),
 });
 
 export interface TurnCancelled {

@@ -149,7 +149,8 @@ const requestShape = {
   workdir: described('An existing directory; `~` and `~/…` are in the home directory of the server. Default: where the server runs. Mode persistent_shell: where the shell starts, given with the first job of its key.',
     optionalText(path)),
   env: described('Laid over the environment of the server. Mode persistent_shell: of the shell, given with the first job of its key.', optional(record(key, text({ max: 2 ** 20 }), { max: 4096 }))),
-  timeout: described(`Seconds until the job is ended, of an agent for each of its turns, without the time in which a person is asked; null for none. Default ${defaults.timeoutSeconds}.`,
+  timeout: described('Seconds until the job is ended; null for none. Mode acp: for each turn, without the time in which '
+    + `a person is asked. Default ${defaults.timeoutSeconds}.`,
     optional(nullable(number({ above: 0, max: maxTimeoutSeconds, unit: 'seconds' })))),
   killGrace: described(`Seconds between SIGTERM and SIGKILL. Default ${defaults.killGraceSeconds}, for agents ${agentDefaults.killGraceSeconds}.`, optional(graceSeconds)),
   stdin: described('Given to the job and then closed, be it empty. Absent: stdin stays open for nudges. null: empty.',
@@ -370,15 +371,17 @@ const lines = described('Only the last lines.', optional(fromText(integer({ min:
 const offset = described('The first byte.', optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }))));
 
 /**
- * What a held answer waits for: the end of the job, or any change of it, its output included; more output; or, of an agent, that it waits for a
- * person (a permission, a question, another prompt), or that a turn has ended. The end of the job ends every wait.
+ * What a held answer waits for: the end of the job, or any change of it, its output included; more output; or, of an agent,
+ * that it waits for a person (a permission, a question, another prompt), or that a turn has ended. The end of the job ends
+ * every wait.
  */
 export const waits = ['end', 'change', 'input', 'turn', 'output'] as const;
 export type WaitFor = (typeof waits)[number];
 
 const waitFor = (byDefault: WaitFor): Parser<WaitFor | undefined> => described(
-  'With wait, what the answer is held back for: the "end" of the job; any "change" of it, its output included; more "output"; or, of an agent, '
-  + `"input": it waits for a person, by a permission, a question or for another prompt; "turn": a turn has ended. Default: ${byDefault}.`,
+  'With wait, what the answer is held back for: the "end" of the job; any "change" of it, its output included; more '
+  + '"output"; or, of an agent, "input": it waits for a person, by a permission, a question or for another prompt; '
+  + `"turn": a turn has ended. Default: ${byDefault}.`,
   optional(oneOf(...waits)));
 
 export interface ExecQuery {
@@ -430,7 +433,7 @@ export const listQuery: Parser<ListQuery> = object({
   reason: described('Only jobs that ended for this reason.', optional(oneOf(...reasons))),
   label: described('name:value; may be given more than once.', optional(repeated(label, { max: 64 }))),
   name: optionalText(name),
-  waitsFor: described('"input": only jobs whose agent waits for a person, by a permission, a question or for another prompt.',
+  waitsFor: described('"input": only jobs whose agent waits for a person: a permission, a question, another prompt.',
     optional(oneOf('input'))),
   before: described('Only jobs older than this one.', optional(jobId)),
   output: described('With the output texts.', optional(flag)),

@@ -48,6 +48,18 @@ test('runAgent() ends the turn by the book where its signal aborts', options, as
   assert.deepEqual([never.stopReason, never.text], ['cancelled', '']);
 });
 
+test('runAgent() ends the turn beyond its timeout, in which no time counts in which it asks', options, async (t) => {
+  const workdir = temporaryFolder(t);
+  const onPermission = async (): Promise<string> => {
+    await new Promise((resolve) => { setTimeout(resolve, 2500); });
+    return 'yes';
+  };
+  const asking = await runAgent({ argv, workdir, prompt: 'ask edit a\nsay done', permissions: 'ask', timeout: 2, onPermission });
+  assert.deepEqual([asking.stopReason, asking.timedOut], ['end_turn', false]);
+  const { stopReason, timedOut, error, text } = await runAgent({ argv, workdir, prompt: 'say begun\nhang', timeout: 0.5 });
+  assert.deepEqual({ stopReason, timedOut, error, text }, { stopReason: 'cancelled', timedOut: true, error: null, text: 'begun' });
+});
+
 test('runAgent() resolves with an error where the agent fails', options, async (t) => {
   const workdir = temporaryFolder(t);
   assert.equal((await runAgent({ argv, workdir, prompt: 'die' })).error?.code, 'agent_ended');

@@ -154,7 +154,9 @@ describe('sidecar prompt', { skip }, () => {
       [['stop refusal'], 1, /refuses to go on/],
       [['stop max_tokens'], 1, /max_tokens/],
       [['ask execute ls'], 0, /! denied: execute ls \(/],
-      [['-t', '1', 'hang'], 124, /ended at its timeout of 1 s/],
+      [['-t', '1', 'hang'], 124, /ended at its timeout of 1 s for a turn/],
+      [['--lifetime', '3', 'hang'], 124, /ended at the end of its lifetime of 3 s/],
+      [['--lifetime', 'x', 'say x'], 2, /--lifetime/],
       [['--rule', 'kind=edit', 'say x'], 2, /Cannot read --rule: expected/],
       [['--ask', '--deny', 'say x'], 2, /--ask and --deny/],
       [['--keep-alive', '-1', 'say x'], 2, /--keep-alive/],
@@ -200,6 +202,27 @@ describe('sidecar prompt', { skip }, () => {
     const details = (await run(['show', jobId])).stdout;
     assert.match(details, /^prompt +say listed$/m);
     assert.doesNotMatch(details, /\[acp\]/);
+  });
+
+  it('shows the last turn of an agent, and prints the message of each', async (t) => {
+    const { run, server } = await setUp(t);
+    const jobId = (await run(['prompt', '-d', '--keep-alive', '1h', '--deny', '--lifetime', '2h', '-a', fake, 'say one'])).stdout.trim();
+    await until(async () => (await newest(server)).agentPhase === 'waiting', { what: 'it waits' });
+    await run(['prompt', '--on', jobId, 'ask edit a\nsay two']);
+    await until(async () => (await newest(server)).agentPhase === 'waiting', { what: 'it waits again' });
+    const details = (await run(['show', jobId])).stdout;
+    assert.match(details, /^turn timeout +none\nlifetime +2h.*$/m);
+    assert.match(details, /^turns +2\nlast turn +took \S+, 1 denied; its text: sidecar logs --turn 2$/m);
+    assert.equal((await run(['logs', '--turn', '1', jobId])).stdout, 'one');
+    assert.match((await run(['logs', '--turn', '2', 'last'])).stdout, /^\{.*"no".*\}two$/);
+    assert.deepEqual(JSON.parse((await run(['logs', '--turn', '1', '--json', 'last'])).stdout), await server.client.agents.turn(jobId, 1));
+    for (const [args, exitCode, stderr] of [
+      [['--turn', '3'], 1, /it has 2, from 1/], [['--turn', '0'], 2, /--turn/], [['--turn', '1', '-f'], 2, /--turn or --follow/],
+    ] as const) {
+      const refused = await run(['logs', ...args, 'last']);
+      assert.deepEqual([refused.exitCode, stderr.test(refused.stderr)], [exitCode, true], refused.stderr);
+    }
+    await run(['kill', jobId]);
   });
 
   it('goes on with an agent that is kept alive, from that turn on', async (t) => {

@@ -85,6 +85,24 @@ describe('Agents', { skip }, () => {
     assert.ok(agents.some(({ name }) => name === defaultAgent));
   });
 
+  it('wait() comes back where a person is wanted; pending(), turns() and turn() tell the rest', async (t) => {
+    const sidecar = await setUp(t);
+    const { jobId } = await sidecar.agents.start({ argv, prompt: 'say one', keepAlive: 600, permissions: 'ask' });
+    assert.equal((await sidecar.jobs.wait(jobId, { waitFor: 'input' })).agentPhase, 'waiting');
+    await sidecar.agents.prompt(jobId, 'say two\nask edit a');
+    const [asked] = (await sidecar.jobs.wait(jobId, { waitFor: 'input' })).pendingPermissions ?? [];
+    const { permissions, elicitations } = await sidecar.agents.pending();
+    assert.deepEqual([permissions.map((one) => [one.jobId, one.permissionId]), elicitations], [[[jobId, asked?.permissionId]], []]);
+    assert.deepEqual((await sidecar.jobs.list({ waitsFor: 'input' })).map((job) => job.jobId), [jobId]);
+    assert.equal((await sidecar.jobs.wait(jobId, { timeoutMs: 100 })).status, 'running');
+    assert.deepEqual((await sidecar.agents.turns(jobId)).map(({ turn, text }) => [turn, text]), [[1, 'one'], [2, 'two']]);
+    assert.deepEqual((await sidecar.agents.turns(jobId, { before: 2, limit: 1 })).map(({ turn }) => turn), [1]);
+    assert.deepEqual([(await sidecar.agents.turn(jobId, 2)).text, (await sidecar.agents.turn(jobId, 2)).finishedAt], ['two', null]);
+    await assert.rejects(sidecar.agents.turn(jobId, 3), problem('turn_not_found'));
+    await sidecar.jobs.cancel(jobId);
+    assert.equal((await sidecar.jobs.wait(jobId, { waitFor: 'input' })).reason, 'cancelled');
+  });
+
   it('change() changes what an agent goes on with, and tells so', async (t) => {
     const sidecar = await setUp(t);
     const { jobId } = await sidecar.agents.start({ argv, prompt: 'say one', keepAlive: 600 });

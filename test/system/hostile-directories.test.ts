@@ -227,7 +227,7 @@ test('terminals whose files were replaced keep nobody waiting', { skip: linux ||
 
 test('agents whose files were replaced keep nobody waiting', { skip: linux, timeout }, async (t) => {
   const server = await spawnServer(t);
-  const cases = casesOf(['agent.json', 'events.ndjson', 'stdin', 'answers.ndjson']);
+  const cases = casesOf(['agent.json', 'events.ndjson', 'turns.ndjson', 'stdin', 'answers.ndjson']);
   const jobs = new Map<string, string>();
   // Few at a time: each is two programs in Node.
   for (let begin = 0; begin < cases.length; begin += 12) {
@@ -246,7 +246,7 @@ test('agents whose files were replaced keep nobody waiting', { skip: linux, time
     const use = async (): Promise<void> => {
       for (const id of ids) {
         await answered(server, `GET /jobs/${id}`);
-        await answered(server, `GET /jobs/${id}/stdout?tailLines=3&maxBytes=100`);
+        for (const path of ['stdout?tailLines=3&maxBytes=100', 'turns?before=9', 'turns/1']) await answered(server, `GET /jobs/${id}/${path}`);
         await healthy(server, jobs.get(id) ?? '');
       }
     };

@@ -34,7 +34,10 @@ export const requestOptions = {
   'keep-alive': { type: 'string', value: 'TIME', description: 'It waits so long for another prompt, see --on. Default: 0; with -i 1h' },
   'ask-timeout': { type: 'string', value: 'TIME', description: 'What nobody answers within it is denied. Default: 5m' },
   questions: { type: 'boolean', description: 'It may ask questions, to be answered by "sidecar permissions"' },
-  timeout: { type: 'string', short: 't', value: 'TIME', description: 'End it when a turn takes longer: 90, 5m, 1h; waiting for an answer does not count. Default: none' },
+  timeout: {
+    type: 'string', short: 't', value: 'TIME',
+    description: 'End it when a turn takes longer: 90, 5m, 1h; waiting for an answer does not count. Default: none',
+  },
   lifetime: { type: 'string', value: 'TIME', description: 'End it after that time, whatever it is at. Default: none' },
   name: { type: 'string', value: 'NAME', description: 'Of the job, to find it again' },
   label: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'To find it again; may be repeated' },

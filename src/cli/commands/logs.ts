@@ -2,7 +2,9 @@
  * `sidecar logs`: the output of a job.
  * @module
  */
-import { type AgentTurn, type Job, type JobId, type Position, type Sidecar, type StreamName, outputBytes, positionOf } from '../../client/client.ts';
+import {
+  type AgentTurn, type Job, type JobId, type Position, type Sidecar, type StreamName, outputBytes, positionOf,
+} from '../../client/client.ts';
 import { patienceMs, tellWarnings } from '../attach.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
@@ -16,7 +18,7 @@ import { wholeNumber } from '../values.ts';
 const options = {
   follow: { type: 'boolean', short: 'f', description: 'Go on until the job ends' },
   tail: { type: 'string', value: 'N', description: 'Only the last N lines of each stream' },
-  turn: { type: 'string', value: 'N', description: 'Only the message of an agent in this turn, from 1; with --json the turn' },
+  turn: { type: 'string', value: 'N', description: 'Only what an agent said in its Nth turn; with --json the turn' },
   stdout: { type: 'boolean', description: 'Only stdout' },
   stderr: { type: 'boolean', description: 'Only stderr, and on stdout, so that it can be piped' },
   json: { type: 'boolean', description: 'The job with its output as JSON (the last 1 MiB of each stream); with -f one event a line' },

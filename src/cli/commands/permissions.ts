@@ -72,13 +72,19 @@ async function run({ values, args: [reference, ...words], config }: Invocation<G
 
 async function askedAnywhere(sidecar: Sidecar): Promise<readonly Asked[]> {
   const { permissions, elicitations } = await sidecar.agents.pending();
-  return [...permissions.map(({ jobId, ...one }) => permissionOf(jobId, one)), ...elicitations.map(({ jobId, ...one }) => questionOf(jobId, one))];
+  return [
+    ...permissions.map(({ jobId, ...one }) => permissionOf(jobId, one)),
+    ...elicitations.map(({ jobId, ...one }) => questionOf(jobId, one)),
+  ];
 }
 
 function askedBy(job: Job): readonly Asked[] {
   const { jobId, pendingPermissions = [], pendingElicitations = [] } = job;
   if (isFinished(job)) return [];
-  return [...pendingPermissions.map((one) => permissionOf(jobId, one)), ...pendingElicitations.map((one) => questionOf(jobId, one))];
+  return [
+    ...pendingPermissions.map((one) => permissionOf(jobId, one)),
+    ...pendingElicitations.map((one) => questionOf(jobId, one)),
+  ];
 }
 
 function permissionOf(jobId: JobId, permission: PendingPermission): Asked {
