@@ -14,15 +14,15 @@ import type { JobShells } from '../process/job-shells.ts';
 import { homeDirectory } from '../process/environment/user.ts';
 import { expanded } from '../process/workdir.ts';
 import { ownProgram } from '../process/own-program.ts';
-import { type AgentHost, type AgentJob, type AgentJobs, type AgentLaunch, agentLabel } from '../process/agent-host.ts';
+import { type AgentHost, type AgentJob, type AgentJobs, type AgentLaunch, type Continuation, agentLabel } from '../process/agent-host.ts';
 import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../protocol/agent-jobs.ts';
 import {
-  type AgentChange, type AgentList, type AgentProgram, type Prompt, type TurnsQuery, agentDefaults, promptBlocks,
+  type AgentChange, type AgentList, type AgentProgram, type Prompt, type PromptTaken, type TurnsQuery, agentDefaults, promptBlocks,
 } from '../protocol/agents.ts';
 import { type ProblemCode, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ElicitationAnswer } from './conversation.ts';
-import { detailsOf, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
+import { changesOf, detailsOf, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
 import { agentNamed, checkAgentName, findAgents } from './known.ts';
 import { ShellWishes } from './shell-wishes.ts';
 import { orderOf } from './order-of.ts';
@@ -55,6 +55,8 @@ export class Agents implements AgentHost {
   /** They run since before there were jobs to serve them. */
   readonly #early: AgentLaunch[] = [];
   readonly #watched = new Set<string>();
+  /** Jobs that another one begins to go on with. */
+  readonly #goingOn = new Map<string, Promise<unknown>>();
 
   constructor(options: AgentsOptions) {
     this.#options = options;
@@ -150,14 +152,56 @@ export class Agents implements AgentHost {
   }
 
   /**
-   * The next turn.
+   * The next turn, of the last job that goes on with this one; where its agent has ended, the first turn of a new job that goes on with its session.
    *
-   * @param sameId Of a request that may be sent again: what the runner was told by it before, it is not told twice.
-   * @returns its number. @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable.
+   * @param sameId Of a request that may be sent again: what the runner was told by it before, it is not told twice, and no second job is started.
+   * @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable; as a request would where a job is started.
    */
-  async prompt(id: string, prompt: Prompt, sameId?: string): Promise<number> {
-    const { turn } = await this.#tell(id, { is: 'prompt', prompt: promptBlocks(prompt) ?? [] }, sameId);
-    return turn ?? 0;
+  async prompt(id: string, prompt: Prompt, sameId?: string): Promise<PromptTaken> {
+    const known = sameId === undefined ? undefined : this.#connected.byKey(goOnKey(sameId));
+    if (known) return takenBy(known);
+    for (;;) {
+      const { job, isTold } = this.#lastOf(id, sameId);
+      const going = this.#goingOn.get(job.id);
+      if (going) await going.catch(() => undefined);
+      else if (job.isAgent && job.isFinished && !isTold) return await this.#goOn(job, prompt, sameId);
+      else {
+        const turn = await this.#turnOf(job, prompt, sameId);
+        if (turn !== undefined) return { jobId: job.id, turn, ...(job.id === id ? {} : { continues: id }) };
+      }
+    }
+  }
+
+  /** The last job of the conversation that this one began, or the one that was told of the request already. */
+  #lastOf(id: string, sameId: string | undefined): { readonly job: AgentJob; readonly isTold: boolean } {
+    for (let job = this.#connected.get(id); ;) {
+      if (sameId !== undefined && resultOf(readState(job.directory), sameId)?.problem === null) return { job, isTold: true };
+      if (job.continuedBy === undefined) return { job, isTold: false };
+      job = this.#connected.get(job.continuedBy);
+    }
+  }
+
+  /** @returns `undefined`: the agent has ended before it took the prompt. @throws ProblemError as {@link prompt}. */
+  async #turnOf({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<number | undefined> {
+    try {
+      return (await this.#tell(id, { is: 'prompt', prompt: promptBlocks(prompt) ?? [] }, sameId)).turn ?? 0;
+    } catch (error) {
+      if (!(error instanceof ProblemError) || error.code !== 'job_not_running') throw error;
+      // It is about to end, unless it is at its last turn.
+      if (phaseOf(readState(directory)) !== 'turn') await this.#connected.until(id, () => false, commandMs);
+      if (!this.#isFinished(id)) throw error;
+      return undefined;
+    }
+  }
+
+  async #goOn({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<PromptTaken> {
+    const state = readState(directory);
+    const { acpSessionId } = summaryOf(state);
+    if (acpSessionId === null) throw new ProblemError('job_not_running', `Cannot tell the agent of job ${id}: it has ended, and had no session to go on with`);
+    const differing = { ...changesOf(state), prompt, acp_session_id: acpSessionId };
+    const going = this.#connected.goOn(id, differing, sameId === undefined ? undefined : goOnKey(sameId));
+    this.#goingOn.set(id, going);
+    return takenBy(await going.finally(() => this.#goingOn.delete(id)));
   }
 
   /**
@@ -226,7 +270,7 @@ export class Agents implements AgentHost {
   async #ask(id: string, command: Command, commandId: string = randomUUID()): Promise<CommandResult> {
     const jobs = this.#connected;
     const job = this.#agentJob(id);
-    const ended = (): ProblemError => new ProblemError('job_not_running', `Cannot tell the agent of job ${id}: it has ended; a new job can go on with its session, by acp_session_id`);
+    const ended = (): ProblemError => new ProblemError('job_not_running', `Cannot tell the agent of job ${id}: it has ended; a prompt goes on with its session`);
     const state = readState(job.directory);
     const known = resultOf(state, commandId);
     if (known) return known;
@@ -269,6 +313,14 @@ function argvOf({ argv, agent = agentDefaults.agent }: AgentProgram, path: strin
 /** Claude takes them for those of a Claude that has started it. */
 function withoutClaude(env: AgentsOptions['env']): AgentsOptions['env'] {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CLAUDE(_|CODE)/.test(name)));
+}
+
+function goOnKey(sameId: string): string {
+  return `goOn/${sameId}`;
+}
+
+function takenBy({ id, continues, keepAlive }: Continuation): PromptTaken {
+  return { jobId: id, turn: 1, continues, keepAlive };
 }
 
 function problemOf({ problem }: CommandResult, { is }: Command): ProblemCode {

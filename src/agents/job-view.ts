@@ -11,7 +11,7 @@ import {
 import { withClientEvents } from './client-events.ts';
 import { lastEvents } from './event-tail.ts';
 import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from './lenient.ts';
-import type { AgentChange } from '../protocol/agents.ts';
+import { type AgentChange, changeRequest } from '../protocol/agents.ts';
 import { type AgentState, type CommandResult, commandProblems, stateFile } from './order.ts';
 import { shownTurns } from './turns.ts';
 
@@ -75,6 +75,15 @@ export async function detailsOf(
     events,
     eventsTruncated: last.isTruncated || isTruncated,
   };
+}
+
+/** What was changed since it began. */
+export function changesOf(state: Fields): AgentChange {
+  try {
+    return changeRequest(state['changes'], 'changes');
+  } catch {
+    return {};
+  }
 }
 
 export function phaseOf(state: Fields): AgentPhase {

@@ -82,15 +82,21 @@ export function agentRoutes(agents: Agents): Route[] {
     route('POST', '/jobs/:id/prompt', {
       body: promptRequest,
       documentation: {
-        summary: 'Goes on with an agent: another turn of the same process',
-        description: 'While the agent of the job lives, see keepAlive. Where it is at a turn, the prompt waits for its end.',
+        summary: 'Goes on with an agent: another turn',
+        description: 'Of the same process, while that lives, see keepAlive. Where it is at a turn, the prompt waits for its end. Where it has ended, a new job '
+          + 'goes on with its session: the same request, with what PATCH has changed; it fails with resume_not_supported where the agent cannot do that. '
+          + 'Its id is `jobId`, and a prompt to either job goes to the last one from then on.',
         headers,
-        answers: { 202: answer('The prompt is taken', { jobId: text, turn: { type: 'integer', description: 'Its number, from 1' } }) },
-        problems: [...problems, 'too_many_prompts'],
+        answers: { 202: answer('The prompt is taken', {
+          jobId: text, turn: { type: 'integer', description: 'Its number within the job, from 1' },
+          continues: { ...text, description: 'The job whose session `jobId` goes on with' },
+          keepAlive: { type: 'number', description: 'Of a new job: seconds for which its agent waits for another prompt' },
+        }) },
+        problems: [...problems, 'too_many_prompts', 'too_many_jobs', 'storage_full', 'shutting_down'],
       },
     }, async (request) => {
       const { params: { id }, body } = request;
-      return json(202, await agents.once(id, request, 'prompt', async (sameId): Promise<PromptTaken> => ({ jobId: id, turn: await agents.prompt(id, body.prompt, sameId) })));
+      return json(202, await agents.once(id, request, 'prompt', (sameId): Promise<PromptTaken> => agents.prompt(id, body.prompt, sameId)));
     }),
 
     route('POST', '/jobs/:id/prompt/cancel', {

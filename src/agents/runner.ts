@@ -88,6 +88,8 @@ export class AgentRunner {
   readonly #prompts: (readonly PromptBlock[])[] = [];
   #nextPrompt: ((prompt: readonly PromptBlock[] | undefined) => void) | undefined;
   #isEnding = false;
+  /** No prompt has come in time. */
+  #isLeaving = false;
   /** Ids of commands whose result is not known yet. */
   readonly #doing = new Set<string>();
   /** Resolves once the session is begun and has what was wished for, or never will. */
@@ -158,7 +160,7 @@ export class AgentRunner {
   }
 
   get #isOver(): boolean {
-    return this.#phase === 'ended' || this.#isEnding;
+    return this.#phase === 'ended' || this.#isEnding || this.#isLeaving;
   }
 
   /** Ends the turn by the book, and then the agent. {@link run} then comes to its end. */
@@ -264,6 +266,7 @@ export class AgentRunner {
       next = await this.#waitForPrompt(keepAliveSeconds);
     }
     if (this.#turns === 0) this.#stopReason = 'no_prompt';
+    this.#isLeaving = true;
     if (!this.#isEnding) await conversation.closeSession();
   }
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { fingerprint, idempotencyOf } from '../process/idempotency.ts';
-import type { AgentJobs, ShellJob, ShellJobRequest } from '../process/agent-host.ts';
+import type { AgentJobs, Continuation, ShellJob, ShellJobRequest } from '../process/agent-host.ts';
 import { type JobRequest, defaults } from '../protocol/jobs.ts';
 import { turnEndOf } from './agent-end.ts';
 import type { Entry } from './entry.ts';
@@ -11,18 +11,33 @@ import type { Jobs } from './jobs.ts';
 
 export function jobsForAgents(jobs: Jobs): AgentJobs {
   const end = (entry: Entry): Promise<void> => jobs.cancel(entry, { signal: undefined, graceSeconds: undefined });
+  const continuation = (entry: Entry): Continuation => {
+    const { program } = jobs.request(entry);
+    return { id: entry.id, continues: entry.continues ?? '', keepAlive: program.mode === 'acp' ? program.keepAlive ?? 0 : 0 };
+  };
   return {
     get(id) {
       const entry = jobs.get(id);
-      const { request: { mode }, isFinished, state } = entry;
+      const { request: { mode }, isFinished, state, continuedBy } = entry;
       const directory = jobs.directory(entry);
-      return { id: entry.id, directory, isAgent: mode === 'acp', isFinished, end: turnEndOf(state) };
+      return { id: entry.id, directory, isAgent: mode === 'acp', isFinished, continuedBy, end: turnEndOf(state) };
     },
     command: (id, line) => jobs.command(jobs.get(id), line),
     until: (id, isReached, limitMs) => jobs.changed(jobs.get(id), () => !isReached(), limitMs, new AbortController().signal),
     once: (id, request, call, act) => {
       const same = idempotencyOf(request, call);
       return jobs.once(id, request, call, () => act(same && fingerprint(same.key, Buffer.from(same.hash))));
+    },
+    async goOn(id, differing, key) {
+      const { program, ...request } = jobs.request(jobs.get(id));
+      if (program.mode !== 'acp') throw new Error(`job ${id} runs no agent`);
+      return continuation(await jobs.submit({ ...request, program: { ...program, ...differing } }, {
+        continues: jobs.get(id).id, ...(key === undefined ? {} : { idempotency: { key, hash: fingerprint('agent', Buffer.from(key)) } }),
+      }));
+    },
+    byKey(key) {
+      const entry = jobs.byKey(key);
+      return entry && continuation(entry);
     },
     async startInShell(request, key): Promise<ShellJob> {
       const entry = await jobs.submit(shellJob(request), { idempotency: { key, hash: fingerprint('agent', Buffer.from(request.command)) } });

@@ -33,6 +33,9 @@ export class Entry {
   readonly id: JobId;
   readonly submittedAt: number;
   readonly rerunOf: JobId | undefined;
+  readonly continues: JobId | undefined;
+  /** The last job that continues this one. */
+  continuedBy: JobId | undefined;
   readonly idempotency: Idempotency | undefined;
   readonly request: RequestSummary;
   /** The first process of the job; known once somebody needed to know. */
@@ -88,6 +91,7 @@ export class Entry {
     this.id = record.jobId;
     this.submittedAt = record.submittedAt;
     this.rerunOf = record.rerunOf;
+    this.continues = record.continues;
     this.idempotency = record.idempotency;
     this.hold = record.hold;
     this.warnings = record.warnings ?? [];

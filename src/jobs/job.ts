@@ -34,6 +34,8 @@ export interface JobRecord {
   readonly request: JobRequest & { readonly workdir: string };
   readonly submittedAt: number;
   readonly rerunOf?: JobId;
+  /** Whose agent's session it goes on with. */
+  readonly continues?: JobId;
   readonly idempotency?: Idempotency;
   /** What keeps its stdin open, see `Keeper`. */
   readonly hold?: string;

@@ -71,6 +71,7 @@ export interface JobsOptions {
 export interface SubmitOptions {
   readonly idempotency?: Idempotency | undefined;
   readonly rerunOf?: JobId;
+  readonly continues?: JobId;
 }
 
 /** PIPE_BUF (pipe(7)). */
@@ -131,7 +132,10 @@ export class Jobs {
     const { keepJobs, keepDays, keepBytes, log } = options;
     this.#forgetting = new Forgetting({
       catalogue: this.#catalogue, store: this.#store, cache: this.cache, limits: { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 },
-      pace: this.#pace, log, now: nowSeconds, onForgotten: (entry) => this.#feed.record(entry),
+      pace: this.#pace, log, now: nowSeconds, onForgotten: (entry) => {
+        this.#continue(entry, undefined);
+        this.#feed.record(entry);
+      },
     });
   }
 
@@ -187,6 +191,16 @@ export class Jobs {
   async rerun(id: string, idempotency: Idempotency | undefined): Promise<Entry> {
     const { jobId, request } = this.#store.read(this.get(id).id);
     return this.submit(request, { idempotency, rerunOf: jobId });
+  }
+
+  /** What was asked for. @throws ProblemError unavailable where that cannot be read. */
+  request(entry: Entry): JobRecord['request'] {
+    return this.#store.read(entry.id).request;
+  }
+
+  /** The job that was taken on with an Idempotency-Key. */
+  byKey(key: string): Entry | undefined {
+    return this.#catalogue.byKey(key);
   }
 
   /** @throws ProblemError job_not_found. */
@@ -424,7 +438,7 @@ export class Jobs {
   }
 
   #take(request: JobRecord['request'], options: SubmitOptions & { readonly warnings: readonly string[] }, spare: Spare | undefined): Entry {
-    const { idempotency, rerunOf, warnings } = options;
+    const { idempotency, rerunOf, continues, warnings } = options;
     const now = nowSeconds();
     const hasRoom = this.#runner.hasRoom({ sessionKey: sessionOf(request.program), labels: request.labels });
     // What waits for its turn has its stdin kept open from then on: there may be more of those than can be kept.
@@ -434,7 +448,7 @@ export class Jobs {
       jobId: this.#nextId(),
       request,
       submittedAt: now,
-      ...(rerunOf === undefined ? {} : { rerunOf }),
+      ...defined({ rerunOf, continues }),
       ...(warnings.length === 0 ? {} : { warnings }),
       ...(idempotency === undefined ? {} : { idempotency }),
       ...(hold === undefined ? {} : { hold }),
@@ -504,8 +518,18 @@ export class Jobs {
   #remember(record: JobRecord): Entry {
     const entry = new Entry(record, (changed) => this.#feed.record(changed));
     this.#catalogue.add(entry);
+    this.#continue(entry, entry.id);
     this.#feed.record(entry);
     return entry;
+  }
+
+  /** @param by What the job that it continues shows. */
+  #continue({ continues }: Entry, by: JobId | undefined): void {
+    const before = continues === undefined ? undefined : this.#catalogue.get(continues);
+    if (!before) return;
+    before.continuedBy = by;
+    this.cache.delete(before);
+    before.changed();
   }
 
   #keepTrying(entry: Entry): void {

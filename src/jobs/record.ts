@@ -82,6 +82,7 @@ const jobRecord = fieldsOf({
   request,
   submittedAt: seconds,
   rerunOf: optional(jobId),
+  continues: optional(jobId),
   idempotency: optional(fieldsOf({ key: anyText, hash: anyText })),
   hold: optional(anyText),
   warnings: optional(array(anyText, { max: 1000 })),

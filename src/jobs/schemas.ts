@@ -44,6 +44,8 @@ const jobFields: SchemasOf<Job> = {
   name: { type: ['string', 'null'] },
   labels: { type: 'object', additionalProperties: { type: 'string' } },
   rerunOf: id,
+  continues: { ...id, description: 'The agent of that job had ended: this one goes on with its session' },
+  continuedBy: { ...id, description: 'The job that goes on with the session of this one' },
   timeout: { type: ['number', 'null'], description: 'Seconds; of an agent for each turn' },
   lifetime: { type: ['number', 'null'], description: 'Mode acp: seconds for the whole job' },
   submittedAt: { ...seconds, type: 'number' },

@@ -45,7 +45,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     ...(request.output === undefined ? {} : { output: request.output }),
     name: request.name,
     labels: request.labels,
-    ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }),
+    ...defined({ rerunOf: entry.rerunOf, continues: entry.continues, continuedBy: entry.continuedBy }),
     timeout: request.timeoutSeconds,
     ...(request.mode === 'acp' ? { lifetime: request.limitSeconds } : {}),
     submittedAt: entry.submittedAt,
@@ -129,7 +129,7 @@ export function entityTag(entry: Entry, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
   // A job that is being ended for a reason is not one that has ended for it.
   const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
-  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${entry.warnings.length}-${entry.shellStarted?.start ?? ''}-${variant}"`;
+  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${entry.warnings.length}-${entry.shellStarted?.start ?? ''}-${entry.continuedBy ?? ''}-${variant}"`;
 }
 
 /** Those that outlived the job and still do. */

@@ -51,6 +51,17 @@ export interface AgentJob {
   readonly isFinished: boolean;
   /** `null`: it has not ended. */
   readonly end: TurnEnd | null;
+  /** The job that goes on with its session. */
+  readonly continuedBy: string | undefined;
+}
+
+/** A job that goes on with another. */
+export interface Continuation {
+  readonly id: string;
+  /** That other one. */
+  readonly continues: string;
+  /** Seconds for which its agent waits for another prompt. */
+  readonly keepAlive: number;
 }
 
 /** A job in a persistent shell. */
@@ -87,6 +98,10 @@ export interface AgentJobs {
    * @throws ParseError; ProblemError job_not_found, idempotency_mismatch.
    */
   once<T>(id: string, request: Repeatable, call: string, act: (sameId: string | undefined) => Promise<T>): Promise<T>;
+  /** Starts a job that goes on with one that has ended: the same request, but for what differs. @throws ProblemError as a request would. */
+  goOn(id: string, differing: Partial<AgentProgram>, key: string | undefined): Promise<Continuation>;
+  /** The job that was started with the key. */
+  byKey(key: string): Continuation | undefined;
   /** Starts a job in a persistent shell; with the key of an earlier one that one is meant. @throws ProblemError as a request would. */
   startInShell(request: ShellJobRequest, key: string): Promise<ShellJob>;
   /** Ends the jobs that run, or wait, with a label whose value `isMeant`. Resolves once they are ended. */

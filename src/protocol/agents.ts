@@ -234,10 +234,14 @@ export interface PromptRequest {
 
 export const promptRequest: Parser<PromptRequest> = object({ prompt: described('What the agent is to do next.', notEmpty(prompt)) });
 
-/** `turn` counts from 1. */
+/** `turn` counts from 1 within the job. */
 export interface PromptTaken {
   readonly jobId: string;
   readonly turn: number;
+  /** The agent of this job had ended: `jobId` goes on with its session. */
+  readonly continues?: string;
+  /** With `continues` and a new job: seconds for which its agent waits for another prompt. */
+  readonly keepAlive?: number;
 }
 
 /** What can be changed about an agent that lives. The permissions hold for all that is decided from then on. */

@@ -59,6 +59,10 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly name: string | null;
   readonly labels: Labels;
   readonly rerunOf?: JobId;
+  /** The agent of that job had ended: this one goes on with its session. */
+  readonly continues?: JobId;
+  /** The last job that goes on with the session of this one. */
+  readonly continuedBy?: JobId;
   /** Seconds, of an agent for each turn; `null` for none. */
   readonly timeout: number | null;
   /** Mode acp: seconds for the whole job; `null` for none. */

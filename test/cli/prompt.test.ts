@@ -248,10 +248,25 @@ describe('sidecar prompt', { skip }, () => {
     assert.equal((await newest(server)).status, 'running');
     await server.client.jobs.cancel(jobId);
     const late = await run(['prompt', '--on', 'last', 'say x']);
-    assert.match(late.stderr, /it has ended[^]*--session s1/);
+    assert.match(late.stderr, /the agent had ended: job \w{16} goes on with its session[^]*can neither resume nor load one/);
     assert.equal(late.exitCode, 1);
     await run(['exec', 'true']);
     assert.match((await run(['prompt', '--on', 'last', 'say x'])).stderr, /runs no agent/);
+  });
+
+  it('--on goes on with the session of an agent that has ended, as a new job', async (t) => {
+    const { run, server } = await setUp(t);
+    const telling = fileURLToPath(new URL('../fixtures/telling-agent.mjs', import.meta.url));
+    const agent = `${process.execPath} ${telling} '{"abilities":{"sessionCapabilities":{"resume":{}}}}'`;
+    assert.equal((await run(['prompt', '-a', agent, 'choices'])).stdout, '{}\n');
+    const first = await newest(server);
+    const second = await run(['prompt', '--on', first.jobId, '--keep-alive', '1s', 'x']);
+    assert.equal(second.exitCode, 2, 'the new job has the flags of the old one');
+    assert.equal((await run(['prompt', '--on', first.jobId, 'choices'])).stdout, '{}\n');
+    const { jobId, continues } = await newest(server);
+    assert.equal(continues, first.jobId);
+    assert.match((await run(['show', jobId])).stdout, new RegExp(`^continues +${first.jobId}$`, 'm'));
+    assert.match((await run(['show', first.jobId])).stdout, new RegExp(`^continued by +${jobId}$`, 'm'));
   });
 
   it('sends files along, and asks for what its flags say', async (t) => {

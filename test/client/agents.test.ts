@@ -79,7 +79,9 @@ describe('Agents', { skip }, () => {
     await until(async () => (await sidecar.jobs.get(jobId)).stdout === 'one{"action":"accept","content":{"count":3}}', { what: 'the agent has it' });
     await assert.rejects(sidecar.agents.permit(jobId, 'none', 'yes'), problem('permission_not_found'));
     await sidecar.jobs.cancel(jobId);
-    await assert.rejects(sidecar.agents.prompt(jobId, 'say late'), problem('job_not_running'));
+    const { jobId: next, ...more } = await sidecar.agents.prompt(jobId, 'say late');
+    assert.deepEqual(more, { turn: 1, continues: jobId, keepAlive: 600 });
+    assert.equal((await sidecar.jobs.wait(next)).acpError?.code, 'resume_not_supported');
     await assert.rejects(sidecar.agents.cancelTurn((await sidecar.exec({ command: 'true' })).jobId), problem('not_an_agent'));
     const { agents, defaultAgent } = await sidecar.agents.list();
     assert.ok(agents.some(({ name }) => name === defaultAgent));

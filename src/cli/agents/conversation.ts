@@ -3,7 +3,7 @@
  * @module
  */
 import { FanOut } from '../../base/fan-out.ts';
-import { type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, positionOf } from '../../client/client.ts';
+import { type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, isJobId, positionOf } from '../../client/client.ts';
 import { writingFor } from '../attach.ts';
 import { CommandError, exitCodes, explain } from '../failure.ts';
 import { type FirstInterrupt, type InterruptHandler, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
@@ -223,17 +223,20 @@ class Dialogue {
   }
 }
 
-/** Another turn of a job that runs. @throws CommandError where it does not; ProblemError as `Agents.prompt`. */
+/** Another turn of a job, or of the one that goes on with it. @throws CommandError where it takes none; ProblemError as `Agents.prompt`. */
 export async function turnOn(sidecar: Sidecar, id: JobId, prompt: Parameters<Sidecar['agents']['prompt']>[1], signal: AbortSignal): Promise<Turn> {
   const job = await sidecar.jobs.get(id, { maxBytes: 0, signal });
   try {
-    const { turn } = await sidecar.agents.prompt(id, prompt, { signal });
-    return { id, turn, isKept: true, from: positionOf(job) };
+    const { jobId, turn, continues, keepAlive } = await sidecar.agents.prompt(id, prompt, { signal });
+    if (jobId === id) return { id, turn, isKept: true, from: positionOf(job) };
+    if (continues !== undefined) say(`the agent had ended: job ${jobId} goes on with its session`);
+    if (!isJobId(jobId)) throw new CommandError(`Cannot follow job ${jobId}: this is no id`);
+    return { id: jobId, turn, isKept: keepAlive !== 0, from: { stdout: 0, stderr: 0 } };
   } catch (error) {
     if (!(error instanceof ProblemError) || error.code !== 'job_not_running') throw error;
     const session = job.acpSessionId ?? undefined;
     const hint = session === undefined ? undefined : `A new job can go on with its session: sidecar prompt --session ${session} …`;
-    throw new CommandError(`Cannot prompt the agent of job ${id}: it has ended, or ends after this turn, as it was not told to --keep-alive`, { ...(hint ? { hint } : {}), cause: error });
+    throw new CommandError(`Cannot prompt the agent of job ${id}: it ends after this turn, as it was not told to --keep-alive, or has no session`, { ...(hint ? { hint } : {}), cause: error });
   }
 }
 

@@ -62,7 +62,7 @@ function hintsFor({ code, details }: AgentError): readonly string[] {
     case 'auth_failed': return ['without --auth-method it tells which ones there are'];
     case 'not_started': return ['which agents there are, and how to install them: sidecar agents'];
     case 'config_not_supported': return ['to go on without it: --config-optional'];
-    case 'resume_not_supported': return ['without --session it begins a new one'];
+    case 'resume_not_supported': return ['without --session or --on it begins a new one'];
     case 'content_not_supported': return ['name the file in the prompt instead of --attach: the agent can read it'];
     default: return [];
   }

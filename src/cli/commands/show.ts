@@ -51,7 +51,7 @@ function details(job: Job): string {
 }
 
 function programRows(job: Job): readonly Row[] {
-  const { mode, command: line, argv, shell, agent, prompt, sessionKey, workdir, tty, labels, rerunOf } = job;
+  const { mode, command: line, argv, shell, agent, prompt, sessionKey, workdir, tty, labels, rerunOf, continues, continuedBy } = job;
   return [
     ['mode', `${mode}${shell === undefined ? '' : ` (${shell})`}`],
     ['session', sessionKey],
@@ -63,6 +63,8 @@ function programRows(job: Job): readonly Row[] {
     ['terminal', tty === undefined ? undefined : `${tty.cols}x${tty.rows}`],
     ['labels', Object.entries(labels).map(([name, value]) => `${name}=${value}`).join('  ')],
     ['rerun of', rerunOf],
+    ['continues', continues],
+    ['continued by', continuedBy],
   ];
 }
 
