@@ -6,7 +6,7 @@ import { type TurnUsage, turnCounts } from '../protocol/agent-jobs.ts';
 import { type Fields, beginning, countOf, fieldsOf, listOf, textOf } from './lenient.ts';
 
 /** The protocol's own errors, beside those of JSON-RPC. */
-export const acpCodes = { authRequired: -32000, resourceNotFound: -32002 } as const;
+export const acpCodes = { authRequired: -32000, resourceNotFound: -32002, requestCancelled: -32800 } as const;
 
 /** Of what an agent names itself and what it has to choose: jobs show it. What is an id is not cut, but passed over. */
 const maxNameCharacters = 200;
@@ -27,7 +27,7 @@ export interface AgentAbilities {
   readonly protocolVersion: number | undefined;
   readonly info: { readonly name: string; readonly version: string } | undefined;
   readonly prompt: { readonly image: boolean; readonly audio: boolean; readonly embeddedContext: boolean };
-  readonly mcp: { readonly http: boolean; readonly sse: boolean };
+  readonly mcp: { readonly stdio: boolean; readonly http: boolean; readonly sse: boolean };
   readonly session: { readonly [ability in SessionAbility | 'additionalDirectories']: boolean };
   /** Those that a client can use without a terminal. */
   readonly authMethods: readonly AuthMethod[];
@@ -36,27 +36,36 @@ export interface AgentAbilities {
 /** @param answer To `initialize`. */
 export function abilitiesOf(answer: unknown): AgentAbilities {
   const { protocolVersion, agentInfo, agentCapabilities, authMethods } = fieldsOf(answer);
-  const { name, title, version } = fieldsOf(agentInfo);
   const { loadSession, promptCapabilities, mcpCapabilities, sessionCapabilities } = fieldsOf(agentCapabilities);
   const prompt = fieldsOf(promptCapabilities);
   const mcp = fieldsOf(mcpCapabilities);
   const session = fieldsOf(sessionCapabilities);
-  const named = textOf(name) ?? textOf(title);
   return {
     protocolVersion: typeof protocolVersion === 'number' ? protocolVersion : undefined,
-    info: named === undefined ? undefined : { name: beginning(named, maxNameCharacters), version: beginning(textOf(version) ?? '', maxNameCharacters) },
+    info: agentInfoOf(agentInfo),
     prompt: { image: prompt['image'] === true, audio: prompt['audio'] === true, embeddedContext: prompt['embeddedContext'] === true },
-    mcp: { http: mcp['http'] === true, sse: mcp['sse'] === true },
+    mcp: { stdio: true, http: mcp['http'] === true, sse: mcp['sse'] === true },
     session: {
       load: loadSession === true, resume: isAble(session, 'resume'), list: isAble(session, 'list'), delete: isAble(session, 'delete'),
       close: isAble(session, 'close'), additionalDirectories: isAble(session, 'additionalDirectories'),
     },
-    authMethods: listOf(authMethods).slice(0, maxListed).flatMap((method) => {
-      const { id, name: shown, type } = fieldsOf(method);
-      const methodId = idOf(id);
-      return methodId !== undefined && type !== 'terminal' ? [{ id: methodId, name: beginning(textOf(shown) ?? '', maxNameCharacters) }] : [];
-    }),
+    authMethods: authMethodsOf(authMethods),
   };
+}
+
+/** Who it is. */
+export function agentInfoOf(info: unknown): AgentAbilities['info'] {
+  const { name, title, version } = fieldsOf(info);
+  const named = textOf(name) ?? textOf(title);
+  return named === undefined ? undefined : { name: beginning(named, maxNameCharacters), version: beginning(textOf(version) ?? '', maxNameCharacters) };
+}
+
+export function authMethodsOf(authMethods: unknown): readonly AuthMethod[] {
+  return listOf(authMethods).slice(0, maxListed).flatMap((method) => {
+    const { id, name: shown, type } = fieldsOf(method);
+    const methodId = idOf(id);
+    return methodId !== undefined && type !== 'terminal' ? [{ id: methodId, name: beginning(textOf(shown) ?? '', maxNameCharacters) }] : [];
+  });
 }
 
 /** `undefined`: it is none, or no agent's that means well. */
@@ -87,8 +96,9 @@ export interface ConfigChoice {
 /** Those that are chosen from a list. @param configOptions Of a session. */
 export function choicesOf(configOptions: unknown): readonly ConfigChoice[] {
   return listOf(configOptions).slice(0, maxListed).flatMap((option): readonly ConfigChoice[] => {
-    const { id, type, category, currentValue, options } = fieldsOf(option);
-    const optionId = idOf(id);
+    // Version 2 calls it configId.
+    const { id, configId, type, category, currentValue, options } = fieldsOf(option);
+    const optionId = idOf(id ?? configId);
     if (optionId === undefined || type !== 'select') return [];
     // In groups, or not.
     const values = listOf(options).flatMap((one) => (Array.isArray(fieldsOf(one)['options']) ? listOf(fieldsOf(one)['options']) : [one])).slice(0, maxListed).flatMap(valueOf);
@@ -113,7 +123,7 @@ function valueOf(option: unknown): ConfigChoice['values'] {
 }
 
 /** An ability is there where its object is, be it empty. */
-function isAble(abilities: Fields, name: string): boolean {
+export function isAble(abilities: Fields, name: string): boolean {
   const ability = abilities[name];
   return ability !== undefined && ability !== null && ability !== false;
 }

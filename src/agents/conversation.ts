@@ -1,5 +1,6 @@
 /**
- * A conversation with an agent by the Agent Client Protocol, version 1 (https://agentclientprotocol.com), from `initialize` to the last prompt.
+ * A conversation with an agent by the Agent Client Protocol, version 1 (https://agentclientprotocol.com), from `initialize` to the last prompt. What
+ * differs in version 2 is in `acp-v2.ts`.
  * @module
  */
 import type { Readable, Writable } from 'node:stream';
@@ -10,12 +11,14 @@ import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { ndjson } from '../jsonrpc/ndjson.ts';
 import { acpCancel, type Asked } from '../jsonrpc/peer.ts';
 import type { AgentSession, TurnUsage } from '../protocol/agent-jobs.ts';
-import type { McpServer, PromptBlock } from '../protocol/agents.ts';
+import { type AcpVersion, type McpServer, type PromptBlock, agentDefaults } from '../protocol/agents.ts';
 import { unlessAborted } from './abortable.ts';
 import type { AgentAbilities, ConfigChoice, SessionAbility } from './acp.ts';
+import { UpdatesV2, abilitiesOfV2, isV2, mcpServersOfV2, permissionOfV2 } from './acp-v2.ts';
 import { abilitiesOf, acpCodes, choicesOf, idOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
 import { AgentFailure } from './agent-failure.ts';
 import type { AgentExit } from './agent-process.ts';
+import { Foreground } from './foreground-v2.ts';
 import { beginning, bounded, fieldsOf, isFields, shown, textOf } from './lenient.ts';
 import { questionOf } from './permission-question.ts';
 import { everySession } from './session-list.ts';
@@ -30,6 +33,8 @@ export interface ConversationOptions {
   readonly workdir: string;
   readonly additionalDirectories: readonly string[];
   readonly mcpServers: readonly McpServer[];
+  /** The highest version of the protocol to agree on. */
+  readonly acpVersion?: AcpVersion | undefined;
   /** The id of the method to authenticate with. Default: none, agents that are logged in need none. */
   readonly authMethod?: string | undefined;
   /** An earlier session to go on with. */
@@ -71,7 +76,6 @@ const ids: { readonly [category in ConfigCategory]: readonly string[] } = {
   model: ['model'], thought_level: ['thought_level', 'reasoning_effort', 'effort'], mode: ['mode'],
 };
 
-const protocolVersion = 1;
 const defaultAnswerMs = 60_000;
 /** For its first answer, as `npx` may install it before, and for a login, which somebody may have to confirm. */
 const defaultFirstAnswerMs = 300_000;
@@ -96,6 +100,8 @@ export class Conversation {
   #isOpen = false;
   #choices: readonly ConfigChoice[] = [];
   #turnUsage: TurnUsage | undefined;
+  /** With version 2 of the protocol. */
+  #v2: { readonly updates: UpdatesV2; readonly foreground: Foreground } | undefined;
   #isReplay = false;
   /** How many have come. */
   #updates = 0;
@@ -158,32 +164,46 @@ export class Conversation {
 
   /** Agrees on the protocol, and authenticates if that was asked for. @throws AgentFailure */
   async initialize(): Promise<void> {
-    const { version, authMethod, elicit } = this.#options;
-    const answer = await this.#ask('initialize', {
-      protocolVersion,
-      clientCapabilities: {
-        fs: { readTextFile: true, writeTextFile: true }, terminal: true, session: { configOptions: { boolean: {} } },
-        ...(elicit ? { elicitation: { form: {} } } : {}),
-      },
-      clientInfo: { name: 'machine-sidecar', title: 'machine-sidecar', version },
-    }, { timeoutMs: this.#options.answerMs ?? defaultFirstAnswerMs });
-    const abilities = abilitiesOf(answer);
-    if (abilities.protocolVersion !== protocolVersion) {
-      throw new AgentFailure('unsupported_version', `Cannot talk to the agent: it speaks version ${abilities.protocolVersion ?? 'unknown'} of the protocol, not ${protocolVersion}`);
+    const { acpVersion = agentDefaults.acpVersion, authMethod } = this.#options;
+    const answer = await this.#agreeOn(acpVersion);
+    if (acpVersion === 2 && isV2(answer)) this.#v2 = { updates: new UpdatesV2(), foreground: new Foreground() };
+    const abilities = this.#v2 ? abilitiesOfV2(answer) : abilitiesOf(answer);
+    const { protocolVersion = 'unknown' } = abilities;
+    // Where it has only said again what it was asked for, it is spoken to as ever.
+    if (!this.#v2 && protocolVersion !== 1 && protocolVersion !== acpVersion) {
+      throw new AgentFailure('unsupported_version', `Cannot talk to the agent: it speaks version ${protocolVersion} of the protocol, not ${acpVersion}`);
     }
     this.#abilities = abilities;
     if (authMethod !== undefined) await this.#authenticate(authMethod);
+  }
+
+  /** Agents of version 1 that refuse any other are asked again. @returns the answer to `initialize`. */
+  async #agreeOn(protocolVersion: AcpVersion): Promise<unknown> {
+    const { version, elicit } = this.#options;
+    const info = { name: 'machine-sidecar', title: 'machine-sidecar', version };
+    const elicitation = elicit ? { elicitation: { form: {} } } : {};
+    try {
+      return await this.#ask('initialize', {
+        protocolVersion,
+        clientCapabilities: { fs: { readTextFile: true, writeTextFile: true }, terminal: true, session: { configOptions: { boolean: {} } }, ...elicitation },
+        clientInfo: info,
+        ...(protocolVersion === 2 ? { info, capabilities: elicitation } : {}),
+      }, { timeoutMs: this.#options.answerMs ?? defaultFirstAnswerMs });
+    } catch (error) {
+      if (protocolVersion === 1 || !(error instanceof AgentFailure) || error.code !== 'agent_error') throw error;
+      return await this.#agreeOn(1);
+    }
   }
 
   /** Begins a session, or goes on with an earlier one. @throws AgentFailure */
   async openSession(): Promise<void> {
     const { workdir: cwd, additionalDirectories, mcpServers, sessionId: earlier, onFault } = this.#options;
     const { session, mcp } = this.abilities;
-    const refused = mcpServers.find((server) => 'type' in server && !mcp[server.type]);
+    const refused = mcpServers.find((server) => !mcp['type' in server ? server.type : 'stdio']);
     if (refused) throw new AgentFailure('mcp_not_supported', `Cannot give the agent ${refused.name}: it takes no MCP server by ${'type' in refused ? refused.type : 'stdio'}`);
     const isMore = additionalDirectories.length > 0;
     if (isMore && !session.additionalDirectories) onFault(`the agent takes no further directories, and was not told of ${additionalDirectories.join(', ')}`);
-    const params = { cwd, mcpServers, ...(isMore && session.additionalDirectories ? { additionalDirectories } : {}) };
+    const params = { cwd, mcpServers: this.#v2 ? mcpServersOfV2(mcpServers) : mcpServers, ...(isMore && session.additionalDirectories ? { additionalDirectories } : {}) };
     if (earlier === undefined) {
       const answer = await this.#ask('session/new', params);
       const sessionId = idOf(fieldsOf(answer)['sessionId']);
@@ -285,13 +305,30 @@ export class Conversation {
     const turn = this.#turn = new AbortController();
     this.#turnUsage = undefined;
     try {
-      const answer = await this.#ask('session/prompt', { sessionId: this.#sessionId, prompt: blocks }, { isUnbounded: true });
+      const answering = this.#ask('session/prompt', { sessionId: this.#sessionId, prompt: blocks }, { isUnbounded: true });
+      if (this.#v2) return await this.#workEnd(this.#v2.foreground, answering, turn.signal);
+      const answer = await answering;
       this.#turnUsage = turnUsageOf(fieldsOf(answer)['usage']);
       return stopReasonOf(answer);
     } finally {
       this.#turn = undefined;
       // Nobody waits any more for what was asked within it.
       turn.abort(new Error('the turn has ended'));
+    }
+  }
+
+  /** @param answering The answer to the prompt, which comes once the agent has it. */
+  async #workEnd(foreground: Foreground, answering: Promise<unknown>, turn: AbortSignal): Promise<string> {
+    const ended = this.#connection.ended.then(async (reason) => { throw await this.#failure('session/prompt', reason); });
+    try {
+      const { stopReason, error } = await Promise.race([foreground.endOf(answering.then((answer) => idOf(fieldsOf(answer)['messageId']))), ended]);
+      if (stopReason !== 'error') return beginning(stopReason ?? 'end_turn', maxMessageCharacters);
+      const { code, message, data } = fieldsOf(error);
+      throw this.#refusal('session/prompt', new RpcError(typeof code === 'number' ? code : rpcCodes.internalError, textOf(message) ?? 'it does not say why', { data }));
+    } catch (error) {
+      // A prompt that it had not begun with.
+      if (turn.aborted && error instanceof AgentFailure && error.details['code'] === acpCodes.requestCancelled) return 'cancelled';
+      throw error;
     }
   }
 
@@ -312,7 +349,7 @@ export class Conversation {
     if (!authMethods.some(({ id }) => id === methodId)) {
       throw new AgentFailure('auth_failed', `Cannot authenticate by ${methodId}: the agent has ${this.#methods()}`);
     }
-    await this.#ask('authenticate', { methodId }, { timeoutMs: this.#options.answerMs ?? defaultFirstAnswerMs });
+    await this.#ask(this.#v2 ? 'auth/login' : 'authenticate', { methodId }, { timeoutMs: this.#options.answerMs ?? defaultFirstAnswerMs });
   }
 
   #needAbility(wanted: SessionAbility): void {
@@ -342,7 +379,7 @@ export class Conversation {
 
   async #set({ id, by }: ConfigChoice, value: string): Promise<void> {
     if (by === 'mode') return void await this.#ask('session/set_mode', { sessionId: this.#sessionId, modeId: value });
-    const answer = await this.#ask('session/set_config_option', { sessionId: this.#sessionId, configId: id, value });
+    const answer = await this.#ask('session/set_config_option', { sessionId: this.#sessionId, configId: id, value, ...(this.#v2 ? { type: 'id' } : {}) });
     const changed = fieldsOf(answer)['configOptions'];
     if (Array.isArray(changed)) this.#choices = [...choicesOf(changed), ...this.#choices.filter((choice) => choice.by === 'mode')];
   }
@@ -360,7 +397,8 @@ export class Conversation {
     if (sessionId !== this.#sessionId && !isFields(update)) return this.#options.onFault('an update that names no session and tells nothing');
     const { sessionUpdate, configOptions } = fieldsOf(update);
     if (sessionUpdate === 'config_option_update') this.#choices = choicesOf(configOptions);
-    this.#options.onUpdate(update, this.#isReplay);
+    this.#v2?.foreground.apply(update);
+    for (const one of this.#v2?.updates.read(update) ?? [update]) this.#options.onUpdate(one, this.#isReplay);
   }
 
   /** A conversation has one session: an agent that names none means that one. */
@@ -375,10 +413,12 @@ export class Conversation {
     }
     if (method === 'elicitation/create') return await this.#elicited(params, asked.signal);
     if (method !== 'session/request_permission') {
+      if (this.#v2) throw new RpcError(rpcCodes.methodNotFound, `Method not found: ${method} is none of version 2`);
       return await this.#options.serve(method, params, asked, this.#turn?.signal);
     }
-    checkPermissionRequest(params);
-    const optionId = await this.#permitted(params, asked.signal);
+    const wanted = this.#v2 ? permissionOfV2(params) : params;
+    checkPermissionRequest(wanted);
+    const optionId = await this.#permitted(wanted, asked.signal);
     return { outcome: optionId === undefined ? { outcome: 'cancelled' } : { outcome: 'selected', optionId } };
   }
 

@@ -18,10 +18,10 @@ type OrderContext =
 
 /** @param by.workdir Absolute: what directories are relative to. @param by.home What `~` is in front of them. */
 export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { readonly home: string }): AgentOrder {
-  const { acp_session_id: sessionId, authMethod } = asked;
+  const { acp_session_id: sessionId, authMethod, acpVersion } = asked;
   return {
     ...by,
-    ...defined({ authMethod, sessionId }),
+    ...defined({ authMethod, sessionId, acpVersion }),
     additionalDirectories: (asked.additionalDirectories ?? []).map((path) => expanded(path, home, by.workdir)),
     mcpServers: asked.mcpServers ?? [],
     action: asked.sessionAction ?? 'prompt',

@@ -12,7 +12,7 @@
  */
 import { agentFiles } from '../process/agent-host.ts';
 import type { AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, TurnUsage } from '../protocol/agent-jobs.ts';
-import type { AgentChange, McpServer, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
+import type { AcpVersion, AgentChange, McpServer, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
 import type { AgentProgress } from './progress.ts';
 import type { ConfigWishes, ElicitationAnswer } from './conversation.ts';
 
@@ -32,6 +32,7 @@ export interface AgentOrder {
   readonly additionalDirectories: readonly string[];
   readonly mcpServers: readonly McpServer[];
   readonly authMethod?: string;
+  readonly acpVersion?: AcpVersion;
   readonly action: SessionAction;
   /** An earlier session to go on with, or to be forgotten. */
   readonly sessionId?: string;
@@ -122,7 +123,7 @@ export interface AgentState {
 
 /** Each has a number, from 1, and Unix seconds. */
 export type AgentEvent =
-  | { readonly type: 'agent'; readonly pid: number; readonly info: AgentState['agentInfo'] }
+  | { readonly type: 'agent'; readonly pid: number; readonly info: AgentState['agentInfo']; readonly protocolVersion?: number }
   | { readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean; readonly choices: readonly unknown[] }
   | { readonly type: 'config_refused'; readonly category: string; readonly wanted: string; readonly offered: readonly string[] }
   | { readonly type: 'prompt'; readonly turn: number }

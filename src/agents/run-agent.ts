@@ -8,7 +8,7 @@ import { defined } from '../base/parse.ts';
 import {
   type AgentError, type AgentUsage, type PendingPermission, type PlanEntry, type ToolCall, type TurnUsage, optionFor,
 } from '../protocol/agent-jobs.ts';
-import type { McpServer, PermissionPolicy, Prompt } from '../protocol/agents.ts';
+import type { AcpVersion, McpServer, PermissionPolicy, Prompt } from '../protocol/agents.ts';
 import { turnTimeoutCode } from '../process/agent-host.ts';
 import { homeDirectory } from '../process/environment/user.ts';
 import { shown } from './lenient.ts';
@@ -54,6 +54,8 @@ export interface RunAgentOptions {
   readonly strictConfig?: boolean;
   readonly mcpServers?: readonly McpServer[];
   readonly authMethod?: string;
+  /** The highest version of the protocol to agree on; 2 is a draft. Default: 1. */
+  readonly acpVersion?: AcpVersion;
 }
 
 export interface RunAgentResult {
@@ -95,7 +97,7 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
   let last: AgentState | undefined;
   const runner: AgentRunner = new AgentRunner({
     order: orderOf(
-      defined({ mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod, acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig }),
+      defined({ mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod, acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig, acpVersion: options.acpVersion }),
       {
         mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: { ...by.environment, ...env },
         hasShell: false, home: homeDirectory(by.environment), turnSeconds: timeout ?? null,

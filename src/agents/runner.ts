@@ -249,7 +249,8 @@ export class AgentRunner {
     if (this.#isEnding) return;
     const conversation = this.#conversation = this.#conversationWith(agent, jail, commands);
     await conversation.initialize();
-    this.#tell({ type: 'agent', pid: agent.pid, info: conversation.abilities.info ?? null });
+    const { info = null, protocolVersion } = conversation.abilities;
+    this.#tell({ type: 'agent', pid: agent.pid, info, ...(protocolVersion === 2 ? { protocolVersion } : {}) });
     if (action === 'prompt') await this.#session(conversation);
     else await this.#aboutSessions(conversation, action);
   }
@@ -281,12 +282,12 @@ export class AgentRunner {
   }
 
   #conversationWith(agent: AgentProcess, jail: Jail, commands: CommandsHost): Conversation {
-    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit, answerSeconds } = this.#order;
+    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit, answerSeconds, acpVersion } = this.#order;
     // Gemini takes any error for a failure of the client, so that it could make no new file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
     return new Conversation({
-      input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId,
+      input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId, acpVersion,
       serve: async (method, params, asked, turn) => {
         const call = readService(method, params);
         await this.#answering.allow(method, call, { jail, signals: turn === undefined ? [asked.signal] : [turn, asked.signal] });

@@ -49,6 +49,51 @@ test('an agent of another version, or that says none, is left', async (t) => {
   await assert.rejects(talk(t, { initialize: () => null }).conversation.open(), fails('unsupported_version', /unknown/));
 });
 
+test('version 2 where it is asked for, and version 1 where the agent has no other', async (t) => {
+  const asked = ({ heard }: Talk): unknown[] => heard.filter(({ method }) => method === 'initialize').map(({ params }) => (params as { protocolVersion: number }).protocolVersion);
+  const older = talk(t, {}, { acpVersion: 2 });
+  await older.conversation.open();
+  assert.deepEqual([await older.conversation.prompt([text]), asked(older)], ['end_turn', [2]]);
+  const strict = talk(t, { initialize: (params) => {
+    if ((params as { protocolVersion: number }).protocolVersion !== 1) throw new RpcError(-32602, 'unsupported');
+    return { protocolVersion: 1 };
+  } }, { acpVersion: 2 });
+  await strict.conversation.open();
+  assert.deepEqual(asked(strict), [2, 1]);
+  // Some only say again what they were asked for.
+  const echo = talk(t, { initialize: () => ({ protocolVersion: 2, agentInfo: { name: 'echo', version: '1' }, agentCapabilities: {} }) }, { acpVersion: 2 });
+  await echo.conversation.open();
+  assert.equal(await echo.conversation.prompt([text]), 'end_turn');
+  const newer = talk(t, { initialize: () => ({ protocolVersion: 3 }) }, { acpVersion: 2 });
+  await assert.rejects(newer.conversation.open(), fails('unsupported_version', /version 3 .*, not 2/));
+});
+
+test('an agent of version 2 that ends in the middle of its work is told of at once', async (t) => {
+  const it = talk(t, {
+    initialize: () => ({ protocolVersion: 2, info: { name: 'a', version: '1' }, capabilities: { session: {} } }),
+    'session/prompt': () => {
+      setImmediate(() => it.die());
+      return { messageId: 'u' };
+    },
+  }, { acpVersion: 2 });
+  await it.conversation.open();
+  await assert.rejects(it.conversation.prompt([text]), fails('agent_ended', /session\/prompt/));
+});
+
+test('a prompt that was cancelled before an agent of version 2 had begun with it', async (t) => {
+  const it = talk(t, {
+    initialize: () => ({ protocolVersion: 2, info: { name: 'a', version: '1' }, capabilities: { session: {} } }),
+    'session/prompt': async () => {
+      await until(() => it.heard.some(({ method }) => method === 'session/cancel'), { what: 'it is cancelled' });
+      throw new RpcError(-32800, 'Request cancelled');
+    },
+  }, { acpVersion: 2 });
+  await it.conversation.open();
+  const turn = it.conversation.prompt([text]);
+  it.conversation.cancel();
+  assert.equal(await turn, 'cancelled');
+});
+
 test('an agent that wants to be logged in says how', async (t) => {
   const authMethods = [{ id: 'key', name: 'API key' }, { id: 'login', name: 'Log in', type: 'terminal' }, { id: 'bare', type: 'env_var', vars: [] }, null];
   const answers = {

@@ -160,9 +160,9 @@ export const quickChecks = ['approve', 'ask', 'turn cancelled', 'leader killed',
 export class Trial {
   #jobs = [];
 
-  /** @param env Of the agent. @param argv What starts it. */
-  constructor({ recipe, sidecar, model, argv, env, home, workdir }) {
-    Object.assign(this, { recipe, sidecar, model, argv, env, home, workdir });
+  /** @param env Of the agent. @param argv What starts it. @param asked Of each of its requests. */
+  constructor({ recipe, sidecar, model, argv, env, home, workdir, asked }) {
+    Object.assign(this, { recipe, sidecar, model, argv, env, home, workdir, asked });
     const id = `${recipe.name}-${process.hrtime.bigint()}`;
     this.task = { id, workdir, file: 'hello.txt', content: `content-of-${id}`, command: 'cp hello.txt copy.txt && cat copy.txt', steps };
   }
@@ -172,8 +172,8 @@ export class Trial {
   }
 
   async begin({ hold, ...request }) {
-    const { argv, env, workdir, recipe: { mode } } = this;
-    const id = await this.sidecar.run({ argv, env, workdir, timeout: 600, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...request });
+    const { argv, env, workdir, asked, recipe: { mode } } = this;
+    const id = await this.sidecar.run({ argv, env, workdir, timeout: 600, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...asked, ...request });
     this.#jobs.push(id);
     return id;
   }

@@ -20,6 +20,7 @@ Installs agents from npm, has each do a task with a model of ours, and checks wh
 
   --only NAME,…    These agents alone: ${recipes.map(({ name }) => name).join(', ')}
   --check NAME/…   These checks alone: ${Object.keys(checks).join(' / ')}
+  --acp VERSION    The highest version of the protocol to agree on, 1 or 2; default: that of the server
   --ci             Only the agents that are installed quickly, side by side, and the checks that tell most
   --cache DIR      Keep the agents there (or AGENTS_CACHE); default: a temporary directory that is removed
   --dist           Run the server that was built into dist, instead of the sources
@@ -104,7 +105,7 @@ function trialOf({ recipe, check, installed: { argv, node }, sidecar }) {
     XDG_CONFIG_HOME: join(home, '.config'), XDG_DATA_HOME: join(home, '.local/share'), XDG_CACHE_HOME: join(home, '.cache'), XDG_STATE_HOME: join(home, '.local/state'),
     ...recipe.env(place),
   };
-  return new Trial({ recipe, sidecar, model, argv, env, home, workdir });
+  return new Trial({ recipe, sidecar, model, argv, env, home, workdir, asked: options.asked });
 }
 
 function printTable(rows) {
@@ -128,7 +129,7 @@ function read() {
   let values;
   try {
     ({ values } = parseArgs({ options: {
-      only: { type: 'string' }, check: { type: 'string' }, ci: { type: 'boolean' }, cache: { type: 'string' }, dist: { type: 'boolean' }, keep: { type: 'boolean' }, help: { type: 'boolean' },
+      only: { type: 'string' }, check: { type: 'string' }, acp: { type: 'string' }, ci: { type: 'boolean' }, cache: { type: 'string' }, dist: { type: 'boolean' }, keep: { type: 'boolean' }, help: { type: 'boolean' },
     } }));
     if (values.help) {
       console.log(help);
@@ -139,7 +140,7 @@ function read() {
     const quick = values.ci ? recipes.filter(({ isQuick }) => isQuick) : recipes;
     return {
       recipes: values.only ? some(values.only, recipes.map(({ name }) => name)).map((name) => recipes.find((recipe) => recipe.name === name)) : quick,
-      isParallel: values.ci === true,
+      isParallel: values.ci === true, asked: values.acp ? { acpVersion: Number(values.acp) } : {},
       checks: values.check ? some(values.check, Object.keys(checks), '/') : values.ci ? quickChecks : Object.keys(checks),
       cache: cacheDirectory && resolve(cacheDirectory), dist: values.dist === true, keep: values.keep === true,
     };

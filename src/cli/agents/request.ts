@@ -31,6 +31,7 @@ export const requestOptions = {
   env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated' },
   session: { type: 'string', value: 'ID', description: 'Go on with an earlier session of the agent' },
   'auth-method': { type: 'string', value: 'ID', description: 'How to log in to the agent; without it an agent that needs it tells which ones it has' },
+  'acp-version': { type: 'string', value: '1|2', description: 'The highest version of the protocol to agree on; 2 is a draft' },
   'keep-alive': { type: 'string', value: 'TIME', description: 'It waits so long for another prompt, see --on. Default: 0; with -i 1h' },
   'ask-timeout': { type: 'string', value: 'TIME', description: 'What nobody answers within it is denied. Default: 5m' },
   questions: { type: 'boolean', description: 'It may ask questions, to be answered by "sidecar permissions"' },
@@ -82,6 +83,7 @@ export function agentRequest(values: RequestValues, prompt: Prompt | undefined, 
       env: variables(values.env, environment),
       acp_session_id: values.session,
       authMethod: values['auth-method'],
+      acpVersion: versionOf(values['acp-version']),
       keepAlive: keepAlive ?? (isInteractive ? interactiveKeepAliveSeconds : undefined),
       lifetime: values.lifetime === undefined ? undefined : seconds(values.lifetime, 'lifetime'),
       askTimeout: values['ask-timeout'] === undefined ? undefined : seconds(values['ask-timeout'], 'ask-timeout'),
@@ -90,6 +92,12 @@ export function agentRequest(values: RequestValues, prompt: Prompt | undefined, 
       labels: pairs(values.label, 'label'),
     }),
   };
+}
+
+/** @throws UsageError */
+function versionOf(text: string | undefined): AgentRequest['acpVersion'] {
+  if (text === undefined || text === '1' || text === '2') return text === undefined ? undefined : text === '1' ? 1 : 2;
+  throw new UsageError(`Cannot read --acp-version: expected 1 or 2, received "${text}"`, 'prompt');
 }
 
 /** `undefined`: that of the server. @throws UsageError */

@@ -1,0 +1,180 @@
+/**
+ * Version 2 of the Agent Client Protocol, a draft (schema/v2 of npm @agentclientprotocol/sdk 2.4.0), read as if it were version 1: what the rest of
+ * the client knows is that.
+ *
+ * It has no files, terminals and modes of the client, no `session/load`, and a turn does not end with the answer to its prompt, see `foreground-v2.ts`.
+ * @module
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { maxDiffCharacters } from '../protocol/agent-jobs.ts';
+import type { McpServer } from '../protocol/agents.ts';
+import { type AgentAbilities, agentInfoOf, authMethodsOf, isAble } from './acp.ts';
+import { type Fields, beginning, fieldsOf, isFields, listOf, textOf } from './lenient.ts';
+
+/** Whether the answer to `initialize` is one of version 2: agents of version 1 may only repeat the number. */
+export function isV2(answer: unknown): boolean {
+  const { protocolVersion, agentCapabilities, agentInfo } = fieldsOf(answer);
+  return protocolVersion === 2 && agentCapabilities === undefined && agentInfo === undefined;
+}
+
+/** @param answer To `initialize`. */
+export function abilitiesOfV2(answer: unknown): AgentAbilities {
+  const { info, capabilities, authMethods } = fieldsOf(answer);
+  const session = fieldsOf(capabilities)['session'];
+  const { prompt, mcp, ...more } = fieldsOf(session);
+  const has = (fields: unknown, name: string): boolean => isAble(fieldsOf(fields), name);
+  // These come with sessions.
+  const isBaseline = isFields(session);
+  return {
+    protocolVersion: 2,
+    info: agentInfoOf(info),
+    prompt: { image: has(prompt, 'image'), audio: has(prompt, 'audio'), embeddedContext: has(prompt, 'embeddedContext') },
+    mcp: { stdio: has(mcp, 'stdio'), http: has(mcp, 'http'), sse: false },
+    session: {
+      load: false, resume: isBaseline, list: isBaseline, close: isBaseline, delete: has(more, 'delete'), additionalDirectories: has(more, 'additionalDirectories'),
+    },
+    authMethods: authMethodsOf(listOf(authMethods).map(fieldsOf).filter(({ type }) => type === 'agent').map(({ methodId: id, name }) => ({ id, name }))),
+  };
+}
+
+/** Of a new session. */
+export function mcpServersOfV2(servers: readonly McpServer[]): readonly object[] {
+  return servers.map((server) => ('type' in server ? server : { type: 'stdio', ...server }));
+}
+
+/** @param params Of `session/request_permission`. */
+export function permissionOfV2(params: unknown): Fields {
+  const { sessionId, title, subject, options } = fieldsOf(params);
+  const { type, toolCall, command, cwd, toolCallId } = fieldsOf(subject);
+  const about = { sessionId, options };
+  if (type === 'tool_call') return { ...about, toolCall: withoutNull({ title, ...withoutNull(fieldsOf(toolCall)) }) };
+  if (type === 'command') return { ...about, toolCall: withoutNull({ toolCallId, title, kind: 'execute', rawInput: withoutNull({ command, cwd }) }) };
+  return { ...about, toolCall: { title, kind: 'other' } };
+}
+
+interface Told {
+  readonly characters: number;
+  /** Of them: a message may be long. */
+  readonly hash: Hash;
+}
+
+/** Of messages and of tool calls: the oldest go. */
+const maxRemembered = 200;
+const maxDiffs = 1000;
+
+/** The updates of one session. What is not known is handed on as it is. */
+export class UpdatesV2 {
+  readonly #told = new Map<string, Told>();
+  /** The diffs of each tool call that goes on. */
+  readonly #diffs = new Map<string, readonly unknown[]>();
+
+  /** @returns those that say the same in version 1. */
+  read(update: unknown): readonly unknown[] {
+    const fields = fieldsOf(update);
+    switch (fields['sessionUpdate']) {
+      case 'agent_message_chunk':
+      case 'agent_thought_chunk': return this.#chunk(fields);
+      case 'agent_message': return this.#message(fields, 'agent_message_chunk');
+      case 'agent_thought': return this.#message(fields, 'agent_thought_chunk');
+      case 'tool_call_update': return [this.#toolCall(fields)];
+      case 'tool_call_content_chunk': return [this.#toolContent(fields)];
+      case 'plan_update': {
+        const { type, planId, entries } = fieldsOf(fields['plan']);
+        return type === 'items' ? [{ sessionUpdate: 'plan', planId, entries }] : [update];
+      }
+      default: return [update];
+    }
+  }
+
+  #chunk(chunk: Fields): readonly Fields[] {
+    this.#add(messageOf(chunk), fieldsOf(chunk['content'])['text']);
+    return [chunk];
+  }
+
+  /** The whole content of a message: what was not told of it yet. Where it begins otherwise than what was, all of it, in a line of its own. */
+  #message({ messageId, content }: Fields, sessionUpdate: string): readonly Fields[] {
+    const key = messageOf({ messageId, sessionUpdate });
+    const blocks = listOf(content).map(fieldsOf);
+    const text = blocks.map((block) => textOf(block['text']) ?? '').join('');
+    const told = this.#told.get(key);
+    const isSame = told === undefined || told.hash.copy().digest('hex') === digest(text.slice(0, told.characters));
+    const rest = isSame ? text.slice(told?.characters ?? 0) : `\n${text}`;
+    const others = told === undefined ? blocks.filter(({ type }) => type !== 'text') : [];
+    if (!isSame) this.#told.delete(key);
+    this.#add(key, isSame ? rest : text);
+    return [...(rest === '' ? [] : [{ type: 'text', text: rest }]), ...others].map((block) => ({ sessionUpdate, messageId, content: block }));
+  }
+
+  #add(key: string, text: unknown): void {
+    if (typeof text !== 'string') return;
+    const { characters, hash } = this.#told.get(key) ?? { characters: 0, hash: createHash('sha256') };
+    remember(this.#told, key, { characters: characters + text.length, hash: hash.update(text, 'utf16le') });
+  }
+
+  #toolCall({ content, status, ...fields }: Fields): Fields {
+    const id = textOf(fields['toolCallId']) ?? '';
+    const isOver = status === 'completed' || status === 'failed' || status === 'cancelled';
+    const items = Array.isArray(content) ? content.flatMap(contentOf) : undefined;
+    if (isOver) this.#diffs.delete(id);
+    else if (items) remember(this.#diffs, id, items.filter(isDiff).slice(0, maxDiffs));
+    return { ...fields, ...(items ? { content: items } : {}), ...(status === undefined ? {} : { status: statuses[String(status)] ?? status }) };
+  }
+
+  /** In version 1 the content is always told as a whole. */
+  #toolContent({ toolCallId, content }: Fields): Fields {
+    const id = textOf(toolCallId) ?? '';
+    const added = contentOf(content);
+    const diffs = [...this.#diffs.get(id) ?? [], ...added.filter(isDiff)].slice(0, maxDiffs);
+    remember(this.#diffs, id, diffs);
+    return { sessionUpdate: 'tool_call_update', toolCallId, content: [...diffs, ...added.filter((item) => !isDiff(item))] };
+  }
+}
+
+const statuses: { readonly [status: string]: string } = { cancelled: 'failed', paused: 'in_progress' };
+
+function messageOf({ messageId, sessionUpdate }: Fields): string {
+  return `${String(sessionUpdate)} ${textOf(messageId) ?? ''}`;
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text, 'utf16le').digest('hex');
+}
+
+function remember<V>(map: Map<string, V>, key: string, value: V): void {
+  map.delete(key);
+  map.set(key, value);
+  const [oldest] = map.keys();
+  if (map.size > maxRemembered && oldest !== undefined) map.delete(oldest);
+}
+
+function isDiff(item: unknown): boolean {
+  return fieldsOf(item)['type'] === 'diff';
+}
+
+/** A diff is one for each file that it changes. */
+function contentOf(item: unknown): readonly unknown[] {
+  if (!isDiff(item)) return [item];
+  const { changes, patch } = fieldsOf(item);
+  const files = textsOf(fieldsOf(patch));
+  return listOf(changes).map(fieldsOf).flatMap(({ operation, path }) => {
+    if (typeof path !== 'string') return [];
+    const { oldText = '', newText = '' } = files.find(({ name }) => path === name || path.endsWith(`/${name}`)) ?? {};
+    return [{ type: 'diff', operation, path, oldText: operation === 'add' ? null : oldText, newText }];
+  });
+}
+
+/** What a patch shows of each file: the lines around its changes. @param patch In the format of git (git-diff(1)). */
+function textsOf({ format, text }: Fields): readonly { readonly name: string; readonly oldText: string; readonly newText: string }[] {
+  if (format !== 'git_patch' || typeof text !== 'string') return [];
+  return beginning(text, maxDiffCharacters).split(/^(?=diff --git )/m).flatMap((file) => {
+    const [head = '', ...hunks] = file.split(/^@@.*\n/m);
+    const name = /^\+\+\+ b\/(.*)$/m.exec(head)?.[1] ?? /^--- a\/(.*)$/m.exec(head)?.[1];
+    const lines = hunks.flatMap((hunk) => hunk.replace(/\n$/, '').split('\n'));
+    const side = (mark: string): string => lines.filter((line) => line.startsWith(mark) || line.startsWith(' ')).map((line) => `${line.slice(1)}\n`).join('');
+    return name === undefined ? [] : [{ name, oldText: side('-'), newText: side('+') }];
+  });
+}
+
+function withoutNull(fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== undefined));
+}

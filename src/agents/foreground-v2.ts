@@ -1,0 +1,84 @@
+/**
+ * What an agent of version 2 of the protocol is at: it answers a prompt once it has taken it, and tells by `state_update` when its work has ended.
+ * @module
+ */
+import { FanOut } from '../base/fan-out.ts';
+import { type Fields, fieldsOf, textOf } from './lenient.ts';
+
+/** How work ended. */
+export interface WorkEnd {
+  /** `undefined`: the agent does not say. */
+  readonly stopReason: string | undefined;
+  /** With the stop reason `error`. */
+  readonly error: unknown;
+}
+
+/** Of prompts: more are never sent at a time. */
+const maxEchoes = 100;
+
+export class Foreground {
+  #isBusy = false;
+  /** It has said something since it was idle, and not that it works. */
+  #hasSpoken = false;
+  /** How often its work has ended. */
+  #ends = 0;
+  #last: WorkEnd = { stopReason: undefined, error: undefined };
+  /** Prompts that were told again, and how often work had ended by then. */
+  readonly #echoes = new Map<string, number>();
+  readonly #news = new FanOut<void>();
+
+  /** @param update Of the session, as it came. */
+  apply(update: unknown): void {
+    const fields = fieldsOf(update);
+    switch (fields['sessionUpdate']) {
+      case 'state_update': return this.#state(fields);
+      case 'user_message':
+      case 'user_message_chunk': return this.#echo(textOf(fields['messageId']));
+      case 'agent_message':
+      case 'agent_message_chunk': return void (this.#hasSpoken = true);
+    }
+  }
+
+  /**
+   * Resolves with how the work on a prompt ended.
+   *
+   * @param inserted The id of the prompt's message, once the agent has it. @throws what `inserted` throws.
+   */
+  async endOf(inserted: Promise<string | undefined>): Promise<WorkEnd> {
+    const [wasBusy, endsBefore] = [this.#isBusy, this.#ends];
+    const messageId = await inserted;
+    const echoedAt = messageId === undefined ? undefined : this.#echoes.get(messageId);
+    this.#echoes.clear();
+    // Work that went on before does not count, unless the prompt has become a part of it.
+    const from = echoedAt ?? (wasBusy ? this.#ends : endsBefore);
+    if (this.#ends > from) return this.#last;
+    return await new Promise((resolve) => {
+      const stop = this.#news.listen(() => {
+        stop();
+        resolve(this.#last);
+      });
+    });
+  }
+
+  /** A state that is told again is no other end, and one that is not known is not idle. */
+  #state({ state, stopReason, error }: Fields): void {
+    if (state !== 'idle') {
+      this.#isBusy = true;
+      return;
+    }
+    const isEnd = this.#isBusy || (this.#hasSpoken && typeof stopReason === 'string');
+    this.#isBusy = false;
+    this.#hasSpoken = false;
+    if (!isEnd) return;
+    this.#ends += 1;
+    this.#last = { stopReason: textOf(stopReason), error };
+    this.#news.tell();
+  }
+
+  #echo(messageId: string | undefined): void {
+    if (messageId === undefined || this.#echoes.has(messageId)) return;
+    this.#echoes.set(messageId, this.#ends);
+    const [oldest] = this.#echoes.keys();
+    if (this.#echoes.size > maxEchoes && oldest !== undefined) this.#echoes.delete(oldest);
+  }
+}
