@@ -1,8 +1,9 @@
 /**
- * Version 2 of the Agent Client Protocol, a draft (schema/v2 of npm @agentclientprotocol/sdk 2.4.0), read as if it were version 1: what the rest of
- * the client knows is that.
+ * Version 2 of the Agent Client Protocol, a draft (schema/v2 of npm @agentclientprotocol/sdk 2.4.0), read as if it were
+ * version 1: what the rest of the client knows is that.
  *
- * It has no files, terminals and modes of the client, no `session/load`, and a turn does not end with the answer to its prompt, see `foreground-v2.ts`.
+ * It has no files, terminals and modes of the client, no `session/load`, and a turn does not end with the answer to its
+ * prompt, see `foreground-v2.ts`.
  * @module
  */
 import { createHash, type Hash } from 'node:crypto';
@@ -28,12 +29,16 @@ export function abilitiesOfV2(answer: unknown): AgentAbilities {
   return {
     protocolVersion: 2,
     info: agentInfoOf(info),
-    prompt: { image: has(prompt, 'image'), audio: has(prompt, 'audio'), embeddedContext: has(prompt, 'embeddedContext') },
+    prompt: {
+      image: has(prompt, 'image'), audio: has(prompt, 'audio'), embeddedContext: has(prompt, 'embeddedContext'),
+    },
     mcp: { stdio: has(mcp, 'stdio'), http: has(mcp, 'http'), sse: false },
     session: {
-      load: false, resume: isBaseline, list: isBaseline, close: isBaseline, delete: has(more, 'delete'), additionalDirectories: has(more, 'additionalDirectories'),
+      load: false, resume: isBaseline, list: isBaseline, close: isBaseline, delete: has(more, 'delete'),
+      additionalDirectories: has(more, 'additionalDirectories'),
     },
-    authMethods: authMethodsOf(listOf(authMethods).map(fieldsOf).filter(({ type }) => type === 'agent').map(({ methodId: id, name }) => ({ id, name }))),
+    authMethods: authMethodsOf(listOf(authMethods).map(fieldsOf).flatMap(({ type, methodId: id, name }) =>
+      (type === 'agent' ? [{ id, name }] : []))),
   };
 }
 
@@ -48,7 +53,10 @@ export function permissionOfV2(params: unknown): Fields {
   const { type, toolCall, command, cwd, toolCallId } = fieldsOf(subject);
   const about = { sessionId, options };
   if (type === 'tool_call') return { ...about, toolCall: withoutNull({ title, ...withoutNull(fieldsOf(toolCall)) }) };
-  if (type === 'command') return { ...about, toolCall: withoutNull({ toolCallId, title, kind: 'execute', rawInput: withoutNull({ command, cwd }) }) };
+  if (type === 'command') {
+    const rawInput = withoutNull({ command, cwd });
+    return { ...about, toolCall: withoutNull({ toolCallId, title, kind: 'execute', rawInput }) };
+  }
   return { ...about, toolCall: { title, kind: 'other' } };
 }
 
@@ -91,7 +99,10 @@ export class UpdatesV2 {
     return [chunk];
   }
 
-  /** The whole content of a message: what was not told of it yet. Where it begins otherwise than what was, all of it, in a line of its own. */
+  /**
+   * The whole content of a message: what was not told of it yet. Where it begins otherwise than what was told, all of
+   * it, in a line of its own.
+   */
   #message({ messageId, content }: Fields, sessionUpdate: string): readonly Fields[] {
     const key = messageOf({ messageId, sessionUpdate });
     const blocks = listOf(content).map(fieldsOf);
@@ -102,7 +113,8 @@ export class UpdatesV2 {
     const others = told === undefined ? blocks.filter(({ type }) => type !== 'text') : [];
     if (!isSame) this.#told.delete(key);
     this.#add(key, isSame ? rest : text);
-    return [...(rest === '' ? [] : [{ type: 'text', text: rest }]), ...others].map((block) => ({ sessionUpdate, messageId, content: block }));
+    const news = [...(rest === '' ? [] : [{ type: 'text', text: rest }]), ...others];
+    return news.map((block) => ({ sessionUpdate, messageId, content: block }));
   }
 
   #add(key: string, text: unknown): void {
@@ -117,7 +129,8 @@ export class UpdatesV2 {
     const items = Array.isArray(content) ? content.flatMap(contentOf) : undefined;
     if (isOver) this.#diffs.delete(id);
     else if (items) remember(this.#diffs, id, items.filter(isDiff).slice(0, maxDiffs));
-    return { ...fields, ...(items ? { content: items } : {}), ...(status === undefined ? {} : { status: statuses[String(status)] ?? status }) };
+    const known = status === undefined ? {} : { status: statuses[String(status)] ?? status };
+    return { ...fields, ...(items ? { content: items } : {}), ...known };
   }
 
   /** In version 1 the content is always told as a whole. */
@@ -126,7 +139,8 @@ export class UpdatesV2 {
     const added = contentOf(content);
     const diffs = [...this.#diffs.get(id) ?? [], ...added.filter(isDiff)].slice(0, maxDiffs);
     remember(this.#diffs, id, diffs);
-    return { sessionUpdate: 'tool_call_update', toolCallId, content: [...diffs, ...added.filter((item) => !isDiff(item))] };
+    const all = [...diffs, ...added.filter((item) => !isDiff(item))];
+    return { sessionUpdate: 'tool_call_update', toolCallId, content: all };
   }
 }
 
@@ -163,14 +177,21 @@ function contentOf(item: unknown): readonly unknown[] {
   });
 }
 
-/** What a patch shows of each file: the lines around its changes. @param patch In the format of git (git-diff(1)). */
-function textsOf({ format, text }: Fields): readonly { readonly name: string; readonly oldText: string; readonly newText: string }[] {
+interface FileTexts {
+  readonly name: string;
+  readonly oldText: string;
+  readonly newText: string;
+}
+
+/** What a patch in the format of git (git-diff(1)) shows of each file: the lines around its changes. */
+function textsOf({ format, text }: Fields): readonly FileTexts[] {
   if (format !== 'git_patch' || typeof text !== 'string') return [];
   return beginning(text, maxDiffCharacters).split(/^(?=diff --git )/m).flatMap((file) => {
     const [head = '', ...hunks] = file.split(/^@@.*\n/m);
     const name = /^\+\+\+ b\/(.*)$/m.exec(head)?.[1] ?? /^--- a\/(.*)$/m.exec(head)?.[1];
     const lines = hunks.flatMap((hunk) => hunk.replace(/\n$/, '').split('\n'));
-    const side = (mark: string): string => lines.filter((line) => line.startsWith(mark) || line.startsWith(' ')).map((line) => `${line.slice(1)}\n`).join('');
+    const side = (mark: string): string =>
+      lines.filter((line) => [mark, ' '].includes(line.charAt(0))).map((line) => `${line.slice(1)}\n`).join('');
     return name === undefined ? [] : [{ name, oldText: side('-'), newText: side('+') }];
   });
 }

@@ -57,14 +57,16 @@ export function abilitiesOf(answer: unknown): AgentAbilities {
 export function agentInfoOf(info: unknown): AgentAbilities['info'] {
   const { name, title, version } = fieldsOf(info);
   const named = textOf(name) ?? textOf(title);
-  return named === undefined ? undefined : { name: beginning(named, maxNameCharacters), version: beginning(textOf(version) ?? '', maxNameCharacters) };
+  if (named === undefined) return undefined;
+  return { name: beginning(named, maxNameCharacters), version: beginning(textOf(version) ?? '', maxNameCharacters) };
 }
 
 export function authMethodsOf(authMethods: unknown): readonly AuthMethod[] {
   return listOf(authMethods).slice(0, maxListed).flatMap((method) => {
     const { id, name: shown, type } = fieldsOf(method);
     const methodId = idOf(id);
-    return methodId !== undefined && type !== 'terminal' ? [{ id: methodId, name: beginning(textOf(shown) ?? '', maxNameCharacters) }] : [];
+    if (methodId === undefined || type === 'terminal') return [];
+    return [{ id: methodId, name: beginning(textOf(shown) ?? '', maxNameCharacters) }];
   });
 }
 

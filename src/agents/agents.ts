@@ -14,10 +14,13 @@ import type { JobShells } from '../process/job-shells.ts';
 import { homeDirectory } from '../process/environment/user.ts';
 import { expanded } from '../process/workdir.ts';
 import { ownProgram } from '../process/own-program.ts';
-import { type AgentHost, type AgentJob, type AgentJobs, type AgentLaunch, type Continuation, agentLabel } from '../process/agent-host.ts';
+import {
+  type AgentHost, type AgentJob, type AgentJobs, type AgentLaunch, type Continuation, agentLabel,
+} from '../process/agent-host.ts';
 import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../protocol/agent-jobs.ts';
 import {
-  type AgentChange, type AgentList, type AgentProgram, type Prompt, type PromptTaken, type TurnsQuery, agentDefaults, promptBlocks,
+  type AgentChange, type AgentList, type AgentProgram, type Prompt, type PromptTaken, type TurnsQuery, agentDefaults,
+  promptBlocks,
 } from '../protocol/agents.ts';
 import { type ProblemCode, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
@@ -152,10 +155,13 @@ export class Agents implements AgentHost {
   }
 
   /**
-   * The next turn, of the last job that goes on with this one; where its agent has ended, the first turn of a new job that goes on with its session.
+   * The next turn, of the last job that goes on with this one; where its agent has ended, the first turn of a new job
+   * that goes on with its session.
    *
-   * @param sameId Of a request that may be sent again: what the runner was told by it before, it is not told twice, and no second job is started.
-   * @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable; as a request would where a job is started.
+   * @param sameId Of a request that may be sent again: what the runner was told by it before, it is not told twice, and
+   * no second job is started.
+   * @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable; as a request
+   * would where a job is started.
    */
   async prompt(id: string, prompt: Prompt, sameId?: string): Promise<PromptTaken> {
     const known = sameId === undefined ? undefined : this.#connected.byKey(goOnKey(sameId));
@@ -175,7 +181,8 @@ export class Agents implements AgentHost {
   /** The last job of the conversation that this one began, or the one that was told of the request already. */
   #lastOf(id: string, sameId: string | undefined): { readonly job: AgentJob; readonly isTold: boolean } {
     for (let job = this.#connected.get(id); ;) {
-      if (sameId !== undefined && resultOf(readState(job.directory), sameId)?.problem === null) return { job, isTold: true };
+      const told = sameId === undefined ? undefined : resultOf(readState(job.directory), sameId);
+      if (told?.problem === null) return { job, isTold: true };
       if (job.continuedBy === undefined) return { job, isTold: false };
       job = this.#connected.get(job.continuedBy);
     }
@@ -197,7 +204,10 @@ export class Agents implements AgentHost {
   async #goOn({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<PromptTaken> {
     const state = readState(directory);
     const { acpSessionId } = summaryOf(state);
-    if (acpSessionId === null) throw new ProblemError('job_not_running', `Cannot tell the agent of job ${id}: it has ended, and had no session to go on with`);
+    if (acpSessionId === null) {
+      throw new ProblemError('job_not_running',
+        `Cannot tell the agent of job ${id}: it has ended, and had no session to go on with`);
+    }
     const differing = { ...changesOf(state), prompt, acp_session_id: acpSessionId };
     const going = this.#connected.goOn(id, differing, sameId === undefined ? undefined : goOnKey(sameId));
     this.#goingOn.set(id, going);
@@ -207,12 +217,14 @@ export class Agents implements AgentHost {
   /**
    * Changes what the agent goes on with, also in the middle of a turn. @returns what it has now.
    *
-   * @throws ProblemError as {@link prompt}; config_not_supported, agent_error; not_supported where a version that could not do that has started it.
+   * @throws ProblemError as {@link prompt}; config_not_supported, agent_error; not_supported where a version that could
+   * not do that has started it.
    */
   async change(id: string, change: AgentChange, sameId?: string): Promise<AgentChange> {
     const { changed } = await this.#tell(id, { is: 'change', change }, sameId);
     if (changed) return changed;
-    throw new ProblemError('not_supported', `Cannot change the agent of job ${id}: an earlier version of the server has started it`);
+    const why = 'an earlier version of the server has started it';
+    throw new ProblemError('not_supported', `Cannot change the agent of job ${id}: ${why}`);
   }
 
   /** Ends the turn that the agent is at. @returns whether there is one. @throws ProblemError as {@link prompt}. */
@@ -270,7 +282,9 @@ export class Agents implements AgentHost {
   async #ask(id: string, command: Command, commandId: string = randomUUID()): Promise<CommandResult> {
     const jobs = this.#connected;
     const job = this.#agentJob(id);
-    const ended = (): ProblemError => new ProblemError('job_not_running', `Cannot tell the agent of job ${id}: it has ended; a prompt goes on with its session`);
+    const ended = (): ProblemError =>
+      new ProblemError('job_not_running',
+        `Cannot tell the agent of job ${id}: it has ended; a prompt goes on with its session`);
     const state = readState(job.directory);
     const known = resultOf(state, commandId);
     if (known) return known;

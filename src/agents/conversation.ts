@@ -1,6 +1,6 @@
 /**
- * A conversation with an agent by the Agent Client Protocol, version 1 (https://agentclientprotocol.com), from `initialize` to the last prompt. What
- * differs in version 2 is in `acp-v2.ts`.
+ * A conversation with an agent by the Agent Client Protocol, version 1 (https://agentclientprotocol.com), from
+ * `initialize` to the last prompt. What differs in version 2 is in `acp-v2.ts`.
  * @module
  */
 import type { Readable, Writable } from 'node:stream';
@@ -171,7 +171,8 @@ export class Conversation {
     const { protocolVersion = 'unknown' } = abilities;
     // Where it has only said again what it was asked for, it is spoken to as ever.
     if (!this.#v2 && protocolVersion !== 1 && protocolVersion !== acpVersion) {
-      throw new AgentFailure('unsupported_version', `Cannot talk to the agent: it speaks version ${protocolVersion} of the protocol, not ${acpVersion}`);
+      const why = `it speaks version ${protocolVersion} of the protocol, not ${acpVersion}`;
+      throw new AgentFailure('unsupported_version', `Cannot talk to the agent: ${why}`);
     }
     this.#abilities = abilities;
     if (authMethod !== undefined) await this.#authenticate(authMethod);
@@ -185,7 +186,10 @@ export class Conversation {
     try {
       return await this.#ask('initialize', {
         protocolVersion,
-        clientCapabilities: { fs: { readTextFile: true, writeTextFile: true }, terminal: true, session: { configOptions: { boolean: {} } }, ...elicitation },
+        clientCapabilities: {
+          fs: { readTextFile: true, writeTextFile: true }, terminal: true,
+          session: { configOptions: { boolean: {} } }, ...elicitation,
+        },
         clientInfo: info,
         ...(protocolVersion === 2 ? { info, capabilities: elicitation } : {}),
       }, { timeoutMs: this.#options.answerMs ?? defaultFirstAnswerMs });
@@ -203,7 +207,10 @@ export class Conversation {
     if (refused) throw new AgentFailure('mcp_not_supported', `Cannot give the agent ${refused.name}: it takes no MCP server by ${'type' in refused ? refused.type : 'stdio'}`);
     const isMore = additionalDirectories.length > 0;
     if (isMore && !session.additionalDirectories) onFault(`the agent takes no further directories, and was not told of ${additionalDirectories.join(', ')}`);
-    const params = { cwd, mcpServers: this.#v2 ? mcpServersOfV2(mcpServers) : mcpServers, ...(isMore && session.additionalDirectories ? { additionalDirectories } : {}) };
+    const params = {
+      cwd, mcpServers: this.#v2 ? mcpServersOfV2(mcpServers) : mcpServers,
+      ...(isMore && session.additionalDirectories ? { additionalDirectories } : {}),
+    };
     if (earlier === undefined) {
       const answer = await this.#ask('session/new', params);
       const sessionId = idOf(fieldsOf(answer)['sessionId']);
@@ -257,7 +264,7 @@ export class Conversation {
     await this.#askOfSession('session/delete', sessionId);
   }
 
-  /** Chooses model, effort and mode. @returns what the agent does not have, with what it has instead. @throws AgentFailure */
+  /** Chooses model, effort and mode. @returns what the agent does not have, and what it has. @throws AgentFailure */
   async choose(wishes: ConfigWishes): Promise<readonly RefusedChoice[]> {
     const refused: RefusedChoice[] = [];
     for (const category of configCategories) {
@@ -268,7 +275,11 @@ export class Conversation {
     return refused;
   }
 
-  /** Chooses one of them, also in the middle of a turn. @returns the agent's id for it, or that it has no such thing. @throws AgentFailure */
+  /**
+   * Chooses one of them, also in the middle of a turn.
+   *
+   * @returns the agent's id for it, or that it has no such thing. @throws AgentFailure
+   */
   async select(category: ConfigCategory, wanted: string): Promise<string | RefusedChoice> {
     const found = this.#find(category, wanted);
     if ('wanted' in found) return found;
@@ -287,7 +298,9 @@ export class Conversation {
     });
   }
 
-  #find(category: ConfigCategory, wanted: string): { readonly choice: ConfigChoice; readonly value: string } | RefusedChoice {
+  #find(
+    category: ConfigCategory, wanted: string,
+  ): { readonly choice: ConfigChoice; readonly value: string } | RefusedChoice {
     const choice = this.#choices.find((one) => one.category === category)
       ?? this.#choices.find(({ id, category: none }) => none === undefined && ids[category].includes(id));
     const value = choice?.values.find((one) => one.value === wanted)
@@ -305,7 +318,8 @@ export class Conversation {
     const turn = this.#turn = new AbortController();
     this.#turnUsage = undefined;
     try {
-      const answering = this.#ask('session/prompt', { sessionId: this.#sessionId, prompt: blocks }, { isUnbounded: true });
+      const params = { sessionId: this.#sessionId, prompt: blocks };
+      const answering = this.#ask('session/prompt', params, { isUnbounded: true });
       if (this.#v2) return await this.#workEnd(this.#v2.foreground, answering, turn.signal);
       const answer = await answering;
       this.#turnUsage = turnUsageOf(fieldsOf(answer)['usage']);
@@ -319,15 +333,20 @@ export class Conversation {
 
   /** @param answering The answer to the prompt, which comes once the agent has it. */
   async #workEnd(foreground: Foreground, answering: Promise<unknown>, turn: AbortSignal): Promise<string> {
-    const ended = this.#connection.ended.then(async (reason) => { throw await this.#failure('session/prompt', reason); });
+    const inserted = answering.then((answer) => idOf(fieldsOf(answer)['messageId']));
+    const ended = this.#connection.ended.then(async (reason) => {
+      throw await this.#failure('session/prompt', reason);
+    });
     try {
-      const { stopReason, error } = await Promise.race([foreground.endOf(answering.then((answer) => idOf(fieldsOf(answer)['messageId']))), ended]);
+      const { stopReason, error } = await Promise.race([foreground.endOf(inserted), ended]);
       if (stopReason !== 'error') return beginning(stopReason ?? 'end_turn', maxMessageCharacters);
       const { code, message, data } = fieldsOf(error);
-      throw this.#refusal('session/prompt', new RpcError(typeof code === 'number' ? code : rpcCodes.internalError, textOf(message) ?? 'it does not say why', { data }));
+      const number = typeof code === 'number' ? code : rpcCodes.internalError;
+      throw this.#refusal('session/prompt', new RpcError(number, textOf(message) ?? 'it does not say why', { data }));
     } catch (error) {
       // A prompt that it had not begun with.
-      if (turn.aborted && error instanceof AgentFailure && error.details['code'] === acpCodes.requestCancelled) return 'cancelled';
+      const code = error instanceof AgentFailure ? error.details['code'] : undefined;
+      if (turn.aborted && code === acpCodes.requestCancelled) return 'cancelled';
       throw error;
     }
   }
@@ -349,7 +368,8 @@ export class Conversation {
     if (!authMethods.some(({ id }) => id === methodId)) {
       throw new AgentFailure('auth_failed', `Cannot authenticate by ${methodId}: the agent has ${this.#methods()}`);
     }
-    await this.#ask(this.#v2 ? 'auth/login' : 'authenticate', { methodId }, { timeoutMs: this.#options.answerMs ?? defaultFirstAnswerMs });
+    const timeoutMs = this.#options.answerMs ?? defaultFirstAnswerMs;
+    await this.#ask(this.#v2 ? 'auth/login' : 'authenticate', { methodId }, { timeoutMs });
   }
 
   #needAbility(wanted: SessionAbility): void {
@@ -379,7 +399,8 @@ export class Conversation {
 
   async #set({ id, by }: ConfigChoice, value: string): Promise<void> {
     if (by === 'mode') return void await this.#ask('session/set_mode', { sessionId: this.#sessionId, modeId: value });
-    const answer = await this.#ask('session/set_config_option', { sessionId: this.#sessionId, configId: id, value, ...(this.#v2 ? { type: 'id' } : {}) });
+    const params = { sessionId: this.#sessionId, configId: id, value, ...(this.#v2 ? { type: 'id' } : {}) };
+    const answer = await this.#ask('session/set_config_option', params);
     const changed = fieldsOf(answer)['configOptions'];
     if (Array.isArray(changed)) this.#choices = [...choicesOf(changed), ...this.#choices.filter((choice) => choice.by === 'mode')];
   }

@@ -1,5 +1,6 @@
 /**
- * What an agent of version 2 of the protocol is at: it answers a prompt once it has taken it, and tells by `state_update` when its work has ended.
+ * What an agent of version 2 of the protocol is at: it answers a prompt once it has taken it, and tells by
+ * `state_update` when its work has ended.
  * @module
  */
 import { FanOut } from '../base/fan-out.ts';

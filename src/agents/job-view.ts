@@ -35,7 +35,8 @@ export function resultOf(state: Fields, id: string): CommandResult | undefined {
   if (!result) return undefined;
   const problem = wordOf(commandProblems, result['problem']) ?? null;
   const changed = objectOf<AgentChange | null>(result['changed']);
-  return { id, problem, message: textOf(result['message']) ?? '', turn: countOf(result['turn']) ?? null, ...(changed ? { changed } : {}) };
+  const [message, turn] = [textOf(result['message']) ?? '', countOf(result['turn']) ?? null];
+  return { id, problem, message, turn, ...(changed ? { changed } : {}) };
 }
 
 export function summaryOf(state: Fields): AgentJobSummary {

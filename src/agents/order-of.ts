@@ -4,7 +4,9 @@
  */
 import { defined } from '../base/parse.ts';
 import { expanded } from '../process/workdir.ts';
-import { type AgentChange, type AgentProgram, type PermissionPolicy, agentDefaults, promptBlocks } from '../protocol/agents.ts';
+import {
+  type AgentChange, type AgentProgram, type PermissionPolicy, agentDefaults, promptBlocks,
+} from '../protocol/agents.ts';
 import type { ConfigWishes } from './conversation.ts';
 import type { AgentOrder } from './order.ts';
 

@@ -12,7 +12,9 @@
  */
 import { agentFiles } from '../process/agent-host.ts';
 import type { AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, TurnUsage } from '../protocol/agent-jobs.ts';
-import type { AcpVersion, AgentChange, McpServer, PermissionPolicy, PromptBlock, SessionAction } from '../protocol/agents.ts';
+import type {
+  AcpVersion, AgentChange, McpServer, PermissionPolicy, PromptBlock, SessionAction,
+} from '../protocol/agents.ts';
 import type { AgentProgress } from './progress.ts';
 import type { ConfigWishes, ElicitationAnswer } from './conversation.ts';
 
@@ -123,7 +125,11 @@ export interface AgentState {
 
 /** Each has a number, from 1, and Unix seconds. */
 export type AgentEvent =
-  | { readonly type: 'agent'; readonly pid: number; readonly info: AgentState['agentInfo']; readonly protocolVersion?: number }
+  /** `protocolVersion`: where it is not 1. */
+  | {
+    readonly type: 'agent'; readonly pid: number; readonly info: AgentState['agentInfo'];
+    readonly protocolVersion?: 2;
+  }
   | { readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean; readonly choices: readonly unknown[] }
   | { readonly type: 'config_refused'; readonly category: string; readonly wanted: string; readonly offered: readonly string[] }
   | { readonly type: 'prompt'; readonly turn: number }

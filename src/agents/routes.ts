@@ -6,7 +6,7 @@ import type { Schema } from '../base/parse.ts';
 import { type Reply, json, stream } from '../http/reply.ts';
 import { type Route, route } from '../http/route.ts';
 import {
-  type ChangeTaken, type ElicitationTaken, type PermissionTaken, type PromptTaken, type TurnCancelled, changeRequest, elicitationRequest,
+  type ChangeTaken, type ElicitationTaken, type PermissionTaken, type TurnCancelled, changeRequest, elicitationRequest,
   permissionRequest, promptRequest, turnsQuery,
 } from '../protocol/agents.ts';
 import { noBody } from '../protocol/jobs.ts';
@@ -47,8 +47,8 @@ export function agentRoutes(agents: Agents): Route[] {
       body: changeRequest,
       documentation: {
         summary: 'Changes the mode, model, effort and permissions of an agent that lives',
-        description: 'Also in the middle of a turn. Where the agent has no such mode or model, nothing changes, and the problem names what it has. '
-          + 'The permissions hold for all that is decided from then on.',
+        description: 'Also in the middle of a turn. Where the agent has no such mode or model, nothing changes, and the '
+          + 'problem names what it has. The permissions hold for all that is decided from then on.',
         headers,
         answers: { 200: answer('What was changed, by the ids of the agent', {
           jobId: text, agentMode: text, model: text, effort: text, permissions: { description: 'As given' },
@@ -57,7 +57,8 @@ export function agentRoutes(agents: Agents): Route[] {
       },
     }, async (request) => {
       const { params: { id }, body } = request;
-      return json(200, await agents.once(id, request, 'PATCH', async (sameId): Promise<ChangeTaken> => ({ jobId: id, ...await agents.change(id, body, sameId) })));
+      return json(200, await agents.once(id, request, 'PATCH', async (sameId): Promise<ChangeTaken> =>
+        ({ jobId: id, ...await agents.change(id, body, sameId) })));
     }),
 
     route('GET', '/jobs/:id/turns', {
@@ -83,20 +84,21 @@ export function agentRoutes(agents: Agents): Route[] {
       body: promptRequest,
       documentation: {
         summary: 'Goes on with an agent: another turn',
-        description: 'Of the same process, while that lives, see keepAlive. Where it is at a turn, the prompt waits for its end. Where it has ended, a new job '
-          + 'goes on with its session: the same request, with what PATCH has changed; it fails with resume_not_supported where the agent cannot do that. '
-          + 'Its id is `jobId`, and a prompt to either job goes to the last one from then on.',
+        description: 'Of the same process, while that lives, see keepAlive. Where it is at a turn, the prompt waits for its '
+          + 'end. Where it has ended, a new job goes on with its session: the same request, with what PATCH has changed; it '
+          + 'fails with resume_not_supported where the agent cannot do that. Its id is `jobId`, and a prompt to either job '
+          + 'goes to the last one from then on.',
         headers,
         answers: { 202: answer('The prompt is taken', {
           jobId: text, turn: { type: 'integer', description: 'Its number within the job, from 1' },
           continues: { ...text, description: 'The job whose session `jobId` goes on with' },
-          keepAlive: { type: 'number', description: 'Of a new job: seconds for which its agent waits for another prompt' },
+          keepAlive: { type: 'number', description: 'Of a new job: seconds that its agent waits for another prompt' },
         }) },
         problems: [...problems, 'too_many_prompts', 'too_many_jobs', 'storage_full', 'shutting_down'],
       },
     }, async (request) => {
       const { params: { id }, body } = request;
-      return json(202, await agents.once(id, request, 'prompt', (sameId): Promise<PromptTaken> => agents.prompt(id, body.prompt, sameId)));
+      return json(202, await agents.once(id, request, 'prompt', (sameId) => agents.prompt(id, body.prompt, sameId)));
     }),
 
     route('POST', '/jobs/:id/prompt/cancel', {

@@ -218,13 +218,15 @@ export class AgentRunner {
       if (!conversation || wanted === undefined || result.problem) continue;
       const chosen = await conversation.select(category, wanted).catch((error: unknown) => error as Error);
       if (typeof chosen === 'string') changed = { ...changed, [fieldOf[category]]: chosen };
-      else result = chosen instanceof Error ? notChanged(chosen) : refused('unfit', `there is no ${choiceInWords(chosen)}`);
+      else if (chosen instanceof Error) result = notChanged(chosen);
+      else result = refused('unfit', `there is no ${choiceInWords(chosen)}`);
     }
     if (Object.keys(changed).length === 0) return result;
     this.#changes = { ...this.#changes, ...changed };
     this.#tell({ type: 'changed', ...changed });
     if (!result.problem) return { changed };
-    return { ...result, changed, message: `${result.message ?? ''}; changed before that: ${Object.keys(changed).join(', ')}` };
+    const already = `changed before that: ${Object.keys(changed).join(', ')}`;
+    return { ...result, changed, message: `${result.message ?? ''}; ${already}` };
   }
 
   #takePrompt(prompt: readonly PromptBlock[]): Partial<CommandResult> {
@@ -282,7 +284,8 @@ export class AgentRunner {
   }
 
   #conversationWith(agent: AgentProcess, jail: Jail, commands: CommandsHost): Conversation {
-    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit, answerSeconds, acpVersion } = this.#order;
+    const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit } = this.#order;
+    const { answerSeconds, acpVersion } = this.#order;
     // Gemini takes any error for a failure of the client, so that it could make no new file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
@@ -307,7 +310,8 @@ export class AgentRunner {
     for (const one of all) this.#tell({ type: 'config_refused', ...one });
     const [first] = all;
     if (!first || !isStrict) return;
-    throw new AgentFailure('config_not_supported', `Cannot choose ${choiceInWords(first)}`, { details: { refused: all } });
+    const details = { refused: all };
+    throw new AgentFailure('config_not_supported', `Cannot choose ${choiceInWords(first)}`, { details });
   }
 
   async #turn(conversation: Conversation, prompt: readonly PromptBlock[]): Promise<void> {
@@ -468,7 +472,9 @@ export class AgentRunner {
 const hasEnded = refused('ended', 'the agent has ended');
 
 /** On the wire. */
-const fieldOf = { model: 'model', thought_level: 'effort', mode: 'agentMode' } as const satisfies { [category in ConfigCategory]: keyof AgentChange };
+const fieldOf: { readonly [category in ConfigCategory]: keyof AgentChange } = {
+  model: 'model', thought_level: 'effort', mode: 'agentMode',
+};
 
 function choiceInWords({ category, wanted, offered }: RefusedChoice): string {
   return `${category} ${wanted}: ${offered.length === 0 ? 'it offers none' : `it has ${offered.join(', ')}`}`;

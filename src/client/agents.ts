@@ -20,7 +20,7 @@ import type { Endpoint } from './endpoint.ts';
 import { waitingFor } from './failure.ts';
 import { follow } from './follow.ts';
 import { type ActOptions, type Cancellable, checkedId, type Jobs, type TextOptions } from './jobs.ts';
-import { newIdempotencyKey, sendJson } from './request.ts';
+import { type Call, newIdempotencyKey, sendJson } from './request.ts';
 
 /** What a job of an agent may say. */
 export type AgentRequest = Omit<AgentExec, 'mode'>;
@@ -107,8 +107,8 @@ export class Agents {
   }
 
   /**
-   * Goes on with an agent that lives: see `keepAlive`. Where it is at a turn, the prompt waits for its end. Where it has ended, a new job goes on with
-   * its session: the `jobId` of the answer.
+   * Goes on with an agent that lives: see `keepAlive`. Where it is at a turn, the prompt waits for its end. Where it
+   * has ended, a new job goes on with its session: the `jobId` of the answer.
    *
    * @throws ProblemError `not_an_agent`, `job_not_running`, `too_many_prompts`.
    */
@@ -117,7 +117,9 @@ export class Agents {
   }
 
   /**
-   * Changes the mode, model, effort and permissions of an agent that lives, also in the middle of a turn. @returns what it has now.
+   * Changes the mode, model, effort and permissions of an agent that lives, also in the middle of a turn.
+   *
+   * @returns what it has now.
    *
    * @throws ProblemError `not_an_agent`, `job_not_running`, `config_not_supported`, `agent_error`.
    */
@@ -142,10 +144,12 @@ export class Agents {
 
   /** Something that is done once, whatever is lost on the way. */
   #act<T>(
-    path: string, body: object, options: ActOptions & { readonly method?: 'PATCH' }, check: (value: unknown, from: string) => T,
+    path: string, body: object, options: ActOptions & { readonly method?: 'PATCH' },
+    check: (value: unknown, from: string) => T,
   ): Promise<T> {
     const { signal, idempotencyKey = newIdempotencyKey(), method = 'POST' } = options;
-    return sendJson(this.#endpoint, { method, path, body: JSON.stringify(body), idempotencyKey, holdMs: runnerHoldMs, signal }, check);
+    const call: Call = { method, path, body: JSON.stringify(body), idempotencyKey, holdMs: runnerHoldMs, signal };
+    return sendJson(this.#endpoint, call, check);
   }
 
   /** Until the job has ended, or somebody who was told has failed. */

@@ -4,7 +4,9 @@
  * @module
  */
 import type { AgentTurn, PendingAnywhere } from '../protocol/agent-jobs.ts';
-import type { AgentList, AgentListing, ChangeTaken, ElicitationTaken, PermissionTaken, PromptTaken, TurnCancelled } from '../protocol/agents.ts';
+import type {
+  AgentList, AgentListing, ChangeTaken, ElicitationTaken, PermissionTaken, PromptTaken, TurnCancelled,
+} from '../protocol/agents.ts';
 import type { Health, Liveness } from '../protocol/health.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { Accepted, FeedEvent, Job, JobEvent, Nudged } from '../protocol/jobs.ts';

@@ -13,7 +13,8 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
   const end = (entry: Entry): Promise<void> => jobs.cancel(entry, { signal: undefined, graceSeconds: undefined });
   const continuation = (entry: Entry): Continuation => {
     const { program } = jobs.request(entry);
-    return { id: entry.id, continues: entry.continues ?? '', keepAlive: program.mode === 'acp' ? program.keepAlive ?? 0 : 0 };
+    const keepAlive = program.mode === 'acp' ? program.keepAlive ?? 0 : 0;
+    return { id: entry.id, continues: entry.continues ?? '', keepAlive };
   };
   return {
     get(id) {
@@ -31,9 +32,9 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
     async goOn(id, differing, key) {
       const { program, ...request } = jobs.request(jobs.get(id));
       if (program.mode !== 'acp') throw new Error(`job ${id} runs no agent`);
-      return continuation(await jobs.submit({ ...request, program: { ...program, ...differing } }, {
-        continues: jobs.get(id).id, ...(key === undefined ? {} : { idempotency: { key, hash: fingerprint('agent', Buffer.from(key)) } }),
-      }));
+      const idempotency = key === undefined ? undefined : { key, hash: fingerprint('agent', Buffer.from(key)) };
+      const continued = { ...request, program: { ...program, ...differing } };
+      return continuation(await jobs.submit(continued, { continues: jobs.get(id).id, idempotency }));
     },
     byKey(key) {
       const entry = jobs.byKey(key);

@@ -98,7 +98,11 @@ export interface AgentJobs {
    * @throws ParseError; ProblemError job_not_found, idempotency_mismatch.
    */
   once<T>(id: string, request: Repeatable, call: string, act: (sameId: string | undefined) => Promise<T>): Promise<T>;
-  /** Starts a job that goes on with one that has ended: the same request, but for what differs. @throws ProblemError as a request would. */
+  /**
+   * Starts a job that goes on with one that has ended: the same request, but for what differs.
+   *
+   * @throws ProblemError as a request would.
+   */
   goOn(id: string, differing: Partial<AgentProgram>, key: string | undefined): Promise<Continuation>;
   /** The job that was started with the key. */
   byKey(key: string): Continuation | undefined;

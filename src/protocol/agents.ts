@@ -65,7 +65,9 @@ export type SessionAction = (typeof sessionActions)[number];
 export type AcpVersion = 1 | 2;
 
 /** What holds where a request says nothing. */
-export const agentDefaults = { agent: 'copilot', permissions: 'approve', askTimeoutSeconds: 300, killGraceSeconds: 10, acpVersion: 1 } as const;
+export const agentDefaults = {
+  agent: 'copilot', permissions: 'approve', askTimeoutSeconds: 300, killGraceSeconds: 10, acpVersion: 1,
+} as const;
 
 const maxSeconds = 31_536_000;
 const word = text({ min: 1, max: 4096 });
@@ -117,7 +119,8 @@ const policy: Parser<PermissionPolicy> = parser({ anyOf: [oneOf(...permissionDec
   return refuse(at, '"approve", "deny", "ask" or an array of rules', value);
 });
 
-const acpVersion: Parser<AcpVersion> = parser({ enum: [1, 2] }, (value, at) => (value === 1 || value === 2 ? value : refuse(at, '1 or 2', value)));
+const acpVersion: Parser<AcpVersion> = parser({ enum: [1, 2] }, (value, at) =>
+  (value === 1 || value === 2 ? value : refuse(at, '1 or 2', value)));
 
 /** The fields of a request that only mode acp has; {@link agentShape} says what each is for. */
 export interface AgentFields {
@@ -170,7 +173,10 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
     optional(boolean),
   ),
   sessionAction: described('Mode acp: prompt (the default); list: the sessions that the agent remembers; delete: it forgets the session acp_session_id.', optional(oneOf(...sessionActions))),
-  acpVersion: described(`Mode acp: the highest version of the protocol to agree on; 2 is a draft. Default ${agentDefaults.acpVersion}.`, optional(acpVersion)),
+  acpVersion: described(
+    `Mode acp: the highest version of the protocol to agree on; 2 is a draft. Default ${agentDefaults.acpVersion}.`,
+    optional(acpVersion),
+  ),
   persistent_session_key: described('Mode acp: the persistent shell that runs the commands which the agent gives to its client.', optionalText(text({ max: 256 }))),
   persistent_shell: described('Mode acp: run those commands in a persistent shell, of persistent_session_key or of the job\'s own; the name of a shell says which one it is. Default: where there is a persistent_session_key.', optional(switchOrShell())),
 };

@@ -8,12 +8,13 @@ import { eventsOf, inPhase, reaches } from './agents.ts';
 import { type Answer, ask, finished, type Reached, run, submit } from './ask.ts';
 
 const argv = [process.execPath, fileURLToPath(new URL('../fixtures/fake-agent-v2.mjs', import.meta.url))];
-const v2 = (prompt: string | undefined, more: object = {}): object => ({ mode: 'acp', argv, acpVersion: 2, ...(prompt === undefined ? {} : { prompt }), ...more });
+const v2 = (prompt: string | undefined, more: object = {}): object =>
+  ({ mode: 'acp', argv, acpVersion: 2, ...(prompt === undefined ? {} : { prompt }), ...more });
 
 test('an agent of version 2', async (t) => {
   const server = await startTestServer(t);
 
-  await t.test('a turn ends when its work does: the answer to the prompt does not end it', async () => {
+  await t.test('a turn ends when its work does, and not with the answer to the prompt', async () => {
     const job = await run(server, v2('say a\nsay b\nedit /x/y.txt\nplan Look\nsay c'));
     assert.deepEqual([job.status, job.stopReason, job.stdout, job.acpSessionId], ['completed', 'end_turn', 'abc', 's1']);
     assert.deepEqual(job.agentInfo, { name: 'fake-v2', version: '1' });
@@ -59,22 +60,28 @@ test('an agent of version 2', async (t) => {
     assert.match((await run(server, v2('refuse'))).acpError?.message ?? '', /Not now/);
   });
 
-  await t.test('permissions are judged by what they are about; files and commands of the client are none of version 2', async () => {
-    const rules = [{ command: 'ls *', decide: 'approve' }, { kind: 'execute', decide: 'deny' }, { path: 'a', decide: 'approve' }, { decide: 'deny' }];
-    const cwd = process.cwd();
-    const job = await run(server, v2(`run ls -l\nrun rm x\npermit ${cwd}/a\npermit ${cwd}/b\nserve fs/read_text_file\nserve terminal/create`, { permissions: rules, workdir: cwd }));
+  await t.test('permissions are judged by what they are about; there are no files and commands of the client', async () => {
+    const permissions = [
+      { command: 'ls *', decide: 'approve' }, { kind: 'execute', decide: 'deny' }, { path: 'a', decide: 'approve' },
+      { decide: 'deny' },
+    ];
+    const workdir = process.cwd();
+    const steps = ['run ls -l', 'run rm x', `permit ${workdir}/a`, `permit ${workdir}/b`, 'serve fs/read_text_file', 'serve terminal/create'];
+    const job = await run(server, v2(steps.join('\n'), { permissions, workdir }));
     assert.equal(job.stdout, 'yes;no;yes;no;-32601;-32601;');
     const id = await submit(server, v2('run ls -l', { permissions: 'ask' }));
-    const { pendingPermissions: [pending] = [] } = await reaches(server, id, 'it asks', (one: Job) => one.pendingPermissions?.length === 1);
+    const asks = (one: Job): boolean => one.pendingPermissions?.length === 1;
+    const { pendingPermissions: [pending] = [] } = await reaches(server, id, 'it asks', asks);
     assert.deepEqual([pending?.kind, pending?.commands], ['execute', ['ls -l']]);
     await ask(server, `POST /jobs/${id}/permissions/${pending?.permissionId ?? ''}`, { body: { optionId: 'yes' } });
     assert.equal((await finished(server, id)).stdout, 'yes;');
   });
 
-  await t.test('model and mode are chosen, and changed while it lives; it goes on with its session after its end', async () => {
+  await t.test('model and mode are chosen, and changed; it goes on with its session after its end', async () => {
     const id = await submit(server, v2('choices', { keepAlive: 600, model: 'B' }));
     await inPhase(server, id, 'waiting', 1);
-    assert.deepEqual((await ask(server, `PATCH /jobs/${id}`, { body: { agentMode: 'code' } })).json(), { jobId: id, agentMode: 'code' });
+    const changed = await ask(server, `PATCH /jobs/${id}`, { body: { agentMode: 'code' } });
+    assert.deepEqual(changed.json(), { jobId: id, agentMode: 'code' });
     await prompt(server, id, 'choices');
     assert.equal((await inPhase(server, id, 'waiting', 2)).stdout, '{"model":"b"}{"model":"b","mode":"code"}');
     await ask(server, `POST /jobs/${id}/cancel`);
@@ -89,7 +96,7 @@ test('an agent of version 2', async (t) => {
     const job = await run(server, v2('session', { mcpServers, authMethod: 'key' }));
     const { mcpServers: told } = JSON.parse(job.stdout ?? '') as { mcpServers: object };
     assert.deepEqual(told, [{ type: 'stdio', name: 'm', command: '/bin/true', args: [], env: [] }]);
-    const http = await run(server, v2('session', { mcpServers: [{ type: 'http', name: 'h', url: 'http://127.0.0.1/' }] }));
+    const http = await run(server, v2('x', { mcpServers: [{ type: 'http', name: 'h', url: 'http://127.0.0.1/' }] }));
     assert.equal(http.acpError?.code, 'mcp_not_supported');
     const list = await run(server, v2(undefined, { sessionAction: 'list' }));
     assert.equal(list.sessions?.[0]?.title, 'First one');

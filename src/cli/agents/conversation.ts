@@ -3,7 +3,9 @@
  * @module
  */
 import { FanOut } from '../../base/fan-out.ts';
-import { type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, isJobId, positionOf } from '../../client/client.ts';
+import {
+  type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, isJobId, positionOf,
+} from '../../client/client.ts';
 import { writingFor } from '../attach.ts';
 import { CommandError, exitCodes, explain } from '../failure.ts';
 import { type FirstInterrupt, type InterruptHandler, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
@@ -223,7 +225,11 @@ class Dialogue {
   }
 }
 
-/** Another turn of a job, or of the one that goes on with it. @throws CommandError where it takes none; ProblemError as `Agents.prompt`. */
+/**
+ * Another turn of a job, or of the one that goes on with it.
+ *
+ * @throws CommandError where it takes none; ProblemError as `Agents.prompt`.
+ */
 export async function turnOn(sidecar: Sidecar, id: JobId, prompt: Parameters<Sidecar['agents']['prompt']>[1], signal: AbortSignal): Promise<Turn> {
   const job = await sidecar.jobs.get(id, { maxBytes: 0, signal });
   try {
@@ -236,7 +242,8 @@ export async function turnOn(sidecar: Sidecar, id: JobId, prompt: Parameters<Sid
     if (!(error instanceof ProblemError) || error.code !== 'job_not_running') throw error;
     const session = job.acpSessionId ?? undefined;
     const hint = session === undefined ? undefined : `A new job can go on with its session: sidecar prompt --session ${session} …`;
-    throw new CommandError(`Cannot prompt the agent of job ${id}: it ends after this turn, as it was not told to --keep-alive, or has no session`, { ...(hint ? { hint } : {}), cause: error });
+    const why = 'it ends after this turn, as it was not told to --keep-alive, or has no session';
+    throw new CommandError(`Cannot prompt the agent of job ${id}: ${why}`, { ...(hint ? { hint } : {}), cause: error });
   }
 }
 

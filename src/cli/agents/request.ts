@@ -31,7 +31,7 @@ export const requestOptions = {
   env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated' },
   session: { type: 'string', value: 'ID', description: 'Go on with an earlier session of the agent' },
   'auth-method': { type: 'string', value: 'ID', description: 'How to log in to the agent; without it an agent that needs it tells which ones it has' },
-  'acp-version': { type: 'string', value: '1|2', description: 'The highest version of the protocol to agree on; 2 is a draft' },
+  'acp-version': { type: 'string', value: '1|2', description: 'Highest version of the protocol to speak; 2 is a draft' },
   'keep-alive': { type: 'string', value: 'TIME', description: 'It waits so long for another prompt, see --on. Default: 0; with -i 1h' },
   'ask-timeout': { type: 'string', value: 'TIME', description: 'What nobody answers within it is denied. Default: 5m' },
   questions: { type: 'boolean', description: 'It may ask questions, to be answered by "sidecar permissions"' },
@@ -50,7 +50,7 @@ export type RequestValues = Values<typeof requestOptions>;
 export const givenAs: { readonly [field: string]: string } = {
   agent: '--agent', prompt: 'the prompt', permissions: '--rule', model: '--model', effort: '--effort', agentMode: '--agent-mode', workdir: '--workdir',
   additionalDirectories: '--add-dir', mcpServers: '--mcp-config', env: '--env', acp_session_id: '--session', authMethod: '--auth-method', keepAlive: '--keep-alive',
-  askTimeout: '--ask-timeout', timeout: '--timeout', lifetime: '--lifetime', name: '--name', labels: '--label',
+  acpVersion: '--acp-version', askTimeout: '--ask-timeout', timeout: '--timeout', lifetime: '--lifetime', name: '--name', labels: '--label',
 };
 
 /** Longer than anybody thinks about the next prompt, and not for ever where nobody comes back. */
@@ -101,7 +101,9 @@ function versionOf(text: string | undefined): AgentRequest['acpVersion'] {
 }
 
 /** `undefined`: that of the server. @throws UsageError */
-export function policyOf({ ask, deny, 'allow-commands': allowCommands, rule }: Pick<RequestValues, 'ask' | 'deny' | 'allow-commands' | 'rule'>): PermissionPolicy | undefined {
+export function policyOf(
+  { ask, deny, 'allow-commands': allowCommands, rule }: Pick<RequestValues, 'ask' | 'deny' | 'allow-commands' | 'rule'>,
+): PermissionPolicy | undefined {
   const given = [...(ask === true ? ['--ask'] : []), ...(deny === true ? ['--deny'] : []), ...(allowCommands === true ? ['--allow-commands'] : [])];
   if (given.length > 1) throw new UsageError(`Give one of ${given.join(' and ')}`, 'prompt');
   const rest: PermissionDecision = ask === true ? 'ask' : deny === true ? 'deny' : 'approve';

@@ -141,7 +141,8 @@ export class AgentView {
 
 /** What of an agent was changed. */
 export function changeInWords({ agentMode, model, effort, permissions }: AgentChange): string {
-  const words = [['mode', agentMode], ['model', model], ['effort', effort], ['permissions', typeof permissions === 'object' ? 'by rules' : permissions]] as const;
+  const policy = typeof permissions === 'object' ? 'by rules' : permissions;
+  const words = [['mode', agentMode], ['model', model], ['effort', effort], ['permissions', policy]] as const;
   return words.flatMap(([what, value]) => (value === undefined ? [] : `${what} ${value}`)).join(', ');
 }
 

@@ -18,7 +18,9 @@ import { write } from '../streams.ts';
 
 const { ask, deny, 'allow-commands': allowCommands, rule, model, effort, 'agent-mode': agentMode } = requestOptions;
 /** As `sidecar prompt` has them. */
-const changeOptions = { model, effort, 'agent-mode': agentMode, ask, deny, 'allow-commands': allowCommands, rule } as const;
+const changeOptions = {
+  model, effort, 'agent-mode': agentMode, ask, deny, 'allow-commands': allowCommands, rule,
+} as const;
 const options = {
   agent: { type: 'string', short: 'a', value: 'AGENT', description: 'sessions: a name, or the command that starts one. Default: copilot' },
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'sessions: those of this directory. Default: here for the local server' },
@@ -33,11 +35,11 @@ export const command: Command = defineCommand({
   summary: 'List the agents of the machine and their sessions; change one that runs',
   usage: [
     'agents [flags]', 'agents sessions [--agent AGENT] [--workdir DIR] [--delete ID]',
-    'agents set JOB [--model MODEL] [--effort EFFORT] [--agent-mode MODE] [--ask|--deny|--allow-commands] [--rule RULE]…',
+    'agents set JOB [--model MODEL] [--effort EFFORT] [--agent-mode MODE] [--ask|--deny] [--rule RULE]…',
   ],
   about: `Of the machine that the server runs on. Of several of one name the first that is installed is meant; any other agent that speaks the Agent
 Client Protocol is asked for by the command that starts it.
-"set" changes the agent of a job that runs, also in the middle of a turn; --model to --rule say what, as with "sidecar prompt".
+"set" changes the agent of a job that runs, also in the middle of a turn; its flags are those of "sidecar prompt".
 ${aboutJob}`,
   options,
   settings: connectionSettings,
@@ -55,17 +57,21 @@ type Given = Values<typeof options>;
 
 /** The flags of each action. */
 const flags: { readonly [action: string]: readonly (keyof Given)[] } = {
-  sessions: ['agent', 'workdir', 'auth-method', 'delete'], set: Object.keys(changeOptions) as (keyof typeof changeOptions)[],
+  sessions: ['agent', 'workdir', 'auth-method', 'delete'],
+  set: Object.keys(changeOptions) as (keyof typeof changeOptions)[],
 };
 
 async function run({ values, args: [action, reference], config }: Invocation<Given>): Promise<number> {
-  if (action !== undefined && !Object.hasOwn(flags, action)) throw new UsageError(`Unknown action "${action}": expected sessions, set or nothing`, 'agents');
+  if (action !== undefined && !Object.hasOwn(flags, action)) {
+    throw new UsageError(`Unknown action "${action}": expected sessions, set or nothing`, 'agents');
+  }
   for (const [other, names] of Object.entries(flags)) {
     const only = other === action ? undefined : names.find((name) => values[name] !== undefined);
     if (only !== undefined) throw new UsageError(`--${only} is for "agents ${other}"`, 'agents');
   }
   if (action === 'set' ? reference === undefined : reference !== undefined) {
-    throw new UsageError(action === 'set' ? 'Give the job whose agent is meant' : `Expected nothing behind "${String(action)}"`, 'agents');
+    const what = action === 'set' ? 'Give the job whose agent is meant' : `Expected nothing behind "${String(action)}"`;
+    throw new UsageError(what, 'agents');
   }
   const connection = await connect(config);
   if (action === 'set') return set(connection, reference ?? '', values);
@@ -88,8 +94,11 @@ function row({ name, title, installed, command: words, packageName }: AgentListi
 }
 
 async function set({ sidecar }: Connection, reference: string, values: Given): Promise<number> {
-  const change = defined({ agentMode: values['agent-mode'], model: values.model, effort: values.effort, permissions: policyOf(values) });
-  if (Object.keys(change).length === 0) throw new UsageError(`Say what to change: ${flags['set']?.map((name) => `--${name}`).join(', ')}`, 'agents');
+  const { model, effort, 'agent-mode': agentMode } = values;
+  const change = defined({ agentMode, model, effort, permissions: policyOf(values) });
+  if (Object.keys(change).length === 0) {
+    throw new UsageError(`Say what to change: ${flags['set']?.map((name) => `--${name}`).join(', ')}`, 'agents');
+  }
   const taken = await sidecar.agents.change(await resolveJob(sidecar, reference), change);
   if (values.json === true) await printJson(taken);
   else say(`job ${taken.jobId}: ${changeInWords(taken)}`);

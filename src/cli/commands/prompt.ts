@@ -15,7 +15,10 @@ import { hasStdin } from '../stdin.ts';
 
 const options = {
   ...requestOptions,
-  on: { type: 'string', value: 'JOB', description: 'Another prompt for the agent of a job; where that has ended, a new job goes on with its session' },
+  on: {
+    type: 'string', value: 'JOB',
+    description: 'Another prompt for the agent of a job; where that has ended, a new job goes on with its session',
+  },
   interactive: { type: 'boolean', short: 'i', description: 'Then ask for the next prompt, until Ctrl-D' },
   detach: { type: 'boolean', short: 'd', description: 'Print the id of the job and leave' },
   quiet: { type: 'boolean', short: 'q', description: 'Print only the message of the agent' },
@@ -47,7 +50,7 @@ ${aboutJob}`,
     { line: "sidecar prompt -a claude --rule 'command=npm *,decide=approve' \"Fix the tests\"", what: 'only npm commands, and files' },
     { line: 'git diff | sidecar prompt -q --deny - > review.md', what: 'the prompt from stdin, only the message to a file' },
     { line: 'sidecar prompt -i -a "node my-agent.mjs --acp"', what: 'a conversation, with an agent of your own' },
-    { line: 'sidecar prompt --on last "And now the documentation"', what: 'goes on with one that was kept alive, or with its session' },
+    { line: 'sidecar prompt --on last "And now the documentation"', what: 'goes on with it, or with its session' },
   ],
   run,
 });

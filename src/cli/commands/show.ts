@@ -51,7 +51,8 @@ function details(job: Job): string {
 }
 
 function programRows(job: Job): readonly Row[] {
-  const { mode, command: line, argv, shell, agent, prompt, sessionKey, workdir, tty, labels, rerunOf, continues, continuedBy } = job;
+  const { mode, command: line, argv, shell, agent, prompt, sessionKey, workdir, tty, labels } = job;
+  const { rerunOf, continues, continuedBy } = job;
   return [
     ['mode', `${mode}${shell === undefined ? '' : ` (${shell})`}`],
     ['session', sessionKey],
