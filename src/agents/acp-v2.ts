@@ -104,6 +104,8 @@ export class UpdatesV2 {
    * it, in a line of its own.
    */
   #message({ messageId, content }: Fields, sessionUpdate: string): readonly Fields[] {
+    // It stays as it is, or is cleared: what was told is not untold.
+    if (!Array.isArray(content)) return [];
     const key = messageOf({ messageId, sessionUpdate });
     const blocks = listOf(content).map(fieldsOf);
     const text = blocks.map((block) => textOf(block['text']) ?? '').join('');
