@@ -81,7 +81,7 @@ export class Answers {
       checkSame({ key: asked.key, hash: running.hash }, asked);
       return running.acting as Promise<T>;
     }
-    const known = readLines(directory, file).findLast((line) => keyOf(line) === asked.key);
+    const known = lastLineOf(asked.key, readText(directory, file));
     if (known && !('withdrawn' in known)) return replay(known, asked) as T;
     const call = new KeyedCall(file, asked);
     const acting = call.run(act).finally(() => { if (call.isOnDisk) this.#inProgress.delete(name); });
@@ -152,24 +152,37 @@ function append(file: string, line: Line): boolean {
   }
 }
 
-function readLines(directory: string, file: string): Line[] {
-  let content: string;
+function readText(directory: string, file: string): string {
   try {
     if (isLink(directory)) throw new UntrustedFileError(`${directory} is a link, not a directory`);
-    content = readRegular(file, maxFileBytes).toString();
+    return readRegular(file, maxFileBytes).toString();
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return [];
+    if (code === 'ENOENT') return '';
     if (!(error instanceof UntrustedFileError) && code !== 'ENOTDIR') throw error;
     throw new ProblemError('unavailable', `Cannot tell whether that was done before: ${message}; without an Idempotency-Key it can be done`, { cause: error });
   }
-  return content.split('\n').flatMap((line) => {
-    try {
-      const value: unknown = JSON.parse(line);
-      return typeof value === 'object' && value !== null && 'hash' in value ? [value as Line] : [];
-    } catch {
-      // The last line, torn by a full disk or a crash: its call was never answered.
-      return [];
-    }
-  });
+}
+
+/** Only what names the key is parsed: a job may have filled the file with millions of lines. */
+function lastLineOf(key: string, content: string): Line | undefined {
+  const named = JSON.stringify(key);
+  for (let at = content.lastIndexOf(named); at >= 0;) {
+    const start = content.lastIndexOf('\n', at) + 1;
+    const end = content.indexOf('\n', at);
+    const line = parsed(content.slice(start, end < 0 ? undefined : end));
+    if (line !== undefined && keyOf(line) === key) return line;
+    at = start === 0 ? -1 : content.lastIndexOf(named, start - 1);
+  }
+  return undefined;
+}
+
+/** `undefined`: the line was torn by a full disk or a crash, and its call never answered; or it is none of ours. */
+function parsed(line: string): Line | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null && 'hash' in value ? value as Line : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -130,6 +130,7 @@ export class Shells implements ShellHost {
     };
     this.#try(() => {
       const directory = join(this.#folder, folderName(sessionKey));
+      if (isLink(directory)) throw new Error(`${directory} is a link, not a directory; remove it`);
       makeFolder(directory, { mode: 0o700 });
       writeSession(directory, record);
       this.#shells.set(sessionKey, this.#open(directory, record));

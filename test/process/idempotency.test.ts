@@ -40,6 +40,16 @@ describe('Answers', () => {
     assert.equal(await answers.once(directory, asked, async () => 'now'), 'now');
   });
 
+  it('millions of lines that are none keep nobody waiting', { timeout: 20_000 }, async (t) => {
+    const directory = temporaryFolder(t);
+    assert.equal(await new Answers().once(directory, asked, async () => 'first'), 'first');
+    appendFileSync(join(directory, 'answers.ndjson'), '\n'.repeat(2 ** 25));
+    assert.equal(await new Answers().once(directory, asked, async () => assert.fail('it is done twice')), 'first');
+    const strange = { key: 'in "another" \\ text', hash: 'h' };
+    assert.equal(await new Answers().once(directory, strange, async () => 'second'), 'second');
+    assert.equal(await new Answers().once(directory, strange, async () => assert.fail('it is done twice')), 'second');
+  });
+
   it('a torn line costs only its own answer', async (t) => {
     const directory = temporaryFolder(t);
     writeFileSync(join(directory, 'answers.ndjson'), '{"key":"torn","ha');

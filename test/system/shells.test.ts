@@ -83,6 +83,7 @@ test('nothing is written or removed below a link in the place of the directory o
   await server.kill9();
   symlinkSync(outside, directory);
   await server.restart();
+  assert.equal((await ask(server, 'POST /exec', { body: inSession('linked', 'echo new') })).status, 503);
   assert.deepEqual(seen(), before);
   assert.equal(readFileSync(join(outside, 'shell.json'), 'utf8'), 'ours');
 });
