@@ -14,7 +14,7 @@ export type { RunAgentOptions, RunAgentResult } from './agents/run-agent.ts';
 export { createLog, type Log, type LogOptions } from './base/log.ts';
 export { type Config, loadConfig } from './config.ts';
 export type { PendingPermission, ToolCall } from './protocol/agent-jobs.ts';
-export type { McpServer, PermissionPolicy, PermissionRule, Prompt, PromptBlock } from './protocol/agents.ts';
+export type { McpServer, PermissionPolicy, PermissionPreset, PermissionRule, Prompt, PromptBlock } from './protocol/agents.ts';
 export { type Server, startServer } from './server.ts';
 
 /**

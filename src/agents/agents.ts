@@ -7,7 +7,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import type { Log } from '../base/log.ts';
-import { ParseError } from '../base/parse.ts';
+import { ParseError, defined } from '../base/parse.ts';
 import { withoutNode } from '../process/environment/carry.ts';
 import { utf8Locale } from '../process/environment/locale.ts';
 import type { JobShells } from '../process/job-shells.ts';
@@ -19,14 +19,15 @@ import {
 } from '../process/agent-host.ts';
 import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../protocol/agent-jobs.ts';
 import {
-  type AgentChange, type AgentList, type AgentProgram, type Prompt, type PromptTaken, type TurnsQuery, agentDefaults,
-  promptBlocks,
+  type AgentChange, type AgentList, type AgentProgram, type PermissionRequest, type Prompt, type PromptTaken,
+  type TurnsQuery, agentDefaults, promptBlocks,
 } from '../protocol/agents.ts';
 import { type ProblemCode, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ElicitationAnswer } from './conversation.ts';
-import { changesOf, detailsOf, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
+import { changesOf, detailsOf, optionIdFor, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
 import { agentNamed, checkAgentName, findAgents } from './known.ts';
+import { askingEnvironment } from './asking-mode.ts';
 import { ShellWishes } from './shell-wishes.ts';
 import { orderOf } from './order-of.ts';
 import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from './order.ts';
@@ -234,8 +235,16 @@ export class Agents implements AgentHost {
   }
 
   /** @throws ProblemError as {@link prompt}; permission_not_found, invalid_request. */
-  async permit(id: string, answer: { readonly permissionId: string; readonly optionId: string }): Promise<void> {
-    await this.#tell(id, { is: 'permit', ...answer });
+  async permit(id: string, permissionId: string, request: PermissionRequest): Promise<void> {
+    if ('optionId' in request) {
+      await this.#tell(id, { is: 'permit', permissionId, optionId: request.optionId });
+      return;
+    }
+    const { decision, remember } = request;
+    const offered = optionIdFor(readState(this.#connected.get(id).directory), permissionId, decision);
+    // What is not offered is refused by the runner, which also knows whether the permission is pending.
+    const optionId = offered ?? (decision === 'deny' ? null : '');
+    await this.#tell(id, { is: 'permit', permissionId, optionId, ...defined({ remember }) });
   }
 
   /** @throws ProblemError as {@link prompt}; elicitation_not_found. */
@@ -301,9 +310,13 @@ export class Agents implements AgentHost {
   #orderOf({ id, workdir, env, program: asked, timeoutSeconds: turnSeconds }: AgentLaunch): AgentOrder {
     const merged = { ...this.#environmentOf(env), SIDECAR_JOB_ID: id };
     // Agents write their files, and show their text, in the locale that they find.
-    const environment: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
+    const inherited: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
+    const argv = argvOf(asked, inherited['PATH'] ?? '');
+    const asking = askingEnvironment(argv, asked.permissions ?? agentDefaults.permissions);
+    const environment = { ...inherited, ...asking, ...env, SIDECAR_JOB_ID: id };
     return orderOf(asked, {
-      mark: id, version: this.#options.version, argv: argvOf(asked, environment['PATH'] ?? ''), workdir, env: environment, hasShell: shellKeyOf(id, asked) !== undefined,
+      mark: id, version: this.#options.version, argv, workdir, env: environment,
+      hasShell: shellKeyOf(id, asked) !== undefined,
       home: this.#home, turnSeconds,
       shell: this.#options.jobShells.defaultProgram,
     });

@@ -3,21 +3,25 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
-import type { PendingElicitation, PendingPermission } from '../protocol/agent-jobs.ts';
+import type { PendingElicitation, PendingPermission, PermissionDenial } from '../protocol/agent-jobs.ts';
 import type { PermissionPolicy } from '../protocol/agents.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { unlessAborted } from './abortable.ts';
 import { Asking } from './asking.ts';
+import { Denials } from './denials.ts';
 import type { ElicitationAnswer } from './conversation.ts';
 import { outsideError } from './files.ts';
 import { Grants } from './grants.ts';
 import type { Jail } from './jail.ts';
 import { type KnownCalls, isTooLong } from './known-calls.ts';
 import { type Fields, beginning, bounded, fieldsOf, textOf } from './lenient.ts';
-import type { AgentEvent, AgentOrder } from './order.ts';
+import type { AgentEvent, AgentOrder, PermissionReply } from './order.ts';
 import { questionOf } from './permission-question.ts';
-import { type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide, decideService } from './permissions.ts';
+import {
+  type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide, decideService, optionOf,
+} from './permissions.ts';
 import type { Progress } from './progress.ts';
+import { RememberedAnswers } from './remembered.ts';
 import type { ServiceCall } from './services.ts';
 
 export interface AnsweringOptions {
@@ -27,21 +31,26 @@ export interface AnsweringOptions {
   readonly tell: (event: AgentEvent) => void;
   /** Something is pending, or is not any more. */
   readonly onChange: () => void;
+  /** Of the turn, from 1. */
+  readonly turn?: () => number;
+  readonly onDenied?: (denial: PermissionDenial) => void;
 }
 
 /** Of what is shown for as long as somebody is asked: as much as progress keeps of a name, and a form as long as anybody fills in. */
 const maxNameCharacters = 2000;
 const maxQuestionCharacters = 262_144;
+const cancelledReason = 'the turn was cancelled';
 /** Held by file contents whose permission is asked for: as much as one of the largest files. */
 const maxHeldCharacters = 32 * 2 ** 20;
 
 export class Answering {
   readonly #options: AnsweringOptions;
-  /** `null` denies, by whatever option there is for that. */
-  readonly permissions: Asking<PendingPermission, string | null>;
+  readonly permissions: Asking<PendingPermission, PermissionReply>;
   readonly elicitations: Asking<PendingElicitation, ElicitationAnswer>;
   readonly #grants = new Grants();
   #policy: PermissionPolicy;
+  readonly #remembered = new RememberedAnswers();
+  readonly #denials = new Denials();
   #heldCharacters = 0;
 
   constructor(options: AnsweringOptions) {
@@ -52,15 +61,31 @@ export class Answering {
     this.elicitations = new Asking(askSeconds, onChange);
   }
 
+  get policy(): PermissionPolicy {
+    return this.#policy;
+  }
+
   /** Another policy for all that is decided from now on; what was allowed by the one before counts no more. */
   set policy(policy: PermissionPolicy) {
     this.#policy = policy;
     this.#grants.clear();
+    this.#remembered.clear();
   }
 
   /** What was allowed once is to be asked for again from now on. */
   endTurn(): void {
     this.#grants.endTurn();
+    this.#remembered.endTurn();
+  }
+
+  /** Permissions that were asked for so far. */
+  get asked(): number {
+    return this.#denials.asked;
+  }
+
+  /** What was denied: the last ones. */
+  get denied(): readonly PermissionDenial[] {
+    return this.#denials.denied;
   }
 
   /** @returns the id of an option; `undefined`: cancelled. */
@@ -70,35 +95,50 @@ export class Answering {
     // Of some tool calls gemini tells nothing else; codex calls here a command what it called a look before.
     if (!progress.knows(asked['toolCallId'])) progress.apply({ ...asked, sessionUpdate: 'tool_call' });
     const full = calls.questionOf(params);
-    const question = full ?? { kind: 'other', tools: [], paths: [], commands: [], options: questionOf({ options: params['options'] }).options };
+    // Of one that cannot be judged only the options are read.
+    const question = full ?? questionOf({ options: params['options'] });
     const permissionId = randomUUID();
     const context = await contextOf(question, jail);
-    const answer: PermissionAnswer = full ? decide(this.#policy, question, context)
+    this.#denials.ask();
+    const judged: PermissionAnswer = full ? decide(this.#policy, question, context)
       : { ...decide('deny', question, context), reason: 'what the agent told of it is too long or too deep to be judged' };
+    const answer = judged.is === 'pending' ? this.#answerBefore(question, context) ?? judged : judged;
     const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'permission', permissionId, decision, reason, question });
-    if (answer.is === 'selected') {
-      tell(answer.optionId, answer.reason);
-      this.#remember(question, context, answer.optionId);
-      return answer.optionId;
-    }
-    if (answer.is === 'cancelled') {
-      tell('cancelled', answer.reason);
-      return undefined;
-    }
+    const settle = (optionId: string | undefined, reason: string): string | undefined => {
+      tell(optionId ?? 'cancelled', reason);
+      this.#remember(question, context, optionId);
+      if (!isAllowed(question, optionId) && !signal.aborted) this.#deny(question, reason);
+      return optionId;
+    };
+    if (answer.is === 'selected') return settle(answer.optionId, answer.reason);
+    if (answer.is === 'cancelled') return settle(undefined, answer.reason);
     const answering = this.#askSomebody(question, { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, jail, signal });
     // Whoever hears of it finds it pending.
     tell('pending', answer.reason);
     const { optionId, reason } = await answering;
-    tell(optionId ?? 'cancelled', reason);
-    this.#remember(question, context, optionId);
-    return optionId;
+    return settle(optionId, reason);
+  }
+
+  /** Of a person, who said that it holds for more than one question. */
+  #answerBefore(question: PermissionQuestion, context: PermissionContext): PermissionAnswer | undefined {
+    const before = this.#remembered.find(question, context);
+    if (!before) return undefined;
+    const reason = `it was answered before, for the ${before.scope}`;
+    const optionId = optionOf(question, before.decision);
+    const optionKind = before.decision === 'approve' ? 'allow_once' : 'reject_once';
+    if (optionId !== undefined) return { is: 'selected', optionId, optionKind, reason };
+    return before.decision === 'deny' ? { is: 'cancelled', reason } : undefined;
+  }
+
+  #deny(question: PermissionQuestion, reason: string): void {
+    const denial = this.#denials.deny(question, { turn: this.#options.turn?.() ?? 1, reason });
+    this.#options.onDenied?.(denial);
   }
 
   /** So that the agent may do by its client what it was just allowed to do. */
   #remember(question: PermissionQuestion, context: PermissionContext, optionId: string | undefined): void {
-    const kinds = question.options.filter((option) => option.optionId === optionId).map(({ kind }) => kind);
-    if (kinds.length === 0 || !kinds.every((kind) => kind === 'allow_once' || kind === 'allow_always')) return;
-    this.#grants.add(question, context, kinds.every((kind) => kind === 'allow_always'));
+    if (!isAllowed(question, optionId)) return;
+    this.#grants.add(question, context, kindsOf(question, optionId).every((kind) => kind === 'allow_always'));
   }
 
   /**
@@ -111,7 +151,10 @@ export class Answering {
     const { jail } = by;
     const context = await contextOf(question, jail);
     const outside = question.paths.find((path) => context.realPathOf(path) === undefined);
-    if (outside !== undefined) throw outsideError(jail, actionOf(question), outside);
+    if (outside !== undefined) {
+      this.#deny(question, `${outside} is outside of the directories of the job`);
+      throw outsideError(jail, actionOf(question), outside);
+    }
     const { decision, reason, isFinal } = decideService(this.#policy, question, context);
     if (decision === 'approve' || (!isFinal && this.#grants.covers(question, context))) return;
     if (decision === 'deny') throw this.#refused(method, question, reason);
@@ -134,8 +177,14 @@ export class Answering {
     question: PermissionQuestion, { jail, signals, reason: why }: { readonly jail: Jail; readonly signals: readonly AbortSignal[]; readonly reason: string },
   ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
     const permissionId = randomUUID();
+    this.#denials.ask();
     const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'permission', permissionId, decision, reason, question });
-    const cancelled = { optionId: undefined, reason: 'the turn was cancelled' };
+    const before = this.#answerBefore(question, await contextOf(question, jail));
+    if (before?.is === 'selected') {
+      tell(before.optionId, before.reason);
+      return before;
+    }
+    const cancelled = { optionId: undefined, reason: cancelledReason };
     const answering = unlessAborted(signals, (signal) => this.#askSomebody(question, { permissionId, toolCallId: null, jail, signal }), cancelled);
     tell('pending', why);
     const { optionId, reason } = await answering;
@@ -143,7 +192,9 @@ export class Answering {
     return { optionId, reason };
   }
 
-  #refused(method: string, { paths, commands }: PermissionQuestion, reason: string): RpcError {
+  #refused(method: string, question: PermissionQuestion, reason: string): RpcError {
+    if (reason !== cancelledReason) this.#deny(question, reason);
+    const { paths, commands } = question;
     const what = beginning([...paths, ...commands].map((one) => beginning(one, maxNameCharacters)).join(' '), 2 * maxNameCharacters);
     this.#options.tell({ type: 'fault', what: `${method} ${what} was refused: ${reason}` });
     return new RpcError(rpcCodes.invalidParams, `Cannot do ${method} ${what}: ${reason}`);
@@ -155,17 +206,25 @@ export class Answering {
   ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
     const { permissionId, toolCallId, jail, signal } = by;
     const { askSeconds, askDefault } = this.#options.order;
+    const { parts: _, ...asked } = question;
     const answer = await this.permissions.ask({
       id: permissionId, signal,
       show: ({ askedAt, expiresAt }) => ({
-        permissionId, toolCallId: toolCallId && beginning(toolCallId, maxNameCharacters), ...question, tools: question.tools.map((tool) => beginning(tool, maxNameCharacters)), askedAt, expiresAt,
+        permissionId, toolCallId: toolCallId && beginning(toolCallId, maxNameCharacters), ...asked,
+        tools: question.tools.map((tool) => beginning(tool, maxNameCharacters)), askedAt, expiresAt,
       }),
-      isFit: (optionId) => optionId === null || question.options.some((option) => option.optionId === optionId),
+      isFit: ({ optionId }) => optionId === null || question.options.some((option) => option.optionId === optionId),
     });
-    if (answer.by === 'abort') return { optionId: undefined, reason: 'the turn was cancelled' };
-    if (answer.by === 'somebody' && answer.answer !== null) return { optionId: answer.answer, reason: 'somebody has answered' };
+    if (answer.by === 'abort') return { optionId: undefined, reason: cancelledReason };
+    const context = await contextOf(question, jail);
+    if (answer.by === 'somebody') {
+      const { optionId = null, remember } = answer.answer;
+      const decision = isAllowed(question, optionId ?? undefined) ? 'approve' : 'deny';
+      if (remember !== undefined) this.#remembered.add(question, context, { decision, scope: remember });
+      if (optionId !== null) return { optionId, reason: 'somebody has answered' };
+    }
     // Links may have changed since.
-    const chosen = decide(answer.by === 'somebody' ? 'deny' : askDefault, question, await contextOf(question, jail));
+    const chosen = decide(answer.by === 'somebody' || askDefault === 'deny' ? 'deny' : 'edits', question, context);
     const reason = answer.by === 'somebody' ? 'somebody has denied it' : `nobody answered within ${askSeconds} s`;
     return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason };
   }
@@ -189,6 +248,16 @@ export class Answering {
     tell(given.action, answer.by === 'somebody' ? 'somebody has answered' : answer.by === 'abort' ? 'the turn was cancelled' : 'nobody answered in time');
     return given;
   }
+}
+
+/** The kinds of the option, of which an agent may have several of one id. */
+function kindsOf({ options }: PermissionQuestion, optionId: string | undefined): readonly string[] {
+  return options.filter((option) => option.optionId === optionId).map(({ kind }) => kind);
+}
+
+function isAllowed(question: PermissionQuestion, optionId: string | undefined): boolean {
+  const kinds = kindsOf(question, optionId);
+  return kinds.length > 0 && kinds.every((kind) => kind === 'allow_once' || kind === 'allow_always');
 }
 
 /** In the words of an error. */

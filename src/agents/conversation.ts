@@ -283,7 +283,7 @@ export class Conversation {
   async select(category: ConfigCategory, wanted: string): Promise<string | RefusedChoice> {
     const found = this.#find(category, wanted);
     if ('wanted' in found) return found;
-    await this.#set(found.choice, found.value);
+    await this.set(found.choice, found.value);
     return found.value;
   }
 
@@ -397,12 +397,24 @@ export class Conversation {
     for (const params of this.#early.splice(0)) this.#updated(params);
   }
 
-  async #set({ id, by }: ConfigChoice, value: string): Promise<void> {
-    if (by === 'mode') return void await this.#ask('session/set_mode', { sessionId: this.#sessionId, modeId: value });
-    const params = { sessionId: this.#sessionId, configId: id, value, ...(this.#v2 ? { type: 'id' } : {}) };
-    const answer = await this.#ask('session/set_config_option', params);
+  /** Sets one of the {@link choices}. @throws AgentFailure */
+  async set({ id, by }: ConfigChoice, value: string): Promise<void> {
+    if (by === 'mode') {
+      await this.#ask('session/set_mode', { sessionId: this.#sessionId, modeId: value });
+      return this.#isInMode(value);
+    }
+    const answer = await this.#ask('session/set_config_option', { sessionId: this.#sessionId, configId: id, value, ...(this.#v2 ? { type: 'id' } : {}) });
     const changed = fieldsOf(answer)['configOptions'];
-    if (Array.isArray(changed)) this.#choices = [...choicesOf(changed), ...this.#choices.filter((choice) => choice.by === 'mode')];
+    if (Array.isArray(changed)) this.#chooseFrom(changed);
+    else this.#choices = this.#choices.map((choice) => (choice.id === id && choice.by === by ? { ...choice, current: value } : choice));
+  }
+
+  #chooseFrom(configOptions: unknown): void {
+    this.#choices = [...choicesOf(configOptions), ...this.#choices.filter((choice) => choice.by === 'mode')];
+  }
+
+  #isInMode(current: string): void {
+    this.#choices = this.#choices.map((choice) => (choice.by === 'mode' ? { ...choice, current } : choice));
   }
 
   #updated(params: unknown): void {
@@ -416,8 +428,9 @@ export class Conversation {
     }
     if (!this.#isOurs(sessionId)) return this.#options.onFault(`an update of another session: ${shown(sessionId)}`);
     if (sessionId !== this.#sessionId && !isFields(update)) return this.#options.onFault('an update that names no session and tells nothing');
-    const { sessionUpdate, configOptions } = fieldsOf(update);
-    if (sessionUpdate === 'config_option_update') this.#choices = choicesOf(configOptions);
+    const { sessionUpdate, configOptions, currentModeId } = fieldsOf(update);
+    if (sessionUpdate === 'config_option_update') this.#chooseFrom(configOptions);
+    if (sessionUpdate === 'current_mode_update' && typeof currentModeId === 'string') this.#isInMode(currentModeId);
     this.#v2?.foreground.apply(update);
     for (const one of this.#v2?.updates.read(update) ?? [update]) this.#options.onUpdate(one, this.#isReplay);
   }

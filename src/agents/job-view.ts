@@ -11,6 +11,7 @@ import {
 import { withClientEvents } from './client-events.ts';
 import { lastEvents } from './event-tail.ts';
 import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from './lenient.ts';
+import { optionOf } from './permissions.ts';
 import { type AgentChange, changeRequest } from '../protocol/agents.ts';
 import { type AgentState, type CommandResult, commandProblems, stateFile } from './order.ts';
 import { shownTurns } from './turns.ts';
@@ -39,6 +40,12 @@ export function resultOf(state: Fields, id: string): CommandResult | undefined {
   return { id, problem, message, turn, ...(changed ? { changed } : {}) };
 }
 
+/** The option of a pending permission that says what was decided; `undefined`: there is none. */
+export function optionIdFor(state: Fields, permissionId: string, decision: 'approve' | 'deny'): string | undefined {
+  const pending = summaryOf(state).pendingPermissions.find((one) => one.permissionId === permissionId);
+  return pending && optionOf(pending, decision);
+}
+
 export function summaryOf(state: Fields): AgentJobSummary {
   const progress = fieldsOf(state['progress']);
   return {
@@ -51,6 +58,7 @@ export function summaryOf(state: Fields): AgentJobSummary {
     usage: objectOf<AgentJobSummary['usage']>(progress['usage']),
     turnUsage: objectOf<AgentJobSummary['turnUsage']>(state['turnUsage']),
     pendingPermissions: listOf(state['pendingPermissions']) as AgentJobSummary['pendingPermissions'],
+    permissionsAsked: countOf(state['permissionsAsked']) ?? 0,
     pendingElicitations: listOf(state['pendingElicitations']) as AgentJobSummary['pendingElicitations'],
     eventCount: countOf(state['events']) ?? 0,
   };
@@ -69,6 +77,7 @@ export async function detailsOf(
   return {
     ...summaryOf(state),
     turns: await shownTurns(directory, end),
+    permissionsDenied: listOf(state['permissionsDenied']) as AgentJobDetails['permissionsDenied'],
     toolCalls: listOf(progress['toolCalls']) as readonly ToolCall[],
     droppedToolCalls: countOf(progress['droppedToolCalls']) ?? 0,
     plan: Array.isArray(progress['plan']) ? progress['plan'] as readonly PlanEntry[] : null,

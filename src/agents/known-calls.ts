@@ -4,10 +4,10 @@
  * @module
  */
 import { type Fields, fieldsOf, textOf } from './lenient.ts';
-import { isTooDeep, questionOf } from './permission-question.ts';
+import { type ToldCall, isTooDeep, judged, toldBy } from './permission-question.ts';
 import type { PermissionQuestion } from './permissions.ts';
 
-type Known = Omit<PermissionQuestion, 'options'>;
+type Known = Omit<ToldCall, 'options'>;
 
 /** Of what is known of a call: no command is so long, but one that is to deceive. */
 const maxCharacters = 262_144;
@@ -27,7 +27,7 @@ export class KnownCalls {
     const before = this.#calls.get(id);
     this.#calls.delete(id);
     if (status === 'completed' || status === 'failed') return;
-    const { options: _, ...known } = before === null ? nothing : questionWith(before, { toolCall: told });
+    const { options: _, ...known } = before === null ? nothing : toldWith(before, { toolCall: told });
     this.#calls.set(id, before === null || isTooDeep({ toolCall: told }) || lengthOf(known) > maxCharacters ? null : known);
     const [oldest] = this.#calls.keys();
     if (this.#calls.size > maxCalls && oldest !== undefined) this.#calls.delete(oldest);
@@ -37,29 +37,32 @@ export class KnownCalls {
   questionOf(params: Fields): PermissionQuestion | undefined {
     const known = this.#calls.get(textOf(fieldsOf(params['toolCall'])['toolCallId']) ?? '');
     if (known === null) return undefined;
-    const question = questionWith(known, params);
-    return isTooDeep(params) || isTooLong(question) ? undefined : question;
+    const told = toldWith(known, params);
+    return isTooDeep(params) || lengthOf(told) > maxCharacters ? undefined : judged(told);
   }
 }
 
-const nothing: PermissionQuestion = { kind: 'other', tools: [], paths: [], commands: [], options: [] };
+const nothing: ToldCall = { kind: 'other', tools: [], titles: [], paths: [], commands: [], parts: [], options: [] };
 
-/** What was told before holds on, but for the kind, which may be told anew. */
-function questionWith(before: Known | undefined, params: Fields): PermissionQuestion {
+/** What was told before holds on, but for the kind, which may be told again. */
+function toldWith(before: Known | undefined, params: Fields): ToldCall {
   const toolCall = fieldsOf(params['toolCall']);
-  const { tools, paths, commands, ...now } = questionOf({ ...params, toolCall: { ...toolCall, kind: textOf(toolCall['kind']) ?? before?.kind } });
-  const both = (earlier: readonly string[] = [], later: readonly string[]): readonly string[] => [...new Set([...later, ...earlier])];
-  // A title that stands for a command does so only where nobody has told the command itself.
-  const isTitle = commands.length === 1 && (before?.commands.length ?? 0) > 0 && toolCall['rawInput'] === undefined;
-  return { ...now, tools: both(before?.tools, tools), paths: both(before?.paths, paths), commands: both(before?.commands, isTitle ? [] : commands) };
+  const now = toldBy({ ...params, toolCall: { ...toolCall, kind: textOf(toolCall['kind']) ?? before?.kind } });
+  const both = (field: 'tools' | 'titles' | 'paths' | 'commands' | 'parts'): readonly string[] =>
+    [...new Set([...now[field], ...before?.[field] ?? []])];
+  return {
+    ...now, tools: both('tools'), titles: both('titles'), paths: both('paths'), commands: both('commands'), parts: both('parts'),
+  };
 }
 
-/** It is more than is shown to whoever is asked. */
+type Measured = Omit<PermissionQuestion, 'options'> & Partial<PermissionQuestion>;
+
+/** It is more than is shown to the person who is asked. */
 export function isTooLong(question: PermissionQuestion): boolean {
   return lengthOf(question) > maxCharacters;
 }
 
-function lengthOf({ kind, tools, paths, commands, options = [] }: Known & Partial<PermissionQuestion>): number {
+function lengthOf({ kind, tools, paths, commands, parts, options = [] }: Measured): number {
   const ofOptions = options.flatMap(({ optionId, kind: optionKind, name = '' }) => [optionId, optionKind, name]);
-  return [[kind], tools, paths, commands, ofOptions].flat().reduce((sum, one) => sum + one.length + charactersEach, 0);
+  return [[kind], tools, paths, commands, parts, ofOptions].flat().reduce((sum, one) => sum + one.length + charactersEach, 0);
 }

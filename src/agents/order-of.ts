@@ -4,32 +4,25 @@
  */
 import { defined } from '../base/parse.ts';
 import { expanded } from '../process/workdir.ts';
-import {
-  type AgentChange, type AgentProgram, type PermissionPolicy, agentDefaults, promptBlocks,
-} from '../protocol/agents.ts';
+import { type AgentChange, type AgentProgram, agentDefaults, promptBlocks } from '../protocol/agents.ts';
 import type { ConfigWishes } from './conversation.ts';
 import type { AgentOrder } from './order.ts';
-
-/** Where a request says nothing of permissions, but has the commands of the agent run in a persistent shell: those are approved as well. */
-const shellPermissions: PermissionPolicy = [
-  { kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: agentDefaults.permissions },
-];
 
 type OrderContext =
   Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell' | 'shell' | 'turnSeconds'>;
 
 /** @param by.workdir Absolute: what directories are relative to. @param by.home What `~` is in front of them. */
 export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { readonly home: string }): AgentOrder {
-  const { acp_session_id: sessionId, authMethod, acpVersion } = asked;
+  const { acp_session_id: sessionId, authMethod, acpVersion, onDenied, trustAgent: isTrusted } = asked;
   return {
     ...by,
-    ...defined({ authMethod, sessionId, acpVersion }),
+    ...defined({ authMethod, sessionId, acpVersion, onDenied, isTrusted }),
     additionalDirectories: (asked.additionalDirectories ?? []).map((path) => expanded(path, home, by.workdir)),
     mcpServers: asked.mcpServers ?? [],
     action: asked.sessionAction ?? 'prompt',
     wishes: wishesOf(asked),
     isStrict: asked.strictConfig ?? true,
-    permissions: asked.permissions ?? (by.hasShell ? shellPermissions : agentDefaults.permissions),
+    permissions: asked.permissions ?? agentDefaults.permissions,
     askSeconds: asked.askTimeout ?? agentDefaults.askTimeoutSeconds,
     askDefault: asked.askDefault ?? 'deny',
     mayElicit: asked.elicitation ?? false,

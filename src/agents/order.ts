@@ -11,9 +11,9 @@
  * @module
  */
 import { agentFiles } from '../process/agent-host.ts';
-import type { AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, TurnUsage } from '../protocol/agent-jobs.ts';
+import type { AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, PermissionDenial, TurnUsage } from '../protocol/agent-jobs.ts';
 import type {
-  AcpVersion, AgentChange, McpServer, PermissionPolicy, PromptBlock, SessionAction,
+  AcpVersion, AgentChange, DenialAction, McpServer, PermissionPolicy, PromptBlock, RememberScope, SessionAction,
 } from '../protocol/agents.ts';
 import type { AgentProgress } from './progress.ts';
 import type { ConfigWishes, ElicitationAnswer } from './conversation.ts';
@@ -45,6 +45,10 @@ export interface AgentOrder {
   /** For whoever is asked to answer; then the default holds. */
   readonly askSeconds: number;
   readonly askDefault: 'approve' | 'deny';
+  /** Absent: continue. */
+  readonly onDenied?: DenialAction;
+  /** An agent that has no mode known to ask permission is run all the same. */
+  readonly isTrusted?: boolean;
   /** The agent may ask questions. */
   readonly mayElicit: boolean;
   /** `null`: only the session is begun. */
@@ -64,8 +68,7 @@ export interface AgentOrder {
 /** What is wanted of the runner; `id` is that of the command, and comes back with what became of it. */
 export type RunnerCommand = { readonly id: string } & (
   | { readonly is: 'prompt'; readonly prompt: readonly PromptBlock[] }
-  /** `null`: it is denied, by whatever option there is for that. */
-  | { readonly is: 'permit'; readonly permissionId: string; readonly optionId: string | null }
+  | { readonly is: 'permit'; readonly permissionId: string } & PermissionReply
   | { readonly is: 'elicit'; readonly elicitationId: string; readonly answer: ElicitationAnswer }
   /** Ends the turn. */
   | { readonly is: 'cancel' }
@@ -75,6 +78,13 @@ export type RunnerCommand = { readonly id: string } & (
   | { readonly is: 'shell'; readonly wishId: string; readonly directory: string | null; readonly error?: string }
   | { readonly is: 'shellEnded'; readonly wishId: string; readonly directory: string; readonly exitCode: number }
 );
+
+export interface PermissionReply {
+  /** `null`: it is denied, by whatever option there is for that. */
+  readonly optionId: string | null;
+  /** So long the same holds for the same kind, commands and paths. */
+  readonly remember?: RememberScope;
+}
 
 /** What became of a command. */
 export interface CommandResult {
@@ -115,6 +125,8 @@ export interface AgentState {
   readonly pendingElicitations: readonly PendingElicitation[];
   /** What differs from the order since it was changed. */
   readonly changes: AgentChange;
+  readonly permissionsAsked: number;
+  readonly permissionsDenied: readonly PermissionDenial[];
   /** Of the last commands. */
   readonly results: readonly CommandResult[];
   readonly shellWishes: readonly ShellWish[];

@@ -33,17 +33,28 @@ const maxNameCharacters = 200;
 /** What is deeper is not looked at: see {@link isTooDeep}. */
 const maxDepth = 16;
 
+/** What a tool call tells: a title that may stand for a command is not one yet. */
+export interface ToldCall extends PermissionQuestion {
+  /** The latest first. */
+  readonly titles: readonly string[];
+}
+
 /** Anything may be missing, or be of another type. @param params Of the request. */
 export function questionOf(params: unknown): PermissionQuestion {
+  return judged(toldBy(params));
+}
+
+export function toldBy(params: unknown): ToldCall {
   const { toolCall, options } = fieldsOf(params);
   const call = fieldsOf(toolCall);
   const raw = rawOf(rawInputOf(call), maxDepth);
-  const kind = kindOf(call['kind']);
   return {
-    kind,
+    kind: kindOf(call['kind']),
     tools: [call['name'], call['title']].flatMap((one) => textOf(one) ?? []),
+    titles: titleAsCommand(call['title']),
     paths: distinct([...listOrOne(call['locations']).map(locationPath), ...listOrOne(call['content']).flatMap(diffPath), ...raw.paths].flatMap(asPath)),
-    commands: distinct(raw.commands.length === 0 && kind === 'execute' ? titleAsCommand(call['title']) : raw.commands),
+    commands: distinct(raw.commands),
+    parts: distinct(raw.parts),
     options: listOf(options).flatMap((option) => {
       const { optionId, kind, name } = fieldsOf(option);
       const named = textOf(name);
@@ -52,7 +63,16 @@ export function questionOf(params: unknown): PermissionQuestion {
   };
 }
 
-/** Gemini has the command nowhere else. */
+/**
+ * The question of a tool call. A title is the command only where no raw input tells one (gemini has it nowhere else),
+ * and then the latest: agents call a tool "Terminal" or "bash" first. The other titles of a command are parts.
+ */
+export function judged({ titles, ...call }: ToldCall): PermissionQuestion {
+  if (call.kind !== 'execute' && call.commands.length === 0) return call;
+  const commands = call.commands.length === 0 ? titles.slice(0, 1) : call.commands;
+  return { ...call, commands, parts: distinct([...call.parts, ...titles]).filter((one) => !commands.includes(one)) };
+}
+
 function titleAsCommand(title: unknown): readonly string[] {
   const text = textOf(title);
   return text === undefined ? [] : [text.replace(/^`(.*)`$/s, '$1')];
@@ -110,6 +130,8 @@ function kindOf(kind: unknown): string {
 interface Named {
   readonly paths: readonly unknown[];
   readonly commands: readonly string[];
+  /** Of a command that is told beside them. */
+  readonly parts: readonly string[];
 }
 
 /** The name of a field without what tells one spelling from another, and its value. */
@@ -117,16 +139,23 @@ type NamedField = readonly [name: string, value: unknown];
 
 /** Tools are described in any shape: what a field is follows from its name. */
 function rawOf(value: unknown, depth: number): Named {
-  if (depth === 0 || typeof value !== 'object' || value === null) return { paths: [], commands: [] };
+  if (depth === 0 || typeof value !== 'object' || value === null) return { paths: [], commands: [], parts: [] };
   const fields = Array.isArray(value) ? value.map((one: unknown): NamedField => ['', one])
     : Object.entries(value).map(([name, one]): NamedField => [plain(name), one]);
   const below = fields.map(([name, one]) => rawOf(jsonFields.has(name) ? parsed(one) : one, depth - 1));
   const paths = fields.map(pathsIn);
   const hasPaths = paths.some(({ length }) => length > 0);
   const patched = hasPaths ? [] : fields.flatMap(([name, one]) => (patchFields.test(name) ? pathsInPatch(one) : []));
+  const own = commandsIn(fields, hasPaths);
+  // What codex takes a command for, beside the command itself: it describes what will run.
+  const isPart = (index: number): boolean => {
+    const [name = '', one] = fields[index] ?? [];
+    return own.length > 0 && isListOfObjects(one) && isCommandField(name);
+  };
   return {
-    paths: [...patched, ...paths.flatMap((own, index) => [...own, ...below[index]?.paths ?? []])],
-    commands: [...commandsIn(fields, hasPaths), ...below.flatMap(({ commands }) => commands)],
+    paths: [...patched, ...paths.flatMap((some, index) => [...some, ...below[index]?.paths ?? []])],
+    commands: [...own, ...below.flatMap(({ commands }, index) => (isPart(index) ? [] : commands))],
+    parts: below.flatMap(({ commands, parts }, index) => (isPart(index) ? [...commands, ...parts] : parts)),
   };
 }
 

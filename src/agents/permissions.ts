@@ -3,7 +3,7 @@
  * @module
  */
 import { isAbsolute, resolve } from 'node:path';
-import type { PermissionDecision, PermissionPolicy, PermissionRule } from '../protocol/agents.ts';
+import { type PermissionDecision, type PermissionPolicy, type PermissionRule, readingKinds } from '../protocol/agents.ts';
 import { glob, inCommand, inName, inText } from './glob.ts';
 
 export type PermissionOptionKind = 'allow_once' | 'allow_always' | 'reject_once' | 'reject_always';
@@ -14,9 +14,14 @@ export interface PermissionQuestion {
   /** Its name and its title, where it has them. */
   readonly tools: readonly string[];
   readonly paths: readonly string[];
+  /** What will run. */
   readonly commands: readonly string[];
+  /** Further texts that describe it: a rule that denies or asks fits them as it fits commands. */
+  readonly parts: readonly string[];
   readonly options: readonly { readonly optionId: string; readonly kind: string; readonly name?: string }[];
 }
+
+type Offering = Pick<PermissionQuestion, 'options'>;
 
 export type PermissionAnswer =
   | { readonly is: 'selected'; readonly optionId: string; readonly optionKind: PermissionOptionKind; readonly reason: string }
@@ -32,14 +37,20 @@ export interface PermissionContext {
 }
 
 /**
- * Nothing is approved that names a path outside the jail, and no command that no rule names; and nothing for always, as the next question of that
- * kind may name something else.
+ * Nothing is approved that names a path outside the jail, and no command that no rule names, but by `all`; and nothing
+ * for always, as the next question of that kind may name something else.
  */
 export function decide(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): PermissionAnswer {
   const { decision, reason } = weigh(policy, question, context);
   if (decision === 'ask') return { is: 'pending', reason };
   return select(question, decision, reason) ?? (decision === 'approve' ? select(question, 'deny', `${reason}, but it cannot be allowed once`) : undefined)
     ?? { is: 'cancelled', reason: `${reason}, but no option says so` };
+}
+
+/** The option that approves, or denies, for this once; `undefined`: there is none. */
+export function optionOf(question: Offering, decision: 'approve' | 'deny'): string | undefined {
+  const answer = select(question, decision, '');
+  return answer?.is === 'selected' ? answer.optionId : undefined;
 }
 
 /** What becomes of something that an agent has its client do, without asking for permission itself. */
@@ -59,18 +70,18 @@ export interface ServiceDecision {
 export function decideService(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): ServiceDecision {
   if (question.kind === 'read') return decideRead(policy, question, context);
   const { decision, reason, rule } = weigh(policy, question, context);
-  return { decision, reason, isFinal: decision === 'deny' && (policy === 'deny' || rule?.decide === 'deny') };
+  return { decision, reason, isFinal: decision === 'deny' && (typeof policy === 'string' || rule?.decide === 'deny') };
 }
 
 function decideRead(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): ServiceDecision {
-  const index = typeof policy === 'string' ? -1 : policy.findIndex((rule) => fits(rule, question, context));
-  const { decide: decision = 'approve', path, kind, tool } = typeof policy === 'string' ? {} : policy[index] ?? {};
+  const { number, rule } = ruleFor(policy, question, context) ?? {};
+  const { decide: decision = 'approve', path, kind, tool } = rule ?? {};
   const isMeant = [path, kind, tool].some((named) => named !== undefined);
   if (decision === 'approve' || !isMeant) return { decision: 'approve', reason: 'reading is free', isFinal: false };
-  return { decision, reason: `rule ${index + 1} says ${decision}`, isFinal: decision === 'deny' };
+  return { decision, reason: `rule ${number} says ${decision}`, isFinal: decision === 'deny' };
 }
 
-function select({ options }: PermissionQuestion, decision: 'approve' | 'deny', reason: string): PermissionAnswer | undefined {
+function select({ options }: Offering, decision: 'approve' | 'deny', reason: string): PermissionAnswer | undefined {
   const wanted: readonly PermissionOptionKind[] = decision === 'approve' ? ['allow_once'] : ['reject_once', 'reject_always'];
   for (const optionKind of wanted) {
     // Of an id that stands for two kinds nobody knows what it would say.
@@ -89,34 +100,89 @@ interface Weighed {
 
 function weigh(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): Weighed {
   if (policy === 'deny' || policy === 'ask') return { decision: policy, reason: `the policy is ${policy}` };
-  const isCommand = question.kind === 'execute' || question.commands.length > 0;
-  const rules = typeof policy === 'string' ? undefined : policy;
-  const index = rules?.findIndex((rule) => fits(rule, question, context)) ?? -1;
-  const rule = rules?.[index];
-  if (rules && !rule) return { decision: 'deny', reason: 'no rule fits it' };
-  const from = rule ? `rule ${index + 1}` : 'the policy';
-  const by = rule ? { rule } : {};
-  if (rule && rule.decide !== 'approve') return { decision: rule.decide, reason: `${from} says ${rule.decide}`, ...by };
+  const found = ruleFor(policy, question, context);
+  if (typeof policy !== 'string' && !found) return { decision: 'deny', reason: 'no rule fits it' };
+  const from = found ? `rule ${found.number}` : 'the policy';
+  const by = found ? { rule: found.rule } : {};
+  if (found && found.rule.decide !== 'approve') {
+    return { decision: found.rule.decide, reason: `${from} says ${found.rule.decide}`, ...by };
+  }
   const outside = question.paths.find((path) => context.realPathOf(path) === undefined);
   if (outside !== undefined) return { decision: 'deny', reason: `${from} would approve it, but ${outside} is outside of the directories of the job`, ...by };
-  const namesCommands = rule !== undefined && (rule.command !== undefined || rule.kind === 'execute');
-  if (isCommand && !namesCommands) return { decision: 'deny', reason: `${from} approves no commands: a rule with the kind execute, or with a command, would`, ...by };
+  const refusal = typeof policy === 'string' ? refusalOf(policy, question) : refusalByRule(found?.rule, question);
+  if (refusal !== undefined) return { decision: 'deny', reason: `${from} ${refusal}`, ...by };
   return { decision: 'approve', reason: `${from} says approve`, ...by };
 }
 
-function fits(rule: PermissionRule, { kind, tools, paths, commands }: PermissionQuestion, { workdir, realPathOf }: PermissionContext): boolean {
+/** What a preset does not approve within the directories of the job. */
+function refusalOf(preset: string, question: PermissionQuestion): string | undefined {
+  if (preset === 'all' || preset === 'approve') return undefined;
+  if (isCommand(question)) return `${preset} approves no commands`;
+  return preset === 'read' && !readingKinds.includes(question.kind) ? `read approves no ${question.kind}` : undefined;
+}
+
+function refusalByRule(rule: PermissionRule | undefined, question: PermissionQuestion): string | undefined {
+  if (!isCommand(question) || rule?.command !== undefined || rule?.kind === 'execute') return undefined;
+  return 'approves no commands: a rule with the kind execute, or with a command, would';
+}
+
+function isCommand({ kind, commands }: PermissionQuestion): boolean {
+  return kind === 'execute' || commands.length > 0;
+}
+
+interface FoundRule {
+  /** From 1. */
+  readonly number: number;
+  readonly rule: PermissionRule;
+}
+
+/**
+ * The first that fits. Where that approves, a later one that denies stands above it if it names a path, a command or a
+ * part of the question that the first does not name itself.
+ */
+function ruleFor(
+  policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext,
+): FoundRule | undefined {
+  if (typeof policy === 'string') return undefined;
+  const first = policy.findIndex((rule) => fits(rule, question, context));
+  const rule = policy[first];
+  if (rule?.decide !== 'approve') return rule && { number: first + 1, rule };
+  const rest = { ...question, ...unnamedBy(rule, question, context) };
+  const isDenial = ({ decide: decision, path, command }: PermissionRule): boolean =>
+    decision === 'deny' && (path !== undefined || command !== undefined);
+  const denying = policy.findIndex((one, index) => index > first && isDenial(one) && fits(one, rest, context));
+  return { number: (denying === -1 ? first : denying) + 1, rule: policy[denying] ?? rule };
+}
+
+/** What a rule that approves does not name. */
+function unnamedBy(
+  { path, command }: PermissionRule, { paths, commands, parts }: PermissionQuestion, context: PermissionContext,
+): Pick<PermissionQuestion, 'paths' | 'commands' | 'parts'> {
+  const isNamed = path === undefined ? () => false : pathTest(path, context, true);
+  const isMeant = command === undefined ? () => false : glob(command, inCommand);
+  const isUnmeant = (one: string): boolean => !isMeant(one);
+  const unnamed = paths.filter((one) => !isNamed(one));
+  return { paths: unnamed, commands: commands.filter(isUnmeant), parts: parts.filter(isUnmeant) };
+}
+
+function fits(rule: PermissionRule, question: PermissionQuestion, context: PermissionContext): boolean {
+  const { kind, tools, paths, commands, parts } = question;
   const isApproval = rule.decide === 'approve';
   const most = <T>(all: readonly T[], test: (one: T) => boolean): boolean => (isApproval ? all.length > 0 && all.every(test) : all.some(test));
   const { path, command } = rule;
   if (rule.kind !== undefined && !glob(rule.kind, inText)(kind)) return false;
   if (rule.tool !== undefined && !tools.some(glob(rule.tool, inText))) return false;
-  if (path !== undefined) {
-    const isMeant = glob(isAbsolute(path) ? path : resolve(workdir, path), inName);
-    const isNamed = (one: string): boolean => {
-      const real = realPathOf(one);
-      return (real !== undefined && isMeant(real)) || (!isApproval && isMeant(resolve(workdir, one)));
-    };
-    if (!most(paths, isNamed)) return false;
-  }
-  return command === undefined || most(commands, glob(command, inCommand));
+  if (path !== undefined && !most(paths, pathTest(path, context, isApproval))) return false;
+  return command === undefined || most(isApproval ? commands : [...commands, ...parts], glob(command, inCommand));
+}
+
+/** @param isReal Only real paths fit, not the name of a link. */
+function pathTest(
+  pattern: string, { workdir, realPathOf }: PermissionContext, isReal: boolean,
+): (path: string) => boolean {
+  const isMeant = glob(isAbsolute(pattern) ? pattern : resolve(workdir, pattern), inName);
+  return (path) => {
+    const real = realPathOf(path);
+    return (real !== undefined && isMeant(real)) || (!isReal && isMeant(resolve(workdir, path)));
+  };
 }

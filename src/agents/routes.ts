@@ -117,16 +117,18 @@ export function agentRoutes(agents: Agents): Route[] {
       body: permissionRequest,
       documentation: {
         summary: 'Answers what an agent asks permission for',
-        description: 'Of the options that the pending permission of the job shows.',
+        description: 'By one of the options that the pending permission shows, or by a decision, which may hold longer.',
         headers,
-        answers: { 200: answer('The agent was told', { permissionId: text, optionId: text }) },
+        answers: {
+          200: answer('The agent was told', { permissionId: text, optionId: text, decision: text, remember: text }),
+        },
         problems: [...problems, 'permission_not_found'],
       },
     }, async (request) => {
-      const { params: { id, permissionId }, body: { optionId } } = request;
+      const { params: { id, permissionId }, body } = request;
       return json(200, await agents.once(id, request, `permissions/${permissionId}`, async (): Promise<PermissionTaken> => {
-        await agents.permit(id, { permissionId, optionId });
-        return { permissionId, optionId };
+        await agents.permit(id, permissionId, body);
+        return { permissionId, ...body };
       }));
     }),
 

@@ -8,9 +8,12 @@ import { defined } from '../base/parse.ts';
 import {
   type AgentError, type AgentUsage, type PendingPermission, type PlanEntry, type ToolCall, type TurnUsage, optionFor,
 } from '../protocol/agent-jobs.ts';
-import type { AcpVersion, McpServer, PermissionPolicy, Prompt } from '../protocol/agents.ts';
+import {
+  type AcpVersion, type McpServer, type PermissionPolicy, type Prompt, agentDefaults,
+} from '../protocol/agents.ts';
 import { turnTimeoutCode } from '../process/agent-host.ts';
 import { homeDirectory } from '../process/environment/user.ts';
+import { askingEnvironment } from './asking-mode.ts';
 import { shown } from './lenient.ts';
 import { orderOf } from './order-of.ts';
 import type { AgentEvent, AgentState } from './order.ts';
@@ -28,7 +31,7 @@ export interface RunAgentOptions {
   readonly additionalDirectories?: readonly string[];
   /** Laid over the environment of this program. */
   readonly env?: { readonly [name: string]: string };
-  /** Default: approve, which means within the workdir, and no commands. */
+  /** Default: all; with `onPermission` ask. */
   readonly permissions?: PermissionPolicy;
   /**
    * Where the policy says ask. @returns `approve`, `deny`, or the id of an option; `undefined` or `null`: it is denied.
@@ -84,12 +87,15 @@ export const maxTextCharacters = 16_777_216;
  * @param by.environment Of this program. @param by.version Of this package.
  */
 export async function runAgent(options: RunAgentOptions, by: { readonly environment: { readonly [name: string]: string }; readonly version: string }): Promise<RunAgentResult> {
-  const { argv, prompt, env, permissions, additionalDirectories, mcpServers, sessionId, model, effort, mode, strictConfig, authMethod } = options;
+  const { argv, prompt, env, additionalDirectories, mcpServers, sessionId, model, effort, mode, strictConfig, authMethod } = options;
   const { onPermission, onEvent, onText, signal, timeout } = options;
   for (const [name, callback] of Object.entries({ onPermission, onEvent, onText })) {
     if (callback === undefined || typeof callback === 'function') continue;
     throw new TypeError(`Cannot run the agent: ${name} must be a function, received ${shown(callback)}`);
   }
+  const permissions = options.permissions ?? (onPermission && 'ask');
+  const asking = askingEnvironment(argv, permissions ?? agentDefaults.permissions);
+  const environment = { ...by.environment, ...asking, ...env };
   const workdir = resolve(options.workdir ?? '.');
   const asked = new Set<string>();
   let text = '';
@@ -99,7 +105,7 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
     order: orderOf(
       defined({ mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod, acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig, acpVersion: options.acpVersion }),
       {
-        mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: { ...by.environment, ...env },
+        mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: environment,
         hasShell: false, home: homeDirectory(by.environment), turnSeconds: timeout ?? null,
       },
     ),

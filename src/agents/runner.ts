@@ -7,17 +7,18 @@ import { longTimeout } from '../base/long-timeout.ts';
 import { defined } from '../base/parse.ts';
 import { turnTimeoutCode } from '../process/agent-host.ts';
 import { markName } from '../process/descendants.ts';
-import type { AgentError } from '../protocol/agent-jobs.ts';
-import type { AgentChange, PromptBlock } from '../protocol/agents.ts';
+import type { AgentError, PermissionDenial } from '../protocol/agent-jobs.ts';
+import type { AgentChange, PermissionPolicy, PromptBlock } from '../protocol/agents.ts';
 import { AgentFailure } from './agent-failure.ts';
 import { type AgentProcess, startAgent } from './agent-process.ts';
 import { Answering } from './answering.ts';
+import { type AskingSettings, askingSettings, asksNothing } from './asking-mode.ts';
 import { AgentCommands, type CommandsHost } from './commands.ts';
 import { type ConfigCategory, Conversation, type RefusedChoice, configCategories } from './conversation.ts';
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
 import { KnownCalls } from './known-calls.ts';
-import { fieldsOf, listOf, textOf } from './lenient.ts';
+import { fieldsOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
 import { wishesOf } from './order-of.ts';
 import { Progress, messageTextOf } from './progress.ts';
@@ -100,13 +101,20 @@ export class AgentRunner {
   #changes: AgentChange = {};
   /** A turn took longer than it may. */
   #isTimedOut = false;
+  /** What the agent was set to before the permissions had something else set, by the id of the choice. */
+  readonly #ownSettings = new Map<string, AskingSettings['settings'][number]>();
+  /** By the request or a change of it: the permissions then choose none. */
+  #isModeChosen = false;
+  /** Why a denial fails the job. */
+  #denial: AgentFailure | undefined;
 
   constructor({ order, sink }: AgentRunnerOptions) {
     this.#order = order;
     this.#sink = sink;
     this.#begun = new Promise((resolve) => { this.#hasBegun = resolve; });
     this.#answering = new Answering({
-      order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tellAnswer(event), onChange: () => this.#tellAsked(),
+      order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tell(event), onChange: () => this.#tellAsked(),
+      turn: () => this.#turns, onDenied: (denial) => this.#denied(denial),
     });
     this.#turnLog = new TurnLog({ write: (turn) => sink.turn?.(turn), textEnd: () => sink.textEnd?.() ?? 0 });
   }
@@ -177,7 +185,7 @@ export class AgentRunner {
   #do(command: RunnerCommand): Partial<CommandResult> | Promise<Partial<CommandResult>> {
     switch (command.is) {
       case 'prompt': return this.#takePrompt(command.prompt);
-      case 'permit': return answered(this.#answering.permissions.answer(command.permissionId, command.optionId), 'permission');
+      case 'permit': return answered(this.#answering.permissions.answer(command.permissionId, command), 'permission');
       case 'elicit': return answered(this.#answering.elicitations.answer(command.elicitationId, command.answer), 'question');
       case 'shell': {
         this.#shell?.started(command.wishId, command.directory, command.error);
@@ -210,9 +218,16 @@ export class AgentRunner {
     if (this.#isOver || (hasWishes && !conversation)) return hasEnded;
     const [missing] = conversation?.missing(wishes) ?? [];
     if (missing) return refused('unfit', `there is no ${choiceInWords(missing)}`);
+    if (wishes.mode !== undefined) this.#isModeChosen = true;
+    const isHeld = permissions !== undefined && !this.#isModeChosen && conversation !== undefined;
+    const { unknownModes } = isHeld ? askingSettings(conversation.choices, permissions, this.#order) : {};
+    if (unknownModes && this.#order.isTrusted !== true) return refused('unfit', notHeld(permissions, unknownModes).message);
     let changed: AgentChange = defined({ permissions });
     if (permissions !== undefined) this.#answering.policy = permissions;
     let result: Partial<CommandResult> = {};
+    if (isHeld) {
+      await this.#holdTo(permissions, conversation).catch((error: unknown) => { result = notChanged(error as Error); });
+    }
     for (const category of configCategories) {
       const wanted = wishes[category];
       if (!conversation || wanted === undefined || result.problem) continue;
@@ -266,8 +281,9 @@ export class AgentRunner {
     let next = prompt ?? await this.#waitForPrompt(keepAliveSeconds);
     while (next !== undefined && !this.#isEnding) {
       await this.#turn(conversation, next);
-      next = await this.#waitForPrompt(keepAliveSeconds);
+      next = this.#denial ? undefined : await this.#waitForPrompt(keepAliveSeconds);
     }
+    if (this.#denial) throw this.#denial;
     if (this.#turns === 0) this.#stopReason = 'no_prompt';
     this.#isLeaving = true;
     if (!this.#isEnding) await conversation.closeSession();
@@ -309,9 +325,25 @@ export class AgentRunner {
     const all = await conversation.choose(wishes);
     for (const one of all) this.#tell({ type: 'config_refused', ...one });
     const [first] = all;
-    if (!first || !isStrict) return;
-    const details = { refused: all };
-    throw new AgentFailure('config_not_supported', `Cannot choose ${choiceInWords(first)}`, { details });
+    if (first && isStrict) {
+      throw new AgentFailure('config_not_supported', `Cannot choose ${choiceInWords(first)}`, { details: { refused: all } });
+    }
+    this.#isModeChosen = wishes.mode !== undefined && all.every(({ category }) => category !== 'mode');
+    if (!this.#isModeChosen) await this.#holdTo(this.#answering.policy, conversation);
+  }
+
+  /** Puts the agent into a mode in which it asks, or back into its own one where it need not. @throws AgentFailure */
+  async #holdTo(policy: PermissionPolicy, conversation: Conversation): Promise<void> {
+    const { settings, unknownModes } = askingSettings(conversation.choices, policy, this.#order);
+    if (unknownModes && this.#order.isTrusted !== true) throw notHeld(policy, unknownModes);
+    const own = asksNothing(policy) ? [...this.#ownSettings.values()] : [];
+    for (const { choice, value } of [...settings, ...own]) {
+      await conversation.set(choice, value);
+      const { id, current } = choice;
+      if (own.length > 0) this.#ownSettings.delete(id);
+      else if (current !== undefined && !this.#ownSettings.has(id)) this.#ownSettings.set(id, { choice, value: current });
+      if (choice.category !== 'permissions') this.#tell({ type: 'changed', agentMode: value });
+    }
   }
 
   async #turn(conversation: Conversation, prompt: readonly PromptBlock[]): Promise<void> {
@@ -376,9 +408,23 @@ export class AgentRunner {
     this.#turnLog.add(text);
   }
 
-  #fail(error: unknown): void {
+  /** Cancels the turn where a denial fails the job, and ends an agent that goes on with it. */
+  #denied({ kind, tools, paths, commands, reason }: PermissionDenial): void {
+    this.#turnLog.denied();
+    if (this.#order.onDenied !== 'fail' || this.#denial) return;
+    const [what = kind] = [...commands, ...paths, ...tools];
+    this.#denial = new AgentFailure('permission_denied', `The agent was not allowed to ${kind} ${what}: ${reason}`, {
+      details: { kind, tools, paths, commands, reason },
+    });
+    this.#conversation?.cancel();
+    this.#nextPrompt?.(undefined);
+    setTimeout(() => { if (this.#phase === 'turn') void this.#agent?.end(); }, cancelMs).unref();
+  }
+
+  #fail(thrown: unknown): void {
     // Whoever ended it knows why.
     if (this.#isEnding) return void (this.#stopReason = 'cancelled');
+    const error = this.#denial ?? thrown;
     this.#error = error instanceof AgentFailure ? { code: error.code, message: error.message, details: error.details }
       : { code: 'internal', message: `The runner of the agent failed: ${(error as Error).message}`, details: {} };
     this.#stopReason = 'error';
@@ -402,11 +448,6 @@ export class AgentRunner {
     } catch {
       this.#lost += 1;
     }
-  }
-
-  #tellAnswer(event: AgentEvent): void {
-    if (isDenial(event)) this.#turnLog.denied();
-    this.#tell(event);
   }
 
   /** The turn took too long: it is ended by the book, and then the agent. */
@@ -463,7 +504,9 @@ export class AgentRunner {
     return {
       phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
       stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#answering.permissions.shown,
-      pendingElicitations: this.#answering.elicitations.shown, changes: this.#changes, results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
+      pendingElicitations: this.#answering.elicitations.shown, changes: this.#changes,
+      permissionsAsked: this.#answering.asked, permissionsDenied: this.#answering.denied,
+      results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
       progress: this.#progress.current,
     };
   }
@@ -484,12 +527,15 @@ function notChanged(error: Error): Partial<CommandResult> {
   return refused(error instanceof AgentFailure && error.code === 'agent_ended' ? 'ended' : 'failed', error.message);
 }
 
-/** A permission was refused, by whatever decided: no option was taken, or one that refuses it. */
-function isDenial(event: AgentEvent): boolean {
-  if (event.type !== 'permission' || event.decision === 'pending') return false;
-  const options = listOf(fieldsOf(event.question)['options']).map(fieldsOf);
-  const { kind } = options.find(({ optionId }) => optionId === event.decision) ?? {};
-  return !(textOf(kind)?.startsWith('allow') ?? false);
+/** The agent has no mode that is known to ask permission. */
+function notHeld(policy: PermissionPolicy | undefined, modes: readonly string[]): AgentFailure {
+  const what = typeof policy === 'string' ? policy : 'by rules';
+  return new AgentFailure(
+    'policy_not_supported',
+    `Cannot hold the agent to the permissions ${what}: of its modes (${modes.join(', ')}) none is known to ask permission; `
+    + 'choose one by agentMode, or go on all the same with "trustAgent": true',
+    { details: { modes } },
+  );
 }
 
 function refused(problem: Exclude<CommandResult['problem'], null>, message: string): Partial<CommandResult> {

@@ -19,11 +19,11 @@ const pagerVariable = /^(?:PAGER|GIT_PAGER|MANPAGER|GH_PAGER)$/;
 const inertValue = /^[\w.:,@+-]{0,100}$/;
 
 export function readQuestion(path: string): PermissionQuestion {
-  return { kind: 'read', tools: ['fs/read_text_file'], paths: [path], commands: [], options };
+  return { kind: 'read', tools: ['fs/read_text_file'], paths: [path], commands: [], parts: [], options };
 }
 
 export function writeQuestion(path: string): PermissionQuestion {
-  return { kind: 'edit', tools: ['fs/write_text_file'], paths: [path], commands: [], options };
+  return { kind: 'edit', tools: ['fs/write_text_file'], paths: [path], commands: [], parts: [], options };
 }
 
 /**
@@ -34,7 +34,7 @@ export function commandQuestion({ command, args = [], env = {}, cwd }: CommandRe
   const { commands } = questionOf({ toolCall: { rawInput: { command: args.length === 0 ? command : [command, ...args] } } });
   const variables = Object.entries(env).filter(([name, value]) => !isInert(name, value)).map(([name, value]) => `${name}=${shellWord(value)}`);
   const withVariables = variables.length === 0 ? [] : commands.map((line) => [...variables, line].join(' '));
-  return { kind: 'execute', tools: ['terminal/create'], paths: cwd === undefined ? [] : [cwd], commands: [...commands, ...withVariables], options };
+  return { kind: 'execute', tools: ['terminal/create'], paths: cwd === undefined ? [] : [cwd], commands: [...commands, ...withVariables], parts: [], options };
 }
 
 function isInert(name: string, value: string): boolean {

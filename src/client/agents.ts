@@ -5,8 +5,8 @@
 import { onAbort } from '../base/abort.ts';
 import { type AgentTurn, type PendingAnywhere, optionFor } from '../protocol/agent-jobs.ts';
 import type {
-  AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionTaken, Prompt, PromptTaken,
-  TurnCancelled, TurnsQuery,
+  AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionRequest, PermissionTaken,
+  Prompt, PromptTaken, TurnCancelled, TurnsQuery,
 } from '../protocol/agents.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Accepted, AgentExec, Job } from '../protocol/jobs.ts';
@@ -33,11 +33,17 @@ export interface AgentRunOptions extends AgentRequest, TextOptions {
   /** Told what the agent does; what it returns is waited for before more is read. */
   readonly onEvent?: (event: AgentEvent) => void | Promise<void>;
   /**
-   * Says what becomes of what the agent asks permission for: `approve`, `deny`, or the id of one of the options; `undefined` leaves it to somebody
-   * else. With it `permissions` is `ask` by default. `signal` aborts when it was decided meanwhile.
+   * Answers what the agent asks permission for: `approve`, `deny`, the id of one of the options, or a decision with how
+   * long it is remembered; `undefined` leaves it to somebody else. With it `permissions` is `ask` by default. `signal`
+   * aborts when it was decided meanwhile.
    */
-  readonly onPermission?: (permission: AskedPermission, options: { readonly signal: AbortSignal }) => string | undefined | Promise<string | undefined>;
+  readonly onPermission?: (
+    permission: AskedPermission, options: { readonly signal: AbortSignal },
+  ) => PermissionAnswer | undefined | Promise<PermissionAnswer | undefined>;
 }
+
+/** `approve`, `deny` or the id of an option; or a decision. */
+export type PermissionAnswer = string | Extract<PermissionRequest, { readonly decision: unknown }>;
 
 export interface ElicitationReply {
   readonly action: ElicitationRequest['action'];
@@ -132,9 +138,15 @@ export class Agents {
     return this.#act(`${pathOf(id)}/prompt/cancel`, {}, options, turnCancelledAnswer);
   }
 
-  /** Answers what the agent asks permission for. @throws ProblemError `permission_not_found`, `invalid_request`, `job_not_running`. */
-  async permit(id: string, permissionId: string, optionId: string, options: ActOptions = {}): Promise<PermissionTaken> {
-    return this.#act(`${pathOf(id)}/permissions/${encodeURIComponent(permissionId)}`, { optionId }, options, permittedAnswer);
+  /**
+   * Answers what the agent asks permission for.
+   *
+   * @param answer The id of an option, or `{ decision: 'approve' | 'deny', remember?: 'turn' | 'job' }`.
+   * @throws ProblemError `permission_not_found`, `invalid_request`, `job_not_running`.
+   */
+  async permit(id: string, permissionId: string, answer: string | PermissionRequest, options: ActOptions = {}): Promise<PermissionTaken> {
+    const body = typeof answer === 'string' ? { optionId: answer } : answer;
+    return this.#act(`${pathOf(id)}/permissions/${encodeURIComponent(permissionId)}`, body, options, permittedAnswer);
   }
 
   /** Answers a question of the agent. @throws ProblemError `elicitation_not_found`, `job_not_running`. */
@@ -181,15 +193,15 @@ export class Agents {
     }
   }
 
-  async #ask(id: string, permission: AskedPermission, answer: string | undefined): Promise<void> {
+  async #ask(id: string, permission: AskedPermission, answer: PermissionAnswer | undefined): Promise<void> {
     if (answer === undefined) return;
-    const optionId = optionFor(permission, answer);
-    if (optionId === undefined) {
+    const chosen = typeof answer === 'string' ? optionFor(permission, answer) : answer;
+    if (chosen === undefined) {
       const offered = permission.options.map(({ optionId: one }) => one).join(', ');
       throw new ProblemError('invalid_request', `Cannot answer permission ${permission.permissionId} with ${JSON.stringify(answer)}: its options are ${offered}`);
     }
     try {
-      await this.permit(id, permission.permissionId, optionId);
+      await this.permit(id, permission.permissionId, chosen);
     } catch (error) {
       // Somebody else was faster, or nobody waits for it any more.
       if (!(error instanceof ProblemError) || !['permission_not_found', 'job_not_running', 'job_not_found'].includes(error.code)) throw error;

@@ -281,7 +281,8 @@ function isTurnCancelled(fields: unknown): fields is TurnCancelled {
 }
 
 function isPermissionTaken(fields: unknown): fields is PermissionTaken {
-  return typeof (fields as Fields)['optionId'] === 'string';
+  const { optionId, decision } = fields as Fields;
+  return typeof (optionId ?? decision) === 'string';
 }
 
 function isElicitationTaken(fields: unknown): fields is ElicitationTaken {

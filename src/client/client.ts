@@ -22,7 +22,7 @@ import { Updates } from './updates.ts';
 
 export { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
 export { optionFor } from '../protocol/agent-jobs.ts';
-export { type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply } from './agents.ts';
+export { type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply, type PermissionAnswer } from './agents.ts';
 export { type AttachOptions, Attachment, type TerminalEnd } from './attachment.ts';
 export type { TerminalSize } from '../protocol/terminals.ts';
 export { type RetryPolicy, type SidecarOptions } from './endpoint.ts';
@@ -38,11 +38,13 @@ export { type ShellRunOptions, Shells } from './shells.ts';
 export { type TerminalStart, Terminals } from './terminals.ts';
 export { type UpdateOptions, type UpdateWaitOptions, Updates } from './updates.ts';
 export type {
-  AgentError, AgentPhase, AgentSession, AgentTurn, AgentUsage, PendingAnywhere, PendingElicitation, PendingPermission, PlanEntry, ToolCall, ToolDiff, TurnUsage,
+  AgentError, AgentPhase, AgentSession, AgentTurn, AgentUsage, PendingAnywhere, PendingElicitation, PendingPermission, PermissionDenial, PlanEntry, ToolCall, ToolDiff, TurnUsage,
 } from '../protocol/agent-jobs.ts';
 export type {
-  AgentChange, AgentFields, AgentList, AgentListing, ChangeTaken, ElicitationTaken, McpServer, PermissionDecision, PermissionPolicy, PermissionRule, PermissionTaken, Prompt, PromptBlock, PromptTaken, TurnCancelled,
+  AgentChange, AgentFields, AgentList, AgentListing, ChangeTaken, DenialAction, ElicitationTaken, McpServer, PermissionDecision, PermissionPolicy, PermissionPreset,
+  PermissionRequest, PermissionRule, PermissionTaken, RememberScope, Prompt, PromptBlock, PromptTaken, TurnCancelled,
 } from '../protocol/agents.ts';
+export { permissionPresets, rulesOf } from '../protocol/agents.ts';
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
 export {

@@ -4,8 +4,8 @@
  */
 import type { Schema } from '../base/parse.ts';
 import {
-  type AgentJobDetails, type PendingElicitation, type PendingPermission, type ToolCall, agentPhases, planPriorities, planStatuses, toolKinds,
-  toolStatuses, clientEventTypes,
+  type AgentJobDetails, type PendingElicitation, type PendingPermission, type PermissionDenial, type ToolCall, agentPhases,
+  planPriorities, planStatuses, toolKinds, toolStatuses, clientEventTypes,
 } from '../protocol/agent-jobs.ts';
 import { type SchemasOf, turnSchema, turnUsageSchema } from '../protocol/turn-schema.ts';
 
@@ -38,6 +38,16 @@ export const permission: SchemasOf<PendingPermission> = {
   options: listOf(objectWith({ optionId: text, kind: { ...text, description: 'allow_once, allow_always, reject_once or reject_always' }, name: text })),
   askedAt: unixSeconds,
   expiresAt: { ...unixSeconds, description: 'Unix seconds; then askDefault holds' },
+};
+
+const denial: SchemasOf<PermissionDenial> = {
+  turn: { ...count, description: 'From 1' },
+  kind: text,
+  tools: texts,
+  paths: texts,
+  commands: texts,
+  reason: text,
+  at: unixSeconds,
 };
 
 export const elicitation: SchemasOf<PendingElicitation> = {
@@ -89,6 +99,8 @@ export const agentJobSchemas: SchemasOf<AgentJobDetails> = {
   ),
   turnUsage: orNull(turnUsageSchema, 'Tokens of the last turn'),
   pendingPermissions: listOf(objectWith(permission), 'Answered by POST /jobs/{id}/permissions/{permissionId}'),
+  permissionsAsked: { ...count, description: 'Permissions that were asked for so far' },
+  permissionsDenied: listOf(objectWith(denial), 'What the agent was not allowed to do: the last ones'),
   pendingElicitations: listOf(objectWith(elicitation), 'Answered by POST /jobs/{id}/elicitations/{elicitationId}'),
   eventCount: count,
   turns: listOf(turnSchema, 'The last 100, with how their texts begin; GET /jobs/{id}/turns/{turn} has all of it'),

@@ -38,6 +38,19 @@ export function optionFor({ options }: Answerable, answer: string): string | und
   return options.find(({ optionId }) => optionId === answer)?.optionId;
 }
 
+/** Something that the agent was not allowed to do; texts are cut, and of long lists only the beginning is shown. */
+export interface PermissionDenial {
+  /** The turn it was in, from 1. */
+  readonly turn: number;
+  readonly kind: string;
+  readonly tools: readonly string[];
+  readonly paths: readonly string[];
+  readonly commands: readonly string[];
+  readonly reason: string;
+  /** Unix seconds. */
+  readonly at: number;
+}
+
 /** The agent asks something. Times are Unix seconds. */
 export interface PendingElicitation {
   readonly elicitationId: string;
@@ -88,6 +101,8 @@ export interface AgentJobSummary {
   /** Of the last turn. */
   readonly turnUsage: TurnUsage | null;
   readonly pendingPermissions: readonly PendingPermission[];
+  /** Permissions that the agent asked for, or that a person was asked for on its behalf. */
+  readonly permissionsAsked: number;
   readonly pendingElicitations: readonly PendingElicitation[];
   readonly eventCount: number;
 }
@@ -141,6 +156,8 @@ export interface PendingAnywhere {
 export interface AgentJobDetails extends AgentJobSummary {
   /** The last ones, at most {@link maxShownTurns}, in their order. */
   readonly turns: readonly AgentTurn[];
+  /** The last ones. */
+  readonly permissionsDenied: readonly PermissionDenial[];
   readonly toolCalls: readonly ToolCall[];
   /** Older ones that are not among them any more. */
   readonly droppedToolCalls: number;

@@ -32,9 +32,20 @@ export type McpServer =
   | { readonly name: string; readonly command: string; readonly args: readonly string[]; readonly env: readonly NameValue[] }
   | { readonly type: 'http' | 'sse'; readonly name: string; readonly url: string; readonly headers: readonly NameValue[] };
 
-/** `ask`: somebody else says. */
+/** What a rule decides. `ask`: a person is asked. */
 export const permissionDecisions = ['approve', 'deny', 'ask'] as const;
 export type PermissionDecision = (typeof permissionDecisions)[number];
+
+/**
+ * `read`: reading, searching, thinking and fetching within the directories of the job. `edits`: also other tools within
+ * them, but no command. `all`: commands as well. `ask`: a person is asked about each. `deny`: nothing.
+ */
+export const permissionPresets = ['read', 'edits', 'all', 'ask', 'deny'] as const;
+export type PermissionPreset = (typeof permissionPresets)[number];
+
+/** How long an answer to a permission holds for the same kind, commands and paths. */
+export const rememberScopes = ['turn', 'job'] as const;
+export type RememberScope = (typeof rememberScopes)[number];
 
 /**
  * Decides what it fits. All that it names must fit: `kind` the kind of the tool, `tool` its name or title, `path` the paths and `command` the
@@ -45,6 +56,7 @@ export type PermissionDecision = (typeof permissionDecisions)[number];
  * one is of real paths, without links.
  *
  * A rule that approves must fit all paths and commands that are named, one that denies or asks any of them, also by the name of a link.
+ * A rule that denies a path or a command stands above an earlier one that approves without naming that path or command.
  */
 export interface PermissionRule {
   readonly kind?: string;
@@ -54,8 +66,26 @@ export interface PermissionRule {
   readonly decide: PermissionDecision;
 }
 
-/** The first rule that fits; what none fits is denied. */
-export type PermissionPolicy = PermissionDecision | readonly PermissionRule[];
+/** Of rules the first that fits decides; what none fits is denied. `approve` is an older name of `all`. */
+export type PermissionPolicy = PermissionPreset | 'approve' | readonly PermissionRule[];
+
+/** The rules that decide as a preset does, to go behind other rules. */
+export function rulesOf(preset: PermissionPreset): readonly PermissionRule[] {
+  switch (preset) {
+    case 'read': return readingKinds.map((kind) => ({ kind, decide: 'approve' }));
+    case 'edits': return [{ decide: 'approve' }];
+    case 'all': return [{ kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: 'approve' }];
+    case 'ask':
+    case 'deny': return [{ decide: preset }];
+  }
+}
+
+/** Kinds of tools that change nothing. */
+export const readingKinds: readonly string[] = ['read', 'search', 'think', 'fetch'];
+
+/** `fail`: the first denial cancels the turn and fails the job. */
+export const denialActions = ['continue', 'fail'] as const;
+export type DenialAction = (typeof denialActions)[number];
 
 /** `prompt`: a conversation. The others only ask the agent about its earlier sessions, or have it forget one. */
 export const sessionActions = ['prompt', 'list', 'delete'] as const;
@@ -66,7 +96,7 @@ export type AcpVersion = 1 | 2;
 
 /** What holds where a request says nothing. */
 export const agentDefaults = {
-  agent: 'copilot', permissions: 'approve', askTimeoutSeconds: 300, killGraceSeconds: 10, acpVersion: 1,
+  agent: 'copilot', permissions: 'all', askTimeoutSeconds: 300, killGraceSeconds: 10, acpVersion: 1,
 } as const;
 
 const maxSeconds = 31_536_000;
@@ -113,10 +143,11 @@ const pattern = text({ min: 1, max: 4096 });
 const rule: Parser<PermissionRule> = defining(object({
   kind: optional(pattern), tool: optional(pattern), path: optional(pattern), command: optional(pattern), decide: oneOf(...permissionDecisions),
 }));
-const policy: Parser<PermissionPolicy> = parser({ anyOf: [oneOf(...permissionDecisions).schema, array(rule, { max: 1000 }).schema] }, (value, at) => {
+const preset = oneOf(...permissionPresets, 'approve');
+const policy: Parser<PermissionPolicy> = parser({ anyOf: [preset.schema, array(rule, { max: 1000 }).schema] }, (value, at) => {
   if (Array.isArray(value)) return array(rule, { max: 1000 })(value, at);
-  if (typeof value === 'string') return oneOf(...permissionDecisions)(value, at);
-  return refuse(at, '"approve", "deny", "ask" or an array of rules', value);
+  if (typeof value === 'string') return preset(value, at);
+  return refuse(at, '"read", "edits", "all", "ask", "deny" or an array of rules', value);
 });
 
 const acpVersion: Parser<AcpVersion> = parser({ enum: [1, 2] }, (value, at) =>
@@ -134,6 +165,8 @@ export interface AgentFields {
   readonly permissions?: PermissionPolicy;
   readonly askTimeout?: number;
   readonly askDefault?: 'approve' | 'deny';
+  readonly onDenied?: DenialAction;
+  readonly trustAgent?: boolean;
   readonly keepAlive?: number;
   readonly lifetime?: number | null;
   readonly mcpServers?: readonly McpServer[];
@@ -156,9 +189,25 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
   effort: described('Mode acp: how much the model is to think, by the id or name that the agent has for it.', optionalText(word)),
   agentMode: described('Mode acp: the mode of the session, by its id or name.', optionalText(word)),
   strictConfig: described('Mode acp: a model, effort or agentMode that the agent does not have fails the job. Default true.', optional(boolean)),
-  permissions: described('Mode acp: who decides what the agent asks permission for, and what it writes and runs through the server without asking: approve (within the directories of the job, and no commands), deny, ask, or rules, of which the first that fits decides. Default approve; with a persistent shell for its commands, those as well.', optional(policy)),
+  permissions: described(
+    'Mode acp: what the agent may do, where it asks permission and where it writes and runs through the server without '
+    + 'asking: read, edits (no commands), all, each within the directories of the job; ask, deny, or rules, of which the '
+    + `first that fits decides. Default ${agentDefaults.permissions}; approve is an older name of it.`,
+    optional(policy),
+  ),
   askTimeout: described(`Mode acp: seconds to wait for an answer where somebody is asked. Default ${agentDefaults.askTimeoutSeconds}.`, optional(number({ above: 0, max: maxSeconds, unit: 'seconds' }))),
-  askDefault: described('Mode acp: what holds when nobody answered. Default deny.', optional(oneOf('approve', 'deny'))),
+  askDefault: described(
+    'Mode acp: what holds when a question timed out: deny, the default, or approve, as edits does.',
+    optional(oneOf('approve', 'deny')),
+  ),
+  onDenied: described(
+    'Mode acp: fail cancels the turn at the first denial and fails the job with permission_denied. Default continue.',
+    optional(oneOf(...denialActions)),
+  ),
+  trustAgent: described(
+    'Mode acp: run an agent that has no mode known to ask permission (policy_not_supported) all the same. Default false.',
+    optional(boolean),
+  ),
   keepAlive: described('Mode acp: seconds that the agent waits for another prompt after a turn. Default 0.', optional(number({ min: 0, max: maxSeconds, unit: 'seconds' }))),
   lifetime: described('Mode acp: seconds until the job is ended, whatever it is at; null, the default, for none.',
     optional(nullable(number({ above: 0, max: maxSeconds, unit: 'seconds' })))),
@@ -295,15 +344,37 @@ export interface TurnCancelled {
   readonly cancelled: boolean;
 }
 
-export interface PermissionRequest {
-  readonly optionId: string;
-}
+/** One of the options that the agent offers, or a decision, whatever the agent calls it. */
+export type PermissionRequest =
+  | { readonly optionId: string }
+  | { readonly decision: 'approve' | 'deny'; readonly remember?: RememberScope };
 
-export interface PermissionTaken extends PermissionRequest {
+/** The request again. */
+export interface PermissionTaken {
   readonly permissionId: string;
+  readonly optionId?: string;
+  readonly decision?: 'approve' | 'deny';
+  readonly remember?: RememberScope;
 }
 
-export const permissionRequest: Parser<PermissionRequest> = object({ optionId: described('One of those that the agent offers.', word) });
+const permissionFields = object({
+  optionId: described('One of those that the agent offers.', optional(word)),
+  decision: described('Instead of optionId: approve allows once, deny rejects.', optional(oneOf('approve', 'deny'))),
+  remember: described(
+    'With decision: it holds for the same kind, commands and paths to the end of the turn, or of the job.',
+    optional(oneOf(...rememberScopes)),
+  ),
+});
+
+export const permissionRequest: Parser<PermissionRequest> = parser(permissionFields.schema, (value, at) => {
+  const { optionId, decision, remember } = permissionFields(value, at);
+  if (decision === undefined) {
+    if (remember !== undefined) throw new ParseError(`${at}.remember`, 'expected nothing without a decision');
+    return optionId === undefined ? refuse(at, 'optionId or decision', undefined) : { optionId };
+  }
+  if (optionId !== undefined) throw new ParseError(`${at}.optionId`, 'expected nothing, as decision is given');
+  return defined({ decision, remember });
+});
 
 export interface ElicitationRequest {
   readonly action: 'accept' | 'decline' | 'cancel';

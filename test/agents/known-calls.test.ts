@@ -4,7 +4,7 @@ import test from 'node:test';
 import { KnownCalls } from '../../src/agents/known-calls.ts';
 
 const call = (toolCallId: string, fields: object, sessionUpdate = 'tool_call'): object => ({ sessionUpdate, toolCallId, ...fields });
-const nothing = { kind: 'other', tools: [], paths: [], commands: [], options: [] };
+const nothing = { kind: 'other', tools: [], paths: [], commands: [], parts: [], options: [] };
 
 test('a permission asks what all updates of its call said, and what it says itself', () => {
   const calls = new KnownCalls();
@@ -12,13 +12,29 @@ test('a permission asks what all updates of its call said, and what it says itse
   calls.apply(call('a', { title: 'two', kind: null, content: [{ type: 'diff', path: '/b', newText: 'x'.repeat(500_000) }] }, 'tool_call_update'));
   calls.apply(call('b', { kind: 'read' }));
   calls.apply({ sessionUpdate: 'plan', toolCallId: 'a', kind: 'other' });
-  const known = { kind: 'execute', tools: ['two', 'one'], paths: ['/b', '/a'], commands: ['rm x'], options: [] };
+  const known = { kind: 'execute', tools: ['two', 'one'], paths: ['/b', '/a'], commands: ['rm x'], parts: ['two', 'one'], options: [] };
   assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'a' } }), known);
-  assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'a', title: 'three' } }), { ...known, tools: ['three', 'two', 'one'] });
+  assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'a', title: 'three' } }), { ...known, tools: ['three', 'two', 'one'], parts: ['three', 'two', 'one'] });
   assert.deepEqual(calls.questionOf({ toolCall: { toolCallId: 'a', kind: 'edit', rawInput: { command: 'ls', path: '/c' } } }),
     { ...known, kind: 'edit', paths: ['/c', '/b', '/a'], commands: ['ls', 'rm x'] });
   assert.deepEqual(calls.questionOf({ toolCall: { kind: 'edit' } }), { ...nothing, kind: 'edit' });
   assert.deepEqual(calls.questionOf({}), nothing);
+});
+
+test('the first title of a tool is no command once another one, or the command itself, is told', () => {
+  const calls = new KnownCalls();
+  const told = (toolCall: object): readonly unknown[] => {
+    const { commands, parts } = calls.questionOf({ toolCall }) ?? { commands: undefined, parts: undefined };
+    return [commands, parts];
+  };
+  // As opencode, both of claude and qwen tell it.
+  for (const title of ['Terminal', 'bash', 'Shell']) {
+    calls.apply(call(title, { kind: 'execute', title, rawInput: {} }));
+    assert.deepEqual(told({ toolCallId: title }), [[title], []]);
+    assert.deepEqual(told({ toolCallId: title, title: '`rm x`' }), [['rm x'], [title]]);
+    calls.apply(call(title, { title: 'rm x', rawInput: { command: 'rm x' } }, 'tool_call_update'));
+    assert.deepEqual(told({ toolCallId: title }), [['rm x'], [title]]);
+  }
 });
 
 test('a call that has ended is forgotten', () => {

@@ -40,7 +40,7 @@ async function run(t: TestContext, { words, isIdle, wishes = { model: wanted.mod
   mkdirSync(workdir);
   const order: AgentOrder = {
     mark, version: '0.0.0-test', argv: [process.execPath, agent, ...words], workdir, env: { PATH: process.env['PATH'] ?? '' }, additionalDirectories: [], mcpServers: [],
-    authMethod: wanted.authMethod, action: 'prompt', wishes, isStrict: true, permissions: permissions ?? 'approve', askSeconds: 60, askDefault: 'deny', mayElicit: false, hasShell: false,
+    authMethod: wanted.authMethod, action: 'prompt', wishes, isStrict: true, permissions: permissions ?? 'edits', askSeconds: 60, askDefault: 'deny', mayElicit: false, hasShell: false,
     prompt: [{ type: 'text', text: 'do it' }], keepAliveSeconds, ...(isIdle ? { answerSeconds } : {}), ...(sessionId === undefined ? {} : { sessionId }),
   };
   writeFileSync(join(directory, orderFile), JSON.stringify(order));

@@ -4,12 +4,14 @@ import { homedir } from 'node:os';
 import test from 'node:test';
 import { isTooDeep, questionOf } from '../../src/agents/permission-question.ts';
 
-const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { kind?: string; tools?: string[]; paths?: string[]; commands?: string[] }])[] = [
+const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { kind?: string; tools?: string[]; paths?: string[]; commands?: string[]; parts?: string[] }])[] = [
   ['gemini edits', { toolCallId: '1', title: 'Writing to a.txt', kind: 'edit', content: [{ type: 'diff', path: '/w/a.txt', oldText: '', newText: 'x' }], locations: [{ path: '/w/a.txt' }] },
     { kind: 'edit', tools: ['Writing to a.txt'], paths: ['/w/a.txt'] }],
   ['claude writes', { toolCallId: '1', title: 'Write', rawInput: { file_path: '/w/a', content: 'path' } }, { tools: ['Write'], paths: ['/w/a'] }],
-  ['codex runs', { toolCallId: '1', kind: 'execute', title: 'ls', rawInput: { command: ['/bin/bash', '-lc', 'ls | wc'], cwd: '/w' } }, { kind: 'execute', tools: ['ls'], paths: ['/w'], commands: ['ls | wc'] }],
+  ['codex runs', { toolCallId: '1', kind: 'execute', title: 'ls', rawInput: { command: ['/bin/bash', '-lc', 'ls | wc'], cwd: '/w' } }, { kind: 'execute', tools: ['ls'], paths: ['/w'], commands: ['ls | wc'], parts: ['ls'] }],
   ['codex changes', { rawInput: { changes: { '/w/a': { add: { content: 'x' } }, '/w/b': { path: '/w/c' } } } }, { paths: ['/w/a', '/w/b', '/w/c'] }],
+  ['codex says what it takes a command for', { kind: 'execute', title: 'Run npm', rawInput: { command: ['/bin/bash', '-c', 'npm test'], cwd: '/w', parsed_cmd: [{ type: 'unknown', cmd: 'test' }, { cmd: 'npm test' }] } },
+    { kind: 'execute', tools: ['Run npm'], paths: ['/w'], commands: ['npm test'], parts: ['test', 'Run npm'] }],
   ['copilot runs', { kind: 'execute', rawInput: { command: 'echo a > b', description: 'x' } }, { kind: 'execute', commands: ['echo a > b'] }],
   ['opencode edits', { kind: 'edit', rawInput: { filepath: '/w/a', diff: '--- a' } }, { kind: 'edit', paths: ['/w/a'] }],
   ['gemini runs', { kind: 'execute', title: 'cp a b && cat b', content: [], locations: [] }, { kind: 'execute', tools: ['cp a b && cat b'], commands: ['cp a b && cat b'] }],
@@ -49,13 +51,13 @@ const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { ki
 for (const [agent, toolCall, expected] of rows) {
   test(`questionOf(): ${agent}`, () => {
     assert.deepEqual(questionOf({ sessionId: 's', toolCall, options: [{ optionId: 'a', name: 'A', kind: 'allow_once' }, { optionId: 5 }, null] }), {
-      kind: 'other', tools: [], paths: [], commands: [], ...expected, options: [{ optionId: 'a', kind: 'allow_once', name: 'A' }],
+      kind: 'other', tools: [], paths: [], commands: [], parts: [], ...expected, options: [{ optionId: 'a', kind: 'allow_once', name: 'A' }],
     });
   });
 }
 
 test('questionOf() takes anything', () => {
-  const nothing = { kind: 'other', tools: [], paths: [], commands: [], options: [] };
+  const nothing = { kind: 'other', tools: [], paths: [], commands: [], parts: [], options: [] };
   for (const params of [undefined, null, 5, [], 'x', { options: {} }]) assert.deepEqual(questionOf(params), nothing);
   let deep: object = { path: '/deep' };
   for (let depth = 0; depth < 10_000; depth += 1) deep = { deep };

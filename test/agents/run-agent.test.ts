@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type AgentEvent, runAgent } from '../../src/index.ts';
+import { type AgentEvent, type RunAgentOptions, runAgent } from '../../src/index.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs process groups' : false };
@@ -15,7 +15,7 @@ test('runAgent() tells what happens, and resolves with what came of it', options
   const events: AgentEvent['type'][] = [];
   let streamed = '';
   const result = await runAgent({
-    argv, workdir, prompt: 'say one \nwrite a content\nask execute ls\nsay two', onEvent: ({ type }) => events.push(type), onText: (text) => { streamed += text; },
+    argv, workdir, permissions: 'edits', prompt: 'say one \nwrite a content\nask execute ls\nsay two', onEvent: ({ type }) => events.push(type), onText: (text) => { streamed += text; },
   });
   const { stopReason, error, sessionId, text, agentInfo } = result;
   assert.deepEqual({ stopReason, error, sessionId, agentInfo }, { stopReason: 'end_turn', error: null, sessionId: 's1', agentInfo: { name: 'fake', version: '1' } });
@@ -37,6 +37,13 @@ test('runAgent() asks whoever called it; who fails to answer has denied it', opt
   } });
   assert.deepEqual(asked, ['a', 'b', 'c', 'd', 'e']);
   assert.deepEqual(text.match(/"optionId":"\w+"/g), ['yes', 'no', 'yes', 'no', 'no'].map((id) => `"optionId":"${id}"`));
+});
+
+test('runAgent() approves all by default, and asks where there is somebody to ask', options, async (t) => {
+  const prompt = 'ask execute ls';
+  const decided = async (more: Partial<RunAgentOptions>): Promise<string | undefined> =>
+    /"optionId":"(\w+)"/.exec((await runAgent({ argv, workdir: temporaryFolder(t), prompt, ...more })).text)?.[1];
+  assert.deepEqual([await decided({}), await decided({ onPermission: () => 'no' }), await decided({ permissions: 'approve' })], ['yes', 'no', 'yes']);
 });
 
 test('runAgent() ends the turn by the book where its signal aborts', options, async (t) => {

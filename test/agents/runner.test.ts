@@ -36,7 +36,7 @@ function run(
   let text = '';
   const order: AgentOrder = {
     mark: `runner-of-test-${process.pid}-${count += 1}`, version: '0.0.0-test', argv: [process.execPath, fake], workdir: work, env: { PATH: process.env['PATH'] ?? '', ...env }, additionalDirectories: [], mcpServers: [],
-    wishes: {}, isStrict: true, permissions: 'approve', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, hasShell: false, ...more,
+    wishes: {}, isStrict: true, permissions: 'edits', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, hasShell: false, ...more,
   };
   const files = new JobFiles(directory);
   const runner = new AgentRunner({ order, sink: {
@@ -168,7 +168,7 @@ test('nothing outside is read, written or allowed, and commands are not', option
   assert.equal(await it.ended, 0);
   assert.equal(it.text(), '{"code":-32602}{"code":-32602}' + '{"outcome":{"outcome":"selected","optionId":"no"}}'.repeat(2));
   assert.deepEqual(it.events().filter(({ type }) => type === 'permission').map(({ decision, reason }) => [decision, reason]),
-    [['no', 'the policy would approve it, but /etc/passwd is outside of the directories of the job'], ['no', 'the policy approves no commands: a rule with the kind execute, or with a command, would']]);
+    [['no', 'the policy would approve it, but /etc/passwd is outside of the directories of the job'], ['no', 'the policy edits approves no commands']]);
 });
 
 test('somebody is asked, sees what for, and answers; other answers are passed over', options, async (t) => {

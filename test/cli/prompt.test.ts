@@ -153,7 +153,11 @@ describe('sidecar prompt', { skip }, () => {
       [['die'], 1, /The agent has ended/],
       [['stop refusal'], 1, /refuses to go on/],
       [['stop max_tokens'], 1, /max_tokens/],
-      [['ask execute ls'], 0, /! denied: execute ls \(/],
+      [['--permissions', 'edits', 'ask execute ls'], 0, /! denied: execute ls \(/],
+      [['--permissions', 'read', '--on-denied', 'fail', 'write a x'], 1, /not allowed to edit a: the policy read approves no edit\nsidecar: without --on-denied fail/],
+      [['--permissions', 'some', 'say x'], 2, /Cannot read --permissions: expected read, edits, all, ask, deny, received "some"/],
+      [['--on-denied', 'stop', 'say x'], 2, /Cannot read --on-denied: expected continue, fail/],
+      [['--permissions', 'all', '--deny', 'say x'], 2, /--deny and --permissions/],
       [['-t', '1', 'hang'], 124, /ended at its timeout of 1 s for a turn/],
       [['--lifetime', '3', 'hang'], 124, /ended at the end of its lifetime of 3 s/],
       [['--lifetime', 'x', 'say x'], 2, /--lifetime/],
@@ -348,6 +352,12 @@ describe('sidecar permissions', { skip }, () => {
     assert.equal((await run(['permissions', job.jobId, 'always'])).exitCode, 0);
     assert.deepEqual((await ended).stdout.match(/"(yes|no|always)"/g), ['"yes"', '"no"', '"always"']);
     assert.match((await run(['permissions', 'last', 'approve'])).stderr, /it asks nothing at the moment/);
+    const twice = start(['prompt', '--ask', '-a', fake, 'ask edit a\nask edit a']);
+    await twice.printed(/asks permission/, 'stderr');
+    assert.match((await run(['permissions', 'last', 'yes', '--remember', 'job'])).stderr, /--remember goes with approve and deny only/);
+    assert.match((await run(['permissions', 'last', 'approve', '--remember', 'day'])).stderr, /Cannot read --remember: expected turn or job/);
+    assert.equal((await run(['permissions', 'last', 'approve', '--remember', 'job'])).exitCode, 0);
+    assert.equal((await twice.ended).exitCode, 0);
   });
 
   it('shows all of what it answers, blanks and controls too, before the answer is sent', async (t) => {

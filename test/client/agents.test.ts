@@ -42,6 +42,24 @@ describe('Agents', { skip }, () => {
     assert.deepEqual(events.flatMap((event) => (event.type === 'permission' ? [event.decision] : [])), ['pending', 'yes', 'pending', 'no', 'pending', 'always']);
   });
 
+  it('run() and permit() take a decision, which may be remembered', async (t) => {
+    const sidecar = await setUp(t);
+    let asked = 0;
+    const job = await sidecar.agents.run({
+      argv, prompt: 'ask execute ls\nask execute ls\nask edit a',
+      onPermission: ({ kind }) => {
+        asked += 1;
+        return kind === 'execute' ? { decision: 'approve', remember: 'job' } : { decision: 'deny' };
+      },
+    });
+    assert.deepEqual([job.stdout?.match(/"(yes|no)"/g), asked, job.permissionsAsked], [['"yes"', '"yes"', '"no"'], 2, 3]);
+    assert.deepEqual(job.permissionsDenied?.map(({ paths }) => paths), [['a']]);
+    const { jobId } = await sidecar.agents.start({ argv, prompt: 'ask edit a', permissions: 'ask' });
+    const pending = await until(async () => (await sidecar.jobs.get(jobId)).pendingPermissions?.[0], { what: 'it asks' });
+    const answer = { decision: 'deny', remember: 'turn' } as const;
+    assert.deepEqual(await sidecar.agents.permit(jobId, pending.permissionId, answer), { permissionId: pending.permissionId, ...answer });
+  });
+
   it('run() leaves what nobody answers to somebody else, and fails with what it told', async (t) => {
     const sidecar = await setUp(t);
     let id: JobId | undefined;

@@ -29,16 +29,16 @@ test('permissions', async (t) => {
     return answers;
   }
 
-  for (const permissions of [undefined, 'approve']) {
-    await t.test(`${permissions ?? 'by default'}: approved inside of the workdir, denied outside, and no commands`, async () => {
+  for (const [permissions, command] of [['edits', 'no'], [undefined, 'yes'], ['approve', 'yes'], ['all', 'yes']] as const) {
+    await t.test(`${permissions ?? 'by default'}: approved inside of the workdir, denied outside; a command: ${command}`, async () => {
       const asks = ['edit docs/a', `edit ${folder}/b`, 'edit ../c', 'edit /etc/passwd', 'read docs/link/passwd', 'read ~/x', 'execute ls', 'other x'];
-      assert.deepEqual(await decided(permissions, asks), ['yes', 'yes', 'no', 'no', 'no', 'no', 'no', 'yes']);
+      assert.deepEqual(await decided(permissions, asks), ['yes', 'yes', 'no', 'no', 'no', 'no', command, 'yes']);
     });
   }
 
-  await t.test('approve: also inside of the additional directories', async () => {
+  await t.test('edits: also inside of the additional directories', async () => {
     const asks = ['edit docs/a', `edit ${folder}/other/b`, `edit ${folder}/b`];
-    assert.deepEqual(await decided('approve', asks, { workdir: join(folder, 'docs'), additionalDirectories: ['../other'] }), ['yes', 'yes', 'no']);
+    assert.deepEqual(await decided('edits', asks, { workdir: join(folder, 'docs'), additionalDirectories: ['../other'] }), ['yes', 'yes', 'no']);
   });
 
   await t.test('deny: nothing', async () => {
@@ -62,7 +62,7 @@ test('permissions', async (t) => {
     assert.deepEqual((event?.['question'] as { paths: string[] }).paths, ['/etc/x']);
   });
 
-  await t.test('nobody answers in time: askDefault holds, and approves no more than approve would', async () => {
+  await t.test('nobody answers in time: askDefault holds, and approves no more than edits would', async () => {
     const inTime = { permissions: 'ask', askTimeout: 0.05 };
     assert.deepEqual(await decided('ask', ['edit docs/a'], inTime), ['no']);
     assert.deepEqual(await decided('ask', ['edit docs/a'], { ...inTime, askDefault: 'deny' }), ['no']);

@@ -24,7 +24,7 @@ test('what an agent does by its client, without having asked', async (t) => {
     return { folder, request: fake(prompt, { workdir: folder, ...(permissions === undefined ? {} : { permissions }), ...more }) };
   };
 
-  for (const [what, permissions] of [['approve', 'approve'], ['nothing, which is approve', undefined], ['deny', 'deny'], ['one rule for npm', oneRule]] as const) {
+  for (const [what, permissions] of [['edits', 'edits'], ['read', 'read'], ['deny', 'deny'], ['one rule for npm', oneRule]] as const) {
     await t.test(`runs no command where the policy is ${what}`, async () => {
       const { folder, request } = agentWith(shellCommand, permissions);
       const job = await run(server, request);
@@ -34,7 +34,7 @@ test('what an agent does by its client, without having asked', async (t) => {
   }
 
   await t.test('writes no file where no rule approves it, and in the workdir where the policy does', async () => {
-    for (const [permissions, stdout] of [[oneRule, refused], ['deny', refused], ['approve', '{}'], [[{ kind: 'edit', decide: 'approve' }], '{}']] as const) {
+    for (const [permissions, stdout] of [[oneRule, refused], ['deny', refused], ['read', refused], ['edits', '{}'], ['all', '{}'], [undefined, '{}'], [[{ kind: 'edit', decide: 'approve' }], '{}']] as const) {
       const { folder, request } = agentWith('write made x', permissions);
       assert.deepEqual([(await run(server, request)).stdout, existsSync(join(folder, 'made'))], [stdout, stdout === '{}']);
     }
@@ -117,7 +117,7 @@ test('what an agent does by its client, without having asked', async (t) => {
     await answer(server, id, 'reject', 'execute');
     await answer(server, id, 'reject', 'execute');
     assert.deepEqual([(await finished(server, id)).stdout, existsSync(join(folder, 'made'))], [refused + refused, false]);
-    assert.equal((await run(server, agentWith(shellCommand, 'approve', { persistent_session_key: 'asked' }).request)).stdout, refused);
+    assert.equal((await run(server, agentWith(shellCommand, 'edits', { persistent_session_key: 'asked' }).request)).stdout, refused);
   });
 });
 
@@ -189,11 +189,11 @@ test('what an agent was allowed to do is not asked about again', async (t) => {
   });
 });
 
-test('approve grants nothing whose raw input holds a command, under whatever name and kind', async (t) => {
+test('edits grants nothing whose raw input holds a command, under whatever name and kind', async (t) => {
   const server = await startTestServer(t);
   const inputs = [{ cmd: 'ls' }, { argv: ['ls'] }, { program: 'ls', args: ['-l'] }, { shell: 'ls' }, { exec: 'ls' }, { parsed_cmd: [{ cmd: 'ls' }] }, { a: { b: { c: { d: { e: { f: { script: 'ls' } } } } } } }];
   const prompt = ['other', 'edit', 'read', 'think'].flatMap((kind) => inputs.map((rawInput) => `permit ${JSON.stringify({ kind, title: 'Do it', rawInput: { path: 'a', ...rawInput } })}`)).join('\n');
-  const { stdout = '' } = await run(server, fake(prompt, { permissions: 'approve', workdir: folderOf(t) }));
+  const { stdout = '' } = await run(server, fake(prompt, { permissions: 'edits', workdir: folderOf(t) }));
   assert.deepEqual([...stdout.matchAll(/"optionId":"(\w+)"/g)].map(([, optionId]) => optionId), Array.from({ length: 4 * inputs.length }, () => 'no'));
 });
 

@@ -16,10 +16,10 @@ const ofAllJobs = [
 ];
 const ofAgents = [
   'command', 'prompt', 'acpSessionId',
-  'stopReason', 'acpError', 'agentInfo', 'agentPhase', 'turnCount', 'lifetime', 'usage', 'turnUsage', 'pendingPermissions',
+  'stopReason', 'acpError', 'agentInfo', 'agentPhase', 'turnCount', 'lifetime', 'usage', 'turnUsage', 'permissionsAsked', 'pendingPermissions',
   'pendingElicitations', 'eventCount',
 ];
-const details = ['turns', 'toolCalls', 'droppedToolCalls', 'plan', 'events', 'eventsTruncated'];
+const details = ['turns', 'permissionsDenied', 'toolCalls', 'droppedToolCalls', 'plan', 'events', 'eventsTruncated'];
 const texts = ['stdout', 'stderr', 'stdoutTruncated', 'stderrTruncated'];
 
 test('the job of an agent', async (t) => {

@@ -22,7 +22,7 @@ type FieldsOf<T> = T extends unknown ? keyof T : never;
 const requestFields: { readonly [F in FieldsOf<ExecRequest>]: true } = {
   mode: true, command: true, argv: true, shell: true, sessionKey: true, bootstrapCommand: true, bootstrapCurrentCommand: true, requireShell: true,
   workdir: true, env: true, timeout: true, killGrace: true, stdin: true, tty: true, output: true, maxOutputBytes: true, name: true, labels: true, agent: true, prompt: true, acp_session_id: true,
-  model: true, effort: true, agentMode: true, strictConfig: true, permissions: true, askTimeout: true, askDefault: true, keepAlive: true, lifetime: true, mcpServers: true,
+  model: true, effort: true, agentMode: true, strictConfig: true, permissions: true, askTimeout: true, askDefault: true, onDenied: true, trustAgent: true, keepAlive: true, lifetime: true, mcpServers: true,
   additionalDirectories: true, authMethod: true, elicitation: true, sessionAction: true, acpVersion: true, persistent_session_key: true, persistent_shell: true,
 };
 

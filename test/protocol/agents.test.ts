@@ -27,7 +27,7 @@ test('a request in mode acp with nothing but the mode has nothing but the mode, 
 test('each field of mode acp comes through as it was given', () => {
   const given = {
     agent: 'gemini', prompt: 'x', acp_session_id: 's', model: 'm', effort: 'e', agentMode: 'o', strictConfig: false, permissions: 'deny', askTimeout: 0.5,
-    askDefault: 'approve', keepAlive: 0, mcpServers: [], additionalDirectories: ['a'], authMethod: 'k', elicitation: true, sessionAction: 'prompt',
+    askDefault: 'approve', onDenied: 'fail', trustAgent: true, keepAlive: 0, lifetime: 60, mcpServers: [], additionalDirectories: ['a'], authMethod: 'k', elicitation: true, sessionAction: 'prompt',
     persistent_session_key: 'p', persistent_shell: true,
   };
   assert.deepEqual(Object.keys(given).sort(), [...agentFields].sort(), 'the test knows all fields');
@@ -44,7 +44,7 @@ test('an empty text counts as absent, where a text is optional', () => {
 test('every field refuses what it is not, by its name', () => {
   const wrong = { number: 1.5, boolean: true, array: [[]], object: { x: {} }, text: '\0' } as const;
   const taken: { readonly [field: string]: readonly (keyof typeof wrong)[] } = {
-    prompt: ['text'], askTimeout: ['number'], keepAlive: ['number'], strictConfig: ['boolean'], elicitation: ['boolean'], persistent_shell: ['boolean'],
+    prompt: ['text'], askTimeout: ['number'], keepAlive: ['number'], lifetime: ['number'], strictConfig: ['boolean'], elicitation: ['boolean'], trustAgent: ['boolean'], persistent_shell: ['boolean'],
   };
   for (const field of agentFields) {
     for (const kind of Object.keys(wrong) as (keyof typeof wrong)[]) {
@@ -55,7 +55,8 @@ test('every field refuses what it is not, by its name', () => {
 });
 
 test('null in any field counts as left out', () => {
-  for (const field of [...agentFields, 'shell', 'argv', 'workdir', 'env', 'killGrace', 'maxOutputBytes', 'name', 'labels', 'tty', 'mode']) {
+  // As of timeout, null is the default of lifetime: none.
+  for (const field of [...agentFields.filter((one) => one !== 'lifetime'), 'shell', 'argv', 'workdir', 'env', 'killGrace', 'maxOutputBytes', 'name', 'labels', 'tty', 'mode']) {
     const request = jobRequest({ mode: 'acp', killGrace: undefined, [field]: null, ...(field === 'mode' ? { command: 'x' } : {}) }, 'body');
     assert.deepEqual(request, jobRequest(field === 'mode' ? { command: 'x' } : { mode: 'acp' }, 'body'), field);
   }
@@ -76,8 +77,8 @@ test('the fields of other modes are refused, but empty or off', () => {
   }
   assert.deepEqual(programOf({ bootstrapCurrentCommand: false, tty: false, stdin: null, command: '' }), { mode: 'acp' });
   assert.equal('stdin' in jobRequest({ mode: 'acp', stdin: null }, 'body'), false);
-  for (const field of agentFields.filter((one) => !['persistent_shell', 'strictConfig', 'elicitation'].includes(one))) {
-    const value = { askTimeout: 1, keepAlive: 1, mcpServers: [], additionalDirectories: [], permissions: 'deny', askDefault: 'deny', sessionAction: 'list' }[field as string] ?? 'x';
+  for (const field of agentFields.filter((one) => !['persistent_shell', 'strictConfig', 'elicitation', 'trustAgent'].includes(one))) {
+    const value = { askTimeout: 1, keepAlive: 1, lifetime: 1, mcpServers: [], additionalDirectories: [], permissions: 'deny', askDefault: 'deny', onDenied: 'fail', sessionAction: 'list' }[field as string] ?? 'x';
     for (const program of [{ command: 'true' }, { mode: 'argv', argv: ['true'] }, { mode: 'persistent_shell', command: 'true', sessionKey: 'k' }]) {
       refuses(() => jobRequest({ ...program, [field]: value }, 'body'), new RegExp(`body\\.${field}: expected nothing, as mode is`));
     }

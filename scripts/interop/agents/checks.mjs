@@ -1,6 +1,6 @@
 /** What is checked of each agent. Each check has a home, a directory to work in and a job of its own, and throws where something is wrong. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { doneText, promptOf } from './model/script.mjs';
@@ -46,6 +46,56 @@ export const checks = {
     assert.deepEqual([trial.read('hello.txt'), trial.read('copy.txt')], [trial.task.content, undefined]);
     assert.match(permissionsIn(job).at(-1)?.reason ?? '', /rule 1 says deny/);
     return `stop reason ${job.stopReason}`;
+  },
+
+  /** One command is approved by a rule for it alone, and the next one is denied, in the same turn. */
+  async 'narrow rule'(trial) {
+    if (trial.recipe.isExample) return 'skipped: it has no commands';
+    const commands = { command: 'cp hello.txt copy.txt', secondCommand: 'rm hello.txt' };
+    const reading = trial.recipe.readsByCommand ? { command: 'cat hello.txt', decide: 'approve' } : { kind: 'read', decide: 'approve' };
+    const rules = [{ command: 'cp hello.txt *', decide: 'approve' }, { kind: 'edit', decide: 'approve' }, reading];
+    const prompt = trial.prompt({ ...commands, steps: [...steps, 'run again'] });
+    const job = await trial.sidecar.finished(await trial.begin({ permissions: rules, prompt }));
+    assert.deepEqual([trial.read('hello.txt'), trial.read('copy.txt')], [trial.task.content, trial.task.content], JSON.stringify(outlineOf(job)));
+    assert.deepEqual(job.permissionsDenied.map((denied) => denied.commands), [[commands.secondCommand]], JSON.stringify(job.permissionsDenied));
+    return `stop reason ${job.stopReason}`;
+  },
+
+  /** Without any configuration of the agent's own that has it ask. */
+  async 'all, bare'(trial) {
+    if (trial.recipe.isExample) return 'skipped: it wants a file outside';
+    const jobs = await trial.tryBare('all');
+    assert.deepEqual(trial.doneBare(), { written: true, changed: true, ran: true }, JSON.stringify(jobs.map(outlineOf)));
+  },
+
+  async 'edits, bare'(trial) {
+    if (trial.recipe.isExample) return 'skipped: it wants a file outside';
+    const jobs = await trial.tryBare('edits');
+    // Codex reads with a command, which edits denies, and it then ends its turn.
+    const { changed, ...done } = trial.doneBare();
+    assert.deepEqual([changed || trial.recipe.readsByCommand, done], [true, { written: true, ran: false }], JSON.stringify(jobs.map(outlineOf)));
+    return remarkOn(jobs);
+  },
+
+  async 'ask, bare'(trial) {
+    if (trial.recipe.isExample) return 'skipped: it wants a file outside';
+    const jobs = await trial.tryBare('ask', (id) => trial.answered(id, 'reject_once'));
+    assert.deepEqual(trial.doneBare(), { written: false, changed: false, ran: false }, JSON.stringify(jobs.map(outlineOf)));
+    assert.ok(jobs.every(({ permissionsAsked }) => permissionsAsked > 0), JSON.stringify(jobs.map(outlineOf)));
+    return remarkOn(jobs);
+  },
+
+  async 'deny, bare'(trial) {
+    const jobs = await trial.tryBare('deny');
+    assert.deepEqual(trial.doneBare(), { written: false, changed: false, ran: false }, JSON.stringify(jobs.map(outlineOf)));
+    return remarkOn(jobs);
+  },
+
+  async 'read, bare'(trial) {
+    const jobs = await trial.tryBare('read');
+    assert.deepEqual(trial.doneBare(), { written: false, changed: false, ran: false }, JSON.stringify(jobs.map(outlineOf)));
+    if (!trial.recipe.isExample && !trial.recipe.readsByCommand) assert.match(jobs[1].toolCalls[0]?.status ?? '', /completed/, JSON.stringify(outlineOf(jobs[1])));
+    return remarkOn(jobs);
   },
 
   async ask(trial) {
@@ -154,6 +204,9 @@ export const checks = {
   },
 };
 
+/** In these nothing but the permissions of the job has the agent ask. */
+export const bareChecks = Object.keys(checks).filter((name) => name.endsWith(', bare'));
+
 export const quickChecks = ['approve', 'ask', 'turn cancelled', 'leader killed', 'server killed'];
 
 /** An agent, and what it is to do. */
@@ -161,8 +214,8 @@ export class Trial {
   #jobs = [];
 
   /** @param env Of the agent. @param argv What starts it. @param asked Of each of its requests. */
-  constructor({ recipe, sidecar, model, argv, env, home, workdir, asked }) {
-    Object.assign(this, { recipe, sidecar, model, argv, env, home, workdir, asked });
+  constructor({ recipe, sidecar, model, argv, env, home, workdir, asked, isBare }) {
+    Object.assign(this, { recipe, sidecar, model, argv, env, home, workdir, asked, isBare });
     const id = `${recipe.name}-${process.hrtime.bigint()}`;
     this.task = { id, workdir, file: 'hello.txt', content: `content-of-${id}`, command: 'cp hello.txt copy.txt && cat copy.txt', steps };
   }
@@ -172,7 +225,8 @@ export class Trial {
   }
 
   async begin({ hold, ...request }) {
-    const { argv, env, workdir, asked, recipe: { mode } } = this;
+    const { argv, env, workdir, asked } = this;
+    const mode = this.isBare ? undefined : this.recipe.mode;
     const id = await this.sidecar.run({ argv, env, workdir, timeout: 600, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...asked, ...request });
     this.#jobs.push(id);
     return id;
@@ -189,8 +243,21 @@ export class Trial {
     return id;
   }
 
-  /** Allows once whatever it asks for. @returns the finished job, and how often it asked. */
-  async answered(id) {
+  /** Has it write a file, change one, and run a command, a job each. @param finish Of a job. @returns the jobs. */
+  async tryBare(permissions, finish = async (id) => ({ job: await this.sidecar.finished(id) })) {
+    writeFileSync(join(this.workdir, 'kept.txt'), 'before\n');
+    const tasks = [{ steps: ['write'], file: 'new.txt' }, { steps: ['read', 'write'], file: 'kept.txt' }, { steps: ['run'], command: 'touch ran.txt' }];
+    const jobs = [];
+    for (const task of tasks) jobs.push((await finish(await this.begin({ permissions, prompt: this.prompt(task) }))).job);
+    return jobs;
+  }
+
+  doneBare() {
+    return { written: this.read('new.txt') !== undefined, changed: this.read('kept.txt') !== 'before', ran: this.read('ran.txt') !== undefined };
+  }
+
+  /** Answers whatever it asks by an option of that kind. @returns the finished job, and how often it asked. */
+  async answered(id, wanted = 'allow_once') {
     const known = new Set();
     const job = await until(async () => {
       const now = await this.sidecar.job(id);
@@ -198,7 +265,7 @@ export class Trial {
       for (const { permissionId, options } of now.pendingPermissions) {
         if (known.has(permissionId)) continue;
         known.add(permissionId);
-        await this.sidecar.permit(id, permissionId, options.find(({ kind }) => kind === 'allow_once').optionId);
+        await this.sidecar.permit(id, permissionId, options.find(({ kind }) => kind === wanted).optionId);
       }
       return undefined;
     }, 'the job is finished, its questions answered');
@@ -291,6 +358,11 @@ export class Trial {
     const jobs = await Promise.all(this.#jobs.map((id) => this.sidecar.job(id).catch((error) => ({ jobId: id, error: error.message }))));
     return JSON.stringify(jobs.map(outlineOf), null, 1);
   }
+}
+
+/** How often each asked, and what it was denied. */
+function remarkOn(jobs) {
+  return jobs.map(({ stopReason, acpError, permissionsAsked, permissionsDenied }) => acpError?.code ?? `${stopReason}, ${permissionsDenied.length} of ${permissionsAsked} denied`).join('; ');
 }
 
 function expectEnd(job) {

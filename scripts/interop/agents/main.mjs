@@ -7,7 +7,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFile
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Trial, checks, quickChecks } from './checks.mjs';
+import { Trial, bareChecks, checks, quickChecks } from './checks.mjs';
 import { endInstall, install, seconds } from './install.mjs';
 import { startModel } from './model/server.mjs';
 import { killAll, processesWith } from './processes.mjs';
@@ -95,7 +95,8 @@ function trialOf({ recipe, check, installed: { argv, node }, sidecar }) {
   const root = join(scratch, recipe.name, check.replaceAll(' ', '-'));
   const [home, workdir, temporary] = ['home', 'work', 'tmp'].map((folder) => join(root, folder));
   for (const folder of [home, workdir, temporary]) mkdirSync(folder, { recursive: true });
-  const place = { url: model.url, home };
+  const isBare = bareChecks.includes(check);
+  const place = { url: model.url, home, isBare };
   for (const [file, text] of Object.entries(recipe.files(place))) {
     mkdirSync(dirname(join(home, file)), { recursive: true });
     writeFileSync(join(home, file), text);
@@ -105,7 +106,7 @@ function trialOf({ recipe, check, installed: { argv, node }, sidecar }) {
     XDG_CONFIG_HOME: join(home, '.config'), XDG_DATA_HOME: join(home, '.local/share'), XDG_CACHE_HOME: join(home, '.cache'), XDG_STATE_HOME: join(home, '.local/state'),
     ...recipe.env(place),
   };
-  return new Trial({ recipe, sidecar, model, argv, env, home, workdir, asked: options.asked });
+  return new Trial({ recipe, sidecar, model, argv, env, home, workdir, asked: options.asked, isBare });
 }
 
 function printTable(rows) {

@@ -1,8 +1,8 @@
 /**
  * The agents, each at the version that it was tried with: how to install and start it, and what it needs to talk to the model here and to nobody else.
  *
- * `env` and `files` (of its home directory) are given `{ url, home }`: of the model, and of the agent. `mode`: the one in which it asks for
- * permission, where that is not its default. `isQuick`: it is small, and runs with any Node that we do. `isMinutely`: it loads a session in another
+ * `env` and `files` (of its home directory) are given `{ url, home, isBare }`: of the model, and of the agent; `isBare`: nothing there has it ask
+ * for permission. `mode`: the one in which it asks, where that is not its default. `readsByCommand`: it has no other tool for it. `isQuick`: it is small, and runs with any Node that we do. `isMinutely`: it loads a session in another
  * minute only. `isWithoutMcpPrograms`: it takes MCP servers from its client by HTTP only.
  */
 import { join } from 'node:path';
@@ -24,6 +24,7 @@ const claude = {
 
 const codex = {
   env: ({ home }) => ({ CODEX_HOME: join(home, '.codex'), OPENAI_API_KEY: key, CODEX_API_KEY: key, NO_BROWSER: '1', MODEL_PROVIDER: 'interop' }),
+  readsByCommand: true,
   files: ({ url }) => ({ '.codex/config.toml': codexConfig(url) }),
 };
 
@@ -48,9 +49,9 @@ export const recipes = [
       XDG_CONFIG_HOME: join(home, '.config'), XDG_DATA_HOME: join(home, '.local/share'), XDG_CACHE_HOME: join(home, '.cache'), XDG_STATE_HOME: join(home, '.local/state'),
       OPENCODE_DISABLE_AUTOUPDATE: '1', OPENCODE_DISABLE_MODELS_FETCH: '1', OPENCODE_DISABLE_LSP_DOWNLOAD: '1', OPENCODE_DISABLE_DEFAULT_PLUGINS: '1',
     }),
-    files: ({ url }) => ({
+    files: ({ url, isBare }) => ({
       '.config/opencode/opencode.json': json({
-        model: `interop/${model}`, small_model: `interop/${model}`, autoupdate: false, share: 'disabled', permission: { edit: 'ask', bash: 'ask' },
+        model: `interop/${model}`, small_model: `interop/${model}`, autoupdate: false, share: 'disabled', ...(isBare ? {} : { permission: { edit: 'ask', bash: 'ask' } }),
         provider: { interop: { npm: '@ai-sdk/openai-compatible', name: 'Interop', options: { baseURL: `${url}/openai/v1`, apiKey: key }, models: { [model]: { name: model, tool_call: true } } } },
       }),
     }),

@@ -7,7 +7,9 @@ import { readFileSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { defined } from '../../base/parse.ts';
-import type { AgentRequest, PermissionDecision, PermissionPolicy, PermissionRule, Prompt, PromptBlock } from '../../client/client.ts';
+import {
+  type AgentRequest, type PermissionPolicy, type PermissionRule, type Prompt, type PromptBlock, permissionPresets, rulesOf,
+} from '../../client/client.ts';
 import type { Values } from '../command.ts';
 import type { Connection } from '../connect.ts';
 import { UsageError } from '../failure.ts';
@@ -16,10 +18,13 @@ import { readMcpConfig } from './mcp-config.ts';
 
 export const requestOptions = {
   agent: { type: 'string', short: 'a', value: 'AGENT', description: 'A name that "sidecar agents" shows, or the command that starts one. Default: copilot' },
-  ask: { type: 'boolean', description: 'Ask for each permission, file written and command run: here, or by "sidecar permissions"' },
-  deny: { type: 'boolean', description: 'Deny whatever it asks permission for, writes or runs through the server' },
-  'allow-commands': { type: 'boolean', description: 'Approve commands, too: it can then do whatever the server can' },
+  permissions: { type: 'string', value: 'PRESET', description: 'What it may do: read, edits, all, ask or deny. Default: all; with --rule edits' },
+  ask: { type: 'boolean', description: 'As --permissions ask: here, or by "sidecar permissions"' },
+  deny: { type: 'boolean', description: 'As --permissions deny' },
+  'allow-commands': { type: 'boolean', description: 'As --permissions all' },
   rule: { type: 'string', multiple: true, value: 'RULE', description: 'Before all of these: kind=execute,command=npm *,decide=approve; may be repeated' },
+  'on-denied': { type: 'string', value: 'ACTION', description: 'fail: the first denial ends the turn and fails the job. Default: continue' },
+  'trust-agent': { type: 'boolean', description: 'Run one that has no mode known to ask permission, whatever the permissions' },
   model: { type: 'string', short: 'm', value: 'MODEL', description: 'The model, by its id or name' },
   effort: { type: 'string', value: 'EFFORT', description: 'How much the model is to think, by the word that the agent has for it' },
   'agent-mode': { type: 'string', value: 'MODE', description: 'The mode of the session, by its id or name' },
@@ -33,7 +38,7 @@ export const requestOptions = {
   'auth-method': { type: 'string', value: 'ID', description: 'How to log in to the agent; without it an agent that needs it tells which ones it has' },
   'acp-version': { type: 'string', value: '1|2', description: 'Highest version of the protocol to speak; 2 is a draft' },
   'keep-alive': { type: 'string', value: 'TIME', description: 'It waits so long for another prompt, see --on. Default: 0; with -i 1h' },
-  'ask-timeout': { type: 'string', value: 'TIME', description: 'What nobody answers within it is denied. Default: 5m' },
+  'ask-timeout': { type: 'string', value: 'TIME', description: 'What is not answered within it is denied. Default: 5m' },
   questions: { type: 'boolean', description: 'It may ask questions, to be answered by "sidecar permissions"' },
   timeout: {
     type: 'string', short: 't', value: 'TIME',
@@ -50,7 +55,7 @@ export type RequestValues = Values<typeof requestOptions>;
 export const givenAs: { readonly [field: string]: string } = {
   agent: '--agent', prompt: 'the prompt', permissions: '--rule', model: '--model', effort: '--effort', agentMode: '--agent-mode', workdir: '--workdir',
   additionalDirectories: '--add-dir', mcpServers: '--mcp-config', env: '--env', acp_session_id: '--session', authMethod: '--auth-method', keepAlive: '--keep-alive',
-  acpVersion: '--acp-version', askTimeout: '--ask-timeout', timeout: '--timeout', lifetime: '--lifetime', name: '--name', labels: '--label',
+  acpVersion: '--acp-version', askTimeout: '--ask-timeout', onDenied: '--on-denied', timeout: '--timeout', lifetime: '--lifetime', name: '--name', labels: '--label',
 };
 
 /** Longer than anybody thinks about the next prompt, and not for ever where nobody comes back. */
@@ -73,6 +78,8 @@ export function agentRequest(values: RequestValues, prompt: Prompt | undefined, 
       agent: values.agent,
       prompt,
       permissions: policyOf(values),
+      onDenied: wordOf(['continue', 'fail'], values['on-denied'], 'on-denied'),
+      trustAgent: values['trust-agent'],
       model: values.model,
       effort: values.effort,
       agentMode: values['agent-mode'],
@@ -100,16 +107,24 @@ function versionOf(text: string | undefined): AgentRequest['acpVersion'] {
   throw new UsageError(`Cannot read --acp-version: expected 1 or 2, received "${text}"`, 'prompt');
 }
 
+const presetFlags = ['ask', 'deny', 'allow-commands', 'permissions'] as const;
+
 /** `undefined`: that of the server. @throws UsageError */
-export function policyOf(
-  { ask, deny, 'allow-commands': allowCommands, rule }: Pick<RequestValues, 'ask' | 'deny' | 'allow-commands' | 'rule'>,
-): PermissionPolicy | undefined {
-  const given = [...(ask === true ? ['--ask'] : []), ...(deny === true ? ['--deny'] : []), ...(allowCommands === true ? ['--allow-commands'] : [])];
-  if (given.length > 1) throw new UsageError(`Give one of ${given.join(' and ')}`, 'prompt');
-  const rest: PermissionDecision = ask === true ? 'ask' : deny === true ? 'deny' : 'approve';
-  const rules = [...(rule ?? []).map(ruleOf), ...(allowCommands === true ? [{ kind: 'execute', decide: 'approve' } as const] : [])];
-  if (rules.length > 0) return [...rules, { decide: rest }];
-  return given.length === 0 ? undefined : rest;
+export function policyOf(values: Pick<RequestValues, (typeof presetFlags)[number] | 'rule'>): PermissionPolicy | undefined {
+  const given = presetFlags.filter((name) => values[name] !== undefined && values[name] !== false);
+  if (given.length > 1) throw new UsageError(`Give one of ${given.map((name) => `--${name}`).join(' and ')}`, 'prompt');
+  const named = wordOf(permissionPresets, values.permissions, 'permissions');
+  const presets = { ask: 'ask', deny: 'deny', 'allow-commands': 'all', permissions: named } as const;
+  const [preset] = given.map((name) => presets[name]);
+  const rules = (values.rule ?? []).map(ruleOf);
+  return rules.length === 0 ? preset : [...rules, ...rulesOf(preset ?? 'edits')];
+}
+
+/** @throws UsageError for another word than these. */
+function wordOf<const T extends string>(words: readonly T[], given: string | undefined, flag: string): T | undefined {
+  const word = words.find((one) => one === given);
+  if (word !== undefined || given === undefined) return word;
+  throw new UsageError(`Cannot read --${flag}: expected ${words.join(', ')}, received "${given}"`, 'prompt');
 }
 
 /** A comma belongs to a pattern, unless one of the names follows it. @throws UsageError */

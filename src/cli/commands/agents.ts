@@ -16,10 +16,10 @@ import { aboutJob, resolveJob } from '../jobref.ts';
 import { type Cell, painter, printJson, say, table, terminalWidth } from '../print.ts';
 import { write } from '../streams.ts';
 
-const { ask, deny, 'allow-commands': allowCommands, rule, model, effort, 'agent-mode': agentMode } = requestOptions;
+const { permissions, ask, deny, 'allow-commands': allowCommands, rule, model, effort, 'agent-mode': agentMode } = requestOptions;
 /** As `sidecar prompt` has them. */
 const changeOptions = {
-  model, effort, 'agent-mode': agentMode, ask, deny, 'allow-commands': allowCommands, rule,
+  model, effort, 'agent-mode': agentMode, permissions, ask, deny, 'allow-commands': allowCommands, rule,
 } as const;
 const options = {
   agent: { type: 'string', short: 'a', value: 'AGENT', description: 'sessions: a name, or the command that starts one. Default: copilot' },
@@ -35,7 +35,7 @@ export const command: Command = defineCommand({
   summary: 'List the agents of the machine and their sessions; change one that runs',
   usage: [
     'agents [flags]', 'agents sessions [--agent AGENT] [--workdir DIR] [--delete ID]',
-    'agents set JOB [--model MODEL] [--effort EFFORT] [--agent-mode MODE] [--ask|--deny] [--rule RULE]…',
+    'agents set JOB [--model MODEL] [--effort EFFORT] [--agent-mode MODE] [--permissions PRESET] [--rule RULE]…',
   ],
   about: `Of the machine that the server runs on. Of several of one name the first that is installed is meant; any other agent that speaks the Agent
 Client Protocol is asked for by the command that starts it.

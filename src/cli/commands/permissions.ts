@@ -3,7 +3,7 @@
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Job, type JobId, type PendingElicitation, type PendingPermission, type Sidecar, isFinished, optionFor } from '../../client/client.ts';
+import { type Job, type JobId, type PendingElicitation, type PendingPermission, type PermissionRequest, type Sidecar, isFinished, optionFor } from '../../client/client.ts';
 import { exposeText } from '../../base/escape.ts';
 import { fieldsOf } from '../../agents/lenient.ts';
 import { shortId } from '../agents/follow.ts';
@@ -17,6 +17,7 @@ import { type Cell, ago, duration, fields, painter, printJson, printJsonLine, sa
 import { write } from '../streams.ts';
 
 const options = {
+  remember: { type: 'string', value: 'SCOPE', description: 'With approve or deny: the same again until the end of the "turn" or "job"' },
   field: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'With accept: what the form of a question asks for; may be repeated' },
   watch: { type: 'boolean', short: 'w', description: 'Go on, and print what is asked as it comes' },
   json: { type: 'boolean', description: 'As JSON; with --watch one a line' },
@@ -25,10 +26,12 @@ const options = {
 export const command: Command = defineCommand({
   name: 'permissions',
   summary: 'List what agents ask, and answer',
-  usage: ['permissions [flags]', 'permissions JOB [ID]', 'permissions JOB [ID] approve|deny|OPTION', 'permissions JOB [ID] accept|decline|cancel [--field NAME=VALUE]…'],
+  usage: ['permissions [flags]', 'permissions JOB [ID]', 'permissions JOB [ID] approve|deny|OPTION [--remember turn|job]',
+    'permissions JOB [ID] accept|decline|cancel [--field NAME=VALUE]…'],
   about: `${aboutJob}
 ID is that of a permission or a question, or its beginning; it may be left out where only one is pending. "approve" allows once, "deny" rejects
-once; OPTION is the id of any other option that the agent offers, which "permissions JOB" shows. accept, decline and cancel answer a question.`,
+once, unless --remember says for how long; OPTION is the id of any other option that the agent offers, which "permissions
+JOB" shows. accept, decline and cancel answer a question.`,
   options,
   settings: connectionSettings,
   arity: { min: 0, max: 3 },
@@ -36,6 +39,7 @@ once; OPTION is the id of any other option that the agent offers, which "permiss
     { line: 'sidecar permissions', what: 'what is asked at the moment' },
     { line: 'sidecar permissions last approve', what: 'the only one that the newest job asks for' },
     { line: 'sidecar permissions 0d3c 5f1e deny', what: 'one of several' },
+    { line: 'sidecar permissions last approve --remember job', what: 'the same is not asked again' },
     { line: 'sidecar permissions 0d3c accept --field name=demo', what: 'the answer to a question' },
   ],
   run,
@@ -119,6 +123,7 @@ async function give(sidecar: Sidecar, asked: Asked | undefined, answer: string, 
   if (asked?.is === 'permission') {
     const { jobId, id, permission } = asked;
     if (values.field !== undefined) throw new UsageError('--field is for questions, and this is a permission', 'permissions');
+    const remember = scopeOf(values.remember, answer);
     const option = permission.options.find(({ optionId }) => optionId === optionFor(permission, answer));
     if (!option) {
       const offered = permission.options.map(({ optionId }) => optionId).join(', ');
@@ -126,11 +131,12 @@ async function give(sidecar: Sidecar, asked: Asked | undefined, answer: string, 
     }
     // All of it, before it is answered: whoever sees what they did not expect can still interrupt.
     await show(asked);
-    const taken = await sidecar.agents.permit(jobId, id, option.optionId);
+    const taken = await sidecar.agents.permit(jobId, id, remember ?? option.optionId);
     if (values.json === true) await printJson(taken);
     else say(`${optionInWords(option)}: ${whatOf(permission)}`);
   } else if (asked?.is === 'question') {
     const { jobId, id, question } = asked;
+    if (values.remember !== undefined) throw new UsageError('--remember is for permissions, and this is a question', 'permissions');
     if (answer !== 'accept' && answer !== 'decline' && answer !== 'cancel') throw new UsageError(`Cannot answer a question with "${answer}": expected accept, decline or cancel`, 'permissions');
     const content = answer === 'accept' ? { content: contentOf(values.field ?? [], question.requestedSchema) } : {};
     await show(asked);
@@ -139,6 +145,14 @@ async function give(sidecar: Sidecar, asked: Asked | undefined, answer: string, 
     else say(`${answer}: ${question.message}`);
   }
   return exitCodes.ok;
+}
+
+/** @returns the decision, if it is to be remembered. @throws UsageError */
+function scopeOf(scope: string | undefined, answer: string): Extract<PermissionRequest, { readonly decision: unknown }> | undefined {
+  if (scope === undefined) return undefined;
+  if (answer !== 'approve' && answer !== 'deny') throw new UsageError('--remember goes with approve and deny only', 'permissions');
+  if (scope !== 'turn' && scope !== 'job') throw new UsageError(`Cannot read --remember: expected turn or job, received "${scope}"`, 'permissions');
+  return { decision: answer, remember: scope };
 }
 
 /** Numbers and the like where the schema wants them. @throws UsageError */

@@ -4,6 +4,7 @@
  */
 import { shellWord } from '../../base/shell-word.ts';
 import { type AgentTurn, type Job, isFinished } from '../../client/client.ts';
+import { whatOf } from '../agents/view.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { statusWord } from '../job-filters.ts';
@@ -107,7 +108,7 @@ function outputRows({ stdoutBytes, stderrBytes, lastOutputAt }: Job): readonly R
 }
 
 function agentRows(job: Job): readonly Row[] {
-  const { acpSessionId, stopReason, turnCount, turns = [], acpError, pendingPermissions = [], pendingElicitations = [] } = job;
+  const { acpSessionId, stopReason, turnCount, turns = [], acpError, pendingPermissions = [], pendingElicitations = [], permissionsDenied = [] } = job;
   const asked = pendingPermissions.length + pendingElicitations.length;
   return [
     ['agent session', acpSessionId ?? undefined],
@@ -116,6 +117,7 @@ function agentRows(job: Job): readonly Row[] {
     ['stopped', stopReason ?? undefined],
     ['agent error', acpError?.message],
     ['asks', asked === 0 ? undefined : `${asked} ${asked === 1 ? 'thing' : 'things'}; see "sidecar permissions"`],
+    ['denied', permissionsDenied.length === 0 ? undefined : permissionsDenied.map(whatOf).join('; ')],
   ];
 }
 

@@ -11,7 +11,7 @@ const marks = /<interop-task>(.*?)<\/interop-task>/gs;
 export const doneText = 'All steps are done:';
 
 /**
- * @param task `id`, `workdir`, `file`, `content`, `command`, `steps` (of `write`, `read`, `run`), and `hold`: before which step, from 0, the model
+ * @param task `id`, `workdir`, `file`, `content`, `command`, `steps` (of `write`, `read`, `run`, and `run again`, which is `secondCommand`), and `hold`: before which step, from 0, the model
  *   waits until it is released.
  */
 export function promptOf(task) {

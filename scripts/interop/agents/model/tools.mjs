@@ -56,6 +56,7 @@ export function canDo(step, tools) {
 
 /** @returns `{ name, args, input }`, or `undefined`: it has none. */
 export function callOf(step, task, tools) {
+  if (step === 'run again') return callOf('run', { ...task, command: task.secondCommand }, tools);
   const found = table[step].find(([name]) => tools.includes(name));
   return found && { name: found[0], ...found[1](task) };
 }
