@@ -27,7 +27,7 @@ test('a request in mode acp with nothing but the mode has nothing but the mode, 
 test('each field of mode acp comes through as it was given', () => {
   const given = {
     agent: 'gemini', prompt: 'x', acp_session_id: 's', model: 'm', effort: 'e', agentMode: 'o', strictConfig: false, permissions: 'deny', askTimeout: 0.5,
-    askDefault: 'approve', onDenied: 'fail', trustAgent: true, keepAlive: 0, lifetime: 60, mcpServers: [], additionalDirectories: ['a'], authMethod: 'k', elicitation: true, sessionAction: 'prompt',
+    askDefault: 'approve', onDenied: 'fail', trustAgent: true, keepAlive: 0, acpVersion: 2, lifetime: 60, mcpServers: [], additionalDirectories: ['a'], authMethod: 'k', elicitation: true, sessionAction: 'prompt',
     persistent_session_key: 'p', persistent_shell: true,
   };
   assert.deepEqual(Object.keys(given).sort(), [...agentFields].sort(), 'the test knows all fields');
@@ -78,7 +78,7 @@ test('the fields of other modes are refused, but empty or off', () => {
   assert.deepEqual(programOf({ bootstrapCurrentCommand: false, tty: false, stdin: null, command: '' }), { mode: 'acp' });
   assert.equal('stdin' in jobRequest({ mode: 'acp', stdin: null }, 'body'), false);
   for (const field of agentFields.filter((one) => !['persistent_shell', 'strictConfig', 'elicitation', 'trustAgent'].includes(one))) {
-    const value = { askTimeout: 1, keepAlive: 1, lifetime: 1, mcpServers: [], additionalDirectories: [], permissions: 'deny', askDefault: 'deny', onDenied: 'fail', sessionAction: 'list' }[field as string] ?? 'x';
+    const value = { askTimeout: 1, keepAlive: 1, acpVersion: 2, lifetime: 1, mcpServers: [], additionalDirectories: [], permissions: 'deny', askDefault: 'deny', onDenied: 'fail', sessionAction: 'list' }[field as string] ?? 'x';
     for (const program of [{ command: 'true' }, { mode: 'argv', argv: ['true'] }, { mode: 'persistent_shell', command: 'true', sessionKey: 'k' }]) {
       refuses(() => jobRequest({ ...program, [field]: value }, 'body'), new RegExp(`body\\.${field}: expected nothing, as mode is`));
     }
