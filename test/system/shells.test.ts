@@ -80,12 +80,15 @@ test('nothing is written or removed below a link in the place of the directory o
     assert.equal(job.reason, 'spawn_error', command);
   }
   assert.equal((await ask(server, 'DELETE /sessions/linked')).status, 200);
+  assert.deepEqual(seen(), before);
   await server.kill9();
-  symlinkSync(outside, directory);
+  const other = temporaryFolder(t);
+  writeFileSync(join(other, 'shell.json'), 'ours');
+  symlinkSync(other, directory);
   await server.restart();
   assert.equal((await ask(server, 'POST /exec', { body: inSession('linked', 'echo new') })).status, 503);
-  assert.deepEqual(seen(), before);
-  assert.equal(readFileSync(join(outside, 'shell.json'), 'utf8'), 'ours');
+  assert.deepEqual(readdirSync(other), ['shell.json']);
+  for (const folder of [outside, other]) assert.equal(readFileSync(join(folder, 'shell.json'), 'utf8'), 'ours');
 });
 
 test('a thousand jobs in one shell: in order, each with its own output whole', { ...options, timeout: 300_000 }, async (t) => {
