@@ -15,9 +15,14 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compile, copyAssets } from './build.mjs';
 import { writeProgram } from './bundle.mjs';
 import { prepare } from './prepare.mjs';
+import { neededTypes } from './types.mjs';
 
 /** What the package exports, which is what its types are of. */
 const exported = ['index', 'client/client'];
+const parserMakers = new Set([
+  'array', 'boolean', 'defining', 'described', 'eitherTextOr', 'emptyIsAbsent', 'fieldsOf', 'fromText', 'integer', 'notEmpty', 'nullable', 'number',
+  'object', 'oneOf', 'optional', 'optionalText', 'parser', 'record', 'repeated', 'resource', 'switchOrShell', 'text', 'union',
+]);
 const licence = { legalComments: 'none', lineLimit: 2000 };
 
 /** @returns {Promise<boolean>} Whether `dist` is what is to be packed; where it is not, stderr says why. */
@@ -71,8 +76,7 @@ async function reduce(root, from, to) {
   const entries = exported.map((name) => `${name}.d.ts`);
   // Editors show the comments of what the exports name; those of what lies behind are for readers of the source.
   const documented = new Set([...entries, ...entries.flatMap((types) => referencesOf(from, types))]);
-  for (const types of typesOf(from, entries)) {
-    const text = readFileSync(join(from, types), 'utf8');
+  for (const [types, text] of await neededTypes(root, from, entries)) {
     mkdirSync(dirname(join(to, types)), { recursive: true });
     const kept = documented.has(types) ? text : text.replaceAll(/^[ \t]*\/\*\*[^]*?\*\/\n/gm, '');
     // The compiler indents by four blanks.
@@ -103,17 +107,16 @@ function ownUrls(from) {
       onLoad({ filter: /\.js$/ }, ({ path }) => {
         const name = path.slice(from.length + 1).replaceAll('\\', '/');
         const address = `new URL(${JSON.stringify(`../${name}`)}, import.meta.url).href`;
-        return { contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', address), loader: 'js' };
+        const code = readFileSync(path, 'utf8').replaceAll('import.meta.url', address);
+        return { contents: name.startsWith('protocol/') || name === 'base/parse.js' ? withPureCalls(code) : code, loader: 'js' };
       });
     },
   };
 }
 
-/** The declarations that those of the exports lead to. */
-function typesOf(from, entries) {
-  const found = new Set(entries);
-  for (const file of found) for (const other of referencesOf(from, file)) found.add(other);
-  return [...found];
+/** Parsers are made by calls without any effect: those that nobody uses are left out. */
+function withPureCalls(code) {
+  return code.replaceAll(/(?<![\w$.]|function |new )([a-z]\w*)\((?=[^)]*)/g, (call, name) => (parserMakers.has(name) ? `/* @__PURE__ */ ${call}` : call));
 }
 
 function referencesOf(from, file) {
