@@ -451,7 +451,7 @@ function pathCases(server: Reached, id: string): Case[] {
     ['PUT /exec', 405, 'method_not_allowed', /Cannot PUT/],
     ['POST /jobs', 405, 'method_not_allowed', /GET, HEAD, OPTIONS/],
     ['DELETE /jobs', 405, 'method_not_allowed', /Cannot DELETE/],
-    [`PATCH /jobs/${id}`, 405, 'method_not_allowed', /GET, HEAD, DELETE, OPTIONS/],
+    [`PUT /jobs/${id}`, 405, 'method_not_allowed', /GET, HEAD, DELETE, PATCH, OPTIONS/],
     [`GET /jobs/${id}/nudge`, 405, 'method_not_allowed', /POST, OPTIONS/],
     [`DELETE /jobs/${id}/stdout`, 405, 'method_not_allowed', /GET, HEAD, OPTIONS/],
     ['TRACE /jobs', 405, 'method_not_allowed', /Cannot TRACE/],

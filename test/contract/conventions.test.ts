@@ -191,7 +191,7 @@ test('methods', async (t) => {
   });
 
   for (const [path, allow] of [
-    ['/exec', 'POST, OPTIONS'], ['/jobs', 'GET, HEAD, OPTIONS'], [`/jobs/${id}`, 'GET, HEAD, DELETE, OPTIONS'],
+    ['/exec', 'POST, OPTIONS'], ['/jobs', 'GET, HEAD, OPTIONS'], [`/jobs/${id}`, 'GET, HEAD, DELETE, PATCH, OPTIONS'],
     [`/jobs/${id}/nudge`, 'POST, OPTIONS'], ['/health', 'GET, HEAD, OPTIONS'],
   ] as const) {
     await t.test(`OPTIONS ${path} is 204 with Allow: ${allow}, without the key`, async () => {
@@ -199,10 +199,10 @@ test('methods', async (t) => {
       assert.deepEqual([answer.status, answer.headers.allow, answer.text], [204, allow, '']);
     });
 
-    await t.test(`PATCH ${path} is 405 with Allow: ${allow}`, async () => {
-      const answer = await ask(server, `PATCH ${path}`, { body: {} });
+    await t.test(`PUT ${path} is 405 with Allow: ${allow}`, async () => {
+      const answer = await ask(server, `PUT ${path}`, { body: {} });
       assert.deepEqual([answer.status, answer.problem.code, answer.headers.allow], [405, 'method_not_allowed', allow]);
-      assert.match(answer.problem.detail, /PATCH/);
+      assert.match(answer.problem.detail, /PUT/);
     });
   }
 
