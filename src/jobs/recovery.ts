@@ -36,8 +36,8 @@ export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions
   }
   const running = await runningAmong(toStart, options);
   for (const entry of toStart) {
-    if (!running.has(entry.id)) options.runner.enqueueAgain(entry);
-    else options.runner.adopt(entry);
+    if (running.has(entry.id)) await adopt(entry, options);
+    else options.runner.enqueueAgain(entry);
   }
   if (jobs.length > 0) options.log.info('jobs recovered', counts);
 }
@@ -71,12 +71,19 @@ async function recoverOne({ entry, record }: LeftJob, options: RecoveryOptions):
   const { mode } = entry.request;
   const verdict = judge({ mode, state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, now());
   if (verdict.is === 'adopt') {
-    runner.adopt(entry);
-    const age = note && await ageSeconds(note.identity);
-    runner.rearm(entry, runSeconds(state.is === 'running' ? state.startedAt : record.submittedAt, age, now()));
+    await adopt(entry, options);
     if (state.is === 'running' && state.ending !== undefined) endAgain(entry, state.ending, { runner, log });
   } else if (verdict.is === 'finished') runner.recovered(entry, verdict.outcome, verdict.isOnDisk);
   return verdict.is;
+}
+
+/** Its timeout goes on from where it was. */
+async function adopt(entry: Entry, { runner, now }: Pick<RecoveryOptions, 'runner' | 'now'>): Promise<void> {
+  const { state } = entry;
+  const startedAt = state.is === 'running' ? state.startedAt : entry.submittedAt;
+  runner.adopt(entry);
+  const age = entry.leader && await ageSeconds(entry.leader);
+  runner.rearm(entry, runSeconds(startedAt, age, now()));
 }
 
 /** The record of a job does not say that its hold was released: the keeper may have given the number to another job since. */

@@ -122,7 +122,10 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
       assert.deepEqual([job.status, job.reason, job.exitCode, job.acpError?.code, job.agentPhase], ['failed', 'signal', 137, 'runner_ended', 'ended']);
       assert.match(job.acpError?.message ?? '', /The runner of the agent has ended in the middle \(SIGKILL\)/);
       await nobodyLeft(id);
-      assert.equal((await ask(server, `POST /jobs/${id}/prompt`, { body: { prompt: 'x' } })).problem.code, 'job_not_running');
+      const next = (await ask(server, `POST /jobs/${id}/prompt`, { body: { prompt: 'x' } })).json<{ jobId: string; continues: string }>();
+      assert.equal(next.continues, id);
+      await ask(server, `POST /jobs/${next.jobId}/cancel`, { body: { graceSeconds: 0 } });
+      await nobodyLeft(next.jobId);
     });
   }
 

@@ -161,8 +161,11 @@ test('a job that has emptied or removed the file of its process is not run again
 while [ ! -e '${folder}/go' ]; do sleep 0.05; done; exit 5`;
     return (await ask(server, 'POST /exec', { body: { command } })).json<{ jobId: string }>().jobId;
   }));
-  t.after(() => { for (const name of ['go', 'ledger-0', 'ledger-1']) rmSync(join(folder, name), { force: true }); });
-  await until(() => [0, 1].every((index) => existsSync(join(folder, `ledger-${index}`))), { what: 'both run' });
+  const overdue = (await ask(server, 'POST /exec', { body: {
+    command: `: >'${server.stateDir}'/jobs/$SIDECAR_JOB_ID/process; touch '${folder}/ledger-2'; exec sleep 1000`, timeout: 2, killGrace: 1,
+  } })).json<{ jobId: string }>().jobId;
+  t.after(() => { for (const name of ['go', 'ledger-0', 'ledger-1', 'ledger-2']) rmSync(join(folder, name), { force: true }); });
+  await until(() => [0, 1, 2].every((index) => existsSync(join(folder, `ledger-${index}`))), { what: 'all run' });
   await server.kill9();
   await server.restart();
   writeFileSync(join(folder, 'go'), '');
@@ -174,6 +177,9 @@ while [ ! -e '${folder}/go' ]; do sleep 0.05; done; exit 5`;
     assert.equal(job.exitCode, 5);
     assert.equal(readFileSync(join(folder, `ledger-${index}`), 'utf8'), 'run\n');
   }
+  await until(async () => (await ask(server, `GET /jobs/${overdue}`)).json<{ reason: string | null }>().reason === 'timeout', {
+    what: 'the timeout of the third holds',
+  });
 });
 
 test('what a job runs whose record is gone is ended by the next server', { skip, timeout: 60_000 }, async (t) => {
