@@ -11,6 +11,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+/** The compiler that a checkout has installed. */
+export async function compilerOf(root) {
+  const address = pathToFileURL(join(root, 'node_modules', 'typescript', 'lib', 'typescript.js'));
+  return (await import(address.href)).default;
+}
+
 /**
  * Replaces a built program by one that holds all its modules. The other files stay: the library is
  * imported from them, and other programs are started from them.
@@ -19,8 +25,7 @@ import { pathToFileURL } from 'node:url';
  * @param entry The program in it, with slashes.
  */
 export async function bundle(root, outDir, entry) {
-  const compiler = pathToFileURL(join(root, 'node_modules', 'typescript', 'lib', 'typescript.js'));
-  const { default: ts } = await import(compiler.href);
+  const ts = await compilerOf(root);
   const sources = new Map();
   collect(ts, outDir, entry, sources);
   const modules = [...sources].map(([name, source]) => {
@@ -41,8 +46,7 @@ export async function bundle(root, outDir, entry) {
  * @param options.beside Modules that are files of their own beside these, and that import() alone loads.
  */
 export async function writeProgram(root, outDir, options) {
-  const compiler = pathToFileURL(join(root, 'node_modules', 'typescript', 'lib', 'typescript.js'));
-  const { default: ts } = await import(compiler.href);
+  const ts = await compilerOf(root);
   const sources = new Map();
   for (const name of options.beside) sources.set(name, '');
   for (const entry of options.entries) collect(ts, outDir, entry, sources);

@@ -116,7 +116,7 @@ function ownUrls(from) {
 
 /** Parsers are made by calls without any effect: those that nobody uses are left out. */
 function withPureCalls(code) {
-  return code.replaceAll(/(?<![\w$.]|function |new )([a-z]\w*)\((?=[^)]*)/g, (call, name) => (parserMakers.has(name) ? `/* @__PURE__ */ ${call}` : call));
+  return code.replaceAll(/(?<![\w$.]|function |new )([a-z]\w*)\(/g, (call, name) => (parserMakers.has(name) ? `/* @__PURE__ */ ${call}` : call));
 }
 
 function referencesOf(from, file) {

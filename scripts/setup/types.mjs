@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { compilerOf } from './bundle.mjs';
 
 /**
  * @param root Where the compiler is installed.
@@ -13,8 +13,7 @@ import { pathToFileURL } from 'node:url';
  * @returns {Promise<Map<string, string>>} what each file is to hold, by its name.
  */
 export async function neededTypes(root, from, entries) {
-  const compiler = pathToFileURL(join(root, 'node_modules', 'typescript', 'lib', 'typescript.js'));
-  const { default: ts } = await import(compiler.href);
+  const ts = await compilerOf(root);
   const files = new Map();
   const fileAt = (name) => {
     if (!files.has(name)) files.set(name, readTypes(ts, from, name));
