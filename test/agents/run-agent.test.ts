@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type AgentEvent, type RunAgentOptions, runAgent } from '../../src/index.ts';
+import { type AgentEvent, type PendingPermission, type RunAgentOptions, runAgent } from '../../src/index.ts';
 import { temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs process groups' : false };
 const argv = [process.execPath, fileURLToPath(new URL('../fixtures/fake-agent.mjs', import.meta.url))];
@@ -57,8 +58,8 @@ test('runAgent() ends the turn by the book where its signal aborts', options, as
 
 test('runAgent() ends the turn beyond its timeout, in which no time counts in which it asks', options, async (t) => {
   const workdir = temporaryFolder(t);
-  const onPermission = async (): Promise<string> => {
-    await new Promise((resolve) => { setTimeout(resolve, 2500); });
+  const onPermission = async ({ askedAt }: PendingPermission): Promise<string> => {
+    await until(() => Date.now() / 1000 > askedAt + 2.5, { what: 'its timeout would be over' });
     return 'yes';
   };
   const asking = await runAgent({ argv, workdir, prompt: 'ask edit a\nsay done', permissions: 'ask', timeout: 2, onPermission });
