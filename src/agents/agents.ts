@@ -60,7 +60,7 @@ export class Agents implements AgentHost {
   readonly #early: AgentLaunch[] = [];
   readonly #watched = new Set<string>();
   /** Jobs that another one begins to go on with. */
-  readonly #goingOn = new Map<string, Promise<unknown>>();
+  readonly #continuing = new Map<string, Promise<unknown>>();
 
   constructor(options: AgentsOptions) {
     this.#options = options;
@@ -157,7 +157,7 @@ export class Agents implements AgentHost {
 
   /**
    * The next turn, of the last job that goes on with this one; where its agent has ended, the first turn of a new job
-   * that goes on with its session.
+   * that continues its session.
    *
    * @param sameId Of a request that may be sent again: what the runner was told by it before, it is not told twice, and
    * no second job is started.
@@ -165,13 +165,13 @@ export class Agents implements AgentHost {
    * would where a job is started.
    */
   async prompt(id: string, prompt: Prompt, sameId?: string): Promise<PromptTaken> {
-    const known = sameId === undefined ? undefined : this.#connected.byKey(goOnKey(sameId));
+    const known = sameId === undefined ? undefined : this.#connected.byKey(continuationKey(sameId));
     if (known) return takenBy(known);
     for (;;) {
       const { job, isTold } = this.#lastOf(id, sameId);
-      const going = this.#goingOn.get(job.id);
+      const going = this.#continuing.get(job.id);
       if (going) await going.catch(() => undefined);
-      else if (job.isAgent && job.isFinished && !isTold) return await this.#goOn(job, prompt, sameId);
+      else if (job.isAgent && job.isFinished && !isTold) return await this.#continue(job, prompt, sameId);
       else {
         const turn = await this.#turnOf(job, prompt, sameId);
         if (turn !== undefined) return { jobId: job.id, turn, ...(job.id === id ? {} : { continues: id }) };
@@ -202,7 +202,7 @@ export class Agents implements AgentHost {
     }
   }
 
-  async #goOn({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<PromptTaken> {
+  async #continue({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<PromptTaken> {
     const state = readState(directory);
     const { acpSessionId } = summaryOf(state);
     if (acpSessionId === null) {
@@ -210,9 +210,9 @@ export class Agents implements AgentHost {
         `Cannot tell the agent of job ${id}: it has ended, and had no session to go on with`);
     }
     const differing = { ...changesOf(state), prompt, acp_session_id: acpSessionId };
-    const going = this.#connected.goOn(id, differing, sameId === undefined ? undefined : goOnKey(sameId));
-    this.#goingOn.set(id, going);
-    return takenBy(await going.finally(() => this.#goingOn.delete(id)));
+    const going = this.#connected.continueJob(id, differing, sameId === undefined ? undefined : continuationKey(sameId));
+    this.#continuing.set(id, going);
+    return takenBy(await going.finally(() => this.#continuing.delete(id)));
   }
 
   /**
@@ -293,7 +293,7 @@ export class Agents implements AgentHost {
     const job = this.#agentJob(id);
     const ended = (): ProblemError =>
       new ProblemError('job_not_running',
-        `Cannot tell the agent of job ${id}: it has ended; a prompt goes on with its session`);
+        `Cannot tell the agent of job ${id}: it has ended; a prompt continues its session`);
     const state = readState(job.directory);
     const known = resultOf(state, commandId);
     if (known) return known;
@@ -342,8 +342,8 @@ function withoutClaude(env: AgentsOptions['env']): AgentsOptions['env'] {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CLAUDE(_|CODE)/.test(name)));
 }
 
-function goOnKey(sameId: string): string {
-  return `goOn/${sameId}`;
+function continuationKey(sameId: string): string {
+  return `continue/${sameId}`;
 }
 
 function takenBy({ id, continues, keepAlive }: Continuation): PromptTaken {

@@ -85,7 +85,7 @@ export function agentRoutes(agents: Agents): Route[] {
       documentation: {
         summary: 'Goes on with an agent: another turn',
         description: 'Of the same process, while that lives, see keepAlive. Where it is at a turn, the prompt waits for its '
-          + 'end. Where it has ended, a new job goes on with its session: the same request, with what PATCH has changed; it '
+          + 'end. Where it has ended, a new job continues its session: the same request, with what PATCH has changed; it '
           + 'fails with resume_not_supported where the agent cannot do that. Its id is `jobId`, and a prompt to either job '
           + 'goes to the last one from then on.',
         headers,

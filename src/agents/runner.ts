@@ -533,7 +533,7 @@ function notHeld(policy: PermissionPolicy | undefined, modes: readonly string[])
   return new AgentFailure(
     'policy_not_supported',
     `Cannot hold the agent to the permissions ${what}: of its modes (${modes.join(', ')}) none is known to ask permission; `
-    + 'choose one by agentMode, or go on all the same with "trustAgent": true',
+    + 'choose one by agentMode, or continue all the same with "trustAgent": true',
     { details: { modes } },
   );
 }

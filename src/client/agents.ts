@@ -114,7 +114,7 @@ export class Agents {
 
   /**
    * Goes on with an agent that lives: see `keepAlive`. Where it is at a turn, the prompt waits for its end. Where it
-   * has ended, a new job goes on with its session: the `jobId` of the answer.
+   * has ended, a new job continues its session: the `jobId` of the answer.
    *
    * @throws ProblemError `not_an_agent`, `job_not_running`, `too_many_prompts`.
    */

@@ -29,7 +29,7 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
       const same = idempotencyOf(request, call);
       return jobs.once(id, request, call, () => act(same && fingerprint(same.key, Buffer.from(same.hash))));
     },
-    async goOn(id, differing, key) {
+    async continueJob(id, differing, key) {
       const { program, ...request } = jobs.request(jobs.get(id));
       if (program.mode !== 'acp') throw new Error(`job ${id} runs no agent`);
       const idempotency = key === undefined ? undefined : { key, hash: fingerprint('agent', Buffer.from(key)) };

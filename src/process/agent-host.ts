@@ -51,7 +51,7 @@ export interface AgentJob {
   readonly isFinished: boolean;
   /** `null`: it has not ended. */
   readonly end: TurnEnd | null;
-  /** The job that goes on with its session. */
+  /** The job that continues its session. */
   readonly continuedBy: string | undefined;
 }
 
@@ -103,7 +103,7 @@ export interface AgentJobs {
    *
    * @throws ProblemError as a request would.
    */
-  goOn(id: string, differing: Partial<AgentProgram>, key: string | undefined): Promise<Continuation>;
+  continueJob(id: string, differing: Partial<AgentProgram>, key: string | undefined): Promise<Continuation>;
   /** The job that was started with the key. */
   byKey(key: string): Continuation | undefined;
   /** Starts a job in a persistent shell; with the key of an earlier one that one is meant. @throws ProblemError as a request would. */

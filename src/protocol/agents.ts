@@ -300,7 +300,7 @@ export const promptRequest: Parser<PromptRequest> = object({ prompt: described('
 export interface PromptTaken {
   readonly jobId: string;
   readonly turn: number;
-  /** The agent of this job had ended: `jobId` goes on with its session. */
+  /** The agent of this job had ended: `jobId` continues its session. */
   readonly continues?: string;
   /** With `continues` and a new job: seconds for which its agent waits for another prompt. */
   readonly keepAlive?: number;

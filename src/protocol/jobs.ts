@@ -59,9 +59,9 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly name: string | null;
   readonly labels: Labels;
   readonly rerunOf?: JobId;
-  /** The agent of that job had ended: this one goes on with its session. */
+  /** The agent of that job had ended: this one continues its session. */
   readonly continues?: JobId;
-  /** The last job that goes on with the session of this one. */
+  /** The last job that continues the session of this one. */
   readonly continuedBy?: JobId;
   /** Seconds, of an agent for each turn; `null` for none. */
   readonly timeout: number | null;

@@ -1,4 +1,4 @@
-/** POST /jobs/{id}/prompt to an agent that has ended: a new job goes on with its session. */
+/** POST /jobs/{id}/prompt to an agent that has ended: a new job continues its session. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';

@@ -63,7 +63,7 @@ function hintsFor({ code, details }: AgentError): readonly string[] {
     case 'not_started': return ['which agents there are, and how to install them: sidecar agents'];
     case 'config_not_supported': return ['to go on without it: --config-optional'];
     case 'permission_denied': return ['without --on-denied fail it goes on; what it may do: --permissions and --rule'];
-    case 'policy_not_supported': return ['to go on all the same: --trust-agent, or --permissions all'];
+    case 'policy_not_supported': return ['to continue all the same: --trust-agent, or --permissions all'];
     case 'resume_not_supported': return ['without --session or --on it begins a new one'];
     case 'content_not_supported': return ['name the file in the prompt instead of --attach: the agent can read it'];
     default: return [];

@@ -17,7 +17,7 @@ const options = {
   ...requestOptions,
   on: {
     type: 'string', value: 'JOB',
-    description: 'Another prompt for the agent of a job; where that has ended, a new job goes on with its session',
+    description: 'Another prompt for the agent of a job; where that has ended, a new job continues its session',
   },
   interactive: { type: 'boolean', short: 'i', description: 'Then ask for the next prompt, until Ctrl-D' },
   detach: { type: 'boolean', short: 'd', description: 'Print the id of the job and leave' },
