@@ -12,11 +12,14 @@ import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, Signal
 import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
+import type { Family } from '../process/descendants.ts';
+import { isAliveNow } from '../process/identity.ts';
 import { resizeJobTerminal } from '../process/job-terminal.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import type { JobShells } from '../process/job-shells.ts';
 import type { Keeper } from '../process/keeper.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
+import { launchedIn } from '../process/launched.ts';
 import { FileBudget } from '../process/open-files.ts';
 import type { Spare, Spares } from '../process/spares.ts';
 import type { AgentHost } from '../process/agent-host.ts';
@@ -538,15 +541,34 @@ export class Jobs {
   }
 
   /** Ends what a job runs that nobody can reach any more, nor its timeout. */
-  async #endLost(id: JobId): Promise<void> {
+  async #endLost(family: Family): Promise<void> {
     const { log } = this.#options;
+    const { id } = family;
     try {
-      const family = { id, leader: undefined };
       if (await isGone(family)) return;
       log.warn('ending what a job runs whose record is gone', { jobId: id });
       await terminate(family, { signal: 'SIGTERM', graceMs: lostGraceMs });
     } catch (error) {
       log.warn('cannot end what is left of a job', { jobId: id, error });
+    }
+  }
+
+  /**
+   * Ends the jobs that run without a directory. What a forgotten job has left running is not among them, as no launcher
+   * waits for it.
+   *
+   * @param known Those that are being ended.
+   */
+  async #endAbsent(known: readonly JobId[]): Promise<void> {
+    const { log, stateDir } = this.#options;
+    try {
+      for (const { mark: id, leader } of await launchedIn(stateDir)) {
+        if (!isJobId(id) || known.includes(id) || this.#catalogue.get(id) !== undefined) continue;
+        // One of this server may have come and gone meanwhile.
+        if (this.#store.isAbsent(id) && isAliveNow(leader)) void this.#endLost({ id, leader });
+      }
+    } catch (error) {
+      log.warn('cannot look for jobs whose directory is gone', { error });
     }
   }
 
@@ -558,16 +580,15 @@ export class Jobs {
   }
 
   async #recover(): Promise<void> {
-    const { records, skipped } = this.#store.readAll();
-    for (const { name, why, lost } of skipped) {
-      this.#options.log.warn('skipped in the jobs directory', { name, why });
-      if (lost !== undefined) void this.#endLost(lost);
-    }
+    const { records, skipped, lost } = this.#store.readAll();
+    for (const { name, why } of skipped) this.#options.log.warn('skipped in the jobs directory', { name, why });
+    for (const id of lost) void this.#endLost({ id, leader: undefined });
     const last = records.at(-1)?.jobId;
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
     await recover(records.map((record) => ({ entry: this.#remember(record), record })), {
       store: this.#store, runner: this.#runner, log: this.#options.log, now: nowSeconds,
     });
+    void this.#endAbsent(lost);
     this.#monitor.wake();
   }
 }

@@ -45,8 +45,16 @@ export type StattedFile = 'stdout' | 'stderr' | 'exit' | 'process' | (typeof age
 export interface Skipped {
   readonly name: string;
   readonly why: string;
-  /** A job that has not ended, whose record is gone or torn: no server can ever say more of it. */
-  readonly lost?: JobId | undefined;
+}
+
+/** What the folder of the jobs holds. */
+export interface Stored {
+  /** Of every job that can be read, oldest first. */
+  readonly records: readonly JobRecord[];
+  /** What is no job. */
+  readonly skipped: readonly Skipped[];
+  /** Jobs that may run, and whose record is gone or torn: no server can ever say more of them. */
+  readonly lost: readonly JobId[];
 }
 
 /** Stands where a launcher writes which process the job has. */
@@ -140,14 +148,12 @@ export class JobStore {
     }
   }
 
-  /**
-   * Every job that can be read, oldest first, and what is no job. What a server left that was killed before it had taken on a job is gone
-   * after it.
-   */
-  readAll(): { readonly records: readonly JobRecord[]; readonly skipped: readonly Skipped[] } {
+  /** Reads all. What a server left that was killed before it had taken on a job is gone after it. */
+  readAll(): Stored {
     makeDirectory(this.#jobs);
     const records: JobRecord[] = [];
     const skipped: Skipped[] = [];
+    const lost: JobId[] = [];
     for (const { name, isFolder } of foldersIn(this.#jobs)) {
       try {
         if (isFolder && name.startsWith(prefixOfNew)) {
@@ -162,11 +168,23 @@ export class JobStore {
       } catch (error) {
         // Nothing is wrong with the job: it must not be passed over.
         if (isExhaustion(error)) throw error;
-        if (!this.#discardUntouched(name)) skipped.push({ name, why: (error as Error).message, lost: this.#lostAt(name) });
+        const isDiscarded = this.#discardUntouched(name);
+        if (!isDiscarded) skipped.push({ name, why: (error as Error).message });
+        // A running job may have emptied its own directory.
+        if (isJobId(name) && (isDiscarded || this.#isLost(name))) lost.push(name);
       }
     }
     void this.emptyTrash();
-    return { records, skipped };
+    return { records, skipped, lost };
+  }
+
+  /** Whether nothing has the name of the job's directory. */
+  isAbsent(id: JobId): boolean {
+    try {
+      return statFile(this.directory(id)) === undefined;
+    } catch {
+      return false;
+    }
   }
 
   /** What the job's own process said of itself; `undefined` until it did. */
@@ -295,13 +313,17 @@ export class JobStore {
     }
   }
 
-  /** A record that is whole, and that only this version does not understand, may be that of a later one. */
-  #lostAt(name: string): JobId | undefined {
+  /**
+   * Whether something else stands in the place of the directory, or of the record of a job that has not ended. A record
+   * that is whole, and that only this version does not understand, may be that of a later one.
+   */
+  #isLost(id: JobId): boolean {
     try {
-      if (!isJobId(name) || statFile(this.directory(name))?.isDirectory() !== true || this.readExit(name) !== undefined) return undefined;
-      return recordIn(join(this.directory(name), 'job.json'), maxRecordBytes) === undefined ? name : undefined;
+      const directory = this.directory(id);
+      if (statFile(directory)?.isDirectory() !== true) return true;
+      return this.readExit(id) === undefined && recordIn(join(directory, 'job.json'), maxRecordBytes) === undefined;
     } catch {
-      return undefined;
+      return false;
     }
   }
 

@@ -11,7 +11,8 @@ import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { type Answer, ask, run } from '../contract/ask.ts';
 import { findProcesses } from '../../src/process/descendants.ts';
-import { spawnServer } from '../support/server.ts';
+import { sendSignal, wordsOf } from '../../src/process/identity.ts';
+import { atEnd, spawnServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
 const skip = process.platform === 'linux' ? false : 'it needs mkfifo, truncate and /dev/zero';
@@ -190,7 +191,7 @@ test('what a job runs whose record is gone is ended by the next server', { skip,
     return (await ask(server, 'POST /exec', { body: { command } })).json<{ jobId: string }>().jobId;
   }));
   const families = ids.map((id) => ({ id, leader: undefined }));
-  await until(async () => [...(await findProcesses(families)).values()].flat().filter(({ pid }) => nameOf(pid) === 'sleep').length === ids.length, {
+  await until(async () => [...(await findProcesses(families)).values()].flat().filter(({ pid }) => wordsOf(pid)[0] === 'sleep').length === ids.length, {
     what: 'all have spoilt their record',
   });
   await server.kill9();
@@ -198,8 +199,54 @@ test('what a job runs whose record is gone is ended by the next server', { skip,
   await until(async () => (await findProcesses(families)).size === 0, { what: 'nothing of them is left' });
 });
 
-function nameOf(pid: number): string {
-  return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+/** Shell, with the directory of the job in `$d`. */
+const withoutDirectory: { readonly [kind: string]: string } = {
+  fifo: 'rm -r "$d"; mkfifo "$d"',
+  link: 'mv "$d" "$d.aside"; ln -s "$d.aside" "$d"',
+  file: 'rm -r "$d"; echo x >"$d"',
+  'empty directory': 'rm -r "$d"; mkdir "$d"',
+  'empty files': 'for f in "$d"/*; do : >"$f"; done',
+  nothing: 'rm -r "$d"',
+};
+
+test('what a job runs whose directory is gone is ended by the next server, and nothing else', {
+  skip, timeout: 90_000,
+}, async (t) => {
+  const [server, other] = [await spawnServer(t), await spawnServer(t)];
+  const begin = async (on: typeof server, spoil: string, more: object = {}): Promise<string> => {
+    const command = `d='${on.stateDir}'/jobs/$SIDECAR_JOB_ID; ${spoil}; sleep 1000`;
+    return (await ask(on, 'POST /exec', { body: { command, ...more } })).json<{ jobId: string }>().jobId;
+  };
+  const ids: string[] = [];
+  for (const [kind, spoil] of Object.entries(withoutDirectory)) {
+    ids.push(await begin(server, spoil));
+    // In a shell, nothing but what lies there tells that it runs.
+    if (spoil !== withoutDirectory['nothing']) {
+      ids.push(await begin(server, spoil, { mode: 'persistent_shell', sessionKey: kind }));
+    }
+  }
+  const { jobId: forgotten } = await run(server, { command: 'setsid sleep 1000 >/dev/null 2>&1 &' });
+  assert.equal((await ask(server, `DELETE /jobs/${forgotten}`)).status, 204);
+  // The other server has the same in its state directory.
+  const stay = [forgotten, await begin(other, withoutDirectory['nothing'] ?? '')];
+  const sleepsOf = async (some: readonly string[]): Promise<number> => {
+    const found = [...(await findProcesses(some.map((id) => ({ id, leader: undefined })))).values()].flat();
+    return found.filter(({ pid }) => wordsOf(pid)[0] === 'sleep').length;
+  };
+  atEnd(t, () => endMarked([...ids, ...stay]));
+  await until(async () => await sleepsOf(ids) === ids.length && await sleepsOf(stay) === stay.length, {
+    what: 'all have spoilt their directory',
+  });
+  await server.kill9();
+  await server.restart();
+  await until(async () => await sleepsOf(ids) === 0, { what: 'nothing of them is left' });
+  assert.equal(await sleepsOf(stay), stay.length);
+  assert.equal((await ask(server, 'GET /jobs')).text.trim(), '[]');
+});
+
+async function endMarked(ids: readonly string[]): Promise<void> {
+  const found = await findProcesses(ids.map((id) => ({ id, leader: undefined })));
+  for (const { pid } of [...found.values()].flat()) sendSignal(pid, 'SIGKILL');
 }
 
 test('a file with holes counts only what it takes on disk', { skip, timeout: 60_000 }, async (t) => {
