@@ -8,6 +8,9 @@ import { localAddress } from '../base/local-address.ts';
 
 const answerBytes = 64 * 1024;
 
+/** Given, as a small `--max-http-header-size` in NODE_OPTIONS would make every server ill (node(1)). */
+const maxHeaderSize = 16 * 1024;
+
 /** `unknown`: neither its virtue nor its fault, such as too many clients at once, or a machine that has no descriptors left. */
 export type Finding =
   | { readonly is: 'well' }
@@ -59,8 +62,8 @@ function ask(url: URL, limitMs: number): Promise<{ status: number; text: string 
     };
     // Nothing is told to it, and nothing believed but that it is well: its certificate does not matter.
     const request = url.protocol === 'https:'
-      ? loadHttps().get(url, { agent: false, rejectUnauthorized: false, signal }, give)
-      : getHttp(url, { agent: false, signal }, give);
+      ? loadHttps().get(url, { agent: false, maxHeaderSize, rejectUnauthorized: false, signal }, give)
+      : getHttp(url, { agent: false, maxHeaderSize, signal }, give);
     request.on('error', (error) => reject(signal.aborted ? new SilenceError(`no answer within ${limitMs / 1000} s`) : error));
   });
 }
