@@ -69,7 +69,7 @@ sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
   exec 3<>"$2" <"$2" 3>&- || exit
   exec 3<>"$3" 6<"$3" 3>&- || exit
-  sc_l=\${BASHPID:-$(exec sh -c 'echo $PPID')}
+  sc_l=\${BASHPID:-$(exec /bin/sh -c 'echo $PPID')}
   sc_fork
   echo "ready $1 $sc_l"
   while IFS= read -r sc_line; do eval "$sc_line"; done
@@ -154,7 +154,7 @@ sc_job() {
   if [ "$sc_proc" ]; then
     IFS= read -r sc_s </proc/self/stat
     case $sc_s in *") "?" $sc_l "*) ;; *) exit 126 ;; esac # its launcher has gone
-  else sc_s=$(exec sh -c 'echo $PPID'); sc_s="$sc_s $(LC_ALL=C ps -o lstart= -p "$sc_s")"; fi
+  else sc_s=$(exec /bin/sh -c 'echo $PPID'); sc_s="$sc_s $(LC_ALL=C command -p ps -o lstart= -p "$sc_s")"; fi
   echo "$sc_s" >>"$sc_d/process" || exit 126
   IFS= read -r sc_first <"$sc_d/process"
   [ "$sc_first" = "$sc_s" ] || exit 126
@@ -183,7 +183,7 @@ sc_pipe() {
   wait "$!" 2>/dev/null
   (
     set -m
-    { trap '' HUP INT QUIT TERM PIPE USR1 USR2; exec cat </dev/fd/7 7>&- >>"$sc_d/$1" 6<&-; } &
+    { trap '' HUP INT QUIT TERM PIPE USR1 USR2; PATH=/usr/local/bin:/usr/bin:/bin:$PATH exec cat </dev/fd/7 7>&- >>"$sc_d/$1" 6<&-; } &
     echo "$!" >>"$sc_d/copiers"
   )
 }
@@ -220,7 +220,7 @@ sc_keep() {
   exec 3<>"$1" <"$1" 3>&- 8>&- || exit
   ulimit -S -n hard
   sc_name=\${1##*/} sc_bad=
-  echo "keeper $sc_name \${BASHPID:-$(exec sh -c 'echo $PPID')}"
+  echo "keeper $sc_name \${BASHPID:-$(exec /bin/sh -c 'echo $PPID')}"
   while IFS=' ' read -r sc_w sc_n sc_x; do
     case $sc_w in
       hold) [ -p "$2/$sc_x" ] && eval "exec 3<>\\"\\$2/\\$sc_x\\" $sc_n>\\"\\$2/\\$sc_x\\" 3>&-" || sc_bad="$sc_bad $sc_n" ;;

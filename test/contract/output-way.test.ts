@@ -39,6 +39,12 @@ describe('output through pipes', { skip: process.platform === 'linux' ? false : 
     assert.match(String(plain.stdout), /\/stdout\n$/);
   });
 
+  it('needs no program of the PATH', async (t) => {
+    const server = await startTestServer(t, { environment: { PATH: temporaryFolder(t) } });
+    const job = await run(server, { command: 'echo one; echo two > /dev/stderr' });
+    assert.deepEqual([job.stdout, job.stderr, job.exitCode], ['one\n', 'two\n', 0]);
+  });
+
   it('has all that the process wrote once the job has finished, in order, and at any size', async (t) => {
     const server = await startTestServer(t);
     const command = 'seq 1 200000; seq 1 20000 >/dev/stderr';
