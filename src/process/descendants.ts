@@ -122,29 +122,64 @@ export async function liveProcesses(): Promise<readonly ProcessStat[]> {
 
 type Visit = (stat: ProcessStat, markOf: () => string | undefined) => void;
 
-/** Visits a process again, for at most {@link execMs}, when it was in the middle of an exec as its mark was read. */
+/** A look through all processes that has not begun yet, for all that ask for one until it does. */
+interface Look {
+  readonly visits: Visit[];
+  readonly done: Promise<void>;
+}
+
+let next: Look | undefined;
+let running: Promise<unknown> = Promise.resolve();
+
+/**
+ * Looks through all processes, one look after the other: to end a thousand jobs at once takes two looks, not a thousand.
+ * Visits a process again, for at most {@link execMs}, when it was in the middle of an exec as its mark was read.
+ */
 async function eachProcess(visit: Visit): Promise<void> {
   if (process.platform !== 'linux') return;
+  next ??= lookAfter(running);
+  next.visits.push(visit);
+  await next.done;
+}
+
+function lookAfter(earlier: Promise<unknown>): Look {
+  const visits: Visit[] = [];
+  const done = earlier.then(() => {
+    next = undefined;
+    return lookFor(visits);
+  });
+  running = done.catch(() => undefined);
+  return { visits, done };
+}
+
+async function lookFor(visits: readonly Visit[]): Promise<void> {
   const deadline = performance.now() + execMs;
   const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  let rest = await visitAll(all, visit);
+  let rest = await visitAll(all.map((pid) => ({ pid, visits })));
   while (rest.length > 0 && performance.now() < deadline) {
     await sleep(execLookMs);
-    rest = await visitAll(rest, visit);
+    rest = await visitAll(rest);
   }
   giveUp(rest, all);
+}
+
+/** What is still to be done at a process. */
+interface Visits {
+  readonly pid: string;
+  readonly visits: readonly Visit[];
 }
 
 /**
  * Reads synchronously, a slice of time after the other: 15 µs a process, where the thread pool would take 220.
  *
- * @returns those whose mark could not be read yet.
+ * @returns the visits that asked for a mark that could not be read yet.
  */
-async function visitAll(pids: readonly string[], visit: Visit): Promise<string[]> {
-  const rest: string[] = [];
+async function visitAll(wanted: readonly Visits[]): Promise<Visits[]> {
+  const rest: Visits[] = [];
   let sliceEndsAt = performance.now() + sliceMs;
-  for (const pid of pids) {
-    if (!look(pid, visit)) rest.push(pid);
+  for (const { pid, visits } of wanted) {
+    const left = look(pid, visits);
+    if (left.length > 0) rest.push({ pid, visits: left });
     if (performance.now() < sliceEndsAt) continue;
     await nextTurn();
     sliceEndsAt = performance.now() + sliceMs;
@@ -152,22 +187,36 @@ async function visitAll(pids: readonly string[], visit: Visit): Promise<string[]
   return rest;
 }
 
-/** @returns `false` when the visitor asked for the mark and it could not be read yet. */
-function look(pid: string, visit: Visit): boolean {
-  let isDone = true;
+/** @returns the visits that asked for the mark when it could not be read yet. */
+function look(pid: string, visits: readonly Visit[]): readonly Visit[] {
+  const stat = whileThere(() => parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1')));
+  if (!stat || stat.state === 'Z' || stat.state === 'X') return [];
+  let mark: ReturnType<typeof readMark> | undefined;
+  return visits.filter((visit) => {
+    let isDone = true;
+    whileThere(() => visit(stat, () => {
+      mark ??= readMark(stat);
+      isDone = mark.isCertain;
+      return mark.value;
+    }));
+    return !isDone;
+  });
+}
+
+/** @returns `undefined` where the process ended meanwhile, or belongs to another user: not one of ours in either case. */
+function whileThere<T>(read: () => T): T | undefined {
   try {
-    const stat = parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-    if (!stat || stat.state === 'Z' || stat.state === 'X') return true;
-    visit(stat, () => {
-      const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
-      isDone = environment !== '' || emptyEnvironments.get(stat.pid) === stat.startTime || !mayGetEnvironment(stat.pid);
-      return markIn(environment);
-    });
+    return read();
   } catch (error) {
-    // It ended meanwhile, or belongs to another user: not one of ours in either case.
-    if (!['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
   }
-  return isDone;
+}
+
+function readMark({ pid, startTime }: ProcessStat): { readonly value: string | undefined; readonly isCertain: boolean } {
+  const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
+  const isCertain = environment !== '' || emptyEnvironments.get(pid) === startTime || !mayGetEnvironment(pid);
+  return { value: markIn(environment), isCertain };
 }
 
 /**
@@ -182,8 +231,8 @@ function mayGetEnvironment(pid: number): boolean {
 }
 
 /** Remembers the processes that no look waits for again, until they end. */
-function giveUp(rest: readonly string[], all: readonly string[]): void {
-  for (const pid of rest) {
+function giveUp(rest: readonly Visits[], all: readonly string[]): void {
+  for (const { pid } of rest) {
     const stat = readStat(Number(pid));
     if (stat) emptyEnvironments.set(stat.pid, stat.startTime);
   }

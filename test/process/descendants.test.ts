@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { type TestContext, describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { findProcesses, markName } from '../../src/process/descendants.ts';
 import { isAliveNow, readStat, sendSignal } from '../../src/process/identity.ts';
 import { signalTree, terminate } from '../../src/process/terminate.ts';
@@ -53,6 +55,29 @@ describe('descendants', { skip: process.platform === 'linux' ? false : 'needs /p
     // What went wrong: only the new owner of the pid was left out, and its children would have been killed.
     const found = await findProcesses([{ id: 'another', leader: { pid, startTime: '1' } }]);
     assert.deepEqual([...found.values()].flat(), []);
+  });
+
+  it('findProcesses() looks once for all that ask at once, and for each at a time after it asked', async (t) => {
+    const trees: { readonly id: string }[] = [];
+    for (let number = 0; number < 8; number += 1) trees.push(await tree(t, 'sleep 1000 & echo ready; wait'));
+    const readsOf = async (work: () => Promise<unknown>): Promise<number> => {
+      const reads = (): number => Number(/syscr: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]); // proc(5)
+      const before = reads();
+      await work();
+      return reads() - before;
+    };
+    const find = ({ id }: { readonly id: string }): Promise<unknown> => findProcesses([{ id, leader: undefined }]);
+    const one = await readsOf(() => find(trees[0] ?? assert.fail()));
+    const eight = await readsOf(async () => {
+      const found = await Promise.all(trees.map(async ({ id }) => (await findProcesses([{ id, leader: undefined }])).get(id)?.length));
+      assert.deepEqual(found, trees.map(() => 2));
+    });
+    assert.ok(eight < 3 * one, `${eight} reads for eight looks, ${one} for one`);
+    const early = findProcesses([{ id: 'early', leader: undefined }]);
+    await nextTurn();
+    const late = await tree(t, 'echo ready; exec sleep 1000');
+    assert.equal((await findProcesses([{ id: late.id, leader: undefined }])).get(late.id)?.length, 1);
+    assert.equal((await early).size, 0);
   });
 
   it('findProcesses() tells marks apart that begin alike', async (t) => {
