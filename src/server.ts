@@ -27,6 +27,7 @@ import { healthPath, metricsRoutes } from './metrics/routes.ts';
 import { DirectStarter } from './process/direct.ts';
 import { FirstBash } from './process/first-bash.ts';
 import { Keeper } from './process/keeper.ts';
+import { fifosDirectory } from './process/launched.ts';
 import { findBash, Launchers } from './process/launchers.ts';
 import { JobShells } from './process/job-shells.ts';
 import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
@@ -332,7 +333,7 @@ async function openJobs(
   const first = bash === undefined ? undefined : new FirstBash({ bash, jobsDirectory, env, onWarning });
   const keeper = first && new Keeper({ first, stateDir: config.stateDir, onWarning });
   const spares = keeper && new Spares(first, join(config.stateDir, 'spares'), keeper);
-  const fifos = first && new Spares(first, join(config.stateDir, 'fifos'));
+  const fifos = first && new Spares(first, fifosDirectory(config.stateDir));
   closers.push(async () => {
     await Promise.all([spares?.close(), fifos?.close()]);
     keeper?.close();

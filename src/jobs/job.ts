@@ -81,9 +81,12 @@ export function endingBy(code: number | undefined, mode: Mode): EndingReason | u
   return mode === 'acp' && code === turnTimeoutCode ? 'timeout' : undefined;
 }
 
+/** Stands for one that there was none of, or that nobody knows. */
+export const unknownExitCode = -1;
+
 /** Nobody waited for the job, and nobody can know. */
 export function lostOutcome(finishedAt: number, ending: EndingReason | undefined): Outcome {
-  return { reason: ending ?? 'lost', exitCode: -1, signal: null, finishedAt };
+  return { reason: ending ?? 'lost', exitCode: unknownExitCode, signal: null, finishedAt };
 }
 
 export function spawnErrorOutcome(finishedAt: number, error: string): Outcome {
@@ -92,7 +95,7 @@ export function spawnErrorOutcome(finishedAt: number, error: string): Outcome {
 
 /** Never started, and never will be. */
 export function cancelledOutcome(finishedAt: number): Outcome {
-  return { reason: 'cancelled', exitCode: -1, signal: null, finishedAt };
+  return { reason: 'cancelled', exitCode: unknownExitCode, signal: null, finishedAt };
 }
 
 /** Number → name; where a number has two names, the first: SIGABRT, not SIGIOT. */

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { appendLine } from '../base/untrusted-file.ts';
+import type { JobId } from '../protocol/ids.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import { sendSignal } from '../process/identity.ts';
 import { withCarrier } from '../process/environment/carry.ts';
@@ -16,7 +17,7 @@ import type { ShellHost, Starter } from '../process/starter.ts';
 import { isGone, terminate } from '../process/terminate.ts';
 import type { Entry } from './entry.ts';
 import { runnerError } from './agent-end.ts';
-import type { JobRecord, Outcome } from './job.ts';
+import { type JobRecord, type Outcome, unknownExitCode } from './job.ts';
 import { programFor } from './modes.ts';
 import type { JobStore } from './store.ts';
 
@@ -90,7 +91,9 @@ function shellKind({ shells }: KindOptions): Kind {
     terminate: ({ id }, ending) => shells.end(id, ending),
     signal: ({ id }, name) => shells.signal(id, name),
     explain: () => undefined,
-    ended: async () => undefined,
+    // Where nobody knows how it ended, it may run on: what tells of its shell is gone.
+    ended: async ({ id, state }, ending) => state.is === 'finished' && state.startedAt !== null
+      && state.outcome.exitCode === unknownExitCode && await endMarked(id, ending),
   };
 }
 
@@ -117,9 +120,12 @@ function agentKind(options: KindOptions): Kind {
       if (error !== undefined) appendLine(join(store.directory(id), 'stderr'), error.message);
     },
     // An agent goes with its runner, also where that was killed.
-    ended: async ({ id }, ending) => {
-      const family = { id, leader: undefined };
-      return await isGone(family) || await terminate(family, ending);
-    },
+    ended: async ({ id }, ending) => await endMarked(id, ending),
   };
+}
+
+/** Ends what carries the mark of a job. */
+async function endMarked(id: JobId, ending: Ending): Promise<boolean> {
+  const family = { id, leader: undefined };
+  return await isGone(family) || await terminate(family, ending);
 }

@@ -4,8 +4,8 @@
  * @module
  */
 import { readlinkSync, realpathSync } from 'node:fs';
-import { sep } from 'node:path';
-import { markedProcesses } from './descendants.ts';
+import { join } from 'node:path';
+import { type MarkedProcess, markedProcesses } from './descendants.ts';
 import type { Identity } from './identity.ts';
 import { isStillLauncher } from './launchers.ts';
 
@@ -15,23 +15,36 @@ export interface Launched {
   readonly leader: Identity;
 }
 
+/** Where the FIFOs of launchers are made, by this server or, with something behind that name, by earlier ones. */
+export function fifosDirectory(stateDir: string): string {
+  return join(stateDir, 'fifos');
+}
+
 /**
  * Looks for what the launchers of all servers of a state directory have started. Where there is no `/proc` it finds none.
  *
  * @throws the system's error where it cannot look.
  */
 export async function launchedIn(stateDir: string): Promise<readonly Launched[]> {
-  const inside = `${realpathSync(stateDir)}${sep}`;
-  return (await markedProcesses()).flatMap(({ mark, stat: { pid, startTime, groupId, parentPid } }) => {
-    const isLaunched = mark !== undefined && pid === groupId && !isStillLauncher(pid) && isLauncherIn(parentPid, inside);
-    return isLaunched ? [{ mark, leader: { pid, startTime } }] : [];
+  const all = await markedProcesses();
+  return all.flatMap((one) => {
+    const { mark, stat: { pid, startTime } } = one;
+    return mark !== undefined && isLaunchedIn(one, stateDir) ? [{ mark, leader: { pid, startTime } }] : [];
   });
 }
 
-/** Its lines come through a FIFO of the state directory, which keeps its path when it loses its name (proc(5), /proc/pid/fd). */
-function isLauncherIn(pid: number, inside: string): boolean {
+/** Whether a launcher of a state directory waits for the process. */
+export function isLaunchedIn({ stat: { pid, groupId, parentPid } }: MarkedProcess, stateDir: string): boolean {
+  return pid === groupId && !isStillLauncher(pid) && isLauncherOf(stateDir, parentPid);
+}
+
+/**
+ * A launcher's lines come through a FIFO, which keeps its path when it loses its name (proc(5), /proc/pid/fd). The next
+ * server has put the folder aside, see `Spares`.
+ */
+function isLauncherOf(stateDir: string, pid: number): boolean {
   try {
-    return isStillLauncher(pid) && readlinkSync(`/proc/${pid}/fd/0`).startsWith(inside);
+    return isStillLauncher(pid) && readlinkSync(`/proc/${pid}/fd/0`).startsWith(fifosDirectory(realpathSync(stateDir)));
   } catch {
     // It ended meanwhile, or belongs to another user.
     return false;

@@ -372,6 +372,8 @@ export class Shell {
     const own = exitIn(directory);
     if (own !== undefined) return this.#ended(active, own);
     if (shell && isUnclaimed(directory)) return this.#again(active);
+    // It may be in the middle of the job.
+    if (!shell) void this.#endLost();
     const ended = shell ? this.#noteEnded(shell.directory, directory, code) : this.endedWith(directory);
     if (shell && code !== undefined) noteExit(directory, shell.identity, code);
     this.#ended(active, code, ended);

@@ -89,16 +89,16 @@ export class Shells implements ShellHost {
 
   connect(connection: ShellsConnection): void {
     this.#connection = connection;
-    if (existsSync(this.#folder)) void this.#endStrays();
+    void this.#endStrays();
   }
 
   /** Ends the shells of earlier servers whose session is not there any more: nothing can be told them. */
   async #endStrays(): Promise<void> {
-    const { log } = this.#options;
+    const { stateDir, log } = this.#options;
     try {
       const isKnown = (mark: string): boolean =>
         this.#foreign.has(mark) || [...this.#shells.values()].some((shell) => shell.mark === mark);
-      for (const { mark, leader } of await findStrays(this.#folder, isKnown)) {
+      for (const { mark, leader } of await findStrays({ folder: this.#folder, stateDir }, isKnown)) {
         log.warn('ending a shell whose session is gone', { pid: leader.pid });
         await terminate({ id: mark, leader }, { signal: 'SIGHUP', graceMs: 1000 });
       }
@@ -249,6 +249,8 @@ export class Shells implements ShellHost {
   /** Of a record that a later version has written, which may go on with its shell one day. */
   #noteForeign(directory: string): void {
     try {
+      // Behind a link is what a job has put there.
+      if (isLink(directory)) return;
       const { createdAt, starts } = recordIn(join(directory, 'shell.json'), maxRecordBytes) ?? {};
       if (typeof createdAt === 'number' && typeof starts === 'number') this.#foreign.add(shellMark(directory, { createdAt }, starts));
     } catch {

@@ -1,11 +1,12 @@
 /**
- * Shells that no session knows any more: a job has replaced or removed the directory of its session.
+ * Shells that no session knows any more: a job has replaced, moved or removed the directory of its session.
  * @module
  */
-import { readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { sep } from 'node:path';
 import { markedProcesses } from '../process/descendants.ts';
 import type { Identity } from '../process/identity.ts';
+import { isLaunchedIn } from '../process/launched.ts';
 import { isShellMark } from './session-record.ts';
 
 export interface Stray {
@@ -14,15 +15,20 @@ export interface Stray {
 }
 
 /**
- * Looks for shells that have their control open in a folder of sessions. Where there is no `/proc` it finds none.
+ * Looks for shells that have their control open in a folder of sessions, or that a launcher of the state directory
+ * waits for: their own directory may have been moved elsewhere. Where there is no `/proc` it finds none.
  *
  * @throws the system's error where it cannot look.
  */
-export async function findStrays(folder: string, isKnown: (mark: string) => boolean): Promise<readonly Stray[]> {
-  const inside = `${realpathSync(folder)}${sep}`;
-  return (await markedProcesses()).flatMap(({ mark, stat: { pid, startTime, groupId } }) => {
-    const isStray = mark !== undefined && isShellMark(mark) && !isKnown(mark) && pid === groupId && hasOpenIn(pid, inside);
-    return isStray ? [{ mark, leader: { pid, startTime } }] : [];
+export async function findStrays(
+  { folder, stateDir }: { readonly folder: string; readonly stateDir: string }, isKnown: (mark: string) => boolean,
+): Promise<readonly Stray[]> {
+  const inside = existsSync(folder) ? `${realpathSync(folder)}${sep}` : undefined;
+  return (await markedProcesses()).flatMap((one) => {
+    const { mark, stat: { pid, startTime, groupId } } = one;
+    if (mark === undefined || !isShellMark(mark) || isKnown(mark) || pid !== groupId) return [];
+    const isOurs = (inside !== undefined && hasOpenIn(pid, inside)) || isLaunchedIn(one, stateDir);
+    return isOurs ? [{ mark, leader: { pid, startTime } }] : [];
   });
 }
 

@@ -1,0 +1,83 @@
+/** A job damages the directory of its persistent shell, and the server is killed: the next one ends what is lost. */
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { findProcesses } from '../../src/process/descendants.ts';
+import { type ProcessStat, sendSignal, wordsOf } from '../../src/process/identity.ts';
+import { folderName, readSession, shellMark } from '../../src/shells/session-record.ts';
+import { ask, run } from '../contract/ask.ts';
+import { atEnd, spawnServer } from '../support/server.ts';
+import { until } from '../support/wait.ts';
+
+const skip = process.platform === 'linux' ? false : 'it needs /proc';
+
+/** Shell, with the directory of the session in `$d`, and a place beside the state directory in `$aside`. */
+const damages: { readonly [what: string]: string } = {
+  link: 'mv "$d" "$aside"; ln -s "$aside" "$d"',
+  gone: 'mv "$d" "$aside"',
+  removed: 'rm -r "$d"',
+  'run-1 gone': 'mv "$d/run-1" "$aside"',
+  'new control': 'rm "$d/run-1/control"; mkfifo "$d/run-1/control"',
+  'process is a FIFO': 'rm "$d/run-1/process"; mkfifo "$d/run-1/process"',
+};
+const commands: { readonly [what: string]: string } = {
+  program: 'sleep 1000',
+  'in the shell': 'while :; do sleep 0.2; done',
+  stubborn: 'sh -c \'trap "" TERM HUP; while :; do sleep 0.2; done\'',
+};
+
+test('what runs in a shell whose directory was damaged is ended where the outcome is lost, and nothing else', {
+  skip, timeout: 120_000,
+}, async (t) => {
+  const server = await spawnServer(t);
+  const folder = join(server.stateDir, '..', 'aside');
+  mkdirSync(folder);
+  const begin = async (sessionKey: string, command: string): Promise<string> => {
+    const body = { mode: 'persistent_shell', sessionKey, command, killGrace: 1 };
+    return (await ask(server, 'POST /exec', { body })).json<{ jobId: string }>().jobId;
+  };
+  const ids: string[] = [];
+  const shells: string[] = [];
+  const stay = [await begin('whole', 'read go; echo $go')];
+  for (const [damage, spoil] of Object.entries(damages)) {
+    for (const [what, command] of Object.entries(commands)) {
+      const sessionKey = `${damage}: ${what}`;
+      const daemon = 'setsid sleep 1000 >/dev/null 2>&1 &';
+      const before = await run(server, { mode: 'persistent_shell', sessionKey, command: daemon });
+      stay.push(before.jobId);
+      const directory = join(server.stateDir, 'shells', folderName(sessionKey));
+      shells.push(shellMark(directory, readSession(directory), 1));
+      const names = `d='${directory}' aside='${join(folder, String(ids.length))}'`;
+      ids.push(await begin(sessionKey, `${names}; ${spoil}; ${command}`));
+    }
+  }
+  atEnd(t, () => until(async () => {
+    const left = (await processesOf([...ids, ...stay, ...shells])).flatMap(([, all]) => all);
+    for (const { pid } of left) sendSignal(pid, 'SIGKILL');
+    return left.length === 0;
+  }, { what: 'nothing of the test is left' }));
+  await until(async () => await sleepersAmong(ids) === ids.length, { what: 'all run their commands' });
+  await server.kill9();
+  await server.restart();
+  await until(async () => (await processesOf([...ids, ...shells])).length === 0, { what: 'none runs any more' });
+  for (const id of ids) {
+    const { status, reason } = (await ask(server, `GET /jobs/${id}`)).json<{ status: string; reason: string }>();
+    assert.deepEqual([status, reason], ['failed', 'lost']);
+  }
+  assert.equal(await sleepersAmong(stay), stay.length - 1);
+  await ask(server, `POST /jobs/${stay[0]}/stdin`, { body: 'on\n' });
+  const whole = await ask(server, `GET /jobs/${stay[0]}?wait=30&waitFor=end`);
+  assert.equal(whole.json<{ stdout: string }>().stdout, 'on\n');
+});
+
+type Marked = readonly [mark: string, processes: readonly ProcessStat[]];
+
+async function processesOf(marks: readonly string[]): Promise<readonly Marked[]> {
+  return [...await findProcesses(marks.map((id) => ({ id, leader: undefined })))];
+}
+
+/** Of how many a sleep(1) runs. */
+async function sleepersAmong(ids: readonly string[]): Promise<number> {
+  return (await processesOf(ids)).filter(([, all]) => all.some(({ pid }) => wordsOf(pid)[0] === 'sleep')).length;
+}
