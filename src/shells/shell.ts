@@ -3,7 +3,7 @@
  * @module
  */
 import { closeSync, type FSWatcher, renameSync, rmSync, watch, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
@@ -56,6 +56,8 @@ interface Active {
   goneAt: number | undefined;
   readonly stopWatching: (() => void)[];
 }
+
+type Command = Pick<Active, 'launch' | 'startedAtTicks'>;
 
 /** Where a change of a file was not told, it is seen then. */
 const lookMs = 100;
@@ -146,10 +148,9 @@ export class Shell {
   }
 
   adopt(launch: Pick<ShellLaunch, 'id' | 'directory'>): void {
-    const claimed = statFile(join(launch.directory, 'process'));
-    const ageTicks = claimed ? Math.ceil((Date.now() - claimed.mtimeMs) / 10) : 0;
     const active: Active = {
-      launch, startedAtTicks: ticksNow() - ageTicks - 1, shell: this.#running, attempts: maxAttempts, goneAt: undefined, stopWatching: [],
+      ...commandIn(launch.directory),
+      launch, shell: this.#running, attempts: maxAttempts, goneAt: undefined, stopWatching: [],
     };
     this.#active = active;
     this.#lastJobDirectory = launch.directory;
@@ -318,6 +319,9 @@ export class Shell {
       this.#running = { directory: runIn, identity: note.identity, control, started, ...noted };
       // What a FIFO holds is lost when nobody has it open: the server may have ended before the shell had opened it.
       if (!isBegun) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
+      if (noted.jobDirectory === undefined || !isUnfinished(noted.jobDirectory, note.identity)) {
+        void this.#continue(commandIn(noted.jobDirectory ?? runIn), this.#running);
+      }
       return;
     }
     const code = exitIn(runIn);
@@ -446,7 +450,7 @@ export class Shell {
   }
 
   /** An earlier server may have ended in the middle of an interrupt. */
-  async #continue(active: Active, shell: Running): Promise<void> {
+  async #continue(active: Command, shell: Running): Promise<void> {
     try {
       await continueInterrupted({ shell: shell.identity, find: () => this.#processesOf(active, shell) });
     } catch (error) {
@@ -539,7 +543,7 @@ export class Shell {
     return !isAliveNow(shell.identity);
   }
 
-  async #processesOf(active: Active, shell: Running): Promise<readonly ProcessStat[]> {
+  async #processesOf(active: Command, shell: Running): Promise<readonly ProcessStat[]> {
     const { launch: { id }, startedAtTicks } = active;
     return await commandProcesses({ jobId: id, shell: shell.identity, shellMark: this.mark, startedAtTicks });
   }
@@ -577,6 +581,13 @@ export class Shell {
     if (this.#running) closeSync(this.#running.control);
     this.#running = undefined;
   }
+}
+
+/** That of a job of an earlier server. */
+function commandIn(directory: string): Command {
+  const claimed = statFile(join(directory, 'process'));
+  const ageTicks = claimed ? Math.ceil((Date.now() - claimed.mtimeMs) / 10) : 0;
+  return { launch: { id: basename(directory), directory }, startedAtTicks: ticksNow() - ageTicks - 1 };
 }
 
 function nextLookMs(waitMs: number): number {

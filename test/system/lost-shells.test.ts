@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
-import { type ProcessStat, sendSignal, wordsOf } from '../../src/process/identity.ts';
+import { type ProcessStat, readStat, sendSignal, wordsOf } from '../../src/process/identity.ts';
 import { folderName, readSession, shellMark } from '../../src/shells/session-record.ts';
 import { ask, run } from '../contract/ask.ts';
 import { atEnd, spawnServer } from '../support/server.ts';
@@ -69,6 +69,20 @@ test('what runs in a shell whose directory was damaged is ended where the outcom
   await ask(server, `POST /jobs/${stay[0]}/stdin`, { body: 'on\n' });
   const whole = await ask(server, `GET /jobs/${stay[0]}?wait=30&waitFor=end`);
   assert.equal(whole.json<{ stdout: string }>().stdout, 'on\n');
+});
+
+test('an idle shell that was left stopped in the middle of an interrupt goes on', { skip, timeout: 60_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const inShell = { mode: 'persistent_shell', sessionKey: 'stopped' };
+  const { stdout = '' } = await run(server, { ...inShell, command: 'kept=1; sleep 1000 >/dev/null & echo $$ $!' });
+  const pids = stdout.trim().split(' ').map(Number);
+  const areStopped = (): readonly boolean[] => pids.map((pid) => readStat(pid)?.state === 'T');
+  await server.kill9();
+  for (const pid of pids) sendSignal(pid, 'SIGSTOP');
+  await until(() => areStopped().every(Boolean), { what: 'both are stopped' });
+  await server.restart();
+  await until(() => !areStopped().some(Boolean), { what: 'both go on' });
+  assert.equal((await run(server, { ...inShell, command: 'echo $kept $$' })).stdout, `1 ${pids[0]}\n`);
 });
 
 type Marked = readonly [mark: string, processes: readonly ProcessStat[]];
