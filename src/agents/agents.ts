@@ -25,10 +25,12 @@ import {
 import { type ProblemCode, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ElicitationAnswer } from './conversation.ts';
-import { changesOf, detailsOf, optionIdFor, phaseOf, readState, resultOf, summaryOf } from './job-view.ts';
+import { changesOf, detailsOf, optionIdFor, phaseOf, resultOf, summaryOf } from './job-view.ts';
 import { agentNamed, checkAgentName, findAgents } from './known.ts';
 import { askingEnvironment } from './asking-mode.ts';
+import type { Fields } from './lenient.ts';
 import { ShellWishes } from './shell-wishes.ts';
+import { StateCache } from './state-file.ts';
 import { orderOf } from './order-of.ts';
 import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from './order.ts';
 import { type WholeTurn, shownTurns, wholeTurn } from './turns.ts';
@@ -54,6 +56,7 @@ const commandMs = 10_000;
 
 export class Agents implements AgentHost {
   readonly #options: AgentsOptions;
+  readonly #states = new StateCache();
   #jobs: AgentJobs | undefined;
   #isClosed = false;
   /** They run since before there were jobs to serve them. */
@@ -117,7 +120,8 @@ export class Agents implements AgentHost {
     if (sessionKey === undefined || this.#watched.has(id)) return;
     this.#watched.add(id);
     const wishes = new ShellWishes({
-      state: () => readState(directory), isClosed: () => this.#isClosed, isFinished: () => this.#isFinished(id), log: this.#options.log,
+      state: () => this.#readState(directory), isClosed: () => this.#isClosed, isFinished: () => this.#isFinished(id),
+      log: this.#options.log,
       changed: (isSame) => this.#connected.until(id, () => !isSame(), watchMs),
       start: (wishId, command) => this.#connected.startInShell({ sessionKey, shell: asked.shell, command, workdir, env, labels: { [agentLabel]: id } }, `${id}/${wishId}`),
       tell: (news) => this.#ask(id, news),
@@ -132,11 +136,15 @@ export class Agents implements AgentHost {
   }
 
   summary(directory: string): AgentJobSummary {
-    return summaryOf(readState(directory));
+    return summaryOf(this.#readState(directory));
+  }
+
+  warnings(directory: string): readonly string[] {
+    return this.#states.read(directory).warnings;
   }
 
   async details(...[directory, options]: Parameters<AgentHost['details']>): Promise<AgentJobDetails> {
-    return await detailsOf(directory, options);
+    return await detailsOf(this.#readState(directory), directory, options);
   }
 
   /** Those of a job, in their order. @throws ProblemError job_not_found, not_an_agent. */
@@ -182,7 +190,7 @@ export class Agents implements AgentHost {
   /** The last job of the conversation that this one began, or the one that was told of the request already. */
   #lastOf(id: string, sameId: string | undefined): { readonly job: AgentJob; readonly isTold: boolean } {
     for (let job = this.#connected.get(id); ;) {
-      const told = sameId === undefined ? undefined : resultOf(readState(job.directory), sameId);
+      const told = sameId === undefined ? undefined : resultOf(this.#readState(job.directory), sameId);
       if (told?.problem === null) return { job, isTold: true };
       if (job.continuedBy === undefined) return { job, isTold: false };
       job = this.#connected.get(job.continuedBy);
@@ -196,14 +204,14 @@ export class Agents implements AgentHost {
     } catch (error) {
       if (!(error instanceof ProblemError) || error.code !== 'job_not_running') throw error;
       // It is about to end, unless it is at its last turn.
-      if (phaseOf(readState(directory)) !== 'turn') await this.#connected.until(id, () => false, commandMs);
+      if (phaseOf(this.#readState(directory)) !== 'turn') await this.#connected.until(id, () => false, commandMs);
       if (!this.#isFinished(id)) throw error;
       return undefined;
     }
   }
 
   async #continue({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<PromptTaken> {
-    const state = readState(directory);
+    const state = this.#readState(directory);
     const { acpSessionId } = summaryOf(state);
     if (acpSessionId === null) {
       throw new ProblemError('job_not_running',
@@ -241,7 +249,7 @@ export class Agents implements AgentHost {
       return;
     }
     const { decision, remember } = request;
-    const offered = optionIdFor(readState(this.#connected.get(id).directory), permissionId, decision);
+    const offered = optionIdFor(this.#readState(this.#connected.get(id).directory), permissionId, decision);
     // What is not offered is refused by the runner, which also knows whether the permission is pending.
     const optionId = offered ?? (decision === 'deny' ? null : '');
     await this.#tell(id, { is: 'permit', permissionId, optionId, ...defined({ remember }) });
@@ -250,6 +258,10 @@ export class Agents implements AgentHost {
   /** @throws ProblemError as {@link prompt}; elicitation_not_found. */
   async answer(id: string, elicitationId: string, answer: ElicitationAnswer): Promise<void> {
     await this.#tell(id, { is: 'elicit', elicitationId, answer });
+  }
+
+  #readState(directory: string): Fields {
+    return this.#states.read(directory).fields;
   }
 
   get #home(): string {
@@ -294,13 +306,13 @@ export class Agents implements AgentHost {
     const ended = (): ProblemError =>
       new ProblemError('job_not_running',
         `Cannot tell the agent of job ${id}: it has ended; a prompt continues its session`);
-    const state = readState(job.directory);
+    const state = this.#readState(job.directory);
     const known = resultOf(state, commandId);
     if (known) return known;
     if (job.isFinished || phaseOf(state) === 'ended') throw ended();
     await jobs.command(id, JSON.stringify({ id: commandId, ...command }));
     let result: CommandResult | undefined;
-    const isReached = (): boolean => (result ??= resultOf(readState(job.directory), commandId)) !== undefined;
+    const isReached = (): boolean => (result ??= resultOf(this.#readState(job.directory), commandId)) !== undefined;
     await jobs.until(id, isReached, commandMs);
     if (isReached() && result) return result;
     if (jobs.get(id).isFinished) throw ended();

@@ -3,6 +3,7 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
+import { tokensIn } from '../base/untrusted-json.ts';
 import type { PendingElicitation, PendingPermission, PermissionDenial } from '../protocol/agent-jobs.ts';
 import type { PermissionPolicy } from '../protocol/agents.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
@@ -13,7 +14,7 @@ import type { ElicitationAnswer } from './conversation.ts';
 import { outsideError } from './files.ts';
 import { Grants } from './grants.ts';
 import type { Jail } from './jail.ts';
-import { type KnownCalls, isTooLong } from './known-calls.ts';
+import { type KnownCalls, isTooLong, lengthOf } from './known-calls.ts';
 import { type Fields, beginning, bounded, fieldsOf, textOf } from './lenient.ts';
 import type { AgentEvent, AgentOrder, PermissionReply } from './order.ts';
 import { questionOf } from './permission-question.ts';
@@ -36,12 +37,25 @@ export interface AnsweringOptions {
   readonly onDenied?: (denial: PermissionDenial) => void;
 }
 
+/** Who asks, and until when. */
+interface Asker {
+  readonly permissionId: string;
+  readonly toolCallId: string | null;
+  readonly jail: Jail;
+  readonly signal: AbortSignal;
+}
+
 /** Of what is shown for as long as somebody is asked: as much as progress keeps of a name, and a form as long as anybody fills in. */
 const maxNameCharacters = 2000;
 const maxQuestionCharacters = 262_144;
 const cancelledReason = 'the turn was cancelled';
 /** Held by file contents whose permission is asked for: as much as one of the largest files. */
 const maxHeldCharacters = 32 * 2 ** 20;
+/** Of all that is pending: the state of the agent holds it. Each value counts as further characters. */
+const maxPendingCharacters = 3 * 2 ** 20;
+const charactersPerToken = 100;
+const maxFormTokens = 10_000;
+const tooMuchReason = 'too much waits for an answer already';
 
 export class Answering {
   readonly #options: AnsweringOptions;
@@ -52,6 +66,7 @@ export class Answering {
   readonly #remembered = new RememberedAnswers();
   readonly #denials = new Denials();
   #heldCharacters = 0;
+  #pendingCharacters = 0;
 
   constructor(options: AnsweringOptions) {
     this.#options = options;
@@ -201,8 +216,23 @@ export class Answering {
   }
 
   async #askSomebody(
-    question: PermissionQuestion,
-    by: { readonly permissionId: string; readonly toolCallId: string | null; readonly jail: Jail; readonly signal: AbortSignal },
+    question: PermissionQuestion, by: Asker,
+  ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
+    const characters = lengthOf(question);
+    if (this.#pendingCharacters + characters > maxPendingCharacters) {
+      const denied = decide('deny', question, await contextOf(question, by.jail));
+      return { optionId: denied.is === 'selected' ? denied.optionId : undefined, reason: tooMuchReason };
+    }
+    this.#pendingCharacters += characters;
+    try {
+      return await this.#answerOf(question, by);
+    } finally {
+      this.#pendingCharacters -= characters;
+    }
+  }
+
+  async #answerOf(
+    question: PermissionQuestion, by: Asker,
   ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
     const { permissionId, toolCallId, jail, signal } = by;
     const { askSeconds, askDefault } = this.#options.order;
@@ -234,16 +264,24 @@ export class Answering {
     const message = textOf(params['message']) ?? '';
     const elicitationId = randomUUID();
     const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'elicitation', elicitationId, decision, reason, message });
-    if (bounded(params, maxQuestionCharacters) !== params) {
-      this.#options.tell({ type: 'elicitation', elicitationId, decision: 'decline', reason: 'it is too long, or too deep, to be shown', message: beginning(message, maxNameCharacters) });
+    const json = bounded(params, maxQuestionCharacters) === params ? JSON.stringify(params) : undefined;
+    const tokens = json === undefined ? Infinity : tokensIn(Buffer.from(json), maxFormTokens);
+    const characters = (json?.length ?? 0) + charactersPerToken * tokens;
+    const isTooLarge = tokens > maxFormTokens;
+    if (isTooLarge || this.#pendingCharacters + characters > maxPendingCharacters) {
+      const reason = isTooLarge ? 'it is too long, or too deep, to be shown' : tooMuchReason;
+      const shown = beginning(message, maxNameCharacters);
+      this.#options.tell({ type: 'elicitation', elicitationId, decision: 'decline', reason, message: shown });
       return { action: 'decline' };
     }
+    this.#pendingCharacters += characters;
     const answering = this.elicitations.ask({
       id: elicitationId, signal, isFit: () => true,
       show: ({ askedAt, expiresAt }) => ({ elicitationId, message, requestedSchema: params['requestedSchema'] ?? null, askedAt, expiresAt }),
     });
     tell('pending', 'somebody is to answer it');
     const answer = await answering;
+    this.#pendingCharacters -= characters;
     const given: ElicitationAnswer = answer.by === 'somebody' ? answer.answer : { action: answer.by === 'abort' ? 'cancel' : 'decline' };
     tell(given.action, answer.by === 'somebody' ? 'somebody has answered' : answer.by === 'abort' ? 'the turn was cancelled' : 'nobody answered in time');
     return given;

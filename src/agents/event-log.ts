@@ -3,12 +3,12 @@
  * @module
  */
 import { jsonText } from '../base/json.ts';
+import { isWithin } from '../base/untrusted-json.ts';
+import { eventBounds } from '../process/agent-host.ts';
 import { beginning, fieldsOf } from './lenient.ts';
 import { LineFile } from './line-file.ts';
 import type { AgentEvent } from './order.ts';
 
-/** An event that is longer is kept without what makes it so. */
-const maxEventBytes = 2 ** 20;
 const maxWordCharacters = 200;
 
 export class EventLog {
@@ -30,8 +30,10 @@ export class EventLog {
   append(event: AgentEvent): void {
     const head = { seq: this.#count += 1, at: this.#now() };
     const line = jsonText({ ...head, ...event });
-    const sizeBytes = line === undefined ? null : Buffer.byteLength(line);
-    if (line !== undefined && (sizeBytes ?? 0) <= maxEventBytes) return this.#file.append(line);
+    const bytes = line === undefined ? undefined : Buffer.from(line);
+    if (line !== undefined && bytes !== undefined && isWithin(bytes, eventBounds)) return this.#file.append(line);
+    // Larger than the bounds, or too deep: kept without what makes it so.
+    const sizeBytes = bytes?.length ?? null;
     this.#file.append(JSON.stringify({ ...head, type: event.type, isCut: true, sizeBytes, ...(event.type === 'update' ? { update: withoutContent(event.update) } : {}) }));
   }
 

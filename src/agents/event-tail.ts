@@ -5,6 +5,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openRegularLater, readAt } from '../base/untrusted-file.ts';
+import { lineWithin } from '../base/untrusted-json.ts';
+import { eventBounds } from '../process/agent-host.ts';
 import { eventsFile } from './order.ts';
 
 export interface EventTail {
@@ -29,14 +31,10 @@ export async function lastEvents(directory: string, maxBytes: number): Promise<E
   }
 }
 
-/** An event, as its line has it; none where a full disk tore it. */
+/** An event, as its line has it; none where a full disk tore it, or no runner wrote it. */
 export function eventOf(line: string): readonly unknown[] {
-  if (line === '') return [];
-  try {
-    return [JSON.parse(line)];
-  } catch {
-    return [];
-  }
+  const event = line === '' ? undefined : lineWithin(line, eventBounds);
+  return event === undefined ? [] : [event];
 }
 
 async function openQuietly(path: string): Promise<FileHandle | undefined> {

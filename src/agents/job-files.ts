@@ -7,6 +7,7 @@ import { replaceFile } from '../base/atomic-file.ts';
 import { EventLog } from './event-log.ts';
 import { LineFile } from './line-file.ts';
 import { type AgentEvent, type AgentState, eventsFile, stateFile, turnsFile } from './order.ts';
+import { stateBytes } from './state-file.ts';
 import type { TurnRecord } from './turn-log.ts';
 
 export class JobFiles {
@@ -32,12 +33,16 @@ export class JobFiles {
     this.#turns.append(JSON.stringify(turn));
   }
 
-  /** Each has a time of its own, by which it is known from the one before. @returns how many characters it has. @throws the system's error. */
+  /**
+   * Each has a time of its own, by which it is known from the one before.
+   *
+   * @returns how many bytes it has. @throws the system's error.
+   */
   state(state: AgentState): number {
     this.#stateAt = Math.max(this.#stateAt + 0.001, performance.timeOrigin + performance.now());
-    const text = JSON.stringify(state);
-    replaceFile(join(this.#directory, stateFile), text, { mtimeMs: this.#stateAt });
-    return text.length;
+    const bytes = stateBytes(state);
+    replaceFile(join(this.#directory, stateFile), bytes, { mtimeMs: this.#stateAt });
+    return bytes.length;
   }
 
   close(): void {

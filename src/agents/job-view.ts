@@ -2,8 +2,6 @@
  * What the job of an agent shows: read from the files of its runner, which may be another version's.
  * @module
  */
-import { join } from 'node:path';
-import { readRegular } from '../base/untrusted-file.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import {
   type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall, agentPhases,
@@ -13,23 +11,11 @@ import { lastEvents } from './event-tail.ts';
 import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from './lenient.ts';
 import { optionOf } from './permissions.ts';
 import { type AgentChange, changeRequest } from '../protocol/agents.ts';
-import { type AgentState, type CommandResult, commandProblems, stateFile } from './order.ts';
+import { type AgentState, type CommandResult, commandProblems } from './order.ts';
 import { shownTurns } from './turns.ts';
 
 /** Of the events in an answer, however much room there is. */
 const maxEventBytes = 262_144;
-/** Far more than what a runner writes. */
-const maxStateBytes = 64 * 2 ** 20;
-
-/** Where an agent stands, as far as that can be read. */
-export function readState(directory: string): Fields {
-  try {
-    return fieldsOf(JSON.parse(readRegular(join(directory, stateFile), maxStateBytes).toString()));
-  } catch {
-    // It has not begun, or its file is not what a runner writes: nothing is known of it.
-    return {};
-  }
-}
 
 export function resultOf(state: Fields, id: string): CommandResult | undefined {
   const result = listOf(state['results']).map(fieldsOf).find((one) => one['id'] === id);
@@ -64,12 +50,10 @@ export function summaryOf(state: Fields): AgentJobSummary {
   };
 }
 
-/** As `AgentHost` has it. */
+/** As `AgentHost` has it. @param state Read before: all that it tells of is in the events, and in the text, by now. */
 export async function detailsOf(
-  ...[directory, { maxBytes, end }]: Parameters<AgentHost['details']>
+  state: Fields, ...[directory, { maxBytes, end }]: Parameters<AgentHost['details']>
 ): Promise<AgentJobDetails> {
-  // The state first: all that it tells of is in the events, and in the text, by now.
-  const state = readState(directory);
   const limitBytes = Math.min(maxBytes, maxEventBytes);
   const last = await lastEvents(directory, limitBytes);
   const { events, isTruncated } = withClientEvents(last.lines, limitBytes);

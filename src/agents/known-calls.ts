@@ -62,7 +62,8 @@ export function isTooLong(question: PermissionQuestion): boolean {
   return lengthOf(question) > maxCharacters;
 }
 
-function lengthOf({ kind, tools, paths, commands, parts, options = [] }: Measured): number {
+/** With some room for each text. */
+export function lengthOf({ kind, tools, paths, commands, parts, options = [] }: Measured): number {
   const ofOptions = options.flatMap(({ optionId, kind: optionKind, name = '' }) => [optionId, optionKind, name]);
   return [[kind], tools, paths, commands, parts, ofOptions].flat().reduce((sum, one) => sum + one.length + charactersEach, 0);
 }

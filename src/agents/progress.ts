@@ -27,7 +27,10 @@ const maxListed = 1000;
 const maxTitleCharacters = 2000;
 const maxPathCharacters = 4096;
 /** Of ids, titles and paths of all calls together: where there are more, the oldest calls go. */
-const maxNameCharacters = 4 * 2 ** 20;
+const maxNameCharacters = 2 * 2 ** 20;
+/** Each of many short paths takes its room as JSON, too. */
+const charactersEach = 150;
+const maxCurrencyCharacters = 200;
 
 export class Progress {
   readonly #toolCalls = new Map<string, ToolCall>();
@@ -117,7 +120,8 @@ function textCharactersOf({ diffs }: ToolCall): number {
 }
 
 function nameCharactersOf({ toolCallId, title, locations, diffs }: ToolCall): number {
-  return [...locations, ...diffs].reduce((sum, { path }) => sum + path.length, toolCallId.length + title.length);
+  const charactersOf = ({ path }: { readonly path: string }): number => path.length + charactersEach;
+  return [...locations, ...diffs].reduce((sum, one) => sum + charactersOf(one), toolCallId.length + title.length);
 }
 
 function withoutTexts({ path, oldText, newText, isCut }: ToolDiff): ToolDiff {
@@ -152,7 +156,8 @@ function usageOf(fields: Fields): AgentUsage | undefined {
   const [used, size] = [countOf(fields['used']), countOf(fields['size'])];
   if (used === undefined || size === undefined) return undefined;
   const { amount, currency } = fieldsOf(fields['cost']);
-  return { used, size, cost: typeof amount === 'number' && Number.isFinite(amount) && typeof currency === 'string' ? { amount, currency } : null };
+  const isCost = typeof amount === 'number' && Number.isFinite(amount) && typeof currency === 'string';
+  return { used, size, cost: isCost ? { amount, currency: beginning(currency, maxCurrencyCharacters) } : null };
 }
 
 function location(value: unknown): ToolCall['locations'] {

@@ -18,7 +18,7 @@ import { type ConfigCategory, Conversation, type RefusedChoice, configCategories
 import { AgentFiles } from './files.ts';
 import { Jail } from './jail.ts';
 import { KnownCalls } from './known-calls.ts';
-import { fieldsOf } from './lenient.ts';
+import { beginning, bounded, fieldsOf, isFields } from './lenient.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from './order.ts';
 import { wishesOf } from './order-of.ts';
 import { Progress, messageTextOf } from './progress.ts';
@@ -30,7 +30,7 @@ import { TurnLog, type TurnRecord } from './turn-log.ts';
 /** Whom a runner tells. */
 export interface RunnerSink {
   event(event: AgentEvent): void;
-  /** @returns how many characters that was, as JSON. */
+  /** @returns how many bytes that was, as JSON. */
   state(state: AgentState): number;
   /** The message of the agent, as it comes. */
   text(text: string): void;
@@ -52,12 +52,18 @@ const stateMs = 100;
 /** Nor for more of the time than one part in so many. */
 const stateCost = 10;
 /** What may be told at any time, as JSON. */
-const maxQuickCharacters = 262_144;
+const maxQuickBytes = 262_144;
 /** For the last state to be written. */
 const lastStateMs = 5000;
 const maxPrompts = 100;
-/** Results of commands that are remembered. */
+/** Results of commands that are remembered, and what they take as JSON together: the last one may be longer. */
 const maxResults = 200;
+const maxResultCharacters = 2 ** 20;
+const maxMessageCharacters = 8192;
+/** Of the details of an error, as JSON. */
+const maxDetailCharacters = 131_072;
+/** Of the sessions of an agent in its state, as JSON: the others are in its text alone. */
+const maxSessionCharacters = 2 ** 20;
 /** For a turn that was cancelled to end. */
 const cancelMs = 2000;
 /** These mean that the agent has done what it could. */
@@ -72,6 +78,7 @@ export class AgentRunner {
   readonly #turnLog: TurnLog;
   readonly #clock: TurnClock = new TurnClock(() => this.#timeOut());
   readonly #results: CommandResult[] = [];
+  readonly #resultCharacters: number[] = [];
   #phase: AgentState['phase'] = 'starting';
   #agent: AgentProcess | undefined;
   #conversation: Conversation | undefined;
@@ -84,7 +91,7 @@ export class AgentRunner {
   #sessions: AgentState['sessions'];
   #stateTimer: NodeJS.Timeout | undefined;
   #stateTookMs = 0;
-  #stateCharacters = 0;
+  #stateBytes = 0;
   /** Those that came before they were waited for. */
   readonly #prompts: (readonly PromptBlock[])[] = [];
   #nextPrompt: ((prompt: readonly PromptBlock[] | undefined) => void) | undefined;
@@ -161,10 +168,19 @@ export class AgentRunner {
 
   #done(id: string, result: Partial<CommandResult>, isBegun = false): void {
     this.#doing.delete(id);
-    this.#results.push({ id, turn: null, message: '', problem: null, ...result });
-    if (this.#results.length > maxResults) this.#results.shift();
+    const message = beginning(result.message ?? '', maxMessageCharacters);
+    this.#results.push({ id, turn: null, problem: null, ...result, message });
+    this.#resultCharacters.push(JSON.stringify(this.#results.at(-1)).length);
+    while (this.#results.length > maxResults || this.#hasTooMuchResults) {
+      this.#results.shift();
+      this.#resultCharacters.shift();
+    }
     if (isBegun) this.#changed();
     else this.#tellState();
+  }
+
+  get #hasTooMuchResults(): boolean {
+    return this.#results.length > 1 && this.#resultCharacters.reduce((sum, one) => sum + one, 0) > maxResultCharacters;
   }
 
   get #isOver(): boolean {
@@ -293,8 +309,15 @@ export class AgentRunner {
     const { workdir, sessionId = '' } = this.#order;
     if (action === 'delete') await conversation.deleteSession(sessionId);
     else {
-      this.#sessions = await conversation.listSessions(workdir);
-      for (const session of this.#sessions) this.#write(() => this.#sink.text(`${JSON.stringify(session)}\n`));
+      const sessions = await conversation.listSessions(workdir);
+      const lines = sessions.map((session) => ({ session, line: JSON.stringify(session) }));
+      for (const { line } of lines) this.#write(() => this.#sink.text(`${line}\n`));
+      let leftCharacters = maxSessionCharacters;
+      const shown = lines.filter(({ line }) => (leftCharacters -= line.length) >= 0);
+      this.#sessions = shown.map(({ session }) => session);
+      const missing = lines.length - shown.length;
+      const what = `${missing} sessions are not among those of the job: its stdout has all`;
+      if (missing > 0) this.#tell({ type: 'fault', what });
     }
     this.#stopReason = 'no_prompt';
   }
@@ -425,8 +448,12 @@ export class AgentRunner {
     // Whoever ended it knows why.
     if (this.#isEnding) return void (this.#stopReason = 'cancelled');
     const error = this.#denial ?? thrown;
-    this.#error = error instanceof AgentFailure ? { code: error.code, message: error.message, details: error.details }
+    const { code, message, details } = error instanceof AgentFailure ? error
       : { code: 'internal', message: `The runner of the agent failed: ${(error as Error).message}`, details: {} };
+    const shown = bounded(details, maxDetailCharacters);
+    this.#error = {
+      code, message: beginning(message, maxMessageCharacters), details: isFields(shown) ? shown : { cut: shown },
+    };
     this.#stopReason = 'error';
     this.#tell({ type: 'error', error: this.#error });
   }
@@ -468,7 +495,7 @@ export class AgentRunner {
   /** At once, as somebody waits for it; but where many are asked at a time, and that is much to write, not for each of them. */
   #tellAsked(): void {
     this.#clock.isPaused = this.#isAsking;
-    if (this.#stateCharacters > maxQuickCharacters) this.#changed();
+    if (this.#stateBytes > maxQuickBytes) this.#changed();
     else this.#tellState();
   }
 
@@ -489,7 +516,7 @@ export class AgentRunner {
     const startedAt = performance.now();
     this.#turnLog.settle();
     try {
-      this.#stateCharacters = this.#sink.state(this.#state());
+      this.#stateBytes = this.#sink.state(this.#state());
       return true;
     } catch {
       // A full disk: as soon as there is room.

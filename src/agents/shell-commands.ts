@@ -15,7 +15,7 @@ import { orAborted } from './abortable.ts';
 import { acpCodes } from './acp.ts';
 import { type CommandOutput, type CommandRequest, type CommandsHost, type ExitStatus, defaultLimitBytes, maxLimitBytes } from './commands.ts';
 import type { Jail } from './jail.ts';
-import { shown } from './lenient.ts';
+import { beginning, shown } from './lenient.ts';
 import type { ShellWish } from './order.ts';
 
 export interface ShellCommandsOptions {
@@ -38,6 +38,8 @@ interface Command {
 }
 
 const lookMs = 50;
+/** Of the scripts of all commands that there are: the state holds them. */
+const maxScriptCharacters = 2 * 2 ** 20;
 const maxExitBytes = 64;
 /** XBD 3.216, Name. Anything else would be more of the script. */
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -71,10 +73,16 @@ export class ShellCommands implements CommandsHost {
     // Nothing is waited for from here on: many may be asked for at once.
     if (this.#commands.size >= maxCommands) throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: there are ${maxCommands} commands already; release one`);
     const line = args.length === 0 ? command : [command, ...args].map(shellWord).join(' ');
+    const script = scriptOf({ line, env, directory: isElsewhere ? directory : undefined });
+    const scripts = [script, ...this.wishes.map((wish) => wish.script)].reduce((sum, one) => sum + one.length, 0);
+    if (scripts > maxScriptCharacters) {
+      const why = `the commands that there are have more than ${maxScriptCharacters} characters`;
+      throw new RpcError(rpcCodes.internalError, `Cannot run ${beginning(command, 200)}: ${why}`);
+    }
     let settle: (status: ExitStatus) => void = () => undefined;
     const ended = new Promise<ExitStatus>((resolve) => { settle = resolve; });
     this.#commands.set(wishId, {
-      wish: { wishId, script: scriptOf({ line, env, directory: isElsewhere ? directory : undefined }), isEnded: false },
+      wish: { wishId, script, isEnded: false },
       limitBytes: Math.min(outputByteLimit, maxLimitBytes), directory: undefined, error: '', exitStatus: undefined, ended, settle,
     });
     this.#timer ??= setInterval(() => this.#look(), lookMs);

@@ -24,6 +24,8 @@ export interface ShellWishesOptions {
 }
 
 const pauseMs = 5;
+/** A runner has 64 commands at most. */
+const maxWishes = 100;
 /** For a runner that could not be told to be one that can. */
 const againMs = 100;
 
@@ -54,7 +56,7 @@ export class ShellWishes {
   }
 
   #grant(wishes: readonly unknown[]): void {
-    for (const wish of wishes) {
+    for (const wish of wishes.slice(0, maxWishes)) {
       const { wishId, script, isEnded } = fieldsOf(wish);
       const id = textOf(wishId);
       if (id === undefined || typeof script !== 'string') continue;

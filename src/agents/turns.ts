@@ -6,6 +6,7 @@ import { StringDecoder } from 'node:string_decoder';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isExhaustion, openRegularLater, readAt } from '../base/untrusted-file.ts';
+import { type JsonBounds, lineWithin } from '../base/untrusted-json.ts';
 import type { TurnEnd } from '../process/agent-host.ts';
 import { type AgentTurn, maxShownTurns, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
 import type { TurnsQuery } from '../protocol/agents.ts';
@@ -15,9 +16,13 @@ import type { TurnRecord } from './turn-log.ts';
 
 /** Read at a time. */
 const pieceBytes = 262_144;
-/** The file is read from its end in windows of growing size, up to this one: more than so many turns take. */
+/** The file is read from its end in windows of growing size, up to this one: more than the turns of a page take. */
 const firstWindowBytes = 65_536;
-const maxWindowBytes = 16 * 2 ** 20;
+const maxWindowBytes = 4 * 2 ** 20;
+/** Lines that are looked at for a page: a turn has two, or three where text comes after its end. */
+const maxLines = 2000;
+/** Of a line: 4096 characters of text and 2000 of a reason, each of six bytes at most as JSON, and a few numbers. */
+const lineBounds: JsonBounds = { maxBytes: 65_536, maxTokens: 200 };
 /** A text of so many bytes has at least the characters that are shown. */
 const shownTextBytes = 4 * maxTurnTextCharacters;
 
@@ -100,11 +105,23 @@ async function lastTurns(directory: string, limit: number): Promise<readonly Tur
     for (let windowBytes = firstWindowBytes; ; windowBytes *= 4) {
       const start = Math.max(0, size - windowBytes);
       const text = (await readAt(file, start, size - start)).toString();
-      const lines = text.split('\n').slice(start === 0 ? 0 : 1);
-      const turns = new Map(lines.flatMap(turnOf).map((turn) => [turn.turn, turn]));
-      if (turns.size >= limit || start === 0 || windowBytes >= maxWindowBytes) return [...turns.values()].slice(-limit);
+      const { turns, isAll } = turnsAtEnd(start === 0 ? text : text.slice(text.indexOf('\n') + 1), limit);
+      if (isAll || start === 0 || windowBytes >= maxWindowBytes) return turns;
     }
   }) ?? [];
+}
+
+/** The last turns of the text, in their order. `isAll`: as many as the limit, or other lines fill the file. */
+function turnsAtEnd(text: string, limit: number): { readonly turns: readonly TurnRecord[]; readonly isAll: boolean } {
+  const turns = new Map<number, TurnRecord>();
+  let lines = 0;
+  for (let end = text.length; end > 0 && turns.size < limit && lines < maxLines; lines += 1) {
+    const start = text.lastIndexOf('\n', end - 1) + 1;
+    // What was written last of a turn holds.
+    for (const turn of turnOf(text.slice(start, end))) if (!turns.has(turn.turn)) turns.set(turn.turn, turn);
+    end = start - 1;
+  }
+  return { turns: [...turns.values()].toReversed(), isAll: turns.size >= limit || lines >= maxLines };
 }
 
 /** @param first Its number, and that behind the last one. */
@@ -124,7 +141,7 @@ async function turnsBetween(directory: string, first: number, behind: number): P
         if (number >= first) for (const turn of turnOf(line)) turns.set(number, turn);
       }
       // No line is so long: what goes on there is none of ours.
-      if (bytes.length === 0 || rest.length > maxWindowBytes) return;
+      if (bytes.length === 0 || rest.length > lineBounds.maxBytes) return;
     }
   });
   return [...turns.values()];
@@ -132,12 +149,7 @@ async function turnsBetween(directory: string, first: number, behind: number): P
 
 /** What the line of a turn says; none where a full disk tore it, or it is not what a runner writes. */
 function turnOf(line: string): readonly TurnRecord[] {
-  let fields;
-  try {
-    fields = fieldsOf(JSON.parse(line));
-  } catch {
-    return [];
-  }
+  const fields = fieldsOf(line.startsWith('{"turn":') ? lineWithin(line, lineBounds) : undefined);
   const turn = countOf(fields['turn']);
   const { startedAt, finishedAt, usage } = fields;
   if (turn === undefined || turn === 0 || typeof startedAt !== 'number') return [];

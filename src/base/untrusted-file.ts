@@ -23,6 +23,9 @@ export class UntrustedFileError extends Error {
   override readonly name = 'UntrustedFileError';
 }
 
+/** It is larger than any file that we write there. */
+export class TooLargeError extends UntrustedFileError {}
+
 export interface OpenedFile {
   readonly fd: number;
   /** When it was opened. */
@@ -60,7 +63,7 @@ export async function openRegularLater(path: string, { owner = 'us' }: { readonl
 export function readRegular(path: string, maxBytes: number): Buffer {
   const { fd, stats: { size } } = openRegular(path);
   try {
-    if (size > maxBytes) throw new UntrustedFileError(`${basename(path)} is longer than ${maxBytes} bytes`);
+    if (size > maxBytes) throw new TooLargeError(`${basename(path)} is longer than ${maxBytes} bytes`);
     const bytes = Buffer.allocUnsafe(size);
     let length = 0;
     while (length < size) {
@@ -74,27 +77,12 @@ export function readRegular(path: string, maxBytes: number): Buffer {
   }
 }
 
-/**
- * The JSON object that a file holds: a record, be it one of a later version, whose fields nobody here has checked.
- * `undefined`: the file is gone, torn, or something else. @throws the system's error where it cannot be read.
- */
-export function recordIn(path: string, maxBytes: number): { readonly [field: string]: unknown } | undefined {
-  try {
-    const value: unknown = JSON.parse(readRegular(path, maxBytes).toString());
-    return typeof value === 'object' && value !== null ? value as { readonly [field: string]: unknown } : undefined;
-  } catch (error) {
-    const isUnreadable = error instanceof SyntaxError || error instanceof UntrustedFileError;
-    if (!isUnreadable && (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return undefined;
-  }
-}
-
 /** {@link readRegular} in the thread pool. */
 export async function readRegularLater(path: string, maxBytes: number): Promise<Buffer> {
   const file = await openRegularLater(path);
   try {
     const { size } = await file.stat();
-    if (size > maxBytes) throw new UntrustedFileError(`${basename(path)} is longer than ${maxBytes} bytes`);
+    if (size > maxBytes) throw new TooLargeError(`${basename(path)} is longer than ${maxBytes} bytes`);
     return await readAt(file, 0, size);
   } finally {
     await file.close();

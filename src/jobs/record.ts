@@ -3,7 +3,7 @@
  * @module
  */
 import {
-  type Parser, array, boolean, defined, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
+  type Parser, array, boolean, defined, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
 } from '../base/parse.ts';
 import { agentProgram, agentShape } from '../protocol/agents.ts';
 import { jobId } from '../protocol/ids.ts';
@@ -92,7 +92,7 @@ const jobRecord = fieldsOf({
   state,
 });
 
-/** @throws ParseError where it is torn, or not what was written. */
-export function parseRecord(content: string): JobRecord {
-  return defined(fromJson(jobRecord, content, 'job.json'));
+/** @throws ParseError where it is not what was written. */
+export function parseRecord(value: unknown): JobRecord {
+  return defined(jobRecord(value, 'job.json'));
 }

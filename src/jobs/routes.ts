@@ -7,6 +7,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { refuse } from '../base/parse.ts';
 import { readAt } from '../base/untrusted-file.ts';
+import { lineWithin } from '../base/untrusted-json.ts';
+import { eventBounds } from '../process/agent-host.ts';
 import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
@@ -532,12 +534,7 @@ function* linesOf(bytes: Buffer): Generator<Buffer> {
 }
 
 function parsedLine(line: Buffer): unknown {
-  try {
-    return JSON.parse(line.toString());
-  } catch {
-    // Torn by a full disk.
-    return undefined;
-  }
+  return lineWithin(line, eventBounds);
 }
 
 function outputEvent(name: StreamName, { offset, bytes }: Piece): JobEvent {

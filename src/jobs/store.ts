@@ -20,9 +20,11 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
+import { ParseError } from '../base/parse.ts';
 import {
-  appendRegular, createFile, isExhaustion, isLink, readRegular, recordIn, statFile, UntrustedFileError, writeRegular,
+  appendRegular, createFile, isExhaustion, isLink, readRegular, statFile, UntrustedFileError, writeRegular,
 } from '../base/untrusted-file.ts';
+import { readJson, recordBounds } from '../base/untrusted-json.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { agentFiles } from '../process/agent-host.ts';
@@ -59,8 +61,6 @@ export interface Stored {
 
 /** Stands where a launcher writes which process the job has. */
 const nobody = 'nobody';
-/** Far more than a request of the longest body makes, whose characters may each be escaped. */
-const maxRecordBytes = 32 * 2 ** 20;
 /** Of `exit` and `process`. */
 const maxNoteBytes = 65_536;
 /** Of a code and its newline, see `parseExit`. */
@@ -155,6 +155,7 @@ export class JobStore {
     const skipped: Skipped[] = [];
     const lost: JobId[] = [];
     for (const { name, isFolder } of foldersIn(this.#jobs)) {
+      let value: unknown;
       try {
         if (isFolder && name.startsWith(prefixOfNew)) {
           this.#discard(join(this.#jobs, name), name);
@@ -162,7 +163,8 @@ export class JobStore {
         }
         if (!isJobId(name)) throw new Error('its name is not a job id');
         if (!isFolder) throw new Error('it is not a directory');
-        const record = readRecord(join(this.#jobs, name));
+        value = readJson(join(this.#jobs, name, 'job.json'), recordBounds);
+        const record = parseRecord(value);
         if (record.jobId !== name) throw new Error(`its job.json is that of ${record.jobId}`);
         records.push(record);
       } catch (error) {
@@ -171,7 +173,7 @@ export class JobStore {
         const isDiscarded = this.#discardUntouched(name);
         if (!isDiscarded) skipped.push({ name, why: (error as Error).message });
         // A running job may have emptied its own directory.
-        if (isJobId(name) && (isDiscarded || this.#isLost(name))) lost.push(name);
+        if (isJobId(name) && (isDiscarded || this.#isLost(name, value, error))) lost.push(name);
       }
     }
     void this.emptyTrash();
@@ -316,12 +318,14 @@ export class JobStore {
   /**
    * Whether something else stands in the place of the directory, or of the record of a job that has not ended. A record
    * that is whole, and that only this version does not understand, may be that of a later one.
+   *
+   * @param value What `job.json` holds; `undefined`: `error` says why that is unknown.
    */
-  #isLost(id: JobId): boolean {
+  #isLost(id: JobId, value: unknown, error: unknown): boolean {
     try {
-      const directory = this.directory(id);
-      if (statFile(directory)?.isDirectory() !== true) return true;
-      return this.readExit(id) === undefined && recordIn(join(directory, 'job.json'), maxRecordBytes) === undefined;
+      if (statFile(this.directory(id))?.isDirectory() !== true) return true;
+      if (typeof value === 'object' && value !== null) return false;
+      return (value !== undefined || isTornOrGone(error)) && this.readExit(id) === undefined;
     } catch {
       return false;
     }
@@ -341,7 +345,13 @@ export class JobStore {
 
 /** @throws ParseError, UntrustedFileError, the system's error. */
 function readRecord(directory: string): JobRecord {
-  return parseRecord(readRegular(join(directory, 'job.json'), maxRecordBytes).toString());
+  return parseRecord(readJson(join(directory, 'job.json'), recordBounds));
+}
+
+/** What {@link readJson} says of a file that holds no record, of whatever version. */
+function isTornOrGone(error: unknown): boolean {
+  if (error instanceof ParseError || error instanceof UntrustedFileError) return true;
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 /** Nothing is in it but what is prepared for a job, all but its stdin empty. */

@@ -33,7 +33,9 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
   const outcome = state.is === 'finished' ? state.outcome : undefined;
   const startedAt = state.is === 'pending' ? null : state.startedAt;
   const { program, warning } = programOf(entry, store);
-  const warnings = [...entry.warnings, ...warning, ...entry.replacedFiles.map(replacedWarning)];
+  const directory = store.directory(entry.id);
+  const ofAgent = request.mode === 'acp' ? agents.warnings(directory) : [];
+  const warnings = [...entry.warnings, ...warning, ...entry.replacedFiles.map(replacedWarning), ...ofAgent];
   return {
     jobId: entry.id,
     status: statusOf(state),
@@ -66,7 +68,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     ...(warnings.length === 0 ? {} : { warnings }),
     ...(entry.cut.has('stdout') ? { stdoutTruncated: true } : {}),
     ...(entry.cut.has('stderr') ? { stderrTruncated: true } : {}),
-    ...(request.mode === 'acp' ? agentPart(entry, agents.summary(store.directory(entry.id))) : {}),
+    ...(request.mode === 'acp' ? agentPart(entry, agents.summary(directory)) : {}),
   };
 }
 

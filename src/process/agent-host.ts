@@ -2,6 +2,7 @@
  * Between jobs and agents, which do not know each other: what an agent's job needs of agents, and what agents need of jobs.
  * @module
  */
+import type { JsonBounds } from '../base/untrusted-json.ts';
 import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../protocol/agent-jobs.ts';
 import type { AgentProgram } from '../protocol/agents.ts';
 import type { Labels } from '../protocol/jobs.ts';
@@ -11,6 +12,9 @@ import type { Launch } from './launch-script.ts';
 
 /** Of an agent's job: its events, a line each, its turns, a line whenever one begins or ends, and where it stands. */
 export const agentFiles = { events: 'events.ndjson', turns: 'turns.ndjson', state: 'agent.json' } as const;
+
+/** Of an event as its runner writes it: a line. */
+export const eventBounds: JsonBounds = { maxBytes: 2 ** 20, maxTokens: 100_000 };
 
 /** With this code the runner of an agent exits that has ended because a turn took too long. */
 export const turnTimeoutCode = 124;
@@ -37,6 +41,8 @@ export interface AgentHost {
   /** The job runs, started now or by an earlier server: it may need something of this one. */
   watch(launch: AgentLaunch): void;
   summary(directory: string): AgentJobSummary;
+  /** Why what the job shows of its agent is not all, in words; stable. */
+  warnings(directory: string): readonly string[];
   /** @param options.maxBytes Of the events. @param options.end `null`: the job has not ended. */
   details(
     directory: string, options: { readonly maxBytes: number; readonly end: TurnEnd | null },

@@ -5,7 +5,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ParseError } from '../base/parse.ts';
-import { appendRegular, isLink, readRegular, UntrustedFileError } from '../base/untrusted-file.ts';
+import { appendRegular, isLink, readRegular, TooLargeError, UntrustedFileError } from '../base/untrusted-file.ts';
+import { type JsonBounds, parseWithin } from '../base/untrusted-json.ts';
 import { type Problem, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 
@@ -26,6 +27,9 @@ export function fingerprint(target: string, body: Uint8Array): string {
 }
 
 const longestKey = 255;
+const answersFile = 'answers.ndjson';
+/** Each line begins with one of these, and the key. */
+const keyFields = ['key', 'begun', 'withdrawn', 'failed'] as const;
 
 /** @param target What is asked for. @throws ParseError where the key cannot be one. */
 export function idempotencyOf(request: Repeatable, target: string): Idempotency | undefined {
@@ -58,6 +62,10 @@ type Line =
   | { readonly failed: string; readonly hash: string; readonly problem: Pick<Problem, 'code' | 'detail'>; readonly extensions: ProblemError['extensions'] };
 
 const maxFileBytes = 64 * 2 ** 20;
+/** Of all lines of one key: two of its answer, at most a body of 1 MiB, and those that a full disk has torn. */
+const maxKeyBytes = 4 * 2 ** 20;
+const maxKeyTokens = 400_000;
+const maxKeyLines = 1000;
 
 /** Remembers answers to calls on a job, a terminal, or whatever else has a directory. */
 export class Answers {
@@ -74,14 +82,14 @@ export class Answers {
    */
   async once<T>(directory: string, asked: Idempotency | undefined, act: (begin: () => void) => Promise<T>): Promise<T> {
     if (!asked) return act(() => undefined);
-    const file = join(directory, 'answers.ndjson');
+    const file = join(directory, answersFile);
     const name = `${file}\n${asked.key}`;
     const running = this.#inProgress.get(name);
     if (running) {
       checkSame({ key: asked.key, hash: running.hash }, asked);
       return running.acting as Promise<T>;
     }
-    const known = lastLineOf(asked.key, readText(directory, file));
+    const known = lastLineIn(directory, asked.key);
     if (known && !('withdrawn' in known)) return replay(known, asked) as T;
     const call = new KeyedCall(file, asked);
     const acting = call.run(act).finally(() => { if (call.isOnDisk) this.#inProgress.delete(name); });
@@ -152,37 +160,73 @@ function append(file: string, line: Line): boolean {
   }
 }
 
-function readText(directory: string, file: string): string {
+/** @throws ProblemError unavailable where the file is not what {@link append} makes of it. */
+function lastLineIn(directory: string, key: string): Line | undefined {
   try {
     if (isLink(directory)) throw new UntrustedFileError(`${directory} is a link, not a directory`);
-    return readRegular(file, maxFileBytes).toString();
+    // A byte each, which the longest files are searched by in half of the time.
+    return lastLineOf(key, readRegular(join(directory, answersFile), maxFileBytes).toString('latin1'));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return '';
+    if (code === 'ENOENT') return undefined;
     if (!(error instanceof UntrustedFileError) && code !== 'ENOTDIR') throw error;
     throw new ProblemError('unavailable', `Cannot tell whether that was done before: ${message}; without an Idempotency-Key it can be done`, { cause: error });
   }
 }
 
-/** Only what names the key is parsed: a job may have filled the file with millions of lines. */
+/**
+ * Parses only lines of the key, the last first: a job may have filled the file with millions of others, or of these.
+ *
+ * @param content Bytes, each a character. @throws TooLargeError where more lines of the key are torn than there can be.
+ */
 function lastLineOf(key: string, content: string): Line | undefined {
-  const named = JSON.stringify(key);
-  for (let at = content.lastIndexOf(named); at >= 0;) {
-    const start = content.lastIndexOf('\n', at) + 1;
-    const end = content.indexOf('\n', at);
-    const line = parsed(content.slice(start, end < 0 ? undefined : end));
+  const named = Buffer.from(JSON.stringify(key)).toString('latin1');
+  const places = keyFields.map((field) => new Places(content, `{"${field}":${named},`));
+  let [leftBytes, leftTokens] = [maxKeyBytes, maxKeyTokens];
+  for (let lines = 0; ; lines += 1) {
+    const last = places.reduce((one, other) => (other.at > one.at ? other : one));
+    if (last.at < 0) return undefined;
+    const end = content.indexOf('\n', last.at);
+    const bytes = Buffer.from(content.slice(last.at, end < 0 ? undefined : end), 'latin1');
+    if (lines >= maxKeyLines) throw new TooLargeError(`${answersFile} has more than ${maxKeyLines} lines of one key`);
+    const line = parsed(bytes, { maxBytes: leftBytes, maxTokens: leftTokens });
     if (line !== undefined && keyOf(line) === key) return line;
-    at = start === 0 ? -1 : content.lastIndexOf(named, start - 1);
+    leftBytes -= bytes.length;
+    leftTokens -= bytes.length;
+    last.next();
   }
-  return undefined;
 }
 
-/** `undefined`: the line was torn by a full disk or a crash, and its call never answered; or it is none of ours. */
-function parsed(line: string): Line | undefined {
+/** Where lines begin with a text, the last first. */
+class Places {
+  readonly #content: string;
+  readonly #start: string;
+  at: number;
+
+  constructor(content: string, start: string) {
+    this.#content = content;
+    this.#start = start;
+    this.at = this.#before(content.length);
+  }
+
+  next(): void {
+    this.at = this.#before(this.at - 1);
+  }
+
+  #before(end: number): number {
+    const found = end < 1 ? -1 : this.#content.lastIndexOf(`\n${this.#start}`, end - 1);
+    if (found >= 0) return found + 1;
+    return end >= 0 && this.#content.startsWith(this.#start) ? 0 : -1;
+  }
+}
+
+/** `undefined`: the line was torn by a full disk or a crash, and its call never answered. @throws TooLargeError */
+function parsed(line: Buffer, bounds: JsonBounds): Line | undefined {
   try {
-    const value: unknown = JSON.parse(line);
+    const value = parseWithin(line, bounds, answersFile);
     return typeof value === 'object' && value !== null && 'hash' in value ? value as Line : undefined;
-  } catch {
+  } catch (error) {
+    if (error instanceof TooLargeError) throw error;
     return undefined;
   }
 }

@@ -10,8 +10,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
-import { readRegular } from '../base/untrusted-file.ts';
-import { type Parser, defined, fieldsOf, fromJson, integer, number, oneOf, optional, record, text } from '../base/parse.ts';
+import { readJson, recordBounds } from '../base/untrusted-json.ts';
+import { type Parser, defined, fieldsOf, integer, number, oneOf, optional, record, text } from '../base/parse.ts';
 import { type ShellKind, shellKinds } from '../protocol/shells.ts';
 
 export interface SessionRecord {
@@ -27,8 +27,6 @@ export interface SessionRecord {
   readonly starts: number;
 }
 
-/** Far more than what a request of the longest body makes. */
-export const maxRecordBytes: number = 32 * 2 ** 20;
 const anyText = text({ allowNul: true });
 const sessionRecord: Parser<SessionRecord> = fieldsOf({
   sessionKey: anyText,
@@ -58,9 +56,14 @@ export function runDirectory(directory: string, starts: number): string {
   return join(directory, `run-${starts}`);
 }
 
-/** @throws ParseError, or the system's error. */
-export function readSession(directory: string): SessionRecord {
-  return defined(fromJson(sessionRecord, readRegular(join(directory, 'shell.json'), maxRecordBytes).toString(), 'shell.json')) as SessionRecord;
+/** What its record holds, unchecked. @throws ParseError, UntrustedFileError, the system's error. */
+export function readSessionFile(directory: string): unknown {
+  return readJson(join(directory, 'shell.json'), recordBounds);
+}
+
+/** @throws ParseError */
+export function parseSession(value: unknown): SessionRecord {
+  return defined(sessionRecord(value, 'shell.json')) as SessionRecord;
 }
 
 /** @throws the system's error. */

@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
-import { isLink, recordIn, statFile } from '../base/untrusted-file.ts';
+import { isLink, statFile } from '../base/untrusted-file.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
@@ -16,7 +16,9 @@ import { terminate } from '../process/terminate.ts';
 import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/starter.ts';
 import { dialects } from './dialects.ts';
 import { findShells } from './found.ts';
-import { folderName, maxRecordBytes, readSession, type SessionRecord, shellMark, writeSession } from './session-record.ts';
+import {
+  folderName, parseSession, readSessionFile, type SessionRecord, shellMark, writeSession,
+} from './session-record.ts';
 import { Shell } from './shell.ts';
 import { findStrays } from './strays.ts';
 import { shellGone } from './shell-end.ts';
@@ -233,29 +235,26 @@ export class Shells implements ShellHost {
         rm(directory, { recursive: true, force: true }).catch(() => undefined);
         continue;
       }
+      let value: unknown;
       try {
         if (isLink(directory)) throw new Error('it is a link, not a directory');
-        const record = readSession(directory);
+        value = readSessionFile(directory);
+        const record = parseSession(value);
         if (folderName(record.sessionKey) !== name) throw new Error('its shell.json is that of another session');
         this.#shells.set(record.sessionKey, this.#open(directory, record));
       } catch (error) {
         if (/^[0-9a-f]{32}$/.test(name) && isUntouched(directory)) rm(directory, { recursive: true, force: true }).catch(() => undefined);
         else this.#options.log.warn('skipped in the shells directory', { name, why: (error as Error).message });
-        this.#noteForeign(directory);
+        this.#noteForeign(directory, value);
       }
     }
   }
 
   /** Of a record that a later version has written, which may go on with its shell one day. */
-  #noteForeign(directory: string): void {
-    try {
-      // Behind a link is what a job has put there.
-      if (isLink(directory)) return;
-      const { createdAt, starts } = recordIn(join(directory, 'shell.json'), maxRecordBytes) ?? {};
-      if (typeof createdAt === 'number' && typeof starts === 'number') this.#foreign.add(shellMark(directory, { createdAt }, starts));
-    } catch {
-      // ENOTDIR, EACCES: it tells of no shell.
-    }
+  #noteForeign(directory: string, value: unknown): void {
+    const { createdAt, starts } = (value ?? {}) as { readonly createdAt?: unknown; readonly starts?: unknown };
+    if (typeof createdAt !== 'number' || typeof starts !== 'number') return;
+    this.#foreign.add(shellMark(directory, { createdAt }, starts));
   }
 
   #deleteIdle(): void {

@@ -4,6 +4,7 @@
  * Both ends may be of different versions, as terminals outlive updates: kinds that are not known are passed over, and fields are only ever added.
  * @module
  */
+import { type JsonBounds, parseWithin } from '../base/untrusted-json.ts';
 import type { TerminalReason } from '../protocol/terminals.ts';
 
 /** The server's: what it wants of the holder. */
@@ -41,6 +42,8 @@ const headBytes = 5;
 const kinds = { bytes: 1, json: 2 } as const;
 /** No frame that either of them sends is longer. */
 const longestFrame = 16 * 2 ** 20;
+/** A message has at most seven fields. A job can put a socket of its own in the place of the holder's. */
+const messageBounds: JsonBounds = { maxBytes: 65_536, maxTokens: 1000 };
 
 /** The head of a frame of bytes: what it is about follows without being copied. */
 export function bytesHead(length: number): Buffer {
@@ -81,15 +84,17 @@ export class FrameReader<T extends Asked | Told> {
       if (bytes.length < headBytes) break;
       const length = bytes.readUInt32BE(0);
       const kind = bytes.readUInt8(4);
-      if (length > longestFrame) throw new Error(`Cannot read a frame of ${length} bytes`);
+      const longest = kind === kinds.json ? messageBounds.maxBytes : longestFrame;
+      if (length > longest) throw new Error(`Cannot read a frame of ${length} bytes`);
       if (kind === kinds.bytes) {
         this.#bytesLeft = length;
         bytes = bytes.subarray(headBytes);
         continue;
       }
       if (bytes.length < headBytes + length) break;
-      // Of another version of ours, never of somebody else: the socket lies in a folder for its owner only.
-      if (kind === kinds.json) frames.push(JSON.parse(bytes.toString('utf8', headBytes, headBytes + length)) as T);
+      if (kind === kinds.json) {
+        frames.push(parseWithin(bytes.subarray(headBytes, headBytes + length), messageBounds, 'a frame') as T);
+      }
       bytes = bytes.subarray(headBytes + length);
     }
     this.#rest = bytes;

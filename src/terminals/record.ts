@@ -2,7 +2,7 @@
  * What is on disk of a terminal.
  * @module
  */
-import { type Parser, array, boolean, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, text } from '../base/parse.ts';
+import { type Parser, array, boolean, fieldsOf, integer, nullable, number, oneOf, optional, text } from '../base/parse.ts';
 import type { Idempotency } from '../process/idempotency.ts';
 import type { Identity } from '../process/identity.ts';
 import {
@@ -65,11 +65,11 @@ const exit: Parser<TerminalExit> = fieldsOf({
 });
 
 /** @throws ParseError */
-export function parseTerminalRecord(content: string): TerminalRecord {
-  return fromJson(record, content, 'terminal.json');
+export function parseTerminalRecord(value: unknown): TerminalRecord {
+  return record(value, 'terminal.json');
 }
 
 /** @throws ParseError */
-export function parseTerminalExit(content: string): TerminalExit {
-  return fromJson(exit, content, 'exit');
+export function parseTerminalExit(value: unknown): TerminalExit {
+  return exit(value, 'exit');
 }

@@ -15,13 +15,14 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
-import { createFile, isLink, readRegular, readRegularLater, recordIn, statFile } from '../base/untrusted-file.ts';
+import { createFile, isLink, readRegularLater, statFile } from '../base/untrusted-file.ts';
+import { type JsonBounds, readJson, recordBounds } from '../base/untrusted-json.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
 import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
 
-/** Far more than what a request of the longest body makes. */
-const maxRecordBytes = 32 * 2 ** 20;
+/** Of `exit`, which has seven fields. */
+const exitBounds: JsonBounds = { maxBytes: 65_536, maxTokens: 1000 };
 /** The largest that can be set, and the state of the terminal before it. */
 const maxScrollbackBytes = 65 * 2 ** 20;
 
@@ -58,15 +59,17 @@ export class TerminalStore {
     const records: TerminalRecord[] = [];
     const skipped: SkippedTerminal[] = [];
     for (const name of namesIn(this.#terminals)) {
+      let value: unknown;
       try {
         if (!isJobId(name)) throw new Error('its name is not that of a terminal');
         if (isLink(this.directory(name))) throw new Error('it is a link, not a directory');
         if (this.#discardUnfinished(name)) continue;
-        const record = parseTerminalRecord(readRegular(join(this.directory(name), 'terminal.json'), maxRecordBytes).toString());
+        value = readJson(join(this.directory(name), 'terminal.json'), recordBounds);
+        const record = parseTerminalRecord(value);
         if (record.terminalId !== name) throw new Error(`its terminal.json is that of ${record.terminalId}`);
         records.push(record);
       } catch (error) {
-        skipped.push({ name, why: (error as Error).message, holderPid: this.#holderIn(name) });
+        skipped.push({ name, why: (error as Error).message, holderPid: holderIn(name, value) });
       }
     }
     return { records, skipped };
@@ -75,7 +78,7 @@ export class TerminalStore {
   /** How it ended; `undefined` until it did. */
   readExit(id: TerminalId): TerminalExit | undefined {
     try {
-      return parseTerminalExit(readRegular(join(this.directory(id), 'exit'), maxRecordBytes).toString());
+      return parseTerminalExit(readJson(join(this.directory(id), 'exit'), exitBounds));
     } catch {
       // It is not there, or not ours: whether the holder lives tells the rest.
       return undefined;
@@ -101,18 +104,6 @@ export class TerminalStore {
     await rm(this.directory(id), { recursive: true, force: true });
   }
 
-  /** Of a record that a later version has written. */
-  #holderIn(name: string): number | undefined {
-    try {
-      const { terminalId, holder } = recordIn(join(this.#terminals, name, 'terminal.json'), maxRecordBytes) ?? {};
-      const { pid } = (holder ?? {}) as { readonly pid?: unknown };
-      return terminalId === name && typeof pid === 'number' ? pid : undefined;
-    } catch {
-      // ENOTDIR, EACCES: it names nobody.
-      return undefined;
-    }
-  }
-
   /**
    * Whether its holder never came to say that it is there; its server was killed meanwhile. The holder writes its file only where there is
    * none: so one that comes yet ends.
@@ -129,6 +120,13 @@ export class TerminalStore {
     rmSync(this.directory(id), { recursive: true, force: true });
     return true;
   }
+}
+
+/** @param value A record, be it that of a later version. */
+function holderIn(name: string, value: unknown): number | undefined {
+  const { terminalId, holder } = (value ?? {}) as { readonly terminalId?: unknown; readonly holder?: unknown };
+  const { pid } = (holder ?? {}) as { readonly pid?: unknown };
+  return terminalId === name && typeof pid === 'number' ? pid : undefined;
 }
 
 function namesIn(directory: string): string[] {

@@ -8,6 +8,7 @@ import { Jail } from '../../src/agents/jail.ts';
 import { KnownCalls } from '../../src/agents/known-calls.ts';
 import { Progress } from '../../src/agents/progress.ts';
 import { temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
 
 const options = [{ optionId: 'yes', kind: 'allow_once' }, { optionId: 'no', kind: 'reject_once' }];
 const needsLinks = { skip: process.platform === 'win32' ? 'needs symbolic links' : false };
@@ -59,4 +60,30 @@ test('of what is asked names are shown as far as progress keeps them', async (t)
   });
   const toolCall = { toolCallId: 't'.repeat(10_000), kind: 'edit', title: 'x'.repeat(10_000) };
   assert.equal(await answering.permit({ toolCall, options }, { jail: await Jail.of(folder), signal: controller.signal }), undefined);
+});
+
+test('what waits for an answer is bounded in all: what comes beyond is denied', async (t) => {
+  const told: { readonly decision: string; readonly reason: string }[] = [];
+  const answering: Answering = new Answering({
+    order: { permissions: 'ask', askSeconds: 60, askDefault: 'approve' }, calls: new KnownCalls(), progress: new Progress(),
+    tell: (event) => { if ('decision' in event) told.push(event); }, onChange: () => undefined,
+  });
+  const controller = new AbortController();
+  const by = { jail: await Jail.of(temporaryFolder(t)), signal: controller.signal };
+  const rawInput = { command: 'x'.repeat(250_000) };
+  const permit = async (_: unknown, n: number): Promise<string | undefined> =>
+    await answering.permit({ toolCall: { toolCallId: `t${n}`, kind: 'execute', rawInput }, options }, by);
+  const asked = Promise.all(Array.from({ length: 20 }, permit));
+  await until(() => told.length >= 20 + 8, { what: 'all were asked, and those beyond were denied' });
+  assert.equal(answering.permissions.shown.length, 12);
+  const form = { message: 'x', requestedSchema: Array.from({ length: 9000 }, () => 0) };
+  assert.deepEqual(await answering.elicit(form, controller.signal), { action: 'decline' });
+  controller.abort();
+  assert.deepEqual((await asked).filter((answer) => answer === 'no').length, 8);
+  assert.equal(told.filter(({ reason }) => reason === 'too much waits for an answer already').length, 9);
+  // There is room again.
+  const later = new AbortController();
+  t.after(() => later.abort());
+  void answering.permit({ toolCall: { toolCallId: 'last', kind: 'execute', rawInput }, options }, { ...by, signal: later.signal });
+  await until(() => answering.permissions.shown.length === 1, { what: 'the last is asked' });
 });

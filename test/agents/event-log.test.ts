@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { EventLog } from '../../src/agents/event-log.ts';
 import { eventOf } from '../../src/agents/event-tail.ts';
+import { eventBounds } from '../../src/process/agent-host.ts';
 import { mountless, smallDisk } from '../support/disk.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 
@@ -44,4 +45,14 @@ test('a line that a full disk has torn costs only itself', { skip: mountless }, 
   rmSync(rest);
   log.append(fault('after'));
   assert.deepEqual([lines().length > 1, (lines().at(-1) as { what: string }).what], [true, 'after']);
+});
+
+test('an event of more values than are shown is kept without its content, and none that a job has written is parsed', (t) => {
+  const { log, lines } = logIn(t, temporaryFolder(t));
+  const many = Array.from({ length: eventBounds.maxTokens }, () => 0);
+  log.append({ type: 'update', update: { sessionUpdate: 'plan', many }, isReplay: false });
+  assert.deepEqual((lines() as { update: unknown; isCut: unknown }[]).map(({ update, isCut }) => [update, isCut]), [[{ sessionUpdate: 'plan' }, true]]);
+  const { mock } = t.mock.method(JSON, 'parse');
+  for (const line of [JSON.stringify(many.concat(many)), '['.repeat(10_000)]) assert.deepEqual(eventOf(line), []);
+  assert.equal(mock.callCount(), 0);
 });

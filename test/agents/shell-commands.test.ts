@@ -39,3 +39,14 @@ test('the output of a command is known with its end, also where nobody has told 
   assert.deepEqual(await commands.waitForExit(id), { exitCode: 0, signal: null });
   assert.deepEqual(commands.output(id), { output: 'out\n', truncated: false, exitStatus: { exitCode: 0, signal: null } });
 });
+
+test('the scripts of all commands are bounded: the state of the agent holds them', async (t) => {
+  const commands = await commandsOf(t);
+  const create = async (): Promise<string> => await commands.create({ command: `true ${'x'.repeat(900_000)}` });
+  const first = await create();
+  await create();
+  await assert.rejects(create(), (error) => error instanceof RpcError && /true x+: the commands that there are have more than/.test(error.message));
+  commands.ended(first, '/', 0);
+  await commands.release(first);
+  await create();
+});

@@ -47,6 +47,21 @@ describe('JobStore', () => {
     }
   });
 
+  it('a record that a job has made too large is not parsed, one of a later version once', (t) => {
+    const stateDir = temporaryFolder(t);
+    const { mock } = t.mock.method(JSON, 'parse');
+    // What went wrong: a record of 32 MiB kept each start of the server for 8 s, as it was parsed twice.
+    put(stateDir, id(1), { 'job.json': `[${'{},'.repeat(2 ** 21)}{}]` });
+    const { skipped: [large], lost } = new JobStore(stateDir).readAll();
+    assert.deepEqual([lost, mock.callCount()], [[id(1)], 0]);
+    assert.match(large?.why ?? '', /job\.json holds more than/);
+    put(stateDir, id(1), { 'job.json': JSON.stringify({ jobId: 'of another kind' }) });
+    const later = new JobStore(stateDir).readAll();
+    assert.deepEqual([later.skipped.map(({ name }) => name), later.lost, mock.callCount()], [[id(1)], [], 1]);
+    put(stateDir, id(1), { 'job.json': '5' });
+    assert.deepEqual(new JobStore(stateDir).readAll().lost, [id(1)]);
+  });
+
   it('removes what a server left that was killed before it had taken on the job, and nothing else', async (t) => {
     const stateDir = temporaryFolder(t);
     const store = new JobStore(stateDir);

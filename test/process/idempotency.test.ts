@@ -50,6 +50,29 @@ describe('Answers', () => {
     assert.equal(await new Answers().once(directory, strange, async () => assert.fail('it is done twice')), 'second');
   });
 
+  it('neither does a line that says more than any answer, nor millions of lines of the same key', { timeout: 20_000 }, async (t) => {
+    const directory = temporaryFolder(t);
+    const file = join(directory, 'answers.ndjson');
+    assert.equal(await new Answers().once(directory, asked, async () => 'first'), 'first');
+    const { mock } = t.mock.method(JSON, 'parse');
+    const refused = { code: 'unavailable', message: /Cannot tell whether that was done before: answers\.ndjson h/ };
+    for (const more of [`{"key":"k",${'[{},'.repeat(2 ** 23)}`, '{"begun":"k",\n'.repeat(2 ** 21)]) {
+      writeFileSync(file, `\n${more}`);
+      const before = mock.callCount();
+      await assert.rejects(new Answers().once(directory, asked, async () => assert.fail('it is done twice')), refused);
+      assert.ok(mock.callCount() - before <= 1000, `${mock.callCount() - before} were parsed`);
+    }
+    assert.equal(await new Answers().once(directory, { key: 'another', hash: 'h' }, async () => 'second'), 'second');
+  });
+
+  it('a key may have the name of a field', async (t) => {
+    const directory = temporaryFolder(t);
+    for (const key of ['key', 'hash', 'answer', 'begun', 'ä€\u0001"\\']) {
+      assert.equal(await new Answers().once(directory, { key, hash: key }, async (begin) => { begin(); return key; }), key);
+      assert.equal(await new Answers().once(directory, { key, hash: key }, async () => assert.fail('it is done twice')), key);
+    }
+  });
+
   it('a torn line costs only its own answer', async (t) => {
     const directory = temporaryFolder(t);
     writeFileSync(join(directory, 'answers.ndjson'), '{"key":"torn","ha');

@@ -13,7 +13,7 @@ import type { Limits } from '../../src/http/limits.ts';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { sendSignal } from '../../src/process/identity.ts';
 import { readOwner } from '../../src/process/lock.ts';
-import { readSession, shellMark } from '../../src/shells/session-record.ts';
+import { parseSession, readSessionFile, shellMark } from '../../src/shells/session-record.ts';
 import { type Server, startServer } from '../../src/server.ts';
 import { until } from './wait.ts';
 
@@ -216,7 +216,7 @@ export async function endProcesses(stateDir: string): Promise<void> {
 
 function shellMarks(directory: string): readonly string[] {
   if (!existsSync(join(directory, 'shell.json'))) return [];
-  const session = readSession(directory);
+  const session = parseSession(readSessionFile(directory));
   return namesIn(directory).flatMap((name) => (name.startsWith('run-') ? [shellMark(directory, session, Number(name.slice('run-'.length)))] : []));
 }
 

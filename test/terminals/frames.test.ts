@@ -26,3 +26,16 @@ test('FrameReader passes over kinds that it does not know, and refuses what is n
   assert.deepEqual(new FrameReader<Asked>().read(unknown), [{ kind: 'sync' }]);
   assert.throws(() => new FrameReader<Asked>().read(Buffer.from('GET / HTTP/1.1\r\n\r\n')), /Cannot read a frame/);
 });
+
+test('FrameReader does not parse a message that no holder sends: a job can put a socket of its own in its place', (t) => {
+  const { mock } = t.mock.method(JSON, 'parse');
+  const frame = (text: string): Buffer => {
+    const bytes = Buffer.concat([bytesHead(text.length), Buffer.from(text)]);
+    bytes.writeUInt8(encode({ kind: 'sync' })[4] ?? 0, 4);
+    return bytes;
+  };
+  for (const text of ['['.repeat(2 ** 20), `[${'{},'.repeat(20_000)}{}]`]) {
+    assert.throws(() => new FrameReader<Asked>().read(frame(text)), /a frame/);
+  }
+  assert.equal(mock.callCount(), 0);
+});
