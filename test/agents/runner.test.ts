@@ -329,3 +329,40 @@ test('a directory that was deleted before the agent began is named', async (t) =
     assert.equal(state().error?.message, 'Cannot start the agent: the directory /no/such/workdir is not there');
   }
 });
+
+test('results of commands are bounded in all: the oldest go', options, async (t) => {
+  const it = run(t, null, { keepAliveSeconds: 60 });
+  await until(() => it.state().phase === 'waiting', { what: 'it waits' });
+  const permissions = Array.from({ length: 100 }, () => ({ command: 'x'.repeat(4000), decide: 'deny' } as const));
+  for (let n = 0; n < 6; n += 1) it.runner.take({ id: `c${n}`, is: 'change', change: { permissions } });
+  await until(() => it.state().results.at(-1)?.id === 'c5', { what: 'all are done' });
+  assert.deepEqual(it.state().results.map(({ id }) => id), ['c4', 'c5']);
+});
+
+test('what an agent has to choose makes no error longer than its state may be', options, async (t) => {
+  const values = Array.from({ length: 25 }, (_, n) => ({ value: `${'x'.repeat(4000)}${n}`, name: 'x' }));
+  const session = { sessionId: 's1', configOptions: [{ id: 'model', type: 'select', category: 'model', options: values }] };
+  const misbehaving = fileURLToPath(new URL('../fixtures/misbehaving-agent.mjs', import.meta.url));
+  const argv = [process.execPath, misbehaving, 'value', 'session/new', JSON.stringify(session)];
+  const it = run(t, 'x', { argv, wishes: { model: 'gpt' } });
+  assert.equal(await it.ended, 1);
+  const { code, message = '' } = it.state().error ?? {};
+  assert.deepEqual([code, message.length], ['config_not_supported', 8192]);
+});
+
+test('of very many sessions the state has the first, and an event says so', options, async (t) => {
+  const agent = `const say = (message) => console.log(JSON.stringify({ jsonrpc: '2.0', ...message }));
+    const sessions = Array.from({ length: 900 }, (_, n) => ({ sessionId: 's' + n, cwd: '/', title: 'x'.repeat(2000) }));
+    require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
+      const { id, method } = JSON.parse(line);
+      const agentCapabilities = { sessionCapabilities: { list: {} } };
+      if (method === 'initialize') say({ id, result: { protocolVersion: 1, agentCapabilities } });
+      if (method === 'session/list') say({ id, result: { sessions } });
+    });`;
+  const it = run(t, null, { argv: [process.execPath, '-e', agent], action: 'list' });
+  assert.equal(await it.ended, 0);
+  const { length = 0 } = it.state().sessions ?? [];
+  assert.ok(length > 400 && length < 600, `${length} sessions`);
+  assert.equal(it.text().trim().split('\n').length, 900);
+  assert.match(JSON.stringify(it.events()), new RegExp(`${900 - length} sessions are not among those of the job`));
+});

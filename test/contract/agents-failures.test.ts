@@ -1,6 +1,9 @@
 /** A client that knows only what every job has sees that an agent failed, and why. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'node:test';
+import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { fake, inPhase } from './agents.ts';
@@ -66,3 +69,19 @@ async function isWhole(server: Reached, id: string): Promise<void> {
   const followed = eventsIn((await ask(server, `GET /jobs/${id}/events`)).text).filter(({ event, data }) => event === 'output' && data['stream'] === 'stderr');
   assert.equal(followed.map(({ data }) => data['text']).join(''), stderr);
 }
+
+test('a job whose state is larger than any that a runner writes says so, and is listed and cancelled as ever', async (t) => {
+  const server = await startTestServer(t);
+  const id = await submit(server, fake('hang'));
+  await inPhase(server, id, 'turn', 1);
+  // What went wrong: the server stood still for a minute at each look.
+  writeFileSync(join(server.stateDir, 'jobs', id, 'agent.json'), `{"results":[${'{},'.repeat(2 ** 21)}{}]}`);
+  const warnings = ['agent.json cannot be read: it is larger than any that a runner writes'];
+  assert.deepEqual((await show(server, id)).warnings, warnings);
+  const [listed] = (await ask(server, 'GET /jobs')).json<readonly Job[]>();
+  assert.deepEqual([listed?.status, listed?.warnings, listed?.turnCount], ['running', warnings, 0]);
+  assert.equal((await ask(server, `POST /jobs/${id}/cancel`, { body: { graceSeconds: 1 } })).status, 200);
+  // The runner has replaced it.
+  const job = await show(server, id);
+  assert.deepEqual([job.reason, job.turnCount, job.warnings], ['cancelled', 1, undefined]);
+});

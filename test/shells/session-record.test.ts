@@ -11,7 +11,7 @@ test('a record that no server writes is not parsed', (t) => {
   const directory = temporaryFolder(t);
   const session = { sessionKey: 'k', shell: 'bash', createdAt: 1, workdir: '/', env: { A: '[{,:"' }, starts: 2 } as const;
   writeSession(directory, session);
-  assert.deepEqual(parseSession(readSessionFile(directory)), session);
+  assert.equal(JSON.stringify(parseSession(readSessionFile(directory))), JSON.stringify(session));
   const { mock } = t.mock.method(JSON, 'parse');
   writeFileSync(join(directory, 'shell.json'), `[${'{},'.repeat(2 ** 21)}{}]`);
   assert.throws(() => readSessionFile(directory), TooLargeError);
