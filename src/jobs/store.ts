@@ -324,7 +324,7 @@ export class JobStore {
   #isLost(id: JobId, value: unknown, error: unknown): boolean {
     try {
       if (statFile(this.directory(id))?.isDirectory() !== true) return true;
-      if (typeof value === 'object' && value !== null) return false;
+      if (typeof value === 'object' && value !== null && !Array.isArray(value)) return false;
       return (value !== undefined || isTornOrGone(error)) && this.readExit(id) === undefined;
     } catch {
       return false;

@@ -58,7 +58,7 @@ describe('JobStore', () => {
     put(stateDir, id(1), { 'job.json': JSON.stringify({ jobId: 'of another kind' }) });
     const later = new JobStore(stateDir).readAll();
     assert.deepEqual([later.skipped.map(({ name }) => name), later.lost, mock.callCount()], [[id(1)], [], 1]);
-    put(stateDir, id(1), { 'job.json': '5' });
+    put(stateDir, id(1), { 'job.json': '[]' });
     assert.deepEqual(new JobStore(stateDir).readAll().lost, [id(1)]);
   });
 

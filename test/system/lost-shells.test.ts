@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { type ProcessStat, readStat, sendSignal, wordsOf } from '../../src/process/identity.ts';
-import { folderName, readSession, shellMark } from '../../src/shells/session-record.ts';
+import { folderName, parseSession, readSessionFile, shellMark } from '../../src/shells/session-record.ts';
 import { ask, run } from '../contract/ask.ts';
 import { atEnd, spawnServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -47,7 +47,7 @@ test('what runs in a shell whose directory was damaged is ended where the outcom
       const before = await run(server, { mode: 'persistent_shell', sessionKey, command: daemon });
       stay.push(before.jobId);
       const directory = join(server.stateDir, 'shells', folderName(sessionKey));
-      shells.push(shellMark(directory, readSession(directory), 1));
+      shells.push(shellMark(directory, parseSession(readSessionFile(directory)), 1));
       const names = `d='${directory}' aside='${join(folder, String(ids.length))}'`;
       ids.push(await begin(sessionKey, `${names}; ${spoil}; ${command}`));
     }
