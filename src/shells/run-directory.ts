@@ -6,7 +6,9 @@ import { closeSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { appendRegular, createFile, openFifo, readRegular, statFile, UntrustedFileError, writeRegular } from '../base/untrusted-file.ts';
+import {
+  appendRegular, createFile, isLink, openFifo, readRegular, statFile, UntrustedFileError, writeRegular,
+} from '../base/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { parseExit, parseProcessNote } from '../process/process-note.ts';
@@ -50,12 +52,16 @@ export function discard(runIn: string): void {
   const control = join(runIn, 'control');
   const aside = `${control}.discarded`;
   try {
-    renameSync(control, aside);
-    // Whoever waits in its open(2) for a writer goes on (fifo(7)).
-    closeSync(openControl(aside));
+    // Nothing behind a link is ours.
+    if (!isLink(runIn)) {
+      renameSync(control, aside);
+      // Whoever waits in its open(2) for a writer goes on (fifo(7)).
+      closeSync(openControl(aside));
+    }
   } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
     // What is no FIFO keeps nobody waiting.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' && !(error instanceof UntrustedFileError)) throw error;
+    if (!['ENOENT', 'ENOTDIR'].includes(code) && !(error instanceof UntrustedFileError)) throw error;
   }
   rm(runIn, { recursive: true, force: true }).catch(() => undefined);
 }
@@ -77,6 +83,12 @@ export async function identityIn(runIn: string, isGivenUp: () => boolean): Promi
 /** The exit code in a directory; `undefined` until it is there whole. */
 export function exitIn(directory: string): number | undefined {
   return parseExit(readQuietly(join(directory, 'exit')));
+}
+
+/** Whether a job has replaced what a server must write before it gives the shell another job. */
+export function isReplaced({ directory }: Pick<Running, 'directory'>): boolean {
+  if (statFile(directory)?.isDirectory() !== true) return true;
+  return ['job', 'bootstrap'].some((name) => statFile(join(directory, name))?.isFile() === false);
 }
 
 /** How often its shell was interrupted in a job. */

@@ -10,7 +10,7 @@ import { makeFolder } from '../base/make-folder.ts';
 import { appendRegular, createFile, isLink, statFile, writeRegular } from '../base/untrusted-file.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';
-import type { Session, SessionStatus, ShellEnded } from '../protocol/shells.ts';
+import type { Session, SessionStatus, ShellEnded, ShellStarted } from '../protocol/shells.ts';
 import { hasOpen } from '../process/fifo.ts';
 import { isAliveNow, type ProcessStat, sendSignal, ticksNow } from '../process/identity.ts';
 import type { Variables } from '../process/environment/secrets.ts';
@@ -23,8 +23,8 @@ import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
 import { continueInterrupted, interruptCommand, isAsleep } from './interrupt.ts';
 import {
-  checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, interruptsIn, isUnfinished, noteExit,
-  noteJob, noteLast, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
+  checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, interruptsIn, isReplaced, isUnfinished,
+  noteExit, noteJob, noteLast, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
 } from './run-directory.ts';
 import { noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords } from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
@@ -124,14 +124,12 @@ export class Shell {
 
   /** Its process is there, with what jobs have left in it. */
   get hasState(): boolean {
-    return this.#running !== undefined && this.#isAlive() && hasHadJob(this.#running);
+    return this.#live !== undefined && hasHadJob(this.#live);
   }
 
   /** For a request that must not have another shell. */
   gone(): ProblemError {
-    const { sessionKey, starts } = this.#record;
-    const why = startInWords(startAfter(starts === 0 ? undefined : runDirectory(this.#options.directory, starts), starts + 1));
-    return shellGone(sessionKey, why);
+    return shellGone(this.#record.sessionKey, startInWords(this.#nextStart()));
   }
 
   /** How it ended with a job of an earlier server. */
@@ -220,7 +218,7 @@ export class Shell {
 
   async #run(active: Active, launch: ShellLaunch): Promise<void> {
     try {
-      const live = this.#running && this.#isAlive() ? this.#running : undefined;
+      const live = this.#live;
       if (launch.requireShell === true && !this.hasState) throw this.gone();
       const shell = live ?? await this.#startProcess();
       if (this.#active !== active || this.#isClosed) return;
@@ -269,6 +267,9 @@ export class Shell {
   async #startProcess(): Promise<Running> {
     const { directory, dialect, program, connection, takeFifo, inherited } = this.#options;
     this.#checkFolder();
+    const started = this.#nextStart();
+    // It runs, and cannot be used any more.
+    this.#isLost ||= this.#isAlive();
     this.#letGo();
     await this.#endLost();
     const before = this.#record.starts;
@@ -278,7 +279,6 @@ export class Shell {
     makeFolder(runIn, { mode: 0o700 });
     const controlPath = join(runIn, 'control');
     renameSync(await takeFifo(), controlPath);
-    const started = startAfter(before === 0 ? undefined : runDirectory(directory, before), starts);
     noteStarted(runIn, started);
     this.#save({ ...this.#record, starts });
     if (before > 0) discard(runDirectory(directory, before));
@@ -299,6 +299,13 @@ export class Shell {
       closeSync(control);
       throw error;
     }
+  }
+
+  /** Why the next process is started. */
+  #nextStart(): ShellStarted {
+    const { starts } = this.#record;
+    if (this.#isAlive() && this.#live === undefined) return { reason: 'unknown', start: starts + 1 };
+    return startAfter(starts === 0 ? undefined : runDirectory(this.#options.directory, starts), starts + 1);
   }
 
   /** The process that an earlier server started. */
@@ -546,6 +553,11 @@ export class Shell {
   async #processesOf(active: Command, shell: Running): Promise<readonly ProcessStat[]> {
     const { launch: { id }, startedAtTicks } = active;
     return await commandProcesses({ jobId: id, shell: shell.identity, shellMark: this.mark, startedAtTicks });
+  }
+
+  /** One that can be given a job. */
+  get #live(): Running | undefined {
+    return this.#running && this.#isAlive() && !isReplaced(this.#running) ? this.#running : undefined;
   }
 
   #isAlive(): boolean {

@@ -1,6 +1,6 @@
 /** A job damages the directory of its persistent shell, and the server is killed: the next one ends what is lost. */
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
@@ -71,7 +71,7 @@ test('what runs in a shell whose directory was damaged is ended where the outcom
   assert.equal(whole.json<{ stdout: string }>().stdout, 'on\n');
 });
 
-test('an idle shell that was left stopped in the middle of an interrupt goes on', { skip, timeout: 60_000 }, async (t) => {
+test('an idle shell that was left stopped in an interrupt goes on', { skip, timeout: 60_000 }, async (t) => {
   const server = await spawnServer(t);
   const inShell = { mode: 'persistent_shell', sessionKey: 'stopped' };
   const { stdout = '' } = await run(server, { ...inShell, command: 'kept=1; sleep 1000 >/dev/null & echo $$ $!' });
@@ -84,6 +84,50 @@ test('an idle shell that was left stopped in the middle of an interrupt goes on'
   await until(() => !areStopped().some(Boolean), { what: 'both go on' });
   assert.equal((await run(server, { ...inShell, command: 'echo $kept $$' })).stdout, `1 ${pids[0]}\n`);
 });
+
+/** As {@link damages}; what makes it impossible to note a job for the next server. */
+const unusable: { readonly [what: string]: string } = {
+  'run-1 gone': 'mv "$d/run-1" "$aside"',
+  'run-1 is a link': 'mv "$d/run-1" "$aside"; ln -s "$aside" "$d/run-1"',
+  'run-1 is a FIFO': 'rm -r "$d/run-1"; mkfifo "$d/run-1"',
+  'all gone': 'rm -r "$d"',
+  'job is a FIFO': 'rm "$d/run-1/job"; mkfifo "$d/run-1/job"',
+  'job is a link': 'mv "$d/run-1/job" "$aside"; ln -s "$aside" "$d/run-1/job"',
+  'bootstrap is a directory': 'mkdir "$d/run-1/bootstrap"',
+};
+
+test('a session whose shell can be given no job any more gets a new one', { skip, timeout: 90_000 }, async (t) => {
+  const server = await spawnServer(t);
+  const folder = join(server.stateDir, '..', 'aside');
+  mkdirSync(folder);
+  const shells: string[] = [];
+  for (const [what, spoil] of Object.entries(unusable)) {
+    const inShell = { mode: 'persistent_shell', sessionKey: what };
+    const directory = join(server.stateDir, 'shells', folderName(what));
+    const aside = join(folder, String(shells.length));
+    await run(server, { ...inShell, command: 'kept=1' });
+    shells.push(shellMark(directory, readSession(directory), 1));
+    await run(server, { ...inShell, command: `d='${directory}' aside='${aside}'; ${spoil}` });
+    const refused = await ask(server, 'POST /exec', { body: { ...inShell, command: ':', requireShell: true } });
+    assert.deepEqual([refused.status, refused.problem.code], [409, 'shell_gone'], what);
+    const held = namesIn(aside);
+    const { status, stdout, shellStarted } = await run(server, { ...inShell, command: 'echo "<$kept>"' });
+    assert.deepEqual([status, stdout, shellStarted], ['completed', '<>\n', { reason: 'unknown', start: 2 }], what);
+    assert.deepEqual(namesIn(aside), held, `${what}: nothing is touched behind a link`);
+    const next = await run(server, { ...inShell, command: 'echo on' });
+    assert.deepEqual([next.stdout, next.shellStarted], ['on\n', undefined], what);
+  }
+  assert.deepEqual(await processesOf(shells), []);
+});
+
+/** Of the files in a folder; none where it is none. */
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
+}
 
 type Marked = readonly [mark: string, processes: readonly ProcessStat[]];
 
