@@ -106,7 +106,7 @@ test('a session whose shell can be given no job any more gets a new one', { skip
     const directory = join(server.stateDir, 'shells', folderName(what));
     const aside = join(folder, String(shells.length));
     await run(server, { ...inShell, command: 'kept=1' });
-    shells.push(shellMark(directory, readSession(directory), 1));
+    shells.push(shellMark(directory, parseSession(readSessionFile(directory)), 1));
     await run(server, { ...inShell, command: `d='${directory}' aside='${aside}'; ${spoil}` });
     const refused = await ask(server, 'POST /exec', { body: { ...inShell, command: ':', requireShell: true } });
     assert.deepEqual([refused.status, refused.problem.code], [409, 'shell_gone'], what);
