@@ -74,6 +74,9 @@ function keysPath(stateDir: string): string {
   return join(stateDir, 'update-keys.json');
 }
 
+/** Of thousands of keys; of the costliest JSON it takes 0.1 s to parse. */
+const maxBytes = 2 ** 20;
+
 /** What the file holds, if nobody else could have put it there. */
 function readOwn(path: string): string | undefined {
   let fd: number;
@@ -87,10 +90,11 @@ function readOwn(path: string): string | undefined {
     throw error;
   }
   try {
-    const { mode, uid } = fstatSync(fd);
+    const { mode, uid, size } = fstatSync(fd);
     if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new Error(`Cannot use ${path}: it is no file; remove it`);
     const isOurs = process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
     if (!isOurs) throw new Error(`Cannot use ${path}: others may have written it; look at it, then make it yours (chown, chmod 600)`);
+    if (size > maxBytes) throw new Error(`Cannot use ${path}: it is longer than ${maxBytes} bytes; remove it`);
     return readFileSync(fd, 'utf8');
   } finally {
     closeSync(fd);

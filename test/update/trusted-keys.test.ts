@@ -122,6 +122,13 @@ describe('readTrustedKeys()', () => {
     assert.deepEqual(readTrustedKeys(stateDir).manifest, [one]);
   });
 
+  it('refuses a file that is too long to be read at once', (t) => {
+    const { stateDir, path } = setUp(t);
+    trustKey(stateDir, one);
+    writeFileSync(path, `[${'{},'.repeat(2 ** 20)}{}]`);
+    assert.throws(() => readTrustedKeys(stateDir), /it is longer than 1048576 bytes; remove it/);
+  });
+
   it('refuses a link', { skip: !isPosix }, (t) => {
     const { stateDir, path } = setUp(t);
     trustKey(stateDir, one);
