@@ -10,6 +10,12 @@ import type { ConfigChoice } from './acp.ts';
 
 type Environment = { readonly [name: string]: string };
 
+/** What has started the agent. */
+interface StartedBy {
+  readonly argv: readonly string[];
+  readonly env: Environment;
+}
+
 /** What is to be set, in this order. */
 export interface AskingSettings {
   readonly settings: readonly { readonly choice: ConfigChoice; readonly value: string }[];
@@ -36,11 +42,7 @@ export function askingEnvironment(argv: readonly string[], policy: PermissionPol
   return asksNothing(policy) || !isOpencode(argv) ? {} : { OPENCODE_PERMISSION: JSON.stringify(opencodePermission) };
 }
 
-/** @param by.argv What has started the agent. @param by.env Its environment. */
-export function askingSettings(
-  choices: readonly ConfigChoice[], policy: PermissionPolicy,
-  { argv, env }: { readonly argv: readonly string[]; readonly env: Environment },
-): AskingSettings {
+export function askingSettings(choices: readonly ConfigChoice[], policy: PermissionPolicy, by: StartedBy): AskingSettings {
   if (asksNothing(policy)) return { settings: [] };
   // Copilot has a switch that allows all.
   const switches = choices.filter(({ category, current }) => category === 'permissions' && current !== 'off')
@@ -48,13 +50,17 @@ export function askingSettings(
   const modes = choices.find(({ category }) => category === 'mode')
     ?? choices.find(({ id, category }) => category === undefined && id === 'mode');
   if (!modes) return { settings: switches };
-  const isReading = policy === 'deny' || policy === 'read';
-  const isTold = isOpencode(argv) && env['OPENCODE_PERMISSION'] !== undefined;
-  const wanted = [...(isReading ? readingModes : askingModes), ...(isTold ? ['build'] : [])];
   const offered = modes.values.map((one) => one.value);
-  const [value] = wanted.flatMap((name) => offered.filter((id) => nameOf(id) === name));
+  const [value] = wantedModes(policy, by).flatMap((name) => offered.filter((id) => nameOf(id) === name));
   if (value === undefined) return { settings: switches, unknownModes: offered };
   return { settings: value === modes.current ? switches : [...switches, { choice: modes, value }] };
+}
+
+/** The best first. Opencode asks only as far as it was told to when it started: in its plan mode, too, it runs commands. */
+function wantedModes(policy: PermissionPolicy, { argv, env }: StartedBy): readonly string[] {
+  const modes = policy === 'deny' || policy === 'read' ? readingModes : askingModes;
+  if (!isOpencode(argv)) return modes;
+  return env['OPENCODE_PERMISSION'] === undefined ? [] : [...modes, 'build'];
 }
 
 /** All is approved: the agent need not ask. */

@@ -237,7 +237,10 @@ export class AgentRunner {
     if (wishes.mode !== undefined) this.#isModeChosen = true;
     const isHeld = permissions !== undefined && !this.#isModeChosen && conversation !== undefined;
     const { unknownModes } = isHeld ? askingSettings(conversation.choices, permissions, this.#order) : {};
-    if (unknownModes && this.#order.isTrusted !== true) return refused('unfit', notHeld(permissions, unknownModes).message);
+    if (unknownModes && this.#order.isTrusted !== true) {
+      const advice = 'begin another job with them: some agents are told to ask only when they start';
+      return refused('unfit', `${notHeldInWords(permissions, unknownModes)}; ${advice}`);
+    }
     let changed: AgentChange = defined({ permissions });
     if (permissions !== undefined) this.#answering.policy = permissions;
     let result: Partial<CommandResult> = {};
@@ -556,13 +559,13 @@ function notChanged(error: Error): Partial<CommandResult> {
 
 /** The agent has no mode that is known to ask permission. */
 function notHeld(policy: PermissionPolicy | undefined, modes: readonly string[]): AgentFailure {
+  const advice = 'choose one by agentMode, or continue all the same with "trustAgent": true';
+  return new AgentFailure('policy_not_supported', `${notHeldInWords(policy, modes)}; ${advice}`, { details: { modes } });
+}
+
+function notHeldInWords(policy: PermissionPolicy | undefined, modes: readonly string[]): string {
   const what = typeof policy === 'string' ? policy : 'by rules';
-  return new AgentFailure(
-    'policy_not_supported',
-    `Cannot hold the agent to the permissions ${what}: of its modes (${modes.join(', ')}) none is known to ask permission; `
-    + 'choose one by agentMode, or continue all the same with "trustAgent": true',
-    { details: { modes } },
-  );
+  return `Cannot hold the agent to the permissions ${what}: of its modes (${modes.join(', ')}) none is known to ask permission`;
 }
 
 function refused(problem: Exclude<CommandResult['problem'], null>, message: string): Partial<CommandResult> {

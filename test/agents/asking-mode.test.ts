@@ -61,6 +61,11 @@ test('opencode asks by its environment, in its own mode', () => {
     assert.deepEqual(askingEnvironment(argv, 'all'), {});
     assert.deepEqual(askingSettings(modes('build', 'plan'), 'edits', { argv, env }), { settings: [] });
     assert.deepEqual(askingSettings(modes('build', 'plan'), 'deny', { argv, env }).settings.map(({ value }) => value), ['plan']);
+    // Started for all, it was not told: its plan mode runs commands without a question.
+    for (const [policy] of policies) {
+      const untold = askingSettings(modes('build', 'plan', 'ask'), policy, { argv, env: {} });
+      assert.deepEqual(untold, { settings: [], unknownModes: ['build', 'plan', 'ask'] });
+    }
   }
   for (const argv of [['gemini'], ['node', '/home/opencode/agent.mjs'], ['my-opencode-thing']]) assert.deepEqual(askingEnvironment(argv, 'deny'), {});
 });
