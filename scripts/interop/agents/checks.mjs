@@ -1,7 +1,11 @@
-/** What is checked of each agent. Each check has a home, a directory to work in and a job of its own, and throws where something is wrong. */
+/**
+ * What is checked of each agent. Each check has a home and a directory to work in of its own, throws where something is
+ * wrong, and returns a remark, or `{ limit }`: what the agent itself cannot do, in words.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { doneText, promptOf } from './model/script.mjs';
 import { killAll, processesWith } from './processes.mjs';
@@ -12,6 +16,18 @@ const steps = ['write', 'read', 'run'];
 /** Agents tell of commands in different ways: by the kind, by the command, or not in that request. */
 const approveAll = [{ kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: 'approve' }];
 const graceMs = 20_000;
+const keptMs = 6 * 60_000 + 5000;
+const noCommands = 'it has no commands';
+
+/** What each lets through of this: an agent writes a new file, changes one that it has read, and runs a command. */
+const presets = {
+  read: { written: false, changed: false, ran: false },
+  edits: { written: true, changed: true, ran: false },
+  all: { written: true, changed: true, ran: true },
+  /** Where each question is answered by no. */
+  ask: { written: false, changed: false, ran: false },
+  deny: { written: false, changed: false, ran: false },
+};
 
 /** In this order; each is given the {@link Trial} of an agent. */
 export const checks = {
@@ -29,18 +45,8 @@ export const checks = {
     assert.deepEqual(streamed.slice(-shown.length), shown);
   },
 
-  async deny(trial) {
-    const job = await trial.sidecar.finished(await trial.begin({ permissions: 'deny' }));
-    const [first] = permissionsIn(job);
-    assert.ok(first, 'it asked for permission');
-    assert.match(first.question.options.find(({ optionId }) => optionId === first.decision)?.kind ?? '', /^reject/);
-    assert.equal(job.acpError, null);
-    trial.expectUndone(job);
-    return `stop reason ${job.stopReason}`;
-  },
-
   async rules(trial) {
-    if (trial.recipe.isExample) return 'skipped: it has no commands';
+    if (trial.recipe.isExample) return { limit: noCommands };
     const rules = [{ command: 'cp **', decide: 'deny' }, ...approveAll];
     const job = await trial.sidecar.finished(await trial.begin({ permissions: rules }));
     assert.deepEqual([trial.read('hello.txt'), trial.read('copy.txt')], [trial.task.content, undefined]);
@@ -50,7 +56,7 @@ export const checks = {
 
   /** One command is approved by a rule for it alone, and the next one is denied, in the same turn. */
   async 'narrow rule'(trial) {
-    if (trial.recipe.isExample) return 'skipped: it has no commands';
+    if (trial.recipe.isExample) return { limit: noCommands };
     const commands = { command: 'cp hello.txt copy.txt', secondCommand: 'rm hello.txt' };
     const reading = trial.recipe.readsByCommand ? { command: 'cat hello.txt', decide: 'approve' } : { kind: 'read', decide: 'approve' };
     const rules = [{ command: 'cp hello.txt *', decide: 'approve' }, { kind: 'edit', decide: 'approve' }, reading];
@@ -61,42 +67,10 @@ export const checks = {
     return `stop reason ${job.stopReason}`;
   },
 
-  /** Without any configuration of the agent's own that has it ask. */
-  async 'all, bare'(trial) {
-    if (trial.recipe.isExample) return 'skipped: it wants a file outside';
-    const jobs = await trial.tryBare('all');
-    assert.deepEqual(trial.doneBare(), { written: true, changed: true, ran: true }, JSON.stringify(jobs.map(outlineOf)));
-  },
-
-  async 'edits, bare'(trial) {
-    if (trial.recipe.isExample) return 'skipped: it wants a file outside';
-    const jobs = await trial.tryBare('edits');
-    // Codex reads with a command, which edits denies, and it then ends its turn.
-    const { changed, ...done } = trial.doneBare();
-    assert.deepEqual([changed || trial.recipe.readsByCommand, done], [true, { written: true, ran: false }], JSON.stringify(jobs.map(outlineOf)));
-    return remarkOn(jobs);
-  },
-
-  async 'ask, bare'(trial) {
-    if (trial.recipe.isExample) return 'skipped: it wants a file outside';
-    const jobs = await trial.tryBare('ask', (id) => trial.answered(id, 'reject_once'));
-    assert.deepEqual(trial.doneBare(), { written: false, changed: false, ran: false }, JSON.stringify(jobs.map(outlineOf)));
-    assert.ok(jobs.every(({ permissionsAsked }) => permissionsAsked > 0), JSON.stringify(jobs.map(outlineOf)));
-    return remarkOn(jobs);
-  },
-
-  async 'deny, bare'(trial) {
-    const jobs = await trial.tryBare('deny');
-    assert.deepEqual(trial.doneBare(), { written: false, changed: false, ran: false }, JSON.stringify(jobs.map(outlineOf)));
-    return remarkOn(jobs);
-  },
-
-  async 'read, bare'(trial) {
-    const jobs = await trial.tryBare('read');
-    assert.deepEqual(trial.doneBare(), { written: false, changed: false, ran: false }, JSON.stringify(jobs.map(outlineOf)));
-    if (!trial.recipe.isExample && !trial.recipe.readsByCommand) assert.match(jobs[1].toolCalls[0]?.status ?? '', /completed/, JSON.stringify(outlineOf(jobs[1])));
-    return remarkOn(jobs);
-  },
+  ...Object.fromEntries(Object.keys(presets).flatMap((preset) => {
+    const check = (trial) => trial.expectPreset(preset);
+    return preset === 'ask' ? [['ask, bare', check]] : [[preset, check], [`${preset}, bare`, check]];
+  })),
 
   async ask(trial) {
     const { job, answers } = await trial.answered(await trial.begin({ permissions: 'ask' }));
@@ -124,23 +98,54 @@ export const checks = {
     assert.deepEqual(await trial.sidecar.call('POST', `/jobs/${id}/prompt/cancel`), { cancelled: true });
     assert.equal((await trial.stopped(id, 1)).stopReason, 'cancelled');
     trial.model.release(trial.task.id);
-    await trial.second(id);
+    const { forgetsCancelled } = trial.recipe;
+    await trial.second(id, { earlier: forgetsCancelled ? 0 : 1 });
+    return forgetsCancelled ? { limit: 'it forgets a turn that was cancelled' } : '';
   },
 
   async resume(trial) {
     const first = await trial.sidecar.finished(await trial.begin({ permissions: approveAll }));
-    // Gemini names what it keeps of a session by the minute: in the same one it overwrites what it is to load.
-    const minute = () => new Date().getUTCMinutes();
-    const before = minute();
-    if (trial.recipe.isMinutely) await until(() => minute() !== before, 'another minute begins', { ms: 70_000 });
-    const request = { permissions: approveAll, acp_session_id: first.acpSessionId, prompt: trial.prompt({ file: 'second.txt' }) };
-    const job = await trial.sidecar.finished(await trial.begin(request));
-    if (job.acpError?.code === 'resume_not_supported') return `skipped: ${job.acpError.message}`;
-    assert.deepEqual([job.acpError, job.acpSessionId, job.stopReason], [null, first.acpSessionId, 'end_turn']);
-    assert.equal(trial.read('second.txt'), trial.task.content);
-    // What was said before is not said again.
-    assert.equal(job.stdout.split(doneText).length, 2, job.stdout);
-    return `${job.events.filter(({ isReplay }) => isReplay).length} events replayed`;
+    await trial.untilLoadable();
+    const prompt = trial.prompt({ file: 'second.txt' });
+    const id = await trial.begin({ permissions: approveAll, acp_session_id: first.acpSessionId, prompt });
+    return trial.expectResumed(await trial.sidecar.finished(id), first, 1);
+  },
+
+  /** A prompt to the job of an agent that has ended begins a job that goes on with its session; so does the next one. */
+  async continue(trial) {
+    const first = await trial.sidecar.finished(await trial.begin({ permissions: approveAll }));
+    const second = await trial.continued(first, first, 1);
+    const result = trial.expectResumed(second, first, 1);
+    if (result.limit) return result;
+    const remark = trial.expectResumed(await trial.continued(first, second, 2), first, 2);
+    const { loadsOnce } = trial.recipe;
+    return loadsOnce ? { limit: loadsOnce } : remark;
+  },
+
+  /** What an agent may do, and its mode, while it lives. */
+  async 'mode change, bare'(trial) {
+    const { isExample } = trial.recipe;
+    const limits = [await trial.expectPresets(['read', 'all', 'deny', 'edits'])];
+    limits.push(await trial.expectPresets(['all', 'deny', 'edits', 'all']));
+    const id = await trial.begin({ keepAlive: 60, prompt: undefined });
+    await until(async () => (await trial.sidecar.job(id)).agentPhase === 'waiting', 'it waits for a prompt');
+    const { choices } = (await trial.sidecar.job(id)).events.find(({ type }) => type === 'session');
+    const modes = choices.find(({ category }) => category === 'mode')?.values ?? [];
+    for (const { value: agentMode } of [...modes.slice(-1), ...modes.slice(0, 1)]) {
+      assert.equal((await trial.sidecar.change(id, { agentMode })).agentMode, agentMode);
+    }
+    await trial.end(id);
+    if (isExample) return { limit: `${noCommands} and no modes: only its edit was checked` };
+    return limits.find((limit) => limit) ?? modes.map(({ value }) => value).join(', ');
+  },
+
+  /** For longer than a turn may take, and than connections are kept. */
+  async 'kept alive'(trial) {
+    const id = await trial.begin({ permissions: approveAll, keepAlive: 2 * keptMs / 1000, timeout: 300 });
+    await trial.stopped(id, 1);
+    await sleep(keptMs);
+    await trial.second(id);
+    return `${keptMs / 1000} s`;
   },
 
   /** All that an agent lets its client choose can be chosen. */
@@ -158,16 +163,17 @@ export const checks = {
   },
 
   async 'mcp servers'(trial) {
-    if (trial.recipe.isExample) return 'skipped: it starts none';
+    if (trial.recipe.isExample) return { limit: 'it starts no MCP servers' };
     const mark = join(trial.home, 'mcp-asked');
     const program = { name: 'interop-stdio', command: process.execPath, args: [fileURLToPath(new URL('mcp-server.mjs', import.meta.url)), mark] };
     const remote = { type: 'http', name: 'interop-http', url: trial.model.toolsUrl(trial.task.id) };
     const id = await trial.begin({ permissions: approveAll, mcpServers: [program, remote], keepAlive: 60 });
     await trial.stopped(id, 1);
     await until(() => trial.model.isAskedForTools(trial.task.id), 'it asks the server by HTTP for its tools');
-    if (!trial.recipe.isWithoutMcpPrograms) await until(() => existsSync(mark), 'it asks the server on stdio for its tools');
-    await trial.sidecar.cancel(id);
-    await trial.sidecar.finished(id);
+    const { isWithoutMcpPrograms } = trial.recipe;
+    if (!isWithoutMcpPrograms) await until(() => existsSync(mark), 'it asks the server on stdio for its tools');
+    await trial.end(id);
+    return isWithoutMcpPrograms ? { limit: 'it takes MCP servers from its client by HTTP only' } : '';
   },
 
   async cancel(trial) {
@@ -203,6 +209,9 @@ export const checks = {
     trial.expectDoneByRules(await trial.sidecar.finished(id));
   },
 };
+
+/** Takes minutes, and is left out unless it is named. */
+export const slowChecks = ['kept alive'];
 
 /** In these nothing but the permissions of the job has the agent ask. */
 export const bareChecks = Object.keys(checks).filter((name) => name.endsWith(', bare'));
@@ -243,17 +252,82 @@ export class Trial {
     return id;
   }
 
-  /** Has it write a file, change one, and run a command, a job each. @param finish Of a job. @returns the jobs. */
-  async tryBare(permissions, finish = async (id) => ({ job: await this.sidecar.finished(id) })) {
+  /** Has it write a file, change one, and run a command, a job each. @returns the jobs. */
+  async #tryEach(permissions) {
     writeFileSync(join(this.workdir, 'kept.txt'), 'before\n');
-    const tasks = [{ steps: ['write'], file: 'new.txt' }, { steps: ['read', 'write'], file: 'kept.txt' }, { steps: ['run'], command: 'touch ran.txt' }];
+    const run = { steps: ['run'], command: 'touch ran.txt' };
+    const change = { steps: ['read', 'change'], file: 'kept.txt', before: 'before', isSandboxed: true };
+    const tasks = [{ steps: ['write'], file: 'new.txt' }, change, run];
+    if (this.recipe.readsByCommand) tasks.push({ ...run, isSandboxed: true });
     const jobs = [];
-    for (const task of tasks) jobs.push((await finish(await this.begin({ permissions, prompt: this.prompt(task) }))).job);
+    for (const task of this.recipe.isExample ? [{}] : tasks) {
+      const id = await this.begin({ permissions, prompt: this.prompt(task), ...this.exampleDirectories });
+      jobs.push(permissions === 'ask' ? (await this.answered(id, 'reject_once')).job : await this.sidecar.finished(id));
+    }
     return jobs;
   }
 
-  doneBare() {
-    return { written: this.read('new.txt') !== undefined, changed: this.read('kept.txt') !== 'before', ran: this.read('ran.txt') !== undefined };
+  /** What it did is what the preset lets through. */
+  async expectPreset(preset) {
+    const jobs = await this.#tryEach(preset);
+    const shown = JSON.stringify(jobs.map(outlineOf));
+    const { isExample, readsByCommand } = this.recipe;
+    const done = {
+      written: this.hasWritten('new.txt', jobs[0]),
+      changed: isExample ? presets[preset].changed : this.read('kept.txt') !== 'before',
+      ran: isExample ? presets[preset].ran : this.read('ran.txt') !== undefined,
+    };
+    assert.deepEqual(done, presets[preset], shown);
+    assert.ok(jobs.every(({ acpError }) => acpError === null), shown);
+    if (preset === 'ask') assert.ok(jobs.slice(0, 3).every(({ permissionsAsked }) => permissionsAsked > 0), shown);
+    if (isExample) return { limit: `${noCommands}: only its edit was checked` };
+    const isRead = jobs[1].toolCalls[0]?.status === 'completed';
+    if (preset === 'read' && !isRead && readsByCommand) return { limit: 'it reads in a sandbox, which wants bubblewrap' };
+    if (preset === 'read') assert.ok(isRead, shown);
+    return remarkOn(jobs);
+  }
+
+  /**
+   * What it does is what each of these lets through, one after the other, in the same process.
+   *
+   * @returns a limit, where it cannot be held to one of them.
+   */
+  async expectPresets(names) {
+    const id = await this.begin({ permissions: names[0], keepAlive: 60, prompt: undefined, ...this.exampleDirectories });
+    for (const [index, permissions] of names.entries()) {
+      const [file, mark] = [`new-${index}-${id}.txt`, `ran-${index}-${id}.txt`];
+      if (index > 0 && !await this.#change(id, permissions)) {
+        await this.end(id);
+        return { limit: `begun with ${names[0]} it cannot be held to ${permissions}, which is refused: it is told to ask as it starts` };
+      }
+      const written = this.hasWritten(file, await this.turn(id, { steps: ['write'], file }));
+      if (!this.recipe.isExample) await this.turn(id, { steps: ['run'], command: `touch ${mark}` });
+      const { written: mayWrite, ran: mayRun } = presets[permissions];
+      const wanted = [mayWrite, mayRun && !this.recipe.isExample];
+      assert.deepEqual([written, this.read(mark) !== undefined], wanted, `${names.join(', ')}: ${permissions}, number ${index}`);
+    }
+    await this.end(id);
+    return undefined;
+  }
+
+  /** @returns whether it could be held to them. */
+  async #change(id, permissions) {
+    try {
+      return (await this.sidecar.change(id, { permissions })).permissions === permissions;
+    } catch (error) {
+      if (!/none is known to ask permission/.test(error.message)) throw error;
+      return false;
+    }
+  }
+
+  /** The example only says that it has. */
+  hasWritten(file, { turns }) {
+    return this.recipe.isExample ? turns.at(-1).text.includes('successfully') : this.read(file) !== undefined;
+  }
+
+  /** The example edits files below `/project` and `/home`, or so it says. */
+  get exampleDirectories() {
+    return this.recipe.isExample ? { additionalDirectories: ['/'] } : {};
   }
 
   /** Answers whatever it asks by an option of that kind. @returns the finished job, and how often it asked. */
@@ -281,13 +355,61 @@ export class Trial {
     }, `turn ${turns} is over`);
   }
 
-  /** Another turn of the same process, which then is ended. */
-  async second(id) {
-    await this.sidecar.prompt(id, this.prompt({ file: 'second.txt' }));
-    assert.equal((await this.stopped(id, 2)).stopReason, 'end_turn');
-    if (!this.recipe.isExample) assert.equal(this.read('second.txt'), this.task.content);
+  /** Another turn of the same process. @returns the job after it. */
+  async turn(id, task) {
+    const { turnCount } = await this.sidecar.job(id);
+    await this.sidecar.prompt(id, this.prompt(task));
+    return await this.stopped(id, turnCount + 1);
+  }
+
+  /** Another turn of the same process, which then is ended. @param earlier How many prompts the agent remembers. */
+  async second(id, { earlier = 1 } = {}) {
+    const job = await this.turn(id, { file: 'second.txt' });
+    assert.deepEqual([job.turnCount, job.stopReason], [2, 'end_turn']);
+    if (!this.recipe.isExample) this.#expectGoneOn(job, earlier);
+    await this.end(id);
+  }
+
+  async end(id) {
     await this.sidecar.cancel(id);
     await this.sidecar.finished(id);
+  }
+
+  /** Gemini names what it keeps of a session by the minute: in the same one it overwrites what it is to load. */
+  async untilLoadable() {
+    const minute = () => new Date().getUTCMinutes();
+    const before = minute();
+    if (this.recipe.isMinutely) await until(() => minute() !== before, 'another minute begins', { ms: 70_000 });
+  }
+
+  /**
+   * @param last That goes on with the first job, or that job. @param earlier How many prompts there were.
+   * @returns the job that goes on with both, once it is finished.
+   */
+  async continued(first, last, earlier) {
+    await this.untilLoadable();
+    const taken = await this.sidecar.prompt(first.jobId, this.prompt({ file: 'second.txt', earlier }));
+    this.#jobs.push(taken.jobId);
+    assert.deepEqual([taken.turn, taken.continues], [1, last.jobId]);
+    const job = await this.sidecar.finished(taken.jobId);
+    assert.deepEqual([job.continues, (await this.sidecar.job(last.jobId)).continuedBy], [last.jobId, job.jobId]);
+    return job;
+  }
+
+  /** @param earlier How many prompts the session had before. */
+  expectResumed(job, first, earlier) {
+    if (job.acpError?.code === 'resume_not_supported') return { limit: 'it can neither resume nor load a session' };
+    assert.deepEqual([job.acpError, job.acpSessionId, job.stopReason], [null, first.acpSessionId, 'end_turn']);
+    this.#expectGoneOn(job, earlier);
+    // What was said before is not said again.
+    assert.equal(job.stdout.split(doneText).length, 2, job.stdout);
+    return `${job.events.filter(({ isReplay }) => isReplay).length} events replayed`;
+  }
+
+  /** Another file was written, in the same conversation. */
+  #expectGoneOn({ turns }, earlier) {
+    assert.equal(this.read('second.txt'), this.task.content);
+    assert.ok(turns.at(-1).text.includes(`${doneText} earlier=${earlier} `), turns.at(-1).text);
   }
 
   async expectEnded(id, killed) {
@@ -319,7 +441,7 @@ export class Trial {
       assert.match(job.stdout, /^I'll help you with that.*successfully/s);
       return assert.deepEqual(kinds, ['read', 'edit']);
     }
-    assert.ok(job.stdout.endsWith(`${doneText} write=yes read=yes run=yes`), job.stdout);
+    assert.ok(job.stdout.endsWith(`${doneText} earlier=0 write=yes read=yes run=yes`), job.stdout);
     assert.deepEqual([this.read('hello.txt'), this.read('copy.txt')], [this.task.content, this.task.content]);
     // Codex reads with a command, which it calls one once it asks for permission.
     assert.match(kinds.join(' '), /^edit (read|execute) execute$/);

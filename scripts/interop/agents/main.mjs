@@ -7,7 +7,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFile
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Trial, bareChecks, checks, quickChecks } from './checks.mjs';
+import { Trial, bareChecks, checks, quickChecks, slowChecks } from './checks.mjs';
 import { endInstall, install, seconds } from './install.mjs';
 import { startModel } from './model/server.mjs';
 import { killAll, processesWith } from './processes.mjs';
@@ -19,7 +19,9 @@ const help = `Usage: node --import tsx scripts/interop/agents/main.mjs [OPTION].
 Installs agents from npm, has each do a task with a model of ours, and checks what our client makes of it. Linux only.
 
   --only NAME,…    These agents alone: ${recipes.map(({ name }) => name).join(', ')}
-  --check NAME/…   These checks alone: ${Object.keys(checks).join(' / ')}
+  --check NAME/…   These checks alone: ${Object.keys(checks).join(' / ')};
+                   default: all but ${slowChecks.join(' / ')}
+  --parallel       The agents side by side
   --acp VERSION    The highest version of the protocol to agree on, 1 or 2; default: that of the server
   --ci             Only the agents that are installed quickly, side by side, and the checks that tell most
   --cache DIR      Keep the agents there (or AGENTS_CACHE); default: a temporary directory that is removed
@@ -67,7 +69,7 @@ async function tryAgent(recipe) {
   } catch (error) {
     process.exitCode = 1;
     console.log(`FAIL ${name}: ${error.message}`);
-    return { name, results: options.checks.map(() => 'failed') };
+    return { name, results: options.checks.map(() => ({ cell: 'FAILED' })) };
   }
 }
 
@@ -79,12 +81,13 @@ async function tryOne({ recipe, check, installed, sidecar }) {
     trial = trialOf({ recipe, check, installed, sidecar });
     const remark = await checks[check](trial);
     await trial.expectNobody();
-    console.log(`ok   ${title}, ${seconds(from)}${remark ? `, ${remark}` : ''}`);
-    return remark?.startsWith('skipped') ? 'skipped' : 'ok';
+    const { limit } = remark ?? {};
+    console.log(`${limit ? 'own ' : 'ok  '} ${title}, ${seconds(from)}${remark ? `, ${limit ?? remark}` : ''}`);
+    return { cell: 'ok', limit };
   } catch (error) {
     process.exitCode = 1;
     console.log(`FAIL ${title}, ${seconds(from)}: ${error.stack}\n${await trial?.outline()}`);
-    return 'failed';
+    return { cell: 'FAILED' };
   } finally {
     await trial?.clean();
   }
@@ -109,11 +112,18 @@ function trialOf({ recipe, check, installed: { argv, node }, sidecar }) {
   return new Trial({ recipe, sidecar, model, argv, env, home, workdir, asked: options.asked, isBare });
 }
 
-function printTable(rows) {
-  const width = Math.max(...rows.map(({ name }) => name.length), 5) + 2;
-  const line = (first, cells) => `${first.padEnd(width)}${cells.map((cell, index) => cell.padEnd(Math.max(options.checks[index].length, 7) + 2)).join('')}`.trimEnd();
-  console.log(`\n${line('agent', options.checks)}`);
-  for (const { name, results } of rows) console.log(line(name, results));
+/** A line for each check; a number stands for what the agent itself cannot do. */
+function printTable(agents) {
+  const limits = [...new Set(agents.flatMap(({ results }) => results.flatMap(({ limit }) => limit ?? [])))];
+  const cellOf = ({ cell, limit }) => (limit ? `(${limits.indexOf(limit) + 1})` : cell);
+  const rows = [
+    ['', ...agents.map(({ name }) => name)],
+    ...options.checks.map((check, index) => [check, ...agents.map(({ results }) => cellOf(results[index]))]),
+  ];
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)) + 2);
+  console.log();
+  for (const row of rows) console.log(row.map((cell, column) => cell.padEnd(widths[column])).join('').trimEnd());
+  for (const [index, limit] of limits.entries()) console.log(`${index === 0 ? '\n' : ''}(${index + 1}) ${limit}`);
 }
 
 async function end() {
@@ -130,7 +140,8 @@ function read() {
   let values;
   try {
     ({ values } = parseArgs({ options: {
-      only: { type: 'string' }, check: { type: 'string' }, acp: { type: 'string' }, ci: { type: 'boolean' }, cache: { type: 'string' }, dist: { type: 'boolean' }, keep: { type: 'boolean' }, help: { type: 'boolean' },
+      ...Object.fromEntries(['only', 'check', 'acp', 'cache'].map((name) => [name, { type: 'string' }])),
+      ...Object.fromEntries(['ci', 'parallel', 'dist', 'keep', 'help'].map((name) => [name, { type: 'boolean' }])),
     } }));
     if (values.help) {
       console.log(help);
@@ -141,14 +152,21 @@ function read() {
     const quick = values.ci ? recipes.filter(({ isQuick }) => isQuick) : recipes;
     return {
       recipes: values.only ? some(values.only, recipes.map(({ name }) => name)).map((name) => recipes.find((recipe) => recipe.name === name)) : quick,
-      isParallel: values.ci === true, asked: values.acp ? { acpVersion: Number(values.acp) } : {},
-      checks: values.check ? some(values.check, Object.keys(checks), '/') : values.ci ? quickChecks : Object.keys(checks),
+      isParallel: values.ci === true || values.parallel === true,
+      asked: values.acp ? { acpVersion: Number(values.acp) } : {},
+      checks: checksOf(values),
       cache: cacheDirectory && resolve(cacheDirectory), dist: values.dist === true, keep: values.keep === true,
     };
   } catch (error) {
     console.error(`${error.message}\nTry --help.`);
     process.exit(2);
   }
+}
+
+function checksOf({ check, ci }) {
+  const names = Object.keys(checks);
+  if (check) return some(check, names, '/');
+  return ci ? quickChecks : names.filter((name) => !slowChecks.includes(name));
 }
 
 function some(list, known, separator = ',') {

@@ -2,8 +2,9 @@
  * The agents, each at the version that it was tried with: how to install and start it, and what it needs to talk to the model here and to nobody else.
  *
  * `env` and `files` (of its home directory) are given `{ url, home, isBare }`: of the model, and of the agent; `isBare`: nothing there has it ask
- * for permission. `mode`: the one in which it asks, where that is not its default. `readsByCommand`: it has no other tool for it. `isQuick`: it is small, and runs with any Node that we do. `isMinutely`: it loads a session in another
- * minute only. `isWithoutMcpPrograms`: it takes MCP servers from its client by HTTP only.
+ * for permission. `mode`: the one in which it asks, where that is not its default. `readsByCommand`: it has no other tool for it. `isQuick`: it is
+ * small, and runs with any Node that we do. `isMinutely`: it loads a session in another minute only. `forgetsCancelled`: a turn that was cancelled is
+ * not part of its session. `loadsOnce`: why it goes on with a session once only. `isWithoutMcpPrograms`: it takes MCP servers from its client by HTTP only.
  */
 import { join } from 'node:path';
 
@@ -34,11 +35,12 @@ export const recipes = [
     env: () => ({}), files: () => ({}),
   },
   {
-    name: 'gemini', packages: ['@google/gemini-cli@0.61.0'], program: '@google/gemini-cli/bundle/gemini.js', args: ['--acp'], isMinutely: true, isQuick: true,
+    name: 'gemini', packages: ['@google/gemini-cli@0.61.0'], program: '@google/gemini-cli/bundle/gemini.js', args: ['--acp'], isMinutely: true, isQuick: true, forgetsCancelled: true,
+    loadsOnce: 'a session that it has loaded it deletes at its next start, unless general.sessionRetention.enabled is false',
     env: ({ url }) => ({ GEMINI_API_KEY: key, GOOGLE_GEMINI_BASE_URL: `${url}/gemini`, GEMINI_CLI_TRUST_WORKSPACE: 'true', GEMINI_TELEMETRY_ENABLED: 'false' }),
     files: () => ({
       '.gemini/settings.json': json({
-        security: { auth: { selectedType: 'gemini-api-key' } }, general: { enableAutoUpdate: false, enableAutoUpdateNotification: false },
+        security: { auth: { selectedType: 'gemini-api-key' } }, general: { enableAutoUpdate: false, enableAutoUpdateNotification: false, sessionRetention: { enabled: false } },
         privacy: { usageStatisticsEnabled: false }, telemetry: { enabled: false }, model: { name: 'gemini-2.5-flash' },
       }),
     }),

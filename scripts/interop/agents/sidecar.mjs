@@ -97,6 +97,11 @@ export class Sidecar {
     return await this.call('POST', `/jobs/${id}/prompt`, { prompt });
   }
 
+  /** What the agent goes on with. @returns what it has now. */
+  async change(id, change) {
+    return await this.call('PATCH', `/jobs/${id}`, change);
+  }
+
   async cancel(id) {
     return await this.call('POST', `/jobs/${id}/cancel`, {});
   }

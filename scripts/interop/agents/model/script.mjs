@@ -11,8 +11,9 @@ const marks = /<interop-task>(.*?)<\/interop-task>/gs;
 export const doneText = 'All steps are done:';
 
 /**
- * @param task `id`, `workdir`, `file`, `content`, `command`, `steps` (of `write`, `read`, `run`, and `run again`, which is `secondCommand`), and `hold`: before which step, from 0, the model
- *   waits until it is released.
+ * @param task `id`, `workdir`, `file`, `content`, `command`, `steps` (of `write`, `read`, `change`: write what was `before`,
+ *   `run`, and `run again`, which is `secondCommand`), `hold`: before which step, from 0, the model waits until it is
+ *   released, and `isSandboxed`: commands do not ask to leave the sandbox of the agent.
  */
 export function promptOf(task) {
   return `Please do the steps of this task, one after another. <interop-task>${JSON.stringify(task)}</interop-task>`;
@@ -32,9 +33,18 @@ export function answerTo({ items, tools, schema }) {
   const results = items.slice(asked).filter(({ is }) => is === 'result').map(({ text }) => text);
   const step = task.steps[results.length];
   const hold = task.hold === results.length ? task.id : undefined;
-  if (step === undefined) return { text: `${doneText} ${task.steps.map((one, index) => `${one}=${seen(task, one, results[index])}`).join(' ')}`, hold };
+  if (step === undefined) {
+    const done = task.steps.map((one, index) => `${one}=${seen(task, one, results[index])}`);
+    return { text: `${doneText} earlier=${earlierIn(items, asked)} ${done.join(' ')}`, hold };
+  }
   const call = callOf(step, task, tools);
   return call ? { text: `I ${step}. `, call, hold } : { text: `No tool for ${step} among ${tools.join(', ')}`, hold };
+}
+
+/** How many prompts with other tasks there are before the last one. Agents may repeat a prompt. */
+function earlierIn(items, last) {
+  const prompts = items.slice(0, last).filter(({ is }) => is === 'user').map(({ text }) => text.match(marks)?.at(-1));
+  return new Set(prompts.filter((prompt) => prompt && prompt !== items[last].text.match(marks).at(-1))).size;
 }
 
 function taskIn(text) {
@@ -50,7 +60,7 @@ function taskIn(text) {
 
 /** Whether what was read or run shows what was written. */
 function seen({ content }, step, result) {
-  return step === 'write' || result.includes(content) ? 'yes' : 'no';
+  return step === 'write' || step === 'change' || result.includes(content) ? 'yes' : 'no';
 }
 
 /** Something that fits a JSON schema. */

@@ -5,21 +5,28 @@ const pathOf = ({ workdir, file }) => join(workdir, file);
 const patchOf = ({ file, content }) => `*** Begin Patch\n*** Add File: ${file}\n+${content}\n*** End Patch\n`;
 const description = 'A step of the task';
 
-/** `input`: of a tool that takes text instead of arguments. */
+const writers = [
+  // Gemini, Qwen
+  ['write_file', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
+  // Claude, by itself and by way of its client
+  ['Write', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
+  ['mcp__acp__Write', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
+  // opencode
+  ['write', (task) => ({ args: { filePath: pathOf(task), content: task.content } })],
+];
+const patchers = [
+  // Codex
+  ['apply_patch', (task) => ({ input: patchOf(task), args: { input: patchOf(task) } })],
+  ...shells((task) => `apply_patch <<'PATCH'\n${patchOf(task)}PATCH`),
+];
+
+/** `input`: of a tool that takes text instead of arguments. Copilot has one tool for new files, and one for others. */
 const table = {
-  write: [
-    // Gemini, Qwen
-    ['write_file', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
-    // Claude, by itself and by way of its client
-    ['Write', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
-    ['mcp__acp__Write', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
-    // opencode
-    ['write', (task) => ({ args: { filePath: pathOf(task), content: task.content } })],
-    // Copilot
-    ['create', (task) => ({ args: { path: pathOf(task), file_text: task.content } })],
-    // Codex
-    ['apply_patch', (task) => ({ input: patchOf(task), args: { input: patchOf(task) } })],
-    ...shells((task) => `apply_patch <<'PATCH'\n${patchOf(task)}PATCH`),
+  write: [...writers, ['create', (task) => ({ args: { path: pathOf(task), file_text: task.content } })], ...patchers],
+  change: [
+    ...writers,
+    ['edit', (task) => ({ args: { path: pathOf(task), old_str: task.before, new_str: task.content } })],
+    ...patchers,
   ],
   read: [
     ['read_file', (task) => ({ args: { file_path: pathOf(task) } })],
@@ -48,7 +55,8 @@ function shells(commandOf) {
 }
 
 /** Out of its sandbox, which not every machine can make; for that it asks. */
-const asked = ({ workdir }) => ({ workdir, sandbox_permissions: 'require_escalated', justification: description });
+const asked = ({ workdir, isSandboxed }) =>
+  isSandboxed ? {} : { workdir, sandbox_permissions: 'require_escalated', justification: description };
 
 export function canDo(step, tools) {
   return table[step].some(([name]) => tools.includes(name));
