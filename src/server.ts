@@ -45,6 +45,7 @@ import { Shells } from './shells/shells.ts';
 import { ownDirectory } from './process/workdir.ts';
 import { scriptBackend } from './terminals/backend.ts';
 import { terminalPortRoutes, terminalRoutes } from './terminals/routes.ts';
+import { ownProgram } from './process/own-program.ts';
 import { Terminals } from './terminals/terminals.ts';
 import { UpdateAnswers } from './update/answers.ts';
 import { updateRoutes } from './update/routes.ts';
@@ -119,12 +120,17 @@ export async function startServer(
     const lock = await takeLock(config, { version, wrapped, patienceMs: isStandby ? patienceMs : 0 });
     closers.push(() => lock.release());
     const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey, log });
-    const agents = new Agents({ env: config.jobEnvironment, jobShells, version, isSupported: process.platform !== 'win32', log });
+    let terminals: Terminals | undefined;
+    const agents = new Agents({
+      env: config.jobEnvironment, jobShells, version, directory: join(config.stateDir, 'agents'), log,
+      installProgram: ownProgram(import.meta.url, 'cli/install-main'),
+      isSupported: process.platform !== 'win32', hasTerminals: () => (terminals?.backend ?? null) !== null,
+    });
     const { jobs, shells } = await openJobs(config, { agents, jobShells, log, pace, files: capacity.files, closers });
     agents.connect(jobsForAgents(jobs));
     const updates = openUpdates(config, { version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued });
     closers.push(() => updates.close());
-    const terminals = await openTerminals(config, log, closers);
+    terminals = await openTerminals(config, log, closers);
     let terminalPort: number | null = null;
     const startedAt = performance.now();
     const health = (): Health => ({

@@ -63,6 +63,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'cli/trust.ts': 'the key file that the user names',
   'cli/agents/request.ts': 'the prompt file that the user names',
   'cli/agents/mcp-config.ts': 'the file that the user names',
+  'cli/agents/registry.ts': 'the file that the user names',
   'cli/services/here.ts': 'files of the system',
   'cli/checks/machine.ts': 'files of the system',
   'cli/commands/serve.ts': '/proc',

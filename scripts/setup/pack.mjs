@@ -66,8 +66,8 @@ async function reduce(root, from, to) {
   const esbuild = await import(pathToFileURL(join(root, 'node_modules', 'esbuild', 'lib', 'main.js')).href);
   for (const name of ['cli', 'client', 'agents', 'terminals']) mkdirSync(join(to, name), { recursive: true });
   // The program and the library have nearly all modules in common; each runs only those that it asks for.
-  await writeProgram(root, from, { outDir: to, entries: ['cli/main.js', 'index.js'], beside: ['agents/run-agent.js'] });
-  for (const file of ['program.js', 'cli/main.js', 'index.js']) await minify(esbuild, join(to, file));
+  await writeProgram(root, from, { outDir: to, entries: ['cli/main.js', 'index.js', 'cli/install-main.js'], beside: ['agents/run-agent.js'] });
+  for (const file of ['program.js', 'cli/main.js', 'index.js', 'cli/install-main.js']) await minify(esbuild, join(to, file));
   // What stays while others are updated is alone, with what all have in common; so is the library's own runner of agents.
   const staying = ['agents/runner-main', 'agents/run-agent', 'terminals/holder-main'];
   await bundleAlone(esbuild, from, to, { entries: staying, chunks: 'agents', platform: 'node' });

@@ -18,8 +18,8 @@ export function isV2(answer: unknown): boolean {
   return protocolVersion === 2 && agentCapabilities === undefined && agentInfo === undefined;
 }
 
-/** @param answer To `initialize`. */
-export function abilitiesOfV2(answer: unknown): AgentAbilities {
+/** @param answer To `initialize`. @param client As with `abilitiesOf`. */
+export function abilitiesOfV2(answer: unknown, client: { readonly hasTerminals: boolean }): AgentAbilities {
   const { info, capabilities, authMethods } = fieldsOf(answer);
   const session = fieldsOf(capabilities)['session'];
   const { prompt, mcp, ...more } = fieldsOf(session);
@@ -37,9 +37,18 @@ export function abilitiesOfV2(answer: unknown): AgentAbilities {
       load: false, resume: isBaseline, list: isBaseline, close: isBaseline, delete: has(more, 'delete'),
       additionalDirectories: has(more, 'additionalDirectories'),
     },
-    authMethods: authMethodsOf(listOf(authMethods).map(fieldsOf).flatMap(({ type, methodId: id, name }) =>
-      (type === 'agent' ? [{ id, name }] : []))),
+    // An agent that has ways to log in also has `auth/logout`.
+    canLogOut: listOf(authMethods).length > 0,
+    authMethods: authMethodsOf(listOf(authMethods).map(fieldsOf).flatMap(({ type, methodId: id, name, args, env }) => {
+      if (type !== 'agent' && type !== 'terminal') return [];
+      return [{ type, id, name, args, env: variablesOf(env) }];
+    }), client),
   };
+}
+
+/** @param env A list of `{name, value}`. */
+function variablesOf(env: unknown): Fields {
+  return Object.fromEntries(listOf(env).map(fieldsOf).map(({ name, value }) => [textOf(name) ?? '', value]));
 }
 
 /** Of a new session. */

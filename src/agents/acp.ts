@@ -11,11 +11,17 @@ export const acpCodes = { authRequired: -32000, resourceNotFound: -32002, reques
 /** Of what an agent names itself and what it has to choose: jobs show it. What is an id is not cut, but passed over. */
 const maxNameCharacters = 200;
 const maxIdCharacters = 4096;
+/** Of the arguments and variables of a login. */
+const maxTerminalCharacters = 16_384;
+/** Addresses of logins are long. */
+const maxUrlCharacters = 16_384;
 const maxListed = 1000;
 
 export interface AuthMethod {
   readonly id: string;
   readonly name: string;
+  /** It is done there, by the program of the agent with these arguments behind its own and these variables. */
+  readonly terminal?: { readonly args: readonly string[]; readonly env: { readonly [name: string]: string } };
 }
 
 /** What can be done with sessions beside beginning one. */
@@ -29,14 +35,15 @@ export interface AgentAbilities {
   readonly prompt: { readonly image: boolean; readonly audio: boolean; readonly embeddedContext: boolean };
   readonly mcp: { readonly stdio: boolean; readonly http: boolean; readonly sse: boolean };
   readonly session: { readonly [ability in SessionAbility | 'additionalDirectories']: boolean };
-  /** Those that a client can use without a terminal. */
+  readonly canLogOut: boolean;
+  /** Those in a terminal only where the client has said that it has some. */
   readonly authMethods: readonly AuthMethod[];
 }
 
-/** @param answer To `initialize`. */
-export function abilitiesOf(answer: unknown): AgentAbilities {
+/** @param answer To `initialize`. @param client.hasTerminals It has said that a login may be done in one. */
+export function abilitiesOf(answer: unknown, client: { readonly hasTerminals: boolean }): AgentAbilities {
   const { protocolVersion, agentInfo, agentCapabilities, authMethods } = fieldsOf(answer);
-  const { loadSession, promptCapabilities, mcpCapabilities, sessionCapabilities } = fieldsOf(agentCapabilities);
+  const { loadSession, promptCapabilities, mcpCapabilities, sessionCapabilities, auth } = fieldsOf(agentCapabilities);
   const prompt = fieldsOf(promptCapabilities);
   const mcp = fieldsOf(mcpCapabilities);
   const session = fieldsOf(sessionCapabilities);
@@ -49,7 +56,8 @@ export function abilitiesOf(answer: unknown): AgentAbilities {
       load: loadSession === true, resume: isAble(session, 'resume'), list: isAble(session, 'list'), delete: isAble(session, 'delete'),
       close: isAble(session, 'close'), additionalDirectories: isAble(session, 'additionalDirectories'),
     },
-    authMethods: authMethodsOf(authMethods),
+    canLogOut: isAble(fieldsOf(auth), 'logout'),
+    authMethods: authMethodsOf(authMethods, client),
   };
 }
 
@@ -61,19 +69,49 @@ export function agentInfoOf(info: unknown): AgentAbilities['info'] {
   return { name: beginning(named, maxNameCharacters), version: beginning(textOf(version) ?? '', maxNameCharacters) };
 }
 
-export function authMethodsOf(authMethods: unknown): readonly AuthMethod[] {
+/** @param client As with {@link abilitiesOf}. */
+export function authMethodsOf(
+  authMethods: unknown, client: { readonly hasTerminals: boolean },
+): readonly AuthMethod[] {
   return listOf(authMethods).slice(0, maxListed).flatMap((method) => {
     const { id, name: shown, type } = fieldsOf(method);
+    const terminal = type === 'terminal' && client.hasTerminals ? terminalOf(method) : undefined;
     const methodId = idOf(id);
-    if (methodId === undefined || type === 'terminal') return [];
-    return [{ id: methodId, name: beginning(textOf(shown) ?? '', maxNameCharacters) }];
+    if (methodId === undefined || (type === 'terminal' && !terminal)) return [];
+    const named = beginning(textOf(shown) ?? '', maxNameCharacters);
+    return [{ id: methodId, name: named, ...(terminal ? { terminal } : {}) }];
   });
+}
+
+/** `undefined`: no program could be started so. */
+function terminalOf(method: unknown): AuthMethod['terminal'] {
+  const { args, env } = fieldsOf(method);
+  const terminal = { args: listOf(args), env: fieldsOf(env) };
+  const words = [...terminal.args, ...Object.entries(terminal.env).flat()];
+  const isFit = words.every((word) => typeof word === 'string' && !word.includes('\0'))
+    && Object.keys(terminal.env).every((name) => /^[^=]+$/.test(name));
+  return isFit && words.join('').length <= maxTerminalCharacters ? terminal as AuthMethod['terminal'] : undefined;
 }
 
 /** `undefined`: it is none, or no agent's that means well. */
 export function idOf(value: unknown): string | undefined {
   const text = textOf(value);
   return text === undefined || text.length > maxIdCharacters ? undefined : text;
+}
+
+/**
+ * The address of a page, written so that its host can be read: names in other scripts are in Punycode.
+ *
+ * @returns `undefined`: it is none, or holds what is not seen, or is longer than {@link maxUrlCharacters}.
+ */
+export function webAddressOf(url: unknown): string | undefined {
+  if (typeof url !== 'string' || url.length > maxUrlCharacters) return undefined;
+  if (!/^https?:\/\/[^\s\p{Cc}]+$/iu.test(url)) return undefined;
+  try {
+    return new URL(url).href;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param usage Of the answer to a prompt. @returns `undefined` where it tells nothing. */

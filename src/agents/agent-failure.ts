@@ -9,7 +9,7 @@ export type AgentFailureCode =
   | 'agent_ended' | 'agent_error'
   | 'resume_not_supported' | 'sessions_not_supported' | 'mcp_not_supported' | 'content_not_supported' | 'config_not_supported'
   | 'permission_denied' | 'policy_not_supported'
-  | 'busy' | 'not_started';
+  | 'logout_not_supported' | 'busy' | 'not_started';
 
 export class AgentFailure extends Error {
   override readonly name = 'AgentFailure';

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { makeFolder } from '../base/make-folder.ts';
 import type { Log } from '../base/log.ts';
 import { ParseError, defined } from '../base/parse.ts';
 import { withoutNode } from '../process/environment/carry.ts';
@@ -22,11 +23,14 @@ import {
   type AgentChange, type AgentList, type AgentProgram, type PermissionRequest, type Prompt, type PromptTaken,
   type TurnsQuery, agentDefaults, promptBlocks,
 } from '../protocol/agents.ts';
+import type { InstallRequest } from '../protocol/agent-installs.ts';
+import type { JobId } from '../protocol/ids.ts';
 import { type ProblemCode, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ElicitationAnswer } from './conversation.ts';
 import { changesOf, detailsOf, optionIdFor, phaseOf, resultOf, summaryOf } from './job-view.ts';
-import { agentNamed, checkAgentName, findAgents } from './known.ts';
+import { type InstalledAgent, agentNamed, checkAgentName, findAgents } from './known.ts';
+import { installOrder, installedAgents } from './installs.ts';
 import { askingEnvironment } from './asking-mode.ts';
 import type { Fields } from './lenient.ts';
 import { ShellWishes } from './shell-wishes.ts';
@@ -40,13 +44,22 @@ export interface AgentsOptions {
   readonly env: { readonly [name: string]: string };
   readonly jobShells: JobShells;
   readonly version: string;
+  /** What a job of ours runs to install an agent: it takes the directory and an {@link InstallOrder} as JSON. */
+  readonly installProgram: ReturnType<typeof ownProgram>;
+  /** Of the agents that jobs of ours install. */
+  readonly directory: string;
   readonly isSupported: boolean;
+  /** Whether a login may be done in a terminal of the server. */
+  readonly hasTerminals: () => boolean;
   readonly log: Log;
 }
 
 type Command = RunnerCommand extends infer C ? C extends RunnerCommand ? Omit<C, 'id'> : never : never;
 
 const program = ownProgram(import.meta.url, 'runner-main');
+/** Of a job that installs an agent: its name. */
+const installLabel = 'sidecar.agentInstall';
+const installSeconds = 3600;
 /** A runner is idle nearly always. */
 const frugal = ['--max-semi-space-size=2', '--v8-pool-size=1'];
 /** For so long an agent is watched at a time. */
@@ -87,11 +100,28 @@ export class Agents implements AgentHost {
   }
 
   list(): AgentList {
+    const all = findAgents(this.#options.env['PATH'] ?? '', installedAgents(this.#options.directory));
     return {
       defaultAgent: agentDefaults.agent,
-      agents: findAgents(this.#options.env['PATH'] ?? '').map(({ name, title, argv, packageName, path }) =>
-        ({ name, title, command: argv, packageName, installed: path !== null, path })),
+      agents: all.map(({ name, title, argv, packageName, path, version = null }) =>
+        ({ name, title, command: argv, packageName, installed: path !== null, path, version })),
     };
+  }
+
+  /**
+   * Starts the job that installs an agent; with the key of an earlier request: that one's.
+   *
+   * @returns its id. @throws ParseError; ProblemError not_supported, and as a request for a job.
+   */
+  async install(name: string, asked: InstallRequest, request: Repeatable): Promise<JobId> {
+    if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot install an agent: this platform runs none');
+    const { directory, env, installProgram: { file, loaders, path } } = this.#options;
+    const order = installOrder(name, asked, env['PATH'] ?? '');
+    makeFolder(directory, { mode: 0o700 });
+    return await this.#connected.startProgram({
+      argv: [file, ...loaders, path, directory, JSON.stringify(order)], workdir: directory, name: `install ${name}`,
+      labels: { [installLabel]: name }, timeoutSeconds: installSeconds,
+    }, request, `POST /agents/${name}/install`);
   }
 
   async admit(asked: AgentProgram, { workdir, env }: Pick<AgentLaunch, 'workdir' | 'env'>): Promise<void> {
@@ -99,7 +129,8 @@ export class Agents implements AgentHost {
     if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs');
     if (shell === 'pwsh' || shell === 'powershell') throw new ProblemError('not_supported', `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`);
     const { PATH: path = '' } = this.#environmentOf(env);
-    if (agent !== undefined && argv === undefined) checkAgentName(agent.trim(), { path, workdir });
+    const installed = installedAgents(this.#options.directory);
+    if (agent !== undefined && argv === undefined) checkAgentName(agent.trim(), { path, workdir, installed });
     for (const [index, path] of additionalDirectories.entries()) {
       const found = stat(expanded(path, this.#home, workdir));
       const isDirectory = await found.then((stats) => stats.isDirectory(), () => false);
@@ -320,16 +351,18 @@ export class Agents implements AgentHost {
   }
 
   #orderOf({ id, workdir, env, program: asked, timeoutSeconds: turnSeconds }: AgentLaunch): AgentOrder {
-    const merged = { ...this.#environmentOf(env), SIDECAR_JOB_ID: id };
+    const ofJob = this.#environmentOf(env);
+    const installed = installedAgents(this.#options.directory);
+    const { argv, env: ofAgent = {} } = programOf(asked, ofJob['PATH'] ?? '', installed);
+    const merged = { ...ofAgent, ...ofJob, SIDECAR_JOB_ID: id };
     // Agents write their files, and show their text, in the locale that they find.
     const inherited: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
-    const argv = argvOf(asked, inherited['PATH'] ?? '');
     const asking = askingEnvironment(argv, asked.permissions ?? agentDefaults.permissions);
     const environment = { ...inherited, ...asking, ...env, SIDECAR_JOB_ID: id };
     return orderOf(asked, {
       mark: id, version: this.#options.version, argv, workdir, env: environment,
       hasShell: shellKeyOf(id, asked) !== undefined,
-      home: this.#home, turnSeconds,
+      home: this.#home, turnSeconds, ...(this.#options.hasTerminals() ? { loginEnv: ofAgent } : {}),
       shell: this.#options.jobShells.defaultProgram,
     });
   }
@@ -340,13 +373,15 @@ function shellKeyOf(id: string, { persistent_session_key: key, persistent_shell:
   return isWanted === false ? undefined : key ?? (isWanted === true ? `agent-${id}` : undefined);
 }
 
-/** A name, a line of plain words, or, where it needs one, a line for a shell. */
-function argvOf({ argv, agent = agentDefaults.agent }: AgentProgram, path: string): readonly string[] {
-  if (argv !== undefined) return argv;
+/** A name, a line of plain words, or, where it needs one, a line for a shell: arguments may follow each. */
+function programOf(
+  { argv, agent = agentDefaults.agent }: AgentProgram, path: string, installed: readonly InstalledAgent[],
+): { readonly argv: readonly string[]; readonly env?: AgentsOptions['env'] } {
+  if (argv !== undefined) return { argv };
   const line = agent.trim();
-  const named = agentNamed(line, path);
+  const named = agentNamed(line, path, installed);
   if (named) return named;
-  return /^[\w\s@%+=:,./-]*$/.test(line) ? line.split(/\s+/) : ['/bin/sh', '-c', `exec ${line}`];
+  return { argv: /^[\w\s@%+=:,./-]*$/.test(line) ? line.split(/\s+/) : ['/bin/sh', '-c', `exec ${line} "$@"`, 'sh'] };
 }
 
 /** Claude takes them for those of a Claude that has started it. */

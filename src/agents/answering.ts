@@ -7,7 +7,9 @@ import { tokensIn } from '../base/untrusted-json.ts';
 import type { PendingElicitation, PendingPermission, PermissionDenial } from '../protocol/agent-jobs.ts';
 import type { PermissionPolicy } from '../protocol/agents.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
+import { defined } from '../base/parse.ts';
 import { unlessAborted } from './abortable.ts';
+import { idOf, webAddressOf } from './acp.ts';
 import { Asking } from './asking.ts';
 import { Denials } from './denials.ts';
 import type { ElicitationAnswer } from './conversation.ts';
@@ -67,6 +69,9 @@ export class Answering {
   readonly #denials = new Denials();
   #heldCharacters = 0;
   #pendingCharacters = 0;
+  /** By the id that the agent has for a question by URL: ours. */
+  readonly #byUrl = new Map<string, string>();
+  readonly #doneByUrl = new Set<string>();
 
   constructor(options: AnsweringOptions) {
     this.#options = options;
@@ -263,7 +268,10 @@ export class Answering {
   async elicit(params: Fields, signal: AbortSignal): Promise<ElicitationAnswer> {
     const message = textOf(params['message']) ?? '';
     const elicitationId = randomUUID();
-    const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'elicitation', elicitationId, decision, reason, message });
+    const url = params['mode'] === 'url' ? webAddressOf(params['url']) : undefined;
+    const tell = (decision: string, reason: string): void => {
+      this.#options.tell({ type: 'elicitation', elicitationId, decision, reason, message, ...defined({ url }) });
+    };
     const json = bounded(params, maxQuestionCharacters) === params ? JSON.stringify(params) : undefined;
     const tokens = json === undefined ? Infinity : tokensIn(Buffer.from(json), maxFormTokens);
     const characters = (json?.length ?? 0) + charactersPerToken * tokens;
@@ -275,16 +283,34 @@ export class Answering {
       return { action: 'decline' };
     }
     this.#pendingCharacters += characters;
+    const ofAgent = url === undefined ? undefined : idOf(params['elicitationId']);
     const answering = this.elicitations.ask({
-      id: elicitationId, signal, isFit: () => true,
-      show: ({ askedAt, expiresAt }) => ({ elicitationId, message, requestedSchema: params['requestedSchema'] ?? null, askedAt, expiresAt }),
+      id: elicitationId, signal,
+      // What is said on the page does not come by here.
+      isFit: (answer) => url === undefined || answer.action !== 'accept' || answer.content === undefined,
+      show: ({ askedAt, expiresAt }) => ({
+        elicitationId, message, ...defined({ url }), requestedSchema: params['requestedSchema'] ?? null,
+        askedAt, expiresAt,
+      }),
     });
+    if (ofAgent !== undefined) this.#byUrl.set(ofAgent, elicitationId);
     tell('pending', 'somebody is to answer it');
     const answer = await answering;
     this.#pendingCharacters -= characters;
-    const given: ElicitationAnswer = answer.by === 'somebody' ? answer.answer : { action: answer.by === 'abort' ? 'cancel' : 'decline' };
-    tell(given.action, answer.by === 'somebody' ? 'somebody has answered' : answer.by === 'abort' ? 'the turn was cancelled' : 'nobody answered in time');
+    if (ofAgent !== undefined) this.#byUrl.delete(ofAgent);
+    const isDone = this.#doneByUrl.delete(elicitationId);
+    const given: ElicitationAnswer = answer.by === 'somebody' ? answer.answer
+      : { action: answer.by === 'abort' ? 'cancel' : 'decline' };
+    tell(given.action, isDone ? 'it was done at the URL' : reasonOf[answer.by]);
     return given;
+  }
+
+  /** The agent says that a question by URL was answered there: it need not be answered here. */
+  elicited(ofAgent: string): void {
+    const elicitationId = this.#byUrl.get(ofAgent);
+    if (elicitationId === undefined) return;
+    this.#doneByUrl.add(elicitationId);
+    this.elicitations.answer(elicitationId, { action: 'accept' });
   }
 }
 
@@ -297,6 +323,11 @@ function isAllowed(question: PermissionQuestion, optionId: string | undefined): 
   const kinds = kindsOf(question, optionId);
   return kinds.length > 0 && kinds.every((kind) => kind === 'allow_once' || kind === 'allow_always');
 }
+
+/** How a question came to its end. */
+const reasonOf = {
+  somebody: 'somebody has answered', abort: 'the turn was cancelled', nobody: 'nobody answered in time',
+} as const;
 
 /** In the words of an error. */
 function actionOf({ kind }: PermissionQuestion): string {

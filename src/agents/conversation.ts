@@ -10,12 +10,15 @@ import { FramingError } from '../jsonrpc/framing.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { ndjson } from '../jsonrpc/ndjson.ts';
 import { acpCancel, type Asked } from '../jsonrpc/peer.ts';
+import { shellWord } from '../base/shell-word.ts';
 import type { AgentSession, TurnUsage } from '../protocol/agent-jobs.ts';
 import { type AcpVersion, type McpServer, type PromptBlock, agentDefaults } from '../protocol/agents.ts';
 import { unlessAborted } from './abortable.ts';
-import type { AgentAbilities, ConfigChoice, SessionAbility } from './acp.ts';
+import type { AgentAbilities, AuthMethod, ConfigChoice, SessionAbility } from './acp.ts';
 import { UpdatesV2, abilitiesOfV2, isV2, mcpServersOfV2, permissionOfV2 } from './acp-v2.ts';
-import { abilitiesOf, acpCodes, choicesOf, idOf, modesOf, sessionAbilities, turnUsageOf } from './acp.ts';
+import {
+  abilitiesOf, acpCodes, choicesOf, idOf, modesOf, sessionAbilities, turnUsageOf, webAddressOf,
+} from './acp.ts';
 import { AgentFailure } from './agent-failure.ts';
 import type { AgentExit } from './agent-process.ts';
 import { Foreground } from './foreground-v2.ts';
@@ -37,6 +40,8 @@ export interface ConversationOptions {
   readonly acpVersion?: AcpVersion | undefined;
   /** The id of the method to authenticate with. Default: none, agents that are logged in need none. */
   readonly authMethod?: string | undefined;
+  /** A login may be done in a terminal, by this program of the agent. Default: there are no terminals. */
+  readonly login?: { readonly argv: readonly string[]; readonly env: { readonly [name: string]: string } };
   /** An earlier session to go on with. */
   readonly sessionId?: string | undefined;
   /** Answers what the agent asks of its client but for permissions: files and commands. `turn` aborts when its turn ends. @throws RpcError. */
@@ -45,6 +50,8 @@ export interface ConversationOptions {
   readonly permit: (params: unknown, signal: AbortSignal) => Promise<string | undefined>;
   /** Answers a question that is no permission. Default: questions are not offered (-32601). The signal as above. */
   readonly elicit?: (params: unknown, signal: AbortSignal) => Promise<ElicitationAnswer>;
+  /** What a question by URL asked for was done there. */
+  readonly onElicited?: (elicitationId: string) => void;
   /** @param isReplay It is of an earlier conversation, which is being loaded. */
   readonly onUpdate: (update: unknown, isReplay: boolean) => void;
   /** Something that is wrong and hinders nobody. */
@@ -116,7 +123,7 @@ export class Conversation {
     this.#connection = new RpcConnection({
       input, output, framing: ndjson, cancel: acpCancel, onFault,
       onRequest: (method, params, asked) => this.#serve(method, params, asked),
-      onNotification: (method, params) => { if (method === 'session/update') this.#updated(params); },
+      onNotification: (method, params) => this.#notified(method, params),
     });
   }
 
@@ -164,10 +171,11 @@ export class Conversation {
 
   /** Agrees on the protocol, and authenticates if that was asked for. @throws AgentFailure */
   async initialize(): Promise<void> {
-    const { acpVersion = agentDefaults.acpVersion, authMethod } = this.#options;
+    const { acpVersion = agentDefaults.acpVersion, authMethod, login } = this.#options;
     const answer = await this.#agreeOn(acpVersion);
     if (acpVersion === 2 && isV2(answer)) this.#v2 = { updates: new UpdatesV2(), foreground: new Foreground() };
-    const abilities = this.#v2 ? abilitiesOfV2(answer) : abilitiesOf(answer);
+    const client = { hasTerminals: login !== undefined };
+    const abilities = this.#v2 ? abilitiesOfV2(answer, client) : abilitiesOf(answer, client);
     const { protocolVersion = 'unknown' } = abilities;
     // Where it has only said again what it was asked for, it is spoken to as ever.
     if (!this.#v2 && protocolVersion !== 1 && protocolVersion !== acpVersion) {
@@ -180,18 +188,20 @@ export class Conversation {
 
   /** Agents of version 1 that refuse any other are asked again. @returns the answer to `initialize`. */
   async #agreeOn(protocolVersion: AcpVersion): Promise<unknown> {
-    const { version, elicit } = this.#options;
+    const { version, elicit, login } = this.#options;
     const info = { name: 'machine-sidecar', title: 'machine-sidecar', version };
-    const elicitation = elicit ? { elicitation: { form: {} } } : {};
+    const elicitation = elicit ? { elicitation: { form: {}, url: {} } } : {};
+    const capabilities = { ...elicitation, ...(login ? { auth: { terminal: {} } } : {}) };
     try {
       return await this.#ask('initialize', {
         protocolVersion,
         clientCapabilities: {
           fs: { readTextFile: true, writeTextFile: true }, terminal: true,
-          session: { configOptions: { boolean: {} } }, ...elicitation,
+          session: { configOptions: { boolean: {} }, notices: {}, compaction: {} }, ...elicitation,
+          ...(login ? { auth: { terminal: true } } : {}),
         },
         clientInfo: info,
-        ...(protocolVersion === 2 ? { info, capabilities: elicitation } : {}),
+        ...(protocolVersion === 2 ? { info, capabilities } : {}),
       }, { timeoutMs: this.#options.answerMs ?? defaultFirstAnswerMs });
     } catch (error) {
       if (protocolVersion === 1 || !(error instanceof AgentFailure) || error.code !== 'agent_error') throw error;
@@ -262,6 +272,14 @@ export class Conversation {
   async deleteSession(sessionId: string): Promise<void> {
     this.#needAbility('delete');
     await this.#askOfSession('session/delete', sessionId);
+  }
+
+  /** The agent forgets who is logged in. @throws AgentFailure `logout_not_supported` */
+  async logOut(): Promise<void> {
+    if (!this.abilities.canLogOut) {
+      throw new AgentFailure('logout_not_supported', 'Cannot log out: the agent cannot; do it with its own program');
+    }
+    await this.#ask(this.#v2 ? 'auth/logout' : 'logout', {});
   }
 
   /** Chooses model, effort and mode. @returns what the agent does not have, and what it has. @throws AgentFailure */
@@ -364,9 +382,13 @@ export class Conversation {
   }
 
   async #authenticate(methodId: string): Promise<void> {
-    const { authMethods } = this.abilities;
-    if (!authMethods.some(({ id }) => id === methodId)) {
+    const method = this.abilities.authMethods.find(({ id }) => id === methodId);
+    if (!method) {
       throw new AgentFailure('auth_failed', `Cannot authenticate by ${methodId}: the agent has ${this.#methods()}`);
+    }
+    if (method.terminal) {
+      const message = `Cannot authenticate by ${methodId}: that is done in a terminal, by ${this.#commandOf(method)}`;
+      throw new AgentFailure('auth_failed', message, { details: { authMethods: this.#authMethods() } });
     }
     const timeoutMs = this.#options.answerMs ?? defaultFirstAnswerMs;
     await this.#ask(this.#v2 ? 'auth/login' : 'authenticate', { methodId }, { timeoutMs });
@@ -415,6 +437,12 @@ export class Conversation {
 
   #isInMode(current: string): void {
     this.#choices = this.#choices.map((choice) => (choice.by === 'mode' ? { ...choice, current } : choice));
+  }
+
+  #notified(method: string, params: unknown): void {
+    if (method === 'session/update') this.#updated(params);
+    const elicitationId = idOf(fieldsOf(params)['elicitationId']);
+    if (method === 'elicitation/complete' && elicitationId !== undefined) this.#options.onElicited?.(elicitationId);
   }
 
   #updated(params: unknown): void {
@@ -466,8 +494,7 @@ export class Conversation {
   async #elicited(params: unknown, unwanted: AbortSignal): Promise<ElicitationAnswer> {
     const { elicit } = this.#options;
     if (!elicit) throw new RpcError(rpcCodes.methodNotFound, 'Method not found: elicitation/create was not offered');
-    const { mode = 'form' } = fieldsOf(params);
-    if (mode !== 'form') throw new RpcError(rpcCodes.invalidParams, `Cannot ask anybody by ${shown(mode)}: only form was offered`);
+    checkElicitation(params);
     const turn = this.#turn?.signal;
     return await unlessAborted(turn === undefined ? [unwanted] : [turn, unwanted], (signal) => elicit(params, signal), { action: 'cancel' });
   }
@@ -514,7 +541,7 @@ export class Conversation {
     const message = beginning(error.message, maxMessageCharacters);
     if (code === acpCodes.authRequired) {
       return new AgentFailure('auth_required', `Cannot go on: the agent wants to be logged in first (${message}); it has ${this.#methods()}`, {
-        cause: error, details: { authMethods: this.#abilities?.authMethods ?? [] },
+        cause: error, details: { authMethods: this.#authMethods() },
       });
     }
     const details = { code, ...(data === undefined ? {} : { data: bounded(data, maxDetailCharacters) }) };
@@ -523,7 +550,27 @@ export class Conversation {
 
   #methods(): string {
     const methods = this.#abilities?.authMethods ?? [];
-    return methods.length === 0 ? 'told no way to' : methods.map(({ id, name }) => (name === '' ? id : `${id} (${name})`)).join(', ');
+    if (methods.length === 0) return 'told no way to';
+    return methods.map((method) => {
+      const { id, name, terminal } = method;
+      const how = terminal ? `, in a terminal, by ${this.#commandOf(method)}` : '';
+      return `${name === '' ? id : `${id} (${name})`}${how}`;
+    }).join(', ');
+  }
+
+  /** As a failure tells them: those in a terminal with all that starts the login. */
+  #authMethods(): readonly object[] {
+    const { login } = this.#options;
+    return (this.#abilities?.authMethods ?? []).map(({ terminal, ...method }) => {
+      if (!terminal) return method;
+      const argv = [...login?.argv ?? [], ...terminal.args];
+      return { ...method, type: 'terminal', argv, env: { ...login?.env, ...terminal.env } };
+    });
+  }
+
+  #commandOf({ terminal }: AuthMethod): string {
+    const { argv = [] } = this.#options.login ?? {};
+    return beginning([...argv, ...terminal?.args ?? []].map(shellWord).join(' '), maxMessageCharacters);
   }
 }
 
@@ -536,6 +583,18 @@ function checkPermissionRequest(params: unknown): void {
   if (!isFields(toolCall)) refuse(`toolCall to be an object, received ${shown(toolCall)}`);
   if (!Array.isArray(options)) return refuse(`options to be an array, received ${shown(options)}`);
   if (options.length > 0 && questionOf({ options }).options.length === 0) refuse('options with optionId and kind');
+}
+
+/** @throws RpcError -32602 for a way to ask that was not offered, and for a question by URL that nobody could open. */
+function checkElicitation(params: unknown): void {
+  const { mode = 'form', url, elicitationId } = fieldsOf(params);
+  const refuse = (why: string): never => {
+    throw new RpcError(rpcCodes.invalidParams, `Cannot do elicitation/create: ${why}`);
+  };
+  if (mode === 'form') return;
+  if (mode !== 'url') refuse(`expected mode to be form or url, received ${shown(mode)}`);
+  if (idOf(elicitationId) === undefined) refuse('expected elicitationId to be a string');
+  if (webAddressOf(url) === undefined) refuse(`expected url to be an http or https URL, received ${shown(url)}`);
 }
 
 /** A turn without a reason has ended; what is no answer to a prompt says nothing of it. @throws AgentFailure */

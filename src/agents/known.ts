@@ -13,8 +13,12 @@ export interface KnownAgent {
   readonly name: string;
   readonly title: string;
   readonly argv: readonly [program: string, ...args: string[]];
-  /** Of npm: how to install it. */
+  /** Of npm: how to install it; of one that was installed from elsewhere, from where. */
   readonly packageName: string;
+  /** Below the environment of its jobs. */
+  readonly env?: { readonly [name: string]: string };
+  /** Where it is known. */
+  readonly version?: string | null;
 }
 
 export interface InstalledAgent extends KnownAgent {
@@ -43,18 +47,20 @@ export function installCommandOf(program: string): string | undefined {
   return agent && `npm install -g ${agent.packageName}`;
 }
 
-/** @param path The search path of jobs. */
-export function findAgents(path: string): readonly InstalledAgent[] {
-  return knownAgents.map((agent) => ({ ...agent, path: findProgram(agent.argv[0], path) ?? null }));
+/** @param path The search path of jobs. @param installed By jobs of ours: they come first. */
+export function findAgents(path: string, installed: readonly InstalledAgent[] = []): readonly InstalledAgent[] {
+  return [...installed, ...knownAgents.map((agent) => ({ ...agent, path: findProgram(agent.argv[0], path) ?? null }))];
 }
 
-/** What starts the agent of a name, by the path where it is installed; `undefined`: none is known by that name. */
-export function agentNamed(name: string, path: string): KnownAgent['argv'] | undefined {
-  const all = findAgents(path).filter((agent) => agent.name === name);
+/** The agent of a name, started by the path where it is installed; `undefined`: none is known by that name. */
+export function agentNamed(
+  name: string, path: string, installed: readonly InstalledAgent[] = [],
+): Pick<KnownAgent, 'argv' | 'env'> | undefined {
+  const all = findAgents(path, installed).filter((agent) => agent.name === name);
   const chosen = all.find((agent) => agent.path !== null) ?? all[0];
   if (!chosen) return undefined;
-  const [program, ...args] = chosen.argv;
-  return [chosen.path ?? program, ...args];
+  const { argv: [program, ...args], env } = chosen;
+  return { argv: [chosen.path ?? program, ...args], ...(env === undefined ? {} : { env }) };
 }
 
 /**
@@ -62,14 +68,19 @@ export function agentNamed(name: string, path: string): KnownAgent['argv'] | und
  * a sign that a shell acts on it is a command, of which nothing is known before it runs.
  *
  * @param of.path The search path of the job. @param of.workdir Where its relative folders and empty ones are.
+ * @param of.installed By jobs of ours.
  * @throws ParseError
  */
-export function checkAgentName(agent: string, of: { readonly path: string; readonly workdir: string }): void {
+export function checkAgentName(
+  agent: string,
+  of: { readonly path: string; readonly workdir: string; readonly installed?: readonly KnownAgent[] },
+): void {
   if (!/^[\w@%+=:,.-]+$/.test(agent)) return;
-  if (knownAgents.some(({ name, argv }) => name === agent || argv[0] === agent)) return;
+  const all = [...of.installed ?? [], ...knownAgents];
+  if (all.some(({ name, argv }) => name === agent || argv[0] === agent)) return;
   const folders = of.path.split(delimiter).map((folder) => resolve(of.workdir, folder));
   if (findProgram(agent, folders.join(delimiter)) !== undefined) return;
-  const names = [...new Set(knownAgents.map(({ name }) => name))];
+  const names = [...new Set(all.map(({ name }) => name))];
   const meant = closest(agent, names);
   const hint = meant === undefined ? '' : `, did you mean ${JSON.stringify(meant)}?`;
   const command = 'or the command that starts an agent, such as "my-agent --acp" or its path';

@@ -8,8 +8,9 @@ import { type AgentChange, type AgentProgram, agentDefaults, promptBlocks } from
 import type { ConfigWishes } from './conversation.ts';
 import type { AgentOrder } from './order.ts';
 
-type OrderContext =
-  Pick<AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'hasShell' | 'shell' | 'turnSeconds'>;
+type OrderContext = Pick<
+  AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'loginEnv' | 'hasShell' | 'shell' | 'turnSeconds'
+>;
 
 /** @param by.workdir Absolute: what directories are relative to. @param by.home What `~` is in front of them. */
 export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { readonly home: string }): AgentOrder {

@@ -35,6 +35,8 @@ export interface AgentOrder {
   readonly mcpServers: readonly McpServer[];
   readonly authMethod?: string;
   readonly acpVersion?: AcpVersion;
+  /** A login may be done in a terminal of the server, with these variables. Absent: there are no terminals. */
+  readonly loginEnv?: { readonly [name: string]: string };
   readonly action: SessionAction;
   /** An earlier session to go on with, or to be forgotten. */
   readonly sessionId?: string;
@@ -150,7 +152,10 @@ export type AgentEvent =
   /** `decision`: the id of an option, `pending`, or `cancelled`. */
   | { readonly type: 'permission'; readonly permissionId: string; readonly decision: string; readonly reason: string; readonly question: unknown }
   /** `decision`: `pending`, `accept`, `decline` or `cancel`. */
-  | { readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string; readonly message: string }
+  | {
+    readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string;
+    readonly message: string; readonly url?: string;
+  }
   | { readonly type: 'stop'; readonly turn: number; readonly stopReason: string }
   | { readonly type: 'fault'; readonly what: string }
   | { readonly type: 'error'; readonly error: AgentError };

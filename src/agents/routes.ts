@@ -9,7 +9,8 @@ import {
   type ChangeTaken, type ElicitationTaken, type PermissionTaken, type TurnCancelled, changeRequest, elicitationRequest,
   permissionRequest, promptRequest, turnsQuery,
 } from '../protocol/agents.ts';
-import { noBody } from '../protocol/jobs.ts';
+import { type Accepted, noBody } from '../protocol/jobs.ts';
+import { installRequest } from '../protocol/agent-installs.ts';
 import type { ProblemCode } from '../protocol/problem.ts';
 import { turnSchema } from '../protocol/turn-schema.ts';
 import type { Agents } from './agents.ts';
@@ -25,6 +26,7 @@ const agentSchema: Schema = {
     packageName: { ...text, description: 'Of npm' },
     installed: { type: 'boolean' },
     path: { type: ['string', 'null'], description: 'Of its program' },
+    version: { type: ['string', 'null'], description: 'Where POST /agents/{name}/install has installed it' },
   },
 };
 const headers = { 'Idempotency-Key': 'The same key and request again: the first answer again, and nothing happens.' };
@@ -79,6 +81,24 @@ export function agentRoutes(agents: Agents): Route[] {
         problems: ['job_not_found', 'not_an_agent', 'turn_not_found'],
       },
     }, async ({ params }) => turnReply(await agents.turn(params.id, params.turn))),
+
+    route('POST', '/agents/:name/install', {
+      body: installRequest,
+      documentation: {
+        summary: 'Installs an agent, as a job',
+        description: 'From npm, PyPI or an archive whose SHA-256 is right, into the state directory. The output says '
+          + 'how it goes. Once the job is completed the agent is asked for by that name.',
+        headers,
+        answers: { 202: answer('The job', { jobId: text, status: { const: 'pending' } }) },
+        problems: [
+          'not_supported', 'too_many_jobs', 'storage_full', 'unavailable', 'shutting_down', 'idempotency_mismatch',
+        ],
+      },
+    }, async (request) => {
+      const jobId = await agents.install(request.params.name, request.body, request);
+      const body: Accepted = { jobId, status: 'pending' };
+      return json(202, body, { Location: `/jobs/${jobId}` });
+    }),
 
     route('POST', '/jobs/:id/prompt', {
       body: promptRequest,

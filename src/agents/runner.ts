@@ -303,14 +303,15 @@ export class AgentRunner {
       next = this.#denial ? undefined : await this.#waitForPrompt(keepAliveSeconds);
     }
     if (this.#denial) throw this.#denial;
-    if (this.#turns === 0) this.#stopReason = 'no_prompt';
+    if (this.#turns === 0 && !this.#isEnding) this.#stopReason = 'no_prompt';
     this.#isLeaving = true;
     if (!this.#isEnding) await conversation.closeSession();
   }
 
-  async #aboutSessions(conversation: Conversation, action: 'list' | 'delete'): Promise<void> {
+  async #aboutSessions(conversation: Conversation, action: 'list' | 'delete' | 'logout'): Promise<void> {
     const { workdir, sessionId = '' } = this.#order;
     if (action === 'delete') await conversation.deleteSession(sessionId);
+    else if (action === 'logout') await conversation.logOut();
     else {
       const sessions = await conversation.listSessions(workdir);
       const lines = sessions.map((session) => ({ session, line: JSON.stringify(session) }));
@@ -327,7 +328,7 @@ export class AgentRunner {
 
   #conversationWith(agent: AgentProcess, jail: Jail, commands: CommandsHost): Conversation {
     const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit } = this.#order;
-    const { answerSeconds, acpVersion } = this.#order;
+    const { answerSeconds, acpVersion, loginEnv } = this.#order;
     // Gemini takes any error for a failure of the client, so that it could make no new file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
@@ -340,6 +341,8 @@ export class AgentRunner {
       },
       permit: (params, signal) => this.#answering.permit(fieldsOf(params), { jail, signal }),
       ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#answering.elicit(fieldsOf(params), signal) } : {}),
+      ...(loginEnv === undefined ? {} : { login: { argv, env: loginEnv } }),
+      onElicited: (elicitationId) => this.#answering.elicited(elicitationId),
       onUpdate: (update, isReplay) => this.#updated(update, isReplay),
       onFault: (what) => this.#tell({ type: 'fault', what }),
       ...(answerSeconds === undefined ? {} : { answerMs: answerSeconds * 1000 }),

@@ -34,7 +34,12 @@ export type AgentEvent = { readonly seq: number; readonly at: number } & (
   /** `decision`: `pending`, while somebody is asked; then the id of an option, or `cancelled`. */
   | { readonly type: 'permission'; readonly decision: string; readonly reason: string; readonly permission: AskedPermission }
   /** `decision`: `pending`; then `accept`, `decline` or `cancel`. */
-  | { readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string; readonly message: string }
+  | {
+    readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string;
+    readonly message: string;
+    /** The page where it is answered, in the place of a form. */
+    readonly url?: string;
+  }
   | { readonly type: 'stop'; readonly turn: number; readonly stopReason: string }
   /** Something is wrong with it, and it goes on. */
   | { readonly type: 'fault'; readonly what: string }
@@ -73,7 +78,11 @@ function partOf(fields: Fields): Part | undefined {
     case 'prompt': return { type: 'prompt', turn };
     case 'update': return { type: 'update', update: fields['update'], isReplay: fields['isReplay'] === true, isCut: fields['isCut'] === true };
     case 'permission': return { type: 'permission', decision, reason, permission: permissionOf(textOf(fields['permissionId']), fieldsOf(fields['question'])) };
-    case 'elicitation': return { type: 'elicitation', elicitationId: textOf(fields['elicitationId']), decision, reason, message: textOf(fields['message']) };
+    case 'elicitation': {
+      const [elicitationId, message] = [textOf(fields['elicitationId']), textOf(fields['message'])];
+      const url = textOf(fields['url']);
+      return { type: 'elicitation', elicitationId, decision, reason, message, ...(url === '' ? {} : { url }) };
+    }
     case 'stop': return { type: 'stop', turn, stopReason: textOf(fields['stopReason']) };
     case 'fault': return { type: 'fault', what: textOf(fields['what']) };
     case 'error': {

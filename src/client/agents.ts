@@ -8,6 +8,7 @@ import type {
   AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionRequest, PermissionTaken,
   Prompt, PromptTaken, TurnCancelled, TurnsQuery,
 } from '../protocol/agents.ts';
+import type { InstallRequest } from '../protocol/agent-installs.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Accepted, AgentExec, Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -88,6 +89,18 @@ export class Agents {
   /** A turn with its whole text. @param turn From 1. @throws ProblemError `not_an_agent`, `turn_not_found`. */
   async turn(id: string, turn: number, options: Cancellable = {}): Promise<AgentTurn> {
     return sendJson(this.#endpoint, { method: 'GET', path: `${pathOf(id)}/turns/${turn}`, ...options }, turnAnswer);
+  }
+
+  /**
+   * Starts the job that installs an agent by a name: of those that {@link list} shows, or by an entry of a registry.
+   *
+   * @throws ProblemError `invalid_request`, `not_supported`, and as `Sidecar.exec`.
+   */
+  install(name: string, request: InstallRequest = {}, options: ActOptions = {}): Promise<Accepted> {
+    const { idempotencyKey = newIdempotencyKey(), signal } = options;
+    const path = `/agents/${encodeURIComponent(name)}/install`;
+    const body = JSON.stringify(request);
+    return sendJson(this.#endpoint, { method: 'POST', path, body, idempotencyKey, signal }, acceptedAnswer);
   }
 
   /** Submits a job for an agent and does not wait for it. @throws ProblemError as `Sidecar.exec`. */

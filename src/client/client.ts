@@ -22,6 +22,7 @@ import { Updates } from './updates.ts';
 
 export { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
 export { optionFor } from '../protocol/agent-jobs.ts';
+export type { AgentEntry, InstallKind, InstallRequest } from '../protocol/agent-installs.ts';
 export { type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply, type PermissionAnswer } from './agents.ts';
 export { type AttachOptions, Attachment, type TerminalEnd } from './attachment.ts';
 export type { TerminalSize } from '../protocol/terminals.ts';

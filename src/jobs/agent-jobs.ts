@@ -40,6 +40,13 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
       const entry = jobs.byKey(key);
       return entry && continuation(entry);
     },
+    async startProgram({ argv, ...request }, repeatable, target) {
+      const asked: JobRequest = {
+        ...request, program: { mode: 'argv', argv }, env: {}, stdin: null,
+        killGraceSeconds: defaults.killGraceSeconds, maxOutputBytes: defaults.maxOutputBytes,
+      };
+      return (await jobs.submit(asked, { idempotency: idempotencyOf(repeatable, target) })).id;
+    },
     async startInShell(request, key): Promise<ShellJob> {
       const entry = await jobs.submit(shellJob(request), { idempotency: { key, hash: fingerprint('agent', Buffer.from(request.command)) } });
       const ended = jobs.ended(entry).then(() => (entry.state.is === 'finished' ? entry.state.outcome.exitCode : undefined));

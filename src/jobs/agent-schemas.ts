@@ -54,6 +54,7 @@ export const elicitation: SchemasOf<PendingElicitation> = {
   elicitationId: text,
   message: text,
   requestedSchema: { description: 'A JSON Schema of the answer' },
+  url: { ...text, description: 'Where it is answered, in the place of a form; accept: it was opened' },
   askedAt: unixSeconds,
   expiresAt: { ...unixSeconds, description: 'Unix seconds; then it is declined' },
 };

@@ -5,6 +5,7 @@
 import type { JsonBounds } from '../base/untrusted-json.ts';
 import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../protocol/agent-jobs.ts';
 import type { AgentProgram } from '../protocol/agents.ts';
+import type { JobId } from '../protocol/ids.ts';
 import type { Labels } from '../protocol/jobs.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ShellKind } from '../protocol/shells.ts';
@@ -81,6 +82,15 @@ export interface ShellJobRequest {
   readonly labels: Labels;
 }
 
+/** A job of a program of ours. */
+export interface ProgramJobRequest {
+  readonly argv: readonly string[];
+  readonly workdir: string;
+  readonly name: string;
+  readonly labels: Labels;
+  readonly timeoutSeconds: number;
+}
+
 export interface ShellJob {
   readonly directory: string;
   /** Resolves with its exit code; `undefined`: the server closes. */
@@ -112,6 +122,8 @@ export interface AgentJobs {
   continueJob(id: string, differing: Partial<AgentProgram>, key: string | undefined): Promise<Continuation>;
   /** The job that was started with the key. */
   byKey(key: string): Continuation | undefined;
+  /** Starts a program as a job; with the key of an earlier request: that one's. @throws ProblemError */
+  startProgram(request: ProgramJobRequest, repeatable: Repeatable, target: string): Promise<JobId>;
   /** Starts a job in a persistent shell; with the key of an earlier one that one is meant. @throws ProblemError as a request would. */
   startInShell(request: ShellJobRequest, key: string): Promise<ShellJob>;
   /** Ends the jobs that run, or wait, with a label whose value `isMeant`. Resolves once they are ended. */

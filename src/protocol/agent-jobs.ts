@@ -57,6 +57,8 @@ export interface PendingElicitation {
   readonly message: string;
   /** A JSON Schema of what is asked for. */
   readonly requestedSchema: unknown;
+  /** The page to be opened, http or https, where the answer is given; then there is no form. */
+  readonly url?: string;
   readonly askedAt: number;
   /** Then it is declined. */
   readonly expiresAt: number;

@@ -87,8 +87,8 @@ export const readingKinds: readonly string[] = ['read', 'search', 'think', 'fetc
 export const denialActions = ['continue', 'fail'] as const;
 export type DenialAction = (typeof denialActions)[number];
 
-/** `prompt`: a conversation. The others only ask the agent about its earlier sessions, or have it forget one. */
-export const sessionActions = ['prompt', 'list', 'delete'] as const;
+/** `prompt`: a conversation. The others ask the agent about its earlier sessions, have it forget one, or log it out. */
+export const sessionActions = ['prompt', 'list', 'delete', 'logout'] as const;
 export type SessionAction = (typeof sessionActions)[number];
 
 /** Of the Agent Client Protocol; 2 is a draft. */
@@ -221,7 +221,11 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
     'Mode acp: the agent may ask questions, which the job shows as pendingElicitations. Default false: it may not.',
     optional(boolean),
   ),
-  sessionAction: described('Mode acp: prompt (the default); list: the sessions that the agent remembers; delete: it forgets the session acp_session_id.', optional(oneOf(...sessionActions))),
+  sessionAction: described(
+    'Mode acp: prompt (the default); list: the sessions that the agent remembers; delete: it forgets the session '
+      + 'acp_session_id; logout.',
+    optional(oneOf(...sessionActions)),
+  ),
   acpVersion: described(
     `Mode acp: the highest version of the protocol to agree on; 2 is a draft. Default ${agentDefaults.acpVersion}.`,
     optional(acpVersion),
@@ -402,11 +406,13 @@ export interface AgentListing {
   readonly title: string;
   /** What starts it. */
   readonly command: readonly string[];
-  /** Of npm. */
+  /** Of npm; of one that was installed from elsewhere, from where. */
   readonly packageName: string;
   readonly installed: boolean;
   /** Of its program; `null`: it is not installed. */
   readonly path: string | null;
+  /** Where a job of the server has installed it; `null`: not known. */
+  readonly version: string | null;
 }
 
 export interface AgentList {

@@ -14,13 +14,27 @@ function told(...updates: readonly object[]): readonly string[] {
 
 test('what an agent can is told by objects; sessions come with list, resume and close', () => {
   const answer = { protocolVersion: 2, info: { name: 'a', version: '1' }, capabilities: { session: { prompt: { image: {} }, mcp: { http: {} }, delete: {} } } };
-  assert.deepEqual(abilitiesOfV2(answer), {
+  assert.deepEqual(abilitiesOfV2(answer, { hasTerminals: true }), {
     protocolVersion: 2, info: { name: 'a', version: '1' }, prompt: { image: true, audio: false, embeddedContext: false }, mcp: { stdio: false, http: true, sse: false },
-    session: { load: false, resume: true, list: true, close: true, delete: true, additionalDirectories: false }, authMethods: [],
+    session: { load: false, resume: true, list: true, close: true, delete: true, additionalDirectories: false },
+    canLogOut: false, authMethods: [],
   });
-  assert.equal(abilitiesOfV2({ protocolVersion: 2 }).session.resume, false);
-  const authMethods = [{ type: 'agent', methodId: 'a', name: 'A' }, { type: 'terminal', methodId: 't', name: 'T' }, { type: '_own', methodId: 'o', name: 'O' }, null];
-  assert.deepEqual(abilitiesOfV2({ authMethods }).authMethods, [{ id: 'a', name: 'A' }]);
+  assert.equal(abilitiesOfV2({ protocolVersion: 2 }, { hasTerminals: true }).session.resume, false);
+});
+
+test('the ways to log in: those in a terminal where there are some; with any of them it can log out', () => {
+  const terminal = { type: 'terminal', methodId: 't', name: 'T', args: ['--login'], env: [{ name: 'A', value: 'b' }] };
+  const authMethods = [
+    { type: 'agent', methodId: 'a', name: 'A' }, terminal, { type: '_own', methodId: 'o', name: 'O' }, null,
+    ...[{ value: 'b' }, { name: 'A', value: 5 }, 'A=b'].map((one) => ({ ...terminal, env: [one] })),
+    { type: 'terminal', methodId: 'bare', name: '', args: null, env: null },
+  ];
+  const without = abilitiesOfV2({ authMethods }, { hasTerminals: false });
+  assert.deepEqual([without.authMethods, without.canLogOut], [[{ id: 'a', name: 'A' }], true]);
+  assert.deepEqual(abilitiesOfV2({ authMethods }, { hasTerminals: true }).authMethods, [
+    { id: 'a', name: 'A' }, { id: 't', name: 'T', terminal: { args: ['--login'], env: { A: 'b' } } },
+    { id: 'bare', name: '', terminal: { args: [], env: {} } },
+  ]);
 });
 
 test('an agent of version 1 that only repeats the number is none of version 2', () => {

@@ -48,6 +48,40 @@ test('a question that is too long or too deep to be shown is declined', async (t
   assert.deepEqual(answering.elicitations.shown, []);
 });
 
+test('a question by URL is done by whoever answers it, or by what the agent says of it', async (t) => {
+  const told: (readonly [decision: string, reason: string, url: string | undefined])[] = [];
+  const answering: Answering = new Answering({
+    order: { permissions: 'ask', askSeconds: 60, askDefault: 'deny' }, calls: new KnownCalls(), progress: new Progress(),
+    tell: (event) => { if (event.type === 'elicitation') told.push([event.decision, event.reason, event.url]); },
+    onChange: () => undefined,
+  });
+  const controller = new AbortController();
+  t.after(() => controller.abort());
+  const ask = (url: string): ReturnType<Answering['elicit']> =>
+    answering.elicit({ mode: 'url', message: 'Log in', url, elicitationId: 'of the agent' }, controller.signal);
+  const first = ask('https://b\u00fccher.example/a b'.replace(' ', '%20'));
+  const [shown] = answering.elicitations.shown;
+  assert.deepEqual([shown?.url, shown?.message, shown?.requestedSchema], ['https://xn--bcher-kva.example/a%20b', 'Log in', null]);
+  assert.equal(answering.elicitations.answer(shown?.elicitationId ?? '', { action: 'accept', content: { a: 1 } }), 'unfit');
+  assert.equal(answering.elicitations.answer(shown?.elicitationId ?? '', { action: 'accept' }), null);
+  assert.deepEqual(await first, { action: 'accept' });
+  answering.elicited('of the agent');
+  const second = ask('http://localhost/');
+  answering.elicited('another');
+  assert.equal(answering.elicitations.shown.length, 1);
+  answering.elicited('of the agent');
+  assert.deepEqual([await second, answering.elicitations.shown], [{ action: 'accept' }, []]);
+  const third = ask('http://localhost/');
+  controller.abort();
+  assert.deepEqual(await third, { action: 'cancel' });
+  assert.deepEqual(told.map(([decision, reason]) => [decision, reason]), [
+    ['pending', 'somebody is to answer it'], ['accept', 'somebody has answered'],
+    ['pending', 'somebody is to answer it'], ['accept', 'it was done at the URL'],
+    ['pending', 'somebody is to answer it'], ['cancel', 'the turn was cancelled'],
+  ]);
+  assert.equal(told[0]?.[2], 'https://xn--bcher-kva.example/a%20b');
+});
+
 test('of what is asked names are shown as far as progress keeps them', async (t) => {
   const folder = temporaryFolder(t);
   const controller = new AbortController();

@@ -28,7 +28,10 @@ test('open() says who it is and what it can, and begins a session', async (t) =>
   await it.conversation.open();
   assert.deepEqual(it.heard, [
     { method: 'initialize', params: {
-      protocolVersion: 1, clientCapabilities: { fs: { readTextFile: true, writeTextFile: true }, terminal: true, session: { configOptions: { boolean: {} } } },
+      protocolVersion: 1, clientCapabilities: {
+        fs: { readTextFile: true, writeTextFile: true }, terminal: true,
+        session: { configOptions: { boolean: {} }, notices: {}, compaction: {} },
+      },
       clientInfo: { name: 'machine-sidecar', title: 'machine-sidecar', version: '0.0.0-test' },
     } },
     { method: 'session/new', params: { cwd: '/w', mcpServers: [], additionalDirectories: ['/more'] } },
@@ -110,6 +113,34 @@ test('an agent that wants to be logged in says how', async (t) => {
   await it.conversation.open();
   assert.deepEqual(paramsOf(it, 'authenticate'), { methodId: 'key' });
   for (const authMethod of ['login', 'none']) await assert.rejects(talk(t, answers, { authMethod }).conversation.open(), fails('auth_failed', /the agent has key/));
+});
+
+test('a login in a terminal is offered where there are some, and done there alone', async (t) => {
+  const terminal = { type: 'terminal', id: 'tty', name: 'Log in', args: ['--login', 'a b'], env: { A: 'of the method' } };
+  const authMethods = [
+    terminal, { ...terminal, id: 'bad', args: ['x', 5] }, { ...terminal, id: 'nul', env: { A: '\0' } }, { ...terminal, id: 'name', env: { 'A=B': '' } },
+    { ...terminal, id: 'long', args: ['x'.repeat(20_000)] }, { type: 'terminal', id: 'bare' },
+  ];
+  const answers = {
+    initialize: () => ({ protocolVersion: 1, authMethods }),
+    'session/new': () => { throw new RpcError(-32000, 'Authentication required'); },
+  };
+  const login = { argv: ['my agent', '--acp'], env: { A: 'of the agent', B: 'b' } };
+  const it = talk(t, answers, { login });
+  const details = { authMethods: [
+    { id: 'tty', name: 'Log in', type: 'terminal', argv: ['my agent', '--acp', '--login', 'a b'], env: { A: 'of the method', B: 'b' } },
+    { id: 'bare', name: '', type: 'terminal', argv: login.argv, env: login.env },
+  ] };
+  await assert.rejects(it.conversation.open(), (error: AgentFailure) => {
+    fails('auth_required', /it has tty \(Log in\), in a terminal, by 'my agent' --acp --login 'a b', bare, in a terminal, by /)(error);
+    assert.deepEqual(error.details, details);
+    return true;
+  });
+  assert.deepEqual((paramsOf(it, 'initialize') as { clientCapabilities: { auth?: object } }).clientCapabilities.auth, { terminal: true });
+  const asked = talk(t, answers, { login, authMethod: 'tty' });
+  await assert.rejects(asked.conversation.open(), fails('auth_failed', /by tty: that is done in a terminal, by 'my agent' --acp --login 'a b'$/));
+  assert.equal(paramsOf(asked, 'authenticate'), undefined);
+  await assert.rejects(talk(t, answers).conversation.open(), fails('auth_required', /it has told no way to$/));
 });
 
 test('a session without an id is none, and no answer is a failure in time', async (t) => {
@@ -340,6 +371,19 @@ test('listSessions() comes to an end: with a cursor that comes again, after 100 
   }
 });
 
+test('logOut() is asked of an agent that says that it can', async (t) => {
+  const abilities = (auth: unknown) => () => ({ protocolVersion: 1, agentCapabilities: { auth } });
+  const it = talk(t, { initialize: abilities({ logout: {} }), logout: () => null });
+  await it.conversation.initialize();
+  await it.conversation.logOut();
+  assert.deepEqual(it.heard.at(-1), { method: 'logout', params: {} });
+  for (const auth of [undefined, null, {}, { logout: null }, { logout: false }, 'logout']) {
+    const unable = talk(t, { initialize: abilities(auth) });
+    await unable.conversation.initialize();
+    await assert.rejects(unable.conversation.logOut(), fails('logout_not_supported', /^Cannot log out: /));
+  }
+});
+
 test('deleteSession() is done where the agent knows of none, and fails where it fails', async (t) => {
   const errors: { readonly [sessionId: string]: number } = { gone: -32002, bad: -32603 };
   const it = talk(t, {
@@ -378,7 +422,7 @@ test('questions by a form are advertised and answered where they are wanted, and
   const asked: unknown[] = [];
   const it = talk(t, { 'session/prompt': prompt }, { elicit: async (params) => { asked.push(params); return { action: 'accept', content: { a: 1 } }; } });
   await it.conversation.open();
-  assert.deepEqual((paramsOf(it, 'initialize') as { clientCapabilities: { elicitation?: object } }).clientCapabilities.elicitation, { form: {} });
+  assert.deepEqual((paramsOf(it, 'initialize') as { clientCapabilities: { elicitation?: object } }).clientCapabilities.elicitation, { form: {}, url: {} });
   await it.conversation.prompt([text]);
   const accepted = { action: 'accept', content: { a: 1 } };
   assert.deepEqual(answers.splice(0), [accepted, -32602, -32602, accepted]);
@@ -387,6 +431,36 @@ test('questions by a form are advertised and answered where they are wanted, and
   await silent.conversation.open();
   await silent.conversation.prompt([text]);
   assert.deepEqual(answers, [-32601, -32601, -32601, -32601]);
+});
+
+test('a question by URL is asked where a browser can open it, and what completes it is told', async (t) => {
+  const urls = [
+    'https://example.org/login?a=b#c', 'HTTP://127.0.0.1:8080/', 'javascript:alert(1)', 'file:///etc/passwd', 'https://', '//example.org',
+    'https://example.org/a\nb', 'https://example.org/\u001b[2J', ' https://example.org', 5, undefined, `https://a/${'b'.repeat(20_000)}`,
+  ];
+  const answers: unknown[] = [];
+  const completed: string[] = [];
+  const asked: unknown[] = [];
+  const it = talk(t, {
+    'session/prompt': async (_, { agent }) => {
+      const ask = async (params: object): Promise<void> => {
+        const answer = agent.request('elicitation/create', { sessionId: 's1', mode: 'url', message: 'Log in', ...params });
+        answers.push(await answer.catch((error: RpcError) => error.code));
+      };
+      for (const url of urls) await ask({ url, elicitationId: 'e' });
+      for (const elicitationId of [undefined, 5, '', 'x'.repeat(5000)]) await ask({ url: urls[0], elicitationId });
+      for (const elicitationId of ['e', 5, undefined]) agent.notify('elicitation/complete', { elicitationId });
+      return { stopReason: 'end_turn' };
+    },
+  }, {
+    elicit: async (params) => { asked.push((params as { url: unknown }).url); return { action: 'accept' }; },
+    onElicited: (elicitationId) => { completed.push(elicitationId); },
+  });
+  await it.conversation.open();
+  await it.conversation.prompt([text]);
+  const refused = Array.from({ length: urls.length - 2 + 4 }, () => -32602);
+  assert.deepEqual(answers, [{ action: 'accept' }, { action: 'accept' }, ...refused]);
+  assert.deepEqual([asked, completed, it.faults], [urls.slice(0, 2), ['e'], []]);
 });
 
 test('an open question is answered with cancel when the turn is, and one may come before any turn', async (t) => {

@@ -14,9 +14,9 @@ test('agents are found on the path, and started by where they are', options, (t)
   const path = [first, second].join(delimiter);
   assert.deepEqual(findAgents(path).filter((agent) => agent.path !== null).map(({ name, path: found }) => [name, found]),
     [['gemini', join(second, 'gemini')], ['claude', join(first, 'claude-code-acp')]]);
-  assert.deepEqual(agentNamed('gemini', path), [join(second, 'gemini'), '--acp']);
-  assert.deepEqual(agentNamed('claude', path), [join(first, 'claude-code-acp')], 'the one that is installed');
-  assert.deepEqual(agentNamed('copilot', path), ['copilot', '--acp', '--stdio'], 'what would be started');
+  assert.deepEqual(agentNamed('gemini', path)?.argv, [join(second, 'gemini'), '--acp']);
+  assert.deepEqual(agentNamed('claude', path)?.argv, [join(first, 'claude-code-acp')], 'the one that is installed');
+  assert.deepEqual(agentNamed('copilot', path)?.argv, ['copilot', '--acp', '--stdio'], 'what would be started');
   assert.equal(agentNamed('toString', path), undefined);
 });
 

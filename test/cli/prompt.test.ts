@@ -1,5 +1,6 @@
 /** `sidecar prompt`, `agents` and `permissions` with a real server and a real process of an agent. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
@@ -12,6 +13,7 @@ import { startBreaker } from '../client/breaker.ts';
 import { type InProcessServer, atEnd, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { terminalless } from '../terminals/talk.ts';
+import { startRegistry } from '../update/registry.ts';
 import { type Program, programOf, starterOf } from './program.ts';
 import { sitDown } from './typist.ts';
 
@@ -387,6 +389,41 @@ describe('sidecar permissions', { skip }, () => {
     assert.match((await ended).stdout, /\{"action":"accept","content":\{"count":3,"name":"x=y"\}\}\n\{"action":"decline"\}/);
   });
 
+  it('shows the URL of a question, with what cannot be seen, and accepts that it was opened', async (t) => {
+    const { run, start } = await setUp(t);
+    const question = JSON.stringify({ mode: 'url', message: 'Log in', elicitationId: 'e', url: 'https://example.org/a?b=\u202ec' });
+    const { ended, printed } = start(['prompt', '--questions', '-a', fake, `call elicitation/create ${question}`]);
+    await printed(/asks: Log in\n.*open: https:\/\/example\.org\/a\?b=%E2%80%AEc\n.* accept \(or decline\)/, 'stderr');
+    assert.match((await run(['permissions', 'last'])).stdout, /asks +Log in\n {2}open +https:\/\/example\.org\/a/);
+    const wrong = await run(['permissions', 'last', 'accept', '--field', 'a=b']);
+    assert.deepEqual([wrong.exitCode, /answered at its URL/.test(wrong.stderr)], [2, true]);
+    assert.equal((await run(['permissions', 'last', 'accept'])).exitCode, 0);
+    assert.match((await ended).stdout, /\{"action":"accept"\}/);
+  });
+
+  it('prints notices and compactions for people, beside the answer', async (t) => {
+    const { run } = await setUp(t);
+    const updates = [
+      { sessionUpdate: 'notice', severity: 'warning', title: 'Limit near', description: '90% used' },
+      { sessionUpdate: 'notice', severity: 'toString', title: 'Hello\u001b[2J' }, { sessionUpdate: 'notice', severity: 'error', title: 5 },
+      { sessionUpdate: 'notice', severity: 'error', title: 'No credit', description: null },
+      { sessionUpdate: 'compaction_update', compactionId: 'c', status: 'in_progress' },
+      { sessionUpdate: 'compaction_summary_chunk', compactionId: 'c', content: { type: 'text', text: 'the summary' } },
+      { sessionUpdate: 'compaction_update', compactionId: 'c', status: 'completed', summary: [{ type: 'text', text: 'all of it' }] },
+      { sessionUpdate: 'compaction_update', compactionId: 'c', status: { toString: 5 } },
+      { sessionUpdate: 'compaction_update', compactionId: 'd', status: 'failed', error: 'too short' },
+    ].map((update) => `raw ${JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's1', update } })}`);
+    const prompt = ['say one ', ...updates, 'say two'].join('\n');
+    const { stdout, stderr, exitCode } = await run(['prompt', '-a', fake, prompt]);
+    assert.deepEqual([stdout, exitCode], ['one \ntwo\n', 0]);
+    assert.match(stderr, /! Limit near: 90% used\ni Hello\\x1b\[2J\n✗ No credit\n» compacting the context: in_progress\n/);
+    assert.match(stderr, /» compacting the context: completed\n» compacting the context\n! the context could not be compacted: too short\n/);
+    assert.doesNotMatch(stderr, /summary|all of it/);
+    const quiet = await run(['prompt', '-q', '-a', fake, prompt]);
+    assert.equal(quiet.stdout, 'one two\n');
+    assert.doesNotMatch(quiet.stderr, /Limit/);
+  });
+
   it('--watch prints what is asked as it comes', async (t) => {
     const { start } = await setUp(t);
     const watching = start(['permissions', '--watch', '--json']);
@@ -416,6 +453,45 @@ describe('sidecar agents', { skip }, () => {
     const unable = await run(['agents', 'sessions', '-a', fake]);
     assert.match(unable.stderr, /Cannot list sessions/);
     assert.equal(unable.exitCode, 1);
+  });
+});
+
+describe('sidecar agents install and logout', { skip }, () => {
+  it('installs what a registry names, from a file or an address, and shows how it goes', async (t) => {
+    const { run, server } = await setUp(t);
+    const registry = await startRegistry(t);
+    const script = `#!/bin/sh\nexec ${fake}\n`;
+    const archive = registry.serve('/fake', script).href;
+    const sha256 = createHash('sha256').update(script).digest('hex');
+    const platform = `${process.platform}-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}`;
+    const entry = {
+      id: 'fake-agent', name: 'Fake', version: '1.0.0', description: 'x', authors: [],
+      distribution: { binary: { [platform]: { archive, sha256, cmd: './fake' } } },
+    };
+    const all = JSON.stringify({ version: '1.0.0', agents: [{ id: 'other' }, entry] });
+    const file = join(server.stateDir, 'registry.json');
+    writeFileSync(file, all);
+    const installed = await run(['agents', 'install', 'fake-agent', '--registry', file]);
+    assert.deepEqual([installed.exitCode, installed.stdout.split('\n').at(-2)], [0, 'installed Fake 1.0.0 as fake-agent'], installed.stderr);
+    assert.equal((await run(['prompt', '-a', 'fake-agent', 'say hello'])).stdout, 'hello\n');
+    const detached = await run(['agents', 'install', '-d', 'fake-agent', '--registry', registry.serve('/registry.json', all).href]);
+    assert.match(detached.stdout, /^\w{16}\n$/);
+    const missing = await run(['agents', 'install', 'fake-agnt', '--registry', file]);
+    assert.deepEqual([missing.exitCode, /Did you mean fake-agent\?/.test(missing.stderr)], [1, true]);
+    writeFileSync(file, JSON.stringify({ ...entry, distribution: { binary: { [platform]: { archive, cmd: 'x' } } } }));
+    assert.match((await run(['agents', 'install', 'fake-agent', '--registry', file])).stderr, /expected a sha256/);
+    assert.match((await run(['agents', 'install', 'gemni'])).stderr, /did you mean "gemini"\?/);
+    for (const args of [['install'], ['logout'], ['install', 'x', '--kind', 'y'], ['install', 'x', '--registry', '/none'], ['--registry', file]]) {
+      assert.equal((await run(['agents', ...args])).exitCode, 2, args.join(' '));
+    }
+  });
+
+  it('logs an agent out where it can', async (t) => {
+    const { run } = await setUp(t);
+    const { stderr, exitCode } = await run(['agents', 'logout', `env FAKE_SESSIONS=1 ${fake}`]);
+    assert.deepEqual([exitCode, /is logged out\n$/.test(stderr)], [0, true]);
+    const unable = await run(['agents', 'logout', fake]);
+    assert.deepEqual([unable.exitCode, /Cannot log out/.test(unable.stderr)], [1, true]);
   });
 });
 
@@ -521,6 +597,33 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
     await shows(/The agent has ended/);
     assert.equal((await ended).exitCode, 1);
     assert.ok(!text().includes('a\u001b[31m'));
+  });
+});
+
+describe('sidecar agents login', { skip: skip || terminalless }, () => {
+  it('opens a terminal with the login of the agent, and is done where it is logged in', async (t) => {
+    const file = join(temporaryFolder(t), 'it is "me"');
+    const server = await startTestServer(t, { environment: { FAKE_LOGIN: file } });
+    const run = programOf(t, server);
+    assert.match((await run(['prompt', '-a', fake, 'say x'])).stderr, /in a terminal: sidecar agents login .* --auth-method tty {3}By name\n/);
+    assert.equal((await run(['agents', 'login', fake])).exitCode, 1, 'it is no terminal');
+    const typist = await sitDown(t, server, ['agents', 'login', fake]);
+    await typist.shows(/logs in by By name: .*--login/);
+    await typist.shows('Hello, your name? ');
+    typist.type('me\r');
+    assert.equal((await typist.ended).exitCode, 0);
+    assert.equal(readFileSync(file, 'utf8'), 'me');
+    assert.equal((await run(['prompt', '-a', fake, 'say x'])).stdout, 'x\n');
+    const again = await sitDown(t, server, ['agents', 'login', fake]);
+    await again.shows('is logged in already');
+    assert.equal((await again.ended).exitCode, 0);
+  });
+
+  it('says what there is where no login in a terminal is meant', async (t) => {
+    const server = await startTestServer(t, { environment: { FAKE_AUTH: '1' } });
+    const typist = await sitDown(t, server, ['agents', 'login', fake]);
+    await typist.shows(/--auth-method oauth/);
+    assert.equal((await typist.ended).exitCode, 1);
   });
 });
 

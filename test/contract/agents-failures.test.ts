@@ -6,7 +6,7 @@ import test from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { fake, inPhase } from './agents.ts';
+import { fake, fakeAgent, inPhase } from './agents.ts';
 import { type Reached, ask, eventsIn, finished, run, show, submit } from './ask.ts';
 
 test('the stderr and the stopReason of an agent that failed', async (t) => {
@@ -59,6 +59,18 @@ test('a runner that was killed in the first turn on purpose leaves a turn that w
   await ask(server, `POST /jobs/${id}/cancel`, { body: { graceSeconds: 0.1 } });
   const job = await finished(server, id);
   assert.deepEqual([job.reason, job.stopReason, job.agentPhase, job.acpError], ['cancelled', 'cancelled', 'ended', null]);
+});
+
+test('a login in a terminal is told with all that starts it', async (t) => {
+  const server = await startTestServer(t);
+  const request = fake('say x', { env: { FAKE_LOGIN: '/does/not/exist', SECRET: 'x' } });
+  const { acpError } = await run(server, request);
+  assert.equal(acpError?.code, 'auth_required');
+  assert.match(acpError.message, /it has tty \(By name\), in a terminal, by .*fake-agent\.mjs --login$/);
+  assert.deepEqual(acpError.details['authMethods'], [{
+    id: 'tty', name: 'By name', type: 'terminal', argv: [process.execPath, fakeAgent, '--login'],
+    env: { GREETING: 'Hello', FAKE_LOGIN: '/does/not/exist' },
+  }]);
 });
 
 /** What is counted, sent live and kept is the same. */

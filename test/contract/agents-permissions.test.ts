@@ -196,6 +196,36 @@ test('elicitation: an agent that asks for more than a permission', async (t) => 
   });
 });
 
+test('elicitation by URL: an agent that sends the user to a page', async (t) => {
+  const server = await startTestServer(t);
+  const question = { sessionId: 's1', mode: 'url', message: 'Log in', elicitationId: 'e1', url: 'https://example.org/login?x=1' };
+
+  await t.test('is shown with its URL, takes no form, and is accepted once it was opened', async () => {
+    const id = await submit(server, fake(`call elicitation/create ${JSON.stringify(question)}`, { elicitation: true }));
+    const job = await reaches(server, id, 'it asks', ({ pendingElicitations }) => pendingElicitations?.length === 1);
+    const [{ elicitationId, url } = { elicitationId: '', url: '' }] = job.pendingElicitations ?? [];
+    assert.equal(url, question.url);
+    const path = `POST /jobs/${id}/elicitations/${elicitationId}`;
+    assert.equal((await ask(server, path, { body: { action: 'accept', content: { a: 'b' } } })).problem.code, 'invalid_request');
+    assert.equal((await ask(server, path, { body: { action: 'accept' } })).status, 200);
+    assert.equal((await finished(server, id)).stdout, '{"action":"accept"}');
+  });
+
+  await t.test('needs no answer where the agent says that it was completed', async () => {
+    const lines = [
+      { jsonrpc: '2.0', id: 900, method: 'elicitation/create', params: question },
+      { jsonrpc: '2.0', method: 'elicitation/complete', params: { elicitationId: 'e1' } },
+    ];
+    const prompt = [...lines.map((line) => `raw ${JSON.stringify(line)}`), 'read none'].join('\n');
+    const job = await run(server, fake(prompt, { elicitation: true }));
+    const told = eventsOf(job).filter(({ type }) => type === 'elicitation').map(({ decision, reason, url }) => [decision, reason, url]);
+    assert.deepEqual(told, [
+      ['pending', 'somebody is to answer it', question.url], ['accept', 'it was done at the URL', question.url],
+    ]);
+    assert.deepEqual([job.stopReason, job.pendingElicitations], ['end_turn', []]);
+  });
+});
+
 async function pending(server: Reached, id: string): Promise<Job> {
   return await reaches(server, id, 'it asks', (job) => job.pendingPermissions?.length === 1);
 }

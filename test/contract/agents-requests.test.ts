@@ -40,6 +40,7 @@ test('what a request in mode acp says wrong is 400, in words', async (t) => {
     [{ additionalDirectories: ['/etc/passwd'] }, /body\.additionalDirectories\[0\]: expected an existing directory/], [{ additionalDirectories: [''] }, /body\.additionalDirectories\[0\]/],
     [{ workdir: '/no/such/folder' }, /body\.workdir: expected an existing directory/], [{ authMethod: 1 }, /body\.authMethod/], [{ elicitation: 1 }, /body\.elicitation: expected true or false/],
     [{ sessionAction: 'fork' }, /body\.sessionAction: expected "prompt" or "list" or "delete"/], [{ sessionAction: 'delete' }, /body\.acp_session_id: .*sessionAction is "delete"/],
+    [{ sessionAction: 'logout', prompt: 'x' }, /body\.prompt: expected nothing, as sessionAction is "logout"/],
     [{ sessionAction: 'list', prompt: 'x' }, /body\.prompt: expected nothing, as sessionAction is "list"/], [{ persistent_session_key: 1 }, /body\.persistent_session_key/],
     [{ persistent_shell: 'yes' }, /body\.persistent_shell: expected one of bash/], [{ killGrace: -1 }, /body\.killGrace/],
     // Of other modes.
@@ -182,6 +183,13 @@ test('what a request in mode acp says', async (t) => {
     assert.equal((await run(server, telling(undefined, { sessionAction: 'delete', acp_session_id: 'old' }, can))).status, 'completed');
     const { status, acpError } = await run(server, telling(undefined, { sessionAction: 'list' }));
     assert.deepEqual([status, acpError?.code], ['failed', 'sessions_not_supported']);
+  });
+
+  await t.test('an agent is logged out where it says that it can', async () => {
+    const job = await run(server, fake(undefined, { sessionAction: 'logout', env: { FAKE_SESSIONS: '1' } }));
+    assert.deepEqual([job.status, job.stderr, job.acpSessionId], ['completed', 'logged out\n', null]);
+    const { status, acpError } = await run(server, fake(undefined, { sessionAction: 'logout' }));
+    assert.deepEqual([status, acpError?.code], ['failed', 'logout_not_supported']);
   });
 
   await t.test('an authMethod that the agent does not have fails in words', async () => {

@@ -102,6 +102,34 @@ test('an agent of version 2', async (t) => {
     assert.equal(list.sessions?.[0]?.title, 'First one');
   });
 
+  await t.test('logs in in a terminal, where the server has some, and out', async () => {
+    const { acpError } = await run(server, v2('x', { authMethod: 'tty' }));
+    assert.deepEqual([acpError?.code, acpError?.details['authMethods']], ['auth_failed', [
+      { id: 'key', name: 'By a key' },
+      { id: 'tty', name: 'By name', type: 'terminal', argv: [...argv, '--login'], env: { FROM: 'the method' } },
+    ]]);
+    const job = await run(server, v2(undefined, { sessionAction: 'logout' }));
+    assert.deepEqual([job.status, job.stderr], ['completed', 'logged out\n']);
+  });
+
+  await t.test('questions by URL and notices', async () => {
+    const asking = { elicitation: true };
+    const steps = ['client', 'notice Old', 'url https://example.org/a', 'url file:///etc/passwd'];
+    const id = await submit(server, v2(steps.join('\n'), asking));
+    const asks = (one: Job): boolean => one.pendingElicitations?.length === 1;
+    const { pendingElicitations: [pending] = [] } = await reaches(server, id, 'it asks', asks);
+    assert.equal(pending?.url, 'https://example.org/a');
+    await ask(server, `POST /jobs/${id}/elicitations/${pending.elicitationId}`, { body: { action: 'accept' } });
+    const job = await finished(server, id);
+    const capabilities = JSON.stringify({ elicitation: { form: {}, url: {} }, auth: { terminal: {} } });
+    assert.equal(job.stdout, `${capabilities}accept;-32602;`);
+    const updates = eventsOf(job).map((event) => event['update'] as { readonly title?: string } | undefined);
+    assert.ok(updates.some((update) => update?.title === 'Old'), 'a notice is an event, and no part of the text');
+    assert.equal((await run(server, v2('done https://example.org/b', asking))).stdout, 'accept;');
+    const silent = await run(server, v2('client\nurl https://example.org/a'));
+    assert.equal(silent.stdout, `${JSON.stringify({ auth: { terminal: {} } })}-32601;`);
+  });
+
   await t.test('is spoken to in version 1 where that is asked for', async () => {
     const [agent] = eventsOf(await run(server, v2(undefined, { acpVersion: 1 })));
     assert.deepEqual([agent?.['info'], agent?.['protocolVersion']], [{ name: 'fake-v2', version: '1' }, undefined]);

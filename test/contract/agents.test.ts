@@ -317,9 +317,9 @@ test('which agent', async (t) => {
     const { agents, defaultAgent } = (await ask(server, 'GET /agents')).json<{ agents: { name: string }[]; defaultAgent: string }>();
     assert.equal(defaultAgent, 'copilot');
     assert.deepEqual(agents.find(({ name }) => name === 'gemini'),
-      { name: 'gemini', title: 'Gemini CLI', command: ['gemini', '--acp'], packageName: '@google/gemini-cli', installed: true, path: program });
+      { name: 'gemini', title: 'Gemini CLI', command: ['gemini', '--acp'], packageName: '@google/gemini-cli', installed: true, path: program, version: null });
     assert.deepEqual(agents.find(({ name }) => name === 'codex'),
-      { name: 'codex', title: 'Codex', command: ['codex-acp'], packageName: '@agentclientprotocol/codex-acp', installed: false, path: null });
+      { name: 'codex', title: 'Codex', command: ['codex-acp'], packageName: '@agentclientprotocol/codex-acp', installed: false, path: null, version: null });
     assert.equal((await ask(server, 'GET /agents', { key: null })).status, 401);
   });
 

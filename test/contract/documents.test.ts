@@ -15,7 +15,7 @@ const routes = [
   'GET /terminals', 'POST /terminals', 'GET /terminals/{id}', 'DELETE /terminals/{id}', 'GET /terminals/{id}/screen', 'GET /terminals/{id}/attach',
   'POST /terminals/{id}/input', 'POST /terminals/{id}/resize', 'GET /terminal', 'GET /update', 'POST /update', 'POST /tickets',
   'GET /permissions', 'GET /jobs/{id}/turns', 'GET /jobs/{id}/turns/{turn}',
-  'GET /agents', 'PATCH /jobs/{id}', 'POST /jobs/{id}/prompt', 'POST /jobs/{id}/prompt/cancel', 'POST /jobs/{id}/permissions/{permissionId}', 'POST /jobs/{id}/elicitations/{elicitationId}',
+  'GET /agents', 'POST /agents/{name}/install', 'PATCH /jobs/{id}', 'POST /jobs/{id}/prompt', 'POST /jobs/{id}/prompt/cancel', 'POST /jobs/{id}/permissions/{permissionId}', 'POST /jobs/{id}/elicitations/{elicitationId}',
 ];
 const open = ['GET /', 'GET /health', 'GET /openapi.json', 'GET /docs'];
 

@@ -2,6 +2,8 @@
  * How the work of an agent has ended: the exit code, and what to do where it went wrong.
  * @module
  */
+import { fieldsOf } from '../../agents/lenient.ts';
+import { shellWord } from '../../base/shell-word.ts';
 import { type AgentError, type Job, ProblemError, isFinished } from '../../client/client.ts';
 import { tellEnd } from '../attach.ts';
 import { exitCodes } from '../failure.ts';
@@ -31,7 +33,7 @@ export function tellAgentEnd(job: Job): void {
     const own = (stderr ?? '').trimEnd();
     const ofAgent = own.endsWith(acpError.message) ? own.slice(0, -acpError.message.length) : own;
     if (toldByAgent.has(acpError.code)) for (const line of ofAgent.trimEnd().split('\n').slice(-maxErrorLines)) if (line !== '') tell(`  ${oneLine(line)}\n`);
-    for (const hint of hintsFor(acpError)) say(hint);
+    for (const hint of hintsFor(acpError, job.agent ?? 'AGENT')) say(hint);
   } else if (job.reason !== 'exit' && job.reason !== null) {
     tellEnd(job);
   } else if (stopReason !== null && stopReason !== undefined && stopReason !== 'end_turn' && stopReason !== 'no_prompt') {
@@ -49,14 +51,17 @@ function stopInWords(stopReason: string): string {
   }
 }
 
-function hintsFor({ code, details }: AgentError): readonly string[] {
+function hintsFor({ code, details }: AgentError, agent: string): readonly string[] {
   switch (code) {
     case 'auth_required': {
-      const methods = methodsIn(details);
+      const all = methodsIn(details);
+      const methods = all.filter(({ argv }) => argv === undefined);
+      const terminal = all.filter(({ argv }) => argv !== undefined);
       const own = 'log in with the program of the agent itself, on that machine, as the user that runs the server';
       return [
         ...(methods.length === 0 ? [] : ['by one of these:', ...methods.map(({ id, name }) => `  --auth-method ${id}${name === '' ? '' : `   ${name}`}`)]),
-        methods.length === 0 ? own : `or ${own}`,
+        ...terminal.map(({ id, name }) => `in a terminal: ${loginLine(agent, id)}${name === '' ? '' : `   ${name}`}`),
+        all.length === 0 ? own : `or ${own}`,
       ];
     }
     case 'auth_failed': return ['without --auth-method it tells which ones there are'];
@@ -70,12 +75,28 @@ function hintsFor({ code, details }: AgentError): readonly string[] {
   }
 }
 
-function methodsIn(details: AgentError['details']): readonly { readonly id: string; readonly name: string }[] {
+function loginLine(agent: string, method: string): string {
+  return `sidecar agents login ${shellWord(agent)} --auth-method ${shellWord(method)}`;
+}
+
+/** A way to log in. With `argv` it is one in a terminal, which that program does. */
+export interface LoginMethod {
+  readonly id: string;
+  readonly name: string;
+  readonly argv?: readonly string[];
+  readonly env?: { readonly [name: string]: string };
+}
+
+/** @param details Of the error `auth_required`. */
+export function methodsIn(details: AgentError['details']): readonly LoginMethod[] {
   const { authMethods } = details;
   if (!Array.isArray(authMethods)) return [];
   return authMethods.flatMap((method: unknown) => {
-    const { id, name } = (typeof method === 'object' && method !== null ? method : {}) as { readonly id?: unknown; readonly name?: unknown };
-    return typeof id === 'string' ? [{ id: oneLine(id), name: typeof name === 'string' ? oneLine(name) : '' }] : [];
+    const { id, name, argv, env } = fieldsOf(method);
+    if (typeof id !== 'string') return [];
+    const program = Array.isArray(argv) && argv.every((word) => typeof word === 'string') && argv.length > 0
+      ? { argv, env: fieldsOf(env) as NonNullable<LoginMethod['env']> } : {};
+    return [{ id: oneLine(id), name: typeof name === 'string' ? oneLine(name) : '', ...program }];
   });
 }
 

@@ -3,6 +3,7 @@
  * @module
  */
 import { type AgentEvent, type AskedPermission, type Job, type JobId, type Position, type Sidecar, agentEvent } from '../../client/client.ts';
+import { exposeText } from '../../base/escape.ts';
 import { patienceMs } from '../attach.ts';
 import { type InterruptHandler, untilReached } from '../interrupts.ts';
 import { type Paint, oneLine, say } from '../print.ts';
@@ -75,7 +76,9 @@ class Questions {
     if (event.type === 'elicitation' && event.decision === 'pending') {
       await view.endLine();
       say(`the agent asks: ${event.message}`);
-      say(`answer with: sidecar permissions ${id} ${shortId(event.elicitationId)} accept --field NAME=VALUE … (or decline)`);
+      if (event.url !== undefined) say(`open: ${exposeText(event.url)}`);
+      const how = event.url === undefined ? 'accept --field NAME=VALUE …' : 'accept';
+      say(`answer with: sidecar permissions ${id} ${shortId(event.elicitationId)} ${how} (or decline)`);
     }
     if (event.type !== 'permission') return;
     const { permission, decision } = event;

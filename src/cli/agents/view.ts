@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { escapeText, exposeText } from '../../base/escape.ts';
-import { fieldsOf } from '../../agents/lenient.ts';
+import { fieldsOf, textOf } from '../../agents/lenient.ts';
 import { Progress, messageTextOf } from '../../agents/progress.ts';
 import type { AgentChange, AgentEvent, PlanEntry, ToolCall, ToolDiff } from '../../client/client.ts';
 import { type Colour, type Paint, oneLine } from '../print.ts';
@@ -33,6 +33,8 @@ export class AgentView {
   /** Diffs are told again with each update of their call. */
   readonly #diffs = new Set<string>();
   #plan = '';
+  /** The last one. */
+  #notices = '';
   #last = newline;
 
   constructor(options: ViewOptions) {
@@ -77,12 +79,21 @@ export class AgentView {
     if (text !== undefined) return this.#text(text);
     const { sessionUpdate, toolCallId: id } = fieldsOf(event.update);
     if (sessionUpdate === 'agent_message_chunk' && event.isCut) return this.line('yellow', '! a part of the message is too long to be followed; "sidecar logs" has it');
+    const notice = noticeOf(event.update);
+    if (notice) return this.#notice(notice);
     if (sessionUpdate !== 'plan' && sessionUpdate !== 'tool_call' && sessionUpdate !== 'tool_call_update') return;
     this.#progress.apply(event.update);
     const { plan, toolCalls } = this.#progress.current;
     if (sessionUpdate === 'plan') return this.#showPlan(plan ?? []);
     const call = toolCalls.find(({ toolCallId }) => toolCallId === id);
     if (call) await this.#call(call);
+  }
+
+  async #notice({ colour, text }: { readonly colour: Colour; readonly text: string }): Promise<void> {
+    // A compaction is told of again with each part of its summary.
+    if (text === this.#notices) return;
+    this.#notices = text;
+    await this.line(colour, text);
   }
 
   async #text(text: string): Promise<void> {
@@ -138,6 +149,23 @@ export class AgentView {
     await this.line('yellow', `! ${kind === 'cancelled' ? 'cancelled' : 'denied'}: ${whatOf(permission)} (${reason})`);
   }
 }
+
+/** What an agent tells the user beside its answer: a notice, or that it compacts its context. */
+function noticeOf(update: unknown): { readonly colour: Colour; readonly text: string } | undefined {
+  const { sessionUpdate, severity, title, description, status, error } = fieldsOf(update);
+  const about = (what: unknown): string => (textOf(what) === undefined ? '' : `: ${textOf(what)}`);
+  if (sessionUpdate === 'notice' && textOf(title) !== undefined) {
+    const [mark, colour] = severities.get(severity) ?? (['i', 'dim'] as const);
+    return { colour, text: `${mark} ${textOf(title)}${about(description)}` };
+  }
+  if (sessionUpdate !== 'compaction_update') return undefined;
+  if (status === 'failed') return { colour: 'yellow', text: `! the context could not be compacted${about(error)}` };
+  return { colour: 'dim', text: `» compacting the context${about(status)}` };
+}
+
+const severities: ReadonlyMap<unknown, readonly [mark: string, colour: Colour]> = new Map([
+  ['warning', ['!', 'yellow']], ['error', ['✗', 'red']],
+]);
 
 /** What of an agent was changed. */
 export function changeInWords({ agentMode, model, effort, permissions }: AgentChange): string {

@@ -138,7 +138,11 @@ async function give(sidecar: Sidecar, asked: Asked | undefined, answer: string, 
     const { jobId, id, question } = asked;
     if (values.remember !== undefined) throw new UsageError('--remember is for permissions, and this is a question', 'permissions');
     if (answer !== 'accept' && answer !== 'decline' && answer !== 'cancel') throw new UsageError(`Cannot answer a question with "${answer}": expected accept, decline or cancel`, 'permissions');
-    const content = answer === 'accept' ? { content: contentOf(values.field ?? [], question.requestedSchema) } : {};
+    if (question.url !== undefined && values.field !== undefined) {
+      throw new UsageError('--field is for forms, and this is answered at its URL', 'permissions');
+    }
+    const hasForm = answer === 'accept' && question.url === undefined;
+    const content = hasForm ? { content: contentOf(values.field ?? [], question.requestedSchema) } : {};
     await show(asked);
     const taken = await sidecar.agents.answer(jobId, id, { action: answer, ...content });
     if (values.json === true) await printJson(taken);
@@ -212,7 +216,8 @@ function permissionLines({ kind, tools, commands, paths, options: offered }: Pen
   ];
 }
 
-function questionLines({ message, requestedSchema }: PendingElicitation): readonly Line[] {
+function questionLines({ message, requestedSchema, url }: PendingElicitation): readonly Line[] {
+  if (url !== undefined) return [['asks', message], ['open', exposeText(url)]];
   const fields = Object.entries(fieldsOf(fieldsOf(requestedSchema)['properties']))
     .map(([name, property]) => `${name} (${String(fieldsOf(property)['type'] ?? 'any')})`);
   return [['asks', message], ...(fields.length === 0 ? [] : [['fields', fields.join(', ')] as const])];
