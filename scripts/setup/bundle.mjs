@@ -37,33 +37,68 @@ export async function bundle(root, outDir, entry) {
 }
 
 /**
- * Writes programs that share their modules: `program.js` holds those of all, and each entry is a short file that runs its own. What an
- * entry exports it exports as before.
+ * Writes programs that share their modules. Each store is a file with the modules that only its own entries lead to;
+ * what the entries of several stores lead to is in one more, which they all load. An entry is a short file that runs
+ * its module, and exports what that exports.
  *
  * @param outDir Where the build is.
  * @param options.outDir Where the files go.
- * @param options.entries Modules in it, with slashes; one below a folder is a program, one at the top a library.
- * @param options.beside Modules that are files of their own beside these, and that import() alone loads.
+ * @param options.shared The file with what several stores need.
+ * @param options.stores `{ file, entries, isRunWhole }`: entries are modules in the build, with slashes. Of a store
+ * that is run whole each module is compiled when the file is; else when it is first asked for, which reads it twice.
+ * @param options.libraries Those of the entries that are imported, not run; import() of one below a folder loads its
+ * own file.
  */
-export async function writeProgram(root, outDir, options) {
+export async function writePrograms(root, outDir, { outDir: to, shared, stores, libraries }) {
   const ts = await compilerOf(root);
-  const sources = new Map();
-  for (const name of options.beside) sources.set(name, '');
-  for (const entry of options.entries) collect(ts, outDir, entry, sources);
-  for (const name of options.beside) sources.delete(name);
+  const entries = stores.flatMap((store) => store.entries);
+  const programs = entries.filter((name) => !libraries.includes(name));
+  const beside = libraries.filter((name) => name.includes('/'));
+  const { sources, storesOf } = collectStores(ts, outDir, stores, beside);
   const codes = new Map([...sources].map(([name, source]) => {
     const code = shorten(translate(ts, name, source, { noEmitHelpers: true }));
-    return [name, importBeside(code, options.beside)];
+    return [name, importBeside(code, beside)];
   }));
-  const modules = [...numberModules(shortenExports(codes, options.entries), options.entries)].map(([name, code]) => {
-    const header = `${isProgram(name, options.entries) ? 'async ' : ''}(exports) => {`;
-    return `${JSON.stringify(name)}: ${header}\n${code}\n},\n`;
-  });
-  writeFileSync(join(options.outDir, 'program.js'), store(modules.join('')));
-  for (const entry of options.entries) {
-    const text = isProgram(entry, options.entries) ? programEntry(entry) : await libraryEntry(outDir, entry);
-    writeFileSync(join(options.outDir, ...entry.split('/')), text);
+  const texts = new Map([{ file: shared }, ...stores].map(({ file }) => [file, '']));
+  for (const { name, key, code } of numberModules(shortenExports(codes, entries), entries)) {
+    const users = storesOf.get(name);
+    const file = users.length === 1 ? users[0].file : shared;
+    const isEager = users.length === 1 ? users[0].isRunWhole : users.length === stores.length;
+    const made = moduleFunction(code, programs.includes(name), isEager);
+    texts.set(file, `${texts.get(file)}${JSON.stringify(key)}: ${made},\n`);
   }
+  for (const [file, modules] of texts) {
+    writeFileSync(join(to, file), file === shared ? firstStore(modules) : laterStore(shared, modules));
+  }
+  for (const { file, entries: own } of stores) {
+    for (const entry of own) {
+      const made = programs.includes(entry) ? programEntry(file, entry) : await libraryEntry(outDir, file, entry);
+      writeFileSync(join(to, ...entry.split('/')), made);
+    }
+  }
+}
+
+/** @returns the sources of all modules by name, and the stores whose entries lead to each. */
+function collectStores(ts, outDir, stores, beside) {
+  const sources = new Map();
+  const storesOf = new Map();
+  for (const store of stores) {
+    const found = new Map(beside.map((name) => [name, '']));
+    for (const name of store.entries) found.delete(name);
+    for (const entry of store.entries) collect(ts, outDir, entry, found);
+    for (const [name, source] of found) {
+      if (source === '') continue;
+      sources.set(name, source);
+      storesOf.set(name, [...storesOf.get(name) ?? [], store]);
+    }
+  }
+  return { sources, storesOf };
+}
+
+/** V8 compiles at once what is in parentheses, but no arrow function. */
+function moduleFunction(code, isAsync, isEager) {
+  const before = isAsync ? 'async ' : '';
+  return isEager ? `(${before}function (exports) {\n${code}\n})` : `${before}(exports) => {\n${code}\n}`;
 }
 
 function importBeside(code, names) {
@@ -118,41 +153,43 @@ function shortNames(code) {
 /**
  * Modules but the entries are loaded by a number: their names are 20 KB. One that needs its own address has it by its name.
  *
- * @returns the code of each module, by its number or, for an entry, its name.
+ * @returns `{ name, key, code }` of each module; the key is its number or, for an entry, its name.
  */
 function numberModules(codes, entries) {
   const keys = new Map([...codes.keys()].map((name, index) => [name, entries.includes(name) ? name : index]));
-  return new Map([...codes].map(([name, code]) => {
+  return [...codes].map(([name, code]) => {
     const address = /\bmoduleUrl\b/.test(code) ? `const moduleUrl = addressOf(${JSON.stringify(name)});\n` : '';
     const numbered = code.replaceAll(/\bload\("([^"]+)"\)/g, (_call, other) => `load(${JSON.stringify(keys.get(other))})`);
-    return [keys.get(name), address + numbered];
-  }));
+    return { name, key: keys.get(name), code: address + numbered };
+  });
 }
 
-function isProgram(name, entries) {
-  return entries.includes(name) && name.includes('/');
-}
-
-function programEntry(entry) {
-  const way = posix.relative(posix.dirname(entry), 'program.js');
+function programEntry(file, entry) {
+  const way = wayTo(file, entry);
   return `#!/usr/bin/env node\nimport { start } from '${way}';\nawait start(${JSON.stringify(entry)});\n`;
 }
 
-async function libraryEntry(outDir, entry) {
+async function libraryEntry(outDir, file, entry) {
   const names = Object.keys(await import(pathToFileURL(join(outDir, entry)).href));
-  return `import { load } from './program.js';\nexport const { ${names.join(', ')} } = load(${JSON.stringify(entry)});\n`;
+  const way = wayTo(file, entry);
+  return `import { load } from '${way}';\nexport const { ${names.join(', ')} } = load(${JSON.stringify(entry)});\n`;
+}
+
+function wayTo(file, entry) {
+  const way = posix.relative(posix.dirname(entry), file);
+  return way.startsWith('.') ? way : `./${way}`;
 }
 
 /** @param modules Entries of an object: each module's name and function. */
-function store(modules) {
+function firstStore(modules) {
   return `import { createRequire } from 'node:module';
-const builtin = createRequire(import.meta.url);
+export const builtin = createRequire(import.meta.url);
 const loaded = new Map();
-const addressOf = (name) => new URL(name, import.meta.url).href;
+export const addressOf = (name) => new URL(name, import.meta.url).href;
 // The compiler's helpers, once for all modules: what is no module of ours is one of Node's.
-const __importStar = (found) => (found.__esModule ? found : { ...found, default: found });
-const __importDefault = (found) => (found.__esModule ? found : { default: found });
-const __exportStar = (found, exports) => {
+export const __importStar = (found) => (found.__esModule ? found : { ...found, default: found });
+export const __importDefault = (found) => (found.__esModule ? found : { default: found });
+export const __exportStar = (found, exports) => {
   for (const key of Object.keys(found)) Object.defineProperty(exports, key, { enumerable: true, get: () => found[key] });
 };
 export function load(name) {
@@ -166,8 +203,17 @@ export function load(name) {
 export function start(name) {
   return modules[name]({});
 }
-const modules = {
+export const modules = {
 ${modules}};
+`;
+}
+
+function laterStore(shared, modules) {
+  const names = '__exportStar, __importDefault, __importStar, addressOf, builtin, load';
+  return `import { ${names}, modules, start } from './${shared}';
+export { load, start };
+Object.assign(modules, {
+${modules}});
 `;
 }
 

@@ -13,7 +13,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, wri
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compile, copyAssets } from './build.mjs';
-import { writeProgram } from './bundle.mjs';
+import { writePrograms } from './bundle.mjs';
 import { prepare } from './prepare.mjs';
 import { neededTypes } from './types.mjs';
 
@@ -23,6 +23,18 @@ const parserMakers = new Set([
   'array', 'boolean', 'defining', 'described', 'eitherTextOr', 'emptyIsAbsent', 'fieldsOf', 'fromText', 'integer', 'notEmpty', 'nullable', 'number',
   'object', 'oneOf', 'optional', 'optionalText', 'parser', 'record', 'repeated', 'resource', 'switchOrShell', 'text', 'union',
 ]);
+/**
+ * The command and the library have nearly all modules in common, and run only those that are asked for. What runs an
+ * agent or holds a terminal is started often, and stays while others are updated: each reads little, and all of it at
+ * its start.
+ */
+const stores = [
+  { file: 'runner.js', entries: ['agents/runner-main.js', 'agents/run-agent.js'], isRunWhole: true },
+  { file: 'holder.js', entries: ['terminals/holder-main.js'], isRunWhole: true },
+  { file: 'program.js', entries: ['cli/main.js', 'index.js', 'cli/install-main.js'], isRunWhole: false },
+];
+const shared = 'shared.js';
+const libraries = ['index.js', 'agents/run-agent.js'];
 const licence = { legalComments: 'none', lineLimit: 2000 };
 
 /** @returns {Promise<boolean>} Whether `dist` is what is to be packed; where it is not, stderr says why. */
@@ -65,14 +77,11 @@ async function reduce(root, from, to) {
   // It comes with tsx, in the version that package-lock.json names.
   const esbuild = await import(pathToFileURL(join(root, 'node_modules', 'esbuild', 'lib', 'main.js')).href);
   for (const name of ['cli', 'client', 'agents', 'terminals']) mkdirSync(join(to, name), { recursive: true });
-  // The program and the library have nearly all modules in common; each runs only those that it asks for.
-  await writeProgram(root, from, { outDir: to, entries: ['cli/main.js', 'index.js', 'cli/install-main.js'], beside: ['agents/run-agent.js'] });
-  for (const file of ['program.js', 'cli/main.js', 'index.js', 'cli/install-main.js']) await minify(esbuild, join(to, file));
-  // What stays while others are updated is alone, with what all have in common; so is the library's own runner of agents.
-  const staying = ['agents/runner-main', 'agents/run-agent', 'terminals/holder-main'];
-  await bundleAlone(esbuild, from, to, { entries: staying, chunks: 'agents', platform: 'node' });
+  await writePrograms(root, from, { outDir: to, shared, stores, libraries });
+  const written = [shared, ...stores.flatMap((store) => [store.file, ...store.entries])];
+  for (const file of written) await minify(esbuild, join(to, file));
   // Both in one go, so that they share the classes of their errors; import() of the file that only Node loads stays one.
-  await bundleAlone(esbuild, from, to, { entries: ['client/client', 'client/socket-node'], chunks: 'client', platform: 'neutral' });
+  await bundleClient(esbuild, from, to);
   const entries = exported.map((name) => `${name}.d.ts`);
   // Editors show the comments of what the exports name; those of what lies behind are for readers of the source.
   const documented = new Set([...entries, ...entries.flatMap((types) => referencesOf(from, types))]);
@@ -90,29 +99,23 @@ async function minify(esbuild, file) {
   writeFileSync(file, code);
 }
 
-async function bundleAlone(esbuild, from, to, { entries, chunks, platform }) {
+async function bundleClient(esbuild, from, to) {
+  const entries = ['client/client', 'client/socket-node'];
   await esbuild.build({
     entryPoints: entries.map((entry) => join(from, `${entry}.js`)), outdir: to, outbase: from, bundle: true,
-    splitting: true, format: 'esm', platform,
+    splitting: true, format: 'esm', platform: 'neutral', target: 'node20', minify: true, external: ['node:*'],
     // The names of the chunks follow from the paths below it: the same files give the same package.
-    target: 'node20', minify: true, absWorkingDir: from, chunkNames: `${chunks}/[name]-[hash]`, external: ['node:*'], logLevel: 'error', plugins: [ownUrls(from)], ...licence,
+    absWorkingDir: from, chunkNames: 'client/[name]-[hash]', logLevel: 'error', plugins: [pureParsers], ...licence,
   });
 }
 
-/** A module names others beside itself by its own address, which in a bundle is that of the program: both are one folder deep. */
-function ownUrls(from) {
-  return {
-    name: 'own-urls',
-    setup({ onLoad }) {
-      onLoad({ filter: /\.js$/ }, ({ path }) => {
-        const name = path.slice(from.length + 1).replaceAll('\\', '/');
-        const address = `new URL(${JSON.stringify(`../${name}`)}, import.meta.url).href`;
-        const code = readFileSync(path, 'utf8').replaceAll('import.meta.url', address);
-        return { contents: name.startsWith('protocol/') || name === 'base/parse.js' ? withPureCalls(code) : code, loader: 'js' };
-      });
-    },
-  };
-}
+const pureParsers = {
+  name: 'pure-parsers',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/](?:protocol[\\/][\w-]+|base[\\/]parse)\.js$/ }, ({ path }) =>
+      ({ contents: withPureCalls(readFileSync(path, 'utf8')), loader: 'js' }));
+  },
+};
 
 /** Parsers are made by calls without any effect: those that nobody uses are left out. */
 function withPureCalls(code) {
