@@ -30,7 +30,7 @@ import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ElicitationAnswer } from './conversation.ts';
 import { changesOf, detailsOf, optionIdFor, phaseOf, resultOf, summaryOf } from './job-view.ts';
 import { type InstalledAgent, agentNamed, checkAgentName, findAgents } from './known.ts';
-import { installOrder, installedAgents } from './installs.ts';
+import { installOrder, installSeconds, installedAgents } from './installs.ts';
 import { askingEnvironment } from './asking-mode.ts';
 import type { Fields } from './lenient.ts';
 import { ShellWishes } from './shell-wishes.ts';
@@ -44,7 +44,7 @@ export interface AgentsOptions {
   readonly env: { readonly [name: string]: string };
   readonly jobShells: JobShells;
   readonly version: string;
-  /** What a job of ours runs to install an agent: it takes the directory and an {@link InstallOrder} as JSON. */
+  /** What a job of ours runs to install an agent: it takes the directory, and on stdin an {@link InstallOrder}. */
   readonly installProgram: ReturnType<typeof ownProgram>;
   /** Of the agents that jobs of ours install. */
   readonly directory: string;
@@ -59,7 +59,6 @@ type Command = RunnerCommand extends infer C ? C extends RunnerCommand ? Omit<C,
 const program = ownProgram(import.meta.url, 'runner-main');
 /** Of a job that installs an agent: its name. */
 const installLabel = 'sidecar.agentInstall';
-const installSeconds = 3600;
 /** A runner is idle nearly always. */
 const frugal = ['--max-semi-space-size=2', '--v8-pool-size=1'];
 /** For so long an agent is watched at a time. */
@@ -119,8 +118,9 @@ export class Agents implements AgentHost {
     const order = installOrder(name, asked, env['PATH'] ?? '');
     makeFolder(directory, { mode: 0o700 });
     return await this.#connected.startProgram({
-      argv: [file, ...loaders, path, directory, JSON.stringify(order)], workdir: directory, name: `install ${name}`,
-      labels: { [installLabel]: name }, timeoutSeconds: installSeconds,
+      // On stdin no other user sees the variables of the entry.
+      argv: [file, ...loaders, path, directory], stdin: JSON.stringify(order), workdir: directory,
+      name: `install ${name}`, labels: { [installLabel]: name }, timeoutSeconds: installSeconds,
     }, request, `POST /agents/${name}/install`);
   }
 

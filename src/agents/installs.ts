@@ -17,7 +17,7 @@ import {
   type AgentEntry, type InstallKind, type InstallRequest, agentNamePattern, installKinds,
 } from '../protocol/agent-installs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { type InstalledAgent, knownAgents } from './known.ts';
+import { type InstalledAgent, knownAgents, packageNameOf } from './known.ts';
 import { fieldsOf, listOf, textOf } from './lenient.ts';
 
 /** What the job that installs an agent is told. */
@@ -36,6 +36,8 @@ export interface InstallOrder {
   readonly version?: string;
 }
 
+/** No installation takes longer. */
+export const installSeconds = 3600;
 const maxFileBytes = 1_048_576;
 
 /** @param directory May be missing. */
@@ -84,37 +86,43 @@ export function installOrder(name: string, request: InstallRequest, path: string
   const { version = entry.version } = request;
   const ways = installKinds.flatMap((kind) => wayOf(kind, entry, request.version));
   const wanted = ways.filter(({ kind }) => request.kind === undefined || kind === request.kind);
-  const [way] = wanted.filter(({ kind }) => missingFor(kind, path) === undefined);
+  const [way] = wanted.filter((one) => isWhole(one) && missingFor(one.kind, path) === undefined);
   if (way) return { name, title: entry.name ?? name, ...defined({ version }), ...way };
   const [first] = wanted;
-  const offered = ways.length === 0 ? `nothing for ${platform()}` : `only ${ways.map(({ kind }) => kind).join(', ')}`;
-  const why = first ? missingFor(first.kind, path) : `its entry has ${offered}`;
+  if (first && !isWhole(first)) {
+    // Without a hash nothing says that it is what the entry means.
+    const why = `expected a sha256 of ${describe(first.source)}, without which it is not unpacked`;
+    throw new ParseError('body.entry', why);
+  }
+  const why = first ? missingFor(first.kind, path) : `its entry has ${offerOf(entry, ways)}`;
   const how = request.kind === undefined ? '' : ` by ${request.kind}`;
   throw new ProblemError('not_supported', `Cannot install ${name}${how}: ${why}`);
 }
 
 type Way = Pick<InstallOrder, 'kind' | 'source' | 'sha256' | 'cmd' | 'args' | 'env'>;
 
-function wayOf(kind: InstallKind, { distribution }: AgentEntry, version: string | undefined): readonly Way[] {
+/** @param version That is wanted: an archive has only that of its entry. */
+function wayOf(kind: InstallKind, entry: AgentEntry, version: string | undefined): readonly Way[] {
   if (kind === 'binary') {
-    const { [platform()]: found } = distribution.binary ?? {};
-    if (!found) return [];
+    const { [platform()]: found } = entry.distribution.binary ?? {};
+    if (!found || (version !== undefined && version !== entry.version)) return [];
     const { archive, sha256, cmd, args = [], env = {} } = found;
-    // Without a hash nothing says that it is what the entry means.
-    const why = `expected a sha256 of ${describe(archive)}, without which it is not unpacked`;
-    if (sha256 === undefined) throw new ParseError('body.entry', why);
-    return [{ kind, source: archive, sha256: sha256.toLowerCase(), cmd, args, env }];
+    return [{ kind, source: archive, ...defined({ sha256: sha256?.toLowerCase() }), cmd, args, env }];
   }
-  const found = distribution[kind];
+  const found = entry.distribution[kind];
   if (!found) return [];
   const { package: named, cmd, args = [], env = {} } = found;
   const source = version === undefined ? named : `${packageNameOf(named)}@${version}`;
   return [{ kind, source, ...defined({ cmd }), args, env }];
 }
 
-/** Of a package of npm or PyPI, without its version. */
-export function packageNameOf(source: string): string {
-  return source.replace(/(?!^)(?:@|==)[^@/=]*$/, '');
+function offerOf({ distribution: { binary }, version = 'that it names' }: AgentEntry, ways: readonly Way[]): string {
+  if (ways.length > 0) return `only ${ways.map(({ kind }) => kind).join(', ')}`;
+  return binary?.[platform()] ? `only the version ${version}` : `nothing for ${platform()}`;
+}
+
+function isWhole({ kind, sha256 }: Way): boolean {
+  return kind !== 'binary' || sha256 !== undefined;
 }
 
 function platform(): string {
@@ -140,7 +148,7 @@ const programs = { npx: 'npm', uvx: 'uv', binary: 'tar' } as const;
 
 function missingFor(kind: InstallKind, path: string): string | undefined {
   if (installer(kind, path) !== undefined) return undefined;
-  return `${programs[kind]} is not installed on the machine of the server`;
+  return `${programs[kind]} is not installed on the machine of the server: install it there first`;
 }
 
 /** The program that installs: on the search path, or, as npm, beside Node. */

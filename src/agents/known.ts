@@ -47,9 +47,20 @@ export function installCommandOf(program: string): string | undefined {
   return agent && `npm install -g ${agent.packageName}`;
 }
 
-/** @param path The search path of jobs. @param installed By jobs of ours: they come first. */
+/**
+ * @param path The search path of jobs.
+ * @param installed By jobs of ours: they come first. What they have installed is not told of as missing.
+ */
 export function findAgents(path: string, installed: readonly InstalledAgent[] = []): readonly InstalledAgent[] {
-  return [...installed, ...knownAgents.map((agent) => ({ ...agent, path: findProgram(agent.argv[0], path) ?? null }))];
+  const known = knownAgents.map((agent) => ({ ...agent, path: findProgram(agent.argv[0], path) ?? null }));
+  const isElsewhere = ({ name, packageName }: KnownAgent): boolean => installed.some((one) =>
+    one.path !== null && one.name === name && packageNameOf(one.packageName) === packageName);
+  return [...installed, ...known.filter((agent) => agent.path !== null || !isElsewhere(agent))];
+}
+
+/** Of a package of npm or PyPI, without its version. */
+export function packageNameOf(source: string): string {
+  return source.replace(/(?!^)(?:@|==)[^@/=]*$/, '');
 }
 
 /** The agent of a name, started by the path where it is installed; `undefined`: none is known by that name. */

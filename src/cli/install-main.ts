@@ -1,13 +1,17 @@
 /**
- * The program of a job that installs an agent: `install-main DIRECTORY ORDER`, an {@link InstallOrder} as JSON.
+ * The program of a job that installs an agent: `install-main DIRECTORY`, with an {@link InstallOrder} as JSON on stdin.
  * It says on stdout how it goes. Nothing of the agent is run but what its package manager runs to install it.
  * @module
  */
 import { spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { chmodSync, closeSync, mkdirSync, realpathSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  chmodSync, closeSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync, statSync, writeSync,
+} from 'node:fs';
 import { basename, delimiter, dirname, join, sep } from 'node:path';
-import { type InstallOrder, installer, packageNameOf, recordFile, recordIn } from '../agents/installs.ts';
+import { text } from 'node:stream/consumers';
+import { type InstallOrder, installSeconds, installer, recordFile, recordIn } from '../agents/installs.ts';
+import { packageNameOf } from '../agents/known.ts';
 import { fieldsOf, textOf } from '../agents/lenient.ts';
 import { replaceFile } from '../base/atomic-file.ts';
 import { openToAppend, readRegular } from '../base/untrusted-file.ts';
@@ -24,8 +28,8 @@ interface Installed {
   readonly version?: string | undefined;
 }
 
-const [, , directory = '.', given = '{}'] = process.argv;
-const order = JSON.parse(given) as InstallOrder;
+const [, , directory = '.'] = process.argv;
+const order = JSON.parse(await text(process.stdin)) as InstallOrder;
 const target = join(directory, `${order.name}-${randomUUID().slice(0, 8)}`);
 /** Of an archive. */
 const maxArchiveBytes = 4 * 2 ** 30;
@@ -42,6 +46,7 @@ for (const [signal, code] of Object.entries({ SIGTERM: 143, SIGINT: 130, SIGHUP:
 
 try {
   mkdirSync(target, { mode: 0o700 });
+  removeLeftovers();
   const ways = { npx: byNpm, uvx: byUv, binary: byArchive };
   const { path: program, version = order.version } = await ways[order.kind]();
   const inside = program.slice(target.length + 1);
@@ -64,6 +69,18 @@ function keep(program: string, version: string | undefined): void {
   isDone = true;
   if (oldest?.startsWith(`${name}-`) !== true || basename(oldest) !== oldest) return;
   rmSync(join(directory, oldest), { recursive: true, force: true });
+}
+
+/** Removes what killed installations of this agent left: it is in no record, and too old to be still in progress. */
+function removeLeftovers(): void {
+  const { directory: current, previous } = recordIn(directory, order.name);
+  for (const name of readdirSync(directory)) {
+    const [, agent] = /^(.+)-[0-9a-f]{8}$/.exec(name) ?? [];
+    if (agent !== order.name || name === current || name === previous) continue;
+    const path = join(directory, name);
+    const ageMs = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity);
+    if (ageMs > 2 * installSeconds * 1000) rmSync(path, { recursive: true, force: true });
+  }
 }
 
 async function byNpm(): Promise<Installed> {

@@ -42,7 +42,7 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
     },
     async startProgram({ argv, ...request }, repeatable, target) {
       const asked: JobRequest = {
-        ...request, program: { mode: 'argv', argv }, env: {}, stdin: null,
+        ...request, program: { mode: 'argv', argv }, env: {},
         killGraceSeconds: defaults.killGraceSeconds, maxOutputBytes: defaults.maxOutputBytes,
       };
       return (await jobs.submit(asked, { idempotency: idempotencyOf(repeatable, target) })).id;

@@ -85,6 +85,7 @@ export interface ShellJobRequest {
 /** A job of a program of ours. */
 export interface ProgramJobRequest {
   readonly argv: readonly string[];
+  readonly stdin: string;
   readonly workdir: string;
   readonly name: string;
   readonly labels: Labels;

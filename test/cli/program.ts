@@ -86,10 +86,10 @@ export async function setUp(t: TestContext): Promise<Setting> {
 /** The program against a real server; its folder is its home and where it runs. */
 export function programOf(
   t: TestContext, server: { readonly url: string; readonly key: string },
-): (args: readonly string[], options?: { stdin?: string | Buffer }) => Promise<Ended> {
+): (args: readonly string[], options?: Pick<StartOptions, 'env'> & { stdin?: string | Buffer }) => Promise<Ended> {
   const start = starterOf(t, server);
   return (args, options = {}) => {
-    const { child, ended } = start(args);
+    const { child, ended } = start(args, options);
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.stdin);
     return ended;
@@ -97,11 +97,13 @@ export function programOf(
 }
 
 /** The same, while it runs. */
-export function starterOf(t: TestContext, server: { readonly url: string; readonly key: string }): (args: readonly string[]) => Program {
+export function starterOf(
+  t: TestContext, server: { readonly url: string; readonly key: string },
+): (args: readonly string[], options?: Pick<StartOptions, 'env'>) => Program {
   const folder = temporaryFolder(t);
   const env = { ...environmentOf(folder), SIDECAR_URL: server.url, SIDECAR_API_KEY: server.key, SIDECAR_STATE_DIR: join(folder, 'state') };
-  return (args) => {
-    const program = launch(args, { env, cwd: folder });
+  return (args, options = {}) => {
+    const program = launch(args, { env: { ...env, ...options.env }, cwd: folder });
     atEnd(t, async () => {
       program.child.kill('SIGKILL');
       await program.ended;

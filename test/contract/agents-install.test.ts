@@ -1,7 +1,7 @@
 /** POST /agents/{name}/install: agents from packages and archives, by the real npm and tar. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
@@ -59,6 +59,8 @@ test('a known agent is installed by npm and then found by its name', options, as
   assert.match(job.stdout ?? '', /npm install --prefix .* -- @google\/gemini-cli\n[^]*installed Gemini CLI 1\.2\.3 as gemini\n$/);
   const found = await listed(server, 'gemini');
   assert.deepEqual([found?.['version'], found?.['packageName']], ['1.2.3', '@google/gemini-cli']);
+  const { agents } = (await ask(server, 'GET /agents')).json<{ agents: { name: string }[] }>();
+  assert.equal(agents.filter(({ name }) => name === 'gemini').length, 1, 'not a second time, as missing');
   const agent = await run(server, { mode: 'acp', agent: 'gemini', prompt: 'argv' });
   assert.deepEqual([agent.status, agent.stdout], ['completed', '["--acp"]']);
 
@@ -117,6 +119,12 @@ test('an archive is unpacked where its hash is right, and started with the argum
       assert.deepEqual(readdirSync(directory), []);
     });
   }
+  await t.test('not another version than that of the entry', async () => {
+    const body = { ...entryWith({ sha256 }), version: '2.0.0' };
+    const { problem } = await ask(server, 'POST /agents/my-agent/install', { body });
+    assert.equal(problem.code, 'not_supported');
+    assert.match(problem.detail, /its entry has only the version 1\.0\.0$/);
+  });
   const job = await install(server, 'my-agent', entryWith({ sha256: sha256.toUpperCase() }));
   assert.match(job.stdout ?? '', /^downloading .*\nits SHA-256 is right\ntar .*\ninstalled My Agent 1\.0\.0 as my-agent\n$/, job.stderr);
   const agent = await run(server, { mode: 'acp', agent: 'my-agent', prompt: 'argv' });
@@ -139,6 +147,44 @@ test('a package of PyPI is installed by uv, a program alone by its hash', option
   const raw = await install(server, 'raw', entryOf({ binary: { [platform]: { archive: url, sha256, cmd: './agent-bin' } } }));
   assert.equal(raw.status, 'completed', raw.stderr);
   assert.equal((await run(server, { mode: 'acp', agent: 'raw', prompt: 'argv' })).stdout, '[]');
+});
+
+test('what an archive without a hash and a missing uv leave is taken', options, async (t) => {
+  const { server, registry } = await setUp(t);
+  publishGemini(registry, '1.2.3');
+  const archive = { archive: 'https://a/b.tgz', cmd: 'x' };
+  const distribution = {
+    binary: { [platform]: archive }, uvx: { package: 'x' }, npx: { package: '@google/gemini-cli@1.2.3', cmd: 'gemini' },
+  };
+  const job = await install(server, 'all', { entry: { distribution } });
+  assert.match(job.stdout ?? '', /installed all 1\.2\.3 as all\n$/, job.stderr);
+  const { npx: _, ...others } = distribution;
+  const { problem } = await ask(server, 'POST /agents/all/install', { body: { entry: { distribution: others } } });
+  assert.match(problem.detail, /uv is not installed on the machine of the server: install it there first$/);
+});
+
+test('what a killed installation has left is removed by a later one', options, async (t) => {
+  const { server, registry, directory } = await setUp(t);
+  publishGemini(registry, '1.2.3');
+  const longAgo = new Date(Date.now() - 3 * 3_600_000);
+  const names = ['gemini-0000000a', 'gemini-0000000b', 'gemini-x-0000000a', 'gemini-notes'];
+  for (const name of names) {
+    mkdirSync(join(directory, name), { recursive: true });
+    if (name !== 'gemini-0000000b') utimesSync(join(directory, name), longAgo, longAgo);
+  }
+  const job = await install(server, 'gemini');
+  assert.equal(job.status, 'completed', job.stderr);
+  const left = readdirSync(directory).filter((name) => names.includes(name));
+  assert.deepEqual(left.sort(), ['gemini-0000000b', 'gemini-notes', 'gemini-x-0000000a'], 'what is old, and its own');
+});
+
+test('other users of the machine do not see the variables of an entry', options, async (t) => {
+  const uv = '#!/bin/sh\ntr "\\0" " " < /proc/$PPID/cmdline\nexit 1\n';
+  const { server } = await setUp(t, { uv });
+  const body = { entry: { distribution: { uvx: { package: 'x', env: { KEY: 'sesame' } } } } };
+  const { stdout = '' } = await install(server, 'x', body);
+  assert.match(stdout, /install-main/);
+  assert.doesNotMatch(stdout, /sesame/);
 });
 
 test('what cannot be installed is refused before there is a job', options, async (t) => {

@@ -4,34 +4,43 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import { knownAgents } from '../../agents/known.ts';
 import { closest } from '../../base/closest.ts';
 import type { AgentEntry } from '../../client/client.ts';
 import { ownProxies } from '../../config.ts';
 import { throughProxy } from '../../proxy/through-proxy.ts';
-import { CommandError, UsageError } from '../failure.ts';
+import { CommandError } from '../failure.ts';
 
+/** As its documentation names it: https://agentclientprotocol.com/get-started/registry */
+export const publicRegistry = 'https://cdn.agentclientprotocol.com/registry/v1/latest/registry.json';
 const timeoutMs = 60_000;
 
-/** What is wrong with the entry the server says. @throws CommandError, UsageError */
+/** What is wrong with the entry the server says. @throws CommandError */
 export async function registryEntry(source: string, id: string): Promise<AgentEntry> {
-  const content = fieldsOf(await read(source));
+  const content = fieldsOf(await read(source, id));
   const agents = Array.isArray(content['agents']) ? content['agents'].map(fieldsOf) : [content];
   const found = agents.find((agent) => agent['id'] === id);
   if (found) return found as unknown as AgentEntry;
   const ids = agents.flatMap((agent) => (typeof agent['id'] === 'string' ? [agent['id']] : []));
-  const meant = closest(id, ids);
-  const hint = meant === undefined ? `It has: ${ids.slice(0, 100).join(', ')}` : `Did you mean ${meant}?`;
+  const hint = hintFor(id, ids) ?? `It has: ${ids.slice(0, 100).join(', ')}`;
   throw new CommandError(`Cannot find ${id} in ${source}`, { hint });
 }
 
-async function read(source: string): Promise<unknown> {
+/** @param ids Of a registry, besides the names that need none. */
+function hintFor(id: string, ids: readonly string[]): string | undefined {
+  const meant = closest(id, [...knownAgents.map(({ name }) => name), ...ids]);
+  return meant === undefined ? undefined : `Did you mean ${meant}?`;
+}
+
+async function read(source: string, id: string): Promise<unknown> {
   try {
     if (!/^https?:\/\//i.test(source)) return JSON.parse(readFileSync(source, 'utf8'));
     const answer = await throughProxy(ownProxies()).fetch(source, { signal: AbortSignal.timeout(timeoutMs) });
     if (!answer.ok) throw new Error(`${source} was answered with status ${answer.status}`);
     return await answer.json();
   } catch (error) {
-    throw new UsageError(`Cannot read --registry: ${(error as Error).message}`, 'agents');
+    const hint = hintFor(id, []) ?? 'Another registry: --registry FILE|URL';
+    throw new CommandError(`Cannot read the registry ${source}: ${(error as Error).message}`, { hint });
   }
 }
 

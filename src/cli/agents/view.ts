@@ -160,7 +160,8 @@ function noticeOf(update: unknown): { readonly colour: Colour; readonly text: st
   }
   if (sessionUpdate !== 'compaction_update') return undefined;
   if (status === 'failed') return { colour: 'yellow', text: `! the context could not be compacted${about(error)}` };
-  return { colour: 'dim', text: `» compacting the context${about(status)}` };
+  if (status === 'completed') return { colour: 'dim', text: '✓ the context is compacted' };
+  return { colour: 'dim', text: '» compacting the context' };
 }
 
 const severities: ReadonlyMap<unknown, readonly [mark: string, colour: Colour]> = new Map([

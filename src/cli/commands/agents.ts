@@ -3,12 +3,13 @@
  * @module
  */
 import { workdirOf } from '../workdir.ts';
+import { knownAgents } from '../../agents/known.ts';
 import { exposeText } from '../../base/escape.ts';
 import { defined } from '../../base/parse.ts';
 import { shellWord } from '../../base/shell-word.ts';
-import type { AgentListing, AgentRequest, Job } from '../../client/client.ts';
+import type { AgentList, AgentRequest, Job } from '../../client/client.ts';
 import { methodsIn, tellAgentEnd } from '../agents/ending.ts';
-import { registryEntry } from '../agents/registry.ts';
+import { publicRegistry, registryEntry } from '../agents/registry.ts';
 import { policyOf, requestOptions } from '../agents/request.ts';
 import { changeInWords } from '../agents/view.ts';
 import { attach, patienceMs } from '../attach.ts';
@@ -33,7 +34,10 @@ const options = {
   workdir: { type: 'string', short: 'C', value: 'DIR', description: 'sessions: those of this directory. Default: here for the local server' },
   'auth-method': { type: 'string', value: 'ID', description: 'sessions, login: how to log in to the agent' },
   delete: { type: 'string', value: 'ID', description: 'sessions: the agent forgets this one' },
-  registry: { type: 'string', value: 'FILE|URL', description: 'install: an agent of this registry.json or agent.json' },
+  registry: {
+    type: 'string', value: 'FILE|URL',
+    description: 'install: the registry.json or agent.json that has it. Default: the public one, for names not known',
+  },
   kind: { type: 'string', value: 'KIND', description: 'install: npx, uvx or binary. Default: the first that works' },
   detach: { type: 'boolean', short: 'd', description: 'install: print the id of the job and leave' },
   ...changeOptions,
@@ -51,7 +55,8 @@ export const command: Command = defineCommand({
   ],
   about: `Of the machine that the server runs on. Of several of one name the first that is installed is meant; any other agent that speaks the Agent
 Client Protocol is asked for by the command that starts it.
-"install" is a job on that machine: from npm, PyPI, or an archive whose SHA-256 the registry tells.
+"install" is a job on that machine: from npm, by uv from PyPI, or from an archive whose SHA-256 the registry tells.
+The public registry is ${publicRegistry}
 "login" opens a terminal there with the agent's own login, where it has one; "logout" has the agent forget it.
 "set" changes the agent of a job that runs, also in the middle of a turn; its flags are those of "sidecar prompt".
 ${aboutJob}`,
@@ -62,6 +67,9 @@ ${aboutJob}`,
     { line: 'sidecar agents', what: 'what can be asked for, and how to install the rest' },
     { line: 'sidecar agents sessions -a claude', what: 'what it remembers of this directory; go on with sidecar prompt --session' },
     { line: 'sidecar agents install gemini', what: 'from npm; sidecar prompt -a gemini then finds it' },
+    { line: 'sidecar agents install claude-acp -d', what: 'of the public registry; prints the id of the job' },
+    { line: 'sidecar agents install mine --registry ./agent.json --kind binary', what: 'of an entry of your own' },
+    { line: 'sidecar agents login gemini', what: 'in a terminal of that machine' },
     { line: 'sidecar agents set last --agent-mode plan --ask', what: 'another mode, and it asks from now on' },
     { line: "sidecar agents --json | jq -r '.agents[] | select(.installed).name'", what: 'the names of those that are installed' },
   ],
@@ -106,17 +114,21 @@ async function run({ values, args: [action, reference], config }: Invocation<Giv
   if (action === 'sessions') return sessions(connection, values, print);
   const list = await connection.sidecar.agents.list();
   if (values.json === true) await printJson(list);
-  else await print(['NAME', 'TITLE', 'INSTALLED', 'COMMAND, OR HOW TO INSTALL IT'], list.agents.map((agent) => row(agent, list.defaultAgent)));
+  else await print(['NAME', 'TITLE', 'INSTALLED', 'COMMAND, OR HOW TO INSTALL IT'], rows(list));
   return exitCodes.ok;
 }
 
-function row({ name, title, installed, command: words, packageName }: AgentListing, defaultAgent: string): (Cell | string)[] {
-  return [
-    name === defaultAgent ? `${name} (default)` : name,
-    title,
-    installed ? { text: 'yes', colour: 'green' } : { text: 'no', colour: 'dim' },
-    installed ? words.join(' ') : `npm install -g ${packageName}`,
-  ];
+function rows({ agents, defaultAgent }: AgentList): (Cell | string)[][] {
+  return agents.map(({ name, title, installed, command: words, packageName }) => {
+    const [first] = knownAgents.filter((agent) => agent.name === name);
+    const how = first?.packageName === packageName ? `sidecar agents install ${name}` : `npm install -g ${packageName}`;
+    return [
+      name === defaultAgent ? `${name} (default)` : name,
+      title,
+      installed ? { text: 'yes', colour: 'green' } : { text: 'no', colour: 'dim' },
+      installed ? words.join(' ') : how,
+    ];
+  });
 }
 
 async function install({ sidecar }: Connection, wanted: string, values: Given): Promise<number> {
@@ -126,8 +138,13 @@ async function install({ sidecar }: Connection, wanted: string, values: Given): 
   if (given !== undefined && kind === undefined) {
     throw new UsageError('Cannot read --kind: expected npx, uvx or binary', 'agents');
   }
-  const entry = values.registry === undefined ? undefined : await registryEntry(values.registry, name);
-  const { jobId } = await sidecar.agents.install(name, defined({ version, kind, entry }));
+  const isKnown = knownAgents.some((agent) => agent.name === name);
+  const { registry = isKnown ? undefined : publicRegistry } = values;
+  const entry = registry === undefined ? undefined : await registryEntry(registry, name);
+  const request = defined({ version, kind, entry });
+  const { jobId } = await sidecar.agents.install(name, request).catch((error: unknown) => {
+    throw inFlags(error, { entry: `the entry of ${name}`, version: 'the version' }, 'agents');
+  });
   if (values.detach === true) {
     await write(`${jobId}\n`);
     return exitCodes.ok;
