@@ -19,6 +19,9 @@ import { ownEnvironment, ownProxies } from '../config.ts';
 import { findProgram, isExecutable } from '../process/find-program.ts';
 import { hostOf, isLoopback } from '../proxy/exceptions.ts';
 import { throughProxy } from '../proxy/through-proxy.ts';
+import { chunks } from '../update/fetch/chunks.ts';
+import { request } from '../update/fetch/request.ts';
+import { watch } from '../update/fetch/watch.ts';
 import { printLine } from './print.ts';
 import { tell } from './streams.ts';
 
@@ -33,6 +36,8 @@ const order = JSON.parse(await text(process.stdin)) as InstallOrder;
 const target = join(directory, `${order.name}-${randomUUID().slice(0, 8)}`);
 /** Of an archive. */
 const maxArchiveBytes = 4 * 2 ** 30;
+/** Of a download: without a byte. */
+const stalledMs = 60_000;
 const progressBytes = 16 * 2 ** 20;
 const maxPackageBytes = 4 * 2 ** 20;
 const environment = ownEnvironment();
@@ -148,13 +153,14 @@ async function download(source: string, file: string): Promise<string> {
   const url = new URL(source);
   if (url.protocol !== 'https:' && !isLoopback(hostOf(url))) throw new Error(`${source} is not https`);
   await printLine(`downloading ${source}`);
-  const { body, ok, status } = await throughProxy(ownProxies()).fetch(url);
-  if (!ok || !body) throw new Error(`${source} was answered with status ${status}`);
+  const what = `download ${source}`;
+  const bounds = watch({ stalledMs });
+  const { fetch } = throughProxy(ownProxies());
   const hash = createHash('sha256');
   const fd = openToAppend(file);
   let sizeBytes = 0;
   try {
-    for await (const chunk of body) {
+    for await (const chunk of chunks(await request({ url, what, watch: bounds, fetch }), what, bounds)) {
       hash.update(chunk);
       for (let written = 0; written < chunk.length;) written += writeSync(fd, chunk, written);
       const before = sizeBytes;
@@ -164,6 +170,7 @@ async function download(source: string, file: string): Promise<string> {
       if (sizeBytes > maxArchiveBytes) throw new Error(`${source} is longer than ${maxArchiveBytes} bytes`);
     }
   } finally {
+    bounds.close();
     closeSync(fd);
   }
   return hash.digest('hex');

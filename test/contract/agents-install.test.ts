@@ -109,7 +109,7 @@ test('an archive is unpacked where its hash is right, and started with the argum
     ['another hash', entryWith({ sha256: '0'.repeat(64) }), new RegExp(`the SHA-256 of .* is ${sha256}, where 0+ was expected: it is not unpacked`)],
     ['no such file', entryWith({ sha256, cmd: 'inner/none' }), /Cannot install my-agent: .*inner\/none/],
     ['a file outside', entryWith({ sha256, cmd: `../../../../../../../../bin/sh` }), /is not in the archive/],
-    ['an address that is not there', entryWith({ sha256, archive: `${url}x` }), /was answered with status 404/],
+    ['an address that is not there', entryWith({ sha256, archive: `${url}x` }), /Cannot download http.*: the server answered 404/],
     ['an address that is not encrypted', entryWith({ sha256, archive: 'http://192.0.2.1/a.tgz' }), /is not https/],
   ] as const) {
     await t.test(`not with ${what}`, async () => {

@@ -9,11 +9,13 @@ import { closest } from '../../base/closest.ts';
 import type { AgentEntry } from '../../client/client.ts';
 import { ownProxies } from '../../config.ts';
 import { throughProxy } from '../../proxy/through-proxy.ts';
+import { readJson } from '../../update/fetch/read-json.ts';
+import { SourceError } from '../../update/source-error.ts';
 import { CommandError } from '../failure.ts';
 
 /** As its documentation names it: https://agentclientprotocol.com/get-started/registry */
 export const publicRegistry = 'https://cdn.agentclientprotocol.com/registry/v1/latest/registry.json';
-const timeoutMs = 60_000;
+const maxRegistryBytes = 16 * 2 ** 20;
 
 /** What is wrong with the entry the server says. @throws CommandError */
 export async function registryEntry(source: string, id: string): Promise<AgentEntry> {
@@ -35,12 +37,12 @@ function hintFor(id: string, ids: readonly string[]): string | undefined {
 async function read(source: string, id: string): Promise<unknown> {
   try {
     if (!/^https?:\/\//i.test(source)) return JSON.parse(readFileSync(source, 'utf8'));
-    const answer = await throughProxy(ownProxies()).fetch(source, { signal: AbortSignal.timeout(timeoutMs) });
-    if (!answer.ok) throw new Error(`${source} was answered with status ${answer.status}`);
-    return await answer.json();
+    const { fetch } = throughProxy(ownProxies());
+    return await readJson(new URL(source), { maxBytes: maxRegistryBytes, attempts: 2, fetch });
   } catch (error) {
     const hint = hintFor(id, []) ?? 'Another registry: --registry FILE|URL';
-    throw new CommandError(`Cannot read the registry ${source}: ${(error as Error).message}`, { hint });
+    const why = error instanceof SourceError ? error.message : `Cannot read ${source}: ${(error as Error).message}`;
+    throw new CommandError(why, { hint });
   }
 }
 
