@@ -37,7 +37,7 @@ export const checks = {
     trial.expectDoneByRules(job);
     assert.equal(typeof job.acpSessionId, 'string');
     if (!trial.recipe.isExample) assert.equal(typeof job.agentInfo?.name, 'string');
-    assert.ok(permissionsIn(job).length > 0, 'it asked for permission');
+    assert.ok(job.permissionsAsked > 0, 'it asked for permission');
     const streamed = (await trial.sidecar.events(id)).filter(({ event }) => event === 'agent').map(({ data }) => data.event);
     assert.deepEqual(streamed.map(({ seq }) => seq), Array.from({ length: job.eventCount }, (_, index) => index + 1));
     // A job shows the events once more as other clients read them: without a seq, and with timestamp and data beside ours.
@@ -50,7 +50,7 @@ export const checks = {
     const rules = [{ command: 'cp **', decide: 'deny' }, ...approveAll];
     const job = await trial.sidecar.finished(await trial.begin({ permissions: rules }));
     assert.deepEqual([trial.read('hello.txt'), trial.read('copy.txt')], [trial.task.content, undefined]);
-    assert.match(permissionsIn(job).at(-1)?.reason ?? '', /rule 1 says deny/);
+    assert.match(job.permissionsDenied.at(-1)?.reason ?? '', /rule 1 says deny/);
     return `stop reason ${job.stopReason}`;
   },
 
@@ -129,8 +129,7 @@ export const checks = {
     limits.push(await trial.expectPresets(['all', 'deny', 'edits', 'all']));
     const id = await trial.begin({ keepAlive: 60, prompt: undefined });
     await until(async () => (await trial.sidecar.job(id)).agentPhase === 'waiting', 'it waits for a prompt');
-    const { choices } = (await trial.sidecar.job(id)).events.find(({ type }) => type === 'session');
-    const modes = choices.find(({ category }) => category === 'mode')?.values ?? [];
+    const modes = (await trial.offered()).find(({ category }) => category === 'mode')?.values ?? [];
     for (const { value: agentMode } of [...modes.slice(-1), ...modes.slice(0, 1)]) {
       assert.equal((await trial.sidecar.change(id, { agentMode })).agentMode, agentMode);
     }
@@ -150,9 +149,7 @@ export const checks = {
 
   /** All that an agent lets its client choose can be chosen. */
   async choices(trial) {
-    const look = await trial.sidecar.finished(await trial.begin({ prompt: undefined }));
-    assert.deepEqual([look.status, look.stopReason], ['completed', 'no_prompt'], JSON.stringify(outlineOf(look)));
-    const offered = look.events.find(({ type }) => type === 'session').choices;
+    const offered = await trial.offered();
     const last = (category) => offered.find((choice) => choice.category === category)?.values.at(-1)?.value;
     const wishes = { model: last('model'), effort: last('thought_level'), agentMode: last('mode') };
     const chosen = await trial.sidecar.finished(await trial.begin({ prompt: undefined, strictConfig: true, ...wishes }));
@@ -250,6 +247,14 @@ export class Trial {
       return this.recipe.isExample ? job.stdout !== '' : this.model.isHeld(this.task.id) && this.read('hello.txt') !== undefined;
     }, 'the turn has begun');
     return id;
+  }
+
+  /** What it lets its client choose. A job shows only the last events, and those of Qwen are long. */
+  async offered() {
+    const id = await this.begin({ prompt: undefined });
+    const look = await this.sidecar.finished(id);
+    assert.deepEqual([look.status, look.stopReason], ['completed', 'no_prompt'], JSON.stringify(outlineOf(look)));
+    return (await this.sidecar.events(id)).find(({ data }) => data.event?.type === 'session').data.event.choices;
   }
 
   /** Has it write a file, change one, and run a command, a job each. @returns the jobs. */
