@@ -11,7 +11,7 @@ import { isAliveNow } from '../process/identity.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import { type Entry, shown, type ShownProgram } from './entry.ts';
 import { runnerError, turnEndOf } from './agent-end.ts';
-import { statusOf } from './job.ts';
+import { type JobState, statusOf } from './job.ts';
 import { noOutput, readTail } from './output.ts';
 import type { JobStore } from './store.ts';
 
@@ -68,7 +68,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     ...(warnings.length === 0 ? {} : { warnings }),
     ...(entry.cut.has('stdout') ? { stdoutTruncated: true } : {}),
     ...(entry.cut.has('stderr') ? { stderrTruncated: true } : {}),
-    ...(request.mode === 'acp' ? agentPart(entry, agents.summary(directory)) : {}),
+    ...(request.mode === 'acp' ? agentPart(state, agents.summary(directory)) : {}),
   };
 }
 
@@ -88,9 +88,8 @@ function replacedWarning(file: string): string {
   return `${file} cannot be read: something has replaced the file`;
 }
 
-/** A runner that was killed could not say so. */
-function agentPart<T extends AgentJobSummary>(entry: Entry, part: T): T {
-  const { state } = entry;
+/** A runner that was killed could not say so. @param state As it was when the state of the agent was read. */
+function agentPart<T extends AgentJobSummary>(state: JobState, part: T): T {
   if (state.is !== 'finished' || part.agentPhase === 'ended' || part.acpError !== null) return part;
   const ended = { ...part, agentPhase: 'ended', pendingPermissions: [], pendingElicitations: [] } as const;
   const acpError = runnerError(state.outcome, part);
@@ -103,9 +102,10 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
   const { store, agents } = sources;
   // The state first: of a job that is finished by now all output is read, of one that is not there may be more.
   const job = summary(entry, sources);
+  const { state } = entry;
   const detailsOf = (): Promise<AgentJobDetails> =>
-    agents.details(store.directory(entry.id), { ...options, end: turnEndOf(entry.state) });
-  const agentDetails = entry.request.mode === 'acp' ? agentPart(entry, await detailsOf()) : {};
+    agents.details(store.directory(entry.id), { ...options, end: turnEndOf(state) });
+  const agentDetails = entry.request.mode === 'acp' ? agentPart(state, await detailsOf()) : {};
   const isComplete = job.finishedAt !== null;
   const read = (name: StreamName): ReturnType<typeof readTail> =>
     readTail(join(store.directory(entry.id), name), { ...options, isComplete });
