@@ -46,6 +46,39 @@ export function json(status: number, body: unknown, headers: ReplyHeaders = {}):
   return jsonText(status, JSON.stringify(body), headers);
 }
 
+/** A list is written in pieces of about so many characters. */
+const pieceCharacters = 262_144;
+
+/**
+ * A JSON array. Short ones are one text, as {@link json}; of a longer one no more than a piece is in memory, so that it may be
+ * of any length. Items that fail before the first piece is full fail the request; later ones break the answer off.
+ */
+export async function jsonList(status: number, items: AsyncIterable<unknown>, headers: ReplyHeaders = {}): Promise<Reply> {
+  const pieces = listPieces(items);
+  const first = await pieces.next();
+  const second = await pieces.next();
+  if (second.done === true) return jsonText(status, first.value ?? '[]', headers);
+  return stream(status, { 'Content-Type': 'application/json', ...headers }, async (sink) => {
+    await sink.write(first.value ?? '');
+    await sink.write(second.value);
+    for await (const piece of pieces) await sink.write(piece);
+  });
+}
+
+async function* listPieces(items: AsyncIterable<unknown>): AsyncGenerator<string, undefined> {
+  let text = '[';
+  let separator = '';
+  for await (const item of items) {
+    text += separator + JSON.stringify(item);
+    separator = ',';
+    if (text.length < pieceCharacters) continue;
+    yield text;
+    text = '';
+  }
+  yield `${text}]`;
+  return undefined;
+}
+
 /** JSON that is already written. */
 export function jsonText(status: number, text: string, headers: ReplyHeaders = {}): Reply {
   return { kind: 'text', status, headers: { 'Content-Type': 'application/json', ...headers }, text };

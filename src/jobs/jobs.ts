@@ -247,6 +247,19 @@ export class Jobs {
     return { permissions, elicitations };
   }
 
+  /**
+   * Jobs as a list shows them, one after the other: others get their turn in between. What is deleted meanwhile is left out.
+   *
+   * @param options With the end of their output. Default: without.
+   */
+  async *shown(entries: readonly Entry[], options?: TextOptions): AsyncGenerator<Job> {
+    for (const entry of entries) {
+      await this.#pace.turn();
+      if (!this.#catalogue.has(entry)) continue;
+      yield options === undefined ? this.summary(entry) : await this.detailed(entry, options);
+    }
+  }
+
   /** The job without its output texts. */
   summary(entry: Entry): Job {
     this.refresh(entry);

@@ -11,12 +11,12 @@ import { lineWithin } from '../base/untrusted-json.ts';
 import { eventBounds } from '../process/agent-host.ts';
 import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import {
-  type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery, formatPosition, type Job, type JobEvent, type JobQuery, jobQuery,
+  type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery, formatPosition, type JobEvent, type JobQuery, jobQuery,
   type JobRequest, jobRequest, type ListQuery, listQuery, noBody, type Nudged, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, resizeRequest, signalRequest,
   stdinQuery, type StdinWritten, type StreamName, type WaitFor,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { empty, type EventSink, events, json, jsonText, type Reply, type Sink, stream } from '../http/reply.ts';
+import { empty, type EventSink, events, json, jsonList, jsonText, type Reply, type Sink, stream } from '../http/reply.ts';
 import { type Request, type Route, route } from '../http/route.ts';
 import type { Entry } from './entry.ts';
 import { feedPosition } from './feed.ts';
@@ -60,14 +60,11 @@ export function jobRoutes(jobs: Jobs): Route[] {
         summary: 'Lists jobs, newest first',
         answers: { 200: { description: 'The jobs; Link: rel="next" where there are more', schema: { type: 'array', items: jobSchema } } },
       },
-    }, async ({ query }) => {
+    }, ({ query }) => {
       const { entries, hasMore } = jobs.list(query);
-      const body: Job[] = [];
-      for (const entry of entries) {
-        body.push(query.output === true ? await jobs.detailed(entry, { maxBytes: defaults.textBytes / 16 }) : jobs.summary(entry));
-      }
       const last = entries.at(-1);
-      return json(200, body, hasMore && last ? { Link: `<${nextPage(query, last)}>; rel="next"` } : {});
+      const headers = hasMore && last ? { Link: `<${nextPage(query, last)}>; rel="next"` } : undefined;
+      return jsonList(200, jobs.shown(entries, query.output === true ? { maxBytes: defaults.textBytes / 16 } : undefined), headers);
     }),
 
     route('GET', '/permissions', {

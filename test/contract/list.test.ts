@@ -94,6 +94,17 @@ test('GET /jobs', async (t) => {
   });
 });
 
+test('GET /jobs of long commands is written in pieces, and has each of them', async (t) => {
+  const server = await startTestServer(t);
+  const commands = Array.from({ length: 12 }, (_, index) => `: ${String(index).repeat(100_000)}`).map((one) => one.slice(0, 100_000));
+  for (const command of commands) await run(server, { command });
+  for (const query of ['', '?output=1']) {
+    const { headers, json } = await ask(server, `GET /jobs${query}`);
+    assert.deepEqual([headers['transfer-encoding'], headers['content-type']], ['chunked', 'application/json'], query);
+    assert.deepEqual(json<Job[]>().map(({ command }) => command).reverse(), commands);
+  }
+});
+
 /** All ids, page after page. */
 async function listed(server: Reached, path: string): Promise<string[]> {
   const ids: string[] = [];

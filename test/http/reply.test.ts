@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { route } from '../../src/http/route.ts';
-import { json, stream } from '../../src/http/reply.ts';
+import { json, jsonList, stream } from '../../src/http/reply.ts';
 import { formatEvent } from '../../src/http/sse.ts';
 import { eventually, key, parseAnswer, serve } from './serve.ts';
 
@@ -38,6 +38,41 @@ test('HEAD is GET without the body, on texts and on streams', async (t) => {
   assert.equal((await ask('HEAD /events')).headers['content-type'], 'text/event-stream');
   assert.equal((await ask('HEAD /nowhere')).status, 404);
   assert.equal((await ask('HEAD /echo')).status, 405);
+});
+
+test('jsonList() writes a list of any length, and makes no more of it than is taken', async () => {
+  const item = 'x'.repeat(1_000_000);
+  let made = 0;
+  async function* items(count: number): AsyncGenerator<string> {
+    for (; made < count; made += 1) yield item;
+  }
+  // Longer than a string can be (V8, String::kMaxLength).
+  const reply = await jsonList(200, items(600), { Link: 'x' });
+  assert.ok(reply.kind === 'stream');
+  assert.deepEqual(reply.headers, { 'Content-Type': 'application/json', Link: 'x' });
+  let taken = 0;
+  let ahead = 0;
+  const write = async (chunk: Uint8Array | string): Promise<void> => {
+    ahead = Math.max(ahead, made - Math.floor(taken / item.length));
+    taken += chunk.length;
+  };
+  await reply.write({ signal: new AbortController().signal, write });
+  assert.equal(taken, 600 * (item.length + 3) + 1);
+  assert.ok(ahead <= 3, `${ahead} items were ahead`);
+});
+
+test('jsonList() writes valid JSON in one piece or many', async () => {
+  for (const count of [0, 1, 2, 3, 1000]) {
+    const all = Array.from({ length: count }, (_, index) => ({ index, text: 'ä"'.repeat(index) }));
+    async function* items(): AsyncGenerator<unknown> { yield* all; }
+    const reply = await jsonList(200, items());
+    let text = reply.kind === 'text' ? reply.text : '';
+    if (reply.kind === 'stream') {
+      await reply.write({ signal: new AbortController().signal, write: async (chunk) => { text += String(chunk); } });
+    }
+    assert.deepEqual(JSON.parse(text), all);
+    assert.equal(reply.kind, count === 1000 ? 'stream' : 'text');
+  }
 });
 
 test('OPTIONS says what an address has, without the key', async (t) => {
