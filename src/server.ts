@@ -25,6 +25,7 @@ import { JobStore } from './jobs/store.ts';
 import { type Gauge, Metrics } from './metrics/metrics.ts';
 import { healthPath, metricsRoutes } from './metrics/routes.ts';
 import { DirectStarter } from './process/direct.ts';
+import { keepReserve } from './process/disk-reserve.ts';
 import { FirstBash } from './process/first-bash.ts';
 import { Keeper } from './process/keeper.ts';
 import { fifosDirectory } from './process/launched.ts';
@@ -76,7 +77,7 @@ const closeGraceMs = 5000;
 const settleMs = 3_000;
 /** How long one that takes over waits for the other to let go. */
 const patienceMs = 10_000;
-const renewLockMs = 10_000;
+const lookAfterMs = 10_000;
 
 /**
  * Starts the server.
@@ -151,9 +152,9 @@ export async function startServer(
     ({ url } = url === undefined ? await listenOn(config, http, wrapped) : { url });
     if (terminalHttp) terminalPort = await listenForTerminals(config, terminalHttp, wrapped, log);
     lock.announce(url);
-    const renewing = setInterval(() => renew(lock, log), renewLockMs);
-    renewing.unref();
-    closers.push(() => clearInterval(renewing));
+    const lookingAfter = setInterval(() => lookAfter(lock, config, log), lookAfterMs);
+    lookingAfter.unref();
+    closers.push(() => clearInterval(lookingAfter));
     if (wrapped) wrapped.onDraining = (isDraining) => http.drain(isDraining);
     return {
       url,
@@ -393,11 +394,13 @@ function tlsOf(config: Config): { tls?: { cert: Buffer; key: Buffer } } {
   return { tls: { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) } };
 }
 
-function renew(lock: { renew(): void }, log: Log): void {
+/** Sees that what the next server needs is there. */
+function lookAfter(lock: Pick<Lock, 'renew'>, { stateDir }: Pick<Config, 'stateDir'>, log: Log): void {
   try {
     lock.renew();
+    keepReserve(stateDir);
   } catch (error) {
-    log.warn('cannot renew the lock of the state directory', { error });
+    log.warn('cannot look after the state directory', { error });
   }
 }
 

@@ -2,6 +2,7 @@
  * Why a server or its wrapper cannot start, in words, and whether another start would end the same way.
  * @module
  */
+import { isDiskFull } from '../base/disk-full.ts';
 import { ParseError } from '../base/parse.ts';
 import type { Config } from '../config.ts';
 import { LockHeldError } from '../process/lock.ts';
@@ -57,13 +58,13 @@ const reasons: { readonly [code: string]: string } = {
   EXDEV: 'it consists of more than one file system',
   ENOTSUP: 'its file system lacks something that a server needs',
 };
-/** Room may come back. */
-const fullDisk = ['ENOSPC', 'EDQUOT'];
 
-function ofStateDirectory({ code = '', path, message }: NodeJS.ErrnoException, { stateDir }: Subject): ServeFailure | undefined {
+function ofStateDirectory(error: NodeJS.ErrnoException, { stateDir }: Subject): ServeFailure | undefined {
+  const { code = '', path, message } = error;
   const isThere = path !== undefined && (isWithin(path, stateDir) || isWithin(stateDir, path));
   const say = (why: string): string => `Cannot use the state directory ${stateDir}: ${why}; choose another with --state-dir`;
-  if (fullDisk.includes(code)) return { reason: say(`its disk is full (${code})`), isFinal: false };
+  // Room may come back.
+  if (isDiskFull(error)) return { reason: say(`its disk is full (${code})`), isFinal: false };
   const why = reasons[code];
   if (why === undefined || !isThere) return undefined;
   return { reason: say(`${why} (${message})`), isFinal: true };

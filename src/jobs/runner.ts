@@ -80,6 +80,8 @@ const holdAgainMs = 500;
 /** After there were no files for a job. */
 const startAgainMs = 100;
 
+const fullWarning = 'the disk of the state directory was full when the job ended: some of its output may be missing';
+
 type Running = Extract<JobState, { is: 'running' }>;
 
 export class Runner {
@@ -412,6 +414,7 @@ export class Runner {
     const { store, now } = this.#options;
     const written = store.stat(entry.id, 'exit');
     const isOnDisk = code !== undefined && typeof written === 'object' && written.size > 0;
+    if (code !== undefined && !isOnDisk && store.isFull) entry.warn(fullWarning);
     const finishedAt = isOnDisk ? Math.max(written.mtimeMs / 1000, state.startedAt) : now();
     const ending = state.ending ?? endingBy(code, entry.request.mode);
     const outcome = code === undefined ? lostOutcome(finishedAt, ending)

@@ -15,10 +15,11 @@
  * Small writes and looks are synchronous: on a local disk each takes 3 to 40 µs, a trip through the thread pool 30 to 130 µs.
  * @module
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, type Stats, unlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { isDiskFull } from '../base/disk-full.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { ParseError } from '../base/parse.ts';
 import {
@@ -178,6 +179,15 @@ export class JobStore {
     }
     void this.emptyTrash();
     return { records, skipped, lost };
+  }
+
+  /** Whether the disk has no room left. */
+  get isFull(): boolean {
+    try {
+      return statfsSync(this.#jobs).bavail === 0;
+    } catch {
+      return false;
+    }
   }
 
   /** Whether nothing has the name of the job's directory. */
@@ -373,7 +383,7 @@ function foldersIn(directory: string): { readonly name: string; readonly isFolde
 export function storageProblem(action: string, error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
   const { code = 'unknown', message } = error as NodeJS.ErrnoException;
-  if (['ENOSPC', 'EDQUOT'].includes(code)) {
+  if (isDiskFull(error)) {
     return new ProblemError('storage_full', `${action}: the disk of the state directory is full (${code})`, { cause: error });
   }
   const headers = { 'Retry-After': '5' };

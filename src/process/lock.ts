@@ -3,11 +3,12 @@
  * @module
  */
 import { linkSync, rmSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { replaceFile } from '../base/atomic-file.ts';
 import { createFile, readRegular } from '../base/untrusted-file.ts';
 import { fieldsOf, integer, optional, type Parser, text } from '../base/parse.ts';
+import { withReserve } from './disk-reserve.ts';
 import { type Identity, identify, isAlive, isAliveNow } from './identity.ts';
 
 /** What the file holds. */
@@ -91,9 +92,11 @@ export function readOwner(path: string): LockOwner | undefined {
 /** The file appears with its content: link(2) fails where there is one. */
 function tryTake(path: string, owner: LockOwner): boolean {
   const beside = `${path}.${owner.pid}`;
-  // Left by an earlier process of that pid.
-  rmSync(beside, { force: true });
-  createFile(beside, JSON.stringify(owner));
+  withReserve(dirname(path), () => {
+    // Left by an earlier process of that pid.
+    rmSync(beside, { force: true });
+    createFile(beside, JSON.stringify(owner));
+  });
   try {
     linkSync(beside, path);
     return true;

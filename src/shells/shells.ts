@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDiskFull } from '../base/disk-full.ts';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { isLink, statFile } from '../base/untrusted-file.ts';
@@ -270,9 +271,8 @@ export class Shells implements ShellHost {
     try {
       act();
     } catch (error) {
-      const { code = '', message } = error as NodeJS.ErrnoException;
-      const isFull = ['ENOSPC', 'EDQUOT'].includes(code);
-      throw new ProblemError(isFull ? 'storage_full' : 'unavailable', `Cannot write the state of the session: ${message}`, { cause: error });
+      const detail = `Cannot write the state of the session: ${(error as Error).message}`;
+      throw new ProblemError(isDiskFull(error) ? 'storage_full' : 'unavailable', detail, { cause: error });
     }
   }
 }

@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { isDiskFull } from '../base/disk-full.ts';
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { markName } from '../process/descendants.ts';
@@ -266,6 +267,5 @@ export class Terminals {
 function startProblem(error: NodeJS.ErrnoException): Error {
   if (error instanceof ProblemError || error instanceof ParseError) return error;
   const detail = `Cannot open a terminal: ${error.message}`;
-  const isFull = ['ENOSPC', 'EDQUOT'].includes(error.code ?? '');
-  return new ProblemError(isFull ? 'storage_full' : 'unavailable', detail, { cause: error });
+  return new ProblemError(isDiskFull(error) ? 'storage_full' : 'unavailable', detail, { cause: error });
 }

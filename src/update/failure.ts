@@ -2,6 +2,7 @@
  * What a failed update means: for who asked for it, for the next attempt, and for the log.
  * @module
  */
+import { isDiskFull } from '../base/disk-full.ts';
 import { ProblemError, type ProblemCode } from '../protocol/problem.ts';
 import { SourceError } from './source-error.ts';
 import { TarballError } from './tarball-error.ts';
@@ -27,8 +28,7 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof SourceError) {
     return { ...known, code: error.reason === 'not_found' ? 'version_not_found' : 'update_source_failed', isToBlame: false };
   }
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
+  if (isDiskFull(error)) {
     return { ...known, code: 'storage_full', reason: `the disk is full (${messageOf(error)}); make room, then try again`, isToBlame: false };
   }
   if (isSystemError(error)) return { ...known, code: 'update_source_failed', isToBlame: false };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Agent, request as httpRequest } from 'node:http';
 import { type Job, type JobId, ProblemError, type Sidecar } from '../../src/client/client.ts';
+import { keepReserve } from '../../src/process/disk-reserve.ts';
 import { readStat, sendSignal } from '../../src/process/identity.ts';
 import { mountless, smallDisk } from '../support/disk.ts';
 import { childrenOf } from '../support/processes.ts';
@@ -69,12 +70,31 @@ describe('faults', { skip: isLinux ? false : 'these faults are made with the mea
     assert.deepEqual(await client.jobs.nudge(reader), { nudged: true, processAlive: true });
     const ended = await client.jobs.wait(reader);
     assert.deepEqual([ended.status, ended.exitCode], ['failed', 6], 'its exit could not be written, and is known all the same');
+    assert.match(ended.warnings?.join() ?? '', /disk of the state directory was full/);
     makeRoom();
     const path = join(disk, 'state', 'jobs', reader, 'job.json');
     await until(() => readFileSync(path, 'utf8').includes('"exitCode":6'), { what: 'its end is written once there is room' });
     assert.equal((await client.run({ command: 'echo after' })).stdout, 'after\n');
     assert.equal(readdirSync(join(disk, 'state', 'jobs')).length, 3, 'nothing of what was refused is left');
     assertNoBug(logged());
+  });
+
+  it('a server starts on a full disk, so that room can be made through it', { skip: mountless }, async (t) => {
+    const disk = smallDisk(t, '4m');
+    const stateDir = join(disk, 'state');
+    const server = await spawnServer(t, { stateDir });
+    const { jobId } = await server.client.run({ command: 'head -c 1000000 /dev/zero' });
+    keepReserve(stateDir);
+    fill(disk);
+    keepReserve(stateDir);
+    await server.kill9();
+    await server.restart();
+    assert.equal(existsSync(join(stateDir, 'reserve')), false, 'it was needed');
+    keepReserve(stateDir);
+    assert.equal(existsSync(join(stateDir, 'reserve')), false, 'what is free is left to others');
+    await server.client.jobs.delete(jobId);
+    await until(() => statfsSync(disk).bavail > 0, { what: 'there is room' });
+    await until(async () => (await server.client.run({ command: 'echo after' })).stdout === 'after\n', { what: 'jobs run' });
   });
 
   it('what ended while the disk was full is known to the next server too', { skip: mountless }, async (t) => {
