@@ -47,6 +47,13 @@ interface Asker {
   readonly signal: AbortSignal;
 }
 
+interface Answered {
+  readonly optionId: string | undefined;
+  readonly reason: string;
+  /** Not by the policy, as nobody answered in time. */
+  readonly isByPerson?: boolean;
+}
+
 /** Of what is shown for as long as somebody is asked: as much as progress keeps of a name, and a form as long as anybody fills in. */
 const maxNameCharacters = 2000;
 const maxQuestionCharacters = 262_144;
@@ -122,21 +129,22 @@ export class Answering {
     this.#denials.ask();
     const judged: PermissionAnswer = full ? decide(this.#policy, question, context)
       : { ...decide('deny', question, context), reason: 'what the agent told of it is too long or too deep to be judged' };
-    const answer = judged.is === 'pending' ? this.#answerBefore(question, context) ?? judged : judged;
+    const before = judged.is === 'pending' ? this.#answerBefore(question, context) : undefined;
+    const answer = before ?? judged;
     const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'permission', permissionId, decision, reason, question });
-    const settle = (optionId: string | undefined, reason: string): string | undefined => {
+    const settle = (optionId: string | undefined, reason: string, isByPerson: boolean): string | undefined => {
       tell(optionId ?? 'cancelled', reason);
-      this.#remember(question, context, optionId);
+      if (isByPerson) this.#grant(question, context, optionId);
       if (!isAllowed(question, optionId) && !signal.aborted) this.#deny(question, reason);
       return optionId;
     };
-    if (answer.is === 'selected') return settle(answer.optionId, answer.reason);
-    if (answer.is === 'cancelled') return settle(undefined, answer.reason);
+    if (answer.is === 'selected') return settle(answer.optionId, answer.reason, before !== undefined);
+    if (answer.is === 'cancelled') return settle(undefined, answer.reason, false);
     const answering = this.#askSomebody(question, { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, jail, signal });
     // Whoever hears of it finds it pending.
     tell('pending', answer.reason);
-    const { optionId, reason } = await answering;
-    return settle(optionId, reason);
+    const { optionId, reason, isByPerson = false } = await answering;
+    return settle(optionId, reason, isByPerson);
   }
 
   /** Of a person, who said that it holds for more than one question. */
@@ -155,14 +163,14 @@ export class Answering {
     this.#options.onDenied?.(denial);
   }
 
-  /** So that the agent may do by its client what it was just allowed to do. */
-  #remember(question: PermissionQuestion, context: PermissionContext, optionId: string | undefined): void {
+  /** So that the agent may do by its client what a person has just allowed. */
+  #grant(question: PermissionQuestion, context: PermissionContext, optionId: string | undefined): void {
     if (!isAllowed(question, optionId)) return;
     this.#grants.add(question, context, kindsOf(question, optionId).every((kind) => kind === 'allow_always'));
   }
 
   /**
-   * Resolves once the agent may have its client do this: the policy says so, or a permission that it was granted in this turn, or whoever is asked.
+   * Resolves once the agent may have its client do this: the policy says so, or a person has allowed it in this turn, or does so now.
    *
    * @param by.signals End the wait for an answer. @throws RpcError -32602 where it may not.
    */
@@ -220,9 +228,7 @@ export class Answering {
     return new RpcError(rpcCodes.invalidParams, `Cannot do ${method} ${what}: ${reason}`);
   }
 
-  async #askSomebody(
-    question: PermissionQuestion, by: Asker,
-  ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
+  async #askSomebody(question: PermissionQuestion, by: Asker): Promise<Answered> {
     const characters = lengthOf(question);
     if (this.#pendingCharacters + characters > maxPendingCharacters) {
       const denied = decide('deny', question, await contextOf(question, by.jail));
@@ -236,9 +242,7 @@ export class Answering {
     }
   }
 
-  async #answerOf(
-    question: PermissionQuestion, by: Asker,
-  ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
+  async #answerOf(question: PermissionQuestion, by: Asker): Promise<Answered> {
     const { permissionId, toolCallId, jail, signal } = by;
     const { askSeconds, askDefault } = this.#options.order;
     const { parts: _, ...asked } = question;
@@ -256,7 +260,7 @@ export class Answering {
       const { optionId = null, remember } = answer.answer;
       const decision = isAllowed(question, optionId ?? undefined) ? 'approve' : 'deny';
       if (remember !== undefined) this.#remembered.add(question, context, { decision, scope: remember });
-      if (optionId !== null) return { optionId, reason: 'somebody has answered' };
+      if (optionId !== null) return { optionId, reason: 'somebody has answered', isByPerson: true };
     }
     // Links may have changed since.
     const chosen = decide(answer.by === 'somebody' || askDefault === 'deny' ? 'deny' : 'edits', question, context);

@@ -1,6 +1,6 @@
 /**
- * What was allowed in answer to a permission request, so that the files and commands of that request, which the agent then hands to its client,
- * are not asked about a second time.
+ * What a person allowed in answer to a permission request, so that its files and commands, which the agent then hands to
+ * its client, are not asked about a second time. What the policy approves is no grant: the policy decides again.
  * @module
  */
 import type { PermissionContext, PermissionQuestion } from './permissions.ts';

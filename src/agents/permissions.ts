@@ -5,6 +5,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { type PermissionDecision, type PermissionPolicy, type PermissionRule, readingKinds } from '../protocol/agents.ts';
 import { glob, inCommand, inName, inText } from './glob.ts';
+import { wideCommands } from './wide-command.ts';
 
 export type PermissionOptionKind = 'allow_once' | 'allow_always' | 'reject_once' | 'reject_always';
 
@@ -20,6 +21,9 @@ export interface PermissionQuestion {
   readonly parts: readonly string[];
   readonly options: readonly { readonly optionId: string; readonly kind: string; readonly name?: string }[];
 }
+
+/** Of the protocol, but for `other`, which says nothing. */
+const knownKinds: ReadonlySet<string> = new Set(['edit', 'delete', 'move', 'execute', 'switch_mode', ...readingKinds]);
 
 type Offering = Pick<PermissionQuestion, 'options'>;
 
@@ -166,14 +170,26 @@ function unnamedBy(
 }
 
 function fits(rule: PermissionRule, question: PermissionQuestion, context: PermissionContext): boolean {
-  const { kind, tools, paths, commands, parts } = question;
+  const { tools, paths, commands, parts } = question;
   const isApproval = rule.decide === 'approve';
   const most = <T>(all: readonly T[], test: (one: T) => boolean): boolean => (isApproval ? all.length > 0 && all.every(test) : all.some(test));
   const { path, command } = rule;
-  if (rule.kind !== undefined && !glob(rule.kind, inText)(kind)) return false;
+  if (rule.kind !== undefined && !fitsKind(rule.kind, question, isApproval)) return false;
   if (rule.tool !== undefined && !tools.some(glob(rule.tool, inText))) return false;
   if (path !== undefined && !most(paths, pathTest(path, context, isApproval))) return false;
-  return command === undefined || most(isApproval ? commands : [...commands, ...parts], glob(command, inCommand));
+  if (command === undefined) return true;
+  if (isApproval) return most(commands, glob(command, inCommand));
+  return [...commands, ...parts].flatMap(wideCommands).some(glob(command, inText));
+}
+
+/** A command is of the kind `execute`, whatever its own; to deny or ask, a move, and what tells no kind, is an edit, too. */
+function fitsKind(pattern: string, question: PermissionQuestion, isApproval: boolean): boolean {
+  const { kind, paths } = question;
+  const isMeant = glob(pattern, inText);
+  const isKnown = knownKinds.has(kind);
+  if (isMeant(kind)) return true;
+  if (isCommand(question) && isMeant('execute') && !(isApproval && isKnown)) return true;
+  return !isApproval && (kind === 'move' || (!isKnown && paths.length > 0)) && isMeant('edit');
 }
 
 /** @param isReal Only real paths fit, not the name of a link. */

@@ -56,6 +56,8 @@ export type RememberScope = (typeof rememberScopes)[number];
  * one is of real paths, without links.
  *
  * A rule that approves must fit all paths and commands that are named, one that denies or asks any of them, also by the name of a link.
+ * In one that denies or asks `*` in a command stands for anything, and fits also parts of a compound command.
+ * The kind `execute` fits any command, to deny or ask `edit` also a move, and a path of a tool that tells no kind.
  * A rule that denies a path or a command stands above an earlier one that approves without naming that path or command.
  */
 export interface PermissionRule {

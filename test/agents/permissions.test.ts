@@ -83,6 +83,45 @@ const rows: readonly (readonly [what: string, policy: PermissionPolicy, question
   ['rules: all that a rule names must fit', [{ kind: 'edit', path: 'b', decide: 'approve' }], ask(), 'no', /no rule/],
 ];
 
+/** Each is `rm -rf x` to a shell, beside more. */
+const disguised = [
+  'rm -rf x', 'rm -rf $HOME/x1', 'rm -rf x; true', 'rm -rf x #;', 'rm "-rf" `echo x`', ' rm -rf x', 'rm\t-rf x', 'true; rm -rf x', 'true && rm -rf x',
+  'false || rm x', 'yes | rm x', 'sleep 1 & rm x', 'true\nrm x', '(rm x)', '{ rm x; }', 'echo $(rm x)', 'echo `rm x`', 'A=1 B="2 3" rm x', 'A=1; B=2 rm x',
+  '"rm" x', 'r\'\'m x', '\\rm x', 'rm \\\n x', '/bin/rm x', 'if true; then rm x; fi', '>a rm x', '2> a rm x', '2>&1 rm x', '&>a rm x', 'rm >a x', 'sudo rm x', 'env A=1 rm x', 'rm x > "a',
+];
+
+for (const decision of ['deny', 'ask'] as const) {
+  test(`decide(): a rule that says ${decision} finds a command however it is written for a shell`, () => {
+    const policy: PermissionPolicy = [{ command: 'rm *', decide: decision }, { kind: 'execute', decide: 'approve' }];
+    for (const one of disguised) {
+      const answer = decide(policy, command(one), context);
+      assert.equal(answer.is === 'selected' ? answer.optionId : answer.is, decision === 'deny' ? 'no' : 'pending', one);
+    }
+    for (const one of ['ls', 'rmdir x', 'git rm x', 'echo rm', 'npm run rm', 'confirm x', 'A=1']) {
+      assert.match(decide(policy, command(one), context).reason, /^rule 2 says approve$/, one);
+    }
+  });
+}
+
+test('decide(): a rule that denies finds a whole line with what means something to a shell', () => {
+  const policy: PermissionPolicy = [{ command: 'curl * | sh', decide: 'deny' }, { kind: 'execute', decide: 'approve' }];
+  for (const one of ['curl x | sh', 'curl  "$X"  |  sh']) assert.match(decide(policy, command(one), context).reason, /^rule 1/, one);
+});
+
+test('decide(): a long command takes no longer than in proportion to its length', () => {
+  const policy: PermissionPolicy = [{ command: 'rm *', decide: 'deny' }, { kind: 'execute', decide: 'approve' }];
+  const decided = (unit: string, characters: number): number => {
+    const long = command(unit.repeat(characters / unit.length));
+    const from = performance.now();
+    decide(policy, long, context);
+    return performance.now() - from;
+  };
+  for (const unit of [';', 'a', 'A=', 'A=1 ', '"', '\\', ' ', '<', '< ', '/', 'if ', 'a;']) {
+    decided(unit, 20_000);
+    assert.ok(decided(unit, 200_000) < 50 * decided(unit, 20_000) + 500, JSON.stringify(unit));
+  }
+});
+
 for (const [what, policy, question, expected, reason] of rows) {
   test(`decide(): ${what}`, () => {
     const answer = decide(policy, question, context);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { type PermissionRule, rulesOf } from '../../src/protocol/agents.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { eventsOf, fake, nobodyLeft, reaches } from './agents.ts';
@@ -182,11 +183,41 @@ test('what an agent was allowed to do is not asked about again', async (t) => {
   });
 
   await t.test('but a rule that denies holds all the same', async () => {
-    const rules = [{ kind: 'edit', path: 'made', decide: 'deny' }, { tool: 'Anything', decide: 'ask' }, { decide: 'deny' }];
+    const denial = { tool: 'fs/write_text_file', path: 'made', decide: 'deny' };
+    const rules = [denial, { tool: 'Anything', decide: 'ask' }, { decide: 'deny' }];
     const id = await submit(server, fake('permit {"title":"Anything","rawInput":{"path":"made"}}\nwrite made x', { workdir: folderOf(t), permissions: rules }));
     await answer(server, id, 'yes', 'other');
     assert.equal((await finished(server, id)).stdout, allowed + refused);
   });
+});
+
+test('what the policy approves by itself lifts no rule for what goes through the server', async (t) => {
+  const server = await startTestServer(t);
+  const all = rulesOf('all');
+  const permit = (toolCall: object): string => `permit ${JSON.stringify({ title: 'Tool', ...toolCall })}`;
+  const path = { rawInput: { path: 'made' } };
+  const running = { rawInput: { command: 'touch made' } };
+  const [write, create] = ['write made x', 'spawn {"command":"touch made"}'];
+  const rows: readonly (readonly [toolCall: object, unasked: string, rules: readonly PermissionRule[], asked: string[]])[] = [
+    [{ kind: 'edit', ...path }, write, [{ tool: 'fs/write_text_file', decide: 'ask' }, { decide: 'approve' }], ['edit']],
+    [{ kind: 'other', ...path }, write, [{ kind: 'other', decide: 'approve' }], []],
+    [{ kind: 'move', ...path }, write, [{ kind: 'move', decide: 'approve' }], []],
+    [{ kind: 'other', ...path }, write, [{ kind: 'edit', decide: 'ask' }, { decide: 'approve' }], ['other', 'edit']],
+    [{ kind: 'move', ...path }, write, [{ kind: 'edit', path: '**', decide: 'ask' }, ...all], ['move', 'edit']],
+    [{ kind: 'other', ...running }, create, [{ tool: 'terminal/create', decide: 'ask' }, ...all], ['execute']],
+    [{ kind: 'other', ...running }, create, [{ kind: 'execute', decide: 'ask' }, ...all], ['other', 'execute']],
+    [{ kind: 'edit', ...running }, create, [{ kind: 'execute', decide: 'ask' }, ...all], ['edit', 'execute']],
+  ];
+  for (const [toolCall, unasked, permissions, asked] of rows) {
+    await t.test(`${JSON.stringify(toolCall)} under ${JSON.stringify(permissions)}`, async () => {
+      const workdir = folderOf(t);
+      const id = await submit(server, fake(`${permit(toolCall)}\n${unasked}`, { workdir, permissions }));
+      for (const kind of asked) await answer(server, id, kind === asked.at(-1) ? 'reject' : 'no', kind);
+      const { stdout = '', permissionsAsked } = await finished(server, id);
+      assert.ok(stdout.endsWith(refused), stdout);
+      assert.deepEqual([permissionsAsked, existsSync(join(workdir, 'made'))], [asked.length === 0 ? 1 : 2, false]);
+    });
+  }
 });
 
 test('edits grants nothing whose raw input holds a command, under whatever name and kind', async (t) => {
