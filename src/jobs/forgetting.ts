@@ -38,14 +38,15 @@ export class Forgetting {
     this.#timer.unref();
   }
 
-  /** Its files go by and by. */
-  forget(entry: Entry): void {
+  /** Its files go by and by. @returns where they are; `undefined`: there are none. */
+  forget(entry: Entry): string | undefined {
     const { catalogue, store, cache, onForgotten } = this.#options;
-    if (!catalogue.has(entry)) return;
-    store.remove(entry.id);
+    if (!catalogue.has(entry)) return undefined;
+    const place = store.remove(entry.id);
     catalogue.delete(entry);
     cache.delete(entry);
     onForgotten(entry);
+    return place;
   }
 
   close(): void {

@@ -411,8 +411,8 @@ export class Jobs {
     if (!entry.isFinished) {
       throw new ProblemError('job_running', `Cannot delete job ${entry.toString()}: cancel it, or wait for its end`);
     }
-    this.#forgetting.forget(entry);
-    await this.#store.removeFiles(entry.id);
+    const place = this.#forgetting.forget(entry);
+    if (place !== undefined) await this.#store.removeFiles(place);
   }
 
   async #unlessWaitsEnd(entry: Entry, ending: Promise<void>): Promise<void> {

@@ -15,8 +15,7 @@
  * Small writes and looks are synchronous: on a local disk each takes 3 to 40 µs, a trip through the thread pool 30 to 130 µs.
  * @module
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdirSync, readdirSync, renameSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { isDiskFull } from '../base/disk-full.ts';
@@ -29,9 +28,9 @@ import { readJson, recordBounds } from '../base/untrusted-json.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { agentFiles } from '../process/agent-host.ts';
-import { runInBackground } from '../process/background.ts';
 import { typedInput } from '../process/pty.ts';
 import { type ProcessNote, parseExit, parseProcessNote } from '../process/process-note.ts';
+import { Trash } from '../process/trash.ts';
 import type { JobRecord, JobState } from './job.ts';
 import { parseRecord } from './record.ts';
 
@@ -73,12 +72,12 @@ const preparedFiles: readonly string[] = ['job.json', 'stdin', 'stdout', 'stderr
 
 export class JobStore {
   readonly #jobs: string;
-  readonly #trash: string;
+  readonly #trash: Trash;
 
   /** @param stateDir Made where it is not there; only for its owner. */
   constructor(stateDir: string) {
     this.#jobs = JobStore.jobsDirectory(stateDir);
-    this.#trash = join(stateDir, 'trash');
+    this.#trash = new Trash(stateDir);
   }
 
   /** The parent of the jobs' directories. */
@@ -109,7 +108,7 @@ export class JobStore {
       writeRegular(join(prepared, 'job.json'), JSON.stringify(record));
       this.#rename(prepared, directory);
     } catch (error) {
-      removeQuietly(prepared);
+      this.#removeQuietly(prepared);
       throw storageProblem('Cannot take on the job', error);
     }
   }
@@ -159,7 +158,7 @@ export class JobStore {
       let value: unknown;
       try {
         if (isFolder && name.startsWith(prefixOfNew)) {
-          this.#discard(join(this.#jobs, name), name);
+          this.#trash.put(join(this.#jobs, name));
           continue;
         }
         if (!isJobId(name)) throw new Error('its name is not a job id');
@@ -263,19 +262,23 @@ export class JobStore {
     }
   }
 
-  /** Forgets a job at once; its files go with {@link removeFiles} or {@link emptyTrash}. @throws ProblemError storage_full, unavailable. */
-  remove(id: JobId): void {
+  /**
+   * Forgets a job at once; its files go with {@link removeFiles} or {@link emptyTrash}.
+   *
+   * @returns where they are now; `undefined`: there are none. @throws ProblemError storage_full, unavailable.
+   */
+  remove(id: JobId): string | undefined {
     try {
-      this.#discard(this.directory(id), id);
+      return this.#trash.put(this.directory(id));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw storageProblem(`Cannot delete job ${id}`, error);
     }
   }
 
-  /** Removes the files of one forgotten job now. What cannot be removed is tried again later. */
-  async removeFiles(id: JobId): Promise<void> {
-    await rm(join(this.#trash, id), { recursive: true, force: true }).catch(() => undefined);
+  /** Removes the files of one forgotten job now, where they are few. What cannot be removed is tried again later. */
+  async removeFiles(place: string): Promise<void> {
+    await this.#trash.clear(place);
   }
 
   /**
@@ -283,12 +286,7 @@ export class JobStore {
    * What cannot be removed now is tried again the next time.
    */
   async emptyTrash(): Promise<void> {
-    if (!existsSync(this.#trash)) return;
-    try {
-      await (process.platform === 'win32' ? rm(this.#trash, { recursive: true, force: true }) : runInBackground('rm', ['-rf', '--', this.#trash]));
-    } catch {
-      // A full or broken disk: those who write to it say so.
-    }
+    await this.#trash.empty();
   }
 
   /** @throws UntrustedFileError where a link stands in the place of the directory. */
@@ -296,9 +294,12 @@ export class JobStore {
     if (isLink(this.directory(id))) throw new UntrustedFileError(`the directory of job ${id} was replaced by a link`);
   }
 
-  #discard(directory: string, name: string): void {
-    makeDirectory(this.#trash);
-    renameSync(directory, join(this.#trash, name));
+  #removeQuietly(directory: string): void {
+    try {
+      if (statFile(directory) !== undefined) void this.#trash.clear(this.#trash.put(directory));
+    } catch {
+      // The first failure is the one to tell; the next start removes what is left.
+    }
   }
 
   #rename(prepared: string, directory: string): void {
@@ -317,7 +318,7 @@ export class JobStore {
     const directory = join(this.#jobs, name);
     try {
       if (!isJobId(name) || !isUntouched(directory)) return false;
-      this.#discard(directory, name);
+      this.#trash.put(directory);
       return true;
     } catch {
       // ENOTDIR, EACCES: it is skipped, for the reason found before.
@@ -403,13 +404,5 @@ function makeDirectory(directory: string): void {
     // Somebody removed the state directory while the server runs.
     if (code !== 'ENOENT') throw error;
     makeFolder(directory, { mode: 0o700 });
-  }
-}
-
-function removeQuietly(directory: string): void {
-  try {
-    rmSync(directory, { recursive: true, force: true });
-  } catch {
-    // The first failure is the one to tell; the next start removes what is left.
   }
 }

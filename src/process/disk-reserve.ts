@@ -4,10 +4,11 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { rmSync, statfsSync } from 'node:fs';
+import { statfsSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDiskFull } from '../base/disk-full.ts';
 import { createFile, statFile } from '../base/untrusted-file.ts';
+import { Trash } from './trash.ts';
 
 /** Enough for a start and for deleting jobs: both write a few files of a block each. */
 const sizeBytes = 256 * 1024;
@@ -20,7 +21,8 @@ export function keepReserve(stateDir: string): void {
   if (statFile(path)?.size === sizeBytes) return;
   const { bavail, bsize } = statfsSync(stateDir);
   if (bavail * bsize < minFreeBytes) return;
-  rmSync(path, { recursive: true, force: true });
+  const trash = new Trash(stateDir);
+  if (statFile(path) !== undefined) void trash.clear(trash.put(path));
   // No zeros: a file system that compresses would keep next to nothing for them.
   createFile(path, randomBytes(sizeBytes));
 }
@@ -30,8 +32,9 @@ export function withReserve<T>(stateDir: string, act: () => T): T {
   try {
     return act();
   } catch (error) {
-    if (!isDiskFull(error) || statFile(reserveIn(stateDir)) === undefined) throw error;
-    rmSync(reserveIn(stateDir), { recursive: true, force: true });
+    // What a job has put in its place is no reserve.
+    if (!isDiskFull(error) || statFile(reserveIn(stateDir))?.isFile() !== true) throw error;
+    unlinkSync(reserveIn(stateDir));
     return act();
   }
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type MarkedProcess, markedProcesses } from './descendants.ts';
 import type { Identity } from './identity.ts';
 import { isStillLauncher } from './launchers.ts';
+import { trashDirectory } from './trash.ts';
 
 export interface Launched {
   /** The id of the job, or what the shell is known by. */
@@ -40,11 +41,13 @@ export function isLaunchedIn({ stat: { pid, groupId, parentPid } }: MarkedProces
 
 /**
  * A launcher's lines come through a FIFO, which keeps its path when it loses its name (proc(5), /proc/pid/fd). The next
- * server has put the folder aside, see `Spares`.
+ * server has put the folder aside, see `Spares`: into the trash, one of before beside it.
  */
 function isLauncherOf(stateDir: string, pid: number): boolean {
   try {
-    return isStillLauncher(pid) && readlinkSync(`/proc/${pid}/fd/0`).startsWith(fifosDirectory(realpathSync(stateDir)));
+    if (!isStillLauncher(pid)) return false;
+    const [path, folder] = [readlinkSync(`/proc/${pid}/fd/0`), realpathSync(stateDir)];
+    return [folder, trashDirectory(folder)].some((parent) => path.startsWith(fifosDirectory(parent)));
   } catch {
     // It ended meanwhile, or belongs to another user.
     return false;

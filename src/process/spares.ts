@@ -3,13 +3,13 @@
  * files takes 0.2 ms on a quiet disk and 3 ms on a busy one, which nobody who submits a job should wait for.
  * @module
  */
-import { existsSync, renameSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { makeFolder } from '../base/make-folder.ts';
 import { clearPlaceOf, statFile } from '../base/untrusted-file.ts';
 import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
+import { removeFolder, Trash } from './trash.ts';
 
 /** How many are made at once, and the rest at which more are made. A launcher needs two FIFOs, and is needed for each job of a burst. */
 const stock = { directory: { batch: 128, low: 64 }, fifo: { batch: 512, low: 256 } } as const;
@@ -47,7 +47,7 @@ export class Spares {
 
   /**
    * @param first Makes them.
-   * @param folder Begun anew: what is left in it from an earlier server goes.
+   * @param folder In the state directory. Begun anew: what is left in it from an earlier server goes.
    * @param keeper Keeps the stdin of directories open; without one FIFOs are made instead.
    */
   constructor(first: FirstBash, folder: string, keeper?: Keeper) {
@@ -60,10 +60,13 @@ export class Spares {
     this.#folder = join(folder, `${process.pid}-${Date.now().toString(36)}`);
     this.#kind = keeper ? 'directory' : 'fifo';
     this.#keeper = keeper;
-    const old = `${folder}.${process.pid}.old`;
-    if (statFile(folder) !== undefined) renameSync(folder, old);
-    // Again where it fills meanwhile: the script of a server that was killed outlives it for a moment.
-    rm(old, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 }).catch(() => undefined);
+    const trash = new Trash(dirname(folder));
+    // The script of a server that was killed outlives it for a moment, and may fill it meanwhile: then it goes later.
+    try {
+      if (statFile(folder) !== undefined) void trash.clear(trash.put(folder));
+    } catch {
+      // A full disk. No name in it is one of this server.
+    }
   }
 
   /**
@@ -99,7 +102,7 @@ export class Spares {
     // A script on its way would fill what is being removed.
     this.#isClosed = true;
     await Promise.allSettled(this.#refilling.values());
-    await rm(this.#parent, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
+    await removeFolder(this.#parent);
   }
 
   /** One that was begun ahead steps back behind the jobs: nobody who waits should wait for it. */
@@ -139,7 +142,7 @@ export class Spares {
 }
 
 async function remove(paths: readonly string[]): Promise<void> {
-  await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true }).catch(() => undefined)));
+  for (const path of paths) await removeFolder(path).catch(() => undefined);
 }
 
 const reasons: { readonly [words: string]: string } = {

@@ -3,7 +3,6 @@
  * @module
  */
 import { closeSync, renameSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -12,6 +11,7 @@ import {
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { parseExit, parseProcessNote } from '../process/process-note.ts';
+import type { Trash } from '../process/trash.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
 import { interruptsFile, lastFile, sleepsFile } from './dialect.ts';
 
@@ -48,7 +48,7 @@ export function openControl(path: string): number {
  * Removes the directory of a process that has ended, or that no server heard of: should it come to be all the same, it finds no control, or one
  * that has come to its end.
  */
-export function discard(runIn: string): void {
+export function discard(runIn: string, trash: Trash): void {
   const control = join(runIn, 'control');
   const aside = `${control}.discarded`;
   try {
@@ -63,7 +63,7 @@ export function discard(runIn: string): void {
     // What is no FIFO keeps nobody waiting.
     if (!['ENOENT', 'ENOTDIR'].includes(code) && !(error instanceof UntrustedFileError)) throw error;
   }
-  rm(runIn, { recursive: true, force: true }).catch(() => undefined);
+  trash.remove(runIn).catch(() => undefined);
 }
 
 /** The process that a launcher has started, once that has said who it is. @throws Error where there is none, or nobody waits for it any more. */

@@ -2,7 +2,7 @@
  * One persistent shell: starts its process when a job needs it, gives it one job at a time, and tells how each ends.
  * @module
  */
-import { closeSync, type FSWatcher, renameSync, rmSync, watch, writeSync } from 'node:fs';
+import { closeSync, type FSWatcher, renameSync, watch, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
@@ -19,6 +19,7 @@ import type { Launch } from '../process/launch-script.ts';
 import { claimLine, isUnclaimed, parseProcessNote } from '../process/process-note.ts';
 import type { ShellLaunch, StarterEvents } from '../process/starter.ts';
 import { terminate } from '../process/terminate.ts';
+import type { Trash } from '../process/trash.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
 import { continueInterrupted, interruptCommand, isAsleep } from './interrupt.ts';
@@ -40,6 +41,7 @@ export interface ShellOptions {
   readonly inherited: Variables;
   /** A FIFO made ahead. */
   readonly takeFifo: () => Promise<string>;
+  readonly trash: Trash;
   readonly connection: () => { readonly launch: (launch: Launch) => void; readonly events: StarterEvents };
   readonly log: Log;
   /** Unix seconds. */
@@ -265,7 +267,7 @@ export class Shell {
   }
 
   async #startProcess(): Promise<Running> {
-    const { directory, dialect, program, connection, takeFifo, inherited } = this.#options;
+    const { directory, dialect, program, connection, takeFifo, inherited, trash } = this.#options;
     this.#checkFolder();
     const started = this.#nextStart();
     // It runs, and cannot be used any more.
@@ -275,13 +277,14 @@ export class Shell {
     const before = this.#record.starts;
     const starts = before + 1;
     const runIn = runDirectory(directory, starts);
-    rmSync(runIn, { recursive: true, force: true });
+    // A job may have put it there, with anything in it.
+    if (statFile(runIn) !== undefined) void trash.clear(trash.put(runIn));
     makeFolder(runIn, { mode: 0o700 });
     const controlPath = join(runIn, 'control');
     renameSync(await takeFifo(), controlPath);
     noteStarted(runIn, started);
     this.#save({ ...this.#record, starts });
-    if (before > 0) discard(runDirectory(directory, before));
+    if (before > 0) discard(runDirectory(directory, before), trash);
     const control = openControl(controlPath);
     try {
       const { workdir, env } = this.#record;

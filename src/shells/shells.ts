@@ -3,7 +3,6 @@
  * @module
  */
 import { existsSync, readdirSync, renameSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDiskFull } from '../base/disk-full.ts';
 import type { Log } from '../base/log.ts';
@@ -14,6 +13,7 @@ import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import type { Launch } from '../process/launch-script.ts';
 import { terminate } from '../process/terminate.ts';
+import { Trash } from '../process/trash.ts';
 import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/starter.ts';
 import { dialects } from './dialects.ts';
 import { findShells } from './found.ts';
@@ -51,6 +51,7 @@ const longestSweepMs = 30_000;
 export class Shells implements ShellHost {
   readonly #options: ShellsOptions;
   readonly #folder: string;
+  readonly #trash: Trash;
   readonly #now: () => number;
   readonly #shells = new Map<string, Shell>();
   /** Marks of shells whose sessions this version cannot read. */
@@ -66,6 +67,7 @@ export class Shells implements ShellHost {
     this.#options = options;
     this.#now = now;
     this.#folder = join(stateDir, 'shells');
+    this.#trash = new Trash(stateDir);
     this.found = takeFifo ? findShells(inherited['PATH'] ?? '') : new Map();
     if (takeFifo) this.#readAll();
     if (idleSeconds === 0) return;
@@ -190,7 +192,7 @@ export class Shells implements ShellHost {
     if (statFile(directory) !== undefined) this.#try(() => renameSync(directory, aside));
     this.#shells.delete(sessionKey);
     await shell.terminate();
-    await rm(aside, { recursive: true, force: true }).catch(() => undefined);
+    await this.#trash.remove(aside).catch(() => undefined);
     this.#options.log.info('session deleted', { sessionKey });
   }
 
@@ -225,7 +227,7 @@ export class Shells implements ShellHost {
     if (!takeFifo || !dialect || program === undefined) throw new Error(`this machine has no ${record.shell} any more`);
     // A shell needs it only once it has a job, which comes through it.
     const connection = (): ShellsConnection => this.#connection ?? unconnected();
-    return new Shell({ directory, record, dialect, program, takeFifo, inherited: this.#options.inherited, connection, log, now: this.#now });
+    return new Shell({ directory, record, dialect, program, takeFifo, trash: this.#trash, inherited: this.#options.inherited, connection, log, now: this.#now });
   }
 
   #readAll(): void {
@@ -233,7 +235,7 @@ export class Shells implements ShellHost {
     for (const name of readdirSync(this.#folder)) {
       const directory = join(this.#folder, name);
       if (name.includes('.deleted-')) {
-        rm(directory, { recursive: true, force: true }).catch(() => undefined);
+        this.#trash.remove(directory).catch(() => undefined);
         continue;
       }
       let value: unknown;
@@ -244,7 +246,7 @@ export class Shells implements ShellHost {
         if (folderName(record.sessionKey) !== name) throw new Error('its shell.json is that of another session');
         this.#shells.set(record.sessionKey, this.#open(directory, record));
       } catch (error) {
-        if (/^[0-9a-f]{32}$/.test(name) && isUntouched(directory)) rm(directory, { recursive: true, force: true }).catch(() => undefined);
+        if (/^[0-9a-f]{32}$/.test(name) && isUntouched(directory)) this.#trash.remove(directory).catch(() => undefined);
         else this.#options.log.warn('skipped in the shells directory', { name, why: (error as Error).message });
         this.#noteForeign(directory, value);
       }

@@ -2,7 +2,7 @@
  * Reaches a Unix socket however long its path is: an address takes 108 bytes (unix(7)), on macOS 104.
  * @module
  */
-import { closeSync, constants, mkdtempSync, openSync, rmSync, symlinkSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -27,10 +27,12 @@ function throughDescriptor<T>(directory: string, name: string, use: (path: strin
 
 function throughLink<T>(directory: string, name: string, use: (path: string) => T): T {
   const folder = mkdtempSync(join(tmpdir(), 'sc-'));
+  const link = join(folder, 'd');
   try {
-    symlinkSync(directory, join(folder, 'd'));
-    return use(join(folder, 'd', name));
+    symlinkSync(directory, link);
+    return use(join(link, name));
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    unlinkSync(link);
+    rmdirSync(folder);
   }
 }

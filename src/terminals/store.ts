@@ -10,13 +10,13 @@
  * ```
  * @module
  */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { createFile, isLink, readRegularLater, statFile } from '../base/untrusted-file.ts';
 import { type JsonBounds, readJson, recordBounds } from '../base/untrusted-json.ts';
+import { Trash } from '../process/trash.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
 import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
@@ -35,9 +35,11 @@ export interface SkippedTerminal {
 
 export class TerminalStore {
   readonly #terminals: string;
+  readonly #trash: Trash;
 
   constructor(stateDir: string) {
     this.#terminals = join(stateDir, 'terminals');
+    this.#trash = new Trash(stateDir);
   }
 
   get folder(): string {
@@ -101,7 +103,7 @@ export class TerminalStore {
   }
 
   async remove(id: TerminalId): Promise<void> {
-    await rm(this.directory(id), { recursive: true, force: true });
+    await this.#trash.remove(this.directory(id));
   }
 
   /**
@@ -117,7 +119,7 @@ export class TerminalStore {
       const stats = statFile(path);
       if (stats?.isFile() !== true || stats.size > 0) return false;
     }
-    rmSync(this.directory(id), { recursive: true, force: true });
+    void this.#trash.clear(this.#trash.put(this.directory(id)));
     return true;
   }
 }

@@ -2,8 +2,8 @@
  * Installs a release that is trusted beside the others, in one step: it is there whole, or nothing of it is left.
  * @module
  */
-import { rm } from 'node:fs/promises';
 import type { Log } from '../base/log.ts';
+import { removeFolder } from '../process/trash.ts';
 import { type PrepareOptions, prepare } from './prepare.ts';
 import type { Release } from './sources/source.ts';
 import type { Versions } from './versions.ts';
@@ -23,6 +23,6 @@ export async function install(release: Release, options: InstallOptions): Promis
     await versions.install(folder, release.version);
   } finally {
     // Where it fails, the next start tries again.
-    await rm(staging, { recursive: true, force: true }).catch((error: unknown) => log.warn('cannot remove what an update has left', { error }));
+    await removeFolder(staging).catch((error: unknown) => log.warn('cannot remove what an update has left', { error }));
   }
 }

@@ -9,13 +9,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, renameSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { ParseError } from '../base/parse.ts';
 import { readRegular, UntrustedFileError } from '../base/untrusted-file.ts';
 import { isAliveNow, isPidAlive, readStat } from '../process/identity.ts';
+import { removeFolder } from '../process/trash.ts';
 import { compareVersions, isVersion } from './version.ts';
 import { syncFolder } from './write-entries.ts';
 import { noVersions, parseVersionState, type PruneOptions, superfluous, type VersionState } from './version-state.ts';
@@ -89,7 +89,7 @@ export class Versions {
   async install(staging: string, version: string): Promise<void> {
     const [own, aside] = this.#placesOf(version);
     this.#putBack(version);
-    await rm(aside, { recursive: true, force: true });
+    await removeFolder(aside);
     if (existsSync(own)) renameSync(own, aside);
     try {
       renameSync(staging, own);
@@ -154,7 +154,7 @@ export class Versions {
 
   async #remove(path: string): Promise<void> {
     try {
-      await rm(path, { recursive: true, force: true });
+      await removeFolder(path);
     } catch (error) {
       // The next start tries again.
       this.#onWarning(`Cannot remove ${path}`, error);

@@ -4,8 +4,9 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, open, rm } from 'node:fs/promises';
+import { chmod, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeFolder } from '../process/trash.ts';
 import type { TarEntry } from './tar-entries.ts';
 import { Layout } from './tar-layout.ts';
 import { TarballError } from './tarball-error.ts';
@@ -46,7 +47,7 @@ export async function writeEntries(entries: AsyncIterable<TarEntry>, target: str
     return unpacked;
   } catch (error) {
     // Where this fails, too, the first failure tells more.
-    await rm(target, { recursive: true, force: true, maxRetries: 10, retryDelay: 10 }).catch(() => undefined);
+    await removeFolder(target).catch(() => undefined);
     signal?.throwIfAborted();
     throw error;
   }

@@ -106,3 +106,28 @@ test('what a server left that was killed before a session had its record is remo
   await until(() => readdirSync(folder).length === 2, { what: 'what is left is removed' });
   assert.deepEqual(readdirSync(folder).sort(), [name('c'), 'foreign']);
 });
+
+test('what a job has put in the place of the next start is gone from there, and its files go in the background', {
+  skip: options.skip || (findShells(process.env['PATH'] ?? '').size > 0 ? false : 'needs a shell'),
+}, async (t) => {
+  const stateDir = realpathSync(temporaryFolder(t));
+  const { shells, launched } = shellsIn(t, stateDir);
+  shells.admit(request);
+  const [session = ''] = readdirSync(join(stateDir, 'shells'));
+  const next = join(stateDir, 'shells', session, 'run-1');
+  mkdirSync(next);
+  for (let number = 0; number < 200; number += 1) writeFileSync(join(next, String(number)), '');
+  const directory = join(stateDir, 'job');
+  mkdirSync(directory);
+  let inTrash: readonly string[] = [];
+  launched.push = (...all: Launch[]) => {
+    inTrash = readdirSync(join(stateDir, 'trash'));
+    return Array.prototype.push.apply(launched, all);
+  };
+  shells.start({ id: 'job', directory, stdin: 'null', sessionKey: 'one', command: 'true', isBootstrap: false });
+  await until(() => launched.length === 1, { what: 'the shell is launched' });
+  assert.equal(existsSync(join(next, '0')), false);
+  // What went wrong: the server removed them first, 250,000 in 4 s, and answered nobody meanwhile.
+  assert.equal(inTrash.length, 1);
+  await until(() => !existsSync(join(stateDir, 'trash')), { what: 'they are gone' });
+});

@@ -1,10 +1,11 @@
 /** Terminals on disk, whose files a job may have replaced. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { TerminalStore } from '../../src/terminals/store.ts';
 import { temporaryFolder } from '../support/server.ts';
+import { until } from '../support/wait.ts';
 
 const id = '01kaaaaaa0000001';
 
@@ -23,4 +24,18 @@ test('a record or an exit that no holder writes is not parsed, one of a later ve
   writeFileSync(join(directory, 'terminal.json'), JSON.stringify({ terminalId: id, holder: { pid: 77 }, isLater: true }));
   assert.equal(store.readAll().skipped[0]?.holderPid, 77);
   assert.equal(mock.callCount(), 1);
+});
+
+test('the directory of one that was never finished goes in the background, however much is in it', async (t) => {
+  const stateDir = temporaryFolder(t);
+  const directory = join(stateDir, 'terminals', id);
+  mkdirSync(directory, { recursive: true });
+  for (let number = 0; number < 200; number += 1) writeFileSync(join(directory, String(number)), '');
+  // A job can empty the record: then 300,000 files kept the start of the server for 6.7 s.
+  writeFileSync(join(directory, 'terminal.json'), '');
+  assert.deepEqual(new TerminalStore(stateDir).readAll(), { records: [], skipped: [] });
+  assert.equal(existsSync(directory), false);
+  const [place = ''] = readdirSync(join(stateDir, 'trash'));
+  assert.equal(readdirSync(join(stateDir, 'trash', place)).length, 201);
+  await until(() => !existsSync(join(stateDir, 'trash')), { what: 'its files are gone' });
 });
