@@ -116,7 +116,7 @@ class Attachment {
       case 'skipped':
         this.#position = frame.offset;
         this.#show(this.#dialogue.rest());
-        return void this.#socket.send(this.#dialogue.control({ type: 'skipped', bytes: frame.bytes, offset: frame.offset }));
+        return this.#show(this.#dialogue.control({ type: 'skipped', bytes: frame.bytes, offset: frame.offset }));
       case 'exit': return this.#end(frame);
       case 'state':
       case 'done': return undefined;
@@ -127,7 +127,7 @@ class Attachment {
   #attached({ offset, end, cols, rows }: Extract<Told, { kind: 'attached' }>): void {
     this.#position = offset;
     if (this.#options.isOwner) return;
-    this.#socket.send(this.#dialogue.control({ type: 'attached', terminalId: this.#terminal.id, offset, end, cols, rows }));
+    this.#show(this.#dialogue.control({ type: 'attached', terminalId: this.#terminal.id, offset, end, cols, rows }));
   }
 
   #show(output: string | Buffer | undefined): void {

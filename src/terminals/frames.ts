@@ -4,8 +4,9 @@
  * Both ends may be of different versions, as terminals outlive updates: kinds that are not known are passed over, and fields are only ever added.
  * @module
  */
+import { fieldsOf, integer, number, oneOf, type Parser } from '../base/parse.ts';
 import { type JsonBounds, parseWithin } from '../base/untrusted-json.ts';
-import type { TerminalReason } from '../protocol/terminals.ts';
+import { type TerminalReason, terminalReasons } from '../protocol/terminals.ts';
 
 /** The server's: what it wants of the holder. */
 export type Asked =
@@ -45,6 +46,25 @@ const longestFrame = 16 * 2 ** 20;
 /** A message has at most seven fields. A job can put a socket of its own in the place of the holder's. */
 const messageBounds: JsonBounds = { maxBytes: 65_536, maxTokens: 1000 };
 
+const offset = integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const side = integer({ min: 1, max: 65_535 });
+
+const toldParsers = new Map<unknown, Parser<Told>>([
+  ['attached', fieldsOf({ kind: oneOf('attached'), offset, end: offset, cols: side, rows: side })],
+  ['skipped', fieldsOf({ kind: oneOf('skipped'), bytes: offset, offset })],
+  ['state', fieldsOf({
+    kind: oneOf('state'), cols: side, rows: side, attached: offset, lastActivityAt: number({ min: 0, max: 2 ** 40 }),
+  })],
+  ['done', fieldsOf({ kind: oneOf('done') })],
+  ['exit', fieldsOf({ kind: oneOf('exit'), exitCode: integer({ min: -1, max: 255 }), reason: oneOf(...terminalReasons) })],
+]);
+
+/** A message of a holder, or of a socket that a job has put in its place. @returns `undefined`: a later version says it. @throws ParseError. */
+export function parseTold(value: unknown): Told | undefined {
+  const kind = (value as { readonly kind?: unknown } | null)?.kind;
+  return toldParsers.get(kind)?.(value, 'the message');
+}
+
 /** The head of a frame of bytes: what it is about follows without being copied. */
 export function bytesHead(length: number): Buffer {
   return head(kinds.bytes, length);
@@ -65,8 +85,15 @@ function head(kind: number, length: number): Buffer {
 /** Reads frames out of chunks as they come. Bytes are told as they arrive, also before their frame is whole. */
 export class FrameReader<T extends Asked | Told> {
   #rest: Buffer = Buffer.alloc(0);
-  /** What is still to come of a frame of bytes. */
+  /** What is still to come of a frame of bytes, or of one whose kind is not known. */
   #bytesLeft = 0;
+  #isPassedOver = false;
+  readonly #parse: (message: unknown) => T | undefined;
+
+  /** @param parse Checks a message; `undefined`: it is passed over. Default: nothing is checked. */
+  constructor(parse: (message: unknown) => T | undefined = (message) => message as T) {
+    this.#parse = parse;
+  }
 
   /** @throws Error where it is no stream of frames. */
   read(chunk: Buffer): Frame<T>[] {
@@ -77,7 +104,7 @@ export class FrameReader<T extends Asked | Told> {
         if (bytes.length === 0) break;
         const part = bytes.subarray(0, this.#bytesLeft);
         this.#bytesLeft -= part.length;
-        frames.push({ kind: 'bytes', bytes: part });
+        if (!this.#isPassedOver) frames.push({ kind: 'bytes', bytes: part });
         bytes = bytes.subarray(part.length);
         continue;
       }
@@ -86,15 +113,16 @@ export class FrameReader<T extends Asked | Told> {
       const kind = bytes.readUInt8(4);
       const longest = kind === kinds.json ? messageBounds.maxBytes : longestFrame;
       if (length > longest) throw new Error(`Cannot read a frame of ${length} bytes`);
-      if (kind === kinds.bytes) {
+      // Neither is gathered until it is whole.
+      if (kind !== kinds.json) {
+        this.#isPassedOver = kind !== kinds.bytes;
         this.#bytesLeft = length;
         bytes = bytes.subarray(headBytes);
         continue;
       }
       if (bytes.length < headBytes + length) break;
-      if (kind === kinds.json) {
-        frames.push(parseWithin(bytes.subarray(headBytes, headBytes + length), messageBounds, 'a frame') as T);
-      }
+      const message = this.#parse(parseWithin(bytes.subarray(headBytes, headBytes + length), messageBounds, 'a frame'));
+      if (message !== undefined) frames.push(message);
       bytes = bytes.subarray(headBytes + length);
     }
     this.#rest = bytes;

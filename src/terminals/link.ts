@@ -3,7 +3,7 @@
  * @module
  */
 import { connect, type Socket } from 'node:net';
-import { type Asked, bytesHead, encode, type Frame, FrameReader, type Told } from './frames.ts';
+import { type Asked, bytesHead, encode, type Frame, FrameReader, parseTold, type Told } from './frames.ts';
 import { withSocketPath } from './socket-path.ts';
 
 /** What else is waiting to be told has time for so long. */
@@ -16,7 +16,7 @@ export class Link {
   /** Called once. Nothing is read before the end of the turn in which the link was made. */
   onClose: () => void = () => undefined;
   readonly #socket: Socket;
-  readonly #frames = new FrameReader<Told>();
+  readonly #frames = new FrameReader<Told>(parseTold);
   readonly #waiting: ((isDone: boolean) => void)[] = [];
   #isClosed = false;
 

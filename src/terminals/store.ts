@@ -24,7 +24,7 @@ import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type Termina
 /** Of `exit`, which has seven fields. */
 const exitBounds: JsonBounds = { maxBytes: 65_536, maxTokens: 1000 };
 /** The largest that can be set, and the state of the terminal before it. */
-const maxScrollbackBytes = 65 * 2 ** 20;
+export const maxScrollbackBytes: number = 65 * 2 ** 20;
 
 export interface SkippedTerminal {
   readonly name: string;

@@ -10,7 +10,7 @@ import type { Terminal as TerminalView, TerminalId, TerminalSize } from '../prot
 import type { Frame, Told } from './frames.ts';
 import { Link } from './link.ts';
 import type { TerminalExit, TerminalRecord } from './record.ts';
-import type { TerminalStore } from './store.ts';
+import { maxScrollbackBytes, type TerminalStore } from './store.ts';
 
 export interface ViewOptions {
   /** How much of the output is known already. Default: nothing, and the scrollback comes first. */
@@ -83,35 +83,15 @@ export class Terminal {
     return link;
   }
 
-  /** The end of its output. @throws ProblemError unavailable where its holder does not send it in time. */
+  /** The end of its output. @throws ProblemError unavailable where its holder does not send it in time, or sends more than one does. */
   async scrollback(): Promise<Buffer> {
     const link = await this.#link();
     if (link === undefined) return this.#store.readScrollback(this.id);
-    const chunks: Buffer[] = [];
-    // The job may have put another socket there, which says nothing.
-    let overdue: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve, reject) => {
-      const why = `Cannot read the screen of terminal ${this.id}: what holds it does not answer; end the terminal`;
-      const silence = new ProblemError('unavailable', why);
-      overdue = setTimeout(() => reject(silence), screenMs);
-      let end = 0;
-      let position = 0;
-      link.onClose = resolve;
-      link.onFrame = (frame) => {
-        if (frame.kind === 'attached') [position, end] = [frame.offset, frame.end];
-        if (frame.kind === 'skipped') position = frame.offset;
-        if (frame.kind === 'bytes') {
-          chunks.push(frame.bytes);
-          position += frame.bytes.length;
-        }
-        if (position >= end) resolve();
-      };
-      link.ask({ kind: 'attach', after: null, isDeciding: false, isOwner: false });
-    }).finally(() => {
-      clearTimeout(overdue);
-      link.close();
-    });
-    return Buffer.concat(chunks);
+    const sent = await gather(link);
+    if (sent !== undefined) return sent;
+    // It may have ended in that very moment.
+    if (this.#store.readExit(this.id) !== undefined) return this.#store.readScrollback(this.id);
+    throw new ProblemError('unavailable', `Cannot read the screen of terminal ${this.id}: what holds it does not answer; end the terminal`);
   }
 
   /** Types it. @param begin Is called before. @throws ProblemError terminal_ended, stdin_full. */
@@ -231,4 +211,41 @@ export class Terminal {
       throw new ProblemError('unavailable', `Cannot reach terminal ${this.id}: what holds it does not answer; end the terminal`);
     }
   }
+}
+
+/**
+ * What a holder keeps of the output. A job may have put another socket there, which says nothing, or does not stop: so it is
+ * kept in as many bytes as were announced, and never more than a holder has.
+ *
+ * @returns `undefined`: it is not sent, or not by a holder.
+ */
+async function gather(link: Link): Promise<Buffer | undefined> {
+  let overdue: NodeJS.Timeout | undefined;
+  return await new Promise<Buffer | undefined>((resolve) => {
+    overdue = setTimeout(() => resolve(undefined), screenMs);
+    let kept: Buffer | undefined;
+    let length = 0;
+    let position = 0;
+    let end = 0;
+    link.onClose = () => resolve(undefined);
+    link.onFrame = (frame) => {
+      if (frame.kind === 'attached') {
+        const size = frame.end - frame.offset;
+        if (kept !== undefined || size < 0 || size > maxScrollbackBytes) return resolve(undefined);
+        kept = Buffer.allocUnsafeSlow(size);
+        [position, end] = [frame.offset, frame.end];
+      }
+      if (frame.kind === 'skipped') position = Math.max(position, frame.offset);
+      if (frame.kind === 'bytes') {
+        if (kept === undefined) return resolve(undefined);
+        length += frame.bytes.copy(kept, length);
+        position += frame.bytes.length;
+      }
+      if (kept !== undefined && position >= end) resolve(kept.subarray(0, length));
+    };
+    link.ask({ kind: 'attach', after: null, isDeciding: false, isOwner: false });
+  }).finally(() => {
+    clearTimeout(overdue);
+    link.close();
+  });
 }

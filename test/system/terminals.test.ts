@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
+import { bytesHead, encode } from '../../src/terminals/frames.ts';
 import { ask, isRunning } from '../contract/ask.ts';
 import { childrenOf } from '../support/processes.ts';
 import { atEnd, holdersOf, key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
@@ -145,6 +146,42 @@ test('a socket that never speaks keeps no terminal running whose holder has ende
   await until(async () => (await showTerminal(server, terminalId)).status === 'lost', { what: 'it is known to be lost' });
   assert.ok(!isRunning(pid));
   assert.equal((await ask(server, `DELETE /terminals/${terminalId}`)).status, 200);
+});
+
+test('a socket that a job puts in the place of the holder\'s cannot fill the server', { skip }, async (t) => {
+  const server = await spawnServer(t);
+  const { terminalId } = await openTerminal(server, { command: 'exec sleep 1000' });
+  const socket = join(server.stateDir, 'terminals', terminalId, 'socket');
+  renameSync(socket, `${socket}.real`);
+  let end = 0;
+  let sentBytes = 0;
+  const piece = Buffer.alloc(mebibyte);
+  const flood = createServer((connection) => {
+    connection.on('error', () => undefined);
+    connection.write(encode({ kind: 'attached', offset: 0, end, cols: 80, rows: 24 }));
+    const more = (): void => {
+      while (connection.writable && !connection.writableNeedDrain) {
+        connection.write(Buffer.concat([bytesHead(piece.length), piece]));
+        sentBytes += piece.length;
+      }
+    };
+    connection.on('drain', more);
+    more();
+  });
+  atEnd(t, () => void flood.close());
+  await once(flood.listen(socket), 'listening');
+  // What went wrong: the server kept all that came within 10 s, 1.7 GB.
+  end = 10 ** 12;
+  const refused = await ask(server, `GET /terminals/${terminalId}/screen`);
+  assert.equal(refused.status, 503);
+  assert.match(refused.text, /what holds it does not answer/);
+  assert.ok(sentBytes < 32 * mebibyte, `${sentBytes} bytes were taken`);
+  // No more is kept than was announced.
+  end = 2 * mebibyte + 5;
+  const cut = await ask(server, `GET /terminals/${terminalId}/screen?raw`);
+  assert.deepEqual([cut.status, cut.text.length], [200, end]);
+  rmSync(socket);
+  renameSync(`${socket}.real`, socket);
 });
 
 function holderOf(directory: string): number {
