@@ -245,7 +245,7 @@ export class Answering {
   async #answerOf(question: PermissionQuestion, by: Asker): Promise<Answered> {
     const { permissionId, toolCallId, jail, signal } = by;
     const { askSeconds, askDefault } = this.#options.order;
-    const { parts: _, ...asked } = question;
+    const { parts: _, inputs: _i, isUnclear: _u, ...asked } = question;
     const answer = await this.permissions.ask({
       id: permissionId, signal,
       show: ({ askedAt, expiresAt }) => ({

@@ -42,16 +42,19 @@ export class KnownCalls {
   }
 }
 
-const nothing: ToldCall = { kind: 'other', tools: [], titles: [], paths: [], commands: [], parts: [], options: [] };
+const nothing: ToldCall = {
+  kind: 'other', tools: [], titles: [], paths: [], commands: [], parts: [], inputs: [], isWriting: false, options: [],
+};
 
 /** What was told before holds on, but for the kind, which may be told again. */
 function toldWith(before: Known | undefined, params: Fields): ToldCall {
   const toolCall = fieldsOf(params['toolCall']);
   const now = toldBy({ ...params, toolCall: { ...toolCall, kind: textOf(toolCall['kind']) ?? before?.kind } });
-  const both = (field: 'tools' | 'titles' | 'paths' | 'commands' | 'parts'): readonly string[] =>
+  const both = (field: 'tools' | 'titles' | 'paths' | 'commands' | 'parts' | 'inputs'): readonly string[] =>
     [...new Set([...now[field], ...before?.[field] ?? []])];
   return {
     ...now, tools: both('tools'), titles: both('titles'), paths: both('paths'), commands: both('commands'), parts: both('parts'),
+    inputs: both('inputs'), isWriting: now.isWriting || before?.isWriting === true,
   };
 }
 
@@ -63,7 +66,7 @@ export function isTooLong(question: PermissionQuestion): boolean {
 }
 
 /** With some room for each text. */
-export function lengthOf({ kind, tools, paths, commands, parts, options = [] }: Measured): number {
+export function lengthOf({ kind, tools, paths, commands, parts, inputs = [], options = [] }: Measured): number {
   const ofOptions = options.flatMap(({ optionId, kind: optionKind, name = '' }) => [optionId, optionKind, name]);
-  return [[kind], tools, paths, commands, parts, ofOptions].flat().reduce((sum, one) => sum + one.length + charactersEach, 0);
+  return [[kind], tools, paths, commands, parts, inputs, ofOptions].flat().reduce((sum, one) => sum + one.length + charactersEach, 0);
 }

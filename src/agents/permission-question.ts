@@ -2,20 +2,14 @@
  * What a `session/request_permission` asks, read from what agents really send: they all tell it in other places.
  * @module
  */
+import { createHash } from 'node:crypto';
 import { shellWord } from '../base/shell-word.ts';
 import { type Fields, beginning, fieldsOf, isFields, listOf, shown, textOf } from './lenient.ts';
 import { asPath, listOrOne, pathsInPatch, pathsUnder } from './path-shapes.ts';
-import type { PermissionQuestion } from './permissions.ts';
+import { type PermissionQuestion, isKnownKind } from './permissions.ts';
+import { canonical, isCommandName, isHarmless, isPathName, plain, textsIn } from './raw-input.ts';
+import { readingKinds } from '../protocol/agents.ts';
 
-/** How the names end under which agents have a path in the raw input of their tools, as in `move_path`, `dirPath`, `outputFile`, and further names. */
-const pathEnding = /(?:path|file|filename|directory|directories|dir|folder|root|uri)s?$/;
-const pathFields = new Set(['cwd', 'src', 'source', 'dst', 'dest', 'destination', 'from', 'to', 'target']);
-/** How the names end under which they have a command, or a program: `shell_command`, `bash`, `parsed_cmd`, … */
-const commandEnding = new RegExp(`(?:${[
-  'command', 'cmd', 'commandline', 'cmdline', 'script', 'shell', 'bash', 'zsh', 'pwsh', 'powershell', 'exec', 'execute', 'executable', 'program', 'binary', 'entrypoint',
-].join('|')})s?$`);
-/** Too short for an ending. */
-const commandFields = new Set(['sh', 'run', 'eval']);
 /** A program in words. */
 const wordsFields = new Set(['argv', 'args']);
 /** Of a command that is one word. */
@@ -37,6 +31,10 @@ const maxDepth = 16;
 export interface ToldCall extends PermissionQuestion {
   /** The latest first. */
   readonly titles: readonly string[];
+  /** Raw inputs of which more is told than is understood: as JSON; of a known kind, which they do not change, a hash. */
+  readonly inputs: readonly string[];
+  /** It shows what is written. */
+  readonly isWriting: boolean;
 }
 
 /** Anything may be missing, or be of another type. @param params Of the request. */
@@ -47,13 +45,18 @@ export function questionOf(params: unknown): PermissionQuestion {
 export function toldBy(params: unknown): ToldCall {
   const { toolCall, options } = fieldsOf(params);
   const call = fieldsOf(toolCall);
-  const raw = rawOf(rawInputOf(call), maxDepth);
+  const input = rawInputOf(call);
+  const raw = rawOf(input, maxDepth);
+  const kind = kindOf(call['kind']);
+  const diffs = listOrOne(call['content']).flatMap(diffPath);
+  const paths = distinct([...listOrOne(call['locations']).map(locationPath), ...diffs, ...raw.paths].flatMap(asPath));
+  const commands = distinct(raw.commands);
   return {
-    kind: kindOf(call['kind']),
+    kind, paths, commands,
     tools: [call['name'], call['title']].flatMap((one) => textOf(one) ?? []),
     titles: titleAsCommand(call['title']),
-    paths: distinct([...listOrOne(call['locations']).map(locationPath), ...listOrOne(call['content']).flatMap(diffPath), ...raw.paths].flatMap(asPath)),
-    commands: distinct(raw.commands),
+    inputs: commands.length > 0 ? [] : unclearInput(input, kind, paths.length > 0),
+    isWriting: diffs.length > 0,
     parts: distinct(raw.parts),
     options: listOf(options).flatMap((option) => {
       const { optionId, kind, name } = fieldsOf(option);
@@ -63,14 +66,37 @@ export function toldBy(params: unknown): ToldCall {
   };
 }
 
+function unclearInput(input: unknown, kind: string, isFile: boolean): readonly string[] {
+  const isEmpty = typeof input !== 'object' || input === null || Object.keys(input).length === 0;
+  if (isEmpty || isDeeper(input, maxDepth)) return [];
+  if (isKnownKind(kind) && kind !== 'execute') {
+    return isFile ? [] : [createHash('sha256').update(canonical(input)).digest('base64')];
+  }
+  const isClear = kind === 'execute' ? isHarmless(input, false) : isFile && isHarmless(input, true);
+  return isClear ? [] : [canonical(input)];
+}
+
 /**
  * The question of a tool call. A title is the command only where no raw input tells one (gemini has it nowhere else),
- * and then the latest: agents call a tool "Terminal" or "bash" first. The other titles of a command are parts.
+ * and then the latest: agents call a tool "Terminal" or "bash" first. The other titles of a command are parts. What a
+ * tool of no known kind is given counts as a command, as JSON, unless nothing in it may be one.
  */
-export function judged({ titles, ...call }: ToldCall): PermissionQuestion {
-  if (call.kind !== 'execute' && call.commands.length === 0) return call;
-  const commands = call.commands.length === 0 ? titles.slice(0, 1) : call.commands;
-  return { ...call, commands, parts: distinct([...call.parts, ...titles]).filter((one) => !commands.includes(one)) };
+export function judged({ titles, inputs, isWriting, ...call }: ToldCall): PermissionQuestion {
+  const { kind, paths } = call;
+  const isOther = !isKnownKind(kind);
+  const isExecute = kind === 'execute' || (isOther && isCommandName(kind));
+  if (!isOther && !isExecute && call.commands.length === 0) {
+    const named = { ...call, kind: isWriting && readingKinds.includes(kind) ? 'edit' : kind };
+    return paths.length > 0 || inputs.length === 0 ? named : { ...named, inputs };
+  }
+  const told = [...call.commands, ...inputs.filter((input) => /^[[{]/.test(input))];
+  const isTitle = isExecute && told.length === 0;
+  const commands = isTitle ? titles.slice(0, 1) : told;
+  if (!isExecute && commands.length === 0 && paths.length > 0) return call;
+  const isUnclear = isOther && call.commands.length === 0 && isExecute === (commands.length === 0);
+  const texts = [...call.parts, ...titles, ...inputs.flatMap((input) => textsIn(input, maxDepth))];
+  const parts = distinct(texts).filter((one) => !commands.includes(one));
+  return { ...call, commands, parts, ...(isUnclear ? { isUnclear } : {}) };
 }
 
 function titleAsCommand(title: unknown): readonly string[] {
@@ -134,23 +160,28 @@ interface Named {
   readonly parts: readonly string[];
 }
 
-/** The name of a field without what tells one spelling from another, and its value. */
-type NamedField = readonly [name: string, value: unknown];
+/** The name of a field without what tells one spelling from another, its value, and its name as it is. */
+type NamedField = readonly [name: string, value: unknown, original: string];
 
 /** Tools are described in any shape: what a field is follows from its name. */
 function rawOf(value: unknown, depth: number): Named {
   if (depth === 0 || typeof value !== 'object' || value === null) return { paths: [], commands: [], parts: [] };
-  const fields = Array.isArray(value) ? value.map((one: unknown): NamedField => ['', one])
-    : Object.entries(value).map(([name, one]): NamedField => [plain(name), one]);
+  const fields = Array.isArray(value) ? value.map((one: unknown): NamedField => ['', one, ''])
+    : Object.entries(value).map(([name, one]): NamedField => [plain(name), one, name]);
   const below = fields.map(([name, one]) => rawOf(jsonFields.has(name) ? parsed(one) : one, depth - 1));
   const paths = fields.map(pathsIn);
   const hasPaths = paths.some(({ length }) => length > 0);
   const patched = hasPaths ? [] : fields.flatMap(([name, one]) => (patchFields.test(name) ? pathsInPatch(one) : []));
-  const own = commandsIn(fields, hasPaths);
+  // A command in fields that nobody knows.
+  const asObject = fields.flatMap(([, one, original], index) => {
+    const isNamed = isFields(one) && Object.keys(one).length > 0 && isCommandName(original);
+    return isNamed && below[index]?.commands.length === 0 ? [canonical(one)] : [];
+  });
+  const own = [...commandsIn(fields, hasPaths), ...asObject];
   // What codex takes a command for, beside the command itself: it describes what will run.
   const isPart = (index: number): boolean => {
-    const [name = '', one] = fields[index] ?? [];
-    return own.length > 0 && isListOfObjects(one) && isCommandField(name);
+    const [, one, original = ''] = fields[index] ?? [];
+    return own.length > 0 && isListOfObjects(one) && isCommandName(original);
   };
   return {
     paths: [...patched, ...paths.flatMap((some, index) => [...some, ...below[index]?.paths ?? []])],
@@ -159,19 +190,15 @@ function rawOf(value: unknown, depth: number): Named {
   };
 }
 
-function plain(name: string): string {
-  return name.toLowerCase().replaceAll(/[_-]/g, '');
-}
-
 function pathsIn([name, value]: NamedField): readonly unknown[] {
   if (changesFields.has(name) && !Array.isArray(value) && typeof value === 'object') return Object.keys(fieldsOf(value));
-  if (pathFields.has(name) || pathEnding.test(name)) return pathsUnder(value);
+  if (isPathName(name)) return pathsUnder(value);
   return [];
 }
 
 /** @param hasPaths Then a code is what is written there, and not what is run. */
 function commandsIn(fields: readonly NamedField[], hasPaths: boolean): readonly string[] {
-  const programs = fields.filter(([name, value]) => isCommandField(name) && !isListOfObjects(value));
+  const programs = fields.filter(([, value, original]) => isCommandName(original) && !isListOfObjects(value));
   const others = programs.filter(([name, value]) => !name.endsWith('shell') || typeof value !== 'string' || !shell.test(value));
   const words = fields.flatMap(([name, value]) => (argumentFields.has(name) ? listOf(parsed(value)) : []));
   const text = fields.flatMap(([name, value]) => (argumentFields.has(name) && parsed(value) === undefined ? textOf(value) ?? [] : []));
@@ -183,10 +210,6 @@ function commandsIn(fields: readonly NamedField[], hasPaths: boolean): readonly 
   const alone = fields.flatMap(([name, value]) => (wordsFields.has(name) ? commandOf(parsed(value) ?? value, []) : []));
   const code = fields.flatMap(([name, value]) => (name === 'code' && !hasPaths ? commandOf(value, []) : []));
   return [...alone, ...code];
-}
-
-function isCommandField(name: string): boolean {
-  return commandEnding.test(name) || commandFields.has(name);
 }
 
 /** Codex has that in parsed_cmd: each tells its command within. */

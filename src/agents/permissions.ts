@@ -19,11 +19,19 @@ export interface PermissionQuestion {
   readonly commands: readonly string[];
   /** Further texts that describe it: a rule that denies or asks fits them as it fits commands. */
   readonly parts: readonly string[];
+  /** What it is given, where that names neither a path nor a command: it tells one question from another. */
+  readonly inputs?: readonly string[];
+  /** Of no known kind, and given more than is understood: that counts as a command. */
+  readonly isUnclear?: boolean;
   readonly options: readonly { readonly optionId: string; readonly kind: string; readonly name?: string }[];
 }
 
 /** Of the protocol, but for `other`, which says nothing. */
 const knownKinds: ReadonlySet<string> = new Set(['edit', 'delete', 'move', 'execute', 'switch_mode', ...readingKinds]);
+
+export function isKnownKind(kind: string): boolean {
+  return knownKinds.has(kind);
+}
 
 type Offering = Pick<PermissionQuestion, 'options'>;
 
@@ -121,17 +129,25 @@ function weigh(policy: PermissionPolicy, question: PermissionQuestion, context: 
 /** What a preset does not approve within the directories of the job. */
 function refusalOf(preset: string, question: PermissionQuestion): string | undefined {
   if (preset === 'all' || preset === 'approve') return undefined;
-  if (isCommand(question)) return `${preset} approves no commands`;
-  return preset === 'read' && !readingKinds.includes(question.kind) ? `read approves no ${question.kind}` : undefined;
+  const isRefused = preset === 'read' && !readingKinds.includes(question.kind);
+  if (isCommand(question) && !(isRefused && isUnclear(question))) return `${preset} approves no commands`;
+  return isRefused ? `read approves no ${question.kind}` : undefined;
 }
 
 function refusalByRule(rule: PermissionRule | undefined, question: PermissionQuestion): string | undefined {
   if (!isCommand(question) || rule?.command !== undefined || rule?.kind === 'execute') return undefined;
+  // Tools of MCP servers are given anything.
+  if (isUnclear(question) && /[^*?]/.test(rule?.tool ?? '')) return undefined;
   return 'approves no commands: a rule with the kind execute, or with a command, would';
 }
 
-function isCommand({ kind, commands }: PermissionQuestion): boolean {
-  return kind === 'execute' || commands.length > 0;
+function isCommand(question: PermissionQuestion): boolean {
+  return question.kind === 'execute' || question.commands.length > 0 || isUnclear(question);
+}
+
+/** It may be anything, so that it counts as a command. */
+function isUnclear({ kind, paths, commands, isUnclear: isToldSo = false }: PermissionQuestion): boolean {
+  return isToldSo || (!isKnownKind(kind) && paths.length + commands.length === 0);
 }
 
 interface FoundRule {
@@ -186,7 +202,7 @@ function fits(rule: PermissionRule, question: PermissionQuestion, context: Permi
 function fitsKind(pattern: string, question: PermissionQuestion, isApproval: boolean): boolean {
   const { kind, paths } = question;
   const isMeant = glob(pattern, inText);
-  const isKnown = knownKinds.has(kind);
+  const isKnown = isKnownKind(kind);
   if (isMeant(kind)) return true;
   if (isCommand(question) && isMeant('execute') && !(isApproval && isKnown)) return true;
   return !isApproval && (kind === 'move' || (!isKnown && paths.length > 0)) && isMeant('edit');

@@ -37,9 +37,9 @@ export class RememberedAnswers {
   }
 }
 
-/** By real paths. Of what names neither a command nor a path the same tool is meant. */
-function keyOf({ kind, tools, paths, commands }: PermissionQuestion, { realPathOf }: PermissionContext): string {
+/** By real paths. Of what names neither a command nor a path the same tool is meant, which is given the same. */
+function keyOf({ kind, tools, paths, commands, inputs = [] }: PermissionQuestion, { realPathOf }: PermissionContext): string {
   const real = paths.map((path) => realPathOf(path) ?? `?${path}`);
-  const named = commands.length + real.length === 0 ? tools : [];
+  const named = commands.length + real.length === 0 ? [...tools, ...inputs] : [];
   return JSON.stringify([kind, ...[commands, real, named].map((all) => [...new Set(all)].sort())]);
 }

@@ -37,8 +37,8 @@ export const permissionDecisions = ['approve', 'deny', 'ask'] as const;
 export type PermissionDecision = (typeof permissionDecisions)[number];
 
 /**
- * `read`: reading, searching, thinking and fetching within the directories of the job. `edits`: also other tools within
- * them, but no command. `all`: commands as well. `ask`: a person is asked about each. `deny`: nothing.
+ * `read`: reading, searching, thinking and fetching within the directories of the job. `edits`: also writing
+ * files there, but no command, and no other tool that is given more than files. `all`: commands as well. `ask`: a person is asked about each. `deny`: nothing.
  */
 export const permissionPresets = ['read', 'edits', 'all', 'ask', 'deny'] as const;
 export type PermissionPreset = (typeof permissionPresets)[number];

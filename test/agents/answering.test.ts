@@ -82,6 +82,36 @@ test('a question by URL is done by whoever answers it, or by what the agent says
   assert.equal(told[0]?.[2], 'https://xn--bcher-kva.example/a%20b');
 });
 
+test('an answer that is remembered holds for the same tool only where that is given the same', async (t) => {
+  const answering: Answering = new Answering({
+    order: { permissions: 'ask', askSeconds: 60, askDefault: 'deny' }, calls: new KnownCalls(), progress: new Progress(), tell: () => undefined,
+    onChange: () => undefined,
+  });
+  const by = { jail: await Jail.of(temporaryFolder(t)), signal: new AbortController().signal };
+  const isAsked = async (kind: string, rawInput: object): Promise<boolean> => {
+    const before = answering.asked;
+    const answer = answering.permit({ toolCall: { kind, title: 'Tool', rawInput }, options }, by);
+    let isAnswered = false;
+    void answer.then(() => { isAnswered = true; });
+    await until(() => isAnswered || (answering.permissions.shown.length > 0 && answering.asked > before), { what: 'it asks' });
+    const isPending = !isAnswered;
+    const [{ permissionId } = { permissionId: '' }] = answering.permissions.shown;
+    if (isPending) answering.permissions.answer(permissionId, { optionId: 'yes', remember: 'job' });
+    assert.equal(await answer, 'yes');
+    return isPending;
+  };
+  const pairs: readonly (readonly [string, object, object])[] = [
+    ['other', { commandText: 'ls' }, { commandText: 'rm -rf ~' }], ['other', { amount: 1, to: { b: 1, a: 2 } }, { amount: 99_999, to: { b: 1, a: 2 } }],
+    ['other', { steps: ['ls'] }, { steps: ['rm'] }], ['execute', { command: { text: 'ls' } }, { command: { text: 'rm' } }],
+    ['execute', { steps: ['ls'] }, { steps: ['rm'] }], ['fetch', { url: 'http://a' }, { url: 'http://b' }], ['think', {}, { a: 1 }],
+  ];
+  for (const [kind, one, other] of pairs) {
+    const asked = [await isAsked(kind, one), await isAsked(kind, one), await isAsked(kind, other), await isAsked(kind, other)];
+    assert.deepEqual(asked, [true, false, true, false], JSON.stringify([kind, one]));
+  }
+  assert.equal(await isAsked('other', { to: { a: 2, b: 1 }, amount: 1 }), false);
+});
+
 test('of what is asked names are shown as far as progress keeps them', async (t) => {
   const folder = temporaryFolder(t);
   const controller = new AbortController();

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { homedir } from 'node:os';
 import test from 'node:test';
 import { isTooDeep, questionOf } from '../../src/agents/permission-question.ts';
+import { decide } from '../../src/agents/permissions.ts';
+import { type PermissionPolicy, rulesOf } from '../../src/protocol/agents.ts';
 
-const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { kind?: string; tools?: string[]; paths?: string[]; commands?: string[]; parts?: string[] }])[] = [
+const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { kind?: string; tools?: string[]; paths?: string[]; commands?: string[]; parts?: string[]; isUnclear?: boolean }])[] = [
   ['gemini edits', { toolCallId: '1', title: 'Writing to a.txt', kind: 'edit', content: [{ type: 'diff', path: '/w/a.txt', oldText: '', newText: 'x' }], locations: [{ path: '/w/a.txt' }] },
     { kind: 'edit', tools: ['Writing to a.txt'], paths: ['/w/a.txt'] }],
   ['claude writes', { toolCallId: '1', title: 'Write', rawInput: { file_path: '/w/a', content: 'path' } }, { tools: ['Write'], paths: ['/w/a'] }],
@@ -45,7 +47,7 @@ const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { ki
   ['nothing that can be read', { kind: 5, title: [], locations: 'x', content: [null, 1], rawInput: 5 }, {}],
   ['no tool call', undefined, {}],
   ['words that are none', { rawInput: { command: ['a', 5, null, { toString: 5 }] } }, { commands: [`a 5 null '{"toString":5}'`] }],
-  ['a command that is none', { rawInput: { command: 5, path: {}, paths: [1] } }, {}],
+  ['a command that is none', { rawInput: { command: 5, path: {}, paths: [1] } }, { commands: ['{"command":5,"path":{},"paths":[1]}'], isUnclear: true }],
 ];
 
 for (const [agent, toolCall, expected] of rows) {
@@ -98,6 +100,78 @@ test('questionOf() takes no text of a file for a command', () => {
     { file_path: '/w/a', content: 'rm x' }, { path: '/w/a.py', code: 'rm x' }, { path: '/w/package.json', content: '{"scripts":{"test":"x"}}', executable: true },
     { filePath: '/w/a', old_string: 'run', new_string: 'exec', description: 'rm x', instruction: 'rm x' },
   ]) assert.deepEqual(questionOf({ toolCall: { kind: 'edit', rawInput } }).commands, [], JSON.stringify(rawInput));
+});
+
+const options = [{ optionId: 'yes', kind: 'allow_once' }, { optionId: 'no', kind: 'reject_once' }];
+const context = { workdir: '/w', realPathOf: (path: string): string => `/w/${path}` };
+const decided = (policy: PermissionPolicy, toolCall: object): boolean => {
+  const answer = decide(policy, questionOf({ toolCall, options }), context);
+  return answer.is === 'selected' && answer.optionId === 'yes';
+};
+
+test('read and edits approve nothing of which they cannot tell that it is no command', () => {
+  const inputs = [
+    'commandText', 'commandString', 'cmd_str', 'command1', 'command.', 'command ', 'bash_code', 'script_content', 'scriptText', 'run_this', 'terminal',
+    'python', 'shell_command_line', 'c\u043emmand', 'input', 'steps', 'prompt', 'x',
+  ].map((field) => ({ [field]: 'rm -rf ~' }));
+  const others: readonly unknown[] = [
+    ...inputs, ...inputs.map((input) => ({ ...input, path: 'a' })), { steps: ['rm'] }, { a: { b: ['rm x'] } }, { data: '{"command":"rm -rf ~"}' },
+    { parameters: '{"command":"rm -rf ~"}' }, { command: { text: 'rm' } }, { command: { text: 'rm' }, path: 'a' }, { command: { value: ['rm', 'x'] } },
+    { command: 5 }, { amount: 5 }, { script_path: 'a' }, {}, undefined, 'rm -rf ~',
+  ];
+  for (const kind of ['other', 'tool', undefined, 5]) {
+    for (const rawInput of others) {
+      const shown = JSON.stringify([kind, rawInput]);
+      for (const policy of ['read', 'edits', rulesOf('edits'), [{ kind: 'other', decide: 'approve' }]] as const) {
+        assert.equal(decided(policy, { kind, title: 'Do', rawInput }), false, shown);
+      }
+      for (const policy of ['all', rulesOf('all'), [{ kind: 'execute', decide: 'approve' }]] as const) {
+        assert.equal(decided(policy, { kind, title: 'Do', rawInput }), true, shown);
+      }
+    }
+  }
+  for (const kind of ['exec', 'shell', 'bash', 'command', 'run', 'terminal', 'execute_command', 'runCommand', 'execu\u0442e']) {
+    for (const more of [{}, { locations: [{ path: 'a' }] }, { rawInput: { path: 'a' } }, { title: 'rm -rf ~', locations: [{ path: 'a' }] }]) {
+      if (kind === 'execu\u0442e' && Object.keys(more).length > 0) continue;
+      for (const policy of ['read', 'edits', rulesOf('edits')] as const) assert.equal(decided(policy, { kind, ...more }), false, `${kind} ${JSON.stringify(more)}`);
+    }
+    assert.equal(decided('edits', { kind, title: 'rm -rf ~' }), false, kind);
+  }
+});
+
+test('edits approves a tool of no known kind where it names files, and says nothing but of them', () => {
+  for (const rawInput of [
+    { path: 'a' }, { file_path: 'a', content: 'rm x' }, { path: 'a', edits: [{ oldText: 'rm', newText: 'x' }], dryRun: false }, { source: 'a', destination: 'b' },
+    { path: 'a', pattern: '*.ts', excludePatterns: ['x'] }, { path: 'a', view_range: [1, 2] }, { path: 'a', old_str: 'b', new_str: 'c', description: 'Change it' },
+    { changes: { a: { add: { content: 'x' } }, b: { type: 'update', unified_diff: 'x', move_path: 'c' } } }, { patch: '*** Begin Patch\n*** Add File: a\n+x\n*** End Patch' },
+  ]) {
+    for (const policy of ['edits', rulesOf('edits')] as const) assert.equal(decided(policy, { title: 'Do', rawInput }), true, JSON.stringify(rawInput));
+  }
+});
+
+test('a rule that names a tool approves whatever that is given, unless it is known for a command', () => {
+  const rules: PermissionPolicy = [{ tool: 'mcp__*', decide: 'approve' }];
+  const title = 'mcp__mail__send';
+  assert.equal(decided(rules, { title, rawInput: { text: 'Hello there' } }), true);
+  assert.equal(decided(rules, { title }), true);
+  assert.equal(decided(rules, { title, rawInput: { shell_line: 'rm x' } }), false);
+  assert.equal(decided([{ tool: '*', decide: 'approve' }], { title, rawInput: { text: 'Hello there' } }), false);
+});
+
+test('a rule that denies a command finds it in whatever a tool is given', () => {
+  const rules: PermissionPolicy = [{ command: 'rm *', decide: 'deny' }, ...rulesOf('all')];
+  for (const more of [{ rawInput: { steps: ['ls', 'rm x'] } }, { rawInput: { data: '{"x":"rm x"}' } }, { title: 'rm x' }, { kind: 'execute', title: 'ls', rawInput: { steps: ['rm x'] } }]) {
+    assert.equal(decided(rules, { title: 'Do', ...more }), false, JSON.stringify(more));
+  }
+  assert.equal(decided([{ command: 'npm *', decide: 'approve' }], { kind: 'execute', title: 'npm test', rawInput: { steps: ['rm x'] } }), false);
+  assert.equal(decided([{ command: 'npm *', decide: 'approve' }], { kind: 'execute', title: 'npm test', rawInput: { description: 'Test it', timeout: 5 } }), true);
+});
+
+test('a call that only reads, but shows a change, is an edit', () => {
+  const toolCall = { kind: 'read', title: 'x', content: [{ type: 'diff', path: 'a', oldText: 'a', newText: 'b' }] };
+  assert.equal(questionOf({ toolCall }).kind, 'edit');
+  for (const policy of ['read', rulesOf('read')] as const) assert.equal(decided(policy, toolCall), false);
+  assert.equal(decided('edits', toolCall), true);
 });
 
 test('isTooDeep() tells what is deeper than it is looked at', () => {

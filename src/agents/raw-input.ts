@@ -1,0 +1,86 @@
+/**
+ * What the fields of a raw input are, by their names, and whether more is said there than is understood. Pure.
+ * @module
+ */
+import { isFields } from './lenient.ts';
+
+/** How the names end under which agents have a path in the raw input of their tools, as in `move_path`, `outputFile`. */
+const pathEnding = /(?:path|file|filename|directory|directories|dir|folder|root|uri)s?$/;
+const pathFields = new Set(['cwd', 'src', 'source', 'dst', 'dest', 'destination', 'from', 'to', 'target']);
+/** Words of names under which they have a command, or a program. */
+const commandWord = new RegExp(`^(?:${[
+  'command', 'cmd', 'commandline', 'cmdline', 'script', 'shell', 'bash', 'zsh', 'fish', 'pwsh', 'powershell', 'exec', 'execute', 'executable', 'program',
+  'binary', 'entrypoint', 'terminal', 'console', 'python', 'javascript', 'subprocess',
+].join('|')})s?$`);
+/** Those also at the end of a word, as in `shellcommand`. */
+const commandEnding = /(?:command|cmd|commandline|cmdline|script|shell|bash|zsh|pwsh|powershell|exec|execute|executable|program|binary|entrypoint)s?$/;
+/** Too short, or too common, for an ending. */
+const commandFields = new Set(['sh', 'run', 'eval']);
+/** How names end that tell something else of a command. */
+const aboutCommand = /(?:ids?|type|description|reason|mode|status|title|policy|amendment)$/;
+/** Last words of the names of texts that say nothing that is done. */
+const descriptions = new Set(['description', 'instruction', 'instructions', 'explanation', 'reason', 'title', 'id', 'type', 'mode', 'encoding', 'language']);
+/** Those of texts that are written to a file which is named, or sought there. */
+const written = new Set([
+  'content', 'contents', 'text', 'code', 'string', 'str', 'diff', 'patch', 'pattern', 'patterns', 'query', 'glob', 'regex', 'include', 'exclude',
+]);
+
+/** The name without what tells one spelling from another. */
+export function plain(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z]/g, '');
+}
+
+export function isPathName(name: string): boolean {
+  return pathFields.has(plain(name)) || pathEnding.test(plain(name));
+}
+
+/** @param name Also the kind of a tool. */
+export function isCommandName(name: string): boolean {
+  const whole = plain(name);
+  if (commandEnding.test(whole) || commandFields.has(whole)) return true;
+  return hasCommandWord(name) && !aboutCommand.test(whole) && !isPathName(name);
+}
+
+function hasCommandWord(name: string): boolean {
+  return wordsOf(name).some((word) => commandWord.test(word) || commandFields.has(word));
+}
+
+function wordsOf(name: string): readonly string[] {
+  return name.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase().split(/[^a-z]+/).filter((word) => word !== '');
+}
+
+/** Whether nothing in it may be run. @param isFile It names a file: texts may be what is written there. */
+export function isHarmless(value: unknown, isFile: boolean, name = ''): boolean {
+  if (Array.isArray(value)) return value.every((one) => isHarmless(one, isFile, name));
+  const isUnder = (field: string): boolean => field === 'changes' || field === 'files';
+  if (isFields(value)) {
+    // A path is the name of each field there.
+    return Object.entries(value).every(([field, one]) => isHarmless(one, isFile, isUnder(name) ? '' : field));
+  }
+  if (value === '' || value === null || typeof value === 'boolean') return true;
+  if (hasCommandWord(name)) return false;
+  if (typeof value !== 'string') return true;
+  const last = wordsOf(name).at(-1) ?? '';
+  return isPathName(name) || descriptions.has(last) || (isFile && (written.has(last) || /(?:str|string|text)$/.test(last)));
+}
+
+/** JSON in which the order of fields makes no difference. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, one: unknown) => (isFields(one) ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1))) : one));
+}
+
+/** All texts in it, also in JSON within a text. */
+export function textsIn(value: unknown, depth: number): readonly string[] {
+  if (depth === 0) return [];
+  if (typeof value === 'string') return [value, ...textsIn(nested(value), depth - 1)];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap((one) => textsIn(one, depth - 1)) : [];
+}
+
+function nested(text: string): unknown {
+  if (!/^\s*[[{"]/.test(text)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
