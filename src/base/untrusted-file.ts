@@ -18,7 +18,7 @@ const ownerOnly = 0o600;
 const self = process.geteuid?.();
 const newline = 0x0a;
 
-/** Another kind of file stands there than was put there, another user's, or one longer than any that was. */
+/** What stands there is not the file that was put there: it is of another kind or user, leased, or longer than any that was. */
 export class UntrustedFileError extends Error {
   override readonly name = 'UntrustedFileError';
 }
@@ -172,6 +172,37 @@ export function openFifo(path: string, access: 'both' | 'write'): number {
   return openChecked(path, access === 'both' ? O_RDWR : O_WRONLY, 'a FIFO').fd;
 }
 
+/**
+ * Whether that file tells nothing, now or later: it is missing, was replaced, or a job has closed it to us (chmod(1), a
+ * lease). Not what the machine has run out of, see {@link isExhaustion}.
+ */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof UntrustedFileError || unreadable.includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+const unreadable: readonly string[] = ['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'ELOOP'];
+
+/** Whether nothing stands there, or a regular file that we may write into. @throws the system's error. */
+export function isMissingOrOurs(path: string): boolean {
+  try {
+    closeSync(openChecked(path, O_WRONLY, 'a regular file').fd);
+    return true;
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
+
+/** {@link statFile}; `undefined` also where a job has closed its directory. @throws the system's error. */
+export function statQuietly(path: string): Stats | undefined {
+  try {
+    return statFile(path);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return undefined;
+  }
+}
+
 /** What stands there, no link followed; `undefined`: nothing, also where its directory is none any more. @throws the system's error. */
 export function statFile(path: string): Stats | undefined {
   try {
@@ -205,7 +236,10 @@ export function clearPlaceOf(folder: string): void {
   if (stats !== undefined && !stats.isDirectory()) unlinkSync(folder);
 }
 
-/** Whether the machine has run out of something: such an error says nothing about the file. */
+/**
+ * Whether the machine has run out of something: such an error says nothing about the file. EAGAIN is that of fork(2): that
+ * of open(2) leaves this module as an UntrustedFileError.
+ */
 export function isExhaustion(error: unknown): boolean {
   return exhaustion.includes((error as NodeJS.ErrnoException).code ?? '');
 }
@@ -242,9 +276,15 @@ function notA(kind: Kind, path: string, cause?: unknown): UntrustedFileError {
   return new UntrustedFileError(`${basename(path)} is not ${kind}`, { cause });
 }
 
-/** What an open says of what is neither: ELOOP (FreeBSD: EMLINK) of a link, ENXIO of a socket, EISDIR of a directory (open(2)). */
+/**
+ * What an open says of what is neither: ELOOP (FreeBSD: EMLINK) of a link, ENXIO of a socket, EISDIR of a directory
+ * (open(2)); and EAGAIN of a file that another process has a lease on (fcntl(2), F_SETLEASE), as it does not wait.
+ */
 function explained(error: unknown, path: string, kind: Kind): unknown {
   const { code = '' } = error as NodeJS.ErrnoException;
+  if (code === 'EAGAIN') {
+    return new UntrustedFileError(`${basename(path)} is under the lease of another process`, { cause: error });
+  }
   const isOther = ['ELOOP', 'EMLINK', 'EISDIR', 'ENODEV'].includes(code) || (code === 'ENXIO' && !isFifo(path, kind));
   return isOther ? notA(kind, path, error) : error;
 }

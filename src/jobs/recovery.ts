@@ -3,10 +3,11 @@
  * @module
  */
 import type { Log } from '../base/log.ts';
+import { isExhaustion } from '../base/untrusted-file.ts';
 import { findProcesses, leaderAmong } from '../process/descendants.ts';
 import { ageSeconds, isAlive, isGroupAlive } from '../process/identity.ts';
 import type { Entry } from './entry.ts';
-import type { EndingReason, JobRecord } from './job.ts';
+import { type EndingReason, type JobRecord, lostOutcome } from './job.ts';
 import { judge, runSeconds, type Verdict } from './recover.ts';
 import type { Runner } from './runner.ts';
 import type { JobStore } from './store.ts';
@@ -30,14 +31,18 @@ export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions
   const counts = { finished: 0, adopt: 0, start: 0 };
   const toStart: Entry[] = [];
   for (const job of jobs) {
-    const verdict = await recoverOne(job, options);
-    counts[verdict] += 1;
-    if (verdict === 'start') toStart.push(job.entry);
+    await orGiveUp(job.entry, options, async () => {
+      const verdict = await recoverOne(job, options);
+      counts[verdict] += 1;
+      if (verdict === 'start') toStart.push(job.entry);
+    });
   }
   const running = await runningAmong(toStart, options);
   for (const entry of toStart) {
-    if (running.has(entry.id)) await adopt(entry, options);
-    else options.runner.enqueueAgain(entry);
+    await orGiveUp(entry, options, async () => {
+      if (running.has(entry.id)) await adopt(entry, options);
+      else options.runner.enqueueAgain(entry);
+    });
   }
   if (jobs.length > 0) options.log.info('jobs recovered', counts);
 }
@@ -54,6 +59,18 @@ async function runningAmong(
   } catch (error) {
     log.warn('cannot look for the processes of jobs', { error });
     return new Set();
+  }
+}
+
+/** What goes wrong with one job keeps no other from being recovered; its processes are shown as lingering. */
+async function orGiveUp(entry: Entry, { runner, log, now }: RecoveryOptions, act: () => Promise<void>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    if (isExhaustion(error) || isExhaustion((error as Error).cause ?? {})) throw error;
+    log.warn('cannot go on with a job', { jobId: entry.id, error });
+    const { state } = entry;
+    runner.recovered(entry, state.is === 'finished' ? state.outcome : lostOutcome(now(), undefined), false);
   }
 }
 

@@ -205,6 +205,7 @@ export class Runner {
   /** Remembers how a job of an earlier server ended. */
   recovered(entry: Entry, outcome: Outcome, isOnDisk: boolean): void {
     const { state } = entry;
+    this.#vacate(entry);
     if (state.is !== 'finished') this.#explain(entry, outcome);
     const { sessionKey } = entry.request;
     const directory = this.#options.store.directory(entry.id);

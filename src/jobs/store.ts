@@ -22,7 +22,8 @@ import { isDiskFull } from '../base/disk-full.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { ParseError } from '../base/parse.ts';
 import {
-  appendRegular, createFile, isExhaustion, isLink, readRegular, statFile, UntrustedFileError, writeRegular,
+  appendRegular, createFile, isExhaustion, isLink, isUnreadable, readRegular, statFile, UntrustedFileError,
+  writeRegular,
 } from '../base/untrusted-file.ts';
 import { readJson, recordBounds } from '../base/untrusted-json.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
@@ -211,9 +212,9 @@ export class JobStore {
 
   /** Whether a launcher has taken the job. */
   isClaimed(id: JobId): boolean {
-    const stat = statFile(join(this.directory(id), 'process'));
+    const stats = this.stat(id, 'process');
     // What is no file can be claimed by nobody: not by us either.
-    return stat !== undefined && (stat.size > 0 || !stat.isFile());
+    return stats === 'replaced' || (stats?.size ?? 0) > 0;
   }
 
   /**
@@ -327,8 +328,8 @@ export class JobStore {
   }
 
   /**
-   * Whether something else stands in the place of the directory, or of the record of a job that has not ended. A record
-   * that is whole, and that only this version does not understand, may be that of a later one.
+   * Whether something else stands in the place of the directory, or of the record of a job that has not ended, or we may
+   * not read them. A record that is whole, and that only this version does not understand, may be that of a later one.
    *
    * @param value What `job.json` holds; `undefined`: `error` says why that is unknown.
    */
@@ -336,8 +337,10 @@ export class JobStore {
     try {
       if (statFile(this.directory(id))?.isDirectory() !== true) return true;
       if (typeof value === 'object' && value !== null && !Array.isArray(value)) return false;
-      return (value !== undefined || isTornOrGone(error)) && this.readExit(id) === undefined;
+      const isNoRecord = value !== undefined || error instanceof ParseError || isUnreadable(error);
+      return isNoRecord && this.readExit(id) === undefined;
     } catch {
+      // EACCES: nothing in the folder of the jobs can be seen, which no job of them tells.
       return false;
     }
   }
@@ -347,8 +350,7 @@ export class JobStore {
       this.#checkFolder(id);
       return readRegular(join(this.directory(id), file), maxNoteBytes).toString('latin1');
     } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException;
-      if (error instanceof UntrustedFileError || ['ENOENT', 'ENOTDIR', 'EACCES'].includes(code)) return '';
+      if (isUnreadable(error)) return '';
       throw storageProblem(`Cannot read ${file} of job ${id}`, error);
     }
   }
@@ -357,12 +359,6 @@ export class JobStore {
 /** @throws ParseError, UntrustedFileError, the system's error. */
 function readRecord(directory: string): JobRecord {
   return parseRecord(readJson(join(directory, 'job.json'), recordBounds));
-}
-
-/** What {@link readJson} says of a file that holds no record, of whatever version. */
-function isTornOrGone(error: unknown): boolean {
-  if (error instanceof ParseError || error instanceof UntrustedFileError) return true;
-  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 /** Nothing is in it but what is prepared for a job, all but its stdin empty. */

@@ -3,7 +3,7 @@
  * @module
  */
 import { closeSync, fstatSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
-import { openFifo, UntrustedFileError } from '../base/untrusted-file.ts';
+import { isUnreadable, openFifo } from '../base/untrusted-file.ts';
 
 /** How a write into a FIFO went; it never waits. */
 export type FifoWrite = { readonly writtenBytes: number } | 'closed' | 'full';
@@ -17,9 +17,8 @@ export function writeFifo(path: string, bytes: Uint8Array): FifoWrite {
   try {
     fd = openFifo(path, 'write');
   } catch (error) {
-    // ENXIO: no reader (open(2)). ENOENT, ENOTDIR: the job has ended, or has removed it.
-    const isGone = ['ENXIO', 'ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
-    if (isGone || error instanceof UntrustedFileError) return 'closed';
+    // ENXIO: no reader (open(2)).
+    if ((error as NodeJS.ErrnoException).code === 'ENXIO' || isUnreadable(error)) return 'closed';
     throw error;
   }
   try {

@@ -5,7 +5,9 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ParseError } from '../base/parse.ts';
-import { appendRegular, isLink, readRegular, TooLargeError, UntrustedFileError } from '../base/untrusted-file.ts';
+import {
+  appendRegular, isLink, isUnreadable, readRegular, TooLargeError, UntrustedFileError,
+} from '../base/untrusted-file.ts';
 import { type JsonBounds, parseWithin } from '../base/untrusted-json.ts';
 import { type Problem, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
@@ -169,7 +171,7 @@ function lastLineIn(directory: string, key: string): Line | undefined {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
-    if (!(error instanceof UntrustedFileError) && code !== 'ENOTDIR') throw error;
+    if (!isUnreadable(error)) throw error;
     throw new ProblemError('unavailable', `Cannot tell whether that was done before: ${message}; without an Idempotency-Key it can be done`, { cause: error });
   }
 }

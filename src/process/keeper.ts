@@ -9,7 +9,7 @@
 import { closeSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { makeFolder } from '../base/make-folder.ts';
-import { clearPlaceOf, openFifo, UntrustedFileError } from '../base/untrusted-file.ts';
+import { clearPlaceOf, isUnreadable, openFifo } from '../base/untrusted-file.ts';
 import type { FirstBash } from './first-bash.ts';
 import { isPidAlive } from './identity.ts';
 import { openFileLimit } from './open-files.ts';
@@ -235,10 +235,9 @@ function tellOther(path: string, line: string): boolean {
     }
     return true;
   } catch (error) {
-    // ENXIO: nobody reads it (open(2)). ENOENT: there is none.
-    // EAGAIN: it stands still, and as much waits for it as can.
-    const isGone = ['ENXIO', 'ENOENT', 'ENOTDIR', 'EAGAIN'].includes((error as NodeJS.ErrnoException).code ?? '');
-    if (!isGone && !(error instanceof UntrustedFileError)) throw error;
+    // ENXIO: nobody reads it (open(2)). EAGAIN: it stands still, and as much waits for it as can.
+    const isGone = ['ENXIO', 'EAGAIN'].includes((error as NodeJS.ErrnoException).code ?? '');
+    if (!isGone && !isUnreadable(error)) throw error;
     return false;
   }
 }

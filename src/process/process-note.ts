@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { statFile } from '../base/untrusted-file.ts';
+import { statQuietly } from '../base/untrusted-file.ts';
 import { type Identity, parseStat } from './identity.ts';
 
 export interface ProcessNote {
@@ -28,7 +28,7 @@ export function parseProcessNote(content: string): ProcessNote | undefined {
 
 /** Whether no process has the job yet. What the job itself has put in the place of the file says that one had it. */
 export function isUnclaimed(directory: string): boolean {
-  const stats = statFile(join(directory, 'process'));
+  const stats = statQuietly(join(directory, 'process'));
   return stats?.isFile() === true && stats.size === 0;
 }
 

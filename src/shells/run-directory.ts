@@ -2,11 +2,11 @@
  * One start of a shell: its directory, and what is to be read there and in those of its jobs.
  * @module
  */
-import { closeSync, renameSync, rmSync } from 'node:fs';
+import { accessSync, closeSync, constants, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  appendRegular, createFile, isLink, openFifo, readRegular, statFile, UntrustedFileError, writeRegular,
+  appendRegular, createFile, isLink, isMissingOrOurs, isUnreadable, openFifo, readRegular, statQuietly, writeRegular,
 } from '../base/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
@@ -59,9 +59,8 @@ export function discard(runIn: string, trash: Trash): void {
       closeSync(openControl(aside));
     }
   } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
     // What is no FIFO keeps nobody waiting.
-    if (!['ENOENT', 'ENOTDIR'].includes(code) && !(error instanceof UntrustedFileError)) throw error;
+    if (!isUnreadable(error)) throw error;
   }
   trash.remove(runIn).catch(() => undefined);
 }
@@ -85,15 +84,24 @@ export function exitIn(directory: string): number | undefined {
   return parseExit(readQuietly(join(directory, 'exit')));
 }
 
-/** Whether a job has replaced what a server must write before it gives the shell another job. */
+/** Whether a job has replaced, or closed to us, what a server must write before it gives the shell another job. */
 export function isReplaced({ directory }: Pick<Running, 'directory'>): boolean {
-  if (statFile(directory)?.isDirectory() !== true) return true;
-  return ['job', 'bootstrap'].some((name) => statFile(join(directory, name))?.isFile() === false);
+  if (statQuietly(directory)?.isDirectory() !== true || !mayWriteIn(directory)) return true;
+  return ['job', 'bootstrap'].some((name) => !isMissingOrOurs(join(directory, name)));
+}
+
+function mayWriteIn(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** How often its shell was interrupted in a job. */
 export function interruptsIn(directory: string): number {
-  return statFile(join(directory, interruptsFile))?.size ?? 0;
+  return statQuietly(join(directory, interruptsFile))?.size ?? 0;
 }
 
 /**
@@ -113,7 +121,7 @@ export function noteLast(directory: string): void {
 
 function note(directory: string, name: string): void {
   const path = join(directory, name);
-  if (statFile(path) === undefined) createFile(path, '');
+  if (statQuietly(path) === undefined) createFile(path, '');
 }
 
 /** Whether the job is that shell's, and has not ended by itself. */
@@ -128,7 +136,7 @@ export function noteExit(directory: string, shell: Identity, code: number): void
     appendRegular(join(directory, 'exit'), `${code}\n`);
   } catch (error) {
     // The job has put something else there: who is told now keeps it in the job's record.
-    if (!(error instanceof UntrustedFileError)) throw error;
+    if (!isUnreadable(error)) throw error;
   }
 }
 
@@ -154,16 +162,16 @@ export function hasHadJob({ isSeeded, jobDirectory, identity }: Pick<Running, 'i
  * @throws ReplacedError that names the first file that was replaced; the system's error.
  */
 export function checkUntouched(directory: string, stdin: 'fifo' | 'file' | 'null'): void {
-  const isPlain = (name: string): boolean => statFile(join(directory, name))?.isFile() ?? true;
+  const isPlain = (name: string): boolean => statQuietly(join(directory, name))?.isFile() ?? true;
   // A shell that reads the first line of a huge file is never done.
-  const isMarked = (statFile(join(directory, 'process'))?.size ?? 0) > 0;
+  const isMarked = (statQuietly(join(directory, 'process'))?.size ?? 0) > 0;
   const replaced = ['stdout', 'stderr', 'exit', 'process', 'traps'].find((name) => !isPlain(name))
     ?? (isMarked ? 'process' : undefined) ?? (isStdin(join(directory, 'stdin'), stdin) ? undefined : 'stdin');
   if (replaced !== undefined) throw new ReplacedError(`something has replaced ${replaced} before the job began`);
 }
 
 function isStdin(path: string, kind: 'fifo' | 'file' | 'null'): boolean {
-  const stats = statFile(path);
+  const stats = statQuietly(path);
   return kind === 'null' || (kind === 'fifo' ? stats?.isFIFO() : stats?.isFile()) === true;
 }
 
@@ -173,13 +181,12 @@ export function hasClaimed(directory: string, shell: Identity): boolean {
   return note?.identity.pid === shell.pid && note.identity.startTime === shell.startTime;
 }
 
-/** What a short file holds; empty where there is none, or something else in its place. */
+/** What a short file holds; empty where there is none, or nothing that can be read. */
 export function readQuietly(path: string): string {
   try {
     return readRegular(path, maxNoteBytes).toString('latin1');
   } catch (error) {
-    if (error instanceof UntrustedFileError) return '';
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
-    throw error;
+    if (!isUnreadable(error)) throw error;
+    return '';
   }
 }

@@ -10,7 +10,7 @@
 import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { type Parser, defined, fieldsOf, fromJson, integer, oneOf, optional, text } from '../base/parse.ts';
-import { createFile, statFile, writeRegular } from '../base/untrusted-file.ts';
+import { createFile, statQuietly, writeRegular } from '../base/untrusted-file.ts';
 import { parseProcessNote } from '../process/process-note.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons } from '../protocol/shells.ts';
@@ -100,7 +100,7 @@ function reasonOf(runIn: string, code: number | undefined): ShellEnded['reason']
 
 /** Whether its process was started before the machine was. */
 function isFromBefore(runIn: string): boolean {
-  const stats = statFile(join(runIn, 'process'));
+  const stats = statQuietly(join(runIn, 'process'));
   return stats !== undefined && stats.mtimeMs < Date.now() - uptime() * 1000;
 }
 

@@ -7,7 +7,9 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
-import { appendRegular, createFile, isLink, statFile, writeRegular } from '../base/untrusted-file.ts';
+import {
+  appendRegular, createFile, isExhaustion, isLink, statQuietly, writeRegular,
+} from '../base/untrusted-file.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';
 import type { Session, SessionStatus, ShellEnded, ShellStarted } from '../protocol/shells.ts';
@@ -92,7 +94,7 @@ export class Shell {
     this.#record = options.record;
     this.#createdAt = options.record.createdAt;
     this.#lastUsedAt = options.now();
-    if (options.record.starts > 0) this.#findAgain();
+    if (options.record.starts > 0) this.#tryFindAgain();
   }
 
   get record(): SessionRecord {
@@ -278,7 +280,7 @@ export class Shell {
     const starts = before + 1;
     const runIn = runDirectory(directory, starts);
     // A job may have put it there, with anything in it.
-    if (statFile(runIn) !== undefined) void trash.clear(trash.put(runIn));
+    if (statQuietly(runIn) !== undefined) void trash.clear(trash.put(runIn));
     makeFolder(runIn, { mode: 0o700 });
     const controlPath = join(runIn, 'control');
     renameSync(await takeFifo(), controlPath);
@@ -309,6 +311,18 @@ export class Shell {
     const { starts } = this.#record;
     if (this.#isAlive() && this.#live === undefined) return { reason: 'unknown', start: starts + 1 };
     return startAfter(starts === 0 ? undefined : runDirectory(this.#options.directory, starts), starts + 1);
+  }
+
+  /** Where that fails, the session goes on with another process. */
+  #tryFindAgain(): void {
+    try {
+      this.#findAgain();
+    } catch (error) {
+      if (isExhaustion(error)) throw error;
+      this.#letGo();
+      this.#isLost = true;
+      this.#options.log.warn('cannot use a shell any more', { sessionKey: this.#record.sessionKey, error });
+    }
   }
 
   /** The process that an earlier server started. */
@@ -570,7 +584,7 @@ export class Shell {
   #lastOutputAt(): number | null {
     if (this.#lastJobDirectory === undefined) return null;
     const times = ['stdout', 'stderr'].flatMap((name) => {
-      const stat = statFile(join(this.#lastJobDirectory ?? '', name));
+      const stat = statQuietly(join(this.#lastJobDirectory ?? '', name));
       return stat?.isFile() === true && stat.size > 0 ? [stat.mtimeMs / 1000] : [];
     });
     return times.length === 0 ? null : Math.max(...times);
@@ -600,7 +614,7 @@ export class Shell {
 
 /** That of a job of an earlier server. */
 function commandIn(directory: string): Command {
-  const claimed = statFile(join(directory, 'process'));
+  const claimed = statQuietly(join(directory, 'process'));
   const ageTicks = claimed ? Math.ceil((Date.now() - claimed.mtimeMs) / 10) : 0;
   return { launch: { id: basename(directory), directory }, startedAtTicks: ticksNow() - ageTicks - 1 };
 }

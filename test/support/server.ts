@@ -1,7 +1,10 @@
 /** Real servers for tests: in this process, or the real program as a child. What they leave is gone after the test. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
+import {
+  chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync,
+  realpathSync, rmSync, statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,8 +15,7 @@ import { type Environment, type Flags, loadConfig } from '../../src/config.ts';
 import type { Limits } from '../../src/http/limits.ts';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { sendSignal } from '../../src/process/identity.ts';
-import { readOwner } from '../../src/process/lock.ts';
-import { parseSession, readSessionFile, shellMark } from '../../src/shells/session-record.ts';
+import { parseSession, shellMark } from '../../src/shells/session-record.ts';
 import { type Server, startServer } from '../../src/server.ts';
 import { until } from './wait.ts';
 
@@ -29,6 +31,8 @@ export interface TestServerOptions {
   readonly environment?: Environment;
   /** Default: a new one. One that is given stays. */
   readonly stateDir?: string;
+  /** Of a spawned server, where the tests run as root. Default: ours. */
+  readonly uid?: number;
 }
 
 export interface TestServer {
@@ -150,20 +154,32 @@ async function launch(options: TestServerOptions & { readonly folder: string; re
   const words = Object.entries({ port: '0', 'state-dir': stateDir, ...flags })
     .flatMap(([name, value]) => [value].flat().map((one) => `--${name}=${String(one)}`));
   const fd = openSync(join(folder, 'log'), 'a');
+  const env = environmentOf(folder, options.environment);
+  const { uid } = options;
+  if (uid !== undefined) for (const path of [folder, env['HOME'] ?? folder]) chownSync(path, uid, uid);
   const child = spawn(process.execPath, [program, 'serve', ...words], {
-    env: environmentOf(folder, options.environment), stdio: ['ignore', 'ignore', fd],
+    env, stdio: ['ignore', 'ignore', fd], ...(uid === undefined ? {} : { uid, gid: uid, cwd: folder }),
   });
   closeSync(fd);
   try {
     const url = await until(() => {
       if (!isAlive(child)) throw new Error(`The server ended: ${readFileSync(join(folder, 'log'), 'utf8')}`);
-      const owner = readOwner(join(stateDir, 'server.lock'));
+      const owner = lockIn(stateDir);
       return owner?.pid === child.pid ? owner?.url : undefined;
     }, { what: 'the server listens' });
     return { child, client: new Sidecar({ url, key, retry: patient }) };
   } catch (error) {
     await end(child, 'SIGKILL');
     throw error;
+  }
+}
+
+/** Of a server of whatever user; `undefined`: there is none, or it is torn. */
+function lockIn(stateDir: string): { readonly pid?: number; readonly url?: string } | undefined {
+  try {
+    return JSON.parse(readFileSync(join(stateDir, 'server.lock'), 'utf8')) as { pid?: number; url?: string };
+  } catch {
+    return undefined;
   }
 }
 
@@ -215,8 +231,9 @@ export async function endProcesses(stateDir: string): Promise<void> {
 }
 
 function shellMarks(directory: string): readonly string[] {
-  if (!existsSync(join(directory, 'shell.json'))) return [];
-  const session = parseSession(readSessionFile(directory));
+  const path = join(directory, 'shell.json');
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return [];
+  const session = parseSession(JSON.parse(readFileSync(path, 'utf8')));
   return namesIn(directory).flatMap((name) => (name.startsWith('run-') ? [shellMark(directory, session, Number(name.slice('run-'.length)))] : []));
 }
 
