@@ -66,7 +66,7 @@ export function text(
     if (value.length > max) throw new ParseError(path, `expected at most ${max} characters, received ${value.length}`);
     if (!allowNul && value.includes('\0')) throw new ParseError(path, `expected ${expected} without NUL characters`);
     // A lone surrogate has no UTF-8 form: what the system would receive is not what was sent.
-    if (/\p{Surrogate}/u.test(value)) throw new ParseError(path, `expected ${expected}, received a lone surrogate`);
+    if (value !== '' && /\p{Surrogate}/u.test(value)) throw new ParseError(path, `expected ${expected}, received a lone surrogate`);
     if (pattern && !pattern.test(value)) refuse(path, expected, value);
     return value;
   });
@@ -116,7 +116,14 @@ export function array<T>(item: Parser<T>, options: { min?: number; max: number }
     if (value.length < min || value.length > max) {
       throw new ParseError(path, `expected ${min} to ${max} items, received ${value.length}`);
     }
-    return value.map((entry, index) => item(entry, `${path}[${index}]`));
+    const result: T[] = [];
+    try {
+      for (const entry of value) result.push(item(entry, unnamed));
+    } catch (error) {
+      if (error instanceof ParseError) item(value[result.length], `${path}[${result.length}]`);
+      throw error;
+    }
+    return result;
   });
 }
 
@@ -128,13 +135,23 @@ export function record<T>(
 ): Parser<{ readonly [key: string]: T }> {
   const schema = { type: 'object', propertyNames: key.schema, additionalProperties: item.schema, maxProperties: options.max };
   return parser(schema, (value, path) => {
-    const entries = Object.entries(plainObject(value, path));
-    if (entries.length > options.max) {
-      throw new ParseError(path, `expected at most ${options.max} entries, received ${entries.length}`);
+    const source = plainObject(value, path);
+    const names = Object.keys(source);
+    if (names.length > options.max) {
+      throw new ParseError(path, `expected at most ${options.max} entries, received ${names.length}`);
     }
     const result: { [key: string]: T } = Object.create(null) as { [key: string]: T };
-    for (const [name, entry] of entries) {
-      result[key(name, `${path} key ${describe(name)}`)] = item(entry, `${path}.${short(name)}`);
+    let last = '';
+    try {
+      for (const name of names) {
+        last = name;
+        result[key(name, unnamed)] = item(source[name], unnamed);
+      }
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      key(last, `${path} key ${describe(last)}`);
+      item(source[last], `${path}.${short(last)}`);
+      throw error;
     }
     return result;
   });
@@ -159,6 +176,9 @@ export function nullable<T>(inner: Parser<T>): Parser<T | null> {
     value === null ? null : inner(value, path));
   return Object.assign(parse, { takesNull: true });
 }
+
+/** A path that no error shows: naming each of 100,000 values costs more than checking it, so only the one that is wrong is named. */
+const unnamed = '';
 
 type Shape = { readonly [field: string]: Parser<unknown> };
 

@@ -593,12 +593,12 @@ export class Jobs {
   }
 
   async #recover(): Promise<void> {
-    const { records, skipped, lost } = this.#store.readAll();
+    const { jobs, skipped, lost } = this.#store.readAll((record) => ({ entry: this.#remember(record), state: record.state }));
     for (const { name, why } of skipped) this.#options.log.warn('skipped in the jobs directory', { name, why });
     for (const id of lost) void this.#endLost({ id, leader: undefined });
-    const last = records.at(-1)?.jobId;
+    const last = jobs.at(-1)?.entry.id;
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
-    await recover(records.map((record) => ({ entry: this.#remember(record), record })), {
+    await recover(jobs, {
       store: this.#store, runner: this.#runner, log: this.#options.log, now: nowSeconds,
     });
     void this.#endAbsent(lost);

@@ -13,7 +13,9 @@ import type { JobRecord, JobState, Outcome } from './job.ts';
 
 const seconds = number({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const anyText = text({ allowNul: true });
-const strings = record(anyText, anyText, { max: 100_000 });
+/** What a server remembers of each job, far longer than any that a request may have. */
+const kept = text({ allowNul: true, max: 16_384 });
+const keptWord = text({ allowNul: true, max: 1024 });
 
 const program: Parser<Program> = parser({}, (value, path) => {
   const { mode } = value as { mode?: unknown };
@@ -28,7 +30,7 @@ const agentFieldsOf = fieldsOf({ ...agentShape, argv: optional(array(anyText, { 
 
 const persistentProgram: Parser<Program> = parser({}, (value, path) => defined(fieldsOf({
   mode: oneOf('persistent_shell'),
-  sessionKey: anyText,
+  sessionKey: kept,
   command: anyText,
   shell: optional(oneOf(...shellKinds)),
   bootstrapCommand: optional(anyText),
@@ -38,22 +40,22 @@ const persistentProgram: Parser<Program> = parser({}, (value, path) => defined(f
 
 const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (value, path) => defined(fieldsOf({
   program,
-  workdir: anyText,
-  env: strings,
+  workdir: kept,
+  env: record(anyText, anyText, { max: 100_000 }),
   timeoutSeconds: nullable(seconds),
   killGraceSeconds: seconds,
   stdin: optional(nullable(anyText)),
   maxOutputBytes: seconds,
   tty: optional(fieldsOf({ cols: seconds, rows: seconds })),
   output: optional(oneOf('file', 'pipe')),
-  name: nullable(anyText),
-  labels: strings,
+  name: nullable(kept),
+  labels: record(keptWord, keptWord, { max: 256 }),
 })(value, path)));
 
 const outcome: Parser<Outcome> = parser({}, (value, path) => defined(fieldsOf({
   reason: oneOf(...reasons),
   exitCode: integer({ min: -1, max: 0xffff_ffff }),
-  signal: nullable(anyText),
+  signal: nullable(kept),
   finishedAt: seconds,
   error: optional(anyText),
 })(value, path)));
@@ -83,14 +85,51 @@ const jobRecord = fieldsOf({
   submittedAt: seconds,
   rerunOf: optional(jobId),
   continues: optional(jobId),
-  idempotency: optional(fieldsOf({ key: anyText, hash: anyText })),
-  hold: optional(anyText),
+  idempotency: optional(fieldsOf({ key: kept, hash: kept })),
+  hold: optional(kept),
   warnings: optional(array(anyText, { max: 1000 })),
   cut: optional(array(oneOf('stdout', 'stderr'), { max: 2 })),
   shellStarted: optional(shellStarted),
   shellEnded: optional(shellEnded),
   state,
 });
+
+/** More words than are remembered of a program, see `Entry`: each counts for one character at least. */
+const mostWords = 2049;
+const mostWarnings = 100;
+
+const longestKept = 4096;
+
+/**
+ * As {@link parseRecord}, but only what a server remembers of a job: without its environment, with the beginning of a long `argv`
+ * and of long warnings. A job can make its record large, and a start reads those of all jobs.
+ *
+ * @param value Just parsed: what is left out is taken from it.
+ */
+export function parseOutline(value: unknown): JobRecord {
+  const { request, state, warnings } = loose(value);
+  const [program, outcome] = [loose(loose(request)['program']), loose(loose(state)['outcome'])];
+  if (isPlain(loose(request)['env'])) loose(request)['env'] = {};
+  if (Array.isArray(program['argv'])) program['argv'] = program['argv'].slice(0, mostWords);
+  if (Array.isArray(warnings)) loose(value)['warnings'] = warnings.slice(0, mostWarnings).map(beginning);
+  outcome['error'] = beginning(outcome['error']);
+  return parseRecord(value);
+}
+
+/** The fields of an object; of anything else fields that lead nowhere. */
+function loose(value: unknown): { [field: string]: unknown } {
+  return isPlain(value) ? value : {};
+}
+
+function isPlain(value: unknown): value is { [field: string]: unknown } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A copy: the beginning alone would keep the whole text in memory. */
+function beginning(value: unknown): unknown {
+  if (typeof value !== 'string' || value.length <= longestKept) return value;
+  return Buffer.from(value.slice(0, longestKept)).toString();
+}
 
 /** @throws ParseError where it is not what was written. */
 export function parseRecord(value: unknown): JobRecord {

@@ -7,7 +7,7 @@ import { isExhaustion } from '../base/untrusted-file.ts';
 import { findProcesses, leaderAmong } from '../process/descendants.ts';
 import { ageSeconds, isAlive, isGroupAlive } from '../process/identity.ts';
 import type { Entry } from './entry.ts';
-import { type EndingReason, type JobRecord, lostOutcome } from './job.ts';
+import { type EndingReason, type JobState, lostOutcome } from './job.ts';
 import { judge, runSeconds, type Verdict } from './recover.ts';
 import type { Runner } from './runner.ts';
 import type { JobStore } from './store.ts';
@@ -23,7 +23,7 @@ export interface RecoveryOptions {
 /** A job, and what its directory said of it. */
 export interface LeftJob {
   readonly entry: Entry;
-  readonly record: JobRecord;
+  readonly state: JobState;
 }
 
 /** Adopts what runs, finishes what has ended, and starts what never was, in the order of `jobs`. */
@@ -74,9 +74,8 @@ async function orGiveUp(entry: Entry, { runner, log, now }: RecoveryOptions, act
   }
 }
 
-async function recoverOne({ entry, record }: LeftJob, options: RecoveryOptions): Promise<Verdict['is']> {
+async function recoverOne({ entry, state }: LeftJob, options: RecoveryOptions): Promise<Verdict['is']> {
   const { store, runner, log, now } = options;
-  const { state } = record;
   if (state.is !== 'finished') forgetReleased(entry, store);
   const note = state.is === 'finished' ? undefined : store.readProcess(entry.id);
   entry.pid = note?.identity.pid ?? null;

@@ -33,7 +33,7 @@ import { typedInput } from '../process/pty.ts';
 import { type ProcessNote, parseExit, parseProcessNote } from '../process/process-note.ts';
 import { Trash } from '../process/trash.ts';
 import type { JobRecord, JobState } from './job.ts';
-import { parseRecord } from './record.ts';
+import { parseOutline, parseRecord } from './record.ts';
 
 /** An exit file that is complete. */
 export interface ExitNote {
@@ -51,9 +51,9 @@ export interface Skipped {
 }
 
 /** What the folder of the jobs holds. */
-export interface Stored {
+export interface Stored<T> {
   /** Of every job that can be read, oldest first. */
-  readonly records: readonly JobRecord[];
+  readonly jobs: readonly T[];
   /** What is no job. */
   readonly skipped: readonly Skipped[];
   /** Jobs that may run, and whose record is gone or torn: no server can ever say more of them. */
@@ -149,10 +149,14 @@ export class JobStore {
     }
   }
 
-  /** Reads all. What a server left that was killed before it had taken on a job is gone after it. */
-  readAll(): Stored {
+  /**
+   * Reads all. What a server left that was killed before it had taken on a job is gone after it.
+   *
+   * @param keep Makes what is kept of a job: no more than one whole record is held at a time. It gets the outline, see `parseOutline`.
+   */
+  readAll<T>(keep: (outline: JobRecord) => T): Stored<T> {
     makeDirectory(this.#jobs);
-    const records: JobRecord[] = [];
+    const jobs: T[] = [];
     const skipped: Skipped[] = [];
     const lost: JobId[] = [];
     for (const { name, isFolder } of foldersIn(this.#jobs)) {
@@ -165,9 +169,9 @@ export class JobStore {
         if (!isJobId(name)) throw new Error('its name is not a job id');
         if (!isFolder) throw new Error('it is not a directory');
         value = readJson(join(this.#jobs, name, 'job.json'), recordBounds);
-        const record = parseRecord(value);
+        const record = parseOutline(value);
         if (record.jobId !== name) throw new Error(`its job.json is that of ${record.jobId}`);
-        records.push(record);
+        jobs.push(keep(record));
       } catch (error) {
         // Nothing is wrong with the job: it must not be passed over.
         if (isExhaustion(error)) throw error;
@@ -178,7 +182,7 @@ export class JobStore {
       }
     }
     void this.emptyTrash();
-    return { records, skipped, lost };
+    return { jobs, skipped, lost };
   }
 
   /** Whether the disk has no room left. */

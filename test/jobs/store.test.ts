@@ -18,6 +18,9 @@ const record = (number: number): JobRecord => ({
   idempotency: { key: 'k', hash: 'h' },
 });
 
+/** What is kept of a job, see `readAll`: its outline. */
+const whole = (outline: JobRecord): JobRecord => outline;
+
 /** A directory of a job as it is on disk. */
 function put(stateDir: string, name: string, files: { readonly [file: string]: string } = {}): string {
   const directory = join(stateDir, 'jobs', name);
@@ -30,18 +33,44 @@ describe('JobStore', () => {
   it('gives records back as they were, oldest first', (t) => {
     const stateDir = temporaryFolder(t);
     for (const number of [3, 1, 2]) put(stateDir, id(number), { 'job.json': JSON.stringify(record(number)) });
-    const { records, skipped } = new JobStore(stateDir).readAll();
+    const { jobs: records, skipped } = new JobStore(stateDir).readAll(whole);
     assert.deepEqual(skipped, []);
-    assert.deepEqual(JSON.parse(JSON.stringify(records)), [1, 2, 3].map(record));
+    const outlines = [1, 2, 3].map(record).map((one) => ({ ...one, request: { ...one.request, env: {} } }));
+    assert.deepEqual(JSON.parse(JSON.stringify(records)), outlines);
+    for (const number of [1, 2, 3]) assert.deepEqual(JSON.parse(JSON.stringify(new JobStore(stateDir).read(id(number)))), record(number));
+  });
+
+  it('holds one whole record at a time, and gives of it what a server remembers', (t) => {
+    const stateDir = temporaryFolder(t);
+    const { request, ...rest } = record(0);
+    const state = { is: 'finished', startedAt: 1, outcome: { reason: 'exit', exitCode: 0, signal: null, finishedAt: 2, error: 'x'.repeat(1e6) } };
+    const argv = Array.from({ length: 50_000 }, () => '');
+    const env = Object.fromEntries(argv.map((_, index) => [`NAME_${index}`, '']));
+    for (let number = 0; number < 3; number += 1) {
+      const large = { ...rest, jobId: id(number), state, warnings: ['y'.repeat(1e6)], request: { ...request, env, program: { mode: 'argv', argv } } };
+      put(stateDir, id(number), { 'job.json': JSON.stringify(large) });
+    }
+    let left = 0;
+    // What went wrong: 400 such records took 1.8 GB, as all were held until the last was read.
+    const { jobs, skipped } = new JobStore(stateDir).readAll((outline) => {
+      left += 1;
+      const { program } = outline.request;
+      assert.ok(program.mode === 'argv' && program.argv.length < 5000 && program.argv.length * 8 > 2048);
+      assert.ok(JSON.stringify(outline).length < 20_000);
+      return `${outline.jobId} ${left}`;
+    });
+    assert.deepEqual([jobs, skipped], [[0, 1, 2].map((number) => `${id(number)} ${number + 1}`), []]);
+    put(stateDir, id(3), { 'job.json': JSON.stringify({ ...record(3), request: { ...request, name: 'z'.repeat(1e6) } }) });
+    assert.match(new JobStore(stateDir).readAll(whole).skipped[0]?.why ?? '', /name: expected at most/);
   });
 
   it('skips a record torn at any byte, and says why', (t) => {
     const stateDir = temporaryFolder(t);
-    const whole = JSON.stringify(record(1));
+    const complete = JSON.stringify(record(1));
     const store = new JobStore(stateDir);
-    for (let length = 1; length < whole.length; length += 7) {
-      put(stateDir, id(1), { 'job.json': whole.slice(0, length) });
-      const { records, skipped } = store.readAll();
+    for (let length = 1; length < complete.length; length += 7) {
+      put(stateDir, id(1), { 'job.json': complete.slice(0, length) });
+      const { jobs: records, skipped } = store.readAll(whole);
       assert.equal(records.length, 0);
       assert.match(skipped[0]?.why ?? '', /torn or not JSON/);
     }
@@ -52,14 +81,14 @@ describe('JobStore', () => {
     const { mock } = t.mock.method(JSON, 'parse');
     // What went wrong: a record of 32 MiB kept each start of the server for 8 s, as it was parsed twice.
     put(stateDir, id(1), { 'job.json': `[${'{},'.repeat(2 ** 21)}{}]` });
-    const { skipped: [large], lost } = new JobStore(stateDir).readAll();
+    const { skipped: [large], lost } = new JobStore(stateDir).readAll(whole);
     assert.deepEqual([lost, mock.callCount()], [[id(1)], 0]);
     assert.match(large?.why ?? '', /job\.json holds more than/);
     put(stateDir, id(1), { 'job.json': JSON.stringify({ jobId: 'of another kind' }) });
-    const later = new JobStore(stateDir).readAll();
+    const later = new JobStore(stateDir).readAll(whole);
     assert.deepEqual([later.skipped.map(({ name }) => name), later.lost, mock.callCount()], [[id(1)], [], 1]);
     put(stateDir, id(1), { 'job.json': '[]' });
-    assert.deepEqual(new JobStore(stateDir).readAll().lost, [id(1)]);
+    assert.deepEqual(new JobStore(stateDir).readAll(whole).lost, [id(1)]);
   });
 
   it('removes what a server left that was killed before it had taken on the job, and nothing else', async (t) => {
@@ -75,7 +104,7 @@ describe('JobStore', () => {
     put(stateDir, id(6), { ...empty, process: 'it was taken' });
     put(stateDir, id(7), { stdout: '', notes: '' });
     put(stateDir, 'somebody-elses');
-    const { records, skipped } = store.readAll();
+    const { jobs: records, skipped } = store.readAll(whole);
     assert.deepEqual([records.length, skipped.map(({ name }) => name)], [0, [id(5), id(6), id(7), 'somebody-elses']]);
     assert.deepEqual(readdirSync(join(stateDir, 'jobs')).sort(), [id(5), id(6), id(7), 'somebody-elses'].sort());
     await store.emptyTrash();
@@ -88,7 +117,7 @@ describe('JobStore', () => {
     mkdirSync(spare);
     for (const name of ['job.json', 'stdin', 'stdout', 'stderr', 'process', 'exit']) writeFileSync(join(spare, name), '');
     const store = new JobStore(stateDir);
-    store.readAll();
+    store.readAll(whole);
     const watched = join(stateDir, 'jobs');
     // The rename is the last thing that happens to it: where that fails, there is nothing of that name.
     put(stateDir, id(1), { blocked: '' });
@@ -108,7 +137,7 @@ describe('JobStore', () => {
     it(`skips a record with ${what}`, (t) => {
       const stateDir = temporaryFolder(t);
       put(stateDir, id(1), { 'job.json': JSON.stringify({ ...record(1), ...change }) });
-      const { records, skipped } = new JobStore(stateDir).readAll();
+      const { jobs: records, skipped } = new JobStore(stateDir).readAll(whole);
       assert.deepEqual([records.length, skipped.map(({ name }) => name)], [0, [id(1)]]);
     });
   }
@@ -121,7 +150,7 @@ describe('JobStore', () => {
     symlinkSync(good, join(stateDir, 'jobs', id(4)));
     symlinkSync(join(good, 'exit'), join(put(stateDir, id(5)), 'exit'));
     const store = new JobStore(stateDir);
-    const { records, skipped } = store.readAll();
+    const { jobs: records, skipped } = store.readAll(whole);
     assert.deepEqual(records.map(({ jobId }) => jobId), [id(1)]);
     assert.deepEqual(skipped.map(({ name }) => name), [id(2), id(3), id(4), id(5)]);
     for (const number of [2, 5]) assert.deepEqual([store.readExit(id(number)), store.readProcess(id(number))], [undefined, undefined]);
