@@ -170,7 +170,8 @@ export class Answering {
   }
 
   /**
-   * Resolves once the agent may have its client do this: the policy says so, or a person has allowed it in this turn, or does so now.
+   * Resolves once the agent may have its client do this: the policy says so, or a person, who has allowed it in this turn or
+   * does so now.
    *
    * @param by.signals End the wait for an answer. @throws RpcError -32602 where it may not.
    */

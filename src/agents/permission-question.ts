@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import { shellWord } from '../base/shell-word.ts';
+import { readingKinds } from '../protocol/agents.ts';
 import { type Fields, beginning, fieldsOf, isFields, listOf, shown, textOf } from './lenient.ts';
 import { asPath, listOrOne, pathsInPatch, pathsUnder } from './path-shapes.ts';
 import { type PermissionQuestion, isKnownKind } from './permissions.ts';
 import { canonical, isCommandName, isHarmless, isPathName, plain, textsIn } from './raw-input.ts';
-import { readingKinds } from '../protocol/agents.ts';
 
 /** A program in words. */
 const wordsFields = new Set(['argv', 'args']);
@@ -66,6 +66,7 @@ export function toldBy(params: unknown): ToldCall {
   };
 }
 
+/** What of it is not understood, as {@link ToldCall} has it. */
 function unclearInput(input: unknown, kind: string, isFile: boolean): readonly string[] {
   const isEmpty = typeof input !== 'object' || input === null || Object.keys(input).length === 0;
   if (isEmpty || isDeeper(input, maxDepth)) return [];
@@ -174,8 +175,8 @@ function rawOf(value: unknown, depth: number): Named {
   const patched = hasPaths ? [] : fields.flatMap(([name, one]) => (patchFields.test(name) ? pathsInPatch(one) : []));
   // A command in fields that nobody knows.
   const asObject = fields.flatMap(([, one, original], index) => {
-    const isNamed = isFields(one) && Object.keys(one).length > 0 && isCommandName(original);
-    return isNamed && below[index]?.commands.length === 0 ? [canonical(one)] : [];
+    if (!isFields(one) || !isCommandName(original) || isDeeper(one, depth)) return [];
+    return Object.keys(one).length > 0 && below[index]?.commands.length === 0 ? [canonical(one)] : [];
   });
   const own = [...commandsIn(fields, hasPaths), ...asObject];
   // What codex takes a command for, beside the command itself: it describes what will run.

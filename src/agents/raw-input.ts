@@ -4,25 +4,32 @@
  */
 import { isFields } from './lenient.ts';
 
-/** How the names end under which agents have a path in the raw input of their tools, as in `move_path`, `outputFile`. */
+/** How the names end under which agents have a path in the raw input of their tools: `move_path`, `outputFile`. */
 const pathEnding = /(?:path|file|filename|directory|directories|dir|folder|root|uri)s?$/;
 const pathFields = new Set(['cwd', 'src', 'source', 'dst', 'dest', 'destination', 'from', 'to', 'target']);
 /** Words of names under which they have a command, or a program. */
 const commandWord = new RegExp(`^(?:${[
-  'command', 'cmd', 'commandline', 'cmdline', 'script', 'shell', 'bash', 'zsh', 'fish', 'pwsh', 'powershell', 'exec', 'execute', 'executable', 'program',
-  'binary', 'entrypoint', 'terminal', 'console', 'python', 'javascript', 'subprocess',
+  'command', 'cmd', 'commandline', 'cmdline', 'script', 'shell', 'bash', 'zsh', 'fish', 'pwsh', 'powershell', 'exec',
+  'execute', 'executable', 'program', 'binary', 'entrypoint', 'terminal', 'console', 'python', 'javascript',
+  'subprocess',
 ].join('|')})s?$`);
 /** Those also at the end of a word, as in `shellcommand`. */
-const commandEnding = /(?:command|cmd|commandline|cmdline|script|shell|bash|zsh|pwsh|powershell|exec|execute|executable|program|binary|entrypoint)s?$/;
+const commandEnding = new RegExp(`(?:${[
+  'command', 'cmd', 'commandline', 'cmdline', 'script', 'shell', 'bash', 'zsh', 'exec', 'execute', 'executable',
+  'program', 'binary', 'entrypoint',
+].join('|')})s?$`);
 /** Too short, or too common, for an ending. */
 const commandFields = new Set(['sh', 'run', 'eval']);
 /** How names end that tell something else of a command. */
 const aboutCommand = /(?:ids?|type|description|reason|mode|status|title|policy|amendment)$/;
 /** Last words of the names of texts that say nothing that is done. */
-const descriptions = new Set(['description', 'instruction', 'instructions', 'explanation', 'reason', 'title', 'id', 'type', 'mode', 'encoding', 'language']);
+const descriptions = new Set([
+  'description', 'instruction', 'instructions', 'explanation', 'reason', 'title', 'id', 'type', 'mode', 'encoding',
+  'language',
+]);
 /** Those of texts that are written to a file which is named, or sought there. */
 const written = new Set([
-  'content', 'contents', 'text', 'code', 'string', 'str', 'diff', 'patch', 'pattern', 'patterns', 'query', 'glob', 'regex', 'include', 'exclude',
+  'content', 'contents', 'code', 'diff', 'patch', 'pattern', 'patterns', 'query', 'glob', 'regex', 'include', 'exclude',
 ]);
 
 /** The name without what tells one spelling from another. */
@@ -61,19 +68,23 @@ export function isHarmless(value: unknown, isFile: boolean, name = ''): boolean 
   if (hasCommandWord(name)) return false;
   if (typeof value !== 'string') return true;
   const last = wordsOf(name).at(-1) ?? '';
-  return isPathName(name) || descriptions.has(last) || (isFile && (written.has(last) || /(?:str|string|text)$/.test(last)));
+  const isWritten = written.has(last) || /(?:str|string|text)$/.test(last);
+  return isPathName(name) || descriptions.has(last) || (isFile && isWritten);
 }
 
 /** JSON in which the order of fields makes no difference. */
 export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, one: unknown) => (isFields(one) ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1))) : one));
+  return JSON.stringify(value, (_, one: unknown) => {
+    return isFields(one) ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1))) : one;
+  });
 }
 
 /** All texts in it, also in JSON within a text. */
 export function textsIn(value: unknown, depth: number): readonly string[] {
   if (depth === 0) return [];
   if (typeof value === 'string') return [value, ...textsIn(nested(value), depth - 1)];
-  return typeof value === 'object' && value !== null ? Object.values(value).flatMap((one) => textsIn(one, depth - 1)) : [];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.values(value).flatMap((one) => textsIn(one, depth - 1));
 }
 
 function nested(text: string): unknown {

@@ -64,6 +64,9 @@ test('questionOf() takes anything', () => {
   let deep: object = { path: '/deep' };
   for (let depth = 0; depth < 10_000; depth += 1) deep = { deep };
   assert.deepEqual(questionOf({ toolCall: { rawInput: deep } }), nothing);
+  for (const kind of ['other', 'execute', 'fetch']) {
+    assert.deepEqual(questionOf({ toolCall: { kind, rawInput: { command: deep } } }), { ...nothing, kind });
+  }
 });
 
 const hidden: readonly (readonly [what: string, rawInput: unknown, commands: readonly string[]])[] = [
