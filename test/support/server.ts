@@ -60,6 +60,9 @@ export interface SpawnedServer extends TestServer {
   readonly restart: () => Promise<void>;
 }
 
+/** A test may have put a huge file in the place of a record. */
+const maxRecordBytes = 8 * 2 ** 20;
+
 /** A temporary folder that is gone after the test. */
 export function temporaryFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'sidecar-test-'));
@@ -176,8 +179,12 @@ async function launch(options: TestServerOptions & { readonly folder: string; re
 
 /** Of a server of whatever user; `undefined`: there is none, or it is torn. */
 function lockIn(stateDir: string): { readonly pid?: number; readonly url?: string } | undefined {
+  const path = join(stateDir, 'server.lock');
   try {
-    return JSON.parse(readFileSync(join(stateDir, 'server.lock'), 'utf8')) as { pid?: number; url?: string };
+    // A test may have put a FIFO or a huge file there.
+    const stats = statSync(path);
+    if (!stats.isFile() || stats.size > 65_536) return undefined;
+    return JSON.parse(readFileSync(path, 'utf8')) as { pid?: number; url?: string };
   } catch {
     return undefined;
   }
@@ -232,7 +239,8 @@ export async function endProcesses(stateDir: string): Promise<void> {
 
 function shellMarks(directory: string): readonly string[] {
   const path = join(directory, 'shell.json');
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return [];
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats?.isFile() !== true || stats.size > maxRecordBytes) return [];
   const session = parseSession(JSON.parse(readFileSync(path, 'utf8')));
   return namesIn(directory).flatMap((name) => (name.startsWith('run-') ? [shellMark(directory, session, Number(name.slice('run-'.length)))] : []));
 }
