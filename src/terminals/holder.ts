@@ -12,9 +12,10 @@
  */
 import { linkSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
 import { longTimeout } from '../base/long-timeout.ts';
 import { replaceFile } from '../base/atomic-file.ts';
-import { createFile } from '../base/untrusted-file.ts';
+import { createFile, statFile } from '../base/untrusted-file.ts';
 import { type Identity, identify } from '../process/identity.ts';
 // Not later: an update may have removed the files of this version by then.
 import { terminate } from '../process/terminate.ts';
@@ -44,6 +45,7 @@ export interface HolderOrder extends PtyOptions {
 
 /** How long the program waits for a viewer that is behind. */
 const stallMs = 1000;
+const recordFile = 'terminal.json';
 /** How often watchers are told of mere activity. */
 const tellMs = 1000;
 /** After SIGHUP. */
@@ -116,10 +118,23 @@ export class Holder implements House {
     if (holder === undefined) throw new Error('Cannot find out who this process is');
     const { about, workdir, size } = this.#order;
     const record: TerminalRecord = { ...about, ...size, workdir, backend: pty.backend, holder, program: this.#program };
-    writeOnce('terminal.json', JSON.stringify(record));
+    try {
+      this.#note(record);
+    } catch (error) {
+      await this.end('closed');
+      throw error;
+    }
     this.#arm();
     opened();
     return record;
+  }
+
+  /** Makes the terminal one that every server finds. @throws Error where one has given it up meanwhile. */
+  #note(record: TerminalRecord): void {
+    writeOnce(recordFile, JSON.stringify(record));
+    // It may have been moved away, and what stood here with it.
+    const found = statFile(join(this.#order.directory, recordFile));
+    if (found?.ino !== statFile(recordFile)?.ino) throw new Error('the directory of the terminal was removed');
   }
 
   /** Ends the program and all that it started. Resolves once they are gone. */

@@ -1,7 +1,7 @@
 /** Terminals as a whole: servers that are killed, readers that are slow, much output, much input. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -105,6 +105,22 @@ test('what ended while there was no server is known to the next; torn and foreig
   assert.ok(!isRunning(lost.pid), 'nothing of it is left');
   const passedOver = server.logged().split('\n').filter((line) => line.includes('no terminal, passed over'));
   assert.equal(passedOver.length, 4, passedOver.join('\n'));
+});
+
+test('a holder whose directory a server has put away before it wrote its record ends, with its program', { skip }, async (t) => {
+  const folder = temporaryFolder(t);
+  const [programs, aside] = [join(folder, 'programs'), join(folder, 'aside')];
+  mkdirSync(programs);
+  // It has the directory of the holder moved away when the terminal opens.
+  const script = `#!/bin/sh\necho $PPID >'${folder}/holder'\nmv "$(readlink /proc/$PPID/cwd)" '${aside}'\nexec /usr/bin/script "$@"\n`;
+  writeFileSync(join(programs, 'script'), script, { mode: 0o755 });
+  const server = await spawnServer(t, { environment: { PATH: `${programs}:${process.env['PATH'] ?? ''}` } });
+  const { status } = await ask(server, 'POST /terminals', { body: { command: `echo $$ >'${folder}/program'; exec sleep 1000` } });
+  assert.equal(status, 503);
+  assert.ok(existsSync(aside), 'it was moved');
+  const pidIn = (name: string): number => Number(readFileSync(join(folder, name), 'utf8'));
+  await until(() => !isRunning(pidIn('holder')), { what: 'the holder has ended' });
+  if (existsSync(join(folder, 'program'))) await until(() => !isRunning(pidIn('program')), { what: 'its program has ended' });
 });
 
 test('what holds a terminal whose record or directory is not there any more ends with all that it holds', { skip }, async (t) => {
