@@ -8,7 +8,7 @@
  * @module
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,6 +27,8 @@ const timeoutMs = 1_800_000;
 
 // Everything that a run makes is in here, so that what it leaves behind can be told.
 const folder = mkdtempSync(join(tmpdir(), 'sidecar-run-'));
+// Servers of other users find their own folders in it.
+chmodSync(folder, 0o711);
 
 const child = spawn(
   process.execPath,

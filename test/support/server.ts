@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync,
+  chownSync, cpSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync,
   realpathSync, rmSync, statSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TestContext } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
@@ -160,7 +160,8 @@ async function launch(options: TestServerOptions & { readonly folder: string; re
   const env = environmentOf(folder, options.environment);
   const { uid } = options;
   if (uid !== undefined) for (const path of [folder, env['HOME'] ?? folder]) chownSync(path, uid, uid);
-  const child = spawn(process.execPath, [program, 'serve', ...words], {
+  const main = uid === undefined ? program : copyOfProgram(folder);
+  const child = spawn(process.execPath, [main, 'serve', ...words], {
     env, stdio: ['ignore', 'ignore', fd], ...(uid === undefined ? {} : { uid, gid: uid, cwd: folder }),
   });
   closeSync(fd);
@@ -175,6 +176,14 @@ async function launch(options: TestServerOptions & { readonly folder: string; re
     await end(child, 'SIGKILL');
     throw error;
   }
+}
+
+/** The build where another user can read it: the checkout may be in a folder that is closed to others. */
+function copyOfProgram(folder: string): string {
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  const copy = join(folder, 'program');
+  for (const name of ['package.json', 'dist']) cpSync(join(root, name), join(copy, name), { recursive: true });
+  return join(copy, relative(root, program));
 }
 
 /** Of a server of whatever user; `undefined`: there is none, or it is torn. */
