@@ -6,7 +6,8 @@ import { accessSync, closeSync, constants, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  appendRegular, createFile, isLink, isMissingOrOurs, isUnreadable, openFifo, readRegular, statQuietly, writeRegular,
+  appendRegular, createFile, isLink, isMissingOrOurs, isUnreadable, openFifo, readRegular, statQuietly,
+  writeRegularIn,
 } from '../base/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
@@ -142,7 +143,7 @@ export function noteExit(directory: string, shell: Identity, code: number): void
 
 /** For the next server: whose turn it is in the shell, should both end together, and whether it goes on where its bootstrap left it. */
 export function noteJob({ directory, isSeeded, jobDirectory }: Running): void {
-  writeRegular(join(directory, 'job'), `${isSeeded ? 'seeded' : 'first'} ${jobDirectory}`);
+  writeRegularIn(directory, 'job', `${isSeeded ? 'seeded' : 'first'} ${jobDirectory}`);
 }
 
 export function readNotedJob(directory: string): Pick<Running, 'isSeeded' | 'jobDirectory'> {

@@ -10,7 +10,7 @@
 import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { type Parser, defined, fieldsOf, fromJson, integer, oneOf, optional, text } from '../base/parse.ts';
-import { createFile, statQuietly, writeRegular } from '../base/untrusted-file.ts';
+import { createFile, statQuietly, writeRegularIn } from '../base/untrusted-file.ts';
 import { parseProcessNote } from '../process/process-note.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons } from '../protocol/shells.ts';
@@ -105,7 +105,7 @@ function isFromBefore(runIn: string): boolean {
 }
 
 function writeEnd(runIn: string, note: EndNote): void {
-  writeRegular(join(runIn, 'ended'), JSON.stringify(note));
+  writeRegularIn(runIn, 'ended', JSON.stringify(note));
 }
 
 function readNote<T extends object>(path: string, parser: Parser<T>): { [K in keyof T]: Exclude<T[K], undefined> } | undefined {

@@ -3,6 +3,7 @@
  * @module
  */
 import { closeSync, readFileSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { holderTitle, type TerminalRecord } from './record.ts';
 import { Holder, type HolderOrder } from './holder.ts';
 
@@ -13,9 +14,9 @@ const wordFd = 3;
 
 // The order is that of the server that started this process, of the same version.
 const order = JSON.parse(readFileSync(0, 'utf8')) as HolderOrder;
-process.title = holderTitle(order.about.terminalId);
 for (const signal of ['SIGINT', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => undefined);
 try {
+  process.title = holderTitle(order.about.terminalId, dirname(order.directory));
   const { holder, record } = await Holder.open(order);
   process.on('SIGTERM', () => void holder.end('closed'));
   say({ record });

@@ -2,9 +2,12 @@
  * What is on disk of a terminal.
  * @module
  */
+import { createHash } from 'node:crypto';
+import { realpathSync } from 'node:fs';
 import { type Parser, array, boolean, fieldsOf, integer, nullable, number, oneOf, optional, text } from '../base/parse.ts';
 import type { Idempotency } from '../process/idempotency.ts';
 import type { Identity } from '../process/identity.ts';
+import { isJobId } from '../protocol/ids.ts';
 import {
   type TerminalBackend, type TerminalId, type TerminalReason, terminalBackends, terminalId, terminalReasons,
 } from '../protocol/terminals.ts';
@@ -13,9 +16,26 @@ const unixSeconds = number({ min: 0, max: 2 ** 40 });
 const identity = fieldsOf({ pid: integer({ min: 2, max: 2 ** 31 - 1 }), startTime: text() });
 const side = integer({ min: 1, max: 65_535 });
 
-/** What `ps` shows of the process that keeps a terminal. */
-export function holderTitle(id: string): string {
-  return `sidecar-terminal ${id}`;
+const titleStart = 'sidecar-terminal';
+
+/**
+ * What `ps` shows of the process that keeps a terminal: its id, and whose terminal it is, wherever its directory is moved.
+ *
+ * @param folder Of all terminals of a server. @throws the system's error where it is missing.
+ */
+export function holderTitle(id: string, folder: string): string {
+  return `${titleStart} ${id} ${folderMark(folder)}`;
+}
+
+/** What a title says. `mark`: `undefined` in one of an earlier version. */
+export function parseHolderTitle(title: string): { readonly id: TerminalId; readonly mark: string | undefined } | undefined {
+  const [start, id = '', mark] = title.trim().split(' ');
+  return start === titleStart && isJobId(id) ? { id, mark } : undefined;
+}
+
+/** Tells one folder of terminals from those of other servers of the machine. */
+export function folderMark(folder: string): string {
+  return createHash('sha256').update(realpathSync(folder)).digest('hex').slice(0, 16);
 }
 
 /** `terminal.json`, written once the program runs. */

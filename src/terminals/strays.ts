@@ -8,9 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { liveProcesses } from '../process/descendants.ts';
 import { type Identity, isAliveNow, sendSignal, wordsOf } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
-import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
-import { holderTitle } from './record.ts';
+import { folderMark, parseHolderTitle } from './record.ts';
 import { graceMs } from './terminal.ts';
 
 export interface Stray {
@@ -23,14 +22,14 @@ const endMs = graceMs + 8000;
 const lookMs = 100;
 
 /**
- * Looks for the holders that work in a folder of terminals. Where there is no `/proc` it finds none.
+ * Looks for the holders of a folder of terminals: they say so, or work in it. Where there is no `/proc` it finds none.
  *
  * @param known The pids of those that have their terminal. @throws the system's error where it cannot look.
  */
 export async function findStrays(terminals: string, known: ReadonlySet<number>): Promise<readonly Stray[]> {
-  const inside = `${realpathSync(terminals)}${sep}`;
+  const place = { inside: `${realpathSync(terminals)}${sep}`, mark: folderMark(terminals) };
   return (await liveProcesses()).flatMap(({ pid, startTime }) => {
-    const terminalId = known.has(pid) ? undefined : heldIn(pid, inside);
+    const terminalId = known.has(pid) ? undefined : heldIn(pid, place);
     return terminalId === undefined ? [] : [{ terminalId, holder: { pid, startTime } }];
   });
 }
@@ -45,13 +44,13 @@ export async function endStray({ terminalId, holder }: Stray): Promise<void> {
   if (isAliveNow(holder)) sendSignal(holder.pid, 'SIGKILL');
 }
 
-/** The terminal whose holder the process is, where that works in such a folder. A directory that was removed still has its path. */
-function heldIn(pid: number, inside: string): TerminalId | undefined {
+/** The terminal of that folder whose holder the process is. A directory that was removed still has its path. */
+function heldIn(pid: number, { inside, mark }: { readonly inside: string; readonly mark: string }): TerminalId | undefined {
   try {
-    if (!readlinkSync(`/proc/${pid}/cwd`).startsWith(inside)) return undefined;
     const [title = ''] = wordsOf(pid);
-    const id = title.startsWith(holderTitle('')) ? title.slice(holderTitle('').length).trim() : '';
-    return isJobId(id) ? id : undefined;
+    const found = parseHolderTitle(title);
+    const isHere = found?.mark === mark || (found !== undefined && readlinkSync(`/proc/${pid}/cwd`).startsWith(inside));
+    return isHere ? found?.id : undefined;
   } catch {
     // It ended meanwhile, or belongs to another user.
     return undefined;

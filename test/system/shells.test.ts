@@ -91,6 +91,19 @@ test('nothing is written or removed below a link in the place of the directory o
   for (const folder of [outside, other]) assert.equal(readFileSync(join(folder, 'shell.json'), 'utf8'), 'ours');
 });
 
+test('nothing is written below a link that a job puts in the place of the run of its shell', options, async (t) => {
+  const server = await spawnServer(t);
+  const outside = temporaryFolder(t);
+  for (const file of ['job', 'ended', 'started', 'exit', 'process']) writeFileSync(join(outside, file), 'ours');
+  const run = `'${server.stateDir}'/shells/*/run-1`;
+  for (const command of [`mv ${run} '${outside}/aside'; ln -s '${outside}' "$(echo '${server.stateDir}'/shells/*)/run-1"`, 'echo again; exit']) {
+    await finished(server, await submit(server, inSession('linked', command)));
+  }
+  for (const file of ['job', 'ended', 'started', 'exit', 'process']) {
+    assert.equal(readFileSync(join(outside, file), 'utf8'), 'ours', file);
+  }
+});
+
 test('a thousand jobs in one shell: in order, each with its own output whole', { ...options, timeout: 300_000 }, async (t) => {
   const server = await spawnServer(t, { flags: { 'keep-jobs': '2000' } });
   const first = await submit(server, inSession('one', 'order=; echo $$'));

@@ -126,9 +126,11 @@ test('a holder whose directory a server has put away before it wrote its record 
 test('what holds a terminal whose record or directory is not there any more ends with all that it holds', { skip }, async (t) => {
   const server = await spawnServer(t);
   const folder = join(server.stateDir, 'terminals');
+  const aside = temporaryFolder(t);
   const spoil: readonly ((directory: string) => void)[] = [
     (directory) => writeFileSync(join(directory, 'terminal.json'), '{}'),
     (directory) => renameSync(directory, `${directory}-renamed`),
+    (directory) => renameSync(directory, join(aside, 'moved')),
     (directory) => rmSync(directory, { recursive: true }),
   ];
   const kept = await openTerminal(server, { command: 'exec sleep 1000' });
