@@ -118,8 +118,13 @@ export function createAndOpen(path: string): number {
 
 /** {@link writeRegular} in a folder that a job may replace. @throws UntrustedFileError where a link stands in its place; the system's error. */
 export function writeRegularIn(folder: string, name: string, content: string): void {
-  if (isLink(folder)) throw new UntrustedFileError(`${basename(folder)} is a link, not a directory`);
+  checkFolder(folder);
   writeRegular(join(folder, name), content);
+}
+
+/** @throws UntrustedFileError where a job has put a link in the place of the folder. */
+export function checkFolder(folder: string): void {
+  if (isLink(folder)) throw new UntrustedFileError(`${basename(folder)} is a link, not a directory`);
 }
 
 /**

@@ -79,8 +79,9 @@ export class Answers {
    * @param directory Of what is acted on.
    * @param act Calls `begin` before it does what must not be done twice. Should the server be killed between that and the answer, the call is
    * answered `outcome_unknown` from then on, and nothing is done again.
-   * @throws ProblemError idempotency_mismatch, outcome_unknown; unavailable where something has replaced the file. What `act` throws is not
-   * remembered, unless it is a ProblemError that says that something was done before it.
+   * @throws ProblemError idempotency_mismatch, outcome_unknown; unavailable where something has replaced the file and `act` calls `begin`: what
+   * never does may be done again, as to cancel. What `act` throws is not remembered, unless it is a ProblemError that says that something was
+   * done before it.
    */
   async once<T>(directory: string, asked: Idempotency | undefined, act: (begin: () => void) => Promise<T>): Promise<T> {
     if (!asked) return act(() => undefined);
@@ -92,8 +93,9 @@ export class Answers {
       return running.acting as Promise<T>;
     }
     const known = lastLineIn(directory, asked.key);
-    if (known && !('withdrawn' in known)) return replay(known, asked) as T;
-    const call = new KeyedCall(file, asked);
+    const refusal = known instanceof ProblemError ? known : undefined;
+    if (known && !(known instanceof ProblemError) && !('withdrawn' in known)) return replay(known, asked) as T;
+    const call = new KeyedCall(file, asked, refusal);
     const acting = call.run(act).finally(() => { if (call.isOnDisk) this.#inProgress.delete(name); });
     this.#inProgress.set(name, { hash: asked.hash, acting });
     return acting;
@@ -104,20 +106,29 @@ export class Answers {
 class KeyedCall {
   readonly #file: string;
   readonly #asked: Idempotency;
+  /** Why nothing may begin that must not be done twice. */
+  readonly #refusal: ProblemError | undefined;
   #hasBegun = false;
   /** What became of it can be read back; where it could not be written, only this server knows. */
   isOnDisk = true;
 
-  constructor(file: string, asked: Idempotency) {
+  constructor(file: string, asked: Idempotency, refusal: ProblemError | undefined) {
     this.#file = file;
     this.#asked = asked;
+    this.#refusal = refusal;
+  }
+
+  #begin(): void {
+    if (this.#refusal) throw this.#refusal;
+    const { key, hash } = this.#asked;
+    // On a full disk a job may need its input all the more.
+    this.#hasBegun ||= append(this.#file, { begun: key, hash });
   }
 
   async run<T>(act: (begin: () => void) => Promise<T>): Promise<T> {
     const { key, hash } = this.#asked;
     try {
-      // On a full disk a job may need its input all the more.
-      const answer = await act(() => { this.#hasBegun ||= append(this.#file, { begun: key, hash }); });
+      const answer = await act(() => this.#begin());
       this.isOnDisk = append(this.#file, { key, hash, answer });
       return answer;
     } catch (error) {
@@ -162,8 +173,8 @@ function append(file: string, line: Line): boolean {
   }
 }
 
-/** @throws ProblemError unavailable where the file is not what {@link append} makes of it. */
-function lastLineIn(directory: string, key: string): Line | undefined {
+/** @returns a ProblemError, unavailable, where the file is not what {@link append} makes of it. */
+function lastLineIn(directory: string, key: string): Line | ProblemError | undefined {
   try {
     if (isLink(directory)) throw new UntrustedFileError(`${directory} is a link, not a directory`);
     // A byte each, which the longest files are searched by in half of the time.
@@ -172,7 +183,7 @@ function lastLineIn(directory: string, key: string): Line | undefined {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
     if (!isUnreadable(error)) throw error;
-    throw new ProblemError('unavailable', `Cannot tell whether that was done before: ${message}; without an Idempotency-Key it can be done`, { cause: error });
+    return new ProblemError('unavailable', `Cannot tell whether that was done before: ${message}; without an Idempotency-Key it can be done`, { cause: error });
   }
 }
 

@@ -6,7 +6,7 @@ import { accessSync, closeSync, constants, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  appendRegular, createFile, isLink, isMissingOrOurs, isUnreadable, openFifo, readRegular, statQuietly,
+  appendRegular, checkFolder, createFile, isLink, isMissingOrOurs, isUnreadable, openFifo, readRegular, statQuietly,
   writeRegularIn,
 } from '../base/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
@@ -111,6 +111,7 @@ export function interruptsIn(directory: string): number {
  * @throws the system's error, such as EISDIR: what a job does to its directory decides.
  */
 export function noteSleep(directory: string, isAsleep: boolean): void {
+  checkFolder(directory);
   if (isAsleep) note(directory, sleepsFile);
   else rmSync(join(directory, sleepsFile), { force: true });
 }
@@ -121,6 +122,7 @@ export function noteLast(directory: string): void {
 }
 
 function note(directory: string, name: string): void {
+  checkFolder(directory);
   const path = join(directory, name);
   if (statQuietly(path) === undefined) createFile(path, '');
 }
@@ -134,6 +136,7 @@ export function isUnfinished(directory: string, shell: Identity): boolean {
 export function noteExit(directory: string, shell: Identity, code: number): void {
   if (!isUnfinished(directory, shell)) return;
   try {
+    checkFolder(directory);
     appendRegular(join(directory, 'exit'), `${code}\n`);
   } catch (error) {
     // The job has put something else there: who is told now keeps it in the job's record.
@@ -163,6 +166,7 @@ export function hasHadJob({ isSeeded, jobDirectory, identity }: Pick<Running, 'i
  * @throws ReplacedError that names the first file that was replaced; the system's error.
  */
 export function checkUntouched(directory: string, stdin: 'fifo' | 'file' | 'null'): void {
+  if (isLink(directory)) throw new ReplacedError('something has replaced its directory before the job began');
   const isPlain = (name: string): boolean => statQuietly(join(directory, name))?.isFile() ?? true;
   // A shell that reads the first line of a huge file is never done.
   const isMarked = (statQuietly(join(directory, 'process'))?.size ?? 0) > 0;

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import {
-  appendRegular, createFile, isExhaustion, isLink, statQuietly, writeRegular,
+  appendRegular, checkFolder, createFile, isExhaustion, isLink, statQuietly, writeRegular,
 } from '../base/untrusted-file.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';
@@ -238,6 +238,7 @@ export class Shell {
   /** As a launcher does: no file that was replaced tells whether another has the job. */
   #refuse({ id, directory }: ShellLaunch, { message }: ReplacedError): void {
     try {
+      checkFolder(directory);
       appendRegular(join(directory, 'stderr'), `sidecar: ${message}\n`);
     } catch {
       // It is the one that was replaced, or the disk is full.

@@ -59,10 +59,22 @@ describe('Answers', () => {
     for (const more of [`{"key":"k",${'[{},'.repeat(2 ** 23)}`, '{"begun":"k",\n'.repeat(2 ** 21)]) {
       writeFileSync(file, `\n${more}`);
       const before = mock.callCount();
-      await assert.rejects(new Answers().once(directory, asked, async () => assert.fail('it is done twice')), refused);
+      const act = async (begin: () => void): Promise<void> => {
+        begin();
+        assert.fail('it is done twice');
+      };
+      await assert.rejects(new Answers().once(directory, asked, act), refused);
       assert.ok(mock.callCount() - before <= 1000, `${mock.callCount() - before} were parsed`);
     }
     assert.equal(await new Answers().once(directory, { key: 'another', hash: 'h' }, async () => 'second'), 'second');
+  });
+
+  it('what may be done again is done where something has replaced the file', async (t) => {
+    const directory = temporaryFolder(t);
+    mkdirSync(join(directory, 'answers.ndjson'));
+    // What went wrong: a job that had replaced it could not be cancelled with a key.
+    assert.equal(await new Answers().once(directory, asked, async () => 'cancelled'), 'cancelled');
+    await assert.rejects(new Answers().once(directory, asked, async (begin) => begin()), { code: 'unavailable' });
   });
 
   it('a key may have the name of a field', async (t) => {
@@ -131,14 +143,18 @@ describe('Answers', () => {
     await assert.rejects(new Answers().once(directory, half, async () => assert.fail('it is done twice')), full);
   });
 
-  it('where something has replaced the file of answers, nothing is done', { skip: process.platform === 'win32', timeout: 20_000 }, async (t) => {
+  it('where something has replaced the file of answers, nothing is done that must not be done twice', { skip: process.platform === 'win32', timeout: 20_000 }, async (t) => {
     const directory = temporaryFolder(t);
     execFileSync('mkfifo', [join(directory, 'answers.ndjson')]);
     const [aFile, aLink] = [join(directory, 'answers.txt'), join(directory, 'link')];
     writeFileSync(aFile, '');
     symlinkSync(temporaryFolder(t), aLink);
     for (const one of [directory, aFile, aLink]) {
-      await assert.rejects(new Answers().once(one, asked, async () => assert.fail('it is done')), { code: 'unavailable' });
+      const act = async (begin: () => void): Promise<void> => {
+        begin();
+        assert.fail('it is done');
+      };
+      await assert.rejects(new Answers().once(one, asked, act), { code: 'unavailable' });
     }
   });
 
