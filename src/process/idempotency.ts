@@ -3,11 +3,9 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ParseError } from '../base/parse.ts';
-import {
-  appendRegular, isLink, isUnreadable, readRegular, TooLargeError, UntrustedFileError,
-} from '../base/untrusted-file.ts';
+import { appendRegular, checkFolder, isUnreadable, readRegular, TooLargeError } from '../base/untrusted-file.ts';
 import { type JsonBounds, parseWithin } from '../base/untrusted-json.ts';
 import { type Problem, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
@@ -165,6 +163,7 @@ function keyOf(line: Line): string {
 /** @returns whether it could be written: what was done is answered all the same, and known as long as this server lives. */
 function append(file: string, line: Line): boolean {
   try {
+    checkFolder(dirname(file));
     // A line of its own, whatever an earlier full disk left of the one before.
     appendRegular(file, `\n${JSON.stringify(line)}\n`);
     return true;
@@ -176,7 +175,7 @@ function append(file: string, line: Line): boolean {
 /** @returns a ProblemError, unavailable, where the file is not what {@link append} makes of it. */
 function lastLineIn(directory: string, key: string): Line | ProblemError | undefined {
   try {
-    if (isLink(directory)) throw new UntrustedFileError(`${directory} is a link, not a directory`);
+    checkFolder(directory);
     // A byte each, which the longest files are searched by in half of the time.
     return lastLineOf(key, readRegular(join(directory, answersFile), maxFileBytes).toString('latin1'));
   } catch (error) {

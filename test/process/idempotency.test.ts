@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Answers, fingerprint } from '../../src/process/idempotency.ts';
@@ -75,6 +75,10 @@ describe('Answers', () => {
     // What went wrong: a job that had replaced it could not be cancelled with a key.
     assert.equal(await new Answers().once(directory, asked, async () => 'cancelled'), 'cancelled');
     await assert.rejects(new Answers().once(directory, asked, async (begin) => begin()), { code: 'unavailable' });
+    const [outside, link] = [temporaryFolder(t), join(temporaryFolder(t), 'link')];
+    symlinkSync(outside, link);
+    assert.equal(await new Answers().once(link, asked, async () => 'cancelled'), 'cancelled');
+    assert.deepEqual(readdirSync(outside), [], 'nothing is written behind a link');
   });
 
   it('a key may have the name of a field', async (t) => {
