@@ -82,7 +82,7 @@ const maxDiffs = 1000;
 /** The updates of one session. What is not known is handed on as it is. */
 export class UpdatesV2 {
   readonly #told = new Map<string, Told>();
-  /** The diffs of each tool call that goes on. */
+  /** The diffs of each tool call that has not ended. */
   readonly #diffs = new Map<string, readonly unknown[]>();
 
   /** @returns those that say the same in version 1. */

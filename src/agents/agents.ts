@@ -195,7 +195,7 @@ export class Agents implements AgentHost {
   }
 
   /**
-   * The next turn, of the last job that goes on with this one; where its agent has ended, the first turn of a new job
+   * The next turn, of the last job that continues this one; where its agent has ended, the first turn of a new job
    * that continues its session.
    *
    * @param sameId Of a request that may be sent again: what the runner was told by it before, it is not told twice, and

@@ -38,7 +38,7 @@ export class Forgetting {
     this.#timer.unref();
   }
 
-  /** Its files go by and by. @returns where they are; `undefined`: there are none. */
+  /** Its files are removed later. @returns where they are; `undefined`: there are none. */
   forget(entry: Entry): string | undefined {
     const { catalogue, store, cache, onForgotten } = this.#options;
     if (!catalogue.has(entry)) return undefined;

@@ -47,7 +47,7 @@ export class Spares {
 
   /**
    * @param first Makes them.
-   * @param folder In the state directory. Begun anew: what is left in it from an earlier server goes.
+   * @param folder In the state directory. What an earlier server left in it is removed.
    * @param keeper Keeps the stdin of directories open; without one FIFOs are made instead.
    */
   constructor(first: FirstBash, folder: string, keeper?: Keeper) {
