@@ -67,6 +67,7 @@ sc_obeyed=() sc_own=()
 sc_jobs=$1
 sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
 sc_launch() {
+  [ -p "$2" ] && [ -p "$3" ] || exit # the server has closed: opened for both, they would become files
   exec 3<>"$2" <"$2" 3>&- || exit
   exec 3<>"$3" 6<"$3" 3>&- || exit
   sc_l=\${BASHPID:-$(exec /bin/sh -c 'echo $PPID')}

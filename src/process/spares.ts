@@ -40,6 +40,7 @@ export class Spares {
   readonly #keeper: Keeper | undefined;
   readonly #batch: number;
   readonly #low: number;
+  readonly #trash: Trash;
   readonly #ready: Spare[] = [];
   #made = 0;
   #isClosed = false;
@@ -60,10 +61,10 @@ export class Spares {
     this.#folder = join(folder, `${process.pid}-${Date.now().toString(36)}`);
     this.#kind = keeper ? 'directory' : 'fifo';
     this.#keeper = keeper;
-    const trash = new Trash(dirname(folder));
+    this.#trash = new Trash(dirname(folder));
     // The script of a server that was killed outlives it for a moment, and may fill it meanwhile: then it goes later.
     try {
-      if (statFile(folder) !== undefined) void trash.clear(trash.put(folder));
+      if (statFile(folder) !== undefined) void this.#trash.clear(this.#trash.put(folder));
     } catch {
       // A full disk. No name in it is one of this server.
     }
@@ -102,7 +103,9 @@ export class Spares {
     // A script on its way would fill what is being removed.
     this.#isClosed = true;
     await Promise.allSettled(this.#refilling.values());
-    await removeFolder(this.#parent);
+    if (statFile(this.#parent) === undefined) return;
+    // Out of reach first: a launcher that was forked a moment ago may still open its FIFOs, and make a file where there is none.
+    await removeFolder(this.#trash.put(this.#parent));
   }
 
   /** One that was begun ahead steps back behind the jobs: nobody who waits should wait for it. */

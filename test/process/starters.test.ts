@@ -1,6 +1,6 @@
 /** Launchers, and Node's own way where there is no bash: the same expectations of both. */
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
@@ -60,17 +60,15 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
   const starter = kind === 'direct' ? new DirectStarter(events, { env })
     : new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning: () => undefined });
   const ids: string[] = [];
-  atEnd(t, async () => {
-    starter.close();
-    await Promise.all([spares.close(), fifos.close()]);
-    keeper.close();
-    first.close();
-    await until(async () => {
-      const left = [...(await findProcesses(ids.map((id) => ({ id, leader: undefined })))).values()].flat();
-      for (const { pid } of left) sendSignal(pid, 'SIGKILL');
-      return left.length === 0;
-    }, { what: 'no job is left' });
-  });
+  // The last first.
+  atEnd(t, () => until(async () => {
+    const left = [...(await findProcesses(ids.map((id) => ({ id, leader: undefined })))).values()].flat();
+    for (const { pid } of left) sendSignal(pid, 'SIGKILL');
+    return left.length === 0;
+  }, { what: 'no job is left' }));
+  atEnd(t, () => { keeper.close(); first.close(); });
+  atEnd(t, () => Promise.all([spares.close(), fifos.close()]));
+  atEnd(t, () => starter.close());
   const holds = new Map<string, string | undefined>();
   const make = async (id: string): Promise<string> => {
     ids.push(id);
@@ -216,6 +214,16 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
     keeper.close();
     first.close();
     await until(() => known.every((pid) => (readStat(pid)?.state ?? 'Z') === 'Z'), { what: 'all launchers are gone' });
+  });
+
+  it('a launcher whose FIFOs are gone before it opens them ends, and makes no files of their names', async (t) => {
+    const folder = temporaryFolder(t);
+    const first = new FirstBash({ bash: bash ?? '', jobsDirectory: folder, env: {}, onWarning: () => undefined });
+    atEnd(t, () => first.close());
+    first.fork(1, [join(folder, 'own'), join(folder, 'ahead')]);
+    await first.chore(['true'], { isUrgent: true });
+    await until(() => childrenOf(process.pid).every((pid) => childrenOf(pid).length === 0), { what: 'it has ended' });
+    assert.deepEqual(readdirSync(folder), []);
   });
 
   it('nothing of the user’s runs in the first bash, though its stdin is a socket, as under sshd', async (t) => {
