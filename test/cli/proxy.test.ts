@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { identify } from '../../src/process/identity.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
-import { freePort } from '../support/daemon.ts';
+import { closedPort } from '../support/daemon.ts';
 import { spawnServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { plainShell, terminalless } from '../terminals/talk.ts';
@@ -38,7 +38,7 @@ describe('sidecar through a proxy', () => {
     const { run, server } = await setUp(t);
     const asking = await startConnectProxy(t, Number(new URL(server.url).port), { credentials: 'u:p' });
     const cases = [
-      [`http://u:hush@127.0.0.1:${await freePort()}`, 69, /the proxy http:.* \(HTTP_PROXY\): nothing listens/],
+      [`http://u:hush@127.0.0.1:${closedPort}`, 69, /the proxy http:.* \(HTTP_PROXY\): nothing listens/],
       [`http://u:hush@127.0.0.1:${asking.port}`, 1, /\(HTTP_PROXY\) does not accept the user and .* \(407\)/],
       ['http://u:hush@[::1', 1, /Cannot use the proxy in HTTP_PROXY: expected an address such as/],
     ] as const;
@@ -104,9 +104,8 @@ describe('sidecar config, doctor and serve', () => {
     const shown = `https-proxy http://********@127.0.0.1:${port} (HTTPS_PROXY), no-proxy *.corp.example (NO_PROXY)`;
     assert.deepEqual([good['proxy']?.state, good['proxy']?.text], ['ok', `${shown}; loopback directly`]);
     assert.deepEqual(asked, [], 'nothing is sent');
-    const closed = await freePort();
-    const bad = await rows({ HTTPS_PROXY: `u:hush@127.0.0.1:${closed}`, npm_config_https_proxy: proxy });
-    const expected = new RegExp(`^Cannot reach the proxy http://127.0.0.1:${closed} \\(HTTPS_PROXY\\)`);
+    const bad = await rows({ HTTPS_PROXY: `u:hush@127.0.0.1:${closedPort}`, npm_config_https_proxy: proxy });
+    const expected = new RegExp(`^Cannot reach the proxy http://127.0.0.1:${closedPort} \\(HTTPS_PROXY\\)`);
     assert.match(bad['proxy']?.text ?? '', expected);
     assert.match(`${bad['proxy']?.state} ${bad['proxy']?.fix}`, /^fail check HTTPS_PROXY/);
     const { state, text } = bad['proxy of updates'] ?? {};

@@ -10,7 +10,7 @@ import { ProxyError } from '../../src/proxy/proxy-error.ts';
 import { proxyRules } from '../../src/proxy/rules.ts';
 import { certificate } from '../support/certificate.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
-import { freePort } from '../support/daemon.ts';
+import { closedPort } from '../support/daemon.ts';
 import { atEnd } from '../support/server.ts';
 import { startTinyproxy } from '../support/tinyproxy.ts';
 import { without } from '../terminals/talk.ts';
@@ -105,13 +105,12 @@ test('a proxy on IPv6, and a target that is an IPv6 address', async (t) => {
 
 test('failures name the proxy and its variable, never its credentials', async (t) => {
   const target = await startTarget(t);
-  const nothing = await freePort();
   const asking = await startConnectProxy(t, target, { credentials: 'u:right' });
   const refusing = await startConnectProxy(t, target, { status: 403 });
   const failing = await startConnectProxy(t, target, { status: 502 });
   for (const scheme of ['http', 'https']) {
     const cases = [
-      [`http://u:hush@127.0.0.1:${nothing}`, 'ERR_PROXY_CONNECT', /nothing listens there/],
+      [`http://u:hush@127.0.0.1:${closedPort}`, 'ERR_PROXY_CONNECT', /nothing listens there/],
       [`http://u:hush@127.0.0.1:${asking.port}`, 'ERR_PROXY_REFUSED', /does not accept the user and .*\(407\)/],
       [`http://127.0.0.1:${asking.port}`, 'ERR_PROXY_REFUSED', /asks for a user and .*\(407\); write them in ALL_/],
     ] as const;
@@ -163,9 +162,8 @@ test('what tinyproxy refuses itself is told as its refusal, of http as of https'
   const { port } = await startTinyproxy(t);
   const target = await startTarget(t);
   const fetch = through(`http://127.0.0.1:${port}`);
-  const closed = await freePort();
   for (const scheme of ['http', 'https']) {
-    const error = await failure(fetch(`${scheme}://0.0.0.0:${closed}/`, manual));
+    const error = await failure(fetch(`${scheme}://0.0.0.0:${closedPort}/`, manual));
     assert.equal(error.code, 'ERR_PROXY_CONNECT');
     assert.match(error.message, /^The proxy http:.* \(ALL_PROXY\) does not connect to 0\.0\.0\.0:\d+.* 50\d/);
   }

@@ -9,7 +9,7 @@ import { proxyRules } from '../../src/proxy/rules.ts';
 import { type ThroughProxy, throughProxy } from '../../src/proxy/through-proxy.ts';
 import { certificate } from '../support/certificate.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
-import { freePort } from '../support/daemon.ts';
+import { closedPort } from '../support/daemon.ts';
 import { type InProcessServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { squidIsMissing, startSquid } from '../support/squid.ts';
 import { until } from '../support/wait.ts';
@@ -105,7 +105,7 @@ describe('Terminals through a proxy', { skip: terminalless }, () => {
     const broken = problem('unreachable', /\(ALL_PROXY\) .*502 Bad Gateway/);
     await assert.rejects(attach(`http://127.0.0.1:${failing.port}`), broken);
     assert.equal(failing.asked.length, 2);
-    const closed = `http://u:hush@127.0.0.1:${await freePort()}`;
+    const closed = `http://u:hush@127.0.0.1:${closedPort}`;
     await assert.rejects(attach(closed), problem('unreachable', /the proxy .*\(ALL_PROXY\): nothing listens there/));
     const unusable = problem('bad_answer', /proxy in ALL_PROXY: SOCKS is not/);
     await assert.rejects(attach('socks5://u:hush@127.0.0.1:1'), unusable);

@@ -1,8 +1,9 @@
 /** A real server of somebody else's, ended by its pid with the test. */
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { atEnd } from './server.ts';
@@ -37,14 +38,23 @@ export async function startDaemon(t: TestContext, { argv: [file, ...args], folde
   }, { what: `${file} listens` });
 }
 
-/** One that nothing listened on a moment ago: a daemon cannot say which it took. */
+/** Nothing listens there (tcpmux, RFC 1078), and the system gives it to nobody who asks for any port. */
+export const closedPort = 1;
+
+/**
+ * One of 127.0.0.1 that nothing listened on a moment ago, for who must know it before it listens. The system gives it to nobody who asks
+ * for any port, as tests do that run at the same time (ip(7), ip_local_port_range: from 32,768 on).
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(10_000, 32_768);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(() => true, () => false);
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 async function accepts(port: number): Promise<boolean> {

@@ -258,6 +258,8 @@ describe('faults', { skip: isLinux ? false : 'these faults are made with the mea
     const launchers = childrenOf(first).filter((launcher) => childrenOf(launcher).length > 0);
     assert.ok(launchers.length > 1);
     for (const launcher of launchers) sendSignal(launcher, 'SIGKILL');
+    // On a busy machine a signal takes effect later, and a job that has begun by then has lost its launcher.
+    await until(() => launchers.every((launcher) => (readStat(launcher)?.state ?? 'Z') === 'Z'), { what: 'they have ended' });
     const jobs = await Promise.all(launchers.map((_, index) => submit(client, `echo ${index}`)));
     for (const [index, next] of jobs.entries()) {
       const { reason, stdout } = await client.jobs.wait(next);

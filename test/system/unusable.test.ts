@@ -7,6 +7,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { mostRefusals } from '../../src/wrapper/supervise.ts';
+import { freePort } from '../support/daemon.ts';
 import { mountless, smallDisk } from '../support/disk.ts';
 import { atEnd, environmentOf, program, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -135,12 +136,4 @@ async function listenOn(t: TestContext, port: number): Promise<Server> {
   await once(server, 'listening');
   atEnd(t, () => { server.close(); });
   return server;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }

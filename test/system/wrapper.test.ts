@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { ownVersion } from '../../src/process/own-version.ts';
 import { beginProbation, noVersions } from '../../src/update/version-state.ts';
+import { freePort } from '../support/daemon.ts';
 import { ask, newConnections } from '../support/load.ts';
 import { atEnd, environmentOf, program, spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -157,7 +157,7 @@ describe('sidecar serve --wrapper', { skip: process.platform === 'linux' ? false
 
   it('updates without sharing the socket where it must, and says so', async (t) => {
     const source = tarball(t, '1.0.1');
-    const server = await spawnWrapper(t, { timing, isSocketShared: false, flags: { 'port': await freePort(), 'update-source': source } });
+    const server = await spawnWrapper(t, { timing, isSocketShared: false, flags: { 'port': String(await freePort()), 'update-source': source } });
     const { jobId } = await server.client.exec({ command: 'read -r line; exit 7' });
     await updates(server, '1.0.1');
     assert.equal(messages(server, 'two servers cannot share the listening socket here: connections are refused until the new version listens').length, 1);
@@ -209,15 +209,6 @@ async function run(t: TestContext, words: readonly string[]): Promise<{ code: nu
   child.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });
   const [code] = await once(child, 'close') as [number | null];
   return { code, stderr };
-}
-
-/** A port of this machine's that nobody has. */
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return String(port);
 }
 
 /** Puts a release where an update would have put it. */
