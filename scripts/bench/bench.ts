@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -90,7 +90,8 @@ export class Bench {
   /** Ends everything and removes the files. */
   async close(): Promise<void> {
     await this.endMeasurement();
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
+    // A million files may be in it: three times as fast as rmSync.
+    await once(spawn('rm', ['-rf', this.folder], { stdio: 'inherit' }), 'exit');
   }
 
   /**

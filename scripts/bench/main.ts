@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Bench, type Measurement, type Row } from './bench.ts';
 import * as agents from './measurements/agents.ts';
+import * as besidePeers from './measurements/beside-peers.ts';
 import * as coldStart from './measurements/cold-start.ts';
 import * as follow from './measurements/follow.ts';
 import * as idle from './measurements/idle.ts';
@@ -46,6 +47,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   update,
   tenThousand,
   output,
+  besidePeers,
 ];
 const BUILT_SERVER = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 

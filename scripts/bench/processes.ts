@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
  * `USER_HZ`: the unit of times in `/proc/<pid>/stat` is 10 ms on every architecture that Node runs
  * on.
  */
-const MS_PER_TICK = 10;
+export const MS_PER_TICK = 10;
 
 const LOOK_EVERY_MS = 400;
 
@@ -104,7 +104,8 @@ function isMarked(pid: number, mark: string): boolean {
   return read(`/proc/${pid}/environ`)?.split('\0').includes(mark) === true;
 }
 
-function allPids(): number[] {
+/** Every process of the machine. */
+export function allPids(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
@@ -114,7 +115,7 @@ function allPids(): number[] {
  * The fields of `/proc/<pid>/stat` from the third on; the second, the name, may itself hold spaces
  * and parentheses.
  */
-function readStat(pid: number): string[] | undefined {
+export function readStat(pid: number): string[] | undefined {
   const stat = read(`/proc/${pid}/stat`);
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
 }

@@ -1,5 +1,6 @@
 /** Starts the built server and speaks to it. @module */
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { openSync, readFileSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Bench, endProcess } from './bench.ts';
 import { processesMarked } from './processes.ts';
 
-const KEY = 'bench-key-0123456789abcdef0123456789abcdef';
+const KEY = randomBytes(24).toString('hex');
 const MARK_NAME = 'MACHINE_SIDECAR_BENCH';
 const START_LIMIT_MS = 20_000;
 

@@ -58,7 +58,7 @@ function cellsOf(row: Row): string[] {
 }
 
 /** Three significant digits. */
-function formatNumber(value: number): string {
+export function formatNumber(value: number): string {
   const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value) || 1)));
   return value.toFixed(Math.min(digits, 3));
 }

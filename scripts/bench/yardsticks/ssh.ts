@@ -129,7 +129,8 @@ function writeClientFiles(folder: string, port: number): string {
   return path;
 }
 
-function findProgram(name: string): string | undefined {
+/** The path of a program, looked for on PATH and where servers are. */
+export function findProgram(name: string): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return folders.map((folder) => join(folder, name)).find(existsSync);
 }

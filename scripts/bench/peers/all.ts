@@ -1,0 +1,30 @@
+/** Every peer that can be had. @module */
+import type { Bench } from '../bench.ts';
+import type { MissingPeer, Peer } from './peer.ts';
+import { startWebhook } from './webhook.ts';
+
+const STARTS: Readonly<Record<string, (bench: Bench) => Promise<Peer | MissingPeer>>> = {
+  webhook: startWebhook,
+};
+/** What a peer has behind it when it is measured. */
+const WARMUP = { concurrency: 8, warmup: 0, count: 200 };
+
+/** Starts the peers that are here, and says of the others what they lack. */
+export async function startPeers(bench: Bench): Promise<{ peers: Peer[]; absent: MissingPeer[] }> {
+  const peers: Peer[] = [];
+  const absent: MissingPeer[] = [];
+  for (const [name, start] of Object.entries(STARTS)) {
+    try {
+      const peer = await start(bench);
+      if ('missing' in peer) {
+        absent.push(peer);
+        continue;
+      }
+      await peer.run(WARMUP);
+      peers.push(peer);
+    } catch (error) {
+      absent.push({ name, missing: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return { peers, absent };
+}
