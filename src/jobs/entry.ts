@@ -15,6 +15,8 @@ import { type JobRecord, type JobState, statusOf } from './job.ts';
 
 /** A longer command is read from disk when it is shown. */
 const longestCommand = 2048;
+/** The directory of a job takes about two blocks beyond what the job writes. */
+const directoryBytes = 8192;
 
 /** What is remembered of a request. */
 export interface RequestSummary extends Pick<JobRequest, 'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'output' | 'name' | 'labels'> {
@@ -81,13 +83,13 @@ export class Entry {
   version = 0;
   /** The number of its last change of status among those of all jobs, see `JobFeed`. */
   lastChange = 0;
-  readonly #onStatusChange: ((entry: Entry) => void) | undefined;
+  readonly #onStateChange: ((entry: Entry, before: JobState) => void) | undefined;
   #state: JobState;
   #changes: FanOut<void> | undefined;
 
-  /** @param onStatusChange Called after each change of the status. */
-  constructor(record: JobRecord, onStatusChange?: (entry: Entry) => void) {
-    this.#onStatusChange = onStatusChange;
+  /** @param onStateChange Called after each change of the state, before anything else learns of it. */
+  constructor(record: JobRecord, onStateChange?: (entry: Entry, before: JobState) => void) {
+    this.#onStateChange = onStateChange;
     this.id = record.jobId;
     this.submittedAt = record.submittedAt;
     this.rerunOf = record.rerunOf;
@@ -107,14 +109,24 @@ export class Entry {
   }
 
   set state(state: JobState) {
-    const isSameStatus = statusOf(state) === statusOf(this.#state);
+    const before = this.#state;
     this.#state = state;
+    this.#onStateChange?.(this, before);
     this.changed();
-    if (!isSameStatus) this.#onStatusChange?.(this);
   }
 
   get isFinished(): boolean {
     return this.#state.is === 'finished';
+  }
+
+  /** Unix seconds; 0 until it has finished. */
+  get finishedAt(): number {
+    return this.#state.is === 'finished' ? this.#state.outcome.finishedAt : 0;
+  }
+
+  /** What it takes on disk. */
+  get sizeBytes(): number {
+    return this.storedBytes + directoryBytes;
   }
 
   /** Of all that it writes. */

@@ -13,6 +13,8 @@ export interface FeedSources {
   readonly feed: JobFeed;
   /** Oldest first. */
   readonly all: () => readonly Entry[];
+  /** In no order. */
+  readonly unfinished: () => readonly Entry[];
   readonly find: (id: string) => Entry | undefined;
   readonly summary: (entry: Entry) => Job;
   /** Measures what can have changed without a word. */
@@ -47,8 +49,8 @@ export class FeedStream {
 
   /** @param after What the follower knows. Default: nothing. */
   async *events(after: FeedPosition | undefined, signal: AbortSignal): AsyncGenerator<IdentifiedEvent, void, undefined> {
-    const { feed, all, isOver } = this.#sources;
-    const initial = all().filter((entry) => this.#isWanted(entry) && this.#isNew(entry, after));
+    const { feed, isOver } = this.#sources;
+    const initial = this.#candidates(after).filter((entry) => this.#isWanted(entry) && this.#isNew(entry, after));
     try {
       // Followed from this moment on: no change is missed in between.
       for await (const change of feed.follow({ initial, isWanted: this.#isWanted, signal, isOver })) {
@@ -59,6 +61,14 @@ export class FeedStream {
     } finally {
       for (const stop of this.#watched.values()) stop();
     }
+  }
+
+  /** A part of the jobs that has all those that are told of at first. */
+  #candidates(after: FeedPosition | undefined): readonly Entry[] {
+    const { all, unfinished, find } = this.#sources;
+    const { job } = this.#query;
+    if (job !== undefined) return [...new Set(job)].flatMap((id) => find(id) ?? []);
+    return after === undefined ? unfinished() : all();
   }
 
   #isNew(entry: Entry, after: FeedPosition | undefined): boolean {
@@ -83,7 +93,7 @@ export class FeedStream {
   #isComplete({ type, isLatest }: FeedChange): boolean {
     this.#isReady ||= type === 'ready';
     if (this.#query.until === undefined || !this.#isReady || !isLatest()) return false;
-    return this.#sources.all().every((entry) => entry.isFinished || !this.#isWanted(entry));
+    return !this.#sources.unfinished().some((entry) => this.#isWanted(entry));
   }
 
   /** While an agent's job runs, a change of the agent's state counts as one of its job. */

@@ -24,8 +24,6 @@ export interface ForgettingOptions {
 }
 
 const everyMs = 10_000;
-/** Beyond what is kept a job's directory takes about two blocks. */
-const directoryBytes = 8192;
 
 export class Forgetting {
   readonly #options: ForgettingOptions;
@@ -56,11 +54,7 @@ export class Forgetting {
   #forgetOld(): void {
     const { catalogue, limits, now, pace, log } = this.#options;
     const finished = catalogue.all.filter(({ isFinished }) => isFinished);
-    const kept = finished.map((entry) => ({
-      finishedAt: entry.state.is === 'finished' ? entry.state.outcome.finishedAt : 0,
-      sizeBytes: entry.storedBytes + directoryBytes,
-    }));
-    const old = finished.slice(0, countExpired(kept, limits, now()));
+    const old = finished.slice(0, countExpired(finished, limits, now()));
     for (const entry of old) pace.run(() => this.#tryForget(entry));
     if (old.length > 0) log.info('old jobs forgotten', { count: old.length, first: old[0]?.id, last: old.at(-1)?.id });
     pace.run(() => this.#emptyTrash());

@@ -217,7 +217,8 @@ export class Jobs {
   /** Newest first. `hasMore`: there are older ones that match. */
   list(query: ListQuery): Page {
     if (query.waitsFor === undefined) return this.#catalogue.list(query);
-    return this.#catalogue.list(query, (entry) => isRunningAgent(entry) && waitsForInput(this.agent(entry)));
+    const { status = 'running' } = query;
+    return this.#catalogue.list({ ...query, status }, (entry) => isRunningAgent(entry) && waitsForInput(this.agent(entry)));
   }
 
   /** Looks at what can have changed without a word: output, the first process. Once, until others get their turn. */
@@ -283,7 +284,7 @@ export class Jobs {
   }
 
   get unfinished(): readonly Entry[] {
-    return [...this.#catalogue.all].filter(({ isFinished }) => !isFinished);
+    return this.#catalogue.unfinished;
   }
 
   /** Resolves once anything about the job, its output included, is not what `isSame` knows, or when the limit or signal ends the wait. */
@@ -314,6 +315,7 @@ export class Jobs {
     return {
       feed: this.#feed,
       all: () => this.#catalogue.all,
+      unfinished: () => this.#catalogue.unfinished,
       find: (id) => this.#catalogue.get(id),
       summary: (entry) => this.summary(entry),
       refresh: (entry) => this.refresh(entry),
@@ -532,7 +534,10 @@ export class Jobs {
   }
 
   #remember(record: JobRecord): Entry {
-    const entry = new Entry(record, (changed) => this.#feed.record(changed));
+    const entry = new Entry(record, (changed, before) => {
+      this.#catalogue.stateChanged(changed, before);
+      if (statusOf(before) !== statusOf(changed.state)) this.#feed.record(changed);
+    });
     this.#catalogue.add(entry);
     this.#continue(entry, entry.id);
     this.#feed.record(entry);

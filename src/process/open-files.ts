@@ -2,7 +2,7 @@
  * How many files this process may have open, and how they are shared out: so that connections, `/health` and the end of jobs never lack one.
  * @module
  */
-import { closeSync, openSync, readFileSync, readdirSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readdirSync, statSync } from 'node:fs';
 
 /** RLIMIT_NOFILE (getrlimit(2)). */
 export interface OpenFileLimit {
@@ -27,8 +27,10 @@ export function openFileLimit(): OpenFileLimit | undefined {
 /** How many files this process has open; `undefined` where the system does not tell. */
 export function openFileCount(): number | undefined {
   try {
-    // One of them is the directory itself.
-    return readdirSync('/proc/self/fd').length - 1;
+    // Since Linux 6.2 the size of the directory (proc_pid_fd(5)): counting takes longer the more there are. Before that it is 0.
+    const { size } = statSync('/proc/self/fd');
+    // One of those that are listed is the directory itself.
+    return size > 0 ? size : readdirSync('/proc/self/fd').length - 1;
   } catch {
     return undefined;
   }

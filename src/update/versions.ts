@@ -8,7 +8,7 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
@@ -54,6 +54,8 @@ export class Versions {
   /** What `update.json` says now. One that is none is reported, set aside as `update.json.bad`, and counts as missing. */
   read(): VersionState {
     try {
+      // An open that fails takes ten times as long, and `/health` asks each time.
+      if (lstatSync(this.#file, { throwIfNoEntry: false }) === undefined) return this.#last = noVersions;
       this.#last = parseVersionState(readRegular(this.#file, maxStateBytes).toString());
     } catch (error) {
       this.#last = this.#withoutFile(error as NodeJS.ErrnoException);
