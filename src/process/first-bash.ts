@@ -82,8 +82,8 @@ export class FirstBash {
   }
 
   /** Forks a launcher, see `launchScript`. */
-  fork(number: number, fifos: readonly string[]): void {
-    this.send('sc_fork_launcher', String(number), ...fifos);
+  fork(number: number, fifo: string): void {
+    this.send('sc_fork_launcher', String(number), fifo);
   }
 
   /** It has shown that it works: the next is started at once should it end. */

@@ -29,11 +29,13 @@ export interface Launch {
 export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
 
 /**
- * The program of the first bash. By `sc_fork_launcher <number> <path> <path>` it forks a launcher, which reads its lines from the first
- * FIFO, by `sc_chore <number> <program> <argument>…` it does a chore, and says `chore <number> <status> <what it wrote to stderr>`.
+ * The program of the first bash. By `sc_fork_launcher <number> <path>` it forks a launcher, which reads its lines from that FIFO, by
+ * `sc_chore <number> <program> <argument>…` it does a chore, and says `chore <number> <status> <what it wrote to stderr>`.
  *
- * A launcher has forked the process of its next job ahead, so that no fork is waited for. That one reads the job's line from the second
- * FIFO. Later ones it forks when it is told to, by `sc_fork`: a launcher that is not kept need not.
+ * A launcher has forked the process of its next job ahead, so that no fork is waited for. Of the two lines of a job that process reads the
+ * first and becomes the job; the launcher waits for it to end, and reads the second. The end of the FIFO ends both.
+ *
+ * What runs for each job is as little as can be: after a fork each step of bash copies pages, and costs three times what it costs before.
  *
  * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, then of each job `claimed <id>`, or
  * `exit <id> <code> <pid>` and, where somebody of the group is left, `left`.
@@ -57,34 +59,36 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  *
  * No signal that is trapped ever comes to a launcher: where one interrupts a wait that is about to return, bash loses the exit code.
  *
- * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server or a keeper that was killed meanwhile; 6 is the second
- * FIFO, 8 that of the keeper.
+ * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server or a keeper that was killed meanwhile; 6 is
+ * the FIFO of the launcher, 8 that of the keeper; a job on its way reads `process` by 7 and `/proc/self/stat` by 9.
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
 declare +x LC_ALL
 sc_obeyed=() sc_own=()
 sc_jobs=$1
-sc_proc=; [ -r /proc/self/stat ] && sc_proc=1
+sc_stat=/dev/null; [ -r /proc/self/stat ] && sc_stat=/proc/self/stat
 sc_launch() {
-  [ -p "$2" ] && [ -p "$3" ] || exit # the server has closed: opened for both, they would become files
-  exec 3<>"$2" <"$2" 3>&- || exit
-  exec 3<>"$3" 6<"$3" 3>&- || exit
+  [ -p "$2" ] || exit # the server has closed: opened for both, it would become a file
+  exec 3<>"$2" 6<"$2" 3>&- </dev/null || exit
   sc_l=\${BASHPID:-$(exec /bin/sh -c 'echo $PPID')}
-  sc_fork
   echo "ready $1 $sc_l"
-  while IFS= read -r sc_line; do eval "$sc_line"; done
-}
-sc_fork() {
-  set -m
-  sc_ahead &
-  set +m
-  sc_p=$!
+  while :; do
+    set -m
+    sc_ahead &
+    set +m # else the wait would end when the job is stopped
+    sc_p=$!
+    wait "$sc_p"
+    sc_c=$?
+    while IFS= read -r -u 6 sc_line || exit; do
+      case $sc_line in "sc_run "*) break ;; esac # what was left by one that was killed
+    done
+    eval "$sc_line"
+  done
 }
 sc_ahead() {
-  exec 8>&- </dev/null
-  while IFS= read -r sc_line <&6; do eval "$sc_line"; done
-  exit 125 # there is no server any more
+  IFS= read -r -u 6 sc_line || exit 125 # there is no server any more
+  eval "$sc_line"
 }
 sc_place() {
   sc_id=$1
@@ -92,15 +96,14 @@ sc_place() {
 }
 sc_run() {
   sc_place "$1" "$2"
-  wait "$sc_p"
-  sc_c=$?
   [ "$3" != pipe ] || sc_drain
-  [ "$sc_c" -le 128 ] || while read -t 0 <&6 && read -r sc_rest <&6; do :; done # what was left by one that was killed
   case $sc_c in
     125) [ -s "$sc_d/process" ] || return ;; # it never had the job
     126) if sc_claimed; then echo "claimed $sc_id"; return; fi ;;
   esac
-  sc_plain "$sc_d/exit" && echo "$sc_c" >>"$sc_d/exit" # else the server alone is told
+  if [[ ! -h $sc_d && -f $sc_d/exit && ! -h $sc_d/exit ]] || sc_plain "$sc_d/exit"; then
+    echo "$sc_c" >>"$sc_d/exit"
+  fi # else the server alone is told
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
   echo "exit $sc_id $sc_c $sc_p $sc_left"
 }
@@ -141,37 +144,40 @@ sc_untouched() {
 }
 sc_job() {
   sc_place "$1" "$2"
-  sc_untouched "$3" && [ ! -s "$sc_d/process" ] || exit 126
+  # At one go what sc_untouched finds out.
+  [[ ! -h $sc_d && -f $sc_d/stdout && ! -h $sc_d/stdout && -f $sc_d/stderr && ! -h $sc_d/stderr && \\
+    -f $sc_d/process && ! -h $sc_d/process && ! -s $sc_d/process && $3 != *file* && $3 != *pipe ]] ||
+    { sc_untouched "$3" && [ ! -s "$sc_d/process" ]; } || exit 126
   case $3 in
-    *+pipe) sc_pipe stdout && exec >/dev/fd/7 7>&- && sc_pipe stderr && exec 2>/dev/fd/7 7>&- || exit 126 ;;
-    *) exec >>"$sc_d/stdout" 2>>"$sc_d/stderr" || exit 126 ;;
+    fifo*) exec >>"$sc_d/process" 7<"$sc_d/process" 9<"$sc_stat" 3<>"$sc_d/stdin" <"$sc_d/stdin" 3>&- || exit 126 ;;
+    file*) exec >>"$sc_d/process" 7<"$sc_d/process" 9<"$sc_stat" <"$sc_d/stdin" || exit 126 ;;
+    *) exec >>"$sc_d/process" 7<"$sc_d/process" 9<"$sc_stat" || exit 126 ;;
   esac
-  case \${3%+pipe} in
-    fifo) exec 3<>"$sc_d/stdin" <"$sc_d/stdin" 3>&- || exit 126 ;;
-    file) exec <"$sc_d/stdin" || exit 126 ;;
-  esac
-  shift 3
-  exec 6<&-
-  if [ "$sc_proc" ]; then
-    IFS= read -r sc_s </proc/self/stat
+  if IFS= read -r -u 9 sc_s; then
     case $sc_s in *") "?" $sc_l "*) ;; *) exit 126 ;; esac # its launcher has gone
   else sc_s=$(exec /bin/sh -c 'echo $PPID'); sc_s="$sc_s $(LC_ALL=C command -p ps -o lstart= -p "$sc_s")"; fi
-  echo "$sc_s" >>"$sc_d/process" || exit 126
-  IFS= read -r sc_first <"$sc_d/process"
-  [ "$sc_first" = "$sc_s" ] || exit 126
-  [ -d "$1" ] || sc_fail 126 "the directory $1 is not there"
-  cd -- "$1" 2>/dev/null || sc_fail 126 "the directory $1 cannot be entered"
+  echo "$sc_s" || exit 126
+  IFS= read -r -u 7 sc_first
+  [[ $sc_first == "$sc_s" ]] || exit 126
+  cd -- "$4" || sc_lost "$4"
+  case $3 in
+    *+pipe) exec 6<&- 7<&- 8>&- 9<&-; sc_pipes || sc_fail 126 "its output cannot be piped" ;;
+    *) exec >>"$sc_d/stdout" 2>>"$sc_d/stderr" 6<&- 7<&- 8>&- 9<&- || exit 126 ;;
+  esac
   unset OLDPWD
-  sc_n=$2 sc_m=$3 sc_k=$4; shift 4
-  [ "$sc_n" = 0 ] || { export "\${@:1:sc_n}"; shift "$sc_n"; }
   export SIDECAR_JOB_ID=$sc_id
+  sc_n=$5 sc_m=$6 sc_k=$7; shift 7
+  [ "$sc_n" = 0 ] || { export "\${@:1:sc_n}"; shift "$sc_n"; }
+  [[ $sc_m$sc_k\${sc_obeyed[*]}\${sc_own[*]} == 00 ]] || sc_more "$@"
+  sc_check "$1"
+  exec -- "$@"
+}
+# The job has variables that bash obeys, or cannot have.
+sc_more() {
   sc_o=() sc_e=()
   [ "$sc_m" = shell ] || { sc_o=("\${sc_obeyed[@]}" "\${@:1:sc_m}") sc_e=("\${sc_own[@]}"); shift "$sc_m"; }
   sc_e=("\${sc_e[@]}" "\${@:1:sc_k}"); shift "$sc_k"
-  case $1 in
-    */*) [ -x "$1" ] && [ ! -d "$1" ] || sc_refuse "$1" ;;
-    *) type -P -- "$1" >/dev/null || sc_fail 127 "$1: not found" ;;
-  esac
+  sc_check "$1"
   if [ \${#sc_e[@]} != 0 ]; then
     case $1 in *=*) set -- /bin/sh -c 'exec "$0" "$@"' "$@" ;; esac
     set -- /usr/bin/env -- "\${sc_e[@]}" "$@"
@@ -179,22 +185,30 @@ sc_job() {
   [ \${#sc_o[@]} = 0 ] || export "\${sc_o[@]}" 2>/dev/null # the last: bash obeys them from here on
   exec -- "$@"
 }
+sc_check() {
+  case $1 in
+    */*) [[ -x $1 && ! -d $1 ]] || sc_refuse "$1" ;;
+    *) type -P -- "$1" >/dev/null || sc_fail 127 "$1: not found" ;;
+  esac
+}
+sc_pipes() { sc_pipe stdout && exec >/dev/fd/7 7>&- && sc_pipe stderr && exec 2>/dev/fd/7 7>&-; }
 sc_pipe() {
   exec 7<> <(:) || return
   wait "$!" 2>/dev/null
   (
     set -m
-    { trap '' HUP INT QUIT TERM PIPE USR1 USR2; PATH=/usr/local/bin:/usr/bin:/bin:$PATH exec cat </dev/fd/7 7>&- >>"$sc_d/$1" 6<&-; } &
+    { trap '' HUP INT QUIT TERM PIPE USR1 USR2; PATH=/usr/local/bin:/usr/bin:/bin:$PATH exec cat </dev/fd/7 7>&- >>"$sc_d/$1"; } &
     echo "$!" >>"$sc_d/copiers"
   )
-}
-sc_env() {
-  case $1 in *=*) exec -- /usr/bin/env -- "\${sc_e[@]}" /bin/sh -c 'exec "$0" "$@"' "$@" ;; esac
-  exec -- /usr/bin/env -- "\${sc_e[@]}" "$@"
 }
 sc_refuse() {
   [ -e "$1" ] || sc_fail 127 "$1: not found"
   sc_fail 126 "$1: not an executable file"
+}
+sc_lost() {
+  exec 2>>"$sc_d/stderr"
+  [ -d "$1" ] || sc_fail 126 "the directory $1 is not there"
+  sc_fail 126 "the directory $1 cannot be entered"
 }
 sc_fail() {
   [ $# = 1 ] || echo "sidecar: $2" >&2
@@ -246,11 +260,8 @@ sc_chore_done() {
 while IFS= read -r sc_line; do eval "$sc_line"; done
 `;
 
-/** Makes a launcher fork the process of its next job. */
-export const forkLine = 'sc_fork';
-
-/** A line longer than this does not go into a FIFO in one piece (PIPE_BUF, pipe(7)). */
-export const maxLineBytes = 4096;
+/** Lines longer than this together do not go into a FIFO in one piece (PIPE_BUF, pipe(7)). */
+export const maxLinesBytes = 4096;
 
 /** The line that makes a launcher wait for a job, without its newline. */
 export function waitLine(launch: Launch, jobsDirectory = ''): string {

@@ -11,7 +11,7 @@ import { isExecutable } from './find-program.ts';
 import { type Identity, isAliveNow, readStat, wordsOf } from './identity.ts';
 import { type FirstBash, launcherName } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
-import { forkLine, type Launch, launchLine, maxLineBytes, quote, waitLine } from './launch-script.ts';
+import { type Launch, launchLine, maxLinesBytes, quote, waitLine } from './launch-script.ts';
 import { isUnclaimed } from './process-note.ts';
 import type { Spares } from './spares.ts';
 import type { Starter, StarterEvents } from './starter.ts';
@@ -30,24 +30,20 @@ export interface LaunchersOptions extends StarterEvents {
 
 interface Launcher {
   readonly number: number;
-  /** The FIFO of its own lines, open for reading and writing: so opening it never waits, and it ends with the server. */
+  /** Its FIFO, open for reading and writing: so opening it never waits, and it ends with the server. */
   readonly fd: number;
-  /** That of the process which it has forked ahead. */
-  readonly aheadFd: number;
   identity: Identity | undefined;
 }
 
 /** A job on its way into a launcher. */
 interface Work {
   readonly launch: Launch;
-  /** What the process of the job reads, once it was made. */
-  line?: Buffer;
+  /** What the process of the job and its launcher read, once it was made. */
+  lines?: Buffer;
 }
 
 /** How many wait for work: some at once, more after a busy time. */
 const spare = 2;
-/** From the server to the launcher, and on to the process that it has forked ahead. */
-const fifosEach = 2;
 const maxIdle = 512;
 /** For how many checks those that nobody needed are kept, and how many are let go at once. */
 const keepChecks = 10;
@@ -64,7 +60,7 @@ export class Launchers implements Starter {
   /** Since the last check, and before each of the last ones. */
   #fewestIdle = 0;
   #fewestBefore: readonly number[] = [];
-  readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: readonly string[] }>();
+  readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: string }>();
   readonly #busy = new Map<string, { readonly launcher: Launcher; readonly work: Work }>();
   readonly #waiting: Work[] = [];
   /** FIFOs whose names are to be removed when there is time. */
@@ -112,11 +108,11 @@ export class Launchers implements Starter {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#check);
-    for (const launcher of this.#idle) closeBoth(launcher);
-    for (const { launcher } of this.#busy.values()) closeBoth(launcher);
+    for (const launcher of this.#idle) closeSync(launcher.fd);
+    for (const { launcher } of this.#busy.values()) closeSync(launcher.fd);
     for (const { launcher, taken } of this.#starting.values()) {
-      closeBoth(launcher);
-      removeNames(taken);
+      closeSync(launcher.fd);
+      removeName(taken);
     }
   }
 
@@ -131,8 +127,8 @@ export class Launchers implements Starter {
 
   #firstEnded(error: Error | undefined): void {
     for (const { launcher, taken } of this.#starting.values()) {
-      closeBoth(launcher);
-      removeNames(taken);
+      closeSync(launcher.fd);
+      removeName(taken);
     }
     this.#starting.clear();
     if (error) this.#failWaiting(error);
@@ -164,10 +160,10 @@ export class Launchers implements Starter {
     if (!started) return;
     this.#starting.delete(number);
     this.#options.first.works();
-    // Both ends of its FIFOs are open: nothing needs the names any more.
-    this.#unneeded.push(...started.taken);
+    // Both ends of its FIFO are open: nothing needs the name any more.
+    this.#unneeded.push(started.taken);
     started.launcher.identity = { pid, startTime: '' };
-    this.#toWork(started.launcher, { hasForked: true });
+    this.#toWork(started.launcher);
     this.#grow();
   }
 
@@ -177,15 +173,14 @@ export class Launchers implements Starter {
     this.#busy.delete(jobId);
     // The job first: it may free a place for one that waits, and the launcher is taken again at once.
     tell();
-    this.#toWork(busy.launcher, { hasForked: false });
+    this.#toWork(busy.launcher);
   }
 
-  #toWork(launcher: Launcher, { hasForked }: { hasForked: boolean }): void {
+  #toWork(launcher: Launcher): void {
     if (this.#isClosed) return;
     const next = this.#waiting.shift();
     // The end of its input ends it.
-    if (!next && this.#idle.length >= (this.#options.maxIdle ?? maxIdle)) return closeBoth(launcher);
-    if (!hasForked) writeSync(launcher.fd, `${forkLine}\n`);
+    if (!next && this.#idle.length >= (this.#options.maxIdle ?? maxIdle)) return closeSync(launcher.fd);
     if (next) this.#give(launcher, next);
     else this.#idle.push(launcher);
   }
@@ -193,25 +188,26 @@ export class Launchers implements Starter {
   #give(launcher: Launcher, work: Work): void {
     const { launch } = work;
     try {
-      work.line ??= Buffer.from(`${this.#line(withCarrier(launch, this.#options.first.inherited))}\n`);
+      work.lines ??= Buffer.from(this.#lines(withCarrier(launch, this.#options.first.inherited)));
       this.#busy.set(launch.id, { launcher, work });
-      // In this order: no job may run that nobody waits for, should the server be killed here.
-      writeSync(launcher.fd, `${waitLine(launch, this.#options.jobsDirectory)}\n`);
-      writeSync(launcher.aheadFd, work.line);
+      // At once: no job may run that its launcher does not wait for, should the server be killed here.
+      writeSync(launcher.fd, work.lines);
       this.#options.onStarted(launch.id);
     } catch (error) {
       this.#busy.delete(launch.id);
       this.#options.onFailed(launch.id, error as Error);
-      this.#toWork(launcher, { hasForked: true });
+      this.#toWork(launcher);
     }
   }
 
-  #line(launch: Launch): string {
-    const line = launchLine(launch, this.#options.jobsDirectory);
-    if (Buffer.byteLength(line) < maxLineBytes) return line;
+  #lines(launch: Launch): string {
+    const { jobsDirectory } = this.#options;
+    const second = `${waitLine(launch, jobsDirectory)}\n`;
+    const lines = `${launchLine(launch, jobsDirectory)}\n${second}`;
+    if (Buffer.byteLength(lines) <= maxLinesBytes) return lines;
     const path = join(launch.directory, 'launch');
-    writeRegular(path, `${line}\n`);
-    return `sc_source ${quote(path)}`;
+    writeRegular(path, lines.slice(0, -second.length));
+    return `sc_source ${quote(path)}\n${second}`;
   }
 
   #grow(): void {
@@ -224,17 +220,17 @@ export class Launchers implements Starter {
 
   async #fork(): Promise<void> {
     this.#opening += 1;
-    const taken: string[] = [];
+    let taken: string | undefined;
     try {
       await this.#options.keeper.start();
-      for (let count = 0; count < fifosEach; count += 1) taken.push((await this.#options.fifos.take()).path);
-      if (!this.#options.first.isThere || this.#isClosed) return removeNames(taken);
-      const [fd, aheadFd] = openBoth(taken);
+      taken = (await this.#options.fifos.take()).path;
+      if (!this.#options.first.isThere || this.#isClosed) return removeName(taken);
+      const fd = openFifo(taken, 'both');
       const number = this.#numbers += 1;
-      this.#starting.set(number, { launcher: { number, fd, aheadFd, identity: undefined }, taken });
+      this.#starting.set(number, { launcher: { number, fd, identity: undefined }, taken });
       this.#options.first.fork(number, taken);
     } catch (error) {
-      removeNames(taken);
+      if (taken !== undefined) removeName(taken);
       this.#noLauncher(error as Error);
     } finally {
       this.#opening -= 1;
@@ -260,7 +256,7 @@ export class Launchers implements Starter {
   #letGoOfUnneeded(): void {
     this.#fewestBefore = [...this.#fewestBefore.slice(1 - keepChecks), this.#fewestIdle];
     const unneeded = this.#fewestBefore.length < keepChecks ? 0 : Math.min(...this.#fewestBefore) - spare;
-    for (const launcher of this.#idle.splice(0, Math.max(0, Math.min(unneeded, maxLetGo)))) closeBoth(launcher);
+    for (const launcher of this.#idle.splice(0, Math.max(0, Math.min(unneeded, maxLetGo)))) closeSync(launcher.fd);
     this.#fewestIdle = this.#idle.length;
   }
 
@@ -273,12 +269,12 @@ export class Launchers implements Starter {
     this.#letGoOfUnneeded();
     for (const launcher of this.#idle.filter(hasEnded)) {
       this.#idle.splice(this.#idle.indexOf(launcher), 1);
-      closeBoth(launcher);
+      closeSync(launcher.fd);
     }
     for (const [jobId, { launcher, work }] of this.#busy) {
       if (!hasEnded(launcher)) continue;
       this.#busy.delete(jobId);
-      closeBoth(launcher);
+      closeSync(launcher.fd);
       // Whose line is the first in `process` has the job: should it yet begin where it was, no other launcher runs it.
       if (isUnclaimed(work.launch.directory)) this.#start(work);
       else this.#options.onOrphaned(jobId);
@@ -298,25 +294,9 @@ function hasEnded(launcher: Launcher): boolean {
   return stat === undefined || stat.state === 'Z';
 }
 
-function openBoth(fifos: readonly string[]): [fd: number, aheadFd: number] {
-  const [own = '', ahead = ''] = fifos;
-  const fd = openFifo(own, 'both');
-  try {
-    return [fd, openFifo(ahead, 'both')];
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-}
-
-function closeBoth({ fd, aheadFd }: Launcher): void {
-  closeSync(fd);
-  closeSync(aheadFd);
-}
-
-/** Nobody opens them any more. */
-function removeNames(fifos: readonly string[]): void {
-  for (const fifo of fifos) rmSync(fifo, { force: true });
+/** Nothing opens it any more. */
+function removeName(fifo: string): void {
+  rmSync(fifo, { force: true });
 }
 
 /**

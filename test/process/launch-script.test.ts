@@ -95,9 +95,9 @@ describe('launch lines', { skip: bash === undefined ? 'there is no bash' : false
     const folder = temporaryFolder(t);
     // What went wrong: it opened the FIFO for reading, and waited for a writer for ever.
     const fifo = join(folder, 'fifo');
-    execFileSync('mkfifo', [fifo, `${fifo}.ahead`]);
+    execFileSync('mkfifo', [fifo]);
     const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'inherit'] });
-    first.stdin.end(`${launchScript}\0sc_fork_launcher 1 ${fifo} ${fifo}.ahead\n`);
+    first.stdin.end(`${launchScript}\0sc_fork_launcher 1 ${fifo}\n`);
     // The end of the pipe is the end of all who hold it: the first one and its launcher.
     first.stdout.resume();
     await once(first.stdout, 'end');
@@ -111,11 +111,11 @@ async function run(
   const directory = join(folder, id);
   if (options.isMade) mkdirSync(directory, { recursive: true });
   const fifo = join(folder, `${id}.fifo`);
-  execFileSync('mkfifo', ['-m', '600', fifo, `${fifo}.ahead`]);
+  execFileSync('mkfifo', ['-m', '600', fifo]);
   // As the server has it: open for both, so that it neither waits nor ends the launcher before its time.
-  const [fd, aheadFd] = [fifo, `${fifo}.ahead`].map((path) => openSync(path, constants.O_RDWR | constants.O_NONBLOCK)) as [number, number];
+  const fd = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
   const first = spawn(bash ?? '', ['-p', '-c', bootScript], { stdio: ['pipe', 'pipe', 'ignore'] });
-  first.stdin.write(`${launchScript}\0sc_fork_launcher 1 ${fifo} ${fifo}.ahead\n`);
+  first.stdin.write(`${launchScript}\0sc_fork_launcher 1 ${fifo}\n`);
   let said = '';
   first.stdout.setEncoding('utf8').on('data', (chunk: string) => { said += chunk; });
   const inherited = process.env as { [name: string]: string };
@@ -123,12 +123,11 @@ async function run(
   const line = `${launchLine(withCarrier(job, inherited))}\n`;
   // A long line is read from a file, as the launchers do.
   writeFileSync(`${fifo}.line`, line);
-  writeSync(aheadFd, `. ${quote(`${fifo}.line`)}\n`);
-  writeSync(fd, `${waitLine(job)}\n`);
+  writeSync(fd, `. ${quote(`${fifo}.line`)}\n${waitLine(job)}\n`);
   await until(() => said.includes('ready'), { what: 'there is a launcher' });
-  for (const open of [fd, aheadFd]) closeSync(open);
+  closeSync(fd);
   first.stdin.end();
   await once(first.stdout, 'end');
-  for (const path of [fifo, `${fifo}.ahead`]) rmSync(path);
+  rmSync(fifo);
   return { directory, said };
 }

@@ -216,11 +216,11 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
     await until(() => known.every((pid) => (readStat(pid)?.state ?? 'Z') === 'Z'), { what: 'all launchers are gone' });
   });
 
-  it('a launcher whose FIFOs are gone before it opens them ends, and makes no files of their names', async (t) => {
+  it('a launcher whose FIFO is gone before it opens it ends, and makes no file of its name', async (t) => {
     const folder = temporaryFolder(t);
     const first = new FirstBash({ bash: bash ?? '', jobsDirectory: folder, env: {}, onWarning: () => undefined });
     atEnd(t, () => first.close());
-    first.fork(1, [join(folder, 'own'), join(folder, 'ahead')]);
+    first.fork(1, join(folder, 'fifo'));
     await first.chore(['true'], { isUrgent: true });
     await until(() => childrenOf(process.pid).every((pid) => childrenOf(pid).length === 0), { what: 'it has ended' });
     assert.deepEqual(readdirSync(folder), []);
