@@ -9,7 +9,7 @@ import {
   closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, type Stats, unlinkSync, writeSync,
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
 // Windows has neither. O_NONBLOCK: the open of a FIFO does not wait (open(2), fifo(7)); it means nothing for a regular file.
@@ -114,12 +114,6 @@ export function createFile(path: string, content: string | Uint8Array): void {
 /** {@link createFile}, empty and open for writing. The caller closes it. */
 export function createAndOpen(path: string): number {
   return openSync(path, O_WRONLY | O_CREAT | O_EXCL | guard, ownerOnly);
-}
-
-/** {@link writeRegular} in a folder that a job may replace. @throws UntrustedFileError where a link stands in its place; the system's error. */
-export function writeRegularIn(folder: string, name: string, content: string): void {
-  checkFolder(folder);
-  writeRegular(join(folder, name), content);
 }
 
 /** @throws UntrustedFileError where a job has put a link in the place of the folder. */

@@ -128,8 +128,13 @@ sc_claimed() {
   case $sc_first in nobody) return ;; *[!0-9]*) return 1 ;; esac # a text that names no process says of none that it has the job
   [ "\${sc_first:-$sc_p}" != "$sc_p" ]
 } 2>/dev/null
-# The job may have put a FIFO there, on which an open would wait, a link or a device, or a link in the place of the directory.
-sc_plain() { [ ! -h "$1" ] && [ ! -h "\${1%/*}" ] && { [ -f "$1" ] || [ ! -e "$1" ]; }; }
+# The job may have put a FIFO there, on which an open would wait, a link or a device, or a link in the place of the directory
+# or of that of the session which a shell is of.
+sc_plain() {
+  [ ! -h "$1" ] && [ ! -h "\${1%/*}" ] && { [ -f "$1" ] || [ ! -e "$1" ]; } && case $1 in
+    */run-*/*) [ ! -h "\${1%/*/*}" ] ;;
+  esac
+}
 sc_source() { sc_plain "$1" && . "$1"; exit 126; }
 # Another job may have replaced the files of one that waited for its turn.
 sc_untouched() {

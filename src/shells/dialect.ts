@@ -18,6 +18,8 @@ export interface ShellJob {
   readonly stdin: 'fifo' | 'file' | 'null';
   /** A line for `process`; only who reads it back as the first one runs the job. */
   readonly claim: string;
+  /** The directory of the shell. Holds its {@link toldFile} once the exit code could not be told in that of the job. */
+  readonly shell: string;
   /** The file of the bootstrap, which goes first. */
   readonly bootstrap?: string;
 }
@@ -51,6 +53,9 @@ export const lastFile = 'last';
 
 /** In the directory of the job. */
 export const interruptsFile = 'interrupts';
+
+/** In the directory of the shell: what `exit` would hold in that of the job. */
+export const toldFile = (jobId: string): string => `exit-${jobId}`;
 
 /** Says that the bootstrap went wrong; the job is run all the same. */
 export const bootstrapFailed = 'sidecar: the bootstrap command of this session failed with exit code';

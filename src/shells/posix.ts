@@ -3,9 +3,12 @@
  * @module
  */
 import { constants } from 'node:os';
+import { dirname } from 'node:path';
 import { quote } from '../base/shell-word.ts';
 import { assignments } from '../process/environment/shell-variables.ts';
-import { bootstrapFailed, type Dialect, interruptsFile, lastFile, type ShellJob, sleepsFile } from './dialect.ts';
+import {
+  bootstrapFailed, type Dialect, interruptsFile, lastFile, type ShellJob, sleepsFile, toldFile,
+} from './dialect.ts';
 
 /** bash(1), zsh(1), dash(1): what differs between them. */
 interface Posix {
@@ -56,17 +59,22 @@ const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SI
 /**
  * How a trap begins, which may come again in the middle of itself: only one takes the command, from `__sidecar_on` to
  * `__sidecar_was`. Then it tells the server that the interrupt has reached the shell. It writes through no link, and to
- * no FIFO, that the job has put in the place of its files.
+ * no FIFO, that the job has put in the place of its files or of its directory: with that one gone `__sidecar_at` is
+ * /dev/null.
  */
 const take = (builtin: string, append: Posix['append']): string => `if ${builtin} [ "$__sidecar_on" ]; then
 __sidecar_was=$__sidecar_on __sidecar_on=
 if ${builtin} [ "$__sidecar_was" ]; then
+__sidecar_at=/dev/null
+if ${isFolder(builtin, '"${__sidecar_traps%/traps}"')}; then
+__sidecar_at=$__sidecar_traps
 for __sidecar_file in "$__sidecar_traps" "\${__sidecar_traps%traps}${interruptsFile}"; do
 if ${builtin} [ -h "$__sidecar_file" ] || { ${builtin} [ -e "$__sidecar_file" ] && ! ${builtin} [ -f "$__sidecar_file" ]; }
 then /bin/rm -rf -- "$__sidecar_file"; fi
 done
 if ${builtin} [ -e "\${__sidecar_traps%traps}${lastFile}" ]; then __sidecar_was=2; fi
 ${builtin} echo 2>/dev/null ${append}"\${__sidecar_traps%traps}${interruptsFile}" || ${builtin} :
+fi
 ${codeOfStopped}`;
 
 /**
@@ -78,7 +86,7 @@ ${codeOfStopped}`;
 const stopBash = `__sidecar_got=$?
 ${take('builtin', '>>')}
 __sidecar_trap=
-{ builtin trap -p INT >|"$__sidecar_traps" && IFS= builtin read -r -d '' __sidecar_trap <"$__sidecar_traps"; } || builtin :
+{ builtin trap -p INT >|"$__sidecar_at" && IFS= builtin read -r -d '' __sidecar_trap <"$__sidecar_at"; } || builtin :
 case $__sidecar_trap in *__sidecar_stop*|'trap -- - '*) __sidecar_trap= ;; esac
 if ((\${#BASH_LINENO[@]} <= __sidecar_depth)); then builtin :
 elif builtin [ "$__sidecar_was" = 1 ] && builtin [ "$__sidecar_trap" ]; then
@@ -87,8 +95,8 @@ builtin eval "builtin eval \${__sidecar_trap% *}"
 else
 __sidecar_flags=$-
 builtin set +e
-{ builtin trap -p DEBUG; builtin shopt -p extdebug; } >|"$__sidecar_traps"
-IFS= builtin read -r -d '' __sidecar_debug <"$__sidecar_traps"
+{ builtin trap -p DEBUG; builtin shopt -p extdebug; } >|"$__sidecar_at"
+IFS= builtin read -r -d '' __sidecar_debug <"$__sidecar_at"
 builtin shopt -s extdebug
 builtin trap 'if ((\${#BASH_LINENO[@]} > __sidecar_depth)); then builtin [ 2>/dev/null; else builtin eval "$__sidecar_resume"; fi' DEBUG
 builtin return 130
@@ -116,8 +124,8 @@ case $__sidecar_trap in (''|'trap -- - '*) builtin trap 'builtin eval "$__sideca
 const stopSh = `__sidecar_got=$?
 ${take('command', '>>')}
 if command [ "$__sidecar_was" = 1 ]; then
-command trap >|"$__sidecar_traps"
-while IFS= command read -r __sidecar_line; do case $__sidecar_line in *" INT") __sidecar_on=2 ;; esac; done <"$__sidecar_traps"
+command trap >|"$__sidecar_at"
+while IFS= command read -r __sidecar_line; do case $__sidecar_line in *" INT") __sidecar_on=2 ;; esac; done <"$__sidecar_at"
 fi
 if command [ "$__sidecar_on" ]; then command kill -INT $$; else
 __sidecar_flags=$-
@@ -237,8 +245,9 @@ function dialect(shell: Posix): Dialect {
  * With job control (`set -m`) bash leaves all that it is in where a program of a loop ends by SIGINT, and reads its
  * next line: what is left of this file is then done by that line, see {@link Dialect.source}.
  */
-function runFile(shell: Posix, { directory, id, claim: line, stdin, bootstrap: path }: ShellJob): string {
-  const { builtin, append, descriptor, fifo, interrupts } = shell;
+function runFile(shell: Posix, job: ShellJob): string {
+  const { directory, id, claim: line, stdin, bootstrap: path } = job;
+  const { builtin, descriptor, fifo, interrupts } = shell;
   const file = (name: string): string => quote(`${directory}/${name}`);
   const claim = quote(line);
   const isFifo = stdin === 'fifo';
@@ -253,8 +262,7 @@ fi
   const end = `__sidecar_end=
 ${builtin} [ "$__sidecar_on" ] || __sidecar=$__sidecar_code
 __sidecar_on=
-${after}${plain(shell, file('exit'))}${builtin} echo "$__sidecar" ${append}${file('exit')}
-case $__sidecar_flags in *e*) ${builtin} set -e ;; esac
+${after}${exit(shell, job)}case $__sidecar_flags in *e*) ${builtin} set -e ;; esac
 `;
   return `${isFifo ? fifo.open(file('stdin')) : ''}__sidecar_on=1 __sidecar_code=130 __sidecar=130 __sidecar_flags= __sidecar_traps=${file('traps')}
 ${interrupts.accept}${builtin} echo ${claim} >>${file('process')}
@@ -269,10 +277,27 @@ ${instead}fi
 ${isFifo ? fifo.end(file('stdin')) : ''}`;
 }
 
-/** The job may have put a FIFO there, on which the open would wait, a link or a text. Only from this file does a server learn that the job has ended. */
-function plain({ builtin }: Posix, path: string): string {
-  const is = (test: string): string => `${builtin} [ ${test} ${path} ]`;
-  return `{ ${is('-f')} && ! ${is('-h')} && ! ${is('-s')}; } || /bin/rm -rf -- ${path}\n`;
+/**
+ * Tells the exit code, through nothing that the job may have put in the place of its files. What cannot be told in the
+ * directory of the job, as that is gone or the disk is full, is told in that of the shell; else the shell ends, and
+ * that tells it.
+ */
+function exit({ builtin, append }: Posix, { directory, id, shell }: ShellJob): string {
+  const tell = (folders: readonly string[], file: string): string => {
+    const is = (test: string): string => `${builtin} [ ${test} ${quote(file)} ]`;
+    return `{ ${folders.map((folder) => isFolder(builtin, quote(folder))).join(' && ')} &&
+{ { ${is('-f')} && ! ${is('-h')} && ! ${is('-s')}; } || /bin/rm -rf -- ${quote(file)}; } &&
+${builtin} echo "$__sidecar" ${append}${quote(file)}; }`;
+  };
+  return `${tell([directory], `${directory}/exit`)} ||
+${tell([dirname(shell), shell], `${shell}/${toldFile(id)}`)} ||
+${builtin} exit "$__sidecar"
+`;
+}
+
+/** @param path As a word of the shell's. */
+function isFolder(builtin: string, path: string): string {
+  return `${builtin} [ -d ${path} ] && ! ${builtin} [ -h ${path} ]`;
 }
 
 /** What it prints is for whoever looks for a fault: the stdout of the job is that of its command alone. */

@@ -3,18 +3,19 @@
  * @module
  */
 import { accessSync, closeSync, constants, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   appendRegular, checkFolder, createFile, isLink, isMissingOrOurs, isUnreadable, openFifo, readRegular, statQuietly,
-  writeRegularIn,
+  writeRegular,
 } from '../base/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
 import { isStillLauncher } from '../process/launchers.ts';
 import { parseExit, parseProcessNote } from '../process/process-note.ts';
 import type { Trash } from '../process/trash.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
-import { interruptsFile, lastFile, sleepsFile } from './dialect.ts';
+import { interruptsFile, lastFile, sleepsFile, toldFile } from './dialect.ts';
+import { startPrefix } from './session-record.ts';
 
 /** A shell that was started, and may have ended since. */
 export interface Running {
@@ -70,24 +71,29 @@ export function discard(runIn: string, trash: Trash): void {
 export async function identityIn(runIn: string, isGivenUp: () => boolean): Promise<Identity> {
   const deadline = performance.now() + startMs;
   while (performance.now() < deadline && !isGivenUp()) {
-    const note = parseProcessNote(readQuietly(join(runIn, 'process')));
+    const note = parseProcessNote(readQuietly(runIn, 'process'));
     if (exitIn(runIn) !== undefined) break;
     // Its launcher may still find that it cannot become the shell.
     if (note && isAliveNow(note.identity) && !isStillLauncher(note.identity.pid)) return note.identity;
     await sleep(startLookMs);
   }
-  const said = readQuietly(join(runIn, 'stderr')).trim();
+  const said = readQuietly(runIn, 'stderr').trim();
   throw new Error(`the shell of the session cannot be started${said === '' ? '' : `: ${said.slice(-500)}`}`);
 }
 
 /** The exit code in a directory; `undefined` until it is there whole. */
 export function exitIn(directory: string): number | undefined {
-  return parseExit(readQuietly(join(directory, 'exit')));
+  return parseExit(readQuietly(directory, 'exit'));
+}
+
+/** What the shell could tell only in its own directory: how it left the command of that job. `undefined`: nothing. */
+export function toldExit({ directory }: Pick<Running, 'directory'>, jobId: string): number | undefined {
+  return parseExit(readQuietly(directory, toldFile(jobId)));
 }
 
 /** Whether a job has replaced, or closed to us, what a server must write before it gives the shell another job. */
 export function isReplaced({ directory }: Pick<Running, 'directory'>): boolean {
-  if (statQuietly(directory)?.isDirectory() !== true || !mayWriteIn(directory)) return true;
+  if (isLink(dirname(directory)) || statQuietly(directory)?.isDirectory() !== true || !mayWriteIn(directory)) return true;
   return ['job', 'bootstrap'].some((name) => !isMissingOrOurs(join(directory, name)));
 }
 
@@ -129,7 +135,7 @@ function note(directory: string, name: string): void {
 
 /** Whether the job is that shell's, and has not ended by itself. */
 export function isUnfinished(directory: string, shell: Identity): boolean {
-  return hasClaimed(directory, shell) && readQuietly(join(directory, 'exit')) === '';
+  return hasClaimed(directory, shell) && readQuietly(directory, 'exit') === '';
 }
 
 /** Writes down that the job ended with its shell, unless it ended before. */
@@ -144,13 +150,25 @@ export function noteExit(directory: string, shell: Identity, code: number): void
   }
 }
 
+/** @throws UntrustedFileError where a job has put a link in the place of that directory, or of that of the session above it. */
+function checkPlace(directory: string): void {
+  checkFolder(directory);
+  if (basename(directory).startsWith(startPrefix)) checkFolder(dirname(directory));
+}
+
+/** Writes a note into the directory of a start. @throws as {@link checkPlace}; the system's error. */
+export function writeNote(runIn: string, name: string, content: string): void {
+  checkPlace(runIn);
+  writeRegular(join(runIn, name), content);
+}
+
 /** For the next server: whose turn it is in the shell, should both end together, and whether it goes on where its bootstrap left it. */
 export function noteJob({ directory, isSeeded, jobDirectory }: Running): void {
-  writeRegularIn(directory, 'job', `${isSeeded ? 'seeded' : 'first'} ${jobDirectory}`);
+  writeNote(directory, 'job', `${isSeeded ? 'seeded' : 'first'} ${jobDirectory}`);
 }
 
 export function readNotedJob(directory: string): Pick<Running, 'isSeeded' | 'jobDirectory'> {
-  const [, seeded, jobDirectory] = /^(seeded|first) (.+)$/s.exec(readQuietly(join(directory, 'job'))) ?? [];
+  const [, seeded, jobDirectory] = /^(seeded|first) (.+)$/s.exec(readQuietly(directory, 'job')) ?? [];
   return { isSeeded: seeded === 'seeded', jobDirectory };
 }
 
@@ -182,14 +200,15 @@ function isStdin(path: string, kind: 'fifo' | 'file' | 'null'): boolean {
 
 /** Whether the job is that shell's. */
 export function hasClaimed(directory: string, shell: Identity): boolean {
-  const note = parseProcessNote(readQuietly(join(directory, 'process')));
+  const note = parseProcessNote(readQuietly(directory, 'process'));
   return note?.identity.pid === shell.pid && note.identity.startTime === shell.startTime;
 }
 
-/** What a short file holds; empty where there is none, or nothing that can be read. */
-export function readQuietly(path: string): string {
+/** What a short file holds; empty where there is none, or nothing that can be read, or a link in the place of its directory. */
+export function readQuietly(directory: string, name: string): string {
   try {
-    return readRegular(path, maxNoteBytes).toString('latin1');
+    checkPlace(directory);
+    return readRegular(join(directory, name), maxNoteBytes).toString('latin1');
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     return '';

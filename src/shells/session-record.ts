@@ -52,8 +52,11 @@ export function isShellMark(mark: string): boolean {
   return /^shell-[0-9a-f]{16}-\d+$/.test(mark);
 }
 
+/** Of the directory of a start. */
+export const startPrefix = 'run-';
+
 export function runDirectory(directory: string, starts: number): string {
-  return join(directory, `run-${starts}`);
+  return join(directory, `${startPrefix}${starts}`);
 }
 
 /** What its record holds, unchecked. @throws ParseError, UntrustedFileError, the system's error. */

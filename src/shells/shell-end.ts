@@ -10,11 +10,11 @@
 import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { type Parser, defined, fieldsOf, fromJson, integer, oneOf, optional, text } from '../base/parse.ts';
-import { createFile, statQuietly, writeRegularIn } from '../base/untrusted-file.ts';
+import { createFile, statQuietly } from '../base/untrusted-file.ts';
 import { parseProcessNote } from '../process/process-note.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons } from '../protocol/shells.ts';
-import { exitIn, hasHadJob, readNotedJob, readQuietly } from './run-directory.ts';
+import { exitIn, hasHadJob, readNotedJob, readQuietly, writeNote } from './run-directory.ts';
 
 interface EndNote extends ShellEnded {
   readonly jobDirectory: string;
@@ -31,7 +31,7 @@ export function noteStarted(runIn: string, started: ShellStarted): void {
 
 /** `undefined`: an earlier version started it, or something else stands there. */
 export function readStarted(runIn: string): ShellStarted | undefined {
-  return readNote(join(runIn, 'started'), startNote);
+  return readNote(runIn, 'started', startNote);
 }
 
 /** The server is about to end the shell, as the command of that job could not be ended otherwise. @throws the system's error. */
@@ -53,14 +53,14 @@ export function noteEnded(runIn: string, jobDirectory: string, code: number | un
 
 /** How the shell ended with that job; `undefined`: not with it. */
 export function readEnded(runIn: string, jobDirectory: string): ShellEnded | undefined {
-  const { jobDirectory: of, ...ended } = readNote(join(runIn, 'ended'), endNote) ?? { jobDirectory: undefined };
+  const { jobDirectory: of, ...ended } = readNote(runIn, 'ended', endNote) ?? { jobDirectory: undefined };
   return of === jobDirectory ? ended as ShellEnded : undefined;
 }
 
 /** Why the next process is started. @param runIn The directory of the one before; `undefined`: there was none. */
 export function startAfter(runIn: string | undefined, start: number): ShellStarted {
   if (runIn === undefined) return { reason: 'first', start };
-  const process = parseProcessNote(readQuietly(join(runIn, 'process')));
+  const process = parseProcessNote(readQuietly(runIn, 'process'));
   const noted = readNotedJob(runIn);
   // A job was given to it, and has replaced what says who it was.
   if (process === undefined && noted.jobDirectory !== undefined) return { reason: 'unknown', start };
@@ -105,12 +105,12 @@ function isFromBefore(runIn: string): boolean {
 }
 
 function writeEnd(runIn: string, note: EndNote): void {
-  writeRegularIn(runIn, 'ended', JSON.stringify(note));
+  writeNote(runIn, 'ended', JSON.stringify(note));
 }
 
-function readNote<T extends object>(path: string, parser: Parser<T>): { [K in keyof T]: Exclude<T[K], undefined> } | undefined {
+function readNote<T extends object>(runIn: string, name: string, parser: Parser<T>): { [K in keyof T]: Exclude<T[K], undefined> } | undefined {
   try {
-    return defined(fromJson(parser, readQuietly(path), path));
+    return defined(fromJson(parser, readQuietly(runIn, name), name));
   } catch {
     // There is none, or a job has written something else: nothing is known then.
     return undefined;

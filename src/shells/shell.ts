@@ -28,6 +28,7 @@ import { continueInterrupted, interruptCommand, isAsleep } from './interrupt.ts'
 import {
   checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, interruptsIn, isReplaced, isUnfinished,
   noteExit, noteJob, noteLast, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
+  toldExit,
 } from './run-directory.ts';
 import { noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords } from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
@@ -260,7 +261,7 @@ export class Shell {
     // A name of its own: the shell may still have the line of an earlier server to read, and must find what that one meant.
     const runFile = join(directory, `run-${claim.slice(claim.indexOf('#') + 1)}`);
     writeRegular(join(directory, 'command'), `${command}\n`);
-    createFile(runFile, dialect.run({ id, directory, stdin, claim, ...(bootstrap === undefined ? {} : { bootstrap }) }));
+    createFile(runFile, dialect.run({ id, directory, stdin, claim, shell: shell.directory, ...(bootstrap === undefined ? {} : { bootstrap }) }));
     noteJob(shell);
     if (!shell.isSeeded) connection().events.onShellStarted?.(id, shell.started);
     active.shell = shell;
@@ -330,7 +331,7 @@ export class Shell {
   #findAgain(): void {
     const { directory, record: { starts }, dialect } = this.#options;
     const runIn = runDirectory(directory, starts);
-    const note = parseProcessNote(readQuietly(join(runIn, 'process')));
+    const note = parseProcessNote(readQuietly(runIn, 'process'));
     this.#isLost = note === undefined;
     if (!note) return;
     const noted = readNotedJob(runIn);
@@ -383,7 +384,7 @@ export class Shell {
   #look(active: Active): void {
     if (this.#active !== active || this.#isClosed) return;
     try {
-      const code = exitIn(active.launch.directory);
+      const code = this.#exitOf(active);
       if (code !== undefined) this.#ended(active, code);
       else if (!active.shell || !isAliveNow(active.shell.identity)) this.#lookAtDead(active);
     } catch (error) {
@@ -391,14 +392,19 @@ export class Shell {
     }
   }
 
+  /** What the shell has told of the job. */
+  #exitOf({ shell, launch: { id, directory } }: Active): number | undefined {
+    return exitIn(directory) ?? (shell && toldExit(shell, id));
+  }
+
   /** The shell has ended, and the job with it. */
   #lookAtDead(active: Active): void {
     const { shell, launch: { directory } } = active;
     active.goneAt ??= performance.now();
     const code = shell && exitIn(shell.directory);
-    if (shell && code === undefined && performance.now() - active.goneAt < exitReportMs) return;
+    if (shell && code === undefined && !isReplaced(shell) && performance.now() - active.goneAt < exitReportMs) return;
     // Both may have come to their end since the first look.
-    const own = exitIn(directory);
+    const own = this.#exitOf(active);
     if (own !== undefined) return this.#ended(active, own);
     if (shell && isUnclaimed(directory)) return this.#again(active);
     // It may be in the middle of the job.
@@ -425,7 +431,7 @@ export class Shell {
   #ended(active: Active, code: number | undefined, shellEnded?: ShellEnded): void {
     const { shell, launch: { id } } = active;
     this.#settle(active);
-    if (shell && shell === this.#running && !shell.isSeeded) this.#noteSeeded(shell);
+    if (shell && shell === this.#running && !shell.isSeeded) this.#noteSeeded(shell, code !== undefined);
     this.#options.connection().events.onExit(id, { code, pid: shell?.identity.pid ?? 0, hasLeft: false, shellEnded });
   }
 
@@ -450,9 +456,9 @@ export class Shell {
     this.#options.log.warn('cannot write the state of a shell', { sessionKey: this.#record.sessionKey, error });
   }
 
-  /** Its job may be forgotten before the next one comes. */
-  #noteSeeded(shell: Running): void {
-    shell.isSeeded = hasHadJob(shell);
+  /** Its job may be forgotten before the next one comes. @param hasTold It says that it has had it. */
+  #noteSeeded(shell: Running, hasTold: boolean): void {
+    shell.isSeeded = hasTold || hasHadJob(shell);
     try {
       noteJob(shell);
     } catch (error) {

@@ -7,7 +7,7 @@ import { posix } from '../../src/shells/posix.ts';
 import { pwsh } from '../../src/shells/powershell.ts';
 import { ofCommand } from '../../src/shells/command-processes.ts';
 
-const job: ShellJob = { id: 'j1', directory: '/s/jobs/j1', stdin: 'fifo', claim: '7 99 #ab' };
+const job: ShellJob = { id: 'j1', directory: '/s/jobs/j1', stdin: 'fifo', shell: '/s/shells/k/run-1', claim: '7 99 #ab' };
 
 test('bash is told of a job at its top level, with the control hidden from what it runs', () => {
   const { bash } = posix;
@@ -33,8 +33,9 @@ test('bash is told of a job at its top level, with the control hidden from what 
     `__sidecar_end='__sidecar_end=`,
     `builtin [ "$__sidecar_on" ] || __sidecar=$__sidecar_code`,
     `exec {__sidecar_in}<&-`,
-    `{ ${['-f', '! -h', '! -s'].map((is) => `${is.replace(/(! )?(-.)/, '$1builtin [ $2')} '/s/jobs/j1/exit' ]`).join(' && ')}; } || /bin/rm -rf -- '/s/jobs/j1/exit'`,
-    `builtin echo "$__sidecar" >>'/s/jobs/j1/exit'`,
+    `{ builtin [ -d '/s/jobs/j1' ] && ! builtin [ -h '/s/jobs/j1' ] &&`,
+    `{ { ${['-f', '! -h', '! -s'].map((is) => `${is.replace(/(! )?(-.)/, '$1builtin [ $2')} '/s/jobs/j1/exit' ]`).join(' && ')}; } || /bin/rm -rf -- '/s/jobs/j1/exit'; } &&`,
+    `builtin echo "$__sidecar" >>'/s/jobs/j1/exit'; } ||`,
   ];
   for (const part of [order, end]) {
     let from = 0;

@@ -1,12 +1,13 @@
 /** A job damages the directory of its persistent shell, and the server is killed: the next one ends what is lost. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { type ProcessStat, readStat, sendSignal, wordsOf } from '../../src/process/identity.ts';
 import { folderName, parseSession, readSessionFile, shellMark } from '../../src/shells/session-record.ts';
 import { ask, run } from '../contract/ask.ts';
+import { isInstalled } from '../contract/session.ts';
 import { atEnd, spawnServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
@@ -119,6 +120,47 @@ test('a session whose shell can be given no job any more gets a new one', { skip
   }
   assert.deepEqual(await processesOf(shells), []);
 });
+
+/** Shell, with the directory of the job in `$d`, that of its session in `$s`, a place aside in `$aside`, and `$outside`. */
+const replacements: { readonly [what: string]: string } = {
+  link: 'mv "$d" "$aside"; ln -s "$outside" "$d"',
+  gone: 'rm -r "$d"',
+  FIFO: 'rm -r "$d"; mkfifo "$d"',
+  'that of the session, too': 'rm -r "$d"; ln -s "$outside" "$d"; mv "$s" "$aside"; ln -s "$outside" "$s"',
+};
+
+for (const shell of ['bash', 'zsh', 'sh']) {
+  test(`${shell} tells how a job ends that has replaced its directory, and changes nothing behind a link`, {
+    skip: skip || (isInstalled(shell) ? false : `needs ${shell}`), timeout: 120_000,
+  }, async (t) => {
+    const server = await spawnServer(t);
+    const folder = join(server.stateDir, '..', 'aside');
+    const outside = join(folder, 'outside');
+    mkdirSync(join(outside, 'exit'), { recursive: true });
+    mkdirSync(join(outside, 'run-1'));
+    for (const name of ['exit/kept', 'traps', 'interrupts', 'process', 'run-1/process']) writeFileSync(join(outside, name), 'kept');
+    const holds = (): readonly (readonly string[])[] => readdirSync(outside, { recursive: true, encoding: 'utf8' }).sort()
+      .map((name) => [name, statSync(join(outside, name)).isFile() ? readFileSync(join(outside, name), 'utf8') : '']);
+    const before = holds();
+    for (const [what, replace] of Object.entries(replacements)) {
+      const session = { mode: 'persistent_shell', sessionKey: what, shell };
+      const own = join(server.stateDir, 'shells', folderName(what));
+      const spoil = (name: string): string =>
+        `kept=1 d='${server.stateDir}/jobs/'$SIDECAR_JOB_ID s='${own}' aside='${join(folder, `${what} ${name}`)}' outside='${outside}'; ${replace}`;
+      const ended = await run(server, { ...session, command: `${spoil('ended')}; (exit 3)` });
+      assert.equal(ended.status, 'failed', what);
+      assert.deepEqual(holds(), before, what);
+      if (what === 'that of the session, too') continue;
+      assert.equal(ended.exitCode, 3, what);
+      const interrupt = '(for i in 1 2; do sleep 0.3; kill -URG $$; done) & while :; do sleep 0.1; done';
+      const interrupted = await run(server, { ...session, command: `trap : INT; ${spoil('interrupted')}; ${interrupt}` });
+      assert.deepEqual([interrupted.status, interrupted.exitCode], ['failed', 130], `${what}: an interrupt`);
+      assert.deepEqual(holds(), before, `${what}: an interrupt`);
+      const { stdout, shellStarted } = await run(server, { ...session, command: 'echo "<$kept>"' });
+      assert.deepEqual([stdout, shellStarted], ['<1>\n', undefined], what);
+    }
+  });
+}
 
 /** Of the files in a folder; none where it is none. */
 function namesIn(folder: string): readonly string[] {
