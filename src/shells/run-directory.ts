@@ -73,8 +73,8 @@ export async function identityIn(runIn: string, isGivenUp: () => boolean): Promi
   while (performance.now() < deadline && !isGivenUp()) {
     const note = parseProcessNote(readQuietly(runIn, 'process'));
     if (exitIn(runIn) !== undefined) break;
-    // Its launcher may still find that it cannot become the shell.
-    if (note && isAliveNow(note.identity) && !isStillLauncher(note.identity.pid)) return note.identity;
+    // Its launcher may still find that it cannot become the shell. In this order: one that has ended has no words.
+    if (note && !isStillLauncher(note.identity.pid) && isAliveNow(note.identity)) return note.identity;
     await sleep(startLookMs);
   }
   const said = readQuietly(runIn, 'stderr').trim();

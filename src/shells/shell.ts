@@ -83,10 +83,13 @@ export class Shell {
   readonly #createdAt: number;
   #record: SessionRecord;
   #running: Running | undefined;
+  /** Its process is being started: a job that was withdrawn meanwhile leaves it to the next. */
+  #starting: Promise<Running> | undefined;
   #active: Active | undefined;
   #lastUsedAt: number;
   #lastJobDirectory: string | undefined;
   #isClosed = false;
+  #isDeleted = false;
   /** A job has replaced the files by which it would be found again after a restart of the server. */
   #isLost = false;
 
@@ -199,8 +202,11 @@ export class Shell {
     return processes.map(({ pid }) => sendSignal(pid, name)).includes(true);
   }
 
-  /** Ends its process and all that is in its group. */
+  /** Of a session that is deleted: ends its process and all that is in its group. */
   async terminate(): Promise<void> {
+    this.#isDeleted = true;
+    // It may have opened its control by now, and would then never end.
+    this.#isLost ||= this.#starting !== undefined;
     const running = this.#running;
     if (running && this.#isAlive()) await terminate({ id: this.mark, leader: running.identity }, { signal: 'SIGHUP', graceMs: 1000 });
     else await this.#endLost();
@@ -225,7 +231,7 @@ export class Shell {
     try {
       const live = this.#live;
       if (launch.requireShell === true && !this.hasState) throw this.gone();
-      const shell = live ?? await this.#startProcess();
+      const shell = live ?? await this.#startOnce();
       if (this.#active !== active || this.#isClosed) return;
       this.#give(active, launch, shell);
     } catch (error) {
@@ -270,6 +276,11 @@ export class Shell {
     connection().events.onStarted(id);
   }
 
+  async #startOnce(): Promise<Running> {
+    this.#starting ??= this.#startProcess().finally(() => { this.#starting = undefined; });
+    return await this.#starting;
+  }
+
   async #startProcess(): Promise<Running> {
     const { directory, dialect, program, connection, takeFifo, inherited, trash } = this.#options;
     this.#checkFolder();
@@ -299,7 +310,7 @@ export class Shell {
       const argv = [...start.prefix, ...dialect.argv(program, controlPath)];
       const launch = { id: this.mark, directory: runIn, stdin: 'null', workdir, env, argv } as const;
       connection().launch(dialect.exports === undefined ? launch : { ...launch, env: start.env, isOwnShell: true });
-      const identity = await identityIn(runIn, () => this.#isClosed);
+      const identity = await identityIn(runIn, () => this.#isClosed || this.#isDeleted);
       this.#running = { directory: runIn, identity, control, started, isSeeded: false, jobDirectory: undefined };
       return this.#running;
     } catch (error) {

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, realpat
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
+import { readStat } from '../../src/process/identity.ts';
 import type { Launch } from '../../src/process/launch-script.ts';
 import type { ShellRequest } from '../../src/process/starter.ts';
 import { findShells } from '../../src/shells/found.ts';
@@ -51,24 +52,34 @@ function shellsIn(t: TestContext, stateDir: string): { shells: Shells; launched:
 
 /** Whether this process has it open. */
 function isOpen(path: string): boolean {
-  return readdirSync('/proc/self/fd').some((fd) => {
+  return openFiles('self').includes(path);
+}
+
+function openFiles(pid: number | 'self'): readonly string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
     try {
-      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
     } catch {
-      return false;
+      return [];
     }
   });
 }
 
 /** Becomes the shell of a launch as a launcher would have, but later. */
-function become(t: TestContext, { argv: [program = '', ...words], directory }: Launch): number {
-  const child = spawn(program, words, { stdio: 'ignore', detached: true });
+function become(t: TestContext, launch: Launch): number {
+  const pid = spawned(t, launch);
+  writeFileSync(join(launch.directory, 'process'), readFileSync(`/proc/${pid}/stat`));
+  return pid;
+}
+
+/** {@link become} without a note of who it is. */
+function spawned(t: TestContext, { id, argv: [program = '', ...words] }: Launch): number {
+  const child = spawn(program, words, { stdio: 'ignore', detached: true, env: { ...process.env, SIDECAR_JOB_ID: id } });
   const { pid = 0 } = child;
   atEnd(t, async () => {
     child.kill('SIGKILL');
     await until(() => child.exitCode !== null || child.signalCode !== null, { what: 'the shell has ended' });
   });
-  writeFileSync(join(directory, 'process'), readFileSync(`/proc/${pid}/stat`));
   return pid;
 }
 
@@ -130,4 +141,33 @@ test('what a job has put in the place of the next start is gone from there, and 
   // What went wrong: the server removed them first, 250,000 in 4 s, and answered nobody meanwhile.
   assert.equal(inTrash.length, 1);
   await until(() => !existsSync(join(stateDir, 'trash')), { what: 'they are gone' });
+});
+
+test('a shell that is starting is left to the next job by one that is withdrawn, and ended with its session', {
+  skip: options.skip || (existsSync('/proc/self/stat') ? false : 'needs /proc') || (findShells(process.env['PATH'] ?? '').size > 0 ? false : 'needs a shell'),
+}, async (t) => {
+  const stateDir = realpathSync(temporaryFolder(t));
+  const { shells, launched, run } = shellsIn(t, stateDir);
+  const begin = async (): Promise<Launch> => {
+    shells.admit(request);
+    const directory = join(stateDir, `job-${process.hrtime.bigint()}`);
+    mkdirSync(directory);
+    const before = launched.length;
+    shells.start({ id: 'withdrawn', directory, stdin: 'null', sessionKey: 'one', command: ':', isBootstrap: false });
+    const launch = await until(() => launched[before], { what: 'a shell is to be started' });
+    assert.equal(shells.withdraw('withdrawn'), true);
+    return launch;
+  };
+  const first = await begin();
+  const output = run('echo "$boots"');
+  become(t, first);
+  assert.equal(await output, '1\n');
+  assert.equal(launched.length, 1);
+  await shells.delete('one');
+  const second = await begin();
+  const pid = spawned(t, second);
+  const control = join(second.directory, 'control');
+  await until(() => openFiles(pid).filter((path) => path === control).length === 2, { what: 'the shell never reads its end' });
+  await shells.delete('one');
+  await until(() => readStat(pid) === undefined, { what: 'the shell has ended' });
 });
