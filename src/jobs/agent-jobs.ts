@@ -24,7 +24,10 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
       return { id: entry.id, directory, isAgent: mode === 'acp', isFinished, continuedBy, end: turnEndOf(state) };
     },
     command: (id, line) => jobs.command(jobs.get(id), line),
-    until: (id, isReached, limitMs) => jobs.changed(jobs.get(id), () => !isReached(), limitMs, new AbortController().signal),
+    until(id, isReached, limitMs) {
+      const entry = jobs.get(id);
+      return jobs.changed(entry, () => !entry.isFinished && !isReached(), limitMs, new AbortController().signal);
+    },
     once: (id, request, call, act) => {
       const same = idempotencyOf(request, call);
       return jobs.once(id, request, call, () => act(same && fingerprint(same.key, Buffer.from(same.hash))));

@@ -46,6 +46,8 @@ export class Entry {
   pid: number | null = null;
   /** Processes that were left when it ended. */
   lingering: readonly Identity[] = [];
+  /** It has ended and left processes, which are being looked for. */
+  isSearching = false;
   /** What keeps its stdin open, see `Keeper`; `undefined`: nothing, or the starter itself. */
   hold: string | undefined;
   /** It reads the end of its input. */

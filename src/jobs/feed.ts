@@ -40,7 +40,7 @@ export interface FollowFeedOptions {
   readonly isOver: () => boolean;
 }
 
-/** One per server. Counts each change of a job's status, and each deletion; output is no change here. */
+/** One per server. Counts each change of a job's status, each deletion, and each growth of `lingering`; output is no change here. */
 export class JobFeed {
   /** Differs from that of every server before it. */
   readonly epoch: string;

@@ -128,6 +128,7 @@ export class Jobs {
       now: nowSeconds,
       pace: this.#pace,
       onFinished: (entry) => { if (entry.isUnsaved) this.#keepTrying(entry); },
+      onLingering: (entry) => { if (this.#catalogue.has(entry)) this.#feed.record(entry); },
     });
     this.#stdin = new StdinWriter(this.#runner, this.#store);
     this.#monitor = new Monitor({ runner: this.#runner, watches: this.#watches, unsaved: () => this.#stillUnsaved(), log: options.log });
@@ -287,11 +288,15 @@ export class Jobs {
     return this.#catalogue.unfinished;
   }
 
-  /** Resolves once anything about the job, its output included, is not what `isSame` knows, or when the limit or signal ends the wait. */
+  /**
+   * Resolves once anything about the job, its output included, is not what `isSame` knows, once nothing can change any more, or when the limit
+   * or signal ends the wait.
+   */
   async changed(entry: Entry, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
     const unfollow = this.#follow(entry);
     try {
-      await until(entry, () => entry.isFinished || this.#hasEndedWaits || !isSame(), { limitMs, signal });
+      const isOver = (): boolean => this.#hasEndedWaits || (entry.isFinished && !entry.isSearching);
+      await until(entry, () => isOver() || !isSame(), { limitMs, signal });
     } finally {
       unfollow();
     }
@@ -381,6 +386,8 @@ export class Jobs {
     this.#options.log.info('job cancelled', { jobId: entry.id, signal: options.signal });
     // It goes on also where a server that closes cannot wait for it: the next one ends what this one has begun to end.
     if (!entry.isFinished) return this.#unlessWaitsEnd(entry, this.#runner.end(entry, 'cancelled', options));
+    // Some are known by the group of the job alone, which only that search can tell.
+    await until(entry, () => !entry.isSearching, {});
     // Processes that left the group are looked for later: until then it is not known whether there are any.
     if (entry.isSettled && entry.lingering.length === 0) return;
     await terminate({ id: entry.id, leader: undefined, known: entry.lingering }, options);

@@ -12,16 +12,19 @@ const lookAfterMs = 1000;
 
 export class Lingering {
   readonly #log: Log;
+  readonly #onFound: (entry: Entry) => void;
   readonly #waiting = new Set<Entry>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(log: Log) {
-    this.#log = log;
+  /** @param options.onFound Called when a job has more processes left than were known. */
+  constructor(options: { readonly log: Log; readonly onFound: (entry: Entry) => void }) {
+    this.#log = options.log;
+    this.#onFound = options.onFound;
   }
 
-  /** Looks now, as the job's process group has somebody left. Never rejects. @param pid The job's first process, which has ended. */
+  /** Looks now, as the job's process group has processes left. Never rejects. @param pid The job's first process, which has ended. */
   async look(entry: Entry, pid: number): Promise<void> {
-    // No start time is that of a process which has ended: whoever has its pid now is somebody else.
+    // No process that has ended has this start time: a process that has the pid now is a stranger.
     await this.#find([entry], { pid, startTime: '' });
   }
 
@@ -48,17 +51,19 @@ export class Lingering {
   async #find(entries: readonly Entry[], leader: Identity | undefined): Promise<void> {
     try {
       const found = await findProcesses(entries.map(({ id }) => ({ id, leader })));
-      for (const entry of entries) add(entry, found.get(entry.id) ?? []);
+      for (const entry of entries) if (add(entry, found.get(entry.id) ?? [])) this.#onFound(entry);
     } catch (error) {
       this.#log.warn('cannot look for lingering processes', { error });
     }
   }
 }
 
-function add(entry: Entry, found: readonly Identity[]): void {
+/** @returns whether there is any that was not known. */
+function add(entry: Entry, found: readonly Identity[]): boolean {
   const known = new Set(entry.lingering.map(({ pid }) => pid));
   const added = found.filter(({ pid }) => !known.has(pid)).map(({ pid, startTime }) => ({ pid, startTime }));
-  if (added.length === 0) return;
+  if (added.length === 0) return false;
   entry.lingering = [...entry.lingering, ...added];
   entry.changed();
+  return true;
 }

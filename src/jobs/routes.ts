@@ -81,7 +81,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
         summary: 'Follows many jobs: changes of their status',
         description: 'Server-sent events. First `status` for each job that fits and has not finished (of those that `job` names, for each), then '
           + '`ready`, then `status` at each change and `deleted` for a job that is deleted; of an agent\'s job also when the state of the agent changes, '
-          + 'such as a new pending permission. With `until=finished` the last event is `end`. Ids resume: behind one come all jobs that changed since, '
+          + 'such as a new pending permission, and of one that has finished when `lingering` grows. With `until=finished` the last event is `end`. Ids resume: behind one come all jobs that changed since, '
           + 'as they are now; after a restart of the server, all that fit. A comment every 15 s.',
         headers: { 'Last-Event-ID': 'Resume behind this event.' },
         answers: { 200: { description: 'The events', type: 'text/event-stream' } },
@@ -258,7 +258,7 @@ async function held(jobs: Jobs, entry: Entry, { waitSeconds, waitFor, remember }
   if (waitFor === 'end') return void await jobs.finished(entry, limitMs, signal);
   const look = { refresh: (one: Entry) => jobs.refresh(one), agent: (one: Entry) => jobs.agent(one) };
   const isThere = waitFor === 'change' ? undefined : hasCome(waitFor, entry, look);
-  await jobs.changed(entry, isThere ? () => !isThere() : remember(), limitMs, signal);
+  await jobs.changed(entry, isThere ? () => !entry.isFinished && !isThere() : remember(), limitMs, signal);
 }
 
 /** Whether anything about the job differs from what it is now. */
@@ -293,7 +293,7 @@ async function showFresh(jobs: Jobs, entry: Entry, request: Request<{ readonly i
   const { wait, waitFor = 'change' } = query;
   // A change that the client does not know has come already.
   const isDue = waitFor === 'change' && known !== undefined && !isKnown(known, tag);
-  if (wait !== undefined && !entry.isFinished && !isDue) {
+  if (wait !== undefined && !isDue && (!entry.isFinished || (entry.isSearching && waitFor === 'change'))) {
     await held(jobs, entry, { waitSeconds: wait, waitFor, remember: () => () => tagNow() === tag }, request.signal);
     tag = tagNow();
   }

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Stats } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { longTimeout } from '../base/long-timeout.ts';
 import type { Pace } from '../base/pace.ts';
@@ -50,6 +50,8 @@ export interface RunnerOptions {
   readonly now: () => number;
   readonly pace: Pace;
   readonly onFinished: (entry: Entry) => void;
+  /** A job that has finished has left processes that were not known. */
+  readonly onLingering: (entry: Entry) => void;
 }
 
 /** The one that a job has. */
@@ -107,7 +109,7 @@ export class Runner {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    this.#lingering = new Lingering(options.log);
+    this.#lingering = new Lingering({ log: options.log, onFound: options.onLingering });
     this.#starter = options.createStarter({
       onStarted: (id) => this.#heard(id, (entry) => this.#handedOn(entry)),
       onShellStarted: (id, started) => this.#heard(id, (entry) => this.#shellStarted(entry, started)),
@@ -249,8 +251,21 @@ export class Runner {
       entry.changed();
       return;
     }
-    if (hasLeft) void this.#lingering.look(entry, pid).then(() => this.#finishExited(entry, code));
-    else this.#finishExited(entry, code);
+    if (hasLeft) void this.#search(entry, pid);
+    this.#finishExited(entry, code);
+  }
+
+  /** Lists the processes that a job has left, once those that wait for its end know of that: a look takes 25 ms. Never rejects. */
+  async #search(entry: Entry, pid: number): Promise<void> {
+    entry.isSearching = true;
+    await nextTurn();
+    await this.#lingering.look(entry, pid);
+    entry.isSearching = false;
+    if (!this.#isClosed) {
+      this.#drainStdin(entry);
+      this.#releaseStdin(entry);
+    }
+    entry.changed();
   }
 
   /**
@@ -443,8 +458,7 @@ export class Runner {
     this.#timeouts.delete(entry);
     this.#explain(entry, outcome);
     this.#measure(entry);
-    // A process that outlived the job may still read it.
-    if (entry.hasInput && entry.lingering.length === 0) entry.stdinUnreadBytes = drainFifo(join(this.#options.store.directory(entry.id), 'stdin'));
+    if (!entry.isSearching) this.#drainStdin(entry);
     entry.state = { is: 'finished', startedAt: state.is === 'running' ? state.startedAt : null, outcome };
     // The exit file says it all; what it does not say must be written.
     if (!options.isOnDisk || entry.warnings.length > 0 || entry.shellEnded !== undefined) this.#save(entry);
@@ -452,8 +466,7 @@ export class Runner {
     this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
     this.#leaveNobody(entry);
     this.#lingering.lookLater(entry);
-    // Whoever waits for the job comes first.
-    if (entry.request.stdin === 'fifo') setImmediate(() => this.#options.pace.run(() => this.#letGoOfStdin(entry)));
+    if (!entry.isSearching) this.#releaseStdin(entry);
     this.#options.onFinished(entry);
     this.#startNext();
   }
@@ -473,6 +486,17 @@ export class Runner {
       // A disk that is full, or a file that the job has replaced: acpError says the same.
       this.#options.log.warn('cannot write into the output of the job how it ended', { jobId: entry.id, error });
     }
+  }
+
+  /** Reads away what the job has not read; a process that outlived it may still read that. */
+  #drainStdin(entry: Entry): void {
+    if (entry.hasInput && entry.lingering.length === 0) entry.stdinUnreadBytes = drainFifo(join(this.#options.store.directory(entry.id), 'stdin'));
+  }
+
+  /** In a later turn: an answer that waits for the job comes first. */
+  #releaseStdin(entry: Entry): void {
+    if (entry.request.stdin !== 'fifo') return;
+    setImmediate(() => this.#options.pace.run(() => this.#letGoOfStdin(entry)));
   }
 
   #letGoOfStdin(entry: Entry): void {

@@ -58,7 +58,7 @@ const jobFields: SchemasOf<Job> = {
   timedOut: { type: 'boolean' },
   processAlive: { type: 'boolean' },
   pid: { type: ['integer', 'null'] },
-  lingering: { type: 'array', items: { type: 'integer' }, description: 'Processes that outlived the job' },
+  lingering: { type: 'array', items: { type: 'integer' }, description: 'Processes that outlived the job. Known a moment after its end: GET with wait has them' },
   error: { type: 'string', description: 'Why it could not be started' },
   stdinUnreadBytes: { type: 'integer', description: 'Bytes written to its stdin that it had not read when it ended; absent where none, or after a restart of the server' },
   stdout: { type: 'string' },

@@ -1,12 +1,12 @@
 /** POST /exec, as facts. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, finished, isRunning, open, run, show, submit } from './ask.ts';
+import { ask, eventsIn, finished, isRunning, open, run, show, submit } from './ask.ts';
 
 test('POST /exec', async (t) => {
   const server = await startTestServer(t, { environment: {
@@ -298,9 +298,35 @@ test('POST /exec', async (t) => {
 
   await t.test('finishes when the process exits, though a child in the background holds its output open', async () => {
     const job = await run(server, { command: 'sleep 600 & echo $!; exit 4' });
-    assert.deepEqual([job.status, job.exitCode, job.lingering], ['failed', 4, [Number(job.stdout)]]);
+    const { lingering } = await show(server, job.jobId, '?wait=60');
+    assert.deepEqual([job.status, job.exitCode, lingering], ['failed', 4, [Number(job.stdout)]]);
     await ask(server, `POST /jobs/${job.jobId}/cancel`, { body: { graceSeconds: 0 } });
     assert.deepEqual((await show(server, job.jobId)).lingering, []);
+  });
+
+  await t.test('its end is told before the look for what it left; that is a change, which a wait and the feed tell of', async (t) => {
+    const live = await open(t, server, 'GET /jobs/events?label=left:over');
+    await live.until(/event: ready/);
+    const job = await run(server, { command: 'sleep 600 & echo $!', labels: { left: 'over' } });
+    assert.deepEqual([job.status, job.lingering], ['completed', []]);
+    const left = Number(job.stdout);
+    assert.deepEqual((await show(server, job.jobId, '?wait=60')).lingering, [left]);
+    await live.until(new RegExp(`"lingering":\\[${left}\\]`));
+    const told = eventsIn(live.text()).flatMap(({ data }) => (data['job'] === undefined ? [] : data['job'] as Job));
+    assert.deepEqual(told.slice(-2).map(({ status, lingering }) => [status, lingering]), [['completed', []], ['completed', [left]]]);
+    await ask(server, `POST /jobs/${job.jobId}/cancel`, { body: { graceSeconds: 0 } });
+  });
+
+  await t.test('what a job has not read of its stdin is left to a process that outlived it', async (t) => {
+    const [gate, rest] = ['gate', 'rest'].map((name) => join(temporaryFolder(t), name));
+    const command = `exec 3<&0; (until [ -e '${gate}' ]; do sleep 0.02; done; cat <&3 >'${rest}') & read x; echo $x`;
+    const id = await submit(server, { command });
+    await until(async () => (await ask(server, `POST /jobs/${id}/nudge`, { body: { input: 'one\ntwo\n' } })).json()['nudged'] === true, { what: 'nudged' });
+    assert.equal((await finished(server, id)).stdout, 'one\n');
+    assert.equal((await show(server, id, '?wait=60')).stdinUnreadBytes, undefined);
+    writeFileSync(gate ?? '', '');
+    await until(async () => (await show(server, id)).lingering.length === 0, { what: 'it has ended' });
+    assert.equal(readFileSync(rest ?? '', 'utf8'), 'two\n');
   });
 
   await t.test('cancel ends what a job has left behind, with or without its mark and its group', async () => {

@@ -32,8 +32,8 @@ async function run(t: TestContext, server: Reached, { words, wishes, sessionId, 
     text: async () => (await show(server, id)).stdout ?? '', phase: async () => (await show(server, id)).agentPhase,
     stop: async () => { assert.equal((await ask(server, `POST /jobs/${id}/cancel`)).status, 200); },
   });
-  const { status, reason, acpError = null, stopReason = null, stdout = '', events = [], lingering } = await job;
-  assert.deepEqual(lingering, []);
+  const { status, reason, acpError = null, stopReason = null, stdout = '', events = [] } = await job;
+  assert.deepEqual((await show(server, id, '?wait=60')).lingering, []);
   await until(() => processesWith(`${markName}=${id}`).length === 0, { what: `nobody is left of ${words.join(' ')}` });
   const outcome = reason === 'cancelled' ? 'stopped' : status === 'completed' || status === 'failed' ? status : undefined;
   assert.ok(outcome, `its job is ${status}`);

@@ -7,7 +7,7 @@ import type { Job } from '../../src/protocol/jobs.ts';
 import { isPidAlive } from '../../src/process/identity.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, run, submit } from './ask.ts';
+import { ask, run, show, submit } from './ask.ts';
 
 describe('output through pipes', { skip: process.platform === 'linux' ? false : 'elsewhere /dev/stderr truncates nothing', concurrency: 4 }, () => {
   it('keeps what a program writes before and after it opens its output again', async (t) => {
@@ -60,7 +60,8 @@ describe('output through pipes', { skip: process.platform === 'linux' ? false : 
     const gate = join(temporaryFolder(t), 'gate');
     const command = `(while [ ! -e '${gate}' ]; do sleep 0.02; done; echo late >/dev/stderr; echo later; echo latest >&2) & echo now; yes | head -c 3000000 >/dev/stderr; : >/dev/stderr`;
     const job = await run(server, { command });
-    assert.deepEqual([job.stdout, job.stderrBytes, job.lingering.length > 0], ['now\n', 3_000_000, true]);
+    const { lingering } = await show(server, job.jobId, '?wait=60');
+    assert.deepEqual([job.stdout, job.stderrBytes, lingering.length > 0], ['now\n', 3_000_000, true]);
     const copiers = copiersOf(server.stateDir, job.jobId);
     assert.equal(copiers.filter(isPidAlive).length, 2);
     writeFileSync(gate, '');
