@@ -14,6 +14,8 @@ import { fileURLToPath } from 'node:url';
 export interface Measurement {
   /** As `--only` takes it. */
   readonly name: string;
+  /** For `--help`: a line. */
+  readonly summary: string;
   measure(bench: Bench): Promise<Row[]>;
 }
 
@@ -44,6 +46,12 @@ export interface BenchOptions {
   /** Program and arguments, up to and including `serve`. */
   readonly serverCommand: readonly string[];
   readonly runs: number;
+  /** Where peers from npm are. */
+  readonly peerCache: string;
+  /** Whether peers that are missing there may be installed, which downloads them. */
+  readonly installsPeers: boolean;
+  /** Jobs over which memory must not grow. */
+  readonly growthJobs: number;
 }
 
 /**
@@ -51,6 +59,7 @@ export interface BenchOptions {
  * many seconds after.
  */
 export class Bench {
+  readonly options: BenchOptions;
   readonly serverCommand: readonly string[];
   readonly runs: number;
   /** Temporary; everything that the bench writes is in here. */
@@ -60,6 +69,7 @@ export class Bench {
   #folders = 0;
 
   constructor(options: BenchOptions) {
+    this.options = options;
     this.serverCommand = options.serverCommand;
     this.runs = options.runs;
   }
@@ -100,11 +110,8 @@ export class Bench {
    */
   startProgram(file: string, task: unknown): ChildProcessWithoutNullStreams {
     const path = fileURLToPath(new URL(file, import.meta.url));
-    const program = spawn(process.execPath, [path, JSON.stringify(task)], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    this.atEnd(() => endProcess(program));
-    return program;
+    // Not an argument: all users of a machine can see those, and there are keys in it.
+    return this.#start(process.execPath, [path], { ...process.env, BENCH_TASK: JSON.stringify(task) });
   }
 
   /**
@@ -113,20 +120,38 @@ export class Bench {
    * @throws What the program wrote to stderr, if it did not exit with code 0.
    */
   async runProgram<Result>(file: string, task: unknown): Promise<Result> {
-    const program = this.startProgram(file, task);
-    const [printed, complaints, [exitCode]] = await Promise.all([
-      textOf(program.stdout),
-      textOf(program.stderr),
-      once(program, 'close'),
-    ]);
-    if (exitCode !== 0) {
-      // Of an error that nobody caught, Node prints the source line first.
-      const sentence = /^\w*Error: .*/m.exec(complaints)?.[0] ?? complaints.trim();
-      throw new Error(sentence || `Cannot run ${file}: it ended with code ${exitCode}`);
-    }
     // Our own program, started by us, with a result of the type that stands in its source.
-    return JSON.parse(printed) as Result;
+    return JSON.parse(await printedBy(this.startProgram(file, task), file)) as Result;
   }
+
+  /**
+   * Runs a command, without stdin, and returns what it printed.
+   *
+   * @throws What it wrote to stderr, if it did not exit with code 0.
+   */
+  runCommand(command: string, args: readonly string[]): Promise<string> {
+    const child = this.#start(command, args);
+    child.stdin.end();
+    return printedBy(child, command);
+  }
+
+  #start(command: string, args: readonly string[], env = process.env): ChildProcessWithoutNullStreams {
+    const child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.atEnd(() => endProcess(child));
+    return child;
+  }
+}
+
+async function printedBy(child: ChildProcessWithoutNullStreams, name: string): Promise<string> {
+  const [printed, complaints, [exitCode]] = await Promise.all([
+    textOf(child.stdout),
+    textOf(child.stderr),
+    once(child, 'close'),
+  ]);
+  if (exitCode === 0) return printed;
+  // Of an error that nobody caught, Node prints the source line first.
+  const sentence = /^\w*Error: .*/m.exec(complaints)?.[0] ?? complaints.trim();
+  throw new Error(sentence || `Cannot run ${name}: it ended with code ${exitCode}`);
 }
 
 /** Ends a process by `SIGTERM` and, if it is still there after `graceMs`, by `SIGKILL`. */

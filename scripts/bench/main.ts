@@ -1,23 +1,22 @@
 /**
  * Measures the built server against yardsticks that run in turns with it, and prints a table.
  *
- *     node --import tsx scripts/bench/main.ts [--only name,name] [--runs 3] [--json]
- *         [--server "node dist/cli/main.js serve"]
+ *     npm run bench -- --help
  *
  * Every value is the median of the runs, every ratio the median of the runs' ratios (value by
- * yardstick). MB are 10^6 bytes. Nothing else should run on the machine. Exit code 0, even where a
- * target is missed; 1 where something could not be measured.
+ * yardstick). MB are 10^6 bytes.
  * @module
  */
 import { existsSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Bench, type Measurement, type Row } from './bench.ts';
 import * as agents from './measurements/agents.ts';
+import * as backgroundChild from './measurements/background-child.ts';
 import * as besidePeers from './measurements/beside-peers.ts';
 import * as coldStart from './measurements/cold-start.ts';
+import * as execCommand from './measurements/exec-command.ts';
 import * as follow from './measurements/follow.ts';
+import * as growth from './measurements/growth.ts';
 import * as idle from './measurements/idle.ts';
 import * as output from './measurements/output.ts';
 import * as persistentShell from './measurements/persistent-shell.ts';
@@ -29,12 +28,14 @@ import * as tenThousand from './measurements/ten-thousand.ts';
 import * as terminals from './measurements/terminals.ts';
 import * as throughput from './measurements/throughput.ts';
 import * as update from './measurements/update.ts';
+import { BUILT_SERVER, type Options, readOptions, usage, UsageError } from './options.ts';
 import { formatTable, isMet } from './table.ts';
 
 /** In this order; what fills the disk comes last. */
 const MEASUREMENTS: readonly Measurement[] = [
   coldStart,
   idle,
+  execCommand,
   submit,
   roundTrip,
   persistentShell,
@@ -44,46 +45,40 @@ const MEASUREMENTS: readonly Measurement[] = [
   polls,
   follow,
   sleeps,
+  backgroundChild,
   update,
   tenThousand,
+  growth,
   output,
   besidePeers,
 ];
-const BUILT_SERVER = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    runs: { type: 'string', default: '3' },
-    json: { type: 'boolean', default: false },
-    server: { type: 'string' },
-  },
-});
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const wanted = options.only?.split(',');
-  const unknown = wanted?.find(
-    (name) => !MEASUREMENTS.some((measurement) => measurement.name === name),
-  );
-  const runs = Number(options.runs);
-  if (unknown !== undefined) {
-    return refuse(
-      `Cannot measure ${unknown}: there are ${MEASUREMENTS.map(({ name }) => name).join(' ')}`,
-    );
+  let options: Options;
+  try {
+    options = readOptions(process.argv.slice(2), MEASUREMENTS);
+  } catch (error) {
+    if (error instanceof UsageError) return refuse(`${error.message}. See --help`);
+    throw error;
   }
-  if (!Number.isInteger(runs) || runs < 1) {
-    return refuse(`Cannot read --runs: expected a whole number from 1, received ${options.runs}`);
+  if (options.isHelp) {
+    process.stdout.write(usage(MEASUREMENTS));
+    return 0;
   }
   if (process.platform !== 'linux') {
     return refuse('Cannot measure here: CPU time and memory are read from /proc, which Linux has');
   }
-  if (options.server === undefined && !existsSync(BUILT_SERVER)) {
+  if (options.serverCommand.includes(BUILT_SERVER) && !existsSync(BUILT_SERVER)) {
     return refuse(`Cannot start ${BUILT_SERVER}: build it first (npm run build)`);
   }
+  return takeMeasurements(options);
+}
 
-  const serverCommand = options.server?.split(/\s+/) ?? [process.execPath, BUILT_SERVER, 'serve'];
-  const bench = new Bench({ serverCommand, runs });
+async function takeMeasurements(options: Options): Promise<number> {
+  const { measurements, runs, isJson } = options;
+  const bench = new Bench(options);
   let isInterrupted = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
@@ -96,8 +91,8 @@ async function main(): Promise<number> {
   const rows: Row[] = [];
   say(`${describeMachine()}, ${runs} run${runs === 1 ? '' : 's'}\n`);
   try {
-    for (const measurement of MEASUREMENTS) {
-      if (isInterrupted || wanted?.includes(measurement.name) === false) continue;
+    for (const measurement of measurements) {
+      if (isInterrupted) break;
       say(`measuring ${measurement.name} …`);
       const startedAt = performance.now();
       rows.push(...(await measured(bench, measurement)));
@@ -109,7 +104,7 @@ async function main(): Promise<number> {
   if (isInterrupted) return 130;
   const result = { machine: describeMachine(), runs, rows: rows.map(withVerdict) };
   process.stdout.write(
-    options.json ? `${JSON.stringify(result, null, 2)}\n` : `\n${formatTable(rows)}\n`,
+    isJson ? `${JSON.stringify(result, null, 2)}\n` : `\n${formatTable(rows)}\n`,
   );
   return rows.some(({ kind }) => kind === 'failed') ? 1 : 0;
 }

@@ -33,6 +33,7 @@ interface Latency {
 }
 
 export const name = 'agents';
+export const summary = 'a prompt to an agent, and a whole job of one, against the official SDK';
 
 export async function measure(bench: Bench): Promise<Row[]> {
   const hasSdk = existsSync(SDK);

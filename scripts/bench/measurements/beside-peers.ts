@@ -12,8 +12,8 @@
 import type { Bench, Row, Target } from '../bench.ts';
 import { DISK_STATES, newSpreadFolder, startServerIn } from '../disk-state.ts';
 import { startPeers } from '../peers/all.ts';
-import { type JobLoad, type Peer, sidecar } from '../peers/peer.ts';
-import { withTreeCpu } from '../process-tree.ts';
+import { type JobLoad, messageOf, type Peer, sidecar } from '../peers/peer.ts';
+import { CpuMeter } from '../process-tree.ts';
 import { median, rowOf } from '../statistics.ts';
 import { formatNumber } from '../table.ts';
 
@@ -25,7 +25,7 @@ interface Quantity {
 }
 
 /** Measures some quantities of a peer; none, where it does not have them. */
-type Step = (peer: Peer) => Promise<readonly (readonly [Quantity, number])[]>;
+type Step = (peer: Peer, cpu: CpuMeter) => Promise<readonly (readonly [Quantity, number])[]>;
 
 /** The samples of all runs, by the name of who was measured. */
 type Findings = Map<string, Map<Quantity, number[]>>;
@@ -63,36 +63,41 @@ const STEPS: readonly Step[] = [
     const { p50Ms } = await run({ concurrency: 1, warmup: 10, count: 100 });
     return [[ROUND_TRIP, p50Ms]];
   },
-  ...LEVELS.map(({ load, rate, cpu }): Step => async ({ run, tree }) => {
-    const { result, cpuMs } = await withTreeCpu(tree, () => run(load));
-    return [[rate, load.count / result.seconds], [cpu, cpuMs / (load.warmup + load.count)]];
+  ...LEVELS.map(({ load, rate, cpu }): Step => async ({ run, tree }, meter) => {
+    const { result, cpuMs } = await meter.measure(tree, () => run(load));
+    return [[rate, result.perSecond], [cpu, cpuMs / result.jobs]];
   }),
 ];
 
 export const name = 'beside-peers';
+export const summary =
+  'jobs on a fresh, an old and a disturbed disk: latency, jobs/s, CPU; against webhook, sandbox-agent, ssh';
 
 export async function measure(bench: Bench): Promise<Row[]> {
+  const meter = new CpuMeter(bench);
   const { peers, absent } = await startPeers(bench);
+  const lost = new Map(absent.map(({ name, missing }) => [name, missing]));
   const folder = newSpreadFolder(bench);
   const states = DISK_STATES.map((state) => ({ state, found: new Map() as Findings }));
   for (let run = 0; run < bench.runs; run++) {
     for (const { state, found } of states) {
       const server = await startServerIn(bench, folder, state);
-      const sides = [
-        sidecar(bench, server, { name: OURS, shell: 'sh' }),
-        ...peers,
-        sidecar(bench, server, { name: BY_DEFAULT }),
-      ];
       for (const step of STEPS) {
-        for (const side of sides) add(found, side, await step(side));
+        const take = async (side: Peer): Promise<void> => add(found, side, await step(side, meter));
+        await take(sidecar(bench, server, { name: OURS, shell: 'sh' }));
+        for (const peer of peers.filter(({ name }) => !lost.has(name))) {
+          await take(peer).catch((error: unknown) => lost.set(peer.name, messageOf(error)));
+        }
+        await take(sidecar(bench, server, { name: BY_DEFAULT }));
       }
       await server.close();
     }
   }
-  const fresh = states[0]?.found ?? new Map();
+  const fresh: Findings = states[0]?.found ?? new Map();
+  for (const name of lost.keys()) states.forEach(({ found }) => found.delete(name));
   return [
     ...states.flatMap(({ state, found }) => rowsOf(state.name, found, fresh)),
-    ...absent.map(({ name, missing }): Row => ({ kind: 'skipped', name: `beside ${name}`, reason: missing })),
+    ...[...lost].map(([name, reason]): Row => ({ kind: 'skipped', name: `beside ${name}`, reason })),
   ];
 }
 

@@ -17,11 +17,11 @@ import { type Server, startServer } from '../server.ts';
 import { rowOf } from '../statistics.ts';
 import { type Ssh, startSsh } from '../yardsticks/ssh.ts';
 
-const COUNT = 200;
+const COUNT = 500;
 const PAUSE_MS = 5;
 const CLOCK_WRITER = fileURLToPath(new URL('../programs/write-clock.mjs', import.meta.url));
 const WRITE_CLOCK = `exec '${process.execPath}' '${CLOCK_WRITER}'`;
-const TARGET: Target = { on: 'ratio', is: '<=', bound: 2 };
+const TARGET: Target = { on: 'ratio', is: '<=', bound: 1.2 };
 
 interface Latency {
   readonly p50Ms: number;
@@ -33,6 +33,8 @@ interface Way {
   readonly command: string;
   readonly program: string;
   readonly task: object;
+  /** Whether the slow ones have a target too. */
+  readonly isP99Judged: boolean;
 }
 
 const WAYS: readonly Way[] = [
@@ -41,16 +43,19 @@ const WAYS: readonly Way[] = [
     command: WRITE_CLOCK,
     program: './programs/clock.mjs',
     task: { count: COUNT },
+    isP99Judged: true,
   },
   {
     row: 'follow, nudge to echo',
     command: 'cat',
     program: './programs/echo.mjs',
     task: { warmup: 20, count: COUNT, pauseMs: PAUSE_MS },
+    isP99Judged: false,
   },
 ];
 
 export const name = 'follow';
+export const summary = 'how soon output is seen, against ssh';
 
 export async function measure(bench: Bench): Promise<Row[]> {
   const ssh = await startSsh(bench);
@@ -85,7 +90,10 @@ async function measureWay(bench: Bench, server: Server, ssh: Ssh, way: Way): Pro
       yardstick: yardstick(theirs.map(({ p50Ms }) => p50Ms)),
       target: TARGET,
     }),
-    rowOf(`${way.row}, p99`, 'ms', p99, { yardstick: yardstick(theirs.map(({ p99Ms }) => p99Ms)) }),
+    rowOf(`${way.row}, p99`, 'ms', p99, {
+      yardstick: yardstick(theirs.map(({ p99Ms }) => p99Ms)),
+      ...(way.isP99Judged && { target: TARGET }),
+    }),
   ];
 }
 

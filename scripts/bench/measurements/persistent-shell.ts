@@ -14,6 +14,7 @@ const COUNT = 200;
 const WARMUP = 2000;
 
 export const name = 'persistent-shell';
+export const summary = 'a command in a persistent shell, against bash -c';
 
 export async function measure(bench: Bench): Promise<Row[]> {
   const server = await startServer(bench);

@@ -10,12 +10,11 @@
  * the same with `"shell": "sh"`.
  * @module
  */
-import { execFileSync } from 'node:child_process';
 import type { Bench, Row } from '../bench.ts';
 import { runLoad, runTrue } from '../load.ts';
 import { startServer } from '../server.ts';
 import { median, rowOf } from '../statistics.ts';
-import { startSsh } from '../yardsticks/ssh.ts';
+import { startSsh, timeCommands } from '../yardsticks/ssh.ts';
 
 const COUNT = 30;
 /** What a server has long behind it that runs for months: V8 compiles what is called often. */
@@ -23,6 +22,7 @@ const WARMUP = 2000;
 const ROW = 'round trip, submit to result';
 
 export const name = 'round-trip';
+export const summary = 'from a request to the result of a job, against ssh';
 
 export async function measure(bench: Bench): Promise<Row[]> {
   const ssh = await startSsh(bench);
@@ -38,7 +38,8 @@ export async function measure(bench: Bench): Promise<Row[]> {
     const sh = { ...runTrue.body, shell: 'sh' };
     bySh.push((await runLoad(bench, server, { ...runTrue, body: sh, warmup: 5, count: COUNT })).p50Ms);
     if (!ssh.isThere) continue;
-    const latencies = timesOf(ssh.command);
+    const times = await timeCommands(bench, ssh.command, { concurrency: 1, count: COUNT });
+    const latencies = times.map(({ begunMs, endedMs }) => endedMs - begunMs);
     theirs.p50.push(median(latencies));
     theirs.mean.push(latencies.reduce((sum, latency) => sum + latency, 0) / COUNT);
   }
@@ -57,14 +58,4 @@ export async function measure(bench: Bench): Promise<Row[]> {
     rowOf(`${ROW}, mean`, 'ms', ours.mean, { yardstick: { name: 'ssh', samples: theirs.mean } }),
     rowOf(`${ROW}, by sh, p50`, 'ms', bySh),
   ];
-}
-
-/** Milliseconds that each of `COUNT` commands over there took. */
-function timesOf(ssh: readonly string[]): number[] {
-  const script = `for ((i = 0; i < ${COUNT}; i++)); do a=$EPOCHREALTIME; "$@" true </dev/null || exit; echo "$a $EPOCHREALTIME"; done`;
-  const printed = execFileSync('bash', ['--norc', '-c', script, 'bash', ...ssh], { encoding: 'utf8' });
-  return printed.trim().split('\n').map((line) => {
-    const [begun = NaN, ended = NaN] = line.split(' ').map(Number);
-    return (ended - begun) * 1000;
-  });
 }

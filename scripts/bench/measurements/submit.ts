@@ -11,6 +11,7 @@ import { rowOf } from '../statistics.ts';
 import { startHello } from '../yardsticks/hello.ts';
 
 export const name = 'submit';
+export const summary = 'from a request to its acceptance, against node:http';
 
 export async function measure(bench: Bench): Promise<Row[]> {
   const server = await startServer(bench);

@@ -28,6 +28,7 @@ interface Findings {
 }
 
 export const name = 'ten-thousand';
+export const summary = 'a server with 10,000 jobs, against one with 10';
 
 export async function measure(bench: Bench): Promise<Row[]> {
   const few = { server: await serverWith(bench, FEW), found: noFindings() };

@@ -32,6 +32,7 @@ interface Screen {
 }
 
 export const name = 'terminals';
+export const summary = 'typing, output and screens of terminals';
 
 export async function measure(bench: Bench): Promise<Row[]> {
   if (!existsSync('/usr/bin/script')) return [{ kind: 'skipped', name: 'terminals', reason: 'script(1) is not installed' }];

@@ -28,6 +28,7 @@ const WARMUP = 200;
 const JUDGED = 8;
 
 export const name = 'throughput';
+export const summary = 'jobs a second and CPU a job, against a bare spawn loop';
 
 export async function measure(bench: Bench): Promise<Row[]> {
   const server = await startServer(bench);

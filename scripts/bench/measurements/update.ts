@@ -35,6 +35,7 @@ interface Update {
 }
 
 export const name = 'update';
+export const summary = 'how long an update takes, and what clients notice of it';
 
 export async function measure(bench: Bench): Promise<Row[]> {
   const folder = bench.newFolder('releases');

@@ -1,10 +1,14 @@
 /** Every peer that can be had. @module */
 import type { Bench } from '../bench.ts';
-import type { MissingPeer, Peer } from './peer.ts';
+import { type MissingPeer, messageOf, type Peer } from './peer.ts';
+import { startOpenSsh } from './openssh.ts';
+import { startSandboxAgent } from './sandbox-agent.ts';
 import { startWebhook } from './webhook.ts';
 
 const STARTS: Readonly<Record<string, (bench: Bench) => Promise<Peer | MissingPeer>>> = {
   webhook: startWebhook,
+  'sandbox-agent': startSandboxAgent,
+  ssh: startOpenSsh,
 };
 /** What a peer has behind it when it is measured. */
 const WARMUP = { concurrency: 8, warmup: 0, count: 200 };
@@ -23,7 +27,7 @@ export async function startPeers(bench: Bench): Promise<{ peers: Peer[]; absent:
       await peer.run(WARMUP);
       peers.push(peer);
     } catch (error) {
-      absent.push({ name, missing: error instanceof Error ? error.message : String(error) });
+      absent.push({ name, missing: messageOf(error) });
     }
   }
   return { peers, absent };

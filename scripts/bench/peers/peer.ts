@@ -39,10 +39,11 @@ export interface JobLoad {
   readonly count: number;
 }
 
-/** Median of the jobs, and seconds for all of them. */
+/** How long the median job took, how many there were a second, and how many with the warm-up. */
 export interface JobTimes {
   readonly p50Ms: number;
-  readonly seconds: number;
+  readonly perSecond: number;
+  readonly jobs: number;
 }
 
 /** The server, with a shell or with the one that it takes by itself. */
@@ -67,8 +68,10 @@ export function httpPeer(
     readonly run: Omit<Load, 'count'>;
   },
 ): Peer {
-  const send = (request: Omit<Load, 'count'>, { concurrency, warmup, count }: JobLoad): Promise<JobTimes> =>
-    runLoad(bench, address, { ...request, connections: concurrency, warmup, count });
+  const send = async (request: Omit<Load, 'count'>, { concurrency, ...counts }: JobLoad): Promise<JobTimes> => {
+    const { p50Ms, seconds } = await runLoad(bench, address, { ...request, ...counts, connections: concurrency });
+    return { p50Ms, perSecond: counts.count / seconds, jobs: counts.warmup + counts.count };
+  };
   return {
     name: peer.name,
     tree: peer.tree,
@@ -111,4 +114,9 @@ function accepts(port: number): Promise<boolean> {
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
     socket.once('connect', () => socket.destroy());
   });
+}
+
+/** Why something failed. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -123,9 +123,11 @@ export function fail(message) {
   process.exit(1);
 }
 
-/** Reads what the program is asked to do. */
+/** Reads what the program is asked to do; what it starts does not get to see it. */
 export function readTask() {
-  return JSON.parse(process.argv[2] ?? 'null');
+  const text = process.env.BENCH_TASK ?? 'null';
+  delete process.env.BENCH_TASK;
+  return JSON.parse(text);
 }
 
 /** Prints the program's result and ends it, whatever is still open. */

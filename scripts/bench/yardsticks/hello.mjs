@@ -1,7 +1,8 @@
 /** The bare `node:http` server: the same bytes for every request. @module */
 import { createServer } from 'node:http';
+import { readTask } from '../programs/raw-http.mjs';
 
-const { bodyBytes, status } = JSON.parse(process.argv[2] ?? 'null');
+const { bodyBytes, status } = readTask();
 const body = Buffer.from(JSON.stringify({ hello: 'x'.repeat(Math.max(0, bodyBytes - 12)) }));
 
 const server = createServer((request, response) => {

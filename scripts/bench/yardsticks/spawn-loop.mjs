@@ -5,12 +5,14 @@
  * @module
  */
 import { spawn } from 'node:child_process';
+import { readTask } from '../programs/raw-http.mjs';
 
 /**
  * @type {{command: string, args: string[], concurrency: number, warmup: number, count: number,
- * stdio: 'pipe' | 'ignore'}}
+ * stdio: 'pipe' | 'ignore', env: Record<string, string>}} `env`: besides the variables of the bench.
  */
-const { command, args, concurrency, warmup, count, stdio } = JSON.parse(process.argv[2] ?? 'null');
+const { command, args, concurrency, warmup, count, stdio, env: added } = readTask();
+const env = { ...process.env, ...added };
 let started = 0;
 let ended = 0;
 let startedAt = process.hrtime.bigint();
@@ -21,7 +23,7 @@ for (let i = 0; i < concurrency; i++) next();
 function next() {
   if (started === warmup + count) return;
   started++;
-  spawn(command, args, { stdio })
+  spawn(command, args, { stdio, env })
     .on('error', failed)
     .on('exit', (code) => {
       if (code !== 0) failed(new Error(`exit code ${code}`));

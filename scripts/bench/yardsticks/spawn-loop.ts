@@ -13,6 +13,8 @@ export interface SpawnLoop {
    * `ignore` is its cheapest. Default: `pipe`.
    */
   readonly stdio?: 'pipe' | 'ignore';
+  /** Besides the variables of the bench. */
+  readonly env?: Record<string, string>;
 }
 
 /** Runs the loop. `cpuMs` is what the looping process itself used. */
@@ -25,6 +27,7 @@ export function runSpawnLoop(
     warmup: 0,
     count: 1,
     stdio: 'pipe',
+    env: {},
     ...loop,
   });
 }

@@ -13,9 +13,9 @@ const START_LIMIT_MS = 10_000;
 /** Where privilege separation happens when sshd runs as root; distributions make it at boot. */
 const PRIVSEP_FOLDER = '/run/sshd';
 
-/** A connection that is open, and what to put in front of a command to run it over there. */
+/** A connection that is open, what to put in front of a command to run it over there, and sshd's pid. */
 export type Ssh =
-  | { readonly isThere: true; readonly command: readonly string[] }
+  | { readonly isThere: true; readonly command: readonly string[]; readonly pid: number }
   | { readonly isThere: false; readonly reason: string };
 
 /**
@@ -66,7 +66,7 @@ export async function startSsh(bench: Bench): Promise<Ssh> {
     if (check.status !== 0) continue;
     // A user without a login shell can connect but run nothing.
     const trial = spawnSync(ssh, [...command.slice(1), 'true'], { encoding: 'utf8' });
-    if (trial.status === 0) return { isThere: true, command };
+    if (trial.status === 0) return { isThere: true, command, pid: server.pid ?? NaN };
     const said = `${trial.stdout}${trial.stderr}`.trim();
     return { isThere: false, reason: `ssh cannot run a command here: ${said}` };
   }
@@ -77,6 +77,32 @@ export async function startSsh(bench: Bench): Promise<Ssh> {
     isThere: false,
     reason: `cannot connect to an sshd of our own: ${lastLines.join('; ')}`,
   };
+}
+
+/**
+ * Runs `true` over there, `count` times by each of `concurrency` shells. A shell is the cheapest
+ * parent there is for the clients (Node would add about 1 ms each), and takes the time.
+ *
+ * @returns Milliseconds since 1970 when each command began and ended.
+ * @throws What ssh wrote to stderr, if one of them failed.
+ */
+export async function timeCommands(
+  bench: Bench,
+  ssh: readonly string[],
+  { concurrency, count }: { concurrency: number; count: number },
+): Promise<{ begunMs: number; endedMs: number }[]> {
+  const script = `LC_ALL=C
+    for ((shell = 0; shell < ${concurrency}; shell++)); do
+      for ((i = 0; i < ${count}; i++)); do
+        a=$EPOCHREALTIME; "$@" true </dev/null || exit; echo "$a $EPOCHREALTIME"
+      done &
+    done
+    for shell in $(jobs -p); do wait "$shell" || exit; done`;
+  const printed = await bench.runCommand('bash', ['--norc', '-c', script, 'bash', ...ssh]);
+  return printed.trim().split('\n').map((line) => {
+    const [begun = NaN, ended = NaN] = line.split(' ').map(Number);
+    return { begunMs: begun * 1000, endedMs: ended * 1000 };
+  });
 }
 
 function writeServerFiles(folder: string, port: number): void {
@@ -97,7 +123,7 @@ function writeServerFiles(folder: string, port: number): void {
     'UsePAM no',
     'PasswordAuthentication no',
     'PermitRootLogin prohibit-password',
-    'MaxSessions 100',
+    'MaxSessions 1000',
     'PrintMotd no',
     // The user's login shell runs the commands. bash would read ~/.bashrc for ssh, which is not
     // what is measured; it does so only in an outermost shell.
