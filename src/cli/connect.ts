@@ -11,7 +11,6 @@ import { ProblemError, Sidecar, type SidecarOptions } from '../client/client.ts'
 import type { Config } from '../config.ts';
 import { isAlive } from '../process/identity.ts';
 import { checkStateDirectory, StateDirectoryError } from '../process/state-directory.ts';
-import { throughProxy } from '../proxy/through-proxy.ts';
 import { readRegularLater, UntrustedFileError } from '../base/untrusted-file.ts';
 import { CommandError, UsageError, exitCodes } from './failure.ts';
 
@@ -50,9 +49,14 @@ export async function connect(config: Config, options: { reconnectMs?: number } 
   const isLocal = local?.url !== undefined && sameServer(localAddress(url), local.url);
   const key = await findKey(config, isLocal);
   // The local server may listen on an address that is no loopback: it is reached directly all the same.
-  const way = isLocal ? {} : throughProxy(config.proxies);
+  const way = isLocal ? await directWay(url) : (await import('../proxy/through-proxy.ts')).throughProxy(config.proxies);
   const sidecar = open({ url, ...way, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
   return { sidecar, url: sidecar.url, isLocal };
+}
+
+/** TLS is left to the global `fetch`, which tells what is wrong with a certificate. */
+async function directWay(url: string): Promise<Pick<SidecarOptions, 'fetch'>> {
+  return url.startsWith('http:') ? { fetch: (await import('./direct-fetch.ts')).directFetch } : {};
 }
 
 /** What it refuses before it asks anybody is what was typed. */

@@ -4,6 +4,7 @@
  */
 import { type JobId, type PersistentShellExec, ProblemError, type Sidecar } from '../client/client.ts';
 import { type AttachOptions, attach } from './attach.ts';
+import { newKey } from './values.ts';
 
 /** What every command of a session is submitted with. */
 export type SessionRequest = Pick<PersistentShellExec, 'shell' | 'workdir' | 'env' | 'bootstrapCommand' | 'sessionKey'>;
@@ -18,7 +19,7 @@ export interface ShellJobOptions extends AttachOptions {
 export async function runInShell(sidecar: Sidecar, session: SessionRequest, command: string, options: ShellJobOptions): Promise<number> {
   const { stdin, onAccepted, interrupts } = options;
   const request: PersistentShellExec = { ...session, mode: 'persistent_shell', command, timeout: null, ...(stdin === null ? { stdin } : {}) };
-  const { jobId } = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID(), signal: interrupts.leaving });
+  const { jobId } = await sidecar.exec(request, { idempotencyKey: newKey(), signal: interrupts.leaving });
   onAccepted?.(jobId);
   return attach(sidecar, jobId, { ...options, mode: 'persistent_shell' });
 }

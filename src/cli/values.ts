@@ -7,6 +7,12 @@ import { secondsIn } from '../base/duration.ts';
 import { type SignalName, signals } from '../client/client.ts';
 import { UsageError } from './failure.ts';
 
+/** A key for one request. It need not be secret, only new; what Node has for those takes as long to load as its HTTP. */
+export function newKey(): string {
+  const parts = [process.pid, performance.timeOrigin + performance.now(), Math.random(), Math.random()];
+  return parts.map((part) => part.toString(36).replace('.', '')).join('-');
+}
+
 /** Seconds: `90`, `1.5`, `90s`, `5m`, `2h`, `1d`, `250ms`. @throws UsageError */
 export function seconds(value: string, flag: string): number {
   const found = secondsIn(value);

@@ -14,6 +14,7 @@ import type { Session } from '../protocol/shells.ts';
 import type { ServerMessage, Terminal } from '../protocol/terminals.ts';
 import type { Ticket } from '../protocol/tickets.ts';
 import type { UpdateAnswer, UpdateState } from '../protocol/updates.ts';
+import type { Answer } from './endpoint.ts';
 import { badAnswer } from './failure.ts';
 
 type Fields = { readonly [field: string]: unknown };
@@ -166,7 +167,7 @@ export function terminalMessage(text: string, from: string): ServerMessage | und
 const messageTypes: readonly string[] = ['pong', 'error', 'attached', 'skipped', 'exit'] satisfies readonly ServerMessage['type'][];
 
 /** Reads an answer that says nothing but that it is done. */
-export async function drained(response: Response): Promise<void> {
+export async function drained(response: Answer): Promise<void> {
   await response.arrayBuffer();
 }
 

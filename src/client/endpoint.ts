@@ -24,7 +24,7 @@ export interface SidecarOptions {
   /** The API key. Without it only `health()` is answered. */
   readonly key?: string;
   /** Default: the global `fetch`. */
-  readonly fetch?: typeof globalThis.fetch;
+  readonly fetch?: Fetch;
   /**
    * Makes the connection of a WebSocket in Node, as `throughProxy` of `machine-sidecar` does. Browsers do without.
    *
@@ -36,6 +36,26 @@ export interface SidecarOptions {
   readonly requestTimeoutMs?: number;
   /** Milliseconds that `wait`, `follow` and `run` look for a server that went away (a restart) before they give up. Default 60,000. */
   readonly reconnectMs?: number;
+}
+
+/** What is used of `fetch`. */
+export type Fetch = (address: string, init: RequestInit & Sent) => Promise<Answer>;
+
+/** What each request has. */
+export interface Sent {
+  readonly method: string;
+  readonly headers: { readonly [name: string]: string };
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly signal: AbortSignal;
+}
+
+/** What is used of a `Response`. */
+export interface Answer extends Pick<Response, 'ok' | 'status' | 'text' | 'arrayBuffer'> {
+  readonly headers: { get(name: string): string | null };
+  readonly body: {
+    getReader(): { read(): Promise<{ readonly done?: boolean; readonly value?: Uint8Array | undefined }>; cancel(): Promise<void> };
+    cancel(): Promise<void>;
+  } | null;
 }
 
 /**
@@ -52,7 +72,7 @@ export interface Endpoint {
   /** Without a slash at its end. */
   readonly base: string;
   readonly key: string | undefined;
-  readonly fetch: typeof globalThis.fetch;
+  readonly fetch: Fetch;
   readonly connect: Connect | undefined;
   readonly retry: RetryPolicy;
   readonly requestTimeoutMs: number;
@@ -65,8 +85,8 @@ export function endpoint(options: SidecarOptions): Endpoint {
   if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
     throw new ProblemError('invalid_request', 'Cannot use the key: expected printable ASCII characters without spaces');
   }
-  // Called as a method of something else, a browser's fetch throws "Illegal invocation".
-  const request = options.fetch ?? globalThis.fetch.bind(globalThis);
+  // Called as a method of something else, a browser's fetch throws "Illegal invocation"; named here, Node would load its own.
+  const request: Fetch = options.fetch ?? ((address, init) => globalThis.fetch(address, init));
   return {
     base: baseUrl(options.url),
     key,

@@ -72,7 +72,7 @@ export async function* receivedEvents(
     for (;;) {
       silence.touch();
       const { done, value } = await reader.read();
-      if (done) return;
+      if (done === true || value === undefined) return;
       yield* parser.push(value);
     }
   } catch (error) {

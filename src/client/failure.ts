@@ -4,6 +4,7 @@
  */
 import type { JobId } from '../protocol/ids.ts';
 import { ProblemError, readProblem } from '../protocol/problem.ts';
+import type { Answer } from './endpoint.ts';
 
 /** The longest error body that is read, in bytes. */
 const maxProblemBytes = 64 * 1024;
@@ -34,7 +35,7 @@ export async function waitingFor<T>(jobId: JobId, signal: AbortSignal | undefine
 }
 
 /** Reads the body of a failed answer. `from` is the address for the message. */
-export async function problemOf(response: Response, from: string): Promise<ProblemError> {
+export async function problemOf(response: Answer, from: string): Promise<ProblemError> {
   const { status } = response;
   const type = response.headers.get('content-type') ?? '';
   const retryAfter = response.headers.get('retry-after') ?? undefined;
@@ -106,14 +107,14 @@ function root(error: unknown): { code: string | undefined; message: string; name
   return { code: typeof code === 'string' ? code : undefined, message, name };
 }
 
-async function boundedText(response: Response): Promise<string> {
+async function boundedText(response: Answer): Promise<string> {
   const reader = response.body?.getReader();
   if (!reader) return '';
   const decoder = new TextDecoder();
   let text = '';
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return text + decoder.decode();
+    if (done === true) return text + decoder.decode();
     text += decoder.decode(value, { stream: true });
     if (text.length > maxProblemBytes) {
       await reader.cancel();

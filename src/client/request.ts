@@ -3,7 +3,7 @@
  * @module
  */
 import { ProblemError } from '../protocol/problem.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { Answer, Endpoint, Sent } from './endpoint.ts';
 import { badAnswer, networkFailure, problemOf, wasNeverSent } from './failure.ts';
 import { backoffMs, pause, scope } from './pause.ts';
 
@@ -27,10 +27,10 @@ export interface Call {
 }
 
 /** Reads an answer within the time limit of its request. `attempt` counts from 0. */
-export type Reader<T> = (response: Response, attempt: number) => Promise<T>;
+export type Reader<T> = (response: Answer, attempt: number) => Promise<T>;
 
 /** Headers that a browser and Node both understand; redirects are refused, because they would carry the key elsewhere. */
-export function requestInit(endpoint: Endpoint, call: Call, signal: AbortSignal): RequestInit {
+export function requestInit(endpoint: Endpoint, call: Call, signal: AbortSignal): RequestInit & Sent {
   const headers: { [name: string]: string } = { Accept: 'application/json', ...call.headers };
   if (endpoint.key !== undefined) headers['Authorization'] = `Bearer ${endpoint.key}`;
   if (call.idempotencyKey !== undefined) headers['Idempotency-Key'] = call.idempotencyKey;
@@ -97,7 +97,7 @@ export function sendJson<T>(endpoint: Endpoint, call: Call, check: (value: unkno
 }
 
 /** @throws ProblemError `bad_answer` when the body is not JSON. */
-export async function readJson(endpoint: Endpoint, response: Response): Promise<unknown> {
+export async function readJson(endpoint: Endpoint, response: Answer): Promise<unknown> {
   const body = await response.text();
   try {
     return JSON.parse(body) as unknown;

@@ -16,7 +16,7 @@ import { type Interrupts, handleInterrupts, interruptedExitCode } from '../inter
 import { printJson, printLine } from '../print.ts';
 import { forwardStdin, hasStdin } from '../stdin.ts';
 import { attachTty } from '../tty-job.ts';
-import { bytes, pairs, seconds, variables } from '../values.ts';
+import { bytes, newKey, pairs, seconds, variables } from '../values.ts';
 import { windowSize } from '../window.ts';
 
 const options = {
@@ -163,7 +163,7 @@ function programOf(args: readonly string[], { isArgv, sessionKey, mustRequire }:
 }
 
 async function detach({ sidecar }: Connection, request: ExecRequest, isJson: boolean): Promise<number> {
-  const accepted = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID() });
+  const accepted = await sidecar.exec(request, { idempotencyKey: newKey() });
   await writingFor(accepted.jobId, () => (isJson ? printJson(accepted) : printLine(accepted.jobId)));
   return 0;
 }
@@ -177,7 +177,7 @@ interface Attachment {
 
 async function stream({ sidecar }: Connection, request: ExecRequest, attachment: Attachment): Promise<number> {
   const signal = attachment.interrupts.leaving;
-  const { jobId } = await sidecar.exec(request, { idempotencyKey: crypto.randomUUID(), signal });
+  const { jobId } = await sidecar.exec(request, { idempotencyKey: newKey(), signal });
   const { detachKeys } = attachment;
   const { mode = 'shell' } = request;
   return detachKeys ? attachTty(sidecar, jobId, { ...attachment, detachKeys }) : attach(sidecar, jobId, { ...attachment, mode });

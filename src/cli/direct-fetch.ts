@@ -1,0 +1,54 @@
+/**
+ * A small `fetch` over `node:http`, for the server of this machine. The global one loads undici and has WebAssembly compiled, which takes
+ * 200 ms of processor time (Node 20), most of a short command.
+ * @module
+ */
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { onAbort } from '../base/abort.ts';
+import type { Answer, Fetch } from '../client/endpoint.ts';
+
+/** No connection is used again that was idle for longer: the server may be about to close it. */
+const idleMs = 1000;
+
+const agent = new Agent({ keepAlive: true, timeout: idleMs });
+
+/** For `http:` addresses that no proxy is asked for. Redirects are answers, and no answer is compressed. */
+export const directFetch: Fetch = (address, { method, headers, body, signal }) => new Promise((resolve, reject) => {
+  const sent = typeof body === 'string' ? Buffer.from(body) : body;
+  const outgoing = request(address, { agent, method, headers });
+  if (sent !== undefined || method !== 'GET') outgoing.setHeader('Content-Length', sent?.length ?? 0);
+  const stopListening = onAbort(signal, () => outgoing.destroy(signal.reason as Error));
+  outgoing.once('close', stopListening);
+  outgoing.on('error', (error) => reject(inWordsOfFetch(error))).on('response', (incoming) => resolve(answerOf(incoming)));
+  outgoing.end(sent);
+});
+
+/** `HPE_…`: what came is no HTTP. */
+function inWordsOfFetch(error: NodeJS.ErrnoException): Error {
+  if (error.code?.startsWith('HPE_') === true) error.name = 'HTTPParserError';
+  return error;
+}
+
+function answerOf(incoming: IncomingMessage): Answer {
+  const { statusCode: status = 0, headers } = incoming;
+  const read = async (): Promise<Buffer<ArrayBuffer>> => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of incoming) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks);
+  };
+  const cancel = async (): Promise<void> => void incoming.destroy();
+  return {
+    ok: status >= 200 && status < 300,
+    status,
+    headers: { get: (name) => headers[name]?.toString() ?? null },
+    body: {
+      cancel,
+      getReader: () => {
+        const chunks = incoming[Symbol.asyncIterator]() as AsyncIterator<Uint8Array, undefined>;
+        return { read: () => chunks.next(), cancel };
+      },
+    },
+    text: async () => (await read()).toString(),
+    arrayBuffer: async () => new Uint8Array(await read()).buffer,
+  };
+}
