@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -39,7 +40,7 @@ export async function bundle(root, outDir, entry) {
 /**
  * Writes programs that share their modules. Each store is a file with the modules that only its own entries lead to;
  * what the entries of several stores lead to is in one more, which they all load. An entry is a short file that runs
- * its module, and exports what that exports.
+ * its module, and exports what that exports. What loads the stores is `start.cjs`.
  *
  * @param outDir Where the build is.
  * @param options.outDir Where the files go.
@@ -48,8 +49,9 @@ export async function bundle(root, outDir, entry) {
  * that is run whole each module is compiled when the file is; else when it is first asked for, which reads it twice.
  * @param options.libraries Those of the entries that are imported, not run; import() of one below a folder loads its
  * own file.
+ * @param options.command That of the entries whose translation is kept.
  */
-export async function writePrograms(root, outDir, { outDir: to, shared, stores, libraries }) {
+export async function writePrograms(root, outDir, { outDir: to, shared, stores, libraries, command }) {
   const ts = await compilerOf(root);
   const entries = stores.flatMap((store) => store.entries);
   const programs = entries.filter((name) => !libraries.includes(name));
@@ -57,7 +59,7 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
   const { sources, storesOf } = collectStores(ts, outDir, stores, beside);
   const codes = new Map([...sources].map(([name, source]) => {
     const code = shorten(translate(ts, name, source, { noEmitHelpers: true }));
-    return [name, importBeside(code, beside)];
+    return [name, importsOfFiles(importBeside(code, beside))];
   }));
   const texts = new Map([{ file: shared }, ...stores].map(({ file }) => [file, '']));
   for (const { name, key, code } of numberModules(shortenExports(codes, entries), entries)) {
@@ -67,12 +69,17 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
     const made = moduleFunction(code, programs.includes(name), isEager);
     texts.set(file, `${texts.get(file)}${JSON.stringify(key)}: ${made},\n`);
   }
-  for (const [file, modules] of texts) {
-    writeFileSync(join(to, file), file === shared ? firstStore(modules) : laterStore(shared, modules));
-  }
+  for (const [file, modules] of texts) writeFileSync(join(to, file), store(modules));
+  const start = readFileSync(new URL('start.cjs', import.meta.url), 'utf8');
+  const build = createHash('sha256').update([...texts.values()].join('\0')).digest('hex').slice(0, 16);
+  const { file: commandFile } = stores.find((one) => one.entries.includes(command));
+  const filled = start.replace("'BUILD'", JSON.stringify(build)).replace("'COMMAND'", JSON.stringify([command, shared, commandFile]));
+  writeFileSync(join(to, 'start.cjs'), filled);
   for (const { file, entries: own } of stores) {
     for (const entry of own) {
-      const made = programs.includes(entry) ? programEntry(file, entry) : await libraryEntry(outDir, file, entry);
+      const names = `'${shared}', '${file}'`;
+      const call = entry === command ? 'main()' : `start('${entry}', ${names})`;
+      const made = programs.includes(entry) ? programEntry(entry, call) : await libraryEntry(outDir, entry, names);
       writeFileSync(join(to, ...entry.split('/')), made);
     }
   }
@@ -164,15 +171,17 @@ function numberModules(codes, entries) {
   });
 }
 
-function programEntry(file, entry) {
-  const way = wayTo(file, entry);
-  return `#!/usr/bin/env node\nimport { start } from '${way}';\nawait start(${JSON.stringify(entry)});\n`;
+function programEntry(entry, call) {
+  return `#!/usr/bin/env node\n${startOf(entry)}\nawait program.${call};\n`;
 }
 
-async function libraryEntry(outDir, file, entry) {
+async function libraryEntry(outDir, entry, files) {
   const names = Object.keys(await import(pathToFileURL(join(outDir, entry)).href));
-  const way = wayTo(file, entry);
-  return `import { load } from '${way}';\nexport const { ${names.join(', ')} } = load(${JSON.stringify(entry)});\n`;
+  return `${startOf(entry)}\nexport const { ${names.join(', ')} } = program.open(${files})('${entry}');\n`;
+}
+
+function startOf(entry) {
+  return `import { createRequire } from 'node:module';\nconst program = createRequire(import.meta.url)('${wayTo('start.cjs', entry)}');`;
 }
 
 function wayTo(file, entry) {
@@ -181,40 +190,14 @@ function wayTo(file, entry) {
 }
 
 /** @param modules Entries of an object: each module's name and function. */
-function firstStore(modules) {
-  return `import { createRequire } from 'node:module';
-export const builtin = createRequire(import.meta.url);
-const loaded = new Map();
-export const addressOf = (name) => new URL(name, import.meta.url).href;
-// The compiler's helpers, once for all modules: what is no module of ours is one of Node's.
-export const __importStar = (found) => (found.__esModule ? found : { ...found, default: found });
-export const __importDefault = (found) => (found.__esModule ? found : { default: found });
-export const __exportStar = (found, exports) => {
-  for (const key of Object.keys(found)) Object.defineProperty(exports, key, { enumerable: true, get: () => found[key] });
-};
-export function load(name) {
-  let exports = loaded.get(name);
-  if (exports === undefined) {
-    loaded.set(name, exports = Object.defineProperty({}, '__esModule', { value: true }));
-    modules[name](exports);
-  }
-  return exports;
-}
-export function start(name) {
-  return modules[name]({});
-}
-export const modules = {
-${modules}};
-`;
+function store(modules) {
+  const helpers = 'importStar: __importStar, importDefault: __importDefault, exportStar: __exportStar';
+  return `'use strict';\nmodule.exports = ({ load, builtin, addressOf, importFile, ${helpers} }) => ({\n${modules}});\n`;
 }
 
-function laterStore(shared, modules) {
-  const names = '__exportStar, __importDefault, __importStar, addressOf, builtin, load';
-  return `import { ${names}, modules, start } from './${shared}';
-export { load, start };
-Object.assign(modules, {
-${modules}});
-`;
+/** A script cannot import(): what loads it does. */
+function importsOfFiles(code) {
+  return code.replaceAll(/\bimport\((?!\))/g, 'importFile(').replaceAll('import.meta.resolve(', 'builtin.resolve(');
 }
 
 /** The modules that a module leads to, by name, with their sources. */

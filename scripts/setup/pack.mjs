@@ -29,11 +29,12 @@ const parserMakers = new Set([
  * its start.
  */
 const stores = [
-  { file: 'runner.js', entries: ['agents/runner-main.js', 'agents/run-agent.js'], isRunWhole: true },
-  { file: 'holder.js', entries: ['terminals/holder-main.js'], isRunWhole: true },
-  { file: 'program.js', entries: ['cli/main.js', 'index.js', 'cli/install-main.js'], isRunWhole: false },
+  { file: 'runner.cjs', entries: ['agents/runner-main.js', 'agents/run-agent.js'], isRunWhole: true },
+  { file: 'holder.cjs', entries: ['terminals/holder-main.js'], isRunWhole: true },
+  { file: 'program.cjs', entries: ['cli/main.js', 'index.js', 'cli/install-main.js'], isRunWhole: false },
 ];
-const shared = 'shared.js';
+const shared = 'shared.cjs';
+const command = 'cli/main.js';
 const libraries = ['index.js', 'agents/run-agent.js'];
 const licence = { legalComments: 'none', lineLimit: 2000 };
 
@@ -77,8 +78,8 @@ async function reduce(root, from, to) {
   // It comes with tsx, in the version that package-lock.json names.
   const esbuild = await import(pathToFileURL(join(root, 'node_modules', 'esbuild', 'lib', 'main.js')).href);
   for (const name of ['cli', 'client', 'agents', 'terminals']) mkdirSync(join(to, name), { recursive: true });
-  await writePrograms(root, from, { outDir: to, shared, stores, libraries });
-  const written = [shared, ...stores.flatMap((store) => [store.file, ...store.entries])];
+  await writePrograms(root, from, { outDir: to, shared, stores, libraries, command });
+  const written = ['start.cjs', shared, ...stores.flatMap((store) => [store.file, ...store.entries])];
   for (const file of written) await minify(esbuild, join(to, file));
   // Both in one go, so that they share the classes of their errors; import() of the file that only Node loads stays one.
   await bundleClient(esbuild, from, to);
@@ -95,7 +96,7 @@ async function reduce(root, from, to) {
 }
 
 async function minify(esbuild, file) {
-  const { code } = await esbuild.transform(readFileSync(file, 'utf8'), { minify: true, format: 'esm', target: 'node20', ...licence });
+  const { code } = await esbuild.transform(readFileSync(file, 'utf8'), { minify: true, target: 'node20', ...licence });
   writeFileSync(file, code);
 }
 

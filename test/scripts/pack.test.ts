@@ -52,11 +52,11 @@ test('npm pack makes a small package that runs, installs without scripts, and le
   const { scripts, version } = JSON.parse(readFileSync(join(at, 'package.json'), 'utf8')) as { scripts: object; version: string };
   for (const name of ['preinstall', 'install', 'postinstall', 'prepare']) assert.ok(!Object.hasOwn(scripts, name), name);
 
-  const sidecar = (...words: string[]): string => execFileSync(process.execPath, [join(at, 'scripts/sidecar.mjs'), ...words], { env, encoding: 'utf8' });
+  const sidecar = (...words: string[]): string => execFileSync(process.execPath, [join(at, 'scripts/sidecar.cjs'), ...words], { env, encoding: 'utf8' });
   assert.equal(sidecar('--version'), `${version}\n`);
   for (const name of ['serve', 'exec', 'prompt', 'terminal', 'doctor']) assert.match(sidecar(name, '--help'), /^Usage: sidecar/m);
 
-  assert.match(spawnSync(process.execPath, [join(at, 'scripts/sidecar.mjs'), 'doctor'], { env, encoding: 'utf8' }).stdout, /clock/);
+  assert.match(spawnSync(process.execPath, [join(at, 'scripts/sidecar.cjs'), 'doctor'], { env, encoding: 'utf8' }).stdout, /clock/);
 
   // It hands over to a version that an update has installed.
   const later = join(folder, '..', 'later', 'versions', '99.0.0');
@@ -64,7 +64,7 @@ test('npm pack makes a small package that runs, installs without scripts, and le
   writeFileSync(join(later, 'package.json'), '{"type": "module"}');
   writeFileSync(join(later, 'dist/cli/main.js'), 'console.log("later", ...process.argv.slice(2)); process.exit(0);');
   writeFileSync(join(later, '..', 'update.json'), '{"current": "99.0.0"}');
-  for (const program of [join(at, 'scripts/sidecar.mjs'), join(folder, 'dist/cli/main.js')]) {
+  for (const program of [join(at, 'scripts/sidecar.cjs'), join(folder, 'dist/cli/main.js')]) {
     const words = ['--state-dir', join(folder, '..', 'later'), 'jobs'];
     assert.equal(execFileSync(process.execPath, [program, ...words], { env, encoding: 'utf8' }), `later ${words.join(' ')}\n`);
   }
