@@ -19,7 +19,11 @@ export const directFetch: Fetch = (address, { method, headers, body, signal }) =
   if (sent !== undefined || method !== 'GET') outgoing.setHeader('Content-Length', sent?.length ?? 0);
   const stopListening = onAbort(signal, () => outgoing.destroy(signal.reason as Error));
   outgoing.once('close', stopListening);
-  outgoing.on('error', (error) => reject(inWordsOfFetch(error))).on('response', (incoming) => resolve(answerOf(incoming)));
+  outgoing.on('error', (error) => reject(inWordsOfFetch(error))).on('response', (incoming) => {
+    // From here on the connection is another request's.
+    incoming.once('end', stopListening);
+    resolve(answerOf(incoming));
+  });
   outgoing.end(sent);
 });
 
