@@ -41,7 +41,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'config.ts': 'the config file of the user',
   'server.ts': 'the certificate and the key that the user names',
   'process/identity.ts': '/proc',
-  'process/descendants.ts': '/proc',
+  'process/proc-file.ts': '/proc',
   'process/priority.ts': '/proc',
   'process/open-files.ts': '/proc',
   'process/groups.ts': '/proc and files of the system',

@@ -2,9 +2,10 @@
  * The processes of a job, wherever they went: found by its process group, by its mark in their environment, and below those.
  * @module
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { type Identity, isOutOfReach, memoryOf, parseStat, type ProcessStat, readStat } from './identity.ts';
+import { readProcFile } from './proc-file.ts';
 
 /** The variable that marks every process of a job. */
 export const markName = 'SIDECAR_JOB_ID';
@@ -189,7 +190,7 @@ async function visitAll(wanted: readonly Visits[]): Promise<Visits[]> {
 
 /** @returns the visits that asked for the mark when it could not be read yet. */
 function look(pid: string, visits: readonly Visit[]): readonly Visit[] {
-  const stat = whileThere(() => parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1')));
+  const stat = whileThere(() => parseStat(readProcFile(`/proc/${pid}/stat`)));
   if (!stat || stat.state === 'Z' || stat.state === 'X') return [];
   let mark: ReturnType<typeof readMark> | undefined;
   return visits.filter((visit) => {
@@ -213,8 +214,9 @@ function whileThere<T>(read: () => T): T | undefined {
   }
 }
 
-function readMark({ pid, startTime }: ProcessStat): { readonly value: string | undefined; readonly isCertain: boolean } {
-  const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
+function readMark({ pid, startTime, isKernel }: ProcessStat): { readonly value: string | undefined; readonly isCertain: boolean } {
+  if (isKernel) return { value: undefined, isCertain: true };
+  const environment = readProcFile(`/proc/${pid}/environ`);
   const isCertain = environment !== '' || emptyEnvironments.get(pid) === startTime || !mayGetEnvironment(pid);
   return { value: markIn(environment), isCertain };
 }

@@ -3,11 +3,11 @@
  * @module
  */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { constants, uptime } from 'node:os';
 import { promisify } from 'node:util';
 import { ProblemError } from '../protocol/problem.ts';
+import { readProcFile } from './proc-file.ts';
 import { createdAtMs, isSameStart } from './windows.ts';
 
 /** A process, told apart from any later one with the same pid. */
@@ -28,11 +28,15 @@ export interface ProcessStat extends Identity {
   readonly sessionId: number;
   /** The device number of its controlling terminal, 0 without one. */
   readonly terminal: number;
+  /** It is a thread of the kernel: it has no environment. */
+  readonly isKernel: boolean;
 }
 
 /** Clock ticks a second: USER_HZ is 100 on every architecture that Node runs on. */
 const ticksPerSecond = 100;
-const run = promisify(execFile);
+
+/** PF_KTHREAD in field 9 (proc(5); Linux, include/linux/sched.h). */
+const kernelFlag = 0x200000;
 
 /** Reads a line of `/proc/<pid>/stat`: the name in parentheses may itself hold spaces and parentheses (proc(5)). */
 export function parseStat(line: string): ProcessStat | undefined {
@@ -44,6 +48,7 @@ export function parseStat(line: string): ProcessStat | undefined {
   if (!Number.isInteger(pid) || state === undefined || startTime === undefined) return undefined;
   return {
     pid, state, parentPid: Number(parentPid), groupId: Number(groupId), sessionId: Number(sessionId), terminal: Number(terminal), startTime,
+    isKernel: (Number(fields[6]) & kernelFlag) !== 0,
   };
 }
 
@@ -54,7 +59,7 @@ function fieldsOf(line: string): readonly string[] {
 
 /** The line of `/proc/<pid>/stat`. @throws the system's error. */
 export function readStatLine(pid: number): string {
-  return readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return readProcFile(`/proc/${pid}/stat`);
 }
 
 /** What the kernel says of a process now; `undefined` where there is none, or no `/proc`. */
@@ -76,7 +81,7 @@ export interface ProcessMemory {
 }
 
 /** PF_EXITING and PF_KTHREAD (Linux, include/linux/sched.h). */
-const exitingOrKernelFlags = 0x4 | 0x200000;
+const exitingOrKernelFlags = 0x4 | kernelFlag;
 
 /** Fields 9, 26, 50 and 51 (proc(5)); `undefined` where there is no such process, or the kernel has no such fields. */
 export function memoryOf(pid: number): ProcessMemory | undefined {
@@ -162,7 +167,7 @@ export function sendSignal(pid: number, signal: NodeJS.Signals, platform: NodeJS
 /** The words that a process was started with, or calls itself by; none where there is no such process, or no `/proc`. */
 export function wordsOf(pid: number): readonly string[] {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
+    return readProcFile(`/proc/${pid}/cmdline`).split('\0');
   } catch {
     return [];
   }
@@ -172,7 +177,7 @@ export function wordsOf(pid: number): readonly string[] {
 export function wouldEndBy(pid: number, signal: NodeJS.Signals): boolean {
   try {
     const bit = 1n << BigInt(constants.signals[signal] - 1);
-    const masks = [...readFileSync(`/proc/${pid}/status`, 'latin1').matchAll(/^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]+)$/gm)];
+    const masks = [...readProcFile(`/proc/${pid}/status`).matchAll(/^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]+)$/gm)];
     return masks.length > 0 && masks.every(([, mask]) => (BigInt(`0x${mask}`) & bit) === 0n);
   } catch (error) {
     return orNoProcess(error) ?? false;
@@ -216,7 +221,7 @@ async function startTimeOnWindows(pid: number): Promise<string> {
 
 async function startTimeByPs(pid: number): Promise<string | undefined> {
   try {
-    const { stdout } = await run('ps', ['-o', 'lstart=', '-p', String(pid)], { timeout: 10_000, env: { LC_ALL: 'C' } });
+    const { stdout } = await promisify(execFile)('ps', ['-o', 'lstart=', '-p', String(pid)], { timeout: 10_000, env: { LC_ALL: 'C' } });
     return stdout.trim().replaceAll(/\s+/g, ' ') || undefined;
   } catch (error) {
     // ps exits with 1 where there is no such process.

@@ -12,9 +12,13 @@ const rest = 'S 7 42 42 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 987654 2801664 3
 describe('identity', () => {
   for (const name of ['sh', 'a b', 'a) b', '((', '))', ') S 1 1', 'tmux: client', '', 'ü', ' ', '0 (x) R 1 2 3 ']) {
     it(`parseStat() reads a process called ${JSON.stringify(name)}`, () => {
-      assert.deepEqual(parseStat(`42 (${name}) ${rest}`), { pid: 42, state: 'S', parentPid: 7, groupId: 42, sessionId: 42, terminal: 0, startTime: '987654' });
+      assert.deepEqual(parseStat(`42 (${name}) ${rest}`), { pid: 42, state: 'S', parentPid: 7, groupId: 42, sessionId: 42, terminal: 0, startTime: '987654', isKernel: false });
     });
   }
+
+  it('parseStat() tells a thread of the kernel', () => {
+    assert.equal(parseStat(`2 (kthreadd) ${rest.replace(/^((?:\S+ ){6})\d+/, '$12129984')}`)?.isKernel, true);
+  });
 
   for (const line of ['', '\n', '42', '42 (sh', '42 (sh)', '42 (sh) S 1 1', 'x (sh) S', '987 Mon Jan 1 00:00:00 2024', `(sh) ${rest}`]) {
     it(`parseStat() knows that ${JSON.stringify(line.slice(0, 30))} is none`, () => assert.equal(parseStat(line), undefined));

@@ -95,7 +95,7 @@ test('quote() is one word for each of them, whatever is in it', () => {
 
 test('ofCommand() takes what carries the mark of the job, and what was started below it or the shell without a mark', () => {
   const one = (pid: number, parentPid: number, mark: string | undefined, startTime = '50'): Parameters<typeof ofCommand>[0][number] =>
-    ({ stat: { pid, parentPid, groupId: 10, sessionId: 10, terminal: 0, startTime, state: 'S' }, mark });
+    ({ stat: { pid, parentPid, groupId: 10, sessionId: 10, terminal: 0, startTime, isKernel: false, state: 'S' }, mark });
   const all = [
     one(10, 1, 'shell-x-1', '5'),
     one(11, 10, 'j1'), one(12, 11, 'j1'), one(13, 1, 'j1'),

@@ -1,0 +1,29 @@
+/**
+ * Reads files of `/proc`.
+ * @module
+ */
+import { closeSync, openSync, readSync } from 'node:fs';
+
+/** As long as what nearly all of them hold. */
+const shared = Buffer.allocUnsafeSlow(16_384);
+
+/**
+ * What a file of `/proc` says, as Latin-1. These have no length, so that Node's `readFileSync` takes 64 KiB of new memory for each: a look
+ * through two hundred processes left a server 20 MB larger.
+ *
+ * @throws the system's error, such as ENOENT, ESRCH, EACCES.
+ */
+export function readProcFile(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    let bytes = shared;
+    let length = 0;
+    for (let read = -1; read !== 0; length += read) {
+      if (length === bytes.length) bytes = Buffer.concat([bytes], 2 * length);
+      read = readSync(file, bytes, length, bytes.length - length, null);
+    }
+    return bytes.toString('latin1', 0, length);
+  } finally {
+    closeSync(file);
+  }
+}
