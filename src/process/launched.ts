@@ -5,6 +5,7 @@
  */
 import { readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type MarkedProcess, markedProcesses } from './descendants.ts';
 import type { Identity } from './identity.ts';
 import { isStillLauncher } from './launchers.ts';
@@ -21,12 +22,16 @@ export function fifosDirectory(stateDir: string): string {
   return join(stateDir, 'fifos');
 }
 
+/** The look through all processes would hold up the start of a server. */
+const lookLaterMs = 1000;
+
 /**
- * Looks for what the launchers of all servers of a state directory have started. Where there is no `/proc` it finds none.
+ * Looks, a second later, for what the launchers of all servers of a state directory have started. Where there is no `/proc` it finds none.
  *
  * @throws the system's error where it cannot look.
  */
 export async function launchedIn(stateDir: string): Promise<readonly Launched[]> {
+  await sleep(lookLaterMs, undefined, { ref: false });
   const all = await markedProcesses();
   return all.flatMap((one) => {
     const { mark, stat: { pid, startTime } } = one;

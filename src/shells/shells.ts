@@ -4,6 +4,7 @@
  */
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDiskFull } from '../base/disk-full.ts';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
@@ -12,6 +13,7 @@ import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import type { Launch } from '../process/launch-script.ts';
+import { ticksNow } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
 import { Trash } from '../process/trash.ts';
 import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/starter.ts';
@@ -47,6 +49,8 @@ export interface ShellsConnection {
 }
 
 const longestSweepMs = 30_000;
+/** After the start, which the look through all processes would hold up. */
+const strayLookMs = 1000;
 
 export class Shells implements ShellHost {
   readonly #options: ShellsOptions;
@@ -60,6 +64,7 @@ export class Shells implements ShellHost {
   readonly found: ReadonlyMap<ShellKind, string>;
   readonly #sweep: NodeJS.Timeout | undefined;
   #connection: ShellsConnection | undefined;
+  #isClosed = false;
 
   /** Reads back what an earlier server left; jobs that ended with their shell meanwhile have their exit code from here on. */
   constructor(options: ShellsOptions) {
@@ -100,10 +105,13 @@ export class Shells implements ShellHost {
   /** Ends the shells of earlier servers whose session is not there any more: nothing can be told them. */
   async #endStrays(): Promise<void> {
     const { stateDir, log } = this.#options;
+    const before = ticksNow();
+    await sleep(strayLookMs, undefined, { ref: false });
+    if (this.#isClosed) return;
     try {
       const isKnown = (mark: string): boolean =>
         this.#foreign.has(mark) || [...this.#shells.values()].some((shell) => shell.mark === mark);
-      for (const { mark, leader } of await findStrays({ folder: this.#folder, stateDir }, isKnown)) {
+      for (const { mark, leader } of await findStrays({ folder: this.#folder, stateDir, before }, isKnown)) {
         log.warn('ending a shell whose session is gone', { pid: leader.pid });
         await terminate({ id: mark, leader }, { signal: 'SIGHUP', graceMs: 1000 });
       }
@@ -198,6 +206,7 @@ export class Shells implements ShellHost {
 
   /** The shells go on, with their jobs. */
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#sweep);
     for (const shell of this.#shells.values()) shell.close();
   }

@@ -18,15 +18,17 @@ export interface Stray {
  * Looks for shells that have their control open in a folder of sessions, or that a launcher of the state directory
  * waits for: their own directory may have been moved elsewhere. Where there is no `/proc` it finds none.
  *
+ * @param options.before The latest start time of those that are looked for: an earlier server started them.
  * @throws the system's error where it cannot look.
  */
 export async function findStrays(
-  { folder, stateDir }: { readonly folder: string; readonly stateDir: string }, isKnown: (mark: string) => boolean,
+  { folder, stateDir, before }: { readonly folder: string; readonly stateDir: string; readonly before: number },
+  isKnown: (mark: string) => boolean,
 ): Promise<readonly Stray[]> {
   const inside = existsSync(folder) ? `${realpathSync(folder)}${sep}` : undefined;
   return (await markedProcesses()).flatMap((one) => {
     const { mark, stat: { pid, startTime, groupId } } = one;
-    if (mark === undefined || !isShellMark(mark) || isKnown(mark) || pid !== groupId) return [];
+    if (mark === undefined || !isShellMark(mark) || isKnown(mark) || pid !== groupId || Number(startTime) > before) return [];
     const isOurs = (inside !== undefined && hasOpenIn(pid, inside)) || isLaunchedIn(one, stateDir);
     return isOurs ? [{ mark, leader: { pid, startTime } }] : [];
   });

@@ -24,12 +24,16 @@ const lookMs = 100;
 /**
  * Looks for the holders of a folder of terminals: they say so, or work in it. Where there is no `/proc` it finds none.
  *
- * @param known The pids of those that have their terminal. @throws the system's error where it cannot look.
+ * @param options.known The pids of those that have their terminal.
+ * @param options.before The latest start time of those that are looked for: an earlier server started them.
+ * @throws the system's error where it cannot look.
  */
-export async function findStrays(terminals: string, known: ReadonlySet<number>): Promise<readonly Stray[]> {
+export async function findStrays(
+  terminals: string, { known, before }: { readonly known: ReadonlySet<number>; readonly before: number },
+): Promise<readonly Stray[]> {
   const place = { inside: `${realpathSync(terminals)}${sep}`, mark: folderMark(terminals) };
   return (await liveProcesses()).flatMap(({ pid, startTime }) => {
-    const terminalId = known.has(pid) ? undefined : heldIn(pid, place);
+    const terminalId = known.has(pid) || Number(startTime) > before ? undefined : heldIn(pid, place);
     return terminalId === undefined ? [] : [{ terminalId, holder: { pid, startTime } }];
   });
 }

@@ -4,12 +4,14 @@
  */
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDiskFull } from '../base/disk-full.ts';
 import { ParseError } from '../base/parse.ts';
 import type { Log } from '../base/log.ts';
 import { markName } from '../process/descendants.ts';
 import { loginShell } from '../process/environment/user.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/idempotency.ts';
+import { ticksNow } from '../process/identity.ts';
 import { overlayForTerminal } from '../process/environment/terminal.ts';
 import { workdirFor } from '../process/workdir.ts';
 import { jobIdFactory } from '../protocol/ids.ts';
@@ -36,6 +38,9 @@ export interface TerminalsOptions {
 /** Those that have ended and are still shown. */
 const keptEnded = 64;
 const keptSeconds = 3600;
+
+/** After the start, which the look through all processes would hold up. */
+const strayLookMs = 1000;
 
 export class Terminals {
   readonly #options: TerminalsOptions;
@@ -74,9 +79,12 @@ export class Terminals {
   /** Nobody could reach them any more. */
   async #endStrays(known: ReadonlySet<number>): Promise<void> {
     const { log } = this.#options;
+    const before = ticksNow();
+    await sleep(strayLookMs, undefined, { ref: false });
+    if (this.#isClosed) return;
     try {
       const { findStrays, endStray } = await import('./strays.ts');
-      for (const stray of await findStrays(this.#store.folder, known)) {
+      for (const stray of await findStrays(this.#store.folder, { known, before })) {
         log.warn('ending a terminal whose record was replaced', { terminalId: stray.terminalId, pid: stray.holder.pid });
         await endStray(stray);
       }
