@@ -50,8 +50,10 @@ export async function bundle(root, outDir, entry) {
  * @param options.libraries Those of the entries that are imported, not run; import() of one below a folder loads its
  * own file.
  * @param options.command That of the entries whose translation is kept.
+ * @param options.lazy What is loaded when it is first used, and not with what imports it: `modules` and `folders` match names in the build and
+ * those of Node. The modules of one such folder are loaded together.
  */
-export async function writePrograms(root, outDir, { outDir: to, shared, stores, libraries, command }) {
+export async function writePrograms(root, outDir, { outDir: to, shared, stores, libraries, command, lazy }) {
   const ts = await compilerOf(root);
   const entries = stores.flatMap((store) => store.entries);
   const programs = entries.filter((name) => !libraries.includes(name));
@@ -62,7 +64,7 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
     return [name, importsOfFiles(importBeside(code, beside))];
   }));
   const texts = new Map([{ file: shared }, ...stores].map(({ file }) => [file, '']));
-  for (const { name, key, code } of numberModules(shortenExports(codes, entries), entries)) {
+  for (const { name, key, code } of numberModules(lazily(shortenExports(codes, entries), lazy), entries)) {
     const users = storesOf.get(name);
     const file = users.length === 1 ? users[0].file : shared;
     const isEager = users.length === 1 ? users[0].isRunWhole : users.length === stores.length;
@@ -149,6 +151,18 @@ function shortenExports(codes, entries) {
       .replaceAll(/\bexports\.(\w+)/g, (all, word) => (own.has(word) ? `exports.${own.get(word)}` : all))
       .replaceAll(/\bdefineProperty\(exports, "(\w+)"/g, (all, word) => (own.has(word) ? `defineProperty(exports, "${own.get(word)}"` : all))
       .replaceAll(/\b(\w+)\.(\w+)/g, (all, alias, word) => (bound.get(alias)?.has(word) ? `${alias}.${bound.get(alias).get(word)}` : all))];
+  }));
+}
+
+/** A name that stands for a module is only ever followed by a point. */
+function lazily(codes, lazy) {
+  return new Map([...codes].map(([name, code]) => {
+    const made = [...code.matchAll(/\bconst (\w+) = ((?:load|builtin)\("([^"]+)"\));/g)]
+      .filter(([, , , other]) => lazy.modules.test(other) || (lazy.folders.test(other) && posix.dirname(other) !== posix.dirname(name)));
+    return [name, made.reduce((text, [all, alias, call]) => text
+      .replace(all, '')
+      .replaceAll(new RegExp(`\\b${alias}\\.`, 'g'), `(${alias} ??= ${call}).`)
+      .replace(/^/, `let ${alias};\n`), code)];
   }));
 }
 

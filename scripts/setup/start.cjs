@@ -63,16 +63,17 @@ exports.start = (entry, ...files) => {
 exports.main = () => {
   const [entry, ...files] = command;
   const [, , word = ''] = process.argv;
-  const kept = /^[a-z]{2,12}$/.test(word) ? join(folder, `${build}-${process.version}-${process.arch}-${word}`) : undefined;
+  const name = /^[a-z]{2,12}$/.test(word) ? word : 'other';
+  const kept = join(folder, `${build}-${process.version}-${process.arch}-${name}`);
   const script = scriptOf(files, kept);
   for (const part of script.runInThisContext()) Object.assign(modules, part(runtime));
-  if (kept !== undefined && script.cachedDataRejected !== false) keepLater(script, kept, word === 'serve');
+  if (script.cachedDataRejected !== false) keepLater(script, kept, word === 'serve');
   return modules[entry]({});
 };
 
 function scriptOf(files, kept) {
   const parts = files.map((file) => `function(module){${readFileSync(join(__dirname, file), 'latin1')}\nreturn module.exports}({})`);
-  return new Script(`[${parts}]`, { filename: join(__dirname, files[files.length - 1]), cachedData: kept && codeIn(kept) });
+  return new Script(`[${parts}]`, { filename: join(__dirname, files[files.length - 1]), cachedData: codeIn(kept) });
 }
 
 function codeIn(file) {

@@ -58,6 +58,22 @@ test('npm pack makes a small package that runs, installs without scripts, and le
 
   assert.match(spawnSync(process.execPath, [join(at, 'scripts/sidecar.cjs'), 'doctor'], { env, encoding: 'utf8' }).stdout, /clock/);
 
+  // What V8 made of the modules is kept for the next time, and is not needed.
+  const configured = sidecar('config');
+  const [kept = '', ...others] = readdirSync(join(at, 'dist/code')).filter((name) => name.endsWith('-config'));
+  assert.ok(kept.includes(process.version) && others.length === 0, kept);
+  const code = readFileSync(join(at, 'dist/code', kept));
+  const before = statSync(join(at, 'dist/code', kept)).mtimeMs;
+  assert.equal(sidecar('config'), configured);
+  assert.equal(statSync(join(at, 'dist/code', kept)).mtimeMs, before, 'it was used');
+  for (const spoilt of [code.subarray(0, code.length / 2), Buffer.from('none'), Buffer.alloc(0)]) {
+    writeFileSync(join(at, 'dist/code', kept), spoilt);
+    assert.equal(sidecar('config'), configured);
+    assert.ok(readFileSync(join(at, 'dist/code', kept)).length > spoilt.length, 'it was made again');
+  }
+  assert.equal(spawnSync(process.execPath, [join(at, 'scripts/sidecar.cjs'), 'nothing'], { env }).status, 2);
+  assert.deepEqual(readdirSync(join(at, 'dist/code')).filter((name) => name.startsWith('.') || name.endsWith('-nothing')), []);
+
   // It hands over to a version that an update has installed.
   const later = join(folder, '..', 'later', 'versions', '99.0.0');
   mkdirSync(join(later, 'dist/cli'), { recursive: true, mode: 0o700 });
