@@ -7,9 +7,8 @@ import { BlockList, isIP } from 'node:net';
 export type Exceptions = (url: URL) => boolean;
 type HostMatcher = (host: string) => boolean;
 
-const loopback = new BlockList();
-loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-loopback.addAddress('::1', 'ipv6');
+/** Made when it is first needed: Node loads what it takes for that. */
+let loopback: BlockList | undefined;
 
 /**
  * `*`, a name with every name below it (with or without a dot in front), an address, a range (`10.0.0.0/8`,
@@ -22,7 +21,14 @@ export function parseExceptions(text: string): Exceptions {
 }
 
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host.endsWith('.localhost') || isListed(loopback, host);
+  return host === 'localhost' || host.endsWith('.localhost') || isListed(loopback ??= loopbackList(), host);
+}
+
+function loopbackList(): BlockList {
+  const list = new BlockList();
+  list.addSubnet('127.0.0.0', 8, 'ipv4');
+  list.addAddress('::1', 'ipv6');
+  return list;
 }
 
 /** In lower case, IPv6 without brackets, without the dot of the root zone. */
