@@ -59,7 +59,7 @@ function insideTerminal(argv: readonly string[], { cols, rows }: TerminalSize, n
     // The job's own PATH and functions may have none, or another.
     `s() { command stty "$@" || command -p stty "$@"; } 2>/dev/null; s cols ${cols} rows ${rows}; s iutf8; unset -f s`,
     `if [ -n "$${keptShell}" ]; then SHELL=$${keptShell}; export SHELL; else unset SHELL; fi; unset ${keptShell}`,
-    ...(noteFd === undefined ? [] : [`printf '%s %s\\n' "$$" "$(tty)" >&${noteFd}; exec ${noteFd}>&-`]),
+    ...(noteFd === undefined ? [] : [`printf '%s %s\\n' "$$" "$(command tty || command -p tty)" >&${noteFd}; exec ${noteFd}>&-`]),
     `exec ${argv.map(shellWord).join(' ')}`,
   ].join('\n');
 }

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { carriedArgv, needsCarrier } from '../process/environment/carry.ts';
 import { toolEnvironment } from '../process/environment/shell-variables.ts';
+import { findProgram } from '../process/find-program.ts';
 import { isPidAlive } from '../process/identity.ts';
 import { resizeArgv, scriptCommand } from '../process/pty.ts';
 import type { TerminalBackend, TerminalSize } from '../protocol/terminals.ts';
@@ -114,7 +115,7 @@ export async function openScriptPty(folder: string, options: PtyOptions, events:
   const inner = needsCarrier(options.env) ? carriedArgv(options.argv, options.env, folder) : options.argv;
   const { argv: [file = '', ...args], env } = scriptCommand(inner, size, { noteFd, shell: options.env['SHELL'] });
   const input = await openInput(folder, options.env);
-  const child = spawn(file, args, { cwd, env: { ...options.env, ...env }, stdio: [input.fd, 'pipe', 'pipe', 'pipe'] });
+  const child = spawn(pathOf(file, options.env), args, { cwd, env: { ...options.env, ...env }, stdio: [input.fd, 'pipe', 'pipe', 'pipe'] });
   closeSync(input.fd);
   const { stdin } = input;
   const [, stdout, stderr, noted] = child.stdio as unknown as [null, Socket, Socket, Socket];
@@ -140,6 +141,12 @@ export async function openScriptPty(folder: string, options: PtyOptions, events:
     pause: () => { stdout.pause(); },
     resume: () => { stdout.resume(); },
   };
+}
+
+/** Of a program of ours: that of the terminal may have another PATH, or none. */
+function pathOf(program: string, env: PtyOptions['env']): string {
+  const { PATH = '' } = toolEnvironment(env);
+  return findProgram(program, `${PATH}:${process.env['PATH'] ?? ''}`) ?? program;
 }
 
 /** One stty(1) at a time, the last size wins. */

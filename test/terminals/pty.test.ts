@@ -15,11 +15,11 @@ interface Opened {
   readonly code: () => number | undefined;
 }
 
-async function open(t: TestContext, command: string): Promise<Opened> {
+async function open(t: TestContext, command: string, path = process.env['PATH'] ?? ''): Promise<Opened> {
   const folder = temporaryFolder(t);
   let text = '';
   let ended: number | undefined;
-  const env = { PATH: process.env['PATH'] ?? '', TERM: 'xterm', SHELL: '/bin/false' };
+  const env = { PATH: path, TERM: 'xterm', SHELL: '/bin/false' };
   const pty = await openScriptPty(folder, { argv: ['/bin/sh', '-c', command], workdir: folder, env, size: { cols: 70, rows: 20 } }, {
     onOutput: (bytes) => { text += bytes.toString(); },
     onDrain: () => undefined,
@@ -42,6 +42,14 @@ test('it types, resizes and ends with the code of the program', options, async (
   await until(() => code() !== undefined, { what: 'it has ended' });
   assert.equal(code(), 7);
   assert.match(text(), /hello, 25 90, \/bin\/false\r\n/);
+});
+
+test('it needs no program on the PATH of what it runs', options, async (t) => {
+  const { pty, text, code } = await open(t, 'read line; command -p stty size; echo "<$PATH>"', '');
+  await pty.resize({ cols: 90, rows: 25 });
+  pty.write(Buffer.from('hello\r'));
+  await until(() => code() !== undefined, { what: 'it has ended' });
+  assert.match(text(), /25 90\r\n<>\r\n/);
 });
 
 test('a program that cannot be started is told in the words of who could not', options, async (t) => {
