@@ -59,8 +59,9 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  *
  * No signal that is trapped ever comes to a launcher: where one interrupts a wait that is about to return, bash loses the exit code.
  *
- * File descriptors: 3 opens both ends of a FIFO, so that no open waits, not even for a server or a keeper that was killed meanwhile; 6 is
- * the FIFO of the launcher, 8 that of the keeper; a job on its way reads `process` by 7 and `/proc/self/stat` by 9.
+ * File descriptors: 0 is the FIFO of a launcher, see `launched.ts`; 3 opens both ends of a FIFO, so that no open waits, not even for a server
+ * or a keeper that was killed meanwhile; 6 is the same FIFO for the process ahead, whose 0 bash makes /dev/null; 8 is the FIFO of the keeper;
+ * a job on its way reads `process` by 7 and `/proc/self/stat` by 9.
  * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
  */
 export const launchScript = `
@@ -70,7 +71,7 @@ sc_jobs=$1
 sc_stat=/dev/null; [ -r /proc/self/stat ] && sc_stat=/proc/self/stat
 sc_launch() {
   [ -p "$2" ] || exit # the server has closed: opened for both, it would become a file
-  exec 3<>"$2" 6<"$2" 3>&- </dev/null || exit
+  exec 3<>"$2" <"$2" 6<&0 3>&- || exit
   sc_l=\${BASHPID:-$(exec /bin/sh -c 'echo $PPID')}
   echo "ready $1 $sc_l"
   while :; do
@@ -80,7 +81,7 @@ sc_launch() {
     sc_p=$!
     wait "$sc_p"
     sc_c=$?
-    while IFS= read -r -u 6 sc_line || exit; do
+    while IFS= read -r sc_line || exit; do
       case $sc_line in "sc_run "*) break ;; esac # what was left by one that was killed
     done
     eval "$sc_line"
