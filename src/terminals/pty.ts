@@ -145,8 +145,7 @@ export async function openScriptPty(folder: string, options: PtyOptions, events:
 
 /** Of a program of ours: that of the terminal may have another PATH, or none. */
 function pathOf(program: string, env: PtyOptions['env']): string {
-  const { PATH = '' } = toolEnvironment(env);
-  return findProgram(program, `${PATH}:${process.env['PATH'] ?? ''}`) ?? program;
+  return findProgram(program, toolEnvironment(env).PATH ?? '') ?? program;
 }
 
 /** One stty(1) at a time, the last size wins. */
