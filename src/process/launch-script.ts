@@ -81,9 +81,21 @@ sc_launch() {
     sc_p=$!
     wait "$sc_p"
     sc_c=$?
+    sc_unread=
     while IFS= read -r sc_line || exit; do
-      case $sc_line in "sc_run "*) break ;; esac # what was left by one that was killed
+      case $sc_line in
+        "sc_run "*) break ;;
+        "sc_job "* | "sc_source "*) sc_unread=$sc_line ;; # the process ahead was killed; of less than a line nothing can be made
+      esac
     done
+    if [ "$sc_unread" ]; then
+      set -m
+      eval "$sc_unread" &
+      set +m
+      sc_p=$!
+      wait "$sc_p"
+      sc_c=$?
+    fi
     eval "$sc_line"
   done
 }
@@ -168,7 +180,7 @@ sc_job() {
   cd -- "$4" || sc_lost "$4"
   case $3 in
     *+pipe) exec 6<&- 7<&- 8>&- 9<&-; sc_pipes || sc_fail 126 "its output cannot be piped" ;;
-    *) exec >>"$sc_d/stdout" 2>>"$sc_d/stderr" 6<&- 7<&- 8>&- 9<&- || exit 126 ;;
+    *) exec >>"$sc_d/stdout" 2>>"$sc_d/stderr" 6<&- 7<&- 8>&- 9<&- || sc_fail 126 ;;
   esac
   unset OLDPWD
   export SIDECAR_JOB_ID=$sc_id

@@ -269,6 +269,25 @@ describe('faults', { skip: isLinux ? false : 'these faults are made with the mea
     assertNoBug(logged());
   });
 
+  it('a job runs though the process that was forked ahead for it was killed', async (t) => {
+    const { client, logged } = await startTestServer(t);
+    const id = await submit(client, 'echo up; read line');
+    const { pid } = await printed(client, id, 'up');
+    const first = readStat(readStat(pid ?? 0)?.parentPid ?? 0)?.parentPid ?? 0;
+    const ahead = (): readonly number[] => childrenOf(first).flatMap(childrenOf).filter((one) => one !== pid);
+    await until(() => ahead().length > 1, { what: 'launchers wait for jobs' });
+    const killed = ahead();
+    for (const one of killed) sendSignal(one, 'SIGKILL');
+    await until(() => killed.every((one) => readStat(one) === undefined), { what: 'they have ended' });
+    const jobs = await Promise.all(killed.map((_, index) => submit(client, `echo ${index}; exit 3`)));
+    for (const [index, next] of jobs.entries()) {
+      const { reason, exitCode, stdout } = await client.jobs.wait(next);
+      assert.deepEqual([reason, exitCode, stdout], ['exit', 3, `${index}\n`]);
+    }
+    await client.jobs.cancel(id);
+    assertNoBug(logged());
+  });
+
   it('a job that nothing begins is ended at its timeout, and never run', async (t) => {
     const { client } = await startTestServer(t);
     const id = await submit(client, 'echo up; read line');
