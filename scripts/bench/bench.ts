@@ -67,6 +67,7 @@ export class Bench {
   #endings: (() => Promise<void>)[] = [];
   #ended: Promise<void> = Promise.resolve();
   #folders = 0;
+  #isInterrupted = false;
 
   constructor(options: BenchOptions) {
     this.options = options;
@@ -81,9 +82,22 @@ export class Bench {
     return folder;
   }
 
-  /** Has something ended after the measurement that is under way, last come first. */
+  /**
+   * Has something ended after the measurement that is under way, last come first.
+   *
+   * @throws When the bench was interrupted: it is ended at once, and nothing more is started.
+   */
   atEnd(end: () => Promise<void>): void {
     this.#endings.push(end);
+    if (!this.#isInterrupted) return;
+    void this.endMeasurement();
+    throw new Error('Interrupted');
+  }
+
+  /** Ends what there is, and each thing that is started from now on. */
+  interrupt(): Promise<void> {
+    this.#isInterrupted = true;
+    return this.endMeasurement();
   }
 
   /**

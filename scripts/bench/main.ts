@@ -84,7 +84,7 @@ async function takeMeasurements(options: Options): Promise<number> {
     process.once(signal, () => {
       // What is being waited for ends with it, and the loop below comes to its end.
       isInterrupted = true;
-      void bench.endMeasurement();
+      void bench.interrupt();
     });
   }
 

@@ -9,6 +9,9 @@ import { allPids, MS_PER_TICK, memoryMb, processesMarked, readStat } from './pro
 const SETTLE_MS = 300;
 /** For processes that were killed and not yet reaped. */
 const REMOVAL_LIMIT_MS = 5000;
+const MOVE_PASSES = 5;
+/** It has ended, and its parent has not waited for it: nothing can be moved. */
+const ZOMBIE = 'Z';
 
 /** The process, its descendants, and those that have the mark in their environment. */
 export interface ProcessTree {
@@ -107,13 +110,14 @@ function canMake(group: string): boolean {
   }
 }
 
-/** What a process starts while it is moved may stay outside: until there is none. */
+/** What a process starts while it is moved may stay outside, so this looks again, a few times. */
 function moveInto(group: string, tree: ProcessTree): void {
-  for (;;) {
-    const inside = new Set(readFileSync(join(group, 'cgroup.procs'), 'utf8').trim().split('\n').map(Number));
+  const members = join(group, 'cgroup.procs');
+  for (let pass = 0; pass < MOVE_PASSES; pass++) {
+    const inside = new Set(readFileSync(members, 'utf8').trim().split('\n').map(Number));
     const outside = pidsOf(tree).filter((pid) => !inside.has(pid));
     if (outside.length === 0) return;
-    for (const pid of outside) unlessGone(() => writeFileSync(join(group, 'cgroup.procs'), String(pid)));
+    for (const pid of outside) unlessGone(() => writeFileSync(members, String(pid)));
   }
 }
 
@@ -153,7 +157,7 @@ function usagesOf({ pid: root, mark }: ProcessTree): Map<number, { parentPid: nu
   const all = new Map<number, { parentPid: number; cpuMs: number }>();
   for (const pid of allPids()) {
     const stat = readStat(pid);
-    if (stat === undefined) continue;
+    if (stat === undefined || stat[0] === ZOMBIE) continue;
     const ticks = sum(stat.slice(11, 15).map(Number));
     all.set(pid, { parentPid: Number(stat[1]), cpuMs: ticks * MS_PER_TICK });
   }
