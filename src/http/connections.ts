@@ -32,6 +32,8 @@ export interface Connection<T extends Pending> {
   orders: number;
   /** The last request on it, which asked for another protocol than HTTP and did not get it. */
   stayed?: IncomingMessage;
+  /** How many questions in a row came while the answer before was not sent yet. */
+  questionsAhead: number;
   /** There is no room for it: only vital requests are answered on it. */
   isReserve: boolean;
   /** The last key that was presented on it was right. */
@@ -104,7 +106,7 @@ export class Connections<T extends Pending> {
     const peer = peerOf(socket);
     const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
     const connection: Connection<T> = {
-      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false, orders: 0, openedAt: performance.now(),
+      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false, orders: 0, questionsAhead: 0, openedAt: performance.now(),
       progress: { mark: '', since: 0 },
     };
     this.#handshakes.delete(peer);

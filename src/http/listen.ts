@@ -87,6 +87,12 @@ export interface HttpServer {
  */
 const backlog = 4096;
 
+/**
+ * So many questions of one connection are answered at once, those behind them one after the other, as their client reads: Node hands on
+ * all requests of a packet, up to a thousand, and an answer that is not read is held in memory.
+ */
+const mostQuestionsAhead = 16;
+
 /** How long a connection for which there is no room may take for its request. */
 const reserveMs = 1_000;
 
@@ -164,12 +170,17 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     const connection = connections.of(incoming.socket);
     if (connection.isRefused && incoming !== connection.stayed) return;
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
+    const before = connection.latest;
     connection.latest = exchange;
     connections.touch(connection);
     if (connection.isRefused || connection.isReserve) exchange.isLast = true;
     // The short way of nearly all of them.
     const { handling } = gate;
-    if (handling !== undefined && connection.orders === 0 && !hasContent(incoming)) return answer(exchange, handling, to);
+    if (handling !== undefined && connection.orders === 0 && !hasContent(incoming)) {
+      if (before === undefined || before.response.writableFinished) connection.questionsAhead = 0;
+      else if ((connection.questionsAhead += 1) >= mostQuestionsAhead) return answerLater(exchange, before, handling, to);
+      return answer(exchange, handling, to);
+    }
     const through = (by: Handling): void => {
       // Orders may come by the hundred at once: questions must not wait until all are taken. But what comes behind an order on its connection
       // is no request if the order ends the connection.
@@ -301,6 +312,16 @@ function answer(exchange: Exchange, by: Handling, to: Responding): void {
   } catch (error) {
     fail(exchange, error, to);
   }
+}
+
+/** Answers once the answer before is sent. Nothing more is read until then. */
+function answerLater(exchange: Exchange, before: Exchange, by: Handling, to: Responding): void {
+  const { connection } = exchange;
+  connection.socket.pause();
+  before.response.once('close', () => {
+    if (connection.latest === exchange) connection.socket.resume();
+    if (!connection.hasLastAnswer) answer(exchange, by, to);
+  });
 }
 
 /** One request, whatever is wrong with its failure, is not the end of the others. */

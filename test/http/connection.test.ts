@@ -17,6 +17,25 @@ test('a connection is kept for the next request, and pipelined requests are answ
   assert.match(received, /"late":true[\s\S]*"id":"2"[\s\S]*"id":"3"/);
 });
 
+test('of many pipelined questions those whose answers are not read wait, and all are answered in order', async (t) => {
+  let calls = 0;
+  const big = route('GET', '/big/:id', { documentation: { summary: 'For tests', answers: { 200: { description: 'Much' } } } }, ({ params }) => {
+    calls += 1;
+    return json(200, { id: params['id'], text: 'x'.repeat(500_000) });
+  });
+  const { open } = await serve(t, { routes: [big] });
+  const wire = await open();
+  wire.socket.pause();
+  const lines = Array.from({ length: 80 }, (_, id) => `GET /big/${id} HTTP/1.1\r\n${H}${K}${id === 79 ? 'Connection: close\r\n' : ''}\r\n`);
+  wire.socket.write(lines.join(''));
+  await eventually(() => calls >= 16, 'the first are answered');
+  await delay(300);
+  assert.ok(calls < 60, `${calls} answers wait in memory`);
+  wire.socket.resume();
+  const ids = [...(await wire.end()).matchAll(/"id":"(\d+)"/g)].map(([, id]) => Number(id));
+  assert.deepEqual(ids, Array.from({ length: 80 }, (_, id) => id));
+});
+
 test('behind a request that is right, one that is malformed is answered after it, not instead of it', async (t) => {
   const { talk } = await serve(t);
   const received = await talk(`GET /late HTTP/1.1\r\n${H}${K}\r\nnonsense\r\n\r\n`);
