@@ -78,25 +78,37 @@ export interface ProcessMemory {
   readonly hasEnvironment: boolean;
   /** It is exiting, or is a thread of the kernel: it has no environment and gets none. */
   readonly isExitingOrKernel: boolean;
+  /** This process may not look at its memory. */
+  readonly isHidden: boolean;
+  /** Names the process and the exec that it had last: each puts code, stack and environment at addresses of its own. */
+  readonly program: string;
 }
 
 /** PF_EXITING and PF_KTHREAD (Linux, include/linux/sched.h). */
 const exitingOrKernelFlags = 0x4 | kernelFlag;
 
-/** Fields 9, 26, 50 and 51 (proc(5)); `undefined` where there is no such process, or the kernel has no such fields. */
+/** {@link parseMemory} now; `undefined` also where there is no such process. */
 export function memoryOf(pid: number): ProcessMemory | undefined {
   try {
-    const fields = fieldsOf(readStatLine(pid));
-    const [flags, codeStart, environmentStart, environmentEnd] = [fields[6], fields[23], fields[47], fields[48]];
-    if (environmentEnd === undefined) return undefined;
-    return {
-      isLoading: codeStart === '0',
-      hasEnvironment: environmentStart !== environmentEnd,
-      isExitingOrKernel: (Number(flags) & exitingOrKernelFlags) !== 0,
-    };
+    return parseMemory(readStatLine(pid));
   } catch (error) {
     return orNoProcess(error);
   }
+}
+
+/** Fields 9, 22, 26, 28, 50 and 51 of a line of `/proc/<pid>/stat` (proc(5)); `undefined` where the kernel has no such fields. */
+export function parseMemory(line: string): ProcessMemory | undefined {
+  const fields = fieldsOf(line);
+  const [flags, startTime, codeStart, stackStart, environmentStart, environmentEnd] = [6, 19, 23, 25, 47, 48].map((index) => fields[index]);
+  if (environmentEnd === undefined) return undefined;
+  return {
+    isLoading: codeStart === '0',
+    hasEnvironment: environmentStart !== environmentEnd,
+    isExitingOrKernel: (Number(flags) & exitingOrKernelFlags) !== 0,
+    // Linux, do_task_stat: 1 stands for an address that must not be told.
+    isHidden: codeStart === '1',
+    program: [startTime, codeStart, stackStart, environmentStart, environmentEnd].join(' '),
+  };
 }
 
 /** The identity of a running process; `undefined` where there is none. */

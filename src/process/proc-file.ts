@@ -3,6 +3,7 @@
  * @module
  */
 import { closeSync, openSync, readSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 
 /** As long as what nearly all of them hold. */
 const shared = Buffer.allocUnsafeSlow(16_384);
@@ -25,5 +26,21 @@ export function readProcFile(path: string): string {
     return bytes.toString('latin1', 0, length);
   } finally {
     closeSync(file);
+  }
+}
+
+/** {@link readProcFile} in the thread pool. @param kept Memory to read into. @throws as that does. */
+export async function readProcFileLater(path: string, kept: Buffer): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    let bytes = kept;
+    let length = 0;
+    for (let read = -1; read !== 0; length += read) {
+      if (length === bytes.length) bytes = Buffer.concat([bytes], 2 * length);
+      read = (await file.read(bytes, length, bytes.length - length, null)).bytesRead;
+    }
+    return bytes.toString('latin1', 0, length);
+  } finally {
+    await file.close();
   }
 }

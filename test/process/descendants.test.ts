@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import fs, { readFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { type TestContext, describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { findProcesses, markName } from '../../src/process/descendants.ts';
@@ -15,7 +16,7 @@ let made = 0;
 /** A process tree as a job's: marked, and in a group of its own. @returns once it printed `ready`. */
 async function tree(t: TestContext, script: string): Promise<{ id: string; child: ChildProcess; pid: number; said: () => string }> {
   const id = `mark-${process.pid}-${made += 1}`;
-  const child = spawn('/bin/sh', ['-c', script], { detached: true, env: { PATH: process.env['PATH'], [markName]: id }, stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn('/bin/sh', ['-c', script], { detached: true, env: { PATH: process.env['PATH'], [markName]: id }, stdio: ['pipe', 'pipe', 'ignore'] });
   let said = '';
   child.stdout?.on('data', (chunk: Buffer) => { said += chunk.toString(); });
   t.after(async () => {
@@ -55,6 +56,37 @@ describe('descendants', { skip: process.platform === 'linux' ? false : 'needs /p
     // What went wrong: only the new owner of the pid was left out, and its children would have been killed.
     const found = await findProcesses([{ id: 'another', leader: { pid, startTime: '1' } }]);
     assert.deepEqual([...found.values()].flat(), []);
+  });
+
+  it('findProcesses() sees the mark that a process gets by an exec after an earlier look', async (t) => {
+    const { child, pid } = await tree(t, 'echo ready; read x; exec env SIDECAR_JOB_ID=later sleep 1000');
+    const found = async (id: string): Promise<readonly number[]> => ((await findProcesses([{ id, leader: undefined }])).get(id) ?? []).map((one) => one.pid);
+    assert.deepEqual(await found('later'), []);
+    child.stdin?.end('\n');
+    await until(async () => (await found('later')).includes(pid), { what: 'it is found by its new mark' });
+  });
+
+  it('findProcesses() reads no environment in the event loop, and that of a program once', async (t) => {
+    const reads = { blocking: 0, all: [] as string[] };
+    const isEnvironment = (path: unknown): path is string => String(path).endsWith('/environ');
+    const [openSync, openLater] = [fs.openSync, fs.promises.open];
+    // What went wrong: a read waits while the process maps memory, and the server with it, for half a second.
+    t.mock.method(fs, 'openSync', (...args: Parameters<typeof openSync>) => {
+      if (isEnvironment(args[0])) reads.blocking += 1;
+      return openSync(...args);
+    });
+    t.mock.method(fs.promises, 'open', (...args: Parameters<typeof openLater>) => {
+      if (isEnvironment(args[0])) reads.all.push(args[0]);
+      return openLater(...args);
+    });
+    syncBuiltinESMExports();
+    t.after(() => {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+    });
+    const { id, pid } = await tree(t, 'echo ready; read x');
+    for (let look = 0; look < 3; look += 1) assert.equal((await findProcesses([{ id, leader: undefined }])).get(id)?.[0]?.pid, pid);
+    assert.deepEqual([reads.blocking, reads.all.filter((path) => path === `/proc/${pid}/environ`).length], [0, 1]);
   });
 
   it('findProcesses() looks once for all that ask at once, and for each at a time after it asked', async (t) => {
@@ -99,7 +131,7 @@ describe('descendants', { skip: process.platform === 'linux' ? false : 'needs /p
   });
 
   it('findProcesses() and terminate() reach a process without a mark that was found before', async (t) => {
-    const { id, pid, child } = await tree(t, 'env -i sleep 1000 & echo ready; wait');
+    const { id, pid, child } = await tree(t, 'env -i sleep 1000 & until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done; echo ready; wait');
     const unmarked = identityOf(childrenOf(pid)[0] ?? 0);
     const known = [unmarked, { pid, startTime: 'of another' }];
     sendSignal(pid, 'SIGKILL');

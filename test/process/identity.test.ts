@@ -64,7 +64,9 @@ describe('identity', () => {
         const now = memoryOf(pid);
         return isSleep && now?.isLoading === false && now;
       }, { what: 'it has become sleep' });
-      assert.deepEqual(memory, { isLoading: false, hasEnvironment, isExitingOrKernel: false });
+      const { program, ...rest } = memory;
+      assert.deepEqual(rest, { isLoading: false, hasEnvironment, isExitingOrKernel: false, isHidden: false });
+      assert.match(program, /^\d+( \d+){4}$/);
       child.kill('SIGKILL');
       await once(child, 'exit');
       assert.equal(memoryOf(pid), undefined);
