@@ -5,6 +5,7 @@
 import { closeSync, fstatSync, read, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Pace } from '../base/pace.ts';
 import type { StreamName } from '../protocol/jobs.ts';
 import { agentFiles } from '../process/agent-host.ts';
 import { FileBudget } from '../process/open-files.ts';
@@ -119,6 +120,8 @@ export interface FollowOptions {
   readonly signal: AbortSignal;
   /** At most so many bytes in all. Default: no limit. */
   readonly limit?: number | undefined;
+  /** Thousands may follow one job: others get their turn in between. Default: all read at once. */
+  readonly pace?: Pace;
   /** Ends the following as well: the server closes. */
   readonly isOver?: () => boolean;
   /** UTF-8 characters come whole, and so do events: what is left of one at the end of a piece waits for the rest. Default: no. */
@@ -127,11 +130,12 @@ export interface FollowOptions {
 
 /** @returns ends when the job has ended and all its output was given, when the limit is reached, or when it is to end. */
 export async function* follow(entry: Entry, options: FollowOptions): AsyncGenerator<Piece, void, undefined> {
-  const { directory, readers = new FileBudget(), from, signal, isOver = () => false } = options;
+  const { directory, readers = new FileBudget(), from, signal, pace, isOver = () => false } = options;
   let left = options.limit ?? Number.MAX_SAFE_INTEGER;
   const cursors = (Object.entries(from) as [Followed, number][]).map(([stream, offset]) => new Cursor(directory, stream, offset, readers));
   try {
     while (!signal.aborted && left > 0) {
+      await pace?.turn();
       // Before the look: output that comes meanwhile is a change, and looked for again.
       const { version, isFinished } = entry;
       let isNew = false;

@@ -309,7 +309,9 @@ export class Jobs {
   ): AsyncGenerator<Piece, void, undefined> {
     const unfollow = entry.isFinished ? undefined : this.#follow(entry);
     try {
-      yield* follow(entry, { ...options, directory: this.#store.directory(entry.id), readers: this.readers, isOver: () => this.#hasEndedWaits });
+      yield* follow(entry, {
+        ...options, directory: this.#store.directory(entry.id), readers: this.readers, pace: this.#pace, isOver: () => this.#hasEndedWaits,
+      });
     } finally {
       unfollow?.();
     }

@@ -3,6 +3,7 @@ import { appendFileSync, mkdirSync, readdirSync, readlinkSync, truncateSync, wri
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Pace } from '../../src/base/pace.ts';
 import { Entry } from '../../src/jobs/entry.ts';
 import { type FollowOptions, follow } from '../../src/jobs/follow.ts';
 import type { JobRecord } from '../../src/jobs/job.ts';
@@ -68,6 +69,31 @@ function linkOf(fd: string): string | undefined {
 }
 
 describe('follow', () => {
+  it('others get their turn while thousands follow one job', async (t) => {
+    const directory = temporaryFolder(t);
+    writeFileSync(join(directory, 'stdout'), '');
+    const entry = new Entry(record);
+    const ending = new AbortController();
+    const followers = 3000;
+    let told = 0;
+    const pace = new Pace();
+    const all = Array.from({ length: followers }, async () => {
+      const pieces = follow(entry, { directory, from: { stdout: 0 }, signal: ending.signal, pace, readers: new FileBudget(0) });
+      for await (const { bytes } of pieces) told += bytes.length;
+    });
+    await nextTurn();
+    appendFileSync(join(directory, 'stdout'), 'x');
+    entry.changed();
+    const toldInTime: number[] = [];
+    while (told < followers) {
+      await nextTurn();
+      toldInTime.push(told);
+    }
+    assert.ok(toldInTime.some((count) => count > 0 && count < followers), `at each turn of the others: ${toldInTime.join()}`);
+    ending.abort();
+    await Promise.all(all);
+  });
+
   it('keeps no more files open than there may be, and gives every byte all the same', { skip: process.platform !== 'linux' }, async (t) => {
     const directory = temporaryFolder(t);
     const entry = new Entry(record);
