@@ -8,7 +8,7 @@
  * @module
  */
 'use strict';
-const { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } = require('fs');
+const { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } = require('fs');
 const { basename, join } = require('path');
 const { pathToFileURL } = require('url');
 const { Script } = require('vm');
@@ -101,7 +101,8 @@ function keepLater(script, file, isServer) {
 /** Whole, or not at all, also where the machine stops in between. */
 function keepCode(code, file) {
   const made = join(folder, `.${basename(file)}-${process.pid}`);
-  mkdirSync(folder, { recursive: true });
+  // Not the folders above it: an update may have removed the package.
+  if (!existsSync(folder)) mkdirSync(folder);
   const descriptor = openSync(made, 'wx', 0o644);
   try {
     writeFileSync(descriptor, code);
