@@ -28,7 +28,8 @@ export interface EventSink {
 }
 
 export type Reply =
-  | { readonly kind: 'text'; readonly status: number; readonly headers: ReplyHeaders; readonly text: string }
+  /** A text, or one that is encoded in UTF-8. */
+  | { readonly kind: 'text'; readonly status: number; readonly headers: ReplyHeaders; readonly text: string | Buffer }
   /** Bytes as they come. With `Content-Length` among the headers the length is promised, else the answer is chunked. */
   | { readonly kind: 'stream'; readonly status: number; readonly headers: ReplyHeaders; readonly write: (sink: Sink) => Promise<void> }
   | { readonly kind: 'events'; readonly status: number; readonly headers: ReplyHeaders; readonly write: (sink: EventSink) => Promise<void> }
@@ -80,7 +81,7 @@ async function* listPieces(items: AsyncIterable<unknown>): AsyncGenerator<string
 }
 
 /** JSON that is already written. */
-export function jsonText(status: number, text: string, headers: ReplyHeaders = {}): Reply {
+export function jsonText(status: number, text: string | Buffer, headers: ReplyHeaders = {}): Reply {
   return { kind: 'text', status, headers: { 'Content-Type': 'application/json', ...headers }, text };
 }
 

@@ -8,10 +8,14 @@ import type { Entry } from './entry.ts';
 export interface CachedAnswer {
   readonly variant: string;
   readonly tag: string;
-  readonly text: string;
+  /** JSON; a long one is encoded already, which takes longer than sending it. */
+  readonly text: string | Buffer;
 }
 
-const longestAnswer = 32_768;
+/** Of what is kept as text. */
+const longestText = 32_768;
+/** An answer holds 1 MiB of each stream by default, in JSON at least. */
+const longestAnswer = 2_621_440;
 const longestInAll = 4_194_304;
 
 export class AnswerCache {
@@ -25,11 +29,13 @@ export class AnswerCache {
   }
 
   /** Keeps an answer, if it is one that stays true. */
-  put(entry: Entry, answer: CachedAnswer): void {
-    if (!entry.isSettled || entry.lingering.length > 0 || answer.text.length > longestAnswer) return;
+  put(entry: Entry, { variant, tag, text }: CachedAnswer & { readonly text: string }): void {
+    if (!entry.isSettled || entry.lingering.length > 0 || text.length > longestAnswer) return;
+    const kept = text.length > longestText ? Buffer.from(text) : text;
+    if (kept.length > longestAnswer) return;
     this.delete(entry);
-    this.#answers.set(entry, answer);
-    this.#length += answer.text.length;
+    this.#answers.set(entry, { variant, tag, text: kept });
+    this.#length += kept.length;
     for (const oldest of this.#answers.keys()) {
       if (this.#length <= longestInAll) return;
       this.delete(oldest);

@@ -70,7 +70,7 @@ test('jsonList() writes valid JSON in one piece or many', async () => {
     if (reply.kind === 'stream') {
       await reply.write({ signal: new AbortController().signal, write: async (chunk) => { text += String(chunk); } });
     }
-    assert.deepEqual(JSON.parse(text), all);
+    assert.deepEqual(JSON.parse(String(text)), all);
     assert.equal(reply.kind, count === 1000 ? 'stream' : 'text');
   }
 });
