@@ -42,7 +42,7 @@ export async function startSandboxAgent(bench: Bench): Promise<Peer | MissingPee
   return httpPeer(bench, address, {
     name,
     tree: { pid },
-    submit: { ...request, paths: ['/v1/processes'], expect: '"status":"running"' },
+    submit: { ...request, paths: ['/v1/processes'], expect: '"id":' },
     run: { ...request, paths: ['/v1/processes/run'], expect: '"exitCode":0' },
   });
 }
