@@ -114,7 +114,7 @@ sc_run() {
     125) [ -s "$sc_d/process" ] || return ;; # it never had the job
     126) if sc_claimed; then echo "claimed $sc_id"; return; fi ;;
   esac
-  if [[ ! -h $sc_d && -f $sc_d/exit && ! -h $sc_d/exit ]] || sc_plain "$sc_d/exit"; then
+  if [[ ! -h $sc_d && ! -h \${sc_d%/run-*} && -f $sc_d/exit && ! -h $sc_d/exit ]] || sc_plain "$sc_d/exit"; then
     echo "$sc_c" >>"$sc_d/exit"
   fi # else the server alone is told
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
@@ -163,8 +163,8 @@ sc_untouched() {
 sc_job() {
   sc_place "$1" "$2"
   # At one go what sc_untouched finds out.
-  [[ ! -h $sc_d && -f $sc_d/stdout && ! -h $sc_d/stdout && -f $sc_d/stderr && ! -h $sc_d/stderr && \\
-    -f $sc_d/process && ! -h $sc_d/process && ! -s $sc_d/process && $3 != *file* && $3 != *pipe ]] ||
+  [[ ! -h $sc_d && ! -h \${sc_d%/run-*} && -f $sc_d/stdout && ! -h $sc_d/stdout && -f $sc_d/stderr && \\
+    ! -h $sc_d/stderr && -f $sc_d/process && ! -h $sc_d/process && ! -s $sc_d/process && $3 != *file* && $3 != *pipe ]] ||
     { sc_untouched "$3" && [ ! -s "$sc_d/process" ]; } || exit 126
   case $3 in
     fifo*) exec >>"$sc_d/process" 7<"$sc_d/process" 9<"$sc_stat" 3<>"$sc_d/stdin" <"$sc_d/stdin" 3>&- || exit 126 ;;

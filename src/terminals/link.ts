@@ -3,6 +3,7 @@
  * @module
  */
 import { connect, type Socket } from 'node:net';
+import { checkFolder } from '../base/untrusted-file.ts';
 import { type Asked, bytesHead, encode, type Frame, FrameReader, parseTold, type Told } from './frames.ts';
 import { withSocketPath } from './socket-path.ts';
 
@@ -28,9 +29,13 @@ export class Link {
     socket.on('close', () => this.#closed());
   }
 
-  /** @param directory The terminal's. @throws the system's error where nobody listens: the holder has ended, or does. */
+  /**
+   * @param directory The terminal's.
+   * @throws the system's error where nobody listens: the holder has ended, or does; UntrustedFileError where a link stands there.
+   */
   static open(directory: string): Promise<Link> {
     return new Promise((resolve, reject) => {
+      checkFolder(directory);
       // connect(2) is called at once.
       const socket = withSocketPath(directory, 'socket', (path) => connect({ path }));
       socket.once('error', reject);

@@ -14,7 +14,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
-import { createFile, isLink, readRegularLater, statFile } from '../base/untrusted-file.ts';
+import { checkFolder, createFile, isLink, readRegularLater, statFile } from '../base/untrusted-file.ts';
 import { type JsonBounds, readJson, recordBounds } from '../base/untrusted-json.ts';
 import { Trash } from '../process/trash.ts';
 import { isJobId } from '../protocol/ids.ts';
@@ -80,6 +80,7 @@ export class TerminalStore {
   /** How it ended; `undefined` until it did. */
   readExit(id: TerminalId): TerminalExit | undefined {
     try {
+      checkFolder(this.directory(id));
       return parseTerminalExit(readJson(join(this.directory(id), 'exit'), exitBounds));
     } catch {
       // It is not there, or not ours: whether the holder lives tells the rest.
@@ -99,7 +100,12 @@ export class TerminalStore {
 
   /** The end of what it showed; empty where nobody kept it. */
   async readScrollback(id: TerminalId): Promise<Buffer> {
-    return readRegularLater(join(this.directory(id), 'scrollback'), maxScrollbackBytes).catch(() => Buffer.alloc(0));
+    try {
+      checkFolder(this.directory(id));
+      return await readRegularLater(join(this.directory(id), 'scrollback'), maxScrollbackBytes);
+    } catch {
+      return Buffer.alloc(0);
+    }
   }
 
   async remove(id: TerminalId): Promise<void> {

@@ -104,6 +104,21 @@ test('nothing is written below a link that a job puts in the place of the run of
   }
 });
 
+test('the exit of a shell is not written below a link that a job puts in the place of its session', options, async (t) => {
+  const server = await spawnServer(t);
+  for (const shell of ['bash', 'zsh', 'sh']) {
+    const outside = join(temporaryFolder(t), 'session');
+    const session = `"$(echo '${server.stateDir}'/shells/*)"`;
+    // The launcher looked only at the directory of the run where there was such a file already.
+    const command = `echo ours >${session}/run-1/exit; d=${session}; mv "$d" '${outside}'; ln -s '${outside}' "$d"; exit 5`;
+    await finished(server, await submit(server, { ...inSession('linked', command), shell }));
+    const pid = Number(readFileSync(join(outside, 'run-1', 'process'), 'utf8').split(' ')[0]);
+    await until(() => !isPidAlive(pid), { what: 'the shell has ended' });
+    assert.equal((await ask(server, 'DELETE /sessions/linked')).status, 200);
+    assert.equal(readFileSync(join(outside, 'run-1', 'exit'), 'utf8'), 'ours\n', shell);
+  }
+});
+
 test('a thousand jobs in one shell: in order, each with its own output whole', { ...options, timeout: 300_000 }, async (t) => {
   const server = await spawnServer(t, { flags: { 'keep-jobs': '2000' } });
   const first = await submit(server, inSession('one', 'order=; echo $$'));

@@ -1,8 +1,12 @@
 /** Terminals on disk, whose files a job may have replaced. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { Link } from '../../src/terminals/link.ts';
 import { TerminalStore } from '../../src/terminals/store.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -38,4 +42,28 @@ test('the directory of one that was never finished goes in the background, howev
   const [place = ''] = readdirSync(join(stateDir, 'trash'));
   assert.equal(readdirSync(join(stateDir, 'trash', place)).length, 201);
   await until(() => !existsSync(join(stateDir, 'trash')), { what: 'its files are gone' });
+});
+
+test('nothing is read, and nobody is asked, behind a link in the place of the directory', async (t) => {
+  const stateDir = temporaryFolder(t);
+  const store = new TerminalStore(stateDir);
+  const terminalId = id as Parameters<typeof store.readExit>[0];
+  const [directory, outside] = [join(stateDir, 'terminals', id), join(stateDir, 'outside')];
+  store.create(terminalId);
+  const exit = { exitCode: 0, reason: 'exit', finishedAt: 1, lastActivityAt: 1, cols: 80, rows: 24, outputBytes: 6 } as const;
+  store.writeExit(terminalId, exit);
+  writeFileSync(join(directory, 'scrollback'), 'theirs');
+  let calls = 0;
+  const other = createServer((socket) => { calls += 1; socket.end(); }).listen(join(directory, 'socket'));
+  t.after(() => other.close());
+  await once(other, 'listening');
+  assert.deepEqual([store.readExit(terminalId), String(await store.readScrollback(terminalId))], [exit, 'theirs']);
+  (await Link.open(directory)).close();
+  await until(() => calls === 1, { what: 'it was asked where it should be' });
+  renameSync(directory, outside);
+  symlinkSync(outside, directory);
+  await turn();
+  assert.deepEqual([store.readExit(terminalId), String(await store.readScrollback(terminalId))], [undefined, '']);
+  await assert.rejects(Link.open(directory), { name: 'UntrustedFileError' });
+  assert.equal(calls, 1);
 });
