@@ -111,10 +111,12 @@ export class Shells implements ShellHost {
     try {
       const isKnown = (mark: string): boolean =>
         this.#foreign.has(mark) || [...this.#shells.values()].some((shell) => shell.mark === mark);
-      for (const { mark, leader } of await findStrays({ folder: this.#folder, stateDir, before }, isKnown)) {
+      const strays = await findStrays({ folder: this.#folder, stateDir, before }, isKnown);
+      // At once: they share the looks through all processes.
+      await Promise.all(strays.map(async ({ mark, leader }) => {
         log.warn('ending a shell whose session is gone', { pid: leader.pid });
         await terminate({ id: mark, leader }, { signal: 'SIGHUP', graceMs: 1000 });
-      }
+      }));
     } catch (error) {
       log.warn('cannot look for shells that belong to no session', { error });
     }

@@ -84,10 +84,10 @@ export class Terminals {
     if (this.#isClosed) return;
     try {
       const { findStrays, endStray } = await import('./strays.ts');
-      for (const stray of await findStrays(this.#store.folder, { known, before })) {
+      await Promise.all((await findStrays(this.#store.folder, { known, before })).map(async (stray) => {
         log.warn('ending a terminal whose record was replaced', { terminalId: stray.terminalId, pid: stray.holder.pid });
         await endStray(stray);
-      }
+      }));
     } catch (error) {
       log.warn('cannot look for terminals that nobody knows', { error });
     }
