@@ -3,8 +3,8 @@
  * @module
  */
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
-import { openRegularLater, readAt } from '../base/untrusted-file.ts';
+import { dirname, join } from 'node:path';
+import { checkFolder, openRegularLater, readAt } from '../base/untrusted-file.ts';
 import { lineWithin } from '../base/untrusted-json.ts';
 import { eventBounds } from '../process/agent-host.ts';
 import { eventsFile } from './order.ts';
@@ -39,6 +39,7 @@ export function eventOf(line: string): readonly unknown[] {
 
 async function openQuietly(path: string): Promise<FileHandle | undefined> {
   try {
+    checkFolder(dirname(path));
     return await openRegularLater(path);
   } catch {
     // Nothing has happened yet, or something has replaced the file.

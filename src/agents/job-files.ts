@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { checkFolder } from '../base/untrusted-file.ts';
 import { EventLog } from './event-log.ts';
 import { LineFile } from './line-file.ts';
 import { type AgentEvent, type AgentState, eventsFile, stateFile, turnsFile } from './order.ts';
@@ -36,11 +37,12 @@ export class JobFiles {
   /**
    * Each has a time of its own, by which it is known from the one before.
    *
-   * @returns how many bytes it has. @throws the system's error.
+   * @returns how many bytes it has. @throws UntrustedFileError where a link stands in the place of the directory; the system's error.
    */
   state(state: AgentState): number {
     this.#stateAt = Math.max(this.#stateAt + 0.001, performance.timeOrigin + performance.now());
     const bytes = stateBytes(state);
+    checkFolder(this.#directory);
     replaceFile(join(this.#directory, stateFile), bytes, { mtimeMs: this.#stateAt });
     return bytes.length;
   }

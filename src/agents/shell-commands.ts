@@ -5,9 +5,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type OpenedFile, openRegular, readRegular } from '../base/untrusted-file.ts';
+import { checkFolder, type OpenedFile, openRegular, readRegular } from '../base/untrusted-file.ts';
 import { quote, shellWord } from '../base/shell-word.ts';
 import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { parseExit } from '../process/process-note.ts';
@@ -183,6 +183,7 @@ function scriptOf({ line, env, directory }: { readonly line: string; readonly en
 function endOf(path: string, maxBytes: number): { readonly bytes: Buffer; readonly isCut: boolean } {
   let opened: OpenedFile;
   try {
+    checkFolder(dirname(path));
     opened = openRegular(path);
   } catch {
     // It has not begun, or has put something else there.
@@ -207,6 +208,7 @@ function startOfCharacter(bytes: Buffer, from: number): number {
 
 function exitCodeIn(directory: string): number | undefined {
   try {
+    checkFolder(directory);
     return parseExit(readRegular(join(directory, 'exit'), maxExitBytes).toString('latin1'));
   } catch {
     return undefined;

@@ -7,7 +7,7 @@
  */
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';
-import { statFile, TooLargeError } from '../base/untrusted-file.ts';
+import { checkFolder, statFile, TooLargeError } from '../base/untrusted-file.ts';
 import { isWithin, type JsonBounds, readJson } from '../base/untrusted-json.ts';
 import { type Fields, fieldsOf } from './lenient.ts';
 import { type AgentState, stateFile } from './order.ts';
@@ -47,6 +47,7 @@ export class StateCache {
   read(directory: string): ReadState {
     const path = join(directory, stateFile);
     try {
+      checkFolder(directory);
       const stats = statFile(path);
       const mark = markOf(stats);
       const before = this.#states.get(path);

@@ -4,8 +4,8 @@
  */
 import { StringDecoder } from 'node:string_decoder';
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
-import { isExhaustion, openRegularLater, readAt } from '../base/untrusted-file.ts';
+import { dirname, join } from 'node:path';
+import { checkFolder, isExhaustion, openRegularLater, readAt } from '../base/untrusted-file.ts';
 import { type JsonBounds, lineWithin } from '../base/untrusted-json.ts';
 import type { TurnEnd } from '../process/agent-host.ts';
 import { type AgentTurn, maxShownTurns, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
@@ -171,6 +171,7 @@ async function readStdout(directory: string, offset: number, length: number): Pr
 async function withFile<T>(path: string, read: (file: FileHandle) => Promise<T>): Promise<T | undefined> {
   let file;
   try {
+    checkFolder(dirname(path));
     file = await openRegularLater(path);
   } catch (error) {
     if (isExhaustion(error)) throw error;

@@ -9,7 +9,7 @@ import {
   closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, type Stats, unlinkSync, writeSync,
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
 // Windows has neither. O_NONBLOCK: the open of a FIFO does not wait (open(2), fifo(7)); it means nothing for a regular file.
@@ -149,6 +149,7 @@ export function appendRegular(path: string, content: string): void {
 
 /** Appends a line to a regular file, below what stands there, unless that ends with this line already. @throws as {@link writeRegular}. */
 export function appendLine(path: string, line: string): void {
+  checkFolder(dirname(path));
   const { fd, stats: { size } } = openChecked(path, O_RDWR | O_CREAT | O_APPEND, 'a regular file');
   try {
     const wanted = Buffer.from(`\n${line}\n`);

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { appendRegular, createAndOpen, openRegular, openToAppend, writeRegular } from '../base/untrusted-file.ts';
+import { appendRegular, checkFolder, createAndOpen, openRegular, openToAppend, writeRegular } from '../base/untrusted-file.ts';
 import { markName } from './descendants.ts';
 import type { FifoWrite } from './fifo.ts';
 import { isGroupAlive, readStatLine } from './identity.ts';
@@ -97,6 +97,7 @@ export class DirectStarter implements Starter {
     const isMissing = error.code === 'ENOENT' && existsSync(workdir);
     const why = isMissing ? 'not found' : spawnErrorText(error, { file, cwd: workdir });
     try {
+      checkFolder(directory);
       appendRegular(join(directory, 'stderr'), `sidecar: ${file}: ${why}\n`);
     } catch {
       // A full disk: the reason of the job says enough.
@@ -112,6 +113,7 @@ export class DirectStarter implements Starter {
 
   #exit(id: string, directory: string, code: number, pid: number): void {
     try {
+      checkFolder(directory);
       writeRegular(join(directory, 'exit'), `${code}\n`);
     } catch {
       // Whoever is told now writes it later.

@@ -3,18 +3,21 @@
  * @module
  */
 import { closeSync, fstatSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
-import { isUnreadable, openFifo } from '../base/untrusted-file.ts';
+import { dirname } from 'node:path';
+import { checkFolder, isUnreadable, openFifo } from '../base/untrusted-file.ts';
 
 /** How a write into a FIFO went; it never waits. */
 export type FifoWrite = { readonly writtenBytes: number } | 'closed' | 'full';
 
 /**
- * Writes what fits. `closed`: nobody has it open for reading, or something else stands there. `full`: not even one byte fits.
+ * Writes what fits. `closed`: nobody has it open for reading, or something else stands there or
+ * in the place of its directory. `full`: not even one byte fits.
  * Up to 4096 bytes (PIPE_BUF, pipe(7)) go in whole or not at all.
  */
 export function writeFifo(path: string, bytes: Uint8Array): FifoWrite {
   let fd: number;
   try {
+    checkFolder(dirname(path));
     fd = openFifo(path, 'write');
   } catch (error) {
     // ENXIO: no reader (open(2)).
@@ -40,6 +43,7 @@ const longestRest = 2 ** 20;
 export function drainFifo(path: string): number {
   let fd: number;
   try {
+    checkFolder(dirname(path));
     fd = openFifo(path, 'both');
   } catch {
     return 0;

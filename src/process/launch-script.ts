@@ -256,7 +256,8 @@ sc_keep() {
   echo "keeper $sc_name \${BASHPID:-$(exec /bin/sh -c 'echo $PPID')}"
   while IFS=' ' read -r sc_w sc_n sc_x; do
     case $sc_w in
-      hold) [ -p "$2/$sc_x" ] && eval "exec 3<>\\"\\$2/\\$sc_x\\" $sc_n>\\"\\$2/\\$sc_x\\" 3>&-" || sc_bad="$sc_bad $sc_n" ;;
+      hold) [ ! -h "$2/\${sc_x%/*}" ] && [ -p "$2/$sc_x" ] &&
+        eval "exec 3<>\\"\\$2/\\$sc_x\\" $sc_n>\\"\\$2/\\$sc_x\\" 3>&-" || sc_bad="$sc_bad $sc_n" ;;
       drop) eval "exec $sc_n>&-" ;;
       ack) echo "kept $sc_name $sc_n$sc_bad"; sc_bad= ;;
     esac

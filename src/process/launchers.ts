@@ -4,7 +4,7 @@
  */
 import { closeSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { openFifo, writeRegular } from '../base/untrusted-file.ts';
+import { checkFolder, openFifo, writeRegular } from '../base/untrusted-file.ts';
 import { withCarrier } from './environment/carry.ts';
 import { type FifoWrite, writeFifo } from './fifo.ts';
 import { isExecutable } from './find-program.ts';
@@ -205,6 +205,7 @@ export class Launchers implements Starter {
     const second = `${waitLine(launch, jobsDirectory)}\n`;
     const lines = `${launchLine(launch, jobsDirectory)}\n${second}`;
     if (Buffer.byteLength(lines) <= maxLinesBytes) return lines;
+    checkFolder(launch.directory);
     const path = join(launch.directory, 'launch');
     writeRegular(path, lines.slice(0, -second.length));
     return `sc_source ${quote(path)}\n${second}`;

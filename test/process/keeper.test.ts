@@ -210,6 +210,14 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     assert.deepEqual(readdirSync(outside).sort(), ['100-1-abc', 'file']);
   });
 
+  it('a FIFO behind a link in the place of the directory of a job is not held', async (t) => {
+    const { folder, keeper } = setUp(t);
+    const outside = temporaryFolder(t);
+    symlinkSync(outside, join(folder, 'job'));
+    execFileSync('mkfifo', [join(outside, 'stdin')]);
+    assert.deepEqual(await keeper.hold([join(folder, 'job', 'stdin')]).catch(() => [undefined]), [undefined]);
+  });
+
   it('the FIFOs of keepers that have ended are removed', async (t) => {
     const before = setUp(t);
     await before.keeper.start();

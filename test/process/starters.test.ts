@@ -1,6 +1,6 @@
 /** Launchers, and Node's own way where there is no bash: the same expectations of both. */
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
@@ -103,6 +103,27 @@ for (const kind of ['launchers', 'direct'] as const) {
       assert.equal(readFileSync(join(directory, 'stdout'), 'utf8'), `yes a b ${id}\n${folder}\n`);
       const stat = readFileSync(join(directory, 'stderr'), 'utf8').replace(/^.*\) /, '').split(' ');
       assert.equal(stat[2], readFileSync(join(directory, 'process'), 'utf8').split(' ')[0]);
+    });
+
+    it('writes nothing behind a link in the place of the directory of a job', async (t) => {
+      const { heard, folder, make, starter } = setUp(t, kind);
+      const id = name('linked');
+      const directory = await make(id);
+      const outside = join(folder, 'outside');
+      mkdirSync(outside);
+      for (const file of ['exit', 'stderr']) writeFileSync(join(outside, file), 'ours');
+      const launch = { id, directory, stdin: 'null', workdir: folder, env: {} } as const;
+      if (kind === 'launchers') {
+        renameSync(directory, `${directory}-aside`);
+        symlinkSync(outside, directory);
+        starter.start({ ...launch, argv: ['true', 'x'.repeat(5000)] });
+        await until(() => heard.failed.has(id), { what: 'it is told' });
+        assert.match(heard.failed.get(id) ?? '', /is a link/);
+      } else {
+        starter.start({ ...launch, argv: ['/bin/sh', '-c', 'mv "$0" "$0-aside" && ln -s "$1" "$0"; exit 3', directory, outside] });
+        await until(() => heard.exits.get(id) === 3, { what: 'its end is told' });
+      }
+      assert.deepEqual(readdirSync(outside).map((file) => [file, readFileSync(join(outside, file), 'utf8')]), [['exit', 'ours'], ['stderr', 'ours']]);
     });
 
     it('tells how a signal ends one, and that a program is missing', async (t) => {

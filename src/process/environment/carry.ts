@@ -3,7 +3,7 @@
  * @module
  */
 import { resolve } from 'node:path';
-import { writeRegular } from '../../base/untrusted-file.ts';
+import { checkFolder, writeRegular } from '../../base/untrusted-file.ts';
 import { markName } from '../descendants.ts';
 import type { Launch } from '../launch-script.ts';
 import { ownProgram } from '../own-program.ts';
@@ -26,6 +26,7 @@ export function needsCarrier(variables: Variables): boolean {
 /** What runs `argv` with exactly this environment. Writes a file into the directory, which goes once it was read. @throws the system's error. */
 export function carriedArgv(argv: readonly string[], env: Variables, directory: string): readonly string[] {
   // The program starts in another directory than this one.
+  checkFolder(directory);
   const path = resolve(directory, fileName);
   writeRegular(path, JSON.stringify({ env } satisfies Carried));
   return [program.file, ...program.loaders, program.path, path, ...argv];
