@@ -49,7 +49,6 @@ interface Chore {
 
 /** As `ps` shows launchers. */
 export const launcherName = 'sidecar-launcher';
-const firstStartMs = 50;
 const firstRestartMs = 50;
 const maxRestartMs = 5000;
 const defaultChoreMs = 60_000;
@@ -66,13 +65,12 @@ export class FirstBash {
   #numbers = 0;
   #restartMs = firstRestartMs;
   #restart: NodeJS.Timeout | undefined;
-  #hasStarted = false;
   #isClosed = false;
 
   constructor(options: FirstBashOptions) {
     this.#options = options;
-    // A start of the server does not wait for it, nor does the first answer.
-    this.#restart = setTimeout(() => this.#start(), firstStartMs);
+    // A start of the server does not wait for it.
+    this.#restart = setTimeout(() => this.#start(), 0);
   }
 
   get isThere(): boolean {
@@ -129,9 +127,8 @@ export class FirstBash {
   /** A command of `launchScript`; kept until it is there. */
   send(...words: readonly string[]): void {
     const line = `${words.map(quote).join(' ')}\n`;
-    if (this.#child !== undefined) return void this.#child.stdin?.write(line);
-    this.#unsent.push(line);
-    if (!this.#hasStarted && !this.#isClosed) this.#start();
+    if (this.#child === undefined) this.#unsent.push(line);
+    else this.#child.stdin?.write(line);
   }
 
   /** Where it was the bash itself that stood still, others would wait for it in vain. */
@@ -141,8 +138,6 @@ export class FirstBash {
   }
 
   #start(): void {
-    clearTimeout(this.#restart);
-    this.#hasStarted = true;
     const { bash, jobsDirectory } = this.#options;
     const start = shellStart(this.#options.env);
     // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.

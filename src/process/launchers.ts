@@ -42,8 +42,8 @@ interface Work {
   lines?: Buffer;
 }
 
-/** How many wait for work, beside those that a busy time leaves: each is two processes of 2 MB. */
-const spare = 1;
+/** How many wait for work: some at once, more after a busy time. */
+const spare = 2;
 const maxIdle = 512;
 /** For how many checks those that nobody needed are kept, and how many are let go at once. */
 const keepChecks = 10;

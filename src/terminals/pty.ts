@@ -143,9 +143,9 @@ export async function openScriptPty(folder: string, options: PtyOptions, events:
   };
 }
 
-/** Of a program of ours: that of the terminal may have another PATH, or none. */
+/** Of a program of ours, which the PATH of the terminal may lack. */
 function pathOf(program: string, env: PtyOptions['env']): string {
-  return findProgram(program, toolEnvironment(env).PATH ?? '') ?? program;
+  return findProgram(program, `${env['PATH'] ?? ''}:${toolEnvironment({}).PATH ?? ''}`) ?? program;
 }
 
 /** One stty(1) at a time, the last size wins. */
