@@ -68,6 +68,7 @@ async function survives(t: TestContext, kill: Kill | undefined, strike?: (server
   const server = await spawnWrapper(t, { timing, flags: { 'update-source': source }, ...(kill === undefined ? {} : { kill }) });
   const gate = join(folder, 'gate');
   const { jobId } = await server.client.exec({ command: `while [ ! -e '${gate}' ]; do echo tick; sleep 0.05; done; echo end; exit 7` });
+  await until(async () => (await server.client.jobs.get(jobId)).stdout !== '', { what: 'the job runs' });
   const [wrapperBefore, serverBefore] = [server.wrapper, server.server()?.pid];
 
   await server.client.updates.begin();
