@@ -5,6 +5,7 @@
  */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { makeFolder } from '../base/make-folder.ts';
 import { clearPlaceOf, statFile } from '../base/untrusted-file.ts';
 import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
@@ -34,6 +35,9 @@ export interface Spare {
   /** What keeps its stdin open, see `Keeper`; a FIFO has none. */
   readonly hold: string | undefined;
 }
+
+/** How long the end of a server waits for a script on its way: what runs it may have been killed, and then says nothing. */
+const closeMs = 5000;
 
 export class Spares {
   readonly #first: FirstBash;
@@ -106,7 +110,10 @@ export class Spares {
   async close(): Promise<void> {
     // A script on its way would fill what is being removed.
     this.#isClosed = true;
-    await Promise.allSettled(this.#refilling.values());
+    const overdue = new AbortController();
+    const limit = sleep(closeMs, undefined, { signal: overdue.signal }).catch(() => undefined);
+    await Promise.race([Promise.allSettled(this.#refilling.values()), limit]);
+    overdue.abort();
     if (statFile(this.#parent) === undefined) return;
     // Out of reach first: a launcher that was forked a moment ago may still open its FIFOs, and make a file where there is none.
     await removeFolder(this.#trash.put(this.#parent));

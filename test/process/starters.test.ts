@@ -289,3 +289,13 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
     assert.equal(starter.withdraw('unknown'), false);
   });
 });
+
+it('the end of a server does not wait for a script whose shell was killed', async (t) => {
+  const first = { chore: () => new Promise<void>(() => undefined) } as unknown as FirstBash;
+  const spares = new Spares(first, join(temporaryFolder(t), 'spares'));
+  void spares.take().catch(() => undefined);
+  const begin = performance.now();
+  // What went wrong: it waited for a minute, until the chore was given up.
+  await spares.close();
+  assert.ok(performance.now() - begin < 30_000);
+});
