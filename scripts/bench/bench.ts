@@ -163,7 +163,7 @@ async function printedBy(child: ChildProcessWithoutNullStreams, name: string): P
     once(child, 'close'),
   ]);
   if (exitCode === 0) return printed;
-  // Of an error that nobody caught, Node prints the source line first.
+  // Of an uncaught error Node prints the source line first.
   const sentence = /^\w*Error: .*/m.exec(complaints)?.[0] ?? complaints.trim();
   throw new Error(sentence || `Cannot run ${name}: it ended with code ${exitCode}`);
 }

@@ -81,7 +81,7 @@ function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: 
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
     if (!code.startsWith('ERR_PARSE_ARGS_')) throw error;
-    // Node goes on to say how an argument could be passed that looks like an option; there are none here.
+    // Node then says how to pass an argument that looks like an option; there are none here.
     throw new UsageError(message.split('. ')[0]);
   }
 }

@@ -10,8 +10,8 @@ import { checkFolder, isUnreadable, openFifo } from '../base/untrusted-file.ts';
 export type FifoWrite = { readonly writtenBytes: number } | 'closed' | 'full';
 
 /**
- * Writes what fits. `closed`: nobody has it open for reading, or something else stands there or
- * in the place of its directory. `full`: not even one byte fits.
+ * Writes what fits. `closed`: no process has it open for reading, or something else stands there or in the place of its
+ * directory. `full`: not even one byte fits.
  * Up to 4096 bytes (PIPE_BUF, pipe(7)) go in whole or not at all.
  */
 export function writeFifo(path: string, bytes: Uint8Array): FifoWrite {

@@ -114,9 +114,7 @@ sc_run() {
     125) [ -s "$sc_d/process" ] || return ;; # it never had the job
     126) if sc_claimed; then echo "claimed $sc_id"; return; fi ;;
   esac
-  if [[ ! -h $sc_d && ! -h \${sc_d%/run-*} && -f $sc_d/exit && ! -h $sc_d/exit ]] || sc_plain "$sc_d/exit"; then
-    echo "$sc_c" >>"$sc_d/exit"
-  fi # else the server alone is told
+  sc_plain "$sc_d/exit" && echo "$sc_c" >>"$sc_d/exit" # else the server alone is told
   kill -0 -- "-$sc_p" && sc_left=left || sc_left=
   echo "exit $sc_id $sc_c $sc_p $sc_left"
 }

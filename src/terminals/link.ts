@@ -31,7 +31,8 @@ export class Link {
 
   /**
    * @param directory The terminal's.
-   * @throws the system's error where nobody listens: the holder has ended, or does; UntrustedFileError where a link stands there.
+   * @throws the system's error where nothing listens: the holder has ended, or does;
+   * UntrustedFileError where a link stands there.
    */
   static open(directory: string): Promise<Link> {
     return new Promise((resolve, reject) => {

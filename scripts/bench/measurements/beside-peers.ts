@@ -4,7 +4,7 @@
  * server with all that it starts (see process-tree.ts). The command is `true` by `sh -c`, which is
  * what the peers run; the rows of the default shell stand beside it.
  *
- * In each run every state is made anew, and in it each quantity is measured of one after the other.
+ * Each run makes every state again, and measures each quantity in it of one program after the other.
  * A row's yardstick is the best of the peers in that state; the rest stand in parentheses. For
  * OpenSSH a client is a process, and the user's login shell runs the command.
  * @module
