@@ -95,6 +95,8 @@ export class Runner {
   readonly #busySessions = new Set<string>();
   readonly #queue: Entry[] = [];
   #starting: NodeJS.Timeout | undefined;
+  /** Those in the queue that an earlier server was about to start: a launcher of its own may have them. */
+  readonly #perhapsTaken = new Set<Entry>();
   /** How many at the beginning of the queue an agent waits for. */
   #waitedFor = 0;
   readonly #timeouts = new Map<Entry, Timeout>();
@@ -167,8 +169,9 @@ export class Runner {
     this.#startNext();
   }
 
-  /** What an earlier server was about to start waits for its turn again. Its launcher may still take it: its stdin stays open meanwhile. */
+  /** What an earlier server left to start waits for its turn again. Its launcher may still take it: its stdin stays open meanwhile. */
   enqueueAgain(entry: Entry): void {
+    if (entry.state.is === 'running') this.#perhapsTaken.add(entry);
     entry.state = { is: 'pending' };
     this.enqueue(entry);
   }
@@ -277,7 +280,9 @@ export class Runner {
   async end(entry: Entry, reason: EndingReason, options: Ending = endingOf(entry)): Promise<void> {
     if (entry.state.is === 'pending') {
       this.#dequeue(this.#queue.indexOf(entry));
-      if (this.#isNobodys(entry)) return this.#finish(entry, cancelledOutcome(this.#options.now()), { isOnDisk: false });
+      // Also where the job has no file any more to take it by.
+      const isNobodys = this.#isNobodys(entry) || !this.#perhapsTaken.has(entry);
+      if (isNobodys) return this.#finish(entry, cancelledOutcome(this.#options.now()), { isOnDisk: false });
       // A launcher of a server that was killed has taken it.
       entry.state = { is: 'running', startedAt: this.#options.now() };
       this.adopt(entry);
@@ -454,6 +459,7 @@ export class Runner {
     if (state.is === 'finished' || this.#isClosed) return;
     this.#vacate(entry);
     this.#adopted.delete(entry);
+    this.#perhapsTaken.delete(entry);
     this.#timeouts.get(entry)?.cancel();
     this.#timeouts.delete(entry);
     this.#explain(entry, outcome);

@@ -154,6 +154,7 @@ sc_untouched() {
     *+pipe) sc_plain "$sc_d/copiers" ;;
   esac && case $1 in
     file*) sc_plain "$sc_d/stdin" ;;
+    fifo*) [ -p "$sc_d/stdin" ] && [ ! -h "$sc_d/stdin" ] ;;
   esac && return
   echo "sidecar: something has replaced the files of the job before it began" >>"$sc_d/stderr"
   return 1
@@ -162,7 +163,8 @@ sc_job() {
   sc_place "$1" "$2"
   # At one go what sc_untouched finds out.
   [[ ! -h $sc_d && ! -h \${sc_d%/run-*} && -f $sc_d/stdout && ! -h $sc_d/stdout && -f $sc_d/stderr && \\
-    ! -h $sc_d/stderr && -f $sc_d/process && ! -h $sc_d/process && ! -s $sc_d/process && $3 != *file* && $3 != *pipe ]] ||
+    ! -h $sc_d/stderr && -f $sc_d/process && ! -h $sc_d/process && ! -s $sc_d/process && \\
+    ( $3 == null || ( $3 == fifo && -p $sc_d/stdin && ! -h $sc_d/stdin ) ) ]] ||
     { sc_untouched "$3" && [ ! -s "$sc_d/process" ]; } || exit 126
   case $3 in
     fifo*) exec >>"$sc_d/process" 7<"$sc_d/process" 9<"$sc_stat" 3<>"$sc_d/stdin" <"$sc_d/stdin" 3>&- || exit 126 ;;
@@ -254,7 +256,7 @@ sc_keep() {
   echo "keeper $sc_name \${BASHPID:-$(exec /bin/sh -c 'echo $PPID')}"
   while IFS=' ' read -r sc_w sc_n sc_x; do
     case $sc_w in
-      hold) [ ! -h "$2/\${sc_x%/*}" ] && [ -p "$2/$sc_x" ] &&
+      hold) [ ! -h "$2/\${sc_x%/*}" ] && [ ! -h "$2/$sc_x" ] && [ -p "$2/$sc_x" ] &&
         eval "exec 3<>\\"\\$2/\\$sc_x\\" $sc_n>\\"\\$2/\\$sc_x\\" 3>&-" || sc_bad="$sc_bad $sc_n" ;;
       drop) eval "exec $sc_n>&-" ;;
       ack) echo "kept $sc_name $sc_n$sc_bad"; sc_bad= ;;

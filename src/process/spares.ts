@@ -3,17 +3,22 @@
  * files takes 0.2 ms on a quiet disk and 3 ms on a busy one, which nobody who submits a job should wait for.
  * @module
  */
-import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeFolder } from '../base/make-folder.ts';
-import { clearPlaceOf, statFile } from '../base/untrusted-file.ts';
+import { clearPlaceOf, isLink, statFile } from '../base/untrusted-file.ts';
 import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
 import { removeFolder, Trash } from './trash.ts';
 
 /** How many are made at once, and the rest at which more are made. A launcher needs a FIFO, and is needed for each job of a burst. */
 const stock = { directory: { batch: 128, low: 64 }, fifo: { batch: 256, low: 128 } } as const;
+
+/** All that a directory holds when it is made, beside its stdin. */
+const files: readonly string[] = ['job.json', 'stdout', 'stderr', 'process', 'exit'];
+
+/** How often all that were made are useless before that is told. */
+const mostDiscarded = 3;
 
 // POSIX sh: $0 is the folder, the arguments are the names.
 // chattr(1), T: ext4 spreads new directories over all its groups. It steps over each inode of a group that was deleted in the last minutes,
@@ -86,20 +91,35 @@ export class Spares {
    */
   async take(): Promise<Spare> {
     let spare = this.#ready.pop();
-    while (spare === undefined || !this.#isGood(spare)) {
+    for (let discarded = 0; spare === undefined || !this.#isGood(spare); spare = this.#ready.pop()) {
+      if (spare !== undefined) {
+        this.#discard(spare);
+        discarded += 1;
+      }
+      if (discarded > mostDiscarded) throw new Error('Cannot make job directories: something replaces them at once');
       await this.#refill('urgent');
-      spare = this.#ready.pop();
     }
     // A failure is seen, and told, by the next who finds none.
     if (this.#ready.length < this.#low) this.#refill('ahead').catch(() => undefined);
     return spare;
   }
 
-  /** Where somebody removed the state directory while the server runs, or ended the keeper, all are as useless as the one. */
   #isGood({ path, hold }: Spare): boolean {
-    if (existsSync(path) && (hold === undefined || this.#keeper?.isCurrent(hold))) return true;
-    this.#ready.length = 0;
-    return false;
+    if (hold === undefined) return statFile(path)?.isFIFO() === true;
+    return this.#isUntouched(path) && this.#keeper?.isCurrent(hold) === true;
+  }
+
+  /**
+   * Where the state directory was removed while the server runs, or the keeper ended, all are as useless as the one. They
+   * stay where they are, for what stands above them may be a link by now.
+   */
+  #discard(useless: Spare): void {
+    for (const { hold } of [useless, ...this.#ready.splice(0)]) if (hold !== undefined) this.#keeper?.releaseLater(hold);
+  }
+
+  #isUntouched(directory: string): boolean {
+    if (isLink(this.#parent) || isLink(this.#folder) || statFile(directory)?.isDirectory() !== true) return false;
+    return files.every((name) => statFile(join(directory, name))?.isFile()) && statFile(join(directory, 'stdin'))?.isFIFO() === true;
   }
 
   /** It was not needed after all. */
@@ -131,6 +151,7 @@ export class Spares {
 
   async #make(isUrgent: boolean, isAgain = false): Promise<void> {
     clearPlaceOf(this.#parent);
+    clearPlaceOf(this.#folder);
     makeFolder(this.#folder, { mode: 0o700 });
     const names = Array.from({ length: this.#batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
