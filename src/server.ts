@@ -206,7 +206,8 @@ function wrapperGone(): Error {
 async function listenOn(
   { host, port }: { readonly host: string; readonly port: number }, http: HttpServer, wrapped: Wrapped | undefined,
 ): Promise<{ url: string }> {
-  if (wrapped === undefined) return await http.listen({ host, port });
+  // Exclusive also alone: where NODE_UNIQUE_ID is in the environment, Node would ask a wrapper that is not there for the socket.
+  if (wrapped === undefined) return await http.listen({ host, port, isExclusive: true });
   const listening = wrapped.isThere ? await Promise.race([http.listen({ host, port }), wrapped.gone]) : undefined;
   return listening ?? await http.listen({ host, port, isExclusive: true });
 }

@@ -103,7 +103,7 @@ export class Holder implements House {
     let opened = (): void => undefined;
     const isOpen = new Promise<void>((resolve) => { opened = resolve; });
     // By its name alone: the whole path may be longer than an address of a socket (108 bytes, unix(7)).
-    await new Promise<void>((resolve, reject) => { this.#server.once('error', reject).listen('socket', resolve); });
+    await new Promise<void>((resolve, reject) => { this.#server.once('error', reject).listen({ path: 'socket', exclusive: true }, resolve); });
     const pty = await openPty(this.#order, {
       onOutput: (bytes) => this.#output(bytes),
       onDrain: () => { for (const visitor of this.#visitors) visitor.resume(); },

@@ -57,7 +57,7 @@ async function isRunning({ stateDir }: Config): Promise<boolean> {
 async function tryListen(host: string, number: number): Promise<string | undefined> {
   const probe = createServer();
   try {
-    probe.listen(number, host);
+    probe.listen({ port: number, host, exclusive: true });
     await once(probe, 'listening');
     return undefined;
   } catch (error) {

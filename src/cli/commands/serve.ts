@@ -2,6 +2,7 @@
  * `sidecar serve`: runs the server, by itself or under a wrapper.
  * @module
  */
+import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -85,10 +86,14 @@ async function serve(config: Config): Promise<number> {
   return end === 'handOver' ? replacedExitCode : 0;
 }
 
+const notPrimary = 'Cannot serve with --wrapper: NODE_UNIQUE_ID is in the environment, by which Node takes this process for a worker of '
+  + 'another one (node:cluster). Start it without that variable: env -u NODE_UNIQUE_ID sidecar serve --wrapper';
+
 /** The wrapper in this process, its servers as children. */
 async function supervise(config: Config): Promise<number> {
   // Whoever serves without it need not load it.
   const { Wrapper } = await import('../../wrapper/wrapper.ts');
+  if (!cluster.isPrimary) throw new CommandError(notPrimary);
   const log = openLog(config);
   keepGoing(log);
   try {
