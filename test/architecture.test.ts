@@ -50,7 +50,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'process/own-version.ts': 'the package that this program is part of',
   'http/key-files.ts': 'the keys, with the same flags; it tells a link, an owner and a mode apart',
   'agents/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',
-  'terminals/socket-path.ts': 'a directory as such: O_DIRECTORY waits for nothing (open(2))',
+  'terminals/socket-path.ts': 'a socket as such: O_PATH opens nothing (open(2))',
   'terminals/pty.ts': 'in the process of the holder: the terminal, and the FIFO that it has just made and holds open',
   'terminals/holder-main.ts': 'its stdin',
   'update/trusted-keys.ts': 'the keys that updates are trusted by, with the same flags; it tells a link and an owner apart',

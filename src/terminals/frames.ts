@@ -10,6 +10,8 @@ import { type TerminalReason, terminalReasons } from '../protocol/terminals.ts';
 
 /** The server's: what it wants of the holder. */
 export type Asked =
+  /** Comes first, and says which terminal all that follows is for. Servers of before do not send it. */
+  | { readonly kind: 'to'; readonly terminalId: string }
   /** The output from the offset `after` on (default: what is kept), then as it comes. `isDeciding`: it types, has a say in the size, and may hold the program back. */
   | {
     readonly kind: 'attach'; readonly after: number | null; readonly isDeciding: boolean; readonly isOwner: boolean;

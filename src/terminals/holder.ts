@@ -10,7 +10,7 @@
  * The size is what the one asked for who acted last, as tmux has it with `window-size latest`.
  * @module
  */
-import { linkSync, rmSync } from 'node:fs';
+import { linkSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { longTimeout } from '../base/long-timeout.ts';
@@ -27,6 +27,7 @@ import type { TerminalExit, TerminalRecord } from './record.ts';
 import { Ring } from '../base/ring.ts';
 import { Replay } from './replay.ts';
 import { FirstInput } from './first-input.ts';
+import { socketId, socketName } from './socket-path.ts';
 import { type House, Visitor } from './visitor.ts';
 
 /** What the server that starts a holder tells it. */
@@ -103,7 +104,11 @@ export class Holder implements House {
     let opened = (): void => undefined;
     const isOpen = new Promise<void>((resolve) => { opened = resolve; });
     // By its name alone: the whole path may be longer than an address of a socket (108 bytes, unix(7)).
-    await new Promise<void>((resolve, reject) => { this.#server.once('error', reject).listen({ path: 'socket', exclusive: true }, resolve); });
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject).listen({ path: socketName, exclusive: true }, resolve);
+    });
+    // Before the program runs, which may replace it.
+    const socket = socketId(lstatSync(socketName, { bigint: true }));
     const pty = await openPty(this.#order, {
       onOutput: (bytes) => this.#output(bytes),
       onDrain: () => { for (const visitor of this.#visitors) visitor.resume(); },
@@ -117,7 +122,7 @@ export class Holder implements House {
     const holder = await identify(process.pid);
     if (holder === undefined) throw new Error('Cannot find out who this process is');
     const { about, workdir, size } = this.#order;
-    const record: TerminalRecord = { ...about, ...size, workdir, backend: pty.backend, holder, program: this.#program };
+    const record: TerminalRecord = { ...about, ...size, workdir, backend: pty.backend, holder, socket, program: this.#program };
     try {
       this.#note(record);
     } catch (error) {
@@ -155,6 +160,9 @@ export class Holder implements House {
 
   asked(visitor: Visitor, request: Asked): void {
     switch (request.kind) {
+      case 'to':
+        if (request.terminalId !== this.#order.about.terminalId) throw new Error('It is for another terminal');
+        return;
       case 'attach':
         visitor.view(request.after, { ...request, withState: request.withState === true }, this.#size);
         if (request.after === null && request.withState === true && request.isDeciding) this.#repaint();

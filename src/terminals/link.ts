@@ -5,10 +5,19 @@
 import { connect, type Socket } from 'node:net';
 import { checkFolder } from '../base/untrusted-file.ts';
 import { type Asked, bytesHead, encode, type Frame, FrameReader, parseTold, type Told } from './frames.ts';
-import { withSocketPath } from './socket-path.ts';
+import { withSocket } from './socket-path.ts';
 
 /** What else is waiting to be told has time for so long. */
 const answerMs = 10_000;
+
+/** Where a holder is, and how it is told from others. */
+export interface HolderAddress {
+  /** The terminal's. */
+  readonly directory: string;
+  readonly terminalId: string;
+  /** The id of its socket; `undefined`: it is not known. */
+  readonly socket: string | undefined;
+}
 
 export class Link {
   onFrame: (frame: Frame<Told>) => void = () => undefined;
@@ -16,13 +25,16 @@ export class Link {
   onDrain: () => void = () => undefined;
   /** Called once. Nothing is read before the end of the turn in which the link was made. */
   onClose: () => void = () => undefined;
+  /** The id of the holder's. */
+  readonly socketId: string;
   readonly #socket: Socket;
   readonly #frames = new FrameReader<Told>(parseTold);
   readonly #waiting: ((isDone: boolean) => void)[] = [];
   #isClosed = false;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, socketId: string) {
     this.#socket = socket;
+    this.socketId = socketId;
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => this.onDrain());
     socket.on('error', () => undefined);
@@ -30,19 +42,22 @@ export class Link {
   }
 
   /**
-   * @param directory The terminal's.
+   * The holder of another terminal closes the connection: also where a job has put its socket there and that cannot be told.
+   *
    * @throws the system's error where nothing listens: the holder has ended, or does;
-   * UntrustedFileError where a link stands there.
+   * UntrustedFileError where a link or another socket stands there.
    */
-  static open(directory: string): Promise<Link> {
+  static open({ directory, terminalId, socket: expected }: HolderAddress): Promise<Link> {
     return new Promise((resolve, reject) => {
       checkFolder(directory);
       // connect(2) is called at once.
-      const socket = withSocketPath(directory, 'socket', (path) => connect({ path }));
+      const { socket, id } = withSocket(directory, expected, (path, found) => ({ socket: connect({ path }), id: found }));
       socket.once('error', reject);
       socket.once('connect', () => {
         socket.off('error', reject);
-        resolve(new Link(socket));
+        const link = new Link(socket, id);
+        link.ask({ kind: 'to', terminalId });
+        resolve(link);
       });
     });
   }

@@ -57,6 +57,8 @@ export interface TerminalRecord {
   readonly rows: number;
   /** The process that keeps the terminal. */
   readonly holder: Identity;
+  /** The id of the holder's socket; `undefined` in one of an earlier version. */
+  readonly socket?: string | undefined;
   /** The program on it. */
   readonly program: Identity;
 }
@@ -76,7 +78,7 @@ export interface TerminalExit {
 
 const record: Parser<TerminalRecord> = fieldsOf({
   terminalId, name: nullable(text()), command: nullable(text()), workdir: text(), warnings: optional(array(text(), { max: 100 })), backend: oneOf(...terminalBackends), ofConnection: boolean,
-  idempotency: optional(fieldsOf({ key: text(), hash: text() })), createdAt: unixSeconds, cols: side, rows: side, holder: identity, program: identity,
+  idempotency: optional(fieldsOf({ key: text(), hash: text() })), createdAt: unixSeconds, cols: side, rows: side, holder: identity, socket: optional(text()), program: identity,
 });
 
 const exit: Parser<TerminalExit> = fieldsOf({

@@ -1,38 +1,78 @@
 /**
- * Reaches a Unix socket however long its path is: an address takes 108 bytes (unix(7)), on macOS 104.
+ * Reaches the Unix socket of a holder, and no other that a job has put or linked there, however long its path is: an
+ * address takes 108 bytes (unix(7)), on macOS 104.
  * @module
  */
-import { closeSync, constants, mkdtempSync, openSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
+import {
+  type BigIntStats, closeSync, constants, fstatSync, lstatSync, mkdtempSync, openSync, rmdirSync, symlinkSync, unlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { UntrustedFileError } from '../base/untrusted-file.ts';
+
+/** The name of a holder's socket in the directory of its terminal. */
+export const socketName = 'socket';
 
 const longestBytes = 100;
+/** Of Linux (open(2)), which Node has no constant for: the file itself, not opened. A link is not followed, either. */
+const unopened = 0o10000000 | constants.O_NOFOLLOW;
 
-/** Calls `use` with a path to `name` in `directory` that is short enough, good until `use` returns. */
-export function withSocketPath<T>(directory: string, name: string, use: (path: string) => T): T {
-  const path = join(directory, name);
-  if (Buffer.byteLength(path) <= longestBytes) return use(path);
-  return process.platform === 'linux' ? throughDescriptor(directory, name, use) : throughLink(directory, name, use);
+/** @param id Of the socket, as {@link socketId} has it. */
+type Use<T> = (path: string, id: string) => T;
+
+/**
+ * Tells a socket from all others, as long as it is bound: `DEVICE:INODE`. A link to it is none.
+ *
+ * @throws UntrustedFileError where it is no socket.
+ */
+export function socketId(stats: BigIntStats): string {
+  if (!stats.isSocket()) throw new UntrustedFileError(`${socketName} is not a socket`);
+  return `${stats.dev}:${stats.ino}`;
 }
 
-/** proc(5): `/proc/self/fd/N` is the directory itself. */
-function throughDescriptor<T>(directory: string, name: string, use: (path: string) => T): T {
-  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+/**
+ * Calls `use` with a path to the socket of a terminal that is short enough, good until `use` returns.
+ *
+ * @param expected Its id; `undefined`: it is not known, and any socket without another name will do.
+ * @throws UntrustedFileError where another stands there; the system's error.
+ */
+export function withSocket<T>(directory: string, expected: string | undefined, use: Use<T>): T {
+  const path = join(directory, socketName);
+  if (process.platform === 'linux') return throughDescriptor(path, expected, use);
+  if (Buffer.byteLength(path) <= longestBytes) return use(path, check(path, expected));
+  return throughLink(directory, expected, use);
+}
+
+/** proc(5): `/proc/self/fd/N` is the very socket that was checked, whatever stands in its place meanwhile. */
+function throughDescriptor<T>(path: string, expected: string | undefined, use: Use<T>): T {
+  const fd = openSync(path, unopened);
   try {
-    return use(`/proc/self/fd/${fd}/${name}`);
+    return use(`/proc/self/fd/${fd}`, checked(fstatSync(fd, { bigint: true }), expected));
   } finally {
     closeSync(fd);
   }
 }
 
-function throughLink<T>(directory: string, name: string, use: (path: string) => T): T {
+function throughLink<T>(directory: string, expected: string | undefined, use: Use<T>): T {
   const folder = mkdtempSync(join(tmpdir(), 'sc-'));
   const link = join(folder, 'd');
   try {
     symlinkSync(directory, link);
-    return use(join(link, name));
+    const path = join(link, socketName);
+    return use(path, check(path, expected));
   } finally {
     unlinkSync(link);
     rmdirSync(folder);
   }
+}
+
+function check(path: string, expected: string | undefined): string {
+  return checked(lstatSync(path, { bigint: true }), expected);
+}
+
+function checked(stats: BigIntStats, expected: string | undefined): string {
+  const id = socketId(stats);
+  const isExpected = expected === undefined ? stats.nlink === 1n : id === expected;
+  if (!isExpected) throw new UntrustedFileError(`${socketName} is not the one that the holder made`);
+  return id;
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { UntrustedFileError } from '../base/untrusted-file.ts';
 import { isAlive, isAliveNow, sendSignal } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -39,6 +40,8 @@ export class Terminal {
   #latest: { readonly cols: number; readonly rows: number; readonly attached: number; readonly lastActivityAt: number };
   #exit: TerminalExit | undefined;
   #watch: Link | undefined;
+  /** The id of its holder's socket. That of a holder of an earlier version, which does not say so, is the first found. */
+  #socketId: string | undefined;
   #isClosed = false;
   #settle: () => void = () => undefined;
   /** Resolves once it has ended. */
@@ -47,6 +50,7 @@ export class Terminal {
   /** @param onEnded Called once; not for one that has ended before. */
   constructor(record: TerminalRecord, store: TerminalStore, onEnded: () => void) {
     this.record = record;
+    this.#socketId = record.socket;
     this.#store = store;
     this.#onEnded = onEnded;
     this.#latest = { cols: record.cols, rows: record.rows, attached: 0, lastActivityAt: record.createdAt };
@@ -112,7 +116,7 @@ export class Terminal {
     // Where its holder cannot be told, it is ended with all that it holds.
     const link = await this.#link().catch(() => undefined);
     link?.ask({ kind: 'end', reason: 'closed', graceMs });
-    if (link !== undefined) await this.#endedWithin(endMs);
+    if (link !== undefined) await Promise.race([closed(link), this.#endedWithin(endMs)]);
     link?.close();
     await this.#sweep();
     if (this.#exit === undefined && await isAlive(this.record.holder)) sendSignal(this.record.holder.pid, 'SIGKILL');
@@ -141,7 +145,7 @@ export class Terminal {
   async #keepWatch(): Promise<void> {
     while (!this.#isClosed) {
       try {
-        const link = await Link.open(this.#store.directory(this.id));
+        const link = await this.#open();
         if (this.#isClosed) return link.close();
         await this.#watched(link);
       } catch {
@@ -203,14 +207,27 @@ export class Terminal {
   async #link(): Promise<Link | undefined> {
     if (this.#exit !== undefined) return undefined;
     try {
-      return await Link.open(this.#store.directory(this.id));
-    } catch {
+      return await this.#open();
+    } catch (error) {
       // Before a holder stops to listen it writes how its terminal ended; the watch knows soon.
       if (this.#store.readExit(this.id) !== undefined || !await isAlive(this.record.holder)) await this.#endedWithin(learnMs);
       if (this.#exit !== undefined) return undefined;
-      throw new ProblemError('unavailable', `Cannot reach terminal ${this.id}: what holds it does not answer; end the terminal`);
+      const why = error instanceof UntrustedFileError ? 'its socket was replaced' : 'what holds it does not answer';
+      throw new ProblemError('unavailable', `Cannot reach terminal ${this.id}: ${why}; end the terminal`);
     }
   }
+
+  /** @throws as `Link.open`; Error where its holder has ended: the inode of its socket may be that of another by now. */
+  async #open(): Promise<Link> {
+    if (!isAliveNow(this.record.holder)) throw new Error('The holder has ended');
+    const link = await Link.open({ directory: this.#store.directory(this.id), terminalId: this.id, socket: this.#socketId });
+    this.#socketId ??= link.socketId;
+    return link;
+  }
+}
+
+function closed(link: Link): Promise<void> {
+  return new Promise((resolve) => { link.onClose = resolve; });
 }
 
 /**

@@ -15,6 +15,7 @@ export interface House {
   readonly exit: TerminalExit | undefined;
   /** `false`: it is better to wait until {@link Visitor.resume}. */
   input(visitor: Visitor, bytes: Buffer): boolean;
+  /** @throws Error where it is for another terminal. */
   asked(visitor: Visitor, request: Asked): void;
   /** Its place in the output has changed. */
   moved(visitor: Visitor): void;
@@ -111,7 +112,7 @@ export class Visitor {
         else if (!this.#house.input(this, frame.bytes)) this.#socket.pause();
       }
     } catch {
-      // Not one of ours.
+      // Not one of ours, or not for us.
       this.#socket.destroy();
     }
   }

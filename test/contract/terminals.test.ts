@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
-import { atEnd, holdersOf, startTestServer, temporaryFolder } from '../support/server.ts';
+import { atEnd, holdersOf, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { attachTo, openTerminal, plainShell, showTerminal, talk, terminalless, without } from '../terminals/talk.ts';
+import { attachTo, forgetSocket, openTerminal, plainShell, showTerminal, talk, terminalless, without } from '../terminals/talk.ts';
 import { ask, isRunning } from './ask.ts';
 
 const skip = terminalless;
@@ -46,14 +46,18 @@ test('POST /terminals opens one, GET shows it, DELETE ends its whole tree', { sk
 });
 
 test('a socket that never speaks, in the place of that of a terminal, keeps no request for its screen waiting', { skip }, async (t) => {
-  const server = await startTestServer(t);
+  const server = await spawnServer(t);
   const { terminalId } = await openTerminal(server);
-  const path = join(server.stateDir, 'terminals', terminalId, 'socket');
+  const directory = join(server.stateDir, 'terminals', terminalId);
+  await server.kill9();
+  forgetSocket(directory);
+  const path = join(directory, 'socket');
   rmSync(path);
   const silent = createServer();
   atEnd(t, () => void silent.close());
   silent.listen(path);
   await once(silent, 'listening');
+  await server.restart();
   const answer = await ask(server, `GET /terminals/${terminalId}/screen`);
   assert.deepEqual([answer.status, answer.problem.code], [503, 'unavailable']);
 });

@@ -58,12 +58,13 @@ test('nothing is read, and nobody is asked, behind a link in the place of the di
   t.after(() => other.close());
   await once(other, 'listening');
   assert.deepEqual([store.readExit(terminalId), String(await store.readScrollback(terminalId))], [exit, 'theirs']);
-  (await Link.open(directory)).close();
+  const address = { directory, terminalId, socket: undefined };
+  (await Link.open(address)).close();
   await until(() => calls === 1, { what: 'it was asked where it should be' });
   renameSync(directory, outside);
   symlinkSync(outside, directory);
   await turn();
   assert.deepEqual([store.readExit(terminalId), String(await store.readScrollback(terminalId))], [undefined, '']);
-  await assert.rejects(Link.open(directory), { name: 'UntrustedFileError' });
+  await assert.rejects(Link.open(address), { name: 'UntrustedFileError' });
   assert.equal(calls, 1);
 });

@@ -1,5 +1,6 @@
 /** Terminals of a server of the tests, and WebSockets to them. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { ServerMessage, Terminal } from '../../src/protocol/terminals.ts';
 import { connectWebSocket } from '../../src/websocket/client.ts';
@@ -25,6 +26,14 @@ export async function openTerminal(server: Reached, body: object = plainShell): 
   const answer = await ask(server, 'POST /terminals', { body });
   if (answer.status !== 201) throw new Error(`There is no terminal: ${answer.status} ${answer.text}`);
   return answer.json<Terminal>();
+}
+
+/** Makes the record of a terminal one of a version that did not note the socket: what stands there is believed. */
+export function forgetSocket(directory: string): void {
+  const path = join(directory, 'terminal.json');
+  const { socket, ...record } = JSON.parse(readFileSync(path, 'utf8')) as { socket?: unknown };
+  if (socket === undefined) throw new Error(`${path} notes no socket`);
+  writeFileSync(path, JSON.stringify(record));
 }
 
 export async function showTerminal(server: Reached, id: string): Promise<Terminal> {
