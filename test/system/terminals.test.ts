@@ -214,11 +214,15 @@ function holderOf(directory: string): number {
 test('20 reconnects in the middle of output lose and double no byte', { skip }, async (t) => {
   const server = await startTestServer(t, { flags: { 'terminal-scrollback': String(4 * mebibyte) } });
   const { terminalId } = await openTerminal(server, {
-    command: 'stty -echo; read start; i=0; while [ $i -lt 3000 ]; do echo "line $i with some words to make it longer €"; i=$((i+1)); done; sleep 0.2; exit 3',
+    command: 'stty -echo; echo ready; read start; i=0; '
+      + 'while [ $i -lt 3000 ]; do echo "line $i with some words to make it longer €"; i=$((i+1)); done; sleep 0.2; exit 3',
   });
-  const expected = Array.from({ length: 3000 }, (_, index) => `line ${index} with some words to make it longer €\r\n`).join('');
+  const lines = Array.from({ length: 3000 }, (_, index) => `line ${index} with some words to make it longer €\r\n`);
+  const expected = `ready\r\n${lines.join('')}`;
   const total = Buffer.byteLength(expected);
   const typist = await attachTo(t, server, terminalId);
+  // Before `stty -echo` has run, what is typed is shown.
+  await typist.shows('ready');
   typist.type('\n');
   let got = Buffer.alloc(0);
   for (let turn = 0; turn < 20; turn += 1) {
