@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { type Parser, array, boolean, fieldsOf, integer, nullable, number, oneOf, optional, text } from '../base/parse.ts';
 import type { Idempotency } from '../process/idempotency.ts';
-import type { Identity } from '../process/identity.ts';
+import { type Identity, isAliveNow, wordsOf } from '../process/identity.ts';
 import { isJobId } from '../protocol/ids.ts';
 import {
   type TerminalBackend, type TerminalId, type TerminalReason, terminalBackends, terminalId, terminalReasons,
@@ -31,6 +31,14 @@ export function holderTitle(id: string, folder: string): string {
 export function parseHolderTitle(title: string): { readonly id: TerminalId; readonly mark: string | undefined } | undefined {
   const [start, id = '', mark] = title.trim().split(' ');
   return start === titleStart && isJobId(id) ? { id, mark } : undefined;
+}
+
+/** Whether the process may hold that terminal: it has ended, or says so. Where there is no `/proc`, nothing tells. */
+export function mayHold(id: string, holder: Identity): boolean {
+  if (process.platform !== 'linux' || !isAliveNow(holder)) return true;
+  const [title = ''] = wordsOf(holder.pid);
+  // No file descriptor to look with.
+  return title === '' || parseHolderTitle(title)?.id === id;
 }
 
 /** Tells one folder of terminals from those of other servers of the machine. */

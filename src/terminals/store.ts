@@ -19,7 +19,7 @@ import { type JsonBounds, readJson, recordBounds } from '../base/untrusted-json.
 import { Trash } from '../process/trash.ts';
 import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
-import { parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
+import { mayHold, parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
 
 /** Of `exit`, which has seven fields. */
 const exitBounds: JsonBounds = { maxBytes: 65_536, maxTokens: 1000 };
@@ -69,6 +69,7 @@ export class TerminalStore {
         value = readJson(join(this.directory(name), 'terminal.json'), recordBounds);
         const record = parseTerminalRecord(value);
         if (record.terminalId !== name) throw new Error(`its terminal.json is that of ${record.terminalId}`);
+        if (!mayHold(name, record.holder)) throw new Error('its terminal.json names another process as its holder');
         records.push(record);
       } catch (error) {
         skipped.push({ name, why: (error as Error).message, holderPid: holderIn(name, value) });

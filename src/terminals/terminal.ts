@@ -27,7 +27,9 @@ export const graceMs = 2000;
 const endMs = graceMs + 8000;
 /** How long it takes at most to learn how it ended, once nobody listens any more. */
 const learnMs = 5000;
+/** How often a holder is tried that cannot be reached: soon at first. */
 const retryMs = 20;
+const slowestRetryMs = 250;
 /** How often it is looked whether the holder lives. */
 const holderCheckMs = 1000;
 /** How long a holder may take to send the screen. */
@@ -143,7 +145,7 @@ export class Terminal {
 
   /** Learns of changes from the holder as long as there is one. */
   async #keepWatch(): Promise<void> {
-    while (!this.#isClosed) {
+    for (let waitMs = retryMs; !this.#isClosed; waitMs = Math.min(waitMs * 1.5, slowestRetryMs)) {
       try {
         const link = await this.#open();
         if (this.#isClosed) return link.close();
@@ -154,7 +156,7 @@ export class Terminal {
       const exit = this.#store.readExit(this.id);
       if (exit !== undefined) return this.#finish(exit);
       if (!this.#isClosed && !await isAlive(this.record.holder)) return this.#lost();
-      await sleep(retryMs, undefined, { ref: false });
+      await sleep(waitMs, undefined, { ref: false });
     }
   }
 

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, linkSync, lstatSync, readFileSync, readlinkSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
 import { ask, isRunning } from '../contract/ask.ts';
@@ -155,6 +155,22 @@ test('a terminal whose holder, of an earlier version, did not note its socket is
     await until(() => !isRunning(terminal.pid) && !isRunning(holder), { what: 'its own program and holder have ended' });
   }
   for (const other of [one, two, three, four]) await other.check();
+});
+
+test('a record that names what holds another terminal ends its own one, not that', { skip }, async (t) => {
+  const server = await spawnServer(t);
+  const { terminal, holder } = await victim(server);
+  const other = await otherTerminal(t, server);
+  const [place, otherPlace] = [directoryOf(server, terminal.terminalId), dirname(other.socket)];
+  await server.kill9();
+  const record = JSON.parse(readFileSync(join(otherPlace, 'terminal.json'), 'utf8')) as object;
+  writeFileSync(join(place, 'terminal.json'), JSON.stringify({ ...record, terminalId: terminal.terminalId }));
+  plant(t, place, (socket) => linkSync(other.socket, socket));
+  await server.restart();
+  assert.equal((await ask(server, `DELETE /terminals/${terminal.terminalId}`)).status, 404);
+  await until(() => !isRunning(terminal.pid) && !isRunning(holder), { what: 'its own program and holder have ended' });
+  await other.check();
+  await other.end();
 });
 
 test('nobody is asked in the place of a holder that was killed, though the socket has the inode of its own', { skip }, async (t) => {
