@@ -122,7 +122,8 @@ export class Holder implements House {
     const holder = await identify(process.pid);
     if (holder === undefined) throw new Error('Cannot find out who this process is');
     const { about, workdir, size } = this.#order;
-    const record: TerminalRecord = { ...about, ...size, workdir, backend: pty.backend, holder, socket, program: this.#program };
+    const { backend } = pty;
+    const record: TerminalRecord = { ...about, ...size, workdir, backend, holder, socket, program: this.#program };
     try {
       this.#note(record);
     } catch (error) {

@@ -42,7 +42,7 @@ export class Link {
   }
 
   /**
-   * The holder of another terminal closes the connection: also where a job has put its socket there and that cannot be told.
+   * The holder of another terminal closes the connection: also where nothing tells that a job has put its socket there.
    *
    * @throws the system's error where nothing listens: the holder has ended, or does;
    * UntrustedFileError where a link or another socket stands there.
@@ -51,7 +51,8 @@ export class Link {
     return new Promise((resolve, reject) => {
       checkFolder(directory);
       // connect(2) is called at once.
-      const { socket, id } = withSocket(directory, expected, (path, found) => ({ socket: connect({ path }), id: found }));
+      const { socket, id } = withSocket(directory, expected, (path, found) => (
+        { socket: connect({ path }), id: found }));
       socket.once('error', reject);
       socket.once('connect', () => {
         socket.off('error', reject);

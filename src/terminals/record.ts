@@ -86,7 +86,8 @@ export interface TerminalExit {
 
 const record: Parser<TerminalRecord> = fieldsOf({
   terminalId, name: nullable(text()), command: nullable(text()), workdir: text(), warnings: optional(array(text(), { max: 100 })), backend: oneOf(...terminalBackends), ofConnection: boolean,
-  idempotency: optional(fieldsOf({ key: text(), hash: text() })), createdAt: unixSeconds, cols: side, rows: side, holder: identity, socket: optional(text()), program: identity,
+  idempotency: optional(fieldsOf({ key: text(), hash: text() })), createdAt: unixSeconds, cols: side, rows: side, holder: identity,
+  socket: optional(text()), program: identity,
 });
 
 const exit: Parser<TerminalExit> = fieldsOf({

@@ -4,7 +4,8 @@
  * @module
  */
 import {
-  type BigIntStats, closeSync, constants, fstatSync, lstatSync, mkdtempSync, openSync, rmdirSync, symlinkSync, unlinkSync,
+  type BigIntStats, closeSync, constants, fstatSync, lstatSync, mkdtempSync, openSync, rmdirSync, symlinkSync,
+  unlinkSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

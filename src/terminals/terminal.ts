@@ -42,7 +42,7 @@ export class Terminal {
   #latest: { readonly cols: number; readonly rows: number; readonly attached: number; readonly lastActivityAt: number };
   #exit: TerminalExit | undefined;
   #watch: Link | undefined;
-  /** The id of its holder's socket. That of a holder of an earlier version, which does not say so, is the first found. */
+  /** The id of its holder's socket. A holder of an earlier version does not note it: then it is that of the first found. */
   #socketId: string | undefined;
   #isClosed = false;
   #settle: () => void = () => undefined;
@@ -219,10 +219,11 @@ export class Terminal {
     }
   }
 
-  /** @throws as `Link.open`; Error where its holder has ended: the inode of its socket may be that of another by now. */
+  /** @throws as `Link.open`; Error where its holder has ended: another socket may have its inode by now. */
   async #open(): Promise<Link> {
     if (!isAliveNow(this.record.holder)) throw new Error('The holder has ended');
-    const link = await Link.open({ directory: this.#store.directory(this.id), terminalId: this.id, socket: this.#socketId });
+    const directory = this.#store.directory(this.id);
+    const link = await Link.open({ directory, terminalId: this.id, socket: this.#socketId });
     this.#socketId ??= link.socketId;
     return link;
   }

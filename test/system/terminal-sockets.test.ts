@@ -1,8 +1,10 @@
-/** A job puts another socket in the place of that of a terminal's holder: nothing is typed, read or ended through it. */
+/** A job puts another socket in the place of a terminal's own: nothing is typed, read or ended through it. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, linkSync, lstatSync, readFileSync, readlinkSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync, linkSync, lstatSync, readFileSync, readlinkSync, renameSync, symlinkSync, writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -69,12 +71,22 @@ async function stranger(t: TestContext): Promise<Other> {
   return { socket, check: async () => assert.equal(calls, 0), end: async () => close() };
 }
 
-/** One whose socket is replaced, and those that hold it. */
-async function victim(server: SpawnedServer): Promise<{ readonly terminal: Terminal; readonly holder: number }> {
+/** A terminal whose socket is replaced. */
+interface Victim {
+  readonly terminal: Terminal;
+  readonly holder: number;
+}
+
+async function victim(server: SpawnedServer): Promise<Victim> {
   const before = new Set(holdersOf(server.stateDir));
   const terminal = await openTerminal(server, { command: 'exec sleep 1000' });
   const [holder = 0] = holdersOf(server.stateDir).filter((pid) => !before.has(pid));
   return { terminal, holder };
+}
+
+async function ended({ terminal, holder }: Victim): Promise<void> {
+  const isOver = (): boolean => !isRunning(terminal.pid) && !isRunning(holder);
+  await until(isOver, { what: 'its own program and holder have ended' });
 }
 
 /** Puts the socket there. */
@@ -85,7 +97,9 @@ function plant(t: TestContext, directory: string, put: (place: string) => void):
 }
 
 async function answersUnreachable(t: TestContext, server: SpawnedServer, id: string): Promise<void> {
-  const calls = [['GET', 'screen', undefined], ['POST', 'input', { data: 'secret\r' }], ['POST', 'resize', { cols: 91, rows: 21 }]] as const;
+  const calls = [
+    ['GET', 'screen', undefined], ['POST', 'input', { data: 'secret\r' }], ['POST', 'resize', { cols: 91, rows: 21 }],
+  ] as const;
   for (const [method, what, body] of calls) {
     const begin = performance.now();
     const answer = await ask(server, `${method} /terminals/${id}/${what}`, body === undefined ? {} : { body });
@@ -100,9 +114,9 @@ async function answersUnreachable(t: TestContext, server: SpawnedServer, id: str
 
 for (const isRestarted of [false, true]) {
   const when = isRestarted ? ', also after kill -9 of the server' : '';
-  test(`another socket in the place of that of a terminal is not used, and the terminal can be ended${when}`, { skip }, async (t) => {
+  test(`another socket in the place of a terminal's is not used, and it can be ended${when}`, { skip }, async (t) => {
     const server = await spawnServer(t);
-    const planted: { what: string; other: Other; victim: Awaited<ReturnType<typeof victim>> }[] = [];
+    const planted: { what: string; other: Other; victim: Victim }[] = [];
     for (const [way, put] of Object.entries(ways)) {
       for (const [whose, open] of Object.entries(others)) {
         const one = { what: `${way}, ${whose}`, other: await open(t, server), victim: await victim(server) };
@@ -114,12 +128,13 @@ for (const isRestarted of [false, true]) {
       await server.kill9();
       await server.restart();
     }
-    for (const { what, other, victim: { terminal, holder } } of planted) {
+    for (const one of planted) {
+      const { what, other, victim: { terminal } } = one;
       await t.test(what, async () => {
         await answersUnreachable(t, server, terminal.terminalId);
         await other.check();
         assert.equal((await ask(server, `DELETE /terminals/${terminal.terminalId}`)).status, 200);
-        await until(() => !isRunning(terminal.pid) && !isRunning(holder), { what: 'its own program and holder have ended' });
+        await ended(one.victim);
         await other.check();
         await other.end();
       });
@@ -127,12 +142,14 @@ for (const isRestarted of [false, true]) {
   });
 }
 
-test('a terminal whose holder, of an earlier version, did not note its socket is used by that socket alone', { skip }, async (t) => {
+test('a terminal whose holder, of an earlier version, did not note its socket uses that alone', { skip }, async (t) => {
   const server = await spawnServer(t);
-  const opened: (Awaited<ReturnType<typeof victim>>)[] = [];
+  const opened: Victim[] = [];
   for (let count = 0; count < 4; count += 1) opened.push(await victim(server));
   const [good = '', linked = '', hard = '', renamed = ''] = opened.map(({ terminal }) => terminal.terminalId);
-  const [one, two, three] = [await otherTerminal(t, server), await otherTerminal(t, server), await otherTerminal(t, server)];
+  const one = await otherTerminal(t, server);
+  const two = await otherTerminal(t, server);
+  const three = await otherTerminal(t, server);
   await server.kill9();
   for (const id of [good, linked, hard, renamed]) forgetSocket(directoryOf(server, id));
   plant(t, directoryOf(server, linked), (place) => symlinkSync(one.socket, place));
@@ -150,16 +167,17 @@ test('a terminal whose holder, of an earlier version, did not note its socket is
   const four = await stranger(t);
   plant(t, directoryOf(server, good), (place) => renameSync(four.socket, place));
   await answersUnreachable(t, server, good);
-  for (const { terminal, holder } of opened) {
-    assert.equal((await ask(server, `DELETE /terminals/${terminal.terminalId}`)).status, 200);
-    await until(() => !isRunning(terminal.pid) && !isRunning(holder), { what: 'its own program and holder have ended' });
+  for (const each of opened) {
+    assert.equal((await ask(server, `DELETE /terminals/${each.terminal.terminalId}`)).status, 200);
+    await ended(each);
   }
   for (const other of [one, two, three, four]) await other.check();
 });
 
 test('a record that names what holds another terminal ends its own one, not that', { skip }, async (t) => {
   const server = await spawnServer(t);
-  const { terminal, holder } = await victim(server);
+  const own = await victim(server);
+  const { terminal } = own;
   const other = await otherTerminal(t, server);
   const [place, otherPlace] = [directoryOf(server, terminal.terminalId), dirname(other.socket)];
   await server.kill9();
@@ -168,12 +186,12 @@ test('a record that names what holds another terminal ends its own one, not that
   plant(t, place, (socket) => linkSync(other.socket, socket));
   await server.restart();
   assert.equal((await ask(server, `DELETE /terminals/${terminal.terminalId}`)).status, 404);
-  await until(() => !isRunning(terminal.pid) && !isRunning(holder), { what: 'its own program and holder have ended' });
+  await ended(own);
   await other.check();
   await other.end();
 });
 
-test('nobody is asked in the place of a holder that was killed, though the socket has the inode of its own', { skip }, async (t) => {
+test('no socket is used once the holder was killed, though it has the same inode', { skip }, async (t) => {
   const server = await spawnServer(t);
   const { terminal: { terminalId }, holder } = await victim(server);
   const directory = directoryOf(server, terminalId);
@@ -186,6 +204,7 @@ test('nobody is asked in the place of a holder that was killed, though the socke
   const record = JSON.parse(readFileSync(join(directory, 'terminal.json'), 'utf8')) as object;
   writeFileSync(join(directory, 'terminal.json'), JSON.stringify({ ...record, socket: `${dev}:${ino}` }));
   await server.restart();
-  await until(async () => (await showTerminal(server, terminalId)).status === 'lost', { what: 'it is known to be lost' });
+  const isLost = async (): Promise<boolean> => (await showTerminal(server, terminalId)).status === 'lost';
+  await until(isLost, { what: 'it is known to be lost' });
   await other.check();
 });

@@ -22,7 +22,9 @@ async function speaker(t: TestContext, directory: string, word: string): Promise
   return socketId(lstatSync(path, { bigint: true }));
 }
 
-async function heard(directory: string, expected: string | undefined, before: () => void = () => undefined): Promise<string> {
+async function heard(
+  directory: string, expected: string | undefined, before: () => void = () => undefined,
+): Promise<string> {
   const socket = withSocket(directory, expected, (path) => {
     before();
     return connect({ path });
@@ -39,7 +41,7 @@ function withPlatform(t: TestContext, platform: NodeJS.Platform): void {
 
 for (const platform of ['linux', 'darwin'] as const) {
   const otherwise = platform === 'linux' && process.platform !== 'linux' ? 'it needs /proc' : skip;
-  test(`only the expected socket is reached, however long its path is: as on ${platform}`, { skip: otherwise }, async (t) => {
+  test(`only the expected socket is reached, by a path of any length: ${platform}`, { skip: otherwise }, async (t) => {
     for (const name of ['short', 'long'.repeat(40)]) {
       const directory = join(temporaryFolder(t), name);
       mkdirSync(directory);
@@ -62,7 +64,9 @@ for (const platform of ['linux', 'darwin'] as const) {
   });
 }
 
-test('what is put there after the check is not reached', { skip: process.platform !== 'linux' && 'it needs /proc' }, async (t) => {
+const procless = process.platform !== 'linux' && 'it needs /proc';
+
+test('what is put there after the check is not reached', { skip: procless }, async (t) => {
   const directory = temporaryFolder(t);
   const id = await speaker(t, directory, 'own');
   const other = temporaryFolder(t);
