@@ -9,7 +9,7 @@ import type { Pace } from '../base/pace.ts';
 import type { StreamName } from '../protocol/jobs.ts';
 import { agentFiles } from '../process/agent-host.ts';
 import { FileBudget } from '../process/open-files.ts';
-import { type Entry, until } from './entry.ts';
+import type { Entry } from './entry.ts';
 import { openCharacterBytes, openOutputNow, pieceBytes } from './output.ts';
 
 /** What a job writes: its output, and, of an agent, the events. */
@@ -133,6 +133,7 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
   const { directory, readers = new FileBudget(), from, signal, pace, isOver = () => false } = options;
   let left = options.limit ?? Number.MAX_SAFE_INTEGER;
   const cursors = (Object.entries(from) as [Followed, number][]).map(([stream, offset]) => new Cursor(directory, stream, offset, readers));
+  const changes = new Changes(entry, signal);
   try {
     while (!signal.aborted && left > 0) {
       await pace?.turn();
@@ -150,10 +151,44 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
       }
       if (isNew) continue;
       if (isFinished || isOver()) return;
-      await until(entry, () => entry.version !== version, { signal });
+      await changes.after(version);
     }
   } finally {
+    changes.close();
     for (const cursor of cursors) cursor.close();
+  }
+}
+
+/** The changes of a job, one after the other. A listener for all of them costs less than one for each. */
+class Changes {
+  readonly #entry: Entry;
+  readonly #signal: AbortSignal;
+  readonly #stop: () => void;
+  #wake: () => void = () => undefined;
+
+  /** @param signal Ends a wait, too. */
+  constructor(entry: Entry, signal: AbortSignal) {
+    this.#entry = entry;
+    this.#signal = signal;
+    const wake = (): void => this.#wake();
+    const unlisten = entry.onChange(wake);
+    signal.addEventListener('abort', wake);
+    this.#stop = (): void => {
+      unlisten();
+      signal.removeEventListener('abort', wake);
+    };
+  }
+
+  /** Resolves once the entry has another version. */
+  after(version: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      if (this.#entry.version !== version || this.#signal.aborted) resolve();
+    });
+  }
+
+  close(): void {
+    this.#stop();
   }
 }
 
