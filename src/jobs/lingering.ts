@@ -2,6 +2,7 @@
  * Finds the processes that outlived their job.
  * @module
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { findProcesses } from '../process/descendants.ts';
 import type { Identity } from '../process/identity.ts';
@@ -10,10 +11,21 @@ import type { Entry } from './entry.ts';
 /** Processes that left the group are looked for so long after a job, for all jobs of that time at once. */
 const lookAfterMs = 1000;
 
+/** Jobs that left processes in their group are gathered for so long: a look through all processes takes 5 to 25 ms. */
+const gatherMs = 10;
+
+interface Gathered {
+  readonly entry: Entry;
+  readonly leader: Identity | undefined;
+}
+
 export class Lingering {
   readonly #log: Log;
   readonly #onFound: (entry: Entry) => void;
   readonly #waiting = new Set<Entry>();
+  /** Those whose process group has processes left, and the look that is to find them. */
+  #gathered: Gathered[] = [];
+  #look: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param options.onFound Called when a job has more processes left than were known. */
@@ -22,10 +34,19 @@ export class Lingering {
     this.#onFound = options.onFound;
   }
 
-  /** Looks now, as the job's process group has processes left. Never rejects. @param pid The job's first process, which has ended. */
-  async look(entry: Entry, pid: number): Promise<void> {
+  /**
+   * Looks soon, as the job's process group has processes left. Resolves after the look; never rejects.
+   *
+   * @param pid The job's first process, which has ended.
+   */
+  look(entry: Entry, pid: number): Promise<void> {
     // No process that has ended has this start time: a process that has the pid now is a stranger.
-    await this.#find([entry], { pid, startTime: '' });
+    this.#gathered.push({ entry, leader: { pid, startTime: '' } });
+    this.#look ??= sleep(gatherMs, undefined, { ref: false }).then(() => {
+      this.#look = undefined;
+      return this.#find(this.#gathered.splice(0));
+    });
+    return this.#look;
   }
 
   /** Looks a little later, also for processes that left the group: one look through all processes serves many jobs. */
@@ -42,16 +63,16 @@ export class Lingering {
   async #lookAtAll(): Promise<void> {
     const entries = [...this.#waiting];
     this.#waiting.clear();
-    await this.#find(entries, undefined);
+    await this.#find(entries.map((entry) => ({ entry, leader: undefined })));
     for (const entry of entries) entry.isSettled = true;
     this.#timer = undefined;
     for (const entry of this.#waiting) this.lookLater(entry);
   }
 
-  async #find(entries: readonly Entry[], leader: Identity | undefined): Promise<void> {
+  async #find(wanted: readonly Gathered[]): Promise<void> {
     try {
-      const found = await findProcesses(entries.map(({ id }) => ({ id, leader })));
-      for (const entry of entries) if (add(entry, found.get(entry.id) ?? [])) this.#onFound(entry);
+      const found = await findProcesses(wanted.map(({ entry: { id }, leader }) => ({ id, leader })));
+      for (const { entry } of wanted) if (add(entry, found.get(entry.id) ?? [])) this.#onFound(entry);
     } catch (error) {
       this.#log.warn('cannot look for lingering processes', { error });
     }

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Stats } from 'node:fs';
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { longTimeout } from '../base/long-timeout.ts';
 import type { Pace } from '../base/pace.ts';
@@ -258,10 +258,9 @@ export class Runner {
     this.#finishExited(entry, code);
   }
 
-  /** Lists the processes that a job has left, once those that wait for its end know of that: a look takes 25 ms. Never rejects. */
+  /** Lists the processes that a job has left, once those that wait for its end know of that. Never rejects. */
   async #search(entry: Entry, pid: number): Promise<void> {
     entry.isSearching = true;
-    await nextTurn();
     await this.#lingering.look(entry, pid);
     entry.isSearching = false;
     if (!this.#isClosed) {
