@@ -55,9 +55,10 @@ export class JobShells {
     throw new ParseError('body.shell', `expected the name of a shell (${have}) or the path of one, received ${received}`);
   }
 
-  /** What to start: the path of the shell, or what was given where none is known. */
+  /** What to start: the path of the shell, or what was given where none is known. What starts it looks at the file again. */
   programOf(shell: string, jobPath?: string): string {
-    return this.#isWindows || isPath(shell) ? shell : this.#find(shell, jobPath) ?? shell;
+    if (this.#isWindows || isPath(shell)) return shell;
+    return (jobPath === undefined ? this.#found.get(shell) : undefined) ?? this.#find(shell, jobPath) ?? shell;
   }
 
   /** What starts the shell for a request that names none. */
