@@ -19,23 +19,22 @@ export async function compilerOf(root) {
 }
 
 /**
- * Replaces a built program by one that holds all its modules. The other files stay: the library is
- * imported from them, and other programs are started from them.
+ * Replaces the built command by one whose modules are in one file. The other files stay: the library is imported from
+ * them, and other programs are started from them.
  *
  * @param outDir Where the build is.
- * @param entry The program in it, with slashes.
+ * @param entry The command's module in it, with slashes.
  */
 export async function bundle(root, outDir, entry) {
-  const ts = await compilerOf(root);
-  const sources = new Map();
-  collect(ts, outDir, entry, sources);
-  const modules = [...sources].map(([name, source]) => {
-    // Only the program itself may wait at its top level.
-    const header = `${name === entry ? 'async ' : ''}(exports, moduleUrl) => {`;
-    return `${JSON.stringify(name)}: ${header}\n${translate(ts, name, source)}\n},\n`;
-  });
-  writeFileSync(join(outDir, ...entry.split('/')), program(entry, modules.join('')));
+  const stores = [{ file: 'program.cjs', entries: [entry], isRunWhole: false }];
+  await writePrograms(root, outDir, { outDir, stores, libraries: [], command: entry, lazy });
 }
+
+/** What a server or a short command seldom needs at its start; in two of ours V8 reads expressions with classes of Unicode, which takes 1 ms. */
+export const lazy = {
+  folders: /^(?:agents|terminals|update|proxy|websocket|wrapper)\/|^http\/(?:docs|home|openapi)/,
+  modules: /^(?:base\/escape|cli\/columns)\.js$|^node:(?:child_process|https|module|readline|stream\/promises|tls|tty|zlib)$/,
+};
 
 /**
  * Writes programs that share their modules. Each store is a file with the modules that only its own entries lead to;
@@ -44,7 +43,7 @@ export async function bundle(root, outDir, entry) {
  *
  * @param outDir Where the build is.
  * @param options.outDir Where the files go.
- * @param options.shared The file with what several stores need.
+ * @param options.shared The file with what several stores need. Default: there is one store.
  * @param options.stores `{ file, entries, isRunWhole }`: entries are modules in the build, with slashes. Of a store
  * that is run whole each module is compiled when the file is; else when it is first asked for, which reads it twice.
  * @param options.libraries Those of the entries that are imported, not run; import() of one below a folder loads its
@@ -56,6 +55,7 @@ export async function bundle(root, outDir, entry) {
 export async function writePrograms(root, outDir, { outDir: to, shared, stores, libraries, command, lazy }) {
   const ts = await compilerOf(root);
   const entries = stores.flatMap((store) => store.entries);
+  const filesOf = (file) => (shared === undefined ? [file] : [shared, file]);
   const programs = entries.filter((name) => !libraries.includes(name));
   const beside = libraries.filter((name) => name.includes('/'));
   const { sources, storesOf } = collectStores(ts, outDir, stores, beside);
@@ -63,7 +63,7 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
     const code = shorten(translate(ts, name, source, { noEmitHelpers: true }));
     return [name, importsOfFiles(importBeside(code, beside))];
   }));
-  const texts = new Map([{ file: shared }, ...stores].map(({ file }) => [file, '']));
+  const texts = new Map([...shared === undefined ? [] : [shared], ...stores.map(({ file }) => file)].map((file) => [file, '']));
   for (const { name, key, code } of numberModules(lazily(shortenExports(codes, entries), lazy), entries)) {
     const users = storesOf.get(name);
     const file = users.length === 1 ? users[0].file : shared;
@@ -75,11 +75,11 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
   const start = readFileSync(new URL('start.cjs', import.meta.url), 'utf8');
   const build = createHash('sha256').update([...texts.values()].join('\0')).digest('hex').slice(0, 16);
   const { file: commandFile } = stores.find((one) => one.entries.includes(command));
-  const filled = start.replace("'BUILD'", JSON.stringify(build)).replace("'COMMAND'", JSON.stringify([command, shared, commandFile]));
+  const filled = start.replace("'BUILD'", JSON.stringify(build)).replace("'COMMAND'", JSON.stringify([command, ...filesOf(commandFile)]));
   writeFileSync(join(to, 'start.cjs'), filled);
   for (const { file, entries: own } of stores) {
     for (const entry of own) {
-      const names = `'${shared}', '${file}'`;
+      const names = filesOf(file).map((name) => `'${name}'`).join(', ');
       const call = entry === command ? 'main()' : `start('${entry}', ${names})`;
       const made = programs.includes(entry) ? programEntry(entry, call) : await libraryEntry(outDir, entry, names);
       writeFileSync(join(to, ...entry.split('/')), made);
@@ -206,7 +206,9 @@ function wayTo(file, entry) {
 /** @param modules Entries of an object: each module's name and function. */
 function store(modules) {
   const helpers = 'importStar: __importStar, importDefault: __importDefault, exportStar: __exportStar';
-  return `'use strict';\nmodule.exports = ({ load, builtin, addressOf, importFile, ${helpers} }) => ({\n${modules}});\n`;
+  const text = `'use strict';\nmodule.exports = ({ load, builtin, addressOf, importFile, ${helpers} }) => ({\n${modules}});\n`;
+  // Text of ASCII takes V8 half the memory, and no time to decode.
+  return text.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** A script cannot import(): what loads it does. */
@@ -244,26 +246,4 @@ function translate(ts, name, source, options = {}) {
         : `builtin(${JSON.stringify(specifier)})`,
     )
     .trim();
-}
-
-/** @param modules Entries of an object: each module's name and function. */
-function program(entry, modules) {
-  const folder = posix.relative(posix.dirname(entry), '') || '.';
-  return `#!/usr/bin/env node
-/** Made from the modules beside it: see them. */
-import { createRequire } from 'node:module';
-const builtin = createRequire(import.meta.url);
-const loaded = new Map();
-function load(name) {
-  let exports = loaded.get(name);
-  if (exports === undefined) {
-    loaded.set(name, exports = {});
-    modules[name](exports, new URL(\`${folder}/\${name}\`, import.meta.url).href);
-  }
-  return exports;
-}
-const modules = {
-${modules}};
-await modules[${JSON.stringify(entry)}]({}, import.meta.url);
-`;
 }

@@ -13,7 +13,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, wri
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compile, copyAssets } from './build.mjs';
-import { writePrograms } from './bundle.mjs';
+import { lazy, writePrograms } from './bundle.mjs';
 import { prepare } from './prepare.mjs';
 import { neededTypes } from './types.mjs';
 
@@ -35,11 +35,6 @@ const stores = [
 ];
 const shared = 'shared.cjs';
 const command = 'cli/main.js';
-/** What a server or a short command seldom needs at its start; in two of ours V8 reads expressions with classes of Unicode, which takes 1 ms. */
-const lazy = {
-  folders: /^(?:agents|terminals|update|proxy|websocket|wrapper)\/|^http\/(?:docs|home|openapi)/,
-  modules: /^(?:base\/escape|cli\/columns)\.js$|^node:(?:child_process|https|module|readline|stream\/promises|tls|tty|zlib)$/,
-};
 const libraries = ['index.js', 'agents/run-agent.js'];
 const licence = { legalComments: 'none', lineLimit: 2000 };
 

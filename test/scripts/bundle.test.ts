@@ -14,7 +14,7 @@ test('the built program runs without the modules that it was made from', async (
   const folder = temporaryFolder(t);
   mkdirSync(join(folder, 'dist', 'cli'), { recursive: true });
   cpSync(join(root, 'package.json'), join(folder, 'package.json'));
-  cpSync(join(root, 'dist', 'cli', 'main.js'), join(folder, 'dist', 'cli', 'main.js'));
+  for (const file of ['start.cjs', 'program.cjs', 'cli/main.js']) cpSync(join(root, 'dist', file), join(folder, 'dist', file));
   const run = async (...words: string[]): Promise<string> => (await promisify(execFile)(process.execPath, [join(folder, 'dist', 'cli', 'main.js'), ...words], {
     env: { PATH: process.env['PATH'], HOME: folder, NO_COLOR: '1' },
   })).stdout;
