@@ -147,7 +147,7 @@ export type Edits = { readonly [path: string]: string | ((content: string) => st
 
 /** The package as it is built here, as a release of that version. */
 export function release(version: string, edits: Edits = {}): Buffer {
-  const names = ['package.json', ...filesIn(join(root, 'dist')).filter((name) => name.endsWith('.js')).map((name) => `dist/${name}`)];
+  const names = ['package.json', ...filesIn(join(root, 'dist')).filter((name) => /\.c?js$/.test(name)).map((name) => `dist/${name}`)];
   const files = names.map((name) => {
     const content = readFileSync(join(root, name), 'utf8');
     const edit = edits[name];
