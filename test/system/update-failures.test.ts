@@ -29,6 +29,8 @@ import { type Edits, release, spawnWrapper, type WrappedServer, type WrapperOpti
 
 const name = 'machine-sidecar';
 const main = 'dist/cli/main.js';
+/** Those of the command. */
+const modules = 'dist/program.cjs';
 const good = '2.0.0';
 /** What runs before the first update. */
 const byHand = ownVersion();
@@ -383,7 +385,7 @@ const badStarts: readonly { readonly is: string; readonly edits: Edits; readonly
   { is: 'a file is missing', edits: { [main]: (code) => code.replace('\n', '\nimport "./gone.js";\n') }, reason: /^it exited with code 1 before it was ready$/ },
   {
     is: 'it says itself why it cannot serve',
-    edits: { [main]: beginning('async function openKeys', 'throw new Error(\'on purpose\');') },
+    edits: { [modules]: beginning('async function openKeys', 'throw new Error(\'on purpose\');') },
     reason: /^it exited with code 1 before it was ready: Cannot serve: on purpose$/,
   },
   { is: 'it never becomes ready', edits: { [main]: 'setInterval(() => undefined, 1000);\n' }, reason: /^it was not ready within 6 s$/ },
@@ -403,17 +405,17 @@ function onlyReady(whenToListen: string): string {
 const illnesses: readonly { readonly is: string; readonly edits: Edits; readonly reason: RegExp }[] = [
   {
     is: 'its health is an error',
-    edits: { [main]: replacing('(200, isAuthenticated', '(500, isAuthenticated') },
+    edits: { [modules]: replacing('(200, isAuthenticated', '(500, isAuthenticated') },
     reason: /^its health check failed: it answered with status 500$/,
   },
   {
     is: 'its health is not ok',
-    edits: { [main]: replacing('liveness = { status: \'ok\'', 'liveness = { status: \'fine\'') },
+    edits: { [modules]: replacing('liveness = { status: \'ok\'', 'liveness = { status: \'fine\'') },
     reason: /^its health check failed: it did not answer \{"status":"ok"\}$/,
   },
   {
     is: 'it accepts connections and never gets to serve',
-    edits: { [main]: beginning('async function acquireLock', 'await new Promise(() => undefined);') },
+    edits: { [modules]: beginning('async function acquireLock', 'await new Promise(() => undefined);') },
     reason: /^it was not ready within 6 s$/,
   },
 ];
