@@ -85,17 +85,19 @@ function codeIn(file) {
   }
 }
 
-/** A command that failed may be none, or has run little. */
+/** A command that failed may be none, or has run little; of a server that has run for long V8 has forgotten how it starts. */
 function keepLater(script, file, isServer) {
   const keep = () => {
+    process.off('exit', keepAtEnd);
     try {
       keepCode(script.createCachedData(), file);
     } catch {
       // The package belongs to somebody else, or the disk is full.
     }
   };
+  const keepAtEnd = (exitCode) => exitCode === 0 && keep();
+  process.once('exit', keepAtEnd);
   if (isServer) setTimeout(keep, serverMs).unref();
-  else process.once('exit', (exitCode) => exitCode === 0 && keep());
 }
 
 /** Whole, or not at all, also where the machine stops in between. */
