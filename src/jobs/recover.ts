@@ -33,7 +33,8 @@ export function judge(remains: Remains, now: number): Verdict {
   const { mode, state, exit, process, isClaimed, isAlive, hasLauncher } = remains;
   if (state.is === 'finished') return { is: 'finished', outcome: state.outcome, isOnDisk: true };
   const ending = (state.is === 'running' ? state.ending : undefined) ?? endingBy(exit?.code, mode);
-  if (exit) {
+  // The exit file of a job that still runs is the job's own work. A shell, which outlives its job, writes it itself.
+  if (exit && (!isAlive || mode === 'persistent_shell')) {
     const { code } = exit;
     // The file system's clock is coarse: no job ends before it starts.
     const finishedAt = Math.max(exit.finishedAt, state.is === 'running' ? state.startedAt : 0);

@@ -4,7 +4,7 @@
  */
 import type { Log } from '../base/log.ts';
 import { isExhaustion } from '../base/untrusted-file.ts';
-import { findProcesses, leaderAmong } from '../process/descendants.ts';
+import { findProcesses, leaderAmong, markedProcesses } from '../process/descendants.ts';
 import { ageSeconds, isAlive, isGroupAlive } from '../process/identity.ts';
 import type { Entry } from './entry.ts';
 import { type EndingReason, type JobState, lostOutcome } from './job.ts';
@@ -30,9 +30,10 @@ export interface LeftJob {
 export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions): Promise<void> {
   const counts = { finished: 0, adopt: 0, start: 0 };
   const toStart: Entry[] = [];
+  const owners = new Owners(options.log);
   for (const job of jobs) {
     await orGiveUp(job.entry, options, async () => {
-      const verdict = await recoverOne(job, options);
+      const verdict = await recoverOne(job, owners, options);
       counts[verdict] += 1;
       if (verdict === 'start') toStart.push(job.entry);
     });
@@ -74,17 +75,40 @@ async function orGiveUp(entry: Entry, { runner, log, now }: RecoveryOptions, act
   }
 }
 
-async function recoverOne({ entry, state }: LeftJob, options: RecoveryOptions): Promise<Verdict['is']> {
+/** Which job each process is of: one look through all, at the first question. */
+class Owners {
+  readonly #log: Log;
+  #byPid: ReadonlyMap<number, string | undefined> | undefined;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  async isOf(pid: number, jobId: string): Promise<boolean> {
+    try {
+      this.#byPid ??= new Map((await markedProcesses()).map(({ stat, mark }) => [stat.pid, mark]));
+    } catch (error) {
+      this.#log.warn('cannot look for the processes of jobs', { error });
+      this.#byPid = new Map();
+    }
+    return this.#byPid.get(pid) === jobId;
+  }
+}
+
+async function recoverOne({ entry, state }: LeftJob, owners: Owners, options: RecoveryOptions): Promise<Verdict['is']> {
   const { store, runner, log, now } = options;
   if (state.is !== 'finished') forgetReleased(entry, store);
   const note = state.is === 'finished' ? undefined : store.readProcess(entry.id);
   entry.pid = note?.identity.pid ?? null;
-  const isAliveStill = note !== undefined && await isAlive(note.identity);
+  const seemsAlive = note !== undefined && await isAlive(note.identity);
   const hasLauncher = note !== undefined && note.parentPid > 1 && isGroupAlive(note.parentPid);
   const isClaimed = state.is !== 'finished' && store.isClaimed(entry.id);
   // Last: once both are gone, what the launcher wrote is there.
   const exit = state.is === 'finished' ? undefined : store.readExit(entry.id);
   const { mode } = entry.request;
+  // Of one that has ended, a later process may have the pid and, after the system was started again, the start time.
+  const isToBeAsked = seemsAlive && exit !== undefined && mode !== 'persistent_shell';
+  const isAliveStill = isToBeAsked ? await owners.isOf(note.identity.pid, entry.id) : seemsAlive;
   const verdict = judge({ mode, state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, now());
   if (verdict.is === 'adopt') {
     await adopt(entry, options);

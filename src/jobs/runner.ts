@@ -227,13 +227,14 @@ export class Runner {
   lookAtAdopted(entry: Entry): void {
     const adopted = this.#adopted.get(entry);
     if (!adopted) return;
-    const exit = this.#options.store.readExit(entry.id);
-    if (exit) return this.exited(entry, this.#exitOf(entry, exit.code));
     entry.leader ??= this.#options.store.readProcess(entry.id)?.identity;
+    // Before the exit file: the job itself may have written that.
     if (entry.leader && isAliveNow(entry.leader)) {
       adopted.goneAt = undefined;
       return;
     }
+    const exit = this.#options.store.readExit(entry.id);
+    if (exit) return this.exited(entry, this.#exitOf(entry, exit.code));
     adopted.goneAt ??= performance.now();
     // Its launcher, if there still is one, is about to write the exit code.
     const mayReport = adopted.parentPid === 0 || isGroupAlive(adopted.parentPid);
