@@ -2,7 +2,7 @@
  * Makes a folder with the folders above it.
  * @module
  */
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, renameSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 /**
@@ -20,6 +20,27 @@ export function makeFolder(path: string, options: { readonly mode?: number } = {
     folder = dirname(folder);
   }
   for (const one of missing.reverse()) makeOne(one, options, { isParentThere: true });
+}
+
+/**
+ * {@link makeFolder} for a folder of the state directory, for its owner only. What a job has put in its place, be it a link,
+ * is set aside: nothing behind it is read, written or removed.
+ *
+ * @returns where that is now. @throws as {@link makeFolder}; what rename(2) says.
+ */
+export function makeOwnFolder(path: string): string | undefined {
+  const aside = setAside(path, (stats) => !stats.isDirectory());
+  makeFolder(path, { mode: 0o700 });
+  return aside;
+}
+
+/** Gives what stands there another name, where `isStrange` says so. @returns the name. @throws what rename(2) says. */
+export function setAside(path: string, isStrange: (stats: Stats) => boolean): string | undefined {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats === undefined || !isStrange(stats)) return undefined;
+  const aside = `${path}.replaced-${Date.now().toString(36)}-${process.pid}`;
+  renameSync(path, aside);
+  return aside;
 }
 
 /** @returns `false` where the folder above is missing. */

@@ -16,10 +16,10 @@
  * @module
  */
 import { mkdirSync, readdirSync, renameSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { isDiskFull } from '../base/disk-full.ts';
-import { makeFolder } from '../base/make-folder.ts';
+import { makeFolder, makeOwnFolder } from '../base/make-folder.ts';
 import { ParseError } from '../base/parse.ts';
 import {
   appendRegular, createFile, isExhaustion, isLink, isUnreadable, readRegular, statFile, UntrustedFileError,
@@ -102,6 +102,7 @@ export class JobStore {
     const prepared = spare ?? join(this.#jobs, `${prefixOfNew}${record.jobId}`);
     const { stdin, tty } = record.request;
     try {
+      if (isLink(this.#jobs)) makeOwnFolder(this.#jobs);
       if (spare === undefined) makeDirectory(prepared);
       else if (stdin !== undefined) unlinkSync(join(prepared, 'stdin'));
       if (typeof stdin === 'string') createFile(join(prepared, 'stdin'), tty === undefined ? stdin : typedInput(stdin));
@@ -155,9 +156,9 @@ export class JobStore {
    * @param keep Makes what is kept of a job: no more than one whole record is held at a time. It gets the outline, see `parseOutline`.
    */
   readAll<T>(keep: (outline: JobRecord) => T): Stored<T> {
-    makeDirectory(this.#jobs);
+    const aside = makeOwnFolder(this.#jobs);
     const jobs: T[] = [];
-    const skipped: Skipped[] = [];
+    const skipped: Skipped[] = aside === undefined ? [] : [{ name: basename(this.#jobs), why: `it was no directory of ours: it is ${basename(aside)} now` }];
     const lost: JobId[] = [];
     for (const { name, isFolder } of foldersIn(this.#jobs)) {
       let value: unknown;

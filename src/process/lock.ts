@@ -6,6 +6,7 @@ import { linkSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { replaceFile } from '../base/atomic-file.ts';
+import { setAside } from '../base/make-folder.ts';
 import { createFile, readRegular } from '../base/untrusted-file.ts';
 import { fieldsOf, integer, optional, type Parser, text } from '../base/parse.ts';
 import { withReserve } from './disk-reserve.ts';
@@ -94,7 +95,7 @@ function tryTake(path: string, owner: LockOwner): boolean {
   const beside = `${path}.${owner.pid}`;
   withReserve(dirname(path), () => {
     // Left by an earlier process of that pid.
-    rmSync(beside, { force: true });
+    clear(beside);
     createFile(beside, JSON.stringify(owner));
   });
   try {
@@ -117,13 +118,19 @@ function discard(path: string, stale: LockOwner | undefined, me: LockOwner): voi
   if (!tryTake(right, me)) {
     const other = readOwner(right);
     // It ended in the middle.
-    if (other === undefined || !isAliveNow(other)) rmSync(right, { force: true });
+    if (other === undefined || !isAliveNow(other)) clear(right);
     return;
   }
   try {
     const now = readOwner(path);
-    if (now?.pid === stale?.pid && now?.startTime === stale?.startTime) rmSync(path, { force: true });
+    if (now?.pid === stale?.pid && now?.startTime === stale?.startTime) clear(path);
   } finally {
     rmSync(right, { force: true });
   }
+}
+
+/** A directory may hold anything: it is set aside. */
+function clear(path: string): void {
+  setAside(path, (stats) => stats.isDirectory());
+  rmSync(path, { force: true });
 }

@@ -2,12 +2,12 @@
  * The persistent shells of this machine, by the keys that clients gave them. They outlive the server: what it knows it can read back from disk.
  * @module
  */
-import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDiskFull } from '../base/disk-full.ts';
 import type { Log } from '../base/log.ts';
-import { makeFolder } from '../base/make-folder.ts';
+import { makeFolder, makeOwnFolder } from '../base/make-folder.ts';
 import { isLink, statFile } from '../base/untrusted-file.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
@@ -146,6 +146,7 @@ export class Shells implements ShellHost {
     this.#try(() => {
       const directory = join(this.#folder, folderName(sessionKey));
       if (isLink(directory)) throw new Error(`${directory} is a link, not a directory; remove it`);
+      makeOwnFolder(this.#folder);
       makeFolder(directory, { mode: 0o700 });
       writeSession(directory, record);
       this.#shells.set(sessionKey, this.#open(directory, record));
@@ -242,7 +243,9 @@ export class Shells implements ShellHost {
   }
 
   #readAll(): void {
-    if (!existsSync(this.#folder)) return;
+    if (statFile(this.#folder) === undefined) return;
+    const aside = makeOwnFolder(this.#folder);
+    if (aside !== undefined) this.#options.log.warn('the shells directory was no directory of ours, and was set aside', { aside });
     for (const name of readdirSync(this.#folder)) {
       const directory = join(this.#folder, name);
       if (name.includes('.deleted-')) {

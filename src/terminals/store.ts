@@ -11,9 +11,9 @@
  * @module
  */
 import { mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
-import { makeFolder } from '../base/make-folder.ts';
+import { makeOwnFolder } from '../base/make-folder.ts';
 import { checkFolder, createFile, isLink, readRegularLater, statFile } from '../base/untrusted-file.ts';
 import { type JsonBounds, readJson, recordBounds } from '../base/untrusted-json.ts';
 import { Trash } from '../process/trash.ts';
@@ -52,7 +52,7 @@ export class TerminalStore {
 
   /** Makes the directory of a new terminal, for its owner only. @throws the system's error. */
   create(id: TerminalId): void {
-    makeFolder(this.#terminals, { mode: 0o700 });
+    makeOwnFolder(this.#terminals);
     mkdirSync(this.directory(id), { mode: 0o700 });
   }
 
@@ -60,6 +60,8 @@ export class TerminalStore {
   readAll(): { readonly records: readonly TerminalRecord[]; readonly skipped: readonly SkippedTerminal[] } {
     const records: TerminalRecord[] = [];
     const skipped: SkippedTerminal[] = [];
+    const aside = statFile(this.#terminals) === undefined ? undefined : makeOwnFolder(this.#terminals);
+    if (aside !== undefined) skipped.push({ name: basename(this.#terminals), why: `it was no directory of ours: it is ${basename(aside)} now`, holderPid: undefined });
     for (const name of namesIn(this.#terminals)) {
       let value: unknown;
       try {
