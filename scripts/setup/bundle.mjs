@@ -203,10 +203,14 @@ function wayTo(file, entry) {
   return way.startsWith('.') ? way : `./${way}`;
 }
 
-/** @param modules Entries of an object: each module's name and function. */
+/**
+ * A script whose value is a function that makes the modules known, see `start.cjs`.
+ *
+ * @param modules Entries of an object: each module's name and function.
+ */
 function store(modules) {
   const helpers = 'importStar: __importStar, importDefault: __importDefault, exportStar: __exportStar';
-  const text = `'use strict';\nmodule.exports = ({ load, builtin, addressOf, importFile, ${helpers} }) => ({\n${modules}});\n`;
+  const text = `'use strict';\n({ load, builtin, addressOf, importFile, ${helpers} }) => ({\n${modules}});\n`;
   // Text of ASCII takes V8 half the memory, and no time to decode.
   return text.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -95,9 +95,15 @@ async function reduce(root, from, to) {
   chmodSync(join(to, 'cli', 'main.js'), 0o755);
 }
 
+const valueOf = (name) => `'use strict';\n${name}({ load,`;
+
 async function minify(esbuild, file) {
-  const { code } = await esbuild.transform(readFileSync(file, 'utf8'), { minify: true, target: 'node20', ...licence });
-  writeFileSync(file, code);
+  const text = readFileSync(file, 'utf8');
+  // Of the file of a store only the value counts, which would be left out as unused.
+  const isValue = text.startsWith(valueOf(''));
+  const kept = isValue ? text.replace(valueOf(''), valueOf('kept=')) : text;
+  const { code } = await esbuild.transform(kept, { minify: true, target: 'node20', ...licence });
+  writeFileSync(file, code.replace(/^("use strict";)kept=/, '$1'));
 }
 
 async function bundleClient(esbuild, from, to) {

@@ -2,7 +2,7 @@
  * Runs the modules of a package, which lie in a few files: see bundle.mjs.
  *
  * V8 translates a module when it is run, which takes longer than to run it, most of a short command. What it made is kept beside the modules, in
- * `code/`, for each command and each version of Node: so whoever may write it may write the program as well. A file there is whole or not there
+ * `code/`, for each file, command and version of Node: so whoever may write it may write the program as well. A file there is whole or not there
  * at all; where none can be written, or V8 does not take it, all is translated as ever.
  *
  * @module
@@ -48,7 +48,7 @@ function load(name) {
 exports.open = (...files) => {
   for (const file of files.filter((name) => !loaded.has(name))) {
     loaded.set(file, modules);
-    Object.assign(modules, require(join(__dirname, file))(runtime));
+    Object.assign(modules, scriptOf(file).runInThisContext()(runtime));
   }
   return load;
 };
@@ -64,16 +64,20 @@ exports.main = () => {
   const [entry, ...files] = command;
   const [, , word = ''] = process.argv;
   const name = /^[a-z]{2,12}$/.test(word) ? word : 'other';
-  const kept = join(folder, `${build}-${process.version}-${process.arch}-${name}`);
-  const script = scriptOf(files, kept);
-  for (const part of script.runInThisContext()) Object.assign(modules, part(runtime));
-  if (script.cachedDataRejected !== false) keepLater(script, kept, word === 'serve');
+  const scripts = files.map((file) => {
+    const kept = join(folder, [build, process.version, process.arch, file.replace('.cjs', ''), name].join('-'));
+    return { kept, script: scriptOf(file, codeIn(kept)) };
+  });
+  for (const { script } of scripts) Object.assign(modules, script.runInThisContext()(runtime));
+  const news = scripts.filter(({ script }) => script.cachedDataRejected !== false);
+  if (news.length > 0) keepLater(news, word === 'serve');
   return modules[entry]({});
 };
 
-function scriptOf(files, kept) {
-  const parts = files.map((file) => `function(module){${readFileSync(join(__dirname, file), 'latin1')}\nreturn module.exports}({})`);
-  return new Script(`[${parts}]`, { filename: join(__dirname, files[files.length - 1]), cachedData: codeIn(kept) });
+/** It is all ASCII, which V8 keeps as it is, and once. */
+function scriptOf(file, cachedData) {
+  const filename = join(__dirname, file);
+  return new Script(readFileSync(filename, 'latin1'), { filename, cachedData });
 }
 
 function codeIn(file) {
@@ -86,11 +90,11 @@ function codeIn(file) {
 }
 
 /** A command that failed may be none, or has run little; of a server that has run for long V8 has forgotten how it starts. */
-function keepLater(script, file, isServer) {
+function keepLater(scripts, isServer) {
   const keep = () => {
     process.off('exit', keepAtEnd);
     try {
-      keepCode(script.createCachedData(), file);
+      for (const { script, kept } of scripts) keepCode(script.createCachedData(), kept);
     } catch {
       // The package belongs to somebody else, or the disk is full.
     }
