@@ -3,19 +3,17 @@
  * files takes 0.2 ms on a quiet disk and 3 ms on a busy one, which nobody who submits a job should wait for.
  * @module
  */
+import type { Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeFolder } from '../base/make-folder.ts';
-import { clearPlaceOf, isLink, statFile } from '../base/untrusted-file.ts';
+import { clearPlaceOf, statFile } from '../base/untrusted-file.ts';
 import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
 import { removeFolder, Trash } from './trash.ts';
 
 /** How many are made at once, and the rest at which more are made. A launcher needs a FIFO, and is needed for each job of a burst. */
 const stock = { directory: { batch: 128, low: 64 }, fifo: { batch: 256, low: 128 } } as const;
-
-/** All that a directory holds when it is made, beside its stdin. */
-const files: readonly string[] = ['job.json', 'stdout', 'stderr', 'process', 'exit'];
 
 /** How often all that were made are useless before that is told. */
 const mostDiscarded = 3;
@@ -39,7 +37,11 @@ export interface Spare {
   readonly path: string;
   /** What keeps its stdin open, see `Keeper`; a FIFO has none. */
   readonly hold: string | undefined;
+  /** Its inode, and when that was changed last. */
+  readonly made: Made;
 }
+
+type Made = Pick<Stats, 'ino' | 'ctimeMs'>;
 
 /** How long the end of a server waits for a script on its way: what runs it may have been killed, and then says nothing. */
 const closeMs = 5000;
@@ -104,9 +106,10 @@ export class Spares {
     return spare;
   }
 
-  #isGood({ path, hold }: Spare): boolean {
-    if (hold === undefined) return statFile(path)?.isFIFO() === true;
-    return this.#isUntouched(path) && this.#keeper?.isCurrent(hold) === true;
+  /** What replaces it, or something in it, shows: another inode, or the time of a change, which nobody can set back (inode(7)). */
+  #isGood({ path, hold, made }: Spare): boolean {
+    const now = statFile(path);
+    return now?.ino === made.ino && now.ctimeMs === made.ctimeMs && (hold === undefined || this.#keeper?.isCurrent(hold) === true);
   }
 
   /**
@@ -115,11 +118,6 @@ export class Spares {
    */
   #discard(useless: Spare): void {
     for (const { hold } of [useless, ...this.#ready.splice(0)]) if (hold !== undefined) this.#keeper?.releaseLater(hold);
-  }
-
-  #isUntouched(directory: string): boolean {
-    if (isLink(this.#parent) || isLink(this.#folder) || statFile(directory)?.isDirectory() !== true) return false;
-    return files.every((name) => statFile(join(directory, name))?.isFile()) && statFile(join(directory, 'stdin'))?.isFIFO() === true;
   }
 
   /** It was not needed after all. */
@@ -166,13 +164,15 @@ export class Spares {
   }
 
   async #hold(paths: readonly string[]): Promise<readonly Spare[]> {
-    if (!this.#keeper) return paths.map((path) => ({ path, hold: undefined }));
-    const holds = await this.#keeper.hold(paths.map((path) => join(path, 'stdin')));
-    const spares = paths.map((path, index) => ({ path, hold: holds[index] }));
-    await remove(spares.flatMap(({ path, hold }) => (hold === undefined ? [path] : [])));
-    const held = spares.filter(({ hold }) => hold !== undefined);
-    if (held.length === 0) throw Object.assign(new Error('Cannot keep the stdin of jobs open: too many open files'), { code: 'EMFILE' });
-    return held;
+    const holds = await this.#keeper?.hold(paths.map((path) => join(path, 'stdin')));
+    const spares: Spare[] = [];
+    for (const [index, path] of paths.entries()) {
+      const [hold, made] = [holds?.[index], statFile(path)];
+      if (made !== undefined && (holds === undefined || hold !== undefined)) spares.push({ path, hold, made: { ino: made.ino, ctimeMs: made.ctimeMs } });
+      else await remove([path]);
+    }
+    if (spares.length === 0) throw Object.assign(new Error('Cannot keep the stdin of jobs open: too many open files'), { code: 'EMFILE' });
+    return spares;
   }
 }
 
