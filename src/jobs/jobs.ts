@@ -405,7 +405,7 @@ export class Jobs {
     const name = entry.toString();
     if (process.platform !== 'linux') throw new ProblemError('not_supported', `Cannot resize the terminal of job ${name}: this machine has no /proc`);
     if (entry.request.tty === undefined) throw new ProblemError('no_terminal', `Cannot resize job ${name}: it was started without tty`);
-    const isResized = !entry.isFinished && await resizeJobTerminal(await this.#runner.leaderOf(entry), size, () => entry.isFinished);
+    const isResized = entry.state.is === 'running' && await resizeJobTerminal(await this.#runner.leaderOf(entry), size, () => entry.isFinished);
     if (!isResized) throw new ProblemError('job_not_running', `Cannot resize job ${name}: its terminal is not open`);
   }
 

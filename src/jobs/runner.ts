@@ -352,7 +352,7 @@ export class Runner {
 
   /** Sends a signal to the processes of the job. `false`: there is none to send it to. @param begin Is called before it is sent. */
   async signal(entry: Entry, name: NodeJS.Signals, begin: () => void = () => undefined): Promise<boolean> {
-    if (entry.isFinished) return false;
+    if (entry.state.is !== 'running') return false;
     await this.leaderOf(entry);
     begin();
     return await this.#kindOf(entry).signal(entry, name);

@@ -87,13 +87,18 @@ export class StdinWriter {
   async #started(entry: Entry): Promise<void> {
     const deadline = performance.now() + startMs;
     if (entry.state.is === 'running' && entry.request.stdin === 'fifo') {
-      while (!entry.isFinished && !this.#store.isClaimed(entry.id) && performance.now() < deadline) {
+      while (!entry.isFinished && this.#mayBeClaimedYet(entry) && performance.now() < deadline) {
         await until(entry, () => entry.isFinished, { limitMs: 5 });
       }
     }
     if (entry.state.is === 'pending') throw new ProblemError('job_not_running', `Cannot write to job ${entry.id}: it waits to be started`);
     if (entry.isFinished) throw new ProblemError('job_not_running', `Cannot write to job ${entry.id}: it has finished`);
     if (entry.request.stdin !== 'fifo') throw closed(entry, 0);
+  }
+
+  /** No job that has lost the file of its claim is waited for. */
+  #mayBeClaimedYet({ id }: Entry): boolean {
+    return !this.#store.isClaimed(id) && !this.#store.isProcessLost(id);
   }
 
   #close(entry: Entry, writtenBytes: number): void {

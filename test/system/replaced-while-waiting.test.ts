@@ -105,6 +105,22 @@ test('a job that waits for its turn is cancelled at once, whatever has replaced 
   victim.check('the jobs that were cancelled');
 });
 
+test('no answer waits for a process that cannot come', { skip, timeout: 120_000 }, async (t) => {
+  const { server } = await fullServer(t);
+  const pending = (await ask(server, 'POST /exec', { body: { command: 'echo ran' } })).json<Job>().jobId;
+  const [running] = (await ask(server, 'GET /jobs?status=running')).json<Job[]>();
+  const id = running?.jobId ?? '';
+  await until(async () => (await ask(server, `GET /jobs/${id}`)).json<Job>().pid !== null, { what: 'it runs' });
+  rmSync(join(server.stateDir, 'jobs', id, 'process'));
+  const calls = [
+    ask(server, `POST /jobs/${pending}/signal`, { body: { signal: 'SIGINT' } }), ask(server, `POST /jobs/${id}/nudge`, { body: { input: 'x\n' } }),
+  ];
+  const first = await Promise.race([Promise.all(calls), ask(server, `GET /jobs/${id}?wait=6&waitFor=end`)]);
+  assert.ok(Array.isArray(first), 'both were answered before a wait of 6 s was over');
+  assert.equal(first[0]?.problem.code, 'job_not_running');
+  assert.equal(first[1]?.json<{ nudged: boolean }>().nudged, true, first[1]?.text);
+});
+
 test('what was made ahead for jobs and then replaced is not used', { skip, timeout: 120_000 }, async (t) => {
   const victim = victimOf(t);
   const put: { [what: string]: (directory: string) => void } = {
