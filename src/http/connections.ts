@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { WebSocketConnection } from '../websocket/connection.ts';
 import { ClientLeft } from './client-left.ts';
 import type { Limits } from './limits.ts';
+import { ReadHold } from './read-hold.ts';
 import { type Slot, Slots } from './slots.ts';
 
 /** A request on its way to its answer. */
@@ -32,8 +33,12 @@ export interface Connection<T extends Pending> {
   orders: number;
   /** The last request on it, which asked for another protocol than HTTP and did not get it. */
   stayed?: IncomingMessage;
-  /** How many questions in a row came while the answer before was not sent yet. */
-  questionsAhead: number;
+  /** How many requests in a row came while the answer before was not sent yet. */
+  ahead: number;
+  /** How many of them wait for the answer before. */
+  waiting: number;
+  /** Stops its reading while they wait. */
+  readonly hold: ReadHold;
   /** There is no room for it: only vital requests are answered on it. */
   isReserve: boolean;
   /** The last key that was presented on it was right. */
@@ -106,8 +111,9 @@ export class Connections<T extends Pending> {
     const peer = peerOf(socket);
     const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
     const connection: Connection<T> = {
-      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false, orders: 0, questionsAhead: 0, openedAt: performance.now(),
+      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false, orders: 0, ahead: 0, waiting: 0, openedAt: performance.now(),
       progress: { mark: '', since: 0 },
+      hold: new ReadHold(socket),
     };
     this.#handshakes.delete(peer);
     // Node tells of a TLS handshake that was broken off, or that gave way, only once its socket has gone: 'close' may not come any more.
@@ -116,7 +122,7 @@ export class Connections<T extends Pending> {
       return connection;
     }
     slot.isBusy = () => isBusy(connection);
-    slot.isQueued = () => connection.orders > 0;
+    slot.isQueued = () => connection.orders + connection.waiting > 0;
     this.#open.set(socket, connection);
     socket.once('close', () => {
       this.#open.delete(socket);

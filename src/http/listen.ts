@@ -88,10 +88,13 @@ export interface HttpServer {
 const backlog = 4096;
 
 /**
- * So many questions of one connection are answered at once, those behind them one after the other, as their client reads: Node hands on
+ * So many requests of one connection are answered at once, those behind them one after the other, as their client reads: Node hands on
  * all requests of a packet, up to a thousand, and an answer that is not read is held in memory.
  */
-const mostQuestionsAhead = 16;
+const mostAhead = 16;
+
+/** So many more may wait on a connection that has not shown the key. */
+const mostUnknownWaiting = 64;
 
 /** How long a connection for which there is no room may take for its request. */
 const reserveMs = 1_000;
@@ -176,11 +179,9 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     if (connection.isRefused || connection.isReserve) exchange.isLast = true;
     // The short way of nearly all of them.
     const { handling } = gate;
-    if (handling !== undefined && connection.orders === 0 && !hasContent(incoming)) {
-      if (before === undefined || before.response.writableFinished) connection.questionsAhead = 0;
-      else if ((connection.questionsAhead += 1) >= mostQuestionsAhead) return answerLater(exchange, before, handling, to);
-      return answer(exchange, handling, to);
-    }
+    if (before === undefined || before.response.writableFinished) connection.ahead = 0;
+    else if ((connection.ahead += 1) >= mostAhead && handling !== undefined) return answerLater(exchange, before, handling, { to, pace });
+    if (handling !== undefined && connection.orders === 0 && !hasContent(incoming)) return answer(exchange, handling, to);
     const through = (by: Handling): void => {
       // Orders may come by the hundred at once: questions must not wait until all are taken. But what comes behind an order on its connection
       // is no request if the order ends the connection.
@@ -314,14 +315,22 @@ function answer(exchange: Exchange, by: Handling, to: Responding): void {
   }
 }
 
-/** Answers once the answer before is sent. Nothing more is read until then. */
-function answerLater(exchange: Exchange, before: Exchange, by: Handling, to: Responding): void {
+/** Answers once the answer before is sent, in turn with other connections. Nothing more is read until none waits any more. */
+function answerLater(exchange: Exchange, before: Exchange, by: Handling, { to, pace }: { to: Responding; pace: Pace }): void {
   const { connection } = exchange;
-  connection.socket.pause();
-  before.response.once('close', () => {
-    if (connection.latest === exchange) connection.socket.resume();
+  // No client without the key has a reason for so many at once, and each of them takes memory.
+  if (!connection.isKnown && connection.waiting === mostUnknownWaiting) {
+    connection.isRefused = true;
+    return void connection.socket.destroy();
+  }
+  connection.waiting += 1;
+  connection.hold.hold();
+  before.response.once('close', () => pace.run(() => {
+    connection.waiting -= 1;
+    // Its body may not have been read to its end.
+    if (connection.waiting === 0) connection.hold.release();
     if (!connection.hasLastAnswer) answer(exchange, by, to);
-  });
+  }));
 }
 
 /** One request, whatever is wrong with its failure, is not the end of the others. */

@@ -36,6 +36,31 @@ test('of many pipelined questions those whose answers are not read wait, and all
   assert.deepEqual(ids, Array.from({ length: 80 }, (_, id) => id));
 });
 
+test('orders that are pipelined are carried out once each, in order, with their bodies', async (t) => {
+  const { talk } = await serve(t);
+  const order = (id: number): string => {
+    const body = JSON.stringify({ a: `number ${id} ${'x'.repeat(id % 7 === 0 ? 20_000 : 5)}` });
+    return `POST /echo HTTP/1.1\r\n${H}${K}${J}${id === 199 ? 'Connection: close\r\n' : ''}Content-Length: ${body.length}\r\n\r\n${body}`;
+  };
+  const received = await talk(Array.from({ length: 200 }, (_, id) => order(id)).join(''));
+  const ids = [...received.matchAll(/number (\d+)/g)].map(([, id]) => Number(id));
+  assert.deepEqual(ids, Array.from({ length: 200 }, (_, id) => id));
+});
+
+test('a client without the key that sends more requests at once than one has a reason for is left', async (t) => {
+  const { open } = await serve(t);
+  const wire = await open();
+  wire.socket.on('error', () => undefined);
+  let answers = 0;
+  wire.socket.on('data', (bytes) => { answers += bytes.toString('latin1').match(/HTTP\/1\.1 200/g)?.length ?? 0; });
+  wire.socket.write(`GET /health HTTP/1.1\r\n${H}\r\n`.repeat(1000));
+  await Promise.race([once(wire.socket, 'close'), eventually(() => answers === 1000, 'all are answered')]);
+  assert.ok(answers < 100, `${answers} answers`);
+  const again = await open();
+  again.socket.write(`GET /health HTTP/1.1\r\n${H}\r\n`.repeat(59) + `GET /health HTTP/1.1\r\n${H}Connection: close\r\n\r\n`);
+  assert.equal((await again.end()).match(/HTTP\/1\.1 200/g)?.length, 60);
+});
+
 test('behind a request that is right, one that is malformed is answered after it, not instead of it', async (t) => {
   const { talk } = await serve(t);
   const received = await talk(`GET /late HTTP/1.1\r\n${H}${K}\r\nnonsense\r\n\r\n`);

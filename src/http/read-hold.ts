@@ -1,0 +1,34 @@
+/**
+ * Stops the reading of a connection while requests that were read before wait for their turn. Node reads on by itself when an
+ * answer is finished or a full buffer has drained, so that pause() alone does not do it: a client that sends requests
+ * and reads no answer would fill the memory.
+ * @module
+ */
+import type { Socket } from 'node:net';
+
+export class ReadHold {
+  readonly #socket: Socket;
+  #isHeld = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    // Node's own listener, which starts to read, comes before this one; nothing is read in between. It stops at 'pause'.
+    socket.on('resume', () => {
+      if (this.#isHeld) socket.emit('pause');
+    });
+  }
+
+  hold(): void {
+    if (this.#isHeld) return;
+    this.#isHeld = true;
+    this.#socket.pause();
+  }
+
+  release(): void {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    if (this.#socket.isPaused()) this.#socket.resume();
+    // It was to be read, and was stopped.
+    else this.#socket.emit('resume');
+  }
+}
