@@ -9,7 +9,7 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { carriedArgv, needsCarrier } from '../process/environment/carry.ts';
-import { toolEnvironment } from '../process/environment/shell-variables.ts';
+import { toolEnvironment, withoutNodeOptions } from '../process/environment/shell-variables.ts';
 import { findProgram } from '../process/find-program.ts';
 import { isPidAlive } from '../process/identity.ts';
 import { resizeArgv, scriptCommand } from '../process/pty.ts';
@@ -112,10 +112,13 @@ function holdTerminal(path: string | undefined): number | undefined {
 export async function openScriptPty(folder: string, options: PtyOptions, events: PtyEvents): Promise<Pty> {
   const { workdir: cwd, size } = options;
   // The shells on the way pass on no name that is none for them.
-  const inner = needsCarrier(options.env) ? carriedArgv(options.argv, options.env, folder) : options.argv;
+  const isCarried = needsCarrier(options.env);
+  const inner = isCarried ? carriedArgv(options.argv, options.env, folder) : options.argv;
+  // What carries it is Node, which must not obey what is meant for the program.
+  const outer = isCarried ? withoutNodeOptions(options.env) : options.env;
   const { argv: [file = '', ...args], env } = scriptCommand(inner, size, { noteFd, shell: options.env['SHELL'] });
   const input = await openInput(folder, options.env);
-  const child = spawn(pathOf(file, options.env), args, { cwd, env: { ...options.env, ...env }, stdio: [input.fd, 'pipe', 'pipe', 'pipe'] });
+  const child = spawn(pathOf(file, options.env), args, { cwd, env: { ...outer, ...env }, stdio: [input.fd, 'pipe', 'pipe', 'pipe'] });
   closeSync(input.fd);
   const { stdin } = input;
   const [, stdout, stderr, noted] = child.stdio as unknown as [null, Socket, Socket, Socket];

@@ -62,6 +62,15 @@ test('a socket that never speaks, in the place of that of a terminal, keeps no r
   assert.deepEqual([answer.status, answer.problem.code], [503, 'unavailable']);
 });
 
+test('what is said to Node reaches the program of a terminal, and no program of ours', { skip }, async (t) => {
+  const server = await startTestServer(t);
+  const env = { 'a.b': 'x', NODE_OPTIONS: '--no-such-option', NODE_EXTRA_CA_CERTS: '/no/such/file' };
+  const { terminalId } = (await ask(server, 'POST /terminals', { body: { command: 'env', env } })).json<{ terminalId: string }>();
+  const screen = async (): Promise<string> => (await ask(server, `GET /terminals/${terminalId}/screen?raw=1`)).text;
+  await until(async () => (await screen()).includes('NODE_OPTIONS=--no-such-option'), { what: 'the program has it' });
+  assert.doesNotMatch(await screen(), /not allowed in NODE_OPTIONS|Warning/);
+});
+
 test('a terminal without its socket answers at once, and can be ended', { skip }, async (t) => {
   const server = await startTestServer(t);
   const { terminalId, pid } = await openTerminal(server);

@@ -6,6 +6,7 @@ import { readFileSync, watch } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { toolEnvironment } from '../../process/environment/shell-variables.ts';
 import { identify } from '../../process/identity.ts';
 import { JobShells } from '../../process/job-shells.ts';
 import { findBash } from '../../process/launchers.ts';
@@ -41,7 +42,8 @@ async function bash(): Promise<Finding> {
   const path = await findBash();
   if (path === undefined) return warn(`not found: ${loss}`, 'apt install bash, apk add bash, or the like');
   const script = 'set -m; sh -c "exit 7" & wait $!; case "$?$-" in 7*m*) echo "$BASH_VERSION";; esac';
-  const version = await outputOf(path, ['--norc', '-c', script]);
+  // As the server starts it: no variable of the user's keeps it from running.
+  const version = await outputOf(path, ['--norc', '-p', '-c', script], toolEnvironment(process.env));
   if (version === undefined || version === '') return fail(`${path} has no job control, so jobs cannot start`, 'Install a bash with job control');
   return ok(`${version} at ${path}`);
 }
@@ -120,7 +122,8 @@ function limit(path: string): number {
 }
 
 async function inTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'sidecar-doctor-'));
+  // TMPDIR may name a folder that is not there.
+  const folder = await mkdtemp(join(tmpdir(), 'sidecar-doctor-')).catch(() => mkdtemp('/tmp/sidecar-doctor-'));
   try {
     return await use(folder);
   } finally {
