@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDiskFull } from '../base/disk-full.ts';
 import type { Log } from '../base/log.ts';
 import { makeFolder, makeOwnFolder } from '../base/make-folder.ts';
-import { isLink, statFile } from '../base/untrusted-file.ts';
+import { isExhaustion, isLink, statFile } from '../base/untrusted-file.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
@@ -249,7 +249,7 @@ export class Shells implements ShellHost {
     for (const name of readdirSync(this.#folder)) {
       const directory = join(this.#folder, name);
       if (name.includes('.deleted-')) {
-        this.#trash.remove(directory).catch(() => undefined);
+        this.#discard(directory);
         continue;
       }
       let value: unknown;
@@ -260,10 +260,21 @@ export class Shells implements ShellHost {
         if (folderName(record.sessionKey) !== name) throw new Error('its shell.json is that of another session');
         this.#shells.set(record.sessionKey, this.#open(directory, record));
       } catch (error) {
-        if (/^[0-9a-f]{32}$/.test(name) && isUntouched(directory)) this.#trash.remove(directory).catch(() => undefined);
+        if (isExhaustion(error)) throw error;
+        if (/^[0-9a-f]{32}$/.test(name) && isUntouched(directory)) this.#discard(directory);
         else this.#options.log.warn('skipped in the shells directory', { name, why: (error as Error).message });
         this.#noteForeign(directory, value);
       }
+    }
+    void this.#trash.empty();
+  }
+
+  /** Its files go with those of all others, in one process: there may be thousands. */
+  #discard(directory: string): void {
+    try {
+      this.#trash.put(directory);
+    } catch {
+      // The next start tries again.
     }
   }
 

@@ -14,7 +14,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeOwnFolder } from '../base/make-folder.ts';
-import { checkFolder, createFile, isLink, readRegularLater, statFile } from '../base/untrusted-file.ts';
+import { checkFolder, createFile, isExhaustion, isLink, readRegularLater, statFile } from '../base/untrusted-file.ts';
 import { type JsonBounds, readJson, recordBounds } from '../base/untrusted-json.ts';
 import { Trash } from '../process/trash.ts';
 import { isJobId } from '../protocol/ids.ts';
@@ -74,9 +74,13 @@ export class TerminalStore {
         if (!mayHold(name, record.holder)) throw new Error('its terminal.json names another process as its holder');
         records.push(record);
       } catch (error) {
+        // Nothing is wrong with the terminal: it must not be passed over.
+        if (isExhaustion(error)) throw error;
         skipped.push({ name, why: (error as Error).message, holderPid: holderIn(name, value) });
       }
     }
+    // In one process: there may be thousands.
+    void this.#trash.empty();
     return { records, skipped };
   }
 
@@ -128,7 +132,7 @@ export class TerminalStore {
       const stats = statFile(path);
       if (stats?.isFile() !== true || stats.size > 0) return false;
     }
-    void this.#trash.clear(this.#trash.put(this.directory(id)));
+    this.#trash.put(this.directory(id));
     return true;
   }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,6 +47,20 @@ describe('a server that may open few files', { skip: process.platform === 'linux
   });
 });
 
+describe('a start of a server that may open few files', { skip: process.platform === 'linux' ? false : 'the limit is read from /proc' }, () => {
+  for (const [folder, prefix] of [['terminals', ''], ['shells', 'x.deleted-']] as const) {
+    it(`clears away more of what was never finished in ${folder} than that`, async (t) => {
+      const state = join(temporaryFolder(t), 'state');
+      for (let count = 0; count < 1000; count += 1) {
+        mkdirSync(join(state, folder, `${prefix}${String(count).padStart(16, '0')}`), { recursive: true, mode: 0o700 });
+      }
+      const { client } = await serveWith(t, 'ulimit -n 256', state);
+      assert.equal((await client.run({ command: 'echo ok' })).stdout, 'ok\n');
+      await until(() => readdirSync(join(state, folder)).length === 0 && !existsSync(join(state, 'trash')), { what: 'they are gone' });
+    });
+  }
+});
+
 interface Limited {
   readonly client: Sidecar;
   readonly url: string;
@@ -54,9 +68,9 @@ interface Limited {
 }
 
 /** Starts the real program by a shell that has set its limits. */
-async function serveWith(t: TestContext, limits: string): Promise<Limited> {
+async function serveWith(t: TestContext, limits: string, given?: string): Promise<Limited> {
   const folder = temporaryFolder(t);
-  const stateDir = join(folder, 'state');
+  const stateDir = given ?? join(folder, 'state');
   const log = openSync(join(folder, 'log'), 'a');
   const words = `${limits}; exec "$0" "$1" serve --port=0 "--state-dir=$2"`;
   const child = spawn('bash', ['-c', words, process.execPath, program, stateDir], { env: environmentOf(folder), stdio: ['ignore', 'ignore', log] });
