@@ -121,7 +121,8 @@ export class Terminal {
     if (link !== undefined) await Promise.race([closed(link), this.#endedWithin(endMs)]);
     link?.close();
     await this.#sweep();
-    if (this.#exit === undefined && await isAlive(this.record.holder)) sendSignal(this.record.holder.pid, 'SIGKILL');
+    // One that was stopped leaves by itself once it runs again.
+    if (await isAlive(this.record.holder)) sendSignal(this.record.holder.pid, this.#exit === undefined ? 'SIGKILL' : 'SIGCONT');
     await this.#ended;
   }
 

@@ -171,7 +171,13 @@ export class Terminals {
   /** Ends it with all its processes, and forgets it. */
   async remove(terminal: Terminal): Promise<void> {
     await terminal.end();
-    await this.#forget(terminal);
+    try {
+      await this.#store.remove(terminal.id);
+    } catch (error) {
+      const detail = `Cannot remove the files of terminal ${terminal.id}, which has ended: ${(error as Error).message}`;
+      throw new ProblemError('unavailable', detail, { cause: error });
+    }
+    this.#terminals.delete(terminal.id);
   }
 
   /** They go on, for the next server. */

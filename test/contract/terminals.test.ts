@@ -71,6 +71,20 @@ test('what is said to Node reaches the program of a terminal, and no program of 
   assert.doesNotMatch(await screen(), /not allowed in NODE_OPTIONS|Warning/);
 });
 
+test('a holder that was stopped does not outlive its terminal, whatever stands in the place of its exit', { skip }, async (t) => {
+  const server = await spawnServer(t);
+  const { terminalId } = await openTerminal(server);
+  const [holder = 0] = holdersOf(server.stateDir);
+  const now = Date.now() / 1000;
+  const exit = { exitCode: 0, reason: 'exit', finishedAt: now, lastActivityAt: now, cols: 80, rows: 24, outputBytes: 0 };
+  writeFileSync(join(server.stateDir, 'terminals', terminalId, 'exit'), JSON.stringify(exit));
+  process.kill(holder, 'SIGSTOP');
+  await server.kill9();
+  await server.restart();
+  assert.equal((await ask(server, `DELETE /terminals/${terminalId}`)).status, 200);
+  await until(() => holdersOf(server.stateDir).length === 0, { what: 'its holder ends' });
+});
+
 test('a terminal without its socket answers at once, and can be ended', { skip }, async (t) => {
   const server = await startTestServer(t);
   const { terminalId, pid } = await openTerminal(server);

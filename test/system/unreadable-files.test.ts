@@ -185,3 +185,15 @@ for (const way of ['chmod', 'lease'] as const) {
     await nothingRuns(marks, 'nothing of the sessions is left');
   });
 }
+
+test('a terminal whose files cannot be removed is not said to be deleted', { skip: notRoot, timeout }, async (t) => {
+  const server = await spawnServer(t, { uid: nobody });
+  const { terminalId } = (await answers(server, 'POST /terminals', '201', { body: { command: 'sleep 600' } })).json<{ terminalId: string }>();
+  const folder = join(server.stateDir, 'terminals');
+  chmodSync(folder, 0o500);
+  await answers(server, `DELETE /terminals/${terminalId}`, '503 unavailable');
+  await answers(server, `GET /terminals/${terminalId}`, '200');
+  chmodSync(folder, 0o700);
+  await answers(server, `DELETE /terminals/${terminalId}`, '200');
+  await answers(server, `GET /terminals/${terminalId}`, '404 terminal_not_found');
+});
