@@ -234,6 +234,11 @@ export function isLink(path: string): boolean {
   return found;
 }
 
+/** Whether a link stands in the place of the folder of a job, a session or a terminal, or in that of the folder of all of its kind. */
+export function isBehindLink(folder: string): boolean {
+  return isLink(folder) || isLink(dirname(folder));
+}
+
 const looks = new Map<string, boolean>();
 
 /** Removes what stands in the place of a folder of ours, be it a link to one: nothing that it leads to. @throws the system's error. */

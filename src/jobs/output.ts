@@ -5,7 +5,7 @@
 import { closeSync, readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isExhaustion, isLink, type OpenedFile, openRegular, openRegularLater, readAt } from '../base/untrusted-file.ts';
+import { isBehindLink, isExhaustion, type OpenedFile, openRegular, openRegularLater, readAt } from '../base/untrusted-file.ts';
 
 /** What is read at once. */
 export const pieceBytes = 65_536;
@@ -35,7 +35,7 @@ const replacedOutput: Tail = { ...noOutput, isReplaced: true };
 /** Opens a file of output; `undefined` where there is none (yet), `replaced` where something else stands there. */
 export function openOutputNow(path: string): OpenedFile | 'replaced' | undefined {
   try {
-    if (isLink(dirname(path))) return 'replaced';
+    if (isBehindLink(dirname(path))) return 'replaced';
     return openRegular(path);
   } catch (error) {
     return withoutFile(error);
@@ -45,7 +45,7 @@ export function openOutputNow(path: string): OpenedFile | 'replaced' | undefined
 /** {@link openOutputNow} for what is read at leisure. */
 export async function openOutput(path: string): Promise<FileHandle | 'replaced' | undefined> {
   try {
-    if (isLink(dirname(path))) return 'replaced';
+    if (isBehindLink(dirname(path))) return 'replaced';
     return await openRegularLater(path);
   } catch (error) {
     return withoutFile(error);

@@ -22,7 +22,7 @@ import { isDiskFull } from '../base/disk-full.ts';
 import { makeFolder, makeOwnFolder } from '../base/make-folder.ts';
 import { ParseError } from '../base/parse.ts';
 import {
-  appendRegular, createFile, isExhaustion, isLink, isUnreadable, readRegular, statFile, UntrustedFileError,
+  appendRegular, createFile, isBehindLink, isExhaustion, isLink, isUnreadable, readRegular, statFile, UntrustedFileError,
   writeRegular,
 } from '../base/untrusted-file.ts';
 import { readJson, recordBounds } from '../base/untrusted-json.ts';
@@ -249,7 +249,7 @@ export class JobStore {
   /** `undefined`: there is no such file; `replaced`: something else stands there. */
   stat(id: JobId, file: StattedFile): Stats | 'replaced' | undefined {
     try {
-      if (isLink(this.directory(id))) return 'replaced';
+      if (isBehindLink(this.directory(id))) return 'replaced';
       const stats = statFile(join(this.directory(id), file));
       return stats === undefined || stats.isFile() ? stats : 'replaced';
     } catch (error) {
@@ -262,7 +262,7 @@ export class JobStore {
   /** Nobody writes into the job any more. */
   removeStdin(id: JobId): void {
     try {
-      if (!isLink(this.directory(id))) unlinkSync(join(this.directory(id), 'stdin'));
+      if (!isBehindLink(this.directory(id))) unlinkSync(join(this.directory(id), 'stdin'));
     } catch {
       // There was none, or the directory is gone: nothing is lost with it.
     }
@@ -275,6 +275,8 @@ export class JobStore {
    */
   remove(id: JobId): string | undefined {
     try {
+      // Nothing there is ours.
+      if (isLink(this.#jobs)) return undefined;
       return this.#trash.put(this.directory(id));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -297,7 +299,7 @@ export class JobStore {
 
   /** @throws UntrustedFileError where a link stands in the place of the directory. */
   #checkFolder(id: JobId): void {
-    if (isLink(this.directory(id))) throw new UntrustedFileError(`the directory of job ${id} was replaced by a link`);
+    if (isBehindLink(this.directory(id))) throw new UntrustedFileError(`the directory of job ${id} was replaced by a link`);
   }
 
   #removeQuietly(directory: string): void {

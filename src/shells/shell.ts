@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import {
-  appendRegular, checkFolder, createFile, isExhaustion, isLink, statQuietly, writeRegular,
+  appendRegular, checkFolder, createFile, isBehindLink, isExhaustion, statQuietly, writeRegular,
 } from '../base/untrusted-file.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';
@@ -621,7 +621,7 @@ export class Shell {
 
   /** Nothing is written or removed where a link leads. @throws ReplacedError */
   #checkFolder(): void {
-    if (isLink(this.#options.directory)) throw new ReplacedError('a link has replaced the directory of the session; delete the session');
+    if (isBehindLink(this.#options.directory)) throw new ReplacedError('a link has replaced the directory of the session; delete the session');
   }
 
   #letGo(): void {

@@ -200,7 +200,7 @@ export class Shells implements ShellHost {
     // A new session of that key may come at once.
     const directory = join(this.#folder, folderName(sessionKey));
     const aside = `${directory}.deleted-${process.pid}-${Date.now()}`;
-    if (statFile(directory) !== undefined) this.#try(() => renameSync(directory, aside));
+    if (!isLink(this.#folder) && statFile(directory) !== undefined) this.#try(() => renameSync(directory, aside));
     this.#shells.delete(sessionKey);
     await shell.terminate();
     await this.#trash.remove(aside).catch(() => undefined);

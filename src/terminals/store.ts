@@ -14,7 +14,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeOwnFolder } from '../base/make-folder.ts';
-import { checkFolder, createFile, isExhaustion, isLink, readRegularLater, statFile } from '../base/untrusted-file.ts';
+import { createFile, isBehindLink, isExhaustion, isLink, readRegularLater, statFile, UntrustedFileError } from '../base/untrusted-file.ts';
 import { type JsonBounds, readJson, recordBounds } from '../base/untrusted-json.ts';
 import { Trash } from '../process/trash.ts';
 import { isJobId } from '../protocol/ids.ts';
@@ -79,15 +79,15 @@ export class TerminalStore {
         skipped.push({ name, why: (error as Error).message, holderPid: holderIn(name, value) });
       }
     }
-    // In one process: there may be thousands.
-    void this.#trash.empty();
+    // In one process, as there may be thousands, and once the server has started.
+    setImmediate(() => void this.#trash.empty());
     return { records, skipped };
   }
 
   /** How it ended; `undefined` until it did. */
   readExit(id: TerminalId): TerminalExit | undefined {
     try {
-      checkFolder(this.directory(id));
+      this.#check(id);
       return parseTerminalExit(readJson(join(this.directory(id), 'exit'), exitBounds));
     } catch {
       // It is not there, or not ours: whether the holder lives tells the rest.
@@ -98,7 +98,7 @@ export class TerminalStore {
   /** Where its holder could not. A disk that is full must not keep it from being told. */
   writeExit(id: TerminalId, exit: TerminalExit): void {
     try {
-      if (isLink(this.directory(id))) return;
+      if (isBehindLink(this.directory(id))) return;
       replaceFile(join(this.directory(id), 'exit'), JSON.stringify(exit));
     } catch {
       // The next server finds out by itself.
@@ -108,7 +108,7 @@ export class TerminalStore {
   /** The end of what it showed; empty where nobody kept it. */
   async readScrollback(id: TerminalId): Promise<Buffer> {
     try {
-      checkFolder(this.directory(id));
+      this.#check(id);
       return await readRegularLater(join(this.directory(id), 'scrollback'), maxScrollbackBytes);
     } catch {
       return Buffer.alloc(0);
@@ -116,7 +116,13 @@ export class TerminalStore {
   }
 
   async remove(id: TerminalId): Promise<void> {
+    // Nothing there is ours.
+    if (isLink(this.#terminals)) return;
     await this.#trash.remove(this.directory(id));
+  }
+
+  #check(id: TerminalId): void {
+    if (isBehindLink(this.directory(id))) throw new UntrustedFileError(`the directory of terminal ${id} was replaced by a link`);
   }
 
   /**

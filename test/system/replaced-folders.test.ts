@@ -64,7 +64,23 @@ test('nothing behind a link in the place of a folder is used, at a start or whil
       symlinkSync(outside, join(server.stateDir, folder));
     }
   };
+  const { terminalId } = (await ask(server, 'POST /terminals', { body: { command: 'true' } })).json<{ terminalId: string }>();
+  const { jobId } = await run(server, { command: 'echo mine' });
+  await until(async () => (await ask(server, `GET /terminals/${terminalId}`)).json<{ status: string }>().status !== 'running', { what: 'it ends' });
   replace();
+  // The same names outside.
+  for (const id of [terminalId, jobId]) {
+    mkdirSync(join(outside, id));
+    for (const name of ['stdout', 'stderr', 'scrollback', 'exit']) writeFileSync(join(outside, id, name), 'of somebody else');
+  }
+  before.push(...all().filter((path) => !before.includes(path)));
+  before.sort();
+  assert.doesNotMatch((await ask(server, `GET /terminals/${terminalId}/screen?raw=1`)).text, /somebody/);
+  for (const call of [`GET /jobs/${jobId}`, `GET /jobs/${jobId}/stdout`]) assert.doesNotMatch((await ask(server, call)).text, /somebody/);
+  await ask(server, `DELETE /terminals/${terminalId}`);
+  await ask(server, `DELETE /jobs/${jobId}`);
+  await ask(server, `DELETE /sessions/${encodeURIComponent('session before')}`);
+  assert.deepEqual(all(), before);
   await works(server, 'as it runs');
   assert.deepEqual(all(), before);
   await server.kill9();

@@ -35,7 +35,7 @@ export function fail(text: string, fix: string): Finding {
 const execute = promisify(execFile);
 
 /** What a program prints, trimmed; `undefined` when it is not there, fails, or takes more than 5 s. */
-export async function outputOf(program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
+export async function outputOf(program: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<string | undefined> {
   try {
     return (await execute(program, [...args], { timeout: 5000, env })).stdout.trim();
   } catch (error) {

@@ -43,7 +43,7 @@ async function bash(): Promise<Finding> {
   if (path === undefined) return warn(`not found: ${loss}`, 'apt install bash, apk add bash, or the like');
   const script = 'set -m; sh -c "exit 7" & wait $!; case "$?$-" in 7*m*) echo "$BASH_VERSION";; esac';
   // As the server starts it: no variable of the user's keeps it from running.
-  const version = await outputOf(path, ['--norc', '-p', '-c', script], toolEnvironment(process.env));
+  const version = await outputOf(path, ['--norc', '-p', '-c', script], toolEnvironment({}));
   if (version === undefined || version === '') return fail(`${path} has no job control, so jobs cannot start`, 'Install a bash with job control');
   return ok(`${version} at ${path}`);
 }
