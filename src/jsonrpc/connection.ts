@@ -10,29 +10,32 @@ export interface RpcConnectionOptions extends Omit<PeerOptions, 'send' | 'room'>
   readonly input: Readable;
   readonly output: Writable;
   readonly framing: Framing;
-  /** The longest message of the peer's. Default: 64 MiB. */
+  /** The longest message accepted from the peer. Default: 64 MiB. */
   readonly maxMessageBytes?: number;
-  /** What may wait until the peer reads it. Beyond that the conversation ends. Default: 64 MiB. */
+  /** Bytes that may be queued until the peer reads them. Beyond that the connection is closed. Default: 64 MiB. */
   readonly maxQueuedBytes?: number;
 }
 
 const defaultMaxBytes = 64 * 2 ** 20;
-/** Less than that waits for no one. */
+/** {@link RpcConnection} reports room for a large answer once at most this many bytes are queued. */
 const littleBytes = 2 ** 20;
 
 export class RpcConnection {
   readonly peer: Peer;
-  /** Resolves with the reason once the conversation has ended, by {@link close} or by itself. */
+  /** Resolves with the reason once the connection has ended, by {@link close} or by itself. */
   readonly ended: Promise<Error>;
   readonly #options: RpcConnectionOptions;
   readonly #end: (reason: Error) => void;
   #isEnded = false;
-  /** To whoever waits for room: the peer asks for that one at a time. */
+  /** Wakes the one pending wait for room: the peer waits for one at a time. */
   #tellRoom: () => void = () => undefined;
 
   constructor(options: RpcConnectionOptions) {
     this.#options = options;
-    const { input, output, framing, maxMessageBytes = defaultMaxBytes, onRequest, onNotification, onFault, cancel, maxAnswering } = options;
+    const {
+      input, output, framing, maxMessageBytes = defaultMaxBytes,
+      onRequest, onNotification, onFault, cancel, maxAnswering,
+    } = options;
     let end: (reason: Error) => void = () => undefined;
     this.ended = new Promise((resolve) => { end = resolve; });
     this.#end = end;
@@ -49,7 +52,9 @@ export class RpcConnection {
         this.close(error as Error);
       }
     });
-    input.on('end', () => this.close(new Error(`the peer has ended the conversation${decoder.isWithin ? ' in the middle of a message' : ''}`)));
+    input.on('end', () => this.close(
+      new Error(`the peer has ended the conversation${decoder.isWithin ? ' in the middle of a message' : ''}`),
+    ));
     output.on('drain', () => this.#tellRoom());
     for (const stream of [input, output]) {
       stream.on('error', (error) => this.close(error));
@@ -62,7 +67,7 @@ export class RpcConnection {
     return this.#isEnded;
   }
 
-  /** No more messages for now: the peer waits once what is between is full. */
+  /** Stops reading messages: once the buffers between are full, the peer has to wait. */
   pause(): void {
     this.#options.input.pause();
   }
@@ -71,13 +76,16 @@ export class RpcConnection {
     this.#options.input.resume();
   }
 
-  /** Ends it: nothing is read any more, and the peer reads the end of its input behind what was sent. The streams are left to whoever opened them. */
+  /**
+   * Ends the connection: later messages are discarded, and the peer reads everything that was sent and then the end of
+   * its input. The streams are left to the caller that opened them.
+   */
   close(reason: Error = new Error('the conversation was ended')): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.peer.close(reason);
     const { input, output } = this.#options;
-    // What still comes is read over, so that the peer can end.
+    // Remaining input is read and discarded, so that the peer can end.
     input.resume();
     if (output.writable) output.end();
     this.#tellRoom();
@@ -95,6 +103,8 @@ export class RpcConnection {
     const { output, framing, maxQueuedBytes = defaultMaxBytes } = this.#options;
     if (this.#isEnded || !output.writable) return;
     output.write(framing.encode(message));
-    if (output.writableLength > maxQueuedBytes) this.close(new Error(`the peer does not read: more than ${maxQueuedBytes} bytes wait for it`));
+    if (output.writableLength > maxQueuedBytes) this.close(
+      new Error(`the peer does not read: more than ${maxQueuedBytes} bytes wait for it`),
+    );
   }
 }

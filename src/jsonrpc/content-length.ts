@@ -1,10 +1,10 @@
 /**
- * A head with the length before each message, as the Language Server Protocol has it (3.17, Base Protocol).
+ * Framing with a header before each message that gives its length (Language Server Protocol 3.17, Base Protocol).
  * @module
  */
 import { type FrameDecoder, type Framing, FramingError, Pieces } from './framing.ts';
 
-/** Heads say a length and perhaps a type. */
+/** A header holds a length and perhaps a content type. */
 const maxHeadBytes = 4096;
 const headEnd = '\r\n\r\n';
 
@@ -20,7 +20,7 @@ class ContentLengthDecoder implements FrameDecoder {
   readonly #maxBytes: number;
   readonly #body: Pieces;
   #head = '';
-  /** Of the body; `undefined` within a head. */
+  /** Length of the body; `undefined` while a header is being read. */
   #lengthBytes: number | undefined;
 
   constructor(maxBytes: number) {
@@ -43,7 +43,7 @@ class ContentLengthDecoder implements FrameDecoder {
     }
   }
 
-  /** @returns what is behind the head. */
+  /** @returns the bytes behind the header. */
   #readHead(bytes: Buffer): Buffer {
     const before = this.#head.length;
     this.#head += bytes.subarray(0, maxHeadBytes).toString('latin1');
@@ -69,10 +69,14 @@ class ContentLengthDecoder implements FrameDecoder {
 function lengthIn(head: string): number {
   const lengths = head.split('\r\n').flatMap((line) => {
     const [, name = '', value = ''] = /^([\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
-    if (name === '') throw new FramingError(`expected a head with Content-Length, received ${JSON.stringify(line.slice(0, 80))}`);
+    if (name === '') throw new FramingError(
+      `expected a head with Content-Length, received ${JSON.stringify(line.slice(0, 80))}`,
+    );
     return name.toLowerCase() === 'content-length' ? [value] : [];
   });
   const [length = ''] = lengths;
-  if (lengths.length !== 1 || !/^\d{1,15}$/.test(length)) throw new FramingError(`expected one Content-Length, received ${JSON.stringify(head.slice(0, 80))}`);
+  if (lengths.length !== 1 || !/^\d{1,15}$/.test(length)) throw new FramingError(
+    `expected one Content-Length, received ${JSON.stringify(head.slice(0, 80))}`,
+  );
   return Number(length);
 }

@@ -1,5 +1,5 @@
 /**
- * How messages follow each other in a stream of bytes.
+ * How messages are delimited in a stream of bytes.
  * @module
  */
 
@@ -8,11 +8,11 @@ export interface Framing {
   decoder(maxBytes: number): FrameDecoder;
 }
 
-/** Takes the bytes of a stream as they come, cut anywhere. */
+/** Takes the bytes of a stream in chunks, cut anywhere. */
 export interface FrameDecoder {
-  /** The messages that are whole now. @throws FramingError: nothing that follows can be understood. */
+  /** Returns the messages that are now complete. @throws FramingError The rest of the stream cannot be understood. */
   push(chunk: Buffer): Iterable<string>;
-  /** Whether the end of the stream would now be within a message. */
+  /** Whether the stream is now in the middle of a message. */
   readonly isWithin: boolean;
 }
 
@@ -20,7 +20,7 @@ export class FramingError extends Error {
   override readonly name = 'FramingError';
 }
 
-/** Pieces of one message, put together once it is whole. */
+/** Collects the pieces of one message and joins them once it is complete. */
 export class Pieces {
   readonly #maxBytes: number;
   #pieces: Buffer[] = [];
@@ -45,6 +45,8 @@ export class Pieces {
     const [first, ...more] = this.#pieces;
     this.#pieces = [];
     this.#sizeBytes = 0;
-    return first !== undefined && more.length === 0 ? first : Buffer.concat(first === undefined ? [] : [first, ...more]);
+    return first !== undefined && more.length === 0
+      ? first
+      : Buffer.concat(first === undefined ? [] : [first, ...more]);
   }
 }

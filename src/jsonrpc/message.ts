@@ -1,10 +1,10 @@
 /**
- * What crosses the wire in JSON-RPC 2.0 (https://www.jsonrpc.org/specification). Pure.
+ * The messages of JSON-RPC 2.0 (https://www.jsonrpc.org/specification). Pure.
  * @module
  */
 import { jsonText } from '../base/json.ts';
 
-/** §4: of a request, and of the answer to it. Each side counts its own. */
+/** §4: the id of a request and of the response to it. Each side counts its own requests. */
 export type RpcId = string | number | null;
 
 export type RpcMessage =
@@ -12,10 +12,10 @@ export type RpcMessage =
   | { readonly kind: 'notification'; readonly method: string; readonly params: unknown }
   | { readonly kind: 'result'; readonly id: RpcId; readonly result: unknown }
   | { readonly kind: 'error'; readonly id: RpcId; readonly error: RpcError }
-  /** None of them. `id`: that of whoever wants an answer, where it can be told. */
+  /** Not a valid message. `id`: that of the request that needs a response, where it is known, else `null`. */
   | { readonly kind: 'invalid'; readonly id: RpcId; readonly why: string };
 
-/** §5.1; -32800 is that of the Language Server Protocol and the Agent Client Protocol. */
+/** §5.1; the Language Server Protocol and the Agent Client Protocol define -32800. */
 export const rpcCodes = {
   parseError: -32700,
   invalidRequest: -32600,
@@ -25,7 +25,7 @@ export const rpcCodes = {
   cancelled: -32800,
 } as const;
 
-/** The error of an answer, of the peer's or for it. `code` is any integer. */
+/** The error of a response, received or to be sent. `code` is any integer. */
 export class RpcError extends Error {
   override readonly name = 'RpcError';
   readonly code: number;
@@ -39,9 +39,11 @@ export class RpcError extends Error {
 }
 
 /**
- * Says what a parsed message is. What has a method is a request or a notification, whatever else it has: its id may be one that is waited for.
+ * Classifies a parsed message. A message with a method is a request or a notification, whatever other members it has:
+ * its id may equal that of a pending request.
  *
- * Peers leave out `jsonrpc`, and the result where there is none to tell, so neither is asked for; an error that is `null` is none.
+ * `jsonrpc` is not required, and neither is a result, because some peers leave them out. An error that is `null` counts
+ * as no error.
  */
 export function readMessage(value: unknown): RpcMessage {
   if (typeof value !== 'object' || value === null) return invalid(null, 'it is not an object');
@@ -66,7 +68,7 @@ export function writeNotification(method: string, params: unknown): string {
   return JSON.stringify({ jsonrpc: '2.0', method, params });
 }
 
-/** An answer without a result says `null`: §5 asks for the member. */
+/** A response without a result carries `null`: §5 requires the member. */
 export function writeResult(id: RpcId, result: unknown): string {
   return JSON.stringify({ jsonrpc: '2.0', id, result: result ?? null });
 }
@@ -83,7 +85,7 @@ function isId(id: unknown): id is RpcId {
   return id === null || typeof id === 'string' || typeof id === 'number';
 }
 
-/** Whatever it is, whoever waits for the answer learns of it. */
+/** Accepts an error of any shape, so that the caller that waits for the response always gets one. */
 function readError(error: unknown): RpcError {
   if (typeof error !== 'object' || error === null) return new RpcError(rpcCodes.internalError, String(error));
   const { code, message, data } = error as { readonly [field: string]: unknown };
@@ -94,7 +96,7 @@ function readError(error: unknown): RpcError {
   );
 }
 
-/** Of an error without words, in characters. */
+/** Characters of JSON shown for an error without a message. */
 const maxShownCharacters = 2000;
 
 function shownError(error: object): string {

@@ -1,5 +1,5 @@
 /**
- * A line for each message, as the Agent Client Protocol has it (its page Transports): JSON has no newline that is not escaped.
+ * Framing with one line per message (Agent Client Protocol, page Transports): JSON contains no unescaped newline.
  * @module
  */
 import { type FrameDecoder, type Framing, Pieces } from './framing.ts';

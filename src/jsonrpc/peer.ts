@@ -1,50 +1,57 @@
 /**
- * One side of a JSON-RPC 2.0 conversation: asks, answers and tells. It knows nothing of how messages travel.
+ * One side of a JSON-RPC 2.0 connection: requests, responses and notifications. Independent of the transport.
  * @module
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
-  type RpcId, type RpcMessage, RpcError, readMessage, rpcCodes, writeError, writeNotification, writeRequest, writeResult,
+  type RpcId, type RpcMessage, RpcError,
+  readMessage, rpcCodes, writeError, writeNotification, writeRequest, writeResult,
 } from './message.ts';
 
-/** A notification that says that nobody waits any more for the answer to a request. */
+/** The notification that cancels a request: its sender no longer waits for the response. */
 export interface CancelMethod {
   readonly method: string;
-  /** The name of the parameter with the id. */
+  /** The name of the parameter that holds the request's id. */
   readonly idField: string;
 }
 
-/** The Agent Client Protocol's. */
+/** Cancellation in the Agent Client Protocol. */
 export const acpCancel: CancelMethod = { method: '$/cancel_request', idField: 'requestId' };
-/** The Language Server Protocol's. */
+/** Cancellation in the Language Server Protocol. */
 export const lspCancel: CancelMethod = { method: '$/cancelRequest', idField: 'id' };
 
 export interface Asked {
-  /** Aborted when the peer does not want the answer any more, and when the conversation ends. */
+  /** Aborted when the peer cancels the request, and when the connection ends. */
   readonly signal: AbortSignal;
-  /** Makes what may be a large answer: one at a time, and not before the peer has read most of what it was sent, so that no more than one waits for it. */
+  /**
+   * Runs `make`, which may produce a large answer: one at a time, and only once the peer has read most of what was
+   * sent, so that at most one large answer is queued.
+   */
   readonly inTurn: <T>(make: () => T | Promise<T>) => Promise<T>;
 }
 
 export interface PeerOptions {
   /** Sends one message. */
   readonly send: (message: string) => void;
-  /** Resolves once little of what was sent waits for the peer to read it. Default: nothing ever does. */
+  /** Resolves once only little of what was sent is still queued for the peer. Default: there is always room. */
   readonly room?: () => Promise<void>;
-  /** Answers a request. What it throws is the answer: an {@link RpcError} as it is, anything else as -32603, and told by `onFault`. */
+  /**
+   * Handles a request and returns the result. An {@link RpcError} that it throws is sent as it is; any other error is
+   * sent as -32603 and reported to `onFault`, or as -32800 if the request was cancelled.
+   */
   readonly onRequest: (method: string, params: unknown, asked: Asked) => unknown;
   readonly onNotification: (method: string, params: unknown) => void;
-  /** Something is wrong that nobody waits for: a message that is none, an answer to nothing, a handler that threw. */
+  /** Reports a fault that no caller waits for: an invalid message, a response to no request, a handler that threw. */
   readonly onFault: (what: string, error?: unknown) => void;
   readonly cancel?: CancelMethod;
-  /** Requests of the peer that are answered at a time; beyond that it is told so. Default: 256. */
+  /** Requests of the peer that are handled at a time; further ones are answered with an error. Default: 256. */
   readonly maxAnswering?: number;
 }
 
 export interface RequestOptions {
-  /** Ends the wait, and tells the peer so where there is a way to. */
+  /** Ends the wait, and cancels the request at the peer where the protocol has a `cancel` notification. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds to wait for the answer. Default: without end. */
+  /** Milliseconds to wait for the response. Default: no limit. */
   readonly timeoutMs?: number;
 }
 
@@ -53,10 +60,10 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** So many ids that nobody waits for any more are remembered, so that their late answers are no faults. */
+/** Ids of abandoned requests that are remembered, so that a late response to one is not reported as a fault. */
 const maxAbandoned = 1000;
 const defaultMaxAnswering = 256;
-/** Of what is no message. */
+/** Characters shown of a message that is not JSON. */
 const shownCharacters = 200;
 
 export class Peer {
@@ -65,7 +72,7 @@ export class Peer {
   readonly #abandoned = new Set<RpcId>();
   readonly #answering = new Map<RpcId, AbortController>();
   #lastId = -1;
-  /** Resolves once the last of the large answers was sent. */
+  /** Resolves once the last large answer was sent. */
   #large: Promise<unknown> = Promise.resolve();
   #end: Error | undefined;
 
@@ -73,15 +80,16 @@ export class Peer {
     this.#options = options;
   }
 
-  /** Requests without an answer so far. */
+  /** Number of requests without a response so far. */
   get waitingCount(): number {
     return this.#waiting.size;
   }
 
   /**
-   * Asks, and resolves with the result.
+   * Sends a request, and resolves with its result.
    *
-   * @throws RpcError where that is the answer, the signal's reason, `TimeoutError` (a DOMException), or what {@link close} was given.
+   * @throws RpcError if the response is an error; the signal's reason; `TimeoutError` (a DOMException); the reason
+   * given to {@link close}.
    */
   request(method: string, params: unknown, options: RequestOptions = {}): Promise<unknown> {
     const { signal, timeoutMs } = options;
@@ -95,7 +103,10 @@ export class Peer {
       };
       const onAbort = (): void => abandon(signal?.reason);
       const overdue = timeoutMs === undefined ? undefined
-        : setTimeout(() => abandon(new DOMException(`Cannot wait longer than ${timeoutMs} ms for the answer to ${method}`, 'TimeoutError')), timeoutMs);
+        : setTimeout(() => abandon(new DOMException(
+          `Cannot wait longer than ${timeoutMs} ms for the answer to ${method}`,
+          'TimeoutError',
+        )), timeoutMs);
       signal?.addEventListener('abort', onAbort, { once: true });
       const settled = <T>(settle: (value: T) => void) => (value: T): void => {
         clearTimeout(overdue);
@@ -111,7 +122,7 @@ export class Peer {
     if (!this.#end) this.#options.send(writeNotification(method, params));
   }
 
-  /** Takes one message of the peer's. */
+  /** Takes one message from the peer. */
   receive(text: string): void {
     if (this.#end) return;
     const message = this.#parse(text);
@@ -126,11 +137,13 @@ export class Peer {
       case 'error': return this.#answered(message.id, (waiting) => waiting.reject(message.error));
       case 'invalid':
         this.#options.onFault(`a message that is none: ${message.why}`);
-        this.#options.send(writeError(message.id, new RpcError(rpcCodes.invalidRequest, `Invalid request: ${message.why}`)));
+        this.#options.send(
+          writeError(message.id, new RpcError(rpcCodes.invalidRequest, `Invalid request: ${message.why}`)),
+        );
     }
   }
 
-  /** Rejects all that wait, and aborts all that is being answered. Nothing is sent any more. */
+  /** Rejects all pending requests, and aborts all handlers of the peer's requests. Nothing is sent after that. */
   close(reason: Error): void {
     if (this.#end) return;
     this.#end = reason;
@@ -140,7 +153,10 @@ export class Peer {
     this.#answering.clear();
   }
 
-  /** `undefined`: it is none. What does not even look like one, as the banner that a program prints, is not answered. */
+  /**
+   * Returns `undefined` for text that is not JSON. It is answered with a parse error only if it begins like JSON: a
+   * banner that a program prints is not.
+   */
   #parse(text: string): RpcMessage | undefined {
     try {
       return readMessage(JSON.parse(text));
@@ -154,11 +170,21 @@ export class Peer {
 
   async #answer(id: RpcId, method: string, params: unknown): Promise<void> {
     const { onRequest, send, maxAnswering = defaultMaxAnswering } = this.#options;
-    if (this.#answering.has(id)) return send(writeError(id, new RpcError(rpcCodes.invalidRequest, 'Invalid request: one with that id is being answered')));
-    if (this.#answering.size >= maxAnswering) return send(writeError(id, new RpcError(rpcCodes.internalError, `Cannot answer more than ${maxAnswering} requests at a time`)));
+    if (this.#answering.has(id)) return send(writeError(
+      id,
+      new RpcError(rpcCodes.invalidRequest, 'Invalid request: one with that id is being answered'),
+    ));
+    if (this.#answering.size >= maxAnswering) return send(writeError(
+      id,
+      new RpcError(rpcCodes.internalError, `Cannot answer more than ${maxAnswering} requests at a time`),
+    ));
     const controller = new AbortController();
     this.#answering.set(id, controller);
-    const answer = await this.#handled(id, () => onRequest(method, params, { signal: controller.signal, inTurn: (make) => this.#inTurn(make) }), { method, signal: controller.signal });
+    const answer = await this.#handled(
+      id,
+      () => onRequest(method, params, { signal: controller.signal, inTurn: (make) => this.#inTurn(make) }),
+      { method, signal: controller.signal },
+    );
     if (this.#end) return;
     this.#answering.delete(id);
     send(answer);
@@ -169,13 +195,17 @@ export class Peer {
       if (this.#end) throw this.#end;
       return make();
     });
-    // It is sent in the microtasks that follow.
+    // The answer is sent in the microtasks that follow.
     this.#large = made.then(() => nextTurn(), () => undefined);
     return made;
   }
 
-  /** @returns the answer: whatever happens, there is one. */
-  async #handled(id: RpcId, handle: () => unknown, { method, signal }: { readonly method: string; readonly signal: AbortSignal }): Promise<string> {
+  /** @returns the response, which is an error if the handler threw. */
+  async #handled(
+    id: RpcId,
+    handle: () => unknown,
+    { method, signal }: { readonly method: string; readonly signal: AbortSignal },
+  ): Promise<string> {
     try {
       return writeResult(id, await handle());
     } catch (error) {
@@ -189,8 +219,11 @@ export class Peer {
   #told(method: string, params: unknown): void {
     const { cancel, onNotification, onFault } = this.#options;
     if (method === cancel?.method) {
-      const id = typeof params === 'object' && params !== null ? (params as { readonly [field: string]: unknown })[cancel.idField] : undefined;
-      this.#answering.get(id as RpcId)?.abort(new DOMException('The peer does not want the answer any more', 'AbortError'));
+      const id = typeof params === 'object' && params !== null
+        ? (params as { readonly [field: string]: unknown })[cancel.idField]
+        : undefined;
+      this.#answering.get(id as RpcId)
+        ?.abort(new DOMException('The peer does not want the answer any more', 'AbortError'));
       return;
     }
     try {
@@ -205,7 +238,7 @@ export class Peer {
     this.#options.onFault(`an answer to nothing that was asked: id ${JSON.stringify(id)}`);
   }
 
-  /** `false`: nobody waits for it. */
+  /** Returns `false` if no request with that id is pending. */
   #settle(id: RpcId, settle: (waiting: Waiting) => void): boolean {
     const waiting = this.#waiting.get(id);
     if (!waiting) return false;
