@@ -1,5 +1,5 @@
 /**
- * Opens a WebSocket to a server.
+ * Opens a WebSocket to a server, as a client.
  * @module
  */
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
@@ -11,16 +11,17 @@ import { checkAnswer, offer } from './handshake.ts';
 
 export interface ConnectOptions extends Partial<WebSocketLimits> {
   readonly headers?: { readonly [name: string]: string };
-  /** Subprotocols that are spoken, the best first. Default: none. */
+  /** Subprotocols that the caller speaks, the preferred one first. Default: none. */
   readonly protocols?: readonly string[];
-  /** Ends the attempt; an open connection stays. */
+  /** Aborts the attempt; it does not affect a connection that is open. */
   readonly signal?: AbortSignal | undefined;
-  /** Certificates to trust beside the usual ones: PEM. */
+  /** Certificates to trust in addition to the default ones: PEM. */
   readonly ca?: string | Buffer;
-  /** Until it is open, in milliseconds. Default 10 s. */
+  /** Time allowed until the connection is open, in milliseconds. Default: 10 s. */
   readonly openTimeoutMs?: number;
   /**
-   * Makes the connection, with TLS for `https:`; `undefined`: it is made as usual. What it throws is thrown on.
+   * Makes the connection, with TLS for `https:`. Where it resolves with `undefined`, the connection is made as usual.
+   * Its errors are rethrown.
    *
    * @param url `http:` or `https:`.
    */
@@ -37,12 +38,12 @@ const maxProblemBytes = 64 * 1024;
 const defaultOpenTimeoutMs = 10_000;
 
 /**
- * Opens it; no redirect is followed, because it would carry the key elsewhere.
+ * Opens a WebSocket. Redirects are not followed, because they would carry the handshake's headers to another server.
  *
  * @param url `ws:` or `wss:`; `http:` and `https:` mean the same.
- * @throws ProblemError the server's own, with its `status`; `bad_answer` with the status where the refusal is not ours, and where
- * what answered does not speak WebSocket; `unreachable`.
- * @throws the reason of `signal`; what `connect` throws; RangeError for an address or a protocol that cannot be one.
+ * @throws ProblemError: the server's own, with its `status`; `bad_answer`, with the status, where the refusal is not a
+ * problem of this project, and where the server does not speak WebSocket; `unreachable`.
+ * @throws the reason of `signal`; what `connect` throws; RangeError for an invalid address or subprotocol.
  */
 export async function connectWebSocket(url: string | URL, options: ConnectOptions = {}): Promise<WebSocketConnection> {
   const { headers, protocols = [], signal, ca, openTimeoutMs = defaultOpenTimeoutMs, connect, ...limits } = options;
@@ -53,7 +54,7 @@ export async function connectWebSocket(url: string | URL, options: ConnectOption
   const { request } = address.protocol === 'https:' ? await import('node:https') : await import('node:http');
   signal?.throwIfAborted();
   const made = await connect?.(address, { signal, connectTimeoutMs: openTimeoutMs });
-  // With an agent Node would make a connection of its own.
+  // With an agent, Node would make a connection of its own.
   const way: RequestOptions = made === undefined ? { agent: false } : { createConnection: () => made };
   const init = { headers: { ...headers, ...ours }, ...way, ...(ca === undefined ? {} : { ca }) };
   const call = request(address, init);
@@ -71,7 +72,9 @@ export async function connectWebSocket(url: string | URL, options: ConnectOption
 
 function httpAddress(url: string | URL): URL {
   const address = new URL(url);
-  if (!/^(?:ws|http)s?:$/.test(address.protocol)) throw new RangeError(`Cannot open a WebSocket: expected a ws: or wss: address, received ${address.protocol}`);
+  if (!/^(?:ws|http)s?:$/.test(address.protocol)) throw new RangeError(
+    `Cannot open a WebSocket: expected a ws: or wss: address, received ${address.protocol}`,
+  );
   address.protocol = address.protocol.replace('ws', 'http');
   address.hash = '';
   return address;
@@ -83,7 +86,10 @@ interface Opened {
   readonly head: Buffer;
 }
 
-function open(call: ClientRequest, by: { from: string; signal: AbortSignal | undefined; openTimeoutMs: number }): Promise<Opened> {
+function open(
+  call: ClientRequest,
+  by: { from: string; signal: AbortSignal | undefined; openTimeoutMs: number },
+): Promise<Opened> {
   const { from, signal, openTimeoutMs } = by;
   return new Promise((resolve, reject) => {
     const settle = (): void => {
@@ -104,7 +110,7 @@ function open(call: ClientRequest, by: { from: string; signal: AbortSignal | und
       resolve({ answer, socket, head });
     });
     call.on('information', ({ statusCode }) => {
-      // Else Node would have told of an upgrade.
+      // With an Upgrade header, Node would have emitted 'upgrade'.
       if (statusCode === 101) fail(badAnswer(from, 'expected an Upgrade to websocket', { status: 101 }));
     });
     call.on('response', (answer) => { refusalOf(answer, from).then(fail, fail); });
@@ -112,11 +118,13 @@ function open(call: ClientRequest, by: { from: string; signal: AbortSignal | und
   });
 }
 
-/** What the server says instead of opening. */
+/** Reads the error that the server sent instead of opening the WebSocket. */
 async function refusalOf(answer: IncomingMessage, from: string): Promise<ProblemError> {
   const { statusCode: status = 0, headers } = answer;
   const { 'content-type': type = 'no type', 'retry-after': retryAfter } = headers;
-  const problem = type.startsWith('application/problem+json') ? readProblem(await boundedText(answer), { status, retryAfter }) : undefined;
+  const problem = type.startsWith('application/problem+json')
+    ? readProblem(await boundedText(answer), { status, retryAfter })
+    : undefined;
   return problem ?? badAnswer(from, `expected it to open a WebSocket, received status ${status}, ${type}`, { status });
 }
 

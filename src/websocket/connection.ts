@@ -1,5 +1,6 @@
 /**
- * An open WebSocket (RFC 6455), on either side: messages both ways, a peer that went silent, and the end.
+ * An open WebSocket (RFC 6455), on either side: messages in both directions, pings that detect a dead peer, and
+ * closing.
  * @module
  */
 import type { Socket } from 'node:net';
@@ -16,13 +17,16 @@ export type { WebSocketLimits } from './limits.ts';
 export interface WebSocketOptions {
   /** Which side this is. */
   readonly role: Role;
-  /** The subprotocol that was agreed on. Default: none, `''`. */
+  /** The negotiated subprotocol. Default: none, `''`. */
   readonly protocol?: string;
-  /** What came behind the handshake. */
+  /** Bytes that arrived behind the handshake. */
   readonly head?: Buffer;
-  /** What differs from the defaults. */
+  /** Limits that differ from the defaults. */
   readonly limits?: Partial<WebSocketLimits>;
-  /** A handler has thrown; the connection closes with 1011. Default: the process learns it as any other bug. */
+  /**
+   * Called when a handler has thrown; the connection closes with 1011. Default: the error becomes an uncaught exception
+   * of the process.
+   */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -31,17 +35,18 @@ type State = 'open' | 'closing' | 'closed';
 const ignore = (): void => undefined;
 
 /**
- * The handlers are called one at a time, never after `onClose`, and never from within a method of this class. Nothing is read
- * before the end of the turn of the event loop in which the connection was made: until then they can be put in place.
+ * The handlers are called one at a time, never after `onClose`, and never from within a method of this class. Nothing
+ * is read before the end of the turn of the event loop in which the connection was made: handlers set until then miss
+ * nothing.
  */
 export class WebSocketConnection {
-  /** The subprotocol; `''` where there is none. */
+  /** The subprotocol; `''` if there is none. */
   readonly protocol: string;
-  /** A text frame is a string, a binary one is bytes. Not called any more once `close` was. */
+  /** Called with a string for a text message, with bytes for a binary one. Not called after `close()` was called. */
   onMessage: (data: string | Buffer) => void = ignore;
-  /** There is room again, after `send` returned false. */
+  /** Called when there is room again, after `send` returned false. */
   onDrain: () => void = ignore;
-  /** Called once, however it ends. */
+  /** Called once, however the connection ends. */
   onClose: (closed: Closed) => void = ignore;
 
   readonly #socket: Socket;
@@ -54,10 +59,10 @@ export class WebSocketConnection {
   #overdue: NodeJS.Timeout | undefined;
   #state: State = 'open';
   #isPaused = false;
-  /** Something has arrived since the last ping. */
+  /** Whether anything has arrived since the last ping. */
   #hasHeard = false;
 
-  /** @param socket Not read from by anybody else. It may close its halves one by one. */
+  /** @param socket Must have no other reader. It may close its two halves separately. */
   constructor(socket: Socket, options: WebSocketOptions) {
     const { role, protocol = '', head, limits, onError = throwLater } = options;
     this.protocol = protocol;
@@ -71,7 +76,7 @@ export class WebSocketConnection {
     this.#pinging = setInterval(() => this.#ping(), this.#limits.pingIntervalMs).unref();
     socket.setTimeout(0);
     socket.setNoDelay(true);
-    // 'close' follows.
+    // 'close' follows an error.
     socket.on('error', ignore);
     socket.on('end', () => this.#onEnd());
     socket.on('close', () => this.#finish({ code: 1006, reason: 'the connection broke', isClean: false }));
@@ -82,16 +87,17 @@ export class WebSocketConnection {
     return this.#state === 'open';
   }
 
-  /** What was sent and is not yet with the system, in bytes. */
+  /** Bytes that were sent and are not yet handed to the operating system. */
   get bufferedBytes(): number {
     return this.#outbox.bufferedBytes;
   }
 
   /**
-   * Sends text as a text frame and bytes as a binary one; the bytes must stay as they are until they are sent. A peer that
-   * reads too slowly loses the connection (1008) before its messages take more than the limit.
+   * Sends text as a text frame and bytes as a binary one; the caller must not change the bytes until they are sent. A
+   * peer that reads too slowly loses the connection (1008) before its queued messages exceed the limit.
    *
-   * @returns whether there is room for more; `onDrain` tells when there is again. False too where it is not open: nothing is sent.
+   * @returns whether there is room for more; if not, `onDrain` is called when there is again. Also false if the
+   * connection is not open: then nothing is sent.
    */
   send(data: string | Uint8Array): boolean {
     if (this.#state !== 'open') return false;
@@ -99,7 +105,7 @@ export class WebSocketConnection {
     return this.#push(encodeFrame(opcode, data, { isMasked: this.#role === 'client' }));
   }
 
-  /** Reads no further: the peer has to wait. `onMessage` is not called any more until `resume()`. */
+  /** Stops reading, so that the peer has to wait. `onMessage` is not called until `resume()`. */
   pause(): void {
     if (this.#state !== 'open') return;
     this.#isPaused = true;
@@ -114,10 +120,11 @@ export class WebSocketConnection {
   }
 
   /**
-   * Closes once what was sent before is on its way; `onClose` follows when the peer has closed too, or does not in time.
+   * Closes the connection behind everything that was sent before. `onClose` follows when the peer has closed too, or
+   * fails to do so in time.
    *
-   * @param code Default 1000. @throws RangeError where a Close frame may not carry it.
-   * @param reason At most 123 bytes; what is longer is cut.
+   * @param code Default: 1000. @throws RangeError for a code that a Close frame may not carry.
+   * @param reason At most 123 bytes; a longer reason is cut.
    */
   close(code = 1000, reason = ''): void {
     if (!isCloseCode(code)) throw new RangeError(`Cannot close a WebSocket: ${code} is not a code to close with`);
@@ -125,18 +132,18 @@ export class WebSocketConnection {
     this.#state = 'closing';
     this.#outbox.push(this.#control(opcodes.close, closePayload(code, reason)));
     this.#endLater(() => this.#finish({ code: 1006, reason: 'the peer did not close in time', isClean: false }));
-    // What it says last has to be read.
+    // The peer's last messages and its Close frame have to be read.
     this.#isPaused = false;
     setImmediate(() => this.#begin());
   }
 
-  /** Ends it now, whatever is on its way. `onClose` follows, with 1006. */
+  /** Ends the connection now, and drops data that is still queued. `onClose` follows, with 1006. */
   terminate(): void {
     this.#finish({ code: 1006, reason: 'terminated', isClean: false });
     this.#socket.destroy();
   }
 
-  /** Reads, or goes on to. */
+  /** Starts or resumes reading. */
   #begin(): void {
     if (this.#isPaused || this.#socket.destroyed) return;
     if (this.#socket.readableEnded) return this.#onEnd();
@@ -148,7 +155,8 @@ export class WebSocketConnection {
 
   #onData(chunk: Buffer): void {
     this.#hasHeard = true;
-    // Read over, so that our last words are not lost: closing while unread bytes wait resets the connection.
+    // Discarded input must still be read: closing a socket with unread bytes resets the connection, which would lose
+    // our last frames.
     if (this.#state === 'closed') return;
     this.#reader.push(chunk);
     this.#read();
@@ -181,18 +189,20 @@ export class WebSocketConnection {
   }
 
   #onPeerClose(code: number, reason: string): void {
-    // RFC 6455 §5.5.1: the answer has the same code.
-    if (this.#state === 'open') this.#outbox.push(this.#control(opcodes.close, closePayload(code === 1005 ? undefined : code, '')));
+    // RFC 6455 §5.5.1: the answer carries the same code.
+    if (this.#state === 'open') this.#outbox.push(
+      this.#control(opcodes.close, closePayload(code === 1005 ? undefined : code, '')),
+    );
     this.#finish({ code, reason, isClean: true });
   }
 
-  /** The peer sends nothing any more: without a Close frame that is an end without a word. */
+  /** The peer ended the stream: without a Close frame, that is an abnormal end. */
   #onEnd(): void {
     this.#finish({ code: 1006, reason: 'the peer ended the connection without closing', isClean: false });
     this.#socket.destroySoon();
   }
 
-  /** RFC 6455 §7.1.7: says why, and reads nothing more. */
+  /** RFC 6455 §7.1.7: sends a Close frame with the reason, and handles no further input. */
   #fail(code: number, reason: string): void {
     if (this.#state === 'open') {
       this.#outbox.clear();
@@ -219,7 +229,10 @@ export class WebSocketConnection {
     return encodeFrame(opcode, payload, { isMasked: this.#role === 'client' });
   }
 
-  /** Ends it where nothing is heard of the peer, and nothing that was sent to it gets on, for so long. */
+  /**
+   * Sends a ping, and drops the connection if, for the length of `pongTimeoutMs`, nothing arrives from the peer and
+   * nothing that was sent to it makes progress.
+   */
   #ping(): void {
     if (this.#state !== 'open' || this.#isPaused || this.#overdue !== undefined) return;
     const isIdle = this.bufferedBytes === 0;
@@ -248,7 +261,7 @@ export class WebSocketConnection {
     this.#state = 'closed';
     this.#isPaused = false;
     clearInterval(this.#pinging);
-    // RFC 6455 §7.1.1: the server ends the connection first. What still arrives is read over.
+    // RFC 6455 §7.1.1: the server ends the TCP connection first. Input that still arrives is discarded.
     this.#outbox.flush();
     if (isFirst) this.#socket.end();
     this.#endLater(() => this.#socket.destroy());
@@ -256,7 +269,7 @@ export class WebSocketConnection {
     process.nextTick(() => this.#call(() => this.onClose(closed)));
   }
 
-  /** Calls `then` once nothing of what was sent has got on for so long. */
+  /** Calls `then` once no sent data has made progress for `closeTimeoutMs`. */
   #endLater(then: () => void): void {
     clearTimeout(this.#overdue);
     if (this.#socket.destroyed) return;
@@ -270,7 +283,7 @@ export class WebSocketConnection {
     this.#overdue = setTimeout(look, this.#limits.closeTimeoutMs).unref();
   }
 
-  /** A handler that throws ends its own connection, and no other. */
+  /** Calls a handler. If it throws, only its own connection ends. */
   #call(handler: () => void): void {
     try {
       handler();

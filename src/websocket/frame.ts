@@ -1,5 +1,5 @@
 /**
- * Frames (RFC 6455 §5.2): bytes in, headers and payloads out, and the other way round. Knows no socket.
+ * Frames (RFC 6455 §5.2): decodes bytes to headers and payloads, and encodes frames. Knows no socket.
  * @module
  */
 import { randomFillSync } from 'node:crypto';
@@ -12,28 +12,28 @@ export type Opcode = (typeof opcodes)[keyof typeof opcodes];
 
 export interface FrameHeader {
   readonly opcode: Opcode;
-  /** The last one of its message. */
+  /** Whether this is the last frame of its message. */
   readonly isFinal: boolean;
-  /** Of its payload, in bytes. */
+  /** Length of the payload, in bytes. */
   readonly length: number;
 }
 
-/** Which side the peer is: a client masks what it sends, a server does not (RFC 6455 §5.1). */
+/** Which side an endpoint is: a client masks what it sends, a server does not (RFC 6455 §5.1). */
 export type Role = 'client' | 'server';
 
 const none = Buffer.alloc(0);
 const longestHeader = 14;
 
-/** Reads frames out of chunks of any size. A chunk is its own from then on: payloads are unmasked where they lie. */
+/** Reads frames from chunks of any size. It takes over each chunk: payloads are unmasked in place. */
 export class FrameReader {
   readonly #isMasked: boolean;
   readonly #header = Buffer.alloc(longestHeader);
   #headerLength = 0;
   #chunk: Buffer = none;
   #at = 0;
-  /** Of the payload, still to come. */
+  /** Payload bytes still to be read. */
   #left = 0;
-  /** Of the payload, read. */
+  /** Payload bytes read so far. */
   #read = 0;
 
   constructor(peer: Role) {
@@ -46,14 +46,14 @@ export class FrameReader {
     this.#at = 0;
   }
 
-  /** Whether there is still something to come of the frame whose header was read last. */
+  /** Whether payload of the frame whose header was read last is still to be read. */
   get isInFrame(): boolean {
     return this.#left > 0;
   }
 
   /**
-   * @returns `undefined` as long as it is not there in full.
-   * @throws ProtocolError as soon as it cannot become right any more.
+   * @returns `undefined` until the header has arrived in full.
+   * @throws ProtocolError as soon as the bytes cannot begin a valid header.
    */
   readHeader(): FrameHeader | undefined {
     if (!this.#fill(2)) return undefined;
@@ -63,7 +63,10 @@ export class FrameReader {
     const short = second & 0x7f;
     if (isControl(opcode)) checkControl(isFinal, short);
     if (((second & 0x80) !== 0) !== this.#isMasked) {
-      throw new ProtocolError(1002, this.#isMasked ? 'a client must mask its frames' : 'a server must not mask its frames');
+      throw new ProtocolError(
+        1002,
+        this.#isMasked ? 'a client must mask its frames' : 'a server must not mask its frames',
+      );
     }
     const lengthBytes = short === 126 ? 2 : short === 127 ? 8 : 0;
     if (!this.#fill(2 + lengthBytes)) return undefined;
@@ -74,7 +77,7 @@ export class FrameReader {
     return { opcode, isFinal, length };
   }
 
-  /** What has arrived of the payload and was not read yet; empty where nothing has. */
+  /** The payload bytes that have arrived and were not read yet; empty if there are none. */
   readPayload(): Buffer {
     const part = this.#chunk.subarray(this.#at, this.#at + this.#left);
     this.#at += part.length;
@@ -102,11 +105,15 @@ export function isControl(opcode: Opcode): boolean {
 }
 
 /**
- * A frame ready to be sent, in one piece where it is short or has to be masked.
+ * Encodes a frame for sending: in one piece if it is short or has to be masked.
  *
- * @param payload Text is sent as UTF-8. Bytes without a mask are not copied if they are many: they must stay as they are.
+ * @param payload Text is sent as UTF-8. Many bytes without a mask are not copied: the caller must not change them.
  */
-export function encodeFrame(opcode: Opcode, payload: string | Uint8Array, options: { isMasked: boolean; isFinal?: boolean }): Buffer[] {
+export function encodeFrame(
+  opcode: Opcode,
+  payload: string | Uint8Array,
+  options: { isMasked: boolean; isFinal?: boolean },
+): Buffer[] {
   const { isMasked, isFinal = true } = options;
   const length = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
   const lengthBytes = length < 126 ? 0 : length < 65_536 ? 2 : 8;
@@ -130,10 +137,13 @@ export function encodeFrame(opcode: Opcode, payload: string | Uint8Array, option
   return [frame];
 }
 
-/** A copy of so few bytes is cheaper than a second write. */
+/** Up to this many bytes, a copy is cheaper than a second write. */
 const longestCopy = 4096;
 
-/** RFC 6455 §5.3: each key is fresh and cannot be predicted. Drawn ahead, as each draw costs more than the bytes of it. */
+/**
+ * Random bytes for masking keys. RFC 6455 §5.3: each key is fresh and unpredictable. They are drawn ahead, because a
+ * draw costs more than its bytes.
+ */
 const keys = Buffer.alloc(4096);
 let keysUsed = keys.length;
 
@@ -146,20 +156,22 @@ function writeMaskingKey(frame: Buffer, at: number): void {
   keysUsed += 4;
 }
 
-/** Masks and unmasks (RFC 6455 §5.3), in place. @param offset Where in the payload `bytes` begin. */
+/** Masks or unmasks in place (RFC 6455 §5.3). @param offset Where in the payload `bytes` begin. */
 function mask(bytes: Buffer, keySource: Buffer, keyAt: number, offset: number): void {
   const key = [0, 1, 2, 3].map((index) => keySource[keyAt + ((index + offset) & 3)] ?? 0);
   const [a = 0, b = 0, c = 0, d = 0] = key;
   const { length } = bytes;
   let at = 0;
-  // Word by word where the memory allows it: four times as fast.
+  // Word by word where the alignment allows it: four times as fast.
   if (length >= 64) {
     while ((bytes.byteOffset + at) % 4 !== 0) {
       bytes[at] = (bytes[at] ?? 0) ^ (key[at & 3] ?? 0);
       at += 1;
     }
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset + at, (length - at) >> 2);
-    const turned = new Uint32Array(Uint8Array.from([0, 1, 2, 3], (index) => key[(index + at) & 3] ?? 0).buffer)[0] ?? 0;
+    const turned = new Uint32Array(
+      Uint8Array.from([0, 1, 2, 3], (index) => key[(index + at) & 3] ?? 0).buffer,
+    )[0] ?? 0;
     for (let index = 0; index < words.length; index += 1) words[index] = (words[index] ?? 0) ^ turned;
     at += words.length * 4;
   }
@@ -170,7 +182,7 @@ function mask(bytes: Buffer, keySource: Buffer, keyAt: number, offset: number): 
 }
 
 function opcodeOf(first: number): Opcode {
-  // RFC 6455 §5.2: no extension gives them a meaning.
+  // RFC 6455 §5.2: reserved bits have a meaning only with an extension, and none is supported.
   if ((first & 0x70) !== 0) throw new ProtocolError(1002, 'a reserved bit is set');
   const opcode = first & 0x0f;
   if ((opcode > opcodes.binary && opcode < opcodes.close) || opcode > opcodes.pong) {
@@ -188,6 +200,9 @@ function longLength(header: Buffer, lengthBytes: 2 | 8): number {
   const high = lengthBytes === 2 ? 0 : header.readUInt32BE(2);
   const length = lengthBytes === 2 ? header.readUInt16BE(2) : high * 2 ** 32 + header.readUInt32BE(6);
   if (high >= 2 ** 31) throw new ProtocolError(1002, 'a length has 63 bits');
-  if (length < (lengthBytes === 2 ? 126 : 65_536)) throw new ProtocolError(1002, 'a length is not written in the fewest bytes');
+  if (length < (lengthBytes === 2 ? 126 : 65_536)) throw new ProtocolError(
+    1002,
+    'a length is not written in the fewest bytes',
+  );
   return length;
 }

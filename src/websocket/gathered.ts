@@ -1,5 +1,5 @@
 /**
- * Bytes that come in parts. Whoever sends one at a time does not cost an object for each.
+ * A buffer for bytes that arrive in parts. Many small parts do not cost one object each.
  * @module
  */
 
@@ -9,14 +9,14 @@ const smallest = 1024;
 export class Gathered {
   #bytes: Buffer = none;
   #length = 0;
-  /** The memory is our own: there may be room behind what is in it. */
+  /** Whether the memory was allocated here, so that it may have room behind its content. */
   #isOwn = false;
 
   get length(): number {
     return this.#length;
   }
 
-  /** A part that comes alone is not copied. */
+  /** Adds a part. A single part is not copied. */
   add(part: Buffer): void {
     if (part.length === 0) return;
     const length = this.#length + part.length;
@@ -25,7 +25,7 @@ export class Gathered {
     this.#length = length;
   }
 
-  /** All of it; afterwards there is nothing. */
+  /** Returns all the bytes and empties the buffer. */
   take(): Buffer {
     const bytes = this.#bytes.subarray(0, this.#length);
     [this.#bytes, this.#length, this.#isOwn] = [none, 0, false];

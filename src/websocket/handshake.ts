@@ -1,5 +1,5 @@
 /**
- * The opening handshake (RFC 6455 §4), seen from both sides. Knows no socket.
+ * The opening handshake (RFC 6455 §4), for client and server. Knows no socket.
  * @module
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -15,38 +15,43 @@ const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
 const token = /^[!#$%&'*+.^_`|~\w-]+$/;
 const version = '13';
 
-/** What was agreed on. */
+/** The result of a handshake. */
 export interface Agreement {
   /** The client's `Sec-WebSocket-Key`. */
   readonly key: string;
-  /** The subprotocol; `''` where there is none. */
+  /** The subprotocol; `''` if there is none. */
   readonly protocol: string;
 }
 
-/** Whether the client wants this protocol to be spoken from here on (RFC 9110 §7.8: names in any case, a list). */
+/** Whether the client asks to upgrade to a WebSocket (RFC 9110 §7.8: a list of names, in any case). */
 export function wantsWebSocket(headers: IncomingHttpHeaders): boolean {
   return hasToken(headers.upgrade, 'websocket') && hasToken(headers.connection, 'upgrade');
 }
 
-/** The answer to a request that must be a handshake and is none. */
+/** The error for a request to a WebSocket endpoint that is not a handshake. */
 export function upgradeRequired(path: string): ProblemError {
-  return new ProblemError('upgrade_required', `Cannot GET ${path}: a WebSocket is spoken here, and the request does not ask for one`,
-    { headers: { 'Upgrade': 'websocket', 'Connection': 'Upgrade', 'Sec-WebSocket-Version': version } });
+  return new ProblemError(
+    'upgrade_required',
+    `Cannot GET ${path}: a WebSocket is spoken here, and the request does not ask for one`,
+    { headers: { 'Upgrade': 'websocket', 'Connection': 'Upgrade', 'Sec-WebSocket-Version': version } },
+  );
 }
 
 /**
- * Reads a client's handshake (RFC 6455 §4.2.1). Extensions are declined: none is spoken of in the answer.
+ * Reads a client's handshake (RFC 6455 §4.2.1). Extensions are declined: the answer does not mention them.
  *
- * @param protocols Those that this end speaks, the best first.
+ * @param protocols The subprotocols that this side speaks, the preferred one first.
  * @throws ProblemError `upgrade_required` for another version.
- * @throws ParseError naming the header.
  */
 export function readHandshake(headers: IncomingHttpHeaders, protocols: readonly string[] = []): Agreement {
   const asked = headers['sec-websocket-version'];
   if (asked !== version) {
-    throw new ProblemError('upgrade_required',
-      `Cannot open a WebSocket: expected Sec-WebSocket-Version ${version}, received ${JSON.stringify(asked?.slice(0, 100) ?? null)}`,
-      { headers: { 'Upgrade': 'websocket', 'Connection': 'Upgrade', 'Sec-WebSocket-Version': version } });
+    throw new ProblemError(
+      'upgrade_required',
+      `Cannot open a WebSocket: expected Sec-WebSocket-Version ${version}, received ${
+        JSON.stringify(asked?.slice(0, 100) ?? null)}`,
+      { headers: { 'Upgrade': 'websocket', 'Connection': 'Upgrade', 'Sec-WebSocket-Version': version } },
+    );
   }
   const key = headers['sec-websocket-key'];
   if (key === undefined || !keyPattern.test(key)) refuse('header Sec-WebSocket-Key', '16 bytes in base64', key);
@@ -54,7 +59,7 @@ export function readHandshake(headers: IncomingHttpHeaders, protocols: readonly 
   return { key, protocol: protocols.find((protocol) => offered.includes(protocol)) ?? '' };
 }
 
-/** The headers of the answer that opens the connection, names and values in turn. */
+/** The headers of the answer that accepts the handshake: names and values alternate. */
 export function acceptHeaders({ key, protocol }: Agreement): string[] {
   return [
     'Upgrade', 'websocket', 'Connection', 'Upgrade', 'Sec-WebSocket-Accept', acceptValue(key),
@@ -62,10 +67,17 @@ export function acceptHeaders({ key, protocol }: Agreement): string[] {
   ];
 }
 
-/** The headers of a client's handshake, and the key in them. @throws RangeError where a protocol has no name that can be sent. */
-export function offer(protocols: readonly string[]): { readonly key: string; readonly headers: { readonly [name: string]: string } } {
+/**
+ * The headers of a client's handshake, and the key in them.
+ * @throws RangeError for an invalid or repeated subprotocol.
+ */
+export function offer(
+  protocols: readonly string[],
+): { readonly key: string; readonly headers: { readonly [name: string]: string } } {
   if (protocols.some((protocol) => !token.test(protocol)) || new Set(protocols).size < protocols.length) {
-    throw new RangeError(`Cannot open a WebSocket: expected names of subprotocols, each once, received ${JSON.stringify(protocols)}`);
+    throw new RangeError(
+      `Cannot open a WebSocket: expected names of subprotocols, each once, received ${JSON.stringify(protocols)}`,
+    );
   }
   const key = randomBytes(16).toString('base64');
   return {
@@ -83,7 +95,7 @@ export function offer(protocols: readonly string[]): { readonly key: string; rea
 /**
  * Checks a server's answer with status 101 (RFC 6455 §4.1).
  *
- * @returns the subprotocol; `''` where there is none.
+ * @returns the subprotocol; `''` if there is none.
  * @throws ParseError naming the header.
  */
 export function checkAnswer(headers: IncomingHttpHeaders, key: string, protocols: readonly string[]): string {
@@ -92,9 +104,17 @@ export function checkAnswer(headers: IncomingHttpHeaders, key: string, protocols
   const accept = headers['sec-websocket-accept'];
   if (accept?.trim() !== acceptValue(key)) refuse('header Sec-WebSocket-Accept', 'the answer to our key', accept);
   const extensions = headers['sec-websocket-extensions'];
-  if (extensions !== undefined && extensions !== '') refuse('header Sec-WebSocket-Extensions', 'none, as none was offered', extensions);
+  if (extensions !== undefined && extensions !== '') refuse(
+    'header Sec-WebSocket-Extensions',
+    'none, as none was offered',
+    extensions,
+  );
   const protocol = headers['sec-websocket-protocol'];
-  if (protocol !== undefined && !protocols.includes(protocol)) refuse('header Sec-WebSocket-Protocol', 'one of those offered', protocol);
+  if (protocol !== undefined && !protocols.includes(protocol)) refuse(
+    'header Sec-WebSocket-Protocol',
+    'one of those offered',
+    protocol,
+  );
   return protocol ?? '';
 }
 
@@ -106,7 +126,7 @@ function hasToken(list: string | undefined, wanted: string): boolean {
   return list?.split(',').some((name) => name.trim().toLowerCase() === wanted) ?? false;
 }
 
-/** RFC 6455 §4.1: tokens, each once. */
+/** Reads a list of subprotocols. RFC 6455 §4.1: tokens, each once. */
 function readProtocols(list: string | undefined): readonly string[] {
   if (list === undefined) return [];
   const names = list.split(',').map((name) => name.trim());

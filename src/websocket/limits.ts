@@ -1,21 +1,24 @@
 /**
- * What a peer may ask for before its connection ends. Times are milliseconds, sizes bytes.
+ * Limits on the peer of a WebSocket; exceeding one ends its connection. Times are milliseconds, sizes bytes.
  * @module
  */
 import type { MessageLimits } from './message.ts';
 
 export interface WebSocketLimits extends MessageLimits {
-  /** A message. Default 1 MiB; beyond it the connection fails with 1009. */
+  /** Size of a message. Default: 1 MiB; beyond it the connection fails with 1009. */
   readonly messageBytes: number;
-  /** Frames of one message. Default 131,072; beyond it 1009. */
+  /** Frames of one message. Default: 131,072; beyond it the connection fails with 1009. */
   readonly fragments: number;
-  /** What may wait to be sent. Default 8 MiB; beyond it 1008. */
+  /**
+   * Data queued for sending. Default: 8 MiB; beyond it the connection fails with 1008, or with 1011 if a single message
+   * is larger.
+   */
   readonly bufferBytes: number;
-  /** Between two pings. Default 30 s. */
+  /** Time between two pings. Default: 30 s. */
   readonly pingIntervalMs: number;
-  /** Without a byte after a ping for so long, the peer is gone. Default 10 s. */
+  /** If nothing arrives for this long after a ping, the peer counts as gone. Default: 10 s. */
   readonly pongTimeoutMs: number;
-  /** How long the peer has to close after us. Default 5 s. */
+  /** Time that the peer has to close after this side did. Default: 5 s. */
   readonly closeTimeoutMs: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Messages out of frames (RFC 6455 §5.4, §5.6), within bounds. Knows no socket.
+ * Assembles frames to messages (RFC 6455 §5.4, §5.6), within limits. Knows no socket.
  * @module
  */
 import { parseClose } from './close.ts';
@@ -15,7 +15,7 @@ export type Incoming =
   | { readonly kind: 'close'; readonly code: number; readonly reason: string };
 
 export interface MessageLimits {
-  /** A message, in bytes. */
+  /** Size of a message, in bytes. */
   readonly messageBytes: number;
   /** Frames of one message. */
   readonly fragments: number;
@@ -24,7 +24,7 @@ export interface MessageLimits {
 /** A message whose last frame has not arrived. */
 interface Begun {
   readonly gathered: Gathered;
-  /** Absent where it is not a text. */
+  /** Absent for a binary message. */
   readonly utf8: Utf8Check | undefined;
   fragments: number;
 }
@@ -33,7 +33,7 @@ export class MessageReader {
   readonly #limits: MessageLimits;
   readonly #frames: FrameReader;
   #begun: Begun | undefined;
-  /** The frame that is being read. */
+  /** The frame whose payload is being read. */
   #frame: FrameHeader | undefined;
   #control = new Gathered();
 
@@ -47,8 +47,8 @@ export class MessageReader {
   }
 
   /**
-   * @returns what has arrived in full, one after the other; `undefined`: nothing any more.
-   * @throws ProtocolError as early as it can be known.
+   * @returns the next message or control frame that has arrived in full; `undefined` if there is none yet.
+   * @throws ProtocolError as early as the fault can be known.
    */
   next(): Incoming | undefined {
     for (;;) {
@@ -69,10 +69,15 @@ export class MessageReader {
     if (header === undefined || isControl(header.opcode)) return header;
     const isContinued = header.opcode === opcodes.continuation;
     if (isContinued !== (this.#begun !== undefined)) {
-      throw new ProtocolError(1002, isContinued ? 'there is no message to continue' : 'the message before is not complete');
+      throw new ProtocolError(
+        1002,
+        isContinued ? 'there is no message to continue' : 'the message before is not complete',
+      );
     }
     this.#begun ??= {
-      gathered: new Gathered(), utf8: header.opcode === opcodes.text ? new Utf8Check() : undefined, fragments: 0,
+      gathered: new Gathered(),
+      utf8: header.opcode === opcodes.text ? new Utf8Check() : undefined,
+      fragments: 0,
     };
     this.#begun.fragments += 1;
     const { messageBytes, fragments } = this.#limits;

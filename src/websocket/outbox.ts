@@ -1,27 +1,27 @@
 /**
- * What is to be sent: at the pace of the reader, control frames ahead of whole messages.
+ * Queue of frames to send: at the pace of the reader, control frames ahead of messages that have not begun.
  * @module
  */
 import type { Duplex } from 'node:stream';
 
-/** A long payload goes in slices, so that it can be seen to make progress. */
+/** A long payload is written in slices of this size, so that its progress can be observed. */
 const sliceBytes = 64 * 1024;
-/** What a frame that waits costs beside its bytes, about. */
+/** Approximate memory cost of a queued frame beside its bytes. */
 const frameCostBytes = 256;
 
 export class Outbox {
   readonly #socket: Duplex;
-  /** Frames that have not begun. */
+  /** Frames of which nothing was written yet. */
   #frames: (readonly Buffer[])[] = [];
   #next = 0;
   #urgent: (readonly Buffer[])[] = [];
-  /** The rest of the frame that has begun. */
+  /** The rest of the frame that is being written. */
   #slices: Buffer[] = [];
   #waitingBytes = 0;
   #takenBytes = 0;
   #isCorked = false;
 
-  /** @param onDrain There is room again, after there was none. */
+  /** @param onDrain Called when there is room again, after there was none. */
   constructor(socket: Duplex, onDrain: () => void) {
     this.#socket = socket;
     socket.on('drain', () => {
@@ -30,17 +30,17 @@ export class Outbox {
     });
   }
 
-  /** Not yet with the system. */
+  /** Bytes not yet handed to the operating system. */
   get bufferedBytes(): number {
     return this.#waitingBytes + this.#socket.writableLength;
   }
 
-  /** What that takes in memory: many small frames cost more than their bytes. */
+  /** Approximate memory that the queue takes: many small frames cost more than their bytes. */
   get heldBytes(): number {
     return this.bufferedBytes + frameCostBytes * (this.#frames.length - this.#next + this.#urgent.length);
   }
 
-  /** With the system, since the beginning. */
+  /** Bytes handed to the operating system since the start. */
   get flushedBytes(): number {
     return this.#takenBytes - this.bufferedBytes;
   }
@@ -54,13 +54,13 @@ export class Outbox {
     this.#take(frame);
   }
 
-  /** Goes before the frames that have not begun. */
+  /** Queues a frame ahead of the frames that have not begun. */
   pushUrgent(frame: readonly Buffer[]): void {
     this.#urgent.push(frame);
     this.#take(frame);
   }
 
-  /** Forgets what has not begun. */
+  /** Drops all frames that have not begun. */
   clear(): void {
     for (const frame of [...this.#urgent, ...this.#frames.slice(this.#next)]) {
       this.#waitingBytes -= sizeOf(frame);
@@ -69,7 +69,7 @@ export class Outbox {
     [this.#frames, this.#next, this.#urgent] = [[], 0, []];
   }
 
-  /** Hands all of it to the socket: nothing more will come. */
+  /** Hands everything to the socket: no more frames will come. */
   flush(): void {
     for (let slice = this.#nextSlice(); slice !== undefined; slice = this.#nextSlice()) this.#write(slice);
   }
@@ -80,7 +80,7 @@ export class Outbox {
     this.#pump();
   }
 
-  /** The socket is given as much as it wants to have. */
+  /** Writes as long as the socket accepts data. */
   #pump(): void {
     while (!this.#socket.writableNeedDrain) {
       const slice = this.#nextSlice();
@@ -95,7 +95,7 @@ export class Outbox {
     if (this.#socket.writable) this.#socket.write(slice);
   }
 
-  /** What is sent in one turn of the event loop goes out in one piece. */
+  /** Combines everything that is sent in one turn of the event loop into one write. */
   #cork(): void {
     if (this.#isCorked) return;
     this.#isCorked = true;

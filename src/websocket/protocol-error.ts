@@ -1,16 +1,16 @@
 /**
- * The peer does not speak WebSocket: which close code says so.
+ * The peer violated the WebSocket protocol; carries the close code to send.
  * @module
  */
 
-/** RFC 6455 §7.4.1: not the protocol, text that is not UTF-8, too much. */
+/** RFC 6455 §7.4.1: 1002 protocol error, 1007 text that is not UTF-8, 1009 message too big. */
 export type FailureCode = 1002 | 1007 | 1009;
 
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
   readonly code: FailureCode;
 
-  /** @param message Goes to the peer as the reason, so at most 123 bytes. */
+  /** @param message Sent to the peer as the close reason, so at most 123 bytes. */
   constructor(code: FailureCode, message: string) {
     super(message);
     this.code = code;

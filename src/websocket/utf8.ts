@@ -1,14 +1,15 @@
 /**
- * Checks UTF-8 as it arrives, in parts of any size, and fails at the first byte that cannot belong to any (RFC 3629).
+ * Checks UTF-8 as it arrives, in parts of any size, and fails at the first byte that cannot belong to a character (RFC
+ * 3629).
  * @module
  */
 import { isUtf8 } from 'node:buffer';
 
 export class Utf8Check {
-  /** The beginning of a character whose rest has not arrived. */
+  /** The first bytes of a character whose rest has not arrived. */
   #begun: number[] = [];
 
-  /** @returns whether all that has come so far can be the beginning of a text. */
+  /** @returns whether everything received so far can be the beginning of a text. */
   push(part: Buffer): boolean {
     let at = 0;
     while (this.#begun.length > 0 && at < part.length) {
@@ -22,13 +23,13 @@ export class Utf8Check {
     return isUtf8(part.subarray(at, end)) && (this.#begun.length === 0 || isBeginning(this.#begun));
   }
 
-  /** Whether the text ends with a whole character. */
+  /** Whether the text so far ends with a complete character. */
   get isWhole(): boolean {
     return this.#begun.length === 0;
   }
 }
 
-/** Where a character begins that is not there in full; the end of `part` where there is none. */
+/** The start of an incomplete last character in `part`; the end of `part` if there is none. */
 function endOfWhole(part: Buffer, start: number): number {
   for (let back = 1; back <= 3 && part.length - back >= start; back += 1) {
     const byte = part[part.length - back] ?? 0;
@@ -42,7 +43,10 @@ function lengthOf(first: number): number {
   return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }
 
-/** RFC 3629 §4: the second byte decides about overlong forms, surrogates and what lies above U+10FFFF. */
+/**
+ * Whether the bytes can begin a character. RFC 3629 §4: the second byte rules out overlong forms, surrogates and code
+ * points above U+10FFFF.
+ */
 function isBeginning([first = 0, second, ...rest]: readonly number[]): boolean {
   if (first < 0xc2 || first > 0xf4) return false;
   if (second === undefined) return true;
