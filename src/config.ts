@@ -1,5 +1,5 @@
 /**
- * What was asked for: flags, then `SIDECAR_*` in the environment, then the config file, then defaults.
+ * Reads the configuration from flags, then `SIDECAR_*` in the environment, then the config file, then defaults.
  * The only reader of `process.env`.
  * @module
  */
@@ -10,7 +10,8 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { secondsIn } from './base/duration.ts';
 import {
-  type Parser, ParseError, array, boolean, flag, fromText, integer, number, object, oneOf, optional, parser, refuse, text,
+  type Parser, ParseError, array, boolean, flag, fromText, integer, number, object, oneOf, optional, parser, refuse,
+  text,
 } from './base/parse.ts';
 import { parseHost, parseOrigin } from './http/origin.ts';
 import { jobEnvironment } from './process/environment/job-environment.ts';
@@ -26,15 +27,15 @@ export type Flags = { readonly [name: string]: string | boolean | readonly (stri
 export type { Environment };
 export type Source = 'flag' | 'environment' | 'file' | 'default';
 
-/** One setting as it holds, for `sidecar config`. */
+/** One setting with its effective value, for `sidecar config`. */
 export interface Setting {
-  /** As a flag: `max-running`. */
+  /** The name of its flag: `max-running`. */
   readonly name: string;
   readonly value: unknown;
   readonly source: Source;
-  /** The flag, variable or file that said so. */
+  /** The flag, variable or file that sets it; empty for a default. */
   readonly where: string;
-  /** Its value is for nobody to see: a key, or an address with a password in it. */
+  /** Whether its value must not be shown: a key, or an address with a user, a password or a query. */
   readonly isSecret: boolean;
   readonly description: string;
 }
@@ -53,14 +54,14 @@ export interface Config {
   /** Addresses of reverse proxies. */
   readonly trustProxies: readonly string[];
   readonly allowOrigins: readonly string[];
-  /** Runs the jobs of mode shell that name none: a name or a path. `undefined`: see `JobShells`. */
+  /** The shell, by name or path, for jobs of mode `shell` that name none. `undefined`: see `JobShells`. */
   readonly shell: string | undefined;
   readonly maxRunning: number;
   readonly maxQueued: number;
   readonly maxSessions: number;
   readonly sessionIdleSeconds: number;
   readonly maxTerminals: number;
-  /** A second listener, for the dialogue of terminals alone; `undefined`: none. */
+  /** The port of a second listener that serves only terminals; `undefined`: no second listener. */
   readonly terminalPort: number | undefined;
   readonly terminalScrollbackBytes: number;
   /** `undefined`: never. */
@@ -71,62 +72,62 @@ export interface Config {
   readonly keepBytes: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly logFormat: 'auto' | 'pretty' | 'json';
-  /** What `parseSource` takes. An address may hold a password: not to be logged as it is. */
+  /** Text for `parseSource`. It may be an address with a password: do not log it as it is. */
   readonly updateSource: string;
   readonly autoUpdate: boolean;
   readonly updateIntervalSeconds: number;
-  /** `HH:MM-HH:MM`; `undefined`: at any time of day. */
+  /** `HH:MM-HH:MM`; `undefined`: any time of day. */
   readonly updateWindow: string | undefined;
   readonly updateProbationSeconds: number;
   /**
-   * The npm registry to ask and the token for it. Reads npm's files anew with each call.
+   * The npm registry to ask and the token for it. Reads npm's files at each call.
    *
-   * @throws SourceError where they cannot be read, or name no registry.
+   * @throws SourceError if they cannot be read, or name no registry.
    */
   readonly updateRegistry: () => Registry;
   /**
-   * Which proxy updates go through: npm's settings, when updates come from npm, before the environment. Reads npm's
-   * files with each call.
+   * The proxies for updates: those of npm's settings, if updates come from npm, before those of the environment.
+   * Reads npm's files at each call.
    *
-   * @throws SourceError where they cannot be read.
+   * @throws SourceError if they cannot be read.
    */
   readonly updateProxies: () => ProxyRules;
-  /** Which proxy any other request goes through, by the environment. */
+  /** The proxies for all other requests, from the environment. */
   readonly proxies: ProxyRules;
   /**
-   * The same for people, without user and password.
+   * The proxies as text for people, without user and password.
    *
-   * @throws SourceError as `updateProxies`, where it is asked for those of updates.
+   * @throws SourceError as `updateProxies` does, if `use` is `updates`.
    */
   readonly proxyReport: (use?: 'updates') => readonly ProxyReport[];
-  /** Whether text for people may be coloured: `NO_COLOR` and `FORCE_COLOR` decide, else whether it goes to a terminal. */
+  /** Whether text for people may be coloured: by `NO_COLOR` and `FORCE_COLOR`, else whether it goes to a terminal. */
   readonly isColour: (stream: { readonly isTTY?: boolean }) => boolean;
-  /** What jobs inherit, see {@link jobEnvironment}. */
+  /** The environment that jobs inherit, see {@link jobEnvironment}. */
   readonly jobEnvironment: { readonly [name: string]: string };
   readonly settings: () => readonly Setting[];
 }
 
-/** What is no setting of its own. */
+/** The fields of {@link Config} that are not settings. */
 type Computed =
   'updateRegistry' | 'updateProxies' | 'proxies' | 'proxyReport' | 'isColour' | 'jobEnvironment' | 'settings';
 
 interface Definition {
   readonly key: string;
   readonly parse: Parser<unknown>;
-  /** Reads the same from a flag or a variable. */
+  /** Parses the value of a flag or a variable. */
   readonly parseText: Parser<unknown>;
   /** A switch has two flags, neither with a value: `--name` and `--no-name`. */
   readonly kind: 'one' | 'many' | 'switch';
   readonly fallback: (context: { environment: Environment }) => unknown;
-  /** How documentation has the fallback, where that is not its value. */
+  /** The fallback as the documentation shows it, if that is not its value. */
   readonly fallbackText?: string;
   readonly description: string;
   readonly variables?: readonly string[];
   readonly isSecret?: boolean;
-  /** It is secret where it holds a user, a password or a query. */
+  /** An address: it is secret if it holds a user, a password or a query. */
   readonly isAddress?: boolean;
   readonly isPath?: boolean;
-  /** No flag: `ps` shows flags to everybody. */
+  /** It has no flag, because `ps` shows flags to all users. */
   readonly hasNoFlag?: boolean;
 }
 
@@ -140,78 +141,109 @@ const definitions: { readonly [name: string]: Definition } = {
   url: word('url', 'The server that commands talk to. Default: the local one, found through the state directory.'),
   'api-key': {
     ...word('apiKey', 'The key. Default: the api-key file in the state directory.'),
-    variables: ['SIDECAR_API_KEY', 'DEVPILOT_AGENT_API_KEY', 'agent_runtime_API_KEY', 'AGENT_RUNTIME_API_KEY'], isSecret: true, hasNoFlag: true,
+    variables: ['SIDECAR_API_KEY', 'DEVPILOT_AGENT_API_KEY', 'agent_runtime_API_KEY', 'AGENT_RUNTIME_API_KEY'],
+    isSecret: true, hasNoFlag: true,
   },
   'key-file': path('keyFile', 'A file that holds the key that commands present.'),
-  'allow-weak-key': onOff('allowWeakKey', 'Serve with a key of fewer than 16 characters, for tests: it can be guessed.', false),
+  'allow-weak-key': onOff('allowWeakKey',
+    'Serve with a key of fewer than 16 characters, for tests: it can be guessed.', false),
   'tls-cert': path('tlsCert', 'PEM certificate chain: serve HTTPS.'),
   'tls-key': path('tlsKey', 'PEM private key of the certificate.'),
   'allow-host': checkedWords('allowHosts', 'A further name in the Host header that is ours.', parseHost),
-  'allow-origin': checkedWords('allowOrigins', 'An origin whose pages may call this server, such as https://app.example; * for any. They need the key all the same.', parseOrigin),
+  'allow-origin': checkedWords('allowOrigins',
+    'An origin whose pages may call this server, such as https://app.example; * for any. '
+      + 'They need the key all the same.',
+    parseOrigin),
   'trust-proxy': checkedWords('trustProxies',
-    'The address of a reverse proxy: wrong keys count for the client that it names last in X-Forwarded-For.', parseAddress),
-  shell: word('shell', 'The shell that runs a command whose request names none, by name or path. Default: bash where there is one, else sh.'),
+    'The address of a reverse proxy: wrong keys count for the client that it names last in X-Forwarded-For.',
+    parseAddress),
+  shell: word('shell',
+    'The shell that runs a command whose request names none, by name or path. '
+      + 'Default: bash where there is one, else sh.'),
   'max-running': whole('maxRunning', 'How many jobs run at once; further ones wait.', 1024, { min: 1, max: 100_000 }),
-  'max-queued': whole('maxQueued', 'How many jobs may wait; further ones are refused.', 10_000, { min: 0, max: 1_000_000 }),
+  'max-queued': whole('maxQueued', 'How many jobs may wait; further ones are refused.', 10_000,
+    { min: 0, max: 1_000_000 }),
   'max-sessions': {
     ...whole('maxSessions', 'How many persistent shells may be open.', 32, { min: 0, max: 10_000 }),
     variables: ['SIDECAR_MAX_SESSIONS', 'DEVPILOT_PERSISTENT_SHELL_MAX_SESSIONS'],
   },
   'session-idle': {
-    ...duration('sessionIdleSeconds', 'A persistent shell that was not used for so long is deleted: seconds, or a time such as 12h. 0: none ever is.', '0',
-      { min: 0, max: 365 * 86_400 }),
+    ...duration('sessionIdleSeconds',
+      'A persistent shell that was not used for so long is deleted: seconds, or a time such as 12h. 0: none ever is.',
+      '0', { min: 0, max: 365 * 86_400 }),
     variables: ['SIDECAR_SESSION_IDLE', 'DEVPILOT_PERSISTENT_SHELL_IDLE_TIMEOUT_SECONDS'],
   },
-  'max-terminals': whole('maxTerminals', 'How many terminals may be open at once; further ones are refused.', 32, { min: 0, max: 1000 }),
+  'max-terminals': whole('maxTerminals', 'How many terminals may be open at once; further ones are refused.', 32,
+    { min: 0, max: 1000 }),
   'terminal-port': {
-    ...whole('terminalPort', 'A second port that opens a terminal for each WebSocket, for front ends that know nothing else; 0 for any free one. Default: none.',
+    ...whole('terminalPort',
+      'A second port that opens a terminal for each WebSocket, for front ends that know nothing else; '
+        + '0 for any free one. Default: none.',
       0, { min: 0, max: 65_535 }),
     fallback: () => undefined,
   },
-  'terminal-scrollback': whole('terminalScrollbackBytes', 'How many bytes of its output a terminal keeps for those who attach later.', 256 * 1024,
+  'terminal-scrollback': whole('terminalScrollbackBytes',
+    'How many bytes of its output a terminal keeps for those who attach later.', 256 * 1024,
     { min: 16 * 1024, max: 64 * 2 ** 20 }),
-  'terminal-idle': unlimited('terminalIdleSeconds', 'A terminal is ended after so long without input and output: seconds, or a time such as 30m. Default: never.'),
-  'terminal-lifetime': unlimited('terminalLifetimeSeconds', 'A terminal is ended when it is so old: seconds, or a time such as 12h. Default: never.'),
+  'terminal-idle': unlimited('terminalIdleSeconds',
+    'A terminal is ended after so long without input and output: seconds, or a time such as 30m. Default: never.'),
+  'terminal-lifetime': unlimited('terminalLifetimeSeconds',
+    'A terminal is ended when it is so old: seconds, or a time such as 12h. Default: never.'),
   'keep-jobs': whole('keepJobs', 'How many finished jobs are kept.', 1000, { min: 0, max: 1_000_000 }),
   'keep-days': amount('keepDays', 'For how many days finished jobs are kept.', 7, 36_500),
   'keep-bytes': whole('keepBytes', 'How many bytes finished jobs may take together.', 10 * 2 ** 30,
     { min: 0, max: Number.MAX_SAFE_INTEGER }),
   'log-level': choice('logLevel', 'What is logged.', 'info', 'debug', 'info', 'warn', 'error'),
-  'log-format': choice('logFormat', 'auto: for people on a terminal, JSON lines otherwise.', 'auto', 'auto', 'pretty', 'json'),
+  'log-format': choice('logFormat', 'auto: for people on a terminal, JSON lines otherwise.',
+    'auto', 'auto', 'pretty', 'json'),
   'update-source': {
-    ...checked('updateSource', 'Where new versions come from: npm:NAME or npm:NAME@TAG, the https address of a manifest, the path of a .tgz or of a directory.',
+    ...checked('updateSource',
+      'Where new versions come from: npm:NAME or npm:NAME@TAG, the https address of a manifest, '
+        + 'the path of a .tgz or of a directory.',
       readSource),
     fallback: () => 'npm:machine-sidecar', isAddress: true,
   },
   'update-registry': {
-    ...checked('updateRegistryUrl', 'The npm registry to ask. Default: the one that npm is configured for (~/.npmrc, npm_config_registry).', readRegistry),
+    ...checked('updateRegistryUrl',
+      'The npm registry to ask. Default: the one that npm is configured for (~/.npmrc, npm_config_registry).',
+      readRegistry),
     isAddress: true,
   },
-  'auto-update': onOff('autoUpdate', 'Update to newer versions without being asked; --no-auto-update turns it off.', false),
-  'update-interval': duration('updateIntervalSeconds', 'How often newer versions are looked for with --auto-update: seconds, or a time such as 6h or 1d.',
+  'auto-update': onOff('autoUpdate',
+    'Update to newer versions without being asked; --no-auto-update turns it off.', false),
+  'update-interval': duration('updateIntervalSeconds',
+    'How often newer versions are looked for with --auto-update: seconds, or a time such as 6h or 1d.',
     '6h', { min: 60, max: 30 * 86_400 }),
-  'update-window': checked('updateWindow', 'The time of day in which --auto-update looks and updates, in local time: 02:00-05:00.', (value, path) => parseWindow(value, path).text),
-  'update-probation': duration('updateProbationSeconds', 'How long a new version is watched before it is trusted; if it fails, the one before comes back.',
+  'update-window': checked('updateWindow',
+    'The time of day in which --auto-update looks and updates, in local time: 02:00-05:00.',
+    (value, path) => parseWindow(value, path).text),
+  'update-probation': duration('updateProbationSeconds',
+    'How long a new version is watched before it is trusted; if it fails, the one before comes back.',
     '60s', { min: 1, max: 86_400 }),
 };
 
 /** The flags of every setting, for `util.parseArgs`. */
-export const configOptions: { readonly [name: string]: { readonly type: 'string' | 'boolean'; readonly multiple?: true } } =
-  Object.fromEntries(Object.entries(definitions).filter(([, { hasNoFlag }]) => hasNoFlag !== true).flatMap(([name, { kind }]) => {
+export const configOptions: {
+  readonly [name: string]: { readonly type: 'string' | 'boolean'; readonly multiple?: true }
+} = Object.fromEntries(
+  Object.entries(definitions).filter(([, { hasNoFlag }]) => hasNoFlag !== true).flatMap(([name, { kind }]) => {
     const type = kind === 'switch' ? 'boolean' as const : 'string' as const;
-    return flagsOf(name, kind).map((flagName) => [flagName, { type, ...(kind === 'many' ? { multiple: true as const } : {}) }]);
-  }));
+    return flagsOf(name, kind).map(
+      (flagName) => [flagName, { type, ...(kind === 'many' ? { multiple: true as const } : {}) }],
+    );
+  }),
+);
 
 export interface SettingDescription {
   readonly name: string;
   readonly variable: string;
   readonly description: string;
   readonly fallback: unknown;
-  /** None where it must not be given as a flag; two for what can be turned on and off. */
+  /** Empty if it cannot be given as a flag; two for a switch. */
   readonly flags: readonly string[];
 }
 
-/** What each setting does and its default, for `--help` and the README. */
+/** Describes each setting and its default, for `--help` and the README. */
 export function describeSettings(): readonly SettingDescription[] {
   return Object.entries(definitions).map(([name, definition]) => ({
     name,
@@ -223,7 +255,7 @@ export function describeSettings(): readonly SettingDescription[] {
 }
 
 /**
- * Reads what holds.
+ * Loads the configuration.
  *
  * @throws ParseError naming the flag, variable or field of the config file that cannot be read.
  */
@@ -237,14 +269,17 @@ export function loadConfig(flags: Flags = {}, environment: Environment = process
     const isSecret = definition.isSecret === true || (definition.isAddress === true && holdsSecret(value));
     return { ...found, key, name, value, description, isSecret };
   });
-  // Each value was made by the parser beside its key in the table above.
-  const { updateRegistryUrl, ...values } = Object.fromEntries(settings.map(({ key, value }) => [key, value])) as unknown as
-    Omit<Config, Computed> & { readonly updateRegistryUrl: string | undefined };
+  // Each value comes from the definition that holds its key.
+  const { updateRegistryUrl, ...values } = Object.fromEntries(
+    settings.map(({ key, value }) => [key, value]),
+  ) as unknown as Omit<Config, Computed> & { readonly updateRegistryUrl: string | undefined };
   const isNpm = parseSource(values.updateSource).kind === 'npm';
   const npmProxies = (): NpmProxySettings => (isNpm ? configuredProxies(environment) : {});
   return {
     ...values,
-    updateRegistry: () => configuredRegistry(environment, { source: values.updateSource, registry: updateRegistryUrl }),
+    updateRegistry: () => configuredRegistry(environment, {
+      source: values.updateSource, registry: updateRegistryUrl,
+    }),
     updateProxies: () => proxyRules(environment, npmProxies()),
     proxies: proxyRules(environment),
     proxyReport: (use) => reportProxies(proxySettings(environment, use === 'updates' ? npmProxies() : {})),
@@ -254,12 +289,12 @@ export function loadConfig(flags: Flags = {}, environment: Environment = process
   };
 }
 
-/** Which proxies the environment of this program names. */
+/** The proxies that the environment of this program names. */
 export function ownProxies(): ProxyRules {
   return proxyRules(process.env);
 }
 
-/** The environment of this program, less what {@link withoutSecrets} leaves out. */
+/** The environment of this program without what {@link withoutSecrets} removes. */
 export function ownEnvironment(): { readonly [name: string]: string } {
   return withoutSecrets(process.env);
 }
@@ -306,7 +341,7 @@ function readConfigFile(filePath: string): { readonly [name: string]: unknown } 
   try {
     content = readFileSync(filePath, 'utf8');
   } catch (error) {
-    // No file, or no such folder: nothing was said.
+    // There is no config file.
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return {};
     throw new ParseError(filePath, (error as Error).message);
   }
@@ -316,7 +351,9 @@ function readConfigFile(filePath: string): { readonly [name: string]: unknown } 
   } catch (error) {
     throw new ParseError(filePath, `it is not JSON: ${(error as Error).message}`);
   }
-  return object(Object.fromEntries(Object.entries(definitions).map(([name, { parse }]) => [name, optional(parse)])))(value, filePath);
+  return object(
+    Object.fromEntries(Object.entries(definitions).map(([name, { parse }]) => [name, optional(parse)])),
+  )(value, filePath);
 }
 
 function configHome(environment: Environment): string {
@@ -350,15 +387,18 @@ function path(key: string, description: string): Definition {
   return { ...word(key, description), isPath: true };
 }
 
-/** Words that a reader of its own understands. */
 function parseAddress(value: string, path: string): string {
   if (isIP(value) === 0) throw new ParseError(path, 'expected an IP address such as 127.0.0.1');
   return value;
 }
 
-function checkedWords(key: string, description: string, read: (value: string, path: string) => string): Definition {
+/** A list of words, each parsed by `read`. */
+function checkedWords(
+  key: string, description: string, read: (value: string, path: string) => string,
+): Definition {
   const inner = array(text({ min: 1, max: 2048 }), { max: 100 });
-  const parse = parser(inner.schema, (value, path) => inner(value, path).map((one, index) => read(one, `${path}[${index}]`)));
+  const parse = parser(inner.schema, (value, path) =>
+    inner(value, path).map((one, index) => read(one, `${path}[${index}]`)));
   return { key, description, parse, parseText: parse, kind: 'many', fallback: () => [] };
 }
 
@@ -374,17 +414,20 @@ function amount(key: string, description: string, fallback: number, max: number)
 
 function choice(key: string, description: string, fallback: string, ...choices: string[]): Definition {
   const parse = oneOf(...choices);
-  return { key, description: `${description} One of ${choices.join(', ')}.`, parse, parseText: parse, kind: 'one', fallback: () => fallback };
+  return {
+    key, description: `${description} One of ${choices.join(', ')}.`,
+    parse, parseText: parse, kind: 'one', fallback: () => fallback,
+  };
 }
 
-/** Text that a reader of its own understands. */
+/** Text that `read` parses. */
 function checked(key: string, description: string, read: (value: string, path: string) => string): Definition {
   const inner = text({ min: 1, max: 2048 });
   const parse = parser(inner.schema, (value, path) => read(inner(value, path), path));
   return { key, description, parse, parseText: parse, kind: 'one', fallback: () => undefined };
 }
 
-/** A path becomes absolute: a service runs in another directory. */
+/** Makes a path absolute, because a service runs in another directory. */
 function readSource(value: string, path: string): string {
   const spec = parseSource(value, path);
   if (spec.kind !== 'local') return value;
@@ -393,27 +436,32 @@ function readSource(value: string, path: string): string {
 
 function readRegistry(value: string, path: string): string {
   if (/^https?:/i.test(value) && URL.canParse(value)) return value;
-  // It may hold a password, so it is not repeated.
+  // The message does not repeat the value, which may hold a password.
   throw new ParseError(path, 'expected the http or https address of a registry');
 }
 
-/** A flag takes no value; a variable says 1, 0, true or false. */
+/** A switch. Its flags take no value; its variable is 1, 0, true or false. */
 function onOff(key: string, description: string, fallback: boolean): Definition {
   const parseText = parser(boolean.schema, (value, path) => (typeof value === 'boolean' ? value : flag(value, path)));
   return { key, description, parse: boolean, parseText, kind: 'switch', fallback: () => fallback };
 }
 
 /** Seconds as a number, or a time with its unit. */
-function duration(key: string, description: string, fallback: string, { min, max }: { min: number; max: number }): Definition {
+function duration(
+  key: string, description: string, fallback: string, { min, max }: { min: number; max: number },
+): Definition {
   const parse = parser({ type: ['number', 'string'], minimum: min, maximum: max }, (value, path) => {
     const seconds = typeof value === 'string' ? secondsIn(value) : value;
     const isWithin = typeof seconds === 'number' && seconds >= min && seconds <= max;
     return isWithin ? seconds : refuse(path, `a time such as 90, 5m or 6h, from ${min} to ${max} seconds`, value);
   });
-  return { key, description, parse, parseText: parse, kind: 'one', fallback: () => secondsIn(fallback), fallbackText: fallback };
+  return {
+    key, description, parse, parseText: parse, kind: 'one',
+    fallback: () => secondsIn(fallback), fallbackText: fallback,
+  };
 }
 
-/** A {@link duration} that is endless unless somebody says otherwise. */
+/** A {@link duration} that is unlimited by default. */
 function unlimited(key: string, description: string): Definition {
   const { fallbackText: _, ...definition } = duration(key, description, '1', { min: 1, max: 31_536_000 });
   return { ...definition, fallback: () => undefined };

@@ -1,6 +1,6 @@
 /**
- * The package `machine-sidecar`: a server to run inside a program of one's own, and agents without one. For calling a server:
- * `machine-sidecar/client`.
+ * The package `machine-sidecar`: a server to run inside another program, and agents without a server.
+ * `machine-sidecar/client` calls a server.
  * @module
  */
 import type { RunAgentOptions, RunAgentResult } from './agents/run-agent.ts';
@@ -14,12 +14,14 @@ export type { RunAgentOptions, RunAgentResult } from './agents/run-agent.ts';
 export { createLog, type Log, type LogOptions } from './base/log.ts';
 export { type Config, loadConfig } from './config.ts';
 export type { PendingPermission, ToolCall } from './protocol/agent-jobs.ts';
-export type { McpServer, PermissionPolicy, PermissionPreset, PermissionRule, Prompt, PromptBlock } from './protocol/agents.ts';
+export type {
+  McpServer, PermissionPolicy, PermissionPreset, PermissionRule, Prompt, PromptBlock,
+} from './protocol/agents.ts';
 export { type Server, startServer } from './server.ts';
 
 /**
- * Runs an agent that speaks the Agent Client Protocol, from its start to its end. Resolves once it and all that it started have ended; what goes
- * wrong with it is in the result.
+ * Runs an agent that speaks the Agent Client Protocol. Resolves once the agent and all processes that it started
+ * have ended; a failure of the agent is in the result.
  */
 export async function runAgent(options: RunAgentOptions): Promise<RunAgentResult> {
   const { runAgent: runAgentIn } = await import('./agents/run-agent.ts');
@@ -27,8 +29,8 @@ export async function runAgent(options: RunAgentOptions): Promise<RunAgentResult
 }
 
 /**
- * For `new Sidecar({ url, key, ...throughProxy() })`: requests and terminals go through the proxy that `HTTPS_PROXY`,
- * `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name.
+ * Options for `new Sidecar({ url, key, ...throughProxy() })`: requests and terminals go through the proxy that
+ * `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name.
  */
 export function throughProxy(): Required<Pick<SidecarOptions, 'fetch' | 'connect'>> {
   return throughProxyOf(ownProxies());

@@ -1,5 +1,5 @@
 /**
- * The system on one page: opens the domains, collects their routes, listens, closes in reverse order.
+ * The server as a whole: opens the domains, collects their routes, listens, closes in reverse order.
  * @module
  */
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -32,12 +32,17 @@ import { fifosDirectory } from './process/launched.ts';
 import { findBash, Launchers } from './process/launchers.ts';
 import { JobShells } from './process/job-shells.ts';
 import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
-import { type Capacity, FileBudget, type OpenFileLimit, capacityWithin, hasFilesToStart, openFileCount, openFileLimit, readersWithin } from './process/open-files.ts';
+import {
+  type Capacity, FileBudget, type OpenFileLimit, capacityWithin, hasFilesToStart, openFileCount, openFileLimit,
+  readersWithin,
+} from './process/open-files.ts';
 import { goFirst } from './process/priority.ts';
 import { Spares } from './process/spares.ts';
 import { openStateDirectory } from './process/state-directory.ts';
 import type { Starter, StarterEvents } from './process/starter.ts';
-import { type Health, type HealthOfCapacity, type HealthOfShells, type HealthOfTerminals, healthUpdate } from './protocol/health.ts';
+import {
+  type Health, type HealthOfCapacity, type HealthOfShells, type HealthOfTerminals, healthUpdate,
+} from './protocol/health.ts';
 import { throughProxy } from './proxy/through-proxy.ts';
 import { type Mode, modes } from './protocol/jobs.ts';
 import { shellKinds } from './protocol/shells.ts';
@@ -58,42 +63,45 @@ import { Versions } from './update/versions.ts';
 import type { Wrapped } from './update/wrapped.ts';
 
 export interface Server {
-  /** Where it can be reached. */
+  /** The address of the server. */
   readonly url: string;
-  /** Where anybody may ask whether it is well. */
+  /** The address of the health check, which needs no key. */
   readonly healthUrl: string;
   readonly keys: Keys;
   /**
-   * Another server, with the same socket, goes on from here: accepts nothing more, answers what takes no time, ends waits, and lets go of the
-   * state directory. What is still being sent goes on until `close()`.
+   * Hands over to another server on the same socket: stops accepting, finishes short requests, ends waits, and
+   * releases the state directory. Responses that are still being sent continue until `close()`.
    */
   handOver(): Promise<void>;
-  /** Answers what it has begun, then lets go of everything; running jobs go on. */
+  /** Finishes the requests in progress, then releases everything; running jobs keep running. */
   close(options?: { graceMs?: number }): Promise<void>;
 }
 
 const closeGraceMs = 5000;
-/** How long one that hands over takes for the requests that it has accepted. */
+/** How long a server that hands over waits for the requests that it has accepted. */
 const settleMs = 3_000;
-/** How long one that takes over waits for the other to let go. */
+/** How long a server that takes over waits for the other server to release the state directory. */
 const patienceMs = 10_000;
 const lookAfterMs = 10_000;
 
 /**
  * Starts the server.
  *
- * @throws LockHeldError where another server has the state directory; the system's error where the address cannot be had.
+ * @throws LockHeldError if another server holds the state directory; the system's error if it cannot listen.
  */
 export async function startServer(
   settings: Config,
-  options: { readonly version: string; readonly log: Log; readonly limits?: Partial<Limits>; readonly wrapped?: Wrapped | undefined },
+  options: {
+    readonly version: string; readonly log: Log; readonly limits?: Partial<Limits>;
+    readonly wrapped?: Wrapped | undefined
+  },
 ): Promise<Server> {
   const { log, version, wrapped } = options;
   const capacity = capacityOf(settings, { ...defaultLimits, ...options.limits }.connections, log);
   const config = { ...settings, ...capacity.settings };
   const pace = new Pace();
   openStateDirectory(config.stateDir, log);
-  // Said now, as what needs the proxy may come days later.
+  // Warned about now: the first request through the proxy may come days later.
   for (const { problem } of config.proxyReport()) if (problem !== undefined) log.warn(problem);
   const metrics = new Metrics();
   const httpOptions: HttpServerOptions = {
@@ -120,34 +128,47 @@ export async function startServer(
     let url = isStandby ? await standBy(wrapped, config, http) : undefined;
     const lock = await takeLock(config, { version, wrapped, patienceMs: isStandby ? patienceMs : 0 });
     closers.push(() => lock.release());
-    const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey, log });
+    const keys = await openKeys({
+      stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey, log,
+    });
     let terminals: Terminals | undefined;
     const agents = new Agents({
       env: config.jobEnvironment, jobShells, version, directory: join(config.stateDir, 'agents'), log,
       installProgram: ownProgram(import.meta.url, 'cli/install-main'),
       isSupported: process.platform !== 'win32', hasTerminals: () => (terminals?.backend ?? null) !== null,
     });
-    const { jobs, shells } = await openJobs(config, { agents, jobShells, log, pace, files: capacity.files, closers });
+    const { jobs, shells } = await openJobs(config, {
+      agents, jobShells, log, pace, files: capacity.files, closers,
+    });
     agents.connect(jobsForAgents(jobs));
-    const updates = openUpdates(config, { version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued });
+    const updates = openUpdates(config, {
+      version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued,
+    });
     closers.push(() => updates.close());
     terminals = await openTerminals(config, log, closers);
     let terminalPort: number | null = null;
     const startedAt = performance.now();
     const health = (): Health => ({
-      status: 'ok', authenticated: true, version, hostname: hostname(), platform: process.platform, arch: process.arch,
+      status: 'ok', authenticated: true, version,
+      hostname: hostname(), platform: process.platform, arch: process.arch,
       pid: process.pid, cwd: ownDirectory(), uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
-      ...jobs.counts, capacity: capacity.health(), execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported, default_shell: jobShells.defaultShell,
+      ...jobs.counts, capacity: capacity.health(),
+      execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported,
+      default_shell: jobShells.defaultShell,
       ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
       wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });
     const tickets = new Tickets();
     const routes = [
-      ...metricsRoutes({ metrics, gauges: gaugesOf(jobs, shells, terminals), health }), ...jobRoutes(jobs), ...agentRoutes(agents), ...shellRoutes(shells), ...terminalRoutes(terminals),
+      ...metricsRoutes({ metrics, gauges: gaugesOf(jobs, shells, terminals), health }),
+      ...jobRoutes(jobs), ...agentRoutes(agents), ...shellRoutes(shells), ...terminalRoutes(terminals),
       ...updateRoutes(updates), ...ticketRoutes(tickets), ...homeRoutes(),
     ];
     const authenticator = createAuthenticator({ accepts: (key) => keys.accepts(key), log });
-    http.answer({ routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })], authenticator, tickets });
+    http.answer({
+      routes: [...routes, ...documentationRoutes({ title: 'machine-sidecar', version, routes })],
+      authenticator, tickets,
+    });
     terminalHttp?.answer({ routes: terminalPortRoutes(terminals), authenticator, tickets });
     ({ url } = url === undefined ? await listenOn(config, http, wrapped) : { url });
     if (terminalHttp) terminalPort = await listenForTerminals(config, terminalHttp, wrapped, log);
@@ -183,17 +204,19 @@ export async function startServer(
   }
 }
 
-/** Looks whether this server could serve, and waits beside another until it has to. @returns where it listens. */
+/** Checks that this server could serve, then waits beside another server until it takes over. @returns its address. */
 async function standBy(wrapped: Wrapped, config: Config, http: HttpServer): Promise<string> {
   accessSync(config.stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
-  await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey });
+  await openKeys({
+    stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey,
+  });
   const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
   if (existsSync(jobsDirectory)) readdirSync(jobsDirectory);
   wrapped.say({ say: 'ready' });
   if (!await wrapped.told('listen')) throw wrapperGone();
   const { url } = await listenOn(config, http, wrapped);
   wrapped.say({ say: 'listening' });
-  // Where the wrapper goes while the other one lets go, this one takes over by itself.
+  // If the wrapper exits during the hand-over, this server takes over by itself.
   if (!await wrapped.told('takeOver') && !wrapped.isHandingOver) throw wrapperGone();
   return url;
 }
@@ -202,18 +225,22 @@ function wrapperGone(): Error {
   return new Error('Cannot stand by: the wrapper has gone');
 }
 
-/** A socket that a wrapper was asked for never comes where that has gone. */
+/** Listens through the wrapper's socket, and by itself if there is no wrapper or the wrapper exits meanwhile. */
 async function listenOn(
-  { host, port }: { readonly host: string; readonly port: number }, http: HttpServer, wrapped: Wrapped | undefined,
+  { host, port }: { readonly host: string; readonly port: number },
+  http: HttpServer,
+  wrapped: Wrapped | undefined,
 ): Promise<{ url: string }> {
-  // Exclusive also alone: where NODE_UNIQUE_ID is in the environment, Node would ask a wrapper that is not there for the socket.
+  // Exclusive even without a wrapper: if NODE_UNIQUE_ID is set, Node would ask an absent wrapper for the socket.
   if (wrapped === undefined) return await http.listen({ host, port, isExclusive: true });
   const listening = wrapped.isThere ? await Promise.race([http.listen({ host, port }), wrapped.gone]) : undefined;
   return listening ?? await http.listen({ host, port, isExclusive: true });
 }
 
-/** The second listener. The first is what a server is for: where this one's port is taken, the server does without. */
-async function listenForTerminals(config: Config, http: HttpServer, wrapped: Wrapped | undefined, log: Log): Promise<number | null> {
+/** Opens the second listener. If it cannot listen, the server runs without it. */
+async function listenForTerminals(
+  config: Config, http: HttpServer, wrapped: Wrapped | undefined, log: Log,
+): Promise<number | null> {
   const { host, terminalPort: port = 0 } = config;
   try {
     const { url } = await listenOn({ host, port }, http, wrapped);
@@ -225,10 +252,18 @@ async function listenForTerminals(config: Config, http: HttpServer, wrapped: Wra
   }
 }
 
-async function openTerminals(config: Config, log: Log, closers: (() => Promise<void> | void)[]): Promise<Terminals> {
-  const { stateDir, jobEnvironment: env, maxTerminals, terminalScrollbackBytes, terminalIdleSeconds, terminalLifetimeSeconds } = config;
+async function openTerminals(
+  config: Config, log: Log, closers: (() => Promise<void> | void)[],
+): Promise<Terminals> {
+  const {
+    stateDir, jobEnvironment: env, maxTerminals, terminalScrollbackBytes, terminalIdleSeconds, terminalLifetimeSeconds,
+  } = config;
   const terminals = await Terminals.open({
-    stateDir, env, maxTerminals, scrollbackBytes: terminalScrollbackBytes, idleSeconds: terminalIdleSeconds, lifetimeSeconds: terminalLifetimeSeconds, log,
+    stateDir, env, maxTerminals,
+    scrollbackBytes: terminalScrollbackBytes,
+    idleSeconds: terminalIdleSeconds,
+    lifetimeSeconds: terminalLifetimeSeconds,
+    log,
   });
   closers.push(() => terminals.close());
   return terminals;
@@ -239,8 +274,10 @@ function healthOfTerminals(terminals: Terminals): Omit<HealthOfTerminals, 'termi
   return { terminal_supported: backend !== null, terminal_sessions: running, terminal_backend: backend };
 }
 
-/** @throws LockHeldError where another server has the state directory, for longer than `patienceMs`. */
-async function takeLock(config: Config, by: { version: string; wrapped: Wrapped | undefined; patienceMs: number }): Promise<Lock> {
+/** @throws LockHeldError if another server still holds the state directory after `patienceMs`. */
+async function takeLock(
+  config: Config, by: { version: string; wrapped: Wrapped | undefined; patienceMs: number },
+): Promise<Lock> {
   const until = performance.now() + by.patienceMs;
   for (;;) {
     try {
@@ -277,10 +314,11 @@ function gaugesOf(jobs: Jobs, shells: Shells, terminals: Terminals): readonly Ga
   ];
 }
 
-/** The files that jobs may have open. */
+/** What jobs are told about the limit on open files. */
 interface Files {
+  /** Counts the files that stay open while clients read output. */
   readonly readers: FileBudget;
-  /** `undefined`: there are enough for all that the settings ask for. */
+  /** `undefined`: no limit is known, or it allows all that the settings ask for. */
   readonly limit: OpenFileLimit | undefined;
 }
 
@@ -291,20 +329,28 @@ interface ServerCapacity {
   readonly health: () => HealthOfCapacity;
 }
 
-/** What the settings ask for, as far as the limit of open files allows it. */
+/** The capacities in the settings, lowered to what the limit on open files allows. */
 function capacityOf(config: Config, connections: number, log: Log): ServerCapacity {
   const { maxRunning, maxSessions, maxTerminals, terminalPort } = config;
   const wanted: Capacity = { maxRunning, maxSessions, maxTerminals, connections };
   const limit = openFileLimit();
-  const { usualConnections, ...granted } = capacityWithin(limit, wanted, { listeners: terminalPort === undefined ? 1 : 2 });
+  const { usualConnections, ...granted } = capacityWithin(limit, wanted, {
+    listeners: terminalPort === undefined ? 1 : 2,
+  });
   const lowered = (Object.keys(wanted) as (keyof Capacity)[]).filter((name) => granted[name] < wanted[name]);
   const isLowered = lowered.length > 0;
   const isLent = usualConnections < granted.connections;
   const changes = lowered.map((name) => `${name} is ${granted[name]} instead of ${wanted[name]}`).join(', ');
-  const reason = isLowered ? `the server may have ${limit?.soft} files open (ulimit -n), so that ${changes}; jobs beyond it wait` : null;
-  if (reason !== null) log.warn(reason, { fix: 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit' });
+  const reason = isLowered
+    ? `the server may have ${limit?.soft} files open (ulimit -n), so that ${changes}; jobs beyond it wait`
+    : null;
+  if (reason !== null) log.warn(reason, {
+    fix: 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit',
+  });
   const health = (): HealthOfCapacity => ({
-    ...granted, openFiles: limit?.soft ?? null, openFilesHard: limit?.hard ?? null, openFilesUsed: openFileCount() ?? null, isLowered, reason,
+    ...granted,
+    openFiles: limit?.soft ?? null, openFilesHard: limit?.hard ?? null, openFilesUsed: openFileCount() ?? null,
+    isLowered, reason,
   });
   const { connections: most, ...settings } = granted;
   return {
@@ -314,25 +360,31 @@ function capacityOf(config: Config, connections: number, log: Log): ServerCapaci
   };
 }
 
-/** Whether only this machine can reach it. */
+/** Whether only this machine can connect to the host. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function executionModes({ found }: Shells, { isSupported }: Agents): readonly Mode[] {
-  return modes.filter((mode) => (mode !== 'persistent_shell' || found.size > 0) && (mode !== 'acp' || isSupported));
+  return modes.filter(
+    (mode) => (mode !== 'persistent_shell' || found.size > 0) && (mode !== 'acp' || isSupported),
+  );
 }
 
 async function openJobs(
   config: Config, by: {
-    readonly agents: Agents; readonly jobShells: JobShells; readonly log: Log; readonly pace: Pace; readonly files: Files;
+    readonly agents: Agents;
+    readonly jobShells: JobShells;
+    readonly log: Log;
+    readonly pace: Pace;
+    readonly files: Files;
     readonly closers: (() => Promise<void> | void)[];
   },
 ): Promise<{ jobs: Jobs; shells: Shells }> {
   const { agents, jobShells, log, pace, files, closers } = by;
   const { limit } = files;
   const bash = process.platform === 'win32' ? undefined : findBash();
-  // Where Node itself starts jobs, they would have its priority.
+  // Not without bash: jobs that Node itself starts would inherit the priority.
   if (bash !== undefined) goFirst();
   else log.warn('no bash with job control: a running job will not outlive this server; see sidecar doctor');
   const { jobEnvironment: env } = config;
@@ -347,29 +399,49 @@ async function openJobs(
     keeper?.close();
     first?.close();
   });
-  const { stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, maxSessions, sessionIdleSeconds: idleSeconds } = config;
-  // Before the jobs: of those that ended with their shell meanwhile it knows how.
-  const shells = new Shells({ stateDir, takeFifo: fifos && (async () => (await fifos.take()).path), inherited: env, maxSessions, idleSeconds, log });
+  const {
+    stateDir, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, maxSessions, sessionIdleSeconds: idleSeconds,
+  } = config;
+  // Opened before the jobs, since it knows how jobs ended whose shell ended while no server ran.
+  const shells = new Shells({
+    stateDir, takeFifo: fifos && (async () => (await fifos.take()).path), inherited: env,
+    maxSessions, idleSeconds, log,
+  });
   closers.push(() => shells.close());
   const createStarter = (events: StarterEvents): Starter => {
     if (!first || !keeper || !fifos) return new DirectStarter(events, { env });
-    const launchers = new Launchers({ ...events, first, keeper, fifos, jobsDirectory, ...(files.limit === undefined ? {} : { maxIdle: Math.max(2, Math.ceil(maxRunning / 32)) }), onWarning });
-    shells.connect({ events, launch: (launch) => launchers.start(launch), cancelJobs: (sessionKey) => jobs.cancelSession(sessionKey) });
+    const launchers = new Launchers({
+      ...events, first, keeper, fifos, jobsDirectory,
+      ...(files.limit === undefined ? {} : { maxIdle: Math.max(2, Math.ceil(maxRunning / 32)) }),
+      onWarning,
+    });
+    shells.connect({
+      events,
+      launch: (launch) => launchers.start(launch),
+      cancelJobs: (sessionKey) => jobs.cancelSession(sessionKey),
+    });
     return launchers;
   };
   const jobs: Jobs = await Jobs.open({
-    stateDir, createStarter, shells, jobShells, agents, inherited: env, hasTty: () => scriptBackend(env['PATH']) !== undefined, ahead: spares && keeper && { spares, keeper }, maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, readers: files.readers, log,
+    stateDir, createStarter, shells, jobShells, agents, inherited: env,
+    hasTty: () => scriptBackend(env['PATH']) !== undefined,
+    ahead: spares && keeper && { spares, keeper },
+    maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, readers: files.readers, log,
     ...(limit === undefined ? {} : { hasFiles: (running: number) => hasFilesToStart(limit, running) }),
   });
   closers.push(() => jobs.close());
   return { jobs, shells };
 }
 
-function openUpdates(config: Config, by: { version: string; wrapped: Wrapped | undefined; log: Log; running: () => number }): Updater {
+function openUpdates(
+  config: Config, by: { version: string; wrapped: Wrapped | undefined; log: Log; running: () => number },
+): Updater {
   const { stateDir, updateSource, updateWindow, updateProbationSeconds, updateIntervalSeconds } = config;
   const { version, wrapped, log, running } = by;
   return new Updater({
-    versions: new Versions({ directory: Versions.directoryIn(stateDir), onWarning: (message, error) => log.warn(message, { error }) }),
+    versions: new Versions({
+      directory: Versions.directoryIn(stateDir), onWarning: (message, error) => log.warn(message, { error }),
+    }),
     current: version,
     release: wrapped?.release ?? null,
     source: parseSource(updateSource),
@@ -383,7 +455,10 @@ function openUpdates(config: Config, by: { version: string; wrapped: Wrapped | u
     log,
     probationSeconds: updateProbationSeconds,
     automatic: config.autoUpdate
-      ? { intervalSeconds: updateIntervalSeconds, window: updateWindow === undefined ? undefined : parseWindow(updateWindow) }
+      ? {
+        intervalSeconds: updateIntervalSeconds,
+        window: updateWindow === undefined ? undefined : parseWindow(updateWindow),
+      }
       : undefined,
   });
 }
@@ -391,11 +466,13 @@ function openUpdates(config: Config, by: { version: string; wrapped: Wrapped | u
 function tlsOf(config: Config): { tls?: { cert: Buffer; key: Buffer } } {
   const { tlsCert, tlsKey } = config;
   if (tlsCert === undefined && tlsKey === undefined) return {};
-  if (tlsCert === undefined || tlsKey === undefined) throw new Error('Cannot serve HTTPS: --tls-cert and --tls-key go together');
+  if (tlsCert === undefined || tlsKey === undefined) throw new Error(
+    'Cannot serve HTTPS: --tls-cert and --tls-key go together',
+  );
   return { tls: { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) } };
 }
 
-/** Sees that what the next server needs is there. */
+/** Restores the lock file and the disk reserve if they are missing: the next server needs them. */
 function lookAfter(lock: Pick<Lock, 'renew'>, { stateDir }: Pick<Config, 'stateDir'>, log: Log): void {
   try {
     lock.renew();
