@@ -3,14 +3,14 @@
  * @module
  */
 
-/** Those who listen to a signal; dropped with it. */
+/** The listeners of each signal; garbage-collected with it. */
 const listeners = new WeakMap<AbortSignal, { readonly calls: Set<() => void>; readonly onAbort: () => void }>();
 
 /**
- * Calls `listener` once when `signal` aborts, or at once where it has. All calls share one listener of the signal: beyond ten of
- * them on one signal Node warns of a leak (events.defaultMaxListeners), and one signal for fifty requests is no leak.
+ * Calls `listener` once when `signal` aborts, or at once if it already has. All calls share one listener of the signal:
+ * Node warns of a leak beyond ten listeners (events.defaultMaxListeners), and fifty requests on one signal are no leak.
  *
- * @returns ends the listening.
+ * @returns Stops listening.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (signal === undefined) return () => undefined;
@@ -19,7 +19,7 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
     return () => undefined;
   }
   const { calls, onAbort: first } = listeners.get(signal) ?? listenTo(signal);
-  // Each call is one of its own, also where two are given the same function.
+  // A wrapper of its own for each call, so that the same function can be registered twice.
   const call = (): void => listener();
   calls.add(call);
   return () => {

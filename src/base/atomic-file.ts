@@ -1,23 +1,29 @@
 /**
- * Replaces a file in one step: a reader sees the old content or the new, never half of one.
+ * Replaces a file atomically: a reader sees the old content or the new, never a mixture.
  * @module
  */
 import { renameSync, rmSync, utimesSync } from 'node:fs';
 import { createFile } from './untrusted-file.ts';
 
-/** How many were written by this process: two writers of one file do not share the file beside it. */
+/** Files written by this process: it keeps two writers of one file from sharing a temporary file. */
 let count = 0;
-/** How many names that are taken are passed over. */
+/** How many taken names are skipped before giving up. */
 const attempts = 100;
 
 /**
- * Writes beside `path` and renames. Synchronous on purpose: a small write to a local disk takes 10 to 40 µs, which is less
- * than handing it to a thread and back (80 to 130 µs of CPU).
+ * Writes a temporary file beside `path` and renames it. Synchronous on purpose: a small write to a local disk takes 10
+ * to 40 µs, which is less than a trip to the thread pool (80 to 130 µs of CPU).
  *
- * @param options.mtimeMs When it is said to have been written. Default: now, to the tick of the file system's clock, which may be 10 ms long.
- * @throws what the file system says (ENOSPC, EACCES, EISDIR where `path` is a directory, …); the old content is then still there.
+ * @param options.mtimeMs Modification time to set. Default: now, to the tick of the file system's clock, which may be
+ * 10 ms long.
+ * @throws The system's error (ENOSPC, EACCES, EISDIR where `path` is a directory, …); the old content is then still
+ * there.
  */
-export function replaceFile(path: string, content: string | Uint8Array, { mtimeMs }: { readonly mtimeMs?: number } = {}): void {
+export function replaceFile(
+  path: string,
+  content: string | Uint8Array,
+  { mtimeMs }: { readonly mtimeMs?: number } = {},
+): void {
   const beside = writeBeside(path, content);
   try {
     if (mtimeMs !== undefined) utimesSync(beside, mtimeMs / 1000, mtimeMs / 1000);
@@ -28,7 +34,10 @@ export function replaceFile(path: string, content: string | Uint8Array, { mtimeM
   }
 }
 
-/** A name may be taken: by an earlier process of the same pid, or by a job that wants this one to write into something else. */
+/**
+ * The temporary name may be taken: by an earlier process with the same pid, or by a job that wants this write to land
+ * in another file.
+ */
 function writeBeside(path: string, content: string | Uint8Array): string {
   for (let attempt = 1; ; attempt += 1) {
     const beside = `${path}.${process.pid}.${count += 1}`;
@@ -50,6 +59,6 @@ function removeQuietly(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
-    // A directory: the next name will do.
+    // It is a directory: the next name is tried.
   }
 }

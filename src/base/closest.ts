@@ -1,21 +1,22 @@
 /**
- * What was probably meant by a word that is not known.
+ * Guesses which known word was meant by an unknown one.
  * @module
  */
 
-/** @returns The known word that begins as `word` does or is a few typing errors away from it. */
+/** @returns The known word that begins as `word` does, or is at most two typing errors away from it. */
 export function closest(word: string, known: readonly string[]): string | undefined {
   const typed = word.toLowerCase();
   const long = known.filter((one) => one.length > 1 && typed.length > 1);
   const beginning = long.find((one) => one.startsWith(typed) || typed.startsWith(one));
   const most = Math.min(2, Math.floor((typed.length + 1) / 3));
   const distances = known.map((one) => ({ one, distance: distanceOf(typed, one) }));
-  const [nearest] = distances.filter(({ distance }) => distance <= most).sort((left, right) => left.distance - right.distance);
+  const [nearest] = distances.filter(({ distance }) => distance <= most)
+    .sort((left, right) => left.distance - right.distance);
   if (nearest?.distance === 1) return nearest.one;
   return beginning ?? nearest?.one;
 }
 
-/** Letters to insert, delete, replace, or swap with the next one (optimal string alignment). */
+/** Edit distance: letters to insert, delete, replace, or swap with the next one (optimal string alignment). */
 function distanceOf(left: string, right: string): number {
   const rows = [Array.from({ length: right.length + 1 }, (_, index) => index)];
   const at = (row: number, column: number): number => rows[row]?.[column] ?? Infinity;

@@ -1,9 +1,9 @@
 /**
- * What the system says of a disk without room.
+ * Recognizes the errors of a full disk.
  * @module
  */
 
-/** ENOSPC, or EDQUOT where it is the user's part of the disk that is full. */
+/** ENOSPC, or EDQUOT where the user's quota is used up. */
 export function isDiskFull(error: unknown): boolean {
   return ['ENOSPC', 'EDQUOT'].includes((error as Partial<NodeJS.ErrnoException> | null)?.code ?? '');
 }

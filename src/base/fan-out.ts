@@ -1,18 +1,18 @@
 /**
- * One who tells, many who listen.
+ * Synchronous event emitter with one event.
  * @module
  */
 
 export class FanOut<T> {
   readonly #listeners = new Set<(value: T) => void>();
 
-  /** @returns ends the listening. */
+  /** @returns Stops listening. */
   listen(listener: (value: T) => void): () => void {
     this.#listeners.add(listener);
     return () => { this.#listeners.delete(listener); };
   }
 
-  /** Tells everybody who listens now; who starts or stops listening meanwhile does so for the next time. */
+  /** Calls every current listener; a listener added or removed meanwhile counts from the next call on. */
   tell(value: T): void {
     for (const listener of [...this.#listeners]) listener(value);
   }

@@ -1,9 +1,9 @@
 /**
- * Writes values that came from outside as JSON, however deep they are.
+ * Writes outside values as JSON, at any depth.
  * @module
  */
 
-/** Deeper is no data that a program means; JSON.stringify of Node 24 and before overflows its stack at thousands. */
+/** No real data is nested deeper; JSON.stringify of Node 24 and earlier overflows its stack at thousands of levels. */
 const maxDepth = 1000;
 
 /** @returns The value as JSON, `nothing` for `undefined`; `undefined` when it is nested more than 1000 deep. */

@@ -1,5 +1,5 @@
 /**
- * Writes lines to a file descriptor without ever making anybody wait for its reader.
+ * Writes lines to a file descriptor without making the caller wait for the reader.
  * @module
  */
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs';
@@ -10,9 +10,9 @@ const longestRetryMs = 100;
 
 export interface LineWriterOptions {
   readonly fd: number;
-  /** What may wait; a line beyond it is dropped and counted. */
+  /** Bytes that may wait; a line beyond them is dropped and counted. */
   readonly queueBytes: number;
-  /** Made once lines flow again, in place of those that were dropped. */
+  /** Makes the line that is written, once lines flow again, in place of the dropped ones. */
   readonly lossNotice: (droppedLines: number) => string;
 }
 
@@ -33,7 +33,7 @@ export class LineWriter {
     this.#neverWaits = neverWaits;
   }
 
-  /** @param line With its newline. */
+  /** @param line Including its newline. */
   write(line: string): void {
     const bytes = Buffer.byteLength(line);
     if (this.#queuedBytes + bytes > this.#options.queueBytes) {
@@ -43,12 +43,12 @@ export class LineWriter {
     this.#queue.push(line);
     this.#queuedBytes += bytes;
     if (this.#isWriting) return;
-    // All lines of one turn go together, behind the work that they tell of.
+    // All lines of one turn of the event loop are written together, after the work they report.
     this.#isWriting = true;
     setImmediate(() => this.#writeBatch());
   }
 
-  /** Resolves once nothing waits, at the latest after `timeoutMs`. */
+  /** Resolves once the queue is empty, at the latest after `timeoutMs`. */
   async flush(timeoutMs: number): Promise<void> {
     if (!this.#isWriting) return;
     const done = new AbortController();
@@ -72,13 +72,13 @@ export class LineWriter {
   #writeBytes(bytes: Buffer, lines: number, retryMs: number): void {
     this.#tryWrite(bytes, (error, written) => {
       if (error?.code === 'EAGAIN') {
-        // The reader is slow. The timer does not keep the process alive: flush() does, for as long as it was told.
+        // The reader is slow. The timer does not keep the process alive; flush() does, up to its timeout.
         setTimeout(() => this.#writeBytes(bytes, lines, Math.min(retryMs * 2, longestRetryMs)), retryMs).unref();
         return;
       }
       const taken = error ? bytes.length : written;
       this.#queuedBytes = Math.max(0, this.#queuedBytes - taken);
-      // EPIPE, EIO, ENOSPC: nobody can be told but by the log itself, once it works again.
+      // EPIPE, EIO, ENOSPC: only the log itself can report this, once it works again.
       if (error) this.#droppedLines += lines;
       if (taken < bytes.length) this.#writeBytes(bytes.subarray(taken), lines, 1);
       else if (error) setTimeout(() => this.#writeBatch(), longestRetryMs).unref();
@@ -86,7 +86,7 @@ export class LineWriter {
     });
   }
 
-  /** At once where that cannot wait for a reader: 5 µs, where the way through the thread pool takes 110. */
+  /** Writes synchronously where that cannot block: 5 µs, against 110 µs through the thread pool. */
   #tryWrite(bytes: Buffer, then: (error: NodeJS.ErrnoException | null, written: number) => void): void {
     if (!this.#neverWaits) return write(this.#fd, bytes, 0, bytes.length, null, then);
     let written = 0;
@@ -107,18 +107,21 @@ export class LineWriter {
 }
 
 /**
- * Opens a pipe or terminal once more, in non-blocking mode. Setting the mode on `fd` itself would set it for every process
- * that shares it; and a blocking write whose reader stalls holds a thread of the pool, and with it the end of the process.
+ * Opens a pipe or terminal a second time, in non-blocking mode. Setting the mode on `fd` itself would set it for every
+ * process that shares it; and a blocking write to a stalled reader holds a pool thread, and with it the exit of this
+ * process.
  */
 function openNonBlocking(fd: number): { readonly fd: number; readonly neverWaits: boolean } {
   try {
     const stats = fstatSync(fd);
     if (stats.isFile()) return { fd, neverWaits: true };
-    if (process.platform !== 'linux' || !(stats.isFIFO() || stats.isCharacterDevice())) return { fd, neverWaits: false };
+    if (
+      process.platform !== 'linux' || !(stats.isFIFO() || stats.isCharacterDevice())
+    ) return { fd, neverWaits: false };
     const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
     return { fd: openSync(`/proc/self/fd/${fd}`, flags), neverWaits: true };
   } catch {
-    // Closed, or somebody else's terminal: what cannot be opened is written to as it is.
+    // Closed, or another user's terminal: it cannot be opened again, so it is written to as it is.
     return { fd, neverWaits: false };
   }
 }

@@ -1,9 +1,12 @@
 /**
- * Where a server of this machine is reached from this machine.
+ * How this machine reaches a server of its own.
  * @module
  */
 
-/** The address of a server that listens everywhere, `0.0.0.0` or `[::]`, as one that can be asked and that a certificate may name; any other as it is. */
+/**
+ * Turns the URL of a server that listens on all addresses, `0.0.0.0` or `[::]`, into one that clients can connect to
+ * and certificates can name. Returns any other URL unchanged.
+ */
 export function localAddress(url: string): string {
   if (!URL.canParse(url)) return url;
   const address = new URL(url);

@@ -7,7 +7,7 @@ import { LineWriter } from './line-writer.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
-/** Facts beside a message. An `Error` is written with its stack and its chain of causes. */
+/** Fields beside a message. An `Error` is written with its stack and its chain of causes. */
 export type LogFields = { readonly [name: string]: unknown };
 
 export interface Log {
@@ -17,7 +17,7 @@ export interface Log {
   error(message: string, fields?: LogFields): void;
   /** A log that adds these fields to every line. */
   child(fields: LogFields): Log;
-  /** Whether lines of that level are written at all. */
+  /** Whether lines of that level are written. */
   isEnabled(level: LogLevel): boolean;
   /** Resolves once everything is written, at the latest after `timeoutMs` (default 1000); never rejects. */
   flush(options?: { timeoutMs?: number }): Promise<void>;
@@ -31,7 +31,7 @@ export interface LogOptions {
   readonly level?: LogLevel;
   /** Colours, in `pretty` only. Default no. */
   readonly hasColor?: boolean;
-  /** Waiting lines, in bytes; beyond it lines are dropped and counted. Default 1 MiB. */
+  /** Bytes of waiting lines; beyond them lines are dropped and counted. Default 1 MiB. */
   readonly queueBytes?: number;
   /** Milliseconds since 1970. Default `Date.now`. */
   readonly now?: () => number;
@@ -49,20 +49,23 @@ interface Entry {
   readonly fields: readonly (readonly [name: string, value: unknown])[];
 }
 
-/** Opens a log. Writing never blocks and never fails: a reader that stalls costs lines, not time. */
+/** Opens a log. Writing never blocks and never fails: a stalled reader costs lines, not time. */
 export function createLog(options: LogOptions): Log {
   const { fd = 2, level = 'info', queueBytes = 2 ** 20, now = Date.now } = options;
-  const write = options.format === 'json' ? formatJson : (entry: Entry) => formatPretty(entry, options.hasColor === true);
+  const write = options.format === 'json'
+    ? formatJson
+    : (entry: Entry) => formatPretty(entry, options.hasColor === true);
   const format: Target['format'] = (rank, message, own, fields) => {
     const time = new Date(now()).toISOString();
     try {
       return write({ level: rank, time, message, fields: Object.entries({ ...own, ...fields }) });
     } catch {
-      // A getter or a `toString` of a value that throws: a log never does.
+      // A getter or `toString` of a value threw; logging must not throw.
       return write({ level: rank, time, message, fields: [...Object.entries(own), ['fields', 'cannot be read']] });
     }
   };
-  const lossNotice = (lines: number): string => format('warn', 'lines of this log were lost, as nobody read them', {}, { lines });
+  const lossNotice = (lines: number): string =>
+    format('warn', 'lines of this log were lost, as nobody read them', {}, { lines });
   const writer = new LineWriter({ fd, queueBytes, lossNotice });
   return makeLog({ writer, format, rank: ranks[level] }, {});
 }
@@ -95,20 +98,26 @@ function formatJson({ time, level, message, fields }: Entry): string {
   return `${escapeJson(JSON.stringify(line))}\n`;
 }
 
-/** `2026-11-20T10:51:03.123Z info  job finished  jobId=… durationMs=6`, the stack of an error on lines of its own. */
+/**
+ * `2026-11-20T10:51:03.123Z info  job finished  jobId=… durationMs=6`, followed by the stacks of errors on their own
+ * lines.
+ */
 function formatPretty({ time, level, message, fields }: Entry, hasColor: boolean): string {
   const paint = (code: number, text: string): string => (hasColor ? `\x1b[${code}m${text}\x1b[0m` : text);
   const present = fields.filter(([, value]) => value !== undefined);
   const facts = present.filter(([, value]) => !(value instanceof Error))
     .map(([name, value]) => `${paint(90, `${escapeControl(name)}=`)}${prettyValue(value)}`);
-  const stacks = present.filter(([, value]) => value instanceof Error).map(([, value]) => prettyStack(value as Error, 0));
+  const stacks = present.filter(([, value]) => value instanceof Error)
+    .map(([, value]) => prettyStack(value as Error, 0));
   const head = [paint(90, time), paint(colors[level], level.padEnd(5)), escapeControl(clip(message))].join(' ');
   return `${head}${facts.length > 0 ? `  ${facts.join(' ')}` : ''}\n${stacks.join('')}`;
 }
 
 function prettyValue(value: unknown): string {
   const text = typeof value === 'string' ? clip(value) : JSON.stringify(jsonValue(value));
-  return /^[\w.:/@+,-]+$/.test(text) || typeof value !== 'string' ? escapeControl(text) : escapeJson(JSON.stringify(text));
+  return /^[\w.:/@+,-]+$/.test(text) || typeof value !== 'string'
+    ? escapeControl(text)
+    : escapeJson(JSON.stringify(text));
 }
 
 function prettyStack(error: Error, depth: number): string {
@@ -116,7 +125,7 @@ function prettyStack(error: Error, depth: number): string {
   return [lines, ...causesOf(error, depth).map((cause) => `    caused by:\n${prettyStack(cause, depth + 1)}`)].join('');
 }
 
-/** Any value as one that JSON can hold: errors unfolded, what is too long cut, what cannot be written named. */
+/** Converts any value to one that JSON can hold: expands errors, cuts long values, names what cannot be written. */
 function jsonValue(value: unknown): unknown {
   if (typeof value === 'string') return clip(value);
   if (value instanceof Error) return jsonError(value, 0);
@@ -141,7 +150,10 @@ function jsonError(error: Error, depth: number): object {
   };
 }
 
-/** The `cause` of an error and, of an AggregateError, its `errors`. A chain that is a circle ends somewhere. */
+/**
+ * The `cause` of an error and, of an AggregateError, the first eight of its `errors`. Stops at the eighth level, as a
+ * chain may be circular.
+ */
 function causesOf(error: Error, depth: number): Error[] {
   if (depth >= deepestCause) return [];
   const several = error instanceof AggregateError ? error.errors.slice(0, 8) as unknown[] : [];

@@ -1,11 +1,11 @@
 /**
- * Timers of any length: Node's own fire at once beyond 2^31 ms (24.8 days).
+ * Timers of any length: Node's own timers fire at once beyond 2^31 ms (24.8 days).
  * @module
  */
 
 const longestMs = 2 ** 31 - 1;
 
-/** Calls `then` after `delayMs`, however long that is. @returns cancels it. */
+/** Calls `then` after `delayMs`, of any length. @returns Cancels the timer. */
 export function longTimeout(then: () => void, delayMs: number): () => void {
   let timer: NodeJS.Timeout;
   const deadline = performance.now() + delayMs;

@@ -1,16 +1,18 @@
 /**
- * Makes a folder with the folders above it.
+ * Makes a folder and its missing parents.
  * @module
  */
 import { existsSync, lstatSync, mkdirSync, renameSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 /**
- * Makes a folder, and those above it that are missing; one that is there stays as it is. Unlike `mkdirSync` with `recursive` it returns on every
- * file system: that one tries for ever where the system says ENOENT of a new folder in one that is there, as procfs does (Node 20 to 26).
+ * Makes a folder and its missing parents; an existing folder stays as it is. Unlike `mkdirSync` with `recursive` it
+ * returns on every file system: that one loops forever where the system reports ENOENT for a new folder in an existing
+ * one, as procfs does (Node 20 to 26).
  *
- * @param options.mode Of the folders that are made.
- * @throws the system's error: ENOTDIR or EEXIST where something else stands there, EACCES, EROFS, ENOSPC, ENOENT where the file system takes no folder.
+ * @param options.mode Mode of the folders that are made.
+ * @throws The system's error: ENOTDIR or EEXIST where something else has that name, EACCES, EROFS, ENOSPC, ENOENT where
+ * the file system accepts no folder.
  */
 export function makeFolder(path: string, options: { readonly mode?: number } = {}): void {
   const missing: string[] = [];
@@ -23,10 +25,11 @@ export function makeFolder(path: string, options: { readonly mode?: number } = {
 }
 
 /**
- * {@link makeFolder} for a folder of the state directory, for its owner only. What a job has put in its place, be it a link,
- * is set aside: nothing behind it is read, written or removed.
+ * {@link makeFolder} for a folder of the state directory, accessible to its owner only. Anything else that a job has
+ * put in its place, also a link, is renamed: nothing behind it is read, written or removed.
  *
- * @returns where that is now. @throws as {@link makeFolder}; what rename(2) says.
+ * @returns The new name of what was there.
+ * @throws As {@link makeFolder}; the error of rename(2).
  */
 export function makeOwnFolder(path: string): string | undefined {
   const aside = setAside(path, (stats) => !stats.isDirectory());
@@ -34,7 +37,7 @@ export function makeOwnFolder(path: string): string | undefined {
   return aside;
 }
 
-/** Gives what stands there another name, where `isStrange` says so. @returns the name. @throws what rename(2) says. */
+/** Renames what exists at `path` if `isStrange` says so. @returns The new name. @throws The error of rename(2). */
 export function setAside(path: string, isStrange: (stats: Stats) => boolean): string | undefined {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats === undefined || !isStrange(stats)) return undefined;
@@ -43,7 +46,7 @@ export function setAside(path: string, isStrange: (stats: Stats) => boolean): st
   return aside;
 }
 
-/** @returns `false` where the folder above is missing. */
+/** @returns `false` where the parent is missing. */
 function makeOne(folder: string, options: { readonly mode?: number }, { isParentThere = false } = {}): boolean {
   try {
     mkdirSync(folder, options);
@@ -52,7 +55,7 @@ function makeOne(folder: string, options: { readonly mode?: number }, { isParent
     if (isFolder(folder)) return true;
     const isParentMissing = (error as NodeJS.ErrnoException).code === 'ENOENT' && !isParentThere;
     if (!isParentMissing || dirname(folder) === folder) throw error;
-    // Another process may have made the folder above in between.
+    // Another process may have made the parent in between.
     return existsSync(dirname(folder)) ? makeOne(folder, options, { isParentThere: true }) : false;
   }
 }
@@ -61,7 +64,7 @@ function isFolder(path: string): boolean {
   try {
     return statSync(path).isDirectory();
   } catch {
-    // Why there can be none, mkdir(2) has said.
+    // The error of mkdir(2) has the reason.
     return false;
   }
 }

@@ -1,12 +1,12 @@
 /**
- * Lets others have their turn: work that comes in a burst is done a slice of time after the other.
+ * Time slicing: spreads a burst of work over several turns of the event loop, so that other work runs in between.
  * @module
  */
 
-/** How long one turn of the event loop may be kept busy by such work. */
+/** Time that sliced work may take of one turn of the event loop. */
 const sliceMs = 1;
 
-/** How long others may go first. */
+/** Longest time that more urgent work may postpone a slice. */
 const patienceMs = 10;
 
 export class Pace {
@@ -16,12 +16,14 @@ export class Pace {
   #isHeldOff = false;
   #lastSliceAt = 0;
 
-  /** Somebody comes who goes first: no work in this turn, unless it has waited for a while. */
+  /** Announces more urgent work: the next turn does no sliced work, unless the last slice is 10 ms old or more. */
   holdOff(): void {
     this.#isHeldOff = true;
   }
 
-  /** Calls `work` now, if this turn's slice has time left and nobody waits, else in one of the next turns, in order. */
+  /**
+   * Calls `work` now if this turn's slice has time left and no other work waits; otherwise in a later turn, in order.
+   */
   run(work: () => void): void {
     if (this.#isTurning || this.#isHeldOff || !this.#hasTime()) this.#waiting.push(work);
     else work();
@@ -38,7 +40,7 @@ export class Pace {
     const now = performance.now();
     if (this.#sliceEndsAt === 0) {
       this.#sliceEndsAt = now + sliceMs;
-      // The check phase ends the turn: what comes after it is another.
+      // The check phase ends the turn: the next slice begins after it.
       setImmediate(() => { this.#sliceEndsAt = 0; });
     }
     return now < this.#sliceEndsAt;
@@ -63,7 +65,7 @@ export class Pace {
     this.#lastSliceAt = now;
     while (this.#waiting.length > 0 && performance.now() < now + sliceMs) {
       this.#waiting.shift()?.();
-      // What was let go goes as far as it can before the clock is asked again.
+      // Lets the work run up to its next wait before the clock is read.
       await Promise.resolve();
     }
   }

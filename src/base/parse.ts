@@ -1,6 +1,6 @@
 /**
- * Parsers for outside data: each checks a value, names the place where it is wrong, and knows its own JSON Schema,
- * so that what is accepted and what is documented cannot drift apart.
+ * Parsers for outside data. Each checks a value, names the place where it is wrong, and carries its own JSON Schema, so
+ * that what is accepted and what is documented cannot differ.
  * @module
  */
 
@@ -13,13 +13,15 @@ export interface Parser<T> {
   readonly schema: Schema;
   /** The field may be left out of an object. */
   readonly isOptional?: boolean;
-  /** `null` has a meaning of its own; in any other optional field of an object it stands for an absent one. */
+  /** `null` is a value of this field; in any other optional field it counts as left out. */
   readonly takesNull?: boolean;
 }
 
 export type Parsed<P> = P extends Parser<infer T> ? T : never;
 
-/** What was read is not what was expected. The message is fit for the caller: `Cannot read body.x: expected …, received …`. */
+/**
+ * The value is not what was expected. The message is fit for the caller: `Cannot read body.x: expected …, received …`.
+ */
 export class ParseError extends Error {
   override readonly name = 'ParseError';
   readonly path: string;
@@ -30,26 +32,28 @@ export class ParseError extends Error {
   }
 }
 
-/** @throws ParseError always: `expected` names what would have been right. */
+/** @throws ParseError always; `expected` names the right kind of value. */
 export function refuse(path: string, expected: string, value: unknown): never {
   throw new ParseError(path, `expected ${expected}, received ${describe(value)}`);
 }
 
-/** Makes a parser out of a check. */
+/** Makes a parser from a check. */
 export function parser<T>(schema: Schema, parse: (value: unknown, path: string) => T): Parser<T> {
   return Object.assign((value: unknown, path: string) => parse(value, path), { schema });
 }
 
-/** Says in the documentation what a field is for. */
+/** Adds a description for the documentation. */
 export function described<T>(description: string, inner: Parser<T>): Parser<T> {
   return Object.assign(parser({ ...inner.schema, description }, inner), traitsOf(inner));
 }
 
-function traitsOf({ isOptional, takesNull }: Pick<Parser<unknown>, 'isOptional' | 'takesNull'>): Pick<Parser<unknown>, 'isOptional' | 'takesNull'> {
+function traitsOf(
+  { isOptional, takesNull }: Pick<Parser<unknown>, 'isOptional' | 'takesNull'>,
+): Pick<Parser<unknown>, 'isOptional' | 'takesNull'> {
   return { ...(isOptional === true ? { isOptional } : {}), ...(takesNull === true ? { takesNull } : {}) };
 }
 
-/** Text within bounds, counted in UTF-16 units; never with NUL unless `allowNul`. */
+/** A string within bounds, counted in UTF-16 units. NUL is refused unless `allowNul`. */
 export function text(
   options: { min?: number; max?: number; allowNul?: boolean; pattern?: RegExp; expected?: string } = {},
 ): Parser<string> {
@@ -65,8 +69,11 @@ export function text(
     if (typeof value !== 'string' || value.length < min) refuse(path, expected, value);
     if (value.length > max) throw new ParseError(path, `expected at most ${max} characters, received ${value.length}`);
     if (!allowNul && value.includes('\0')) throw new ParseError(path, `expected ${expected} without NUL characters`);
-    // A lone surrogate has no UTF-8 form: what the system would receive is not what was sent.
-    if (value !== '' && /\p{Surrogate}/u.test(value)) throw new ParseError(path, `expected ${expected}, received a lone surrogate`);
+    // A lone surrogate has no UTF-8 form: the system would receive something else than was sent.
+    if (value !== '' && /\p{Surrogate}/u.test(value)) throw new ParseError(
+      path,
+      `expected ${expected}, received a lone surrogate`,
+    );
     if (pattern && !pattern.test(value)) refuse(path, expected, value);
     return value;
   });
@@ -127,13 +134,18 @@ export function array<T>(item: Parser<T>, options: { min?: number; max: number }
   });
 }
 
-/** An object used as a map. Keys and values are both checked; the result has no prototype, so no key is special. */
+/** An object used as a map. Keys and values are both checked. The result has no prototype, so no key is special. */
 export function record<T>(
   key: Parser<string>,
   item: Parser<T>,
   options: { max: number },
 ): Parser<{ readonly [key: string]: T }> {
-  const schema = { type: 'object', propertyNames: key.schema, additionalProperties: item.schema, maxProperties: options.max };
+  const schema = {
+    type: 'object',
+    propertyNames: key.schema,
+    additionalProperties: item.schema,
+    maxProperties: options.max,
+  };
   return parser(schema, (value, path) => {
     const source = plainObject(value, path);
     const names = Object.keys(source);
@@ -159,7 +171,8 @@ export function record<T>(
 
 /** The field may be left out. */
 export function optional<T>(inner: Parser<T>): Parser<T | undefined> {
-  const parse = parser<T | undefined>(inner.schema, (value, path) => (value === undefined ? undefined : inner(value, path)));
+  const parse = parser<T | undefined>(inner.schema, (value, path) =>
+    (value === undefined ? undefined : inner(value, path)));
   return Object.assign(parse, traitsOf({ ...inner, isOptional: true }));
 }
 
@@ -170,19 +183,25 @@ export function optionalText<T extends string>(inner: Parser<T>): Parser<T | und
   return Object.assign(parse, { isOptional: true });
 }
 
-/** `null` stands for something of its own. */
+/** Also accepts `null`, as a value of its own. */
 export function nullable<T>(inner: Parser<T>): Parser<T | null> {
   const parse = parser<T | null>({ anyOf: [inner.schema, { type: 'null' }] }, (value, path) =>
     value === null ? null : inner(value, path));
   return Object.assign(parse, { takesNull: true });
 }
 
-/** A path that no error shows: naming each of 100,000 values costs more than checking it, so only the one that is wrong is named. */
+/**
+ * A placeholder path that no error shows: naming each of 100,000 values costs more than checking it, so only the wrong
+ * one is named.
+ */
 const unnamed = '';
 
 type Shape = { readonly [field: string]: Parser<unknown> };
 
-/** An object with exactly these fields; any other is refused by name. `null` in an optional field counts as left out, unless it has a meaning. */
+/**
+ * An object with exactly these fields; any other is refused by name. `null` in an optional field counts as left out,
+ * unless the field takes `null`.
+ */
 export function object<S extends Shape>(shape: S): Parser<{ readonly [K in keyof S]: Parsed<S[K]> }> {
   const fields = Object.entries(shape);
   const schema: Schema = {
@@ -194,7 +213,10 @@ export function object<S extends Shape>(shape: S): Parser<{ readonly [K in keyof
   return parser(schema, (value, path) => {
     const source = plainObject(value, path);
     for (const name of Object.keys(source)) {
-      if (!Object.hasOwn(shape, name)) throw new ParseError(`${path}.${short(name)}`, unknownField(name, Object.keys(shape)));
+      if (!Object.hasOwn(shape, name)) throw new ParseError(
+        `${path}.${short(name)}`,
+        unknownField(name, Object.keys(shape)),
+      );
     }
     const parsed: { [field: string]: unknown } = {};
     for (const [name, field] of fields) {
@@ -206,7 +228,7 @@ export function object<S extends Shape>(shape: S): Parser<{ readonly [K in keyof
   });
 }
 
-/** An object of which only these fields matter: others may be added to it, by a later version of whoever wrote it. */
+/** An object of which only these fields matter: a later version of its writer may add others. */
 export function fieldsOf<S extends Shape>(shape: S): Parser<{ readonly [K in keyof S]: Parsed<S[K]> }> {
   const exact = object(shape);
   return parser({ ...exact.schema, additionalProperties: true }, (value, path) => {
@@ -215,7 +237,7 @@ export function fieldsOf<S extends Shape>(shape: S): Parser<{ readonly [K in key
   });
 }
 
-/** Reads JSON from a file. @throws ParseError where it is none, such as half of it. */
+/** Parses the JSON content of a file. @throws ParseError where it is not JSON, for example truncated. */
 export function fromJson<T>(inner: Parser<T>, content: string, path: string): T {
   let value: unknown;
   try {
@@ -226,7 +248,7 @@ export function fromJson<T>(inner: Parser<T>, content: string, path: string): T 
   return inner(value, path);
 }
 
-/** Leaves out the fields that are absent, as the types of this product have them. */
+/** Leaves out the fields whose value is `undefined`, as `exactOptionalPropertyTypes` requires. */
 export function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   const entries = Object.entries(value).filter(([, field]) => field !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
@@ -240,7 +262,7 @@ export function fromText(inner: Parser<number>): Parser<number> {
   });
 }
 
-/** A switch that arrives as text: `1`, `true` or nothing for yes, `0` or `false` for no. */
+/** A boolean that arrives as text: `1`, `true` or the empty string for yes, `0` or `false` for no. */
 export const flag: Parser<boolean> = parser({ type: 'boolean' }, (value, path) => {
   if (value === '' || value === '1' || value === 'true') return true;
   if (value === '0' || value === 'false') return false;
@@ -253,7 +275,7 @@ export function repeated<T>(item: Parser<T>, options: { max: number }): Parser<T
   return parser(list.schema, (value, path) => list(Array.isArray(value) ? value : [value], path));
 }
 
-/** A short text of what was received, safe to send back. */
+/** A short description of the received value, safe to send back. */
 export function describe(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'an array';
@@ -267,7 +289,8 @@ function plainObject(value: unknown, path: string): { readonly [key: string]: un
 }
 
 function unknownField(name: string, known: readonly string[]): string {
-  const close = known.find((field) => field.toLowerCase().replaceAll('_', '') === name.toLowerCase().replaceAll(/[-_]/g, ''));
+  const close = known.find((field) =>
+    field.toLowerCase().replaceAll('_', '') === name.toLowerCase().replaceAll(/[-_]/g, ''));
   if (close !== undefined) return `unknown field, did you mean "${close}"?`;
   return `unknown field, expected ${known.length === 0 ? 'none' : `one of ${known.join(', ')}`}`;
 }

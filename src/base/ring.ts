@@ -1,5 +1,5 @@
 /**
- * The last bytes of a stream, found by their offset in the whole of it.
+ * Keeps the last bytes of a stream, addressed by their offset in the whole stream.
  * @module
  */
 
@@ -8,7 +8,7 @@ export class Ring {
   #end = 0;
 
   constructor(sizeBytes: number) {
-    // Of its own, and touched only as it fills.
+    // Not from the shared pool; the system commits its pages only as it fills.
     this.#bytes = Buffer.allocUnsafeSlow(sizeBytes);
   }
 
@@ -16,17 +16,17 @@ export class Ring {
     return this.#bytes.length;
   }
 
-  /** How many bytes there were in all. */
+  /** Bytes appended in total. */
   get end(): number {
     return this.#end;
   }
 
-  /** The offset of the first byte that is still there. */
+  /** Offset of the first byte that is still kept. */
   get start(): number {
     return Math.max(0, this.#end - this.#bytes.length);
   }
 
-  /** The bytes that an append of `length` bytes drops, oldest first; they are views, good until then. */
+  /** The bytes that an append of `length` bytes would drop, oldest first, as views that are valid until that append. */
   leaving(length: number): readonly Buffer[] {
     const { start } = this;
     const dropped = Math.min(Math.max(0, this.#end + length - this.#bytes.length - start), this.#end - start);
@@ -47,7 +47,7 @@ export class Ring {
     this.#end += chunk.length;
   }
 
-  /** A copy of at most `maxBytes` from `offset` on, which is not before `start`. */
+  /** A copy of at most `maxBytes` from `offset`, which must not be before `start`. */
   read(offset: number, maxBytes: number): Buffer {
     const size = this.#bytes.length;
     const length = Math.min(maxBytes, this.#end - offset);
@@ -59,11 +59,11 @@ export class Ring {
     return copy;
   }
 
-  /** The offset of the first whole character. */
+  /** Offset of the first whole character. */
   get wholeStart(): number {
     const { start } = this;
     if (start === 0) return 0;
-    // UTF-8: 10xxxxxx goes on with a character, of four bytes at most.
+    // UTF-8: a byte 10xxxxxx continues a character, which has at most four bytes.
     const whole = this.read(start, 4).findIndex((byte) => (byte & 0xc0) !== 0x80);
     return start + Math.max(0, whole);
   }

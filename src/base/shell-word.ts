@@ -1,14 +1,14 @@
 /**
- * Words for a POSIX shell (Shell Command Language 2.2.2): each is itself, whatever is in it.
+ * Quotes words for a POSIX shell (Shell Command Language 2.2.2), so that any character stands for itself.
  * @module
  */
 
-/** Always in single quotes. */
+/** Puts a word in single quotes, always. */
 export function quote(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** As somebody would type it: quoted where it needs to be. */
+/** Quotes a word only where it needs to be. */
 export function shellWord(word: string): string {
   return /^[\w./:=@%+,-]+$/.test(word) ? word : quote(word);
 }

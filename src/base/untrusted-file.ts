@@ -1,8 +1,10 @@
 /**
- * Opens files of the state directory. A job runs as the user of the server, so it can put a FIFO, a link, a device or a huge file in the place
- * of any file there. No function here waits for a peer, follows a link in the last part of a path, or reads more than its caller allows.
+ * Opens files of the state directory. A job runs as the server's user, so it can replace any file there by a FIFO, a
+ * link, a device or a huge file. No function here waits for a peer, follows a link in the last part of a path, or reads
+ * more than its caller allows.
  *
- * All of `src` opens files of the state directory through this module; `test/architecture.test.ts` says which others may open files at all.
+ * All of `src` opens files of the state directory through this module; `test/architecture.test.ts` lists the other
+ * modules that may open files.
  * @module
  */
 import {
@@ -12,38 +14,48 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
-// Windows has neither. O_NONBLOCK: the open of a FIFO does not wait (open(2), fifo(7)); it means nothing for a regular file.
+// Windows has neither flag. O_NONBLOCK: opening a FIFO does not wait (open(2), fifo(7)); it has no effect on a regular
+// file.
 const guard = ((constants.O_NOFOLLOW as number | undefined) ?? 0) | ((constants.O_NONBLOCK as number | undefined) ?? 0);
 const ownerOnly = 0o600;
 const self = process.geteuid?.();
 const newline = 0x0a;
 
-/** What stands there is not the file that was put there: it is of another kind or user, leased, or longer than any that was. */
+/** The file is not the one that was written: it is of another kind or user, under a lease, or longer than allowed. */
 export class UntrustedFileError extends Error {
   override readonly name = 'UntrustedFileError';
 }
 
-/** It is larger than any file that we write there. */
+/** The file is larger than any that the server writes there. */
 export class TooLargeError extends UntrustedFileError {}
 
 export interface OpenedFile {
   readonly fd: number;
-  /** When it was opened. */
+  /** As of the opening. */
   readonly stats: Stats;
 }
 
 /**
  * Opens a regular file for reading. The caller closes it.
  *
- * @throws UntrustedFileError where it is none, or neither ours nor root's; the system's error (ENOENT, EACCES, EMFILE, …).
+ * @throws UntrustedFileError where it is not a regular file, or owned neither by this user nor by root; the system's
+ * error (ENOENT, EACCES, EMFILE, …).
  */
 export function openRegular(path: string): OpenedFile {
   return openChecked(path, O_RDONLY, 'a regular file');
 }
 
-/** {@link openRegular} in the thread pool. @param options.owner Whose it may be. Default: ours or root's. */
-export async function openRegularLater(path: string, { owner = 'us' }: { readonly owner?: 'us' | 'anybody' } = {}): Promise<FileHandle> {
-  const file = await open(path, O_RDONLY | guard).catch((error: unknown) => { throw explained(error, path, 'a regular file'); });
+/**
+ * {@link openRegular} in the thread pool.
+ *
+ * @param options.owner Accepted owners; `us`: this user and root. Default `us`.
+ */
+export async function openRegularLater(
+  path: string,
+  { owner = 'us' }: { readonly owner?: 'us' | 'anybody' } = {},
+): Promise<FileHandle> {
+  const file = await open(path, O_RDONLY | guard)
+    .catch((error: unknown) => { throw explained(error, path, 'a regular file'); });
   try {
     const stats = await file.stat();
     if (!stats.isFile()) throw notA('a regular file', path);
@@ -56,9 +68,9 @@ export async function openRegularLater(path: string, { owner = 'us' }: { readonl
 }
 
 /**
- * All that a regular file holds.
+ * Reads a whole regular file.
  *
- * @throws UntrustedFileError where it is none, or holds more than `maxBytes`; the system's error.
+ * @throws UntrustedFileError where it is not a regular file, or longer than `maxBytes`; the system's error.
  */
 export function readRegular(path: string, maxBytes: number): Buffer {
   const { fd, stats: { size } } = openRegular(path);
@@ -89,7 +101,7 @@ export async function readRegularLater(path: string, maxBytes: number): Promise<
   }
 }
 
-/** Up to `length` bytes from `offset`; fewer only at the end of the file. */
+/** Reads up to `length` bytes from `offset`; fewer only at the end of the file. */
 export async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(length);
   let filled = 0;
@@ -101,7 +113,7 @@ export async function readAt(file: FileHandle, offset: number, length: number): 
   return bytes.subarray(0, filled);
 }
 
-/** Makes a file, for its owner only. @throws EEXIST where anything has that name; the system's error. */
+/** Makes a file that only its owner can access. @throws EEXIST where the name is taken; the system's error. */
 export function createFile(path: string, content: string | Uint8Array): void {
   const fd = createAndOpen(path);
   try {
@@ -116,20 +128,21 @@ export function createAndOpen(path: string): number {
   return openSync(path, O_WRONLY | O_CREAT | O_EXCL | guard, ownerOnly);
 }
 
-/** @throws UntrustedFileError where a job has put a link in the place of the folder. */
+/** @throws UntrustedFileError where a job has replaced the folder by a link. */
 export function checkFolder(folder: string): void {
   if (isLink(folder)) throw new UntrustedFileError(`${basename(folder)} is a link, not a directory`);
 }
 
 /**
- * Replaces what a regular file holds; makes it where it is missing. A reader may see half of it: where that matters, see `replaceFile`.
+ * Overwrites a regular file, or makes it if missing. A reader may see half of it: use `replaceFile` where that matters.
  *
- * @throws UntrustedFileError where something else stands there; the system's error.
+ * @throws UntrustedFileError where something else has that name; the system's error.
  */
 export function writeRegular(path: string, content: string | Uint8Array): void {
   const { fd, stats } = openChecked(path, O_WRONLY | O_CREAT, 'a regular file');
   try {
-    // Not by O_TRUNC: ext4 takes a file that is truncated and written for one that is replaced, and flushes it (ext4(5), auto_da_alloc).
+    // Not O_TRUNC: ext4 treats a file that is truncated and written as replaced, and flushes it (ext4(5),
+    // auto_da_alloc).
     if (stats.size > 0) ftruncateSync(fd, 0);
     writeAll(fd, content);
   } finally {
@@ -137,7 +150,7 @@ export function writeRegular(path: string, content: string | Uint8Array): void {
   }
 }
 
-/** Appends to a regular file; makes it where it is missing. @throws as {@link writeRegular}. */
+/** Appends to a regular file, or makes it if missing. @throws As {@link writeRegular}. */
 export function appendRegular(path: string, content: string): void {
   const fd = openToAppend(path);
   try {
@@ -147,7 +160,11 @@ export function appendRegular(path: string, content: string): void {
   }
 }
 
-/** Appends a line to a regular file, below what stands there, unless that ends with this line already. @throws as {@link writeRegular}. */
+/**
+ * Appends a line to a regular file, after a line break if needed, unless the file ends with this line already.
+ *
+ * @throws As {@link writeRegular}.
+ */
 export function appendLine(path: string, line: string): void {
   checkFolder(dirname(path));
   const { fd, stats: { size } } = openChecked(path, O_RDWR | O_CREAT | O_APPEND, 'a regular file');
@@ -163,7 +180,11 @@ export function appendLine(path: string, line: string): void {
   }
 }
 
-/** Opens a regular file for appending; makes it where it is missing. The caller closes it. @throws as {@link writeRegular}. */
+/**
+ * Opens a regular file for appending, or makes it if missing. The caller closes it.
+ *
+ * @throws As {@link writeRegular}.
+ */
 export function openToAppend(path: string): number {
   return openChecked(path, O_WRONLY | O_CREAT | O_APPEND, 'a regular file').fd;
 }
@@ -171,16 +192,17 @@ export function openToAppend(path: string): number {
 /**
  * Opens a FIFO; neither the open nor a write waits. The caller closes it.
  *
- * @param access `both`: there is always a reader. `write`: ENXIO where there is none (open(2)).
- * @throws UntrustedFileError where it is no FIFO; the system's error.
+ * @param access `both`: for reading and writing, so that there is always a reader. `write`: ENXIO where there is no
+ * reader (open(2)).
+ * @throws UntrustedFileError where it is not a FIFO; the system's error.
  */
 export function openFifo(path: string, access: 'both' | 'write'): number {
   return openChecked(path, access === 'both' ? O_RDWR : O_WRONLY, 'a FIFO').fd;
 }
 
 /**
- * Whether that file tells nothing, now or later: it is missing, was replaced, or a job has closed it to us (chmod(1), a
- * lease). Not what the machine has run out of, see {@link isExhaustion}.
+ * Whether the error means that the file cannot be read now or later: it is missing, was replaced, or a job has blocked
+ * access (chmod(1), a lease). Excludes shortages of the machine, see {@link isExhaustion}.
  */
 export function isUnreadable(error: unknown): boolean {
   return error instanceof UntrustedFileError || unreadable.includes((error as NodeJS.ErrnoException).code ?? '');
@@ -188,7 +210,7 @@ export function isUnreadable(error: unknown): boolean {
 
 const unreadable: readonly string[] = ['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'ELOOP'];
 
-/** Whether nothing stands there, or a regular file that we may write into. @throws the system's error. */
+/** Whether the path is free, or holds a regular file that this process may write. @throws The system's error. */
 export function isMissingOrOurs(path: string): boolean {
   try {
     closeSync(openChecked(path, O_WRONLY, 'a regular file').fd);
@@ -199,7 +221,7 @@ export function isMissingOrOurs(path: string): boolean {
   }
 }
 
-/** {@link statFile}; `undefined` also where a job has closed its directory. @throws the system's error. */
+/** {@link statFile}; `undefined` also where a job has blocked access to the directory. @throws The system's error. */
 export function statQuietly(path: string): Stats | undefined {
   try {
     return statFile(path);
@@ -209,7 +231,11 @@ export function statQuietly(path: string): Stats | undefined {
   }
 }
 
-/** What stands there, no link followed; `undefined`: nothing, also where its directory is none any more. @throws the system's error. */
+/**
+ * lstat(2) of a path; `undefined` if it does not exist, also where its parent is no longer a directory.
+ *
+ * @throws The system's error.
+ */
 export function statFile(path: string): Stats | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false });
@@ -220,10 +246,10 @@ export function statFile(path: string): Stats | undefined {
 }
 
 /**
- * Whether a link stands there. Below a link to a folder nothing is ours to read, write or remove. It looks once for all
- * that is done before anything else gets its turn: a look takes as long as what follows it.
+ * Whether the path is a symbolic link. Nothing below a linked folder may be read, written or removed. The result is
+ * kept until the current synchronous work ends: one check takes as long as the operation that follows it.
  *
- * @throws the system's error.
+ * @throws The system's error.
  */
 export function isLink(path: string): boolean {
   const before = looks.get(path);
@@ -241,15 +267,19 @@ export function isBehindLink(folder: string): boolean {
 
 const looks = new Map<string, boolean>();
 
-/** Removes what stands in the place of a folder of ours, be it a link to one: nothing that it leads to. @throws the system's error. */
+/**
+ * Removes a file or link that stands where a folder belongs; the target of a link stays.
+ *
+ * @throws The system's error.
+ */
 export function clearPlaceOf(folder: string): void {
   const stats = statFile(folder);
   if (stats !== undefined && !stats.isDirectory()) unlinkSync(folder);
 }
 
 /**
- * Whether the machine has run out of something: such an error says nothing about the file. EAGAIN is that of fork(2): that
- * of open(2) leaves this module as an UntrustedFileError.
+ * Whether the machine has run out of a resource: such an error says nothing about the file. EAGAIN here comes from
+ * fork(2); that of open(2) leaves this module as an UntrustedFileError.
  */
 export function isExhaustion(error: unknown): boolean {
   return exhaustion.includes((error as NodeJS.ErrnoException).code ?? '');
@@ -275,7 +305,10 @@ function openChecked(path: string, flags: number, kind: Kind): OpenedFile {
   }
 }
 
-/** What another user has put there, while the directory was open to that, says nothing. Windows has no such owners. */
+/**
+ * A file of another user, written while the directory was open to that user, is not evidence. Windows has no such
+ * owners.
+ */
 function checkOwner(path: string, { uid }: Stats): void {
   if (self === undefined || uid === self || uid === 0) return;
   throw new UntrustedFileError(`${basename(path)} belongs to user ${uid}, not to us (${self})`);
@@ -288,8 +321,9 @@ function notA(kind: Kind, path: string, cause?: unknown): UntrustedFileError {
 }
 
 /**
- * What an open says of what is neither: ELOOP (FreeBSD: EMLINK) of a link, ENXIO of a socket, EISDIR of a directory
- * (open(2)); and EAGAIN of a file that another process has a lease on (fcntl(2), F_SETLEASE), as it does not wait.
+ * Translates the errors of open(2) for other kinds of file: ELOOP (FreeBSD: EMLINK) for a link, ENXIO for a socket,
+ * EISDIR for a directory; and EAGAIN for a file under the lease of another process (fcntl(2), F_SETLEASE), as the open
+ * does not wait.
  */
 function explained(error: unknown, path: string, kind: Kind): unknown {
   const { code = '' } = error as NodeJS.ErrnoException;
@@ -300,7 +334,7 @@ function explained(error: unknown, path: string, kind: Kind): unknown {
   return isOther ? notA(kind, path, error) : error;
 }
 
-/** ENXIO also says that a FIFO has no reader. */
+/** ENXIO also means that a FIFO has no reader. */
 function isFifo(path: string, kind: Kind): boolean {
   return kind === 'a FIFO' && statFile(path)?.isFIFO() === true;
 }

@@ -1,8 +1,8 @@
 /**
  * Reads JSON that a job may have written.
  *
- * JSON.parse takes 1 to 4 ns for a byte of a long string, but up to 120 ns for a byte of `[{},{},…]` or `[[[[…`: values
- * cost, up to 0.9 µs each (measured with Node 20). So this counts them, at 1 ns a byte, before JSON.parse sees the text.
+ * JSON.parse takes 1 to 4 ns per byte of a long string, but up to 120 ns per byte of `[{},{},…]` or `[[[[…`: the cost
+ * is in the values, up to 0.9 µs each (measured with Node 20). So values are counted first, at 1 ns per byte.
  * @module
  */
 import { basename } from 'node:path';
@@ -11,25 +11,31 @@ import { readRegular, TooLargeError } from './untrusted-file.ts';
 
 export interface JsonBounds {
   readonly maxBytes: number;
-  /** Of the characters `[`, `{`, `,` and `:` outside of strings: each value has at least one, but the first. */
+  /** Limit on `[`, `{`, `,` and `:` outside of strings: each value except the first has at least one. */
   readonly maxTokens: number;
 }
 
 /**
- * Of a record that a request made. The largest are three bodies of 1 MiB in one: of an agent's job, the later prompt and
- * the later permissions. The longest lists that `/exec` accepts, and variables of one character, are 260,000 tokens.
+ * Bounds of a record that a request made. The largest holds three bodies of 1 MiB: the request of an agent's job, its
+ * later prompt and its later permissions. The longest lists that `/exec` accepts, with variables of one character, are
+ * 260,000 tokens.
  */
 export const recordBounds: JsonBounds = { maxBytes: 8 * 2 ** 20, maxTokens: 400_000 };
 
-/** What `jsonText` lets pass, in some objects more: JSON.stringify overflows its stack at thousands. */
+/** What `jsonText` accepts, within some more objects; JSON.stringify overflows its stack at thousands of levels. */
 const maxDepth = 1100;
 
-/** Whether a text keeps within the bounds, be it JSON or not, and is nested at most 1100 deep. @param json UTF-8. */
+/** Whether a text, JSON or not, is within the bounds and nested at most 1100 deep. @param json UTF-8. */
 export function isWithin(json: Uint8Array, { maxBytes, maxTokens }: JsonBounds): boolean {
   return json.length <= maxBytes && tokensIn(json, maxTokens) <= maxTokens;
 }
 
-/** @param most Counts no further. @returns Infinity where it is nested more than 1100 deep. */
+/**
+ * Counts the tokens of a text.
+ *
+ * @param most Stops counting beyond it.
+ * @returns Infinity where it is nested more than 1100 deep.
+ */
 export function tokensIn(json: Uint8Array, most: number): number {
   let tokens = 0;
   let depth = 0;
@@ -52,14 +58,20 @@ export function tokensIn(json: Uint8Array, most: number): number {
   return tokens;
 }
 
-/** @param name Of the file, for the error. @throws TooLargeError beyond the bounds, SyntaxError where it is no JSON. */
+/** @param name File name for the error. @throws TooLargeError beyond the bounds, SyntaxError where it is not JSON. */
 export function parseWithin(json: Buffer, bounds: JsonBounds, name: string): unknown {
   const { maxBytes, maxTokens } = bounds;
-  if (!isWithin(json, bounds)) throw new TooLargeError(`${name} holds more than ${maxBytes} bytes or ${maxTokens} values`);
+  if (!isWithin(json, bounds)) throw new TooLargeError(
+    `${name} holds more than ${maxBytes} bytes or ${maxTokens} values`,
+  );
   return JSON.parse(json.toString());
 }
 
-/** A line of a file that a job may have written. @returns `undefined`: it is none of ours, or torn. */
+/**
+ * Parses a line of a file that a job may have written.
+ *
+ * @returns `undefined` where it is not JSON, truncated, or beyond the bounds.
+ */
 export function lineWithin(line: Buffer | string, bounds: JsonBounds): unknown {
   try {
     return parseWithin(typeof line === 'string' ? Buffer.from(line) : line, bounds, 'the line');
@@ -69,10 +81,10 @@ export function lineWithin(line: Buffer | string, bounds: JsonBounds): unknown {
 }
 
 /**
- * The value in a regular file.
+ * Reads the JSON value in a regular file.
  *
- * @throws TooLargeError beyond the bounds, other UntrustedFileError as `readRegular`; ParseError where it is no JSON, such
- * as half of it; the system's error.
+ * @throws TooLargeError beyond the bounds, other UntrustedFileError as `readRegular`; ParseError where it is not JSON,
+ * for example truncated; the system's error.
  */
 export function readJson(path: string, bounds: JsonBounds): unknown {
   const name = basename(path);
@@ -85,7 +97,7 @@ export function readJson(path: string, bounds: JsonBounds): unknown {
   }
 }
 
-/** The index of the quote that ends it. */
+/** Index of the closing quote. */
 function endOfString(json: Uint8Array, start: number): number {
   let at = start + 1;
   while (at < json.length && json[at] !== 0x22) at += json[at] === 0x5c ? 2 : 1;
