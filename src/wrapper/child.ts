@@ -1,5 +1,5 @@
 /**
- * One server process of the wrapper: started, spoken to, ended.
+ * Starts one server process of the wrapper, exchanges messages with it and ends it.
  * @module
  */
 import cluster, { type Worker } from 'node:cluster';
@@ -8,7 +8,7 @@ import { type ToServer, type ToWrapper, readMessage } from '../update/link.ts';
 import type { Release } from '../update/version-state.ts';
 import type { Ending } from './supervise.ts';
 
-/** What is started. */
+/** The program of a server process. */
 export interface Program {
   readonly release: Release;
   /** The file that Node runs. */
@@ -21,39 +21,40 @@ type Say = ToWrapper['say'];
 
 export class Child {
   readonly program: Program;
-  /** Resolves when the process is gone, with how it went. */
+  /** Resolves with the way the process ended, once it is gone. */
   readonly ended: Promise<Ending>;
-  /** Where it can be reached, and asked how it is, once it serves. */
+  /** The addresses of the server and of its health check; `undefined` until it serves. */
   url: string | undefined;
   healthUrl: string | undefined;
-  /** Of `performance.now()`, when it began to serve. */
+  /** Value of `performance.now()` when it began to serve. */
   servingSince: number | undefined;
-  /** Resolves when another server has taken its place. */
+  /** Resolves when another server has replaced it. */
   readonly replaced: Promise<undefined>;
-  /** It said that somebody had told it to stop. */
+  /** The server reported that it was told to stop. */
   wasTold = false;
   #replace: (nothing: undefined) => void = () => undefined;
-  /** What it said of its own failure. */
+  /** The reason that the server gave for its own failure. */
   #complaint: string | undefined;
-  /** It said that another start would end the same way. */
+  /** The server reported that a restart would fail in the same way. */
   hasRefused = false;
   #ending: Ending | undefined;
-  /** `undefined`: there is no process. */
+  /** `undefined`: the process could not be started. */
   readonly #worker: Worker | undefined;
   readonly #waiting: { readonly say: Say; readonly resolve: (isSaid: boolean) => void }[] = [];
 
-  /** @param onMessage Gets what asks for something. */
+  /** @param onMessage Called with every message of the server, after the child has handled it. */
   constructor(program: Program, role: 'server' | 'standby', onMessage: (message: ToWrapper) => void) {
     this.program = program;
     const { main: exec, execArgv, args, release } = program;
-    // Each worker has the listening socket itself: one that is replaced lets go of it while another goes on.
+    // SCHED_NONE: each worker accepts on the shared listening socket itself, so one can close it while another keeps
+    // serving.
     cluster.schedulingPolicy = cluster.SCHED_NONE;
     cluster.setupPrimary({ exec, execArgv: [...execArgv], args: [...args] });
     let failure: Error | undefined;
     try {
       this.#worker = cluster.fork();
     } catch (error) {
-      // EMFILE, say.
+      // For example EMFILE.
       failure = error as Error;
     }
     const worker = this.#worker;
@@ -66,7 +67,8 @@ export class Child {
       };
       if (worker === undefined) return settle({ is: 'not_started', reason: failure?.message ?? '' });
       worker.once('exit', (code, signal) => settle(signal ? { is: 'killed', signal } : { is: 'exited', code }));
-      // EAGAIN, ENOMEM: there is no process. Also where a message could not be sent, which its end tells by itself.
+      // Without a pid: EAGAIN or ENOMEM, no process was started. With one: a message could not be sent; `exit` covers
+      // that.
       worker.on('error', (error) => {
         if (worker.process.pid === undefined) settle({ is: 'not_started', reason: error.message });
       });
@@ -98,7 +100,7 @@ export class Child {
     return this.#worker?.process.pid;
   }
 
-  /** Another server has taken its place. */
+  /** Records that another server has replaced this one. */
   markReplaced(): void {
     this.#replace(undefined);
   }
@@ -107,7 +109,7 @@ export class Child {
     return this.#ending !== undefined;
   }
 
-  /** Milliseconds since it began to serve; `undefined`: it never did. */
+  /** Milliseconds since it began to serve; `undefined` if it never did. */
   get upMs(): number | undefined {
     return this.servingSince === undefined ? undefined : performance.now() - this.servingSince;
   }
@@ -120,7 +122,7 @@ export class Child {
     if (this.#worker?.isConnected() === true) this.#worker.send(message, () => undefined);
   }
 
-  /** Resolves with `true` once it says so, with `false` when it ends or the time is over. */
+  /** Resolves with `true` when the server sends that message, with `false` when it ends or `limitMs` is over. */
   async says(say: Exclude<Say, 'switch' | 'note'>, limitMs: number): Promise<boolean> {
     if (this.isGone) return false;
     const over = new AbortController();
@@ -135,7 +137,7 @@ export class Child {
     this.#worker?.process.kill(signal);
   }
 
-  /** Told to stop, and SIGKILL when it is still there after `graceMs`. Resolves when it is gone. */
+  /** Tells the server to stop, and kills it (SIGKILL) if it still runs after `graceMs`. Resolves when it is gone. */
   async end(graceMs: number): Promise<Ending> {
     const overdue = setTimeout(() => this.signal('SIGKILL'), graceMs);
     if (process.platform === 'win32') this.tell({ say: 'stop' });

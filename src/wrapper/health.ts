@@ -1,5 +1,5 @@
 /**
- * Asks a server how it is.
+ * The health check of a server.
  * @module
  */
 import { get as getHttp } from 'node:http';
@@ -8,17 +8,22 @@ import { localAddress } from '../base/local-address.ts';
 
 const answerBytes = 64 * 1024;
 
-/** Given, as a small `--max-http-header-size` in NODE_OPTIONS would make every server ill (node(1)). */
+/**
+ * Set explicitly, since a small `--max-http-header-size` in NODE_OPTIONS would make every server appear ill (node(1)).
+ */
 const maxHeaderSize = 16 * 1024;
 
-/** `unknown`: neither its virtue nor its fault, such as too many clients at once, or a machine that has no descriptors left. */
+/**
+ * `unknown`: the check says nothing about the server, for example because it has too many clients, or because the
+ * machine has no descriptors left.
+ */
 export type Finding =
   | { readonly is: 'well' }
-  /** `isSilent`: there was no answer at all in time. */
+  /** `isSilent`: no answer arrived in time. */
   | { readonly is: 'ill'; readonly why: string; readonly isSilent?: boolean }
   | { readonly is: 'unknown'; readonly why: string };
 
-/** @param url Of its health. */
+/** @param url URL of the health endpoint. */
 export async function examine(url: string, limitMs: number): Promise<Finding> {
   try {
     const { status, text } = await ask(new URL(localAddress(url)), limitMs);
@@ -36,8 +41,10 @@ class SilenceError extends Error {
   override readonly name = 'SilenceError';
 }
 
-/** The asking process has none left, or a name cannot be looked up. */
-const ownFaults: readonly string[] = ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'];
+/** Errors of this process (no resources left) or of the name look-up; they say nothing about the server. */
+const ownFaults: readonly string[] = [
+  'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN',
+];
 
 function isWell(text: string): boolean {
   try {
@@ -60,15 +67,16 @@ function ask(url: URL, limitMs: number): Promise<{ status: number; text: string 
       response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
       response.on('error', reject);
     };
-    // Nothing is told to it, and nothing believed but that it is well: its certificate does not matter.
+    // The request carries no secret and the answer is trusted only for its health, so the certificate does not matter.
     const request = url.protocol === 'https:'
       ? loadHttps().get(url, { agent: false, maxHeaderSize, rejectUnauthorized: false, signal }, give)
       : getHttp(url, { agent: false, maxHeaderSize, signal }, give);
-    request.on('error', (error) => reject(signal.aborted ? new SilenceError(`no answer within ${limitMs / 1000} s`) : error));
+    request.on('error', (error) =>
+      reject(signal.aborted ? new SilenceError(`no answer within ${limitMs / 1000} s`) : error));
   });
 }
 
-/** Loaded only where it is used. */
+/** Loaded only when needed. */
 function loadHttps(): typeof import('node:https') {
   return createRequire(import.meta.url)('node:https') as typeof import('node:https');
 }

@@ -1,5 +1,5 @@
 /**
- * The server that a wrapper left behind as it was killed: it goes on until somebody takes its place.
+ * Ends the orphaned server of a wrapper that was killed: it keeps running until another server replaces it.
  * @module
  */
 import { join } from 'node:path';
@@ -8,13 +8,14 @@ import type { Log } from '../base/log.ts';
 import { isAlive, sendSignal } from '../process/identity.ts';
 import { LockHeldError, readOwner } from '../process/lock.ts';
 
-/** A server takes some seconds for its last answers. */
+/** How long to wait after each signal: a server may need some seconds to finish its responses. */
 const patienceMs = { SIGTERM: 20_000, SIGKILL: 10_000 };
 
 /**
- * Ends the server of another wrapper, of which there is none any more. Resolves when it is gone.
+ * Ends the server of a wrapper that is gone, if it still runs. Resolves once the server is gone, or when the wait after
+ * SIGKILL is over.
  *
- * @throws LockHeldError where the state directory has a server that belongs to no wrapper.
+ * @throws LockHeldError where the state directory has a server without a wrapper.
  */
 export async function replaceOrphan(stateDir: string, log: Log): Promise<void> {
   const path = join(stateDir, 'server.lock');

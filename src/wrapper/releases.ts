@@ -1,5 +1,5 @@
 /**
- * The installed releases as the wrapper sees them, and what became of updates: it alone writes that down.
+ * The installed releases as the wrapper sees them, and the record of updates, which only the wrapper writes.
  * @module
  */
 import { join } from 'node:path';
@@ -9,18 +9,21 @@ import { compareVersions } from '../update/version.ts';
 import { isBad, parseVersionState, type Release, type VersionState } from '../update/version-state.ts';
 import { Versions } from '../update/versions.ts';
 
-/** How many versions are kept. */
+/** Number of versions kept. */
 const keptVersions = 2;
 
 export class Releases {
   readonly #versions: Versions;
   readonly #log: Log;
-  /** Changes of the state that could not be written yet. */
+  /** State changes that could not be written yet. */
   #unwritten: ((state: VersionState) => VersionState)[] = [];
 
   constructor(stateDir: string, log: Log) {
     this.#log = log;
-    this.#versions = new Versions({ directory: Versions.directoryIn(stateDir), onWarning: (message, error) => log.warn(message, { error }) });
+    this.#versions = new Versions({
+      directory: Versions.directoryIn(stateDir),
+      onWarning: (message, error) => log.warn(message, { error }),
+    });
   }
 
   get state(): VersionState {
@@ -28,9 +31,10 @@ export class Releases {
   }
 
   /**
-   * A disk that is full must not undo a roll-back: what cannot be written holds in memory until it can.
+   * Applies a change. A full disk must not undo a roll-back: a change that cannot be written is kept in memory until it
+   * can.
    *
-   * @throws ParseError where the step makes a state that nobody could read: nothing has changed then.
+   * @throws ParseError where the result would be a state that cannot be read back; nothing is changed then.
    */
   change(step: (state: VersionState) => VersionState): void {
     parseVersionState(JSON.stringify(step(this.state)));
@@ -44,33 +48,34 @@ export class Releases {
     }
   }
 
-  /** The program of an installed version. */
+  /** Path of the program of an installed version. */
   mainOf(version: string): string {
     return join(this.#versions.directoryOf(version), 'dist', 'cli', 'main.js');
   }
 
-  /** `undefined` where it has no program to run, or one that another user may have put there. */
+  /** `undefined` where the release has no program, or one that another user may have written. */
   available(release: Release): Release | undefined {
     if (release === null) return release;
     const isOurs = isOwn(this.mainOf(release)) && isOwn(this.#versions.directoryOf(release));
     return isOurs ? release : undefined;
   }
 
-  /** Nothing that is wrong with the versions keeps a server from running. */
+  /** Tidies the versions directory. Never rejects: a fault there must not keep a server from running. */
   async tidy(): Promise<void> {
     await this.#versions.clean().catch((error: unknown) => this.#log.warn('cannot tidy the versions', { error }));
   }
 
   /**
-   * Removes the versions that are not needed any more, among them those that went wrong: of these `update.json` keeps name and reason.
-   * What is newer than `current` and did not go wrong was just installed, and is about to be switched to. Never rejects.
+   * Removes unneeded versions, including failed ones, whose name and reason stay in `update.json`. A version newer than
+   * `current` that did not fail was just installed and is about to be started, so it stays. Never rejects.
    *
    * @param inUse The versions that servers run from.
    */
   async prune(current: string, inUse: readonly string[]): Promise<void> {
     try {
       const { state } = this;
-      const toCome = this.#versions.list().filter((version) => compareVersions(version, current) > 0 && !isBad(state, version));
+      const toCome = this.#versions.list()
+        .filter((version) => compareVersions(version, current) > 0 && !isBad(state, version));
       await this.#versions.prune({ keep: keptVersions, inUse: [...inUse, ...toCome] });
     } catch (error) {
       this.#log.warn('cannot remove old versions', { error });

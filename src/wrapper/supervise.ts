@@ -1,70 +1,80 @@
 /**
- * What the wrapper does when its server has ended: stop, start it again, go on with the next version, or go back to the one
- * before. Pure. It gives up only on a server that says that it cannot serve until a person changes something.
+ * Decides what the wrapper does when its server has ended: stop, restart it, switch to the next version, or roll back
+ * to the previous one. Pure. It gives up only on a server that reports that it cannot serve until a person changes
+ * something.
  * @module
  */
 import { replacedExitCode } from '../update/link.ts';
 import type { Probation, Release } from '../update/version-state.ts';
 
-/** How a server ended, or why it has to. The last two still run: the wrapper ends them before it does what was decided. */
+/**
+ * How a server ended, or why it must be ended. In the last two cases it still runs: the wrapper ends it before it acts
+ * on the decision.
+ */
 export type Ending =
   | { readonly is: 'exited'; readonly code: number }
   | { readonly is: 'killed'; readonly signal: string }
-  /** There is no process: its program could not be started. */
+  /** The program could not be started; there is no process. */
   | { readonly is: 'not_started'; readonly reason: string }
   | { readonly is: 'not_ready'; readonly afterMs: number }
   | { readonly is: 'unhealthy'; readonly reason: string };
 
-/** The server that ended, and what there is beside it. */
+/** The server that ended, and the circumstances. */
 export interface Ended {
   readonly ending: Ending;
   readonly version: Release;
   readonly isInProbation: boolean;
   /** The wrapper was told to stop. */
   readonly isStopping: boolean;
-  /** It said that it had been told to stop, by whomever. */
+  /** The server reported that it had been told to stop. */
   readonly wasTold: boolean;
-  /** What there is to go back to; `undefined`: nothing. */
+  /** The release to roll back to; `undefined`: none. */
   readonly previous: Release | undefined;
-  /** What is to run next, read anew; `undefined`: nothing else is installed. */
+  /** The current release, as just read from disk; `undefined`: none is installed. */
   readonly next: Release | undefined;
-  /** How often in a row a server of this wrapper had crashed before. */
+  /** Crashes in a row before this ending. */
   readonly crashes: number;
-  /** Milliseconds since it said that it was ready, by a clock that cannot be set; `undefined`: it never did. */
+  /** Milliseconds since the server was ready, by the monotonic clock; `undefined`: it never was. */
   readonly upMs: number | undefined;
-  /** How many servers in a row, this one included, said that they cannot serve until a person changes something. 0: this one did not. */
+  /**
+   * Refusals in a row, including this one: servers that reported that they cannot serve until a person changes
+   * something. 0: this one did not refuse.
+   */
   readonly refusals: number;
-  /** A server of this wrapper has served before. */
+  /** An earlier server of this wrapper has served. */
   readonly hasServed: boolean;
 }
 
 export type Decision =
   | { readonly is: 'stop'; readonly exitCode: number }
-  /** The same version again. `crashes` is what to count on from. */
+  /** Starts the same version again. `crashes`: the new count. */
   | { readonly is: 'restart'; readonly afterMs: number; readonly crashes: number }
-  /** At once; `from` is bad for the given reason. */
+  /** At once. `from` is marked bad with the given reason. */
   | { readonly is: 'roll_back'; readonly from: string; readonly to: Release; readonly reason: string }
   /** At once. */
   | { readonly is: 'switch'; readonly to: Release };
 
 export interface Timing {
-  /** The delay after a first crash, before jitter; it doubles from crash to crash. */
+  /** Delay after a first crash, before jitter; it doubles with each crash. */
   readonly firstDelayMs: number;
   readonly longestDelayMs: number;
-  /** After having been up for so long, a crash counts as a first one. */
+  /** A crash after this much uptime counts as a first one. */
   readonly healthyMs: number;
-  /** How long a server may take to say that it is ready. */
+  /** How long a server may take to report that it is ready. */
   readonly readyMs: number;
-  /** How long a new version has to prove itself. */
+  /** Length of the probation of a new version. */
   readonly probationMs: number;
-  /** How long it is watched at least, even if the clock says that its probation is over. */
+  /** Shortest probation, also where the clock says that it is over. */
   readonly leastProbationMs: number;
-  /** How often a server is asked for its health for as long as it runs, and how long it may take to answer. */
+  /** Interval of the health checks of a running server, and time limit of each. */
   readonly watchEveryMs: number;
   readonly watchLimitMs: number;
 }
 
-/** So many refusals in a row end a wrapper that has served: the process that has its port may be about to end. They take one to two minutes. */
+/**
+ * Refusals in a row that end a wrapper whose server has served before. Fewer are retried, as the process that holds the
+ * port may be about to end. Eight take one to two minutes.
+ */
 export const mostRefusals = 8;
 
 export const defaultTiming: Timing = {
@@ -79,19 +89,19 @@ export const defaultTiming: Timing = {
 };
 
 export interface DecideOptions {
-  /** From 0 to 1, without 1. */
+  /** Random number from 0 up to, but not including, 1. */
   readonly random: () => number;
   /** Default {@link defaultTiming}. */
   readonly timing?: Timing;
 }
 
-/** Decides what comes after a server. */
+/** Decides what follows the end of a server. */
 export function decide(ended: Ended, options: DecideOptions): Decision {
   const { ending } = ended;
   if (ended.isStopping) return { is: 'stop', exitCode: exitCodeOf(ending) };
   switch (ending.is) {
     case 'exited':
-      // In probation to leave of its own accord is a fault like any other.
+      // In probation, exiting on its own is a fault like any other.
       if (ending.code === 0 && (ended.wasTold || !ended.isInProbation)) return { is: 'stop', exitCode: 0 };
       if (ending.code === replacedExitCode && ended.next !== undefined && ended.next !== ended.version) {
         return { is: 'switch', to: ended.next };
@@ -106,32 +116,34 @@ export function decide(ended: Ended, options: DecideOptions): Decision {
 }
 
 /**
- * How long to wait before a restart: doubled from crash to crash up to the longest, then between its half and its whole.
+ * Delay before a restart: doubled with each crash up to the longest, then a random value between half of that and all
+ * of it.
  *
- * @param crashes In a row, this one included.
+ * @param crashes Crashes in a row, including this one.
  */
 export function restartDelayMs(crashes: number, { random, timing = defaultTiming }: DecideOptions): number {
   const wholeMs = Math.min(timing.longestDelayMs, timing.firstDelayMs * 2 ** Math.max(0, crashes - 1));
   return wholeMs / 2 + random() * wholeMs / 2;
 }
 
-/** One moment by two clocks. */
+/** One moment on two clocks. */
 export interface Moment {
   /** Unix seconds; this clock can be set. */
   readonly wall: number;
-  /** Milliseconds since some start; this one cannot. */
+  /** Milliseconds since an arbitrary start; this clock cannot be set. */
   readonly monotonicMs: number;
 }
 
-/** What {@link probationEnds} reads of the versions' state. */
+/** The part of the versions' state that {@link probationEnds} reads. */
 export interface Proving {
   readonly probation: Probation | null;
 }
 
 /**
- * When the probation of the current version is over, by the monotonic clock; `undefined` where it is in none.
- * Ask once, when the server is ready: what is on disk is wall time, and may lie in the future or far in the past. However the
- * clock was set, it lasts from then on at most `probationMs`, and at least so long that a version that crashes early is caught.
+ * When the probation of the current version ends, on the monotonic clock; `undefined` if it is not in probation. Call
+ * once, when the server is ready: the time on disk is wall time, and may lie in the future or far in the past. Whatever
+ * the clock says, the probation lasts at most `probationMs` from now, and at least long enough to catch a version that
+ * crashes early.
  */
 export function probationEnds(state: Proving, now: Moment, timing: Timing = defaultTiming): number | undefined {
   if (state.probation === null) return undefined;
@@ -141,7 +153,7 @@ export function probationEnds(state: Proving, now: Moment, timing: Timing = defa
   return now.monotonicMs + Math.min(probationMs, Math.max(leastMs, leftMs));
 }
 
-/** The ending in words, for the log and for the reason of a roll-back. */
+/** Describes the ending, for the log and as the reason of a roll-back. */
 export function describeEnding(ending: Ending, upMs: number | undefined): string {
   const when = upMs === undefined ? 'before it was ready' : `${inSeconds(upMs)} after it was ready`;
   switch (ending.is) {
@@ -171,7 +183,7 @@ function afterFault(ended: Ended, options: DecideOptions): Decision {
   return { is: 'restart', afterMs: restartDelayMs(crashes, options), crashes };
 }
 
-/** What the wrapper exits with once it was told to stop: a server that let itself be stopped, in whichever way, is no failure. */
+/** Exit code of a wrapper that was told to stop: a server that ended by a stop signal is no failure. */
 function exitCodeOf(ending: Ending): number {
   switch (ending.is) {
     case 'exited':

@@ -1,29 +1,29 @@
 /**
- * Notices a server whose event loop stands still: it runs, so its end tells nothing, but it answers nobody.
+ * Detects a server whose event loop is blocked: its process still runs, but it answers no requests.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Finding } from './health.ts';
 
 export interface WatchdogOptions {
-  /** Asks the server how it is. */
+  /** Checks the health of the server. */
   readonly examine: () => Promise<Finding>;
-  /** Between two questions, in milliseconds. */
+  /** Interval between two checks, in milliseconds. */
   readonly everyMs: number;
   /** Ends the watch. */
   readonly signal: AbortSignal;
 }
 
-/** So many questions in a row without an answer are a fault. */
+/** Unanswered checks in a row that are a fault. */
 const mostSilent = 3;
-/** How often this process looks whether it runs itself, and how late it may be. */
+/** How often this process checks that it runs itself, and by how much such a check may be late. */
 const tickMs = 500;
 const lateMs = 1_500;
 
 /**
- * Resolves with what is wrong once the server has not answered several times in a row, or, when the signal aborts, with nothing. An answer of any
- * kind, also a refusal, says that its loop turns. What was asked while this process did not run itself (a machine that was suspended, a container
- * that was paused, a machine under heavy load) says nothing of the server.
+ * Resolves with the fault once several checks in a row got no answer, or with `undefined` when the signal aborts. An
+ * answer of any kind, also a refusal, shows that the server's event loop runs. A check during which this process did
+ * not run itself (suspended machine, paused container, heavy load) does not count.
  */
 export async function watchLoop({ examine, everyMs, signal }: WatchdogOptions): Promise<string | undefined> {
   const clock = new Punctuality();
@@ -34,7 +34,9 @@ export async function watchLoop({ examine, everyMs, signal }: WatchdogOptions): 
       if (signal.aborted) break;
       const isSilent = finding.is === 'ill' && finding.isSilent === true;
       silent = isSilent && clock.isPunctual ? silent + 1 : 0;
-      if (silent >= mostSilent && finding.is === 'ill') return `${finding.why}, ${silent} times in a row: its event loop stands still`;
+      if (
+        silent >= mostSilent && finding.is === 'ill'
+      ) return `${finding.why}, ${silent} times in a row: its event loop stands still`;
       await sleep(everyMs, undefined, { signal }).catch(() => undefined);
     }
     return undefined;
@@ -43,7 +45,9 @@ export async function watchLoop({ examine, everyMs, signal }: WatchdogOptions): 
   }
 }
 
-/** Whether this process has run all the time. By a clock that nobody can set (clock_gettime(2), CLOCK_MONOTONIC). */
+/**
+ * Tells whether this process has run all the time, by a clock that cannot be set (clock_gettime(2), CLOCK_MONOTONIC).
+ */
 class Punctuality {
   readonly #timer: NodeJS.Timeout;
   #lastTick = performance.now();

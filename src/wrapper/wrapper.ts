@@ -1,9 +1,9 @@
 /**
- * Keeps a server running: starts the current version, restarts it when it crashes, puts the next version in its place while it still
- * answers, and goes back to the one before when that was a mistake. What follows an ending is decided in `supervise.ts`, what the two say to
- * each other stands in `../update/link.ts`.
+ * Keeps a server running: starts the current version, restarts it when it crashes, replaces it by the next version
+ * while it still answers, and rolls back if that version fails. `supervise.ts` decides what follows the end of a
+ * server; `../update/link.ts` defines the messages between the two processes.
  *
- * It is the one part that cannot be replaced while it runs: so it is small, and starts nothing but servers.
+ * The wrapper is the only part that cannot be replaced while it runs, so it is small and starts nothing but servers.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,30 +12,33 @@ import { letSessionGoFirst } from '../process/priority.ts';
 import type { ToWrapper } from '../update/link.ts';
 import { compareVersions, isVersion } from '../update/version.ts';
 import {
-  beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type Release, rollBack,
+  beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type Release,
+  rollBack,
 } from '../update/version-state.ts';
 import { Child, type Program } from './child.ts';
 import { examine } from './health.ts';
 import { replaceOrphan } from './orphan.ts';
 import { Releases } from './releases.ts';
-import { decide, type Decision, defaultTiming, describeEnding, type Ending, probationEnds, type Timing } from './supervise.ts';
+import {
+  decide, type Decision, defaultTiming, describeEnding, type Ending, probationEnds, type Timing,
+} from './supervise.ts';
 import { watchLoop } from './watchdog.ts';
 
 export interface WrapperOptions {
   readonly stateDir: string;
   /** The program that was installed by hand. */
   readonly own: { readonly version: string; readonly main: string; readonly execArgv: readonly string[] };
-  /** Of every server: `serve` and its flags. */
+  /** Arguments of every server: `serve` and its flags. */
   readonly args: readonly string[];
   readonly log: Log;
   readonly timing?: Partial<Timing>;
-  /** Whether two processes can have one listening socket here. Default: everywhere but on Windows. */
+  /** Whether two processes can share a listening socket. Default: true, except on Windows. */
   readonly isSocketShared?: boolean;
 }
 
-/** For how long the old server tells its clients that they get no further answer on their connections. */
+/** How long the old server, before it stops accepting, tells clients that a response is the last on its connection. */
 const drainMs = 300;
-/** How long it may take to let go of the jobs, and after that to finish what it is sending. */
+/** How long the old server may take to release the jobs, and after that to finish its responses. */
 const handOverMs = 15_000;
 const lastAnswersMs = 45_000;
 const plainAnswersMs = 5_000;
@@ -43,11 +46,11 @@ const listenMs = 5_000;
 const stopMs = 20_000;
 const healthEveryMs = 1_000;
 const healthMs = 5_000;
-/** Between SIGTERM and SIGKILL for one that is not well. */
+/** Between SIGTERM and SIGKILL for a server that fails its health check. */
 const hungMs = 5_000;
-/** So many failures in a row are one. */
+/** Failed checks in a row that count as a fault. */
 const healthFailures = 3;
-/** A proven version that reads back a hundred thousand jobs may take its time. */
+/** Factor on `readyMs` for a proven version, as it may have to read a hundred thousand jobs. */
 const patience = 20;
 
 export class Wrapper {
@@ -57,9 +60,9 @@ export class Wrapper {
   readonly #releases: Releases;
   #active: Child | undefined;
   #standby: Child | undefined;
-  /** Those that have been replaced and finish what they are sending. */
+  /** Replaced servers that are finishing their responses. */
   readonly #leaving = new Set<Child>();
-  /** The old server lets go and the new one takes over: from here on there is no way back but a roll-back. */
+  /** Set while a new server takes over from the old one; from then on only a roll-back undoes the update. */
   #handOver: Promise<void> | undefined;
   #crashes = 0;
   /** See {@link Ended}. */
@@ -75,10 +78,10 @@ export class Wrapper {
   }
 
   /**
-   * Resolves when it was told to stop, its server has stopped on purpose, or says that it cannot serve until a person changes something, with
-   * the exit code.
+   * Resolves with the exit code when the wrapper was told to stop, or its server has stopped on purpose or reports that
+   * it cannot serve until a person changes something.
    *
-   * @throws LockHeldError where a server that belongs to nobody's wrapper has the state directory.
+   * @throws LockHeldError where a server without a wrapper has the state directory.
    */
   async run(): Promise<number> {
     letSessionGoFirst();
@@ -95,7 +98,7 @@ export class Wrapper {
     return 0;
   }
 
-  /** Ends the server, and lets `run` return. May be called again by the impatient. */
+  /** Ends all servers, so that `run` returns. May be called repeatedly. */
   stop(): void {
     this.#stopping.abort();
     for (const child of [this.#active, this.#standby, ...this.#leaving]) {
@@ -107,7 +110,7 @@ export class Wrapper {
     return this.#stopping.signal.aborted;
   }
 
-  /** Watches over the active server, and each that replaces it without a gap, until one ends. @returns what comes next. */
+  /** Supervises the active server, and each that replaces it without a gap, until one ends. @returns The decision. */
   async #supervise(first: Child): Promise<Decision> {
     for (let child = first; ; child = this.#active ?? first) {
       const ending = await this.#endOf(child);
@@ -126,50 +129,71 @@ export class Wrapper {
     this.#hasServed ||= upMs !== undefined;
     this.#refusals = child.hasRefused ? this.#refusals + 1 : 0;
     const decision = decide({
-      ending, version: release, isInProbation, isStopping: this.#isStopping, wasTold: child.wasTold, upMs, crashes: this.#crashes,
-      // What was installed by hand is always there.
+      ending, version: release, isInProbation, isStopping: this.#isStopping,
+      wasTold: child.wasTold, upMs, crashes: this.#crashes,
+      // The program that was installed by hand is always available.
       previous: isInProbation ? this.#releases.available(state.previous) ?? null : undefined,
       next: this.#releases.available(state.current),
       refusals: this.#refusals, hasServed: this.#hasServed,
     }, { random: Math.random, timing: this.#timing });
-    const facts = { pid: child.pid, version: this.#nameOf(release), why: withComplaint(describeEnding(ending, upMs), child.complaint) };
+    const facts = {
+      pid: child.pid,
+      version: this.#nameOf(release),
+      why: withComplaint(describeEnding(ending, upMs), child.complaint),
+    };
     switch (decision.is) {
       case 'stop':
         if (child.hasRefused) this.#log.error('server cannot serve: it is not started again', facts);
         else this.#log.info('server stopped', facts);
         break;
-      case 'switch': this.#log.info('server has been replaced', { ...facts, next: this.#nameOf(decision.to) }); break;
-      case 'restart': this.#log.error('server crashed: it is started again', { ...facts, crashes: decision.crashes, afterMs: Math.round(decision.afterMs) }); break;
-      case 'roll_back': this.#log.error('version went wrong: going back', { ...facts, to: this.#nameOf(decision.to) }); break;
+      case 'switch':
+        this.#log.info('server has been replaced', { ...facts, next: this.#nameOf(decision.to) });
+        break;
+      case 'restart':
+        this.#log.error('server crashed: it is started again', {
+          ...facts,
+          crashes: decision.crashes,
+          afterMs: Math.round(decision.afterMs),
+        });
+        break;
+      case 'roll_back':
+        this.#log.error('version went wrong: going back', { ...facts, to: this.#nameOf(decision.to) });
+        break;
     }
     if (decision.is !== 'roll_back') return decision;
     return { ...decision, reason: withComplaint(decision.reason, child.complaint) };
   }
 
-  /** @returns which release comes next. */
+  /** Gets ready for the next start. @returns The release to start. */
   async #prepare(decision: Exclude<Decision, { is: 'stop' }>, release: Release): Promise<Release> {
-    // Until they are gone, the state directory may be theirs.
+    // They may hold the state directory until they are gone.
     for (const child of this.#leaving) await child.end(stopMs);
-    await replaceOrphan(this.#options.stateDir, this.#log).catch((error: unknown) => this.#log.error('another server has the state directory', { error }));
+    await replaceOrphan(this.#options.stateDir, this.#log)
+      .catch((error: unknown) => this.#log.error('another server has the state directory', { error }));
     if (decision.is === 'restart') {
       this.#crashes = decision.crashes;
       await sleep(decision.afterMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       await this.#releases.tidy();
-      // What is current may have been removed by hand.
+      // The current version may have been removed by hand.
       return this.#releases.available(release) === undefined ? null : release;
     }
     this.#crashes = 0;
-    if (decision.is === 'roll_back') this.#releases.change((state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to));
+    if (decision.is === 'roll_back') this.#releases.change(
+      (state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to),
+    );
     this.#prune(decision.to);
     return decision.to;
   }
 
-  /** Resolves once the server has ended, and one that has to be ended is; with `undefined` where another one has taken its place. */
+  /**
+   * Resolves once the server has ended, after ending it if it is faulty; with `undefined` if another one has replaced
+   * it.
+   */
   async #endOf(child: Child): Promise<Ending | undefined> {
     const over = new AbortController();
     try {
       const ending = await Promise.race([child.ended, child.replaced, this.#faultOf(child, over.signal)]);
-      // One that answers nobody will not hear SIGTERM either.
+      // A server that answers no requests will not handle SIGTERM either.
       if (ending !== undefined && !child.isGone) await child.end(ending.is === 'unhealthy' ? hungMs : stopMs);
       return ending;
     } finally {
@@ -177,7 +201,7 @@ export class Wrapper {
     }
   }
 
-  /** Resolves when something is wrong with a server that runs; else never. */
+  /** Resolves with the fault of a running server; never if it has no fault. */
   async #faultOf(child: Child, signal: AbortSignal): Promise<Ending> {
     const isNew = this.#isInProbation(child);
     const limitMs = this.#timing.readyMs * (isNew ? 1 : patience);
@@ -185,23 +209,35 @@ export class Wrapper {
       if (!child.isGone && !signal.aborted) return { is: 'not_ready', afterMs: limitMs };
       return never();
     }
-    if (!signal.aborted) this.#log.info('server runs', { pid: child.pid, version: this.#nameOf(child.program.release), url: child.url });
+    if (!signal.aborted) this.#log.info('server runs', {
+      pid: child.pid,
+      version: this.#nameOf(child.program.release),
+      url: child.url,
+    });
     const fault = isNew ? await this.#prove(child, signal) : undefined;
     if (fault !== undefined) return fault;
     const { watchEveryMs, watchLimitMs } = this.#timing;
-    const reason = await watchLoop({ examine: () => examine(child.healthUrl ?? '', watchLimitMs), everyMs: watchEveryMs, signal });
+    const reason = await watchLoop({
+      examine: () => examine(child.healthUrl ?? '', watchLimitMs),
+      everyMs: watchEveryMs,
+      signal,
+    });
     return reason === undefined ? never() : { is: 'unhealthy', reason };
   }
 
-  /** Looks at a new version again and again. Resolves with its fault, or, once it has proven itself, with nothing. */
+  /** Checks a new version repeatedly. Resolves with its fault, or with `undefined` once it has passed its probation. */
   async #prove(child: Child, signal: AbortSignal): Promise<Ending | undefined> {
-    const endsAt = probationEnds(this.#releases.state, { wall: seconds(), monotonicMs: performance.now() }, this.#timing) ?? 0;
+    const endsAt = probationEnds(
+      this.#releases.state,
+      { wall: seconds(), monotonicMs: performance.now() },
+      this.#timing,
+    ) ?? 0;
     for (let failures = 0; ;) {
       const finding = await examine(child.healthUrl ?? '', healthMs);
       if (signal.aborted) return undefined;
       const leftMs = endsAt - performance.now();
       if (finding.is === 'well') failures = 0;
-      // What says nothing of it may go on for a while, but one that was never seen to be well has not proven itself.
+      // Inconclusive checks are tolerated for a while, but a version that was never seen healthy has not proven itself.
       else if (finding.is === 'ill' || leftMs < -this.#timing.probationMs) failures += 1;
       if (finding.is !== 'well' && failures >= healthFailures) return { is: 'unhealthy', reason: finding.why };
       if (leftMs <= 0 && finding.is === 'well') break;
@@ -216,7 +252,7 @@ export class Wrapper {
     return undefined;
   }
 
-  /** Puts an installed version in the place of the server that asks for it. */
+  /** Replaces the server that asks for it by an installed version. */
   async #switch(old: Child, version: string): Promise<void> {
     if (old !== this.#active || this.#standby !== undefined || this.#isStopping) {
       return old.tell({ say: 'switchFailed', reason: 'the wrapper is busy with something else' });
@@ -248,7 +284,7 @@ export class Wrapper {
     return standby.says('listening', listenMs);
   }
 
-  /** The new one is there, the old one goes. */
+  /** Hands over from the old server to the new one. */
   async #replace(old: Child, standby: Child): Promise<void> {
     this.#begin(standby);
     standby.tell({ say: 'handingOver' });
@@ -262,7 +298,7 @@ export class Wrapper {
     this.#leave(old);
   }
 
-  /** Its place is taken; it may finish what it is sending. */
+  /** Marks a server as replaced and lets it finish its responses. */
   #leave(old: Child): void {
     old.markReplaced();
     if (old.isGone) return;
@@ -274,15 +310,16 @@ export class Wrapper {
     });
   }
 
-  /** Where two processes cannot share a socket: the old one goes, then the new one comes. */
+  /** Where two processes cannot share a socket: ends the old server, then starts the new one. */
   async #replacePlainly(old: Child, standby: Child): Promise<void> {
-    this.#log.warn('two servers cannot share the listening socket here: connections are refused until the new version listens');
+    this.#log.warn('two servers cannot share the listening socket here: '
+      + 'connections are refused until the new version listens');
     const { release } = standby.program;
     await standby.end(stopMs);
     this.#begin(standby);
     old.tell({ say: 'handOver' });
     if (!await old.says('released', handOverMs)) await old.end(0);
-    // Its socket must be free: what it is still sending is cut off after a while.
+    // Its socket must be free: unfinished responses are cut off after `plainAnswersMs`.
     await Promise.race([old.ended, sleep(plainAnswersMs)]);
     await old.end(0);
     this.#active = this.#launch(release, 'server');
@@ -291,25 +328,34 @@ export class Wrapper {
 
   #begin(standby: Child): void {
     const version = standby.program.release;
-    if (version !== null) this.#releases.change((state) => beginProbation(state, version, seconds(), this.#options.own.version));
+    if (version !== null) this.#releases.change(
+      (state) => beginProbation(state, version, seconds(), this.#options.own.version),
+    );
   }
 
-  /** The standby is no good, or there is nobody to replace: what runs was never touched. */
+  /** Discards the standby, because it failed or the old server is ending; the running server was never touched. */
   async #refuse(old: Child, standby: Child, afterMs: number): Promise<void> {
     const isToBlame = old === this.#active && !old.isGone && !this.#isStopping;
     const isLate = !standby.isGone;
     const ending = await standby.end(stopMs);
     const why = describeEnding(isLate ? { is: 'not_ready', afterMs } : ending, undefined);
-    const reason = isToBlame ? withComplaint(why, standby.complaint) : 'the server that was to be replaced ended meanwhile';
+    const reason = isToBlame
+      ? withComplaint(why, standby.complaint)
+      : 'the server that was to be replaced ended meanwhile';
     this.#note({ version: standby.program.release, reason, isToBlame });
-    // Before the server hears of it, as it may install the next one then.
+    // Done before the server is told, as it may then install the next version.
     this.#prune(old.program.release);
     old.tell({ say: 'switchFailed', reason });
   }
 
-  /** Removes the versions that neither a server nor an update needs; returns once none of them has its name any more. @param current The version that runs. */
+  /**
+   * Removes the versions that neither a server nor an update needs. Their directories are renamed before it returns.
+   *
+   * @param current The version that runs.
+   */
   #prune(current: Release): void {
-    const releases = [this.#active, ...this.#leaving].flatMap((child) => (child === undefined || child.isGone ? [] : child.program.release ?? []));
+    const releases = [this.#active, ...this.#leaving]
+      .flatMap((child) => (child === undefined || child.isGone ? [] : child.program.release ?? []));
     void this.#releases.prune(this.#nameOf(current), releases);
   }
 
@@ -328,7 +374,7 @@ export class Wrapper {
     return child;
   }
 
-  /** A version that says nonsense must not harm the wrapper. */
+  /** Handles a message; an invalid one from a server must not harm the wrapper. */
   #hear(child: Child, message: ToWrapper): void {
     if (message.say === 'note' && child === this.#active && isAttempt(message.attempt)) this.#record(message.attempt);
     if (message.say !== 'switch') return;
@@ -341,7 +387,9 @@ export class Wrapper {
 
   #programOf(release: Release): Program {
     const { own: { main, execArgv }, args } = this.#options;
-    return release === null ? { release, main, execArgv, args } : { release, main: this.#releases.mainOf(release), execArgv: [], args };
+    return release === null
+      ? { release, main, execArgv, args }
+      : { release, main: this.#releases.mainOf(release), execArgv: [], args };
   }
 
   #firstRelease(): Release {
@@ -349,12 +397,18 @@ export class Wrapper {
     if (current === null) return null;
     const isOwnNewer = compareVersions(this.#options.own.version, current) > 0 && this.#options.own.version !== own;
     if (this.#releases.available(current) !== undefined && !isOwnNewer) return this.#countStart(current);
-    if (!isOwnNewer) this.#log.warn('the current version is not there any more: the one that was installed by hand runs', { version: current });
+    if (!isOwnNewer) this.#log.warn(
+      'the current version is not there any more: the one that was installed by hand runs',
+      { version: current },
+    );
     this.#releases.change(installedByHand);
     return null;
   }
 
-  /** A version may take its wrapper, or the whole machine, with it: after some starts that is its fault. */
+  /**
+   * Counts a start. A new version may crash its wrapper or the whole machine, so too many starts in probation roll it
+   * back.
+   */
   #countStart(current: string): Release {
     this.#releases.change(countStart);
     const { probation, previous } = this.#releases.state;
@@ -375,13 +429,14 @@ export class Wrapper {
   }
 }
 
-/** As a version says it that may be of another time. */
+/** Checks a failed attempt, as a server of another version may report it. */
 function isAttempt(attempt: FailedAttempt | undefined): attempt is FailedAttempt {
   const { version, reason, isToBlame } = attempt ?? {};
-  return (version === null || (typeof version === 'string' && isVersion(version))) && typeof reason === 'string' && typeof isToBlame === 'boolean';
+  return (version === null || (typeof version === 'string' && isVersion(version)))
+    && typeof reason === 'string' && typeof isToBlame === 'boolean';
 }
 
-/** The new version says best itself why it could not start. */
+/** Adds the reason that the server itself gave. */
 function withComplaint(reason: string, complaint: string | undefined): string {
   return complaint === undefined ? reason : `${reason}: ${complaint}`;
 }
