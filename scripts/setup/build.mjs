@@ -1,4 +1,4 @@
-/** Builds `src` into `dist`, which is there whole or not at all. @module */
+/** Builds `src` into `dist`, which is complete or absent. @module */
 import { createHash } from 'node:crypto';
 import {
   chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync,
@@ -10,13 +10,13 @@ import { run, SetupError } from './tool.mjs';
 
 const config = join('scripts', 'setup', 'tsconfig.build.json');
 
-/** The stamp is part of `dist` and its last file, so the two cannot disagree. */
+/** Whether `dist` was built from these sources. Its stamp is its last file, so the two cannot disagree. */
 export function isBuilt(root) {
   const stamp = join(root, 'dist', '.stamp');
   return existsSync(stamp) && readFileSync(stamp, 'utf8') === hashSources(root);
 }
 
-/** What the output depends on: contents, never dates, which git and copying change. */
+/** A hash of what the output depends on: contents, never dates, which git and copying change. */
 function hashSources(root) {
   const hash = createHash('sha256');
   for (const file of ['package-lock.json', 'tsconfig.json', config, ...listSources(root)]) {
@@ -36,7 +36,7 @@ function listSources(root, folder = 'src') {
     });
 }
 
-/** Compiles beside `dist`, as deep as it, so that the source maps hold after the move. */
+/** Compiles into a folder beside `dist`, at the same depth, so that the source maps hold after the move. */
 export async function build(root, held) {
   removeLeftovers(root);
   const hash = hashSources(root);
@@ -53,7 +53,7 @@ export async function build(root, held) {
   }
 }
 
-/** What a killed build left. */
+/** Removes what a killed build left. */
 function removeLeftovers(root) {
   for (const name of readdirSync(root)) {
     if (name.startsWith('.dist-')) remove(join(root, name));
@@ -73,7 +73,7 @@ export async function compile(root, outDir, held) {
   }
 }
 
-/** What is not TypeScript, such as the console's pages, is wanted as it is. */
+/** Copies the files that are not TypeScript, such as the console's pages. */
 export function copyAssets(root, outDir) {
   for (const file of listSources(root).filter((name) => !name.endsWith('.ts'))) {
     const target = join(outDir, file.slice('src'.length));
@@ -82,12 +82,12 @@ export function copyAssets(root, outDir) {
   }
 }
 
-/** npm does this when it links the program; a later build must not undo it. */
+/** npm makes the program executable when it links it; a later build must not undo that. */
 function makeExecutable(program) {
   if (existsSync(program)) chmodSync(program, 0o755);
 }
 
-/** No system call swaps two folders everywhere: for the time between two renames there is no `dist`. */
+/** Without a portable system call that swaps two folders, there is no `dist` between the two renames. */
 function replace(folder, made, old) {
   const isReplacing = existsSync(folder);
   if (isReplacing) renameSync(folder, old);

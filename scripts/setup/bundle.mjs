@@ -1,9 +1,9 @@
 /**
- * Puts a program into one file. Node takes half a millisecond for each module that it loads, and a
- * server has a hundred and fifty of them: most of its start.
+ * Puts a program into one file. Node takes half a millisecond to load a module, and a server has a hundred and fifty
+ * of them: most of the time of its start.
  *
- * Each module becomes a function, by the compiler's own translation to CommonJS, and is run when it
- * is first asked for. So `import()` works as before, and what a command does not need is not run.
+ * Each module becomes a function, by the compiler's own translation to CommonJS, which runs when the module is first
+ * loaded. So `import()` works as before, and modules that a command does not need are not run.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/** The compiler that a checkout has installed. */
+/** The TypeScript compiler that the checkout has installed. */
 export async function compilerOf(root) {
   const address = pathToFileURL(join(root, 'node_modules', 'typescript', 'lib', 'typescript.js'));
   return (await import(address.href)).default;
@@ -30,27 +30,31 @@ export async function bundle(root, outDir, entry) {
   await writePrograms(root, outDir, { outDir, stores, libraries: [], command: entry, lazy });
 }
 
-/** What a server or a short command seldom needs at its start; in two of ours V8 reads expressions with classes of Unicode, which takes 1 ms. */
+/**
+ * The modules that a server or a short command seldom needs at its start. Two of ours have regular expressions with
+ * classes of Unicode, which V8 takes 1 ms to read.
+ */
 export const lazy = {
   folders: /^(?:agents|terminals|update|proxy|websocket|wrapper)\/|^http\/(?:docs|home|openapi)/,
-  modules: /^(?:base\/escape|cli\/columns)\.js$|^node:(?:child_process|https|module|readline|stream\/promises|tls|tty|zlib)$/,
+  modules:
+    /^(?:base\/escape|cli\/columns)\.js$|^node:(?:child_process|https|module|readline|stream\/promises|tls|tty|zlib)$/,
 };
 
 /**
- * Writes programs that share their modules. Each store is a file with the modules that only its own entries lead to;
- * what the entries of several stores lead to is in one more, which they all load. An entry is a short file that runs
- * its module, and exports what that exports. What loads the stores is `start.cjs`.
+ * Writes programs that share their modules. Each store is a file with the modules that only its own entries import;
+ * modules that the entries of several stores import are in one more file, which they all load. An entry is a short file
+ * that runs its module and exports what the module exports. `start.cjs` loads the stores.
  *
  * @param outDir Where the build is.
  * @param options.outDir Where the files go.
- * @param options.shared The file with what several stores need. Default: there is one store.
- * @param options.stores `{ file, entries, isRunWhole }`: entries are modules in the build, with slashes. Of a store
- * that is run whole each module is compiled when the file is; else when it is first asked for, which reads it twice.
- * @param options.libraries Those of the entries that are imported, not run; import() of one below a folder loads its
- * own file.
- * @param options.command That of the entries whose translation is kept.
- * @param options.lazy What is loaded when it is first used, and not with what imports it: `modules` and `folders` match names in the build and
- * those of Node. The modules of one such folder are loaded together.
+ * @param options.shared The file with the modules of several stores. Default: there is one store.
+ * @param options.stores `{ file, entries, isRunWhole }`: entries are modules in the build, with slashes. The modules of
+ * a store that is run whole are compiled together with the file; others when they are first loaded, which reads them
+ * twice.
+ * @param options.libraries The entries that are imported, not run; import() of one below a folder loads its own file.
+ * @param options.command The entry whose compiled code is kept.
+ * @param options.lazy The imports that are loaded at their first use, not with their importer: `modules` and `folders`
+ * match names in the build and those of Node. An import within one folder is not lazy.
  */
 export async function writePrograms(root, outDir, { outDir: to, shared, stores, libraries, command, lazy }) {
   const ts = await compilerOf(root);
@@ -63,7 +67,9 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
     const code = shorten(translate(ts, name, source, { noEmitHelpers: true }));
     return [name, importsOfFiles(importBeside(code, beside))];
   }));
-  const texts = new Map([...shared === undefined ? [] : [shared], ...stores.map(({ file }) => file)].map((file) => [file, '']));
+  const texts = new Map(
+    [...shared === undefined ? [] : [shared], ...stores.map(({ file }) => file)].map((file) => [file, '']),
+  );
   for (const { name, key, code } of numberModules(lazily(shortenExports(codes, entries), lazy), entries)) {
     const users = storesOf.get(name);
     const file = users.length === 1 ? users[0].file : shared;
@@ -75,7 +81,9 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
   const start = readFileSync(new URL('start.cjs', import.meta.url), 'utf8');
   const build = createHash('sha256').update([...texts.values()].join('\0')).digest('hex').slice(0, 16);
   const { file: commandFile } = stores.find((one) => one.entries.includes(command));
-  const filled = start.replace("'BUILD'", JSON.stringify(build)).replace("'COMMAND'", JSON.stringify([command, ...filesOf(commandFile)]));
+  const filled = start
+    .replace("'BUILD'", JSON.stringify(build))
+    .replace("'COMMAND'", JSON.stringify([command, ...filesOf(commandFile)]));
   writeFileSync(join(to, 'start.cjs'), filled);
   for (const { file, entries: own } of stores) {
     for (const entry of own) {
@@ -87,7 +95,7 @@ export async function writePrograms(root, outDir, { outDir: to, shared, stores, 
   }
 }
 
-/** @returns the sources of all modules by name, and the stores whose entries lead to each. */
+/** @returns the sources of all modules by name, and for each module the stores whose entries import it. */
 function collectStores(ts, outDir, stores, beside) {
   const sources = new Map();
   const storesOf = new Map();
@@ -104,7 +112,7 @@ function collectStores(ts, outDir, stores, beside) {
   return { sources, storesOf };
 }
 
-/** V8 compiles at once what is in parentheses, but no arrow function. */
+/** V8 compiles a function in parentheses at once, but not an arrow function. */
 function moduleFunction(code, isAsync, isEager) {
   const before = isAsync ? 'async ' : '';
   return isEager ? `(${before}function (exports) {\n${code}\n})` : `${before}(exports) => {\n${code}\n}`;
@@ -114,13 +122,18 @@ function importBeside(code, names) {
   let imported = code;
   for (const name of names) {
     const loaded = `load(${JSON.stringify(name)})`;
-    imported = imported.replaceAll(`Promise.resolve().then(() => __importStar(${loaded}))`, `import(${JSON.stringify(`./${name}`)})`);
+    imported = imported.replaceAll(
+      `Promise.resolve().then(() => __importStar(${loaded}))`, `import(${JSON.stringify(`./${name}`)})`,
+    );
     if (imported.includes(loaded)) throw new Error(`${name} is a file of its own: only import() can load it`);
   }
   return imported;
 }
 
-/** Less what CommonJS needs and modules within one file do not: strictness, marks, and calls that hide their module as `this`. */
+/**
+ * Removes what CommonJS needs and modules within one file do not: strictness, marks, and calls that hide their module
+ * as `this`.
+ */
 function shorten(code) {
   return code
     .replace(/^"use strict";\n/, '')
@@ -132,7 +145,7 @@ function shorten(code) {
 const binding = /\bconst (\w+) = load\("([^"]+)"\);/g;
 
 /**
- * Gives what modules export to each other short names. A module that is loaded in any other way than into a constant (import(), a
+ * Gives the exports of modules short names. A module that is loaded in any other way than into a constant (import(), a
  * namespace, a re-export of all) keeps its names, as do the entries.
  *
  * @param codes The code of each module, by its name.
@@ -149,16 +162,19 @@ function shortenExports(codes, entries) {
     const bound = new Map([...code.matchAll(binding)].map(([, alias, other]) => [alias, short.get(other)]));
     return [name, code
       .replaceAll(/\bexports\.(\w+)/g, (all, word) => (own.has(word) ? `exports.${own.get(word)}` : all))
-      .replaceAll(/\bdefineProperty\(exports, "(\w+)"/g, (all, word) => (own.has(word) ? `defineProperty(exports, "${own.get(word)}"` : all))
-      .replaceAll(/\b(\w+)\.(\w+)/g, (all, alias, word) => (bound.get(alias)?.has(word) ? `${alias}.${bound.get(alias).get(word)}` : all))];
+      .replaceAll(/\bdefineProperty\(exports, "(\w+)"/g, (all, word) =>
+        (own.has(word) ? `defineProperty(exports, "${own.get(word)}"` : all))
+      .replaceAll(/\b(\w+)\.(\w+)/g, (all, alias, word) =>
+        (bound.get(alias)?.has(word) ? `${alias}.${bound.get(alias).get(word)}` : all))];
   }));
 }
 
-/** A name that stands for a module is only ever followed by a point. */
+/** Loads lazy imports at their first use. The name of an imported module is always followed by a point. */
 function lazily(codes, lazy) {
   return new Map([...codes].map(([name, code]) => {
     const made = [...code.matchAll(/\bconst (\w+) = ((?:load|builtin)\("([^"]+)"\));/g)]
-      .filter(([, , , other]) => lazy.modules.test(other) || (lazy.folders.test(other) && posix.dirname(other) !== posix.dirname(name)));
+      .filter(([, , , other]) => lazy.modules.test(other)
+        || (lazy.folders.test(other) && posix.dirname(other) !== posix.dirname(name)));
     return [name, made.reduce((text, [all, alias, call]) => text
       .replace(all, '')
       .replaceAll(new RegExp(`\\b${alias}\\.`, 'g'), `(${alias} ??= ${call}).`)
@@ -167,12 +183,16 @@ function lazily(codes, lazy) {
 }
 
 function shortNames(code) {
-  const words = new Set([...code.matchAll(/\bexports\.(\w+)|\bdefineProperty\(exports, "(\w+)"/g)].map(([, word, defined]) => word ?? defined));
+  const words = new Set(
+    [...code.matchAll(/\bexports\.(\w+)|\bdefineProperty\(exports, "(\w+)"/g)]
+      .map(([, word, defined]) => word ?? defined),
+  );
   return new Map([...words].map((word, index) => [word, index.toString(36).replace(/^\d/, '$$$&')]));
 }
 
 /**
- * Modules but the entries are loaded by a number: their names are 20 KB. One that needs its own address has it by its name.
+ * Modules other than the entries are loaded by a number, since their names take 20 KB. A module that needs its own
+ * address gets it by its name.
  *
  * @returns `{ name, key, code }` of each module; the key is its number or, for an entry, its name.
  */
@@ -180,7 +200,9 @@ function numberModules(codes, entries) {
   const keys = new Map([...codes.keys()].map((name, index) => [name, entries.includes(name) ? name : index]));
   return [...codes].map(([name, code]) => {
     const address = /\bmoduleUrl\b/.test(code) ? `const moduleUrl = addressOf(${JSON.stringify(name)});\n` : '';
-    const numbered = code.replaceAll(/\bload\("([^"]+)"\)/g, (_call, other) => `load(${JSON.stringify(keys.get(other))})`);
+    const numbered = code.replaceAll(
+      /\bload\("([^"]+)"\)/g, (_call, other) => `load(${JSON.stringify(keys.get(other))})`,
+    );
     return { name, key: keys.get(name), code: address + numbered };
   });
 }
@@ -195,7 +217,9 @@ async function libraryEntry(outDir, entry, files) {
 }
 
 function startOf(entry) {
-  return `import { createRequire } from 'node:module';\nconst program = createRequire(import.meta.url)('${wayTo('start.cjs', entry)}');`;
+  return `import { createRequire } from 'node:module';\nconst program = createRequire(import.meta.url)('${
+    wayTo('start.cjs', entry)
+  }');`;
 }
 
 function wayTo(file, entry) {
@@ -204,23 +228,23 @@ function wayTo(file, entry) {
 }
 
 /**
- * A script whose value is a function that makes the modules known, see `start.cjs`.
+ * A script whose value is a function that returns the modules, see `start.cjs`.
  *
  * @param modules Entries of an object: each module's name and function.
  */
 function store(modules) {
   const helpers = 'importStar: __importStar, importDefault: __importDefault, exportStar: __exportStar';
   const text = `'use strict';\n({ load, builtin, addressOf, importFile, ${helpers} }) => ({\n${modules}});\n`;
-  // Text of ASCII takes V8 half the memory, and no time to decode.
+  // ASCII text takes V8 half the memory, and no time to decode.
   return text.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** A script cannot import(): what loads it does. */
+/** A script cannot import(): `start.cjs`, which loads it, does that. */
 function importsOfFiles(code) {
   return code.replaceAll(/\bimport\((?!\))/g, 'importFile(').replaceAll('import.meta.resolve(', 'builtin.resolve(');
 }
 
-/** The modules that a module leads to, by name, with their sources. */
+/** Adds to `sources` the module and all modules that it imports, directly or not. */
 function collect(ts, outDir, name, sources) {
   if (sources.has(name)) return;
   const source = readFileSync(join(outDir, ...name.split('/')), 'utf8');
@@ -236,14 +260,17 @@ function resolve(from, specifier) {
 
 function translate(ts, name, source, options = {}) {
   const { outputText } = ts.transpileModule(source.replace(/^#!.*/, ''), {
-    compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true, removeComments: true, ...options },
+    compilerOptions: {
+      module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true, removeComments: true,
+      ...options,
+    },
   });
   return outputText
     .replaceAll(/^\/\/# sourceMappingURL=.*$/gm, '')
     .replaceAll('import.meta.url', 'moduleUrl')
-    // An import() of an address that is only known then stays one.
+    // Keeps an import() whose address is known only when it runs.
     .replaceAll(/\b__importStar\(require\((\w+)\)\)/g, 'import($1)')
-    // The compiler keeps the quotes of an import() that it leaves as it is.
+    // The compiler keeps the quotes of an import() that it does not translate.
     .replaceAll(/\brequire\(["']([^"']+)["']\)/g, (_call, specifier) =>
       specifier.startsWith('.')
         ? `load(${JSON.stringify(resolve(name, specifier))})`

@@ -1,10 +1,10 @@
 /**
- * One set-up at a time in a folder, without ever waiting for one that was killed.
+ * Allows one set-up at a time in a folder, without ever waiting for one that was killed.
  *
- * The files `lock-1`, `lock-2`, ... are the claims; the highest is the one that counts. It is free
- * once it says so, once every process that it names is gone, or once it was silent for so long that
- * those pids must be somebody else's. A claim is made by creating the next number, which only one
- * can do, and never taken away: that is why two that find the same dead claim cannot both win.
+ * The files `lock-1`, `lock-2`, ... are claims; the highest number holds the lock. The lock is free once that claim
+ * says so, once every process that it names is gone, or once it had no heartbeat for so long that the pids must belong
+ * to other processes. A process claims the lock by creating the next number, which only one process can do. The highest
+ * claim is never removed, so two processes that find the same dead claim cannot both take the lock.
  *
  * @module
  */
@@ -15,12 +15,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const released = 'released';
 
 /**
- * Resolves once this process holds the folder.
+ * Resolves once this process holds the lock of the folder.
  *
- * @param options.onWait Called once, with words for the holder, when there is somebody to wait for.
- * @param options.pollMs Time between two looks at the claim.
- * @param options.silentPolls After how many looks without a heartbeat a claim no longer counts.
- * Looks are counted, not time: both sides may have slept with the machine.
+ * @param options.onWait Called once, with the name of the holder, if the lock is held.
+ * @param options.pollMs Milliseconds between two looks at the claim. Default 100.
+ * @param options.silentPolls After how many looks without a heartbeat a claim no longer counts. Default 300.
+ * Looks are counted, not time: the machine may have slept.
  */
 export async function lock(folder, { onWait, pollMs = 100, silentPolls = 300 }) {
   mkdirSync(folder, { recursive: true });
@@ -54,13 +54,13 @@ function read(folder, number) {
   try {
     return readFileSync(join(folder, `lock-${number}`), 'utf8');
   } catch (error) {
-    // ENOENT: the first claim of all, or a later claim has just cleared this one away.
+    // ENOENT: there is no claim yet, or a later claim has just removed this one.
     if (error.code !== 'ENOENT') throw error;
     return released;
   }
 }
 
-/** A claim that is being written is empty for a moment: held, by nobody that could be asked. */
+/** The processes of a claim that live. A claim that is being written is empty: it is held by an unknown process. */
 function livingPids(text) {
   const pids = text.split(' ')[0];
   return pids === '' ? ['unknown'] : pids.split(',').map(Number).filter(isAlive);
@@ -71,7 +71,7 @@ function isAlive(pid) {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: it lives, under another user.
+    // EPERM: it lives and belongs to another user.
     return error.code === 'EPERM';
   }
 }
@@ -87,7 +87,7 @@ function claim(folder, number) {
     if (error.code !== 'EEXIST') throw error;
     return undefined;
   }
-  // Slow to get here, we may have made again a claim that was settled and cleared away.
+  // A slow process may have created again a claim that was released and removed.
   if (newest(folder) !== number) {
     rmSync(file, { force: true });
     return undefined;
@@ -97,7 +97,7 @@ function claim(folder, number) {
   }
   const heartbeat = setInterval(() => write('w'), 1000);
   return {
-    /** Holds on for a tool that outlives this process, as npm does when this one is killed. */
+    /** Adds a tool: the lock is held while it lives, even without this process. npm outlives a killed parent. */
     include(pid) {
       if (pid !== undefined) pids.push(pid);
       write('w');

@@ -1,11 +1,11 @@
 /**
- * Makes of `dist` what is published: a file or two for each program, and the types of what is exported. A checkout has every module for
- * itself, which is good for tests and for reading; an installed package only needs to be small and to start fast.
+ * Turns `dist` into what is published: a file or two for each program, and the types of the exports. A checkout keeps
+ * every module, which is good for tests and for reading; an installed package only needs to be small and to start fast.
  *
  *     node scripts/setup/pack.mjs begin    before npm packs: `dist` is replaced, and kept in .setup
  *     node scripts/setup/pack.mjs end      afterwards: `dist` is as it was
  *
- * When it is interrupted in between, `dist` has no stamp, and the next command builds it as ever.
+ * If it is interrupted in between, `dist` has no stamp, and the next command builds it again.
  *
  * @module
  */
@@ -17,16 +17,17 @@ import { lazy, writePrograms } from './bundle.mjs';
 import { prepare } from './prepare.mjs';
 import { neededTypes } from './types.mjs';
 
-/** What the package exports, which is what its types are of. */
+/** The modules that the package exports, whose types it contains. */
 const exported = ['index', 'client/client'];
 const parserMakers = new Set([
-  'array', 'boolean', 'defining', 'described', 'eitherTextOr', 'emptyIsAbsent', 'fieldsOf', 'fromText', 'integer', 'notEmpty', 'nullable', 'number',
-  'object', 'oneOf', 'optional', 'optionalText', 'parser', 'record', 'repeated', 'resource', 'switchOrShell', 'text', 'union',
+  'array', 'boolean', 'defining', 'described', 'eitherTextOr', 'emptyIsAbsent', 'fieldsOf', 'fromText', 'integer',
+  'notEmpty', 'nullable', 'number', 'object', 'oneOf', 'optional', 'optionalText', 'parser', 'record', 'repeated',
+  'resource', 'switchOrShell', 'text', 'union',
 ]);
 /**
- * The command and the library have nearly all modules in common, and run only those that are asked for. What runs an
- * agent or holds a terminal is started often, and stays while others are updated: each reads little, and all of it at
- * its start.
+ * The command and the library share nearly all modules, and run only those that are needed. The programs that run an
+ * agent or hold a terminal are started often, and keep running while others are updated: each reads little, and all of
+ * it at its start.
  */
 const stores = [
   { file: 'runner.cjs', entries: ['agents/runner-main.js', 'agents/run-agent.js'], isRunWhole: true },
@@ -38,7 +39,7 @@ const command = 'cli/main.js';
 const libraries = ['index.js', 'agents/run-agent.js'];
 const licence = { legalComments: 'none', lineLimit: 2000 };
 
-/** @returns {Promise<boolean>} Whether `dist` is what is to be packed; where it is not, stderr says why. */
+/** @returns {Promise<boolean>} Whether `dist` is ready to be packed; if not, stderr says why. */
 export async function beginPack(root) {
   if (!(await prepare(pathToFileURL(join(root, '/'))))) return false;
   const made = join(root, '.setup', 'package');
@@ -61,9 +62,9 @@ function keptIn(root) {
   return join(root, '.setup', 'dist');
 }
 
-/** @param to Where the files of `dist` go. */
+/** Makes the files of the package. @param to Where the files of `dist` go. */
 export async function makePackage(root, to) {
-  // Every module as the compiler writes it; in `dist` the program is a bundle already.
+  // The modules are compiled again: in `dist` the program is a bundle already.
   const from = join(root, '.setup', 'modules');
   try {
     await compile(root, from, undefined);
@@ -75,21 +76,22 @@ export async function makePackage(root, to) {
 }
 
 async function reduce(root, from, to) {
-  // It comes with tsx, in the version that package-lock.json names.
+  // esbuild comes with tsx, in the version that package-lock.json names.
   const esbuild = await import(pathToFileURL(join(root, 'node_modules', 'esbuild', 'lib', 'main.js')).href);
   for (const name of ['cli', 'client', 'agents', 'terminals']) mkdirSync(join(to, name), { recursive: true });
   await writePrograms(root, from, { outDir: to, shared, stores, libraries, command, lazy });
   const written = ['start.cjs', shared, ...stores.flatMap((store) => [store.file, ...store.entries])];
   for (const file of written) await minify(esbuild, join(to, file));
-  // Both in one go, so that they share the classes of their errors; import() of the file that only Node loads stays one.
+  // Both entries are bundled together, so that they share their error classes; import() of the file that only Node
+  // loads stays an import().
   await bundleClient(esbuild, from, to);
   const entries = exported.map((name) => `${name}.d.ts`);
-  // Editors show the comments of what the exports name; those of what lies behind are for readers of the source.
+  // Editors show the comments of the exports' types; the other comments are for readers of the source.
   const documented = new Set([...entries, ...entries.flatMap((types) => referencesOf(from, types))]);
   for (const [types, text] of await neededTypes(root, from, entries)) {
     mkdirSync(dirname(join(to, types)), { recursive: true });
     const kept = documented.has(types) ? text : text.replaceAll(/^[ \t]*\/\*\*[^]*?\*\/\n/gm, '');
-    // The compiler indents by four blanks.
+    // The compiler indents by four spaces; a tab is shorter.
     writeFileSync(join(to, types), kept.replaceAll(/^(?: {4})+/gm, (blanks) => '\t'.repeat(blanks.length / 4)));
   }
   chmodSync(join(to, 'cli', 'main.js'), 0o755);
@@ -99,7 +101,7 @@ const valueOf = (name) => `'use strict';\n${name}({ load,`;
 
 async function minify(esbuild, file) {
   const text = readFileSync(file, 'utf8');
-  // Of the file of a store only the value counts, which would be left out as unused.
+  // The file of a store is an expression whose value would be removed as unused.
   const isValue = text.startsWith(valueOf(''));
   const kept = isValue ? text.replace(valueOf(''), valueOf('kept=')) : text;
   const { code } = await esbuild.transform(kept, { minify: true, target: 'node20', ...licence });
@@ -111,7 +113,7 @@ async function bundleClient(esbuild, from, to) {
   await esbuild.build({
     entryPoints: entries.map((entry) => join(from, `${entry}.js`)), outdir: to, outbase: from, bundle: true,
     splitting: true, format: 'esm', platform: 'neutral', target: 'node20', minify: true, external: ['node:*'],
-    // The names of the chunks follow from the paths below it: the same files give the same package.
+    // The chunks are named by the paths below this directory: the same files give the same package.
     absWorkingDir: from, chunkNames: 'client/[name]-[hash]', logLevel: 'error', plugins: [pureParsers], ...licence,
   });
 }
@@ -124,9 +126,10 @@ const pureParsers = {
   },
 };
 
-/** Parsers are made by calls without any effect: those that nobody uses are left out. */
+/** Marks the calls that make parsers as free of side effects, so that unused parsers are left out. */
 function withPureCalls(code) {
-  return code.replaceAll(/(?<![\w$.]|function |new )([a-z]\w*)\(/g, (call, name) => (parserMakers.has(name) ? `/* @__PURE__ */ ${call}` : call));
+  return code.replaceAll(/(?<![\w$.]|function |new )([a-z]\w*)\(/g, (call, name) =>
+    (parserMakers.has(name) ? `/* @__PURE__ */ ${call}` : call));
 }
 
 function referencesOf(from, file) {

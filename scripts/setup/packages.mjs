@@ -1,12 +1,11 @@
-/** The development packages: are they what the lock file says, and how they get there. @module */
+/** Checks whether the development packages are those of the lock file, and installs them. @module */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { run, SetupError } from './tool.mjs';
 
 /**
- * Compares the lock file with npm's own record of what it installed, which npm writes last. So a
- * plain `npm ci` by hand counts, and an interrupted one, `npm prune` or a copy from another
- * platform does not.
+ * Compares the lock file with npm's own record of what it installed, which npm writes last. So a plain `npm ci` by hand
+ * counts; an interrupted one, `npm prune` or a copy from another platform does not.
  */
 export function areInstalled(root) {
   const wanted = readPackages(join(root, 'package-lock.json'));
@@ -23,7 +22,7 @@ function readPackages(file) {
   try {
     return JSON.parse(readFileSync(file, 'utf8')).packages;
   } catch (error) {
-    // A torn or conflicted file: npm will say so, or write it anew.
+    // A torn or conflicted file: npm reports it, or writes it again.
     if (!(error instanceof SyntaxError)) throw error;
     return undefined;
   }
@@ -45,16 +44,16 @@ function isSame(wanted, present) {
 }
 
 /**
- * Flags that undo what the environment may say: NODE_ENV=production, and the settings that an outer
- * npm hands down, such as `npm install --global FOLDER` or `npm pack --dry-run`.
- * Without scripts: none of these packages needs its own, and ours would start this set-up again.
+ * Flags that override the environment: NODE_ENV=production, and the settings that an outer npm passes down, such as
+ * `npm install --global FOLDER` or `npm pack --dry-run`.
+ * No scripts run: none of these packages needs its own, and this package's would start this set-up again.
  */
 const arguments_ = [
   'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--ignore-scripts',
   '--location=project', '--no-global', '--no-dry-run', '--package-lock', '--loglevel=error',
 ];
 
-/** Runs `npm ci`; a second time with a cache of its own where the usual one cannot be written. */
+/** Runs `npm ci`, and a second time with its own cache if the usual one cannot be written. */
 export async function install(root, held) {
   // An interrupted npm must not leave the old record beside half the packages.
   rmSync(installedRecord(root), { force: true });
@@ -85,7 +84,7 @@ function npm(root, held, env) {
   return run(command, [...first, ...arguments_], { root, held, env });
 }
 
-/** Prefers the npm that started us, then the one that came with this Node (Windows), then PATH. */
+/** Prefers the npm that started this program, then the one that came with this Node (Windows), then PATH. */
 function npmCommand() {
   const started = process.env.npm_execpath ?? '';
   const beside = join(dirname(process.execPath), 'node_modules', 'npm', 'bin', 'npm-cli.js');

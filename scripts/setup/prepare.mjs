@@ -1,4 +1,4 @@
-/** Installs the development packages and builds `dist`, each only where something changed. @module */
+/** Installs the development packages and builds `dist`, each only if something changed. @module */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, isBuilt } from './build.mjs';
@@ -6,7 +6,7 @@ import { lock } from './lock.mjs';
 import { areInstalled, install } from './packages.mjs';
 import { SetupError } from './tool.mjs';
 
-/** @returns {Promise<boolean>} Whether the checkout is ready; where it is not, stderr says why. */
+/** @returns {Promise<boolean>} Whether the checkout is ready; if not, stderr says why. */
 export async function prepare(rootUrl) {
   const root = fileURLToPath(rootUrl);
   try {
@@ -34,7 +34,7 @@ async function change(root) {
     onWait: (holder) => say(`waiting for the set-up that is under way (${holder})`),
   });
   try {
-    // Asked again: whoever held the lock before may have done the work.
+    // Checked again: the previous holder of the lock may have done the work.
     if (!areInstalled(root)) {
       say('installing the development packages');
       await install(root, held);

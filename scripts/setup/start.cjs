@@ -1,28 +1,30 @@
 /**
- * Runs the modules of a package, which lie in a few files: see bundle.mjs.
+ * Runs the modules of a package, which are in a few files: see bundle.mjs.
  *
- * V8 translates a module when it is run, which takes longer than to run it, most of a short command. What it made is kept beside the modules, in
- * `code/`, for each file, command and version of Node: so whoever may write it may write the program as well. A file there is whole or not there
- * at all; where none can be written, or V8 does not take it, all is translated as ever.
+ * Compiling the modules is most of the time of a short command. So V8's code cache is kept in `code/`, for each file,
+ * command and version of Node. Only users who can write the program can write there. A cache file is whole or absent;
+ * if it cannot be written, or V8 rejects it, the modules are compiled as usual.
  *
  * @module
  */
 'use strict';
-const { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } = require('fs');
+const {
+  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync,
+} = require('fs');
 const { basename, join } = require('path');
 const { pathToFileURL } = require('url');
 const { Script } = require('vm');
 
-/** The build: another one must not be given what belongs to this one. */
+/** The build: a cache of another build must not be used. */
 const build = 'BUILD';
-/** The module of the command, and the files in which it and all that it leads to are. */
+/** The module of the command, and the files that hold it and its imports. */
 const command = 'COMMAND';
-/** So long after its start a server has run what it runs at its start. */
+/** How long after its start a server keeps its code: it has run its start-up code by then. */
 const serverMs = 5000;
 const folder = join(__dirname, 'code');
 const loaded = new Map();
 const modules = {};
-// What is no module of ours is one of Node's.
+// `builtin` loads Node's own modules.
 const runtime = {
   load,
   builtin: require,
@@ -31,7 +33,9 @@ const runtime = {
   importStar: (found) => (found.__esModule ? found : { ...found, default: found }),
   importDefault: (found) => (found.__esModule ? found : { default: found }),
   exportStar: (found, exports) => {
-    for (const key of Object.keys(found)) Object.defineProperty(exports, key, { enumerable: true, get: () => found[key] });
+    for (const key of Object.keys(found)) Object.defineProperty(exports, key, {
+      enumerable: true, get: () => found[key],
+    });
   },
 };
 
@@ -44,7 +48,7 @@ function load(name) {
   return exports;
 }
 
-/** Makes the modules of files known, once. @returns `load`. */
+/** Loads the modules' functions from files, once for each file. @returns `load`. */
 exports.open = (...files) => {
   for (const file of files.filter((name) => !loaded.has(name))) {
     loaded.set(file, modules);
@@ -74,7 +78,7 @@ exports.main = () => {
   return modules[entry]({});
 };
 
-/** It is all ASCII, which V8 keeps as it is, and once. */
+/** The file is all ASCII, which V8 keeps as it is, without a second copy. */
 function scriptOf(file, cachedData) {
   const filename = join(__dirname, file);
   return new Script(readFileSync(filename, 'latin1'), { filename, cachedData });
@@ -84,19 +88,22 @@ function codeIn(file) {
   try {
     return readFileSync(file);
   } catch {
-    // Not yet.
+    // There is no cache yet.
     return undefined;
   }
 }
 
-/** A command that failed may be none, or has run little; of a server that has run for long V8 has forgotten how it starts. */
+/**
+ * Keeps the code of a command that succeeded: a failed one may not exist, or has run little. A server also keeps it
+ * after `serverMs`, because V8 later discards the code of its start.
+ */
 function keepLater(scripts, isServer) {
   const keep = () => {
     process.off('exit', keepAtEnd);
     try {
       for (const { script, kept } of scripts) keepCode(script.createCachedData(), kept);
     } catch {
-      // The package belongs to somebody else, or the disk is full.
+      // The package belongs to another user, or the disk is full.
     }
   };
   const keepAtEnd = (exitCode) => exitCode === 0 && keep();
@@ -104,10 +111,10 @@ function keepLater(scripts, isServer) {
   if (isServer) setTimeout(keep, serverMs).unref();
 }
 
-/** Whole, or not at all, also where the machine stops in between. */
+/** Writes the file whole or not at all, even if the machine stops meanwhile. */
 function keepCode(code, file) {
   const made = join(folder, `.${basename(file)}-${process.pid}`);
-  // Not the folders above it: an update may have removed the package.
+  // The folders above are not created: an update may have removed the package.
   if (!existsSync(folder)) mkdirSync(folder);
   const descriptor = openSync(made, 'wx', 0o644);
   try {

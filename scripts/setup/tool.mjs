@@ -1,15 +1,15 @@
-/** Runs npm or tsc quietly: what it prints is kept for the case that it fails. @module */
+/** Runs npm or tsc quietly: their output is kept, to be shown if they fail. @module */
 import { spawn } from 'node:child_process';
 
-/** A failure that its message explains: shown without a stack. */
+/** A failure that its message explains: it is shown without a stack. */
 export class SetupError extends Error {}
 
 const signals = ['SIGINT', 'SIGTERM'];
 
 /**
- * @param options.held The lock under which the tool works: held until the tool is gone as well.
- * @param options.env Laid over the environment.
- * @returns `ok`, the `output` with a newline at its end, and in words how it `ended`.
+ * @param options.held The lock of the set-up: held until the tool has ended as well.
+ * @param options.env Added to the environment.
+ * @returns `ok`, the `output` with a newline at its end, and how it `ended`, in words.
  */
 export function run(command, args, { root, held, env = {} }) {
   const child = spawn(command, args, {
@@ -35,7 +35,7 @@ export function run(command, args, { root, held, env = {} }) {
   });
 }
 
-/** A signal that ends the set-up ends the tool too. The lock is free once both are gone. */
+/** Passes a signal that ends the set-up on to the tool. The lock is free once both are gone. */
 function endTogether(child) {
   const end = (signal) => {
     stop();

@@ -1,5 +1,5 @@
 /**
- * The types of what a package exports, without the declarations that they do not lead to: those of its modules are many more.
+ * Reduces the declarations of a package to those that its exports need: all modules together have many more.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { compilerOf } from './bundle.mjs';
  * @param root Where the compiler is installed.
  * @param from Where the declarations are.
  * @param entries Files in it, with slashes, such as `client/client.d.ts`.
- * @returns {Promise<Map<string, string>>} what each file is to hold, by its name.
+ * @returns {Promise<Map<string, string>>} the content of each needed file, by its name.
  */
 export async function neededTypes(root, from, entries) {
   const ts = await compilerOf(root);
@@ -39,7 +39,9 @@ export async function neededTypes(root, from, entries) {
   const keepExported = (file, { exportClause, moduleSpecifier }) => {
     const other = resolve(file.name, moduleSpecifier.text);
     if (other === undefined) return;
-    if (exportClause) for (const { propertyName, name } of exportClause.elements) need(fileAt(other), (propertyName ?? name).text);
+    if (exportClause) for (const { propertyName, name } of exportClause.elements) need(
+      fileAt(other), (propertyName ?? name).text,
+    );
     else for (const statement of fileAt(other).statements) keep(fileAt(other), statement);
   };
   const use = (file, name) => {
@@ -59,12 +61,17 @@ export async function neededTypes(root, from, entries) {
   };
 
   for (const entry of entries) for (const statement of fileAt(entry).statements) keep(fileAt(entry), statement);
-  return new Map([...files.values()].filter(({ kept }) => kept.size > 0).map((file) => [file.name, textOf(ts, file)]));
+  return new Map(
+    [...files.values()].filter(({ kept }) => kept.size > 0).map((file) => [file.name, textOf(ts, file)]),
+  );
 }
 
 function readTypes(ts, from, name) {
   const source = ts.createSourceFile(name, readFileSync(join(from, name), 'utf8'), ts.ScriptTarget.Latest, true);
-  const file = { name, source, statements: [], imports: [], declared: new Map(), imported: new Map(), kept: new Set(), used: new Set() };
+  const file = {
+    name, source, statements: [], imports: [],
+    declared: new Map(), imported: new Map(), kept: new Set(), used: new Set(),
+  };
   for (const statement of source.statements) {
     if (ts.isImportDeclaration(statement)) {
       file.imports.push(statement);
@@ -76,12 +83,14 @@ function readTypes(ts, from, name) {
     }
     file.statements.push(statement);
     const declared = ts.isVariableStatement(statement) ? statement.declarationList.declarations : [statement];
-    for (const one of declared) if (one.name) file.declared.set(one.name.text, [...(file.declared.get(one.name.text) ?? []), statement]);
+    for (const one of declared) if (one.name) file.declared.set(
+      one.name.text, [...(file.declared.get(one.name.text) ?? []), statement],
+    );
   }
   return file;
 }
 
-/** A module of ours; `undefined`: one of Node's. */
+/** The declaration file of one of our modules; `undefined`: a module of Node. */
 function resolve(name, specifier) {
   if (!specifier.startsWith('.')) return undefined;
   return posix.join(posix.dirname(name), specifier.replace(/\.[tj]s$/, '.d.ts'));
@@ -91,10 +100,18 @@ function textOf(ts, { source, imports, statements, kept, used }) {
   const imported = imports.flatMap((statement) => {
     const { namedBindings, name } = statement.importClause ?? {};
     if (name || !namedBindings || !ts.isNamedImports(namedBindings)) return [statement.getText(source)];
-    const names = namedBindings.elements.filter((element) => used.has(element.name.text)).map((element) => element.getText(source));
+    const names = namedBindings.elements
+      .filter((element) => used.has(element.name.text))
+      .map((element) => element.getText(source));
     const type = statement.importClause.isTypeOnly ? 'type ' : '';
-    return names.length === 0 ? [] : [`import ${type}{ ${names.join(', ')} } from ${statement.moduleSpecifier.getText(source)};`];
+    return names.length === 0
+      ? []
+      : [`import ${type}{ ${names.join(', ')} } from ${statement.moduleSpecifier.getText(source)};`];
   });
-  const own = statements.filter((statement) => kept.has(statement)).map((statement) => statement.getFullText(source).replace(/^\n+/, ''));
-  return `${[...imported, ...own, ...(own.some((text) => /\bexport\b/.test(text)) ? [] : ['export {};'])].join('\n')}\n`;
+  const own = statements
+    .filter((statement) => kept.has(statement))
+    .map((statement) => statement.getFullText(source).replace(/^\n+/, ''));
+  return `${[
+    ...imported, ...own, ...(own.some((text) => /\bexport\b/.test(text)) ? [] : ['export {};']),
+  ].join('\n')}\n`;
 }
