@@ -3,8 +3,9 @@
  *
  *     node scripts/leftovers.mjs FOLDER
  *
- * FOLDER is the TMPDIR that the whole run was given, so everything of it is known by that path: folders and FIFOs are in it, and processes
- * have it in their environment, arguments, working directory or open files. Exits with 1 and a list where anything is left.
+ * FOLDER is the TMPDIR of the whole run, so its path identifies everything that the run made: it holds the folders and
+ * FIFOs, and processes have it in their environment, arguments, working directory or open files. Exits with 1 and a
+ * list if anything is left.
  *
  * @module
  */
@@ -12,10 +13,10 @@ import { lstatSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/** How long processes that were told to end have to do so. */
+/** How long processes may take to end. */
 const patienceMs = 10_000;
 
-/** One line each for what is left. @param folder The TMPDIR of the run. */
+/** @param folder The TMPDIR of the run. @returns one line for each thing left. */
 export async function leftovers(folder) {
   const deadline = performance.now() + patienceMs;
   for (;;) {
@@ -25,7 +26,7 @@ export async function leftovers(folder) {
   }
 }
 
-/** Without a /proc nobody can be found. */
+/** Finds processes only on Linux, which has /proc. */
 function processesOf(folder) {
   if (process.platform !== 'linux') return [];
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !isOurselves(Number(name))).flatMap((pid) => {
@@ -36,13 +37,14 @@ function processesOf(folder) {
   });
 }
 
-/** This process and the one that runs it were given the same folder. */
+/** Whether it is this process or its parent, which both have the same folder. */
 function isOurselves(pid) {
   return pid === process.pid || pid === process.ppid;
 }
 
 function traces(pid) {
-  const files = readList(() => readdirSync(`/proc/${pid}/fd`)).map((fd) => read(() => readlinkSync(`/proc/${pid}/fd/${fd}`)));
+  const files = readList(() => readdirSync(`/proc/${pid}/fd`))
+    .map((fd) => read(() => readlinkSync(`/proc/${pid}/fd/${fd}`)));
   return [
     ['environment', read(() => readFileSync(`/proc/${pid}/environ`, 'latin1'))],
     ['arguments', read(() => readFileSync(`/proc/${pid}/cmdline`, 'latin1'))],
@@ -54,7 +56,7 @@ function traces(pid) {
 function filesIn(folder, inside = '') {
   return readList(() => readdirSync(join(folder, inside))).flatMap((name) => {
     const path = join(inside, name);
-    // Caches of the tools that run the tests are not the tests'.
+    // These are caches of the tools that run the tests.
     if (inside === '' && /^(tsx-|node-compile-cache)/.test(name)) return [];
     const stat = read(() => lstatSync(join(folder, path)), undefined);
     if (stat === undefined) return [];
@@ -64,7 +66,7 @@ function filesIn(folder, inside = '') {
   });
 }
 
-/** What is read of others can be gone, or not ours to see. */
+/** Reads what may be gone, or belong to another user. */
 function read(look, otherwise = '') {
   try {
     return look();

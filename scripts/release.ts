@@ -1,9 +1,9 @@
 /**
- * Makes what a release consists of: the package's tarball and, with a key, the manifest that says which tarball is meant.
+ * Makes the files of a release: the package's tarball and, with a key, the manifest that names the tarball.
  *
- * The same files give the same bytes: they are sorted, belong to nobody, have one time, and the modes and the gzip header are
- * fixed. What is compressed depends on the zlib within Node: whoever compares bytes uses the same version of Node on the same
- * kind of processor; the tar within is the same everywhere.
+ * The same files give the same bytes: they are sorted, have owner 0 and one time, and the modes and the gzip header are
+ * fixed. The compressed bytes depend on the zlib in Node: to compare them, use the same version of Node on the same
+ * kind of processor. The tar inside is the same everywhere.
  * @module
  */
 import { execFileSync } from 'node:child_process';
@@ -34,11 +34,11 @@ Examples
         --url https://example.org/machine-sidecar
 `;
 
-/** What npm gives the files of its own tarballs: zip archives know nothing before 1980. */
+/** The time that npm gives the files of its own tarballs: zip archives know no time before 1980. */
 const modifiedAt = Date.parse('1985-10-26T08:15:00Z') / 1_000;
 const blockBytes = 512;
 
-/** Those fields of a package.json that matter here. */
+/** The fields of a package.json that are used here. */
 interface Package {
   readonly name: string;
   readonly version: string;
@@ -47,7 +47,7 @@ interface Package {
 }
 
 interface Entry {
-  /** Within the package, with slashes. */
+  /** The path within the package, with slashes. */
   readonly path: string;
   readonly isExecutable: boolean;
 }
@@ -75,7 +75,7 @@ async function main(): Promise<number> {
     process.stderr.write(`Cannot make a release: --out is missing\n\n${help}`);
     return 2;
   }
-  // First, so that a key that is none does not leave half a release.
+  // Read first, so that an invalid key does not leave half a release.
   const key = options.sign === undefined ? undefined : createPrivateKey(readFileSync(options.sign));
   const root = resolve(options.from);
   build(root);
@@ -98,7 +98,7 @@ async function release(root: string, { out, key }: { out: string; key: KeyObject
   return 0;
 }
 
-/** A package that knows how to build itself is built, as `npm pack` has it built. */
+/** Builds the package if it has a script for that, as `npm pack` does. */
 function build(root: string): void {
   const script = packScript(root);
   if (existsSync(script)) execFileSync(process.execPath, [script, 'begin'], { cwd: root, stdio: ['ignore', 2, 2] });
@@ -113,7 +113,7 @@ function packScript(root: string): string {
   return join(root, 'scripts/setup/pack.mjs');
 }
 
-/** What npm would pack, in the order of the bytes of the paths. */
+/** The files that npm would pack, in the byte order of their paths. */
 function listFiles(root: string, about: Package): Entry[] {
   const isWindows = process.platform === 'win32';
   const listed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
@@ -138,7 +138,7 @@ function pack(root: string, entries: readonly Entry[]): Buffer {
     const padding = Buffer.alloc((blockBytes - (content.length % blockBytes)) % blockBytes);
     return [header(entry, content.length), content, padding];
   });
-  // Two empty blocks are the end.
+  // Two empty blocks end the archive.
   return Buffer.concat([...files, Buffer.alloc(2 * blockBytes)]);
 }
 
@@ -156,12 +156,12 @@ function header({ path, isExecutable }: Entry, sizeBytes: number): Buffer {
   block.write('0', 156);
   block.write('ustar\x0000', 257);
   block.write(prefix, 345);
-  // The sum of all bytes, with spaces in its own place.
+  // The checksum is the sum of all bytes, with spaces in its own field.
   block.write(`${octal(block.reduce((sum, byte) => sum + byte, 0), 6)}\0 `, 148);
   return block;
 }
 
-/** A name has room for 100 bytes, and 155 more for folders before it. */
+/** A name has room for 100 bytes, and a prefix of folders for 155 more. */
 function splitPath(path: string): { readonly prefix: string; readonly name: string } {
   if (Buffer.byteLength(path) <= 100) return { prefix: '', name: path };
   for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
@@ -173,7 +173,7 @@ function splitPath(path: string): { readonly prefix: string; readonly name: stri
 
 function compress(tar: Buffer): Buffer {
   const zipped = gzipSync(tar, { level: 9 });
-  // RFC 1952 §2.3.1: no time, and a system that is not told (zlib writes its own).
+  // RFC 1952 §2.3.1: no time, and an unknown operating system (zlib writes its own).
   zipped.fill(0, 4, 8);
   zipped[9] = 255;
   return zipped;
@@ -198,7 +198,9 @@ function urlOf(tarball: string): string {
 
 function leastNode({ engines }: Package): string {
   const [, least] = /^>=\s*(\d+(?:\.\d+){0,2})$/.exec(engines?.node ?? '') ?? [];
-  if (least === undefined) throw new Error('Cannot tell the least Node: expected engines.node like ">=20.11" in package.json');
+  if (least === undefined) throw new Error(
+    'Cannot tell the least Node: expected engines.node like ">=20.11" in package.json',
+  );
   return least;
 }
 

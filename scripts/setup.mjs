@@ -4,7 +4,7 @@
  *     node scripts/setup.mjs [PROGRAM [ARGUMENT...]]      PROGRAM is relative to the package
  *
  * The program runs in this same process, so that a signal sent to `npm start` reaches the server.
- * This file must load on any Node that knows `.mjs`: an old one gets an explanation, not a
+ * This file must load on any Node that knows `.mjs`, so that an old one prints an explanation, not a
  * SyntaxError. Hence no static imports and no syntax younger than Node 12; the work is in setup/.
  *
  * @module
@@ -49,8 +49,8 @@ async function become(program) {
 }
 
 /**
- * `kill` of `npm start` reaches npm, which passes it on to its shell only; dash dies of it and
- * leaves the server behind. So a parent that is gone means: end, as the signal would have it.
+ * Ends this process with SIGTERM when its parent has exited. A signal to `npm start` reaches npm, which passes it on
+ * only to its shell; dash exits on it and leaves the server running.
  */
 function endWithParent() {
   const parent = process.ppid;

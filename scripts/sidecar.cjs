@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command `sidecar` of a package, and of a checkout, which is built first where it never was. @module */
+/** The command `sidecar` of a package and of a checkout; a checkout is built first if needed. @module */
 'use strict';
 const { existsSync } = require('fs');
 const { join } = require('path');
@@ -8,7 +8,7 @@ const { pathToFileURL } = require('url');
 const dist = join(__dirname, '..', 'dist');
 const main = join(dist, 'cli', 'main.js');
 
-// Node takes 4 ms longer to start with a module of its newer kind, so that a package begins without one.
+// Node starts 4 ms faster without an ES module, so a package starts with CommonJS.
 if (existsSync(join(dist, 'start.cjs'))) require('../dist/start.cjs').main();
 else run();
 

@@ -3,7 +3,7 @@
  *
  *     npm test -- test/jobs test/setup.test.ts --test-name-pattern=fifo
  *
- * Node 20 expands no globs and cmd.exe neither, so the list is made here.
+ * Neither Node 20 nor cmd.exe expands globs, so the list is made here.
  *
  * @module
  */
@@ -20,14 +20,14 @@ const options = words.filter((word) => word.startsWith('-'));
 const paths = words.filter((word) => !word.startsWith('-'));
 const files = (paths.length > 0 ? paths : ['test']).flatMap((path) => testsAt(path));
 
-// Most tests wait for processes more than they compute: two at a time even on one core.
+// Most tests wait for processes more than they compute, so at least two run at a time, even on one core.
 const concurrency = Math.max(2, availableParallelism() - 1);
-// Far beyond what any test takes: a hanging one is reported by name, not by the CI's own limit.
+// Far longer than any test takes: so a hanging test is reported by name, not ended by the CI's own limit.
 const timeoutMs = 1_800_000;
 
-// Everything that a run makes is in here, so that what it leaves behind can be told.
+// Everything that the run makes is in this folder, so that what it leaves behind can be found.
 const folder = mkdtempSync(join(tmpdir(), 'sidecar-run-'));
-// Servers of other users find their own folders in it.
+// Servers that run as other users need to reach their own folders in it.
 chmodSync(folder, 0o711);
 
 const child = spawn(
