@@ -1,5 +1,5 @@
 /**
- * Chores: small programs that step back behind the jobs.
+ * Background tasks: small programs that run at a lower priority than the jobs.
  * @module
  */
 import { execFile } from 'node:child_process';
@@ -13,7 +13,8 @@ const limitMs = 60_000;
 /**
  * Runs a program to its end, at a low priority and in the C locale.
  *
- * @throws the system's error where it cannot be started; else an Error with `stderr`, where it fails or takes longer than a minute.
+ * @throws the system's error where it cannot be started; an Error with `stderr` where it fails or takes longer than a
+ *   minute.
  */
 export async function runInBackground(file: string, args: readonly string[]): Promise<void> {
   const running = run(file, args, { timeout: limitMs, env: { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' } });

@@ -1,5 +1,5 @@
 /**
- * The processes of a job, wherever they went: found by its process group, by its mark in their environment, and below those.
+ * Finds all processes of a job: by its process group, by its mark in their environment, and as descendants of those.
  * @module
  */
 import { readdirSync } from 'node:fs';
@@ -10,46 +10,46 @@ import { readProcFile, readProcFileLater } from './proc-file.ts';
 /** The variable that marks every process of a job. */
 export const markName = 'SIDECAR_JOB_ID';
 
-/** A job, as its processes are known. */
+/** A job, with what identifies its processes. */
 export interface Family {
   readonly id: string;
-  /** The job's first process, which named the group; `undefined` where it never started. */
+  /** The job's first process, which names the group; `undefined` where it never started. */
   readonly leader: Identity | undefined;
-  /** Processes that an earlier look found. They belong to the job until they end, even without a mark or its group. */
+  /** Processes that an earlier look found. They belong to the job until they end, even without its mark or group. */
   readonly known?: readonly Identity[];
 }
 
-/** A process, and the mark in the environment that it was started with; `undefined` without one. */
+/** A process, and the mark in the environment that it was started with; `undefined` without a mark. */
 export interface MarkedProcess {
   readonly stat: ProcessStat;
   readonly mark: string | undefined;
 }
 
-/** For how long processes are read before others get their turn. */
+/** How long processes are read before the event loop gets a turn. */
 const sliceMs = 1;
-/** How long a look waits for processes in the middle of an exec: until then their mark cannot be read. */
+/** How long a look waits for processes that are in an exec: their mark cannot be read until it is over. */
 const execMs = 1000;
 const execLookMs = 1;
 
 /** How many environments are read at once. */
 const readsAtOnce = 4;
-/** As long as nearly all of them are. */
+/** Initial buffer for an environment: nearly all are shorter. */
 const environmentBytes = 16_384;
 
-/** The mark of a process, for as long as it executes the same program: an environment is that of an exec. */
+/** The mark of a process; valid until its next exec, which sets the environment again. */
 interface Mark {
   readonly program: string;
   readonly value: string | undefined;
 }
 
-/** By pid, of the processes that the last look has seen; of those whose environment stayed empty for {@link execMs}: none. */
+/** By pid, the marks found by the last look. An environment that stayed empty for {@link execMs} counts as no mark. */
 const marks = new Map<number, Mark>();
 
 /**
- * Looks once through all processes. Where there is no `/proc` it finds nobody.
+ * Looks once through all processes. Where there is no `/proc` it finds no processes.
  *
- * @throws the system's error where it cannot look (EMFILE): then nobody knows who is there.
- * @returns for each family that has any, its live processes.
+ * @throws the system's error where it cannot look (EMFILE): then it is unknown which processes there are.
+ * @returns the live processes of each family that has any.
  */
 export async function findProcesses(families: readonly Family[]): Promise<Map<string, ProcessStat[]>> {
   const found = new Map<string, ProcessStat[]>();
@@ -77,7 +77,7 @@ export async function findProcesses(families: readonly Family[]): Promise<Map<st
   return found;
 }
 
-/** Those without a mark below processes of a job: such as left its group and its environment (`env -i setsid`). */
+/** Descendants of the job's processes without a mark: they left its group and its environment (`env -i setsid`). */
 function below(ours: readonly ProcessStat[], unmarked: ReadonlyMap<number, ProcessStat>): readonly ProcessStat[] {
   const pids = new Set(ours.map(({ pid }) => pid));
   const found: ProcessStat[] = [];
@@ -93,7 +93,7 @@ function below(ours: readonly ProcessStat[], unmarked: ReadonlyMap<number, Proce
 }
 
 /**
- * The first process of a job, where nothing but its mark tells: the oldest one that leads a group.
+ * The first process of a job of which only the mark is known: the oldest one that leads a group.
  *
  * @throws as {@link findProcesses}.
  */
@@ -101,7 +101,7 @@ export async function findLeader(id: string): Promise<Identity | undefined> {
   return leaderAmong((await findProcesses([{ id, leader: undefined }])).get(id) ?? []);
 }
 
-/** The oldest one that leads a group, among the processes of a job. */
+/** Among the processes of a job, the oldest one that leads a group. */
 export function leaderAmong(found: readonly ProcessStat[]): Identity | undefined {
   // This server may be the job of another one.
   const leaders = found.filter(({ pid, groupId }) => pid === groupId && pid !== process.pid);
@@ -109,7 +109,7 @@ export function leaderAmong(found: readonly ProcessStat[]): Identity | undefined
   return oldest && { pid: oldest.pid, startTime: oldest.startTime };
 }
 
-/** @returns a function that finds the family whose known process it is. */
+/** @returns a function that finds the family to which a process is known to belong. */
 function knownIn(families: readonly Family[]): (stat: ProcessStat) => Family | undefined {
   const byPid = new Map(families.flatMap((family) => (family.known ?? []).map((one) => [one.pid, { ...one, family }])));
   return ({ pid, startTime }) => {
@@ -118,14 +118,14 @@ function knownIn(families: readonly Family[]): (stat: ProcessStat) => Family | u
   };
 }
 
-/** All live processes that can be looked at. @throws as {@link findProcesses}. */
+/** All live processes that can be read, with their marks. @throws as {@link findProcesses}. */
 export async function markedProcesses(): Promise<readonly MarkedProcess[]> {
   const all = new Map<number, MarkedProcess>();
   await eachProcess((stat, markOf) => all.set(stat.pid, { stat, mark: markOf() }));
   return [...all.values()];
 }
 
-/** All live processes that can be looked at, whatever their marks. @throws as {@link findProcesses}. */
+/** All live processes that can be read. @throws as {@link findProcesses}. */
 export async function liveProcesses(): Promise<readonly ProcessStat[]> {
   const all: ProcessStat[] = [];
   await eachProcess((stat) => all.push(stat));
@@ -134,7 +134,7 @@ export async function liveProcesses(): Promise<readonly ProcessStat[]> {
 
 type Visit = (stat: ProcessStat, markOf: () => string | undefined) => void;
 
-/** A look through all processes that has not begun yet, for all that ask for one until it does. */
+/** A look through all processes that has not begun yet; callers share it until it does. */
 interface Look {
   readonly visits: Visit[];
   readonly done: Promise<void>;
@@ -144,8 +144,8 @@ let next: Look | undefined;
 let running: Promise<unknown> = Promise.resolve();
 
 /**
- * Looks through all processes, one look after the other: to end a thousand jobs at once takes two looks, not a thousand.
- * Visits a process again, for at most {@link execMs}, when it was in the middle of an exec as its mark was read.
+ * Looks through all processes, one look after the other: to end a thousand jobs at once takes two looks, not a
+ * thousand. Visits a process again, for at most {@link execMs}, if it was in an exec when its mark was read.
  */
 async function eachProcess(visit: Visit): Promise<void> {
   if (process.platform !== 'linux') return;
@@ -178,14 +178,14 @@ async function lookFor(visits: readonly Visit[]): Promise<void> {
   giveUp(rest, all);
 }
 
-/** What is still to be done at a process. */
+/** The remaining visits of one process. */
 interface Visits {
   readonly pid: string;
   readonly visits: readonly Visit[];
 }
 
 /**
- * Reads synchronously, a slice of time after the other: 10 µs a process, where the thread pool would take 220.
+ * Reads synchronously, in slices of time: 10 µs a process, where the thread pool would take 220.
  *
  * @returns the visits that asked for a mark that could not be read yet.
  */
@@ -202,7 +202,7 @@ async function visitAll(wanted: readonly Visits[]): Promise<Visits[]> {
   return rest;
 }
 
-/** @returns the visits that asked for the mark when it was not known yet. */
+/** @returns the visits that asked for the mark while it was unknown. */
 function look(pid: string, visits: readonly Visit[]): readonly Visit[] {
   const line = whileThere(() => readProcFile(`/proc/${pid}/stat`));
   const stat = line === undefined ? undefined : parseStat(line);
@@ -218,7 +218,7 @@ function look(pid: string, visits: readonly Visit[]): readonly Visit[] {
   });
 }
 
-/** @returns `undefined` where the process ended meanwhile, or belongs to another user: not one of ours in either case. */
+/** @returns `undefined` where the process has ended or belongs to another user; in both cases it is not ours. */
 function whileThere<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -228,7 +228,7 @@ function whileThere<T>(read: () => T): T | undefined {
   }
 }
 
-/** `undefined`: it has to be read. */
+/** `undefined`: the mark has to be read first. */
 function knownMark({ pid, isKernel }: ProcessStat, line: string): Mark | undefined {
   const memory = parseMemory(line);
   if (memory === undefined) return undefined;
@@ -237,7 +237,7 @@ function knownMark({ pid, isKernel }: ProcessStat, line: string): Mark | undefin
   return mark?.program === memory.program ? mark : undefined;
 }
 
-/** In the thread pool: a read waits while the process forks or maps memory, and was seen to take 500 ms. */
+/** Uses the thread pool: a read waits while the process forks or maps memory, which was seen to take 500 ms. */
 async function readMarks(wanted: readonly Visits[]): Promise<void> {
   const left = wanted.map(({ pid }) => Number(pid)).values();
   await Promise.all(Array.from({ length: Math.min(readsAtOnce, wanted.length) }, async () => {
@@ -258,9 +258,10 @@ async function readMark(pid: number, kept: Buffer): Promise<void> {
 }
 
 /**
- * Whether a process whose environment was read as empty has one, or is about to get one. In an exec the kernel replaces
- * the memory of the process first. The addresses of the environment come almost last, the end being 0 and then the start
- * until it was copied, and those of the code after them (Linux, load_elf_binary and create_elf_tables).
+ * Whether a process whose environment was read as empty has one, or is about to get one. An exec replaces the memory
+ * of the process first. The kernel sets the addresses of the environment almost last, with an end of 0 and then equal
+ * to the start until the environment was copied, and those of the code after them (Linux, load_elf_binary and
+ * create_elf_tables).
  */
 function mayGetEnvironment(pid: number): boolean {
   const memory = memoryOf(pid);
@@ -268,7 +269,7 @@ function mayGetEnvironment(pid: number): boolean {
   return memory.isLoading || memory.hasEnvironment;
 }
 
-/** Remembers the processes that no look waits for again, and forgets those that have ended. */
+/** Caches "no mark" for the processes whose marks stayed unreadable, and drops the entries of ended ones. */
 function giveUp(rest: readonly Visits[], all: readonly string[]): void {
   for (const { pid } of rest) {
     const program = memoryOf(Number(pid))?.program;
@@ -278,7 +279,7 @@ function giveUp(rest: readonly Visits[], all: readonly string[]): void {
   for (const pid of marks.keys()) if (!there.has(pid)) marks.delete(pid);
 }
 
-/** An environment is `NAME=value` ended by NUL, again and again (proc(5)). */
+/** Reads an environment: `NAME=value` entries, each ended by NUL (proc(5)). */
 function markIn(environment: string): string | undefined {
   const start = `\0${environment}`.indexOf(`\0${markName}=`);
   if (start < 0) return undefined;
@@ -286,7 +287,7 @@ function markIn(environment: string): string | undefined {
   return environment.slice(start + markName.length + 1, end < 0 ? undefined : end);
 }
 
-/** Where somebody else has the pid of the leader by now, the group of that number is not ours either. */
+/** If another process has the leader's pid by now, the group of that number is not ours either. */
 function withoutStrangers(stats: readonly ProcessStat[], leader: Identity): ProcessStat[] {
   const isReused = stats.some(({ pid, startTime }) => pid === leader.pid && startTime !== leader.startTime);
   return stats.filter(({ groupId }) => !isReused || groupId !== leader.pid);

@@ -1,13 +1,15 @@
 /**
- * Starts jobs where there is no bash for launchers: Windows, and Unix machines without bash. Node itself waits for them, so a job
- * of a server that was killed goes on, but its stdin ends and its exit code is lost.
+ * Starts jobs where there is no bash for launchers: Windows, and Unix machines without bash. Node itself waits for
+ * them. If the server is killed, its jobs keep running, but their stdin ends and their exit codes are lost.
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { appendRegular, checkFolder, createAndOpen, openRegular, openToAppend, writeRegular } from '../base/untrusted-file.ts';
+import {
+  appendRegular, checkFolder, createAndOpen, openRegular, openToAppend, writeRegular,
+} from '../base/untrusted-file.ts';
 import { markName } from './descendants.ts';
 import type { FifoWrite } from './fifo.ts';
 import { isGroupAlive, readStatLine } from './identity.ts';
@@ -15,7 +17,7 @@ import type { Launch } from './launch-script.ts';
 import { spawnErrorText } from './spawn-error.ts';
 import type { Starter, StarterEvents } from './starter.ts';
 
-/** What may wait for a job to read it: as much as a pipe holds on Linux. */
+/** Limit on input that waits for a job to read it: as much as a pipe holds on Linux. */
 const stdinBytes = 65_536;
 
 export class DirectStarter implements Starter {
@@ -29,7 +31,7 @@ export class DirectStarter implements Starter {
   }
 
   start(launch: Launch): void {
-    // Not before the caller knows that it was started.
+    // The caller must know first that the job was started.
     setImmediate(() => {
       try {
         this.#start(launch);
@@ -60,7 +62,7 @@ export class DirectStarter implements Starter {
   }
 
   letGoOfStdin(): void {
-    // It ended with the job.
+    // The child's stdin ended with the job.
   }
 
   close(): void {
@@ -79,9 +81,12 @@ export class DirectStarter implements Starter {
         detached: process.platform !== 'win32', windowsVerbatimArguments: /(^|[\\/])cmd(\.exe)?$/i.test(file),
       });
       this.#children.set(id, child);
-      child.on('error', (error) => { if (child.pid === undefined) this.#failed(launch, error as NodeJS.ErrnoException); });
-      child.on('exit', (code, signal) => this.#ended(launch, child, code ?? 128 + (signal ? constants.signals[signal] : 0)));
-      // EPIPE: the job has ended or closed its stdin; the next write is told so.
+      child.on('error', (error) => {
+        if (child.pid === undefined) this.#failed(launch, error as NodeJS.ErrnoException);
+      });
+      child.on('exit', (code, signal) =>
+        this.#ended(launch, child, code ?? 128 + (signal ? constants.signals[signal] : 0)));
+      // EPIPE: the job has ended or closed its stdin; the next write reports that.
       child.stdin?.on('error', () => undefined);
       if (child.pid !== undefined) writeSync(note, describeProcess(child.pid));
       this.#events.onStarted(id);
@@ -93,21 +98,21 @@ export class DirectStarter implements Starter {
   #failed({ id, directory, argv, workdir }: Launch, error: NodeJS.ErrnoException): void {
     this.#children.delete(id);
     const file = argv[0] ?? '';
-    // posix_spawn(3) says ENOENT of a workdir that was deleted, too.
+    // posix_spawn(3) reports ENOENT also for a workdir that was deleted.
     const isMissing = error.code === 'ENOENT' && existsSync(workdir);
     const why = isMissing ? 'not found' : spawnErrorText(error, { file, cwd: workdir });
     try {
       checkFolder(directory);
       appendRegular(join(directory, 'stderr'), `sidecar: ${file}: ${why}\n`);
     } catch {
-      // A full disk: the reason of the job says enough.
+      // A full disk: the job's reason is enough.
     }
     this.#exit(id, directory, isMissing ? 127 : 126, 0);
   }
 
   #ended({ id, directory }: Launch, child: ChildProcess, code: number): void {
     if (!this.#children.delete(id)) return;
-    // Windows has codes of 32 bits, and its largest are those of crashes: none becomes a 0.
+    // Exit codes on Windows have 32 bits, and the largest are those of crashes: they must not become 0.
     this.#exit(id, directory, code >>> 0, child.pid ?? 0);
   }
 
@@ -116,7 +121,7 @@ export class DirectStarter implements Starter {
       checkFolder(directory);
       writeRegular(join(directory, 'exit'), `${code}\n`);
     } catch {
-      // Whoever is told now writes it later.
+      // The listener of onExit writes it later.
     }
     this.#events.onExit(id, { code, pid, hasLeft: isGroupAlive(pid) });
   }
@@ -127,7 +132,7 @@ function openStdin({ stdin, directory }: Launch): number | 'ignore' | 'pipe' {
   return stdin === 'null' ? 'ignore' : 'pipe';
 }
 
-/** The same note that a launcher's job makes of itself. */
+/** The note that a launcher's job writes about itself. */
 function describeProcess(pid: number): string {
   if (process.platform === 'win32') return `${pid} ${Date.now()}\n`;
   if (process.platform !== 'linux') return `${pid} -\n`;

@@ -1,6 +1,6 @@
 /**
- * A little of the disk that is kept for the start of a server: on a full disk one could not even take its lock, and
- * through it nobody could make room.
+ * A small reserve of disk space for the start of a server: on a full disk it could not even take its lock, and no
+ * client could use it to free space.
  * @module
  */
 import { randomBytes } from 'node:crypto';
@@ -10,12 +10,12 @@ import { isDiskFull } from '../base/disk-full.ts';
 import { createFile, statFile } from '../base/untrusted-file.ts';
 import { Trash } from './trash.ts';
 
-/** Enough for a start and for deleting jobs: both write a few files of a block each. */
+/** Enough for a start and for deleting jobs: both write a few files of one block each. */
 const sizeBytes = 256 * 1024;
-/** The disk has so much when it is made: it must not be what fills it. */
+/** Free space needed to make the reserve, which must not be what fills the disk. */
 const minFreeBytes = 4 * sizeBytes;
 
-/** Makes the reserve where it is missing and the disk has the room. @throws the system's error. */
+/** Makes the reserve if it is missing and the disk has room. @throws the system's error. */
 export function keepReserve(stateDir: string): void {
   const path = reserveIn(stateDir);
   if (statFile(path)?.size === sizeBytes) return;
@@ -23,16 +23,16 @@ export function keepReserve(stateDir: string): void {
   if (bavail * bsize < minFreeBytes) return;
   const trash = new Trash(stateDir);
   if (statFile(path) !== undefined) void trash.clear(trash.put(path));
-  // No zeros: a file system that compresses would keep next to nothing for them.
+    // Random bytes: a compressing file system would store zeros in almost no space.
   createFile(path, randomBytes(sizeBytes));
 }
 
-/** Does what needs a little room; where there is none, once more with that of the reserve. */
+/** Runs `act`; if the disk is full, deletes the reserve and runs it once more. */
 export function withReserve<T>(stateDir: string, act: () => T): T {
   try {
     return act();
   } catch (error) {
-    // What a job has put in its place is no reserve.
+    // Anything else than a file was put there by a job: it is not the reserve.
     if (!isDiskFull(error) || statFile(reserveIn(stateDir))?.isFile() !== true) throw error;
     unlinkSync(reserveIn(stateDir));
     return act();

@@ -1,18 +1,18 @@
 /**
- * Writes into FIFOs, empties them, and sees who has them open, without ever waiting.
+ * Writes to FIFOs, drains them, and finds which processes have them open, without ever waiting.
  * @module
  */
 import { closeSync, fstatSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { checkFolder, isUnreadable, openFifo } from '../base/untrusted-file.ts';
 
-/** How a write into a FIFO went; it never waits. */
+/** The result of a write to a FIFO. */
 export type FifoWrite = { readonly writtenBytes: number } | 'closed' | 'full';
 
 /**
- * Writes what fits. `closed`: no process has it open for reading, or something else stands there or in the place of its
- * directory. `full`: not even one byte fits.
- * Up to 4096 bytes (PIPE_BUF, pipe(7)) go in whole or not at all.
+ * Writes what fits. `closed`: no process has the FIFO open for reading, or something else stands in its place or in
+ * that of its directory. `full`: not even one byte fits. Up to 4096 bytes (PIPE_BUF, pipe(7)) are written in whole or
+ * not at all.
  */
 export function writeFifo(path: string, bytes: Uint8Array): FifoWrite {
   let fd: number;
@@ -39,7 +39,7 @@ export function writeFifo(path: string, bytes: Uint8Array): FifoWrite {
 /** More than a FIFO holds by default (pipe(7)). */
 const longestRest = 2 ** 20;
 
-/** Reads away what was written and not read, and says how many bytes that is. 0 where there is no FIFO any more. */
+/** Discards what was written and not read, and returns its length in bytes; 0 where the FIFO is gone. */
 export function drainFifo(path: string): number {
   let fd: number;
   try {
@@ -59,8 +59,8 @@ export function drainFifo(path: string): number {
 }
 
 /**
- * Whether a process has the very file open that is open here as `fd`. `undefined`: the system does not tell, as nowhere but
- * on Linux and of no process of another user (proc(5), /proc/pid/fd).
+ * Whether a process has the file open that is open here as `fd`. `undefined`: the system does not tell; only Linux
+ * does, and only for processes of the same user (proc(5), /proc/pid/fd).
  */
 export function hasOpen(pid: number, fd: number): boolean | undefined {
   const own = fstatSync(fd);

@@ -1,7 +1,7 @@
 /**
- * The first bash: started ahead, it forks launchers and does chores. Node's own spawn blocks the event loop for 1 ms, for 16 ms where
- * the server has grown to 600 MB, and for longer where all processors are busy; a line to a bash does not.
- * @module
+ * The first bash: started ahead, it forks launchers and runs background tasks (chores). Node's own spawn blocks the
+ * event loop for 1 ms, for 16 ms where the server has grown to 600 MB, and for longer where all processors are busy;
+ * writing a line to a bash does not.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Variables } from './environment/secrets.ts';
@@ -21,17 +21,17 @@ export interface FirstBashOptions {
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
-/** What is told to whoever has processes from it. */
+/** Events for the listeners that have processes started by the first bash. */
 export interface FirstBashEvents {
-  /** It is there, again perhaps. */
+  /** The bash was started, for the first time or again. */
   readonly onStart: () => void;
-  /** It has ended; another is started. `error`: it could not be started. */
+  /** The bash has ended; another will be started. `error`: it could not be started. */
   readonly onEnd: (error: Error | undefined) => void;
-  /** A line of one of those processes. */
+  /** One of those processes has written a line. */
   readonly onLine: (line: string) => void;
 }
 
-/** The bash ended before the chore did: nobody knows how far that came. */
+/** The bash ended before the chore did: it is unknown how far the chore came. */
 export class ChoreLost extends Error {
   override readonly name = 'ChoreLost';
 }
@@ -47,7 +47,7 @@ interface Chore {
   readonly timer: NodeJS.Timeout;
 }
 
-/** As `ps` shows launchers. */
+/** The name of launchers in `ps`. */
 export const launcherName = 'sidecar-launcher';
 const firstRestartMs = 50;
 const maxRestartMs = 5000;
@@ -59,7 +59,7 @@ export class FirstBash {
   readonly #options: FirstBashOptions;
   readonly #chores = new Map<number, Chore>();
   readonly #listeners: FirstBashEvents[] = [];
-  /** Until it is there. */
+  /** Lines kept until the bash is started. */
   #unsent: string[] = [];
   #child: ChildProcess | undefined;
   #numbers = 0;
@@ -69,7 +69,7 @@ export class FirstBash {
 
   constructor(options: FirstBashOptions) {
     this.#options = options;
-    // A start of the server does not wait for it.
+    // The start of the server must not wait for it.
     this.#restart = setTimeout(() => this.#start(), 0);
   }
 
@@ -86,7 +86,7 @@ export class FirstBash {
     this.send('sc_fork_launcher', String(number), fifo);
   }
 
-  /** It has shown that it works: the next is started at once should it end. */
+  /** The bash has proved to work: if it ends, the next is started without a growing delay. */
   works(): void {
     this.#restartMs = firstRestartMs;
   }
@@ -94,14 +94,17 @@ export class FirstBash {
   /**
    * Runs a program to its end, in the C locale.
    *
-   * @param options.isUrgent Somebody waits for it: otherwise it steps back behind the jobs.
-   * @throws ChoreError where it fails; ChoreLost; the system's error where there can be no bash; Error where it takes too long, see `choreMs`: then another bash takes its place.
+   * @param options.isUrgent A caller waits for it; otherwise it runs at a lower priority than the jobs.
+   * @throws ChoreError where it fails; ChoreLost; the system's error where no bash can be started; Error where it takes
+   *   longer than `choreMs`: then another bash replaces this one.
    */
   chore(argv: readonly string[], { isUrgent }: { readonly isUrgent: boolean }): Promise<void> {
     return new Promise((resolve, reject) => {
       const number = this.#numbers += 1;
       const { choreMs = defaultChoreMs } = this.#options;
-      const overdue = new Error(`Cannot wait for ${argv[0]}: it has taken more than ${choreMs / 1000} s; it may be tried again`);
+      const overdue = new Error(
+        `Cannot wait for ${argv[0]}: it has taken more than ${choreMs / 1000} s; it may be tried again`,
+      );
       const timer = setTimeout(() => this.#overdue(number, overdue), choreMs);
       timer.unref();
       this.#chores.set(number, { resolve, reject, timer });
@@ -109,29 +112,30 @@ export class FirstBash {
     });
   }
 
-  /** Its launchers go on with their jobs. */
+  /** Closes the connection to the bash; its launchers keep running their jobs. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#restart);
-    for (const number of [...this.#chores.keys()]) this.#choreEnded(number, new Error('Cannot do chores: the server is closing'));
+    for (const number of [...this.#chores.keys()])
+      this.#choreEnded(number, new Error('Cannot do chores: the server is closing'));
     this.#child?.stdin?.destroy();
     this.#child?.stdout?.destroy();
     this.#child?.unref();
   }
 
-  /** What every job inherits. */
+  /** The environment that every job inherits. */
   get inherited(): Variables {
     return this.#options.env;
   }
 
-  /** A command of `launchScript`; kept until it is there. */
+  /** Sends a command of `launchScript`; keeps it until the bash is started. */
   send(...words: readonly string[]): void {
     const line = `${words.map(quote).join(' ')}\n`;
     if (this.#child === undefined) this.#unsent.push(line);
     else this.#child.stdin?.write(line);
   }
 
-  /** Where it was the bash itself that stood still, others would wait for it in vain. */
+  /** Kills the bash as well: if the bash itself hangs, later chores would time out too. */
   #overdue(number: number, error: Error): void {
     this.#choreEnded(number, error);
     this.#child?.kill('SIGKILL');
@@ -141,18 +145,18 @@ export class FirstBash {
     const { bash, jobsDirectory } = this.#options;
     const start = shellStart(this.#options.env);
     // -p: neither BASH_ENV nor functions of the environment reach the launchers; the jobs get them as they are.
-    // --norc: a bash whose stdin is a socket, as Node's pipes are, takes itself for one that sshd started, and where SHLVL is not set, as
-    // under systemd, it would run the user's ~/.bashrc first (bash(1), INVOCATION, remote shell daemon).
+    // --norc: a bash whose stdin is a socket, as Node's pipes are, takes itself for one started by sshd, and where
+    // SHLVL is not set, as under systemd, it would run the user's ~/.bashrc first (bash(1), INVOCATION, remote shell
+    // daemon).
     const child: ChildProcess = spawn(bash, ['--norc', '-p', '-c', bootScript, launcherName, jobsDirectory], {
-      // The directory of the server may go: bash says so at every start.
+      // The server's directory may be deleted, and bash would report that at every start.
       env: start.env, cwd: '/', detached: true, stdio: ['pipe', 'pipe', 'ignore'],
     });
     withJobPriority(child.pid);
     this.#child = child;
     child.on('error', (error) => this.#ended(child, error));
     child.on('exit', () => this.#ended(child));
-    // EPIPE: it has ended, which 'exit' tells.
-    // Where there are no file descriptors left, it has neither.
+    // EPIPE: it has ended, which 'exit' reports. Where no file descriptors are left, the child has neither stream.
     child.stdin?.on('error', () => undefined);
     child.stdout?.on('error', () => undefined);
     child.stdin?.write(`${launchScript}\0${startLine(start)}\n${this.#unsent.splice(0).join('')}`);
@@ -164,7 +168,8 @@ export class FirstBash {
     if (this.#child !== child || this.#isClosed) return;
     this.#child = undefined;
     this.#options.onWarning('the first launcher ended, starting another', error);
-    for (const number of [...this.#chores.keys()]) this.#choreEnded(number, error ?? new ChoreLost('Cannot do the chore: the bash that does it has ended'));
+    for (const number of [...this.#chores.keys()])
+      this.#choreEnded(number, error ?? new ChoreLost('Cannot do the chore: the bash that does it has ended'));
     for (const { onEnd } of this.#listeners) onEnd(error);
     this.#restart = setTimeout(() => this.#start(), this.#restartMs);
     this.#restartMs = Math.min(this.#restartMs * 2, maxRestartMs);
@@ -184,7 +189,9 @@ export class FirstBash {
     const [, number, status, stderr = ''] = /^chore (\d+) (\d+) (.*)$/.exec(line) ?? [];
     if (number === undefined) for (const { onLine } of this.#listeners) onLine(line);
     else if (status === '0') this.#choreEnded(Number(number));
-    else this.#choreEnded(Number(number), Object.assign(new Error(`The chore failed with ${status}: ${stderr}`), { stderr }));
+    else this.#choreEnded(
+      Number(number), Object.assign(new Error(`The chore failed with ${status}: ${stderr}`), { stderr }),
+    );
   }
 
   #choreEnded(number: number, error?: Error): void {

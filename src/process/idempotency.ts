@@ -1,5 +1,5 @@
 /**
- * A request that is sent again with its `Idempotency-Key` gets its first answer again and does nothing.
+ * A repeated request with the same `Idempotency-Key` gets the first answer again and does nothing.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -10,18 +10,18 @@ import { type JsonBounds, parseWithin } from '../base/untrusted-json.ts';
 import { type Problem, ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 
-/** The key that a client gave, and a hash of what it asked for. */
+/** The key that a client gave, and a hash of its request. */
 export interface Idempotency {
   readonly key: string;
   readonly hash: string;
 }
 
-/** For the documentation of a route. */
+/** The header, for the documentation of a route. */
 export const idempotencyHeader = {
   'Idempotency-Key': 'The same key and request again: the first answer again, and nothing happens.',
 } as const;
 
-/** What was asked for: where, and with which bytes. */
+/** A hash of a request: its target and its body. */
 export function fingerprint(target: string, body: Uint8Array): string {
   return createHash('sha256').update(target).update('\n').update(body).digest('base64url');
 }
@@ -31,7 +31,7 @@ const answersFile = 'answers.ndjson';
 /** Each line begins with one of these, and the key. */
 const keyFields = ['key', 'begun', 'withdrawn', 'failed'] as const;
 
-/** @param target What is asked for. @throws ParseError where the key cannot be one. */
+/** @param target The target of the request. @throws ParseError where the key is invalid. */
 export function idempotencyOf(request: Repeatable, target: string): Idempotency | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
@@ -41,7 +41,7 @@ export function idempotencyOf(request: Repeatable, target: string): Idempotency 
   return { key, hash: fingerprint(target, request.bodyBytes) };
 }
 
-/** @throws ProblemError idempotency_mismatch where the key stands for another request. */
+/** @throws ProblemError idempotency_mismatch where the key was used for another request. */
 export function checkSame(known: Idempotency, asked: Idempotency): void {
   if (known.hash === asked.hash) return;
   throw new ProblemError('idempotency_mismatch',
@@ -49,37 +49,40 @@ export function checkSame(known: Idempotency, asked: Idempotency): void {
 }
 
 /**
- * A line of `answers.ndjson`, in the directory of what it was about, kept as long as that. The last line of a key counts. Only `key` is known to
- * versions before the others: what they do not understand they pass over.
+ * A line of `answers.ndjson`, which is in the directory of the job or terminal and is deleted with it. The last line of
+ * a key counts. Older versions know only the lines with `key`, and skip lines that they do not understand.
  */
 type Line =
   | { readonly key: string; readonly hash: string; readonly answer: unknown }
-  /** About to do what cannot be taken back. */
+  /** The call is about to do what cannot be undone. */
   | { readonly begun: string; readonly hash: string }
-  /** Nothing was done after all. */
+  /** The call failed and did nothing. */
   | { readonly withdrawn: string; readonly hash: string }
-  /** Something was done, but not all. */
-  | { readonly failed: string; readonly hash: string; readonly problem: Pick<Problem, 'code' | 'detail'>; readonly extensions: ProblemError['extensions'] };
+  /** The call failed after doing a part. */
+  | {
+    readonly failed: string; readonly hash: string;
+    readonly problem: Pick<Problem, 'code' | 'detail'>; readonly extensions: ProblemError['extensions']
+  };
 
 const maxFileBytes = 64 * 2 ** 20;
-/** Of all lines of one key: two of its answer, at most a body of 1 MiB, and those that a full disk has torn. */
+/** Limit on all lines of one key: two of its answer, at most a body of 1 MiB, and those that a full disk has torn. */
 const maxKeyBytes = 4 * 2 ** 20;
 const maxKeyTokens = 400_000;
 const maxKeyLines = 1000;
 
-/** Remembers answers to calls on a job, a terminal, or whatever else has a directory. */
+/** Remembers answers to calls on a job, a terminal, or anything else that has a directory. */
 export class Answers {
   readonly #inProgress = new Map<string, { readonly hash: string; readonly acting: Promise<unknown> }>();
 
   /**
    * Acts once for each key.
    *
-   * @param directory Of what is acted on.
-   * @param act Calls `begin` before it does what must not be done twice. Should the server be killed between that and the answer, the call is
-   * answered `outcome_unknown` from then on, and nothing is done again.
-   * @throws ProblemError idempotency_mismatch, outcome_unknown; unavailable where something has replaced the file and `act` calls `begin`: what
-   * never does may be done again, as to cancel. What `act` throws is not remembered, unless it is a ProblemError that says that something was
-   * done before it.
+   * @param directory The directory of the object that is acted on.
+   * @param act Calls `begin` before it does what must not be done twice. If the server is killed between that and the
+   *   answer, the call is answered `outcome_unknown` from then on, and nothing is done again.
+   * @throws ProblemError idempotency_mismatch, outcome_unknown; unavailable where something has replaced the file and
+   *   `act` calls `begin`: an act without `begin`, such as cancelling, may be repeated. What `act` throws is not
+   *   remembered, unless it is a ProblemError that says that something was done before it.
    */
   async once<T>(directory: string, asked: Idempotency | undefined, act: (begin: () => void) => Promise<T>): Promise<T> {
     if (!asked) return act(() => undefined);
@@ -104,10 +107,10 @@ export class Answers {
 class KeyedCall {
   readonly #file: string;
   readonly #asked: Idempotency;
-  /** Why nothing may begin that must not be done twice. */
+  /** Why the call must not begin what may not be done twice. */
   readonly #refusal: ProblemError | undefined;
   #hasBegun = false;
-  /** What became of it can be read back; where it could not be written, only this server knows. */
+  /** Whether the outcome can be read back; otherwise it is known to this server alone. */
   isOnDisk = true;
 
   constructor(file: string, asked: Idempotency, refusal: ProblemError | undefined) {
@@ -119,7 +122,7 @@ class KeyedCall {
   #begin(): void {
     if (this.#refusal) throw this.#refusal;
     const { key, hash } = this.#asked;
-    // On a full disk a job may need its input all the more.
+    // A failed write does not stop the call: on a full disk a job may need its input all the more.
     this.#hasBegun ||= append(this.#file, { begun: key, hash });
   }
 
@@ -145,13 +148,18 @@ function isPartial(error: unknown): error is ProblemError {
   return Number(writtenBytes) > 0 || unknown === true;
 }
 
-/** @throws ProblemError what was thrown then; outcome_unknown; idempotency_mismatch. */
+/** @throws ProblemError the remembered problem; outcome_unknown; idempotency_mismatch. */
 function replay(known: Exclude<Line, { withdrawn: string }>, asked: Idempotency): unknown {
   checkSame({ key: asked.key, hash: known.hash }, asked);
   if ('answer' in known) return known.answer;
-  if ('problem' in known) throw new ProblemError(known.problem.code, known.problem.detail, { extensions: known.extensions });
-  throw new ProblemError('outcome_unknown', 'Cannot say whether it was done: the server was killed in the middle of it; look at the job, then '
-    + 'decide, and use another Idempotency-Key to do it again', { extensions: { unknown: true } });
+  if ('problem' in known)
+    throw new ProblemError(known.problem.code, known.problem.detail, { extensions: known.extensions });
+  throw new ProblemError(
+    'outcome_unknown',
+    'Cannot say whether it was done: the server was killed in the middle of it; look at the job, then '
+      + 'decide, and use another Idempotency-Key to do it again',
+    { extensions: { unknown: true } },
+  );
 }
 
 function keyOf(line: Line): string {
@@ -160,11 +168,13 @@ function keyOf(line: Line): string {
   return 'withdrawn' in line ? line.withdrawn : line.failed;
 }
 
-/** @returns whether it could be written: what was done is answered all the same, and known as long as this server lives. */
+/**
+ * @returns whether the line could be written. If not, the call is answered all the same, and this server remembers it.
+ */
 function append(file: string, line: Line): boolean {
   try {
     checkFolder(dirname(file));
-    // A line of its own, whatever an earlier full disk left of the one before.
+    // The leading newline separates it from a line that a full disk has torn.
     appendRegular(file, `\n${JSON.stringify(line)}\n`);
     return true;
   } catch {
@@ -172,24 +182,30 @@ function append(file: string, line: Line): boolean {
   }
 }
 
-/** @returns a ProblemError, unavailable, where the file is not what {@link append} makes of it. */
+/** @returns a ProblemError, unavailable, where something has replaced the file. */
 function lastLineIn(directory: string, key: string): Line | ProblemError | undefined {
   try {
     checkFolder(directory);
-    // A byte each, which the longest files are searched by in half of the time.
+    // latin1 has one byte a character, which halves the time to search the longest files.
     return lastLineOf(key, readRegular(join(directory, answersFile), maxFileBytes).toString('latin1'));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
     if (!isUnreadable(error)) throw error;
-    return new ProblemError('unavailable', `Cannot tell whether that was done before: ${message}; without an Idempotency-Key it can be done`, { cause: error });
+    return new ProblemError(
+      'unavailable',
+      `Cannot tell whether that was done before: ${message}; without an Idempotency-Key it can be done`,
+      { cause: error },
+    );
   }
 }
 
 /**
- * Parses only lines of the key, the last first: a job may have filled the file with millions of others, or of these.
+ * Parses only lines of the key, the last first: a job may have filled the file with millions of other lines, or of
+ * these.
  *
- * @param content Bytes, each a character. @throws TooLargeError where more lines of the key are torn than there can be.
+ * @param content The bytes, one a character.
+ * @throws TooLargeError where more lines of the key are torn than there can be.
  */
 function lastLineOf(key: string, content: string): Line | undefined {
   const named = Buffer.from(JSON.stringify(key)).toString('latin1');
@@ -209,7 +225,7 @@ function lastLineOf(key: string, content: string): Line | undefined {
   }
 }
 
-/** Where lines begin with a text, the last first. */
+/** Finds the places where lines begin with a text, the last first. */
 class Places {
   readonly #content: string;
   readonly #start: string;
@@ -232,7 +248,7 @@ class Places {
   }
 }
 
-/** `undefined`: the line was torn by a full disk or a crash, and its call never answered. @throws TooLargeError */
+/** `undefined`: the line was torn by a full disk or a crash, and its call was never answered. @throws TooLargeError */
 function parsed(line: Buffer, bounds: JsonBounds): Line | undefined {
   try {
     const value = parseWithin(line, bounds, answersFile);

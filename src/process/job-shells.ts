@@ -1,5 +1,5 @@
 /**
- * The shells that run the jobs of mode `shell`: which one a request without a `shell` gets, and where each is.
+ * The shells that run the jobs of mode `shell`: the default for a request without a `shell`, and the path of each.
  * @module
  */
 import { ParseError } from '../base/parse.ts';
@@ -9,7 +9,7 @@ import { findProgram, isExecutable } from './find-program.ts';
 import { findBash } from './launchers.ts';
 
 export interface JobShellsOptions {
-  /** A name, or a path, that replaces the default: bash where the machine has one, else sh; cmd on Windows. */
+  /** A name or a path that replaces the default. Default: bash where the machine has one, else sh; cmd on Windows. */
   readonly preferred?: string | undefined;
   /** The search path, as in the environment of the jobs. */
   readonly path: string;
@@ -20,7 +20,7 @@ export class JobShells {
   readonly #path: string;
   readonly #isWindows: boolean;
   readonly #preferred: string | undefined;
-  /** Name → path, as it was found last. */
+  /** Name → path, as found last. */
   readonly #found = new Map<string, string>();
 
   constructor({ preferred, path, platform = process.platform }: JobShellsOptions) {
@@ -37,10 +37,12 @@ export class JobShells {
   }
 
   /**
-   * The shell that a request gets. On Windows one that names none gets none: cmd.
+   * The shell for a request. On Windows the result for a request that names none may be `undefined`: cmd.
    *
-   * @param given A name or a path; `undefined`: the default. @param jobPath The PATH that the request gives its job.
-   * @throws ParseError where nothing has that name; ProblemError not_supported where this machine does not have the shell.
+   * @param given A name or a path; `undefined`: the default.
+   * @param jobPath The PATH that the request gives its job.
+   * @throws ParseError where nothing has that name; ProblemError not_supported where this machine does not have the
+   *   shell.
    */
   admit(given: string | undefined, jobPath?: string): string | undefined {
     if (this.#isWindows) return given ?? this.#preferred;
@@ -49,24 +51,27 @@ export class JobShells {
     if (!isPath(shell) && this.#find(shell, jobPath) !== undefined) return shell;
     const have = `this machine has ${this.#installed()}`;
     const cannot = `Cannot run the command by ${shell}`;
-    if (given === undefined) throw new ProblemError('not_supported', `${cannot}, the default shell of this server: ${have}`);
+    if (given === undefined)
+      throw new ProblemError('not_supported', `${cannot}, the default shell of this server: ${have}`);
     if (shellKindOf(shell) !== undefined) throw new ProblemError('not_supported', `${cannot}: ${have}`);
     const received = JSON.stringify(shell.slice(0, 200));
-    throw new ParseError('body.shell', `expected the name of a shell (${have}) or the path of one, received ${received}`);
+    throw new ParseError(
+      'body.shell', `expected the name of a shell (${have}) or the path of one, received ${received}`,
+    );
   }
 
-  /** What to start: the path of the shell, or what was given where none is known. What starts it looks at the file again. */
+  /** The path of the shell, or `shell` itself where no path is known. The file is checked again when it is started. */
   programOf(shell: string, jobPath?: string): string {
     if (this.#isWindows || isPath(shell)) return shell;
     return (jobPath === undefined ? this.#found.get(shell) : undefined) ?? this.#find(shell, jobPath) ?? shell;
   }
 
-  /** What starts the shell for a request that names none. */
+  /** The program of the default shell. */
   get defaultProgram(): string {
     return this.programOf(this.defaultShell);
   }
 
-  /** @throws Error where the preferred shell is not there. */
+  /** @throws Error where the preferred shell does not exist. */
   checkDefault(): void {
     const preferred = this.#preferred;
     if (preferred === undefined || this.#isWindows) return;
@@ -78,7 +83,7 @@ export class JobShells {
     return ['bash', 'zsh', 'sh', 'pwsh'].filter((name) => this.#find(name) !== undefined).join(', ');
   }
 
-  /** One look at the file where it is known; a search only where it is not, or has gone. */
+  /** Checks the known path first; searches only where no path is known or the file is gone. */
   #find(name: string, jobPath?: string): string | undefined {
     const own = jobPath === undefined ? undefined : findProgram(name, jobPath);
     if (own !== undefined) return own;
@@ -91,13 +96,13 @@ export class JobShells {
   }
 
   #search(name: string): string | undefined {
-    // POSIX promises no path for sh, but systems have it there, and scripts say so.
+    // POSIX promises no path for sh, but systems have it at /bin/sh, and scripts name it there.
     if (name === 'sh' && isExecutable('/bin/sh')) return '/bin/sh';
     return findProgram(name, this.#path) ?? (name === 'bash' ? findBash() : undefined);
   }
 }
 
-/** Names of shells are read in any case. */
+/** Names of shells are case-insensitive. */
 function normalized(shell: string): string {
   return shellKindOf(shell) ?? shell;
 }

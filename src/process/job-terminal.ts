@@ -1,5 +1,6 @@
 /**
- * The pseudo-terminal of a job, found through the processes of the job: it is there also for a server that did not start it.
+ * The pseudo-terminal of a job, found through the job's processes, so that a server that did not start the job finds
+ * it, too.
  * @module
  */
 import { execFile } from 'node:child_process';
@@ -10,13 +11,17 @@ import { type Family, findProcesses } from './descendants.ts';
 import type { ProcessStat } from './identity.ts';
 import { resizeArgv } from './pty.ts';
 
-/** How long a job that has just been started may take to open its terminal. */
+/** How long a new job may take to open its terminal. */
 const openMs = 5000;
 const resizeMs = 5000;
 /** Major number of Unix98 pseudo-terminals (Linux, Documentation/admin-guide/devices.txt). */
 const ptsMajor = 136;
 
-/** Changes the size of the job's terminal. `false`: it has none, or none any more. @param isOver The job has ended. */
+/**
+ * Changes the size of the job's terminal. `false`: it has none, or none any more.
+ *
+ * @param isOver Whether the job has ended.
+ */
 export async function resizeJobTerminal(family: Family, size: TerminalSize, isOver: () => boolean): Promise<boolean> {
   const tty = await terminalOf(family, isOver);
   if (tty === undefined) return false;
@@ -25,7 +30,7 @@ export async function resizeJobTerminal(family: Family, size: TerminalSize, isOv
     await promisify(execFile)(file, args, { timeout: resizeMs });
     return true;
   } catch (error) {
-    // stty(1) ran and failed: the terminal has gone meanwhile.
+    // stty(1) ran and failed: the terminal is gone.
     if (typeof (error as { code?: unknown }).code !== 'number') throw error;
     return false;
   }
@@ -41,14 +46,17 @@ async function terminalOf(family: Family, isOver: () => boolean): Promise<string
   }
 }
 
-/** That of the first session that has one: later ones are opened by the job itself, as tmux(1) does. */
+/** The terminal of the first session that has one: the job itself opens later ones, as tmux(1) does. */
 function firstTerminal(stats: readonly ProcessStat[]): string | undefined {
   const leaders = stats.filter(({ pid, sessionId, terminal }) => pid === sessionId && terminal !== 0);
   const [first] = leaders.sort((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid);
   return first && pathOf(first.terminal);
 }
 
-/** Of a device number as `tty_nr` has it: minor in bits 31 to 20 and 7 to 0, major in bits 15 to 8 (proc(5)). */
+/**
+ * The path of a device number in the format of `tty_nr`: minor in bits 31 to 20 and 7 to 0, major in bits 15 to 8
+ * (proc(5)).
+ */
 function pathOf(device: number): string | undefined {
   const major = (device >>> 8) & 0xfff;
   const minor = (device & 0xff) | ((device >>> 12) & 0xfff00);

@@ -1,9 +1,10 @@
 /**
- * Keeps the stdin of jobs open. A job reads the end of its input once nobody has its stdin open for writing; so somebody must, whether or
- * not there is a server: a small bash, the keeper, that opens FIFOs, and closes each when it is told to. It is there as long as the server
- * that started it, or a launcher of that server with a job, is.
+ * Keeps the stdin of jobs open. A job reads the end of its input once no process has its stdin open for writing. So a
+ * small bash, the keeper, opens the FIFOs, with or without a server, and closes each on request. It lives as long as
+ * the server that started it, or a launcher of that server with a job, lives.
  *
- * What it holds is named by a text, a hold, that a later server understands: `<name of the keeper's FIFO>:<number of its descriptor>`.
+ * An open FIFO is named by a string, a hold, that a later server understands: `<name of the keeper's FIFO>:<number of
+ * its descriptor>`.
  * @module
  */
 import { closeSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
@@ -16,9 +17,9 @@ import { openFileLimit } from './open-files.ts';
 
 export interface KeeperOptions {
   readonly first: FirstBash;
-  /** FIFOs are looked for there. */
+  /** Paths of FIFOs are sent relative to it. */
   readonly stateDir: string;
-  /** How long its process may take to answer, in milliseconds. Default: 30,000. */
+  /** How long the keeper may take to answer, in milliseconds. Default: 30,000. */
   readonly answerMs?: number;
   readonly onWarning: (message: string, error?: unknown) => void;
 }
@@ -30,9 +31,9 @@ interface Batch {
   readonly timer: NodeJS.Timeout;
 }
 
-/** Those below are bash's own. */
+/** Lower descriptors are left to bash. */
 const lowestNumber = 64;
-/** What keepers are called, see `#make`: nothing else in their folder is ours. */
+/** The names of keepers' FIFOs, see `#make`; other files in the folder are not ours. */
 const keeperName = /^\d+-\d+-[0-9a-z]+$/;
 const checkMs = 1000;
 const flushMs = 100;
@@ -54,7 +55,7 @@ export class Keeper {
   readonly #unneeded: string[] = [];
   #flushing: NodeJS.Timeout | undefined;
   #starting: Promise<void> | undefined;
-  /** The FIFOs of keepers that were there before, as long as jobs of their servers run. */
+  /** The FIFOs of earlier keepers, as long as jobs of their servers run. */
   #others: readonly string[];
   #isClosed = false;
 
@@ -64,17 +65,24 @@ export class Keeper {
     this.#check = setInterval(() => this.#lookAfter(), checkMs);
     this.#check.unref();
     options.first.tell({
-      // Launchers of a new first bash must have it open, too.
+      // Launchers of a new first bash must have the keeper's FIFO open, too.
       onStart: () => { if (this.#pid !== undefined) options.first.send('sc_join', join(this.#folder, this.#name)); },
-      // The word to fork it may have ended with the first bash.
-      onEnd: () => { if (this.#pid === undefined) this.#end(new Error('Cannot keep FIFOs open: the bash that forks the keeper has ended')); },
+      // The command to fork the keeper may be lost with the first bash.
+      onEnd: () => {
+        if (this.#pid === undefined)
+          this.#end(new Error('Cannot keep FIFOs open: the bash that forks the keeper has ended'));
+      },
       onLine: (line) => this.#hear(line),
     });
     clearPlaceOf(this.#folder);
     this.#others = removeDeserted(this.#folder, namesIn(this.#folder));
   }
 
-  /** Resolves once it is on its way: launchers that are forked from then on keep it alive. @throws as {@link hold}. */
+  /**
+   * Resolves once the keeper is being started: launchers forked from then on keep it alive.
+   *
+   * @throws as {@link hold}.
+   */
   start(): Promise<void> {
     if (this.#isClosed) return Promise.reject(new Error('Cannot keep FIFOs open: the server is closing'));
     if (this.#fd !== undefined) return Promise.resolve();
@@ -82,21 +90,21 @@ export class Keeper {
     return this.#starting;
   }
 
-  /** How many FIFOs it can hold at once. */
+  /** How many FIFOs the keeper can hold at once. */
   get capacity(): number {
     return Math.max(1, this.#limit - lowestNumber);
   }
 
-  /** Whether the hold is one of the keeper that there is now. */
+  /** Whether the hold belongs to the current keeper. */
   isCurrent(hold: string): boolean {
     return this.#fd !== undefined && nameOf(hold) === this.#name;
   }
 
   /**
-   * Opens FIFOs for writing. Resolves with a hold for each, in the same order; `undefined` where that cannot be: the FIFO is gone, or the
-   * keeper has too many files open.
+   * Opens FIFOs for writing. Resolves with a hold for each, in the same order; `undefined` where the FIFO is gone, or
+   * the keeper has too many files open.
    *
-   * @throws Error where there can be no keeper.
+   * @throws Error where no keeper can be started.
    */
   async hold(paths: readonly string[]): Promise<readonly (string | undefined)[]> {
     await this.start();
@@ -106,12 +114,13 @@ export class Keeper {
       const timer = setTimeout(() => this.#silent(), this.#options.answerMs ?? defaultAnswerMs);
       timer.unref();
       this.#batches.set(batch, { numbers, resolve, reject, timer });
-      const lines = numbers.map((number, index) => `hold ${number} ${relative(this.#options.stateDir, paths[index] ?? '')}\n`);
+      const lines = numbers
+        .map((number, index) => `hold ${number} ${relative(this.#options.stateDir, paths[index] ?? '')}\n`);
       this.#write([...lines, `ack ${batch}\n`].join(''));
     });
   }
 
-  /** Closes what is held. `false`: its keeper is gone, and with it what it held. */
+  /** Closes the FIFO of a hold. `false`: its keeper is gone, and its FIFOs are closed. */
   release(hold: string): boolean {
     const number = numberOf(hold);
     if (!this.isCurrent(hold)) return tellOther(join(this.#folder, nameOf(hold)), `drop ${number}\n`);
@@ -120,14 +129,14 @@ export class Keeper {
     return true;
   }
 
-  /** {@link release} of what nobody reads any more: when there is time, as each line wakes the keeper. */
+  /** {@link release} of a FIFO that is not read any more: batched, as each line wakes the keeper. */
   releaseLater(hold: string): void {
     this.#unneeded.push(hold);
     this.#flushing ??= setTimeout(() => this.#flush(), flushMs);
     this.#flushing.unref();
   }
 
-  /** What it holds stays held as long as launchers have jobs. */
+  /** Closes the connection to the keeper, which keeps its FIFOs open as long as launchers have jobs. */
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#check);
@@ -145,14 +154,14 @@ export class Keeper {
     this.#free.push(...numbers);
   }
 
-  /** It goes on holding what it holds, should it stand still: it is another that is asked from now on. */
+  /** Replaces a keeper that does not answer. The old one keeps its FIFOs open. */
   #silent(): void {
     const why = 'what keeps stdin open does not answer';
     this.#options.onWarning(`${why}, starting another`);
     this.#end(new Error(`Cannot keep FIFOs open: ${why}; it may be tried again`));
   }
 
-  /** `undefined`: it has as many files open as it may. */
+  /** `undefined`: the keeper has reached its limit of open files. */
   #nextNumber(): number | undefined {
     return this.#next >= this.#limit ? undefined : (this.#next += 1) - 1;
   }
@@ -167,7 +176,7 @@ export class Keeper {
     this.#name = name;
     this.#free = [];
     this.#next = lowestNumber;
-    // For reading, too, so that neither this nor a write waits or fails for want of a reader.
+    // Opened for reading as well, so that neither the open nor a write waits or fails without a reader.
     this.#fd = openFifo(path, 'both');
     this.#options.first.send('sc_fork_keeper', path, this.#options.stateDir);
   }
@@ -195,7 +204,7 @@ export class Keeper {
     try {
       writeSync(this.#fd, lines);
     } catch (error) {
-      // EAGAIN: it has stopped reading.
+      // EAGAIN: the keeper has stopped reading.
       this.#options.onWarning('cannot write to what keeps stdin open, starting another', error);
       this.#end(error as Error);
     }
@@ -204,7 +213,9 @@ export class Keeper {
   #lookAfter(): void {
     if (this.#others.length > 0) this.#others = removeDeserted(this.#folder, this.#others);
     if (this.#pid === undefined || isPidAlive(this.#pid)) return;
-    this.#options.onWarning('what keeps stdin open has ended, starting another: jobs that run have come to the end of their input');
+    this.#options.onWarning(
+      'what keeps stdin open has ended, starting another: jobs that run have come to the end of their input',
+    );
     this.#end(new Error('Cannot keep FIFOs open: the keeper has ended'));
   }
 
@@ -235,7 +246,7 @@ function tellOther(path: string, line: string): boolean {
     }
     return true;
   } catch (error) {
-    // ENXIO: nobody reads it (open(2)). EAGAIN: it stands still, and as much waits for it as can.
+    // ENXIO: the FIFO has no reader (open(2)). EAGAIN: the keeper hangs, and its FIFO is full.
     const isGone = ['ENXIO', 'EAGAIN'].includes((error as NodeJS.ErrnoException).code ?? '');
     if (!isGone && !isUnreadable(error)) throw error;
     return false;
@@ -249,7 +260,7 @@ function removeDeserted(folder: string, names: readonly string[]): readonly stri
       if (tellOther(join(folder, name), '')) return true;
       unlinkSync(join(folder, name));
     } catch {
-      // Somebody else's: it stays.
+      // The file is not ours: it stays.
     }
     return false;
   });

@@ -1,8 +1,9 @@
 /**
- * What a launcher is: a small bash, forked from one that was started ahead, that runs one job at a time.
+ * The program of launchers. A launcher is a small bash, forked from one that was started ahead, that runs one job at a
+ * time.
  *
- * bash because of its job control without a terminal (`set -m`): a job gets a process group of its own, and SIGINT as it
- * should be, for one fork and no further program (`setsid` costs an exec, 0.4 to 0.6 ms).
+ * It is bash because of its job control without a terminal (`set -m`): a job gets a process group of its own, and the
+ * default action for SIGINT, for one fork and no further program (`setsid` costs an exec, 0.4 to 0.6 ms).
  * @module
  */
 import type { Variables } from './environment/secrets.ts';
@@ -13,56 +14,67 @@ export interface Launch {
   readonly id: string;
   /** Holds `stdout`, `stderr`, `process`, `exit` and, unless stdin is empty, `stdin`. */
   readonly directory: string;
-  /** `fifo`: kept open by the keeper. `file`: what the file holds. `null`: empty. */
+  /** `fifo`: kept open by the keeper. `file`: the content of the file. `null`: empty. */
   readonly stdin: 'fifo' | 'file' | 'null';
   readonly workdir: string;
   /** Laid over the environment of the starter, which marks the job itself. */
   readonly env: { readonly [name: string]: string };
   readonly argv: readonly string[];
-  /** `pipe`: stdout and stderr are pipes, and a copier appends to the file what comes through. Linux only. Default: the files themselves. */
+  /**
+   * `pipe`: stdout and stderr are pipes, and a copier appends to the file what comes through. Linux only. Default: the
+   * files themselves.
+   */
   readonly output?: 'pipe';
-  /** It is a shell that runs jobs: it is told later what shells obey, see `shell-variables.ts`. */
+  /** The program is a persistent shell: variables that shells obey are set in it later, see `shell-variables.ts`. */
   readonly isOwnShell?: boolean;
 }
 
-/** What the first bash is started with: so short that `ps` stays readable. Its program comes first on its stdin, ended by NUL. */
+/**
+ * The argument of the first bash, so short that `ps` stays readable. The program comes first on its stdin, ended by
+ * NUL.
+ */
 export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
 
 /**
- * The program of the first bash. By `sc_fork_launcher <number> <path>` it forks a launcher, which reads its lines from that FIFO, by
- * `sc_chore <number> <program> <argument>…` it does a chore, and says `chore <number> <status> <what it wrote to stderr>`.
+ * The program of the first bash. On `sc_fork_launcher <number> <path>` it forks a launcher, which reads its lines from
+ * that FIFO; on `sc_chore <number> <program> <argument>…` it does a chore and reports `chore <number> <status> <what it
+ * wrote to stderr>`.
  *
- * A launcher has forked the process of its next job ahead, so that no fork is waited for. Of the two lines of a job that process reads the
- * first and becomes the job; the launcher waits for it to end, and reads the second. The end of the FIFO ends both.
+ * A launcher forks the process of its next job ahead, so that no job waits for a fork. Each job has two lines. The
+ * forked process reads the first and becomes the job; the launcher waits for it to end and reads the second. The end of
+ * the FIFO ends both.
  *
- * What runs for each job is as little as can be: after a fork each step of bash copies pages, and costs three times what it costs before.
+ * Each job executes as few steps as possible: after a fork each step of bash copies pages, and costs three times what
+ * it costs before.
  *
- * What a launcher says, all into the one pipe to the server: `ready <number> <pid>`, then of each job `claimed <id>`, or
- * `exit <id> <code> <pid>` and, where somebody of the group is left, `left`.
- * Its files in a job's directory:
- * - `process`: the job's own process appends its line of `/proc/self/stat` (elsewhere pid and start time by `ps`) before it becomes the
- *   job, and reads the first line back: only who stands there goes on, so no job ever runs twice. A line `failed`: the program could
- *   not be started.
- * - `exit`: the code and a newline; without the newline it is not there yet. Appended, as ext4 takes a file that is truncated and
- *   written for one that is being replaced, and flushes it at once (ext4(5), auto_da_alloc).
+ * Launchers report through one pipe to the server: `ready <number> <pid>`, then for each job `claimed <id>`, or `exit
+ * <id> <code> <pid>` and, where processes of the group are left, `left`. Their files in a job's directory:
+ * - `process`: the job's own process appends its line of `/proc/self/stat` (elsewhere pid and start time by `ps`)
+ *   before it becomes the job, and reads the first line back: only the process on that line continues, so no job ever
+ *   runs twice. A line `failed`: the program could not be started.
+ * - `exit`: the code and a newline; without the newline it is not complete. Appended, as ext4 takes a file that is
+ *   truncated and written for one that is being replaced, and flushes it at once (ext4(5), auto_da_alloc).
  *
- * By `sc_fork_keeper <path> <directory>` it forks the keeper, which keeps the stdin of jobs open for writing, with or without a server: a job
- * would read the end of its input once nobody had it open. The keeper reads from the FIFO of that path `hold <number> <path in directory>`,
- * `drop <number>`, the number being that of the file descriptor, and `ack <batch>`, which it answers with `kept <name> <batch>` and the
- * numbers that could not be held. It ends when neither the server nor any launcher has its FIFO open. `sc_join <path>` lets the launchers
- * to come have it open.
- * Where a job's output goes through pipes, its process starts `cat` for each before it becomes the job, and writes the pids into the file
- * `copiers`. They belong to no group of the job and ignore signals: they end when the last writer of the pipe has closed it, so a background
- * child neither loses output nor gets SIGPIPE. The launcher reports the exit once they have written what the job's process left in the pipes:
- * a copier that sleeps has read all there is (proc(5), state S), and one that has copied 2 MiB since then is past it, as no pipe holds more
- * than 1 MiB (pipe(7)). It waits for 10 s at most.
+ * On `sc_fork_keeper <path> <directory>` it forks the keeper, which keeps the stdin of jobs open for writing, with or
+ * without a server: a job would read the end of its input once no process had it open. The keeper reads from the FIFO
+ * at that path: `hold <number> <path in directory>` opens a FIFO as that file descriptor, `drop <number>` closes it,
+ * and `ack <batch>` is answered with `kept <name> <batch>` and the numbers that could not be held. The keeper ends when
+ * neither the server nor any launcher has its FIFO open. `sc_join <path>` lets launchers forked later have it open.
  *
- * No signal that is trapped ever comes to a launcher: where one interrupts a wait that is about to return, bash loses the exit code.
+ * Where a job's output goes through pipes, its process starts `cat` for each before it becomes the job, and writes the
+ * pids to the file `copiers`. The copiers belong to no group of the job and ignore signals: they end when the last
+ * writer has closed the pipe, so a background child neither loses output nor gets SIGPIPE. The launcher reports the
+ * exit once they have written what the job's process left in the pipes: a copier that sleeps has read all there is
+ * (proc(5), state S), and one that has copied 2 MiB since then is past it, as no pipe holds more than 1 MiB (pipe(7)).
+ * The launcher waits for 10 s at most.
  *
- * File descriptors: 0 is the FIFO of a launcher, see `launched.ts`; 3 opens both ends of a FIFO, so that no open waits, not even for a server
- * or a keeper that was killed meanwhile; 6 is the same FIFO for the process ahead, whose 0 bash makes /dev/null; 8 is the FIFO of the keeper;
- * a job on its way reads `process` by 7 and `/proc/self/stat` by 9.
- * Variables start with `sc_`, as an exported variable of the user's that is assigned here would change in the jobs.
+ * A launcher gets no signal that it traps: where one interrupts a wait that is about to return, bash loses the exit
+ * code.
+ *
+ * File descriptors: 0 is the FIFO of a launcher, see `launched.ts`; 3 opens both ends of a FIFO, so that no open waits,
+ * not even for a server or a keeper that was killed meanwhile; 6 is the same FIFO for the process forked ahead, whose 0
+ * bash makes /dev/null; 8 is the FIFO of the keeper; a starting job reads `process` by 7 and `/proc/self/stat` by 9.
+ * Variables start with `sc_`: assigning an exported variable of the user would change it in the jobs.
  */
 export const launchScript = `
 declare +x LC_ALL
@@ -279,32 +291,41 @@ sc_chore_done() {
 while IFS= read -r sc_line; do eval "$sc_line"; done
 `;
 
-/** Lines longer than this together do not go into a FIFO in one piece (PIPE_BUF, pipe(7)). */
+/** Total length up to which lines are written to a FIFO in one piece (PIPE_BUF, pipe(7)). */
 export const maxLinesBytes = 4096;
 
-/** The line that makes a launcher wait for a job, without its newline. */
+/** The line on which a launcher waits for a job, without its newline. */
 export function waitLine(launch: Launch, jobsDirectory = ''): string {
-  return ['sc_run', launch.id, place(launch, jobsDirectory), ...(launch.output === 'pipe' ? ['pipe'] : [])].map(quote).join(' ');
+  return [
+    'sc_run', launch.id, place(launch, jobsDirectory), ...(launch.output === 'pipe' ? ['pipe'] : []),
+  ].map(quote).join(' ');
 }
 
 /**
- * The line that makes the process ahead become a job, without its newline. Short: bash reads it a byte at a time.
+ * The line on which the process forked ahead becomes a job, without its newline. It is short, as bash reads it a byte
+ * at a time. Variables whose names no shell can have are left out, see `withCarrier`.
  *
- * Variables whose names are none for a shell are left out, see `withCarrier`.
- *
- * @param jobsDirectory The first argument that the first bash was given; most jobs are in it.
+ * @param jobsDirectory The first argument of the first bash; most jobs are in it.
  */
 export function launchLine(launch: Launch, jobsDirectory = ''): string {
   const { id, workdir } = launch;
   const stdin = launch.output === 'pipe' ? `${launch.stdin}+pipe` : launch.stdin;
   const directory = place(launch, jobsDirectory);
   const { plain, obeyed, own } = byHandling(launch.env);
-  const words = { plain: assignments(plain), obeyed: assignments(launch.isOwnShell === true ? {} : obeyed), own: assignments(own) };
-  const counts = [words.plain.length, launch.isOwnShell === true ? 'shell' : words.obeyed.length, words.own.length].map(String);
-  return ['sc_job', id, directory, stdin, workdir, ...counts, ...words.plain, ...words.obeyed, ...words.own, ...launch.argv].map(quote).join(' ');
+  const words = {
+    plain: assignments(plain),
+    obeyed: assignments(launch.isOwnShell === true ? {} : obeyed),
+    own: assignments(own),
+  };
+  const counts = [words.plain.length, launch.isOwnShell === true ? 'shell' : words.obeyed.length, words.own.length]
+    .map(String);
+  return [
+    'sc_job', id, directory, stdin, workdir, ...counts,
+    ...words.plain, ...words.obeyed, ...words.own, ...launch.argv,
+  ].map(quote).join(' ');
 }
 
-/** The line that says what jobs get beside the environment of the first bash, without its newline. */
+/** The line that sets the variables that jobs get beside the environment of the first bash, without its newline. */
 export function startLine({ obeyed, own }: Pick<ShellStart, 'obeyed' | 'own'>): string {
   const list = (variables: Variables): string => `(${assignments(variables).map(quote).join(' ')})`;
   return `sc_obeyed=${list(obeyed)} sc_own=${list(own)}`;
@@ -314,7 +335,7 @@ function place({ id, directory }: Launch, jobsDirectory: string): string {
   return directory === `${jobsDirectory}/${id}` ? '.' : directory;
 }
 
-/** A word for bash that is one line whatever it holds (bash(1), QUOTING, ANSI-C). */
+/** Quotes a word for bash so that it stays on one line (bash(1), QUOTING, ANSI-C). */
 export function quote(word: string): string {
   if (/^[\w./:=@%+,-]+$/.test(word)) return word;
   return `$'${word.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n').replaceAll('\r', '\\r')}'`;

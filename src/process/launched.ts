@@ -1,6 +1,7 @@
 /**
- * What launchers wait for. A launcher lives for as long as the job or the shell that it has started, with or without a
- * server: what has one for its parent still runs, and what a job has left behind has none.
+ * Finds the children of launchers. A launcher lives as long as the job or the shell that it has started, with or
+ * without a server: a process whose parent is a launcher still runs as a job or shell; leftovers of a job have another
+ * parent.
  * @module
  */
 import { readlinkSync, realpathSync } from 'node:fs';
@@ -12,21 +13,22 @@ import { isStillLauncher } from './launchers.ts';
 import { trashDirectory } from './trash.ts';
 
 export interface Launched {
-  /** The id of the job, or what the shell is known by. */
+  /** The id of the job, or the mark of the shell. */
   readonly mark: string;
   readonly leader: Identity;
 }
 
-/** Where the FIFOs of launchers are made, by this server or, with something behind that name, by earlier ones. */
+/** The folder of the launchers' FIFOs; those of earlier servers have the same name and a suffix. */
 export function fifosDirectory(stateDir: string): string {
   return join(stateDir, 'fifos');
 }
 
-/** The look through all processes would hold up the start of a server. */
+/** Delay of the look through all processes, which would slow down the start of a server. */
 const lookLaterMs = 1000;
 
 /**
- * Looks, a second later, for what the launchers of all servers of a state directory have started. Where there is no `/proc` it finds none.
+ * Finds, after a second, the processes that launchers of any server of the state directory have started. Where there is
+ * no `/proc` it finds none.
  *
  * @throws the system's error where it cannot look.
  */
@@ -39,14 +41,14 @@ export async function launchedIn(stateDir: string): Promise<readonly Launched[]>
   });
 }
 
-/** Whether a launcher of a state directory waits for the process. */
+/** Whether the process is a child of a launcher of the state directory. */
 export function isLaunchedIn({ stat: { pid, groupId, parentPid } }: MarkedProcess, stateDir: string): boolean {
   return pid === groupId && !isStillLauncher(pid) && isLauncherOf(stateDir, parentPid);
 }
 
 /**
- * A launcher's lines come through a FIFO, which keeps its path when it loses its name (proc(5), /proc/pid/fd). The next
- * server has put the folder aside, see `Spares`: into the trash, one of before beside it.
+ * A launcher reads from a FIFO, whose path can be read even when its name is gone (proc(5), /proc/pid/fd). The next
+ * server moves the folder to the trash, see `Spares`; older versions renamed it in place.
  */
 function isLauncherOf(stateDir: string, pid: number): boolean {
   try {

@@ -19,51 +19,53 @@ import type { Starter, StarterEvents } from './starter.ts';
 export interface LaunchersOptions extends StarterEvents {
   readonly first: FirstBash;
   readonly keeper: Keeper;
-  /** Of the kind `fifo`. */
+  /** Pool of the kind `fifo`. */
   readonly fifos: Spares;
   /** The parent of the jobs' directories. */
   readonly jobsDirectory: string;
-  /** How many are kept at most while there is no work for them. Default: 512. */
+  /** Limit on idle launchers. Default: 512. */
   readonly maxIdle?: number | undefined;
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
 interface Launcher {
   readonly number: number;
-  /** Its FIFO, open for reading and writing: so opening it never waits, and it ends with the server. */
+  /**
+   * Its FIFO, open for reading and writing, so that the open never waits; the launcher ends when the server closes it.
+   */
   readonly fd: number;
   identity: Identity | undefined;
 }
 
-/** A job on its way into a launcher. */
+/** A job that is to be given to a launcher. */
 interface Work {
   readonly launch: Launch;
-  /** What the process of the job and its launcher read, once it was made. */
+  /** The lines for the job's process and its launcher, once they were made. */
   lines?: Buffer;
 }
 
-/** How many wait for work: some at once, more after a busy time. */
+/** `spare` idle launchers are started ahead; after a busy time there are up to `maxIdle`. */
 const spare = 2;
 const maxIdle = 512;
-/** For how many checks those that nobody needed are kept, and how many are let go at once. */
+/** After how many checks unused launchers are closed, and how many of them at once. */
 const keepChecks = 10;
 const maxLetGo = 64;
-/** How many may be on their way at once. */
+/** How many launchers may be starting at once. */
 const maxStarting = 32;
 const checkMs = 1000;
-/** After one could not be had. */
+/** Pause after a launcher could not be started. */
 const pauseMs = 500;
 
 export class Launchers implements Starter {
   readonly #options: LaunchersOptions;
   readonly #idle: Launcher[] = [];
-  /** Since the last check, and before each of the last ones. */
+  /** Fewest idle launchers since the last check, and before each of the last checks. */
   #fewestIdle = 0;
   #fewestBefore: readonly number[] = [];
   readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: string }>();
   readonly #busy = new Map<string, { readonly launcher: Launcher; readonly work: Work }>();
   readonly #waiting: Work[] = [];
-  /** FIFOs whose names are to be removed when there is time. */
+  /** FIFOs whose names are to be removed at the next check. */
   #unneeded: string[] = [];
   readonly #check: NodeJS.Timeout;
   #numbers = 0;
@@ -117,7 +119,7 @@ export class Launchers implements Starter {
   }
 
   #start(work: Work): void {
-    // The one that rests longest has surely forked ahead.
+    // The launcher that was idle longest has most likely forked ahead.
     const launcher = this.#idle.shift();
     this.#fewestIdle = Math.min(this.#fewestIdle, this.#idle.length);
     if (launcher === undefined) this.#waiting.push(work);
@@ -134,7 +136,7 @@ export class Launchers implements Starter {
     if (error) this.#failWaiting(error);
   }
 
-  /** What fails for one launcher, be it for want of file descriptors, must not keep the others from being heard. */
+  /** Warns of a failure with one launcher, such as no file descriptors left, and keeps serving the others. */
   #try(act: () => void): void {
     try {
       act();
@@ -147,7 +149,7 @@ export class Launchers implements Starter {
     const [word, subject = '', value = '', pid = '', left = ''] = line.split(' ');
     if (word === 'ready') this.#ready(Number(subject), Number(value));
     else if (word === 'exit') {
-      // Below 0: its launcher lost sight of it, and nobody knows how it ended.
+      // Below 0: its launcher lost track of the job, and the exit code is unknown.
       const code = Number(value) < 0 ? undefined : Number(value);
       const exit = { code, pid: Number(pid), hasLeft: left === 'left' };
       this.#free(subject, () => this.#options.onExit(subject, exit));
@@ -160,7 +162,7 @@ export class Launchers implements Starter {
     if (!started) return;
     this.#starting.delete(number);
     this.#options.first.works();
-    // Both ends of its FIFO are open: nothing needs the name any more.
+    // Both ends of its FIFO are open: the name is no longer needed.
     this.#unneeded.push(started.taken);
     started.launcher.identity = { pid, startTime: '' };
     this.#toWork(started.launcher);
@@ -171,7 +173,7 @@ export class Launchers implements Starter {
     const busy = this.#busy.get(jobId);
     if (!busy) return;
     this.#busy.delete(jobId);
-    // The job first: it may free a place for one that waits, and the launcher is taken again at once.
+    // The listener first: the exit may free room for a waiting job, which then takes this launcher at once.
     tell();
     this.#toWork(busy.launcher);
   }
@@ -179,7 +181,7 @@ export class Launchers implements Starter {
   #toWork(launcher: Launcher): void {
     if (this.#isClosed) return;
     const next = this.#waiting.shift();
-    // The end of its input ends it.
+    // Closing its input ends the launcher.
     if (!next && this.#idle.length >= (this.#options.maxIdle ?? maxIdle)) return closeSync(launcher.fd);
     if (next) this.#give(launcher, next);
     else this.#idle.push(launcher);
@@ -190,7 +192,7 @@ export class Launchers implements Starter {
     try {
       work.lines ??= Buffer.from(this.#lines(withCarrier(launch, this.#options.first.inherited)));
       this.#busy.set(launch.id, { launcher, work });
-      // At once: no job may run that its launcher does not wait for, should the server be killed here.
+      // Both lines in one write: if the server is killed here, no job may run without a launcher that waits for it.
       writeSync(launcher.fd, work.lines);
       this.#options.onStarted(launch.id);
     } catch (error) {
@@ -239,7 +241,7 @@ export class Launchers implements Starter {
     }
   }
 
-  /** No further launcher can be had (no file descriptors, no disk): jobs go on in the ones that there are, or fail. */
+  /** No more launchers can be started (no file descriptors, no disk): jobs use the existing ones, or fail. */
   #noLauncher(error: Error): void {
     if (this.#isClosed) return;
     this.#options.onWarning('cannot start a launcher', error);
@@ -247,13 +249,13 @@ export class Launchers implements Starter {
     this.#failWaiting(error);
   }
 
-  /** Unless there is a launcher that will be free again. */
+  /** Fails the waiting jobs, unless there is a launcher that will be free again. */
   #failWaiting(error: Error): void {
     if (this.#busy.size + this.#idle.length + this.#starting.size > 0) return;
     for (const { launch } of this.#waiting.splice(0)) this.#options.onFailed(launch.id, error);
   }
 
-  /** Bursts come in series: what the last one needed is there for the next, if it comes soon. */
+  /** Closes launchers that stayed idle through several checks. Bursts come in series, so they are kept for a while. */
   #letGoOfUnneeded(): void {
     this.#fewestBefore = [...this.#fewestBefore.slice(1 - keepChecks), this.#fewestIdle];
     const unneeded = this.#fewestBefore.length < keepChecks ? 0 : Math.min(...this.#fewestBefore) - spare;
@@ -263,7 +265,7 @@ export class Launchers implements Starter {
 
   #lookAfter(): void {
     if (this.#unneeded.length > 0) {
-      // What is left of them goes with their folder.
+      // Names that remain are deleted with their folder.
       this.#options.first.chore(['rm', '-f', '--', ...this.#unneeded], { isUrgent: false }).catch(() => undefined);
       this.#unneeded = [];
     }
@@ -276,7 +278,8 @@ export class Launchers implements Starter {
       if (!hasEnded(launcher)) continue;
       this.#busy.delete(jobId);
       closeSync(launcher.fd);
-      // Whose line is the first in `process` has the job: should it yet begin where it was, no other launcher runs it.
+      // The process on the first line of `process` has the job. If that of the ended launcher still starts, it finds
+      // the line of another, or the next launcher's process does: only one runs the job.
       if (isUnclaimed(work.launch.directory)) this.#start(work);
       else this.#options.onOrphaned(jobId);
     }
@@ -284,31 +287,31 @@ export class Launchers implements Starter {
   }
 }
 
-/** @throws the system's error where nobody can know. */
+/** @throws the system's error where that cannot be determined. */
 function hasEnded(launcher: Launcher): boolean {
   const { identity } = launcher;
   if (identity === undefined) return false;
   if (identity.startTime !== '') return !isAliveNow(identity);
-  // Its start time was not asked for when it said that it is there: that can fail, and takes time.
+  // The start time is read here and not when the launcher reports ready: reading can fail, and takes time.
   const stat = readStat(identity.pid);
   launcher.identity = { pid: identity.pid, startTime: stat?.startTime ?? 'none' };
   return stat === undefined || stat.state === 'Z';
 }
 
-/** Nothing opens it any more. */
+/** Removes the name of a FIFO that will not be opened again. */
 function removeName(fifo: string): void {
   rmSync(fifo, { force: true });
 }
 
 /**
- * Whether the process is a launcher's still, and not yet the job that it is about to become: a signal that bash catches on its way there is
- * lost. Where there is no `/proc` nobody knows: `false`.
+ * Whether the process is still a launcher's bash, and not yet the job that it is about to become: a signal that bash
+ * catches on its way there is lost. `false` where there is no `/proc`, and it is unknown.
  */
 export function isStillLauncher(pid: number): boolean {
   return wordsOf(pid).includes(launcherName, 1);
 }
 
-/** A bash for launchers; `undefined` where there is none. Every bash has job control unless it was built without. */
+/** A bash for launchers; `undefined` where none is found. Every bash has job control unless it was built without. */
 export function findBash(): string | undefined {
   return ['/bin/bash', '/usr/bin/bash', '/usr/local/bin/bash', '/opt/homebrew/bin/bash'].find(isExecutable);
 }

@@ -1,5 +1,6 @@
 /**
- * One server per state directory: a file that names its owner by pid and start time, so that one left by a crash is no obstacle.
+ * One server per state directory: the lock file names its owner by pid and start time, so that a lock left by a crash
+ * does not block.
  * @module
  */
 import { linkSync, rmSync } from 'node:fs';
@@ -12,12 +13,12 @@ import { fieldsOf, integer, optional, type Parser, text } from '../base/parse.ts
 import { withReserve } from './disk-reserve.ts';
 import { type Identity, identify, isAlive, isAliveNow } from './identity.ts';
 
-/** What the file holds. */
+/** The content of the lock file. */
 export interface LockOwner extends Identity {
   readonly version: string | undefined;
-  /** Where it can be reached; absent until it listens. */
+  /** The owner's address; absent until it listens. */
   readonly url: string | undefined;
-  /** The process that supervises it; absent where there is none. */
+  /** The process that supervises the owner; absent where it is not supervised. */
   readonly wrapperPid: number | undefined;
 }
 
@@ -29,7 +30,7 @@ export const lockOwner: Parser<LockOwner> = fieldsOf({
   wrapperPid: optional(integer({ min: 1, max: 2 ** 31 - 1 })),
 });
 
-/** Somebody else holds the lock. */
+/** Another process holds the lock. */
 export class LockHeldError extends Error {
   override readonly name = 'LockHeldError';
   readonly owner: LockOwner;
@@ -43,9 +44,9 @@ export class LockHeldError extends Error {
 }
 
 export interface Lock {
-  /** Says where the owner can be reached. */
+  /** Writes the owner's address to the lock file. */
   announce(url: string): void;
-  /** Puts the file back where somebody removed it. */
+  /** Writes the lock file again if it was removed. */
   renew(): void;
   release(): void;
 }
@@ -54,8 +55,10 @@ const attempts = 200;
 const maxLockBytes = 65_536;
 const retryMs = 5;
 
-/** @throws LockHeldError where its owner is alive. */
-export async function acquireLock(path: string, version: string, { wrapperPid }: { wrapperPid?: number | undefined } = {}): Promise<Lock> {
+/** @throws LockHeldError where the owner is alive. */
+export async function acquireLock(
+  path: string, version: string, { wrapperPid }: { wrapperPid?: number | undefined } = {},
+): Promise<Lock> {
   const me = await identify(process.pid);
   if (!me) throw new Error('Cannot find out who this process is: is /proc mounted, or ps installed?');
   let owner: LockOwner = { ...me, version, url: undefined, wrapperPid };
@@ -81,7 +84,7 @@ export async function acquireLock(path: string, version: string, { wrapperPid }:
   };
 }
 
-/** Who holds the lock, alive or not; `undefined` where nobody does or the file is none of ours. */
+/** The owner in the lock file, alive or not; `undefined` where there is no lock file or it cannot be parsed. */
 export function readOwner(path: string): LockOwner | undefined {
   try {
     return lockOwner(JSON.parse(readRegular(path, maxLockBytes).toString()), path);
@@ -90,11 +93,11 @@ export function readOwner(path: string): LockOwner | undefined {
   }
 }
 
-/** The file appears with its content: link(2) fails where there is one. */
+/** Creates the file together with its content: link(2) fails where the path exists. */
 function tryTake(path: string, owner: LockOwner): boolean {
   const beside = `${path}.${owner.pid}`;
   withReserve(dirname(path), () => {
-    // Left by an earlier process of that pid.
+    // An earlier process with the same pid may have left it.
     clear(beside);
     createFile(beside, JSON.stringify(owner));
   });
@@ -110,14 +113,16 @@ function tryTake(path: string, owner: LockOwner): boolean {
 }
 
 /**
- * Takes away a lock whose owner is gone. Of many that would do so one at a time may, and looks again first: what was a stale lock a moment
- * ago may be somebody's by now.
+ * Removes a lock whose owner is gone. Of several processes that try, one at a time may, and it reads the lock again
+ * first: a stale lock may have been replaced by a new one meanwhile.
  */
 function discard(path: string, stale: LockOwner | undefined, me: LockOwner): void {
-  const right = `${path}.${stale === undefined ? 'unreadable' : `${stale.pid}-${stale.startTime.replaceAll(/\W/g, '')}`}.stale`;
+  const right = `${path}.${
+    stale === undefined ? 'unreadable' : `${stale.pid}-${stale.startTime.replaceAll(/\W/g, '')}`
+  }.stale`;
   if (!tryTake(right, me)) {
     const other = readOwner(right);
-    // It ended in the middle.
+    // The other process ended before it removed its file.
     if (other === undefined || !isAliveNow(other)) clear(right);
     return;
   }
@@ -129,7 +134,7 @@ function discard(path: string, stale: LockOwner | undefined, me: LockOwner): voi
   }
 }
 
-/** A directory may hold anything: it is set aside. */
+/** Sets a directory aside, as it may hold anything; removes a file. */
 function clear(path: string): void {
   setAside(path, (stats) => stats.isDirectory());
   rmSync(path, { force: true });

@@ -1,5 +1,6 @@
 /**
- * How many files this process may have open, and how they are shared out: so that connections, `/health` and the end of jobs never lack one.
+ * The limit on open files of this process, and its distribution, so that connections, `/health` and the end of jobs
+ * never lack a file descriptor.
  * @module
  */
 import { closeSync, openSync, readFileSync, readdirSync, statSync } from 'node:fs';
@@ -11,15 +12,15 @@ export interface OpenFileLimit {
 }
 
 /**
- * The limit; `undefined` where the system does not tell. Node itself raises the soft limit to the hard one when it starts, and what it starts
- * inherits that.
+ * The limit; `undefined` where the system does not tell. Node itself raises the soft limit to the hard one when it
+ * starts, and its children inherit that.
  */
 export function openFileLimit(): OpenFileLimit | undefined {
   try {
     const [, soft, hard] = /^Max open files\s+(\d+)\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
     return soft === undefined || hard === undefined ? undefined : { soft: Number(soft), hard: Number(hard) };
   } catch {
-    // No Linux.
+    // Not Linux.
     return undefined;
   }
 }
@@ -27,16 +28,17 @@ export function openFileLimit(): OpenFileLimit | undefined {
 /** How many files this process has open; `undefined` where the system does not tell. */
 export function openFileCount(): number | undefined {
   try {
-    // Since Linux 6.2 the size of the directory (proc_pid_fd(5)): counting takes longer the more there are. Before that it is 0.
+    // Since Linux 6.2 the size of the directory is the count (proc_pid_fd(5)); before, it is 0. Counting the entries
+    // takes longer the more there are.
     const { size } = statSync('/proc/self/fd');
-    // One of those that are listed is the directory itself.
+    // One of the listed entries is the directory itself.
     return size > 0 ? size : readdirSync('/proc/self/fd').length - 1;
   } catch {
     return undefined;
   }
 }
 
-/** Counts files that stay open for as long as a client reads them. */
+/** Limits the files that stay open while clients read them. */
 export class FileBudget {
   readonly #most: number;
   #taken = 0;
@@ -46,7 +48,7 @@ export class FileBudget {
     this.#most = most;
   }
 
-  /** @returns whether there was one left; it is then to be given back. */
+  /** @returns whether one was left; the caller must then give it back. */
   tryTake(): boolean {
     if (this.#taken >= this.#most) return false;
     this.#taken += 1;
@@ -58,40 +60,46 @@ export class FileBudget {
   }
 }
 
-/** What is wanted, and what there is room for. */
+/** Limits, as wanted or as granted. */
 export interface Capacity {
   readonly maxRunning: number;
   readonly maxSessions: number;
   readonly maxTerminals: number;
-  /** Of each listener. */
+  /** Per listener. */
   readonly connections: number;
 }
 
-/** What connections have for certain, and what they may have while jobs do not need it: those wait then. */
+/** `usualConnections` are guaranteed; `connections` may use the files of jobs while jobs do not need them. */
 export interface Granted extends Capacity {
-  /** Above it, as connections have the files of jobs, answers end their connections. */
+  /** With more connections than that, which use the files of jobs, answers close their connections. */
   readonly usualConnections: number;
 }
 
-/** Node's own, the logs, the lock, the pipes to the launchers, what is opened for a moment. */
+/** Files of Node, the logs, the lock, the pipes to the launchers, and files that are open for a moment. */
 const ownFiles = 48;
 const connectionShare = 0.45;
-/** The share of output that clients read, see {@link FileBudget}. */
+/** Share of files that stay open for clients that read output, see {@link FileBudget}. */
 const readerShare = 0.05;
-/** The share of shells and of terminals. */
+/** Share of shells, and that of terminals. */
 const guestShare = 0.08;
-/** A launcher has two FIFOs; a shell has a launcher and its control; a terminal has its socket and, as it opens, another. */
+/**
+ * A launcher has two FIFOs; a shell has a launcher and its control; a terminal has its socket and, while it opens,
+ * another.
+ */
 const filesPerJob = 2;
 const filesPerSession = 3;
 const filesPerTerminal = 2;
 const maxReserved = 32;
 const minReserved = 4;
-/** So many jobs may always run; what others would need connections may have, for as long as no job has it. */
+/** So many jobs may always run; connections may use the files of further jobs while those do not run. */
 const minRunning = 16;
-/** What is opened beside, as a job is started. */
+/** Files that are opened in addition while a job is started. */
 const filesToStart = 8;
 
-/** How many connections there may be beyond those that are served: each is told so, and vital requests on it are answered. */
+/**
+ * How many connections are accepted beyond the limit: each is answered that the limit is reached, and vital requests
+ * are served.
+ */
 export function reservedConnections(connections: number): number {
   return Math.min(maxReserved, Math.max(minReserved, Math.ceil(connections / 16)));
 }
@@ -101,8 +109,10 @@ export function readersWithin(limit: OpenFileLimit | undefined): number {
   return limit === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(filesToShare(limit) * readerShare));
 }
 
-/** @returns each at most as wanted, and at least 1 where any is wanted. */
-export function capacityWithin(limit: OpenFileLimit | undefined, wanted: Capacity, { listeners }: { readonly listeners: number }): Granted {
+/** @returns each limit at most as wanted, and at least 1 where any is wanted. */
+export function capacityWithin(
+  limit: OpenFileLimit | undefined, wanted: Capacity, { listeners }: { readonly listeners: number },
+): Granted {
   if (limit === undefined) return { ...wanted, usualConnections: wanted.connections };
   const files = filesToShare(limit);
   const maxSessions = atMost(wanted.maxSessions, files * guestShare / filesPerSession);
@@ -117,8 +127,8 @@ export function capacityWithin(limit: OpenFileLimit | undefined, wanted: Capacit
 }
 
 /**
- * Whether a job may be started beside `running` others: connections may have the files that it needs. A descriptor is the lowest number
- * that is free (open(2)), so those that it will get are known once they are opened.
+ * Whether a job may be started beside `running` others: connections may use the files that it needs. A descriptor is
+ * the lowest free number (open(2)), so opening files shows which ones the job would get.
  */
 export function hasFilesToStart(limit: OpenFileLimit, running: number): boolean {
   if (running < minRunning) return true;
@@ -133,7 +143,7 @@ export function hasFilesToStart(limit: OpenFileLimit, running: number): boolean 
   }
 }
 
-/** How many there may be, those that are reserved included. */
+/** How many connections fit, including the reserved ones. */
 function connectionsWithin(files: number, wanted: number): number {
   return atMost(wanted, Math.min(files * 16 / 17, files - minReserved));
 }

@@ -1,23 +1,29 @@
 /**
- * Programs of this very package that run beside the server.
+ * Programs of this package that run beside the server.
  * @module
  */
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * What runs a module of ours as a program: Node, what it needs to read sources, and the path.
+ * The command that runs a module of ours as a program: Node, the loaders that read its sources, and the path.
  *
- * @param moduleUrl Of a module in the same folder.
- * @param name Of the program's module, without what its file ends with.
+ * @param moduleUrl A module in the same folder.
+ * @param name The name of the program's module, without its extension.
  */
-export function ownProgram(moduleUrl: string, name: string): { readonly file: string; readonly loaders: readonly string[]; readonly path: string } {
+export function ownProgram(
+  moduleUrl: string, name: string,
+): { readonly file: string; readonly loaders: readonly string[]; readonly path: string } {
   const here = fileURLToPath(moduleUrl);
   const ending = extname(here);
-  return { file: process.execPath, loaders: ending === '.ts' ? loaders() : [], path: join(dirname(here), `${name}${ending}`) };
+  return {
+    file: process.execPath,
+    loaders: ending === '.ts' ? loaders() : [],
+    path: join(dirname(here), `${name}${ending}`),
+  };
 }
 
-/** Sources need what this process was started with to read them, wherever the program starts; Node that reads them by itself needs nothing. */
+/** The loader flags of this process, usable from any directory. A Node that reads sources by itself has none. */
 function loaders(): readonly string[] {
   const { execArgv } = process;
   return execArgv.flatMap((word, index) => {

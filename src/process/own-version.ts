@@ -4,8 +4,10 @@
  */
 import { readFileSync } from 'node:fs';
 
-/** As package.json names it, two folders above this file from source and built. */
+/** The version in package.json, which is two folders above this file, from source and built. */
 export function ownVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  ) as { version: string };
   return version;
 }

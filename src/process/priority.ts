@@ -1,16 +1,16 @@
 /**
- * The server goes before its jobs: a machine that is busy with what it was given to do must not leave those waiting who ask how it goes.
+ * The server has a higher priority than its jobs, so that it answers clients even while jobs keep the machine busy.
  * @module
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 
-/** A niceness above which nothing ordinary runs; nice(1). */
+/** A higher priority than that of ordinary programs (nice(1)). */
 const serverPriority = -10;
 
 let jobPriority: number | undefined;
 
-/** Raises the priority of this process, once, where the system lets it: that takes root, or CAP_SYS_NICE. */
+/** Raises the priority of this process, once, if the system allows it: that needs root, or CAP_SYS_NICE. */
 export function goFirst(): void {
   if (jobPriority !== undefined) return;
   try {
@@ -19,14 +19,15 @@ export function goFirst(): void {
     jobPriority = before;
     letSessionGoFirst();
   } catch {
-    // EACCES: without the right to, it stays as it is.
+    // EACCES: without the permission the priority stays as it is.
   }
 }
 
 /**
- * Where Linux groups processes by session (sched(7), "The autogroup feature"), niceness counts only within a session, and every job, with
- * a session of its own, has as much of the processors as the server: five hundred that start let a thread of it wait for 80 ms. So the
- * session goes first, too, until this process ends. One whose niceness was set by somebody stays as it is.
+ * Raises the priority of the session, until this process ends. Where Linux groups processes by session (sched(7), "The
+ * autogroup feature"), niceness counts only within a session. Each job has a session of its own, and as large a share
+ * of the processors as the server: five hundred starting jobs delayed one of the server's threads for 80 ms. A session
+ * whose niceness was set before stays as it is.
  */
 export function letSessionGoFirst(): void {
   const file = '/proc/self/autogroup';
@@ -34,24 +35,26 @@ export function letSessionGoFirst(): void {
     if (!readFileSync(file, 'utf8').endsWith(' nice 0\n')) return;
     writeFileSync(file, String(serverPriority));
   } catch {
-    // ENOENT: no Linux, or one without autogroups.
+    // ENOENT: not Linux, or no autogroups.
     return;
   }
   process.once('exit', () => {
     try {
       writeFileSync(file, '0');
     } catch {
-      // EAGAIN: the kernel is asked by too many at once.
+      // EAGAIN: too many requests to the kernel at once.
     }
   });
 }
 
-/** On Linux each thread has a priority of its own (setpriority(2)), and V8's collect garbage while the first one waits for them. */
+/**
+ * On Linux each thread has its own priority (setpriority(2)); V8's threads collect garbage while the main thread waits.
+ */
 function threads(): readonly number[] {
   return process.platform === 'linux' ? readdirSync('/proc/self/task').map(Number) : [process.pid];
 }
 
-/** Gives a child the priority that this process was started with, before it has done anything. */
+/** Gives a child the original priority of this process, before the child does anything. */
 export function withJobPriority(pid: number | undefined): void {
   if (pid === undefined || jobPriority === undefined) return;
   try {

@@ -5,12 +5,12 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 
-/** As long as what nearly all of them hold. */
+/** Buffer large enough for nearly all of these files. */
 const shared = Buffer.allocUnsafeSlow(16_384);
 
 /**
- * What a file of `/proc` says, as Latin-1. These have no length, so that Node's `readFileSync` takes 64 KiB of new memory for each: a look
- * through two hundred processes left a server 20 MB larger.
+ * Reads a file of `/proc`, as Latin-1. These files have no length, so that Node's `readFileSync` takes 64 KiB of new
+ * memory for each: a look through two hundred processes left a server 20 MB larger.
  *
  * @throws the system's error, such as ENOENT, ESRCH, EACCES.
  */

@@ -1,7 +1,7 @@
 /**
- * Job directories made ahead, with a FIFO for stdin and the empty files that a job needs, and FIFOs alone, for launchers: making seven
- * files takes 0.2 ms on a quiet disk and 3 ms on a busy one, which nobody who submits a job should wait for.
- * @module
+ * Pools of job directories, made ahead with a FIFO for stdin and the empty files that a job needs, and of FIFOs for
+ * launchers: making seven files takes 0.2 ms on a quiet disk and 3 ms on a busy one, for which no client that submits a
+ * job should wait.
  */
 import type { Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,15 +12,19 @@ import { type ChoreError, ChoreLost, type FirstBash } from './first-bash.ts';
 import type { Keeper } from './keeper.ts';
 import { removeFolder, Trash } from './trash.ts';
 
-/** How many are made at once, and the rest at which more are made. A launcher needs a FIFO, and is needed for each job of a burst. */
+/**
+ * How many are made at once, and the number left at which more are made. A burst needs a launcher, and so a FIFO, for
+ * each job.
+ */
 const stock = { directory: { batch: 128, low: 64 }, fifo: { batch: 256, low: 128 } } as const;
 
-/** How often all that were made are useless before that is told. */
+/** Limit on refills whose results are all useless, before an error is thrown. */
 const mostDiscarded = 3;
 
 // POSIX sh: $0 is the folder, the arguments are the names.
-// chattr(1), T: ext4 spreads new directories over all its groups. It steps over each inode of a group that was deleted in the last minutes,
-// which costs up to 5 ms a directory where jobs come and go (fs/ext4/ialloc.c, recently_deleted). Other file systems refuse, and lose nothing.
+// chattr(1), T: ext4 spreads new directories over all its groups. Otherwise it steps over each inode of a group that
+// was deleted in the last minutes, which costs up to 5 ms a directory where jobs come and go (fs/ext4/ialloc.c,
+// recently_deleted). Other file systems refuse the flag, which does no harm.
 const scripts = {
   directory: `umask 077; cd -- "$0" || exit
 chattr +T . 2>/dev/null
@@ -35,20 +39,22 @@ mkfifo -- "$@"`,
 
 export interface Spare {
   readonly path: string;
-  /** What keeps its stdin open, see `Keeper`; a FIFO has none. */
+  /** The hold that keeps its stdin open, see `Keeper`; absent for a FIFO. */
   readonly hold: string | undefined;
-  /** Its inode, and when that was changed last. */
+  /** Its inode and the time of its last change, as made. */
   readonly made: Made;
 }
 
 type Made = Pick<Stats, 'ino' | 'ctimeMs'>;
 
-/** How long the end of a server waits for a script on its way: what runs it may have been killed, and then says nothing. */
+/**
+ * How long `close` waits for a running script: the process that runs it may have been killed, and then reports nothing.
+ */
 const closeMs = 5000;
 
 export class Spares {
   readonly #first: FirstBash;
-  /** Of this server alone: a script of the one before may still be at work after that was killed, and its names are the same. */
+  /** The folder of this server alone: a script of a killed server may still run, and uses the same names. */
   readonly #folder: string;
   readonly #parent: string;
   readonly #kind: keyof typeof scripts;
@@ -62,13 +68,13 @@ export class Spares {
   readonly #refilling = new Map<'ahead' | 'urgent', Promise<void>>();
 
   /**
-   * @param first Makes them.
-   * @param folder In the state directory. What an earlier server left in it is removed.
-   * @param keeper Keeps the stdin of directories open; without one FIFOs are made instead.
+   * @param first Runs the scripts.
+   * @param folder A path in the state directory. What an earlier server left there is removed.
+   * @param keeper Keeps the stdin of job directories open; without it, FIFOs are made instead.
    */
   constructor(first: FirstBash, folder: string, keeper?: Keeper) {
     const { batch, low } = stock[keeper ? 'directory' : 'fifo'];
-    // Of what the keeper can hold most is for the jobs that run.
+    // Most of the keeper's capacity is for the jobs that run.
     this.#batch = Math.min(batch, Math.max(1, Math.floor((keeper?.capacity ?? Number.POSITIVE_INFINITY) / 4)));
     this.#low = Math.min(low, Math.ceil(this.#batch / 2));
     this.#first = first;
@@ -77,17 +83,17 @@ export class Spares {
     this.#kind = keeper ? 'directory' : 'fifo';
     this.#keeper = keeper;
     this.#trash = new Trash(dirname(folder));
-    // The script of a server that was killed outlives it for a moment, and may fill it meanwhile: then it goes later.
+    // The script of a killed server may still run for a moment and write to the folder, so it is moved to the trash.
     try {
       if (statFile(folder) !== undefined) void this.#trash.clear(this.#trash.put(folder));
     } catch {
-      // A full disk. No name in it is one of this server.
+      // A full disk. No name in the folder is used by this server.
     }
   }
 
   /**
-   * What is the caller's from now on: a FIFO, or a directory, to be renamed, that holds `stdin`, a FIFO, and, empty, `job.json stdout stderr process exit`.
-   * Waits only where none is ready.
+   * Gives a FIFO or a directory to the caller. The directory, which the caller renames, holds a FIFO `stdin` and,
+   * empty, `job.json stdout stderr process exit`. Waits only where none is ready.
    *
    * @throws the system's error, such as ENOSPC, where none can be made.
    */
@@ -101,43 +107,49 @@ export class Spares {
       if (discarded > mostDiscarded) throw new Error('Cannot make job directories: something replaces them at once');
       await this.#refill('urgent');
     }
-    // A failure is seen, and told, by the next who finds none.
+    // A failure is reported to the next caller that finds the pool empty.
     if (this.#ready.length < this.#low) this.#refill('ahead').catch(() => undefined);
     return spare;
   }
 
-  /** What replaces it, or something in it, shows: another inode, or the time of a change, which nobody can set back (inode(7)). */
+  /**
+   * Whether nothing replaced it, or a file in it: that changes the inode or the time of change, which cannot be set
+   * back (inode(7)).
+   */
   #isGood({ path, hold, made }: Spare): boolean {
     const now = statFile(path);
-    return now?.ino === made.ino && now.ctimeMs === made.ctimeMs && (hold === undefined || this.#keeper?.isCurrent(hold) === true);
+    return now?.ino === made.ino && now.ctimeMs === made.ctimeMs
+      && (hold === undefined || this.#keeper?.isCurrent(hold) === true);
   }
 
   /**
-   * Where the state directory was removed while the server runs, or the keeper ended, all are as useless as the one. They
-   * stay where they are, for what stands above them may be a link by now.
+   * Discards all that are ready: where the state directory was removed, or the keeper ended, all are useless. The files
+   * stay where they are, as a folder above them may be a link by now.
    */
   #discard(useless: Spare): void {
-    for (const { hold } of [useless, ...this.#ready.splice(0)]) if (hold !== undefined) this.#keeper?.releaseLater(hold);
+    for (const { hold } of [useless, ...this.#ready.splice(0)])
+      if (hold !== undefined) this.#keeper?.releaseLater(hold);
   }
 
-  /** It was not needed after all. */
+  /** Returns an unused one to the pool. */
   giveBack(spare: Spare): void {
     this.#ready.push(spare);
   }
 
   async close(): Promise<void> {
-    // A script on its way would fill what is being removed.
+    // No new refill may start: it would fill the folder that is being removed.
     this.#isClosed = true;
     const overdue = new AbortController();
     const limit = sleep(closeMs, undefined, { signal: overdue.signal }).catch(() => undefined);
     await Promise.race([Promise.allSettled(this.#refilling.values()), limit]);
     overdue.abort();
     if (statFile(this.#parent) === undefined) return;
-    // Out of reach first: a launcher that was forked a moment ago may still open its FIFOs, and make a file where there is none.
+    // Renamed first: a launcher forked a moment ago may still open its FIFO, and would create a file where there is no
+    // FIFO.
     await removeFolder(this.#trash.put(this.#parent));
   }
 
-  /** One that was begun ahead steps back behind the jobs: nobody who waits should wait for it. */
+  /** Background refills run at low priority; a caller that waits starts an urgent one of its own. */
   #refill(kind: 'ahead' | 'urgent'): Promise<void> {
     if (this.#isClosed) return Promise.reject(new Error('Cannot make job directories: they are closed'));
     const running = this.#refilling.get('urgent') ?? (kind === 'ahead' ? this.#refilling.get('ahead') : undefined);
@@ -168,10 +180,12 @@ export class Spares {
     const spares: Spare[] = [];
     for (const [index, path] of paths.entries()) {
       const [hold, made] = [holds?.[index], statFile(path)];
-      if (made !== undefined && (holds === undefined || hold !== undefined)) spares.push({ path, hold, made: { ino: made.ino, ctimeMs: made.ctimeMs } });
+      if (made !== undefined && (holds === undefined || hold !== undefined))
+        spares.push({ path, hold, made: { ino: made.ino, ctimeMs: made.ctimeMs } });
       else await remove([path]);
     }
-    if (spares.length === 0) throw Object.assign(new Error('Cannot keep the stdin of jobs open: too many open files'), { code: 'EMFILE' });
+    if (spares.length === 0)
+      throw Object.assign(new Error('Cannot keep the stdin of jobs open: too many open files'), { code: 'EMFILE' });
     return spares;
   }
 }
@@ -189,7 +203,7 @@ const reasons: { readonly [words: string]: string } = {
   'Cannot fork': 'EAGAIN',
 };
 
-/** What the programs of the script wrote says what the system said (strerror(3), in the C locale). */
+/** Finds the system's error in the output of the script's programs (strerror(3), in the C locale). */
 function systemError(error: Error & Partial<ChoreError>): Error {
   const { stderr = '' } = error;
   const words = Object.keys(reasons).find((reason) => stderr.includes(reason));

@@ -6,7 +6,7 @@ import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 /**
- * execve(2) says ENOENT for a program, for its interpreter and for the working directory alike.
+ * execve(2) reports ENOENT for a missing program, interpreter or working directory alike.
  *
  * @param at.cwd The working directory of the program.
  */
@@ -23,7 +23,7 @@ function isDirectory(path: string): boolean {
   try {
     return statSync(path).isDirectory();
   } catch {
-    // ENOENT, ENOTDIR, EACCES: nothing can run there.
+    // ENOENT, ENOTDIR, EACCES: no program can run there.
     return false;
   }
 }

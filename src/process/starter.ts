@@ -1,33 +1,33 @@
 /**
- * What starts jobs: launchers where there is a bash, else Node itself.
+ * The interfaces of what starts jobs: launchers where there is a bash, else Node itself; and persistent shells.
  * @module
  */
 import type { ShellEnded, ShellKind, ShellStarted } from '../protocol/shells.ts';
 import type { FifoWrite } from './fifo.ts';
 import type { Launch } from './launch-script.ts';
 
-/** What is learnt of a job that was started. */
+/** Events of started jobs. */
 export interface StarterEvents {
-  /** It no longer waits for a launcher: its time begins. */
+  /** The job has got a launcher: its timeout begins. */
   readonly onStarted: (id: string) => void;
-  /** The job is to be the first one of a persistent shell, which has not been told of it yet. */
+  /** The job will be the first one of a new persistent shell, which has not received it yet. */
   readonly onShellStarted?: (id: string, started: ShellStarted) => void;
-  /** The process ended, and its exit file is written if it could be. */
+  /** The job's process ended; its exit file is written if that was possible. */
   readonly onExit: (id: string, exit: Exit) => void;
-  /** Another launcher had taken this job before: it runs, or ran, and is to be watched by its files. */
+  /** Another launcher had claimed the job before: it runs, or ran, and must be watched by its files. */
   readonly onClaimed: (id: string) => void;
-  /** What waited for the job is gone, the job itself perhaps not. */
+  /** The launcher of the job is gone; the job itself may still run. */
   readonly onOrphaned: (id: string) => void;
-  /** It cannot be started at all. */
+  /** The job could not be started. */
   readonly onFailed: (id: string, error: Error) => void;
 }
 
 export interface Exit {
-  /** `undefined`: nobody knows. */
+  /** `undefined`: unknown. */
   readonly code: number | undefined;
-  /** The job's first process, which named its group. */
+  /** The job's first process, whose pid names its group. */
   readonly pid: number;
-  /** Somebody of the group is left. */
+  /** Processes of the group are left. */
   readonly hasLeft: boolean;
   /** The persistent shell that ran it ended with it. */
   readonly shellEnded?: ShellEnded | undefined;
@@ -36,35 +36,35 @@ export interface Exit {
 export interface Starter {
   /** Starts the job now, or as soon as there is a launcher for it. */
   start(launch: Launch): void;
-  /** Takes back a job that has not been handed on yet. `false`: it has. */
+  /** Takes back a job that was not given to a launcher yet. `false`: it was. */
   withdraw(id: string): boolean;
-  /** Writes what fits, without a wait. */
+  /** Writes what fits, without waiting. */
   writeStdin(id: string, directory: string, bytes: Uint8Array): FifoWrite;
   /**
-   * The job reads the end of its input. `false`: that cannot be done any more.
+   * Ends the job's input. `false`: that is not possible any more.
    *
-   * @param hold What keeps it open, where that is not the starter itself.
+   * @param hold What keeps the input open, if not the starter itself.
    */
   closeStdin(id: string, hold: string | undefined): boolean;
-  /** The job has ended. @param hold As above. */
+  /** Releases the stdin of a job that has ended. @param hold As above. */
   letGoOfStdin(hold: string | undefined): void;
-  /** Running jobs go on. */
+  /** Stops starting jobs; running jobs keep running. */
   close(): void;
 }
 
-/** What a request says of the persistent shell that its job is for. */
+/** The part of a request that is about its persistent shell. */
 export interface ShellRequest {
   readonly sessionKey: string;
-  /** Absent: the session's own, or the best that there is. */
+  /** Absent: the session's own shell, or the best one available. */
   readonly shell?: ShellKind;
-  /** The seed, where this request is the first of its session. */
+  /** `workdir` and `env` start the session if this request is its first. */
   readonly workdir: string;
   readonly env: { readonly [name: string]: string };
-  /** Run each time the shell starts, from now on. */
+  /** From now on run at each start of the shell. */
   readonly bootstrapCommand?: string;
-  /** The command is the bootstrap, or has done what it does. */
+  /** The command is the bootstrap, or has the same effect. */
   readonly isBootstrap: boolean;
-  /** Only in the shell that earlier jobs have used. */
+  /** Run only in the shell that earlier jobs have used. */
   readonly requireShell?: boolean;
 }
 
@@ -72,30 +72,30 @@ export interface ShellRequest {
 export interface ShellLaunch extends Pick<Launch, 'id' | 'directory' | 'stdin'> {
   readonly sessionKey: string;
   readonly command: string;
-  /** The bootstrap need not go before it. */
+  /** The bootstrap need not run before it. */
   readonly isBootstrap: boolean;
-  /** It fails where the shell that earlier jobs have used has ended. */
+  /** Fail if the shell that earlier jobs have used has ended. */
   readonly requireShell?: boolean;
 }
 
-/** What runs jobs in shells that outlive them; tells what becomes of them by {@link StarterEvents}. One job of a session at a time. */
+/** Runs jobs in shells that outlive them, and reports by {@link StarterEvents}. One job per session at a time. */
 export interface ShellHost {
   /**
-   * There is, from now on, such a session.
+   * Ensures that the session exists.
    *
-   * @returns the shell that it has.
+   * @returns the kind of its shell.
    * @throws ProblemError not_supported, too_many_sessions, session_conflict, shell_gone.
    */
   admit(request: ShellRequest): ShellKind;
   start(launch: ShellLaunch): void;
-  /** Goes on with a job that an earlier server gave to its shell. */
+  /** Continues with a job that an earlier server gave to its shell. */
   adopt(launch: Pick<ShellLaunch, 'id' | 'directory' | 'sessionKey'>): void;
-  /** How its shell ended with a job of an earlier server; `undefined`: not with that one. */
+  /** How its shell ended together with a job of an earlier server; `undefined`: the shell did not end with that job. */
   endedWith(launch: Pick<ShellLaunch, 'directory' | 'sessionKey'>): ShellEnded | undefined;
-  /** Takes back a job that its shell was not told of yet. `false`: it was. */
+  /** Takes back a job that was not given to its shell yet. `false`: it was. */
   withdraw(id: string): boolean;
-  /** Ends what the job runs and, where the job then still goes on, its shell. `false`: something hangs in the kernel. */
+  /** Ends what the job runs and, if the job still runs then, its shell. `false`: a process hangs in the kernel. */
   end(id: string, options: { readonly signal: NodeJS.Signals; readonly graceMs: number }): Promise<boolean>;
-  /** Sends a signal to what the job runs. `false`: it runs nothing but the shell itself. */
+  /** Sends a signal to what the job runs. `false`: only the shell itself runs. */
   signal(id: string, name: NodeJS.Signals): Promise<boolean>;
 }

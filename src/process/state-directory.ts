@@ -1,7 +1,7 @@
 /**
- * Whether the state directory is ours alone. What stands in it runs as the user of the server, and tells a command where to send the key; so
- * nobody else may own or write it, nor what it lies in, as `StrictModes` has it for `~/.ssh` (sshd_config(5)).
- * @module
+ * Checks that the state directory belongs to this user alone. Programs in it run as the user of the server, and it
+ * tells a command where to send the key. So no other user may own or write it or its parents, as `StrictModes` demands
+ * for `~/.ssh` (sshd_config(5)).
  */
 import { chmodSync, lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -9,17 +9,19 @@ import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { hasOtherMembers, unmappedUid } from './groups.ts';
 
-/** Others could have put something there. Its message says what, and what to do. */
+/** Another user could have changed the state directory. The message says what is wrong, and what to do. */
 export class StateDirectoryError extends Error {
   override readonly name = 'StateDirectoryError';
 }
 
-/** Whom a file may belong to, and who we are. */
+/** This user, and which owners and groups are trusted. */
 export interface Self {
   readonly uid: number;
-  /** Whether a group holds anybody but us and root. */
+  /** Whether a group has members other than this user and root. */
   readonly isShared: (gid: number) => boolean;
-  /** Shown for all that are not mapped into our user namespace (user_namespaces(7)): the directories above may be root's. */
+  /**
+   * Shown for all users that are not mapped into our user namespace (user_namespaces(7)); parents may be owned by it.
+   */
   readonly unmappedUid?: number | undefined;
 }
 
@@ -27,22 +29,25 @@ const groupWrite = 0o020;
 const othersWrite = 0o002;
 const sticky = 0o1000;
 
-/** Makes the state directory where it is missing, and sees that it is ours alone. @throws as {@link claimStateDirectory}. */
+/** Makes the state directory if it is missing, and makes it private. @throws as {@link claimStateDirectory}. */
 export function openStateDirectory(stateDir: string, log: Log): void {
-  // Nothing is made in what others may write.
+  // Check the parents first: nothing may be made in a directory that others may write.
   const before = claimStateDirectory(stateDir);
   makeFolder(stateDir, { mode: 0o700 });
   const mode = claimStateDirectory(stateDir) ?? before;
   if (mode === undefined) return;
-  log.warn('others could enter the state directory: it is for this user alone now', { stateDir, mode: mode.toString(8).padStart(4, '0') });
+  log.warn('others could enter the state directory: it is for this user alone now', {
+    stateDir,
+    mode: mode.toString(8).padStart(4, '0'),
+  });
 }
 
 /**
- * Checks a state directory before a server uses it; where it is missing, the directories that it will lie in. One that is ours, and that others
- * may read or write, becomes ours alone; then nothing in it may be another user's.
+ * Checks a state directory before a server uses it; if it is missing, its parents. If it is ours and others may read or
+ * write it, makes it private; then no file in it may belong to another user.
  *
- * @param self Default: this process. Windows has no such owners: there nothing is checked.
- * @returns the mode that it had, where that was changed.
+ * @param self Default: this process. On Windows, which has no uids, nothing is checked.
+ * @returns the earlier mode, if it was changed.
  * @throws StateDirectoryError; the system's error.
  */
 export function claimStateDirectory(stateDir: string, self: Self | undefined = ownSelf()): number | undefined {
@@ -67,7 +72,7 @@ export function claimStateDirectory(stateDir: string, self: Self | undefined = o
 }
 
 /**
- * Checks a state directory before a command believes what is in it. Changes nothing; one that is missing holds nothing to believe.
+ * Checks a state directory before a command trusts its content. Changes nothing; a missing one has no content to trust.
  *
  * @throws StateDirectoryError; the system's error.
  */
@@ -81,7 +86,7 @@ export function checkStateDirectory(stateDir: string, self: Self | undefined = o
   checkMode(path, path, stats, self);
 }
 
-/** Whether a file or folder is ours or root's. `false`: it is missing, or another user's. */
+/** Whether a file or folder belongs to us or root. `false`: it is missing, or another user's. */
 export function isOwn(path: string, self: Self | undefined = ownSelf()): boolean {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return false;
@@ -90,10 +95,12 @@ export function isOwn(path: string, self: Self | undefined = ownSelf()): boolean
 
 function ownSelf(): Self | undefined {
   const uid = process.geteuid?.();
-  return uid === undefined ? undefined : { uid, isShared: (gid) => hasOtherMembers(gid, [uid, 0]), unmappedUid: unmappedUid() };
+  return uid === undefined
+    ? undefined
+    : { uid, isShared: (gid) => hasOtherMembers(gid, [uid, 0]), unmappedUid: unmappedUid() };
 }
 
-/** What a link leads to; `undefined`: nothing, or back to itself. */
+/** What a link leads to; `undefined`: nothing, or a loop. */
 function targetOf(link: string): Stats | undefined {
   try {
     return statSync(link, { throwIfNoEntry: false });
@@ -103,7 +110,7 @@ function targetOf(link: string): Stats | undefined {
   }
 }
 
-/** Both the way that was given, whose links could be set anew, and the one where they lead now. */
+/** Checks the parents both of the given path, whose links may be changed later, and of its current real path. */
 function checkParents(path: string, self: Self): void {
   const existing = nearestExisting(path);
   const ways = new Set([...parentsOf(path), ...parentsOf(realpathSync(existing))]);
@@ -113,7 +120,7 @@ function checkParents(path: string, self: Self): void {
     if (link === undefined) continue;
     const stats = statSync(parent);
     for (const { uid } of [link, stats]) if (uid !== self.unmappedUid) checkOwner(path, parent, { uid }, self);
-    // In a sticky directory nobody renames or removes what is not theirs (unlink(2)): /tmp is such a one.
+    // In a sticky directory, such as /tmp, users can rename or remove only their own files (unlink(2)).
     if ((stats.mode & sticky) === 0) checkMode(path, parent, stats, self);
   }
   const own = lstatSync(path, { throwIfNoEntry: false });
@@ -130,21 +137,28 @@ function parentsOf(path: string): string[] {
 
 function nearestExisting(path: string): string {
   let current = path;
-  while (statSync(current, { throwIfNoEntry: false }) === undefined && dirname(current) !== current) current = dirname(current);
+  while (statSync(current, { throwIfNoEntry: false }) === undefined && dirname(current) !== current)
+    current = dirname(current);
   return current;
 }
 
 function checkOwner(stateDir: string, path: string, { uid }: Pick<Stats, 'uid'>, self: Self): void {
   if (isTrusted(uid, self)) return;
-  const todo = path === stateDir ? 'choose another with --state-dir' : 'move it away or chown it, or choose another with --state-dir';
-  throw new StateDirectoryError(`${cannotUse(stateDir)}: ${nameOf(stateDir, path)} belongs to user ${uid}, not to us (${self.uid}); ${todo}`);
+  const todo = path === stateDir
+    ? 'choose another with --state-dir'
+    : 'move it away or chown it, or choose another with --state-dir';
+  throw new StateDirectoryError(
+    `${cannotUse(stateDir)}: ${nameOf(stateDir, path)} belongs to user ${uid}, not to us (${self.uid}); ${todo}`,
+  );
 }
 
 function checkMode(stateDir: string, path: string, stats: Stats, self: Self): void {
   if (!mayBeWritten(stats, self)) return;
   const mode = (stats.mode & 0o7777).toString(8).padStart(4, '0');
-  throw new StateDirectoryError(`${cannotUse(stateDir)}: ${nameOf(stateDir, path)} may be written by others (mode ${mode}); `
-    + `run "chmod go-w ${path}" if nobody else has been there, or choose another with --state-dir`);
+  throw new StateDirectoryError(
+    `${cannotUse(stateDir)}: ${nameOf(stateDir, path)} may be written by others (mode ${mode}); `
+      + `run "chmod go-w ${path}" if nobody else has been there, or choose another with --state-dir`,
+  );
 }
 
 function isTrusted(uid: number, self: Self): boolean {

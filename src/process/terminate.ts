@@ -1,5 +1,5 @@
 /**
- * Ends a job's whole tree: its process group, and what left the group.
+ * Ends a job's whole process tree: its process group, and the processes that left the group.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,22 +10,23 @@ import { endTree } from './windows.ts';
 export interface TerminateOptions {
   readonly signal: NodeJS.Signals;
   readonly graceMs: number;
-  /** Who hears of it first. Default: the whole tree. */
+  /** Which processes get the signal first. Default: the whole tree. */
   readonly to?: 'leader' | 'tree';
 }
 
-/** How often it is looked whether somebody is left: soon at first. */
+/** Interval of the checks for remaining processes: short at first. */
 const firstLookMs = 5;
 const slowestLookMs = 100;
-/** How long processes have to vanish after SIGKILL: only one that hangs in the kernel takes longer. */
+/** How long processes may take to end after SIGKILL: only one that hangs in the kernel takes longer. */
 const killMs = 5000;
-/** Elsewhere than on Linux nobody can be found but by the group. */
+/** Except on Linux, processes can be found only by their group. */
 const canFind = process.platform === 'linux';
 
 /**
- * Sends `signal` to the whole tree, or only to its leader, which then is to end the others, and, to whoever is still there after `graceMs`, SIGKILL. Windows, which has no signals, ends it at once.
+ * Sends `signal` to the whole tree, or only to its leader, which is expected to end the others, and SIGKILL to the
+ * processes that are left after `graceMs`. Windows has no signals: there the tree is ended at once.
  *
- * @returns whether all are gone. `false`: somebody hangs in the kernel (state D) and will go once that lets it.
+ * @returns whether all are gone. `false`: a process hangs in the kernel (state D) and will end once the kernel lets it.
  */
 export async function terminate(family: Family, options: TerminateOptions): Promise<boolean> {
   if (process.platform === 'win32') return terminateOnWindows(family.leader);
@@ -36,20 +37,20 @@ export async function terminate(family: Family, options: TerminateOptions): Prom
       await tree.look();
       sendSignal(leader.pid, options.signal);
     } else await tree.signal(options.signal);
-    // A stopped process acts on a signal only once it goes on.
+    // A stopped process acts on a signal only once it is continued.
     await tree.signal('SIGCONT');
     if (await tree.isGoneWithin(options.graceMs)) return true;
   }
   const deadline = performance.now() + killMs;
   do {
-    // Again and again, as a process may fork between the look and the signal.
+    // Repeated, as a process may fork between the look and the signal.
     await tree.signal('SIGKILL');
     if (await tree.isGoneWithin(slowestLookMs)) return true;
   } while (performance.now() < deadline);
   return false;
 }
 
-/** Whom a process has started is known as long as it lives. */
+/** Windows knows the children of a process as long as it lives. */
 async function terminateOnWindows(leader: Identity | undefined): Promise<boolean> {
   if (leader === undefined || !isPidAlive(leader.pid)) return true;
   if (!await endTree(leader.pid)) sendSignal(leader.pid, 'SIGKILL');
@@ -61,12 +62,12 @@ export async function signalTree(family: Family, signal: NodeJS.Signals): Promis
   await new Tree(family).signal(signal);
 }
 
-/** Whether nobody of the tree is left. */
+/** Whether no process of the tree is left. */
 export async function isGone(family: Family): Promise<boolean> {
   return await new Tree(family).isGone();
 }
 
-/** Remembers the processes that it has found: while a process exits, its mark cannot be read any more. */
+/** A job's processes. Remembers those that it has found: while a process exits, its mark cannot be read any more. */
 class Tree {
   #family: Family;
 
@@ -76,14 +77,14 @@ class Tree {
 
   async signal(signal: NodeJS.Signals): Promise<void> {
     const { leader } = this.#family;
-    // Before anybody ends: what has neither the group nor the mark is found below its parent alone.
+    // Before any process ends: one with neither the group nor the mark can be found only below its parent.
     const found = await this.#find() ?? [];
     const group = leader && (isAliveNow(leader) || !canFind) ? leader.pid : undefined;
     if (group !== undefined) sendSignal(-group, signal);
     for (const { pid, groupId } of found) if (groupId !== group) sendSignal(pid, signal);
   }
 
-  /** Finds them, while each still has its parent. */
+  /** Finds the processes while each still has its parent. */
   async look(): Promise<void> {
     await this.#find();
   }
@@ -105,12 +106,12 @@ class Tree {
     return left === undefined ? leader === undefined || !isGroupAlive(leader.pid) : left.length === 0;
   }
 
-  /** `undefined`: it cannot be looked, and the group alone must do. */
+  /** `undefined`: processes cannot be listed, and only the group is known. */
   async #find(): Promise<readonly ProcessStat[] | undefined> {
     if (!canFind) return undefined;
     try {
       const found = (await findProcesses([this.#family])).get(this.#family.id) ?? [];
-      // A process of the job may end all others, not itself.
+      // This server may be a process of the job: it may end the others, not itself.
       const others = found.filter(({ pid }) => pid !== process.pid);
       this.#family = { ...this.#family, known: others };
       return others;

@@ -1,8 +1,8 @@
 /**
- * Removes folders that a job may have filled. What is removed loses its name at once, and its files in the background.
+ * Removes folders that a job may have filled. A removed folder loses its name at once, and its files in the background.
  *
- * Node's own recursive removals cannot do that: for 250,000 files `rmSync` holds up the event loop for 4 s, `rm` of
- * `node:fs/promises` for 3 s, as it asks for all of them at once, with 590 MB (measured with Node 20).
+ * Node's own recursive removals block too long: for 250,000 files `rmSync` blocks the event loop for 4 s, `rm` of
+ * `node:fs/promises` for 3 s, as it requests all of them at once, with 590 MB (measured with Node 20).
  * @module
  */
 import { existsSync, renameSync } from 'node:fs';
@@ -12,13 +12,16 @@ import { clearPlaceOf, statFile } from '../base/untrusted-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { runInBackground } from './background.ts';
 
-/** A folder with more entries, or with folders in it, is left to a process of its own. One of ours holds about ten files. */
+/**
+ * A folder with more entries, or with folders in it, is removed by a separate process. A job's folder usually has about
+ * ten files.
+ */
 const mostEntries = 64;
-/** Of this process: nothing that an earlier one has left has such a name. */
+/** Unique to this process: earlier processes left no such names. */
 const mark = `${process.pid}-${Date.now().toString(36)}`;
 let discarded = 0;
 
-/** Where a removed folder is until its files are gone, by its name and something behind that. */
+/** The folder that holds removed folders, with a suffix to their names, until their files are deleted. */
 export function trashDirectory(stateDir: string): string {
   return join(stateDir, 'trash');
 }
@@ -32,9 +35,10 @@ export class Trash {
   }
 
   /**
-   * Takes the name from what stands there, be it a link. Its files stay until {@link empty}, of a later server if need be.
+   * Moves what stands at the path, even a link, to the trash. Its files stay until {@link empty}, perhaps of a later
+   * server.
    *
-   * @returns where it is now. @throws the system's error, such as ENOENT.
+   * @returns its new path. @throws the system's error, such as ENOENT.
    */
   put(path: string): string {
     const place = join(this.#folder, `${basename(path)}.${mark}-${discarded += 1}`);
@@ -49,32 +53,32 @@ export class Trash {
     return place;
   }
 
-  /** {@link put}, and removes the files: few before it resolves, many in the background. Nothing needs to stand there. */
+  /** {@link put}, then deletes the files: a few before it resolves, many in the background. The path need not exist. */
   async remove(path: string): Promise<void> {
     if (statFile(path) !== undefined) await this.clear(this.put(path));
   }
 
-  /** Removes what {@link put} returned, as {@link remove} does. What cannot be removed stays for {@link empty}. */
+  /** Deletes what {@link put} returned, as {@link remove} does. What cannot be deleted stays for {@link empty}. */
   async clear(place: string): Promise<void> {
     const isGone = await removeFew(place).catch(() => false);
     if (!isGone) void this.empty();
   }
 
-  /** Removes the files of all that is in it. What cannot be removed now is tried again the next time. */
+  /** Deletes the files in the trash. What cannot be deleted now is tried again the next time. */
   async empty(): Promise<void> {
     if (!existsSync(this.#folder)) return;
-    // A full or broken disk: those who write to it say so.
+    // A full or broken disk is reported by what writes to it.
     this.#emptying ??= removeMany(this.#folder).catch(() => undefined).finally(() => { this.#emptying = undefined; });
     await this.#emptying;
   }
 }
 
-/** Removes a folder with all that is in it, however much that is. Nothing needs to stand there. @throws Error where it cannot. */
+/** Removes a folder of any size with all its content. The path need not exist. @throws Error where that fails. */
 export async function removeFolder(path: string): Promise<void> {
   if (!await removeFew(path).catch(() => false)) await removeMany(path);
 }
 
-/** @returns whether nothing stands there any more. @throws the system's error. */
+/** @returns whether the path no longer exists. @throws the system's error. */
 async function removeFew(path: string): Promise<boolean> {
   const stats = statFile(path);
   if (stats === undefined) return true;

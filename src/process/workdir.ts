@@ -1,5 +1,5 @@
 /**
- * Where programs are started: the directory that a request names, or the one in which the server was started.
+ * The working directory of started programs: the one in the request, or the one in which the server was started.
  * @module
  */
 import { statfsSync, statSync } from 'node:fs';
@@ -10,7 +10,9 @@ import { ProblemError } from '../protocol/problem.ts';
 import { homeDirectory } from './environment/user.ts';
 import type { Variables } from './environment/secrets.ts';
 
-/** Stands for a directory that had gone before this program began: no directory has this name, so what would run there falls back. */
+/**
+ * Replaces a directory that was deleted before this program began: no directory has this name, so programs fall back.
+ */
 const goneDirectory = '/(deleted)';
 
 /** ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, ZFS (statfs(2), f_type). */
@@ -18,45 +20,51 @@ const localFileSystems: ReadonlySet<number> = new Set([
   0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0xf2f52010, 0x2fc12fc1,
 ]);
 
-/** Node remembers it, so it names a directory that may have gone meanwhile. */
+/** Node remembers its directory at the start, which may have been deleted meanwhile. */
 const startDirectory = currentDirectory();
 const isStartLocal = isOnLocalDisk(startDirectory);
 
 export interface Workdir {
   readonly workdir: string;
-  /** Another one than was to be expected, and why. */
+  /** Says that a fallback is used, and why. */
   readonly warning?: string;
 }
 
-/** The directory in which this program was started, which may have gone meanwhile. */
+/** The directory in which this program was started; it may have been deleted meanwhile. */
 export function ownDirectory(): string {
   return startDirectory;
 }
 
 /**
- * The directory for a request: `~` and `~/…` are in the home directory, what is relative begins where the server was started. Without any the
- * latter; where that has been deleted, the home directory, with a warning.
+ * The directory for a request. `~` and `~/…` are in the home directory; a relative path starts where the server was
+ * started. Without `given`, the directory of the server; if that has been deleted, the home directory, with a warning.
  *
- * @throws ParseError where it is no directory; ProblemError unavailable where there is none to fall back to.
+ * @throws ParseError where it is not a directory; ProblemError unavailable where no fallback exists.
  */
 export async function workdirFor(given: string | undefined, inherited: Variables): Promise<Workdir> {
   const home = homeDirectory(inherited);
   if (given !== undefined) {
     const workdir = expanded(given, home);
     if (await isDirectory(workdir)) return { workdir };
-    throw new ParseError('body.workdir', `expected an existing directory, received ${JSON.stringify(given.slice(0, 200))}`);
+    throw new ParseError(
+      'body.workdir', `expected an existing directory, received ${JSON.stringify(given.slice(0, 200))}`,
+    );
   }
   const isThere = isStartLocal ? isDirectoryNow(startDirectory) : await isDirectory(startDirectory);
   if (isThere) return { workdir: startDirectory };
   const gone = `the directory in which the server was started is not there any more: ${startDirectory}`;
   if (await isDirectory(home)) return { workdir: home, warning: `${gone}; it runs in the home directory, ${home}` };
-  throw new ProblemError('unavailable', `Cannot start anything without a workdir: ${gone}, and neither is the home directory, ${home}`);
+  throw new ProblemError(
+    'unavailable', `Cannot start anything without a workdir: ${gone}, and neither is the home directory, ${home}`,
+  );
 }
 
-/** @param path As a request has it. @param base What it is relative to. Default: where this program was started. */
+/** @param path From a request. @param base What it is relative to. Default: where this program was started. */
 export function expanded(path: string, home: string, base: string = startDirectory): string {
   if (path === '~') return home;
-  return /^~[/\\]/.test(path) && (path[1] === '/' || process.platform === 'win32') ? join(home, path.slice(2)) : resolve(base, path);
+  return /^~[/\\]/.test(path) && (path[1] === '/' || process.platform === 'win32')
+    ? join(home, path.slice(2))
+    : resolve(base, path);
 }
 
 async function isDirectory(path: string): Promise<boolean> {
@@ -80,7 +88,7 @@ function currentDirectory(): string {
   }
 }
 
-/** Whether a look at it takes 2 µs and never waits for a network; one through the thread pool takes 25. */
+/** Whether a synchronous check takes 2 µs and never waits for a network; in the thread pool it takes 25. */
 function isOnLocalDisk(path: string): boolean {
   try {
     return localFileSystems.has(statfsSync(path).type);

@@ -1,6 +1,7 @@
 /**
- * The program `carrier-main FILE PROGRAM ARGUMENT…`: runs a program with the environment that the file holds, and ends as that does. It is in the
- * same process group, so what is sent there reaches both; it waits for the program whatever it is sent.
+ * The program `carrier-main FILE PROGRAM ARGUMENT…`: runs a program with the environment that the file holds, and exits
+ * as that does. The program is in the same process group, so a signal to the group reaches both; the carrier ignores
+ * the signals and waits for the program.
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -14,7 +15,7 @@ import type { Carried } from './carry.ts';
 const [, , path = '', file = '', ...args] = process.argv;
 const maxBytes = 64 * 2 ** 20;
 const stderrFd = 2;
-/** SIGUSR1 would open Node's inspector. */
+/** Includes SIGUSR1, which would open Node's inspector. */
 const signals = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const;
 
 for (const signal of signals) process.on(signal, () => undefined);
@@ -24,10 +25,13 @@ const child = spawn(file, args, { env, stdio: 'inherit' });
 child.once('error', fail);
 child.once('exit', (code, signal) => process.exit(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
 
-/** As a launcher does where it cannot become the program. */
+/** Reports a failed start as a launcher does where it cannot become the program. */
 function fail(error: NodeJS.ErrnoException): void {
   const isMissing = error.code === 'ENOENT';
-  writeSync(stderrFd, `sidecar: ${file}: ${isMissing ? 'not found' : spawnErrorText(error, { file, cwd: process.cwd() })}\n`);
+  writeSync(
+    stderrFd,
+    `sidecar: ${file}: ${isMissing ? 'not found' : spawnErrorText(error, { file, cwd: process.cwd() })}\n`,
+  );
   const note = join(dirname(path), 'process');
   if (existsSync(note)) appendRegular(note, 'failed\n');
   process.exit(isMissing ? 127 : 126);

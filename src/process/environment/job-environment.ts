@@ -8,12 +8,15 @@ import { type Environment, type Variables, withoutSecrets } from './secrets.ts';
 import { userDefaults } from './user.ts';
 
 /**
- * The environment of this program, less everything secret, what npm added for its script, and what is true of this program's own terminal
- * alone; plus what a login would have set.
+ * The environment of this program without secrets, without what npm added for its script, and without variables of this
+ * program's own terminal; with the variables that a login would have set.
  *
- * @param options.before What npm was started with. Default: looked for where npm has started this program.
+ * @param options.before The environment that npm was started with. Default: read from `/proc` if npm started this
+ *   program.
  */
-export function jobEnvironment(environment: Environment, { before }: { readonly before?: Environment } = {}): Variables {
+export function jobEnvironment(
+  environment: Environment, { before }: { readonly before?: Environment } = {},
+): Variables {
   const start = before ?? (environment['npm_lifecycle_event'] === undefined ? undefined : environmentBeforeNpm());
   const inherited = withoutSecrets(withoutOwnTerminal(withoutNpm(environment, start)));
   return { ...inherited, ...userDefaults(inherited) };

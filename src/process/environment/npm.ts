@@ -1,7 +1,9 @@
 /**
- * Takes back what `npm start` and its kin put into the environment of the server: that is npm's business with its script, not that of jobs.
+ * Removes what `npm start` and similar commands add to the environment of the server: it is meant for npm's script, not
+ * for jobs.
  *
- * npm-run-script(1) and @npmcli/config, set-envs: `npm_*`, `INIT_CWD`, `NODE`, `COLOR`, `EDITOR`, and folders in front of `PATH`.
+ * npm-run-script(1) and @npmcli/config, set-envs: `npm_*`, `INIT_CWD`, `NODE`, `COLOR`, `EDITOR`, and folders in front
+ * of `PATH`.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -9,14 +11,20 @@ import { delimiter, dirname, join } from 'node:path';
 import { parseStat } from '../identity.ts';
 import type { Environment } from './secrets.ts';
 
-/** Set by npm, pnpm and yarn for each script that they run. */
+/** npm, pnpm and yarn set it for each script that they run. */
 const scriptName = 'npm_lifecycle_event';
-/** What they may set, whatever there was before. */
+/** Variables that they may set, replacing an earlier value. */
 const touched = /^(npm_.*|PNPM_SCRIPT_SRC_DIR|BERRY_BIN_FOLDER|PROJECT_CWD|INIT_CWD|NODE|COLOR|EDITOR)$/i;
-/** From a script up to what started npm: shells and npm itself, several times where a script runs npm. */
+/**
+ * Limit on the processes between a script and what started npm: shells, and npm itself, several times if a script runs
+ * npm.
+ */
 const longestLine = 16;
 
-/** @param before The environment that npm itself was started with; `undefined`: it cannot be known, and whatever npm may have set is left out. */
+/**
+ * @param before The environment that npm itself was started with; `undefined`: unknown, and all that npm may have set
+ *   is left out.
+ */
 export function withoutNpm(environment: Environment, before: Environment | undefined): Environment {
   if (environment[scriptName] === undefined) return environment;
   const kept = Object.entries(environment).flatMap(([name, value]): [string, string | undefined][] => {
@@ -28,7 +36,10 @@ export function withoutNpm(environment: Environment, before: Environment | undef
   return Object.fromEntries(kept);
 }
 
-/** The environment of the process that started npm, which npm itself began with; `undefined` where npm has gone, or there is no `/proc`. */
+/**
+ * The environment of the process that started npm, which npm itself began with; `undefined` where npm has ended, or
+ * there is no `/proc`.
+ */
 export function environmentBeforeNpm(pid: number = process.ppid): Environment | undefined {
   let parent = pid;
   try {
@@ -43,10 +54,12 @@ export function environmentBeforeNpm(pid: number = process.ppid): Environment | 
   return undefined;
 }
 
-/** What the process was started with (proc(5), environ). */
+/** The environment that the process was started with (proc(5), environ). */
 function environmentOf(pid: number): Environment {
   const entries = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter((entry) => entry.includes('='));
-  return Object.fromEntries(entries.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]));
+  return Object.fromEntries(
+    entries.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
+  );
 }
 
 function isSetByNpm(name: string, value: string | undefined, environment: Environment): boolean {
@@ -58,14 +71,15 @@ function isSetByNpm(name: string, value: string | undefined, environment: Enviro
   }
 }
 
-/** npm puts `node_modules/.bin` of the package and of each folder above it in front, and the folder of its own node-gyp. */
+/** npm prepends `node_modules/.bin` of the package and of each folder above it, and the folder of its own node-gyp. */
 function withoutFolders(path: string, environment: Environment, before: string | undefined): string {
-  const ownFolders = foldersAbove(dirname(environment['npm_package_json'] ?? '')).map((folder) => join(folder, 'node_modules', '.bin'));
+  const ownFolders = foldersAbove(dirname(environment['npm_package_json'] ?? ''))
+    .map((folder) => join(folder, 'node_modules', '.bin'));
   const isNpms = (folder: string): boolean => ownFolders.includes(folder) || /[\\/]node-gyp-bin$/.test(folder)
     || (before !== undefined && /[\\/]node_modules[\\/]\.bin$/.test(folder));
   const earlier = before?.split(delimiter) ?? [];
   const all = path.split(delimiter);
-  // A folder that stood there before stands once more.
+  // A folder that npm added and that was there before occurs twice: its last occurrences stay.
   return all.filter((folder, index) => {
     if (!isNpms(folder)) return true;
     const later = all.slice(index + 1).filter((other) => other === folder).length;

@@ -1,5 +1,6 @@
 /**
- * Keeps from an environment what is for the server alone: its keys and tokens, and the credentials by which it reaches registries and proxies.
+ * Removes from an environment what is for the server alone: its keys and tokens, and its credentials for registries and
+ * proxies.
  * @module
  */
 import { markName } from '../descendants.ts';
@@ -7,7 +8,10 @@ import { markName } from '../descendants.ts';
 export type Environment = { readonly [name: string]: string | undefined };
 export type Variables = { readonly [name: string]: string };
 
-/** Dropped as they are. npm itself passes on what its command line said: `_auth`, `otp`, the key of a client certificate (npm-config(7)). */
+/**
+ * Dropped entirely. npm itself passes on what its command line said: `_auth`, `otp`, the key of a client certificate
+ * (npm-config(7)).
+ */
 const secretNames: readonly RegExp[] = [
   /^(SIDECAR|DEVPILOT|AGENT_RUNTIME)_.*(KEY|TOKEN|SECRET|PASSWORD)/i,
   // An address may hold a password, or a token in its query.
@@ -15,12 +19,20 @@ const secretNames: readonly RegExp[] = [
   /^npm_config_(.*[_:])?(_?auth|_?authtoken|_?password|otp|key)$/i,
 ];
 
-/** Addresses that jobs need as well: they lose the credentials alone. `http_proxy` and its kin: curl(1), ENVIRONMENT. */
-const addressNames: readonly RegExp[] = [/_proxy$/i, /^npm_config_(https?[_-])?proxy$/i, /^npm_config_(.*[_:])?registry$/i, /^SIDECAR_URL$/i];
+/**
+ * Addresses that jobs need as well: only their credentials are removed. `http_proxy` and similar: curl(1), ENVIRONMENT.
+ */
+const addressNames: readonly RegExp[] = [
+  /_proxy$/i,
+  /^npm_config_(https?[_-])?proxy$/i,
+  /^npm_config_(.*[_:])?registry$/i,
+  /^SIDECAR_URL$/i,
+];
 
 /**
- * The environment less the keys and tokens of this product, under every name that it knows, and what lets npm into a registry. Addresses of
- * proxies and registries lose user and password; one that cannot be read is left out if it may hold them.
+ * The environment without the keys and tokens of this product, under all its names, and without npm's credentials for
+ * registries. Addresses of proxies and registries lose user and password; one that cannot be parsed is left out if it
+ * may hold them.
  */
 export function withoutSecrets(environment: Environment): Variables {
   const kept: { [name: string]: string } = {};
@@ -33,13 +45,14 @@ export function withoutSecrets(environment: Environment): Variables {
 }
 
 /**
- * An address without the part before the `@` (RFC 3986 section 3.2.1). curl takes proxies without a scheme, too.
+ * An address without the part before the `@` (RFC 3986 section 3.2.1). curl accepts proxies without a scheme, too.
  *
- * @returns `undefined` where what remains still has an `@` that may follow a password: one with a `/` that is not percent-encoded, or a list.
+ * @returns `undefined` where the rest still has an `@` that may follow a password: one with a `/` that is not
+ *   percent-encoded, or a list.
  */
 export function withoutCredentials(address: string): string | undefined {
   if (!address.includes('@')) return address;
   const plain = address.trim().replace(/^([a-z][a-z0-9+.-]*:\/\/|\/\/)?[^/?#]*@/i, '$1');
-  // npm has scopes behind a slash: https://registry.example.org/@scope.
+  // npm has scopes after a slash: https://registry.example.org/@scope.
   return /[^/]@/.test(plain) ? undefined : plain;
 }
