@@ -1,22 +1,25 @@
 /**
- * How the job of an agent has ended where its runner could not say so itself: it was killed, or never started. Pure.
+ * How an agent's job ended where its runner could not report it: the runner was killed, or never started. Pure.
  * @module
  */
 import type { AgentError, AgentJobSummary } from '../protocol/agent-jobs.ts';
 import type { TurnEnd } from '../process/agent-host.ts';
 import type { JobState, Outcome } from './job.ts';
 
-/** Ends that the server or a client asked for: they are no failures of the agent. */
+/** Ends that the server or a client asked for: they are not failures of the agent. */
 const asked: ReadonlySet<string> = new Set(['cancelled', 'timeout', 'output_limit']);
 
-/** @returns `undefined`: the runner has said how it ended, or it was ended on purpose. */
-export function runnerError({ reason, signal, error }: Outcome, { agentPhase, acpError }: AgentJobSummary): AgentError | undefined {
+/** @returns `undefined`: the runner has reported how the job ended, or the job was ended on purpose. */
+export function runnerError(
+  { reason, signal, error }: Outcome,
+  { agentPhase, acpError }: AgentJobSummary,
+): AgentError | undefined {
   if (agentPhase === 'ended' || acpError !== null || asked.has(reason)) return undefined;
   const message = error ?? `The runner of the agent has ended in the middle (${signal ?? reason}); stderr may say why`;
   return { code: 'runner_ended', message, details: {} };
 }
 
-/** How a turn that its runner left open has ended. @returns `null`: the job goes on. */
+/** How a turn ended that its runner left open. @returns `null`: the job has not finished. */
 export function turnEndOf(state: JobState): TurnEnd | null {
   if (state.is !== 'finished') return null;
   const { finishedAt, reason } = state.outcome;

@@ -1,5 +1,5 @@
 /**
- * What agents need of jobs.
+ * The operations on jobs that agents use.
  * @module
  */
 import { fingerprint, idempotencyOf } from '../process/idempotency.ts';
@@ -51,21 +51,26 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
       return (await jobs.submit(asked, { idempotency: idempotencyOf(repeatable, target) })).id;
     },
     async startInShell(request, key): Promise<ShellJob> {
-      const entry = await jobs.submit(shellJob(request), { idempotency: { key, hash: fingerprint('agent', Buffer.from(request.command)) } });
-      const ended = jobs.ended(entry).then(() => (entry.state.is === 'finished' ? entry.state.outcome.exitCode : undefined));
+      const entry = await jobs.submit(shellJob(request), {
+        idempotency: { key, hash: fingerprint('agent', Buffer.from(request.command)) },
+      });
+      const ended = jobs.ended(entry)
+        .then(() => (entry.state.is === 'finished' ? entry.state.outcome.exitCode : undefined));
       return { directory: jobs.directory(entry), ended, end: () => end(entry) };
     },
     async endLabelled(label, isMeant) {
-      const meant = jobs.unfinished.filter(({ request: { labels } }) => labels[label] !== undefined && isMeant(labels[label]));
+      const meant = jobs.unfinished
+        .filter(({ request: { labels } }) => labels[label] !== undefined && isMeant(labels[label]));
       await Promise.all(meant.map(end));
     },
   };
 }
 
-/** As long as the agent wants it to run: there is no timeout but that of its job. */
+/** Runs as long as the agent wants: only the timeout of the agent's own job bounds it. */
 function shellJob({ sessionKey, shell, command, workdir, env, labels }: ShellJobRequest): JobRequest {
   return {
-    program: { mode: 'persistent_shell', sessionKey, command, ...(shell === undefined ? {} : { shell }) }, workdir, env, labels, name: null, stdin: null,
+    program: { mode: 'persistent_shell', sessionKey, command, ...(shell === undefined ? {} : { shell }) },
+    workdir, env, labels, name: null, stdin: null,
     timeoutSeconds: null, killGraceSeconds: defaults.killGraceSeconds, maxOutputBytes: defaults.maxOutputBytes,
   };
 }

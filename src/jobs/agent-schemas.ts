@@ -1,11 +1,11 @@
 /**
- * What the job of an agent shows beside what all jobs do, for the documentation.
+ * Schemas of the fields that only an agent's job shows, for the documentation.
  * @module
  */
 import type { Schema } from '../base/parse.ts';
 import {
-  type AgentJobDetails, type PendingElicitation, type PendingPermission, type PermissionDenial, type ToolCall, agentPhases,
-  planPriorities, planStatuses, toolKinds, toolStatuses, clientEventTypes,
+  type AgentJobDetails, type PendingElicitation, type PendingPermission, type PermissionDenial, type ToolCall,
+  agentPhases, planPriorities, planStatuses, toolKinds, toolStatuses, clientEventTypes,
 } from '../protocol/agent-jobs.ts';
 import { type SchemasOf, turnSchema, turnUsageSchema } from '../protocol/turn-schema.ts';
 
@@ -35,7 +35,11 @@ export const permission: SchemasOf<PendingPermission> = {
   tools: { ...texts, description: 'Its name and its title' },
   paths: texts,
   commands: texts,
-  options: listOf(objectWith({ optionId: text, kind: { ...text, description: 'allow_once, allow_always, reject_once or reject_always' }, name: text })),
+  options: listOf(objectWith({
+    optionId: text,
+    kind: { ...text, description: 'allow_once, allow_always, reject_once or reject_always' },
+    name: text,
+  })),
   askedAt: unixSeconds,
   expiresAt: { ...unixSeconds, description: 'Unix seconds; then askDefault holds' },
 };
@@ -70,14 +74,20 @@ const toolCall: SchemasOf<ToolCall> = {
 
 const event = objectWith(
   {
-    type: { ...text, description: `agent, session, prompt, update, stop, … and, for existing clients, ${clientEventTypes.join(', ')}` },
+    type: {
+      ...text,
+      description: `agent, session, prompt, update, stop, … and, for existing clients, ${clientEventTypes.join(', ')}`,
+    },
     timestamp: unixSeconds,
     data: {
       type: 'object', additionalProperties: true,
       description: 'message: {content}; permission: {tool, options, permissionId, decision, reason}; '
         + 'thought, tool_call, tool_result, plan: the session/update',
     },
-    seq: { ...count, description: 'From 1, within the job; absent where an update is told again as existing clients read it' },
+    seq: {
+      ...count,
+      description: 'From 1, within the job; absent where an update is told again as existing clients read it',
+    },
     at: { ...unixSeconds, description: 'Unix seconds; with seq' },
   },
   { required: ['type', 'timestamp', 'data'], additionalProperties: true },
@@ -86,7 +96,11 @@ const event = objectWith(
 /** Every field of {@link AgentJobDetails}. */
 export const agentJobSchemas: SchemasOf<AgentJobDetails> = {
   acpSessionId: { ...textOrNull, description: 'Mode acp, as all that follows' },
-  stopReason: { ...textOrNull, description: 'Of the last turn: end_turn, max_tokens, max_turn_requests, refusal or cancelled; no_prompt without one; error: see acpError' },
+  stopReason: {
+    ...textOrNull,
+    description: 'Of the last turn: end_turn, max_tokens, max_turn_requests, refusal or cancelled; '
+      + 'no_prompt without one; error: see acpError',
+  },
   acpError: orNull(
     objectWith({ code: text, message: text, details: { type: 'object', additionalProperties: true } }),
     'Why the agent failed; the code is stable: auth_required, agent_ended, no_answer, …',
@@ -107,7 +121,9 @@ export const agentJobSchemas: SchemasOf<AgentJobDetails> = {
   turns: listOf(turnSchema, 'The last 100, with how their texts begin; GET /jobs/{id}/turns/{turn} has all of it'),
   toolCalls: listOf(objectWith(toolCall)),
   droppedToolCalls: { ...count, description: 'Older tool calls that are no longer listed' },
-  plan: orNull(listOf(objectWith({ content: text, priority: { enum: planPriorities }, status: { enum: planStatuses } }))),
+  plan: orNull(listOf(objectWith({
+    content: text, priority: { enum: planPriorities }, status: { enum: planStatuses },
+  }))),
   sessions: listOf(
     objectWith({ sessionId: text, cwd: textOrNull, title: textOrNull, updatedAt: textOrNull }),
     'With sessionAction list: the sessions that the agent remembers',

@@ -1,6 +1,6 @@
 /**
- * Answers about finished jobs that are asked for again and again. A bounded few, and only of jobs that nothing can change any more:
- * everything in it can be read back from disk at any time.
+ * A bounded cache of answers about finished jobs that clients ask for repeatedly. It holds only jobs that nothing can
+ * change any more: every answer can be made again from disk at any time.
  * @module
  */
 import type { Entry } from './entry.ts';
@@ -8,18 +8,18 @@ import type { Entry } from './entry.ts';
 export interface CachedAnswer {
   readonly variant: string;
   readonly tag: string;
-  /** JSON; a long one is encoded already, which takes longer than sending it. */
+  /** JSON; a long answer is kept encoded, as encoding takes longer than sending it. */
   readonly text: string | Buffer;
 }
 
-/** Of what is kept as text. */
+/** Length up to which an answer is kept as a string. */
 const longestText = 32_768;
-/** An answer holds 1 MiB of each stream by default, in JSON at least. */
+/** An answer holds up to 1 MiB of each stream by default, and JSON makes that longer. */
 const longestAnswer = 2_621_440;
 const longestInAll = 4_194_304;
 
 export class AnswerCache {
-  /** The one that was asked for last comes last. */
+  /** In order of their last `put`, the oldest first. */
   readonly #answers = new Map<Entry, CachedAnswer>();
   #length = 0;
 
@@ -28,7 +28,7 @@ export class AnswerCache {
     return answer?.variant === variant ? answer : undefined;
   }
 
-  /** Keeps an answer, if it is one that stays true. */
+  /** Keeps an answer if it cannot change any more. */
   put(entry: Entry, { variant, tag, text }: CachedAnswer & { readonly text: string }): void {
     if (!entry.isSettled || entry.lingering.length > 0 || text.length > longestAnswer) return;
     const kept = text.length > longestText ? Buffer.from(text) : text;

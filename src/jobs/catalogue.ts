@@ -1,6 +1,6 @@
 /**
- * All jobs that are remembered, found by id, by key, and in order; a list reads only the jobs that have the rarest of the
- * properties that it is asked for.
+ * Index of all known jobs, by id, by Idempotency-Key and in order of submission. A list reads only the jobs that have
+ * the rarest of the properties asked for.
  * @module
  */
 import type { JobId } from '../protocol/ids.ts';
@@ -8,24 +8,24 @@ import { defaults, type ListQuery } from '../protocol/jobs.ts';
 import type { Entry } from './entry.ts';
 import { type JobState, statusOf } from './job.ts';
 
-/** Newest first. */
+/** A page of jobs, the newest first. */
 export interface Page {
   readonly entries: readonly Entry[];
-  /** There are older ones that match. */
+  /** There are older jobs that match. */
   readonly hasMore: boolean;
 }
 
-/** What a query may ask for. */
+/** The filters of a query. */
 type Filters = Partial<Pick<ListQuery, 'status' | 'reason' | 'label' | 'name'>>;
 
-/** A property of jobs that is indexed, and a value of it. */
+/** An indexed property of jobs, and a value of it. */
 type Property = readonly [field: string, value: string];
 
 export class Catalogue {
   readonly #byId = new Map<string, Entry>();
   readonly #byKey = new Map<string, Entry>();
   readonly #order = new Sequence();
-  /** By field, then by value; only values that a job has. */
+  /** By field, then by value; only values that some job has. */
   readonly #byProperty = new Map<string, Map<string, Sequence>>();
 
   get size(): number {
@@ -93,10 +93,11 @@ export class Catalogue {
     return { entries, hasMore: false };
   }
 
-  /** A part of the jobs that has all those that match. */
+  /** The smallest indexed sequence that contains all matching jobs. */
   #fewest({ status, reason, name, label = [] }: Filters): Sequence {
-    const sequences = [...given('status', status), ...given('reason', reason), ...given('name', name), ...label.map(labelProperty)]
-      .map((property) => this.#having(property));
+    const sequences = [
+      ...given('status', status), ...given('reason', reason), ...given('name', name), ...label.map(labelProperty),
+    ].map((property) => this.#having(property));
     return sequences.reduce((fewest, one) => (one.entries.length < fewest.entries.length ? one : fewest), this.#order);
   }
 
@@ -140,7 +141,7 @@ class Sequence {
     if (this.#entries[place] === entry) this.#entries.splice(place, 1);
   }
 
-  /** Where a job of this id is, or would be. */
+  /** The index of the job with this id, or where it would be inserted. */
   placeOf(id: JobId): number {
     let [low, high] = [0, this.#entries.length];
     while (low < high) {
@@ -173,7 +174,7 @@ function labelProperty(label: string): Property {
   return [labelField(name), value];
 }
 
-/** Differs from the names of the other fields. */
+/** Distinct from the names of the other fields. */
 function labelField(name: string): string {
   return `label ${name}`;
 }
@@ -189,5 +190,7 @@ export function matcher(query: Filters): (entry: Entry) => boolean {
     (query.status === undefined || statusOf(entry.state) === query.status)
     && (query.reason === undefined || (entry.state.is === 'finished' && entry.state.outcome.reason === query.reason))
     && (query.name === undefined || entry.request.name === query.name)
-    && labels.every(([name, value]) => Object.hasOwn(entry.request.labels, name) && entry.request.labels[name] === value);
+    && labels.every(
+      ([name, value]) => Object.hasOwn(entry.request.labels, name) && entry.request.labels[name] === value,
+    );
 }

@@ -1,5 +1,5 @@
 /**
- * A job as the server remembers it: little enough that ten thousand do not matter. The rest is read from disk when asked for.
+ * A job in the server's memory: small enough that ten thousand do not matter. The rest is read from disk when needed.
  * @module
  */
 import { FanOut } from '../base/fan-out.ts';
@@ -13,20 +13,23 @@ import type { Idempotency } from '../process/idempotency.ts';
 import type { Identity } from '../process/identity.ts';
 import { type JobRecord, type JobState, statusOf } from './job.ts';
 
-/** A longer command is read from disk when it is shown. */
+/** Length in characters; a longer command is read from disk when it is shown. */
 const longestCommand = 2048;
-/** The directory of a job takes about two blocks beyond what the job writes. */
+/** Bytes that a job's directory takes, about two blocks, beyond what the job writes. */
 const directoryBytes = 8192;
 
-/** What is remembered of a request. */
-export interface RequestSummary extends Pick<JobRequest, 'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'output' | 'name' | 'labels'> {
+/** The part of a request that stays in memory. */
+export interface RequestSummary extends Pick<
+  JobRequest,
+  'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'output' | 'name' | 'labels'
+> {
   readonly workdir: string;
   readonly mode: Program['mode'];
-  /** For the whole job: its timeout; of an agent its lifetime, as that has a timeout for each turn. `null`: none. */
+  /** For the whole job: its timeout; for an agent its lifetime, as its timeout applies to each turn. `null`: none. */
   readonly limitSeconds: number | null;
-  /** As a job shows it; `undefined`: too long to be remembered. */
+  /** As a job shows it; `undefined`: too long to be kept in memory. */
   readonly program: ShownProgram | undefined;
-  /** The persistent shell that runs it, one job at a time; `undefined`: it has a process of its own. */
+  /** The persistent shell that runs the job, one job at a time; `undefined`: the job has a process of its own. */
   readonly sessionKey: string | undefined;
   readonly stdin: 'fifo' | 'file' | 'null';
 }
@@ -40,56 +43,56 @@ export class Entry {
   continuedBy: JobId | undefined;
   readonly idempotency: Idempotency | undefined;
   readonly request: RequestSummary;
-  /** The first process of the job; known once somebody needed to know. */
+  /** The first process of the job; known once it was needed. */
   leader: Identity | undefined;
   /** The job's first process, as its launcher named it. */
   pid: number | null = null;
-  /** Processes that were left when it ended. */
+  /** Processes that outlived the job. */
   lingering: readonly Identity[] = [];
-  /** It has ended and left processes, which are being looked for. */
+  /** The job has ended and left processes, which are being looked for. */
   isSearching = false;
-  /** What keeps its stdin open, see `Keeper`; `undefined`: nothing, or the starter itself. */
+  /** What keeps its stdin open, see `Keeper`; `undefined`: nothing does, or the starter itself does. */
   hold: string | undefined;
-  /** It reads the end of its input. */
+  /** Its stdin has been closed: the job reads the end of its input. */
   isStdinClosed = false;
   /** A call has written to its stdin. */
   hasInput = false;
-  /** Written by calls, and not read when it ended. */
+  /** Bytes written to its stdin by calls that the job had not read when it ended. */
   stdinUnreadBytes = 0;
-  /** It was looked for processes that left the group, and none will appear any more. */
+  /** The search for processes that left the group is done: none will appear any more. */
   isSettled = false;
-  /** The outcome is not on disk yet, as it could not be written. */
+  /** The outcome is not on disk yet, as writing it failed. */
   isUnsaved = false;
-  /** Bytes of each stream when it was last looked. */
+  /** Bytes of each stream when it was last measured. */
   stdoutBytes = 0;
   stderrBytes = 0;
-  /** Of the events of an agent. */
+  /** Bytes of an agent's events. */
   eventsBytes = 0;
-  /** Files in whose place something else stood when it was last looked. */
+  /** Files that something else had replaced when the job was last measured. */
   replacedFiles: readonly string[] = [];
-  /** What its output and events take on disk. */
+  /** Bytes that its output and events take on disk. */
   storedBytes = 0;
-  /** When an agent's state was last written, in milliseconds: 0 before, and for other jobs. */
+  /** When an agent's state was last written, in milliseconds; 0 before that, and for other jobs. */
   agentStateAt = 0;
   /** Unix seconds; `null` without output. */
   lastOutputAt: number | null = null;
-  /** What its caller should know, in words. */
+  /** What the caller should know, in words. */
   warnings: readonly string[] = [];
-  /** Streams of which the job itself threw away what it had written. */
+  /** Streams whose earlier output the job itself truncated. */
   cut: ReadonlySet<StreamName> = new Set();
-  /** The job is the first one of a persistent shell. */
+  /** Set if the job is the first one of a persistent shell. */
   shellStarted: ShellStarted | undefined;
-  /** Its persistent shell ended with it. */
+  /** Set if its persistent shell ended with the job. */
   shellEnded: ShellEnded | undefined;
-  /** Goes up with everything that changes. */
+  /** Incremented at each change. */
   version = 0;
-  /** The number of its last change of status among those of all jobs, see `JobFeed`. */
+  /** The number of its last change in the `JobFeed`. */
   lastChange = 0;
   readonly #onStateChange: ((entry: Entry, before: JobState) => void) | undefined;
   #state: JobState;
   #changes: FanOut<void> | undefined;
 
-  /** @param onStateChange Called after each change of the state, before anything else learns of it. */
+  /** @param onStateChange Called after each change of the state, before the listeners of `onChange`. */
   constructor(record: JobRecord, onStateChange?: (entry: Entry, before: JobState) => void) {
     this.#onStateChange = onStateChange;
     this.id = record.jobId;
@@ -126,12 +129,12 @@ export class Entry {
     return this.#state.is === 'finished' ? this.#state.outcome.finishedAt : 0;
   }
 
-  /** What it takes on disk. */
+  /** Bytes that the job takes on disk. */
   get sizeBytes(): number {
     return this.storedBytes + directoryBytes;
   }
 
-  /** Of all that it writes. */
+  /** Bytes of all that the job writes. */
   get outputBytes(): number {
     return this.stdoutBytes + this.stderrBytes + this.eventsBytes;
   }
@@ -147,7 +150,7 @@ export class Entry {
     this.changed();
   }
 
-  /** The job itself threw away what it had written to the stream. */
+  /** Records that the job itself truncated what it had written to the stream. */
   markCut(stream: StreamName): void {
     if (this.cut.has(stream)) return;
     this.cut = new Set([...this.cut, stream]);
@@ -155,7 +158,7 @@ export class Entry {
     this.warn(`${stream} was truncated by the job itself (seen at ${new Date().toISOString()}): what it had written before is lost${remedy}`);
   }
 
-  /** Something about the job is new: state, output, processes. */
+  /** Tells the listeners that something about the job has changed: state, output, processes. */
   changed(): void {
     this.version += 1;
     this.#changes?.tell();
@@ -208,7 +211,9 @@ export function isRunningAgent({ request, state }: Entry): boolean {
 }
 
 function summarize(request: JobRecord['request']): RequestSummary {
-  const { program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, output, name, labels } = request;
+  const {
+    program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, output, name, labels,
+  } = request;
   return {
     workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels,
     ...(tty === undefined ? {} : { tty }),
@@ -226,7 +231,7 @@ export type ShownProgram =
   | Exclude<Program, AgentProgram>
   | Pick<Job, 'command' | 'agent' | 'argv' | 'prompt'> & { readonly mode: 'acp' };
 
-/** What a request says of MCP servers may hold secrets, as does the environment; images are long. */
+/** The shown part of a program: MCP servers may hold secrets, as the environment may, and images are long. */
 export function shown(program: Program): ShownProgram {
   if (program.mode !== 'acp') return program;
   const { mode, agent, argv, prompt } = program;
@@ -235,5 +240,7 @@ export function shown(program: Program): ShownProgram {
 
 function lengthOf(program: ShownProgram): number {
   if (program.mode === 'acp') return JSON.stringify(program).length;
-  return program.mode === 'argv' ? program.argv.reduce((sum, word) => sum + word.length + 8, 0) : program.command.length;
+  return program.mode === 'argv'
+    ? program.argv.reduce((sum, word) => sum + word.length + 8, 0)
+    : program.command.length;
 }

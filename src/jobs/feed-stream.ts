@@ -1,5 +1,5 @@
 /**
- * One stream about many jobs: which of them it begins with, what it tells of each change, when it ends.
+ * One event stream about many jobs: which jobs it begins with, which events each change yields, and when it ends.
  * @module
  */
 import type { FeedEvent, FeedQuery, Job } from '../protocol/jobs.ts';
@@ -8,7 +8,7 @@ import { matcher } from './catalogue.ts';
 import { type Entry, isRunningAgent } from './entry.ts';
 import { type FeedChange, type FeedPosition, formatFeedPosition, type JobFeed } from './feed.ts';
 
-/** What the jobs of a server give to its streams. */
+/** What a stream needs of the jobs of a server. */
 export interface FeedSources {
   readonly feed: JobFeed;
   /** Oldest first. */
@@ -17,15 +17,15 @@ export interface FeedSources {
   readonly unfinished: () => readonly Entry[];
   readonly find: (id: string) => Entry | undefined;
   readonly summary: (entry: Entry) => Job;
-  /** Measures what can have changed without a word. */
+  /** Measures what can change without a notification. */
   readonly refresh: (entry: Entry) => void;
   /** Watches the job's files until the returned function is called. */
   readonly follow: (entry: Entry) => () => void;
-  /** The server closes. */
+  /** Whether the server is closing. */
   readonly isOver: () => boolean;
 }
 
-/** An event and the id behind which a follower resumes. */
+/** An event, and the id after which a follower resumes. */
 export interface IdentifiedEvent {
   readonly id: string;
   readonly event: FeedEvent;
@@ -35,7 +35,7 @@ export class FeedStream {
   readonly #sources: FeedSources;
   readonly #query: FeedQuery;
   readonly #isWanted: (entry: Entry) => boolean;
-  /** Running agents, whose files are watched, and how the watch ends. */
+  /** Running agents whose files are watched, each with the function that stops the watch. */
   readonly #watched = new Map<Entry, () => void>();
   #isReady = false;
 
@@ -47,12 +47,15 @@ export class FeedStream {
     this.#isWanted = (entry) => (named === undefined || named.has(entry.id)) && fits(entry);
   }
 
-  /** @param after What the follower knows. Default: nothing. */
-  async *events(after: FeedPosition | undefined, signal: AbortSignal): AsyncGenerator<IdentifiedEvent, void, undefined> {
+  /** @param after The last position that the follower knows. Default: none. */
+  async *events(
+    after: FeedPosition | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<IdentifiedEvent, void, undefined> {
     const { feed, isOver } = this.#sources;
     const initial = this.#candidates(after).filter((entry) => this.#isWanted(entry) && this.#isNew(entry, after));
     try {
-      // Followed from this moment on: no change is missed in between.
+      // The feed is followed from here on: no change is missed in between.
       for await (const change of feed.follow({ initial, isWanted: this.#isWanted, signal, isOver })) {
         const id = formatFeedPosition({ epoch: feed.epoch, change: change.change });
         for (const event of this.#eventsOf(change)) yield { id, event };
@@ -63,7 +66,7 @@ export class FeedStream {
     }
   }
 
-  /** A part of the jobs that has all those that are told of at first. */
+  /** A superset of the jobs that the stream begins with. */
   #candidates(after: FeedPosition | undefined): readonly Entry[] {
     const { all, unfinished, find } = this.#sources;
     const { job } = this.#query;
@@ -73,7 +76,7 @@ export class FeedStream {
 
   #isNew(entry: Entry, after: FeedPosition | undefined): boolean {
     if (after === undefined) return this.#query.job !== undefined || !entry.isFinished;
-    // Another server counted otherwise; what an agent does counts only while it is followed.
+    // Another server counted differently; changes of an agent's state are counted only while the agent is followed.
     return after.epoch !== this.#sources.feed.epoch || entry.lastChange > after.change || isRunningAgent(entry);
   }
 
@@ -89,14 +92,14 @@ export class FeedStream {
     return [{ type: 'status', job: summary(entry) }];
   }
 
-  /** All changes have been told, and none that fits is unfinished. */
+  /** Whether all changes have been sent and all matching jobs have finished. */
   #isComplete({ type, isLatest }: FeedChange): boolean {
     this.#isReady ||= type === 'ready';
     if (this.#query.until === undefined || !this.#isReady || !isLatest()) return false;
     return !this.#sources.unfinished().some((entry) => this.#isWanted(entry));
   }
 
-  /** While an agent's job runs, a change of the agent's state counts as one of its job. */
+  /** While an agent's job runs, a change of the agent's state counts as a change of the job. */
   #watchAgent(entry: Entry): void {
     const { feed, refresh, follow } = this.#sources;
     if (!isRunningAgent(entry)) {

@@ -1,14 +1,14 @@
 /**
- * The changes of all jobs in one order, so that one stream can tell of many jobs and resume where it broke off.
+ * The changes of all jobs in one order, so that one stream can report many jobs and resume where it broke off.
  * @module
  */
 import { FanOut } from '../base/fan-out.ts';
 import { parser, refuse, type Parser } from '../base/parse.ts';
 import type { Entry } from './entry.ts';
 
-/** Everything up to this change is known to a follower. */
+/** A position in the feed: a follower knows every change up to it. */
 export interface FeedPosition {
-  /** Names the server that counted. */
+  /** Names the server that numbered the changes. */
   readonly epoch: string;
   readonly change: number;
 }
@@ -24,25 +24,28 @@ export const feedPosition: Parser<FeedPosition> = parser({ type: 'string' }, (va
   return { epoch: match[1] ?? '', change: Number(match[2]) };
 });
 
-/** What a follower of the feed is told. `ready`: the jobs that there were at its start have all been told. */
+/** What a follower of the feed receives. `ready`: all jobs that existed at its start have been sent. */
 export type FeedChange = {
   readonly change: number;
-  /** Whether no further change waits to be told. */
+  /** Whether no further change waits to be sent. */
   readonly isLatest: () => boolean;
 } & ({ readonly type: 'changed'; readonly entry: Entry } | { readonly type: 'ready' });
 
 export interface FollowFeedOptions {
-  /** The jobs to tell of first, as they are. */
+  /** The jobs to send first, in their current state. */
   readonly initial: readonly Entry[];
   readonly isWanted: (entry: Entry) => boolean;
   readonly signal: AbortSignal;
-  /** Ends the following as well: the server closes. */
+  /** Whether the server is closing: that ends the following, too. */
   readonly isOver: () => boolean;
 }
 
-/** One per server. Counts each change of a job's status, each deletion, and each growth of `lingering`; output is no change here. */
+/**
+ * The feed of a server. It numbers each change of a job's status, each deletion, each growth of `lingering` and, while
+ * followed, each change of an agent's state; output is not a change here.
+ */
 export class JobFeed {
-  /** Differs from that of every server before it. */
+  /** Differs from the epoch of every earlier server. */
   readonly epoch: string;
   readonly #listeners = new FanOut<Entry | undefined>();
   #lastChange = 0;
@@ -52,27 +55,27 @@ export class JobFeed {
     this.epoch = `${startedAtMs.toString(36)}${process.pid.toString(36)}`;
   }
 
-  /** Numbers a change of the job and tells the followers. */
+  /** Numbers a change of the job and notifies the followers. */
   record(entry: Entry): void {
     this.#lastChange += 1;
     entry.lastChange = this.#lastChange;
     this.#listeners.tell(entry);
   }
 
-  /** Makes each follower look whether it is to end. */
+  /** Makes each follower check whether it has to end. */
   wake(): void {
     this.#listeners.tell(undefined);
   }
 
   /**
-   * Yields each wanted job whenever it has changed, in the order of the changes. A job that changes again before it was taken
-   * is yielded once, as it is then: a slow reader costs no memory and misses no final state.
+   * Yields each wanted job whenever it has changed, in the order of the changes. A job that changes again before it was
+   * taken is yielded once, in its latest state: a slow reader costs no memory and misses no final state.
    */
   async *follow({ initial, isWanted, signal, isOver }: FollowFeedOptions): AsyncGenerator<FeedChange, void, undefined> {
     const changed = new Set(initial.toSorted((a, b) => a.lastChange - b.lastChange));
     let wake = (): void => undefined;
     const stop = this.#listeners.listen((entry) => {
-      // The last change decides the place.
+      // The last change decides the order.
       if (entry !== undefined && (changed.delete(entry) || isWanted(entry))) changed.add(entry);
       wake();
     });

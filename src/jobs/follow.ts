@@ -1,5 +1,5 @@
 /**
- * Follows a job's output from a position on, every byte once, until the job has ended and all is read.
+ * Follows a job's output from a position, every byte once, until the job has ended and all output is read.
  * @module
  */
 import { closeSync, fstatSync, read, readSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { FileBudget } from '../process/open-files.ts';
 import type { Entry } from './entry.ts';
 import { openCharacterBytes, openOutputNow, pieceBytes } from './output.ts';
 
-/** What a job writes: its output, and, of an agent, the events. */
+/** What a job writes: its output and, for an agent, its events. */
 export type Followed = StreamName | 'events';
 
 export interface Piece {
@@ -23,16 +23,16 @@ export interface Piece {
 }
 
 const newline = 0x0a;
-/** No event is longer than its runner writes it; what is, is none. */
+/** Longer than any event that a runner writes; a longer line is not an event. */
 const maxLineBytes = 4 * 2 ** 20;
 
-/** A stream and how far it was read. */
+/** A stream, and how far it was read. */
 class Cursor {
   readonly stream: Followed;
   readonly #path: string;
   readonly #readers: FileBudget;
   #fd: number | undefined;
-  /** The file stays open between two looks. */
+  /** The file stays open between two reads. */
   #isKept = false;
   #hasRead = false;
   offset: number;
@@ -45,8 +45,8 @@ class Cursor {
   }
 
   /**
-   * What has come since; `undefined` where nothing has. What was just written is read synchronously: 5 µs, where the way
-   * through the thread pool takes 110; only what is far behind is worth that way.
+   * Reads what was written since the last call; `undefined`: nothing. Recent output is read synchronously: that takes
+   * 5 µs, where the thread pool takes 110; only a reader that is far behind uses the pool.
    */
   async next(limit: number, entry: Entry): Promise<Piece | undefined> {
     try {
@@ -59,7 +59,7 @@ class Cursor {
   async #next(limit: number, entry: Entry): Promise<Piece | undefined> {
     const size = this.#size();
     if (size === undefined || this.#fd === undefined) return undefined;
-    // The job itself truncated its output (it opened /dev/stdout again): continue at the new beginning, and say so.
+    // The job itself truncated its output (it reopened /dev/stdout): continue at the new beginning, and record that.
     if (size < this.offset && (this.#hasRead || isCut(entry, this.stream))) {
       if (this.stream !== 'events') entry.markCut(this.stream);
       this.offset = 0;
@@ -68,7 +68,9 @@ class Cursor {
     if (length <= 0) return undefined;
     const bytes = Buffer.allocUnsafe(length);
     const isNear = size - this.offset <= pieceBytes;
-    const bytesRead = isNear ? readSync(this.#fd, bytes, 0, length, this.offset) : await readFar(this.#fd, bytes, this.offset);
+    const bytesRead = isNear
+      ? readSync(this.#fd, bytes, 0, length, this.offset)
+      : await readFar(this.#fd, bytes, this.offset);
     if (bytesRead === 0) return undefined;
     this.#hasRead = true;
     const offset = this.offset;
@@ -76,7 +78,10 @@ class Cursor {
     return { stream: this.stream, offset, bytes: bytes.subarray(0, bytesRead) };
   }
 
-  /** A piece that ends where a line does: one that is longer than a piece is read whole. `undefined`: its end has not come yet. */
+  /**
+   * The piece up to its last newline; a line that is longer than a piece is read whole.
+   * `undefined`: the end of the line has not been written yet.
+   */
   async wholeLines({ stream, offset, bytes }: Piece, entry: Entry): Promise<Piece | undefined> {
     let whole = bytes;
     while (!whole.includes(newline)) {
@@ -92,7 +97,7 @@ class Cursor {
     return { stream, offset, bytes: whole };
   }
 
-  /** `undefined`: there is no such file, or something else in its place. */
+  /** `undefined`: the file does not exist, or something has replaced it. */
   #size(): number | undefined {
     if (this.#fd !== undefined) return fstatSync(this.#fd).size;
     const opened = openOutputNow(this.#path);
@@ -112,37 +117,40 @@ class Cursor {
 
 export interface FollowOptions {
   readonly directory: string;
-  /** Counts the files that stay open; beyond its limit they are opened for each look. Default: no limit. */
+  /** Counts the files that stay open; beyond its limit they are opened for each read. Default: no limit. */
   readonly readers?: FileBudget;
   /** Which streams, and from where. */
   readonly from: { readonly [S in Followed]?: number };
-  /** Ends the following, without a word. */
+  /** Ends the following without an error. */
   readonly signal: AbortSignal;
-  /** At most so many bytes in all. Default: no limit. */
+  /** The most bytes to yield in all. Default: no limit. */
   readonly limit?: number | undefined;
-  /** Thousands may follow one job: others get their turn in between. Default: all read at once. */
+  /** Lets other work run in between, as thousands may follow one job. Default: everything is read at once. */
   readonly pace?: Pace;
-  /** Ends the following as well: the server closes. */
+  /** Whether the server is closing: that ends the following, too. */
   readonly isOver?: () => boolean;
-  /** UTF-8 characters come whole, and so do events: what is left of one at the end of a piece waits for the rest. Default: no. */
+  /** Yields only whole UTF-8 characters and whole events: an incomplete one waits for its rest. Default: no. */
   readonly wholeCharacters?: boolean;
 }
 
-/** @returns ends when the job has ended and all its output was given, when the limit is reached, or when it is to end. */
+/** @returns ends when the job has ended and all its output was given, at the limit, or when the caller ends it. */
 export async function* follow(entry: Entry, options: FollowOptions): AsyncGenerator<Piece, void, undefined> {
   const { directory, readers = new FileBudget(), from, signal, pace, isOver = () => false } = options;
   let left = options.limit ?? Number.MAX_SAFE_INTEGER;
-  const cursors = (Object.entries(from) as [Followed, number][]).map(([stream, offset]) => new Cursor(directory, stream, offset, readers));
+  const cursors = (Object.entries(from) as [Followed, number][])
+    .map(([stream, offset]) => new Cursor(directory, stream, offset, readers));
   const changes = new Changes(entry, signal);
   try {
     while (!signal.aborted && left > 0) {
       await pace?.turn();
-      // Before the look: output that comes meanwhile is a change, and looked for again.
+      // Read before the files: output that is written meanwhile changes the version, and is looked for again.
       const { version, isFinished } = entry;
       let isNew = false;
       for (const cursor of cursors) {
         let piece = await cursor.next(left, entry);
-        if (piece && options.wholeCharacters === true) piece = piece.stream === 'events' ? await cursor.wholeLines(piece, entry) : keepOpenCharacter(piece, cursor, isFinished);
+        if (piece && options.wholeCharacters === true) piece = piece.stream === 'events'
+          ? await cursor.wholeLines(piece, entry)
+          : keepOpenCharacter(piece, cursor, isFinished);
         if (!piece) continue;
         isNew = true;
         left -= piece.bytes.length;
@@ -159,14 +167,14 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
   }
 }
 
-/** The changes of a job, one after the other. A listener for all of them costs less than one for each. */
+/** Waits for the changes of a job, one after another. One listener for all of them costs less than one for each. */
 class Changes {
   readonly #entry: Entry;
   readonly #signal: AbortSignal;
   readonly #stop: () => void;
   #wake: () => void = () => undefined;
 
-  /** @param signal Ends a wait, too. */
+  /** @param signal Ends a wait as well. */
   constructor(entry: Entry, signal: AbortSignal) {
     this.#entry = entry;
     this.#signal = signal;
@@ -196,7 +204,7 @@ function isCut(entry: Entry, stream: Followed): boolean {
   return stream !== 'events' && entry.cut.has(stream);
 }
 
-/** Leaves the beginning of a character for the next piece, unless nothing more will come. */
+/** Leaves an incomplete character at the end for the next piece, unless nothing more will come. */
 function keepOpenCharacter(piece: Piece, cursor: Cursor, isFinished: boolean): Piece | undefined {
   const open = openCharacterBytes(piece.bytes);
   if (open === 0 || (isFinished && piece.bytes.length <= 3)) return piece;

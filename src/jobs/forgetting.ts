@@ -1,5 +1,5 @@
 /**
- * Forgets finished jobs and their files: the old ones by and by, as `retention.ts` says which, and any when it is asked to.
+ * Forgets finished jobs and their files: every 10 s those beyond the limits of `retention.ts`, and any job on request.
  * @module
  */
 import type { Log } from '../base/log.ts';
@@ -19,7 +19,7 @@ export interface ForgettingOptions {
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
-  /** Called once a job is no longer among the jobs. */
+  /** Called once a job has been removed from the catalogue. */
   readonly onForgotten: (entry: Entry) => void;
 }
 
@@ -36,7 +36,7 @@ export class Forgetting {
     this.#timer.unref();
   }
 
-  /** Its files are removed later. @returns where they are; `undefined`: there are none. */
+  /** Forgets a job; its files are removed later. @returns where they are; `undefined`: nothing to remove. */
   forget(entry: Entry): string | undefined {
     const { catalogue, store, cache, onForgotten } = this.#options;
     if (!catalogue.has(entry)) return undefined;

@@ -1,20 +1,20 @@
 /**
- * What a held answer waits for, besides the end of a job and any change of it.
+ * The conditions, other than the end of a job and any change of it, that a held answer can wait for.
  * @module
  */
 import { type AgentJobSummary, waitsForInput } from '../protocol/agent-jobs.ts';
 import type { WaitFor } from '../protocol/jobs.ts';
 import type { Entry } from './entry.ts';
 
-/** Looks at a job. */
+/** How the state of a job is read. */
 export interface JobLook {
-  /** Measures what can have changed without a word. */
+  /** Measures what can change without a notification. */
   readonly refresh: (entry: Entry) => void;
-  /** Where the agent of a job stands, as it has written that. */
+  /** The state of the job's agent, as its runner has written it. */
   readonly agent: (entry: Entry) => AgentJobSummary;
 }
 
-/** Remembers the job as it is. @returns whether what is waited for has come since, or, for input, was there. */
+/** Records the job's current state. @returns whether the awaited event has come since or, for input, is there. */
 export function hasCome(waitFor: Exclude<WaitFor, 'end' | 'change'>, entry: Entry, look: JobLook): () => boolean {
   switch (waitFor) {
     case 'input': return agentLook(entry, look, waitsForInput);
@@ -35,11 +35,11 @@ function endedIn({ turnCount, agentPhase }: AgentJobSummary): number {
   return turnCount - (agentPhase === 'turn' ? 1 : 0);
 }
 
-/** Reads the state of the agent only where it was written since: the files of a busy job change all the time. */
+/** Reads the agent's state only if it was written since the last read: the files of a busy job change all the time. */
 function agentLook<T>(entry: Entry, { refresh, agent }: JobLook, of: (summary: AgentJobSummary) => T): () => T {
   const now = (): { readonly at: number; readonly seen: T } => {
     refresh(entry);
-    // The time first: a state that is written meanwhile is read again.
+    // The time is taken first: a state that is written meanwhile is read again.
     return { at: entry.agentStateAt, seen: of(agent(entry)) };
   };
   let last = now();

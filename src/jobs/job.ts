@@ -1,5 +1,5 @@
 /**
- * The states of a job and how they follow each other. Pure: no clock, no file, no process.
+ * The states of a job and the transitions between them. Pure: no clock, no file, no process.
  * @module
  */
 import { constants } from 'node:os';
@@ -18,7 +18,7 @@ export interface Outcome {
   readonly exitCode: number;
   readonly signal: string | null;
   readonly finishedAt: number;
-  /** Why it could not be started. */
+  /** Why the job could not be started. */
   readonly error?: string;
 }
 
@@ -27,25 +27,25 @@ export type JobState =
   | { readonly is: 'running'; readonly startedAt: number; readonly ending?: EndingReason }
   | { readonly is: 'finished'; readonly startedAt: number | null; readonly outcome: Outcome };
 
-/** What `job.json` holds. */
+/** The content of `job.json`. */
 export interface JobRecord {
   readonly jobId: JobId;
   /** Its `workdir` is absolute. */
   readonly request: JobRequest & { readonly workdir: string };
   readonly submittedAt: number;
   readonly rerunOf?: JobId;
-  /** Whose agent's session it goes on with. */
+  /** The job whose agent session this job continues. */
   readonly continues?: JobId;
   readonly idempotency?: Idempotency;
   /** What keeps its stdin open, see `Keeper`. */
   readonly hold?: string;
-  /** What its caller should know, in words. */
+  /** What the caller should know, in words. */
   readonly warnings?: readonly string[];
-  /** Streams of which the job itself threw away what it had written. */
+  /** Streams whose earlier output the job itself truncated. */
   readonly cut?: readonly StreamName[];
-  /** The job is the first one of a persistent shell. */
+  /** Set if the job is the first one of a persistent shell. */
   readonly shellStarted?: ShellStarted;
-  /** Its persistent shell ended with it. */
+  /** Set if its persistent shell ended with the job. */
   readonly shellEnded?: ShellEnded;
   readonly state: JobState;
 }
@@ -57,9 +57,10 @@ export function statusOf(state: JobState): JobStatus {
 }
 
 /**
- * What an exit code says, given what the server did to the job meanwhile.
+ * The outcome that an exit code means, given what the server did to the job meanwhile.
  *
- * @param exit.code 128+n for signal n: by the convention of the shell that waits for the job (POSIX, Shell Command Language 2.8.2).
+ * @param exit.code 128+n for signal n, by the convention of the shell that waits for the job (POSIX, Shell Command
+ * Language 2.8.2).
  * @param exit.isStarted Whether the program could be started at all.
  */
 export function outcomeOf(
@@ -76,15 +77,15 @@ export function outcomeOf(
   return { reason: signal === null ? 'exit' : 'signal', exitCode: code, signal, finishedAt };
 }
 
-/** Why a job has ended itself, where its exit code says so: the runner of an agent does when a turn takes too long. */
+/** Why a job ended itself, where its exit code says so: an agent's runner ends it when a turn takes too long. */
 export function endingBy(code: number | undefined, mode: Mode): EndingReason | undefined {
   return mode === 'acp' && code === turnTimeoutCode ? 'timeout' : undefined;
 }
 
-/** Stands for one that there was none of, or that nobody knows. */
+/** Stands for an exit code that does not exist or is not known. */
 export const unknownExitCode = -1;
 
-/** Nobody waited for the job, and nobody can know. */
+/** The outcome of a job whose exit code cannot be known any more. */
 export function lostOutcome(finishedAt: number, ending: EndingReason | undefined): Outcome {
   return { reason: ending ?? 'lost', exitCode: unknownExitCode, signal: null, finishedAt };
 }
@@ -93,7 +94,7 @@ export function spawnErrorOutcome(finishedAt: number, error: string): Outcome {
   return { reason: 'spawn_error', exitCode: 126, signal: null, finishedAt, error };
 }
 
-/** Never started, and never will be. */
+/** The outcome of a job that was cancelled before it started. */
 export function cancelledOutcome(finishedAt: number): Outcome {
   return { reason: 'cancelled', exitCode: unknownExitCode, signal: null, finishedAt };
 }

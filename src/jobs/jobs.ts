@@ -1,5 +1,5 @@
 /**
- * The jobs of this machine: takes them on, shows them, ends them, forgets them. Everything it knows it can read back from disk.
+ * The jobs of this machine: accepts, shows, ends and forgets them. All of its state can be read back from disk.
  * @module
  */
 import { randomInt } from 'node:crypto';
@@ -48,25 +48,25 @@ export interface JobsOptions {
   readonly stateDir: string;
   readonly createStarter: (events: StarterEvents) => Starter;
   readonly shells: ShellHost;
-  /** Run the jobs of mode shell. */
+  /** Runs the jobs of mode shell. */
   readonly jobShells: JobShells;
   readonly agents: AgentHost;
   /** The environment that every job inherits. */
   readonly inherited: Variables;
   /** Whether this machine can give a job a pseudo-terminal. */
   readonly hasTty: () => boolean;
-  /** Directories of jobs made ahead, and what keeps the stdin in them open; `undefined`: there are none. */
+  /** Job directories made ahead, and the keeper that holds the stdin in them open; `undefined`: none are made. */
   readonly ahead: { readonly spares: Spares; readonly keeper: Keeper } | undefined;
   readonly maxRunning: number;
-  /** Whether there are files for one more job beside so many that run. Default: always. */
+  /** Whether the server has file descriptors for one more job beside `running` others. Default: always. */
   readonly hasFiles?: ((running: number) => boolean) | undefined;
   readonly maxQueued: number;
   readonly keepJobs: number;
   readonly keepDays: number;
   readonly keepBytes: number;
-  /** Takes turns for what comes by the hundred. Default: one of its own. */
+  /** Spreads bursts of work over the turns of the event loop. Default: one of its own. */
   readonly pace?: Pace;
-  /** Counts files of output that clients read. Default: without a limit. */
+  /** Counts the files of output that clients read. Default: without a limit. */
   readonly readers?: FileBudget;
   readonly log: Log;
 }
@@ -77,9 +77,9 @@ export interface SubmitOptions {
   readonly continues?: JobId;
 }
 
-/** PIPE_BUF (pipe(7)). */
+/** PIPE_BUF (pipe(7)): a write of up to so many bytes is atomic. */
 const atomicBytes = 4096;
-/** For what a job runs whose record is gone. */
+/** The grace before SIGKILL for the processes of a job whose record is gone. */
 const lostGraceMs = 5000;
 
 export class Jobs {
@@ -89,10 +89,10 @@ export class Jobs {
   readonly #watches: Watches;
   readonly #monitor: Monitor;
   readonly #stdin: StdinWriter;
-  /** Jobs may come, and end, by the hundred at once. */
+  /** Jobs may start, and end, by the hundred at once. */
   readonly #pace: Pace;
   readonly readers: FileBudget;
-  /** What calls on a job answered. */
+  /** Remembers the answers to calls on a job. */
   readonly #answers = new Answers();
   readonly cache: AnswerCache = new AnswerCache();
   readonly #catalogue = new Catalogue();
@@ -103,9 +103,9 @@ export class Jobs {
   #hasEndedWaits = false;
   #isClosing = false;
 
-  /** The jobs that were looked at since others had their turn. */
+  /** The jobs that {@link refresh} has measured; emptied in a microtask. */
   readonly #looked = new Set<Entry>();
-  /** Of the start directory, once. */
+  /** Whether the missing start directory was logged. */
   #hasWarned = false;
 
   private constructor(options: JobsOptions) {
@@ -131,11 +131,14 @@ export class Jobs {
       onLingering: (entry) => { if (this.#catalogue.has(entry)) this.#feed.record(entry); },
     });
     this.#stdin = new StdinWriter(this.#runner, this.#store);
-    this.#monitor = new Monitor({ runner: this.#runner, watches: this.#watches, unsaved: () => this.#stillUnsaved(), log: options.log });
+    this.#monitor = new Monitor({
+      runner: this.#runner, watches: this.#watches, unsaved: () => this.#stillUnsaved(), log: options.log,
+    });
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt });
     const { keepJobs, keepDays, keepBytes, log } = options;
     this.#forgetting = new Forgetting({
-      catalogue: this.#catalogue, store: this.#store, cache: this.cache, limits: { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 },
+      catalogue: this.#catalogue, store: this.#store, cache: this.cache,
+      limits: { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 },
       pace: this.#pace, log, now: nowSeconds, onForgotten: (entry) => {
         this.#continue(entry, undefined);
         this.#feed.record(entry);
@@ -143,7 +146,7 @@ export class Jobs {
     });
   }
 
-  /** Reads back what an earlier server left, and goes on with it. */
+  /** Reads back what an earlier server left, and continues its jobs. */
   static async open(options: JobsOptions): Promise<Jobs> {
     const jobs = new Jobs(options);
     await jobs.#recover();
@@ -159,14 +162,15 @@ export class Jobs {
   }
 
   /**
-   * Takes on a job; it is on disk when this resolves. With the key of an earlier job: that job, and nothing happens.
+   * Accepts a job; it is on disk when this resolves. With the Idempotency-Key of an earlier job it returns that job.
    *
-   * @throws ParseError where the workdir is none, or the shell; ProblemError not_supported, too_many_jobs, idempotency_mismatch, session_conflict,
-   * shell_gone, storage_full, unavailable, shutting_down.
+   * @throws ParseError where the workdir or the shell cannot be used; ProblemError not_supported, too_many_jobs,
+   * idempotency_mismatch, session_conflict, shell_gone, storage_full, unavailable, shutting_down.
    */
   async submit(request: JobRequest, options: SubmitOptions = {}): Promise<Entry> {
     if (request.tty !== undefined && !this.#options.hasTty()) {
-      throw new ProblemError('not_supported', 'Cannot give the job a terminal: this machine has no script(1) and stty(1); see sidecar doctor');
+      throw new ProblemError('not_supported',
+        'Cannot give the job a terminal: this machine has no script(1) and stty(1); see sidecar doctor');
     }
     const { workdir, warning } = await workdirFor(request.workdir, this.#options.inherited);
     if (warning !== undefined && !this.#hasWarned) this.#options.log.warn('the start directory has gone', { warning });
@@ -177,7 +181,7 @@ export class Jobs {
     const warnings = [...(warning === undefined ? [] : [warning]), ...await shellWarnings(request, workdir)];
     const spare = await this.#spare();
     await this.#pace.turn();
-    // From here on nothing is waited for: of two requests with one key the second finds the job of the first.
+    // Nothing is awaited from here on: of two requests with one key the second finds the job of the first.
     let isUsed = false;
     try {
       const known = this.#known(options.idempotency);
@@ -191,18 +195,18 @@ export class Jobs {
     }
   }
 
-  /** The same request again. @throws as {@link submit}; ProblemError job_not_found. */
+  /** Submits the same request again. @throws as {@link submit}; ProblemError job_not_found. */
   async rerun(id: string, idempotency: Idempotency | undefined): Promise<Entry> {
     const { jobId, request } = this.#store.read(this.get(id).id);
     return this.submit(request, { idempotency, rerunOf: jobId });
   }
 
-  /** What was asked for. @throws ProblemError unavailable where that cannot be read. */
+  /** The request of a job. @throws ProblemError unavailable where its record cannot be read. */
   request(entry: Entry): JobRecord['request'] {
     return this.#store.read(entry.id).request;
   }
 
-  /** The job that was taken on with an Idempotency-Key. */
+  /** The job that was submitted with an Idempotency-Key. */
   byKey(key: string): Entry | undefined {
     return this.#catalogue.byKey(key);
   }
@@ -215,14 +219,17 @@ export class Jobs {
     throw new ProblemError('job_not_found', `Cannot find job ${JSON.stringify(id.slice(0, 64))}: ${hint}`);
   }
 
-  /** Newest first. `hasMore`: there are older ones that match. */
+  /** Newest first. `hasMore`: there are older jobs that match. */
   list(query: ListQuery): Page {
     if (query.waitsFor === undefined) return this.#catalogue.list(query);
     const { status = 'running' } = query;
-    return this.#catalogue.list({ ...query, status }, (entry) => isRunningAgent(entry) && waitsForInput(this.agent(entry)));
+    return this.#catalogue.list(
+      { ...query, status },
+      (entry) => isRunningAgent(entry) && waitsForInput(this.agent(entry)),
+    );
   }
 
-  /** Looks at what can have changed without a word: output, the first process. Once, until others get their turn. */
+  /** Measures what can change without a notification: output, the first process. Once for all calls of one moment. */
   refresh(entry: Entry): void {
     if (this.#looked.has(entry) || (entry.isFinished && entry.lingering.length === 0)) return;
     if (this.#looked.size === 0) queueMicrotask(() => this.#looked.clear());
@@ -231,12 +238,12 @@ export class Jobs {
     if (entry.state.is === 'running') entry.pid ??= this.#store.readProcess(entry.id)?.identity.pid ?? null;
   }
 
-  /** Where the agent of a job stands, as it has written that. */
+  /** The state of the job's agent, as its runner has written it. */
   agent(entry: Entry): AgentJobSummary {
     return this.#options.agents.summary(this.directory(entry));
   }
 
-  /** What agents wait for a person to answer, of all jobs that run. */
+  /** The requests that agents of all running jobs wait for a person to answer. */
   async pending(): Promise<PendingAnywhere> {
     const permissions: PendingAnywhere['permissions'][number][] = [];
     const elicitations: PendingAnywhere['elicitations'][number][] = [];
@@ -250,7 +257,7 @@ export class Jobs {
   }
 
   /**
-   * Jobs as a list shows them, one after the other: others get their turn in between. What is deleted meanwhile is left out.
+   * Jobs as a list shows them, one after another; other work runs in between. Jobs deleted meanwhile are left out.
    *
    * @param options With the end of their output. Default: without.
    */
@@ -276,10 +283,11 @@ export class Jobs {
 
   /** Resolves with `true` once the job has finished, or `false` when the limit or the signal ends the wait. */
   finished(entry: Entry, limitMs: number, signal: AbortSignal): Promise<boolean> {
-    return until(entry, () => entry.isFinished || this.#hasEndedWaits, { limitMs, signal }).then(() => entry.isFinished);
+    return until(entry, () => entry.isFinished || this.#hasEndedWaits, { limitMs, signal })
+      .then(() => entry.isFinished);
   }
 
-  /** Resolves once the job has finished, or the server closes. */
+  /** Resolves once the job has finished, or when the server closes. */
   async ended(entry: Entry): Promise<void> {
     await until(entry, () => entry.isFinished || this.#hasEndedWaits, {});
   }
@@ -289,8 +297,8 @@ export class Jobs {
   }
 
   /**
-   * Resolves once anything about the job, its output included, is not what `isSame` knows, once nothing can change any more, or when the limit
-   * or signal ends the wait.
+   * Resolves once `isSame` returns `false` for the job, its output included, once nothing can change any more, or when
+   * the limit or the signal ends the wait.
    */
   async changed(entry: Entry, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
     const unfollow = this.#follow(entry);
@@ -302,22 +310,29 @@ export class Jobs {
     }
   }
 
-  /** The output from a position on until the job has ended, or the server closes. */
+  /** The output from a position on, until the job has ended or the server closes. */
   async *follow(
     entry: Entry,
-    options: { from: { readonly [S in Followed]?: number }; signal: AbortSignal; limit?: number | undefined; wholeCharacters?: boolean },
+    options: {
+      from: { readonly [S in Followed]?: number }; signal: AbortSignal;
+      limit?: number | undefined; wholeCharacters?: boolean
+    },
   ): AsyncGenerator<Piece, void, undefined> {
     const unfollow = entry.isFinished ? undefined : this.#follow(entry);
     try {
       yield* follow(entry, {
-        ...options, directory: this.#store.directory(entry.id), readers: this.readers, pace: this.#pace, isOver: () => this.#hasEndedWaits,
+        ...options,
+        directory: this.#store.directory(entry.id),
+        readers: this.readers,
+        pace: this.#pace,
+        isOver: () => this.#hasEndedWaits,
       });
     } finally {
       unfollow?.();
     }
   }
 
-  /** What the stream about many jobs is made of. */
+  /** What the streams about many jobs read from. */
   get feedSources(): FeedSources {
     return {
       feed: this.#feed,
@@ -340,80 +355,102 @@ export class Jobs {
   }
 
   /**
-   * Writes to stdin, waiting only for what is too long to fit at once; what cannot be written is an answer, not a failure.
+   * Writes to stdin; waits only where the input is too long to fit in one piece. An input that cannot be written is an
+   * answer, not a failure.
    *
-   * @param begin Is called before anything is written, see `Answers`.
+   * @param begin Called before anything is written, see `Answers`.
    */
   async nudge(entry: Entry, input: string, begin?: () => void): Promise<Nudged> {
     try {
       refuseAgent(entry);
       const bytes = Buffer.from(input);
-      // What goes into a FIFO in one piece fits at once or not at all.
-      await this.#stdin.write(entry, bytes, { eof: false, begin, ...(bytes.length <= atomicBytes ? { stalledMs: 0 } : {}) });
+      // A write of up to PIPE_BUF bytes fits into a FIFO at once or not at all.
+      await this.#stdin.write(entry, bytes, {
+        eof: false, begin, ...(bytes.length <= atomicBytes ? { stalledMs: 0 } : {}),
+      });
       return { nudged: true, processAlive: !entry.isFinished };
     } catch (error) {
       if (!(error instanceof ProblemError) || error.status !== 409) throw error;
       const writtenBytes = Number(error.extensions['writtenBytes'] ?? 0);
-      return { nudged: false, reason: error.message, processAlive: entry.state.is === 'running', ...(writtenBytes > 0 ? { writtenBytes } : {}) };
+      return {
+        nudged: false, reason: error.message, processAlive: entry.state.is === 'running',
+        ...(writtenBytes > 0 ? { writtenBytes } : {}),
+      };
     }
   }
 
-  /** @param options.begin As {@link nudge} has it. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
-  async writeStdin(entry: Entry, bytes: Uint8Array, options: { readonly eof: boolean; readonly begin?: () => void }): Promise<number> {
+  /** @param options.begin As for {@link nudge}. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
+  async writeStdin(
+    entry: Entry,
+    bytes: Uint8Array,
+    options: { readonly eof: boolean; readonly begin?: () => void },
+  ): Promise<number> {
     refuseAgent(entry);
     return await this.#stdin.write(entry, bytes, options);
   }
 
-  /** Tells the runner of an agent something: a line. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
+  /** Sends a line to the runner of an agent. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
   async command(entry: Entry, line: string): Promise<void> {
-    // What another server could not write to its end is a line of its own.
+    // The leading newline ends a line that another server could not write to its end.
     await this.#stdin.write(entry, Buffer.from(`\n${line}\n`), { eof: false });
   }
 
   /**
    * Acts on the job once for each Idempotency-Key.
    *
-   * @param call What is asked of it. @param act As `Answers` has it.
+   * @param call Names the call in the key's fingerprint. @param act As for `Answers`.
    * @throws ParseError; ProblemError job_not_found, idempotency_mismatch, outcome_unknown.
    */
-  async once<T>(id: string, request: Repeatable, call: string, act: (entry: Entry, begin: () => void) => Promise<T>): Promise<T> {
+  async once<T>(
+    id: string,
+    request: Repeatable,
+    call: string,
+    act: (entry: Entry, begin: () => void) => Promise<T>,
+  ): Promise<T> {
     const entry = this.get(id);
     return await this.#answers.once(this.directory(entry), idempotencyOf(request, call), (begin) => act(entry, begin));
   }
 
-  /** Ends the job's whole tree, and what lingers of one that has finished. Resolves once it is ended. */
+  /** Ends the job's whole tree, or what lingers of a finished job. Resolves once that is done. */
   async cancel(entry: Entry, request: CancelRequest): Promise<void> {
     const graceMs = (request.graceSeconds ?? entry.request.killGraceSeconds) * 1000;
     const options = { signal: request.signal ?? 'SIGTERM', graceMs };
     this.#options.log.info('job cancelled', { jobId: entry.id, signal: options.signal });
-    // It goes on also where a server that closes cannot wait for it: the next one ends what this one has begun to end.
+    // A server that closes does not wait for the end, which continues: the next server ends what this one began to end.
     if (!entry.isFinished) return this.#unlessWaitsEnd(entry, this.#runner.end(entry, 'cancelled', options));
-    // Some are known by the group of the job alone, which only that search can tell.
+    // Only that search finds the processes that are known by the job's group alone.
     await until(entry, () => !entry.isSearching, {});
-    // Processes that left the group are looked for later: until then it is not known whether there are any.
+    // Processes that left the group are looked for later: until then it is unknown whether there are any.
     if (entry.isSettled && entry.lingering.length === 0) return;
     await terminate({ id: entry.id, leader: undefined, known: entry.lingering }, options);
   }
 
   /** Sends a signal to the job's process group. @throws ProblemError job_not_running. */
   async signal(entry: Entry, name: SignalName, begin?: () => void): Promise<void> {
-    if (!await this.#runner.signal(entry, name, begin)) throw new ProblemError('job_not_running', `Cannot signal job ${entry.toString()}: it has no process`);
+    if (!await this.#runner.signal(entry, name, begin)) throw new ProblemError('job_not_running',
+      `Cannot signal job ${entry.toString()}: it has no process`);
   }
 
   /** Changes the size of the job's terminal. @throws ProblemError not_supported, no_terminal, job_not_running. */
   async resize(entry: Entry, size: TerminalSize): Promise<void> {
     const name = entry.toString();
-    if (process.platform !== 'linux') throw new ProblemError('not_supported', `Cannot resize the terminal of job ${name}: this machine has no /proc`);
-    if (entry.request.tty === undefined) throw new ProblemError('no_terminal', `Cannot resize job ${name}: it was started without tty`);
-    const isResized = entry.state.is === 'running' && await resizeJobTerminal(await this.#runner.leaderOf(entry), size, () => entry.isFinished);
+    if (process.platform !== 'linux') throw new ProblemError('not_supported',
+      `Cannot resize the terminal of job ${name}: this machine has no /proc`);
+    if (entry.request.tty === undefined) throw new ProblemError('no_terminal',
+      `Cannot resize job ${name}: it was started without tty`);
+    const isResized = entry.state.is === 'running'
+      && await resizeJobTerminal(await this.#runner.leaderOf(entry), size, () => entry.isFinished);
     if (!isResized) throw new ProblemError('job_not_running', `Cannot resize job ${name}: its terminal is not open`);
   }
 
-  /** Ends all jobs of a persistent shell, and those that wait for it. Resolves once they are ended. */
+  /** Ends all jobs of a persistent shell, and those that wait for it. Resolves once they have ended. */
   async cancelSession(sessionKey: string): Promise<void> {
     const entries = this.unfinished.filter((entry) => entry.request.sessionKey === sessionKey);
-    // Those that wait first: none of them is to have its turn.
-    const inOrder = [...entries.filter(({ state }) => state.is === 'pending'), ...entries.filter(({ state }) => state.is === 'running')];
+    // The waiting jobs first, so that none of them gets its turn.
+    const inOrder = [
+      ...entries.filter(({ state }) => state.is === 'pending'),
+      ...entries.filter(({ state }) => state.is === 'running'),
+    ];
     await Promise.all(inOrder.map((entry) => this.cancel(entry, { signal: undefined, graceSeconds: undefined })));
   }
 
@@ -432,21 +469,21 @@ export class Jobs {
     await Promise.race([ending, isOver]).finally(() => over.abort());
   }
 
-  /** Takes on nothing more, and leaves nobody waiting for a job. */
+  /** Refuses new jobs, and ends every wait for a job. */
   beginClose(): void {
     this.#isClosing = true;
     this.#stdin.close();
     this.endWaits();
   }
 
-  /** Whoever waits for a job, or follows one, has the answer that there is now; from here on nobody waits. */
+  /** Resolves every pending wait with the current state; later waits return at once. */
   endWaits(): void {
     this.#hasEndedWaits = true;
     for (const entry of this.#catalogue.all) entry.changed();
     this.#feed.wake();
   }
 
-  /** Lets go of the jobs: those that run go on without a server. */
+  /** Releases the jobs: running ones keep running without a server. */
   close(): void {
     this.beginClose();
     this.#forgetting.close();
@@ -456,7 +493,7 @@ export class Jobs {
     for (const entry of this.#stillUnsaved()) this.#runner.saveAgain(entry);
   }
 
-  /** The job that was taken on with this key. @throws ProblemError idempotency_mismatch. */
+  /** The job that was submitted with this key. @throws ProblemError idempotency_mismatch. */
   #known(idempotency: Idempotency | undefined): Entry | undefined {
     const known = idempotency && this.#catalogue.byKey(idempotency.key);
     if (!known?.idempotency || !idempotency) return undefined;
@@ -464,11 +501,15 @@ export class Jobs {
     return known;
   }
 
-  #take(request: JobRecord['request'], options: SubmitOptions & { readonly warnings: readonly string[] }, spare: Spare | undefined): Entry {
+  #take(
+    request: JobRecord['request'],
+    options: SubmitOptions & { readonly warnings: readonly string[] },
+    spare: Spare | undefined,
+  ): Entry {
     const { idempotency, rerunOf, continues, warnings } = options;
     const now = nowSeconds();
     const hasRoom = this.#runner.hasRoom({ sessionKey: sessionOf(request.program), labels: request.labels });
-    // What waits for its turn has its stdin kept open from then on: there may be more of those than can be kept.
+    // The stdin of a queued job is held only once the job's turn comes: the keeper may not be able to hold all of them.
     const hold = request.stdin === undefined && hasRoom ? spare?.hold : undefined;
     if (hold === undefined) this.#release(spare);
     const record: JobRecord = {
@@ -490,7 +531,9 @@ export class Jobs {
     const entry = this.#remember(record);
     if (record.state.is === 'running') this.#runner.start(entry, record);
     else this.#runner.enqueue(entry);
-    this.#options.log.info('job accepted', { jobId: entry.id, mode: entry.request.mode, status: statusOf(record.state) });
+    this.#options.log.info('job accepted', {
+      jobId: entry.id, mode: entry.request.mode, status: statusOf(record.state),
+    });
     this.#monitor.wake();
     return entry;
   }
@@ -503,7 +546,7 @@ export class Jobs {
     }
   }
 
-  /** Its stdin is not needed. */
+  /** Releases the stdin of an unneeded spare directory. */
   #release(spare: Spare | undefined): void {
     if (spare?.hold !== undefined) this.#options.ahead?.keeper.release(spare.hold);
   }
@@ -513,33 +556,43 @@ export class Jobs {
     return this.#watches.follow(entry);
   }
 
-  /** The program, with the shell that it gets: that of its session, or one for itself. */
+  /** The program with the shell that runs it: that of its session, or one of its own. */
   #admitToShell({ program, workdir, env }: JobRecord['request']): Program {
-    if (program.mode === 'shell') return { ...program, ...defined({ shell: this.#options.jobShells.admit(program.shell, env['PATH']) }) };
+    if (program.mode === 'shell') return {
+      ...program, ...defined({ shell: this.#options.jobShells.admit(program.shell, env['PATH']) }),
+    };
     if (program.mode !== 'persistent_shell') return program;
-    const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand: isBootstrap = false, requireShell = false } = program;
+    const {
+      sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand: isBootstrap = false, requireShell = false,
+    } = program;
     const remembered = bootstrapCommand ?? (isBootstrap ? program.command : undefined);
     return { ...program, shell: this.#options.shells.admit({
-      sessionKey, workdir, env, isBootstrap, requireShell, ...(shell === undefined ? {} : { shell }), ...(remembered === undefined ? {} : { bootstrapCommand: remembered }),
+      sessionKey, workdir, env, isBootstrap, requireShell,
+      ...(shell === undefined ? {} : { shell }),
+      ...(remembered === undefined ? {} : { bootstrapCommand: remembered }),
     }) };
   }
 
-  /** A terminal is no file; a shell that stays has one for each job. */
+  /** How the job's output reaches its files; `{}`: as always for terminals, agents and persistent shells. */
   async #outputOf({ program, tty, output }: JobRequest, workdir: string): Promise<Pick<JobRequest, 'output'>> {
-    if (tty !== undefined || program.mode === 'acp' || program.mode === 'persistent_shell' || this.#options.ahead === undefined) return {};
+    if (
+      tty !== undefined || program.mode === 'acp' || program.mode === 'persistent_shell'
+      || this.#options.ahead === undefined
+    ) return {};
     const way = output ?? await outputWay(program, { workdir });
     return way === 'pipe' || output !== undefined ? { output: process.platform === 'linux' ? way : 'file' } : {};
   }
 
   #admit({ program, labels }: JobRequest): void {
     if (this.#isClosing) {
-      throw new ProblemError('shutting_down', 'Cannot take on the job: the server is shutting down', { headers: { 'Retry-After': '2' } });
+      throw new ProblemError('shutting_down', 'Cannot take on the job: the server is shutting down',
+        { headers: { 'Retry-After': '2' } });
     }
     const { running, queued } = this.counts;
     if (this.#runner.hasRoom({ sessionKey: sessionOf(program), labels }) || queued < this.#options.maxQueued) return;
-    throw new ProblemError('too_many_jobs', `Cannot take on the job: ${running} are running and ${queued} are waiting`, {
-      headers: { 'Retry-After': '5' }, extensions: { running, queued },
-    });
+    throw new ProblemError('too_many_jobs',
+      `Cannot take on the job: ${running} are running and ${queued} are waiting`,
+      { headers: { 'Retry-After': '5' }, extensions: { running, queued } });
   }
 
   #remember(record: JobRecord): Entry {
@@ -553,7 +606,7 @@ export class Jobs {
     return entry;
   }
 
-  /** @param by What the job that it continues shows. */
+  /** Updates `continuedBy` of the job that this one continues. @param by Its new value. */
   #continue({ continues }: Entry, by: JobId | undefined): void {
     const before = continues === undefined ? undefined : this.#catalogue.get(continues);
     if (!before) return;
@@ -567,7 +620,7 @@ export class Jobs {
     this.#monitor.wake();
   }
 
-  /** Ends what a job runs that nobody can reach any more, nor its timeout. */
+  /** Ends the processes of a job whose record is gone: no client can reach them, and no timeout ends them. */
   async #endLost(family: Family): Promise<void> {
     const { log } = this.#options;
     const { id } = family;
@@ -581,17 +634,17 @@ export class Jobs {
   }
 
   /**
-   * Ends the jobs that run without a directory. What a forgotten job has left running is not among them, as no launcher
-   * waits for it.
+   * Ends the running jobs whose directory is gone. Processes that a forgotten job left running are not among them, as
+   * no launcher waits for them.
    *
-   * @param known Those that are being ended.
+   * @param known Jobs that are being ended already.
    */
   async #endAbsent(known: readonly JobId[]): Promise<void> {
     const { log, stateDir } = this.#options;
     try {
       for (const { mark: id, leader } of await launchedIn(stateDir)) {
         if (!isJobId(id) || known.includes(id) || this.#catalogue.get(id) !== undefined) continue;
-        // One of this server may have come and gone meanwhile.
+        // A job of this server may have ended and been deleted since the look.
         if (this.#store.isAbsent(id) && isAliveNow(leader)) void this.#endLost({ id, leader });
       }
     } catch (error) {
@@ -607,7 +660,9 @@ export class Jobs {
   }
 
   async #recover(): Promise<void> {
-    const { jobs, skipped, lost } = this.#store.readAll((record) => ({ entry: this.#remember(record), state: record.state }));
+    const { jobs, skipped, lost } = this.#store.readAll(
+      (record) => ({ entry: this.#remember(record), state: record.state }),
+    );
     for (const { name, why } of skipped) this.#options.log.warn('skipped in the jobs directory', { name, why });
     for (const id of lost) void this.#endLost({ id, leader: undefined });
     const last = jobs.at(-1)?.entry.id;
@@ -620,9 +675,10 @@ export class Jobs {
   }
 }
 
-/** Through its stdin the server talks to the runner of an agent. */
+/** The server uses the stdin of an agent's job to talk to the runner. */
 function refuseAgent({ id, request }: Entry): void {
-  if (request.mode === 'acp') throw new ProblemError('stdin_closed', `Cannot write to the stdin of job ${id}: it runs an agent, which takes prompts instead`);
+  if (request.mode === 'acp') throw new ProblemError('stdin_closed',
+    `Cannot write to the stdin of job ${id}: it runs an agent, which takes prompts instead`);
 }
 
 function sessionOf(program: Program): string | undefined {

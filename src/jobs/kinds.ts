@@ -1,5 +1,5 @@
 /**
- * The kinds of jobs: what has a process of its own, what runs in a persistent shell, and agents. How each is started, met again and ended.
+ * The kinds of jobs (own process, persistent shell, agent), and how each is started, adopted and ended.
  * @module
  */
 import { join } from 'node:path';
@@ -24,19 +24,19 @@ import type { JobStore } from './store.ts';
 export type Ending = { readonly signal: NodeJS.Signals; readonly graceMs: number };
 
 export interface Kind {
-  /** @throws where it cannot be started. */
+  /** @throws where the job cannot be started. */
   start(entry: Entry, request: JobRecord['request'], directory: string): void;
-  /** Goes on with a job that an earlier server has started. @returns whether only its files tell of its end. */
+  /** Continues a job that an earlier server started. @returns whether only its files tell of its end. */
   adopt(entry: Entry, directory: string): boolean;
-  /** Takes back a job that was not handed on yet. `false`: it was. */
+  /** Takes back a job that was not handed on yet. `false`: it was handed on. */
   withdraw(entry: Entry): boolean;
-  /** Ends it and all that it has started. `false`: something hangs in the kernel. */
+  /** Ends the job and all that it has started. `false`: a process hangs in the kernel. */
   terminate(entry: Entry, options: Ending): Promise<boolean>;
-  /** `false`: there is nobody to send it to. */
+  /** `false`: there is no process to send the signal to. */
   signal(entry: Entry, name: NodeJS.Signals): Promise<boolean>;
-  /** Its outcome is known and not shown yet: writes what only the server can say of it. */
+  /** Called when the outcome is known and not shown yet: writes what only the server can say of it. */
   explain(entry: Entry, outcome: Outcome): void;
-  /** It has ended: ends what must not outlive it. */
+  /** Called when the job has ended: ends what must not outlive it. */
   ended(entry: Entry, options: Ending): Promise<unknown>;
 }
 
@@ -46,11 +46,11 @@ export interface KindOptions {
   readonly jobShells: JobShells;
   readonly agents: AgentHost;
   readonly store: JobStore;
-  /** What every job inherits. */
+  /** The environment that every job inherits. */
   readonly inherited: Variables;
 }
 
-/** @returns which kind a job is of. */
+/** @returns a function that tells the kind of a job. */
 export function kindsOf(options: KindOptions): (entry: Entry) => Kind {
   const [own, inShell, agent] = [ownKind(options), shellKind(options), agentKind(options)];
   return ({ request: { mode } }) => (mode === 'acp' ? agent : mode === 'persistent_shell' ? inShell : own);
@@ -59,10 +59,14 @@ export function kindsOf(options: KindOptions): (entry: Entry) => Kind {
 function ownKind({ starter, jobShells, inherited }: KindOptions): Kind {
   return {
     start({ id, request: { stdin, tty, output } }, { program, workdir, env }, directory) {
-      if (program.mode === 'acp' || program.mode === 'persistent_shell') throw new Error(`a job of mode ${program.mode} is of another kind`);
+      if (program.mode === 'acp' || program.mode === 'persistent_shell') throw new Error(
+        `a job of mode ${program.mode} is of another kind`,
+      );
       const argv = programFor(program, { directory, pathOf: (shell) => jobShells.programOf(shell, env['PATH']) });
-      if (tty === undefined) return starter.start({ id, directory, stdin, workdir, env, argv, ...(output === 'pipe' ? { output } : {}) });
-      // The shells in front of the program pass on no name that is none for them.
+      if (tty === undefined) return starter.start({
+        id, directory, stdin, workdir, env, argv, ...(output === 'pipe' ? { output } : {}),
+      });
+      // The shells that start the program do not pass on variables whose names a shell cannot have.
       const overlay = { ...byHandling(inherited).foreign, ...overlayForTerminal(inherited, env) };
       const launch = withCarrier({ id, directory, stdin, workdir, env: overlay, argv }, inherited);
       starter.start({ ...launch, argv: ttyArgv(launch.argv, tty) });
@@ -91,13 +95,13 @@ function shellKind({ shells }: KindOptions): Kind {
     terminate: ({ id }, ending) => shells.end(id, ending),
     signal: ({ id }, name) => shells.signal(id, name),
     explain: () => undefined,
-    // Where nobody knows how it ended, it may run on: what tells of its shell is gone.
+    // A job whose exit code is unknown may still be running: what told of its shell is gone.
     ended: async ({ id, state }, ending) => state.is === 'finished' && state.startedAt !== null
       && state.outcome.exitCode === unknownExitCode && await endMarked(id, ending),
   };
 }
 
-/** The process of such a job is the runner of its agent. */
+/** The process of an agent's job is the agent's runner. */
 function agentKind(options: KindOptions): Kind {
   const { starter, agents, store } = options;
   return {
@@ -113,18 +117,18 @@ function agentKind(options: KindOptions): Kind {
       if (program.mode === 'acp') agents.watch({ id, directory, workdir, env, program, timeoutSeconds });
       return true;
     },
-    // The runner ends its agent by the book.
+    // The signal goes to the runner alone, which shuts its agent down.
     terminate: (entry, ending) => terminate(entry.family, { ...ending, to: 'leader' }),
     explain({ id }, outcome) {
       const error = outcome.exitCode === 0 ? undefined : runnerError(outcome, agents.summary(store.directory(id)));
       if (error !== undefined) appendLine(join(store.directory(id), 'stderr'), error.message);
     },
-    // An agent goes with its runner, also where that was killed.
+    // An agent must not outlive its runner, even where the runner was killed.
     ended: async ({ id }, ending) => await endMarked(id, ending),
   };
 }
 
-/** Ends what carries the mark of a job. */
+/** Ends the processes that carry the mark of a job. */
 async function endMarked(id: JobId, ending: Ending): Promise<boolean> {
   const family = { id, leader: undefined };
   return await isGone(family) || await terminate(family, ending);

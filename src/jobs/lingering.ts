@@ -8,10 +8,10 @@ import { findProcesses } from '../process/descendants.ts';
 import type { Identity } from '../process/identity.ts';
 import type { Entry } from './entry.ts';
 
-/** Processes that left the group are looked for so long after a job, for all jobs of that time at once. */
+/** How long after a job's end processes that left its group are looked for, in one look for all jobs of that time. */
 const lookAfterMs = 1000;
 
-/** Jobs that left processes in their group are gathered for so long: a look through all processes takes 5 to 25 ms. */
+/** How long jobs with processes left in their group are gathered: a look through all processes takes 5 to 25 ms. */
 const gatherMs = 10;
 
 interface Gathered {
@@ -23,24 +23,24 @@ export class Lingering {
   readonly #log: Log;
   readonly #onFound: (entry: Entry) => void;
   readonly #waiting = new Set<Entry>();
-  /** Those whose process group has processes left, and the look that is to find them. */
+  /** Jobs whose process group has processes left, for the next look. */
   #gathered: Gathered[] = [];
   #look: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param options.onFound Called when a job has more processes left than were known. */
+  /** @param options.onFound Called when a job has left processes that were not known. */
   constructor(options: { readonly log: Log; readonly onFound: (entry: Entry) => void }) {
     this.#log = options.log;
     this.#onFound = options.onFound;
   }
 
   /**
-   * Looks soon, as the job's process group has processes left. Resolves after the look; never rejects.
+   * Looks soon for the processes left in the job's process group. Resolves after the look; never rejects.
    *
    * @param pid The job's first process, which has ended.
    */
   look(entry: Entry, pid: number): Promise<void> {
-    // No process that has ended has this start time: a process that has the pid now is a stranger.
+    // No process has this start time: one that has the pid now is not the job's.
     this.#gathered.push({ entry, leader: { pid, startTime: '' } });
     this.#look ??= sleep(gatherMs, undefined, { ref: false }).then(() => {
       this.#look = undefined;
@@ -49,7 +49,7 @@ export class Lingering {
     return this.#look;
   }
 
-  /** Looks a little later, also for processes that left the group: one look through all processes serves many jobs. */
+  /** Looks a second later, also for processes that left the group: one look through all processes serves many jobs. */
   lookLater(entry: Entry): void {
     this.#waiting.add(entry);
     this.#timer ??= setTimeout(() => void this.#lookAtAll(), lookAfterMs);
@@ -79,7 +79,7 @@ export class Lingering {
   }
 }
 
-/** @returns whether there is any that was not known. */
+/** @returns whether any of them was not known. */
 function add(entry: Entry, found: readonly Identity[]): boolean {
   const known = new Set(entry.lingering.map(({ pid }) => pid));
   const added = found.filter(({ pid }) => !known.has(pid)).map(({ pid, startTime }) => ({ pid, startTime }));

@@ -1,6 +1,6 @@
 /**
- * Looks at running jobs now and then: output beyond its limit, output that nobody was told of, the end of adopted jobs,
- * states that could not be written. Rests while there is nothing to look at.
+ * Checks running jobs at intervals: output beyond its limit, output that no watch reported, the end of adopted jobs,
+ * states that could not be written. Stops while there is nothing to check.
  * @module
  */
 import type { Log } from '../base/log.ts';
@@ -9,11 +9,11 @@ import type { Runner } from './runner.ts';
 import type { Watches } from './watch.ts';
 
 const tickMs = 100;
-/** The longest that a job goes unseen. */
+/** The longest time between two looks at a running job. */
 const slowestLookMs = 2000;
 /** No job is assumed to write faster than this. */
 const fastestBytesPerMs = 2_000_000;
-/** After a failure: to look, to end a job, to write a state. */
+/** How long after a failure (to look, to end a job, to write a state) the next attempt is made. */
 const againMs = 1000;
 
 export interface MonitorOptions {
@@ -34,7 +34,7 @@ export class Monitor {
     this.#options = options;
   }
 
-  /** There is, or may be, something to look at. */
+  /** Starts the checks: there is, or may be, something to look at. */
   wake(): void {
     this.#timer ??= setInterval(() => this.#look(), tickMs);
     this.#timer.unref();
@@ -73,7 +73,7 @@ export class Monitor {
     });
   }
 
-  /** What fails for one job must not keep the others from being looked at. */
+  /** A failure with one job must not keep the others from being looked at. */
   #try(entry: Entry, look: () => void): void {
     try {
       look();

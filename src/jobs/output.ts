@@ -1,13 +1,15 @@
 /**
- * Reads a job's output from its files, a bounded piece at a time. Nothing of it is kept.
+ * Reads a job's output from its files, a bounded piece at a time, without keeping any of it in memory.
  * @module
  */
 import { closeSync, readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isBehindLink, isExhaustion, type OpenedFile, openRegular, openRegularLater, readAt } from '../base/untrusted-file.ts';
+import {
+  isBehindLink, isExhaustion, type OpenedFile, openRegular, openRegularLater, readAt,
+} from '../base/untrusted-file.ts';
 
-/** What is read at once. */
+/** Bytes that are read at once. */
 export const pieceBytes = 65_536;
 
 /** The end of a stream, as text. */
@@ -15,16 +17,16 @@ export interface Tail {
   readonly text: string;
   /** The size of the whole stream. */
   readonly sizeBytes: number;
-  /** There is more before it. */
+  /** There is more output before it. */
   readonly isTruncated: boolean;
-  /** Something else stands in the place of the file. Default: no. */
+  /** Something has replaced the file. Default: no. */
   readonly isReplaced?: true;
 }
 
 export interface TailOptions {
   readonly maxBytes: number;
   readonly tailLines?: number | undefined;
-  /** No more is to come: what is left of a character at the end is no character. */
+  /** No more output will come: an incomplete character at the end is not left out. */
   readonly isComplete: boolean;
 }
 
@@ -32,7 +34,7 @@ export const noOutput: Tail = { text: '', sizeBytes: 0, isTruncated: false };
 
 const replacedOutput: Tail = { ...noOutput, isReplaced: true };
 
-/** Opens a file of output; `undefined` where there is none (yet), `replaced` where something else stands there. */
+/** Opens an output file; `undefined`: it does not exist (yet); `replaced`: something else stands in its place. */
 export function openOutputNow(path: string): OpenedFile | 'replaced' | undefined {
   try {
     if (isBehindLink(dirname(path))) return 'replaced';
@@ -42,7 +44,7 @@ export function openOutputNow(path: string): OpenedFile | 'replaced' | undefined
   }
 }
 
-/** {@link openOutputNow} for what is read at leisure. */
+/** {@link openOutputNow}, without blocking. */
 export async function openOutput(path: string): Promise<FileHandle | 'replaced' | undefined> {
   try {
     if (isBehindLink(dirname(path))) return 'replaced';
@@ -54,13 +56,13 @@ export async function openOutput(path: string): Promise<FileHandle | 'replaced' 
 
 /**
  * The last `tailLines` lines within the last `maxBytes` bytes.
- * Up to one piece is read at once and synchronously, 5 µs where the thread pool would take 110; more goes through the pool.
+ * Up to one piece is read synchronously, in 5 µs where the thread pool would take 110; more goes through the pool.
  */
 export async function readTail(path: string, options: TailOptions): Promise<Tail> {
   return readSmallTail(path, options) ?? readLargeTail(path, options);
 }
 
-/** {@link readTail} where it fits one piece; `undefined` where it does not. */
+/** {@link readTail} for what fits one piece; `undefined`: it does not fit. */
 export function readSmallTail(path: string, options: TailOptions): Tail | undefined {
   const opened = openOutputNow(path);
   if (typeof opened !== 'object') return opened === undefined ? noOutput : replacedOutput;
@@ -88,12 +90,15 @@ async function readLargeTail(path: string, options: TailOptions): Promise<Tail> 
   }
 }
 
-/** How far back lines are looked for: the largest output that a job has by default. A job can make its file far larger at no cost. */
+/**
+ * How far back lines are looked for, in bytes: the largest output that a job has by default. A job can make its file
+ * far larger at no cost.
+ */
 export const maxLookBytes: number = 2 ** 30;
 
 /**
- * Where the last `lines` lines before `end` start, or, where there are fewer within {@link maxLookBytes}, the byte that
- * is so far before `end`. A last line without a newline counts as one.
+ * Where the last `lines` lines before `end` start; if there are fewer within {@link maxLookBytes}, the start of that
+ * range. A last line without a newline counts as one.
  */
 export async function startOfLastLines(file: FileHandle, end: number, lines: number): Promise<number> {
   if (lines === 0) return end;
@@ -114,7 +119,7 @@ export async function startOfLastLines(file: FileHandle, end: number, lines: num
   return first;
 }
 
-/** How many bytes at the end of `bytes` are the start of a UTF-8 character that goes on (RFC 3629 §3): 0 to 3. */
+/** How many bytes at the end of `bytes` are the start of an incomplete UTF-8 character (RFC 3629 §3): 0 to 3. */
 export function openCharacterBytes(bytes: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
     const byte = bytes[bytes.length - back] ?? 0;
@@ -139,7 +144,7 @@ function cut(bytes: Buffer, sizeBytes: number, options: TailOptions): Tail {
   return { text: bytes.toString('utf8', start, end), sizeBytes, isTruncated: bytes.length < sizeBytes || start > 0 };
 }
 
-/** Passes over what is left of a character whose beginning was cut off. */
+/** Skips the rest of a character whose beginning was cut off. */
 function startOfCharacter(bytes: Buffer): number {
   let start = 0;
   while (start < Math.min(3, bytes.length) && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
@@ -159,6 +164,6 @@ function lastLines(bytes: Buffer, lines: number): number {
 
 function withoutFile(error: unknown): 'replaced' | undefined {
   if (isExhaustion(error)) throw error;
-  // The job has not started yet, or its directory was removed behind our back.
+  // The job has not started yet, or its directory was removed while the server runs.
   return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'replaced';
 }

@@ -1,19 +1,22 @@
 /**
- * What `job.json` holds, read back: checked like anything from outside, as a disk can be full, torn, or edited by hand.
+ * Parses `job.json`: it is checked like all outside data, as a full disk can tear it and a person can edit it.
  * @module
  */
 import {
-  type Parser, array, boolean, defined, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
+  type Parser, array, boolean, defined, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse,
+  text,
 } from '../base/parse.ts';
 import { agentProgram, agentShape } from '../protocol/agents.ts';
 import { jobId } from '../protocol/ids.ts';
 import { type JobRequest, type Program, reasons } from '../protocol/jobs.ts';
-import { type ShellEnded, type ShellStarted, shellEndReasons, shellKinds, shellStartReasons } from '../protocol/shells.ts';
+import {
+  type ShellEnded, type ShellStarted, shellEndReasons, shellKinds, shellStartReasons,
+} from '../protocol/shells.ts';
 import type { JobRecord, JobState, Outcome } from './job.ts';
 
 const seconds = number({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const anyText = text({ allowNul: true });
-/** What a server remembers of each job, far longer than any that a request may have. */
+/** Texts that a server keeps in memory for each job; far longer than any that a request may have. */
 const kept = text({ allowNul: true, max: 16_384 });
 const keptWord = text({ allowNul: true, max: 1024 });
 
@@ -26,7 +29,11 @@ const program: Parser<Program> = parser({}, (value, path) => {
   return defined(fieldsOf({ mode: oneOf('shell'), command: anyText, shell: optional(anyText) })(value, path));
 });
 
-const agentFieldsOf = fieldsOf({ ...agentShape, argv: optional(array(anyText, { max: 1_000_000 })), shell: optional(oneOf(...shellKinds)) });
+const agentFieldsOf = fieldsOf({
+  ...agentShape,
+  argv: optional(array(anyText, { max: 1_000_000 })),
+  shell: optional(oneOf(...shellKinds)),
+});
 
 const persistentProgram: Parser<Program> = parser({}, (value, path) => defined(fieldsOf({
   mode: oneOf('persistent_shell'),
@@ -94,17 +101,18 @@ const jobRecord = fieldsOf({
   state,
 });
 
-/** More words than are remembered of a program, see `Entry`: each counts for one character at least. */
+/** More words than a server keeps in memory of a program, see `Entry`: each counts for one character at least. */
 const mostWords = 2049;
 const mostWarnings = 100;
 
 const longestKept = 4096;
 
 /**
- * As {@link parseRecord}, but only what a server remembers of a job: without its environment, with the beginning of a long `argv`
- * and of long warnings. A job can make its record large, and a start reads those of all jobs.
+ * Like {@link parseRecord}, but only with what a server keeps in memory of a job: without its environment, and with the
+ * beginning of a long `argv`, of long warnings and of a long error. A job can make its record large, and a start of the
+ * server reads those of all jobs.
  *
- * @param value Just parsed: what is left out is taken from it.
+ * @param value Freshly parsed JSON: what is left out is removed from it.
  */
 export function parseOutline(value: unknown): JobRecord {
   const { request, state, warnings } = loose(value);
@@ -116,7 +124,7 @@ export function parseOutline(value: unknown): JobRecord {
   return parseRecord(value);
 }
 
-/** The fields of an object; of anything else fields that lead nowhere. */
+/** The fields of an object; for anything else an empty object. */
 function loose(value: unknown): { [field: string]: unknown } {
   return isPlain(value) ? value : {};
 }
@@ -125,13 +133,13 @@ function isPlain(value: unknown): value is { [field: string]: unknown } {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A copy: the beginning alone would keep the whole text in memory. */
+/** The beginning of a text, copied: a slice would keep the whole text in memory. */
 function beginning(value: unknown): unknown {
   if (typeof value !== 'string' || value.length <= longestKept) return value;
   return Buffer.from(value.slice(0, longestKept)).toString();
 }
 
-/** @throws ParseError where it is not what was written. */
+/** @throws ParseError where the value is not a job's record. */
 export function parseRecord(value: unknown): JobRecord {
   return defined(jobRecord(value, 'job.json'));
 }

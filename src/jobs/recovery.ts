@@ -1,5 +1,5 @@
 /**
- * Goes on with the jobs that an earlier server left: what is true of each, `recover.ts` judges.
+ * Continues the jobs that an earlier server left; `recover.ts` decides what becomes of each.
  * @module
  */
 import type { Log } from '../base/log.ts';
@@ -20,13 +20,13 @@ export interface RecoveryOptions {
   readonly now: () => number;
 }
 
-/** A job, and what its directory said of it. */
+/** A job, and its state as the earlier server recorded it. */
 export interface LeftJob {
   readonly entry: Entry;
   readonly state: JobState;
 }
 
-/** Adopts what runs, finishes what has ended, and starts what never was, in the order of `jobs`. */
+/** Adopts running jobs, finishes ended ones, and starts those that never were started, in the order of `jobs`. */
 export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions): Promise<void> {
   const counts = { finished: 0, adopt: 0, start: 0 };
   const toStart: Entry[] = [];
@@ -48,7 +48,7 @@ export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions
   if (jobs.length > 0) options.log.info('jobs recovered', counts);
 }
 
-/** Of jobs whose file says that no process has them: those that have one all the same, and have emptied or removed the file. */
+/** Of jobs whose file names no process: those that have one nevertheless, and have emptied or removed the file. */
 async function runningAmong(
   entries: readonly Entry[], { log }: Pick<RecoveryOptions, 'log'>,
 ): Promise<ReadonlySet<string>> {
@@ -63,7 +63,7 @@ async function runningAmong(
   }
 }
 
-/** What goes wrong with one job keeps no other from being recovered; its processes are shown as lingering. */
+/** A failure with one job must not keep the others from being recovered; its processes are shown as lingering. */
 async function orGiveUp(entry: Entry, { runner, log, now }: RecoveryOptions, act: () => Promise<void>): Promise<void> {
   try {
     await act();
@@ -75,7 +75,7 @@ async function orGiveUp(entry: Entry, { runner, log, now }: RecoveryOptions, act
   }
 }
 
-/** Which job each process is of: one look through all, at the first question. */
+/** Finds the job of a process: one look through all processes, at the first question. */
 class Owners {
   readonly #log: Log;
   #byPid: ReadonlyMap<number, string | undefined> | undefined;
@@ -103,10 +103,10 @@ async function recoverOne({ entry, state }: LeftJob, owners: Owners, options: Re
   const seemsAlive = note !== undefined && await isAlive(note.identity);
   const hasLauncher = note !== undefined && note.parentPid > 1 && isGroupAlive(note.parentPid);
   const isClaimed = state.is !== 'finished' && store.isClaimed(entry.id);
-  // Last: once both are gone, what the launcher wrote is there.
+  // Read last: once process and launcher are gone, the launcher has written the file.
   const exit = state.is === 'finished' ? undefined : store.readExit(entry.id);
   const { mode } = entry.request;
-  // Of one that has ended, a later process may have the pid and, after the system was started again, the start time.
+  // A later process may have the pid of an ended one and, after a reboot, even its start time.
   const isToBeAsked = seemsAlive && exit !== undefined && mode !== 'persistent_shell';
   const isAliveStill = isToBeAsked ? await owners.isOf(note.identity.pid, entry.id) : seemsAlive;
   const verdict = judge({ mode, state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, now());
@@ -117,7 +117,7 @@ async function recoverOne({ entry, state }: LeftJob, owners: Owners, options: Re
   return verdict.is;
 }
 
-/** Its timeout goes on from where it was. */
+/** Adopts a job; its timeout continues from where it was. */
 async function adopt(entry: Entry, { runner, now }: Pick<RecoveryOptions, 'runner' | 'now'>): Promise<void> {
   const { state } = entry;
   const startedAt = state.is === 'running' ? state.startedAt : entry.submittedAt;
@@ -126,14 +126,14 @@ async function adopt(entry: Entry, { runner, now }: Pick<RecoveryOptions, 'runne
   runner.rearm(entry, runSeconds(startedAt, age, now()));
 }
 
-/** The record of a job does not say that its hold was released: the keeper may have given the number to another job since. */
+/** A record does not say that its hold was released: the keeper may have given the number to another job since. */
 function forgetReleased(entry: Entry, store: JobStore): void {
   if (entry.hold === undefined || store.hasStdin(entry.id)) return;
   entry.hold = undefined;
   entry.isStdinClosed = true;
 }
 
-/** The server was away in the middle of ending it. */
+/** Ends a job whose ending an earlier server had begun. */
 function endAgain(entry: Entry, reason: EndingReason, { runner, log }: Pick<RecoveryOptions, 'runner' | 'log'>): void {
   runner.end(entry, reason).catch((error: unknown) => log.error('cannot end the job', { jobId: entry.id, error }));
 }

@@ -1,5 +1,5 @@
 /**
- * Which finished jobs go: the oldest first, running ones never. Pure.
+ * Decides which finished jobs are forgotten: the oldest first. Running jobs never are. Pure.
  * @module
  */
 
@@ -9,15 +9,15 @@ export interface Limits {
   readonly keepBytes: number;
 }
 
-/** What is known of a finished job. */
+/** A finished job, as far as its retention depends on it. */
 export interface Kept {
   /** Unix seconds. */
   readonly finishedAt: number;
-  /** On disk. */
+  /** Bytes on disk. */
   readonly sizeBytes: number;
 }
 
-/** How many of `jobs`, oldest first, are beyond a limit. What takes more than all may is kept as long as it is the last. */
+/** Number of `jobs`, oldest first, beyond a limit. One that exceeds `keepBytes` alone is kept while it is the last. */
 export function countExpired(jobs: readonly Kept[], limits: Limits, now: number): number {
   let bytes = jobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let expired = 0;

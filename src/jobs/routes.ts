@@ -1,5 +1,5 @@
 /**
- * The calls on jobs.
+ * The routes of jobs.
  * @module
  */
 import { isUtf8 } from 'node:buffer';
@@ -11,12 +11,15 @@ import { lineWithin } from '../base/untrusted-json.ts';
 import { eventBounds } from '../process/agent-host.ts';
 import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import {
-  type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery, formatPosition, type JobEvent, type JobQuery, jobQuery,
-  type JobRequest, jobRequest, type ListQuery, listQuery, noBody, type Nudged, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, resizeRequest, signalRequest,
-  stdinQuery, type StdinWritten, type StreamName, type WaitFor,
+  type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery,
+  formatPosition, type JobEvent, type JobQuery, jobQuery, type JobRequest, jobRequest, type ListQuery, listQuery,
+  noBody, type Nudged, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, resizeRequest,
+  signalRequest, stdinQuery, type StdinWritten, type StreamName, type WaitFor,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { empty, type EventSink, events, json, jsonList, jsonText, type Reply, type Sink, stream } from '../http/reply.ts';
+import {
+  empty, type EventSink, events, json, jsonList, jsonText, type Reply, type Sink, stream,
+} from '../http/reply.ts';
 import { type Request, type Route, route } from '../http/route.ts';
 import type { Entry } from './entry.ts';
 import { feedPosition } from './feed.ts';
@@ -37,8 +40,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
       body: jobRequest,
       documentation: {
         summary: 'Runs a command',
-        description: 'Answers at once with the id of the job. With wait the answer is held back until the job has finished, '
-          + 'or what waitFor names has come; it is then the job as it is, with its output so far.',
+        description: 'Answers at once with the id of the job. With wait the answer is held back until the job has '
+          + 'finished, or what waitFor names has come; it is then the job as it is, with its output so far.',
         headers: { ...idempotencyHeader, Prefer: 'wait=SECONDS says the same as ?wait.' },
         answers: {
           200: { description: 'The job finished within the wait', schema: jobSchema },
@@ -47,10 +50,15 @@ export function jobRoutes(jobs: Jobs): Route[] {
             schema: { anyOf: [acceptedSchema, jobSchema] },
           },
         },
-        problems: ['idempotency_mismatch', 'session_conflict', 'shell_gone', 'too_many_sessions', 'too_many_jobs', 'not_supported', 'storage_full', 'unavailable', 'shutting_down'],
+        problems: [
+          'idempotency_mismatch', 'session_conflict', 'shell_gone', 'too_many_sessions', 'too_many_jobs',
+          'not_supported', 'storage_full', 'unavailable', 'shutting_down',
+        ],
       },
     }, async (request) => {
-      const entry = await jobs.submit(request.body as JobRequest, { idempotency: idempotencyOf(request, 'POST /exec') });
+      const entry = await jobs.submit(request.body as JobRequest, {
+        idempotency: idempotencyOf(request, 'POST /exec'),
+      });
       return accepted(jobs, entry, request, request.query);
     }),
 
@@ -58,13 +66,22 @@ export function jobRoutes(jobs: Jobs): Route[] {
       query: listQuery,
       documentation: {
         summary: 'Lists jobs, newest first',
-        answers: { 200: { description: 'The jobs; Link: rel="next" where there are more', schema: { type: 'array', items: jobSchema } } },
+        answers: {
+          200: {
+            description: 'The jobs; Link: rel="next" where there are more',
+            schema: { type: 'array', items: jobSchema },
+          },
+        },
       },
     }, ({ query }) => {
       const { entries, hasMore } = jobs.list(query);
       const last = entries.at(-1);
       const headers = hasMore && last ? { Link: `<${nextPage(query, last)}>; rel="next"` } : undefined;
-      return jsonList(200, jobs.shown(entries, query.output === true ? { maxBytes: defaults.textBytes / 16 } : undefined), headers);
+      return jsonList(
+        200,
+        jobs.shown(entries, query.output === true ? { maxBytes: defaults.textBytes / 16 } : undefined),
+        headers,
+      );
     }),
 
     route('GET', '/permissions', {
@@ -79,10 +96,12 @@ export function jobRoutes(jobs: Jobs): Route[] {
       query: feedQuery,
       documentation: {
         summary: 'Follows many jobs: changes of their status',
-        description: 'Server-sent events. First `status` for each job that fits and has not finished (of those that `job` names, for each), then '
-          + '`ready`, then `status` at each change and `deleted` for a job that is deleted; of an agent\'s job also when the state of the agent changes, '
-          + 'such as a new pending permission, and of one that has finished when `lingering` grows. With `until=finished` the last event is `end`. Ids resume: behind one come all jobs that changed since, '
-          + 'as they are now; after a restart of the server, all that fit. A comment every 15 s.',
+        description: 'Server-sent events. First `status` for each job that fits and has not finished (of those that '
+          + '`job` names, for each), then `ready`, then `status` at each change and `deleted` for a job that is '
+          + 'deleted; of an agent\'s job also when the state of the agent changes, such as a new pending permission, '
+          + 'and of one that has finished when `lingering` grows. With `until=finished` the last event is `end`. '
+          + 'Ids resume: behind one come all jobs that changed since, as they are now; after a restart of the server, '
+          + 'all that fit. A comment every 15 s.',
         headers: { 'Last-Event-ID': 'Resume behind this event.' },
         answers: { 200: { description: 'The events', type: 'text/event-stream' } },
         problems: ['job_not_found'],
@@ -90,7 +109,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
     }, ({ query, headers }) => {
       const { value, at } = resumeId(query.after, headers);
       const after = value === undefined ? undefined : feedPosition(value, at);
-      // A job that is gone when a follower comes back was deleted meanwhile; one that is asked for at first is a mistake.
+      // A job that is gone when a follower resumes was deleted meanwhile; in a first request its id is a mistake.
       if (after === undefined) query.job?.forEach((id) => jobs.get(id));
       return events(async (sink) => {
         for await (const { id, event } of new FeedStream(jobs.feedSources, query).events(after, sink.signal)) {
@@ -104,8 +123,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
       query: jobQuery,
       documentation: {
         summary: 'Shows a job and the end of its output',
-        description: 'With wait the answer is held back until anything about the job changes, its output included, or what '
-          + 'waitFor names has come; at the end of the wait, and of the job, it is the job as it is then.',
+        description: 'With wait the answer is held back until anything about the job changes, its output included, or '
+          + 'what waitFor names has come; at the end of the wait, and of the job, it is the job as it is then.',
         headers: { 'If-None-Match': 'The ETag of an earlier answer: 304 where nothing changed.' },
         answers: { 200: { description: 'The job', schema: jobSchema }, 304: { description: 'Nothing changed' } },
         problems: ['job_not_found'],
@@ -130,7 +149,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
       query: eventsQuery,
       documentation: {
         summary: 'Follows a job: output, what its agent does, changes of its status, its end',
-        description: 'Server-sent events `output`, `agent` (of an agent\'s job), `status` and, last, `end`. Ids resume byte-exact. A comment every 15 s.',
+        description: 'Server-sent events `output`, `agent` (of an agent\'s job), `status` and, last, `end`. '
+          + 'Ids resume byte-exact. A comment every 15 s.',
         headers: { 'Last-Event-ID': 'Go on behind this event.' },
         answers: { 200: { description: 'The events', type: 'text/event-stream' } },
         problems: ['job_not_found'],
@@ -139,7 +159,9 @@ export function jobRoutes(jobs: Jobs): Route[] {
       const entry = jobs.get(params.id);
       const { value, at } = resumeId(query.after, headers);
       const from = value === undefined ? { stdout: 0, stderr: 0 } : parsePosition(value, at);
-      if ('events' in from && entry.request.mode !== 'acp') refuse(at, 'an event id such as "0-0", as the job runs no agent', value);
+      if ('events' in from && entry.request.mode !== 'acp') refuse(
+        at, 'an event id such as "0-0", as the job runs no agent', value,
+      );
       return events((sink) => sendEvents(jobs, entry, from, sink));
     }),
 
@@ -160,11 +182,19 @@ export function jobRoutes(jobs: Jobs): Route[] {
         summary: 'Writes the body to stdin as it is',
         description: 'Waits as the job reads. Where it reads nothing for 10 s: stdin_full, with `writtenBytes`.',
         headers: idempotencyHeader,
-        answers: { 200: { description: 'All was written', schema: { type: 'object', properties: {
-          writtenBytes: { type: 'integer' }, eof: { type: 'boolean' } } } } },
-        problems: ['job_not_found', 'job_not_running', 'stdin_closed', 'stdin_full', 'idempotency_mismatch', 'outcome_unknown'],
+        answers: {
+          200: {
+            description: 'All was written',
+            schema: { type: 'object', properties: { writtenBytes: { type: 'integer' }, eof: { type: 'boolean' } } },
+          },
+        },
+        problems: [
+          'job_not_found', 'job_not_running', 'stdin_closed', 'stdin_full', 'idempotency_mismatch', 'outcome_unknown',
+        ],
       },
-    }, (request) => once(jobs, request, `stdin eof=${request.query.eof ?? false}`, async (entry, begin): Promise<StdinWritten> => {
+    }, (request) => once(jobs, request, `stdin eof=${request.query.eof ?? false}`, async (
+      entry, begin,
+    ): Promise<StdinWritten> => {
       const eof = request.query.eof ?? false;
       return { writtenBytes: await jobs.writeStdin(entry, request.bodyBytes, { eof, begin }), eof };
     })),
@@ -174,7 +204,8 @@ export function jobRoutes(jobs: Jobs): Route[] {
       body: cancelRequest,
       documentation: {
         summary: 'Ends a job and all its processes',
-        description: 'Sends the signal, waits for the grace, sends SIGKILL; answers once the tree is ended. Also ends what lingers of a job that has finished.',
+        description: 'Sends the signal, waits for the grace, sends SIGKILL; answers once the tree is ended. '
+          + 'Also ends what lingers of a job that has finished.',
         headers: idempotencyHeader,
         answers: { 200: { description: 'The job', schema: jobSchema } },
         problems: ['job_not_found', 'idempotency_mismatch'],
@@ -190,7 +221,9 @@ export function jobRoutes(jobs: Jobs): Route[] {
       documentation: {
         summary: 'Sends a signal to the process group of a job',
         headers: idempotencyHeader,
-        answers: { 200: { description: 'It was sent', schema: { type: 'object', properties: { signal: { type: 'string' } } } } },
+        answers: {
+          200: { description: 'It was sent', schema: { type: 'object', properties: { signal: { type: 'string' } } } },
+        },
         problems: ['job_not_found', 'job_not_running', 'idempotency_mismatch', 'outcome_unknown'],
       },
     }, (request) => once(jobs, request, 'signal', async (entry, begin) => {
@@ -204,7 +237,12 @@ export function jobRoutes(jobs: Jobs): Route[] {
         summary: 'Changes the size of the terminal of a job',
         description: 'Of a job with tty. Its program gets SIGWINCH.',
         headers: idempotencyHeader,
-        answers: { 200: { description: 'It has it', schema: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } } } },
+        answers: {
+          200: {
+            description: 'It has it',
+            schema: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } },
+          },
+        },
         problems: ['job_not_found', 'job_not_running', 'no_terminal', 'not_supported', 'idempotency_mismatch'],
       },
     }, (request) => once(jobs, request, 'resize', async (entry) => {
@@ -223,7 +261,9 @@ export function jobRoutes(jobs: Jobs): Route[] {
           200: { description: 'The new job finished within the wait', schema: jobSchema },
           202: { description: 'The new job is taken on', schema: { anyOf: [acceptedSchema, jobSchema] } },
         },
-        problems: ['job_not_found', 'idempotency_mismatch', 'too_many_jobs', 'storage_full', 'unavailable', 'shutting_down'],
+        problems: [
+          'job_not_found', 'idempotency_mismatch', 'too_many_jobs', 'storage_full', 'unavailable', 'shutting_down',
+        ],
       },
     }, async (request) => {
       const idempotency = idempotencyOf(request, `POST /jobs/${request.params.id}/rerun`);
@@ -236,11 +276,17 @@ async function accepted(jobs: Jobs, entry: Entry, request: AnyRequest, { wait, w
   const location = { Location: `/jobs/${entry.id}` };
   const waitSeconds = wait ?? preferredWait(request.headers.prefer);
   if (waitSeconds === 0) {
-    if (waitFor !== undefined && wait === undefined) refuse('query.waitFor', 'wait beside it: the seconds to wait', waitFor);
-    const body: Accepted = { jobId: entry.id, status: 'pending', ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }) };
+    if (waitFor !== undefined && wait === undefined) refuse(
+      'query.waitFor', 'wait beside it: the seconds to wait', waitFor,
+    );
+    const body: Accepted = {
+      jobId: entry.id, status: 'pending', ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }),
+    };
     return json(202, body, location);
   }
-  await held(jobs, entry, { waitSeconds, waitFor: waitFor ?? 'end', remember: () => isUnchanged(jobs, entry) }, request.signal);
+  await held(jobs, entry, {
+    waitSeconds, waitFor: waitFor ?? 'end', remember: () => isUnchanged(jobs, entry),
+  }, request.signal);
   const job = await jobs.detailed(entry, { maxBytes: defaults.textBytes });
   return json(job.finishedAt === null ? 202 : 200, job, location);
 }
@@ -248,12 +294,17 @@ async function accepted(jobs: Jobs, entry: Entry, request: AnyRequest, { wait, w
 interface Held {
   readonly waitSeconds: number;
   readonly waitFor: WaitFor;
-  /** Remembers the job as it is. @returns whether it is still the same. */
+  /** Remembers the job as it is now. @returns whether it is still the same. */
   readonly remember: () => () => boolean;
 }
 
-/** Resolves once what is waited for has come, or at the end of the wait. */
-async function held(jobs: Jobs, entry: Entry, { waitSeconds, waitFor, remember }: Held, signal: AbortSignal): Promise<void> {
+/** Resolves once the awaited event has come, or at the end of the wait. */
+async function held(
+  jobs: Jobs,
+  entry: Entry,
+  { waitSeconds, waitFor, remember }: Held,
+  signal: AbortSignal,
+): Promise<void> {
   const limitMs = waitSeconds * 1000;
   if (waitFor === 'end') return void await jobs.finished(entry, limitMs, signal);
   const look = { refresh: (one: Entry) => jobs.refresh(one), agent: (one: Entry) => jobs.agent(one) };
@@ -261,7 +312,7 @@ async function held(jobs: Jobs, entry: Entry, { waitSeconds, waitFor, remember }
   await jobs.changed(entry, isThere ? () => !entry.isFinished && !isThere() : remember(), limitMs, signal);
 }
 
-/** Whether anything about the job differs from what it is now. */
+/** Remembers the job as it is now. @returns whether it is still the same. */
 function isUnchanged(jobs: Jobs, entry: Entry): () => boolean {
   const tagNow = (): string => (jobs.refresh(entry), entityTag(entry, ''));
   const tag = tagNow();
@@ -270,7 +321,7 @@ function isUnchanged(jobs: Jobs, entry: Entry): () => boolean {
 
 type AnyRequest = Pick<Request, 'headers' | 'signal' | 'bodyBytes'>;
 
-/** RFC 7240 §4.3: seconds that the client is ready to wait; what cannot be read is ignored, as a preference is (§2). */
+/** RFC 7240 §4.3: seconds that the client is ready to wait, at most 60; a malformed preference is ignored (§2). */
 function preferredWait(prefer: string | string[] | undefined): number {
   const match = /(?:^|[,;\s])wait\s*=\s*(\d{1,9})(?=$|[,;\s])/i.exec(String(prefer ?? ''));
   return Math.min(Number(match?.[1] ?? 0), 60);
@@ -282,16 +333,23 @@ function show(jobs: Jobs, request: Request<{ readonly id: string }, JobQuery>): 
   const variant = `${request.query.tailLines ?? ''}/${request.query.maxBytes ?? ''}`;
   const cached = jobs.cache.get(entry, variant);
   if (cached === undefined) return showFresh(jobs, entry, request, variant);
-  return known !== undefined && isKnown(known, cached.tag) ? empty(304, { ETag: cached.tag }) : jsonText(200, cached.text, { ETag: cached.tag });
+  return known !== undefined && isKnown(known, cached.tag)
+    ? empty(304, { ETag: cached.tag })
+    : jsonText(200, cached.text, { ETag: cached.tag });
 }
 
-async function showFresh(jobs: Jobs, entry: Entry, request: Request<{ readonly id: string }, JobQuery>, variant: string): Promise<Reply> {
+async function showFresh(
+  jobs: Jobs,
+  entry: Entry,
+  request: Request<{ readonly id: string }, JobQuery>,
+  variant: string,
+): Promise<Reply> {
   const { query, headers } = request;
   const known = headers['if-none-match'];
   const tagNow = (): string => (jobs.refresh(entry), entityTag(entry, variant));
   let tag = tagNow();
   const { wait, waitFor = 'change' } = query;
-  // A change that the client does not know has come already.
+  // A change that the client does not know has already come.
   const isDue = waitFor === 'change' && known !== undefined && !isKnown(known, tag);
   if (wait !== undefined && !isDue && (!entry.isFinished || (entry.isSearching && waitFor === 'change'))) {
     await held(jobs, entry, { waitSeconds: wait, waitFor, remember: () => () => tagNow() === tag }, request.signal);
@@ -319,7 +377,7 @@ function nextPage(query: ListQuery, last: Entry): string {
   return `/jobs?${next.toString()}`;
 }
 
-/** Acts on the job once for each Idempotency-Key. @param call What is asked of it. */
+/** Acts on the job once for each Idempotency-Key. @param call Names the call in the key's fingerprint. */
 async function once<T>(
   jobs: Jobs,
   request: AnyRequest & { readonly params: { readonly id: string } },
@@ -329,9 +387,13 @@ async function once<T>(
   return json(200, await jobs.once(request.params.id, request, call, act));
 }
 
-/** Also that nobody knows whether it was written is an answer. */
+/** A nudge whose outcome is unknown is answered, too. */
 async function nudge(
-  jobs: Jobs, request: AnyRequest & { readonly params: { readonly id: string }; readonly body: { readonly input?: string | undefined } },
+  jobs: Jobs,
+  request: AnyRequest & {
+    readonly params: { readonly id: string };
+    readonly body: { readonly input?: string | undefined }
+  },
 ): Promise<Reply> {
   try {
     return await once(jobs, request, 'nudge', (entry, begin) => jobs.nudge(entry, request.body.input ?? '\n', begin));
@@ -363,21 +425,32 @@ function outputRoute<S extends StreamName>(jobs: Jobs, name: S): Route {
   });
 }
 
-async function output(jobs: Jobs, entry: Entry, name: StreamName, query: OutputQuery, range: string | undefined): Promise<Reply> {
+async function output(
+  jobs: Jobs,
+  entry: Entry,
+  name: StreamName,
+  query: OutputQuery,
+  range: string | undefined,
+): Promise<Reply> {
   const path = join(jobs.directory(entry), name);
   const { start, size } = await startOf(entry, path, query);
   if (query.follow === true) {
     return stream(200, headersOf(entry), async (sink) => {
       let sent = 0;
-      for await (const { bytes } of jobs.follow(entry, { from: { [name]: start }, signal: sink.signal, limit: query.limit })) {
+      for await (const { bytes } of jobs.follow(entry, {
+        from: { [name]: start }, signal: sink.signal, limit: query.limit,
+      })) {
         await sink.write(bytes);
         sent += bytes.length;
       }
-      // An end without this would say that there is no more to come.
-      if (!entry.isFinished && sent !== query.limit) throw new ProblemError('shutting_down', 'Cannot follow any longer: the server is shutting down');
+      // Without this error the end of the answer would say that there is no more output to come.
+      if (!entry.isFinished && sent !== query.limit) throw new ProblemError('shutting_down',
+        'Cannot follow any longer: the server is shutting down');
     });
   }
-  const asked = query.offset === undefined && query.limit === undefined && query.tailLines === undefined ? parseRange(range, size) : undefined;
+  const asked = query.offset === undefined && query.limit === undefined && query.tailLines === undefined
+    ? parseRange(range, size)
+    : undefined;
   const first = asked?.first ?? Math.min(start, size);
   const last = asked?.last ?? Math.min(size, first + (query.limit ?? size)) - 1;
   const length = last - first + 1;
@@ -398,7 +471,7 @@ async function output(jobs: Jobs, entry: Entry, name: StreamName, query: OutputQ
 
 interface Sending {
   readonly first: number;
-  /** Inclusive: what comes into the file meanwhile is not part of the answer. */
+  /** Inclusive: what is appended to the file meanwhile is not part of the answer. */
   readonly last: number;
   readonly sink: Sink;
 }
@@ -409,7 +482,9 @@ async function sendFile(entry: Entry, path: string, { first, last, sink }: Sendi
   const file = await openReadable(entry, path);
   if (!file) throw unreadable(entry, path);
   try {
-    for await (const chunk of file.createReadStream({ start: first, end: last, autoClose: false, highWaterMark: sentBytes })) {
+    for await (const chunk of file.createReadStream({
+      start: first, end: last, autoClose: false, highWaterMark: sentBytes,
+    })) {
       await sink.write(chunk as Buffer);
     }
   } finally {
@@ -417,7 +492,7 @@ async function sendFile(entry: Entry, path: string, { first, last, sink }: Sendi
   }
 }
 
-/** {@link sendFile} where as many files are open as may be: it is open only while a piece is read. */
+/** {@link sendFile} for when the limit of open files is reached: the file is open only while a piece is read. */
 async function sendPieces(entry: Entry, path: string, { first, last, sink }: Sending): Promise<void> {
   for (let offset = first; offset <= last;) {
     const file = await openReadable(entry, path);
@@ -429,10 +504,13 @@ async function sendPieces(entry: Entry, path: string, { first, last, sink }: Sen
   }
 }
 
-/** Headers are ASCII of one line (RFC 9110 §5.5); a warning may name a path of any characters. */
+/** A header is one line of ASCII (RFC 9110 §5.5); a warning may name a path of any characters. */
 function headersOf(entry: Entry): { readonly [name: string]: string } {
   const [warning] = entry.warnings;
-  return { 'X-Job-Status': entry.isFinished ? 'finished' : entry.state.is, ...(warning === undefined ? {} : { 'X-Job-Warning': warning.replaceAll(/[^\x20-\x7e]/g, '?') }) };
+  return {
+    'X-Job-Status': entry.isFinished ? 'finished' : entry.state.is,
+    ...(warning === undefined ? {} : { 'X-Job-Warning': warning.replaceAll(/[^\x20-\x7e]/g, '?') }),
+  };
 }
 
 /** `undefined`: there is no output yet. @throws ProblemError output_unreadable. */
@@ -443,7 +521,8 @@ async function openReadable(entry: Entry, path: string): Promise<FileHandle | un
 }
 
 function unreadable(entry: Entry, path: string): ProblemError {
-  return new ProblemError('output_unreadable', `Cannot read ${basename(path)} of job ${entry.toString()}: something has replaced the file`);
+  return new ProblemError('output_unreadable',
+    `Cannot read ${basename(path)} of job ${entry.toString()}: something has replaced the file`);
 }
 
 async function startOf(entry: Entry, path: string, query: OutputQuery): Promise<{ start: number; size: number }> {
@@ -460,11 +539,15 @@ async function startOf(entry: Entry, path: string, query: OutputQuery): Promise<
 }
 
 /**
- * One range of bytes (RFC 9110 §14.1.2); several ranges, another unit or a malformed header are ignored, as §14.2 allows.
+ * One range of bytes (RFC 9110 §14.1.2); several ranges, another unit or a malformed header are ignored, as §14.2
+ * allows.
  *
  * @throws ProblemError range_not_satisfiable.
  */
-function parseRange(header: string | undefined, size: number): { readonly first: number; readonly last: number } | undefined {
+function parseRange(
+  header: string | undefined,
+  size: number,
+): { readonly first: number; readonly last: number } | undefined {
   const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header?.trim() ?? '');
   if (!match || (match[1] === '' && match[2] === '')) return undefined;
   const [from, to] = [match[1] ?? '', match[2] ?? ''];
@@ -476,8 +559,11 @@ function parseRange(header: string | undefined, size: number): { readonly first:
     { headers: { 'Content-Range': `bytes */${size}` } });
 }
 
-/** The event id to resume behind, and where it stood. */
-function resumeId(after: string | undefined, headers: AnyRequest['headers']): { readonly value: string | undefined; readonly at: string } {
+/** The event id to resume after, and where the request gave it. */
+function resumeId(
+  after: string | undefined,
+  headers: AnyRequest['headers'],
+): { readonly value: string | undefined; readonly at: string } {
   if (after !== undefined) return { value: after === '' ? undefined : after, at: 'query.after' };
   const header = headers['last-event-id'];
   return { value: header === undefined || header === '' ? undefined : String(header), at: 'the header Last-Event-ID' };
@@ -486,7 +572,9 @@ function resumeId(after: string | undefined, headers: AnyRequest['headers']): { 
 // Events. -------------------------------------------------------------------------------------------------------------
 
 async function sendEvents(jobs: Jobs, entry: Entry, from: Position, sink: EventSink): Promise<void> {
-  const position: { -readonly [S in keyof Position]: Position[S] } = entry.request.mode === 'acp' ? { ...from, events: from.events ?? 0 } : { stdout: from.stdout, stderr: from.stderr };
+  const position: { -readonly [S in keyof Position]: Position[S] } = entry.request.mode === 'acp'
+    ? { ...from, events: from.events ?? 0 }
+    : { stdout: from.stdout, stderr: from.stderr };
   let sent = '';
   const send = (event: JobEvent): Promise<void> => {
     const { type, ...data } = event;
@@ -507,7 +595,7 @@ async function sendEvents(jobs: Jobs, entry: Entry, from: Position, sink: EventS
       await send(outputEvent(name, piece));
       continue;
     }
-    // Each has an id of its own: whoever comes back behind one has those that follow it.
+    // Each event has an id of its own: a client that resumes after one gets the events that follow it.
     position.events = offset;
     for (const line of linesOf(bytes)) {
       position.events += line.length;
@@ -521,7 +609,7 @@ async function sendEvents(jobs: Jobs, entry: Entry, from: Position, sink: EventS
   await send({ type: 'end', job });
 }
 
-/** With their newlines. */
+/** The lines, with their newlines. */
 function* linesOf(bytes: Buffer): Generator<Buffer> {
   for (let start = 0; start < bytes.length;) {
     const end = bytes.indexOf(newline, start) + 1;

@@ -1,5 +1,5 @@
 /**
- * Runs jobs: starts them as there is room, hears how they end, ends them where it must.
+ * Runs jobs: starts them when there is room, learns how they end, and ends them at a limit or on request.
  * @module
  */
 import { join } from 'node:path';
@@ -34,52 +34,52 @@ import type { JobStore, StattedFile } from './store.ts';
 export interface RunnerOptions {
   readonly store: JobStore;
   readonly createStarter: (events: StarterEvents) => Starter;
-  /** Runs what goes into persistent shells. */
+  /** Runs the jobs of persistent shells. */
   readonly shells: ShellHost;
   readonly jobShells: JobShells;
-  /** Knows how agents are run. */
+  /** Prepares and describes the jobs of agents. */
   readonly agents: AgentHost;
   readonly inherited: Variables;
-  /** Keeps the stdin of jobs open; `undefined`: nothing need. */
+  /** Keeps the stdin of jobs open; `undefined`: not needed. */
   readonly keeper: Keeper | undefined;
   readonly maxRunning: number;
-  /** Whether there are files for one more job beside so many. Default: always. */
+  /** Whether the server has file descriptors for one more job beside `running` others. Default: always. */
   readonly hasFiles?: ((running: number) => boolean) | undefined;
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
   readonly pace: Pace;
   readonly onFinished: (entry: Entry) => void;
-  /** A job that has finished has left processes that were not known. */
+  /** Called when a finished job has left processes that were not known. */
   readonly onLingering: (entry: Entry) => void;
 }
 
-/** The one that a job has. */
+/** The timeout of a job. */
 interface Timeout {
   readonly cancel: () => void;
-  /** What is to run the job has it. */
+  /** The job has been handed to a launcher or a shell, and its time counts. */
   readonly isHandedOn: boolean;
 }
 
-/** How long a job's exit code may be on its way once its processes are gone. */
+/** How long a job's exit code may take to arrive once its processes are gone. */
 const exitReportMs = 10_000;
 /** How long a launcher may take to start a job that was handed to it. */
 const claimMs = 10_000;
-/** How long one that is to be ended may take to begin, before it is taken from its launcher. */
+/** How long a job that is to be ended may take to begin before it is taken from its launcher. */
 const beginMs = 1000;
-/** The same of a shell: it is ended with such a job. */
+/** The same for a job in a persistent shell: the shell is ended with it. */
 const shellBeginMs = 3000;
 
-/** How long after a look through all processes for that of a job. */
+/** The time between two looks through all processes for that of a job. */
 const seekAgainMs = 200;
 
 /** How long a job may wait for a launcher or its shell beyond its timeout. */
 const waitSeconds = 10;
-/** After a failure to end a job. */
+/** The delay after a failure to end a job. */
 const endAgainSeconds = 1;
-/** After the stdin of a job could not be kept open. */
+/** The delay after a failure to keep the stdin of a job open. */
 const holdAgainMs = 500;
-/** After there were no files for a job. */
+/** The delay after there were no files for a job. */
 const startAgainMs = 100;
 
 const fullWarning = 'the disk of the state directory was full when the job ended: some of its output may be missing';
@@ -91,22 +91,22 @@ export class Runner {
   readonly #starter: Starter;
   readonly #kindOf: (entry: Entry) => Kind;
   readonly #running = new Map<string, Entry>();
-  /** Sessions that have a job. */
+  /** Sessions that have a running job. */
   readonly #busySessions = new Set<string>();
   readonly #queue: Entry[] = [];
   #starting: NodeJS.Timeout | undefined;
-  /** Those in the queue that an earlier server was about to start: a launcher of its own may have them. */
+  /** Queued jobs that an earlier server was about to start: a launcher of that server may have them. */
   readonly #perhapsTaken = new Set<Entry>();
-  /** How many at the beginning of the queue an agent waits for. */
+  /** How many jobs at the front of the queue an agent waits for. */
   #waitedFor = 0;
   readonly #timeouts = new Map<Entry, Timeout>();
   readonly #endings = new Map<Entry, Promise<void>>();
-  /** Exit codes heard while the rest of the tree is being ended. */
+  /** Exit codes that arrived while the rest of the tree was being ended. */
   readonly #exits = new Map<Entry, number>();
-  /** Jobs that no launcher of this server waits for: their files tell. */
+  /** Jobs that no launcher of this server waits for: their files tell their end. */
   readonly #adopted = new Map<Entry, { parentPid: number; goneAt: number | undefined }>();
   readonly #lingering: Lingering;
-  /** The jobs may be another server's by now: nothing is written of them, and none is started. */
+  /** Another server may own the jobs by now: nothing is written about them, and none is started. */
   #isClosed = false;
 
   constructor(options: RunnerOptions) {
@@ -119,7 +119,9 @@ export class Runner {
       onClaimed: (id) => this.#heard(id, (entry) => this.adopt(entry)),
       onOrphaned: (id) => this.#heard(id, (entry) => this.adopt(entry)),
       onFailed: (id, error) => this.#heard(id, (entry) => {
-        if (this.#isNobodys(entry)) this.#finish(entry, spawnErrorOutcome(options.now(), error.message), { isOnDisk: false });
+        if (this.#isNobodys(entry)) this.#finish(
+          entry, spawnErrorOutcome(options.now(), error.message), { isOnDisk: false },
+        );
         else this.adopt(entry);
       }),
     });
@@ -139,10 +141,11 @@ export class Runner {
     return this.#queue.length;
   }
 
-  /** Whether a job would be started at once. Whoever waits while others run waits for a session. */
+  /** Whether a job would be started at once. A job that is queued while there is room waits for its session. */
   hasRoom({ sessionKey, labels }: Pick<RequestSummary, 'sessionKey' | 'labels'>): boolean {
-    // In this order: a look for files takes longer.
-    return (sessionKey === undefined || !this.#busySessions.has(sessionKey)) && (labels[agentLabel] !== undefined || !this.#isFull);
+    // In this order, as the look for files takes longer.
+    return (sessionKey === undefined || !this.#busySessions.has(sessionKey))
+      && (labels[agentLabel] !== undefined || !this.#isFull);
   }
 
   /** Jobs whose end only their files tell. */
@@ -150,7 +153,7 @@ export class Runner {
     return this.#adopted.keys();
   }
 
-  /** Starts a job whose record, on disk, says `running` already. */
+  /** Starts a job whose record on disk already says `running`. */
   start(entry: Entry, record: JobRecord): void {
     this.#occupy(entry);
     const { limitSeconds } = entry.request;
@@ -162,14 +165,14 @@ export class Runner {
     }
   }
 
-  /** Waits for its turn; what an agent waits for comes first, as that takes no room. */
+  /** Queues a job. Jobs that an agent waits for come first, as they take no room. */
   enqueue(entry: Entry): void {
     if (entry.request.labels[agentLabel] === undefined) this.#queue.push(entry);
     else this.#queue.splice((this.#waitedFor += 1) - 1, 0, entry);
     this.#startNext();
   }
 
-  /** What an earlier server left to start waits for its turn again. Its launcher may still take it: its stdin stays open meanwhile. */
+  /** Queues a job that an earlier server was about to start. Its launcher may still take it: its stdin stays open. */
   enqueueAgain(entry: Entry): void {
     if (entry.state.is === 'running') this.#perhapsTaken.add(entry);
     entry.state = { is: 'pending' };
@@ -192,7 +195,7 @@ export class Runner {
     const note = this.#options.store.readProcess(entry.id);
     entry.leader = note?.identity ?? entry.leader;
     entry.pid = entry.leader?.pid ?? null;
-    // Only a record that was replaced says so of a job that somebody has.
+    // Only a replaced record says `pending` of a claimed job.
     if (entry.state.is === 'pending') entry.state = { is: 'running', startedAt: this.#options.now() };
     this.#occupy(entry);
     const isWatched = this.#kindOf(entry).adopt(entry, this.#options.store.directory(entry.id));
@@ -201,20 +204,22 @@ export class Runner {
     entry.changed();
   }
 
-  /** Arms the timeout of an adopted job anew. @param ageSeconds For how long it has run. */
+  /** Rearms the timeout of an adopted job. @param ageSeconds How long it has run. */
   rearm(entry: Entry, ageSeconds: number): void {
     const { limitSeconds } = entry.request;
     this.#armTimeout(entry, limitSeconds === null ? null : Math.max(0, limitSeconds - ageSeconds));
   }
 
-  /** Remembers how a job of an earlier server ended. */
+  /** Records how a job of an earlier server ended. */
   recovered(entry: Entry, outcome: Outcome, isOnDisk: boolean): void {
     const { state } = entry;
     this.#vacate(entry);
     if (state.is !== 'finished') this.#explain(entry, outcome);
     const { sessionKey } = entry.request;
     const directory = this.#options.store.directory(entry.id);
-    if (state.is !== 'finished' && sessionKey !== undefined) entry.shellEnded = this.#options.shells.endedWith({ directory, sessionKey });
+    if (state.is !== 'finished' && sessionKey !== undefined) entry.shellEnded = this.#options.shells.endedWith({
+      directory, sessionKey,
+    });
     this.#measure(entry);
     if (entry.request.stdin === 'fifo' && state.is !== 'finished') this.#letGoOfStdin(entry);
     entry.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
@@ -223,12 +228,12 @@ export class Runner {
     this.#lingering.lookLater(entry);
   }
 
-  /** Looks whether an adopted job has ended. */
+  /** Checks whether an adopted job has ended. */
   lookAtAdopted(entry: Entry): void {
     const adopted = this.#adopted.get(entry);
     if (!adopted) return;
     entry.leader ??= this.#options.store.readProcess(entry.id)?.identity;
-    // Before the exit file: the job itself may have written that.
+    // Before the exit file, which the job itself may have written.
     if (entry.leader && isAliveNow(entry.leader)) {
       adopted.goneAt = undefined;
       return;
@@ -236,14 +241,14 @@ export class Runner {
     const exit = this.#options.store.readExit(entry.id);
     if (exit) return this.exited(entry, this.#exitOf(entry, exit.code));
     adopted.goneAt ??= performance.now();
-    // Its launcher, if there still is one, is about to write the exit code.
+    // Its launcher, if it still runs, is about to write the exit code.
     const mayReport = adopted.parentPid === 0 || isGroupAlive(adopted.parentPid);
     if (mayReport && performance.now() - adopted.goneAt < exitReportMs) return;
-    // Once more: the job, its exit file and its launcher may have come to their end since the first look.
+    // Read again: the launcher may have written the exit code and ended since the first look.
     this.exited(entry, this.#exitOf(entry, this.#options.store.readExit(entry.id)?.code));
   }
 
-  /** The process has ended; without a code nobody knows how. */
+  /** Handles the end of a job's process; without a code it is unknown how the process ended. */
   exited(entry: Entry, exit: Exit): void {
     if (entry.isFinished) return;
     const { code, pid, hasLeft } = exit;
@@ -259,7 +264,7 @@ export class Runner {
     this.#finishExited(entry, code);
   }
 
-  /** Lists the processes that a job has left, once those that wait for its end know of that. Never rejects. */
+  /** Lists the processes that a job has left; the job finishes before that. Never rejects. */
   async #search(entry: Entry, pid: number): Promise<void> {
     entry.isSearching = true;
     await this.#lingering.look(entry, pid);
@@ -272,18 +277,18 @@ export class Runner {
   }
 
   /**
-   * Ends a job's whole tree. Resolves once it is ended, or, where a process hangs in the kernel, when nothing more can be done.
-   * The first reason given is the one that stays.
+   * Ends a job's whole tree. Resolves once it is ended, or, where a process hangs in the kernel, when nothing more can
+   * be done. The first reason given stays.
    *
    * @param options Default: SIGTERM, and the grace that the job was submitted with.
    */
   async end(entry: Entry, reason: EndingReason, options: Ending = endingOf(entry)): Promise<void> {
     if (entry.state.is === 'pending') {
       this.#dequeue(this.#queue.indexOf(entry));
-      // Also where the job has no file any more to take it by.
+      // A job that no launcher can have is cancelled also where the file is gone that would be claimed.
       const isNobodys = this.#isNobodys(entry) || !this.#perhapsTaken.has(entry);
       if (isNobodys) return this.#finish(entry, cancelledOutcome(this.#options.now()), { isOnDisk: false });
-      // A launcher of a server that was killed has taken it.
+      // A launcher of a server that was killed has claimed it.
       entry.state = { is: 'running', startedAt: this.#options.now() };
       this.adopt(entry);
     }
@@ -291,7 +296,7 @@ export class Runner {
     if (state.is !== 'running') return;
     const before = this.#endings.get(entry);
     if (before) {
-      // A second call may be more impatient than the first.
+      // A second call may have a shorter grace than the first.
       if (entry.leader) await this.#kindOf(entry).terminate(entry, options);
       return before;
     }
@@ -300,24 +305,24 @@ export class Runner {
     return ending;
   }
 
-  /** Writes what fits into the job's stdin. */
+  /** Writes to the job's stdin what fits. */
   writeStdin(entry: Entry, bytes: Uint8Array): ReturnType<Starter['writeStdin']> {
     entry.hasInput = true;
     return this.#starter.writeStdin(entry.id, this.#options.store.directory(entry.id), bytes);
   }
 
-  /** The job reads the end of its input. `false`: nobody holds it open. */
+  /** Closes the job's stdin: the job reads the end of its input. `false`: that cannot be done any more. */
   closeStdin(entry: Entry): boolean {
     entry.isStdinClosed ||= this.#starter.closeStdin(entry.id, entry.hold);
     return entry.isStdinClosed;
   }
 
-  /** The first process of the job, as soon as it has become the job. */
+  /** The job's processes, once the first of them has begun to run the job, or after `limitMs`. */
   async leaderOf(entry: Entry, limitMs: number = claimMs): Promise<Family> {
     const deadline = performance.now() + limitMs;
     while (!this.#hasBegun(entry) && performance.now() < deadline) {
       const isLost = this.#options.store.isProcessLost(entry.id);
-      // A shell knows its job without it.
+      // A persistent shell knows its job without the file.
       if (isLost && (entry.request.sessionKey !== undefined || await this.#seekLeader(entry))) break;
       await sleep(isLost ? seekAgainMs : 5);
     }
@@ -341,7 +346,7 @@ export class Runner {
     return entry.leader !== undefined && !isStillLauncher(entry.leader.pid);
   }
 
-  /** Running jobs go on; nothing is started any more. */
+  /** Releases the jobs: running ones keep running, and none is started any more. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#starting);
@@ -350,7 +355,11 @@ export class Runner {
     this.#starter.close();
   }
 
-  /** Sends a signal to the processes of the job. `false`: there is none to send it to. @param begin Is called before it is sent. */
+  /**
+   * Sends a signal to the processes of the job. `false`: it has none.
+   *
+   * @param begin Called before the signal is sent.
+   */
   async signal(entry: Entry, name: NodeJS.Signals, begin: () => void = () => undefined): Promise<boolean> {
     if (entry.state.is !== 'running') return false;
     await this.leaderOf(entry);
@@ -360,8 +369,8 @@ export class Runner {
 
   /** Ends what must not outlive the job. */
   #leaveNobody(entry: Entry): void {
-    this.#kindOf(entry).ended(entry, endingOf(entry))
-      .catch((error: unknown) => this.#options.log.warn('cannot end what is left of the job', { jobId: entry.id, error }));
+    this.#kindOf(entry).ended(entry, endingOf(entry)).catch((error: unknown) =>
+      this.#options.log.warn('cannot end what is left of the job', { jobId: entry.id, error }));
   }
 
   #occupy(entry: Entry): void {
@@ -370,7 +379,8 @@ export class Runner {
   }
 
   #vacate(entry: Entry): void {
-    if (this.#running.delete(entry.id) && entry.request.sessionKey !== undefined) this.#busySessions.delete(entry.request.sessionKey);
+    if (this.#running.delete(entry.id) && entry.request.sessionKey !== undefined)
+      this.#busySessions.delete(entry.request.sessionKey);
   }
 
   #exitOf(entry: Entry, code: number | undefined): Exit {
@@ -379,16 +389,20 @@ export class Runner {
   }
 
   async #end(entry: Entry, state: Running, reason: EndingReason, options: Ending): Promise<void> {
-    // Nothing may come between: whoever asks from here on sees that it is being ended.
+    // The caller registers this ending before anything happens, so that later calls find it.
     await Promise.resolve();
     const { log } = this.#options;
     if (this.#kindOf(entry).withdraw(entry)) {
-      if (this.#isNobodys(entry)) return this.#finish(entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false });
+      if (this.#isNobodys(entry)) return this.#finish(
+        entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false },
+      );
       this.adopt(entry);
     }
     entry.state = { ...state, ending: reason };
     this.#save(entry);
-    if (await this.#isTakenBack(entry)) return this.#finish(entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false });
+    if (await this.#isTakenBack(entry)) return this.#finish(
+      entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false },
+    );
     const wasAdopted = this.#adopted.has(entry);
     const hasEnded = await this.#kindOf(entry).terminate(entry, options);
     if (!hasEnded) log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
@@ -396,35 +410,43 @@ export class Runner {
     let exit = this.#exits.get(entry);
     while (exit === undefined && performance.now() < deadline && !this.#isClosed) {
       await sleep(5);
-      exit = this.#exits.get(entry) ?? (this.#adopted.has(entry) ? this.#options.store.readExit(entry.id)?.code : undefined);
-      // It was looked at for the last time, or what the job has put in the place of its exit file will never say.
-      if (exit === undefined && wasAdopted && (!this.#adopted.has(entry) || this.#options.store.isExitLost(entry.id))) break;
+      exit = this.#exits.get(entry)
+        ?? (this.#adopted.has(entry) ? this.#options.store.readExit(entry.id)?.code : undefined);
+      // No exit code will come: the last look at the job is done, or the job has replaced its exit file.
+      if (
+        exit === undefined && wasAdopted
+        && (!this.#adopted.has(entry) || this.#options.store.isExitLost(entry.id))
+      ) break;
     }
     this.#exits.delete(entry);
     this.#finishExited(entry, exit);
   }
 
   /**
-   * Waits until a job that is to be ended has begun. What does not begin it in time will not: the job is taken from it.
+   * Waits until a job that is to be ended has begun. If it does not begin in time, it is claimed so that it never does.
    *
-   * @returns whether nothing of it was run. A shell may be at work for it all the same.
+   * @returns whether nothing of the job was run. A persistent shell may have begun with it nevertheless.
    */
   async #isTakenBack(entry: Entry): Promise<boolean> {
     const isInShell = entry.request.sessionKey !== undefined;
     await this.leaderOf(entry, isInShell ? shellBeginMs : beginMs);
     if (this.#hasBegun(entry)) return false;
-    if (isUnclaimed(this.#options.store.directory(entry.id)) && this.#isNobodys(entry)) return !isInShell && await isGone(entry.family);
+    if (isUnclaimed(this.#options.store.directory(entry.id)) && this.#isNobodys(entry))
+      return !isInShell && await isGone(entry.family);
     await this.leaderOf(entry);
     return false;
   }
 
-  /** Whether no launcher has a job that this server did not give to one: that of a server that was killed may still take it. */
+  /**
+   * Claims an unstarted job so that no launcher can run it, not even one of a server that was killed.
+   * `false`: a launcher claimed it first.
+   */
   #isNobodys(entry: Entry): boolean {
     const { store } = this.#options;
     try {
       return store.claim(entry.id);
     } catch {
-      // A disk that is full, say.
+      // A full disk, for example.
       return !store.isClaimed(entry.id);
     }
   }
@@ -443,13 +465,13 @@ export class Runner {
     this.#finish(entry, outcome, { isOnDisk });
   }
 
-  /** Only these two codes can mean that it was not (POSIX, Shell Command Language 2.8.2). */
+  /** Only these two codes can mean that the program was not started (POSIX, Shell Command Language 2.8.2). */
   #wasStarted(entry: Entry, code: number): boolean {
     if (code !== 126 && code !== 127) return true;
     try {
       return this.#options.store.readProcess(entry.id)?.isStarted ?? false;
     } catch {
-      // No file descriptor to look with: what starts nothing here would not have started it either.
+      // Without a file descriptor to read the file with, the program could not have been started either.
       return false;
     }
   }
@@ -466,7 +488,7 @@ export class Runner {
     this.#measure(entry);
     if (!entry.isSearching) this.#drainStdin(entry);
     entry.state = { is: 'finished', startedAt: state.is === 'running' ? state.startedAt : null, outcome };
-    // The exit file says it all; what it does not say must be written.
+    // The exit file is enough, except for what it does not hold.
     if (!options.isOnDisk || entry.warnings.length > 0 || entry.shellEnded !== undefined) this.#save(entry);
     const { reason, exitCode } = outcome;
     this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
@@ -477,29 +499,30 @@ export class Runner {
     this.#startNext();
   }
 
-  /** On disk before the shell knows of the job: no server forgets it. */
+  /** Saves that the job is the first of its shell, before the shell knows of the job: no later server forgets it. */
   #shellStarted(entry: Entry, started: ShellStarted): void {
     entry.shellStarted = started;
     this.#save(entry);
     entry.changed();
   }
 
-  /** Before the last bytes of its output are counted. */
+  /** Called before the job's output is measured for the last time. */
   #explain(entry: Entry, outcome: Outcome): void {
     try {
       this.#kindOf(entry).explain(entry, outcome);
     } catch (error) {
-      // A disk that is full, or a file that the job has replaced: acpError says the same.
+      // A full disk, or a file that the job has replaced: acpError says the same.
       this.#options.log.warn('cannot write into the output of the job how it ended', { jobId: entry.id, error });
     }
   }
 
-  /** Reads away what the job has not read; a process that outlived it may still read that. */
+  /** Discards and counts the input that the job has not read, unless a process that outlived it may still read it. */
   #drainStdin(entry: Entry): void {
-    if (entry.hasInput && entry.lingering.length === 0) entry.stdinUnreadBytes = drainFifo(join(this.#options.store.directory(entry.id), 'stdin'));
+    if (entry.hasInput && entry.lingering.length === 0)
+      entry.stdinUnreadBytes = drainFifo(join(this.#options.store.directory(entry.id), 'stdin'));
   }
 
-  /** In a later turn: an answer that waits for the job comes first. */
+  /** Releases the stdin in a later turn: an answer that waits for the job comes first. */
   #releaseStdin(entry: Entry): void {
     if (entry.request.stdin !== 'fifo') return;
     setImmediate(() => this.#options.pace.run(() => this.#letGoOfStdin(entry)));
@@ -511,7 +534,7 @@ export class Runner {
     entry.isStdinClosed = true;
   }
 
-  /** Writes the state of a job that only the server knows; where that fails it is tried again, see {@link saveAgain}. */
+  /** Writes a state that only the server knows; a failed write is tried again, see {@link saveAgain}. */
   #save(entry: Entry): void {
     try {
       const { warnings, cut, shellStarted, shellEnded } = entry;
@@ -538,8 +561,11 @@ export class Runner {
     };
     const stdout = look('stdout');
     const stderr = look('stderr');
-    // A file that was replaced is told of by itself.
-    for (const [name, before, now] of [['stdout', entry.stdoutBytes, stdout], ['stderr', entry.stderrBytes, stderr]] as const) {
+    // A replaced file is reported as that, not as truncated.
+    for (const [name, before, now] of [
+      ['stdout', entry.stdoutBytes, stdout],
+      ['stderr', entry.stderrBytes, stderr],
+    ] as const) {
       if ((now?.size ?? 0) < before && !replaced.includes(name)) entry.markCut(name);
     }
     entry.stdoutBytes = stdout?.size ?? 0;
@@ -551,19 +577,19 @@ export class Runner {
     if (isAgent) entry.agentStateAt = look(agentFiles.state)?.mtimeMs ?? 0;
     entry.replacedFiles = replaced;
     const times = [stdout, stderr, events].flatMap((stat) => (stat && stat.size > 0 ? [stat.mtimeMs / 1000] : []));
-    // The clock of the file system ticks a few milliseconds apart.
+    // The clock of the file system has a resolution of a few milliseconds.
     const startedAt = entry.state.is === 'pending' ? null : entry.state.startedAt;
     entry.lastOutputAt = times.length === 0 ? null : Math.max(...times, startedAt ?? 0);
   }
 
-  /** Looks at a job's output now. @returns whether there is more than before. */
+  /** Measures a job's output now. @returns whether it, or the agent's state, has changed. */
   measure(entry: Entry): boolean {
     const { outputBytes, agentStateAt } = entry;
     this.#measure(entry);
     return entry.outputBytes !== outputBytes || entry.agentStateAt !== agentStateAt;
   }
 
-  /** It counts from here on, also where another launcher or shell gets the job later. */
+  /** The timeout counts from the first hand-over, also where another launcher or shell gets the job later. */
   #handedOn(entry: Entry): void {
     if (this.#timeouts.get(entry)?.isHandedOn !== true) this.#armTimeout(entry, entry.request.limitSeconds);
   }
@@ -582,7 +608,7 @@ export class Runner {
 
   #startNext(): void {
     while (!this.#isClosed) {
-      // Behind these none can begin.
+      // While there is no room, only jobs that an agent waits for can start.
       const able = this.#isFull ? this.#queue.slice(0, this.#waitedFor) : this.#queue;
       const entry = this.#dequeue(able.findIndex(({ request }) => this.hasRoom(request)));
       if (entry === undefined) return this.#startLater();
@@ -592,7 +618,7 @@ export class Runner {
     }
   }
 
-  /** Connections that end make room for jobs without a word. */
+  /** Tries again later: connections that end make room for jobs without a notification. */
   #startLater(): void {
     if (this.#options.hasFiles === undefined || this.#queue.length === 0) return;
     this.#starting ??= setTimeout(() => {
@@ -605,7 +631,9 @@ export class Runner {
     try {
       const { hold } = entry;
       const state = { is: 'running', startedAt: this.#options.now() } as const;
-      const record: JobRecord = { ...this.#options.store.read(entry.id), ...(hold === undefined ? {} : { hold }), state };
+      const record: JobRecord = {
+        ...this.#options.store.read(entry.id), ...(hold === undefined ? {} : { hold }), state,
+      };
       this.#options.store.write(record);
       entry.state = state;
       this.start(entry, record);
@@ -615,11 +643,11 @@ export class Runner {
   }
 
   /**
-   * Has the stdin of a job kept open, then starts it; where that cannot be, for want of files, the job waits on in its place. One whose
-   * stdin was replaced is started as it is: its launcher finds out.
+   * Has the stdin of a queued job kept open, then starts the job. While there are no files for that, the job keeps its
+   * slot and waits. A job whose stdin was replaced is started as it is: its launcher finds out.
    *
-   * What kept its stdin open before is released last: a launcher of a server that was killed may have taken the job meanwhile, and it would
-   * read the end of its input. Never rejects.
+   * The former hold is released last: a launcher of a server that was killed may have claimed the job meanwhile, and
+   * the job would read the end of its input. Never rejects.
    */
   async #holdAndStart(entry: Entry, keeper: Keeper): Promise<void> {
     this.#occupy(entry);
@@ -634,14 +662,19 @@ export class Runner {
     if (former !== undefined) keeper.releaseLater(former);
   }
 
-  /** `undefined`: it must not start any more, or something else stands in the place of its stdin. */
+  /** `undefined`: the job must not start any more, or something has replaced its stdin. */
   async #holdStdin(entry: Entry, keeper: Keeper): Promise<string | undefined> {
     const path = join(this.#options.store.directory(entry.id), 'stdin');
     let hasWarned = false;
     while (!this.#isClosed && entry.state.is === 'pending') {
-      const [hold, error] = await keeper.hold([path]).then((holds) => [holds[0], undefined] as const, (failure: unknown) => [undefined, failure] as const);
+      const [hold, error] = await keeper.hold([path]).then(
+        (holds) => [holds[0], undefined] as const,
+        (failure: unknown) => [undefined, failure] as const,
+      );
       if (hold !== undefined || this.#isClosed || !this.#options.store.hasStdin(entry.id)) return hold;
-      if (!hasWarned) this.#options.log.warn('cannot keep the stdin of the job open, trying again', { jobId: entry.id, error });
+      if (!hasWarned) this.#options.log.warn('cannot keep the stdin of the job open, trying again', {
+        jobId: entry.id, error,
+      });
       hasWarned = true;
       await sleep(holdAgainMs, undefined, { ref: false });
     }
@@ -654,7 +687,7 @@ export class Runner {
   }
 }
 
-/** What a file takes on disk: one with holes takes less than its size (stat(2), st_blocks). */
+/** Bytes that a file takes on disk: a sparse file takes less than its size (stat(2), st_blocks). */
 function storedBytesOf(stats: Stats | undefined): number {
   return stats === undefined ? 0 : Math.min(stats.size, stats.blocks * 512);
 }

@@ -1,5 +1,5 @@
 /**
- * The answers about jobs, for the documentation.
+ * Schemas of the answers about jobs, for the documentation.
  * @module
  */
 import type { Schema } from '../base/parse.ts';
@@ -16,7 +16,10 @@ const jobFields: SchemasOf<Job> = {
   status: { enum: statuses },
   reason: { enum: [...reasons, null], description: 'Why it ended' },
   mode: { enum: modes },
-  command: { type: 'string', description: 'Of an agent: "[acp] " and how its prompt begins, or, without one, what starts it' },
+  command: {
+    type: 'string',
+    description: 'Of an agent: "[acp] " and how its prompt begins, or, without one, what starts it',
+  },
   argv: { type: 'array', items: { type: 'string' } },
   agent: { type: 'string', description: 'Mode acp: what the request said' },
   prompt: { type: ['string', 'null'], description: 'Mode acp: the prompt in words; images and the like by their type' },
@@ -27,18 +30,27 @@ const jobFields: SchemasOf<Job> = {
   requireShell: { type: 'boolean' },
   shellStarted: {
     type: 'object', required: ['reason', 'start'],
-    description: 'The job is the first one of its persistent shell: how the one before ended (first: the session is new; gone: between two jobs)',
+    description: 'The job is the first one of its persistent shell: how the one before ended '
+      + '(first: the session is new; gone: between two jobs)',
     properties: {
-      reason: { enum: shellStartReasons }, start: { type: 'integer', description: 'How often the shell was started' },
+      reason: { enum: shellStartReasons },
+      start: { type: 'integer', description: 'How often the shell was started' },
       exitCode: { type: 'integer', description: 'Of the shell before; absent: not known' },
     },
   },
   shellEnded: {
     type: 'object', required: ['reason'],
-    description: 'The persistent shell ended with the job: its directory, variables and functions are lost to the next one',
-    properties: { reason: { enum: shellEndReasons }, exitCode: { type: 'integer', description: 'Of the shell, 128+n for signal n; absent: not known' } },
+    description: 'The persistent shell ended with the job: its directory, variables and functions are lost to the next '
+      + 'one',
+    properties: {
+      reason: { enum: shellEndReasons },
+      exitCode: { type: 'integer', description: 'Of the shell, 128+n for signal n; absent: not known' },
+    },
   },
-  output: { enum: ['file', 'pipe'], description: 'How its output reaches the files; absent: decided by what the job names' },
+  output: {
+    enum: ['file', 'pipe'],
+    description: 'How its output reaches the files; absent: decided by what the job names',
+  },
   tty: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } },
   workdir: { type: 'string' },
   name: { type: ['string', 'null'] },
@@ -53,28 +65,47 @@ const jobFields: SchemasOf<Job> = {
   finishedAt: seconds,
   lastOutputAt: seconds,
   durationMs: { type: ['integer', 'null'] },
-  exitCode: { type: 'integer', description: '128+n for signal n, 126/127 not started, -1 unknown; absent while it runs' },
+  exitCode: {
+    type: 'integer',
+    description: '128+n for signal n, 126/127 not started, -1 unknown; absent while it runs',
+  },
   signal: { type: ['string', 'null'] },
   timedOut: { type: 'boolean' },
   processAlive: { type: 'boolean' },
   pid: { type: ['integer', 'null'] },
-  lingering: { type: 'array', items: { type: 'integer' }, description: 'Processes that outlived the job. Known a moment after its end: GET with wait has them' },
+  lingering: {
+    type: 'array',
+    items: { type: 'integer' },
+    description: 'Processes that outlived the job. Known a moment after its end: GET with wait has them',
+  },
   error: { type: 'string', description: 'Why it could not be started' },
-  stdinUnreadBytes: { type: 'integer', description: 'Bytes written to its stdin that it had not read when it ended; absent where none, or after a restart of the server' },
+  stdinUnreadBytes: {
+    type: 'integer',
+    description: 'Bytes written to its stdin that it had not read when it ended; absent where none, or after a restart '
+      + 'of the server',
+  },
   stdout: { type: 'string' },
   stderr: { type: 'string' },
   stdoutBytes: { type: 'integer' },
   stderrBytes: { type: 'integer' },
-  stdoutTruncated: { type: 'boolean', description: 'There was more: the text is the end of it, or the job itself truncated its output, see warnings' },
+  stdoutTruncated: {
+    type: 'boolean',
+    description: 'There was more: the text is the end of it, or the job itself truncated its output, see warnings',
+  },
   stderrTruncated: { type: 'boolean' },
-  warnings: { type: 'array', items: { type: 'string' }, description: 'What its caller should know, in words; absent: nothing' },
+  warnings: {
+    type: 'array',
+    items: { type: 'string' },
+    description: 'What its caller should know, in words; absent: nothing',
+  },
   ...agentJobSchemas,
 };
 
-/** What every job shows, in lists too. */
+/** Fields that every job shows, in lists too. */
 const alwaysThere = [
-  'jobId', 'status', 'reason', 'mode', 'workdir', 'name', 'labels', 'timeout', 'submittedAt', 'startedAt', 'finishedAt', 'lastOutputAt', 'durationMs',
-  'signal', 'timedOut', 'processAlive', 'pid', 'lingering', 'stdoutBytes', 'stderrBytes',
+  'jobId', 'status', 'reason', 'mode', 'workdir', 'name', 'labels', 'timeout', 'submittedAt', 'startedAt',
+  'finishedAt', 'lastOutputAt', 'durationMs', 'signal', 'timedOut', 'processAlive', 'pid', 'lingering', 'stdoutBytes',
+  'stderrBytes',
 ] as const satisfies readonly (keyof Job)[];
 
 export const jobSchema: Schema = { type: 'object', properties: jobFields, required: alwaysThere };

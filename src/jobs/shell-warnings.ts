@@ -1,5 +1,5 @@
 /**
- * What a caller should know of a job in a persistent shell, which has no pipes for its output and no variable of every name.
+ * Warnings about a job in a persistent shell, which has no pipes for its output and cannot set variables of every name.
  * @module
  */
 import { byHandling } from '../process/environment/shell-variables.ts';
@@ -9,7 +9,7 @@ import { outputWay } from './output-way.ts';
 const shownNames = 5;
 const shownCharacters = 60;
 
-/** In words; none for jobs of other modes. @param workdir Scripts are looked for there. */
+/** Warnings in words; none for jobs of other modes. @param workdir Scripts are looked for there. */
 export async function shellWarnings({ program, env }: JobRequest, workdir: string): Promise<readonly string[]> {
   if (program.mode !== 'persistent_shell') return [];
   const foreign = Object.keys(byHandling(env).foreign);
@@ -19,8 +19,9 @@ export async function shellWarnings({ program, env }: JobRequest, workdir: strin
   return [...(foreign.length === 0 ? [] : [notPassedOn(foreign)]), ...(truncates ? [mayTruncate] : [])];
 }
 
-const mayTruncate = 'the command names /dev/stdout or /dev/stderr, which are files in a persistent shell: opening one truncates it, '
-  + 'and what was written before is lost; write >&1 or >&2, or >>/dev/stderr, or run it without a persistent shell';
+const mayTruncate = 'the command names /dev/stdout or /dev/stderr, which are files in a persistent shell: '
+  + 'opening one truncates it, and what was written before is lost; '
+  + 'write >&1 or >&2, or >>/dev/stderr, or run it without a persistent shell';
 
 function notPassedOn(names: readonly string[]): string {
   const shown = names.slice(0, shownNames).map((name) => JSON.stringify(name.slice(0, shownCharacters)));

@@ -1,5 +1,5 @@
 /**
- * Writes into the stdin of running jobs, one write of a job after the other, never waiting longer than a bound.
+ * Writes into the stdin of running jobs, one write of a job after another. Every wait has a limit.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,19 +8,19 @@ import { type Entry, until } from './entry.ts';
 import type { Runner } from './runner.ts';
 import type { JobStore } from './store.ts';
 
-/** How long a job may take to read anything. */
+/** How long a job may read nothing before a write fails. */
 const stalledMs = 10_000;
-/** How long a job may take to start. */
+/** How long a write waits for a launcher to claim the job. */
 const startMs = 10_000;
-/** How many writes may wait for each other. */
+/** How many writes to one job may be in progress or wait for each other. */
 const maxWaiting = 16;
 
 export interface StdinOptions {
-  /** Afterwards the job reads the end of its input. */
+  /** Whether the job reads the end of its input afterwards. */
   readonly eof: boolean;
-  /** How long it may read nothing. Default: 10 s. */
+  /** Milliseconds for which the job may read nothing. Default: 10 s. */
   readonly stalledMs?: number;
-  /** Is called before the first byte is written. */
+  /** Called before the first byte is written. */
   readonly begin?: (() => void) | undefined;
 }
 
@@ -36,10 +36,11 @@ export class StdinWriter {
   }
 
   /**
-   * Writes all of `bytes`, waiting as the job reads; with `eof` the job then reads the end of its input.
+   * Writes all of `bytes` as the job reads them; with `eof` the job then reads the end of its input.
    *
    * @returns how many bytes the job was given.
-   * @throws ProblemError job_not_running; stdin_closed; stdin_full, with `writtenBytes`, where the job reads nothing for 10 s.
+   * @throws ProblemError job_not_running; stdin_closed; stdin_full, with `writtenBytes`, where the job reads nothing
+   * for 10 s.
    */
   async write(entry: Entry, bytes: Uint8Array, options: StdinOptions): Promise<number> {
     const before = this.#busy.get(entry) ?? { waiting: 0, last: Promise.resolve() };
@@ -71,19 +72,20 @@ export class StdinWriter {
       }
       if (written === bytes.length) break;
       if (this.#isClosing) throw full(entry, written, 'the server is shutting down');
-      if (performance.now() >= deadline) throw full(entry, written, 'no more fits, as it has not read what it was given before');
+      if (performance.now() >= deadline)
+        throw full(entry, written, 'no more fits, as it has not read what it was given before');
       await sleep(waitMs);
     }
     if (options.eof) this.#close(entry, written);
     return written;
   }
 
-  /** Nobody is left waiting. */
+  /** Makes writes that wait for a job to read fail with stdin_full. */
   close(): void {
     this.#isClosing = true;
   }
 
-  /** Until its launcher has taken the job, nobody has its stdin open. */
+  /** Waits until a launcher has claimed the job: before that, no process of the job has its stdin open. */
   async #started(entry: Entry): Promise<void> {
     const deadline = performance.now() + startMs;
     if (entry.state.is === 'running' && entry.request.stdin === 'fifo') {
@@ -91,8 +93,10 @@ export class StdinWriter {
         await until(entry, () => entry.isFinished, { limitMs: 5 });
       }
     }
-    if (entry.state.is === 'pending') throw new ProblemError('job_not_running', `Cannot write to job ${entry.id}: it waits to be started`);
-    if (entry.isFinished) throw new ProblemError('job_not_running', `Cannot write to job ${entry.id}: it has finished`);
+    if (entry.state.is === 'pending') throw new ProblemError('job_not_running',
+      `Cannot write to job ${entry.id}: it waits to be started`);
+    if (entry.isFinished) throw new ProblemError('job_not_running',
+      `Cannot write to job ${entry.id}: it has finished`);
     if (entry.request.stdin !== 'fifo') throw closed(entry, 0);
   }
 
@@ -103,19 +107,23 @@ export class StdinWriter {
 
   #close(entry: Entry, writtenBytes: number): void {
     const isClosed = this.#runner.closeStdin(entry);
-    // Without its name nobody writes into it any more, not after a restart either.
+    // Without its name the FIFO cannot be opened for writing any more, not after a restart either.
     if (isClosed) this.#store.removeStdin(entry.id);
     else if (!entry.isFinished) {
-      throw new ProblemError('unavailable', `Cannot close the stdin of job ${entry.id}: what keeps it open is gone`, { extensions: { writtenBytes } });
+      throw new ProblemError('unavailable',
+        `Cannot close the stdin of job ${entry.id}: what keeps it open is gone`,
+        { extensions: { writtenBytes } });
     }
   }
 }
 
 function closed(entry: Entry, writtenBytes: number): ProblemError {
   const why = entry.request.stdin === 'fifo' ? 'it has closed it' : 'it was given with the job, or is empty';
-  return new ProblemError('stdin_closed', `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
+  return new ProblemError('stdin_closed',
+    `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
 }
 
 function full(entry: Entry, writtenBytes: number, why: string): ProblemError {
-  return new ProblemError('stdin_full', `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
+  return new ProblemError('stdin_full',
+    `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
 }

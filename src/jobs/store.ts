@@ -1,18 +1,19 @@
 /**
- * Jobs on disk: a job is a directory.
+ * Jobs on disk; each job is a directory.
  *
  * ```
  * jobs/<jobId>/  job.json          request and state; replaced in one step
  *                stdin             FIFO or file, while the job's stdin is open
  *                stdout stderr     raw bytes, appended by the process itself
- *                process           who it is, written by the job's own process before it becomes the job; empty until then
- *                events.ndjson     of an agent's job: all that happened, an event a line
+ *                process           the process, written by itself before it becomes the job; empty until then
+ *                events.ndjson     of an agent's job: all events, one per line
  *                turns.ndjson      of an agent's job: a line whenever a turn begins or ends
- *                agent.json        of an agent's job: where it stands
+ *                agent.json        of an agent's job: its state
  *                exit              the code and a newline, written by the launcher; empty until then
  * ```
  *
- * Small writes and looks are synchronous: on a local disk each takes 3 to 40 µs, a trip through the thread pool 30 to 130 µs.
+ * Small reads and writes are synchronous: on a local disk each takes 3 to 40 µs, a trip through the thread pool
+ * 30 to 130 µs.
  * @module
  */
 import { mkdirSync, readdirSync, renameSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
@@ -35,14 +36,14 @@ import { Trash } from '../process/trash.ts';
 import type { JobRecord, JobState } from './job.ts';
 import { parseOutline, parseRecord } from './record.ts';
 
-/** An exit file that is complete. */
+/** The content of a complete exit file. */
 export interface ExitNote {
   readonly code: number;
   /** Unix seconds. */
   readonly finishedAt: number;
 }
 
-/** What is looked at without being read. */
+/** Files whose metadata is read, not their content. */
 export type StattedFile = 'stdout' | 'stderr' | 'exit' | 'process' | (typeof agentFiles)[keyof typeof agentFiles];
 
 export interface Skipped {
@@ -50,32 +51,32 @@ export interface Skipped {
   readonly why: string;
 }
 
-/** What the folder of the jobs holds. */
+/** What the jobs directory holds. */
 export interface Stored<T> {
-  /** Of every job that can be read, oldest first. */
+  /** What `keep` made of every readable job, oldest first. */
   readonly jobs: readonly T[];
-  /** What is no job. */
+  /** Entries that are not a readable job. */
   readonly skipped: readonly Skipped[];
-  /** Jobs that may run, and whose record is gone or torn: no server can ever say more of them. */
+  /** Jobs that may run and whose record is gone or torn: no server can ever learn more about them. */
   readonly lost: readonly JobId[];
 }
 
-/** Stands where a launcher writes which process the job has. */
+/** The line that claims a job without a process, in the file where a launcher names the job's process. */
 const nobody = 'nobody';
 /** Of `exit` and `process`. */
 const maxNoteBytes = 65_536;
-/** Of a code and its newline, see `parseExit`. */
+/** A code and its newline, see `parseExit`. */
 const longestExitBytes = 11;
-/** Of a job that is being made, where no directories are made ahead. */
+/** Of the directory of a job that is being made, where no directories are made ahead. */
 const prefixOfNew = '.new-';
-/** All that a job's directory holds before the job is taken on. */
+/** All files that a job's directory holds before the job is accepted. */
 const preparedFiles: readonly string[] = ['job.json', 'stdin', 'stdout', 'stderr', 'process', 'exit'];
 
 export class JobStore {
   readonly #jobs: string;
   readonly #trash: Trash;
 
-  /** @param stateDir Made where it is not there; only for its owner. */
+  /** @param stateDir Created if it does not exist; only for its owner. */
   constructor(stateDir: string) {
     this.#jobs = JobStore.jobsDirectory(stateDir);
     this.#trash = new Trash(stateDir);
@@ -91,8 +92,8 @@ export class JobStore {
   }
 
   /**
-   * Makes the directory of a new job. Nothing of it is left where that fails. It is complete when it gets its name: a server that is
-   * killed meanwhile leaves no job without a record.
+   * Makes the directory of a new job; on failure nothing of it is left. The directory is complete when it gets its
+   * name: a server that is killed meanwhile leaves no job without a record.
    *
    * @param spare A directory made ahead, see `Spares`; without one stdin is no FIFO.
    * @throws ProblemError storage_full, unavailable.
@@ -106,7 +107,7 @@ export class JobStore {
       if (spare === undefined) makeDirectory(prepared);
       else if (stdin !== undefined) unlinkSync(join(prepared, 'stdin'));
       if (typeof stdin === 'string') createFile(join(prepared, 'stdin'), tty === undefined ? stdin : typedInput(stdin));
-      // Not replaced, though there is nothing in it: ext4 would flush it at once (ext4(5), auto_da_alloc).
+      // Written in place, though the file is empty: ext4 would flush a replaced file at once (ext4(5), auto_da_alloc).
       writeRegular(join(prepared, 'job.json'), JSON.stringify(record));
       this.#rename(prepared, directory);
     } catch (error) {
@@ -125,18 +126,22 @@ export class JobStore {
     }
   }
 
-  /** Whether the FIFO of the job's stdin still has its name: it loses it before what keeps it open is released. */
+  /** Whether the FIFO of the job's stdin still has its name, which is removed before its hold is released. */
   hasStdin(id: JobId): boolean {
     try {
       return statFile(join(this.directory(id), 'stdin'))?.isFIFO() === true;
     } catch {
-      // EACCES: the job has closed its directory, to us as well.
+      // EACCES: the job has closed its directory, to the server as well.
       return false;
     }
   }
 
-  /** Replaces the state, and what is noted beside it. @throws ProblemError storage_full, unavailable. */
-  writeState(id: JobId, state: JobState, notes: Pick<JobRecord, 'warnings' | 'cut' | 'shellStarted' | 'shellEnded'> = {}): void {
+  /** Replaces the state, and the notes beside it. @throws ProblemError storage_full, unavailable. */
+  writeState(
+    id: JobId,
+    state: JobState,
+    notes: Pick<JobRecord, 'warnings' | 'cut' | 'shellStarted' | 'shellEnded'> = {},
+  ): void {
     this.write({ ...this.read(id), ...notes, state });
   }
 
@@ -146,19 +151,23 @@ export class JobStore {
       this.#checkFolder(id);
       return readRecord(this.directory(id));
     } catch (error) {
-      throw new ProblemError('unavailable', `Cannot read the state of job ${id}: ${(error as Error).message}`, { cause: error });
+      throw new ProblemError('unavailable', `Cannot read the state of job ${id}: ${(error as Error).message}`,
+        { cause: error });
     }
   }
 
   /**
-   * Reads all. What a server left that was killed before it had taken on a job is gone after it.
+   * Reads all jobs, and removes what a server left that was killed before it had accepted a job.
    *
-   * @param keep Makes what is kept of a job: no more than one whole record is held at a time. It gets the outline, see `parseOutline`.
+   * @param keep Makes what is kept of a job, from its outline, see `parseOutline`: no more than one whole record is in
+   * memory at a time.
    */
   readAll<T>(keep: (outline: JobRecord) => T): Stored<T> {
     const aside = makeOwnFolder(this.#jobs);
     const jobs: T[] = [];
-    const skipped: Skipped[] = aside === undefined ? [] : [{ name: basename(this.#jobs), why: `it was no directory of ours: it is ${basename(aside)} now` }];
+    const skipped: Skipped[] = aside === undefined ? [] : [
+      { name: basename(this.#jobs), why: `it was no directory of ours: it is ${basename(aside)} now` },
+    ];
     const lost: JobId[] = [];
     for (const { name, isFolder } of foldersIn(this.#jobs)) {
       let value: unknown;
@@ -174,7 +183,7 @@ export class JobStore {
         if (record.jobId !== name) throw new Error(`its job.json is that of ${record.jobId}`);
         jobs.push(keep(record));
       } catch (error) {
-        // Nothing is wrong with the job: it must not be passed over.
+        // The error is not about the job, which must not be skipped.
         if (isExhaustion(error)) throw error;
         const isDiscarded = this.#discardUntouched(name);
         if (!isDiscarded) skipped.push({ name, why: (error as Error).message });
@@ -204,27 +213,27 @@ export class JobStore {
     }
   }
 
-  /** What the job's own process said of itself; `undefined` until it did. */
+  /** What the job's own process wrote about itself; `undefined` until it did. */
   readProcess(id: JobId): ProcessNote | undefined {
     return parseProcessNote(this.#readSmall(id, 'process'));
   }
 
-  /** Whether the file in which its process names itself is gone, or holds something else: no further look at it tells more. */
+  /** Whether the file in which the process names itself is gone or holds something else: reading it again is no use. */
   isProcessLost(id: JobId): boolean {
     const stats = this.stat(id, 'process');
     return typeof stats !== 'object' || (stats.size > 0 && this.readProcess(id) === undefined);
   }
 
-  /** Whether a launcher has taken the job. */
+  /** Whether the job has been claimed. */
   isClaimed(id: JobId): boolean {
     const stats = this.stat(id, 'process');
-    // What is no file can be claimed by nobody: not by us either.
+    // Something that is not a file cannot be claimed, not by this server either.
     return stats === 'replaced' || (stats?.size ?? 0) > 0;
   }
 
   /**
-   * Takes the job for nobody: no launcher, of an earlier server either, runs it from here on. As a launcher takes it: whose line is the
-   * first has it. `false`: one was faster.
+   * Marks an unstarted job so that no launcher, of an earlier server either, can run it from here on. The mark is a
+   * claim like that of a launcher: the first line of the file counts. `false`: a launcher claimed the job first.
    */
   claim(id: JobId): boolean {
     this.#checkFolder(id);
@@ -232,7 +241,7 @@ export class JobStore {
     return this.#readSmall(id, 'process').startsWith(`${nobody}\n`);
   }
 
-  /** How it ended; `undefined` until the exit file is there, to its newline. */
+  /** How the job ended; `undefined` until the exit file is complete, up to its newline. */
   readExit(id: JobId): ExitNote | undefined {
     const code = parseExit(this.#readSmall(id, 'exit'));
     if (code === undefined) return undefined;
@@ -240,13 +249,13 @@ export class JobStore {
     return { code, finishedAt: (typeof stats === 'object' ? stats.mtimeMs : Date.now()) / 1000 };
   }
 
-  /** Whether the job has put something in the place of its exit file, or into it, that will never say how it ended. */
+  /** Whether the job has replaced its exit file, or written into it what is no exit code: it will never hold one. */
   isExitLost(id: JobId): boolean {
     const stats = this.stat(id, 'exit');
     return stats === 'replaced' || (stats?.size ?? 0) > longestExitBytes;
   }
 
-  /** `undefined`: there is no such file; `replaced`: something else stands there. */
+  /** `undefined`: the file does not exist; `replaced`: something else stands in its place. */
   stat(id: JobId, file: StattedFile): Stats | 'replaced' | undefined {
     try {
       if (isBehindLink(this.directory(id))) return 'replaced';
@@ -259,19 +268,19 @@ export class JobStore {
     }
   }
 
-  /** Nobody writes into the job any more. */
+  /** Removes the name of the job's stdin: nothing can open it for writing any more. */
   removeStdin(id: JobId): void {
     try {
       if (!isBehindLink(this.directory(id))) unlinkSync(join(this.directory(id), 'stdin'));
     } catch {
-      // There was none, or the directory is gone: nothing is lost with it.
+      // It does not exist, or the directory is gone: nothing is lost.
     }
   }
 
   /**
-   * Forgets a job at once; its files go with {@link removeFiles} or {@link emptyTrash}.
+   * Forgets a job at once; its files are removed by {@link removeFiles} or {@link emptyTrash}.
    *
-   * @returns where they are now; `undefined`: there are none. @throws ProblemError storage_full, unavailable.
+   * @returns where they are now; `undefined`: the job has no directory. @throws ProblemError storage_full, unavailable.
    */
   remove(id: JobId): string | undefined {
     try {
@@ -284,20 +293,20 @@ export class JobStore {
     }
   }
 
-  /** Removes the files of one forgotten job now, where they are few. What cannot be removed is tried again later. */
+  /** Removes the files of one forgotten job now, if they are few. What cannot be removed is tried again later. */
   async removeFiles(place: string): Promise<void> {
     await this.#trash.clear(place);
   }
 
   /**
-   * Removes the files of all forgotten jobs, in a process of its own: here it would take 0.3 ms a job.
-   * What cannot be removed now is tried again the next time.
+   * Removes the files of all forgotten jobs, in a process of its own: in this one it would take 0.3 ms a job.
+   * What cannot be removed is tried again the next time.
    */
   async emptyTrash(): Promise<void> {
     await this.#trash.empty();
   }
 
-  /** @throws UntrustedFileError where a link stands in the place of the directory. */
+  /** @throws UntrustedFileError where a link has replaced the directory. */
   #checkFolder(id: JobId): void {
     if (isBehindLink(this.directory(id))) throw new UntrustedFileError(`the directory of job ${id} was replaced by a link`);
   }
@@ -306,7 +315,7 @@ export class JobStore {
     try {
       if (statFile(directory) !== undefined) void this.#trash.clear(this.#trash.put(directory));
     } catch {
-      // The first failure is the one to tell; the next start removes what is left.
+      // The first failure is the one to report; the next start removes what is left.
     }
   }
 
@@ -314,14 +323,14 @@ export class JobStore {
     try {
       renameSync(prepared, directory);
     } catch (error) {
-      // Somebody removed the folder of the jobs while the server runs.
+      // ENOENT: the jobs directory was removed while the server runs.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       makeDirectory(this.#jobs);
       renameSync(prepared, directory);
     }
   }
 
-  /** Removes the directory of a job that was never taken on: nobody was told of it, and nothing of it has begun. `false`: it is none. */
+  /** Removes the directory of a job that was never accepted: no client knows it. `false`: it may have been accepted. */
   #discardUntouched(name: string): boolean {
     const directory = join(this.#jobs, name);
     try {
@@ -335,8 +344,8 @@ export class JobStore {
   }
 
   /**
-   * Whether something else stands in the place of the directory, or of the record of a job that has not ended, or we may
-   * not read them. A record that is whole, and that only this version does not understand, may be that of a later one.
+   * Whether something has replaced the directory, or the record of a job that has not ended, or the server may not read
+   * them. A complete record that only this version does not understand may be that of a later version.
    *
    * @param value What `job.json` holds; `undefined`: `error` says why that is unknown.
    */
@@ -347,7 +356,7 @@ export class JobStore {
       const isNoRecord = value !== undefined || error instanceof ParseError || isUnreadable(error);
       return isNoRecord && this.readExit(id) === undefined;
     } catch {
-      // EACCES: nothing in the folder of the jobs can be seen, which no job of them tells.
+      // EACCES: the jobs directory itself cannot be searched, which says nothing about any of its jobs.
       return false;
     }
   }
@@ -368,7 +377,7 @@ function readRecord(directory: string): JobRecord {
   return parseRecord(readJson(join(directory, 'job.json'), recordBounds));
 }
 
-/** Nothing is in it but what is prepared for a job, all but its stdin empty. */
+/** Whether a directory holds only what is prepared for a job, all of it but stdin empty. */
 function isUntouched(directory: string): boolean {
   return statFile(directory)?.isDirectory() === true && readdirSync(directory).every((name) => {
     if (!preparedFiles.includes(name)) return false;
@@ -383,19 +392,22 @@ function foldersIn(directory: string): { readonly name: string; readonly isFolde
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** What the system says when it cannot write, in words for the caller. */
+/** Turns the system's error at a write into one that tells the caller what to do. */
 export function storageProblem(action: string, error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
   const { code = 'unknown', message } = error as NodeJS.ErrnoException;
   if (isDiskFull(error)) {
-    return new ProblemError('storage_full', `${action}: the disk of the state directory is full (${code})`, { cause: error });
+    return new ProblemError('storage_full', `${action}: the disk of the state directory is full (${code})`,
+      { cause: error });
   }
   const headers = { 'Retry-After': '5' };
   if (isExhaustion(error)) {
-    return new ProblemError('unavailable', `${action}: the machine has run out of file descriptors, processes or memory (${code})`,
+    return new ProblemError('unavailable',
+      `${action}: the machine has run out of file descriptors, processes or memory (${code})`,
       { cause: error, headers });
   }
-  return new ProblemError('unavailable', `${action}: the state directory does not allow it (${message})`, { cause: error, headers });
+  return new ProblemError('unavailable', `${action}: the state directory does not allow it (${message})`,
+    { cause: error, headers });
 }
 
 function makeDirectory(directory: string): void {
@@ -404,7 +416,7 @@ function makeDirectory(directory: string): void {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') return;
-    // Somebody removed the state directory while the server runs.
+    // The state directory was removed while the server runs.
     if (code !== 'ENOENT') throw error;
     makeFolder(directory, { mode: 0o700 });
   }

@@ -1,5 +1,5 @@
 /**
- * A job as the wire shows it.
+ * The representation of a job in answers.
  * @module
  */
 import { join } from 'node:path';
@@ -23,11 +23,11 @@ export interface TextOptions {
 
 export interface ViewSources {
   readonly store: JobStore;
-  /** Knows what the job of an agent shows. */
+  /** Reads what the job of an agent shows. */
   readonly agents: AgentHost;
 }
 
-/** The job without its output texts. Its sizes are those that were measured last. */
+/** The job without its output texts. Its sizes are those measured last. */
 export function summary(entry: Entry, { store, agents }: ViewSources): Job {
   const { state, request } = entry;
   const outcome = state.is === 'finished' ? state.outcome : undefined;
@@ -72,8 +72,11 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
   };
 }
 
-/** A job can put anything in the place of its own record; that must not keep the others from being listed. */
-function programOf({ id, request }: Entry, store: JobStore): { readonly program: ShownProgram; readonly warning: readonly string[] } {
+/** A job can replace its own record; that must not keep the others from being listed. */
+function programOf(
+  { id, request }: Entry,
+  store: JobStore,
+): { readonly program: ShownProgram; readonly warning: readonly string[] } {
   if (request.program !== undefined) return { program: request.program, warning: [] };
   try {
     return { program: shown(store.read(id).request.program), warning: [] };
@@ -88,7 +91,11 @@ function replacedWarning(file: string): string {
   return `${file} cannot be read: something has replaced the file`;
 }
 
-/** A runner that was killed could not say so. @param state As it was when the state of the agent was read. */
+/**
+ * Completes what an agent shows where its runner was killed and could not report its end.
+ *
+ * @param state The job's state when that of the agent was read.
+ */
 function agentPart<T extends AgentJobSummary>(state: JobState, part: T): T {
   if (state.is !== 'finished' || part.agentPhase === 'ended' || part.acpError !== null) return part;
   const ended = { ...part, agentPhase: 'ended', pendingPermissions: [], pendingElicitations: [] } as const;
@@ -100,7 +107,7 @@ function agentPart<T extends AgentJobSummary>(state: JobState, part: T): T {
 /** The job with the end of its output. */
 export async function detailed(entry: Entry, sources: ViewSources, options: TextOptions): Promise<Job> {
   const { store, agents } = sources;
-  // The state first: of a job that is finished by now all output is read, of one that is not there may be more.
+  // The state is taken first: all output of a job finished by then is read; that of a running job may still grow.
   const job = summary(entry, sources);
   const { state } = entry;
   const detailsOf = (): Promise<AgentJobDetails> =>
@@ -111,7 +118,8 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
     readTail(join(store.directory(entry.id), name), { ...options, isComplete });
   const stdout = isComplete && job.stdoutBytes === 0 ? noOutput : await read('stdout');
   const stderr = isComplete && job.stderrBytes === 0 ? noOutput : await read('stderr');
-  const replaced = Object.entries({ stdout, stderr }).flatMap(([name, { isReplaced }]) => (isReplaced === true ? [replacedWarning(name)] : []));
+  const replaced = Object.entries({ stdout, stderr })
+    .flatMap(([name, { isReplaced }]) => (isReplaced === true ? [replacedWarning(name)] : []));
   const warnings = [...new Set([...job.warnings ?? [], ...replaced])];
   return {
     ...job,
@@ -126,15 +134,15 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
   };
 }
 
-/** An entity tag (RFC 9110 §8.8.3) of the job as asked for. @param variant What of the request shapes the answer. */
+/** An entity tag (RFC 9110 §8.8.3) of the job as asked for. @param variant The parts of the request that shape it. */
 export function entityTag(entry: Entry, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
-  // A job that is being ended for a reason is not one that has ended for it.
+  // A job that is being ended for a reason differs from one that has ended for it.
   const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
   return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${entry.warnings.length}-${entry.shellStarted?.start ?? ''}-${entry.continuedBy ?? ''}-${variant}"`;
 }
 
-/** Those that outlived the job and still do. */
+/** The pids of processes that outlived the job and are still alive. */
 function lingering(entry: Entry): readonly number[] {
   if (entry.lingering.length > 0) entry.lingering = entry.lingering.filter(isAliveNow);
   return entry.lingering.map(({ pid }) => pid);

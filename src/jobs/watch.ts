@@ -1,5 +1,5 @@
 /**
- * Tells when a job's files change: one watch per job, however many follow it.
+ * Watches the files of jobs for changes: one watch per job, however many clients follow it.
  * @module
  */
 import { type FSWatcher, watch } from 'node:fs';
@@ -13,7 +13,7 @@ export class Watches {
     this.#directoryOf = directoryOf;
   }
 
-  /** The jobs that somebody follows: whoever looks at jobs now and then looks at these more often, as a watch can fail. */
+  /** The followed jobs. The monitor measures these more often, as a watch can fail. */
   get entries(): Iterable<Entry> {
     return this.#watched.keys();
   }
@@ -22,7 +22,7 @@ export class Watches {
     return this.#watched.size;
   }
 
-  /** Output of the job counts as a change of it until the returned function is called. */
+  /** Makes output of the job count as a change of it until the returned function is called. */
   follow(entry: Entry): () => void {
     const watched = this.#watched.get(entry) ?? { followers: 0, watcher: this.#start(entry) };
     this.#watched.set(entry, watched);
@@ -46,7 +46,7 @@ export class Watches {
   #start(entry: Entry): FSWatcher | undefined {
     try {
       const watcher = watch(this.#directoryOf(entry), { persistent: false }, () => entry.changed());
-      // The directory is gone, or a limit was reached: the looks now and then must do.
+      // The directory is gone, or a limit was reached: the monitor still measures the job.
       watcher.on('error', () => watcher.close());
       return watcher;
     } catch {
