@@ -1,5 +1,5 @@
 /**
- * Our Agent Client Protocol client against the example agent of the official SDK, which needs no model.
+ * Tests our Agent Client Protocol client against the example agent of the official SDK, which needs no model.
  *
  *     npm ci --prefix scripts/interop
  *     node --import tsx scripts/interop/acp.mjs
@@ -22,7 +22,9 @@ import { serve } from '../../src/agents/services.ts';
 import { check, until } from './check.mjs';
 
 const workdir = mkdtempSync(join(tmpdir(), 'sidecar-interop-'));
-const example = fileURLToPath(import.meta.resolve('@agentclientprotocol/sdk').replace(/dist\/.*$/, 'dist/examples/agent.js'));
+const example = fileURLToPath(
+  import.meta.resolve('@agentclientprotocol/sdk').replace(/dist\/.*$/, 'dist/examples/agent.js'),
+);
 const children = [];
 const prompt = [{ type: 'text', text: 'Hello' }];
 
@@ -48,7 +50,7 @@ await check('a turn is cancelled while it asks', async () => {
   const turn = agent.conversation.prompt(prompt);
   await until(() => agent.asked() > 0, 'it asks for permission');
   agent.conversation.cancel();
-  // It takes the answer for the end of what it does, without a look at its own signal.
+  // The example takes the answer as the end of its turn and does not look at its own abort signal.
   assert.equal(await turn, 'end_turn');
   assert.doesNotMatch(agent.text(), /success|skip/i);
   await agent.close();
@@ -75,7 +77,9 @@ await check('an agent that is killed in the middle is told of', async () => {
 
 await check('what the agent cannot is refused', async () => {
   const agent = await open('approve');
-  await assert.rejects(agent.conversation.prompt([{ type: 'image', data: '', mimeType: 'image/png' }]), { code: 'content_not_supported' });
+  await assert.rejects(
+    agent.conversation.prompt([{ type: 'image', data: '', mimeType: 'image/png' }]), { code: 'content_not_supported' },
+  );
   await agent.close();
   await assert.rejects(open('approve', { sessionId: 'earlier' }), { code: 'resume_not_supported' });
 });
@@ -83,23 +87,27 @@ await check('what the agent cannot is refused', async () => {
 for (const child of children) child.kill('SIGKILL');
 rmSync(workdir, { recursive: true, force: true });
 
-/** An agent of its own, and what it has told. */
+/** Starts an agent and records what it reports. */
 async function open(policy, options = {}) {
   const child = spawn(process.execPath, [example], { cwd: workdir, stdio: ['pipe', 'pipe', 'ignore'] });
   const exited = once(child, 'exit');
   children.push(child);
   const jail = await Jail.of(workdir);
-  const services = { files: new AgentFiles({ jail, missingFile: 'error' }), commands: new AgentCommands({ jail, env: {} }) };
+  const services = {
+    files: new AgentFiles({ jail, missingFile: 'error' }), commands: new AgentCommands({ jail, env: {} }),
+  };
   const progress = new Progress();
   const faults = [];
   let text = '';
   let asked = 0;
   const conversation = new Conversation({
-    input: child.stdout, output: child.stdin, version: '0.0.0-interop', workdir, additionalDirectories: [], mcpServers: [],
+    input: child.stdout, output: child.stdin, version: '0.0.0-interop', workdir,
+    additionalDirectories: [], mcpServers: [],
     serve: (method, params, by) => serve(services, method, params, by),
     permit: async (params) => {
       asked += 1;
-      const answer = decide(policy, questionOf(params), { workdir, realPathOf: (path) => path /* the example names /project/config.json */ });
+      // The example names /project/config.json, which need not exist: paths are not resolved.
+      const answer = decide(policy, questionOf(params), { workdir, realPathOf: (path) => path });
       return answer.is === 'pending' ? new Promise(() => undefined) : answer.optionId;
     },
     onUpdate: (update) => {

@@ -1,4 +1,4 @@
-/** Checks against real peers: a line for each, exit code 1 where one fails. */
+/** Runs a check against a real peer: prints a line, and sets exit code 1 if it fails. */
 export const limitMs = 20_000;
 
 export async function check(name, run) {
@@ -16,7 +16,7 @@ export async function check(name, run) {
   }
 }
 
-/** What `look` finds, once it finds something. */
+/** @returns the first truthy result of `look`. */
 export async function until(look, what) {
   const deadline = performance.now() + limitMs;
   for (;;) {

@@ -1,5 +1,5 @@
 /**
- * Terminals by a real node-pty, installed beside the program as a user would install it.
+ * Tests terminals with a real node-pty, installed beside the program as a user would install it.
  *
  *     npm ci --prefix scripts/interop
  *     npm run build
@@ -44,7 +44,9 @@ await check('what is typed is answered, the size follows, and the end has its ex
 });
 
 await check('20 MB come whole, and a character is never cut', async () => {
-  const { terminalId } = await client.terminals.start({ command: `read go; head -c 5000000 /dev/zero | tr '\\0' a | sed 's/a/\\xc3\\xa4\\xc3\\xb6/g'; exit 0` });
+  const { terminalId } = await client.terminals.start({
+    command: `read go; head -c 5000000 /dev/zero | tr '\\0' a | sed 's/a/\\xc3\\xa4\\xc3\\xb6/g'; exit 0`,
+  });
   const terminal = await attached(terminalId);
   terminal.attachment.input('\r');
   await terminal.attachment.ended;
@@ -73,7 +75,9 @@ await once(server, 'exit');
 rmSync(folder, { recursive: true, force: true });
 
 async function start() {
-  const child = spawn(process.execPath, [join(program, 'dist/cli/main.js'), 'serve', '--port=0', `--state-dir=${stateDir}`], {
+  const child = spawn(process.execPath, [
+    join(program, 'dist/cli/main.js'), 'serve', '--port=0', `--state-dir=${stateDir}`,
+  ], {
     env: { PATH: process.env.PATH, HOME: folder, SIDECAR_API_KEY: key }, stdio: ['ignore', 'ignore', 'inherit'],
   });
   const url = await until(() => {
@@ -83,10 +87,12 @@ async function start() {
   return { server: child, client: new Sidecar({ url, key }) };
 }
 
-/** A terminal, and all that it has shown. */
+/** Attaches to a terminal and collects its output. */
 async function attached(terminalId) {
   const decoder = new TextDecoder();
   let text = '';
-  const attachment = await client.terminals.attach(terminalId, { onOutput: (bytes) => { text += decoder.decode(bytes, { stream: true }); } });
+  const attachment = await client.terminals.attach(terminalId, {
+    onOutput: (bytes) => { text += decoder.decode(bytes, { stream: true }); },
+  });
   return { attachment, text: () => text };
 }

@@ -1,11 +1,11 @@
 /**
- * Our WebSockets against those of others: the npm package `ws` on either side, and a browser.
+ * Tests our WebSockets against other implementations: the npm package `ws` on either side, and a browser.
  *
  *     apt-get install -y chromium
  *     npm ci --prefix scripts/interop
  *     node --import tsx scripts/interop/websocket.mjs
  *
- * Prints a line for each check; exit code 1 where one fails. What was started is ended.
+ * Prints a line for each check; exit code 1 if one fails. All processes that it starts are ended.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -27,13 +27,15 @@ const key = 'the-key-of-the-checks';
 const headers = { 'X-API-Key': key };
 const documentation = { summary: 'Sends back what it gets' };
 const large = Buffer.alloc(1024 * 1024, 'large');
-const texts = ['', 'a', 'κόσμε 𐀀 \u{10ffff} \0', 'x'.repeat(125), 'x'.repeat(126), 'x'.repeat(65_535), 'x'.repeat(65_536)];
+const texts = [
+  '', 'a', 'κόσμε 𐀀 \u{10ffff} \0', 'x'.repeat(125), 'x'.repeat(126), 'x'.repeat(65_535), 'x'.repeat(65_536),
+];
 
 const log = createLog({ fd: 2, format: 'json', level: 'error' });
 const tickets = new Tickets();
 let onReport = () => undefined;
 
-/** Two pages: one whose origin may call, one whose may not. */
+/** Two pages: the origin of one may call the server, that of the other may not. */
 const pages = await Promise.all([pageServer(), pageServer()]);
 const [ours, foreign] = pages.map((server) => `http://127.0.0.1:${server.address().port}`);
 const server = createHttpServer({ log, isLoopback: true, allowOrigins: [ours] });
@@ -96,7 +98,9 @@ await check('ws as client: without the key 3401, over the limit 1009, another pa
   const socket = await openWs();
   socket.send(Buffer.alloc(2 * 1024 * 1024));
   assert.equal((await once(socket, 'close'))[0], 1009);
-  const [, answer] = await once(new WebSocket(`ws://127.0.0.1:${port}/nothing`, { headers }).on('error', () => undefined), 'unexpected-response');
+  const [, answer] = await once(
+    new WebSocket(`ws://127.0.0.1:${port}/nothing`, { headers }).on('error', () => undefined), 'unexpected-response',
+  );
   assert.equal(answer.statusCode, 404);
 });
 
@@ -136,7 +140,9 @@ await check('ws as server: a subprotocol, and fragments', async () => {
 
 await check('chromium: a page with a ticket sends and receives, and sees how it ends', async () => {
   const report = await browse(ours, tickets.issue().ticket);
-  assert.deepEqual(report, { protocol: 'sidecar.v1', text: 'κόσμε 𐀀', bytes: [0, 255, 128], large: 300_000, code: 1000, isClean: true });
+  assert.deepEqual(report, {
+    protocol: 'sidecar.v1', text: 'κόσμε 𐀀', bytes: [0, 255, 128], large: 300_000, code: 1000, isClean: true,
+  });
 });
 
 await check('chromium: a page without a ticket sees 3401', async () => {
@@ -229,17 +235,24 @@ function page() {
 async function browse(origin, ticket) {
   const profile = mkdtempSync(join(tmpdir(), 'sidecar-chromium-'));
   const told = new Promise((resolve) => { onReport = resolve; });
-  const words = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', `--user-data-dir=${profile}`];
-  const browser = spawn('chromium', [...words, `${origin}/?${new URLSearchParams({ address, ticket })}`], { stdio: 'ignore', detached: true });
+  const words = [
+    '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
+    `--user-data-dir=${profile}`,
+  ];
+  const browser = spawn('chromium', [...words, `${origin}/?${new URLSearchParams({ address, ticket })}`], {
+    stdio: 'ignore', detached: true,
+  });
   const exited = once(browser, 'exit');
   try {
     const failed = exited.then(() => { throw new Error('chromium ended'); });
     failed.catch(() => undefined);
     let overdue;
-    const late = new Promise((_, reject) => { overdue = setTimeout(() => reject(new Error('the page reported nothing')), limitMs - 2000); });
+    const late = new Promise((_, reject) => {
+      overdue = setTimeout(() => reject(new Error('the page reported nothing')), limitMs - 2000);
+    });
     return await Promise.race([told, failed, late]).finally(() => clearTimeout(overdue));
   } finally {
-    // Its helpers are in its group.
+    // The browser's helper processes are in its group.
     if (browser.exitCode === null) process.kill(-browser.pid, 'SIGKILL');
     await exited.catch(() => undefined);
     rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });

@@ -1,6 +1,6 @@
 /**
- * What is checked of each agent. Each check has a home and a directory to work in of its own, throws where something is
- * wrong, and returns a remark, or `{ limit }`: what the agent itself cannot do, in words.
+ * The checks of each agent. Each check has its own home and working directory, throws if something is wrong, and
+ * returns a remark, or `{ limit }`: what the agent itself cannot do, in words.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -13,23 +13,25 @@ import { isFinished } from './sidecar.mjs';
 import { until } from './wait.mjs';
 
 const steps = ['write', 'read', 'run'];
-/** Agents tell of commands in different ways: by the kind, by the command, or not in that request. */
-const approveAll = [{ kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: 'approve' }];
+/** Agents report commands in different ways: by the kind, by the command, or not in the permission request. */
+const approveAll = [
+  { kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: 'approve' },
+];
 const graceMs = 20_000;
 const keptMs = 6 * 60_000 + 5000;
 const noCommands = 'it has no commands';
 
-/** What each lets through of this: an agent writes a new file, changes one that it has read, and runs a command. */
+/** What each preset allows of this task: write a new file, change a file that was read, run a command. */
 const presets = {
   read: { written: false, changed: false, ran: false },
   edits: { written: true, changed: true, ran: false },
   all: { written: true, changed: true, ran: true },
-  /** Where each question is answered by no. */
+  /** Each request is answered with a denial. */
   ask: { written: false, changed: false, ran: false },
   deny: { written: false, changed: false, ran: false },
 };
 
-/** In this order; each is given the {@link Trial} of an agent. */
+/** The checks, in their order; each gets the {@link Trial} of an agent. */
 export const checks = {
   async approve(trial) {
     const id = await trial.begin({ permissions: approveAll });
@@ -38,9 +40,10 @@ export const checks = {
     assert.equal(typeof job.acpSessionId, 'string');
     if (!trial.recipe.isExample) assert.equal(typeof job.agentInfo?.name, 'string');
     assert.ok(job.permissionsAsked > 0, 'it asked for permission');
-    const streamed = (await trial.sidecar.events(id)).filter(({ event }) => event === 'agent').map(({ data }) => data.event);
+    const streamed = (await trial.sidecar.events(id))
+      .filter(({ event }) => event === 'agent').map(({ data }) => data.event);
     assert.deepEqual(streamed.map(({ seq }) => seq), Array.from({ length: job.eventCount }, (_, index) => index + 1));
-    // A job shows the events once more as other clients read them: without a seq, and with timestamp and data beside ours.
+    // A job also shows the events in the form of other clients: without `seq`, with `timestamp` and `data` beside ours.
     const shown = job.events.filter(({ seq }) => seq !== undefined).map(({ timestamp, data, ...event }) => event);
     assert.deepEqual(streamed.slice(-shown.length), shown);
   },
@@ -54,16 +57,24 @@ export const checks = {
     return `stop reason ${job.stopReason}`;
   },
 
-  /** One command is approved by a rule for it alone, and the next one is denied, in the same turn. */
+  /** In the same turn, a rule approves one exact command, and the next command is denied. */
   async 'narrow rule'(trial) {
     if (trial.recipe.isExample) return { limit: noCommands };
     const commands = { command: 'cp hello.txt copy.txt', secondCommand: 'rm hello.txt' };
-    const reading = trial.recipe.readsByCommand ? { command: 'cat hello.txt', decide: 'approve' } : { kind: 'read', decide: 'approve' };
+    const reading = trial.recipe.readsByCommand
+      ? { command: 'cat hello.txt', decide: 'approve' }
+      : { kind: 'read', decide: 'approve' };
     const rules = [{ command: 'cp hello.txt *', decide: 'approve' }, { kind: 'edit', decide: 'approve' }, reading];
     const prompt = trial.prompt({ ...commands, steps: [...steps, 'run again'] });
     const job = await trial.sidecar.finished(await trial.begin({ permissions: rules, prompt }));
-    assert.deepEqual([trial.read('hello.txt'), trial.read('copy.txt')], [trial.task.content, trial.task.content], JSON.stringify(outlineOf(job)));
-    assert.deepEqual(job.permissionsDenied.map((denied) => denied.commands), [[commands.secondCommand]], JSON.stringify(job.permissionsDenied));
+    assert.deepEqual(
+      [trial.read('hello.txt'), trial.read('copy.txt')], [trial.task.content, trial.task.content],
+      JSON.stringify(outlineOf(job)),
+    );
+    assert.deepEqual(
+      job.permissionsDenied.map((denied) => denied.commands), [[commands.secondCommand]],
+      JSON.stringify(job.permissionsDenied),
+    );
     return `stop reason ${job.stopReason}`;
   },
 
@@ -109,10 +120,12 @@ export const checks = {
     const prompt = trial.prompt({ file: 'second.txt' });
     const id = await trial.begin({ permissions: approveAll, acp_session_id: first.acpSessionId, prompt });
     const remark = trial.expectResumed(await trial.sidecar.finished(id), first, 1);
-    return trial.recipe.isMinutely ? { limit: 'it loads a session only in another minute than that in which it began' } : remark;
+    return trial.recipe.isMinutely
+      ? { limit: 'it loads a session only in another minute than that in which it began' }
+      : remark;
   },
 
-  /** A prompt to the job of an agent that has ended begins a job that goes on with its session; so does the next one. */
+  /** A prompt to the job of an ended agent starts a job that continues its session; so does the next prompt. */
   async continue(trial) {
     const first = await trial.sidecar.finished(await trial.begin({ permissions: approveAll }));
     const second = await trial.continued(first, first, 1);
@@ -123,7 +136,7 @@ export const checks = {
     return loadsOnce ? { limit: loadsOnce } : remark;
   },
 
-  /** What an agent may do, and its mode, while it lives. */
+  /** Changes the permissions and the mode of a running agent. */
   async 'mode change, bare'(trial) {
     const { isExample } = trial.recipe;
     const limits = [await trial.expectPresets(['read', 'all', 'deny', 'edits'])];
@@ -139,7 +152,7 @@ export const checks = {
     return limits.find((limit) => limit) ?? modes.map(({ value }) => value).join(', ');
   },
 
-  /** For longer than a turn may take, and than connections are kept. */
+  /** Keeps the agent alive for longer than a turn may take, and than connections are kept. */
   async 'kept alive'(trial) {
     const id = await trial.begin({ permissions: approveAll, keepAlive: 2 * keptMs / 1000, timeout: 300 });
     await trial.stopped(id, 1);
@@ -148,14 +161,20 @@ export const checks = {
     return `${keptMs / 1000} s`;
   },
 
-  /** All that an agent lets its client choose can be chosen. */
+  /** Every setting that an agent offers its client can be chosen. */
   async choices(trial) {
     const offered = await trial.offered();
     const last = (category) => offered.find((choice) => choice.category === category)?.values.at(-1)?.value;
     const wishes = { model: last('model'), effort: last('thought_level'), agentMode: last('mode') };
-    const chosen = await trial.sidecar.finished(await trial.begin({ prompt: undefined, strictConfig: true, ...wishes }));
-    assert.deepEqual([chosen.status, chosen.acpError], ['completed', null], JSON.stringify([wishes, outlineOf(chosen)]));
-    const strange = await trial.sidecar.finished(await trial.begin({ prompt: undefined, strictConfig: true, model: 'no-such-model' }));
+    const chosen = await trial.sidecar.finished(
+      await trial.begin({ prompt: undefined, strictConfig: true, ...wishes }),
+    );
+    assert.deepEqual(
+      [chosen.status, chosen.acpError], ['completed', null], JSON.stringify([wishes, outlineOf(chosen)]),
+    );
+    const strange = await trial.sidecar.finished(
+      await trial.begin({ prompt: undefined, strictConfig: true, model: 'no-such-model' }),
+    );
     assert.deepEqual([strange.status, strange.acpError?.code], ['failed', 'config_not_supported']);
     return Object.values(wishes).filter((value) => value !== undefined).join(', ');
   },
@@ -163,7 +182,10 @@ export const checks = {
   async 'mcp servers'(trial) {
     if (trial.recipe.isExample) return { limit: 'it starts no MCP servers' };
     const mark = join(trial.home, 'mcp-asked');
-    const program = { name: 'interop-stdio', command: process.execPath, args: [fileURLToPath(new URL('mcp-server.mjs', import.meta.url)), mark] };
+    const program = {
+      name: 'interop-stdio', command: process.execPath,
+      args: [fileURLToPath(new URL('mcp-server.mjs', import.meta.url)), mark],
+    };
     const remote = { type: 'http', name: 'interop-http', url: trial.model.toolsUrl(trial.task.id) };
     const id = await trial.begin({ permissions: approveAll, mcpServers: [program, remote], keepAlive: 60 });
     await trial.stopped(id, 1);
@@ -208,23 +230,26 @@ export const checks = {
   },
 };
 
-/** Takes minutes, and is left out unless it is named. */
+/** Checks that take minutes, and run only if they are named. */
 export const slowChecks = ['kept alive'];
 
-/** In these nothing but the permissions of the job has the agent ask. */
+/** Checks in which only the permissions of the job make the agent ask. */
 export const bareChecks = Object.keys(checks).filter((name) => name.endsWith(', bare'));
 
 export const quickChecks = ['approve', 'ask', 'turn cancelled', 'leader killed', 'server killed'];
 
-/** An agent, and what it is to do. */
+/** An agent and its task. */
 export class Trial {
   #jobs = [];
 
-  /** @param env Of the agent. @param argv What starts it. @param asked Of each of its requests. */
+  /** @param env The agent's. @param argv The command that starts it. @param asked Fields of each request for a job. */
   constructor({ recipe, sidecar, model, argv, env, home, workdir, asked, isBare }) {
     Object.assign(this, { recipe, sidecar, model, argv, env, home, workdir, asked, isBare });
     const id = `${recipe.name}-${process.hrtime.bigint()}`;
-    this.task = { id, workdir, file: 'hello.txt', content: `content-of-${id}`, command: 'cp hello.txt copy.txt && cat copy.txt', steps };
+    this.task = {
+      id, workdir, file: 'hello.txt', content: `content-of-${id}`,
+      command: 'cp hello.txt copy.txt && cat copy.txt', steps,
+    };
   }
 
   prompt(more = {}) {
@@ -234,23 +259,28 @@ export class Trial {
   async begin({ hold, ...request }) {
     const { argv, env, workdir, asked } = this;
     const mode = this.isBare ? undefined : this.recipe.mode;
-    const id = await this.sidecar.run({ argv, env, workdir, timeout: 600, prompt: this.prompt({ hold }), ...(mode && { agentMode: mode, strictConfig: true }), ...asked, ...request });
+    const id = await this.sidecar.run({
+      argv, env, workdir, timeout: 600, prompt: this.prompt({ hold }),
+      ...(mode && { agentMode: mode, strictConfig: true }), ...asked, ...request,
+    });
     this.#jobs.push(id);
     return id;
   }
 
-  /** Resolves in the middle of the turn: a file is written, and the model hangs. */
+  /** Starts a job. Resolves in the middle of the turn: a file is written, and the model waits. */
   async beginHeld(request = {}) {
     const id = await this.begin({ permissions: approveAll, hold: 1, ...request });
     await until(async () => {
       const job = await this.sidecar.job(id);
       if (isFinished(job)) throw new Error(`It was finished before: ${JSON.stringify(outlineOf(job))}`);
-      return this.recipe.isExample ? job.stdout !== '' : this.model.isHeld(this.task.id) && this.read('hello.txt') !== undefined;
+      return this.recipe.isExample
+        ? job.stdout !== ''
+        : this.model.isHeld(this.task.id) && this.read('hello.txt') !== undefined;
     }, 'the turn has begun');
     return id;
   }
 
-  /** What it lets its client choose. A job shows only the last events, and those of Qwen are long. */
+  /** The settings that the agent offers its client. They come from the stream: a job shows only the last events. */
   async offered() {
     const id = await this.begin({ prompt: undefined });
     const look = await this.sidecar.finished(id);
@@ -258,7 +288,7 @@ export class Trial {
     return (await this.sidecar.events(id)).find(({ data }) => data.event?.type === 'session').data.event.choices;
   }
 
-  /** Has it write a file, change one, and run a command, a job each. @returns the jobs. */
+  /** Makes the agent write a file, change one and run a command, each in its own job. @returns the jobs. */
   async #tryEach(permissions) {
     writeFileSync(join(this.workdir, 'kept.txt'), 'before\n');
     const run = { steps: ['run'], command: 'touch ran.txt' };
@@ -268,12 +298,14 @@ export class Trial {
     const jobs = [];
     for (const task of this.recipe.isExample ? [{}] : tasks) {
       const id = await this.begin({ permissions, prompt: this.prompt(task), ...this.exampleDirectories });
-      jobs.push(permissions === 'ask' ? (await this.answered(id, 'reject_once')).job : await this.sidecar.finished(id));
+      jobs.push(permissions === 'ask'
+        ? (await this.answered(id, 'reject_once')).job
+        : await this.sidecar.finished(id));
     }
     return jobs;
   }
 
-  /** What it did is what the preset lets through. */
+  /** Checks that the agent does exactly what the preset allows. */
   async expectPreset(preset) {
     const jobs = await this.#tryEach(preset);
     const shown = JSON.stringify(jobs.map(outlineOf));
@@ -285,38 +317,50 @@ export class Trial {
     };
     assert.deepEqual(done, presets[preset], shown);
     assert.ok(jobs.every(({ acpError }) => acpError === null), shown);
-    if (preset === 'ask') assert.ok(jobs.slice(0, 3).every(({ permissionsAsked }) => permissionsAsked > 0), shown);
+    if (preset === 'ask') assert.ok(
+      jobs.slice(0, 3).every(({ permissionsAsked }) => permissionsAsked > 0), shown,
+    );
     if (isExample) return { limit: `${noCommands}: only its edit was checked` };
     const isRead = jobs[1].toolCalls[0]?.status === 'completed';
-    if (preset === 'read' && !isRead && readsByCommand) return { limit: 'it reads in a sandbox, which wants bubblewrap' };
+    if (preset === 'read' && !isRead && readsByCommand) return {
+      limit: 'it reads in a sandbox, which wants bubblewrap',
+    };
     if (preset === 'read') assert.ok(isRead, shown);
     return remarkOn(jobs);
   }
 
   /**
-   * What it does is what each of these lets through, one after the other, in the same process.
+   * Checks that the agent does exactly what each preset allows, one after the other, in the same process.
    *
-   * @returns a limit, where it cannot be held to one of them.
+   * @returns a limit, if the agent cannot be held to one of them.
    */
   async expectPresets(names) {
-    const id = await this.begin({ permissions: names[0], keepAlive: 60, prompt: undefined, ...this.exampleDirectories });
+    const id = await this.begin({
+      permissions: names[0], keepAlive: 60, prompt: undefined, ...this.exampleDirectories,
+    });
     for (const [index, permissions] of names.entries()) {
       const [file, mark] = [`new-${index}-${id}.txt`, `ran-${index}-${id}.txt`];
       if (index > 0 && !await this.#change(id, permissions)) {
         await this.end(id);
-        return { limit: `begun with ${names[0]} it cannot be held to ${permissions}, which is refused: it is told to ask as it starts` };
+        return {
+          limit: `begun with ${names[0]} it cannot be held to ${
+            permissions
+          }, which is refused: it is told to ask as it starts`,
+        };
       }
       const written = this.hasWritten(file, await this.turn(id, { steps: ['write'], file }));
       if (!this.recipe.isExample) await this.turn(id, { steps: ['run'], command: `touch ${mark}` });
       const { written: mayWrite, ran: mayRun } = presets[permissions];
       const wanted = [mayWrite, mayRun && !this.recipe.isExample];
-      assert.deepEqual([written, this.read(mark) !== undefined], wanted, `${names.join(', ')}: ${permissions}, number ${index}`);
+      assert.deepEqual(
+        [written, this.read(mark) !== undefined], wanted, `${names.join(', ')}: ${permissions}, number ${index}`,
+      );
     }
     await this.end(id);
     return undefined;
   }
 
-  /** @returns whether it could be held to them. */
+  /** @returns whether the agent can be held to the permissions. */
   async #change(id, permissions) {
     try {
       return (await this.sidecar.change(id, { permissions })).permissions === permissions;
@@ -326,17 +370,17 @@ export class Trial {
     }
   }
 
-  /** The example only says that it has. */
+  /** Whether the agent wrote the file. The example only says so. */
   hasWritten(file, { turns }) {
     return this.recipe.isExample ? turns.at(-1).text.includes('successfully') : this.read(file) !== undefined;
   }
 
-  /** The example edits files below `/project` and `/home`, or so it says. */
+  /** The example claims to edit files below `/project` and `/home`. */
   get exampleDirectories() {
     return this.recipe.isExample ? { additionalDirectories: ['/'] } : {};
   }
 
-  /** Answers whatever it asks by an option of that kind. @returns the finished job, and how often it asked. */
+  /** Answers each permission request with an option of that kind. @returns the finished job, and the count of answers. */
   async answered(id, wanted = 'allow_once') {
     const known = new Set();
     const job = await until(async () => {
@@ -352,7 +396,7 @@ export class Trial {
     return { job, answers: known.size };
   }
 
-  /** The job once so many turns are over. It waits for another prompt. */
+  /** @returns the job once that number of turns is over and the agent waits for a prompt. */
   async stopped(id, turns) {
     return await until(async () => {
       const job = await this.sidecar.job(id);
@@ -361,14 +405,14 @@ export class Trial {
     }, `turn ${turns} is over`);
   }
 
-  /** Another turn of the same process. @returns the job after it. */
+  /** Runs another turn of the same process. @returns the job after it. */
   async turn(id, task) {
     const { turnCount } = await this.sidecar.job(id);
     await this.sidecar.prompt(id, this.prompt(task));
     return await this.stopped(id, turnCount + 1);
   }
 
-  /** Another turn of the same process, which then is ended. @param earlier How many prompts the agent remembers. */
+  /** Runs another turn of the same process, then ends it. @param earlier How many prompts the agent remembers. */
   async second(id, { earlier = 1 } = {}) {
     const job = await this.turn(id, { file: 'second.txt' });
     assert.deepEqual([job.turnCount, job.stopReason], [2, 'end_turn']);
@@ -381,7 +425,7 @@ export class Trial {
     await this.sidecar.finished(id);
   }
 
-  /** Gemini names what it keeps of a session by the minute: in the same one it overwrites what it is to load. */
+  /** Gemini names a session's file by the minute: within the same minute it overwrites the file that it is to load. */
   async untilLoadable() {
     const minute = () => new Date().getUTCMinutes();
     const before = minute();
@@ -389,8 +433,10 @@ export class Trial {
   }
 
   /**
-   * @param last That goes on with the first job, or that job. @param earlier How many prompts there were.
-   * @returns the job that goes on with both, once it is finished.
+   * Sends a prompt to an ended job.
+   *
+   * @param last The last job that continues the first, or the first. @param earlier The number of prompts before.
+   * @returns the job that continues both, once it is finished.
    */
   async continued(first, last, earlier) {
     await this.untilLoadable();
@@ -402,17 +448,17 @@ export class Trial {
     return job;
   }
 
-  /** @param earlier How many prompts the session had before. */
+  /** @param earlier The number of prompts that the session had before. */
   expectResumed(job, first, earlier) {
     if (job.acpError?.code === 'resume_not_supported') return { limit: 'it can neither resume nor load a session' };
     assert.deepEqual([job.acpError, job.acpSessionId, job.stopReason], [null, first.acpSessionId, 'end_turn']);
     this.#expectGoneOn(job, earlier);
-    // What was said before is not said again.
+    // Earlier messages are not repeated.
     assert.equal(job.stdout.split(doneText).length, 2, job.stdout);
     return `${job.events.filter(({ isReplay }) => isReplay).length} events replayed`;
   }
 
-  /** Another file was written, in the same conversation. */
+  /** Checks that another file was written, in the same conversation. */
   #expectGoneOn({ turns }, earlier) {
     assert.equal(this.read('second.txt'), this.task.content);
     assert.ok(turns.at(-1).text.includes(`${doneText} earlier=${earlier} `), turns.at(-1).text);
@@ -426,13 +472,13 @@ export class Trial {
     return `${Math.round(performance.now() - from)} ms, "${acpError.message}"`;
   }
 
-  /** A patch ends the line, other tools do not. */
+  /** The content of a file without the end of its line, which only patches write. */
   read(file) {
     const path = join(this.workdir, file);
     return existsSync(path) ? readFileSync(path, 'utf8').trimEnd() : undefined;
   }
 
-  /** The example wants to edit a file outside of its directory, which no rule may approve, and goes on without. */
+  /** The example asks to edit a file outside its directory, which no rule may approve, and continues without it. */
   expectDoneByRules(job) {
     if (!this.recipe.isExample) return this.expectDone(job);
     expectEnd(job);
@@ -449,7 +495,7 @@ export class Trial {
     }
     assert.ok(job.stdout.endsWith(`${doneText} earlier=0 write=yes read=yes run=yes`), job.stdout);
     assert.deepEqual([this.read('hello.txt'), this.read('copy.txt')], [this.task.content, this.task.content]);
-    // Codex reads with a command, which it calls one once it asks for permission.
+    // Codex reads with a command, and reports it as `execute` once it asks for permission.
     assert.match(kinds.join(' '), /^edit (read|execute) execute$/);
   }
 
@@ -458,17 +504,20 @@ export class Trial {
     assert.deepEqual([this.read('hello.txt'), this.read('copy.txt')], [undefined, undefined]);
   }
 
-  /** Nobody is left, by the mark of the job or by the home directory. */
+  /** Checks that no process is left with the mark of a job or with the home directory. */
   async expectNobody() {
-    const left = () => [`HOME=${this.home}\0`, ...this.#jobs.map((id) => `SIDECAR_JOB_ID=${id}\0`)].flatMap(processesWith);
+    const left = () => [`HOME=${this.home}\0`, ...this.#jobs.map((id) => `SIDECAR_JOB_ID=${id}\0`)]
+      .flatMap(processesWith);
     try {
       await until(() => left().length === 0, 'no process is left', { ms: graceMs });
     } catch (error) {
-      throw new Error(`${error.message}: ${left().map(({ pid, command }) => `${pid} ${command}`).join('; ')}`, { cause: error });
+      throw new Error(
+        `${error.message}: ${left().map(({ pid, command }) => `${pid} ${command}`).join('; ')}`, { cause: error },
+      );
     }
   }
 
-  /** Whatever went wrong. */
+  /** Ends all processes and jobs, also after a failure. */
   async clean() {
     this.model.release(this.task.id);
     killAll(processesWith(`HOME=${this.home}\0`));
@@ -481,26 +530,38 @@ export class Trial {
     }
   }
 
-  /** What is known of its jobs, to see what went wrong. */
+  /** Describes the jobs, to find out what went wrong. */
   async outline() {
-    const jobs = await Promise.all(this.#jobs.map((id) => this.sidecar.job(id).catch((error) => ({ jobId: id, error: error.message }))));
+    const jobs = await Promise.all(
+      this.#jobs.map((id) => this.sidecar.job(id).catch((error) => ({ jobId: id, error: error.message }))),
+    );
     return JSON.stringify(jobs.map(outlineOf), null, 1);
   }
 }
 
-/** How often each asked, and what it was denied. */
+/** How many permission requests each job made, and how many were denied. */
 function remarkOn(jobs) {
-  return jobs.map(({ stopReason, acpError, permissionsAsked, permissionsDenied }) => acpError?.code ?? `${stopReason}, ${permissionsDenied.length} of ${permissionsAsked} denied`).join('; ');
+  return jobs.map(({ stopReason, acpError, permissionsAsked, permissionsDenied }) =>
+    acpError?.code ?? `${stopReason}, ${permissionsDenied.length} of ${permissionsAsked} denied`,
+  ).join('; ');
 }
 
 function expectEnd(job) {
-  assert.deepEqual([job.status, job.stopReason, job.exitCode, job.acpError], ['completed', 'end_turn', 0, null], JSON.stringify(outlineOf(job)));
+  assert.deepEqual(
+    [job.status, job.stopReason, job.exitCode, job.acpError], ['completed', 'end_turn', 0, null],
+    JSON.stringify(outlineOf(job)),
+  );
 }
 
 function permissionsIn({ events }) {
   return events.filter(({ type }) => type === 'permission');
 }
 
-function outlineOf({ jobId, status, reason, exitCode, stopReason, acpError, stdout, stderr, toolCalls, pendingPermissions, error }) {
-  return { jobId, status, reason, exitCode, stopReason, acpError, stdout, stderr: stderr?.slice(-1500), toolCalls, pendingPermissions, error };
+function outlineOf({
+  jobId, status, reason, exitCode, stopReason, acpError, stdout, stderr, toolCalls, pendingPermissions, error,
+}) {
+  return {
+    jobId, status, reason, exitCode, stopReason, acpError, stdout, stderr: stderr?.slice(-1500), toolCalls,
+    pendingPermissions, error,
+  };
 }

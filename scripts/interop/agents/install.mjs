@@ -1,4 +1,4 @@
-/** Agents from npm, each in a directory of its own, so that none sees what another depends on. */
+/** Installs agents from npm, each in its own directory, so that their dependencies do not mix. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,16 +10,16 @@ const installMs = 8 * 60_000;
 const markFile = 'interop-installed.json';
 const installMark = 'SIDECAR_INTEROP_INSTALL';
 
-/** Ends npm, if it runs, and all that it has started. */
+/** Ends npm, if it runs, and all processes that it has started. */
 export function endInstall() {
   killAll(processesWith(`${installMark}=${process.pid}\0`));
 }
 
 /**
- * Installs what is not there yet.
+ * Installs an agent if it is not installed yet.
  *
- * @param folder Where agents are kept.
- * @returns the words that start the agent, and the directory of the Node that it runs with.
+ * @param folder The folder of all agents.
+ * @returns `argv`, the command that starts the agent, and `node`, the path of the Node that it runs with.
  */
 export async function install(recipe, folder) {
   await add(recipe.packages, join(folder, recipe.name));
@@ -39,8 +39,11 @@ async function add(packages, directory) {
   writeFileSync(join(directory, 'package.json'), JSON.stringify({ private: true }));
   const from = performance.now();
   const npmCache = join(directory, 'npm-cache');
-  const child = spawn('npm', ['install', '--prefix', directory, '--no-audit', '--no-fund', '--loglevel=error', ...packages], {
-    stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, npm_config_cache: npmCache, [installMark]: String(process.pid) },
+  const child = spawn('npm', [
+    'install', '--prefix', directory, '--no-audit', '--no-fund', '--loglevel=error', ...packages,
+  ], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, npm_config_cache: npmCache, [installMark]: String(process.pid) },
   });
   const overdue = setTimeout(endInstall, installMs);
   const [code, signal] = await once(child, 'exit');

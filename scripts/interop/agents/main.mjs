@@ -1,5 +1,6 @@
 /**
- * Our Agent Client Protocol client against real agents from npm, over HTTP, with a model of ours on loopback: no account, no other network.
+ * Tests our Agent Client Protocol client, over HTTP, against real agents from npm with our own model on loopback: it
+ * needs no account and no other network.
  *
  *     node --import tsx scripts/interop/agents/main.mjs --help
  */
@@ -37,9 +38,13 @@ const cache = options.cache ?? join(scratch, 'agents');
 const sidecars = [];
 let model;
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => void end().finally(() => process.exit(1)));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(
+  signal, () => void end().finally(() => process.exit(1)),
+);
 try {
-  model = await startModel({ onRequest: (what) => appendFileSync(join(scratch, 'model.ndjson'), `${JSON.stringify(what)}\n`) });
+  model = await startModel({
+    onRequest: (what) => appendFileSync(join(scratch, 'model.ndjson'), `${JSON.stringify(what)}\n`),
+  });
   if (options.isParallel) printTable(await Promise.all(options.recipes.map(tryAgent)));
   else printTable(await inTurn(options.recipes, tryAgent));
 } catch (error) {
@@ -55,7 +60,7 @@ async function inTurn(all, run) {
   return results;
 }
 
-/** Each agent has a server of its own, which may be killed. @returns the name, and a result for each check. */
+/** Runs the checks of one agent with a server of its own, which may be killed. @returns the name and the results. */
 async function tryAgent(recipe) {
   const { name } = recipe;
   const sidecar = new Sidecar({ folder: join(scratch, name, 'server'), isBuilt: options.dist });
@@ -93,7 +98,7 @@ async function tryOne({ recipe, check, installed, sidecar }) {
   }
 }
 
-/** A home and a directory to work in that nobody had before. */
+/** Makes a new home and a new working directory. */
 function trialOf({ recipe, check, installed: { argv, node }, sidecar }) {
   const root = join(scratch, recipe.name, check.replaceAll(' ', '-'));
   const [home, workdir, temporary] = ['home', 'work', 'tmp'].map((folder) => join(root, folder));
@@ -105,14 +110,16 @@ function trialOf({ recipe, check, installed: { argv, node }, sidecar }) {
     writeFileSync(join(home, file), text);
   }
   const env = {
-    PATH: [dirname(node), '/usr/local/bin', '/usr/bin', '/bin'].join(':'), HOME: home, TMPDIR: temporary, LANG: 'C.UTF-8', NO_COLOR: '1', NO_PROXY: '127.0.0.1',
-    XDG_CONFIG_HOME: join(home, '.config'), XDG_DATA_HOME: join(home, '.local/share'), XDG_CACHE_HOME: join(home, '.cache'), XDG_STATE_HOME: join(home, '.local/state'),
+    PATH: [dirname(node), '/usr/local/bin', '/usr/bin', '/bin'].join(':'), HOME: home, TMPDIR: temporary,
+    LANG: 'C.UTF-8', NO_COLOR: '1', NO_PROXY: '127.0.0.1',
+    XDG_CONFIG_HOME: join(home, '.config'), XDG_DATA_HOME: join(home, '.local/share'),
+    XDG_CACHE_HOME: join(home, '.cache'), XDG_STATE_HOME: join(home, '.local/state'),
     ...recipe.env(place),
   };
   return new Trial({ recipe, sidecar, model, argv, env, home, workdir, asked: options.asked, isBare });
 }
 
-/** A line for each check; a number stands for what the agent itself cannot do. */
+/** Prints a line for each check; a number stands for what the agent itself cannot do. */
 function printTable(agents) {
   const limits = [...new Set(agents.flatMap(({ results }) => results.flatMap(({ limit }) => limit ?? [])))];
   const cellOf = ({ cell, limit }) => (limit ? `(${limits.indexOf(limit) + 1})` : cell);
@@ -130,7 +137,7 @@ async function end() {
   endInstall();
   await Promise.all(sidecars.map((sidecar) => sidecar.close()));
   await model?.close();
-  // Whoever was started here has a home below it.
+  // All processes that were started here have a home in this folder.
   killAll(processesWith(`HOME=${scratch}/`));
   if (options.keep) console.log(`\nKept in ${scratch}`);
   else rmSync(scratch, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
@@ -151,7 +158,10 @@ function read() {
     const cacheDirectory = values.cache ?? process.env.AGENTS_CACHE;
     const quick = values.ci ? recipes.filter(({ isQuick }) => isQuick) : recipes;
     return {
-      recipes: values.only ? some(values.only, recipes.map(({ name }) => name)).map((name) => recipes.find((recipe) => recipe.name === name)) : quick,
+      recipes: values.only
+        ? some(values.only, recipes.map(({ name }) => name))
+          .map((name) => recipes.find((recipe) => recipe.name === name))
+        : quick,
       isParallel: values.ci === true || values.parallel === true,
       asked: values.acp ? { acpVersion: Number(values.acp) } : {},
       checks: checksOf(values),

@@ -1,4 +1,4 @@
-/** A server of the Model Context Protocol on stdio: `mcp-server.mjs FILE` makes the file once an agent asks for its tools. */
+/** A Model Context Protocol server on stdio: `mcp-server.mjs FILE` makes the file once an agent lists its tools. */
 import { writeFileSync } from 'node:fs';
 import readline from 'node:readline';
 import { isForTools, mcpAnswer } from './mcp.mjs';

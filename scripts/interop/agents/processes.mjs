@@ -1,7 +1,7 @@
-/** The processes that carry a text in their environment, read from /proc. */
+/** Finds processes by a text in their environment, read from /proc. */
 import { readFileSync, readdirSync } from 'node:fs';
 
-/** @returns `{ pid, command }` of each; zombies have no environment any more. */
+/** @returns `{ pid, command }` of each; zombies have no environment. */
 export function processesWith(text) {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
     const environment = read(name, 'environ');
@@ -24,7 +24,7 @@ function read(pid, file) {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');
   } catch {
-    // It ended meanwhile, or is somebody else's.
+    // It ended meanwhile, or belongs to another user.
     return '';
   }
 }

@@ -1,4 +1,4 @@
-/** A real server, from the sources, and the calls that agents are driven by. */
+/** A real server, run from the sources or from `dist`, and its calls for agents. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
@@ -18,13 +18,13 @@ export class Sidecar {
   #isClosed = false;
   #url;
 
-  /** @param isBuilt Run what was built into `dist` instead of the sources. */
+  /** @param isBuilt Run the build in `dist` instead of the sources. Default false. */
   constructor({ folder, isBuilt = false }) {
     this.#folder = folder;
     this.#isBuilt = isBuilt;
   }
 
-  /** Also once it was killed: on the same state directory. */
+  /** Starts the server, also again after it was killed: on the same state directory. */
   async start() {
     if (this.#isClosed) throw new Error('The server was closed');
     const home = join(this.#folder, 'home');
@@ -34,7 +34,10 @@ export class Sidecar {
     const log = openSync(join(this.#folder, 'log'), 'a');
     const child = this.#child = spawn(process.execPath, [...program, 'serve', '--port=0', `--state-dir=${stateDir}`], {
       cwd: repository, stdio: ['ignore', log, log],
-      env: { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: join(home, '.config'), XDG_STATE_HOME: join(home, '.state'), SIDECAR_API_KEY: key },
+      env: {
+        PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: join(home, '.config'),
+        XDG_STATE_HOME: join(home, '.state'), SIDECAR_API_KEY: key,
+      },
     });
     closeSync(log);
     this.#url = await until(() => {
@@ -44,7 +47,7 @@ export class Sidecar {
     }, 'the server listens');
   }
 
-  /** For good. */
+  /** Ends the server; it cannot be started again. */
   async close() {
     this.#isClosed = true;
     await this.kill('SIGTERM');
@@ -63,7 +66,7 @@ export class Sidecar {
     return readFileSync(join(this.#folder, 'log'), 'utf8').slice(-4000);
   }
 
-  /** @returns what it answered. @throws Error for anything but success. */
+  /** @returns the parsed answer. @throws Error if the request does not succeed. */
   async call(method, path, body) {
     const response = await fetch(new URL(path, this.#url), {
       method, headers: { 'X-API-Key': key, ...(body !== undefined && { 'content-type': 'application/json' }) },
@@ -97,7 +100,7 @@ export class Sidecar {
     return await this.call('POST', `/jobs/${id}/prompt`, { prompt });
   }
 
-  /** What the agent goes on with. @returns what it has now. */
+  /** Changes the settings with which the agent continues. @returns the answer. */
   async change(id, change) {
     return await this.call('PATCH', `/jobs/${id}`, change);
   }
@@ -106,9 +109,11 @@ export class Sidecar {
     return await this.call('POST', `/jobs/${id}/cancel`, {});
   }
 
-  /** All events of a finished job, as they are streamed: `{ event, data }`. */
+  /** All events of a finished job, as streamed: `{ event, data }`. */
   async events(id) {
-    const response = await fetch(new URL(`/jobs/${id}/events`, this.#url), { headers: { 'X-API-Key': key }, signal: AbortSignal.timeout(limitMs) });
+    const response = await fetch(new URL(`/jobs/${id}/events`, this.#url), {
+      headers: { 'X-API-Key': key }, signal: AbortSignal.timeout(limitMs),
+    });
     return (await response.text()).split('\n\n').flatMap((block) => {
       const fields = Object.fromEntries(block.split('\n').flatMap((line) => {
         const [, name, value] = /^(\w+): ?(.*)$/.exec(line) ?? [];

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Agents start slowly where the machine is busy. */
+/** Long, because agents start slowly on a busy machine. */
 export const limitMs = 120_000;
 
-/** What `look` finds, once it finds something. */
+/** @returns the first truthy result of `look`. */
 export async function until(look, what, { ms = limitMs } = {}) {
   for (const deadline = performance.now() + ms; ;) {
     const found = await look();

@@ -32,5 +32,8 @@ export function whole({ text, call }, about) {
 }
 
 export function stream({ text, call }, about) {
-  return { opening: [{ data: piece([{ text }], about, false) }], closing: [{ data: piece(call ? [callOf(call, about.id)] : [{ text: '' }], about, true) }] };
+  return {
+    opening: [{ data: piece([{ text }], about, false) }],
+    closing: [{ data: piece(call ? [callOf(call, about.id)] : [{ text: '' }], about, true) }],
+  };
 }

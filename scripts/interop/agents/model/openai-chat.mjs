@@ -1,4 +1,4 @@
-/** OpenAI's chat completions: https://platform.openai.com/docs/api-reference/chat */
+/** OpenAI's Chat Completions API: https://platform.openai.com/docs/api-reference/chat */
 import { textOf } from './text-of.mjs';
 
 export const path = /\/chat\/completions$/;
@@ -15,17 +15,26 @@ export function parse(body) {
   };
 }
 
-const callOf = ({ name, args }, id) => ({ id: `call_${id}`, type: 'function', function: { name, arguments: JSON.stringify(args) } });
+const callOf = ({ name, args }, id) => (
+  { id: `call_${id}`, type: 'function', function: { name, arguments: JSON.stringify(args) } }
+);
 const reasonOf = ({ call }) => (call ? 'tool_calls' : 'stop');
 
 export function whole(answer, { id, model }) {
-  const message = { role: 'assistant', content: answer.text, ...(answer.call && { tool_calls: [callOf(answer.call, id)] }) };
-  return { id, object: 'chat.completion', created: 1, model, choices: [{ index: 0, message, finish_reason: reasonOf(answer) }], usage };
+  const message = {
+    role: 'assistant', content: answer.text, ...(answer.call && { tool_calls: [callOf(answer.call, id)] }),
+  };
+  return {
+    id, object: 'chat.completion', created: 1, model,
+    choices: [{ index: 0, message, finish_reason: reasonOf(answer) }], usage,
+  };
 }
 
-/** @returns events until the text is there, and the rest. */
+/** @returns `opening`, the events up to the text, and `closing`, the rest. */
 export function stream(answer, { id, model }) {
-  const chunk = (delta, reason = null) => ({ data: { id, object: 'chat.completion.chunk', created: 1, model, choices: [{ index: 0, delta, finish_reason: reason }] } });
+  const chunk = (delta, reason = null) => ({ data: {
+    id, object: 'chat.completion.chunk', created: 1, model, choices: [{ index: 0, delta, finish_reason: reason }],
+  } });
   return {
     opening: [chunk({ role: 'assistant', content: '' }), chunk({ content: answer.text })],
     closing: [

@@ -1,4 +1,4 @@
-/** A server of models on loopback, by the APIs that agents speak, and of tools, by the Model Context Protocol at `/mcp/NAME`. */
+/** A server on loopback: of models, by the APIs of agents, and of tools, by Model Context Protocol at `/mcp/NAME`. */
 import { once } from 'node:events';
 import http from 'node:http';
 import { isForTools, mcpAnswer } from '../mcp.mjs';
@@ -11,10 +11,10 @@ import { answerTo } from './script.mjs';
 const apis = { anthropic, gemini, openaiChat, openaiResponses };
 const modelName = 'interop-model';
 
-/** @param onRequest Called with what was asked and answered, to look into what an agent does. */
+/** @param onRequest Called with each request and its answer, to inspect what an agent does. */
 export async function startModel({ onRequest = () => undefined } = {}) {
   const holds = new Holds();
-  /** Those of the servers of tools that were asked for them. */
+  /** The tool servers whose tools were listed. */
   const asked = new Set();
   let lastId = 0;
   const server = http.createServer((request, response) => {
@@ -33,7 +33,10 @@ export async function startModel({ onRequest = () => undefined } = {}) {
     if (!api) {
       const other = otherAnswer(request.method, url);
       onRequest({ method: request.method, path: url.pathname, other });
-      return void json(response, other ? 200 : 404, other ?? { error: { message: `No such endpoint: ${url.pathname}`, type: 'not_found_error' } });
+      return void json(
+        response, other ? 200 : 404,
+        other ?? { error: { message: `No such endpoint: ${url.pathname}`, type: 'not_found_error' } },
+      );
     }
     const parsed = api.parse(body, url);
     const answer = answerTo(parsed);
@@ -51,7 +54,7 @@ export async function startModel({ onRequest = () => undefined } = {}) {
     response.end();
   }
 
-  // Streamable HTTP: no stream of the server's own, and no answer to a notification.
+  // Streamable HTTP: the server opens no stream and does not answer notifications.
   function serveTools({ method }, response, { body, url }) {
     if (method !== 'POST') return void json(response, 405, {});
     if (isForTools(body)) asked.add(url.pathname);
@@ -77,7 +80,7 @@ export async function startModel({ onRequest = () => undefined } = {}) {
   };
 }
 
-/** Answers that wait for somebody to say so. */
+/** Answers that wait until they are released. */
 class Holds {
   #waiting = new Map();
   #released = new Set();
@@ -91,7 +94,7 @@ class Holds {
     this.#waiting.get(id)?.();
   }
 
-  /** Also until the agent leaves. */
+  /** Waits until the answer is released or the agent disconnects. */
   async wait(id, response) {
     if (this.#released.has(id)) return;
     await new Promise((resolve) => {
@@ -109,11 +112,16 @@ async function bodyOf(request) {
   return text.startsWith('{') ? JSON.parse(text) : {};
 }
 
-/** What agents ask for besides. */
+/** The answers to other requests of agents. */
 function otherAnswer(method, { pathname }) {
   if (method === 'GET' && /\/models(\/[^/]+)?$/.test(pathname)) {
-    const model = { id: modelName, object: 'model', type: 'model', name: `models/${modelName}`, display_name: modelName, created: 1, created_at: '2026-01-01T00:00:00Z', owned_by: 'interop' };
-    return pathname.endsWith('/models') ? { object: 'list', data: [model], has_more: false, first_id: modelName, last_id: modelName } : model;
+    const model = {
+      id: modelName, object: 'model', type: 'model', name: `models/${modelName}`, display_name: modelName,
+      created: 1, created_at: '2026-01-01T00:00:00Z', owned_by: 'interop',
+    };
+    return pathname.endsWith('/models')
+      ? { object: 'list', data: [model], has_more: false, first_id: modelName, last_id: modelName }
+      : model;
   }
   if (pathname.endsWith('/messages/count_tokens')) return { input_tokens: 10 };
   if (pathname.endsWith(':countTokens')) return { totalTokens: 10 };

@@ -1,4 +1,4 @@
-/** The text of what APIs call content: a string, a part, or a list of them, however deep. */
+/** The text of a content field of an API: a string, a part, or a list of them, at any depth. */
 export function textOf(content) {
   if (typeof content === 'string') return content;
   if (Array.isArray(content)) return content.map(textOf).join('\n');

@@ -1,4 +1,4 @@
-/** Which tool of an agent does a step, and with which arguments: the first that the agent has. */
+/** Chooses the tool of an agent for a step, and its arguments: the first in the table that the agent has. */
 import { join } from 'node:path';
 
 const pathOf = ({ workdir, file }) => join(workdir, file);
@@ -8,7 +8,7 @@ const description = 'A step of the task';
 const writers = [
   // Gemini, Qwen
   ['write_file', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
-  // Claude, by itself and by way of its client
+  // Claude, by its own tool and by that of its client
   ['Write', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
   ['mcp__acp__Write', (task) => ({ args: { file_path: pathOf(task), content: task.content } })],
   // opencode
@@ -20,7 +20,7 @@ const patchers = [
   ...shells((task) => `apply_patch <<'PATCH'\n${patchOf(task)}PATCH`),
 ];
 
-/** `input`: of a tool that takes text instead of arguments. Copilot has one tool for new files, and one for others. */
+/** `input`: text for a tool that takes no arguments. Copilot has one tool for new files, and one for others. */
 const table = {
   write: [...writers, ['create', (task) => ({ args: { path: pathOf(task), file_text: task.content } })], ...patchers],
   change: [
@@ -54,7 +54,7 @@ function shells(commandOf) {
   ];
 }
 
-/** Out of its sandbox, which not every machine can make; for that it asks. */
+/** Asks to run outside the agent's sandbox, which some machines cannot make; so the agent asks for permission. */
 const asked = ({ workdir, isSandboxed }) =>
   isSandboxed ? {} : { workdir, sandbox_permissions: 'require_escalated', justification: description };
 
@@ -62,7 +62,7 @@ export function canDo(step, tools) {
   return table[step].some(([name]) => tools.includes(name));
 }
 
-/** @returns `{ name, args, input }`, or `undefined`: it has none. */
+/** @returns `{ name, args, input }`, or `undefined` if the agent has no tool for the step. */
 export function callOf(step, task, tools) {
   if (step === 'run again') return callOf('run', { ...task, command: task.secondCommand }, tools);
   const found = table[step].find(([name]) => tools.includes(name));
