@@ -1,5 +1,5 @@
 /**
- * Joins a WebSocket and a terminal: what one says goes to the other, as fast as that one reads.
+ * Connects a WebSocket and a terminal: each gets what the other sends, as fast as it reads.
  * @module
  */
 import { ParseError } from '../base/parse.ts';
@@ -12,25 +12,31 @@ import type { Link } from './link.ts';
 import type { Terminal } from './terminal.ts';
 import type { Terminals } from './terminals.ts';
 
-/** RFC 6455 §7.4 and the IANA registry: try again later; internal error. */
+/** RFC 6455 §7.4 and the IANA registry: 1013 try again later, 1011 internal error. */
 const closeCodes = { ended: 1000, cannot: 1011, tooMany: 1013 } as const;
 
-/** A terminal of this connection's own, which ends with it. @param socket Paused. */
-export async function attachOwn(socket: WebSocketConnection, terminals: Terminals, query: OwnTerminalQuery): Promise<void> {
+/** Opens a terminal for this connection, which ends with it. @param socket Paused. */
+export async function attachOwn(
+  socket: WebSocketConnection,
+  terminals: Terminals,
+  query: OwnTerminalQuery,
+): Promise<void> {
   await joined(socket, async () => {
     const terminal = await terminals.start({ ...query, env: undefined, name: undefined }, { ofConnection: true });
     return new Attachment(socket, terminal, { isOwner: true, isReadonly: false, after: undefined });
   });
 }
 
-/** One of many that are attached to a terminal. @param socket Paused. */
+/** Attaches a connection to a terminal, which may have several. @param socket Paused. */
 export async function attach(
-  socket: WebSocketConnection, terminal: Terminal, options: { readonly isReadonly: boolean; readonly after: number | undefined },
+  socket: WebSocketConnection,
+  terminal: Terminal,
+  options: { readonly isReadonly: boolean; readonly after: number | undefined },
 ): Promise<void> {
   await joined(socket, async () => new Attachment(socket, terminal, { ...options, isOwner: false }));
 }
 
-/** The socket is paused: nothing is read of the client until there is a terminal to read it. */
+/** The socket stays paused until there is a terminal: no client message is read before. */
 async function joined(socket: WebSocketConnection, make: () => Promise<Attachment>): Promise<void> {
   try {
     const attachment = await make();
@@ -58,7 +64,7 @@ class Attachment {
   readonly #dialogue: Dialogue;
   #link: Link | undefined;
   #hasEnded = false;
-  /** The offset of the next byte for the client; `undefined`: it was told of none. */
+  /** Offset of the next byte for the client; `undefined` before the first. */
   #position: number | undefined;
 
   constructor(socket: WebSocketConnection, terminal: Terminal, options: AttachmentOptions) {
@@ -95,7 +101,9 @@ class Attachment {
     switch (said.type) {
       case 'input': return this.#type(Buffer.from(said.data));
       case 'bytes': return this.#type(said.bytes);
-      case 'resize': return this.#options.isReadonly ? undefined : this.#link?.ask({ kind: 'resize', cols: said.cols, rows: said.rows });
+      case 'resize': return this.#options.isReadonly
+        ? undefined
+        : this.#link?.ask({ kind: 'resize', cols: said.cols, rows: said.rows });
       case 'ping': return void this.#socket.send(this.#dialogue.control({ type: 'pong' }));
       case 'error': return void this.#socket.send(this.#dialogue.control(said));
     }
@@ -123,7 +131,7 @@ class Attachment {
     }
   }
 
-  /** Front ends that know only a terminal of their own are not told what they would not understand. */
+  /** Front ends that own their terminal do not know this message, so they do not get it. */
   #attached({ offset, end, cols, rows }: Extract<Told, { kind: 'attached' }>): void {
     this.#position = offset;
     if (this.#options.isOwner) return;
@@ -141,24 +149,36 @@ class Attachment {
     this.#socket.close(closeCodes.ended, 'the program has ended');
   }
 
-  /** The holder closed without saying how it ended: in that very moment it did, or it was killed. */
+  /** The holder closed the connection without an exit message: its terminal has just ended, or it was killed. */
   #gone(): void {
     if (this.#hasEnded || !this.#socket.isOpen) return;
     this.#replay().catch(() => {
-      this.#socket.send(this.#dialogue.control({ type: 'error', message: 'Cannot go on: what kept the terminal has gone' }));
+      this.#socket.send(this.#dialogue.control({
+        type: 'error',
+        message: 'Cannot go on: what kept the terminal has gone',
+      }));
       this.#socket.close(closeCodes.cannot, 'what kept the terminal has gone');
     });
   }
 
-  /** Of one that has ended: what is kept of its output, behind what the client knows, and how it ended. */
+  /** For a terminal that has ended: sends the kept output that the client does not have yet, and how it ended. */
   async #replay(): Promise<void> {
     const exit = await this.#terminal.learnEnd();
-    if (exit === undefined) throw new ProblemError('terminal_ended', `Cannot attach: terminal ${this.#terminal.id} is about to end`);
+    if (exit === undefined) throw new ProblemError(
+      'terminal_ended',
+      `Cannot attach: terminal ${this.#terminal.id} is about to end`,
+    );
     const kept = await this.#terminal.scrollback();
     const start = exit.outputBytes - kept.length;
     const known = this.#position ?? this.#options.after ?? 0;
     const from = Math.min(Math.max(start, known), exit.outputBytes);
-    if (this.#position === undefined) this.#attached({ kind: 'attached', offset: from, end: exit.outputBytes, cols: exit.cols, rows: exit.rows });
+    if (this.#position === undefined) this.#attached({
+      kind: 'attached',
+      offset: from,
+      end: exit.outputBytes,
+      cols: exit.cols,
+      rows: exit.rows,
+    });
     this.#show(this.#dialogue.output(kept.subarray(from - start)));
     this.#end(exit);
   }

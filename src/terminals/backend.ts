@@ -1,5 +1,5 @@
 /**
- * Which pseudo-terminals this machine has.
+ * Finds a way to open pseudo-terminals on this machine.
  * @module
  */
 import { createRequire } from 'node:module';
@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { findProgram } from '../process/find-program.ts';
 import type { TerminalBackend } from '../protocol/terminals.ts';
 
-/** What opens terminals; `modulePath` where that is a package, which may yet fail to load. */
+/** A way to open terminals; `modulePath` where it is a package, which may still fail to load. */
 export interface Backend {
   readonly name: TerminalBackend;
   readonly modulePath?: string;
@@ -17,15 +17,18 @@ export interface Backend {
 const packages = ['@lydell/node-pty', 'node-pty'] as const;
 
 /**
- * The best there is; `undefined`: none.
+ * Finds the best backend; `undefined` if there is none.
  *
- * @param options.path The PATH that programs are looked for on.
- * @param options.from Where packages are looked for: beside this one, then where `npm install -g` puts them.
+ * @param options.path The PATH to search for programs.
+ * @param options.from Where to search for packages. Default: from this package, then where `npm install -g` puts them.
  */
-export function findBackend(options: { readonly path: string | undefined; readonly from?: readonly string[] }): Backend | undefined {
-  // Without FIFOs and sessions nobody could keep a terminal beyond the server.
+export function findBackend(
+  options: { readonly path: string | undefined; readonly from?: readonly string[] },
+): Backend | undefined {
+  // Without FIFOs and sessions, terminals cannot outlive the server.
   if (process.platform === 'win32') return undefined;
-  const places = options.from ?? [import.meta.url, join(dirname(process.execPath), '..', 'lib', 'node_modules', 'of-npm.js')];
+  const places = options.from
+    ?? [import.meta.url, join(dirname(process.execPath), '..', 'lib', 'node_modules', 'of-npm.js')];
   for (const name of packages) {
     const modulePath = places.map((place) => resolveFrom(place, name)).find((path) => path !== undefined);
     if (modulePath !== undefined) return { name, modulePath };
@@ -33,9 +36,11 @@ export function findBackend(options: { readonly path: string | undefined; readon
   return scriptBackend(options.path);
 }
 
-/** What there is without any package. */
+/** The backend that needs no package. */
 export function scriptBackend(path = '/usr/local/bin:/usr/bin:/bin'): Backend | undefined {
-  return ['script', 'stty'].every((program) => findProgram(program, path) !== undefined) ? { name: 'script' } : undefined;
+  return ['script', 'stty'].every((program) => findProgram(program, path) !== undefined)
+    ? { name: 'script' }
+    : undefined;
 }
 
 function resolveFrom(place: string, name: string): string | undefined {

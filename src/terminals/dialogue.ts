@@ -1,8 +1,9 @@
 /**
- * What a client and the server say to each other on the WebSocket of a terminal. Pure.
+ * The messages between a client and the server on the WebSocket of a terminal. Pure.
  *
- * Output is text that is never cut within a character, or bytes under `sidecar.v1`; all else that the server says is a text message with a
- * NUL in front. So that no program can say such a thing in its place, text of output never begins with NUL: that shows nothing anyway.
+ * Output is text, never cut within a character, or bytes under `sidecar.v1`. Every other message of the server is text
+ * that begins with NUL. So that no program can forge one, a text message of output never begins with NUL, which
+ * terminals do not show anyway.
  * @module
  */
 import { ParseError } from '../base/parse.ts';
@@ -17,10 +18,14 @@ export class Dialogue {
     this.#isBinary = options.isBinary;
   }
 
-  /** What a message of the client means; an `error` to answer with where it means nothing. */
-  read(message: string | Buffer): ClientMessage | { readonly type: 'bytes'; readonly bytes: Buffer } | Extract<ServerMessage, { type: 'error' }> {
+  /** Parses a message of the client; returns an `error` to answer with if it is invalid. */
+  read(
+    message: string | Buffer,
+  ): ClientMessage | { readonly type: 'bytes'; readonly bytes: Buffer } | Extract<ServerMessage, { type: 'error' }> {
     if (typeof message !== 'string') {
-      return this.#isBinary ? { type: 'bytes', bytes: message } : { type: 'error', message: 'Cannot read message: expected text, received bytes' };
+      return this.#isBinary
+        ? { type: 'bytes', bytes: message }
+        : { type: 'error', message: 'Cannot read message: expected text, received bytes' };
     }
     try {
       return parseClientMessage(message);
@@ -30,13 +35,13 @@ export class Dialogue {
     }
   }
 
-  /** Output as it is sent; `undefined`: nothing yet, as there is only a part of a character. */
+  /** Encodes output for sending; `undefined` while there is only a part of a character. */
   output(bytes: Buffer): string | Buffer | undefined {
     if (this.#isBinary) return bytes.length === 0 ? undefined : bytes;
     return shown(this.#decoder.decode(bytes, { stream: true }));
   }
 
-  /** What is left of a character that never became whole. */
+  /** What remains of an incomplete character. */
   rest(): string | undefined {
     if (this.#isBinary) return undefined;
     const text = shown(this.#decoder.decode());

@@ -1,12 +1,12 @@
 /**
- * Text that is typed into a new shell, once it shows its prompt. A shell that reads a line sets the terminal up first: text that comes before
- * would be shown twice, and cut at 4,095 bytes (termios(3), canonical mode).
+ * Text that is typed into a new shell once it shows its prompt. A shell sets the terminal up before it reads a line:
+ * text that comes earlier would be shown twice, and cut at 4,095 bytes (termios(3), canonical mode).
  * @module
  */
 
-/** A shell that shows nothing more for so long has shown its prompt. */
+/** A shell that has shown nothing more for this long has shown its prompt. */
 const quietMs = 50;
-/** A shell that shows nothing at all reads nevertheless. */
+/** After this long, the text is typed even if the shell has shown nothing. */
 const longestMs = 1000;
 
 export class FirstInput {
@@ -22,23 +22,23 @@ export class FirstInput {
     this.#overdue = setTimeout(() => this.type(), longestMs);
   }
 
-  /** The shell has shown something. */
+  /** To be called when the shell has shown something. */
   shown(): void {
     if (this.#text === undefined) return;
     clearTimeout(this.#quiet);
     this.#quiet = setTimeout(() => this.type(), quietMs);
   }
 
-  /** Types the text now, unless that is done: what a user types comes after it. */
+  /** Types the text now, unless that is done: what a user types must come after it. */
   type(): void {
     const text = this.#text;
     if (text === undefined) return;
     this.cancel();
-    // Not CR: typed while the terminal is raw it would not end a line of a program (termios(3), ICRNL).
+    // Not CR: typed while the terminal is raw, it would not end a line of a program (termios(3), ICRNL).
     this.#write(Buffer.from(`${text.replaceAll(/\r\n?/g, '\n')}\n`));
   }
 
-  /** Types nothing any more. */
+  /** Discards the text. */
   cancel(): void {
     this.#text = undefined;
     clearTimeout(this.#overdue);

@@ -1,5 +1,6 @@
 /**
- * The program of a holder: reads its order from stdin, says on descriptor 3 how it went, and stays until the terminal has ended.
+ * The program of a holder: reads its order from stdin, reports the outcome on descriptor 3, and runs until the terminal
+ * has ended.
  * @module
  */
 import { closeSync, readFileSync, writeSync } from 'node:fs';
@@ -7,12 +8,12 @@ import { dirname } from 'node:path';
 import { holderTitle, type TerminalRecord } from './record.ts';
 import { Holder, type HolderOrder } from './holder.ts';
 
-/** What it says: one line of JSON. */
+/** The outcome: one line of JSON. */
 export type HolderWord = { readonly record: TerminalRecord } | { readonly error: string };
 
 const wordFd = 3;
 
-// The order is that of the server that started this process, of the same version.
+// The order needs no check: it comes from the server that started this process, of the same version.
 const order = JSON.parse(readFileSync(0, 'utf8')) as HolderOrder;
 for (const signal of ['SIGINT', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => undefined);
 try {
@@ -30,6 +31,6 @@ function say(word: HolderWord): void {
     writeSync(wordFd, `${JSON.stringify(word)}\n`);
     closeSync(wordFd);
   } catch {
-    // EPIPE: the server has gone. The next one finds the terminal.
+    // EPIPE: the server is gone. The next one finds the terminal.
   }
 }

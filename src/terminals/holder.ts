@@ -1,13 +1,15 @@
 /**
- * Keeps one terminal, in a process of its own: so it outlives every server. What it shows lately is kept in a ring, and whoever connects to
- * the Unix socket beside gets that and then what comes.
+ * Holds one terminal, in a process of its own, so that it outlives every server. The latest output is kept in a ring; a
+ * client that connects to the Unix socket in the terminal's directory gets that output, then the live output.
  *
- * A program waits for its viewers, as it would under ssh, but at most a second for one that reads slower than another, or that takes nothing:
- * that one is left behind. Once the ring has overtaken it, it skips what is gone and is told how much that was. It is waited for again once it
- * has caught up. So a viewer loses nothing by a short delay of its own, and a slow one costs the others a second. What a viewer has
- * is not what it has read: the buffers of its connection hold megabytes, so a viewer that reads nothing seems to be the fastest at first.
+ * The program waits for its viewers, as under ssh, but at most a second for a viewer that is slower than the fastest,
+ * or that takes nothing: that viewer is left behind. Once the ring has overtaken it, it skips the lost output and is
+ * told how much that was. The program waits for it again once it has caught up. So a short delay costs a viewer
+ * nothing, and a slow viewer costs the others a second. The holder knows what a viewer was sent, not what it has read:
+ * connection buffers hold megabytes, so a viewer that reads nothing seems to be the fastest at first.
  *
- * The size is what the one asked for who acted last, as tmux has it with `window-size latest`.
+ * The size of the terminal is the one that the viewer that acted last has requested, as with tmux's `window-size
+ * latest`.
  * @module
  */
 import { linkSync, lstatSync, rmSync } from 'node:fs';
@@ -17,7 +19,7 @@ import { longTimeout } from '../base/long-timeout.ts';
 import { replaceFile } from '../base/atomic-file.ts';
 import { createFile, statFile } from '../base/untrusted-file.ts';
 import { type Identity, identify } from '../process/identity.ts';
-// Not later: an update may have removed the files of this version by then.
+// Imported statically: an update may have removed the files of this version later.
 import { terminate } from '../process/terminate.ts';
 import type { TerminalReason, TerminalSize } from '../protocol/terminals.ts';
 import { type Backend, scriptBackend } from './backend.ts';
@@ -30,16 +32,19 @@ import { FirstInput } from './first-input.ts';
 import { socketId, socketName } from './socket-path.ts';
 import { type House, Visitor } from './visitor.ts';
 
-/** What the server that starts a holder tells it. */
+/** What the server passes to a new holder. */
 export interface HolderOrder extends PtyOptions {
-  /** The terminal's own: the holder works in it. */
+  /** The directory of the terminal; the holder works in it. */
   readonly directory: string;
-  readonly about: Pick<TerminalRecord, 'terminalId' | 'name' | 'command' | 'ofConnection' | 'idempotency' | 'createdAt' | 'warnings'>;
+  readonly about: Pick<
+    TerminalRecord,
+    'terminalId' | 'name' | 'command' | 'ofConnection' | 'idempotency' | 'createdAt' | 'warnings'
+  >;
   readonly backend: Backend;
   readonly scrollbackBytes: number;
-  /** Typed into the program once it is ready; `null`: nothing. */
+  /** Text typed into the program once it is ready; `null`: nothing. */
   readonly typed: string | null;
-  /** Without input and output for so long, it is ended; `null`: never. */
+  /** The terminal is ended after this long without input and output; `null`: never. */
   readonly idleSeconds: number | null;
   readonly lifetimeSeconds: number | null;
 }
@@ -47,15 +52,18 @@ export interface HolderOrder extends PtyOptions {
 /** How long the program waits for a viewer that is behind. */
 const stallMs = 1000;
 const recordFile = 'terminal.json';
-/** How often watchers are told of mere activity. */
+/** Shortest interval between messages to watchers about mere activity. */
 const tellMs = 1000;
-/** After SIGHUP. */
+/** From SIGHUP to SIGKILL. */
 const graceMs = 2000;
-/** How long those who read may take for the rest, once the program has ended, without taking any of it. */
+/** After the program has ended: when no viewer has taken output for this long, all connections are closed. */
 const lastWordsMs = 10_000;
-/** A program has to see the other size before the size is as it was: curses passes over a change of which nothing is left. */
+/**
+ * Time between the two size changes of a repaint. The program must see the first before the second: curses ignores a
+ * change that was undone.
+ */
 const repaintMs = 200;
-/** One that is for a connection has it within this time. */
+/** How long a terminal for one connection waits for it. */
 const ownerMs = 30_000;
 
 export class Holder implements House {
@@ -69,7 +77,7 @@ export class Holder implements House {
   #pty: Pty | undefined;
   #firstInput: FirstInput | undefined;
   #program: Identity | undefined;
-  /** What the program has, and what was asked for last. */
+  /** The size that the program has, and the one that was requested last. */
   #size: TerminalSize;
   #wantedSize: TerminalSize;
   #resized: Promise<void> = Promise.resolve();
@@ -78,10 +86,13 @@ export class Holder implements House {
   #stallCheck: NodeJS.Timeout | undefined;
   #telling: NodeJS.Timeout | undefined;
   #repainting: NodeJS.Timeout | undefined;
-  /** One that is for a connection keeps what it showed until that has come, however short it was. */
+  /**
+   * For a terminal of one connection: resolves when that has come. Until then a program that has ended does not end the
+   * terminal, so that the client still gets its output.
+   */
   #ownerCame: Promise<void> = Promise.resolve();
   #welcome: () => void = () => undefined;
-  /** Why it is being ended; `undefined`: it is not. */
+  /** Why the terminal is being ended; `undefined`: it is not. */
   #ending: TerminalReason | undefined;
 
   private constructor(order: HolderOrder) {
@@ -93,7 +104,7 @@ export class Holder implements House {
     this.#server = createServer((socket) => { this.#visitors.add(new Visitor(socket, this)); });
   }
 
-  /** Starts the program. @throws Error where it cannot be. @returns what is in terminal.json now. */
+  /** Starts the program. @throws Error where it cannot be started. @returns The content of terminal.json. */
   static async open(order: HolderOrder): Promise<{ readonly holder: Holder; readonly record: TerminalRecord }> {
     process.chdir(order.directory);
     const holder = new Holder(order);
@@ -103,11 +114,11 @@ export class Holder implements House {
   async #open(): Promise<TerminalRecord> {
     let opened = (): void => undefined;
     const isOpen = new Promise<void>((resolve) => { opened = resolve; });
-    // By its name alone: the whole path may be longer than an address of a socket (108 bytes, unix(7)).
+    // By its name alone: the whole path may be longer than a socket address (108 bytes, unix(7)).
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject).listen({ path: socketName, exclusive: true }, resolve);
     });
-    // Before the program runs, which may replace it.
+    // Read before the program runs, as the program may replace the socket.
     const socket = socketId(lstatSync(socketName, { bigint: true }));
     const pty = await openPty(this.#order, {
       onOutput: (bytes) => this.#output(bytes),
@@ -115,9 +126,12 @@ export class Holder implements House {
       onExit: (code) => void isOpen.then(() => this.#ownerCame).then(() => this.#ended(code)),
     });
     this.#pty = pty;
-    if (this.#order.typed !== null) this.#firstInput = new FirstInput(this.#order.typed, (bytes) => void pty.write(bytes));
+    if (this.#order.typed !== null) this.#firstInput = new FirstInput(
+      this.#order.typed,
+      (bytes) => void pty.write(bytes),
+    );
     if (this.ring.end > 0) this.#firstInput?.shown();
-    // One that has ended already was somebody, too.
+    // The program may have ended already.
     this.#program = await identify(pty.pid) ?? { pid: pty.pid, startTime: 'ended' };
     const holder = await identify(process.pid);
     if (holder === undefined) throw new Error('Cannot find out who this process is');
@@ -135,10 +149,14 @@ export class Holder implements House {
     return record;
   }
 
-  /** Makes the terminal one that every server finds. @throws Error where one has given it up meanwhile. */
+  /**
+   * Writes the record, so that every server finds the terminal.
+   *
+   * @throws Error where a server has discarded it meanwhile.
+   */
   #note(record: TerminalRecord): void {
     writeOnce(recordFile, JSON.stringify(record));
-    // It may have been moved away, and what stood here with it.
+    // The directory may have been moved away, with the file in it.
     const found = statFile(join(this.#order.directory, recordFile));
     if (found?.ino !== statFile(recordFile)?.ino) throw new Error('the directory of the terminal was removed');
   }
@@ -146,7 +164,7 @@ export class Holder implements House {
   /** Ends the program and all that it started. Resolves once they are gone. */
   async end(reason: TerminalReason, grace: number = graceMs): Promise<void> {
     this.#ending ??= reason;
-    // What waits to be read must not keep anybody from ending.
+    // Unread output must not keep a process from ending.
     this.#pty?.resume();
     await terminate({ id: this.#order.about.terminalId, leader: this.#program }, { signal: 'SIGHUP', graceMs: grace });
   }
@@ -203,7 +221,7 @@ export class Holder implements House {
     this.#tellSoon();
   }
 
-  /** Lets the program wait for those that decide, see above. */
+  /** Pauses the program while a deciding viewer is far behind, see above. */
   #pace(): void {
     const waitedFor = this.#ending === undefined ? this.#waitedFor() : [];
     if (!this.#isPaused && waitedFor.some((visitor) => this.#isFarBehind(visitor, 2))) {
@@ -217,7 +235,7 @@ export class Holder implements House {
     }
   }
 
-  /** Leaves behind those that are slower than the fastest, and the fastest where it takes nothing. */
+  /** Leaves behind the viewers that are slower than the fastest, and the fastest if it takes nothing. */
   #watchStall(): void {
     const before = this.#leader();
     this.#stallCheck = setTimeout(() => {
@@ -232,15 +250,16 @@ export class Holder implements House {
   }
 
   #waitedFor(): Visitor[] {
-    return [...this.#visitors].filter(({ role, isLeftBehind }) => role.is === 'viewer' && role.isDeciding && !isLeftBehind);
+    return [...this.#visitors]
+      .filter(({ role, isLeftBehind }) => role.is === 'viewer' && role.isDeciding && !isLeftBehind);
   }
 
-  /** @param part Of the ring: 2 is a half. */
+  /** @param part Divisor of the size of the ring: 2 is half of it. */
   #isFarBehind({ position }: Visitor, part: number): boolean {
     return this.ring.end - position > this.ring.sizeBytes / part;
   }
 
-  /** The offset that the fastest of those has; `undefined`: there are none. */
+  /** Offset of the fastest viewer that the program waits for; `undefined` without viewers. */
   #leader(): number | undefined {
     const positions = this.#waitedFor().map(({ position }) => position);
     return positions.length === 0 ? undefined : Math.max(...positions);
@@ -256,8 +275,8 @@ export class Holder implements House {
   }
 
   /**
-   * Has a program on the other screen show all of it, where a part of what it has shown is no longer kept: it does so when the size changes.
-   * A viewer that only looks does not change what the program does.
+   * Makes a program on the alternate screen redraw it, by a change of size, where part of its output is no longer
+   * kept. Not for a read-only viewer, which must not affect the program.
    */
   #repaint(): void {
     if (this.ring.start === 0 || !this.replay.isOtherScreen()) return;
@@ -283,10 +302,12 @@ export class Holder implements House {
     }, tellMs);
   }
 
-  /** Whatever ends it one day, besides itself. */
+  /** Starts the timers that may end the terminal. */
   #arm(): void {
     const { idleSeconds, lifetimeSeconds, about } = this.#order;
-    if (lifetimeSeconds !== null) this.#cancels.push(longTimeout(() => void this.end('lifetime'), lifetimeSeconds * 1000));
+    if (lifetimeSeconds !== null) this.#cancels.push(
+      longTimeout(() => void this.end('lifetime'), lifetimeSeconds * 1000),
+    );
     if (idleSeconds !== null) this.#awaitIdle(idleSeconds * 1000);
     if (!about.ofConnection) return;
     this.#ownerCame = new Promise((resolve) => { this.#welcome = resolve; });
@@ -310,14 +331,15 @@ export class Holder implements House {
     clearTimeout(this.#telling);
     clearTimeout(this.#repainting);
     this.exit = {
-      exitCode, reason: this.#ending ?? 'exit', finishedAt: Date.now() / 1000, lastActivityAt: this.#lastActivityMs / 1000,
+      exitCode, reason: this.#ending ?? 'exit',
+      finishedAt: Date.now() / 1000, lastActivityAt: this.#lastActivityMs / 1000,
       ...this.#size, outputBytes: this.ring.end,
     };
     try {
       const { offset, state } = this.replay.joinPoint({ isFresh: true });
       replaceFile('scrollback', Buffer.concat([state, this.ring.read(offset, this.ring.end - offset)]));
     } finally {
-      // Without the scrollback, where the disk is full; without this, too, it counts as lost.
+      // Also where the scrollback could not be written (full disk); if this fails too, the terminal counts as lost.
       replaceFile('exit', JSON.stringify(this.exit));
       this.#server.close();
       for (const visitor of this.#visitors) visitor.ended();
@@ -325,7 +347,7 @@ export class Holder implements House {
     }
   }
 
-  /** The process ends with its last visitor: those who still read the rest have time as long as they do. */
+  /** The process ends with its last connection. A viewer that still takes output has all the time it needs. */
   #leave(): void {
     let before = '';
     const check = setInterval(() => {
@@ -337,7 +359,7 @@ export class Holder implements House {
   }
 }
 
-/** Where a package of the user's cannot be loaded, script(1) must do. */
+/** Uses script(1) where the user's package cannot be loaded. */
 async function openPty(order: HolderOrder, events: PtyEvents): Promise<Pty> {
   const { backend, env } = order;
   if (backend.modulePath === undefined) return openScriptPty('.', order, events);
@@ -349,7 +371,7 @@ async function openPty(order: HolderOrder, events: PtyEvents): Promise<Pty> {
   }
 }
 
-/** Whole or not at all, and never over one that is there: link(2). */
+/** Writes a file completely or not at all, and never over an existing one: link(2). */
 function writeOnce(name: string, content: string): void {
   const beside = `${name}.${process.pid}`;
   createFile(beside, content);

@@ -7,25 +7,27 @@ import { checkFolder } from '../base/untrusted-file.ts';
 import { type Asked, bytesHead, encode, type Frame, FrameReader, parseTold, type Told } from './frames.ts';
 import { withSocket } from './socket-path.ts';
 
-/** What else is waiting to be told has time for so long. */
+/** How long `synced` waits for an answer. */
 const answerMs = 10_000;
 
-/** Where a holder is, and how it is told from others. */
+/** Where a holder is, and how to recognize it. */
 export interface HolderAddress {
-  /** The terminal's. */
+  /** The directory of the terminal. */
   readonly directory: string;
   readonly terminalId: string;
-  /** The id of its socket; `undefined`: it is not known. */
+  /** Id of the holder's socket; `undefined`: unknown. */
   readonly socket: string | undefined;
 }
 
 export class Link {
   onFrame: (frame: Frame<Told>) => void = () => undefined;
-  /** There is room again, after `type` returned false. */
+  /** Called when there is room for more input, after `type` returned false. */
   onDrain: () => void = () => undefined;
-  /** Called once. Nothing is read before the end of the turn in which the link was made. */
+  /**
+   * Called once. Nothing is read before the end of the turn in which the link was made, so handlers can be set in time.
+   */
   onClose: () => void = () => undefined;
-  /** The id of the holder's. */
+  /** Id of the holder's socket. */
   readonly socketId: string;
   readonly #socket: Socket;
   readonly #frames = new FrameReader<Told>(parseTold);
@@ -42,10 +44,11 @@ export class Link {
   }
 
   /**
-   * The holder of another terminal closes the connection: also where nothing tells that a job has put its socket there.
+   * Connects to a holder. If it is the holder of another terminal, it closes the connection: this covers a socket that
+   * a job has put there undetected.
    *
-   * @throws the system's error where nothing listens: the holder has ended, or does;
-   * UntrustedFileError where a link or another socket stands there.
+   * @throws The system's error where nothing listens: the holder has ended, or is about to; UntrustedFileError where
+   * there is a link or another socket.
    */
   static open({ directory, terminalId, socket: expected }: HolderAddress): Promise<Link> {
     return new Promise((resolve, reject) => {
@@ -67,14 +70,17 @@ export class Link {
     if (this.#socket.writable) this.#socket.write(encode(request));
   }
 
-  /** Types. `false`: it is better to wait for `onDrain`. */
+  /** Sends input. `false`: the caller should wait for `onDrain`. */
   type(bytes: Uint8Array): boolean {
     if (!this.#socket.writable || bytes.length === 0) return true;
     this.#socket.write(bytesHead(bytes.length));
     return this.#socket.write(bytes);
   }
 
-  /** Resolves with whether all that was asked before has been done; not where the program reads no input. */
+  /**
+   * Resolves with `true` once all earlier requests are done; with `false` when the link closes, or after 10 s, for
+   * example where the program reads no input.
+   */
   async synced(): Promise<boolean> {
     if (this.#isClosed) return false;
     let overdue: NodeJS.Timeout | undefined;
@@ -103,7 +109,7 @@ export class Link {
     try {
       frames = this.#frames.read(chunk);
     } catch {
-      // Not one of ours.
+      // The peer is not a holder of ours.
       return void this.#socket.destroy();
     }
     for (const frame of frames) {

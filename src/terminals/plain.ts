@@ -1,15 +1,16 @@
 /**
- * The output of a terminal as text to read: without escape sequences, each line as it stood in the end. Pure.
+ * Converts terminal output to plain text: without escape sequences, each line in its final state. Pure.
  *
- * Lines only: what a program painted all over the screen by moving the cursor up and down comes in the order in which it was painted.
+ * It works line by line: what a program draws by moving the cursor up and down appears in the order in which it was
+ * drawn.
  * @module
  */
 
-// ECMA-48: CSI with parameters, intermediates and a final byte; strings (OSC, DCS, SOS, PM, APC) to BEL or ST; other escapes with their
-// intermediates; and control characters, of which those that move within a line mean something.
+// ECMA-48: CSI with parameters, intermediates and a final byte; strings (OSC, DCS, SOS, PM, APC) to BEL or ST; other
+// escapes with their intermediates; and control characters, of which only those that move within a line have an effect.
 const sequence = /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b\[[0-?]*[ -/]*$|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]?|[\0-\x1f\x7f]/gu;
 
-/** A program that jumps about must not make text without end: no window is wider, and so many spaces are enough. */
+/** Limits on the text of a program that moves the cursor far: no window is wider, and no text needs more padding. */
 const widest = 4096;
 const mostSpaces = 2 ** 20;
 

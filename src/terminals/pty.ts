@@ -1,5 +1,5 @@
 /**
- * A program on a pseudo-terminal, by script(1), which every Unix has, or by node-pty where the user installed it.
+ * Runs a program on a pseudo-terminal: by script(1), which every Unix has, or by node-pty where the user installed it.
  * @module
  */
 import { execFile, spawn } from 'node:child_process';
@@ -26,19 +26,19 @@ export interface PtyEvents {
   readonly onOutput: (bytes: Buffer) => void;
   /** There is room for more input again. */
   readonly onDrain: () => void;
-  /** It has ended, and all output was told. @param code 128+n for signal n. */
+  /** The program has ended, and `onOutput` has had all output. @param code 128+n for signal n. */
   readonly onExit: (code: number) => void;
 }
 
 export interface Pty {
   readonly backend: TerminalBackend;
-  /** The program's: the leader of its session. */
+  /** Pid of the program, which leads its session. */
   readonly pid: number;
-  /** Types. `false`: it is better to wait for `onDrain`. */
+  /** Sends input. `false`: the caller should wait for `onDrain`. */
   write(bytes: Buffer): boolean;
-  /** Resolves once the program has it, or a newer one. */
+  /** Resolves once the program has this size, or a later one. */
   resize(size: TerminalSize): Promise<void>;
-  /** No more output for now: the program waits once what is between is full. */
+  /** Stops reading output: the program waits once the buffers in between are full. */
   pause(): void;
   resume(): void;
 }
@@ -47,13 +47,13 @@ const noteFd = 3;
 const endCheckMs = 20;
 const longestComplaint = 2048;
 
-/** What node-pty of any name has, as far as it is used. */
+/** The used part of the node-pty API, of either package. */
 interface NodePty {
   spawn(file: string, args: readonly string[], options: {
     name: string; cols: number; rows: number; cwd: string; env: { readonly [name: string]: string }; encoding: null;
   }): {
     readonly pid: number;
-    /** Not in its documentation. */
+    /** Not documented. */
     readonly ptsName?: string;
     onData(listener: (bytes: Buffer | string) => void): unknown;
     onExit(listener: (ended: { exitCode: number; signal?: number }) => void): unknown;
@@ -64,7 +64,10 @@ interface NodePty {
   };
 }
 
-/** @param modulePath Of node-pty. @throws Error where it cannot be loaded or cannot open a terminal. */
+/**
+ * @param modulePath Path of the node-pty package.
+ * @throws Error where it cannot be loaded or cannot open a terminal.
+ */
 export function openNodePty(backend: TerminalBackend, modulePath: string, options: PtyOptions, events: PtyEvents): Pty {
   const { spawn: open } = createRequire(import.meta.url)(modulePath) as NodePty;
   const { argv: [file = '', ...args], workdir: cwd, env, size } = options;
@@ -86,7 +89,7 @@ export function openNodePty(backend: TerminalBackend, modulePath: string, option
     write: (bytes) => (pty.write(bytes), true),
     resize: async ({ cols, rows }) => pty.resize(cols, rows),
     pause: () => {
-      // It waits only 200 ms for what was not read when its program ended; that is little, as no more can come.
+      // node-pty reads for only 200 ms after its program has ended; that is enough, as no more output can come.
       if (!isPidAlive(pty.pid)) return;
       pty.pause();
       clearInterval(endCheck);
@@ -97,8 +100,8 @@ export function openNodePty(backend: TerminalBackend, modulePath: string, option
 }
 
 /**
- * As long as somebody has the terminal open all can be read that was written: node-pty reads on for 200 ms, but where the program alone had it,
- * Linux may answer EIO before the last bytes (microsoft/node-pty#85).
+ * Keeps the terminal open, so that all output can be read: node-pty reads for 200 ms after the end, but once no process
+ * has the terminal open, Linux may answer EIO before the last bytes (microsoft/node-pty#85).
  */
 function holdTerminal(path: string | undefined): number | undefined {
   try {
@@ -108,23 +111,30 @@ function holdTerminal(path: string | undefined): number | undefined {
   }
 }
 
-/** @param folder Where a file may be made for a moment. @throws Error where the terminal cannot be opened, in the words of script(1). */
+/**
+ * @param folder For a temporary file.
+ * @throws Error where the terminal cannot be opened, with the message of script(1).
+ */
 export async function openScriptPty(folder: string, options: PtyOptions, events: PtyEvents): Promise<Pty> {
   const { workdir: cwd, size } = options;
-  // The shells on the way pass on no name that is none for them.
+  // The shells in between drop variables whose names are not valid in a shell.
   const isCarried = needsCarrier(options.env);
   const inner = isCarried ? carriedArgv(options.argv, options.env, folder) : options.argv;
-  // What carries it is Node, which must not obey what is meant for the program.
+  // The program that adds them is Node, which must not obey what is meant for the user's program.
   const outer = isCarried ? withoutNodeOptions(options.env) : options.env;
   const { argv: [file = '', ...args], env } = scriptCommand(inner, size, { noteFd, shell: options.env['SHELL'] });
   const input = await openInput(folder, options.env);
-  const child = spawn(pathOf(file, options.env), args, { cwd, env: { ...outer, ...env }, stdio: [input.fd, 'pipe', 'pipe', 'pipe'] });
+  const child = spawn(pathOf(file, options.env), args, {
+    cwd,
+    env: { ...outer, ...env },
+    stdio: [input.fd, 'pipe', 'pipe', 'pipe'],
+  });
   closeSync(input.fd);
   const { stdin } = input;
   const [, stdout, stderr, noted] = child.stdio as unknown as [null, Socket, Socket, Socket];
   let complaint = '';
   stderr.setEncoding('utf8').on('data', (text: string) => { complaint = (complaint + text).slice(-longestComplaint); });
-  // It has ended, as `close` tells.
+  // The program has ended; `close` reports that.
   for (const stream of [stdin, stdout, stderr, noted]) stream.on('error', () => undefined);
   stdin.on('drain', events.onDrain);
   stdout.on('data', events.onOutput);
@@ -146,12 +156,12 @@ export async function openScriptPty(folder: string, options: PtyOptions, events:
   };
 }
 
-/** Of a program of ours, which the PATH of the terminal may lack. */
+/** Path of a program that the server needs, which the PATH of the terminal may lack. */
 function pathOf(program: string, env: PtyOptions['env']): string {
   return findProgram(program, `${env['PATH'] ?? ''}:${toolEnvironment({}).PATH ?? ''}`) ?? program;
 }
 
-/** One stty(1) at a time, the last size wins. */
+/** Runs one stty(1) at a time; the last size wins. */
 function sizeKeeper(tty: string, env: { readonly [name: string]: string }): (size: TerminalSize) => Promise<void> {
   let wanted: TerminalSize | undefined;
   let working: Promise<void> | undefined;
@@ -161,7 +171,7 @@ function sizeKeeper(tty: string, env: { readonly [name: string]: string }): (siz
       wanted = undefined;
       await new Promise<void>((resolve) => {
         const child = spawn(file, args, { env: toolEnvironment(env), stdio: 'ignore' });
-        // Where there is no stty the size stays.
+        // Without stty the size stays.
         child.once('error', () => resolve());
         child.once('exit', () => resolve());
       });
@@ -175,13 +185,23 @@ function sizeKeeper(tty: string, env: { readonly [name: string]: string }): (siz
   };
 }
 
-/** A FIFO: the pipes of Node are socket pairs, of which BSD's script(1) says that they are no terminals, and ends. */
-async function openInput(folder: string, env: { readonly [name: string]: string }): Promise<{ readonly fd: number; readonly stdin: Socket }> {
+/**
+ * Opens stdin of script(1) as a FIFO. Node's pipes are socket pairs, which BSD's script(1) rejects as not being
+ * terminals.
+ */
+async function openInput(
+  folder: string,
+  env: { readonly [name: string]: string },
+): Promise<{ readonly fd: number; readonly stdin: Socket }> {
   const path = join(folder, 'input');
   await promisify(execFile)('mkfifo', ['-m', '600', path], { env: toolEnvironment(env) });
   try {
-    // Open for both, so that the open waits for nobody; the program has it for reading alone.
-    const stdin = new Socket({ fd: openSync(path, constants.O_RDWR | constants.O_NONBLOCK), readable: false, writable: true });
+    // Opened for reading and writing, so that the open does not wait; the program gets it for reading only.
+    const stdin = new Socket({
+      fd: openSync(path, constants.O_RDWR | constants.O_NONBLOCK),
+      readable: false,
+      writable: true,
+    });
     return { fd: openSync(path, constants.O_RDONLY), stdin };
   } finally {
     unlinkSync(path);

@@ -1,10 +1,12 @@
 /**
- * What is on disk of a terminal.
+ * The files of a terminal on disk.
  * @module
  */
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
-import { type Parser, array, boolean, fieldsOf, integer, nullable, number, oneOf, optional, text } from '../base/parse.ts';
+import {
+  type Parser, array, boolean, fieldsOf, integer, nullable, number, oneOf, optional, text,
+} from '../base/parse.ts';
 import type { Idempotency } from '../process/idempotency.ts';
 import { type Identity, isAliveNow, wordsOf } from '../process/identity.ts';
 import { isJobId } from '../protocol/ids.ts';
@@ -19,29 +21,36 @@ const side = integer({ min: 1, max: 65_535 });
 const titleStart = 'sidecar-terminal';
 
 /**
- * What `ps` shows of the process that keeps a terminal: its id, and whose terminal it is, wherever its directory is moved.
+ * The title of a holder, as `ps` shows it: the terminal's id, and a mark of the server's folder, which tells whose
+ * terminal it is wherever its directory is moved.
  *
- * @param folder Of all terminals of a server. @throws the system's error where it is missing.
+ * @param folder Directory of all terminals of a server.
+ * @throws The system's error where it is missing.
  */
 export function holderTitle(id: string, folder: string): string {
   return `${titleStart} ${id} ${folderMark(folder)}`;
 }
 
-/** What a title says. `mark`: `undefined` in one of an earlier version. */
-export function parseHolderTitle(title: string): { readonly id: TerminalId; readonly mark: string | undefined } | undefined {
+/** Parses a title. `mark` is `undefined` in a title of an earlier version. */
+export function parseHolderTitle(
+  title: string,
+): { readonly id: TerminalId; readonly mark: string | undefined } | undefined {
   const [start, id = '', mark] = title.trim().split(' ');
   return start === titleStart && isJobId(id) ? { id, mark } : undefined;
 }
 
-/** Whether the process may hold that terminal: it has ended, or says so. Where there is no `/proc`, nothing tells. */
+/**
+ * Whether the process may be the holder of that terminal: it has ended, or its title says so. Always `true` without
+ * `/proc`.
+ */
 export function mayHold(id: string, holder: Identity): boolean {
   if (process.platform !== 'linux' || !isAliveNow(holder)) return true;
   const [title = ''] = wordsOf(holder.pid);
-  // No file descriptor to look with.
+  // An empty title: it could not be read, for example for lack of file descriptors.
   return title === '' || parseHolderTitle(title)?.id === id;
 }
 
-/** Tells one folder of terminals from those of other servers of the machine. */
+/** A hash that tells the terminals of one server from those of other servers on the machine. */
 export function folderMark(folder: string): string {
   return createHash('sha256').update(realpathSync(folder)).digest('hex').slice(0, 16);
 }
@@ -55,43 +64,46 @@ export interface TerminalRecord {
   readonly workdir: string;
   readonly warnings?: readonly string[] | undefined;
   readonly backend: TerminalBackend;
-  /** It ends with the connection that it was made for. */
+  /** The terminal ends with the connection that it was made for. */
   readonly ofConnection: boolean;
-  /** The request that it was opened by, where that may be repeated. */
+  /** The request that opened it, if that may be repeated. */
   readonly idempotency?: Idempotency | undefined;
   /** Unix seconds. */
   readonly createdAt: number;
   readonly cols: number;
   readonly rows: number;
-  /** The process that keeps the terminal. */
+  /** The process that holds the terminal. */
   readonly holder: Identity;
-  /** The id of the holder's socket; `undefined` in one of an earlier version. */
+  /** Id of the holder's socket; `undefined` in a record of an earlier version. */
   readonly socket?: string | undefined;
-  /** The program on it. */
+  /** The program on the terminal. */
   readonly program: Identity;
 }
 
-/** `exit`, written once it has ended. */
+/** `exit`, written once the terminal has ended. */
 export interface TerminalExit {
-  /** -1: nobody can know. */
+  /** -1: unknown. */
   readonly exitCode: number;
   readonly reason: TerminalReason;
   readonly finishedAt: number;
   readonly lastActivityAt: number;
   readonly cols: number;
   readonly rows: number;
-  /** All that it had shown; the scrollback is the end of it. */
+  /** Length of all output; the scrollback is the end of it. */
   readonly outputBytes: number;
 }
 
 const record: Parser<TerminalRecord> = fieldsOf({
-  terminalId, name: nullable(text()), command: nullable(text()), workdir: text(), warnings: optional(array(text(), { max: 100 })), backend: oneOf(...terminalBackends), ofConnection: boolean,
-  idempotency: optional(fieldsOf({ key: text(), hash: text() })), createdAt: unixSeconds, cols: side, rows: side, holder: identity,
+  terminalId, name: nullable(text()), command: nullable(text()), workdir: text(),
+  warnings: optional(array(text(), { max: 100 })), backend: oneOf(...terminalBackends), ofConnection: boolean,
+  idempotency: optional(fieldsOf({ key: text(), hash: text() })), createdAt: unixSeconds,
+  cols: side, rows: side, holder: identity,
   socket: optional(text()), program: identity,
 });
 
 const exit: Parser<TerminalExit> = fieldsOf({
-  exitCode: integer({ min: -1, max: 255 }), reason: oneOf(...terminalReasons), finishedAt: unixSeconds, lastActivityAt: unixSeconds,
+  exitCode: integer({ min: -1, max: 255 }), reason: oneOf(...terminalReasons),
+  finishedAt: unixSeconds, lastActivityAt: unixSeconds,
   cols: side, rows: side, outputBytes: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
 });
 

@@ -1,25 +1,29 @@
 /**
- * What a viewer that joins late gets: the state of the terminal where the kept output begins, then that output. The state is learned from the
- * output as it leaves the ring, so it costs nothing while all of the output is kept, and what follows brings it up to date by itself.
+ * What a viewer that joins late gets: the state of the terminal at the beginning of the kept output, then that output.
+ * The state is read from the output as it leaves the ring, so it costs nothing while all output is kept, and the output
+ * that follows brings it up to date.
  * @module
  */
 import type { Ring } from '../base/ring.ts';
 import { ScreenState } from './screen-state.ts';
 
-/** How far into the kept output the beginning of a line is looked for. */
+/** How far into the kept output to look for the beginning of a line. */
 const lookBytes = 4096;
 const newline = 0x0a;
 
 export interface JoinPoint {
-  /** Of the first byte of output to show. It begins a line where there is one; never within a character or a sequence. */
+  /**
+   * Offset of the first byte of output to show. It is the beginning of a line if there is one; never within a character
+   * or a sequence.
+   */
   readonly offset: number;
-  /** Shown before it: sets the terminal as it was there. */
+  /** Sequences to show first: they set the terminal as it was at that point. */
   readonly state: Buffer;
 }
 
 export class Replay {
   readonly #ring: Ring;
-  /** As of the first byte that is kept. */
+  /** State of the terminal at the first byte that is kept. */
   readonly #state = new ScreenState();
 
   constructor(ring: Ring) {
@@ -33,21 +37,23 @@ export class Replay {
     this.#ring.append(bytes);
   }
 
-  /** @param options.isFresh The viewer has shown nothing before. */
+  /** @param options.isFresh The viewer has shown nothing yet. */
   joinPoint(options: { readonly isFresh: boolean }): JoinPoint {
     const { start, end } = this.#ring;
     if (start === 0) return { offset: 0, state: Buffer.alloc(0) };
     const beginning = this.#ring.read(start, lookBytes);
-    // Nothing of a sequence that fills all that is kept can be shown.
-    const { state, length } = this.#toLine(beginning) ?? this.#toGap(beginning) ?? this.#toGap(this.#ring.read(start, end - start))
+    // A single sequence that fills all the kept output cannot be shown.
+    const { state, length } = this.#toLine(beginning)
+      ?? this.#toGap(beginning)
+      ?? this.#toGap(this.#ring.read(start, end - start))
       ?? { state: this.#now(), length: end - start };
     const bytes = Buffer.from(state.join(options), 'latin1');
-    // Offsets begin at 0, also for a viewer that counts the state.
+    // Offsets begin at 0, also for a viewer that counts the bytes of the state.
     const offset = start + length;
     return { offset, state: bytes.length <= offset ? bytes : Buffer.alloc(0) };
   }
 
-  /** Whether a program shows the other screen at the moment. */
+  /** Whether the terminal is on the alternate screen now. */
   isOtherScreen(): boolean {
     return this.#now().isOtherScreen;
   }
@@ -72,7 +78,7 @@ export class Replay {
     }
   }
 
-  /** Up to the first place between two sequences and two characters. */
+  /** Up to the first position between two sequences and two characters. */
   #toGap(kept: Buffer): { readonly state: ScreenState; readonly length: number } | undefined {
     const state = this.#state.clone();
     for (let length = 0; length < kept.length; length += 1) {

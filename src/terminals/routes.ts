@@ -1,17 +1,18 @@
 /**
- * The calls on terminals.
+ * The HTTP routes of terminals.
  * @module
  */
 import type { Schema } from '../base/parse.ts';
 import {
-  attachQuery, binaryProtocol, inputRequest, type InputAccepted, ownTerminalQuery, screenQuery, sizeRequest, type TerminalDeleted, terminalRequest,
+  attachQuery, binaryProtocol, inputRequest, type InputAccepted, ownTerminalQuery, screenQuery, sizeRequest,
+  type TerminalDeleted, terminalRequest,
 } from '../protocol/terminals.ts';
 import { json, stream, text } from '../http/reply.ts';
 import { type Route, route, webSocket } from '../http/route.ts';
 import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
 import type { Terminals } from './terminals.ts';
 
-/** More text takes longer to read off the output than others should wait: 0.1 s a megabyte. */
+/** Longer text would hold up other requests: the conversion takes 0.1 s per megabyte. */
 const longestText = 256 * 1024;
 const nullable = (type: string): Schema => ({ type: [type, 'null'] });
 const terminalSchema: Schema = {
@@ -39,11 +40,15 @@ const terminalSchema: Schema = {
   },
 };
 
-const dialogue = 'The client sends text messages of JSON: {"type":"input","data":"…"}, {"type":"resize","cols":80,"rows":24}, {"type":"ping"}. '
-  + 'The server sends the output as text, never cut within a character; behind a NUL, as JSON, {"type":"pong"}, {"type":"error","message":"…"}, '
-  + '{"type":"skipped","bytes":N,"offset":N} where the client read so slowly that this much is gone, and last {"type":"exit","exitCode":0}. '
+const dialogue = 'The client sends text messages of JSON: '
+  + '{"type":"input","data":"…"}, {"type":"resize","cols":80,"rows":24}, {"type":"ping"}. '
+  + 'The server sends the output as text, never cut within a character; '
+  + 'behind a NUL, as JSON, {"type":"pong"}, {"type":"error","message":"…"}, '
+  + '{"type":"skipped","bytes":N,"offset":N} where the client read so slowly that this much is gone, '
+  + 'and last {"type":"exit","exitCode":0}. '
   + `Under the subprotocol ${binaryProtocol} output comes in binary frames, and binary frames of the client are input. `
-  + 'The size is that of the client that acted last. Close codes: 1000 ended, 1011 cannot start, 1013 too many terminals, or too many wrong keys from this address, 3401 no key.';
+  + 'The size is that of the client that acted last. Close codes: 1000 ended, 1011 cannot start, '
+  + '1013 too many terminals, or too many wrong keys from this address, 3401 no key.';
 
 export function terminalRoutes(terminals: Terminals): Route[] {
   return [
@@ -51,10 +56,13 @@ export function terminalRoutes(terminals: Terminals): Route[] {
       body: terminalRequest,
       documentation: {
         summary: 'Opens a terminal',
-        description: 'It outlives connections, restarts and updates of the server, until its program ends or it is closed.',
+        description: 'It outlives connections, restarts and updates of the server, '
+          + 'until its program ends or it is closed.',
         headers: idempotencyHeader,
         answers: { 201: { description: 'Its program runs', schema: terminalSchema } },
-        problems: ['idempotency_mismatch', 'not_supported', 'too_many_terminals', 'storage_full', 'unavailable', 'shutting_down'],
+        problems: [
+          'idempotency_mismatch', 'not_supported', 'too_many_terminals', 'storage_full', 'unavailable', 'shutting_down',
+        ],
       },
     }, async (request) => {
       const view = await terminals.startOnce(request.body, idempotencyOf(request, 'POST /terminals'));
@@ -65,7 +73,12 @@ export function terminalRoutes(terminals: Terminals): Route[] {
       documentation: {
         summary: 'Lists terminals, newest first',
         description: 'Those that have ended, too, for an hour and at most 64 of them.',
-        answers: { 200: { description: 'The terminals', schema: { type: 'object', properties: { terminals: { type: 'array', items: terminalSchema } } } } },
+        answers: {
+          200: {
+            description: 'The terminals',
+            schema: { type: 'object', properties: { terminals: { type: 'array', items: terminalSchema } } },
+          },
+        },
       },
     }, () => json(200, { terminals: terminals.list().map(({ view }) => view) })),
 
@@ -80,7 +93,8 @@ export function terminalRoutes(terminals: Terminals): Route[] {
     route('DELETE', '/terminals/:id', {
       documentation: {
         summary: 'Closes a terminal',
-        description: 'Its program and all that it started get SIGHUP and, 2 seconds later, SIGKILL. Answers once they are gone.',
+        description: 'Its program and all that it started get SIGHUP and, 2 seconds later, SIGKILL. '
+          + 'Answers once they are gone.',
         answers: { 200: { description: 'It is closed and forgotten', schema: { type: 'object', properties: {
           deleted: { const: true }, terminalId: { type: 'string' } } } } },
         problems: ['terminal_not_found'],
@@ -96,7 +110,8 @@ export function terminalRoutes(terminals: Terminals): Route[] {
       query: screenQuery,
       documentation: {
         summary: 'The end of the output as text',
-        description: 'Without escape sequences, at most 256 KiB of it; with raw all bytes that are kept, as they came. Also of a terminal that has ended, as long as it is listed.',
+        description: 'Without escape sequences, at most 256 KiB of it; with raw all bytes that are kept, as they came. '
+          + 'Also of a terminal that has ended, as long as it is listed.',
         answers: { 200: { description: 'The text', type: 'text/plain' } },
         problems: ['terminal_not_found', 'unavailable'],
       },
@@ -113,14 +128,24 @@ export function terminalRoutes(terminals: Terminals): Route[] {
         summary: 'Types into a terminal',
         description: 'Where the program reads nothing for 10 s: stdin_full.',
         headers: idempotencyHeader,
-        answers: { 200: { description: 'It was typed', schema: { type: 'object', properties: { writtenBytes: { type: 'integer' } } } } },
+        answers: {
+          200: {
+            description: 'It was typed',
+            schema: { type: 'object', properties: { writtenBytes: { type: 'integer' } } },
+          },
+        },
         problems: ['terminal_not_found', 'terminal_ended', 'stdin_full', 'idempotency_mismatch', 'outcome_unknown'],
       },
-    }, async (request) => json(200, await terminals.once(request.params.id, request, 'input', async (terminal, begin): Promise<InputAccepted> => {
-      const bytes = Buffer.from(request.body.data);
-      await terminal.type(bytes, begin);
-      return { writtenBytes: bytes.length };
-    }))),
+    }, async (request) => json(200, await terminals.once(
+      request.params.id,
+      request,
+      'input',
+      async (terminal, begin): Promise<InputAccepted> => {
+        const bytes = Buffer.from(request.body.data);
+        await terminal.type(bytes, begin);
+        return { writtenBytes: bytes.length };
+      },
+    ))),
 
     route('POST', '/terminals/:id/resize', {
       body: sizeRequest,
@@ -128,7 +153,12 @@ export function terminalRoutes(terminals: Terminals): Route[] {
         summary: 'Changes the size of a terminal',
         description: 'Until another client that is attached acts: the size is that of the client that acted last.',
         headers: idempotencyHeader,
-        answers: { 200: { description: 'It has it', schema: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } } } },
+        answers: {
+          200: {
+            description: 'It has it',
+            schema: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } },
+          },
+        },
         problems: ['terminal_not_found', 'terminal_ended', 'stdin_full', 'idempotency_mismatch'],
       },
     }, async (request) => json(200, await terminals.once(request.params.id, request, 'resize', async (terminal) => {
@@ -149,9 +179,10 @@ export function terminalRoutes(terminals: Terminals): Route[] {
     }, ({ params, query }) => {
       const terminal = terminals.get(params.id);
       return (socket) => {
-        // Nobody hears what comes until all is loaded.
+        // No message is read until the module is loaded.
         socket.pause();
-        void import('./attach.ts').then(({ attach }) => attach(socket, terminal, { isReadonly: query.readonly ?? false, after: query.after }));
+        void import('./attach.ts').then(({ attach }) =>
+          attach(socket, terminal, { isReadonly: query.readonly ?? false, after: query.after }));
       };
     }),
 
@@ -159,7 +190,7 @@ export function terminalRoutes(terminals: Terminals): Route[] {
   ];
 }
 
-/** The second listener, for front ends that know nothing but the dialogue. */
+/** Routes of the second listener, for front ends that know only the dialogue. */
 export function terminalPortRoutes(terminals: Terminals): Route[] {
   return [ownTerminal('/', terminals), ownTerminal('/terminal', terminals)];
 }

@@ -1,6 +1,7 @@
 /**
- * What a program has set in the terminal that shows its output: modes, keyboard, colours, titles, but not the characters on the screen.
- * It is bounded, whatever comes. So that a terminal which joins later can be set alike, and one that leaves can be set back.
+ * Tracks what a program has set in its terminal: modes, keyboard, colours, titles, but not the characters on the
+ * screen. Its size is bounded for any output. It serves to set up a terminal that joins later in the same way, and to
+ * reset one that leaves.
  *
  * Source: ctlseqs of xterm; kitty's keyboard protocol; DEC STD 070 for DECSTR.
  * @module
@@ -8,18 +9,23 @@
 import { applyGraphics, type Graphics, graphicsSequence } from './graphics.ts';
 import { type VtHandler, VtParser } from './vt-parser.ts';
 
-/** Those that are on in a terminal where nothing was done: wrap, repeat, blinking, the cursor. */
+/** Modes that are on by default: wrap, repeat, blinking, the cursor. */
 const usuallyOn: ReadonlySet<number> = new Set([7, 8, 12, 25]);
-/** The other screen: what was on the first comes back with it. */
+/** Modes of the alternate screen. */
 const otherScreen: ReadonlySet<number> = new Set([47, 1047, 1049]);
-/** Modes that a terminal which joins is given: cursor keys, reverse video, origin, wrap, keypad, cursor, mouse, focus, paste, colour scheme. */
-const joined: readonly number[] = [1, 5, 6, 7, 9, 12, 25, 66, 1000, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 2004, 2031];
-/** Set back by DECSTR: cursor keys, origin, wrap, cursor, keypad. */
+/**
+ * Modes that are set in a terminal that joins: cursor keys, reverse video, origin, wrap, keypad, cursor, mouse, focus,
+ * paste, colour scheme.
+ */
+const joined: readonly number[] = [
+  1, 5, 6, 7, 9, 12, 25, 66, 1000, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 2004, 2031,
+];
+/** Modes that DECSTR resets: cursor keys, origin, wrap, cursor, keypad. */
 const softlyReset: readonly number[] = [1, 6, 7, 25, 66];
-/** The final bytes of the CSI sequences that set anything. */
+/** Final bytes of the CSI sequences that set something. */
 const csiFinals = new Uint8Array(256);
 for (const final of 'hlmrtqpu') csiFinals[final.charCodeAt(0)] = 1;
-/** Parameters of SGR that are kept as they came: most are overridden before anybody asks. */
+/** SGR parameters that are kept unparsed: most are overridden before the state is read. */
 const mostPending = 64;
 const mostModes = 64;
 const mostStacked = 16;
@@ -34,7 +40,7 @@ interface Titles {
 export class ScreenState implements VtHandler {
   readonly finals: Uint8Array = csiFinals;
   #parser = new VtParser(this);
-  /** Those that are not as usual. */
+  /** Modes that differ from the default. */
   #modes = new Set<number>();
   #isInserting = false;
   #isKeypad = false;
@@ -47,7 +53,7 @@ export class ScreenState implements VtHandler {
   #link = '';
   #titles: Titles = { icon: '', window: '' };
   #stackedTitles: Titles[] = [];
-  /** By what they set: `4;1`, `11`. */
+  /** Keyed by what they set: `4;1`, `11`. */
   #colours = new Map<string, string>();
   #otherKeys = 0;
   /** Flags of kitty's protocol, the newest last; each screen has its own. */
@@ -57,7 +63,7 @@ export class ScreenState implements VtHandler {
     this.#parser.feed(bytes);
   }
 
-  /** The output so far ends between two sequences. */
+  /** Whether the output so far ends between two sequences. */
   get isBetween(): boolean {
     return this.#parser.isGround;
   }
@@ -70,9 +76,11 @@ export class ScreenState implements VtHandler {
     const copy = new ScreenState();
     copy.#parser = this.#parser.clone(copy);
     copy.#modes = new Set(this.#modes);
-    [copy.#isInserting, copy.#isKeypad, copy.#cursorShape, copy.#margins] = [this.#isInserting, this.#isKeypad, this.#cursorShape, this.#margins];
+    [copy.#isInserting, copy.#isKeypad, copy.#cursorShape, copy.#margins]
+      = [this.#isInserting, this.#isKeypad, this.#cursorShape, this.#margins];
     copy.#charsets = new Map(this.#charsets);
-    [copy.#shift, copy.#settledGraphics, copy.#link, copy.#titles] = [this.#shift, this.#graphics, this.#link, this.#titles];
+    [copy.#shift, copy.#settledGraphics, copy.#link, copy.#titles]
+      = [this.#shift, this.#graphics, this.#link, this.#titles];
     copy.#stackedTitles = [...this.#stackedTitles];
     copy.#colours = new Map(this.#colours);
     copy.#otherKeys = this.#otherKeys;
@@ -81,9 +89,10 @@ export class ScreenState implements VtHandler {
   }
 
   /**
-   * Sets a terminal as this one is. Bytes as latin1.
+   * Sequences that set another terminal like this one. Bytes as latin1.
    *
-   * @param options.isFresh Nothing was shown in it before; else all that may differ is set, and what is half received is cancelled.
+   * @param options.isFresh The terminal has shown nothing yet. Otherwise everything that may differ is set, and a
+   * sequence that it has received in part is cancelled.
    */
   join({ isFresh }: { readonly isFresh: boolean }): string {
     return [
@@ -93,9 +102,10 @@ export class ScreenState implements VtHandler {
       ...(this.isOtherScreen ? this.#keyboards.other.map(pushFlags) : []),
       ...this.#titleSequences(),
       ...[...this.#colours].map(([name, value]) => `\x1b]${name};${value}\x07`),
-      // It moves the cursor.
+      // Setting the margins moves the cursor.
       ...(this.#margins === '' ? [] : [`\x1b7\x1b[${this.#margins}r\x1b8`]),
-      ...joined.filter((mode) => !isFresh || this.#modes.has(mode)).map((mode) => `\x1b[?${mode}${this.#isOn(mode) ? 'h' : 'l'}`),
+      ...joined.filter((mode) => !isFresh || this.#modes.has(mode))
+        .map((mode) => `\x1b[?${mode}${this.#isOn(mode) ? 'h' : 'l'}`),
       ...(this.#isInserting ? ['\x1b[4h'] : []),
       ...(this.#isKeypad ? ['\x1b='] : []),
       ...(this.#cursorShape === 0 ? [] : [`\x1b[${this.#cursorShape} q`]),
@@ -107,9 +117,10 @@ export class ScreenState implements VtHandler {
     ].join('');
   }
 
-  /** Sets a terminal back to what it was before all of this; `''` where there is nothing to set back. */
+  /** Sequences that reset a terminal to its defaults; `''` if nothing needs a reset. */
   undo(): string {
-    const changed = [...this.#modes].sort((left, right) => Number(otherScreen.has(left)) - Number(otherScreen.has(right)));
+    const changed = [...this.#modes]
+      .sort((left, right) => Number(otherScreen.has(left)) - Number(otherScreen.has(right)));
     const palette = [...this.#colours.keys()];
     return [
       ...(this.#margins === '' ? [] : ['\x1b7\x1b[r\x1b8']),
@@ -141,7 +152,9 @@ export class ScreenState implements VtHandler {
       case 't': return this.#stackTitles(parameters);
       case ' q': this.#cursorShape = Math.min(numberOf(parameters), 99); return;
       case '!p': return this.#resetSoftly();
-      case '>m': if (parameters.split(';')[0] === '4') this.#otherKeys = Math.min(numberOf(parameters.split(';')[1]), 9); return;
+      case '>m':
+        if (parameters.split(';')[0] === '4') this.#otherKeys = Math.min(numberOf(parameters.split(';')[1]), 9);
+        return;
       case '>u': return void pushBounded(this.#keyboard, numberOf(parameters));
       case '<u': return void this.#keyboard.splice(-Math.max(1, numberOf(parameters)));
       case '=u': return this.#changeKeyboard(parameters);
@@ -176,7 +189,10 @@ export class ScreenState implements VtHandler {
   }
 
   get #graphics(): Graphics {
-    for (const parameters of this.#pendingGraphics.splice(0)) this.#settledGraphics = applyGraphics(this.#settledGraphics, parameters);
+    for (const parameters of this.#pendingGraphics.splice(0)) this.#settledGraphics = applyGraphics(
+      this.#settledGraphics,
+      parameters,
+    );
     return this.#settledGraphics;
   }
 
@@ -219,7 +235,7 @@ export class ScreenState implements VtHandler {
     this.#titles = { icon: which === 2 ? this.#titles.icon : text, window: which === 1 ? this.#titles.window : text };
   }
 
-  /** `CSI 22 t` keeps the titles, `CSI 23 t` brings them back. */
+  /** `CSI 22 t` saves the titles, `CSI 23 t` restores them. */
   #stackTitles(parameters: string): void {
     const action = numberOf(parameters.split(';')[0]);
     if (action === 22) pushBounded(this.#stackedTitles, this.#titles);
@@ -233,7 +249,10 @@ export class ScreenState implements VtHandler {
 
   #setPalette(text: string): void {
     const words = text.split(';');
-    for (let index = 0; index + 1 < words.length; index += 2) this.#setColour(`4;${numberOf(words[index])}`, words[index + 1] ?? '');
+    for (let index = 0; index + 1 < words.length; index += 2) this.#setColour(
+      `4;${numberOf(words[index])}`,
+      words[index + 1] ?? '',
+    );
   }
 
   #setColour(name: string, value: string): void {
@@ -242,11 +261,13 @@ export class ScreenState implements VtHandler {
   }
 
   #forgetPalette(text: string): void {
-    const names = text === '' ? [...this.#colours.keys()].filter((name) => name.startsWith('4;')) : text.split(';').map((word) => `4;${numberOf(word)}`);
+    const names = text === ''
+      ? [...this.#colours.keys()].filter((name) => name.startsWith('4;'))
+      : text.split(';').map((word) => `4;${numberOf(word)}`);
     for (const name of names) this.#colours.delete(name);
   }
 
-  /** `CSI = flags ; mode u`: 1 sets them, 2 adds them, 3 takes them away. */
+  /** `CSI = flags ; mode u`: mode 1 sets the flags, 2 adds them, 3 removes them. */
   #changeKeyboard(parameters: string): void {
     const [flags = '', mode = ''] = parameters.split(';');
     const before = this.#keyboard.pop() ?? 0;
@@ -289,7 +310,7 @@ function pushBounded<T>(stack: T[], value: T): void {
   if (stack.length > mostStacked) stack.shift();
 }
 
-/** Terminals take no parameter for 0. */
+/** Terminals treat a missing parameter as 0. */
 function numberOf(text: string | undefined): number {
   return Math.min(Number.parseInt(text ?? '', 10) || 0, 99_999);
 }

@@ -1,6 +1,6 @@
 /**
- * Reaches the Unix socket of a holder, and no other that a job has put or linked there, however long its path is: an
- * address takes 108 bytes (unix(7)), on macOS 104.
+ * Reaches the Unix socket of a holder, and no other that a job has put or linked there, whatever the length of its
+ * path: a socket address holds 108 bytes (unix(7)), on macOS 104.
  * @module
  */
 import {
@@ -11,20 +11,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { UntrustedFileError } from '../base/untrusted-file.ts';
 
-/** The name of a holder's socket in the directory of its terminal. */
+/** Name of a holder's socket in the directory of its terminal. */
 export const socketName = 'socket';
 
 const longestBytes = 100;
-/** Of Linux (open(2)), which Node has no constant for: the file itself, not opened. A link is not followed, either. */
+/**
+ * O_PATH of Linux (open(2)), for which Node has no constant: refers to the file without opening it. Links are not
+ * followed.
+ */
 const unopened = 0o10000000 | constants.O_NOFOLLOW;
 
-/** @param id Of the socket, as {@link socketId} has it. */
+/** @param id Id of the socket, see {@link socketId}. */
 type Use<T> = (path: string, id: string) => T;
 
 /**
- * Tells a socket from all others, as long as it is bound: `DEVICE:INODE`. A link to it is none.
+ * Identifies a socket as long as it is bound: `DEVICE:INODE`. A link to the socket is not accepted.
  *
- * @throws UntrustedFileError where it is no socket.
+ * @throws UntrustedFileError where the file is not a socket.
  */
 export function socketId(stats: BigIntStats): string {
   if (!stats.isSocket()) throw new UntrustedFileError(`${socketName} is not a socket`);
@@ -32,10 +35,10 @@ export function socketId(stats: BigIntStats): string {
 }
 
 /**
- * Calls `use` with a path to the socket of a terminal that is short enough, good until `use` returns.
+ * Calls `use` with a short enough path to the socket of a terminal, which is valid until `use` returns.
  *
- * @param expected Its id; `undefined`: it is not known, and any socket without another name will do.
- * @throws UntrustedFileError where another stands there; the system's error.
+ * @param expected Id of the socket; `undefined`: unknown, any socket without a second name is accepted.
+ * @throws UntrustedFileError where another file has its name; the system's error.
  */
 export function withSocket<T>(directory: string, expected: string | undefined, use: Use<T>): T {
   const path = join(directory, socketName);
@@ -44,7 +47,7 @@ export function withSocket<T>(directory: string, expected: string | undefined, u
   return throughLink(directory, expected, use);
 }
 
-/** proc(5): `/proc/self/fd/N` is the very socket that was checked, whatever stands in its place meanwhile. */
+/** proc(5): `/proc/self/fd/N` is the socket that was checked, even if another file has its name by now. */
 function throughDescriptor<T>(path: string, expected: string | undefined, use: Use<T>): T {
   const fd = openSync(path, unopened);
   try {

@@ -1,5 +1,5 @@
 /**
- * Starts a holder: this very package's, by the path of its own files.
+ * Starts a holder of this version, by the path of its own files.
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -18,13 +18,17 @@ const program = ownProgram(import.meta.url, 'holder-main');
 const startMs = 15_000;
 
 /**
- * A holder is idle nearly always: little room for what is new keeps it small under load, too, and one thread less is one stack less.
- * Most of the 44 MB that it seems to have are pages of Node itself, which all its processes share: 8 MB are its own.
+ * A holder is nearly always idle: a small young generation keeps it small under load too, and without pool threads it
+ * has fewer stacks. Most of the 44 MB that it seems to use are pages of Node itself, which all Node processes share: 8
+ * MB are its own.
  */
 const frugal = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool-size=0'];
 
 /** Resolves once the program runs. @throws Error where it cannot be started. */
-export async function startHolder(order: HolderOrder, env: { readonly [name: string]: string }): Promise<TerminalRecord> {
+export async function startHolder(
+  order: HolderOrder,
+  env: { readonly [name: string]: string },
+): Promise<TerminalRecord> {
   const log = openToAppend(join(order.directory, 'log'));
   let child: ChildProcess;
   try {

@@ -21,15 +21,15 @@ import { isJobId } from '../protocol/ids.ts';
 import type { TerminalId } from '../protocol/terminals.ts';
 import { mayHold, parseTerminalExit, parseTerminalRecord, type TerminalExit, type TerminalRecord } from './record.ts';
 
-/** Of `exit`, which has seven fields. */
+/** Bounds of `exit`, which has seven fields. */
 const exitBounds: JsonBounds = { maxBytes: 65_536, maxTokens: 1000 };
-/** The largest that can be set, and the state of the terminal before it. */
+/** The largest scrollback that can be configured, plus the state of the terminal before it. */
 export const maxScrollbackBytes: number = 65 * 2 ** 20;
 
 export interface SkippedTerminal {
   readonly name: string;
   readonly why: string;
-  /** Its record names one all the same. */
+  /** Pid of the holder that its record names, if any. */
   readonly holderPid: number | undefined;
 }
 
@@ -50,18 +50,25 @@ export class TerminalStore {
     return join(this.#terminals, id);
   }
 
-  /** Makes the directory of a new terminal, for its owner only. @throws the system's error. */
+  /** Makes the directory of a new terminal, accessible to its owner only. @throws The system's error. */
   create(id: TerminalId): void {
     makeOwnFolder(this.#terminals);
     mkdirSync(this.directory(id), { mode: 0o700 });
   }
 
-  /** Every terminal that can be read, oldest first, and what is none. One that was never finished being made is gone after it. */
+  /**
+   * Reads all terminals, oldest first, and lists the entries that are not valid. Discards terminals whose creation was
+   * never finished.
+   */
   readAll(): { readonly records: readonly TerminalRecord[]; readonly skipped: readonly SkippedTerminal[] } {
     const records: TerminalRecord[] = [];
     const skipped: SkippedTerminal[] = [];
     const aside = statFile(this.#terminals) === undefined ? undefined : makeOwnFolder(this.#terminals);
-    if (aside !== undefined) skipped.push({ name: basename(this.#terminals), why: `it was no directory of ours: it is ${basename(aside)} now`, holderPid: undefined });
+    if (aside !== undefined) skipped.push({
+      name: basename(this.#terminals),
+      why: `it was no directory of ours: it is ${basename(aside)} now`,
+      holderPid: undefined,
+    });
     for (const name of namesIn(this.#terminals)) {
       let value: unknown;
       try {
@@ -84,18 +91,18 @@ export class TerminalStore {
     return { records, skipped };
   }
 
-  /** How it ended; `undefined` until it did. */
+  /** How the terminal ended; `undefined` until then. */
   readExit(id: TerminalId): TerminalExit | undefined {
     try {
       this.#check(id);
       return parseTerminalExit(readJson(join(this.directory(id), 'exit'), exitBounds));
     } catch {
-      // It is not there, or not ours: whether the holder lives tells the rest.
+      // It is missing or not ours: whether the holder is alive decides.
       return undefined;
     }
   }
 
-  /** Where its holder could not. A disk that is full must not keep it from being told. */
+  /** Writes how a terminal ended, where its holder could not. A full disk must not keep clients from being told. */
   writeExit(id: TerminalId, exit: TerminalExit): void {
     try {
       if (isBehindLink(this.directory(id))) return;
@@ -105,7 +112,7 @@ export class TerminalStore {
     }
   }
 
-  /** The end of what it showed; empty where nobody kept it. */
+  /** The end of its output; empty where that was not kept. */
   async readScrollback(id: TerminalId): Promise<Buffer> {
     try {
       this.#check(id);
@@ -126,8 +133,10 @@ export class TerminalStore {
   }
 
   /**
-   * Whether its holder never came to say that it is there; its server was killed meanwhile. The holder writes its file only where there is
-   * none: so one that comes yet ends.
+   * Discards a terminal whose holder never wrote its record, because its server was killed meanwhile. The empty file
+   * takes the name of the record, which a holder writes only if the name is free: one that is still starting then ends.
+   *
+   * @returns Whether it was discarded.
    */
   #discardUnfinished(id: TerminalId): boolean {
     const path = join(this.directory(id), 'terminal.json');
@@ -143,7 +152,7 @@ export class TerminalStore {
   }
 }
 
-/** @param value A record, be it that of a later version. */
+/** @param value A record, possibly of a later version. */
 function holderIn(name: string, value: unknown): number | undefined {
   const { terminalId, holder } = (value ?? {}) as { readonly terminalId?: unknown; readonly holder?: unknown };
   const { pid } = (holder ?? {}) as { readonly pid?: unknown };

@@ -1,5 +1,6 @@
 /**
- * Holders that no terminal knows any more: somebody replaced the file that names the holder, or renamed or removed its directory.
+ * Finds holders without a terminal record: the file that names the holder was replaced, or its directory was renamed or
+ * removed.
  * @module
  */
 import { readlinkSync, realpathSync } from 'node:fs';
@@ -22,11 +23,12 @@ const endMs = graceMs + 8000;
 const lookMs = 100;
 
 /**
- * Looks for the holders of a folder of terminals: they say so, or work in it. Where there is no `/proc` it finds none.
+ * Finds the holders of a folder of terminals: by their title, or by their working directory. Without `/proc` it finds
+ * none.
  *
- * @param options.known The pids of those that have their terminal.
- * @param options.before The latest start time of those that are looked for: an earlier server started them.
- * @throws the system's error where it cannot look.
+ * @param options.known Pids of the holders that have a record.
+ * @param options.before Latest start time of the holders to find: earlier servers started them.
+ * @throws The system's error where it cannot look.
  */
 export async function findStrays(
   terminals: string, { known, before }: { readonly known: ReadonlySet<number>; readonly before: number },
@@ -38,9 +40,9 @@ export async function findStrays(
   });
 }
 
-/** Ends its terminal with all that was started there. */
+/** Ends its terminal with all processes started in it. */
 export async function endStray({ terminalId, holder }: Stray): Promise<void> {
-  // The holder ends what it holds; one that was stopped acts on that only once it goes on.
+  // The holder ends its terminal on SIGTERM; if it is stopped, it needs SIGCONT to act on that.
   for (const signal of ['SIGTERM', 'SIGCONT'] as const) sendSignal(holder.pid, signal);
   const deadline = performance.now() + endMs;
   while (isAliveNow(holder) && performance.now() < deadline) await sleep(lookMs);
@@ -48,15 +50,18 @@ export async function endStray({ terminalId, holder }: Stray): Promise<void> {
   if (isAliveNow(holder)) sendSignal(holder.pid, 'SIGKILL');
 }
 
-/** The terminal of that folder whose holder the process is. A directory that was removed still has its path. */
-function heldIn(pid: number, { inside, mark }: { readonly inside: string; readonly mark: string }): TerminalId | undefined {
+/** The terminal of that folder whose holder the process is. A removed directory still has its path. */
+function heldIn(
+  pid: number,
+  { inside, mark }: { readonly inside: string; readonly mark: string },
+): TerminalId | undefined {
   try {
     const [title = ''] = wordsOf(pid);
     const found = parseHolderTitle(title);
     const isHere = found?.mark === mark || (found !== undefined && readlinkSync(`/proc/${pid}/cwd`).startsWith(inside));
     return isHere ? found?.id : undefined;
   } catch {
-    // It ended meanwhile, or belongs to another user.
+    // The process ended meanwhile, or belongs to another user.
     return undefined;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * One terminal, as a server knows it: by the files and the socket of its holder.
+ * One terminal, as a server knows it: through the files and the socket of its holder.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,7 @@ import type { TerminalExit, TerminalRecord } from './record.ts';
 import { maxScrollbackBytes, type TerminalStore } from './store.ts';
 
 export interface ViewOptions {
-  /** How much of the output is known already. Default: nothing, and the scrollback comes first. */
+  /** Offset up to which the client knows the output. Default: nothing is known, and the scrollback comes first. */
   readonly after?: number | undefined;
   readonly isReadonly: boolean;
   /** The terminal ends with this connection. */
@@ -23,14 +23,14 @@ export interface ViewOptions {
 
 /** From SIGHUP to SIGKILL. */
 export const graceMs = 2000;
-/** How long a holder may take to end what it was told to, before that is done without it. */
+/** How long a holder may take to end its terminal, before the server does that without it. */
 const endMs = graceMs + 8000;
-/** How long it takes at most to learn how it ended, once nobody listens any more. */
+/** Time limit for learning how a terminal ended, once its holder does not answer. */
 const learnMs = 5000;
-/** How often a holder is tried that cannot be reached: soon at first. */
+/** Delay between attempts to reach a holder: the first one, and the longest. */
 const retryMs = 20;
 const slowestRetryMs = 250;
-/** How often it is looked whether the holder lives. */
+/** How often the server checks that the holder is alive. */
 const holderCheckMs = 1000;
 /** How long a holder may take to send the screen. */
 const screenMs = 10_000;
@@ -42,14 +42,17 @@ export class Terminal {
   #latest: { readonly cols: number; readonly rows: number; readonly attached: number; readonly lastActivityAt: number };
   #exit: TerminalExit | undefined;
   #watch: Link | undefined;
-  /** The id of its holder's socket. A holder of an earlier version does not note it: then it is that of the first found. */
+  /**
+   * Id of the holder's socket. A holder of an earlier version does not record it: then it is the id of the first one
+   * found.
+   */
   #socketId: string | undefined;
   #isClosed = false;
   #settle: () => void = () => undefined;
-  /** Resolves once it has ended. */
+  /** Resolves once the terminal has ended. */
   readonly #ended: Promise<void>;
 
-  /** @param onEnded Called once; not for one that has ended before. */
+  /** @param onEnded Called once; not for a terminal that had ended before. */
   constructor(record: TerminalRecord, store: TerminalStore, onEnded: () => void) {
     this.record = record;
     this.#socketId = record.socket;
@@ -75,32 +78,44 @@ export class Terminal {
     const exit = this.#exit;
     const { cols, rows, lastActivityAt } = exit ?? this.#latest;
     return {
-      terminalId, name, status: exit === undefined ? 'running' : exit.reason === 'lost' ? 'lost' : 'ended', reason: exit?.reason ?? null,
+      terminalId, name,
+      status: exit === undefined ? 'running' : exit.reason === 'lost' ? 'lost' : 'ended',
+      reason: exit?.reason ?? null,
       command, workdir, cols, rows, pid: program.pid, backend, ofConnection, attached: exit ? 0 : this.#latest.attached,
       createdAt, lastActivityAt, finishedAt: exit?.finishedAt ?? null, ...(exit ? { exitCode: exit.exitCode } : {}),
       ...(warnings === undefined ? {} : { warnings }),
     };
   }
 
-  /** A connection that gets the output; `undefined` where it has ended. Its handlers are to be put in place at once. */
+  /**
+   * Opens a connection that gets the output; `undefined` where the terminal has ended. The caller must set its handlers
+   * at once.
+   */
   async attach({ after, isReadonly, isOwner }: ViewOptions): Promise<Link | undefined> {
     const link = await this.#link();
     link?.ask({ kind: 'attach', after: after ?? null, isDeciding: !isReadonly, isOwner, withState: true });
     return link;
   }
 
-  /** The end of its output. @throws ProblemError unavailable where its holder does not send it in time, or sends more than one does. */
+  /**
+   * The end of its output.
+   *
+   * @throws ProblemError unavailable where the holder does not send it in time, or sends more than a holder keeps.
+   */
   async scrollback(): Promise<Buffer> {
     const link = await this.#link();
     if (link === undefined) return this.#store.readScrollback(this.id);
     const sent = await gather(link);
     if (sent !== undefined) return sent;
-    // It may have ended in that very moment.
+    // The terminal may have ended at that moment.
     if (this.#store.readExit(this.id) !== undefined) return this.#store.readScrollback(this.id);
-    throw new ProblemError('unavailable', `Cannot read the screen of terminal ${this.id}: what holds it does not answer; end the terminal`);
+    throw new ProblemError(
+      'unavailable',
+      `Cannot read the screen of terminal ${this.id}: what holds it does not answer; end the terminal`,
+    );
   }
 
-  /** Types it. @param begin Is called before. @throws ProblemError terminal_ended, stdin_full. */
+  /** Types into the terminal. @param begin Called just before. @throws ProblemError terminal_ended, stdin_full. */
   async type(bytes: Buffer, begin: () => void = () => undefined): Promise<void> {
     await this.#once('type', (link) => {
       begin();
@@ -113,9 +128,9 @@ export class Terminal {
     await this.#once('resize', (link) => link.ask({ kind: 'resize', ...size }));
   }
 
-  /** Ends the program and all that it started, also what it left behind. Resolves once they are gone. */
+  /** Ends the program and all that it started, also processes that it left behind. Resolves once they are gone. */
   async end(): Promise<void> {
-    // Where its holder cannot be told, it is ended with all that it holds.
+    // Where the holder cannot be reached, it is ended with everything in its terminal.
     const link = await this.#link().catch(() => undefined);
     link?.ask({ kind: 'end', reason: 'closed', graceMs });
     if (link !== undefined) await Promise.race([closed(link), this.#endedWithin(endMs)]);
@@ -126,7 +141,7 @@ export class Terminal {
     await this.#ended;
   }
 
-  /** How it ended, where it is about to. */
+  /** Waits a while for the end of a terminal that is about to end. @returns How it ended. */
   async learnEnd(): Promise<TerminalExit | undefined> {
     await this.#endedWithin(learnMs);
     return this.#exit;
@@ -138,13 +153,13 @@ export class Terminal {
     over.abort();
   }
 
-  /** It goes on, for the next server. */
+  /** Stops watching. The terminal keeps running, for the next server. */
   close(): void {
     this.#isClosed = true;
     this.#watch?.close();
   }
 
-  /** Learns of changes from the holder as long as there is one. */
+  /** Gets changes from the holder as long as it lives. */
   async #keepWatch(): Promise<void> {
     for (let waitMs = retryMs; !this.#isClosed; waitMs = Math.min(waitMs * 1.5, slowestRetryMs)) {
       try {
@@ -152,7 +167,7 @@ export class Terminal {
         if (this.#isClosed) return link.close();
         await this.#watched(link);
       } catch {
-        // It does not listen yet, or no longer.
+        // The holder does not listen yet, or no longer.
       }
       const exit = this.#store.readExit(this.id);
       if (exit !== undefined) return this.#finish(exit);
@@ -163,7 +178,7 @@ export class Terminal {
 
   #watched(link: Link): Promise<void> {
     this.#watch = link;
-    // Somebody else may listen in the place of a holder that has ended.
+    // Another process may listen in place of a holder that has ended.
     const check = setInterval(() => { if (!isAliveNow(this.record.holder)) link.close(); }, holderCheckMs).unref();
     return new Promise<void>((resolve) => {
       link.onFrame = (frame: Frame<Told>) => {
@@ -174,13 +189,21 @@ export class Terminal {
     }).finally(() => clearInterval(check));
   }
 
-  /** Its holder was killed: what it kept is not kept any more. */
+  /** The holder was killed: the output that it kept is lost. */
   async #lost(): Promise<void> {
     await this.#sweep();
     const written = this.#store.readExit(this.id);
     if (written !== undefined) return this.#finish(written);
     const { cols, rows, lastActivityAt } = this.#latest;
-    const exit: TerminalExit = { exitCode: -1, reason: 'lost', finishedAt: Date.now() / 1000, lastActivityAt, cols, rows, outputBytes: 0 };
+    const exit: TerminalExit = {
+      exitCode: -1,
+      reason: 'lost',
+      finishedAt: Date.now() / 1000,
+      lastActivityAt,
+      cols,
+      rows,
+      outputBytes: 0,
+    };
     this.#store.writeExit(this.id, exit);
     this.#finish(exit);
   }
@@ -202,9 +225,16 @@ export class Terminal {
     const isDone = await link.synced();
     link.close();
     if (isDone) return;
-    if (this.#exit !== undefined) throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
-    // It is on its way, and may yet come.
-    throw new ProblemError('stdin_full', `Cannot ${action}: the program of terminal ${this.id} does not read its input`, { extensions: { unknown: true } });
+    if (this.#exit !== undefined) throw new ProblemError(
+      'terminal_ended',
+      `Cannot ${action}: terminal ${this.id} has ended`,
+    );
+    // The request was sent and may still be carried out.
+    throw new ProblemError(
+      'stdin_full',
+      `Cannot ${action}: the program of terminal ${this.id} does not read its input`,
+      { extensions: { unknown: true } },
+    );
   }
 
   async #link(): Promise<Link | undefined> {
@@ -212,15 +242,17 @@ export class Terminal {
     try {
       return await this.#open();
     } catch (error) {
-      // Before a holder stops to listen it writes how its terminal ended; the watch knows soon.
-      if (this.#store.readExit(this.id) !== undefined || !await isAlive(this.record.holder)) await this.#endedWithin(learnMs);
+      // A holder writes how its terminal ended before it stops listening; the watch will learn that soon.
+      if (
+        this.#store.readExit(this.id) !== undefined || !await isAlive(this.record.holder)
+      ) await this.#endedWithin(learnMs);
       if (this.#exit !== undefined) return undefined;
       const why = error instanceof UntrustedFileError ? 'its socket was replaced' : 'what holds it does not answer';
       throw new ProblemError('unavailable', `Cannot reach terminal ${this.id}: ${why}; end the terminal`);
     }
   }
 
-  /** @throws as `Link.open`; Error where its holder has ended: another socket may have its inode by now. */
+  /** @throws As `Link.open`; Error where the holder has ended: another socket may have its inode by now. */
   async #open(): Promise<Link> {
     if (!isAliveNow(this.record.holder)) throw new Error('The holder has ended');
     const directory = this.#store.directory(this.id);
@@ -235,10 +267,10 @@ function closed(link: Link): Promise<void> {
 }
 
 /**
- * What a holder keeps of the output. A job may have put another socket there, which says nothing, or does not stop: so it is
- * kept in as many bytes as were announced, and never more than a holder has.
+ * Reads the output that a holder keeps. A job may have put another socket there, which sends nothing or never stops: so
+ * the buffer has the announced size, and never more than a holder keeps.
  *
- * @returns `undefined`: it is not sent, or not by a holder.
+ * @returns `undefined` where it is not sent in time, or not by a holder.
  */
 async function gather(link: Link): Promise<Buffer | undefined> {
   let overdue: NodeJS.Timeout | undefined;

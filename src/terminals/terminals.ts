@@ -1,5 +1,5 @@
 /**
- * All terminals: started, found again after a restart, bounded, forgotten.
+ * All terminals: starts them, finds them again after a restart, limits their number, removes old ones.
  * @module
  */
 import { randomInt } from 'node:crypto';
@@ -17,7 +17,9 @@ import { workdirFor } from '../process/workdir.ts';
 import { jobIdFactory } from '../protocol/ids.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
-import { defaultSize, type Terminal as TerminalView, type TerminalBackend, type TerminalId, type TerminalRequest } from '../protocol/terminals.ts';
+import {
+  defaultSize, type Terminal as TerminalView, type TerminalBackend, type TerminalId, type TerminalRequest,
+} from '../protocol/terminals.ts';
 import { type Backend, findBackend } from './backend.ts';
 import type { TerminalRecord } from './record.ts';
 import { TerminalStore } from './store.ts';
@@ -25,21 +27,21 @@ import type { Terminal } from './terminal.ts';
 
 export interface TerminalsOptions {
   readonly stateDir: string;
-  /** What programs inherit: nothing secret. */
+  /** Environment that programs inherit; it holds no secrets. */
   readonly env: { readonly [name: string]: string };
   readonly maxTerminals: number;
   readonly scrollbackBytes: number;
-  /** Without input and output for so long a terminal is ended; `undefined`: never. */
+  /** A terminal is ended after this long without input and output; `undefined`: never. */
   readonly idleSeconds: number | undefined;
   readonly lifetimeSeconds: number | undefined;
   readonly log: Log;
 }
 
-/** Those that have ended and are still shown. */
+/** Ended terminals are listed up to this number, and for this many seconds. */
 const keptEnded = 64;
 const keptSeconds = 3600;
 
-/** After the start, which the look through all processes would hold up. */
+/** Delay of the search for strays: a scan of all processes would slow down the start. */
 const strayLookMs = 1000;
 
 export class Terminals {
@@ -48,13 +50,13 @@ export class Terminals {
   readonly #terminals = new Map<TerminalId, Terminal>();
   readonly #starting = new Set<Promise<unknown>>();
   readonly #answers = new Answers();
-  /** Requests with an Idempotency-Key that are being carried out, by it. */
+  /** Requests with an Idempotency-Key that are in progress, by key. */
   readonly #keyed = new Map<string, { readonly idempotency: Idempotency; readonly starting: Promise<Terminal> }>();
   readonly #nextId: () => TerminalId;
   #backend: Backend | null | undefined;
   #isClosed = false;
 
-  /** Of the start directory, once. */
+  /** The missing start directory was logged. */
   #hasWarned = false;
 
   private constructor(options: TerminalsOptions, records: readonly TerminalRecord[]) {
@@ -64,19 +66,22 @@ export class Terminals {
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
   }
 
-  /** Finds those of earlier servers again. */
+  /** Opens the terminals that earlier servers have started. */
   static async open(options: TerminalsOptions): Promise<Terminals> {
     const { records, skipped } = new TerminalStore(options.stateDir).readAll();
     for (const { name, why } of skipped) options.log.warn('no terminal, passed over', { name, why });
     const terminals = new Terminals(options, records);
     for (const record of records) await terminals.#add(record);
     terminals.#forgetOld();
-    const holders = [...records.map(({ holder }) => holder.pid), ...skipped.flatMap(({ holderPid }) => holderPid ?? [])];
+    const holders = [
+      ...records.map(({ holder }) => holder.pid),
+      ...skipped.flatMap(({ holderPid }) => holderPid ?? []),
+    ];
     if (existsSync(terminals.#store.folder)) void terminals.#endStrays(new Set(holders));
     return terminals;
   }
 
-  /** Nobody could reach them any more. */
+  /** Ends the holders without a record, which no client can reach any more. */
   async #endStrays(known: ReadonlySet<number>): Promise<void> {
     const { log } = this.#options;
     const before = ticksNow();
@@ -85,7 +90,10 @@ export class Terminals {
     try {
       const { findStrays, endStray } = await import('./strays.ts');
       await Promise.all((await findStrays(this.#store.folder, { known, before })).map(async (stray) => {
-        log.warn('ending a terminal whose record was replaced', { terminalId: stray.terminalId, pid: stray.holder.pid });
+        log.warn('ending a terminal whose record was replaced', {
+          terminalId: stray.terminalId,
+          pid: stray.holder.pid,
+        });
         await endStray(stray);
       }));
     } catch (error) {
@@ -93,12 +101,12 @@ export class Terminals {
     }
   }
 
-  /** What opens terminals here; `null`: nothing does. */
+  /** The way terminals are opened here; `null`: there is none. */
   get backend(): TerminalBackend | null {
     return this.#found()?.name ?? null;
   }
 
-  /** How many run. */
+  /** Number of running terminals. */
   get running(): number {
     let running = 0;
     for (const { exit } of this.#terminals.values()) if (exit === undefined) running += 1;
@@ -119,10 +127,10 @@ export class Terminals {
   }
 
   /**
-   * Starts one, once for each Idempotency-Key. A key is remembered as long as its terminal.
+   * Starts a terminal, once per Idempotency-Key. A key is remembered as long as its terminal.
    *
-   * @returns what the first request was answered.
-   * @throws as {@link start}; ProblemError idempotency_mismatch.
+   * @returns The answer to the first request.
+   * @throws As {@link start}; ProblemError idempotency_mismatch.
    */
   async startOnce(request: TerminalRequest, asked: Idempotency | undefined): Promise<TerminalView> {
     if (asked === undefined) return (await this.start(request)).view;
@@ -131,33 +139,52 @@ export class Terminals {
   }
 
   /**
-   * Acts on a terminal once for each Idempotency-Key.
+   * Acts on a terminal once per Idempotency-Key.
    *
-   * @param call What is asked of it. @param act As `Answers` has it.
+   * @param call Name of the action.
+   * @param act As for `Answers`.
    * @throws ParseError; ProblemError terminal_not_found, idempotency_mismatch, outcome_unknown.
    */
-  async once<T>(id: string, request: Repeatable, call: string, act: (terminal: Terminal, begin: () => void) => Promise<T>): Promise<T> {
+  async once<T>(
+    id: string,
+    request: Repeatable,
+    call: string,
+    act: (terminal: Terminal, begin: () => void) => Promise<T>,
+  ): Promise<T> {
     const terminal = this.get(id);
-    return await this.#answers.once(this.#store.directory(terminal.id), idempotencyOf(request, call), (begin) => act(terminal, begin));
+    return await this.#answers.once(
+      this.#store.directory(terminal.id),
+      idempotencyOf(request, call),
+      (begin) => act(terminal, begin),
+    );
   }
 
   /**
-   * Starts one. Resolves once its program runs.
+   * Starts a terminal. Resolves once its program runs.
    *
-   * @param options.ofConnection It ends with the WebSocket that it is for. Its command is typed into the user's shell, which stays.
+   * @param options.ofConnection The terminal ends with its WebSocket. The command is typed into the user's shell, which
+   * stays open.
    * @throws ParseError; ProblemError not_supported, too_many_terminals, storage_full, unavailable, shutting_down.
    */
   async start(
-    request: TerminalRequest, { ofConnection = false, idempotency }: { ofConnection?: boolean; idempotency?: Idempotency } = {},
+    request: TerminalRequest,
+    { ofConnection = false, idempotency }: { ofConnection?: boolean; idempotency?: Idempotency } = {},
   ): Promise<Terminal> {
     if (this.#isClosed) throw new ProblemError('shutting_down', 'Cannot open a terminal: the server is shutting down');
     const backend = this.#found();
     if (backend === undefined) {
-      throw new ProblemError('not_supported', 'Cannot open a terminal: this machine has neither script(1) and stty(1) nor node-pty');
+      throw new ProblemError(
+        'not_supported',
+        'Cannot open a terminal: this machine has neither script(1) and stty(1) nor node-pty',
+      );
     }
     const { maxTerminals } = this.#options;
     if (this.running + this.#starting.size >= maxTerminals) {
-      throw new ProblemError('too_many_terminals', `Cannot open a terminal: ${maxTerminals} are open`, { headers: { 'Retry-After': '5' } });
+      throw new ProblemError(
+        'too_many_terminals',
+        `Cannot open a terminal: ${maxTerminals} are open`,
+        { headers: { 'Retry-After': '5' } },
+      );
     }
     const starting = this.#start(request, backend, { ofConnection, idempotency });
     this.#starting.add(starting);
@@ -168,7 +195,7 @@ export class Terminals {
     }
   }
 
-  /** Ends it with all its processes, and forgets it. */
+  /** Ends a terminal with all its processes, and removes it. */
   async remove(terminal: Terminal): Promise<void> {
     await terminal.end();
     try {
@@ -180,7 +207,7 @@ export class Terminals {
     this.#terminals.delete(terminal.id);
   }
 
-  /** They go on, for the next server. */
+  /** Stops watching. The terminals keep running, for the next server. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#starting);
@@ -206,7 +233,9 @@ export class Terminals {
   }
 
   async #start(
-    request: TerminalRequest, backend: Backend, { ofConnection, idempotency }: { ofConnection: boolean; idempotency: Idempotency | undefined },
+    request: TerminalRequest,
+    backend: Backend,
+    { ofConnection, idempotency }: { ofConnection: boolean; idempotency: Idempotency | undefined },
   ): Promise<Terminal> {
     const { env, scrollbackBytes, idleSeconds, lifetimeSeconds } = this.#options;
     const { workdir, warning } = await workdirFor(request.workdir, env);
@@ -231,7 +260,7 @@ export class Terminals {
         size: { cols: cols ?? defaultSize.cols, rows: rows ?? defaultSize.rows },
         idleSeconds: idleSeconds ?? null, lifetimeSeconds: lifetimeSeconds ?? null,
       }, env);
-      // Its package could not be loaded.
+      // The package could not be loaded.
       if (record.backend !== backend.name) this.#backend = { name: record.backend };
       return await this.#add(record);
     } catch (error) {
@@ -240,7 +269,7 @@ export class Terminals {
     }
   }
 
-  /** What a terminal needs is loaded with the first one: most servers never have any. */
+  /** The module is loaded with the first terminal: most servers never have one. */
   async #add(record: TerminalRecord): Promise<Terminal> {
     const { Terminal } = await import('./terminal.ts');
     const terminal: Terminal = new Terminal(record, this.#store, () => this.#ended(terminal));
@@ -255,7 +284,8 @@ export class Terminals {
   }
 
   #forgetOld(): void {
-    const ended = [...this.#terminals.values()].flatMap((terminal) => (terminal.exit ? [{ terminal, at: terminal.exit.finishedAt }] : []));
+    const ended = [...this.#terminals.values()]
+      .flatMap((terminal) => (terminal.exit ? [{ terminal, at: terminal.exit.finishedAt }] : []));
     ended.sort((a, b) => b.at - a.at);
     const oldest = Date.now() / 1000 - keptSeconds;
     for (const [index, { terminal, at }] of ended.entries()) {

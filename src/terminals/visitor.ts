@@ -1,5 +1,6 @@
 /**
- * One connection to a holder. Each has a place of its own in the output: one that reads slowly holds up nobody else, and costs no memory.
+ * One connection to a holder. Each has its own position in the output, so that a slow one delays no other and takes no
+ * memory.
  * @module
  */
 import type { Socket } from 'node:net';
@@ -8,16 +9,16 @@ import { type Asked, bytesHead, encode, FrameReader, type Told } from './frames.
 import type { Ring } from '../base/ring.ts';
 import type { JoinPoint, Replay } from './replay.ts';
 
-/** Whom it visits. */
+/** The holder, as its connections use it. */
 export interface House {
   readonly ring: Ring;
   readonly replay: Replay;
   readonly exit: TerminalExit | undefined;
-  /** `false`: it is better to wait until {@link Visitor.resume}. */
+  /** `false`: the visitor should stop reading until {@link Visitor.resume}. */
   input(visitor: Visitor, bytes: Buffer): boolean;
-  /** @throws Error where it is for another terminal. */
+  /** @throws Error where the request is for another terminal. */
   asked(visitor: Visitor, request: Asked): void;
-  /** Its place in the output has changed. */
+  /** The visitor's position in the output has changed. */
   moved(visitor: Visitor): void;
   left(visitor: Visitor): void;
 }
@@ -29,7 +30,7 @@ type Role =
 
 const pieceBytes = 65_536;
 const none = Buffer.alloc(0);
-/** A watcher that does not even read the little that it is told. */
+/** Unread bytes at which the connection is closed: the peer does not even read control messages. */
 const longestUnread = 2 ** 20;
 
 export class Visitor {
@@ -37,14 +38,14 @@ export class Visitor {
   readonly #house: House;
   readonly #frames = new FrameReader<Asked>();
   role: Role = { is: 'guest' };
-  /** The offset of the next byte that it gets. */
+  /** Offset of the next byte to send. */
   position = 0;
   /** It is too slow: the program does not wait for it until it has caught up. */
   isLeftBehind = false;
-  /** The size of its window, once it said so. */
+  /** Size of its window, once it has sent that. */
   size: { readonly cols: number; readonly rows: number } | undefined;
   #isFull = false;
-  /** It is told the state of the terminal where its output begins in the middle. */
+  /** It gets the state of the terminal where its output does not begin at the start. */
   #wantsState = false;
 
   constructor(socket: Socket, house: House) {
@@ -52,20 +53,24 @@ export class Visitor {
     this.#house = house;
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => this.#drained());
-    // EPIPE, ECONNRESET: it has left, as `close` tells.
+    // EPIPE, ECONNRESET: the peer has left; `close` reports that.
     socket.on('error', () => undefined);
     socket.on('close', () => house.left(this));
   }
 
-  /** Begins to get the output. @param after How much it knows already; `null`: nothing. */
+  /** Starts sending output. @param after Offset up to which the client knows the output; `null`: nothing is known. */
   view(
-    after: number | null, role: { isDeciding: boolean; isOwner: boolean; withState: boolean }, size: { cols: number; rows: number },
+    after: number | null,
+    role: { isDeciding: boolean; isOwner: boolean; withState: boolean },
+    size: { cols: number; rows: number },
   ): void {
     const { ring, replay } = this.#house;
     this.role = { is: 'viewer', isDeciding: role.isDeciding, isOwner: role.isOwner };
     this.#wantsState = role.withState;
     const isKnown = after !== null && after >= ring.start;
-    const point = isKnown ? { offset: Math.min(after, ring.end), state: none } : replay.joinPoint({ isFresh: after === null });
+    const point = isKnown
+      ? { offset: Math.min(after, ring.end), state: none }
+      : replay.joinPoint({ isFresh: after === null });
     const { offset, state } = this.#begin(point, after ?? 0);
     this.tell({ kind: 'attached', offset, end: ring.end, ...size });
     if (after !== null && after < offset) this.tell({ kind: 'skipped', bytes: offset - after, offset });
@@ -78,7 +83,11 @@ export class Visitor {
     else if (this.#socket.writable) this.#socket.write(encode(message));
   }
 
-  /** Sends what there is, as long as it is read. @param latest The newest bytes of the ring, as they came. */
+  /**
+   * Sends the available output as long as the client reads it.
+   *
+   * @param latest The newest bytes of the ring, as one chunk.
+   */
   pump(latest?: Buffer): void {
     if (this.role.is !== 'viewer') return;
     const { ring } = this.#house;
@@ -90,13 +99,16 @@ export class Visitor {
     this.#leaveAtEnd();
   }
 
-  /** It has ended: everybody is told once he has all of the output. Who has only just come has not said yet that he wants it. */
+  /**
+   * The program has ended. A viewer is told once it has all of the output, a watcher at once; a connection without a
+   * role has not made its request yet.
+   */
   ended(): void {
     if (this.role.is === 'viewer') this.pump();
     if (this.role.is === 'watcher') this.#tellEnd();
   }
 
-  /** Reads on. */
+  /** Resumes reading. */
   resume(): void {
     this.#socket.resume();
   }
@@ -112,7 +124,7 @@ export class Visitor {
         else if (!this.#house.input(this, frame.bytes)) this.#socket.pause();
       }
     } catch {
-      // Not one of ours, or not for us.
+      // The peer is not a server of ours, or wants another terminal.
       this.#socket.destroy();
     }
   }
@@ -131,7 +143,7 @@ export class Visitor {
     socket.uncork();
   }
 
-  /** The ring has overtaken it. */
+  /** Continues behind the output that the ring has dropped. */
   #skip(): void {
     const before = this.position;
     const { offset, state } = this.#begin(this.#house.replay.joinPoint({ isFresh: false }), before);
@@ -140,9 +152,11 @@ export class Visitor {
   }
 
   /**
-   * Viewers count what they get, so the bytes of the state have offsets, too: those before the output.
+   * Places a viewer at a join point. Viewers count the bytes that they get, so the bytes of the state have offsets too:
+   * those before the output.
    *
-   * @param known The offset of the next byte for the viewer, which never goes back: where the state would make it, there is no state.
+   * @param known Offset of the next byte for the viewer, which never goes back: the state is left out where it would do
+   * that.
    */
   #begin({ offset, state }: JoinPoint, known: number): JoinPoint {
     this.position = offset;

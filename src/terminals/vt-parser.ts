@@ -1,11 +1,12 @@
 /**
- * Finds the control sequences in the output of a terminal (ECMA-48, and xterm's ctlseqs), byte after byte: a sequence may be split across
- * chunks anywhere. It keeps at most a few kilobytes of one, however long it is. Strings hold one byte a character (latin1).
+ * Finds the control sequences in the output of a terminal (ECMA-48, and xterm's ctlseqs), byte by byte: a sequence may
+ * be split across chunks anywhere. It keeps at most a few kilobytes of a sequence of any length. Strings hold one byte
+ * per character (latin1).
  * @module
  */
 
 export interface VtHandler {
-  /** 1 at each final byte of CSI sequences that `csi` is told of. */
+  /** 1 at each final byte of the CSI sequences that are passed to `csi`. */
   readonly finals: Uint8Array;
   /** `CSI marker parameters intermediates final`: `\x1b[?25h` is `'?', '25', '', 'h'`. */
   csi(marker: string, parameters: string, intermediates: string, final: string): void;
@@ -17,11 +18,11 @@ export interface VtHandler {
   shift(set: 0 | 1): void;
 }
 
-/** Longer ones are passed over. Terminals take far less. */
+/** Longer sequences are skipped. Terminals accept far less. */
 const longestSequence = 256;
 const longestOsc = 2048;
 
-/** What the next byte belongs to. `lead`: the first byte of a C1 control in UTF-8. */
+/** What the next byte belongs to. `lead`: it follows the first byte of a C1 control in UTF-8. */
 type Mode = 'ground' | 'lead' | 'escape' | 'csi' | 'osc' | 'string';
 
 export class VtParser {
@@ -29,19 +30,19 @@ export class VtParser {
   #mode: Mode = 'ground';
   #text = '';
   #isTooLong = false;
-  /** Inside of a string: the last byte was ESC, which ends it. */
+  /** Inside a string: the last byte was ESC, which ends it. */
   #isEnding = false;
 
   constructor(handler: VtHandler) {
     this.#handler = handler;
   }
 
-  /** Between two sequences. */
+  /** Whether the parser is between two sequences. */
   get isGround(): boolean {
     return this.#mode === 'ground';
   }
 
-  /** A parser in the same place. */
+  /** A parser in the same state. */
   clone(handler: VtHandler): VtParser {
     const copy = new VtParser(handler);
     copy.#mode = this.#mode;
@@ -71,7 +72,7 @@ export class VtParser {
     }
   }
 
-  /** The fast way through most of what programs send: a whole CSI sequence within the chunk. @returns where its final byte is. */
+  /** Fast path for most sequences: a whole CSI sequence within the chunk. @returns The index of its final byte. */
   #wholeCsi(bytes: Buffer, start: number): number | undefined {
     if (bytes[start] !== 0x1b || bytes[start + 1] !== 0x5b) return undefined;
     const last = Math.min(bytes.length, start + longestSequence);
@@ -88,9 +89,14 @@ export class VtParser {
   #tellCsi(text: string, final: number): void {
     const first = text.charCodeAt(0);
     const isMarked = first >= 0x3c && first <= 0x3f;
-    // Parameters alone, most of the time.
+    // Usually there are only parameters.
     if (!(text.charCodeAt(text.length - 1) < 0x30)) {
-      return this.#handler.csi(isMarked ? text[0]! : '', isMarked ? text.slice(1) : text, '', String.fromCharCode(final));
+      return this.#handler.csi(
+        isMarked ? text[0]! : '',
+        isMarked ? text.slice(1) : text,
+        '',
+        String.fromCharCode(final),
+      );
     }
     const parts = /^([<-?]?)([0-;]*)([ -/]*)$/.exec(text);
     if (parts) this.#handler.csi(parts[1] ?? '', parts[2] ?? '', parts[3] ?? '', String.fromCharCode(final));
@@ -126,7 +132,9 @@ export class VtParser {
     if (byte === 0x5b && this.#text === '') return this.#begin('csi');
     if (byte === 0x5d && this.#text === '') return this.#begin('osc');
     // DCS, SOS, PM, APC.
-    if (this.#text === '' && (byte === 0x50 || byte === 0x58 || byte === 0x5e || byte === 0x5f)) return this.#begin('string');
+    if (
+      this.#text === '' && (byte === 0x50 || byte === 0x58 || byte === 0x5e || byte === 0x5f)
+    ) return this.#begin('string');
     if (byte >= 0x20 && byte < 0x30) return this.#keep(byte, longestSequence);
     if (byte >= 0x30 && byte < 0x7f) {
       this.#mode = 'ground';
@@ -144,7 +152,7 @@ export class VtParser {
   #string(byte: number): void {
     if (this.#isEnding) {
       this.#endString();
-      // ESC and another byte end the string as well, and begin a sequence.
+      // ESC and another byte also end the string, and begin a sequence.
       if (byte === 0x5c) return;
       this.#begin('escape');
       return this.#escape(byte);
@@ -162,7 +170,10 @@ export class VtParser {
     if (isOsc && !this.#isTooLong) this.#handler.osc(this.#text);
   }
 
-  /** Within a sequence: CAN and SUB cancel it, ESC begins another, other controls are carried out, and what is no control ends it. */
+  /**
+   * Handles a byte that cannot continue the sequence: CAN and SUB cancel it, ESC begins another, other controls are
+   * executed, and any other byte ends it.
+   */
   #interrupt(byte: number): void {
     if (byte === 0x1b) this.#begin('escape');
     else if (byte === 0x18 || byte === 0x1a || byte >= 0x80) this.#mode = 'ground';
@@ -186,7 +197,7 @@ export class VtParser {
   }
 }
 
-/** The first byte from `at` on that may end a string; the length where there is none. */
+/** Index of the first byte from `at` on that may end a string; the length if there is none. */
 function nextStringEnd(bytes: Uint8Array, at: number): number {
   let position = at;
   for (; position < bytes.length; position += 1) {
@@ -196,7 +207,7 @@ function nextStringEnd(bytes: Uint8Array, at: number): number {
   return position;
 }
 
-/** The first byte from `at` on that may change anything; the length where there is none. */
+/** Index of the first byte from `at` on that may change the state; the length if there is none. */
 function nextControl(bytes: Uint8Array, at: number): number {
   const { length } = bytes;
   let position = at;
