@@ -1,11 +1,11 @@
 /**
- * Installing an agent, on the wire. Entries are those of the public registry of the Agent Client Protocol
+ * Requests to install an agent. Entries are those of the public registry of the Agent Client Protocol
  * (https://github.com/agentclientprotocol/registry, FORMAT.md and agent.schema.json).
  * @module
  */
 import { type Parser, array, described, fieldsOf, object, oneOf, optional, record, text } from '../base/parse.ts';
 
-/** What an agent can be installed and asked for by. */
+/** Names by which an agent can be installed and requested. */
 export const agentNamePattern: RegExp = /^[a-z][a-z0-9-]{0,63}$/;
 
 interface Started {
@@ -13,7 +13,7 @@ interface Started {
   readonly env?: { readonly [name: string]: string } | undefined;
 }
 
-/** `cmd`: its program. Default: as npx and uvx choose it. */
+/** `cmd`: the package's program. Default: the choice of npx or uvx. */
 export interface PackageDistribution extends Started {
   readonly package: string;
   readonly cmd?: string | undefined;
@@ -26,7 +26,7 @@ export interface ArchiveDistribution extends Started {
   readonly cmd: string;
 }
 
-/** Of `agent.json`, or of the `agents` in `registry.json`. */
+/** An entry of `agent.json`, or of the `agents` in `registry.json`. */
 export interface AgentEntry {
   readonly name?: string | undefined;
   readonly version?: string | undefined;
@@ -41,7 +41,7 @@ export interface AgentEntry {
 const word = text({ min: 1, max: 4096 });
 const args = optional(array(text({ max: 65_536 }), { max: 100 }));
 const env = optional(record(word, text({ max: 65_536 }), { max: 100 }));
-/** No flag, no path, no address: what a package manager takes for a package of its registry. */
+/** Rejects flags, paths and addresses: only what a package manager takes for a package of its registry. */
 const npmPackage = text({
   max: 300, pattern: /^(?:@[\w~-][\w.~-]*\/)?\w[\w.~-]*(?:@[\w.^~+-]+)?$/,
   expected: 'a package of npm, as NAME or NAME@VERSION',

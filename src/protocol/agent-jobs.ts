@@ -1,21 +1,22 @@
 /**
- * What the job of an agent shows: the Agent Client Protocol's words (https://agentclientprotocol.com), as far as it has them.
+ * The fields of an agent's job, in the words of the Agent Client Protocol (https://agentclientprotocol.com) where it
+ * has any.
  * @module
  */
 import type { JobId } from './ids.ts';
 
-/** Somebody has to say. Times are Unix seconds. */
+/** A permission that waits for an answer. Times are Unix seconds. */
 export interface PendingPermission {
   readonly permissionId: string;
   readonly toolCallId: string | null;
   readonly kind: string;
-  /** Its name and its title, where it has them. */
+  /** The name and the title of the tool, where it has them. */
   readonly tools: readonly string[];
   readonly paths: readonly string[];
   readonly commands: readonly string[];
   readonly options: readonly { readonly optionId: string; readonly kind: string; readonly name?: string }[];
   readonly askedAt: number;
-  /** Then the default holds. */
+  /** When the default answer applies. */
   readonly expiresAt: number;
 }
 
@@ -24,10 +25,10 @@ interface Answerable {
 }
 
 /**
- * The id of the option that an answer means: `approve` that which allows once, `deny` that which rejects; anything else
- * is an id itself.
+ * The id of the option that an answer means: `approve` is the option that allows once, `deny` the one that rejects;
+ * anything else is an id itself.
  *
- * @returns `undefined`: there is none.
+ * @returns `undefined`: no option matches.
  */
 export function optionFor({ options }: Answerable, answer: string): string | undefined {
   const kinds = answer === 'approve' ? ['allow_once'] : answer === 'deny' ? ['reject_once', 'reject_always'] : [];
@@ -38,9 +39,9 @@ export function optionFor({ options }: Answerable, answer: string): string | und
   return options.find(({ optionId }) => optionId === answer)?.optionId;
 }
 
-/** Something that the agent was not allowed to do; texts are cut, and of long lists only the beginning is shown. */
+/** An action that was denied to the agent; texts are cut, and long lists show only their beginning. */
 export interface PermissionDenial {
-  /** The turn it was in, from 1. */
+  /** Its turn, counted from 1. */
   readonly turn: number;
   readonly kind: string;
   readonly tools: readonly string[];
@@ -51,16 +52,16 @@ export interface PermissionDenial {
   readonly at: number;
 }
 
-/** The agent asks something. Times are Unix seconds. */
+/** A question of the agent. Times are Unix seconds. */
 export interface PendingElicitation {
   readonly elicitationId: string;
   readonly message: string;
-  /** A JSON Schema of what is asked for. */
+  /** A JSON Schema of the answer. */
   readonly requestedSchema: unknown;
-  /** The page to be opened, http or https, where the answer is given; then there is no form. */
+  /** The page, http or https, where the answer is given; then the question has no form. */
   readonly url?: string;
   readonly askedAt: number;
-  /** Then it is declined. */
+  /** When the question is declined. */
   readonly expiresAt: number;
 }
 
@@ -76,23 +77,28 @@ export interface AgentSession {
   readonly sessionId: string;
   readonly cwd: string | null;
   readonly title: string | null;
-  /** RFC 3339, as the agent has it. */
+  /** RFC 3339, as the agent gives it. */
   readonly updatedAt: string | null;
 }
 
-export const turnCounts = ['totalTokens', 'inputTokens', 'outputTokens', 'thoughtTokens', 'cachedReadTokens', 'cachedWriteTokens'] as const;
+export const turnCounts = [
+  'totalTokens', 'inputTokens', 'outputTokens', 'thoughtTokens', 'cachedReadTokens', 'cachedWriteTokens',
+] as const;
 
-/** Tokens of a turn; no stable part of the protocol, so that any may be missing. */
+/** Token counts of a turn; they are not in the stable part of the protocol, so any may be missing. */
 export type TurnUsage = { readonly [count in (typeof turnCounts)[number]]?: number };
 
-/** `turn`: it works. `waiting`: for another prompt. */
+/** `turn`: the agent works. `waiting`: it waits for another prompt. */
 export const agentPhases = ['starting', 'turn', 'waiting', 'ended'] as const;
 export type AgentPhase = (typeof agentPhases)[number];
 
-/** What the job of an agent shows beside what all jobs do. */
+/** The fields of an agent's job beside those of all jobs. */
 export interface AgentJobSummary {
   readonly acpSessionId: string | null;
-  /** Of the last turn: end_turn, max_tokens, max_turn_requests, refusal, cancelled; `no_prompt` where there was none; `error`: the agent failed. */
+  /**
+   * The stop reason of the last turn: end_turn, max_tokens, max_turn_requests, refusal, cancelled; `no_prompt` where
+   * there was no prompt; `error`: the agent failed.
+   */
   readonly stopReason: string | null;
   readonly acpError: AgentError | null;
   readonly agentInfo: { readonly name: string; readonly version: string } | null;
@@ -100,22 +106,22 @@ export interface AgentJobSummary {
   /** Turns that have begun. */
   readonly turnCount: number;
   readonly usage: AgentUsage | null;
-  /** Of the last turn. */
+  /** Usage of the last turn. */
   readonly turnUsage: TurnUsage | null;
   readonly pendingPermissions: readonly PendingPermission[];
-  /** Permissions that the agent asked for, or that a person was asked for on its behalf. */
+  /** Count of permissions that the agent requested, or that a person was asked for on its behalf. */
   readonly permissionsAsked: number;
   readonly pendingElicitations: readonly PendingElicitation[];
   readonly eventCount: number;
 }
 
-/** A person is to answer what the agent asks, or to give it another prompt. */
+/** Whether the agent waits for a person to answer it, or to give it another prompt. */
 export function waitsForInput(job: Partial<AgentJobSummary>): boolean {
   const { agentPhase, pendingPermissions = [], pendingElicitations = [] } = job;
   return agentPhase === 'waiting' || pendingPermissions.length > 0 || pendingElicitations.length > 0;
 }
 
-/** What existing clients read in `events`; `timestamp` is Unix seconds. */
+/** An event in `events`, for existing clients; `timestamp` is Unix seconds. */
 export interface ClientEvent {
   readonly type: (typeof clientEventTypes)[number];
   readonly timestamp: number;
@@ -123,57 +129,59 @@ export interface ClientEvent {
   readonly data: { readonly [field: string]: unknown };
 }
 
-/** `tool_result`: a tool call has ended, `status` says how. */
+/** `tool_result`: a tool call has ended, with the outcome in `status`. */
 export const clientEventTypes = ['message', 'thought', 'tool_call', 'tool_result', 'plan', 'permission'] as const;
 
 /** A turn of an agent. Times are Unix seconds. */
 export interface AgentTurn {
-  /** From 1. */
+  /** The number of the turn, from 1. */
   readonly turn: number;
-  /** The message of the agent in this turn alone; in lists how it begins, up to {@link maxTurnTextCharacters}. */
+  /** The agent's message in this turn only; in lists its beginning, up to {@link maxTurnTextCharacters}. */
   readonly text: string;
   /** The message is longer than the text. */
   readonly isTextCut: boolean;
   /** As {@link AgentJobSummary.stopReason}; `null` while it runs. */
   readonly stopReason: string | null;
   readonly usage: TurnUsage | null;
-  /** How many permissions were denied in it, by whatever decided. */
+  /** How many permissions were denied in this turn, by a rule, a person or a timeout. */
   readonly denied: number;
   readonly startedAt: number;
   /** `null` while it runs. */
   readonly finishedAt: number | null;
 }
 
-/** Of the text of a turn in a list. */
+/** Limit on the text of a turn in a list. */
 export const maxTurnTextCharacters = 4096;
-/** In the details of a job: older ones are in the list of its turns. */
+/** Limit on turns in the details of a job; older ones are in the list of its turns. */
 export const maxShownTurns = 100;
 
-/** All that agents wait for a person to answer, of all jobs. */
+/** Everything in all jobs that waits for a person to answer. */
 export interface PendingAnywhere {
   readonly permissions: readonly ({ readonly jobId: JobId } & PendingPermission)[];
   readonly elicitations: readonly ({ readonly jobId: JobId } & PendingElicitation)[];
 }
 
 export interface AgentJobDetails extends AgentJobSummary {
-  /** The last ones, at most {@link maxShownTurns}, in their order. */
+  /** The last turns, at most {@link maxShownTurns}, in order. */
   readonly turns: readonly AgentTurn[];
-  /** The last ones. */
+  /** The last denials. */
   readonly permissionsDenied: readonly PermissionDenial[];
   readonly toolCalls: readonly ToolCall[];
-  /** Older ones that are not among them any more. */
+  /** How many older tool calls are no longer listed. */
   readonly droppedToolCalls: number;
   readonly plan: readonly PlanEntry[] | null;
-  /** With sessionAction list. */
+  /** Present with sessionAction list. */
   readonly sessions?: readonly AgentSession[];
-  /** The last ones: those of the runner, which have a `seq`, and behind an update the {@link ClientEvent}s of it. */
+  /** The last events: those of the runner have a `seq`; each update is followed by its {@link ClientEvent}s. */
   readonly events: readonly unknown[];
-  /** There are more before. */
+  /** Older events are left out. */
   readonly eventsTruncated: boolean;
 }
 
-/** What a tool call does. Agents may say others: those are `other`. */
-export const toolKinds = ['read', 'edit', 'delete', 'move', 'search', 'execute', 'think', 'fetch', 'switch_mode', 'other'] as const;
+/** Kinds of tool calls. Other kinds of an agent become `other`. */
+export const toolKinds = [
+  'read', 'edit', 'delete', 'move', 'search', 'execute', 'think', 'fetch', 'switch_mode', 'other',
+] as const;
 export type ToolKind = (typeof toolKinds)[number];
 
 export const toolStatuses = ['pending', 'in_progress', 'completed', 'failed'] as const;
@@ -185,7 +193,7 @@ export interface ToolDiff {
   /** `null`: the file is new. */
   readonly oldText: string | null;
   readonly newText: string;
-  /** The texts were longer than {@link maxDiffCharacters}, or than all together may be: this is how they begin. */
+  /** The texts are cut to their beginning: they exceed {@link maxDiffCharacters}, or the limit on all together. */
   readonly isCut: boolean;
 }
 
@@ -194,7 +202,7 @@ export interface ToolCall {
   readonly title: string;
   readonly kind: ToolKind;
   readonly status: ToolStatus;
-  /** The files that it is about; `line` counts from 1, `null` where the agent names none. */
+  /** The files that the call is about; `line` counts from 1, `null`: not given. */
   readonly locations: readonly { readonly path: string; readonly line: number | null }[];
   readonly diffs: readonly ToolDiff[];
 }
@@ -208,19 +216,19 @@ export interface PlanEntry {
   readonly status: (typeof planStatuses)[number];
 }
 
-/** Tokens. */
+/** Usage in tokens. */
 export interface AgentUsage {
-  /** In the context now. */
+  /** Tokens in the context now. */
   readonly used: number;
-  /** Of the context. */
+  /** Size of the context. */
   readonly size: number;
-  /** Of the session so far; `null`: not told. */
+  /** Cost of the session so far; `null`: not reported. */
   readonly cost: { readonly amount: number; readonly currency: string } | null;
 }
 
-/** Of each text of a diff. */
+/** Limit on each text of a diff. */
 export const maxDiffCharacters = 65_536;
-/** Of all diffs of a job: those of older tool calls are cut to nothing. */
+/** Limit on all diffs of a job: those of older tool calls are cut to nothing. */
 export const maxDiffCharactersInAll = 1_048_576;
-/** Later ones replace the oldest. */
+/** Limit on tool calls: later ones replace the oldest. */
 export const maxToolCalls = 1000;

@@ -1,24 +1,30 @@
 /**
- * What is asked of agents, on the wire: by a request in mode acp, and of its job. The Agent Client Protocol's words
- * (https://agentclientprotocol.com), as far as it has them.
+ * Requests to agents: in mode acp, and on an agent's job. The words are those of the Agent Client Protocol
+ * (https://agentclientprotocol.com) where it has any.
  * @module
  */
 import {
-  type Parser, array, boolean, defined, described, fromText, integer, nullable, number, object, oneOf, optional, optionalText, parser, record, refuse, text, ParseError,
+  type Parser, array, boolean, defined, described, fromText, integer, nullable, number, object, oneOf, optional,
+  optionalText, parser, record, refuse, text, ParseError,
 } from '../base/parse.ts';
 import { maxShownTurns } from './agent-jobs.ts';
 import { type ShellKind, parseShellKind } from './shells.ts';
 
-// What a request says. -------------------------------------------------------------------------------------------------
+// Fields of a request.
+// -------------------------------------------------------------------------------------------------
 
-/** A part of a prompt: `text` and `resource_link` may always be sent, the others where the agent says that it takes them. */
+/** A part of a prompt: `text` and `resource_link` are always allowed, the others only if the agent supports them. */
 export type PromptBlock =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'resource_link'; readonly uri: string; readonly name: string; readonly mimeType?: string }
-  /** `data` and `blob`: in base64. */
+  /** `data` and `blob` are in base64. */
   | { readonly type: 'image'; readonly data: string; readonly mimeType: string; readonly uri?: string }
   | { readonly type: 'audio'; readonly data: string; readonly mimeType: string }
-  | { readonly type: 'resource'; readonly resource: { readonly uri: string; readonly mimeType?: string } & ({ readonly text: string } | { readonly blob: string }) };
+  | {
+    readonly type: 'resource';
+    readonly resource: { readonly uri: string; readonly mimeType?: string }
+      & ({ readonly text: string } | { readonly blob: string })
+  };
 
 export type Prompt = string | readonly PromptBlock[];
 
@@ -27,18 +33,25 @@ export interface NameValue {
   readonly value: string;
 }
 
-/** A server of the Model Context Protocol that the agent is to use; one without a type is a program. */
+/** A server of the Model Context Protocol for the agent to use; one without a type is a program. */
 export type McpServer =
-  | { readonly name: string; readonly command: string; readonly args: readonly string[]; readonly env: readonly NameValue[] }
-  | { readonly type: 'http' | 'sse'; readonly name: string; readonly url: string; readonly headers: readonly NameValue[] };
+  | {
+    readonly name: string; readonly command: string;
+    readonly args: readonly string[]; readonly env: readonly NameValue[]
+  }
+  | {
+    readonly type: 'http' | 'sse'; readonly name: string;
+    readonly url: string; readonly headers: readonly NameValue[]
+  };
 
-/** What a rule decides. `ask`: a person is asked. */
+/** The decision of a rule. `ask`: a person is asked. */
 export const permissionDecisions = ['approve', 'deny', 'ask'] as const;
 export type PermissionDecision = (typeof permissionDecisions)[number];
 
 /**
- * `read`: reading, searching, thinking and fetching within the directories of the job. `edits`: also writing
- * files there, but no command, and no other tool that is given more than files. `all`: commands as well. `ask`: a person is asked about each. `deny`: nothing.
+ * `read`: reading, searching, thinking and fetching within the directories of the job. `edits`: also writing files
+ * there, but no command, and no other tool that is given more than files. `all`: commands as well. `ask`: a person is
+ * asked about each. `deny`: nothing is allowed.
  */
 export const permissionPresets = ['read', 'edits', 'all', 'ask', 'deny'] as const;
 export type PermissionPreset = (typeof permissionPresets)[number];
@@ -48,17 +61,18 @@ export const rememberScopes = ['turn', 'job'] as const;
 export type RememberScope = (typeof rememberScopes)[number];
 
 /**
- * Decides what it fits. All that it names must fit: `kind` the kind of the tool, `tool` its name or title, `path` the paths and `command` the
- * commands that the agent names, as patterns.
+ * Decides the requests that it matches. All fields that it has must match: `kind` the kind of the tool, `tool` its name
+ * or title, `path` the paths and `command` the commands that the agent names, as patterns.
  *
- * In a pattern `?` is a character and `*` any number of them, in a path within one name (`**`: across names), in a command none that means
- * something to a shell (`**`: those, too), so that `npm *` is not `npm test; rm -rf ~`. A relative path pattern begins at the workdir; an absolute
- * one is of real paths, without links.
+ * In a pattern `?` matches one character and `*` any number: in a path within one name (`**`: across names), in a
+ * command no character that is special to a shell (`**`: those, too), so that `npm *` does not match `npm test; rm -rf
+ * ~`. A relative path pattern starts at the workdir; an absolute one matches real paths, without links.
  *
- * A rule that approves must fit all paths and commands that are named, one that denies or asks any of them, also by the name of a link.
- * In one that denies or asks `*` in a command stands for anything, and fits also parts of a compound command.
- * The kind `execute` fits any command, to deny or ask `edit` also a move, and a path of a tool that tells no kind.
- * A rule that denies a path or a command stands above an earlier one that approves without naming that path or command.
+ * A rule that approves must match all paths and commands of the request; one that denies or asks must match any of
+ * them, also by the name of a link. In one that denies or asks, `*` in a command matches anything, also in parts of a
+ * compound command. The kind `execute` matches any command; to deny or ask, `edit` also matches a move, and a path of a
+ * tool without a kind. A rule that denies a path or a command overrides an earlier one that approves without naming
+ * that path or command.
  */
 export interface PermissionRule {
   readonly kind?: string;
@@ -68,15 +82,17 @@ export interface PermissionRule {
   readonly decide: PermissionDecision;
 }
 
-/** Of rules the first that fits decides; what none fits is denied. `approve` is an older name of `all`. */
+/** The first matching rule decides; a request that no rule matches is denied. `approve` is an older name of `all`. */
 export type PermissionPolicy = PermissionPreset | 'approve' | readonly PermissionRule[];
 
-/** The rules that decide as a preset does, to go behind other rules. */
+/** The rules equivalent to a preset, to be appended to other rules. */
 export function rulesOf(preset: PermissionPreset): readonly PermissionRule[] {
   switch (preset) {
     case 'read': return readingKinds.map((kind) => ({ kind, decide: 'approve' }));
     case 'edits': return [{ decide: 'approve' }];
-    case 'all': return [{ kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: 'approve' }];
+    case 'all': return [
+      { kind: 'execute', decide: 'approve' }, { command: '**', decide: 'approve' }, { decide: 'approve' },
+    ];
     case 'ask':
     case 'deny': return [{ decide: preset }];
   }
@@ -89,21 +105,21 @@ export const readingKinds: readonly string[] = ['read', 'search', 'think', 'fetc
 export const denialActions = ['continue', 'fail'] as const;
 export type DenialAction = (typeof denialActions)[number];
 
-/** `prompt`: a conversation. The others ask the agent about its earlier sessions, have it forget one, or log it out. */
+/** `prompt`: a conversation. The others list the agent's earlier sessions, delete one, or log the agent out. */
 export const sessionActions = ['prompt', 'list', 'delete', 'logout'] as const;
 export type SessionAction = (typeof sessionActions)[number];
 
-/** Of the Agent Client Protocol; 2 is a draft. */
+/** Versions of the Agent Client Protocol; 2 is a draft. */
 export type AcpVersion = 1 | 2;
 
-/** What holds where a request says nothing. */
+/** Defaults of the request's fields. */
 export const agentDefaults = {
   agent: 'copilot', permissions: 'all', askTimeoutSeconds: 300, killGraceSeconds: 10, acpVersion: 1,
 } as const;
 
 const maxSeconds = 31_536_000;
 const word = text({ min: 1, max: 4096 });
-/** No body is longer. */
+/** The largest size of a body. */
 const maxCharacters = 2 ** 20;
 const content = text({ max: maxCharacters, allowNul: true });
 const base64 = text({ min: 1, max: maxCharacters, pattern: /^[A-Za-z0-9+/]+={0,2}$/, expected: 'base64' });
@@ -121,21 +137,29 @@ const blocks: { readonly [T in PromptBlock['type']]: Parser<PromptBlock> } = {
 const prompt: Parser<Prompt> = eitherTextOr(content, array(union('type', blocks), { min: 1, max: 1000 }));
 
 const nameValue: Parser<NameValue> = object({ name: text({ min: 1, max: 4096 }), value: text({ max: 2 ** 20 }) });
-/** As the protocol has it, a list, or as configuration files have it, an object. */
+/** A list, as in the protocol, or an object, as in configuration files. */
 const nameValues: Parser<readonly NameValue[] | undefined> = optional(parser(
   { anyOf: [array(nameValue, { max: 1000 }).schema, { type: 'object', additionalProperties: { type: 'string' } }] },
   (value, at) => (Array.isArray(value) ? array(nameValue, { max: 1000 })(value, at)
-    : Object.entries(record(text({ min: 1, max: 4096 }), text({ max: 2 ** 20 }), { max: 1000 })(value, at)).map(([name, given]) => ({ name, value: given }))),
+    : Object.entries(record(text({ min: 1, max: 4096 }), text({ max: 2 ** 20 }), { max: 1000 })(value, at))
+      .map(([name, given]) => ({ name, value: given }))),
 ));
-const program = object({ name: word, command: path, args: optional(array(text({ max: 131_072 }), { max: 1000 })), env: nameValues });
-const remote = object({ type: oneOf('http', 'sse'), name: word, url: text({ min: 1, max: 65_536, pattern: /^https?:\/\//, expected: 'an http or https URL' }), headers: nameValues });
+const program = object({
+  name: word, command: path, args: optional(array(text({ max: 131_072 }), { max: 1000 })), env: nameValues,
+});
+const remote = object({
+  type: oneOf('http', 'sse'),
+  name: word,
+  url: text({ min: 1, max: 65_536, pattern: /^https?:\/\//, expected: 'an http or https URL' }),
+  headers: nameValues,
+});
 const mcpServer: Parser<McpServer> = parser({ anyOf: [program.schema, remote.schema] }, (value, at) => {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(at, 'an object', value);
   if ('type' in value && value.type !== 'stdio') {
     const { headers = [], ...server } = remote(value, at);
     return { ...server, headers };
   }
-  // Configuration files of others say that it is a program; the protocol does not.
+  // Configuration files of other programs have a type "stdio"; the protocol does not.
   const { type: _, ...given } = value as { readonly type?: unknown };
   const { args = [], env = [], ...server } = program(given, at);
   return { ...server, args, env };
@@ -143,19 +167,26 @@ const mcpServer: Parser<McpServer> = parser({ anyOf: [program.schema, remote.sch
 
 const pattern = text({ min: 1, max: 4096 });
 const rule: Parser<PermissionRule> = defining(object({
-  kind: optional(pattern), tool: optional(pattern), path: optional(pattern), command: optional(pattern), decide: oneOf(...permissionDecisions),
+  kind: optional(pattern),
+  tool: optional(pattern),
+  path: optional(pattern),
+  command: optional(pattern),
+  decide: oneOf(...permissionDecisions),
 }));
 const preset = oneOf(...permissionPresets, 'approve');
-const policy: Parser<PermissionPolicy> = parser({ anyOf: [preset.schema, array(rule, { max: 1000 }).schema] }, (value, at) => {
-  if (Array.isArray(value)) return array(rule, { max: 1000 })(value, at);
-  if (typeof value === 'string') return preset(value, at);
-  return refuse(at, '"read", "edits", "all", "ask", "deny" or an array of rules', value);
-});
+const policy: Parser<PermissionPolicy> = parser(
+  { anyOf: [preset.schema, array(rule, { max: 1000 }).schema] },
+  (value, at) => {
+    if (Array.isArray(value)) return array(rule, { max: 1000 })(value, at);
+    if (typeof value === 'string') return preset(value, at);
+    return refuse(at, '"read", "edits", "all", "ask", "deny" or an array of rules', value);
+  },
+);
 
 const acpVersion: Parser<AcpVersion> = parser({ enum: [1, 2] }, (value, at) =>
   (value === 1 || value === 2 ? value : refuse(at, '1 or 2', value)));
 
-/** The fields of a request that only mode acp has; {@link agentShape} says what each is for. */
+/** The fields of a request that only mode acp has; {@link agentShape} describes each. */
 export interface AgentFields {
   readonly agent?: string;
   readonly prompt?: Prompt;
@@ -184,20 +215,42 @@ export interface AgentFields {
 type Given = { readonly [F in keyof AgentFields]-?: AgentFields[F] | undefined };
 
 export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
-  agent: described(`Mode acp: the agent, by the name of one that is known (see GET /agents), or the command that starts it. Default ${agentDefaults.agent}.`, optionalText(text({ max: 65_536 }))),
-  prompt: described('Mode acp: what the agent is to do, as text or as content blocks of the Agent Client Protocol. Without one only the session is begun.', optional(emptyIsAbsent(prompt))),
-  acp_session_id: described('Mode acp: an earlier session of the agent to go on with.', optionalText(text({ max: 4096 }))),
+  agent: described(
+    `Mode acp: the agent, by the name of one that is known (see GET /agents), or the command that starts it. Default ${
+      agentDefaults.agent
+    }.`,
+    optionalText(text({ max: 65_536 })),
+  ),
+  prompt: described(
+    'Mode acp: what the agent is to do, as text or as content blocks of the Agent Client Protocol. Without one only '
+      + 'the session is begun.',
+    optional(emptyIsAbsent(prompt)),
+  ),
+  acp_session_id: described(
+    'Mode acp: an earlier session of the agent to go on with.',
+    optionalText(text({ max: 4096 })),
+  ),
   model: described('Mode acp: the model, by its id or name.', optionalText(word)),
-  effort: described('Mode acp: how much the model is to think, by the id or name that the agent has for it.', optionalText(word)),
+  effort: described(
+    'Mode acp: how much the model is to think, by the id or name that the agent has for it.',
+    optionalText(word),
+  ),
   agentMode: described('Mode acp: the mode of the session, by its id or name.', optionalText(word)),
-  strictConfig: described('Mode acp: a model, effort or agentMode that the agent does not have fails the job. Default true.', optional(boolean)),
+  strictConfig: described(
+    'Mode acp: a model, effort or agentMode that the agent does not have fails the job. Default true.',
+    optional(boolean),
+  ),
   permissions: described(
-    'Mode acp: what the agent may do, where it asks permission and where it writes and runs through the server without '
-    + 'asking: read, edits (no commands), all, each within the directories of the job; ask, deny, or rules, of which the '
-    + `first that fits decides. Default ${agentDefaults.permissions}; approve is an older name of it.`,
+    'Mode acp: what the agent may do, where it asks permission and where it writes and runs through the server '
+      + 'without asking: read, edits (no commands), all, each within the directories of the job; ask, deny, or rules, '
+      + 'of which the '
+      + `first that fits decides. Default ${agentDefaults.permissions}; approve is an older name of it.`,
     optional(policy),
   ),
-  askTimeout: described(`Mode acp: seconds to wait for an answer where somebody is asked. Default ${agentDefaults.askTimeoutSeconds}.`, optional(number({ above: 0, max: maxSeconds, unit: 'seconds' }))),
+  askTimeout: described(
+    `Mode acp: seconds to wait for an answer where somebody is asked. Default ${agentDefaults.askTimeoutSeconds}.`,
+    optional(number({ above: 0, max: maxSeconds, unit: 'seconds' })),
+  ),
   askDefault: described(
     'Mode acp: what holds when a question timed out: deny, the default, or approve, as edits does.',
     optional(oneOf('approve', 'deny')),
@@ -207,18 +260,30 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
     optional(oneOf(...denialActions)),
   ),
   trustAgent: described(
-    'Mode acp: run an agent that has no mode known to ask permission (policy_not_supported) all the same. Default false.',
+    'Mode acp: run an agent that has no mode known to ask permission (policy_not_supported) all the same. Default '
+      + 'false.',
     optional(boolean),
   ),
-  keepAlive: described('Mode acp: seconds that the agent waits for another prompt after a turn. Default 0.', optional(number({ min: 0, max: maxSeconds, unit: 'seconds' }))),
+  keepAlive: described(
+    'Mode acp: seconds that the agent waits for another prompt after a turn. Default 0.',
+    optional(number({ min: 0, max: maxSeconds, unit: 'seconds' })),
+  ),
   lifetime: described('Mode acp: seconds until the job is ended, whatever it is at; null, the default, for none.',
     optional(nullable(number({ above: 0, max: maxSeconds, unit: 'seconds' })))),
-  mcpServers: described('Mode acp: servers of the Model Context Protocol that the agent is to use.', optional(array(mcpServer, { max: 100 }))),
+  mcpServers: described(
+    'Mode acp: servers of the Model Context Protocol that the agent is to use.',
+    optional(array(mcpServer, { max: 100 })),
+  ),
   additionalDirectories: described(
-    'Mode acp: directories beside the workdir that the agent may use; relative to it; `~` and `~/…` are in the home directory.',
+    'Mode acp: directories beside the workdir that the agent may use; relative to it; `~` and `~/…` are in the home '
+      + 'directory.',
     optional(array(path, { max: 100 })),
   ),
-  authMethod: described('Mode acp: the id of the method by which to log in to the agent. Default: none, agents that are logged in need none.', optionalText(word)),
+  authMethod: described(
+    'Mode acp: the id of the method by which to log in to the agent. Default: none, agents that are logged in need '
+      + 'none.',
+    optionalText(word),
+  ),
   elicitation: described(
     'Mode acp: the agent may ask questions, which the job shows as pendingElicitations. Default false: it may not.',
     optional(boolean),
@@ -232,59 +297,83 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
     `Mode acp: the highest version of the protocol to agree on; 2 is a draft. Default ${agentDefaults.acpVersion}.`,
     optional(acpVersion),
   ),
-  persistent_session_key: described('Mode acp: the persistent shell that runs the commands which the agent gives to its client.', optionalText(text({ max: 256 }))),
-  persistent_shell: described('Mode acp: run those commands in a persistent shell, of persistent_session_key or of the job\'s own; the name of a shell says which one it is. Default: where there is a persistent_session_key.', optional(switchOrShell())),
+  persistent_session_key: described(
+    'Mode acp: the persistent shell that runs the commands which the agent gives to its client.',
+    optionalText(text({ max: 256 })),
+  ),
+  persistent_shell: described(
+    'Mode acp: run those commands in a persistent shell, of persistent_session_key or of the job\'s own; the name of '
+      + 'a shell says which one it is. Default: where there is a persistent_session_key.',
+    optional(switchOrShell()),
+  ),
 };
 
 export const agentFields = Object.keys(agentShape) as readonly (keyof AgentFields)[];
 
-/** Talks to an agent: one that is known by a name, or the program that `argv` or a command line starts. */
+/** Runs an agent: one known by a name, or the program that `argv` or a command line starts. */
 export interface AgentProgram extends Omit<AgentFields, 'persistent_shell'> {
   readonly mode: 'acp';
   readonly persistent_shell?: boolean;
   readonly argv?: readonly string[];
-  /** For the commands of the agent, in a persistent shell. */
+  /** The shell for the agent's commands, with `persistent_shell`. */
   readonly shell?: ShellKind;
 }
 
-/** @param fields.shell For the commands, in a persistent shell. @throws ParseError where its fields do not go together. */
-export function agentProgram(fields: Given & { readonly argv: readonly string[] | undefined; readonly shell?: ShellKind | undefined }, at: string): AgentProgram {
+/** @param fields.shell The persistent shell for commands. @throws ParseError where the fields contradict each other. */
+export function agentProgram(
+  fields: Given & { readonly argv: readonly string[] | undefined; readonly shell?: ShellKind | undefined },
+  at: string,
+): AgentProgram {
   const { argv, agent, sessionAction = 'prompt', prompt: given, acp_session_id: sessionId } = fields;
-  if (argv !== undefined && agent !== undefined) throw new ParseError(`${at}.argv`, 'expected nothing, as agent is given');
+  if (argv !== undefined && agent !== undefined)
+    throw new ParseError(`${at}.argv`, 'expected nothing, as agent is given');
   if (argv?.[0] === '') refuse(`${at}.argv[0]`, 'the name of a program', argv[0]);
-  if (sessionAction !== 'prompt' && given !== undefined) throw new ParseError(`${at}.prompt`, `expected nothing, as sessionAction is "${sessionAction}"`);
-  if (sessionAction === 'delete' && sessionId === undefined) refuse(`${at}.acp_session_id`, 'the id of a session (sessionAction is "delete")', sessionId);
+  if (sessionAction !== 'prompt' && given !== undefined)
+    throw new ParseError(`${at}.prompt`, `expected nothing, as sessionAction is "${sessionAction}"`);
+  if (sessionAction === 'delete' && sessionId === undefined)
+    refuse(`${at}.acp_session_id`, 'the id of a session (sessionAction is "delete")', sessionId);
   const own = Object.fromEntries(agentFields.map((field) => [field, fields[field]])) as unknown as Given;
   return defined({ mode: 'acp' as const, argv, ...own, ...persistentShell(fields, at) });
 }
 
-/** A name of a shell means `true` and that shell. @throws ParseError where `shell` names another one. */
+/** The name of a shell means `true` and that shell. @throws ParseError where `shell` names another one. */
 function persistentShell(
-  { persistent_shell: given, shell }: { readonly persistent_shell: boolean | string | undefined; readonly shell?: ShellKind | undefined }, at: string,
+  { persistent_shell: given, shell }: {
+    readonly persistent_shell: boolean | string | undefined; readonly shell?: ShellKind | undefined
+  },
+  at: string,
 ): { readonly persistent_shell: boolean | undefined; readonly shell: ShellKind | undefined } {
   if (typeof given !== 'string') return { persistent_shell: given, shell };
   const named = parseShellKind(given, `${at}.persistent_shell`, 'acp');
-  if (shell !== undefined && shell !== named) throw new ParseError(`${at}.persistent_shell`, `expected "${shell}", as shell says so, received "${named}"`);
+  if (shell !== undefined && shell !== named)
+    throw new ParseError(
+      `${at}.persistent_shell`, `expected "${shell}", as shell says so, received "${named}"`,
+    );
   return { persistent_shell: true, shell: named };
 }
 
-/** The prompt as blocks; `null`: there is none. */
+/** The prompt as blocks; `null`: without a prompt. */
 export function promptBlocks(given: Prompt | undefined): readonly PromptBlock[] | null {
   return given === undefined ? null : typeof given === 'string' ? [{ type: 'text', text: given }] : given;
 }
 
-/** The prompt in words, as a job shows it. */
+/** The prompt as text, for the job's answers. */
 export function promptText(given: Prompt | undefined): string | null {
-  return promptBlocks(given)?.map((block) => (block.type === 'text' ? block.text : `[${block.type}]`)).join('\n') ?? null;
+  return promptBlocks(given)
+    ?.map((block) => (block.type === 'text' ? block.text : `[${block.type}]`)).join('\n') ?? null;
 }
 
-/** Of the prompt, in the command that a job shows. */
+/** Limit on the part of the prompt in a job's command. */
 const maxCommandCharacters = 80;
 
-/** The command of an agent's job, in one line: how its prompt begins, or, without one, what starts the agent. */
+/**
+ * The command of an agent's job, in one line: the beginning of its prompt or, without one, the command that starts the
+ * agent.
+ */
 export function agentCommand({ prompt: given, agent, argv }: Pick<AgentProgram, 'prompt' | 'agent' | 'argv'>): string {
   const program = agent ?? argv?.join(' ') ?? agentDefaults.agent;
-  // Cut before it is searched, as a prompt may be long; whole characters, as the iterator of a text gives code points.
+  // Cut before the search, as a prompt may be long; by whole characters, as the iterator of a string yields code
+  // points.
   const lines = [promptText(given) ?? '', program].map((text) => oneLine([...text.slice(0, 4 * maxCommandCharacters)]));
   const [line = ''] = lines.filter((text) => text !== '');
   return `[acp] ${line}`;
@@ -294,28 +383,31 @@ function oneLine(characters: readonly string[]): string {
   return characters.slice(0, maxCommandCharacters).join('').replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
 }
 
-// Calls on the job of an agent. ----------------------------------------------------------------------------------------
+// Calls on the job of an agent.
+// ----------------------------------------------------------------------------------------
 
 export interface PromptRequest {
   readonly prompt: Prompt;
 }
 
-export const promptRequest: Parser<PromptRequest> = object({ prompt: described('What the agent is to do next.', notEmpty(prompt)) });
+export const promptRequest: Parser<PromptRequest> = object({
+  prompt: described('What the agent is to do next.', notEmpty(prompt)),
+});
 
 /** `turn` counts from 1 within the job. */
 export interface PromptTaken {
   readonly jobId: string;
   readonly turn: number;
-  /** The agent of this job had ended: `jobId` continues its session. */
+  /** Present where the agent of this job had ended: `jobId` continues its session. */
   readonly continues?: string;
   /** With `continues` and a new job: seconds for which its agent waits for another prompt. */
   readonly keepAlive?: number;
 }
 
-/** What can be changed about an agent that lives. The permissions hold for all that is decided from then on. */
+/** Changes of a running agent. The permissions apply to all later decisions. */
 export type AgentChange = Pick<AgentFields, 'agentMode' | 'model' | 'effort' | 'permissions'>;
 
-/** What was changed; a mode, model and effort by the id that the agent has for it. */
+/** The accepted changes; mode, model and effort by the agent's ids. */
 export interface ChangeTaken extends AgentChange {
   readonly jobId: string;
 }
@@ -346,16 +438,16 @@ export const turnsQuery: Parser<TurnsQuery> = object({
 });
 
 export interface TurnCancelled {
-  /** `false`: there was no turn. */
+  /** `false`: no turn was running. */
   readonly cancelled: boolean;
 }
 
-/** One of the options that the agent offers, or a decision, whatever the agent calls it. */
+/** One of the agent's options, or a decision, independent of the agent's names. */
 export type PermissionRequest =
   | { readonly optionId: string }
   | { readonly decision: 'approve' | 'deny'; readonly remember?: RememberScope };
 
-/** The request again. */
+/** Repeats the request. */
 export interface PermissionTaken {
   readonly permissionId: string;
   readonly optionId?: string;
@@ -402,28 +494,29 @@ export const elicitationRequest: Parser<ElicitationRequest> = object({
   content: described('With accept: what the form asks for, by field.', optional(record(word, answer, { max: 1000 }))),
 });
 
-/** An agent that can be asked for by name. */
+/** An agent that can be requested by name. */
 export interface AgentListing {
   readonly name: string;
   readonly title: string;
-  /** What starts it. */
+  /** The command that starts it. */
   readonly command: readonly string[];
-  /** Of npm; of one that was installed from elsewhere, from where. */
+  /** The npm package, or the other source that it was installed from. */
   readonly packageName: string;
   readonly installed: boolean;
-  /** Of its program; `null`: it is not installed. */
+  /** The path of its program; `null`: it is not installed. */
   readonly path: string | null;
-  /** Where a job of the server has installed it; `null`: not known. */
+  /** The version that a job of the server installed; `null`: unknown. */
   readonly version: string | null;
 }
 
 export interface AgentList {
   readonly agents: readonly AgentListing[];
-  /** The one for a request that names none. */
+  /** The agent for a request that names none. */
   readonly defaultAgent: string;
 }
 
-// Parsers. -------------------------------------------------------------------------------------------------------------
+// Parsers.
+// -------------------------------------------------------------------------------------------------------------
 
 function resource(): Parser<Extract<PromptBlock, { type: 'resource' }>['resource']> {
   const shape = object({ uri, text: optional(content), blob: optional(base64), mimeType: optional(word) });
@@ -440,11 +533,12 @@ function defining<T extends object>(inner: Parser<T>): Parser<{ [K in keyof T]: 
   return parser(inner.schema, (value, at) => defined(inner(value, at)));
 }
 
-/** One of several objects, told apart by a field. */
+/** One of several objects, distinguished by a field. */
 function union<T>(field: string, cases: { readonly [name: string]: Parser<T> }): Parser<T> {
   const names = Object.keys(cases).map((name) => `"${name}"`).join(', ');
   return parser({ oneOf: Object.values(cases).map(({ schema }) => schema) }, (value, at) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(at, `an object with ${field}`, value);
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      refuse(at, `an object with ${field}`, value);
     const name = (value as { readonly [key: string]: unknown })[field];
     const found = typeof name === 'string' && Object.hasOwn(cases, name) ? cases[name] : undefined;
     return found ? found(value, at) : refuse(`${at}.${field}`, `one of ${names}`, name);
@@ -472,5 +566,6 @@ function emptyIsAbsent<T>(inner: Parser<T>): Parser<T | undefined> {
 }
 
 function notEmpty<T>(inner: Parser<T>): Parser<T> {
-  return parser(inner.schema, (value, at) => (value === '' ? refuse(at, 'a string that is not empty', value) : inner(value, at)));
+  return parser(inner.schema, (value, at) =>
+    (value === '' ? refuse(at, 'a string that is not empty', value) : inner(value, at)));
 }

@@ -6,54 +6,54 @@ import type { Mode } from './jobs.ts';
 import type { TerminalBackend } from './terminals.ts';
 import type { LastUpdate, UpdateState, UpdateStep } from './updates.ts';
 
-/** `GET /health` without the key: whether somebody is there. */
+/** `GET /health` without the key: only whether the server runs. */
 export interface Liveness {
   readonly status: 'ok';
   readonly authenticated: false;
 }
 
-/** What `GET /health` says of persistent shells. */
+/** The part of `GET /health` about persistent shells. */
 export interface HealthOfShells {
   readonly persistent_shell_supported: boolean;
-  /** Which of them this machine has. */
+  /** Which shells this machine has. */
   readonly persistent_shell_shells: { readonly [shell: string]: boolean };
-  /** The one for a request that names none. */
+  /** The shell for a request that names none. */
   readonly persistent_shell_default_shell: string | null;
   readonly persistent_shell_sessions: number;
   readonly persistent_shell_max_sessions: number;
-  /** 0: they are kept until they are deleted. */
+  /** 0: sessions are kept until they are deleted. */
   readonly persistent_shell_idle_timeout_seconds: number;
 }
 
-/** What there is room for, by the settings and by how many files the server may have open. */
+/** Limits that result from the settings and from the number of files that the server may have open. */
 export interface HealthOfCapacity {
   readonly maxRunning: number;
   readonly maxSessions: number;
   readonly maxTerminals: number;
   readonly connections: number;
-  /** The limit of open files (`ulimit -n`), soft and hard, and how many are open; `null`: not known. */
+  /** The limit of open files (`ulimit -n`), soft and hard, and how many are open; `null`: unknown. */
   readonly openFiles: number | null;
   readonly openFilesHard: number | null;
   readonly openFilesUsed: number | null;
-  /** The limit of open files allows less than the settings ask for. */
+  /** The limit of open files allows less than the settings demand. */
   readonly isLowered: boolean;
-  /** What that means, and what to do; `null`: it is not lowered. */
+  /** The consequences, and what to do; `null`: the limits are not lowered. */
   readonly reason: string | null;
 }
 
-/** What `GET /health` says of agents. */
+/** The part of `GET /health` about agents. */
 export interface HealthOfAgents {
   readonly acp_supported: boolean;
 }
 
-/** What `GET /health` says of terminals. */
+/** The part of `GET /health` about terminals. */
 export interface HealthOfTerminals {
   readonly terminal_supported: boolean;
   /** How many are open. */
   readonly terminal_sessions: number;
-  /** What opens them; `null`: nothing does here. */
+  /** The backend that opens them; `null`: this machine has no backend. */
   readonly terminal_backend: TerminalBackend | null;
-  /** Where the second listener is; `null`: there is none. */
+  /** The port of the second listener; `null`: there is no second listener. */
   readonly terminal_port: number | null;
 }
 
@@ -67,26 +67,26 @@ export interface Health extends HealthOfShells, HealthOfAgents, HealthOfTerminal
   readonly arch: string;
   readonly pid: number;
   readonly cwd: string;
-  /** What `mode` of a job may be. */
+  /** The allowed values of a job's `mode`. */
   readonly execution_modes: readonly Mode[];
-  /** What runs a job of mode shell that names no `shell`. */
+  /** The shell of a job of mode shell without a `shell`. */
   readonly default_shell: string;
   readonly uptimeSeconds: number;
-  /** How many jobs are remembered. */
+  /** How many jobs the server has on record. */
   readonly jobs: number;
   readonly running: number;
   readonly queued: number;
   readonly capacity: HealthOfCapacity;
-  /** Who carries out updates and starts the server again; `null`: nobody. */
+  /** The process that carries out updates and restarts the server; `null`: there is no wrapper. */
   readonly wrapper: { readonly pid: number } | null;
   readonly update: HealthUpdate;
 }
 
-/** Updates in short; `GET /update` says more. */
+/** A summary of updates; `GET /update` has more. */
 export interface HealthUpdate {
-  /** A version that is newer than this one and did not go wrong before; `null`: none, as far as is known. */
+  /** A newer version that did not fail before; `null`: no such version is known. */
   readonly available: string | null;
-  /** How far an update has come that is under way. */
+  /** The current step of a running update. */
   readonly inProgress: UpdateStep | null;
   readonly lastOutcome: LastUpdate | null;
 }

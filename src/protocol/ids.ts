@@ -1,12 +1,15 @@
 /**
- * Identifiers: branded where they are made or parsed, sortable by the time they were made.
+ * Identifiers: branded where they are made or parsed, and sortable by creation time.
  * @module
  */
 import { type Parser, parser, refuse } from '../base/parse.ts';
 
 declare const brand: unique symbol;
 
-/** 16 characters of Crockford's base 32 in lower case: 9 of milliseconds since 1970, 7 of chance; ascending in order of creation. */
+/**
+ * 16 characters of Crockford's base 32 in lower case: 9 of milliseconds since 1970, 7 random; ascending in order of
+ * creation.
+ */
 export type JobId = string & { readonly [brand]: 'JobId' };
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
@@ -23,16 +26,18 @@ export const jobId: Parser<JobId> = parser({ type: 'string', pattern: pattern.so
   typeof value === 'string' && isJobId(value) ? value : refuse(path, 'a job id', value));
 
 /**
- * Makes ids that always ascend, even when the clock goes back: each is above `last`, the newest one known.
+ * Makes ids that always ascend, even when the clock goes back: each is above `last`, the newest known one.
  *
- * @param options.random A whole number from 0 to below its argument; unpredictable.
+ * @param options.random Returns an unpredictable integer from 0 to below its argument.
  */
-export function jobIdFactory(options: { now: () => number; random: (below: number) => number; last?: JobId }): () => JobId {
+export function jobIdFactory(
+  options: { now: () => number; random: (below: number) => number; last?: JobId },
+): () => JobId {
   let timeMs = options.last === undefined ? 0 : decode(options.last.slice(0, timeLength));
   let chance = options.last === undefined ? 0 : decode(options.last.slice(timeLength));
   return () => {
     const nowMs = options.now();
-    // Half the range is kept free, so that many ids within one millisecond still find room above the first.
+    // The upper half of the range is kept free, so that many ids fit in one millisecond above the first.
     if (nowMs > timeMs) [timeMs, chance] = [nowMs, options.random(chanceLimit / 2)];
     else chance += 1 + options.random(1024);
     if (chance >= chanceLimit) [timeMs, chance] = [timeMs + 1, options.random(chanceLimit / 2)];

@@ -1,5 +1,5 @@
 /**
- * Jobs on the wire: what a request may say, what an answer looks like.
+ * Requests and answers about jobs.
  * @module
  */
 import {
@@ -9,17 +9,22 @@ import {
 import type { AgentJobDetails } from './agent-jobs.ts';
 import { type AgentFields, type AgentProgram, agentDefaults, agentFields, agentProgram, agentShape } from './agents.ts';
 import { type JobId, jobId } from './ids.ts';
-import { type ShellEnded, type ShellKind, type ShellStarted, checkSessionKey, parseShellKind, shellKindOf } from './shells.ts';
+import {
+  type ShellEnded, type ShellKind, type ShellStarted, checkSessionKey, parseShellKind, shellKindOf,
+} from './shells.ts';
 import { defaultSize, type TerminalSize } from './terminals.ts';
 
 export const statuses = ['pending', 'running', 'completed', 'failed', 'timeout'] as const;
 export type JobStatus = (typeof statuses)[number];
 
 export const reasons = ['exit', 'signal', 'timeout', 'cancelled', 'output_limit', 'spawn_error', 'lost'] as const;
-/** Why a job ended. `lost`: the server was away and the outcome cannot be known. */
+/** Why a job ended. `lost`: the server was away and the outcome is unknown. */
 export type JobReason = (typeof reasons)[number];
 
-/** `file`: the process has the files of the job as stdout and stderr. `pipe`: it has pipes, which a process beside it copies into the files. */
+/**
+ * `file`: stdout and stderr of the process are the files of the job. `pipe`: they are pipes, which another process
+ * copies to the files.
+ */
 export type OutputWay = 'file' | 'pipe';
 
 export type Labels = { readonly [name: string]: string };
@@ -27,22 +32,27 @@ export type Labels = { readonly [name: string]: string };
 export const modes = ['shell', 'argv', 'persistent_shell', 'acp'] as const;
 export type Mode = (typeof modes)[number];
 
-/** A job as `GET /jobs/{id}` shows it; in mode acp with what an agent's shows, of which lists leave out the details. Times are Unix seconds with a fraction. */
+/**
+ * A job as in the answer to `GET /jobs/{id}`; in mode acp with an agent's fields, without their details in lists. Times
+ * are Unix seconds with a fraction.
+ */
 export interface Job extends Partial<AgentJobDetails> {
   readonly jobId: JobId;
   readonly status: JobStatus;
-  /** `null` until it ended. */
+  /** `null` until the job has ended. */
   readonly reason: JobReason | null;
   readonly mode: Mode;
-  /** Mode acp: `[acp] ` and how the prompt begins, or, without one, what starts the agent; one line. */
+  /**
+   * Mode acp: one line, `[acp] ` and the beginning of the prompt or, without one, the command that starts the agent.
+   */
   readonly command?: string;
   readonly argv?: readonly string[];
-  /** Runs the `command`: a name or a path. */
+  /** The shell that runs `command`: a name or a path. */
   readonly shell?: string;
-  /** Mode acp: what the request said; images and the like by their type. */
+  /** Mode acp: as in the request; images and the like are shown by their type. */
   readonly agent?: string;
   readonly prompt?: string | null;
-  /** Mode persistent_shell, and what follows. */
+  /** Mode persistent_shell, as are the next five fields. */
   readonly sessionKey?: string;
   readonly bootstrapCommand?: string;
   readonly bootstrapCurrentCommand?: boolean;
@@ -54,25 +64,28 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly workdir: string;
   /** The size of the pseudo-terminal that it runs under. */
   readonly tty?: TerminalSize;
-  /** How its output reaches the files, see `ExecRequest`. Absent: the files themselves. */
+  /** How the output reaches the files, see `ExecRequest`. Absent: the process writes to the files. */
   readonly output?: OutputWay;
   readonly name: string | null;
   readonly labels: Labels;
   readonly rerunOf?: JobId;
-  /** The agent of that job had ended: this one continues its session. */
+  /** The job whose session this one continues, as its agent had ended. */
   readonly continues?: JobId;
   /** The last job that continues the session of this one. */
   readonly continuedBy?: JobId;
-  /** Seconds, of an agent for each turn; `null` for none. */
+  /** Seconds, for an agent per turn; `null`: no timeout. */
   readonly timeout: number | null;
-  /** Mode acp: seconds for the whole job; `null` for none. */
+  /** Mode acp: seconds for the whole job; `null`: no limit. */
   readonly lifetime?: number | null;
   readonly submittedAt: number;
   readonly startedAt: number | null;
   readonly finishedAt: number | null;
   readonly lastOutputAt: number | null;
   readonly durationMs: number | null;
-  /** The process's own, 128+n for signal n, 126 or 127 where it could not be started, -1 where nobody can know. Absent while it runs. */
+  /**
+   * The exit code of the process, 128+n for signal n, 126 or 127 where it could not be started, -1 where it is unknown.
+   * Absent while it runs.
+   */
   readonly exitCode?: number;
   readonly signal: string | null;
   readonly timedOut: boolean;
@@ -80,23 +93,26 @@ export interface Job extends Partial<AgentJobDetails> {
   readonly pid: number | null;
   /** Processes of the job that outlived it. */
   readonly lingering: readonly number[];
-  /** Why it could not be started. */
+  /** Why the job could not be started. */
   readonly error?: string;
-  /** Bytes written to its stdin that it had not read when it ended. Absent where none, or after a restart of the server. */
+  /**
+   * Bytes written to its stdin that it had not read when it ended. Absent where there are no such bytes, or after a
+   * restart of the server.
+   */
   readonly stdinUnreadBytes?: number;
-  /** UTF-8, U+FFFD for what is not; the end of it where it is longer than asked for. Absent in lists. */
+  /** UTF-8, with U+FFFD for invalid bytes; if longer than requested, the end of it. Absent in lists. */
   readonly stdout?: string;
   readonly stderr?: string;
   readonly stdoutBytes: number;
   readonly stderrBytes: number;
-  /** What its caller should know, in words. Absent: nothing. */
+  /** Warnings for the client, in words. Absent where there are no warnings. */
   readonly warnings?: readonly string[];
-  /** There was more: the text is the end of it, or the job itself truncated its output, which `warnings` says. */
+  /** The text is only the end of the output, or the job itself truncated its output, which `warnings` tells. */
   readonly stdoutTruncated?: boolean;
   readonly stderrTruncated?: boolean;
 }
 
-/** The answer to a job that was taken on. */
+/** The answer to a job that was accepted. */
 export interface Accepted {
   readonly jobId: JobId;
   readonly status: 'pending';
@@ -104,8 +120,8 @@ export interface Accepted {
 }
 
 export type SignalName =
-  | 'SIGHUP' | 'SIGINT' | 'SIGQUIT' | 'SIGABRT' | 'SIGKILL' | 'SIGUSR1' | 'SIGUSR2' | 'SIGPIPE' | 'SIGALRM' | 'SIGTERM' | 'SIGCONT'
-  | 'SIGSTOP' | 'SIGTSTP' | 'SIGTTIN' | 'SIGTTOU' | 'SIGWINCH';
+  | 'SIGHUP' | 'SIGINT' | 'SIGQUIT' | 'SIGABRT' | 'SIGKILL' | 'SIGUSR1' | 'SIGUSR2' | 'SIGPIPE' | 'SIGALRM' | 'SIGTERM'
+  | 'SIGCONT' | 'SIGSTOP' | 'SIGTSTP' | 'SIGTTIN' | 'SIGTTOU' | 'SIGWINCH';
 
 /** The signals that a job may be sent. */
 export const signals: readonly SignalName[] = [
@@ -117,12 +133,12 @@ const signal: Parser<SignalName> = oneOf(...signals);
 /** The largest `timeout`: a year. */
 export const maxTimeoutSeconds = 31_536_000;
 
-/** What holds where a request says nothing. */
+/** Defaults of the request's fields. */
 export const defaults: {
   readonly timeoutSeconds: number;
   readonly killGraceSeconds: number;
   readonly maxOutputBytes: number;
-  /** Of each stream in an answer. */
+  /** Limit on each stream in an answer. */
   readonly textBytes: number;
   readonly listLimit: number;
 } = { timeoutSeconds: 300, killGraceSeconds: 5, maxOutputBytes: 2 ** 30, textBytes: 2 ** 20, listLimit: 20 };
@@ -132,7 +148,9 @@ const size = object({ cols: optional(side), rows: optional(side) });
 const command = text({ min: 1 });
 const path = text({ max: 4096 });
 const key = text({ min: 1, max: 32_768, pattern: /^[^=]+$/, expected: 'a name that is not empty and has no "="' });
-const labelName = text({ min: 1, max: 63, pattern: /^[^:]+$/, expected: 'a label name that is not empty and has no ":"' });
+const labelName = text({
+  min: 1, max: 63, pattern: /^[^:]+$/, expected: 'a label name that is not empty and has no ":"',
+});
 const labels = record(labelName, text({ max: 256 }), { max: 64 });
 const name = text({ max: 256 });
 const graceSeconds = number({ min: 0, max: 3600, unit: 'seconds' });
@@ -141,28 +159,67 @@ const requestShape = {
   mode: described('Which program runs the job. Default shell.', optionalText(oneOf(...modes))),
   command: described('Mode shell: a text for the `shell`. Mode persistent_shell: run in the shell of the session.',
     optionalText(command)),
-  argv: described('Mode argv: the program and its arguments; no shell, no quoting. Mode acp: what starts the agent, instead of its name.',
-    optional(array(text(), { min: 1, max: 65_536 }))),
-  shell: described('Mode shell: by name (in any case) or path; default that of the server, `default_shell` in `/health`: bash where there is one, else sh (Windows: `cmd /d /s /c`). Mode persistent_shell: bash, zsh, sh or pwsh; default the best there is.',
-    optionalText(path)),
-  sessionKey: described('Mode persistent_shell: which shell. A new key opens a new one; jobs of one key run one after another.', optionalText(text({ max: 256 }))),
-  bootstrapCommand: described('Mode persistent_shell: run in the shell each time it starts, before the job.', optionalText(command)),
-  bootstrapCurrentCommand: described('Mode persistent_shell: the command is itself the bootstrap, or has done what that does.', optional(switchOrEmpty())),
-  requireShell: described('Mode persistent_shell: only in the shell that there is, with all that earlier jobs left in it; where that has ended, or the '
-    + 'key is new, the request is refused with 409 shell_gone, and a job that waits for its turn fails.', optional(switchOrEmpty())),
-  workdir: described('An existing directory; `~` and `~/…` are in the home directory of the server. Default: where the server runs. Mode persistent_shell: where the shell starts, given with the first job of its key.',
-    optionalText(path)),
-  env: described('Laid over the environment of the server. Mode persistent_shell: of the shell, given with the first job of its key.', optional(record(key, text({ max: 2 ** 20 }), { max: 4096 }))),
-  timeout: described('Seconds until the job is ended; null for none. Mode acp: for each turn, without the time in which '
-    + `a person is asked. Default ${defaults.timeoutSeconds}.`,
-    optional(nullable(number({ above: 0, max: maxTimeoutSeconds, unit: 'seconds' })))),
-  killGrace: described(`Seconds between SIGTERM and SIGKILL. Default ${defaults.killGraceSeconds}, for agents ${agentDefaults.killGraceSeconds}.`, optional(graceSeconds)),
+  argv: described(
+    'Mode argv: the program and its arguments; no shell, no quoting. Mode acp: what starts the agent, instead of its '
+      + 'name.',
+    optional(array(text(), { min: 1, max: 65_536 })),
+  ),
+  shell: described(
+    'Mode shell: by name (in any case) or path; default that of the server, `default_shell` in `/health`: bash where '
+      + 'there is one, else sh (Windows: `cmd /d /s /c`). Mode persistent_shell: bash, zsh, sh or pwsh; default the '
+      + 'best there is.',
+    optionalText(path),
+  ),
+  sessionKey: described(
+    'Mode persistent_shell: which shell. A new key opens a new one; jobs of one key run one after another.',
+    optionalText(text({ max: 256 })),
+  ),
+  bootstrapCommand: described(
+    'Mode persistent_shell: run in the shell each time it starts, before the job.',
+    optionalText(command),
+  ),
+  bootstrapCurrentCommand: described(
+    'Mode persistent_shell: the command is itself the bootstrap, or has done what that does.',
+    optional(switchOrEmpty()),
+  ),
+  requireShell: described(
+    'Mode persistent_shell: only in the shell that there is, with all that earlier jobs left in it; where that has '
+      + 'ended, or the key is new, the request is refused with 409 shell_gone, and a job that waits for its turn '
+      + 'fails.',
+    optional(switchOrEmpty()),
+  ),
+  workdir: described(
+    'An existing directory; `~` and `~/…` are in the home directory of the server. Default: where the server runs. '
+      + 'Mode persistent_shell: where the shell starts, given with the first job of its key.',
+    optionalText(path),
+  ),
+  env: described(
+    'Laid over the environment of the server. Mode persistent_shell: of the shell, given with the first job of its '
+      + 'key.',
+    optional(record(key, text({ max: 2 ** 20 }), { max: 4096 })),
+  ),
+  timeout: described(
+    'Seconds until the job is ended; null for none. Mode acp: for each turn, without the time in which '
+      + `a person is asked. Default ${defaults.timeoutSeconds}.`,
+    optional(nullable(number({ above: 0, max: maxTimeoutSeconds, unit: 'seconds' }))),
+  ),
+  killGrace: described(
+    `Seconds between SIGTERM and SIGKILL. Default ${defaults.killGraceSeconds}, for agents ${
+      agentDefaults.killGraceSeconds
+    }.`,
+    optional(graceSeconds),
+  ),
   stdin: described('Given to the job and then closed, be it empty. Absent: stdin stays open for nudges. null: empty.',
     optional(nullable(text({ allowNul: true })))),
-  tty: described(`Run under a pseudo-terminal, stdout and stderr in one stream; stdin is typed into it. An object says its size. Default false; ${defaultSize.cols} × ${defaultSize.rows}.`,
-    optional(ttyOrSwitch())),
-  output: described('pipe: stdout and stderr are pipes, for programs that open /dev/stdout or /dev/stderr anew and would truncate a file; '
-    + 'Linux only. file: never. Default: pipe where the command, an argument or the script names one of those.', optional(oneOf('file', 'pipe'))),
+  tty: described(
+    `Run under a pseudo-terminal, stdout and stderr in one stream; stdin is typed into it. An object says its size. Default false; ${defaultSize.cols} × ${defaultSize.rows}.`,
+    optional(ttyOrSwitch()),
+  ),
+  output: described(
+    'pipe: stdout and stderr are pipes, for programs that open /dev/stdout or /dev/stderr anew and would truncate a '
+      + 'file; Linux only. file: never. Default: pipe where the command, an argument or the script names one of those.',
+    optional(oneOf('file', 'pipe')),
+  ),
   maxOutputBytes: described(`Beyond it the job is ended with reason output_limit. Default ${defaults.maxOutputBytes}.`,
     optional(integer({ min: 1, max: Number.MAX_SAFE_INTEGER }))),
   name: described('To find it again.', optionalText(name)),
@@ -170,23 +227,23 @@ const requestShape = {
   ...agentShape,
 } as const;
 
-/** What runs: a text for a shell, a program with its arguments, or an agent. */
+/** What a job runs: a text for a shell, a program with its arguments, or an agent. */
 export type Program =
   | AgentProgram
   | { readonly mode: 'shell'; readonly command: string; readonly shell?: string }
   | { readonly mode: 'argv'; readonly argv: readonly string[] }
   | PersistentProgram;
 
-/** What runs in a shell that others of its session use, too. */
+/** A command that runs in a shell shared by the jobs of its session. */
 export interface PersistentProgram {
   readonly mode: 'persistent_shell';
   readonly sessionKey: string;
   readonly command: string;
-  /** Absent until the session has been asked for: then that of the session. */
+  /** Absent until the session was looked up: then the session's shell. */
   readonly shell?: ShellKind;
   readonly bootstrapCommand?: string;
   readonly bootstrapCurrentCommand?: boolean;
-  /** Only in the shell that earlier jobs of the session have used. */
+  /** Run only in the shell that earlier jobs of the session have used. */
   readonly requireShell?: boolean;
 }
 
@@ -195,15 +252,15 @@ export interface JobRequest {
   readonly program: Program;
   readonly workdir?: string;
   readonly env: { readonly [name: string]: string };
-  /** `null`: none. */
+  /** `null`: no timeout. */
   readonly timeoutSeconds: number | null;
   readonly killGraceSeconds: number;
-  /** `undefined`: open for nudges; `null`: empty; text: given and then closed. */
+  /** `undefined`: open for nudges; `null`: empty; a text: written, then closed. */
   readonly stdin?: string | null;
   readonly maxOutputBytes: number;
-  /** Under a pseudo-terminal of this size. */
+  /** Run under a pseudo-terminal of this size. */
   readonly tty?: TerminalSize;
-  /** Absent: decided by what the job names. */
+  /** Absent: decided by the paths that the job's program names. */
   readonly output?: OutputWay;
   readonly name: string | null;
   readonly labels: Labels;
@@ -231,7 +288,7 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
   };
 });
 
-/** What a request of every mode may say, in the words of the wire. */
+/** Fields of requests in every mode, by their names on the wire. */
 export interface CommonFields {
   readonly workdir?: string;
   readonly env?: { readonly [name: string]: string };
@@ -242,14 +299,14 @@ export interface CommonFields {
   readonly labels?: Labels;
 }
 
-/** What a request for a process of its own may say besides. */
+/** Further fields of a request for a process of its own. */
 export interface ProcessFields extends CommonFields {
   readonly stdin?: string | null;
   readonly tty?: boolean | Partial<TerminalSize>;
   readonly output?: OutputWay;
 }
 
-/** Fields of other modes: without a `mode` the compiler would take them for those of any. */
+/** Forbids fields of other modes: without a `mode` the compiler would accept them. */
 type Absent<N extends string> = { readonly [K in N]?: never };
 
 export interface ShellExec
@@ -279,27 +336,30 @@ export interface PersistentShellExec extends CommonFields {
 
 export interface AgentExec extends CommonFields, AgentFields {
   readonly mode: 'acp';
-  /** The program of an agent that has no name here, with its arguments. */
+  /** The command line of an agent without a known name. */
   readonly argv?: readonly string[];
   /** The shell of `persistent_shell`. */
   readonly shell?: string;
 }
 
-/** A job as a client submits it, in the words of the wire: a field that its mode does not have does not compile. */
+/** A job as a client submits it, by the names on the wire: a field that its mode does not have does not compile. */
 export type ExecRequest = ShellExec | ArgvExec | PersistentShellExec | AgentExec;
 
-/** Linux takes no argument and no variable of more bytes, its ending NUL among them (MAX_ARG_STRLEN, execve(2)). */
+/** Linux limits each argument and variable to so many bytes, with its ending NUL (MAX_ARG_STRLEN, execve(2)). */
 const maxStringBytes = 131_072;
 
 function checkLengths(fields: Parsed<typeof requestObject>, at: string): void {
   const strings = [
     ...(fields.argv ?? []).map((word, index) => [`${at}.argv[${index}]`, word] as const),
-    ...Object.entries(fields.env ?? {}).map(([variable, content]) => [`${at}.env.${variable.slice(0, 60)}`, `${variable}=${content}`] as const),
+    ...Object.entries(fields.env ?? {}).map(([variable, content]) =>
+      [`${at}.env.${variable.slice(0, 60)}`, `${variable}=${content}`] as const),
   ];
   for (const [path, content] of strings) {
-    // At most three bytes to a UTF-16 unit: most need not be counted.
+    // A UTF-16 unit takes at most three bytes, so most texts need not be encoded.
     if (content.length * 3 < maxStringBytes || new TextEncoder().encode(content).length < maxStringBytes) continue;
-    throw new ParseError(path, `expected at most ${maxStringBytes - 1} bytes, as the system takes no longer argument or variable`);
+    throw new ParseError(
+      path, `expected at most ${maxStringBytes - 1} bytes, as the system takes no longer argument or variable`,
+    );
   }
 }
 
@@ -309,9 +369,11 @@ function program(fields: Parsed<typeof requestObject>, at: string): Program {
     refuseGiven(fields, ['sessionKey', 'bootstrapCommand', 'bootstrapCurrentCommand', 'requireShell'], mode, at);
   }
   if (mode === 'acp') {
-    // Its stdin is the server's way to its runner.
+    // The server uses the job's stdin to talk to the agent's runner.
     refuseGiven(fields, ['command', 'tty', 'stdin', 'output'], mode, at);
-    return agentProgram({ ...fields, shell: shell === undefined ? undefined : parseShellKind(shell, `${at}.shell`, mode) }, at);
+    return agentProgram(
+      { ...fields, shell: shell === undefined ? undefined : parseShellKind(shell, `${at}.shell`, mode) }, at,
+    );
   }
   refuseGiven(fields, agentFields, mode, at);
   if (mode === 'argv') {
@@ -320,7 +382,8 @@ function program(fields: Parsed<typeof requestObject>, at: string): Program {
     refuseGiven(fields, ['command', 'shell'], mode, at);
     return { mode, argv };
   }
-  if (argv !== undefined) throw new ParseError(`${at}.argv`, `expected nothing, as mode is "${mode}"; set mode to "argv"`);
+  if (argv !== undefined)
+    throw new ParseError(`${at}.argv`, `expected nothing, as mode is "${mode}"; set mode to "argv"`);
   if (script === undefined) refuse(`${at}.command`, 'a string that is not empty', fields.command);
   if (mode === 'persistent_shell') {
     refuseGiven(fields, ['tty', 'output'], mode, at);
@@ -331,7 +394,8 @@ function program(fields: Parsed<typeof requestObject>, at: string): Program {
 
 function persistentProgram(fields: Parsed<typeof requestObject>, script: string, at: string): PersistentProgram {
   const { sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand, requireShell } = fields;
-  if (sessionKey === undefined) refuse(`${at}.sessionKey`, 'a string that is not empty (mode is "persistent_shell")', sessionKey);
+  if (sessionKey === undefined)
+    refuse(`${at}.sessionKey`, 'a string that is not empty (mode is "persistent_shell")', sessionKey);
   const kind = shell === undefined ? undefined : parseShellKind(shell, `${at}.shell`, 'persistent_shell');
   return {
     mode: 'persistent_shell',
@@ -344,12 +408,16 @@ function persistentProgram(fields: Parsed<typeof requestObject>, script: string,
   };
 }
 
-/** Existing clients send the fields of other modes empty, or false. */
+/** Allows empty values and false, which existing clients send for the fields of other modes. */
 function refuseGiven(
-  fields: Parsed<typeof requestObject>, names: readonly (keyof Parsed<typeof requestObject>)[], mode: string, at: string,
+  fields: Parsed<typeof requestObject>,
+  names: readonly (keyof Parsed<typeof requestObject>)[],
+  mode: string,
+  at: string,
 ): void {
   for (const name of names) {
-    if (fields[name] !== undefined && fields[name] !== null && fields[name] !== false) throw new ParseError(`${at}.${name}`, `expected nothing, as mode is "${mode}"`);
+    if (fields[name] !== undefined && fields[name] !== null && fields[name] !== false)
+      throw new ParseError(`${at}.${name}`, `expected nothing, as mode is "${mode}"`);
   }
 }
 
@@ -357,7 +425,8 @@ function ttyOrSwitch(): Parser<TerminalSize | undefined> {
   return parser({ anyOf: [{ type: 'boolean' }, size.schema] }, (value, at) => {
     if (value === false) return undefined;
     if (value === true) return defaultSize;
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(at, 'true, false or an object with cols and rows', value);
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      refuse(at, 'true, false or an object with cols and rows', value);
     const { cols = defaultSize.cols, rows = defaultSize.rows } = size(value, at);
     return { cols, rows };
   });
@@ -375,9 +444,9 @@ const lines = described('Only the last lines.', optional(fromText(integer({ min:
 const offset = described('The first byte.', optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }))));
 
 /**
- * What a held answer waits for: the end of the job, or any change of it, its output included; more output; or, of an agent,
- * that it waits for a person (a permission, a question, another prompt), or that a turn has ended. The end of the job ends
- * every wait.
+ * What a held answer waits for: the end of the job; any change of it, including its output; more output; or, for an
+ * agent, that it waits for a person (a permission, a question, another prompt), or that a turn has ended. The end of
+ * the job ends every wait.
  */
 export const waits = ['end', 'change', 'input', 'turn', 'output'] as const;
 export type WaitFor = (typeof waits)[number];
@@ -414,7 +483,8 @@ const jobQueryObject = object({
 
 export const jobQuery: Parser<JobQuery> = parser(jobQueryObject.schema, (value, at) => {
   const query = jobQueryObject(value, at);
-  if (query.waitFor !== undefined && query.wait === undefined) throw new ParseError(`${at}.waitFor`, 'expected wait beside it: the seconds to wait');
+  if (query.waitFor !== undefined && query.wait === undefined)
+    throw new ParseError(`${at}.waitFor`, 'expected wait beside it: the seconds to wait');
   return query;
 });
 
@@ -432,7 +502,10 @@ export interface ListQuery {
 }
 
 export const listQuery: Parser<ListQuery> = object({
-  limit: described(`How many, newest first. Default ${defaults.listLimit}.`, optional(fromText(integer({ min: 1, max: 1000 })))),
+  limit: described(
+    `How many, newest first. Default ${defaults.listLimit}.`,
+    optional(fromText(integer({ min: 1, max: 1000 }))),
+  ),
   status: optional(oneOf(...statuses)),
   reason: described('Only jobs that ended for this reason.', optional(oneOf(...reasons))),
   label: described('name:value; may be given more than once.', optional(repeated(label, { max: 64 }))),
@@ -443,7 +516,7 @@ export const listQuery: Parser<ListQuery> = object({
   output: described('With the output texts.', optional(flag)),
 });
 
-/** Which jobs `GET /jobs/events` tells of. */
+/** Selects the jobs in `GET /jobs/events`. */
 export interface FeedQuery {
   readonly job: readonly JobId[] | undefined;
   readonly label: readonly string[] | undefined;
@@ -452,15 +525,24 @@ export interface FeedQuery {
   readonly until: 'finished' | undefined;
 }
 
-/** How many jobs one stream may name: its address must stay below what servers and proxies take. */
+/** Limit on the jobs in the address of one stream, which must stay below the limits of servers and proxies. */
 export const maxFeedJobs = 200;
 
 export const feedQuery: Parser<FeedQuery> = object({
-  job: described(`Only these jobs; may be given up to ${maxFeedJobs} times. Default: all that fit.`, optional(repeated(jobId, { max: maxFeedJobs }))),
-  label: described('Only jobs with this label, name:value; may be given more than once.', optional(repeated(label, { max: 64 }))),
+  job: described(
+    `Only these jobs; may be given up to ${maxFeedJobs} times. Default: all that fit.`,
+    optional(repeated(jobId, { max: maxFeedJobs })),
+  ),
+  label: described(
+    'Only jobs with this label, name:value; may be given more than once.',
+    optional(repeated(label, { max: 64 })),
+  ),
   name: described('Only jobs of this name.', optionalText(name)),
   after: described('Resume behind this event id; the header Last-Event-ID says the same.', optional(text({ max: 64 }))),
-  until: described('"finished": the stream ends, with an event "end", once all jobs that fit have finished.', optional(oneOf('finished'))),
+  until: described(
+    '"finished": the stream ends, with an event "end", once all jobs that fit have finished.',
+    optional(oneOf('finished')),
+  ),
 });
 
 export interface OutputQuery {
@@ -510,7 +592,10 @@ export interface SignalRequest {
 }
 
 export const signalRequest: Parser<SignalRequest> = object({
-  signal: described('Sent to the process group of the job. In a persistent shell SIGINT stops the command, whatever it does.', signal),
+  signal: described(
+    'Sent to the process group of the job. In a persistent shell SIGINT stops the command, whatever it does.',
+    signal,
+  ),
 });
 
 export const resizeRequest: Parser<TerminalSize> = object({ cols: side, rows: side });
@@ -521,16 +606,19 @@ export interface StdinQuery {
 
 export const stdinQuery: Parser<StdinQuery> = object({ eof: described('Close stdin after it.', optional(flag)) });
 
-/** A call that is told nothing: an empty object, or no body at all. */
+/** A call without parameters: an empty object, or no body at all. */
 export const noBody: Parser<{ readonly [field: string]: never }> = object({});
 
 /**
- * `reason` says why it was not written; `writtenBytes`, how much of a long input was. `unknown`: the server was killed in the middle of it, so
- * that it may have been written.
+ * `reason` says why nothing was written; `writtenBytes`, how much of a long input was. `unknown`: the server was killed
+ * in the middle of it, so the input may have been written.
  */
 export type Nudged =
   | { readonly nudged: true; readonly processAlive: boolean }
-  | { readonly nudged: false; readonly reason: string; readonly processAlive: boolean; readonly writtenBytes?: number; readonly unknown?: true };
+  | {
+    readonly nudged: false; readonly reason: string; readonly processAlive: boolean;
+    readonly writtenBytes?: number; readonly unknown?: true
+  };
 
 export interface StdinWritten {
   readonly writtenBytes: number;
@@ -541,18 +629,18 @@ export interface StdinWritten {
 
 export type StreamName = 'stdout' | 'stderr';
 
-/** What `GET /jobs/{id}/events` sends; the name of an event is its `type`. */
+/** The events of `GET /jobs/{id}/events`; the name of an event is its `type`. */
 export type JobEvent =
   | { readonly type: 'output'; readonly stream: StreamName; readonly offset: number; readonly text: string }
   | { readonly type: 'output'; readonly stream: StreamName; readonly offset: number; readonly base64: string }
-  /** Of an agent: what happened, as its job has it in `events`. */
+  /** An event of an agent, as in the `events` of its job. */
   | { readonly type: 'agent'; readonly event: unknown }
   | { readonly type: 'status'; readonly job: Job }
   | { readonly type: 'end'; readonly job: Job };
 
 /**
- * What `GET /jobs/events` sends; the name of an event is its `type`. `ready`: the jobs that there were at the start have all been
- * told. `end`: with `until`, all jobs that fit have finished.
+ * The events of `GET /jobs/events`; the name of an event is its `type`. `ready`: all jobs that existed at the start
+ * have been sent. `end`: with `until`, all matching jobs have finished.
  */
 export type FeedEvent =
   | { readonly type: 'status'; readonly job: Job }
@@ -560,15 +648,18 @@ export type FeedEvent =
   | { readonly type: 'ready' }
   | { readonly type: 'end' };
 
-/** How far a follower has read each stream, in bytes. */
+/** How far a client has read each stream, in bytes. */
 export interface Position {
   readonly stdout: number;
   readonly stderr: number;
-  /** Only of an agent's job. */
+  /** Present only for an agent's job. */
   readonly events?: number;
 }
 
-/** The id of an event: `<bytes of stdout read>-<bytes of stderr read>`, of an agent's job with `-<bytes of its events read>`. */
+/**
+ * The id of an event: `<bytes of stdout read>-<bytes of stderr read>`, with `-<bytes of its events read>` for an
+ * agent's job.
+ */
 export function formatPosition(position: Position): string {
   return `${position.stdout}-${position.stderr}${position.events === undefined ? '' : `-${position.events}`}`;
 }
@@ -576,6 +667,10 @@ export function formatPosition(position: Position): string {
 export function parsePosition(value: string, at: string): Position {
   const match = /^(\d{1,15})-(\d{1,15})(?:-(\d{1,15}))?$/.exec(value);
   if (!match) refuse(at, 'an event id such as "0-0"', value);
-  return { stdout: Number(match[1]), stderr: Number(match[2]), ...(match[3] === undefined ? {} : { events: Number(match[3]) }) };
+  return {
+    stdout: Number(match[1]),
+    stderr: Number(match[2]),
+    ...(match[3] === undefined ? {} : { events: Number(match[3]) }),
+  };
 }
 

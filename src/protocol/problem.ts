@@ -1,5 +1,5 @@
 /**
- * Failures that a caller can act on: one class, one closed table of codes, the same on both sides of the wire (RFC 9457).
+ * Failures that a caller can act on: one class, and one closed table of codes for server and client (RFC 9457).
  * @module
  */
 
@@ -7,14 +7,16 @@
 export type ProblemCode =
   | 'invalid_request' | 'unauthorized' | 'host_not_allowed' | 'origin_not_allowed' | 'not_found'
   | 'job_not_found' | 'method_not_allowed' | 'request_timeout' | 'job_running' | 'job_not_running'
-  | 'stdin_closed' | 'stdin_full' | 'output_unreadable' | 'payload_too_large' | 'uri_too_long' | 'unsupported_media_type'
-  | 'range_not_satisfiable' | 'expectation_failed' | 'idempotency_mismatch' | 'outcome_unknown' | 'too_many_jobs'
+  | 'stdin_closed' | 'stdin_full' | 'output_unreadable' | 'payload_too_large' | 'uri_too_long'
+  | 'unsupported_media_type' | 'range_not_satisfiable' | 'expectation_failed' | 'idempotency_mismatch'
+  | 'outcome_unknown' | 'too_many_jobs'
   | 'too_many_attempts' | 'headers_too_large' | 'internal' | 'not_supported' | 'unavailable'
   | 'busy' | 'no_wrapper' | 'update_in_progress' | 'update_refused' | 'update_source_failed' | 'version_not_found'
   | 'session_not_found' | 'session_conflict' | 'shell_gone' | 'too_many_sessions'
   | 'upgrade_required' | 'too_many_tickets'
   | 'terminal_not_found' | 'terminal_ended' | 'too_many_terminals'
-  | 'no_terminal' | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'turn_not_found' | 'too_many_prompts'
+  | 'no_terminal' | 'not_an_agent' | 'permission_not_found' | 'elicitation_not_found' | 'turn_not_found'
+  | 'too_many_prompts'
   | 'config_not_supported' | 'agent_error'
   | 'shutting_down' | 'storage_full' | 'unreachable' | 'bad_answer';
 
@@ -70,13 +72,15 @@ const problems: { readonly [C in ProblemCode]: readonly [status: number, title: 
   unavailable: [503, 'The server cannot do that at the moment'],
   shutting_down: [503, 'The server is shutting down'],
   storage_full: [507, 'The disk is full'],
-  /** Only made by the client: no server answered. */
+  /** Made only by the client: no server answered. */
   unreachable: [0, 'The server cannot be reached'],
-  /** Only made by the client: what answered does not speak this protocol. */
+  /** Made only by the client: the answer is not of this protocol. */
   bad_answer: [0, 'The answer is not one of a machine-sidecar'],
 };
 
-/** The body of a failed request: `application/problem+json`, RFC 9457 §3. `error` repeats `detail` for older clients. */
+/**
+ * The body of a failed request: `application/problem+json`, RFC 9457 §3. `error` repeats `detail` for older clients.
+ */
 export interface Problem {
   readonly type: string;
   readonly title: string;
@@ -93,7 +97,7 @@ export interface ProblemOptions {
   readonly extensions?: { readonly [name: string]: unknown };
   /** Headers of the answer, such as `Retry-After`. */
   readonly headers?: { readonly [name: string]: string };
-  /** The status that arrived, where a client saw another than the table's. */
+  /** The status that a client received, if it differs from the table's. */
   readonly status?: number;
 }
 
@@ -131,9 +135,9 @@ export function isProblemCode(value: unknown): value is ProblemCode {
 }
 
 /**
- * What the body of a failed answer says that is `application/problem+json`. `undefined`: it is not JSON all the same.
+ * Parses the body of a failed answer, `application/problem+json`. `undefined`: it is not a JSON object.
  *
- * A code that this version does not know becomes the first of the table with that status, or of its class.
+ * A code that this version does not know becomes the first code of the table with that status, or else a general code.
  */
 export function readProblem(
   text: string,
@@ -144,7 +148,9 @@ export function readProblem(
   const { type: _type, title, status: _status, detail, code, error, ...extensions } = body;
   const message = [detail, error, title].find((value) => typeof value === 'string') ?? `status ${status}`;
   const headers: ProblemOptions['headers'] = retryAfter === undefined ? {} : { 'Retry-After': retryAfter };
-  return new ProblemError(isProblemCode(code) ? code : codeFor(status), String(message), { status, headers, extensions });
+  return new ProblemError(
+    isProblemCode(code) ? code : codeFor(status), String(message), { status, headers, extensions },
+  );
 }
 
 function codeFor(status: number): ProblemCode {

@@ -5,30 +5,31 @@
 import { refuse } from '../base/parse.ts';
 import type { JobId } from './ids.ts';
 
-/** The shells that can persist, where the machine has them; the best first. */
+/** The supported persistent shells, in order of preference. */
 export const shellKinds = ['bash', 'zsh', 'sh', 'pwsh', 'powershell'] as const;
 
 export type ShellKind = (typeof shellKinds)[number];
 
-/** What a request may call them, in any case, as existing clients do. */
+/** Names in requests, case-insensitive for existing clients. */
 const shellNames: { readonly [name: string]: ShellKind } = {
   bash: 'bash', zsh: 'zsh', sh: 'sh', pwsh: 'pwsh', 'pwsh.exe': 'pwsh',
   powershell: 'powershell', 'powershell.exe': 'powershell', 'windows-powershell': 'powershell',
 };
 
-/** The shell of that name, in any case: `Bash`, `PowerShell.exe`; `undefined`: another program, or a path. */
+/** The shell of that name, case-insensitive: `Bash`, `PowerShell.exe`; `undefined`: another program, or a path. */
 export function shellKindOf(name: string): ShellKind | undefined {
   const key = name.toLowerCase();
   return Object.hasOwn(shellNames, key) ? shellNames[key] : undefined;
 }
 
-/** @param mode For the message. @throws ParseError where no shell that can persist has that name. */
+/** @param mode For the message. @throws ParseError where the name is not that of a supported persistent shell. */
 export function parseShellKind(name: string, path: string, mode: string): ShellKind {
   return shellKindOf(name) ?? refuse(path, `one of ${Object.keys(shellNames).join(', ')} (mode is "${mode}")`, name);
 }
 
 /**
- * `.` and `..` are steps in the path of a URL, percent-encoded or not (WHATWG URL, double-dot path segment): no call could name such a session.
+ * Rejects `.` and `..`: they are steps in the path of a URL, percent-encoded or not (WHATWG URL, double-dot path
+ * segment), so that no call could name the session.
  *
  * @throws ParseError
  */
@@ -37,33 +38,34 @@ export function checkSessionKey(key: string | undefined, path: string): void {
 }
 
 /**
- * Why a shell ended. `exit`: its command ended it (`exit`, `exec`, an error under `set -e` or `set -u`). `signal`: a signal did, while a job ran.
- * `killed`: the server did, as the command could not be ended otherwise. `machine_restarted`; `unknown`: nobody knows.
+ * Why a shell ended. `exit`: its command ended it (`exit`, `exec`, an error under `set -e` or `set -u`). `signal`: a
+ * signal, while a job ran. `killed`: the server, as the command could not be ended otherwise. `machine_restarted`;
+ * `unknown`.
  */
 export const shellEndReasons = ['exit', 'signal', 'killed', 'machine_restarted', 'unknown'] as const;
 export type ShellEndReason = (typeof shellEndReasons)[number];
 
-/** `first`: the session is new. `gone`: the shell before ended between two jobs. */
+/** `first`: the session is new. `gone`: the previous shell ended between two jobs. */
 export const shellStartReasons = ['first', 'exit', 'signal', 'killed', 'machine_restarted', 'unknown', 'gone'] as const;
 export type ShellStartReason = (typeof shellStartReasons)[number];
 
-/** Of the job that a shell ended with: its directory, variables and functions are lost to the next one. */
+/** How the shell ended together with a job: its directory, variables and functions are lost. */
 export interface ShellEnded {
   readonly reason: ShellEndReason;
-  /** Of the shell, 128+n for signal n. Absent: not known. */
+  /** The exit code of the shell, 128+n for signal n. Absent: unknown. */
   readonly exitCode?: number;
 }
 
-/** Of the first job of a shell: how the one before ended. */
+/** For the first job of a shell: how the previous shell ended. */
 export interface ShellStarted {
   readonly reason: ShellStartReason;
-  /** How often the session's shell was started, as `starts` of the session: 1 for the first. */
+  /** How often the session's shell was started, like `starts` of the session: 1 for the first. */
   readonly start: number;
-  /** Of the shell before. Absent: there was none, or it is not known. */
+  /** The exit code of the previous shell. Absent: there was no previous shell, or the code is unknown. */
   readonly exitCode?: number;
 }
 
-/** `running`: a job runs in it. `stopped`: its process has ended; the next job starts another. */
+/** `running`: a job runs in the shell. `stopped`: its process has ended; the next job starts another. */
 export type SessionStatus = 'running' | 'idle' | 'stopped';
 
 /** A persistent shell. Times are Unix seconds. */
@@ -73,17 +75,17 @@ export interface Session {
   readonly status: SessionStatus;
   readonly createdAt: number;
   readonly lastUsedAt: number;
-  /** Of the job that ran in it last; `null` without output. */
+  /** Last output of the job that ran in it last; `null`: no output. */
   readonly lastOutputAt: number | null;
   readonly processAlive: boolean;
-  /** Whether a job runs in it; {@link Session.activeJobId} is which. */
+  /** Whether a job runs in it: the one of {@link Session.activeJobId}. */
   readonly activeCommand: boolean;
   readonly activeJobId: JobId | null;
-  /** Of its process; `null` where there is none. */
+  /** The pid of its process; `null` where it has no process. */
   readonly pid: number | null;
-  /** How often its process was started: each start after the first began with the seed and the bootstrap. */
+  /** How often its process was started; each later start began with the workdir, the environment and the bootstrap. */
   readonly starts: number;
-  /** Where each process begins. */
+  /** The directory in which each process starts. */
   readonly workdir: string;
   readonly bootstrapCommand: string | null;
 }

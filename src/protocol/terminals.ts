@@ -1,28 +1,31 @@
 /**
- * Terminals on the wire: what a request may say, what an answer looks like, and the dialogue of a WebSocket.
+ * Terminals: requests, answers, and the messages of a WebSocket.
  * @module
  */
 import {
-  type Parser, ParseError, described, flag, fieldsOf, fromJson, fromText, integer, object, oneOf, optional, optionalText, parser, record, text,
+  type Parser, ParseError, described, flag, fieldsOf, fromJson, fromText, integer, object, oneOf, optional,
+  optionalText, parser, record, text,
 } from '../base/parse.ts';
 import { type JobId, jobId } from './ids.ts';
 
-/** Made like the id of a job, and like that the mark of all its processes. */
+/** Has the format of a job id, and marks all processes of the terminal as a job id does. */
 export type TerminalId = JobId;
 export const terminalId: Parser<TerminalId> = jobId;
 
-/** `lost`: what kept the terminal was killed, and nobody can know. */
+/** `lost`: the process that held the terminal was killed, and the outcome is unknown. */
 export type TerminalStatus = 'running' | 'ended' | 'lost';
 
 /** Why a terminal ended. */
-export const terminalReasons: readonly ['exit', 'closed', 'idle', 'lifetime', 'disconnected', 'lost'] = ['exit', 'closed', 'idle', 'lifetime', 'disconnected', 'lost'];
+export const terminalReasons: readonly ['exit', 'closed', 'idle', 'lifetime', 'disconnected', 'lost'] =
+  ['exit', 'closed', 'idle', 'lifetime', 'disconnected', 'lost'];
 export type TerminalReason = (typeof terminalReasons)[number];
 
-export const terminalBackends: readonly ['@lydell/node-pty', 'node-pty', 'script'] = ['@lydell/node-pty', 'node-pty', 'script'];
-/** What opens pseudo-terminals. */
+export const terminalBackends: readonly ['@lydell/node-pty', 'node-pty', 'script'] =
+  ['@lydell/node-pty', 'node-pty', 'script'];
+/** The programs that open pseudo-terminals. */
 export type TerminalBackend = (typeof terminalBackends)[number];
 
-/** How large a terminal is, in characters. */
+/** The size of a terminal, in characters. */
 export interface TerminalSize {
   readonly cols: number;
   readonly rows: number;
@@ -30,7 +33,7 @@ export interface TerminalSize {
 
 export const defaultSize: TerminalSize = { cols: 80, rows: 24 };
 
-/** A terminal as `GET /terminals/{id}` shows it. Times are Unix seconds with a fraction. */
+/** A terminal as in the answer to `GET /terminals/{id}`. Times are Unix seconds with a fraction. */
 export interface Terminal {
   readonly terminalId: TerminalId;
   readonly name: string | null;
@@ -42,20 +45,20 @@ export interface Terminal {
   readonly workdir: string;
   readonly cols: number;
   readonly rows: number;
-  /** The program's, which is also its session and process group. */
+  /** The pid of the program, which is also its session and process group. */
   readonly pid: number;
   readonly backend: TerminalBackend;
-  /** It belongs to one WebSocket of `/terminal` and ends with it. */
+  /** The terminal belongs to one WebSocket of `/terminal` and ends with it. */
   readonly ofConnection: boolean;
-  /** How many are attached. */
+  /** How many clients are attached. */
   readonly attached: number;
   readonly createdAt: number;
-  /** When there was last input or output. */
+  /** The time of the last input or output. */
   readonly lastActivityAt: number;
   readonly finishedAt: number | null;
-  /** The program's own, 128+n for signal n, -1 where nobody can know. Absent while it runs. */
+  /** The exit code of the program, 128+n for signal n, -1 where it is unknown. Absent while it runs. */
   readonly exitCode?: number;
-  /** What its caller should know, in words. Absent: nothing. */
+  /** Warnings for the client, in words. Absent where there are no warnings. */
   readonly warnings?: readonly string[];
 }
 
@@ -64,16 +67,22 @@ export interface TerminalDeleted {
   readonly terminalId: TerminalId;
 }
 
-/** The largest number of columns and of rows. */
+/** Limit on columns and on rows. */
 const longestSide = 10_000;
-/** Quoted for a shell it must still be one argument of at most 128 KiB (MAX_ARG_STRLEN, execve(2)). */
+/** Quoted for a shell, the command must still fit in one argument of at most 128 KiB (MAX_ARG_STRLEN, execve(2)). */
 const longestCommand = 32_000;
 const side = integer({ min: 1, max: longestSide });
-const command = described('Run by `/bin/sh -c`. Default: the shell of the user.', optionalText(text({ min: 1, max: longestCommand })));
-const workdir = described('An existing directory; `~` and `~/…` are in the home directory of the server. Default: where the server runs.', optionalText(text({ max: 4096 })));
+const command = described(
+  'Run by `/bin/sh -c`. Default: the shell of the user.',
+  optionalText(text({ min: 1, max: longestCommand })),
+);
+const workdir = described(
+  'An existing directory; `~` and `~/…` are in the home directory of the server. Default: where the server runs.',
+  optionalText(text({ max: 4096 })),
+);
 const variable = text({ min: 1, max: 4096, pattern: /^[^=]+$/, expected: 'a name that is not empty and has no "="' });
 
-/** The body of `POST /terminals`. All of it may be left out. */
+/** The body of `POST /terminals`. All fields are optional. */
 export interface TerminalRequest {
   readonly command: string | undefined;
   readonly workdir: string | undefined;
@@ -86,13 +95,16 @@ export interface TerminalRequest {
 export const terminalRequest: Parser<TerminalRequest> = object({
   command,
   workdir,
-  env: described('Laid over the environment of the server.', optional(record(variable, text({ max: 30_000 }), { max: 4096 }))),
+  env: described(
+    'Laid over the environment of the server.',
+    optional(record(variable, text({ max: 30_000 }), { max: 4096 })),
+  ),
   cols: described('Default 80.', optional(side)),
   rows: described('Default 24.', optional(side)),
   name: described('To find it again.', optionalText(text({ max: 256 }))),
 });
 
-/** The query of a WebSocket to a terminal of its own. */
+/** The query of a WebSocket with a terminal of its own. */
 export interface OwnTerminalQuery {
   readonly command: string | undefined;
   readonly workdir: string | undefined;
@@ -101,7 +113,10 @@ export interface OwnTerminalQuery {
 }
 
 export const ownTerminalQuery: Parser<OwnTerminalQuery> = object({
-  command: described('Typed into the shell of the user, which stays when it has ended. Default: nothing.', optionalText(text({ min: 1, max: longestCommand }))),
+  command: described(
+    'Typed into the shell of the user, which stays when it has ended. Default: nothing.',
+    optionalText(text({ min: 1, max: longestCommand })),
+  ),
   workdir, cols: optional(fromText(side)), rows: optional(fromText(side)),
 });
 
@@ -112,8 +127,10 @@ export interface AttachQuery {
 
 export const attachQuery: Parser<AttachQuery> = object({
   readonly: described('Only looks: its input is refused, and it has no say in the size.', optional(flag)),
-  after: described('How many bytes of the output are known already: it goes on behind them. Default: the scrollback first.',
-    optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })))),
+  after: described(
+    'How many bytes of the output are known already: it goes on behind them. Default: the scrollback first.',
+    optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }))),
+  ),
 });
 
 export interface ScreenQuery {
@@ -128,7 +145,7 @@ export interface InputRequest {
   readonly data: string;
 }
 
-/** The most that one message types. */
+/** Limit on the input of one message. */
 const longestInput = 2 ** 20;
 const typed = text({ max: longestInput, allowNul: true });
 
@@ -140,33 +157,37 @@ export interface InputAccepted {
 
 export const sizeRequest: Parser<TerminalSize> = object({ cols: side, rows: side });
 
-// The dialogue. -------------------------------------------------------------------------------------------------------
+// Messages of a WebSocket. --------------------------------------------------------------------------------------------
 
 /** The subprotocol with output in binary frames. */
 export const binaryProtocol = 'sidecar.v1';
 
-/** What a client says, as a text message of JSON. */
+/** A client's message: a text message with JSON. */
 export type ClientMessage =
   | { readonly type: 'input'; readonly data: string }
   | { readonly type: 'resize'; readonly cols: number; readonly rows: number }
   | { readonly type: 'ping' };
 
-/** What the server says beside the output: behind a NUL, which no output in a text message begins with. */
+/** The server's messages beside the output: they begin with a NUL, with which no output in a text message begins. */
 export type ServerMessage =
   | { readonly type: 'pong' }
   | { readonly type: 'error'; readonly message: string }
-  /** The replay begins: the byte that comes next, how many there are so far, and the size. */
-  | { readonly type: 'attached'; readonly terminalId: string; readonly offset: number; readonly end: number; readonly cols: number; readonly rows: number }
-  /** The reader was so slow that these bytes are gone; what comes next is the byte of that offset. */
+  /** The replay begins: the offset of the next byte, the number of bytes so far, and the size. */
+  | {
+    readonly type: 'attached'; readonly terminalId: string;
+    readonly offset: number; readonly end: number;
+    readonly cols: number; readonly rows: number
+  }
+  /** These bytes were skipped, as the client read too slowly; the next byte is the one at `offset`. */
   | { readonly type: 'skipped'; readonly bytes: number; readonly offset: number }
   | { readonly type: 'exit'; readonly exitCode: number; readonly reason: TerminalReason };
 
 const messageType = fieldsOf({ type: oneOf('input', 'resize', 'ping') });
-// Fields beyond these are passed over: front ends send more.
+// Further fields are ignored: front ends send more.
 const inputMessage = fieldsOf({ data: typed });
 const resizeMessage = fieldsOf({ cols: side, rows: side });
 
-/** Reads a text message of a client. @throws ParseError */
+/** Parses a text message of a client. @throws ParseError */
 export function parseClientMessage(content: string): ClientMessage {
   if (content === '') throw new ParseError('message', 'expected JSON, received nothing');
   return fromJson(clientMessage, content, 'message');

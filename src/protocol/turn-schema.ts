@@ -1,11 +1,11 @@
 /**
- * What a turn of an agent shows, for the documentation.
+ * The schema of an agent's turn, for the documentation.
  * @module
  */
 import type { Schema } from '../base/parse.ts';
 import { type AgentTurn, turnCounts } from './agent-jobs.ts';
 
-/** A schema for each field that a type has: one that is added to the type and not here does not compile. */
+/** A schema for each field of a type: a field without a schema does not compile. */
 export type SchemasOf<T> = { readonly [F in keyof Required<T>]: Schema };
 
 const count: Schema = { type: 'integer', minimum: 0 };

@@ -1,8 +1,10 @@
 /**
- * Updates on the wire: what may be asked for, what an update says of itself.
+ * Updates: requests, and the state of an update.
  * @module
  */
-import { ParseError, type Parser, boolean, described, flag, object, optional, optionalText, parser, text } from '../base/parse.ts';
+import {
+  ParseError, type Parser, boolean, described, flag, object, optional, optionalText, parser, text,
+} from '../base/parse.ts';
 
 /** The body of `POST /update`. All of it may be left out. */
 export interface UpdateRequest {
@@ -12,9 +14,17 @@ export interface UpdateRequest {
 }
 
 const fields: Parser<UpdateRequest> = object({
-  version: described('This version and no other, even if it went wrong before. Default: the one that the source names, such as the latest.',
-    optionalText(text({ max: 128, pattern: /^\d+\.\d+\.\d+(?:[+-][0-9A-Za-z.+-]+)?$/, expected: 'a version such as 1.2.3' }))),
-  ifIdle: described('Only if no job is running or waiting: else 409 and their number, `running_jobs`.', optional(boolean)),
+  version: described(
+    'This version and no other, even if it went wrong before. Default: the one that the source names, such as the '
+      + 'latest.',
+    optionalText(text({
+      max: 128, pattern: /^\d+\.\d+\.\d+(?:[+-][0-9A-Za-z.+-]+)?$/, expected: 'a version such as 1.2.3',
+    })),
+  ),
+  ifIdle: described(
+    'Only if no job is running or waiting: else 409 and their number, `running_jobs`.',
+    optional(boolean),
+  ),
   allowDowngrade: described('With version: it may be older than the one that runs.', optional(boolean)),
 });
 
@@ -26,15 +36,15 @@ export const updateRequest: Parser<UpdateRequest> = parser(fields.schema, (value
   return request;
 });
 
-/** The answer to `POST /update`. The update itself goes on behind it; `GET /update` tells how. */
+/** The answer to `POST /update`. The update itself continues after the answer; `GET /update` reports its progress. */
 export interface UpdateAnswer {
-  /** `current`: the version that was found runs already, and nothing is done. */
+  /** `current`: the version that was found is already running; nothing is done. */
   readonly status: 'updating' | 'current';
   readonly version: string;
   readonly message: string;
 }
 
-/** How far an update has come. `switching`: the new version is ready, and the old one lets go. */
+/** The step of an update. `switching`: the new version is ready, and the old one hands over. */
 export type UpdateStep = 'finding' | 'downloading' | 'verifying' | 'unpacking' | 'starting' | 'switching';
 
 export interface UpdateProgress {
@@ -45,7 +55,7 @@ export interface UpdateProgress {
   readonly startedAt: number;
 }
 
-/** How the last attempt ended. `null` is a version that nobody learned. */
+/** The outcome of the last attempt. A version of `null` is unknown. */
 export interface LastUpdate {
   readonly status: 'updated' | 'rolled_back' | 'failed';
   readonly from: string | null;
@@ -57,26 +67,28 @@ export interface LastUpdate {
 
 /** The answer to `GET /update`. Times are Unix seconds. */
 export interface UpdateState {
-  /** The version that runs. */
+  /** The running version. */
   readonly current: string;
-  /** What a roll-back goes to; `null`: there is nothing. */
+  /** The version for a roll-back; `null`: there is no such version. */
   readonly previous: string | null;
-  /** Whether a wrapper is there to carry out an update. */
+  /** Whether a wrapper exists to carry out updates. */
   readonly wrapper: boolean;
-  /** As `--update-source` has it, less what may be secret in an address. */
+  /** The value of `--update-source`, without possible secrets in an address. */
   readonly source: string;
-  /** What the source named when it was last asked; `null`: it was not, or could not be. */
+  /** The result of the last check; `null`: the source was not checked, or the check failed. */
   readonly available: { readonly version: string; readonly isNewer: boolean; readonly checkedAt: number } | null;
-  /** Why the source could not be asked the last time. */
+  /** Why the last check of the source failed. */
   readonly checkError: string | null;
   readonly progress: UpdateProgress | null;
-  /** The current version has yet to prove itself. */
+  /** Set while the current version is on probation. */
   readonly probation: { readonly version: string; readonly startedAt: number; readonly endsAt: number } | null;
   readonly lastOutcome: LastUpdate | null;
-  /** Versions that went wrong: they are not tried again unless asked for by name. */
+  /** Versions that failed: they are retried only when requested by version. */
   readonly bad: readonly { readonly version: string; readonly reason: string; readonly at: number }[];
-  /** `null`: updates come only when they are asked for. */
-  readonly automatic: { readonly intervalSeconds: number; readonly window: string | null; readonly nextCheckAt: number } | null;
+  /** `null`: updates happen only on request. */
+  readonly automatic: {
+    readonly intervalSeconds: number; readonly window: string | null; readonly nextCheckAt: number
+  } | null;
 }
 
 /** The query of `GET /update`. */
