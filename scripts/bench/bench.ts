@@ -1,6 +1,6 @@
 /**
- * What every measurement works with: a folder, programs in processes of their own, and the
- * certainty that all of it ends.
+ * The base of every measurement: a folder, programs in processes of their own, and the end of everything that it
+ * started.
  * @module
  */
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
@@ -10,11 +10,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Measures one thing and says what came out. */
+/** Measures one thing. */
 export interface Measurement {
-  /** As `--only` takes it. */
+  /** Its name for `--only`. */
   readonly name: string;
-  /** For `--help`: a line. */
+  /** Its line in `--help`. */
   readonly summary: string;
   measure(bench: Bench): Promise<Row[]>;
 }
@@ -27,14 +27,14 @@ export type Row =
       readonly unit: string;
       readonly value: number;
       readonly yardstick?: { readonly name: string; readonly value: number };
-      /** Value by yardstick; the median of the runs, each of which measured both. */
+      /** Value divided by yardstick; the median of the runs, each of which measured both. */
       readonly ratio?: number;
       readonly target?: Target;
     }
   | { readonly kind: 'skipped'; readonly name: string; readonly reason: string }
   | { readonly kind: 'failed'; readonly name: string; readonly reason: string };
 
-/** What the project promises. */
+/** The bound that the project promises to keep. */
 export interface Target {
   readonly on: 'value' | 'ratio';
   readonly is: '<' | '<=' | '>=';
@@ -46,23 +46,22 @@ export interface BenchOptions {
   /** Program and arguments, up to and including `serve`. */
   readonly serverCommand: readonly string[];
   readonly runs: number;
-  /** Where peers from npm are. */
+  /** The folder of peers from npm. */
   readonly peerCache: string;
-  /** Whether peers that are missing there may be installed, which downloads them. */
+  /** Whether missing peers may be installed there, which downloads them. */
   readonly installsPeers: boolean;
   /** Jobs over which memory must not grow. */
   readonly growthJobs: number;
 }
 
 /**
- * One run of the bench. Files stay until `close()`, because deleting gigabytes slows the disk for
- * many seconds after.
+ * One run of the bench. Files stay until `close()`, because deleting gigabytes slows the disk for many seconds.
  */
 export class Bench {
   readonly options: BenchOptions;
   readonly serverCommand: readonly string[];
   readonly runs: number;
-  /** Temporary; everything that the bench writes is in here. */
+  /** The temporary folder of everything that the bench writes. */
   readonly folder: string = mkdtempSync(join(tmpdir(), 'sidecar-bench-'));
   #endings: (() => Promise<void>)[] = [];
   #ended: Promise<void> = Promise.resolve();
@@ -83,9 +82,9 @@ export class Bench {
   }
 
   /**
-   * Has something ended after the measurement that is under way, last come first.
+   * Calls `end` after the current measurement; the last one registered comes first.
    *
-   * @throws When the bench was interrupted: it is ended at once, and nothing more is started.
+   * @throws If the bench was interrupted: `end` is then called at once, and nothing more is started.
    */
   atEnd(end: () => Promise<void>): void {
     this.#endings.push(end);
@@ -94,15 +93,14 @@ export class Bench {
     throw new Error('Interrupted');
   }
 
-  /** Ends what there is, and each thing that is started from now on. */
+  /** Ends everything that was started, and everything that is started from now on. */
   interrupt(): Promise<void> {
     this.#isInterrupted = true;
     return this.endMeasurement();
   }
 
   /**
-   * Ends whatever the measurement started. Called twice at a time (Ctrl-C), both wait for all of
-   * it.
+   * Ends everything that the measurement started. Two calls at the same time (Ctrl-C) both wait for all of it.
    */
   endMeasurement(): Promise<void> {
     this.#ended = this.#ended.then(async () => {
@@ -114,17 +112,16 @@ export class Bench {
   /** Ends everything and removes the files. */
   async close(): Promise<void> {
     await this.endMeasurement();
-    // A million files may be in it: three times as fast as rmSync.
+    // The folder may hold a million files: rm is three times as fast as rmSync.
     await once(spawn('rm', ['-rf', this.folder], { stdio: 'inherit' }), 'exit');
   }
 
   /**
-   * Starts one of the plain programs in a bare Node process. Its stdin is open until the bench
-   * ends.
+   * Starts one of the plain programs in a bare Node process. Its stdin is open until the bench ends.
    */
   startProgram(file: string, task: unknown): ChildProcessWithoutNullStreams {
     const path = fileURLToPath(new URL(file, import.meta.url));
-    // Not an argument: all users of a machine can see those, and there are keys in it.
+    // The task holds keys, so it is not an argument, which all users of a machine can see.
     return this.#start(process.execPath, [path], { ...process.env, BENCH_TASK: JSON.stringify(task) });
   }
 
@@ -134,7 +131,7 @@ export class Bench {
    * @throws What the program wrote to stderr, if it did not exit with code 0.
    */
   async runProgram<Result>(file: string, task: unknown): Promise<Result> {
-    // Our own program, started by us, with a result of the type that stands in its source.
+    // The program is ours, and its source gives the type of its result.
     return JSON.parse(await printedBy(this.startProgram(file, task), file)) as Result;
   }
 
@@ -163,12 +160,12 @@ async function printedBy(child: ChildProcessWithoutNullStreams, name: string): P
     once(child, 'close'),
   ]);
   if (exitCode === 0) return printed;
-  // Of an uncaught error Node prints the source line first.
+  // For an uncaught error Node prints the source line before the message.
   const sentence = /^\w*Error: .*/m.exec(complaints)?.[0] ?? complaints.trim();
   throw new Error(sentence || `Cannot run ${name}: it ended with code ${exitCode}`);
 }
 
-/** Ends a process by `SIGTERM` and, if it is still there after `graceMs`, by `SIGKILL`. */
+/** Ends a process by `SIGTERM` and, if it still runs after `graceMs`, by `SIGKILL`. Default 10 s. */
 export async function endProcess(child: ChildProcess, graceMs = 10_000): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   const exited = once(child, 'exit');

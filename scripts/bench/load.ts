@@ -1,37 +1,37 @@
-/** Requests to a server or a yardstick, sent by a process of their own. @module */
+/** Sends requests to a server or a yardstick, from a process of its own. @module */
 import type { Bench } from './bench.ts';
 
-/** Who is asked. */
+/** The server that is asked. */
 export interface Address {
   readonly host: string;
   readonly port: number;
   readonly headers: Record<string, string>;
 }
 
-/** What is asked, and how hard. */
+/** The requests and how many run at the same time. */
 export interface Load {
   readonly method?: 'GET' | 'POST';
-  /** Taken in turn. */
+  /** The paths, requested in turn. */
   readonly paths: readonly string[];
   readonly body?: unknown;
-  /** Requests under way at the same time, each on a connection of its own. */
+  /** How many requests run at the same time, each on its own connection. */
   readonly connections?: number;
-  /** Requests that are answered before the clock starts. */
+  /** How many requests are answered before the clock starts. */
   readonly warmup?: number;
   readonly count: number;
-  /** Between an answer and the next request on its connection. */
+  /** The pause between an answer and the next request on its connection. */
   readonly pauseMs?: number;
   readonly status?: number;
-  /** Has to stand in the first bytes of every answer. */
+  /** Text that the first bytes of every answer must contain. */
   readonly expect?: string;
 }
 
-/** What came of it. The two moments are of the machine's monotonic clock. */
+/** The times measured. The two moments are of the machine's monotonic clock. */
 export interface LoadResult {
   readonly startedMs: number;
   readonly endedMs: number;
   readonly seconds: number;
-  /** Size of the last answer's body. */
+  /** The size of the last answer's body. */
   readonly bodyBytes: number;
   readonly meanMs: number;
   readonly p50Ms: number;

@@ -3,8 +3,8 @@
  *
  *     npm run bench -- --help
  *
- * Every value is the median of the runs, every ratio the median of the runs' ratios (value by
- * yardstick). MB are 10^6 bytes.
+ * Every value is the median of the runs, every ratio the median of the runs' ratios (value divided by yardstick).
+ * MB are 10^6 bytes.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -31,7 +31,7 @@ import * as update from './measurements/update.ts';
 import { BUILT_SERVER, type Options, readOptions, usage, UsageError } from './options.ts';
 import { formatTable, isMet } from './table.ts';
 
-/** In this order; what fills the disk comes last. */
+/** The measurements in their order; those that fill the disk come last. */
 const MEASUREMENTS: readonly Measurement[] = [
   coldStart,
   idle,
@@ -82,7 +82,7 @@ async function takeMeasurements(options: Options): Promise<number> {
   let isInterrupted = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
-      // What is being waited for ends with it, and the loop below comes to its end.
+      // The measurement that is waited for fails, so the loop below ends.
       isInterrupted = true;
       void bench.interrupt();
     });
@@ -109,7 +109,7 @@ async function takeMeasurements(options: Options): Promise<number> {
   return rows.some(({ kind }) => kind === 'failed') ? 1 : 0;
 }
 
-/** The rows of a measurement; where it fails, a row that says why, so that the others still run. */
+/** The rows of a measurement; if it fails, a row with the reason, so that the others still run. */
 async function measured(bench: Bench, { name, measure }: Measurement): Promise<Row[]> {
   try {
     return await measure(bench);
@@ -133,7 +133,7 @@ function describeMachine(): string {
   return `Node ${process.versions.node}, ${processors}, ${memory}, load ${loadavg()[0]?.toFixed(2)}`;
 }
 
-/** Progress is not part of the result. */
+/** Writes progress to stderr, since it is not part of the result. */
 function say(text: string): void {
   process.stderr.write(text);
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { BenchOptions, Measurement } from './bench.ts';
 
-/** The server that `npm run build` makes. */
+/** The server built by `npm run build`. */
 export const BUILT_SERVER: string = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 const PEER_CACHE = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'machine-sidecar-bench');
@@ -21,14 +21,14 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-/** What to measure, how, and how to print it. */
+/** The measurements, how they run, and how they are printed. */
 export interface Options extends BenchOptions {
   readonly measurements: readonly Measurement[];
   readonly isJson: boolean;
   readonly isHelp: boolean;
 }
 
-/** The command line cannot be used, and why. */
+/** The command line cannot be used; the message says why. */
 export class UsageError extends Error {}
 
 /** @throws {UsageError} */
@@ -81,7 +81,7 @@ function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: 
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
     if (!code.startsWith('ERR_PARSE_ARGS_')) throw error;
-    // Node then says how to pass an argument that looks like an option; there are none here.
+    // Node adds how to pass an argument that looks like an option; this command has no arguments.
     throw new UsageError(message.split('. ')[0]);
   }
 }

@@ -1,39 +1,39 @@
-/** A process with all that it started, and what they cost (Linux). @module */
+/** The processes that a process started, and their CPU time and memory (Linux). @module */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bench } from './bench.ts';
 import { allPids, MS_PER_TICK, memoryMb, processesMarked, readStat } from './processes.ts';
 
-/** What is put off until after the answers (deleting old jobs) counts too. */
+/** Time for work that is done after the answers (deleting old jobs), which counts too. */
 const SETTLE_MS = 300;
-/** For processes that were killed and not yet reaped. */
+/** Time to reap processes that were killed. */
 const REMOVAL_LIMIT_MS = 5000;
 const MOVE_PASSES = 5;
-/** It has ended, and its parent has not waited for it: nothing can be moved. */
+/** A process that has ended and that its parent has not reaped: it cannot be moved. */
 const ZOMBIE = 'Z';
 
-/** The process, its descendants, and those that have the mark in their environment. */
+/** A process, its descendants, and the processes that have the mark in their environment. */
 export interface ProcessTree {
   readonly pid: number;
   readonly mark?: string;
 }
 
 /**
- * Counts CPU time of whole trees, with all processes that ended meanwhile.
+ * Counts the CPU time of whole trees, including processes that end meanwhile.
  *
- * - `cgroup`: the tree is moved into a control group of its own, which all that it starts is born
- *   into; `usage_usec` of its `cpu.stat` is exact (cgroups(7), version 2).
- * - `/proc`, for users who may not make a group: the growth of utime + stime + cutime + cstime of
- *   the processes that are there at the end; the last two are what reaped children have used
- *   (proc(5)). Each is cut to 10 ms, and a process whose parent is gone is lost when it ends, so
- *   it says too little where there are many new processes: seen at 64 at a time, up to a third.
+ * - `cgroup`: the tree is moved into a control group of its own, which its new processes start in; `usage_usec` of its
+ *   `cpu.stat` is exact (cgroups(7), version 2).
+ * - `/proc`, for users who may not make a group: the growth of utime + stime + cutime + cstime of the processes that
+ *   run at the end; the last two are those of reaped children (proc(5)). Each is rounded down to 10 ms, and a process
+ *   without its parent is not counted once it ends, so the sum is too low with many new processes: by up to a third at
+ *   64 at a time.
  */
 export class CpuMeter {
   readonly #parent: string | undefined;
   readonly #groups = new Map<number, string>();
 
-  /** To be made before what it measures is started: its groups end after that. */
+  /** Make it before starting what it measures: its groups are removed after that has ended. */
   constructor(bench: Bench) {
     const parent = join(groupOfBench() ?? '', `sidecar-bench-${process.pid}`);
     if (!parent.startsWith('/') || !canMake(parent)) return;
@@ -43,12 +43,12 @@ export class CpuMeter {
     });
   }
 
-  /** How it counts. */
+  /** The method of counting. */
   get method(): 'cgroup' | '/proc' {
     return this.#parent === undefined ? '/proc' : 'cgroup';
   }
 
-  /** Runs the work and counts what the tree uses for it. */
+  /** Runs the work and counts the CPU time that the tree uses for it. */
   async measure<Result>(
     tree: ProcessTree,
     work: () => Promise<Result>,
@@ -73,25 +73,25 @@ export class CpuMeter {
   }
 }
 
-/** The processes of the tree that there are now. */
+/** The current processes of the tree. */
 export function pidsOf(tree: ProcessTree): number[] {
   return [...usagesOf(tree).keys()];
 }
 
-/** Resident memory of all processes of the tree, in MB; pages that they share count for each. */
+/** Resident memory of all processes of the tree, in MB; shared pages count for each process. */
 export function treeMemoryMb(tree: ProcessTree): { memoryMb: number; processes: number } {
   const pids = pidsOf(tree);
   return { memoryMb: sum(pids.map((pid) => unlessGone(() => memoryMb(pid).nowMb || 0) ?? 0)), processes: pids.length };
 }
 
-/** Where the bench itself is in the hierarchy of version 2. */
+/** The control group of the bench itself, version 2. */
 function groupOfBench(): string | undefined {
   const mount = /^cgroup2? (\S+) cgroup2 /m.exec(readFileSync('/proc/self/mounts', 'utf8'))?.[1];
   const path = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1];
   return mount === undefined || path === undefined ? undefined : join(mount, path);
 }
 
-/** Whether the group can be made and a process be moved into it; then it is there. */
+/** Makes the group. @returns whether it exists and a process can be moved into it. */
 function canMake(group: string): boolean {
   try {
     mkdirSync(group);
@@ -110,7 +110,7 @@ function canMake(group: string): boolean {
   }
 }
 
-/** What a process starts while it is moved may stay outside, so this looks again, a few times. */
+/** Moves the tree in several passes, since a child that starts while its parent is moved may stay outside. */
 function moveInto(group: string, tree: ProcessTree): void {
   const members = join(group, 'cgroup.procs');
   for (let pass = 0; pass < MOVE_PASSES; pass++) {
@@ -125,7 +125,7 @@ function groupCpuMs(group: string): number {
   return Number(/^usage_usec (\d+)$/m.exec(readFileSync(join(group, 'cpu.stat'), 'utf8'))?.[1]) / 1000;
 }
 
-/** Gives up where a process of it does not end: an empty group costs nothing. */
+/** Removes the group, or gives up if a process in it does not end: an empty group costs nothing. */
 async function removeGroup(group: string): Promise<void> {
   const startedAt = performance.now();
   while (performance.now() - startedAt < REMOVAL_LIMIT_MS) {
@@ -152,7 +152,7 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-/** CPU time of each process, its own and that of the children that it has reaped. */
+/** CPU time of each process of the tree, its own and that of the children that it has reaped. */
 function usagesOf({ pid: root, mark }: ProcessTree): Map<number, { parentPid: number; cpuMs: number }> {
   const all = new Map<number, { parentPid: number; cpuMs: number }>();
   for (const pid of allPids()) {

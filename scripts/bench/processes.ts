@@ -1,20 +1,18 @@
-/** What the kernel says about processes (Linux: `/proc`, proc(5)). @module */
+/** Reads about processes from the kernel (Linux: `/proc`, proc(5)). @module */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 /**
- * `USER_HZ`: the unit of times in `/proc/<pid>/stat` is 10 ms on every architecture that Node runs
- * on.
+ * `USER_HZ`: the unit of times in `/proc/<pid>/stat` is 10 ms on every architecture that Node runs on.
  */
 export const MS_PER_TICK = 10;
 
 const LOOK_EVERY_MS = 400;
 
-/** Finds a launcher by its command line. */
+/** The text by which a launcher is found in its command line. */
 const LAUNCHER = 'sidecar-launcher';
 
 /**
- * CPU time of the process itself (utime + stime), its children's not included. Undefined: it is
- * gone.
+ * CPU time of the process itself (utime + stime), without its children. Undefined: the process is gone.
  */
 export function cpuMs(pid: number): number | undefined {
   const stat = readStat(pid);
@@ -22,8 +20,8 @@ export function cpuMs(pid: number): number | undefined {
 }
 
 /**
- * CPU time that all processes of the machine have used since it started: /proc/stat without idle
- * and waiting for disks.
+ * CPU time that all processes of the machine have used since it started: /proc/stat without idle time and waits for
+ * disks.
  */
 export function machineCpuMs(): number {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = readFileSync(
@@ -36,7 +34,7 @@ export function machineCpuMs(): number {
   return (user + nice + system + irq + softirq) * MS_PER_TICK;
 }
 
-/** Memory of the process, in MB (10^6 bytes): now, and the most since `resetPeakMemory`. */
+/** Memory of the process, in MB (10^6 bytes): now, and its peak since `resetPeakMemory`. */
 export function memoryMb(pid: number): { nowMb: number; peakMb: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
   const megabytes = (field: string): number =>
@@ -44,17 +42,17 @@ export function memoryMb(pid: number): { nowMb: number; peakMb: number } {
   return { nowMb: megabytes('VmRSS'), peakMb: megabytes('VmHWM') };
 }
 
-/** Makes the peak start again from now. */
+/** Resets the peak to the current memory. */
 export function resetPeakMemory(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
-/** The launchers of a server: those with their name in the command line and its mark. */
+/** The launchers of a server: they have a launcher's name in the command line, and the server's mark. */
 export function launchersOf(mark: string): number[] {
   return allPids().filter((pid) => isLauncher(pid) && isMarked(pid, mark));
 }
 
-/** The processes in whose environment the text stands. */
+/** The processes whose environment contains the mark. */
 export function processesMarked(mark: string): number[] {
   return allPids().filter((pid) => isMarked(pid, mark));
 }
@@ -63,12 +61,11 @@ export function processesMarked(mark: string): number[] {
  * Counts CPU time from now on, in ms.
  *
  * - `serverMs`: the server's own utime + stime, all its threads.
- * - `launchersMs`: the launchers' own utime + stime. Forking is in it; what a fork does after (it
- *   opens the job's files and becomes the job) is not. A fork has the launchers' name until then:
- *   one that is seen in that moment counts with the little it has used. Launchers that come are
- *   counted from their beginning, those that go until the last look at them, at most 400 ms before.
- * - `machineMs`: everything on the machine, so also the jobs, the load generator and whatever else
- *   runs here.
+ * - `launchersMs`: the launchers' own utime + stime. It includes forking, but not what a fork does after it (it opens
+ *   the job's files and becomes the job). A fork has the launchers' name until then: if it is seen in that moment, the
+ *   little time that it has used counts. New launchers count from their start; those that end count until the last
+ *   look at them, at most 400 ms earlier.
+ * - `machineMs`: everything on the machine, so also the jobs and the load generator.
  */
 export function countCpu(server: {
   pid: number;
@@ -104,7 +101,7 @@ function isMarked(pid: number, mark: string): boolean {
   return read(`/proc/${pid}/environ`)?.split('\0').includes(mark) === true;
 }
 
-/** Every process of the machine. */
+/** All processes of the machine. */
 export function allPids(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -112,8 +109,7 @@ export function allPids(): number[] {
 }
 
 /**
- * The fields of `/proc/<pid>/stat` from the third on; the second, the name, may itself hold spaces
- * and parentheses.
+ * The fields of `/proc/<pid>/stat` from the third on; the second, the name, may itself contain spaces and parentheses.
  */
 export function readStat(pid: number): string[] | undefined {
   const stat = read(`/proc/${pid}/stat`);
@@ -124,7 +120,7 @@ function read(path: string): string | undefined {
   try {
     return readFileSync(path, 'latin1');
   } catch (error) {
-    // The process is gone (ENOENT, ESRCH), or another user's (EACCES).
+    // The process is gone (ENOENT, ESRCH), or belongs to another user (EACCES).
     if (
       ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')
     )

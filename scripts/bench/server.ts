@@ -1,4 +1,4 @@
-/** Starts the built server and speaks to it. @module */
+/** Starts the built server and sends requests to it. @module */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { openSync, readFileSync } from 'node:fs';
@@ -18,21 +18,21 @@ export interface Server {
   readonly port: number;
   readonly pid: number;
   readonly stateDir: string;
-  /** Stands in the environment of every process that it starts. */
+  /** A variable in the environment of every process that the server starts. */
   readonly mark: string;
-  /** What every request carries. */
+  /** The headers of every request. */
   readonly headers: Record<string, string>;
-  /** One request, its answer as parsed JSON. @throws When the status is not the expected one. */
+  /** Sends a request. @returns the answer as parsed JSON. @throws If the status is not the expected one. */
   ask<Answer>(
     method: string,
     path: string,
     options?: { body?: unknown; status?: number },
   ): Promise<Answer>;
-  /** Ends it, with every process that it or a job of it started. */
+  /** Ends the server, with every process that it or a job of it started. */
   close(): Promise<void>;
 }
 
-/** Starts a server on a free port. It is closed with the measurement at the latest. */
+/** Starts a server on a free port. It is closed after the measurement at the latest. */
 export async function startServer(
   bench: Bench,
   options: { stateDir?: string; flags?: readonly string[] } = {},
@@ -66,7 +66,7 @@ export async function startServer(
   );
 }
 
-/** How a server is started. */
+/** The command, arguments and environment that start a server. */
 export function serverInvocation(
   bench: Bench,
   options: { stateDir: string; port: number; flags: readonly string[] },
@@ -85,7 +85,7 @@ export function serverInvocation(
       options.stateDir,
       ...options.flags,
     ],
-    // No configuration file of this user may decide what is measured.
+    // A configuration file of this user must not change what is measured.
     env: {
       ...Object.fromEntries(inherited),
       SIDECAR_API_KEY: KEY,
@@ -98,7 +98,7 @@ export function serverInvocation(
 /** The key that `serverInvocation` gives a server. */
 export const serverKey: string = KEY;
 
-/** The server of a state directory, as soon as it has said where it is and answers. */
+/** The server of a state directory, once it has announced its address and answers. */
 async function findServer(
   stateDir: string,
   close: () => Promise<void>,
@@ -107,7 +107,7 @@ async function findServer(
   try {
     lock = JSON.parse(readFileSync(join(stateDir, 'server.lock'), 'utf8'));
   } catch (error) {
-    // Not there yet, or half written.
+    // The file does not exist yet, or is half written.
     if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT')
       return undefined;
     throw error;
@@ -171,21 +171,20 @@ function ask<Answer>(
 }
 
 /**
- * Jobs survive their server: those of the state directory are ended here, and the server, should it
- * still be there.
+ * Ends the jobs of the state directory, which survive their server, and the server if it still runs.
  */
 export function endJobsOf(stateDir: string): void {
   for (const pid of processesMarked(markOf(stateDir))) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch (error) {
-      // ESRCH: it ended by itself, which is what we wanted.
+      // ESRCH: it has already ended.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
   }
 }
 
-/** Stands in the environment of the server and so of all that it starts. */
+/** A variable in the environment of the server and of all processes that it starts. */
 function markOf(stateDir: string): string {
   return `${MARK_NAME}=${stateDir}`;
 }

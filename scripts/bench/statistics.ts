@@ -1,7 +1,7 @@
-/** From the samples of several runs to a row. @module */
+/** Turns the samples of several runs into a row. @module */
 import type { Row, Target } from './bench.ts';
 
-/** The middle one, or the mean of the two in the middle. */
+/** The middle sample, or the mean of the two in the middle. */
 export function median(samples: readonly number[]): number {
   const sorted = [...samples].sort((a, b) => a - b);
   const upper = sorted[Math.floor(sorted.length / 2)] ?? NaN;
@@ -9,15 +9,14 @@ export function median(samples: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
-/** The sample below which the given share of all lies. */
+/** The sample below which the given share of the samples is. */
 export function percentile(samples: readonly number[], share: number): number {
   const sorted = [...samples].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
 }
 
 /**
- * A row of medians. Its ratio is the median of the runs' ratios, so that a slow spell of the
- * machine hits both sides of each.
+ * A row of medians. Its ratio is the median of the runs' ratios, so that a slow time of the machine affects both sides.
  */
 export function rowOf(
   name: string,

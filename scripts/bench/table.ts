@@ -4,11 +4,11 @@ import type { Row, Target } from './bench.ts';
 const HEADINGS = ['', 'value', 'yardstick', 'ratio', 'target', ''];
 const SIGNS: Record<Target['is'], string> = { '<': '<', '<=': '≤', '>=': '≥' };
 
-/** The rows in columns; where nothing was measured, the reason. */
+/** Formats the rows in columns; a row without a measurement shows the reason. */
 export function formatTable(rows: readonly Row[]): string {
   const lines = [HEADINGS, ...rows.map(cellsOf)];
   const widths = HEADINGS.map((_, column) => {
-    // A reason may be as long as it likes: it stands last in its line.
+    // A reason may have any length: it is the last cell of its line.
     return Math.max(
       ...lines.map((line) => (line.length > 2 || column === 0 ? (line[column] ?? '').length : 0)),
     );
@@ -26,7 +26,7 @@ export function formatTable(rows: readonly Row[]): string {
     .join('\n');
 }
 
-/** Whether a row keeps its promise; undefined where there is none. */
+/** Whether a row meets its target; undefined if it has no target. */
 export function isMet(row: Row): boolean | undefined {
   if (row.kind !== 'measured' || row.target === undefined) return undefined;
   const { on, is, bound } = row.target;
@@ -57,7 +57,7 @@ function cellsOf(row: Row): string[] {
   ];
 }
 
-/** Three significant digits. */
+/** Formats a number with three significant digits. */
 export function formatNumber(value: number): string {
   const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value) || 1)));
   return value.toFixed(Math.min(digits, 3));

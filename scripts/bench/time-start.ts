@@ -1,4 +1,4 @@
-/** How long a server takes to start. @module */
+/** Measures how long a server takes to start. @module */
 import { join } from 'node:path';
 import type { Bench } from './bench.ts';
 import { endJobsOf, serverInvocation, serverKey } from './server.ts';
@@ -13,15 +13,14 @@ export async function timeStart(
   bench: Bench,
   options: { stateDir: string; flags?: readonly string[] },
 ): Promise<{ healthMs: number; thenMs: number }> {
-  // A port that we know beforehand, so that nothing has to be read before the first connection is
-  // tried.
+  // The port is chosen here, so that nothing has to be read before the first connection is tried.
   const port = await freePort();
   const { command, args, env } = serverInvocation(bench, {
     stateDir: options.stateDir,
     port,
     flags: options.flags ?? [],
   });
-  // Interrupted, the program cannot end the server any more.
+  // If it is interrupted, the program cannot end the server.
   bench.atEnd(async () => endJobsOf(options.stateDir));
   return bench.runProgram('./programs/time-start.mjs', {
     command,

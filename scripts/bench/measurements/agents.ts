@@ -1,14 +1,14 @@
 /**
- * What it costs to have an agent as a job: a prompt to one that is kept alive, and a whole job with
- * one prompt, against the official SDK's client in a process of its own, with nobody between it and
- * the agent. Both talk to the same agent, which answers at once, so that what is left is the client:
- * of ours HTTP, the way to the runner, what it writes for whoever comes later, and the way back.
+ * Measures the cost of an agent as a job: a prompt to an agent that is kept alive, and a whole job with one prompt,
+ * against the official SDK's client in a process of its own, directly connected to the agent. Both use the same agent,
+ * which answers at once, so that only the client is measured: for ours HTTP, the way to the runner, its writes for
+ * later readers, and the way back.
  *
- * A turn is over, for us, when its `stop` event arrives at a follower or, looked at the other way,
- * when an answer about the job says so; for the SDK, when its promise resolves. What counts is what
- * our way adds, in milliseconds: a turn of a real agent takes seconds.
+ * For us a turn is over when its `stop` event arrives at a follower or, in other rows, when an answer about the job
+ * shows it; for the SDK, when its promise resolves. The target is for the time that our way adds, in milliseconds: a
+ * turn of a real agent takes seconds.
  *
- * The SDK is none of our packages: `npm ci --prefix scripts/interop` installs it.
+ * The SDK is not a dependency of the package: `npm ci --prefix scripts/interop` installs it.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -65,7 +65,7 @@ const skipped: Row = {
   reason: 'the SDK is not installed: npm ci --prefix scripts/interop',
 };
 
-/** @param addedMs What our way may add to the median. */
+/** @param addedMs The time that our way may add to the median. */
 function rowsOf(row: string, ours: Latency[], theirs: Latency[], addedMs?: number): Row[] {
   const p50 = ours.map(({ p50Ms }) => p50Ms);
   const p99 = ours.map(({ p99Ms }) => p99Ms);
@@ -104,7 +104,7 @@ function promptsOf(
   return bench.runProgram('./programs/agent-prompts.mjs', task);
 }
 
-/** From the submission to the answer with the result. */
+/** Measures whole jobs, from the submission to the answer with the result. */
 async function jobsOf(server: Server): Promise<Latency> {
   const times: number[] = [];
   for (let job = 0; job < JOBS.warmup + JOBS.count; job++) {

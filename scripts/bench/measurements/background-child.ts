@@ -1,6 +1,6 @@
 /**
- * A command that leaves a process behind which has its output open: how soon the job counts as done,
- * by `POST /exec?wait=60`, against the same command without that process.
+ * Measures a command that leaves a process behind with its output open: the time until the job counts as finished, by
+ * `POST /exec?wait=60`, against the same command without that process.
  * @module
  */
 import type { Bench, Row } from '../bench.ts';

@@ -1,12 +1,11 @@
 /**
- * Jobs beside the peers that are here, in three states of the disk: how long until one is accepted,
- * how long until its result is in hand, how many a second, and what one costs in CPU time, by the
- * server with all that it starts (see process-tree.ts). The command is `true` by `sh -c`, which is
- * what the peers run; the rows of the default shell stand beside it.
+ * Measures jobs beside the installed peers, in three states of the disk: the time until a job is accepted, the time
+ * until its result, the jobs a second, and the CPU time of a job, by the server with all processes that it starts (see
+ * process-tree.ts). The command is `true` by `sh -c`, which the peers run; further rows show the default shell.
  *
- * Each run makes every state again, and measures each quantity in it of one program after the other.
- * A row's yardstick is the best of the peers in that state; the rest stand in parentheses. For
- * OpenSSH a client is a process, and the user's login shell runs the command.
+ * Each run makes every state again, and measures each quantity in it of one program after the other. A row's yardstick
+ * is the best of the peers in that state; the others are shown in parentheses. For OpenSSH a client is a process, and
+ * the user's login shell runs the command.
  * @module
  */
 import type { Bench, Row, Target } from '../bench.ts';
@@ -20,19 +19,19 @@ import { formatNumber } from '../table.ts';
 interface Quantity {
   readonly row: string;
   readonly unit: 'ms' | '/s';
-  /** Of the ratio to the best peer. */
+  /** The bound of the ratio to the best peer. */
   readonly bound: number;
 }
 
-/** Measures some quantities of a peer; none, where it does not have them. */
+/** Measures some quantities of a peer, or nothing if it does not have them. */
 type Step = (peer: Peer, cpu: CpuMeter) => Promise<readonly (readonly [Quantity, number])[]>;
 
-/** The samples of all runs, by the name of who was measured. */
+/** The samples of all runs, by the name of the peer. */
 type Findings = Map<string, Map<Quantity, number[]>>;
 
 const OURS = 'ours by sh';
 const BY_DEFAULT = 'ours by the default shell';
-/** By how much a quantity may be worse than on a fresh disk. */
+/** The share by which a quantity may be worse than on a fresh disk. */
 const WORSE_BY = 0.1;
 const SUBMIT: Quantity = { row: 'submit, p50', unit: 'ms', bound: 1 };
 const ROUND_TRIP: Quantity = { row: 'round trip, p50', unit: 'ms', bound: 1.2 };
@@ -125,7 +124,7 @@ function rowsOf(state: string, found: Findings, fresh: Findings): Row[] {
   });
 }
 
-/** The best peer's samples; its name says what the others have. */
+/** The best peer's samples; its name includes the values of the others. */
 function bestPeer(found: Findings, quantity: Quantity): { name: string; samples: number[] } | undefined {
   const peers = [...found]
     .filter(([side, samples]) => side !== OURS && side !== BY_DEFAULT && samples.has(quantity))
@@ -137,7 +136,7 @@ function bestPeer(found: Findings, quantity: Quantity): { name: string; samples:
   return best && { name: rest === '' ? best.name : `${best.name} (${rest})`, samples: best.samples };
 }
 
-/** Of a time or a rate: at most, or at least. */
+/** The target of a quantity: at most the bound for a time, at least the bound for a rate. */
 function targetOf({ unit }: Quantity, bound: number): Target {
   return { on: 'ratio', is: unit === 'ms' ? '<=' : '>=', bound };
 }

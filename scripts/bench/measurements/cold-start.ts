@@ -1,7 +1,7 @@
 /**
- * Cold start: from the spawn of the server to its first answer of `/health`, on an empty state
- * directory, against `node -e 0` from its spawn to its exit. Both are spawned by a bare Node; the
- * files of both are in the page cache.
+ * Measures a cold start: from the spawn of the server to its first answer of `/health`, on an empty state directory,
+ * against `node -e 0` from its spawn to its exit. Both are spawned by a bare Node; the files of both are in the page
+ * cache.
  * @module
  */
 import type { Bench, Row } from '../bench.ts';
@@ -9,7 +9,7 @@ import { timeStart } from '../time-start.ts';
 import { rowOf } from '../statistics.ts';
 import { runSpawnLoop } from '../yardsticks/spawn-loop.ts';
 
-/** Of each in a run, alternating. */
+/** Starts of each in a run, alternating. */
 const STARTS = 3;
 
 export const name = 'cold-start';

@@ -1,6 +1,6 @@
 /**
- * A whole call of the command line, `sidecar exec true`, from its spawn to its exit, against
- * `node -e 0`. Both are spawned by a bare Node; the files of both are in the page cache.
+ * Measures a whole call of the command line, `sidecar exec true`, from its spawn to its exit, against `node -e 0`.
+ * Both are spawned by a bare Node; the files of both are in the page cache.
  * @module
  */
 import type { Bench, Row } from '../bench.ts';
@@ -8,7 +8,7 @@ import { type Server, serverKey, startServer } from '../server.ts';
 import { rowOf } from '../statistics.ts';
 import { runSpawnLoop } from '../yardsticks/spawn-loop.ts';
 
-/** Of each in a run, one after the other. */
+/** Calls of each in a run, one after the other. */
 const COUNT = 10;
 
 export const name = 'exec-command';
@@ -31,7 +31,7 @@ export async function measure(bench: Bench): Promise<Row[]> {
 }
 
 function timeCommand(bench: Bench, { host, port, stateDir }: Server): Promise<number> {
-  // What starts the server, without its last word, `serve`, is the program.
+  // The command that starts the server, without its last word, `serve`, is the program.
   const [command = '', ...args] = bench.serverCommand.slice(0, -1);
   const env = {
     SIDECAR_API_KEY: serverKey,
@@ -42,7 +42,7 @@ function timeCommand(bench: Bench, { host, port, stateDir }: Server): Promise<nu
   return timeOf(bench, { command, args: [...args, 'exec', 'true'], env });
 }
 
-/** Milliseconds of each, on average. */
+/** The mean time of a call, in milliseconds. */
 async function timeOf(
   bench: Bench,
   program: { command: string; args: readonly string[]; env: Record<string, string> },

@@ -1,14 +1,14 @@
 /**
- * How soon output is seen, twice, each against `ssh` over a multiplexed connection:
+ * Measures how soon output is seen, in two ways, each against `ssh` over a multiplexed connection:
  *
- * - one way: a command writes the time, every 10 ms, and the reader compares it with the same
- *   clock. This is the follow latency proper: nothing but the way of the output is in it.
- * - there and back: a line is sent to `cat` (by a nudge, by ssh's stdin) and comes back. It is what
- *   a person at the other end feels, but the way in, which is long for ssh, hides part of the way
- *   out; so one alone would not be honest, and both are held to the target.
+ * - one way: a command writes the time, every 10 ms, and the reader compares it with the same clock. This is the follow
+ *   latency proper: it contains only the way of the output.
+ * - there and back: a line is sent to `cat` (by a nudge, by ssh's stdin) and comes back. A person at the other end
+ *   notices this latency, but the way in, which is long for ssh, hides part of the way out. So both ways have the
+ *   target.
  *
- * A line every 5 ms or more, so that both sides are woken for each. The follower takes out no
- * framing, as a client would have to (a few µs).
+ * A line comes every 5 ms or more, so that both sides are woken for each. The follower does not remove the framing,
+ * which a client would have to do (a few µs).
  * @module
  */
 import { fileURLToPath } from 'node:url';
@@ -33,7 +33,7 @@ interface Way {
   readonly command: string;
   readonly program: string;
   readonly task: object;
-  /** Whether the slow ones have a target too. */
+  /** Whether the 99th percentile has a target too. */
   readonly isP99Judged: boolean;
 }
 

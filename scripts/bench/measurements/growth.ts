@@ -1,7 +1,7 @@
 /**
- * Whether memory grows with the number of jobs: that of the whole tree after 5,000 jobs, when as
- * many are kept as ever will be, against that after many more. The heap of V8 goes up and down, so
- * the least of some seconds counts; "no growth" is held to 1.1. Once, however many runs.
+ * Measures whether memory grows with the number of jobs: the memory of the whole tree after 5,000 jobs, when the server
+ * already keeps its maximum of jobs, against the memory after many more. The heap of V8 goes up and down, so the least
+ * of some seconds counts; "no growth" means at most 1.1. It is measured once, whatever the number of runs.
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';

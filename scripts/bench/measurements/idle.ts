@@ -1,7 +1,7 @@
 /**
- * Memory and CPU of a server that has nothing to do, some seconds after its start, against a bare
- * `node:http`. The launchers, which are started ahead, are counted apart; their memory is mostly
- * the same pages, so that the sum says more than they really take.
+ * Measures memory and CPU of an idle server, some seconds after its start, against a bare `node:http`. The launchers,
+ * which are started ahead, are counted separately; their memory is mostly shared pages, so the sum is higher than the
+ * memory that they really take.
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';

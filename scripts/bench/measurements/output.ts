@@ -1,8 +1,8 @@
 /**
- * Much output: 1 GiB at once, and a million short lines, each as a job by `?wait=60`, against the
- * same command with `> file` in /bin/sh, on the same disk, which is written out (`sync`) before
- * each. The job's time includes an answer with the end of the output in it (1 MiB, escaped as
- * JSON); the plain shell's the start of a shell by a bare Node.
+ * Measures much output: 1 GiB at once, and a million short lines, each as a job by `?wait=60`, against the same command
+ * with `> file` in /bin/sh, on the same disk, which is written out (`sync`) before each. The job's time includes an
+ * answer with the end of the output (1 MiB, escaped as JSON); the plain shell's includes the start of a shell by a bare
+ * Node.
  * @module
  */
 import { execFileSync } from 'node:child_process';
@@ -84,7 +84,7 @@ async function measureCase(
   ];
 }
 
-/** Milliseconds from the order to the result. */
+/** The time from the request to the result, in milliseconds. */
 async function timeJob(server: Server, command: string, bytes: number): Promise<number> {
   const startedAt = performance.now();
   const body = { mode: 'shell', command, maxOutputBytes: 2 * GIB };

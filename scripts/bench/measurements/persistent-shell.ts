@@ -1,6 +1,6 @@
 /**
- * A command in a persistent shell: `POST /exec?wait=60` of `true` on a connection that is open, one after the other, in one session, against
- * a bare `bash -c true` from Node, which has no state to keep.
+ * Measures a command in a persistent shell: `POST /exec?wait=60` of `true` on an open connection, one after the other,
+ * in one session, against a bare `bash -c true` from Node, which has no state to keep.
  * @module
  */
 import type { Bench, Row } from '../bench.ts';

@@ -1,11 +1,10 @@
 /**
- * Answers a second to `GET /jobs/{id}` of a finished job, over sixteen connections, against a bare
- * `node:http` that answers the same number of bytes: of a job with a short output, and of one with
- * 10 MB of it, whose end (1 MiB) is in each answer.
+ * Measures answers a second to `GET /jobs/{id}` of a finished job, over sixteen connections, against a bare `node:http`
+ * that answers the same number of bytes: of a job with a short output, and of one with 10 MB of output, whose end
+ * (1 MiB) is in each answer.
  *
- * Client and server need a core each. Against the yardstick with the short answer the server's was
- * seen busy to 97 % and the client's to 80 %, so that it is the server that is measured, and even
- * more so with a slower one.
+ * Client and server need a core each. In the yardstick with the short answer the server's core was busy to 97 % and the
+ * client's to 80 %, so the server is what is measured, and even more so if it is slower.
  * @module
  */
 import type { Bench, Row, Target } from '../bench.ts';

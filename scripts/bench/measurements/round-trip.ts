@@ -1,13 +1,11 @@
 /**
- * From the order to the result of `true`: `POST /exec?wait=60` on a connection that is open,
- * against `ssh host true` over a connection that is open, thirty in a row each, then again: the
- * median of the round trips, as of the other latencies here, and, for what the slow ones cost, the
- * mean.
+ * Measures from the request to the result of `true`: `POST /exec?wait=60` on an open connection, against
+ * `ssh host true` over an open connection, thirty in a row each, then again: the median of the round trips, as for the
+ * other latencies here, and the mean, which includes the slow ones.
  *
- * Fair enough? An `ssh` is a process for every command, because that is its interface; it is
- * started by a shell, the cheapest parent there is (Node would add about 1 ms), which takes the
- * time. sshd runs the command by the user's login shell, often bash, as a job is; beside it stands
- * the same with `"shell": "sh"`.
+ * An `ssh` is a process for every command, because that is its interface; it is started by a shell, the cheapest parent
+ * (Node would add about 1 ms), which measures the time. sshd runs the command by the user's login shell, often bash, as
+ * a job is; a further row shows the job with `"shell": "sh"`.
  * @module
  */
 import type { Bench, Row } from '../bench.ts';
@@ -17,7 +15,7 @@ import { median, rowOf } from '../statistics.ts';
 import { startSsh, timeCommands } from '../yardsticks/ssh.ts';
 
 const COUNT = 30;
-/** What a server has long behind it that runs for months: V8 compiles what is called often. */
+/** Jobs before the measurement: in a server that runs for months V8 has compiled what is called often. */
 const WARMUP = 2000;
 const ROW = 'round trip, submit to result';
 

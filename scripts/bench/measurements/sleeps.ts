@@ -1,9 +1,8 @@
 /**
- * Five hundred `sleep 2` at once, from the first order to the last result, and what others wait for
- * meanwhile: a request of each kind every 5 ms, from before the first order to after the last
- * result, of which those that were sent in between count. The first second of it is the starting of
- * 500 processes by two cores; what the machine itself makes a server wait for then is what a bare
- * `node:http`, asked at the same moments, shows (the yardstick).
+ * Measures five hundred `sleep 2` at once, from the first request to the last result, and the latency of other requests
+ * meanwhile: one of each kind every 5 ms, from before the first job to after the last result, of which those sent in
+ * between count. In the first second two cores start 500 processes; a bare `node:http`, asked at the same moments,
+ * shows how long the machine itself makes a server wait then (the yardstick).
  * @module
  */
 import { once } from 'node:events';
@@ -28,7 +27,7 @@ export const name = 'sleeps';
 export const summary = '500 jobs at once, and what other requests wait for meanwhile';
 
 export async function measure(bench: Bench): Promise<Row[]> {
-  // Several runs finish more jobs than are kept by default, and the polled one must not be forgotten.
+  // Several runs finish more jobs than are kept by default, and the polled one must not be deleted.
   const server = await startServer(bench, { flags: ['--keep-jobs', '20000'] });
   const { jobId } = await server.ask<{ jobId: string }>('POST', '/exec?wait=60', {
     body: { command: 'echo hello' },
@@ -98,7 +97,7 @@ function addressOf({ host, port, headers }: Address): Address {
   return { host, port, headers };
 }
 
-/** Probes from before the work until after it. */
+/** Sends probes from before the work until after it. */
 async function probeDuring(
   bench: Bench,
   targets: readonly object[],

@@ -1,7 +1,6 @@
 /**
- * Submit latency: `POST /exec` until its 202, with a pause after each, so that a job has ended
- * before the next one comes. Yardstick: the same request to a bare `node:http`, which does nothing
- * for it.
+ * Measures submit latency: `POST /exec` until its 202, with a pause after each, so that a job has ended before the next
+ * one comes. Yardstick: the same request to a bare `node:http`, which does nothing for it.
  * @module
  */
 import type { Bench, Row } from '../bench.ts';

@@ -1,10 +1,10 @@
 /**
- * A server with 10,000 finished jobs against one with 10, both with the same flags and asked in
- * turns: the same page of the list (ten jobs), polls spread over all jobs, memory, and the time of
- * a restart with that many on disk.
+ * Measures a server with 10,000 finished jobs against one with 10, both with the same flags and asked in turns: the
+ * same page of the list (ten jobs), polls spread over all jobs, memory, and the time of a restart with that many on
+ * disk.
  *
- * "As fast as" is held to 1.2, which is what two servers with ten jobs each can differ by in a run
- * of this length on a shared machine.
+ * "As fast as" means at most 1.2, by which two servers with ten jobs each can differ in a run of this length on a
+ * shared machine.
  * @module
  */
 import type { Bench, Row, Target } from '../bench.ts';
@@ -98,14 +98,14 @@ function assertCount(paths: readonly string[] | undefined, count: number): void 
     throw new Error(`Cannot compare: the server lists ${paths?.length} jobs, not ${count}`);
 }
 
-/** Two hundred of them, evenly. */
+/** Two hundred of the paths, evenly spread, or all if there are fewer. */
 function spread(paths: readonly string[]): string[] {
   const step = Math.max(1, Math.floor(paths.length / 200));
   return paths.filter((_, i) => i % step === 0);
 }
 
 async function latencyOf(bench: Bench, server: Server, paths: readonly string[]): Promise<number> {
-  // The server with many jobs has already run hot; the warm-up is for the other one.
+  // The server with many jobs has already run hot code; the warm-up is for the other one.
   const load: Load = { paths, warmup: 3000, count: 3000 };
   return (await runLoad(bench, server, load)).p50Ms;
 }

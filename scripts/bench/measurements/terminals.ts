@@ -1,9 +1,9 @@
 /**
- * A terminal over its WebSocket against bare `script` on pipes: how soon a key that was pressed is seen, how fast much output comes, and how
- * much memory one more terminal takes.
+ * Measures a terminal over its WebSocket against bare `script` on pipes: the time from a key to its echo, the speed of
+ * much output, and the memory of one more terminal.
  *
- * Both sides run `cat` on a pseudo-terminal that echoes, and the clock is in this process. The memory is that of the holder and of script(1):
- * what is theirs alone, and what they seem to have, most of which all processes of Node share.
+ * Both sides run `cat` on a pseudo-terminal that echoes, and the clock is in this process. The memory is that of the
+ * holder and of script(1): their private memory, and their resident memory, most of which all processes of Node share.
  * @module
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
@@ -21,10 +21,11 @@ const WARMUP = 50;
 const PAUSE_MS = 2;
 const BYTES = 100_000_000;
 const ECHO = 'stty raw; echo rea""dy; exec cat > /dev/null';
-const FLOOD = `stty raw -echo; echo rea""dy; read -r start; head -c ${BYTES} /dev/zero | tr "\\000" "x"; exec sleep 1000`;
+const FLOOD =
+  `stty raw -echo; echo rea""dy; read -r start; head -c ${BYTES} /dev/zero | tr "\\000" "x"; exec sleep 1000`;
 const IDLE_MS = 500;
 
-/** Something to type into and to look at. */
+/** A terminal to type into and to read from. */
 interface Screen {
   type(text: string): void;
   onOutput: (bytes: number) => void;
@@ -35,19 +36,25 @@ export const name = 'terminals';
 export const summary = 'typing, output and screens of terminals';
 
 export async function measure(bench: Bench): Promise<Row[]> {
-  if (!existsSync('/usr/bin/script')) return [{ kind: 'skipped', name: 'terminals', reason: 'script(1) is not installed' }];
+  if (!existsSync('/usr/bin/script')) return [
+    { kind: 'skipped', name: 'terminals', reason: 'script(1) is not installed' },
+  ];
   const server = await startServer(bench);
   const ours = { p50: [] as number[], p99: [] as number[], rate: [] as number[] };
   const bare = { p50: [] as number[], p99: [] as number[], rate: [] as number[] };
   for (let run = 0; run < bench.runs; run++) {
-    for (const [samples, open] of [[ours, (command: string) => overWebSocket(server, command)], [bare, overPipes]] as const) {
+    for (const [samples, open] of [
+      [ours, (command: string) => overWebSocket(server, command)], [bare, overPipes],
+    ] as const) {
       const { p50, p99 } = await echoOf(await open(ECHO));
       samples.p50.push(p50);
       samples.p99.push(p99);
       samples.rate.push(await rateOf(await open(FLOOD)));
     }
   }
-  const against = (samples: number[]): { yardstick: { name: string; samples: number[] } } => ({ yardstick: { name: 'bare script', samples } });
+  const against = (samples: number[]): { yardstick: { name: string; samples: number[] } } => (
+    { yardstick: { name: 'bare script', samples } }
+  );
   return [
     rowOf('terminal, key to echo, p50', 'ms', ours.p50, against(bare.p50)),
     rowOf('terminal, key to echo, p99', 'ms', ours.p99, against(bare.p99)),
@@ -89,9 +96,13 @@ async function rateOf(screen: Screen): Promise<number> {
 
 async function overWebSocket(server: Server, command: string): Promise<Screen> {
   const { host, port, headers } = server;
-  const socket = await connectWebSocket(`ws://${host}:${port}/terminal?command=${encodeURIComponent(`exec sh -c ${shellWord(command)}`)}`,
-    { headers, protocols: ['sidecar.v1'] });
-  const screen: Screen = { type: (text) => void socket.send(Buffer.from(text)), onOutput: () => undefined, close: () => socket.close() };
+  const socket = await connectWebSocket(
+    `ws://${host}:${port}/terminal?command=${encodeURIComponent(`exec sh -c ${shellWord(command)}`)}`,
+    { headers, protocols: ['sidecar.v1'] },
+  );
+  const screen: Screen = {
+    type: (text) => void socket.send(Buffer.from(text)), onOutput: () => undefined, close: () => socket.close(),
+  };
   const ready = new Promise<void>((resolve) => { screen.onOutput = () => resolve(); });
   let shown = '';
   socket.onMessage = (data) => {
@@ -103,8 +114,14 @@ async function overWebSocket(server: Server, command: string): Promise<Screen> {
 }
 
 async function overPipes(command: string): Promise<Screen> {
-  const child: ChildProcessWithoutNullStreams = spawn('script', ['-qefc', command, '/dev/null'], { env: { ...process.env, SHELL: '/bin/sh' } });
-  const screen: Screen = { type: (text) => void child.stdin.write(text), onOutput: () => undefined, close: () => void child.kill('SIGKILL') };
+  const child: ChildProcessWithoutNullStreams = spawn('script', ['-qefc', command, '/dev/null'], {
+    env: { ...process.env, SHELL: '/bin/sh' },
+  });
+  const screen: Screen = {
+    type: (text) => void child.stdin.write(text),
+    onOutput: () => undefined,
+    close: () => void child.kill('SIGKILL'),
+  };
   const ready = new Promise<void>((resolve) => { screen.onOutput = () => resolve(); });
   child.stdin.on('error', () => undefined);
   child.stdout.on('data', (chunk: Buffer) => screen.onOutput(chunk.length));
@@ -113,7 +130,9 @@ async function overPipes(command: string): Promise<Screen> {
 }
 
 async function memoryRows(server: Server): Promise<Row[]> {
-  const { terminalId } = await server.ask<{ terminalId: string }>('POST', '/terminals', { body: { command: 'exec sleep 1000' }, status: 201 });
+  const { terminalId } = await server.ask<{ terminalId: string }>('POST', '/terminals', {
+    body: { command: 'exec sleep 1000' }, status: 201,
+  });
   await delay(IDLE_MS);
   const directory = join(server.stateDir, 'terminals', terminalId);
   const holder = readdirSync('/proc').find((pid) => /^\d+$/.test(pid) && cwdOf(pid) === directory) ?? 'self';

@@ -1,13 +1,13 @@
 /**
- * Jobs a second, and what one costs: `true` by `POST /exec?wait=60`, as many at a time as the row
- * says, against the same number of `spawn('/bin/sh', ['-c', 'true'])` at a time in a bare Node
- * process. Both sides run the same shell: sh, and in a row of its own bash, which a server takes by
- * default and which costs about 0.6 ms more to start than dash.
+ * Measures jobs a second, and the CPU time of a job: `true` by `POST /exec?wait=60`, as many at a time as the row says,
+ * against the same number of `spawn('/bin/sh', ['-c', 'true'])` at a time in a bare Node process. Both sides run the
+ * same shell: sh, and in a row of its own bash, which is a server's default and takes about 0.6 ms more to start than
+ * dash.
  *
- * What is unfair: our side also pays for an HTTP client on the same cores, for three files and for
- * knowing afterwards how the job ended; the yardstick does nothing with what it starts. Literally
- * that call is the yardstick, so with pipes; a loop with `stdio: 'ignore'` is shown beside it. The
- * server runs with its defaults, so it also clears away the oldest jobs beyond a thousand.
+ * The comparison is unfair to the server: its side also pays for an HTTP client on the same cores, for three files and
+ * for keeping how the job ended; the yardstick does nothing with the processes. The yardstick is literally that call,
+ * so with pipes; a loop with `stdio: 'ignore'` is shown beside it. The server runs with its defaults, so it also
+ * deletes the oldest jobs beyond a thousand.
  * @module
  */
 import type { Bench, Row } from '../bench.ts';
@@ -47,7 +47,7 @@ async function measureLevel(
   const isJudged = concurrency === JUDGED && shell === 'sh';
   const loop: SpawnLoop = {
     command: `/bin/${shell}`,
-    // A bash whose stdin is a socket, as Node's pipes are, reads ~/.bashrc: it takes that for a start by rshd (bash(1)).
+    // A bash whose stdin is a socket, as Node's pipes are, reads ~/.bashrc: it assumes that rshd started it (bash(1)).
     args: shell === 'bash' ? ['--norc', '-c', 'true'] : ['-c', 'true'],
     concurrency,
     warmup: WARMUP,

@@ -1,10 +1,9 @@
 /**
- * An update under a light load: from the order to the first answer of the new version, and what
- * clients notice of it. Four of them ask for `/health`, each request on a connection of its own.
- * The longest time in which nobody was answered, and the longest that a request waited, are
- * compared with those of the same clients in the same time right after, when nothing goes on. The
- * release is the built package with another version number, in a tarball on this machine, so that
- * no network is measured. From the order until the new version has proven itself everything counts.
+ * Measures an update under a light load: from the request to the first answer of the new version, and its effect on
+ * clients. Four clients request `/health`, each request on its own connection. The longest time without any answer, and
+ * the longest wait of a request, are compared with those of the same clients in the same time right after, without an
+ * update. The release is the built package with another version number, in a tarball on this machine, so that no
+ * network is measured. The time from the request until the new version has passed its probation counts.
  * @module
  */
 import { execFile } from 'node:child_process';
@@ -22,7 +21,7 @@ const PROBATION_SECONDS = 1;
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const RELEASE = join(ROOT, 'scripts/release.ts');
 
-/** What the clients noticed, in a part of the time. */
+/** The longest gap between answers and the longest wait, in a part of the time. */
 interface Noticed {
   readonly gapMs: number;
   readonly waitMs: number;
@@ -70,7 +69,7 @@ function compared(row: string, updates: readonly Update[], pick: (of: Noticed) =
   );
 }
 
-/** The built package, as that version. @returns The tarball. */
+/** Makes a release of the built package with that version. @returns The path of the tarball. */
 async function makeRelease(folder: string, version: string): Promise<string> {
   const from = join(folder, version);
   mkdirSync(from);

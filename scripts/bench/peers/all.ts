@@ -1,4 +1,4 @@
-/** Every peer that can be had. @module */
+/** All peers. @module */
 import type { Bench } from '../bench.ts';
 import { type MissingPeer, messageOf, type Peer } from './peer.ts';
 import { startOpenSsh } from './openssh.ts';
@@ -10,10 +10,10 @@ const STARTS: Readonly<Record<string, (bench: Bench) => Promise<Peer | MissingPe
   'sandbox-agent': startSandboxAgent,
   ssh: startOpenSsh,
 };
-/** What a peer has behind it when it is measured. */
+/** The jobs that a peer has run before it is measured. */
 const WARMUP = { concurrency: 8, warmup: 0, count: 200 };
 
-/** Starts the peers that are here, and says of the others what they lack. */
+/** Starts the peers that are installed, and returns the reason why others are not. */
 export async function startPeers(bench: Bench): Promise<{ peers: Peer[]; absent: MissingPeer[] }> {
   const peers: Peer[] = [];
   const absent: MissingPeer[] = [];

@@ -1,11 +1,11 @@
-/** Peer: OpenSSH, over a connection that is open; each command has a client process of its own. @module */
+/** Peer: OpenSSH, over an open connection; each command has its own client process. @module */
 import type { Bench } from '../bench.ts';
 import { median } from '../statistics.ts';
 import { startSsh, timeCommands } from '../yardsticks/ssh.ts';
 import type { JobLoad, JobTimes, MissingPeer, Peer } from './peer.ts';
 
 const name = 'ssh';
-/** Of the jobs that others run: it takes ten times as long for each. */
+/** The share of the jobs of other peers that it runs, since each job takes ten times as long. */
 const JOB_SHARE = 0.25;
 
 /** Starts sshd. The clients' CPU time is not counted. */

@@ -1,6 +1,5 @@
 /**
- * Programs that run commands for others. The server is one of them here, so that all are measured
- * in the same way.
+ * Programs that run commands for clients. The server is one of them here, so that all are measured in the same way.
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -15,38 +14,38 @@ import type { Server } from '../server.ts';
 
 const START_LIMIT_MS = 10_000;
 
-/** Runs `true`, as often as it is asked to. */
+/** A program that runs `true` as a job. */
 export interface Peer {
   readonly name: string;
-  /** What costs CPU time for the jobs; the client is not in it. */
+  /** The processes whose CPU time counts for the jobs; the client is not one of them. */
   readonly tree: ProcessTree;
-  /** From a request to its acceptance, with a pause after each. Absent where a peer cannot. */
+  /** Measures from a request to its acceptance, with a pause after each. Absent if the peer cannot do that. */
   submit?(load: JobLoad): Promise<JobTimes>;
-  /** From a request to the result in hand. */
+  /** Measures from a request to its result. */
   run(load: JobLoad): Promise<JobTimes>;
 }
 
-/** A peer that is not there, and how to get it. */
+/** A peer that cannot run here, and the reason, or how to get it. */
 export interface MissingPeer {
   readonly name: string;
   readonly missing: string;
 }
 
-/** How many jobs, and how many of them at the same time; those of the warm-up do not count. */
+/** How many jobs run, and how many at the same time; the jobs of the warm-up are not measured. */
 export interface JobLoad {
   readonly concurrency: number;
   readonly warmup: number;
   readonly count: number;
 }
 
-/** How long the median job took, how many there were a second, and how many with the warm-up. */
+/** The time of the median job, the jobs a second, and the number of jobs including the warm-up. */
 export interface JobTimes {
   readonly p50Ms: number;
   readonly perSecond: number;
   readonly jobs: number;
 }
 
-/** The server, with a shell or with the one that it takes by itself. */
+/** The server as a peer, with the given shell or its default shell. */
 export function sidecar(bench: Bench, server: Server, { name, shell }: { name: string; shell?: string }): Peer {
   const body = { ...runTrue.body, ...(shell !== undefined && { shell }) };
   return httpPeer(bench, server, {
@@ -57,7 +56,7 @@ export function sidecar(bench: Bench, server: Server, { name, shell }: { name: s
   });
 }
 
-/** A peer that is spoken to by HTTP. */
+/** A peer that takes requests by HTTP. */
 export function httpPeer(
   bench: Bench,
   address: Address,
@@ -75,7 +74,7 @@ export function httpPeer(
   return {
     name: peer.name,
     tree: peer.tree,
-    // The job has ended before the next one comes.
+    // The pause lets the job end before the next request.
     submit: (load) => send({ ...peer.submit, pauseMs: 5 }, load),
     run: (load) => send(peer.run, load),
   };
@@ -83,10 +82,10 @@ export function httpPeer(
 
 /**
  * Starts a program that listens on a port of the loopback address, and waits until it does.
- * It ends with the measurement.
+ * The program is ended after the measurement.
  *
  * @param program.folder Its working directory and home; its log is in it.
- * @returns Its pid. @throws When it ends or does not listen within 10 s, with the end of its log.
+ * @returns Its pid. @throws If it ends or does not listen within 10 s, with the end of its log.
  */
 export async function startListener(
   bench: Bench,
@@ -116,7 +115,7 @@ function accepts(port: number): Promise<boolean> {
   });
 }
 
-/** Why something failed. */
+/** The message of an error. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

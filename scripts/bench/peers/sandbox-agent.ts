@@ -9,7 +9,7 @@ import { freePort } from '../yardsticks/ssh.ts';
 import { httpPeer, type MissingPeer, type Peer, startListener } from './peer.ts';
 
 const name = 'sandbox-agent';
-/** Which version, and what its files hash to. */
+/** The folder whose lock file pins the version and the hashes of its files. */
 const PACKAGE_FOLDER = fileURLToPath(new URL('../../interop/peers/', import.meta.url));
 const LIMITS = {
   maxConcurrentProcesses: 1000,
@@ -20,7 +20,7 @@ const LIMITS = {
   maxInputBytesPerRequest: 65_536,
 };
 
-/** Starts it. Its token is in its arguments, where other users of this machine can see it. */
+/** Starts sandbox-agent. Its token is in its arguments, where other users of this machine can see it. */
 export async function startSandboxAgent(bench: Bench): Promise<Peer | MissingPeer> {
   const { peerCache, installsPeers } = bench.options;
   const program = join(peerCache, `node_modules/@sandbox-agent/cli-linux-${process.arch}/bin/sandbox-agent`);
@@ -37,7 +37,7 @@ export async function startSandboxAgent(bench: Bench): Promise<Peer | MissingPee
   const pid = await startListener(bench, { command: program, args, port, folder });
   const address = { host: '127.0.0.1', port, headers: { Authorization: `Bearer ${token}` } };
   const request = { method: 'POST', body: { command: '/bin/sh', args: ['-c', 'true'] } } as const;
-  // By default 64 processes at a time, a submitted one with those that run; the rest as it is by default.
+  // Raises the default of 64 processes at a time, which includes submitted ones; the other limits are the defaults.
   await runLoad(bench, address, { method: 'POST', paths: ['/v1/processes/config'], body: LIMITS, count: 1 });
   return httpPeer(bench, address, {
     name,
@@ -47,7 +47,7 @@ export async function startSandboxAgent(bench: Bench): Promise<Peer | MissingPee
   });
 }
 
-/** npm writes the list of what it installed when all of it is there. */
+/** Whether the package is installed: npm writes its list of packages last. */
 function isInstalled(cache: string): boolean {
   const installed = join(cache, 'node_modules/.package-lock.json');
   if (!existsSync(installed)) return false;

@@ -1,4 +1,4 @@
-/** Peer: webhook (Go, https://github.com/adnanh/webhook), which runs a command for a request. @module */
+/** Peer: webhook (Go, https://github.com/adnanh/webhook), which runs a command for each request. @module */
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { httpPeer, type MissingPeer, type Peer, startListener } from './peer.ts'
 const KEY_HEADER = 'X-Api-Key';
 const name = 'webhook';
 
-/** Starts it with two hooks: `run` answers with the output, `submit` at once. */
+/** Starts webhook with two hooks: `run` answers with the output, `submit` at once. */
 export async function startWebhook(bench: Bench): Promise<Peer | MissingPeer> {
   const command = findProgram(name);
   if (command === undefined) return { name, missing: 'no webhook here (Debian: apt install webhook)' };

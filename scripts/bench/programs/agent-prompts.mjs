@@ -1,7 +1,6 @@
 /**
- * Gives the agent of a job one prompt after the other, and measures from the sending of each until
- * it is known that the turn is over: until the `stop` event arrives at a follower, or until an
- * answer about the job says so.
+ * Gives the agent of a job one prompt after the other, and measures from sending a prompt until the end of its turn is
+ * known: until the `stop` event arrives at a follower, or until an answer about the job shows it.
  * @module
  */
 import { Agent, request } from 'node:http';
@@ -44,7 +43,7 @@ for (let i = 0; i < warmup + count; i++) {
 }
 finish(summarize(latenciesMs));
 
-/** By the stream of the job's events; the framing of chunks is left in. */
+/** Sees the end by the stream of the job's events; the framing of chunks is left in. */
 async function followStops(turnsBefore) {
   const follower = connect({ host: task.host, port: task.port, noDelay: true });
   follower.on('error', (error) => fail(`cannot follow: ${error.message}`));
@@ -66,12 +65,12 @@ async function followStops(turnsBefore) {
       };
       listener();
     });
-  // It is told of those, too.
+  // The stream starts with the earlier turns.
   await isOver(turnsBefore);
   return isOver;
 }
 
-/** By long polls: each waits until anything is otherwise than in the answer before. */
+/** Sees the end by long polls: each waits until the job differs from the previous answer. */
 function lookAtJob() {
   const agent = new Agent({ keepAlive: true });
   let etag = '';

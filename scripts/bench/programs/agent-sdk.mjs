@@ -1,6 +1,6 @@
 /**
- * The client of the protocol's official SDK with an agent of its own, over stdio: measures one
- * prompt after the other or, with `whole`, from the start of an agent to its end, one prompt each.
+ * The client of the protocol's official SDK with its own agent, over stdio: measures one prompt after the other or,
+ * with `whole`, from the start of an agent to its end, with one prompt each.
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -47,7 +47,7 @@ async function start() {
   return { child, connection, sessionId };
 }
 
-/** Until the word and the end of the turn are there. */
+/** Resolves once the word and the end of the turn have arrived. */
 async function prompt({ connection, sessionId }) {
   const word = new Promise((resolve) => {
     heard = resolve;

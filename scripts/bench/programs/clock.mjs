@@ -1,12 +1,12 @@
 /**
- * Reads the output of `write-clock.mjs` and compares each line with the clock as it arrives: one
- * way, from the write to the read.
+ * Reads the output of `write-clock.mjs` and compares each line with the clock as it arrives: one way, from the write
+ * to the read.
  * @module
  */
 import { openLineSource } from './line-source.mjs';
 import { fail, finish, nowMs, readTask, summarize } from './raw-http.mjs';
 
-/** What arrives in the beginning was written before we were there. */
+/** Lines that arrive in this time were written before this program started to read. */
 const IGNORED_MS = 300;
 const OVERDUE_MS = 20_000;
 

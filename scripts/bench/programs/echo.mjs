@@ -1,6 +1,5 @@
 /**
- * Sends lines one at a time to a command that echoes them, and measures from the sending to the
- * arrival of the echo.
+ * Sends lines one at a time to a command that echoes them, and measures from sending a line to the arrival of its echo.
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';

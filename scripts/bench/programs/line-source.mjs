@@ -1,6 +1,6 @@
 /**
- * The two ways to see a command's output as it is written: following a job over HTTP, and a process
- * such as `ssh host cat`.
+ * Two ways to read a command's output as it is written: following a job over HTTP, and a process such as
+ * `ssh host cat`.
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -8,9 +8,8 @@ import { connect } from 'node:net';
 import { fail, openConnection, requestBytes } from './raw-http.mjs';
 
 /**
- * Opens the source named by the task. `onText` gets what arrives as it arrives; over HTTP the
- * framing of chunks is left in (lines far shorter than a chunk are never split by it), because
- * taking it out would be the client's time.
+ * Opens the source named by the task. `onText` gets the text as it arrives; over HTTP the framing of chunks is left in
+ * (it never splits lines far shorter than a chunk), because removing it would take the client's time.
  *
  * @param {{over: 'http', host: string, port: number, headers: Record<string, string>, jobId:
  * string} | {over: 'process', command: string, args: string[]}} source
@@ -69,7 +68,7 @@ async function runProcess({ command, args }, onText) {
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   child.on('error', (error) => fail(`cannot run ${command}: ${error.message}`));
   child.on('exit', (code) => fail(`${command} exited with code ${code}`));
-  // Whether this program finishes, fails or is ended: the process it reads from goes with it.
+  // The child process ends with this program, whether it finishes, fails or is ended.
   process.on('SIGTERM', () => process.exit(1));
   process.on('exit', () => child.kill());
   child.stdout.on('data', (chunk) => onText(chunk.latin1Slice()));

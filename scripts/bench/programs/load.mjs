@@ -1,7 +1,6 @@
 /**
- * The load generator: `connections` keep-alive connections, each with one request under way, until
- * `warmup + count` were answered. The clock starts with the last reply of the warm-up and ends with
- * the last reply of all.
+ * The load generator: sends requests over `connections` keep-alive connections, one at a time on each, until
+ * `warmup + count` were answered. The clock starts with the last reply of the warm-up and ends with the last reply.
  * @module
  */
 import {
@@ -19,7 +18,7 @@ import {
  *   host: string, port: number, connections: number, warmup: number, count: number, pauseMs: number,
  *   method: string, paths: string[], headers: Record<string, string>, body?: string,
  *   status: number, expect?: string,
- * }} `expect`: text that has to be in the first bytes of every body.
+ * }} `expect`: text that the first bytes of every body must contain.
  */
 const task = readTask();
 const requests = task.paths.map((path) => requestBytes(task, { ...task, path }));

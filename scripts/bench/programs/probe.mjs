@@ -1,7 +1,6 @@
 /**
- * Sends one request to each target every few milliseconds, whether or not earlier ones were
- * answered (a stalled server must not slow the questions down), until its stdin ends. Latency runs
- * from the write to the reply's last byte.
+ * Sends one request to each target every few milliseconds, whether or not earlier ones were answered (a stalled server
+ * must not slow the requests), until its stdin ends. Latency is measured from the write to the reply's last byte.
  * @module
  */
 import { setPriority } from 'node:os';
@@ -13,9 +12,8 @@ import { finish, nowMs, openConnection, readTask, requestBytes } from './raw-htt
  */
 const task = readTask();
 
-// The prober competes with what it watches for the cores; where it may, it goes first, so that its
-// own waiting is not reported as the server's. Without the right to (EACCES) the control target
-// shows how much of the latency is the machine's.
+// This program competes with the server for the cores. It raises its priority if it may, so that its own waits are not
+// reported as the server's. If it may not (EACCES), the control target shows how much of the latency is the machine's.
 try {
   setPriority(-15);
 } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * An agent of the Agent Client Protocol that does nothing but say one word to each prompt, at once:
- * what is measured with it is its client.
+ * An agent of the Agent Client Protocol that only answers one word to each prompt, at once, so that its client is
+ * measured.
  * @module
  */
 import { createInterface } from 'node:readline';

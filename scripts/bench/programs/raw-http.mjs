@@ -1,11 +1,10 @@
 /**
- * The cheapest HTTP/1.1 client that still reads replies correctly, so that what is measured is the
- * server: requests are bytes made beforehand, one is under way on a connection at a time, and of a
- * reply only the status, the length and the first bytes are looked at.
+ * The cheapest HTTP/1.1 client that still reads replies correctly, so that the server is measured: requests are bytes
+ * made beforehand, a connection has one request at a time, and only the status, the length and the first bytes of a
+ * reply are read.
  *
- * The programs in this folder and the yardsticks are plain `.mjs`: a TypeScript loader in the
- * process would add memory, a thread and therefore (libuv forks the whole process) a slower
- * `spawn()` to what should be a bare Node.
+ * The programs in this folder and the yardsticks are plain `.mjs`: a TypeScript loader in the process would add memory,
+ * a thread and therefore (libuv forks the whole process) a slower `spawn()` to what should be a bare Node.
  * @module
  */
 import { connect } from 'node:net';
@@ -13,8 +12,8 @@ import { connect } from 'node:net';
 const KEPT_BODY_BYTES = 4096;
 
 /**
- * Milliseconds on CLOCK_MONOTONIC, which all processes of a machine share: moments of different
- * programs can be compared.
+ * Milliseconds on CLOCK_MONOTONIC, which all processes of a machine share, so that times of different programs can be
+ * compared.
  */
 export function nowMs() {
   return Number(process.hrtime.bigint()) / 1e6;
@@ -37,10 +36,9 @@ export function requestBytes({ host, port }, { method = 'GET', path, headers = {
 }
 
 /**
- * Opens a connection that is ready to `send`. A lost connection or an unreadable reply ends the
- * program with a message.
+ * Opens a connection that is ready to `send`. A lost connection or an unreadable reply ends the program with a message.
  *
- * @typedef {{status: number, bodyBytes: number, body: string}} Reply `body`: its beginning.
+ * @typedef {{status: number, bodyBytes: number, body: string}} Reply `body`: the first bytes of it.
  * @typedef {{send(bytes: Buffer, onReply: (reply: Reply) => void): void, close(): void}} Connection
  * @param {{host: string, port: number}} address
  * @returns {Promise<Connection>}
@@ -123,20 +121,20 @@ export function fail(message) {
   process.exit(1);
 }
 
-/** Reads what the program is asked to do; what it starts does not get to see it. */
+/** Reads the program's task, and removes it from the environment of the processes that the program starts. */
 export function readTask() {
   const text = process.env.BENCH_TASK ?? 'null';
   delete process.env.BENCH_TASK;
   return JSON.parse(text);
 }
 
-/** Prints the program's result and ends it, whatever is still open. */
+/** Prints the program's result and ends the program, even with open connections. */
 export function finish(result) {
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 }
 
 /**
- * What the latencies of a run say.
+ * The mean, the median, the 99th percentile and the maximum of the latencies of a run.
  *
  * @param {number[] | Float64Array} latenciesMs
  */

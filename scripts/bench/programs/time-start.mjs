@@ -1,7 +1,7 @@
 /**
- * Starts a server and measures from the spawn to the first answer of `/health`, then to the first
- * answer of another path; ends the server again. Runs in a bare process because `spawn()` itself
- * takes longer the more memory the caller has.
+ * Starts a server and measures from the spawn to the first answer of `/health`, then to the first answer of another
+ * path; then ends the server. Runs in a bare process because `spawn()` itself takes longer the more memory the caller
+ * has.
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -30,7 +30,7 @@ server.on('exit', (code) => {
   const lastWords = readFileSync(task.stderrFile, 'utf8').trim().slice(-500);
   fail(`the server exited with code ${code}: ${lastWords}`);
 });
-// The bench ends: so does the server.
+// The end of stdin means that the bench ends: the server is ended too.
 process.stdin.on('end', () => process.exit(server.kill('SIGTERM') ? 1 : 0)).resume();
 
 const connection = await connectWhenListening();

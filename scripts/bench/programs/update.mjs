@@ -1,7 +1,7 @@
 /**
- * Has a server update itself while clients ask it for its health, each request on a connection of
- * its own; then they go on for as long again, with nothing else going on. A request that is refused
- * or fails ends the program with a message, and so does an update that does not come about.
+ * Updates a server while clients request its health, each request on its own connection; then the clients continue for
+ * the same time without an update. A refused or failed request ends the program with a message, and so does an update
+ * that does not succeed.
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,8 +12,8 @@ const OVERDUE_MS = 60_000;
 
 /**
  * @type {{host: string, port: number, headers: Record<string, string>, version: string,
- * clients: number, pauseMs: number}} `version`: the one to update to; `pauseMs`: between an answer
- * and the client's next request.
+ * clients: number, pauseMs: number}} `version`: the version to update to; `pauseMs`: the time between an answer and the
+ * client's next request.
  */
 const task = readTask();
 const healthBytes = requestBytes(task, { path: '/health', headers: task.headers });
@@ -48,7 +48,7 @@ async function ask() {
   }
 }
 
-/** When the new version was found to have proven itself: then nothing of the update goes on. */
+/** Resolves with the time when the new version has passed its probation: the update is then over. */
 async function proven() {
   for (;;) {
     await delay(LOOK_EVERY_MS);
@@ -76,7 +76,7 @@ async function send(bytes) {
   });
 }
 
-/** The longest time without an answer to anybody, and the longest wait of a request for its own. */
+/** The longest time without any answer, and the longest wait of a request for its answer. */
 function between(fromMs, toMs) {
   const during = answers.filter(({ answeredMs }) => answeredMs >= fromMs && answeredMs <= toMs);
   const moments = [fromMs, ...during.map(({ answeredMs }) => answeredMs), toMs];

@@ -1,6 +1,6 @@
 /**
- * Writes the time every 10 ms, to be read by `clock.mjs`: nothing lies between the look at the
- * clock and the write. Ends by itself when nobody reads any more (EPIPE).
+ * Writes the time every 10 ms, to be read by `clock.mjs`: the write follows the look at the clock at once. Ends by
+ * itself when the reader has gone (EPIPE).
  * @module
  */
 import { writeSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** The bare `node:http` server: the same bytes for every request. @module */
+/** A bare `node:http` server that sends the same bytes for every request. @module */
 import { createServer } from 'node:http';
 import { readTask } from '../programs/raw-http.mjs';
 
@@ -12,5 +12,5 @@ const server = createServer((request, response) => {
 server.listen(0, '127.0.0.1', () =>
   process.stdout.write(`${JSON.stringify({ port: server.address().port })}\n`),
 );
-// The bench ended, in whatever way.
+// The end of stdin means that the bench has ended.
 process.stdin.on('end', () => process.exit(0)).resume();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Bench } from '../bench.ts';
 import type { Address } from '../load.ts';
 
-/** Starts it; it answers every request with a body of the given size. */
+/** Starts the server. It answers every request with a body of the given size. */
 export async function startHello(
   bench: Bench,
   options: { bodyBytes: number; status?: number },

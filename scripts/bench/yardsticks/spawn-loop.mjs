@@ -1,7 +1,6 @@
 /**
- * The bare loop: `child_process.spawn` with nothing around it, `concurrency` processes at a time. A
- * process counts when its exit is known. The clock starts with the last exit of the warm-up and
- * ends with the last exit of all, as in the load generator.
+ * A bare loop of `child_process.spawn`, with `concurrency` processes at a time. A process counts when its exit is
+ * known. The clock starts with the last exit of the warm-up and ends with the last exit, as in the load generator.
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -9,7 +8,7 @@ import { readTask } from '../programs/raw-http.mjs';
 
 /**
  * @type {{command: string, args: string[], concurrency: number, warmup: number, count: number,
- * stdio: 'pipe' | 'ignore', env: Record<string, string>}} `env`: besides the variables of the bench.
+ * stdio: 'pipe' | 'ignore', env: Record<string, string>}} `env`: variables added to those of the bench.
  */
 const { command, args, concurrency, warmup, count, stdio, env: added } = readTask();
 const env = { ...process.env, ...added };

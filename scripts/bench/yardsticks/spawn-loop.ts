@@ -1,7 +1,7 @@
-/** Yardstick: `child_process.spawn` with nothing around it, in a bare Node process. @module */
+/** Yardstick: a bare loop of `child_process.spawn` in a bare Node process. @module */
 import type { Bench } from '../bench.ts';
 
-/** What is spawned. */
+/** The command, and how often it is spawned. */
 export interface SpawnLoop {
   readonly command: string;
   readonly args: readonly string[];
@@ -9,15 +9,14 @@ export interface SpawnLoop {
   readonly warmup?: number;
   readonly count?: number;
   /**
-   * `pipe` is what `spawn` does unless told otherwise, and what it takes to see any output;
-   * `ignore` is its cheapest. Default: `pipe`.
+   * `pipe` is the default of `spawn`, and needed to read any output; `ignore` is the cheapest. Default: `pipe`.
    */
   readonly stdio?: 'pipe' | 'ignore';
-  /** Besides the variables of the bench. */
+  /** Variables added to those of the bench. */
   readonly env?: Record<string, string>;
 }
 
-/** Runs the loop. `cpuMs` is what the looping process itself used. */
+/** Runs the loop. `cpuMs` is the CPU time of the looping process itself. */
 export function runSpawnLoop(
   bench: Bench,
   loop: SpawnLoop,

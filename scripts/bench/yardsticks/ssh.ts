@@ -10,17 +10,16 @@ import { type Bench, endProcess } from '../bench.ts';
 
 const START_LIMIT_MS = 10_000;
 
-/** Where privilege separation happens when sshd runs as root; distributions make it at boot. */
+/** The folder for privilege separation if sshd runs as root; distributions make it at boot. */
 const PRIVSEP_FOLDER = '/run/sshd';
 
-/** A connection that is open, what to put in front of a command to run it over there, and sshd's pid. */
+/** An open connection: the words that run a command over it, to be put before the command, and sshd's pid. */
 export type Ssh =
   | { readonly isThere: true; readonly command: readonly string[]; readonly pid: number }
   | { readonly isThere: false; readonly reason: string };
 
 /**
- * Starts sshd with keys and configuration of its own and opens the connection that later commands
- * share.
+ * Starts sshd with its own keys and configuration, and opens the connection that later commands share.
  */
 export async function startSsh(bench: Bench): Promise<Ssh> {
   const sshd = findProgram('sshd');
@@ -40,7 +39,7 @@ export async function startSsh(bench: Bench): Promise<Ssh> {
     bench.atEnd(async () => rmdirSync(PRIVSEP_FOLDER));
   }
 
-  // sshd starts itself again for each connection and therefore wants its full path.
+  // sshd starts itself again for each connection, so it needs its full path.
   const server = spawn(
     sshd,
     ['-D', '-e', '-f', join(folder, 'sshd_config')],
@@ -48,7 +47,7 @@ export async function startSsh(bench: Bench): Promise<Ssh> {
   );
   bench.atEnd(() => endProcess(server));
   const command = [ssh, '-F', clientConfig, 'bench'];
-  // BatchMode: asks for nothing. Until sshd listens, the connection is refused and tried again.
+  // BatchMode: ssh prompts for nothing. Until sshd listens, the connection is refused and tried again.
   const startedAt = performance.now();
   let master: ChildProcess | undefined;
   while (performance.now() - startedAt < START_LIMIT_MS) {
@@ -80,10 +79,10 @@ export async function startSsh(bench: Bench): Promise<Ssh> {
 }
 
 /**
- * Runs `true` over there, `count` times by each of `concurrency` shells. A shell is the cheapest
- * parent there is for the clients (Node would add about 1 ms each), and takes the time.
+ * Runs `true` over ssh, `count` times by each of `concurrency` shells. A shell is the cheapest parent for the clients
+ * (Node would add about 1 ms each), and measures the time.
  *
- * @returns Milliseconds since 1970 when each command began and ended.
+ * @returns When each command began and ended, in milliseconds since 1970.
  * @throws What ssh wrote to stderr, if one of them failed.
  */
 export async function timeCommands(
@@ -118,15 +117,15 @@ function writeServerFiles(folder: string, port: number): void {
     `HostKey ${join(folder, 'host_key')}`,
     `AuthorizedKeysFile ${join(folder, 'authorized_keys')}`,
     'PidFile none',
-    // The folder lies under /tmp, which everybody may write to.
+    // The folder is under /tmp, which all users can write to.
     'StrictModes no',
     'UsePAM no',
     'PasswordAuthentication no',
     'PermitRootLogin prohibit-password',
     'MaxSessions 1000',
     'PrintMotd no',
-    // The user's login shell runs the commands. bash would read ~/.bashrc for ssh, which is not
-    // what is measured; it does so only in an outermost shell.
+    // The user's login shell runs the commands. bash would read ~/.bashrc for ssh, but only in an outermost shell;
+    // that is not to be measured.
     'SetEnv SHLVL=2',
   ];
   writeFileSync(join(folder, 'sshd_config'), `${config.join('\n')}\n`);
@@ -147,15 +146,14 @@ function writeClientFiles(folder: string, port: number): string {
     'BatchMode yes',
     'LogLevel ERROR',
     `ControlPath ${join(folder, 'mux')}`,
-    // Without the shared connection a command would open one of its own, ten times slower, and
-    // flatter us.
+    // Without the shared connection a command would open its own, ten times slower, and make us look better.
     'ProxyCommand false',
   ];
   writeFileSync(path, `${config.join('\n')}\n`);
   return path;
 }
 
-/** The path of a program, looked for on PATH and where servers are. */
+/** Finds the path of a program, on PATH and in the folders of servers. */
 export function findProgram(name: string): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return folders.map((folder) => join(folder, name)).find(existsSync);
@@ -165,7 +163,7 @@ function logTo(path: string): { stdio: ['ignore', 'ignore', number] } {
   return { stdio: ['ignore', 'ignore', openSync(path, 'a')] };
 }
 
-/** A port of the loopback address that nobody listened on a moment ago. */
+/** A port of the loopback address that was free a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
