@@ -314,7 +314,7 @@ function gaugesOf(jobs: Jobs, shells: Shells, terminals: Terminals): readonly Ga
   ];
 }
 
-/** What jobs are told about the limit on open files. */
+/** The limits on open files for jobs. */
 interface Files {
   /** Counts the files that stay open while clients read output. */
   readonly readers: FileBudget;

@@ -380,7 +380,7 @@ export class Trial {
     return this.recipe.isExample ? { additionalDirectories: ['/'] } : {};
   }
 
-  /** Answers each permission request with an option of that kind. @returns the finished job, and the count of answers. */
+  /** Answers each permission request with an option of that kind. @returns the finished job and how often it asked. */
   async answered(id, wanted = 'allow_once') {
     const known = new Set();
     const job = await until(async () => {
