@@ -19,7 +19,7 @@ const { Script } = require('vm');
 const build = 'BUILD';
 /** The module of the command, and the files that hold it and its imports. */
 const command = 'COMMAND';
-/** How long after its start a server keeps its code: it has run its start-up code by then. */
+/** A server keeps its code so long after its start: its start-up code has run by then. */
 const serverMs = 5000;
 const folder = join(__dirname, 'code');
 const loaded = new Map();
@@ -93,10 +93,7 @@ function codeIn(file) {
   }
 }
 
-/**
- * Keeps the code of a command that succeeded: a failed one may not exist, or has run little. A server also keeps it
- * after `serverMs`, because V8 later discards the code of its start.
- */
+/** A failed command may not exist, or has run little; V8 later discards the code of a server's start. */
 function keepLater(scripts, isServer) {
   const keep = () => {
     process.off('exit', keepAtEnd);
@@ -111,7 +108,7 @@ function keepLater(scripts, isServer) {
   if (isServer) setTimeout(keep, serverMs).unref();
 }
 
-/** Writes the file whole or not at all, even if the machine stops meanwhile. */
+/** Writes the file whole or not at all, even if the machine stops. */
 function keepCode(code, file) {
   const made = join(folder, `.${basename(file)}-${process.pid}`);
   // The folders above are not created: an update may have removed the package.
