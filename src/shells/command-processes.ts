@@ -1,11 +1,11 @@
 /**
- * The processes that a job has in a persistent shell, which it shares with the background processes of earlier jobs.
+ * The processes of a job in a persistent shell, which the job shares with the background processes of earlier jobs.
  * @module
  */
 import { type MarkedProcess, markedProcesses } from '../process/descendants.ts';
 import type { Identity, ProcessStat } from '../process/identity.ts';
 
-/** A job, and the shell that it runs in. */
+/** A job, and the shell that runs it. */
 export interface ShellCommand {
   readonly jobId: string;
   readonly shell: Identity;
@@ -15,15 +15,16 @@ export interface ShellCommand {
   readonly startedAtTicks: number;
 }
 
-/** @throws the system's error where it cannot look. */
+/** @throws the system's error where the processes cannot be listed. */
 export async function commandProcesses(command: ShellCommand): Promise<readonly ProcessStat[]> {
   return ofCommand(await markedProcesses(), command);
 }
 
 /**
- * Those that carry the mark of the job, and those below them or below the shell that were started since the job began
- * and carry none: without an environment (`env -i`), or forked by the shell and still the shell itself, as its environment
- * shows the mark that it was started with. What an earlier job left running, and its children, are not among them.
+ * The processes that carry the job's mark, and those below them or below the shell that were started since the job
+ * began and carry no mark of their own: started without an environment (`env -i`), or forked by the shell and still the
+ * shell itself, so that their environment shows the shell's mark. Processes that an earlier job left running, and their
+ * children, are not among them.
  */
 export function ofCommand(
   all: readonly MarkedProcess[], { jobId, shell, shellMark, startedAtTicks }: ShellCommand,
@@ -35,7 +36,7 @@ export function ofCommand(
     if ((mark !== undefined && mark !== shellMark) || Number(stat.startTime) < startedAtTicks) return false;
     if (stat.parentPid === shell.pid) return true;
     const parent = byPid.get(stat.parentPid);
-    // Read one after the other, as pids are used again, they may even lead in a circle.
+    // The processes are read one after another and pids are reused, so the parents may even form a circle.
     return parent !== undefined && steps < all.length && isOfCommand(parent, steps + 1);
   };
   return all.filter((one) => isOfCommand(one)).map(({ stat }) => stat);

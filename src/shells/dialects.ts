@@ -1,5 +1,5 @@
 /**
- * The language of each shell that can persist. Windows PowerShell has none: what tells a shell of its jobs is a FIFO.
+ * The language of each shell that can persist. Windows PowerShell has none, as a shell gets its jobs through a FIFO.
  * @module
  */
 import type { ShellKind } from '../protocol/shells.ts';

@@ -1,7 +1,7 @@
 /**
- * Interrupts a command as Ctrl-C at a terminal does: all of its processes at once. One after the other would not do, as
- * a shell that gets SIGINT while it waits for a child continues unless SIGINT ends the child, too (bash(1), SIGNALS),
- * and the child may just have been started.
+ * Interrupts a command as Ctrl-C at a terminal does: all of its processes at once. One after another is not enough: a
+ * shell that gets SIGINT while it waits for a child continues unless SIGINT ends the child, too (bash(1), SIGNALS), and
+ * the child may just have been started.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,33 +12,33 @@ export interface Interrupted {
   /** The processes of the command; not the shell. @throws the system's error. */
   readonly find: () => Promise<readonly ProcessStat[]>;
   /**
-   * Tells the shell itself.
+   * Interrupts the shell itself.
    *
-   * @param isAsleep Whether it waits for something.
-   * @returns whether it has got that by now; `undefined`: it could not be told.
+   * @param isAsleep Whether the shell waits for something.
+   * @returns whether the shell has received the interrupt by now; `undefined`: it could not be sent.
    */
   readonly tellShell: (isAsleep: boolean) => (() => boolean) | undefined;
-  /** How long the shell may take to get it. */
+  /** Milliseconds that the shell may take to receive the interrupt. */
   readonly limitMs: number;
 }
 
 type Told = Omit<Interrupted, 'find'> & { readonly hasGotIt: (() => boolean) | undefined };
 
-/** How long all may take to stand still. */
+/** How long all processes may take to stop. */
 const stopMs = 250;
 const stopLookMs = 1;
-/** When it is looked whether the signal was lost. */
+/** Times between checks whether the signal was lost. */
 const firstCheckMs = 20;
 const slowestCheckMs = 100;
-/** How long a shell that computes has to get to its next command. */
+/** How long a shell that computes may take to get to its next command. */
 const busyMs = 300;
 
 /**
- * Stops the shell and then its command, until nothing can start a process, sends SIGINT, and continues them: a parent
- * after its children, as a shell with job control (`set -m`) would else see a child that has stopped.
+ * Stops the shell and then its command until nothing can start a process, sends SIGINT, and continues them: a parent
+ * after its children, as a shell with job control (`set -m`) would otherwise see a stopped child.
  *
- * @returns whether anything was told.
- * @throws the system's error where it cannot look for processes.
+ * @returns whether the shell or any process was interrupted.
+ * @throws the system's error where the processes cannot be listed.
  */
 export async function interruptCommand({ shell, find, tellShell, limitMs }: Interrupted): Promise<boolean> {
   const stopped = new Map<number, ProcessStat>();
@@ -48,7 +48,7 @@ export async function interruptCommand({ shell, find, tellShell, limitMs }: Inte
   try {
     if (isAliveNow(shell)) sendSignal(shell.pid, 'SIGSTOP');
     await stopAll(shell, find, stopped);
-    // One that is about to wait for a program is as good as asleep.
+    // A shell that is about to wait for a program counts as asleep.
     hasGotIt = tellShell(wasAsleep || [...stopped.values()].some(({ parentPid }) => parentPid === shell.pid));
     for (const { pid } of stopped.values()) isTold = sendSignal(pid, 'SIGINT') || isTold;
   } finally {
@@ -59,9 +59,9 @@ export async function interruptCommand({ shell, find, tellShell, limitMs }: Inte
   return isTold || hasGotIt !== undefined;
 }
 
-/** A server that ended in the middle of an interrupt has left all of it stopped. */
+/** Continues what a server left stopped that ended in the middle of an interrupt. */
 export async function continueInterrupted({ shell, find }: Pick<Interrupted, 'shell' | 'find'>): Promise<void> {
-  // D: it waits for a child of vfork(2) that was stopped.
+  // D: the shell waits for a child of vfork(2) that was stopped.
   if (!['T', 'D'].includes(readStat(shell.pid)?.state ?? '')) return;
   for (const { pid } of childrenFirst(await find())) sendSignal(pid, 'SIGCONT');
   continueShell(shell);
@@ -75,7 +75,7 @@ function continueShell(shell: Identity): void {
   if (isAliveNow(shell)) sendSignal(shell.pid, 'SIGCONT');
 }
 
-/** A parent stands still before its child is stopped: a shell with job control would else see that. */
+/** A parent is stopped before its child: a shell with job control would otherwise see the child stop. */
 async function stopAll(
   shell: Identity, find: Interrupted['find'], stopped: Map<number, ProcessStat>,
 ): Promise<void> {
@@ -95,7 +95,7 @@ async function stopAll(
   }
 }
 
-/** D: it waits for a child of vfork(2) that was stopped before its execve(2), or stops once it leaves the kernel. */
+/** D: waits for a child of vfork(2) that was stopped before its execve(2), or stops once it leaves the kernel. */
 function standsStill(pid: number): boolean {
   const state = readStat(pid)?.state;
   return state === undefined || ['T', 't', 'D', 'Z', 'X'].includes(state);
@@ -105,7 +105,7 @@ function childrenFirst(processes: readonly ProcessStat[]): readonly ProcessStat[
   const parents = new Map(processes.map(({ pid, parentPid }) => [pid, parentPid]));
   const depth = (pid: number): number => {
     let steps = 0;
-    // Pids are used again, so that they may lead in a circle.
+    // Pids are reused, so the parents may form a circle.
     for (let at = parents.get(pid); at !== undefined && steps < parents.size; at = parents.get(at)) steps += 1;
     return steps;
   };
@@ -116,8 +116,9 @@ function childrenFirst(processes: readonly ProcessStat[]): readonly ProcessStat[
 }
 
 /**
- * A child of bash that has just been forked takes SIGINT for its parent's trap, and forgets it. That a process lives on
- * which does nothing against SIGINT shows it. A shell that was just about to wait has not got its signal, either.
+ * Sends a lost interrupt again. A child that bash has just forked takes SIGINT for its parent's trap, and forgets it:
+ * the child is still alive although SIGINT would end it. A shell that was just about to wait has not received its
+ * signal either.
  */
 async function tellAgain(
   processes: readonly ProcessStat[],

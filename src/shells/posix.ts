@@ -1,5 +1,6 @@
 /**
- * bash, zsh and sh. Everything of ours is called by `builtin` or `command`, as a job may have given the names to functions of its own.
+ * bash, zsh and sh. All commands of our own are called by `builtin` or `command`, as a job may have defined functions
+ * with their names.
  * @module
  */
 import { constants } from 'node:os';
@@ -10,57 +11,58 @@ import {
   bootstrapFailed, type Dialect, interruptsFile, lastFile, type ShellJob, sleepsFile, toldFile,
 } from './dialect.ts';
 
-/** bash(1), zsh(1), dash(1): what differs between them. */
+/** What differs between bash(1), zsh(1) and dash(1). */
 interface Posix {
   readonly flags: readonly string[];
-  /** Calls what is built in, whatever functions there are. dash: also keeps an error of a special one from ending the shell. */
+  /** Calls a builtin despite functions of its name. dash: also keeps errors of special ones from ending the shell. */
   readonly builtin: string;
-  /** Appends to a file, and makes it where it is missing, even after `set -C`. */
+  /** Appends to a file, and creates it if it is missing, even after `set -C`. */
   readonly append: '>>' | '>>|';
-  /** Of the control. One digit is all that dash takes; a higher number leaves those to the user. */
+  /** The descriptor of the control. dash takes one digit only; a higher number leaves the digits to the user. */
   readonly descriptor: number;
   /**
-   * Opens the FIFO for the stdin of the command, before the job is claimed: whoever sees the claim may write. Its end comes only if the shell
-   * itself does not have it open for writing.
+   * Opens the FIFO for the command's stdin before the job is claimed: calls that see the claim may write. The command
+   * reads the end of the FIFO only if the shell itself does not have it open for writing.
    */
   readonly fifo: {
-    /** Around all of it: a beginning, and an end with the path of the FIFO. */
+    /** Around the whole run file: a beginning, and an end with the path of the FIFO. */
     readonly open: (path: string) => string;
     readonly end: (path: string) => string;
     /** The redirection of the command. */
     readonly redirect: string;
-    /** Behind the command, and where it is not run. */
+    /** After the command, and in place of it where it is not run. */
     readonly close: { readonly after: string; readonly instead: string };
   };
-  /** How a job is stopped that goes on in the shell itself. */
+  /** How a command is stopped that runs in the shell itself. */
   readonly interrupts: {
     /** Makes the shell act on the signal, before the job is claimed. */
     readonly accept: string;
-    /** Around what runs the command: where an interrupt stops. */
+    /** Around what runs the command: an interrupt stops there. */
     readonly around: (run: string) => string;
   };
 }
 
-/** Opened for both, which never waits, and then again for reading alone, which does not wait any more. */
+/** Opened for both, which never waits, and then for reading alone, which does not wait any more. */
 const opened = (path: string): string => `exec {__sidecar_hold}<>${path} {__sidecar_in}<${path} {__sidecar_hold}>&-\n`;
 const nothing = (): string => '';
 const closed = 'exec {__sidecar_in}<&-\n';
 
 /*
- * The interrupt of a job is a signal that the shell traps, so that the shell is never killed by it, as it would be by SIGINT. Its trap leaves
- * every function, loop and file that the command is in. `__sidecar_on` is empty where there is no command to stop, 1 before and 2 after a trap
- * on SIGINT of the user's was run: such a command goes on after the first interrupt, as it would at a terminal. `__sidecar_code` is the exit
- * code of a stopped command: that of the program that ended by its SIGINT, else 130.
+ * A job is interrupted by a signal that the shell traps, so that the shell is never killed by it, as it would be by
+ * SIGINT. The trap leaves every function, loop and file that the command is in. `__sidecar_on` is empty when there is
+ * no command to stop, 1 before and 2 after a SIGINT trap of the user was run: such a command continues after the first
+ * interrupt, as it would at a terminal. `__sidecar_code` is the exit code of a stopped command: that of the program
+ * that its SIGINT ended, else 130.
  */
 
-/** What `read` and `wait` say that were interrupted, or a loop, is not worth telling. */
+/** The exit code of a stopped command; 130 replaces the status of an interrupted `read`, `wait` or loop. */
 const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SIGURG ?? 0)}) __sidecar_code=130 ;; (*) __sidecar_code=$__sidecar_got ;; esac`;
 
 /**
- * How a trap begins, which may come again in the middle of itself: only one takes the command, from `__sidecar_on` to
- * `__sidecar_was`. Then it tells the server that the interrupt has reached the shell. It writes through no link, and to
- * no FIFO, that the job has put in the place of its files or of its directory: with that one gone `__sidecar_at` is
- * /dev/null.
+ * The beginning of a trap. A trap may run again in the middle of itself: only one run takes the command, from
+ * `__sidecar_on` to `__sidecar_was`. Then it tells the server that the interrupt has reached the shell. It does not
+ * write through a link, nor to a FIFO, that the job has put in the place of its files or its directory: if the
+ * directory was replaced, `__sidecar_at` is /dev/null.
  */
 const take = (builtin: string, append: Posix['append']): string => `if ${builtin} [ "$__sidecar_on" ]; then
 __sidecar_was=$__sidecar_on __sidecar_on=
@@ -78,10 +80,12 @@ fi
 ${codeOfStopped}`;
 
 /**
- * By `return`, and by a DEBUG trap that leaves one function or file after the other (bash(1), extdebug): nothing else stops bash without a
- * terminal and lets it go on afterwards. `builtin [` alone has the status 2, which makes bash return. With `set -e` that would end the shell.
+ * Stops a command in bash by `return`, and by a DEBUG trap that leaves one function or file after another (bash(1),
+ * extdebug): without a terminal nothing else stops the command and keeps bash running. `builtin [` alone has status 2,
+ * which makes bash return. With `set -e` that would end the shell.
  *
- * bash sends SIGINT to itself where that has ended a command substitution, so it traps that, too, unless the user does.
+ * bash sends itself SIGINT when SIGINT has ended a command substitution, so SIGINT is trapped, too, unless the user
+ * traps it.
  */
 const stopBash = `__sidecar_got=$?
 ${take('builtin', '>>')}
@@ -109,7 +113,8 @@ builtin eval "$__sidecar_debug"
 for __sidecar_flag in E T; do case $__sidecar_flags in *$__sidecar_flag*) builtin set -$__sidecar_flag ;; esac; done
 builtin :
 `;
-const acceptBash = `__sidecar_depth=\${#BASH_LINENO[@]} __sidecar_stop=${quote(stopBash)} __sidecar_resume=${quote(resumeBash)}
+const acceptBash =
+  `__sidecar_depth=\${#BASH_LINENO[@]} __sidecar_stop=${quote(stopBash)} __sidecar_resume=${quote(resumeBash)}
 builtin trap 'builtin eval "$__sidecar_stop"' URG
 builtin trap -p INT >|"$__sidecar_traps"
 __sidecar_trap=
@@ -118,8 +123,9 @@ case $__sidecar_trap in (''|'trap -- - '*) builtin trap 'builtin eval "$__sideca
 `;
 
 /**
- * By an error in the trap, which `command` keeps from ending the shell. A subshell would not show the traps of the shell, so a file does.
- * After the first such error dash gives every command that a trap interrupts the status of that time, so the first one comes at a status of 0.
+ * Stops a command in sh by an error in the trap, which `command` keeps from ending the shell. The traps are listed into
+ * a file, as a subshell would not show those of the shell. After the first such error dash gives every command that a
+ * trap interrupts the status of that time, so the first error is made at a status of 0.
  */
 const stopSh = `__sidecar_got=$?
 ${take('command', '>>')}
@@ -149,7 +155,7 @@ command trap 'eval "$__sidecar_stop"' URG ;;
 esac
 `;
 
-/** SIGINT is caught only where the user traps it (proc(5), SigCgt). */
+/** Whether zsh catches SIGINT, which it does only where the user traps it (proc(5), SigCgt). */
 const zshCatches = `[[ -r /proc/$$/status && "$(</proc/$$/status)" == *[2367abef]$'\\n'CapInh* ]]`;
 
 const debugZsh = `TRAPDEBUG() {
@@ -162,12 +168,12 @@ builtin return 0
 }`;
 
 /**
- * By the status of a trap (zshmisc(1), TRAPNAL): a DEBUG trap leaves one function or file after the other. Where zsh
- * sleeps, which a file says, the trap of the signal begins with that, as a list continues after a program without a DEBUG
- * trap. Else it only sets the DEBUG trap: it runs within whatever zsh is at, where a builtin prints once more what the
- * command was just printing, and a status is lost, or taken for that of the file around. errexit is turned off without
- * a builtin, and not in the DEBUG trap, behind which it is as before. A subshell that SIGINT ends as it begins exits
- * with 255.
+ * Stops a command in zsh by the status of a trap (zshmisc(1), TRAPNAL): a DEBUG trap leaves one function or file after
+ * another. Where zsh sleeps, as a file tells it, the signal's trap leaves the first one, as a list continues after a
+ * program without a DEBUG trap. Otherwise it only sets the DEBUG trap: the signal's trap runs in the middle of what zsh
+ * is doing, where a builtin prints again what the command was just printing, and a status is lost, or taken for that of
+ * the surrounding file. errexit is turned off without a builtin, and not in the DEBUG trap, after which it is as
+ * before. A subshell that SIGINT ends as it begins exits with 255.
  */
 const acceptZsh = `__sidecar_depth=\${#funcstack[@]} __sidecar_line=\${options[errexit]}
 __sidecar_leave() {
@@ -203,19 +209,23 @@ ${debugZsh}
 const shells: { readonly [K in 'bash' | 'zsh' | 'sh']: Posix } = {
   bash: {
     flags: ['--norc', '--noprofile', '-O', 'expand_aliases'], builtin: 'builtin', append: '>>', descriptor: 99,
-    // Of two redirections of one descriptor bash keeps what the first one opened until both are undone.
+    // If one descriptor is redirected twice, bash keeps what the first redirection opened until both are undone.
     fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in-', close: { after: closed, instead: closed } },
     interrupts: { accept: acceptBash, around: (run) => run },
   },
   sh: {
     flags: [], builtin: 'command', append: '>>', descriptor: 9,
-    fifo: { open: () => '{\n', end: (path) => `} <>${path} <${path}\n`, redirect: '', close: { after: '', instead: '' } },
+    fifo: {
+      open: () => '{\n', end: (path) => `} <>${path} <${path}\n`, redirect: '', close: { after: '', instead: '' },
+    },
     interrupts: { accept: acceptSh, around: (run) => `command eval ${quote(run)}\n` },
   },
   zsh: {
     flags: ['-f', '-o', 'aliases'], builtin: 'builtin', append: '>>|', descriptor: 9,
-    // zshmisc(1), MULTIOS: two redirections of one descriptor would be read one after the other.
-    fifo: { open: opened, end: nothing, redirect: '<&$__sidecar_in {__sidecar_in}<&-', close: { after: '', instead: closed } },
+    // zshmisc(1), MULTIOS: two redirections of one descriptor would be read one after another.
+    fifo: {
+      open: opened, end: nothing, redirect: '<&$__sidecar_in {__sidecar_in}<&-', close: { after: '', instead: closed },
+    },
     interrupts: {
       accept: acceptZsh,
       around: (run) => `{ {
@@ -227,13 +237,16 @@ case $__sidecar_on in (1|2|trap) ;; (*) TRY_BLOCK_ERROR=0 TRY_BLOCK_INTERRUPT=0 
   },
 };
 
-export const posix: { readonly [K in 'bash' | 'zsh' | 'sh']: Dialect } = { bash: dialect(shells.bash), zsh: dialect(shells.zsh), sh: dialect(shells.sh) };
+export const posix: { readonly [K in 'bash' | 'zsh' | 'sh']: Dialect } = {
+  bash: dialect(shells.bash), zsh: dialect(shells.zsh), sh: dialect(shells.sh),
+};
 
 function dialect(shell: Posix): Dialect {
   const { flags, builtin, descriptor } = shell;
   return {
     argv: (program, control) => [program, ...flags, control],
-    begin: (control, environment) => `exec ${descriptor}<>${quote(control)} >/dev/null 2>&1; ${builtin} . ${quote(environment)}`,
+    begin: (control, environment) =>
+      `exec ${descriptor}<>${quote(control)} >/dev/null 2>&1; ${builtin} . ${quote(environment)}`,
     exports: (variables) => assignments(variables).map((word) => `${builtin} export ${quote(word)}\n`).join(''),
     source: (runFile) => `${builtin} . ${quote(runFile)}\n${builtin} eval "\${__sidecar_end-}"`,
     run: (job) => runFile(shell, job),
@@ -242,8 +255,8 @@ function dialect(shell: Posix): Dialect {
 }
 
 /**
- * With job control (`set -m`) bash leaves all that it is in where a program of a loop ends by SIGINT, and reads its
- * next line: what is left of this file is then done by that line, see {@link Dialect.source}.
+ * With job control (`set -m`), where SIGINT ends a program of a loop, bash leaves all that it is in, and reads its next
+ * line: that line then does what is left of this file, see {@link Dialect.source}.
  */
 function runFile(shell: Posix, job: ShellJob): string {
   const { directory, id, claim: line, stdin, bootstrap: path } = job;
@@ -253,7 +266,8 @@ function runFile(shell: Posix, job: ShellJob): string {
   const isFifo = stdin === 'fifo';
   const redirect = isFifo ? fifo.redirect : `<${stdin === 'file' ? file('stdin') : '/dev/null'}`;
   const { after, instead } = isFifo ? fifo.close : { after: '', instead: '' };
-  const run = `${path === undefined ? '' : bootstrap(shell, path, file('stderr'))}if ${builtin} [ "$__sidecar_on" ]; then
+  const run =
+    `${path === undefined ? '' : bootstrap(shell, path, file('stderr'))}if ${builtin} [ "$__sidecar_on" ]; then
 __sidecar=130
 ${builtin} . ${file('command')} ${redirect} >>${file('stdout')} 2>>${file('stderr')} ${descriptor}>&-
 __sidecar=$?
@@ -278,9 +292,9 @@ ${isFifo ? fifo.end(file('stdin')) : ''}`;
 }
 
 /**
- * Tells the exit code, through nothing that the job may have put in the place of its files. What cannot be told in the
- * directory of the job, as that is gone or the disk is full, is told in that of the shell; else the shell ends, and
- * that tells it.
+ * Writes the exit code, through nothing that the job may have put in the place of its files. Where the job's directory
+ * is gone or the disk is full, it is written in the shell's directory; where that fails, too, the shell ends with the
+ * code.
  */
 function exit({ builtin, append }: Posix, { directory, id, shell }: ShellJob): string {
   const tell = (folders: readonly string[], file: string): string => {
@@ -295,12 +309,12 @@ ${builtin} exit "$__sidecar"
 `;
 }
 
-/** @param path As a word of the shell's. */
+/** @param path A word in the shell's syntax. */
 function isFolder(builtin: string, path: string): string {
   return `${builtin} [ -d ${path} ] && ! ${builtin} [ -h ${path} ]`;
 }
 
-/** What it prints is for whoever looks for a fault: the stdout of the job is that of its command alone. */
+/** The bootstrap prints to stderr, where its faults can be found: the job's stdout is that of its command alone. */
 function bootstrap({ builtin, descriptor }: Posix, path: string, stderr: string): string {
   return `${builtin} . ${quote(path)} </dev/null >>${stderr} 2>&1 ${descriptor}>&-
 __sidecar=$?

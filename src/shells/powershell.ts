@@ -1,11 +1,12 @@
 /**
  * PowerShell (pwsh) on systems with FIFOs.
  *
- * Its control holds the paths of run files. As in the other shells, a command is evaluated at the top level; `exit` in it ends the shell, `break`
- * only the command. What it writes is text, as PowerShell itself decodes what programs write; objects are shown as on a screen of 120 columns.
+ * Its control holds the paths of run files. As in the other shells, a command is evaluated at the top level; `exit` in
+ * it ends the shell, `break` only the command. Its output is text, as PowerShell itself decodes the output of programs;
+ * objects are shown as on a screen of 120 columns.
  *
- * The exit code is that of the last statement: 0 where `$?` is true, otherwise `$LASTEXITCODE` if a program has set it, or 1, as for an error
- * that nobody caught.
+ * The exit code is that of the last statement: 0 if `$?` is true, otherwise `$LASTEXITCODE` if a program has set it, or
+ * 1, as for an error that was not caught.
  * @module
  */
 import { bootstrapFailed, type Dialect, type ShellJob } from './dialect.ts';
@@ -14,17 +15,17 @@ const screenColumns = 120;
 
 export const pwsh: Dialect = {
   argv: (program, control) => [program, '-NoLogo', '-NoProfile', '-NonInteractive', '-Command', loop(control)],
-  // It opens the control itself, and passes over an empty line.
+  // The loop opens the control itself, and skips empty lines.
   begin: () => '',
   source: (runFile) => runFile,
   run,
 };
 
 /**
- * `break` leaves every loop up to the first that is of the same shell, so there are two.
+ * `break` leaves every loop up to the first one of the same shell, so there are two loops.
  *
- * PowerShell cannot redirect the stdin of what it runs (about_Redirection), so open(2) and dup2(2) do: programs inherit it. The flags are
- * O_RDONLY and O_RDWR, which are the same everywhere.
+ * PowerShell cannot redirect the stdin of what it runs (about_Redirection), so open(2) and dup2(2) do: programs inherit
+ * it. The flags are O_RDONLY and O_RDWR, which are the same on all systems.
  */
 function loop(control: string): string {
   return `$ErrorActionPreference = 'Continue'
@@ -99,14 +100,14 @@ ${path === undefined ? '' : bootstrap(path)}${evaluate(file('command'), '$__side
 `;
 }
 
-/** What it prints is for whoever looks for a fault: the stdout of the job is that of its command alone. */
+/** The bootstrap prints to stderr, where its faults can be found: the job's stdout is that of its command alone. */
 function bootstrap(path: string): string {
   return `${evaluate(quote(path), '$__sidecar_err')}
   if ($__sidecar_code -ne 0) { $__sidecar_err.WriteLine("${bootstrapFailed} $__sidecar_code") }
 `;
 }
 
-/** Leaves the exit code in `$__sidecar_code`. The loop is for a `break` in the command. */
+/** Leaves the exit code in `$__sidecar_code`. The loop is there for a `break` in the command. */
 function evaluate(file: string, out: string): string {
   return `  $global:LASTEXITCODE = 0
   $__sidecar_ok = $true
@@ -122,7 +123,7 @@ function evaluate(file: string, out: string): string {
   $__sidecar_code = if ($__sidecar_ok) { 0 } elseif ($global:LASTEXITCODE) { $global:LASTEXITCODE } else { 1 }`;
 }
 
-/** A string that is taken as it is (about_Quoting_Rules). */
+/** A literal string (about_Quoting_Rules). */
 function quote(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }

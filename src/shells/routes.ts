@@ -1,5 +1,5 @@
 /**
- * The calls on persistent shells.
+ * The routes of persistent shells.
  * @module
  */
 import type { Schema } from '../base/parse.ts';
@@ -14,7 +14,10 @@ const sessionSchema: Schema = {
   properties: {
     sessionKey: { type: 'string' },
     shell: { enum: shellKinds },
-    status: { enum: ['running', 'idle', 'stopped'], description: 'stopped: its process has ended; the next job starts another' },
+    status: {
+      enum: ['running', 'idle', 'stopped'],
+      description: 'stopped: its process has ended; the next job starts another',
+    },
     createdAt: seconds,
     lastUsedAt: seconds,
     lastOutputAt: { ...seconds, type: ['number', 'null'] },
@@ -33,7 +36,12 @@ export function shellRoutes(shells: Shells): Route[] {
     route('GET', '/sessions', {
       documentation: {
         summary: 'Lists persistent shells, by key',
-        answers: { 200: { description: 'The sessions', schema: { type: 'object', properties: { sessions: { type: 'array', items: sessionSchema } } } } },
+        answers: {
+          200: {
+            description: 'The sessions',
+            schema: { type: 'object', properties: { sessions: { type: 'array', items: sessionSchema } } },
+          },
+        },
       },
     }, () => {
       const body: SessionList = { sessions: shells.list() };

@@ -1,5 +1,5 @@
 /**
- * One start of a shell: its directory, and what is to be read there and in those of its jobs.
+ * One start of a shell: its directory, and the files that are read there and in those of its jobs.
  * @module
  */
 import { accessSync, closeSync, constants, renameSync, rmSync } from 'node:fs';
@@ -21,59 +21,67 @@ import { startPrefix } from './session-record.ts';
 export interface Running {
   readonly directory: string;
   readonly identity: Identity;
-  /** Of the control, open for both: it never waits, and it is there as long as this server is. */
+  /** The control, open for reading and writing: it never waits, and stays open as long as this server runs. */
   readonly control: number;
   /** Why it was started. */
   readonly started: ShellStarted;
-  /** It has had a job before `jobDirectory`: it has run its bootstrap, or has none. */
+  /** Whether the shell has had a job before `jobDirectory`: then it has run its bootstrap, or has none. */
   isSeeded: boolean;
-  /** The last job that it was told of. */
+  /** The last job that the shell was given. */
   jobDirectory: string | undefined;
 }
 
-/** A job cannot begin: something else stands in the place of one of its files. */
+/** A job cannot begin: something has replaced one of its files. */
 export class ReplacedError extends Error {
   override readonly name = 'ReplacedError';
 }
 
-/** How long a shell may take to be there. */
+/** How long a shell may take to start. */
 const startMs = 15_000;
 const startLookMs = 2;
 const maxNoteBytes = 65_536;
 
-/** Opens it for both: neither the open nor a write ever waits. @throws UntrustedFileError where it is no FIFO; the system's error. */
+/**
+ * Opens the control for reading and writing: neither the open nor a write ever waits.
+ *
+ * @throws UntrustedFileError where it is not a FIFO; the system's error.
+ */
 export function openControl(path: string): number {
   return openFifo(path, 'both');
 }
 
 /**
- * Removes the directory of a process that has ended, or that no server heard of: should it come to be all the same, it finds no control, or one
- * that has come to its end.
+ * Removes the directory of a process that has ended, or that no server heard of. If that process starts nevertheless,
+ * it finds no control, or a control that has come to its end.
  */
 export function discard(runIn: string, trash: Trash): void {
   const control = join(runIn, 'control');
   const aside = `${control}.discarded`;
   try {
-    // Nothing behind a link is ours.
+    // Nothing behind a link belongs to the server.
     if (!isLink(runIn)) {
       renameSync(control, aside);
-      // Whoever waits in its open(2) for a writer goes on (fifo(7)).
+      // A process that waits in open(2) for a writer continues (fifo(7)).
       closeSync(openControl(aside));
     }
   } catch (error) {
-    // What is no FIFO keeps nobody waiting.
+    // Something that is not a FIFO keeps no process waiting.
     if (!isUnreadable(error)) throw error;
   }
   trash.remove(runIn).catch(() => undefined);
 }
 
-/** The process that a launcher has started, once that has said who it is. @throws Error where there is none, or nobody waits for it any more. */
+/**
+ * The process that a launcher has started, once it has noted its identity.
+ *
+ * @throws Error where there is none, or once `isGivenUp`.
+ */
 export async function identityIn(runIn: string, isGivenUp: () => boolean): Promise<Identity> {
   const deadline = performance.now() + startMs;
   while (performance.now() < deadline && !isGivenUp()) {
     const note = parseProcessNote(readQuietly(runIn, 'process'));
     if (exitIn(runIn) !== undefined) break;
-    // Its launcher may still find that it cannot become the shell. In this order: one that has ended has no words.
+    // Its launcher may still fail to become the shell. In this order, as an ended process has no command line.
     if (note && !isStillLauncher(note.identity.pid) && isAliveNow(note.identity)) return note.identity;
     await sleep(startLookMs);
   }
@@ -81,19 +89,21 @@ export async function identityIn(runIn: string, isGivenUp: () => boolean): Promi
   throw new Error(`the shell of the session cannot be started${said === '' ? '' : `: ${said.slice(-500)}`}`);
 }
 
-/** The exit code in a directory; `undefined` until it is there whole. */
+/** The exit code in a directory; `undefined` until it is complete. */
 export function exitIn(directory: string): number | undefined {
   return parseExit(readQuietly(directory, 'exit'));
 }
 
-/** What the shell could tell only in its own directory: how it left the command of that job. `undefined`: nothing. */
+/** The exit code of a job, where the shell could write it only into its own directory; `undefined`: it did not. */
 export function toldExit({ directory }: Pick<Running, 'directory'>, jobId: string): number | undefined {
   return parseExit(readQuietly(directory, toldFile(jobId)));
 }
 
-/** Whether a job has replaced, or closed to us, what a server must write before it gives the shell another job. */
+/** Whether a job has replaced, or closed to the server, what it must write before it gives the shell another job. */
 export function isReplaced({ directory }: Pick<Running, 'directory'>): boolean {
-  if (isLink(dirname(directory)) || statQuietly(directory)?.isDirectory() !== true || !mayWriteIn(directory)) return true;
+  if (
+    isLink(dirname(directory)) || statQuietly(directory)?.isDirectory() !== true || !mayWriteIn(directory)
+  ) return true;
   return ['job', 'bootstrap'].some((name) => !isMissingOrOurs(join(directory, name)));
 }
 
@@ -106,15 +116,15 @@ function mayWriteIn(directory: string): boolean {
   }
 }
 
-/** How often its shell was interrupted in a job. */
+/** How often the shell was interrupted in a job. */
 export function interruptsIn(directory: string): number {
   return statQuietly(join(directory, interruptsFile))?.size ?? 0;
 }
 
 /**
- * For a shell that must know whether it was asleep. What the job has put there meanwhile, says so, too.
+ * Notes for the shell whether it was asleep. A file that the job has put there meanwhile counts as that note.
  *
- * @throws the system's error, such as EISDIR: what a job does to its directory decides.
+ * @throws the system's error, such as EISDIR: it depends on what a job does to its directory.
  */
 export function noteSleep(directory: string, isAsleep: boolean): void {
   checkFolder(directory);
@@ -122,7 +132,7 @@ export function noteSleep(directory: string, isAsleep: boolean): void {
   else rmSync(join(directory, sleepsFile), { force: true });
 }
 
-/** For a shell that is to leave the command of the job whatever that does on SIGINT. @throws as {@link noteSleep}. */
+/** Notes for the shell to leave the job's command whatever that does on SIGINT. @throws as {@link noteSleep}. */
 export function noteLast(directory: string): void {
   note(directory, lastFile);
 }
@@ -133,24 +143,24 @@ function note(directory: string, name: string): void {
   if (statQuietly(path) === undefined) createFile(path, '');
 }
 
-/** Whether the job is that shell's, and has not ended by itself. */
+/** Whether the shell has claimed the job, and the job has not ended by itself. */
 export function isUnfinished(directory: string, shell: Identity): boolean {
   return hasClaimed(directory, shell) && readQuietly(directory, 'exit') === '';
 }
 
-/** Writes down that the job ended with its shell, unless it ended before. */
+/** Notes that the job ended with its shell, unless it ended before. */
 export function noteExit(directory: string, shell: Identity, code: number): void {
   if (!isUnfinished(directory, shell)) return;
   try {
     checkFolder(directory);
     appendRegular(join(directory, 'exit'), `${code}\n`);
   } catch (error) {
-    // The job has put something else there: who is told now keeps it in the job's record.
+    // The job has put something else there: the server keeps the code in the job's record.
     if (!isUnreadable(error)) throw error;
   }
 }
 
-/** @throws UntrustedFileError where a job has put a link in the place of that directory, or of that of the session above it. */
+/** @throws UntrustedFileError where a link has replaced the directory, or that of the session above it. */
 function checkPlace(directory: string): void {
   checkFolder(directory);
   if (basename(directory).startsWith(startPrefix)) checkFolder(dirname(directory));
@@ -162,7 +172,7 @@ export function writeNote(runIn: string, name: string, content: string): void {
   writeRegular(join(runIn, name), content);
 }
 
-/** For the next server: whose turn it is in the shell, should both end together, and whether it goes on where its bootstrap left it. */
+/** Notes for the next server which job the shell has, should both end together, and whether it had a job before. */
 export function noteJob({ directory, isSeeded, jobDirectory }: Running): void {
   writeNote(directory, 'job', `${isSeeded ? 'seeded' : 'first'} ${jobDirectory}`);
 }
@@ -172,7 +182,9 @@ export function readNotedJob(directory: string): Pick<Running, 'isSeeded' | 'job
   return { isSeeded: seeded === 'seeded', jobDirectory };
 }
 
-export function hasHadJob({ isSeeded, jobDirectory, identity }: Pick<Running, 'isSeeded' | 'jobDirectory' | 'identity'>): boolean {
+export function hasHadJob(
+  { isSeeded, jobDirectory, identity }: Pick<Running, 'isSeeded' | 'jobDirectory' | 'identity'>,
+): boolean {
   return isSeeded || (jobDirectory !== undefined && hasClaimed(jobDirectory, identity));
 }
 
@@ -180,13 +192,13 @@ export function hasHadJob({ isSeeded, jobDirectory, identity }: Pick<Running, 'i
  * Checks the files of a job that a shell is about to open, where a FIFO would make it wait: another job may have
  * replaced them meanwhile.
  *
- * @param directory The job's.
+ * @param directory The job's directory.
  * @throws ReplacedError that names the first file that was replaced; the system's error.
  */
 export function checkUntouched(directory: string, stdin: 'fifo' | 'file' | 'null'): void {
   if (isLink(directory)) throw new ReplacedError('something has replaced its directory before the job began');
   const isPlain = (name: string): boolean => statQuietly(join(directory, name))?.isFile() ?? true;
-  // A shell that reads the first line of a huge file is never done.
+  // A shell would read the first line of a huge file without an end.
   const isMarked = (statQuietly(join(directory, 'process'))?.size ?? 0) > 0;
   const replaced = ['stdout', 'stderr', 'exit', 'process', 'traps'].find((name) => !isPlain(name))
     ?? (isMarked ? 'process' : undefined) ?? (isStdin(join(directory, 'stdin'), stdin) ? undefined : 'stdin');
@@ -198,13 +210,13 @@ function isStdin(path: string, kind: 'fifo' | 'file' | 'null'): boolean {
   return kind === 'null' || (kind === 'fifo' ? stats?.isFIFO() : stats?.isFile()) === true;
 }
 
-/** Whether the job is that shell's. */
+/** Whether the shell has claimed the job. */
 export function hasClaimed(directory: string, shell: Identity): boolean {
   const note = parseProcessNote(readQuietly(directory, 'process'));
   return note?.identity.pid === shell.pid && note.identity.startTime === shell.startTime;
 }
 
-/** What a short file holds; empty where there is none, or nothing that can be read, or a link in the place of its directory. */
+/** The content of a short file; empty if it is missing or cannot be read, or if a link has replaced its directory. */
 export function readQuietly(directory: string, name: string): string {
   try {
     checkPlace(directory);

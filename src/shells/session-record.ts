@@ -3,7 +3,8 @@
  *
  * ```
  * shells/<hash of the key>/  shell.json   what the session is, and how often its shell was started
- *                            run-<n>/     one start: control (FIFO), process and exit as in a job's directory, job (whose turn it is)
+ *                            run-<n>/     one start: control (FIFO), process and exit as in a job's directory,
+ *                                         job (the one that the shell has)
  * ```
  * @module
  */
@@ -19,11 +20,11 @@ export interface SessionRecord {
   readonly shell: ShellKind;
   /** Unix seconds. */
   readonly createdAt: number;
-  /** What each process begins with. */
+  /** What each process starts with: `workdir`, `env` and `bootstrapCommand`. */
   readonly workdir: string;
   readonly env: { readonly [name: string]: string };
   readonly bootstrapCommand?: string;
-  /** The number of the last one. */
+  /** The number of the last start. */
   readonly starts: number;
 }
 
@@ -38,12 +39,12 @@ const sessionRecord: Parser<SessionRecord> = fieldsOf({
   starts: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
 }) as Parser<SessionRecord>;
 
-/** The folder of a session: a key may hold anything, and be longer than a file name. */
+/** The name of a session's directory: a key may hold anything, and be longer than a file name. */
 export function folderName(sessionKey: string): string {
   return createHash('sha256').update(sessionKey).digest('hex').slice(0, 32);
 }
 
-/** What the processes of one start carry as their mark: unlike that of any other session on the machine, whatever server it is of. */
+/** The mark of the processes of one start, unlike that of any other session on the machine, of other servers, too. */
 export function shellMark(directory: string, { createdAt }: Pick<SessionRecord, 'createdAt'>, starts: number): string {
   return `shell-${createHash('sha256').update(`${directory}\0${createdAt}`).digest('hex').slice(0, 16)}-${starts}`;
 }
@@ -52,14 +53,14 @@ export function isShellMark(mark: string): boolean {
   return /^shell-[0-9a-f]{16}-\d+$/.test(mark);
 }
 
-/** Of the directory of a start. */
+/** Prefix of the directory of a start. */
 export const startPrefix = 'run-';
 
 export function runDirectory(directory: string, starts: number): string {
   return join(directory, `${startPrefix}${starts}`);
 }
 
-/** What its record holds, unchecked. @throws ParseError, UntrustedFileError, the system's error. */
+/** The content of a session's record, unchecked. @throws ParseError, UntrustedFileError, the system's error. */
 export function readSessionFile(directory: string): unknown {
   return readJson(join(directory, 'shell.json'), recordBounds);
 }

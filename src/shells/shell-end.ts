@@ -1,9 +1,10 @@
 /**
- * Why a shell was started, and why it ended. Both are noted in the directory of its start, so that a server that is killed loses neither.
+ * Why a shell was started, and why it ended. Both are noted in the directory of its start, so that a server that is
+ * killed loses neither.
  *
  * ```
  * run-<n>/  started  why this process was started; written before it is
- *           ended    how the job that it ended with did; absent where it ended between jobs
+ *           ended    how it ended with its job, and with which; absent where it ended between jobs
  * ```
  * @module
  */
@@ -21,7 +22,9 @@ interface EndNote extends ShellEnded {
 }
 
 const exitCode = optional(integer({ min: 0, max: 0xffff_ffff }));
-const startNote = fieldsOf({ reason: oneOf(...shellStartReasons), start: integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), exitCode });
+const startNote = fieldsOf({
+  reason: oneOf(...shellStartReasons), start: integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), exitCode,
+});
 const endNote = fieldsOf({ reason: oneOf(...shellEndReasons), exitCode, jobDirectory: text({ max: 65_536 }) });
 
 /** @throws the system's error. */
@@ -29,20 +32,20 @@ export function noteStarted(runIn: string, started: ShellStarted): void {
   createFile(join(runIn, 'started'), JSON.stringify(started));
 }
 
-/** `undefined`: an earlier version started it, or something else stands there. */
+/** `undefined`: an earlier version started the shell, or something has replaced the file. */
 export function readStarted(runIn: string): ShellStarted | undefined {
   return readNote(runIn, 'started', startNote);
 }
 
-/** The server is about to end the shell, as the command of that job could not be ended otherwise. @throws the system's error. */
+/** Notes that the server is about to end the shell, as nothing else ends the job. @throws the system's error. */
 export function noteKilled(runIn: string, jobDirectory: string): void {
   writeEnd(runIn, { reason: 'killed', jobDirectory });
 }
 
 /**
- * The shell has ended, and the job with it.
+ * Notes that the shell has ended, and the job with it.
  *
- * @param code Of the shell; `undefined`: nobody knows. @throws the system's error.
+ * @param code The shell's exit code; `undefined`: not known. @throws the system's error.
  */
 export function noteEnded(runIn: string, jobDirectory: string, code: number | undefined): ShellEnded {
   const isKilled = readEnded(runIn, jobDirectory)?.reason === 'killed';
@@ -51,25 +54,28 @@ export function noteEnded(runIn: string, jobDirectory: string, code: number | un
   return ended;
 }
 
-/** How the shell ended with that job; `undefined`: not with it. */
+/** How the shell ended with that job; `undefined`: it did not end with it. */
 export function readEnded(runIn: string, jobDirectory: string): ShellEnded | undefined {
   const { jobDirectory: of, ...ended } = readNote(runIn, 'ended', endNote) ?? { jobDirectory: undefined };
   return of === jobDirectory ? ended as ShellEnded : undefined;
 }
 
-/** Why the next process is started. @param runIn The directory of the one before; `undefined`: there was none. */
+/** Why the next process is started. @param runIn The directory of the start before; `undefined`: this is the first. */
 export function startAfter(runIn: string | undefined, start: number): ShellStarted {
   if (runIn === undefined) return { reason: 'first', start };
   const process = parseProcessNote(readQuietly(runIn, 'process'));
   const noted = readNotedJob(runIn);
-  // A job was given to it, and has replaced what says who it was.
+  // A job was given to the shell, and has replaced the file that names its process.
   if (process === undefined && noted.jobDirectory !== undefined) return { reason: 'unknown', start };
-  // Nothing was lost with it: what was lost before is still to be told.
-  if (process === undefined || !hasHadJob({ ...noted, identity: process.identity })) return { ...readStarted(runIn) ?? { reason: 'gone' }, start };
+  // No state was lost with the shell: what was lost before it still has to be reported.
+  if (process === undefined || !hasHadJob({ ...noted, identity: process.identity }))
+    return { ...readStarted(runIn) ?? { reason: 'gone' }, start };
   const code = exitIn(runIn);
   const ended = noted.jobDirectory === undefined ? undefined : readEnded(runIn, noted.jobDirectory);
   if (ended !== undefined) return { ...ended, start };
-  return defined({ reason: code === undefined && isFromBefore(runIn) ? 'machine_restarted' : 'gone', start, exitCode: code });
+  return defined({
+    reason: code === undefined && isFromBefore(runIn) ? 'machine_restarted' : 'gone', start, exitCode: code,
+  });
 }
 
 /** @returns how the shell ended, as the end of a sentence. */
@@ -86,19 +92,22 @@ export function startInWords({ reason, exitCode: code }: Omit<ShellStarted, 'sta
   }
 }
 
-/** The refusal of a request that must have the shell that earlier jobs have used. */
+/** The refusal of a request that requires the shell that earlier jobs have used. */
 export function shellGone(sessionKey: string, why: string): ProblemError {
   const name = JSON.stringify(sessionKey.slice(0, 64));
-  return new ProblemError('shell_gone', `Cannot run the command in the shell of session ${name}: ${why}; a request that does not require it gets a new one`);
+  return new ProblemError(
+    'shell_gone',
+    `Cannot run the command in the shell of session ${name}: ${why}; a request that does not require it gets a new one`,
+  );
 }
 
-/** 128+n for signal n, as everywhere. */
+/** A code of 128+n stands for signal n. */
 function reasonOf(runIn: string, code: number | undefined): ShellEnded['reason'] {
   if (code === undefined) return isFromBefore(runIn) ? 'machine_restarted' : 'unknown';
   return code > 128 && code <= 128 + 64 ? 'signal' : 'exit';
 }
 
-/** Whether its process was started before the machine was. */
+/** Whether the shell's process was started before the machine was. */
 function isFromBefore(runIn: string): boolean {
   const stats = statQuietly(join(runIn, 'process'));
   return stats !== undefined && stats.mtimeMs < Date.now() - uptime() * 1000;
@@ -108,11 +117,15 @@ function writeEnd(runIn: string, note: EndNote): void {
   writeNote(runIn, 'ended', JSON.stringify(note));
 }
 
-function readNote<T extends object>(runIn: string, name: string, parser: Parser<T>): { [K in keyof T]: Exclude<T[K], undefined> } | undefined {
+function readNote<T extends object>(
+  runIn: string,
+  name: string,
+  parser: Parser<T>,
+): { [K in keyof T]: Exclude<T[K], undefined> } | undefined {
   try {
     return defined(fromJson(parser, readQuietly(runIn, name), name));
   } catch {
-    // There is none, or a job has written something else: nothing is known then.
+    // The note is missing, or a job has written something else: nothing is known then.
     return undefined;
   }
 }

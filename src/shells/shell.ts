@@ -1,5 +1,5 @@
 /**
- * One persistent shell: starts its process when a job needs it, gives it one job at a time, and tells how each ends.
+ * One persistent shell: starts its process when a job needs it, gives it one job at a time, and reports how each ends.
  * @module
  */
 import { closeSync, type FSWatcher, renameSync, watch, writeSync } from 'node:fs';
@@ -30,19 +30,21 @@ import {
   noteExit, noteJob, noteLast, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
   toldExit,
 } from './run-directory.ts';
-import { noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords } from './shell-end.ts';
+import {
+  noteEnded, noteKilled, noteStarted, readEnded, readStarted, shellGone, startAfter, startInWords,
+} from './shell-end.ts';
 import { runDirectory, type SessionRecord, shellMark, writeSession } from './session-record.ts';
 
 export interface ShellOptions {
-  /** Where it is kept. */
+  /** The directory of the session. */
   readonly directory: string;
   readonly record: SessionRecord;
   readonly dialect: Dialect;
   /** The path of the shell. */
   readonly program: string;
-  /** What jobs inherit. */
+  /** The environment that jobs inherit. */
   readonly inherited: Variables;
-  /** A FIFO made ahead. */
+  /** Takes a FIFO that was made ahead. */
   readonly takeFifo: () => Promise<string>;
   readonly trash: Trash;
   readonly connection: () => { readonly launch: (launch: Launch) => void; readonly events: StarterEvents };
@@ -54,9 +56,9 @@ export interface ShellOptions {
 interface Active {
   readonly launch: Pick<ShellLaunch, 'id' | 'directory'> & Partial<ShellLaunch>;
   readonly startedAtTicks: number;
-  /** The shell that was told of it; `undefined`: none yet. */
+  /** The shell that was given the job; `undefined`: none yet. */
   shell: Running | undefined;
-  /** How often its shell ended before it could begin. */
+  /** How often its shell ended before the job could begin. */
   attempts: number;
   goneAt: number | undefined;
   readonly stopWatching: (() => void)[];
@@ -64,14 +66,14 @@ interface Active {
 
 type Command = Pick<Active, 'launch' | 'startedAtTicks'>;
 
-/** Where a change of a file was not told, it is seen then. */
+/** How often a job is looked at, in case a change of its files was not reported. */
 const lookMs = 100;
-/** How long the exit code of a shell may be on its way once it is gone. */
+/** How long the exit code of a shell may take to arrive once the shell is gone. */
 const exitReportMs = 10_000;
 const maxAttempts = 3;
-/** A command without any process for so long goes on in the shell itself. */
+/** A command without any process for so long runs in the shell itself. */
 const noProcessMs = 1_500;
-/** How long what a command runs has to vanish after SIGKILL, and the shell to go on, before it goes, too. */
+/** How long after SIGKILL a command may take to vanish, and its shell to continue, before the shell is killed, too. */
 const killMs = 2_000;
 const killLookMs = 2;
 /** How long a shell may take to notice SIGINT. */
@@ -83,14 +85,14 @@ export class Shell {
   readonly #createdAt: number;
   #record: SessionRecord;
   #running: Running | undefined;
-  /** Its process is being started: a job that was withdrawn meanwhile leaves it to the next. */
+  /** Set while its process is being started: if the job is withdrawn meanwhile, the next job gets the process. */
   #starting: Promise<Running> | undefined;
   #active: Active | undefined;
   #lastUsedAt: number;
   #lastJobDirectory: string | undefined;
   #isClosed = false;
   #isDeleted = false;
-  /** A job has replaced the files by which it would be found again after a restart of the server. */
+  /** A job has replaced the files by which the shell would be found again after a restart of the server. */
   #isLost = false;
 
   constructor(options: ShellOptions) {
@@ -119,34 +121,38 @@ export class Shell {
     const isAlive = this.#isAlive();
     const status: SessionStatus = this.#active ? 'running' : isAlive ? 'idle' : 'stopped';
     return {
-      sessionKey, shell, status, createdAt: this.#createdAt, lastUsedAt: this.#lastUsedAt, lastOutputAt: this.#lastOutputAt(), processAlive: isAlive,
+      sessionKey, shell, status, createdAt: this.#createdAt, lastUsedAt: this.#lastUsedAt,
+      lastOutputAt: this.#lastOutputAt(), processAlive: isAlive,
       activeCommand: this.#active !== undefined, activeJobId: (this.#active?.launch.id ?? null) as JobId | null,
-      pid: isAlive ? this.#running?.identity.pid ?? null : null, starts, workdir, bootstrapCommand: bootstrapCommand ?? null,
+      pid: isAlive ? this.#running?.identity.pid ?? null : null, starts, workdir,
+      bootstrapCommand: bootstrapCommand ?? null,
     };
   }
 
-  /** What goes first from the next start on. @throws the system's error. */
+  /** Sets the bootstrap command from the next start on. @throws the system's error. */
   setBootstrap(bootstrapCommand: string): void {
     if (bootstrapCommand !== this.#record.bootstrapCommand) this.#save({ ...this.#record, bootstrapCommand });
   }
 
-  /** Its process is there, with what jobs have left in it. */
+  /** Whether its process runs, with what earlier jobs have left in it. */
   get hasState(): boolean {
     return this.#live !== undefined && hasHadJob(this.#live);
   }
 
-  /** For a request that must not have another shell. */
+  /** The refusal of a request that requires the shell that earlier jobs have used. */
   gone(): ProblemError {
     return shellGone(this.#record.sessionKey, startInWords(this.#nextStart()));
   }
 
-  /** How it ended with a job of an earlier server. */
+  /** How the shell ended with a job of an earlier server. */
   endedWith(jobDirectory: string): ShellEnded | undefined {
     return readEnded(runDirectory(this.#options.directory, this.#record.starts), jobDirectory);
   }
 
   start(launch: ShellLaunch): void {
-    const active: Active = { launch, startedAtTicks: ticksNow(), shell: undefined, attempts: 0, goneAt: undefined, stopWatching: [] };
+    const active: Active = {
+      launch, startedAtTicks: ticksNow(), shell: undefined, attempts: 0, goneAt: undefined, stopWatching: [],
+    };
     this.#active = active;
     this.#lastUsedAt = this.#options.now();
     this.#lastJobDirectory = launch.directory;
@@ -189,7 +195,9 @@ export class Shell {
     await this.#stopBySignal(active, shell, 'SIGKILL', killMs);
     await this.#endLeft(active, shell, { signal: 'SIGKILL', limitMs: killMs });
     if (this.#active !== active) return true;
-    this.#options.log.info('shell ended, as its command could not be', { sessionKey: this.#record.sessionKey, jobId: active.launch.id });
+    this.#options.log.info('shell ended, as its command could not be', {
+      sessionKey: this.#record.sessionKey, jobId: active.launch.id,
+    });
     return await this.#kill(shell, active);
   }
 
@@ -202,25 +210,27 @@ export class Shell {
     return processes.map(({ pid }) => sendSignal(pid, name)).includes(true);
   }
 
-  /** Of a session that is deleted: ends its process and all that is in its group. */
+  /** Ends the process of a deleted session, and all processes in its group. */
   async terminate(): Promise<void> {
     this.#isDeleted = true;
-    // It may have opened its control by now, and would then never end.
+    // A process that is being started may have opened its control by now, and would then never end.
     this.#isLost ||= this.#starting !== undefined;
     const running = this.#running;
-    if (running && this.#isAlive()) await terminate({ id: this.mark, leader: running.identity }, { signal: 'SIGHUP', graceMs: 1000 });
+    if (running && this.#isAlive()) await terminate(
+      { id: this.mark, leader: running.identity }, { signal: 'SIGHUP', graceMs: 1000 },
+    );
     else await this.#endLost();
     this.#letGo();
   }
 
-  /** Ends a shell that may still run, and that nothing can be told any more. */
+  /** Ends a shell that may still run, but can be given no job any more. */
   async #endLost(): Promise<void> {
     if (!this.#isLost) return;
     await terminate({ id: this.mark, leader: undefined }, { signal: 'SIGHUP', graceMs: 1000 });
     this.#isLost = false;
   }
 
-  /** The shell goes on, with its job. */
+  /** Releases the shell, which keeps running, with its job. */
   close(): void {
     this.#isClosed = true;
     if (this.#active) this.#settle(this.#active);
@@ -242,13 +252,13 @@ export class Shell {
     }
   }
 
-  /** As a launcher does: no file that was replaced tells whether another has the job. */
+  /** Fails the job as a launcher does: a replaced file cannot tell whether another process has the job. */
   #refuse({ id, directory }: ShellLaunch, { message }: ReplacedError): void {
     try {
       checkFolder(directory);
       appendRegular(join(directory, 'stderr'), `sidecar: ${message}\n`);
     } catch {
-      // It is the one that was replaced, or the disk is full.
+      // The job's directory was replaced, or the disk is full.
     }
     this.#options.connection().events.onExit(id, { code: 126, pid: 0, hasLeft: false });
   }
@@ -261,13 +271,17 @@ export class Shell {
     shell.isSeeded = hasHadJob(shell);
     checkUntouched(directory, stdin);
     shell.jobDirectory = directory;
-    const bootstrap = shell.isSeeded || isBootstrap || bootstrapCommand === undefined ? undefined : join(shell.directory, 'bootstrap');
+    const bootstrap = shell.isSeeded || isBootstrap || bootstrapCommand === undefined
+      ? undefined
+      : join(shell.directory, 'bootstrap');
     if (bootstrap !== undefined) writeRegular(bootstrap, `${bootstrapCommand}\n`);
     const claim = claimLine(shell.identity);
-    // A name of its own: the shell may still have the line of an earlier server to read, and must find what that one meant.
+    // A name of its own: the shell may still read a line of an earlier server, and must find the run file of that line.
     const runFile = join(directory, `run-${claim.slice(claim.indexOf('#') + 1)}`);
     writeRegular(join(directory, 'command'), `${command}\n`);
-    createFile(runFile, dialect.run({ id, directory, stdin, claim, shell: shell.directory, ...(bootstrap === undefined ? {} : { bootstrap }) }));
+    createFile(runFile, dialect.run({
+      id, directory, stdin, claim, shell: shell.directory, ...(bootstrap === undefined ? {} : { bootstrap }),
+    }));
     noteJob(shell);
     if (!shell.isSeeded) connection().events.onShellStarted?.(id, shell.started);
     active.shell = shell;
@@ -285,14 +299,14 @@ export class Shell {
     const { directory, dialect, program, connection, takeFifo, inherited, trash } = this.#options;
     this.#checkFolder();
     const started = this.#nextStart();
-    // It runs, and cannot be used any more.
+    // The process runs, and cannot be used any more.
     this.#isLost ||= this.#isAlive();
     this.#letGo();
     await this.#endLost();
     const before = this.#record.starts;
     const starts = before + 1;
     const runIn = runDirectory(directory, starts);
-    // A job may have put it there, with anything in it.
+    // A job may have created the directory, with anything in it.
     if (statQuietly(runIn) !== undefined) void trash.clear(trash.put(runIn));
     makeFolder(runIn, { mode: 0o700 });
     const controlPath = join(runIn, 'control');
@@ -326,7 +340,7 @@ export class Shell {
     return startAfter(starts === 0 ? undefined : runDirectory(this.#options.directory, starts), starts + 1);
   }
 
-  /** Where that fails, the session goes on with another process. */
+  /** Finds the process of an earlier server; on failure the session continues with another process. */
   #tryFindAgain(): void {
     try {
       this.#findAgain();
@@ -338,7 +352,7 @@ export class Shell {
     }
   }
 
-  /** The process that an earlier server started. */
+  /** Finds the process that an earlier server started, or how it ended. */
   #findAgain(): void {
     const { directory, record: { starts }, dialect } = this.#options;
     const runIn = runDirectory(directory, starts);
@@ -354,7 +368,7 @@ export class Shell {
       if (control === undefined) return;
       const started = readStarted(runIn) ?? { reason: 'gone', start: starts };
       this.#running = { directory: runIn, identity: note.identity, control, started, ...noted };
-      // What a FIFO holds is lost when nobody has it open: the server may have ended before the shell had opened it.
+      // A FIFO that no process has open loses its content: the server may have ended before the shell had opened it.
       if (!isBegun) writeSync(control, `${dialect.begin(controlPath, join(runIn, 'environment'))}\n`);
       if (noted.jobDirectory === undefined || !isUnfinished(noted.jobDirectory, note.identity)) {
         void this.#continue(commandIn(noted.jobDirectory ?? runIn), this.#running);
@@ -367,7 +381,7 @@ export class Shell {
     if (code !== undefined) noteExit(this.#lastJobDirectory, note.identity, code);
   }
 
-  /** @param reader The shell that has had it open. @returns `undefined`: a job has replaced it. */
+  /** @param reader The pid of the shell, if it has opened the control. @returns `undefined`: a job has replaced it. */
   #reopen(controlPath: string, reader: number | undefined): number | undefined {
     try {
       const control = openControl(controlPath);
@@ -386,7 +400,8 @@ export class Shell {
       if (name === 'exit') this.#look(active);
     };
     const folders = [active.launch.directory, ...(active.shell ? [active.shell.directory] : [])];
-    for (const watcher of folders.map((folder) => watchQuietly(folder, look))) if (watcher) active.stopWatching.push(() => watcher.close());
+    for (const watcher of folders.map((folder) => watchQuietly(folder, look)))
+      if (watcher) active.stopWatching.push(() => watcher.close());
     const timer = setInterval(() => this.#look(active), lookMs);
     timer.unref();
     active.stopWatching.push(() => clearInterval(timer));
@@ -403,35 +418,37 @@ export class Shell {
     }
   }
 
-  /** What the shell has told of the job. */
+  /** The exit code that the shell has written for the job. */
   #exitOf({ shell, launch: { id, directory } }: Active): number | undefined {
     return exitIn(directory) ?? (shell && toldExit(shell, id));
   }
 
-  /** The shell has ended, and the job with it. */
+  /** Handles the end of a shell that has ended with its job. */
   #lookAtDead(active: Active): void {
     const { shell, launch: { directory } } = active;
     active.goneAt ??= performance.now();
     const code = shell && exitIn(shell.directory);
     if (shell && code === undefined && !isReplaced(shell) && performance.now() - active.goneAt < exitReportMs) return;
-    // Both may have come to their end since the first look.
+    // Read again: both may have ended since the first look.
     const own = this.#exitOf(active);
     if (own !== undefined) return this.#ended(active, own);
     if (shell && isUnclaimed(directory)) return this.#again(active);
-    // It may be in the middle of the job.
+    // The shell may be in the middle of the job.
     if (!shell) void this.#endLost();
     const ended = shell ? this.#noteEnded(shell.directory, directory, code) : this.endedWith(directory);
     if (shell && code !== undefined) noteExit(directory, shell.identity, code);
     this.#ended(active, code, ended);
   }
 
-  /** The shell ended before it had read of the job. */
+  /** Gives the job to a new shell, as the last one ended before it had read of the job; fails after `maxAttempts`. */
   #again(active: Active): void {
     const { launch } = active;
     for (const stop of active.stopWatching.splice(0)) stop();
     if (launch.command === undefined || (active.attempts += 1) >= maxAttempts) {
       this.#settle(active);
-      this.#options.connection().events.onFailed(launch.id, new Error('the shell ended before it could run the command'));
+      this.#options.connection().events.onFailed(
+        launch.id, new Error('the shell ended before it could run the command'),
+      );
       return;
     }
     active.shell = undefined;
@@ -467,7 +484,7 @@ export class Shell {
     this.#options.log.warn('cannot write the state of a shell', { sessionKey: this.#record.sessionKey, error });
   }
 
-  /** Its job may be forgotten before the next one comes. @param hasTold It says that it has had it. */
+  /** Notes that the shell has had a job, as that may be forgotten. @param hasTold Whether the shell reported its end. */
   #noteSeeded(shell: Running, hasTold: boolean): void {
     shell.isSeeded = hasTold || hasHadJob(shell);
     try {
@@ -483,7 +500,7 @@ export class Shell {
     this.#lastUsedAt = this.#options.now();
   }
 
-  /** Interrupts what the shell runs, and the shell. `false`: there is nothing that could be told. */
+  /** Interrupts what the shell runs, and the shell. `false`: there was nothing to interrupt. */
   async #interrupt(active: Active, shell: Running, limitMs: number): Promise<boolean> {
     return await interruptCommand({
       shell: shell.identity, find: () => this.#processesOf(active, shell), limitMs,
@@ -491,7 +508,7 @@ export class Shell {
     });
   }
 
-  /** An earlier server may have ended in the middle of an interrupt. */
+  /** Continues what an earlier server left stopped if it ended in the middle of an interrupt. */
   async #continue(active: Command, shell: Running): Promise<void> {
     try {
       await continueInterrupted({ shell: shell.identity, find: () => this.#processesOf(active, shell) });
@@ -503,7 +520,7 @@ export class Shell {
   /**
    * Makes the shell leave the command of the job.
    *
-   * @returns whether the shell has got it by now; `undefined`: it has not begun the command, or does not know how.
+   * @returns whether the shell has received it by now; `undefined`: it has not begun the command, or has no interrupt.
    */
   #tellShell(active: Active, shell: Running, isAsleep: boolean): (() => boolean) | undefined {
     const { interrupt } = this.#options.dialect;
@@ -515,7 +532,7 @@ export class Shell {
     return () => this.#active !== active || interruptsIn(directory) !== before || !isAliveNow(shell.identity);
   }
 
-  /** A shell that cannot be told is told all the same that there is an interrupt, and killed where that does not do. */
+  /** Tolerates a failure: the shell is interrupted without the note, and killed if that is not enough. */
   #noteForShell(note: () => void): void {
     try {
       note();
@@ -524,7 +541,7 @@ export class Shell {
     }
   }
 
-  /** Interrupts the job once, and waits: a trap of the command's on SIGINT may be at work. */
+  /** Interrupts the job once, and waits, as a SIGINT trap of the command may be running. */
   async #stopByInterrupt(active: Active, shell: Running, limitMs: number): Promise<void> {
     let isTold = false;
     await this.#stop(active, shell, limitMs, async () => {
@@ -541,7 +558,7 @@ export class Shell {
     });
   }
 
-  /** Acts again and again, until the job has ended, or nothing is left to be signalled. */
+  /** Acts repeatedly until the job has ended, nothing is left to be signalled, or the time is over. */
   async #stop(
     active: Active, shell: Running, limitMs: number, act: (processes: readonly ProcessStat[]) => Promise<void> | void,
   ): Promise<void> {
@@ -558,13 +575,17 @@ export class Shell {
     }
   }
 
-  /** Ends what a job that was stopped has left running in the background. No other job of the session runs meanwhile. */
+  /** Ends what a stopped job has left running in the background. No other job of the session runs meanwhile. */
   async #endLeft(active: Active, shell: Running, how: { signal: NodeJS.Signals; limitMs: number }): Promise<void> {
-    // A shell starts what is in the background with SIGINT ignored (POSIX, Shell Command Language 2.11).
+    // A shell starts background processes with SIGINT ignored (POSIX, Shell Command Language 2.11).
     const signal = how.signal === 'SIGINT' ? 'SIGTERM' : how.signal;
     const told = new Set<number>();
     const begunAt = performance.now();
-    for (let waitMs = 5; this.#active !== active && performance.now() - begunAt < how.limitMs; waitMs = nextLookMs(waitMs)) {
+    for (
+      let waitMs = 5;
+      this.#active !== active && performance.now() - begunAt < how.limitMs;
+      waitMs = nextLookMs(waitMs)
+    ) {
       const processes = await this.#processesOf(active, shell);
       if (processes.length === 0) return;
       for (const { pid } of processes) signalOnce(pid, signal, told);
@@ -590,7 +611,7 @@ export class Shell {
     return await commandProcesses({ jobId: id, shell: shell.identity, shellMark: this.mark, startedAtTicks });
   }
 
-  /** One that can be given a job. */
+  /** The process, if it can be given a job. */
   get #live(): Running | undefined {
     return this.#running && this.#isAlive() && !isReplaced(this.#running) ? this.#running : undefined;
   }
@@ -608,7 +629,7 @@ export class Shell {
     return times.length === 0 ? null : Math.max(...times);
   }
 
-  /** Of its process, and what the launcher knows it by. */
+  /** The mark of its process, which is also the id of its launch. */
   get mark(): string {
     return shellMark(this.#options.directory, this.#record, this.#record.starts);
   }
@@ -619,9 +640,11 @@ export class Shell {
     writeSession(this.#options.directory, record);
   }
 
-  /** Nothing is written or removed where a link leads. @throws ReplacedError */
+  /** Makes sure that nothing is written or removed behind a link. @throws ReplacedError */
   #checkFolder(): void {
-    if (isBehindLink(this.#options.directory)) throw new ReplacedError('a link has replaced the directory of the session; delete the session');
+    if (isBehindLink(this.#options.directory)) throw new ReplacedError(
+      'a link has replaced the directory of the session; delete the session',
+    );
   }
 
   #letGo(): void {
@@ -630,7 +653,7 @@ export class Shell {
   }
 }
 
-/** That of a job of an earlier server. */
+/** The command of a job of an earlier server. */
 function commandIn(directory: string): Command {
   const claimed = statQuietly(join(directory, 'process'));
   const ageTicks = claimed ? Math.ceil((Date.now() - claimed.mtimeMs) / 10) : 0;
@@ -641,19 +664,19 @@ function nextLookMs(waitMs: number): number {
   return Math.min(waitMs * 1.5, slowestLookMs);
 }
 
-/** No process twice, but for SIGKILL. */
+/** Signals a process only once, except with SIGKILL. */
 function signalOnce(pid: number, signal: NodeJS.Signals, told: Set<number>): void {
   if (told.has(pid) && signal !== 'SIGKILL') return;
   told.add(pid);
   sendSignal(pid, signal);
-  // A stopped process acts on a signal only once it goes on.
+  // A stopped process acts on a signal only once it continues.
   if (signal !== 'SIGKILL') sendSignal(pid, 'SIGCONT');
 }
 
 function watchQuietly(folder: string, listener: (event: string, name: string | null) => void): FSWatcher | undefined {
   try {
     const watcher = watch(folder, { persistent: false }, listener);
-    // The directory is gone, or a limit was reached: the looks now and then must do.
+    // The directory is gone, or a limit was reached: the looks at intervals are enough.
     watcher.on('error', () => watcher.close());
     return watcher;
   } catch {

@@ -1,5 +1,6 @@
 /**
- * The persistent shells of this machine, by the keys that clients gave them. They outlive the server: what it knows it can read back from disk.
+ * The persistent shells of this machine, by the keys that clients gave them. They outlive the server, which can read
+ * all of its state back from disk.
  * @module
  */
 import { readdirSync, renameSync } from 'node:fs';
@@ -28,19 +29,19 @@ import { shellGone } from './shell-end.ts';
 
 export interface ShellsOptions {
   readonly stateDir: string;
-  /** A FIFO made ahead; `undefined`: this machine has no persistent shells. */
+  /** Takes a FIFO that was made ahead; `undefined`: this machine has no persistent shells. */
   readonly takeFifo: (() => Promise<string>) | undefined;
-  /** What jobs inherit. */
+  /** The environment that jobs inherit. */
   readonly inherited: Variables;
   readonly maxSessions: number;
-  /** A session that was not used for so long is deleted; 0: none ever is. */
+  /** How long an unused session is kept; 0: for ever. */
   readonly idleSeconds: number;
   readonly log: Log;
   /** Unix seconds. Default: the clock. */
   readonly now?: () => number;
 }
 
-/** What a server hands to its shells, which were there before it. */
+/** What a server provides to its shells, which are created before it. */
 export interface ShellsConnection {
   readonly launch: (launch: Launch) => void;
   readonly events: StarterEvents;
@@ -49,7 +50,7 @@ export interface ShellsConnection {
 }
 
 const longestSweepMs = 30_000;
-/** After the start, which the look through all processes would hold up. */
+/** The delay of the look through all processes, which would hold up the start of the server. */
 const strayLookMs = 1000;
 
 export class Shells implements ShellHost {
@@ -60,13 +61,13 @@ export class Shells implements ShellHost {
   readonly #shells = new Map<string, Shell>();
   /** Marks of shells whose sessions this version cannot read. */
   readonly #foreign = new Set<string>();
-  /** By path. */
+  /** The shells that can persist here, and their paths. */
   readonly found: ReadonlyMap<ShellKind, string>;
   readonly #sweep: NodeJS.Timeout | undefined;
   #connection: ShellsConnection | undefined;
   #isClosed = false;
 
-  /** Reads back what an earlier server left; jobs that ended with their shell meanwhile have their exit code from here on. */
+  /** Reads back what an earlier server left; jobs that ended with their shell meanwhile get their exit code here. */
   constructor(options: ShellsOptions) {
     const { stateDir, takeFifo, inherited, idleSeconds, now = unixSeconds } = options;
     this.#options = options;
@@ -92,7 +93,7 @@ export class Shells implements ShellHost {
     return this.#shells.size;
   }
 
-  /** The one for a request that names none. */
+  /** The shell for a request that names none. */
   get defaultShell(): ShellKind | null {
     return [...this.found.keys()][0] ?? null;
   }
@@ -102,7 +103,7 @@ export class Shells implements ShellHost {
     void this.#endStrays();
   }
 
-  /** Ends the shells of earlier servers whose session is not there any more: nothing can be told them. */
+  /** Ends the shells of earlier servers whose session is gone: they can be given no job any more. */
   async #endStrays(): Promise<void> {
     const { stateDir, log } = this.#options;
     const before = ticksNow();
@@ -112,7 +113,7 @@ export class Shells implements ShellHost {
       const isKnown = (mark: string): boolean =>
         this.#foreign.has(mark) || [...this.#shells.values()].some((shell) => shell.mark === mark);
       const strays = await findStrays({ folder: this.#folder, stateDir, before }, isKnown);
-      // At once: they share the looks through all processes.
+      // All at once, as they share the looks through all processes.
       await Promise.all(strays.map(async ({ mark, leader }) => {
         log.warn('ending a shell whose session is gone', { pid: leader.pid });
         await terminate({ id: mark, leader }, { signal: 'SIGHUP', graceMs: 1000 });
@@ -128,7 +129,8 @@ export class Shells implements ShellHost {
     if (known) {
       const { shell } = known.record;
       if (wanted !== undefined && wanted !== shell) {
-        throw new ProblemError('session_conflict', `Cannot run the command by ${wanted}: session ${shown(sessionKey)} has ${shell}; delete it, or use another sessionKey`);
+        throw new ProblemError('session_conflict',
+          `Cannot run the command by ${wanted}: session ${shown(sessionKey)} has ${shell}; delete it, or use another sessionKey`);
       }
       if (requireShell === true && known.isIdle && !known.hasState) throw known.gone();
       this.#try(() => { if (bootstrapCommand !== undefined) known.setBootstrap(bootstrapCommand); });
@@ -138,10 +140,13 @@ export class Shells implements ShellHost {
     const shell = this.#choose(wanted);
     const { maxSessions } = this.#options;
     if (this.#shells.size >= maxSessions) {
-      throw new ProblemError('too_many_sessions', `Cannot open session ${shown(sessionKey)}: there are ${maxSessions} already; delete one`);
+      throw new ProblemError('too_many_sessions',
+        `Cannot open session ${shown(sessionKey)}: there are ${maxSessions} already; delete one`);
     }
     const record: SessionRecord = {
-      sessionKey, shell, createdAt: this.#now(), workdir, env, ...(bootstrapCommand === undefined ? {} : { bootstrapCommand }), starts: 0,
+      sessionKey, shell, createdAt: this.#now(), workdir, env,
+      ...(bootstrapCommand === undefined ? {} : { bootstrapCommand }),
+      starts: 0,
     };
     this.#try(() => {
       const directory = join(this.#folder, folderName(sessionKey));
@@ -157,7 +162,7 @@ export class Shells implements ShellHost {
   start(launch: ShellLaunch): void {
     const shell = this.#shells.get(launch.sessionKey);
     if (shell) return shell.start(launch);
-    // Deleted while the job waited for its turn.
+    // The session was deleted while the job waited for its turn.
     setImmediate(() => this.#connection?.events.onFailed(launch.id, new Error('its session was deleted')));
   }
 
@@ -184,7 +189,9 @@ export class Shells implements ShellHost {
   }
 
   list(): readonly Session[] {
-    return [...this.#shells.values()].map((shell) => shell.show()).sort((a, b) => (a.sessionKey < b.sessionKey ? -1 : 1));
+    return [...this.#shells.values()]
+      .map((shell) => shell.show())
+      .sort((a, b) => (a.sessionKey < b.sessionKey ? -1 : 1));
   }
 
   /** @throws ProblemError session_not_found. */
@@ -192,12 +199,12 @@ export class Shells implements ShellHost {
     return this.#get(sessionKey).show();
   }
 
-  /** Ends its jobs and its process, and forgets it. @throws ProblemError session_not_found. */
+  /** Ends the session's jobs and process, and forgets the session. @throws ProblemError session_not_found. */
   async delete(sessionKey: string): Promise<void> {
     const shell = this.#get(sessionKey);
     await this.#connection?.cancelJobs(sessionKey);
     if (this.#shells.get(sessionKey) !== shell) return;
-    // A new session of that key may come at once.
+    // A new session with that key may be created at once.
     const directory = join(this.#folder, folderName(sessionKey));
     const aside = `${directory}.deleted-${process.pid}-${Date.now()}`;
     if (!isLink(this.#folder) && statFile(directory) !== undefined) this.#try(() => renameSync(directory, aside));
@@ -207,7 +214,7 @@ export class Shells implements ShellHost {
     this.#options.log.info('session deleted', { sessionKey });
   }
 
-  /** The shells go on, with their jobs. */
+  /** Releases the shells, which keep running, with their jobs. */
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#sweep);
@@ -218,13 +225,15 @@ export class Shells implements ShellHost {
     const shell = wanted ?? this.defaultShell;
     if (shell !== null && this.found.has(shell)) return shell;
     const have = [...this.found.keys()].join(', ');
-    throw new ProblemError('not_supported', have === '' ? 'Cannot open a persistent shell: this machine has none that can persist'
+    throw new ProblemError('not_supported', have === ''
+      ? 'Cannot open a persistent shell: this machine has none that can persist'
       : `Cannot open a persistent shell by ${wanted}: this machine has ${have}`);
   }
 
   #get(sessionKey: string): Shell {
     const shell = this.#shells.get(sessionKey);
-    if (!shell) throw new ProblemError('session_not_found', `Cannot find session ${shown(sessionKey)}: there is none, or it was deleted`);
+    if (!shell) throw new ProblemError('session_not_found',
+      `Cannot find session ${shown(sessionKey)}: there is none, or it was deleted`);
     return shell;
   }
 
@@ -237,15 +246,20 @@ export class Shells implements ShellHost {
     const dialect = dialects[record.shell];
     const program = this.found.get(record.shell);
     if (!takeFifo || !dialect || program === undefined) throw new Error(`this machine has no ${record.shell} any more`);
-    // A shell needs it only once it has a job, which comes through it.
+    // A shell needs the connection only once it has a job, which arrives through the connection.
     const connection = (): ShellsConnection => this.#connection ?? unconnected();
-    return new Shell({ directory, record, dialect, program, takeFifo, trash: this.#trash, inherited: this.#options.inherited, connection, log, now: this.#now });
+    return new Shell({
+      directory, record, dialect, program, takeFifo, trash: this.#trash, inherited: this.#options.inherited,
+      connection, log, now: this.#now,
+    });
   }
 
   #readAll(): void {
     if (statFile(this.#folder) === undefined) return;
     const aside = makeOwnFolder(this.#folder);
-    if (aside !== undefined) this.#options.log.warn('the shells directory was no directory of ours, and was set aside', { aside });
+    if (aside !== undefined) this.#options.log.warn(
+      'the shells directory was no directory of ours, and was set aside', { aside },
+    );
     for (const name of readdirSync(this.#folder)) {
       const directory = join(this.#folder, name);
       if (name.includes('.deleted-')) {
@@ -278,7 +292,7 @@ export class Shells implements ShellHost {
     }
   }
 
-  /** Of a record that a later version has written, which may go on with its shell one day. */
+  /** Remembers the mark of a record that a later version has written, which may continue with its shell one day. */
   #noteForeign(directory: string, value: unknown): void {
     const { createdAt, starts } = (value ?? {}) as { readonly createdAt?: unknown; readonly starts?: unknown };
     if (typeof createdAt !== 'number' || typeof starts !== 'number') return;
@@ -289,11 +303,12 @@ export class Shells implements ShellHost {
     const before = this.#now() - this.#options.idleSeconds;
     for (const [sessionKey, shell] of this.#shells) {
       if (!shell.isIdle || shell.lastUsedAt > before) continue;
-      this.delete(sessionKey).catch((error: unknown) => this.#options.log.warn('cannot delete an idle session', { sessionKey, error }));
+      this.delete(sessionKey).catch((error: unknown) =>
+        this.#options.log.warn('cannot delete an idle session', { sessionKey, error }));
     }
   }
 
-  /** What the disk says, in words for the caller. */
+  /** Turns an error of the file system into a problem for the caller. */
   #try(act: () => void): void {
     try {
       act();
@@ -304,12 +319,12 @@ export class Shells implements ShellHost {
   }
 }
 
-/** The server was killed before the session had its record: nothing was ever run in it. */
+/** Whether the server was killed before the session had its record: then nothing was ever run in it. */
 function isUntouched(directory: string): boolean {
   try {
     return readdirSync(directory).every((name) => /^shell\.json\.\d+\.\d+$/.test(name));
   } catch {
-    // ENOTDIR, EACCES: something else, which stays.
+    // ENOTDIR, EACCES: something else, which is kept.
     return false;
   }
 }

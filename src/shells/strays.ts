@@ -1,5 +1,5 @@
 /**
- * Shells that no session knows any more: a job has replaced, moved or removed the directory of its session.
+ * Finds shells that no session knows any more, as a job has replaced, moved or removed the directory of their session.
  * @module
  */
 import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
@@ -15,11 +15,11 @@ export interface Stray {
 }
 
 /**
- * Looks for shells that have their control open in a folder of sessions, or that a launcher of the state directory
- * waits for: their own directory may have been moved elsewhere. Where there is no `/proc` it finds none.
+ * Looks for shells that have their control open in the folder of sessions, or that a launcher of the state directory
+ * waits for, as their own directory may have been moved elsewhere. Where there is no `/proc` it finds none.
  *
- * @param options.before The latest start time of those that are looked for: an earlier server started them.
- * @throws the system's error where it cannot look.
+ * @param options.before The latest start time of the shells to look for: an earlier server started them.
+ * @throws the system's error where the processes cannot be listed.
  */
 export async function findStrays(
   { folder, stateDir, before }: { readonly folder: string; readonly stateDir: string; readonly before: number },
@@ -28,13 +28,15 @@ export async function findStrays(
   const inside = existsSync(folder) ? `${realpathSync(folder)}${sep}` : undefined;
   return (await markedProcesses()).flatMap((one) => {
     const { mark, stat: { pid, startTime, groupId } } = one;
-    if (mark === undefined || !isShellMark(mark) || isKnown(mark) || pid !== groupId || Number(startTime) > before) return [];
+    if (
+      mark === undefined || !isShellMark(mark) || isKnown(mark) || pid !== groupId || Number(startTime) > before
+    ) return [];
     const isOurs = (inside !== undefined && hasOpenIn(pid, inside)) || isLaunchedIn(one, stateDir);
     return isOurs ? [{ mark, leader: { pid, startTime } }] : [];
   });
 }
 
-/** A file that was removed still has its path there (proc(5), /proc/pid/fd). */
+/** A removed file still has its path there (proc(5), /proc/pid/fd). */
 function hasOpenIn(pid: number, inside: string): boolean {
   try {
     const files = `/proc/${pid}/fd`;
