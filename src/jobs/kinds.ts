@@ -95,7 +95,7 @@ function shellKind({ shells }: KindOptions): Kind {
     terminate: ({ id }, ending) => shells.end(id, ending),
     signal: ({ id }, name) => shells.signal(id, name),
     explain: () => undefined,
-    // A job whose exit code is unknown may still be running: what told of its shell is gone.
+    // A job whose exit code is unknown may still be running: the files that report about its shell are gone.
     ended: async ({ id, state }, ending) => state.is === 'finished' && state.startedAt !== null
       && state.outcome.exitCode === unknownExitCode && await endMarked(id, ending),
   };

@@ -63,11 +63,11 @@ export interface Stored<T> {
 
 /** The line that claims a job without a process, in the file where a launcher names the job's process. */
 const nobody = 'nobody';
-/** Of `exit` and `process`. */
+/** The most bytes that are read of `exit` and `process`. */
 const maxNoteBytes = 65_536;
-/** A code and its newline, see `parseExit`. */
+/** The longest content of a complete exit file: a code and its newline, see `parseExit`. */
 const longestExitBytes = 11;
-/** Of the directory of a job that is being made, where no directories are made ahead. */
+/** Prefix of the directory of a job that is being made, where no directories are made ahead. */
 const prefixOfNew = '.new-';
 /** All files that a job's directory holds before the job is accepted. */
 const preparedFiles: readonly string[] = ['job.json', 'stdin', 'stdout', 'stderr', 'process', 'exit'];
@@ -392,7 +392,7 @@ function foldersIn(directory: string): { readonly name: string; readonly isFolde
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Turns the system's error at a write into one that tells the caller what to do. */
+/** Turns an error of the file system into a problem for the caller. */
 export function storageProblem(action: string, error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
   const { code = 'unknown', message } = error as NodeJS.ErrnoException;
