@@ -1,5 +1,5 @@
 /**
- * Prompts for an agent, and what comes of them: one, or as many as a person types.
+ * Runs prompts for an agent: a single one, or as many as a person types.
  * @module
  */
 import { FanOut } from '../../base/fan-out.ts';
@@ -20,27 +20,29 @@ export interface ConversationOptions {
   readonly paint: Paint;
   readonly isQuiet: boolean;
   readonly isJson: boolean;
-  /** Somebody sits at the terminal. */
+  /** A person sits at the terminal and can be asked. */
   readonly isAsking: boolean;
 }
 
-/** What a shell says of a command that SIGPIPE ended. */
+/** The exit code that a shell reports for a command ended by SIGPIPE. */
 const readerGoneExitCode = 141;
 
-/** One turn of a job that runs, or all of one that is new. */
+/** One turn of a running job, or the whole of a new job. */
 export interface Turn {
   readonly id: JobId;
-  /** Its number. `undefined`: there is no prompt, only a session. */
+  /** Number of the turn. `undefined`: the job has no prompt, only a session. */
   readonly turn: number | undefined;
-  /** The agent waits for another prompt then. */
+  /** The agent waits for another prompt after this turn. */
   readonly isKept: boolean;
-  /** Of a job that ran before: what was before is passed over. */
+  /** Set for a job that ran before: where to start following. */
   readonly from?: Position;
 }
 
-/** Submits, shows the turn, and resolves with the exit code. @param begin Submits; may be told to leave. */
+/** Submits a prompt, shows its turn, resolves with the exit code. @param begin Submits; its signal aborts to leave. */
 export async function runTurn(
-  sidecar: Sidecar, begin: (signal: AbortSignal) => Promise<Turn>, options: ConversationOptions & { readonly isOwn: boolean },
+  sidecar: Sidecar,
+  begin: (signal: AbortSignal) => Promise<Turn>,
+  options: ConversationOptions & { readonly isOwn: boolean },
 ): Promise<number> {
   const interrupts = handleInterrupts(cancelTurn(options.isOwn), { isOwn: options.isOwn });
   let isReaderGone = false;
@@ -63,7 +65,11 @@ export async function runTurn(
   }
 }
 
-async function showTurn(sidecar: Sidecar, { id, turn, isKept, from }: Turn, options: ConversationOptions & { readonly interrupts: InterruptHandler }): Promise<Job> {
+async function showTurn(
+  sidecar: Sidecar,
+  { id, turn, isKept, from }: Turn,
+  options: ConversationOptions & { readonly interrupts: InterruptHandler },
+): Promise<Job> {
   const { paint, interrupts, isAsking } = options;
   let stopReason: string | undefined;
   const job = await stayingReachable(id, followAgent({
@@ -75,11 +81,15 @@ async function showTurn(sidecar: Sidecar, { id, turn, isKept, from }: Turn, opti
       return isKept;
     },
   }));
-  // What a job that goes on says of itself may be a moment old.
+  // The server's view of a running job may lag behind the stop event.
   return job ?? { ...await sidecar.jobs.get(id), ...(stopReason === undefined ? {} : { stopReason }) };
 }
 
-async function finish(sidecar: Sidecar, ended: Job, { isJson, isQuiet, isInterrupted }: ConversationOptions & { readonly isInterrupted: boolean }): Promise<number> {
+async function finish(
+  sidecar: Sidecar,
+  ended: Job,
+  { isJson, isQuiet, isInterrupted }: ConversationOptions & { readonly isInterrupted: boolean },
+): Promise<number> {
   const exitCode = agentExitCode(ended, { isInterrupted });
   const needsMore = isJson || (ended.acpError ?? null) !== null;
   const job = needsMore && isFinished(ended) ? await sidecar.jobs.get(ended.jobId) : ended;
@@ -89,7 +99,7 @@ async function finish(sidecar: Sidecar, ended: Job, { isJson, isQuiet, isInterru
   return exitCode;
 }
 
-/** How to go on from here. */
+/** Says how to continue from here. */
 function tellWhere(job: Job): void {
   const { jobId, acpSessionId, acpError } = job;
   if (acpError) return;
@@ -97,7 +107,7 @@ function tellWhere(job: Job): void {
   say(`job ${jobId}${acpSessionId === null || acpSessionId === undefined ? '' : `, session ${acpSessionId}`}`);
 }
 
-/** Prompt after prompt, as they are typed, until Ctrl-D. */
+/** Runs prompt after prompt, as the person types them, until Ctrl-D. */
 export async function converse(
   sidecar: Sidecar, begin: (signal: AbortSignal) => Promise<Turn>, options: ConversationOptions,
 ): Promise<number> {
@@ -122,11 +132,11 @@ class Dialogue {
   readonly #options: ConversationOptions & { readonly interrupts: InterruptHandler };
   readonly #ended = new AbortController();
   readonly #news = new FanOut<void>();
-  /** Numbers of the last turn that the server has taken, that has begun and that has stopped. */
+  /** Numbers of the last turn that the server has accepted, that has begun and that has stopped. */
   #taken: number;
   #begun = 0;
   #stopped = 0;
-  /** The last prompt on its way to the server. Never rejects. */
+  /** The request that submits the last prompt. Never rejects. */
   #sending: Promise<unknown> = Promise.resolve();
 
   constructor(sidecar: Sidecar, first: Turn, options: ConversationOptions & { readonly interrupts: InterruptHandler }) {
@@ -147,10 +157,10 @@ class Dialogue {
     say(`job ${id}; Ctrl-C cancels a turn, Ctrl-D ends the agent`);
     const following = this.#follow().finally(() => this.#end());
     const typing = this.#type();
-    // The end of the job ends the typing; a failure of either is that of both.
+    // The end of the job ends the typing; a failure of either one is thrown here.
     const job = await Promise.race([following, typing.then((isLeaving) => (isLeaving ? undefined : following))]);
     if (job === undefined) {
-      // However it ends now, it was meant to.
+      // The end is intended: how the following ends does not matter.
       following.catch(() => undefined);
       await this.#sidecar.jobs.cancel(id);
       return exitCodes.ok;
@@ -170,7 +180,9 @@ class Dialogue {
       },
       onStop: ({ turn, stopReason }) => {
         this.#stopped = turn;
-        if (stopReason !== 'end_turn') say(stopReason === 'cancelled' ? 'the turn was cancelled' : `the turn has stopped: ${stopReason}`);
+        if (stopReason !== 'end_turn') say(
+          stopReason === 'cancelled' ? 'the turn was cancelled' : `the turn has stopped: ${stopReason}`,
+        );
         this.#news.tell();
         return false;
       },
@@ -179,7 +191,7 @@ class Dialogue {
     return job;
   }
 
-  /** Resolves with whether the person leaves; else the job has ended. */
+  /** Resolves with `true` when the person leaves, with `false` when the job has ended. */
   async #type(): Promise<boolean> {
     const signal = this.#ended.signal;
     const { interrupts } = this.#options;
@@ -206,7 +218,7 @@ class Dialogue {
     }
   }
 
-  /** That is so, or the job has ended. */
+  /** Resolves once `isSo()` holds or the job has ended. */
   async #until(isSo: () => boolean): Promise<void> {
     const { signal } = this.#ended;
     if (isSo() || signal.aborted) return;
@@ -226,11 +238,13 @@ class Dialogue {
 }
 
 /**
- * Another turn of a job, or of the one that goes on with it.
+ * Submits another turn to a job, or to the job that continues its session.
  *
- * @throws CommandError where it takes none; ProblemError as `Agents.prompt`.
+ * @throws CommandError when the job takes no more prompts; ProblemError as `Agents.prompt`.
  */
-export async function turnOn(sidecar: Sidecar, id: JobId, prompt: Parameters<Sidecar['agents']['prompt']>[1], signal: AbortSignal): Promise<Turn> {
+export async function turnOn(
+  sidecar: Sidecar, id: JobId, prompt: Parameters<Sidecar['agents']['prompt']>[1], signal: AbortSignal,
+): Promise<Turn> {
   const job = await sidecar.jobs.get(id, { maxBytes: 0, signal });
   try {
     const { jobId, turn, continues, keepAlive } = await sidecar.agents.prompt(id, prompt, { signal });
@@ -241,17 +255,18 @@ export async function turnOn(sidecar: Sidecar, id: JobId, prompt: Parameters<Sid
   } catch (error) {
     if (!(error instanceof ProblemError) || error.code !== 'job_not_running') throw error;
     const session = job.acpSessionId ?? undefined;
-    const hint = session === undefined ? undefined : `A new job can go on with its session: sidecar prompt --session ${session} …`;
+    const hint = session === undefined
+      ? undefined
+      : `A new job can go on with its session: sidecar prompt --session ${session} …`;
     const why = 'it ends after this turn, as it was not told to --keep-alive, or has no session';
     throw new CommandError(`Cannot prompt the agent of job ${id}: ${why}`, { ...(hint ? { hint } : {}), cause: error });
   }
 }
 
 /**
- * Where there is no turn yet, or not any more, what is left to end is the job, if it is ours.
+ * The first interrupt: cancels the current turn. Without one it cancels the job, if the job is ours.
  *
- * @param untilBegun Waits for the turn of a prompt that was typed and has not begun: it is the one to cancel. Default:
- *   there is none.
+ * @param untilBegun Waits until the turn of a typed prompt has begun, as that is the turn to cancel. Default: no wait.
  */
 function cancelTurn(isOwn: boolean, untilBegun: () => Promise<unknown> = async () => undefined): FirstInterrupt {
   return async (sidecar, id, signal) => {
@@ -268,14 +283,16 @@ function viewOf({ paint, isQuiet, isJson }: ConversationOptions): AgentView {
   return new AgentView({ paint, isQuiet, isSilent: isJson });
 }
 
-/** @throws CommandError that says where the job is, when the server stays away. */
+/** @throws CommandError that says where the job is, when the server stays unreachable. */
 async function stayingReachable<T>(id: JobId, following: Promise<T>): Promise<T> {
   try {
     return await writingFor(id, () => following);
   } catch (error) {
     if (!(error instanceof ProblemError) || error.code !== 'unreachable') throw error;
     throw new CommandError(error.message, {
-      hint: `Job ${id} may still run; once the server is back, "sidecar logs -f ${id}" shows its message`, exitCode: exitCodes.unreachable, cause: error,
+      hint: `Job ${id} may still run; once the server is back, "sidecar logs -f ${id}" shows its message`,
+      exitCode: exitCodes.unreachable,
+      cause: error,
     });
   }
 }

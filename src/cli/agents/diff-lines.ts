@@ -1,5 +1,5 @@
 /**
- * What changed from one text to another, line by line, as diff(1) shows it. Pure.
+ * The changes from one text to another, line by line, as diff(1) shows them. Pure.
  * @module
  */
 
@@ -8,12 +8,12 @@ export interface DiffLine {
   readonly text: string;
 }
 
-/** Lines around a change that are shown, too. */
+/** Unchanged lines that are shown before and after a change. */
 const contextLines = 2;
-/** Larger changes are shown as all of the old and all of the new: comparing takes the product. */
+/** Most pairs of an old and a new line that are compared; beyond, all old and all new lines are shown. */
 const maxCompared = 400_000;
 
-/** Only the part that differs, with a little around it. @param before `null`: the file is new. */
+/** Returns only the part that differs, with some context. @param before `null`: the file is new. */
 export function diffLines(before: string | null, after: string): readonly DiffLine[] {
   const [old, fresh] = [linesOf(before ?? ''), linesOf(after)];
   let start = 0;
@@ -27,11 +27,11 @@ export function diffLines(before: string | null, after: string): readonly DiffLi
   ];
 }
 
-/** By the longest common subsequence. */
+/** Uses the longest common subsequence. */
 function changed(old: readonly string[], fresh: readonly string[]): readonly DiffLine[] {
   if (old.length * fresh.length > maxCompared) return [...marked('removed', old), ...marked('added', fresh)];
   const width = fresh.length + 1;
-  // How many lines are common from the i-th old and the j-th new one on.
+  // common[i * width + j]: lines in common from the i-th old and the j-th new line on.
   const common = new Uint32Array((old.length + 1) * width);
   const at = (i: number, j: number): number => common[i * width + j] ?? 0;
   for (let i = old.length - 1; i >= 0; i -= 1) {
@@ -61,7 +61,7 @@ function marked(is: DiffLine['is'], lines: readonly string[]): readonly DiffLine
   return lines.map((text) => ({ is, text }));
 }
 
-/** A newline at the end ends the last line, it begins no other. */
+/** A newline at the end closes the last line and does not begin another. */
 function linesOf(text: string): readonly string[] {
   if (text === '') return [];
   const lines = text.split('\n');

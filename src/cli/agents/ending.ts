@@ -1,5 +1,5 @@
 /**
- * How the work of an agent has ended: the exit code, and what to do where it went wrong.
+ * How an agent's work ended: the exit code, and what to do after a failure.
  * @module
  */
 import { fieldsOf } from '../../agents/lenient.ts';
@@ -11,12 +11,14 @@ import { interruptedExitCode } from '../interrupts.ts';
 import { oneLine, say } from '../print.ts';
 import { tell } from '../streams.ts';
 
-/** Of what the agent wrote to stderr, where it has failed. */
+/** Last lines of the agent's stderr that are shown after a failure. */
 const maxErrorLines = 8;
-/** Errors about which the agent itself may have said more. */
-const toldByAgent: ReadonlySet<string> = new Set(['not_started', 'agent_ended', 'no_answer', 'bad_answer', 'runner_ended']);
+/** Errors about which the agent itself may have written more to stderr. */
+const toldByAgent: ReadonlySet<string> = new Set([
+  'not_started', 'agent_ended', 'no_answer', 'bad_answer', 'runner_ended',
+]);
 
-/** @param job As it is after the turn: finished, or waiting for another prompt. */
+/** @param job The job after the turn: finished, or waiting for another prompt. */
 export function agentExitCode(job: Job, { isInterrupted }: { readonly isInterrupted: boolean }): number {
   if (job.reason === 'timeout') return exitCodes.timeout;
   if (isInterrupted && (job.stopReason === 'cancelled' || job.reason === 'cancelled')) return interruptedExitCode;
@@ -24,19 +26,23 @@ export function agentExitCode(job: Job, { isInterrupted }: { readonly isInterrup
   return job.stopReason === 'end_turn' || job.stopReason === 'no_prompt' ? exitCodes.ok : exitCodes.failure;
 }
 
-/** Says on stderr what the exit code alone does not. */
+/** Says on stderr what the exit code does not tell. */
 export function tellAgentEnd(job: Job): void {
   const { acpError, stopReason, stderr } = job;
   if (acpError) {
     say(acpError.message);
-    // The server has written the same sentence below what the agent wrote.
+    // The server appends the same sentence to what the agent wrote.
     const own = (stderr ?? '').trimEnd();
     const ofAgent = own.endsWith(acpError.message) ? own.slice(0, -acpError.message.length) : own;
-    if (toldByAgent.has(acpError.code)) for (const line of ofAgent.trimEnd().split('\n').slice(-maxErrorLines)) if (line !== '') tell(`  ${oneLine(line)}\n`);
+    if (toldByAgent.has(acpError.code))
+      for (const line of ofAgent.trimEnd().split('\n').slice(-maxErrorLines))
+        if (line !== '') tell(`  ${oneLine(line)}\n`);
     for (const hint of hintsFor(acpError, job.agent ?? 'AGENT')) say(hint);
   } else if (job.reason !== 'exit' && job.reason !== null) {
     tellEnd(job);
-  } else if (stopReason !== null && stopReason !== undefined && stopReason !== 'end_turn' && stopReason !== 'no_prompt') {
+  } else if (
+    stopReason !== null && stopReason !== undefined && stopReason !== 'end_turn' && stopReason !== 'no_prompt'
+  ) {
     say(stopInWords(stopReason));
   }
 }
@@ -45,7 +51,8 @@ function stopInWords(stopReason: string): string {
   switch (stopReason) {
     case 'cancelled': return 'the turn was cancelled';
     case 'max_tokens': return 'the turn was ended: the agent has used all the tokens that it may (max_tokens)';
-    case 'max_turn_requests': return 'the turn was ended: the agent has asked its model as often as it may (max_turn_requests)';
+    case 'max_turn_requests':
+      return 'the turn was ended: the agent has asked its model as often as it may (max_turn_requests)';
     case 'refusal': return 'the agent refuses to go on (refusal)';
     default: return `the turn has stopped: ${stopReason}`;
   }
@@ -59,7 +66,10 @@ function hintsFor({ code, details }: AgentError, agent: string): readonly string
       const terminal = all.filter(({ argv }) => argv !== undefined);
       const own = 'log in with the program of the agent itself, on that machine, as the user that runs the server';
       return [
-        ...(methods.length === 0 ? [] : ['by one of these:', ...methods.map(({ id, name }) => `  --auth-method ${id}${name === '' ? '' : `   ${name}`}`)]),
+        ...(methods.length === 0 ? [] : [
+          'by one of these:',
+          ...methods.map(({ id, name }) => `  --auth-method ${id}${name === '' ? '' : `   ${name}`}`),
+        ]),
         ...terminal.map(({ id, name }) => `in a terminal: ${loginLine(agent, id)}${name === '' ? '' : `   ${name}`}`),
         all.length === 0 ? own : `or ${own}`,
       ];
@@ -79,7 +89,7 @@ function loginLine(agent: string, method: string): string {
   return `sidecar agents login ${shellWord(agent)} --auth-method ${shellWord(method)}`;
 }
 
-/** A way to log in. With `argv` it is one in a terminal, which that program does. */
+/** A way to log in. With `argv`, that program logs in, in a terminal. */
 export interface LoginMethod {
   readonly id: string;
   readonly name: string;
@@ -87,7 +97,7 @@ export interface LoginMethod {
   readonly env?: { readonly [name: string]: string };
 }
 
-/** @param details Of the error `auth_required`. */
+/** @param details The details of an error `auth_required`. */
 export function methodsIn(details: AgentError['details']): readonly LoginMethod[] {
   const { authMethods } = details;
   if (!Array.isArray(authMethods)) return [];
@@ -100,7 +110,8 @@ export function methodsIn(details: AgentError['details']): readonly LoginMethod[
   });
 }
 
-/** Nobody waits for the answer any more. */
+/** The request needs no answer any more: it is decided, or its job has ended or is deleted. */
 export function isDecided(error: unknown): boolean {
-  return error instanceof ProblemError && ['permission_not_found', 'elicitation_not_found', 'job_not_running', 'job_not_found'].includes(error.code);
+  return error instanceof ProblemError
+    && ['permission_not_found', 'elicitation_not_found', 'job_not_running', 'job_not_found'].includes(error.code);
 }

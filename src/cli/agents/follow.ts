@@ -1,8 +1,10 @@
 /**
- * Follows an agent: shows what it does, and has the person at the terminal answer what it asks.
+ * Follows an agent: shows what it does, and lets the person at the terminal answer its requests for permission.
  * @module
  */
-import { type AgentEvent, type AskedPermission, type Job, type JobId, type Position, type Sidecar, agentEvent } from '../../client/client.ts';
+import {
+  type AgentEvent, type AskedPermission, type Job, type JobId, type Position, type Sidecar, agentEvent,
+} from '../../client/client.ts';
 import { exposeText } from '../../base/escape.ts';
 import { patienceMs } from '../attach.ts';
 import { type InterruptHandler, untilReached } from '../interrupts.ts';
@@ -18,18 +20,18 @@ export interface FollowedAgent {
   readonly view: AgentView;
   readonly paint: Paint;
   readonly interrupts: InterruptHandler;
-  /** Somebody sits at the terminal and can be asked. */
+  /** A person sits at the terminal and can be asked. */
   readonly isAsking: boolean;
-  /** What was before this turn is passed over. Default: nothing is. */
+  /** The first turn to show. Default: all turns are shown. */
   readonly fromTurn?: number;
   readonly from?: Position;
-  /** Told the number of each turn that begins. */
+  /** Called with the number of each turn that begins. */
   readonly onBegin?: (turn: number) => void;
-  /** Told of each turn that has stopped; `true`: that was the last one of interest. */
+  /** Called for each turn that has stopped; `true` ends the following. */
   readonly onStop: (stop: { readonly turn: number; readonly stopReason: string }) => boolean;
 }
 
-/** Resolves with the finished job; `undefined`: `onStop` has had enough. */
+/** Resolves with the finished job, or with `undefined` when `onStop` returned `true`. */
 export async function followAgent(agent: FollowedAgent): Promise<Job | undefined> {
   const { sidecar, id, view, interrupts, fromTurn, from, onBegin, onStop } = agent;
   const questions = new Questions(agent);
@@ -40,7 +42,9 @@ export async function followAgent(agent: FollowedAgent): Promise<Job | undefined
     isLost = true;
   };
   try {
-    for await (const event of sidecar.jobs.follow(id, { signal: interrupts.leaving, reconnectMs: patienceMs, onLost, ...(from ? { from } : {}) })) {
+    for await (const event of sidecar.jobs.follow(id, {
+      signal: interrupts.leaving, reconnectMs: patienceMs, onLost, ...(from ? { from } : {}),
+    })) {
       isLost = false;
       if (event.type === 'end') {
         await view.endLine();
@@ -61,7 +65,7 @@ export async function followAgent(agent: FollowedAgent): Promise<Job | undefined
   }
 }
 
-/** What the agent asks, one after another. */
+/** Puts the agent's requests to the person, one after another. */
 class Questions {
   readonly #agent: FollowedAgent;
   readonly #open = new Map<string, AbortController>();
@@ -91,7 +95,9 @@ class Questions {
     for (const decided of this.#open.values()) decided.abort();
   }
 
-  #decided({ permissionId, options }: AskedPermission, { decision, reason }: AgentEvent & { readonly type: 'permission' }): void {
+  #decided(
+    { permissionId, options }: AskedPermission, { decision, reason }: AgentEvent & { readonly type: 'permission' },
+  ): void {
     const open = this.#open.get(permissionId);
     if (!open) return;
     this.#open.delete(permissionId);
@@ -120,7 +126,7 @@ class Questions {
       tell('\n');
       await this.#tellHow(permission);
     } else {
-      // What comes of it shows by what the agent does.
+      // Nothing more is said: the effect of the answer shows in what the agent does.
       this.#open.delete(permissionId);
       await untilReached(async () => {
         try {
@@ -141,7 +147,7 @@ class Questions {
   }
 }
 
-/** The beginning of an id that is long, as commands take it. */
+/** The beginning of a long id, which commands accept in its place. */
 export function shortId(id: string): string {
   return id.slice(0, 8);
 }

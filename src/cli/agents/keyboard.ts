@@ -1,5 +1,6 @@
 /**
- * Asks a person at the terminal for a line, and lets go of the terminal in between, so that Ctrl-C reaches this process as ever.
+ * Asks the person at the terminal for a line. In between it releases the terminal, so that Ctrl-C reaches this process
+ * as usual.
  * @module
  */
 import { openLineEditor } from '../line-editor.ts';
@@ -8,15 +9,17 @@ export type Typed =
   | { readonly is: 'line'; readonly text: string }
   /** Ctrl-C. */
   | { readonly is: 'interrupt' }
-  /** Ctrl-D, or the terminal has gone. */
+  /** Ctrl-D, or the terminal is gone. */
   | { readonly is: 'end' }
-  /** Nobody needs to know any more. */
+  /** The answer is no longer needed. */
   | { readonly is: 'aborted' };
 
 let history: readonly string[] = [];
 
-/** Never rejects. @param options.isKept The line is one for the history. */
-export async function askLine(prompt: string, { signal, isKept }: { readonly signal: AbortSignal; readonly isKept: boolean }): Promise<Typed> {
+/** Never rejects. @param options.isKept The line uses the history and is added to it. */
+export async function askLine(
+  prompt: string, { signal, isKept }: { readonly signal: AbortSignal; readonly isKept: boolean },
+): Promise<Typed> {
   if (signal.aborted) return { is: 'aborted' };
   const editor = openLineEditor(isKept ? history : []);
   let abort = (): void => undefined;

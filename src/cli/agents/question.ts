@@ -1,5 +1,5 @@
 /**
- * A permission that an agent asks for, put to the person at the terminal.
+ * Puts an agent's request for permission to the person at the terminal.
  * @module
  */
 import { exposeText } from '../../base/escape.ts';
@@ -8,38 +8,44 @@ import { type Paint, fields, oneLine, terminalWidth } from '../print.ts';
 import { write } from '../streams.ts';
 import { askLine } from './keyboard.ts';
 
-/** `leave`: somebody else is to say. `interrupt`: the turn is to end. */
+/** `leave`: another client is to answer. `interrupt`: the turn is to end. `decided`: it was decided elsewhere. */
 export type QuestionAnswer = { readonly optionId: string } | 'leave' | 'interrupt' | 'decided';
 
 const kinds: { readonly [kind: string]: string } = {
   allow_once: 'allow once', allow_always: 'allow always', reject_once: 'reject', reject_always: 'reject always',
 };
 
-/** The lines of the question, without that which asks for the answer. */
-export function questionLines({ kind, tools, paths, commands, options }: AskedPermission, paint: Paint): readonly string[] {
+/** The lines of the question, without the prompt for the answer. */
+export function questionLines(
+  { kind, tools, paths, commands, options }: AskedPermission, paint: Paint,
+): readonly string[] {
   const title = tools.at(-1);
   return [
-    `${paint('yellow', '?')} ${paint('bold', oneLine(`The agent asks permission: ${kind}`))}${title === undefined ? '' : `  ${exposeText(title)}`}`,
+    `${paint('yellow', '?')} ${
+      paint('bold', oneLine(`The agent asks permission: ${kind}`))
+    }${title === undefined ? '' : `  ${exposeText(title)}`}`,
     ...fields(subjectOf({ commands, paths }), { indent: '    ', width: terminalWidth(process.stderr) }),
     ...options.map((option, index) => `  ${index + 1}) ${oneLine(optionInWords(option))}`),
   ];
 }
 
-/** What is to be done, every character of it: what cannot be seen must not be approved. */
-export function subjectOf({ commands, paths }: Pick<AskedPermission, 'commands' | 'paths'>): readonly (readonly [name: string, text: string])[] {
+/** The commands and paths, with every character visible: what cannot be seen must not be approved. */
+export function subjectOf(
+  { commands, paths }: Pick<AskedPermission, 'commands' | 'paths'>,
+): readonly (readonly [name: string, text: string])[] {
   return [
     ...commands.map((command) => ['command', exposeText(command)] as const),
     ...paths.map((path) => ['path', exposeText(path)] as const),
   ];
 }
 
-/** What an option does, by its kind; an agent may call it anything. */
+/** Says what an option does, by its kind; an agent may give it any name. */
 export function optionInWords({ optionId, kind, name }: AskedPermission['options'][number]): string {
   const word = kinds[kind] ?? kind;
   return name === undefined || name.toLowerCase() === word ? `${word} (${optionId})` : `${word} (${name})`;
 }
 
-/** The option that is meant by what was typed: a number, `y`, `n`, or its id. `undefined`: none. */
+/** The id of the option that was typed, as a number, `y`, `n` or an id. `undefined`: no option fits. */
 export function optionTyped(permission: AskedPermission, typed: string): string | undefined {
   const word = typed.trim().toLowerCase();
   if (/^\d{1,4}$/.test(word)) return permission.options[Number(word) - 1]?.optionId;
@@ -48,8 +54,10 @@ export function optionTyped(permission: AskedPermission, typed: string): string 
   return word === '' ? undefined : optionFor(permission, typed.trim());
 }
 
-/** Asks until an answer is one. @param signal Aborts when it was decided elsewhere. */
-export async function askPermission(permission: AskedPermission, { paint, signal }: { readonly paint: Paint; readonly signal: AbortSignal }): Promise<QuestionAnswer> {
+/** Asks until an option is typed. @param signal Aborts when the request was decided elsewhere. */
+export async function askPermission(
+  permission: AskedPermission, { paint, signal }: { readonly paint: Paint; readonly signal: AbortSignal },
+): Promise<QuestionAnswer> {
   await write(`${questionLines(permission, paint).join('\n')}\n`, process.stderr);
   for (;;) {
     const typed = await askLine(`y, n or 1-${permission.options.length}: `, { signal, isKept: false });

@@ -1,6 +1,7 @@
 /**
- * A registry of the Agent Client Protocol, from a file or an address: `{"agents": [{"id": …, "distribution": …}, …]}`,
- * or one of its entries alone (https://github.com/agentclientprotocol/registry, FORMAT.md).
+ * Reads a registry of the Agent Client Protocol, from a file or a URL:
+ * `{"agents": [{"id": …, "distribution": …}, …]}`, or a single one of its entries
+ * (https://github.com/agentclientprotocol/registry, FORMAT.md).
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -13,11 +14,11 @@ import { readJson } from '../../update/fetch/read-json.ts';
 import { SourceError } from '../../update/source-error.ts';
 import { CommandError } from '../failure.ts';
 
-/** As its documentation names it: https://agentclientprotocol.com/get-started/registry */
+/** The address in its documentation: https://agentclientprotocol.com/get-started/registry */
 export const publicRegistry = 'https://cdn.agentclientprotocol.com/registry/v1/latest/registry.json';
 const maxRegistryBytes = 16 * 2 ** 20;
 
-/** What is wrong with the entry the server says. @throws CommandError */
+/** The server checks the entry. @throws CommandError when the registry cannot be read or lacks the agent. */
 export async function registryEntry(source: string, id: string): Promise<AgentEntry> {
   const content = fieldsOf(await read(source, id));
   const agents = Array.isArray(content['agents']) ? content['agents'].map(fieldsOf) : [content];
@@ -28,7 +29,7 @@ export async function registryEntry(source: string, id: string): Promise<AgentEn
   throw new CommandError(`Cannot find ${id} in ${source}`, { hint });
 }
 
-/** @param ids Of a registry, besides the names that need none. */
+/** @param ids The agents of a registry; the known agents need no registry. */
 function hintFor(id: string, ids: readonly string[]): string | undefined {
   const meant = closest(id, [...knownAgents.map(({ name }) => name), ...ids]);
   return meant === undefined ? undefined : `Did you mean ${meant}?`;

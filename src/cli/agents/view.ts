@@ -1,5 +1,5 @@
 /**
- * Shows what an agent does: its message on stdout, as data; all else on stderr, a line each.
+ * Shows what an agent does: its message on stdout, as data; everything else on stderr, one line each.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -13,13 +13,13 @@ import { diffLines } from './diff-lines.ts';
 
 export interface ViewOptions {
   readonly paint: Paint;
-  /** Only the message. */
+  /** Shows only the message. */
   readonly isQuiet: boolean;
-  /** Not even that. */
+  /** Shows not even the message. */
   readonly isSilent: boolean;
 }
 
-/** Of one diff. */
+/** Lines shown of one diff. */
 const maxDiffLines = 60;
 const maxPlanEntries = 40;
 const maxLineCharacters = 400;
@@ -28,12 +28,12 @@ const newline = 0x0a;
 export class AgentView {
   readonly #options: ViewOptions;
   readonly #progress = new Progress();
-  /** What was shown of each tool call. */
+  /** The stage that was last shown of each tool call. */
   readonly #calls = new Map<string, string>();
-  /** Diffs are told again with each update of their call. */
+  /** Hashes of the diffs that were shown: each update of a call repeats its diffs. */
   readonly #diffs = new Set<string>();
   #plan = '';
-  /** The last one. */
+  /** The last notice that was shown. */
   #notices = '';
   #last = newline;
 
@@ -46,7 +46,9 @@ export class AgentView {
       case 'update': return event.isReplay ? undefined : this.#update(event);
       case 'config_refused': {
         const { category, wanted, offered } = event;
-        return this.line('yellow', `! it has no ${category} ${wanted}${offered.length === 0 ? '' : `, but ${offered.join(', ')}`}`);
+        return this.line(
+          'yellow', `! it has no ${category} ${wanted}${offered.length === 0 ? '' : `, but ${offered.join(', ')}`}`,
+        );
       }
       case 'changed': return this.line('dim', `» ${changeInWords(event)}`);
       case 'permission': return this.#permission(event);
@@ -60,7 +62,7 @@ export class AgentView {
     }
   }
 
-  /** A line for people, which begins where one does. */
+  /** Writes a line for people to stderr, below any unfinished line of the message. */
   async line(colour: Colour | undefined, text: string): Promise<void> {
     if (this.#options.isQuiet || this.#options.isSilent) return;
     await this.endLine();
@@ -68,7 +70,7 @@ export class AgentView {
     await write(`${colour === undefined ? cut : this.#options.paint(colour, cut)}\n`, process.stderr);
   }
 
-  /** What comes next is no part of the message. */
+  /** Ends an unfinished line of the message: what follows is not part of it. */
   async endLine(): Promise<void> {
     if (this.#last !== newline) await write('\n');
     this.#last = newline;
@@ -78,7 +80,9 @@ export class AgentView {
     const text = messageTextOf(event.update);
     if (text !== undefined) return this.#text(text);
     const { sessionUpdate, toolCallId: id } = fieldsOf(event.update);
-    if (sessionUpdate === 'agent_message_chunk' && event.isCut) return this.line('yellow', '! a part of the message is too long to be followed; "sidecar logs" has it');
+    if (sessionUpdate === 'agent_message_chunk' && event.isCut) return this.line(
+      'yellow', '! a part of the message is too long to be followed; "sidecar logs" has it',
+    );
     const notice = noticeOf(event.update);
     if (notice) return this.#notice(notice);
     if (sessionUpdate !== 'plan' && sessionUpdate !== 'tool_call' && sessionUpdate !== 'tool_call_update') return;
@@ -90,7 +94,7 @@ export class AgentView {
   }
 
   async #notice({ colour, text }: { readonly colour: Colour; readonly text: string }): Promise<void> {
-    // A compaction is told of again with each part of its summary.
+    // A compaction is reported again with each part of its summary.
     if (text === this.#notices) return;
     this.#notices = text;
     await this.line(colour, text);
@@ -98,20 +102,24 @@ export class AgentView {
 
   async #text(text: string): Promise<void> {
     if (this.#options.isSilent || text === '') return;
-    // A terminal would act on what an agent only meant to quote.
+    // A terminal would act on control characters that the agent only quotes.
     await write(process.stdout.isTTY ? escapeText(text) : text);
     this.#last = text.endsWith('\n') ? newline : 0;
   }
 
-  /** Once when it begins, once when it has ended: what is between says little. */
+  /** Shows a call when it begins and when it has ended: updates in between say little. */
   async #call(call: ToolCall): Promise<void> {
     const { toolCallId, title, kind, status, diffs, locations } = call;
     const stage = status === 'completed' || status === 'failed' ? status : 'begun';
     const [first] = locations;
     const what = title === '' && first ? first.path : title;
     if (this.#calls.get(toolCallId) !== stage) {
-      const [mark, colour] = stage === 'completed' ? ['✓', 'green'] as const : stage === 'failed' ? ['✗', 'red'] as const : ['»', 'cyan'] as const;
-      await this.line(colour, `${mark} ${kind}${what === '' ? '' : `  ${what}`}${stage === 'failed' ? '  (failed)' : ''}`);
+      const [mark, colour] = stage === 'completed'
+        ? ['✓', 'green'] as const
+        : stage === 'failed' ? ['✗', 'red'] as const : ['»', 'cyan'] as const;
+      await this.line(
+        colour, `${mark} ${kind}${what === '' ? '' : `  ${what}`}${stage === 'failed' ? '  (failed)' : ''}`,
+      );
     }
     this.#calls.set(toolCallId, stage);
     for (const diff of diffs) {
@@ -137,11 +145,13 @@ export class AgentView {
     if (shown === this.#plan) return;
     this.#plan = shown;
     const marks = { pending: '[ ]', in_progress: '[>]', completed: '[x]' } as const;
-    for (const { content, status } of plan.slice(0, maxPlanEntries)) await this.line(status === 'completed' ? 'dim' : undefined, `${marks[status]} ${content}`);
+    for (const { content, status } of plan.slice(0, maxPlanEntries)) await this.line(
+      status === 'completed' ? 'dim' : undefined, `${marks[status]} ${content}`,
+    );
     if (plan.length > maxPlanEntries) await this.line('dim', `… ${plan.length - maxPlanEntries} more`);
   }
 
-  /** What was allowed shows by what it did. */
+  /** Shows only denials: what was allowed shows in what the agent does. */
   async #permission({ decision, reason, permission }: AgentEvent & { readonly type: 'permission' }): Promise<void> {
     if (decision === 'pending') return;
     const kind = permission.options.find(({ optionId }) => optionId === decision)?.kind ?? 'cancelled';
@@ -150,7 +160,7 @@ export class AgentView {
   }
 }
 
-/** What an agent tells the user beside its answer: a notice, or that it compacts its context. */
+/** What an agent tells the user besides its answer: a notice, or that it compacts its context. */
 function noticeOf(update: unknown): { readonly colour: Colour; readonly text: string } | undefined {
   const { sessionUpdate, severity, title, description, status, error } = fieldsOf(update);
   const about = (what: unknown): string => (textOf(what) === undefined ? '' : `: ${textOf(what)}`);
@@ -168,15 +178,20 @@ const severities: ReadonlyMap<unknown, readonly [mark: string, colour: Colour]> 
   ['warning', ['!', 'yellow']], ['error', ['✗', 'red']],
 ]);
 
-/** What of an agent was changed. */
+/** Says which settings of an agent were changed. */
 export function changeInWords({ agentMode, model, effort, permissions }: AgentChange): string {
   const policy = typeof permissions === 'object' ? 'by rules' : permissions;
   const words = [['mode', agentMode], ['model', model], ['effort', effort], ['permissions', policy]] as const;
   return words.flatMap(([what, value]) => (value === undefined ? [] : `${what} ${value}`)).join(', ');
 }
 
-/** What is asked permission for, in a line, with its blanks shown: the commands and paths, as they say what is done; else how the agent calls it. */
-export function whatOf({ kind, tools, paths, commands }: { readonly [F in 'tools' | 'paths' | 'commands']: readonly string[] } & { readonly kind: string }): string {
+/**
+ * Says in one line what permission is asked for, with its blanks shown: the commands or paths, as they say what will be
+ * done; otherwise the title that the agent gives.
+ */
+export function whatOf({ kind, tools, paths, commands }: {
+  readonly [F in 'tools' | 'paths' | 'commands']: readonly string[]
+} & { readonly kind: string }): string {
   const named = commands.length > 0 ? commands : paths;
   return `${kind} ${exposeText(named.length > 0 ? named.join(', ') : tools.at(-1) ?? '')}`.trimEnd();
 }
