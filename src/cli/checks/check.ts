@@ -1,5 +1,5 @@
 /**
- * What `sidecar doctor` looks at: one thing each, with what to do about it.
+ * The checks of `sidecar doctor`: each looks at one thing and says what to do about it.
  * @module
  */
 import { execFile } from 'node:child_process';
@@ -7,9 +7,9 @@ import { promisify } from 'node:util';
 import type { Config } from '../../config.ts';
 
 export interface Finding {
-  /** `warn`: it works, with less. `fail`: something that should work does not. */
+  /** `warn`: it works, but with limits. `fail`: something that should work does not. */
   readonly state: 'ok' | 'warn' | 'fail';
-  /** What is the case. */
+  /** What the check found. */
   readonly text: string;
   /** What to do about it; never on `ok`. */
   readonly fix?: string;
@@ -34,12 +34,14 @@ export function fail(text: string, fix: string): Finding {
 
 const execute = promisify(execFile);
 
-/** What a program prints, trimmed; `undefined` when it is not there, fails, or takes more than 5 s. */
-export async function outputOf(program: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<string | undefined> {
+/** The output of a program, trimmed; `undefined` when it is missing, fails, or takes more than 5 s. */
+export async function outputOf(
+  program: string, args: readonly string[], env?: NodeJS.ProcessEnv,
+): Promise<string | undefined> {
   try {
     return (await execute(program, [...args], { timeout: 5000, env })).stdout.trim();
   } catch (error) {
-    // A code is an errno (not there) or the exit code; killed: it took too long.
+    // `code`: an errno (the program is missing) or the exit code; `killed`: it took too long.
     if (!(error instanceof Error) || !('code' in error || 'killed' in error)) throw error;
     return undefined;
   }

@@ -1,5 +1,5 @@
 /**
- * What the machine offers: programs, limits, the kernel's interfaces.
+ * Checks what the machine offers: programs, limits, the kernel's interfaces.
  * @module
  */
 import { readFileSync, watch } from 'node:fs';
@@ -35,20 +35,22 @@ function nodeVersion(): Finding {
   return fail(`${process.version} is too old`, 'Install Node.js 20.11 or later: https://nodejs.org');
 }
 
-/** The launchers are bash with job control. */
+/** The launchers need a bash with job control. */
 async function bash(): Promise<Finding> {
   const loss = 'jobs do not survive a restart of the server';
   if (isWindows) return warn(`not used on Windows: ${loss}`, 'Run the server on Linux or macOS, or in WSL');
   const path = await findBash();
   if (path === undefined) return warn(`not found: ${loss}`, 'apt install bash, apk add bash, or the like');
   const script = 'set -m; sh -c "exit 7" & wait $!; case "$?$-" in 7*m*) echo "$BASH_VERSION";; esac';
-  // As the server starts it: no variable of the user's keeps it from running.
+  // As the server starts it: no variable of the user keeps it from running.
   const version = await outputOf(path, ['--norc', '-p', '-c', script], toolEnvironment({}));
-  if (version === undefined || version === '') return fail(`${path} has no job control, so jobs cannot start`, 'Install a bash with job control');
+  if (version === undefined || version === '') return fail(
+    `${path} has no job control, so jobs cannot start`, 'Install a bash with job control',
+  );
   return ok(`${version} at ${path}`);
 }
 
-/** Runs the commands of requests that name no shell. */
+/** The default shell runs the commands of requests that name no shell. */
 function defaultShell({ shell, jobEnvironment }: Config): Finding {
   const shells = new JobShells({ preferred: shell, path: jobEnvironment['PATH'] ?? '' });
   try {
@@ -57,16 +59,23 @@ function defaultShell({ shell, jobEnvironment }: Config): Finding {
     return fail((error as Error).message, 'Install it, or name another one with --shell or SIDECAR_SHELL');
   }
   const { defaultShell: name, defaultProgram: path } = shells;
-  if (shell === undefined && name === 'sh') return warn(`sh at ${path}: commands that are written for bash may fail`, 'apt install bash, apk add bash, or the like');
+  if (shell === undefined && name === 'sh') return warn(
+    `sh at ${path}: commands that are written for bash may fail`, 'apt install bash, apk add bash, or the like',
+  );
   return ok(name === path ? name : `${name} at ${path}`);
 }
 
 async function mkfifo(): Promise<Finding> {
-  if (isWindows) return warn('there are no FIFOs on Windows: running jobs end with the server', 'Run the server on Linux or macOS, or in WSL');
+  if (isWindows) return warn(
+    'there are no FIFOs on Windows: running jobs end with the server', 'Run the server on Linux or macOS, or in WSL',
+  );
   return inTemporaryFolder(async (folder) => {
     const made = await outputOf('mkfifo', [join(folder, 'fifo')]);
     if (made !== undefined) return ok('makes FIFOs');
-    return fail('not found, or it cannot make a FIFO: jobs get no stdin', `Install coreutils; see whether "mkfifo ${join(tmpdir(), 'x')}" works`);
+    return fail(
+      'not found, or it cannot make a FIFO: jobs get no stdin',
+      `Install coreutils; see whether "mkfifo ${join(tmpdir(), 'x')}" works`,
+    );
   });
 }
 
@@ -77,11 +86,13 @@ async function processIdentity(): Promise<Finding> {
   return fail(`${source} does not tell the start time of a process`, isLinux ? 'Mount /proc' : 'Install ps (procps)');
 }
 
-/** A server with many followers needs a watch for each job that is followed. */
+/** A server needs a watch for each job that is followed. */
 async function fileWatching(): Promise<Finding> {
   const failure = await inTemporaryFolder(async (folder) => tryWatch(folder));
   const fix = 'sysctl fs.inotify.max_user_instances=512 fs.inotify.max_user_watches=524288';
-  if (failure !== undefined) return fail(`cannot watch files: ${failure}`, isLinux ? fix : 'Close programs that watch many files');
+  if (failure !== undefined) return fail(
+    `cannot watch files: ${failure}`, isLinux ? fix : 'Close programs that watch many files',
+  );
   if (!isLinux) return ok('works');
   const watches = limit('/proc/sys/fs/inotify/max_user_watches');
   const instances = limit('/proc/sys/fs/inotify/max_user_instances');
@@ -94,7 +105,10 @@ async function openFiles(): Promise<Finding> {
   const text = await outputOf('sh', ['-c', 'ulimit -n']);
   const files = text === 'unlimited' ? Infinity : Number(text);
   if (files >= 4096) return ok(`${text} at once`);
-  return warn(`only ${text} at once: few jobs can be followed together`, 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit');
+  return warn(
+    `only ${text} at once: few jobs can be followed together`,
+    'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit',
+  );
 }
 
 async function optional(program: string, purpose: string, fix: string): Promise<Finding> {
@@ -116,7 +130,7 @@ function limit(path: string): number {
   try {
     return Number(readFileSync(path, 'utf8'));
   } catch {
-    // Not shown in some containers: then what was tried above has to do.
+    // Some containers hide the limit: then only the attempt to watch counts.
     return Infinity;
   }
 }

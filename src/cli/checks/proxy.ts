@@ -1,5 +1,6 @@
 /**
- * The proxies that requests to other machines go through: which, whether they can be reached, and what they are not used for.
+ * Checks the proxies for requests to other machines: which ones are set, whether they can be reached, and what bypasses
+ * them.
  * @module
  */
 import type { Config } from '../../config.ts';
@@ -23,10 +24,12 @@ async function proxy(reports: readonly ProxyReport[]): Promise<Finding> {
     return fail(what, fix.join('; ') || 'Correct it, or unset it to go without a proxy');
   }
   if (!set.some(({ name }) => name !== 'no-proxy')) return ok('none');
-  return ok(`${set.map(({ name, value, variable }) => `${name} ${value} (${variable})`).join(', ')}; loopback directly`);
+  return ok(
+    `${set.map(({ name, value, variable }) => `${name} ${value} (${variable})`).join(', ')}; loopback directly`,
+  );
 }
 
-/** npm's own settings hold for updates from npm. */
+/** Updates from npm also follow npm's own settings. */
 async function proxyOfUpdates({ proxyReport }: Config): Promise<Finding> {
   let reports: readonly ProxyReport[];
   try {
@@ -39,7 +42,7 @@ async function proxyOfUpdates({ proxyReport }: Config): Promise<Finding> {
   return isSame ? ok('the same') : proxy(reports);
 }
 
-/** No request is sent, and no password. */
+/** Connects to the proxies, but sends no request and no password. */
 async function failureOf(reports: readonly ProxyReport[]): Promise<string | undefined> {
   const failures = await Promise.all(reports.map(async ({ name, value = '', variable = '' }) => {
     if (name === 'no-proxy') return undefined;

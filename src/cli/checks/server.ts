@@ -1,5 +1,5 @@
 /**
- * The server: whether it runs and answers, and whether it could.
+ * Checks whether the server runs and answers, and whether it could run.
  * @module
  */
 import { once } from 'node:events';
@@ -22,21 +22,31 @@ async function server(config: Config): Promise<Finding> {
   try {
     const { sidecar, url } = await connect(config);
     const health = await sidecar.health();
-    if (!health.authenticated) return fail(`${url} answers, but the key is not its key`, 'Give its key with --key-file or SIDECAR_API_KEY');
-    const text = `version ${health.version} at ${url}, ${health.running} of ${health.jobs} jobs running${openFilesOf(health.capacity)}`;
+    if (!health.authenticated) return fail(
+      `${url} answers, but the key is not its key`, 'Give its key with --key-file or SIDECAR_API_KEY',
+    );
+    const text = `version ${health.version} at ${url}, ${health.running} of ${health.jobs} jobs running${
+      openFilesOf(health.capacity)
+    }`;
     const { reason } = (health.capacity as Partial<HealthOfCapacity> | undefined) ?? {};
-    if (typeof reason === 'string') return warn(`${text}; ${reason}`, 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit');
-    return health.version === ownVersion() ? ok(text) : warn(`${text}; this program is ${ownVersion()}`, 'Update the older one');
+    if (typeof reason === 'string') return warn(
+      `${text}; ${reason}`, 'ulimit -n 65536 before the server starts, or LimitNOFILE= in its unit',
+    );
+    return health.version === ownVersion()
+      ? ok(text)
+      : warn(`${text}; this program is ${ownVersion()}`, 'Update the older one');
   } catch (error) {
     const { lines: [message = '', hint = ''] } = explain(error);
     return fail(message, hint === '' ? 'See its log' : hint);
   }
 }
 
-/** A server of an earlier version does not tell. */
+/** A server of an earlier version does not report open files. */
 function openFilesOf(capacity: Partial<HealthOfCapacity> | undefined): string {
   const { openFiles, openFilesHard, openFilesUsed } = capacity ?? {};
-  return typeof openFiles !== 'number' ? '' : `, ${openFilesUsed ?? '?'} of ${openFiles} files open (hard limit ${openFilesHard})`;
+  return typeof openFiles !== 'number'
+    ? ''
+    : `, ${openFilesUsed ?? '?'} of ${openFiles} files open (hard limit ${openFilesHard})`;
 }
 
 async function port(config: Config): Promise<Finding> {
@@ -45,7 +55,9 @@ async function port(config: Config): Promise<Finding> {
   if (await isRunning(config)) return ok('in use by our server');
   const failure = await tryListen(host, number);
   if (failure === undefined) return ok(`${host}:${number} is free`);
-  if (failure === 'EADDRINUSE') return fail(`${host}:${number} is taken by another program`, 'Choose another with --port or SIDECAR_PORT');
+  if (failure === 'EADDRINUSE') return fail(
+    `${host}:${number} is taken by another program`, 'Choose another with --port or SIDECAR_PORT',
+  );
   return fail(`cannot listen at ${host}:${number}: ${failure}`, 'Choose another with --host, --port');
 }
 

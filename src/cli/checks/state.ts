@@ -1,5 +1,5 @@
 /**
- * The state directory: whether it can be written, what it lies on, and the key in it.
+ * Checks the state directory: whether it can be written, its file system, and the key in it.
  * @module
  */
 import { existsSync, lstatSync, statSync } from 'node:fs';
@@ -19,7 +19,7 @@ export const stateChecks: readonly Check[] = [
   { name: 'clock', look: clock },
 ];
 
-/** Makes nothing that stays: where the directory is not there yet, the nearest one above it is tried. */
+/** Creates nothing that stays: where the directory is missing, the nearest existing directory above it is tried. */
 async function stateDirectory({ stateDir }: Config): Promise<Finding> {
   const existing = nearestExisting(stateDir);
   const foreign = foreignIn(stateDir);
@@ -33,14 +33,14 @@ async function stateDirectory({ stateDir }: Config): Promise<Finding> {
   return warn(`${stateDir} can be entered by others (mode ${octal(mode)})`, `chmod 700 ${stateDir}`);
 }
 
-/** Why others could have put something there; `undefined`: they could not. */
+/** Why other users could have put something there; `undefined`: they could not. */
 function foreignIn(stateDir: string): string | undefined {
   try {
     checkStateDirectory(stateDir);
     return undefined;
   } catch (error) {
     if (error instanceof StateDirectoryError) return error.message;
-    // EACCES, ENOTDIR: whether it can be written says more.
+    // EACCES, ENOTDIR: the attempt to write says more.
     return undefined;
   }
 }
@@ -50,9 +50,13 @@ async function fileSystem({ stateDir }: Config): Promise<Finding> {
   const freeBytes = bavail * bsize;
   const kind = fileSystems[type];
   const text = `${kind ?? 'local'}, ${size(freeBytes)} free`;
-  if (freeBytes < 64 * 2 ** 20) return fail(`${text}: jobs cannot write their output`, 'Make room, or name another place with --state-dir');
+  if (freeBytes < 64 * 2 ** 20) return fail(
+    `${text}: jobs cannot write their output`, 'Make room, or name another place with --state-dir',
+  );
   if (kind === 'tmpfs') return warn(`${text}: all is lost at a reboot`, 'Name a place on a disk with --state-dir');
-  if (kind !== undefined) return warn(`${text}: FIFOs and watching may not work on it`, 'Name a place on a local disk with --state-dir');
+  if (kind !== undefined) return warn(
+    `${text}: FIFOs and watching may not work on it`, 'Name a place on a local disk with --state-dir',
+  );
   return freeBytes < 2 ** 30 ? warn(text, 'Make room, or keep less: --keep-jobs, --keep-days, --keep-bytes') : ok(text);
 }
 
@@ -63,16 +67,22 @@ async function keyFile({ stateDir, apiKey }: Config): Promise<Finding> {
     const { mode, uid } = await lstat(path);
     if (lstatSync(path).isSymbolicLink()) return fail(`${path} is a link`, `Remove it; the server makes a new key`);
     if (isWindows) return ok(path);
-    if ((mode & 0o077) !== 0) return fail(`${path} can be read by others (mode ${octal(mode)})`, `chmod 600 ${path}; sidecar key rotate --grace 0`);
-    if (uid !== process.getuid?.()) return fail(`${path} belongs to another user (uid ${uid})`, 'Run this as the user of the server');
+    if ((mode & 0o077) !== 0) return fail(
+      `${path} can be read by others (mode ${octal(mode)})`, `chmod 600 ${path}; sidecar key rotate --grace 0`,
+    );
+    if (uid !== process.getuid?.()) return fail(
+      `${path} belongs to another user (uid ${uid})`, 'Run this as the user of the server',
+    );
     return ok(`${path}, mode ${octal(mode)}`);
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') return fail(`${path}: ${codeOf(error)}`, 'Run this as the user of the server');
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') return fail(
+      `${path}: ${codeOf(error)}`, 'Run this as the user of the server',
+    );
     return ok('none yet, made at the first start');
   }
 }
 
-/** A clock from before this program was made is wrong; times and retention would be, too. */
+/** A clock that is behind the making of this program is wrong, which makes times and retention wrong, too. */
 function clock(): Finding {
   const madeAt = statSync(new URL('../../../package.json', import.meta.url)).mtimeMs;
   const now = new Date();
@@ -80,7 +90,7 @@ function clock(): Finding {
   return warn(`${now.toISOString()} is before this program was made`, 'Set the clock; timedatectl set-ntp true');
 }
 
-/** Type as statfs(2) tells it on Linux → its name, for those on which not all works. */
+/** File systems on which not everything works: type, as statfs(2) reports it on Linux → name. */
 const fileSystems: { readonly [type: number]: string } = {
   0x6969: 'NFS', 0xff534d42: 'CIFS', 0xfe534d42: 'SMB', 0x65735546: 'FUSE', 0x01021997: '9p', 0x01021994: 'tmpfs',
 };
@@ -96,7 +106,7 @@ async function tryWrite(folder: string): Promise<string | undefined> {
     await rmdir(await mkdtemp(join(folder, '.sidecar-doctor-')));
     return undefined;
   } catch (error) {
-    // EACCES, EROFS, ENOSPC, ENOTDIR: whatever it is, it is the finding.
+    // EACCES, EROFS, ENOSPC, ENOTDIR: the code is the finding.
     return codeOf(error);
   }
 }
