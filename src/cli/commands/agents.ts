@@ -1,5 +1,5 @@
 /**
- * `sidecar agents`: which agents there are, and their sessions.
+ * `sidecar agents`: lists agents and their sessions; installs agents, logs them in and out, and changes running ones.
  * @module
  */
 import { workdirOf } from '../workdir.ts';
@@ -24,14 +24,22 @@ import { type Cell, painter, printJson, say, table, terminalWidth } from '../pri
 import { write } from '../streams.ts';
 import { checkTyped, showTerminal, windowSize } from '../window.ts';
 
-const { permissions, ask, deny, 'allow-commands': allowCommands, rule, model, effort, 'agent-mode': agentMode } = requestOptions;
-/** As `sidecar prompt` has them. */
+const {
+  permissions, ask, deny, 'allow-commands': allowCommands, rule, model, effort, 'agent-mode': agentMode,
+} = requestOptions;
+/** Flags shared with `sidecar prompt`. */
 const changeOptions = {
   model, effort, 'agent-mode': agentMode, permissions, ask, deny, 'allow-commands': allowCommands, rule,
 } as const;
 const options = {
-  agent: { type: 'string', short: 'a', value: 'AGENT', description: 'sessions: a name, or the command that starts one. Default: copilot' },
-  workdir: { type: 'string', short: 'C', value: 'DIR', description: 'sessions: those of this directory. Default: here for the local server' },
+  agent: {
+    type: 'string', short: 'a', value: 'AGENT',
+    description: 'sessions: a name, or the command that starts one. Default: copilot',
+  },
+  workdir: {
+    type: 'string', short: 'C', value: 'DIR',
+    description: 'sessions: those of this directory. Default: here for the local server',
+  },
   'auth-method': { type: 'string', value: 'ID', description: 'sessions, login: how to log in to the agent' },
   delete: { type: 'string', value: 'ID', description: 'sessions: the agent forgets this one' },
   registry: {
@@ -65,13 +73,19 @@ ${aboutJob}`,
   arity: { min: 0, max: 2 },
   examples: [
     { line: 'sidecar agents', what: 'what can be asked for, and how to install the rest' },
-    { line: 'sidecar agents sessions -a claude', what: 'what it remembers of this directory; go on with sidecar prompt --session' },
+    {
+      line: 'sidecar agents sessions -a claude',
+      what: 'what it remembers of this directory; go on with sidecar prompt --session',
+    },
     { line: 'sidecar agents install gemini', what: 'from npm; sidecar prompt -a gemini then finds it' },
     { line: 'sidecar agents install claude-acp -d', what: 'of the public registry; prints the id of the job' },
     { line: 'sidecar agents install mine --registry ./agent.json --kind binary', what: 'of an entry of your own' },
     { line: 'sidecar agents login gemini', what: 'in a terminal of that machine' },
     { line: 'sidecar agents set last --agent-mode plan --ask', what: 'another mode, and it asks from now on' },
-    { line: "sidecar agents --json | jq -r '.agents[] | select(.installed).name'", what: 'the names of those that are installed' },
+    {
+      line: "sidecar agents --json | jq -r '.agents[] | select(.installed).name'",
+      what: 'the names of those that are installed',
+    },
   ],
   run,
 });
@@ -85,7 +99,7 @@ const flags: { readonly [action: string]: readonly (keyof Given)[] } = {
   set: Object.keys(changeOptions) as (keyof typeof changeOptions)[],
 };
 
-/** What stands behind an action. */
+/** The argument that each action needs. */
 const objects: { readonly [action: string]: string } = {
   install: 'agent to install', login: 'agent to log in', logout: 'agent to log out', set: 'job whose agent is meant',
 };
@@ -110,7 +124,8 @@ async function run({ values, args: [action, reference], config }: Invocation<Giv
   if (action === 'login') return login(connection, reference ?? '', values['auth-method']);
   if (action === 'logout') return logout(connection, reference ?? '');
   const paint = painter(config.isColour(process.stdout));
-  const print = (titles: readonly string[], rows: readonly (readonly (Cell | string)[])[]): Promise<void> => write(table(titles, rows, { paint, width: terminalWidth() }));
+  const print = (titles: readonly string[], rows: readonly (readonly (Cell | string)[])[]): Promise<void> =>
+    write(table(titles, rows, { paint, width: terminalWidth() }));
   if (action === 'sessions') return sessions(connection, values, print);
   const list = await connection.sidecar.agents.list();
   if (values.json === true) await printJson(list);
@@ -157,7 +172,7 @@ async function install({ sidecar }: Connection, wanted: string, values: Given): 
   }
 }
 
-/** Opens a terminal where the agent logs in, and stands for it until it ends. */
+/** Opens a terminal for the agent's login, and attaches to it until it ends. */
 async function login({ sidecar }: Connection, agent: string, wanted: string | undefined): Promise<number> {
   checkTyped('The login is typed at a terminal');
   const job = await tried(() => sidecar.agents.run({ agent }));
@@ -185,7 +200,7 @@ async function logout({ sidecar }: Connection, agent: string): Promise<number> {
   return exitCodes.ok;
 }
 
-/** A job that only asks the agent something. @returns `undefined`: it has failed, and that was said. */
+/** Runs a job that only asks the agent something. @returns `undefined` when it has failed, which was reported. */
 async function runAbout(sidecar: Connection['sidecar'], request: AgentRequest): Promise<Job | undefined> {
   const job = await tried(() => sidecar.agents.run(request));
   if (job.status === 'completed') return job;
@@ -193,7 +208,7 @@ async function runAbout(sidecar: Connection['sidecar'], request: AgentRequest): 
   return undefined;
 }
 
-/** @throws what it throws, in the words of the flags. */
+/** @throws The error of `begin`, in terms of the flags. */
 async function tried(begin: () => Promise<Job>): Promise<Job> {
   try {
     return await begin();
@@ -215,9 +230,16 @@ async function set({ sidecar }: Connection, reference: string, values: Given): P
   return exitCodes.ok;
 }
 
-async function sessions({ sidecar, isLocal }: Connection, values: Given, print: (titles: readonly string[], rows: string[][]) => Promise<void>): Promise<number> {
+async function sessions(
+  { sidecar, isLocal }: Connection,
+  values: Given,
+  print: (titles: readonly string[], rows: string[][]) => Promise<void>,
+): Promise<number> {
   const request = defined({
-    agent: values.agent, authMethod: values['auth-method'], acp_session_id: values.delete, workdir: workdirOf(values.workdir, isLocal),
+    agent: values.agent,
+    authMethod: values['auth-method'],
+    acp_session_id: values.delete,
+    workdir: workdirOf(values.workdir, isLocal),
   });
   const job = await runAbout(sidecar, { ...request, sessionAction: values.delete === undefined ? 'list' : 'delete' });
   if (job === undefined) return exitCodes.failure;
@@ -225,7 +247,10 @@ async function sessions({ sidecar, isLocal }: Connection, values: Given, print: 
   const { sessions: found = [] } = job;
   if (values.json === true) await printJson(values.delete === undefined ? found : [values.delete]);
   else if (values.delete === undefined) {
-    await print(['SESSION', 'UPDATED', 'DIRECTORY', 'TITLE'], found.map(({ sessionId, updatedAt, cwd, title }) => [sessionId, updatedAt ?? '-', cwd ?? '-', title ?? '']));
+    await print(
+      ['SESSION', 'UPDATED', 'DIRECTORY', 'TITLE'],
+      found.map(({ sessionId, updatedAt, cwd, title }) => [sessionId, updatedAt ?? '-', cwd ?? '-', title ?? '']),
+    );
   }
   return exitCodes.ok;
 }

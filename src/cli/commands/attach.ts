@@ -1,5 +1,5 @@
 /**
- * `sidecar attach`: shows a terminal of the server in this one.
+ * `sidecar attach`: shows a terminal of the server in the local terminal.
  * @module
  */
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
@@ -9,8 +9,14 @@ import { aboutTerminal, resolveTerminal } from '../terminalref.ts';
 import { checkTyped, showTerminal } from '../window.ts';
 
 const options = {
-  readonly: { type: 'boolean', short: 'r', description: 'Only look: nothing is typed, and the size stays; works in a pipe, too' },
-  'detach-keys': { type: 'string', value: 'KEYS', description: `What leaves it: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}` },
+  readonly: {
+    type: 'boolean', short: 'r',
+    description: 'Only look: nothing is typed, and the size stays; works in a pipe, too',
+  },
+  'detach-keys': {
+    type: 'string', value: 'KEYS',
+    description: `What leaves it: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}`,
+  },
 } as const;
 
 export const command: Command = defineCommand({

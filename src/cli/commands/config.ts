@@ -1,5 +1,5 @@
 /**
- * `sidecar config`: what holds, and where it came from.
+ * `sidecar config`: prints the effective settings, and the source of each.
  * @module
  */
 import type { Setting } from '../../config.ts';
@@ -17,10 +17,12 @@ export const command: Command = defineCommand({
   name: 'config',
   summary: 'Print the settings that hold, and where each came from',
   usage: ['config [flags]'],
-  about: 'Flags go before SIDECAR_* in the environment, before $XDG_CONFIG_HOME/machine-sidecar/config.json, before defaults.\n'
-    + 'The proxies come from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in lower case first; `sidecar doctor` tries them.',
+  about: 'Flags go before SIDECAR_* in the environment, before $XDG_CONFIG_HOME/machine-sidecar/config.json, '
+    + 'before defaults.\n'
+    + 'The proxies come from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in lower case first; `sidecar doctor` '
+    + 'tries them.',
   options,
-  // All of them as flags, so that it can be tried what one would change.
+  // Every setting is a flag here, so that a user can try what it would change.
   settings: settingOptions([]),
   examples: [
     { line: 'sidecar config', what: 'all of them' },
@@ -33,7 +35,9 @@ async function run({ values, config }: Invocation<Values<typeof options>>): Prom
   const settings = config.settings().map((setting) => ({ ...setting, value: shownValue(setting) }));
   const shown = [...settings, ...config.proxyReport().map(settingOf)];
   if (values.json === true) {
-    await printJson(shown.map(({ name, value, source, where, description }) => ({ name, value: value ?? null, source, where, description })));
+    await printJson(shown.map(({ name, value, source, where, description }) => (
+      { name, value: value ?? null, source, where, description }
+    )));
     return 0;
   }
   const rows = shown.map(({ name, value, source, where }): (Cell | string)[] => [
@@ -58,7 +62,7 @@ function settingOf({ name, value, variable, problem }: ProxyReport): Omit<Settin
   return { name, value: problem ?? value, source: 'environment', where: variable, description };
 }
 
-/** A secret is never shown, not even its length. */
+/** Hides a secret entirely, even its length. */
 function shownValue({ value, isSecret }: Setting): unknown {
   return isSecret && value !== undefined ? '********' : value;
 }

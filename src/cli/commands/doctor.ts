@@ -1,5 +1,5 @@
 /**
- * `sidecar doctor`: what works on this machine and what does not, with the fix.
+ * `sidecar doctor`: reports what works on this machine and what does not, with the fix.
  * @module
  */
 import type { Config } from '../../config.ts';
@@ -39,7 +39,7 @@ async function run({ values, config }: Invocation<Values<typeof options>>): Prom
   return rows.some(({ state }) => state === 'fail') ? exitCodes.failure : exitCodes.ok;
 }
 
-/** A check that fails itself is a finding, too. */
+/** A check that itself fails is a finding, too. */
 async function looked(check: Check, config: Config): Promise<Row> {
   try {
     return { name: check.name, ...await check.look(config) };

@@ -1,5 +1,5 @@
 /**
- * `sidecar exec`: runs a command there as if it ran here.
+ * `sidecar exec`: runs a command on the server's machine as if it ran here.
  * @module
  */
 import { workdirOf } from '../workdir.ts';
@@ -20,22 +20,59 @@ import { bytes, newKey, pairs, seconds, variables } from '../values.ts';
 import { windowSize } from '../window.ts';
 
 const options = {
-  shell: { type: 'string', value: 'SHELL', description: 'Run the command by this shell instead of the default of the server: sh, zsh, a path' },
-  session: { type: 'string', value: 'KEY', description: 'Run it in the persistent shell of that key; see "sidecar shell"' },
-  'require-shell': { type: 'boolean', description: 'With --session: only in the shell that earlier commands have used; fail where it has ended' },
+  shell: {
+    type: 'string', value: 'SHELL',
+    description: 'Run the command by this shell instead of the default of the server: sh, zsh, a path',
+  },
+  session: {
+    type: 'string', value: 'KEY',
+    description: 'Run it in the persistent shell of that key; see "sidecar shell"',
+  },
+  'require-shell': {
+    type: 'boolean',
+    description: 'With --session: only in the shell that earlier commands have used; fail where it has ended',
+  },
   argv: { type: 'boolean', description: 'No shell even for a single argument: it is the name of a program' },
-  workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it runs. Default: here for the local server, else where the server runs' },
-  env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated' },
-  interactive: { type: 'boolean', short: 'i', description: 'Forward stdin until its end; that is so anyway, unless -n or -d says otherwise' },
-  tty: { type: 'boolean', short: 't', description: 'Give it a terminal, as large as the window; every key goes to it, Ctrl-C too' },
-  'detach-keys': { type: 'string', value: 'KEYS', description: `With -t: what leaves the job: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}` },
+  workdir: {
+    type: 'string', short: 'C', value: 'DIR',
+    description: 'Where it runs. Default: here for the local server, else where the server runs',
+  },
+  env: {
+    type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]',
+    description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated',
+  },
+  interactive: {
+    type: 'boolean', short: 'i',
+    description: 'Forward stdin until its end; that is so anyway, unless -n or -d says otherwise',
+  },
+  tty: {
+    type: 'boolean', short: 't',
+    description: 'Give it a terminal, as large as the window; every key goes to it, Ctrl-C too',
+  },
+  'detach-keys': {
+    type: 'string', value: 'KEYS',
+    description: `With -t: what leaves the job: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}`,
+  },
   timeout: { type: 'string', value: 'TIME', description: 'End it after that time: 90, 5m, 1h. Default: none' },
-  'kill-grace': { type: 'string', value: 'TIME', description: 'Between SIGTERM and SIGKILL when it is ended. Default: 5' },
-  output: { type: 'string', value: 'WAY', description: 'pipe: for a program that opens /dev/stdout or /dev/stderr again; file: never. Default: decided by what it names' },
-  'max-output-bytes': { type: 'string', value: 'BYTES', description: 'End it when it writes more: 4096, 10M. Default: 1G' },
+  'kill-grace': {
+    type: 'string', value: 'TIME',
+    description: 'Between SIGTERM and SIGKILL when it is ended. Default: 5',
+  },
+  output: {
+    type: 'string', value: 'WAY',
+    description: 'pipe: for a program that opens /dev/stdout or /dev/stderr again; file: never. Default: decided by'
+      + ' what it names',
+  },
+  'max-output-bytes': {
+    type: 'string', value: 'BYTES',
+    description: 'End it when it writes more: 4096, 10M. Default: 1G',
+  },
   name: { type: 'string', value: 'NAME', description: 'To find it again' },
   label: { type: 'string', multiple: true, value: 'NAME=VALUE', description: 'To find it again; may be repeated' },
-  detach: { type: 'boolean', short: 'd', description: 'Print the id of the job and leave; its stdin stays open for nudges' },
+  detach: {
+    type: 'boolean', short: 'd',
+    description: 'Print the id of the job and leave; its stdin stays open for nudges',
+  },
   'no-stdin': { type: 'boolean', short: 'n', description: 'Give it an empty stdin' },
   json: { type: 'boolean', description: 'Print the finished job as JSON instead of its output; with -d, the answer' },
 } as const;
@@ -56,7 +93,10 @@ With -t the job has a terminal: stdout and stderr are one, Ctrl-C is a key like 
   examples: [
     { line: "sidecar exec 'make test 2>&1 | tail -20'", what: 'a text for the shell' },
     { line: 'sidecar exec -- grep -rn "two words" src', what: 'a program and its arguments: no quoting trouble' },
-    { line: "sidecar exec --session build 'cd sub && make'", what: 'in a shell that stays: the next command is in sub' },
+    {
+      line: "sidecar exec --session build 'cd sub && make'",
+      what: 'in a shell that stays: the next command is in sub',
+    },
     { line: 'tar c . | sidecar exec -C /srv/app -- tar x', what: 'stdin goes along' },
     { line: 'sidecar exec -it -- python3', what: 'a program that wants a terminal' },
     { line: 'sidecar exec -d --name build --timeout 1h make', what: 'leave it running; prints its id' },
@@ -72,10 +112,11 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
   }
 }
 
-/** Fields of the request, as they are given here. */
+/** Fields of the request, and where the user gives them. */
 const givenAs: { readonly [field: string]: string } = {
-  command: 'the command', argv: 'the command', workdir: '--workdir', env: '--env', labels: '--label', name: '--name', shell: '--shell',
-  sessionKey: '--session', requireShell: '--require-shell', tty: '--tty', output: '--output', timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
+  command: 'the command', argv: 'the command', workdir: '--workdir', env: '--env', labels: '--label', name: '--name',
+  shell: '--shell', sessionKey: '--session', requireShell: '--require-shell', tty: '--tty', output: '--output',
+  timeout: '--timeout', killGrace: '--kill-grace', maxOutputBytes: '--max-output-bytes',
 };
 
 async function execute(invocation: Invocation<Values<typeof options>>): Promise<number> {
@@ -90,7 +131,9 @@ async function execute(invocation: Invocation<Values<typeof options>>): Promise<
   if (!isAttached) return detach(connection, request, values.json === true);
   const interrupts = handleInterrupts();
   try {
-    return await (values.json === true ? report : stream)(connection, request, { interrupts, isStdinForwarded, detachKeys });
+    return await (values.json === true ? report : stream)(connection, request, {
+      interrupts, isStdinForwarded, detachKeys,
+    });
   } catch (error) {
     if (interrupts.leaving.aborted) return interruptedExitCode;
     throw error;
@@ -107,7 +150,9 @@ function checkInput({ values, args }: Invocation<Values<typeof options>>): void 
     throw new UsageError(`Cannot use -i with ${conflict}: nothing would be forwarded`, 'exec');
   }
   if (values.tty === true && args.length > 1 && secondsIn(first) !== undefined) {
-    throw new UsageError(`Cannot run a program called "${first}": -t gives a terminal; for a time limit write --timeout ${first}`, 'exec');
+    throw new UsageError(
+      `Cannot run a program called "${first}": -t gives a terminal; for a time limit write --timeout ${first}`, 'exec',
+    );
   }
 }
 
@@ -119,7 +164,9 @@ function requestOf({ values, args, config }: Invocation<Values<typeof options>>,
   }
   if (first === '') throw new UsageError('The command is empty', 'exec');
   if (values.session !== undefined && isArgv) {
-    throw new UsageError('Cannot use --session with several arguments or --argv: give the command as one, in quotes', 'exec');
+    throw new UsageError(
+      'Cannot use --session with several arguments or --argv: give the command as one, in quotes', 'exec',
+    );
   }
   if (values['require-shell'] === true && values.session === undefined) {
     throw new UsageError('Cannot use --require-shell without --session', 'exec');
@@ -137,7 +184,9 @@ function requestOf({ values, args, config }: Invocation<Values<typeof options>>,
       output: outputWayOf(values.output),
       tty: values.tty === true ? windowSize() ?? true : undefined,
       killGrace: values['kill-grace'] === undefined ? undefined : seconds(values['kill-grace'], 'kill-grace'),
-      maxOutputBytes: values['max-output-bytes'] === undefined ? undefined : bytes(values['max-output-bytes'], 'max-output-bytes'),
+      maxOutputBytes: values['max-output-bytes'] === undefined
+        ? undefined
+        : bytes(values['max-output-bytes'], 'max-output-bytes'),
     }),
   };
 }
@@ -151,7 +200,7 @@ function outputWayOf(value: string | undefined): OutputWay | undefined {
 interface ProgramFlags {
   readonly isArgv: boolean;
   readonly sessionKey: string | undefined;
-  /** It is to run in the shell that earlier commands have used, or not at all. */
+  /** The command fails unless the shell that earlier commands have used still runs. */
   readonly mustRequire: boolean;
 }
 
@@ -171,7 +220,7 @@ async function detach({ sidecar }: Connection, request: ExecRequest, isJson: boo
 interface Attachment {
   readonly interrupts: Interrupts;
   readonly isStdinForwarded: boolean;
-  /** Of a job with a terminal. */
+  /** Set for a job with a terminal. */
   readonly detachKeys: DetachKeys | undefined;
 }
 
@@ -180,10 +229,14 @@ async function stream({ sidecar }: Connection, request: ExecRequest, attachment:
   const { jobId } = await sidecar.exec(request, { idempotencyKey: newKey(), signal });
   const { detachKeys } = attachment;
   const { mode = 'shell' } = request;
-  return detachKeys ? attachTty(sidecar, jobId, { ...attachment, detachKeys }) : attach(sidecar, jobId, { ...attachment, mode });
+  return detachKeys
+    ? attachTty(sidecar, jobId, { ...attachment, detachKeys })
+    : attach(sidecar, jobId, { ...attachment, mode });
 }
 
-async function report({ sidecar }: Connection, request: ExecRequest, { interrupts, isStdinForwarded }: Attachment): Promise<number> {
+async function report(
+  { sidecar }: Connection, request: ExecRequest, { interrupts, isStdinForwarded }: Attachment,
+): Promise<number> {
   const job = await sidecar.run(request, {
     signal: interrupts.leaving,
     onAccepted: ({ jobId }) => {

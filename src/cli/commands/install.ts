@@ -1,5 +1,5 @@
 /**
- * `sidecar install`: has the operating system run the server.
+ * `sidecar install`: installs the server as a service of the operating system.
  * @module
  */
 import { renameSync, writeFileSync } from 'node:fs';
@@ -30,9 +30,11 @@ export const command: Command = defineCommand({
   name: 'install',
   summary: 'Run the server as a service: it starts with the machine, and again whenever it ends',
   usage: ['install [--user|--system] [flags]'],
-  about: 'Uses systemd on Linux, launchd on macOS, the Task Scheduler on Windows. May be run again: the flags that are given then hold,\n'
+  about: 'Uses systemd on Linux, launchd on macOS, the Task Scheduler on Windows. May be run again: the flags that are '
+    + 'given then hold,\n'
     + 'and the service is restarted only if something changed. A restart does not touch running jobs.\n'
-    + 'Every flag of "sidecar serve" may be given: it becomes a flag of the service, as do SIDECAR_* variables of now, but secrets do not.\n'
+    + 'Every flag of "sidecar serve" may be given: it becomes a flag of the service, as do SIDECAR_* variables of now, '
+    + 'but secrets do not.\n'
     + 'The config file is read by the service itself. "sidecar uninstall" removes the service.',
   options,
   settings: settingOptions(['url', 'key-file']),
@@ -45,7 +47,13 @@ export const command: Command = defineCommand({
   ],
   run: ({ values, config }: Invocation<Values<typeof options>>) => {
     const place = placeFor(scopeOf(values, 'install'), config);
-    return install({ config, place, isDryRun: values['dry-run'] === true, run: runner(environmentFor(config, place)), obstacle: obstacle(place) });
+    return install({
+      config,
+      place,
+      isDryRun: values['dry-run'] === true,
+      run: runner(environmentFor(config, place)),
+      obstacle: obstacle(place),
+    });
   },
 });
 
@@ -54,17 +62,17 @@ export interface Installation {
   readonly place: Place;
   readonly isDryRun: boolean;
   readonly run: Run;
-  /** Why no service can run here. */
+  /** Why no service can run here; `undefined`: one can. */
   readonly obstacle: string | undefined;
 }
 
-/** How long the service may take until it answers, in milliseconds. */
+/** Milliseconds until the service must have answered. */
 const answerMs = 30_000;
 
 /**
- * Writes what describes the service, starts it, and waits until it answers.
+ * Writes the description of the service, starts it, and waits until it answers.
  *
- * @throws CommandError when it must not, cannot, or does not answer.
+ * @throws CommandError when the service may not or cannot be installed, or does not answer.
  */
 export async function install({ config, place, isDryRun, run, obstacle }: Installation): Promise<number> {
   const { supervisor, owner, file } = place;
@@ -72,7 +80,9 @@ export async function install({ config, place, isDryRun, run, obstacle }: Instal
   const content = described(place, service);
   if (isDryRun) return preview(place, content, obstacle);
   if (obstacle !== undefined) {
-    throw new CommandError(`Cannot install a service: ${obstacle}`, { hint: 'Let whatever supervises programs here run: sidecar serve --wrapper' });
+    throw new CommandError(`Cannot install a service: ${obstacle}`, {
+      hint: 'Let whatever supervises programs here run: sidecar serve --wrapper',
+    });
   }
   mustBeAllowed(place, ['install', '--system', ...service.words.slice(4)]);
   await mustBeFree(place, config, run);
@@ -88,7 +98,7 @@ export async function install({ config, place, isDryRun, run, obstacle }: Instal
   return exitCodes.ok;
 }
 
-/** systemctl and loginctl find the systemd of a user through this, which su and cron do not set (pam_systemd(8)). */
+/** systemctl and loginctl find a user's systemd by this variable, which su and cron do not set (pam_systemd(8)). */
 export function environmentFor(config: Config, { owner: { uid } }: Place): { readonly [name: string]: string } {
   return { XDG_RUNTIME_DIR: `/run/user/${uid}`, ...config.jobEnvironment };
 }
@@ -97,7 +107,9 @@ function described({ supervisor, owner }: Place, service: Service): string {
   try {
     return supervisor.describe(service, owner);
   } catch (error) {
-    if (error instanceof RangeError) throw new CommandError(`Cannot install a service: ${error.message}`, { cause: error });
+    if (error instanceof RangeError) throw new CommandError(`Cannot install a service: ${error.message}`, {
+      cause: error,
+    });
     throw error;
   }
 }
@@ -116,21 +128,26 @@ function planText({ supervisor, owner, file }: Place, content: string | undefine
     ...(content === undefined ? [] : [`  write  ${file}`]),
     ...steps.map((step) => `  run    ${commandLine(step)}${step.why === undefined ? '' : `   # ${step.why}`}`),
   ];
-  return `The service ${serviceName} of ${owner.scope === 'system' ? 'this machine' : owner.user} (${supervisor.name}):\n${lines.join('\n')}\n`;
+  return `The service ${serviceName} of ${owner.scope === 'system' ? 'this machine' : owner.user} (${supervisor.name}):\n${
+    lines.join('\n')
+  }\n`;
 }
 
-/** A server that somebody started by hand holds the state directory: the service could not start. */
+/** @throws CommandError when a server other than the service holds the state directory: the service could not start. */
 async function mustBeFree(place: Place, config: Config, run: Run): Promise<void> {
   const holder = await ownerOf(config.stateDir);
   if (holder === undefined) return;
-  const { isRunning } = place.installed === undefined ? { isRunning: false } : place.supervisor.state(await run(place.supervisor.query(place.owner)));
+  const { isRunning } = place.installed === undefined
+    ? { isRunning: false }
+    : place.supervisor.state(await run(place.supervisor.query(place.owner)));
   if (isRunning !== false && stateDirOf(place) === config.stateDir) return;
-  throw new CommandError(`Cannot install a service for ${config.stateDir}: a server runs there already, with pid ${holder.pid}`, {
-    hint: `Stop it (kill ${holder.pid}) and run this again: its jobs go on, and the service finds them`,
-  });
+  throw new CommandError(
+    `Cannot install a service for ${config.stateDir}: a server runs there already, with pid ${holder.pid}`,
+    { hint: `Stop it (kill ${holder.pid}) and run this again: its jobs go on, and the service finds them` },
+  );
 }
 
-/** The same description may stand for a newer program; one that updated itself is newer than this. */
+/** The same description may stand for a newer program; a service that updated itself is newer than this program. */
 async function changeOf({ installed }: Place, content: string, config: Config): Promise<Change> {
   if (installed === undefined) return 'new';
   if (installed !== content) return 'changed';
@@ -146,10 +163,12 @@ function warn(config: Config, service: Service): void {
     say(`${variable} is passed on to the service without its user and password, as others can read the file`);
   }
   const key = config.settings().find(({ name }) => name === 'api-key');
-  if (key?.source === 'environment') say(`${key.where} is not passed on to the service: it has a key of its own, in its state directory`);
+  if (key?.source === 'environment') say(
+    `${key.where} is not passed on to the service: it has a key of its own, in its state directory`,
+  );
 }
 
-/** Beside and renamed: a supervisor never reads half of it. Everybody may read it, as they may `ps`. */
+/** Writes to a new file and renames it: a supervisor never reads half of it. Others may read it, as they may `ps`. */
 function writeWhole(file: string, content: string, encoding: 'utf8' | 'utf16le'): void {
   const beside = `${file}.${process.pid}`;
   try {
@@ -173,5 +192,7 @@ function welcome({ url }: Serving, config: Config): string {
   const inFile = setting?.source === 'file' ? setting.where : undefined;
   const key = inFile === undefined ? `$(cat ${quote(join(config.stateDir, 'api-key'))})` : '$(sidecar key show)';
   return `\nmachine-sidecar serves on ${url}. Its key is in ${inFile ?? join(config.stateDir, 'api-key')}. Try:\n\n`
-    + `  curl -s '${url}/exec?wait=10' -H "X-API-Key: ${key}" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n`;
+    + `  curl -s '${url}/exec?wait=10' -H "X-API-Key: ${
+      key
+    }" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n`;
 }

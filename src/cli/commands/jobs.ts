@@ -34,7 +34,9 @@ export const command: Command = defineCommand({
 });
 
 async function run({ values, config }: Invocation<Values<typeof options>>): Promise<number> {
-  if (values.all === true && values.limit !== undefined) throw new UsageError('Give --all or --limit, not both', 'jobs');
+  if (values.all === true && values.limit !== undefined) throw new UsageError(
+    'Give --all or --limit, not both', 'jobs',
+  );
   const { list, fits } = filtersOf(values, 'jobs');
   const { sidecar } = await connect(config);
   const limit = values.all === true ? Infinity : wholeNumber(values.limit ?? '20', 'limit', 1);
@@ -48,7 +50,9 @@ async function run({ values, config }: Invocation<Values<typeof options>>): Prom
   }
   const rows = jobs.map(row);
   const paint = painter(config.isColour(process.stdout));
-  await write(table(['ID', 'STATUS', 'EXIT', 'STARTED', 'TOOK', 'NAME OR COMMAND'], rows, { paint, width: terminalWidth() }));
+  await write(
+    table(['ID', 'STATUS', 'EXIT', 'STARTED', 'TOOK', 'NAME OR COMMAND'], rows, { paint, width: terminalWidth() }),
+  );
   return 0;
 }
 
@@ -69,7 +73,7 @@ function row(job: Job): (Cell | string)[] {
   ];
 }
 
-/** Of an agent's job the prompt, behind what it was given to. */
+/** The command of a job; for an agent's job the agent and the prompt. */
 function whatOf({ mode, command: line, argv, agent, prompt }: Job): string {
   const words = (argv ?? []).join(' ');
   if (mode !== 'acp') return line ?? words;

@@ -1,5 +1,5 @@
 /**
- * `sidecar key`: the key of the local server, and the keys that it trusts for updates.
+ * `sidecar key`: shows or rotates the key of the local server, and manages the keys that it trusts for updates.
  * @module
  */
 import { openKeys, rotateKey } from '../../http/keys.ts';
@@ -10,7 +10,10 @@ import { distrust, trust, trusted } from '../trust.ts';
 import { seconds } from '../values.ts';
 
 const options = {
-  grace: { type: 'string', short: 'g', value: 'TIME', description: 'rotate: how long the old key still holds: 1h, 0. Default: 1h' },
+  grace: {
+    type: 'string', short: 'g', value: 'TIME',
+    description: 'rotate: how long the old key still holds: 1h, 0. Default: 1h',
+  },
   json: { type: 'boolean', description: 'As JSON' },
 } as const;
 
@@ -32,7 +35,10 @@ what it serves at /-/npm/v1/keys. All commands work with or without a running se
     { line: 'curl -H "X-API-Key: $(sidecar key show)" http://127.0.0.1:8585/health', what: 'use it' },
     { line: 'sidecar key rotate --grace 10m', what: 'a new key; the old one holds ten minutes more' },
     { line: 'sidecar key trust release-key.pub', what: 'updates that this key signed are installed from now on' },
-    { line: 'curl -s https://npm.example.org/-/npm/v1/keys | sidecar key trust -', what: 'those of a registry of your own' },
+    {
+      line: 'curl -s https://npm.example.org/-/npm/v1/keys | sidecar key trust -',
+      what: 'those of a registry of your own',
+    },
     { line: 'sidecar key trusted', what: 'whose updates are installed' },
   ],
   run,
@@ -40,10 +46,17 @@ what it serves at /-/npm/v1/keys. All commands work with or without a running se
 
 type Given = Invocation<Values<typeof options>>;
 
-const actions: { readonly [name: string]: { readonly takes?: string; readonly run: (given: Given, argument: string) => Promise<number> } } = {
+const actions: {
+  readonly [name: string]: {
+    readonly takes?: string; readonly run: (given: Given, argument: string) => Promise<number>
+  }
+} = {
   show: { run: show },
   rotate: { run: rotate },
-  trust: { takes: 'KEY, FILE or -', run: ({ values, config }, key) => trust(config.stateDir, key, values.json === true) },
+  trust: {
+    takes: 'KEY, FILE or -',
+    run: ({ values, config }, key) => trust(config.stateDir, key, values.json === true),
+  },
   trusted: { run: ({ values, config }) => trusted(config, values.json === true) },
   distrust: { takes: 'NAME', run: ({ values, config }, name) => distrust(config.stateDir, name, values.json === true) },
 };
@@ -54,14 +67,22 @@ async function run(given: Given): Promise<number> {
   if (name === undefined) throw new UsageError(`Say what to do with the key: ${known}`, 'key');
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
   if (!action) throw new UsageError(`Unknown action "${name}": expected ${known}`, 'key');
-  if (action.takes === undefined && argument !== undefined) throw new UsageError(`Unexpected argument "${argument}"`, 'key');
-  if (action.takes !== undefined && argument === undefined) throw new UsageError(`key ${name} needs a ${action.takes}`, 'key');
-  if (given.values.grace !== undefined && name !== 'rotate') throw new UsageError('--grace belongs to key rotate', 'key');
+  if (action.takes === undefined && argument !== undefined) throw new UsageError(
+    `Unexpected argument "${argument}"`, 'key',
+  );
+  if (action.takes !== undefined && argument === undefined) throw new UsageError(
+    `key ${name} needs a ${action.takes}`, 'key',
+  );
+  if (given.values.grace !== undefined && name !== 'rotate') throw new UsageError(
+    '--grace belongs to key rotate', 'key',
+  );
   return action.run(given, argument ?? '');
 }
 
 async function show({ values, config }: Given): Promise<number> {
-  const keys = await openKeys({ stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey });
+  const keys = await openKeys({
+    stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey,
+  });
   await (values.json === true ? printJson({ key: keys.current, origin: keys.origin }) : printLine(keys.current));
   return exitCodes.ok;
 }

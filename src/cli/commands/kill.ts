@@ -12,8 +12,14 @@ import { seconds, signalName } from '../values.ts';
 import { worst } from '../worst.ts';
 
 const options = {
-  signal: { type: 'string', short: 's', value: 'SIGNAL', description: 'What is sent first: TERM, INT, HUP, KILL … Default: TERM' },
-  grace: { type: 'string', short: 'g', value: 'TIME', description: 'Until SIGKILL: 5, 1m. Default: the kill grace of the job' },
+  signal: {
+    type: 'string', short: 's', value: 'SIGNAL',
+    description: 'What is sent first: TERM, INT, HUP, KILL … Default: TERM',
+  },
+  grace: {
+    type: 'string', short: 'g', value: 'TIME',
+    description: 'Until SIGKILL: 5, 1m. Default: the kill grace of the job',
+  },
   only: { type: 'boolean', description: 'Only send the signal, end nothing' },
   json: { type: 'boolean', description: 'The ended jobs as JSON' },
 } as const;
@@ -36,7 +42,9 @@ export const command: Command = defineCommand({
 
 async function run({ values, args, config }: Invocation<Values<typeof options>>): Promise<number> {
   if (values.only === true && values.signal === undefined) throw new UsageError('--only needs a --signal', 'kill');
-  if (values.only === true && values.grace !== undefined) throw new UsageError('--only ends nothing: --grace has no meaning', 'kill');
+  if (values.only === true && values.grace !== undefined) throw new UsageError(
+    '--only ends nothing: --grace has no meaning', 'kill',
+  );
   const signal = values.signal === undefined ? undefined : signalName(values.signal, 'signal');
   const graceSeconds = values.grace === undefined ? undefined : seconds(values.grace, 'grace');
   const { sidecar } = await connect(config);
@@ -51,9 +59,13 @@ async function run({ values, args, config }: Invocation<Values<typeof options>>)
 
 async function cancel(sidecar: Sidecar, id: JobId, end: { signal?: SignalName; graceSeconds?: number }): Promise<Job> {
   const before = await sidecar.jobs.get(id, { maxBytes: 0 });
-  if (isFinished(before) && before.lingering.length === 0) throw new CommandError(`Cannot end job ${id}: it is not running`);
+  if (isFinished(before) && before.lingering.length === 0) throw new CommandError(
+    `Cannot end job ${id}: it is not running`,
+  );
   const job = await sidecar.jobs.cancel(id, end);
-  say(`job ${id} ended${job.signal === null ? '' : ` by ${job.signal}`}${job.exitCode === undefined ? '' : `, exit code ${job.exitCode}`}`);
+  say(`job ${id} ended${job.signal === null ? '' : ` by ${job.signal}`}${
+    job.exitCode === undefined ? '' : `, exit code ${job.exitCode}`
+  }`);
   return job;
 }
 

@@ -1,5 +1,5 @@
 /**
- * `sidecar logs`: the output of a job.
+ * `sidecar logs`: prints the output of a job.
  * @module
  */
 import {
@@ -21,7 +21,10 @@ const options = {
   turn: { type: 'string', value: 'N', description: 'Only what an agent said in its Nth turn; with --json the turn' },
   stdout: { type: 'boolean', description: 'Only stdout' },
   stderr: { type: 'boolean', description: 'Only stderr, and on stdout, so that it can be piped' },
-  json: { type: 'boolean', description: 'The job with its output as JSON (the last 1 MiB of each stream); with -f one event a line' },
+  json: {
+    type: 'boolean',
+    description: 'The job with its output as JSON (the last 1 MiB of each stream); with -f one event a line',
+  },
 } as const;
 
 export const command: Command = defineCommand({
@@ -47,7 +50,9 @@ On a terminal the text of an agent has its control characters shown; that of a c
 type Given = Values<typeof options>;
 
 async function run({ values, args, config }: Invocation<Given>): Promise<number> {
-  if (values.stdout === true && values.stderr === true) throw new UsageError('Give --stdout or --stderr, not both', 'logs');
+  if (values.stdout === true && values.stderr === true) throw new UsageError(
+    'Give --stdout or --stderr, not both', 'logs',
+  );
   const tail = values.tail === undefined ? undefined : wholeNumber(values.tail, 'tail', 0);
   const turn = values.turn === undefined ? undefined : wholeNumber(values.turn, 'turn', 1);
   const other = (['follow', 'tail', 'stdout', 'stderr'] as const).find((flag) => values[flag] !== undefined);
@@ -89,7 +94,9 @@ async function startOf(sidecar: Sidecar, job: Job, tail: number | undefined): Pr
   return { stdout: stdout ?? 0, stderr: stderr ?? 0 };
 }
 
-async function followFrom(sidecar: Sidecar, id: JobId, { from, output }: { from: Position; output: JobOutput }, values: Given): Promise<void> {
+async function followFrom(
+  sidecar: Sidecar, id: JobId, { from, output }: { from: Position; output: JobOutput }, values: Given,
+): Promise<void> {
   const wanted = streamsOf(values);
   let isLost = false;
   const onLost = (): void => {

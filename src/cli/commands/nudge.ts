@@ -29,7 +29,9 @@ export const command: Command = defineCommand({
   run,
 });
 
-async function run({ values, args: [reference = '', text], config }: Invocation<Values<typeof options>>): Promise<number> {
+async function run(
+  { values, args: [reference = '', text], config }: Invocation<Values<typeof options>>,
+): Promise<number> {
   const { sidecar } = await connect(config);
   const id = await resolveJob(sidecar, reference);
   const input = text === undefined || values['no-newline'] === true ? text : `${text}\n`;
@@ -41,5 +43,7 @@ async function run({ values, args: [reference = '', text], config }: Invocation<
 
 function describe(id: string, answer: Nudged): string {
   if (answer.nudged) return `nudged job ${id}`;
-  return `job ${id} ${answer.unknown === true ? 'may or may not have been nudged' : 'was not nudged'}: ${answer.reason}`;
+  return `job ${id} ${
+    answer.unknown === true ? 'may or may not have been nudged' : 'was not nudged'
+  }: ${answer.reason}`;
 }

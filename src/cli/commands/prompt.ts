@@ -1,5 +1,5 @@
 /**
- * `sidecar prompt`: has an agent do something, and shows how it goes.
+ * `sidecar prompt`: gives an agent a prompt, and shows how it works on it.
  * @module
  */
 import { type ConversationOptions, type Turn, converse, runTurn, turnOn } from '../agents/conversation.ts';
@@ -25,7 +25,7 @@ const options = {
   json: { type: 'boolean', description: 'Print the job after the turn as JSON instead; with -d, the answer' },
 } as const;
 
-/** What only a new job can be told. */
+/** Flags that only a new job takes. */
 const forNewJobs = Object.keys(requestOptions).filter((name) => name !== 'attach') as (keyof typeof requestOptions)[];
 
 export const command: Command = defineCommand({
@@ -49,8 +49,14 @@ ${aboutJob}`,
     { line: 'sidecar prompt "Why does the build fail?"', what: 'the default agent, in this directory' },
     { line: 'sidecar prompt -a codex --permissions read "Review the last commit"', what: 'changes nothing' },
     { line: 'sidecar prompt -a gemini --ask "Fix the tests"', what: 'asks before each change and each command' },
-    { line: "sidecar prompt -a claude --rule 'command=npm *,decide=approve' \"Fix the tests\"", what: 'only npm commands, and files' },
-    { line: 'git diff | sidecar prompt -q --permissions read - > review.md', what: 'the prompt from stdin, only the message to a file' },
+    {
+      line: "sidecar prompt -a claude --rule 'command=npm *,decide=approve' \"Fix the tests\"",
+      what: 'only npm commands, and files',
+    },
+    {
+      line: 'git diff | sidecar prompt -q --permissions read - > review.md',
+      what: 'the prompt from stdin, only the message to a file',
+    },
     { line: 'sidecar prompt -i -a "node my-agent.mjs --acp"', what: 'a conversation, with an agent of your own' },
     { line: 'sidecar prompt --on last "And now the documentation"', what: 'goes on with it, or with its session' },
   ],
@@ -74,7 +80,10 @@ async function prompt({ values, args, config }: Invocation<Given>): Promise<numb
   const connection = await connect(config, { reconnectMs: patienceMs });
   const { sidecar } = connection;
   const how: ConversationOptions = {
-    paint: painter(config.isColour(process.stderr)), isQuiet: values.quiet === true, isJson: values.json === true, isAsking: isTyped(),
+    paint: painter(config.isColour(process.stderr)),
+    isQuiet: values.quiet === true,
+    isJson: values.json === true,
+    isAsking: isTyped(),
   };
   const given = text === undefined ? undefined : promptWith(text, values.attach, connection);
   if (values.on !== undefined) {
@@ -92,7 +101,9 @@ async function prompt({ values, args, config }: Invocation<Given>): Promise<numb
 
 function check(values: Given): void {
   const isInteractive = values.interactive === true;
-  if (isInteractive && !isTyped()) throw new UsageError('Cannot use -i: stdin is no terminal; --keep-alive and --on do without one', 'prompt');
+  if (isInteractive && !isTyped()) throw new UsageError(
+    'Cannot use -i: stdin is no terminal; --keep-alive and --on do without one', 'prompt',
+  );
   for (const name of ['on', 'detach', 'json'] as const) {
     if (isInteractive && values[name] !== undefined) throw new UsageError(`Give -i or --${name}, not both`, 'prompt');
   }
@@ -101,7 +112,7 @@ function check(values: Given): void {
   if (first !== undefined) throw new UsageError(`Cannot use --${first} with --on: the agent runs already`, 'prompt');
 }
 
-/** `undefined`: it will be typed. @throws UsageError */
+/** @returns `undefined` when the prompt will be typed. @throws UsageError */
 async function promptOf(args: readonly string[], isInteractive: boolean): Promise<string | undefined> {
   const isOnStdin = (args.length === 0 && !isTyped() && hasStdin()) || (args.length === 1 && args[0] === '-');
   if (args.length === 0 && isInteractive) return undefined;
@@ -116,7 +127,9 @@ async function readStdin(): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-async function detach({ sidecar }: Connection, request: Parameters<Connection['sidecar']['agents']['start']>[0], isJson: boolean): Promise<number> {
+async function detach(
+  { sidecar }: Connection, request: Parameters<Connection['sidecar']['agents']['start']>[0], isJson: boolean,
+): Promise<number> {
   const accepted = await sidecar.agents.start(request);
   await writingFor(accepted.jobId, () => (isJson ? printJson(accepted) : printLine(accepted.jobId)));
   return 0;

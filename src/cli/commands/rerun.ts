@@ -1,5 +1,5 @@
 /**
- * `sidecar rerun`: the same request again.
+ * `sidecar rerun`: runs the request of a job again.
  * @module
  */
 import { attach, patienceMs, writingFor } from '../attach.ts';
@@ -10,7 +10,10 @@ import { aboutJob, resolveJob } from '../jobref.ts';
 import { printJson, printLine, say } from '../print.ts';
 
 const options = {
-  follow: { type: 'boolean', short: 'f', description: 'Stream its output and exit as it does, as exec; stdin is not forwarded' },
+  follow: {
+    type: 'boolean', short: 'f',
+    description: 'Stream its output and exit as it does, as exec; stdin is not forwarded',
+  },
   json: { type: 'boolean', description: 'The answer as JSON' },
 } as const;
 

@@ -47,7 +47,7 @@ not be deleted, or the answer is no.`,
 type RmOptions = Values<typeof options>;
 
 const filters = ['status', 'label', 'name', 'older-than', 'all'] as const;
-/** Requests at a time. */
+/** Requests sent at a time. */
 const atOnce = 16;
 
 async function run({ values, args, config }: Invocation<RmOptions>): Promise<number> {
@@ -80,7 +80,7 @@ function isOlder({ finishedAt }: Job, ageMs: number): boolean {
   return finishedAt !== null && Date.now() - finishedAt * 1000 >= ageMs;
 }
 
-/** @throws UsageError where nobody can be asked. */
+/** @throws UsageError when stdin is not a terminal. */
 async function isConfirmed(count: number): Promise<boolean> {
   const what = count === 1 ? '1 job and its output' : `${count} jobs and their output`;
   if (!isTyped()) {

@@ -30,13 +30,18 @@ export const command: Command = defineCommand({
   name: 'serve',
   summary: 'Run the server',
   usage: ['serve [--wrapper] [flags]'],
-  about: 'Listens until it gets SIGTERM or SIGINT; then it finishes its answers and goes. Running jobs go on, and the next server\n'
+  about: 'Listens until it gets SIGTERM or SIGINT; then it finishes its answers and goes. Running jobs go on, and '
+    + 'the next server\n'
     + 'finds them again. All flags can be set by SIDECAR_* and the config file too: see `sidecar config`.\n\n'
-    + 'With --wrapper this process starts the server as its child, starts it again whenever it crashes, and carries out updates:\n'
-    + 'the new version is started beside the old one, takes its place without a gap, and is taken back when it goes wrong.\n'
-    + 'What another start would not change (the port is taken, the state directory or a setting cannot be used) ends it, with\n'
+    + 'With --wrapper this process starts the server as its child, starts it again whenever it crashes, and '
+    + 'carries out updates:\n'
+    + 'the new version is started beside the old one, takes its place without a gap, and is taken back when it '
+    + 'goes wrong.\n'
+    + 'What another start would not change (the port is taken, the state directory or a setting cannot be used) ends '
+    + 'it, with\n'
     + 'the exit code of the server.\n\n'
-    + 'Updates are fetched through the proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, but for what NO_PROXY names; before them\n'
+    + 'Updates are fetched through the proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, but for what NO_PROXY names; '
+    + 'before them\n'
     + 'stand npm\'s own settings, for updates from npm. `sidecar config` and `sidecar doctor` show what holds.',
   options,
   settings: settingOptions(['url', 'key-file']),
@@ -49,7 +54,7 @@ export const command: Command = defineCommand({
     { line: 'sidecar serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem', what: 'for other machines' },
   ],
   run: ({ values, config }: Invocation<Values<typeof options>>) => {
-    // Before a wrapper starts a server that could only fail, again and again.
+    // Checked here, before a wrapper starts a server that would fail again and again.
     if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) {
       throw new UsageError('Cannot serve HTTPS: --tls-cert and --tls-key go together', 'serve');
     }
@@ -57,24 +62,26 @@ export const command: Command = defineCommand({
   },
 });
 
-/** How long what an old server is still sending may take, once a new one has taken its place. */
+/** Milliseconds that a replaced server may take to finish its answers. */
 const lastAnswersMs = 30_000;
 
 async function serve(config: Config): Promise<number> {
   const log = openLog(config);
   const wrapped = await Wrapped.open(ownVersion());
   const server = await start(config, log, wrapped);
-  // A server outlives the reader of its stdout.
+  // The server outlives the reader of its stdout.
   onReaderGone(() => undefined);
   log.info('listening', { url: server.url, stateDir: config.stateDir, key: server.keys.origin });
   if (wrapped === undefined || process.stdout.isTTY) await welcome(server, config, log);
   wrapped?.say({ say: 'serving', url: server.url, healthUrl: server.healthUrl });
   keepGoing(log);
-  if (wrapped) wrapped.onGone = () => log.warn('the wrapper has gone: this server stays, until the next wrapper replaces it');
+  if (wrapped) wrapped.onGone = () => log.warn(
+    'the wrapper has gone: this server stays, until the next wrapper replaces it',
+  );
   const end = await Promise.race([stopSignal(wrapped), handOver(wrapped)]);
   if (end !== 'handOver') wrapped?.say({ say: 'stopping' });
   log.info(end === 'handOver' ? 'handing over' : 'closing', end === 'handOver' ? {} : { signal: end });
-  // A second signal is impatient.
+  // A second signal closes the server at once.
   void stopSignal(wrapped).then(() => server.close({ graceMs: 0 }));
   if (end === 'handOver') {
     await server.handOver();
@@ -86,12 +93,13 @@ async function serve(config: Config): Promise<number> {
   return end === 'handOver' ? replacedExitCode : 0;
 }
 
-const notPrimary = 'Cannot serve with --wrapper: NODE_UNIQUE_ID is in the environment, by which Node takes this process for a worker of '
-  + 'another one (node:cluster). Start it without that variable: env -u NODE_UNIQUE_ID sidecar serve --wrapper';
+const notPrimary = 'Cannot serve with --wrapper: NODE_UNIQUE_ID is in the environment, by which Node takes this '
+  + 'process for a worker of another one (node:cluster). Start it without that variable: '
+  + 'env -u NODE_UNIQUE_ID sidecar serve --wrapper';
 
-/** The wrapper in this process, its servers as children. */
+/** Runs the wrapper in this process, and its servers as children. */
 async function supervise(config: Config): Promise<number> {
-  // Whoever serves without it need not load it.
+  // Loaded on demand: a server without a wrapper does not need it.
   const { Wrapper } = await import('../../wrapper/wrapper.ts');
   if (!cluster.isPrimary) throw new CommandError(notPrimary);
   const log = openLog(config);
@@ -101,7 +109,11 @@ async function supervise(config: Config): Promise<number> {
     const lock = await acquireLock(join(config.stateDir, 'wrapper.lock'), ownVersion());
     const wrapper = new Wrapper({
       stateDir: config.stateDir,
-      own: { version: ownVersion(), main: fileURLToPath(new URL(`../main${extname(import.meta.url)}`, import.meta.url)), execArgv: process.execArgv },
+      own: {
+        version: ownVersion(),
+        main: fileURLToPath(new URL(`../main${extname(import.meta.url)}`, import.meta.url)),
+        execArgv: process.execArgv,
+      },
       timing: { probationMs: config.updateProbationSeconds * 1000 },
       args: [...process.argv.slice(2).filter((word) => word !== '--wrapper'), ...absolutePaths(config)],
       log,
@@ -113,12 +125,17 @@ async function supervise(config: Config): Promise<number> {
     return exitCode;
   } catch (error) {
     await log.flush();
-    if (error instanceof LockHeldError) throw new CommandError(`${error.message}; stop it first, or choose another --state-dir`);
+    if (error instanceof LockHeldError) throw new CommandError(
+      `${error.message}; stop it first, or choose another --state-dir`,
+    );
     throw new CommandError(explainServeFailure(error, config).reason);
   }
 }
 
-/** Flags that win over those before them: a server that starts once the current directory was deleted cannot resolve a relative path. */
+/**
+ * Flags that override the earlier ones: a server that starts after the current directory was deleted cannot resolve a
+ * relative path.
+ */
 function absolutePaths({ stateDir, keyFile, tlsCert, tlsKey }: Config): string[] {
   return Object.entries({ 'state-dir': stateDir, 'key-file': keyFile, 'tls-cert': tlsCert, 'tls-key': tlsKey })
     .flatMap(([name, path]) => (path === undefined ? [] : [`--${name}=${path}`]));
@@ -146,14 +163,19 @@ async function start(config: Config, log: Log, wrapped: Wrapped | undefined): Pr
   }
 }
 
-/** What a person needs first; on a terminal only, as it names the key's place and not the key. */
+/** Tells a person how to begin. It prints where the key is, not the key. */
 async function welcome({ url, keys }: Server, config: Config, log: Log): Promise<void> {
   if (!isLoopback(config.host) && config.tlsCert === undefined) {
-    log.warn('this address can be reached from other machines, and the key and all output go over the network unencrypted: use --tls-cert, a tunnel, or 127.0.0.1');
+    log.warn(
+      'this address can be reached from other machines, and the key and all output go over the network unencrypted:'
+        + ' use --tls-cert, a tunnel, or 127.0.0.1',
+    );
   }
   const key = keys.origin === 'environment' ? '$SIDECAR_API_KEY' : `$(cat ${quote(`${config.stateDir}/api-key`)})`;
   const text = `machine-sidecar listens on ${url}. Try:\n\n`
-    + `  curl -s '${localAddress(url)}/exec?wait=10' -H "X-API-Key: ${key}" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n\n`;
+    + `  curl -s '${localAddress(url)}/exec?wait=10' -H "X-API-Key: ${
+      key
+    }" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n\n`;
   try {
     await write(text);
   } catch (error) {
@@ -161,7 +183,10 @@ async function welcome({ url, keys }: Server, config: Config, log: Log): Promise
   }
 }
 
-/** A wrapper says SIGTERM for every signal that it gets: what a terminal sends to both of them is left to it. */
+/**
+ * Under a wrapper only SIGTERM stops the server: the wrapper sends it for every signal that it gets, also for one that
+ * a terminal sends to both.
+ */
 function stopSignal(wrapped: Wrapped | undefined): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of stopSignals()) {
@@ -172,23 +197,23 @@ function stopSignal(wrapped: Wrapped | undefined): Promise<NodeJS.Signals> {
   });
 }
 
-/** Whoever started it with nohup(1) wants it to survive the hang-up. */
+/** SIGHUP stops the server unless it is ignored, as under nohup(1). */
 function stopSignals(): readonly NodeJS.Signals[] {
   return isHangUpIgnored() ? ['SIGTERM', 'SIGINT'] : ['SIGTERM', 'SIGINT', 'SIGHUP'];
 }
 
-/** proc(5): the mask of ignored signals, in hex; SIGHUP is 1. */
+/** proc(5): SigIgn is the mask of ignored signals, in hex; its lowest bit is SIGHUP. */
 function isHangUpIgnored(): boolean {
   try {
     const [, mask = ''] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
     return (parseInt(mask.slice(-1), 16) & 1) === 1;
   } catch {
-    // No Linux.
+    // Not Linux.
     return false;
   }
 }
 
-/** Resolves when another server is to go on. */
+/** Resolves when another server is to take over. */
 async function handOver(wrapped: Wrapped | undefined): Promise<'handOver'> {
   if (wrapped && await wrapped.told('handOver')) return 'handOver';
   return new Promise(() => undefined);

@@ -32,7 +32,9 @@ Deleting one cancels its jobs and forgets its state. A stopped one starts again 
 });
 
 async function run({ values, args: [action, ...keys], config }: Invocation<Values<typeof options>>): Promise<number> {
-  if (action !== undefined && action !== 'delete') throw new UsageError(`Unknown action "${action}": expected delete, or nothing`, 'sessions');
+  if (action !== undefined && action !== 'delete') throw new UsageError(
+    `Unknown action "${action}": expected delete, or nothing`, 'sessions',
+  );
   if (action !== undefined && keys.length === 0) throw new UsageError('sessions delete needs a KEY', 'sessions');
   const { sidecar } = await connect(config);
   if (action === 'delete') {
@@ -49,7 +51,9 @@ async function run({ values, args: [action, ...keys], config }: Invocation<Value
     return 0;
   }
   const paint = painter(config.isColour(process.stdout));
-  await write(table(['KEY', 'SHELL', 'STATUS', 'USED', 'JOB', 'STARTS IN'], sessions.map(row), { paint, width: terminalWidth() }));
+  await write(
+    table(['KEY', 'SHELL', 'STATUS', 'USED', 'JOB', 'STARTS IN'], sessions.map(row), { paint, width: terminalWidth() }),
+  );
   return 0;
 }
 

@@ -1,5 +1,5 @@
 /**
- * `sidecar shell`: commands in a persistent shell, line by line.
+ * `sidecar shell`: runs commands in a persistent shell, line by line.
  * @module
  */
 import { workdirOf } from '../workdir.ts';
@@ -20,10 +20,22 @@ import { variables } from '../values.ts';
 
 const options = {
   command: { type: 'string', short: 'c', value: 'COMMAND', description: 'Only this one; stdin is forwarded to it' },
-  shell: { type: 'string', value: 'SHELL', description: 'Which one: bash, zsh, sh, pwsh. Default: that of the session, or the best there is' },
-  workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where a new session starts. Default: here for the local server, else where the server runs' },
-  env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'The environment of a new session; without =VALUE that of here is passed on. May be repeated' },
-  bootstrap: { type: 'string', value: 'COMMAND', description: 'Run in the shell each time that it starts, before the first command' },
+  shell: {
+    type: 'string', value: 'SHELL',
+    description: 'Which one: bash, zsh, sh, pwsh. Default: that of the session, or the best there is',
+  },
+  workdir: {
+    type: 'string', short: 'C', value: 'DIR',
+    description: 'Where a new session starts. Default: here for the local server, else where the server runs',
+  },
+  env: {
+    type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]',
+    description: 'The environment of a new session; without =VALUE that of here is passed on. May be repeated',
+  },
+  bootstrap: {
+    type: 'string', value: 'COMMAND',
+    description: 'Run in the shell each time that it starts, before the first command',
+  },
 } as const;
 
 export const command: Command = defineCommand({
@@ -41,7 +53,10 @@ It has no terminal: for programs that want one there is "sidecar terminal".`,
   arity: { min: 0, max: 1 },
   examples: [
     { line: 'sidecar shell', what: 'the session "default"' },
-    { line: 'sidecar shell build --shell bash -C /srv/app --bootstrap ". venv/bin/activate"', what: 'one that begins where you want it' },
+    {
+      line: 'sidecar shell build --shell bash -C /srv/app --bootstrap ". venv/bin/activate"',
+      what: 'one that begins where you want it',
+    },
     { line: 'sidecar shell -c "cd sub && make" build', what: 'one command; the next one is in sub' },
     { line: 'sidecar shell build < steps.sh', what: 'the commands of a file' },
   ],
@@ -59,7 +74,9 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
   return converse(sidecar, session);
 }
 
-function sessionOf({ values, args: [key = 'default'], config }: Invocation<Values<typeof options>>, { isLocal }: Connection): SessionRequest {
+function sessionOf(
+  { values, args: [key = 'default'], config }: Invocation<Values<typeof options>>, { isLocal }: Connection,
+): SessionRequest {
   return {
     sessionKey: key,
     ...defined({
@@ -90,7 +107,9 @@ async function runOne(sidecar: Sidecar, session: SessionRequest, text: string): 
   const interrupts = handleInterrupts();
   const isStdinForwarded = hasStdin();
   try {
-    return await runInShell(sidecar, session, text, { interrupts, isStdinForwarded, ...(isStdinForwarded ? {} : { stdin: null }) });
+    return await runInShell(sidecar, session, text, {
+      interrupts, isStdinForwarded, ...(isStdinForwarded ? {} : { stdin: null }),
+    });
   } catch (error) {
     if (interrupts.leaving.aborted) return interruptedExitCode;
     throw error;
@@ -99,7 +118,7 @@ async function runOne(sidecar: Sidecar, session: SessionRequest, text: string): 
   }
 }
 
-/** As a shell runs a script: each command once it is whole; what fails does not end it, an interrupt does. */
+/** Runs stdin like a script: each command once it is complete; a failure does not end the script, an interrupt does. */
 async function runLines(sidecar: Sidecar, session: SessionRequest): Promise<number> {
   const interrupts = handleInterrupts();
   let exitCode: number = exitCodes.ok;

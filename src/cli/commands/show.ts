@@ -1,5 +1,5 @@
 /**
- * `sidecar show`: one job in detail.
+ * `sidecar show`: shows one job in detail.
  * @module
  */
 import { shellWord } from '../../base/shell-word.ts';
@@ -70,18 +70,22 @@ function programRows(job: Job): readonly Row[] {
   ];
 }
 
-/** What happened to the shell of the session. */
+/** Says what happened to the shell of the session. */
 function shellNote({ shellStarted, shellEnded }: Job): string | undefined {
   const code = (exitCode: number | undefined): string => (exitCode === undefined ? '' : `, exit code ${exitCode}`);
   const notes = [
-    ...(shellStarted === undefined ? [] : [`start ${shellStarted.start} (${shellStarted.reason}${code(shellStarted.exitCode)})`]),
+    ...(shellStarted === undefined
+      ? []
+      : [`start ${shellStarted.start} (${shellStarted.reason}${code(shellStarted.exitCode)})`]),
     ...(shellEnded === undefined ? [] : [`ended with this job (${shellEnded.reason}${code(shellEnded.exitCode)})`]),
   ];
   return notes.length === 0 ? undefined : notes.join('; ').replaceAll('_', ' ');
 }
 
 function stateRows(job: Job): readonly Row[] {
-  const { submittedAt, startedAt, finishedAt, durationMs, timeout, lifetime, exitCode, signal, error, pid, lingering } = job;
+  const {
+    submittedAt, startedAt, finishedAt, durationMs, timeout, lifetime, exitCode, signal, error, pid, lingering,
+  } = job;
   const runningMs = startedAt === null ? undefined : Date.now() - startedAt * 1000;
   const tookMs = durationMs ?? (isFinished(job) ? undefined : runningMs);
   return [
@@ -108,7 +112,10 @@ function outputRows({ stdoutBytes, stderrBytes, lastOutputAt }: Job): readonly R
 }
 
 function agentRows(job: Job): readonly Row[] {
-  const { acpSessionId, stopReason, turnCount, turns = [], acpError, pendingPermissions = [], pendingElicitations = [], permissionsDenied = [] } = job;
+  const {
+    acpSessionId, stopReason, turnCount, turns = [], acpError,
+    pendingPermissions = [], pendingElicitations = [], permissionsDenied = [],
+  } = job;
   const asked = pendingPermissions.length + pendingElicitations.length;
   return [
     ['agent session', acpSessionId ?? undefined],
@@ -129,7 +136,7 @@ function turnInWords(turn: AgentTurn | undefined): string | undefined {
   return `${took}${denied === 0 ? '' : `, ${denied} denied`}; its text: sidecar logs --turn ${turn.turn}`;
 }
 
-/** Times are Unix seconds. */
+/** @param time Unix seconds. */
 function at(time: number): string {
   return `${new Date(time * 1000).toISOString()} (${ago(time)})`;
 }

@@ -1,5 +1,5 @@
 /**
- * `sidecar status`: whether the service is installed, runs and answers.
+ * `sidecar status`: reports whether the service is installed, runs and answers.
  * @module
  */
 import { type Config, loadConfig } from '../../config.ts';
@@ -19,7 +19,7 @@ const options = {
   json: { type: 'boolean', description: 'As JSON' },
 } as const;
 
-/** Linux Standard Base 5.0, Core, §20.2, as systemctl(1) has it: "program is not running". */
+/** Exit status for "program is not running": Linux Standard Base 5.0, Core, §20.2, and systemctl(1). */
 const notServing = 3;
 
 export const command: Command = defineCommand({
@@ -29,7 +29,12 @@ export const command: Command = defineCommand({
   about: 'Without --user or --system: the service that is installed, that of this user first.\n'
     + 'Exit code 0 when the server answers, also one that was started by hand; 3 when it does not.',
   options,
-  settings: { 'state-dir': { type: 'string', value: 'DIR', description: 'The state directory. Default: that of the service (SIDECAR_STATE_DIR)' } },
+  settings: {
+    'state-dir': {
+      type: 'string', value: 'DIR',
+      description: 'The state directory. Default: that of the service (SIDECAR_STATE_DIR)',
+    },
+  },
   examples: [{ line: "sidecar status --json | jq '.health.running'", what: 'how many jobs run' }],
   run: ({ values, config }: Invocation<Values<typeof options>>) => {
     const place = placeAsked(values, config, 'status');
@@ -44,7 +49,7 @@ export interface Inquiry {
   readonly run: Run;
 }
 
-/** What there is to know of a service. */
+/** What is known about a service. */
 interface Report {
   readonly scope: string;
   readonly supervisor: string;
@@ -54,12 +59,12 @@ interface Report {
   readonly stateDir: string;
   readonly url: string | null;
   readonly health: Health | Liveness | null;
-  /** Why there is no health. */
+  /** Why `health` is `null`. */
   readonly error: string | null;
   readonly logs: string | null;
 }
 
-/** @returns 0 when the server answers, else 3. */
+/** @returns 0 when the server answers, otherwise 3. */
 export async function status({ config, place, isJson, run }: Inquiry): Promise<number> {
   const { supervisor, owner, file, installed } = place;
   const isAsked = config.settings().some(({ name, source }) => name === 'state-dir' && source === 'flag');
@@ -79,7 +84,7 @@ export async function status({ config, place, isJson, run }: Inquiry): Promise<n
 async function answerOf(stateDir: string): Promise<Pick<Report, 'url' | 'health' | 'error'>> {
   let url: string | null = null;
   try {
-    // An address in the environment is that of another server.
+    // An address in the environment may name another server: it is ignored.
     const config = loadConfig({ 'state-dir': stateDir });
     const connection = await connect({ ...config, url: undefined });
     url = connection.url;
@@ -90,13 +95,17 @@ async function answerOf(stateDir: string): Promise<Pick<Report, 'url' | 'health'
 }
 
 function text({ scope, supervisor, file, state, stateDir, url, health, error, logs }: Report): string {
-  const service = state === null ? `not installed (${supervisor}, ${scope})` : `${state.detail}, ${supervisor}, ${scope}${since(state)}`;
+  const service = state === null
+    ? `not installed (${supervisor}, ${scope})`
+    : `${state.detail}, ${supervisor}, ${scope}${since(state)}`;
   const rows: (readonly [string, string])[] = [
     ['service', service],
     ...(state === null ? [] : [['file', file] as const]),
     ['state', stateDir],
     ['server', health === null ? `none: ${error}` : `${url ?? ''}${version(health)}`],
-    ...(health?.authenticated === true ? [['jobs', `${health.running} running, ${health.queued} waiting, ${health.jobs} kept`] as const] : []),
+    ...(health?.authenticated === true
+      ? [['jobs', `${health.running} running, ${health.queued} waiting, ${health.jobs} kept`] as const]
+      : []),
     ...(health === null ? [] : more(health)),
     ...(logs === null ? [] : [['logs', logs] as const]),
   ];
@@ -104,14 +113,18 @@ function text({ scope, supervisor, file, state, stateDir, url, health, error, lo
 }
 
 function since({ pid, since: at }: ServiceState): string {
-  return `${pid === undefined ? '' : `, pid ${pid}`}${at === undefined ? '' : `, since ${new Date(at * 1000).toISOString()} (${ago(at)})`}`;
+  return `${pid === undefined ? '' : `, pid ${pid}`}${
+    at === undefined ? '' : `, since ${new Date(at * 1000).toISOString()} (${ago(at)})`
+  }`;
 }
 
 function version(health: Health | Liveness): string {
-  return health.authenticated ? `, version ${health.version}, pid ${health.pid}` : ', which tells more only with its key';
+  return health.authenticated
+    ? `, version ${health.version}, pid ${health.pid}`
+    : ', which tells more only with its key';
 }
 
-/** What newer servers tell, without what is not there. */
+/** Rows for what only newer servers report, as far as it is present. */
 function more(health: Health | Liveness): (readonly [string, string])[] {
   const { wrapper, update }: Partial<Pick<Health, 'wrapper' | 'update'>> = health.authenticated ? health : {};
   const news = update ? newsOf(update) : '';

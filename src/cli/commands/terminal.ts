@@ -16,11 +16,20 @@ import { checkTyped, showTerminal, windowSize } from '../window.ts';
 
 const options = {
   name: { type: 'string', value: 'NAME', description: 'To find it again' },
-  workdir: { type: 'string', short: 'C', value: 'DIR', description: 'Where it runs. Default: here for the local server, else where the server runs' },
-  env: { type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]', description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated' },
+  workdir: {
+    type: 'string', short: 'C', value: 'DIR',
+    description: 'Where it runs. Default: here for the local server, else where the server runs',
+  },
+  env: {
+    type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]',
+    description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated',
+  },
   detach: { type: 'boolean', short: 'd', description: 'Print the id of the terminal and leave' },
   json: { type: 'boolean', description: 'With -d: the terminal as JSON' },
-  'detach-keys': { type: 'string', value: 'KEYS', description: `What leaves it: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}` },
+  'detach-keys': {
+    type: 'string', value: 'KEYS',
+    description: `What leaves it: ctrl-a, or several as ctrl-p,ctrl-q. Default: ${defaultDetachKeys}`,
+  },
 } as const;
 
 export const command: Command = defineCommand({
@@ -45,7 +54,9 @@ Exits as the program does (128+n for signal n), 0 where it was left.`,
 async function run(invocation: Invocation<Values<typeof options>>): Promise<number> {
   const { values, config } = invocation;
   const detachKeys = new DetachKeys(values['detach-keys'] ?? defaultDetachKeys);
-  if (values.detach !== true) checkTyped('To leave it running, give -d; to run a command without a terminal there is "sidecar exec"');
+  if (values.detach !== true) checkTyped(
+    'To leave it running, give -d; to run a command without a terminal there is "sidecar exec"',
+  );
   const connection = await connect(config);
   const terminal = await connection.sidecar.terminals.start(requestOf(invocation, connection));
   for (const warning of terminal.warnings ?? []) say(`terminal ${terminal.terminalId}: ${warning}`);
@@ -57,7 +68,9 @@ async function run(invocation: Invocation<Values<typeof options>>): Promise<numb
   return showTerminal(connection.sidecar, terminal, { isReadonly: false, detachKeys });
 }
 
-function requestOf({ values, args, config }: Invocation<Values<typeof options>>, { isLocal }: Connection): TerminalStart {
+function requestOf(
+  { values, args, config }: Invocation<Values<typeof options>>, { isLocal }: Connection,
+): TerminalStart {
   return defined({
     command: args.length > 1 ? args.map(shellWord).join(' ') : args[0],
     workdir: workdirOf(values.workdir, isLocal),

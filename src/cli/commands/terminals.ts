@@ -32,9 +32,15 @@ Closing one ends its program and all that it started. Those that have ended are 
   run,
 });
 
-async function run({ values, args: [action, ...references], config }: Invocation<Values<typeof options>>): Promise<number> {
-  if (action !== undefined && action !== 'close') throw new UsageError(`Unknown action "${action}": expected close, or nothing`, 'terminals');
-  if (action !== undefined && references.length === 0) throw new UsageError('terminals close needs a TERMINAL', 'terminals');
+async function run(
+  { values, args: [action, ...references], config }: Invocation<Values<typeof options>>,
+): Promise<number> {
+  if (action !== undefined && action !== 'close') throw new UsageError(
+    `Unknown action "${action}": expected close, or nothing`, 'terminals',
+  );
+  if (action !== undefined && references.length === 0) throw new UsageError(
+    'terminals close needs a TERMINAL', 'terminals',
+  );
   const { sidecar } = await connect(config);
   if (action === 'close') {
     const found = await Promise.all(references.map((reference) => resolveTerminal(sidecar, reference)));
@@ -51,14 +57,23 @@ async function run({ values, args: [action, ...references], config }: Invocation
     return 0;
   }
   const paint = painter(config.isColour(process.stdout));
-  await write(table(['ID', 'STATUS', 'EXIT', 'SIZE', 'ATTACHED', 'ACTIVE', 'NAME OR COMMAND'], terminals.map(row), { paint, width: terminalWidth() }));
+  await write(table(
+    ['ID', 'STATUS', 'EXIT', 'SIZE', 'ATTACHED', 'ACTIVE', 'NAME OR COMMAND'],
+    terminals.map(row),
+    { paint, width: terminalWidth() },
+  ));
   return 0;
 }
 
-function row({ terminalId, status, reason, exitCode, cols, rows, attached, lastActivityAt, name, command }: Terminal): (Cell | string)[] {
+function row(
+  { terminalId, status, reason, exitCode, cols, rows, attached, lastActivityAt, name, command }: Terminal,
+): (Cell | string)[] {
   return [
     terminalId,
-    { text: status === 'ended' && reason !== null && reason !== 'exit' ? reason : status, colour: status === 'running' ? 'green' : 'dim' },
+    {
+      text: status === 'ended' && reason !== null && reason !== 'exit' ? reason : status,
+      colour: status === 'running' ? 'green' : 'dim',
+    },
     exitCode === undefined ? '-' : String(exitCode),
     `${cols}x${rows}`,
     String(attached),

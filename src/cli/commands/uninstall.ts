@@ -1,5 +1,5 @@
 /**
- * `sidecar uninstall`: the operating system no longer runs the server.
+ * `sidecar uninstall`: stops the service and removes it from the operating system.
  * @module
  */
 import { rmSync } from 'node:fs';
@@ -27,7 +27,9 @@ export const command: Command = defineCommand({
   examples: [{ line: 'sidecar uninstall --dry-run', what: 'look first' }],
   run: ({ values, config }: Invocation<Values<typeof options>>) => {
     const place = placeAsked(values, config, 'uninstall');
-    return uninstall({ config, place, isDryRun: values['dry-run'] === true, run: runner(environmentFor(config, place)) });
+    return uninstall({
+      config, place, isDryRun: values['dry-run'] === true, run: runner(environmentFor(config, place)),
+    });
   },
 });
 
@@ -38,7 +40,7 @@ export interface Removal {
   readonly run: Run;
 }
 
-/** @throws CommandError when it must not, or the file cannot be removed. */
+/** @throws CommandError when the user may not remove the service, or a step of it fails. */
 export async function uninstall({ config, place, isDryRun, run }: Removal): Promise<number> {
   const { supervisor, owner, file, installed } = place;
   const whose = owner.scope === 'system' ? 'this machine' : owner.user;
@@ -48,7 +50,9 @@ export async function uninstall({ config, place, isDryRun, run }: Removal): Prom
   }
   const [stop, forget] = [supervisor.stop(owner), supervisor.forget(owner)];
   const runs = (steps: typeof stop): string[] => steps.map((step) => `  run    ${commandLine(step)}`);
-  await printLine([`The service ${serviceName} of ${whose} (${supervisor.name}):`, ...runs(stop), `  remove ${file}`, ...runs(forget)].join('\n'));
+  await printLine([
+    `The service ${serviceName} of ${whose} (${supervisor.name}):`, ...runs(stop), `  remove ${file}`, ...runs(forget),
+  ].join('\n'));
   if (isDryRun) return exitCodes.ok;
   mustBeAllowed(place, ['uninstall', '--system']);
   await carryOut(stop, run);

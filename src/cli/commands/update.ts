@@ -1,5 +1,5 @@
 /**
- * `sidecar update`: has the server replaced by another version of it.
+ * `sidecar update`: replaces the server by another version.
  * @module
  */
 import type { Sidecar, UpdateOptions, UpdateProgress, UpdateState } from '../../client/client.ts';
@@ -10,7 +10,10 @@ import { oneLine, printJson, printLine, say } from '../print.ts';
 
 const options = {
   check: { type: 'boolean', description: 'Only ask what there is' },
-  version: { type: 'string', value: 'VERSION', description: 'This version and no other. Default: the one that the source of the server names' },
+  version: {
+    type: 'string', value: 'VERSION',
+    description: 'This version and no other. Default: the one that the source of the server names',
+  },
   'allow-downgrade': { type: 'boolean', description: 'With --version: it may be older than the one that runs' },
   'if-idle': { type: 'boolean', description: 'Only if no job is running or waiting' },
   'no-wait': { type: 'boolean', description: 'Do not wait for how it ends' },
@@ -49,8 +52,12 @@ function checkFlags(values: Given): void {
   if (values['allow-downgrade'] === true && values.version === undefined) {
     throw new UsageError('--allow-downgrade needs a --version', 'update');
   }
-  const other = (['version', 'allow-downgrade', 'if-idle', 'no-wait'] as const).find((name) => values[name] !== undefined);
-  if (values.check === true && other !== undefined) throw new UsageError(`--check changes nothing: --${other} has no meaning`, 'update');
+  const other = (['version', 'allow-downgrade', 'if-idle', 'no-wait'] as const).find(
+    (name) => values[name] !== undefined,
+  );
+  if (values.check === true && other !== undefined) throw new UsageError(
+    `--check changes nothing: --${other} has no meaning`, 'update',
+  );
 }
 
 async function check(sidecar: Sidecar, values: Given): Promise<number> {
@@ -67,9 +74,13 @@ function offer({ current, available, source, bad }: UpdateState): string {
     const { version } = available;
     const reason = bad.find((other) => other.version === version)?.reason;
     if (reason === undefined) return `${current} runs, ${version} is available (from ${source}): sidecar update`;
-    return `${current} runs, and ${source} has ${version}, which went wrong before (${reason}); to try it again: sidecar update --version ${version}`;
+    return `${current} runs, and ${source} has ${version}, which went wrong before (${
+      reason
+    }); to try it again: sidecar update --version ${version}`;
   }
-  return `${current} runs, and ${source} has ${available === null ? 'nothing' : available.version === current ? 'the same' : available.version}`;
+  return `${current} runs, and ${source} has ${
+    available === null ? 'nothing' : available.version === current ? 'the same' : available.version
+  }`;
 }
 
 async function update(sidecar: Sidecar, values: Given): Promise<number> {
@@ -114,24 +125,35 @@ function tellStep({ step, version }: UpdateProgress): void {
 }
 
 function success(from: string, { current, probation }: UpdateState): string {
-  const watched = probation === null ? '' : `; it is on probation for ${Math.round(probation.endsAt - probation.startedAt)} s, and taken back if it fails`;
+  const watched = probation === null
+    ? ''
+    : `; it is on probation for ${Math.round(probation.endsAt - probation.startedAt)} s, and taken back if it fails`;
   return `updated from ${from} to ${current}${watched}`;
 }
 
 /**
- * What to throw where another version than the one that was asked for runs in the end.
+ * The error to throw when a version other than the requested one runs in the end.
  *
- * @param order.since When the last update before it had ended, in Unix seconds.
+ * @param order.since When the update before this one had ended, in Unix seconds.
  */
-export function failure({ current, progress, lastOutcome }: UpdateState, order: { readonly version: string; readonly since: number }): CommandError {
+export function failure(
+  { current, progress, lastOutcome }: UpdateState, order: { readonly version: string; readonly since: number },
+): CommandError {
   const { version, since } = order;
-  if (progress) return new CommandError(`The update to ${version} is still under way`, { hint: 'See: sidecar update --check --json' });
+  if (progress) return new CommandError(`The update to ${version} is still under way`, {
+    hint: 'See: sidecar update --check --json',
+  });
   const hint = `${current} runs`;
   if (lastOutcome?.status === 'rolled_back') {
     const { from, reason, at } = lastOutcome;
     if (from === version) return new CommandError(`Took ${version} back: ${reason}`, { hint });
-    // The order went with the server that had taken it.
-    if (at > since) return new CommandError(`Cannot update to ${version}: ${from ?? 'the server'}, which was to carry it out, was itself taken back meanwhile (${reason})`, { hint });
+    // The order was lost with the server that had accepted it.
+    if (at > since) return new CommandError(
+      `Cannot update to ${version}: ${
+        from ?? 'the server'
+      }, which was to carry it out, was itself taken back meanwhile (${reason})`,
+      { hint },
+    );
   }
   const isNoted = lastOutcome?.status === 'failed' && lastOutcome.to === version;
   const reason = isNoted ? lastOutcome.reason : 'nobody noted why; look at the log of the server';

@@ -1,5 +1,5 @@
 /**
- * `sidecar version`: the version of this program, and of the server.
+ * `sidecar version`: prints the version of this program and of the server.
  * @module
  */
 import type { Config } from '../../config.ts';
@@ -33,7 +33,9 @@ async function run({ values, config }: Invocation<Values<typeof options>>): Prom
     return 0;
   }
   await printLine(`sidecar ${ownVersion()} (Node ${process.version})`);
-  if (installed !== undefined) await printLine(`update  ${installed.version}, which carries out the commands: ${installed.main}`);
+  if (installed !== undefined) await printLine(
+    `update  ${installed.version}, which carries out the commands: ${installed.main}`,
+  );
   const text = server.version === undefined ? `unknown: ${server.error}` : `${server.version} at ${server.url}`;
   await printLine(`server  ${text}`);
   return 0;
@@ -41,7 +43,7 @@ async function run({ values, config }: Invocation<Values<typeof options>>): Prom
 
 type ServerVersion =
   | { readonly url: string; readonly version: string; readonly pid: number }
-  /** Nobody is there, or refuses to say. */
+  /** No server answers, or it does not tell its version. */
   | { readonly version?: undefined; readonly error: string };
 
 async function serverVersion(config: Config): Promise<ServerVersion> {

@@ -1,5 +1,5 @@
 /**
- * `sidecar wait`: until jobs have finished.
+ * `sidecar wait`: waits until jobs have finished.
  * @module
  */
 import { type Job, type JobId, ProblemError, type Sidecar } from '../../client/client.ts';
@@ -12,10 +12,16 @@ import { printJson, printLine, say } from '../print.ts';
 import { pairs, seconds } from '../values.ts';
 
 const options = {
-  label: { type: 'string', short: 'l', multiple: true, value: 'NAME=VALUE', description: 'All unfinished jobs with this label; may be repeated' },
+  label: {
+    type: 'string', short: 'l', multiple: true, value: 'NAME=VALUE',
+    description: 'All unfinished jobs with this label; may be repeated',
+  },
   name: { type: 'string', value: 'NAME', description: 'All unfinished jobs of this name' },
   any: { type: 'boolean', description: 'Return as soon as one of them has finished' },
-  timeout: { type: 'string', short: 't', value: 'TIME', description: 'Give up after that time: 90, 5m, 1h. Default: never' },
+  timeout: {
+    type: 'string', short: 't', value: 'TIME',
+    description: 'Give up after that time: 90, 5m, 1h. Default: never',
+  },
   json: { type: 'boolean', description: 'The finished jobs as JSON' },
 } as const;
 
@@ -44,19 +50,27 @@ async function run({ values, args, config }: Invocation<WaitValues>): Promise<nu
   if (args.length > 0 && isFiltered) throw new UsageError('Give jobs, or --label and --name, not both', 'wait');
   const timeoutSeconds = values.timeout === undefined ? undefined : seconds(values.timeout, 'timeout');
   const { sidecar } = await connect(config, { reconnectMs: patienceMs });
-  const ids = isFiltered ? await matching(sidecar, values) : await Promise.all(args.map((reference) => resolveJob(sidecar, reference)));
-  const finished = await waitFor(sidecar, ids, { isAny: values.any === true, timeoutSeconds, isPrinted: values.json !== true });
+  const ids = isFiltered
+    ? await matching(sidecar, values)
+    : await Promise.all(args.map((reference) => resolveJob(sidecar, reference)));
+  const finished = await waitFor(sidecar, ids, {
+    isAny: values.any === true, timeoutSeconds, isPrinted: values.json !== true,
+  });
   if (values.json === true) await printJson(finished.jobs);
-  if (finished.isOverdue) say(`the time is over: ${new Set(ids).size - finished.jobs.length} of ${new Set(ids).size} jobs have not finished`);
+  if (finished.isOverdue) say(
+    `the time is over: ${new Set(ids).size - finished.jobs.length} of ${new Set(ids).size} jobs have not finished`,
+  );
   return finished.isOverdue ? exitCodes.timeout : exitCodeFor(finished.jobs);
 }
 
-/** Unfinished jobs that fit; none is no failure: there is nothing to wait for. */
+/** The unfinished jobs that match. No match is not a failure: there is nothing to wait for. */
 async function matching(sidecar: Sidecar, { label, name }: WaitValues): Promise<JobId[]> {
   const labels = pairs(label, 'label');
   const ids: JobId[] = [];
   for (const status of ['running', 'pending'] as const) {
-    const filters = { status, ...(labels === undefined ? {} : { labels }), ...(name === undefined ? {} : { name }), limit: 1000 };
+    const filters = {
+      status, ...(labels === undefined ? {} : { labels }), ...(name === undefined ? {} : { name }), limit: 1000,
+    };
     for await (const { jobId } of sidecar.jobs.all(filters)) ids.push(jobId);
   }
   if (ids.length === 0) say('no unfinished job fits');
@@ -69,12 +83,17 @@ interface Waited {
 }
 
 async function waitFor(
-  sidecar: Sidecar, ids: readonly JobId[],
-  { isAny, timeoutSeconds, isPrinted }: { readonly isAny: boolean; readonly timeoutSeconds: number | undefined; readonly isPrinted: boolean },
+  sidecar: Sidecar,
+  ids: readonly JobId[],
+  { isAny, timeoutSeconds, isPrinted }: {
+    readonly isAny: boolean; readonly timeoutSeconds: number | undefined; readonly isPrinted: boolean
+  },
 ): Promise<Waited> {
   const jobs: Job[] = [];
   const done = new AbortController();
-  const timer = timeoutSeconds === undefined ? undefined : setTimeout(() => done.abort('overdue'), Math.min(timeoutSeconds * 1000, 2 ** 31 - 1));
+  const timer = timeoutSeconds === undefined
+    ? undefined
+    : setTimeout(() => done.abort('overdue'), Math.min(timeoutSeconds * 1000, 2 ** 31 - 1));
   const printing: Promise<void>[] = [];
   const onFinished = (job: Job): void => {
     if (isAny && jobs.length > 0) return;
