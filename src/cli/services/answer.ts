@@ -1,5 +1,5 @@
 /**
- * Whether the server of a state directory answers.
+ * Checks whether the server of a state directory answers.
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,13 +10,13 @@ import { type LocalServer, readLock } from '../connect.ts';
 /** A server that listens. */
 export type Serving = LocalServer & { readonly url: string };
 
-/** The server that holds the state directory and lives, whether or not it listens yet. */
+/** The live server that holds the state directory, whether or not it listens yet. */
 export async function owner(stateDir: string): Promise<LocalServer | undefined> {
   const lock = await readLock(stateDir);
   return lock !== undefined && await isAlive(lock) ? lock : undefined;
 }
 
-/** Resolves with the server once it answers `GET /health`; `undefined`: it did not in time. */
+/** Resolves with the server once it answers `GET /health`; `undefined`: it did not answer in time. */
 export async function untilServing(stateDir: string, withinMs: number): Promise<Serving | undefined> {
   const endsAtMs = performance.now() + withinMs;
   for (;;) {

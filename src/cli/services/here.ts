@@ -1,5 +1,5 @@
 /**
- * What this machine has to run a service, and what the service is to run.
+ * Finds how this machine runs services, and what our service is to run.
  * @module
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -15,22 +15,22 @@ import { schtasks } from './schtasks.ts';
 import { type Owner, type Scope, type Service, type Supervisor, flagIn } from './service.ts';
 import { systemd } from './systemd.ts';
 
-/** The flags that say whose service is meant. */
+/** The flags that choose whose service is meant. */
 export const scopeOptions: { readonly [S in Scope]: Option & { readonly type: 'boolean' } } = {
   user: { type: 'boolean', description: 'The service of this user. Default, but for root' },
   system: { type: 'boolean', description: 'The service of the machine, which runs as root. Default for root' },
 };
 
-/** A place where a service may be, and what is there. */
+/** A place where a service may be installed, and what is there. */
 export interface Place {
   readonly supervisor: Supervisor;
   readonly owner: Owner;
   readonly file: string;
-  /** What the file holds; `undefined`: nothing is installed. */
+  /** Content of the file; `undefined`: nothing is installed. */
   readonly installed: string | undefined;
 }
 
-/** @throws UsageError when both scopes were asked for. CommandError where there is nothing that runs services. */
+/** @throws CommandError when no supported supervisor exists for this platform. */
 export function placeFor(scope: Scope, config: Config, supervisor: Supervisor = supervisorHere()): Place {
   const owner = { scope, ...whoami(config), home: config.jobEnvironment['HOME'] || homedir() };
   const file = supervisor.file(owner);
@@ -38,15 +38,19 @@ export function placeFor(scope: Scope, config: Config, supervisor: Supervisor = 
   return { supervisor, owner, file, installed };
 }
 
-/** The scope that was asked for, else that of whoever asks. @throws UsageError when both were asked for. */
+/** The scope that the flags choose; without a flag, that of the current user. @throws UsageError for both flags. */
 export function scopeOf(values: { user?: boolean | undefined; system?: boolean | undefined }, command: string): Scope {
-  if (values.user === true && values.system === true) throw new UsageError('Give --user or --system, not both', command);
+  if (values.user === true && values.system === true) throw new UsageError(
+    'Give --user or --system, not both', command,
+  );
   if (values.user === true) return 'user';
   return values.system === true || isRoot() ? 'system' : 'user';
 }
 
-/** The scope that was asked for; without a flag the one where a service is installed, the own one first. */
-export function placeAsked(values: { user?: boolean | undefined; system?: boolean | undefined }, config: Config, command: string): Place {
+/** The place that the flags choose; without a flag, the one where a service is installed, the user's own first. */
+export function placeAsked(
+  values: { user?: boolean | undefined; system?: boolean | undefined }, config: Config, command: string,
+): Place {
   const scope = scopeOf(values, command);
   const own = placeFor(scope, config);
   if (own.installed !== undefined || values.user === true || values.system === true) return own;
@@ -54,36 +58,39 @@ export function placeAsked(values: { user?: boolean | undefined; system?: boolea
   return other.installed === undefined ? own : other;
 }
 
-/** The state directory that a service was installed with. */
+/** The state directory that an installed service uses. */
 export function stateDirOf({ supervisor, installed }: Place): string | undefined {
   return installed === undefined ? undefined : flagIn(supervisor.words(installed), 'state-dir');
 }
 
 /** Why no service can run here; `undefined`: one can. */
 export function obstacle({ supervisor }: Place): string | undefined {
-  // sd_booted(3): the directory is there when systemd runs the machine.
+  // sd_booted(3): this directory exists when systemd runs the machine.
   const isAbsent = supervisor === systemd && !existsSync('/run/systemd/system');
   return isAbsent ? 'systemd does not run here (as in most containers)' : undefined;
 }
 
-/** @throws CommandError where a service of the machine is meant and this is not root; it says what to type. */
+/** @throws CommandError when the machine's service is meant and this user is not root; it says what to type. */
 export function mustBeAllowed({ owner }: Place, words: readonly string[]): void {
   if (owner.scope === 'user' || process.platform === 'win32' || isRoot()) return;
-  // Through the program's own path: the PATH of sudo is another one.
+  // By the program's own path: sudo has a different PATH.
   const again = [process.execPath, program(), ...words].map(quote).join(' ');
   throw new CommandError('Cannot change the service of the machine: only root may', { hint: `Type: sudo ${again}` });
 }
 
 /**
- * `serve --wrapper` with the settings that were given here and now. The config file is read by the service itself; secrets
- * stay out of files that everybody may read.
+ * `serve --wrapper` with the state directory and the settings of the flags and of the environment. The service reads
+ * the config file itself; secrets stay out of files that others may read.
  */
 export function serviceOf(config: Config): Service {
   const given = config.settings().filter(({ name, source, isSecret }) =>
-    name === 'state-dir' || (!isSecret && Object.hasOwn(configOptions, name) && (source === 'flag' || source === 'environment')));
+    name === 'state-dir'
+      || (!isSecret && Object.hasOwn(configOptions, name) && (source === 'flag' || source === 'environment')));
   const flags = given.filter(({ name }) => name !== 'url' && name !== 'key-file').flatMap(({ name, value }) =>
-    [value].flat().map((one) => (typeof one === 'boolean' ? `--${one ? '' : 'no-'}${name}` : `--${name}=${String(one)}`)));
-  // Those of proxies have no user and no password there.
+    [value].flat().map((one) => (
+      typeof one === 'boolean' ? `--${one ? '' : 'no-'}${name}` : `--${name}=${String(one)}`
+    )));
+  // In `jobEnvironment` the proxies have no user and no password.
   const passedOn = ['PATH', ...proxyVariables];
   const environment = Object.entries(config.jobEnvironment).filter(([name]) => passedOn.includes(name));
   return {
@@ -92,18 +99,21 @@ export function serviceOf(config: Config): Service {
   };
 }
 
-/** What may not last: a program in a folder that somebody else tidies up. */
+/** A warning if the program may not last, because it lies in a folder that another tool cleans up. */
 export function fragile({ words }: Service): string | undefined {
   const [node = '', main = ''] = words;
   const keeper = [
     [/[/\\]\.?nvm[/\\]/i, 'nvm'], [/[/\\]\.?fnm(_multishells)?[/\\]/i, 'fnm'], [/[/\\]\.?volta[/\\]/i, 'Volta'],
     [/[/\\]\.?asdf[/\\]/i, 'asdf'], [/[/\\]mise[/\\]/i, 'mise'], [/[/\\]Cellar[/\\]/, 'Homebrew'],
   ].find(([pattern]) => (pattern as RegExp).test(node))?.[1];
-  if (keeper !== undefined) return `The service runs ${node}, which ${String(keeper)} may remove: then run this again with another Node`;
-  return /[/\\]_npx[/\\]/.test(main) ? `The service runs ${main}, which npx may remove: install machine-sidecar first` : undefined;
+  if (keeper !== undefined)
+    return `The service runs ${node}, which ${String(keeper)} may remove: then run this again with another Node`;
+  return /[/\\]_npx[/\\]/.test(main)
+    ? `The service runs ${main}, which npx may remove: install machine-sidecar first`
+    : undefined;
 }
 
-/** The built program, two folders above this file from source and built. */
+/** The built program: its path relative to this file is the same in `src` and in `dist`. */
 function program(): string {
   return fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 }
@@ -113,7 +123,7 @@ function whoami(config: Config): { readonly user: string; readonly uid: number }
     const { username, uid } = userInfo();
     return { user: username, uid };
   } catch (error) {
-    // ERR_SYSTEM_ERROR: a container may run as a number that no user has.
+    // ERR_SYSTEM_ERROR: a container may run under a uid that no user has.
     if ((error as NodeJS.ErrnoException).code !== 'ERR_SYSTEM_ERROR') throw error;
     const uid = process.getuid?.() ?? -1;
     return { user: config.jobEnvironment['USER'] ?? String(uid), uid };
@@ -129,6 +139,8 @@ function supervisorHere(): Supervisor {
     case 'linux': return systemd;
     case 'darwin': return launchd;
     case 'win32': return schtasks;
-    default: throw new CommandError(`Cannot manage a service on ${process.platform}`, { hint: 'Let its supervisor run: sidecar serve --wrapper' });
+    default: throw new CommandError(`Cannot manage a service on ${process.platform}`, {
+      hint: 'Let its supervisor run: sidecar serve --wrapper',
+    });
   }
 }

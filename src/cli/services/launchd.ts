@@ -11,7 +11,9 @@ import { escapeXml, unescapeXml } from './xml.ts';
 export const launchd: Supervisor = {
   name: 'launchd',
   encoding: 'utf8',
-  file: (owner) => posix.join(library(owner), owner.scope === 'system' ? 'LaunchDaemons' : 'LaunchAgents', `${serviceName}.plist`),
+  file: (owner) => posix.join(
+    library(owner), owner.scope === 'system' ? 'LaunchDaemons' : 'LaunchAgents', `${serviceName}.plist`,
+  ),
   describe: launchdPlist,
   words: wordsOf,
   start,
@@ -24,8 +26,8 @@ export const launchd: Supervisor = {
 
 /**
  * The property list. All keys are those of launchd.plist(5):
- * AbandonProcessGroup: when the program ends, launchd does not kill what is left of its process group, so that jobs outlive it.
- * ProcessType: anything but `Interactive` has its CPU and I/O throttled, and with it its jobs.
+ * AbandonProcessGroup: when the program ends, launchd does not kill the rest of its process group, so that jobs outlive
+ * it. ProcessType: with any value but `Interactive`, launchd throttles CPU and I/O of the program and of its jobs.
  * ExitTimeOut: seconds between SIGTERM and SIGKILL. Umask: 63 is 077; a property list has no octal numbers.
  */
 export function launchdPlist({ words, environment }: Service, owner: Owner): string {
@@ -43,7 +45,8 @@ export function launchdPlist({ words, environment }: Service, owner: Owner): str
     '  </array>',
     '  <key>EnvironmentVariables</key>',
     '  <dict>',
-    ...Object.entries(environment).map(([name, value]) => `    <key>${escapeXml(name)}</key><string>${escapeXml(value)}</string>`),
+    ...Object.entries(environment)
+      .map(([name, value]) => `    <key>${escapeXml(name)}</key><string>${escapeXml(value)}</string>`),
     '  </dict>',
     `  <key>WorkingDirectory</key><string>${escapeXml(owner.home)}</string>`,
     '  <key>RunAtLoad</key><true/>',
@@ -68,12 +71,17 @@ function wordsOf(content: string): string[] {
 
 /** launchctl(1): `bootstrap` takes a domain and a file, `bootout` and `print` a service in a domain. */
 function start(owner: Owner, change: Change, file: string): Step[] {
-  // What was just taken out may still be ending, for as long as ExitTimeOut lets it.
+  // The service that was just booted out may still be ending, for up to ExitTimeOut seconds.
   const attempts = change === 'changed' ? 35 : 1;
-  if (change === 'same') return [{ ...launchctl('kickstart', target(owner)), otherwise: 'Run: sidecar uninstall; sidecar install' }];
+  if (change === 'same') return [
+    { ...launchctl('kickstart', target(owner)), otherwise: 'Run: sidecar uninstall; sidecar install' },
+  ];
   return [
     ...(change === 'changed' ? [bootout(owner)] : []),
-    { ...launchctl('enable', target(owner)), otherwise: 'It may have been disabled by hand: see launchctl print-disabled' },
+    {
+      ...launchctl('enable', target(owner)),
+      otherwise: 'It may have been disabled by hand: see launchctl print-disabled',
+    },
     {
       ...launchctl('bootstrap', domain(owner), file), attempts,
       hint: `Log in on the screen of this Mac as ${owner.user}: agents belong to that session`,

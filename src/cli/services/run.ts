@@ -9,13 +9,13 @@ import { CommandError } from '../failure.ts';
 import { say } from '../print.ts';
 import type { Outcome, Step } from './service.ts';
 
-/** Runs one command; how it ended is a value, not an exception. */
+/** Runs one command; reports how it ended as a value, not as an exception. */
 export type Run = (step: Step) => Promise<Outcome>;
 
-/** A stop may take the 30 seconds that the service is given. In milliseconds. */
+/** Milliseconds for one command. A stop may take the 30 seconds that the service is given. */
 const timeoutMs = 60_000;
 
-/** @param environment What the commands see, besides a language and a time zone that can be read. */
+/** @param environment For the commands; language and time zone are replaced, so that their output can be parsed. */
 export function runner(environment: { readonly [name: string]: string }): Run {
   const env = { ...environment, LC_ALL: 'C', TZ: 'UTC' };
   return ({ program, args }) => new Promise((resolve) => {
@@ -27,24 +27,27 @@ export function runner(environment: { readonly [name: string]: string }): Run {
 }
 
 /**
- * Carries out the steps, one after the other. One that may fail is told of and passed over.
+ * Carries out the steps, one after the other. A failure of an optional step is reported and skipped.
  *
- * @throws CommandError with what the supervisor said.
+ * @throws CommandError with the supervisor's message.
  */
 export async function carryOut(steps: readonly Step[], run: Run): Promise<void> {
   for (const step of steps) {
     const outcome = await attempt(step, run);
     if (outcome.exitCode === 0) continue;
-    const said = (outcome.stderr.trim() || outcome.stdout.trim()).split('\n').at(-1) || `exit code ${outcome.exitCode ?? 'unknown'}`;
+    const said = (outcome.stderr.trim() || outcome.stdout.trim()).split('\n').at(-1)
+      || `exit code ${outcome.exitCode ?? 'unknown'}`;
     if (step.otherwise === undefined) {
-      throw new CommandError(`Cannot run "${commandLine(step)}": ${said}`, step.hint === undefined ? {} : { hint: step.hint });
+      throw new CommandError(
+        `Cannot run "${commandLine(step)}": ${said}`, step.hint === undefined ? {} : { hint: step.hint },
+      );
     }
     say(`"${commandLine(step)}" failed: ${said}`);
     say(step.otherwise);
   }
 }
 
-/** As it can be typed into a shell. */
+/** The command of a step as it can be typed into a shell. */
 export function commandLine({ program, args }: Step): string {
   return [program, ...args].map((word) => (/^[\w@%+=:,./\\-]+$/.test(word) ? word : quote(word))).join(' ');
 }

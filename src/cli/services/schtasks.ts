@@ -10,7 +10,7 @@ import { escapeXml, unescapeXml } from './xml.ts';
 
 export const schtasks: Supervisor = {
   name: 'Task Scheduler',
-  // What the declaration of the XML says, and what `schtasks /Query /XML` writes.
+  // As the declaration of the XML says, and as `schtasks /Query /XML` writes it.
   encoding: 'utf16le',
   file: ({ home }) => win32.join(home, 'AppData', 'Local', serviceName, 'service.xml'),
   describe: scheduledTask,
@@ -27,10 +27,10 @@ export const schtasks: Supervisor = {
 };
 
 /**
- * The task (https://learn.microsoft.com/windows/win32/taskschd/task-scheduler-schema). ExecutionTimeLimit: PT0S is no limit, the
- * default is 72 hours. RestartOnFailure: at least a minute apart, at most 255 times; a wrapper that restarts its server needs it
- * rarely. Priority: the default, 7, is below normal, and jobs inherit it. S-1-5-18 is LocalSystem. A task has no environment of
- * its own: it gets that of its user.
+ * The task (https://learn.microsoft.com/windows/win32/taskschd/task-scheduler-schema). ExecutionTimeLimit: PT0S is no
+ * limit; the default is 72 hours. RestartOnFailure: at least a minute apart, at most 255 times; it is rarely needed, as
+ * the wrapper restarts its server. Priority: the default, 7, is below normal, and jobs inherit it. S-1-5-18 is
+ * LocalSystem. A task has no environment of its own: it gets that of its user.
  */
 export function scheduledTask({ words }: Service, { scope, user, home }: Owner): string {
   const [program = '', ...args] = words;
@@ -39,12 +39,18 @@ export function scheduledTask({ words }: Service, { scope, user, home }: Owner):
     '<?xml version="1.0" encoding="UTF-16"?>',
     '<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">',
     '  <RegistrationInfo><Description>machine-sidecar: runs jobs on this machine</Description></RegistrationInfo>',
-    `  <Triggers>${isSystem ? '<BootTrigger/>' : `<LogonTrigger><UserId>${escapeXml(user)}</UserId></LogonTrigger>`}</Triggers>`,
+    `  <Triggers>${
+      isSystem ? '<BootTrigger/>' : `<LogonTrigger><UserId>${escapeXml(user)}</UserId></LogonTrigger>`
+    }</Triggers>`,
     '  <Principals>',
     '    <Principal id="Author">',
     ...(isSystem
       ? ['      <UserId>S-1-5-18</UserId>', '      <RunLevel>HighestAvailable</RunLevel>']
-      : [`      <UserId>${escapeXml(user)}</UserId>`, '      <LogonType>InteractiveToken</LogonType>', '      <RunLevel>LeastPrivilege</RunLevel>']),
+      : [
+        `      <UserId>${escapeXml(user)}</UserId>`,
+        '      <LogonType>InteractiveToken</LogonType>',
+        '      <RunLevel>LeastPrivilege</RunLevel>',
+      ]),
     '    </Principal>',
     '  </Principals>',
     '  <Settings>',
@@ -69,8 +75,8 @@ export function scheduledTask({ words }: Service, { scope, user, home }: Owner):
 }
 
 /**
- * An argument as programs read it back
- * (https://learn.microsoft.com/cpp/c-language/parsing-c-command-line-arguments): backslashes count double before a quote.
+ * Quotes an argument so that programs read it back: backslashes count double before a quote
+ * (https://learn.microsoft.com/cpp/c-language/parsing-c-command-line-arguments).
  */
 export function windowsArgument(word: string): string {
   if (/^[^\s"]+$/.test(word)) return word;
@@ -81,7 +87,9 @@ function wordsOf(content: string): string[] {
   const program = unescapeXml(/<Command>([^<]*)<\/Command>/.exec(content)?.[1] ?? '');
   const line = unescapeXml(/<Arguments>([^<]*)<\/Arguments>/.exec(content)?.[1] ?? '');
   const args = [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain = '']) =>
-    quoted?.replaceAll(/(\\+)("|$)/g, (_, slashes: string, quote: string) => slashes.slice(0, slashes.length / 2) + quote) ?? plain);
+    quoted?.replaceAll(
+      /(\\+)("|$)/g, (_, slashes: string, quote: string) => slashes.slice(0, slashes.length / 2) + quote,
+    ) ?? plain);
   return [program, ...args];
 }
 
@@ -90,7 +98,9 @@ function start(_owner: Owner, change: Change, file: string): Step[] {
   if (change === 'same') return [run];
   return [
     ...(change === 'changed' ? [step(['/End', '/TN', serviceName], { otherwise: 'It did not run' })] : []),
-    step(['/Create', '/F', '/TN', serviceName, '/XML', file], { hint: 'If access is denied: run this in a terminal of an administrator' }),
+    step(['/Create', '/F', '/TN', serviceName, '/XML', file], {
+      hint: 'If access is denied: run this in a terminal of an administrator',
+    }),
     run,
   ];
 }
@@ -99,7 +109,9 @@ function step(args: readonly string[], more: Partial<Step> = {}): Step {
   return { program: 'schtasks', args, ...more };
 }
 
-/** Whether it runs is said in the language of the machine only. */
+/** `isRunning` stays unknown: schtasks reports it only in the language of the machine. */
 function stateOf({ exitCode }: Outcome): ServiceState {
-  return exitCode === 0 ? { detail: 'registered', isRunning: undefined } : { detail: 'not registered', isRunning: false };
+  return exitCode === 0
+    ? { detail: 'registered', isRunning: undefined }
+    : { detail: 'not registered', isRunning: false };
 }

@@ -1,16 +1,16 @@
 /**
- * A service as a supervisor of the operating system sees it: a file that describes it, commands that start and stop it, and
- * what their output means. All of it is data and pure functions; `run.ts` and the commands do the rest.
+ * A service as a supervisor of the operating system sees it: a file that describes it, commands that start and stop it,
+ * and the meaning of their output. All of it is data and pure functions; `run.ts` and the commands do the rest.
  * @module
  */
 
-/** What the service is called everywhere. */
+/** Name of the service in every supervisor. */
 export const serviceName = 'machine-sidecar';
 
 /** `user`: runs as that user, who alone manages it. `system`: runs as root (Windows: LocalSystem). */
 export type Scope = 'user' | 'system';
 
-/** Who installs. */
+/** The user who installs the service. */
 export interface Owner {
   readonly scope: Scope;
   readonly user: string;
@@ -19,11 +19,11 @@ export interface Owner {
   readonly home: string;
 }
 
-/** What is to run. */
+/** The program that the service runs. */
 export interface Service {
-  /** The program, absolute, and its arguments. */
+  /** The absolute path of the program, and its arguments. */
   readonly words: readonly string[];
-  /** Never anything secret: everybody may read what describes a service. */
+  /** Contains no secrets: others may read the description of a service. */
   readonly environment: { readonly [name: string]: string };
 }
 
@@ -31,56 +31,56 @@ export interface Service {
 export interface Step {
   readonly program: string;
   readonly args: readonly string[];
-  /** What it is for, where its words do not say it. */
+  /** What the step is for, if its command does not tell. */
   readonly why?: string;
-  /** Without it the service works, with less; the text says what to do about it. */
+  /** Set when the service works without this step, though with limits: says what to do after a failure. */
   readonly otherwise?: string;
-  /** What to do when it fails. */
+  /** What to do when the step fails. */
   readonly hint?: string;
-  /** How often it is tried, a second apart. Default once. */
+  /** Number of attempts, a second apart. Default: one. */
   readonly attempts?: number;
 }
 
 /** How a command ended. */
 export interface Outcome {
-  /** `undefined`: it is not there, or took too long. */
+  /** `undefined`: the program is missing, or took too long. */
   readonly exitCode: number | undefined;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** What the supervisor says of the service. */
+/** What the supervisor reports about the service. */
 export interface ServiceState {
-  /** In its own word. */
+  /** In the supervisor's own words. */
   readonly detail: string;
-  /** `undefined`: it does not say. */
+  /** `undefined`: the supervisor does not tell. */
   readonly isRunning: boolean | undefined;
   readonly pid?: number | undefined;
   /** Unix seconds. */
   readonly since?: number | undefined;
 }
 
-/** `new`: it was not installed. `changed`: what runs is not what shall run. */
+/** `new`: the service was not installed. `changed`: the service that runs is not the one that should run. */
 export type Change = 'new' | 'changed' | 'same';
 
 export interface Supervisor {
   readonly name: string;
   readonly encoding: 'utf8' | 'utf16le';
-  /** Where the file is that describes the service. */
+  /** Path of the file that describes the service. */
   readonly file: (owner: Owner) => string;
-  /** @throws RangeError for a word that cannot be written there. */
+  /** @throws RangeError for a word that cannot be written in that file. */
   readonly describe: (service: Service, owner: Owner) => string;
-  /** The words of the service that a file describes: `describe` backwards. */
+  /** The words of the service in a description: the inverse of `describe`. */
   readonly words: (content: string) => readonly string[];
-  /** After the file was written. */
+  /** Steps after the file was written. */
   readonly start: (owner: Owner, change: Change, file: string) => readonly Step[];
-  /** Before the file is removed. A service that does not run is no failure. */
+  /** Steps before the file is removed. A service that does not run is not a failure. */
   readonly stop: (owner: Owner) => readonly Step[];
-  /** After the file was removed. */
+  /** Steps after the file was removed. */
   readonly forget: (owner: Owner) => readonly Step[];
   readonly query: (owner: Owner) => Step;
   readonly state: (outcome: Outcome) => ServiceState;
-  /** The command that shows what the service logged; `undefined`: it is kept nowhere. */
+  /** The command that shows the log of the service; `undefined`: there is no log. */
   readonly logs: (owner: Owner) => string | undefined;
 }
 
@@ -89,7 +89,7 @@ export function flagIn(words: readonly string[], name: string): string | undefin
   return words.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3);
 }
 
-/** @throws RangeError naming the word: no supervisor's file can hold it, or shows it as something else. */
+/** @throws RangeError naming the word: the supervisors' files cannot hold a control character, or change it. */
 export function refuseControl(word: string): void {
   if (/[\u0000-\u001f\u007f]/.test(word)) throw new RangeError(`${JSON.stringify(word)} holds a control character`);
 }

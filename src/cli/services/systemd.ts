@@ -1,10 +1,18 @@
 /**
- * systemd, of the machine and of a user.
+ * systemd, of the machine or of a user.
  * @module
  */
 import { posix } from 'node:path';
 import {
-  type Change, type Outcome, type Owner, type Service, type ServiceState, type Step, type Supervisor, refuseControl, serviceName,
+  type Change,
+  type Outcome,
+  type Owner,
+  type Service,
+  type ServiceState,
+  type Step,
+  type Supervisor,
+  refuseControl,
+  serviceName,
 } from './service.ts';
 
 const unit = `${serviceName}.service`;
@@ -12,17 +20,23 @@ const unit = `${serviceName}.service`;
 export const systemd: Supervisor = {
   name: 'systemd',
   encoding: 'utf8',
-  file: ({ scope, home }) => (scope === 'system' ? `/etc/systemd/system/${unit}` : posix.join(home, '.config/systemd/user', unit)),
+  file: ({ scope, home }) => (
+    scope === 'system' ? `/etc/systemd/system/${unit}` : posix.join(home, '.config/systemd/user', unit)
+  ),
   describe: systemdUnit,
   words: wordsOf,
   start,
   stop: (owner) => [
-    systemctl(owner, ['disable', '--now', unit], { otherwise: `Stop it by hand: systemctl ${flags(owner)}stop ${unit}` }),
+    systemctl(owner, ['disable', '--now', unit], {
+      otherwise: `Stop it by hand: systemctl ${flags(owner)}stop ${unit}`,
+    }),
   ],
   forget: (owner) => [
     systemctl(owner, ['daemon-reload'], { otherwise: 'systemd shows the service until it is started again' }),
   ],
-  query: (owner) => systemctl(owner, ['show', unit, '--property=LoadState,ActiveState,SubState,MainPID,ActiveEnterTimestamp']),
+  query: (owner) => systemctl(
+    owner, ['show', unit, '--property=LoadState,ActiveState,SubState,MainPID,ActiveEnterTimestamp'],
+  ),
   state: stateOf,
   logs: (owner) => `journalctl ${flags(owner)}-u ${serviceName}`,
 };
@@ -30,17 +44,20 @@ export const systemd: Supervisor = {
 /**
  * The unit file.
  *
- * KillMode=process (systemd.kill(5)): a stop sends SIGTERM to the main process only, and after TimeoutStopSec SIGKILL to it
- * alone; what else runs stays in the control group of the unit, which lives on, and the next start leaves it there.
- * StartLimitIntervalSec=0 (systemd.unit(5)): no number of restarts is too many. OOMPolicy (systemd.service(5)): without
- * `continue`, the whole service is stopped when a job is killed for want of memory. TasksMax (systemd.resource-control(5)): the
- * default, 15 % of what the machine allows, would count jobs. User=root (systemd.exec(5)): sets HOME, USER, LOGNAME and SHELL.
+ * KillMode=process (systemd.kill(5)): a stop sends SIGTERM to the main process only, and after TimeoutStopSec SIGKILL
+ * to that process alone; all other processes stay in the control group of the unit, which remains, and the next start
+ * leaves them there. StartLimitIntervalSec=0 (systemd.unit(5)): the number of restarts is not limited. OOMPolicy
+ * (systemd.service(5)): without `continue`, systemd stops the whole service when a job is killed because memory ran
+ * out. TasksMax (systemd.resource-control(5)): the default, 15 % of what the machine allows, would count jobs.
+ * User=root (systemd.exec(5)): sets HOME, USER, LOGNAME and SHELL.
  */
 export function systemdUnit({ words, environment }: Service, { scope }: Owner): string {
   const isSystem = scope === 'system';
   const [program = '', ...args] = words;
   return [
-    `# Written by "sidecar install", which overwrites it. Your own changes: systemctl ${isSystem ? '' : '--user '}edit ${serviceName}`,
+    `# Written by "sidecar install", which overwrites it. Your own changes: systemctl ${
+      isSystem ? '' : '--user '
+    }edit ${serviceName}`,
     '[Unit]',
     'Description=machine-sidecar: runs jobs on this machine',
     ...(isSystem ? ['Wants=network-online.target', 'After=network-online.target'] : []),
@@ -54,7 +71,8 @@ export function systemdUnit({ words, environment }: Service, { scope }: Owner): 
     ...(isSystem ? ['User=root', 'WorkingDirectory=~'] : []),
     'Restart=always',
     'RestartSec=5',
-    '# Stop and restart end the server, not its jobs: only the main process gets the signal, and the next start finds the jobs.',
+    '# Stop and restart end the server, not its jobs: only the main process gets the signal, and the next start finds '
+      + 'the jobs.',
     'KillMode=process',
     '# The server takes up to 15 seconds to finish its answers.',
     'TimeoutStopSec=30',
@@ -71,8 +89,8 @@ export function systemdUnit({ words, environment }: Service, { scope }: Owner): 
 }
 
 /**
- * A word of a setting: in quotes where it must be, quotes and backslashes escaped (systemd.syntax(7), Quoting), and `%`, which
- * begins a specifier, doubled (systemd.unit(5), Specifiers).
+ * A word of a setting: in quotes where needed, with quotes and backslashes escaped (systemd.syntax(7), Quoting), and
+ * with `%`, which begins a specifier, doubled (systemd.unit(5), Specifiers).
  *
  * @throws RangeError for a control character.
  */
@@ -88,12 +106,14 @@ export function systemdArgument(word: string): string {
 }
 
 /**
- * The program of ExecStart. It may not be a variable (systemd.service(5), Command Lines), so its `$` stands for itself.
+ * The program of ExecStart. It cannot be a variable (systemd.service(5), Command Lines), so its `$` is not doubled.
  *
- * @throws RangeError where systemd takes no such name: "Executable name contains special characters".
+ * @throws RangeError when systemd refuses the path: "Executable name contains special characters".
  */
 export function systemdProgram(path: string): string {
-  if (/["'\\]/.test(path)) throw new RangeError(`systemd runs no program with a quote or a backslash in its path: ${path}`);
+  if (/["'\\]/.test(path)) throw new RangeError(
+    `systemd runs no program with a quote or a backslash in its path: ${path}`,
+  );
   return systemdWord(path);
 }
 
@@ -107,8 +127,9 @@ function wordsOf(content: string): string[] {
 
 function start(owner: Owner, change: Change): Step[] {
   const { user, scope } = owner;
-  const hint = `Log in as ${user} (su and sudo do not), or type: sudo loginctl enable-linger ${user}; then run this again`;
-  // A systemd that lingering has just brought up takes a moment to answer.
+  const hint =
+    `Log in as ${user} (su and sudo do not), or type: sudo loginctl enable-linger ${user}; then run this again`;
+  // A systemd that was just started by lingering takes a moment to answer.
   const isReached = scope === 'user' ? { hint, attempts: 3 } : {};
   return [
     ...(scope === 'user' ? [linger(user)] : []),
@@ -124,12 +145,15 @@ function linger(user: string): Step {
     program: 'loginctl',
     args: ['enable-linger', '--no-ask-password', user],
     why: `so that it starts with the machine and goes on when ${user} logs out`,
-    otherwise: `It runs only while ${user} is logged in, and jobs end at the logout. Type: sudo loginctl enable-linger ${user}`,
+    otherwise:
+      `It runs only while ${user} is logged in, and jobs end at the logout. Type: sudo loginctl enable-linger ${user}`,
   };
 }
 
 function systemctl(owner: Owner, args: readonly string[], more: Partial<Step> = {}): Step {
-  return { program: 'systemctl', args: [...(owner.scope === 'user' ? ['--user'] : []), '--no-ask-password', ...args], ...more };
+  return {
+    program: 'systemctl', args: [...(owner.scope === 'user' ? ['--user'] : []), '--no-ask-password', ...args], ...more,
+  };
 }
 
 function flags({ scope }: Owner): string {
@@ -142,7 +166,7 @@ function stateOf({ exitCode, stdout }: Outcome): ServiceState {
   const active = properties.get('ActiveState') ?? 'unknown';
   const isRunning = active === 'active' || active === 'reloading';
   const pid = Number(properties.get('MainPID') ?? 0);
-  // `Sun 2026-08-23 10:00:00 UTC`, in the zone that run.ts asks for.
+  // `Sun 2026-08-23 10:00:00 UTC`, in the time zone that run.ts sets.
   const sinceMs = Date.parse((properties.get('ActiveEnterTimestamp') ?? '').replace(/^\w+ /, ''));
   return {
     detail: `${active} (${properties.get('SubState') ?? 'unknown'})`,
