@@ -1,5 +1,5 @@
 /**
- * Stands for a job: its output here, our stdin and Ctrl-C there, its exit code ours.
+ * Attaches to a job: its output is written here, our stdin and Ctrl-C go to it, and its exit code becomes ours.
  * @module
  */
 import { type Job, type JobId, ProblemError, type Sidecar, outputBytes } from '../client/client.ts';
@@ -10,10 +10,10 @@ import { oneLine, say } from './print.ts';
 import { forwardStdin } from './stdin.ts';
 import { hintingAt, onReaderGone } from './streams.ts';
 
-/** Milliseconds that a server which went away is looked for: long enough for an update or a reboot. */
+/** Milliseconds to look for a server that is lost: long enough for an update or a reboot. */
 export const patienceMs = 600_000;
 
-/** What a shell says of a command that SIGPIPE ended. */
+/** The exit code that a shell reports for a command ended by SIGPIPE. */
 const readerGoneExitCode = 141;
 
 export interface AttachOptions {
@@ -21,16 +21,16 @@ export interface AttachOptions {
   readonly isStdinForwarded: boolean;
   /** How the job runs, which decides how its text is shown. Default `shell`. */
   readonly mode?: Job['mode'];
-  /** Told of what has been written here. */
+  /** Called with the bytes that were written here. */
   readonly onWritten?: (bytes: Uint8Array) => void;
-  /** The job has ended, all of its output is written, and nothing has been said of its end yet. */
+  /** Called when the job has ended and all of its output is written, before its end is reported. */
   readonly onEnded?: (job: Job) => void;
 }
 
 /**
- * Streams the job until it ends. Resolves with the exit code; what else is to be said of its end is said on stderr.
+ * Streams the job until it ends. Resolves with the exit code; says on stderr what the exit code does not tell.
  *
- * @throws CommandError with exit code 69 when the server stays away.
+ * @throws CommandError with exit code 69 when the server stays unreachable.
  */
 export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions): Promise<number> {
   const { interrupts } = options;
@@ -62,15 +62,15 @@ export async function attach(sidecar: Sidecar, id: JobId, options: AttachOptions
 }
 
 /**
- * Does what writes for a job.
+ * Runs an action that writes the output of a job.
  *
- * @throws OutputError naming the job, which a failure to write leaves alone.
+ * @throws OutputError naming the job, which continues when writing fails.
  */
 export function writingFor<T>(id: JobId, action: () => Promise<T>): Promise<T> {
   return hintingAt(`Job ${id} was left alone; "sidecar logs -f ${id}" shows its output`, action);
 }
 
-/** The exit code for a finished job: its own; 124 at its timeout, 1 where it cannot be known. */
+/** The exit code for a finished job: its own; 124 at its timeout, 1 when its own is unknown. */
 export function exitCodeOf(job: Job): number {
   if (job.reason === 'timeout') return exitCodes.timeout;
   return job.exitCode === undefined || job.exitCode < 0 ? exitCodes.failure : job.exitCode;
@@ -80,25 +80,31 @@ export function tellWarnings({ jobId, warnings = [] }: Job): void {
   for (const warning of warnings) say(`job ${jobId}: ${warning}`);
 }
 
-/** Says that what a persistent shell held is lost, to those who look on. */
+/** Tells the person when the state of a persistent shell was lost. */
 function tellShell({ sessionKey = '', shellStarted, shellEnded }: Job): void {
   const name = oneLine(sessionKey);
   if (shellStarted !== undefined && shellStarted.reason !== 'first') {
-    say(`the shell of session ${name} was started again (${shellStarted.reason.replaceAll('_', ' ')}): what the one before held is gone`);
+    say(`the shell of session ${name} was started again (${
+      shellStarted.reason.replaceAll('_', ' ')
+    }): what the one before held is gone`);
   }
   if (shellEnded === undefined) return;
   const code = shellEnded.exitCode === undefined ? '' : `, exit code ${shellEnded.exitCode}`;
-  say(`the shell of session ${name} ended with this command (${shellEnded.reason.replaceAll('_', ' ')}${code}): the next one gets a new one`);
+  say(`the shell of session ${name} ended with this command (${
+    shellEnded.reason.replaceAll('_', ' ')
+  }${code}): the next one gets a new one`);
 }
 
-/** Says how a job ended, where its exit code alone does not, and what its caller should know. */
+/** Prints the warnings of a job, and how it ended where its exit code does not tell. */
 export function tellEnd(job: Job): void {
   tellWarnings(job);
   const end = endInWords(job);
   if (end !== undefined) say(`job ${job.jobId} ${end}`);
 }
 
-async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten, mode = 'shell' }: AttachOptions): Promise<Job> {
+async function stream(
+  sidecar: Sidecar, id: JobId, { interrupts, onWritten, mode = 'shell' }: AttachOptions,
+): Promise<Job> {
   const output = new JobOutput({ mode });
   const signal = interrupts.leaving;
   let isLost = false;
@@ -118,7 +124,7 @@ async function stream(sidecar: Sidecar, id: JobId, { interrupts, onWritten, mode
   throw new Error('the events ended without an end');
 }
 
-/** The whole of an agent's job has a lifetime, and each turn a timeout, beyond which its runner exits so. */
+/** An agent's job has a lifetime, and each of its turns a timeout, at which the agent's runner exits with 124. */
 function timeoutInWords({ mode, timeout, lifetime = null, exitCode }: Job): string {
   const of = (seconds: number | null): string => (seconds === null ? '' : ` of ${seconds} s`);
   if (mode !== 'acp') return `was ended at its timeout${of(timeout)}`;
@@ -133,7 +139,8 @@ function endInWords(job: Job): string | undefined {
     case 'cancelled': return 'was cancelled';
     case 'output_limit': return 'was ended because it wrote more than it may (--max-output-bytes)';
     case 'spawn_error': return `could not be started: ${job.error ?? `exit code ${job.exitCode}`}`;
-    case 'signal': return job.signal === 'SIGINT' || job.signal === 'SIGPIPE' ? undefined : `was ended by ${job.signal}`;
+    case 'signal':
+      return job.signal === 'SIGINT' || job.signal === 'SIGPIPE' ? undefined : `was ended by ${job.signal}`;
     case 'exit':
     case null: return undefined;
   }

@@ -1,5 +1,5 @@
 /**
- * Every command, in the groups and the order of the help. A command is loaded when it is asked for.
+ * All commands, in the groups and the order of the help. A command is loaded on demand.
  * @module
  */
 import { closest } from '../base/closest.ts';
@@ -59,7 +59,7 @@ const groups: readonly { readonly title: string; readonly commands: Loaders }[] 
 
 const commands: Loaders = Object.assign({}, ...groups.map((group) => group.commands)) as Loaders;
 
-/** What other programs call it. */
+/** Names that other programs use for these commands. */
 const synonyms: { readonly [word: string]: string } = {
   run: 'exec', ps: 'jobs', ls: 'jobs', list: 'jobs', inspect: 'show', describe: 'show', tail: 'logs', output: 'logs',
   stdin: 'nudge', stop: 'kill', cancel: 'kill', signal: 'kill', retry: 'rerun', delete: 'rm', remove: 'rm', prune: 'rm',

@@ -1,9 +1,9 @@
 /**
- * How many columns text takes on a terminal, and text that keeps to a number of them.
+ * Measures how many columns text takes on a terminal, and cuts, pads and wraps text to a number of columns.
  * @module
  */
 
-// Wide and fullwidth characters of Unicode's UAX 11, as far as their scripts tell them, and emoji.
+// Wide and fullwidth characters of Unicode's UAX 11, as far as their script tells, and emoji.
 const wide =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
 const zeroWidth = /\p{Mn}|\p{Me}|\p{Cf}/u;
@@ -17,19 +17,19 @@ export function columnsOf(text: string): number {
   return columns;
 }
 
-/** @returns The text, or its beginning and `…` where it takes more than `room` columns. */
+/** @returns The text, or its beginning and `…` if it takes more than `room` columns. */
 export function cutToColumns(text: string, room: number): string {
   if (columnsOf(text) <= room) return text;
   const [first = ''] = room < 2 ? [] : wrapToColumns(text, room - 1);
   return `${first}\u2026`;
 }
 
-/** @returns The text with blanks behind it up to `width` columns. */
+/** @returns The text, padded with blanks to `width` columns. */
 export function padToColumns(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - columnsOf(text)));
 }
 
-/** Breaks text wherever a line is full, so that none of it is lost. @returns At least one line. */
+/** Breaks the text wherever a line is full; no character is lost. @returns At least one line. */
 export function wrapToColumns(text: string, width: number): readonly string[] {
   const lines: string[] = [];
   let line = '';

@@ -1,5 +1,5 @@
 /**
- * What a command is: data. The dispatch, `--help` and the check of its flags are all read off it.
+ * A command as data: dispatch, `--help` and the check of its flags are derived from it.
  * @module
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
@@ -12,20 +12,22 @@ export interface Option {
   readonly short?: string;
   /** May be given more than once. */
   readonly multiple?: true;
-  /** What its value is called in the help: `SECONDS`. */
+  /** Name of its value in the help: `SECONDS`. */
   readonly value?: string;
   readonly description: string;
 }
 
 export type Options = { readonly [name: string]: Option };
 
-/** The values of flags, by the types that their options name. */
+/** The values of flags, typed by their options. */
 export type Values<O extends Options> = { readonly [N in keyof O]?: ValueOf<O[N]> | undefined };
-type ValueOf<O extends Option> = O['type'] extends 'boolean' ? boolean : O extends { multiple: true } ? string[] : string;
+type ValueOf<O extends Option> = O['type'] extends 'boolean'
+  ? boolean
+  : O extends { multiple: true } ? string[] : string;
 
 export interface Invocation<V> {
   readonly values: V;
-  /** What follows the flags. */
+  /** The positional arguments. */
   readonly args: readonly string[];
   readonly config: Config;
 }
@@ -33,48 +35,54 @@ export interface Invocation<V> {
 export interface CommandDefinition<O extends Options> {
   readonly name: string;
   readonly summary: string;
-  /** One line each, without the name of the program: `logs [-f] JOB`. */
+  /** One usage per line, without the name of the program: `logs [-f] JOB`. */
   readonly usage: readonly string[];
   /** Paragraphs below the usage. */
   readonly about?: string;
   readonly options: O;
-  /** Flags that are settings too: they are laid over the environment and the config file. */
+  /** Flags that are settings, too: they override the environment and the config file. */
   readonly settings?: Options;
-  /** The settings that its help lists, if not all of them. */
+  /** The settings that the help lists. Default: all of them. */
   readonly listedSettings?: readonly string[];
   readonly examples: readonly { readonly line: string; readonly what: string }[];
-  /** How many arguments it takes. Default none. */
+  /** Number of arguments. Default: none. */
   readonly arity?: { readonly min: number; readonly max: number };
-  /** Everything from the first argument on belongs to another command: no flag is read there. */
+  /** Everything from the first argument on belongs to another command: no flag is parsed there. */
   readonly endsAtArgument?: boolean;
-  /** Is about the program that was called, so it is not handed over to a version that an update has installed. */
+  /** Concerns the program that was called, so it is never handed over to a version that an update has installed. */
   readonly isAboutItself?: true;
-  /** Does its work whether or not its output can be written. */
+  /** Works whether or not its output can be written. */
   readonly isServer?: true;
   /** Resolves with the exit code. */
   readonly run: (invocation: Invocation<Values<O>>) => Promise<number>;
 }
 
-/** A command whose own types are checked and forgotten. */
+/** A command whose own types are checked and erased. */
 export interface Command extends Omit<CommandDefinition<Options>, 'run'> {
   readonly run: (invocation: Invocation<Values<Options>>) => Promise<number>;
 }
 
 export function defineCommand<const O extends Options>(definition: CommandDefinition<O>): Command {
-  // parseCommandLine gives a command only values of the types that its own options name.
+  // parseCommandLine passes only values of the types that the command's own options name.
   return definition as unknown as Command;
 }
 
 /** Flags of every command that talks to a server. */
 export const connectionSettings: Options = {
   url: { type: 'string', value: 'URL', description: 'The server to talk to (SIDECAR_URL). Default: the local one' },
-  'key-file': { type: 'string', value: 'FILE', description: 'The file that holds its key. Default: SIDECAR_API_KEY, or the local key' },
-  'state-dir': { type: 'string', value: 'DIR', description: 'The state directory of the local server (SIDECAR_STATE_DIR)' },
+  'key-file': {
+    type: 'string', value: 'FILE',
+    description: 'The file that holds its key. Default: SIDECAR_API_KEY, or the local key',
+  },
+  'state-dir': {
+    type: 'string', value: 'DIR',
+    description: 'The state directory of the local server (SIDECAR_STATE_DIR)',
+  },
 };
 
 const help: Options = { help: { type: 'boolean', short: 'h', description: 'This text' } };
 
-/** Every flag of a command, in the order of its help. */
+/** All flags of a command, in the order of its help. */
 export function allOptions(command: Command): Options {
   return { ...command.options, ...command.settings, ...help };
 }
@@ -84,8 +92,10 @@ export interface CommandLine {
   readonly args: readonly string[];
 }
 
-/** Flags of the connection may stand before the command, as `git -C` and `docker --host` do. */
-export function leadingFlags(words: readonly string[]): { readonly flags: readonly string[]; readonly rest: readonly string[] } {
+/** Connection flags may stand before the command, as with `git -C` and `docker --host`. */
+export function leadingFlags(
+  words: readonly string[],
+): { readonly flags: readonly string[]; readonly rest: readonly string[] } {
   let end = 0;
   for (let word = words[end]; word !== undefined; word = words[end]) {
     const [, name = '', equals] = /^--([\w-]+)(=)?/.exec(word) ?? [];
@@ -95,20 +105,24 @@ export function leadingFlags(words: readonly string[]): { readonly flags: readon
   return { flags: words.slice(0, end), rest: words.slice(end) };
 }
 
-/** @throws UsageError naming what is wrong. */
+/** @throws UsageError that says what is wrong. */
 export function parseCommandLine(command: Command, words: readonly string[]): CommandLine {
   const options = allOptions(command);
   const end = command.endsAtArgument === true ? firstArgument(options, words) : words.length;
-  const parsed = strictly(command, () => parseArgs({ args: words.slice(0, end), options: plain(options), allowPositionals: true }));
+  const parsed = strictly(
+    command, () => parseArgs({ args: words.slice(0, end), options: plain(options), allowPositionals: true }),
+  );
   const rest = words.slice(end);
   const args = [...parsed.positionals, ...(rest[0] === '--' ? rest.slice(1) : rest)];
   if (parsed.values['help'] !== true) checkArity(command, args);
   return { values: parsed.values, args };
 }
 
-/** Where the first word stands that is neither a flag nor a flag's value. */
+/** Index of the first word that is neither a flag nor a flag's value. */
 function firstArgument(options: Options, words: readonly string[]): number {
-  const { tokens } = parseArgs({ args: [...words], options: plain(options), strict: false, allowPositionals: true, tokens: true });
+  const { tokens } = parseArgs({
+    args: [...words], options: plain(options), strict: false, allowPositionals: true, tokens: true,
+  });
   return tokens.find(({ kind }) => kind !== 'option')?.index ?? words.length;
 }
 
@@ -116,7 +130,7 @@ function strictly<T>(command: Command, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    // ERR_PARSE_ARGS_UNKNOWN_OPTION, …_INVALID_OPTION_VALUE: what was typed is wrong.
+    // ERR_PARSE_ARGS_UNKNOWN_OPTION, …_INVALID_OPTION_VALUE: the user's flags are wrong.
     if (!String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS')) throw error;
     const [sentence = 'the flags cannot be read'] = (error as Error).message.split(/\. |\.?\n/);
     throw new UsageError(`${sentence.replace(/\.$/, '')}${suggestion(sentence, command)}`, command.name);

@@ -1,25 +1,25 @@
 /**
- * Completes words of a command line by what the machine of the session has: programs and files. Pure.
+ * Completes words of a command line with the programs and files on the session's machine. Pure.
  *
- * The text for a shell that looks for them runs in a subshell of the session, so it knows the session's directory and variables, and changes
- * nothing there. Nothing that was typed is expanded, but a `~` and a variable at the beginning of the word.
+ * The script that looks for them runs in a subshell of the session: it knows the session's directory and variables, and
+ * changes nothing there. Of the typed text only a `~` and a variable at the beginning of the word are expanded.
  * @module
  */
 import { quote } from '../base/shell-word.ts';
 
 /** The word before the cursor. */
 export interface Word {
-  /** As it was typed, from its first character to the cursor. */
+  /** The word as it was typed, from its first character to the cursor. */
   readonly typed: string;
-  /** The part of it that stays as it is: `~/My\ files/`. */
+  /** The part of it that completion keeps: `~/My\ files/`. */
   readonly kept: string;
-  /** The directory for the shell, without what could be expanded but a `~` or a variable: `~/'My files/'`. */
+  /** The directory as text for the shell, where only a `~` or a variable can be expanded: `~/'My files/'`. */
   readonly directory: string;
   /** The beginning of the name, without quotes. */
   readonly name: string;
   /** The quote that is open at the cursor. */
   readonly quote: '' | '"' | "'";
-  /** It is the name of a command: nothing but an operator or a keyword stands before it. */
+  /** The word is the name of a command: only an operator or a keyword stands before it. */
   readonly isCommand: boolean;
 }
 
@@ -27,7 +27,7 @@ export const mostCandidates = 500;
 const startsCommand = /(?:^|[|&;({!]|\b(?:do|then|else|elif|if|while|until|time|exec|sudo|command|env|nohup))\s*$/;
 const reserved = /[^\w./:=@%+,\-\u0080-\uffff]/g;
 
-/** The word that ends a line. */
+/** The last word of a line. */
 export function wordAt(line: string): Word {
   const { start, open, characters } = scan(line);
   const typed = line.slice(start);
@@ -37,12 +37,16 @@ export function wordAt(line: string): Word {
   const keptLength = slash < 0 ? 0 : characters[slash]!.end - start;
   const before = characters.slice(0, slash + 1).map(({ text: one }) => one).join('');
   return {
-    typed, kept: typed.slice(0, keptLength), directory: directoryFor(typed, before), name: text.slice(before.length), quote: open,
+    typed,
+    kept: typed.slice(0, keptLength),
+    directory: directoryFor(typed, before),
+    name: text.slice(before.length),
+    quote: open,
     isCommand: slash < 0 && open === '' && startsCommand.test(line.slice(0, start)),
   };
 }
 
-/** Runs in the session: writes the candidates, a directory with a slash, each ended by NUL. */
+/** A script for the session that prints the candidates, each ended by NUL, directories with a slash. */
 export function completionScript(word: Word): string {
   const pattern = `${word.directory}${quote(word.name)}*`;
   const commands = `if [ -n "\${BASH_VERSION-}" ]; then compgen -c -- ${quote(word.name)} | head -n ${mostCandidates} | tr '\\n' '\\0'
@@ -52,17 +56,20 @@ export function completionScript(word: Word): string {
   n=$((n + 1)); [ "$n" -le ${mostCandidates} ] || break
   if [ -d "$f" ]; then printf '%s/\\0' "\${f##*/}"; else printf '%s\\0' "\${f##*/}"; fi
 done`;
-  // zsh splits and globs as sh does then; nothing of it stays, as of a -f or -u of the session.
-  return `( [ -z "\${ZSH_VERSION-}" ] || emulate sh; set +efu; ${word.isCommand && word.name !== '' ? commands : files} ) 2>/dev/null </dev/null`;
+  // Makes zsh split and glob like sh, and turns off -e, -f and -u of the session; the subshell discards both.
+  return `( [ -z "\${ZSH_VERSION-}" ] || emulate sh; set +efu; ${
+    word.isCommand && word.name !== '' ? commands : files
+  } ) 2>/dev/null </dev/null`;
 }
 
-/** What the word becomes for each candidate. */
+/** The completed word for each candidate. */
 export function completionsOf(word: Word, output: string): string[] {
-  const names = [...new Set(output.split('\0').slice(0, -1))].filter((name) => name.startsWith(word.name) && !/[\x00-\x1f\x7f-\x9f]/.test(name));
+  const names = [...new Set(output.split('\0').slice(0, -1))]
+    .filter((name) => name.startsWith(word.name) && !/[\x00-\x1f\x7f-\x9f]/.test(name));
   return names.sort().slice(0, mostCandidates).map((name) => `${word.kept}${written(word, name)}`);
 }
 
-/** A name as a shell reads it, within the quote that is open, which a file ends. */
+/** Quotes a name for the shell, within the open quote; a file closes that quote, a directory leaves it open. */
 function written(word: Word, name: string): string {
   const isDirectory = name.endsWith('/');
   const opened = scan(word.kept).open === word.quote ? '' : word.quote;
@@ -71,10 +78,11 @@ function written(word: Word, name: string): string {
   return `${opened}${inside}${isDirectory ? '' : `${word.quote} `}`;
 }
 
-/** A `~` or a variable at the beginning is left to the shell, all else is itself. */
+/** Leaves a `~` or a variable at the beginning to the shell, and quotes everything else. */
 function directoryFor(typed: string, before: string): string {
   const tilde = /^~[\w.-]*\//.exec(before)?.[0];
-  if (tilde !== undefined && typed.startsWith('~')) return `${tilde}${tilde === before ? '' : quote(before.slice(tilde.length))}`;
+  if (tilde !== undefined && typed.startsWith('~'))
+    return `${tilde}${tilde === before ? '' : quote(before.slice(tilde.length))}`;
   const variable = /^"?\$(?:\{(\w+)\}|(\w+))/.exec(typed);
   const [whole, name] = variable ? [variable[0].replace('"', ''), variable[1] ?? variable[2]] : ['', ''];
   if (whole !== '' && before.startsWith(whole)) return `"\${${name}}"${quote(before.slice(whole.length))}`;
@@ -84,11 +92,11 @@ function directoryFor(typed: string, before: string): string {
 interface Scanned {
   readonly start: number;
   readonly open: Word['quote'];
-  /** Of the word, without quotes. */
+  /** The characters of the word, without quotes. */
   readonly characters: readonly { readonly text: string; readonly end: number }[];
 }
 
-/** Shell Command Language 2.2, as far as it decides where a word begins. */
+/** Follows Shell Command Language 2.2, as far as it decides where a word begins. */
 function scan(line: string): Scanned {
   let start = 0;
   let open: Word['quote'] = '';

@@ -1,5 +1,5 @@
 /**
- * Which server a command talks to, and with which key.
+ * Decides which server a command talks to, and with which key.
  * @module
  */
 import { readFile } from 'node:fs/promises';
@@ -14,11 +14,11 @@ import { checkStateDirectory, StateDirectoryError } from '../process/state-direc
 import { readRegularLater, UntrustedFileError } from '../base/untrusted-file.ts';
 import { CommandError, UsageError, exitCodes } from './failure.ts';
 
-/** The server of a state directory, as its `server.lock` names it. */
+/** The server of a state directory, as its `server.lock` describes it. */
 export interface LocalServer {
   readonly pid: number;
   readonly startTime: string;
-  /** Where it is reached from here. Absent while it starts. */
+  /** Its address for clients on this machine. Absent while it starts. */
   readonly url?: string | undefined;
   readonly version?: string | undefined;
 }
@@ -26,21 +26,21 @@ export interface LocalServer {
 export interface Connection {
   readonly sidecar: Sidecar;
   readonly url: string;
-  /** Found through the state directory: its files are ours, and its working directories too. */
+  /** The server belongs to the local state directory: it sees the same files and directories as this process. */
   readonly isLocal: boolean;
 }
 
-/** How long a server that is being replaced is waited for, in milliseconds. */
+/** Milliseconds to wait for a server that is being replaced. */
 const replacementMs = 1500;
-/** Of the lock and the key. */
+/** Limit in bytes for the lock and for the key file. */
 const maxFileBytes = 65_536;
 
 /**
- * The server that was asked for with `--url`, else the local one.
+ * Connects to the server that `--url` names, otherwise to the local one.
  *
- * @param options.reconnectMs How long `wait` and `follow` look for a server that went away. Default 60,000.
+ * @param options.reconnectMs Milliseconds that `wait` and `follow` look for a lost server. Default 60,000.
  * @throws CommandError with exit code 69 when there is no local server; when the key file cannot be read.
- * @throws UsageError when the address or the key that was asked for is none.
+ * @throws UsageError when the given address or key is not valid.
  */
 export async function connect(config: Config, options: { reconnectMs?: number } = {}): Promise<Connection> {
   const local = config.url === undefined ? await runningServer(config) : await readLockIfOurs(config.stateDir);
@@ -48,18 +48,18 @@ export async function connect(config: Config, options: { reconnectMs?: number } 
   if (url === undefined) throw noServer(config);
   const isLocal = local?.url !== undefined && sameServer(localAddress(url), local.url);
   const key = await findKey(config, isLocal);
-  // The local server may listen on an address that is no loopback: it is reached directly all the same.
+  // The local server may listen on an address that is not loopback: it is reached without a proxy all the same.
   const way = isLocal ? await directWay(url) : (await import('../proxy/through-proxy.ts')).throughProxy(config.proxies);
   const sidecar = open({ url, ...way, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
   return { sidecar, url: sidecar.url, isLocal };
 }
 
-/** TLS is left to the global `fetch`, which tells what is wrong with a certificate. */
+/** Leaves HTTPS to the global `fetch`, which says what is wrong with a certificate. */
 async function directWay(url: string): Promise<Pick<SidecarOptions, 'fetch'>> {
   return url.startsWith('http:') ? { fetch: (await import('./direct-fetch.ts')).directFetch } : {};
 }
 
-/** What it refuses before it asks anybody is what was typed. */
+/** A refusal before any request is an error in what the user typed. */
 function open(options: SidecarOptions): Sidecar {
   try {
     return new Sidecar(options);
@@ -69,7 +69,7 @@ function open(options: SidecarOptions): Sidecar {
   }
 }
 
-/** {@link readLock} for one who names the server: what others may have written is not believed. */
+/** {@link readLock} when the user names a server: a lock that other users may have written is ignored. */
 async function readLockIfOurs(stateDir: string): Promise<LocalServer | undefined> {
   try {
     return await readLock(stateDir);
@@ -80,9 +80,9 @@ async function readLockIfOurs(stateDir: string): Promise<LocalServer | undefined
 }
 
 /**
- * Who holds the state directory; `undefined`: nobody, or the file cannot be read as one of ours.
+ * Reads which server holds the state directory. `undefined`: no server does, or the file is not a valid lock.
  *
- * @throws CommandError where others may have written it: the key would go where they say.
+ * @throws CommandError when other users may have written the lock: the key would be sent to their address.
  */
 export async function readLock(stateDir: string): Promise<LocalServer | undefined> {
   mustBeOurs(stateDir);
@@ -92,7 +92,7 @@ export async function readLock(stateDir: string): Promise<LocalServer | undefine
     const { pid, startTime, url, version } = parseLock(JSON.parse(content), 'server.lock');
     return { pid, startTime, url: url === undefined ? undefined : localAddress(url), version };
   } catch {
-    // Half written, or of a version that writes something else: as good as none.
+    // Half written, or by a version with another format: treated as no lock.
     return undefined;
   }
 }
@@ -102,29 +102,31 @@ function mustBeOurs(stateDir: string): void {
     checkStateDirectory(stateDir);
   } catch (error) {
     if (error instanceof StateDirectoryError) throw new CommandError(error.message, { cause: error });
-    // EACCES, ENOTDIR: as good as none.
+    // EACCES, ENOTDIR: treated as no lock.
   }
 }
 
 function parseLock(value: unknown, path: string): LocalServer {
-  const known = { pid: integer({ min: 1, max: 2 ** 31 }), startTime: text(), url: optional(text()), version: optional(text()) };
+  const known = {
+    pid: integer({ min: 1, max: 2 ** 31 }), startTime: text(), url: optional(text()), version: optional(text()),
+  };
   const source = typeof value === 'object' && value !== null ? value as { readonly [name: string]: unknown } : {};
   return object(known)(Object.fromEntries(Object.keys(known).map((name) => [name, source[name]])), path);
 }
 
-/** The server of the state directory if it runs; one that is just being replaced is waited for. */
+/** The server of the state directory, if it runs. Waits for one that is being replaced. */
 async function runningServer(config: Config): Promise<LocalServer | undefined> {
   const endsAtMs = performance.now() + replacementMs;
   for (;;) {
     const lock = await readLock(config.stateDir);
     if (lock === undefined || lock.url !== undefined && await isAlive(lock)) return lock;
-    // The key must not go to whoever took the port of a server that is gone.
+    // The key must not be sent to a process that took the port of a dead server.
     if (performance.now() > endsAtMs) return undefined;
     await delay(50);
   }
 }
 
-/** The key of the local server is sent to no other one. */
+/** Sends the key of the local server to no other server. */
 async function findKey(config: Config, isLocal: boolean): Promise<string | undefined> {
   if (config.keyFile !== undefined && isAsked(config, 'key-file')) return readKeyFile(config.keyFile);
   if (config.apiKey !== undefined) return config.apiKey;
@@ -133,7 +135,7 @@ async function findKey(config: Config, isLocal: boolean): Promise<string | undef
   return firstLine(await readOptional(join(config.stateDir, 'api-key')));
 }
 
-/** A flag is nearer than the environment. */
+/** Whether a flag gave the setting: a flag takes precedence over the environment. */
 function isAsked(config: Config, name: string): boolean {
   return config.settings().some((setting) => setting.name === name && setting.source === 'flag');
 }
@@ -153,7 +155,7 @@ async function readOptional(path: string): Promise<string | undefined> {
     return (await readRegularLater(path, maxFileBytes)).toString();
   } catch (error) {
     if (error instanceof UntrustedFileError) return undefined;
-    // ENOENT, ENOTDIR: there is none. EACCES: it belongs to somebody else, so it is not for us.
+    // ENOENT, ENOTDIR: there is no file. EACCES, EPERM: the file belongs to another user.
     if (!['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     return undefined;
   }

@@ -1,31 +1,36 @@
 /**
- * The keys that leave a terminal, found in what is typed.
+ * Finds the keys that detach from a terminal in what is typed.
  * @module
  */
 import { UsageError } from './failure.ts';
 
 export const defaultDetachKeys = 'ctrl-]';
 
-/** What is typed meanwhile, and whether the keys came. */
+/** The typed bytes without the detach keys, and whether those keys were typed. */
 export interface Typed {
-  /** For the program. */
+  /** The bytes for the program. */
   readonly bytes: Buffer;
   readonly isDetached: boolean;
 }
 
 export class DetachKeys {
-  /** For people: `Ctrl-]`. */
+  /** The keys as text for people: `Ctrl-]`. */
   readonly shown: string;
-  /** Each key in all the ways in which terminals send it. */
+  /** Each key, in every form in which terminals send it. */
   readonly #keys: readonly (readonly Buffer[])[];
-  /** The beginning of the keys, which may yet be meant for the program. */
+  /** The beginning of the keys, held back because it may still be meant for the program. */
   #held: Buffer = Buffer.alloc(0);
 
-  /** @param text `ctrl-]`, or several with commas between: `ctrl-p,ctrl-q`. A key is one character or `ctrl-` and one. @throws UsageError */
+  /**
+   * @param text `ctrl-]`, or several with commas between: `ctrl-p,ctrl-q`. A key is one character, or `ctrl-` and one.
+   * @throws UsageError
+   */
   constructor(text: string) {
     const words = text.split(',');
     this.#keys = words.map((word) => waysOf(word) ?? misread(text));
-    this.shown = words.map((word) => word.replace(/^ctrl-/i, 'Ctrl-').replace(/-(\w)$/, (_, letter: string) => `-${letter.toUpperCase()}`)).join(' ');
+    this.shown = words.map((word) => word
+      .replace(/^ctrl-/i, 'Ctrl-')
+      .replace(/-(\w)$/, (_, letter: string) => `-${letter.toUpperCase()}`)).join(' ');
   }
 
   take(chunk: Buffer): Typed {
@@ -42,7 +47,7 @@ export class DetachKeys {
     return { bytes, isDetached: false };
   }
 
-  /** Where the keys end that begin at `start`. */
+  /** The end of the keys that begin at `start`; `begun`: so far only a part of them was typed. */
   #match(bytes: Buffer, start: number): number | 'begun' | undefined {
     let position = start;
     for (const [index, ways] of this.#keys.entries()) {
@@ -59,8 +64,12 @@ function waysOf(word: string): readonly Buffer[] | undefined {
   const control = /^ctrl-([a-z@[\\\]^_])$/i.exec(word)?.[1];
   if (control !== undefined) {
     const code = control.toLowerCase().charCodeAt(0);
-    // As ever; by the kitty keyboard protocol; by xterm's modifyOtherKeys.
-    return [Buffer.from([control.toUpperCase().charCodeAt(0) & 0x1f]), Buffer.from(`\x1b[${code};5u`), Buffer.from(`\x1b[27;5;${code}~`)];
+    // The control character; the kitty keyboard protocol; xterm's modifyOtherKeys.
+    return [
+      Buffer.from([control.toUpperCase().charCodeAt(0) & 0x1f]),
+      Buffer.from(`\x1b[${code};5u`),
+      Buffer.from(`\x1b[27;5;${code}~`),
+    ];
   }
   return /^[\x21-\x7e]$/.test(word) ? [Buffer.from(word)] : undefined;
 }

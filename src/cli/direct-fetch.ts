@@ -1,18 +1,18 @@
 /**
- * A small `fetch` over `node:http`, for the server of this machine. The global one loads undici and has WebAssembly compiled, which takes
- * 200 ms of processor time (Node 20), most of a short command.
+ * A small `fetch` over `node:http`, for the server of this machine. The global `fetch` loads undici and compiles
+ * WebAssembly, which takes 200 ms of processor time (Node 20), most of a short command.
  * @module
  */
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { onAbort } from '../base/abort.ts';
 import type { Answer, Fetch } from '../client/endpoint.ts';
 
-/** No connection is used again that was idle for longer: the server may be about to close it. */
+/** Milliseconds after which an idle connection is not used again: the server may be about to close it. */
 const idleMs = 1000;
 
 const agent = new Agent({ keepAlive: true, timeout: idleMs });
 
-/** For `http:` addresses that no proxy is asked for. Redirects are answers, and no answer is compressed. */
+/** For `http:` addresses that are reached without a proxy. Follows no redirects and accepts no compression. */
 export const directFetch: Fetch = (address, { method, headers, body, signal }) => new Promise((resolve, reject) => {
   const sent = typeof body === 'string' ? Buffer.from(body) : body;
   const outgoing = request(address, { agent, method, headers });
@@ -20,14 +20,14 @@ export const directFetch: Fetch = (address, { method, headers, body, signal }) =
   const stopListening = onAbort(signal, () => outgoing.destroy(signal.reason as Error));
   outgoing.once('close', stopListening);
   outgoing.on('error', (error) => reject(inWordsOfFetch(error))).on('response', (incoming) => {
-    // From here on the connection is another request's.
+    // After its end the connection may belong to another request.
     incoming.once('end', stopListening);
     resolve(answerOf(incoming));
   });
   outgoing.end(sent);
 });
 
-/** `HPE_…`: what came is no HTTP. */
+/** `HPE_…`: the answer is not HTTP. */
 function inWordsOfFetch(error: NodeJS.ErrnoException): Error {
   if (error.code?.startsWith('HPE_') === true) error.name = 'HTTPParserError';
   return error;

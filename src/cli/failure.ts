@@ -1,5 +1,5 @@
 /**
- * Failures as a person at a terminal needs them: what went wrong, what to do, and the exit code.
+ * Explains failures to a person at a terminal: what went wrong, what to do, and the exit code.
  * @module
  */
 import { ProxyError } from '../proxy/proxy-error.ts';
@@ -9,7 +9,7 @@ import { ProblemError } from '../protocol/problem.ts';
 /** The command line is wrong: exit code 2, with a hint at the help. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
-  /** Whose help to look at; absent for that of the command that runs, or the program's where there is none. */
+  /** The command whose help to read. Absent: the help of the running command, or of the program if no command runs. */
   readonly command: string | undefined;
 
   constructor(message: string, command?: string) {
@@ -31,7 +31,7 @@ export class CommandError extends Error {
   }
 }
 
-/** `unreachable` is EX_UNAVAILABLE and `refused` EX_NOPERM of sysexits(3); `timeout` is that of timeout(1). */
+/** `unreachable` is EX_UNAVAILABLE and `refused` EX_NOPERM of sysexits(3); `timeout` is the exit code of timeout(1). */
 export const exitCodes = { ok: 0, failure: 1, usage: 2, unreachable: 69, refused: 77, timeout: 124 } as const;
 
 export interface Explanation {
@@ -40,7 +40,7 @@ export interface Explanation {
   readonly exitCode: number;
 }
 
-/** @param command The one that ran, for misuse that was noticed where nobody knows it. */
+/** @param command The command that ran, for a `UsageError` that names no command. */
 export function explain(error: unknown, command?: string): Explanation {
   if (error instanceof UsageError) {
     const name = error.command ?? command;
@@ -48,18 +48,23 @@ export function explain(error: unknown, command?: string): Explanation {
     return { lines: [error.message, `See: sidecar ${about}--help`], exitCode: exitCodes.usage };
   }
   if (error instanceof ParseError) return { lines: [error.message], exitCode: exitCodes.usage };
-  if (error instanceof CommandError) return { lines: [error.message, ...(error.hint ? [error.hint] : [])], exitCode: error.exitCode };
+  if (error instanceof CommandError) return {
+    lines: [error.message, ...(error.hint ? [error.hint] : [])], exitCode: error.exitCode,
+  };
   if (error instanceof ProblemError) {
     const hint = hintFor(error);
     return { lines: [error.message, ...(hint ? [hint] : [])], exitCode: exitCodeOf(error) };
   }
   if (isDirectoryDeleted(error)) {
-    return { lines: ['The current directory has been deleted', 'Change to another one, or give absolute paths'], exitCode: exitCodes.usage };
+    return {
+      lines: ['The current directory has been deleted', 'Change to another one, or give absolute paths'],
+      exitCode: exitCodes.usage,
+    };
   }
   return { lines: [error instanceof Error ? error.message : String(error)], exitCode: exitCodes.failure };
 }
 
-/** Node says so wherever it resolves a relative path, as getcwd(3) fails. */
+/** Node throws this error wherever it resolves a relative path, because getcwd(3) fails. */
 export function isDirectoryDeleted(error: unknown): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).syscall === 'uv_cwd';
 }
@@ -69,19 +74,20 @@ function exitCodeOf(error: ProblemError): number {
   return error.status === 401 || error.status === 403 ? exitCodes.refused : exitCodes.failure;
 }
 
-/** `fetch` wraps it. */
+/** Whether the proxy failed; `fetch` wraps that error. */
 function isOfProxy(cause: unknown): boolean {
   return cause instanceof ProxyError || (cause instanceof TypeError && cause.cause instanceof ProxyError);
 }
 
 function hintFor(error: ProblemError): string | undefined {
-  // Its message says what to do.
+  // The message of a `ProxyError` says what to do.
   if (isOfProxy(error.cause)) return undefined;
   switch (error.code) {
     case 'unreachable':
       if (error.message.includes('certificate')) return undefined;
       return 'Start a server with "sidecar serve", or name one with --url or SIDECAR_URL';
-    case 'unauthorized': return 'Give its key with --key-file or SIDECAR_API_KEY; "sidecar key show" on its machine prints it';
+    case 'unauthorized':
+      return 'Give its key with --key-file or SIDECAR_API_KEY; "sidecar key show" on its machine prints it';
     case 'host_not_allowed': return 'Start the server with --allow-host and the name that you use for it';
     case 'bad_answer': return 'Is that the address of a machine-sidecar?';
     case 'job_not_found': return 'See: sidecar jobs';

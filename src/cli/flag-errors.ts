@@ -1,14 +1,14 @@
 /**
- * What the server cannot read of a request, in the words of the command line.
+ * Rephrases a server's complaint about a request in terms of the command line.
  * @module
  */
 import { ProblemError } from '../client/client.ts';
 import { UsageError } from './failure.ts';
 
-/** Fields of a request, as they are given at the command line. */
+/** Fields of a request, and where the user gives them on the command line. */
 export type GivenAs = { readonly [field: string]: string };
 
-/** @returns the error as it is, where what it names was not typed. */
+/** @returns The error unchanged when it is not about something the user typed. */
 export function inFlags(error: unknown, givenAs: GivenAs, command: string): unknown {
   if (!(error instanceof ProblemError) || error.code !== 'invalid_request') return error;
   const [start, field = '', dot] = /^Cannot read body\.(\w+)(\.?)/.exec(error.message) ?? [];

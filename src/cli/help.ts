@@ -1,5 +1,5 @@
 /**
- * `--help`: written from the data of a command.
+ * `--help`, generated from the data of a command.
  * @module
  */
 import { type Command, type Options, allOptions } from './command.ts';
@@ -28,14 +28,18 @@ export function programHelp(groups: readonly CommandGroup[], paint: Paint): stri
     'Runs jobs on the machine it stands on, and survives anything.',
     'Usage: sidecar [--url URL] [--key-file FILE] [--state-dir DIR] COMMAND [flags] …',
     ...groups.map(({ title, commands }) =>
-      `${paint('bold', title)}\n${commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\n')}`),
-    `${paint('bold', 'Flags')}\n  -h, --help     This text; after a command, its own\n  -v, --version  The version of this program`,
+      `${paint('bold', title)}\n${
+        commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\n')
+      }`),
+    `${
+      paint('bold', 'Flags')
+    }\n  -h, --help     This text; after a command, its own\n  -v, --version  The version of this program`,
     `${paint('bold', 'Exit codes')}\n  that of the job for exec, shell and rerun -f, of the program for terminal and attach; for prompt see there; 2 usage; 69 no server answers; 77 the server refuses; 1 anything else`,
     `${paint('bold', 'Examples')}\n  sidecar serve\n  sidecar exec -- make test\n  sidecar logs -f last`,
   ].join('\n\n') + '\n';
 }
 
-/** Less what another line says as well: `--no-x` beside `--x`. */
+/** Leaves out the settings that the command does not list, and `--no-x` beside `--x`. */
 function listedOptions(command: Command): Options {
   const options = allOptions(command);
   const hidden = Object.keys(command.settings ?? {}).filter((name) => command.listedSettings?.includes(name) === false);

@@ -1,20 +1,26 @@
 /**
- * Whether a command goes on in the next line.
+ * Decides whether a command continues on the next line.
  * @module
  */
 import { spawnSync } from 'node:child_process';
 
-/** What bash and dash say of a text that ends too early, a here-document among them. */
-const endsEarly = /unexpected end of file|unexpected EOF|end of file unexpected|unterminated quoted|delimited by end-of-file/i;
-/** An odd number of backslashes. */
+/** Errors of bash and dash about a text that ends too early, also within a here-document. */
+const endsEarly =
+  /unexpected end of file|unexpected EOF|end of file unexpected|unterminated quoted|delimited by end-of-file/i;
+/** An odd number of backslashes at the end. */
 const continued = /(?:^|[^\\])(?:\\\\)*\\$/;
 const longestAsked = 256 * 1024;
 
-/** Asks a shell of this machine, which runs nothing of it. `false` where there is none: then each line is a command, unless it ends in a backslash. */
+/**
+ * Asks a shell of this machine, which only parses the text. `false` when no shell is found: then each line is a
+ * command, unless it ends in a backslash.
+ */
 export function isIncomplete(text: string): boolean {
   if (continued.test(text)) return true;
-  // Most lines are whole by themselves.
-  if (/^[\w\s./:=@%+,-]*$/.test(text) && !/\b(?:if|for|while|until|case|select|do|then|else)\b/.test(text)) return false;
+  // Most lines are complete by themselves.
+  if (
+    /^[\w\s./:=@%+,-]*$/.test(text) && !/\b(?:if|for|while|until|case|select|do|then|else)\b/.test(text)
+  ) return false;
   if (text.length > longestAsked) return false;
   const env = { PATH: '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin', LC_ALL: 'C' };
   for (const shell of ['bash', 'sh']) {

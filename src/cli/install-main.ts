@@ -1,6 +1,6 @@
 /**
  * The program of a job that installs an agent: `install-main DIRECTORY`, with an {@link InstallOrder} as JSON on stdin.
- * It says on stdout how it goes. Nothing of the agent is run but what its package manager runs to install it.
+ * It reports its progress on stdout. It runs nothing of the agent but what the package manager runs to install it.
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -26,7 +26,7 @@ import { printLine } from './print.ts';
 import { tell } from './streams.ts';
 
 interface Installed {
-  /** Of the program. */
+  /** Path of the program. */
   readonly path: string;
   readonly version?: string | undefined;
 }
@@ -34,9 +34,9 @@ interface Installed {
 const [, , directory = '.'] = process.argv;
 const order = JSON.parse(await text(process.stdin)) as InstallOrder;
 const target = join(directory, `${order.name}-${randomUUID().slice(0, 8)}`);
-/** Of an archive. */
+/** Limit for the size of an archive. */
 const maxArchiveBytes = 4 * 2 ** 30;
-/** Of a download: without a byte. */
+/** Milliseconds that a download may pass without a byte. */
 const stalledMs = 60_000;
 const progressBytes = 16 * 2 ** 20;
 const maxPackageBytes = 4 * 2 ** 20;
@@ -63,7 +63,7 @@ try {
   process.exitCode = 1;
 }
 
-/** The installation before this one stays, that before it goes. */
+/** Keeps the previous installation, and removes the one before it. */
 function keep(program: string, version: string | undefined): void {
   const { title, source, args, env, name } = order;
   const before = recordIn(directory, name);
@@ -98,7 +98,7 @@ async function byNpm(): Promise<Installed> {
   return { path: join(target, 'node_modules', '.bin', cmd ?? binOf(about, name)), version: textOf(about['version']) };
 }
 
-/** As npx chooses it: the only one, or that of the name of the package. @throws Error */
+/** Chooses as npx does: the program named like the package, or the only one. @throws Error */
 function binOf({ bin }: { readonly [field: string]: unknown }, packageName: string): string {
   const own = basename(packageName);
   const names = Object.keys(fieldsOf(bin));
@@ -148,7 +148,7 @@ async function unpack(name: string, { archive, files, cmd }: Unpacking): Promise
   rmSync(archive);
 }
 
-/** @returns its SHA-256. @throws Error */
+/** @returns The SHA-256 of the file. @throws Error */
 async function download(source: string, file: string): Promise<string> {
   const url = new URL(source);
   if (url.protocol !== 'https:' && !isLoopback(hostOf(url))) throw new Error(`${source} is not https`);
@@ -176,7 +176,7 @@ async function download(source: string, file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Its output is that of the job. @throws Error where it fails, or is missing. */
+/** Runs a program; its output becomes the output of the job. @throws Error when it fails or is missing. */
 async function run(
   program: string | undefined, args: readonly string[], env: { readonly [name: string]: string } = {},
   name: string = 'it',

@@ -1,5 +1,5 @@
 /**
- * The version that an update has installed, where it is newer than this program: the command on the PATH is the one
+ * Finds the version that an update has installed, if it is newer than this program: the command on the PATH is the one
  * that was installed by hand.
  * @module
  */
@@ -18,11 +18,11 @@ const maxStateBytes = 2 ** 20;
 
 export interface InstalledProgram {
   readonly version: string;
-  /** Its module, to be imported or run by Node. */
+  /** Its module, which can be imported or run by Node. */
   readonly main: string;
 }
 
-/** @returns `undefined` where there is none that is newer, this program is it, or others could have put it there. */
+/** @returns `undefined` when none is newer, when this program is it, or when others could have put it there. */
 export function newerProgram(stateDir: string): InstalledProgram | undefined {
   const directory = Versions.directoryIn(stateDir);
   try {
@@ -34,19 +34,19 @@ export function newerProgram(stateDir: string): InstalledProgram | undefined {
     checkStateDirectory(stateDir);
     return [directory, folder, main].every((path) => isOwn(path)) ? { version: current, main } : undefined;
   } catch {
-    // Not ours alone, or not readable: what talks to the server says so, this program does the rest.
+    // Others may write it, or it is unreadable: commands that talk to the server report it, others run here.
     return undefined;
   }
 }
 
-/** Read here, and not by `Versions`: a file that only a newer program can read must stay as it is. */
+/** Does not read by `Versions`: a file that only a newer program can read must stay as it is. */
 function currentIn(directory: string): string | undefined {
   const content = readRegular(join(directory, 'update.json'), maxStateBytes).toString();
   const { current } = parseState(JSON.parse(content), 'update.json');
   return current !== null && isVersion(current) ? current : undefined;
 }
 
-/** A version hands over to no other one, whatever it takes itself for. */
+/** Whether this program is an installed version itself: such a program hands over to no other one. */
 function isWithin(directory: string): boolean {
   return realpathSync(fileURLToPath(new URL('../../', import.meta.url))).startsWith(`${realpathSync(directory)}${sep}`);
 }

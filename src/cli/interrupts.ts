@@ -1,5 +1,5 @@
 /**
- * Ctrl-C and its like, while a command stands for a job: they mean the job.
+ * Interrupts (Ctrl-C, SIGTERM, SIGHUP) while a command is attached to a job: they apply to the job.
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -7,38 +7,42 @@ import { type JobId, ProblemError, type Sidecar } from '../client/client.ts';
 import { say } from './print.ts';
 
 export interface Interrupts {
-  /** Aborts when the third interrupt leaves the job alone. */
+  /** Aborts when the third interrupt leaves the job alone, and on `close`. */
   readonly leaving: AbortSignal;
-  /** From now on there is a job; what was pressed before reaches it now. */
+  /** Sets the job; it also gets the interrupts that came before. */
   aim(sidecar: Sidecar, id: JobId): void;
-  /** Ends the job, SIGTERM first, or `signal`. */
+  /** Cancels the job, with SIGTERM first, or with `signal`. */
   cancel(signal?: 'SIGPIPE'): void;
   close(): void;
 }
 
 export interface InterruptHandler extends Interrupts {
-  /** As Ctrl-C, where a key is all that came of it. */
+  /** Acts like Ctrl-C, for a terminal where Ctrl-C is only a key. */
   interrupt(): void;
-  /** What was pressed so far was for something that has ended. */
+  /** Forgets the interrupts so far: they were meant for something that has ended. */
   forget(): void;
-  /** Whether anything was pressed since. */
+  /** Whether an interrupt has come since the last `forget`. */
   readonly isInterrupted: () => boolean;
 }
 
-/** What the first Ctrl-C means for a job. */
+/** The action of the first Ctrl-C on a job. */
 export type FirstInterrupt = (sidecar: Sidecar, id: JobId, signal: AbortSignal) => Promise<unknown>;
 
 const sendInterrupt: FirstInterrupt = (sidecar, id, signal) => sidecar.jobs.signal(id, 'SIGINT', { signal });
 
-/** What a shell says of a command that SIGINT ended. */
+/** The exit code that a shell reports for a command ended by SIGINT. */
 export const interruptedExitCode = 130;
 
 /**
- * Listens: SIGINT goes to the job, or does what is `first`; the second one cancels it, the third leaves it. SIGTERM and SIGHUP cancel, then leave.
+ * Handles signals. The first SIGINT goes to the job, or runs `first`; the second cancels the job; the third leaves it
+ * alone. The first SIGTERM or SIGHUP cancels the job, the next one leaves it.
  *
- * @param options.isOwn The job was begun for this command, so that it goes with it. Default true; else SIGTERM and SIGHUP do what is `first`.
+ * @param options.isOwn The job was started for this command and ends with it. Default true; otherwise SIGTERM and
+ *   SIGHUP run `first`.
  */
-export function handleInterrupts(first: FirstInterrupt = sendInterrupt, { isOwn = true }: { readonly isOwn?: boolean } = {}): InterruptHandler {
+export function handleInterrupts(
+  first: FirstInterrupt = sendInterrupt, { isOwn = true }: { readonly isOwn?: boolean } = {},
+): InterruptHandler {
   const leaving = new AbortController();
   let target: { sidecar: Sidecar; id: JobId } | undefined;
   let waiting: ((sidecar: Sidecar, id: JobId) => Promise<unknown>)[] = [];
@@ -52,7 +56,9 @@ export function handleInterrupts(first: FirstInterrupt = sendInterrupt, { isOwn 
     act((sidecar, id) => sidecar.jobs.cancel(id, signal === undefined ? {} : { signal }, { signal: leaving.signal }));
   }
   function leave(): void {
-    say(target ? `leaving job ${target.id}, which may still run; "sidecar logs -f ${target.id}" follows it` : 'leaving');
+    say(
+      target ? `leaving job ${target.id}, which may still run; "sidecar logs -f ${target.id}" follows it` : 'leaving',
+    );
     leaving.abort();
   }
   function interrupt(): void {
@@ -93,7 +99,7 @@ export function handleInterrupts(first: FirstInterrupt = sendInterrupt, { isOwn 
   };
 }
 
-/** Nothing is done twice that must not be: signalling or cancelling a job that a lost request had reached changes nothing. */
+/** Retries until the server gets the request. Repeating is harmless: the job is only signalled or cancelled again. */
 export async function untilReached(action: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {

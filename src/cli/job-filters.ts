@@ -1,5 +1,5 @@
 /**
- * Which jobs a command means by their properties: the flags, and what is asked of the server.
+ * Selects jobs by their properties: the flags, and the query to the server.
  * @module
  */
 import { defined } from '../base/parse.ts';
@@ -10,11 +10,11 @@ import { closest } from '../base/closest.ts';
 import { UsageError } from './failure.ts';
 import { pairs } from './values.ts';
 
-/** What an agent's job does while it runs, as the list shows it. */
+/** What an agent's job does while it runs, as the list of jobs shows it. */
 const phases = ['asking', 'waiting'] as const;
 type Phase = (typeof phases)[number];
 
-/** Words of the list's column STATUS besides those of `status`. `exit` shows as `failed` or `completed`. */
+/** Words of the column STATUS besides those of `status`. `exit` shows as `failed` or `completed`. */
 const reasonWords: readonly JobReason[] = reasons.filter((reason) => reason !== 'exit' && reason !== 'timeout');
 
 export const filterOptions: FilterOptions = {
@@ -23,7 +23,8 @@ export const filterOptions: FilterOptions = {
     description: `Only those: ${statuses.join(', ')}, ${reasonWords.join(', ')}; of agents ${phases.join(' or ')}`,
   },
   label: {
-    type: 'string', short: 'l', multiple: true, value: 'NAME=VALUE', description: 'Only those with this label; may be repeated',
+    type: 'string', short: 'l', multiple: true, value: 'NAME=VALUE',
+    description: 'Only those with this label; may be repeated',
   },
   name: { type: 'string', value: 'NAME', description: 'Only those of this name' },
 };
@@ -36,7 +37,7 @@ interface FilterOptions {
 
 export interface JobFilters {
   readonly list: ListFilters;
-  /** What the server cannot be asked for. */
+  /** The part of the filter that the server does not support. */
   readonly fits: (job: Job) => boolean;
 }
 
@@ -56,7 +57,7 @@ export function filtersOf(values: FilterValues, command: string): JobFilters {
   };
 }
 
-/** The status of a job in the words of the list: a failure by anything but its exit code names the reason. */
+/** The status of a job as the list shows it: a failure by anything but the exit code shows its reason. */
 export function statusWord(job: Job): JobStatus | JobReason | Phase {
   const { status, reason, agentPhase, pendingPermissions = [], pendingElicitations = [] } = job;
   if (status === 'running' && pendingPermissions.length + pendingElicitations.length > 0) return 'asking';
@@ -81,5 +82,7 @@ function statusFilter(text: string | undefined, command: string): StatusFilter {
   const known = [...statuses, ...reasonWords, ...phases];
   const meant = closest(word, known);
   const question = meant === undefined ? '' : `; did you mean "${meant}"?`;
-  throw new UsageError(`Cannot read --status: expected one of ${known.join(', ')}, received "${text}"${question}`, command);
+  throw new UsageError(
+    `Cannot read --status: expected one of ${known.join(', ')}, received "${text}"${question}`, command,
+  );
 }

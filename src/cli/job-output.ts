@@ -9,9 +9,9 @@ import { withoutCommandFile } from './shell-errors.ts';
 import { write } from './streams.ts';
 
 /**
- * The output of a command is passed on byte for byte, as `docker logs` does: it may speak to the terminal.
- * The text of an agent quotes what it has read, so on a terminal its control characters are shown.
- * The errors of a persistent shell lose the path of the file that it reads the command from, where they go to stderr.
+ * Output of a command is passed on byte for byte, as `docker logs` does: it may control the terminal.
+ * An agent's text quotes what the agent has read, so on a terminal its control characters are made visible.
+ * Errors of a persistent shell lose the path of the file that it reads the command from, when they go to stderr.
  */
 export class JobOutput {
   readonly #isAgent: boolean;

@@ -1,14 +1,14 @@
 /**
- * Which job is meant: an id, its beginning, or the newest one.
+ * Finds the job that is meant: by its id, the beginning of its id, or as the newest one.
  * @module
  */
 import { type JobId, type Sidecar, isJobId } from '../client/client.ts';
 import { CommandError } from './failure.ts';
 
-/** For the help of every command that takes a job. */
+/** Text for the help of every command that takes a job. */
 export const aboutJob = 'JOB is an id, the beginning of one if no other begins so, or "last" (or "-") for the newest.';
 
-/** @throws CommandError when no job, or more than one, is meant. */
+/** @throws CommandError when no job, or more than one, fits. */
 export async function resolveJob(sidecar: Sidecar, reference: string): Promise<JobId> {
   if (isJobId(reference)) return reference;
   if (reference === 'last' || reference === '-') {
@@ -19,10 +19,13 @@ export async function resolveJob(sidecar: Sidecar, reference: string): Promise<J
   const beginning = reference.toLowerCase();
   const found: JobId[] = [];
   if (/^[0-9a-z]+$/.test(beginning)) {
-    for await (const job of sidecar.jobs.all({ limit: 1000 })) if (job.jobId.startsWith(beginning)) found.push(job.jobId);
+    for await (const job of sidecar.jobs.all({ limit: 1000 }))
+      if (job.jobId.startsWith(beginning)) found.push(job.jobId);
   }
   const [first] = found;
-  if (first === undefined) throw new CommandError(`Cannot find job "${reference}": no id begins so`, { hint: 'See: sidecar jobs' });
+  if (first === undefined) throw new CommandError(`Cannot find job "${reference}": no id begins so`, {
+    hint: 'See: sidecar jobs',
+  });
   if (found.length === 1) return first;
   const shown = found.length > 4 ? `${found.slice(0, 4).join(', ')} …` : found.join(', ');
   throw new CommandError(`Cannot tell which job "${reference}" is: ${found.length} ids begin so (${shown})`);

@@ -1,5 +1,5 @@
 /**
- * Lines as a person types them, with a history; also while a command runs.
+ * Reads the lines that a person types, with a history; also while a command runs.
  * @module
  */
 import { type Interface, createInterface } from 'node:readline';
@@ -10,23 +10,23 @@ export interface LineEditor {
   onInterrupt: () => void;
   /** Ctrl-D on an empty line. */
   onEnd: () => void;
-  /** The terminal has gone. */
+  /** The terminal is gone. */
   onGone: () => void;
-  /** Tab: what the end of the line becomes, and how much of it that replaces. */
+  /** Tab: resolves with the completions, and the end of the line that they replace. */
   onComplete: (line: string) => Promise<readonly [completions: string[], typed: string]>;
-  /** Asks for a line. @param prompt `''`: none, as the lines are for a command that runs. */
+  /** Asks for a line. @param prompt `''`: shows no prompt, as the lines are input for a running command. */
   prompt(prompt: string): void;
-  /** Forgets what was typed of a line that has not ended, as a terminal does at Ctrl-C. */
+  /** Discards an unfinished line, as a terminal does at Ctrl-C. */
   discard(): void;
-  /** The lines so far, the last one first. */
+  /** The lines so far, newest first. */
   history(): readonly string[];
-  /** The terminal is as it was. */
+  /** Restores the terminal. */
   close(): void;
 }
 
 const historySize = 1000;
 
-/** Lines from stdin; prompts and echo on stderr, as stdout is for data. @param earlier Of an editor before. */
+/** Reads stdin; prompts and echo go to stderr, as stdout is for data. @param earlier History of an earlier editor. */
 export function openLineEditor(earlier: readonly string[] = []): LineEditor {
   let history: string[] = [...earlier];
   let isClosed = false;
@@ -58,7 +58,13 @@ export function openLineEditor(earlier: readonly string[] = []): LineEditor {
 
   function open(): Interface {
     const opened = createInterface({
-      input: process.stdin, output: process.stderr, terminal: process.stderr.isTTY, history, historySize, removeHistoryDuplicates: true, prompt,
+      input: process.stdin,
+      output: process.stderr,
+      terminal: process.stderr.isTTY,
+      history,
+      historySize,
+      removeHistoryDuplicates: true,
+      prompt,
       completer: (text: string, done: (error: null, found: [string[], string]) => void) => {
         editor.onComplete(text).then(([found, typed]) => done(null, [found, typed]), () => done(null, [[], text]));
       },
@@ -68,7 +74,7 @@ export function openLineEditor(earlier: readonly string[] = []): LineEditor {
     opened.on('SIGINT', () => editor.onInterrupt());
     opened.on('close', () => {
       if (isClosed || isGone) return;
-      // Ctrl-D: readline ends with it, the terminal does not. Where it has, stdin says so first.
+      // Ctrl-D closes readline, but not the terminal. If the terminal is gone, stdin reports that first.
       setImmediate(() => {
         if (isClosed || isGone) return;
         line = open();

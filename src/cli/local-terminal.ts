@@ -1,12 +1,12 @@
 /**
- * The terminal that a person sits at: raw while a remote program has it, and as it was before however this ends.
+ * The terminal of the person: raw while a remote program uses it, and restored however the command ends.
  * @module
  */
 import { spawnSync } from 'node:child_process';
 import { setRaw } from './streams.ts';
 
 export class LocalTerminal {
-  /** As `stty -g` says it; `undefined`: there is no stty(1) here. */
+  /** The settings as `stty -g` prints them; `undefined`: stty(1) does not work here. */
   readonly #saved: string | undefined;
   #isRaw = false;
   #undo: () => string = () => '';
@@ -17,12 +17,12 @@ export class LocalTerminal {
     this.#saved = stty(['-g'])?.trim();
   }
 
-  /** Every key goes to the program from here on. @param undo What makes the screen as it was. */
+  /** Sends every key to the program from now on. @param undo Returns the text that restores the screen. */
   makeRaw(undo: () => string): void {
     this.#undo = undo;
     this.#isRaw = true;
     setRaw(true);
-    // Also what nobody expects, a bug for one, ends in `exit`.
+    // An unexpected end, by a bug for example, also emits `exit`.
     process.on('exit', this.#onExit);
     process.on('SIGCONT', this.#onContinue);
     this.#apply();
@@ -40,7 +40,7 @@ export class LocalTerminal {
     else process.stdin.setRawMode(false);
   }
 
-  /** Not by `setRawMode`: that leaves the output half cooked, which moves the cursor of a program that knows better. */
+  /** Uses stty(1) if it works: `setRawMode` leaves output processing on, which moves the program's cursor wrongly. */
   #apply(): void {
     if (this.#saved === undefined) process.stdin.setRawMode(true);
     else stty(['raw', '-echo', '-iexten']);

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The program `sidecar`: finds the command, reads its flags, and turns what goes wrong into a message and an exit code.
+ * The program `sidecar`: finds the command, parses its flags, and turns a failure into a message and an exit code.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -32,7 +32,7 @@ async function main(words: readonly string[]): Promise<number> {
     if (name === 'help') return await help(rest[0], false);
     if (name === '--version' || name === '-V' || name === '-v') return await printed(await versionText(flags));
     if (name.startsWith('-')) throw new UsageError(`Unknown flag "${name}" before the command: flags come behind it`);
-    // What this program does not know the one that was installed by an update may.
+    // A newer version that an update has installed may know a command that this program does not.
     command = await findCommand(name).catch(async (error: unknown) => {
       await handOver(stateDirOf(flags));
       throw error;
@@ -41,7 +41,7 @@ async function main(words: readonly string[]): Promise<number> {
     if (line.values['help'] === true) return await help(name, false);
     config = loadConfig(settingsOf(command, line));
     if (command.isAboutItself !== true) await handOver(config.stateDir);
-    // parseCommandLine read the values by the command's own options.
+    // parseCommandLine parsed the values by the command's own options.
     const values = line.values as Parameters<Command['run']>[0]['values'];
     const exitCode = await command.run({ values, args: line.args, config });
     const failure = command.isServer === true ? undefined : outputFailure();
@@ -63,11 +63,11 @@ async function parsed(command: Command, words: readonly string[]): Promise<Comma
   }
 }
 
-/** Becomes the version that an update has installed, where there is a newer one: it ends this process. Else returns. */
+/** Hands over to a newer version that an update has installed: it ends this process. Without one, returns. */
 async function handOver(stateDir: string | undefined): Promise<void> {
   const newer = await newerIn(stateDir);
   if (newer === undefined) return;
-  // The other one has its own.
+  // The newer version has its own listeners.
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error');
   await import(pathToFileURL(newer.main).href);
 }
@@ -78,7 +78,7 @@ async function newerIn(stateDir: string | undefined): Promise<InstalledProgram |
   return newerProgram(stateDir);
 }
 
-/** As far as it can be told from words that this program cannot read. */
+/** The state directory, as far as it can be found in words that this program cannot parse. */
 function stateDirOf(words: readonly string[]): string | undefined {
   try {
     const index = words.indexOf('--state-dir');
@@ -102,13 +102,13 @@ function tellFailure(error: unknown, command?: Command): number {
   return exitCode;
 }
 
-/** A server whose settings cannot be read ends the same way with every start. */
+/** Tells the wrapper: a server whose settings cannot be read fails the same way at every start. */
 async function reportMisuse(reason: string): Promise<void> {
   const { reportRefusal } = await import('../update/wrapped.ts');
   await reportRefusal({ reason, isFinal: true });
 }
 
-/** The flags that are settings: the others mean something else in every command. */
+/** The flags that are settings: the others have a different meaning in every command. */
 function settingsOf(command: Command, line: CommandLine): CommandLine['values'] {
   return Object.fromEntries(Object.keys(command.settings ?? {}).map((name) => [name, line.values[name]]));
 }
@@ -122,7 +122,7 @@ async function help(name: string | undefined, isMisuse: boolean): Promise<number
   return exitCodes.usage;
 }
 
-/** Help is given even where the settings cannot be read. */
+/** Help works even if the settings cannot be read. */
 function helpPaint(): Paint {
   try {
     return painter(loadConfig().isColour(process.stdout));
@@ -136,7 +136,7 @@ async function printed(text: string): Promise<number> {
   return exitCodes.ok;
 }
 
-/** A reader that left (`| head`) has what it wanted, unless the command sees more in it. */
+/** A reader that left (`| head`) has what it wanted, unless the command handles that itself. */
 function onReaderGone(): void {
   if (process.stdout.listenerCount('error') === 1) process.exit(exitCodes.ok);
 }

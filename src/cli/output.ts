@@ -1,16 +1,16 @@
 /**
- * The output of a job in pieces, however long it is.
+ * Reads the output of a job in pieces, however long it is.
  * @module
  */
 import type { JobId, Sidecar, StreamName } from '../client/client.ts';
 
-/** Bytes asked for at once. */
+/** Bytes per request. */
 const pieceBytes = 4 * 2 ** 20;
-/** Bytes in which the last lines are looked for first. */
+/** Bytes at the end that are searched first for the last lines. */
 const firstWindowBytes = 64 * 1024;
 const newline = 0x0a;
 
-/** The bytes from `start` to before `end`. */
+/** Yields the bytes from `start` to before `end`. */
 export async function* readOutput(
   sidecar: Sidecar, id: JobId, stream: StreamName, options: { start: number; end: number },
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -23,7 +23,7 @@ export async function* readOutput(
   }
 }
 
-/** The first byte of the last `lines` lines before `end`; a last line without its newline is one as well. */
+/** The offset of the last `lines` lines before `end`; a last line without its newline counts as well. */
 export async function tailStart(
   sidecar: Sidecar, id: JobId, stream: StreamName, options: { end: number; lines: number },
 ): Promise<number> {
@@ -35,7 +35,7 @@ export async function tailStart(
   while (windowEnd > 0) {
     const start = Math.max(0, windowEnd - windowBytes);
     const window = await sidecar.jobs.output(id, stream, { offset: start, limit: windowEnd - start });
-    // The newline at the very end ends the last line, it does not start another.
+    // The newline at the very end closes the last line and does not start another.
     let index = windowEnd === end ? window.length - 2 : window.length - 1;
     for (; index >= 0; index -= 1) {
       if (window[index] === newline && (wanted -= 1) === 0) return start + index + 1;

@@ -1,5 +1,5 @@
 /**
- * Text for people: tables, colour, times.
+ * Prints for people: tables, colours, times.
  * @module
  */
 import { ReadStream } from 'node:tty';
@@ -7,22 +7,22 @@ import { escapeControl, escapeJson, escapeText } from '../base/escape.ts';
 import { columnsOf, cutToColumns, padToColumns, wrapToColumns } from './columns.ts';
 import { tell, write } from './streams.ts';
 
-/** Data for people on stdout. */
+/** Prints data for people on stdout. */
 export function printLine(line: string): Promise<void> {
   return write(`${escapeText(line)}\n`);
 }
 
-/** Data for programs on stdout, escaped so that a terminal does not act on it; its meaning stays. */
+/** Prints data for programs on stdout, escaped so that a terminal does not act on it; its meaning stays the same. */
 export function printJson(value: unknown): Promise<void> {
   return write(`${escapeJson(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined))}\n`);
 }
 
-/** One value of many on stdout, a line each. */
+/** Prints one of many values on stdout, one per line. */
 export function printJsonLine(value: unknown): Promise<void> {
   return write(`${escapeJson(JSON.stringify(value))}\n`);
 }
 
-/** A message on stderr: `sidecar: …`. */
+/** Prints a message on stderr: `sidecar: …`. */
 export function say(message: string): void {
   tell(`sidecar: ${oneLine(message)}\n`);
 }
@@ -45,15 +45,15 @@ export interface TableOptions {
   readonly paint: Paint;
   /** Columns of the terminal; `undefined`: nothing is cut. */
   readonly width?: number | undefined;
-  /** The last column is wrapped where it would be cut, as all of it has to be read. */
+  /** The last column is wrapped instead of cut, as all of it has to be read. */
   readonly isLastWhole?: boolean;
 }
 
 const gap = 2;
-/** What a cell keeps as long as others can give way, in columns. */
+/** Columns that a cell keeps as long as other cells can shrink. */
 const usefulWidth = 8;
 
-/** Columns below their titles, no line wider than the terminal; control characters are shown, never sent. */
+/** Columns below their titles, no line wider than the terminal; control characters are shown as text. */
 export function table(
   titles: readonly string[], rows: readonly (readonly (Cell | string)[])[], options: TableOptions,
 ): string {
@@ -63,7 +63,7 @@ export function table(
   return cells.map((row) => `${rowLines(row, widths, options).join('\n')}\n`).join('');
 }
 
-/** The last column gives way first, then the others, and the first, which is an id, at the end. */
+/** Shrinks the last column first, then the others, and the first one, which is an id, at the end. */
 function fit(needed: readonly number[], width: number): readonly number[] {
   const widths = [...needed];
   const [first = 0, ...rest] = widths.keys();
@@ -73,7 +73,7 @@ function fit(needed: readonly number[], width: number): readonly number[] {
   return widths;
 }
 
-/** Takes from the widest of these columns until the line fits. */
+/** Shrinks the widest of these columns until the line fits. */
 function shrink(
   widths: number[], columns: readonly number[], { width, least }: { width: number; least: number },
 ): void {
@@ -102,13 +102,13 @@ function rowLines(
   }).join(' '.repeat(gap)).trimEnd());
 }
 
-/** How wide the terminal at stdout, or another stream, is; `undefined` where it is none, or does not say. */
+/** Columns of the terminal at stdout or another stream; `undefined`: it is not a terminal, or its width is unknown. */
 export function terminalWidth(stream: NodeJS.WriteStream = process.stdout): number | undefined {
   return stream.isTTY && stream.columns > 0 ? stream.columns : undefined;
 }
 
 /**
- * Names with their texts, whole: a text that is longer than the line goes on below itself.
+ * Names with their texts, in full: a text longer than the line continues below itself.
  *
  * @param options.width Columns of the terminal; `undefined`: nothing is wrapped.
  */
@@ -122,7 +122,7 @@ export function fields(
     `${options.indent}${padToColumns(part === 0 ? names[index] ?? '' : '', nameWidth + gap)}${line}`));
 }
 
-/** Text of others on one line: control characters would speak to the terminal, line breaks would break the table. */
+/** Foreign text on one line: control characters would act on the terminal, and line breaks would break the table. */
 export function oneLine(text: string): string {
   return escapeControl(text.replaceAll('\n', '\u23ce').replaceAll('\t', ' '));
 }

@@ -1,5 +1,5 @@
 /**
- * A conversation with a persistent shell: each line is a command, Ctrl-C ends it and not the conversation.
+ * A conversation with a persistent shell: each line is a command; Ctrl-C ends the command, not the conversation.
  * @module
  */
 import { constants } from 'node:os';
@@ -14,15 +14,15 @@ import { type SessionRequest, askShell, runInShell } from './shell-job.ts';
 import { deliver } from './stdin.ts';
 import { tell } from './streams.ts';
 
-/** `exit` means the conversation, not the shell, which is there for others, too. */
+/** `exit` ends the conversation, not the shell, which other clients use, too. */
 export const leavingLine: RegExp = /^\s*(?:exit|logout)(?:\s+(\d{1,3}))?\s*;?\s*$/;
 
 const encoder = new TextEncoder();
 const newline = 0x0a;
-/** A FIFO holds so much (pipe(7)). */
+/** Capacity of a FIFO (pipe(7)). */
 const mostGivenBytes = 64 * 1024;
 
-/** Resolves with the exit code of the last command, or that of `exit`. */
+/** Resolves with the exit code of the last command, or of `exit`. */
 export async function converse(sidecar: Sidecar, session: SessionRequest): Promise<number> {
   return new Conversation(sidecar, session).run();
 }
@@ -32,9 +32,9 @@ class Conversation {
   readonly #session: SessionRequest;
   readonly #editor: LineEditor = openLineEditor();
   #running: RunningLine | undefined;
-  /** Lines that no command has read. */
+  /** Typed lines that no command has read. */
   #typedAhead: string[] = [];
-  /** Lines of a command that is not whole yet. */
+  /** Lines of an incomplete command. */
   #lines: string[] = [];
   #exitCode: number = exitCodes.ok;
   #finish: (exitCode: number) => void = () => undefined;
@@ -98,7 +98,7 @@ class Conversation {
     const typedAhead = await running.typedAhead();
     this.#running = undefined;
     running.close();
-    // The prompt would take the place of a last line without an end.
+    // The prompt would overwrite a last line without a newline.
     if (last !== newline && process.stdout.isTTY) tell('\n');
     if (running.finalExitCode !== undefined) return this.#finish(running.finalExitCode);
     this.#typedAhead = [...typedAhead, ...this.#typedAhead];
@@ -106,7 +106,7 @@ class Conversation {
     this.#takeTypedAhead();
   }
 
-  /** As a shell does, it takes what a command left unread for the next commands. */
+  /** Takes what a command left unread for the next commands, as a shell does. */
   #takeTypedAhead(): void {
     while (this.#typedAhead.length > 0 && !this.#running) {
       const line = this.#typedAhead.shift() ?? '';
@@ -115,7 +115,7 @@ class Conversation {
     }
   }
 
-  /** Nothing while a command runs: the session is busy, and the line is for the command. */
+  /** Completes nothing while a command runs: the session is busy, and the line is for the command. */
   async #complete(line: string): Promise<readonly [string[], string]> {
     const word = wordAt(line);
     if (this.#running) return [[], word.typed];
@@ -140,14 +140,14 @@ class Conversation {
     this.#finish(this.#exitCode);
   }
 
-  /** Somebody wants this to go: the command goes with it, as in a terminal that is closed. */
+  /** Ends the conversation together with the running command, as when a terminal is closed. */
   #terminate(exitCode: number): void {
     if (this.#running) this.#running.terminate(exitCode);
     else this.#finish(exitCode);
   }
 }
 
-/** The command that runs, and what is typed meanwhile. */
+/** A running command, and what is typed meanwhile. */
 class RunningLine implements Interrupts {
   readonly #sidecar: Sidecar;
   readonly #leaving = new AbortController();
@@ -156,12 +156,12 @@ class RunningLine implements Interrupts {
   #aim: (id: JobId) => void = () => undefined;
   #interrupts = 0;
   #typing: Promise<unknown>;
-  /** What the command was given, the end of it. */
+  /** The end of what the command was given. */
   #given = Buffer.alloc(0);
-  /** What it took no more. */
+  /** What the command did not take. */
   #untaken = Buffer.alloc(0);
   #unreadBytes = 0;
-  /** The conversation ends with the command. */
+  /** Set when the conversation ends with the command. */
   finalExitCode: number | undefined;
 
   constructor(sidecar: Sidecar) {
@@ -179,7 +179,7 @@ class RunningLine implements Interrupts {
     this.#aim(id);
   }
 
-  /** The first one asks the command, the second one ends it, the third leaves it alone. */
+  /** The first interrupt cancels with SIGINT, the second with SIGKILL, the third leaves the command alone. */
   interrupt(): void {
     this.#interrupts += 1;
     if (this.#interrupts > 2) return this.#leave();
@@ -206,16 +206,18 @@ class RunningLine implements Interrupts {
     this.#deliver(new Uint8Array(), true);
   }
 
-  /** @param bytes How much of what it was given the command has not read. */
+  /** @param bytes How much of its input the command has not read. */
   unread(bytes: number): void {
     this.#unreadBytes = bytes;
   }
 
-  /** Lines that were typed and not read. None after an interrupt: it empties the input of a terminal (termios(3), NOFLSH). */
+  /** Lines typed but not read. Empty after an interrupt, which discards a terminal's input (termios(3), NOFLSH). */
   async typedAhead(): Promise<readonly string[]> {
     if (this.#interrupts > 0 || this.leaving.aborted || this.#id === undefined) return [];
     for (let last: unknown; last !== this.#typing;) await (last = this.#typing);
-    const rest = Buffer.concat([this.#given.subarray(Math.max(0, this.#given.length - this.#unreadBytes)), this.#untaken]);
+    const rest = Buffer.concat([
+      this.#given.subarray(Math.max(0, this.#given.length - this.#unreadBytes)), this.#untaken,
+    ]);
     return rest.toString().split('\n').slice(0, -1);
   }
 
@@ -229,11 +231,13 @@ class RunningLine implements Interrupts {
   }
 
   #leave(): void {
-    say(this.#id === undefined ? 'leaving' : `leaving job ${this.#id}, which may still run; "sidecar logs -f ${this.#id}" follows it`);
+    say(this.#id === undefined
+      ? 'leaving'
+      : `leaving job ${this.#id}, which may still run; "sidecar logs -f ${this.#id}" follows it`);
     this.#leaving.abort();
   }
 
-  /** One after another: what is typed keeps its order. */
+  /** Delivers one text after another, so that they keep their order. */
   #deliver(bytes: Uint8Array, eof: boolean): void {
     this.#typing = this.#typing.then(async () => {
       try {

@@ -1,5 +1,5 @@
 /**
- * Why a server or its wrapper cannot start, in words, and whether another start would end the same way.
+ * Explains why a server or its wrapper cannot start, and whether another start would fail the same way.
  * @module
  */
 import { isDiskFull } from '../base/disk-full.ts';
@@ -10,7 +10,7 @@ import { StateDirectoryError } from '../process/state-directory.ts';
 
 export interface ServeFailure {
   readonly reason: string;
-  /** It stays so until a person changes something: the port, the state directory, the configuration. */
+  /** Every start fails until a person changes something: the port, the state directory, the configuration. */
   readonly isFinal: boolean;
 }
 
@@ -18,32 +18,45 @@ type Subject = Pick<Config, 'host' | 'port' | 'stateDir' | 'tlsCert' | 'tlsKey'>
 
 export function explainServeFailure(error: unknown, config: Subject): ServeFailure {
   const { message, code = '' } = error as NodeJS.ErrnoException;
-  if (error instanceof LockHeldError || error instanceof ParseError || error instanceof StateDirectoryError) return { reason: message, isFinal: true };
-  const known = ofCertificate(error as NodeJS.ErrnoException, config) ?? ofAddress(error as NodeJS.ErrnoException, config)
+  if (error instanceof LockHeldError || error instanceof ParseError || error instanceof StateDirectoryError) return {
+    reason: message, isFinal: true,
+  };
+  const known = ofCertificate(error as NodeJS.ErrnoException, config)
+    ?? ofAddress(error as NodeJS.ErrnoException, config)
     ?? ofStateDirectory(error as NodeJS.ErrnoException, config);
   if (known !== undefined) return known;
-  // What says what is wrong with a file, such as that of the key.
-  if (code === '' && message.startsWith('Cannot ')) return { reason: message, isFinal: message.startsWith('Cannot use ') };
+  // The message says what is wrong with a file, such as the key file.
+  if (code === '' && message.startsWith('Cannot ')) return {
+    reason: message, isFinal: message.startsWith('Cannot use '),
+  };
   return { reason: `Cannot serve: ${message}`, isFinal: false };
 }
 
-function ofCertificate({ message, code = '', path }: NodeJS.ErrnoException, { tlsCert, tlsKey }: Subject): ServeFailure | undefined {
+function ofCertificate(
+  { message, code = '', path }: NodeJS.ErrnoException, { tlsCert, tlsKey }: Subject,
+): ServeFailure | undefined {
   const isRead = path !== undefined && code !== 'EMFILE' && code !== 'ENFILE';
-  if (isRead && path === tlsCert) return { reason: `Cannot read the certificate of --tls-cert: ${message}`, isFinal: true };
+  if (isRead && path === tlsCert) return {
+    reason: `Cannot read the certificate of --tls-cert: ${message}`, isFinal: true,
+  };
   if (isRead && path === tlsKey) return { reason: `Cannot read the key of --tls-key: ${message}`, isFinal: true };
   if (!/^ERR_(OSSL|SSL)_/.test(code)) return undefined;
   return { reason: `Cannot use --tls-cert with --tls-key: ${message}`, isFinal: true };
 }
 
 function ofAddress({ code = '', syscall }: NodeJS.ErrnoException, { host, port }: Subject): ServeFailure | undefined {
-  if (code === 'EADDRINUSE') return { reason: `Cannot listen on ${host}:${port}: the port is in use; choose another with --port`, isFinal: true };
-  // At boot an address may come later.
-  if (code === 'EADDRNOTAVAIL') return { reason: `Cannot listen on ${host}:${port}: this machine has no such address`, isFinal: false };
+  if (code === 'EADDRINUSE') return {
+    reason: `Cannot listen on ${host}:${port}: the port is in use; choose another with --port`, isFinal: true,
+  };
+  // At boot the address may be added later.
+  if (code === 'EADDRNOTAVAIL') return {
+    reason: `Cannot listen on ${host}:${port}: this machine has no such address`, isFinal: false,
+  };
   if (!['EACCES', 'EPERM'].includes(code) || (syscall !== 'listen' && syscall !== 'bind')) return undefined;
   return { reason: `Cannot listen on ${host}:${port}: not allowed; ports below 1024 are for root`, isFinal: true };
 }
 
-/** What the system says of a directory that stays as it is. */
+/** Errors of the system about a directory that do not go away by themselves. */
 const reasons: { readonly [code: string]: string } = {
   EACCES: 'this user may not write there',
   EPERM: 'this user may not write there',
@@ -62,8 +75,9 @@ const reasons: { readonly [code: string]: string } = {
 function ofStateDirectory(error: NodeJS.ErrnoException, { stateDir }: Subject): ServeFailure | undefined {
   const { code = '', path, message } = error;
   const isThere = path !== undefined && (isWithin(path, stateDir) || isWithin(stateDir, path));
-  const say = (why: string): string => `Cannot use the state directory ${stateDir}: ${why}; choose another with --state-dir`;
-  // Room may come back.
+  const say = (why: string): string =>
+    `Cannot use the state directory ${stateDir}: ${why}; choose another with --state-dir`;
+  // Space may become free.
   if (isDiskFull(error)) return { reason: say(`its disk is full (${code})`), isFinal: false };
   const why = reasons[code];
   if (why === undefined || !isThere) return undefined;
@@ -71,5 +85,7 @@ function ofStateDirectory(error: NodeJS.ErrnoException, { stateDir }: Subject): 
 }
 
 function isWithin(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith('/') || folder.endsWith('\\') ? folder : `${folder}/`) || path.startsWith(`${folder}\\`);
+  return path === folder
+    || path.startsWith(folder.endsWith('/') || folder.endsWith('\\') ? folder : `${folder}/`)
+    || path.startsWith(`${folder}\\`);
 }

@@ -1,11 +1,11 @@
 /**
- * The settings as flags of a command.
+ * Turns the settings into flags of a command.
  * @module
  */
 import { configOptions, describeSettings, type SettingDescription } from '../config.ts';
 import type { Option, Options } from './command.ts';
 
-/** Every setting that has a flag, but for those named. */
+/** Every setting that has a flag, except those in `without`. */
 export function settingOptions(without: readonly string[]): Options {
   const settings = describeSettings().filter(({ name }) => !without.includes(name));
   return Object.fromEntries(settings.flatMap((setting) => setting.flags.map((flag) => [flag, option(flag, setting)])));

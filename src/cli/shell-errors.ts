@@ -1,12 +1,12 @@
 /**
- * The errors of a persistent shell, as it would word them for a command that was typed. Pure.
+ * Rewrites the errors of a persistent shell as if the command had been typed. Pure.
  *
- * Such a shell reads a command from a file of its job, so its errors begin with the path of that file. Only here can that be mended: bash, zsh
- * and dash do not let anything else name the source of what they read.
+ * The shell reads a command from a file of its job, so its errors begin with the path of that file. Only the client can
+ * change that: bash, zsh and dash offer no way to rename the source of what they read.
  * @module
  */
 
-/** In the directory of a job, see `src/shells/posix.ts`. */
+/** The file of a command in the directory of its job, see `src/shells/posix.ts`. */
 const commandFile = String.raw`[^\n]*/[0-9a-z]{16}/command`;
 
 const wordings: readonly (readonly [pattern: RegExp, replacement: string])[] = [
@@ -18,9 +18,9 @@ const wordings: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [new RegExp(String.raw`^${commandFile}:(\d+): `, 'gm'), 'zsh:$1: '],
 ];
 
-/** @param bytes Of stderr. A line that is split between two calls stays as it is. */
+/** @param bytes Bytes of stderr. A line that is split between two calls stays as it is. */
 export function withoutCommandFile(bytes: Uint8Array): Uint8Array {
-  // latin1: each byte is a character, so that all others stay as they are.
+  // latin1: each byte is a character, so that all other bytes stay as they are.
   const text = Buffer.from(bytes).toString('latin1');
   const worded = wordings.reduce((result, [pattern, replacement]) => result.replaceAll(pattern, replacement), text);
   return worded === text ? bytes : Buffer.from(worded, 'latin1');

@@ -1,56 +1,66 @@
 /**
- * One command in a persistent shell, as a job.
+ * Runs one command in a persistent shell, as a job.
  * @module
  */
 import { type JobId, type PersistentShellExec, ProblemError, type Sidecar } from '../client/client.ts';
 import { type AttachOptions, attach } from './attach.ts';
 import { newKey } from './values.ts';
 
-/** What every command of a session is submitted with. */
+/** The fields with which every command of a session is submitted. */
 export type SessionRequest = Pick<PersistentShellExec, 'shell' | 'workdir' | 'env' | 'bootstrapCommand' | 'sessionKey'>;
 
 export interface ShellJobOptions extends AttachOptions {
-  /** `null`: its stdin is empty. */
+  /** `null`: the command's stdin is empty. */
   readonly stdin?: null;
   readonly onAccepted?: (id: JobId) => void;
 }
 
-/** Runs it, shows its output, and resolves with its exit code. */
-export async function runInShell(sidecar: Sidecar, session: SessionRequest, command: string, options: ShellJobOptions): Promise<number> {
+/** Runs the command, shows its output, and resolves with its exit code. */
+export async function runInShell(
+  sidecar: Sidecar, session: SessionRequest, command: string, options: ShellJobOptions,
+): Promise<number> {
   const { stdin, onAccepted, interrupts } = options;
-  const request: PersistentShellExec = { ...session, mode: 'persistent_shell', command, timeout: null, ...(stdin === null ? { stdin } : {}) };
+  const request: PersistentShellExec = {
+    ...session, mode: 'persistent_shell', command, timeout: null, ...(stdin === null ? { stdin } : {}),
+  };
   const { jobId } = await sidecar.exec(request, { idempotencyKey: newKey(), signal: interrupts.leaving });
   onAccepted?.(jobId);
   return attach(sidecar, jobId, { ...options, mode: 'persistent_shell' });
 }
 
-/** A user waits at a prompt. */
+/** Milliseconds to wait for an answer, as the user waits at a prompt. */
 const askMs = 3000;
 const mostAnswerBytes = 256 * 1024;
 
 /**
- * Runs a command of ours in the session and resolves with its stdout; `''` where the session is busy, or that takes too long. Nothing is left
- * of it among the jobs.
+ * Runs our own command in the session and resolves with its stdout; `''` when the session is busy or the command takes
+ * too long. Its job is deleted afterwards.
  */
 export async function askShell(sidecar: Sidecar, session: SessionRequest, command: string): Promise<string> {
   const overdue = AbortSignal.timeout(askMs);
   let id: JobId | undefined;
   try {
     const request: PersistentShellExec = {
-      ...session, mode: 'persistent_shell', command, timeout: askMs / 1000, maxOutputBytes: mostAnswerBytes, stdin: null, labels: { for: 'completion' },
+      ...session,
+      mode: 'persistent_shell',
+      command,
+      timeout: askMs / 1000,
+      maxOutputBytes: mostAnswerBytes,
+      stdin: null,
+      labels: { for: 'completion' },
       requireShell: await isKnown(sidecar, session.sessionKey, overdue),
     };
     const job = await sidecar.run(request, { signal: overdue, onAccepted: ({ jobId }) => { id = jobId; } });
     return job.stdout ?? '';
   } catch {
-    // It is not known what is there: then nothing is completed.
+    // The candidates are unknown: nothing is completed.
     return '';
   } finally {
     if (id !== undefined) void discard(sidecar, id);
   }
 }
 
-/** Where the shell of a session has ended, the next command of the user is to be the one that starts another and is told so. */
+/** Whether the session exists. If its shell has ended, the user's next command must start a new one and report it. */
 async function isKnown(sidecar: Sidecar, sessionKey: string, signal: AbortSignal): Promise<boolean> {
   try {
     await sidecar.shells.get(sessionKey, { signal });

@@ -8,22 +8,22 @@ import { type JobId, ProblemError, type Sidecar, isFinished } from '../client/cl
 import type { Interrupts } from './interrupts.ts';
 import { isTyped, say } from './print.ts';
 
-/** Whether anything can come from stdin: not when it is closed or `/dev/null`. */
+/** Whether stdin can deliver anything: not when it is closed or `/dev/null`. */
 export function hasStdin(): boolean {
   try {
     const stat = fstatSync(0);
     return process.platform === 'win32' || !stat.isCharacterDevice() || stat.rdev !== statSync('/dev/null').rdev;
   } catch (error) {
-    // EBADF: it is closed.
+    // EBADF: stdin is closed.
     if (!['EBADF', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     return false;
   }
 }
 
 /**
- * Sends what comes, as the job reads it, and then its end. A terminal gives whole lines. Resolves when all is sent, when the
- * job takes no more, or when it is left. A failure is said; where nobody types, the job is cancelled then: half of an input
- * must not pass for all of it, and its end will not come.
+ * Sends stdin as the job reads it, and then its end. A terminal gives whole lines. Resolves when all is sent, when the
+ * job accepts no more, or on leaving. A failure is reported; unless a person types, the job is then cancelled: half of
+ * an input must not pass for all of it, and its end will not come.
  */
 export async function forwardStdin(sidecar: Sidecar, id: JobId, interrupts: Interrupts): Promise<void> {
   const signal = interrupts.leaving;
@@ -34,13 +34,13 @@ export async function forwardStdin(sidecar: Sidecar, id: JobId, interrupts: Inte
     await deliver(sidecar, id, new Uint8Array(), { eof: true, signal });
   } catch (error) {
     if (signal.aborted) return;
-    // A problem of the server's, or of reading: EIO (the terminal has gone), EAGAIN, ECONNRESET.
+    // A problem of the server, or an error of reading: EIO (the terminal is gone), EAGAIN, ECONNRESET.
     say(`stdin is no longer forwarded: ${(error as Error).message}`);
     if (!isTyped()) interrupts.cancel();
   }
 }
 
-/** `false`: the job takes no more, as a program at the other end of a pipe that has closed. */
+/** @returns `false` when the job accepts no more input, like a pipe whose reader has closed it. */
 export async function deliver(
   sidecar: Sidecar, id: JobId, bytes: Uint8Array, options: { eof: boolean; signal: AbortSignal },
 ): Promise<boolean> {
@@ -52,7 +52,7 @@ export async function deliver(
       if (!(error instanceof ProblemError)) throw error;
       if (error.code === 'stdin_closed' || error.code === 'job_not_found') return false;
       if (error.code !== 'job_not_running') throw error;
-      // It may not have started yet.
+      // The job may not have started yet.
       if (isFinished(await sidecar.jobs.get(id, { maxBytes: 0, signal: options.signal }))) return false;
       await delay(100, undefined, { signal: options.signal });
     }

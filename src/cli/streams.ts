@@ -1,6 +1,6 @@
 /**
- * Writes to stdout and stderr. A reader that has gone (EPIPE) is one thing; a stream that cannot be written (ENOSPC,
- * EIO) is an error of the command.
+ * Writes to stdout and stderr. A reader that has left (EPIPE) is kept apart from a stream that cannot be written
+ * (ENOSPC, EIO), which is an error of the command.
  * @module
  */
 import { fstatSync, writeSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { CommandError } from './failure.ts';
 
 type Stream = NodeJS.WriteStream;
 
-/** stdout or stderr cannot be written: bytes are lost. */
+/** stdout or stderr cannot be written: output is lost. */
 export class OutputError extends CommandError {
   override readonly name: string = 'OutputError';
 
@@ -20,13 +20,13 @@ export class OutputError extends CommandError {
     this.#stream = stream;
   }
 
-  /** The same error with what to do about it. */
+  /** The same error with a hint. */
   with(hint: string): OutputError {
     return new OutputError(this.#stream, this.cause, hint);
   }
 }
 
-/** Does what writes. @throws OutputError with `hint` when it cannot. */
+/** Runs an action that writes. @throws OutputError with `hint` when writing fails. */
 export async function hintingAt<T>(hint: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
@@ -35,18 +35,18 @@ export async function hintingAt<T>(hint: string, action: () => Promise<T>): Prom
   }
 }
 
-/** The first failure of stdout or stderr other than a reader that has gone, whoever wrote. */
+/** The first failure of stdout or stderr, from any writer. A reader that has left does not count. */
 let firstFailure: OutputError | undefined;
 
-/** @returns What could not be written so far. */
+/** @returns The first failure so far. */
 export function outputFailure(): OutputError | undefined {
   return firstFailure;
 }
 
 /**
- * Remembers failures of both streams, so that none of them is an uncaught exception.
+ * Records failures of both streams, so that none of them is an uncaught exception.
  *
- * @param onReaderGone EPIPE on stdout.
+ * @param onReaderGone Called for EPIPE on stdout.
  */
 export function watchOutput(onReaderGone: () => void): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -58,7 +58,7 @@ export function watchOutput(onReaderGone: () => void): void {
   });
 }
 
-/** Calls `listener` when the reader of stdout has gone. @returns What stops that. */
+/** Calls `listener` when the reader of stdout has left. @returns A function that stops that. */
 export function onReaderGone(listener: () => void): () => void {
   const onError = (error: NodeJS.ErrnoException): void => { if (error.code === 'EPIPE') listener(); };
   process.stdout.on('error', onError);
@@ -66,8 +66,8 @@ export function onReaderGone(listener: () => void): () => void {
 }
 
 /**
- * Writes data and waits until there is room for more. Resolves as well when the reader has gone: the stream's 'error'
- * event says so.
+ * Writes data and waits until there is room for more. Also resolves when the reader has left: the stream's 'error'
+ * event reports that.
  *
  * @throws OutputError when the data cannot be written for another reason.
  */
@@ -81,12 +81,12 @@ export async function write(data: string | Uint8Array, stream: Stream = process.
 
 let isRaw = false;
 
-/** In a raw terminal a newline alone does not go back to the first column (termios(3), OPOST). */
+/** In a raw terminal a newline alone does not return to the first column (termios(3), OPOST). */
 export function setRaw(value: boolean): void {
   isRaw = value;
 }
 
-/** Writes a message to stderr at once. Never throws: main reports what could not be written. */
+/** Writes a message to stderr at once. Never throws: main reports the failure. */
 export function tell(text: string): void {
   try {
     process.stderr.write(isRaw ? text.replaceAll(/\r?\n/g, '\r\n') : text);
@@ -101,7 +101,7 @@ function writeToStream(data: string | Uint8Array, stream: Stream): Promise<NodeJ
   });
 }
 
-/** Node's stream for files passes over a short write: a disk that fills up would lose the end of the data (write(2)). */
+/** Node's stream for files ignores a short write: a disk that fills up would lose the end of the data (write(2)). */
 function writeToFile(data: string | Uint8Array, stream: Stream): NodeJS.ErrnoException | undefined {
   let rest = typeof data === 'string' ? Buffer.from(data) : data;
   try {
@@ -130,7 +130,7 @@ function isFileDescriptor(fd: number): boolean {
     const stats = fstatSync(fd);
     return stats.isFile() || stats.isCharacterDevice() || stats.isBlockDevice();
   } catch {
-    // EBADF: it is closed, and Node writes to nothing in its place.
+    // EBADF: the stream is closed, and Node discards what is written to it.
     return false;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Whose updates are installed: what `sidecar key` does with `update-keys.json`.
+ * Manages whose updates are installed: what `sidecar key` does with `update-keys.json`.
  * @module
  */
 import { open } from 'node:fs/promises';
@@ -10,12 +10,12 @@ import { CommandError, exitCodes } from './failure.ts';
 import { painter, printJson, printLine, say, table } from './print.ts';
 import { write } from './streams.ts';
 
-/** Bytes; a registry serves some hundred for each of its keys. */
+/** Limit in bytes; a registry serves some hundred bytes for each of its keys. */
 const longestKeys = 64 * 1024;
 
 /**
  * @param given A key, the path of a file with one, or `-` for stdin.
- * @throws ParseError when it is no key; CommandError when the file cannot be read.
+ * @throws ParseError when it is not a key; CommandError when the file cannot be read.
  */
 export async function trust(stateDir: string, given: string, isJson: boolean): Promise<number> {
   const names = trustKey(stateDir, isKey(given) ? given : await read(given));
@@ -25,8 +25,10 @@ export async function trust(stateDir: string, given: string, isJson: boolean): P
   return exitCodes.ok;
 }
 
-/** Prints the keys that hold here, those that come with the program among them. */
-export async function trusted({ stateDir, isColour }: Pick<Config, 'stateDir' | 'isColour'>, isJson: boolean): Promise<number> {
+/** Prints the trusted keys, including those that come with the program. */
+export async function trusted(
+  { stateDir, isColour }: Pick<Config, 'stateDir' | 'isColour'>, isJson: boolean,
+): Promise<number> {
   const { manifest, registry } = readTrustedKeys(stateDir);
   const own = registry.map(({ keyid }) => keyid);
   const keys: Trusted[] = [
@@ -36,11 +38,13 @@ export async function trusted({ stateDir, isColour }: Pick<Config, 'stateDir' | 
       .map(({ keyid, expires }): Trusted => ({ name: keyid, of: 'registry', expires, from: 'program' })),
   ];
   if (isJson) await printJson(keys);
-  else await write(table(['KEY', 'OF A', 'UNTIL', 'FROM'], keys.map(row), { paint: painter(isColour(process.stdout)) }));
+  else await write(
+    table(['KEY', 'OF A', 'UNTIL', 'FROM'], keys.map(row), { paint: painter(isColour(process.stdout)) }),
+  );
   return exitCodes.ok;
 }
 
-/** @throws CommandError when it was not trusted, or comes with the program. */
+/** @throws CommandError when the key was not trusted, or comes with the program. */
 export async function distrust(stateDir: string, name: string, isJson: boolean): Promise<number> {
   const wasTrusted = distrustKey(stateDir, name);
   const isOurs = npmRegistryKeys.some(({ keyid }) => keyid === name);
@@ -56,7 +60,7 @@ export async function distrust(stateDir: string, name: string, isJson: boolean):
 
 interface Trusted {
   readonly name: string;
-  /** Who signs with it. */
+  /** Who signs with the key. */
   readonly of: 'release' | 'registry';
   /** ISO 8601. */
   readonly expires: string | null;

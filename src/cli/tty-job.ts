@@ -1,5 +1,6 @@
 /**
- * Shows a job that has a terminal in the terminal at hand: each key goes to the job, and the size of the window is the size of its terminal.
+ * Shows a job that has a terminal in the local terminal: each key goes to the job, and the job's terminal has the size
+ * of the window.
  * @module
  */
 import type { JobId, Sidecar, TerminalSize } from '../client/client.ts';
@@ -20,11 +21,11 @@ export interface TtyOptions {
   readonly isStdinForwarded: boolean;
 }
 
-/** VEOF of termios(3): ends the input where it is alone in a line. */
+/** VEOF of termios(3): ends the input when it is alone on a line. */
 const endOfInput = 0x04;
 const newline = 0x0a;
 
-/** Resolves with the exit code of the job, 0 where the job was left. @throws as `attach`. */
+/** Resolves with the exit code of the job, or 0 when the user detached. @throws As `attach`. */
 export async function attachTty(sidecar: Sidecar, id: JobId, options: TtyOptions): Promise<number> {
   const { interrupts, isStdinForwarded } = options;
   const detached = new AbortController();
@@ -37,10 +38,15 @@ export async function attachTty(sidecar: Sidecar, id: JobId, options: TtyOptions
   if (isStdinForwarded) void forwardKeys(sidecar, id, { ...options, leaving, detach: () => detached.abort() });
   try {
     const exitCode = await attach(sidecar, id, {
-      interrupts: { leaving, aim: (...target) => interrupts.aim(...target), cancel: (signal) => interrupts.cancel(signal), close: () => interrupts.close() },
+      interrupts: {
+        leaving,
+        aim: (...target) => interrupts.aim(...target),
+        cancel: (signal) => interrupts.cancel(signal),
+        close: () => interrupts.close(),
+      },
       isStdinForwarded: false,
       onWritten: (bytes) => modes.feed(bytes),
-      // What is said of the end must not go to the other screen.
+      // Messages about the end must not appear on the alternate screen.
       onEnded: () => local?.restore(),
     });
     if (!detached.signal.aborted) return exitCode;
@@ -54,7 +60,7 @@ export async function attachTty(sidecar: Sidecar, id: JobId, options: TtyOptions
   return exitCodes.ok;
 }
 
-/** One change at a time, the last size wins. */
+/** Sends one change at a time; the last size wins. */
 function followSize(sidecar: Sidecar, id: JobId, signal: AbortSignal): () => void {
   let wanted: TerminalSize | undefined;
   let isBusy = false;
@@ -63,7 +69,7 @@ function followSize(sidecar: Sidecar, id: JobId, signal: AbortSignal): () => voi
     while (wanted !== undefined) {
       const size = wanted;
       wanted = undefined;
-      // A size that cannot be changed, as on macOS, stays.
+      // Where the size cannot be changed, as on macOS, it stays.
       await sidecar.jobs.resize(id, size, { signal }).catch(() => undefined);
     }
     isBusy = false;
@@ -81,11 +87,15 @@ interface KeyOptions extends TtyOptions {
   readonly detach: () => void;
 }
 
-async function forwardKeys(sidecar: Sidecar, id: JobId, { detachKeys, leaving, detach, interrupts }: KeyOptions): Promise<void> {
+async function forwardKeys(
+  sidecar: Sidecar, id: JobId, { detachKeys, leaving, detach, interrupts }: KeyOptions,
+): Promise<void> {
   let last = newline;
   try {
     for await (const chunk of process.stdin) {
-      const { bytes, isDetached } = isTyped() ? detachKeys.take(chunk as Buffer) : { bytes: chunk as Buffer, isDetached: false };
+      const { bytes, isDetached } = isTyped()
+        ? detachKeys.take(chunk as Buffer)
+        : { bytes: chunk as Buffer, isDetached: false };
       if (bytes.length > 0 && !await deliverKeys(sidecar, id, bytes, leaving)) return;
       if (isDetached) return detach();
       last = bytes.at(-1) ?? last;
@@ -99,7 +109,7 @@ async function forwardKeys(sidecar: Sidecar, id: JobId, { detachKeys, leaving, d
   }
 }
 
-/** What a user types is lost with a server that stays away, and later keys are sent nevertheless. `false`: the job takes no more. */
+/** Reports keys that a lost server may have missed; later keys are still sent. `false`: the job accepts no more. */
 async function deliverKeys(sidecar: Sidecar, id: JobId, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
   try {
     return await deliver(sidecar, id, bytes, { eof: false, signal });

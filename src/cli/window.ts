@@ -1,9 +1,11 @@
 /**
- * Shows a terminal of the server in the one at hand, until its program ends or somebody leaves.
+ * Shows a terminal of the server in the local terminal, until its program ends or the user leaves.
  * @module
  */
 import { constants } from 'node:os';
-import { type Attachment, ProblemError, type Sidecar, type Terminal, type TerminalEnd, type TerminalSize } from '../client/client.ts';
+import {
+  type Attachment, ProblemError, type Sidecar, type Terminal, type TerminalEnd, type TerminalSize,
+} from '../client/client.ts';
 import { ScreenState } from '../terminals/screen-state.ts';
 import { patienceMs } from './attach.ts';
 import { DetachKeys } from './detach-keys.ts';
@@ -15,22 +17,22 @@ import { withoutQuestions } from './terminal-questions.ts';
 
 export interface WindowOptions {
   readonly detachKeys: DetachKeys;
-  /** Only looks: then it also works without a terminal at hand, and Ctrl-C leaves. */
+  /** Only shows output: this also works without a local terminal, and Ctrl-C leaves. */
   readonly isReadonly: boolean;
 }
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
-/** A server that was replaced is back before anybody needs to know. */
+/** Milliseconds before a lost server is reported: a replaced server is back earlier. */
 const quietMs = 1000;
-/** What was typed and is still to be sent, in bytes: beyond it the keyboard waits. */
+/** Limit in bytes for typed input that is still to be sent: beyond it stdin is paused. */
 const longestTyped = 16 * 2 ** 20;
 
-/** @throws CommandError where there is nobody to type. */
+/** @throws CommandError when stdin is not a terminal. */
 export function checkTyped(hint: string): void {
   if (!isTyped()) throw new CommandError('Cannot attach: stdin is not a terminal', { hint });
 }
 
-/** How large the terminal at hand is. */
+/** Size of the local terminal. */
 export function windowSize(): TerminalSize | undefined {
   const stream = [process.stdout, process.stderr].find(({ isTTY }) => isTTY);
   const [cols, rows] = stream?.getWindowSize() ?? [0, 0];
@@ -38,9 +40,9 @@ export function windowSize(): TerminalSize | undefined {
 }
 
 /**
- * Resolves with the exit code: that of the program, 0 where it was left, 128+n where signal n ended this.
+ * Resolves with the exit code: the program's own, 0 after detaching, 128+n when signal n ended this command.
  *
- * @throws CommandError with exit code 69 when the server stays away.
+ * @throws CommandError with exit code 69 when the server stays unreachable.
  */
 export async function showTerminal(sidecar: Sidecar, terminal: Terminal, options: WindowOptions): Promise<number> {
   const { terminalId: id } = terminal;
@@ -76,10 +78,10 @@ class Window {
   readonly #modes = new ScreenState();
   readonly #leaving = new AbortController();
   #attachment: Attachment | undefined;
-  /** Typed before it was attached. */
+  /** Input that was typed before the terminal was attached. */
   #early: Buffer[] = [];
   #signal: NodeJS.Signals | undefined;
-  /** The end of what is replayed. */
+  /** Where the replayed output ends. */
   #replayEnd = 0;
   #position = 0;
   #typedBytes = 0;
@@ -101,7 +103,7 @@ class Window {
     this.#options = options;
   }
 
-  /** @returns `undefined` where it was left. */
+  /** @returns `undefined` when the user left. */
   async open(sidecar: Sidecar): Promise<TerminalEnd | undefined> {
     for (const signal of signals) process.on(signal, this.#onSignal);
     this.#local?.makeRaw(() => this.#modes.undo());
@@ -117,7 +119,7 @@ class Window {
     }
   }
 
-  /** Whatever happens before or after. */
+  /** Restores the local terminal and removes all listeners; may be called in any state. */
   close(): void {
     clearTimeout(this.#lost);
     process.stdin.off('data', this.#onTyped).off('end', this.#onGone).off('error', this.#onGone).pause();
@@ -184,7 +186,9 @@ class Window {
     attachment.input(bytes).then(done, (error: unknown) => {
       done();
       const isUnknown = error instanceof ProblemError && error.code === 'unreachable';
-      if (isUnknown && !this.#leaving.signal.aborted) this.#tell(`nobody knows whether the last ${bytes.length} bytes were typed`);
+      if (isUnknown && !this.#leaving.signal.aborted) this.#tell(
+        `nobody knows whether the last ${bytes.length} bytes were typed`,
+      );
     });
   }
 
@@ -206,7 +210,7 @@ class Window {
     this.#isLostTold = false;
   }
 
-  /** In a raw terminal a line has to begin by itself. */
+  /** In a raw terminal a message begins and ends its line with `\r\n`. */
   #tell(message: string): void {
     if (this.#local) tell(`\r\n[sidecar: ${oneLine(message)}]\r\n`);
     else say(message);

@@ -1,14 +1,15 @@
 /**
- * The workdir of a request, as a command line names it.
+ * The workdir of a request, from the command line.
  * @module
  */
 import { resolve } from 'node:path';
 import { UsageError, isDirectoryDeleted } from './failure.ts';
 
 /**
- * For the local server the directory where the command was given, or what is relative to it; another server reads the path itself, as any does `~`.
+ * For the local server an absolute path: the current directory, or `given` relative to it. Another server resolves the
+ * path itself, and every server resolves `~` itself.
  *
- * @throws UsageError where the directory of this program has been deleted and none is named.
+ * @throws UsageError when the current directory has been deleted and is needed.
  */
 export function workdirOf(given: string | undefined, isLocal: boolean): string | undefined {
   if (!isLocal || (given !== undefined && /^~([/\\]|$)/.test(given))) return given;

@@ -1,11 +1,11 @@
 /**
- * Several things at once, each of which may fail by itself.
+ * Reports the failures of several actions, each of which may fail by itself.
  * @module
  */
 import { exitCodes, explain } from './failure.ts';
 import { say } from './print.ts';
 
-/** Says each failure; the exit code is that of the last. */
+/** Prints each failure. @returns The exit code of the last one, 0 if there is no failure. */
 export function worst(results: readonly PromiseSettledResult<unknown>[]): number {
   let exitCode: number = exitCodes.ok;
   for (const result of results) {
