@@ -1,5 +1,5 @@
 /**
- * Counts wrong keys by their source, and says for how long no further key of a source is looked at.
+ * Counts wrong keys per source, and determines how long keys of a source are refused unchecked.
  * @module
  */
 import { createHmac, randomBytes } from 'node:crypto';
@@ -8,21 +8,21 @@ interface Attempt {
   count: number;
   at: number;
   blockedUntil: number;
-  /** Answers held back. */
+  /** How many answers are being delayed. */
   held: number;
-  /** Digests of the wrong keys that came last. */
+  /** Digests of the latest wrong keys. */
   readonly guesses: string[];
 }
 
 const maxSources = 10_000;
-/** After this time half of the count is forgiven. */
+/** Time after which the count is halved. */
 const halfLifeMs = 600_000;
-/** Wrong keys that cost no more than a late answer. */
+/** Number of wrong keys without a block: their answers are only delayed. */
 const freeGuesses = 5;
 const firstBlockMs = 1_000;
 /**
- * The longest penalty. A client that shares its source with one that guesses waits no longer than this for a chance; with keys of 16
- * characters and more, a guess a minute is none.
+ * The longest block. A client that shares its source with one that guesses waits no longer than this; with keys of 16
+ * characters and more, one guess a minute has no chance.
  */
 const longestBlockMs = 60_000;
 const rememberedGuesses = 8;
@@ -30,7 +30,7 @@ const rememberedGuesses = 8;
 export class Attempts {
   readonly #now: () => number;
   readonly #salt = randomBytes(16);
-  /** In order of their last attempt. */
+  /** Ordered by the last attempt. */
   readonly #bySource = new Map<string, Attempt>();
   heldAltogether = 0;
 
@@ -39,16 +39,18 @@ export class Attempts {
     this.#now = options.now;
   }
 
-  /** Milliseconds until the next key of this source is looked at; 0: at once. What is refused meanwhile makes it no longer. */
+  /**
+   * Milliseconds until a key of this source is checked again; 0: at once. Attempts during the block do not extend it.
+   */
   blockedMs(source: string): number {
     return Math.max(0, (this.#bySource.get(source)?.blockedUntil ?? 0) - this.#now());
   }
 
   /**
-   * One more wrong key. The same one again counts once: a client that was left with an old key guesses nothing, and must not shut out
-   * others behind its address.
+   * Counts a wrong key. The same key counts once: a client with an outdated key does not guess, and must not block
+   * other clients behind its address.
    *
-   * @returns how many count by now, at least 1.
+   * @returns the current count, at least 1.
    */
   count(source: string, guess: string): number {
     const now = this.#now();
@@ -68,7 +70,7 @@ export class Attempts {
     return this.#bySource.get(source)?.held ?? 0;
   }
 
-  /** @param change 1 where an answer begins to be held back, -1 where it no longer is. */
+  /** @param change 1 where an answer starts to be delayed, -1 where the delay ends. */
   hold(source: string, change: 1 | -1): void {
     this.heldAltogether += change;
     const attempt = this.#bySource.get(source);

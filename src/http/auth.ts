@@ -1,5 +1,6 @@
 /**
- * Who may come in: reads the key of a request, slows down a source that guesses, and then no longer looks at its keys.
+ * Authenticates requests by their key; delays the answers to a source with wrong keys, and then refuses its keys
+ * unchecked.
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http';
@@ -11,37 +12,39 @@ import { sourceOf } from './source.ts';
 
 export type Access = 'right' | 'missing' | 'wrong';
 
-/** Where a request comes from. */
+/** The sender of a request. */
 export interface Client {
   readonly address: string;
-  /** The last key on its connection was right: such a client is served even while others behind its address are not. */
+  /** The last key on its connection was right: the client is served even while its source is blocked. */
   readonly isKnown: boolean;
   readonly requestId: string;
 }
 
 export interface Authenticator {
   /**
-   * Looks at the key of a request. The answer to a wrong one comes late: a promise.
+   * Checks the key of a request. The answer to a wrong one is delayed: a promise.
    *
-   * @throws ProblemError `too_many_attempts`, before the key is looked at, where too many wrong ones came from the same source.
+   * @throws ProblemError `too_many_attempts`, before the key is checked, where too many wrong keys came from the
+   *   source.
    */
   check(headers: IncomingHttpHeaders, client: Client): Access | Promise<Access>;
   /**
-   * Counts a ticket that does not hold as a wrong key. One that holds is taken whatever came before: it has 256 random bits.
+   * Counts an invalid ticket as a wrong key. A valid ticket is accepted even from a blocked source: it has 256 random
+   * bits.
    *
    * @throws ProblemError `too_many_attempts`.
    */
   refuseTicket(ticket: string, client: Client): Promise<Access>;
 }
 
-/** Answers held back at once: for one source, and altogether. */
+/** How many answers are delayed at once: per source, and in total. */
 const heldPerSource = 8;
 const heldAltogether = 256;
 const firstDelayMs = 50;
 
 /**
- * @param options.accepts Whether a key holds; its time must not depend on the key.
- * @param options.maxDelayMs How long the answer to a wrong key is held back at most. Default 2000.
+ * @param options.accepts Whether a key is valid; its time must not depend on the key.
+ * @param options.maxDelayMs Longest delay of the answer to a wrong key, in milliseconds. Default 2000.
  */
 export function createAuthenticator(options: {
   accepts: (presented: string) => boolean; log: Log; now?: () => number; maxDelayMs?: number;
@@ -64,7 +67,7 @@ export function createAuthenticator(options: {
   const refuse = (presented: string, source: string, { address, requestId }: Client): Promise<Access> => {
     const count = attempts.count(source, presented);
     const isOver = attempts.held(source) >= heldPerSource || attempts.heldAltogether >= heldAltogether;
-    // A flood is logged now and then.
+    // In a flood, only counts that are powers of two are logged.
     if (!isOver || Number.isInteger(Math.log2(count))) log.warn('wrong key', { address, attempts: count, requestId });
     if (isOver) throw tooManyAttempts(maxDelayMs);
     return hold(source, Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(count - 1, 20)));
@@ -85,7 +88,10 @@ export function createAuthenticator(options: {
   };
 }
 
-/** `X-API-Key`, else `Authorization: Bearer` (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1). Empty counts as absent. */
+/**
+ * `X-API-Key`, else `Authorization: Bearer` (RFC 6750 §2.1; the scheme is case-insensitive, RFC 9110 §11.1). Empty
+ * counts as absent.
+ */
 function presentedKey(headers: IncomingHttpHeaders): string | undefined {
   const key = headers['x-api-key'];
   if (typeof key === 'string' && key !== '') return key;

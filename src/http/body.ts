@@ -1,5 +1,5 @@
 /**
- * Reads the body of a request: bounded, and only if it is the JSON that it says it is.
+ * Reads the body of a request: of limited size, and only with the declared media type.
  * @module
  */
 import { isUtf8 } from 'node:buffer';
@@ -17,7 +17,7 @@ export function hasContent(incoming: IncomingMessage): boolean {
 }
 
 /**
- * Refuses what need not be read to be refused.
+ * Refuses requests that can be refused before their body is read.
  *
  * @throws ProblemError `payload_too_large`, `unsupported_media_type`
  * @throws ParseError for a transfer coding other than chunked.
@@ -28,12 +28,14 @@ export function checkContentHeaders(incoming: IncomingMessage, expected: 'json' 
   checkTransferCoding(incoming);
   const encoding = headers['content-encoding'] ?? 'identity';
   if (encoding.toLowerCase() !== 'identity') {
-    throw new ProblemError('unsupported_media_type', `Cannot read body: its Content-Encoding is ${encoding}, expected none`);
+    throw new ProblemError(
+      'unsupported_media_type', `Cannot read body: its Content-Encoding is ${encoding}, expected none`,
+    );
   }
   if (expected === 'json') checkMediaType(headers['content-type']);
 }
 
-/** RFC 9112 §6.1: only what ends in one `chunked` can be told from the request behind it, and HTTP/1.0 does not know it. */
+/** RFC 9112 §6.1: the end of the body is known only with a single `chunked`, which HTTP/1.0 does not have. */
 export function checkTransferCoding(incoming: IncomingMessage): void {
   const coding = incoming.headers['transfer-encoding'];
   if (coding === undefined) return;
@@ -57,14 +59,14 @@ export function readBytes(incoming: IncomingMessage, limitBytes: number): Promis
         chunks.push(chunk);
         return;
       }
-      // Goes on flowing, into nothing.
+      // The body keeps flowing and is discarded.
       incoming.off('data', take);
       chunks.length = 0;
       reject(tooLarge(limitBytes));
     };
     incoming.on('data', take);
     incoming.once('end', () => {
-      // It comes after every body, and an error costs its stack.
+      // 'close' follows every body, and making an error costs a stack trace.
       incoming.off('close', left);
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
     });
@@ -74,7 +76,7 @@ export function readBytes(incoming: IncomingMessage, limitBytes: number): Promis
 }
 
 /**
- * JSON in UTF-8 (RFC 8259), with or without a byte order mark; no bytes are `{}`.
+ * Parses JSON in UTF-8 (RFC 8259), with or without a byte order mark; an empty body is `{}`.
  *
  * @throws ParseError
  */
@@ -91,7 +93,7 @@ export function parseJson(bytes: Buffer, deepest: number): unknown {
   }
 }
 
-/** Counts brackets outside strings, before anything is built from them. */
+/** Counts brackets outside strings, before the text is parsed. */
 function checkDepth(json: string, deepest: number): void {
   let depth = 0;
   for (let index = 0; index < json.length; index += 1) {
@@ -118,7 +120,8 @@ function isEscaped(json: string, at: number): boolean {
 function checkMediaType(value: string | undefined): void {
   if (value === undefined || value === 'application/json') return;
   const [type = '', ...parameters] = value.toLowerCase().split(';').map((part) => part.trim());
-  const isUtf8Named = parameters.every((parameter) => /^$|^charset="?utf-?8"?$/.test(parameter) || !parameter.startsWith('charset'));
+  const isUtf8Named = parameters.every((parameter) =>
+    /^$|^charset="?utf-?8"?$/.test(parameter) || !parameter.startsWith('charset'));
   if (type === 'application/json' && isUtf8Named) return;
   const hint = type === 'application/x-www-form-urlencoded' ? `; add -H 'Content-Type: application/json'` : '';
   throw new ProblemError('unsupported_media_type',

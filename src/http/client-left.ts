@@ -1,5 +1,5 @@
 /**
- * The client is gone: not a failure, and nobody is there to be told.
+ * The client has disconnected: not a failure, and no answer can be sent.
  * @module
  */
 export class ClientLeft extends Error {

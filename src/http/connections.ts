@@ -1,5 +1,5 @@
 /**
- * The open connections: how many there may be, which are idle, stalled or refused, and how they end.
+ * The open connections: their number, which are idle, stalled or refused, and how they are closed.
  * @module
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -10,11 +10,11 @@ import type { Limits } from './limits.ts';
 import { ReadHold } from './read-hold.ts';
 import { type Slot, Slots } from './slots.ts';
 
-/** A request on its way to its answer. */
+/** A request that is not answered yet. */
 export interface Pending {
   readonly incoming: IncomingMessage;
   readonly response: ServerResponse;
-  /** Of `performance.now()`. */
+  /** As `performance.now()`. */
   readonly startedAt: number;
   abort(reason: Error): void;
 }
@@ -23,62 +23,65 @@ export interface Connection<T extends Pending> {
   readonly socket: Socket;
   /** The last request that arrived on it. */
   latest?: T;
-  /** Those whose signal somebody holds. */
+  /** Requests whose signal is in use. */
   readonly live: Set<T>;
-  /** What arrives from now on is neither a request nor worth an answer. */
+  /** Further data on it is neither read as a request nor answered. */
   isRefused: boolean;
-  /** An answer on it has said that it is the last one. */
+  /** An answer on it has said that it is the last one (`Connection: close`). */
   hasLastAnswer: boolean;
-  /** Requests on it that wait for their turn. */
+  /** Requests on it that wait for their turn: those with a body, and all after one. */
   orders: number;
-  /** The last request on it, which asked for another protocol than HTTP and did not get it. */
+  /** Its last request, which asked for another protocol than HTTP and did not get it. */
   stayed?: IncomingMessage;
-  /** How many requests in a row came while the answer before was not sent yet. */
+  /** How many requests arrived in a row while the previous answer was not sent yet. */
   ahead: number;
-  /** How many of them wait for the answer before. */
+  /** How many of them wait for the previous answer. */
   waiting: number;
   /** Stops its reading while they wait. */
   readonly hold: ReadHold;
-  /** There is no room for it: only vital requests are answered on it. */
+  /** It exceeds the limit of connections: only vital requests are answered on it. */
   isReserve: boolean;
-  /** The last key that was presented on it was right. */
+  /** The last key on it was right. */
   isKnown: boolean;
   readonly slot: Slot;
-  /** Present once a handshake has arrived on it: nothing behind that is a request. */
+  /** Present once a handshake has arrived on it: no request follows. */
   upgrade?: Upgrade;
-  /** Of `performance.now()`. */
+  /** As `performance.now()`. */
   readonly openedAt: number;
-  /** As seen by the last look for stalled clients. */
+  /** State at the last check for stalled clients. */
   progress: { readonly mark: string; readonly since: number };
 }
 
-/** A connection that is to be a WebSocket, or is one. */
+/** A connection that is or will be a WebSocket. */
 export interface Upgrade {
-  /** What came behind the handshake. */
+  /** Bytes that arrived after the handshake. */
   readonly head: Buffer;
   webSocket?: WebSocketConnection;
 }
 
 const pressedShare = 0.25;
-/** Above it connections do not stay open between requests. */
+/** Above this share of the limit, connections are closed after each answer. */
 const crowdedShare = 0.75;
-/** Fewer are no crowd. */
+/** With a limit below this, connections never count as crowded. */
 const fewConnections = 16;
-/** How long a handshake, a first request or its body may take, from the connection or the request on, before nobody waits for it any more. */
+/**
+ * How long a handshake, a first request or its body is waited for, in milliseconds from the start of the connection or
+ * the request.
+ */
 const freshMs = 1_000;
 
 export class Connections<T extends Pending> {
   readonly #limits: Limits;
   readonly #open = new Map<Socket, Connection<T>>();
   readonly #slots: Slots;
-  /** Under TLS: all connections, also those whose handshake is not over, by the client's address and port. */
+  /** Under TLS: all connections, including those in a handshake, by the client's address and port. */
   readonly #raw = new Map<string, { readonly socket: Socket; readonly slot: Slot }>();
-  /** Under TLS: since when a handshake goes on, by the client's address and port. */
+  /** Under TLS: when each running handshake began, by the client's address and port. */
   readonly #handshakes = new Map<string, number>();
   readonly #sweep: NodeJS.Timeout;
-  /** What WebSockets are closed with. */
+  /** Code and reason with which WebSockets are closed. */
   #farewell: { readonly code: number; readonly reason: string } | undefined;
-  /** The server closes: no answer promises a next one. */
+  /** The server is closing: each answer closes its connection. */
   isClosing = false;
 
   constructor(limits: Limits) {
@@ -91,18 +94,18 @@ export class Connections<T extends Pending> {
     return Math.max(this.#open.size, this.#raw.size) >= this.#limits.connections;
   }
 
-  /** Requests are to be answered before more connections are accepted: those that come meanwhile wait in the backlog. */
+  /** Requests should be answered before more connections are accepted; new ones wait in the backlog. */
   get isPressed(): boolean {
     return this.#open.size >= this.#limits.usualConnections * pressedShare;
   }
 
-  /** Most are taken: an answer ends its connection. */
+  /** Most connections are in use: each answer closes its connection. */
   get isCrowded(): boolean {
     const { usualConnections } = this.#limits;
     return usualConnections >= fewConnections && this.#open.size >= usualConnections * crowdedShare;
   }
 
-  /** Ends a connection that has not shown the key. @returns whether there was one. */
+  /** Closes a connection that has not shown the key. @returns whether there was one. */
   makeRoom(): boolean {
     return this.#slots.evict();
   }
@@ -111,12 +114,12 @@ export class Connections<T extends Pending> {
     const peer = peerOf(socket);
     const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
     const connection: Connection<T> = {
-      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false, orders: 0, ahead: 0, waiting: 0, openedAt: performance.now(),
+      socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false,
+      orders: 0, ahead: 0, waiting: 0, hold: new ReadHold(socket), openedAt: performance.now(),
       progress: { mark: '', since: 0 },
-      hold: new ReadHold(socket),
     };
     this.#handshakes.delete(peer);
-    // Node tells of a TLS handshake that was broken off, or that gave way, only once its socket has gone: 'close' may not come any more.
+    // Node reports an aborted or evicted TLS handshake only once its socket is gone: 'close' may not follow any more.
     if (socket.destroyed) {
       this.#slots.leave(slot);
       return connection;
@@ -129,7 +132,7 @@ export class Connections<T extends Pending> {
       this.#slots.leave(slot);
       abortLive(connection, new ClientLeft());
     });
-    // Half-closed: what was asked is still answered, but nobody waits any longer for what may come.
+    // Half-closed: pending requests are still answered, but waits and streams for the client end.
     socket.once('end', () => abortLive(connection, new ClientLeft()));
     return connection;
   }
@@ -148,12 +151,12 @@ export class Connections<T extends Pending> {
     });
   }
 
-  /** A request has come. */
+  /** Records that a request has arrived. */
   touch({ slot }: Connection<T>): void {
     this.#slots.touch(slot);
   }
 
-  /** What was presented on it: the right key, or one that is not. */
+  /** Records whether the key on the connection was right. */
   judge(connection: Connection<T>, isRight: boolean): void {
     connection.isKnown = isRight;
     if (isRight) this.#slots.authenticate(connection.slot);
@@ -168,8 +171,8 @@ export class Connections<T extends Pending> {
   }
 
   /**
-   * Ends a connection so that its client sees the last answer: closing while unread bytes wait resets the connection, and
-   * the reset may overtake the answer (RFC 9112 §9.6). So what still arrives is thrown away, for a while.
+   * Closes a connection so that its client receives the last answer: closing with unread bytes resets the connection,
+   * and the reset may overtake the answer (RFC 9112 §9.6). So further data is read and discarded for a while.
    */
   linger(socket: Socket): void {
     this.of(socket).isRefused = true;
@@ -182,31 +185,33 @@ export class Connections<T extends Pending> {
     socket.resume();
   }
 
-  /** Whether a request, or the beginning of an answer, is still to be expected on some connection. */
+  /** Whether any connection is about to deliver a request, or to begin an answer. */
   get areExpected(): boolean {
     const now = performance.now();
     return [...this.#handshakes.values()].some((since) => now - since < freshMs)
       || [...this.#open.values()].some((connection) => isFresh(connection, now) || isBeingAnswered(connection, now));
   }
 
-  /** Closes the connections on which nothing is asked and nothing on its way. */
+  /** Closes the connections without a request in progress. */
   endIdle(): void {
     const now = performance.now();
     for (const connection of this.#open.values()) {
       const { socket, latest } = connection;
-      // It ends by itself, and says so before.
+      // A WebSocket ends by itself, with a close frame.
       if (connection.upgrade !== undefined) continue;
-      if (latest === undefined ? !isFresh(connection, now) : latest.incoming.complete && latest.response.writableFinished) socket.destroySoon();
+      if (latest === undefined
+        ? !isFresh(connection, now)
+        : latest.incoming.complete && latest.response.writableFinished) socket.destroySoon();
     }
   }
 
-  /** Closes those that are WebSockets, now and those that become one from here on. */
+  /** Closes all WebSockets, present and future. */
   closeWebSockets(code: number, reason: string): void {
     this.#farewell = { code, reason };
     for (const { upgrade } of this.#open.values()) upgrade?.webSocket?.close(code, reason);
   }
 
-  /** It is one from here on. */
+  /** Records that the connection is now a WebSocket. */
   becomeWebSocket(upgrade: Upgrade, webSocket: WebSocketConnection): void {
     upgrade.webSocket = webSocket;
     if (this.#farewell !== undefined) webSocket.close(this.#farewell.code, this.#farewell.reason);
@@ -237,19 +242,22 @@ function peerOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
-/** A request on it is being answered. */
+/** Whether a request on it is being answered. */
 function isBusy({ latest, isRefused }: Connection<Pending>): boolean {
   return latest !== undefined && !isRefused && !latest.response.writableFinished && !latest.response.destroyed;
 }
 
-/** Who has just connected is about to ask. */
+/** Whether the client has just connected, so that a request is to be expected. */
 function isFresh({ latest, openedAt }: Connection<Pending>, now: number): boolean {
   return latest === undefined && now - openedAt < freshMs;
 }
 
-/** An answer that has begun takes the time it takes; a request that does not get here is not waited for. */
+/**
+ * Whether an answer is still to begin. One that has begun may take its time; a request that stalls is not waited for.
+ */
 function isBeingAnswered({ latest, upgrade }: Connection<Pending>, now: number): boolean {
-  if (latest === undefined || upgrade?.webSocket !== undefined || latest.response.headersSent || latest.response.destroyed) return false;
+  if (latest === undefined || upgrade?.webSocket !== undefined
+    || latest.response.headersSent || latest.response.destroyed) return false;
   return latest.incoming.complete || now - latest.startedAt < freshMs;
 }
 

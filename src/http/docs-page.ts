@@ -1,5 +1,5 @@
 /**
- * The page that describes the table of routes to people: one HTML text, no script.
+ * The HTML page that documents the routes, without scripts.
  * @module
  */
 import type { Schema } from '../base/parse.ts';
@@ -9,7 +9,8 @@ import { escapeHtml as escape, htmlPage } from './page.ts';
 import type { Route } from './route.ts';
 
 export function docsPage(api: ApiDescription): string {
-  const problems = problemTable().map(({ code, status, title }) => [`<code>${code}</code>`, `${status}: ${escape(title)}`] as const);
+  const problems = problemTable().map(({ code, status, title }) =>
+    [`<code>${code}</code>`, `${status}: ${escape(title)}`] as const);
   return htmlPage(api.title, `
 <h1>${escape(api.title)} <small>${escape(api.version)}</small></h1>
 <p>${escape(api.description ?? '')}</p>
@@ -29,9 +30,12 @@ function section(route: Route): string {
       fieldText(parameter.schema, parameter.required, parameter.description)] as const);
   const results = Object.entries(answers).map(([status, answer]) =>
     [`<code>${status}</code>`, `${escape(answer.description)} <small>${escape(answer.type ?? '')}</small>`] as const);
-  const failures = [...problemsOf(route)].map(([status, codes]) => [`<code>${status}</code>`, codes.join(', ')] as const);
+  const failures = [...problemsOf(route)].map(([status, codes]) =>
+    [`<code>${status}</code>`, codes.join(', ')] as const);
   return [
-    `<h2 id="${id}">${route.method} ${escape(route.path)}${route.access === 'public' ? ' <small>without the key</small>' : ''}</h2>`,
+    `<h2 id="${id}">${route.method} ${escape(route.path)}${
+      route.access === 'public' ? ' <small>without the key</small>' : ''
+    }</h2>`,
     `<p>${escape(summary)}${description === undefined ? '' : `<br>${escape(description)}`}</p>`,
     table('Parameters', parameters),
     bodyTable(route.body),
@@ -42,7 +46,8 @@ function section(route: Route): string {
 function bodyTable(body: Route['body']): string {
   if (body === undefined) return '';
   if (body === 'raw') return '<p>Body: any bytes.</p>';
-  const { properties = {}, required = [] } = body.schema as { properties?: { [name: string]: Schema }; required?: readonly string[] };
+  const { properties = {}, required = [] } = body.schema as
+    { properties?: { [name: string]: Schema }; required?: readonly string[] };
   return table('Body', Object.entries(properties).map(([name, schema]) =>
     [`<code>${escape(name)}</code>`, fieldText(schema, required.includes(name), undefined)]));
 }
@@ -53,7 +58,8 @@ function fieldText(schema: Schema, isRequired: boolean, description: string | un
 }
 
 function typeName(schema: Schema): string {
-  const { type, enum: words, anyOf, items, minimum, exclusiveMinimum, maximum } = schema as { [keyword: string]: unknown };
+  const { type, enum: words, anyOf, items, minimum, exclusiveMinimum, maximum } = schema as
+    { [keyword: string]: unknown };
   if (Array.isArray(words)) return words.map((word) => JSON.stringify(word)).join(' or ');
   if (Array.isArray(anyOf)) return (anyOf as Schema[]).map(typeName).join(' or ');
   if (type === 'array') return `list of ${typeName((items ?? {}) as Schema)}`;

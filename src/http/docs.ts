@@ -1,5 +1,5 @@
 /**
- * The routes that describe the table: `/openapi.json` for programs, `/docs` for people.
+ * The routes that document all routes: `/openapi.json` for programs, `/docs` for people.
  * @module
  */
 import { docsPage } from './docs-page.ts';
@@ -8,10 +8,10 @@ import { pageHeaders } from './page.ts';
 import { jsonText, text } from './reply.ts';
 import { type Route, route } from './route.ts';
 
-/** The two routes, public, describing `routes` and themselves. */
+/** The two public routes, which document `routes` and themselves. */
 export function documentationRoutes(api: ApiDescription): Route[] {
   const whole: ApiDescription = { ...api, get routes() { return [...api.routes, ...own]; } };
-  // Written on first use: a start does not wait for it.
+  // Made on first use, so that the start of the server does not wait for them.
   let document: string | undefined;
   let page: string | undefined;
   const own: Route[] = [

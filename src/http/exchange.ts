@@ -21,11 +21,11 @@ export class Exchange implements Request, Pending {
   readonly response: ServerResponse;
   readonly connection: Connection<Exchange>;
   readonly requestId: string;
-  /** Of `performance.now()`. */
+  /** As `performance.now()`. */
   readonly startedAt: number = performance.now();
-  /** The client holds the body back until it is told to send it (RFC 9110 §10.1.1). */
+  /** The client sends the body only after a 100 (Continue) (RFC 9110 §10.1.1). */
   readonly expectsContinue: boolean;
-  /** The path of the route, for the metrics. */
+  /** The path of the route, a label of the metrics. */
   path = 'unmatched';
   cors: CorsHeaders = [];
   params: Params = noParams;
@@ -33,9 +33,9 @@ export class Exchange implements Request, Pending {
   body: unknown = undefined;
   bodyBytes: Buffer = noBytes;
   isAuthenticated = false;
-  /** Its answer has begun, or nobody is there to have one. */
+  /** Its answer has begun, or the client is gone. */
   isAnswered = false;
-  /** Nothing behind it on its connection can be understood. */
+  /** Data after it on its connection cannot be read as a request. */
   isLast = false;
   #controller: AbortController | undefined;
 
@@ -49,7 +49,7 @@ export class Exchange implements Request, Pending {
     this.requestId = requestIdOf(incoming.headers);
   }
 
-  /** An id for what came without one that can be used. */
+  /** An id for a request without a valid one. */
   static nextId(): string {
     idCount += 1;
     return `${idPrefix}-${idCount.toString(36)}`;
@@ -69,9 +69,10 @@ export class Exchange implements Request, Pending {
     return this.#controller.signal;
   }
 
-  /** The answer waits for something: the client asked for that, or the handler listens for the client's leaving. */
+  /** The answer may be delayed: the client requested a wait, or the handler uses the signal. */
   get isHeldBack(): boolean {
-    return this.#controller !== undefined || (this.query as { readonly wait?: unknown } | undefined)?.wait !== undefined;
+    return this.#controller !== undefined
+      || (this.query as { readonly wait?: unknown } | undefined)?.wait !== undefined;
   }
 
   abort(reason: Error): void {
@@ -79,20 +80,20 @@ export class Exchange implements Request, Pending {
     this.#controller?.abort(reason);
   }
 
-  /** What an ended wait was ended for: handlers throw this, or an AbortError of their own. */
+  /** The reason for which a wait was aborted: handlers throw the reason, or an AbortError of their own. */
   abortReason(error: unknown): unknown {
     const signal = this.#controller?.signal;
     return signal?.aborted === true && (error as Error | undefined)?.name === 'AbortError' ? signal.reason : error;
   }
 
-  /** Lets go of what the answer no longer needs: an idle connection keeps its last exchange. */
+  /** Releases what the answer no longer needs: an idle connection keeps its last exchange. */
   release(): void {
     this.connection.live.delete(this);
     this.body = undefined;
     this.bodyBytes = noBytes;
   }
 
-  /** Whether so much of the request may still come that reading it costs more than a new connection. */
+  /** Whether the rest of the request may be so long that reading it costs more than a new connection. */
   hasTooMuchToRead(limitBytes: number): boolean {
     const { incoming } = this;
     if (incoming.complete || !hasContent(incoming)) return false;

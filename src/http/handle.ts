@@ -27,7 +27,7 @@ export interface Handling {
   readonly limits: Limits;
   readonly tickets?: Tickets | undefined;
   readonly connections: Connections<Exchange>;
-  /** The sources of reverse proxies whose `X-Forwarded-For` is believed. */
+  /** The sources of reverse proxies whose `X-Forwarded-For` is trusted. */
   readonly trustedProxies: ReadonlySet<string>;
 }
 
@@ -35,15 +35,15 @@ const maxHeaders = 256;
 const allMethods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
 /**
- * Answers at once where nothing has to be waited for.
+ * Answers synchronously where it does not have to wait.
  *
- * @throws ProblemError, ParseError, and whatever the handler throws; as a rejection where it had to wait.
+ * @throws ProblemError, ParseError, and what the handler throws; as a rejection where it had to wait.
  */
 export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply> {
   const { incoming } = exchange;
   const { method = '', url = '' } = incoming;
   checkHead(incoming);
-  // RFC 9112 §3.2.4: the server as a whole.
+  // RFC 9112 §3.2.4: `OPTIONS *` is about the server as a whole.
   const isAboutServer = url === '*' && method === 'OPTIONS';
   const target = isAboutServer ? { path: url } : parseTarget(url);
   exchange.cors = by.policy.check(incoming, target.authority);
@@ -59,18 +59,24 @@ export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply>
   try {
     const access = accessOf(exchange, route, target.query, by);
     if (!(access instanceof Promise)) return admit(exchange, route, target.query, access, by);
-    return access.then((late) => admit(exchange, route, target.query, late, by), (error: unknown) => refuse(exchange, route, error));
+    return access.then(
+      (late) => admit(exchange, route, target.query, late, by), (error: unknown) => refuse(exchange, route, error),
+    );
   } catch (error) {
     return refuse(exchange, route, error);
   }
 }
 
-/** By the key, else by a ticket where the route takes one. A ticket that holds is used up. @throws ProblemError too_many_attempts. */
+/**
+ * Checks the key, else a ticket where the route accepts one. A valid ticket is used up.
+ *
+ * @throws ProblemError too_many_attempts.
+ */
 function accessOf(exchange: Exchange, route: Route, query: string | undefined, by: Handling): Access | Promise<Access> {
   const { headers, connection, requestId } = exchange;
   const peer = connection.socket.remoteAddress ?? '';
   const address = clientAddress(headers, peer, by.trustedProxies);
-  // Clients of a proxy share its connections: what one has shown says nothing of the next.
+  // Clients of a proxy share its connections: a right key of one does not vouch for the next.
   const client: Client = { address, isKnown: connection.isKnown && address === peer, requestId };
   const access = by.authenticator.check(headers, client);
   const ticket = access !== 'right' && route.access === 'ticket' ? ticketIn(query) : undefined;
@@ -86,7 +92,7 @@ function refuse(exchange: Exchange, route: Route, error: unknown): Reply {
   return reply;
 }
 
-/** What Node lets pass: versions that are not ours, and small headers without end. */
+/** Refuses what Node accepts: other HTTP versions, and any number of small headers. */
 function checkHead({ httpVersion, rawHeaders }: IncomingMessage): void {
   if (httpVersion !== '1.1' && httpVersion !== '1.0') {
     throw new ParseError('the request', `expected HTTP/1.1, received HTTP/${httpVersion}`);
@@ -96,7 +102,7 @@ function checkHead({ httpVersion, rawHeaders }: IncomingMessage): void {
   }
 }
 
-/** Where its body ends nobody can say for sure: nothing behind it is read as a request (RFC 9112 §6.3). */
+/** With an unknown coding the end of the body is unknown: no further request is read (RFC 9112 §6.3). */
 function mustUnderstandCoding(exchange: Exchange): void {
   try {
     checkTransferCoding(exchange.incoming);
@@ -123,7 +129,7 @@ function readContent(exchange: Exchange, route: Route, { limits }: Handling): Re
   const { incoming } = exchange;
   checkContentHeaders(incoming, typeof route.body === 'function' ? 'json' : 'raw', limits.bodyBytes);
   if (route.body === undefined) {
-    // RFC 9110 §9.3.1: it means nothing here. It is read, so that the next request is found behind it, and forgotten.
+    // RFC 9110 §9.3.1: the body has no meaning here. It is read and discarded, so that the next request can be read.
     if (!exchange.hasTooMuchToRead(limits.bodyBytes)) incoming.resume();
     return route.handle(exchange);
   }
@@ -140,7 +146,9 @@ function options(exchange: Exchange, { resource }: Match): Reply {
 }
 
 export function tooManyConnections(): ProblemError {
-  return new ProblemError('unavailable', 'Cannot take another connection: there are too many', { headers: { 'Retry-After': '1' } });
+  return new ProblemError(
+    'unavailable', 'Cannot take another connection: there are too many', { headers: { 'Retry-After': '1' } },
+  );
 }
 
 function notFound(method: string, path: string): ProblemError {

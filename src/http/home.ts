@@ -1,14 +1,15 @@
 /**
- * What stands at the root of the server: a page for browsers, links for programs. Both are public and say nothing of the machine.
+ * The root of the server: a page for browsers, links for programs. Both are public and tell nothing about the machine.
  * @module
  */
 import { htmlPage, pageHeaders } from './page.ts';
 import { type Reply, jsonText, text } from './reply.ts';
 import { type Route, route } from './route.ts';
 
-const description = 'Runs commands, shells, terminals and coding agents on this machine for programs that have its key.';
+const description =
+  'Runs commands, shells, terminals and coding agents on this machine for programs that have its key.';
 const project = 'https://www.npmjs.com/package/machine-sidecar';
-/** Relative, so that they hold behind a reverse proxy that adds a path. */
+/** Relative, so that they work behind a reverse proxy that adds a path. */
 const links = { docs: 'docs', openapi: 'openapi.json', health: 'health' } as const;
 
 const page = htmlPage('machine-sidecar', `
@@ -40,7 +41,11 @@ export function homeRoutes(): Route[] {
         answers: { 200: { description: 'A page, or the links', type: 'application/json', schema: {
           type: 'object',
           required: ['name', 'description', 'links'],
-          properties: { name: { type: 'string' }, description: { type: 'string' }, links: { type: 'object', additionalProperties: { type: 'string' } } },
+          properties: {
+            name: { type: 'string' },
+            description: { type: 'string' },
+            links: { type: 'object', additionalProperties: { type: 'string' } },
+          },
         } } },
       },
     }, ({ headers }) => home(headers.accept)),
@@ -48,15 +53,18 @@ export function homeRoutes(): Route[] {
 }
 
 function home(accept: string | undefined): Reply {
-  // RFC 9110 §12.5.5: a cache must not give one the answer of the other.
+  // RFC 9110 §12.5.5: a cache must not mix up the two answers.
   const vary = { Vary: 'Accept' };
-  return wantsHtml(accept) ? text(200, 'text/html; charset=utf-8', page, { ...pageHeaders, ...vary }) : jsonText(200, summary, vary);
+  return wantsHtml(accept)
+    ? text(200, 'text/html; charset=utf-8', page, { ...pageHeaders, ...vary })
+    : jsonText(200, summary, vary);
 }
 
-/** RFC 9110 §12.5.1: `text/html` is named, and not with the weight 0. Programs that take anything get JSON. */
+/** RFC 9110 §12.5.1: `text/html` is named, and not with the weight 0. Programs that accept anything get JSON. */
 function wantsHtml(accept = ''): boolean {
   return accept.toLowerCase().split(',').some((range) => {
     const [type = '', ...parameters] = range.split(';').map((part) => part.trim());
-    return (type === 'text/html' || type === 'application/xhtml+xml') && !parameters.some((part) => /^q=0(\.0{0,3})?$/.test(part));
+    return (type === 'text/html' || type === 'application/xhtml+xml')
+      && !parameters.some((part) => /^q=0(\.0{0,3})?$/.test(part));
   });
 }

@@ -1,5 +1,6 @@
 /**
- * The files of the key: read only if nobody else can, replaced as a whole, changed by one process at a time.
+ * The files of the key: read only if no other user can read them, replaced atomically, changed by one process at a
+ * time.
  * @module
  */
 import { randomBytes } from 'node:crypto';
@@ -10,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeFolder } from '../base/make-folder.ts';
 
-/** What a key looks like, wherever it comes from: fit for a header as it is. */
+/** Pattern of keys from any source: they can be sent in a header unchanged. */
 export const keyPattern: RegExp = /^[\x21-\x7e]{16,1024}$/;
 const staleLockMs = 10_000;
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL } = constants;
@@ -22,13 +23,13 @@ export function keyPath(stateDir: string): string {
   return join(stateDir, 'api-key');
 }
 
-/** Holds the keys before the current one, until they expire. */
+/** The file of earlier keys, which are valid until they expire. */
 export function previousPath(stateDir: string): string {
   return join(stateDir, 'api-key.previous');
 }
 
 /**
- * @returns the text of a file that only we can read; `undefined` when it is not there.
+ * @returns the text of a file that only we can read; `undefined` where it does not exist.
  * @throws Error that says what to do.
  */
 export function readPrivate(path: string): string | undefined {
@@ -39,7 +40,9 @@ export function readPrivate(path: string): string | undefined {
     if (!stats.isFile()) throw new Error(`Cannot use ${path}: it is not a regular file; move it away`);
     const self = process.geteuid?.();
     if (self !== undefined && stats.uid !== self) {
-      throw new Error(`Cannot use ${path}: it belongs to user ${stats.uid}, not to us (${self}); chown it or move it away`);
+      throw new Error(
+        `Cannot use ${path}: it belongs to user ${stats.uid}, not to us (${self}); chown it or move it away`,
+      );
     }
     if (self !== undefined && (stats.mode & 0o077) !== 0) {
       throw new Error(`Cannot use ${path}: others can read it (mode ${(stats.mode & 0o777).toString(8)}); `
@@ -52,7 +55,10 @@ export function readPrivate(path: string): string | undefined {
   }
 }
 
-/** Puts a file in place as a whole, readable by us only: beside it, synced, renamed. A link at `path` is replaced, never followed. */
+/**
+ * Replaces a file atomically, readable by us only: written beside it, synced, renamed. A link at `path` is replaced,
+ * not followed.
+ */
 export function writePrivate(path: string, text: string): void {
   const beside = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   const fd = openSync(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
@@ -70,7 +76,7 @@ export function writePrivate(path: string, text: string): void {
   }
 }
 
-/** What changes whenever the file is replaced or written to; empty when it is not there. */
+/** A value that changes whenever the file is replaced or written; empty where it does not exist. */
 export function fileMark(path: string): string {
   const stats = statSync(path, { throwIfNoEntry: false, bigint: true });
   return stats ? `${stats.ino} ${stats.mtimeNs} ${stats.ctimeNs} ${stats.size}` : '';
@@ -95,7 +101,7 @@ function tryLock(path: string): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     const stats = statSync(path, { throwIfNoEntry: false });
-    // Its holder needs milliseconds: it died.
+    // A holder needs only milliseconds: this one has died.
     if (stats && Date.now() - stats.mtimeMs > staleLockMs) rmSync(path, { force: true });
     return false;
   }
@@ -107,8 +113,10 @@ function openPrivate(path: string): number | undefined {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
-    if (code === 'ELOOP') throw new Error(`Cannot use ${path}: it is a symbolic link; replace it by the file itself`, { cause: error });
-    if (code === 'EACCES') throw new Error(`Cannot use ${path}: we may not read it; see to ${dirname(path)}`, { cause: error });
+    if (code === 'ELOOP')
+      throw new Error(`Cannot use ${path}: it is a symbolic link; replace it by the file itself`, { cause: error });
+    if (code === 'EACCES')
+      throw new Error(`Cannot use ${path}: we may not read it; see to ${dirname(path)}`, { cause: error });
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Where the key lives: the environment, or a file in the state directory that only its owner can read.
+ * The key: from the environment, or from a file in the state directory that only its owner can read.
  * @module
  */
 import { randomBytes } from 'node:crypto';
@@ -10,13 +10,13 @@ import { type Secret, compareWith, secretOf } from './secret.ts';
 export interface Keys {
   /** The newest key. */
   readonly current: string;
-  /** Where it came from. `made`: this call made the file. */
+  /** The source of the key. `made`: this call made the file. */
   readonly origin: 'environment' | 'file' | 'made';
-  /** Whether it is a key that holds now: the newest, or an older one within its grace. Takes the same time whatever it is. */
+  /** Whether it is a valid key: the newest, or an older one within its grace period. Takes constant time. */
   accepts(presented: string): boolean;
 }
 
-/** A key that was replaced and still holds. `expiresAt` in milliseconds since 1970. */
+/** A key that was replaced and is still valid. `expiresAt` is in milliseconds since 1970. */
 interface PreviousKey {
   readonly key: string;
   readonly expiresAt: number;
@@ -26,11 +26,11 @@ const lookEveryMs = 1_000;
 const maxPrevious = 16;
 
 /**
- * Finds the key: `environmentKey`, else the file `api-key` in the state directory, else a new one kept there.
- * Afterwards the file is looked at when keys are used, at most once a second, and before a key is refused.
+ * Finds the key: `environmentKey`, else the file `api-key` in the state directory, else a new one that is stored there.
+ * Afterwards the file is checked for changes when keys are used, at most once a second, and before a key is refused.
  *
  * @param options.environmentKey Empty counts as absent.
- * @param options.isWeakAllowed Whether it may have fewer than 16 characters. Default false.
+ * @param options.isWeakAllowed Whether the key may have fewer than 16 characters. Default false.
  * @throws Error that says what to do: the file is a link, is not ours, can be read by others, or holds no key.
  */
 export async function openKeys(options: {
@@ -40,21 +40,21 @@ export async function openKeys(options: {
   if (environmentKey !== '') return environmentKeys(environmentKey, isWeakAllowed);
   const before = readKey(stateDir);
   if (before === undefined) {
-    // Somebody else may have made it by now.
+    // Another process may have made it by now.
     await withKeyLock(stateDir, () => readKey(stateDir) ?? writePrivate(keyPath(stateDir), `${makeKey()}\n`));
   }
   return new FileKeys({ stateDir, now, log, origin: before === undefined ? 'made' : 'file' });
 }
 
 /**
- * Replaces the key in the state directory. A running server notices within a second and accepts the old one for `graceMs` more.
- * Keys replaced before keep their own expiry.
+ * Replaces the key in the state directory. A running server notices it within a second and accepts the old key for
+ * another `graceMs`. Earlier keys keep their own expiry.
  *
  * @throws Error that says what to do, as {@link openKeys}.
  */
 export async function rotateKey(options: { stateDir: string; graceMs: number; now?: () => number }): Promise<{
   readonly key: string;
-  /** Until when the old key holds, in milliseconds since 1970; absent where there was none or the grace is 0. */
+  /** When the old key expires, in milliseconds since 1970; absent where there was no key or the grace period is 0. */
   readonly previousUntil?: number;
 }> {
   const { stateDir, graceMs, now = Date.now } = options;
@@ -65,7 +65,7 @@ export async function rotateKey(options: { stateDir: string; graceMs: number; no
     const kept = readPrevious(stateDir).filter((entry) => entry.expiresAt > now() && entry.key !== old);
     const isKept = old !== undefined && graceMs > 0;
     const previous = isKept ? [...kept, { key: old, expiresAt }] : kept;
-    // In this order: whoever looks in between finds the old key twice, never not at all.
+    // In this order: a process that reads in between finds the old key twice, never not at all.
     writePrivate(previousPath(stateDir), `${JSON.stringify({ keys: previous.slice(-maxPrevious) })}\n`);
     writePrivate(keyPath(stateDir), `${key}\n`);
     return { key, ...(isKept ? { previousUntil: expiresAt } : {}) };
@@ -74,11 +74,14 @@ export async function rotateKey(options: { stateDir: string; graceMs: number; no
 
 function environmentKeys(key: string, isWeakAllowed: boolean): Keys {
   if (!/^[\x21-\x7e]{1,1024}$/.test(key)) {
-    throw new Error('Cannot use the key in the environment: expected at most 1024 visible ASCII characters without spaces');
+    throw new Error(
+      'Cannot use the key in the environment: expected at most 1024 visible ASCII characters without spaces',
+    );
   }
   if (!isWeakAllowed && !keyPattern.test(key)) {
     throw new Error('Cannot use the key in the environment: it has fewer than 16 characters and can be guessed; '
-      + 'make one with "openssl rand -base64 32", or leave it out, and the server makes its own (--allow-weak-key takes it all the same)');
+      + 'make one with "openssl rand -base64 32", or leave it out, and the server makes its own '
+      + '(--allow-weak-key takes it all the same)');
   }
   const secret = secretOf(key);
   return { current: key, origin: 'environment', accepts: (presented) => compareWith(presented)(secret) };
@@ -115,7 +118,7 @@ class FileKeys implements Keys {
     return this.#matches(presented);
   }
 
-  /** Compares with each, whether or not one was right already. */
+  /** Compares with every key, even after a match. */
   #matches(presented: string): boolean {
     const now = this.#now();
     const isEqual = compareWith(presented);
@@ -126,7 +129,7 @@ class FileKeys implements Keys {
     return isRight;
   }
 
-  /** Reads the files again if they changed. One that went bad changes nothing: the keys of before still hold. */
+  /** Reads the files again if they changed. If one cannot be read, the earlier keys stay valid. */
   #look(): void {
     this.#lookedAt = this.#now();
     try {
@@ -164,10 +167,12 @@ function readKey(stateDir: string): string | undefined {
   const path = keyPath(stateDir);
   const key = readPrivate(path)?.replace(/\r?\n$/, '');
   if (key === undefined || keyPattern.test(key)) return key;
-  throw new Error(`Cannot use ${path}: expected one line of 16 to 1024 visible characters; remove it, and a new key is made`);
+  throw new Error(
+    `Cannot use ${path}: expected one line of 16 to 1024 visible characters; remove it, and a new key is made`,
+  );
 }
 
-/** Keys of before; none when the file is not there or is not ours to understand. */
+/** The earlier keys; empty where the file does not exist. @throws Error where it is damaged. */
 function readPrevious(stateDir: string): PreviousKey[] {
   const path = previousPath(stateDir);
   const text = readPrivate(path);

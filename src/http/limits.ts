@@ -1,38 +1,43 @@
 /**
- * What a client may ask of the server before it is refused. Times are milliseconds, sizes bytes.
+ * Limits on requests and connections. Times are milliseconds, sizes bytes.
  * @module
  */
 
 import { reservedConnections } from '../process/open-files.ts';
 
 export interface Limits {
-  /** Request line and headers together. Default 16 KiB; beyond it 431, or 414 where the address alone is too long. */
+  /** Request line and headers together. Default 16 KiB; above it 431, or 414 where the address alone is too long. */
   readonly headerBytes: number;
-  /** A body. Default 1 MiB; beyond it 413. */
+  /** Size of a body. Default 1 MiB; above it 413. */
   readonly bodyBytes: number;
-  /** How deep arrays and objects may nest in a JSON body. Default 64. */
+  /** Nesting of arrays and objects in a JSON body. Default 64. */
   readonly jsonDepth: number;
-  /** Until the headers have arrived. Default 10 s; then 408. */
+  /** Time until the headers have arrived. Default 10 s; then 408. */
   readonly headersMs: number;
-  /** Until the whole request has arrived. Default 30 s; then 408. */
+  /** Time until the whole request has arrived. Default 30 s; then 408. */
   readonly requestMs: number;
-  /** Between two requests on one connection. Default 65 s, above the 60 s of common load balancers. */
+  /** Time between two requests on one connection. Default 65 s, above the 60 s of common load balancers. */
   readonly idleMs: number;
-  /** A client that takes nothing of its answer for so long is let go. Default 5 minutes. */
+  /** Time after which a client that reads nothing of its answer is disconnected. Default 5 minutes. */
   readonly stallMs: number;
-  /** For how long the rest of a refused request is read and thrown away, so that the client gets to see the answer. Default 5 s. */
+  /**
+   * How long the rest of a refused request is read and discarded, so that the client receives the answer. Default 5 s.
+   */
   readonly lingerMs: number;
-  /** Between two comments on a stream of events. Default 15 s. */
+  /** Interval between comments in a stream of events. Default 15 s. */
   readonly heartbeatMs: number;
-  /** Connections at once. Default 4096; beyond it 503, where none without the key can give way. */
+  /** Connections at once. Default 4096; above it 503, unless a connection without the key can be closed. */
   readonly connections: number;
-  /** Above three quarters of it answers end their connections. Default: all of them. */
+  /** Above three quarters of it, each answer closes its connection. Default: the limit of connections. */
   readonly usualConnections: number;
-  /** Connections beyond those: only vital requests are answered on them, see `Route`, all others with 503. Default: a sixteenth, 4 to 32. */
+  /**
+   * Further connections, on which only vital requests are answered, see `Route`, all others with 503. Default: a
+   * sixteenth, 4 to 32.
+   */
   readonly reserved: number;
-  /** Connections that have not shown the key; above it idle ones give way. Default: half of all. */
+  /** Connections that have not shown the key; above it idle ones are closed. Default: half of all. */
   readonly unauthenticated: number;
-  /** Those of one source: an IPv4 address, or an IPv6 /64. Default: a quarter of all. */
+  /** The same per source: an IPv4 address, or an IPv6 /64. Default: a quarter of all. */
   readonly unauthenticatedPerSource: number;
 }
 
@@ -49,7 +54,7 @@ export const defaultLimits: Limits = {
   ...connectionLimits(4096),
 };
 
-/** The limits on connections where there may be so many. */
+/** The limits that depend on the number of connections. */
 export function connectionLimits(
   connections: number,
 ): Pick<Limits, 'connections' | 'usualConnections' | 'reserved' | 'unauthenticated' | 'unauthenticatedPerSource'> {

@@ -1,5 +1,5 @@
 /**
- * The server: sockets in, routes called, replies out.
+ * The HTTP server: accepts connections, calls routes, sends replies.
  * @module
  */
 import { once } from 'node:events';
@@ -29,86 +29,96 @@ export type { Measurement } from './measurement.ts';
 
 export interface HttpServerOptions {
   readonly log: Log;
-  /** What differs from the defaults. */
+  /** Overrides of the defaults. */
   readonly limits?: Partial<Limits>;
-  /** Further names of this server, without a port. Looked at only where `isLoopback`. */
+  /** Further names of this server, without a port. Used only if `isLoopback`. */
   readonly allowHosts?: readonly string[];
-  /** Origins whose pages may call: `https://example.org`. */
+  /** Origins whose pages may send requests: `https://example.org`. */
   readonly allowOrigins?: readonly string[];
-  /** Addresses of reverse proxies whose `X-Forwarded-For` says who guesses keys. Default: none. */
+  /** Addresses of reverse proxies whose `X-Forwarded-For` identifies clients that guess keys. Default: none. */
   readonly trustedProxies?: readonly string[];
-  /** The server is bound to a loopback address: `Host` is checked, against DNS rebinding. */
+  /** The server is bound to a loopback address: it checks `Host`, against DNS rebinding. */
   readonly isLoopback: boolean;
   /** PEM. Absent: plain HTTP. */
   readonly tls?: TlsOptions;
-  /** Takes turns for orders. Default: one of its own. */
+  /** Schedules the requests that take turns. Default: a new one. */
   readonly pace?: Pace;
   /** Called once for every answer. */
   readonly observe?: (measurement: Measurement) => void;
 }
 
-/** Who answers. */
+/** The handlers of requests. */
 export interface Answering {
   readonly routes: readonly Route[];
   readonly authenticator: Authenticator;
-  /** What routes that take tickets accept. Default: none. */
+  /** The tickets for routes that accept them. Default: none. */
   readonly tickets?: Tickets;
 }
 
 export interface HttpServer {
-  /** From here on requests are answered; those that came before have waited for it. */
+  /** Starts answering requests, including those that have waited for it. */
   answer(by: Answering): void;
-  /** @returns where it listens; `port` 0 was any free one. @throws the system's error, such as EADDRINUSE. */
+  /** @returns the address; a `port` of 0 stands for any free one. @throws the system's error, such as EADDRINUSE. */
   listen(at: {
     readonly host: string;
     readonly port: number;
-    /** Not through the primary of a cluster, whose worker this process is (`net.Server.listen`). Default false. */
+    /**
+     * Do not listen through the primary of a cluster whose worker this process is (`net.Server.listen`). Default false.
+     */
     readonly isExclusive?: boolean;
   }): Promise<{ readonly host: string; readonly port: number; readonly url: string }>;
-  /** Whether each answer says that it is the last one on its connection: so clients go to another server of their own accord. */
+  /** Whether each answer closes its connection, so that clients reconnect to another server. */
   drain(isDraining: boolean): void;
   /**
-   * Stops accepting: another process, with the same socket, has taken over. Closes WebSockets with 1012, so that they are opened again there. Resolves once every answer to what was accepted
-   * before has begun, after `limitMs` at the latest: whoever waits for something must have been told to stop.
+   * Stops accepting, once another process with the same socket has taken over. Closes WebSockets with 1012, so that
+   * they are opened again there. Resolves once every answer to what was accepted before has begun, after `limitMs` at
+   * the latest: pending waits must have been told to stop.
    */
   stopAccepting(options: { limitMs: number }): Promise<void>;
-  /** The server lets go of what it answers about: whatever still comes is refused. */
+  /** Refuses all further requests: the server no longer owns the state that they are about. */
   refuse(): void;
   /**
-   * Stops accepting, closes WebSockets with 1001, lets answers in progress finish for `graceMs`, then aborts their signals and closes what is left.
-   * May be called again with a shorter grace.
+   * Stops accepting, closes WebSockets with 1001, lets answers in progress finish for `graceMs`, then aborts their
+   * signals and closes the remaining connections. May be called again with a shorter grace period.
    */
   close(options: { graceMs: number }): Promise<void>;
 }
 
 /**
- * How many connections may wait to be accepted. Node's 511 overflow when 500 clients come at once, and who is left out tries again only
- * after 200 ms (listen(2): the system's own limit, often 4096, is the ceiling).
+ * How many connections may wait to be accepted. Node's 511 overflow when 500 clients connect at once, and a client that
+ * is left out retries only after 200 ms (listen(2): the system's own limit, often 4096, is the ceiling).
  */
 const backlog = 4096;
 
 /**
- * So many requests of one connection are answered at once, those behind them one after the other, as their client reads: Node hands on
- * all requests of a packet, up to a thousand, and an answer that is not read is held in memory.
+ * How many requests of one connection are answered at once; later ones are answered one after the other, as their
+ * client reads: Node emits all requests of a packet, up to a thousand, and answers that are not read stay in memory.
  */
 const mostAhead = 16;
 
-/** So many more may wait on a connection that has not shown the key. */
+/** How many more may wait on a connection that has not shown the key. */
 const mostUnknownWaiting = 64;
 
-/** How long a connection for which there is no room may take for its request. */
+/** How long a connection above the limit may take to send its request. */
 const reserveMs = 1_000;
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { tls, observe = () => undefined } = options;
-  const limits = { ...defaultLimits, ...connectionLimits(options.limits?.connections ?? defaultLimits.connections), ...options.limits };
+  const limits = {
+    ...defaultLimits,
+    ...connectionLimits(options.limits?.connections ?? defaultLimits.connections),
+    ...options.limits,
+  };
   const connections = new Connections<Exchange>(limits);
   const hosts = new Set((options.allowHosts ?? []).map(hostName));
   const policy = createOriginPolicy({ isLoopback: options.isLoopback, hosts, origins: options.allowOrigins ?? [] });
   const server = createNodeServer(limits, tls, (incoming) => mayUpgrade(incoming, connections));
   const trustedProxies = new Set((options.trustedProxies ?? []).map(sourceOf));
   const gate = new Gate();
-  serve(server, tls ? 'secureConnection' : 'connection', gate, { log: options.log, limits, connections, observe }, options.pace ?? new Pace());
+  serve(
+    server, tls ? 'secureConnection' : 'connection', gate,
+    { log: options.log, limits, connections, observe }, options.pace ?? new Pace(),
+  );
   return {
     answer({ routes, authenticator, tickets }) {
       gate.open({ router: createRouter(routes), policy, authenticator, limits, tickets, connections, trustedProxies });
@@ -129,15 +139,18 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   };
 }
 
-/** Requests wait here until there is somebody to answer them; nothing more is read from their connections until then. */
+/** Holds requests until the server is ready to answer; their connections are not read until then. */
 class Gate {
   #by: Handling | undefined;
   #waiting: ((by: Handling) => void)[] = [];
   #isClosed = false;
 
-  /** @param socket What is not read from until then; absent where nothing is read from it anyway. */
+  /** @param socket Paused until then; absent where it is not being read anyway. */
   pass(socket: Socket | undefined, through: (by: Handling) => void): void {
-    if (this.#isClosed) throw new ProblemError('shutting_down', 'Cannot answer: another server has taken over; ask again', { headers: { 'Retry-After': '0' } });
+    if (this.#isClosed)
+      throw new ProblemError(
+        'shutting_down', 'Cannot answer: another server has taken over; ask again', { headers: { 'Retry-After': '0' } },
+      );
     if (this.#by !== undefined) return through(this.#by);
     socket?.pause();
     this.#waiting.push((by) => {
@@ -146,12 +159,12 @@ class Gate {
     });
   }
 
-  /** Who answers at the moment; `undefined`: nobody, nobody any more. */
+  /** The current handling; `undefined`: not yet, or not any more. */
   get handling(): Handling | undefined {
     return this.#isClosed ? undefined : this.#by;
   }
 
-  /** Whatever comes from here on is refused. */
+  /** Refuses all further requests. */
   close(): void {
     this.#isClosed = true;
   }
@@ -162,12 +175,14 @@ class Gate {
   }
 }
 
-/** RFC 3986 §3.2.2: IPv6 stands in brackets. */
+/** RFC 3986 §3.2.2: an IPv6 address is put in brackets. */
 function inAddress(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-function serve(server: Server, connected: 'connection' | 'secureConnection', gate: Gate, to: Responding, pace: Pace): void {
+function serve(
+  server: Server, connected: 'connection' | 'secureConnection', gate: Gate, to: Responding, pace: Pace,
+): void {
   const { connections } = to;
   const begin = (expectsContinue: boolean) => (incoming: IncomingMessage, response: ServerResponse): void => {
     const connection = connections.of(incoming.socket);
@@ -177,14 +192,17 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     connection.latest = exchange;
     connections.touch(connection);
     if (connection.isRefused || connection.isReserve) exchange.isLast = true;
-    // The short way of nearly all of them.
+    // The fast path of nearly all requests.
     const { handling } = gate;
     if (before === undefined || before.response.writableFinished) connection.ahead = 0;
-    else if ((connection.ahead += 1) >= mostAhead && handling !== undefined) return answerLater(exchange, before, handling, { to, pace });
-    if (handling !== undefined && connection.orders === 0 && !hasContent(incoming)) return answer(exchange, handling, to);
+    else if ((connection.ahead += 1) >= mostAhead && handling !== undefined) {
+      return answerLater(exchange, before, handling, { to, pace });
+    }
+    const isQuestion = connection.orders === 0 && !hasContent(incoming);
+    if (handling !== undefined && isQuestion) return answer(exchange, handling, to);
     const through = (by: Handling): void => {
-      // Orders may come by the hundred at once: questions must not wait until all are taken. But what comes behind an order on its connection
-      // is no request if the order ends the connection.
+      // Requests with a body may come by the hundred at once; those without must not wait until all are accepted. But
+      // after a request with a body on the same connection they wait, as that one's answer may close the connection.
       if (!hasContent(incoming) && connection.orders === 0) return answer(exchange, by, to);
       connection.orders += 1;
       pace.run(() => {
@@ -200,11 +218,13 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
   };
   if (connected === 'secureConnection') server.on('connection', (socket: Socket) => connections.addRaw(socket));
   server.on(connected, (socket: Socket) => {
-    // Node accepts one a turn: while orders were carried out, a question on a new connection would wait for all that came before it.
+    // Node accepts one connection per turn of the event loop: a request on a new connection would wait for all requests
+    // that take turns.
     if (!connections.isPressed) pace.holdOff();
     accept(socket, to);
   });
-  server.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) => upgrade(incoming, socket, head, gate, to));
+  server.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) =>
+    upgrade(incoming, socket, head, gate, to));
   server.on('request', begin(false));
   server.on('checkContinue', begin(true));
   server.on('checkExpectation', (incoming, response) => {
@@ -212,13 +232,18 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
     exchange.connection.latest = exchange;
     exchange.isLast = true;
     const expected = String(incoming.headers.expect).slice(0, 100);
-    fail(exchange, new ProblemError('expectation_failed', `Cannot meet the expectation ${JSON.stringify(expected)}`), to);
+    fail(
+      exchange,
+      new ProblemError('expectation_failed', `Cannot meet the expectation ${JSON.stringify(expected)}`),
+      to,
+    );
   });
   server.on('error', (error) => {
-    // EMFILE and its like: a connection that could not be accepted. Before that, listen() tells.
+    // Errors such as EMFILE: a connection could not be accepted. Before the server listens, listen() reports them.
     if (server.listening) to.log.error('connection cannot be accepted', { error });
   });
-  server.on('connect', (_incoming: IncomingMessage, socket: Socket) => refuse(connections.of(socket), connectNotAllowed(), to));
+  server.on('connect', (_incoming: IncomingMessage, socket: Socket) =>
+    refuse(connections.of(socket), connectNotAllowed(), to));
   server.on('clientError', (error: ClientError, socket: Socket) => {
     const connection = connections.of(socket);
     if (connection.isRefused) return;
@@ -229,8 +254,8 @@ function serve(server: Server, connected: 'connection' | 'secureConnection', gat
 }
 
 /**
- * Whether a request leaves HTTP. Any other that would is a request as all are, but the last one: of what stands behind it Node has lost
- * what came in the same packet.
+ * Whether a request leaves HTTP. Other requests with `Upgrade` are answered as usual, but are the last on their
+ * connection: Node has dropped the data after them that came in the same packet.
  */
 function mayUpgrade(incoming: IncomingMessage, connections: Connections<Exchange>): boolean {
   if (incoming.method === 'CONNECT') return true;
@@ -243,23 +268,24 @@ function mayUpgrade(incoming: IncomingMessage, connections: Connections<Exchange
   return false;
 }
 
-/** Nothing will be written for it any more, nor for one that is due before. */
+/** Whether nothing more will be written for this response, nor for an earlier one. */
 function isWhole(response: ServerResponse): boolean {
   return response.writableFinished || (response.writableEnded && response.socket !== null);
 }
 
 /** RFC 6455 §4.1, RFC 9110 §7.8. */
 function isHandshake(incoming: IncomingMessage): boolean {
-  return incoming.method === 'GET' && incoming.httpVersion === '1.1' && !hasContent(incoming) && wantsWebSocket(incoming.headers);
+  return incoming.method === 'GET' && incoming.httpVersion === '1.1'
+    && !hasContent(incoming) && wantsWebSocket(incoming.headers);
 }
 
-/** What stands behind a handshake is no request: an answer that does not open a WebSocket is the last one. */
+/** Data after a handshake is not a request: an answer that does not open a WebSocket is the last one. */
 function upgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, gate: Gate, to: Responding): void {
-  // Node no longer listens, and 'close' follows.
+  // Node has removed its own listener; 'close' follows the error.
   socket.on('error', ignore);
   const { latest } = to.connections.of(socket);
   const begin = (): void => beginUpgrade(incoming, socket, head, gate, to);
-  // The answer before it is whole, and Node lets go of the socket once it is sent.
+  // The previous answer is complete, and Node detaches the socket once it is sent.
   if (latest !== undefined && latest.response.socket !== null) latest.response.once('finish', begin);
   else begin();
 }
@@ -272,9 +298,9 @@ function beginUpgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, g
   exchange.isLast = true;
   connection.latest = exchange;
   connection.upgrade = { head };
-  // So that a client is missed that leaves before the answer.
+  // Reading notices a client that leaves before the answer.
   socket.on('readable', ignore);
-  // The route may be an ordinary one, with a long answer.
+  // The route may be an ordinary one with a long answer, which waits for 'drain'.
   const goOn = (): void => { response.emit('drain'); };
   socket.on('drain', goOn);
   response.once('finish', () => {
@@ -290,7 +316,7 @@ function beginUpgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, g
 }
 
 function ignore(): void {
-  // What happens is seen elsewhere.
+  // The event is handled elsewhere.
 }
 
 function accept(socket: Socket, to: Responding): void {
@@ -308,17 +334,24 @@ function accept(socket: Socket, to: Responding): void {
 function answer(exchange: Exchange, by: Handling, to: Responding): void {
   try {
     const reply = handle(exchange, by);
-    const done = reply instanceof Promise ? reply.then((late) => sendReply(exchange, late, to)) : sendReply(exchange, reply, to);
+    const done = reply instanceof Promise
+      ? reply.then((late) => sendReply(exchange, late, to))
+      : sendReply(exchange, reply, to);
     done?.catch((error: unknown) => fail(exchange, error, to));
   } catch (error) {
     fail(exchange, error, to);
   }
 }
 
-/** Answers once the answer before is sent, in turn with other connections. Nothing more is read until none waits any more. */
-function answerLater(exchange: Exchange, before: Exchange, by: Handling, { to, pace }: { to: Responding; pace: Pace }): void {
+/**
+ * Answers once the previous answer is sent, in turn with other connections. Nothing more is read from the connection
+ * while requests on it wait.
+ */
+function answerLater(
+  exchange: Exchange, before: Exchange, by: Handling, { to, pace }: { readonly to: Responding; readonly pace: Pace },
+): void {
   const { connection } = exchange;
-  // No client without the key has a reason for so many at once, and each of them takes memory.
+  // A client without the key has no reason to send so many at once, and each of them takes memory.
   if (!connection.isKnown && connection.waiting === mostUnknownWaiting) {
     connection.isRefused = true;
     return void connection.socket.destroy();
@@ -333,7 +366,7 @@ function answerLater(exchange: Exchange, before: Exchange, by: Handling, { to, p
   }));
 }
 
-/** One request, whatever is wrong with its failure, is not the end of the others. */
+/** Sends a failure. If that fails, too, only this request is affected. */
 function fail(exchange: Exchange, thrown: unknown, to: Responding): void {
   try {
     sendFailure(exchange, thrown, to);
@@ -343,12 +376,12 @@ function fail(exchange: Exchange, thrown: unknown, to: Responding): void {
   }
 }
 
-/** Says what is wrong with what arrived, behind the answers that are due before it, and ends the connection. */
+/** Answers unreadable data with a problem, after the pending answers, and closes the connection. */
 function refuse(connection: Connection<Exchange>, problem: ProblemError, to: Responding): void {
   const { latest, socket } = connection;
   connection.isRefused = true;
   if (latest && !latest.incoming.complete) {
-    // It is the body of the latest request that cannot be read.
+    // The unreadable data is the body of the latest request.
     latest.isLast = true;
     if (!latest.isAnswered) return fail(latest, problem, to);
     if (latest.response.writableFinished) return to.connections.linger(socket);

@@ -1,14 +1,14 @@
 /**
- * What arrived is not a request: says in the same words as everywhere else what is wrong with it.
+ * Answers data that is not a valid HTTP request.
  * @module
  */
 import { STATUS_CODES } from 'node:http';
 import { ProblemError } from '../protocol/problem.ts';
 
-/** What Node tells of a connection that it cannot read. */
+/** Node's error for a connection that it cannot parse. */
 export interface ClientError extends Error {
   readonly code?: string;
-  /** The bytes it was reading, and how many of them it had understood. */
+  /** The bytes being parsed, and how many of them were understood. */
   readonly rawPacket?: Buffer;
   readonly bytesParsed?: number;
   readonly reason?: string;
@@ -16,7 +16,7 @@ export interface ClientError extends Error {
 
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
-/** @returns `undefined` when it is the connection itself that failed: nobody is there to be told. */
+/** @returns `undefined` where the connection itself failed, so that no answer can be sent. */
 export function explain(error: ClientError): ProblemError | undefined {
   const { code = '' } = error;
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
@@ -31,7 +31,7 @@ export function explain(error: ClientError): ProblemError | undefined {
   return new ProblemError('invalid_request', `Cannot read the request: ${error.reason ?? error.message}`);
 }
 
-/** The whole answer, ready for the socket, and the last one on it. */
+/** The whole answer, ready for the socket; it closes the connection. */
 export function rawAnswer(problem: ProblemError, requestId: string): string {
   const text = JSON.stringify(problem);
   const headers = {
@@ -49,12 +49,15 @@ export function rawAnswer(problem: ProblemError, requestId: string): string {
 }
 
 export function connectNotAllowed(): ProblemError {
-  return new ProblemError('method_not_allowed', 'Cannot CONNECT: this server is not a proxy', { headers: { Allow: methods } });
+  return new ProblemError(
+    'method_not_allowed', 'Cannot CONNECT: this server is not a proxy', { headers: { Allow: methods } },
+  );
 }
 
 function explainOverflow({ rawPacket, bytesParsed = 0 }: ClientError): ProblemError {
   const read = rawPacket?.toString('latin1', 0, Math.max(bytesParsed, 64)) ?? '';
-  if (/^[A-Z-]+ [^\n ]*$/.test(read)) return new ProblemError('uri_too_long', 'Cannot read the request: its address is too long');
+  if (/^[A-Z-]+ [^\n ]*$/.test(read))
+    return new ProblemError('uri_too_long', 'Cannot read the request: its address is too long');
   return new ProblemError('headers_too_large', 'Cannot read the request: its headers are too large');
 }
 
@@ -65,7 +68,11 @@ function explainMethod({ rawPacket, bytesParsed = 0 }: ClientError): ProblemErro
   const packet = rawPacket?.toString('latin1') ?? '';
   const line = packet.slice(packet.lastIndexOf('\n', bytesParsed) + 1);
   if (/^[!#$%&'*+.^_`|~\w-]{1,64} \S+ HTTP\/1\.[01]\r?\n/.test(line)) {
-    return new ProblemError('method_not_allowed', 'Cannot answer: no path has this method', { headers: { Allow: methods } });
+    return new ProblemError(
+      'method_not_allowed', 'Cannot answer: no path has this method', { headers: { Allow: methods } },
+    );
   }
-  return new ProblemError('invalid_request', 'Cannot read the request: it does not begin with a method, a path and a version');
+  return new ProblemError(
+    'invalid_request', 'Cannot read the request: it does not begin with a method, a path and a version',
+  );
 }

@@ -1,5 +1,5 @@
 /**
- * What the metrics learn of a request.
+ * The data about a request for the metrics.
  * @module
  */
 
@@ -7,9 +7,9 @@
 export interface Measurement {
   /** `OTHER` for a method that no route has, or that could not be read. */
   readonly method: string;
-  /** The route's own path, such as `/jobs/:id`; `unmatched` where there is no route. */
+  /** The path of the route, such as `/jobs/:id`; `unmatched` without a route. */
   readonly path: string;
-  /** 499 where the client left before there was an answer. */
+  /** 499 where the client left before the answer. */
   readonly status: number;
   readonly durationMs: number;
 }

@@ -1,5 +1,5 @@
 /**
- * Node's own server: made with our limits, and brought to an end.
+ * Makes Node's own server with our limits, and closes it.
  * @module
  */
 import { IncomingMessage, type Server, type ServerOptions, createServer } from 'node:http';
@@ -15,10 +15,10 @@ export interface TlsOptions {
   readonly key: string | Buffer;
 }
 
-/** What an aborted wait may still take to answer, in milliseconds. */
+/** How long an aborted wait may take to answer, in milliseconds. */
 const lastWordsMs = 500;
 
-/** @param mayUpgrade Whether a request that asks for another protocol is told of by 'upgrade': any other is one as all are. */
+/** @param mayUpgrade Whether a request for another protocol is emitted as 'upgrade'; any other is emitted as usual. */
 export function createNodeServer(
   limits: Limits, tls: TlsOptions | undefined, mayUpgrade: (incoming: IncomingMessage) => boolean,
 ): Server {
@@ -28,16 +28,18 @@ export function createNodeServer(
   return server;
 }
 
-/** `node:https` costs a fifth of a start, so it is loaded only where it is used. */
+/** Loads `node:https` only where it is used, as it takes a fifth of the start. */
 function tlsServer(options: import('node:https').ServerOptions): Server {
   const https = createRequire(import.meta.url)('node:https') as typeof import('node:https');
   return https.createServer(options);
 }
 
 /**
- * Lets go of the listening socket. What was accepted before is still answered here: resolves once each answer has begun.
+ * Closes the listening socket. Requests accepted before are still answered here: resolves once each answer has begun.
  */
-export async function stopAccepting<T extends Pending>(server: Server, connections: Connections<T>, limitMs: number): Promise<void> {
+export async function stopAccepting<T extends Pending>(
+  server: Server, connections: Connections<T>, limitMs: number,
+): Promise<void> {
   connections.isClosing = true;
   server.close();
   connections.closeWebSockets(1012, 'service restart');
@@ -45,8 +47,10 @@ export async function stopAccepting<T extends Pending>(server: Server, connectio
   while (connections.areExpected && performance.now() < until) await sleep(5);
 }
 
-/** Lets answers in progress finish for `graceMs`, then ends their waits, then their connections. */
-export async function closeNodeServer<T extends Pending>(server: Server, connections: Connections<T>, graceMs: number): Promise<void> {
+/** Lets answers in progress finish for `graceMs`, then aborts their waits, then closes their connections. */
+export async function closeNodeServer<T extends Pending>(
+  server: Server, connections: Connections<T>, graceMs: number,
+): Promise<void> {
   connections.isClosing = true;
   const closed = new Promise<void>((resolve) => { server.close(() => resolve()); });
   connections.closeWebSockets(1001, 'the server is shutting down');
@@ -66,13 +70,13 @@ export async function closeNodeServer<T extends Pending>(server: Server, connect
 }
 
 /**
- * Node asks `upgrade` of a request whether it leaves HTTP, and whoever listens for 'upgrade' would have to take all that do: those that
- * offer h2c, as curl may, want an answer all the same (RFC 9110 §7.8). Node 24 has an option for it.
+ * Node reads `upgrade` of a request to see whether it leaves HTTP, and a listener for 'upgrade' gets all that do: but
+ * clients that offer h2c, as curl may, need an ordinary answer (RFC 9110 §7.8). Node 24 has an option for it.
  */
 function messageThatAsks(mayUpgrade: (incoming: IncomingMessage) => boolean): typeof IncomingMessage {
   return class extends IncomingMessage {
     declare private asked: boolean | null;
-    /** Judged once, when its headers are there: what stands before it on its connection changes. */
+    /** Decided once, when its headers are complete: the state of its connection changes later. */
     declare private judgement: boolean | undefined;
 
     set upgrade(asks: boolean | null) {
@@ -93,20 +97,20 @@ function serverOptions(limits: Limits): ServerOptions {
     requestTimeout: limits.requestMs,
     keepAliveTimeout: limits.idleMs,
     connectionsCheckingInterval: Math.max(20, Math.min(2_000, Math.floor(headersTimeout / 4))),
-    // Answered by the policy, in words.
+    // The origin policy checks the header, and answers with a problem.
     requireHostHeader: false,
     insecureHTTPParser: false,
-    // Finds out about peers that went without a word.
+    // Detects peers that vanished.
     keepAlive: true,
     keepAliveInitialDelay: 60_000,
   };
 }
 
 function harden(server: Server, limits: Limits): void {
-  // A count would drop headers in silence; their size is bounded.
+  // A limit on the count would drop headers silently; their total size is limited.
   server.maxHeadersCount = 0;
-  // Refused politely up to here, and without a word beyond.
+  // Up to this number connections are refused with an answer, above it without one.
   server.maxConnections = limits.connections + limits.reserved;
-  // Who has said all may close its half and still read the answer. Not in the types, but there since Node 0.x.
+  // A client may close its half after the request and still read the answer. Not in the types, but in Node since 0.x.
   Object.assign(server, { httpAllowHalfOpen: true });
 }

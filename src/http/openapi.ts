@@ -15,7 +15,7 @@ export interface ApiDescription {
 
 type Json = { readonly [member: string]: unknown };
 
-/** Failures that every route has: those of reading a request at all. */
+/** Failures of every route: those of reading a request. */
 const problemsOfAll: readonly ProblemCode[] = ['invalid_request', 'internal'];
 const problemsOfKey: readonly ProblemCode[] = ['unauthorized', 'too_many_attempts'];
 const problemsOfBody: readonly ProblemCode[] = ['payload_too_large', 'unsupported_media_type'];
@@ -29,7 +29,11 @@ export function openApi(api: ApiDescription): Json {
   }
   return {
     openapi: '3.1.0',
-    info: { title: api.title, version: api.version, ...(api.description === undefined ? {} : { description: api.description }) },
+    info: {
+      title: api.title,
+      version: api.version,
+      ...(api.description === undefined ? {} : { description: api.description }),
+    },
     security: [{ apiKey: [] }, { bearer: [] }],
     paths,
     components: {
@@ -42,7 +46,7 @@ export function openApi(api: ApiDescription): Json {
   };
 }
 
-/** What can go wrong on a route, by status. */
+/** The failures of a route, by status. */
 export function problemsOf(route: Route): ReadonlyMap<number, readonly ProblemCode[]> {
   const codes = new Set<ProblemCode>([
     ...problemsOfAll,

@@ -1,5 +1,6 @@
 /**
- * Keeps pages of other sites away: checks `Host` against DNS rebinding, `Origin` against foreign pages, and answers CORS.
+ * Refuses pages of other sites: checks `Host` against DNS rebinding and `Origin` against foreign pages, and answers
+ * CORS.
  * @module
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
@@ -11,31 +12,32 @@ export type CorsHeaders = readonly string[];
 
 export interface OriginPolicy {
   /**
-   * @param authority The host in the request target, where it has one.
-   * @returns header names and values in turn, for an origin that is allowed.
+   * @param authority The host in the request target, if it has one.
+   * @returns names and values of headers, alternating, for an allowed origin.
    * @throws ProblemError `host_not_allowed`, `origin_not_allowed`
-   * @throws ParseError when HTTP/1.1 comes without a host, with two, or with one that cannot be one (RFC 9112 §3.2).
+   * @throws ParseError where HTTP/1.1 has no host, two, or an invalid one (RFC 9112 §3.2).
    */
   check(incoming: IncomingMessage, authority: string | undefined): CorsHeaders;
 }
 
 const none: CorsHeaders = [];
 const anyOrigin = '*';
-const requestHeaders = 'X-API-Key, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, If-None-Match, Prefer, Range, X-Request-Id';
+const requestHeaders = 'X-API-Key, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, If-None-Match, '
+  + 'Prefer, Range, X-Request-Id';
 const exposedHeaders = 'ETag, Link, Location, X-Request-Id, X-Job-Status, Retry-After, Content-Range';
-/** WHATWG Fetch §3.2.5: with `*` a browser refuses an answer to a request that carried cookies. */
+/** WHATWG Fetch §3.2.5: with `*` a browser refuses the answer to a request with cookies. */
 const forAnyOrigin: CorsHeaders = allowing(anyOrigin);
 
 /**
- * @param options.origins As {@link parseOrigin} makes them. With `*` pages of any origin may call; cookies are never allowed,
- * so that the key is all that lets one in.
+ * @param options.origins Results of {@link parseOrigin}. With `*` pages of any origin may send requests; cookies are
+ *   never allowed, so the key alone gives access.
  */
 export function createOriginPolicy(options: {
   isLoopback: boolean; hosts: ReadonlySet<string>; origins: readonly string[];
 }): OriginPolicy {
   const origins = new Set(options.origins.map((origin) => parseOrigin(origin, 'origin')));
   const isAnyAllowed = origins.has(anyOrigin);
-  // The names of one server are few: the last one that was right saves the look at the others.
+  // Most requests use the same name: the last valid one is cached.
   let lastHost: string | undefined;
   const checkHost = (host: string): void => {
     if (host === lastHost) return;
@@ -60,10 +62,11 @@ export function createOriginPolicy(options: {
 }
 
 /**
- * Checks an origin that is to be allowed: `https://app.example`, `chrome-extension://ID`, `null` (files and sandboxed frames), or `*`.
+ * Parses an origin to be allowed: `https://app.example`, `chrome-extension://ID`, `null` (files and sandboxed frames),
+ * or `*`.
  *
- * @returns it as browsers send it (RFC 6454 §6.1): in lower case, without the port that is the scheme's own.
- * @throws ParseError for what no browser ever sends, which would allow nothing.
+ * @returns the origin as browsers send it (RFC 6454 §6.1): in lower case, without the default port of the scheme.
+ * @throws ParseError for a value that no browser sends, which would allow nothing.
  */
 export function parseOrigin(value: string, path: string): string {
   const origin = value.trim().toLowerCase().replace(/\/$/, '');
@@ -72,15 +75,15 @@ export function parseOrigin(value: string, path: string): string {
     refuse(path, 'an origin such as https://app.example, without a path, or * for any origin', value);
   }
   const url = new URL(origin);
-  // Only the schemes that browsers know have an origin of their own there.
+  // URL knows the origin only of standard schemes.
   return url.origin === 'null' ? origin : url.origin;
 }
 
 /**
- * Checks a name that is to be answered for.
+ * Parses a name of this server to be allowed.
  *
  * @returns the name in lower case, IPv6 in brackets.
- * @throws ParseError for a pattern or an address, which no Host header equals.
+ * @throws ParseError for a pattern or a URL, which no Host header equals.
  */
 export function parseHost(value: string, path: string): string {
   const expected = 'a host name such as box.example.org, without scheme, path and wildcard';
@@ -89,18 +92,20 @@ export function parseHost(value: string, path: string): string {
   return hostName(isIpv6 ? `[${value}]` : value);
 }
 
-/** The further headers of the answer to a preflight (WHATWG Fetch §3.2.2); none where the request is not one. */
+/** The further headers of the answer to a preflight (WHATWG Fetch §3.2.2); empty for another request. */
 export function preflightHeaders(headers: IncomingHttpHeaders, allow: string): { readonly [name: string]: string } {
   if (headers.origin === undefined || headers['access-control-request-method'] === undefined) return {};
   return {
     'Access-Control-Allow-Methods': allow,
     'Access-Control-Allow-Headers': requestHeaders,
     'Access-Control-Max-Age': '600',
-    ...(headers['access-control-request-private-network'] === 'true' ? { 'Access-Control-Allow-Private-Network': 'true' } : {}),
+    ...(headers['access-control-request-private-network'] === 'true'
+      ? { 'Access-Control-Allow-Private-Network': 'true' }
+      : {}),
   };
 }
 
-/** The name without port, brackets kept, in lower case, without the dot of the root. */
+/** The name without port, in lower case, with brackets, without the dot of the root zone. */
 export function hostName(host: string): string {
   const match = /^(\[[0-9a-f:.]+(?:%[\w.-]+)?\]|[\w.~%!$&'()*+,;=-]*)(?::\d{0,5})?$/i.exec(host);
   if (!match) throw new ParseError('header Host', 'expected a host name with or without a port');
@@ -129,11 +134,19 @@ function allowing(origin: string): CorsHeaders {
 }
 
 function hostNotAllowed(host: string): ProblemError {
-  return new ProblemError('host_not_allowed',
-    `Cannot answer for the host ${JSON.stringify(host.slice(0, 100))}: it is not a name of this server (--allow-host adds one)`);
+  return new ProblemError(
+    'host_not_allowed',
+    `Cannot answer for the host ${
+      JSON.stringify(host.slice(0, 100))
+    }: it is not a name of this server (--allow-host adds one)`,
+  );
 }
 
 function originNotAllowed(origin: string): ProblemError {
-  return new ProblemError('origin_not_allowed',
-    `Cannot answer a page from ${JSON.stringify(origin.slice(0, 100))}: its origin is not allowed (--allow-origin adds one)`);
+  return new ProblemError(
+    'origin_not_allowed',
+    `Cannot answer a page from ${
+      JSON.stringify(origin.slice(0, 100))
+    }: its origin is not allowed (--allow-origin adds one)`,
+  );
 }

@@ -1,5 +1,5 @@
 /**
- * What the pages of the server have in common: no script, and nothing loaded from elsewhere.
+ * The common parts of the server's pages: no script, and nothing loaded from elsewhere.
  * @module
  */
 
@@ -12,10 +12,11 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0; }
 td { border-top: 1px solid #8883; padding: .25rem .75rem .25rem 0; vertical-align: top; }
 td:first-child { width: 14rem; } caption { text-align: left; font-weight: 600; } small { opacity: .7; }`;
 
-/** Only the style in the page itself applies; nothing may be loaded, run, sent or framed. */
-export const pageHeaders = {
-  'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-} as const;
+/** Allows only the style in the page itself; nothing may be loaded, run, sent or framed. */
+export const pageHeaders: { readonly 'Content-Security-Policy': string } = {
+  'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    + "frame-ancestors 'none'",
+};
 
 /** @param title Text. @param body HTML. */
 export function htmlPage(title: string, body: string): string {

@@ -1,5 +1,5 @@
 /**
- * What a handler answers: a value, never a socket.
+ * Replies of handlers: values, independent of sockets.
  * @module
  */
 import type { WebSocketConnection, WebSocketLimits } from '../websocket/connection.ts';
@@ -7,7 +7,7 @@ import type { Agreement } from '../websocket/handshake.ts';
 
 export type ReplyHeaders = { readonly [name: string]: string | number };
 
-/** Where a long answer is written to. */
+/** The destination of a long answer. */
 export interface Sink {
   /** Resolves when there is room for more; rejects once the client has left. */
   write(chunk: Uint8Array | string): Promise<void>;
@@ -28,17 +28,25 @@ export interface EventSink {
 }
 
 export type Reply =
-  /** A text, or one that is encoded in UTF-8. */
+  /** A text; a Buffer holds UTF-8. */
   | { readonly kind: 'text'; readonly status: number; readonly headers: ReplyHeaders; readonly text: string | Buffer }
-  /** Bytes as they come. With `Content-Length` among the headers the length is promised, else the answer is chunked. */
-  | { readonly kind: 'stream'; readonly status: number; readonly headers: ReplyHeaders; readonly write: (sink: Sink) => Promise<void> }
-  | { readonly kind: 'events'; readonly status: number; readonly headers: ReplyHeaders; readonly write: (sink: EventSink) => Promise<void> }
-  /** From here on the connection is a WebSocket. Only where the request came with the handshake for one. */
+  /**
+   * Bytes as they are written. With `Content-Length` in the headers the length is fixed, else the answer is chunked.
+   */
+  | {
+    readonly kind: 'stream'; readonly status: number; readonly headers: ReplyHeaders;
+    readonly write: (sink: Sink) => Promise<void>
+  }
+  | {
+    readonly kind: 'events'; readonly status: number; readonly headers: ReplyHeaders;
+    readonly write: (sink: EventSink) => Promise<void>
+  }
+  /** Turns the connection into a WebSocket. Only for a request with a handshake. */
   | {
     readonly kind: 'webSocket';
     readonly agreement: Agreement;
     readonly limits?: Partial<WebSocketLimits>;
-    /** For the metrics: 101, or what it would be over HTTP where it only opens to be closed. */
+    /** For the metrics: 101, or the HTTP status of a failure for which it is opened only to be closed. */
     readonly status: number;
     readonly open: (socket: WebSocketConnection) => void;
   };
@@ -47,14 +55,16 @@ export function json(status: number, body: unknown, headers: ReplyHeaders = {}):
   return jsonText(status, JSON.stringify(body), headers);
 }
 
-/** A list is written in pieces of about so many characters. */
+/** Approximate length of the pieces in which a list is written. */
 const pieceCharacters = 262_144;
 
 /**
- * A JSON array. Short ones are one text, as {@link json}; of a longer one no more than a piece is in memory, so that it may be
- * of any length. Items that fail before the first piece is full fail the request; later ones break the answer off.
+ * A JSON array. A short one is a single text, as with {@link json}; a longer one is written in pieces, so that it may
+ * have any length. An item that fails in the first piece fails the request; a later one aborts the answer.
  */
-export async function jsonList(status: number, items: AsyncIterable<unknown>, headers: ReplyHeaders = {}): Promise<Reply> {
+export async function jsonList(
+  status: number, items: AsyncIterable<unknown>, headers: ReplyHeaders = {},
+): Promise<Reply> {
   const pieces = listPieces(items);
   const first = await pieces.next();
   const second = await pieces.next();
@@ -80,7 +90,7 @@ async function* listPieces(items: AsyncIterable<unknown>): AsyncGenerator<string
   return undefined;
 }
 
-/** JSON that is already written. */
+/** Already serialized JSON. */
 export function jsonText(status: number, text: string | Buffer, headers: ReplyHeaders = {}): Reply {
   return { kind: 'text', status, headers: { 'Content-Type': 'application/json', ...headers }, text };
 }
@@ -89,17 +99,17 @@ export function text(status: number, type: string, body: string, headers: ReplyH
   return { kind: 'text', status, headers: { 'Content-Type': type, ...headers }, text: body };
 }
 
-/** No body: 204, 304. */
+/** An answer without a body: 204, 304. */
 export function empty(status: number, headers: ReplyHeaders = {}): Reply {
   return { kind: 'text', status, headers, text: '' };
 }
 
-/** Bytes written as they come; a HEAD request gets the headers only and `write` is not called. */
+/** Streams bytes; a HEAD request gets only the headers, and `write` is not called. */
 export function stream(status: number, headers: ReplyHeaders, write: (sink: Sink) => Promise<void>): Reply {
   return { kind: 'stream', status, headers: { 'Content-Type': 'application/octet-stream', ...headers }, write };
 }
 
-/** Server-sent events, with a comment every 15 s so that nothing between here and the client takes the silence for an end. */
+/** Server-sent events, with a comment every 15 s so that no proxy takes the silence for an end. */
 export function events(write: (sink: EventSink) => Promise<void>): Reply {
   return { kind: 'events', status: 200, headers: { 'Content-Type': 'text/event-stream' }, write };
 }

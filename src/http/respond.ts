@@ -1,5 +1,5 @@
 /**
- * Writes a reply, or a failure, onto its connection.
+ * Writes a reply, or a failure, to its connection.
  * @module
  */
 import { ParseError } from '../base/parse.ts';
@@ -24,17 +24,18 @@ export interface Responding {
   readonly observe: (measurement: Measurement) => void;
 }
 
-/** nginx's word for it; no client ever sees it. */
+/** nginx's status for it; no client sees it. */
 const clientLeftStatus = 499;
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 /**
- * For answers that arrive over time: a proxy must neither collect nor compress them (RFC 9111 §5.2.2.6), nor give one client what another
- * got. nginx buffers unless it is told not to: https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
+ * Headers of answers that arrive over time: a proxy must not buffer or compress them (RFC 9111 §5.2.2.6), nor give them
+ * to another client. nginx buffers unless it is told not to:
+ * https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
  */
 const liveHeaders = ['Cache-Control', 'no-cache, no-transform', 'X-Accel-Buffering', 'no'] as const;
 
-/** Sends a reply. A promise only where the reply takes its time. */
+/** Sends a reply. Returns a promise only where the reply takes time. */
 export function sendReply(exchange: Exchange, reply: Reply, to: Responding): void | Promise<void> {
   if (exchange.isAnswered) return;
   if (exchange.response.destroyed) return settle(exchange, clientLeftStatus, to);
@@ -48,8 +49,8 @@ export function sendReply(exchange: Exchange, reply: Reply, to: Responding): voi
 }
 
 /**
- * Sends what went wrong: a problem as such; what cannot be read as `invalid_request`; anything else is a bug, told to the log.
- * Once the answer has begun it is cut off, so that the client sees that it is not whole.
+ * Sends a failure: a problem as it is; a ParseError as `invalid_request`; anything else is a bug, which is logged. If
+ * the answer has begun already, it is cut off, so that the client sees that it is incomplete.
  */
 export function sendFailure(exchange: Exchange, thrown: unknown, to: Responding): void {
   const error = exchange.abortReason(thrown);
@@ -65,7 +66,7 @@ export function sendFailure(exchange: Exchange, thrown: unknown, to: Responding)
     return settle(exchange, response.statusCode, to);
   }
   if (exchange.isAnswered) return;
-  // It has a `Connection` of its own, which for Node means that the connection stays, whatever the client said.
+  // A `Connection` header of the problem makes Node keep the connection, even against the client's `Connection: close`.
   if (problem.headers['Connection'] !== undefined) exchange.isLast = true;
   const headers = { 'Content-Type': 'application/problem+json', ...problem.headers };
   const text = JSON.stringify(problem);
@@ -81,20 +82,25 @@ function toProblem(error: unknown): ProblemError {
 }
 
 function logFailure(exchange: Exchange, error: unknown, { log }: Responding): void {
-  const cause = error instanceof Error ? error : new Error('Something that is not an Error was thrown', { cause: error });
+  const cause = error instanceof Error
+    ? error
+    : new Error('Something that is not an Error was thrown', { cause: error });
   const { requestId, incoming: { method } } = exchange;
   log.error('request failed', { requestId, method, path: pathOf(exchange), error: cause });
 }
 
-async function sendStream(exchange: Exchange, reply: Extract<Reply, { kind: 'stream' | 'events' }>, to: Responding): Promise<void> {
+async function sendStream(
+  exchange: Exchange, reply: Extract<Reply, { kind: 'stream' | 'events' }>, to: Responding,
+): Promise<void> {
   const { response } = exchange;
   writeHead(exchange, reply.status, reply.headers, { isLive: !hasLength(reply.headers), to });
   if (exchange.incoming.method !== 'HEAD') {
-    // A write may fail at any time; whoever writes learns it from the signal.
+    // A write may fail at any time; the writer learns it from the signal.
     response.on('error', () => undefined);
-    // A promised length that is not kept is a failure: the connection is cut off.
+    // A length other than the promised one is a failure: the connection is cut off.
     response.strictContentLength = response.hasHeader('Content-Length') || hasLength(reply.headers);
-    // Beside the first bytes if they come at once, else on its own: who follows wants to know that it does.
+    // The headers go out with the first bytes if those come at once, else alone: the client must see that the stream
+    // has begun.
     if (response.socket === null) await turnOf(response, exchange.signal);
     const headFirst = setImmediate(() => response.flushHeaders());
     try {
@@ -109,7 +115,7 @@ async function sendStream(exchange: Exchange, reply: Extract<Reply, { kind: 'str
   settle(exchange, reply.status, to);
 }
 
-/** Hands the connection over from HTTP. */
+/** Turns the HTTP connection into a WebSocket. */
 function becomeWebSocket(exchange: Exchange, reply: Extract<Reply, { kind: 'webSocket' }>, to: Responding): void {
   const { connection: { socket, upgrade }, response, requestId } = exchange;
   if (upgrade === undefined) throw new Error('Cannot open a WebSocket on a request that did not ask for one');
@@ -122,7 +128,8 @@ function becomeWebSocket(exchange: Exchange, reply: Extract<Reply, { kind: 'webS
   const headers = [...acceptHeaders(reply.agreement), 'X-Request-Id', requestId];
   socket.write(`HTTP/1.1 101 Switching Protocols\r\n${headerLines(headers)}\r\n`);
   const { agreement: { protocol }, limits = {} } = reply;
-  const onError = (error: unknown): void => to.log.error('WebSocket failed', { requestId, path: pathOf(exchange), error });
+  const onError = (error: unknown): void =>
+    to.log.error('WebSocket failed', { requestId, path: pathOf(exchange), error });
   const webSocket = new WebSocketConnection(socket, { role: 'server', protocol, head: upgrade.head, limits, onError });
   settle(exchange, reply.status, to);
   to.connections.becomeWebSocket(upgrade, webSocket);
@@ -143,7 +150,10 @@ function hasLength(headers: ReplyHeaders): boolean {
 }
 
 function writeHead(
-  exchange: Exchange, status: number, headers: ReplyHeaders, { length, isLive, to }: { length?: number | undefined; isLive: boolean; to: Responding },
+  exchange: Exchange,
+  status: number,
+  headers: ReplyHeaders,
+  { length, isLive, to }: { length?: number | undefined; isLive: boolean; to: Responding },
 ): void {
   const list = ['X-Request-Id', exchange.requestId, 'X-Content-Type-Options', 'nosniff', ...exchange.cors];
   for (const name in headers) list.push(name, String(headers[name]));
@@ -157,17 +167,18 @@ function writeHead(
   if (isLast) refuseWhatFollows(exchange, to);
 }
 
-/** Behind an answer, others that are due already still follow: only the latest can be the last. */
+/** Only the answer to the latest request can be the last: those to other requests may still be pending. */
 function isLastAnswer(exchange: Exchange, { connections, limits }: Responding): boolean {
   if (exchange.isLast || exchange.hasTooMuchToRead(limits.bodyBytes)) return true;
   return (connections.isClosing || connections.isCrowded) && exchange.connection.latest === exchange;
 }
 
-/** RFC 9112 §9.6. Node destroys the socket behind such an answer; where more may come, {@link Connections.linger}. */
+/** RFC 9112 §9.6. Node destroys the socket after such an answer; if more data may come, {@link Connections.linger}. */
 function refuseWhatFollows({ connection, incoming }: Exchange, { connections }: Responding): void {
   connection.isRefused = true;
   connection.hasLastAnswer = true;
-  if (!incoming.complete && hasContent(incoming)) connection.socket.destroySoon = () => connections.linger(connection.socket);
+  if (!incoming.complete && hasContent(incoming))
+    connection.socket.destroySoon = () => connections.linger(connection.socket);
 }
 
 function settle(exchange: Exchange, status: number, { log, observe }: Responding): void {
@@ -178,11 +189,13 @@ function settle(exchange: Exchange, status: number, { log, observe }: Responding
   observe({ method: methods.has(method) ? method : 'OTHER', path: exchange.path, status, durationMs });
   if (log.isEnabled('debug')) {
     const roundedMs = Math.round(durationMs * 10) / 10;
-    log.debug('request', { requestId: exchange.requestId, method, path: pathOf(exchange), status, durationMs: roundedMs });
+    log.debug(
+      'request', { requestId: exchange.requestId, method, path: pathOf(exchange), status, durationMs: roundedMs },
+    );
   }
 }
 
-/** Without the query, which may hold what is nobody's business. */
+/** The path without the query, which may hold secrets. */
 function pathOf(exchange: Exchange): string {
   const { url = '' } = exchange.incoming;
   const mark = url.indexOf('?');

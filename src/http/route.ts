@@ -1,6 +1,6 @@
 /**
- * What a route is: data. The router, the OpenAPI document, the documentation for people and the labels of the metrics are
- * all read off a list of these.
+ * Routes as data: the router, the OpenAPI document, the documentation page and the labels of the metrics are made from
+ * a list of them.
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http';
@@ -24,64 +24,66 @@ export interface Request<Params = { readonly [name: string]: string }, Query = u
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
-  /** The body as it arrived; empty where there is none. */
+  /** The body as it arrived; empty without a body. */
   readonly bodyBytes: Buffer;
   readonly headers: IncomingHttpHeaders;
   readonly requestId: string;
-  /** The right key came along. Always true but on public routes. */
+  /** The request has the right key. Always true except on public routes. */
   readonly isAuthenticated: boolean;
   /** Aborts when the client leaves before the answer is complete. Made on first use. */
   readonly signal: AbortSignal;
 }
 
-/** What a caller should know of a route. */
+/** The documentation of a route. */
 export interface RouteDocumentation {
   readonly summary: string;
   readonly description?: string;
-  /** Request headers with a meaning here: name → what it does. */
+  /** Request headers with a meaning here: name → its effect. */
   readonly headers?: { readonly [name: string]: string };
-  /** Answers: status → what it means, its media type (default application/json) and schema. */
-  readonly answers: { readonly [status: number]: { readonly description: string; readonly type?: string; readonly schema?: Schema } };
-  /** Failures of its own, beyond those that every route has. */
+  /** Answers: status → its meaning, its media type (default application/json) and schema. */
+  readonly answers: {
+    readonly [status: number]: { readonly description: string; readonly type?: string; readonly schema?: Schema }
+  };
+  /** Failures specific to the route, beyond those that every route has. */
   readonly problems?: readonly ProblemCode[];
 }
 
 export interface RouteOptions<Query, Body> {
   /** Default `key`: only with the key. */
   readonly access?: 'key' | 'public';
-  /** It is answered also where there is no room for more connections. Default: no. */
+  /** The route is served even on connections above the limit. Default: no. */
   readonly isVital?: boolean;
-  /** Checks the query (a record of text, or of lists of text where a name is repeated). Default: no parameters. */
+  /** Parses the query (a record of strings, or of lists where a name is repeated). Default: no parameters. */
   readonly query?: Parser<Query>;
-  /** Checks a JSON body; an empty body counts as `{}`. `raw`: any bytes, in `bodyBytes`. Default: no body. */
+  /** Parses a JSON body; an empty body counts as `{}`. `raw`: any bytes, in `bodyBytes`. Default: no body. */
   readonly body?: Parser<Body> | 'raw';
   readonly documentation: RouteDocumentation;
 }
 
-/** What becomes of a connection once it is a WebSocket. Puts the handlers in place; called before anything is read. */
+/** Handles an open WebSocket. It adds the listeners, and is called before anything is read. */
 export type Opened = (socket: WebSocketConnection) => void;
 
-/** The other half of a row whose path is a WebSocket. */
+/** The additional fields of a route for a WebSocket. */
 export interface WebSocketEndpoint {
   readonly protocols: readonly string[];
   readonly limits?: Partial<WebSocketLimits>;
   readonly open: (request: Request) => Opened | Promise<Opened>;
 }
 
-/** A row of the table. */
+/** A route, a row of the table. */
 export interface Route extends Omit<RouteOptions<unknown, unknown>, 'access'> {
   readonly method: Method;
   readonly path: string;
-  /** `ticket`: with the key, or with a one-time ticket as `?ticket=`. */
+  /** `ticket`: requires the key, or a one-time ticket as `?ticket=`. */
   readonly access?: 'key' | 'public' | 'ticket';
   readonly handle: (request: Request) => Reply | Promise<Reply>;
   readonly webSocket?: WebSocketEndpoint;
 }
 
 /**
- * Makes a row of the table; the handler sees the types of its own path, query and body.
+ * Makes a route; the handler gets the types of its path, query and body.
  *
- * @param path Segments, `:name` for one that varies: `/jobs/:id/stdout`.
+ * @param path Segments, with `:name` for a variable one: `/jobs/:id/stdout`.
  */
 export function route<const P extends string, Query = unknown, Body = unknown>(
   method: Method,
@@ -89,35 +91,37 @@ export function route<const P extends string, Query = unknown, Body = unknown>(
   options: RouteOptions<Query, Body>,
   handle: (request: Request<PathParams<P>, Query, Body>) => Reply | Promise<Reply>,
 ): Route {
-  // The router calls a handler only with what this row's own parsers made.
+  // The router calls a handler only with the results of this route's own parsers.
   return { method, path, ...options, handle: handle as unknown as Route['handle'] };
 }
 
 export interface WebSocketRouteOptions<Query> {
-  /** Default `key`: only with the key. `ticket`: also with a one-time ticket as `?ticket=`, for browsers. */
+  /** Default `key`: requires the key. `ticket`: also accepts a one-time ticket as `?ticket=`, for browsers. */
   readonly access?: 'key' | 'ticket';
   /** As for {@link route}. */
   readonly query?: Parser<Query>;
-  /** Subprotocols that are spoken, the best first. Default: none. */
+  /** Supported subprotocols, in order of preference. Default: none. */
   readonly protocols?: readonly string[];
-  /** What differs from the defaults. */
+  /** Overrides of the defaults. */
   readonly limits?: Partial<WebSocketLimits>;
-  /** 101 and 426 need not be among its answers. */
+  /** The answers 101 and 426 are added. */
   readonly documentation: Omit<RouteDocumentation, 'answers'> & Partial<Pick<RouteDocumentation, 'answers'>>;
 }
 
 /**
- * Makes a row whose path is a WebSocket: a GET without an upgrade is answered 426.
+ * Makes a route for a WebSocket: a GET without an upgrade is answered 426.
  *
- * @param open Called once all of the request was checked. What it throws is answered over HTTP, as for any request; what it
- * returns gets the open connection. Its `request.signal` holds until then.
+ * @param open Called once the whole request was checked. An error is answered over HTTP, as for any request; the
+ *   returned function gets the open connection. Its `request.signal` is valid until then.
  */
 export function webSocket<const P extends string, Query = unknown>(
   path: P,
   options: WebSocketRouteOptions<Query>,
   open: (request: Request<PathParams<P>, Query>) => Opened | Promise<Opened>,
 ): Route {
-  const { protocols = [], limits, query, access, documentation: { answers = {}, problems = [], ...documentation } } = options;
+  const {
+    protocols = [], limits, query, access, documentation: { answers = {}, problems = [], ...documentation },
+  } = options;
   const checked = access === 'ticket' ? withTicket(query) : query;
   const spoken = protocols.length === 0 ? '' : `, with the subprotocol ${protocols.join(' or ')} where it was offered`;
   return {
@@ -131,6 +135,10 @@ export function webSocket<const P extends string, Query = unknown>(
       problems: ['upgrade_required', ...problems],
     },
     handle: () => { throw upgradeRequired(path); },
-    webSocket: { protocols, ...(limits === undefined ? {} : { limits }), open: open as unknown as WebSocketEndpoint['open'] },
+    webSocket: {
+      protocols,
+      ...(limits === undefined ? {} : { limits }),
+      open: open as unknown as WebSocketEndpoint['open'],
+    },
   };
 }

@@ -1,5 +1,5 @@
 /**
- * Finds what stands at a path.
+ * Finds the resource at a path.
  * @module
  */
 import { ParseError } from '../base/parse.ts';
@@ -10,7 +10,7 @@ export type Params = { readonly [name: string]: string };
 /** All routes of one path. */
 export interface Resource {
   readonly path: string;
-  /** By method; HEAD is the GET one. */
+  /** By method; HEAD is the route of GET. */
   readonly routes: ReadonlyMap<string, Route>;
   /** The value of the header `Allow`. */
   readonly allow: string;
@@ -23,8 +23,8 @@ export interface Match {
 
 export interface Router {
   /**
-   * @param path As it arrived, without the query.
-   * @throws ParseError when a part that varies is not percent-encoded UTF-8.
+   * @param path The path as received, without the query.
+   * @throws ParseError when a variable part is not percent-encoded UTF-8.
    */
   match(path: string): Match | undefined;
 }
@@ -50,12 +50,14 @@ function resources(routes: readonly Route[]): Resource[] {
   const byPath = new Map<string, Map<string, Route>>();
   for (const route of routes) {
     const methods = byPath.get(route.path) ?? new Map<string, Route>();
-    if (methods.has(route.method)) throw new Error(`Cannot make the table of routes: ${route.method} ${route.path} is in it twice`);
+    if (methods.has(route.method))
+      throw new Error(`Cannot make the table of routes: ${route.method} ${route.path} is in it twice`);
     methods.set(route.method, route);
     if (route.method === 'GET') methods.set('HEAD', route);
     byPath.set(route.path, methods);
   }
-  return [...byPath].map(([path, methods]) => ({ path, routes: methods, allow: [...methods.keys(), 'OPTIONS'].join(', ') }));
+  return [...byPath].map(([path, methods]) =>
+    ({ path, routes: methods, allow: [...methods.keys(), 'OPTIONS'].join(', ') }));
 }
 
 function plant(root: Node, resource: Resource): void {
@@ -69,20 +71,24 @@ function plant(root: Node, resource: Resource): void {
     else node.fixed.set(segment, next);
     node = next;
   }
-  if (node.end) throw new Error(`Cannot make the table of routes: ${resource.path} and ${node.end.resource.path} are the same`);
+  if (node.end)
+    throw new Error(`Cannot make the table of routes: ${resource.path} and ${node.end.resource.path} are the same`);
   node.end = { resource, names };
 }
 
-/** What is spelled out wins over what varies; `values` are those of the variable segments so far. */
+/** Fixed segments take precedence over variable ones; `values` holds the variable segments so far. */
 function find(node: Node, segments: readonly string[], index: number, values: readonly string[]): Match | undefined {
   const segment = segments[index];
-  if (segment === undefined) return node.end && { resource: node.end.resource, params: nameValues(node.end.names, values) };
+  if (segment === undefined)
+    return node.end && { resource: node.end.resource, params: nameValues(node.end.names, values) };
   const fixed = node.fixed.get(segment);
   const match = fixed && find(fixed, segments, index + 1, values);
   if (match || !node.variable) return match;
-  // RFC 3986 §5.2.4: dot segments are steps, not names; nobody who means a name sends them.
+  // RFC 3986 §5.2.4: dot segments are steps, not names; no client sends them as a name.
   const value = decodeSegment(segment);
-  return value === '' || value === '.' || value === '..' ? undefined : find(node.variable, segments, index + 1, [...values, value]);
+  return value === '' || value === '.' || value === '..'
+    ? undefined
+    : find(node.variable, segments, index + 1, [...values, value]);
 }
 
 function nameValues(names: readonly string[], values: readonly string[]): Params {

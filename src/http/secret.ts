@@ -1,5 +1,5 @@
 /**
- * Compares secrets in a time that does not depend on them.
+ * Compares secrets in constant time.
  * @module
  */
 import { timingSafeEqual } from 'node:crypto';
@@ -8,7 +8,7 @@ export const longestSecret = 1024;
 const lengthAt = longestSecret;
 const scratch = Buffer.alloc(longestSecret + 2);
 
-/** A secret to compare with: its bytes in a slot of one size for all, and its length behind them. */
+/** A secret to compare with: its bytes in a slot of fixed size, followed by its length. */
 export type Secret = Buffer;
 
 /** @param text At most 1024 bytes of ASCII. */
@@ -17,8 +17,8 @@ export function secretOf(text: string): Secret {
 }
 
 /**
- * Makes a comparison of what was presented with each of several secrets. As safe as comparing digests, as the slots are
- * of one size, and 1 µs cheaper: this is done for every request.
+ * Makes a comparison of a presented key with each of several secrets. As safe as comparing digests, as all slots have
+ * one size, and 1 µs cheaper: it runs for every request.
  */
 export function compareWith(presented: string): (secret: Secret) => boolean {
   fill(scratch, presented);

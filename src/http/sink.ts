@@ -1,5 +1,5 @@
 /**
- * Where a long answer is written to, at the pace of its reader.
+ * The destination of a long answer, written at the pace of the client.
  * @module
  */
 import type { ServerResponse } from 'node:http';
@@ -22,8 +22,8 @@ export function createSink(response: ServerResponse, signal: AbortSignal): Sink 
 }
 
 /**
- * Resolves once an answer has the connection, as those to all earlier requests are written: what is written before waits in memory.
- * Rejects as a write does.
+ * Resolves once an answer has the connection, as those to all earlier requests are written: data written before stays
+ * in memory. Rejects as a write does.
  */
 export function turnOf(response: ServerResponse, signal: AbortSignal): Promise<void> {
   return heard(response, 'socket', signal);

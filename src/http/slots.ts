@@ -1,7 +1,8 @@
 /**
- * Who may be connected: clients that have not shown the key get a part of the connections, each source a part of that, and the one that
- * has done nothing for the longest time gives way to a newcomer. As MaxStartups and PerSourceMaxStartups of sshd_config(5), but that a
- * newcomer always gets in. Clients that have shown the key keep their connections.
+ * Limits connections without the key: all of them together get a part of the connections, each source a part of that,
+ * and the one that was idle longest is closed for a new one. Like MaxStartups and PerSourceMaxStartups of
+ * sshd_config(5), except that a new connection is always accepted. Clients that have shown the key keep their
+ * connections.
  * @module
  */
 import { sourceOf } from './source.ts';
@@ -10,32 +11,32 @@ import { sourceOf } from './source.ts';
 export interface Slot {
   readonly source: string;
   isAuthenticated: boolean;
-  /** Of `performance.now()`: when it connected, or last asked for something. */
+  /** As `performance.now()`: when it connected, or last sent a request. */
   usedAt: number;
-  /** A request on it is being carried out. */
+  /** Whether a request on it is being answered. */
   isBusy: () => boolean;
-  /** A request on it waits for its turn, which comes soon: it does not give way. */
+  /** Whether a request on it waits for its turn, which comes soon: then it is not closed. */
   isQueued?: () => boolean;
-  /** Ends the connection; its slot is then to be left. */
+  /** Closes the connection; its slot is then to be left. */
   readonly end: () => void;
 }
 
 export interface SlotLimits {
-  /** Of connections that have not shown the key: above it the oldest idle one ends. */
+  /** Limit on connections that have not shown the key: above it the one that was idle longest is closed. */
   readonly unauthenticated: number;
-  /** The same of those from one source. */
+  /** The same limit per source. */
   readonly unauthenticatedPerSource: number;
 }
 
-/** A client that has just connected is about to ask: it gives way only where there is no room at all. */
+/** A new client is about to send a request: for this long it is closed only when the server is full. */
 const freshMs = 1_000;
 
 export class Slots {
   readonly #limits: SlotLimits;
-  /** By source, each in the order in which they were last used. */
+  /** By source, each set ordered by last use. */
   readonly #bySource = new Map<string, Set<Slot>>();
   #unauthenticated = 0;
-  /** How many have given way. */
+  /** How many were closed for others. */
   evicted = 0;
 
   constructor(limits: SlotLimits) {
@@ -46,7 +47,7 @@ export class Slots {
     return this.#unauthenticated;
   }
 
-  /** Takes a newcomer in, and ends those that give way to it. */
+  /** Adds a new connection, and closes others above the limits. */
   enter(address: string, { isBusy, end }: Pick<Slot, 'isBusy' | 'end'>): Slot {
     const slot: Slot = { source: sourceOf(address), isAuthenticated: false, usedAt: performance.now(), isBusy, end };
     const own = this.#bySource.get(slot.source);
@@ -56,7 +57,7 @@ export class Slots {
     return slot;
   }
 
-  /** It did something: others are to give way before it. */
+  /** Records the use of a connection: others are closed before it. */
   touch(slot: Slot): void {
     if (slot.isAuthenticated) return;
     const own = this.#bySource.get(slot.source);
@@ -65,7 +66,7 @@ export class Slots {
     own.add(slot);
   }
 
-  /** The key was shown on it. */
+  /** Records that the key was shown on the connection. */
   authenticate(slot: Slot): void {
     if (slot.isAuthenticated) return;
     this.leave(slot);
@@ -79,7 +80,7 @@ export class Slots {
     if (own.size === 0) this.#bySource.delete(slot.source);
   }
 
-  /** There is no room: ends one of the source that has the most. @returns whether there was one. */
+  /** Closes a connection of the source that has the most. @returns whether one was closed. */
   evict(): boolean {
     const before = this.evicted;
     this.#evictFrom(this.#largest(), 0);
@@ -92,7 +93,10 @@ export class Slots {
     return largest;
   }
 
-  /** The one that has been idle for the longest time, else the oldest of those that are not: an unauthenticated request takes little time. */
+  /**
+   * Closes the connection that was idle longest, else the oldest busy one: an unauthenticated request takes little
+   * time.
+   */
   #evictFrom(own: Set<Slot>, minIdleMs: number): void {
     let victim: Slot | undefined;
     for (const slot of own) {

@@ -1,17 +1,17 @@
 /**
- * Whom limits count as one client.
+ * Identifies clients for limits by their source address.
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 
 /**
- * The address of the client: that of the connection or, where a trusted proxy has opened it, the last one in `X-Forwarded-For`
- * that is not a trusted proxy's too. Each proxy appends the address of its own client; what stands further left, anybody
- * may have written.
+ * The address of the client: that of the connection or, if a trusted proxy has opened it, the last one in
+ * `X-Forwarded-For` that is not of a trusted proxy. Each proxy appends the address of its client; entries further left
+ * may be forged by any client.
  *
  * @param peer The address of the connection.
- * @param trusted The sources, as {@link sourceOf} has them, whose `X-Forwarded-For` is believed.
+ * @param trusted The sources, results of {@link sourceOf}, whose `X-Forwarded-For` is trusted.
  */
 export function clientAddress(headers: IncomingHttpHeaders, peer: string, trusted: ReadonlySet<string>): string {
   if (!trusted.has(sourceOf(peer))) return peer;
@@ -26,13 +26,15 @@ function addressIn(entry: string): string {
   return /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
 }
 
-/** The address; of IPv6 the /64, which one client has to itself (RFC 6177). IPv4 within IPv6 counts as IPv4. */
+/** The address; for IPv6 its /64, which one client has to itself (RFC 6177). IPv4 in IPv6 counts as IPv4. */
 export function sourceOf(address: string): string {
   if (address.startsWith('::ffff:')) return address.slice(7);
   if (!address.includes(':')) return address;
   const [head = '', tail] = (address.split('%')[0] ?? '').split('::');
   const groups = head === '' ? [] : head.split(':');
   const rest = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - groups.length - rest.length) }, () => '0');
+  const zeros = tail === undefined
+    ? []
+    : Array.from({ length: Math.max(0, 8 - groups.length - rest.length) }, () => '0');
   return [...groups, ...zeros, ...rest].slice(0, 4).join(':');
 }

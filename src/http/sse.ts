@@ -10,14 +10,14 @@ const comment = ':\n\n';
 export function formatEvent({ event, id, data }: ServerSentEvent): string {
   checkLine('event', event);
   if (id !== undefined) checkLine('id', id);
-  // JSON holds no line ends.
+  // JSON contains no line ends.
   return `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data ?? null)}\n\n`;
 }
 
 /**
- * Runs `write` with events for its words, and a comment every `heartbeatMs`.
+ * Runs `write` with a sink for events, and sends a comment every `heartbeatMs`.
  *
- * @param isBehind The reader has not taken what was sent before: a comment would only make it more.
+ * @param isBehind Whether the client has not read the earlier data: then no comment is added.
  */
 export async function writeEvents(
   write: (sink: EventSink) => Promise<void>, sink: Sink, heartbeatMs: number, isBehind: () => boolean,

@@ -1,18 +1,18 @@
 /**
- * Reads the request target (RFC 9112 §3.2): path and query.
+ * Parses the request target (RFC 9112 §3.2): path and query.
  * @module
  */
 import { type Parser, ParseError, object } from '../base/parse.ts';
 
 export interface Target {
   readonly path: string;
-  /** What stands behind the question mark; absent without one. */
+  /** The text after the question mark; absent without one. */
   readonly query?: string;
-  /** The host in `GET http://host/path`, which stands above the header (RFC 9112 §3.2.2). */
+  /** The host in `GET http://host/path`, which overrides the header (RFC 9112 §3.2.2). */
   readonly authority?: string;
 }
 
-/** @throws ParseError when it is neither a path nor an absolute http address. */
+/** @throws ParseError where it is neither a path nor an absolute http address. */
 export function parseTarget(url: string): Target {
   if (url.charCodeAt(0) === 0x2f) return split(url);
   const absolute = /^https?:\/\/([^/?#@]+)([/?].*)?$/i.exec(url);
@@ -29,16 +29,17 @@ function split(url: string): Target {
 const noQuery: Parser<unknown> = object({});
 const longestList = 1000;
 
-/** @throws ParseError naming the parameter: malformed, unknown, or not what `parser` expects. */
+/** @throws ParseError that names the parameter: malformed, unknown, or rejected by `parser`. */
 export function parseQuery(query: string | undefined, parser: Parser<unknown> = noQuery): unknown {
   return parser(query === undefined || query === '' ? {} : queryRecord(query), 'query');
 }
 
-/** Names and values (WHATWG URL §5.1, but strict): a repeated name has a list. */
+/** Names and values (WHATWG URL §5.1, but strict): a repeated name gets a list. */
 function queryRecord(query: string): { readonly [name: string]: string | string[] } {
   const record = Object.create(null) as { [name: string]: string | string[] };
   const pairs = query.split('&');
-  if (pairs.length > longestList) throw new ParseError('query', `expected at most ${longestList} parameters, received ${pairs.length}`);
+  if (pairs.length > longestList)
+    throw new ParseError('query', `expected at most ${longestList} parameters, received ${pairs.length}`);
   for (const pair of pairs) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');

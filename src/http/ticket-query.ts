@@ -1,5 +1,5 @@
 /**
- * The one-time ticket in a query, where browsers have to put it: they cannot send a header with a WebSocket.
+ * The one-time ticket in a query: browsers cannot send a header with a WebSocket.
  * @module
  */
 import { type Parser, ParseError, object, parser } from '../base/parse.ts';
@@ -7,7 +7,7 @@ import { parseQuery } from './target.ts';
 
 type QueryRecord = { readonly [name: string]: unknown };
 
-/** A query with `ticket` beside what `inner` knows: for `inner` it is not there. */
+/** A query with `ticket` in addition to the parameters of `inner`, which does not see it. */
 export function withTicket<T>(inner: Parser<T> | undefined): Parser<T> {
   const rest = inner ?? (object({}) as unknown as Parser<T>);
   const { properties = {} } = rest.schema as { properties?: object };
@@ -18,7 +18,7 @@ export function withTicket<T>(inner: Parser<T> | undefined): Parser<T> {
   });
 }
 
-/** The ticket of a query. One that cannot be read has none. */
+/** The ticket of a query; `undefined` also where the query is malformed. */
 export function ticketIn(query: string | undefined): string | undefined {
   if (query === undefined) return undefined;
   try {

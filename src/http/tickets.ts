@@ -1,5 +1,5 @@
 /**
- * One-time tickets: a caller with the key gets one for a page, which opens a WebSocket with it.
+ * One-time tickets: a client with the key gets one for a page, which opens a WebSocket with it.
  * @module
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -15,9 +15,13 @@ const ticketBytes = 32;
 
 export class Tickets {
   readonly #now: () => number;
-  /** When each was made, by its digest: what a look-up takes tells nothing of a ticket. The oldest first. */
+  /**
+   * When each ticket was made, by its digest: the time of a look-up reveals nothing about a ticket. The oldest first.
+   */
   readonly #madeAt = new Map<string, number>();
-  /** Those that were asked for with an Idempotency-Key, by it: as long as they hold. A ticket never reaches the disk. */
+  /**
+   * Tickets requested with an Idempotency-Key, by that key, while they are valid. A ticket is never written to disk.
+   */
   readonly #byKey = new Map<string, { readonly hash: string; readonly ticket: Ticket }>();
 
   /** @param options.now Milliseconds since 1970. */
@@ -26,8 +30,8 @@ export class Tickets {
   }
 
   /**
-   * @param asked The same again has the same ticket, as long as that holds or would hold unused.
-   * @throws ProblemError `too_many_tickets` where so many are unused and not yet expired; `idempotency_mismatch`.
+   * @param asked A repeated request gets the same ticket, until that expires, even if it was used.
+   * @throws ProblemError `too_many_tickets` where too many are unused and not expired; `idempotency_mismatch`.
    */
   issue(asked?: Idempotency): Ticket {
     this.#forgetExpired();
@@ -49,7 +53,7 @@ export class Tickets {
     return { ticket, expiresAt: (now + lifetimeMs) / 1000 };
   }
 
-  /** Whether it holds; afterwards it does not any more. */
+  /** Whether the ticket is valid; uses it up. */
   redeem(ticket: string): boolean {
     const digest = digestOf(ticket);
     const madeAt = this.#madeAt.get(digest);
@@ -57,7 +61,7 @@ export class Tickets {
     return madeAt !== undefined && this.#holds(madeAt);
   }
 
-  /** Not either where the clock has gone back behind its beginning: nobody knows how old it is. */
+  /** Whether a ticket has not expired. `false` also if the clock went back before it was made: its age is unknown. */
   #holds(madeAt: number): boolean {
     const ageMs = this.#now() - madeAt;
     return ageMs >= 0 && ageMs < lifetimeMs;
@@ -78,7 +82,8 @@ export function ticketRoutes(tickets: Tickets): Route[] {
     route('POST', '/tickets', {
       documentation: {
         summary: 'A one-time ticket to open a WebSocket with',
-        description: 'For pages, which cannot send the key with a WebSocket: it goes into the address as ?ticket=, holds for 30 seconds and once.',
+        description: 'For pages, which cannot send the key with a WebSocket: it goes into the address '
+          + 'as ?ticket=, holds for 30 seconds and once.',
         headers: idempotencyHeader,
         answers: { 201: { description: 'A ticket', schema: {
           type: 'object', required: ['ticket', 'expiresAt'],
