@@ -1,5 +1,5 @@
 /**
- * Counts what the server does, for Prometheus (text exposition format 0.0.4).
+ * Counts requests, and renders the metrics for Prometheus (text exposition format 0.0.4).
  * @module
  */
 
@@ -12,7 +12,7 @@ export interface Observation {
   readonly durationMs: number;
 }
 
-/** A value that is read when it is asked for. */
+/** A value that is read when the metrics are rendered. */
 export interface Gauge {
   readonly name: string;
   readonly help: string;
@@ -32,7 +32,7 @@ interface Series {
 }
 
 export class Metrics {
-  /** By path; a path has few. */
+  /** By path, as each path has few series. */
   readonly #series = new Map<string, Series[]>();
 
   observe(observation: Observation): void {
@@ -55,7 +55,7 @@ export class Metrics {
     return series;
   }
 
-  /** All of it as text, and the gauges before it. */
+  /** All metrics as text; the gauges first. */
   render(gauges: readonly Gauge[]): string {
     return [...gauges.flatMap(renderGauge), ...this.#renderRequests()].join('\n') + '\n';
   }
@@ -69,7 +69,11 @@ export class Metrics {
         below += counts[index] ?? 0;
         lines.push(`${name}_bucket{${labels},le="${bound}"} ${below}`);
       });
-      lines.push(`${name}_bucket{${labels},le="+Inf"} ${count}`, `${name}_sum{${labels}} ${sumSeconds}`, `${name}_count{${labels}} ${count}`);
+      lines.push(
+        `${name}_bucket{${labels},le="+Inf"} ${count}`,
+        `${name}_sum{${labels}} ${sumSeconds}`,
+        `${name}_count{${labels}} ${count}`,
+      );
     }
     return lines;
   }

@@ -1,5 +1,5 @@
 /**
- * What the server says of itself.
+ * The routes of health and metrics.
  * @module
  */
 import type { Health, Liveness } from '../protocol/health.ts';
@@ -7,7 +7,7 @@ import { json, text } from '../http/reply.ts';
 import { type Route, route } from '../http/route.ts';
 import type { Gauge, Metrics } from './metrics.ts';
 
-/** Where anybody may ask whether the server is well. */
+/** A public path: clients without the key may check whether the server runs. */
 export const healthPath = '/health';
 
 export function metricsRoutes(options: { metrics: Metrics; gauges: readonly Gauge[]; health: () => Health }): Route[] {
