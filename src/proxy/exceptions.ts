@@ -1,5 +1,5 @@
 /**
- * `NO_PROXY`: which addresses are reached directly.
+ * `NO_PROXY`: the addresses that are reached without a proxy.
  * @module
  */
 import { BlockList, isIP } from 'node:net';
@@ -7,13 +7,13 @@ import { BlockList, isIP } from 'node:net';
 export type Exceptions = (url: URL) => boolean;
 type HostMatcher = (host: string) => boolean;
 
-/** Made when it is first needed: Node loads what it takes for that. */
+/** Made on first use, as Node then loads the modules for it. */
 let loopback: BlockList | undefined;
 
 /**
- * `*`, a name with every name below it (with or without a dot in front), an address, a range (`10.0.0.0/8`,
- * `fd00::/8`), each with an optional port; separated by commas or blanks (curl(1), NO_PROXY). An entry that cannot be
- * read matches nothing.
+ * Parses `*`, a name with every name below it (with or without a dot in front), an address, a range (`10.0.0.0/8`,
+ * `fd00::/8`), each with an optional port; separated by commas or blanks (curl(1), NO_PROXY). An invalid entry matches
+ * nothing.
  */
 export function parseExceptions(text: string): Exceptions {
   const matchers = text.toLowerCase().split(/[\s,]+/).filter((entry) => entry !== '').map(parseException);
@@ -31,7 +31,7 @@ function loopbackList(): BlockList {
   return list;
 }
 
-/** In lower case, IPv6 without brackets, without the dot of the root zone. */
+/** The host in lower case, IPv6 without brackets, without the dot of the root zone. */
 export function hostOf({ hostname }: URL): string {
   return hostname.toLowerCase().replace(/^\[|\]$/g, '').replace(/\.$/, '');
 }
@@ -41,7 +41,7 @@ export function portOf({ port, protocol }: URL): number {
   return isTlsProtocol(protocol) ? 443 : 80;
 }
 
-/** @param protocol With its colon, as an URL has it. */
+/** @param protocol With its colon, as in a URL. */
 export function isTlsProtocol(protocol: string): boolean {
   return protocol === 'https:' || protocol === 'wss:';
 }
@@ -53,7 +53,7 @@ function parseException(entry: string): (host: string, port: number) => boolean 
   return (host, asked) => (port === undefined || port === asked) && matches(host);
 }
 
-/** An IPv6 address takes a port only in brackets. */
+/** Splits off the port; an IPv6 address has one only in brackets. */
 function splitPort(entry: string): { readonly name: string; readonly port?: number } {
   const [, bracketed, rest = ''] = /^\[([^\]]*)\](.*)$/.exec(entry) ?? [];
   if (bracketed !== undefined && rest.startsWith('/')) return { name: bracketed + rest };
@@ -67,7 +67,7 @@ function nameMatcher(text: string): HostMatcher {
   return (host) => name !== '' && (host === name || host.endsWith(`.${name}`));
 }
 
-/** For an address or a range; `undefined` for a name. */
+/** The matcher of an address or a range; `undefined` for a name. */
 function addressMatcher(text: string): HostMatcher | undefined {
   const [address = '', bits] = text.split('/');
   const family = isIP(address);
@@ -81,7 +81,7 @@ function addressMatcher(text: string): HostMatcher | undefined {
 }
 
 /**
- * An IPv4-mapped IPv6 address is in the ranges of IPv4, too
+ * Whether the list has the address. An IPv4-mapped IPv6 address is in the ranges of IPv4, too
  * (https://nodejs.org/api/net.html#blocklistcheckaddress-type).
  */
 function isListed(list: BlockList, host: string): boolean {

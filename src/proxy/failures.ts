@@ -1,6 +1,5 @@
 /**
- * What a proxy does wrong, in words: each names the proxy without its credentials, the variable that names it, and
- * what to do.
+ * The error messages about a proxy: each names the proxy without its credentials, its variable, and what to do.
  * @module
  */
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
@@ -30,7 +29,7 @@ export function failedTls(proxy: Proxy, host: string, cause: NodeJS.ErrnoExcepti
   return new ProxyError('ERR_PROXY_REFUSED', `${what}; ${fix}`);
 }
 
-/** The request may have reached the target. */
+/** An error after which the request may have reached the target. */
 export function lostAnswer(proxy: Proxy, host: string, cause: NodeJS.ErrnoException): ProxyError {
   const what = `No answer of ${host} came through the proxy ${shownProxy(proxy)}: ${reasonOf(cause)}`;
   return new ProxyError('ERR_PROXY_BROKEN', what);
@@ -39,7 +38,7 @@ export function lostAnswer(proxy: Proxy, host: string, cause: NodeJS.ErrnoExcept
 /** The proxy itself answered, and did not pass the request on. */
 export function refusal(proxy: Proxy, target: string, answer: IncomingMessage): ProxyError {
   const { statusCode: status = 0 } = answer;
-  // tinyproxy answers a wrong password with the status of a server, 401.
+  // tinyproxy answers a wrong password with 401, the status of a server.
   if (status === 407 || status === 401) return authenticationRefused(proxy, answer);
   const shown = `${status} ${STATUS_CODES[status] ?? ''}`.trimEnd();
   const what = `The proxy ${shownProxy(proxy)} does not connect to ${target}: it answered ${shown}`;

@@ -1,5 +1,5 @@
 /**
- * `fetch` that goes through a proxy where one applies. Everything else is left to the global `fetch`.
+ * A `fetch` that uses a proxy where one applies, else the global `fetch`.
  * @module
  */
 import { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http';
@@ -15,19 +15,18 @@ import { unpacked } from './unpacked.ts';
 export type Fetch = typeof globalThis.fetch;
 
 export interface ProxiedFetchOptions extends Omit<ProxyConnectOptions, 'signal'> {
-  /** Milliseconds without a byte in either direction until a connection counts as broken. Default 300,000. */
+  /** Milliseconds without a byte in either direction after which a connection counts as broken. Default 300,000. */
   readonly silenceMs?: number;
 }
 
 const defaultSilenceMs = 300_000;
 
 /**
- * Through a proxy each request has a connection of its own. `https:` targets are reached by CONNECT, `http:` targets
- * by a request in absolute form (RFC 9112 section 3.2.2). Redirects are the caller's: credentials must not follow
- * them.
+ * Through a proxy each request has a connection of its own: `https:` targets by CONNECT, `http:` targets by a request
+ * in absolute form (RFC 9112 section 3.2.2). The caller follows redirects: credentials must not follow them.
  *
- * @returns a `fetch` that takes `redirect: 'manual'` alone. It rejects with a TypeError, as `fetch` does, whose
- * `cause` is a ProxyError when the proxy is the reason, or with the reason of the signal.
+ * @returns a `fetch` that accepts only `redirect: 'manual'`. It rejects with a TypeError, as `fetch` does, whose
+ *   `cause` is a ProxyError if the proxy is the reason, or with the reason of the signal.
  */
 export function proxiedFetch(rules: ProxyRules, options: ProxiedFetchOptions = {}): Fetch {
   return async (input, init) => {
@@ -35,7 +34,7 @@ export function proxiedFetch(rules: ProxyRules, options: ProxiedFetchOptions = {
     const proxy = applies(rules, url);
     if (proxy === undefined) return await globalThis.fetch(input, init);
     const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined);
-    // The signal is ours to obey: a Request that follows it would keep a listener (Node 20).
+    // The signal is handled here: a Request that follows it would keep a listener (Node 20).
     const call = new Request(input, { ...init, signal: null });
     if (call.redirect !== 'manual') throw new TypeError("Cannot fetch through a proxy: expected redirect: 'manual'");
     const body = bytesOf(init?.body);
@@ -105,14 +104,14 @@ function answerTo(outgoing: ClientRequest, exchange: Exchange, socket: Socket): 
     };
     outgoing.on('error', fail).on('response', resolve);
     if (body !== undefined || call.body === null) outgoing.end(body);
-    // A server may answer before it has read all of it.
+    // A server may answer before it has read the whole body.
     else pipeline(Readable.fromWeb(call.body as Parameters<typeof Readable.fromWeb>[0]), outgoing).catch(fail);
   });
 }
 
 /**
- * A request in absolute form is answered by the proxy itself where it cannot pass it on. Headers tell: RFC 9209,
- * squid's own, and the name of tinyproxy, which leaves the Server of a target as it is.
+ * Whether the proxy itself answered: it does so if it cannot pass on a request in absolute form. Headers tell: RFC
+ * 9209, squid's own, and the name of tinyproxy, which leaves the Server header of a target as it is.
  */
 function isOfProxy({ statusCode: status = 0, headers }: IncomingMessage): boolean {
   if (status === 407) return true;
@@ -135,7 +134,7 @@ function responseOf(
 }
 
 /**
- * Reads no more from the network than is asked for: `Readable.toWeb` of Node 20 counts chunks, not bytes, and holds up
+ * Reads from the network only what is requested: `Readable.toWeb` of Node 20 counts chunks, not bytes, and buffers up
  * to 16,384 of them.
  */
 function streamOf(
@@ -159,7 +158,7 @@ function streamOf(
   }, { highWaterMark: 0 });
 }
 
-/** The bytes of a body that is at hand; `undefined` for one that is streamed, or none. */
+/** The bytes of a body in memory; `undefined` for a stream, or without a body. */
 function bytesOf(body: RequestInit['body']): Buffer | undefined {
   if (typeof body === 'string') return Buffer.from(body);
   return body instanceof Uint8Array ? Buffer.from(body) : undefined;

@@ -1,5 +1,5 @@
 /**
- * The proxies in use, for people: no user and no password is in it.
+ * A report of the proxies in use, without users and passwords.
  * @module
  */
 import { portOf } from './exceptions.ts';
@@ -8,11 +8,11 @@ import { type ProxySetting, type ProxySettings, parseProxy, proxyAuthorization }
 
 export interface ProxyReport {
   readonly name: 'https-proxy' | 'http-proxy' | 'no-proxy';
-  /** An address such as `http://********@proxy.example:3128`, or the exceptions as they were given; absent: not set. */
+  /** An address such as `http://********@proxy.example:3128`, or the exceptions as given; absent: not set. */
   readonly value?: string;
-  /** The variable or setting that says so; absent: not set. */
+  /** The variable or setting that it is from; absent: not set. */
   readonly variable?: string;
-  /** It has a user or a password. */
+  /** The address has a user or a password. */
   readonly hasCredentials?: boolean;
   /** Why it cannot be used. */
   readonly problem?: string;

@@ -1,5 +1,5 @@
 /**
- * Which proxy an address is reached through, read from the environment as curl and npm read it.
+ * Finds the proxy for an address, from the environment as curl and npm read it.
  * @module
  */
 import { isIP } from 'node:net';
@@ -9,13 +9,13 @@ import { ProxyError } from './proxy-error.ts';
 type Variables = { readonly [name: string]: string | undefined };
 
 export interface Proxy {
-  /** `http:` or `https:`; user and password percent-encoded, as they were given. */
+  /** `http:` or `https:`; user and password percent-encoded, as given. */
   readonly url: URL;
   /** The variable or setting that names it, for messages. */
   readonly variable: string;
 }
 
-/** npm's own settings, stronger than variables (npm-config(7)). */
+/** npm's own settings, which override the variables (npm-config(7)). */
 export interface NpmProxySettings {
   readonly proxy?: string | undefined;
   readonly httpsProxy?: string | undefined;
@@ -28,18 +28,18 @@ export interface NpmProxySettings {
  */
 export type ProxyRules = (url: URL) => Proxy | undefined;
 
-/** A value as it was given: it may hold a password. */
+/** A value as given: it may hold a password. */
 export interface ProxySetting {
   readonly text: string;
-  /** The variable or setting that says so. */
+  /** The variable or setting that it is from. */
   readonly variable: string;
 }
 
-/** Every variable that is read here. */
+/** All variables that are read here. */
 export const proxyVariables: readonly string[] = ['https_proxy', 'http_proxy', 'all_proxy', 'no_proxy']
   .flatMap((name) => [name, name.toUpperCase()]);
 
-/** What holds for each scheme; `undefined`: nothing was set. */
+/** The settings per scheme; `undefined`: not set. */
 export interface ProxySettings {
   readonly https: ProxySetting | undefined;
   readonly http: ProxySetting | undefined;
@@ -47,9 +47,9 @@ export interface ProxySettings {
 }
 
 /**
- * Reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; the name in lower case wins, and an empty value
- * counts as none (curl(1), ENVIRONMENT). curl takes `http_proxy` in lower case alone, as a CGI server sets
- * `HTTP_PROXY` from a request's header (https://httpoxy.org); here upper case counts too, unless `REQUEST_METHOD` says
+ * Reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; the name in lower case has precedence, and an empty
+ * value counts as absent (curl(1), ENVIRONMENT). curl accepts `http_proxy` only in lower case, as a CGI server sets
+ * `HTTP_PROXY` from a request's header (https://httpoxy.org); here upper case counts too, unless `REQUEST_METHOD` shows
  * that this is a CGI program.
  */
 export function proxySettings(environment: Variables, npm: NpmProxySettings = {}): ProxySettings {
@@ -69,8 +69,8 @@ export function proxySettings(environment: Variables, npm: NpmProxySettings = {}
 }
 
 /**
- * The rules of these settings. Loopback addresses are never reached through a proxy, as in Go's net/http; curl would
- * ask the proxy for them, too.
+ * The rules of these settings. Loopback addresses are never reached through a proxy, as in Go's net/http; curl uses the
+ * proxy for them, too.
  */
 export function proxyRules(environment: Variables, npm: NpmProxySettings = {}): ProxyRules {
   const { https, http, exceptions } = proxySettings(environment, npm);
@@ -83,21 +83,21 @@ export function proxyRules(environment: Variables, npm: NpmProxySettings = {}): 
 }
 
 /**
- * A proxy as it may be shown: `http://proxy.example:3128 (HTTPS_PROXY)`, without user and password. Where its address
- * names no port it is 80 or 443, as in Node; curl takes 1080.
+ * A proxy for display: `http://proxy.example:3128 (HTTPS_PROXY)`, without user and password. The default port is 80 or
+ * 443, as in Node; curl's is 1080.
  */
 export function shownProxy({ url, variable }: Proxy): string {
   return `${url.protocol}//${url.hostname}:${portOf(url)} (${variable})`;
 }
 
-/** `Basic` with the percent-decoded user and password (RFC 7617); `undefined` when there are none. */
+/** `Basic` with the percent-decoded user and password (RFC 7617); `undefined` without both. */
 export function proxyAuthorization({ url: { username, password } }: Pick<Proxy, 'url'>): string | undefined {
   if (username === '' && password === '') return undefined;
   return `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64')}`;
 }
 
 /**
- * Without a scheme it is http (curl(1), --proxy).
+ * Parses a proxy. Without a scheme it is http (curl(1), --proxy).
  *
  * @throws ProxyError which names the variable, and never the value: it may hold a password.
  */
@@ -115,24 +115,24 @@ export function parseProxy({ text, variable }: ProxySetting): Proxy {
     throw refused('SOCKS is not supported; name an HTTP proxy there, or add the host to NO_PROXY to reach it directly');
   }
   if (!['http:', 'https:'].includes(url.protocol)) throw refused('expected http:// or https:// at its beginning');
-  // What the URL parser took for the host is then a part of the user or the password.
+  // The host that the parser found is then a part of the user or the password.
   if (`${url.pathname}${url.search}${url.hash}`.includes('@')) {
     throw refused('percent-encode / ? # and @ in its user and password');
   }
   return { url, variable };
 }
 
-/** The name that TLS checks; an address is not one (RFC 6066 section 3). */
+/** The name that TLS checks; empty for an address (RFC 6066 section 3). */
 export function serverName(host: string): string {
   return isIP(host) === 0 ? host : '';
 }
 
-/** npm writes "not set" in these ways. */
+/** npm represents "not set" by these values. */
 function npmSetting(text: string | undefined, variable: string): ProxySetting | undefined {
   return text === undefined || ['', 'null', 'false'].includes(text) ? undefined : { text, variable };
 }
 
-/** A value may hold a bare percent sign. */
+/** Percent-decodes a value; one with a bare percent sign stays as it is. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

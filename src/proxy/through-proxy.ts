@@ -1,6 +1,6 @@
 /**
- * What outgoing requests are sent with. Whoever sends requests to other machines (updates, the command line, callbacks,
- * registrations) takes both functions from here, so that each of them obeys the same rules.
+ * The functions for outgoing requests. All requests to other machines (updates, the command line, callbacks,
+ * registrations) use them, so that the same proxy rules apply.
  * @module
  */
 import type { Socket } from 'node:net';

@@ -1,5 +1,5 @@
 /**
- * The body of an answer without its compression, as `fetch` hands it out.
+ * Decompresses the body of an answer, as `fetch` does.
  * @module
  */
 import type { IncomingMessage } from 'node:http';
@@ -7,13 +7,13 @@ import { type Readable, pipeline } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 
 /**
- * Bytes are handed out as soon as they are there: an answer may be a stream of events. An encoding that is not known
- * stays (RFC 9110 section 8.4).
+ * Bytes are passed on as soon as they arrive: an answer may be a stream of events. A body with an unknown encoding is
+ * left as it is (RFC 9110 section 8.4).
  */
 export function unpacked(answer: IncomingMessage): Readable {
   const decoder = decoderFor(answer.headers['content-encoding']?.trim().toLowerCase());
   if (decoder === undefined) return answer;
-  // A failure of the answer ends the decoder, whose reader is told.
+  // A failure of the answer destroys the decoder, whose reader then gets the error.
   return pipeline(answer, decoder, () => undefined);
 }
 
