@@ -28,7 +28,7 @@ const lookLaterMs = 1000;
 
 /**
  * Finds, after a second, the processes that launchers of any server of the state directory have started. Where there is
- * no `/proc` it finds none.
+ * no `/proc` it finds no processes.
  *
  * @throws the system's error where it cannot look.
  */

@@ -31,7 +31,8 @@ export interface LaunchersOptions extends StarterEvents {
 interface Launcher {
   readonly number: number;
   /**
-   * Its FIFO, open for reading and writing, so that the open never waits; the launcher ends when the server closes it.
+   * Its FIFO, open for reading and writing, so that the open never waits; the launcher ends once the server closes it
+   * or ends.
    */
   readonly fd: number;
   identity: Identity | undefined;
@@ -278,8 +279,8 @@ export class Launchers implements Starter {
       if (!hasEnded(launcher)) continue;
       this.#busy.delete(jobId);
       closeSync(launcher.fd);
-      // The process on the first line of `process` has the job. If that of the ended launcher still starts, it finds
-      // the line of another, or the next launcher's process does: only one runs the job.
+      // The process on the first line of `process` has the job: even if that of the ended launcher still starts, only
+      // one process runs the job.
       if (isUnclaimed(work.launch.directory)) this.#start(work);
       else this.#options.onOrphaned(jobId);
     }
