@@ -143,7 +143,7 @@ export interface AgentTurn {
   /** As {@link AgentJobSummary.stopReason}; `null` while it runs. */
   readonly stopReason: string | null;
   readonly usage: TurnUsage | null;
-  /** How many permissions were denied in this turn, by a rule, a person or a timeout. */
+  /** How many permissions were denied in this turn, for any reason. */
   readonly denied: number;
   readonly startedAt: number;
   /** `null` while it runs. */

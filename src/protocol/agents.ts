@@ -10,8 +10,7 @@ import {
 import { maxShownTurns } from './agent-jobs.ts';
 import { type ShellKind, parseShellKind } from './shells.ts';
 
-// Fields of a request.
-// -------------------------------------------------------------------------------------------------
+// Fields of a request. ------------------------------------------------------------------------------------------------
 
 /** A part of a prompt: `text` and `resource_link` are always allowed, the others only if the agent supports them. */
 export type PromptBlock =
@@ -383,8 +382,7 @@ function oneLine(characters: readonly string[]): string {
   return characters.slice(0, maxCommandCharacters).join('').replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
 }
 
-// Calls on the job of an agent.
-// ----------------------------------------------------------------------------------------
+// Calls on the job of an agent. ---------------------------------------------------------------------------------------
 
 export interface PromptRequest {
   readonly prompt: Prompt;
@@ -515,8 +513,7 @@ export interface AgentList {
   readonly defaultAgent: string;
 }
 
-// Parsers.
-// -------------------------------------------------------------------------------------------------------------
+// Parsers. ------------------------------------------------------------------------------------------------------------
 
 function resource(): Parser<Extract<PromptBlock, { type: 'resource' }>['resource']> {
   const shape = object({ uri, text: optional(content), blob: optional(base64), mimeType: optional(word) });
