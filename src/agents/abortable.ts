@@ -1,19 +1,25 @@
 /**
- * What is wanted only until somebody aborts it.
+ * Races a promise against abort signals.
  * @module
  */
 import { setMaxListeners } from 'node:events';
 
 /**
- * Runs something with a signal of its own, which aborts with the first of `signals`: then the outcome is `instead`, whatever it still does.
- * It does not begin where one has aborted already.
+ * Runs `run` with its own signal, which aborts with the first of `signals`. After an abort the result is `instead`,
+ * whatever `run` still does. If a signal has aborted already, `run` is not called.
  */
-export async function unlessAborted<T, U>(signals: readonly AbortSignal[], run: (signal: AbortSignal) => Promise<T>, instead: U): Promise<T | U> {
+export async function unlessAborted<T, U>(
+  signals: readonly AbortSignal[],
+  run: (signal: AbortSignal) => Promise<T>,
+  instead: U,
+): Promise<T | U> {
   if (signals.some(({ aborted }) => aborted)) return instead;
   const controller = new AbortController();
   const abort = (): void => controller.abort();
-  const aborted = new Promise<U>((resolve) => { controller.signal.addEventListener('abort', () => resolve(instead), { once: true }); });
-  // As many as an agent asks for at a time wait for the end of its turn.
+  const aborted = new Promise<U>((resolve) => {
+    controller.signal.addEventListener('abort', () => resolve(instead), { once: true });
+  });
+  // All requests that an agent makes at a time listen for the end of its turn.
   setMaxListeners(0, ...signals);
   for (const signal of signals) signal.addEventListener('abort', abort, { once: true });
   try {
@@ -23,7 +29,10 @@ export async function unlessAborted<T, U>(signals: readonly AbortSignal[], run: 
   }
 }
 
-/** The outcome of what goes on, or, where somebody aborts the wait before, a rejection with the reason of that. It goes on all the same. */
+/**
+ * Resolves or rejects like `promise`; if `signal` aborts first, rejects with its reason. The work behind `promise`
+ * continues.
+ */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return await promise;
   return await new Promise((resolve, reject) => {

@@ -1,9 +1,9 @@
 /**
- * Version 2 of the Agent Client Protocol, a draft (schema/v2 of npm @agentclientprotocol/sdk 2.4.0), read as if it were
- * version 1: what the rest of the client knows is that.
+ * Translates version 2 of the Agent Client Protocol, a draft (schema/v2 of npm @agentclientprotocol/sdk 2.4.0), to
+ * version 1, the only version that the rest of the client knows.
  *
- * It has no files, terminals and modes of the client, no `session/load`, and a turn does not end with the answer to its
- * prompt, see `foreground-v2.ts`.
+ * Version 2 has no `session/load` and no files, terminals and modes of the client. A turn does not end with the answer
+ * to its prompt, see `foreground-v2.ts`.
  * @module
  */
 import { createHash, type Hash } from 'node:crypto';
@@ -12,19 +12,19 @@ import type { McpServer } from '../protocol/agents.ts';
 import { type AgentAbilities, agentInfoOf, authMethodsOf, isAble } from './acp.ts';
 import { type Fields, beginning, fieldsOf, isFields, listOf, textOf } from './lenient.ts';
 
-/** Whether the answer to `initialize` is one of version 2: agents of version 1 may only repeat the number. */
+/** Whether the answer to `initialize` is one of version 2. Agents of version 1 may merely repeat the number. */
 export function isV2(answer: unknown): boolean {
   const { protocolVersion, agentCapabilities, agentInfo } = fieldsOf(answer);
   return protocolVersion === 2 && agentCapabilities === undefined && agentInfo === undefined;
 }
 
-/** @param answer To `initialize`. @param client As with `abilitiesOf`. */
+/** @param answer The answer to `initialize`. @param client As for `abilitiesOf`. */
 export function abilitiesOfV2(answer: unknown, client: { readonly hasTerminals: boolean }): AgentAbilities {
   const { info, capabilities, authMethods } = fieldsOf(answer);
   const session = fieldsOf(capabilities)['session'];
   const { prompt, mcp, ...more } = fieldsOf(session);
   const has = (fields: unknown, name: string): boolean => isAble(fieldsOf(fields), name);
-  // These come with sessions.
+  // Every agent with sessions supports these.
   const isBaseline = isFields(session);
   return {
     protocolVersion: 2,
@@ -37,7 +37,7 @@ export function abilitiesOfV2(answer: unknown, client: { readonly hasTerminals: 
       load: false, resume: isBaseline, list: isBaseline, close: isBaseline, delete: has(more, 'delete'),
       additionalDirectories: has(more, 'additionalDirectories'),
     },
-    // An agent that has ways to log in also has `auth/logout`.
+    // An agent with login methods also has `auth/logout`.
     canLogOut: listOf(authMethods).length > 0,
     authMethods: authMethodsOf(listOf(authMethods).map(fieldsOf).flatMap(({ type, methodId: id, name, args, env }) => {
       if (type !== 'agent' && type !== 'terminal') return [];
@@ -51,12 +51,12 @@ function variablesOf(env: unknown): Fields {
   return Object.fromEntries(listOf(env).map(fieldsOf).map(({ name, value }) => [textOf(name) ?? '', value]));
 }
 
-/** Of a new session. */
+/** The MCP servers of a new session, in the form of version 2. */
 export function mcpServersOfV2(servers: readonly McpServer[]): readonly object[] {
   return servers.map((server) => ('type' in server ? server : { type: 'stdio', ...server }));
 }
 
-/** @param params Of `session/request_permission`. */
+/** @param params The parameters of `session/request_permission`. */
 export function permissionOfV2(params: unknown): Fields {
   const { sessionId, title, subject, options } = fieldsOf(params);
   const { type, toolCall, command, cwd, toolCallId } = fieldsOf(subject);
@@ -71,21 +71,21 @@ export function permissionOfV2(params: unknown): Fields {
 
 interface Told {
   readonly characters: number;
-  /** Of them: a message may be long. */
+  /** Hash of these characters: the message itself may be long. */
   readonly hash: Hash;
 }
 
-/** Of messages and of tool calls: the oldest go. */
+/** Messages, and tool calls, that are remembered; the oldest are dropped. */
 const maxRemembered = 200;
 const maxDiffs = 1000;
 
-/** The updates of one session. What is not known is handed on as it is. */
+/** Translates the updates of one session. Unknown updates are passed on unchanged. */
 export class UpdatesV2 {
   readonly #told = new Map<string, Told>();
   /** The diffs of each tool call that has not ended. */
   readonly #diffs = new Map<string, readonly unknown[]>();
 
-  /** @returns those that say the same in version 1. */
+  /** @returns the equivalent updates of version 1. */
   read(update: unknown): readonly unknown[] {
     const fields = fieldsOf(update);
     switch (fields['sessionUpdate']) {
@@ -109,11 +109,11 @@ export class UpdatesV2 {
   }
 
   /**
-   * The whole content of a message: what was not told of it yet. Where it begins otherwise than what was told, all of
-   * it, in a line of its own.
+   * Translates the whole content of a message to the part that was not reported yet. If the content begins differently
+   * from what was reported, all of it is reported, on a new line.
    */
   #message({ messageId, content }: Fields, sessionUpdate: string): readonly Fields[] {
-    // It stays as it is, or is cleared: what was told is not untold.
+    // The content is unchanged, or it is cleared: reported text cannot be taken back.
     if (!Array.isArray(content)) return [];
     const key = messageOf({ messageId, sessionUpdate });
     const blocks = listOf(content).map(fieldsOf);
@@ -144,7 +144,7 @@ export class UpdatesV2 {
     return { ...fields, ...(items ? { content: items } : {}), ...known };
   }
 
-  /** In version 1 the content is always told as a whole. */
+  /** Version 1 always reports the whole content of a tool call. */
   #toolContent({ toolCallId, content }: Fields): Fields {
     const id = textOf(toolCallId) ?? '';
     const added = contentOf(content);
@@ -176,7 +176,7 @@ function isDiff(item: unknown): boolean {
   return fieldsOf(item)['type'] === 'diff';
 }
 
-/** A diff is one for each file that it changes. */
+/** Splits a diff into one per changed file. */
 function contentOf(item: unknown): readonly unknown[] {
   if (!isDiff(item)) return [item];
   const { changes, patch } = fieldsOf(item);
@@ -194,7 +194,9 @@ interface FileTexts {
   readonly newText: string;
 }
 
-/** What a patch in the format of git (git-diff(1)) shows of each file: the lines around its changes. */
+/**
+ * The text before and after, for each file of a patch in git's format (git-diff(1)): only the lines around its changes.
+ */
 function textsOf({ format, text }: Fields): readonly FileTexts[] {
   if (format !== 'git_patch' || typeof text !== 'string') return [];
   return beginning(text, maxDiffCharacters).split(/^(?=diff --git )/m).flatMap((file) => {

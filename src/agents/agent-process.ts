@@ -1,5 +1,5 @@
 /**
- * The process of an agent: its stdio is the conversation, its stderr that of the job.
+ * The process of an agent: stdin and stdout carry the protocol, stderr is that of the job.
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -17,11 +17,11 @@ export interface AgentProcessOptions {
   readonly argv: readonly string[];
   readonly workdir: string;
   readonly env: NodeJS.ProcessEnv;
-  /** Marks all its processes, wherever they go: the id of its job. This process itself may carry it, too. */
+  /** The id of the job, which marks all processes of the agent, wherever they move. This process may carry it, too. */
   readonly mark: string;
-  /** Milliseconds for it to end once it reads the end of its input. Default: 3000. */
+  /** Milliseconds that the agent has to end after the end of its input. Default: 3000. */
   readonly leaveMs?: number;
-  /** Milliseconds for SIGTERM to be acted upon. Default: 2000. */
+  /** Milliseconds between SIGTERM and SIGKILL. Default: 2000. */
   readonly graceMs?: number;
 }
 
@@ -36,27 +36,42 @@ export interface AgentProcess {
   readonly output: Writable;
   readonly exited: Promise<AgentExit>;
   /**
-   * Closes its stdin, which ends most agents, then ends it and all that it has started: SIGTERM to its group and to whoever left that, SIGKILL to
-   * those that stay. Resolves once nobody is left, `false` where somebody hangs in the kernel.
+   * Closes the agent's stdin, which ends most agents, then ends the agent and all processes that it started: SIGTERM to
+   * its group and to processes that left it, SIGKILL to those that remain. Resolves once no process is left; with
+   * `false` if one hangs in the kernel.
    */
   end(): Promise<boolean>;
 }
 
 const defaultLeaveMs = 3000;
 const defaultGraceMs = 2000;
-/** What an agent has said last is read for as long as something comes, looked at so often: */
+/** After the agent has exited, its stdout is read for as long as data arrives, checked at this interval. */
 const drainLookMs = 100;
-/** Then, or once nothing came for a few looks, its stdout is let go: somebody that it has started may hold it open for ever. */
+/**
+ * After this many checks, or `quietLooks` checks without data, its stdout is closed: a process that the agent started
+ * may hold it open forever.
+ */
 const maxDrainLooks = 50;
 const quietLooks = 5;
 
 /** @throws AgentFailure `not_started` */
 export async function startAgent(options: AgentProcessOptions): Promise<AgentProcess> {
-  const { argv: [file = '', ...args], workdir: cwd, mark, leaveMs = defaultLeaveMs, graceMs = defaultGraceMs } = options;
-  // A group of its own: an agent may be behind a wrapper of npm, which alone would hear of a signal.
+  const {
+    argv: [file = '', ...args], workdir: cwd, mark,
+    leaveMs = defaultLeaveMs, graceMs = defaultGraceMs,
+  } = options;
+  // It gets its own process group: a wrapper of npm in front of the agent would otherwise be the only one to get
+  // signals.
   const at = { file, cwd };
-  const child = spawned(at, () => spawn(file, args, { cwd, env: { ...options.env, [markName]: mark }, stdio: ['pipe', 'pipe', 'inherit'], detached: true }));
-  const exited = new Promise<AgentExit>((resolve) => { child.once('exit', (code, signal) => resolve({ code, signal })); });
+  const child = spawned(at, () => spawn(file, args, {
+    cwd,
+    env: { ...options.env, [markName]: mark },
+    stdio: ['pipe', 'pipe', 'inherit'],
+    detached: true,
+  }));
+  const exited = new Promise<AgentExit>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', (error: NodeJS.ErrnoException) => {
@@ -65,7 +80,7 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
   });
   const { pid = 0, stdout: input, stdin: output } = child;
   const leader = await identify(pid) ?? { pid, startTime: 'ended' };
-  // EPIPE: it has ended, which its exit tells.
+  // EPIPE: the agent has ended, which `exited` reports.
   output.on('error', () => undefined);
   void exited.then(() => letGo(input));
   const end = async (): Promise<boolean> => {
@@ -74,7 +89,7 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
     await Promise.race([exited, sleep(leaveMs, undefined, { signal: controller.signal }).catch(() => undefined)]);
     controller.abort();
     const family = { id: mark, leader };
-    // One look is enough for most, which go by themselves and leave nobody.
+    // One check is enough for most agents, which end by themselves and leave no process.
     const isEnded = await isGone(family) || await terminate(family, { signal: 'SIGTERM', graceMs });
     input.destroy();
     output.destroy();
@@ -84,7 +99,7 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
   return { pid, input, output, exited, end: () => ending ??= end() };
 }
 
-/** Some errors Node throws at once, as that the arguments are too long (E2BIG). @throws AgentFailure */
+/** Node throws some errors synchronously, for example E2BIG for arguments that are too long. @throws AgentFailure */
 function spawned<C>(at: SpawnedAt, start: () => C): C {
   try {
     return start();
@@ -101,10 +116,14 @@ interface SpawnedAt {
 function notStarted(cause: Error, at: SpawnedAt): AgentFailure {
   const why = spawnErrorText(cause, at);
   const install = why.endsWith('is not installed') ? installCommandOf(at.file) : undefined;
-  return new AgentFailure('not_started', `Cannot start the agent: ${install === undefined ? why : `${why}: ${install}`}`, { cause });
+  return new AgentFailure(
+    'not_started',
+    `Cannot start the agent: ${install === undefined ? why : `${why}: ${install}`}`,
+    { cause },
+  );
 }
 
-/** For whoever reads it that is the end. */
+/** Reads the remaining output, then closes the stream, which is the end of input for its reader. */
 async function letGo(input: Readable): Promise<void> {
   let [read, quiet] = [-1, 0];
   for (let looks = 0; looks < maxDrainLooks && quiet < quietLooks; looks += 1) {

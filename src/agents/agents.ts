@@ -1,5 +1,5 @@
 /**
- * Agents as jobs: what starts their runners, what their jobs show, and what they can be told meanwhile.
+ * Agents as jobs: starts their runners, shows the fields of their jobs, and sends commands to them.
  * @module
  */
 import { randomUUID } from 'node:crypto';
@@ -40,16 +40,19 @@ import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } fr
 import { type WholeTurn, shownTurns, wholeTurn } from './turns.ts';
 
 export interface AgentsOptions {
-  /** What jobs inherit. */
+  /** Environment that jobs inherit. */
   readonly env: { readonly [name: string]: string };
   readonly jobShells: JobShells;
   readonly version: string;
-  /** What a job of ours runs to install an agent: it takes the directory, and on stdin an {@link InstallOrder}. */
+  /**
+   * The program that a job of this server runs to install an agent: it takes the directory as an argument, and an
+   * {@link InstallOrder} on stdin.
+   */
   readonly installProgram: ReturnType<typeof ownProgram>;
-  /** Of the agents that jobs of ours install. */
+  /** Directory of the agents that jobs of this server install. */
   readonly directory: string;
   readonly isSupported: boolean;
-  /** Whether a login may be done in a terminal of the server. */
+  /** Whether a login can be done in a terminal of the server. */
   readonly hasTerminals: () => boolean;
   readonly log: Log;
 }
@@ -57,13 +60,13 @@ export interface AgentsOptions {
 type Command = RunnerCommand extends infer C ? C extends RunnerCommand ? Omit<C, 'id'> : never : never;
 
 const program = ownProgram(import.meta.url, 'runner-main');
-/** Of a job that installs an agent: its name. */
+/** Label of a job that installs an agent: the agent's name. */
 const installLabel = 'sidecar.agentInstall';
-/** A runner is idle nearly always. */
+/** Node options that save memory: a runner is idle nearly always. */
 const frugal = ['--max-semi-space-size=2', '--v8-pool-size=1'];
-/** For so long an agent is watched at a time. */
+/** Milliseconds of one wait for changes of an agent's job. */
 const watchMs = 60_000;
-/** For a runner to act on what it is told. */
+/** Milliseconds that a runner has to act on a command. */
 const commandMs = 10_000;
 
 export class Agents implements AgentHost {
@@ -71,29 +74,30 @@ export class Agents implements AgentHost {
   readonly #states = new StateCache();
   #jobs: AgentJobs | undefined;
   #isClosed = false;
-  /** They run since before there were jobs to serve them. */
+  /** Agents that were to be watched before {@link connect}. */
   readonly #early: AgentLaunch[] = [];
   readonly #watched = new Set<string>();
-  /** Jobs that another one begins to go on with. */
+  /** Jobs whose continuation in a new job is being started. */
   readonly #continuing = new Map<string, Promise<unknown>>();
 
   constructor(options: AgentsOptions) {
     this.#options = options;
   }
 
-  /** The jobs that they are. */
+  /** Sets the jobs that the agents run as. */
   connect(jobs: AgentJobs): void {
     this.#jobs = jobs;
     for (const launch of this.#early.splice(0)) this.watch(launch);
-    // Of agents that have ended while there was no server.
-    jobs.endLabelled(agentLabel, (id) => this.#isFinished(id)).catch((error: unknown) => this.#options.log.warn('cannot end what agents have left', { error }));
+    // Agents may have ended while no server was running.
+    jobs.endLabelled(agentLabel, (id) => this.#isFinished(id))
+      .catch((error: unknown) => this.#options.log.warn('cannot end what agents have left', { error }));
   }
 
   get isSupported(): boolean {
     return this.#options.isSupported;
   }
 
-  /** As jobs have it. */
+  /** Same as `once` of the jobs. */
   once<T>(id: string, request: Repeatable, call: string, act: (sameId: string | undefined) => Promise<T>): Promise<T> {
     return this.#connected.once(id, request, call, act);
   }
@@ -108,9 +112,9 @@ export class Agents implements AgentHost {
   }
 
   /**
-   * Starts the job that installs an agent; with the key of an earlier request: that one's.
+   * Starts the job that installs an agent. A request with the key of an earlier one returns the job of that one.
    *
-   * @returns its id. @throws ParseError; ProblemError not_supported, and as a request for a job.
+   * @returns the id of the job. @throws ParseError; ProblemError not_supported, and those of a request for a job.
    */
   async install(name: string, asked: InstallRequest, request: Repeatable): Promise<JobId> {
     if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot install an agent: this platform runs none');
@@ -118,7 +122,7 @@ export class Agents implements AgentHost {
     const order = installOrder(name, asked, env['PATH'] ?? '');
     makeFolder(directory, { mode: 0o700 });
     return await this.#connected.startProgram({
-      // On stdin no other user sees the variables of the entry.
+      // On stdin, no other user can see the variables of the entry.
       argv: [file, ...loaders, path, directory], stdin: JSON.stringify(order), workdir: directory,
       name: `install ${name}`, labels: { [installLabel]: name }, timeoutSeconds: installSeconds,
     }, request, `POST /agents/${name}/install`);
@@ -126,22 +130,35 @@ export class Agents implements AgentHost {
 
   async admit(asked: AgentProgram, { workdir, env }: Pick<AgentLaunch, 'workdir' | 'env'>): Promise<void> {
     const { additionalDirectories = [], shell, agent, argv } = asked;
-    if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs');
-    if (shell === 'pwsh' || shell === 'powershell') throw new ProblemError('not_supported', `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`);
+    if (!this.isSupported) throw new ProblemError(
+      'not_supported',
+      'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs',
+    );
+    if (shell === 'pwsh' || shell === 'powershell') throw new ProblemError(
+      'not_supported',
+      `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`,
+    );
     const { PATH: path = '' } = this.#environmentOf(env);
     const installed = installedAgents(this.#options.directory);
     if (agent !== undefined && argv === undefined) checkAgentName(agent.trim(), { path, workdir, installed });
     for (const [index, path] of additionalDirectories.entries()) {
       const found = stat(expanded(path, this.#home, workdir));
       const isDirectory = await found.then((stats) => stats.isDirectory(), () => false);
-      if (!isDirectory) throw new ParseError(`body.additionalDirectories[${index}]`, `expected an existing directory, received ${JSON.stringify(path)}`);
+      if (!isDirectory) throw new ParseError(
+        `body.additionalDirectories[${index}]`,
+        `expected an existing directory, received ${JSON.stringify(path)}`,
+      );
     }
   }
 
   prepare(launch: AgentLaunch): ReturnType<AgentHost['prepare']> {
     replaceFile(join(launch.directory, orderFile), JSON.stringify(this.#orderOf(launch)));
-    // Its own environment is of no use to the runner, and what is in there for Node may hinder it.
-    return { argv: [program.file, ...program.loaders, ...frugal, program.path, launch.directory], workdir: dirname(program.path), env: withoutNode(this.#options.env) };
+    // The runner needs no environment of its own, and variables for Node could disturb it.
+    return {
+      argv: [program.file, ...program.loaders, ...frugal, program.path, launch.directory],
+      workdir: dirname(program.path),
+      env: withoutNode(this.#options.env),
+    };
   }
 
   watch(launch: AgentLaunch): void {
@@ -154,14 +171,21 @@ export class Agents implements AgentHost {
       state: () => this.#readState(directory), isClosed: () => this.#isClosed, isFinished: () => this.#isFinished(id),
       log: this.#options.log,
       changed: (isSame) => this.#connected.until(id, () => !isSame(), watchMs),
-      start: (wishId, command) => this.#connected.startInShell({ sessionKey, shell: asked.shell, command, workdir, env, labels: { [agentLabel]: id } }, `${id}/${wishId}`),
+      start: (wishId, command) => this.#connected.startInShell(
+        { sessionKey, shell: asked.shell, command, workdir, env, labels: { [agentLabel]: id } },
+        `${id}/${wishId}`,
+      ),
       tell: (news) => this.#ask(id, news),
     });
-    wishes.serve().catch((error: unknown) => this.#options.log.error('the commands of an agent are not served any more', { jobId: id, error }))
+    wishes.serve()
+      .catch((error: unknown) => this.#options.log.error(
+        'the commands of an agent are not served any more',
+        { jobId: id, error },
+      ))
       .finally(() => this.#watched.delete(id));
   }
 
-  /** Serves nobody any more; the agents go on. */
+  /** Stops serving the agents; they keep running. */
   close(): void {
     this.#isClosed = true;
   }
@@ -178,7 +202,7 @@ export class Agents implements AgentHost {
     return await detailsOf(this.#readState(directory), directory, options);
   }
 
-  /** Those of a job, in their order. @throws ProblemError job_not_found, not_an_agent. */
+  /** The turns of a job, in their order. @throws ProblemError job_not_found, not_an_agent. */
   async turns(id: string, query: TurnsQuery): Promise<readonly AgentTurn[]> {
     const { directory, end } = this.#agentJob(id);
     return await shownTurns(directory, end, query);
@@ -195,13 +219,13 @@ export class Agents implements AgentHost {
   }
 
   /**
-   * The next turn, of the last job that continues this one; where its agent has ended, the first turn of a new job
-   * that continues its session.
+   * Sends the prompt of the next turn to the last job that continues this one. If the agent of that job has ended,
+   * starts a new job that continues its session, with the prompt as its first turn.
    *
-   * @param sameId Of a request that may be sent again: what the runner was told by it before, it is not told twice, and
-   * no second job is started.
-   * @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable; as a request
-   * would where a job is started.
+   * @param sameId Key of a request that may be repeated: a prompt that a runner took with this key is not sent again,
+   * and no second job is started.
+   * @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable; those of a
+   * request for a job if one is started.
    */
   async prompt(id: string, prompt: Prompt, sameId?: string): Promise<PromptTaken> {
     const known = sameId === undefined ? undefined : this.#connected.byKey(continuationKey(sameId));
@@ -218,7 +242,7 @@ export class Agents implements AgentHost {
     }
   }
 
-  /** The last job of the conversation that this one began, or the one that was told of the request already. */
+  /** The last job in the chain of continuations of this one, or the job that has taken the request already. */
   #lastOf(id: string, sameId: string | undefined): { readonly job: AgentJob; readonly isTold: boolean } {
     for (let job = this.#connected.get(id); ;) {
       const told = sameId === undefined ? undefined : resultOf(this.#readState(job.directory), sameId);
@@ -228,13 +252,13 @@ export class Agents implements AgentHost {
     }
   }
 
-  /** @returns `undefined`: the agent has ended before it took the prompt. @throws ProblemError as {@link prompt}. */
+  /** @returns `undefined` if the agent ended before it took the prompt. @throws ProblemError as {@link prompt}. */
   async #turnOf({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<number | undefined> {
     try {
       return (await this.#tell(id, { is: 'prompt', prompt: promptBlocks(prompt) ?? [] }, sameId)).turn ?? 0;
     } catch (error) {
       if (!(error instanceof ProblemError) || error.code !== 'job_not_running') throw error;
-      // It is about to end, unless it is at its last turn.
+      // The job is about to end, unless the agent is at its last turn.
       if (phaseOf(this.#readState(directory)) !== 'turn') await this.#connected.until(id, () => false, commandMs);
       if (!this.#isFinished(id)) throw error;
       return undefined;
@@ -249,16 +273,17 @@ export class Agents implements AgentHost {
         `Cannot tell the agent of job ${id}: it has ended, and had no session to go on with`);
     }
     const differing = { ...changesOf(state), prompt, acp_session_id: acpSessionId };
-    const going = this.#connected.continueJob(id, differing, sameId === undefined ? undefined : continuationKey(sameId));
+    const going = this.#connected
+      .continueJob(id, differing, sameId === undefined ? undefined : continuationKey(sameId));
     this.#continuing.set(id, going);
     return takenBy(await going.finally(() => this.#continuing.delete(id)));
   }
 
   /**
-   * Changes what the agent goes on with, also in the middle of a turn. @returns what it has now.
+   * Changes the agent's settings, also in the middle of a turn. @returns the settings that apply now.
    *
-   * @throws ProblemError as {@link prompt}; config_not_supported, agent_error; not_supported where a version that could
-   * not do that has started it.
+   * @throws ProblemError as {@link prompt}; config_not_supported, agent_error; not_supported if the runner was started
+   * by a version that cannot do it.
    */
   async change(id: string, change: AgentChange, sameId?: string): Promise<AgentChange> {
     const { changed } = await this.#tell(id, { is: 'change', change }, sameId);
@@ -267,7 +292,7 @@ export class Agents implements AgentHost {
     throw new ProblemError('not_supported', `Cannot change the agent of job ${id}: ${why}`);
   }
 
-  /** Ends the turn that the agent is at. @returns whether there is one. @throws ProblemError as {@link prompt}. */
+  /** Cancels the current turn. @returns whether there was one. @throws ProblemError as {@link prompt}. */
   async cancelTurn(id: string): Promise<boolean> {
     const { problem } = await this.#ask(id, { is: 'cancel' });
     return problem === null;
@@ -281,7 +306,7 @@ export class Agents implements AgentHost {
     }
     const { decision, remember } = request;
     const offered = optionIdFor(this.#readState(this.#connected.get(id).directory), permissionId, decision);
-    // What is not offered is refused by the runner, which also knows whether the permission is pending.
+    // The runner refuses an option that is not offered; it also knows whether the permission is pending.
     const optionId = offered ?? (decision === 'deny' ? null : '');
     await this.#tell(id, { is: 'permit', permissionId, optionId, ...defined({ remember }) });
   }
@@ -299,7 +324,7 @@ export class Agents implements AgentHost {
     return homeDirectory(this.#options.env);
   }
 
-  /** @param env Of the request. */
+  /** @param env The environment of the request. */
   #environmentOf(env: AgentsOptions['env']): AgentsOptions['env'] {
     return { ...withoutClaude(this.#options.env), ...env };
   }
@@ -330,7 +355,7 @@ export class Agents implements AgentHost {
     throw new ProblemError(problemOf(result, command), `Cannot tell the agent of job ${id}: ${result.message}`);
   }
 
-  /** Resolves with what its runner made of it. */
+  /** Sends a command to the runner of a job, and resolves with the result. */
   async #ask(id: string, command: Command, commandId: string = randomUUID()): Promise<CommandResult> {
     const jobs = this.#connected;
     const job = this.#agentJob(id);
@@ -347,7 +372,11 @@ export class Agents implements AgentHost {
     await jobs.until(id, isReached, commandMs);
     if (isReached() && result) return result;
     if (jobs.get(id).isFinished) throw ended();
-    throw new ProblemError('unavailable', `Cannot tell the agent of job ${id}: its runner has not answered yet; look at the job again`, { headers: { 'Retry-After': '2' } });
+    throw new ProblemError(
+      'unavailable',
+      `Cannot tell the agent of job ${id}: its runner has not answered yet; look at the job again`,
+      { headers: { 'Retry-After': '2' } },
+    );
   }
 
   #orderOf({ id, workdir, env, program: asked, timeoutSeconds: turnSeconds }: AgentLaunch): AgentOrder {
@@ -355,7 +384,7 @@ export class Agents implements AgentHost {
     const installed = installedAgents(this.#options.directory);
     const { argv, env: ofAgent = {} } = programOf(asked, ofJob['PATH'] ?? '', installed);
     const merged = { ...ofAgent, ...ofJob, SIDECAR_JOB_ID: id };
-    // Agents write their files, and show their text, in the locale that they find.
+    // Agents write files and show text in the locale of their environment.
     const inherited: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
     const asking = askingEnvironment(argv, asked.permissions ?? agentDefaults.permissions);
     const environment = { ...inherited, ...asking, ...env, SIDECAR_JOB_ID: id };
@@ -368,12 +397,18 @@ export class Agents implements AgentHost {
   }
 }
 
-/** The session whose shell runs the commands of the agent; `undefined`: its runner does. */
-function shellKeyOf(id: string, { persistent_session_key: key, persistent_shell: isWanted }: AgentProgram): string | undefined {
+/** The key of the shell that runs the agent's commands; `undefined` if its runner runs them. */
+function shellKeyOf(
+  id: string,
+  { persistent_session_key: key, persistent_shell: isWanted }: AgentProgram,
+): string | undefined {
   return isWanted === false ? undefined : key ?? (isWanted === true ? `agent-${id}` : undefined);
 }
 
-/** A name, a line of plain words, or, where it needs one, a line for a shell: arguments may follow each. */
+/**
+ * Accepts the name of an agent, a line of plain words or, if the line needs one, a line for a shell. Each may have
+ * arguments.
+ */
 function programOf(
   { argv, agent = agentDefaults.agent }: AgentProgram, path: string, installed: readonly InstalledAgent[],
 ): { readonly argv: readonly string[]; readonly env?: AgentsOptions['env'] } {
@@ -384,7 +419,7 @@ function programOf(
   return { argv: /^[\w\s@%+=:,./-]*$/.test(line) ? line.split(/\s+/) : ['/bin/sh', '-c', `exec ${line} "$@"`, 'sh'] };
 }
 
-/** Claude takes them for those of a Claude that has started it. */
+/** Removes variables that Claude would take for those of a Claude that has started it. */
 function withoutClaude(env: AgentsOptions['env']): AgentsOptions['env'] {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CLAUDE(_|CODE)/.test(name)));
 }

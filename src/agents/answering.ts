@@ -1,5 +1,5 @@
 /**
- * Answers what an agent asks permission for, by the policy of its job or by somebody, and what it asks beside that.
+ * Answers the permission requests of an agent, by the policy of its job or through a client, and its other questions.
  * @module
  */
 import { randomUUID } from 'node:crypto';
@@ -32,14 +32,14 @@ export interface AnsweringOptions {
   readonly calls: KnownCalls;
   readonly progress: Progress;
   readonly tell: (event: AgentEvent) => void;
-  /** Something is pending, or is not any more. */
+  /** Called when a request becomes pending, and when it no longer is. */
   readonly onChange: () => void;
-  /** Of the turn, from 1. */
+  /** The number of the current turn, from 1. */
   readonly turn?: () => number;
   readonly onDenied?: (denial: PermissionDenial) => void;
 }
 
-/** Who asks, and until when. */
+/** The context of a permission request: its ids, the directories of the job, and the signal that ends the wait. */
 interface Asker {
   readonly permissionId: string;
   readonly toolCallId: string | null;
@@ -50,17 +50,23 @@ interface Asker {
 interface Answered {
   readonly optionId: string | undefined;
   readonly reason: string;
-  /** Not by the policy, as nobody answered in time. */
+  /** Set if a client chose this option. Absent for a timeout, a cancelled turn and a denial without an option. */
   readonly isByPerson?: boolean;
 }
 
-/** Of what is shown for as long as somebody is asked: as much as progress keeps of a name, and a form as long as anybody fills in. */
+/**
+ * Limits on a pending request as clients see it: a name as long as progress keeps it, a form as long as a person would
+ * fill in.
+ */
 const maxNameCharacters = 2000;
 const maxQuestionCharacters = 262_144;
 const cancelledReason = 'the turn was cancelled';
-/** Held by file contents whose permission is asked for: as much as one of the largest files. */
+/** Limit of all file contents that wait for a permission: the size of one of the largest files. */
 const maxHeldCharacters = 32 * 2 ** 20;
-/** Of all that is pending: the state of the agent holds it. Each value counts as further characters. */
+/**
+ * Limit of all pending requests, because the agent's state holds them. Each JSON value counts as `charactersPerToken`
+ * more.
+ */
 const maxPendingCharacters = 3 * 2 ** 20;
 const charactersPerToken = 100;
 const maxFormTokens = 10_000;
@@ -76,7 +82,7 @@ export class Answering {
   readonly #denials = new Denials();
   #heldCharacters = 0;
   #pendingCharacters = 0;
-  /** By the id that the agent has for a question by URL: ours. */
+  /** The ids of pending questions by URL, by the ids that the agent gave them. */
   readonly #byUrl = new Map<string, string>();
   readonly #doneByUrl = new Set<string>();
 
@@ -92,46 +98,54 @@ export class Answering {
     return this.#policy;
   }
 
-  /** Another policy for all that is decided from now on; what was allowed by the one before counts no more. */
+  /** Sets the policy for all later decisions; permissions granted under the previous one no longer apply. */
   set policy(policy: PermissionPolicy) {
     this.#policy = policy;
     this.#grants.clear();
     this.#remembered.clear();
   }
 
-  /** What was allowed once is to be asked for again from now on. */
+  /** Ends the permissions that were granted for one turn only. */
   endTurn(): void {
     this.#grants.endTurn();
     this.#remembered.endTurn();
   }
 
-  /** Permissions that were asked for so far. */
+  /** Number of permissions requested so far. */
   get asked(): number {
     return this.#denials.asked;
   }
 
-  /** What was denied: the last ones. */
+  /** The most recent denials. */
   get denied(): readonly PermissionDenial[] {
     return this.#denials.denied;
   }
 
-  /** @returns the id of an option; `undefined`: cancelled. */
-  async permit(params: Fields, { jail, signal }: { readonly jail: Jail; readonly signal: AbortSignal }): Promise<string | undefined> {
+  /** @returns the id of an option; `undefined` if the request is cancelled. */
+  async permit(
+    params: Fields,
+    { jail, signal }: { readonly jail: Jail; readonly signal: AbortSignal },
+  ): Promise<string | undefined> {
     const { calls, progress } = this.#options;
     const asked = fieldsOf(params['toolCall']);
-    // Of some tool calls gemini tells nothing else; codex calls here a command what it called a look before.
+    // For some tool calls gemini sends nothing else; codex calls here a command what it called a look before.
     if (!progress.knows(asked['toolCallId'])) progress.apply({ ...asked, sessionUpdate: 'tool_call' });
     const full = calls.questionOf(params);
-    // Of one that cannot be judged only the options are read.
+    // Of a tool call that cannot be judged, only the options are read.
     const question = full ?? questionOf({ options: params['options'] });
     const permissionId = randomUUID();
     const context = await contextOf(question, jail);
     this.#denials.ask();
     const judged: PermissionAnswer = full ? decide(this.#policy, question, context)
-      : { ...decide('deny', question, context), reason: 'what the agent told of it is too long or too deep to be judged' };
+      : {
+        ...decide('deny', question, context),
+        reason: 'what the agent told of it is too long or too deep to be judged',
+      };
     const before = judged.is === 'pending' ? this.#answerBefore(question, context) : undefined;
     const answer = before ?? judged;
-    const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'permission', permissionId, decision, reason, question });
+    const tell = (decision: string, reason: string): void => this.#options.tell(
+      { type: 'permission', permissionId, decision, reason, question },
+    );
     const settle = (optionId: string | undefined, reason: string, isByPerson: boolean): string | undefined => {
       tell(optionId ?? 'cancelled', reason);
       if (isByPerson) this.#grant(question, context, optionId);
@@ -140,14 +154,17 @@ export class Answering {
     };
     if (answer.is === 'selected') return settle(answer.optionId, answer.reason, before !== undefined);
     if (answer.is === 'cancelled') return settle(undefined, answer.reason, false);
-    const answering = this.#askSomebody(question, { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, jail, signal });
-    // Whoever hears of it finds it pending.
+    const answering = this.#askSomebody(
+      question,
+      { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, jail, signal },
+    );
+    // Clients that receive the event find the request pending.
     tell('pending', answer.reason);
     const { optionId, reason, isByPerson = false } = await answering;
     return settle(optionId, reason, isByPerson);
   }
 
-  /** Of a person, who said that it holds for more than one question. */
+  /** A remembered answer: a person gave it for more than one question. */
   #answerBefore(question: PermissionQuestion, context: PermissionContext): PermissionAnswer | undefined {
     const before = this.#remembered.find(question, context);
     if (!before) return undefined;
@@ -163,19 +180,23 @@ export class Answering {
     this.#options.onDenied?.(denial);
   }
 
-  /** So that the agent may do by its client what a person has just allowed. */
+  /** Lets the agent do through its client what a person has just allowed. */
   #grant(question: PermissionQuestion, context: PermissionContext, optionId: string | undefined): void {
     if (!isAllowed(question, optionId)) return;
     this.#grants.add(question, context, kindsOf(question, optionId).every((kind) => kind === 'allow_always'));
   }
 
   /**
-   * Resolves once the agent may have its client do this: the policy says so, or a person, who has allowed it in this turn or
+   * Resolves once the agent may have its client do this: the policy allows it, or a person has allowed it before or
    * does so now.
    *
-   * @param by.signals End the wait for an answer. @throws RpcError -32602 where it may not.
+   * @param by.signals Each ends the wait for an answer. @throws RpcError -32602 if it is not allowed.
    */
-  async allow(method: string, { question, heldCharacters }: ServiceCall, by: { readonly jail: Jail; readonly signals: readonly AbortSignal[] }): Promise<void> {
+  async allow(
+    method: string,
+    { question, heldCharacters }: ServiceCall,
+    by: { readonly jail: Jail; readonly signals: readonly AbortSignal[] },
+  ): Promise<void> {
     if (!question) return;
     const { jail } = by;
     const context = await contextOf(question, jail);
@@ -188,33 +209,49 @@ export class Answering {
     if (decision === 'approve' || (!isFinal && this.#grants.covers(question, context))) return;
     if (decision === 'deny') throw this.#refused(method, question, reason);
     if (isTooLong(question)) throw this.#refused(method, question, 'it is too long to be shown for a permission');
-    if (this.#heldCharacters + heldCharacters > maxHeldCharacters) throw this.#refused(method, question, 'too much waits for permission already');
+    if (this.#heldCharacters + heldCharacters > maxHeldCharacters) throw this.#refused(
+      method,
+      question,
+      'too much waits for permission already',
+    );
     this.#heldCharacters += heldCharacters;
     try {
       const answer = await this.#askAbout(question, { ...by, reason });
       if (answer.optionId !== 'allow') throw this.#refused(method, question, answer.reason);
       const now = await contextOf(question, jail);
       const moved = question.paths.find((path) => now.realPathOf(path) !== context.realPathOf(path));
-      if (moved !== undefined) throw this.#refused(method, question, `${moved} leads elsewhere now than when it was allowed`);
+      if (moved !== undefined) throw this.#refused(
+        method,
+        question,
+        `${moved} leads elsewhere now than when it was allowed`,
+      );
     } finally {
       this.#heldCharacters -= heldCharacters;
     }
   }
 
-  /** Shows it as pending, as what the agent itself asks permission for. */
+  /** Shows the question as pending, like a permission that the agent requests itself. */
   async #askAbout(
-    question: PermissionQuestion, { jail, signals, reason: why }: { readonly jail: Jail; readonly signals: readonly AbortSignal[]; readonly reason: string },
+    question: PermissionQuestion,
+    { jail, signals, reason: why }:
+      { readonly jail: Jail; readonly signals: readonly AbortSignal[]; readonly reason: string },
   ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
     const permissionId = randomUUID();
     this.#denials.ask();
-    const tell = (decision: string, reason: string): void => this.#options.tell({ type: 'permission', permissionId, decision, reason, question });
+    const tell = (decision: string, reason: string): void => this.#options.tell(
+      { type: 'permission', permissionId, decision, reason, question },
+    );
     const before = this.#answerBefore(question, await contextOf(question, jail));
     if (before?.is === 'selected') {
       tell(before.optionId, before.reason);
       return before;
     }
     const cancelled = { optionId: undefined, reason: cancelledReason };
-    const answering = unlessAborted(signals, (signal) => this.#askSomebody(question, { permissionId, toolCallId: null, jail, signal }), cancelled);
+    const answering = unlessAborted(
+      signals,
+      (signal) => this.#askSomebody(question, { permissionId, toolCallId: null, jail, signal }),
+      cancelled,
+    );
     tell('pending', why);
     const { optionId, reason } = await answering;
     tell(optionId ?? 'cancelled', reason);
@@ -224,7 +261,10 @@ export class Answering {
   #refused(method: string, question: PermissionQuestion, reason: string): RpcError {
     if (reason !== cancelledReason) this.#deny(question, reason);
     const { paths, commands } = question;
-    const what = beginning([...paths, ...commands].map((one) => beginning(one, maxNameCharacters)).join(' '), 2 * maxNameCharacters);
+    const what = beginning(
+      [...paths, ...commands].map((one) => beginning(one, maxNameCharacters)).join(' '),
+      2 * maxNameCharacters,
+    );
     this.#options.tell({ type: 'fault', what: `${method} ${what} was refused: ${reason}` });
     return new RpcError(rpcCodes.invalidParams, `Cannot do ${method} ${what}: ${reason}`);
   }
@@ -263,13 +303,13 @@ export class Answering {
       if (remember !== undefined) this.#remembered.add(question, context, { decision, scope: remember });
       if (optionId !== null) return { optionId, reason: 'somebody has answered', isByPerson: true };
     }
-    // Links may have changed since.
+    // Symbolic links may have changed since.
     const chosen = decide(answer.by === 'somebody' || askDefault === 'deny' ? 'deny' : 'edits', question, context);
     const reason = answer.by === 'somebody' ? 'somebody has denied it' : `nobody answered within ${askSeconds} s`;
     return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason };
   }
 
-  /** Of a question that is no permission. */
+  /** Asks for the answer to a question that is not a permission. */
   async elicit(params: Fields, signal: AbortSignal): Promise<ElicitationAnswer> {
     const message = textOf(params['message']) ?? '';
     const elicitationId = randomUUID();
@@ -291,7 +331,7 @@ export class Answering {
     const ofAgent = url === undefined ? undefined : idOf(params['elicitationId']);
     const answering = this.elicitations.ask({
       id: elicitationId, signal,
-      // What is said on the page does not come by here.
+      // An answer given on the page does not pass through here.
       isFit: (answer) => url === undefined || answer.action !== 'accept' || answer.content === undefined,
       show: ({ askedAt, expiresAt }) => ({
         elicitationId, message, ...defined({ url }), requestedSchema: params['requestedSchema'] ?? null,
@@ -310,7 +350,7 @@ export class Answering {
     return given;
   }
 
-  /** The agent says that a question by URL was answered there: it need not be answered here. */
+  /** The agent reports that a question by URL was answered on its page: it need not be answered here. */
   elicited(ofAgent: string): void {
     const elicitationId = this.#byUrl.get(ofAgent);
     if (elicitationId === undefined) return;
@@ -319,7 +359,7 @@ export class Answering {
   }
 }
 
-/** The kinds of the option, of which an agent may have several of one id. */
+/** The kinds of the options with this id: an agent may offer several with the same id. */
 function kindsOf({ options }: PermissionQuestion, optionId: string | undefined): readonly string[] {
   return options.filter((option) => option.optionId === optionId).map(({ kind }) => kind);
 }
@@ -329,12 +369,12 @@ function isAllowed(question: PermissionQuestion, optionId: string | undefined): 
   return kinds.length > 0 && kinds.every((kind) => kind === 'allow_once' || kind === 'allow_always');
 }
 
-/** How a question came to its end. */
+/** The reason that is reported for each way in which a question ends. */
 const reasonOf = {
   somebody: 'somebody has answered', abort: 'the turn was cancelled', nobody: 'nobody answered in time',
 } as const;
 
-/** In the words of an error. */
+/** The action in the words of an error message. */
 function actionOf({ kind }: PermissionQuestion): string {
   if (kind === 'execute') return 'run a command in';
   return kind === 'read' ? 'read' : 'write';

@@ -1,7 +1,8 @@
 /**
- * The mode of an agent in which it asks for permission, as far as the permissions of its job need that. Pure.
+ * Selects the mode in which an agent asks for permission, as far as the permissions of its job need that. Pure.
  *
- * Which mode does is known of real agents: names by the last part of their ids, as some ids are URLs.
+ * The names of modes are those of real agents. They are compared with the last part of an id, because some ids are
+ * URLs.
  * @module
  */
 import { basename } from 'node:path';
@@ -10,41 +11,48 @@ import type { ConfigChoice } from './acp.ts';
 
 type Environment = { readonly [name: string]: string };
 
-/** What has started the agent. */
+/** How the agent was started. */
 interface StartedBy {
   readonly argv: readonly string[];
   readonly env: Environment;
 }
 
-/** What is to be set, in this order. */
+/** The settings to make, in this order. */
 export interface AskingSettings {
   readonly settings: readonly { readonly choice: ConfigChoice; readonly value: string }[];
-  /** The agent has modes, and none of them is known to ask: these. */
+  /** The modes of the agent, if it has modes and none of them is known to ask. */
   readonly unknownModes?: readonly string[];
 }
 
-/** The best first. In `read-only` codex asks for each edit and command; copilot asks in `agent`. */
+/**
+ * Modes that ask, the preferred one first. In `read-only` codex asks for each edit and command; copilot asks in
+ * `agent`.
+ */
 const askingModes = ['readonly', 'ask', 'default', 'manual', 'normal', 'agent'];
-/** A plan changes nothing. */
+/** Modes for a policy that allows only reading: a plan changes nothing. */
 const readingModes = ['readonly', 'plan', ...askingModes];
 
 /**
- * Of opencode, which by itself asks for nothing: what it reads on top of its configuration (opencode 1.18, config.ts).
- * The patterns of `read` are its defaults.
+ * Permissions for opencode, which by default asks for nothing: it reads them on top of its configuration (opencode
+ * 1.18, config.ts). The patterns of `read` are its defaults.
  */
 const opencodePermission = {
   '*': 'ask', read: { '*': 'allow', '*.env': 'ask', '*.env.*': 'ask' },
   glob: 'allow', grep: 'allow', list: 'allow', todowrite: 'allow', todoread: 'allow',
 };
 
-/** Variables by which an agent that asks for nothing by itself asks: they belong below those of the request. */
+/** Variables that make an agent ask that asks for nothing by default. Those of the request take precedence. */
 export function askingEnvironment(argv: readonly string[], policy: PermissionPolicy): Environment {
   return asksNothing(policy) || !isOpencode(argv) ? {} : { OPENCODE_PERMISSION: JSON.stringify(opencodePermission) };
 }
 
-export function askingSettings(choices: readonly ConfigChoice[], policy: PermissionPolicy, by: StartedBy): AskingSettings {
+export function askingSettings(
+  choices: readonly ConfigChoice[],
+  policy: PermissionPolicy,
+  by: StartedBy,
+): AskingSettings {
   if (asksNothing(policy)) return { settings: [] };
-  // Copilot has a switch that allows all.
+  // Copilot has a switch that allows everything.
   const switches = choices.filter(({ category, current }) => category === 'permissions' && current !== 'off')
     .filter(({ values }) => values.some(({ value }) => value === 'off')).map((choice) => ({ choice, value: 'off' }));
   const modes = choices.find(({ category }) => category === 'mode')
@@ -56,14 +64,17 @@ export function askingSettings(choices: readonly ConfigChoice[], policy: Permiss
   return { settings: value === modes.current ? switches : [...switches, { choice: modes, value }] };
 }
 
-/** The best first. Opencode asks only as far as it was told to when it started: in its plan mode, too, it runs commands. */
+/**
+ * Modes to look for, the preferred one first. Opencode asks only for what its start variables say: in its plan mode,
+ * too, it runs commands.
+ */
 function wantedModes(policy: PermissionPolicy, { argv, env }: StartedBy): readonly string[] {
   const modes = policy === 'deny' || policy === 'read' ? readingModes : askingModes;
   if (!isOpencode(argv)) return modes;
   return env['OPENCODE_PERMISSION'] === undefined ? [] : [...modes, 'build'];
 }
 
-/** All is approved: the agent need not ask. */
+/** Whether the policy approves everything, so that the agent need not ask. */
 export function asksNothing(policy: PermissionPolicy): boolean {
   return policy === 'all' || policy === 'approve';
 }
@@ -72,7 +83,7 @@ function nameOf(id: string): string {
   return (id.split(/[#/]/).at(-1) ?? '').toLowerCase().replaceAll(/[^a-z0-9]/g, '');
 }
 
-/** Its own program, or one that starts it, as `npx opencode-ai acp` and `sh -c "exec opencode acp"` do. */
+/** Whether the command is opencode, or starts it, as `npx opencode-ai acp` and `sh -c "exec opencode acp"` do. */
 function isOpencode(argv: readonly string[]): boolean {
   const parts = argv.flatMap((word) => word.split(/\s+/));
   return parts.some((part) => /^opencode(?:-ai)?(?:\.exe|\.js|@.*)?$/.test(basename(part)));

@@ -1,12 +1,15 @@
 /**
- * What somebody has to answer: permissions and questions, each once and within a time.
+ * Requests that clients have to answer: permissions and questions, each once and within a time limit.
  * @module
  */
 import { randomUUID } from 'node:crypto';
 import { longTimeout } from '../base/long-timeout.ts';
 
-/** How it ended: somebody has answered, nobody has in time, or nobody needs to any more. */
-export type Answered<A> = { readonly by: 'somebody'; readonly answer: A } | { readonly by: 'nobody' } | { readonly by: 'abort' };
+/** The outcome of a request: answered by a client, timed out, or aborted because no answer is needed any more. */
+export type Answered<A> =
+  | { readonly by: 'somebody'; readonly answer: A }
+  | { readonly by: 'nobody' }
+  | { readonly by: 'abort' };
 
 interface Waiting<S, A> {
   readonly shown: S;
@@ -15,14 +18,14 @@ interface Waiting<S, A> {
 }
 
 export interface AskOptions<S, A> {
-  /** What is shown, given its id and times in Unix seconds. */
+  /** Makes what clients see of the request, given its id and times in Unix seconds. */
   readonly show: (by: { readonly id: string; readonly askedAt: number; readonly expiresAt: number }) => S;
   readonly isFit: (answer: A) => boolean;
   readonly signal: AbortSignal;
   readonly id?: string;
 }
 
-/** @typeParam S What is shown of each. @typeParam A An answer. */
+/** @typeParam S What clients see of a request. @typeParam A An answer. */
 export class Asking<S, A> {
   readonly #seconds: number;
   readonly #onChange: () => void;
@@ -41,7 +44,7 @@ export class Asking<S, A> {
     return [...this.#waiting.values()].map(({ shown }) => shown);
   }
 
-  /** Waits for the answer. Never rejects. */
+  /** Waits for the answer to a request. Never rejects. */
   async ask({ show, isFit, signal, id = randomUUID() }: AskOptions<S, A>): Promise<Answered<A>> {
     if (signal.aborted) return { by: 'abort' };
     const askedAt = Date.now() / 1000;
@@ -61,7 +64,7 @@ export class Asking<S, A> {
     });
   }
 
-  /** @returns `unknown`: nobody waits for it, `unfit`: it is not among what can be answered. */
+  /** @returns `unknown` if no such request is pending, `unfit` if the request does not accept the answer. */
   answer(id: string, answer: A): 'unknown' | 'unfit' | null {
     const waiting = this.#waiting.get(id);
     if (!waiting) return 'unknown';

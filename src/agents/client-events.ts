@@ -1,10 +1,9 @@
 /**
  * The events of an agent in the shape that existing clients read, `{type, timestamp, data}`. Pure.
  *
- * They are made from the runner's own events when a job is shown.
- * The file, and with it the stream of events and its ids, holds the runner's events alone.
- * Types, unit of time and `data` are those of agent-runtime (PyPI devpilot-agent 0.3, `ACPEvent` in acp_client.py),
- * which has them in `GET /jobs/{id}`.
+ * They are derived from the runner's own events when a job is shown. The file, and with it the stream of events and its
+ * ids, holds only the runner's events. Types, unit of time and `data` are those of agent-runtime (PyPI devpilot-agent
+ * 0.3, `ACPEvent` in acp_client.py), which returns them in `GET /jobs/{id}`.
  * @module
  */
 import { jsonText } from '../base/json.ts';
@@ -18,10 +17,10 @@ export interface ShownEvents {
 }
 
 /**
- * The newest events with what existing clients read of them: each event of the runner has `timestamp` and `data` beside
- * its own fields, and an `update` is followed by the events of their types, without a `seq`.
+ * The newest events, with the events that existing clients read: each event of the runner has `timestamp` and `data`
+ * beside its own fields, and an `update` is followed by client events, which have no `seq`.
  *
- * @param events Oldest first. @param maxBytes Of all that is returned, as JSON in UTF-8.
+ * @param events Oldest first. @param maxBytes Limit of the result, as JSON in UTF-8.
  */
 export function withClientEvents(events: readonly unknown[], maxBytes: number): ShownEvents {
   const shown: (readonly unknown[])[] = [];
@@ -40,7 +39,10 @@ function withData(event: Fields): Fields {
   return { ...event, timestamp: timestampOf(event), data: dataOf(event) };
 }
 
-/** What a client that knows only the shape can show of an event of the runner. Of an update the events behind it say that. */
+/**
+ * The data that a client that knows only this shape can show of a runner's event. Those of an update are in the events
+ * behind it.
+ */
 function dataOf(event: Fields): Fields {
   const { seq: _seq, at: _at, type, ...own } = event;
   if (type === 'update') return {};
@@ -52,7 +54,7 @@ function dataOf(event: Fields): Fields {
   };
 }
 
-/** Those of an update of this turn; what an earlier turn did is not told again. */
+/** The client events of an update of this turn; replayed updates of earlier turns have none. */
 function clientEventsOf(event: Fields): readonly ClientEvent[] {
   const { type, update, isReplay, isCut } = event;
   if (type !== 'update' || isReplay === true || !isFields(update)) return [];
@@ -73,7 +75,7 @@ function typesOf({ sessionUpdate, status }: Fields): readonly ClientEvent['type'
   switch (sessionUpdate) {
     case 'agent_message_chunk': return ['message'];
     case 'agent_thought_chunk': return ['thought'];
-    // Some agents tell of a call only once it has ended.
+    // Some agents report a call only once it has ended.
     case 'tool_call': return ['tool_call', ...result];
     case 'tool_call_update': return result;
     case 'plan': return ['plan'];

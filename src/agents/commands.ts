@@ -1,6 +1,6 @@
 /**
- * The commands that an agent has its client run: `terminal/*` of the Agent Client Protocol. Without a terminal, for all its name: stdin is empty,
- * stdout and stderr come together.
+ * The commands that an agent runs through its client: `terminal/*` of the Agent Client Protocol. Despite the name they
+ * have no terminal: stdin is empty, stdout and stderr are merged.
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -20,33 +20,33 @@ import { beginning } from './lenient.ts';
 export interface AgentCommandsOptions {
   readonly jail: Jail;
   readonly env: NodeJS.ProcessEnv;
-  /** The path of the shell for a line. Default: /bin/sh. */
+  /** The path of the shell that runs lines. Default: /bin/sh. */
   readonly shell?: string;
-  /** How many there may be that were not released. Default: 64. */
+  /** Limit of commands that were not released. Default: 64. */
   readonly maxCommands?: number;
 }
 
 export interface CommandRequest {
-  /** A program, or, without any `args`, a line for a shell: some agents send one with an empty list. */
+  /** A program or, without any `args`, a line for a shell: some agents send a line with an empty list. */
   readonly command: string;
   readonly args?: readonly string[] | undefined;
   readonly env?: { readonly [name: string]: string };
   readonly cwd?: string | undefined;
-  /** What is kept of the output, from its end. Default: 1 MiB; 16 MiB at most. */
+  /** Bytes kept of the output, from its end. Default: 1 MiB; at most 16 MiB. */
   readonly outputByteLimit?: number | undefined;
 }
 
 export interface ExitStatus {
   readonly exitCode: number | null;
-  /** The name of the signal that ended it. */
+  /** The name of the signal that ended the command. */
   readonly signal: string | null;
 }
 
 export interface CommandOutput {
   readonly output: string;
-  /** There was more before. */
+  /** Whether earlier output was dropped. */
   readonly truncated: boolean;
-  /** Once it has ended. */
+  /** Present once the command has ended. */
   readonly exitStatus?: ExitStatus;
 }
 
@@ -64,20 +64,23 @@ interface Command {
 export const defaultLimitBytes: number = 2 ** 20;
 export const maxLimitBytes: number = 16 * 2 ** 20;
 const defaultMaxCommands = 64;
-/** For SIGTERM to be acted upon. */
+/** Milliseconds between SIGTERM and SIGKILL. */
 const graceMs = 1000;
-/** What a command has written is read for so long once it has ended, as somebody that it started may go on and hold its output open. */
+/**
+ * Milliseconds for which output is read after a command has ended: a process that it started may keep running and hold
+ * the output open.
+ */
 const drainMs = 250;
-/** Of a command, in the message that it cannot be run. */
+/** Characters of a command shown in the error that it cannot be run. */
 const maxShownCharacters = 200;
 
-/** What runs them. */
+/** The operations of a host that runs commands. */
 export type CommandsHost = Pick<AgentCommands, 'create' | 'output' | 'waitForExit' | 'kill' | 'release' | 'close'>;
 
 export class AgentCommands {
   readonly #options: AgentCommandsOptions;
   readonly #commands = new Map<string, Command>();
-  /** Those that are not among them yet: many may be asked for at once. */
+  /** Commands that are starting and are not in `#commands` yet: an agent may request many at once. */
   #starting = 0;
   #isClosed = false;
 
@@ -85,11 +88,18 @@ export class AgentCommands {
     this.#options = options;
   }
 
-  /** Starts it, and does not wait for it. @returns its id. @throws RpcError -32602 outside of the jail, -32603 where it cannot be started. */
+  /**
+   * Starts a command without waiting for its end.
+   * @returns its id.
+   * @throws RpcError -32602 outside of the jail, -32603 if it cannot be started.
+   */
   async create(request: CommandRequest): Promise<string> {
     const { maxCommands = defaultMaxCommands } = this.#options;
     if (this.#commands.size + this.#starting >= maxCommands) {
-      throw new RpcError(rpcCodes.internalError, `Cannot run ${request.command}: there are ${maxCommands} commands already; release one`);
+      throw new RpcError(
+        rpcCodes.internalError,
+        `Cannot run ${request.command}: there are ${maxCommands} commands already; release one`,
+      );
     }
     this.#starting += 1;
     try {
@@ -99,20 +109,29 @@ export class AgentCommands {
     }
   }
 
-  async #start({ command, args, env = {}, cwd = '.', outputByteLimit = defaultLimitBytes }: CommandRequest): Promise<string> {
+  async #start(
+    { command, args, env = {}, cwd = '.', outputByteLimit = defaultLimitBytes }: CommandRequest,
+  ): Promise<string> {
     const workdir = await this.#options.jail.realPathOf(cwd);
-    if (workdir === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd}: it is outside of the directories of the job`);
+    if (workdir === undefined) throw new RpcError(
+      rpcCodes.invalidParams,
+      `Cannot run a command in ${cwd}: it is outside of the directories of the job`,
+    );
     const line = shellArgv(this.#options.shell ?? '/bin/sh', command);
     const [file = '', ...words] = args === undefined || args.length === 0 ? line : [command, ...args];
     const asked: Asked = { command, file, cwd: workdir };
     const child = spawned(asked, words, { ...this.#options.env, ...env });
     const limitBytes = Math.min(outputByteLimit, maxLimitBytes);
     const ring = new Ring(Math.max(1, limitBytes));
-    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => ring.append(chunk)).on('error', () => undefined);
+    for (const stream of [child.stdout, child.stderr]) stream
+      ?.on('data', (chunk: Buffer) => ring.append(chunk))
+      .on('error', () => undefined);
     await started(child, asked);
     const id = randomUUID();
     const ended = ending(child);
-    const entry: Command = { id, child, leader: await identify(child.pid ?? 0), ring, limitBytes, ended, exitStatus: undefined };
+    const entry: Command = {
+      id, child, leader: await identify(child.pid ?? 0), ring, limitBytes, ended, exitStatus: undefined,
+    };
     void ended.then((exitStatus) => { entry.exitStatus = exitStatus; });
     this.#commands.set(id, entry);
     if (!this.#isClosed) return id;
@@ -120,30 +139,37 @@ export class AgentCommands {
     throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: the agent is being ended`);
   }
 
-  /** All that is kept so far: it is not consumed. @throws RpcError -32002 where there is none of that id, as the others. */
+  /**
+   * All output kept so far; reading does not consume it.
+   * @throws RpcError -32002 for an unknown id, as the methods below.
+   */
   output(id: string): CommandOutput {
     const { ring, limitBytes, exitStatus } = this.#get(id);
     const start = limitBytes === 0 ? ring.end : ring.wholeStart;
-    return { output: ring.read(start, limitBytes).toString(), truncated: start > 0, ...(exitStatus === undefined ? {} : { exitStatus }) };
+    return {
+      output: ring.read(start, limitBytes).toString(),
+      truncated: start > 0,
+      ...(exitStatus === undefined ? {} : { exitStatus }),
+    };
   }
 
   async waitForExit(id: string, signal?: AbortSignal): Promise<ExitStatus> {
     return await orAborted(this.#get(id).ended, signal);
   }
 
-  /** Ends it and all in its process group: SIGTERM, then SIGKILL. Its output can still be read. */
+  /** Ends the command and its whole process group: SIGTERM, then SIGKILL. Its output can still be read. */
   async kill(id: string): Promise<void> {
     await end(this.#get(id));
   }
 
-  /** {@link kill}, and forgets it. */
+  /** Ends the command as {@link kill} does, and forgets it. */
   async release(id: string): Promise<void> {
     const command = this.#get(id);
     this.#commands.delete(id);
     await end(command);
   }
 
-  /** Ends them all. */
+  /** Ends all commands. */
   async close(): Promise<void> {
     this.#isClosed = true;
     const all = [...this.#commands.values()];
@@ -153,19 +179,22 @@ export class AgentCommands {
 
   #get(id: string): Command {
     const command = this.#commands.get(id);
-    if (!command) throw new RpcError(acpCodes.resourceNotFound, `Cannot find terminal ${id}: there is none, or it was released`);
+    if (!command) throw new RpcError(
+      acpCodes.resourceNotFound,
+      `Cannot find terminal ${id}: there is none, or it was released`,
+    );
     return command;
   }
 }
 
-/** What was asked for, and what is started for it, in which directory. */
+/** The requested command, the program that is started for it, and its directory. */
 interface Asked {
   readonly command: string;
   readonly file: string;
   readonly cwd: string;
 }
 
-/** Some errors Node throws at once, as that a command is too long (E2BIG). @throws RpcError */
+/** Node throws some errors synchronously, for example E2BIG for a command that is too long. @throws RpcError */
 function spawned(asked: Asked, words: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
   try {
     return spawn(asked.file, words, { cwd: asked.cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
@@ -174,7 +203,7 @@ function spawned(asked: Asked, words: readonly string[], env: NodeJS.ProcessEnv)
   }
 }
 
-/** Says what is missing, in words and with the system's code. */
+/** An error that says what is missing, in words and with the system's code. */
 function cannotRun({ command, file, cwd }: Asked, error: NodeJS.ErrnoException): RpcError {
   const why = spawnErrorText(error, { file, cwd });
   const told = beginning(why === error.message ? why : `${why} (${error.code})`, 2 * maxShownCharacters);
@@ -190,17 +219,19 @@ function started(child: ChildProcess, asked: Asked): Promise<void> {
   });
 }
 
-/** The exit code, once the output was read, too. */
+/** The exit status, once the output was read or {@link drainMs} have passed. */
 async function ending(child: ChildProcess): Promise<ExitStatus> {
   const closed = new Promise<void>((resolve) => { child.once('close', () => resolve()); });
-  const exitStatus = await new Promise<ExitStatus>((resolve) => { child.once('exit', (exitCode, signal) => resolve({ exitCode, signal })); });
+  const exitStatus = await new Promise<ExitStatus>((resolve) => {
+    child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
+  });
   const controller = new AbortController();
   await Promise.race([closed, sleep(drainMs, undefined, { signal: controller.signal }).catch(() => undefined)]);
   controller.abort();
   return exitStatus;
 }
 
-/** Its whole process group, also what is left of it once the command itself has ended. */
+/** Ends the whole process group, also what is left of it after the command itself has ended. */
 async function end({ id, child, leader }: Command): Promise<void> {
   await terminate({ id, leader }, { signal: 'SIGTERM', graceMs });
   child.stdout?.destroy();

@@ -1,6 +1,6 @@
 /**
  * A conversation with an agent by the Agent Client Protocol, version 1 (https://agentclientprotocol.com), from
- * `initialize` to the last prompt. What differs in version 2 is in `acp-v2.ts`.
+ * `initialize` to the last prompt. `acp-v2.ts` translates version 2.
  * @module
  */
 import type { Readable, Writable } from 'node:stream';
@@ -30,35 +30,40 @@ export interface ConversationOptions {
   /** The agent's stdout and stdin. */
   readonly input: Readable;
   readonly output: Writable;
-  /** Of this program. */
+  /** The version of this program. */
   readonly version: string;
-  /** Absolute. */
+  /** An absolute path. */
   readonly workdir: string;
   readonly additionalDirectories: readonly string[];
   readonly mcpServers: readonly McpServer[];
   /** The highest version of the protocol to agree on. */
   readonly acpVersion?: AcpVersion | undefined;
-  /** The id of the method to authenticate with. Default: none, agents that are logged in need none. */
+  /** The id of the method to authenticate with. Default: none, because agents that are logged in need none. */
   readonly authMethod?: string | undefined;
-  /** A login may be done in a terminal, by this program of the agent. Default: there are no terminals. */
+  /** The agent's program and variables for a login in a terminal. Default: there are no terminals. */
   readonly login?: { readonly argv: readonly string[]; readonly env: { readonly [name: string]: string } };
-  /** An earlier session to go on with. */
+  /** An earlier session to continue. */
   readonly sessionId?: string | undefined;
-  /** Answers what the agent asks of its client but for permissions: files and commands. `turn` aborts when its turn ends. @throws RpcError. */
+  /** Handles requests of the agent for files and commands. `turn` aborts when its turn ends. @throws RpcError. */
   readonly serve: (method: string, params: unknown, asked: Asked, turn: AbortSignal | undefined) => Promise<unknown>;
-  /** @returns the id of an option; `undefined`: cancelled. The signal aborts when the turn is cancelled. */
+  /**
+   * Handles a permission request.
+   * @returns the id of an option; `undefined` to cancel. The signal aborts when the turn is cancelled.
+   */
   readonly permit: (params: unknown, signal: AbortSignal) => Promise<string | undefined>;
-  /** Answers a question that is no permission. Default: questions are not offered (-32601). The signal as above. */
+  /** Handles a question that is not a permission. Default: questions are not offered (-32601). The signal as above. */
   readonly elicit?: (params: unknown, signal: AbortSignal) => Promise<ElicitationAnswer>;
-  /** What a question by URL asked for was done there. */
+  /** Called when the agent reports that a question by URL was answered on its page. */
   readonly onElicited?: (elicitationId: string) => void;
-  /** @param isReplay It is of an earlier conversation, which is being loaded. */
+  /** @param isReplay Whether the update is of an earlier conversation that is being loaded. */
   readonly onUpdate: (update: unknown, isReplay: boolean) => void;
-  /** Something that is wrong and hinders nobody. */
+  /** Reports a fault that does not stop the conversation. */
   readonly onFault: (what: string, error?: unknown) => void;
-  /** How the agent's process has ended, once it has. Default: nobody knows. */
+  /** Resolves once the agent's process has ended. Default: its exit is not known. */
   readonly exited?: Promise<AgentExit>;
-  /** Milliseconds for each answer but that to a prompt. Default: 60,000; 300,000 to `initialize` and `authenticate`. */
+  /**
+   * Milliseconds for each answer except that to a prompt. Default: 60,000; 300,000 for `initialize` and `authenticate`.
+   */
   readonly answerMs?: number;
 }
 
@@ -66,37 +71,39 @@ export type ElicitationAnswer =
   | { readonly action: 'accept'; readonly content?: unknown }
   | { readonly action: 'decline' | 'cancel' };
 
-/** What to choose, where the agent has it, by category; each a value or a name. */
+/** The values to set, by category, where the agent has them; each is a value's id or its name. */
 export type ConfigWishes = { readonly [category in ConfigCategory]?: string };
 export const configCategories = ['model', 'thought_level', 'mode'] as const;
 export type ConfigCategory = (typeof configCategories)[number];
 
-/** What the agent does not have, and what it has instead. */
+/** A value that the agent does not have, and the values that it offers instead. */
 export interface RefusedChoice {
   readonly category: ConfigCategory;
   readonly wanted: string;
   readonly offered: readonly string[];
 }
 
-/** Of options without a category. */
+/** Ids of options without a category, by the category that they stand for. */
 const ids: { readonly [category in ConfigCategory]: readonly string[] } = {
   model: ['model'], thought_level: ['thought_level', 'reasoning_effort', 'effort'], mode: ['mode'],
 };
 
 const defaultAnswerMs = 60_000;
-/** For its first answer, as `npx` may install it before, and for a login, which somebody may have to confirm. */
+/**
+ * For the first answer, because `npx` may install the agent first, and for a login, which a person may have to confirm.
+ */
 const defaultFirstAnswerMs = 300_000;
-/** For the answer to `session/close`, which the agent's end would do as well. */
+/** For the answer to `session/close`: if it takes longer, ending the agent closes the session as well. */
 const closeMs = 2000;
-/** For a process to be gone once nothing more can come of it. */
+/** For the process to exit once nothing more can come from it. */
 const exitMs = 1000;
 const maxMessageCharacters = 2000;
-/** A replay is over where nothing has come for so long, and where it goes on for so long beyond its answer. */
+/** A replay ends when no update came for `quietMs`, and at the latest `replayMs` after its answer. */
 const quietMs = 200;
 const replayMs = 3000;
-/** Of what an agent tells of its error, as JSON. */
+/** Limit of the data of an agent's error, as JSON. */
 const maxDetailCharacters = 65_536;
-/** Updates of a session whose id is not known yet. */
+/** Updates that are kept until the id of the session is known. */
 const maxEarlyUpdates = 1000;
 
 export class Conversation {
@@ -107,14 +114,14 @@ export class Conversation {
   #isOpen = false;
   #choices: readonly ConfigChoice[] = [];
   #turnUsage: TurnUsage | undefined;
-  /** With version 2 of the protocol. */
+  /** Set if version 2 of the protocol was agreed on. */
   #v2: { readonly updates: UpdatesV2; readonly foreground: Foreground } | undefined;
   #isReplay = false;
-  /** How many have come. */
+  /** Number of updates received. */
   #updates = 0;
   #early: unknown[] = [];
   #isEarlyLost = false;
-  /** Of the turn: aborted when it is cancelled. */
+  /** The current turn: aborted when it is cancelled. */
   #turn: AbortController | undefined;
 
   constructor(options: ConversationOptions) {
@@ -127,12 +134,12 @@ export class Conversation {
     });
   }
 
-  /** Resolves with the reason once the agent has ended the conversation, or {@link close} has. */
+  /** Resolves with the reason once the agent or {@link close} has ended the conversation. */
   get ended(): Promise<Error> {
     return this.#connection.ended;
   }
 
-  /** Why the agent has ended, where no answer of it was waited for. To be asked for once it has {@link ended}. */
+  /** The failure of an agent that ended while no answer of it was pending. To be called once it has {@link ended}. */
   async failureWhile(what: string): Promise<AgentFailure> {
     const how = await this.#howEnded();
     return new AgentFailure('agent_ended', `The agent has ended while ${what}${how.words}`, { details: how.details });
@@ -144,7 +151,7 @@ export class Conversation {
     return this.#abilities;
   }
 
-  /** Who the agent says it is, once it has. */
+  /** The name and version of the agent, once known. */
   get info(): AgentAbilities['info'] {
     return this.#abilities?.info;
   }
@@ -153,12 +160,12 @@ export class Conversation {
     return this.#sessionId;
   }
 
-  /** What can be chosen, and what is. */
+  /** The settings of the session with their values. */
   get choices(): readonly ConfigChoice[] {
     return this.#choices;
   }
 
-  /** Of the last turn, where the agent has told. */
+  /** The usage of the last turn, if the agent has reported it. */
   get turnUsage(): TurnUsage | undefined {
     return this.#turnUsage;
   }
@@ -169,7 +176,7 @@ export class Conversation {
     await this.openSession();
   }
 
-  /** Agrees on the protocol, and authenticates if that was asked for. @throws AgentFailure */
+  /** Negotiates the protocol, and authenticates if that was requested. @throws AgentFailure */
   async initialize(): Promise<void> {
     const { acpVersion = agentDefaults.acpVersion, authMethod, login } = this.#options;
     const answer = await this.#agreeOn(acpVersion);
@@ -177,7 +184,7 @@ export class Conversation {
     const client = { hasTerminals: login !== undefined };
     const abilities = this.#v2 ? abilitiesOfV2(answer, client) : abilitiesOf(answer, client);
     const { protocolVersion = 'unknown' } = abilities;
-    // Where it has only said again what it was asked for, it is spoken to as ever.
+    // An agent that only repeats the requested version is treated as one of version 1.
     if (!this.#v2 && protocolVersion !== 1 && protocolVersion !== acpVersion) {
       const why = `it speaks version ${protocolVersion} of the protocol, not ${acpVersion}`;
       throw new AgentFailure('unsupported_version', `Cannot talk to the agent: ${why}`);
@@ -186,7 +193,7 @@ export class Conversation {
     if (authMethod !== undefined) await this.#authenticate(authMethod);
   }
 
-  /** Agents of version 1 that refuse any other are asked again. @returns the answer to `initialize`. */
+  /** Agents of version 1 that refuse any other version are asked again. @returns the answer to `initialize`. */
   async #agreeOn(protocolVersion: AcpVersion): Promise<unknown> {
     const { version, elicit, login } = this.#options;
     const info = { name: 'machine-sidecar', title: 'machine-sidecar', version };
@@ -209,14 +216,19 @@ export class Conversation {
     }
   }
 
-  /** Begins a session, or goes on with an earlier one. @throws AgentFailure */
+  /** Creates a session, or continues an earlier one. @throws AgentFailure */
   async openSession(): Promise<void> {
     const { workdir: cwd, additionalDirectories, mcpServers, sessionId: earlier, onFault } = this.#options;
     const { session, mcp } = this.abilities;
     const refused = mcpServers.find((server) => !mcp['type' in server ? server.type : 'stdio']);
-    if (refused) throw new AgentFailure('mcp_not_supported', `Cannot give the agent ${refused.name}: it takes no MCP server by ${'type' in refused ? refused.type : 'stdio'}`);
+    if (refused) throw new AgentFailure(
+      'mcp_not_supported',
+      `Cannot give the agent ${refused.name}: it takes no MCP server by ${'type' in refused ? refused.type : 'stdio'}`,
+    );
     const isMore = additionalDirectories.length > 0;
-    if (isMore && !session.additionalDirectories) onFault(`the agent takes no further directories, and was not told of ${additionalDirectories.join(', ')}`);
+    if (isMore && !session.additionalDirectories) onFault(
+      `the agent takes no further directories, and was not told of ${additionalDirectories.join(', ')}`,
+    );
     const params = {
       cwd, mcpServers: this.#v2 ? mcpServersOfV2(mcpServers) : mcpServers,
       ...(isMore && session.additionalDirectories ? { additionalDirectories } : {}),
@@ -224,16 +236,25 @@ export class Conversation {
     if (earlier === undefined) {
       const answer = await this.#ask('session/new', params);
       const sessionId = idOf(fieldsOf(answer)['sessionId']);
-      if (sessionId === undefined) throw new AgentFailure('bad_answer', 'Cannot begin a session: the agent told no id of it');
+      if (sessionId === undefined) throw new AgentFailure(
+        'bad_answer',
+        'Cannot begin a session: the agent told no id of it',
+      );
       return this.#begin(sessionId, answer);
     }
-    if (!session.resume && !session.load) throw new AgentFailure('resume_not_supported', `Cannot go on with session ${earlier}: the agent can neither resume nor load one`);
-    // What comes before the answer to session/load is what was said before.
+    if (!session.resume && !session.load) throw new AgentFailure(
+      'resume_not_supported',
+      `Cannot go on with session ${earlier}: the agent can neither resume nor load one`,
+    );
+    // Updates before the answer to session/load replay the earlier conversation.
     this.#sessionId = earlier;
     this.#isReplay = true;
     try {
-      const answer = await this.#ask(session.resume ? 'session/resume' : 'session/load', { sessionId: earlier, ...params });
-      // Gemini answers before it has told all.
+      const answer = await this.#ask(
+        session.resume ? 'session/resume' : 'session/load',
+        { sessionId: earlier, ...params },
+      );
+      // Gemini answers before it has sent the whole replay.
       if (!session.resume) await this.#quiet();
       this.#isReplay = false;
       this.#begin(earlier, answer);
@@ -242,7 +263,7 @@ export class Conversation {
     }
   }
 
-  /** Resolves once no update has come for a moment. */
+  /** Resolves once no update has come for {@link quietMs}, or after {@link replayMs}. */
   async #quiet(): Promise<void> {
     const deadline = performance.now() + replayMs;
     for (let updates = -1; updates !== this.#updates && performance.now() < deadline && !this.#connection.isEnded;) {
@@ -251,7 +272,9 @@ export class Conversation {
     }
   }
 
-  /** Tells the agent, where it wants to know, that nobody goes on with the session for now. What goes wrong hinders nobody. */
+  /**
+   * Tells the agent, if it supports that, that the session is not in use for now. Errors are only reported as faults.
+   */
   async closeSession(): Promise<void> {
     if (!this.#isOpen || !this.abilities.session.close || this.#connection.isEnded) return;
     this.#isOpen = false;
@@ -262,19 +285,28 @@ export class Conversation {
     }
   }
 
-  /** The sessions that the agent keeps, of one directory or of all; no session need be open. @throws AgentFailure `sessions_not_supported` and others. */
+  /**
+   * The sessions that the agent keeps, of one directory or of all; no session need be open.
+   * @throws AgentFailure `sessions_not_supported` and others.
+   */
   async listSessions(cwd?: string): Promise<readonly AgentSession[]> {
     this.#needAbility('list');
-    return await everySession((cursor) => this.#ask('session/list', { ...(cwd === undefined ? {} : { cwd }), ...(cursor === undefined ? {} : { cursor }) }));
+    return await everySession((cursor) => this.#ask('session/list', {
+      ...(cwd === undefined ? {} : { cwd }),
+      ...(cursor === undefined ? {} : { cursor }),
+    }));
   }
 
-  /** The agent forgets a session; one that it does not know is forgotten. @throws AgentFailure as {@link listSessions}. */
+  /**
+   * Deletes a session of the agent; an unknown session counts as deleted.
+   * @throws AgentFailure as {@link listSessions}.
+   */
   async deleteSession(sessionId: string): Promise<void> {
     this.#needAbility('delete');
     await this.#askOfSession('session/delete', sessionId);
   }
 
-  /** The agent forgets who is logged in. @throws AgentFailure `logout_not_supported` */
+  /** Logs the agent out. @throws AgentFailure `logout_not_supported` */
   async logOut(): Promise<void> {
     if (!this.abilities.canLogOut) {
       throw new AgentFailure('logout_not_supported', 'Cannot log out: the agent cannot; do it with its own program');
@@ -282,7 +314,7 @@ export class Conversation {
     await this.#ask(this.#v2 ? 'auth/logout' : 'logout', {});
   }
 
-  /** Chooses model, effort and mode. @returns what the agent does not have, and what it has. @throws AgentFailure */
+  /** Sets model, effort and mode. @returns the values that the agent does not have. @throws AgentFailure */
   async choose(wishes: ConfigWishes): Promise<readonly RefusedChoice[]> {
     const refused: RefusedChoice[] = [];
     for (const category of configCategories) {
@@ -294,9 +326,9 @@ export class Conversation {
   }
 
   /**
-   * Chooses one of them, also in the middle of a turn.
+   * Sets the value of one category, also in the middle of a turn.
    *
-   * @returns the agent's id for it, or that it has no such thing. @throws AgentFailure
+   * @returns the agent's id of the value, or the refusal if the agent does not have it. @throws AgentFailure
    */
   async select(category: ConfigCategory, wanted: string): Promise<string | RefusedChoice> {
     const found = this.#find(category, wanted);
@@ -305,11 +337,11 @@ export class Conversation {
     return found.value;
   }
 
-  /** What of these the agent does not have, as far as that is known before anything is chosen. */
+  /** The values that the agent does not have, as far as that is known before anything is set. */
   missing(wishes: ConfigWishes): readonly RefusedChoice[] {
     return configCategories.flatMap((category) => {
       const wanted = wishes[category];
-      // Another model may bring other efforts.
+      // Another model may have other efforts.
       if (wanted === undefined || (category === 'thought_level' && wishes.model !== undefined)) return [];
       const found = this.#find(category, wanted);
       return 'wanted' in found ? [found] : [];
@@ -327,11 +359,16 @@ export class Conversation {
     return { category, wanted, offered: choice?.values.map((one) => one.value) ?? [] };
   }
 
-  /** A turn. @returns its stop reason. @throws AgentFailure, also where the agent cannot take what is in it. */
+  /** Runs a turn. @returns its stop reason. @throws AgentFailure, also for content that the agent does not accept. */
   async prompt(blocks: readonly PromptBlock[]): Promise<string> {
     const { prompt } = this.abilities;
-    const refused = blocks.find(({ type }) => (type === 'image' && !prompt.image) || (type === 'audio' && !prompt.audio) || (type === 'resource' && !prompt.embeddedContext));
-    if (refused) throw new AgentFailure('content_not_supported', `Cannot send the prompt: the agent takes no ${refused.type}`);
+    const refused = blocks.find(({ type }) => (type === 'image' && !prompt.image)
+      || (type === 'audio' && !prompt.audio)
+      || (type === 'resource' && !prompt.embeddedContext));
+    if (refused) throw new AgentFailure(
+      'content_not_supported',
+      `Cannot send the prompt: the agent takes no ${refused.type}`,
+    );
     if (this.#turn) throw new AgentFailure('busy', 'Cannot send the prompt: the agent is still at the one before');
     const turn = this.#turn = new AbortController();
     this.#turnUsage = undefined;
@@ -344,12 +381,12 @@ export class Conversation {
       return stopReasonOf(answer);
     } finally {
       this.#turn = undefined;
-      // Nobody waits any more for what was asked within it.
+      // Requests that were made within the turn need no answer any more.
       turn.abort(new Error('the turn has ended'));
     }
   }
 
-  /** @param answering The answer to the prompt, which comes once the agent has it. */
+  /** @param answering The answer to the prompt, which comes as soon as the agent has taken it. */
   async #workEnd(foreground: Foreground, answering: Promise<unknown>, turn: AbortSignal): Promise<string> {
     const inserted = answering.then((answer) => idOf(fieldsOf(answer)['messageId']));
     const ended = this.#connection.ended.then(async (reason) => {
@@ -362,21 +399,24 @@ export class Conversation {
       const number = typeof code === 'number' ? code : rpcCodes.internalError;
       throw this.#refusal('session/prompt', new RpcError(number, textOf(message) ?? 'it does not say why', { data }));
     } catch (error) {
-      // A prompt that it had not begun with.
+      // The agent had not begun with the prompt.
       const code = error instanceof AgentFailure ? error.details['code'] : undefined;
       if (turn.aborted && code === acpCodes.requestCancelled) return 'cancelled';
       throw error;
     }
   }
 
-  /** Asks the agent to end its turn, which then resolves with `cancelled`; what it has asked for permission for is answered so. */
+  /**
+   * Asks the agent to end its turn, which then resolves with `cancelled`; pending permission requests are cancelled,
+   * too.
+   */
   cancel(): void {
     if (!this.#turn || this.#turn.signal.aborted) return;
     this.#connection.peer.notify('session/cancel', { sessionId: this.#sessionId });
     this.#turn.abort(new Error('the turn was cancelled'));
   }
 
-  /** No more is said; the agent reads the end of its input. */
+  /** Ends the conversation; the agent reads the end of its input. */
   close(): void {
     this.#connection.close();
   }
@@ -398,11 +438,17 @@ export class Conversation {
     const { session } = this.abilities;
     if (session[wanted]) return;
     const able = sessionAbilities.filter((ability) => session[ability]);
-    const has = able.length === 0 ? 'it can only begin new ones' : `it can only begin new ones, and ${able.join(', ')} those that there are`;
-    throw new AgentFailure('sessions_not_supported', `Cannot ${wanted} sessions of the agent: ${has}`, { details: { supported: able } });
+    const has = able.length === 0
+      ? 'it can only begin new ones'
+      : `it can only begin new ones, and ${able.join(', ')} those that there are`;
+    throw new AgentFailure(
+      'sessions_not_supported',
+      `Cannot ${wanted} sessions of the agent: ${has}`,
+      { details: { supported: able } },
+    );
   }
 
-  /** Where the agent knows of no such session, there is nothing left to do. */
+  /** Succeeds if the agent does not know the session: then there is nothing left to do. */
   async #askOfSession(method: string, sessionId: string | undefined, timeoutMs?: number): Promise<void> {
     try {
       await this.#ask(method, { sessionId }, timeoutMs === undefined ? {} : { timeoutMs });
@@ -415,7 +461,9 @@ export class Conversation {
     this.#sessionId = sessionId;
     this.#isOpen = true;
     const choices = choicesOf(fieldsOf(answer)['configOptions']);
-    this.#choices = choices.some(({ category }) => category === 'mode') ? choices : [...choices, ...modesOf(fieldsOf(answer)['modes'])];
+    this.#choices = choices.some(({ category }) => category === 'mode')
+      ? choices
+      : [...choices, ...modesOf(fieldsOf(answer)['modes'])];
     for (const params of this.#early.splice(0)) this.#updated(params);
   }
 
@@ -425,10 +473,17 @@ export class Conversation {
       await this.#ask('session/set_mode', { sessionId: this.#sessionId, modeId: value });
       return this.#isInMode(value);
     }
-    const answer = await this.#ask('session/set_config_option', { sessionId: this.#sessionId, configId: id, value, ...(this.#v2 ? { type: 'id' } : {}) });
+    const answer = await this.#ask('session/set_config_option', {
+      sessionId: this.#sessionId,
+      configId: id,
+      value,
+      ...(this.#v2 ? { type: 'id' } : {}),
+    });
     const changed = fieldsOf(answer)['configOptions'];
     if (Array.isArray(changed)) this.#chooseFrom(changed);
-    else this.#choices = this.#choices.map((choice) => (choice.id === id && choice.by === by ? { ...choice, current: value } : choice));
+    else this.#choices = this.#choices.map(
+      (choice) => (choice.id === id && choice.by === by ? { ...choice, current: value } : choice),
+    );
   }
 
   #chooseFrom(configOptions: unknown): void {
@@ -450,12 +505,16 @@ export class Conversation {
     const { sessionId, update } = fieldsOf(params);
     if (this.#sessionId === undefined) {
       if (this.#early.length < maxEarlyUpdates) return void this.#early.push(params);
-      if (!this.#isEarlyLost) this.#options.onFault(`more than ${maxEarlyUpdates} updates came before the session was begun: the others are lost`);
+      if (!this.#isEarlyLost) this.#options.onFault(
+        `more than ${maxEarlyUpdates} updates came before the session was begun: the others are lost`,
+      );
       this.#isEarlyLost = true;
       return;
     }
     if (!this.#isOurs(sessionId)) return this.#options.onFault(`an update of another session: ${shown(sessionId)}`);
-    if (sessionId !== this.#sessionId && !isFields(update)) return this.#options.onFault('an update that names no session and tells nothing');
+    if (sessionId !== this.#sessionId && !isFields(update)) return this.#options.onFault(
+      'an update that names no session and tells nothing',
+    );
     const { sessionUpdate, configOptions, currentModeId } = fieldsOf(update);
     if (sessionUpdate === 'config_option_update') this.#chooseFrom(configOptions);
     if (sessionUpdate === 'current_mode_update' && typeof currentModeId === 'string') this.#isInMode(currentModeId);
@@ -463,7 +522,7 @@ export class Conversation {
     for (const one of this.#v2?.updates.read(update) ?? [update]) this.#options.onUpdate(one, this.#isReplay);
   }
 
-  /** A conversation has one session: an agent that names none means that one. */
+  /** A conversation has one session: a message without a session id belongs to it. */
   #isOurs(sessionId: unknown): boolean {
     return sessionId === undefined || sessionId === null || sessionId === this.#sessionId;
   }
@@ -471,7 +530,10 @@ export class Conversation {
   async #serve(method: string, params: unknown, asked: Asked): Promise<unknown> {
     const { sessionId } = fieldsOf(params);
     if (this.#sessionId !== undefined && !this.#isOurs(sessionId)) {
-      throw new RpcError(rpcCodes.invalidParams, `Cannot do ${method}: session ${shown(sessionId)} is not the one that was begun`);
+      throw new RpcError(
+        rpcCodes.invalidParams,
+        `Cannot do ${method}: session ${shown(sessionId)} is not the one that was begun`,
+      );
     }
     if (method === 'elicitation/create') return await this.#elicited(params, asked.signal);
     if (method !== 'session/request_permission') {
@@ -484,23 +546,33 @@ export class Conversation {
     return { outcome: optionId === undefined ? { outcome: 'cancelled' } : { outcome: 'selected', optionId } };
   }
 
-  /** Without a turn there is nothing to permit: agents that still ask are told that it was cancelled. */
+  /** Outside of a turn nothing can be permitted: permission requests are cancelled. */
   async #permitted(params: unknown, unwanted: AbortSignal): Promise<string | undefined> {
     const turn = this.#turn?.signal;
-    return turn === undefined ? undefined : await unlessAborted([turn, unwanted], (signal) => this.#options.permit(params, signal), undefined);
+    return turn === undefined
+      ? undefined
+      : await unlessAborted([turn, unwanted], (signal) => this.#options.permit(params, signal), undefined);
   }
 
-  /** Without a turn, too: a login may ask something. */
+  /** Also works outside of a turn: a login may ask a question. */
   async #elicited(params: unknown, unwanted: AbortSignal): Promise<ElicitationAnswer> {
     const { elicit } = this.#options;
     if (!elicit) throw new RpcError(rpcCodes.methodNotFound, 'Method not found: elicitation/create was not offered');
     checkElicitation(params);
     const turn = this.#turn?.signal;
-    return await unlessAborted(turn === undefined ? [unwanted] : [turn, unwanted], (signal) => elicit(params, signal), { action: 'cancel' });
+    return await unlessAborted(
+      turn === undefined ? [unwanted] : [turn, unwanted],
+      (signal) => elicit(params, signal),
+      { action: 'cancel' },
+    );
   }
 
   /** @throws AgentFailure */
-  async #ask(method: string, params: unknown, { isUnbounded = false, timeoutMs = this.#options.answerMs ?? defaultAnswerMs } = {}): Promise<unknown> {
+  async #ask(
+    method: string,
+    params: unknown,
+    { isUnbounded = false, timeoutMs = this.#options.answerMs ?? defaultAnswerMs } = {},
+  ): Promise<unknown> {
     try {
       return await this.#connection.peer.request(method, params, isUnbounded ? {} : { timeoutMs });
     } catch (error) {
@@ -510,8 +582,16 @@ export class Conversation {
 
   async #failure(method: string, error: Error): Promise<AgentFailure> {
     if (error instanceof RpcError) return this.#refusal(method, error);
-    if (error.name === 'TimeoutError') return new AgentFailure('no_answer', `The agent has not answered ${method} in time`, { cause: error });
-    if (error instanceof FramingError) return new AgentFailure('bad_answer', `Cannot understand the agent at ${method}: ${error.message}`, { cause: error });
+    if (error.name === 'TimeoutError') return new AgentFailure(
+      'no_answer',
+      `The agent has not answered ${method} in time`,
+      { cause: error },
+    );
+    if (error instanceof FramingError) return new AgentFailure(
+      'bad_answer',
+      `Cannot understand the agent at ${method}: ${error.message}`,
+      { cause: error },
+    );
     const { words, details } = await this.#howEnded();
     const message = `The agent has ended at ${method}: ${error.message}${words}`;
     return new AgentFailure('agent_ended', message, { cause: error, details });
@@ -524,7 +604,7 @@ export class Conversation {
     return { words, details: { exitCode: exit.code, signal: exit.signal } };
   }
 
-  /** `undefined`: it goes on, or nobody knows. */
+  /** Returns `undefined` if the process still runs after {@link exitMs}, or its exit is not known. */
   async #exit(): Promise<AgentExit | undefined> {
     const { exited } = this.#options;
     if (!exited) return undefined;
@@ -535,14 +615,16 @@ export class Conversation {
     return exit;
   }
 
-  /** What the agent says of its error may be as long as it likes; what is told of it may not. */
+  /** The agent's error may be of any length; what is reported of it is limited. */
   #refusal(method: string, error: RpcError): AgentFailure {
     const { code, data } = error;
     const message = beginning(error.message, maxMessageCharacters);
     if (code === acpCodes.authRequired) {
-      return new AgentFailure('auth_required', `Cannot go on: the agent wants to be logged in first (${message}); it has ${this.#methods()}`, {
-        cause: error, details: { authMethods: this.#authMethods() },
-      });
+      return new AgentFailure(
+        'auth_required',
+        `Cannot go on: the agent wants to be logged in first (${message}); it has ${this.#methods()}`,
+        { cause: error, details: { authMethods: this.#authMethods() } },
+      );
     }
     const details = { code, ...(data === undefined ? {} : { data: bounded(data, maxDetailCharacters) }) };
     return new AgentFailure('agent_error', `The agent failed at ${method}: ${message}`, { cause: error, details });
@@ -558,7 +640,9 @@ export class Conversation {
     }).join(', ');
   }
 
-  /** As a failure tells them: those in a terminal with all that starts the login. */
+  /**
+   * The login methods as a failure lists them: those in a terminal with the command and variables that start the login.
+   */
   #authMethods(): readonly object[] {
     const { login } = this.#options;
     return (this.#abilities?.authMethods ?? []).map(({ terminal, ...method }) => {
@@ -574,7 +658,7 @@ export class Conversation {
   }
 }
 
-/** @throws RpcError -32602 for a permission request that is about nothing, or whose options nobody can read. */
+/** @throws RpcError -32602 for a permission request without a tool call, or whose options cannot be read. */
 function checkPermissionRequest(params: unknown): void {
   const { toolCall, options } = fieldsOf(params);
   const refuse = (expected: string): never => {
@@ -585,7 +669,7 @@ function checkPermissionRequest(params: unknown): void {
   if (options.length > 0 && questionOf({ options }).options.length === 0) refuse('options with optionId and kind');
 }
 
-/** @throws RpcError -32602 for a way to ask that was not offered, and for a question by URL that nobody could open. */
+/** @throws RpcError -32602 for a mode that was not offered, and for a question by URL whose URL cannot be opened. */
 function checkElicitation(params: unknown): void {
   const { mode = 'form', url, elicitationId } = fieldsOf(params);
   const refuse = (why: string): never => {
@@ -597,7 +681,10 @@ function checkElicitation(params: unknown): void {
   if (webAddressOf(url) === undefined) refuse(`expected url to be an http or https URL, received ${shown(url)}`);
 }
 
-/** A turn without a reason has ended; what is no answer to a prompt says nothing of it. @throws AgentFailure */
+/**
+ * A missing stop reason counts as `end_turn`; an answer of another form says nothing about the turn.
+ * @throws AgentFailure
+ */
 function stopReasonOf(answer: unknown): string {
   const { stopReason } = fieldsOf(answer);
   if (!isFields(answer) || (stopReason !== undefined && stopReason !== null && typeof stopReason !== 'string')) {

@@ -1,12 +1,12 @@
 /**
- * What an agent asked for and what it was denied, as its job shows it.
+ * The permissions that an agent was denied, and the number it requested, as its job shows them.
  * @module
  */
 import type { PermissionDenial } from '../protocol/agent-jobs.ts';
 import { beginning } from './lenient.ts';
 import type { PermissionQuestion } from './permissions.ts';
 
-/** The last ones are shown. */
+/** Denials that are shown: the most recent ones. */
 const maxDenials = 50;
 const maxTexts = 10;
 const maxTextCharacters = 300;
@@ -27,10 +27,18 @@ export class Denials {
     this.#asked += 1;
   }
 
-  deny(question: PermissionQuestion, { turn, reason }: { readonly turn: number; readonly reason: string }): PermissionDenial {
+  deny(
+    question: PermissionQuestion,
+    { turn, reason }: { readonly turn: number; readonly reason: string },
+  ): PermissionDenial {
     const { kind, tools, paths, commands } = question;
     const denial = {
-      turn, kind: cut(kind), tools: cutAll(tools), paths: cutAll(paths), commands: cutAll(commands), reason: cut(reason),
+      turn,
+      kind: cut(kind),
+      tools: cutAll(tools),
+      paths: cutAll(paths),
+      commands: cutAll(commands),
+      reason: cut(reason),
       at: Date.now() / 1000,
     };
     this.#denied.push(denial);

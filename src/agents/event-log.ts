@@ -1,5 +1,5 @@
 /**
- * The events of an agent, a line each.
+ * Writes the events of an agent to a file, one line each.
  * @module
  */
 import { jsonText } from '../base/json.ts';
@@ -32,9 +32,12 @@ export class EventLog {
     const line = jsonText({ ...head, ...event });
     const bytes = line === undefined ? undefined : Buffer.from(line);
     if (line !== undefined && bytes !== undefined && isWithin(bytes, eventBounds)) return this.#file.append(line);
-    // Larger than the bounds, or too deep: kept without what makes it so.
+    // An event that is larger or deeper than the bounds is stored without its content.
     const sizeBytes = bytes?.length ?? null;
-    this.#file.append(JSON.stringify({ ...head, type: event.type, isCut: true, sizeBytes, ...(event.type === 'update' ? { update: withoutContent(event.update) } : {}) }));
+    this.#file.append(JSON.stringify({
+      ...head, type: event.type, isCut: true, sizeBytes,
+      ...(event.type === 'update' ? { update: withoutContent(event.update) } : {}),
+    }));
   }
 
   close(): void {
@@ -42,7 +45,7 @@ export class EventLog {
   }
 }
 
-/** What kind of update it was, and of what. */
+/** Only the kind of the update and the id of its tool call. */
 function withoutContent(update: unknown): object {
   const { sessionUpdate, toolCallId } = fieldsOf(update);
   return { sessionUpdate: wordIn(sessionUpdate), toolCallId: wordIn(toolCallId) };

@@ -1,5 +1,5 @@
 /**
- * The last events of an agent, from its file.
+ * Reads the last events of an agent from its file.
  * @module
  */
 import type { FileHandle } from 'node:fs/promises';
@@ -11,11 +11,11 @@ import { eventsFile } from './order.ts';
 
 export interface EventTail {
   readonly lines: readonly unknown[];
-  /** There are more before. */
+  /** Whether there are earlier events. */
   readonly isTruncated: boolean;
 }
 
-/** The events that the last `maxBytes` of the file hold whole. */
+/** The events that lie completely within the last `maxBytes` of the file. */
 export async function lastEvents(directory: string, maxBytes: number): Promise<EventTail> {
   const file = await openQuietly(join(directory, eventsFile));
   if (!file) return { lines: [], isTruncated: false };
@@ -23,7 +23,7 @@ export async function lastEvents(directory: string, maxBytes: number): Promise<E
     const { size } = await file.stat();
     const start = Math.max(0, size - maxBytes);
     const text = (await readAt(file, start, size - start)).toString();
-    // Where it does not begin with a line, what is left of one is none; nor is what has no end yet.
+    // A partial line at the start is skipped, and so is a last line without its end.
     const whole = text.slice(start === 0 ? 0 : text.indexOf('\n') + 1, text.lastIndexOf('\n') + 1);
     return { lines: whole.split('\n').flatMap(eventOf), isTruncated: start > 0 };
   } finally {
@@ -31,7 +31,7 @@ export async function lastEvents(directory: string, maxBytes: number): Promise<E
   }
 }
 
-/** An event, as its line has it; none where a full disk tore it, or no runner wrote it. */
+/** The event of a line, in a list; an empty list if a full disk tore the line, or no runner wrote it. */
 export function eventOf(line: string): readonly unknown[] {
   const event = line === '' ? undefined : lineWithin(line, eventBounds);
   return event === undefined ? [] : [event];
@@ -42,7 +42,7 @@ async function openQuietly(path: string): Promise<FileHandle | undefined> {
     checkFolder(dirname(path));
     return await openRegularLater(path);
   } catch {
-    // Nothing has happened yet, or something has replaced the file.
+    // There are no events yet, or something has replaced the file.
     return undefined;
   }
 }

@@ -1,8 +1,9 @@
 /**
- * The files that an agent reads and writes through its client: `fs/read_text_file` and `fs/write_text_file` of the Agent Client Protocol.
+ * The files that an agent reads and writes through its client: `fs/read_text_file` and `fs/write_text_file` of the
+ * Agent Client Protocol.
  *
- * Paths are checked before they are opened, by where they really lead. That keeps an agent in its directories, not somebody who changes links
- * there meanwhile: an agent runs with the rights of the server anyway.
+ * Real paths are checked before files are opened. That keeps an agent in its directories, but it does not stop a
+ * process that changes links there meanwhile: an agent runs with the rights of the server anyway.
  * @module
  */
 import { randomBytes } from 'node:crypto';
@@ -16,16 +17,19 @@ import type { Jail } from './jail.ts';
 
 export interface AgentFilesOptions {
   readonly jail: Jail;
-  /** What reading a file that is not there says: an error, or that it is empty, where an agent takes any error for a failure of the client. */
+  /**
+   * The result of reading a missing file: an error, or an empty text for agents that take any error for a failure of
+   * the client.
+   */
   readonly missingFile: 'error' | 'empty';
-  /** The longest file that is read or written, in bytes. Default: 32 MiB. */
+  /** Limit of a file that is read or written, in bytes. Default: 32 MiB. */
   readonly maxBytes?: number;
 }
 
 export interface TextRange {
-  /** From 1. */
+  /** The first line, from 1. */
   readonly line?: number | undefined;
-  /** Lines. */
+  /** Number of lines. */
   readonly limit?: number | undefined;
 }
 
@@ -41,7 +45,10 @@ export class AgentFiles {
     this.#maxBytes = options.maxBytes ?? defaultMaxBytes;
   }
 
-  /** The text, or some lines of it with their ends. @throws RpcError -32602 outside, -32002 missing, -32603 anything else. */
+  /**
+   * The text of a file, or some of its lines with their ends.
+   * @throws RpcError -32602 outside of the jail, -32002 for a missing file, else -32603.
+   */
   async read(path: string, range: TextRange = {}): Promise<string> {
     const real = await this.#realPathOf(path, 'read');
     try {
@@ -52,11 +59,14 @@ export class AgentFiles {
     }
   }
 
-  /** Makes it, and the directories that it is in, or replaces it in one step. @throws RpcError as {@link read}. */
+  /** Creates a file, and the directories above it, or replaces it in one step. @throws RpcError as {@link read}. */
   async write(path: string, content: string): Promise<void> {
     const real = await this.#realPathOf(path, 'write');
     const bytes = Buffer.from(content);
-    if (bytes.length > this.#maxBytes) throw new RpcError(rpcCodes.invalidParams, `Cannot write ${path}: it is longer than ${this.#maxBytes} bytes`);
+    if (bytes.length > this.#maxBytes) throw new RpcError(
+      rpcCodes.invalidParams,
+      `Cannot write ${path}: it is longer than ${this.#maxBytes} bytes`,
+    );
     try {
       makeFolder(dirname(real));
       await replace(real, bytes);
@@ -73,7 +83,7 @@ export class AgentFiles {
   }
 
   async #text(real: string): Promise<string> {
-    // Without it the open of a FIFO would wait.
+    // Without O_NONBLOCK, opening a FIFO would block.
     const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const { size } = await regular(file);
@@ -85,10 +95,14 @@ export class AgentFiles {
   }
 }
 
-/** What is told an agent whose path leads out. `errorKind` is what Qwen Code looks at, to fall back to its own file system. */
+/** The error for a path outside of the jail. Qwen Code reads `errorKind` to fall back to its own file system. */
 export function outsideError(jail: Jail, action: string, path: string): RpcError {
   const errorKind = jail.isWrittenOutside(path) ? 'path_outside_workspace' : 'symlink_escape';
-  return new RpcError(rpcCodes.invalidParams, `Cannot ${action} ${path}: it is outside of the directories of the job`, { data: { errorKind, path } });
+  return new RpcError(
+    rpcCodes.invalidParams,
+    `Cannot ${action} ${path}: it is outside of the directories of the job`,
+    { data: { errorKind, path } },
+  );
 }
 
 async function regular(file: FileHandle): Promise<{ readonly size: number }> {
@@ -97,7 +111,7 @@ async function regular(file: FileHandle): Promise<{ readonly size: number }> {
   return found;
 }
 
-/** With the permissions that it had. */
+/** Replaces a file; the new one keeps the permissions of the old one. */
 async function replace(real: string, bytes: Buffer): Promise<void> {
   const before = await stat(real).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
@@ -142,6 +156,14 @@ function isMissing(error: unknown): boolean {
 }
 
 function failure(error: unknown, action: string, path: string): RpcError {
-  if (isMissing(error)) return new RpcError(acpCodes.resourceNotFound, `Cannot ${action} ${path}: there is none`, { data: { path }, cause: error });
-  return new RpcError(rpcCodes.internalError, `Cannot ${action} ${path}: ${(error as Error).message}`, { data: { path }, cause: error });
+  if (isMissing(error)) return new RpcError(
+    acpCodes.resourceNotFound,
+    `Cannot ${action} ${path}: there is none`,
+    { data: { path }, cause: error },
+  );
+  return new RpcError(
+    rpcCodes.internalError,
+    `Cannot ${action} ${path}: ${(error as Error).message}`,
+    { data: { path }, cause: error },
+  );
 }

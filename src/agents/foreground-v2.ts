@@ -1,6 +1,6 @@
 /**
- * What an agent of version 2 of the protocol is at: it answers a prompt once it has taken it, and tells by
- * `state_update` when its work has ended.
+ * Tracks the work of an agent of version 2 of the protocol: it answers a prompt as soon as it has taken it, and reports
+ * the end of its work by `state_update`.
  * @module
  */
 import { FanOut } from '../base/fan-out.ts';
@@ -8,27 +8,27 @@ import { type Fields, fieldsOf, textOf } from './lenient.ts';
 
 /** How work ended. */
 export interface WorkEnd {
-  /** `undefined`: the agent does not say. */
+  /** `undefined` if the agent gives none. */
   readonly stopReason: string | undefined;
-  /** With the stop reason `error`. */
+  /** The error, with the stop reason `error`. */
   readonly error: unknown;
 }
 
-/** Of prompts: more are never sent at a time. */
+/** Echoed prompts that are remembered: more are never sent at a time. */
 const maxEchoes = 100;
 
 export class Foreground {
   #isBusy = false;
-  /** It has said something since it was idle, and not that it works. */
+  /** Whether the agent has sent a message since it was last idle. */
   #hasSpoken = false;
-  /** How often its work has ended. */
+  /** Number of times that work has ended. */
   #ends = 0;
   #last: WorkEnd = { stopReason: undefined, error: undefined };
-  /** Prompts that were told again, and how often work had ended by then. */
+  /** Ids of prompts that the agent has echoed, with the number of ends at that time. */
   readonly #echoes = new Map<string, number>();
   readonly #news = new FanOut<void>();
 
-  /** @param update Of the session, as it came. */
+  /** @param update An update of the session, as received. */
   apply(update: unknown): void {
     const fields = fieldsOf(update);
     switch (fields['sessionUpdate']) {
@@ -50,7 +50,7 @@ export class Foreground {
     const messageId = await inserted;
     const echoedAt = messageId === undefined ? undefined : this.#echoes.get(messageId);
     this.#echoes.clear();
-    // Work that went on before does not count, unless the prompt has become a part of it.
+    // The end of earlier work does not count, unless the prompt has become a part of that work.
     const from = echoedAt ?? (wasBusy ? this.#ends : endsBefore);
     if (this.#ends > from) return this.#last;
     return await new Promise((resolve) => {
@@ -61,7 +61,7 @@ export class Foreground {
     });
   }
 
-  /** A state that is told again is no other end, and one that is not known is not idle. */
+  /** A repeated idle state is not another end; an unknown state does not count as idle. */
   #state({ state, stopReason, error }: Fields): void {
     if (state !== 'idle') {
       this.#isBusy = true;

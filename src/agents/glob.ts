@@ -1,26 +1,29 @@
 /**
- * Patterns with `*`, `**` and `?`. Pure, and of time in proportion to the text, whatever the pattern.
+ * Matches patterns with `*`, `**` and `?`. Pure. Takes time in proportion to the text, whatever the pattern.
  * @module
  */
 
-/** What `*` and `?` stand for; `**` stands for all. */
+/** The characters that `*` and `?` match; `**` matches any. */
 export type Alphabet = (character: string) => boolean;
 
 type Token =
   | { readonly is: 'one' | 'many'; readonly matches: Alphabet }
-  /** The next so many may be left out. */
+  /** The next `next` tokens may be left out. */
   | { readonly is: 'maybe'; readonly next: number };
 
 const anything: Alphabet = () => true;
 
-/** Anything, in a text that is one word. */
+/** Any character, for a text that is one word. */
 export const inText: Alphabet = anything;
-/** What a name in a path consists of. */
+/** The characters of a name in a path. */
 export const inName: Alphabet = (character) => character !== '/';
-/** What means only itself to a shell (POSIX, Shell Command Language 2.2): no operators, expansions, newlines. Quotes only put together. */
+/**
+ * Characters without a special meaning to a shell (POSIX, Shell Command Language 2.2): no operators, expansions,
+ * newlines. Quotes are included, because they only group.
+ */
 export const inCommand: Alphabet = (character) => !';&|<>()$`\n\r\\'.includes(character);
 
-/** @returns whether the whole text fits. */
+/** @returns a test whether a whole text matches. */
 export function glob(pattern: string, alphabet: Alphabet): (text: string) => boolean {
   const tokens = tokensOf(pattern, alphabet);
   return (text) => {
@@ -42,7 +45,7 @@ export function glob(pattern: string, alphabet: Alphabet): (text: string) => boo
 function tokensOf(pattern: string, alphabet: Alphabet): readonly Token[] {
   return (pattern.match(/\*\*\/|\*\*|[^]/gu) ?? []).flatMap((part): readonly Token[] => {
     const literal = (character: string): Token => ({ is: 'one', matches: (one) => one === character });
-    // `a/**/b` is `a/b`, too.
+    // `a/**/b` also matches `a/b`.
     if (part === '**/') return [{ is: 'maybe', next: 2 }, { is: 'many', matches: anything }, literal('/')];
     if (part === '**') return [{ is: 'many', matches: anything }];
     if (part === '*') return [{ is: 'many', matches: alphabet }];
@@ -51,9 +54,9 @@ function tokensOf(pattern: string, alphabet: Alphabet): readonly Token[] {
   });
 }
 
-/** With the states that need no character. */
+/** Adds the states that are reached without a character. */
 function reach(tokens: readonly Token[], states: Set<number>): Set<number> {
-  // A set is gone through with what is added meanwhile.
+  // Iteration over a set includes what is added meanwhile.
   for (const state of states) {
     const token = tokens[state];
     if (token === undefined || token.is === 'one') continue;

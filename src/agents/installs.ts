@@ -1,9 +1,9 @@
 /**
- * Agents that were installed by a job of ours, below the state directory:
+ * Agents that jobs of this server have installed, below the state directory:
  *
  * ```
- * agents/NAME.json       what starts it: replaced once an installation is complete
- * agents/NAME-XXXXXXXX/  its files; those of the installation before stay, as an agent of it may still run
+ * agents/NAME.json       how to start it: replaced once an installation is complete
+ * agents/NAME-XXXXXXXX/  its files; those of the previous installation stay, because an agent may still run from them
  * ```
  * @module
  */
@@ -20,23 +20,23 @@ import { ProblemError } from '../protocol/problem.ts';
 import { type InstalledAgent, knownAgents, packageNameOf } from './known.ts';
 import { fieldsOf, listOf, textOf } from './lenient.ts';
 
-/** What the job that installs an agent is told. */
+/** The input of the job that installs an agent. */
 export interface InstallOrder {
   readonly name: string;
   readonly title: string;
   readonly kind: InstallKind;
   /** A package, with its version, or the URL of an archive. */
   readonly source: string;
-  /** Of the archive, in hexadecimal digits. */
+  /** The hash of the archive, in hexadecimal digits. */
   readonly sha256?: string;
-  /** The program: of a package by its name, of an archive by its path there. Default: what the package names. */
+  /** The program: by its name for a package, by its path in an archive. Default: the program that the package names. */
   readonly cmd?: string;
   readonly args: readonly string[];
   readonly env: { readonly [name: string]: string };
   readonly version?: string;
 }
 
-/** No installation takes longer. */
+/** Time limit of an installation. */
 export const installSeconds = 3600;
 const maxFileBytes = 1_048_576;
 
@@ -56,12 +56,12 @@ export function installedAgents(directory: string): readonly InstalledAgent[] {
   });
 }
 
-/** Of an agent that is installed; `{}`: it is not. */
+/** The record of an installed agent; `{}` if it is not installed. */
 export function recordIn(directory: string, name: string): { readonly [field: string]: unknown } {
   try {
     return fieldsOf(JSON.parse(readRegular(recordFile(directory, name), maxFileBytes).toString()));
   } catch {
-    // It is not what a job of ours writes: nothing is known of it.
+    // The file is missing, or is not one that a job of this server wrote: nothing is known of the agent.
     return {};
   }
 }
@@ -90,7 +90,7 @@ export function installOrder(name: string, request: InstallRequest, path: string
   if (way) return { name, title: entry.name ?? name, ...defined({ version }), ...way };
   const [first] = wanted;
   if (first && !isWhole(first)) {
-    // Without a hash nothing says that it is what the entry means.
+    // Without a hash, nothing proves that the archive is the one that the entry means.
     const why = `expected a sha256 of ${describe(first.source)}, without which it is not unpacked`;
     throw new ParseError('body.entry', why);
   }
@@ -101,7 +101,7 @@ export function installOrder(name: string, request: InstallRequest, path: string
 
 type Way = Pick<InstallOrder, 'kind' | 'source' | 'sha256' | 'cmd' | 'args' | 'env'>;
 
-/** @param version That is wanted: an archive has only that of its entry. */
+/** @param version The requested version: an archive has only that of its entry. */
 function wayOf(kind: InstallKind, entry: AgentEntry, version: string | undefined): readonly Way[] {
   if (kind === 'binary') {
     const { [platform()]: found } = entry.distribution.binary ?? {};
@@ -151,7 +151,7 @@ function missingFor(kind: InstallKind, path: string): string | undefined {
   return `${programs[kind]} is not installed on the machine of the server: install it there first`;
 }
 
-/** The program that installs: on the search path, or, as npm, beside Node. */
+/** The program that installs: found on the search path or, as npm is, beside Node. */
 export function installer(kind: InstallKind, path: string): string | undefined {
   return findProgram(programs[kind], `${path}${delimiter}${dirname(process.execPath)}`);
 }

@@ -1,17 +1,17 @@
 /**
- * The directories that an agent may work in: its workdir and those that were added.
+ * The directories that an agent may work in: its workdir and the additional ones.
  * @module
  */
 import { lstat, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 
-/** path_resolution(7): as many symbolic links as the kernel itself follows. */
+/** path_resolution(7): the kernel itself follows at most this many symbolic links. */
 const maxLinks = 40;
-/** limits.h, PATH_MAX: the kernel opens nothing longer, and following it would take for ever. */
+/** limits.h, PATH_MAX: the kernel opens no longer path, and resolving one could take very long. */
 const maxPathBytes = 4096;
 
 export class Jail {
-  /** What relative paths are relative to. */
+  /** The base of relative paths. */
   readonly workdir: string;
   readonly #roots: readonly string[];
 
@@ -20,38 +20,43 @@ export class Jail {
     this.#roots = roots;
   }
 
-  /** @throws the system's error where a directory is not there. */
+  /** @throws the system's error for a missing directory. */
   static async of(workdir: string, additionalDirectories: readonly string[] = []): Promise<Jail> {
     const roots = await Promise.all([workdir, ...additionalDirectories].map((path) => realpath(path)));
     return new Jail(resolve(workdir), roots);
   }
 
-  /** Whether the path, read as it is written, leads out: without a look at what links there are. */
+  /** Whether the path as it is written leads out of the jail, regardless of links. */
   isWrittenOutside(path: string): boolean {
     const written = resolve(this.workdir, path);
     return !isWithin(this.workdir, written) && !this.#roots.some((root) => isWithin(root, written));
   }
 
   /**
-   * Where a path really leads, links and `..` followed as far as there is something; `undefined`: outside, or nobody can say, as where `link/..` is
-   * one thing to the kernel and another to who reads it as it is written.
+   * The real path: links and `..` are followed as far as the path exists. `undefined` if the path leads out of the
+   * jail, or is ambiguous: to the kernel `link/..` is another directory than to a reader of the text.
    *
-   * What it names need not be there. On file systems that do not tell upper from lower case the answer is in the case of what is there.
+   * The path itself need not exist. On case-insensitive file systems the result has the case of the existing names.
    */
   async realPathOf(path: string): Promise<string | undefined> {
     if (path === '' || path.includes('\0') || Buffer.byteLength(path) > maxPathBytes) return undefined;
     try {
       const real = await follow(resolve(this.workdir, path), maxLinks);
       if (!this.#roots.some((root) => isWithin(root, real))) return undefined;
-      return path.split(sep).includes('..') && await follow(inDirectory(this.workdir, path), maxLinks) !== real ? undefined : real;
+      return path.split(sep).includes('..') && await follow(inDirectory(this.workdir, path), maxLinks) !== real
+        ? undefined
+        : real;
     } catch {
-      // A directory that may not be entered, a circle of links, a name that is too long.
+      // A directory that must not be entered, a cycle of links, or a name that is too long.
       return undefined;
     }
   }
 }
 
-/** Like realpath(3), but the end of the path may be missing: a link to nowhere is followed to where it would create something. */
+/**
+ * Like realpath(3), but the end of the path may be missing: a dangling link is followed to the path that it would
+ * create.
+ */
 async function follow(path: string, linksLeft: number): Promise<string> {
   return (await followed(path, linksLeft)).path;
 }
@@ -69,13 +74,13 @@ async function followed(path: string, linksLeft: number): Promise<Followed> {
   }
   const parent = await followed(dirname(path), linksLeft);
   const here = join(parent.path, basename(path));
-  // Nothing is below what is missing.
+  // Below a missing directory there is nothing to follow.
   if (!parent.isThere || !await isLink(here)) return { path: here, isThere: false };
   if (linksLeft === 0) throw new Error(`too many symbolic links: ${path}`);
   return followed(inDirectory(dirname(here), await readlink(here)), linksLeft - 1);
 }
 
-/** With its `..` as they are. */
+/** Joins the paths and keeps any `..` in them. */
 function inDirectory(directory: string, path: string): string {
   return isAbsolute(path) ? path : `${directory}${sep}${path}`;
 }

@@ -1,5 +1,5 @@
 /**
- * What the runner of an agent writes into the directory of its job.
+ * The files that the runner of an agent writes into the directory of its job.
  * @module
  */
 import { join } from 'node:path';
@@ -35,9 +35,9 @@ export class JobFiles {
   }
 
   /**
-   * Each has a time of its own, by which it is known from the one before.
+   * Replaces the state. Each state gets a later modification time, by which readers tell it from the one before.
    *
-   * @returns how many bytes it has. @throws UntrustedFileError where a link stands in the place of the directory; the system's error.
+   * @returns its size in bytes. @throws UntrustedFileError if a link has replaced the directory; the system's error.
    */
   state(state: AgentState): number {
     this.#stateAt = Math.max(this.#stateAt + 0.001, performance.timeOrigin + performance.now());

@@ -1,10 +1,11 @@
 /**
- * What the job of an agent shows: read from the files of its runner, which may be another version's.
+ * The fields of an agent's job, read from the files of its runner, which may be of another version.
  * @module
  */
 import type { AgentHost } from '../process/agent-host.ts';
 import {
-  type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall, agentPhases,
+  type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall,
+  agentPhases,
 } from '../protocol/agent-jobs.ts';
 import { withClientEvents } from './client-events.ts';
 import { lastEvents } from './event-tail.ts';
@@ -14,7 +15,7 @@ import { type AgentChange, changeRequest } from '../protocol/agents.ts';
 import { type AgentState, type CommandResult, commandProblems } from './order.ts';
 import { shownTurns } from './turns.ts';
 
-/** Of the events in an answer, however much room there is. */
+/** Limit of the events in an answer, however much room there is. */
 const maxEventBytes = 262_144;
 
 export function resultOf(state: Fields, id: string): CommandResult | undefined {
@@ -26,7 +27,7 @@ export function resultOf(state: Fields, id: string): CommandResult | undefined {
   return { id, problem, message, turn, ...(changed ? { changed } : {}) };
 }
 
-/** The option of a pending permission that says what was decided; `undefined`: there is none. */
+/** The option of a pending permission for a decision; `undefined` if no option fits. */
 export function optionIdFor(state: Fields, permissionId: string, decision: 'approve' | 'deny'): string | undefined {
   const pending = summaryOf(state).pendingPermissions.find((one) => one.permissionId === permissionId);
   return pending && optionOf(pending, decision);
@@ -50,7 +51,7 @@ export function summaryOf(state: Fields): AgentJobSummary {
   };
 }
 
-/** As `AgentHost` has it. @param state Read before: all that it tells of is in the events, and in the text, by now. */
+/** See `AgentHost`. @param state Read first, so that the events and the text contain everything that it mentions. */
 export async function detailsOf(
   state: Fields, ...[directory, { maxBytes, end }]: Parameters<AgentHost['details']>
 ): Promise<AgentJobDetails> {
@@ -71,7 +72,7 @@ export async function detailsOf(
   };
 }
 
-/** What was changed since it began. */
+/** What was changed since the job began. */
 export function changesOf(state: Fields): AgentChange {
   try {
     return changeRequest(state['changes'], 'changes');
@@ -84,7 +85,7 @@ export function phaseOf(state: Fields): AgentPhase {
   return wordOf(agentPhases, state['phase']) ?? 'starting';
 }
 
-/** An object that a runner of ours wrote, or nothing. */
+/** An object that a runner of this project wrote, else `null`. */
 function objectOf<T extends object | null>(value: unknown): T | null {
   return isFields(value) ? value as unknown as T : null;
 }

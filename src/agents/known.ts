@@ -1,6 +1,7 @@
 /**
- * The agents that can be asked for by name, and what starts them so that they speak the Agent Client Protocol: the names of their programs as their
- * npm packages install them (`bin`), the arguments as the public registry has them (https://agentclientprotocol.com/get-started/agents).
+ * The agents that can be requested by name, and the commands that start them with the Agent Client Protocol: programs
+ * as their npm packages install them (`bin`), arguments as in the public registry
+ * (https://agentclientprotocol.com/get-started/agents).
  * @module
  */
 import { delimiter, resolve } from 'node:path';
@@ -9,28 +10,33 @@ import { describe, ParseError } from '../base/parse.ts';
 import { findProgram } from '../process/find-program.ts';
 
 export interface KnownAgent {
-  /** What it is asked for by. */
+  /** The name to request it by. */
   readonly name: string;
   readonly title: string;
   readonly argv: readonly [program: string, ...args: string[]];
-  /** Of npm: how to install it; of one that was installed from elsewhere, from where. */
+  /** The npm package that installs it; for an agent installed from elsewhere, its source. */
   readonly packageName: string;
-  /** Below the environment of its jobs. */
+  /** Variables for it; those of its job take precedence. */
   readonly env?: { readonly [name: string]: string };
-  /** Where it is known. */
+  /** The installed version, where it is known. */
   readonly version?: string | null;
 }
 
 export interface InstalledAgent extends KnownAgent {
-  /** Of its program; `null`: it is not installed. */
+  /** The path of its program; `null` if it is not installed. */
   readonly path: string | null;
 }
 
-/** The first of a name that is installed is started by it. */
+/** Of several agents with the same name, the first one that is installed is started. */
 export const knownAgents: readonly KnownAgent[] = [
   { name: 'copilot', title: 'GitHub Copilot', argv: ['copilot', '--acp', '--stdio'], packageName: '@github/copilot' },
   { name: 'gemini', title: 'Gemini CLI', argv: ['gemini', '--acp'], packageName: '@google/gemini-cli' },
-  { name: 'claude', title: 'Claude Agent', argv: ['claude-agent-acp'], packageName: '@agentclientprotocol/claude-agent-acp' },
+  {
+    name: 'claude',
+    title: 'Claude Agent',
+    argv: ['claude-agent-acp'],
+    packageName: '@agentclientprotocol/claude-agent-acp',
+  },
   { name: 'claude', title: 'Claude Code', argv: ['claude-code-acp'], packageName: '@zed-industries/claude-code-acp' },
   { name: 'codex', title: 'Codex', argv: ['codex-acp'], packageName: '@agentclientprotocol/codex-acp' },
   { name: 'opencode', title: 'opencode', argv: ['opencode', 'acp'], packageName: 'opencode-ai' },
@@ -41,7 +47,7 @@ export const knownAgents: readonly KnownAgent[] = [
   { name: 'pi', title: 'pi', argv: ['pi-acp'], packageName: 'pi-acp' },
 ];
 
-/** What installs the program, where it is that of a known agent: `npm install -g PACKAGE`. */
+/** The command that installs a program, if it is that of a known agent: `npm install -g PACKAGE`. */
 export function installCommandOf(program: string): string | undefined {
   const agent = knownAgents.find(({ argv }) => argv[0] === program);
   return agent && `npm install -g ${agent.packageName}`;
@@ -49,7 +55,8 @@ export function installCommandOf(program: string): string | undefined {
 
 /**
  * @param path The search path of jobs.
- * @param installed By jobs of ours: they come first. What they have installed is not told of as missing.
+ * @param installed Agents that jobs have installed. They come first; a package that they come from is not listed as
+ * missing.
  */
 export function findAgents(path: string, installed: readonly InstalledAgent[] = []): readonly InstalledAgent[] {
   const known = knownAgents.map((agent) => ({ ...agent, path: findProgram(agent.argv[0], path) ?? null }));
@@ -58,12 +65,12 @@ export function findAgents(path: string, installed: readonly InstalledAgent[] = 
   return [...installed, ...known.filter((agent) => agent.path !== null || !isElsewhere(agent))];
 }
 
-/** Of a package of npm or PyPI, without its version. */
+/** The name of a package of npm or PyPI, without its version. */
 export function packageNameOf(source: string): string {
   return source.replace(/(?!^)(?:@|==)[^@/=]*$/, '');
 }
 
-/** The agent of a name, started by the path where it is installed; `undefined`: none is known by that name. */
+/** The agent of a name, started by the path of its program if it is installed; `undefined` for an unknown name. */
 export function agentNamed(
   name: string, path: string, installed: readonly InstalledAgent[] = [],
 ): Pick<KnownAgent, 'argv' | 'env'> | undefined {
@@ -75,11 +82,11 @@ export function agentNamed(
 }
 
 /**
- * A single plain word is a name: that of a known agent, or of a program on the search path. With a slash, a blank or
- * a sign that a shell acts on it is a command, of which nothing is known before it runs.
+ * Checks a single plain word: it must be the name of a known agent, or of a program on the search path. A text with a
+ * slash, a blank or a character that is special to a shell is a command, which cannot be checked before it runs.
  *
- * @param of.path The search path of the job. @param of.workdir Where its relative folders and empty ones are.
- * @param of.installed By jobs of ours.
+ * @param of.path The search path of the job. @param of.workdir The base of its relative folders and empty ones.
+ * @param of.installed Agents that jobs have installed.
  * @throws ParseError
  */
 export function checkAgentName(

@@ -1,14 +1,14 @@
 /**
- * A file of lines, which is only ever appended to.
+ * An append-only file of lines.
  * @module
  */
 import { closeSync, writeSync } from 'node:fs';
 import { openToAppend } from '../base/untrusted-file.ts';
 
-/** Writes at once: a runner has nobody to keep waiting but its agent, which shall wait while the disk does. */
+/** Writes synchronously: only the agent waits for its runner, and it should wait while the disk does. */
 export class LineFile {
   readonly #fd: number;
-  /** The last line has no end. */
+  /** Whether the last line is incomplete. */
   #isTorn = false;
 
   /** @throws the system's error. */
@@ -16,7 +16,7 @@ export class LineFile {
     this.#fd = openToAppend(path);
   }
 
-  /** What a full disk has torn stays a line of its own. @throws the system's error. */
+  /** A line that a full disk has torn stays a line of its own. @throws the system's error. */
   append(line: string): void {
     const bytes = Buffer.from(`${this.#isTorn ? '\n' : ''}${line}\n`);
     for (let written = 0; written < bytes.length;) {

@@ -1,5 +1,5 @@
 /**
- * What the runner of an agent is told, given what was asked for: with what holds where nothing was. Pure.
+ * Makes the order for the runner of an agent from the request, with the defaults. Pure.
  * @module
  */
 import { defined } from '../base/parse.ts';
@@ -12,7 +12,7 @@ type OrderContext = Pick<
   AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'loginEnv' | 'hasShell' | 'shell' | 'turnSeconds'
 >;
 
-/** @param by.workdir Absolute: what directories are relative to. @param by.home What `~` is in front of them. */
+/** @param by.workdir Absolute: the base of relative directories. @param by.home The directory that `~` stands for. */
 export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { readonly home: string }): AgentOrder {
   const { acp_session_id: sessionId, authMethod, acpVersion, onDenied, trustAgent: isTrusted } = asked;
   return {
@@ -32,7 +32,7 @@ export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { r
   };
 }
 
-/** By category, as the protocol calls them. */
+/** The wishes by category, in the protocol's terms. */
 export function wishesOf({ model, effort, agentMode }: AgentChange): ConfigWishes {
   return defined({ model, thought_level: effort, mode: agentMode });
 }

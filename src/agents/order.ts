@@ -1,17 +1,20 @@
 /**
- * What the runner of an agent is told, and what it tells. Both are files in the directory of the job, so that they outlive every server.
+ * The interface between the server and the runner of an agent: files in the directory of the job, so that they outlive
+ * every server.
  *
  * ```
- * agent-order.json   what to do
- * events.ndjson      all that happened, an event a line
- * turns.ndjson       its turns, a line whenever one begins or ends
- * agent.json         where it stands: replaced whenever that changes
+ * agent-order.json   what the runner has to do
+ * events.ndjson      all events, one a line
+ * turns.ndjson       the turns: a line whenever one begins or ends
+ * agent.json         the current state: replaced whenever it changes
  * ```
- * On its stdin it reads a command a line, see {@link RunnerCommand}.
+ * On its stdin the runner reads commands, one a line, see {@link RunnerCommand}.
  * @module
  */
 import { agentFiles } from '../process/agent-host.ts';
-import type { AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, PermissionDenial, TurnUsage } from '../protocol/agent-jobs.ts';
+import type {
+  AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, PermissionDenial, TurnUsage,
+} from '../protocol/agent-jobs.ts';
 import type {
   AcpVersion, AgentChange, DenialAction, McpServer, PermissionPolicy, PromptBlock, RememberScope, SessionAction,
 } from '../protocol/agents.ts';
@@ -24,79 +27,82 @@ export const turnsFile: string = agentFiles.turns;
 export const stateFile: string = agentFiles.state;
 
 export interface AgentOrder {
-  /** Of the job: it marks the processes of the agent. */
+  /** The id of the job, which marks the processes of the agent. */
   readonly mark: string;
   readonly version: string;
   readonly argv: readonly string[];
   readonly workdir: string;
-  /** All that the agent and its commands find in their environment: it is not that of the runner. */
+  /** The whole environment of the agent and its commands; the runner has another one. */
   readonly env: { readonly [name: string]: string };
   readonly additionalDirectories: readonly string[];
   readonly mcpServers: readonly McpServer[];
   readonly authMethod?: string;
   readonly acpVersion?: AcpVersion;
-  /** A login may be done in a terminal of the server, with these variables. Absent: there are no terminals. */
+  /** Variables for a login in a terminal of the server. Absent if there are no terminals. */
   readonly loginEnv?: { readonly [name: string]: string };
   readonly action: SessionAction;
-  /** An earlier session to go on with, or to be forgotten. */
+  /** An earlier session to continue or to delete. */
   readonly sessionId?: string;
   readonly wishes: ConfigWishes;
-  /** Whether a wish that the agent cannot fulfil fails the job. */
+  /** Whether the job fails if the agent does not have what was wished for. */
   readonly isStrict: boolean;
   readonly permissions: PermissionPolicy;
-  /** For whoever is asked to answer; then the default holds. */
+  /** Seconds that clients have to answer a request; then the default applies. */
   readonly askSeconds: number;
   readonly askDefault: 'approve' | 'deny';
-  /** Absent: continue. */
+  /** What happens after a denial. Absent: continue. */
   readonly onDenied?: DenialAction;
-  /** An agent that has no mode known to ask permission is run all the same. */
+  /** Whether to run an agent that has no mode known to ask for permission. */
   readonly isTrusted?: boolean;
-  /** The agent may ask questions. */
+  /** Whether the agent may ask questions. */
   readonly mayElicit: boolean;
-  /** `null`: only the session is begun. */
+  /** `null` if only the session is begun. */
   readonly prompt: readonly PromptBlock[] | null;
-  /** For each turn, without the time in which a person is asked; `null`: none. Absent in orders of older versions. */
+  /**
+   * Time limit of each turn, without the time in which a person is asked; `null` for none. Absent in orders of older
+   * versions.
+   */
   readonly turnSeconds?: number | null;
-  /** For so long after a turn the agent waits for another prompt. */
+  /** Time that the agent waits for another prompt after a turn. */
   readonly keepAliveSeconds: number;
-  /** Its commands run in a persistent shell: whoever started this starts them, see {@link ShellWish}. */
+  /** Whether the agent's commands run in a persistent shell: the server starts them, see {@link ShellWish}. */
   readonly hasShell: boolean;
-  /** The path of the shell for its other commands that are a text. Absent: /bin/sh. */
+  /** The path of the shell for other commands that are a line of text. Absent: /bin/sh. */
   readonly shell?: string;
-  /** For each answer of the agent but that to a prompt. Default: that of a conversation. */
+  /** Time limit of each answer of the agent except that to a prompt. Default: that of a conversation. */
   readonly answerSeconds?: number;
 }
 
-/** What is wanted of the runner; `id` is that of the command, and comes back with what became of it. */
+/** A command to the runner. Its `id` comes back in the {@link CommandResult}. */
 export type RunnerCommand = { readonly id: string } & (
   | { readonly is: 'prompt'; readonly prompt: readonly PromptBlock[] }
   | { readonly is: 'permit'; readonly permissionId: string } & PermissionReply
   | { readonly is: 'elicit'; readonly elicitationId: string; readonly answer: ElicitationAnswer }
-  /** Ends the turn. */
+  /** Cancels the turn. */
   | { readonly is: 'cancel' }
-  /** Also in the middle of a turn. */
+  /** Possible in the middle of a turn, too. */
   | { readonly is: 'change'; readonly change: AgentChange }
-  /** A command of the agent is a job now, with this directory, or cannot be one. */
+  /** A command of the agent is now a job, with this directory, or could not become one. */
   | { readonly is: 'shell'; readonly wishId: string; readonly directory: string | null; readonly error?: string }
   | { readonly is: 'shellEnded'; readonly wishId: string; readonly directory: string; readonly exitCode: number }
 );
 
 export interface PermissionReply {
-  /** `null`: it is denied, by whatever option there is for that. */
+  /** `null`: denied, by any option for that. */
   readonly optionId: string | null;
-  /** So long the same holds for the same kind, commands and paths. */
+  /** How long the same answer applies to the same kind, commands and paths. */
   readonly remember?: RememberScope;
 }
 
-/** What became of a command. */
+/** The result of a command. */
 export interface CommandResult {
   readonly id: string;
-  /** Why nothing came of it; `null`: it was done. */
+  /** Why the command failed; `null` if it was done. */
   readonly problem: CommandProblem | null;
   readonly message: string;
-  /** Of a prompt, from 1. */
+  /** The number of the prompt's turn, from 1. */
   readonly turn: number | null;
-  /** By the command `change`. */
+  /** The result of the command `change`. */
   readonly changed?: AgentChange;
 }
 
@@ -104,7 +110,7 @@ export interface CommandResult {
 export const commandProblems = ['unknown', 'unfit', 'full', 'ended', 'failed'] as const;
 export type CommandProblem = (typeof commandProblems)[number];
 
-/** A command that is to be run in the persistent shell, or ended there. */
+/** A command that has to be run in the persistent shell, or ended there. */
 export interface ShellWish {
   readonly wishId: string;
   readonly script: string;
@@ -116,41 +122,50 @@ export interface AgentState {
   readonly pid: number | null;
   readonly agentInfo: { readonly name: string; readonly version: string } | null;
   readonly sessionId: string | null;
-  /** Of the last turn; `no_prompt` where there was none; `error`: the agent failed. */
+  /** The stop reason of the last turn; `no_prompt` if there was none; `error` if the agent failed. */
   readonly stopReason: string | null;
   readonly error: AgentError | null;
   readonly turns: number;
-  /** Tokens, of the last turn. */
+  /** The tokens of the last turn. */
   readonly turnUsage: TurnUsage | null;
   readonly events: number;
   readonly pendingPermissions: readonly PendingPermission[];
   readonly pendingElicitations: readonly PendingElicitation[];
-  /** What differs from the order since it was changed. */
+  /** Changes made to the order since. */
   readonly changes: AgentChange;
   readonly permissionsAsked: number;
   readonly permissionsDenied: readonly PermissionDenial[];
-  /** Of the last commands. */
+  /** The results of the last commands. */
   readonly results: readonly CommandResult[];
   readonly shellWishes: readonly ShellWish[];
-  /** With the action list. */
+  /** Present for the action `list`. */
   readonly sessions?: readonly AgentSession[];
   readonly progress: AgentProgress;
 }
 
-/** Each has a number, from 1, and Unix seconds. */
+/** The log adds a number, from 1, and Unix seconds to each event. */
 export type AgentEvent =
-  /** `protocolVersion`: where it is not 1. */
+  /** `protocolVersion` is present if it is not 1. */
   | {
     readonly type: 'agent'; readonly pid: number; readonly info: AgentState['agentInfo'];
     readonly protocolVersion?: 2;
   }
-  | { readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean; readonly choices: readonly unknown[] }
-  | { readonly type: 'config_refused'; readonly category: string; readonly wanted: string; readonly offered: readonly string[] }
+  | {
+    readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean;
+    readonly choices: readonly unknown[]
+  }
+  | {
+    readonly type: 'config_refused'; readonly category: string; readonly wanted: string;
+    readonly offered: readonly string[]
+  }
   | { readonly type: 'prompt'; readonly turn: number }
   | { readonly type: 'changed' } & AgentChange
   | { readonly type: 'update'; readonly update: unknown; readonly isReplay: boolean }
   /** `decision`: the id of an option, `pending`, or `cancelled`. */
-  | { readonly type: 'permission'; readonly permissionId: string; readonly decision: string; readonly reason: string; readonly question: unknown }
+  | {
+    readonly type: 'permission'; readonly permissionId: string; readonly decision: string; readonly reason: string;
+    readonly question: unknown
+  }
   /** `decision`: `pending`, `accept`, `decline` or `cancel`. */
   | {
     readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string;

@@ -1,5 +1,5 @@
 /**
- * What a `session/request_permission` asks, read from what agents really send: they all tell it in other places.
+ * Reads the question of a `session/request_permission` from what real agents send: each puts its parts elsewhere.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -10,34 +10,34 @@ import { asPath, listOrOne, pathsInPatch, pathsUnder } from './path-shapes.ts';
 import { type PermissionQuestion, isKnownKind } from './permissions.ts';
 import { canonical, isCommandName, isHarmless, isPathName, plain, textsIn } from './raw-input.ts';
 
-/** A program in words. */
+/** Fields that hold a program with its arguments as words. */
 const wordsFields = new Set(['argv', 'args']);
-/** Of a command that is one word. */
+/** Fields with the arguments of a command that is one word. */
 const argumentFields = new Set(['args', 'arguments', 'argv', 'params', 'parameters']);
-/** Those whose text may be JSON, as models write it. */
+/** Fields whose text may be JSON, as models write it. */
 const jsonFields = new Set([...argumentFields, 'input', 'rawinput', 'toolinput', 'payload', 'kwargs']);
-/** With a path in each key. */
+/** Fields with a path in each key. */
 const changesFields = new Set(['changes', 'files']);
-/** With a patch, where no other field of the object names a path. */
+/** Fields with a patch, read if no other field of the object names a path. */
 const patchFields = /(?:patch|diff|input)$/;
-/** Those that come with a system: another of the name may be anything. */
+/** Shells that come with a system: another program of the same name may do anything. */
 const shell = /^(?:\/(?:usr\/(?:local\/)?)?bin\/|\/opt\/homebrew\/bin\/|\/run\/current-system\/sw\/bin\/)?(?:sh|bash|zsh|dash|ksh|fish)$/;
-/** Of an option. */
+/** Limit of the name of an option. */
 const maxNameCharacters = 200;
-/** What is deeper is not looked at: see {@link isTooDeep}. */
+/** Deeper levels are not examined: see {@link isTooDeep}. */
 const maxDepth = 16;
 
-/** What a tool call tells: a title that may stand for a command is not one yet. */
+/** What a tool call says of itself. A title that may stand for a command is not a command yet. */
 export interface ToldCall extends PermissionQuestion {
   /** The latest first. */
   readonly titles: readonly string[];
-  /** Raw inputs of which more is told than is understood: as JSON; of a known kind, which they do not change, a hash. */
+  /** Raw inputs that are not fully understood: as JSON or, for a known kind, which they do not change, as a hash. */
   readonly inputs: readonly string[];
-  /** It shows what is written. */
+  /** Whether the call shows what it writes. */
   readonly isWriting: boolean;
 }
 
-/** Anything may be missing, or be of another type. @param params Of the request. */
+/** Fields may be missing, or be of another type. @param params The parameters of the request. */
 export function questionOf(params: unknown): PermissionQuestion {
   return judged(toldBy(params));
 }
@@ -61,12 +61,14 @@ export function toldBy(params: unknown): ToldCall {
     options: listOf(options).flatMap((option) => {
       const { optionId, kind, name } = fieldsOf(option);
       const named = textOf(name);
-      return typeof optionId === 'string' && typeof kind === 'string' ? [{ optionId, kind, ...(named === undefined ? {} : { name: beginning(named, maxNameCharacters) }) }] : [];
+      return typeof optionId === 'string' && typeof kind === 'string'
+        ? [{ optionId, kind, ...(named === undefined ? {} : { name: beginning(named, maxNameCharacters) }) }]
+        : [];
     }),
   };
 }
 
-/** What of it is not understood, as {@link ToldCall} has it. */
+/** The part of the input that is not understood, in the form of {@link ToldCall.inputs}. */
 function unclearInput(input: unknown, kind: string, isFile: boolean): readonly string[] {
   const isEmpty = typeof input !== 'object' || input === null || Object.keys(input).length === 0;
   if (isEmpty || isDeeper(input, maxDepth)) return [];
@@ -78,9 +80,9 @@ function unclearInput(input: unknown, kind: string, isFile: boolean): readonly s
 }
 
 /**
- * The question of a tool call. A title is the command only where no raw input tells one (gemini has it nowhere else),
- * and then the latest: agents call a tool "Terminal" or "bash" first. The other titles of a command are parts. What a
- * tool of no known kind is given counts as a command, as JSON, unless nothing in it may be one.
+ * The question of a tool call. A title is the command only if no raw input names one (gemini has it nowhere else), and
+ * then only the latest title: agents call a tool "Terminal" or "bash" first. The other titles of a command are parts.
+ * The input of a tool of unknown kind counts as a command, as JSON, unless nothing in it can be one.
  */
 export function judged({ titles, inputs, isWriting, ...call }: ToldCall): PermissionQuestion {
   const { kind, paths } = call;
@@ -115,7 +117,7 @@ function diffPath(content: unknown): readonly unknown[] {
   return type === 'diff' ? [path] : [];
 }
 
-/** The arguments of a tool as models write them: JSON. */
+/** Parses the arguments of a tool: models write them as JSON. */
 function parsed(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
@@ -125,17 +127,18 @@ function parsed(value: unknown): unknown {
   }
 }
 
-/** Whether some of the raw input is so deep that a command or a path in it would be missed. */
+/** Whether the raw input is so deep that a command or a path in it would be missed. */
 export function isTooDeep(params: unknown): boolean {
   return isDeeper(rawInputOf(fieldsOf(fieldsOf(params)['toolCall'])), maxDepth);
 }
 
 function isDeeper(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  return depth === 0 || Object.entries(value).some(([field, one]) => isDeeper(jsonFields.has(plain(field)) ? parsed(one) : one, depth - 1));
+  return depth === 0 || Object.entries(value)
+    .some(([field, one]) => isDeeper(jsonFields.has(plain(field)) ? parsed(one) : one, depth - 1));
 }
 
-/** Some agents call it input. A list of words is a command. */
+/** The raw input, which some agents call `input`. A list of words is a command. */
 function rawInputOf({ rawInput, input, kind }: Fields): unknown {
   const given = rawInput ?? input;
   const raw = parsed(given);
@@ -143,7 +146,7 @@ function rawInputOf({ rawInput, input, kind }: Fields): unknown {
   return Array.isArray(raw) && raw.every((one) => typeof one === 'string') ? { argv: raw as unknown } : raw;
 }
 
-/** A patch, else a path or a command, as the kind of the tool says. */
+/** A text is a patch, else a path or a command, as the kind of the tool says. */
 function inputOfText(text: string, kind: unknown): Fields {
   if (pathsInPatch(text).length > 0) return { patch: text };
   const isAboutFiles = ['read', 'edit', 'delete', 'move', 'search'].includes(kindOf(kind));
@@ -157,14 +160,14 @@ function kindOf(kind: unknown): string {
 interface Named {
   readonly paths: readonly unknown[];
   readonly commands: readonly string[];
-  /** Of a command that is told beside them. */
+  /** Commands that describe another one. */
   readonly parts: readonly string[];
 }
 
-/** The name of a field without what tells one spelling from another, its value, and its name as it is. */
+/** A field: its normalized name, its value, and its original name. */
 type NamedField = readonly [name: string, value: unknown, original: string];
 
-/** Tools are described in any shape: what a field is follows from its name. */
+/** Tools have inputs of any shape: the meaning of a field follows from its name. */
 function rawOf(value: unknown, depth: number): Named {
   if (depth === 0 || typeof value !== 'object' || value === null) return { paths: [], commands: [], parts: [] };
   const fields = Array.isArray(value) ? value.map((one: unknown): NamedField => ['', one, ''])
@@ -173,13 +176,13 @@ function rawOf(value: unknown, depth: number): Named {
   const paths = fields.map(pathsIn);
   const hasPaths = paths.some(({ length }) => length > 0);
   const patched = hasPaths ? [] : fields.flatMap(([name, one]) => (patchFields.test(name) ? pathsInPatch(one) : []));
-  // A command in fields that nobody knows.
+  // A command in unknown fields.
   const asObject = fields.flatMap(([, one, original], index) => {
     if (!isFields(one) || !isCommandName(original) || isDeeper(one, depth)) return [];
     return Object.keys(one).length > 0 && below[index]?.commands.length === 0 ? [canonical(one)] : [];
   });
   const own = [...commandsIn(fields, hasPaths), ...asObject];
-  // What codex takes a command for, beside the command itself: it describes what will run.
+  // The commands that codex lists beside the command itself: they describe what will run.
   const isPart = (index: number): boolean => {
     const [, one, original = ''] = fields[index] ?? [];
     return own.length > 0 && isListOfObjects(one) && isCommandName(original);
@@ -192,18 +195,24 @@ function rawOf(value: unknown, depth: number): Named {
 }
 
 function pathsIn([name, value]: NamedField): readonly unknown[] {
-  if (changesFields.has(name) && !Array.isArray(value) && typeof value === 'object') return Object.keys(fieldsOf(value));
+  if (changesFields.has(name) && !Array.isArray(value) && typeof value === 'object') return Object.keys(
+    fieldsOf(value),
+  );
   if (isPathName(name)) return pathsUnder(value);
   return [];
 }
 
-/** @param hasPaths Then a code is what is written there, and not what is run. */
+/** @param hasPaths Whether there are paths: then `code` is written there, and not run. */
 function commandsIn(fields: readonly NamedField[], hasPaths: boolean): readonly string[] {
   const programs = fields.filter(([, value, original]) => isCommandName(original) && !isListOfObjects(value));
-  const others = programs.filter(([name, value]) => !name.endsWith('shell') || typeof value !== 'string' || !shell.test(value));
+  const others = programs.filter(([name, value]) => !name.endsWith('shell')
+    || typeof value !== 'string'
+    || !shell.test(value));
   const words = fields.flatMap(([name, value]) => (argumentFields.has(name) ? listOf(parsed(value)) : []));
-  const text = fields.flatMap(([name, value]) => (argumentFields.has(name) && parsed(value) === undefined ? textOf(value) ?? [] : []));
-  // The shell that runs a command is not another one.
+  const text = fields.flatMap(([name, value]) => (argumentFields.has(name) && parsed(value) === undefined
+    ? textOf(value) ?? []
+    : []));
+  // The shell that runs a command does not count as another command.
   const commands = (others.length > 0 ? others : programs)
     .flatMap(([name, value]) => (name.endsWith('s') && Array.isArray(value) ? value : [value]))
     .flatMap((command) => commandOf(command, words)).map((command) => [command, ...text].join(' '));
@@ -213,12 +222,12 @@ function commandsIn(fields: readonly NamedField[], hasPaths: boolean): readonly 
   return [...alone, ...code];
 }
 
-/** Codex has that in parsed_cmd: each tells its command within. */
+/** Codex has such a list in parsed_cmd: each element names its command. */
 function isListOfObjects(value: unknown): boolean {
   return Array.isArray(value) && value.length > 0 && value.every(isFields);
 }
 
-/** A line for a shell, or words, of which `bash -lc LINE` is the line. @param args Further words, told apart from it. */
+/** A line for a shell, or words; of `bash -lc LINE` only the line. @param args Further words, given separately. */
 function commandOf(value: unknown, args: readonly unknown[]): readonly string[] {
   if ((!Array.isArray(value) && typeof value !== 'string') || value.length + args.length === 0) return [];
   if (typeof value === 'string' && args.length === 0) return [value];
@@ -226,7 +235,9 @@ function commandOf(value: unknown, args: readonly unknown[]): readonly string[] 
   const words = [value, args].flat().map((word: unknown) => shown(word, Infinity));
   const [program = '', flag = '', line] = words;
   if (words.length === 3 && line !== undefined && shell.test(program) && /^-[a-z]*c$/.test(flag)) return [line];
-  return [typeof value === 'string' ? [value, ...words.slice(1).map(shellWord)].join(' ') : words.map(shellWord).join(' ')];
+  return [typeof value === 'string'
+    ? [value, ...words.slice(1).map(shellWord)].join(' ')
+    : words.map(shellWord).join(' ')];
 }
 
 function distinct(all: readonly string[]): readonly string[] {

@@ -1,32 +1,34 @@
 /**
- * What an agent that asks for permission is told. Pure.
+ * Decides the permission requests of an agent. Pure.
  * @module
  */
 import { isAbsolute, resolve } from 'node:path';
-import { type PermissionDecision, type PermissionPolicy, type PermissionRule, readingKinds } from '../protocol/agents.ts';
+import {
+  type PermissionDecision, type PermissionPolicy, type PermissionRule, readingKinds,
+} from '../protocol/agents.ts';
 import { glob, inCommand, inName, inText } from './glob.ts';
 import { wideCommands } from './wide-command.ts';
 
 export type PermissionOptionKind = 'allow_once' | 'allow_always' | 'reject_once' | 'reject_always';
 
-/** What the agent wants, as far as it says. */
+/** What the agent wants to do, as far as it says. */
 export interface PermissionQuestion {
   readonly kind: string;
-  /** Its name and its title, where it has them. */
+  /** The name and the title of the tool, where it has them. */
   readonly tools: readonly string[];
   readonly paths: readonly string[];
   /** What will run. */
   readonly commands: readonly string[];
-  /** Further texts that describe it: a rule that denies or asks fits them as it fits commands. */
+  /** Further texts that describe it: a rule that denies or asks matches them as it matches commands. */
   readonly parts: readonly string[];
-  /** What it is given, where that names neither a path nor a command: it tells one question from another. */
+  /** The input, if it names neither a path nor a command: it distinguishes one question from another. */
   readonly inputs?: readonly string[];
-  /** Of no known kind, and given more than is understood: that counts as a command. */
+  /** Set for an unknown kind whose input is not fully understood: that counts as a command. */
   readonly isUnclear?: boolean;
   readonly options: readonly { readonly optionId: string; readonly kind: string; readonly name?: string }[];
 }
 
-/** Of the protocol, but for `other`, which says nothing. */
+/** The kinds of the protocol, except for `other`, which says nothing. */
 const knownKinds: ReadonlySet<string> = new Set(['edit', 'delete', 'move', 'execute', 'switch_mode', ...readingKinds]);
 
 export function isKnownKind(kind: string): boolean {
@@ -36,56 +38,74 @@ export function isKnownKind(kind: string): boolean {
 type Offering = Pick<PermissionQuestion, 'options'>;
 
 export type PermissionAnswer =
-  | { readonly is: 'selected'; readonly optionId: string; readonly optionKind: PermissionOptionKind; readonly reason: string }
-  /** There is no option that says what was decided. */
+  | {
+    readonly is: 'selected'; readonly optionId: string; readonly optionKind: PermissionOptionKind;
+    readonly reason: string
+  }
+  /** No option expresses the decision. */
   | { readonly is: 'cancelled'; readonly reason: string }
   | { readonly is: 'pending'; readonly reason: string };
 
 export interface PermissionContext {
-  /** Its real path. */
+  /** The real path of the workdir. */
   readonly workdir: string;
-  /** Where a path that the question names, as it names it, really leads; `undefined`: out of the jail. */
+  /** The real path of a path that the question names, as it names it; `undefined` if it is outside of the jail. */
   readonly realPathOf: (path: string) => string | undefined;
 }
 
 /**
- * Nothing is approved that names a path outside the jail, and no command that no rule names, but by `all`; and nothing
- * for always, as the next question of that kind may name something else.
+ * A question that names a path outside of the jail is never approved. A command that no rule names is approved only by
+ * `all` and `approve`. No option that allows always is selected, because the next question of that kind may name
+ * something else.
  */
-export function decide(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): PermissionAnswer {
+export function decide(
+  policy: PermissionPolicy,
+  question: PermissionQuestion,
+  context: PermissionContext,
+): PermissionAnswer {
   const { decision, reason } = weigh(policy, question, context);
   if (decision === 'ask') return { is: 'pending', reason };
-  return select(question, decision, reason) ?? (decision === 'approve' ? select(question, 'deny', `${reason}, but it cannot be allowed once`) : undefined)
+  return select(question, decision, reason)
+    ?? (decision === 'approve' ? select(question, 'deny', `${reason}, but it cannot be allowed once`) : undefined)
     ?? { is: 'cancelled', reason: `${reason}, but no option says so` };
 }
 
-/** The option that approves, or denies, for this once; `undefined`: there is none. */
+/** The option that approves once, or that denies, if possible once; `undefined` if no option does. */
 export function optionOf(question: Offering, decision: 'approve' | 'deny'): string | undefined {
   const answer = select(question, decision, '');
   return answer?.is === 'selected' ? answer.optionId : undefined;
 }
 
-/** What becomes of something that an agent has its client do, without asking for permission itself. */
+/** The decision about an action that an agent has its client do, without a permission request. */
 export interface ServiceDecision {
   readonly decision: PermissionDecision;
   readonly reason: string;
-  /** A denial that no permission granted before overrides: the policy, or a rule that fits, says so. */
+  /** Whether a denial overrides permissions granted before: the policy, or a rule that matches, says so. */
   readonly isFinal: boolean;
 }
 
 /**
- * Decides about a file or a command of the client as about a permission request for it. Its tool is the method, such as `fs/write_text_file`.
+ * Decides about a file or a command of the client like a permission request for it. Its tool is the method, such as
+ * `fs/write_text_file`.
  *
- * Reading within the directories of the job is free, as agents ask no permission for it either: only a rule that names what is read, by `kind`,
- * `path` or `tool`, denies it or asks.
+ * Reading within the directories of the job is free, because agents ask no permission for it either: only a rule that
+ * names what is read, by `kind`, `path` or `tool`, denies it or asks.
  */
-export function decideService(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): ServiceDecision {
+export function decideService(
+  policy: PermissionPolicy,
+  question: PermissionQuestion,
+  context: PermissionContext,
+): ServiceDecision {
   if (question.kind === 'read') return decideRead(policy, question, context);
   const { decision, reason, rule } = weigh(policy, question, context);
   return { decision, reason, isFinal: decision === 'deny' && (typeof policy === 'string' || rule?.decide === 'deny') };
 }
 
-function decideRead(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): ServiceDecision {
+function decideRead(
+  policy: PermissionPolicy,
+  question: PermissionQuestion,
+  context: PermissionContext,
+): ServiceDecision {
   const { number, rule } = ruleFor(policy, question, context) ?? {};
   const { decide: decision = 'approve', path, kind, tool } = rule ?? {};
   const isMeant = [path, kind, tool].some((named) => named !== undefined);
@@ -94,10 +114,13 @@ function decideRead(policy: PermissionPolicy, question: PermissionQuestion, cont
 }
 
 function select({ options }: Offering, decision: 'approve' | 'deny', reason: string): PermissionAnswer | undefined {
-  const wanted: readonly PermissionOptionKind[] = decision === 'approve' ? ['allow_once'] : ['reject_once', 'reject_always'];
+  const wanted: readonly PermissionOptionKind[] = decision === 'approve'
+    ? ['allow_once']
+    : ['reject_once', 'reject_always'];
   for (const optionKind of wanted) {
-    // Of an id that stands for two kinds nobody knows what it would say.
-    const option = options.find(({ kind, optionId }) => kind === optionKind && options.every((one) => one.optionId !== optionId || one.kind === kind));
+    // An id that stands for two kinds is ambiguous.
+    const option = options.find(({ kind, optionId }) => kind === optionKind
+      && options.every((one) => one.optionId !== optionId || one.kind === kind));
     if (option) return { is: 'selected', optionId: option.optionId, optionKind, reason };
   }
   return undefined;
@@ -106,7 +129,7 @@ function select({ options }: Offering, decision: 'approve' | 'deny', reason: str
 interface Weighed {
   readonly decision: PermissionDecision;
   readonly reason: string;
-  /** The one that fits. */
+  /** The rule that matches. */
   readonly rule?: PermissionRule;
 }
 
@@ -120,13 +143,17 @@ function weigh(policy: PermissionPolicy, question: PermissionQuestion, context: 
     return { decision: found.rule.decide, reason: `${from} says ${found.rule.decide}`, ...by };
   }
   const outside = question.paths.find((path) => context.realPathOf(path) === undefined);
-  if (outside !== undefined) return { decision: 'deny', reason: `${from} would approve it, but ${outside} is outside of the directories of the job`, ...by };
+  if (outside !== undefined) return {
+    decision: 'deny',
+    reason: `${from} would approve it, but ${outside} is outside of the directories of the job`,
+    ...by,
+  };
   const refusal = typeof policy === 'string' ? refusalOf(policy, question) : refusalByRule(found?.rule, question);
   if (refusal !== undefined) return { decision: 'deny', reason: `${from} ${refusal}`, ...by };
   return { decision: 'approve', reason: `${from} says approve`, ...by };
 }
 
-/** What a preset does not approve within the directories of the job. */
+/** Why a preset does not approve a question within the directories of the job; `undefined` if it does. */
 function refusalOf(preset: string, question: PermissionQuestion): string | undefined {
   if (preset === 'all' || preset === 'approve') return undefined;
   const isRefused = preset === 'read' && !readingKinds.includes(question.kind);
@@ -136,7 +163,7 @@ function refusalOf(preset: string, question: PermissionQuestion): string | undef
 
 function refusalByRule(rule: PermissionRule | undefined, question: PermissionQuestion): string | undefined {
   if (!isCommand(question) || rule?.command !== undefined || rule?.kind === 'execute') return undefined;
-  // Tools of MCP servers are given anything.
+  // Tools of MCP servers accept any input.
   if (isUnclear(question) && /[^*?]/.test(rule?.tool ?? '')) return undefined;
   return 'approves no commands: a rule with the kind execute, or with a command, would';
 }
@@ -145,7 +172,7 @@ function isCommand(question: PermissionQuestion): boolean {
   return question.kind === 'execute' || question.commands.length > 0 || isUnclear(question);
 }
 
-/** It may be anything, so that it counts as a command. */
+/** Whether the tool may do anything, so that it counts as a command. */
 function isUnclear({ kind, paths, commands, isUnclear: isToldSo = false }: PermissionQuestion): boolean {
   return isToldSo || (!isKnownKind(kind) && paths.length + commands.length === 0);
 }
@@ -157,8 +184,8 @@ interface FoundRule {
 }
 
 /**
- * The first that fits. Where that approves, a later one that denies stands above it if it names a path, a command or a
- * part of the question that the first does not name itself.
+ * The first rule that matches. If it approves, a later rule that denies takes precedence if it names a path, a command
+ * or a part of the question that the first rule does not name itself.
  */
 function ruleFor(
   policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext,
@@ -174,7 +201,7 @@ function ruleFor(
   return { number: (denying === -1 ? first : denying) + 1, rule: policy[denying] ?? rule };
 }
 
-/** What a rule that approves does not name. */
+/** The parts of the question that an approving rule does not name. */
 function unnamedBy(
   { path, command }: PermissionRule, { paths, commands, parts }: PermissionQuestion, context: PermissionContext,
 ): Pick<PermissionQuestion, 'paths' | 'commands' | 'parts'> {
@@ -188,7 +215,9 @@ function unnamedBy(
 function fits(rule: PermissionRule, question: PermissionQuestion, context: PermissionContext): boolean {
   const { tools, paths, commands, parts } = question;
   const isApproval = rule.decide === 'approve';
-  const most = <T>(all: readonly T[], test: (one: T) => boolean): boolean => (isApproval ? all.length > 0 && all.every(test) : all.some(test));
+  const most = <T>(all: readonly T[], test: (one: T) => boolean): boolean => (isApproval
+    ? all.length > 0 && all.every(test)
+    : all.some(test));
   const { path, command } = rule;
   if (rule.kind !== undefined && !fitsKind(rule.kind, question, isApproval)) return false;
   if (rule.tool !== undefined && !tools.some(glob(rule.tool, inText))) return false;
@@ -198,7 +227,10 @@ function fits(rule: PermissionRule, question: PermissionQuestion, context: Permi
   return [...commands, ...parts].flatMap(wideCommands).some(glob(command, inText));
 }
 
-/** A command is of the kind `execute`, whatever its own; to deny or ask, a move, and what tells no kind, is an edit, too. */
+/**
+ * A command also matches `execute`; for an approval, only if its own kind is unknown. To deny or ask, a move also
+ * matches `edit`, and so does an unknown kind with paths.
+ */
 function fitsKind(pattern: string, question: PermissionQuestion, isApproval: boolean): boolean {
   const { kind, paths } = question;
   const isMeant = glob(pattern, inText);
@@ -208,7 +240,7 @@ function fitsKind(pattern: string, question: PermissionQuestion, isApproval: boo
   return !isApproval && (kind === 'move' || (!isKnown && paths.length > 0)) && isMeant('edit');
 }
 
-/** @param isReal Only real paths fit, not the name of a link. */
+/** @param isReal Whether only real paths match, not the names of links. */
 function pathTest(
   pattern: string, { workdir, realPathOf }: PermissionContext, isReal: boolean,
 ): (path: string) => boolean {

@@ -1,23 +1,24 @@
 /**
  * What an agent has done so far, read from its `session/update` notifications: of any agent, in any order.
  *
- * What cannot be read is taken for absent, as the protocol has it for optional fields, and what is not known is passed over: the raw updates are
- * kept elsewhere.
+ * Unreadable values count as absent, as the protocol says for optional fields, and unknown ones are ignored: the raw
+ * updates are kept elsewhere.
  * @module
  */
 import {
-  type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff, maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
+  type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff,
+  maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
 } from '../protocol/agent-jobs.ts';
 import { type Fields, beginning, countOf, fieldsOf, listOf, textOf, wordOf } from './lenient.ts';
 
 export interface AgentProgress {
   readonly toolCalls: readonly ToolCall[];
-  /** Older ones that are not among them any more. */
+  /** Number of older calls that were dropped. */
   readonly droppedToolCalls: number;
-  /** The last one; `null`: none was told. */
+  /** The last plan; `null` if there was none. */
   readonly plan: readonly PlanEntry[] | null;
   readonly usage: AgentUsage | null;
-  /** Of the session. */
+  /** The title of the session. */
   readonly title: string | null;
   readonly currentModeId: string | null;
 }
@@ -26,9 +27,9 @@ const maxPlanEntries = 1000;
 const maxListed = 1000;
 const maxTitleCharacters = 2000;
 const maxPathCharacters = 4096;
-/** Of ids, titles and paths of all calls together: where there are more, the oldest calls go. */
+/** Limit of ids, titles and paths of all calls together: beyond it, the oldest calls are dropped. */
 const maxNameCharacters = 2 * 2 ** 20;
-/** Each of many short paths takes its room as JSON, too. */
+/** Added for each path, because many short ones take room as JSON, too. */
 const charactersEach = 150;
 const maxCurrencyCharacters = 200;
 
@@ -42,7 +43,7 @@ export class Progress {
   #title: string | null = null;
   #currentModeId: string | null = null;
 
-  /** @param update The field of that name in a `session/update`. */
+  /** @param update The field `update` of a `session/update`. */
   apply(update: unknown): void {
     const fields = fieldsOf(update);
     switch (fields['sessionUpdate']) {
@@ -50,9 +51,13 @@ export class Progress {
       case 'tool_call_update': return this.#toolCall(fields);
       case 'plan': return void (this.#plan = listOf(fields['entries']).slice(0, maxPlanEntries).flatMap(planEntry));
       case 'usage_update': return void (this.#usage = usageOf(fields) ?? this.#usage);
-      case 'session_info_update': return void (this.#title = fields['title'] === null ? null : shortText(fields['title']) ?? this.#title);
-      // One example of the documentation calls it modeId.
-      case 'current_mode_update': return void (this.#currentModeId = shortText(fields['currentModeId']) ?? shortText(fields['modeId']) ?? this.#currentModeId);
+      case 'session_info_update': return void (
+        this.#title = fields['title'] === null ? null : shortText(fields['title']) ?? this.#title
+      );
+      // One example in the documentation names it modeId.
+      case 'current_mode_update': return void (
+        this.#currentModeId = shortText(fields['currentModeId']) ?? shortText(fields['modeId']) ?? this.#currentModeId
+      );
     }
   }
 
@@ -62,12 +67,16 @@ export class Progress {
 
   get current(): AgentProgress {
     return {
-      toolCalls: [...this.#toolCalls.values()], droppedToolCalls: this.#droppedToolCalls, plan: this.#plan, usage: this.#usage, title: this.#title,
+      toolCalls: [...this.#toolCalls.values()],
+      droppedToolCalls: this.#droppedToolCalls,
+      plan: this.#plan,
+      usage: this.#usage,
+      title: this.#title,
       currentModeId: this.#currentModeId,
     };
   }
 
-  /** Some agents tell of a call twice, some begin with an update: what a field does not say stays as it was. */
+  /** Some agents report a call twice, some begin with an update: a missing field leaves the value as it was. */
   #toolCall(fields: Fields): void {
     const toolCallId = shortText(fields['toolCallId']);
     if (toolCallId === undefined) return;
@@ -104,13 +113,20 @@ export class Progress {
     this.#nameCharacters += sign * nameCharactersOf(call);
   }
 
-  /** The texts of the oldest go first: that there was a change, and where, is still told. To half of what may be, so that this is rare. */
+  /**
+   * Drops the texts of the oldest diffs first: that there was a change, and where, is still shown. Drops down to half
+   * of the limit, so that this is rare.
+   */
   #bound(): void {
     const isTexts = this.#textCharacters > maxDiffCharactersInAll;
     const isNames = this.#nameCharacters > maxNameCharacters;
     for (const call of isTexts || isNames ? [...this.#toolCalls.values()] : []) {
-      if (isNames && this.#nameCharacters > maxNameCharacters / 2 && this.#toolCalls.size > 1) this.#drop(call.toolCallId);
-      else if (isTexts && this.#textCharacters > maxDiffCharactersInAll / 2) this.#keep({ ...call, diffs: call.diffs.map(withoutTexts) });
+      if (isNames && this.#nameCharacters > maxNameCharacters / 2 && this.#toolCalls.size > 1) this.#drop(
+        call.toolCallId,
+      );
+      else if (isTexts && this.#textCharacters > maxDiffCharactersInAll / 2) this.#keep(
+        { ...call, diffs: call.diffs.map(withoutTexts) },
+      );
     }
   }
 }
@@ -125,15 +141,23 @@ function nameCharactersOf({ toolCallId, title, locations, diffs }: ToolCall): nu
 }
 
 function withoutTexts({ path, oldText, newText, isCut }: ToolDiff): ToolDiff {
-  return { path, oldText: oldText === null ? null : '', newText: '', isCut: isCut || newText !== '' || (oldText ?? '') !== '' };
+  return {
+    path,
+    oldText: oldText === null ? null : '',
+    newText: '',
+    isCut: isCut || newText !== '' || (oldText ?? '') !== '',
+  };
 }
 
-/** The text of the agent's message that an update goes on with; `undefined`: it is none. What is no text is shown by what it is. */
+/**
+ * The text that an update adds to the agent's message; `undefined` if it adds none. Content that is not text is shown
+ * by its type or URI.
+ */
 export function messageTextOf(update: unknown): string | undefined {
   const { sessionUpdate, content } = fieldsOf(update);
   if (sessionUpdate !== 'agent_message_chunk') return undefined;
   const { type, text, uri, mimeType, resource } = fieldsOf(content);
-  // Without a type it is taken for a text; of a type that is not known it says nothing to those who read the answer.
+  // A block without a type counts as text; one of an unknown type means nothing to a reader of the message.
   if (typeof text === 'string' && (type === undefined || type === 'text')) return text;
   if (type === 'image' || type === 'audio') return `[${type}${typeof mimeType === 'string' ? ` ${mimeType}` : ''}]`;
   const embedded = fieldsOf(resource);
@@ -170,12 +194,14 @@ function diff(value: unknown): readonly ToolDiff[] {
   if (type !== 'diff' || typeof path !== 'string' || typeof newText !== 'string') return [];
   const before = typeof oldText === 'string' ? oldText : null;
   return [{
-    path: beginning(path, maxPathCharacters), oldText: before === null ? null : beginning(before, maxDiffCharacters), newText: beginning(newText, maxDiffCharacters),
+    path: beginning(path, maxPathCharacters),
+    oldText: before === null ? null : beginning(before, maxDiffCharacters),
+    newText: beginning(newText, maxDiffCharacters),
     isCut: Math.max(before?.length ?? 0, newText.length) > maxDiffCharacters,
   }];
 }
 
-/** A title may be as long as an agent likes, what is shown of it may not. */
+/** An agent's title may be of any length; what is shown of it is limited. */
 function shortText(value: unknown): string | undefined {
   const text = textOf(value);
   return text === undefined ? undefined : beginning(text, maxTitleCharacters);

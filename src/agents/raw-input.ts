@@ -1,38 +1,38 @@
 /**
- * What the fields of a raw input are, by their names, and whether more is said there than is understood. Pure.
+ * Classifies the fields of a raw input by their names, and checks whether it says more than is understood. Pure.
  * @module
  */
 import { isFields } from './lenient.ts';
 
-/** How the names end under which agents have a path in the raw input of their tools: `move_path`, `outputFile`. */
+/** Endings of names of fields that hold a path in the raw input of tools: `move_path`, `outputFile`. */
 const pathEnding = /(?:path|file|filename|directory|directories|dir|folder|root|uri)s?$/;
 const pathFields = new Set(['cwd', 'src', 'source', 'dst', 'dest', 'destination', 'from', 'to', 'target']);
-/** Words of names under which they have a command, or a program. */
+/** Words in names of fields that hold a command or a program. */
 const commandWord = new RegExp(`^(?:${[
   'command', 'cmd', 'commandline', 'cmdline', 'script', 'shell', 'bash', 'zsh', 'fish', 'pwsh', 'powershell', 'exec',
   'execute', 'executable', 'program', 'binary', 'entrypoint', 'terminal', 'console', 'python', 'javascript',
   'subprocess',
 ].join('|')})s?$`);
-/** Those also at the end of a word, as in `shellcommand`. */
+/** Words that count also at the end of another word, as in `shellcommand`. */
 const commandEnding = new RegExp(`(?:${[
   'command', 'cmd', 'commandline', 'cmdline', 'script', 'shell', 'bash', 'zsh', 'exec', 'execute', 'executable',
   'program', 'binary', 'entrypoint',
 ].join('|')})s?$`);
-/** Too short, or too common, for an ending. */
+/** Words that are too short, or too common, for an ending. */
 const commandFields = new Set(['sh', 'run', 'eval']);
-/** How names end that tell something else of a command. */
+/** Endings of names that only describe a command. */
 const aboutCommand = /(?:ids?|type|description|reason|mode|status|title|policy|amendment)$/;
-/** Last words of the names of texts that say nothing that is done. */
+/** Last words of names of texts that only describe. */
 const descriptions = new Set([
   'description', 'instruction', 'instructions', 'explanation', 'reason', 'title', 'id', 'type', 'mode', 'encoding',
   'language',
 ]);
-/** Those of texts that are written to a file which is named, or sought there. */
+/** Last words of names of texts that are written to a named file, or searched for in it. */
 const written = new Set([
   'content', 'contents', 'code', 'diff', 'patch', 'pattern', 'patterns', 'query', 'glob', 'regex', 'include', 'exclude',
 ]);
 
-/** The name without what tells one spelling from another. */
+/** The name without case and separators, so that different spellings are equal. */
 export function plain(name: string): string {
   return name.toLowerCase().replaceAll(/[^a-z]/g, '');
 }
@@ -41,7 +41,7 @@ export function isPathName(name: string): boolean {
   return pathFields.has(plain(name)) || pathEnding.test(plain(name));
 }
 
-/** @param name Also the kind of a tool. */
+/** @param name The name of a field, or the kind of a tool. */
 export function isCommandName(name: string): boolean {
   const whole = plain(name);
   if (commandEnding.test(whole) || commandFields.has(whole)) return true;
@@ -56,12 +56,12 @@ function wordsOf(name: string): readonly string[] {
   return name.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase().split(/[^a-z]+/).filter((word) => word !== '');
 }
 
-/** Whether nothing in it may be run. @param isFile It names a file: texts may be what is written there. */
+/** Whether nothing in the value can be run. @param isFile Whether a file is named: texts may be its content. */
 export function isHarmless(value: unknown, isFile: boolean, name = ''): boolean {
   if (Array.isArray(value)) return value.every((one) => isHarmless(one, isFile, name));
   const isUnder = (field: string): boolean => field === 'changes' || field === 'files';
   if (isFields(value)) {
-    // A path is the name of each field there.
+    // The name of each field there is a path.
     return Object.entries(value).every(([field, one]) => isHarmless(one, isFile, isUnder(name) ? '' : field));
   }
   if (value === '' || value === null || typeof value === 'boolean') return true;
@@ -72,14 +72,14 @@ export function isHarmless(value: unknown, isFile: boolean, name = ''): boolean 
   return isPathName(name) || descriptions.has(last) || (isFile && isWritten);
 }
 
-/** JSON in which the order of fields makes no difference. */
+/** JSON that does not depend on the order of fields. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (_, one: unknown) => {
     return isFields(one) ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1))) : one;
   });
 }
 
-/** All texts in it, also in JSON within a text. */
+/** All texts in the value, also in JSON within a text. */
 export function textsIn(value: unknown, depth: number): readonly string[] {
   if (depth === 0) return [];
   if (typeof value === 'string') return [value, ...textsIn(nested(value), depth - 1)];

@@ -10,7 +10,7 @@ interface Remembered {
   readonly scope: RememberScope;
 }
 
-/** The oldest go. */
+/** Answers that are remembered; the oldest are dropped. */
 const maxRemembered = 200;
 
 export class RememberedAnswers {
@@ -37,8 +37,11 @@ export class RememberedAnswers {
   }
 }
 
-/** By real paths. Of what names neither a command nor a path the same tool is meant, which is given the same. */
-function keyOf({ kind, tools, paths, commands, inputs = [] }: PermissionQuestion, { realPathOf }: PermissionContext): string {
+/** Compares real paths. A question with neither a command nor a path is compared by its tools and their inputs. */
+function keyOf(
+  { kind, tools, paths, commands, inputs = [] }: PermissionQuestion,
+  { realPathOf }: PermissionContext,
+): string {
   const real = paths.map((path) => realPathOf(path) ?? `?${path}`);
   const named = commands.length + real.length === 0 ? [...tools, ...inputs] : [];
   return JSON.stringify([kind, ...[commands, real, named].map((all) => [...new Set(all)].sort())]);

@@ -1,5 +1,5 @@
 /**
- * The calls on agents.
+ * The endpoints for agents.
  * @module
  */
 import type { Schema } from '../base/parse.ts';
@@ -20,7 +20,10 @@ const text = { type: 'string' };
 const agentSchema: Schema = {
   type: 'object',
   properties: {
-    name: { ...text, description: 'What it is asked for by; of several of one name the first that is installed is meant' },
+    name: {
+      ...text,
+      description: 'What it is asked for by; of several of one name the first that is installed is meant',
+    },
     title: text,
     command: { type: 'array', items: text, description: 'What starts it' },
     packageName: { ...text, description: 'Of npm' },
@@ -30,9 +33,14 @@ const agentSchema: Schema = {
   },
 };
 const headers = { 'Idempotency-Key': 'The same key and request again: the first answer again, and nothing happens.' };
-const problems: readonly ProblemCode[] = ['job_not_found', 'not_an_agent', 'job_not_running', 'stdin_full', 'unavailable', 'idempotency_mismatch'];
+const problems: readonly ProblemCode[] = [
+  'job_not_found', 'not_an_agent', 'job_not_running', 'stdin_full', 'unavailable', 'idempotency_mismatch',
+];
 
-function answer(description: string, properties: { readonly [name: string]: Schema }): { description: string; schema: Schema } {
+function answer(
+  description: string,
+  properties: { readonly [name: string]: Schema },
+): { description: string; schema: Schema } {
   return { description, schema: { type: 'object', properties } };
 }
 
@@ -49,8 +57,8 @@ export function agentRoutes(agents: Agents): Route[] {
       body: changeRequest,
       documentation: {
         summary: 'Changes the mode, model, effort and permissions of an agent that lives',
-        description: 'Also in the middle of a turn. Where the agent has no such mode or model, nothing changes, and the '
-          + 'problem names what it has. The permissions hold for all that is decided from then on.',
+        description: 'Also in the middle of a turn. Where the agent has no such mode or model, nothing changes, and '
+          + 'the problem names what it has. The permissions hold for all that is decided from then on.',
         headers,
         answers: { 200: answer('What was changed, by the ids of the agent', {
           jobId: text, agentMode: text, model: text, effort: text, permissions: { description: 'As given' },
@@ -104,10 +112,10 @@ export function agentRoutes(agents: Agents): Route[] {
       body: promptRequest,
       documentation: {
         summary: 'Goes on with an agent: another turn',
-        description: 'Of the same process, while that lives, see keepAlive. Where it is at a turn, the prompt waits for its '
-          + 'end. Where it has ended, a new job continues its session: the same request, with what PATCH has changed; it '
-          + 'fails with resume_not_supported where the agent cannot do that. Its id is `jobId`, and a prompt to either job '
-          + 'goes to the last one from then on.',
+        description: 'Of the same process, while that lives, see keepAlive. Where it is at a turn, the prompt waits '
+          + 'for its end. Where it has ended, a new job continues its session: the same request, with what PATCH has '
+          + 'changed; it fails with resume_not_supported where the agent cannot do that. Its id is `jobId`, and a '
+          + 'prompt to either job goes to the last one from then on.',
         headers,
         answers: { 202: answer('The prompt is taken', {
           jobId: text, turn: { type: 'integer', description: 'Its number within the job, from 1' },
@@ -125,19 +133,25 @@ export function agentRoutes(agents: Agents): Route[] {
       body: noBody,
       documentation: {
         summary: 'Ends the turn that an agent is at',
-        description: 'By session/cancel. The turn stops with `cancelled`; with keepAlive the agent then waits for another prompt.',
+        description: 'By session/cancel. The turn stops with `cancelled`; with keepAlive the agent then waits for '
+          + 'another prompt.',
         headers,
         answers: { 200: answer('Whether there was a turn', { cancelled: { type: 'boolean' } }) },
         problems,
       },
-    }, async (request) => json(200, await agents.once(request.params.id, request, 'prompt/cancel', async (): Promise<TurnCancelled> =>
-      ({ cancelled: await agents.cancelTurn(request.params.id) })))),
+    }, async (request) => json(200, await agents.once(
+      request.params.id,
+      request,
+      'prompt/cancel',
+      async (): Promise<TurnCancelled> => ({ cancelled: await agents.cancelTurn(request.params.id) }),
+    ))),
 
     route('POST', '/jobs/:id/permissions/:permissionId', {
       body: permissionRequest,
       documentation: {
         summary: 'Answers what an agent asks permission for',
-        description: 'By one of the options that the pending permission shows, or by a decision, which may hold longer.',
+        description: 'By one of the options that the pending permission shows, or by a decision, which may hold '
+          + 'longer.',
         headers,
         answers: {
           200: answer('The agent was told', { permissionId: text, optionId: text, decision: text, remember: text }),
@@ -146,27 +160,42 @@ export function agentRoutes(agents: Agents): Route[] {
       },
     }, async (request) => {
       const { params: { id, permissionId }, body } = request;
-      return json(200, await agents.once(id, request, `permissions/${permissionId}`, async (): Promise<PermissionTaken> => {
-        await agents.permit(id, permissionId, body);
-        return { permissionId, ...body };
-      }));
+      return json(200, await agents.once(
+        id,
+        request,
+        `permissions/${permissionId}`,
+        async (): Promise<PermissionTaken> => {
+          await agents.permit(id, permissionId, body);
+          return { permissionId, ...body };
+        },
+      ));
     }),
 
     route('POST', '/jobs/:id/elicitations/:elicitationId', {
       body: elicitationRequest,
       documentation: {
         summary: 'Answers a question of an agent',
-        description: 'With `content` as the requestedSchema of the pending elicitation wants it. For jobs with `elicitation`.',
+        description: 'With `content` as the requestedSchema of the pending elicitation wants it. For jobs with '
+          + '`elicitation`.',
         headers,
         answers: { 200: answer('The agent was told', { elicitationId: text, action: text }) },
         problems: [...problems, 'elicitation_not_found'],
       },
     }, async (request) => {
       const { params: { id, elicitationId }, body: { action, content } } = request;
-      return json(200, await agents.once(id, request, `elicitations/${elicitationId}`, async (): Promise<ElicitationTaken> => {
-        await agents.answer(id, elicitationId, action === 'accept' && content !== undefined ? { action, content } : { action });
-        return { elicitationId, action };
-      }));
+      return json(200, await agents.once(
+        id,
+        request,
+        `elicitations/${elicitationId}`,
+        async (): Promise<ElicitationTaken> => {
+          await agents.answer(
+            id,
+            elicitationId,
+            action === 'accept' && content !== undefined ? { action, content } : { action },
+          );
+          return { elicitationId, action };
+        },
+      ));
     }),
   ];
 }

@@ -1,5 +1,5 @@
 /**
- * Runs an agent within a program of one's own: no server, no job.
+ * Runs an agent within the program of a caller: no server, no job.
  * @module
  */
 import { randomUUID } from 'node:crypto';
@@ -22,33 +22,36 @@ import { AgentRunner } from './runner.ts';
 export type PermissionReply = string | null | undefined;
 
 export interface RunAgentOptions {
-  /** What starts the agent, so that it speaks the Agent Client Protocol: `['gemini', '--acp']`. */
+  /** The command that starts the agent with the Agent Client Protocol: `['gemini', '--acp']`. */
   readonly argv: readonly string[];
-  /** Without one only the session is begun. */
+  /** Without a prompt, only the session is begun. */
   readonly prompt?: Prompt;
-  /** Default: where this program is. */
+  /** Default: the current directory of this program. */
   readonly workdir?: string;
   readonly additionalDirectories?: readonly string[];
-  /** Laid over the environment of this program. */
+  /** Variables added to the environment of this program. */
   readonly env?: { readonly [name: string]: string };
-  /** Default: all; with `onPermission` ask. */
+  /** Default: all; with `onPermission`, ask. */
   readonly permissions?: PermissionPolicy;
   /**
-   * Where the policy says ask. @returns `approve`, `deny`, or the id of an option; `undefined` or `null`: it is denied.
+   * Called where the policy says ask. @returns `approve`, `deny`, or the id of an option; `undefined` or `null` denies.
    *
-   * Any other answer, and an error, denies at once as well, and is told as an event of type `fault`: the agent is never
-   * left to wait for it.
+   * Any other answer, and an error, also denies at once and is reported as an event of type `fault`: the agent never
+   * waits for it.
    */
   readonly onPermission?: (permission: PendingPermission) => Promise<PermissionReply> | PermissionReply;
-  /** All that happens, as it does. */
+  /** Called for each event. */
   readonly onEvent?: (event: AgentEvent) => void;
-  /** The message of the agent, as it comes. */
+  /** Called with the agent's message, part by part. */
   readonly onText?: (text: string) => void;
-  /** Ends the turn by the book, and then the agent. */
+  /** Cancels the turn, and then ends the agent. */
   readonly signal?: AbortSignal;
-  /** Seconds for the turn, without those in which `onPermission` is asked; then it ends as by `signal`. Default none. */
+  /**
+   * Seconds for the turn, without the time in which `onPermission` is pending; then it ends as by `signal`. Default:
+   * none.
+   */
   readonly timeout?: number;
-  /** An earlier session to go on with. */
+  /** An earlier session to continue. */
   readonly sessionId?: string;
   readonly model?: string;
   readonly effort?: string;
@@ -62,13 +65,16 @@ export interface RunAgentOptions {
 }
 
 export interface RunAgentResult {
-  /** `end_turn`, `max_tokens`, `max_turn_requests`, `refusal`, `cancelled`, `no_prompt`; `error`: it failed, see {@link error}. */
+  /**
+   * `end_turn`, `max_tokens`, `max_turn_requests`, `refusal`, `cancelled` or `no_prompt`; `error` if the agent failed,
+   * see {@link error}.
+   */
   readonly stopReason: string | null;
   readonly error: AgentError | null;
-  /** The turn took longer than `timeout`. */
+  /** Whether the turn took longer than `timeout`. */
   readonly timedOut: boolean;
   readonly sessionId: string | null;
-  /** The message, of at most {@link maxTextCharacters}. */
+  /** The agent's message, of at most {@link maxTextCharacters}. */
   readonly text: string;
   readonly isTextCut: boolean;
   readonly agentInfo: { readonly name: string; readonly version: string } | null;
@@ -81,13 +87,19 @@ export interface RunAgentResult {
 export const maxTextCharacters = 16_777_216;
 
 /**
- * Resolves once the agent and all that it started have ended; what goes wrong with it is in the result.
+ * Resolves once the agent and all processes that it started have ended; a failure of the agent is part of the result.
  *
- * @throws TypeError where a callback is no function.
- * @param by.environment Of this program. @param by.version Of this package.
+ * @throws TypeError if a callback is not a function.
+ * @param by.environment The environment of this program. @param by.version The version of this package.
  */
-export async function runAgent(options: RunAgentOptions, by: { readonly environment: { readonly [name: string]: string }; readonly version: string }): Promise<RunAgentResult> {
-  const { argv, prompt, env, additionalDirectories, mcpServers, sessionId, model, effort, mode, strictConfig, authMethod } = options;
+export async function runAgent(
+  options: RunAgentOptions,
+  by: { readonly environment: { readonly [name: string]: string }; readonly version: string },
+): Promise<RunAgentResult> {
+  const {
+    argv, prompt, env, additionalDirectories, mcpServers, sessionId,
+    model, effort, mode, strictConfig, authMethod,
+  } = options;
   const { onPermission, onEvent, onText, signal, timeout } = options;
   for (const [name, callback] of Object.entries({ onPermission, onEvent, onText })) {
     if (callback === undefined || typeof callback === 'function') continue;
@@ -103,7 +115,10 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
   let last: AgentState | undefined;
   const runner: AgentRunner = new AgentRunner({
     order: orderOf(
-      defined({ mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod, acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig, acpVersion: options.acpVersion }),
+      defined({
+        mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod,
+        acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig, acpVersion: options.acpVersion,
+      }),
       {
         mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: environment,
         hasShell: false, home: homeDirectory(by.environment), turnSeconds: timeout ?? null,
@@ -116,10 +131,10 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
         for (const permission of state.pendingPermissions) {
           if (asked.has(permission.permissionId)) continue;
           asked.add(permission.permissionId);
-          // What onEvent throws hinders the agent no more here than elsewhere.
+          // An error of onEvent does not stop the agent, here as elsewhere.
           void answer(permission).catch(() => undefined);
         }
-        // Nothing is written: it costs nothing.
+        // Nothing is written, so that the state has no cost.
         return 0;
       },
       text: (part) => {
@@ -147,7 +162,7 @@ export async function runAgent(options: RunAgentOptions, by: { readonly environm
   return resultOf(last, { text, isTextCut, timedOut });
 }
 
-/** `null` denies; `fault` says what is wrong with the answer that was given. */
+/** The option to answer with: `null` denies. `fault` says what is wrong with the given answer. */
 async function answerOf(
   permission: PendingPermission, onPermission: RunAgentOptions['onPermission'],
 ): Promise<{ readonly optionId: string | null; readonly fault?: string }> {

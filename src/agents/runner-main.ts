@@ -1,8 +1,8 @@
 /**
- * The program of an agent's job: `runner-main DIRECTORY`, the directory being that of the job. Reads its order there and commands on stdin, writes the
- * agent's message to stdout.
+ * The program of an agent's job: `runner-main DIRECTORY`, where DIRECTORY is that of the job. Reads its order there and
+ * commands on stdin; writes the agent's message to stdout.
  *
- * SIGTERM ends the turn by the book and then the agent.
+ * SIGTERM, SIGINT and SIGHUP cancel the turn and then end the agent.
  * @module
  */
 import { fstatSync, writeSync } from 'node:fs';
@@ -15,12 +15,12 @@ import { AgentRunner } from './runner.ts';
 
 const [, , directory = '.'] = process.argv;
 const stdoutFd = 1;
-/** Longer than any that the server tells. */
+/** Longer than any command of the server. */
 const maxCommandBytes = 64 * 2 ** 20;
 const maxOrderBytes = 64 * 2 ** 20;
 const signals = { SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const;
 
-// The order is that of the server that started this job, of the same version.
+// The order was written by the server that started this job, which has the same version.
 const order = JSON.parse(readRegular(join(directory, orderFile), maxOrderBytes).toString()) as AgentOrder;
 process.title = `sidecar-agent ${order.mark}`;
 const files = new JobFiles(directory);
@@ -31,10 +31,10 @@ const runner = new AgentRunner({ order, sink: {
   textEnd: () => fstatSync(stdoutFd).size,
   text: (text) => {
     const bytes = Buffer.from(text);
-    // On a disk that is nearly full a write may be short.
+    // On a nearly full disk a write may be short.
     for (let written = 0; written < bytes.length;) written += writeSync(stdoutFd, bytes, written);
   },
-  // Clients that know nothing of acpError look there.
+  // For clients that do not know acpError.
   failure: (message) => appendLine(join(directory, 'stderr'), message),
 } });
 
@@ -45,25 +45,25 @@ for (const [signal, code] of Object.entries(signals)) {
     void runner.end();
   });
 }
-// Node would open its inspector for whoever is on this machine.
+// Node would open its inspector to every user of this machine.
 process.on('SIGUSR1', () => undefined);
-// Not by Node's readline, which from 22 on ends a line at U+2028, too: a prompt may hold that.
+// Node's readline is not used: from version 22 on it also ends a line at U+2028, which a prompt may contain.
 const lines = ndjson.decoder(maxCommandBytes);
 process.stdin.on('data', (chunk: Buffer) => {
   try {
     for (const line of lines.push(chunk)) take(line);
   } catch {
-    // Nobody of ours says anything so long: what goes on is not understood any more, and the agent need not end for that.
+    // The server sends no line of this length. The rest of the input cannot be understood, but the agent need not end.
   }
 });
-// Whoever told it things has gone.
+// The process that wrote the commands has ended.
 process.stdin.on('error', () => undefined);
 
 function take(line: string): void {
   try {
     runner.take(JSON.parse(line) as RunnerCommand);
   } catch {
-    // Half a line, of a server that was killed as it wrote.
+    // A partial line of a server that was killed while it wrote.
   }
 }
 

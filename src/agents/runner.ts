@@ -1,5 +1,5 @@
 /**
- * Runs an agent through a job: starts it, talks to it, answers what it asks, tells what happens, ends it.
+ * Runs an agent for a job: starts it, talks to it, answers its requests, reports its progress, ends it.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,18 +27,18 @@ import { ShellCommands } from './shell-commands.ts';
 import { TurnClock } from './turn-clock.ts';
 import { TurnLog, type TurnRecord } from './turn-log.ts';
 
-/** Whom a runner tells. */
+/** Receives what a runner reports. */
 export interface RunnerSink {
   event(event: AgentEvent): void;
-  /** @returns how many bytes that was, as JSON. */
+  /** @returns the size of the state as JSON, in bytes. */
   state(state: AgentState): number;
-  /** The message of the agent, as it comes. */
+  /** A part of the agent's message, as it comes. */
   text(text: string): void;
-  /** A turn has begun, or has ended: what is told last of its number holds. */
+  /** A turn has begun or has ended: of several records with one number the last is valid. */
   turn?(turn: TurnRecord): void;
-  /** Where the text ends that was told so far, in bytes. */
+  /** The end of the text that was written so far, in bytes. */
   textEnd?(): number;
-  /** Why the agent failed, in words: once, when it has ended. */
+  /** Why the agent failed, in words: called once, when it has ended. */
   failure?(message: string): void;
 }
 
@@ -47,26 +47,26 @@ export interface AgentRunnerOptions {
   readonly sink: RunnerSink;
 }
 
-/** The state is told no more often, but where somebody waits for it. */
+/** Minimum interval between two states, unless a client waits for one. */
 const stateMs = 100;
-/** Nor for more of the time than one part in so many. */
+/** At most about one part in this many of the time is spent writing state. */
 const stateCost = 10;
-/** What may be told at any time, as JSON. */
+/** A state of at most this size, as JSON, may be written at any time. */
 const maxQuickBytes = 262_144;
 /** For the last state to be written. */
 const lastStateMs = 5000;
 const maxPrompts = 100;
-/** Results of commands that are remembered, and what they take as JSON together: the last one may be longer. */
+/** Results of commands that are remembered, and their total size as JSON: a single result may be longer. */
 const maxResults = 200;
 const maxResultCharacters = 2 ** 20;
 const maxMessageCharacters = 8192;
-/** Of the details of an error, as JSON. */
+/** Limit of the details of an error, as JSON. */
 const maxDetailCharacters = 131_072;
-/** Of the sessions of an agent in its state, as JSON: the others are in its text alone. */
+/** Limit of an agent's sessions in its state, as JSON: the text has all of them. */
 const maxSessionCharacters = 2 ** 20;
-/** For a turn that was cancelled to end. */
+/** For a cancelled turn to end. */
 const cancelMs = 2000;
-/** These mean that the agent has done what it could. */
+/** Stop reasons that mean that the agent has done what it could. */
 const goodStops: ReadonlySet<string> = new Set(['end_turn', 'no_prompt']);
 
 export class AgentRunner {
@@ -92,27 +92,27 @@ export class AgentRunner {
   #stateTimer: NodeJS.Timeout | undefined;
   #stateTookMs = 0;
   #stateBytes = 0;
-  /** Those that came before they were waited for. */
+  /** Prompts that came before the runner waited for one. */
   readonly #prompts: (readonly PromptBlock[])[] = [];
   #nextPrompt: ((prompt: readonly PromptBlock[] | undefined) => void) | undefined;
   #isEnding = false;
-  /** No prompt has come in time. */
+  /** Set once no further prompt is taken. */
   #isLeaving = false;
   /** Ids of commands whose result is not known yet. */
   readonly #doing = new Set<string>();
-  /** Resolves once the session is begun and has what was wished for, or never will. */
+  /** Resolves once the session is open and configured, or never will be. */
   readonly #begun: Promise<void>;
   #hasBegun: () => void = () => undefined;
-  /** One change after the other. Never rejects. */
+  /** Runs one change after the other. Never rejects. */
   #changing: Promise<unknown> = Promise.resolve();
   #changes: AgentChange = {};
-  /** A turn took longer than it may. */
+  /** Whether a turn exceeded its time limit. */
   #isTimedOut = false;
-  /** What the agent was set to before the permissions had something else set, by the id of the choice. */
+  /** The agent's own settings that the permissions have replaced, by the id of the choice. */
   readonly #ownSettings = new Map<string, AskingSettings['settings'][number]>();
-  /** By the request or a change of it: the permissions then choose none. */
+  /** Whether the request, or a change of it, chose the mode: the permissions then choose none. */
   #isModeChosen = false;
-  /** Why a denial fails the job. */
+  /** The failure of the job because of a denial. */
   #denial: AgentFailure | undefined;
 
   constructor({ order, sink }: AgentRunnerOptions) {
@@ -120,13 +120,20 @@ export class AgentRunner {
     this.#sink = sink;
     this.#begun = new Promise((resolve) => { this.#hasBegun = resolve; });
     this.#answering = new Answering({
-      order, calls: this.#calls, progress: this.#progress, tell: (event) => this.#tell(event), onChange: () => this.#tellAsked(),
-      turn: () => this.#turns, onDenied: (denial) => this.#denied(denial),
+      order,
+      calls: this.#calls,
+      progress: this.#progress,
+      tell: (event) => this.#tell(event),
+      onChange: () => this.#tellAsked(),
+      turn: () => this.#turns,
+      onDenied: (denial) => this.#denied(denial),
     });
     this.#turnLog = new TurnLog({ write: (turn) => sink.turn?.(turn), textEnd: () => sink.textEnd?.() ?? 0 });
   }
 
-  /** @returns the exit code: 0 where all turns came to their end, {@link turnTimeoutCode} where one took too long. */
+  /**
+   * @returns the exit code: 0 if the agent did what it could, {@link turnTimeoutCode} if a turn took too long, else 1.
+   */
   async run(): Promise<number> {
     this.#tellState();
     let commands: CommandsHost | undefined;
@@ -142,7 +149,7 @@ export class AgentRunner {
     } finally {
       this.#hasBegun();
       await Promise.all([commands?.close(), this.#agent?.end()]);
-      // Ends the wait for what was asked outside of a turn.
+      // Ends the wait for requests that were made outside of a turn.
       this.#conversation?.close();
       if (this.#isEnding && this.#error === null) this.#stopReason ??= 'cancelled';
       const { message } = this.#error ?? {};
@@ -154,11 +161,11 @@ export class AgentRunner {
     return this.#error === null && goodStops.has(this.#stopReason ?? '') ? 0 : 1;
   }
 
-  /** What somebody wants of it meanwhile; what became of it is part of the state. */
+  /** Takes a command; its result becomes part of the state. */
   take(command: RunnerCommand): void {
-    // The turn that this prompt begins tells the state, in which the agent waits no more.
+    // The turn that this prompt begins writes the state, in which the agent no longer waits.
     const isBegun = command.is === 'prompt' && this.#nextPrompt !== undefined;
-    // One that was told twice, as nobody had heard of it in time, is done once.
+    // A command that was sent twice, because its result was not seen in time, is done once.
     if (this.#doing.has(command.id) || this.#results.some(({ id }) => id === command.id)) return void this.#tellState();
     const result = this.#isOver ? hasEnded : this.#do(command);
     if (!(result instanceof Promise)) return this.#done(command.id, result, isBegun);
@@ -187,22 +194,28 @@ export class AgentRunner {
     return this.#phase === 'ended' || this.#isEnding || this.#isLeaving;
   }
 
-  /** Ends the turn by the book, and then the agent. {@link run} then comes to its end. */
+  /** Cancels the turn, and then ends the agent; {@link run} then resolves. */
   async end(): Promise<void> {
     if (this.#isEnding) return;
     this.#isEnding = true;
     this.#conversation?.cancel();
     this.#nextPrompt?.(undefined);
-    for (const deadline = performance.now() + cancelMs; this.#phase === 'turn' && performance.now() < deadline;) await sleep(10);
+    for (
+      const deadline = performance.now() + cancelMs;
+      this.#phase === 'turn' && performance.now() < deadline;
+    ) await sleep(10);
     await this.#agent?.end();
   }
 
-  /** A promise never rejects. */
+  /** A returned promise never rejects. */
   #do(command: RunnerCommand): Partial<CommandResult> | Promise<Partial<CommandResult>> {
     switch (command.is) {
       case 'prompt': return this.#takePrompt(command.prompt);
       case 'permit': return answered(this.#answering.permissions.answer(command.permissionId, command), 'permission');
-      case 'elicit': return answered(this.#answering.elicitations.answer(command.elicitationId, command.answer), 'question');
+      case 'elicit': return answered(
+        this.#answering.elicitations.answer(command.elicitationId, command.answer),
+        'question',
+      );
       case 'shell': {
         this.#shell?.started(command.wishId, command.directory, command.error);
         return {};
@@ -224,7 +237,7 @@ export class AgentRunner {
     }
   }
 
-  /** Where the agent is known to have no such mode, model or effort, nothing is changed. Never rejects. */
+  /** Changes nothing if the agent is known to lack the mode, model or effort. Never rejects. */
   async #change({ permissions, ...config }: AgentChange): Promise<Partial<CommandResult>> {
     const wishes = wishesOf(config);
     const hasWishes = Object.keys(wishes).length > 0;
@@ -269,10 +282,13 @@ export class AgentRunner {
       this.#nextPrompt(prompt);
       return { turn: this.#turns + 1 };
     }
-    if (this.#phase === 'turn' && this.#order.keepAliveSeconds === 0) return refused('ended', 'the agent ends after this turn, as the job has no keepAlive');
+    if (this.#phase === 'turn' && this.#order.keepAliveSeconds === 0) return refused(
+      'ended',
+      'the agent ends after this turn, as the job has no keepAlive',
+    );
     if (this.#prompts.length >= maxPrompts) return refused('full', `${maxPrompts} prompts are waiting already`);
     this.#prompts.push(prompt);
-    // The order's own comes before those that were given later.
+    // The prompt of the order comes before those that were given later.
     const first = this.#turns === 0 && this.#order.prompt !== null ? 1 : 0;
     return { turn: this.#turns + first + this.#prompts.length };
   }
@@ -294,7 +310,12 @@ export class AgentRunner {
   async #session(conversation: Conversation): Promise<void> {
     const { prompt, keepAliveSeconds, sessionId } = this.#order;
     await conversation.openSession();
-    this.#tell({ type: 'session', sessionId: conversation.sessionId ?? '', isResumed: sessionId !== undefined, choices: conversation.choices });
+    this.#tell({
+      type: 'session',
+      sessionId: conversation.sessionId ?? '',
+      isResumed: sessionId !== undefined,
+      choices: conversation.choices,
+    });
     await this.#choose(conversation);
     this.#hasBegun();
     let next = prompt ?? await this.#waitForPrompt(keepAliveSeconds);
@@ -329,18 +350,25 @@ export class AgentRunner {
   #conversationWith(agent: AgentProcess, jail: Jail, commands: CommandsHost): Conversation {
     const { workdir, additionalDirectories, mcpServers, authMethod, sessionId, version, argv, mayElicit } = this.#order;
     const { answerSeconds, acpVersion, loginEnv } = this.#order;
-    // Gemini takes any error for a failure of the client, so that it could make no new file.
+    // Gemini takes any error for a failure of the client, and could then create no file.
     const missingFile = argv.some((word) => /\bgemini\b/.test(word)) ? 'empty' : 'error';
     const files = new AgentFiles({ jail, missingFile });
     return new Conversation({
-      input: agent.input, output: agent.output, exited: agent.exited, version, workdir, additionalDirectories, mcpServers, authMethod, sessionId, acpVersion,
+      input: agent.input, output: agent.output, exited: agent.exited,
+      version, workdir, additionalDirectories, mcpServers, authMethod, sessionId, acpVersion,
       serve: async (method, params, asked, turn) => {
         const call = readService(method, params);
-        await this.#answering.allow(method, call, { jail, signals: turn === undefined ? [asked.signal] : [turn, asked.signal] });
+        await this.#answering.allow(
+          method,
+          call,
+          { jail, signals: turn === undefined ? [asked.signal] : [turn, asked.signal] },
+        );
         return await call.run({ files, commands }, asked);
       },
       permit: (params, signal) => this.#answering.permit(fieldsOf(params), { jail, signal }),
-      ...(mayElicit ? { elicit: (params: unknown, signal: AbortSignal) => this.#answering.elicit(fieldsOf(params), signal) } : {}),
+      ...(mayElicit
+        ? { elicit: (params: unknown, signal: AbortSignal) => this.#answering.elicit(fieldsOf(params), signal) }
+        : {}),
       ...(loginEnv === undefined ? {} : { login: { argv, env: loginEnv } }),
       onElicited: (elicitationId) => this.#answering.elicited(elicitationId),
       onUpdate: (update, isReplay) => this.#updated(update, isReplay),
@@ -355,13 +383,17 @@ export class AgentRunner {
     for (const one of all) this.#tell({ type: 'config_refused', ...one });
     const [first] = all;
     if (first && isStrict) {
-      throw new AgentFailure('config_not_supported', `Cannot choose ${choiceInWords(first)}`, { details: { refused: all } });
+      throw new AgentFailure(
+        'config_not_supported',
+        `Cannot choose ${choiceInWords(first)}`,
+        { details: { refused: all } },
+      );
     }
     this.#isModeChosen = wishes.mode !== undefined && all.every(({ category }) => category !== 'mode');
     if (!this.#isModeChosen) await this.#holdTo(this.#answering.policy, conversation);
   }
 
-  /** Puts the agent into a mode in which it asks, or back into its own one where it need not. @throws AgentFailure */
+  /** Sets a mode in which the agent asks, or restores its own mode if it need not ask. @throws AgentFailure */
   async #holdTo(policy: PermissionPolicy, conversation: Conversation): Promise<void> {
     const { settings, unknownModes } = askingSettings(conversation.choices, policy, this.#order);
     if (unknownModes && this.#order.isTrusted !== true) throw notHeld(policy, unknownModes);
@@ -370,19 +402,22 @@ export class AgentRunner {
       await conversation.set(choice, value);
       const { id, current } = choice;
       if (own.length > 0) this.#ownSettings.delete(id);
-      else if (current !== undefined && !this.#ownSettings.has(id)) this.#ownSettings.set(id, { choice, value: current });
+      else if (current !== undefined && !this.#ownSettings.has(id)) this.#ownSettings.set(
+        id,
+        { choice, value: current },
+      );
       if (choice.category !== 'permissions') this.#tell({ type: 'changed', agentMode: value });
     }
   }
 
   async #turn(conversation: Conversation, prompt: readonly PromptBlock[]): Promise<void> {
     this.#turns += 1;
-    // Unknown until this turn ends: a job whose runner is killed meanwhile must not show that of another one.
+    // Unknown until this turn ends: if the runner is killed meanwhile, the job must not show that of another turn.
     this.#stopReason = null;
     this.#phase = 'turn';
     this.#turnLog.begin(this.#turns);
     this.#tell({ type: 'prompt', turn: this.#turns });
-    // Whoever gave the prompt knows that it was taken, and is not to read that the agent waits still.
+    // The client that gave the prompt knows that it was taken, and must not read that the agent still waits.
     this.#tellState();
     const { turnSeconds = null } = this.#order;
     this.#clock.begin(turnSeconds === null ? null : turnSeconds * 1000);
@@ -398,7 +433,7 @@ export class AgentRunner {
     this.#tell({ type: 'stop', turn: this.#turns, stopReason: this.#stopReason });
   }
 
-  /** `undefined`: none came in time, or the agent has ended. */
+  /** Returns `undefined` if no prompt came in time, or the agent has ended. */
   async #waitForPrompt(seconds: number): Promise<readonly PromptBlock[] | undefined> {
     if (this.#isEnding) return undefined;
     const given = this.#prompts.shift();
@@ -418,7 +453,10 @@ export class AgentRunner {
     });
   }
 
-  /** Turns that were done stay done. @throws AgentFailure `agent_ended` before the first one. */
+  /**
+   * The agent ended while it waited for a prompt. Turns that were done stay done.
+   * @throws AgentFailure `agent_ended` before the first one.
+   */
   async #endedWaiting(): Promise<void> {
     if (!this.#nextPrompt || this.#isEnding) return;
     const failure = await this.#conversation?.failureWhile('it waited for a prompt');
@@ -437,7 +475,7 @@ export class AgentRunner {
     this.#turnLog.add(text);
   }
 
-  /** Cancels the turn where a denial fails the job, and ends an agent that goes on with it. */
+  /** Cancels the turn if a denial fails the job, and ends an agent that continues it. */
   #denied({ kind, tools, paths, commands, reason }: PermissionDenial): void {
     this.#turnLog.denied();
     if (this.#order.onDenied !== 'fail' || this.#denial) return;
@@ -451,7 +489,7 @@ export class AgentRunner {
   }
 
   #fail(thrown: unknown): void {
-    // Whoever ended it knows why.
+    // The caller that ended the agent knows why.
     if (this.#isEnding) return void (this.#stopReason = 'cancelled');
     const error = this.#denial ?? thrown;
     const { code, message, details } = error instanceof AgentFailure ? error
@@ -471,7 +509,7 @@ export class AgentRunner {
     this.#changed();
   }
 
-  /** What cannot be written, on a full disk, say, is lost, but not silently: the agent need not end for it. */
+  /** A write that fails, for example on a full disk, is lost and counted: the agent need not end for it. */
   #write(write: () => void): void {
     try {
       write();
@@ -483,7 +521,7 @@ export class AgentRunner {
     }
   }
 
-  /** The turn took too long: it is ended by the book, and then the agent. */
+  /** The turn took too long: it is cancelled, and then the agent is ended. */
   #timeOut(): void {
     if (this.#isEnding) return;
     this.#isTimedOut = true;
@@ -498,7 +536,10 @@ export class AgentRunner {
     return permissions.isAsking || elicitations.isAsking;
   }
 
-  /** At once, as somebody waits for it; but where many are asked at a time, and that is much to write, not for each of them. */
+  /**
+   * Writes the state at once, because clients wait for it. A large state is written less often, because many requests
+   * may come at a time.
+   */
   #tellAsked(): void {
     this.#clock.isPaused = this.#isAsking;
     if (this.#stateBytes > maxQuickBytes) this.#changed();
@@ -509,13 +550,16 @@ export class AgentRunner {
     this.#stateTimer ??= setTimeout(() => this.#tellState(), Math.max(stateMs, stateCost * this.#stateTookMs));
   }
 
-  /** How it ended nobody tells later, so that a full disk is given some time. */
+  /** No later state can say how the agent ended, so that a full disk is given some time. */
   async #tellLast(): Promise<void> {
-    for (const deadline = performance.now() + lastStateMs; !this.#tellState() && performance.now() < deadline;) await sleep(stateMs);
+    for (
+      const deadline = performance.now() + lastStateMs;
+      !this.#tellState() && performance.now() < deadline;
+    ) await sleep(stateMs);
     clearTimeout(this.#stateTimer);
   }
 
-  /** @returns whether it could be told. */
+  /** @returns whether the state was written. */
   #tellState(): boolean {
     clearTimeout(this.#stateTimer);
     this.#stateTimer = undefined;
@@ -525,7 +569,7 @@ export class AgentRunner {
       this.#stateBytes = this.#sink.state(this.#state());
       return true;
     } catch {
-      // A full disk: as soon as there is room.
+      // The disk may be full: tried again until there is room.
       if (this.#phase !== 'ended') this.#changed();
       return false;
     } finally {
@@ -535,11 +579,23 @@ export class AgentRunner {
 
   #state(): AgentState {
     return {
-      phase: this.#phase, pid: this.#agent?.pid ?? null, agentInfo: this.#conversation?.info ?? null, sessionId: this.#conversation?.sessionId ?? null,
-      stopReason: this.#stopReason, error: this.#error, turns: this.#turns, turnUsage: this.#conversation?.turnUsage ?? null, events: this.#events, pendingPermissions: this.#answering.permissions.shown,
-      pendingElicitations: this.#answering.elicitations.shown, changes: this.#changes,
-      permissionsAsked: this.#answering.asked, permissionsDenied: this.#answering.denied,
-      results: this.#results, shellWishes: this.#shell?.wishes ?? [], ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
+      phase: this.#phase,
+      pid: this.#agent?.pid ?? null,
+      agentInfo: this.#conversation?.info ?? null,
+      sessionId: this.#conversation?.sessionId ?? null,
+      stopReason: this.#stopReason,
+      error: this.#error,
+      turns: this.#turns,
+      turnUsage: this.#conversation?.turnUsage ?? null,
+      events: this.#events,
+      pendingPermissions: this.#answering.permissions.shown,
+      pendingElicitations: this.#answering.elicitations.shown,
+      changes: this.#changes,
+      permissionsAsked: this.#answering.asked,
+      permissionsDenied: this.#answering.denied,
+      results: this.#results,
+      shellWishes: this.#shell?.wishes ?? [],
+      ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
       progress: this.#progress.current,
     };
   }
@@ -547,7 +603,7 @@ export class AgentRunner {
 
 const hasEnded = refused('ended', 'the agent has ended');
 
-/** On the wire. */
+/** The fields of a change on the wire. */
 const fieldOf: { readonly [category in ConfigCategory]: keyof AgentChange } = {
   model: 'model', thought_level: 'effort', mode: 'agentMode',
 };
@@ -560,15 +616,20 @@ function notChanged(error: Error): Partial<CommandResult> {
   return refused(error instanceof AgentFailure && error.code === 'agent_ended' ? 'ended' : 'failed', error.message);
 }
 
-/** The agent has no mode that is known to ask permission. */
+/** The failure of an agent that has no mode that is known to ask for permission. */
 function notHeld(policy: PermissionPolicy | undefined, modes: readonly string[]): AgentFailure {
   const advice = 'choose one by agentMode, or continue all the same with "trustAgent": true';
-  return new AgentFailure('policy_not_supported', `${notHeldInWords(policy, modes)}; ${advice}`, { details: { modes } });
+  return new AgentFailure(
+    'policy_not_supported',
+    `${notHeldInWords(policy, modes)}; ${advice}`,
+    { details: { modes } },
+  );
 }
 
 function notHeldInWords(policy: PermissionPolicy | undefined, modes: readonly string[]): string {
   const what = typeof policy === 'string' ? policy : 'by rules';
-  return `Cannot hold the agent to the permissions ${what}: of its modes (${modes.join(', ')}) none is known to ask permission`;
+  return `Cannot hold the agent to the permissions ${what}: of its modes (${
+    modes.join(', ')}) none is known to ask permission`;
 }
 
 function refused(problem: Exclude<CommandResult['problem'], null>, message: string): Partial<CommandResult> {
@@ -577,7 +638,10 @@ function refused(problem: Exclude<CommandResult['problem'], null>, message: stri
 
 function answered(problem: 'unknown' | 'unfit' | null, what: string): Partial<CommandResult> {
   if (problem === null) return {};
-  return refused(problem, problem === 'unknown' ? `no ${what} of that id is pending` : `this answer is not among those to the ${what}`);
+  return refused(
+    problem,
+    problem === 'unknown' ? `no ${what} of that id is pending` : `this answer is not among those to the ${what}`,
+  );
 }
 
 /** @throws AgentFailure */

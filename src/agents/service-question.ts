@@ -1,5 +1,5 @@
 /**
- * What an agent has its client do, as a permission request for it would say. Pure.
+ * Describes what an agent has its client do as the question of a permission request. Pure.
  * @module
  */
 import { shellWord } from '../base/shell-word.ts';
@@ -7,14 +7,14 @@ import type { CommandRequest } from './commands.ts';
 import { questionOf } from './permission-question.ts';
 import type { PermissionQuestion } from './permissions.ts';
 
-/** The answers to it, where it is asked about. */
+/** The possible answers, if a person is asked. */
 const options: PermissionQuestion['options'] = [
   { optionId: 'allow', kind: 'allow_once', name: 'Allow' },
   { optionId: 'reject', kind: 'reject_once', name: 'Reject' },
 ];
-/** Variables that change how a command looks, not what it does: agents set them with every command. */
+/** Variables that change how a command's output looks, not what it does: agents set them with every command. */
 const inertVariable = /^(?:CI|TERM|COLORTERM|NO_COLOR|FORCE_COLOR|CLICOLOR|CLICOLOR_FORCE|LANG|LANGUAGE|LC_[A-Z]+|TZ|COLUMNS|LINES|CLAUDECODE|GEMINI_CLI|QWEN_CODE)$/;
-/** `PAGER=cat`: agents keep a pager from waiting for a key. */
+/** `PAGER=cat`: agents set it so that no pager waits for a key. */
 const pagerVariable = /^(?:PAGER|GIT_PAGER|MANPAGER|GH_PAGER)$/;
 const inertValue = /^[\w.:,@+-]{0,100}$/;
 
@@ -27,14 +27,26 @@ export function writeQuestion(path: string): PermissionQuestion {
 }
 
 /**
- * A command with variables that may change what it does (`PATH`, `BASH_ENV`, …) is two: the line itself, which rules that deny or ask find, and
- * the line with its variables in front, which a rule that approves must fit as well.
+ * A command with variables that may change what it does (`PATH`, `BASH_ENV`, …) counts as two: the line itself, which
+ * rules that deny or ask match, and the line with its variables in front, which a rule that approves must match as
+ * well.
  */
 export function commandQuestion({ command, args = [], env = {}, cwd }: CommandRequest): PermissionQuestion {
-  const { commands } = questionOf({ toolCall: { rawInput: { command: args.length === 0 ? command : [command, ...args] } } });
-  const variables = Object.entries(env).filter(([name, value]) => !isInert(name, value)).map(([name, value]) => `${name}=${shellWord(value)}`);
+  const { commands } = questionOf({
+    toolCall: { rawInput: { command: args.length === 0 ? command : [command, ...args] } },
+  });
+  const variables = Object.entries(env)
+    .filter(([name, value]) => !isInert(name, value))
+    .map(([name, value]) => `${name}=${shellWord(value)}`);
   const withVariables = variables.length === 0 ? [] : commands.map((line) => [...variables, line].join(' '));
-  return { kind: 'execute', tools: ['terminal/create'], paths: cwd === undefined ? [] : [cwd], commands: [...commands, ...withVariables], parts: [], options };
+  return {
+    kind: 'execute',
+    tools: ['terminal/create'],
+    paths: cwd === undefined ? [] : [cwd],
+    commands: [...commands, ...withVariables],
+    parts: [],
+    options,
+  };
 }
 
 function isInert(name: string, value: string): boolean {

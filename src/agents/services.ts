@@ -1,5 +1,5 @@
 /**
- * What an agent may ask of its client by the Agent Client Protocol, beside permissions: files and commands.
+ * The requests of an agent to its client by the Agent Client Protocol, beside permissions: files and commands.
  * @module
  */
 import { type Parsed, type Parser, ParseError, array, fieldsOf, integer, optional, text } from '../base/parse.ts';
@@ -15,11 +15,14 @@ export interface Services {
   readonly commands: CommandsHost;
 }
 
-/** One request of an agent, read and checked. */
+/** One request of an agent, parsed and checked. */
 export interface ServiceCall {
-  /** What a permission for it would ask; `undefined`: it needs none, as it is about a command that was started before. */
+  /**
+   * The question of a permission for the request; `undefined` if it needs none, because it is about a command that was
+   * started before.
+   */
   readonly question: PermissionQuestion | undefined;
-  /** Characters that it holds for as long as its permission is asked for. */
+  /** Characters that the request holds in memory while its permission is pending. */
   readonly heldCharacters: number;
   readonly run: (services: Services, asked: Asked) => Promise<unknown>;
 }
@@ -33,15 +36,19 @@ const count = integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const ofCommand = fieldsOf({ terminalId: any });
 const variable = fieldsOf({ name: text({ min: 1, max: 4096 }), value: any });
 const newCommand = fieldsOf({
-  command: text({ min: 1, max: 2 ** 20 }), args: optional(array(any, { max: 10_000 })), cwd: optional(path), outputByteLimit: optional(count),
+  command: text({ min: 1, max: 2 ** 20 }),
+  args: optional(array(any, { max: 10_000 })),
+  cwd: optional(path),
+  outputByteLimit: optional(count),
   env: optional(array(variable, { max: 10_000 })),
 });
 
-/** By method. Null and absent are the same to agents. */
+/** The services by method. To agents, null and absent are the same. */
 const services: { readonly [method: string]: Service } = {
   'fs/read_text_file': service(
     fieldsOf({ path, line: optional(count), limit: optional(count) }),
-    ({ files }, { path: wanted, line, limit }, { inTurn }) => inTurn(async () => ({ content: await files.read(wanted, { line, limit }) })),
+    ({ files }, { path: wanted, line, limit }, { inTurn }) =>
+      inTurn(async () => ({ content: await files.read(wanted, { line, limit }) })),
     ({ path: wanted }) => readQuestion(wanted),
   ),
   'fs/write_text_file': service(
@@ -58,8 +65,14 @@ const services: { readonly [method: string]: Service } = {
     async ({ commands }, request) => ({ terminalId: await commands.create(commandOf(request)) }),
     (request) => commandQuestion(commandOf(request)),
   ),
-  'terminal/output': service(ofCommand, ({ commands }, { terminalId }, { inTurn }) => inTurn(() => commands.output(terminalId))),
-  'terminal/wait_for_exit': service(ofCommand, ({ commands }, { terminalId }, { signal }) => commands.waitForExit(terminalId, signal)),
+  'terminal/output': service(
+    ofCommand,
+    ({ commands }, { terminalId }, { inTurn }) => inTurn(() => commands.output(terminalId)),
+  ),
+  'terminal/wait_for_exit': service(
+    ofCommand,
+    ({ commands }, { terminalId }, { signal }) => commands.waitForExit(terminalId, signal),
+  ),
   'terminal/kill': service(ofCommand, async ({ commands }, { terminalId }) => {
     await commands.kill(terminalId);
     return {};
@@ -70,14 +83,17 @@ const services: { readonly [method: string]: Service } = {
   }),
 };
 
-/** What is decided about is what then runs. @throws RpcError -32601 for a method that is not served, -32602 for parameters that cannot be read. */
+/**
+ * The permission is decided on the same parsed parameters that then run.
+ * @throws RpcError -32601 for a method that is not served, -32602 for parameters that cannot be read.
+ */
 export function readService(method: string, params: unknown): ServiceCall {
   const found = Object.hasOwn(services, method) ? services[method] : undefined;
   if (!found) throw new RpcError(rpcCodes.methodNotFound, `Method not found: ${method}`);
   return found(params);
 }
 
-/** Without any question of permission. @throws RpcError as {@link readService}, or as the service says. */
+/** Runs a request without a permission. @throws RpcError as {@link readService}, or that of the service. */
 export async function serve(by: Services, method: string, params: unknown, asked: Asked): Promise<unknown> {
   return await readService(method, params).run(by, asked);
 }

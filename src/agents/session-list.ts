@@ -1,5 +1,5 @@
 /**
- * The sessions that an agent keeps: `session/list`, page by page.
+ * Lists the sessions that an agent keeps: `session/list`, page by page.
  * @module
  */
 import type { AgentSession } from '../protocol/agent-jobs.ts';
@@ -11,11 +11,14 @@ const maxPages = 100;
 const maxTextCharacters = 2000;
 
 /**
- * All of them, up to {@link maxSessions}: an agent whose pages lead in a circle, or to no end, does not keep anybody waiting for ever.
+ * All sessions, up to {@link maxSessions}. An agent whose pages form a cycle, or never end, cannot keep the caller
+ * waiting forever.
  *
- * @param pageAt Answers `session/list`. @throws what it throws.
+ * @param pageAt Requests a page by `session/list`. @throws what it throws.
  */
-export async function everySession(pageAt: (cursor: string | undefined) => Promise<unknown>): Promise<readonly AgentSession[]> {
+export async function everySession(
+  pageAt: (cursor: string | undefined) => Promise<unknown>,
+): Promise<readonly AgentSession[]> {
   const found = new Map<string, AgentSession>();
   const seen = new Set<string | undefined>();
   let cursor: string | undefined;
@@ -33,7 +36,9 @@ export async function everySession(pageAt: (cursor: string | undefined) => Promi
 function sessionOf(value: unknown): readonly AgentSession[] {
   const { sessionId, cwd, title, updatedAt } = fieldsOf(value);
   const id = idOf(sessionId);
-  return id === undefined ? [] : [{ sessionId: id, cwd: shortOrNull(cwd), title: shortOrNull(title), updatedAt: shortOrNull(updatedAt) }];
+  return id === undefined
+    ? []
+    : [{ sessionId: id, cwd: shortOrNull(cwd), title: shortOrNull(title), updatedAt: shortOrNull(updatedAt) }];
 }
 
 function shortOrNull(value: unknown): string | null {

@@ -1,6 +1,6 @@
 /**
- * The commands that an agent has its client run, where they go into a persistent shell. That is the server's: this only wishes for them, and then
- * reads what the directory of each one's job says.
+ * Runs the commands of an agent in a persistent shell. The shell belongs to the server: this module only requests the
+ * commands in the agent's state, and then reads the files in the directories of their jobs.
  * @module
  */
 import { randomUUID } from 'node:crypto';
@@ -13,23 +13,25 @@ import { RpcError, rpcCodes } from '../jsonrpc/message.ts';
 import { parseExit } from '../process/process-note.ts';
 import { orAborted } from './abortable.ts';
 import { acpCodes } from './acp.ts';
-import { type CommandOutput, type CommandRequest, type CommandsHost, type ExitStatus, defaultLimitBytes, maxLimitBytes } from './commands.ts';
+import {
+  type CommandOutput, type CommandRequest, type CommandsHost, type ExitStatus, defaultLimitBytes, maxLimitBytes,
+} from './commands.ts';
 import type { Jail } from './jail.ts';
 import { beginning, shown } from './lenient.ts';
 import type { ShellWish } from './order.ts';
 
 export interface ShellCommandsOptions {
   readonly jail: Jail;
-  /** The wishes have changed. */
+  /** Called when the wishes have changed. */
   readonly onChange: () => void;
-  /** Default: 64. */
+  /** Limit of commands that were not released. Default: 64. */
   readonly maxCommands?: number;
 }
 
 interface Command {
   wish: ShellWish;
   readonly limitBytes: number;
-  /** Of its job; `null`: it cannot be one. */
+  /** The directory of the command's job; `null` if it cannot become a job; `undefined` until that is known. */
   directory: string | null | undefined;
   error: string;
   exitStatus: ExitStatus | undefined;
@@ -38,14 +40,14 @@ interface Command {
 }
 
 const lookMs = 50;
-/** Of the scripts of all commands that there are: the state holds them. */
+/** Limit of the scripts of all commands together, because the state holds them. */
 const maxScriptCharacters = 2 * 2 ** 20;
 const maxExitBytes = 64;
-/** XBD 3.216, Name. Anything else would be more of the script. */
+/** XBD 3.216, Name. Any other text would become part of the script. */
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** For the server to end a command. */
 const endMs = 15_000;
-/** The shell's own, for what it cannot run (POSIX, Shell Command Language 2.8.2). */
+/** The shell's own status for a command that it cannot run (POSIX, Shell Command Language 2.8.2). */
 const notRun: ExitStatus = { exitCode: 126, signal: null };
 
 export class ShellCommands implements CommandsHost {
@@ -61,17 +63,28 @@ export class ShellCommands implements CommandsHost {
     return [...this.#commands.values()].map(({ wish }) => wish);
   }
 
-  async create({ command, args = [], env = {}, cwd, outputByteLimit = defaultLimitBytes }: CommandRequest): Promise<string> {
+  async create(
+    { command, args = [], env = {}, cwd, outputByteLimit = defaultLimitBytes }: CommandRequest,
+  ): Promise<string> {
     const { jail, maxCommands = 64 } = this.#options;
     const directory = await jail.realPathOf(cwd ?? '.');
-    if (directory === undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${cwd ?? '.'}: it is outside of the directories of the job`);
+    if (directory === undefined) throw new RpcError(
+      rpcCodes.invalidParams,
+      `Cannot run a command in ${cwd ?? '.'}: it is outside of the directories of the job`,
+    );
     const unfit = Object.keys(env).find((name) => !variableName.test(name));
-    if (unfit !== undefined) throw new RpcError(rpcCodes.invalidParams, `Cannot run ${command}: a shell has no variables of the name ${shown(unfit)}`);
+    if (unfit !== undefined) throw new RpcError(
+      rpcCodes.invalidParams,
+      `Cannot run ${command}: a shell has no variables of the name ${shown(unfit)}`,
+    );
     const wishId = randomUUID();
-    // Who names the workdir means no other: the shell stays where it is.
+    // A cwd that is the workdir counts as none: the shell stays where it is.
     const isElsewhere = cwd !== undefined && directory !== await jail.realPathOf('.');
-    // Nothing is waited for from here on: many may be asked for at once.
-    if (this.#commands.size >= maxCommands) throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: there are ${maxCommands} commands already; release one`);
+    // There is no await from here on: many commands may be requested at once.
+    if (this.#commands.size >= maxCommands) throw new RpcError(
+      rpcCodes.internalError,
+      `Cannot run ${command}: there are ${maxCommands} commands already; release one`,
+    );
     const line = args.length === 0 ? command : [command, ...args].map(shellWord).join(' ');
     const script = scriptOf({ line, env, directory: isElsewhere ? directory : undefined });
     const scripts = [script, ...this.wishes.map((wish) => wish.script)].reduce((sum, one) => sum + one.length, 0);
@@ -83,14 +96,19 @@ export class ShellCommands implements CommandsHost {
     const ended = new Promise<ExitStatus>((resolve) => { settle = resolve; });
     this.#commands.set(wishId, {
       wish: { wishId, script, isEnded: false },
-      limitBytes: Math.min(outputByteLimit, maxLimitBytes), directory: undefined, error: '', exitStatus: undefined, ended, settle,
+      limitBytes: Math.min(outputByteLimit, maxLimitBytes),
+      directory: undefined,
+      error: '',
+      exitStatus: undefined,
+      ended,
+      settle,
     });
     this.#timer ??= setInterval(() => this.#look(), lookMs);
     this.#options.onChange();
     return wishId;
   }
 
-  /** The server has made it a job, or cannot. */
+  /** The server has started the command as a job, or cannot. */
   started(wishId: string, directory: string | null, error = ''): void {
     const command = this.#commands.get(wishId);
     if (!command) return;
@@ -99,18 +117,20 @@ export class ShellCommands implements CommandsHost {
     if (directory === null) this.#end(command, notRun);
   }
 
-  /** Its job has ended; where its own files do not say how, the server does. */
+  /** The command's job has ended: the server reports how, in case the job's own files do not. */
   ended(wishId: string, directory: string, exitCode: number): void {
     const command = this.#commands.get(wishId);
     if (!command) return;
-    // That it was started may have been told to nobody, by a server that has ended.
+    // A server that ended may not have reported the start.
     command.directory ??= directory;
     this.#end(command, { exitCode: Math.max(0, exitCode), signal: null });
   }
 
   output(id: string): CommandOutput {
     const { directory, error, limitBytes, exitStatus } = this.#get(id);
-    const streams = typeof directory === 'string' ? ['stdout', 'stderr'].map((name) => endOf(join(directory, name), limitBytes)) : [{ bytes: Buffer.from(error), isCut: false }];
+    const streams = typeof directory === 'string'
+      ? ['stdout', 'stderr'].map((name) => endOf(join(directory, name), limitBytes))
+      : [{ bytes: Buffer.from(error), isCut: false }];
     const bytes = Buffer.concat(streams.map((stream) => stream.bytes));
     const whole = bytes.subarray(startOfCharacter(bytes, Math.max(0, bytes.length - limitBytes)));
     const truncated = whole.length < bytes.length || streams.some(({ isCut }) => isCut);
@@ -130,7 +150,7 @@ export class ShellCommands implements CommandsHost {
     this.#forget([id]);
   }
 
-  /** Whoever watches the job ends what it has left. */
+  /** Forgets all commands; the server, which watches the job, ends those that are left. */
   async close(): Promise<void> {
     this.#forget([...this.#commands.keys()]);
   }
@@ -168,13 +188,20 @@ export class ShellCommands implements CommandsHost {
 
   #get(id: string): Command {
     const command = this.#commands.get(id);
-    if (!command) throw new RpcError(acpCodes.resourceNotFound, `Cannot find terminal ${id}: there is none, or it was released`);
+    if (!command) throw new RpcError(
+      acpCodes.resourceNotFound,
+      `Cannot find terminal ${id}: there is none, or it was released`,
+    );
     return command;
   }
 }
 
-/** Both streams come as one, as a terminal would show them; what the shell itself cannot read goes to its own. */
-function scriptOf({ line, env, directory }: { readonly line: string; readonly env: { readonly [name: string]: string }; readonly directory: string | undefined }): string {
+/** Merges both streams, as a terminal shows them; errors of the shell about the script go to the shell's own stderr. */
+function scriptOf(
+  { line, env, directory }: {
+    readonly line: string; readonly env: { readonly [name: string]: string }; readonly directory: string | undefined
+  },
+): string {
   const exports = Object.entries(env).map(([name, value]) => `export ${name}=${quote(value)}\n`).join('');
   const goes = directory === undefined ? '' : `cd -- ${quote(directory)} && `;
   return `${exports}${goes}{ ${line}\n} 2>&1`;
@@ -186,7 +213,7 @@ function endOf(path: string, maxBytes: number): { readonly bytes: Buffer; readon
     checkFolder(dirname(path));
     opened = openRegular(path);
   } catch {
-    // It has not begun, or has put something else there.
+    // The command has not begun, or has replaced the file.
     return { bytes: Buffer.alloc(0), isCut: false };
   }
   const { fd, stats: { size } } = opened;
@@ -199,7 +226,7 @@ function endOf(path: string, maxBytes: number): { readonly bytes: Buffer; readon
   }
 }
 
-/** RFC 3629 §3: what goes on with a character begins with the bits 10. */
+/** RFC 3629 §3: a byte that continues a character begins with the bits 10. */
 function startOfCharacter(bytes: Buffer, from: number): number {
   let start = from;
   while (from > 0 && start < bytes.length && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;

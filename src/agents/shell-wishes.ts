@@ -1,5 +1,6 @@
 /**
- * Gives the commands of an agent to its persistent shell, as jobs, for as long as the agent runs: what its runner wishes for, it finds in its state.
+ * Runs the commands of an agent in its persistent shell, as jobs, for as long as the agent runs. The runner requests
+ * them in its state.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,26 +11,28 @@ import type { RunnerCommand } from './order.ts';
 
 export interface ShellWishesOptions {
   readonly state: () => Fields;
-  /** The agent has ended. */
+  /** Whether the agent has ended. */
   readonly isFinished: () => boolean;
-  /** The server has: the agent goes on, and so do its commands. */
+  /** Whether the server has ended: the agent and its commands keep running. */
   readonly isClosed: () => boolean;
   /** Resolves once the state may have changed, or the agent has ended. */
   readonly changed: (isSame: () => boolean) => Promise<void>;
-  /** Starts the command as a job, or finds the one that it was started as before. */
+  /** Starts the command as a job, or returns the job that was started for it before. */
   readonly start: (wishId: string, script: string) => Promise<ShellJob>;
-  /** @throws where the runner has not heard of it: it is told again, for as long as the agent runs. */
+  /** @throws if the runner has not received the message: it is sent again, for as long as the agent runs. */
   readonly tell: (command: ShellNews) => Promise<unknown>;
   readonly log: Log;
 }
 
 const pauseMs = 5;
-/** A runner has 64 commands at most. */
+/** A runner has at most 64 commands. */
 const maxWishes = 100;
-/** For a runner that could not be told to be one that can. */
+/** Milliseconds before a message to a runner is sent again. */
 const againMs = 100;
 
-export type ShellNews = Extract<RunnerCommand, { is: 'shell' | 'shellEnded' }> extends infer C ? C extends unknown ? Omit<C, 'id'> : never : never;
+export type ShellNews = Extract<RunnerCommand, { is: 'shell' | 'shellEnded' }> extends infer C
+  ? C extends unknown ? Omit<C, 'id'> : never
+  : never;
 
 export class ShellWishes {
   readonly #options: ShellWishesOptions;
@@ -40,18 +43,18 @@ export class ShellWishes {
     this.#options = options;
   }
 
-  /** Resolves once the agent has ended, and none of its commands is left. */
+  /** Resolves once the agent has ended and its commands were ended, or the server has closed. */
   async serve(): Promise<void> {
     const { state, isFinished, isClosed, changed } = this.#options;
     while (!isFinished() && !isClosed()) {
       const seen = JSON.stringify(listOf(state()['shellWishes']));
       this.#grant(JSON.parse(seen) as readonly unknown[]);
       await changed(() => JSON.stringify(listOf(state()['shellWishes'])) === seen);
-      // A server that closes ends all waits before it says so.
+      // A server that closes ends all waits before `isClosed` is true.
       await sleep(pauseMs);
     }
     if (isClosed()) return;
-    // All at once: where one is ended after the other, those that wait for the shell still get their turn.
+    // All at once: if one was ended after the other, commands that wait for the shell would still start.
     await Promise.all([...this.#started.keys()].map((wishId) => this.#end(wishId)));
   }
 
@@ -75,7 +78,9 @@ export class ShellWishes {
     }
     const { directory, ended } = command;
     void this.#tell({ is: 'shell', wishId, directory }).then(() => ended)
-      .then((exitCode) => (exitCode === undefined ? undefined : this.#tell({ is: 'shellEnded', wishId, directory, exitCode })));
+      .then((exitCode) => (exitCode === undefined
+        ? undefined
+        : this.#tell({ is: 'shellEnded', wishId, directory, exitCode })));
     return command;
   }
 

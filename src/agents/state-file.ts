@@ -1,9 +1,9 @@
 /**
- * The file in which the runner of an agent says where it stands: its bounds, and what the server reads of it.
+ * The file with the state of an agent: its bounds, and how the server reads it.
  *
- * A server looks at it whenever it changes, lists jobs, or waits for something. A job can put any file there. So the server
- * counts the values before it parses them (see `untrusted-json.ts`), and parses a file once.
- * @module
+ * The server reads it whenever it changes, when it lists jobs, and when it waits for something. A job can put any file
+ * in its place. So the server counts the values before it parses them (see `untrusted-json.ts`), and parses a file
+ * once.
  */
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';
@@ -12,25 +12,25 @@ import { isWithin, type JsonBounds, readJson } from '../base/untrusted-json.ts';
 import { type Fields, fieldsOf } from './lenient.ts';
 import { type AgentState, stateFile } from './order.ts';
 
-/** The largest takes about 0.2 s to read, once. */
+/** A file of the largest size takes about 0.2 s to read, once. */
 export const stateBounds: JsonBounds = { maxBytes: 8 * 2 ** 20, maxTokens: 200_000 };
 
 const tooLarge = `${stateFile} cannot be read: it is larger than any that a runner writes`;
-/** Of what is kept in memory of files that were read, and of the objects made from them. */
+/** Limit of the memory for the objects made from cached files. */
 const maxCachedBytes = 32 * 2 ** 20;
-/** What the objects of a file take, beside its text: so many times its size at most, where all values are small. */
+/** Memory for the objects of a file as a multiple of its size: at most this much, if all values are small. */
 const objectFactor = 4;
 const maxCached = 1000;
 
 export interface ReadState {
-  /** None where nothing is known. */
+  /** Empty if nothing is known. */
   readonly fields: Fields;
-  /** For whoever looks at the job. */
+  /** For clients that look at the job. */
   readonly warnings: readonly string[];
 }
 
 interface CachedState {
-  /** Of the file that was read. */
+  /** Identifies the version of the file that was read. */
   readonly mark: string;
   readonly state: ReadState;
   readonly sizeBytes: number;
@@ -38,12 +38,12 @@ interface CachedState {
 
 const nothing: ReadState = { fields: {}, warnings: [] };
 
-/** States as they were read last, the longest unused first. */
+/** The states that were read last, the longest unused first. */
 export class StateCache {
   readonly #states = new Map<string, CachedState>();
   #sizeBytes = 0;
 
-  /** Where an agent stands, as far as that can be read. @param directory Of its job. */
+  /** The state of an agent, as far as it can be read. @param directory The directory of its job. */
   read(directory: string): ReadState {
     const path = join(directory, stateFile);
     try {
@@ -76,7 +76,7 @@ export class StateCache {
   }
 }
 
-/** No writer can set the time of the last change (ctime) of a file. */
+/** Includes the time of the last change (ctime), which no writer can set. */
 function markOf(stats: Stats | undefined): string {
   return stats ? `${stats.dev} ${stats.ino} ${stats.mtimeMs} ${stats.ctimeMs} ${stats.size}` : '';
 }
@@ -85,14 +85,14 @@ function readState(path: string): ReadState {
   try {
     return { fields: fieldsOf(readJson(path, stateBounds)), warnings: [] };
   } catch (error) {
-    // It has not begun, or its file is not what a runner writes: nothing is known of it.
+    // The agent has not begun, or the file is not one that a runner writes: nothing is known of it.
     return error instanceof TooLargeError ? { fields: {}, warnings: [tooLarge] } : nothing;
   }
 }
 
 /**
- * The state as its file has it, in UTF-8 and within the bounds: where it is larger, the longest of its lists loses half of
- * its entries, until it fits. Of tool calls, results and denials the oldest go.
+ * The state as its file has it, in UTF-8 and within the bounds. While it is too large, the longest of its lists loses
+ * half of its entries. Of tool calls, results and denials the oldest are dropped.
  */
 export function stateBytes(state: AgentState): Buffer {
   let left = state;
@@ -105,7 +105,7 @@ export function stateBytes(state: AgentState): Buffer {
   }
 }
 
-/** `undefined`: none of its lists has any entry left. */
+/** Returns `undefined` if all lists are empty. */
 function withLess(state: AgentState): AgentState | undefined {
   const { progress, results, permissionsDenied, sessions = [] } = state;
   const lists = { toolCalls: progress.toolCalls, plan: progress.plan ?? [], results, permissionsDenied, sessions };
@@ -127,7 +127,7 @@ function withLess(state: AgentState): AgentState | undefined {
   }
 }
 
-/** The first ones. */
+/** The first half of the list. */
 function half<T>(list: readonly T[]): readonly T[] {
   return list.slice(0, Math.floor(list.length / 2));
 }

@@ -1,5 +1,5 @@
 /**
- * The time that a turn takes, without that in which a person is asked.
+ * Measures the time that a turn takes, without the time in which a person is asked.
  * @module
  */
 import { longTimeout } from '../base/long-timeout.ts';
@@ -8,16 +8,16 @@ export class TurnClock {
   readonly #onOver: () => void;
   #leftMs = 0;
   #runsSince = 0;
-  /** Absent: it stands still. */
+  /** Absent while the clock stands still. */
   #stop: (() => void) | undefined;
   #isCounting = false;
 
-  /** @param onOver Called once a turn has taken longer than it may. */
+  /** @param onOver Called once a turn has exceeded its limit. */
   constructor(onOver: () => void) {
     this.#onOver = onOver;
   }
 
-  /** @param limitMs `null`: it may take as long as it likes. */
+  /** @param limitMs `null` for no limit. */
   begin(limitMs: number | null): void {
     this.end();
     if (limitMs === null) return;
@@ -26,7 +26,7 @@ export class TurnClock {
     this.#run();
   }
 
-  /** Stands still while a person is asked. */
+  /** Stops the clock while a person is asked. */
   set isPaused(isPaused: boolean) {
     if (!this.#isCounting || isPaused === (this.#stop === undefined)) return;
     if (isPaused) this.#halt();

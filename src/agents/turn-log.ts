@@ -1,31 +1,31 @@
 /**
- * The turns of an agent, as its runner tells of them: each once it has begun, and again once it has ended.
+ * Records the turns of an agent for its runner: each when it begins, and again when it ends.
  * @module
  */
 import { type AgentTurn, type TurnUsage, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
 import { beginning } from './lenient.ts';
 
-/** A turn as a line of its file has it: the text is cut, and the whole of it stands in stdout. */
+/** A turn as a line of its file: the text is cut; the whole text is in stdout. */
 export interface TurnRecord extends AgentTurn {
-  /** Where it begins there, in bytes; `null`: not all of it could be written. */
+  /** Where the text begins in stdout, in bytes; `null` if not all of it could be written. */
   readonly textOffset: number | null;
   readonly textBytes: number;
 }
 
 export interface TurnLogOptions {
-  /** What is written last of a turn holds. May throw: then it is tried again. */
+  /** Writes a record; of several for one turn the last is valid. May throw: then it is tried again. */
   readonly write: (turn: TurnRecord) => void;
-  /** How many bytes of text have been written so far, of all turns. */
+  /** Bytes of text that were written so far, for all turns. */
   readonly textEnd: () => number;
 }
 
-/** Those that could not be written, on a full disk, say, and are tried again. */
+/** Records that could not be written, for example on a full disk, and are tried again. */
 const maxUnwritten = 100;
 
 export class TurnLog {
   readonly #options: TurnLogOptions;
   #turn: TurnRecord | undefined;
-  /** What came after the end of the turn, from agents that answer before they have told all. */
+  /** Whether text came after the end of the turn: some agents answer before they have sent everything. */
   #isGrown = false;
   readonly #unwritten: TurnRecord[] = [];
 
@@ -43,7 +43,7 @@ export class TurnLog {
     this.#write(this.#turn);
   }
 
-  /** The message goes on; it was written to stdout already, as far as that went. */
+  /** Adds a part of the message, which was written to stdout already, as far as that succeeded. */
   add(piece: string): void {
     const turn = this.#turn;
     if (!turn) return;
@@ -62,7 +62,7 @@ export class TurnLog {
     this.#write(this.#turn);
   }
 
-  /** Writes what is not written yet, as far as there is room. */
+  /** Writes what is not written yet, if there is room. */
   settle(): void {
     if (this.#turn && this.#isGrown) this.#write(this.#turn);
     else this.#flush();
@@ -84,12 +84,12 @@ export class TurnLog {
         this.#unwritten.shift();
       }
     } catch {
-      // A full disk, say: with the next state of the agent there may be room.
+      // The disk may be full: tried again with the next state of the agent.
     }
   }
 }
 
-/** As it is read from stdout, where half a character is none. */
+/** The text as it is read from stdout, which cannot hold half of a character. */
 function joined(text: string, piece: string): Pick<AgentTurn, 'text' | 'isTextCut'> {
   const more = Buffer.from(beginning(piece, maxTurnTextCharacters + 1)).toString();
   const start = beginning(text + more, maxTurnTextCharacters);

@@ -1,5 +1,5 @@
 /**
- * The turns of an agent, read from the file of its runner; their texts from its stdout.
+ * Reads the turns of an agent from the file of its runner, and their texts from its stdout.
  * @module
  */
 import { StringDecoder } from 'node:string_decoder';
@@ -14,19 +14,24 @@ import { beginning, countOf, fieldsOf, isFields, textOf } from './lenient.ts';
 import { turnsFile } from './order.ts';
 import type { TurnRecord } from './turn-log.ts';
 
-/** Read at a time. */
+/** Bytes read at a time. */
 const pieceBytes = 262_144;
-/** The file is read from its end in windows of growing size, up to this one: more than the turns of a page take. */
+/**
+ * The file is read from its end in windows of growing size, up to the largest, which holds more than the turns of a
+ * page.
+ */
 const firstWindowBytes = 65_536;
 const maxWindowBytes = 4 * 2 ** 20;
-/** Lines that are looked at for a page: a turn has two, or three where text comes after its end. */
+/** Lines that are examined for a page: a turn has two, or three if text comes after its end. */
 const maxLines = 2000;
-/** Of a line: 4096 characters of text and 2000 of a reason, each of six bytes at most as JSON, and a few numbers. */
+/**
+ * Limits of a line: 4096 characters of text and 2000 of a reason, each of at most six bytes as JSON, and a few numbers.
+ */
 const lineBounds: JsonBounds = { maxBytes: 65_536, maxTokens: 200 };
-/** A text of so many bytes has at least the characters that are shown. */
+/** A text of this many bytes has at least the characters that are shown. */
 const shownTextBytes = 4 * maxTurnTextCharacters;
 
-/** The last turns, in their order, with how their texts begin. @param end How the job has ended, if it has. */
+/** The last turns, in their order, with the beginnings of their texts. @param end How the job ended, if it has. */
 export async function shownTurns(
   directory: string, end: TurnEnd | null, query: Partial<TurnsQuery> = {},
 ): Promise<readonly AgentTurn[]> {
@@ -35,14 +40,14 @@ export async function shownTurns(
   return await Promise.all((await records).map(async (record) => shown(await withText(directory, record), end)));
 }
 
-/** A turn, and what reads the whole text of it where it is not all there. */
+/** A turn, and a reader for its whole text if the turn holds only the beginning. */
 export interface WholeTurn {
   readonly turn: AgentTurn;
-  /** `undefined`: the text of the turn is whole. */
+  /** `undefined` if the turn holds the whole text. */
   readonly text: TurnText | undefined;
 }
 
-/** @returns `undefined`: there is no such turn. */
+/** @returns `undefined` if there is no such turn. */
 export async function wholeTurn(
   directory: string, number: number, end: TurnEnd | null,
 ): Promise<WholeTurn | undefined> {
@@ -58,14 +63,14 @@ export class TurnText {
   readonly #record: TurnRecord;
   readonly #beginning: string;
 
-  /** @param beginning What is given where stdout does not hold the text any more. */
+  /** @param beginning The text to give if stdout does not hold the whole text any more. */
   constructor(directory: string, record: TurnRecord, beginning: string) {
     this.#directory = directory;
     this.#record = record;
     this.#beginning = beginning;
   }
 
-  /** @returns whether the text is cut: something has cut stdout, or has replaced it. */
+  /** @returns whether the text is cut, because something has truncated or replaced stdout. */
   async write(write: (piece: string) => Promise<void>): Promise<boolean> {
     const { textOffset, textBytes, finishedAt } = this.#record;
     const decoder = new StringDecoder('utf8');
@@ -74,7 +79,7 @@ export class TurnText {
       const bytes = await readStdout(this.#directory, offset, Math.min(pieceBytes, end - offset));
       const piece = decoder.write(bytes);
       if (offset === textOffset && !piece.startsWith(this.#beginning)) break;
-      // Of a turn that runs, or was cut off with its runner, this is all there is.
+      // For a turn that runs, or was cut off with its runner, this is all there is.
       if (bytes.length === 0) return finishedAt !== null;
       await write(piece);
       offset += bytes.length;
@@ -85,7 +90,7 @@ export class TurnText {
   }
 }
 
-/** A turn that runs has its text only in stdout. */
+/** Adds the text of a turn that runs: it is only in stdout. */
 async function withText(directory: string, record: TurnRecord): Promise<TurnRecord> {
   const { textOffset, finishedAt } = record;
   if (finishedAt !== null || textOffset === null) return record;
@@ -94,7 +99,7 @@ async function withText(directory: string, record: TurnRecord): Promise<TurnReco
   return { ...record, text, isTextCut: bytes.length > Buffer.byteLength(text) + 3 };
 }
 
-/** How a turn has ended that was cut off with its runner, the end of the job says. */
+/** The end of the job says how a turn ended that was cut off with its runner. */
 function shown({ textOffset: _, textBytes: __, ...turn }: TurnRecord, end: TurnEnd | null): AgentTurn {
   return turn.finishedAt === null && end !== null ? { ...turn, ...end } : turn;
 }
@@ -111,20 +116,20 @@ async function lastTurns(directory: string, limit: number): Promise<readonly Tur
   }) ?? [];
 }
 
-/** The last turns of the text, in their order. `isAll`: as many as the limit, or other lines fill the file. */
+/** The last turns of the text, in their order. `isAll`: whether they reach the limit, or other lines fill the file. */
 function turnsAtEnd(text: string, limit: number): { readonly turns: readonly TurnRecord[]; readonly isAll: boolean } {
   const turns = new Map<number, TurnRecord>();
   let lines = 0;
   for (let end = text.length; end > 0 && turns.size < limit && lines < maxLines; lines += 1) {
     const start = text.lastIndexOf('\n', end - 1) + 1;
-    // What was written last of a turn holds.
+    // The last record of a turn is valid.
     for (const turn of turnOf(text.slice(start, end))) if (!turns.has(turn.turn)) turns.set(turn.turn, turn);
     end = start - 1;
   }
   return { turns: [...turns.values()].toReversed(), isAll: turns.size >= limit || lines >= maxLines };
 }
 
-/** @param first Its number, and that behind the last one. */
+/** @param first The number of the first turn. @param behind The number after the last one. */
 async function turnsBetween(directory: string, first: number, behind: number): Promise<readonly TurnRecord[]> {
   const turns = new Map<number, TurnRecord>();
   await withFile(join(directory, turnsFile), async (file) => {
@@ -140,14 +145,14 @@ async function turnsBetween(directory: string, first: number, behind: number): P
         if (number >= behind) return;
         if (number >= first) for (const turn of turnOf(line)) turns.set(number, turn);
       }
-      // No line is so long: what goes on there is none of ours.
+      // No valid line is this long: a runner did not write it.
       if (bytes.length === 0 || rest.length > lineBounds.maxBytes) return;
     }
   });
   return [...turns.values()];
 }
 
-/** What the line of a turn says; none where a full disk tore it, or it is not what a runner writes. */
+/** The turn in a line, in a list; an empty list if a full disk tore the line, or it is not one that a runner writes. */
 function turnOf(line: string): readonly TurnRecord[] {
   const fields = fieldsOf(line.startsWith('{"turn":') ? lineWithin(line, lineBounds) : undefined);
   const turn = countOf(fields['turn']);
@@ -162,12 +167,15 @@ function turnOf(line: string): readonly TurnRecord[] {
   }];
 }
 
-/** Empty where there is nothing to read. It is open only for this piece: an answer to a slow client holds no file. */
+/**
+ * Returns no bytes if there is nothing to read. The file is open only for this piece, so that an answer to a slow
+ * client holds no file.
+ */
 async function readStdout(directory: string, offset: number, length: number): Promise<Buffer> {
   return await withFile(join(directory, 'stdout'), (file) => readAt(file, offset, length)) ?? Buffer.alloc(0);
 }
 
-/** `undefined`: it cannot be opened, as nothing has happened yet, or something has replaced it. */
+/** Returns `undefined` if the file cannot be opened, because nothing has happened yet, or something has replaced it. */
 async function withFile<T>(path: string, read: (file: FileHandle) => Promise<T>): Promise<T | undefined> {
   let file;
   try {

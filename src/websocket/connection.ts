@@ -40,7 +40,7 @@ const ignore = (): void => undefined;
  * nothing.
  */
 export class WebSocketConnection {
-  /** The subprotocol; `''` if there is none. */
+  /** The subprotocol; `''` if no subprotocol was agreed on. */
   readonly protocol: string;
   /** Called with a string for a text message, with bytes for a binary one. Not called after `close()` was called. */
   onMessage: (data: string | Buffer) => void = ignore;

@@ -77,7 +77,7 @@ export class FrameReader {
     return { opcode, isFinal, length };
   }
 
-  /** The payload bytes that have arrived and were not read yet; empty if there are none. */
+  /** The payload bytes that have arrived and were not read yet; may be empty. */
   readPayload(): Buffer {
     const part = this.#chunk.subarray(this.#at, this.#at + this.#left);
     this.#at += part.length;
@@ -182,7 +182,7 @@ function mask(bytes: Buffer, keySource: Buffer, keyAt: number, offset: number): 
 }
 
 function opcodeOf(first: number): Opcode {
-  // RFC 6455 §5.2: reserved bits have a meaning only with an extension, and none is supported.
+  // RFC 6455 §5.2: reserved bits have a meaning only with an extension, and extensions are not supported.
   if ((first & 0x70) !== 0) throw new ProtocolError(1002, 'a reserved bit is set');
   const opcode = first & 0x0f;
   if ((opcode > opcodes.binary && opcode < opcodes.close) || opcode > opcodes.pong) {

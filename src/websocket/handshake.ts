@@ -19,7 +19,7 @@ const version = '13';
 export interface Agreement {
   /** The client's `Sec-WebSocket-Key`. */
   readonly key: string;
-  /** The subprotocol; `''` if there is none. */
+  /** The subprotocol; `''` if no subprotocol was agreed on. */
   readonly protocol: string;
 }
 
@@ -95,7 +95,7 @@ export function offer(
 /**
  * Checks a server's answer with status 101 (RFC 6455 §4.1).
  *
- * @returns the subprotocol; `''` if there is none.
+ * @returns the subprotocol; `''` if no subprotocol was agreed on.
  * @throws ParseError naming the header.
  */
 export function checkAnswer(headers: IncomingHttpHeaders, key: string, protocols: readonly string[]): string {

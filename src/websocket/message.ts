@@ -47,7 +47,7 @@ export class MessageReader {
   }
 
   /**
-   * @returns the next message or control frame that has arrived in full; `undefined` if there is none yet.
+   * @returns the next message or control frame that has arrived in full; `undefined` if nothing has.
    * @throws ProtocolError as early as the fault can be known.
    */
   next(): Incoming | undefined {

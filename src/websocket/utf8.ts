@@ -29,7 +29,7 @@ export class Utf8Check {
   }
 }
 
-/** The start of an incomplete last character in `part`; the end of `part` if there is none. */
+/** The start of an incomplete last character in `part`; the end of `part` if the last one is complete. */
 function endOfWhole(part: Buffer, start: number): number {
   for (let back = 1; back <= 3 && part.length - back >= start; back += 1) {
     const byte = part[part.length - back] ?? 0;
