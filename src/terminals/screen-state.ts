@@ -76,11 +76,11 @@ export class ScreenState implements VtHandler {
     const copy = new ScreenState();
     copy.#parser = this.#parser.clone(copy);
     copy.#modes = new Set(this.#modes);
-    [copy.#isInserting, copy.#isKeypad, copy.#cursorShape, copy.#margins]
-      = [this.#isInserting, this.#isKeypad, this.#cursorShape, this.#margins];
+    [copy.#isInserting, copy.#isKeypad, copy.#cursorShape, copy.#margins] =
+      [this.#isInserting, this.#isKeypad, this.#cursorShape, this.#margins];
     copy.#charsets = new Map(this.#charsets);
-    [copy.#shift, copy.#settledGraphics, copy.#link, copy.#titles]
-      = [this.#shift, this.#graphics, this.#link, this.#titles];
+    [copy.#shift, copy.#settledGraphics, copy.#link, copy.#titles] =
+      [this.#shift, this.#graphics, this.#link, this.#titles];
     copy.#stackedTitles = [...this.#stackedTitles];
     copy.#colours = new Map(this.#colours);
     copy.#otherKeys = this.#otherKeys;

@@ -1,5 +1,5 @@
 /**
- * What updates were answered, for requests that are sent again: also to the server that the update brought.
+ * Remembers the answers to update requests, for requests that are repeated, also to the server that the update started.
  * @module
  */
 import { join } from 'node:path';
@@ -9,25 +9,25 @@ import { readRegular, statFile } from '../base/untrusted-file.ts';
 import { Answers, type Idempotency } from '../process/idempotency.ts';
 import type { UpdateAnswer } from '../protocol/updates.ts';
 
-/** About a thousand answers; beyond it the older half is forgotten. */
+/** About a thousand answers; beyond it the older half is dropped. */
 const longestFileBytes = 256 * 1024;
 
 export class UpdateAnswers {
   readonly #directory: string;
   readonly #answers = new Answers();
 
-  /** @param directory Of their own; made with the first answer. */
+  /** @param directory A directory for the answers alone; made with the first one. */
   constructor(directory: string) {
     this.#directory = directory;
   }
 
-  /** Where the answers of a state directory are. */
+  /** The directory of the answers in a state directory. */
   static directoryIn(stateDir: string): string {
     return join(stateDir, 'updates');
   }
 
   /**
-   * Begins an update once for each Idempotency-Key.
+   * Begins an update once per Idempotency-Key.
    *
    * @throws ProblemError idempotency_mismatch; what `begin` throws is not remembered.
    */

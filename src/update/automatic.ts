@@ -1,5 +1,5 @@
 /**
- * Looks for updates by itself, for as long as the server runs.
+ * Automatic update checks, as long as the server runs.
  * @module
  */
 import { type Schedule, firstCheckAt, nextCheckAt } from './schedule.ts';
@@ -8,13 +8,13 @@ export interface AutomaticOptions extends Schedule {
   /** Unix seconds, by a clock that can be set. */
   readonly now: () => number;
   readonly random: () => number;
-  /** Milliseconds after which the clock is looked at again, at the latest: it may be set, and the machine may sleep. */
+  /** Longest time between two looks at the clock, in milliseconds: the clock may be set, and the machine may sleep. */
   readonly lookMs: number;
-  /** Never rejects. The next time is counted from its end. */
+  /** Checks for an update. Never rejects. The interval to the next check begins at its end. */
   readonly check: () => Promise<void>;
 }
 
-/** One timer, which keeps no process running. */
+/** One timer, which does not keep the process running. */
 export class AutomaticChecks {
   readonly #options: AutomaticOptions;
   #nextCheckAt: number;
@@ -51,7 +51,7 @@ export class AutomaticChecks {
     this.#lookedAt = now();
     const isDue = this.#lookedAt >= this.#nextCheckAt;
     if (isDue) await check();
-    // After a clock was set back, what was planned by it may be years away.
+    // After the clock was set back, the planned time may be years away.
     if (isDue || this.#lookedAt < before) this.#plan();
     this.#arm();
   }

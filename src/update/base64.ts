@@ -1,5 +1,5 @@
 /**
- * Base64 without leniency: Node's own decoder skips what it does not know, so that two texts mean the same bytes.
+ * Strict base64: Node's own decoder skips unknown characters, so that different texts decode to the same bytes.
  * @module
  */
 

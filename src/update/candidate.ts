@@ -1,5 +1,5 @@
 /**
- * Whether a release that was found may be tried: all that can be said before any of its files is fetched.
+ * Decides whether a release may be tried, from what is known before any of its files is fetched.
  * @module
  */
 import { ProblemError } from '../protocol/problem.ts';
@@ -23,9 +23,9 @@ export interface Surroundings {
 }
 
 /**
- * Returns when nothing speaks against the version.
+ * Checks that the version may be installed here.
  *
- * @throws ProblemError update_refused for what the caller may overrule: a downgrade, or a version that went wrong before.
+ * @throws ProblemError update_refused for what the caller may overrule: a downgrade, or a version that failed before.
  * @throws UpdateError where this Node is too old.
  */
 export function mustSuit({ version, minNode }: Release, { request, current, state, node }: Surroundings): void {
@@ -40,23 +40,32 @@ export function mustSuit({ version, minNode }: Release, { request, current, stat
       `naming it tries it again (sidecar update --version ${version})`);
   }
   if (minNode !== undefined && compareVersions(node, minNode) < 0) {
-    throw new UpdateError(`Cannot install ${version}: it needs Node ${minNode} or later, and this is ${node}; install a newer Node`, { isToBlame: false });
+    throw new UpdateError(
+      `Cannot install ${version}: it needs Node ${minNode} or later, and this is ${node}; install a newer Node`,
+      { isToBlame: false },
+    );
   }
 }
 
 /**
- * Returns when the release is signed as its source demands, and has an integrity that its files can be checked against.
+ * Checks that the release is signed as its source requires, and has an integrity to check its files against.
  *
- * @param trusted The user's keys, read anew; not called for what is on this machine already.
+ * @param trusted Reads the user's keys; not called for a release on this machine.
  * @throws TrustError where it is not; UpdateError where the user's keys cannot be read.
  */
 export function mustBeTrusted({ version, integrity, proof }: Release, trusted: () => TrustedKeys): void {
   if (proof.kind === 'local') return;
-  if (integrity === undefined) throw new TrustError('weak-integrity', `Cannot trust ${version}: the source gives no integrity for it`);
+  if (integrity === undefined) throw new TrustError(
+    'weak-integrity',
+    `Cannot trust ${version}: the source gives no integrity for it`,
+  );
   parseIntegrity(integrity);
   const keys = readKeys(trusted);
   switch (proof.kind) {
-    case 'npm': return verifyRegistrySignature({ ...proof, version, integrity }, [...npmRegistryKeys, ...keys.registry]);
+    case 'npm': return verifyRegistrySignature(
+      { ...proof, version, integrity },
+      [...npmRegistryKeys, ...keys.registry],
+    );
     case 'manifest': return verifyManifest(proof.manifest, proof.signature, keys.manifest);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Downloads a file so that it is there whole or not at all: written beside its place, resumed where the connection broke, and
- * renamed when every byte is on the disk. Whether they are the right bytes is for others to check.
+ * Downloads a file completely or not at all: it is written beside its final path, resumed where the connection broke,
+ * and renamed when every byte is on disk. The caller checks that they are the right bytes.
  * @module
  */
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
@@ -15,11 +15,11 @@ export interface DownloadOptions {
   /** A larger file is not downloaded. */
   readonly maxBytes: number;
   readonly signal?: AbortSignal | undefined;
-  /** How often it is tried in all. Default 5. */
+  /** Number of attempts. Default 5. */
   readonly attempts?: number | undefined;
-  /** Milliseconds before the second try, doubled for each further one. Default 500. */
+  /** Milliseconds before the second attempt, doubled for each further one. Default 500. */
   readonly backoffMs?: number | undefined;
-  /** Milliseconds in which something must come: a connection, an answer, the next bytes. Default 30,000. */
+  /** Milliseconds within which something must arrive: a connection, an answer, the next bytes. Default 30,000. */
   readonly stalledMs?: number | undefined;
   readonly headers?: Headers | undefined;
   /** Default: the global one. */
@@ -27,13 +27,13 @@ export interface DownloadOptions {
 }
 
 /**
- * Only one at a time for the same `file`; `<file>.part` is gone afterwards, however it ends.
+ * Downloads `url` to `file`. Only one call at a time may have the same `file`; `<file>.part` is removed in any case.
  *
- * @throws SourceError when it cannot be had; what the file system says (ENOSPC, EACCES, …) as it is.
+ * @throws SourceError when the download fails; errors of the file system (ENOSPC, EACCES, …) unchanged.
  */
 export async function download(url: URL, file: string, options: DownloadOptions): Promise<void> {
   const beside = `${file}.part`;
-  // What a killed process left cannot be resumed: nobody knows any more which version of the file it was of.
+  // A part that a killed process left cannot be resumed: the version of the file that it belongs to is unknown.
   await rm(beside, { force: true });
   const handle = await open(beside, 'wx', 0o600);
   try {
@@ -50,11 +50,11 @@ export async function download(url: URL, file: string, options: DownloadOptions)
   }
 }
 
-/** What there is of the file so far. */
+/** The part of the file that was received so far. */
 interface Part {
   readonly handle: FileHandle;
   sizeBytes: number;
-  /** Names the version of the file that these bytes are of; without it they cannot be added to. */
+  /** Identifies the version of the file that these bytes belong to; without it the download cannot be resumed. */
   validator: string | undefined;
   totalBytes: number | undefined;
 }
@@ -89,11 +89,17 @@ async function continueWith(part: Part, call: Call, maxBytes: number): Promise<v
     await append(part, piece);
   }
   if (part.totalBytes !== undefined && part.sizeBytes !== part.totalBytes) {
-    throw new SourceError('truncated', `Cannot ${what}: it ended after ${part.sizeBytes} of ${part.totalBytes} bytes; try again later`);
+    throw new SourceError(
+      'truncated',
+      `Cannot ${what}: it ended after ${part.sizeBytes} of ${part.totalBytes} bytes; try again later`,
+    );
   }
 }
 
-/** The rest of the file, `undefined` when it has to be had anew. A server that sends all of it anyway is taken at its word. */
+/**
+ * Requests the rest of the file; `undefined` when the download must start again. An answer with the whole file is
+ * accepted.
+ */
 async function resumed(part: Part, call: Call): Promise<Response | undefined> {
   const { sizeBytes, validator } = part;
   if (sizeBytes === 0 || validator === undefined) return undefined;
@@ -109,18 +115,24 @@ async function fresh(part: Part, call: Call): Promise<Response> {
   const response = await send(call, {}, []);
   if (response.status === 200) return begun(part, response);
   await response.body?.cancel();
-  throw new SourceError('malformed', `Cannot ${call.what}: the server answered ${response.status} where a file should come; check the address`);
+  throw new SourceError(
+    'malformed',
+    `Cannot ${call.what}: the server answered ${response.status} where a file should come; check the address`,
+  );
 }
 
 async function send(call: Call, range: Headers, accept: readonly number[]): Promise<Response> {
   const { url, what, watch } = call;
-  // Bytes as they are stored: a range and a length of something compressed on the way would mean something else.
+  // Asks for the bytes as stored: with compression in transit, a range and a length would mean something else.
   const headers = { ...call.headers, ...range, 'accept-encoding': 'identity' };
   const response = await request({ url, what, watch, accept, headers, fetch: call.fetch });
   const encoding = response.headers.get('content-encoding') ?? 'identity';
   if (encoding === 'identity') return response;
   await response.body?.cancel();
-  throw new SourceError('malformed', `Cannot ${what}: the server sends it as ${encoding}, which it was asked not to; ask who runs it`);
+  throw new SourceError(
+    'malformed',
+    `Cannot ${what}: the server sends it as ${encoding}, which it was asked not to; ask who runs it`,
+  );
 }
 
 async function begun(part: Part, response: Response): Promise<Response> {
@@ -132,7 +144,7 @@ async function begun(part: Part, response: Response): Promise<Response> {
   return response;
 }
 
-/** RFC 9110 §14.4: exactly what is missing, of the file that was begun. */
+/** RFC 9110 §14.4: whether the answer is exactly the missing part, of the same file. */
 function isRest({ sizeBytes, totalBytes, validator }: Part, { headers }: Response): boolean {
   const [, from, to, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get('content-range') ?? '') ?? [];
   if (Number(from) !== sizeBytes || Number(to) + 1 !== Number(total)) return false;
@@ -141,12 +153,14 @@ function isRest({ sizeBytes, totalBytes, validator }: Part, { headers }: Respons
   return isSame && (totalBytes === undefined || totalBytes === Number(total));
 }
 
-/** What `If-Range` may carry (RFC 9110 §13.1.5): a strong ETag, or a date which is old enough to be one. */
+/**
+ * The value for `If-Range` (RFC 9110 §13.1.5): a strong ETag, or a modification date that is old enough to be strong.
+ */
 function validatorOf(headers: Response['headers']): string | undefined {
   const etag = headers.get('etag') ?? undefined;
   if (isStrong(etag)) return etag;
   const modified = headers.get('last-modified') ?? '';
-  // RFC 9110 §8.8.2.2: within one second a file may change twice.
+  // RFC 9110 §8.8.2.2: a file may change twice within one second.
   const isOldEnough = Date.parse(headers.get('date') ?? '') - Date.parse(modified) >= 1000;
   return isOldEnough ? modified : undefined;
 }

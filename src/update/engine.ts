@@ -1,5 +1,5 @@
 /**
- * What only an update needs, and no start of a server: loaded a moment later.
+ * The modules that only an update needs: they are loaded shortly after the start of a server.
  * @module
  */
 export { install } from './install.ts';

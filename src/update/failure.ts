@@ -1,5 +1,5 @@
 /**
- * What a failed update means: for who asked for it, for the next attempt, and for the log.
+ * Classifies a failed update: for its caller, for the next attempt, and for the log.
  * @module
  */
 import { isDiskFull } from '../base/disk-full.ts';
@@ -14,7 +14,7 @@ export interface Failure {
   readonly reason: string;
   /** The version itself is at fault. */
   readonly isToBlame: boolean;
-  /** Nobody thought of it: a mistake of this program. */
+  /** A bug of this program. */
   readonly isUnexpected: boolean;
 }
 
@@ -23,13 +23,23 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof ProblemError) return { ...known, code: error.code, isToBlame: false };
   if (error instanceof UpdateError) return { ...known, code: 'update_refused', isToBlame: error.isToBlame };
   if (error instanceof TarballError) return { ...known, code: 'update_refused', isToBlame: true };
-  // Who says so may be anybody, and a key may be trusted tomorrow: nobody must be able to have a version refused that he did not make.
+  // The version is not blamed: the answer may be forged, and a key may be trusted later. Otherwise an attacker could
+  // block versions of other publishers.
   if (error instanceof TrustError) return { ...known, code: 'update_refused', isToBlame: false };
   if (error instanceof SourceError) {
-    return { ...known, code: error.reason === 'not_found' ? 'version_not_found' : 'update_source_failed', isToBlame: false };
+    return {
+      ...known,
+      code: error.reason === 'not_found' ? 'version_not_found' : 'update_source_failed',
+      isToBlame: false,
+    };
   }
   if (isDiskFull(error)) {
-    return { ...known, code: 'storage_full', reason: `the disk is full (${messageOf(error)}); make room, then try again`, isToBlame: false };
+    return {
+      ...known,
+      code: 'storage_full',
+      reason: `the disk is full (${messageOf(error)}); make room, then try again`,
+      isToBlame: false,
+    };
   }
   if (isSystemError(error)) return { ...known, code: 'update_source_failed', isToBlame: false };
   return { code: 'internal', reason: `unexpected failure: ${messageOf(error)}`, isToBlame: false, isUnexpected: true };

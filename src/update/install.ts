@@ -1,5 +1,5 @@
 /**
- * Installs a release that is trusted beside the others, in one step: it is there whole, or nothing of it is left.
+ * Installs a trusted release beside the others, completely or not at all.
  * @module
  */
 import type { Log } from '../base/log.ts';
@@ -13,7 +13,7 @@ export interface InstallOptions extends PrepareOptions {
   readonly log: Log;
 }
 
-/** @throws what {@link prepare} does, or what the file system says. */
+/** @throws What {@link prepare} throws, and errors of the file system. */
 export async function install(release: Release, options: InstallOptions): Promise<void> {
   const { versions, signal, log } = options;
   const staging = versions.stagingDirectory();
@@ -22,7 +22,7 @@ export async function install(release: Release, options: InstallOptions): Promis
     signal.throwIfAborted();
     await versions.install(folder, release.version);
   } finally {
-    // Where it fails, the next start tries again.
+    // If this fails, the next start tries again.
     await removeFolder(staging).catch((error: unknown) => log.warn('cannot remove what an update has left', { error }));
   }
 }

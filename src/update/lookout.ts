@@ -1,5 +1,5 @@
 /**
- * Asks the source of updates, and remembers what it said.
+ * Asks the update source for releases, and remembers the answer.
  * @module
  */
 import type { UpdateState } from '../protocol/updates.ts';
@@ -13,7 +13,7 @@ export interface LookoutOptions {
   readonly current: string;
   /** Unix seconds. */
   readonly now: () => number;
-  /** Ends every question. */
+  /** Aborts every look-up. */
   readonly signal: AbortSignal;
 }
 
@@ -31,21 +31,24 @@ export class Lookout {
     return this.#available;
   }
 
-  /** Why there was no answer the last time. */
+  /** Why the last look-up failed; `null` if it did not. */
   get checkError(): string | null {
     return this.#checkError;
   }
 
-  /** Resolves with what the source names, `undefined` if that cannot be had. Those who ask at the same time share one question. */
+  /**
+   * Resolves with the release that the source names, or with `undefined` if the look-up fails. Concurrent calls share
+   * one look-up.
+   */
   ask(): Promise<Release | undefined> {
     this.#asking ??= this.find(undefined, this.#options.signal)
-      // It is kept as `checkError`.
+      // The reason is kept in `checkError`.
       .catch(() => undefined)
       .finally(() => { this.#asking = undefined; });
     return this.#asking;
   }
 
-  /** @throws what {@link Source.find} does, or the signal's reason. */
+  /** @throws What {@link Source.find} throws, or the signal's reason. */
   async find(version: string | undefined, signal: AbortSignal): Promise<Release> {
     try {
       signal.throwIfAborted();

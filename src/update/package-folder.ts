@@ -1,5 +1,5 @@
 /**
- * Copies the folder of a package under the same rules as a tarball is unpacked.
+ * Copies the folder of a package, under the same rules as for a tarball.
  * @module
  */
 import type { Stats } from 'node:fs';
@@ -9,7 +9,7 @@ import { openRegularLater } from '../base/untrusted-file.ts';
 import type { TarEntry } from './tar-entries.ts';
 import { type UnpackOptions, type Unpacked, writeEntries } from './write-entries.ts';
 
-/** What npm never packs either: folders of a checkout that are no part of the package. */
+/** Folders of a checkout that are not part of the package; npm does not pack them either. */
 const left = ['.git', 'node_modules'];
 
 /**
@@ -21,7 +21,7 @@ export async function copyPackage(folder: string, target: string, options: Unpac
   return await writeEntries(entriesIn(folder, ''), target, options);
 }
 
-/** @param below The folder's own path within the package: empty, or ending in a slash. */
+/** @param below Path of the folder within the package: empty, or ending in a slash. */
 async function* entriesIn(folder: string, below: string): AsyncGenerator<TarEntry, void> {
   for (const name of (await readdir(folder)).sort()) {
     if (below === '' && left.includes(name)) continue;
@@ -29,7 +29,13 @@ async function* entriesIn(folder: string, below: string): AsyncGenerator<TarEntr
     const stats = await lstat(path);
     const kind = kindOf(stats);
     const size = kind === 'file' ? stats.size : 0;
-    yield { name: `package/${below}${name}`, kind, size, isExecutable: (stats.mode & 0o100) !== 0, content: () => read(path, size) };
+    yield {
+      name: `package/${below}${name}`,
+      kind,
+      size,
+      isExecutable: (stats.mode & 0o100) !== 0,
+      content: () => read(path, size),
+    };
     if (kind === 'directory') yield* entriesIn(path, `${below}${name}/`);
   }
 }
@@ -43,7 +49,7 @@ function kindOf(stats: Stats): TarEntry['kind'] {
   return stats.isBlockDevice() ? 'block device' : 'thing of unknown type';
 }
 
-/** No more than was counted, even if the file grows. */
+/** Reads no more bytes than were counted, even if the file grows. */
 async function* read(path: string, size: number): AsyncGenerator<Buffer, void> {
   if (size === 0) return;
   const file = await openRegularLater(path, { owner: 'anybody' });

@@ -1,5 +1,5 @@
 /**
- * Brings a release that is trusted into a folder of its own, and checks that what is there then is that release.
+ * Brings a trusted release into a folder of its own, and checks that the folder then holds that release.
  * @module
  */
 import { join } from 'node:path';
@@ -18,13 +18,13 @@ import { TrustError } from './trust-error.ts';
 import { UpdateError } from './update-error.ts';
 import { checkWritten } from './written.ts';
 
-/** What a release may take. */
+/** Limits on a release. */
 export interface ReleaseLimits {
-  /** Of the tarball, in bytes. */
+  /** Largest tarball, in bytes. */
   readonly tarballBytes: number;
-  /** Of all its files together, in bytes. */
+  /** Largest size of all files together, in bytes. */
   readonly unpackedBytes: number;
-  /** Files and folders. */
+  /** Largest number of files and folders. */
   readonly files: number;
 }
 
@@ -33,11 +33,11 @@ export interface PrepareOptions {
   readonly limits: ReleaseLimits;
   readonly signal: AbortSignal;
   readonly onStep: (step: UpdateStep) => void;
-  /** How patient a download is, and what fetches it. */
+  /** Retries and time limits of a download, and its `fetch`. */
   readonly patience: Pick<DownloadOptions, 'attempts' | 'backoffMs' | 'stalledMs' | 'fetch'>;
 }
 
-/** What every release of this program has, and what a server is started from. */
+/** The program that every release has, and that servers are started from. */
 const program = 'dist/cli/main.js';
 const maxPackageBytes = 2 ** 20;
 const parsePackage = fieldsOf({ name: optional(text({ min: 1 })), version: versionText });
@@ -45,8 +45,8 @@ const parsePackage = fieldsOf({ name: optional(text({ min: 1 })), version: versi
 /**
  * Fetches the release into `staging`, an empty folder, and unpacks it there.
  *
- * @returns the folder with its files, checked and written down.
- * @throws TrustError, TarballError, SourceError, UpdateError, what the file system says, or the signal's reason.
+ * @returns The folder with its files, checked and flushed to disk.
+ * @throws TrustError, TarballError, SourceError, UpdateError, errors of the file system, or the signal's reason.
  */
 export async function prepare(release: Release, staging: string, options: PrepareOptions): Promise<string> {
   const { onStep, signal, limits } = options;
@@ -55,7 +55,10 @@ export async function prepare(release: Release, staging: string, options: Prepar
   onStep('unpacking');
   const hashes = new Map<string, string>();
   const rules = {
-    maxBytes: limits.unpackedBytes, maxFiles: limits.files, signal, onFile: (path: string, sha512: string) => void hashes.set(path, sha512),
+    maxBytes: limits.unpackedBytes,
+    maxFiles: limits.files,
+    signal,
+    onFile: (path: string, sha512: string) => void hashes.set(path, sha512),
   };
   await (tarball.kind === 'directory' ? copyPackage : unpack)(tarball.path, folder, rules);
   onStep('verifying');
@@ -67,12 +70,19 @@ export async function prepare(release: Release, staging: string, options: Prepar
 
 type LocalTarball = Exclude<Tarball, { kind: 'url' }>;
 
-/** What is on this machine already stays where it is. */
-async function fetched({ tarball, integrity, proof }: Release, file: string, options: PrepareOptions): Promise<LocalTarball> {
+/** Downloads the tarball; a release on this machine is used where it is. */
+async function fetched(
+  { tarball, integrity, proof }: Release,
+  file: string,
+  options: PrepareOptions,
+): Promise<LocalTarball> {
   if (tarball.kind !== 'url') return tarball;
   const { url } = tarball;
   const { onStep, signal, limits, registry, patience } = options;
-  if (integrity === undefined) throw new TrustError('weak-integrity', 'Cannot trust what is downloaded: there is no integrity to check it against');
+  if (integrity === undefined) throw new TrustError(
+    'weak-integrity',
+    'Cannot trust what is downloaded: there is no integrity to check it against',
+  );
   onStep('downloading');
   const headers = proof.kind === 'npm' ? authorizationFor(url, registry) : undefined;
   await download(url, file, { ...patience, maxBytes: limits.tarballBytes, signal, headers });
@@ -82,10 +92,13 @@ async function fetched({ tarball, integrity, proof }: Release, file: string, opt
 }
 
 function mustHaveProgram(version: string, hashes: ReadonlyMap<string, string>): void {
-  if (!hashes.has(program)) throw new UpdateError(`Cannot install ${version}: there is no ${program} in it`, { isToBlame: true });
+  if (!hashes.has(program)) throw new UpdateError(
+    `Cannot install ${version}: there is no ${program} in it`,
+    { isToBlame: true },
+  );
 }
 
-/** A tarball may hold another package than its metadata, signed or not, say. */
+/** Checks name and version: a tarball may hold another package than its metadata say, signed or not. */
 async function mustBeItself(folder: string, { version, proof }: Release): Promise<void> {
   const described = await readPackage(folder, version);
   const name = proof.kind === 'npm' ? proof.name : described.name;
@@ -96,11 +109,16 @@ async function mustBeItself(folder: string, { version, proof }: Release): Promis
 
 async function readPackage(folder: string, version: string): Promise<ReturnType<typeof parsePackage>> {
   try {
-    return parsePackage(JSON.parse((await readRegularLater(join(folder, 'package.json'), maxPackageBytes)).toString()), 'package.json');
+    return parsePackage(
+      JSON.parse((await readRegularLater(join(folder, 'package.json'), maxPackageBytes)).toString()),
+      'package.json',
+    );
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     if (!isMissing && !(error instanceof SyntaxError) && !(error instanceof ParseError)) throw error;
-    const reason = isMissing ? 'there is no package.json in it' : `its package.json cannot be read (${(error as Error).message})`;
+    const reason = isMissing
+      ? 'there is no package.json in it'
+      : `its package.json cannot be read (${(error as Error).message})`;
     throw new UpdateError(`Cannot install ${version}: ${reason}`, { isToBlame: true, cause: error });
   }
 }

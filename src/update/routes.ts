@@ -1,5 +1,5 @@
 /**
- * The calls on updates.
+ * The HTTP routes of updates.
  * @module
  */
 import { json } from '../http/reply.ts';
@@ -27,12 +27,19 @@ export function updateRoutes(updates: Updates): Route[] {
       body: updateRequest,
       documentation: {
         summary: 'Updates the server to another version',
-        description: 'Answers once the version is found and may be tried. Behind the answer it is fetched, verified, started beside this one and found well '
-          + 'before this one lets go; jobs go on. GET /update tells how far it is. Asked again without an Idempotency-Key: an update is under way, '
+        description: 'Answers once the version is found and may be tried. Behind the answer it is fetched, verified, '
+          + 'started beside this one and found well '
+          + 'before this one lets go; jobs go on. GET /update tells how far it is. '
+          + 'Asked again without an Idempotency-Key: an update is under way, '
           + 'or the version runs already.',
         headers: idempotencyHeader,
-        answers: { 200: { description: 'The update has begun, or there is nothing to do', schema: updateAnswerSchema } },
-        problems: ['idempotency_mismatch', 'version_not_found', 'busy', 'no_wrapper', 'update_in_progress', 'update_refused', 'update_source_failed', 'storage_full', 'shutting_down'],
+        answers: {
+          200: { description: 'The update has begun, or there is nothing to do', schema: updateAnswerSchema },
+        },
+        problems: [
+          'idempotency_mismatch', 'version_not_found', 'busy', 'no_wrapper', 'update_in_progress', 'update_refused',
+          'update_source_failed', 'storage_full', 'shutting_down',
+        ],
       },
     }, async (request) => json(200, await updates.begin(request.body, idempotencyOf(request, 'POST /update')))),
   ];

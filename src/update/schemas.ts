@@ -1,5 +1,5 @@
 /**
- * The answers about updates, for the documentation.
+ * The schemas of answers about updates, for the documentation.
  * @module
  */
 import type { Schema } from '../base/parse.ts';
@@ -21,11 +21,15 @@ export const updateAnswerSchema: Schema = {
 export const updateStateSchema: Schema = {
   type: 'object',
   required: [
-    'current', 'previous', 'wrapper', 'source', 'available', 'checkError', 'progress', 'probation', 'lastOutcome', 'bad', 'automatic',
+    'current', 'previous', 'wrapper', 'source', 'available', 'checkError',
+    'progress', 'probation', 'lastOutcome', 'bad', 'automatic',
   ],
   properties: {
     current: { ...text, description: 'The version that runs' },
-    previous: { ...textOrNull, description: 'What a roll-back goes to; null: the version that was installed by hand, or nothing' },
+    previous: {
+      ...textOrNull,
+      description: 'What a roll-back goes to; null: the version that was installed by hand, or nothing',
+    },
     wrapper: { type: 'boolean', description: 'Whether a wrapper is there to carry out an update' },
     source: { ...text, description: 'Where new versions come from' },
     available: orNull('What the source named when it was last asked; null: it was not, or could not be', {
@@ -37,7 +41,9 @@ export const updateStateSchema: Schema = {
       step: { enum: ['finding', 'downloading', 'verifying', 'unpacking', 'starting', 'switching'] },
       startedAt: unixSeconds,
     }),
-    probation: orNull('The current version has yet to prove itself', { version: text, startedAt: unixSeconds, endsAt: unixSeconds }),
+    probation: orNull('The current version has yet to prove itself', {
+      version: text, startedAt: unixSeconds, endsAt: unixSeconds,
+    }),
     lastOutcome: orNull('How the last attempt ended', {
       status: { enum: ['updated', 'rolled_back', 'failed'] },
       from: { ...textOrNull, description: 'null: the version that was installed by hand' },
@@ -48,7 +54,9 @@ export const updateStateSchema: Schema = {
       items: fields({ version: text, reason: text, at: unixSeconds }),
     },
     automatic: orNull('null: updates come only when they are asked for', {
-      intervalSeconds: { type: 'number' }, window: { ...textOrNull, description: 'HH:MM-HH:MM, local time' }, nextCheckAt: unixSeconds,
+      intervalSeconds: { type: 'number' },
+      window: { ...textOrNull, description: 'HH:MM-HH:MM, local time' },
+      nextCheckAt: unixSeconds,
     }),
   },
 };

@@ -1,27 +1,28 @@
 /**
- * Who is believed when an update is offered.
+ * Decides which signatures of an update are trusted.
  *
  * The parties
- * - The *registry* (npm's, or a mirror of it) serves packages. Whoever controls a mirror, a proxy or the network between
- *   controls every byte that arrives, hence nothing that arrives is believed for where it came from.
+ * - The *registry* (npm's, or a mirror of it) serves packages. A party that controls a mirror, a proxy or the network
+ *   in between controls every byte that arrives, so nothing is trusted because of where it came from.
  * - The *registry's signing key* is held by npm, not by mirrors. A mirror passes signatures on; it cannot make them.
- * - A *release signer* is whoever builds a release by `scripts/release.ts --sign` and serves it without a registry.
- * - The *user* of this machine decides which keys hold here.
+ * - A *release signer* builds a release with `scripts/release.ts --sign` and serves it without a registry.
+ * - The *user* of this machine decides which keys are trusted here.
  *
  * The keys are pinned: npm's public keys below come with the program, others are those that the user trusted by name
- * (`trusted-keys.ts`). None is ever taken from where the update comes from: a registry that serves its own keys vouches
- * for itself. No release signer's key comes with the program.
+ * (`trusted-keys.ts`). A key is never taken from where the update comes from: a registry that serves its own keys
+ * vouches for itself. No release signer's key comes with the program.
  *
  * What each signature covers
  * - A *registry signature* (ECDSA P-256 with SHA-256, https://docs.npmjs.com/about-registry-signatures) covers the text
- *   `name@version:integrity`. It says: npm accepted this tarball under this name and version. It does not say who published
- *   it, nor that it is harmless, nor when: the time of publishing is unsigned. A key's expiry is compared with that time,
- *   as npm does, so that old versions stay installable; against a thief of an expired key it does not help.
- * - A *manifest signature* (Ed25519, RFC 8032) covers version, URL, integrity and least Node version, as in
- *   {@link canonicalManifest}. It says: the signer released this.
+ *   `name@version:integrity`. It states that npm accepted this tarball under this name and version. It does not state
+ *   who published it, nor that it is harmless, nor when: the time of publishing is unsigned. A key's expiry is compared
+ *   with that time, as npm does, so that old versions stay installable; this does not help against a thief of an
+ *   expired key.
+ * - A *manifest signature* (Ed25519, RFC 8032) covers version, URL, integrity and lowest Node version, as in
+ *   {@link canonicalManifest}. It states that the signer released this.
  *
- * Neither covers the tarball itself: that is what `checkFile` is for, with the very integrity that was signed. Neither says
- * that a version is the newest: whoever installs must refuse to go back to an older one unless the user asks for it.
+ * Neither covers the tarball itself: `checkFile` checks that, against the integrity that was signed. Neither states
+ * that a version is the newest: an installer must refuse a downgrade unless the user requests it.
  *
  * Any doubt is a {@link TrustError}; there is no "probably".
  * @module
@@ -34,7 +35,7 @@ import { TrustError } from './trust-error.ts';
 
 /** A public key as a registry lists it under `/-/npm/v1/keys`. */
 export interface RegistryKey {
-  /** ISO 8601: what was published later is not believed. */
+  /** ISO 8601: a version that was published later is not trusted. */
   readonly expires: string | null;
   /** `SHA256:` and the fingerprint, as OpenSSH prints it. */
   readonly keyid: string;
@@ -58,24 +59,24 @@ export interface SignedPackage {
   /** The text of `dist.integrity`, unchanged. */
   readonly integrity: string;
   readonly signatures?: readonly RegistrySignature[] | undefined;
-  /** `time[version]`, ISO 8601. A key that expires is not believed without. */
+  /** `time[version]`, ISO 8601. Without it, a key that expires is not trusted. */
   readonly publishedAt?: string | undefined;
 }
 
 /** A release that is served without a registry. */
 export interface Manifest {
   readonly version: string;
-  /** Of the tarball: absolute, or relative to where the manifest is. */
+  /** URL of the tarball: absolute, or relative to the manifest. */
   readonly url: string;
   /** One `sha512-…`. */
   readonly integrity: string;
-  /** The least version of Node: `20.11`. */
+  /** The lowest version of Node: `20.11`. */
   readonly minNode: string;
 }
 
 /**
  * npm's own keys, from https://registry.npmjs.org/-/npm/v1/keys as quoted on 2025-01-27 in
- * https://github.com/nodejs/corepack/pull/614. The first signed versions until January 2025.
+ * https://github.com/nodejs/corepack/pull/614. The first one signed versions until January 2025.
  */
 export const npmRegistryKeys: readonly RegistryKey[] = [
   {
@@ -83,14 +84,16 @@ export const npmRegistryKeys: readonly RegistryKey[] = [
     keyid: 'SHA256:jl3bwswu80PjjokCgh0o2w5c2U4LhQAE57gj9cz1kzA',
     keytype: 'ecdsa-sha2-nistp256',
     scheme: 'ecdsa-sha2-nistp256',
-    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1Olb3zMAFFxXKHiIkQO5cJ3Yhl5i6UPp+IhuteBJbuHcA5UogKo0EWtlWwW6KSaKoTNEYL7JlCQiVnkhBktUgg==',
+    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE'
+      + '1Olb3zMAFFxXKHiIkQO5cJ3Yhl5i6UPp+IhuteBJbuHcA5UogKo0EWtlWwW6KSaKoTNEYL7JlCQiVnkhBktUgg==',
   },
   {
     expires: null,
     keyid: 'SHA256:DhQ8wR5APBvFHLF/+Tc+AYvPOdTpcIDqOhxsBHRwC7U',
     keytype: 'ecdsa-sha2-nistp256',
     scheme: 'ecdsa-sha2-nistp256',
-    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEY6Ya7W++7aUPzvMTrezH6Ycx3c+HOKYCcNGybJZSCJq/fd7Qa8uuAKtdIkUQtQiEKERhAmE5lMMJhP8OkDOa2g==',
+    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE'
+      + 'Y6Ya7W++7aUPzvMTrezH6Ycx3c+HOKYCcNGybJZSCJq/fd7Qa8uuAKtdIkUQtQiEKERhAmE5lMMJhP8OkDOa2g==',
   },
 ];
 
@@ -99,7 +102,9 @@ const manifestKeyPrefix = 'ed25519:';
 
 const isoDate: Parser<string> = parser({ type: 'string', format: 'date-time' }, (value, path) => {
   const isDate = typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/.test(value);
-  return isDate && !Number.isNaN(Date.parse(value)) ? value : refuse(path, 'a date like "2025-01-29T00:00:00.000Z"', value);
+  return isDate && !Number.isNaN(Date.parse(value))
+    ? value
+    : refuse(path, 'a date like "2025-01-29T00:00:00.000Z"', value);
 });
 
 const registryKeyFields = object({
@@ -110,7 +115,7 @@ const registryKeyFields = object({
   key: text({ max: 1_000 }),
 });
 
-/** A registry's key whose `keyid` is that of its `key`. */
+/** Parses a registry's key and checks that `keyid` is that of `key`. */
 export const parseRegistryKey: Parser<RegistryKey> = parser(registryKeyFields.schema, (value, path) => {
   const fields = registryKeyFields(value, path);
   const actual = keyIdOf(fields.key, `${path}.key`);
@@ -137,24 +142,30 @@ const manifestFields = {
 
 const parseUnsigned = object(manifestFields);
 
-/** The content of `manifest.json`; whether its signature holds is for {@link verifyManifest} to say. */
+/** The content of `manifest.json`; {@link verifyManifest} checks its signature. */
 export const parseManifest: Parser<Manifest & { readonly signature?: string | undefined }> =
   object({ ...manifestFields, signature: optional(text({ max: 200 })) });
 
 /**
- * Returns when the registry whose key is among `keys` signed this version. Signatures by other keys are passed over (while a
- * registry changes its key it may sign twice), but one by a known key must be right.
+ * Checks that a registry whose key is among `keys` signed this version. Signatures by other keys are ignored (a
+ * registry that changes its key may sign with both), but each one by a known key must be right.
  *
- * @param keys Pinned ones: {@link npmRegistryKeys} and what the user trusts. Never what the registry serves.
+ * @param keys Pinned ones: {@link npmRegistryKeys} and those that the user trusts. Never what the registry serves.
  * @throws TrustError `missing-signature`, `unknown-key`, `expired-key`, `wrong-signature`, or `malformed`.
  */
 export function verifyRegistrySignature(signed: SignedPackage, keys: readonly RegistryKey[]): void {
   const what = `${signed.name}@${signed.version}`;
   const { signatures = [] } = signed;
-  // What does not look like a version or a hash could stand for another split of the signed text.
-  if (!versionPattern.test(signed.version)) throw new TrustError('malformed', `Cannot trust ${what}: it has no proper version`);
+  // Text that is not a version or a hash could split the signed text in another way.
+  if (!versionPattern.test(signed.version)) throw new TrustError(
+    'malformed',
+    `Cannot trust ${what}: it has no proper version`,
+  );
   parseIntegrity(signed.integrity);
-  if (signatures.length === 0) throw new TrustError('missing-signature', `Cannot trust ${what}: the registry did not sign it`);
+  if (signatures.length === 0) throw new TrustError(
+    'missing-signature',
+    `Cannot trust ${what}: the registry did not sign it`,
+  );
   const known = signatures.flatMap((signature) => {
     const key = keys.find(({ keyid }) => keyid === signature.keyid);
     return key === undefined ? [] : [{ key, signature }];
@@ -166,12 +177,15 @@ export function verifyRegistrySignature(signed: SignedPackage, keys: readonly Re
   for (const { key, signature } of known) checkRegistrySignature(signed, signature, key);
   if (known.some(({ key }) => isValidAt(key, signed.publishedAt))) return;
   const ends = known.map(({ key }) => `${key.keyid} ended ${key.expires}`).join(', ');
-  throw new TrustError('expired-key', `Cannot trust ${what}: published ${signed.publishedAt ?? 'at an unknown time'}, ${ends}`);
+  throw new TrustError(
+    'expired-key',
+    `Cannot trust ${what}: published ${signed.publishedAt ?? 'at an unknown time'}, ${ends}`,
+  );
 }
 
 /**
- * What is signed of a manifest: UTF-8 lines, each ended by one line feed. No value can hold a line feed, so no two manifests
- * share a text, and the first line keeps the signature from meaning anything else.
+ * The signed text of a manifest: UTF-8 lines, each ended by one line feed. No value can hold a line feed, so no two
+ * manifests share a text, and the first line keeps the signature from meaning anything else.
  *
  *     machine-sidecar manifest v1
  *     version 1.2.3
@@ -179,7 +193,7 @@ export function verifyRegistrySignature(signed: SignedPackage, keys: readonly Re
  *     integrity sha512-…
  *     minNode 20.11
  *
- * @throws ParseError for a field that is not as {@link parseManifest} has it.
+ * @throws ParseError for a field that {@link parseManifest} would refuse.
  */
 export function canonicalManifest(manifest: Manifest): Buffer {
   const { version, url, integrity, minNode } = manifest;
@@ -190,21 +204,33 @@ export function canonicalManifest(manifest: Manifest): Buffer {
 }
 
 /**
- * Returns when one of the keys signed the manifest.
+ * Checks that one of the keys signed the manifest.
  *
  * @param signature Base64 of 64 bytes. It names no key: each is tried.
- * @param keys As {@link parseManifestKey} has them.
+ * @param keys In the form of {@link parseManifestKey}.
  * @throws TrustError `missing-signature`, `unknown-key` (no key is trusted at all), `wrong-signature`, or `malformed`.
  */
 export function verifyManifest(manifest: Manifest, signature: string | undefined, keys: readonly string[]): void {
   const what = `the manifest of ${manifest.version}`;
-  if (signature === undefined || signature === '') throw new TrustError('missing-signature', `Cannot trust ${what}: it is not signed`);
-  if (keys.length === 0) throw new TrustError('unknown-key', `Cannot trust ${what}: no key of a release signer is trusted here`);
+  if (signature === undefined || signature === '') throw new TrustError(
+    'missing-signature',
+    `Cannot trust ${what}: it is not signed`,
+  );
+  if (keys.length === 0) throw new TrustError(
+    'unknown-key',
+    `Cannot trust ${what}: no key of a release signer is trusted here`,
+  );
   const bytes = decodeBase64(signature);
-  if (bytes?.length !== 64) throw new TrustError('malformed', `Cannot trust ${what}: its signature is not base64 of 64 bytes`);
+  if (bytes?.length !== 64) throw new TrustError(
+    'malformed',
+    `Cannot trust ${what}: its signature is not base64 of 64 bytes`,
+  );
   const signed = canonicalManifest(manifest);
   if (keys.some((key) => verify(null, signed, manifestPublicKey(key), bytes))) return;
-  throw new TrustError('wrong-signature', `Cannot trust ${what}: it was changed, or signed by none of ${keys.join(', ')}`);
+  throw new TrustError(
+    'wrong-signature',
+    `Cannot trust ${what}: it was changed, or signed by none of ${keys.join(', ')}`,
+  );
 }
 
 /** Signs a manifest. @param privateKey Ed25519. @returns Base64, for {@link verifyManifest}. */
@@ -219,11 +245,11 @@ export function manifestKeyOf(privateKey: KeyObject): string {
 }
 
 /**
- * The name of a registry's key: SHA-256 over the key as SSH has it (RFC 5656 §3.1), in base64 without padding. npm documents
- * only "sha256 fingerprint of the public key"; this is what its own keys are named by.
+ * The id of a registry's key: SHA-256 over the key as SSH encodes it (RFC 5656 §3.1), in base64 without padding. npm
+ * documents only "sha256 fingerprint of the public key"; its own keys have ids of this form.
  *
  * @param key SPKI, DER, base64.
- * @throws ParseError when it is no key on P-256.
+ * @throws ParseError when it is not a key on P-256.
  */
 export function keyIdOf(key: string, path = 'key'): string {
   const { x = '', y = '' } = registryPublicKey(key, path).export({ format: 'jwk' });
@@ -242,11 +268,14 @@ function checkRegistrySignature(signed: SignedPackage, { sig }: RegistrySignatur
   if (bytes === undefined) throw new TrustError('malformed', `Cannot trust ${what}: its signature is not base64`);
   const content = Buffer.from(`${what}:${signed.integrity}`);
   if (verify('sha256', content, registryPublicKey(key.key, 'key'), bytes)) return;
-  throw new TrustError('wrong-signature', `Cannot trust ${what} with ${signed.integrity}: ${key.keyid} did not sign this`);
+  throw new TrustError(
+    'wrong-signature',
+    `Cannot trust ${what} with ${signed.integrity}: ${key.keyid} did not sign this`,
+  );
 }
 
 function isValidAt({ expires }: RegistryKey, publishedAt: string | undefined): boolean {
-  // A date that cannot be read is NaN, and not before anything.
+  // An invalid date is NaN, which is not before any date.
   return expires === null || Date.parse(publishedAt ?? '') < Date.parse(expires);
 }
 
@@ -257,7 +286,7 @@ function registryPublicKey(key: string, path: string): KeyObject {
   try {
     if (der !== undefined) read = createPublicKey({ key: der, format: 'der', type: 'spki' });
   } catch {
-    // OpenSSL's own words (unsupported, wrong tag, …) say less than ours.
+    // The message below says more than OpenSSL's (unsupported, wrong tag, …).
   }
   return read?.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? read : refuse(path, expected, key);
 }

@@ -1,14 +1,18 @@
 /**
- * Reads a tar archive, piece by piece as it comes in: the entries, with what extended headers say of them already applied.
+ * Reads a tar archive as it arrives: its entries, with extended headers applied.
  * @module
  */
-import { blockSize, type EntryKind, type Extended, isZero, parseExtended, parseHeader, parseLongName, type TarHeader } from './tar-header.ts';
+import {
+  blockSize, type EntryKind, type Extended, isZero, parseExtended, parseHeader, parseLongName, type TarHeader,
+} from './tar-header.ts';
 import { TarballError } from './tarball-error.ts';
 
-/** POSIX sets no limit to these; nobody needs more. */
+/** Limits on extended headers. POSIX sets none, and more are not needed. */
 const maxExtendedBytes = 64 * 1024;
 const maxExtendedHeaders = 4;
-/** After the first block of zeros: GNU tar fills up records of 10 KiB, and may be told to make them longer. */
+/**
+ * Limit on zeros after the first block of zeros: GNU tar pads to records of 10 KiB, and can be told to use longer ones.
+ */
 const maxPaddingBytes = 1024 * 1024;
 
 export interface TarEntry {
@@ -16,12 +20,15 @@ export interface TarEntry {
   readonly kind: Exclude<EntryKind, keyof typeof extensions>;
   readonly size: number;
   readonly isExecutable: boolean;
-  /** The content, as it comes in: to be read to its end before the next entry. */
+  /** The content, as it arrives; it must be read to its end before the next entry. */
   readonly content: () => AsyncIterable<Buffer>;
 }
 
-/** Says what the header before an entry means for it. The name of a link's target matters to nobody: links are not unpacked. */
-const extensions: { readonly [kind in 'extended header' | 'global header' | 'long name' | 'long link name']: (content: Buffer) => Extended } = {
+/** What the header before an entry means for it. Names of link targets are ignored: links are not unpacked. */
+const extensions: {
+  readonly [kind in 'extended header' | 'global header' | 'long name' | 'long link name']:
+    (content: Buffer) => Extended
+} = {
   'extended header': parseExtended,
   'global header': () => ({}),
   'long name': (content) => ({ path: parseLongName(content) }),
@@ -29,8 +36,8 @@ const extensions: { readonly [kind in 'extended header' | 'global header' | 'lon
 };
 
 /**
- * The entries of an archive. It ends with a block of zeros, of which there should be two but some write one, and nothing but zeros after it:
- * an archive that just stops was cut off.
+ * The entries of an archive. It ends with two blocks of zeros (some programs write one), and only zeros may follow: an
+ * archive without that end was cut off.
  *
  * @throws TarballError where the archive is malformed.
  */
@@ -41,7 +48,9 @@ export async function* readEntries(chunks: AsyncIterable<Buffer>): AsyncGenerato
       yield entry;
       await input.skip(padding(entry.size));
     }
-    if (!(await input.isZeroToEnd(maxPaddingBytes))) throw new TarballError('there is something after the end of the archive');
+    if (!(await input.isZeroToEnd(maxPaddingBytes))) throw new TarballError(
+      'there is something after the end of the archive',
+    );
   } finally {
     await input.close();
   }
@@ -58,13 +67,15 @@ async function readEntry(input: Input): Promise<TarEntry | undefined> {
     const { kind } = header;
     if (!isExtension(kind)) return entryOf(input, kind, header, extended);
     const content = await readExtension(input, header);
-    // POSIX: an extended header overrides the header; here also a long name, in whatever order they come.
-    extended = kind === 'long name' ? { ...extensions[kind](content), ...extended } : { ...extended, ...extensions[kind](content) };
+    // POSIX: an extended header overrides the header; here it also overrides a long name, in either order.
+    extended = kind === 'long name'
+      ? { ...extensions[kind](content), ...extended }
+      : { ...extended, ...extensions[kind](content) };
   }
   throw new TarballError(`there are more than ${maxExtendedHeaders} extended headers in a row`);
 }
 
-/** @returns nothing where the archive ends. */
+/** @returns `undefined` at the end of the archive. */
 async function readHeader(input: Input): Promise<TarHeader | undefined> {
   const block = await input.take(blockSize);
   return isZero(block) ? undefined : parseHeader(block);
@@ -75,7 +86,10 @@ function isExtension(kind: EntryKind): kind is keyof typeof extensions {
 }
 
 async function readExtension(input: Input, { name, kind, size }: TarHeader): Promise<Buffer> {
-  if (size > maxExtendedBytes) throw new TarballError(`the ${kind} has ${size} bytes, more than ${maxExtendedBytes}`, { entry: name });
+  if (size > maxExtendedBytes) throw new TarballError(
+    `the ${kind} has ${size} bytes, more than ${maxExtendedBytes}`,
+    { entry: name },
+  );
   const content = await input.take(size);
   await input.skip(padding(size));
   return content;
@@ -90,20 +104,22 @@ function padding(size: number): number {
   return (blockSize - (size % blockSize)) % blockSize;
 }
 
-/** Bytes by number out of chunks as they come. */
+/** Reads a given number of bytes from a stream of chunks. */
 class Input {
   readonly #chunks: AsyncIterator<Buffer>;
-  /** What has come in and was not taken. */
+  /** Bytes that arrived and were not read yet. */
   #rest: Buffer = Buffer.alloc(0);
 
   constructor(chunks: AsyncIterable<Buffer>) {
     this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
-  /** Exactly so many bytes, as they come in. */
+  /** Exactly `size` bytes, as they arrive. */
   async *pieces(size: number): AsyncGenerator<Buffer, void> {
     for (let missing = size; missing > 0;) {
-      if (this.#rest.length === 0 && !(await this.#more())) throw new TarballError('it ends too early: a part is missing');
+      if (this.#rest.length === 0 && !(await this.#more())) throw new TarballError(
+        'it ends too early: a part is missing',
+      );
       const piece = this.#rest.subarray(0, missing);
       this.#rest = this.#rest.subarray(piece.length);
       missing -= piece.length;
@@ -121,7 +137,7 @@ class Input {
     for await (const piece of this.pieces(size)) void piece;
   }
 
-  /** Whether all that is left is zeros, and no more than `max` of them. */
+  /** Whether only zeros are left, and at most `max` of them. */
   async isZeroToEnd(max: number): Promise<boolean> {
     for (let size = this.#rest.length; ; size += this.#rest.length) {
       if (size > max || !isZero(this.#rest)) return false;
@@ -129,7 +145,7 @@ class Input {
     }
   }
 
-  /** Lets go of where the chunks come from. */
+  /** Closes the source of the chunks. */
   async close(): Promise<void> {
     await this.#chunks.return?.();
   }

@@ -1,17 +1,17 @@
 /**
- * The headers of a tar archive, from bytes to meaning: ustar and pax (POSIX.1-2017, pax, "ustar Interchange Format" and
- * "pax Extended Header"), and what GNU tar adds to them.
+ * Parses the headers of a tar archive: ustar and pax (POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended
+ * Header"), and the extensions of GNU tar.
  * @module
  */
 import { TarballError } from './tarball-error.ts';
 
-/** Headers and contents take whole blocks. */
+/** Headers and contents fill whole blocks. */
 export const blockSize = 512;
 
 export type EntryKind = (typeof kinds)[keyof typeof kinds] | 'thing of unknown type';
 
 export interface TarHeader {
-  /** Prefix and name; what is not UTF-8 in it is U+FFFD. An extended header may replace it. */
+  /** Prefix and name; bytes that are not UTF-8 become U+FFFD. An extended header may replace it. */
   readonly name: string;
   readonly kind: EntryKind;
   /** Bytes of content that follow. */
@@ -42,7 +42,7 @@ const kinds = {
   'S': 'sparse file',
 } as const;
 
-/** Where the fields that matter begin, and where the next does. */
+/** Start and end of the fields that are used. */
 const fields = {
   name: [0, 100],
   mode: [100, 108],
@@ -61,36 +61,49 @@ const ownerMayExecute = 0o100;
 export function parseHeader(block: Buffer): TarHeader {
   const magic = field(block, 'magic').toString('latin1');
   const name = nameOf(block, magic);
-  if (parseNumber(field(block, 'checksum')) !== checksum(block)) throw new TarballError('a header is damaged: its checksum is wrong');
-  if (magic !== posixMagic && magic !== gnuMagic) throw new TarballError('its header is not that of a ustar archive', { entry: name });
+  if (parseNumber(field(block, 'checksum')) !== checksum(block)) throw new TarballError(
+    'a header is damaged: its checksum is wrong',
+  );
+  if (magic !== posixMagic && magic !== gnuMagic) throw new TarballError(
+    'its header is not that of a ustar archive',
+    { entry: name },
+  );
   const [mode, size] = [parseNumber(field(block, 'mode')), parseNumber(field(block, 'size'))];
   if (mode === undefined) throw new TarballError('its mode is not a number', { entry: name });
   if (size === undefined) throw new TarballError('its size is not a number', { entry: name });
-  return { name, size, kind: kindOf(field(block, 'type').toString('latin1')), isExecutable: Math.floor(mode / ownerMayExecute) % 2 === 1 };
+  return {
+    name,
+    size,
+    kind: kindOf(field(block, 'type').toString('latin1')),
+    isExecutable: Math.floor(mode / ownerMayExecute) % 2 === 1,
+  };
 }
 
-/** A block of zeros ends an archive. */
+/** Whether all bytes are zero: such a block ends an archive. */
 export function isZero(bytes: Buffer): boolean {
   return bytes.every((byte) => byte === 0);
 }
 
 /**
- * Reads the content of an extended header: records of the form `LENGTH KEYWORD=VALUE\n`, the length counting the whole record in bytes.
- * The last of several values counts.
+ * Parses the content of an extended header: records of the form `LENGTH KEYWORD=VALUE\n`, where the length counts the
+ * whole record in bytes. The last of several values counts.
  *
  * @throws TarballError where a record is malformed, or says that the content is stored in pieces.
  */
 export function parseExtended(content: Buffer): Extended {
   const extended: { path?: string; size?: number } = {};
   for (const [keyword, value] of records(content)) {
-    if (keyword.startsWith('GNU.sparse.')) throw new TarballError('a file is stored with holes', { entry: extended.path });
+    if (keyword.startsWith('GNU.sparse.')) throw new TarballError(
+      'a file is stored with holes',
+      { entry: extended.path },
+    );
     if (keyword === 'path') extended.path = value;
     if (keyword === 'size') extended.size = parseSize(value);
   }
   return extended;
 }
 
-/** What GNU tar writes where a name is too long for its field: the name and a NUL. */
+/** Parses the content of GNU tar's entry for a name that is too long for its field: the name and a NUL. */
 export function parseLongName(content: Buffer): string {
   return content.toString('utf8').replace(/\0$/, '');
 }
@@ -99,7 +112,7 @@ function field(block: Buffer, name: keyof typeof fields): Buffer {
   return block.subarray(...fields[name]);
 }
 
-/** GNU tar keeps times where POSIX has the prefix. */
+/** GNU tar stores times in the field that POSIX uses for the prefix. */
 function nameOf(block: Buffer, magic: string): string {
   const name = untilNul(field(block, 'name'));
   const prefix = magic === posixMagic ? untilNul(field(block, 'prefix')) : '';
@@ -115,18 +128,18 @@ function kindOf(type: string): EntryKind {
   return kinds[type as keyof typeof kinds] ?? 'thing of unknown type';
 }
 
-/** The sum of all bytes, those of the sum itself read as spaces. */
+/** The sum of all bytes, with those of the checksum read as spaces. */
 function checksum(block: Buffer): number {
   const [start, end] = fields.checksum;
   const sum = (bytes: Buffer): number => bytes.reduce((total, byte) => total + byte, 0);
   return sum(block) - sum(block.subarray(start, end)) + 0x20 * (end - start);
 }
 
-/** Octal digits, or base 256 where the first bit is set, as GNU tar and others write what octal cannot hold. */
+/** Octal digits, or base 256 where the first bit is set: GNU tar and others use it for numbers too large for octal. */
 function parseNumber(bytes: Buffer): number | undefined {
   const first = bytes[0] ?? 0;
   if (first < 0x80) return parseOctal(bytes.toString('latin1'));
-  // 0xff begins a negative number; 0x80 one that can be no more than the other bytes hold.
+  // 0xff begins a negative number; after 0x80, the other bytes hold the whole number.
   if (first !== 0x80) return undefined;
   const value = bytes.subarray(1).reduce((total, byte) => total * 256 + byte, 0);
   return Number.isSafeInteger(value) ? value : undefined;

@@ -1,16 +1,19 @@
 /**
- * What is wrong with a tarball.
+ * The error of a tarball that cannot be unpacked.
  * @module
  */
 import { escapeControl } from '../base/escape.ts';
 
-/** How much of a name is shown: a tarball may hold names of any length. */
+/** Largest part of a name that is shown: a tarball may hold names of any length. */
 const maxShown = 300;
 
-/** The tarball is damaged, or holds what is not unpacked. The message names the entry and the reason, and is fit for a terminal. */
+/**
+ * The tarball is damaged, or holds something that is not unpacked. The message names the entry and the reason, and is
+ * fit for a terminal.
+ */
 export class TarballError extends Error {
   override readonly name = 'TarballError';
-  /** The name as the tarball has it; absent where it is about the tarball as a whole. */
+  /** Name of the entry as in the tarball; absent where the error is about the whole tarball. */
   readonly entry: string | undefined;
 
   /** @param reason Continues `Cannot unpack …: `. */

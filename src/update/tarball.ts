@@ -1,5 +1,6 @@
 /**
- * Unpacks the tarball of an npm package into a new folder: the files and folders inside its `package/`, and nothing else.
+ * Unpacks the tarball of an npm package into a new folder: the files and folders inside its `package/`, and nothing
+ * else.
  * @module
  */
 import { addAbortListener } from 'node:events';
@@ -18,8 +19,8 @@ const chunkSize = 64 * 1024;
 /**
  * Unpacks `file`, a `.tgz` as `npm pack` writes it, into `target`, as {@link writeEntries} does.
  *
- * @throws TarballError where the tarball is damaged or holds what must not be unpacked.
- * @throws the system's error, such as EEXIST or ENOSPC; the signal's reason.
+ * @throws TarballError where the tarball is damaged or holds something that must not be unpacked.
+ * @throws The system's error, such as EEXIST or ENOSPC; the signal's reason.
  */
 export async function unpack(file: string, target: string, options: UnpackOptions): Promise<Unpacked> {
   const { signal } = options;
@@ -36,7 +37,7 @@ async function* inflate(file: string, size: number, signal: AbortSignal | undefi
   const listener = signal && addAbortListener(signal, () => gunzip.destroy());
   try {
     for await (const chunk of source.pipe(gunzip)) yield chunk as Buffer;
-    // Node ends without a word where a zero follows; anything else that is not gzip is an error already.
+    // Node ends without an error where a zero follows; other data that is not gzip is an error already.
     if (gunzip.bytesWritten !== size) throw new TarballError('there is something after the end of the gzip data');
   } catch (error) {
     throw gzipError(error);

@@ -1,6 +1,6 @@
 /**
  * The keys that the user of this machine trusts for updates, besides those that come with the program: the file
- * `update-keys.json` in the state directory. They are public, so reading them harms nobody; writing them would.
+ * `update-keys.json` in the state directory. The keys are public, so reading them is harmless; writing them is not.
  * @module
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
@@ -11,9 +11,9 @@ import { ParseError, array, object, refuse } from '../base/parse.ts';
 import { type RegistryKey, parseManifestKey, parseRegistryKey } from './signatures.ts';
 
 export interface TrustedKeys {
-  /** Of release signers: `ed25519:…`. */
+  /** Keys of release signers: `ed25519:…`. */
   readonly manifest: readonly string[];
-  /** Of registries. */
+  /** Keys of registries. */
   readonly registry: readonly RegistryKey[];
 }
 
@@ -27,9 +27,9 @@ const parseFile = object({
 const parseServed = object({ keys: array(parseRegistryKey, { min: 1, max: maxKeys }) });
 
 /**
- * The user's keys; none where there is no file.
+ * The user's keys; no keys where there is no file.
  *
- * @throws Error that says what to do: the file is damaged, a link, not ours, or others may write it.
+ * @throws Error that says what to do: the file is damaged, a link, not owned by this user, or writable by others.
  */
 export function readTrustedKeys(stateDir: string): TrustedKeys {
   const path = keysPath(stateDir);
@@ -39,17 +39,18 @@ export function readTrustedKeys(stateDir: string): TrustedKeys {
     return parseFile(JSON.parse(content), 'update-keys.json');
   } catch (error) {
     if (!(error instanceof SyntaxError || error instanceof ParseError)) throw error;
-    const message = `Cannot use ${path}: it is damaged (${error.message}); remove it, and trust the keys that you want again`;
+    const message =
+      `Cannot use ${path}: it is damaged (${error.message}); remove it, and trust the keys that you want again`;
     throw new Error(message, { cause: error });
   }
 }
 
 /**
- * Trusts a key from now on: `ed25519:BASE64` of a release signer, or a registry's as `SHA256:ID BASE64`, as its JSON, or as the
- * `{"keys": […]}` that it serves. One that is there already is replaced.
+ * Adds a trusted key: `ed25519:BASE64` of a release signer, or a registry's as `SHA256:ID BASE64`, as its JSON, or as
+ * the `{"keys": […]}` that the registry serves. An existing key is replaced.
  *
  * @returns The names of the keys, as {@link distrustKey} takes them.
- * @throws ParseError when it is no key.
+ * @throws ParseError when it is not a key.
  */
 export function trustKey(stateDir: string, text: string): readonly string[] {
   const added = readKeys(text.trim());
@@ -61,7 +62,7 @@ export function trustKey(stateDir: string, text: string): readonly string[] {
   return names;
 }
 
-/** Trusts a key no longer. @param name `ed25519:…` or `SHA256:…`. @returns Whether it was trusted. */
+/** Removes a trusted key. @param name `ed25519:…` or `SHA256:…`. @returns Whether it was trusted. */
 export function distrustKey(stateDir: string, name: string): boolean {
   const before = readTrustedKeys(stateDir);
   const after = without(before, [name]);
@@ -74,10 +75,10 @@ function keysPath(stateDir: string): string {
   return join(stateDir, 'update-keys.json');
 }
 
-/** Of thousands of keys; of the costliest JSON it takes 0.1 s to parse. */
+/** Room for thousands of keys; the costliest JSON of this size takes 0.1 s to parse. */
 const maxBytes = 2 ** 20;
 
-/** What the file holds, if nobody else could have put it there. */
+/** Reads the file, if no other user could have written it. */
 function readOwn(path: string): string | undefined {
   let fd: number;
   try {
@@ -85,15 +86,21 @@ function readOwn(path: string): string | undefined {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
-    // ELOOP, on FreeBSD EMLINK: a link, where O_NOFOLLOW is known.
-    if (code === 'ELOOP' || code === 'EMLINK') throw new Error(`Cannot use ${path}: it is a link; put the file itself there`);
+    // ELOOP, on FreeBSD EMLINK: a link, where the system has O_NOFOLLOW.
+    if (code === 'ELOOP' || code === 'EMLINK') throw new Error(
+      `Cannot use ${path}: it is a link; put the file itself there`,
+    );
     throw error;
   }
   try {
     const { mode, uid, size } = fstatSync(fd);
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new Error(`Cannot use ${path}: it is no file; remove it`);
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new Error(
+      `Cannot use ${path}: it is no file; remove it`,
+    );
     const isOurs = process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
-    if (!isOurs) throw new Error(`Cannot use ${path}: others may have written it; look at it, then make it yours (chown, chmod 600)`);
+    if (!isOurs) throw new Error(
+      `Cannot use ${path}: others may have written it; look at it, then make it yours (chown, chmod 600)`,
+    );
     if (size > maxBytes) throw new Error(`Cannot use ${path}: it is longer than ${maxBytes} bytes; remove it`);
     return readFileSync(fd, 'utf8');
   } finally {
@@ -104,14 +111,24 @@ function readOwn(path: string): string | undefined {
 function readKeys(text: string): TrustedKeys {
   if (text.startsWith('ed25519:')) return { manifest: [parseManifestKey(text, 'key')], registry: [] };
   if (text.startsWith('SHA256:')) return { manifest: [], registry: [readNamed(text)] };
-  if (!text.startsWith('{')) refuse('key', '"ed25519:BASE64", "SHA256:ID BASE64", or the JSON of a registry\'s key', text);
+  if (!text.startsWith('{')) refuse(
+    'key',
+    '"ed25519:BASE64", "SHA256:ID BASE64", or the JSON of a registry\'s key',
+    text,
+  );
   const value = readJson(text);
-  return { manifest: [], registry: Object.hasOwn(value, 'keys') ? parseServed(value, 'key').keys : [parseRegistryKey(value, 'key')] };
+  return {
+    manifest: [],
+    registry: Object.hasOwn(value, 'keys') ? parseServed(value, 'key').keys : [parseRegistryKey(value, 'key')],
+  };
 }
 
 function readNamed(text: string): RegistryKey {
   const [keyid = '', key, ...rest] = text.split(/\s+/);
-  if (key === undefined || rest.length > 0) throw new ParseError('key', 'expected "SHA256:ID BASE64": the name alone is no key');
+  if (key === undefined || rest.length > 0) throw new ParseError(
+    'key',
+    'expected "SHA256:ID BASE64": the name alone is no key',
+  );
   return parseRegistryKey(
     { expires: null, keyid, keytype: 'ecdsa-sha2-nistp256', scheme: 'ecdsa-sha2-nistp256', key }, 'key');
 }

@@ -1,5 +1,5 @@
 /**
- * What an updater has to be told.
+ * The options of an updater.
  * @module
  */
 import type { Log } from '../base/log.ts';
@@ -21,24 +21,30 @@ export interface UpdaterOptions {
   /** Its name in `update.json`. */
   readonly release: ReleaseName;
   readonly source: SourceSpec;
-  /** The source as it was asked for. */
+  /** The source as the user wrote it. */
   readonly sourceText: string;
-  /** Where packages come from: read anew for each attempt, as npm's configuration may change. @throws SourceError where that says nothing sensible. */
+  /**
+   * Reads npm's registry settings; called for each attempt, as they may change.
+   *
+   * @throws SourceError where they are not valid.
+   */
   readonly registry: () => Registry;
-  /** Through which requests go, made for each attempt, as npm's configuration may change. Default: the global one. */
+  /**
+   * Makes the `fetch` of an attempt; called for each one, as npm's configuration may change. Default: the global one.
+   */
   readonly fetch?: () => Fetch;
-  /** The user's keys: read anew for each attempt. */
+  /** Reads the user's keys; called for each attempt. */
   readonly trusted: () => TrustedKeys;
   /** `undefined`: the server was started without a wrapper. */
   readonly carrier: Carrier | undefined;
-  /** What requests with an Idempotency-Key were answered. Default: that is not remembered. */
+  /** Remembers the answers to requests with an Idempotency-Key. Default: answers are not remembered. */
   readonly answers?: UpdateAnswers;
-  /** How many jobs are running or waiting. */
+  /** Number of jobs that are running or waiting. */
   readonly running: () => number;
   readonly log: Log;
-  /** How long a new version has to prove itself. */
+  /** Length of the probation of a new version. */
   readonly probationSeconds: number;
-  /** `undefined`: updates come only when they are asked for. */
+  /** `undefined`: updates happen only on request. */
   readonly automatic: Schedule | undefined;
   /** Unix seconds. Default: the clock of the machine. */
   readonly now?: () => number;
@@ -52,22 +58,23 @@ export interface UpdaterOptions {
 
 /** Milliseconds. */
 export interface UpdateTimings {
-  /** For finding a release, with every retry. */
+  /** Time to find a release, with all retries. */
   readonly findMs: number;
-  /** For a release to be fetched, checked and installed. */
+  /** Time to fetch, check and install a release. */
   readonly prepareMs: number;
-  /** For the next bytes of a server to come. */
+  /** Time until the next bytes of a server arrive. */
   readonly stalledMs: number;
-  /** Before a second try, doubled for each further one. */
+  /** Delay before the second attempt, doubled for each further one. */
   readonly backoffMs: number;
-  /** For this server to let go once the new one is ready: after that another update may begin. */
+  /** Time for the new server to replace this one once it is ready: after that another update may begin. */
   readonly switchMs: number;
   readonly closeMs: number;
-  /** Between two looks at the clock, at most, while the next automatic update is waited for. */
+  /** Longest time between two looks at the clock, while waiting for the next automatic update. */
   readonly lookMs: number;
 }
 
 export const defaultLimits: ReleaseLimits = { tarballBytes: 64 * 2 ** 20, unpackedBytes: 256 * 2 ** 20, files: 10_000 };
 export const defaultTimings: UpdateTimings = {
-  findMs: 30_000, prepareMs: 1_800_000, stalledMs: 30_000, backoffMs: 500, switchMs: 60_000, closeMs: 5_000, lookMs: 600_000,
+  findMs: 30_000, prepareMs: 1_800_000, stalledMs: 30_000, backoffMs: 500,
+  switchMs: 60_000, closeMs: 5_000, lookMs: 600_000,
 };

@@ -1,6 +1,6 @@
 /**
- * Carries out updates: finds a release, makes sure of it, installs it beside the running version, and has the wrapper switch to it.
- * Until the wrapper switches nothing of the running server is touched, whatever happens.
+ * Carries out updates: finds a release, verifies it, installs it beside the running version, and asks the wrapper to
+ * switch to it. Until the wrapper switches, the running server is not touched.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,11 +25,11 @@ interface Attempt {
   readonly controller: AbortController;
   version: string | null;
   step: UpdateStep;
-  /** Settles when what goes on behind the answer has ended. Never rejects. */
+  /** Settles when the part behind the answer has ended. Never rejects. */
   done: Promise<void>;
 }
 
-/** One update at a time. */
+/** Carries out one update at a time. */
 export class Updater implements Updates {
   readonly #options: UpdaterOptions;
   readonly #timings: UpdateTimings;
@@ -52,20 +52,28 @@ export class Updater implements Updates {
         return await openSource(options.source, { ...registry(), ...way }).find(wanted, asked);
       },
     };
-    // Whoever needs it before is told what is wrong with it.
+    // A failure is reported to the caller that needs the engine.
     setTimeout(() => loadEngine().catch(() => undefined), engineAfterMs).unref();
     this.#lookout = new Lookout({ source, current, now, signal: this.#closing.signal });
-    if (automatic) this.#automatic = new AutomaticChecks({ ...automatic, now, random, lookMs, check: () => this.#updateByItself() });
+    if (automatic) this.#automatic = new AutomaticChecks({
+      ...automatic,
+      now,
+      random,
+      lookMs,
+      check: () => this.#updateByItself(),
+    });
   }
 
   state(): UpdateState {
     const { versions, current, source, sourceText, carrier } = this.#options;
-    const { previous, probation, bad, lastOutcome, own = this.#options.release === null ? current : null } = versions.read();
+    const {
+      previous, probation, bad, lastOutcome, own = this.#options.release === null ? current : null,
+    } = versions.read();
     return {
       current,
       previous: previous ?? (this.#options.release === null ? null : own),
       wrapper: carrier?.isThere === true,
-      // An address may hold a password.
+      // A URL may hold a password.
       source: source.kind === 'manifest' ? shown(source.url) : sourceText,
       available: this.#lookout.available,
       checkError: this.#lookout.checkError,
@@ -82,12 +90,13 @@ export class Updater implements Updates {
   }
 
   async begin(request: UpdateRequest, idempotency?: Idempotency): Promise<UpdateAnswer> {
-    const begin = (): Promise<UpdateAnswer> => this.#try(request, (signal) => this.#lookout.find(request.version, signal));
+    const begin = (): Promise<UpdateAnswer> =>
+      this.#try(request, (signal) => this.#lookout.find(request.version, signal));
     const { answers } = this.#options;
     return idempotency === undefined || answers === undefined ? await begin() : await answers.once(idempotency, begin);
   }
 
-  /** Ends what is under way, which leaves nothing behind; resolves after `closeMs` at the latest. */
+  /** Aborts the update in progress, which leaves no files behind; resolves after `closeMs` at the latest. */
   async close(): Promise<void> {
     this.#automatic?.close();
     const reason = new ProblemError('shutting_down', 'Cannot update: the server is shutting down');
@@ -111,10 +120,14 @@ export class Updater implements Updates {
   #automaticState(): UpdateState['automatic'] {
     const { automatic } = this.#options;
     if (!automatic || !this.#automatic) return null;
-    return { intervalSeconds: automatic.intervalSeconds, window: automatic.window?.text ?? null, nextCheckAt: this.#automatic.nextCheckAt };
+    return {
+      intervalSeconds: automatic.intervalSeconds,
+      window: automatic.window?.text ?? null,
+      nextCheckAt: this.#automatic.nextCheckAt,
+    };
   }
 
-  /** Never rejects. The next time tries again. */
+  /** Never rejects. The next check tries again. */
   async #updateByItself(): Promise<void> {
     const { log, versions, current } = this.#options;
     if (this.#attempt !== undefined) return;
@@ -124,10 +137,13 @@ export class Updater implements Updates {
       if (release === undefined) return log.warn('cannot look for an update', { reason: this.#lookout.checkError });
       if (compareVersions(release.version, current) <= 0) return;
       const isWanted = !isBad(versions.read(), release.version);
-      if (!isWanted) log.info('the version that is available went wrong before, and is not tried again unasked', { version: release.version });
+      if (!isWanted) log.info(
+        'the version that is available went wrong before, and is not tried again unasked',
+        { version: release.version },
+      );
       if (isWanted) await this.#try(noWishes, () => Promise.resolve(release));
     } catch (error) {
-      // What went wrong was logged there.
+      // The failure of an attempt was logged there.
       log.debug('no update by itself', { reason: failureOf(error).reason });
     }
   }
@@ -148,15 +164,23 @@ export class Updater implements Updates {
     const { carrier, running } = this.#options;
     this.#closing.signal.throwIfAborted();
     if (carrier?.isThere !== true) {
-      throw new ProblemError('no_wrapper', 'Cannot update: there is no wrapper to carry it out; start the server with `sidecar serve --wrapper`');
+      throw new ProblemError(
+        'no_wrapper',
+        'Cannot update: there is no wrapper to carry it out; start the server with `sidecar serve --wrapper`',
+      );
     }
     if (this.#attempt) throw underWay(this.#attempt);
     const jobs = running();
     if (ifIdle === true && jobs > 0) {
-      throw new ProblemError('busy', `Cannot update: jobs are running or waiting (${jobs})`, { extensions: { running_jobs: jobs } });
+      throw new ProblemError(
+        'busy',
+        `Cannot update: jobs are running or waiting (${jobs})`,
+        { extensions: { running_jobs: jobs } },
+      );
     }
     this.#attempt = {
-      startedAt: this.#now(), carrier, controller: new AbortController(), version: null, step: 'finding', done: Promise.resolve(),
+      startedAt: this.#now(), carrier, controller: new AbortController(),
+      version: null, step: 'finding', done: Promise.resolve(),
     };
     return this.#attempt;
   }
@@ -176,7 +200,10 @@ export class Updater implements Updates {
     return { status: 'updating', version, message: `Updating from ${current} to ${version}; what runs goes on` };
   }
 
-  /** What cannot be tried as it was asked for is only answered; what went wrong is noted, too. */
+  /**
+   * The error to answer with. A failed attempt is also recorded; a request that is refused as it is (ProblemError,
+   * version_not_found) is not.
+   */
   #refused(attempt: Attempt, error: unknown, request: UpdateRequest): unknown {
     const { code, reason, isUnexpected } = failureOf(error);
     if (!(error instanceof ProblemError) && code !== 'version_not_found') {
@@ -195,7 +222,7 @@ export class Updater implements Updates {
       return this.#failed(attempt, signal.aborted ? signal.reason : error);
     }
     await this.#switch(attempt, release.version);
-    // Who ends is under way until then.
+    // While the server shuts down, the attempt stays in progress.
     if (!signal.aborted) this.#attempt = undefined;
   }
 
@@ -205,7 +232,10 @@ export class Updater implements Updates {
     const { controller } = attempt;
     const onStep = (step: UpdateStep): void => { attempt.step = step; };
     const late = (): void => controller.abort(
-      new SourceError('stalled', `Cannot install ${release.version}: it was not there within ${prepareMs / 1000} s; try again later`));
+      new SourceError(
+        'stalled',
+        `Cannot install ${release.version}: it was not there within ${prepareMs / 1000} s; try again later`,
+      ));
     const overdue = setTimeout(late, prepareMs).unref();
     try {
       const { install } = await loadEngine();
@@ -218,7 +248,7 @@ export class Updater implements Updates {
     }
   }
 
-  /** What comes of it is for the wrapper to note. */
+  /** Asks the wrapper to switch. The wrapper records the outcome. */
   async #switch(attempt: Attempt, version: string): Promise<void> {
     const { log } = this.#options;
     const { signal } = attempt.controller;
@@ -231,8 +261,11 @@ export class Updater implements Updates {
       await sleep(this.#timings.switchMs, undefined, { signal, ref: false });
       log.warn('the new version was ready and has not taken over', { version });
     } catch (error) {
-      // Else this server ends, as it should.
-      if (!signal.aborted) log.warn('the new version does not take over', { version, reason: (error as Error).message });
+      // If aborted, this server shuts down, as intended.
+      if (!signal.aborted) log.warn('the new version does not take over', {
+        version,
+        reason: (error as Error).message,
+      });
     }
   }
 
@@ -249,7 +282,7 @@ export class Updater implements Updates {
   }
 }
 
-/** Not on the way of the start, but long before somebody could put other files into its place. */
+/** Late enough not to delay the start, early enough that the files of this version are not replaced yet. */
 const engineAfterMs = 500;
 
 function loadEngine(): Promise<typeof import('./engine.ts')> {
@@ -258,11 +291,11 @@ function loadEngine(): Promise<typeof import('./engine.ts')> {
 
 const noWishes: UpdateRequest = { version: undefined, ifIdle: undefined, allowDowngrade: undefined };
 
-/** Its words on the wire. */
+/** The outcome as clients get it. */
 function outcomeOf(outcome: UpdateOutcome | null, own: string | null): UpdateState['lastOutcome'] {
   if (outcome === null) return null;
   const { kind: status, from, to, ...rest } = outcome;
-  // Of a failure nobody may know what it would have been.
+  // The target of a failed update may be unknown.
   return { status, from: from ?? own, to: status === 'failed' ? to : to ?? own, ...rest };
 }
 

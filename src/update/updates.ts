@@ -1,5 +1,6 @@
 /**
- * What the routes, the health and the metrics know of updates, and who carries one out.
+ * Updates as the routes, the health check and the metrics see them, and the interface of the wrapper that carries them
+ * out.
  * @module
  */
 import type { Idempotency } from '../process/idempotency.ts';
@@ -7,31 +8,33 @@ import type { UpdateAnswer, UpdateRequest, UpdateState } from '../protocol/updat
 import type { FailedAttempt } from './version-state.ts';
 
 export interface Updates {
-  /** Reads what is on disk and in memory; asks nobody. */
+  /** Reads from disk and memory; sends no request. */
   state(): UpdateState;
-  /** Asks the source what there is; what comes of it, a failure too, is in `state()`. */
+  /** Asks the source for the latest release; the outcome, also a failure, is in `state()`. */
   check(signal?: AbortSignal): Promise<void>;
   /**
-   * Begins an update: resolves once the version is found and may be tried, with the rest going on behind.
+   * Begins an update. Resolves once the version is found and may be tried; the rest continues in the background.
    *
-   * @param idempotency The same again has the first answer again, also from the next server.
-   * @throws ProblemError idempotency_mismatch, no_wrapper, update_in_progress, busy (`running_jobs`), version_not_found, update_refused, update_source_failed.
+   * @param idempotency A repeated request gets the first answer, also from the next server.
+   * @throws ProblemError idempotency_mismatch, no_wrapper, update_in_progress, busy (`running_jobs`),
+   * version_not_found, update_refused, update_source_failed.
    */
   begin(request: UpdateRequest, idempotency?: Idempotency): Promise<UpdateAnswer>;
 }
 
-/** The wrapper, as a server sees it. It alone writes `update.json`. */
+/** The wrapper, as a server sees it. Only the wrapper writes `update.json`. */
 export interface Carrier {
-  /** The wrapper's process. */
+  /** Pid of the wrapper. */
   readonly pid: number;
-  /** `false` once the wrapper has gone: the server stays, but nobody can replace it. */
+  /** `false` once the wrapper is gone: the server keeps running, but cannot be replaced. */
   readonly isThere: boolean;
   /**
-   * Has an installed version started beside this server. Resolves once it is ready, and this server is told to let go.
+   * Asks the wrapper to start an installed version beside this server. Resolves once that is ready, and this server is
+   * told to hand over.
    *
-   * @throws Error that says why it is not: this server was never touched, and the wrapper has noted the failure.
+   * @throws Error with the reason why not: this server was not touched, and the wrapper has recorded the failure.
    */
   switchTo(version: string): Promise<void>;
-  /** Has an attempt that ended before that noted. */
+  /** Asks the wrapper to record an attempt that ended before that. */
   note(attempt: FailedAttempt): void;
 }

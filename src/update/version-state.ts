@@ -1,20 +1,23 @@
 /**
- * Which version runs, which one is gone back to, which are not to be tried again: what `update.json` holds, and how it changes. Pure.
+ * The content of `update.json` and its changes: which version runs, which one a roll-back goes to, and which are not to
+ * be tried again. Pure.
  * @module
  */
 import { escapeControl } from '../base/escape.ts';
-import { type Parser, array, defined, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, refuse, text } from '../base/parse.ts';
+import {
+  type Parser, array, defined, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, refuse, text,
+} from '../base/parse.ts';
 import { isVersion } from './version.ts';
 
-/** The name of a version, or `null`: the installed package, which no update brought. */
+/** The name of a version, or `null`: the package that was installed by hand, not by an update. */
 export type Release = string | null;
 
-/** A version that has not proven itself. */
+/** A version that has not proven itself yet. */
 export interface Probation {
   readonly version: string;
   /** Unix seconds, by a clock that can be set. */
   readonly startedAt: number;
-  /** How often a wrapper was started while it lasted: a version may take its wrapper, or the machine, with it. */
+  /** Starts of a wrapper during the probation: a version may crash its wrapper, or the machine. */
   readonly starts?: number | undefined;
 }
 
@@ -28,7 +31,7 @@ export interface BadVersion {
 export interface UpdateOutcome {
   readonly kind: 'updated' | 'rolled_back' | 'failed';
   readonly from: Release;
-  /** Of one that failed `null` too, where nobody learned which version it would have been. */
+  /** For a failed update also `null` where the version is unknown. */
   readonly to: Release;
   readonly reason: string;
   readonly at: number;
@@ -36,37 +39,43 @@ export interface UpdateOutcome {
 
 export interface VersionState {
   readonly current: Release;
-  /** The last one that had proven itself before `current`: what a roll-back goes to. */
+  /** The last version that had proven itself before `current`: a roll-back goes to it. */
   readonly previous: Release;
   /** Always of `current`. */
   readonly probation: Probation | null;
   /** The newest last. */
   readonly bad: readonly BadVersion[];
   readonly lastOutcome: UpdateOutcome | null;
-  /** The version that was installed by hand as `current` took its place. */
+  /** The version that was installed by hand when `current` replaced it. */
   readonly own?: string | undefined;
 }
 
-/** With so many starts of a wrapper a version has failed its probation. */
+/** Starts of a wrapper after which a version has failed its probation. */
 export const mostStarts = 3;
 
-/** Before the first update. */
+/** The state before the first update. */
 export const noVersions: VersionState = { current: null, previous: null, probation: null, bad: [], lastOutcome: null };
 
 const mostBad = 20;
 const longestReason = 500;
-/** One character is at most six once it is escaped. */
+/** An escaped character takes at most six. */
 const longestEscaped = 6 * longestReason;
 
-/** `current` is `version` from now on, and has yet to prove itself. */
+/** Makes `version` the current one, in probation. */
 export function beginProbation(state: VersionState, version: string, now: number, own?: string): VersionState {
   const proven = state.probation === null ? state.current : state.previous;
-  // Installed anew, or gone back to on request: it must not be what it is itself rolled back to.
+  // The version may be a reinstall, or a requested downgrade: it must not be its own roll-back target.
   const previous = [proven, state.previous].find((release) => release !== version) ?? null;
-  return { ...state, current: version, previous, probation: { version, startedAt: now }, ...(own === undefined ? {} : { own }) };
+  return {
+    ...state,
+    current: version,
+    previous,
+    probation: { version, startedAt: now },
+    ...(own === undefined ? {} : { own }),
+  };
 }
 
-/** `version` has proven itself; nothing changes unless it is the one in probation. */
+/** Ends the probation of `version` with success; no change unless it is the one in probation. */
 export function confirm(state: VersionState, version: string, now: number): VersionState {
   if (state.probation?.version !== version) return state;
   return {
@@ -77,8 +86,17 @@ export function confirm(state: VersionState, version: string, now: number): Vers
   };
 }
 
-/** Back to the version before, or, where that is gone, to another; nothing changes unless `version` is in probation, so that it happens once for an update. */
-export function rollBack(state: VersionState, version: string, reason: string, now: number, to: Release = state.previous): VersionState {
+/**
+ * Goes back to the previous version, or to another where that is gone. No change unless `version` is in probation, so
+ * that it happens once per update.
+ */
+export function rollBack(
+  state: VersionState,
+  version: string,
+  reason: string,
+  now: number,
+  to: Release = state.previous,
+): VersionState {
   if (state.probation?.version !== version) return state;
   return {
     ...state,
@@ -90,49 +108,53 @@ export function rollBack(state: VersionState, version: string, reason: string, n
   };
 }
 
-/** A wrapper starts the version that is in probation. */
+/** Counts a start of a wrapper during a probation. */
 export function countStart(state: VersionState): VersionState {
   const { probation } = state;
   return probation === null ? state : { ...state, probation: { ...probation, starts: (probation.starts ?? 0) + 1 } };
 }
 
-/** The installed package runs from now on: whoever installed it by hand wants it. */
+/** Makes the installed package the current version, as a user who installs it by hand wants it to run. */
 export function installedByHand(state: VersionState): VersionState {
   return { ...state, current: null, previous: null, probation: null };
 }
 
-/** An attempt that ended before the switch: what runs was never touched. */
+/** An attempt that ended before the switch: the running server was not touched. */
 export interface FailedAttempt {
-  /** `null`: nobody learned which one it would have been. */
+  /** `null`: the version is unknown. */
   readonly version: Release;
   readonly reason: string;
-  /** The version itself is at fault, not the way to it (a registry that is down): it is not tried again. */
+  /** The version itself is at fault, not for example a registry that is down: it is not tried again. */
   readonly isToBlame: boolean;
 }
 
 export function markFailed(state: VersionState, attempt: FailedAttempt, now: number): VersionState {
   const { version, reason, isToBlame } = attempt;
   const bad = isToBlame && version !== null ? withBad(state.bad, version, reason, now) : state.bad;
-  return { ...state, bad, lastOutcome: { kind: 'failed', from: state.current, to: version, reason: brief(reason), at: now } };
+  return {
+    ...state,
+    bad,
+    lastOutcome: { kind: 'failed', from: state.current, to: version, reason: brief(reason), at: now },
+  };
 }
 
 export function isBad(state: VersionState, version: string): boolean {
   return state.bad.some((bad) => bad.version === version);
 }
 
-/** Whether an update may go to `version`: to a bad one only where somebody named it. */
+/** Whether an update may go to `version`: to a bad one only if the request names it. */
 export function mayTry(state: VersionState, version: string, options: { isAskedFor: boolean }): boolean {
   return options.isAskedFor || !isBad(state, version);
 }
 
 export interface PruneOptions {
-  /** How many to keep, the ones that must stay among them. */
+  /** Number of versions to keep, including those that must stay. */
   readonly keep: number;
-  /** Those that a process was started from, and any other that must stay. Default none. */
+  /** Versions that a process was started from, and others that must stay. Default: none. */
   readonly inUse?: readonly string[];
 }
 
-/** Which of the installed versions are not needed any more. */
+/** The installed versions that are not needed any more. */
 export function superfluous(state: VersionState, newestFirst: readonly string[], options: PruneOptions): string[] {
   const named = [state.current, state.previous, state.probation?.version ?? null, ...options.inUse ?? []];
   const kept = new Set(newestFirst.filter((version) => named.includes(version)));
@@ -151,7 +173,7 @@ const probation: Parser<Probation> = parser({}, (value, path) => defined(fieldsO
   version, startedAt: seconds, starts: optional(integer({ min: 0, max: 1_000_000 })),
 })(value, path)));
 
-/** Two versions read and write it: what one of them does not know must not keep it from the rest. */
+/** Different versions of the program read and write it: unknown fields must not prevent reading the others. */
 const versionState: Parser<VersionState> = fieldsOf({
   current: nullable(version),
   previous: nullable(version),
@@ -167,7 +189,7 @@ const versionState: Parser<VersionState> = fieldsOf({
   own: optional(version),
 });
 
-/** @throws ParseError where it is torn, or not what was written. */
+/** @throws ParseError where the content is truncated, or not valid. */
 export function parseVersionState(content: string): VersionState {
   const state = defined(fromJson(versionState, content, 'update.json'));
   if (state.probation !== null && state.probation.version !== state.current) {
@@ -180,7 +202,7 @@ function withBad(list: readonly BadVersion[], version: string, reason: string, a
   return [...list.filter((bad) => bad.version !== version), { version, reason: brief(reason), at }].slice(-mostBad);
 }
 
-/** What another program said of itself may hold anything. */
+/** A reason given by another program may hold any characters. */
 function brief(reason: string): string {
   return escapeControl(reason.slice(0, longestReason));
 }

@@ -1,11 +1,12 @@
 /**
- * Versions and their order, as Semantic Versioning 2.0.0 has them: https://semver.org/spec/v2.0.0.html
+ * Versions and their order, by Semantic Versioning 2.0.0: https://semver.org/spec/v2.0.0.html
  * @module
  */
 
 const maxLength = 128;
 
-// §9: an identifier of a pre-release is a number without leading zeros, or has a letter or hyphen in it; §10: one of a build may be any of them.
+// §9: an identifier of a pre-release is a number without leading zeros, or has a letter or hyphen in it; §10: one of a
+// build may be any of these characters.
 const number = '(?:0|[1-9][0-9]*)';
 const identifier = `(?:${number}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)`;
 const build = '[0-9A-Za-z-]+';
@@ -13,18 +14,20 @@ const grammar = new RegExp(
   `^(?<core>${number}\\.${number}\\.${number})(?:-(?<pre>${identifier}(?:\\.${identifier})*))?(?:\\+${build}(?:\\.${build})*)?$`,
 );
 
-/** Which of two comes first: -1 the left, 1 the right, 0 neither. */
+/** Which of two versions comes first: -1 the left, 1 the right, 0 neither. */
 export type Order = -1 | 0 | 1;
 
-/** Whether this is a version, to the letter: `v1.2.3`, `1.2` and `01.2.3` are none, nor is anything of more than 128 characters. */
+/**
+ * Whether this is a strict version: `v1.2.3`, `1.2` and `01.2.3` are not, nor is a text of more than 128 characters.
+ */
 export function isVersion(text: string): boolean {
   return text.length <= maxLength && grammar.test(text);
 }
 
 /**
- * The precedence of two versions (§11). Build metadata does not count, so that 0 does not mean that they are the same text.
+ * The precedence of two versions (§11). Build metadata does not count, so 0 does not mean that the texts are equal.
  *
- * @throws TypeError where one is no version.
+ * @throws TypeError where one is not a version.
  */
 export function compareVersions(a: string, b: string): Order {
   const [left, right] = [parse(a), parse(b)];
@@ -37,13 +40,15 @@ export function compareVersions(a: string, b: string): Order {
 
 interface Parts {
   readonly core: readonly string[];
-  /** Empty where it is no pre-release. */
+  /** Empty unless it is a pre-release. */
   readonly pre: readonly string[];
 }
 
 function parse(text: string): Parts {
   const { core, pre } = (text.length <= maxLength ? grammar.exec(text)?.groups : undefined) ?? {};
-  if (core === undefined) throw new TypeError(`Cannot compare versions: ${JSON.stringify(text.slice(0, maxLength))} is not one`);
+  if (core === undefined) throw new TypeError(
+    `Cannot compare versions: ${JSON.stringify(text.slice(0, maxLength))} is not one`,
+  );
   return { core: core.split('.'), pre: pre?.split('.') ?? [] };
 }
 
@@ -62,7 +67,7 @@ function compareIdentifiers(a: string, b: string): Order {
   const [isNumber, isOtherNumber] = [/^[0-9]+$/.test(a), /^[0-9]+$/.test(b)];
   // §11.4.3: numbers come before words.
   if (isNumber !== isOtherNumber) return isNumber ? -1 : 1;
-  // Without leading zeros the longer number is the greater one: so they may be of any size.
+  // Without leading zeros the longer number is the greater one, so numbers may be of any size.
   if (isNumber && a.length !== b.length) return sign(a.length - b.length);
   if (a === b) return 0;
   return a < b ? -1 : 1;

@@ -1,10 +1,9 @@
 /**
- * The versions directory: one unpacked release in `versions/<version>/` each, and `update.json`, which says what is made of them.
+ * The versions directory: one unpacked release in each `versions/<version>/`, and `update.json` with their state.
  *
- * A directory cannot be renamed over one that holds something (rename(2): ENOTEMPTY). So a version that is there already is
- * first set aside as `.replaced-<version>`, a name that is still read as that version: whenever either of the two renames
- * is the last thing that happened, one complete copy has a name, {@link Versions.directoryOf} gives it, and the next start
- * puts it in its place.
+ * A directory cannot be renamed over one that is not empty (rename(2): ENOTEMPTY). So an existing copy of a version is
+ * first renamed to `.replaced-<version>`, a name that still counts as that version: after either of the two renames,
+ * one complete copy has a name, {@link Versions.directoryOf} gives it, and the next start puts it in its place.
  * @module
  */
 import { randomBytes } from 'node:crypto';
@@ -21,7 +20,7 @@ import { syncFolder } from './write-entries.ts';
 import { noVersions, parseVersionState, type PruneOptions, superfluous, type VersionState } from './version-state.ts';
 
 export interface VersionsOptions {
-  /** Is made where it is missing. */
+  /** Made if missing. */
   readonly directory: string;
   readonly onWarning: (message: string, error: unknown) => void;
 }
@@ -32,12 +31,12 @@ const maxStateBytes = 2 ** 20;
 const mark = readStat(process.pid)?.startTime ?? randomBytes(6).toString('hex');
 let count = 0;
 
-/** One program at a time changes it (the wrapper, or the server without one); any may read. */
+/** One program at a time may change it (the wrapper, or the server without one); any may read. */
 export class Versions {
   readonly #directory: string;
   readonly #file: string;
   readonly #onWarning: VersionsOptions['onWarning'];
-  /** What was read last, for when the file cannot be read at the moment. */
+  /** The state that was read last, used while the file cannot be read. */
   #last: VersionState = noVersions;
 
   constructor({ directory, onWarning }: VersionsOptions) {
@@ -46,15 +45,17 @@ export class Versions {
     this.#onWarning = onWarning;
   }
 
-  /** Where the versions of a state directory are. */
+  /** The versions directory of a state directory. */
   static directoryIn(stateDir: string): string {
     return join(stateDir, 'versions');
   }
 
-  /** What `update.json` says now. One that is none is reported, set aside as `update.json.bad`, and counts as missing. */
+  /**
+   * The content of `update.json`. An invalid file is reported, renamed to `update.json.bad`, and treated as missing.
+   */
   read(): VersionState {
     try {
-      // An open that fails takes ten times as long, and `/health` asks each time.
+      // A failing open takes ten times as long, and `/health` reads the state each time.
       if (lstatSync(this.#file, { throwIfNoEntry: false }) === undefined) return this.#last = noVersions;
       this.#last = parseVersionState(readRegular(this.#file, maxStateBytes).toString());
     } catch (error) {
@@ -63,7 +64,11 @@ export class Versions {
     return this.#last;
   }
 
-  /** Reads, changes and writes, without a turn of the event loop between. @throws what the file system says; nothing has changed then. */
+  /**
+   * Reads, changes and writes the state, within one turn of the event loop.
+   *
+   * @throws The error of the file system; nothing has changed then.
+   */
   change(step: (state: VersionState) => VersionState): VersionState {
     const before = this.read();
     const after = step(before);
@@ -74,20 +79,20 @@ export class Versions {
     return after;
   }
 
-  /** Where the version is, whether or not it is installed. @throws RangeError where `version` is none. */
+  /** The directory of a version, installed or not. @throws RangeError where `version` is not a version. */
   directoryOf(version: string): string {
     const [own, aside] = this.#placesOf(version);
     return !existsSync(own) && existsSync(aside) ? aside : own;
   }
 
-  /** A new, empty directory beside the versions, thus on their file system. */
+  /** Makes a new, empty directory beside the versions, and so on the same file system. */
   stagingDirectory(): string {
     const path = this.#freshName('staging');
     makeFolder(path, { mode: 0o700 });
     return path;
   }
 
-  /** Makes a complete release, unpacked in a staging directory, the one of that version. */
+  /** Installs a complete release, unpacked in a staging directory, as that version. */
   async install(staging: string, version: string): Promise<void> {
     const [own, aside] = this.#placesOf(version);
     this.#putBack(version);
@@ -95,13 +100,13 @@ export class Versions {
     if (existsSync(own)) renameSync(own, aside);
     try {
       renameSync(staging, own);
-      // update.json is about to name it.
+      // `update.json` is about to name it.
       await syncFolder(this.#directory);
     } catch (error) {
       this.#putBack(version);
       throw error;
     }
-    // What was set aside stays until the next start: somebody may have been given its path in between.
+    // The replaced copy stays until the next start: a caller may have been given its path in between.
   }
 
   /** The installed versions, the newest first. */
@@ -110,16 +115,16 @@ export class Versions {
     return [...new Set(names.filter((name) => isVersion(name)))].sort((one, other) => compareVersions(other, one));
   }
 
-  /** Removes the versions that are not needed any more. @returns which; one that cannot be removed is reported. */
+  /** Removes the versions that are not needed any more. @returns Their names; a failed removal is reported. */
   async prune(options: PruneOptions): Promise<string[]> {
     const gone = superfluous(this.read(), this.list(), options);
-    // Set aside before anything is waited for: a version that is installed meanwhile is not one of these.
+    // Renamed before the first wait: a version that is installed meanwhile is not affected.
     const doomed = gone.flatMap((version) => this.#setAside(version));
     for (const path of doomed) await this.#remove(path);
     return gone;
   }
 
-  /** At a start: finishes what a program that was killed had begun, and removes what it left. */
+  /** For a start: completes what a killed program has begun, and removes what it has left. */
   async clean(): Promise<void> {
     for (const { name } of this.#entries()) {
       if (name.startsWith(replaced)) this.#putBack(versionIn(name));
@@ -128,9 +133,11 @@ export class Versions {
     }
   }
 
-  /** The version's own place, and the one where it is while another copy takes that. */
+  /** The version's own path, and the path of the copy that is being replaced. */
   #placesOf(version: string): readonly [own: string, aside: string] {
-    if (!isVersion(version)) throw new RangeError(`Cannot name a directory after ${JSON.stringify(version)}: it is no version`);
+    if (!isVersion(version)) throw new RangeError(
+      `Cannot name a directory after ${JSON.stringify(version)}: it is no version`,
+    );
     return [join(this.#directory, version), join(this.#directory, `${replaced}${version}`)];
   }
 
@@ -140,7 +147,7 @@ export class Versions {
     if (!existsSync(own) && existsSync(aside)) renameSync(aside, own);
   }
 
-  /** Renames what is to be removed: what is half removed must not look like a version. @returns the new paths. */
+  /** Renames a version before its removal: a half-removed one must not look installed. @returns The new paths. */
   #setAside(version: string): readonly string[] {
     return this.#placesOf(version).filter((path) => existsSync(path)).flatMap((place) => {
       const doomed = this.#freshName('removed');
@@ -166,7 +173,7 @@ export class Versions {
   #withoutFile(error: NodeJS.ErrnoException): VersionState {
     if (error.code === 'ENOENT') return noVersions;
     this.#onWarning(`Cannot read ${this.#file}`, error);
-    // Anything else may be over the next time (EMFILE, EIO): the file stays where it is.
+    // Other errors may be temporary (EMFILE, EIO): the file stays where it is.
     if (!(error instanceof ParseError) && !(error instanceof UntrustedFileError)) return this.#last;
     try {
       renameSync(this.#file, `${this.#file}.bad`);
@@ -190,7 +197,7 @@ export class Versions {
       return readdirSync(this.#directory, { withFileTypes: true })
         .map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() }));
     } catch (error) {
-      // ENOENT: nothing was ever installed.
+      // ENOENT: nothing was installed yet.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       return [];
     }
@@ -201,10 +208,13 @@ function versionIn(name: string): string {
   return name.startsWith(replaced) ? name.slice(replaced.length) : name;
 }
 
-/** Whether its maker has gone: of a staging directory, of one being removed, of a file that was to replace `update.json`. */
+/**
+ * Whether the process that made the entry is gone: a staging directory, a directory being removed, or a temporary file
+ * for `update.json`.
+ */
 function isDeserted(name: string): boolean {
   const beside = /^update\.json\.(\d+)\.\d+$/.exec(name);
-  // Writing it takes no turn of the event loop: where this process finds one of its own pid, an earlier one left it.
+  // It is written within one turn of the event loop: a file with this process's own pid was left by an earlier one.
   if (beside) return Number(beside[1]) === process.pid || !isPidAlive(Number(beside[1]));
   const [, pid, startTime] = /^\.(?:staging|removed)-(\d+)-(\w+)-\d+$/.exec(name) ?? [];
   if (pid === undefined || startTime === undefined) return false;

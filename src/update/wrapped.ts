@@ -7,20 +7,23 @@ import type { Carrier } from './updates.ts';
 import { type ToServer, type ToWrapper, readMessage } from './link.ts';
 import type { FailedAttempt, Release } from './version-state.ts';
 
-/** How long a wrapper may take to its first word. */
+/** How long a wrapper may take to send its first message. */
 const beginMs = 10_000;
 
 export class Wrapped implements Carrier {
   readonly pid: number;
   readonly role: 'server' | 'standby';
   readonly release: Release;
-  /** Called when an update to come makes each answer the last one on its connection, and when it does not come. */
+  /**
+   * Called with `true` when the server must mark each answer as the last on its connection, before an update, and with
+   * `false` when the update fails.
+   */
   onDraining: (isDraining: boolean) => void = () => undefined;
   onGone: () => void = () => undefined;
-  /** Resolves when the wrapper goes. */
+  /** Resolves when the wrapper is gone. */
   readonly gone: Promise<undefined>;
   #resolveGone: (nothing: undefined) => void = () => undefined;
-  /** The server before this one has been told to let go. */
+  /** The previous server was told to hand over. */
   isHandingOver = false;
   readonly #told = new Map<ToServer['say'], (isTold: boolean) => void>();
   #switching: { readonly resolve: () => void; readonly reject: (reason: Error) => void } | undefined;
@@ -32,14 +35,20 @@ export class Wrapped implements Carrier {
     this.gone = new Promise((resolve) => { this.#resolveGone = resolve; });
   }
 
-  /** `undefined` where no wrapper has started this process. @throws Error where the wrapper does not answer, as it has gone. */
+  /**
+   * `undefined` where no wrapper has started this process.
+   *
+   * @throws Error where the wrapper does not answer, as it is gone.
+   */
   static open(version: string): Promise<Wrapped> | undefined {
     if (!cluster.isWorker || !process.connected) return undefined;
-    // Else Node ends this process together with its wrapper.
+    // Otherwise Node would end this process together with its wrapper.
     if (cluster.worker) cluster.worker.exitedAfterDisconnect = true;
     return new Promise((resolve, reject) => {
       let wrapped: Wrapped | undefined;
-      const refuse = (): void => reject(new Error('Cannot serve: the wrapper that started this server does not answer'));
+      const refuse = (): void => reject(
+        new Error('Cannot serve: the wrapper that started this server does not answer'),
+      );
       const overdue = setTimeout(refuse, beginMs);
       process.on('message', (raw) => {
         const message = readMessage<ToServer>(raw);
@@ -61,7 +70,7 @@ export class Wrapped implements Carrier {
     if (process.connected) say(message);
   }
 
-  /** Resolves when the wrapper says so; with `false` when it has gone, and thus never will. */
+  /** Resolves with `true` when the wrapper sends that message; with `false` when it is gone, and so never will. */
   told(what: 'listen' | 'takeOver' | 'handOver'): Promise<boolean> {
     if (!this.isThere) return Promise.resolve(false);
     return new Promise((resolve) => { this.#told.set(what, resolve); });
@@ -86,7 +95,7 @@ export class Wrapped implements Carrier {
     if (message.say === 'handingOver') this.isHandingOver = true;
     if (message.say === 'drain') this.onDraining(true);
     if (message.say === 'switchFailed') this.#failSwitch(message.reason);
-    // As the signal would: whoever does not listen for it is ended by it.
+    // Like the signal itself: without a listener, it ends the process.
     if (message.say === 'stop' && !process.emit('SIGTERM', 'SIGTERM')) process.exit(0);
     if (message.say !== 'handOver') return;
     this.#switching?.resolve();
@@ -108,13 +117,18 @@ export class Wrapped implements Carrier {
   }
 }
 
-/** Tells the wrapper that started this process, if one did, why the process is about to end. Resolves once the wrapper can read it. Never rejects. */
+/**
+ * Tells the wrapper that started this process, if one did, why the process is about to end. Resolves once the message
+ * is sent. Never rejects.
+ */
 export async function reportRefusal(refusal: { readonly reason: string; readonly isFinal: boolean }): Promise<void> {
   if (!cluster.isWorker || !process.connected) return;
-  await new Promise((resolve) => { process.send?.({ say: 'failed', ...refusal } satisfies ToWrapper, undefined, undefined, resolve); });
+  await new Promise((resolve) => {
+    process.send?.({ say: 'failed', ...refusal } satisfies ToWrapper, undefined, undefined, resolve);
+  });
 }
 
 function say(message: ToWrapper): void {
-  // A wrapper that is going is noticed by its going.
+  // If the wrapper is gone, `disconnect` reports that.
   process.send?.(message, undefined, undefined, () => undefined);
 }

@@ -1,6 +1,6 @@
 /**
- * Writes the files and folders of a package into a new folder, wherever they come from. They come from outside, so everything in
- * them is checked before it reaches the disk, and what they may take there is limited.
+ * Writes the files and folders of a package into a new folder. They come from outside, so each is checked before it
+ * reaches the disk, and their number and size are limited.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -12,13 +12,16 @@ import { Layout } from './tar-layout.ts';
 import { TarballError } from './tarball-error.ts';
 
 export interface UnpackOptions {
-  /** Bytes that all files may have together. */
+  /** Largest size of all files together, in bytes. */
   readonly maxBytes: number;
-  /** Files and folders, also those folders that only the path of a file names. */
+  /** Largest number of files and folders, including folders that only the path of a file names. */
   readonly maxFiles: number;
-  /** Ends it, and removes what was unpacked. */
+  /** Aborts the call, and removes what was unpacked. */
   readonly signal?: AbortSignal;
-  /** Told of each file that was written: its path below the target, and the SHA-512 of what should be in it, in base64. */
+  /**
+   * Called for each file that was written: its path below the target, and the SHA-512 of its intended content, in
+   * base64.
+   */
   readonly onFile?: (path: string, sha512: string) => void;
 }
 
@@ -30,15 +33,20 @@ export interface Unpacked {
 const folderMode = 0o755;
 
 /**
- * Writes what is inside `package/` of the entries into `target`, which must not exist and is made with mode 0700. Where this fails,
- * it is gone again. Modes are 0644, or 0755 for folders and for what its owner may execute; nothing else of the metadata is kept.
+ * Writes the entries inside `package/` into `target`, which must not exist and is made with mode 0700. On failure it is
+ * removed again. Modes are 0644, or 0755 for folders and for files that the owner may execute; other metadata is not
+ * kept.
  *
- * @throws TarballError where there is what must not be unpacked.
- * @throws the system's error, such as EEXIST or ENOSPC; the signal's reason; what the entries throw.
+ * @throws TarballError where an entry must not be unpacked.
+ * @throws The system's error, such as EEXIST or ENOSPC; the signal's reason; what the entries throw.
  */
-export async function writeEntries(entries: AsyncIterable<TarEntry>, target: string, options: UnpackOptions): Promise<Unpacked> {
+export async function writeEntries(
+  entries: AsyncIterable<TarEntry>,
+  target: string,
+  options: UnpackOptions,
+): Promise<Unpacked> {
   const { signal } = options;
-  // Outside of the try: what was there before is not ours to remove.
+  // Outside of the try: a folder that existed before must not be removed.
   await mkdir(target, { mode: 0o700 });
   try {
     const unpacked = await writeAll(entries, target, options);
@@ -46,14 +54,16 @@ export async function writeEntries(entries: AsyncIterable<TarEntry>, target: str
     await syncFolder(target);
     return unpacked;
   } catch (error) {
-    // Where this fails, too, the first failure tells more.
+    // If this fails too, the first failure says more.
     await removeFolder(target).catch(() => undefined);
     signal?.throwIfAborted();
     throw error;
   }
 }
 
-/** What is in the folder outlives a power cut, as far as the system can be told so: Windows opens no folders. */
+/**
+ * Flushes a folder, so that its entries survive a power cut, as far as the system allows: Windows cannot open folders.
+ */
 export async function syncFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(path, 'r');
@@ -87,16 +97,22 @@ async function writeAll(entries: AsyncIterable<TarEntry>, target: string, option
   return { files, bytes };
 }
 
-/** Not each file system stores what it was asked to: links and devices never reach it. */
+/**
+ * Accepts only files and folders: links and devices never reach the disk, as not every file system stores them as they
+ * were requested.
+ */
 function checkKind({ name, kind, size }: TarEntry): 'file' | 'directory' {
-  if (kind !== 'file' && kind !== 'directory') throw new TarballError(`it is a ${kind}, only files and folders are unpacked`, { entry: name });
+  if (kind !== 'file' && kind !== 'directory') throw new TarballError(
+    `it is a ${kind}, only files and folders are unpacked`,
+    { entry: name },
+  );
   if (kind === 'directory' && size > 0) throw new TarballError('it is a folder with content', { entry: name });
   return kind;
 }
 
 async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { mode: folderMode });
-  // The umask may have taken something off.
+  // The umask may have removed some permissions.
   await chmod(path, folderMode);
 }
 

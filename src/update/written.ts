@@ -1,5 +1,5 @@
 /**
- * Whether a folder on the disk holds exactly the files that were to be written there.
+ * Checks that a folder on disk holds exactly the files that were to be written there.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -17,10 +17,10 @@ export interface CheckOptions {
 }
 
 /**
- * Has the system write everything down, then reads each file back.
+ * Flushes the folder to disk and reads each file back.
  *
- * @throws UpdateError where a file is missing, different or not expected, or there is anything but files and folders; what the file
- * system says; the signal's reason.
+ * @throws UpdateError where a file is missing, different or unexpected, or there is anything but files and folders; the
+ * error of the file system; the signal's reason.
  */
 export async function checkWritten(folder: string, expected: FileHashes, options: CheckOptions = {}): Promise<void> {
   const missing = new Set(expected.keys());
@@ -40,7 +40,7 @@ interface Place {
   readonly isFile: boolean;
 }
 
-/** Everything but the folders, which are written down themselves after what is in them. */
+/** Everything except folders; a folder is flushed after its contents. */
 async function* placesIn(folder: string, below: string): AsyncGenerator<Place, void> {
   for (const entry of await readdir(join(folder, below), { withFileTypes: true })) {
     const path = `${below}${entry.name}`;
@@ -53,7 +53,7 @@ async function* placesIn(folder: string, below: string): AsyncGenerator<Place, v
 async function readBack(path: string): Promise<string> {
   const handle = await openRegularLater(path);
   try {
-    // Windows wants a file that may be written for that.
+    // Windows can only flush a file that is open for writing.
     if (process.platform !== 'win32') await handle.sync();
     const hash = createHash('sha512');
     for await (const piece of handle.createReadStream({ autoClose: false })) hash.update(piece as Buffer);
@@ -64,5 +64,8 @@ async function readBack(path: string): Promise<string> {
 }
 
 function differs(folder: string, path: string, how: string): UpdateError {
-  return new UpdateError(`Cannot use what was unpacked to ${folder}: ${JSON.stringify(path)} ${how}; check the disk`, { isToBlame: false });
+  return new UpdateError(
+    `Cannot use what was unpacked to ${folder}: ${JSON.stringify(path)} ${how}; check the disk`,
+    { isToBlame: false },
+  );
 }

@@ -1,17 +1,21 @@
 /**
- * Reads the body of an answer piece by piece.
+ * Reads the body of a response in chunks.
  * @module
  */
 import { SourceError } from '../source-error.ts';
 import { innermost } from './request.ts';
 import type { Watch } from './watch.ts';
 
-/** What comes, as it comes; no more is read from the network than is asked for. */
+/** Yields the chunks as they arrive; reads no more from the network than is consumed. */
 export async function* chunks(response: Response, what: string, watch: Watch): AsyncGenerator<Uint8Array, void> {
   if (response.body === null) return;
   const reader: ReadableStreamDefaultReader<Uint8Array> = response.body.getReader();
   const broken = (error: unknown): SourceError =>
-    new SourceError('truncated', `Cannot ${what}: the connection broke in the middle (${innermost(error)}); try again later`, { cause: error });
+    new SourceError(
+      'truncated',
+      `Cannot ${what}: the connection broke in the middle (${innermost(error)}); try again later`,
+      { cause: error },
+    );
   for (;;) {
     const { done, value } = await watch.step(what, reader.read(), broken);
     if (done) return;

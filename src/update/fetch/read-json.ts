@@ -1,5 +1,5 @@
 /**
- * Reads a small JSON document, bounded in size and in time.
+ * Reads a small JSON document, within limits of size and time.
  * @module
  */
 import type { Fetch } from '../../proxy/proxied-fetch.ts';
@@ -10,18 +10,18 @@ import { type RetryOptions, withRetries } from './retry.ts';
 import { type Watch, stalled, watch } from './watch.ts';
 
 export interface ReadOptions extends RetryOptions {
-  /** Counted after a compressed answer was unpacked. */
+  /** Limit on the size after decompression. */
   readonly maxBytes: number;
-  /** Milliseconds for all of it, with every retry. Default 60,000. */
+  /** Milliseconds for the whole call, with all retries. Default 60,000. */
   readonly withinMs?: number | undefined;
-  /** Milliseconds in which something must come. Default 30,000. */
+  /** Milliseconds within which something must arrive. Default 30,000. */
   readonly stalledMs?: number | undefined;
   readonly headers?: Headers | undefined;
   /** Default: the global one. */
   readonly fetch?: Fetch | undefined;
 }
 
-/** @throws SourceError when it cannot be had or is not JSON. */
+/** @throws SourceError when the document cannot be read or is not JSON. */
 export async function readJson(url: URL, options: ReadOptions): Promise<unknown> {
   const { signal, withinMs = 60_000 } = options;
   const what = `read ${shown(url)}`;
@@ -31,7 +31,10 @@ export async function readJson(url: URL, options: ReadOptions): Promise<unknown>
   signal?.addEventListener('abort', leave, { once: true });
   const overdue = setTimeout(() => limit.abort(stalled(what, withinMs)), withinMs);
   try {
-    return await withRetries(() => readOnce(url, what, { ...options, signal: limit.signal }), { ...options, signal: limit.signal });
+    return await withRetries(
+      () => readOnce(url, what, { ...options, signal: limit.signal }),
+      { ...options, signal: limit.signal },
+    );
   } finally {
     clearTimeout(overdue);
     signal?.removeEventListener('abort', leave);
@@ -50,7 +53,10 @@ async function readOnce(url: URL, what: string, options: ReadOptions): Promise<u
   }
 }
 
-async function bodyOf(response: Response, { what, maxBytes, watch }: { what: string; maxBytes: number; watch: Watch }): Promise<Buffer> {
+async function bodyOf(
+  response: Response,
+  { what, maxBytes, watch }: { what: string; maxBytes: number; watch: Watch },
+): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const piece of chunks(response, what, watch)) {

@@ -1,5 +1,6 @@
 /**
- * One GET: follows redirects within bounds, keeps credentials at home, and turns refusals into a {@link SourceError}.
+ * One GET: follows a bounded number of redirects, sends credentials only to their own origin, and turns refusals into a
+ * {@link SourceError}.
  * @module
  */
 import { ProxyError } from '../../proxy/proxy-error.ts';
@@ -13,7 +14,7 @@ export interface Request {
   /** A user and password in it are sent as `Authorization`, to its own origin only. */
   readonly url: URL;
   readonly headers?: Headers | undefined;
-  /** Statuses besides 2xx that the caller understands. */
+  /** Statuses besides 2xx that the caller handles. */
   readonly accept?: readonly number[];
   /** For messages: `download https://…`. */
   readonly what: string;
@@ -24,10 +25,10 @@ export interface Request {
 
 const maxRedirects = 5;
 const redirects = [301, 302, 303, 307, 308];
-/** Nobody but the origin that they were given for may see these. */
+/** Headers that are sent only to the origin that they were given for. */
 const secrets = ['authorization', 'cookie'];
 
-/** Resolves when the headers are there; the body is the caller's to read or to cancel. */
+/** Resolves when the headers have arrived; the caller must read or cancel the body. */
 export async function request(call: Request): Promise<Response> {
   let { url } = call;
   for (let hops = 0; hops <= maxRedirects; hops += 1) {
@@ -36,7 +37,10 @@ export async function request(call: Request): Promise<Response> {
     await response.body?.cancel();
     url = redirected(response, url, call.what);
   }
-  throw new SourceError('refused', `Cannot ${call.what}: it redirects more than ${maxRedirects} times; ask who runs the server`);
+  throw new SourceError(
+    'refused',
+    `Cannot ${call.what}: it redirects more than ${maxRedirects} times; ask who runs the server`,
+  );
 }
 
 function send(url: URL, call: Request): Promise<Response> {
@@ -75,7 +79,10 @@ function redirected(response: Response, from: URL, what: string): URL {
   const to = new URL(location, from);
   if (to.protocol !== 'https:' && to.protocol !== from.protocol) {
     const why = to.protocol === 'http:' ? 'is less safe' : 'is no address of the web';
-    throw new SourceError('refused', `Cannot ${what}: it redirects to ${shown(to)}, which ${why}; use an address that does not`);
+    throw new SourceError(
+      'refused',
+      `Cannot ${what}: it redirects to ${shown(to)}, which ${why}; use an address that does not`,
+    );
   }
   return to;
 }
@@ -88,10 +95,20 @@ async function checked(response: Response, { what, accept = [] }: Request): Prom
 
 function refusal({ status, headers }: Response, what: string): SourceError {
   const failure = `Cannot ${what}: the server answered ${status}`;
-  if (status === 404 || status === 410) return new SourceError('not_found', `${failure}; check the address and the name`);
-  if (status === 401 || status === 403) return new SourceError('refused', `${failure}; check the token, and what it may read`);
+  if (status === 404 || status === 410) return new SourceError(
+    'not_found',
+    `${failure}; check the address and the name`,
+  );
+  if (status === 401 || status === 403) return new SourceError(
+    'refused',
+    `${failure}; check the token, and what it may read`,
+  );
   if (status !== 429 && status < 500) return new SourceError('refused', `${failure}; check the address`);
-  return new SourceError('unavailable', `${failure}; try again later`, { retryAfterMs: retryAfterMs(headers.get('retry-after')) });
+  return new SourceError(
+    'unavailable',
+    `${failure}; try again later`,
+    { retryAfterMs: retryAfterMs(headers.get('retry-after')) },
+  );
 }
 
 /** RFC 9110 §10.2.3: seconds, or a date. */
@@ -102,11 +119,11 @@ function retryAfterMs(value: string | null): number | undefined {
   return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - Date.now());
 }
 
-/** `fetch` says only that it failed: the reason is the innermost cause. */
+/** `fetch` reports only that it failed: the reason is the innermost cause. */
 function unreachable(what: string, error: unknown): SourceError {
   const cause = error instanceof Error ? error.cause : undefined;
   if (cause instanceof ProxyError) {
-    // What no further try will change is not tried again: a proxy may lock a user out after a few wrong passwords.
+    // A refusal by the proxy is not retried: a proxy may lock a user out after a few wrong passwords.
     const reason = cause.code === 'ERR_PROXY_REFUSED' ? 'refused' : 'unreachable';
     return new SourceError(reason, `Cannot ${what}: ${cause.message}`, { cause: error });
   }
@@ -117,7 +134,7 @@ function unreachable(what: string, error: unknown): SourceError {
 export function innermost(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.cause !== undefined) return innermost(error.cause);
-  // Every address of a host was tried, each with a failure of its own.
+  // All addresses of the host were tried, and each failed; the first failure is shown.
   if (error instanceof AggregateError && error.message === '') return innermost(error.errors[0]);
   return error.message;
 }

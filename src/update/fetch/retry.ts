@@ -1,23 +1,24 @@
 /**
- * Trying again what may go well another time: bounded, ever more slowly, and never sooner than a server asked for.
+ * Retries what may succeed later: a bounded number of times, with growing delays, and never sooner than the server
+ * asked.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SourceError, isPassing } from '../source-error.ts';
 
 export interface RetryOptions {
-  /** How often it is tried in all. Default 5. */
+  /** Number of attempts. Default 5. */
   readonly attempts?: number | undefined;
-  /** Milliseconds before the second try, doubled for each further one. Default 500. */
+  /** Milliseconds before the second attempt, doubled for each further one. Default 500. */
   readonly backoffMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 const maxBackoffMs = 30_000;
-/** Who asks for more is not waited for. */
+/** A server that asks for a longer delay is not retried. */
 const maxRetryAfterMs = 60_000;
 
-/** @throws the last failure, the first that will not pass, or the reason of the signal. */
+/** @throws The last failure, the first one that is not temporary, or the reason of the signal. */
 export async function withRetries<T>(work: () => Promise<T>, options: RetryOptions): Promise<T> {
   const { attempts = 5, signal } = options;
   for (let failures = 1; ; failures += 1) {
@@ -33,11 +34,11 @@ export async function withRetries<T>(work: () => Promise<T>, options: RetryOptio
   }
 }
 
-/** Milliseconds until the next try; `undefined`: there is none. */
+/** Milliseconds until the next attempt; `undefined`: there is no further one. */
 function delayAfter(error: unknown, failures: number, { backoffMs = 500 }: RetryOptions): number | undefined {
   if (!(error instanceof SourceError) || !isPassing(error)) return undefined;
   const fullMs = Math.min(maxBackoffMs, backoffMs * 2 ** (failures - 1));
-  // By chance between half and all of it, so that machines which lost the same server do not come back together.
+  // A random delay between half and all of it, so that machines that lost the same server do not return together.
   const delayMs = fullMs * (0.5 + Math.random() / 2);
   const { retryAfterMs = 0 } = error;
   return retryAfterMs > maxRetryAfterMs ? undefined : Math.max(delayMs, retryAfterMs);
@@ -47,7 +48,7 @@ async function pause(delayMs: number, signal: AbortSignal | undefined): Promise<
   try {
     await sleep(delayMs, undefined, signal ? { signal } : {});
   } catch (error) {
-    // The timer says only that it was aborted, not why.
+    // The timer's error does not give the reason of the abort.
     signal?.throwIfAborted();
     throw error;
   }

@@ -1,5 +1,5 @@
 /**
- * Bounds the waiting for a server: each step may take so long, and the caller may leave at any time.
+ * Bounds the wait for a server: each step has a time limit, and the caller may abort at any time.
  * @module
  */
 import { SourceError } from '../source-error.ts';
@@ -15,10 +15,11 @@ export interface Watch {
   /**
    * Waits for one step of `what` (`download https://…`).
    *
-   * @throws SourceError `stalled`, or what `explain` makes of a failure; the caller's own reason when it left.
+   * @throws SourceError `stalled`, or what `explain` makes of a failure; the reason of the caller's signal when that
+   * was aborted.
    */
   readonly step: <T>(what: string, work: Promise<T>, explain: (error: unknown) => SourceError) => Promise<T>;
-  /** Lets go of the caller's signal, and ends a request that still runs. */
+  /** Removes the listener on the caller's signal, and aborts a request that still runs. */
   readonly close: () => void;
 }
 
@@ -51,14 +52,14 @@ async function bounded<T>(work: Promise<T>, { what, stalledMs, controller, expla
   try {
     return await work;
   } catch (error) {
-    // Whatever the request says of having been ended: why it was ended is what matters.
+    // The reason of the abort matters, not the error that the request makes of it.
     throw signal.aborted ? signal.reason : explain(error);
   } finally {
     clearTimeout(overdue);
   }
 }
 
-/** Nothing came within `limitMs` milliseconds. */
+/** The error for: nothing came within `limitMs` milliseconds. */
 export function stalled(what: string, limitMs: number): SourceError {
   return new SourceError('stalled', `Cannot ${what}: nothing came within ${limitMs / 1000} s; try again later`);
 }

@@ -14,12 +14,12 @@ import { TarballError } from '../tarball-error.ts';
 import { type Release, type Source, anything, lowerBound, mustBe, understood, versionText } from './source.ts';
 
 const maxBytes = 1024 * 1024;
-/** How far a tarball is searched. */
+/** Unpacked bytes that are searched for package.json. */
 const maxUnpackedBytes = 512 * 1024 * 1024;
 
 const parsePackage = fieldsOf({ version: versionText, engines: anything });
 
-/** @param path Of a `.tgz` or a directory, absolute. */
+/** @param path Absolute path of a `.tgz` or a directory. */
 export function localSource(path: string): Source {
   return {
     find: async (wanted, { signal } = {}) => {
@@ -40,7 +40,10 @@ async function looksLikeDirectory(path: string): Promise<boolean> {
   } catch (error) {
     throw missing(error, path);
   }
-  throw new SourceError('malformed', `Cannot use ${path}: it is neither a file nor a directory; name a .tgz or the directory of a package`);
+  throw new SourceError(
+    'malformed',
+    `Cannot use ${path}: it is neither a file nor a directory; name a .tgz or the directory of a package`,
+  );
 }
 
 async function readPackageFile(directory: string, signal: AbortSignal | undefined): Promise<string> {
@@ -57,7 +60,7 @@ async function readPackageFile(directory: string, signal: AbortSignal | undefine
 
 async function readPacked(path: string, signal: AbortSignal | undefined): Promise<string> {
   const unpacked = createGunzip();
-  // The iteration tells of the same failure.
+  // The iteration reports the same failure.
   pipeline(createReadStream(path, signal ? { signal } : {}), unpacked, () => undefined);
   try {
     return await readPackageEntry(bounded(unpacked));
@@ -71,7 +74,7 @@ async function readPacked(path: string, signal: AbortSignal | undefined): Promis
   }
 }
 
-/** No more is unpacked than to the end of the entry. */
+/** Unpacks the archive only up to the end of that entry. */
 async function readPackageEntry(unpacked: AsyncIterable<Buffer>): Promise<string> {
   for await (const { name, kind, size, content } of readEntries(unpacked)) {
     if (name === 'package/package.json' && kind === 'file') {
@@ -93,7 +96,9 @@ async function* bounded(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, v
   let sizeBytes = 0;
   for await (const piece of pieces) {
     sizeBytes += piece.length;
-    if (sizeBytes > maxUnpackedBytes) throw new TarballError(`there is no package.json in its first ${maxUnpackedBytes} bytes`);
+    if (sizeBytes > maxUnpackedBytes) throw new TarballError(
+      `there is no package.json in its first ${maxUnpackedBytes} bytes`,
+    );
     yield piece;
   }
 }

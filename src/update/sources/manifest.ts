@@ -1,5 +1,5 @@
 /**
- * A release that a signed JSON document describes, on any server for files.
+ * A release that a signed JSON document describes, on any file server.
  * @module
  */
 import { type ReadOptions, readJson } from '../fetch/read-json.ts';
@@ -31,10 +31,21 @@ export function manifestSource(url: URL, options: ManifestOptions = {}): Source 
   };
 }
 
-/** Relative to where the manifest is asked for, wherever that redirects to: an address of a latest release stays one. */
+/**
+ * Resolves against the address that the manifest was requested from, not against a redirect of it: so an address below
+ * `latest` stays one.
+ */
 function tarballUrl(address: string, manifest: URL): URL {
   const url = URL.canParse(address, manifest.href) ? new URL(address, manifest) : undefined;
-  if (url === undefined) throw new SourceError('malformed', `Cannot use ${shown(manifest)}: its url is no address; ask who publishes it`);
-  if (url.protocol === 'https:' || (url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopback(url))) return url;
-  throw new SourceError('refused', `Cannot use ${shown(url)}: it must be an https address; ask who publishes ${shown(manifest)}`);
+  if (url === undefined) throw new SourceError(
+    'malformed',
+    `Cannot use ${shown(manifest)}: its url is no address; ask who publishes it`,
+  );
+  if (
+    url.protocol === 'https:' || (url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopback(url))
+  ) return url;
+  throw new SourceError(
+    'refused',
+    `Cannot use ${shown(url)}: it must be an https address; ask who publishes ${shown(manifest)}`,
+  );
 }

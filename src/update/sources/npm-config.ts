@@ -1,5 +1,5 @@
 /**
- * The registry that this user's npm would ask: the files of its configuration, found where npm looks for them.
+ * The registry that this user's npm would use, from npm's configuration files.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -13,10 +13,10 @@ import { parseSource } from './spec.ts';
 type Variables = { readonly [name: string]: string | undefined };
 
 /**
- * The registry for `source` and the token for it, read anew. Where a `registry` is given it is that one, whatever npm says;
- * its token still comes from npm's files.
+ * Reads the registry for `source` and the token for it. A given `registry` overrides npm's setting; its token still
+ * comes from npm's files.
  *
- * @throws SourceError where a file cannot be read, or names no registry.
+ * @throws SourceError where a file cannot be read, or names an invalid registry.
  */
 export function configuredRegistry(
   environment: Variables, { source, registry }: { readonly source: string; readonly registry: string | undefined },
@@ -25,11 +25,11 @@ export function configuredRegistry(
   const spec = parseSource(source);
   if (registry === undefined) return registryFrom(texts, environment, spec.kind === 'npm' ? spec.name : '');
   const others = Object.entries(environment).filter(([name]) => name.toLowerCase() !== 'npm_config_registry');
-  // Without a name: the registry of a scope would be stronger than the one that was asked for.
+  // No package name: the registry of a scope would override the one that was given.
   return registryFrom(texts, { ...Object.fromEntries(others), npm_config_registry: new URL(registry).href }, '');
 }
 
-/** npm's own settings of proxies, read with each call. @throws SourceError where a file cannot be read. */
+/** npm's own proxy settings, read on each call. @throws SourceError where a file cannot be read. */
 export function configuredProxies(environment: Variables): NpmProxySettings {
   return proxySettingsFrom(configTexts(environment), environment);
 }
@@ -38,7 +38,7 @@ function configTexts(environment: Variables): string[] {
   return [userConfig(environment), machineConfig(environment)].map(readConfig);
 }
 
-/** https://docs.npmjs.com/cli/configuring-npm/npmrc; the file of a project is not ours to obey. */
+/** https://docs.npmjs.com/cli/configuring-npm/npmrc; the file of a project is ignored. */
 function userConfig(environment: Variables): string {
   return variable(environment, 'npm_config_userconfig') ?? join(environment['HOME'] || homedir(), '.npmrc');
 }
@@ -49,7 +49,7 @@ function machineConfig(environment: Variables): string {
   return given ?? join(variable(environment, 'npm_config_prefix') ?? besideNode, 'etc', 'npmrc');
 }
 
-/** npm takes its variables in any case. */
+/** npm accepts its variables in any letter case. */
 function variable(environment: Variables, name: string): string | undefined {
   return Object.entries(environment).find(([known, value]) => known.toLowerCase() === name && value)?.[1];
 }

@@ -1,6 +1,6 @@
 /**
- * Releases in an npm registry. The full metadata of a package is read, because only they say when a version was published,
- * which decides what key may have signed it.
+ * Releases in an npm registry. Reads the full metadata of a package, because only they have the publishing times, which
+ * decide which keys may have signed a version.
  * @module
  */
 import { array, fieldsOf, optional, text } from '../../base/parse.ts';
@@ -30,12 +30,12 @@ export function npmSource(spec: Extract<SourceSpec, { kind: 'npm' }>, options: N
   };
 }
 
-/** The token, where it may be sent: to the registry itself. */
+/** The header with the token, for URLs of the registry itself only. */
 export function authorizationFor(url: URL, { registry, token }: Registry): { readonly [name: string]: string } {
   return token !== undefined && url.origin === registry.origin ? { authorization: `Bearer ${token}` } : {};
 }
 
-/** The slash of a scoped name is encoded: otherwise it would stand between two segments of the path. */
+/** The slash of a scoped name is encoded: otherwise it would separate two segments of the path. */
 function packageUrl(name: string, registry: URL): URL {
   const url = new URL(registry);
   url.pathname = `${registry.pathname.replace(/\/+$/, '')}/${name.replace('/', '%2f')}`;
@@ -48,9 +48,14 @@ interface Choice {
   readonly registry: URL;
 }
 
-const parsePackument = fieldsOf({ 'name': text({ min: 1 }), 'dist-tags': anything, 'versions': anything, 'time': anything });
+const parsePackument = fieldsOf({
+  'name': text({ min: 1 }),
+  'dist-tags': anything,
+  'versions': anything,
+  'time': anything,
+});
 
-/** `engines` and `deprecated` have had many forms over the years: their readers take any. */
+/** `engines` and `deprecated` have had many forms over the years: their readers accept any. */
 const parseVersion = fieldsOf({
   name: text({ min: 1 }),
   version: versionText,
@@ -59,7 +64,10 @@ const parseVersion = fieldsOf({
   dist: fieldsOf({
     tarball: text({ min: 1, max: 4096 }),
     integrity: optional(text({ min: 1, max: 4096 })),
-    signatures: optional(array(fieldsOf({ keyid: text({ min: 1, max: 200 }), sig: text({ min: 1, max: 4096 }) }), { max: 20 })),
+    signatures: optional(array(
+      fieldsOf({ keyid: text({ min: 1, max: 200 }), sig: text({ min: 1, max: 4096 }) }),
+      { max: 20 },
+    )),
   }),
 });
 
@@ -69,7 +77,10 @@ function releaseOf(value: unknown, { name, selector, registry }: Choice): Releas
   const found = parseVersion(own(packument.versions, version), `the metadata of ${version}`);
   const { dist: { tarball, integrity, signatures = [] }, engines, deprecated } = found;
   if (packument.name !== name || found.name !== name || found.version !== version) {
-    throw new SourceError('malformed', `Cannot use ${name} ${version}: its metadata are of ${found.name} ${found.version}; ask who runs the registry`);
+    throw new SourceError(
+      'malformed',
+      `Cannot use ${name} ${version}: its metadata are of ${found.name} ${found.version}; ask who runs the registry`,
+    );
   }
   if (version !== selector) mustBeAdvised(deprecated, name, version);
   const publishedAt = own(packument.time, version);
@@ -82,32 +93,51 @@ function releaseOf(value: unknown, { name, selector, registry }: Choice): Releas
   };
 }
 
-function chosenVersion({ versions, 'dist-tags': tags }: { versions: unknown; 'dist-tags': unknown }, name: string, selector: string): string {
+function chosenVersion(
+  { versions, 'dist-tags': tags }: { versions: unknown; 'dist-tags': unknown },
+  name: string,
+  selector: string,
+): string {
   if (isVersion(selector)) {
     if (own(versions, selector) !== undefined) return selector;
-    throw new SourceError('not_found', `Cannot find version ${selector} of ${name}: the registry has none such; check what was published`);
+    throw new SourceError(
+      'not_found',
+      `Cannot find version ${selector} of ${name}: the registry has none such; check what was published`,
+    );
   }
   const version = own(tags, selector);
   if (typeof version === 'string' && own(versions, version) !== undefined) return version;
-  throw new SourceError('not_found', `Cannot find ${name}@${selector}: the registry has no such tag; name another tag or a version`);
+  throw new SourceError(
+    'not_found',
+    `Cannot find ${name}@${selector}: the registry has no such tag; name another tag or a version`,
+  );
 }
 
-/** A version that is asked for by number is given all the same: whoever does that knows why. */
+/** Refuses a deprecated version. Not called for a version that was requested by number: that is given all the same. */
 function mustBeAdvised(deprecated: unknown, name: string, version: string): void {
-  // An empty text takes a deprecation back.
+  // An empty text revokes a deprecation.
   if (deprecated === undefined || deprecated === null || deprecated === false || deprecated === '') return;
   const why = typeof deprecated === 'string' ? ` ("${deprecated.slice(0, 200)}")` : '';
-  throw new SourceError('deprecated', `Cannot take ${name} ${version}: it is deprecated${why}; ask for it by number if it must be this one`);
+  throw new SourceError(
+    'deprecated',
+    `Cannot take ${name} ${version}: it is deprecated${why}; ask for it by number if it must be this one`,
+  );
 }
 
 function tarballUrl(address: string, registry: URL): URL {
   const url = URL.canParse(address) ? new URL(address) : undefined;
-  if (url === undefined) throw new SourceError('malformed', 'Cannot use the release: its tarball has no address; ask who runs the registry');
+  if (url === undefined) throw new SourceError(
+    'malformed',
+    'Cannot use the release: its tarball has no address; ask who runs the registry',
+  );
   if (url.protocol === 'https:' || (url.protocol === 'http:' && registry.protocol === 'http:')) return url;
-  throw new SourceError('refused', `Cannot use ${shown(url)}: the registry is ${registry.protocol}//, its tarball must not be less safe; ask who runs it`);
+  throw new SourceError(
+    'refused',
+    `Cannot use ${shown(url)}: the registry is ${registry.protocol}//, its tarball must not be less safe; ask who runs it`,
+  );
 }
 
-/** A field of what may or may not be an object; never one that it has from its prototype. */
+/** An own field of a value that may be an object; never a field of its prototype. */
 function own(value: unknown, field: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, field)) return undefined;
   return Object.getOwnPropertyDescriptor(value, field)?.value;

@@ -30,10 +30,10 @@ export function proxySettingsFrom(npmrcTexts: readonly string[], env: Variables)
 }
 
 /**
- * @param npmrcTexts The files' contents, the strongest first: that of the project, the user, the machine.
- * @param env The variables that `${NAME}` and `npm_config_…` mean.
- * @param name The package's; a scope may have a registry of its own.
- * @throws SourceError `malformed` when the address of the registry is none.
+ * @param npmrcTexts The contents of the files, the strongest first: of the project, the user, the machine.
+ * @param env The variables for `${NAME}` and `npm_config_…`.
+ * @param name Name of the package; its scope may have a registry of its own.
+ * @throws SourceError `malformed` when the address of the registry is not valid.
  */
 export function registryFrom(npmrcTexts: readonly string[], env: Variables, name: string): Registry {
   const settings = settingsFrom(npmrcTexts, env);
@@ -44,7 +44,7 @@ export function registryFrom(npmrcTexts: readonly string[], env: Variables, name
   return token === undefined ? { registry } : { registry, token };
 }
 
-/** The weakest first, so that stronger ones take their place. */
+/** The weakest first, so that stronger settings replace them. */
 function settingsFrom(npmrcTexts: readonly string[], env: Variables): Settings {
   const files = [...npmrcTexts].reverse().flatMap((text) => settingsOf(text, env));
   return new Map([...files, ...variables(env)]);
@@ -53,7 +53,10 @@ function settingsFrom(npmrcTexts: readonly string[], env: Variables): Settings {
 function registryUrl(address: string): URL {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url?.protocol !== 'https:' && url?.protocol !== 'http:') {
-    throw new SourceError('malformed', 'Cannot use the registry of the npm configuration: it is not an http address; check `npm config get registry`');
+    throw new SourceError(
+      'malformed',
+      'Cannot use the registry of the npm configuration: it is not an http address; check `npm config get registry`',
+    );
   }
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/`;
   return url;
@@ -68,19 +71,22 @@ function settingsOf(text: string, env: Variables): [string, string][] {
   });
 }
 
-/** A comment may follow a value, unless it is quoted or the mark is escaped. */
+/** Removes a comment behind a value, unless the value is quoted or the comment mark is escaped. */
 function unquoted(value: string): string {
   const quoted = /^(["'])(.*)\1$/.exec(value)?.[2];
   return quoted ?? value.replace(/(?<!\\)[;#].*$/, '').replaceAll(/\\([;#\\])/g, '$1').trim();
 }
 
-/** As npm does: `${NAME}`, or `${NAME?}` for one that may be missing; a backslash before it takes its meaning away. */
+/**
+ * Replaces variables as npm does: `${NAME}`, or `${NAME?}` for one that may be missing; a backslash in front prevents
+ * that.
+ */
 function expanded(value: string, env: Variables): string {
   return value.replaceAll(/(\\?)\$\{([^${}?]+)(\??)\}/g, (whole, escape: string, name: string, mark: string) =>
     escape !== '' ? whole.slice(1) : env[name] ?? (mark === '' ? whole : ''));
 }
 
-/** `npm_config_registry` and the like, in any case, stronger than every file. */
+/** Settings in variables such as `npm_config_registry`, in any letter case; they are stronger than every file. */
 function variables(env: Variables): [string, string][] {
   return Object.entries(env).flatMap(([name, value]): [string, string][] => {
     const key = /^npm_config_(.+)$/i.exec(name)?.[1];
@@ -89,12 +95,14 @@ function variables(env: Variables): [string, string][] {
   });
 }
 
-/** From `//host/path/` up to `//host`: the closest wins. */
+/** Searches from `//host/path/` up to `//host`: the closest token wins. */
 function tokenFor({ host, pathname }: URL, settings: Settings): string | undefined {
   for (let place = `//${host}${pathname}`; place.length > 2; place = place.replace(/([^/]+|\/)$/, '')) {
     const token = settings.get(`${place}:_authToken`);
-    // What a variable should have held and did not is no token.
-    if (token !== undefined && token !== '') return /^[\x21-\x7e]+$/.test(token) && !token.includes('${') ? token : undefined;
+    // A token whose variable was not set is ignored.
+    if (
+      token !== undefined && token !== ''
+    ) return /^[\x21-\x7e]+$/.test(token) && !token.includes('${') ? token : undefined;
   }
   return undefined;
 }

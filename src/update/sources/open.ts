@@ -8,7 +8,7 @@ import { type NpmOptions, npmSource } from './npm.ts';
 import type { Source } from './source.ts';
 import type { SourceSpec } from './spec.ts';
 
-/** Nothing is asked for before `find()` is called. */
+/** Sends no request before `find()` is called. */
 export function openSource(spec: SourceSpec, options: NpmOptions): Source {
   switch (spec.kind) {
     case 'npm': return npmSource(spec, options);

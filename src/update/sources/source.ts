@@ -1,6 +1,6 @@
 /**
- * Where releases come from, and what is known of one before its files are fetched. What is said here is only said: the proof
- * and the integrity are for others to check.
+ * Where releases come from, and what is known of one before its files are fetched. Nothing here is verified: other
+ * modules check the proof and the integrity.
  * @module
  */
 import { ParseError, type Parser, parser, refuse } from '../../base/parse.ts';
@@ -11,10 +11,10 @@ import { isVersion } from '../version.ts';
 export interface Release {
   readonly version: string;
   readonly tarball: Tarball;
-  /** Subresource integrity (`sha512-…`) of the tarball, maybe of several kinds. */
+  /** Subresource integrity (`sha512-…`) of the tarball, possibly with several algorithms. */
   readonly integrity: string | undefined;
   readonly proof: Proof;
-  /** The oldest Node that it runs on, as `X.Y.Z`. */
+  /** The lowest version of Node that it runs on, as `X.Y.Z`. */
   readonly minNode: string | undefined;
 }
 
@@ -25,11 +25,14 @@ export type Tarball =
   | { readonly kind: 'directory'; readonly path: string };
 
 export type Proof =
-  /** Each signature is over `name@version:integrity`. */
-  | { readonly kind: 'npm'; readonly name: string; readonly signatures: readonly Signature[]; readonly publishedAt: string | undefined }
-  /** What is signed is the manifest as it was written. */
+  /** Each signature covers `name@version:integrity`. */
+  | {
+    readonly kind: 'npm'; readonly name: string;
+    readonly signatures: readonly Signature[]; readonly publishedAt: string | undefined
+  }
+  /** The signature covers the manifest as it was written. */
   | { readonly kind: 'manifest'; readonly manifest: Manifest; readonly signature: string | undefined }
-  /** It was on this machine already: whoever may write there need not prove anything. */
+  /** It was on this machine already: a user who can write there needs no proof. */
   | { readonly kind: 'local' };
 
 export interface Signature {
@@ -40,30 +43,33 @@ export interface Signature {
 
 export interface Source {
   /**
-   * Looks up one release: `wanted.version`, else the one that the source names.
+   * Looks up one release: `wanted.version`, or else the one that the source names.
    *
-   * @throws SourceError when there is none, or it cannot be read.
+   * @throws SourceError when the release does not exist or cannot be read.
    */
-  readonly find: (wanted: { readonly version?: string | undefined }, options?: { readonly signal?: AbortSignal | undefined }) => Promise<Release>;
+  readonly find: (
+    wanted: { readonly version?: string | undefined },
+    options?: { readonly signal?: AbortSignal | undefined },
+  ) => Promise<Release>;
 }
 
-/** A version to the letter: what it says may become the name of a folder. */
+/** A strict version: it may become the name of a folder. */
 export const versionText: Parser<string> = parser({ type: 'string' }, (value, path) =>
   (typeof value === 'string' && isVersion(value) ? value : refuse(path, 'a version such as 1.2.3', value)));
 
-/** What may be there, in whatever form: the reader of it decides. */
+/** An optional field in any form: its reader decides. */
 export const anything: Parser<unknown> = Object.assign(parser<unknown>({}, (value) => value), { isOptional: true });
 
-/** The lower bound of `>=X.Y.Z`; `undefined` when the range says anything else. */
+/** The lower bound of `>=X.Y.Z`; `undefined` for any other range. */
 export function lowerBound(range: unknown): string | undefined {
   const [, major, minor = '0', patch = '0'] = typeof range === 'string'
     ? /^\s*>=\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?\s*$/.exec(range) ?? []
     : [];
-  // Leading zeros would make it no version.
+  // Without leading zeros, which versions do not allow.
   return major === undefined ? undefined : [major, minor, patch].map(Number).join('.');
 }
 
-/** @throws SourceError `malformed` when a parser refuses what came from `where`. */
+/** @throws SourceError `malformed` when a parser refuses data from `where`. */
 export function understood<T>(where: string, parse: () => T): T {
   try {
     return parse();
@@ -73,8 +79,11 @@ export function understood<T>(where: string, parse: () => T): T {
   }
 }
 
-/** @throws SourceError `not_found` when a source that has one release only has another than is wanted. */
+/** @throws SourceError `not_found` when a source with a single release has another one than wanted. */
 export function mustBe(wanted: string | undefined, version: string, where: string): void {
   if (wanted === undefined || wanted === version) return;
-  throw new SourceError('not_found', `Cannot find version ${wanted}: ${where} has ${version}; ask for that, or name another source`);
+  throw new SourceError(
+    'not_found',
+    `Cannot find version ${wanted}: ${where} has ${version}; ask for that, or name another source`,
+  );
 }

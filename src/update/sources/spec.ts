@@ -1,5 +1,5 @@
 /**
- * What `--update-source` takes: a package of a registry, the address of a signed manifest, or something on this machine.
+ * What `--update-source` accepts: a package of a registry, the address of a signed manifest, or a path on this machine.
  * @module
  */
 import { resolve } from 'node:path';
@@ -10,21 +10,19 @@ export type SourceSpec =
   /** `selector`: a version, or a tag such as `latest`. */
   | { readonly kind: 'npm'; readonly name: string; readonly selector: string }
   | { readonly kind: 'manifest'; readonly url: URL }
-  /** A `.tgz` or a directory; absolute. */
+  /** Absolute path of a `.tgz` or a directory. */
   | { readonly kind: 'local'; readonly path: string };
 
 const word = '[a-z0-9~-][a-z0-9._~-]*';
-/** As npm names packages today; short enough for its registry. */
+/** npm's present rules for names, with the length limit of its registry. */
 const packagePattern = new RegExp(
   `^npm:(?<name>(?=.{1,214}(?:@[^/]*)?$)(?:@${word}/)?${word})(?:@(?<selector>[A-Za-z0-9][A-Za-z0-9._+-]{0,99}))?$`,
 );
 
-const expected = 'npm:NAME[@TAG or VERSION], the https address of a manifest (….json), or the path of a .tgz or of a directory';
+const expected = 'npm:NAME[@TAG or VERSION], the https address of a manifest (….json), '
+  + 'or the path of a .tgz or of a directory';
 
-/**
- * @param path What to call it in messages.
- * @throws ParseError when it is none of the three.
- */
+/** @param path Name of the value in messages. @throws ParseError when it is none of the three. */
 export function parseSource(source: string, path = 'the update source'): SourceSpec {
   if (source.startsWith('npm:')) return parsePackage(source, path);
   if (/^https?:/i.test(source)) return { kind: 'manifest', url: parseManifestUrl(source, path) };
@@ -33,7 +31,7 @@ export function parseSource(source: string, path = 'the update source'): SourceS
   return { kind: 'local', path: resolve(source) };
 }
 
-/** Only this machine hears what is sent there. */
+/** Whether the host is this machine, so that nothing sent there leaves it. */
 export function isLoopback({ hostname }: URL): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
 }
@@ -45,11 +43,19 @@ function parsePackage(source: string, path: string): SourceSpec {
 }
 
 function parseManifestUrl(source: string, path: string): URL {
-  // What it holds may be a password: it is not repeated in a message.
+  // The text may hold a password, so the message does not repeat it.
   if (!URL.canParse(source)) refuse(path, 'an address', 'what cannot be read as one');
   const url = new URL(source);
-  if (url.protocol === 'http:' && !isLoopback(url)) refuse(path, 'an https address (http only for this machine)', url.origin);
-  if (!url.pathname.endsWith('.json')) refuse(path, 'the address of a manifest (….json)', `${url.origin}${url.pathname}`);
+  if (url.protocol === 'http:' && !isLoopback(url)) refuse(
+    path,
+    'an https address (http only for this machine)',
+    url.origin,
+  );
+  if (!url.pathname.endsWith('.json')) refuse(
+    path,
+    'the address of a manifest (….json)',
+    `${url.origin}${url.pathname}`,
+  );
   return url;
 }
 
@@ -60,12 +66,12 @@ function parseFileUrl(source: string, path: string): string {
   try {
     return fileURLToPath(source);
   } catch {
-    // Another host, or an encoded slash.
+    // It has another host, or an encoded slash.
     return refuse(path, 'a file of this machine', source);
   }
 }
 
-/** A word without a slash is more likely the name of a package, and so is `@scope/name`. */
+/** Whether the text is a path. A word without a slash is more likely the name of a package, and so is `@scope/name`. */
 function isPath(source: string): boolean {
   const isNamed = /^[.~]?\.?\//.test(source) || source === '.' || source === '..';
   const isRelative = source.includes('/') && !/^(@|[a-z][a-z0-9+.-]+:)/i.test(source);
