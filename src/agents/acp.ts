@@ -113,8 +113,8 @@ export function idOf(value: unknown): string | undefined {
 /**
  * Normalizes the address of a web page so that its host is readable: names in other scripts become Punycode.
  *
- * @returns `undefined` for an invalid address, one with control characters or spaces, or one longer than {@link
- * maxUrlCharacters}.
+ * @returns `undefined` for an invalid address, one with control characters or spaces, or one longer than
+ * {@link maxUrlCharacters}.
  */
 export function webAddressOf(url: unknown): string | undefined {
   if (typeof url !== 'string' || url.length > maxUrlCharacters) return undefined;

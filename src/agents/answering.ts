@@ -187,7 +187,7 @@ export class Answering {
   }
 
   /**
-   * Resolves once the agent may have its client do this: the policy allows it, or a person has allowed it before or
+   * Resolves once the agent may have its client do this: the policy allows it, or a person has allowed it before, or
    * does so now.
    *
    * @param by.signals Each ends the wait for an answer. @throws RpcError -32602 if it is not allowed.

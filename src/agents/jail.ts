@@ -47,7 +47,7 @@ export class Jail {
         ? undefined
         : real;
     } catch {
-      // A directory that must not be entered, a cycle of links, or a name that is too long.
+      // No permission to enter a directory, a cycle of links, or a name that is too long.
       return undefined;
     }
   }
