@@ -40,8 +40,8 @@ export function parseHolderTitle(
 }
 
 /**
- * Whether the process may be the holder of that terminal: it has ended, or its title says so. Always `true` without
- * `/proc`.
+ * Whether the process may be the holder of that terminal: it has ended, or its title says so. Always `true` except on
+ * Linux, which has the titles in `/proc`.
  */
 export function mayHold(id: string, holder: Identity): boolean {
   if (process.platform !== 'linux' || !isAliveNow(holder)) return true;
