@@ -1,17 +1,18 @@
 /**
- * What an agent does, as the events of its job tell it. Read leniently: they are what a runner of another version may have written.
+ * What an agent does, as the events of its job report it. Read leniently: a runner of another version may have written
+ * them.
  * @module
  */
 import { defined } from '../base/parse.ts';
 import type { AgentError } from '../protocol/agent-jobs.ts';
 import type { AgentChange } from '../protocol/agents.ts';
 
-/** What an agent asks permission for, as far as it says. */
+/** A permission request of an agent, as far as the agent describes it. */
 export interface AskedPermission {
   readonly permissionId: string;
-  /** Of the tool: `edit`, `execute`, … */
+  /** The kind of tool: `edit`, `execute`, … */
   readonly kind: string;
-  /** Its name and its title, where it has them. */
+  /** The tool's name and its title, where it has them. */
   readonly tools: readonly string[];
   readonly paths: readonly string[];
   readonly commands: readonly string[];
@@ -20,19 +21,28 @@ export interface AskedPermission {
 
 /** `seq` counts from 1 within the job, `at` is Unix seconds. */
 export type AgentEvent = { readonly seq: number; readonly at: number } & (
-  /** It has started. */
+  /** The agent has started. */
   | { readonly type: 'agent'; readonly name: string | null; readonly version: string | null }
   | { readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean }
-  /** It has no such model, effort or mode. */
-  | { readonly type: 'config_refused'; readonly category: string; readonly wanted: string; readonly offered: readonly string[] }
-  /** It was told to go on with another mode, model, effort or policy. */
+  /** The agent does not offer the wanted model, effort or mode. */
+  | {
+    readonly type: 'config_refused'; readonly category: string; readonly wanted: string;
+    readonly offered: readonly string[]
+  }
+  /** The agent was told to continue with another mode, model, effort or policy. */
   | { readonly type: 'changed' } & AgentChange
   /** A turn begins; they count from 1. */
   | { readonly type: 'prompt'; readonly turn: number }
-  /** A `session/update` of the Agent Client Protocol. `isReplay`: of an earlier turn, told again. `isCut`: it was too long to be kept whole. */
+  /**
+   * A `session/update` of the Agent Client Protocol. `isReplay`: an update of an earlier turn, sent again. `isCut`: the
+   * update was too long to be kept whole.
+   */
   | { readonly type: 'update'; readonly update: unknown; readonly isReplay: boolean; readonly isCut: boolean }
-  /** `decision`: `pending`, while somebody is asked; then the id of an option, or `cancelled`. */
-  | { readonly type: 'permission'; readonly decision: string; readonly reason: string; readonly permission: AskedPermission }
+  /** `decision`: `pending` while the request waits for an answer; then the id of an option, or `cancelled`. */
+  | {
+    readonly type: 'permission'; readonly decision: string; readonly reason: string;
+    readonly permission: AskedPermission
+  }
   /** `decision`: `pending`; then `accept`, `decline` or `cancel`. */
   | {
     readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string;
@@ -41,7 +51,7 @@ export type AgentEvent = { readonly seq: number; readonly at: number } & (
     readonly url?: string;
   }
   | { readonly type: 'stop'; readonly turn: number; readonly stopReason: string }
-  /** Something is wrong with it, and it goes on. */
+  /** Something went wrong in the agent, which keeps running. */
   | { readonly type: 'fault'; readonly what: string }
   | { readonly type: 'error'; readonly error: AgentError }
 );
@@ -49,9 +59,9 @@ export type AgentEvent = { readonly seq: number; readonly at: number } & (
 type Fields = { readonly [field: string]: unknown };
 
 /**
- * @param event Of a {@link JobEvent} `agent`, or one of the `events` of a job.
- * @returns `undefined` for one of a type that this version does not know, and for one in `events` that tells an update
- *   again as other clients read it (`message`, `thought`, `tool_call`, `tool_result`, `plan`): nothing is told twice.
+ * @param event That of a {@link JobEvent} `agent`, or one of the `events` of a job.
+ * @returns `undefined` for an event of a type that this version does not know, and for one in `events` that repeats an
+ *   update as other clients read it (`message`, `thought`, `tool_call`, `tool_result`, `plan`): each is reported once.
  */
 export function agentEvent(event: unknown): AgentEvent | undefined {
   const fields = fieldsOf(event);
@@ -69,15 +79,25 @@ function partOf(fields: Fields): Part | undefined {
       const { name, version } = fieldsOf(fields['info']);
       return { type: 'agent', name: textOrNull(name), version: textOrNull(version) };
     }
-    case 'session': return { type: 'session', sessionId: textOf(fields['sessionId']), isResumed: fields['isResumed'] === true };
-    case 'config_refused': return { type: 'config_refused', category: textOf(fields['category']), wanted: textOf(fields['wanted']), offered: textsOf(fields['offered']) };
+    case 'session': return {
+      type: 'session', sessionId: textOf(fields['sessionId']), isResumed: fields['isResumed'] === true,
+    };
+    case 'config_refused': return {
+      type: 'config_refused', category: textOf(fields['category']), wanted: textOf(fields['wanted']),
+      offered: textsOf(fields['offered']),
+    };
     case 'changed': {
       const { model, effort, agentMode, permissions } = fields as AgentChange;
       return { type: 'changed', ...defined({ model, effort, agentMode, permissions }) };
     }
     case 'prompt': return { type: 'prompt', turn };
-    case 'update': return { type: 'update', update: fields['update'], isReplay: fields['isReplay'] === true, isCut: fields['isCut'] === true };
-    case 'permission': return { type: 'permission', decision, reason, permission: permissionOf(textOf(fields['permissionId']), fieldsOf(fields['question'])) };
+    case 'update': return {
+      type: 'update', update: fields['update'], isReplay: fields['isReplay'] === true, isCut: fields['isCut'] === true,
+    };
+    case 'permission': return {
+      type: 'permission', decision, reason,
+      permission: permissionOf(textOf(fields['permissionId']), fieldsOf(fields['question'])),
+    };
     case 'elicitation': {
       const [elicitationId, message] = [textOf(fields['elicitationId']), textOf(fields['message'])];
       const url = textOf(fields['url']);
@@ -97,7 +117,9 @@ function permissionOf(permissionId: string, { kind, tools, paths, commands, opti
   return {
     permissionId, kind: textOf(kind), tools: textsOf(tools), paths: textsOf(paths), commands: textsOf(commands),
     options: listOf(options).map(fieldsOf).flatMap(({ optionId, kind: optionKind, name }) =>
-      (typeof optionId === 'string' ? [{ optionId, kind: textOf(optionKind), ...(typeof name === 'string' ? { name } : {}) }] : [])),
+      (typeof optionId === 'string'
+        ? [{ optionId, kind: textOf(optionKind), ...(typeof name === 'string' ? { name } : {}) }]
+        : [])),
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * Agents: jobs that speak the Agent Client Protocol, what they are asked for and what they ask.
+ * Agents: jobs that speak the Agent Client Protocol, with their prompts and their requests.
  * @module
  */
 import { onAbort } from '../base/abort.ts';
@@ -23,20 +23,20 @@ import { follow } from './follow.ts';
 import { type ActOptions, type Cancellable, checkedId, type Jobs, type TextOptions } from './jobs.ts';
 import { type Call, newIdempotencyKey, sendJson } from './request.ts';
 
-/** What a job of an agent may say. */
+/** The fields of a request for an agent's job. */
 export type AgentRequest = Omit<AgentExec, 'mode'>;
 
 export interface AgentRunOptions extends AgentRequest, TextOptions {
   /** Default: a new one for each call. */
   readonly idempotencyKey?: string;
-  /** Told as soon as the job has an id. */
+  /** Called as soon as the job has an id. */
   readonly onAccepted?: (accepted: Accepted) => void;
-  /** Told what the agent does; what it returns is waited for before more is read. */
+  /** Called with what the agent does; a promise that it returns is awaited before more is read. */
   readonly onEvent?: (event: AgentEvent) => void | Promise<void>;
   /**
-   * Answers what the agent asks permission for: `approve`, `deny`, the id of one of the options, or a decision with how
-   * long it is remembered; `undefined` leaves it to somebody else. With it `permissions` is `ask` by default. `signal`
-   * aborts when it was decided meanwhile.
+   * Answers a permission request of the agent: `approve`, `deny`, the id of one of the options, or a decision with how
+   * long it is remembered; `undefined` leaves the request to other clients. With it `permissions` is `ask` by default.
+   * `signal` aborts when the request was decided meanwhile.
    */
   readonly onPermission?: (
     permission: AskedPermission, options: { readonly signal: AbortSignal },
@@ -52,7 +52,7 @@ export interface ElicitationReply {
   readonly content?: NonNullable<ElicitationRequest['content']>;
 }
 
-/** Milliseconds that a server takes to hear of an agent what became of it. */
+/** Milliseconds that a server may take to learn from the agent's runner what became of a request. */
 const runnerHoldMs = 15_000;
 
 export class Agents {
@@ -64,18 +64,18 @@ export class Agents {
     this.#jobs = jobs;
   }
 
-  /** Those that can be asked for by name, and which of them the machine of the server has. */
+  /** The agents that can be asked for by name, and which of them are installed on the server's machine. */
   list(options: Cancellable = {}): Promise<AgentList> {
     return sendJson(this.#endpoint, { method: 'GET', path: '/agents', ...options }, agentsAnswer);
   }
 
-  /** What agents wait for a person to answer, of all jobs. */
+  /** The requests of agents that wait for a person to answer, of all jobs. */
   pending(options: Cancellable = {}): Promise<PendingAnywhere> {
     return sendJson(this.#endpoint, { method: 'GET', path: '/permissions', ...options }, pendingAnswer);
   }
 
   /**
-   * The last turns of the agent of a job, in their order, with how their texts begin.
+   * The last turns of a job's agent, in their order, with how their texts begin.
    *
    * @param options.before Only turns before this one. @param options.limit Default, and at most: 100.
    * @throws ProblemError `not_an_agent`.
@@ -92,7 +92,7 @@ export class Agents {
   }
 
   /**
-   * Starts the job that installs an agent by a name: of those that {@link list} shows, or by an entry of a registry.
+   * Starts the job that installs an agent: by the name of one that {@link list} shows, or by an entry of a registry.
    *
    * @throws ProblemError `invalid_request`, `not_supported`, and as `Sidecar.exec`.
    */
@@ -111,8 +111,8 @@ export class Agents {
   }
 
   /**
-   * Submits a job for an agent and waits until it has ended; how it did is in `stopReason` and `acpError`, not thrown. Aborting the signal ends the
-   * wait, not the job.
+   * Submits a job for an agent and waits until it has ended; how it ended is in `stopReason` and `acpError`, not
+   * thrown. Aborting the signal ends the wait, not the job.
    *
    * @throws ProblemError as `Sidecar.run`; what `onEvent` and `onPermission` throw.
    */
@@ -122,12 +122,16 @@ export class Agents {
     const accepted = await this.start(asked, { ...(idempotencyKey === undefined ? {} : { idempotencyKey }), signal });
     onAccepted?.(accepted);
     if (onEvent ?? onPermission) await waitingFor(accepted.jobId, signal, this.#watch(accepted.jobId, options));
-    return this.#jobs.wait(accepted.jobId, { signal, ...(tailLines === undefined ? {} : { tailLines }), ...(maxBytes === undefined ? {} : { maxBytes }) });
+    return this.#jobs.wait(accepted.jobId, {
+      signal,
+      ...(tailLines === undefined ? {} : { tailLines }),
+      ...(maxBytes === undefined ? {} : { maxBytes }),
+    });
   }
 
   /**
-   * Goes on with an agent that lives: see `keepAlive`. Where it is at a turn, the prompt waits for its end. Where it
-   * has ended, a new job continues its session: the `jobId` of the answer.
+   * Sends a prompt to an agent that is kept alive, see `keepAlive`. If the agent is in a turn, the prompt waits for the
+   * end of the turn. If the agent has ended, a new job continues its session: the `jobId` of the answer.
    *
    * @throws ProblemError `not_an_agent`, `job_not_running`, `too_many_prompts`.
    */
@@ -136,9 +140,9 @@ export class Agents {
   }
 
   /**
-   * Changes the mode, model, effort and permissions of an agent that lives, also in the middle of a turn.
+   * Changes the mode, model, effort and permissions of a live agent, also in the middle of a turn.
    *
-   * @returns what it has now.
+   * @returns the values that it has now.
    *
    * @throws ProblemError `not_an_agent`, `job_not_running`, `config_not_supported`, `agent_error`.
    */
@@ -146,28 +150,38 @@ export class Agents {
     return this.#act(pathOf(id), change, { ...options, method: 'PATCH' }, changedAnswer);
   }
 
-  /** Ends the turn that the agent is at, and not the agent. @throws ProblemError `not_an_agent`, `job_not_running`. */
+  /** Ends the agent's current turn, and not the agent. @throws ProblemError `not_an_agent`, `job_not_running`. */
   async cancelTurn(id: string, options: ActOptions = {}): Promise<TurnCancelled> {
     return this.#act(`${pathOf(id)}/prompt/cancel`, {}, options, turnCancelledAnswer);
   }
 
   /**
-   * Answers what the agent asks permission for.
+   * Answers a permission request of the agent.
    *
    * @param answer The id of an option, or `{ decision: 'approve' | 'deny', remember?: 'turn' | 'job' }`.
    * @throws ProblemError `permission_not_found`, `invalid_request`, `job_not_running`.
    */
-  async permit(id: string, permissionId: string, answer: string | PermissionRequest, options: ActOptions = {}): Promise<PermissionTaken> {
+  async permit(
+    id: string,
+    permissionId: string,
+    answer: string | PermissionRequest,
+    options: ActOptions = {},
+  ): Promise<PermissionTaken> {
     const body = typeof answer === 'string' ? { optionId: answer } : answer;
     return this.#act(`${pathOf(id)}/permissions/${encodeURIComponent(permissionId)}`, body, options, permittedAnswer);
   }
 
   /** Answers a question of the agent. @throws ProblemError `elicitation_not_found`, `job_not_running`. */
-  async answer(id: string, elicitationId: string, reply: ElicitationReply, options: ActOptions = {}): Promise<ElicitationTaken> {
+  async answer(
+    id: string,
+    elicitationId: string,
+    reply: ElicitationReply,
+    options: ActOptions = {},
+  ): Promise<ElicitationTaken> {
     return this.#act(`${pathOf(id)}/elicitations/${encodeURIComponent(elicitationId)}`, reply, options, elicitedAnswer);
   }
 
-  /** Something that is done once, whatever is lost on the way. */
+  /** Sends a request that takes effect once, even if its answer is lost. */
   #act<T>(
     path: string, body: object, options: ActOptions & { readonly method?: 'PATCH' },
     check: (value: unknown, from: string) => T,
@@ -177,7 +191,7 @@ export class Agents {
     return sendJson(this.#endpoint, call, check);
   }
 
-  /** Until the job has ended, or somebody who was told has failed. */
+  /** Reports the job's events until the job has ended, or a callback has failed. */
   async #watch(id: JobId, { onEvent, onPermission, signal }: AgentRunOptions): Promise<void> {
     const leaving = new AbortController();
     const open = new Map<string, AbortController>();
@@ -211,13 +225,17 @@ export class Agents {
     const chosen = typeof answer === 'string' ? optionFor(permission, answer) : answer;
     if (chosen === undefined) {
       const offered = permission.options.map(({ optionId: one }) => one).join(', ');
-      throw new ProblemError('invalid_request', `Cannot answer permission ${permission.permissionId} with ${JSON.stringify(answer)}: its options are ${offered}`);
+      throw new ProblemError('invalid_request',
+        `Cannot answer permission ${permission.permissionId} with ${JSON.stringify(answer)}: its options are ${offered}`);
     }
     try {
       await this.permit(id, permission.permissionId, chosen);
     } catch (error) {
-      // Somebody else was faster, or nobody waits for it any more.
-      if (!(error instanceof ProblemError) || !['permission_not_found', 'job_not_running', 'job_not_found'].includes(error.code)) throw error;
+      // Another client was faster, or the agent does not wait for an answer any more.
+      if (
+        !(error instanceof ProblemError)
+        || !['permission_not_found', 'job_not_running', 'job_not_found'].includes(error.code)
+      ) throw error;
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Checks that an answer is one of ours. Deliberately loose: fields that a later server adds are welcome, and what it leaves
- * out is not looked at here; only what this library itself relies on must be there.
+ * Checks that an answer is that of a machine-sidecar. Deliberately loose: fields that a later server adds are accepted,
+ * and fields that it leaves out are not missed; only what this library itself relies on must be there.
  * @module
  */
 import type { AgentTurn, PendingAnywhere } from '../protocol/agent-jobs.ts';
@@ -150,7 +150,10 @@ export function elicitedAnswer(value: unknown, from: string): ElicitationTaken {
   return fields;
 }
 
-/** What the server says on the WebSocket of a terminal, without its NUL. `undefined`: something that this version does not know. */
+/**
+ * A message of the server on the WebSocket of a terminal, without its NUL.
+ * `undefined`: of a type that this version does not know.
+ */
 export function terminalMessage(text: string, from: string): ServerMessage | undefined {
   let value: unknown;
   try {
@@ -164,19 +167,21 @@ export function terminalMessage(text: string, from: string): ServerMessage | und
   return fields;
 }
 
-const messageTypes: readonly string[] = ['pong', 'error', 'attached', 'skipped', 'exit'] satisfies readonly ServerMessage['type'][];
+const messageTypes: readonly string[] = [
+  'pong', 'error', 'attached', 'skipped', 'exit',
+] satisfies readonly ServerMessage['type'][];
 
-/** Reads an answer that says nothing but that it is done. */
+/** Reads an answer that only confirms the request. */
 export async function drained(response: Answer): Promise<void> {
   await response.arrayBuffer();
 }
 
-/** `undefined`: an event of a kind that this version does not know. */
+/** `undefined`: an event of a type that this version does not know. */
 export function eventAnswer(name: string, data: string, from: string): JobEvent | undefined {
   return anyEvent({ name, data, from }, ['output', 'agent', 'status', 'end'], isEvent);
 }
 
-/** As {@link eventAnswer}, of the stream about many jobs. */
+/** {@link eventAnswer} for the stream about many jobs. */
 export function feedEventAnswer(name: string, data: string, from: string): FeedEvent | undefined {
   return anyEvent({ name, data, from }, ['status', 'deleted', 'ready', 'end'], isFeedEvent);
 }
@@ -232,7 +237,8 @@ function isUpdateAnswer(fields: unknown): fields is UpdateAnswer {
 
 function isUpdateState(fields: unknown): fields is UpdateState {
   const { current, available, progress, probation, lastOutcome } = fields as Fields;
-  return typeof current === 'string' && [available, progress, probation, lastOutcome].every((part) => typeof part === 'object');
+  return typeof current === 'string'
+    && [available, progress, probation, lastOutcome].every((part) => typeof part === 'object');
 }
 
 function isSession(fields: unknown): fields is Session {
@@ -256,7 +262,8 @@ function isAgentList(fields: unknown): fields is AgentList {
 
 function isAgentListing(fields: unknown): fields is AgentListing {
   const { name, title, command, packageName, installed } = fields as Fields;
-  return [name, title, packageName].every((word) => typeof word === 'string') && Array.isArray(command) && typeof installed === 'boolean';
+  return [name, title, packageName].every((word) => typeof word === 'string')
+    && Array.isArray(command) && typeof installed === 'boolean';
 }
 
 function isPromptTaken(fields: unknown): fields is PromptTaken {

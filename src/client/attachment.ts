@@ -1,10 +1,13 @@
 /**
- * Attached to a terminal: each byte of its output once, and what is typed, across lost connections and restarts of the server.
+ * A client attached to a terminal: receives each byte of its output once, and types, across lost connections and
+ * restarts of the server.
  * @module
  */
 import { onAbort } from '../base/abort.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { type ServerMessage, type TerminalId, type TerminalReason, type TerminalSize, binaryProtocol } from '../protocol/terminals.ts';
+import {
+  type ServerMessage, type TerminalId, type TerminalReason, type TerminalSize, binaryProtocol,
+} from '../protocol/terminals.ts';
 import { terminalMessage } from './answers.ts';
 import type { Endpoint } from './endpoint.ts';
 import { isPassing } from './event-stream.ts';
@@ -13,58 +16,61 @@ import { openSocket } from './socket.ts';
 import type { Socket, SocketEnd } from './socket-inbox.ts';
 
 export interface AttachOptions extends Partial<TerminalSize> {
-  /** Only looks: nothing is typed, and the size stays. Default false. */
+  /** Only watches: nothing is typed, and the size stays. Default false. */
   readonly readonly?: boolean;
-  /** How many bytes of the output are known already: it goes on behind them. Default: what is kept comes first. */
+  /** How many bytes of the output are known already: it continues after them. Default: the kept output comes first. */
   readonly after?: number;
-  /** Told of output as it comes; what it returns is waited for before more is read. */
+  /** Called with output as it comes; a promise that it returns is awaited before more is read. */
   readonly onOutput?: (bytes: Uint8Array) => void | Promise<void>;
-  /** Told each time it is attached, before the output: the offset of its first byte, how many bytes there are so far, and the size. */
+  /**
+   * Called each time that it is attached, before the output: with the offset of the first byte to come, how many bytes
+   * there are so far, and the size.
+   */
   readonly onAttached?: (attached: TerminalSize & { readonly offset: number; readonly end: number }) => void;
-  /** Others read so much faster that so many bytes are not kept any more. */
+  /** Called when so many bytes of output were skipped, as this client read too slowly. */
   readonly onSkipped?: (bytes: number) => void;
-  /** Something that was asked for cannot be done, in words. */
+  /** Called when a request cannot be fulfilled, with the reason in words. */
   readonly onRefused?: (message: string) => void;
-  /** Told each time that the connection was lost, with the milliseconds until the next try. */
+  /** Called each time that the connection was lost, with the milliseconds until the next try. */
   readonly onLost?: (error: ProblemError, delayMs: number) => void;
   /** Milliseconds to look for a server that went away. Default: that of the `Sidecar`, 60,000. */
   readonly reconnectMs?: number;
-  /** Leaves. */
+  /** Aborting it leaves the terminal. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface TerminalEnd {
-  /** 128+n for signal n, -1 where nobody can know. */
+  /** 128+n for signal n, -1 if the code cannot be known. */
   readonly exitCode: number;
   readonly reason: TerminalReason;
 }
 
-/** Something that was typed. */
+/** A piece of typed input. */
 interface Piece {
   readonly bytes: Uint8Array;
-  /** Without an error: the server has it. */
+  /** Called without an error once the server has handed the piece on. */
   readonly settle: (error?: unknown) => void;
 }
 
-/** What is typed is sent in messages of so many bytes at most. */
+/** The most bytes of input in one message. */
 const pieceBytes = 64 * 1024;
-/** So many bytes may be on their way. */
+/** The most bytes of input that may be sent and not confirmed. */
 const windowBytes = 256 * 1024;
-/** How often it is looked whether the server is still there, in milliseconds. */
+/** How often it is checked whether the server is still there, in milliseconds. */
 const lookMs = 20_000;
 
 /** RFC 6455 §7.4 and the IANA registry: 1012, service restart. */
 const handedOver = 1012;
-/** The same registry: also where too many wrong keys came from this address. */
+/** The same registry; sent also after too many wrong keys from this address. */
 const tryAgainLater = 1013;
-/** The server's own. */
+/** The server's own code: the key is missing or wrong. */
 const noKey = 3401;
 
 const ping = JSON.stringify({ type: 'ping' });
 
 export class Attachment {
   readonly terminalId: TerminalId;
-  /** How it ended; `undefined`: it was left. Rejects when nobody can be reached any more. */
+  /** How the terminal ended; `undefined`: it was left. Rejects when the server cannot be reached any more. */
   readonly ended: Promise<TerminalEnd | undefined>;
   readonly #endpoint: Endpoint;
   readonly #options: AttachOptions;
@@ -75,7 +81,7 @@ export class Attachment {
   #position: number | undefined;
   #size: TerminalSize | undefined;
   #waiting: Piece[] = [];
-  /** In the order of the pings behind them: with its pong the server has handed a piece on. */
+  /** In the order of the pings that follow them: the pong tells that the server has handed the piece on. */
   #sent: Piece[] = [];
   #failures = 0;
   #isBegun = false;
@@ -89,7 +95,7 @@ export class Attachment {
     if (cols !== undefined && rows !== undefined) this.#size = { cols, rows };
     const stopListening = onAbort(signal, () => this.#stop(signal?.reason));
     this.ended = this.#run().finally(stopListening);
-    // Whoever does not ask how it ended need not handle it.
+    // A caller that does not ask how it ended need not handle the failure.
     this.ended.catch(() => undefined);
   }
 
@@ -101,16 +107,17 @@ export class Attachment {
     return attachment;
   }
 
-  /** The offset of the next byte of output: where another attachment may go on, by `after`. */
+  /** The offset of the next byte of output: another attachment can continue there, by `after`. */
   get offset(): number {
     return this.#position ?? 0;
   }
 
   /**
-   * Types. Resolves once the server has handed it on. What was on its way when a connection broke without a word is not sent
-   * again, as nobody knows whether it was typed: that rejects. Of all else nothing is lost or doubled by a lost connection.
+   * Types. Resolves once the server has handed the input on. Rejects for input that was on its way when a connection
+   * broke without a close frame: it is not sent again, as it is unknown whether it was typed. All other input is typed
+   * once, also across lost connections.
    *
-   * @throws ProblemError `terminal_ended`, `unreachable`; `invalid_request` where it only looks.
+   * @throws ProblemError `terminal_ended`, `unreachable`; `invalid_request` where it only watches.
    */
   input(data: string | Uint8Array): Promise<void> {
     const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
@@ -119,13 +126,13 @@ export class Attachment {
     return typed;
   }
 
-  /** The size of the window: also that of the terminal from now on, until somebody else types or resizes. */
+  /** Sets the size of the window, and of the terminal, until another client types or resizes. */
   resize(size: TerminalSize): void {
     this.#size = { cols: size.cols, rows: size.rows };
     this.#sendSize();
   }
 
-  /** Leaves; the terminal goes on. */
+  /** Leaves the terminal, which keeps running. */
   leave(): void {
     this.#isLeft = true;
     this.#stop(new DOMException('It was left', 'AbortError'));
@@ -138,7 +145,9 @@ export class Attachment {
       const piece = bytes.slice(start, start + pieceBytes);
       pieces.push(new Promise((resolve, reject) => {
         if (this.#over.signal.aborted) return reject(this.#over.signal.reason as Error);
-        this.#waiting.push({ bytes: piece, settle: (error) => (error === undefined ? resolve() : reject(error as Error)) });
+        this.#waiting.push({
+          bytes: piece, settle: (error) => (error === undefined ? resolve() : reject(error as Error)),
+        });
       }));
     }
     const typed = Promise.all(pieces);
@@ -153,7 +162,7 @@ export class Attachment {
 
   async #run(): Promise<TerminalEnd | undefined> {
     try {
-      // Nothing is told before whoever attaches has what it attaches to.
+      // The constructor returns before any callback is called.
       await undefined;
       const end = await this.#attached();
       this.#over.abort(new ProblemError('terminal_ended', `Cannot type: terminal ${this.terminalId} has ended`));
@@ -190,7 +199,7 @@ export class Attachment {
     }
   }
 
-  /** One connection, until the terminal ends. @throws ProblemError when the connection does. */
+  /** One connection, until the terminal ends. @throws ProblemError when the connection ends before. */
   async #connection(): Promise<TerminalEnd> {
     const { signal } = this.#over;
     const query = { readonly: this.#options.readonly === true ? true : undefined, after: this.#position };
@@ -261,10 +270,11 @@ export class Attachment {
   }
 
   #sendSize(): void {
-    if (this.#size && this.#options.readonly !== true) this.#socket?.send(JSON.stringify({ type: 'resize', ...this.#size }));
+    if (this.#size && this.#options.readonly !== true)
+      this.#socket?.send(JSON.stringify({ type: 'resize', ...this.#size }));
   }
 
-  /** Sends what was typed, and a ping behind each piece. */
+  /** Sends typed input, and a ping after each piece. */
   #flush(): void {
     const socket = this.#socket;
     if (!socket) return;
@@ -285,8 +295,8 @@ export class Attachment {
   }
 
   /**
-   * A server that said that it closes had heard nothing more: its pongs came before. Where the connection broke, nobody knows
-   * what of the rest it has heard.
+   * A server that announced its close had received nothing more: its pongs came before. Where the connection broke, it
+   * is unknown what the server has received of the rest.
    */
   #closed(end: SocketEnd): ProblemError {
     const problem = lossOf(end, this.#endpoint.base);
@@ -308,7 +318,9 @@ class Lost extends ProblemError {
 }
 
 function lossOf({ code, reason }: SocketEnd, from: string): ProblemError {
-  if (code === tryAgainLater && /^too many wrong keys/.test(reason)) return new ProblemError('too_many_attempts', `Cannot attach: ${reason}`);
-  if (code === noKey) return new ProblemError('unauthorized', `Cannot attach: ${reason || 'the key is missing or wrong'}`);
+  if (code === tryAgainLater && /^too many wrong keys/.test(reason))
+    return new ProblemError('too_many_attempts', `Cannot attach: ${reason}`);
+  if (code === noKey)
+    return new ProblemError('unauthorized', `Cannot attach: ${reason || 'the key is missing or wrong'}`);
   return new Lost(code, `Cannot reach ${from}: the connection ended${reason === '' ? '' : `, ${reason}`} (${code})`);
 }

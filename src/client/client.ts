@@ -1,6 +1,6 @@
 /**
- * `machine-sidecar/client`: jobs, agents, persistent shells and terminals on a machine that runs a machine-sidecar. Needs nothing but
- * `fetch`, and for terminals in a browser `WebSocket`, so it works in Node and in browsers.
+ * `machine-sidecar/client`: jobs, agents, persistent shells and terminals on a machine that runs a machine-sidecar. It
+ * needs only `fetch`, and `WebSocket` for terminals in a browser, so it works in Node and in browsers.
  *
  * @example
  * const sidecar = new Sidecar({ url: 'http://127.0.0.1:8585', key });
@@ -23,7 +23,9 @@ import { Updates } from './updates.ts';
 export { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
 export { optionFor } from '../protocol/agent-jobs.ts';
 export type { AgentEntry, InstallKind, InstallRequest } from '../protocol/agent-installs.ts';
-export { type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply, type PermissionAnswer } from './agents.ts';
+export {
+  type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply, type PermissionAnswer,
+} from './agents.ts';
 export { type AttachOptions, Attachment, type TerminalEnd } from './attachment.ts';
 export type { TerminalSize } from '../protocol/terminals.ts';
 export { type RetryPolicy, type SidecarOptions } from './endpoint.ts';
@@ -32,25 +34,28 @@ export { JobWaitAbortedError } from './failure.ts';
 export type { WatchOptions } from './feed.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {
-  type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type RunOptions, type TextOptions, type WaitAllOptions, type WaitOptions, isFinished,
-  positionOf,
+  type ActOptions, type Cancellable, Jobs, type ListFilters, type OutputOptions, type RunOptions, type TextOptions,
+  type WaitAllOptions, type WaitOptions, isFinished, positionOf,
 } from './jobs.ts';
 export { type ShellRunOptions, Shells } from './shells.ts';
 export { type TerminalStart, Terminals } from './terminals.ts';
 export { type UpdateOptions, type UpdateWaitOptions, Updates } from './updates.ts';
 export type {
-  AgentError, AgentPhase, AgentSession, AgentTurn, AgentUsage, PendingAnywhere, PendingElicitation, PendingPermission, PermissionDenial, PlanEntry, ToolCall, ToolDiff, TurnUsage,
+  AgentError, AgentPhase, AgentSession, AgentTurn, AgentUsage, PendingAnywhere, PendingElicitation, PendingPermission,
+  PermissionDenial, PlanEntry, ToolCall, ToolDiff, TurnUsage,
 } from '../protocol/agent-jobs.ts';
 export type {
-  AgentChange, AgentFields, AgentList, AgentListing, ChangeTaken, DenialAction, ElicitationTaken, McpServer, PermissionDecision, PermissionPolicy, PermissionPreset,
-  PermissionRequest, PermissionRule, PermissionTaken, RememberScope, Prompt, PromptBlock, PromptTaken, TurnCancelled,
+  AgentChange, AgentFields, AgentList, AgentListing, ChangeTaken, DenialAction, ElicitationTaken, McpServer,
+  PermissionDecision, PermissionPolicy, PermissionPreset, PermissionRequest, PermissionRule, PermissionTaken,
+  RememberScope, Prompt, PromptBlock, PromptTaken, TurnCancelled,
 } from '../protocol/agents.ts';
 export { permissionPresets, rulesOf } from '../protocol/agents.ts';
 export type { Health, HealthUpdate, Liveness } from '../protocol/health.ts';
 export { type JobId, isJobId } from '../protocol/ids.ts';
 export {
-  type Accepted, type AgentExec, type ArgvExec, type ExecRequest, type FeedEvent, type Job, type JobEvent, type JobReason, type JobStatus, type Labels, type Nudged, type OutputWay,
-  type PersistentShellExec, type Position, type ShellExec, type SignalName, type StreamName, signals,
+  type Accepted, type AgentExec, type ArgvExec, type ExecRequest, type FeedEvent, type Job, type JobEvent,
+  type JobReason, type JobStatus, type Labels, type Nudged, type OutputWay, type PersistentShellExec, type Position,
+  type ShellExec, type SignalName, type StreamName, signals,
 } from '../protocol/jobs.ts';
 export type { Session, SessionStatus, ShellKind } from '../protocol/shells.ts';
 export type { Terminal, TerminalBackend, TerminalId, TerminalReason, TerminalStatus } from '../protocol/terminals.ts';
@@ -58,7 +63,7 @@ export type { LastUpdate, UpdateAnswer, UpdateProgress, UpdateState, UpdateStep 
 export { type Problem, type ProblemCode, ProblemError, isProblemCode } from '../protocol/problem.ts';
 
 export interface ExecOptions extends Cancellable {
-  /** With it a lost answer is asked for again, and the job still runs once. Visible ASCII. Default: none, and no retries. */
+  /** With a key a lost answer is asked for again, and the job runs once. Visible ASCII. Default: no key, no retries. */
   readonly idempotencyKey?: string;
 }
 
@@ -95,19 +100,23 @@ export class Sidecar {
    * @throws ProblemError `invalid_request`, `too_many_jobs`, `unauthorized`, `unreachable` …
    */
   exec(request: ExecRequest, options: ExecOptions = {}): Promise<Accepted> {
-    return sendJson(this.#endpoint, { method: 'POST', path: '/exec', body: JSON.stringify(request), ...options }, acceptedAnswer);
+    return sendJson(
+      this.#endpoint,
+      { method: 'POST', path: '/exec', body: JSON.stringify(request), ...options },
+      acceptedAnswer,
+    );
   }
 
   /**
-   * Submits a job and waits until it is finished; how it ended is in `status`, `reason` and `exitCode`, not thrown. Submits
-   * once, even when answers are lost or the server restarts. Aborting the signal ends the wait, not the job:
-   * it rejects with a {@link JobWaitAbortedError} that names the job.
+   * Submits a job and waits until it is finished; how it ended is in `status`, `reason` and `exitCode`, not thrown. The
+   * job is submitted once, even when answers are lost or the server restarts. Aborting the signal ends the wait, not
+   * the job: the call rejects with a {@link JobWaitAbortedError} that names the job.
    *
-   * @throws ProblemError when it cannot be submitted, or nobody can be asked any more.
+   * @throws ProblemError when the job cannot be submitted, or the server cannot be reached any more.
    */
   async run(request: ExecRequest, options: RunOptions = {}): Promise<Job> {
     const { idempotencyKey = newIdempotencyKey(), onAccepted, onOutput, signal } = options;
-    // A held answer would bring the id only at its end: whoever may abort the wait needs it before.
+    // A held answer would bring the id only at its end: a caller that may abort the wait needs the id before.
     const isWatched = onAccepted !== undefined || onOutput !== undefined || signal !== undefined;
     const accepted = await sendJson(this.#endpoint, {
       method: 'POST',
@@ -125,12 +134,16 @@ export class Sidecar {
     return isComplete ? accepted : this.jobs.wait(accepted.jobId, options);
   }
 
-  /** With the right key all there is to know, else only that somebody is there. */
+  /** With the right key the whole state of the server, otherwise only that a server is there. */
   health(options: Cancellable = {}): Promise<Health | Liveness> {
     return sendJson(this.#endpoint, { method: 'GET', path: '/health', ...options }, healthAnswer);
   }
 
-  async #deliver(accepted: Accepted | Job, onOutput: NonNullable<RunOptions['onOutput']>, signal: AbortSignal | undefined): Promise<void> {
+  async #deliver(
+    accepted: Accepted | Job,
+    onOutput: NonNullable<RunOptions['onOutput']>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     for await (const event of this.jobs.follow(accepted.jobId, { signal })) {
       if (event.type === 'output') await onOutput(event.stream, outputBytes(event));
     }

@@ -1,18 +1,18 @@
 /**
- * Where a server is, and how patiently it is asked.
+ * Where a server is, and how requests to it are retried.
  * @module
  */
 import { ProblemError } from '../protocol/problem.ts';
 
-/** How often a request that is safe to repeat is tried, and how long it is waited in between. */
+/** How often a request that is safe to repeat is tried, and how long the pauses in between are. */
 export interface RetryPolicy {
   /** Tries in all, the first included. 1: no retries. Default 5. */
   readonly attempts: number;
-  /** Milliseconds before the second try; doubled before each further one, and shortened by chance. Default 100. */
+  /** Milliseconds before the second try; doubled before each further one, and shortened at random. Default 100. */
   readonly firstDelayMs: number;
-  /** The longest pause in milliseconds; a `Retry-After` beyond `maxRetryAfterMs` is not waited for. Default 2,000. */
+  /** The longest pause in milliseconds. Default 2,000. */
   readonly maxDelayMs: number;
-  /** Milliseconds. Default 30,000. */
+  /** The longest `Retry-After` that is waited for, in milliseconds. Default 30,000. */
   readonly maxRetryAfterMs: number;
 }
 
@@ -26,7 +26,7 @@ export interface SidecarOptions {
   /** Default: the global `fetch`. */
   readonly fetch?: Fetch;
   /**
-   * Makes the connection of a WebSocket in Node, as `throughProxy` of `machine-sidecar` does. Browsers do without.
+   * Makes the connection of a WebSocket in Node, as `throughProxy` of `machine-sidecar` does. Browsers do not use it.
    *
    * @default a direct connection
    */
@@ -34,14 +34,17 @@ export interface SidecarOptions {
   readonly retry?: Partial<RetryPolicy>;
   /** Milliseconds for one try of a short request. Default 30,000. Waiting requests get their wait on top. */
   readonly requestTimeoutMs?: number;
-  /** Milliseconds that `wait`, `follow` and `run` look for a server that went away (a restart) before they give up. Default 60,000. */
+  /**
+   * Milliseconds that `wait`, `follow` and `run` look for a server that went away (a restart) before they give up.
+   * Default 60,000.
+   */
   readonly reconnectMs?: number;
 }
 
-/** What is used of `fetch`. */
+/** The part of `fetch` that is used. */
 export type Fetch = (address: string, init: RequestInit & Sent) => Promise<Answer>;
 
-/** What each request has. */
+/** The parts that every request has. */
 export interface Sent {
   readonly method: string;
   readonly headers: { readonly [name: string]: string };
@@ -49,19 +52,21 @@ export interface Sent {
   readonly signal: AbortSignal;
 }
 
-/** What is used of a `Response`. */
+/** The part of a `Response` that is used. */
 export interface Answer extends Pick<Response, 'ok' | 'status' | 'text' | 'arrayBuffer'> {
   readonly headers: { get(name: string): string | null };
   readonly body: {
-    getReader(): { read(): Promise<{ readonly done?: boolean; readonly value?: Uint8Array | undefined }>; cancel(): Promise<void> };
+    getReader(): {
+      read(): Promise<{ readonly done?: boolean; readonly value?: Uint8Array | undefined }>; cancel(): Promise<void>
+    };
     cancel(): Promise<void>;
   } | null;
 }
 
 /**
- * @param url `http:` or `https:`, which has TLS.
- * @param options.connectTimeoutMs Milliseconds until the connection stands.
- * @returns a `Socket` of `node:net`; `undefined`: it is to be made as usual.
+ * @param url `http:`, or `https:` for TLS.
+ * @param options.connectTimeoutMs Milliseconds that the connection may take.
+ * @returns a `Socket` of `node:net`; `undefined`: the connection is made as usual.
  */
 export type Connect = (
   url: URL, options: { readonly signal: AbortSignal | undefined; readonly connectTimeoutMs: number },
@@ -69,7 +74,7 @@ export type Connect = (
 
 /** Checked {@link SidecarOptions}, defaults filled in. */
 export interface Endpoint {
-  /** Without a slash at its end. */
+  /** The address, without a slash at its end. */
   readonly base: string;
   readonly key: string | undefined;
   readonly fetch: Fetch;
@@ -79,13 +84,17 @@ export interface Endpoint {
   readonly reconnectMs: number;
 }
 
-/** @throws ProblemError `invalid_request` when the address or the key cannot be used. The key is never in the message. */
+/**
+ * Checks the options.
+ *
+ * @throws ProblemError `invalid_request` when the address or the key cannot be used. The key is never in the message.
+ */
 export function endpoint(options: SidecarOptions): Endpoint {
   const { key } = options;
   if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
     throw new ProblemError('invalid_request', 'Cannot use the key: expected printable ASCII characters without spaces');
   }
-  // Called as a method of something else, a browser's fetch throws "Illegal invocation"; named here, Node would load its own.
+  // As a method of another object a browser's fetch throws "Illegal invocation"; named here, Node would load its own.
   const request: Fetch = options.fetch ?? ((address, init) => globalThis.fetch(address, init));
   return {
     base: baseUrl(options.url),
@@ -100,13 +109,16 @@ export function endpoint(options: SidecarOptions): Endpoint {
 
 function baseUrl(address: string | URL): string {
   if (!URL.canParse(String(address))) {
-    throw new ProblemError('invalid_request', `Cannot use the address "${address}": expected a URL such as http://127.0.0.1:8585`);
+    throw new ProblemError('invalid_request',
+      `Cannot use the address "${address}": expected a URL such as http://127.0.0.1:8585`);
   }
   const url = new URL(address);
   const isHttp = url.protocol === 'http:' || url.protocol === 'https:';
-  if (!isHttp) throw new ProblemError('invalid_request', `Cannot use the address "${address}": expected http:// or https://`);
+  if (!isHttp) throw new ProblemError('invalid_request',
+    `Cannot use the address "${address}": expected http:// or https://`);
   if (url.username !== '' || url.password !== '') {
-    throw new ProblemError('invalid_request', `Cannot use the address of ${url.host}: expected no user name or password in it; give the key apart`);
+    throw new ProblemError('invalid_request',
+      `Cannot use the address of ${url.host}: expected no user name or password in it; give the key apart`);
   }
   return url.origin + url.pathname.replace(/\/+$/, '');
 }

@@ -17,14 +17,15 @@ export interface ResumeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A server sends a comment every 15 s: after three missed ones the connection is dead. */
+/** A server sends a comment every 15 s: after three missed ones the connection counts as dead. */
 const silenceMs = 50_000;
 
 /**
- * Yields what `connect` does, connection after connection, until `isLast` holds.
+ * Yields what `connect` yields, on one connection after another, until `isLast` holds.
  *
- * @param connect Opens a connection behind what was yielded so far.
- * @throws ProblemError `unreachable` when no server was found for `reconnectMs`; the server's own; the reason of `signal`.
+ * @param connect Opens a connection that continues after what was yielded so far.
+ * @throws ProblemError `unreachable` when no server was found for `reconnectMs`; the server's own; the reason of
+ * `signal`.
  */
 export async function* resuming<T>(
   endpoint: Endpoint, options: ResumeOptions, connect: () => AsyncIterable<T>, isLast: (item: T) => boolean,
@@ -53,12 +54,15 @@ export async function* resuming<T>(
   }
 }
 
-/** The events of one connection, until it breaks or ends. @param lastEventId Resumes behind this event. */
+/** The events of one connection, until it breaks or ends. @param lastEventId Resumes after this event. */
 export async function* receivedEvents(
-  endpoint: Endpoint, { path, query, lastEventId }: Pick<Call, 'path' | 'query'> & { readonly lastEventId: string | undefined },
+  endpoint: Endpoint,
+  { path, query, lastEventId }: Pick<Call, 'path' | 'query'> & { readonly lastEventId: string | undefined },
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ReceivedEvent, void, undefined> {
-  const headers = { Accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId }) };
+  const headers = {
+    Accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId }),
+  };
   const call: Call = { method: 'GET', path, headers, ...(query === undefined ? {} : { query }) };
   const silence = scope(signal, silenceMs);
   try {
@@ -82,7 +86,7 @@ export async function* receivedEvents(
   }
 }
 
-/** Worth another try: the server is away, starting or stopping. */
+/** Whether another try may succeed: the server is away, starting or stopping. */
 export function isPassing(error: ProblemError): boolean {
   return error.code === 'unreachable' || error.code === 'shutting_down' || error.code === 'unavailable'
     || error.status === 429 || error.status === 502 || error.status === 503 || error.status === 504;

@@ -1,5 +1,6 @@
 /**
- * What went wrong, as a {@link ProblemError}: a problem that the server sent, an answer that is not ours, or no answer at all.
+ * Failures as {@link ProblemError}: a problem that the server sent, an answer that is not a machine-sidecar's, or no
+ * answer at all.
  * @module
  */
 import type { JobId } from '../protocol/ids.ts';
@@ -10,8 +11,8 @@ import type { Answer } from './endpoint.ts';
 const maxProblemBytes = 64 * 1024;
 
 /**
- * A signal ended the wait for a job; the job runs on. `name` is that of the signal's reason (`AbortError`, `TimeoutError`), as
- * `fetch` has it; `cause` is the reason itself.
+ * A signal ended the wait for a job, which keeps running. `name` is that of the signal's reason (`AbortError`,
+ * `TimeoutError`), as with `fetch`; `cause` is the reason itself.
  */
 export class JobWaitAbortedError extends Error {
   override readonly name: string;
@@ -25,7 +26,7 @@ export class JobWaitAbortedError extends Error {
   }
 }
 
-/** Names the job in the failure where `signal` ended the wait for it. */
+/** Names the job in the error if `signal` ended the wait for it. */
 export async function waitingFor<T>(jobId: JobId, signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -34,7 +35,7 @@ export async function waitingFor<T>(jobId: JobId, signal: AbortSignal | undefine
   }
 }
 
-/** Reads the body of a failed answer. `from` is the address for the message. */
+/** Reads the body of a failed answer. @param from The address for the message. */
 export async function problemOf(response: Answer, from: string): Promise<ProblemError> {
   const { status } = response;
   const type = response.headers.get('content-type') ?? '';
@@ -43,18 +44,20 @@ export async function problemOf(response: Answer, from: string): Promise<Problem
   if (!isProblem) await response.body?.cancel();
   const problem = isProblem ? readProblem(await boundedText(response), { status, retryAfter }) : undefined;
   if (problem) return problem;
-  const told = status === 0 || (status >= 300 && status < 400) ? 'a redirect' : `status ${status}, ${type || 'no type'}`;
-  return new ProblemError('bad_answer', `Cannot read the answer of ${from}: expected one of a machine-sidecar, received ${told}`, {
-    status, headers: retryAfter === undefined ? {} : { 'Retry-After': retryAfter },
-  });
+  const told = status === 0 || (status >= 300 && status < 400)
+    ? 'a redirect'
+    : `status ${status}, ${type || 'no type'}`;
+  return new ProblemError('bad_answer',
+    `Cannot read the answer of ${from}: expected one of a machine-sidecar, received ${told}`,
+    { status, headers: retryAfter === undefined ? {} : { 'Retry-After': retryAfter } });
 }
 
-/** The answer is not one of ours. */
+/** The answer is not that of a machine-sidecar. */
 export function badAnswer(from: string, received: string, cause?: unknown): ProblemError {
   return new ProblemError('bad_answer', `Cannot read the answer of ${from}: ${received}`, { cause });
 }
 
-/** `fetch` failed: no server, or one that does not speak HTTP. */
+/** `fetch` failed: there is no server, or it does not speak HTTP. */
 export function networkFailure(error: unknown, from: string): ProblemError {
   const { code, message, name } = root(error);
   // The proxy answered, not the server: another try would change nothing, and wrong passwords may lock its user out.
@@ -62,10 +65,11 @@ export function networkFailure(error: unknown, from: string): ProblemError {
     return new ProblemError('bad_answer', `Cannot reach ${from}: ${message}`, { cause: error });
   }
   if (name === 'HTTPParserError') return badAnswer(from, 'it does not speak HTTP', error);
-  return new ProblemError('unreachable', `Cannot reach ${from}: ${words[code ?? message] ?? message}`, { cause: error });
+  return new ProblemError('unreachable', `Cannot reach ${from}: ${words[code ?? message] ?? message}`,
+    { cause: error });
 }
 
-/** Nothing was sent: the request cannot have had an effect. Unknown in browsers, which do not say why. */
+/** Whether nothing was sent: the request has had no effect. Unknown in browsers, which do not tell the cause. */
 export function wasNeverSent(error: unknown): boolean {
   return notSent.has(root(error).code ?? '');
 }
@@ -75,7 +79,7 @@ const notSent = new Set([
   'ERR_PROXY_CONNECT',
 ]);
 
-/** By code, or by message where there is no code. */
+/** Explanations by code, or by message where there is no code. */
 const words: { readonly [code: string]: string | undefined } = {
   ECONNREFUSED: 'nothing listens there',
   ECONNRESET: 'the connection broke',
@@ -89,8 +93,10 @@ const words: { readonly [code: string]: string | undefined } = {
   UND_ERR_CONNECT_TIMEOUT: 'the connection timed out',
   UND_ERR_HEADERS_TIMEOUT: 'no answer in time',
   ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS; is it http:// instead of https://?',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed (NODE_EXTRA_CA_CERTS names a file of certificates to trust)',
-  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is self-signed (NODE_EXTRA_CA_CERTS names a file of certificates to trust)',
+  DEPTH_ZERO_SELF_SIGNED_CERT:
+    'its certificate is self-signed (NODE_EXTRA_CA_CERTS names a file of certificates to trust)',
+  SELF_SIGNED_CERT_IN_CHAIN:
+    'its certificate is self-signed (NODE_EXTRA_CA_CERTS names a file of certificates to trust)',
 };
 
 /** The innermost cause that says more than "fetch failed". */

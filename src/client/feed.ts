@@ -11,25 +11,31 @@ import { receivedEvents, resuming, type ResumeOptions } from './event-stream.ts'
 export interface WatchOptions extends ResumeOptions {
   /** Only these jobs, at most 200. Default: all that fit. */
   readonly jobs?: readonly JobId[];
-  /** Only jobs with all of these. */
+  /** Only jobs with all of these labels. */
   readonly labels?: { readonly [name: string]: string };
   readonly name?: string;
-  /** `finished`: ends, behind an event `end`, once all jobs that fit have finished. Default: until the signal aborts. */
+  /** `finished`: ends, after an event `end`, once all jobs that fit have finished. Default: until the signal aborts. */
   readonly until?: 'finished';
 }
 
 /**
- * Yields `status` for each unfinished job that fits (of those that `jobs` names, for each), then `ready`, then `status` at each
- * change and `deleted` for a job that is deleted. After a lost connection no final status is missed, and none is told twice.
+ * Yields `status` for each unfinished job that fits (of those that `jobs` names, for each), then `ready`, then `status`
+ * at each change and `deleted` for a job that is deleted. After a lost connection no final status is missed, and none
+ * is yielded twice.
  */
-export async function* watchJobs(endpoint: Endpoint, options: WatchOptions = {}): AsyncGenerator<FeedEvent, void, undefined> {
+export async function* watchJobs(
+  endpoint: Endpoint,
+  options: WatchOptions = {},
+): AsyncGenerator<FeedEvent, void, undefined> {
   const { jobs: job, labels, name, until, signal } = options;
   const label = Object.entries(labels ?? {}).map(([key, value]) => `${key}:${value}`);
   const query = { job, label, name, until };
   const told = new Told();
   let lastEventId: string | undefined;
   const connect = async function* (): AsyncGenerator<FeedEvent, void, undefined> {
-    for await (const { event, data, id } of receivedEvents(endpoint, { path: '/jobs/events', query, lastEventId }, signal)) {
+    for await (const { event, data, id } of receivedEvents(
+      endpoint, { path: '/jobs/events', query, lastEventId }, signal,
+    )) {
       const answer = feedEventAnswer(event, data, endpoint.base);
       lastEventId = id ?? lastEventId;
       if (answer && told.isNew(answer)) yield answer;
@@ -38,12 +44,19 @@ export async function* watchJobs(endpoint: Endpoint, options: WatchOptions = {})
   yield* resuming(endpoint, options, connect, ({ type }) => type === 'end');
 }
 
-/** Resolves once all these jobs have finished or were deleted. @returns the finished ones, in the order in which they finished. */
+/**
+ * Resolves once all these jobs have finished or were deleted.
+ *
+ * @returns the finished ones, in the order in which they finished.
+ */
 export async function waitForJobs(
   endpoint: Endpoint, ids: readonly JobId[], options: ResumeOptions & { readonly onFinished?: (job: Job) => void },
 ): Promise<Job[]> {
   const finished: Job[] = [];
-  const groups = Array.from({ length: Math.ceil(ids.length / maxFeedJobs) }, (_, index) => ids.slice(index * maxFeedJobs, (index + 1) * maxFeedJobs));
+  const groups = Array.from(
+    { length: Math.ceil(ids.length / maxFeedJobs) },
+    (_, index) => ids.slice(index * maxFeedJobs, (index + 1) * maxFeedJobs),
+  );
   await Promise.all(groups.map(async (jobs) => {
     for await (const event of watchJobs(endpoint, { ...options, jobs, until: 'finished' })) {
       if (event.type !== 'status' || !isFinishedJob(event.job)) continue;
@@ -54,7 +67,7 @@ export async function waitForJobs(
   return finished;
 }
 
-/** What was told already: after a restart the server tells of all jobs, the finished ones among them. */
+/** Tells what was yielded already: after a restart the server reports all jobs, finished ones, too. */
 class Told {
   readonly #states = new Map<JobId, string>();
   #isReady = false;
@@ -68,7 +81,9 @@ class Told {
       }
       case 'deleted': return this.#states.delete(event.jobId) || !this.#isReady;
       case 'status': {
-        const { jobId, status, reason, agentPhase, turnCount, pendingPermissions = [], pendingElicitations = [] } = event.job;
+        const {
+          jobId, status, reason, agentPhase, turnCount, pendingPermissions = [], pendingElicitations = [],
+        } = event.job;
         const state = JSON.stringify([
           status, reason, agentPhase, turnCount, pendingPermissions.map(({ permissionId }) => permissionId),
           pendingElicitations.map(({ elicitationId }) => elicitationId),

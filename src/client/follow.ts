@@ -11,20 +11,27 @@ import { receivedEvents, resuming, type ResumeOptions } from './event-stream.ts'
 import { badAnswer } from './failure.ts';
 
 export interface FollowOptions extends ResumeOptions {
-  /** Resumes behind these bytes; `events`, of an agent's job, is one that an id named. Default: from the start. */
+  /** Resumes after these bytes; `events`, of an agent's job, is a position from an event id. Default: the start. */
   readonly from?: Position;
 }
 
 /**
- * Yields the events of a job, ends behind its `end` event. Reads no faster than it is consumed.
+ * Yields the events of a job, and ends after its `end` event. Reads no faster than the caller consumes.
  *
- * @throws ProblemError `unreachable` when no server was found for `reconnectMs`; `job_not_found`; the reason of `signal`.
+ * @throws ProblemError `unreachable` when no server was found for `reconnectMs`; `job_not_found`; the reason of
+ * `signal`.
  */
-export async function* follow(endpoint: Endpoint, id: JobId, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+export async function* follow(
+  endpoint: Endpoint,
+  id: JobId,
+  options: FollowOptions = {},
+): AsyncGenerator<JobEvent, void, undefined> {
   const position: { -readonly [S in keyof Position]: Position[S] } = { stdout: 0, stderr: 0, ...options.from };
   const path = `/jobs/${id}/events`;
   const connect = async function* (): AsyncGenerator<JobEvent, void, undefined> {
-    for await (const received of receivedEvents(endpoint, { path, lastEventId: formatPosition(position) }, options.signal)) {
+    for await (const received of receivedEvents(
+      endpoint, { path, lastEventId: formatPosition(position) }, options.signal,
+    )) {
       const event = eventAnswer(received.event, received.data, endpoint.base);
       if (event?.type === 'output') advance(position, event, endpoint.base);
       if (event?.type === 'agent') position.events = behind(received.id, endpoint.base);
@@ -44,11 +51,16 @@ export function outputBytes(event: Extract<JobEvent, { type: 'output' }>): Uint8
 }
 
 /**
- * Moves `position` behind the event. A program that truncates its own output (it opened `/dev/stdout` anew) starts again at 0.
+ * Moves `position` behind the event. A program that truncates its own output (by reopening `/dev/stdout`) starts again
+ * at 0.
  *
  * @throws ProblemError `bad_answer` when bytes are missing in between.
  */
-function advance(position: { stdout: number; stderr: number }, event: Extract<JobEvent, { type: 'output' }>, from: string): void {
+function advance(
+  position: { stdout: number; stderr: number },
+  event: Extract<JobEvent, { type: 'output' }>,
+  from: string,
+): void {
   const { stream, offset } = event;
   const missing = offset - position[stream];
   if (missing > 0) throw badAnswer(from, `${missing} bytes of ${stream} are missing before byte ${offset}`);
@@ -56,9 +68,10 @@ function advance(position: { stdout: number; stderr: number }, event: Extract<Jo
 }
 
 /**
- * Where the events of an agent go on behind the one of this id: how long it was on the disk of the server, only that knows.
+ * The position after the event with this id among the events of an agent: only the server knows it, as it depends on
+ * the length of the event on its disk.
  *
- * @throws ProblemError `bad_answer` where it does not say so.
+ * @throws ProblemError `bad_answer` where the id does not tell it.
  */
 function behind(eventId: string | undefined, from: string): number {
   try {

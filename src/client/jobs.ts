@@ -27,38 +27,38 @@ export interface Cancellable {
 export interface TextOptions extends Cancellable {
   /** Only the last lines of each stream. */
   readonly tailLines?: number;
-  /** At most so many bytes of each stream, the end of it. Default 1 MiB. */
+  /** The end of each stream, at most so many bytes. Default 1 MiB. */
   readonly maxBytes?: number;
 }
 
 export interface RunOptions extends TextOptions {
   /** Default: a new one for each call. */
   readonly idempotencyKey?: string;
-  /** Told as soon as the job has an id. */
+  /** Called as soon as the job has an id. */
   readonly onAccepted?: (accepted: Accepted) => void;
-  /** Told of output as it comes; what it returns is waited for before more is read. */
+  /** Called with output as it comes; a promise that it returns is awaited before more is read. */
   readonly onOutput?: (stream: StreamName, bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
 }
 
 export interface WaitOptions extends TextOptions {
-  /** Milliseconds, then the job is handed out as it is: look at its `status`. Default: none. */
+  /** Milliseconds after which the job is returned as it is: look at its `status`. Default: no limit. */
   readonly timeoutMs?: number;
   /** `input`: also once the agent waits for a person: a permission, a question, another prompt. Default: `end`. */
   readonly waitFor?: 'end' | 'input';
 }
 
 export interface WaitAllOptions extends ResumeOptions {
-  /** Called with each job that has finished, those that already had among them. */
+  /** Called with each job that has finished, including those that already had. */
   readonly onFinished?: (job: Job) => void;
 }
 
 export interface ListFilters extends Cancellable {
-  /** A page, 1 to 1000. Default 20; for {@link Jobs.all} 200. */
+  /** Jobs per page, 1 to 1000. Default 20; for {@link Jobs.all} 200. */
   readonly limit?: number;
   readonly status?: JobStatus;
   /** Only jobs that ended for this reason. */
   readonly reason?: JobReason;
-  /** All of them must be there. */
+  /** Only jobs with all of these labels. */
   readonly labels?: { readonly [name: string]: string };
   readonly name?: string;
   /** `input`: only jobs whose agent waits for a person: a permission, a question, another prompt. */
@@ -72,21 +72,21 @@ export interface ListFilters extends Cancellable {
 export interface OutputOptions extends Cancellable {
   /** The first byte. Default 0. */
   readonly offset?: number;
-  /** At most so many bytes. Default: all there is. */
+  /** At most so many bytes. Default: all of them. */
   readonly limit?: number;
   readonly tailLines?: number;
 }
 
 export interface ActOptions extends Cancellable {
-  /** A lost answer is asked for again under the same key, and the server acts once. Default: a new key for each call. */
+  /** A lost answer is asked for again with the same key, and the server acts once. Default: a new key for each call. */
   readonly idempotencyKey?: string;
 }
 
-/** How much of a job's stdin is sent at once: what a FIFO holds. */
+/** Bytes of a job's stdin that are sent at once: what a FIFO holds. */
 const stdinPieceBytes = 64 * 1024;
-/** pipe(7), PIPE_BUF: what a FIFO takes whole or not at all. */
+/** pipe(7), PIPE_BUF: a FIFO takes so many bytes whole or not at all. */
 const atomicBytes = 4096;
-/** How long one piece may take, in milliseconds: the server waits while the job reads. */
+/** Milliseconds that one piece may take: the server waits while the job reads. */
 const stdinHoldMs = 240_000;
 
 export class Jobs {
@@ -97,13 +97,15 @@ export class Jobs {
   }
 
   /**
-   * Every call takes the id of a job as text: what is none is refused before anything is sent.
+   * Every call takes the id of a job as text, and refuses text that is not an id before anything is sent.
    *
-   * @throws ProblemError `job_not_found`, also for what is no id.
+   * @throws ProblemError `job_not_found`, also for text that is not an id.
    */
   async get(id: string, options: TextOptions = {}): Promise<Job> {
     const { tailLines, maxBytes, signal } = options;
-    return sendJson(this.#endpoint, { method: 'GET', path: pathOf(id), query: { tailLines, maxBytes }, signal }, jobAnswer);
+    return sendJson(
+      this.#endpoint, { method: 'GET', path: pathOf(id), query: { tailLines, maxBytes }, signal }, jobAnswer,
+    );
   }
 
   /** One page, newest first. */
@@ -137,8 +139,8 @@ export class Jobs {
   }
 
   /**
-   * Waits until all these jobs have finished, on one connection for up to 200 of them; one that is deleted meanwhile is waited for no
-   * longer. A server that restarts is waited for.
+   * Waits until all these jobs have finished, on one connection for up to 200 of them; a job that is deleted meanwhile
+   * is no longer waited for. A server that restarts is waited for.
    *
    * @returns the finished jobs without their output, in the order in which they finished.
    * @throws ProblemError `job_not_found`, `unreachable`; the reason of `signal`.
@@ -148,17 +150,18 @@ export class Jobs {
   }
 
   /**
-   * Tells of many jobs on one connection: first `status` for each unfinished one that fits (of those that `jobs` names, for each), then
-   * `ready`, then `status` at each change and `deleted` for one that is deleted. Resumes after a lost connection: no final status is
-   * missed, none is told twice.
+   * Follows many jobs on one connection: yields `status` for each unfinished job that fits (of those that `jobs` names,
+   * for each), then `ready`, then `status` at each change and `deleted` for a job that is deleted. Resumes after a lost
+   * connection: no final status is missed, none is yielded twice.
    *
-   * @throws ProblemError `job_not_found` where `jobs` names one that is not there; `unreachable`; the reason of `signal`.
+   * @throws ProblemError `job_not_found` where `jobs` names a job that does not exist; `unreachable`; the reason of
+   * `signal`.
    */
   watch(options: WatchOptions = {}): AsyncGenerator<FeedEvent, void, undefined> {
     return watchJobs(this.#endpoint, options);
   }
 
-  /** The bytes of one stream, as they are on disk at the moment. Follow the job for what is still to come. */
+  /** The bytes of one stream that are on disk now. Follow the job for later output. */
   async output(id: string, stream: StreamName, options: OutputOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { offset, limit, tailLines, signal } = options;
     const call: Call = {
@@ -171,7 +174,10 @@ export class Jobs {
     return send(this.#endpoint, call, async (response) => new Uint8Array(await response.arrayBuffer()));
   }
 
-  /** The events of the job: output as it comes, what its agent does, changes of its state, last `end`. No byte and no event is lost or doubled. */
+  /**
+   * The events of the job: output as it comes, what its agent does, changes of its state, last `end`. No byte and no
+   * event is lost or doubled.
+   */
   async *follow(id: string, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
     const jobId = checkedId(id);
     try {
@@ -191,8 +197,8 @@ export class Jobs {
   /**
    * Writes all of `bytes` to the stdin of the job, as fast as the job reads it, then closes it if `eof`.
    * A server that went away is looked for as long as `wait` does.
-   * When an answer is lost, a piece of up to 4096 bytes is sent again under its key; of a longer one nobody knows how much
-   * arrived, so that fails.
+   * When an answer is lost, a piece of up to 4096 bytes is sent again under its key; for a longer piece it is unknown
+   * how much arrived, so the call fails.
    *
    * @throws ProblemError `stdin_closed`, `job_not_running`, `unreachable`.
    */
@@ -214,13 +220,17 @@ export class Jobs {
   }
 
   /**
-   * Ends the job and all that it started; resolves with the job once it is. One that has finished is handed out as it is, and
-   * what lingers of it is ended.
+   * Ends the job and all that it started; resolves with the job once that is done. A finished job is returned as it is,
+   * and what lingers of it is ended.
    *
    * @throws ProblemError `job_not_found`.
    */
-  async cancel(id: string, request: CancelRequest | { signal?: SignalName; graceSeconds?: number } = {}, options: ActOptions = {}): Promise<Job> {
-    // The answer comes when the job is gone: its own grace is not known here.
+  async cancel(
+    id: string,
+    request: CancelRequest | { signal?: SignalName; graceSeconds?: number } = {},
+    options: ActOptions = {},
+  ): Promise<Job> {
+    // The answer comes once the job has ended: the job's own grace is not known here.
     const call = { ...act(`${pathOf(id)}/cancel`, JSON.stringify(request), options), holdMs: Infinity };
     return sendJson(this.#endpoint, call, jobAnswer);
   }
@@ -230,12 +240,16 @@ export class Jobs {
     await send(this.#endpoint, act(`${pathOf(id)}/signal`, JSON.stringify({ signal: name }), options), drained);
   }
 
-  /** Changes the size of the terminal of a job with `tty`. @throws ProblemError `no_terminal`, `job_not_running`, `not_supported`. */
+  /**
+   * Changes the size of the terminal of a job with `tty`.
+   *
+   * @throws ProblemError `no_terminal`, `job_not_running`, `not_supported`.
+   */
   async resize(id: string, { cols, rows }: TerminalSize, options: ActOptions = {}): Promise<void> {
     await send(this.#endpoint, act(`${pathOf(id)}/resize`, JSON.stringify({ cols, rows }), options), drained);
   }
 
-  /** Submits the same request again, as a job of its own. */
+  /** Submits the same request again, as a new job. */
   async rerun(id: string, options: ActOptions = {}): Promise<Accepted> {
     return sendJson(this.#endpoint, act(`${pathOf(id)}/rerun`, '{}', options), acceptedAnswer);
   }
@@ -243,8 +257,10 @@ export class Jobs {
   /** Forgets a finished job and its files. @throws ProblemError `job_running`, `job_not_found`. */
   async delete(id: string, options: Cancellable = {}): Promise<void> {
     const { base } = this.#endpoint;
-    await send(this.#endpoint, { method: 'DELETE', path: pathOf(id), accept: [404], ...options }, async (response, attempt) => {
-      // Gone at a second try: the first one did it, and its answer was lost.
+    await send(this.#endpoint, {
+      method: 'DELETE', path: pathOf(id), accept: [404], ...options,
+    }, async (response, attempt) => {
+      // Gone at a second try: the first one deleted it, and its answer was lost.
       if (response.status === 404 && attempt === 0) throw await problemOf(response, base);
       await drained(response);
     });
@@ -253,26 +269,31 @@ export class Jobs {
   async #page(filters: ListFilters): Promise<{ jobs: Job[]; hasNext: boolean }> {
     const { limit, status, reason, name, waitsFor, before, signal } = filters;
     const label = Object.entries(filters.labels ?? {}).map(([key, value]) => `${key}:${value}`);
-    const query = { limit, status, reason, name, waitsFor, before, label, output: filters.output === true ? true : undefined };
+    const query = {
+      limit, status, reason, name, waitsFor, before, label, output: filters.output === true ? true : undefined,
+    };
     return send(this.#endpoint, { method: 'GET', path: '/jobs', query, signal }, async (response) => ({
       jobs: jobsAnswer(await readJson(this.#endpoint, response), this.#endpoint.base),
       hasNext: /;\s*rel="?next"?/.test(response.headers.get('link') ?? ''),
     }));
   }
 
-  /** `undefined` when all was taken, else how many bytes were, because the FIFO is full. */
+  /** `undefined` when all was taken, else how many bytes were taken before the FIFO was full. */
   async #writeStdin(
     id: string, piece: Uint8Array<ArrayBuffer>, options: { eof: boolean; signal: AbortSignal | undefined },
   ): Promise<number | undefined> {
     const call: Call = {
-      method: 'POST', path: `${pathOf(id)}/stdin`, query: { eof: options.eof ? true : undefined }, body: piece, holdMs: stdinHoldMs,
-      persistMs: this.#endpoint.reconnectMs, signal: options.signal, ...(piece.length <= atomicBytes ? { idempotencyKey: newIdempotencyKey() } : {}),
+      method: 'POST', path: `${pathOf(id)}/stdin`, query: { eof: options.eof ? true : undefined }, body: piece,
+      holdMs: stdinHoldMs, persistMs: this.#endpoint.reconnectMs, signal: options.signal,
+      ...(piece.length <= atomicBytes ? { idempotencyKey: newIdempotencyKey() } : {}),
     };
     try {
       await send(this.#endpoint, call, drained);
       return undefined;
     } catch (error) {
-      const written = error instanceof ProblemError && error.code === 'stdin_full' ? error.extensions['writtenBytes'] : undefined;
+      const written = error instanceof ProblemError && error.code === 'stdin_full'
+        ? error.extensions['writtenBytes']
+        : undefined;
       if (typeof written !== 'number') throw error;
       return written;
     }
@@ -283,12 +304,12 @@ export function isFinished(job: Job): boolean {
   return isFinishedJob(job);
 }
 
-/** Where a follower goes on that has everything this job says it wrote. */
+/** The position from which to follow a job whose output is known as far as this answer counts it. */
 export function positionOf(job: Job): Position {
   return { stdout: job.stdoutBytes, stderr: job.stderrBytes };
 }
 
-/** Something that is done once, whatever is lost on the way. */
+/** A request that takes effect once, even if its answer is lost. */
 function act(path: string, body: string, options: ActOptions): Call {
   const { signal, idempotencyKey = newIdempotencyKey() } = options;
   return { method: 'POST', path, body, idempotencyKey, signal };
@@ -301,5 +322,6 @@ function pathOf(id: string): string {
 /** @throws ProblemError `job_not_found`. */
 export function checkedId(id: string): JobId {
   if (isJobId(id)) return id;
-  throw new ProblemError('job_not_found', `Cannot find job ${JSON.stringify(String(id).slice(0, 64))}: expected an id of 16 letters and digits`);
+  throw new ProblemError('job_not_found',
+    `Cannot find job ${JSON.stringify(String(id).slice(0, 64))}: expected an id of 16 letters and digits`);
 }

@@ -1,5 +1,5 @@
 /**
- * Waiting: pauses that a signal ends, and how long the next one is.
+ * Pauses that a signal can end, and how long the next one is.
  * @module
  */
 import { onAbort } from '../base/abort.ts';
@@ -21,8 +21,8 @@ export function pause(delayMs: number, signal: AbortSignal | undefined): Promise
 }
 
 /**
- * Milliseconds before the next try: doubled each time, at most `maxDelayMs`, and between half and all of it by chance, so
- * that clients which lost the same server do not come back together.
+ * Milliseconds before the next try: doubled each time, at most `maxDelayMs`, and shortened at random by up to half, so
+ * that clients which lost the same server do not return together.
  *
  * @param failures How many tries have failed, at least 1.
  */
@@ -31,14 +31,17 @@ export function backoffMs(failures: number, policy: Pick<RetryPolicy, 'firstDela
   return fullMs * (0.5 + Math.random() / 2);
 }
 
-/** One signal out of a caller's and a time limit. Written out because `AbortSignal.any` leaks on Node 20 with long-lived signals. */
+/**
+ * One signal out of a caller's and a time limit. Written out because `AbortSignal.any` leaks on Node 20 with long-lived
+ * signals.
+ */
 export interface Scope {
   readonly signal: AbortSignal;
-  /** The time limit was reached. */
+  /** Whether the time limit was reached. */
   readonly isOverdue: () => boolean;
-  /** Starts the time limit anew. */
+  /** Restarts the time limit. */
   readonly touch: () => void;
-  /** Lets go of the caller's signal, and aborts what still runs. */
+  /** Detaches from the caller's signal, and aborts what still runs. */
   readonly close: () => void;
 }
 

@@ -9,19 +9,22 @@ import { backoffMs, pause, scope } from './pause.ts';
 
 export interface Call {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'DELETE';
-  /** Below the base address, segments encoded: `/jobs/x`. */
+  /** The path below the base address, segments encoded: `/jobs/x`. */
   readonly path: string;
   /** `undefined` leaves a parameter out; a list repeats it. */
   readonly query?: { readonly [name: string]: string | number | boolean | readonly string[] | undefined };
   readonly headers?: { readonly [name: string]: string };
   readonly body?: string | Uint8Array<ArrayBuffer>;
-  /** The same key and body give the first answer again: with it a POST is safe to repeat. */
+  /** The same key and body give the first answer again: with a key a POST is safe to repeat. */
   readonly idempotencyKey?: string;
   /** Statuses besides 2xx that are answers, not failures. */
   readonly accept?: readonly number[];
   /** Milliseconds that the server may hold the answer back, on top of the usual limit. `Infinity`: no limit. */
   readonly holdMs?: number;
-  /** Milliseconds for which it is tried again while that is safe, however often that is. Default: as often as the policy says. */
+  /**
+   * Milliseconds for which the request is tried again while that is safe, however often that is. Default: as often as
+   * the policy says.
+   */
   readonly persistMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -29,7 +32,7 @@ export interface Call {
 /** Reads an answer within the time limit of its request. `attempt` counts from 0. */
 export type Reader<T> = (response: Answer, attempt: number) => Promise<T>;
 
-/** Headers that a browser and Node both understand; redirects are refused, because they would carry the key elsewhere. */
+/** Options that browsers and Node both understand; redirects are refused, as they would send the key elsewhere. */
 export function requestInit(endpoint: Endpoint, call: Call, signal: AbortSignal): RequestInit & Sent {
   const headers: { [name: string]: string } = { Accept: 'application/json', ...call.headers };
   if (endpoint.key !== undefined) headers['Authorization'] = `Bearer ${endpoint.key}`;
@@ -47,16 +50,17 @@ export function requestInit(endpoint: Endpoint, call: Call, signal: AbortSignal)
   };
 }
 
-/** The types of Node 20 do not know it. An answer out of a browser's cache would hide what the job does. */
+/** The types of Node 20 lack this option. An answer out of a browser's cache would hide what the job does. */
 const browserOnly = { cache: 'no-store' } as const;
 
 /**
- * @throws ProblemError `invalid_request` where a name in the path is empty, `.` or `..`: an URL takes those for steps, not for names, and
- * another call than the one meant would be made.
+ * @throws ProblemError `invalid_request` where a name in the path is empty, `.` or `..`: a URL treats these as steps,
+ * not as names, and another call than the intended one would be made.
  */
 export function addressOf(endpoint: Endpoint, call: Call): string {
   if (call.path !== '/' && call.path.split('/').slice(1).some((segment) => ['', '.', '..'].includes(segment))) {
-    throw new ProblemError('invalid_request', `Cannot ask for ${JSON.stringify(call.path)}: no URL can name something that is empty, "." or ".."`);
+    throw new ProblemError('invalid_request',
+      `Cannot ask for ${JSON.stringify(call.path)}: no URL can name something that is empty, "." or ".."`);
   }
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(call.query ?? {})) {
@@ -69,9 +73,9 @@ export function addressOf(endpoint: Endpoint, call: Call): string {
 }
 
 /**
- * Sends `call` and reads its answer. GET, HEAD, DELETE and others with an `Idempotency-Key` are tried again, within the
- * bounds of `endpoint.retry`, after a network failure and after a 429 or 503 with `Retry-After`; any request is, when nothing
- * was sent at all or the server was shutting down.
+ * Sends `call` and reads its answer. GET, HEAD, DELETE and calls with an `Idempotency-Key` are tried again, within the
+ * bounds of `endpoint.retry`, after a network failure and after a 429 or 503 with `Retry-After`; any call is tried
+ * again when nothing was sent at all or the server was shutting down.
  *
  * @throws ProblemError the server's own; `unreachable`, `bad_answer`; or the reason of `call.signal`.
  */
@@ -83,7 +87,8 @@ export async function send<T>(endpoint: Endpoint, call: Call, read: Reader<T>): 
     } catch (error) {
       if (call.signal?.aborted) throw call.signal.reason;
       if (!(error instanceof ProblemError)) throw error;
-      const isPatient = attempt + 1 < endpoint.retry.attempts || performance.now() - startedAtMs < (call.persistMs ?? 0);
+      const isPatient = attempt + 1 < endpoint.retry.attempts
+        || performance.now() - startedAtMs < (call.persistMs ?? 0);
       const delayMs = isPatient ? retryDelayMs(error, call, attempt, endpoint) : undefined;
       if (delayMs === undefined) throw error;
       await pause(delayMs, call.signal);
@@ -91,7 +96,7 @@ export async function send<T>(endpoint: Endpoint, call: Call, read: Reader<T>): 
   }
 }
 
-/** Sends `call` and hands out the JSON that it answers, checked by `check`. */
+/** Sends `call` and returns its JSON answer, checked by `check`. */
 export function sendJson<T>(endpoint: Endpoint, call: Call, check: (value: unknown, from: string) => T): Promise<T> {
   return send(endpoint, call, async (response) => check(await readJson(endpoint, response), endpoint.base));
 }
@@ -106,7 +111,7 @@ export async function readJson(endpoint: Endpoint, response: Answer): Promise<un
   }
 }
 
-/** 128 bits of chance. `crypto.randomUUID` does not exist on pages that came without TLS. */
+/** 128 random bits. `crypto.randomUUID` does not exist on pages that came without TLS. */
 export function newIdempotencyKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -129,14 +134,14 @@ async function tryOnce<T>(endpoint: Endpoint, call: Call, attempt: number, read:
   }
 }
 
-/** Milliseconds until the next try; `undefined`: there is none. */
+/** Milliseconds until the next try; `undefined`: there is no next try. */
 function retryDelayMs(error: ProblemError, call: Call, attempt: number, endpoint: Endpoint): number | undefined {
   const { retry } = endpoint;
   const isSafe = (call.method !== 'POST' && call.method !== 'PATCH') || call.idempotencyKey !== undefined;
   if (error.code === 'unreachable') {
     return isSafe || wasNeverSent(error) ? backoffMs(attempt + 1, retry) : undefined;
   }
-  // Whoever is told that there were too many wrong keys most likely has one.
+  // A client that is told that there were too many wrong keys most likely has a wrong key.
   if ((error.status !== 429 && error.status !== 503) || error.code === 'too_many_attempts') return undefined;
   if (!isSafe && error.code !== 'shutting_down') return undefined;
   const afterMs = retryAfterMs(error.headers['Retry-After']);

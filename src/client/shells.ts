@@ -1,5 +1,5 @@
 /**
- * Persistent shells: jobs of one key run in one shell, one after another, and find what the ones before left.
+ * Persistent shells: jobs of one key run in one shell, one after another, and find what earlier jobs left.
  * @module
  */
 import type { ExecRequest, Job, PersistentShellExec } from '../protocol/jobs.ts';
@@ -10,7 +10,10 @@ import { problemOf } from './failure.ts';
 import type { Cancellable, RunOptions } from './jobs.ts';
 import { send, sendJson } from './request.ts';
 
-/** What a job in a persistent shell may say beside its command. `workdir` and `env` are where and how the shell starts, given with its first job. */
+/**
+ * What a job in a persistent shell may say beside its command. `workdir` and `env` are those with which the shell
+ * starts, given with its first job.
+ */
 export type ShellRunOptions = RunOptions & Omit<PersistentShellExec, 'mode' | 'command' | 'sessionKey'>;
 
 export class Shells {
@@ -23,7 +26,7 @@ export class Shells {
     this.#run = run;
   }
 
-  /** All there are, by key. */
+  /** All persistent shells, by key. */
   list(options: Cancellable = {}): Promise<readonly Session[]> {
     return sendJson(this.#endpoint, { method: 'GET', path: '/sessions', ...options }, sessionsAnswer);
   }
@@ -40,19 +43,21 @@ export class Shells {
    */
   async delete(sessionKey: string, options: Cancellable = {}): Promise<void> {
     const { base } = this.#endpoint;
-    // The answer comes when its jobs are gone: their grace is not known here.
+    // The answer comes once its jobs have ended: their grace is not known here.
     const call = { method: 'DELETE', path: pathOf(sessionKey), accept: [404], holdMs: Infinity, ...options } as const;
     await send(this.#endpoint, call, async (response, attempt) => {
-      // Gone at a second try: the first one did it, and its answer was lost.
+      // Gone at a second try: the first one deleted it, and its answer was lost.
       if (response.status === 404 && attempt === 0) throw await problemOf(response, base);
       await drained(response);
     });
   }
 
   /**
-   * Runs `command` in the shell of that key, which is started where there is none, and waits until it has ended; as `Sidecar.run`.
+   * Runs `command` in the shell with that key, which is started if it does not run, and waits until the command has
+   * ended, as `Sidecar.run` does.
    *
-   * @throws ProblemError `session_conflict` where it has another shell than the one asked for, `too_many_sessions` …
+   * @throws ProblemError `session_conflict` where the session has another shell than the one asked for,
+   * `too_many_sessions` …
    */
   run(sessionKey: string, command: string, options: ShellRunOptions = {}): Promise<Job> {
     const { idempotencyKey, onAccepted, onOutput, signal, tailLines, maxBytes, ...request } = options;

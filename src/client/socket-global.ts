@@ -1,5 +1,5 @@
 /**
- * A WebSocket as pages have it: opened with a one-time ticket. It cannot have the other side wait.
+ * A WebSocket in a page: opened with a one-time ticket. It cannot make the other side wait.
  * @module
  */
 import { ProblemError } from '../protocol/problem.ts';
@@ -8,21 +8,28 @@ import type { Endpoint } from './endpoint.ts';
 import { addressOf, sendJson } from './request.ts';
 import { type Socket, type SocketCall, SocketInbox } from './socket-inbox.ts';
 
-/** As much of WHATWG's WebSocket as is used. */
+/** The part of WHATWG's WebSocket that is used. */
 interface GlobalSocket {
   binaryType: string;
   send(data: string | Uint8Array): void;
   close(): void;
   addEventListener(type: 'open' | 'error', listener: () => void): void;
   addEventListener(type: 'message', listener: (event: { readonly data: string | ArrayBuffer }) => void): void;
-  addEventListener(type: 'close', listener: (event: { readonly code: number; readonly reason: string; readonly wasClean: boolean }) => void): void;
+  addEventListener(
+    type: 'close',
+    listener: (event: { readonly code: number; readonly reason: string; readonly wasClean: boolean }) => void,
+  ): void;
 }
 type GlobalSocketClass = new (url: string, protocols: readonly string[]) => GlobalSocket;
 
-/** @throws ProblemError `unreachable`: why, a page is not told. @throws the reason of the signal. */
-export async function openGlobalSocket(endpoint: Endpoint, { path, query, protocol, signal }: SocketCall): Promise<Socket> {
+/** @throws ProblemError `unreachable`, without the cause: a page cannot learn it. @throws the reason of the signal. */
+export async function openGlobalSocket(
+  endpoint: Endpoint,
+  { path, query, protocol, signal }: SocketCall,
+): Promise<Socket> {
   const { WebSocket: Known } = globalThis as { readonly WebSocket?: GlobalSocketClass };
-  if (Known === undefined) throw new ProblemError('not_supported', 'Cannot open a WebSocket: there is no WebSocket here');
+  if (Known === undefined) throw new ProblemError('not_supported',
+    'Cannot open a WebSocket: there is no WebSocket here');
   const { ticket } = await sendJson(endpoint, { method: 'POST', path: '/tickets', signal }, ticketAnswer);
   const address = addressOf(endpoint, { method: 'GET', path, query: { ...query, ticket } });
   const socket = new Known(address.replace(/^http/, 'ws'), [protocol]);
@@ -49,8 +56,10 @@ function opened(socket: GlobalSocket, from: string, signal: AbortSignal): Promis
     const abort = (): void => settle(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     socket.addEventListener('open', () => settle());
-    socket.addEventListener('error', () => settle(new ProblemError('unreachable', `Cannot reach ${from}: no WebSocket was opened`)));
-    socket.addEventListener('close', () => settle(new ProblemError('unreachable', `Cannot reach ${from}: no WebSocket was opened`)));
+    socket.addEventListener('error', () =>
+      settle(new ProblemError('unreachable', `Cannot reach ${from}: no WebSocket was opened`)));
+    socket.addEventListener('close', () =>
+      settle(new ProblemError('unreachable', `Cannot reach ${from}: no WebSocket was opened`)));
     if (signal.aborted) abort();
   });
 }

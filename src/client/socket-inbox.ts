@@ -1,30 +1,30 @@
 /**
- * What came over a WebSocket and waits to be read.
+ * Messages that came over a WebSocket and wait to be read.
  * @module
  */
 
 export interface SocketCall {
-  /** Below the base address, segments encoded. */
+  /** The path below the base address, segments encoded. */
   readonly path: string;
   readonly query: { readonly [name: string]: string | number | boolean | undefined };
   readonly protocol: string;
   readonly signal: AbortSignal;
 }
 
-/** How it ended: RFC 6455 §7.1.5. */
+/** How the connection ended: RFC 6455 §7.1.5. */
 export interface SocketEnd {
   readonly code: number;
   readonly reason: string;
-  /** The other side said that it closes, after all that it had to say. */
+  /** The other side announced the close, after all that it had to send. */
   readonly isClean: boolean;
 }
 
 export interface Socket {
-  /** Yields each message, and returns how it ended. */
+  /** Yields each message, and returns how the connection ended. */
   readonly messages: AsyncGenerator<string | Uint8Array, SocketEnd, undefined>;
   send(data: string | Uint8Array): void;
   close(): void;
-  /** Ends it now. */
+  /** Ends the connection at once. */
   terminate(): void;
 }
 
@@ -34,7 +34,7 @@ export class SocketInbox {
   #end: SocketEnd | undefined;
   #wake: () => void = () => undefined;
 
-  /** @param flow Has the other side wait, where that is possible. */
+  /** @param flow Makes the other side wait, where that is possible. */
   constructor(flow: { readonly pause: () => void; readonly resume: () => void }) {
     this.#flow = flow;
   }

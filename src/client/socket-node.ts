@@ -10,7 +10,7 @@ import { networkFailure } from './failure.ts';
 import { addressOf } from './request.ts';
 import { type Socket, type SocketCall, SocketInbox } from './socket-inbox.ts';
 
-/** What came while the other side was already told to wait, and one long replay. */
+/** The largest message in bytes: what came while the other side was already told to wait, and one long replay. */
 const messageBytes = 16 * 2 ** 20;
 
 /** @throws ProblemError the server's own; `unreachable`. @throws the reason of the signal. */
@@ -31,7 +31,7 @@ export async function openNodeSocket(endpoint: Endpoint, call: SocketCall): Prom
   };
 }
 
-/** What goes wrong on the way is told as for every other request. */
+/** Reports failures to connect as for every other request. */
 function connectOf({ connect, base }: Endpoint): ConnectOptions['connect'] {
   if (connect === undefined) return undefined;
   return async (url, options) => {

@@ -1,5 +1,5 @@
 /**
- * A WebSocket to a server, the same in Node and in browsers: messages are waited for, and read no faster than that.
+ * A WebSocket to a server, the same in Node and in browsers: messages are read no faster than the caller awaits them.
  * @module
  */
 import type { Endpoint } from './endpoint.ts';
@@ -7,7 +7,7 @@ import { openGlobalSocket } from './socket-global.ts';
 import type { Socket, SocketCall } from './socket-inbox.ts';
 
 /**
- * Opens it: in Node with the key in a header, else with a one-time ticket, as a page can send no headers.
+ * Opens the WebSocket: in Node with the key in a header, else with a one-time ticket, as a page can send no headers.
  *
  * @throws ProblemError the server's own; `unreachable`. @throws the reason of the signal.
  */
@@ -18,5 +18,6 @@ export async function openSocket(endpoint: Endpoint, call: SocketCall): Promise<
 }
 
 function isNode(): boolean {
-  return typeof (globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } }).process?.versions?.node === 'string';
+  return typeof (globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } })
+    .process?.versions?.node === 'string';
 }

@@ -10,12 +10,12 @@ export interface ReceivedEvent {
   readonly data: string;
 }
 
-/** The longest event in UTF-16 units: beyond it the stream is not one of ours. */
+/** The longest event in UTF-16 units: a longer one is not that of a machine-sidecar. */
 const maxEventLength = 64 * 2 ** 20;
 
 /**
- * Turns pieces of a stream into events, whatever the cuts between them; time is linear in the length, also of one long line.
- * An event that is not complete at the end is dropped, as the standard says.
+ * Turns pieces of a stream into events, wherever the stream was cut; time is linear in the length, also of one long
+ * line. An event that is not complete at the end is dropped, as the standard says.
  */
 export class EventParser {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -69,7 +69,7 @@ export class EventParser {
     if (field === 'data') this.#data.push(value);
     else if (field === 'event') this.#event = value;
     else if (field === 'id' && !value.includes('\0')) this.#id = value;
-    // A line that starts with a colon is a comment: somebody is still there. Other fields are to be ignored.
+    // A line that starts with a colon is a comment: the server is still there. Other fields are to be ignored.
     return undefined;
   }
 

@@ -22,9 +22,9 @@ export interface TerminalStart {
   readonly name?: string;
 }
 
-/** Its processes get some seconds to go, in milliseconds. */
+/** Milliseconds that the processes of a terminal may take to end. */
 const closeHoldMs = 30_000;
-/** How long a program may take to read what is typed, in milliseconds. */
+/** Milliseconds that a program may take to read what is typed. */
 const typeHoldMs = 15_000;
 
 export class Terminals {
@@ -40,10 +40,14 @@ export class Terminals {
    * @throws ProblemError `not_supported`, `too_many_terminals`, `invalid_request` …
    */
   start(request: TerminalStart = {}, options: ActOptions = {}): Promise<Terminal> {
-    return sendJson(this.#endpoint, { method: 'POST', path: '/terminals', body: JSON.stringify(request), ...keyed(options) }, terminalAnswer);
+    return sendJson(
+      this.#endpoint,
+      { method: 'POST', path: '/terminals', body: JSON.stringify(request), ...keyed(options) },
+      terminalAnswer,
+    );
   }
 
-  /** Newest first; those that have ended, too, for a while. */
+  /** Newest first, for a while including terminals that have ended. */
   list(options: Cancellable = {}): Promise<readonly Terminal[]> {
     return sendJson(this.#endpoint, { method: 'GET', path: '/terminals', ...options }, terminalsAnswer);
   }
@@ -53,9 +57,11 @@ export class Terminals {
     return sendJson(this.#endpoint, { method: 'GET', path: pathOf(id), ...options }, terminalAnswer);
   }
 
-  /** The end of its output as text, without escape sequences. */
+  /** The end of the terminal's output as text, without escape sequences. */
   screen(id: TerminalId, options: Cancellable = {}): Promise<string> {
-    const call = { method: 'GET', path: `${pathOf(id)}/screen`, headers: { Accept: 'text/plain' }, ...options } as const;
+    const call = {
+      method: 'GET', path: `${pathOf(id)}/screen`, headers: { Accept: 'text/plain' }, ...options,
+    } as const;
     return send(this.#endpoint, call, (response) => response.text());
   }
 
@@ -66,28 +72,38 @@ export class Terminals {
    */
   async input(id: TerminalId, data: string, options: ActOptions = {}): Promise<void> {
     const body = JSON.stringify({ data });
-    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/input`, body, holdMs: typeHoldMs, ...keyed(options) }, drained);
+    await send(this.#endpoint, {
+      method: 'POST', path: `${pathOf(id)}/input`, body, holdMs: typeHoldMs, ...keyed(options),
+    }, drained);
   }
 
   /** @throws ProblemError `terminal_ended`. */
-  async resize(id: TerminalId, size: { readonly cols: number; readonly rows: number }, options: ActOptions = {}): Promise<void> {
+  async resize(
+    id: TerminalId,
+    size: { readonly cols: number; readonly rows: number },
+    options: ActOptions = {},
+  ): Promise<void> {
     const body = JSON.stringify({ cols: size.cols, rows: size.rows });
-    await send(this.#endpoint, { method: 'POST', path: `${pathOf(id)}/resize`, body, holdMs: typeHoldMs, ...keyed(options) }, drained);
+    await send(this.#endpoint, {
+      method: 'POST', path: `${pathOf(id)}/resize`, body, holdMs: typeHoldMs, ...keyed(options),
+    }, drained);
   }
 
-  /** Ends its program and all that it started, and forgets it. @throws ProblemError `terminal_not_found`. */
+  /** Ends the terminal's program and all that it started, and forgets it. @throws ProblemError `terminal_not_found`. */
   async close(id: TerminalId, options: Cancellable = {}): Promise<void> {
     const { base } = this.#endpoint;
-    await send(this.#endpoint, { method: 'DELETE', path: pathOf(id), accept: [404], holdMs: closeHoldMs, ...options }, async (response, attempt) => {
-      // Gone at a second try: the first one did it, and its answer was lost.
+    await send(this.#endpoint, {
+      method: 'DELETE', path: pathOf(id), accept: [404], holdMs: closeHoldMs, ...options,
+    }, async (response, attempt) => {
+      // Gone at a second try: the first one closed it, and its answer was lost.
       if (response.status === 404 && attempt === 0) throw await problemOf(response, base);
       await drained(response);
     });
   }
 
   /**
-   * Attaches: what it showed lately, then what comes, across lost connections and restarts of the server, and what is typed.
-   * Resolves once it is attached. Leaving never ends the terminal.
+   * Attaches to a terminal: receives its latest output, then what comes, and types, across lost connections and
+   * restarts of the server. Resolves once it is attached. Leaving never ends the terminal.
    *
    * @throws ProblemError `terminal_not_found`, `unreachable` …
    */

@@ -11,32 +11,38 @@ import { backoffMs, pause } from './pause.ts';
 import { newIdempotencyKey, sendJson } from './request.ts';
 
 export interface UpdateOptions extends ActOptions {
-  /** This version and no other. Default: the one that the source of the server names. */
+  /** This version and no other. Default: the version that the source of the server names. */
   readonly version?: string;
   /** Only if no job is running or waiting. Default false. */
   readonly ifIdle?: boolean;
-  /** With `version`: it may be older than the one that runs. Default false. */
+  /** With `version`: it may be older than the running version. Default false. */
   readonly allowDowngrade?: boolean;
 }
 
 export interface UpdateWaitOptions extends Cancellable {
-  /** Unix seconds of the server, such as `lastOutcome.at` before the update began: what ended up to then does not count. Default: all counts. */
+  /**
+   * Unix seconds of the server, for example `lastOutcome.at` before the update began: outcomes up to then do not count.
+   * Default: all count.
+   */
   readonly since?: number;
-  /** Also waits until the new version has proven itself, or was taken back. Default false: it runs. */
+  /** Also waits until the new version has proven itself, or was rolled back. Default false: until it runs. */
   readonly untilProven?: boolean;
-  /** Milliseconds, then the state is handed out as it is. Default 2,700,000. */
+  /** Milliseconds after which the state is returned as it is. Default 2,700,000. */
   readonly timeoutMs?: number;
-  /** Told of each step as the server takes it; short ones may be missed. */
+  /** Called with each step as the server takes it; short ones may be missed. */
   readonly onProgress?: (progress: UpdateProgress) => void;
 }
 
 /** Milliseconds that the server may take to ask its source. */
 const sourceHoldMs = 120_000;
-/** The longest update that is waited for, in milliseconds. */
+/** The longest wait for an update, in milliseconds. */
 const longestMs = 2_700_000;
-/** How long an update may seem to be neither under way nor over, in milliseconds: who carries it out writes down how it ended. */
+/**
+ * Milliseconds for which an update may seem to be neither under way nor over: the process that carries it out still has
+ * to record how it ended.
+ */
 const settleMs = 10_000;
-/** How often it is asked how far the update is, sooner after each step (milliseconds). */
+/** Pauses between requests for the progress, shorter after each step (milliseconds). */
 const pace = { firstDelayMs: 50, maxDelayMs: 500 };
 
 export class Updates {
@@ -46,7 +52,7 @@ export class Updates {
     this.#endpoint = endpoint;
   }
 
-  /** @param options.check Has the server ask its source first; why it could not is in `checkError`. Default false. */
+  /** @param options.check Makes the server ask its source first; a failure is in `checkError`. Default false. */
   get(options: Cancellable & { readonly check?: boolean } = {}): Promise<UpdateState> {
     const { check = false, signal } = options;
     const asked = check ? { query: { check }, holdMs: sourceHoldMs } : {};
@@ -54,18 +60,23 @@ export class Updates {
   }
 
   /**
-   * Begins an update and does not wait for it. Not repeated when the answer is lost, as nobody knows then whether it began.
+   * Begins an update, once however often the request has to be sent, and does not wait for it.
    *
-   * @throws ProblemError `no_wrapper`, `update_in_progress`, `busy`, `version_not_found`, `update_refused`, `update_source_failed`.
+   * @throws ProblemError `no_wrapper`, `update_in_progress`, `busy`, `version_not_found`, `update_refused`,
+   * `update_source_failed`.
    */
   begin(options: UpdateOptions = {}): Promise<UpdateAnswer> {
     const { version, ifIdle, allowDowngrade, signal, idempotencyKey = newIdempotencyKey() } = options;
     const body = JSON.stringify({ version, ifIdle, allowDowngrade });
-    return sendJson(this.#endpoint, { method: 'POST', path: '/update', body, idempotencyKey, holdMs: sourceHoldMs, signal }, updateAnswer);
+    return sendJson(
+      this.#endpoint,
+      { method: 'POST', path: '/update', body, idempotencyKey, holdMs: sourceHoldMs, signal },
+      updateAnswer,
+    );
   }
 
   /**
-   * Waits until the update to `version` is over. If it went well, that is `current` then; else `lastOutcome` says why not.
+   * Waits until the update to `version` is over. If it succeeded, `current` is that version; else see `lastOutcome`.
    * A server that is away while it is replaced is waited for. Aborting the signal ends the wait, not the update.
    *
    * @throws ProblemError `unreachable` when the server stays away.
@@ -99,7 +110,11 @@ export class Updates {
   }
 }
 
-function isOver(state: UpdateState, version: string, { since = -Infinity, untilProven = false }: UpdateWaitOptions): boolean {
+function isOver(
+  state: UpdateState,
+  version: string,
+  { since = -Infinity, untilProven = false }: UpdateWaitOptions,
+): boolean {
   const { current, progress, probation, lastOutcome } = state;
   if (progress) return false;
   if (current === version) return !untilProven || probation === null;
@@ -107,11 +122,14 @@ function isOver(state: UpdateState, version: string, { since = -Infinity, untilP
   return lastOutcome.status === 'rolled_back' ? lastOutcome.from === version : lastOutcome.to === version;
 }
 
-function isStep(progress: UpdateProgress | null, before: UpdateProgress | null | undefined): progress is UpdateProgress {
+function isStep(
+  progress: UpdateProgress | null,
+  before: UpdateProgress | null | undefined,
+): progress is UpdateProgress {
   return progress !== null && (progress.step !== before?.step || progress.version !== before.version);
 }
 
-/** One server has let go, and the next one does not answer yet. */
+/** One server has stopped answering, and the next one does not answer yet. */
 function isAway(error: unknown): boolean {
   return error instanceof ProblemError && ['unreachable', 'shutting_down', 'unavailable'].includes(error.code);
 }

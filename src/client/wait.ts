@@ -1,5 +1,5 @@
 /**
- * Waits for a job by holding requests open, not by asking again and again.
+ * Waits for a job by holding requests open, not by polling.
  * @module
  */
 import { waitsForInput } from '../protocol/agent-jobs.ts';
@@ -14,7 +14,7 @@ import { sendJson } from './request.ts';
 /** The longest time that the server holds an answer back, in seconds. */
 const holdSeconds = 55;
 
-/** A server that closes answers early: how soon it is asked again, in milliseconds. */
+/** A server that closes answers early: the pauses before it is asked again, in milliseconds. */
 const pace = { firstDelayMs: 10, maxDelayMs: 250 };
 
 /** Resolves with the job, without its output: finished, or waiting for input; or as it is after `timeoutMs`. */
@@ -37,21 +37,25 @@ export async function waitForJob(
       if (isFinishedJob(last) || (waitFor === 'input' && waitsForInput(last))) return last;
     } catch (error) {
       // A server that restarts is away for a moment; the request itself was already tried again.
-      if (!(error instanceof ProblemError) || error.code !== 'unreachable' && error.code !== 'shutting_down') throw error;
+      if (
+        !(error instanceof ProblemError) || error.code !== 'unreachable' && error.code !== 'shutting_down'
+      ) throw error;
       if (performance.now() - seenAtMs > endpoint.reconnectMs) throw error;
     }
     if (last && performance.now() >= endsAtMs) return last;
     earlyAnswers = performance.now() - askedAtMs > 1000 ? 0 : earlyAnswers + 1;
-    if (earlyAnswers > 0) await pause(Math.min(backoffMs(earlyAnswers, pace), Math.max(0, endsAtMs - performance.now())), signal);
+    if (earlyAnswers > 0) await pause(
+      Math.min(backoffMs(earlyAnswers, pace), Math.max(0, endsAtMs - performance.now())), signal,
+    );
   }
 }
 
-/** The job, held back until what is waited for has come, or for so many seconds. */
+/** Requests the job; the server holds the answer until the awaited event has come, or for so many seconds. */
 function ask(
   endpoint: Endpoint, id: JobId, { seconds, waitFor }: { readonly seconds: number; readonly waitFor: string },
   signal: AbortSignal | undefined,
 ): Promise<Job> {
-  // Numbers in a query have at most 9 digits behind the point.
+  // Numbers in a query have at most 9 digits after the point.
   const query = { wait: seconds.toFixed(3), waitFor, maxBytes: 0 };
   return sendJson(endpoint, { method: 'GET', path: `/jobs/${id}`, query, holdMs: seconds * 1000, signal }, jobAnswer);
 }
