@@ -26,7 +26,7 @@ export type Ending = { readonly signal: NodeJS.Signals; readonly graceMs: number
 export interface Kind {
   /** @throws where the job cannot be started. */
   start(entry: Entry, request: JobRecord['request'], directory: string): void;
-  /** Continues a job that an earlier server started. @returns whether only its files tell of its end. */
+  /** Continues a job that an earlier server started. @returns whether only its files report its end. */
   adopt(entry: Entry, directory: string): boolean;
   /** Takes back a job that was not handed on yet. `false`: it was handed on. */
   withdraw(entry: Entry): boolean;

@@ -48,7 +48,7 @@ export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions
   if (jobs.length > 0) options.log.info('jobs recovered', counts);
 }
 
-/** Of jobs whose file names no process: those that have one nevertheless, and have emptied or removed the file. */
+/** The jobs that have a process although their file names none: they have emptied or removed the file. */
 async function runningAmong(
   entries: readonly Entry[], { log }: Pick<RecoveryOptions, 'log'>,
 ): Promise<ReadonlySet<string>> {

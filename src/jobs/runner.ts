@@ -103,7 +103,7 @@ export class Runner {
   readonly #endings = new Map<Entry, Promise<void>>();
   /** Exit codes that arrived while the rest of the tree was being ended. */
   readonly #exits = new Map<Entry, number>();
-  /** Jobs that no launcher of this server waits for: their files tell their end. */
+  /** Jobs that no launcher of this server waits for: only their files report their end. */
   readonly #adopted = new Map<Entry, { parentPid: number; goneAt: number | undefined }>();
   readonly #lingering: Lingering;
   /** Another server may own the jobs by now: nothing is written about them, and none is started. */
@@ -148,7 +148,7 @@ export class Runner {
       && (labels[agentLabel] !== undefined || !this.#isFull);
   }
 
-  /** Jobs whose end only their files tell. */
+  /** Jobs whose end only their files report. */
   get adopted(): Iterable<Entry> {
     return this.#adopted.keys();
   }
