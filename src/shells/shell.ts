@@ -484,7 +484,7 @@ export class Shell {
     this.#options.log.warn('cannot write the state of a shell', { sessionKey: this.#record.sessionKey, error });
   }
 
-  /** Notes that the shell has had a job, as that may be forgotten. @param hasTold Whether the shell reported its end. */
+  /** Notes that the shell has had a job, which may be forgotten. @param hasTold Whether the shell reported its end. */
   #noteSeeded(shell: Running, hasTold: boolean): void {
     shell.isSeeded = hasTold || hasHadJob(shell);
     try {
