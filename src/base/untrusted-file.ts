@@ -260,7 +260,7 @@ export function isLink(path: string): boolean {
   return found;
 }
 
-/** Whether a link stands in the place of the folder of a job, a session or a terminal, or in that of the folder of all of its kind. */
+/** Whether a link has replaced the folder of a job, a session or a terminal, or the folder that holds all of that kind. */
 export function isBehindLink(folder: string): boolean {
   return isLink(folder) || isLink(dirname(folder));
 }

@@ -1,7 +1,7 @@
 /**
- * Stops the reading of a connection while requests that were read before wait for their turn. Node reads on by itself when an
- * answer is finished or a full buffer has drained, so that pause() alone does not do it: a client that sends requests
- * and reads no answer would fill the memory.
+ * Stops the reading of a connection while requests that were read before wait for their turn. Node resumes the socket by
+ * itself when an answer is finished or a full buffer has drained, so pause() alone does not do it: a client that sends
+ * requests and reads no answer would fill the memory.
  * @module
  */
 import type { Socket } from 'node:net';
@@ -12,7 +12,7 @@ export class ReadHold {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    // Node's own listener, which starts to read, comes before this one; nothing is read in between. It stops at 'pause'.
+    // Node's own listener, which starts to read, runs before this one; nothing is read in between. At 'pause' it stops.
     socket.on('resume', () => {
       if (this.#isHeld) socket.emit('pause');
     });
@@ -28,7 +28,7 @@ export class ReadHold {
     if (!this.#isHeld) return;
     this.#isHeld = false;
     if (this.#socket.isPaused()) this.#socket.resume();
-    // It was to be read, and was stopped.
+    // Node has resumed it meanwhile, and this class has stopped it.
     else this.#socket.emit('resume');
   }
 }

@@ -23,7 +23,8 @@ import { isDiskFull } from '../base/disk-full.ts';
 import { makeFolder, makeOwnFolder } from '../base/make-folder.ts';
 import { ParseError } from '../base/parse.ts';
 import {
-  appendRegular, createFile, isBehindLink, isExhaustion, isLink, isUnreadable, readRegular, statFile, UntrustedFileError,
+  appendRegular, createFile, isBehindLink, isExhaustion, isLink, isUnreadable, readRegular, statFile,
+  UntrustedFileError,
   writeRegular,
 } from '../base/untrusted-file.ts';
 import { readJson, recordBounds } from '../base/untrusted-json.ts';
@@ -308,7 +309,9 @@ export class JobStore {
 
   /** @throws UntrustedFileError where a link has replaced the directory. */
   #checkFolder(id: JobId): void {
-    if (isBehindLink(this.directory(id))) throw new UntrustedFileError(`the directory of job ${id} was replaced by a link`);
+    if (isBehindLink(this.directory(id))) {
+      throw new UntrustedFileError(`the directory of job ${id} was replaced by a link`);
+    }
   }
 
   #removeQuietly(directory: string): void {

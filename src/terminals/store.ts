@@ -14,7 +14,9 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeOwnFolder } from '../base/make-folder.ts';
-import { createFile, isBehindLink, isExhaustion, isLink, readRegularLater, statFile, UntrustedFileError } from '../base/untrusted-file.ts';
+import {
+  createFile, isBehindLink, isExhaustion, isLink, readRegularLater, statFile, UntrustedFileError,
+} from '../base/untrusted-file.ts';
 import { type JsonBounds, readJson, recordBounds } from '../base/untrusted-json.ts';
 import { Trash } from '../process/trash.ts';
 import { isJobId } from '../protocol/ids.ts';
@@ -129,7 +131,9 @@ export class TerminalStore {
   }
 
   #check(id: TerminalId): void {
-    if (isBehindLink(this.directory(id))) throw new UntrustedFileError(`the directory of terminal ${id} was replaced by a link`);
+    if (isBehindLink(this.directory(id))) {
+      throw new UntrustedFileError(`the directory of terminal ${id} was replaced by a link`);
+    }
   }
 
   /**

@@ -137,7 +137,8 @@ export class Terminal {
     link?.close();
     await this.#sweep();
     // One that was stopped leaves by itself once it runs again.
-    if (await isAlive(this.record.holder)) sendSignal(this.record.holder.pid, this.#exit === undefined ? 'SIGKILL' : 'SIGCONT');
+    const { holder } = this.record;
+    if (await isAlive(holder)) sendSignal(holder.pid, this.#exit === undefined ? 'SIGKILL' : 'SIGCONT');
     await this.#ended;
   }
 
