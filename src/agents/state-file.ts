@@ -4,6 +4,7 @@
  * The server reads it whenever it changes, when it lists jobs, and when it waits for something. A job can put any file
  * in its place. So the server counts the values before it parses them (see `untrusted-json.ts`), and parses a file
  * once.
+ * @module
  */
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';

@@ -2,6 +2,7 @@
  * The texts by which a rule that denies or asks matches a command, however it is written for a shell. Pure.
  *
  * The text is not parsed as a shell parses it: quoted text counts, so that more matches than would run.
+ * @module
  */
 
 /** The `&` of `2>&1` is not a separator. */

@@ -2,6 +2,7 @@
  * The first bash: started ahead, it forks launchers and runs background tasks (chores). Node's own spawn blocks the
  * event loop for 1 ms, for 16 ms where the server has grown to 600 MB, and for longer where all processors are busy;
  * writing a line to a bash does not.
+ * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Variables } from './environment/secrets.ts';

@@ -2,6 +2,7 @@
  * Checks that the state directory belongs to this user alone. Programs in it run as the user of the server, and it
  * tells a command where to send the key. So no other user may own or write it or its parents, as `StrictModes` demands
  * for `~/.ssh` (sshd_config(5)).
+ * @module
  */
 import { chmodSync, lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
