@@ -60,10 +60,10 @@ export class JobShells {
     );
   }
 
-  /** The path of the shell, or `shell` itself where no path is known. The file is checked again when it is started. */
+  /** The path of the shell, or `shell` itself where no path is known. */
   programOf(shell: string, jobPath?: string): string {
     if (this.#isWindows || isPath(shell)) return shell;
-    return (jobPath === undefined ? this.#found.get(shell) : undefined) ?? this.#find(shell, jobPath) ?? shell;
+    return this.#find(shell, jobPath) ?? shell;
   }
 
   /** The program of the default shell. */

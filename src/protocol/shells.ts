@@ -81,7 +81,7 @@ export interface Session {
   /** Whether a job runs in it: the one of {@link Session.activeJobId}. */
   readonly activeCommand: boolean;
   readonly activeJobId: JobId | null;
-  /** The pid of its process; `null` where it has no process. */
+  /** The pid of its process; `null` where there is none. */
   readonly pid: number | null;
   /** How often its process was started; each later start began with the workdir, the environment and the bootstrap. */
   readonly starts: number;

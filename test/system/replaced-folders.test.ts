@@ -30,7 +30,7 @@ test('a server starts whatever stands in the place of its folders', { skip, time
   const put: { readonly [what: string]: (path: string) => void } = {
     'a FIFO': (path) => { execFileSync('mkfifo', [path]); },
     'a file': (path) => writeFileSync(path, 'x'),
-    'a link to nothing': (path) => symlinkSync('/no/such/folder', path),
+    'a link to nothing': (path) => symlinkSync(join(temporaryFolder(t), 'nothing'), path),
     'a link to itself': (path) => symlinkSync(path, path),
     'a link to a device': (path) => symlinkSync('/dev/zero', path),
   };
