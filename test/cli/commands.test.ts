@@ -265,10 +265,6 @@ describe('sidecar', () => {
     }
     assert.match(good['server']?.text ?? '', /version 9\.9\.9/);
 
-    await writeFile(`${folder}/leave`, 'exit 3\n');
-    const disturbed = await rows({ SIDECAR_PORT: '0', BASH_ENV: `${folder}/leave`, TMPDIR: '/no/such/folder' });
-    for (const name of ['bash', 'mkfifo']) assert.equal(disturbed[name]?.state, 'ok', `${name}: ${disturbed[name]?.text}`);
-
     const wrongShell = (await rows({ SIDECAR_PORT: '0', SIDECAR_SHELL: 'fihs' }))['default shell'];
     assert.match(`${wrongShell?.state} ${wrongShell?.text}`, /^fail Cannot use --shell fihs: .*this machine has bash/);
 
