@@ -35,9 +35,7 @@ export interface Connection<T extends Pending> {
   stayed?: IncomingMessage;
   /** How many requests arrived in a row while the previous answer was not sent yet. */
   ahead: number;
-  /** How many of them wait for the previous answer. */
-  waiting: number;
-  /** Stops its reading while they wait. */
+  /** Counts those of them that wait for the previous answer, and stops its reading meanwhile. */
   readonly hold: ReadHold;
   /** It exceeds the limit of connections: only vital requests are answered on it. */
   isReserve: boolean;
@@ -115,7 +113,7 @@ export class Connections<T extends Pending> {
     const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
     const connection: Connection<T> = {
       socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false,
-      orders: 0, ahead: 0, waiting: 0, hold: new ReadHold(socket), openedAt: performance.now(),
+      orders: 0, ahead: 0, hold: new ReadHold(socket), openedAt: performance.now(),
       progress: { mark: '', since: 0 },
     };
     this.#handshakes.delete(peer);
@@ -125,7 +123,7 @@ export class Connections<T extends Pending> {
       return connection;
     }
     slot.isBusy = () => isBusy(connection);
-    slot.isQueued = () => connection.orders + connection.waiting > 0;
+    slot.isQueued = () => connection.orders + connection.hold.waiting > 0;
     this.#open.set(socket, connection);
     socket.once('close', () => {
       this.#open.delete(socket);

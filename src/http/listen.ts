@@ -352,16 +352,14 @@ function answerLater(
 ): void {
   const { connection } = exchange;
   // A client without the key has no reason to send so many at once, and each of them takes memory.
-  if (!connection.isKnown && connection.waiting === mostUnknownWaiting) {
+  if (!connection.isKnown && connection.hold.waiting === mostUnknownWaiting) {
     connection.isRefused = true;
     return void connection.socket.destroy();
   }
-  connection.waiting += 1;
-  connection.hold.hold();
+  connection.hold.enter();
   before.response.once('close', () => pace.run(() => {
-    connection.waiting -= 1;
-    // Its body may not have been read to its end.
-    if (connection.waiting === 0) connection.hold.release();
+    // First, as its body may not have been read to its end.
+    connection.hold.leave();
     if (!connection.hasLastAnswer) answer(exchange, by, to);
   }));
 }
