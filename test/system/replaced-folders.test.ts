@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
+import { folderName } from '../../src/shells/session-record.ts';
 import { ask, run } from '../contract/ask.ts';
 import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
+import { processesWith } from './processes.ts';
 
 const skip = process.platform === 'linux' ? false : 'it needs mkfifo, and links as Linux has them';
 
@@ -22,6 +24,15 @@ async function works(server: SpawnedServer, what: string): Promise<void> {
   assert.equal((await ask(server, `DELETE /terminals/${terminalId}`)).status, 200, what);
 }
 
+/** That the shells of sessions that no server can know any more are ended: their directories were put elsewhere. */
+async function endsShellsOf(server: SpawnedServer, what: readonly string[]): Promise<void> {
+  const directories = what.map((one) => join(server.stateDir, 'shells', folderName(`session ${one}`)));
+  await until(() => {
+    const commands = processesWith(dirname(server.stateDir)).map(({ command }) => command);
+    return !commands.some((command) => directories.some((directory) => command.includes(directory)));
+  }, { what: 'the shells of replaced directories have ended' });
+}
+
 const folders = ['jobs', 'shells', 'terminals'];
 
 test('a server starts whatever stands in the place of its folders', { skip, timeout: 120_000 }, async (t) => {
@@ -34,6 +45,7 @@ test('a server starts whatever stands in the place of its folders', { skip, time
     'a link to itself': (path) => symlinkSync(path, path),
     'a link to a device': (path) => symlinkSync('/dev/zero', path),
   };
+  const earlier = ['before'];
   for (const [what, act] of Object.entries(put)) {
     await server.kill9();
     for (const folder of folders) {
@@ -43,6 +55,8 @@ test('a server starts whatever stands in the place of its folders', { skip, time
     await server.restart();
     await works(server, what);
     for (const folder of folders) assert.ok(lstatSync(join(server.stateDir, folder)).isDirectory(), `${what}: ${folder}`);
+    await endsShellsOf(server, earlier);
+    earlier.push(what);
   }
 });
 
@@ -87,6 +101,7 @@ test('nothing behind a link in the place of a folder is used, at a start or whil
   replace();
   await server.restart();
   await works(server, 'started again');
+  await endsShellsOf(server, ['before', 'as it runs']);
   assert.deepEqual(all(), before);
   assert.match(server.logged(), /it was no directory of ours: it is jobs\.replaced-/);
 });
