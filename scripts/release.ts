@@ -13,8 +13,8 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { integrityOf } from '../src/update/integrity.ts';
-import { type Manifest, manifestKeyOf, signManifest } from '../src/update/signatures.ts';
+import { integrityOf } from '../src/update/trust/integrity.ts';
+import { type Manifest, manifestKeyOf, signManifest } from '../src/update/trust/signatures.ts';
 
 const help = `Makes the tarball of a release and, with a key, its signed manifest.
 

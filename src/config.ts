@@ -13,7 +13,7 @@ import {
   type Parser, ParseError, array, boolean, flag, fromText, integer, number, object, oneOf, optional, parser, refuse,
   text,
 } from './base/parse.ts';
-import { parseHost, parseOrigin } from './http/origin.ts';
+import { parseHost, parseOrigin } from './http/auth/origin.ts';
 import { jobEnvironment } from './process/environment/job-environment.ts';
 import { type Environment, withoutSecrets } from './process/environment/secrets.ts';
 import { type ProxyReport, reportProxies } from './proxy/report.ts';

@@ -3,14 +3,14 @@
  * `machine-sidecar/client` calls a server.
  * @module
  */
-import type { RunAgentOptions, RunAgentResult } from './agents/run-agent.ts';
-import type { SidecarOptions } from './client/endpoint.ts';
+import type { RunAgentOptions, RunAgentResult } from './agents/runner/run-agent.ts';
+import type { SidecarOptions } from './client/transport/endpoint.ts';
 import { ownEnvironment, ownProxies } from './config.ts';
 import { ownVersion } from './process/own-version.ts';
 import { throughProxy as throughProxyOf } from './proxy/through-proxy.ts';
 
-export type { AgentEvent } from './agents/order.ts';
-export type { RunAgentOptions, RunAgentResult } from './agents/run-agent.ts';
+export type { AgentEvent } from './agents/runner-config.ts';
+export type { RunAgentOptions, RunAgentResult } from './agents/runner/run-agent.ts';
 export { createLog, type Log, type LogOptions } from './base/log.ts';
 export { type Config, loadConfig } from './config.ts';
 export type { PendingPermission, ToolCall } from './protocol/agent-jobs.ts';
@@ -24,7 +24,7 @@ export { type Server, startServer } from './server.ts';
  * have ended; a failure of the agent is in the result.
  */
 export async function runAgent(options: RunAgentOptions): Promise<RunAgentResult> {
-  const { runAgent: runAgentIn } = await import('./agents/run-agent.ts');
+  const { runAgent: runAgentIn } = await import('./agents/runner/run-agent.ts');
   return await runAgentIn(options, { environment: ownEnvironment(), version: ownVersion() });
 }
 

@@ -8,38 +8,38 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from './base/log.ts';
 import { Pace } from './base/pace.ts';
-import { Agents } from './agents/agents.ts';
+import { Agents } from './agents/server/agents.ts';
 import { agentRoutes } from './agents/routes.ts';
 import type { Config } from './config.ts';
-import { createAuthenticator } from './http/auth.ts';
-import { documentationRoutes } from './http/docs.ts';
-import { homeRoutes } from './http/home.ts';
-import { type Keys, openKeys } from './http/keys.ts';
-import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/listen.ts';
-import { type Limits, connectionLimits, defaultLimits } from './http/limits.ts';
-import { Tickets, ticketRoutes } from './http/tickets.ts';
+import { createAuthenticator } from './http/auth/auth.ts';
+import { documentationRoutes } from './http/docs/docs.ts';
+import { homeRoutes } from './http/docs/home.ts';
+import { type Keys, openKeys } from './http/auth/keys.ts';
+import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/server/listen.ts';
+import { type Limits, connectionLimits, defaultLimits } from './http/server/limits.ts';
+import { Tickets, ticketRoutes } from './http/auth/tickets.ts';
 import { jobsForAgents } from './jobs/agent-jobs.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { jobRoutes } from './jobs/routes.ts';
-import { JobStore } from './jobs/store.ts';
+import { JobStore } from './jobs/store/store.ts';
 import { type Gauge, Metrics } from './metrics/metrics.ts';
 import { healthPath, metricsRoutes } from './metrics/routes.ts';
-import { DirectStarter } from './process/direct.ts';
-import { keepReserve } from './process/disk-reserve.ts';
-import { FirstBash } from './process/first-bash.ts';
-import { Keeper } from './process/keeper.ts';
-import { fifosDirectory } from './process/launched.ts';
-import { findBash, Launchers } from './process/launchers.ts';
-import { JobShells } from './process/job-shells.ts';
-import { acquireLock, type Lock, LockHeldError } from './process/lock.ts';
+import { DirectStarter } from './process/launcher/direct.ts';
+import { keepReserve } from './process/state/disk-reserve.ts';
+import { FirstBash } from './process/launcher/fork-server.ts';
+import { Keeper } from './process/launcher/stdin-holder.ts';
+import { fifosDirectory } from './process/launcher/launched.ts';
+import { findBash, Launchers } from './process/launcher/pool.ts';
+import { JobShells } from './process/launcher/job-shells.ts';
+import { acquireLock, type Lock, LockHeldError } from './process/state/lock.ts';
 import {
   type Capacity, FileBudget, type OpenFileLimit, capacityWithin, hasFilesToStart, openFileCount, openFileLimit,
   readersWithin,
 } from './process/open-files.ts';
 import { goFirst } from './process/priority.ts';
-import { Spares } from './process/spares.ts';
-import { openStateDirectory } from './process/state-directory.ts';
-import type { Starter, StarterEvents } from './process/starter.ts';
+import { Spares } from './process/launcher/spares.ts';
+import { openStateDirectory } from './process/state/state-directory.ts';
+import type { Starter, StarterEvents } from './process/launcher/starter.ts';
 import {
   type Health, type HealthOfCapacity, type HealthOfShells, type HealthOfTerminals, healthUpdate,
 } from './protocol/health.ts';
@@ -52,15 +52,15 @@ import { ownDirectory } from './process/workdir.ts';
 import { scriptBackend } from './terminals/backend.ts';
 import { terminalPortRoutes, terminalRoutes } from './terminals/routes.ts';
 import { ownProgram } from './process/own-program.ts';
-import { Terminals } from './terminals/terminals.ts';
+import { Terminals } from './terminals/server/terminals.ts';
 import { UpdateAnswers } from './update/answers.ts';
 import { updateRoutes } from './update/routes.ts';
 import { parseWindow } from './update/schedule.ts';
 import { parseSource } from './update/sources/spec.ts';
-import { readTrustedKeys } from './update/trusted-keys.ts';
+import { readTrustedKeys } from './update/trust/trusted-keys.ts';
 import { Updater } from './update/updater.ts';
-import { Versions } from './update/versions.ts';
-import type { Wrapped } from './update/wrapped.ts';
+import { Versions } from './update/versions/versions.ts';
+import type { Wrapped } from './update/wrapper-link/wrapper-link.ts';
 
 export interface Server {
   /** The address of the server. */

@@ -48,26 +48,26 @@ const mayOpen: { readonly [name: string]: string } = {
   'process/environment/locale.ts': 'the locale archive of the system',
   'process/environment/npm.ts': '/proc',
   'process/own-version.ts': 'the package that this program is part of',
-  'http/key-files.ts': 'the keys, with the same flags; it tells a link, an owner and a mode apart',
-  'agents/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',
+  'http/auth/key-files.ts': 'the keys, with the same flags; it tells a link, an owner and a mode apart',
+  'agents/services/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',
   'terminals/socket-path.ts': 'a socket as such: O_PATH opens nothing (open(2))',
-  'terminals/pty.ts': 'in the process of the holder: the terminal, and the FIFO that it has just made and holds open',
-  'terminals/holder-main.ts': 'its stdin',
-  'update/trusted-keys.ts': 'the keys that updates are trusted by, with the same flags; it tells a link and an owner apart',
-  'update/download.ts': 'what it makes itself, exclusively',
-  'update/write-entries.ts': 'what it makes itself, exclusively, and folders, to sync them',
-  'update/tarball.ts': 'the tarball, in the thread pool, once its hash was found right; it may be a link',
+  'terminals/holder/pty.ts': 'in the process of the holder: the terminal, and the FIFO that it has just made and holds open',
+  'terminals/holder/main.ts': 'its stdin',
+  'update/trust/trusted-keys.ts': 'the keys that updates are trusted by, with the same flags; it tells a link and an owner apart',
+  'update/fetch/download.ts': 'what it makes itself, exclusively',
+  'update/archive/write-entries.ts': 'what it makes itself, exclusively, and folders, to sync them',
+  'update/archive/tarball.ts': 'the tarball, in the thread pool, once its hash was found right; it may be a link',
   'update/sources/local.ts': 'what the user names, which may be a link, in the thread pool',
   'update/sources/npm-config.ts': 'the .npmrc of the user',
   'cli/connect.ts': 'the key file that the user names, which may be a pipe',
-  'cli/trust.ts': 'the key file that the user names',
+  'cli/server/trust.ts': 'the key file that the user names',
   'cli/agents/request.ts': 'the prompt file that the user names',
   'cli/agents/mcp-config.ts': 'the file that the user names',
   'cli/agents/registry.ts': 'the file that the user names',
-  'cli/services/here.ts': 'files of the system',
+  'cli/service/detect.ts': 'files of the system',
   'cli/checks/machine.ts': 'files of the system',
-  'cli/commands/serve.ts': '/proc',
-  'cli/commands/install.ts': 'the files of the service manager',
+  'cli/server/serve.ts': '/proc',
+  'cli/service/install.ts': 'the files of the service manager',
 };
 
 const topLevel = [
@@ -152,7 +152,7 @@ test('an import names a file of ours with .ts, or a part of Node with node:', ()
 });
 
 test('the client runs in a browser: nothing that it loads needs Node, but one file that only Node loads', () => {
-  const forNode = 'client/socket-node.ts';
+  const forNode = 'client/socket/socket-node.ts';
   const lazy = sources.filter(({ layer }) => layer === 'client').flatMap(({ imports }) => imports.filter(({ isLazy }) => isLazy));
   assert.deepEqual(lazy.map(({ target }) => target), [forNode]);
   const browser = { [`./dist/${forNode.replace('.ts', '.js')}`]: false };
@@ -178,7 +178,7 @@ test('config.ts is the only reader of process.env', () => {
 
 test('the command line writes to stdout and stderr through cli/streams.ts, which reports what cannot be written', () => {
   // local-terminal.ts writes when the process exits, where nothing can be awaited.
-  const writers = ['cli/streams.ts', 'cli/local-terminal.ts'];
+  const writers = ['cli/streams.ts', 'cli/terminals/local-terminal.ts'];
   report(sources.filter(({ name, layer }) => layer === 'cli' && !writers.includes(name)).flatMap((source) =>
     eachNode(source, (node) => {
       if (!ts.isPropertyAccessExpression(node)) return undefined;
@@ -279,9 +279,9 @@ test('folders are made with those above them by base/make-folder.ts alone', () =
     /\bmkdir(Sync)?\(.*recursive: true/.test(line) ? [`${file}:${index + 1} ${line.trim()}`] : [])));
 });
 
-test('folders are removed with what is in them by process/trash.ts alone', () => {
+test('folders are removed with what is in them by process/state/trash.ts alone', () => {
   // A job can have put any number of files there: Node's own ways hold up the loop. The command line holds up nobody.
-  report(listFiles('src').filter((file) => !file.startsWith('src/cli/') && file !== 'src/process/trash.ts').flatMap((file) =>
+  report(listFiles('src').filter((file) => !file.startsWith('src/cli/') && file !== 'src/process/state/trash.ts').flatMap((file) =>
     readFileSync(join(root, file), 'utf8').split('\n').flatMap((line, index) =>
       /\brm(dir)?(Sync)?\(.*recursive: true/.test(line) ? [`${file}:${index + 1} ${line.trim()}`] : [])));
 });

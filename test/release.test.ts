@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
-import { checkFile, parseIntegrity } from '../src/update/integrity.ts';
-import { parseManifest, verifyManifest } from '../src/update/signatures.ts';
+import { checkFile, parseIntegrity } from '../src/update/trust/integrity.ts';
+import { parseManifest, verifyManifest } from '../src/update/trust/signatures.ts';
 import { temporaryFolder } from './support/server.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Sidecar } from '../../src/client/client.ts';
-import { readOwner } from '../../src/process/lock.ts';
+import { readOwner } from '../../src/process/state/lock.ts';
 import { check, until } from './check.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

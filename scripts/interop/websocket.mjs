@@ -16,10 +16,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createLog } from '../../src/base/log.ts';
-import { createAuthenticator } from '../../src/http/auth.ts';
-import { createHttpServer } from '../../src/http/listen.ts';
-import { webSocket } from '../../src/http/route.ts';
-import { Tickets } from '../../src/http/tickets.ts';
+import { createAuthenticator } from '../../src/http/auth/auth.ts';
+import { createHttpServer } from '../../src/http/server/listen.ts';
+import { webSocket } from '../../src/http/routing/route.ts';
+import { Tickets } from '../../src/http/auth/tickets.ts';
 import { connectWebSocket } from '../../src/websocket/client.ts';
 import { check, limitMs } from './check.mjs';
 

@@ -30,13 +30,16 @@ const parserMakers = new Set([
  * it at its start.
  */
 const stores = [
-  { file: 'runner.cjs', entries: ['agents/runner-main.js', 'agents/run-agent.js'], isRunWhole: true },
-  { file: 'holder.cjs', entries: ['terminals/holder-main.js'], isRunWhole: true },
-  { file: 'program.cjs', entries: ['cli/main.js', 'index.js', 'cli/install-main.js'], isRunWhole: false },
+  { file: 'runner.cjs', entries: ['agents/runner/main.js', 'agents/runner/run-agent.js'], isRunWhole: true },
+  { file: 'holder.cjs', entries: ['terminals/holder/main.js'], isRunWhole: true },
+  {
+    file: 'program.cjs', isRunWhole: false,
+    entries: ['cli/main.js', 'index.js', 'cli/install-main.js'],
+  },
 ];
 const shared = 'shared.cjs';
 const command = 'cli/main.js';
-const libraries = ['index.js', 'agents/run-agent.js'];
+const libraries = ['index.js', 'agents/runner/run-agent.js'];
 const licence = { legalComments: 'none', lineLimit: 2000 };
 
 /** @returns {Promise<boolean>} Whether `dist` is ready to be packed; if not, stderr says why. */
@@ -78,7 +81,8 @@ export async function makePackage(root, to) {
 async function reduce(root, from, to) {
   // esbuild comes with tsx, in the version that package-lock.json names.
   const esbuild = await import(pathToFileURL(join(root, 'node_modules', 'esbuild', 'lib', 'main.js')).href);
-  for (const name of ['cli', 'client', 'agents', 'terminals']) mkdirSync(join(to, name), { recursive: true });
+  const folders = stores.flatMap(({ entries }) => entries.map((entry) => dirname(entry)));
+  for (const folder of ['client', ...folders]) mkdirSync(join(to, folder), { recursive: true });
   await writePrograms(root, from, { outDir: to, shared, stores, libraries, command, lazy });
   const written = ['start.cjs', shared, ...stores.flatMap((store) => [store.file, ...store.entries])];
   for (const file of written) await minify(esbuild, join(to, file));
@@ -109,7 +113,7 @@ async function minify(esbuild, file) {
 }
 
 async function bundleClient(esbuild, from, to) {
-  const entries = ['client/client', 'client/socket-node'];
+  const entries = ['client/client', 'client/socket/socket-node'];
   await esbuild.build({
     entryPoints: entries.map((entry) => join(from, `${entry}.js`)), outdir: to, outbase: from, bundle: true,
     splitting: true, format: 'esm', platform: 'neutral', target: 'node20', minify: true, external: ['node:*'],

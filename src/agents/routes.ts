@@ -3,8 +3,8 @@
  * @module
  */
 import type { Schema } from '../base/parse.ts';
-import { type Reply, json, stream } from '../http/reply.ts';
-import { type Route, route } from '../http/route.ts';
+import { type Reply, json, stream } from '../http/routing/reply.ts';
+import { type Route, route } from '../http/routing/route.ts';
 import {
   type ChangeTaken, type ElicitationTaken, type PermissionTaken, type TurnCancelled, changeRequest, elicitationRequest,
   permissionRequest, promptRequest, turnsQuery,
@@ -13,8 +13,8 @@ import { type Accepted, noBody } from '../protocol/jobs.ts';
 import { installRequest } from '../protocol/agent-installs.ts';
 import type { ProblemCode } from '../protocol/problem.ts';
 import { turnSchema } from '../protocol/turn-schema.ts';
-import type { Agents } from './agents.ts';
-import type { WholeTurn } from './turns.ts';
+import type { Agents } from './server/agents.ts';
+import type { WholeTurn } from './server/turns.ts';
 
 const text = { type: 'string' };
 const agentSchema: Schema = {

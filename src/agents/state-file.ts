@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { checkFolder, statFile, TooLargeError } from '../base/untrusted-file.ts';
 import { isWithin, type JsonBounds, readJson } from '../base/untrusted-json.ts';
 import { type Fields, fieldsOf } from './lenient.ts';
-import { type AgentState, stateFile } from './order.ts';
+import { type AgentState, stateFile } from './runner-config.ts';
 
 /** A file of the largest size takes about 0.2 s to read, once. */
 export const stateBounds: JsonBounds = { maxBytes: 8 * 2 ** 20, maxTokens: 200_000 };

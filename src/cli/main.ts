@@ -104,7 +104,7 @@ function tellFailure(error: unknown, command?: Command): number {
 
 /** Tells the wrapper: a server whose settings cannot be read fails the same way at every start. */
 async function reportMisuse(reason: string): Promise<void> {
-  const { reportRefusal } = await import('../update/wrapped.ts');
+  const { reportRefusal } = await import('../update/wrapper-link/wrapper-link.ts');
   await reportRefusal({ reason, isFinal: true });
 }
 

@@ -17,11 +17,11 @@ import {
   acceptedAnswer, agentsAnswer, changedAnswer, elicitedAnswer, pendingAnswer, permittedAnswer, promptedAnswer,
   turnAnswer, turnCancelledAnswer, turnsAnswer,
 } from './answers.ts';
-import type { Endpoint } from './endpoint.ts';
-import { waitingFor } from './failure.ts';
+import type { Endpoint } from './transport/endpoint.ts';
+import { waitingFor } from './transport/failure.ts';
 import { follow } from './follow.ts';
 import { type ActOptions, type Cancellable, checkedId, type Jobs, type TextOptions } from './jobs.ts';
-import { type Call, newIdempotencyKey, sendJson } from './request.ts';
+import { type Call, newIdempotencyKey, sendJson } from './transport/request.ts';
 
 /** The fields of a request for an agent's job. */
 export type AgentRequest = Omit<AgentExec, 'mode'>;

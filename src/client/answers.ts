@@ -14,8 +14,8 @@ import type { Session } from '../protocol/shells.ts';
 import type { ServerMessage, Terminal } from '../protocol/terminals.ts';
 import type { Ticket } from '../protocol/tickets.ts';
 import type { UpdateAnswer, UpdateState } from '../protocol/updates.ts';
-import type { Answer } from './endpoint.ts';
-import { badAnswer } from './failure.ts';
+import type { Answer } from './transport/endpoint.ts';
+import { badAnswer } from './transport/failure.ts';
 
 type Fields = { readonly [field: string]: unknown };
 

@@ -12,10 +12,10 @@ import type { Health, Liveness } from '../protocol/health.ts';
 import type { Accepted, ExecRequest, Job } from '../protocol/jobs.ts';
 import { Agents } from './agents.ts';
 import { acceptedAnswer, acceptedOrJobAnswer, healthAnswer, isFinishedJob } from './answers.ts';
-import { type Endpoint, type SidecarOptions, endpoint } from './endpoint.ts';
+import { type Endpoint, type SidecarOptions, endpoint } from './transport/endpoint.ts';
 import { outputBytes } from './follow.ts';
 import { type Cancellable, Jobs, type RunOptions } from './jobs.ts';
-import { newIdempotencyKey, sendJson } from './request.ts';
+import { newIdempotencyKey, sendJson } from './transport/request.ts';
 import { Shells } from './shells.ts';
 import { Terminals } from './terminals.ts';
 import { Updates } from './updates.ts';
@@ -26,11 +26,11 @@ export type { AgentEntry, InstallKind, InstallRequest } from '../protocol/agent-
 export {
   type AgentRequest, type AgentRunOptions, Agents, type ElicitationReply, type PermissionAnswer,
 } from './agents.ts';
-export { type AttachOptions, Attachment, type TerminalEnd } from './attachment.ts';
+export { type AttachOptions, Attachment, type TerminalEnd } from './socket/attachment.ts';
 export type { TerminalSize } from '../protocol/terminals.ts';
-export { type RetryPolicy, type SidecarOptions } from './endpoint.ts';
-export type { ResumeOptions } from './event-stream.ts';
-export { JobWaitAbortedError } from './failure.ts';
+export { type RetryPolicy, type SidecarOptions } from './transport/endpoint.ts';
+export type { ResumeOptions } from './transport/event-stream.ts';
+export { JobWaitAbortedError } from './transport/failure.ts';
 export type { WatchOptions } from './feed.ts';
 export { type FollowOptions, outputBytes } from './follow.ts';
 export {

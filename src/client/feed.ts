@@ -5,8 +5,8 @@
 import { type FeedEvent, type Job, maxFeedJobs } from '../protocol/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { feedEventAnswer, isFinishedJob } from './answers.ts';
-import type { Endpoint } from './endpoint.ts';
-import { receivedEvents, resuming, type ResumeOptions } from './event-stream.ts';
+import type { Endpoint } from './transport/endpoint.ts';
+import { receivedEvents, resuming, type ResumeOptions } from './transport/event-stream.ts';
 
 export interface WatchOptions extends ResumeOptions {
   /** Only these jobs, at most 200. Default: all that fit. */

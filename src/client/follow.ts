@@ -6,9 +6,9 @@ import { ParseError } from '../base/parse.ts';
 import { type JobEvent, type Position, formatPosition, parsePosition } from '../protocol/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { eventAnswer } from './answers.ts';
-import type { Endpoint } from './endpoint.ts';
-import { receivedEvents, resuming, type ResumeOptions } from './event-stream.ts';
-import { badAnswer } from './failure.ts';
+import type { Endpoint } from './transport/endpoint.ts';
+import { receivedEvents, resuming, type ResumeOptions } from './transport/event-stream.ts';
+import { badAnswer } from './transport/failure.ts';
 
 export interface FollowOptions extends ResumeOptions {
   /** Resumes after these bytes; `events`, of an agent's job, is a position from an event id. Default: the start. */

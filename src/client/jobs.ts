@@ -9,13 +9,13 @@ import type {
 import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 import { acceptedAnswer, drained, isFinishedJob, jobAnswer, jobsAnswer, nudgedAnswer } from './answers.ts';
-import type { Endpoint } from './endpoint.ts';
-import type { ResumeOptions } from './event-stream.ts';
-import { JobWaitAbortedError, problemOf, waitingFor } from './failure.ts';
+import type { Endpoint } from './transport/endpoint.ts';
+import type { ResumeOptions } from './transport/event-stream.ts';
+import { JobWaitAbortedError, problemOf, waitingFor } from './transport/failure.ts';
 import { waitForJobs, type WatchOptions, watchJobs } from './feed.ts';
 import { type FollowOptions, follow } from './follow.ts';
-import { backoffMs, pause } from './pause.ts';
-import { type Call, newIdempotencyKey, readJson, send, sendJson } from './request.ts';
+import { backoffMs, pause } from './transport/pause.ts';
+import { type Call, newIdempotencyKey, readJson, send, sendJson } from './transport/request.ts';
 import { waitForJob } from './wait.ts';
 
 export interface Cancellable {

@@ -5,10 +5,10 @@
 import type { ExecRequest, Job, PersistentShellExec } from '../protocol/jobs.ts';
 import type { Session } from '../protocol/shells.ts';
 import { drained, sessionAnswer, sessionsAnswer } from './answers.ts';
-import type { Endpoint } from './endpoint.ts';
-import { problemOf } from './failure.ts';
+import type { Endpoint } from './transport/endpoint.ts';
+import { problemOf } from './transport/failure.ts';
 import type { Cancellable, RunOptions } from './jobs.ts';
-import { send, sendJson } from './request.ts';
+import { send, sendJson } from './transport/request.ts';
 
 /**
  * What a job in a persistent shell may say beside its command. `workdir` and `env` are those with which the shell

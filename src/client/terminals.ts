@@ -4,11 +4,11 @@
  */
 import type { Terminal, TerminalId } from '../protocol/terminals.ts';
 import { drained, terminalAnswer, terminalsAnswer } from './answers.ts';
-import { type AttachOptions, Attachment } from './attachment.ts';
-import type { Endpoint } from './endpoint.ts';
-import { problemOf } from './failure.ts';
+import { type AttachOptions, Attachment } from './socket/attachment.ts';
+import type { Endpoint } from './transport/endpoint.ts';
+import { problemOf } from './transport/failure.ts';
 import type { ActOptions, Cancellable } from './jobs.ts';
-import { newIdempotencyKey, send, sendJson } from './request.ts';
+import { newIdempotencyKey, send, sendJson } from './transport/request.ts';
 
 export interface TerminalStart {
   /** Run by `/bin/sh -c`. Default: the user's shell. */

@@ -5,10 +5,10 @@
 import { ProblemError } from '../protocol/problem.ts';
 import type { UpdateAnswer, UpdateProgress, UpdateState } from '../protocol/updates.ts';
 import { updateAnswer, updateStateAnswer } from './answers.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { Endpoint } from './transport/endpoint.ts';
 import type { ActOptions, Cancellable } from './jobs.ts';
-import { backoffMs, pause } from './pause.ts';
-import { newIdempotencyKey, sendJson } from './request.ts';
+import { backoffMs, pause } from './transport/pause.ts';
+import { newIdempotencyKey, sendJson } from './transport/request.ts';
 
 export interface UpdateOptions extends ActOptions {
   /** This version and no other. Default: the version that the source of the server names. */

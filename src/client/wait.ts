@@ -7,9 +7,9 @@ import type { JobId } from '../protocol/ids.ts';
 import type { Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { isFinishedJob, jobAnswer } from './answers.ts';
-import type { Endpoint } from './endpoint.ts';
-import { backoffMs, pause } from './pause.ts';
-import { sendJson } from './request.ts';
+import type { Endpoint } from './transport/endpoint.ts';
+import { backoffMs, pause } from './transport/pause.ts';
+import { sendJson } from './transport/request.ts';
 
 /** The longest time that the server holds an answer back, in seconds. */
 const holdSeconds = 55;

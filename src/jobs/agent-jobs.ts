@@ -2,11 +2,11 @@
  * The operations on jobs that agents use.
  * @module
  */
-import { fingerprint, idempotencyOf } from '../process/idempotency.ts';
+import { fingerprint, idempotencyOf } from '../process/state/idempotency.ts';
 import type { AgentJobs, Continuation, ShellJob, ShellJobRequest } from '../process/agent-host.ts';
 import { type JobRequest, defaults } from '../protocol/jobs.ts';
 import { turnEndOf } from './agent-end.ts';
-import type { Entry } from './entry.ts';
+import type { Entry } from './tracked-job.ts';
 import type { Jobs } from './jobs.ts';
 
 export function jobsForAgents(jobs: Jobs): AgentJobs {

@@ -4,7 +4,7 @@
  */
 import { type AgentJobSummary, waitsForInput } from '../protocol/agent-jobs.ts';
 import type { WaitFor } from '../protocol/jobs.ts';
-import type { Entry } from './entry.ts';
+import type { Entry } from './tracked-job.ts';
 
 /** How the state of a job is read. */
 export interface JobLook {

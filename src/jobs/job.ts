@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os';
 import { turnTimeoutCode } from '../process/agent-host.ts';
-import type { Idempotency } from '../process/idempotency.ts';
+import type { Idempotency } from '../process/state/idempotency.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { JobReason, JobRequest, JobStatus, Mode, StreamName } from '../protocol/jobs.ts';
 import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';

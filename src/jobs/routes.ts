@@ -9,7 +9,7 @@ import { refuse } from '../base/parse.ts';
 import { readAt } from '../base/untrusted-file.ts';
 import { lineWithin } from '../base/untrusted-json.ts';
 import { eventBounds } from '../process/agent-host.ts';
-import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
+import { idempotencyHeader, idempotencyOf } from '../process/state/idempotency.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery,
   formatPosition, type JobEvent, type JobQuery, jobQuery, type JobRequest, jobRequest, type ListQuery, listQuery,
@@ -19,15 +19,15 @@ import {
 import { ProblemError } from '../protocol/problem.ts';
 import {
   empty, type EventSink, events, json, jsonList, jsonText, type Reply, type Sink, stream,
-} from '../http/reply.ts';
-import { type Request, type Route, route } from '../http/route.ts';
-import type { Entry } from './entry.ts';
-import { feedPosition } from './feed.ts';
-import { FeedStream } from './feed-stream.ts';
+} from '../http/routing/reply.ts';
+import { type Request, type Route, route } from '../http/routing/route.ts';
+import type { Entry } from './tracked-job.ts';
+import { feedPosition } from './feed/feed.ts';
+import { FeedStream } from './feed/feed-stream.ts';
 import { hasCome } from './held.ts';
 import type { Jobs } from './jobs.ts';
-import type { Piece } from './follow.ts';
-import { openOutput, startOfLastLines } from './output.ts';
+import type { Piece } from './output/follow.ts';
+import { openOutput, startOfLastLines } from './output/output.ts';
 import { acceptedSchema, jobSchema, nudgedSchema, pendingSchema } from './schemas.ts';
 import { entityTag } from './view.ts';
 

@@ -9,11 +9,11 @@ import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts
 import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { AgentHost } from '../process/agent-host.ts';
-import { type Entry, shown, type ShownProgram } from './entry.ts';
+import { type Entry, shown, type ShownProgram } from './tracked-job.ts';
 import { runnerError, turnEndOf } from './agent-end.ts';
 import { type JobState, statusOf } from './job.ts';
-import { noOutput, readTail } from './output.ts';
-import type { JobStore } from './store.ts';
+import { noOutput, readTail } from './output/output.ts';
+import type { JobStore } from './store/store.ts';
 
 export interface TextOptions {
   /** Bounds each stream. */

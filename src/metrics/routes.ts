@@ -3,8 +3,8 @@
  * @module
  */
 import type { Health, Liveness } from '../protocol/health.ts';
-import { json, text } from '../http/reply.ts';
-import { type Route, route } from '../http/route.ts';
+import { json, text } from '../http/routing/reply.ts';
+import { type Route, route } from '../http/routing/route.ts';
 import type { Gauge, Metrics } from './metrics.ts';
 
 /** A public path: clients without the key may check whether the server runs. */

@@ -10,7 +10,7 @@ import type { JobId } from '../protocol/ids.ts';
 import type { Labels } from '../protocol/jobs.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
 import type { ShellKind } from '../protocol/shells.ts';
-import type { Launch } from './launch-script.ts';
+import type { Launch } from './launcher/launch-script.ts';
 
 /** Files of an agent's job: its events, one a line; its turns, a line at each start and end; its state. */
 export const agentFiles = { events: 'events.ndjson', turns: 'turns.ndjson', state: 'agent.json' } as const;

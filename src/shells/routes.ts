@@ -4,8 +4,8 @@
  */
 import type { Schema } from '../base/parse.ts';
 import { type SessionDeleted, type SessionList, shellKinds } from '../protocol/shells.ts';
-import { json } from '../http/reply.ts';
-import { type Route, route } from '../http/route.ts';
+import { json } from '../http/routing/reply.ts';
+import { type Route, route } from '../http/routing/route.ts';
 import type { Shells } from './shells.ts';
 
 const seconds = { type: 'number', description: 'Unix seconds' };

@@ -10,9 +10,9 @@ import {
   writeRegular,
 } from '../base/untrusted-file.ts';
 import { type Identity, isAliveNow } from '../process/identity.ts';
-import { isStillLauncher } from '../process/launchers.ts';
-import { parseExit, parseProcessNote } from '../process/process-note.ts';
-import type { Trash } from '../process/trash.ts';
+import { isStillLauncher } from '../process/launcher/pool.ts';
+import { parseExit, parseProcessNote } from '../process/launcher/process-note.ts';
+import type { Trash } from '../process/state/trash.ts';
 import type { ShellStarted } from '../protocol/shells.ts';
 import { interruptsFile, lastFile, sleepsFile, toldFile } from './dialect.ts';
 import { startPrefix } from './session-record.ts';

@@ -12,7 +12,7 @@ import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { type Parser, defined, fieldsOf, fromJson, integer, oneOf, optional, text } from '../base/parse.ts';
 import { createFile, statQuietly } from '../base/untrusted-file.ts';
-import { parseProcessNote } from '../process/process-note.ts';
+import { parseProcessNote } from '../process/launcher/process-note.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons } from '../protocol/shells.ts';
 import { exitIn, hasHadJob, readNotedJob, readQuietly, writeNote } from './run-directory.ts';

@@ -13,11 +13,11 @@ import { isExhaustion, isLink, statFile } from '../base/untrusted-file.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
-import type { Launch } from '../process/launch-script.ts';
+import type { Launch } from '../process/launcher/launch-script.ts';
 import { ticksNow } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
-import { Trash } from '../process/trash.ts';
-import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/starter.ts';
+import { Trash } from '../process/state/trash.ts';
+import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/launcher/starter.ts';
 import { dialects } from './dialects.ts';
 import { findShells } from './found.ts';
 import {

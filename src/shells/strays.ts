@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { sep } from 'node:path';
 import { markedProcesses } from '../process/descendants.ts';
 import type { Identity } from '../process/identity.ts';
-import { isLaunchedIn } from '../process/launched.ts';
+import { isLaunchedIn } from '../process/launcher/launched.ts';
 import { isShellMark } from './session-record.ts';
 
 export interface Stray {

@@ -7,7 +7,7 @@ import { realpathSync } from 'node:fs';
 import {
   type Parser, array, boolean, fieldsOf, integer, nullable, number, oneOf, optional, text,
 } from '../base/parse.ts';
-import type { Idempotency } from '../process/idempotency.ts';
+import type { Idempotency } from '../process/state/idempotency.ts';
 import { type Identity, isAliveNow, wordsOf } from '../process/identity.ts';
 import { isJobId } from '../protocol/ids.ts';
 import {

@@ -7,10 +7,10 @@ import {
   attachQuery, binaryProtocol, inputRequest, type InputAccepted, ownTerminalQuery, screenQuery, sizeRequest,
   type TerminalDeleted, terminalRequest,
 } from '../protocol/terminals.ts';
-import { json, stream, text } from '../http/reply.ts';
-import { type Route, route, webSocket } from '../http/route.ts';
-import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
-import type { Terminals } from './terminals.ts';
+import { json, stream, text } from '../http/routing/reply.ts';
+import { type Route, route, webSocket } from '../http/routing/route.ts';
+import { idempotencyHeader, idempotencyOf } from '../process/state/idempotency.ts';
+import type { Terminals } from './server/terminals.ts';
 
 /** Longer text would hold up other requests: the conversion takes 0.1 s per megabyte. */
 const longestText = 256 * 1024;
@@ -118,7 +118,7 @@ export function terminalRoutes(terminals: Terminals): Route[] {
     }, async ({ params, query }) => {
       const bytes = await terminals.get(params.id).scrollback();
       if (query.raw === true) return stream(200, { 'Content-Length': bytes.length }, (sink) => sink.write(bytes));
-      const { plainText } = await import('./plain.ts');
+      const { plainText } = await import('./server/plain.ts');
       return text(200, 'text/plain; charset=utf-8', plainText(bytes.subarray(-longestText).toString()));
     }),
 
@@ -181,7 +181,7 @@ export function terminalRoutes(terminals: Terminals): Route[] {
       return (socket) => {
         // No message is read until the module is loaded.
         socket.pause();
-        void import('./attach.ts').then(({ attach }) =>
+        void import('./server/attach.ts').then(({ attach }) =>
           attach(socket, terminal, { isReadonly: query.readonly ?? false, after: query.after }));
       };
     }),
@@ -203,6 +203,6 @@ function ownTerminal(path: string, terminals: Terminals): Route {
     documentation: { summary: 'A terminal of this connection\'s own, which ends with it', description: dialogue },
   }, ({ query }) => (socket) => {
     socket.pause();
-    void import('./attach.ts').then(({ attachOwn }) => attachOwn(socket, terminals, query));
+    void import('./server/attach.ts').then(({ attachOwn }) => attachOwn(socket, terminals, query));
   });
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import { readRegular, statFile } from '../base/untrusted-file.ts';
-import { Answers, type Idempotency } from '../process/idempotency.ts';
+import { Answers, type Idempotency } from '../process/state/idempotency.ts';
 import type { UpdateAnswer } from '../protocol/updates.ts';
 
 /** About a thousand answers; beyond it the older half is dropped. */

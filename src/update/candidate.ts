@@ -4,14 +4,14 @@
  */
 import { ProblemError } from '../protocol/problem.ts';
 import type { UpdateRequest } from '../protocol/updates.ts';
-import { parseIntegrity } from './integrity.ts';
-import { npmRegistryKeys, verifyManifest, verifyRegistrySignature } from './signatures.ts';
+import { parseIntegrity } from './trust/integrity.ts';
+import { npmRegistryKeys, verifyManifest, verifyRegistrySignature } from './trust/signatures.ts';
 import type { Release } from './sources/source.ts';
-import { TrustError } from './trust-error.ts';
-import type { TrustedKeys } from './trusted-keys.ts';
+import { TrustError } from './trust/trust-error.ts';
+import type { TrustedKeys } from './trust/trusted-keys.ts';
 import { UpdateError } from './update-error.ts';
-import { compareVersions } from './version.ts';
-import { type VersionState, mayTry } from './version-state.ts';
+import { compareVersions } from './versions/version.ts';
+import { type VersionState, mayTry } from './versions/version-state.ts';
 
 export interface Surroundings {
   readonly request: Pick<UpdateRequest, 'version' | 'allowDowngrade'>;

@@ -5,8 +5,8 @@
 import { isDiskFull } from '../base/disk-full.ts';
 import { ProblemError, type ProblemCode } from '../protocol/problem.ts';
 import { SourceError } from './source-error.ts';
-import { TarballError } from './tarball-error.ts';
-import { TrustError } from './trust-error.ts';
+import { TarballError } from './archive/tarball-error.ts';
+import { TrustError } from './trust/trust-error.ts';
 import { UpdateError } from './update-error.ts';
 
 export interface Failure {

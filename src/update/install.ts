@@ -3,10 +3,10 @@
  * @module
  */
 import type { Log } from '../base/log.ts';
-import { removeFolder } from '../process/trash.ts';
+import { removeFolder } from '../process/state/trash.ts';
 import { type PrepareOptions, prepare } from './prepare.ts';
 import type { Release } from './sources/source.ts';
-import type { Versions } from './versions.ts';
+import type { Versions } from './versions/versions.ts';
 
 export interface InstallOptions extends PrepareOptions {
   readonly versions: Versions;

@@ -6,17 +6,17 @@ import { join } from 'node:path';
 import { readRegularLater } from '../base/untrusted-file.ts';
 import { ParseError, fieldsOf, optional, text } from '../base/parse.ts';
 import type { UpdateStep } from '../protocol/updates.ts';
-import { type DownloadOptions, download } from './download.ts';
-import { checkFile, parseIntegrity } from './integrity.ts';
-import { copyPackage } from './package-folder.ts';
+import { type DownloadOptions, download } from './fetch/download.ts';
+import { checkFile, parseIntegrity } from './trust/integrity.ts';
+import { copyPackage } from './archive/package-folder.ts';
 import { shown } from './source-error.ts';
 import { authorizationFor } from './sources/npm.ts';
 import type { Registry } from './sources/npmrc.ts';
 import { type Release, type Tarball, versionText } from './sources/source.ts';
-import { unpack } from './tarball.ts';
-import { TrustError } from './trust-error.ts';
+import { unpack } from './archive/tarball.ts';
+import { TrustError } from './trust/trust-error.ts';
 import { UpdateError } from './update-error.ts';
-import { checkWritten } from './written.ts';
+import { checkWritten } from './versions/verify-files.ts';
 
 /** Limits on a release. */
 export interface ReleaseLimits {

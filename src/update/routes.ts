@@ -2,9 +2,9 @@
  * The HTTP routes of updates.
  * @module
  */
-import { json } from '../http/reply.ts';
-import { type Route, route } from '../http/route.ts';
-import { idempotencyHeader, idempotencyOf } from '../process/idempotency.ts';
+import { json } from '../http/routing/reply.ts';
+import { type Route, route } from '../http/routing/route.ts';
+import { idempotencyHeader, idempotencyOf } from '../process/state/idempotency.ts';
 import { updateQuery, updateRequest } from '../protocol/updates.ts';
 import { updateAnswerSchema, updateStateSchema } from './schemas.ts';
 import type { Updates } from './updates.ts';

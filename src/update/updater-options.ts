@@ -9,10 +9,10 @@ import type { ReleaseLimits } from './prepare.ts';
 import type { Schedule } from './schedule.ts';
 import type { Registry } from './sources/npmrc.ts';
 import type { SourceSpec } from './sources/spec.ts';
-import type { TrustedKeys } from './trusted-keys.ts';
+import type { TrustedKeys } from './trust/trusted-keys.ts';
 import type { Carrier } from './updates.ts';
-import type { Release as ReleaseName } from './version-state.ts';
-import type { Versions } from './versions.ts';
+import type { Release as ReleaseName } from './versions/version-state.ts';
+import type { Versions } from './versions/versions.ts';
 
 export interface UpdaterOptions {
   readonly versions: Versions;

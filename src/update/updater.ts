@@ -4,20 +4,20 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Idempotency } from '../process/idempotency.ts';
+import type { Idempotency } from '../process/state/idempotency.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { UpdateAnswer, UpdateProgress, UpdateRequest, UpdateState, UpdateStep } from '../protocol/updates.ts';
 import { AutomaticChecks } from './automatic.ts';
 import { mustBeTrusted, mustSuit } from './candidate.ts';
 import { failureOf } from './failure.ts';
-import { Lookout } from './lookout.ts';
+import { Lookout } from './release-checker.ts';
 import { SourceError, shown } from './source-error.ts';
 import type { Release, Source } from './sources/source.ts';
 import { unlessAborted } from './unless-aborted.ts';
 import { type UpdateTimings, type UpdaterOptions, defaultLimits, defaultTimings } from './updater-options.ts';
 import type { Carrier, Updates } from './updates.ts';
-import { compareVersions } from './version.ts';
-import { type Probation, type UpdateOutcome, isBad } from './version-state.ts';
+import { compareVersions } from './versions/version.ts';
+import { type Probation, type UpdateOutcome, isBad } from './versions/version-state.ts';
 
 interface Attempt {
   readonly startedAt: number;

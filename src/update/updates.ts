@@ -3,9 +3,9 @@
  * out.
  * @module
  */
-import type { Idempotency } from '../process/idempotency.ts';
+import type { Idempotency } from '../process/state/idempotency.ts';
 import type { UpdateAnswer, UpdateRequest, UpdateState } from '../protocol/updates.ts';
-import type { FailedAttempt } from './version-state.ts';
+import type { FailedAttempt } from './versions/version-state.ts';
 
 export interface Updates {
   /** Reads from disk and memory; sends no request. */

@@ -4,8 +4,8 @@
  */
 import cluster, { type Worker } from 'node:cluster';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ToServer, type ToWrapper, readMessage } from '../update/link.ts';
-import type { Release } from '../update/version-state.ts';
+import { type ToServer, type ToWrapper, readMessage } from '../update/wrapper-link/messages.ts';
+import type { Release } from '../update/versions/version-state.ts';
 import type { Ending } from './supervise.ts';
 
 /** The program of a server process. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { isAlive, sendSignal } from '../process/identity.ts';
-import { LockHeldError, readOwner } from '../process/lock.ts';
+import { LockHeldError, readOwner } from '../process/state/lock.ts';
 
 /** How long to wait after each signal: a server may need some seconds to finish its responses. */
 const patienceMs = { SIGTERM: 20_000, SIGKILL: 10_000 };

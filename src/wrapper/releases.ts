@@ -4,10 +4,10 @@
  */
 import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
-import { isOwn } from '../process/state-directory.ts';
-import { compareVersions } from '../update/version.ts';
-import { isBad, parseVersionState, type Release, type VersionState } from '../update/version-state.ts';
-import { Versions } from '../update/versions.ts';
+import { isOwn } from '../process/state/state-directory.ts';
+import { compareVersions } from '../update/versions/version.ts';
+import { isBad, parseVersionState, type Release, type VersionState } from '../update/versions/version-state.ts';
+import { Versions } from '../update/versions/versions.ts';
 
 /** Number of versions kept. */
 const keptVersions = 2;

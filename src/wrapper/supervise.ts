@@ -4,8 +4,8 @@
  * something.
  * @module
  */
-import { replacedExitCode } from '../update/link.ts';
-import type { Probation, Release } from '../update/version-state.ts';
+import { replacedExitCode } from '../update/wrapper-link/messages.ts';
+import type { Probation, Release } from '../update/versions/version-state.ts';
 
 /**
  * How a server ended, or why it must be ended. In the last two cases it still runs: the wrapper ends it before it acts

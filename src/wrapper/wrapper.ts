@@ -1,7 +1,7 @@
 /**
  * Keeps a server running: starts the current version, restarts it when it crashes, replaces it by the next version
  * while it still answers, and rolls back if that version fails. `supervise.ts` decides what follows the end of a
- * server; `../update/link.ts` defines the messages between the two processes.
+ * server; `../update/wrapper-link/messages.ts` defines the messages between the two processes.
  *
  * The wrapper is the only part that cannot be replaced while it runs, so it is small and starts nothing but servers.
  * @module
@@ -9,12 +9,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { letSessionGoFirst } from '../process/priority.ts';
-import type { ToWrapper } from '../update/link.ts';
-import { compareVersions, isVersion } from '../update/version.ts';
+import type { ToWrapper } from '../update/wrapper-link/messages.ts';
+import { compareVersions, isVersion } from '../update/versions/version.ts';
 import {
   beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type Release,
   rollBack,
-} from '../update/version-state.ts';
+} from '../update/versions/version-state.ts';
 import { Child, type Program } from './child.ts';
 import { examine } from './health.ts';
 import { replaceOrphan } from './orphan.ts';

@@ -1,7 +1,7 @@
 /** Version 2 of the protocol, read as version 1. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { UpdatesV2, abilitiesOfV2, isV2, permissionOfV2 } from '../../src/agents/acp-v2.ts';
+import { UpdatesV2, abilitiesOfV2, isV2, permissionOfV2 } from '../../src/agents/acp/v2.ts';
 
 const chunk = (text: string, messageId = 'm'): object => ({ sessionUpdate: 'agent_message_chunk', messageId, content: { type: 'text', text } });
 const whole = (text: string | undefined, messageId = 'm'): object =>

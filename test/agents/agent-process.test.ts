@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { AgentFailure } from '../../src/agents/agent-failure.ts';
-import { type AgentProcess, startAgent } from '../../src/agents/agent-process.ts';
+import { AgentFailure } from '../../src/agents/acp/agent-failure.ts';
+import { type AgentProcess, startAgent } from '../../src/agents/acp/agent-process.ts';
 import { readStat } from '../../src/process/identity.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -87,7 +87,7 @@ test('end() may be called at any time, and again', options, async (t) => {
 test('the process that ends an agent may carry its mark, and stays', options, async (t) => {
   const mark = `runner-of-test-${process.pid}`;
   const program = `
-    const { startAgent } = await import(${JSON.stringify(new URL('../../src/agents/agent-process.ts', import.meta.url).href)});
+    const { startAgent } = await import(${JSON.stringify(new URL('../../src/agents/acp/agent-process.ts', import.meta.url).href)});
     const agent = await startAgent({ argv: ['cat'], workdir: '/', env: { PATH: process.env.PATH }, mark: '${mark}' });
     console.log(await agent.end(), (await agent.exited).code);`;
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { env: { ...process.env, SIDECAR_JOB_ID: mark }, stdio: ['ignore', 'pipe', 'inherit'] });

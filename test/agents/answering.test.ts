@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { Answering } from '../../src/agents/answering.ts';
-import { Jail } from '../../src/agents/jail.ts';
-import { KnownCalls } from '../../src/agents/known-calls.ts';
-import { Progress } from '../../src/agents/progress.ts';
+import { Answering } from '../../src/agents/runner/permission-broker.ts';
+import { Jail } from '../../src/agents/services/sandbox.ts';
+import { KnownCalls } from '../../src/agents/permissions/tool-call-history.ts';
+import { Progress } from '../../src/agents/acp/progress.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

@@ -1,8 +1,8 @@
 /** The mode in which an agent asks, for the permissions of its job: with what real agents offer. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { ConfigChoice } from '../../src/agents/acp.ts';
-import { askingEnvironment, askingSettings } from '../../src/agents/asking-mode.ts';
+import type { ConfigChoice } from '../../src/agents/acp/v1.ts';
+import { askingEnvironment, askingSettings } from '../../src/agents/acp/asking-mode.ts';
 import type { PermissionPolicy } from '../../src/protocol/agents.ts';
 
 const choice = (id: string, category: string | undefined, current: string, ...values: string[]): ConfigChoice =>

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, realpathSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { AgentFiles, type AgentFilesOptions } from '../../src/agents/files.ts';
-import { Jail } from '../../src/agents/jail.ts';
+import { AgentFiles, type AgentFilesOptions } from '../../src/agents/services/files.ts';
+import { Jail } from '../../src/agents/services/sandbox.ts';
 import { RpcError } from '../../src/jsonrpc/message.ts';
 import { temporaryFolder } from '../support/server.ts';
 

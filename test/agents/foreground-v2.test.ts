@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Foreground } from '../../src/agents/foreground-v2.ts';
+import { Foreground } from '../../src/agents/acp/v2-foreground.ts';
 
 /** What happens, in order: `sent`, `taken` (the prompt is answered), `echo`, `said`, a state, or `idle` with a stop reason. */
 const cases: { readonly [what: string]: readonly [happens: readonly string[], end: string | undefined | null] } = {

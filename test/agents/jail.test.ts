@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { Jail } from '../../src/agents/jail.ts';
+import { Jail } from '../../src/agents/services/sandbox.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs symbolic links' : false };

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { JobFiles } from '../../src/agents/job-files.ts';
-import { type AgentState, stateFile } from '../../src/agents/order.ts';
+import { JobFiles } from '../../src/agents/runner/job-files.ts';
+import { type AgentState, stateFile } from '../../src/agents/runner-config.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 test('each state has a time of its own, however soon it follows the one before', (t) => {

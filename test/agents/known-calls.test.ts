@@ -1,7 +1,7 @@
 /** What is known of tool calls when a permission is asked for. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { KnownCalls } from '../../src/agents/known-calls.ts';
+import { KnownCalls } from '../../src/agents/permissions/tool-call-history.ts';
 
 const call = (toolCallId: string, fields: object, sessionUpdate = 'tool_call'): object => ({ sessionUpdate, toolCallId, ...fields });
 const nothing = { kind: 'other', tools: [], paths: [], commands: [], parts: [], options: [] };

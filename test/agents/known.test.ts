@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import test from 'node:test';
-import { agentNamed, checkAgentName, findAgents, knownAgents } from '../../src/agents/known.ts';
+import { agentNamed, checkAgentName, findAgents, knownAgents } from '../../src/agents/registry.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs permissions to execute' : false };

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { type AgentOrder, type AgentState, eventsFile, orderFile, stateFile } from '../../src/agents/order.ts';
+import { type AgentOrder, type AgentState, eventsFile, orderFile, stateFile } from '../../src/agents/runner-config.ts';
 import { markName } from '../../src/process/descendants.ts';
 import { sendSignal } from '../../src/process/identity.ts';
 import { ownProgram } from '../../src/process/own-program.ts';
@@ -44,7 +44,7 @@ async function run(t: TestContext, { words, isIdle, wishes = { model: wanted.mod
     prompt: [{ type: 'text', text: 'do it' }], keepAliveSeconds, ...(isIdle ? { answerSeconds } : {}), ...(sessionId === undefined ? {} : { sessionId }),
   };
   writeFileSync(join(directory, orderFile), JSON.stringify(order));
-  const { file, loaders, path } = ownProgram(new URL('../../src/agents/runner.ts', import.meta.url).href, 'runner-main');
+  const { file, loaders, path } = ownProgram(new URL('../../src/agents/runner/runner.ts', import.meta.url).href, 'main');
   const read = (name: string): string => (existsSync(join(directory, name)) ? readFileSync(join(directory, name), 'utf8') : '');
   const [stdout, stderr] = ['stdout', 'stderr'].map((name) => openSync(join(directory, name), 'a'));
   const child = spawn(file, [...loaders, '--import', meter(join(directory, 'meter')), path, directory], { stdio: ['pipe', stdout, stderr], env: { ...process.env, [markName]: mark } });

@@ -1,7 +1,7 @@
 /** Agents that do something wrong, each in its own way (see misbehaving-agent.mjs), and how their jobs must end. */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import type { AgentFailureCode } from '../../src/agents/agent-failure.ts';
+import type { AgentFailureCode } from '../../src/agents/acp/agent-failure.ts';
 import { until } from '../support/wait.ts';
 
 export const agent: string = fileURLToPath(new URL('../fixtures/misbehaving-agent.mjs', import.meta.url));

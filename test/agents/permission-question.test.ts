@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { homedir } from 'node:os';
 import test from 'node:test';
-import { isTooDeep, questionOf } from '../../src/agents/permission-question.ts';
-import { decide } from '../../src/agents/permissions.ts';
+import { isTooDeep, questionOf } from '../../src/agents/permissions/question.ts';
+import { decide } from '../../src/agents/permissions/policy.ts';
 import { type PermissionPolicy, rulesOf } from '../../src/protocol/agents.ts';
 
 const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { kind?: string; tools?: string[]; paths?: string[]; commands?: string[]; parts?: string[]; isUnclear?: boolean }])[] = [

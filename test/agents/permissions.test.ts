@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type PermissionQuestion, decide } from '../../src/agents/permissions.ts';
+import { type PermissionQuestion, decide } from '../../src/agents/permissions/policy.ts';
 import type { PermissionPolicy } from '../../src/protocol/agents.ts';
 
 const options = [

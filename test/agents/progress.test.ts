@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type AgentProgress, Progress, messageTextOf } from '../../src/agents/progress.ts';
+import { type AgentProgress, Progress, messageTextOf } from '../../src/agents/acp/progress.ts';
 import { maxDiffCharacters, maxToolCalls } from '../../src/protocol/agent-jobs.ts';
 
 function after(...updates: unknown[]): AgentProgress {

@@ -7,7 +7,7 @@ import { closeSync, existsSync, openSync, readFileSync, realpathSync, writeFileS
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type AgentOrder, type AgentState, type RunnerCommand, orderFile, stateFile } from '../../src/agents/order.ts';
+import { type AgentOrder, type AgentState, type RunnerCommand, orderFile, stateFile } from '../../src/agents/runner-config.ts';
 import { ownProgram } from '../../src/process/own-program.ts';
 import { readStat } from '../../src/process/identity.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
@@ -32,7 +32,7 @@ function start(t: TestContext, prompt: string, more: Partial<AgentOrder> = {}): 
     permissions: 'ask', askSeconds: 60, prompt: [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, hasShell: false, ...more,
   };
   writeFileSync(join(directory, orderFile), JSON.stringify(order));
-  const { file, loaders, path } = ownProgram(new URL('../../src/agents/runner.ts', import.meta.url).href, 'runner-main');
+  const { file, loaders, path } = ownProgram(new URL('../../src/agents/runner/runner.ts', import.meta.url).href, 'main');
   const stdout = openSync(join(directory, 'stdout'), 'a');
   const child = spawn(file, [...loaders, path, directory], { stdio: ['pipe', stdout, 'inherit'], env: { ...process.env, SIDECAR_JOB_ID: mark } });
   closeSync(stdout);

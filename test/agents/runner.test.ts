@@ -5,10 +5,10 @@ import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { AgentOrder, AgentState } from '../../src/agents/order.ts';
+import type { AgentOrder, AgentState } from '../../src/agents/runner-config.ts';
 import { readStat } from '../../src/process/identity.ts';
-import { JobFiles } from '../../src/agents/job-files.ts';
-import { AgentRunner } from '../../src/agents/runner.ts';
+import { JobFiles } from '../../src/agents/runner/job-files.ts';
+import { AgentRunner } from '../../src/agents/runner/runner.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

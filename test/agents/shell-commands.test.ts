@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { Jail } from '../../src/agents/jail.ts';
-import { ShellCommands } from '../../src/agents/shell-commands.ts';
+import { Jail } from '../../src/agents/services/sandbox.ts';
+import { ShellCommands } from '../../src/agents/services/shell-commands.ts';
 import { RpcError, rpcCodes } from '../../src/jsonrpc/message.ts';
 import { temporaryFolder } from '../support/server.ts';
 

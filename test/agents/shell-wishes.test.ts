@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { createLog } from '../../src/base/log.ts';
-import { ShellWishes } from '../../src/agents/shell-wishes.ts';
+import { ShellWishes } from '../../src/agents/server/shell-command-broker.ts';
 
 test('the commands of an agent that has ended are ended together: none that waits for the shell gets its turn', async () => {
   let isFinished = false;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { replaceFile } from '../../src/base/atomic-file.ts';
 import { isWithin } from '../../src/base/untrusted-json.ts';
-import { type AgentState, stateFile } from '../../src/agents/order.ts';
+import { type AgentState, stateFile } from '../../src/agents/runner-config.ts';
 import { StateCache, stateBounds, stateBytes } from '../../src/agents/state-file.ts';
 import { temporaryFolder } from '../support/server.ts';
 

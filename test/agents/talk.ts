@@ -1,7 +1,7 @@
 /** An agent of the tests, built from the schema of the protocol: each test says what it answers. */
 import { PassThrough } from 'node:stream';
 import type { TestContext } from 'node:test';
-import { Conversation, type ConversationOptions } from '../../src/agents/conversation.ts';
+import { Conversation, type ConversationOptions } from '../../src/agents/acp/conversation.ts';
 import { RpcConnection } from '../../src/jsonrpc/connection.ts';
 import { RpcError, rpcCodes } from '../../src/jsonrpc/message.ts';
 import { ndjson } from '../../src/jsonrpc/ndjson.ts';

@@ -1,7 +1,7 @@
 /** The clock of a turn, with timers that the test moves on. */
 import assert from 'node:assert/strict';
 import test, { mock } from 'node:test';
-import { TurnClock } from '../../src/agents/turn-clock.ts';
+import { TurnClock } from '../../src/agents/runner/turn-clock.ts';
 
 test('the clock of a turn', async (t) => {
   // performance.now() goes with the timers here.

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { turnsFile } from '../../src/agents/order.ts';
-import { shownTurns, wholeTurn } from '../../src/agents/turns.ts';
+import { turnsFile } from '../../src/agents/runner-config.ts';
+import { shownTurns, wholeTurn } from '../../src/agents/server/turns.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const line = (turn: number, text: string, finishedAt: number | null): string => JSON.stringify({

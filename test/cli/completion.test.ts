@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { completionScript, completionsOf, wordAt } from '../../src/cli/completion.ts';
+import { completionScript, completionsOf, wordAt } from '../../src/cli/shells/completion.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { terminalless } from '../terminals/talk.ts';
 import { sitDown } from './typist.ts';

@@ -1,12 +1,12 @@
 /** Runs a service command as where systemd runs: `install|uninstall|status FLAGS-AS-JSON`; `FAKE_UID` is who asks. @module */
-import { install } from '../../src/cli/commands/install.ts';
-import { status } from '../../src/cli/commands/status.ts';
-import { uninstall } from '../../src/cli/commands/uninstall.ts';
+import { install } from '../../src/cli/service/install.ts';
+import { status } from '../../src/cli/server/status.ts';
+import { uninstall } from '../../src/cli/service/uninstall.ts';
 import { explain } from '../../src/cli/failure.ts';
-import { placeFor } from '../../src/cli/services/here.ts';
-import { runner } from '../../src/cli/services/run.ts';
-import type { Scope } from '../../src/cli/services/service.ts';
-import { systemd } from '../../src/cli/services/systemd.ts';
+import { placeFor } from '../../src/cli/service/detect.ts';
+import { runner } from '../../src/cli/service/run.ts';
+import type { Scope } from '../../src/cli/service/service.ts';
+import { systemd } from '../../src/cli/service/systemd.ts';
 import { loadConfig } from '../../src/config.ts';
 
 const [verb = '', json = '{}'] = process.argv.slice(2);

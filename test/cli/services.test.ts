@@ -4,11 +4,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { launchd } from '../../src/cli/services/launchd.ts';
-import { commandLine } from '../../src/cli/services/run.ts';
-import { schtasks, windowsArgument } from '../../src/cli/services/schtasks.ts';
-import { type Owner, type Service, type Supervisor, flagIn } from '../../src/cli/services/service.ts';
-import { systemd, systemdArgument, systemdProgram, systemdWord } from '../../src/cli/services/systemd.ts';
+import { launchd } from '../../src/cli/service/launchd.ts';
+import { commandLine } from '../../src/cli/service/run.ts';
+import { schtasks, windowsArgument } from '../../src/cli/service/schtasks.ts';
+import { type Owner, type Service, type Supervisor, flagIn } from '../../src/cli/service/service.ts';
+import { systemd, systemdArgument, systemdProgram, systemdWord } from '../../src/cli/service/systemd.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const alice: Owner = { scope: 'user', user: 'alice', uid: 1000, home: '/home/alice' };

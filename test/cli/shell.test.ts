@@ -4,7 +4,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import type { Job, Session } from '../../src/client/client.ts';
-import { isIncomplete } from '../../src/cli/incomplete.ts';
+import { isIncomplete } from '../../src/cli/shells/incomplete.ts';
 import { withoutCommandFile } from '../../src/cli/shell-errors.ts';
 import { startBreaker } from '../client/breaker.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';

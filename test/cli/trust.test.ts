@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { manifestKeyOf, npmRegistryKeys } from '../../src/update/signatures.ts';
+import { manifestKeyOf, npmRegistryKeys } from '../../src/update/trust/signatures.ts';
 import { setUp } from './program.ts';
 
 const release = manifestKeyOf(generateKeyPairSync('ed25519').privateKey);

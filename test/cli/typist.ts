@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { sendSignal } from '../../src/process/identity.ts';
-import { openScriptPty } from '../../src/terminals/pty.ts';
+import { openScriptPty } from '../../src/terminals/holder/pty.ts';
 import { atEnd, environmentOf, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
-import { failure } from '../../src/cli/commands/update.ts';
+import { failure } from '../../src/cli/server/update.ts';
 import { ProblemError, type UpdateState } from '../../src/client/client.ts';
 import { healthUpdate } from '../../src/protocol/health.ts';
 import { type UpdateStub, ended, onProbation, startStub, underWay } from '../client/update-stub.ts';

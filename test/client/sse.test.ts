@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { EventParser, type ReceivedEvent } from '../../src/client/sse.ts';
+import { EventParser, type ReceivedEvent } from '../../src/client/transport/sse.ts';
 
 function parse(text: string, pieceBytes: number): ReceivedEvent[] {
   const bytes = new TextEncoder().encode(text);

@@ -4,8 +4,8 @@
  */
 import type { TestContext } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
-import { createAuthenticator } from '../../src/http/auth.ts';
-import { type HttpServer, createHttpServer } from '../../src/http/listen.ts';
+import { createAuthenticator } from '../../src/http/auth/auth.ts';
+import { type HttpServer, createHttpServer } from '../../src/http/server/listen.ts';
 import type { ProblemError } from '../../src/protocol/problem.ts';
 import type { LastUpdate, UpdateAnswer, UpdateRequest, UpdateState, UpdateStep } from '../../src/protocol/updates.ts';
 import { updateRoutes } from '../../src/update/routes.ts';

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
-import { Attempts } from '../../src/http/attempts.ts';
-import { type Client, createAuthenticator } from '../../src/http/auth.ts';
-import { clientAddress, sourceOf } from '../../src/http/source.ts';
+import { Attempts } from '../../src/http/auth/attempts.ts';
+import { type Client, createAuthenticator } from '../../src/http/auth/auth.ts';
+import { clientAddress, sourceOf } from '../../src/http/auth/source.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
 import { eventually, key, serve } from './serve.ts';
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { json } from '../../src/http/reply.ts';
-import { route } from '../../src/http/route.ts';
+import { json } from '../../src/http/routing/reply.ts';
+import { route } from '../../src/http/routing/route.ts';
 import { dial, eventually, key, parseAnswer, serve, testRoutes } from './serve.ts';
 
 const H = 'Host: localhost\r\n';

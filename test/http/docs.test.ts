@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { integer, object, optional, text, described, fromText } from '../../src/base/parse.ts';
-import { documentationRoutes } from '../../src/http/docs.ts';
-import { json } from '../../src/http/reply.ts';
-import { type Route, route } from '../../src/http/route.ts';
-import { createRouter } from '../../src/http/router.ts';
+import { documentationRoutes } from '../../src/http/docs/docs.ts';
+import { json } from '../../src/http/routing/reply.ts';
+import { type Route, route } from '../../src/http/routing/route.ts';
+import { createRouter } from '../../src/http/routing/router.ts';
 import { serve } from './serve.ts';
 
 const documentation = { summary: 'Runs <it>', answers: { 200: { description: 'Done', schema: { type: 'object' } } } };

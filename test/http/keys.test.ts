@@ -5,7 +5,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { openKeys, rotateKey } from '../../src/http/keys.ts';
+import { openKeys, rotateKey } from '../../src/http/auth/keys.ts';
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'sidecar-keys-'));
@@ -91,7 +91,7 @@ test('openKeys() refuses a file that is a link, not ours, open to others, or no 
 
 test('programs that start at once agree on one key', async (t) => {
   const stateDir = folder(t);
-  const program = `import { openKeys } from ${JSON.stringify(new URL('../../src/http/keys.ts', import.meta.url).href)};
+  const program = `import { openKeys } from ${JSON.stringify(new URL('../../src/http/auth/keys.ts', import.meta.url).href)};
     openKeys({ stateDir: process.argv[1] }).then((keys) => console.log(keys.current));`;
   const outputs = await Promise.all(Array.from({ length: 6 }, async () => {
     const child = spawn(process.execPath, [...process.execArgv.filter((word) => !word.startsWith('--test')), '--input-type=module', '-e', program, stateDir], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { route } from '../../src/http/route.ts';
-import { json, jsonList, stream } from '../../src/http/reply.ts';
-import { formatEvent } from '../../src/http/sse.ts';
+import { route } from '../../src/http/routing/route.ts';
+import { json, jsonList, stream } from '../../src/http/routing/reply.ts';
+import { formatEvent } from '../../src/http/routing/sse.ts';
 import { eventually, key, parseAnswer, serve } from './serve.ts';
 
 const H = 'Host: localhost\r\n';

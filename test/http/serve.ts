@@ -7,10 +7,10 @@ import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Log, createLog } from '../../src/base/log.ts';
 import { array, integer, object, optional, repeated, text, fromText } from '../../src/base/parse.ts';
-import { createAuthenticator } from '../../src/http/auth.ts';
-import { type Answering, type HttpServerOptions, type Measurement, createHttpServer } from '../../src/http/listen.ts';
-import { type Reply, events, json, stream } from '../../src/http/reply.ts';
-import { type Request, type Route, route } from '../../src/http/route.ts';
+import { createAuthenticator } from '../../src/http/auth/auth.ts';
+import { type Answering, type HttpServerOptions, type Measurement, createHttpServer } from '../../src/http/server/listen.ts';
+import { type Reply, events, json, stream } from '../../src/http/routing/reply.ts';
+import { type Request, type Route, route } from '../../src/http/routing/route.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
 
 export const key = 'the-key-of-the-tests';

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { object, optional, text } from '../../src/base/parse.ts';
-import { type Route, webSocket } from '../../src/http/route.ts';
-import { Tickets, ticketRoutes } from '../../src/http/tickets.ts';
+import { type Route, webSocket } from '../../src/http/routing/route.ts';
+import { Tickets, ticketRoutes } from '../../src/http/auth/tickets.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
 import type { Ticket } from '../../src/protocol/tickets.ts';
 import { connectWebSocket } from '../../src/websocket/client.ts';
-import { openApi } from '../../src/http/openapi.ts';
+import { openApi } from '../../src/http/docs/openapi.ts';
 import { type Served, key, serve } from './serve.ts';
 
 const documentation = { summary: 'For tests' };

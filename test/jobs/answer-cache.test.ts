@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { AnswerCache } from '../../src/jobs/answer-cache.ts';
-import { Entry } from '../../src/jobs/entry.ts';
+import { AnswerCache } from '../../src/jobs/store/answer-cache.ts';
+import { Entry } from '../../src/jobs/tracked-job.ts';
 import type { JobId } from '../../src/protocol/ids.ts';
 
 it('AnswerCache keeps answers of 1 MiB, encoded, and no more than 4 MiB in all', () => {

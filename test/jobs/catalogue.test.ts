@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Catalogue, matcher } from '../../src/jobs/catalogue.ts';
-import { Entry } from '../../src/jobs/entry.ts';
+import { Catalogue, matcher } from '../../src/jobs/store/job-index.ts';
+import { Entry } from '../../src/jobs/tracked-job.ts';
 import type { JobRecord, JobState } from '../../src/jobs/job.ts';
 import type { JobId } from '../../src/protocol/ids.ts';
 import { type JobReason, listQuery, type Labels } from '../../src/protocol/jobs.ts';

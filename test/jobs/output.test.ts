@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { openCharacterBytes, openOutput, maxLookBytes, pieceBytes, readTail, startOfLastLines } from '../../src/jobs/output.ts';
+import { openCharacterBytes, openOutput, maxLookBytes, pieceBytes, readTail, startOfLastLines } from '../../src/jobs/output/output.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 /** The same numbers each time: a failure can be repeated. */

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type EndingReason, type JobState, type Outcome, outcomeOf, statusOf } from '../../src/jobs/job.ts';
-import { type Remains, judge, runSeconds } from '../../src/jobs/recover.ts';
-import { countExpired } from '../../src/jobs/retention.ts';
+import { type Remains, judge, runSeconds } from '../../src/jobs/run/recover.ts';
+import { countExpired } from '../../src/jobs/store/retention.ts';
 
 const identity = { pid: 7, startTime: '9' };
 const note = { identity, parentPid: 5, isStarted: true };

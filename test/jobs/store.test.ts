@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFil
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { JobRecord } from '../../src/jobs/job.ts';
-import { JobStore } from '../../src/jobs/store.ts';
+import { JobStore } from '../../src/jobs/store/store.ts';
 import type { JobId } from '../../src/protocol/ids.ts';
 import { temporaryFolder } from '../support/server.ts';
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import test from 'node:test';
-import { summaryOf } from '../../src/agents/job-view.ts';
-import { Entry } from '../../src/jobs/entry.ts';
+import { summaryOf } from '../../src/agents/server/job-view.ts';
+import { Entry } from '../../src/jobs/tracked-job.ts';
 import type { JobRecord } from '../../src/jobs/job.ts';
-import { JobStore } from '../../src/jobs/store.ts';
+import { JobStore } from '../../src/jobs/store/store.ts';
 import { detailed } from '../../src/jobs/view.ts';
 import type { AgentHost } from '../../src/process/agent-host.ts';
 import type { AgentJobDetails } from '../../src/protocol/agent-jobs.ts';

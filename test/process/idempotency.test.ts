@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readdirSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { Answers, fingerprint } from '../../src/process/idempotency.ts';
+import { Answers, fingerprint } from '../../src/process/state/idempotency.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
 import { temporaryFolder } from '../support/server.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ParseError } from '../../src/base/parse.ts';
-import { JobShells } from '../../src/process/job-shells.ts';
+import { JobShells } from '../../src/process/launcher/job-shells.ts';
 import { shellArgv } from '../../src/process/shell-argv.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
 import { run } from '../contract/ask.ts';

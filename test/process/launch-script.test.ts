@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { closeSync, constants, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { bootScript, type Launch, launchLine, launchScript, quote, waitLine } from '../../src/process/launch-script.ts';
-import { withCarrier } from '../../src/process/environment/carry.ts';
-import { findBash } from '../../src/process/launchers.ts';
+import { bootScript, type Launch, launchLine, launchScript, quote, waitLine } from '../../src/process/launcher/launch-script.ts';
+import { withCarrier } from '../../src/process/launcher/carry.ts';
+import { findBash } from '../../src/process/launcher/pool.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

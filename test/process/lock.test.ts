@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { identify } from '../../src/process/identity.ts';
-import { LockHeldError, acquireLock, readOwner } from '../../src/process/lock.ts';
+import { LockHeldError, acquireLock, readOwner } from '../../src/process/state/lock.ts';
 import { temporaryFolder } from '../support/server.ts';
 
-const source = fileURLToPath(new URL('../../src/process/lock.ts', import.meta.url));
+const source = fileURLToPath(new URL('../../src/process/state/lock.ts', import.meta.url));
 
 describe('lock', () => {
   it('acquireLock() refuses a second taker and names the first', async (t) => {

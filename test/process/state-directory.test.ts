@@ -7,7 +7,7 @@ import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync, writeFileSync }
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { hasOtherMembers } from '../../src/process/groups.ts';
-import { checkStateDirectory, claimStateDirectory, isOwn, StateDirectoryError } from '../../src/process/state-directory.ts';
+import { checkStateDirectory, claimStateDirectory, isOwn, StateDirectoryError } from '../../src/process/state/state-directory.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const skip = process.platform === 'win32';

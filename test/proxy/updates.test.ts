@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
 import { proxiedFetch } from '../../src/proxy/proxied-fetch.ts';
-import { download } from '../../src/update/download.ts';
+import { download } from '../../src/update/fetch/download.ts';
 import { SourceError } from '../../src/update/source-error.ts';
 import { npmSource } from '../../src/update/sources/npm.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';

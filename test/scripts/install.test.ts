@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSy
 import { join } from 'node:path';
 import test, { type TestContext, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { npmRegistryKeys } from '../../src/update/signatures.ts';
+import { npmRegistryKeys } from '../../src/update/trust/signatures.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { type PackageVersion, type SigningKey, newSigningKey, startRegistry, tarballPath } from '../update/registry.ts';
 

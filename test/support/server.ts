@@ -12,7 +12,7 @@ import type { TestContext } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
 import { Sidecar, isFinished } from '../../src/client/client.ts';
 import { type Environment, type Flags, loadConfig } from '../../src/config.ts';
-import type { Limits } from '../../src/http/limits.ts';
+import type { Limits } from '../../src/http/server/limits.ts';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { sendSignal } from '../../src/process/identity.ts';
 import { parseSession, shellMark } from '../../src/shells/session-record.ts';

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Sidecar } from '../../src/client/client.ts';
 import type { Flags } from '../../src/config.ts';
 import { isAliveNow } from '../../src/process/identity.ts';
-import { type LockOwner, readOwner } from '../../src/process/lock.ts';
+import { type LockOwner, readOwner } from '../../src/process/state/lock.ts';
 import type { Timing } from '../../src/wrapper/supervise.ts';
 import { entry, tgz } from '../update/tar.ts';
 import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder, type TestServerOptions } from './server.ts';

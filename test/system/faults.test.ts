@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Agent, request as httpRequest } from 'node:http';
 import { type Job, type JobId, ProblemError, type Sidecar } from '../../src/client/client.ts';
-import { keepReserve } from '../../src/process/disk-reserve.ts';
+import { keepReserve } from '../../src/process/state/disk-reserve.ts';
 import { readStat, sendSignal } from '../../src/process/identity.ts';
 import { mountless, smallDisk } from '../support/disk.ts';
 import { childrenOf } from '../support/processes.ts';

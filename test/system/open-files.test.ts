@@ -8,7 +8,7 @@ import { type TestContext, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Sidecar } from '../../src/client/client.ts';
 import { capacityWithin, readersWithin, reservedConnections } from '../../src/process/open-files.ts';
-import { readOwner } from '../../src/process/lock.ts';
+import { readOwner } from '../../src/process/state/lock.ts';
 import type { Health } from '../../src/protocol/health.ts';
 import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

@@ -8,7 +8,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type ExecRequest, type Job, type JobId, ProblemError, type ShellExec, type Sidecar, outputBytes } from '../../src/client/client.ts';
 import { readStat } from '../../src/process/identity.ts';
-import { isStillLauncher } from '../../src/process/launchers.ts';
+import { isStillLauncher } from '../../src/process/launcher/pool.ts';
 import { key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { processesWith, strangersTo } from './processes.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Sidecar } from '../../src/client/client.ts';
-import { readOwner } from '../../src/process/lock.ts';
+import { readOwner } from '../../src/process/state/lock.ts';
 import { atEnd, environmentOf, endProcesses, key, program, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

@@ -16,8 +16,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { type JobId, ProblemError, Sidecar, type UpdateOptions } from '../../src/client/client.ts';
 import type { LastUpdate, UpdateState } from '../../src/protocol/updates.ts';
-import { keyIdOf, manifestKeyOf, signManifest } from '../../src/update/signatures.ts';
-import { trustKey } from '../../src/update/trusted-keys.ts';
+import { keyIdOf, manifestKeyOf, signManifest } from '../../src/update/trust/signatures.ts';
+import { trustKey } from '../../src/update/trust/trusted-keys.ts';
 import {
   integrityOf, newSigningKey, packageTarball, type PackageVersion, type Registry, type SigningKey, startRegistry, tarballPath,
 } from '../update/registry.ts';

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { ownVersion } from '../../src/process/own-version.ts';
-import { beginProbation, noVersions } from '../../src/update/version-state.ts';
+import { beginProbation, noVersions } from '../../src/update/versions/version-state.ts';
 import { freePort } from '../support/daemon.ts';
 import { ask, newConnections } from '../support/load.ts';
 import { atEnd, environmentOf, program, spawnServer, temporaryFolder } from '../support/server.ts';

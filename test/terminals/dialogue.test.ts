@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Dialogue } from '../../src/terminals/dialogue.ts';
+import { Dialogue } from '../../src/terminals/server/dialogue.ts';
 
 test('Dialogue.output() never cuts a character, and shows what is none as U+FFFD', () => {
   const text = 'a€😀é\ufeffz';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import test, { type TestContext } from 'node:test';
-import { openScriptPty, type Pty } from '../../src/terminals/pty.ts';
+import { openScriptPty, type Pty } from '../../src/terminals/holder/pty.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

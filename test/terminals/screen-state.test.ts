@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import test from 'node:test';
 import { Ring } from '../../src/base/ring.ts';
-import { Replay } from '../../src/terminals/replay.ts';
-import { ScreenState } from '../../src/terminals/screen-state.ts';
+import { Replay } from '../../src/terminals/holder/replay.ts';
+import { ScreenState } from '../../src/terminals/holder/screen-state.ts';
 
 /** What sets a fresh terminal as one that was shown this. */
 function joined(...pieces: string[]): string {

@@ -6,8 +6,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { Link } from '../../src/terminals/link.ts';
-import { TerminalStore } from '../../src/terminals/store.ts';
+import { Link } from '../../src/terminals/server/holder-link.ts';
+import { TerminalStore } from '../../src/terminals/server/store.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

@@ -4,8 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it, test } from 'node:test';
-import { checkFile, integrityOf, parseIntegrity } from '../../src/update/integrity.ts';
-import { TrustError } from '../../src/update/trust-error.ts';
+import { checkFile, integrityOf, parseIntegrity } from '../../src/update/trust/integrity.ts';
+import { TrustError } from '../../src/update/trust/trust-error.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 // RFC 6234's "abc" and the empty text.

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, describe, it } from 'node:test';
 import { updateRoutes } from '../../src/update/routes.ts';
-import { documentationRoutes } from '../../src/http/docs.ts';
+import { documentationRoutes } from '../../src/http/docs/docs.ts';
 import { type ProblemCode, ProblemError, type ProblemOptions } from '../../src/protocol/problem.ts';
 import type { UpdateRequest, UpdateState } from '../../src/protocol/updates.ts';
 import type { Updates } from '../../src/update/updates.ts';

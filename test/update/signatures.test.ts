@@ -9,8 +9,8 @@ import { ParseError } from '../../src/base/parse.ts';
 import {
   type Manifest, type RegistryKey, type SignedPackage, canonicalManifest, keyIdOf, manifestKeyOf, npmRegistryKeys,
   parseManifest, parseManifestKey, parseRegistryKey, signManifest, verifyManifest, verifyRegistrySignature,
-} from '../../src/update/signatures.ts';
-import { TrustError, type TrustReason } from '../../src/update/trust-error.ts';
+} from '../../src/update/trust/signatures.ts';
+import { TrustError, type TrustReason } from '../../src/update/trust/trust-error.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const integrity = `sha512-${Buffer.alloc(64, 1).toString('base64')}`;

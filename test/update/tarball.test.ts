@@ -6,8 +6,8 @@ import { chmodSync, existsSync, mkdirSync, openSync, closeSync, readFileSync, re
 import { dirname, join } from 'node:path';
 import { type TestContext, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { Layout } from '../../src/update/tar-layout.ts';
-import { TarballError, type UnpackOptions, type Unpacked, unpack } from '../../src/update/tarball.ts';
+import { Layout } from '../../src/update/archive/tar-layout.ts';
+import { TarballError, type UnpackOptions, type Unpacked, unpack } from '../../src/update/archive/tarball.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { archive, base256, entry, entryOf, header, longName, octal, pax, tgz } from './tar.ts';

@@ -5,8 +5,8 @@ import { chmodSync, readFileSync, readdirSync, renameSync, statSync, symlinkSync
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { ParseError } from '../../src/base/parse.ts';
-import { manifestKeyOf, npmRegistryKeys } from '../../src/update/signatures.ts';
-import { distrustKey, readTrustedKeys, trustKey } from '../../src/update/trusted-keys.ts';
+import { manifestKeyOf, npmRegistryKeys } from '../../src/update/trust/signatures.ts';
+import { distrustKey, readTrustedKeys, trustKey } from '../../src/update/trust/trusted-keys.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const one = manifestKeyOf(generateKeyPairSync('ed25519').privateKey);

@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto';
 import { linkSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
-import { copyPackage } from '../../src/update/package-folder.ts';
-import { unpack } from '../../src/update/tarball.ts';
+import { copyPackage } from '../../src/update/archive/package-folder.ts';
+import { unpack } from '../../src/update/archive/tarball.ts';
 import { UpdateError } from '../../src/update/update-error.ts';
-import { type FileHashes, checkWritten } from '../../src/update/written.ts';
+import { type FileHashes, checkWritten } from '../../src/update/versions/verify-files.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { entry, tgz } from './tar.ts';
 

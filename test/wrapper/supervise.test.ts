@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   beginProbation, confirm, noVersions, type Release, rollBack, type VersionState,
-} from '../../src/update/version-state.ts';
+} from '../../src/update/versions/version-state.ts';
 import {
   decide, type Decision, defaultTiming, describeEnding, type Ended, type Ending, mostRefusals, probationEnds, restartDelayMs,
 } from '../../src/wrapper/supervise.ts';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readOwner } from '../../../src/process/lock.ts';
+import { readOwner } from '../../../src/process/state/lock.ts';
 import { limitMs, until } from './wait.mjs';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));

@@ -6,14 +6,14 @@ import { FanOut } from '../../base/fan-out.ts';
 import {
   type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, isJobId, positionOf,
 } from '../../client/client.ts';
-import { writingFor } from '../attach.ts';
+import { writingFor } from '../follow-job.ts';
 import { CommandError, exitCodes, explain } from '../failure.ts';
 import { type FirstInterrupt, type InterruptHandler, handleInterrupts, interruptedExitCode } from '../interrupts.ts';
 import { type Paint, printJson, say } from '../print.ts';
 import { onReaderGone, tell } from '../streams.ts';
 import { agentExitCode, tellAgentEnd } from './ending.ts';
 import { followAgent } from './follow.ts';
-import { askLine } from './keyboard.ts';
+import { askLine } from '../keyboard.ts';
 import { AgentView } from './view.ts';
 
 export interface ConversationOptions {

@@ -5,7 +5,7 @@
 import { fieldsOf } from '../../agents/lenient.ts';
 import { shellWord } from '../../base/shell-word.ts';
 import { type AgentError, type Job, ProblemError, isFinished } from '../../client/client.ts';
-import { tellEnd } from '../attach.ts';
+import { tellEnd } from '../follow-job.ts';
 import { exitCodes } from '../failure.ts';
 import { interruptedExitCode } from '../interrupts.ts';
 import { oneLine, say } from '../print.ts';

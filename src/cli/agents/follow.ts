@@ -6,7 +6,7 @@ import {
   type AgentEvent, type AskedPermission, type Job, type JobId, type Position, type Sidecar, agentEvent,
 } from '../../client/client.ts';
 import { exposeText } from '../../base/escape.ts';
-import { patienceMs } from '../attach.ts';
+import { patienceMs } from '../follow-job.ts';
 import { type InterruptHandler, untilReached } from '../interrupts.ts';
 import { type Paint, oneLine, say } from '../print.ts';
 import { tell } from '../streams.ts';

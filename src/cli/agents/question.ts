@@ -6,7 +6,7 @@ import { exposeText } from '../../base/escape.ts';
 import { type AskedPermission, optionFor } from '../../client/client.ts';
 import { type Paint, fields, oneLine, terminalWidth } from '../print.ts';
 import { write } from '../streams.ts';
-import { askLine } from './keyboard.ts';
+import { askLine } from '../keyboard.ts';
 
 /** `leave`: another client is to answer. `interrupt`: the turn is to end. `decided`: it was decided elsewhere. */
 export type QuestionAnswer = { readonly optionId: string } | 'leave' | 'interrupt' | 'decided';

@@ -5,7 +5,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
-import { knownAgents } from '../../agents/known.ts';
+import { knownAgents } from '../../agents/registry.ts';
 import { closest } from '../../base/closest.ts';
 import type { AgentEntry } from '../../client/client.ts';
 import { ownProxies } from '../../config.ts';

@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { toolEnvironment } from '../../process/environment/shell-variables.ts';
 import { identify } from '../../process/identity.ts';
-import { JobShells } from '../../process/job-shells.ts';
-import { findBash } from '../../process/launchers.ts';
+import { JobShells } from '../../process/launcher/job-shells.ts';
+import { findBash } from '../../process/launcher/pool.ts';
 import type { Config } from '../../config.ts';
 import { type Check, type Finding, codeOf, fail, ok, outputOf, warn } from './check.ts';
 

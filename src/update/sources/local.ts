@@ -9,8 +9,8 @@ import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { fieldsOf } from '../../base/parse.ts';
 import { SourceError } from '../source-error.ts';
-import { readEntries } from '../tar-entries.ts';
-import { TarballError } from '../tarball-error.ts';
+import { readEntries } from '../archive/tar-entries.ts';
+import { TarballError } from '../archive/tarball-error.ts';
 import { type Release, type Source, anything, lowerBound, mustBe, understood, versionText } from './source.ts';
 
 const maxBytes = 1024 * 1024;

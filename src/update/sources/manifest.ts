@@ -3,7 +3,7 @@
  * @module
  */
 import { type ReadOptions, readJson } from '../fetch/read-json.ts';
-import { parseManifest } from '../signatures.ts';
+import { parseManifest } from '../trust/signatures.ts';
 import { SourceError, shown } from '../source-error.ts';
 import { type Source, lowerBound, mustBe, understood } from './source.ts';
 import { isLoopback } from './spec.ts';

@@ -6,7 +6,7 @@
 import { array, fieldsOf, optional, text } from '../../base/parse.ts';
 import { type ReadOptions, readJson } from '../fetch/read-json.ts';
 import { SourceError, shown } from '../source-error.ts';
-import { isVersion } from '../version.ts';
+import { isVersion } from '../versions/version.ts';
 import type { Registry } from './npmrc.ts';
 import { type Release, type Source, anything, lowerBound, understood, versionText } from './source.ts';
 import type { SourceSpec } from './spec.ts';

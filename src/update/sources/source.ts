@@ -4,9 +4,9 @@
  * @module
  */
 import { ParseError, type Parser, parser, refuse } from '../../base/parse.ts';
-import type { Manifest } from '../signatures.ts';
+import type { Manifest } from '../trust/signatures.ts';
 import { SourceError } from '../source-error.ts';
-import { isVersion } from '../version.ts';
+import { isVersion } from '../versions/version.ts';
 
 export interface Release {
   readonly version: string;

@@ -1,0 +1,176 @@
+/**
+ * The interface between the server and the runner of an agent: files in the directory of the job, so that they outlive
+ * every server.
+ *
+ * ```
+ * agent-order.json   what the runner has to do
+ * events.ndjson      all events, one a line
+ * turns.ndjson       the turns: a line whenever one begins or ends
+ * agent.json         the current state: replaced whenever it changes
+ * ```
+ * On its stdin the runner reads commands, one a line, see {@link RunnerCommand}.
+ * @module
+ */
+import { agentFiles } from '../process/agent-host.ts';
+import type {
+  AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, PermissionDenial, TurnUsage,
+} from '../protocol/agent-jobs.ts';
+import type {
+  AcpVersion, AgentChange, DenialAction, McpServer, PermissionPolicy, PromptBlock, RememberScope, SessionAction,
+} from '../protocol/agents.ts';
+import type { AgentProgress } from './acp/progress.ts';
+import type { ConfigWishes, ElicitationAnswer } from './acp/conversation.ts';
+
+export const orderFile = 'agent-order.json';
+export const eventsFile: string = agentFiles.events;
+export const turnsFile: string = agentFiles.turns;
+export const stateFile: string = agentFiles.state;
+
+export interface AgentOrder {
+  /** The id of the job, which marks the processes of the agent. */
+  readonly mark: string;
+  readonly version: string;
+  readonly argv: readonly string[];
+  readonly workdir: string;
+  /** The whole environment of the agent and its commands; the runner has another one. */
+  readonly env: { readonly [name: string]: string };
+  readonly additionalDirectories: readonly string[];
+  readonly mcpServers: readonly McpServer[];
+  readonly authMethod?: string;
+  readonly acpVersion?: AcpVersion;
+  /** Variables for a login in a terminal of the server. Absent if there are no terminals. */
+  readonly loginEnv?: { readonly [name: string]: string };
+  readonly action: SessionAction;
+  /** An earlier session to continue or to delete. */
+  readonly sessionId?: string;
+  readonly wishes: ConfigWishes;
+  /** Whether the job fails if the agent does not have what was wished for. */
+  readonly isStrict: boolean;
+  readonly permissions: PermissionPolicy;
+  /** Seconds that clients have to answer a request; then the default applies. */
+  readonly askSeconds: number;
+  readonly askDefault: 'approve' | 'deny';
+  /** What happens after a denial. Absent: continue. */
+  readonly onDenied?: DenialAction;
+  /** Whether to run an agent that has no mode known to ask for permission. */
+  readonly isTrusted?: boolean;
+  /** Whether the agent may ask questions. */
+  readonly mayElicit: boolean;
+  /** `null` if only the session is begun. */
+  readonly prompt: readonly PromptBlock[] | null;
+  /**
+   * Time limit of each turn, without the time in which a person is asked; `null` for none. Absent in orders of older
+   * versions.
+   */
+  readonly turnSeconds?: number | null;
+  /** Time that the agent waits for another prompt after a turn. */
+  readonly keepAliveSeconds: number;
+  /** Whether the agent's commands run in a persistent shell: the server starts them, see {@link ShellWish}. */
+  readonly hasShell: boolean;
+  /** The path of the shell for other commands that are a line of text. Absent: /bin/sh. */
+  readonly shell?: string;
+  /** Time limit of each answer of the agent except that to a prompt. Default: that of a conversation. */
+  readonly answerSeconds?: number;
+}
+
+/** A command to the runner. Its `id` comes back in the {@link CommandResult}. */
+export type RunnerCommand = { readonly id: string } & (
+  | { readonly is: 'prompt'; readonly prompt: readonly PromptBlock[] }
+  | { readonly is: 'permit'; readonly permissionId: string } & PermissionReply
+  | { readonly is: 'elicit'; readonly elicitationId: string; readonly answer: ElicitationAnswer }
+  /** Cancels the turn. */
+  | { readonly is: 'cancel' }
+  /** Possible in the middle of a turn, too. */
+  | { readonly is: 'change'; readonly change: AgentChange }
+  /** A command of the agent is now a job, with this directory, or could not become one. */
+  | { readonly is: 'shell'; readonly wishId: string; readonly directory: string | null; readonly error?: string }
+  | { readonly is: 'shellEnded'; readonly wishId: string; readonly directory: string; readonly exitCode: number }
+);
+
+export interface PermissionReply {
+  /** `null`: denied, by any option for that. */
+  readonly optionId: string | null;
+  /** How long the same answer applies to the same kind, commands and paths. */
+  readonly remember?: RememberScope;
+}
+
+/** The result of a command. */
+export interface CommandResult {
+  readonly id: string;
+  /** Why the command failed; `null` if it was done. */
+  readonly problem: CommandProblem | null;
+  readonly message: string;
+  /** The number of the prompt's turn, from 1. */
+  readonly turn: number | null;
+  /** The result of the command `change`. */
+  readonly changed?: AgentChange;
+}
+
+/** `failed`: the agent refused, or did not answer. */
+export const commandProblems = ['unknown', 'unfit', 'full', 'ended', 'failed'] as const;
+export type CommandProblem = (typeof commandProblems)[number];
+
+/** A command that has to be run in the persistent shell, or ended there. */
+export interface ShellWish {
+  readonly wishId: string;
+  readonly script: string;
+  readonly isEnded: boolean;
+}
+
+export interface AgentState {
+  readonly phase: AgentPhase;
+  readonly pid: number | null;
+  readonly agentInfo: { readonly name: string; readonly version: string } | null;
+  readonly sessionId: string | null;
+  /** The stop reason of the last turn; `no_prompt` if there was none; `error` if the agent failed. */
+  readonly stopReason: string | null;
+  readonly error: AgentError | null;
+  readonly turns: number;
+  /** The tokens of the last turn. */
+  readonly turnUsage: TurnUsage | null;
+  readonly events: number;
+  readonly pendingPermissions: readonly PendingPermission[];
+  readonly pendingElicitations: readonly PendingElicitation[];
+  /** Changes made to the order since. */
+  readonly changes: AgentChange;
+  readonly permissionsAsked: number;
+  readonly permissionsDenied: readonly PermissionDenial[];
+  /** The results of the last commands. */
+  readonly results: readonly CommandResult[];
+  readonly shellWishes: readonly ShellWish[];
+  /** Present for the action `list`. */
+  readonly sessions?: readonly AgentSession[];
+  readonly progress: AgentProgress;
+}
+
+/** The log adds a number, from 1, and Unix seconds to each event. */
+export type AgentEvent =
+  /** `protocolVersion` is present if it is not 1. */
+  | {
+    readonly type: 'agent'; readonly pid: number; readonly info: AgentState['agentInfo'];
+    readonly protocolVersion?: 2;
+  }
+  | {
+    readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean;
+    readonly choices: readonly unknown[]
+  }
+  | {
+    readonly type: 'config_refused'; readonly category: string; readonly wanted: string;
+    readonly offered: readonly string[]
+  }
+  | { readonly type: 'prompt'; readonly turn: number }
+  | { readonly type: 'changed' } & AgentChange
+  | { readonly type: 'update'; readonly update: unknown; readonly isReplay: boolean }
+  /** `decision`: the id of an option, `pending`, or `cancelled`. */
+  | {
+    readonly type: 'permission'; readonly permissionId: string; readonly decision: string; readonly reason: string;
+    readonly question: unknown
+  }
+  /** `decision`: `pending`, `accept`, `decline` or `cancel`. */
+  | {
+    readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string;
+    readonly message: string; readonly url?: string;
+  }
+  | { readonly type: 'stop'; readonly turn: number; readonly stopReason: string }
+  | { readonly type: 'fault'; readonly what: string }
+  | { readonly type: 'error'; readonly error: AgentError };

@@ -1,0 +1,444 @@
+/**
+ * Agents as jobs: starts their runners, shows the fields of their jobs, and sends commands to them.
+ * @module
+ */
+import { randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { replaceFile } from '../../base/atomic-file.ts';
+import { makeFolder } from '../../base/make-folder.ts';
+import type { Log } from '../../base/log.ts';
+import { ParseError, defined } from '../../base/parse.ts';
+import { withoutNode } from '../../process/launcher/carry.ts';
+import { utf8Locale } from '../../process/environment/locale.ts';
+import type { JobShells } from '../../process/launcher/job-shells.ts';
+import { homeDirectory } from '../../process/environment/user.ts';
+import { expanded } from '../../process/workdir.ts';
+import { ownProgram } from '../../process/own-program.ts';
+import {
+  type AgentHost, type AgentJob, type AgentJobs, type AgentLaunch, type Continuation, agentLabel,
+} from '../../process/agent-host.ts';
+import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../../protocol/agent-jobs.ts';
+import {
+  type AgentChange, type AgentList, type AgentProgram, type PermissionRequest, type Prompt, type PromptTaken,
+  type TurnsQuery, agentDefaults, promptBlocks,
+} from '../../protocol/agents.ts';
+import type { InstallRequest } from '../../protocol/agent-installs.ts';
+import type { JobId } from '../../protocol/ids.ts';
+import { type ProblemCode, ProblemError } from '../../protocol/problem.ts';
+import type { Repeatable } from '../../protocol/repeatable.ts';
+import type { ElicitationAnswer } from '../acp/conversation.ts';
+import { changesOf, detailsOf, optionIdFor, phaseOf, resultOf, summaryOf } from './job-view.ts';
+import { type InstalledAgent, agentNamed, checkAgentName, findAgents } from '../registry.ts';
+import { installOrder, installSeconds, installedAgents } from './installs.ts';
+import { askingEnvironment } from '../acp/asking-mode.ts';
+import type { Fields } from '../lenient.ts';
+import { ShellWishes } from './shell-command-broker.ts';
+import { StateCache } from '../state-file.ts';
+import { orderOf } from '../to-runner-config.ts';
+import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from '../runner-config.ts';
+import { type WholeTurn, shownTurns, wholeTurn } from './turns.ts';
+
+export interface AgentsOptions {
+  /** Environment that jobs inherit. */
+  readonly env: { readonly [name: string]: string };
+  readonly jobShells: JobShells;
+  readonly version: string;
+  /**
+   * The program that a job of this server runs to install an agent: it takes the directory as an argument, and an
+   * {@link InstallOrder} on stdin.
+   */
+  readonly installProgram: ReturnType<typeof ownProgram>;
+  /** Directory of the agents that jobs of this server install. */
+  readonly directory: string;
+  readonly isSupported: boolean;
+  /** Whether a login can be done in a terminal of the server. */
+  readonly hasTerminals: () => boolean;
+  readonly log: Log;
+}
+
+type Command = RunnerCommand extends infer C ? C extends RunnerCommand ? Omit<C, 'id'> : never : never;
+
+const program = ownProgram(import.meta.url, '../runner/main');
+/** Label of a job that installs an agent: the agent's name. */
+const installLabel = 'sidecar.agentInstall';
+/** Node options that save memory: a runner is idle nearly always. */
+const frugal = ['--max-semi-space-size=2', '--v8-pool-size=1'];
+/** Milliseconds of one wait for changes of an agent's job. */
+const watchMs = 60_000;
+/** Milliseconds that a runner has to act on a command. */
+const commandMs = 10_000;
+
+export class Agents implements AgentHost {
+  readonly #options: AgentsOptions;
+  readonly #states = new StateCache();
+  #jobs: AgentJobs | undefined;
+  #isClosed = false;
+  /** Agents that were to be watched before {@link connect}. */
+  readonly #early: AgentLaunch[] = [];
+  readonly #watched = new Set<string>();
+  /** Jobs whose continuation in a new job is being started. */
+  readonly #continuing = new Map<string, Promise<unknown>>();
+
+  constructor(options: AgentsOptions) {
+    this.#options = options;
+  }
+
+  /** Sets the jobs that the agents run as. */
+  connect(jobs: AgentJobs): void {
+    this.#jobs = jobs;
+    for (const launch of this.#early.splice(0)) this.watch(launch);
+    // Agents may have ended while no server was running.
+    jobs.endLabelled(agentLabel, (id) => this.#isFinished(id))
+      .catch((error: unknown) => this.#options.log.warn('cannot end what agents have left', { error }));
+  }
+
+  get isSupported(): boolean {
+    return this.#options.isSupported;
+  }
+
+  /** Same as `once` of the jobs. */
+  once<T>(id: string, request: Repeatable, call: string, act: (sameId: string | undefined) => Promise<T>): Promise<T> {
+    return this.#connected.once(id, request, call, act);
+  }
+
+  list(): AgentList {
+    const all = findAgents(this.#options.env['PATH'] ?? '', installedAgents(this.#options.directory));
+    return {
+      defaultAgent: agentDefaults.agent,
+      agents: all.map(({ name, title, argv, packageName, path, version = null }) =>
+        ({ name, title, command: argv, packageName, installed: path !== null, path, version })),
+    };
+  }
+
+  /**
+   * Starts the job that installs an agent. A request with the key of an earlier one returns the job of that one.
+   *
+   * @returns the id of the job. @throws ParseError; ProblemError not_supported, and those of a request for a job.
+   */
+  async install(name: string, asked: InstallRequest, request: Repeatable): Promise<JobId> {
+    if (!this.isSupported) throw new ProblemError('not_supported', 'Cannot install an agent: this platform runs none');
+    const { directory, env, installProgram: { file, loaders, path } } = this.#options;
+    const order = installOrder(name, asked, env['PATH'] ?? '');
+    makeFolder(directory, { mode: 0o700 });
+    return await this.#connected.startProgram({
+      // On stdin, no other user can see the variables of the entry.
+      argv: [file, ...loaders, path, directory], stdin: JSON.stringify(order), workdir: directory,
+      name: `install ${name}`, labels: { [installLabel]: name }, timeoutSeconds: installSeconds,
+    }, request, `POST /agents/${name}/install`);
+  }
+
+  async admit(asked: AgentProgram, { workdir, env }: Pick<AgentLaunch, 'workdir' | 'env'>): Promise<void> {
+    const { additionalDirectories = [], shell, agent, argv } = asked;
+    if (!this.isSupported) throw new ProblemError(
+      'not_supported',
+      'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs',
+    );
+    if (shell === 'pwsh' || shell === 'powershell') throw new ProblemError(
+      'not_supported',
+      `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`,
+    );
+    const { PATH: path = '' } = this.#environmentOf(env);
+    const installed = installedAgents(this.#options.directory);
+    if (agent !== undefined && argv === undefined) checkAgentName(agent.trim(), { path, workdir, installed });
+    for (const [index, path] of additionalDirectories.entries()) {
+      const found = stat(expanded(path, this.#home, workdir));
+      const isDirectory = await found.then((stats) => stats.isDirectory(), () => false);
+      if (!isDirectory) throw new ParseError(
+        `body.additionalDirectories[${index}]`,
+        `expected an existing directory, received ${JSON.stringify(path)}`,
+      );
+    }
+  }
+
+  prepare(launch: AgentLaunch): ReturnType<AgentHost['prepare']> {
+    replaceFile(join(launch.directory, orderFile), JSON.stringify(this.#orderOf(launch)));
+    // The runner needs no environment of its own, and variables for Node could disturb it.
+    return {
+      argv: [program.file, ...program.loaders, ...frugal, program.path, launch.directory],
+      workdir: dirname(program.path),
+      env: withoutNode(this.#options.env),
+    };
+  }
+
+  watch(launch: AgentLaunch): void {
+    if (!this.#jobs) return void this.#early.push(launch);
+    const { id, directory, workdir, env, program: asked } = launch;
+    const sessionKey = shellKeyOf(id, asked);
+    if (sessionKey === undefined || this.#watched.has(id)) return;
+    this.#watched.add(id);
+    const wishes = new ShellWishes({
+      state: () => this.#readState(directory), isClosed: () => this.#isClosed, isFinished: () => this.#isFinished(id),
+      log: this.#options.log,
+      changed: (isSame) => this.#connected.until(id, () => !isSame(), watchMs),
+      start: (wishId, command) => this.#connected.startInShell(
+        { sessionKey, shell: asked.shell, command, workdir, env, labels: { [agentLabel]: id } },
+        `${id}/${wishId}`,
+      ),
+      tell: (news) => this.#ask(id, news),
+    });
+    wishes.serve()
+      .catch((error: unknown) => this.#options.log.error(
+        'the commands of an agent are not served any more',
+        { jobId: id, error },
+      ))
+      .finally(() => this.#watched.delete(id));
+  }
+
+  /** Stops serving the agents; they keep running. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  summary(directory: string): AgentJobSummary {
+    return summaryOf(this.#readState(directory));
+  }
+
+  warnings(directory: string): readonly string[] {
+    return this.#states.read(directory).warnings;
+  }
+
+  async details(...[directory, options]: Parameters<AgentHost['details']>): Promise<AgentJobDetails> {
+    return await detailsOf(this.#readState(directory), directory, options);
+  }
+
+  /** The turns of a job, in their order. @throws ProblemError job_not_found, not_an_agent. */
+  async turns(id: string, query: TurnsQuery): Promise<readonly AgentTurn[]> {
+    const { directory, end } = this.#agentJob(id);
+    return await shownTurns(directory, end, query);
+  }
+
+  /** @throws ProblemError as {@link turns}; turn_not_found. */
+  async turn(id: string, number: string): Promise<WholeTurn> {
+    const { directory, end } = this.#agentJob(id);
+    const turn = /^[1-9]\d{0,8}$/.test(number) ? await wholeTurn(directory, Number(number), end) : undefined;
+    if (turn) return turn;
+    const { turnCount } = this.summary(directory);
+    const asked = JSON.stringify(number.slice(0, 64));
+    throw new ProblemError('turn_not_found', `Cannot find turn ${asked} of job ${id}: it has ${turnCount}, from 1`);
+  }
+
+  /**
+   * Sends the prompt of the next turn to the last job that continues this one. If the agent of that job has ended,
+   * starts a new job that continues its session, with the prompt as its first turn.
+   *
+   * @param sameId Key of a request that may be repeated: a prompt that a runner took with this key is not sent again,
+   * and no second job is started.
+   * @throws ProblemError job_not_found, not_an_agent, job_not_running, too_many_prompts, unavailable; those of a
+   * request for a job if one is started.
+   */
+  async prompt(id: string, prompt: Prompt, sameId?: string): Promise<PromptTaken> {
+    const known = sameId === undefined ? undefined : this.#connected.byKey(continuationKey(sameId));
+    if (known) return takenBy(known);
+    for (;;) {
+      const { job, isTold } = this.#lastOf(id, sameId);
+      const going = this.#continuing.get(job.id);
+      if (going) await going.catch(() => undefined);
+      else if (job.isAgent && job.isFinished && !isTold) return await this.#continue(job, prompt, sameId);
+      else {
+        const turn = await this.#turnOf(job, prompt, sameId);
+        if (turn !== undefined) return { jobId: job.id, turn, ...(job.id === id ? {} : { continues: id }) };
+      }
+    }
+  }
+
+  /** The last job in the chain of continuations of this one, or the job that has taken the request already. */
+  #lastOf(id: string, sameId: string | undefined): { readonly job: AgentJob; readonly isTold: boolean } {
+    for (let job = this.#connected.get(id); ;) {
+      const told = sameId === undefined ? undefined : resultOf(this.#readState(job.directory), sameId);
+      if (told?.problem === null) return { job, isTold: true };
+      if (job.continuedBy === undefined) return { job, isTold: false };
+      job = this.#connected.get(job.continuedBy);
+    }
+  }
+
+  /** @returns `undefined` if the agent ended before it took the prompt. @throws ProblemError as {@link prompt}. */
+  async #turnOf({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<number | undefined> {
+    try {
+      return (await this.#tell(id, { is: 'prompt', prompt: promptBlocks(prompt) ?? [] }, sameId)).turn ?? 0;
+    } catch (error) {
+      if (!(error instanceof ProblemError) || error.code !== 'job_not_running') throw error;
+      // The job is about to end, unless the agent is at its last turn.
+      if (phaseOf(this.#readState(directory)) !== 'turn') await this.#connected.until(id, () => false, commandMs);
+      if (!this.#isFinished(id)) throw error;
+      return undefined;
+    }
+  }
+
+  async #continue({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<PromptTaken> {
+    const state = this.#readState(directory);
+    const { acpSessionId } = summaryOf(state);
+    if (acpSessionId === null) {
+      throw new ProblemError('job_not_running',
+        `Cannot tell the agent of job ${id}: it has ended, and had no session to go on with`);
+    }
+    const differing = { ...changesOf(state), prompt, acp_session_id: acpSessionId };
+    const going = this.#connected
+      .continueJob(id, differing, sameId === undefined ? undefined : continuationKey(sameId));
+    this.#continuing.set(id, going);
+    return takenBy(await going.finally(() => this.#continuing.delete(id)));
+  }
+
+  /**
+   * Changes the agent's settings, also in the middle of a turn. @returns the settings that apply now.
+   *
+   * @throws ProblemError as {@link prompt}; config_not_supported, agent_error; not_supported if the runner was started
+   * by a version that cannot do it.
+   */
+  async change(id: string, change: AgentChange, sameId?: string): Promise<AgentChange> {
+    const { changed } = await this.#tell(id, { is: 'change', change }, sameId);
+    if (changed) return changed;
+    const why = 'an earlier version of the server has started it';
+    throw new ProblemError('not_supported', `Cannot change the agent of job ${id}: ${why}`);
+  }
+
+  /** Cancels the current turn. @returns whether there was one. @throws ProblemError as {@link prompt}. */
+  async cancelTurn(id: string): Promise<boolean> {
+    const { problem } = await this.#ask(id, { is: 'cancel' });
+    return problem === null;
+  }
+
+  /** @throws ProblemError as {@link prompt}; permission_not_found, invalid_request. */
+  async permit(id: string, permissionId: string, request: PermissionRequest): Promise<void> {
+    if ('optionId' in request) {
+      await this.#tell(id, { is: 'permit', permissionId, optionId: request.optionId });
+      return;
+    }
+    const { decision, remember } = request;
+    const offered = optionIdFor(this.#readState(this.#connected.get(id).directory), permissionId, decision);
+    // The runner refuses an option that is not offered; it also knows whether the permission is pending.
+    const optionId = offered ?? (decision === 'deny' ? null : '');
+    await this.#tell(id, { is: 'permit', permissionId, optionId, ...defined({ remember }) });
+  }
+
+  /** @throws ProblemError as {@link prompt}; elicitation_not_found. */
+  async answer(id: string, elicitationId: string, answer: ElicitationAnswer): Promise<void> {
+    await this.#tell(id, { is: 'elicit', elicitationId, answer });
+  }
+
+  #readState(directory: string): Fields {
+    return this.#states.read(directory).fields;
+  }
+
+  get #home(): string {
+    return homeDirectory(this.#options.env);
+  }
+
+  /** @param env The environment of the request. */
+  #environmentOf(env: AgentsOptions['env']): AgentsOptions['env'] {
+    return { ...withoutClaude(this.#options.env), ...env };
+  }
+
+  #isFinished(id: string): boolean {
+    try {
+      return this.#connected.get(id).isFinished;
+    } catch (error) {
+      if (error instanceof ProblemError) return true;
+      throw error;
+    }
+  }
+
+  #agentJob(id: string): AgentJob {
+    const job = this.#connected.get(id);
+    if (!job.isAgent) throw new ProblemError('not_an_agent', `Cannot ask this of job ${id}: it runs no agent`);
+    return job;
+  }
+
+  get #connected(): AgentJobs {
+    if (!this.#jobs) throw new Error('agents have no jobs yet');
+    return this.#jobs;
+  }
+
+  async #tell(id: string, command: Command, sameId?: string): Promise<CommandResult> {
+    const result = await this.#ask(id, command, sameId);
+    if (result.problem === null) return result;
+    throw new ProblemError(problemOf(result, command), `Cannot tell the agent of job ${id}: ${result.message}`);
+  }
+
+  /** Sends a command to the runner of a job, and resolves with the result. */
+  async #ask(id: string, command: Command, commandId: string = randomUUID()): Promise<CommandResult> {
+    const jobs = this.#connected;
+    const job = this.#agentJob(id);
+    const ended = (): ProblemError =>
+      new ProblemError('job_not_running',
+        `Cannot tell the agent of job ${id}: it has ended; a prompt continues its session`);
+    const state = this.#readState(job.directory);
+    const known = resultOf(state, commandId);
+    if (known) return known;
+    if (job.isFinished || phaseOf(state) === 'ended') throw ended();
+    await jobs.command(id, JSON.stringify({ id: commandId, ...command }));
+    let result: CommandResult | undefined;
+    const isReached = (): boolean => (result ??= resultOf(this.#readState(job.directory), commandId)) !== undefined;
+    await jobs.until(id, isReached, commandMs);
+    if (isReached() && result) return result;
+    if (jobs.get(id).isFinished) throw ended();
+    throw new ProblemError(
+      'unavailable',
+      `Cannot tell the agent of job ${id}: its runner has not answered yet; look at the job again`,
+      { headers: { 'Retry-After': '2' } },
+    );
+  }
+
+  #orderOf({ id, workdir, env, program: asked, timeoutSeconds: turnSeconds }: AgentLaunch): AgentOrder {
+    const ofJob = this.#environmentOf(env);
+    const installed = installedAgents(this.#options.directory);
+    const { argv, env: ofAgent = {} } = programOf(asked, ofJob['PATH'] ?? '', installed);
+    const merged = { ...ofAgent, ...ofJob, SIDECAR_JOB_ID: id };
+    // Agents write files and show text in the locale of their environment.
+    const inherited: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
+    const asking = askingEnvironment(argv, asked.permissions ?? agentDefaults.permissions);
+    const environment = { ...inherited, ...asking, ...env, SIDECAR_JOB_ID: id };
+    return orderOf(asked, {
+      mark: id, version: this.#options.version, argv, workdir, env: environment,
+      hasShell: shellKeyOf(id, asked) !== undefined,
+      home: this.#home, turnSeconds, ...(this.#options.hasTerminals() ? { loginEnv: ofAgent } : {}),
+      shell: this.#options.jobShells.defaultProgram,
+    });
+  }
+}
+
+/** The key of the shell that runs the agent's commands; `undefined` if its runner runs them. */
+function shellKeyOf(
+  id: string,
+  { persistent_session_key: key, persistent_shell: isWanted }: AgentProgram,
+): string | undefined {
+  return isWanted === false ? undefined : key ?? (isWanted === true ? `agent-${id}` : undefined);
+}
+
+/**
+ * Accepts the name of an agent, a line of plain words or, if the line needs one, a line for a shell. Each may have
+ * arguments.
+ */
+function programOf(
+  { argv, agent = agentDefaults.agent }: AgentProgram, path: string, installed: readonly InstalledAgent[],
+): { readonly argv: readonly string[]; readonly env?: AgentsOptions['env'] } {
+  if (argv !== undefined) return { argv };
+  const line = agent.trim();
+  const named = agentNamed(line, path, installed);
+  if (named) return named;
+  return { argv: /^[\w\s@%+=:,./-]*$/.test(line) ? line.split(/\s+/) : ['/bin/sh', '-c', `exec ${line} "$@"`, 'sh'] };
+}
+
+/** Removes variables that Claude would take for those of a Claude that has started it. */
+function withoutClaude(env: AgentsOptions['env']): AgentsOptions['env'] {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CLAUDE(_|CODE)/.test(name)));
+}
+
+function continuationKey(sameId: string): string {
+  return `continue/${sameId}`;
+}
+
+function takenBy({ id, continues, keepAlive }: Continuation): PromptTaken {
+  return { jobId: id, turn: 1, continues, keepAlive };
+}
+
+function problemOf({ problem }: CommandResult, { is }: Command): ProblemCode {
+  switch (problem) {
+    case 'unknown': return is === 'elicit' ? 'elicitation_not_found' : 'permission_not_found';
+    case 'unfit': return is === 'change' ? 'config_not_supported' : 'invalid_request';
+    case 'failed': return 'agent_error';
+    case 'full': return 'too_many_prompts';
+    case 'ended':
+    case null: return 'job_not_running';
+  }
+}

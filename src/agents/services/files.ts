@@ -1,0 +1,169 @@
+/**
+ * The files that an agent reads and writes through its client: `fs/read_text_file` and `fs/write_text_file` of the
+ * Agent Client Protocol.
+ *
+ * Real paths are checked before files are opened. That keeps an agent in its directories, but it does not stop a
+ * process that changes links there meanwhile: an agent runs with the rights of the server anyway.
+ * @module
+ */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { makeFolder } from '../../base/make-folder.ts';
+import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
+import { acpCodes } from '../acp/v1.ts';
+import type { Jail } from './sandbox.ts';
+
+export interface AgentFilesOptions {
+  readonly jail: Jail;
+  /**
+   * The result of reading a missing file: an error, or an empty text for agents that take any error for a failure of
+   * the client.
+   */
+  readonly missingFile: 'error' | 'empty';
+  /** Limit of a file that is read or written, in bytes. Default: 32 MiB. */
+  readonly maxBytes?: number;
+}
+
+export interface TextRange {
+  /** The first line, from 1. */
+  readonly line?: number | undefined;
+  /** Number of lines. */
+  readonly limit?: number | undefined;
+}
+
+const defaultMaxBytes = 32 * 2 ** 20;
+const newline = '\n';
+
+export class AgentFiles {
+  readonly #options: AgentFilesOptions;
+  readonly #maxBytes: number;
+
+  constructor(options: AgentFilesOptions) {
+    this.#options = options;
+    this.#maxBytes = options.maxBytes ?? defaultMaxBytes;
+  }
+
+  /**
+   * The text of a file, or some of its lines with their ends.
+   * @throws RpcError -32602 outside of the jail, -32002 for a missing file, else -32603.
+   */
+  async read(path: string, range: TextRange = {}): Promise<string> {
+    const real = await this.#realPathOf(path, 'read');
+    try {
+      return linesOf(await this.#text(real), range);
+    } catch (error) {
+      if (isMissing(error) && this.#options.missingFile === 'empty') return '';
+      throw failure(error, 'read', path);
+    }
+  }
+
+  /** Creates a file, and the directories above it, or replaces it in one step. @throws RpcError as {@link read}. */
+  async write(path: string, content: string): Promise<void> {
+    const real = await this.#realPathOf(path, 'write');
+    const bytes = Buffer.from(content);
+    if (bytes.length > this.#maxBytes) throw new RpcError(
+      rpcCodes.invalidParams,
+      `Cannot write ${path}: it is longer than ${this.#maxBytes} bytes`,
+    );
+    try {
+      makeFolder(dirname(real));
+      await replace(real, bytes);
+    } catch (error) {
+      throw failure(error, 'write', path);
+    }
+  }
+
+  async #realPathOf(path: string, action: string): Promise<string> {
+    const { jail } = this.#options;
+    const real = await jail.realPathOf(path);
+    if (real === undefined) throw outsideError(jail, action, path);
+    return real;
+  }
+
+  async #text(real: string): Promise<string> {
+    // Without O_NONBLOCK, opening a FIFO would block.
+    const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const { size } = await regular(file);
+      if (size > this.#maxBytes) throw new Error(`it has ${size} bytes, more than ${this.#maxBytes}`);
+      return await file.readFile('utf8');
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+/** The error for a path outside of the jail. Qwen Code reads `errorKind` to fall back to its own file system. */
+export function outsideError(jail: Jail, action: string, path: string): RpcError {
+  const errorKind = jail.isWrittenOutside(path) ? 'path_outside_workspace' : 'symlink_escape';
+  return new RpcError(
+    rpcCodes.invalidParams,
+    `Cannot ${action} ${path}: it is outside of the directories of the job`,
+    { data: { errorKind, path } },
+  );
+}
+
+async function regular(file: FileHandle): Promise<{ readonly size: number }> {
+  const found = await file.stat();
+  if (!found.isFile()) throw new Error(found.isDirectory() ? 'it is a directory' : 'it is no regular file');
+  return found;
+}
+
+/** Replaces a file; the new one keeps the permissions of the old one. */
+async function replace(real: string, bytes: Buffer): Promise<void> {
+  const before = await stat(real).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw error;
+  });
+  if (before && !before.isFile()) throw new Error(before.isDirectory() ? 'it is a directory' : 'it is no regular file');
+  const beside = `${real}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    const file = await open(beside, 'wx', before ? before.mode & 0o777 : 0o666);
+    try {
+      await file.writeFile(bytes);
+      if (before) await file.chmod(before.mode & 0o777);
+    } finally {
+      await file.close();
+    }
+    await rename(beside, real);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
+}
+
+function linesOf(text: string, { line = 1, limit }: TextRange): string {
+  let start = 0;
+  for (let skipped = 1; skipped < line; skipped += 1) {
+    const end = text.indexOf(newline, start);
+    if (end === -1) return '';
+    start = end + 1;
+  }
+  if (limit === undefined) return text.slice(start);
+  let end = start;
+  for (let taken = 0; taken < limit; taken += 1) {
+    const next = text.indexOf(newline, end);
+    if (next === -1) return text.slice(start);
+    end = next + 1;
+  }
+  return text.slice(start, end);
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}
+
+function failure(error: unknown, action: string, path: string): RpcError {
+  if (isMissing(error)) return new RpcError(
+    acpCodes.resourceNotFound,
+    `Cannot ${action} ${path}: there is none`,
+    { data: { path }, cause: error },
+  );
+  return new RpcError(
+    rpcCodes.internalError,
+    `Cannot ${action} ${path}: ${(error as Error).message}`,
+    { data: { path }, cause: error },
+  );
+}

@@ -1,0 +1,152 @@
+/**
+ * `sidecar status`: reports whether the service is installed, runs and answers.
+ * @module
+ */
+import { type Config, loadConfig } from '../../config.ts';
+import type { Health, HealthUpdate, LastUpdate, Liveness } from '../../client/client.ts';
+import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
+import { connect } from '../connect.ts';
+import { explain } from '../failure.ts';
+import { ago, oneLine, printJson } from '../print.ts';
+import { write } from '../streams.ts';
+import { type Place, placeAsked, scopeOptions, stateDirOf } from '../service/detect.ts';
+import { type Run, runner } from '../service/run.ts';
+import type { ServiceState } from '../service/service.ts';
+import { environmentFor } from '../service/install.ts';
+
+const options = {
+  ...scopeOptions,
+  json: { type: 'boolean', description: 'As JSON' },
+} as const;
+
+/** Exit status for "program is not running": Linux Standard Base 5.0, Core, §20.2, and systemctl(1). */
+const notServing = 3;
+
+export const command: Command = defineCommand({
+  name: 'status',
+  summary: 'Show whether the service is installed, runs and answers',
+  usage: ['status [--user|--system] [--json]'],
+  about: 'Without --user or --system: the service that is installed, that of this user first.\n'
+    + 'Exit code 0 when the server answers, also one that was started by hand; 3 when it does not.',
+  options,
+  settings: {
+    'state-dir': {
+      type: 'string', value: 'DIR',
+      description: 'The state directory. Default: that of the service (SIDECAR_STATE_DIR)',
+    },
+  },
+  examples: [{ line: "sidecar status --json | jq '.health.running'", what: 'how many jobs run' }],
+  run: ({ values, config }: Invocation<Values<typeof options>>) => {
+    const place = placeAsked(values, config, 'status');
+    return status({ config, place, isJson: values.json === true, run: runner(environmentFor(config, place)) });
+  },
+});
+
+export interface Inquiry {
+  readonly config: Config;
+  readonly place: Place;
+  readonly isJson: boolean;
+  readonly run: Run;
+}
+
+/** What is known about a service. */
+interface Report {
+  readonly scope: string;
+  readonly supervisor: string;
+  readonly file: string;
+  readonly isInstalled: boolean;
+  readonly state: ServiceState | null;
+  readonly stateDir: string;
+  readonly url: string | null;
+  readonly health: Health | Liveness | null;
+  /** Why `health` is `null`. */
+  readonly error: string | null;
+  readonly logs: string | null;
+}
+
+/** @returns 0 when the server answers, otherwise 3. */
+export async function status({ config, place, isJson, run }: Inquiry): Promise<number> {
+  const { supervisor, owner, file, installed } = place;
+  const isAsked = config.settings().some(({ name, source }) => name === 'state-dir' && source === 'flag');
+  const stateDir = isAsked ? config.stateDir : stateDirOf(place) ?? config.stateDir;
+  const report: Report = {
+    scope: owner.scope, supervisor: supervisor.name, file, stateDir,
+    isInstalled: installed !== undefined,
+    state: installed === undefined ? null : supervisor.state(await run(supervisor.query(owner))),
+    ...await answerOf(stateDir),
+    logs: installed === undefined ? null : supervisor.logs(owner) ?? null,
+  };
+  if (isJson) await printJson(report);
+  else await write(text(report));
+  return report.health === null ? notServing : 0;
+}
+
+async function answerOf(stateDir: string): Promise<Pick<Report, 'url' | 'health' | 'error'>> {
+  let url: string | null = null;
+  try {
+    // An address in the environment may name another server: it is ignored.
+    const config = loadConfig({ 'state-dir': stateDir });
+    const connection = await connect({ ...config, url: undefined });
+    url = connection.url;
+    return { url, health: await connection.sidecar.health(), error: null };
+  } catch (error) {
+    return { url, health: null, error: explain(error).lines[0] ?? '' };
+  }
+}
+
+function text({ scope, supervisor, file, state, stateDir, url, health, error, logs }: Report): string {
+  const service = state === null
+    ? `not installed (${supervisor}, ${scope})`
+    : `${state.detail}, ${supervisor}, ${scope}${since(state)}`;
+  const rows: (readonly [string, string])[] = [
+    ['service', service],
+    ...(state === null ? [] : [['file', file] as const]),
+    ['state', stateDir],
+    ['server', health === null ? `none: ${error}` : `${url ?? ''}${version(health)}`],
+    ...(health?.authenticated === true
+      ? [['jobs', `${health.running} running, ${health.queued} waiting, ${health.jobs} kept`] as const]
+      : []),
+    ...(health === null ? [] : more(health)),
+    ...(logs === null ? [] : [['logs', logs] as const]),
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(8)} ${oneLine(value)}\n`).join('');
+}
+
+function since({ pid, since: at }: ServiceState): string {
+  return `${pid === undefined ? '' : `, pid ${pid}`}${
+    at === undefined ? '' : `, since ${new Date(at * 1000).toISOString()} (${ago(at)})`
+  }`;
+}
+
+function version(health: Health | Liveness): string {
+  return health.authenticated
+    ? `, version ${health.version}, pid ${health.pid}`
+    : ', which tells more only with its key';
+}
+
+/** Rows for what only newer servers report, as far as it is present. */
+function more(health: Health | Liveness): (readonly [string, string])[] {
+  const { wrapper, update }: Partial<Pick<Health, 'wrapper' | 'update'>> = health.authenticated ? health : {};
+  const news = update ? newsOf(update) : '';
+  return [
+    ...(wrapper ? [['wrapper', `pid ${wrapper.pid}`] as const] : []),
+    ...(news === '' ? [] : [['update', news] as const]),
+  ];
+}
+
+function newsOf({ available, inProgress, lastOutcome }: HealthUpdate): string {
+  return [
+    ...(inProgress === null ? [] : [`one is under way (${inProgress})`]),
+    ...(available === null ? [] : [`${available} is available`]),
+    ...(lastOutcome === null ? [] : [endOf(lastOutcome)]),
+  ].join('; ');
+}
+
+function endOf({ status, from, to, reason, at }: LastUpdate): string {
+  const [before, after] = [from, to].map((version) => version ?? 'the version installed by hand');
+  switch (status) {
+    case 'updated': return `updated from ${before} to ${after} ${ago(at)}`;
+    case 'rolled_back': return `took ${before} back to ${after} ${ago(at)}: ${reason}`;
+    case 'failed': return `could not update to ${to ?? 'a newer version'} ${ago(at)}: ${reason}`;
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * `sidecar install`: installs the server as a service of the operating system.
+ * @module
+ */
+import { renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { makeFolder } from '../../base/make-folder.ts';
+import { quote } from '../../base/shell-word.ts';
+import type { Config } from '../../config.ts';
+import { compareVersions } from '../../update/versions/version.ts';
+import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
+import { CommandError, exitCodes } from '../failure.ts';
+import { printLine, say } from '../print.ts';
+import { owner as ownerOf, type Serving, untilServing } from './answer.ts';
+import {
+  type Place, fragile, mustBeAllowed, obstacle, placeFor, scopeOf, scopeOptions, serviceOf, stateDirOf,
+} from './detect.ts';
+import { type Run, carryOut, commandLine, runner } from './run.ts';
+import { type Change, type Service, type Step, serviceName } from './service.ts';
+import { settingOptions } from '../server/settings.ts';
+import { write } from '../streams.ts';
+import { ownVersion } from '../../process/own-version.ts';
+
+const options = {
+  ...scopeOptions,
+  'dry-run': { type: 'boolean', description: 'Print what would be written and run, and change nothing' },
+} as const;
+
+export const command: Command = defineCommand({
+  name: 'install',
+  summary: 'Run the server as a service: it starts with the machine, and again whenever it ends',
+  usage: ['install [--user|--system] [flags]'],
+  about: 'Uses systemd on Linux, launchd on macOS, the Task Scheduler on Windows. May be run again: the flags that are '
+    + 'given then hold,\n'
+    + 'and the service is restarted only if something changed. A restart does not touch running jobs.\n'
+    + 'Every flag of "sidecar serve" may be given: it becomes a flag of the service, as do SIDECAR_* variables of now, '
+    + 'but secrets do not.\n'
+    + 'The config file is read by the service itself. "sidecar uninstall" removes the service.',
+  options,
+  settings: settingOptions(['url', 'key-file']),
+  listedSettings: ['host', 'port', 'state-dir'],
+  isAboutItself: true,
+  examples: [
+    { line: 'sidecar install --dry-run', what: 'look first' },
+    { line: 'sidecar install --port 9000', what: 'for this user' },
+    { line: 'sudo sidecar install --system', what: 'for the machine; jobs then run as root' },
+  ],
+  run: ({ values, config }: Invocation<Values<typeof options>>) => {
+    const place = placeFor(scopeOf(values, 'install'), config);
+    return install({
+      config,
+      place,
+      isDryRun: values['dry-run'] === true,
+      run: runner(environmentFor(config, place)),
+      obstacle: obstacle(place),
+    });
+  },
+});
+
+export interface Installation {
+  readonly config: Config;
+  readonly place: Place;
+  readonly isDryRun: boolean;
+  readonly run: Run;
+  /** Why no service can run here; `undefined`: one can. */
+  readonly obstacle: string | undefined;
+}
+
+/** Milliseconds until the service must have answered. */
+const answerMs = 30_000;
+
+/**
+ * Writes the description of the service, starts it, and waits until it answers.
+ *
+ * @throws CommandError when the service may not or cannot be installed, or does not answer.
+ */
+export async function install({ config, place, isDryRun, run, obstacle }: Installation): Promise<number> {
+  const { supervisor, owner, file } = place;
+  const service = serviceOf(config);
+  const content = described(place, service);
+  if (isDryRun) return preview(place, content, obstacle);
+  if (obstacle !== undefined) {
+    throw new CommandError(`Cannot install a service: ${obstacle}`, {
+      hint: 'Let whatever supervises programs here run: sidecar serve --wrapper',
+    });
+  }
+  mustBeAllowed(place, ['install', '--system', ...service.words.slice(4)]);
+  await mustBeFree(place, config, run);
+  const change = await changeOf(place, content, config);
+  const steps = supervisor.start(owner, change, file);
+  await write(planText(place, change === 'same' ? undefined : content, steps));
+  warn(config, service);
+  if (change !== 'same') writeWhole(file, content, supervisor.encoding);
+  await carryOut(steps, run);
+  const serving = await untilServing(config.stateDir, answerMs);
+  if (serving === undefined) throw silent(place);
+  await printLine(welcome(serving, config));
+  return exitCodes.ok;
+}
+
+/** systemctl and loginctl find a user's systemd by this variable, which su and cron do not set (pam_systemd(8)). */
+export function environmentFor(config: Config, { owner: { uid } }: Place): { readonly [name: string]: string } {
+  return { XDG_RUNTIME_DIR: `/run/user/${uid}`, ...config.jobEnvironment };
+}
+
+function described({ supervisor, owner }: Place, service: Service): string {
+  try {
+    return supervisor.describe(service, owner);
+  } catch (error) {
+    if (error instanceof RangeError) throw new CommandError(`Cannot install a service: ${error.message}`, {
+      cause: error,
+    });
+    throw error;
+  }
+}
+
+async function preview(place: Place, content: string, obstacle: string | undefined): Promise<number> {
+  const { supervisor, owner, file, installed } = place;
+  const change = installed === undefined ? 'new' : installed === content ? 'same' : 'changed';
+  await write(planText(place, content, supervisor.start(owner, change, file)));
+  await write(`\n${file}:\n\n${content.replaceAll('\r', '').replaceAll(/^(?=.)/gm, '    ')}`);
+  if (obstacle !== undefined) say(`It cannot be done here: ${obstacle}`);
+  return exitCodes.ok;
+}
+
+function planText({ supervisor, owner, file }: Place, content: string | undefined, steps: readonly Step[]): string {
+  const lines = [
+    ...(content === undefined ? [] : [`  write  ${file}`]),
+    ...steps.map((step) => `  run    ${commandLine(step)}${step.why === undefined ? '' : `   # ${step.why}`}`),
+  ];
+  return `The service ${serviceName} of ${owner.scope === 'system' ? 'this machine' : owner.user} (${supervisor.name}):\n${
+    lines.join('\n')
+  }\n`;
+}
+
+/** @throws CommandError when a server other than the service holds the state directory: the service could not start. */
+async function mustBeFree(place: Place, config: Config, run: Run): Promise<void> {
+  const holder = await ownerOf(config.stateDir);
+  if (holder === undefined) return;
+  const { isRunning } = place.installed === undefined
+    ? { isRunning: false }
+    : place.supervisor.state(await run(place.supervisor.query(place.owner)));
+  if (isRunning !== false && stateDirOf(place) === config.stateDir) return;
+  throw new CommandError(
+    `Cannot install a service for ${config.stateDir}: a server runs there already, with pid ${holder.pid}`,
+    { hint: `Stop it (kill ${holder.pid}) and run this again: its jobs go on, and the service finds them` },
+  );
+}
+
+/** The same description may stand for a newer program; a service that updated itself is newer than this program. */
+async function changeOf({ installed }: Place, content: string, config: Config): Promise<Change> {
+  if (installed === undefined) return 'new';
+  if (installed !== content) return 'changed';
+  const running = (await ownerOf(config.stateDir))?.version;
+  return running !== undefined && compareVersions(running, ownVersion()) < 0 ? 'changed' : 'same';
+}
+
+function warn(config: Config, service: Service): void {
+  const text = fragile(service);
+  if (text !== undefined) say(text);
+  const secret = config.proxyReport().filter(({ hasCredentials }) => hasCredentials);
+  for (const variable of new Set(secret.map((report) => report.variable))) {
+    say(`${variable} is passed on to the service without its user and password, as others can read the file`);
+  }
+  const key = config.settings().find(({ name }) => name === 'api-key');
+  if (key?.source === 'environment') say(
+    `${key.where} is not passed on to the service: it has a key of its own, in its state directory`,
+  );
+}
+
+/** Writes to a new file and renames it: a supervisor never reads half of it. Others may read it, as they may `ps`. */
+function writeWhole(file: string, content: string, encoding: 'utf8' | 'utf16le'): void {
+  const beside = `${file}.${process.pid}`;
+  try {
+    makeFolder(dirname(file));
+    writeFileSync(beside, `${encoding === 'utf16le' ? '\ufeff' : ''}${content}`, { encoding, mode: 0o644 });
+    renameSync(beside, file);
+  } catch (error) {
+    throw new CommandError(`Cannot write ${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function silent({ supervisor, owner }: Place): CommandError {
+  const logs = supervisor.logs(owner);
+  return new CommandError(`The service is installed, but has not answered for ${answerMs / 1000} s`, {
+    hint: logs === undefined ? 'See: sidecar status' : `See: ${logs}`,
+  });
+}
+
+function welcome({ url }: Serving, config: Config): string {
+  const setting = config.settings().find(({ name }) => name === 'api-key');
+  const inFile = setting?.source === 'file' ? setting.where : undefined;
+  const key = inFile === undefined ? `$(cat ${quote(join(config.stateDir, 'api-key'))})` : '$(sidecar key show)';
+  return `\nmachine-sidecar serves on ${url}. Its key is in ${inFile ?? join(config.stateDir, 'api-key')}. Try:\n\n`
+    + `  curl -s '${url}/exec?wait=10' -H "X-API-Key: ${
+      key
+    }" -H 'Content-Type: application/json' -d '{"command":"echo hello"}'\n`;
+}

@@ -1,0 +1,258 @@
+/**
+ * A conversation with a persistent shell: each line is a command; Ctrl-C ends the command, not the conversation.
+ * @module
+ */
+import { constants } from 'node:os';
+import type { JobId, Sidecar } from '../../client/client.ts';
+import { completionScript, completionsOf, wordAt } from './completion.ts';
+import { exitCodes, explain } from '../failure.ts';
+import { isIncomplete } from './incomplete.ts';
+import { type Interrupts, interruptedExitCode, untilReached } from '../interrupts.ts';
+import { type LineEditor, openLineEditor } from '../line-editor.ts';
+import { oneLine, say } from '../print.ts';
+import { type SessionRequest, askShell, runInShell } from './shell-job.ts';
+import { deliver } from '../stdin.ts';
+import { tell } from '../streams.ts';
+
+/** `exit` ends the conversation, not the shell, which other clients use, too. */
+export const leavingLine: RegExp = /^\s*(?:exit|logout)(?:\s+(\d{1,3}))?\s*;?\s*$/;
+
+const encoder = new TextEncoder();
+const newline = 0x0a;
+/** Capacity of a FIFO (pipe(7)). */
+const mostGivenBytes = 64 * 1024;
+
+/** Resolves with the exit code of the last command, or of `exit`. */
+export async function converse(sidecar: Sidecar, session: SessionRequest): Promise<number> {
+  return new Conversation(sidecar, session).run();
+}
+
+class Conversation {
+  readonly #sidecar: Sidecar;
+  readonly #session: SessionRequest;
+  readonly #editor: LineEditor = openLineEditor();
+  #running: RunningLine | undefined;
+  /** Typed lines that no command has read. */
+  #typedAhead: string[] = [];
+  /** Lines of an incomplete command. */
+  #lines: string[] = [];
+  #exitCode: number = exitCodes.ok;
+  #finish: (exitCode: number) => void = () => undefined;
+
+  constructor(sidecar: Sidecar, session: SessionRequest) {
+    this.#sidecar = sidecar;
+    this.#session = session;
+  }
+
+  async run(): Promise<number> {
+    const editor = this.#editor;
+    const finished = new Promise<number>((resolve) => { this.#finish = resolve; });
+    const interrupt = (): void => this.#interrupt();
+    const terminate = (signal: NodeJS.Signals): void => this.#terminate(128 + constants.signals[signal]);
+    editor.onLine = (line) => this.#line(line);
+    editor.onInterrupt = interrupt;
+    editor.onEnd = () => this.#end();
+    editor.onGone = () => this.#terminate(this.#exitCode);
+    editor.onComplete = (line) => this.#complete(line);
+    process.on('SIGINT', interrupt);
+    for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, terminate);
+    try {
+      this.#ask();
+      return await finished;
+    } finally {
+      editor.close();
+      process.off('SIGINT', interrupt);
+      for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.off(signal, terminate);
+    }
+  }
+
+  #ask(): void {
+    this.#editor.prompt(this.#lines.length > 0 ? '> ' : `${oneLine(this.#session.sessionKey)}> `);
+  }
+
+  #line(line: string): void {
+    if (this.#running) return this.#running.type(`${line}\n`);
+    this.#lines.push(line);
+    const command = this.#lines.join('\n');
+    if (isIncomplete(command)) return this.#ask();
+    this.#lines = [];
+    const leaving = leavingLine.exec(command);
+    if (leaving) return this.#finish(leaving[1] === undefined ? this.#exitCode : Number(leaving[1]) & 0xff);
+    if (command.trim() === '') return this.#ask();
+    this.#editor.prompt('');
+    void this.#execute(command);
+  }
+
+  async #execute(command: string): Promise<void> {
+    const running = new RunningLine(this.#sidecar);
+    this.#running = running;
+    let last = newline;
+    try {
+      this.#exitCode = await runInShell(this.#sidecar, this.#session, command, {
+        interrupts: running, isStdinForwarded: false, onWritten: (bytes) => { last = bytes.at(-1) ?? last; },
+        onEnded: ({ stdinUnreadBytes = 0 }) => running.unread(stdinUnreadBytes),
+      });
+    } catch (error) {
+      this.#exitCode = running.leaving.aborted ? interruptedExitCode : told(error);
+    }
+    const typedAhead = await running.typedAhead();
+    this.#running = undefined;
+    running.close();
+    // The prompt would overwrite a last line without a newline.
+    if (last !== newline && process.stdout.isTTY) tell('\n');
+    if (running.finalExitCode !== undefined) return this.#finish(running.finalExitCode);
+    this.#typedAhead = [...typedAhead, ...this.#typedAhead];
+    this.#ask();
+    this.#takeTypedAhead();
+  }
+
+  /** Takes what a command left unread for the next commands, as a shell does. */
+  #takeTypedAhead(): void {
+    while (this.#typedAhead.length > 0 && !this.#running) {
+      const line = this.#typedAhead.shift() ?? '';
+      tell(`${line}\n`);
+      this.#line(line);
+    }
+  }
+
+  /** Completes nothing while a command runs: the session is busy, and the line is for the command. */
+  async #complete(line: string): Promise<readonly [string[], string]> {
+    const word = wordAt(line);
+    if (this.#running) return [[], word.typed];
+    const output = await askShell(this.#sidecar, this.#session, completionScript(word));
+    return [completionsOf(word, output), word.typed];
+  }
+
+  #interrupt(): void {
+    if (this.#running) {
+      this.#editor.discard();
+      return this.#running.interrupt();
+    }
+    tell('^C\n');
+    this.#editor.discard();
+    this.#lines = [];
+    this.#ask();
+  }
+
+  #end(): void {
+    if (this.#running) return this.#running.endInput();
+    tell('\n');
+    this.#finish(this.#exitCode);
+  }
+
+  /** Ends the conversation together with the running command, as when a terminal is closed. */
+  #terminate(exitCode: number): void {
+    if (this.#running) this.#running.terminate(exitCode);
+    else this.#finish(exitCode);
+  }
+}
+
+/** A running command, and what is typed meanwhile. */
+class RunningLine implements Interrupts {
+  readonly #sidecar: Sidecar;
+  readonly #leaving = new AbortController();
+  readonly #aimed: Promise<JobId>;
+  #id: JobId | undefined;
+  #aim: (id: JobId) => void = () => undefined;
+  #interrupts = 0;
+  #typing: Promise<unknown>;
+  /** The end of what the command was given. */
+  #given = Buffer.alloc(0);
+  /** What the command did not take. */
+  #untaken = Buffer.alloc(0);
+  #unreadBytes = 0;
+  /** Set when the conversation ends with the command. */
+  finalExitCode: number | undefined;
+
+  constructor(sidecar: Sidecar) {
+    this.#sidecar = sidecar;
+    this.#aimed = new Promise((resolve) => { this.#aim = resolve; });
+    this.#typing = this.#aimed;
+  }
+
+  get leaving(): AbortSignal {
+    return this.#leaving.signal;
+  }
+
+  aim(_: Sidecar, id: JobId): void {
+    this.#id = id;
+    this.#aim(id);
+  }
+
+  /** The first interrupt cancels with SIGINT, the second with SIGKILL, the third leaves the command alone. */
+  interrupt(): void {
+    this.#interrupts += 1;
+    if (this.#interrupts > 2) return this.#leave();
+    if (this.#interrupts === 2) say('ending the command; once more to leave it alone');
+    this.#cancel(this.#interrupts === 1 ? { signal: 'SIGINT' } : { signal: 'SIGKILL', graceSeconds: 0 });
+  }
+
+  cancel(signal?: 'SIGPIPE'): void {
+    this.#cancel(signal === undefined ? {} : { signal });
+  }
+
+  terminate(exitCode: number): void {
+    const isSecond = this.finalExitCode !== undefined;
+    this.finalExitCode = exitCode;
+    if (isSecond) this.#leave();
+    else this.#cancel({ signal: 'SIGHUP' });
+  }
+
+  type(text: string): void {
+    this.#deliver(encoder.encode(text), false);
+  }
+
+  endInput(): void {
+    this.#deliver(new Uint8Array(), true);
+  }
+
+  /** @param bytes How much of its input the command has not read. */
+  unread(bytes: number): void {
+    this.#unreadBytes = bytes;
+  }
+
+  /** Lines typed but not read. Empty after an interrupt, which discards a terminal's input (termios(3), NOFLSH). */
+  async typedAhead(): Promise<readonly string[]> {
+    if (this.#interrupts > 0 || this.leaving.aborted || this.#id === undefined) return [];
+    for (let last: unknown; last !== this.#typing;) await (last = this.#typing);
+    const rest = Buffer.concat([
+      this.#given.subarray(Math.max(0, this.#given.length - this.#unreadBytes)), this.#untaken,
+    ]);
+    return rest.toString().split('\n').slice(0, -1);
+  }
+
+  close(): void {
+    this.#leaving.abort();
+  }
+
+  #cancel(how: { signal?: 'SIGINT' | 'SIGKILL' | 'SIGHUP' | 'SIGPIPE'; graceSeconds?: number }): void {
+    const signal = this.leaving;
+    void this.#aimed.then((id) => untilReached(() => this.#sidecar.jobs.cancel(id, how, { signal }), signal));
+  }
+
+  #leave(): void {
+    say(this.#id === undefined
+      ? 'leaving'
+      : `leaving job ${this.#id}, which may still run; "sidecar logs -f ${this.#id}" follows it`);
+    this.#leaving.abort();
+  }
+
+  /** Delivers one text after another, so that they keep their order. */
+  #deliver(bytes: Uint8Array, eof: boolean): void {
+    this.#typing = this.#typing.then(async () => {
+      try {
+        const isTaken = await deliver(this.#sidecar, await this.#aimed, bytes, { eof, signal: this.leaving });
+        if (isTaken) this.#given = Buffer.concat([this.#given, bytes]).subarray(-mostGivenBytes);
+        else this.#untaken = Buffer.concat([this.#untaken, bytes]);
+      } catch (error) {
+        if (!this.leaving.aborted) say(`that did not reach the command: ${(error as Error).message}`);
+      }
+    });
+  }
+}
+
+function told(error: unknown): number {
+  const { lines, exitCode } = explain(error);
+  for (const line of lines) say(line);
+  return exitCode;
+}

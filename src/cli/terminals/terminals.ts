@@ -1,0 +1,83 @@
+/**
+ * `sidecar terminals`: lists terminals, and closes them.
+ * @module
+ */
+import type { Terminal } from '../../client/client.ts';
+import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
+import { connect } from '../connect.ts';
+import { UsageError } from '../failure.ts';
+import { type Cell, ago, painter, printJson, say, table, terminalWidth } from '../print.ts';
+import { write } from '../streams.ts';
+import { aboutTerminal, resolveTerminal } from './terminal-ref.ts';
+import { worst } from '../report-failures.ts';
+
+const options = {
+  json: { type: 'boolean', description: 'An array of terminals as JSON; of close, the ids of those that are closed' },
+} as const;
+
+export const command: Command = defineCommand({
+  name: 'terminals',
+  summary: 'List terminals, newest first, or close them',
+  usage: ['terminals [flags]', 'terminals close [flags] TERMINAL…'],
+  about: `${aboutTerminal}
+Closing one ends its program and all that it started. Those that have ended are listed for an hour.`,
+  options,
+  settings: connectionSettings,
+  arity: { min: 0, max: Infinity },
+  examples: [
+    { line: 'sidecar terminals', what: 'what there is' },
+    { line: 'sidecar terminals close last', what: 'end one' },
+    { line: "sidecar terminals --json | jq -r '.[] | select(.attached == 0).terminalId'", what: 'where nobody looks' },
+  ],
+  run,
+});
+
+async function run(
+  { values, args: [action, ...references], config }: Invocation<Values<typeof options>>,
+): Promise<number> {
+  if (action !== undefined && action !== 'close') throw new UsageError(
+    `Unknown action "${action}": expected close, or nothing`, 'terminals',
+  );
+  if (action !== undefined && references.length === 0) throw new UsageError(
+    'terminals close needs a TERMINAL', 'terminals',
+  );
+  const { sidecar } = await connect(config);
+  if (action === 'close') {
+    const found = await Promise.all(references.map((reference) => resolveTerminal(sidecar, reference)));
+    const ids = [...new Set(found.map(({ terminalId }) => terminalId))];
+    const results = await Promise.allSettled(ids.map((id) => sidecar.terminals.close(id)));
+    const closed = ids.filter((_, index) => results[index]?.status === 'fulfilled');
+    if (values.json === true) await printJson(closed);
+    else for (const id of closed) say(`terminal ${id} is closed`);
+    return worst(results);
+  }
+  const terminals = await sidecar.terminals.list();
+  if (values.json === true) {
+    await printJson(terminals);
+    return 0;
+  }
+  const paint = painter(config.isColour(process.stdout));
+  await write(table(
+    ['ID', 'STATUS', 'EXIT', 'SIZE', 'ATTACHED', 'ACTIVE', 'NAME OR COMMAND'],
+    terminals.map(row),
+    { paint, width: terminalWidth() },
+  ));
+  return 0;
+}
+
+function row(
+  { terminalId, status, reason, exitCode, cols, rows, attached, lastActivityAt, name, command }: Terminal,
+): (Cell | string)[] {
+  return [
+    terminalId,
+    {
+      text: status === 'ended' && reason !== null && reason !== 'exit' ? reason : status,
+      colour: status === 'running' ? 'green' : 'dim',
+    },
+    exitCode === undefined ? '-' : String(exitCode),
+    `${cols}x${rows}`,
+    String(attached),
+    ago(lastActivityAt),
+    name ?? command ?? '(shell)',
+  ];
+}

@@ -1,0 +1,158 @@
+/**
+ * One request and its answer: the key, the time limit, and retries of what is safe to repeat.
+ * @module
+ */
+import { ProblemError } from '../../protocol/problem.ts';
+import type { Answer, Endpoint, Sent } from './endpoint.ts';
+import { badAnswer, networkFailure, problemOf, wasNeverSent } from './failure.ts';
+import { backoffMs, pause, scope } from './pause.ts';
+
+export interface Call {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'DELETE';
+  /** The path below the base address, segments encoded: `/jobs/x`. */
+  readonly path: string;
+  /** `undefined` leaves a parameter out; a list repeats it. */
+  readonly query?: { readonly [name: string]: string | number | boolean | readonly string[] | undefined };
+  readonly headers?: { readonly [name: string]: string };
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** The same key and body give the first answer again: with a key a POST is safe to repeat. */
+  readonly idempotencyKey?: string;
+  /** Statuses besides 2xx that are answers, not failures. */
+  readonly accept?: readonly number[];
+  /** Milliseconds that the server may hold the answer back, on top of the usual limit. `Infinity`: no limit. */
+  readonly holdMs?: number;
+  /**
+   * Milliseconds for which the request is tried again while that is safe, however often that is. Default: as often as
+   * the policy says.
+   */
+  readonly persistMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Reads an answer within the time limit of its request. `attempt` counts from 0. */
+export type Reader<T> = (response: Answer, attempt: number) => Promise<T>;
+
+/** Options that browsers and Node both understand; redirects are refused, as they would send the key elsewhere. */
+export function requestInit(endpoint: Endpoint, call: Call, signal: AbortSignal): RequestInit & Sent {
+  const headers: { [name: string]: string } = { Accept: 'application/json', ...call.headers };
+  if (endpoint.key !== undefined) headers['Authorization'] = `Bearer ${endpoint.key}`;
+  if (call.idempotencyKey !== undefined) headers['Idempotency-Key'] = call.idempotencyKey;
+  if (typeof call.body === 'string') headers['Content-Type'] = 'application/json';
+  else if (call.body !== undefined) headers['Content-Type'] = 'application/octet-stream';
+  return {
+    method: call.method,
+    headers,
+    signal,
+    redirect: 'manual',
+    credentials: 'omit',
+    ...browserOnly,
+    ...(call.body === undefined ? {} : { body: call.body }),
+  };
+}
+
+/** The types of Node 20 lack this option. An answer out of a browser's cache would hide what the job does. */
+const browserOnly = { cache: 'no-store' } as const;
+
+/**
+ * @throws ProblemError `invalid_request` where a name in the path is empty, `.` or `..`: a URL treats these as steps,
+ * not as names, and another call than the intended one would be made.
+ */
+export function addressOf(endpoint: Endpoint, call: Call): string {
+  if (call.path !== '/' && call.path.split('/').slice(1).some((segment) => ['', '.', '..'].includes(segment))) {
+    throw new ProblemError('invalid_request',
+      `Cannot ask for ${JSON.stringify(call.path)}: no URL can name something that is empty, "." or ".."`);
+  }
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(call.query ?? {})) {
+    for (const item of Array.isArray(value) ? value : [value]) {
+      if (item !== undefined) query.append(name, item === true ? '1' : String(item));
+    }
+  }
+  const suffix = query.size === 0 ? '' : `?${query}`;
+  return endpoint.base + call.path + suffix;
+}
+
+/**
+ * Sends `call` and reads its answer. GET, HEAD, DELETE and calls with an `Idempotency-Key` are tried again, within the
+ * bounds of `endpoint.retry`, after a network failure and after a 429 or 503 with `Retry-After`; any call is tried
+ * again when nothing was sent at all or the server was shutting down.
+ *
+ * @throws ProblemError the server's own; `unreachable`, `bad_answer`; or the reason of `call.signal`.
+ */
+export async function send<T>(endpoint: Endpoint, call: Call, read: Reader<T>): Promise<T> {
+  const startedAtMs = performance.now();
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await tryOnce(endpoint, call, attempt, read);
+    } catch (error) {
+      if (call.signal?.aborted) throw call.signal.reason;
+      if (!(error instanceof ProblemError)) throw error;
+      const isPatient = attempt + 1 < endpoint.retry.attempts
+        || performance.now() - startedAtMs < (call.persistMs ?? 0);
+      const delayMs = isPatient ? retryDelayMs(error, call, attempt, endpoint) : undefined;
+      if (delayMs === undefined) throw error;
+      await pause(delayMs, call.signal);
+    }
+  }
+}
+
+/** Sends `call` and returns its JSON answer, checked by `check`. */
+export function sendJson<T>(endpoint: Endpoint, call: Call, check: (value: unknown, from: string) => T): Promise<T> {
+  return send(endpoint, call, async (response) => check(await readJson(endpoint, response), endpoint.base));
+}
+
+/** @throws ProblemError `bad_answer` when the body is not JSON. */
+export async function readJson(endpoint: Endpoint, response: Answer): Promise<unknown> {
+  const body = await response.text();
+  try {
+    return JSON.parse(body) as unknown;
+  } catch (error) {
+    throw badAnswer(endpoint.base, 'expected JSON', error);
+  }
+}
+
+/** 128 random bits. `crypto.randomUUID` does not exist on pages that came without TLS. */
+export function newIdempotencyKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+async function tryOnce<T>(endpoint: Endpoint, call: Call, attempt: number, read: Reader<T>): Promise<T> {
+  // A timer beyond 2^31 ms would fire at once.
+  const limitMs = Math.min(endpoint.requestTimeoutMs + (call.holdMs ?? 0), 2 ** 31 - 1);
+  const attemptScope = scope(call.signal, limitMs);
+  try {
+    const response = await endpoint.fetch(addressOf(endpoint, call), requestInit(endpoint, call, attemptScope.signal));
+    if (!response.ok && !call.accept?.includes(response.status)) throw await problemOf(response, endpoint.base);
+    return await read(response, attempt);
+  } catch (error) {
+    if (call.signal?.aborted) throw call.signal.reason;
+    if (attemptScope.isOverdue()) throw networkFailure(attemptScope.signal.reason, endpoint.base);
+    throw error instanceof ProblemError ? error : networkFailure(error, endpoint.base);
+  } finally {
+    attemptScope.close();
+  }
+}
+
+/** Milliseconds until the next try; `undefined`: there is no next try. */
+function retryDelayMs(error: ProblemError, call: Call, attempt: number, endpoint: Endpoint): number | undefined {
+  const { retry } = endpoint;
+  const isSafe = (call.method !== 'POST' && call.method !== 'PATCH') || call.idempotencyKey !== undefined;
+  if (error.code === 'unreachable') {
+    return isSafe || wasNeverSent(error) ? backoffMs(attempt + 1, retry) : undefined;
+  }
+  // A client that is told that there were too many wrong keys most likely has a wrong key.
+  if ((error.status !== 429 && error.status !== 503) || error.code === 'too_many_attempts') return undefined;
+  if (!isSafe && error.code !== 'shutting_down') return undefined;
+  const afterMs = retryAfterMs(error.headers['Retry-After']);
+  if (afterMs === undefined || afterMs > retry.maxRetryAfterMs) return undefined;
+  return afterMs + backoffMs(1, retry);
+}
+
+/** RFC 9110 §10.2.3: seconds, or a date. */
+function retryAfterMs(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  const atMs = Date.parse(value);
+  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - Date.now());
+}

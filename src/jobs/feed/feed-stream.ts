@@ -1,0 +1,118 @@
+/**
+ * One event stream about many jobs: which jobs it begins with, which events each change yields, and when it ends.
+ * @module
+ */
+import type { FeedEvent, FeedQuery, Job } from '../../protocol/jobs.ts';
+import type { JobId } from '../../protocol/ids.ts';
+import { matcher } from '../store/job-index.ts';
+import { type Entry, isRunningAgent } from '../tracked-job.ts';
+import { type FeedChange, type FeedPosition, formatFeedPosition, type JobFeed } from './feed.ts';
+
+/** What a stream needs of the jobs of a server. */
+export interface FeedSources {
+  readonly feed: JobFeed;
+  /** Oldest first. */
+  readonly all: () => readonly Entry[];
+  /** In no order. */
+  readonly unfinished: () => readonly Entry[];
+  readonly find: (id: string) => Entry | undefined;
+  readonly summary: (entry: Entry) => Job;
+  /** Measures what can change without a notification. */
+  readonly refresh: (entry: Entry) => void;
+  /** Watches the job's files until the returned function is called. */
+  readonly follow: (entry: Entry) => () => void;
+  /** Whether the server is closing. */
+  readonly isOver: () => boolean;
+}
+
+/** An event, and the id after which a follower resumes. */
+export interface IdentifiedEvent {
+  readonly id: string;
+  readonly event: FeedEvent;
+}
+
+export class FeedStream {
+  readonly #sources: FeedSources;
+  readonly #query: FeedQuery;
+  readonly #isWanted: (entry: Entry) => boolean;
+  /** Running agents whose files are watched, each with the function that stops the watch. */
+  readonly #watched = new Map<Entry, () => void>();
+  #isReady = false;
+
+  constructor(sources: FeedSources, query: FeedQuery) {
+    this.#sources = sources;
+    this.#query = query;
+    const named = query.job && new Set<string>(query.job);
+    const fits = matcher(query);
+    this.#isWanted = (entry) => (named === undefined || named.has(entry.id)) && fits(entry);
+  }
+
+  /** @param after The last position that the follower knows. Default: none. */
+  async *events(
+    after: FeedPosition | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<IdentifiedEvent, void, undefined> {
+    const { feed, isOver } = this.#sources;
+    const initial = this.#candidates(after).filter((entry) => this.#isWanted(entry) && this.#isNew(entry, after));
+    try {
+      // The feed is followed from here on: no change is missed in between.
+      for await (const change of feed.follow({ initial, isWanted: this.#isWanted, signal, isOver })) {
+        const id = formatFeedPosition({ epoch: feed.epoch, change: change.change });
+        for (const event of this.#eventsOf(change)) yield { id, event };
+        if (this.#isComplete(change)) return yield { id, event: { type: 'end' } };
+      }
+    } finally {
+      for (const stop of this.#watched.values()) stop();
+    }
+  }
+
+  /** A superset of the jobs that the stream begins with. */
+  #candidates(after: FeedPosition | undefined): readonly Entry[] {
+    const { all, unfinished, find } = this.#sources;
+    const { job } = this.#query;
+    if (job !== undefined) return [...new Set(job)].flatMap((id) => find(id) ?? []);
+    return after === undefined ? unfinished() : all();
+  }
+
+  #isNew(entry: Entry, after: FeedPosition | undefined): boolean {
+    if (after === undefined) return this.#query.job !== undefined || !entry.isFinished;
+    // Another server counted differently; changes of an agent's state are counted only while the agent is followed.
+    return after.epoch !== this.#sources.feed.epoch || entry.lastChange > after.change || isRunningAgent(entry);
+  }
+
+  #eventsOf(change: FeedChange): readonly FeedEvent[] {
+    const { find, summary } = this.#sources;
+    if (change.type === 'ready') {
+      const deleted = (this.#query.job ?? []).filter((id) => find(id) === undefined);
+      return [...deleted.map((jobId): FeedEvent => ({ type: 'deleted', jobId })), { type: 'ready' }];
+    }
+    const { entry } = change;
+    if (find(entry.id) !== entry) return [{ type: 'deleted', jobId: entry.id as JobId }];
+    this.#watchAgent(entry);
+    return [{ type: 'status', job: summary(entry) }];
+  }
+
+  /** Whether all changes have been sent and all matching jobs have finished. */
+  #isComplete({ type, isLatest }: FeedChange): boolean {
+    this.#isReady ||= type === 'ready';
+    if (this.#query.until === undefined || !this.#isReady || !isLatest()) return false;
+    return !this.#sources.unfinished().some((entry) => this.#isWanted(entry));
+  }
+
+  /** While an agent's job runs, a change of the agent's state counts as a change of the job. */
+  #watchAgent(entry: Entry): void {
+    const { feed, refresh, follow } = this.#sources;
+    if (!isRunningAgent(entry)) {
+      this.#watched.get(entry)?.();
+      this.#watched.delete(entry);
+    } else if (!this.#watched.has(entry)) {
+      const unfollow = follow(entry);
+      const stop = entry.onChange(() => {
+        const { agentStateAt } = entry;
+        refresh(entry);
+        if (entry.agentStateAt !== agentStateAt) feed.record(entry);
+      });
+      this.#watched.set(entry, () => { stop(); unfollow(); });
+    }
+  }
+}

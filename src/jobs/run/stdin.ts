@@ -1,0 +1,129 @@
+/**
+ * Writes into the stdin of running jobs, one write of a job after another. Every wait has a limit.
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ProblemError } from '../../protocol/problem.ts';
+import { type Entry, until } from '../tracked-job.ts';
+import type { Runner } from './runner.ts';
+import type { JobStore } from '../store/store.ts';
+
+/** How long a job may read nothing before a write fails. */
+const stalledMs = 10_000;
+/** How long a write waits for a launcher to claim the job. */
+const startMs = 10_000;
+/** How many writes to one job may be in progress or wait for each other. */
+const maxWaiting = 16;
+
+export interface StdinOptions {
+  /** Whether the job reads the end of its input afterwards. */
+  readonly eof: boolean;
+  /** Milliseconds for which the job may read nothing. Default: 10 s. */
+  readonly stalledMs?: number;
+  /** Called before the first byte is written. */
+  readonly begin?: (() => void) | undefined;
+}
+
+export class StdinWriter {
+  readonly #runner: Runner;
+  readonly #store: JobStore;
+  readonly #busy = new Map<Entry, { waiting: number; last: Promise<unknown> }>();
+  #isClosing = false;
+
+  constructor(runner: Runner, store: JobStore) {
+    this.#runner = runner;
+    this.#store = store;
+  }
+
+  /**
+   * Writes all of `bytes` as the job reads them; with `eof` the job then reads the end of its input.
+   *
+   * @returns how many bytes the job was given.
+   * @throws ProblemError job_not_running; stdin_closed; stdin_full, with `writtenBytes`, where the job reads nothing
+   * for 10 s.
+   */
+  async write(entry: Entry, bytes: Uint8Array, options: StdinOptions): Promise<number> {
+    const before = this.#busy.get(entry) ?? { waiting: 0, last: Promise.resolve() };
+    if (before.waiting >= maxWaiting) throw full(entry, 0, `${maxWaiting} writes are waiting already`);
+    const mine = before.last.then(() => this.#write(entry, bytes, options));
+    const chain = { waiting: before.waiting + 1, last: mine.catch(() => undefined) };
+    this.#busy.set(entry, chain);
+    try {
+      return await mine;
+    } finally {
+      const now = this.#busy.get(entry);
+      if (now && now.waiting > 1) this.#busy.set(entry, { ...now, waiting: now.waiting - 1 });
+      else this.#busy.delete(entry);
+    }
+  }
+
+  async #write(entry: Entry, bytes: Uint8Array, options: StdinOptions): Promise<number> {
+    await this.#started(entry);
+    options.begin?.();
+    let written = 0;
+    let deadline = performance.now() + (options.stalledMs ?? stalledMs);
+    for (let waitMs = 1; written < bytes.length; waitMs = Math.min(waitMs * 2, 100)) {
+      const result = this.#runner.writeStdin(entry, bytes.subarray(written));
+      if (result === 'closed') throw closed(entry, written);
+      if (result !== 'full') {
+        written += result.writtenBytes;
+        deadline = performance.now() + (options.stalledMs ?? stalledMs);
+        waitMs = 1;
+      }
+      if (written === bytes.length) break;
+      if (this.#isClosing) throw full(entry, written, 'the server is shutting down');
+      if (performance.now() >= deadline)
+        throw full(entry, written, 'no more fits, as it has not read what it was given before');
+      await sleep(waitMs);
+    }
+    if (options.eof) this.#close(entry, written);
+    return written;
+  }
+
+  /** Makes writes that wait for a job to read fail with stdin_full. */
+  close(): void {
+    this.#isClosing = true;
+  }
+
+  /** Waits until a launcher has claimed the job: before that, no process of the job has its stdin open. */
+  async #started(entry: Entry): Promise<void> {
+    const deadline = performance.now() + startMs;
+    if (entry.state.is === 'running' && entry.request.stdin === 'fifo') {
+      while (!entry.isFinished && this.#mayBeClaimedYet(entry) && performance.now() < deadline) {
+        await until(entry, () => entry.isFinished, { limitMs: 5 });
+      }
+    }
+    if (entry.state.is === 'pending') throw new ProblemError('job_not_running',
+      `Cannot write to job ${entry.id}: it waits to be started`);
+    if (entry.isFinished) throw new ProblemError('job_not_running',
+      `Cannot write to job ${entry.id}: it has finished`);
+    if (entry.request.stdin !== 'fifo') throw closed(entry, 0);
+  }
+
+  /** No job that has lost the file of its claim is waited for. */
+  #mayBeClaimedYet({ id }: Entry): boolean {
+    return !this.#store.isClaimed(id) && !this.#store.isProcessLost(id);
+  }
+
+  #close(entry: Entry, writtenBytes: number): void {
+    const isClosed = this.#runner.closeStdin(entry);
+    // Without its name the FIFO cannot be opened for writing any more, not after a restart either.
+    if (isClosed) this.#store.removeStdin(entry.id);
+    else if (!entry.isFinished) {
+      throw new ProblemError('unavailable',
+        `Cannot close the stdin of job ${entry.id}: what keeps it open is gone`,
+        { extensions: { writtenBytes } });
+    }
+  }
+}
+
+function closed(entry: Entry, writtenBytes: number): ProblemError {
+  const why = entry.request.stdin === 'fifo' ? 'it has closed it' : 'it was given with the job, or is empty';
+  return new ProblemError('stdin_closed',
+    `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
+}
+
+function full(entry: Entry, writtenBytes: number, why: string): ProblemError {
+  return new ProblemError('stdin_full',
+    `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
+}

@@ -1,0 +1,49 @@
+/**
+ * A bounded cache of answers about finished jobs that clients ask for repeatedly. It holds only jobs that nothing can
+ * change any more: every answer can be made again from disk at any time.
+ * @module
+ */
+import type { Entry } from '../tracked-job.ts';
+
+export interface CachedAnswer {
+  readonly variant: string;
+  readonly tag: string;
+  /** JSON; a long answer is kept encoded, as encoding takes longer than sending it. */
+  readonly text: string | Buffer;
+}
+
+/** Length up to which an answer is kept as a string. */
+const longestText = 32_768;
+/** An answer holds up to 1 MiB of each stream by default, and JSON makes that longer. */
+const longestAnswer = 2_621_440;
+const longestInAll = 4_194_304;
+
+export class AnswerCache {
+  /** In order of their last `put`, the oldest first. */
+  readonly #answers = new Map<Entry, CachedAnswer>();
+  #length = 0;
+
+  get(entry: Entry, variant: string): CachedAnswer | undefined {
+    const answer = this.#answers.get(entry);
+    return answer?.variant === variant ? answer : undefined;
+  }
+
+  /** Keeps an answer if it cannot change any more. */
+  put(entry: Entry, { variant, tag, text }: CachedAnswer & { readonly text: string }): void {
+    if (!entry.isSettled || entry.lingering.length > 0 || text.length > longestAnswer) return;
+    const kept = text.length > longestText ? Buffer.from(text) : text;
+    if (kept.length > longestAnswer) return;
+    this.delete(entry);
+    this.#answers.set(entry, { variant, tag, text: kept });
+    this.#length += kept.length;
+    for (const oldest of this.#answers.keys()) {
+      if (this.#length <= longestInAll) return;
+      this.delete(oldest);
+    }
+  }
+
+  delete(entry: Entry): void {
+    this.#length -= this.#answers.get(entry)?.text.length ?? 0;
+    this.#answers.delete(entry);
+  }
+}

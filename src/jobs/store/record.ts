@@ -1,0 +1,145 @@
+/**
+ * Parses `job.json`: it is checked like all outside data, as a full disk can tear it and a person can edit it.
+ * @module
+ */
+import {
+  type Parser, array, boolean, defined, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse,
+  text,
+} from '../../base/parse.ts';
+import { agentProgram, agentShape } from '../../protocol/agents.ts';
+import { jobId } from '../../protocol/ids.ts';
+import { type JobRequest, type Program, reasons } from '../../protocol/jobs.ts';
+import {
+  type ShellEnded, type ShellStarted, shellEndReasons, shellKinds, shellStartReasons,
+} from '../../protocol/shells.ts';
+import type { JobRecord, JobState, Outcome } from '../job.ts';
+
+const seconds = number({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const anyText = text({ allowNul: true });
+/** Texts that a server keeps in memory for each job; far longer than any that a request may have. */
+const kept = text({ allowNul: true, max: 16_384 });
+const keptWord = text({ allowNul: true, max: 1024 });
+
+const program: Parser<Program> = parser({}, (value, path) => {
+  const { mode } = value as { mode?: unknown };
+  if (mode === 'argv') return fieldsOf({ mode: oneOf('argv'), argv: array(anyText, { max: 1_000_000 }) })(value, path);
+  if (mode === 'persistent_shell') return persistentProgram(value, path);
+  if (mode === 'acp') return agentProgram(agentFieldsOf(value, path), path);
+  if (mode !== 'shell') refuse(`${path}.mode`, '"shell", "argv", "persistent_shell" or "acp"', mode);
+  return defined(fieldsOf({ mode: oneOf('shell'), command: anyText, shell: optional(anyText) })(value, path));
+});
+
+const agentFieldsOf = fieldsOf({
+  ...agentShape,
+  argv: optional(array(anyText, { max: 1_000_000 })),
+  shell: optional(oneOf(...shellKinds)),
+});
+
+const persistentProgram: Parser<Program> = parser({}, (value, path) => defined(fieldsOf({
+  mode: oneOf('persistent_shell'),
+  sessionKey: kept,
+  command: anyText,
+  shell: optional(oneOf(...shellKinds)),
+  bootstrapCommand: optional(anyText),
+  bootstrapCurrentCommand: optional(boolean),
+  requireShell: optional(boolean),
+})(value, path)));
+
+const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (value, path) => defined(fieldsOf({
+  program,
+  workdir: kept,
+  env: record(anyText, anyText, { max: 100_000 }),
+  timeoutSeconds: nullable(seconds),
+  killGraceSeconds: seconds,
+  stdin: optional(nullable(anyText)),
+  maxOutputBytes: seconds,
+  tty: optional(fieldsOf({ cols: seconds, rows: seconds })),
+  output: optional(oneOf('file', 'pipe')),
+  name: nullable(kept),
+  labels: record(keptWord, keptWord, { max: 256 }),
+})(value, path)));
+
+const outcome: Parser<Outcome> = parser({}, (value, path) => defined(fieldsOf({
+  reason: oneOf(...reasons),
+  exitCode: integer({ min: -1, max: 0xffff_ffff }),
+  signal: nullable(kept),
+  finishedAt: seconds,
+  error: optional(anyText),
+})(value, path)));
+
+const state: Parser<JobState> = parser({}, (value, path) => {
+  const { is } = value as { is?: unknown };
+  if (is === 'pending') return { is };
+  if (is === 'running') {
+    const ending = optional(oneOf('timeout', 'cancelled', 'output_limit'));
+    return defined(fieldsOf({ is: oneOf('running'), startedAt: seconds, ending })(value, path));
+  }
+  if (is !== 'finished') refuse(`${path}.is`, 'pending, running or finished', is);
+  return fieldsOf({ is: oneOf('finished'), startedAt: nullable(seconds), outcome })(value, path);
+});
+
+const shellExitCode = optional(integer({ min: 0, max: 0xffff_ffff }));
+
+const shellStarted: Parser<ShellStarted> = parser({}, (value, path) =>
+  defined(fieldsOf({ reason: oneOf(...shellStartReasons), start: seconds, exitCode: shellExitCode })(value, path)));
+
+const shellEnded: Parser<ShellEnded> = parser({}, (value, path) =>
+  defined(fieldsOf({ reason: oneOf(...shellEndReasons), exitCode: shellExitCode })(value, path)));
+
+const jobRecord = fieldsOf({
+  jobId,
+  request,
+  submittedAt: seconds,
+  rerunOf: optional(jobId),
+  continues: optional(jobId),
+  idempotency: optional(fieldsOf({ key: kept, hash: kept })),
+  hold: optional(kept),
+  warnings: optional(array(anyText, { max: 1000 })),
+  cut: optional(array(oneOf('stdout', 'stderr'), { max: 2 })),
+  shellStarted: optional(shellStarted),
+  shellEnded: optional(shellEnded),
+  state,
+});
+
+/** More words than a server keeps in memory of a program, see `Entry`: each counts for one character at least. */
+const mostWords = 2049;
+const mostWarnings = 100;
+
+const longestKept = 4096;
+
+/**
+ * Like {@link parseRecord}, but only with what a server keeps in memory of a job: without its environment, and with the
+ * beginning of a long `argv`, of long warnings and of a long error. A job can make its record large, and a start of the
+ * server reads those of all jobs.
+ *
+ * @param value Freshly parsed JSON: what is left out is removed from it.
+ */
+export function parseOutline(value: unknown): JobRecord {
+  const { request, state, warnings } = loose(value);
+  const [program, outcome] = [loose(loose(request)['program']), loose(loose(state)['outcome'])];
+  if (isPlain(loose(request)['env'])) loose(request)['env'] = {};
+  if (Array.isArray(program['argv'])) program['argv'] = program['argv'].slice(0, mostWords);
+  if (Array.isArray(warnings)) loose(value)['warnings'] = warnings.slice(0, mostWarnings).map(beginning);
+  outcome['error'] = beginning(outcome['error']);
+  return parseRecord(value);
+}
+
+/** The fields of an object; for anything else an empty object. */
+function loose(value: unknown): { [field: string]: unknown } {
+  return isPlain(value) ? value : {};
+}
+
+function isPlain(value: unknown): value is { [field: string]: unknown } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The beginning of a text, copied: a slice would keep the whole text in memory. */
+function beginning(value: unknown): unknown {
+  if (typeof value !== 'string' || value.length <= longestKept) return value;
+  return Buffer.from(value.slice(0, longestKept)).toString();
+}
+
+/** @throws ParseError where the value is not a job's record. */
+export function parseRecord(value: unknown): JobRecord {
+  return defined(jobRecord(value, 'job.json'));
+}

@@ -1,0 +1,426 @@
+/**
+ * Jobs on disk; each job is a directory.
+ *
+ * ```
+ * jobs/<jobId>/  job.json          request and state; replaced in one step
+ *                stdin             FIFO or file, while the job's stdin is open
+ *                stdout stderr     raw bytes, appended by the process itself
+ *                process           the process, written by itself before it becomes the job; empty until then
+ *                events.ndjson     of an agent's job: all events, one per line
+ *                turns.ndjson      of an agent's job: a line whenever a turn begins or ends
+ *                agent.json        of an agent's job: its state
+ *                exit              the code and a newline, written by the launcher; empty until then
+ * ```
+ *
+ * Small reads and writes are synchronous: on a local disk each takes 3 to 40 µs, a trip through the thread pool
+ * 30 to 130 µs.
+ * @module
+ */
+import { mkdirSync, readdirSync, renameSync, statfsSync, type Stats, unlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { replaceFile } from '../../base/atomic-file.ts';
+import { isDiskFull } from '../../base/disk-full.ts';
+import { makeFolder, makeOwnFolder } from '../../base/make-folder.ts';
+import { ParseError } from '../../base/parse.ts';
+import {
+  appendRegular, createFile, isBehindLink, isExhaustion, isLink, isUnreadable, readRegular, statFile,
+  UntrustedFileError,
+  writeRegular,
+} from '../../base/untrusted-file.ts';
+import { readJson, recordBounds } from '../../base/untrusted-json.ts';
+import { isJobId, type JobId } from '../../protocol/ids.ts';
+import { ProblemError } from '../../protocol/problem.ts';
+import type { agentFiles } from '../../process/agent-host.ts';
+import { typedInput } from '../../process/pty.ts';
+import { type ProcessNote, parseExit, parseProcessNote } from '../../process/launcher/process-note.ts';
+import { Trash } from '../../process/state/trash.ts';
+import type { JobRecord, JobState } from '../job.ts';
+import { parseOutline, parseRecord } from './record.ts';
+
+/** The content of a complete exit file. */
+export interface ExitNote {
+  readonly code: number;
+  /** Unix seconds. */
+  readonly finishedAt: number;
+}
+
+/** Files whose metadata is read, not their content. */
+export type StattedFile = 'stdout' | 'stderr' | 'exit' | 'process' | (typeof agentFiles)[keyof typeof agentFiles];
+
+export interface Skipped {
+  readonly name: string;
+  readonly why: string;
+}
+
+/** What the jobs directory holds. */
+export interface Stored<T> {
+  /** What `keep` made of every readable job, oldest first. */
+  readonly jobs: readonly T[];
+  /** Entries that are not a readable job. */
+  readonly skipped: readonly Skipped[];
+  /** Jobs that may run and whose record is gone or torn: no server can ever learn more about them. */
+  readonly lost: readonly JobId[];
+}
+
+/** The line that claims a job without a process, in the file where a launcher names the job's process. */
+const nobody = 'nobody';
+/** The most bytes that are read of `exit` and `process`. */
+const maxNoteBytes = 65_536;
+/** The longest content of a complete exit file: a code and its newline, see `parseExit`. */
+const longestExitBytes = 11;
+/** Prefix of the directory of a job that is being made, where no directories are made ahead. */
+const prefixOfNew = '.new-';
+/** All files that a job's directory holds before the job is accepted. */
+const preparedFiles: readonly string[] = ['job.json', 'stdin', 'stdout', 'stderr', 'process', 'exit'];
+
+export class JobStore {
+  readonly #jobs: string;
+  readonly #trash: Trash;
+
+  /** @param stateDir Created if it does not exist; only for its owner. */
+  constructor(stateDir: string) {
+    this.#jobs = JobStore.jobsDirectory(stateDir);
+    this.#trash = new Trash(stateDir);
+  }
+
+  /** The parent of the jobs' directories. */
+  static jobsDirectory(stateDir: string): string {
+    return join(stateDir, 'jobs');
+  }
+
+  directory(id: JobId): string {
+    return join(this.#jobs, id);
+  }
+
+  /**
+   * Makes the directory of a new job; on failure nothing of it is left. The directory is complete when it gets its
+   * name: a server that is killed meanwhile leaves no job without a record.
+   *
+   * @param spare A directory made ahead, see `Spares`; without one stdin is no FIFO.
+   * @throws ProblemError storage_full, unavailable.
+   */
+  create(record: JobRecord, spare?: string): void {
+    const directory = this.directory(record.jobId);
+    const prepared = spare ?? join(this.#jobs, `${prefixOfNew}${record.jobId}`);
+    const { stdin, tty } = record.request;
+    try {
+      if (isLink(this.#jobs)) makeOwnFolder(this.#jobs);
+      if (spare === undefined) makeDirectory(prepared);
+      else if (stdin !== undefined) unlinkSync(join(prepared, 'stdin'));
+      if (typeof stdin === 'string') createFile(join(prepared, 'stdin'), tty === undefined ? stdin : typedInput(stdin));
+      // Written in place, though the file is empty: ext4 would flush a replaced file at once (ext4(5), auto_da_alloc).
+      writeRegular(join(prepared, 'job.json'), JSON.stringify(record));
+      this.#rename(prepared, directory);
+    } catch (error) {
+      this.#removeQuietly(prepared);
+      throw storageProblem('Cannot take on the job', error);
+    }
+  }
+
+  /** @throws ProblemError storage_full, unavailable. */
+  write(record: JobRecord): void {
+    try {
+      this.#checkFolder(record.jobId);
+      replaceFile(join(this.directory(record.jobId), 'job.json'), JSON.stringify(record));
+    } catch (error) {
+      throw storageProblem(`Cannot write the state of job ${record.jobId}`, error);
+    }
+  }
+
+  /** Whether the FIFO of the job's stdin still has its name, which is removed before its hold is released. */
+  hasStdin(id: JobId): boolean {
+    try {
+      return statFile(join(this.directory(id), 'stdin'))?.isFIFO() === true;
+    } catch {
+      // EACCES: the job has closed its directory, to the server as well.
+      return false;
+    }
+  }
+
+  /** Replaces the state, and the notes beside it. @throws ProblemError storage_full, unavailable. */
+  writeState(
+    id: JobId,
+    state: JobState,
+    notes: Pick<JobRecord, 'warnings' | 'cut' | 'shellStarted' | 'shellEnded'> = {},
+  ): void {
+    this.write({ ...this.read(id), ...notes, state });
+  }
+
+  /** The record as it is on disk. @throws ProblemError where it cannot be read. */
+  read(id: JobId): JobRecord {
+    try {
+      this.#checkFolder(id);
+      return readRecord(this.directory(id));
+    } catch (error) {
+      throw new ProblemError('unavailable', `Cannot read the state of job ${id}: ${(error as Error).message}`,
+        { cause: error });
+    }
+  }
+
+  /**
+   * Reads all jobs, and removes what a server left that was killed before it had accepted a job.
+   *
+   * @param keep Makes what is kept of a job, from its outline, see `parseOutline`: no more than one whole record is in
+   * memory at a time.
+   */
+  readAll<T>(keep: (outline: JobRecord) => T): Stored<T> {
+    const aside = makeOwnFolder(this.#jobs);
+    const jobs: T[] = [];
+    const skipped: Skipped[] = aside === undefined ? [] : [
+      { name: basename(this.#jobs), why: `it was no directory of ours: it is ${basename(aside)} now` },
+    ];
+    const lost: JobId[] = [];
+    for (const { name, isFolder } of foldersIn(this.#jobs)) {
+      let value: unknown;
+      try {
+        if (isFolder && name.startsWith(prefixOfNew)) {
+          this.#trash.put(join(this.#jobs, name));
+          continue;
+        }
+        if (!isJobId(name)) throw new Error('its name is not a job id');
+        if (!isFolder) throw new Error('it is not a directory');
+        value = readJson(join(this.#jobs, name, 'job.json'), recordBounds);
+        const record = parseOutline(value);
+        if (record.jobId !== name) throw new Error(`its job.json is that of ${record.jobId}`);
+        jobs.push(keep(record));
+      } catch (error) {
+        // The error is not about the job, which must not be skipped.
+        if (isExhaustion(error)) throw error;
+        const isDiscarded = this.#discardUntouched(name);
+        if (!isDiscarded) skipped.push({ name, why: (error as Error).message });
+        // A running job may have emptied its own directory.
+        if (isJobId(name) && (isDiscarded || this.#isLost(name, value, error))) lost.push(name);
+      }
+    }
+    void this.emptyTrash();
+    return { jobs, skipped, lost };
+  }
+
+  /** Whether the disk has no room left. */
+  get isFull(): boolean {
+    try {
+      return statfsSync(this.#jobs).bavail === 0;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Whether nothing has the name of the job's directory. */
+  isAbsent(id: JobId): boolean {
+    try {
+      return statFile(this.directory(id)) === undefined;
+    } catch {
+      return false;
+    }
+  }
+
+  /** What the job's own process wrote about itself; `undefined` until it did. */
+  readProcess(id: JobId): ProcessNote | undefined {
+    return parseProcessNote(this.#readSmall(id, 'process'));
+  }
+
+  /** Whether the file in which the process names itself is gone or holds something else: reading it again is no use. */
+  isProcessLost(id: JobId): boolean {
+    const stats = this.stat(id, 'process');
+    return typeof stats !== 'object' || (stats.size > 0 && this.readProcess(id) === undefined);
+  }
+
+  /** Whether the job has been claimed. */
+  isClaimed(id: JobId): boolean {
+    const stats = this.stat(id, 'process');
+    // Something that is not a file cannot be claimed, not by this server either.
+    return stats === 'replaced' || (stats?.size ?? 0) > 0;
+  }
+
+  /**
+   * Marks an unstarted job so that no launcher, of an earlier server either, can run it from here on. The mark is a
+   * claim like that of a launcher: the first line of the file counts. `false`: a launcher claimed the job first.
+   */
+  claim(id: JobId): boolean {
+    this.#checkFolder(id);
+    appendRegular(join(this.directory(id), 'process'), `${nobody}\n`);
+    return this.#readSmall(id, 'process').startsWith(`${nobody}\n`);
+  }
+
+  /** How the job ended; `undefined` until the exit file is complete, up to its newline. */
+  readExit(id: JobId): ExitNote | undefined {
+    const code = parseExit(this.#readSmall(id, 'exit'));
+    if (code === undefined) return undefined;
+    const stats = this.stat(id, 'exit');
+    return { code, finishedAt: (typeof stats === 'object' ? stats.mtimeMs : Date.now()) / 1000 };
+  }
+
+  /** Whether the job has replaced its exit file, or written into it what is no exit code: it will never hold one. */
+  isExitLost(id: JobId): boolean {
+    const stats = this.stat(id, 'exit');
+    return stats === 'replaced' || (stats?.size ?? 0) > longestExitBytes;
+  }
+
+  /** `undefined`: the file does not exist; `replaced`: something else stands in its place. */
+  stat(id: JobId, file: StattedFile): Stats | 'replaced' | undefined {
+    try {
+      if (isBehindLink(this.directory(id))) return 'replaced';
+      const stats = statFile(join(this.directory(id), file));
+      return stats === undefined || stats.isFile() ? stats : 'replaced';
+    } catch (error) {
+      // EACCES: the job has closed its directory.
+      if (isExhaustion(error)) throw error;
+      return 'replaced';
+    }
+  }
+
+  /** Removes the name of the job's stdin: nothing can open it for writing any more. */
+  removeStdin(id: JobId): void {
+    try {
+      if (!isBehindLink(this.directory(id))) unlinkSync(join(this.directory(id), 'stdin'));
+    } catch {
+      // It does not exist, or the directory is gone: nothing is lost.
+    }
+  }
+
+  /**
+   * Forgets a job at once; its files are removed by {@link removeFiles} or {@link emptyTrash}.
+   *
+   * @returns where they are now; `undefined`: the job has no directory. @throws ProblemError storage_full, unavailable.
+   */
+  remove(id: JobId): string | undefined {
+    try {
+      // Nothing there is ours.
+      if (isLink(this.#jobs)) return undefined;
+      return this.#trash.put(this.directory(id));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw storageProblem(`Cannot delete job ${id}`, error);
+    }
+  }
+
+  /** Removes the files of one forgotten job now, if they are few. What cannot be removed is tried again later. */
+  async removeFiles(place: string): Promise<void> {
+    await this.#trash.clear(place);
+  }
+
+  /**
+   * Removes the files of all forgotten jobs, in a process of its own: in this one it would take 0.3 ms a job.
+   * What cannot be removed is tried again the next time.
+   */
+  async emptyTrash(): Promise<void> {
+    await this.#trash.empty();
+  }
+
+  /** @throws UntrustedFileError where a link has replaced the directory. */
+  #checkFolder(id: JobId): void {
+    if (isBehindLink(this.directory(id))) {
+      throw new UntrustedFileError(`the directory of job ${id} was replaced by a link`);
+    }
+  }
+
+  #removeQuietly(directory: string): void {
+    try {
+      if (statFile(directory) !== undefined) void this.#trash.clear(this.#trash.put(directory));
+    } catch {
+      // The first failure is the one to report; the next start removes what is left.
+    }
+  }
+
+  #rename(prepared: string, directory: string): void {
+    try {
+      renameSync(prepared, directory);
+    } catch (error) {
+      // ENOENT: the jobs directory was removed while the server runs.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      makeDirectory(this.#jobs);
+      renameSync(prepared, directory);
+    }
+  }
+
+  /** Removes the directory of a job that was never accepted: no client knows it. `false`: it may have been accepted. */
+  #discardUntouched(name: string): boolean {
+    const directory = join(this.#jobs, name);
+    try {
+      if (!isJobId(name) || !isUntouched(directory)) return false;
+      this.#trash.put(directory);
+      return true;
+    } catch {
+      // ENOTDIR, EACCES: it is skipped, for the reason found before.
+      return false;
+    }
+  }
+
+  /**
+   * Whether something has replaced the directory, or the record of a job that has not ended, or the server may not read
+   * them. A complete record that only this version does not understand may be that of a later version.
+   *
+   * @param value What `job.json` holds; `undefined`: `error` says why that is unknown.
+   */
+  #isLost(id: JobId, value: unknown, error: unknown): boolean {
+    try {
+      if (statFile(this.directory(id))?.isDirectory() !== true) return true;
+      if (typeof value === 'object' && value !== null && !Array.isArray(value)) return false;
+      const isNoRecord = value !== undefined || error instanceof ParseError || isUnreadable(error);
+      return isNoRecord && this.readExit(id) === undefined;
+    } catch {
+      // EACCES: the jobs directory itself cannot be searched, which says nothing about any of its jobs.
+      return false;
+    }
+  }
+
+  #readSmall(id: JobId, file: 'exit' | 'process'): string {
+    try {
+      this.#checkFolder(id);
+      return readRegular(join(this.directory(id), file), maxNoteBytes).toString('latin1');
+    } catch (error) {
+      if (isUnreadable(error)) return '';
+      throw storageProblem(`Cannot read ${file} of job ${id}`, error);
+    }
+  }
+}
+
+/** @throws ParseError, UntrustedFileError, the system's error. */
+function readRecord(directory: string): JobRecord {
+  return parseRecord(readJson(join(directory, 'job.json'), recordBounds));
+}
+
+/** Whether a directory holds only what is prepared for a job, all of it but stdin empty. */
+function isUntouched(directory: string): boolean {
+  return statFile(directory)?.isDirectory() === true && readdirSync(directory).every((name) => {
+    if (!preparedFiles.includes(name)) return false;
+    const stats = statFile(join(directory, name));
+    return name === 'stdin' || (stats?.isFile() === true && stats.size === 0);
+  });
+}
+
+function foldersIn(directory: string): { readonly name: string; readonly isFolder: boolean }[] {
+  return readdirSync(directory, { withFileTypes: true })
+    .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Turns an error of the file system into a problem for the caller. */
+export function storageProblem(action: string, error: unknown): ProblemError {
+  if (error instanceof ProblemError) return error;
+  const { code = 'unknown', message } = error as NodeJS.ErrnoException;
+  if (isDiskFull(error)) {
+    return new ProblemError('storage_full', `${action}: the disk of the state directory is full (${code})`,
+      { cause: error });
+  }
+  const headers = { 'Retry-After': '5' };
+  if (isExhaustion(error)) {
+    return new ProblemError('unavailable',
+      `${action}: the machine has run out of file descriptors, processes or memory (${code})`,
+      { cause: error, headers });
+  }
+  return new ProblemError('unavailable', `${action}: the state directory does not allow it (${message})`,
+    { cause: error, headers });
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    // The state directory was removed while the server runs.
+    if (code !== 'ENOENT') throw error;
+    makeFolder(directory, { mode: 0o700 });
+  }
+}
