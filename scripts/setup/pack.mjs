@@ -34,7 +34,7 @@ const stores = [
   { file: 'holder.cjs', entries: ['terminals/holder/main.js'], isRunWhole: true },
   {
     file: 'program.cjs', isRunWhole: false,
-    entries: ['cli/main.js', 'index.js', 'cli/install-main.js'],
+    entries: ['cli/main.js', 'index.js', 'cli/install-main.js', 'process/launcher/carrier-main.js'],
   },
 ];
 const shared = 'shared.cjs';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { environmentOf, temporaryFolder } from '../support/server.ts';
@@ -106,12 +106,23 @@ test('npm pack makes a small package that runs, installs without scripts, and le
       const { ended } = await sidecar.terminals.attach(terminalId, { onOutput: (bytes) => { shown += Buffer.from(bytes).toString(); } });
       await ended;
       parts.push(shown.trim());
+      const carried = await sidecar.run({ command: 'env', env: { 'no.name-of-a-shell': 'carried' } });
+      parts.push(/^no\\.name-of-a-shell=(.*)$/m.exec(carried.stdout)?.[1] ?? carried.stderr);
     }
     const argv = [process.execPath, ${JSON.stringify(join(root, 'test/fixtures/fake-agent.mjs'))}];
     console.log(parts.join(' '), (await runAgent({ argv, prompt: 'say hi' })).stopReason);
     await server.close();`;
   const said = execFileSync(process.execPath, ['--input-type=module', '-e', program], { env, encoding: 'utf8', timeout: 120_000 });
-  assert.equal(said, `hello true end_turn${process.platform === 'win32' ? '' : ' shown'} end_turn\n`);
+  assert.equal(said, `hello true end_turn${process.platform === 'win32' ? '' : ' shown carried'} end_turn\n`);
+
+  // So is every other program that the server starts from its package.
+  const started = filesIn(join(root, 'src')).filter((path) => path.endsWith('.ts')).flatMap((path) => {
+    const source = readFileSync(join(root, 'src', path), 'utf8');
+    return [...source.matchAll(/ownProgram\(import\.meta\.url, '([^']+)'\)/g)]
+      .map(([, name = '']) => join('dist', dirname(path), `${name}.js`));
+  });
+  assert.ok(started.length >= 4, started.join());
+  for (const path of started) assert.ok(existsSync(join(at, path)), `${path} is in the package`);
 
   // Its types are whole.
   const consumer = join(folder, '..', 'consumer');
