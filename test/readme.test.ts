@@ -6,6 +6,7 @@ import { delimiter, dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { commandGroups } from '../src/cli/catalog.ts';
 import { describeSettings } from '../src/config.ts';
 import { type InProcessServer, startTestServer, temporaryFolder } from './support/server.ts';
 
@@ -64,8 +65,11 @@ test('the table of calls has every route and no other', async (t) => {
   assert.deepEqual(named.sort(), routes.sort());
 });
 
-test('the table of commands has every command and no other', () => {
-  const commands = readdirSync(join(root, 'src', 'cli', 'commands')).map((file) => `sidecar ${file.replace('.ts', '')}`);
+test('the table of commands has every command and no other', async () => {
+  const commands = (await commandGroups()).flatMap((group) => group.commands.map(({ name }) => `sidecar ${name}`));
+  const files = readdirSync(join(root, 'src', 'cli'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && /^export const command\b/m.test(readFileSync(join(root, 'src', 'cli', file), 'utf8')));
+  assert.equal(files.length, commands.length, 'every command is in the catalog');
   const named = tableIn(section('Command line')).map((row) => /^\| `([^`]+)`/.exec(row)?.[1] ?? '');
   assert.deepEqual(named.sort(), commands.sort());
 });
