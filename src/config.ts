@@ -9,6 +9,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { secondsIn } from './base/duration.ts';
+import { errorCode } from './base/error-code.ts';
 import {
   type Parser, ParseError, array, boolean, flag, fromText, integer, number, object, oneOf, optional, parser, refuse,
   text,
@@ -342,7 +343,7 @@ function readConfigFile(filePath: string): { readonly [name: string]: unknown } 
     content = readFileSync(filePath, 'utf8');
   } catch (error) {
     // There is no config file.
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return {};
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error))) return {};
     throw new ParseError(filePath, (error as Error).message);
   }
   let value: unknown;

@@ -6,6 +6,7 @@
  */
 import { delimiter, resolve } from 'node:path';
 import { closest } from '../base/closest.ts';
+import { defined } from '../base/defined.ts';
 import { describe, ParseError } from '../base/parse.ts';
 import { findProgram } from '../process/find-program.ts';
 
@@ -78,7 +79,7 @@ export function agentNamed(
   const chosen = all.find((agent) => agent.path !== null) ?? all[0];
   if (!chosen) return undefined;
   const { argv: [program, ...args], env } = chosen;
-  return { argv: [chosen.path ?? program, ...args], ...(env === undefined ? {} : { env }) };
+  return { argv: [chosen.path ?? program, ...args], ...defined({ env }) };
 }
 
 /**

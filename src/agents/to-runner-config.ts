@@ -2,7 +2,7 @@
  * Makes the order for the runner of an agent from the request, with the defaults. Pure.
  * @module
  */
-import { defined } from '../base/parse.ts';
+import { defined } from '../base/defined.ts';
 import { expanded } from '../process/workdir.ts';
 import { type AgentChange, type AgentProgram, agentDefaults, promptBlocks } from '../protocol/agents.ts';
 import type { ConfigWishes } from './acp/conversation.ts';

@@ -3,6 +3,7 @@
  * @module
  */
 import { renameSync, rmSync, utimesSync } from 'node:fs';
+import { errorCode } from './error-code.ts';
 import { createFile } from './untrusted-file.ts';
 
 /** Files written by this process: it keeps two writers of one file from sharing a temporary file. */
@@ -45,7 +46,7 @@ function writeBeside(path: string, content: string | Uint8Array): string {
       createFile(beside, content);
       return beside;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      if (errorCode(error) !== 'EEXIST') {
         rmSync(beside, { force: true });
         throw error;
       }

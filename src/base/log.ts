@@ -2,6 +2,7 @@
  * The log: lines for people on a terminal, JSON lines for everything else.
  * @module
  */
+import { errorCode } from './error-code.ts';
 import { escapeControl, escapeJson } from './escape.ts';
 import { LineWriter } from './line-writer.ts';
 
@@ -139,12 +140,12 @@ function jsonValue(value: unknown): unknown {
 }
 
 function jsonError(error: Error, depth: number): object {
-  const { code } = error as NodeJS.ErrnoException;
+  const code = errorCode(error);
   const causes = causesOf(error, depth).map((cause) => jsonError(cause, depth + 1));
   return {
     name: error.name,
     message: clip(error.message),
-    ...(typeof code === 'string' ? { code } : {}),
+    ...(code === '' ? {} : { code }),
     stack: clip(stackOf(error)),
     ...(causes.length > 0 ? { causes } : {}),
   };

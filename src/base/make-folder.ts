@@ -4,6 +4,7 @@
  */
 import { existsSync, lstatSync, mkdirSync, renameSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { errorCode } from './error-code.ts';
 
 /**
  * Makes a folder and its missing parents; an existing folder stays as it is. Unlike `mkdirSync` with `recursive` it
@@ -53,7 +54,7 @@ function makeOne(folder: string, options: { readonly mode?: number }, { isParent
     return true;
   } catch (error) {
     if (isFolder(folder)) return true;
-    const isParentMissing = (error as NodeJS.ErrnoException).code === 'ENOENT' && !isParentThere;
+    const isParentMissing = errorCode(error) === 'ENOENT' && !isParentThere;
     if (!isParentMissing || dirname(folder) === folder) throw error;
     // Another process may have made the parent in between.
     return existsSync(dirname(folder)) ? makeOne(folder, options, { isParentThere: true }) : false;

@@ -248,12 +248,6 @@ export function fromJson<T>(inner: Parser<T>, content: string, path: string): T 
   return inner(value, path);
 }
 
-/** Leaves out the fields whose value is `undefined`, as `exactOptionalPropertyTypes` requires. */
-export function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  const entries = Object.entries(value).filter(([, field]) => field !== undefined);
-  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
-}
-
 /** A number that arrives as text (a query parameter, a header, an environment variable). */
 export function fromText(inner: Parser<number>): Parser<number> {
   return parser(inner.schema, (value, path) => {

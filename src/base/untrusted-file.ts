@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { errorCode } from './error-code.ts';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL } = constants;
 // Windows has neither flag. O_NONBLOCK: opening a FIFO does not wait (open(2), fifo(7)); it has no effect on a regular
@@ -205,7 +206,7 @@ export function openFifo(path: string, access: 'both' | 'write'): number {
  * access (chmod(1), a lease). Excludes shortages of the machine, see {@link isExhaustion}.
  */
 export function isUnreadable(error: unknown): boolean {
-  return error instanceof UntrustedFileError || unreadable.includes((error as NodeJS.ErrnoException).code ?? '');
+  return error instanceof UntrustedFileError || unreadable.includes(errorCode(error));
 }
 
 const unreadable: readonly string[] = ['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'ELOOP'];
@@ -217,7 +218,7 @@ export function isMissingOrOurs(path: string): boolean {
     return true;
   } catch (error) {
     if (!isUnreadable(error)) throw error;
-    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+    return errorCode(error) === 'ENOENT';
   }
 }
 
@@ -240,7 +241,7 @@ export function statFile(path: string): Stats | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    if (!['ENOTDIR', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!['ENOTDIR', 'ELOOP'].includes(errorCode(error))) throw error;
     return undefined;
   }
 }
@@ -282,7 +283,7 @@ export function clearPlaceOf(folder: string): void {
  * fork(2); that of open(2) leaves this module as an UntrustedFileError.
  */
 export function isExhaustion(error: unknown): boolean {
-  return exhaustion.includes((error as NodeJS.ErrnoException).code ?? '');
+  return exhaustion.includes(errorCode(error));
 }
 
 const exhaustion: readonly string[] = ['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'];
@@ -326,7 +327,7 @@ function notA(kind: Kind, path: string, cause?: unknown): UntrustedFileError {
  * does not wait.
  */
 function explained(error: unknown, path: string, kind: Kind): unknown {
-  const { code = '' } = error as NodeJS.ErrnoException;
+  const code = errorCode(error);
   if (code === 'EAGAIN') {
     return new UntrustedFileError(`${basename(path)} is under the lease of another process`, { cause: error });
   }

@@ -3,6 +3,7 @@
  * @module
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { defined } from '../base/defined.ts';
 import type { Config } from '../config.ts';
 import { closest } from '../base/closest.ts';
 import { UsageError } from './failure.ts';
@@ -151,6 +152,6 @@ function checkArity(command: Command, args: readonly string[]): void {
 
 function plain(options: Options): NonNullable<ParseArgsConfig['options']> {
   return Object.fromEntries(Object.entries(options).map(([name, { type, short, multiple }]) => [
-    name, { type, ...(short === undefined ? {} : { short }), ...(multiple === undefined ? {} : { multiple }) },
+    name, { type, ...defined({ short, multiple }) },
   ]));
 }

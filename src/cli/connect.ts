@@ -5,6 +5,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { defined } from '../base/defined.ts';
+import { errorCode } from '../base/error-code.ts';
 import { localAddress } from '../base/local-address.ts';
 import { integer, object, optional, text } from '../base/parse.ts';
 import { ProblemError, Sidecar, type SidecarOptions } from '../client/client.ts';
@@ -50,7 +52,7 @@ export async function connect(config: Config, options: { reconnectMs?: number } 
   const key = await findKey(config, isLocal);
   // The local server may listen on an address that is not loopback: it is reached without a proxy all the same.
   const way = isLocal ? await directWay(url) : (await import('../proxy/through-proxy.ts')).throughProxy(config.proxies);
-  const sidecar = open({ url, ...way, retry: { attempts: 4 }, ...(key === undefined ? {} : { key }), ...options });
+  const sidecar = open({ url, ...way, retry: { attempts: 4 }, ...defined({ key }), ...options });
   return { sidecar, url: sidecar.url, isLocal };
 }
 
@@ -156,7 +158,7 @@ async function readOptional(path: string): Promise<string | undefined> {
   } catch (error) {
     if (error instanceof UntrustedFileError) return undefined;
     // ENOENT, ENOTDIR: there is no file. EACCES, EPERM: the file belongs to another user.
-    if (!['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(errorCode(error))) throw error;
     return undefined;
   }
 }

@@ -4,6 +4,7 @@
  */
 import { fstatSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { errorCode } from '../base/error-code.ts';
 import { type JobId, ProblemError, type Sidecar, isFinished } from '../client/client.ts';
 import type { Interrupts } from './interrupts.ts';
 import { isTyped, say } from './print.ts';
@@ -15,7 +16,7 @@ export function hasStdin(): boolean {
     return process.platform === 'win32' || !stat.isCharacterDevice() || stat.rdev !== statSync('/dev/null').rdev;
   } catch (error) {
     // EBADF: stdin is closed.
-    if (!['EBADF', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!['EBADF', 'ENOENT'].includes(errorCode(error))) throw error;
     return false;
   }
 }

@@ -5,6 +5,7 @@
  */
 import { fstatSync, writeSync } from 'node:fs';
 import { CommandError } from './failure.ts';
+import { defined } from '../base/defined.ts';
 
 type Stream = NodeJS.WriteStream;
 
@@ -16,7 +17,7 @@ export class OutputError extends CommandError {
 
   constructor(stream: Stream, cause: unknown, hint?: string) {
     const name = stream === process.stderr ? 'stderr' : 'stdout';
-    super(`Cannot write to ${name}: ${(cause as Error).message}`, { cause, ...(hint === undefined ? {} : { hint }) });
+    super(`Cannot write to ${name}: ${(cause as Error).message}`, { cause, ...defined({ hint }) });
     this.#stream = stream;
   }
 

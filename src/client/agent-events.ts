@@ -3,7 +3,7 @@
  * them.
  * @module
  */
-import { defined } from '../base/parse.ts';
+import { defined } from '../base/defined.ts';
 import type { AgentError } from '../protocol/agent-jobs.ts';
 import type { AgentChange } from '../protocol/agents.ts';
 

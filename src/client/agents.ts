@@ -3,6 +3,7 @@
  * @module
  */
 import { onAbort } from '../base/abort.ts';
+import { defined } from '../base/defined.ts';
 import { type AgentTurn, type PendingAnywhere, optionFor } from '../protocol/agent-jobs.ts';
 import type {
   AgentChange, AgentList, ChangeTaken, ElicitationRequest, ElicitationTaken, PermissionRequest, PermissionTaken,
@@ -119,13 +120,12 @@ export class Agents {
   async run(options: AgentRunOptions): Promise<Job> {
     const { idempotencyKey, onAccepted, onEvent, onPermission, signal, tailLines, maxBytes, ...request } = options;
     const asked = onPermission === undefined ? request : { permissions: 'ask' as const, ...request };
-    const accepted = await this.start(asked, { ...(idempotencyKey === undefined ? {} : { idempotencyKey }), signal });
+    const accepted = await this.start(asked, { ...defined({ idempotencyKey }), signal });
     onAccepted?.(accepted);
     if (onEvent ?? onPermission) await waitingFor(accepted.jobId, signal, this.#watch(accepted.jobId, options));
     return this.#jobs.wait(accepted.jobId, {
       signal,
-      ...(tailLines === undefined ? {} : { tailLines }),
-      ...(maxBytes === undefined ? {} : { maxBytes }),
+      ...defined({ tailLines, maxBytes }),
     });
   }
 

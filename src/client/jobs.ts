@@ -2,6 +2,7 @@
  * The jobs of a server.
  * @module
  */
+import { defined } from '../base/defined.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
 import type {
   Accepted, CancelRequest, FeedEvent, Job, JobEvent, JobReason, JobStatus, Nudged, Position, SignalName, StreamName,
@@ -117,7 +118,7 @@ export class Jobs {
   async *all(filters: ListFilters = {}): AsyncGenerator<Job, void, undefined> {
     let before = filters.before;
     for (;;) {
-      const page = await this.#page({ limit: 200, ...filters, ...(before === undefined ? {} : { before }) });
+      const page = await this.#page({ limit: 200, ...filters, ...defined({ before }) });
       yield* page.jobs;
       const last = page.jobs.at(-1);
       if (!page.hasNext || last === undefined) return;

@@ -2,6 +2,7 @@
  * The operations on jobs that agents use.
  * @module
  */
+import { defined } from '../base/defined.ts';
 import { fingerprint, idempotencyOf } from '../process/state/idempotency.ts';
 import type { AgentJobs, Continuation, ShellJob, ShellJobRequest } from '../process/agent-host.ts';
 import { type JobRequest, defaults } from '../protocol/jobs.ts';
@@ -69,7 +70,7 @@ export function jobsForAgents(jobs: Jobs): AgentJobs {
 /** Runs as long as the agent wants: only the timeout of the agent's own job bounds it. */
 function shellJob({ sessionKey, shell, command, workdir, env, labels }: ShellJobRequest): JobRequest {
   return {
-    program: { mode: 'persistent_shell', sessionKey, command, ...(shell === undefined ? {} : { shell }) },
+    program: { mode: 'persistent_shell', sessionKey, command, ...defined({ shell }) },
     workdir, env, labels, name: null, stdin: null,
     timeoutSeconds: null, killGraceSeconds: defaults.killGraceSeconds, maxOutputBytes: defaults.maxOutputBytes,
   };

@@ -2,6 +2,7 @@
  * Schemas of the fields that only an agent's job shows, for the documentation.
  * @module
  */
+import { defined } from '../base/defined.ts';
 import type { Schema } from '../base/parse.ts';
 import {
   type AgentJobDetails, type PendingElicitation, type PendingPermission, type PermissionDenial, type ToolCall,
@@ -21,11 +22,11 @@ function objectWith(properties: { readonly [field: string]: Schema }, more: Sche
 }
 
 function orNull(schema: Schema, description?: string): Schema {
-  return { anyOf: [schema, { type: 'null' }], ...(description === undefined ? {} : { description }) };
+  return { anyOf: [schema, { type: 'null' }], ...defined({ description }) };
 }
 
 function listOf(items: Schema, description?: string): Schema {
-  return { type: 'array', items, ...(description === undefined ? {} : { description }) };
+  return { type: 'array', items, ...defined({ description }) };
 }
 
 export const permission: SchemasOf<PendingPermission> = {

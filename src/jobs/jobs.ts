@@ -3,8 +3,8 @@
  * @module
  */
 import { randomInt } from 'node:crypto';
+import { defined } from '../base/defined.ts';
 import type { Log } from '../base/log.ts';
-import { defined } from '../base/parse.ts';
 import { Pace } from '../base/pace.ts';
 import { type AgentJobSummary, type PendingAnywhere, waitsForInput } from '../protocol/agent-jobs.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
@@ -518,8 +518,7 @@ export class Jobs {
       submittedAt: now,
       ...defined({ rerunOf, continues }),
       ...(warnings.length === 0 ? {} : { warnings }),
-      ...(idempotency === undefined ? {} : { idempotency }),
-      ...(hold === undefined ? {} : { hold }),
+      ...defined({ idempotency, hold }),
       state: hasRoom ? { is: 'running', startedAt: now } : { is: 'pending' },
     };
     try {
@@ -568,8 +567,7 @@ export class Jobs {
     const remembered = bootstrapCommand ?? (isBootstrap ? program.command : undefined);
     return { ...program, shell: this.#options.shells.admit({
       sessionKey, workdir, env, isBootstrap, requireShell,
-      ...(shell === undefined ? {} : { shell }),
-      ...(remembered === undefined ? {} : { bootstrapCommand: remembered }),
+      ...defined({ shell, bootstrapCommand: remembered }),
     }) };
   }
 
@@ -666,7 +664,7 @@ export class Jobs {
     for (const { name, why } of skipped) this.#options.log.warn('skipped in the jobs directory', { name, why });
     for (const id of lost) void this.#endLost({ id, leader: undefined });
     const last = jobs.at(-1)?.entry.id;
-    this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
+    this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...defined({ last }) });
     await recover(jobs, {
       store: this.#store, runner: this.#runner, log: this.#options.log, now: nowSeconds,
     });

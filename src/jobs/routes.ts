@@ -5,6 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { defined } from '../base/defined.ts';
 import { refuse } from '../base/parse.ts';
 import { readAt } from '../base/untrusted-file.ts';
 import { lineWithin } from '../base/untrusted-json.ts';
@@ -280,7 +281,7 @@ async function accepted(jobs: Jobs, entry: Entry, request: AnyRequest, { wait, w
       'query.waitFor', 'wait beside it: the seconds to wait', waitFor,
     );
     const body: Accepted = {
-      jobId: entry.id, status: 'pending', ...(entry.rerunOf === undefined ? {} : { rerunOf: entry.rerunOf }),
+      jobId: entry.id, status: 'pending', ...defined({ rerunOf: entry.rerunOf }),
     };
     return json(202, body, location);
   }

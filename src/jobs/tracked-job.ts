@@ -2,8 +2,8 @@
  * A job in the server's memory: small enough that ten thousand do not matter. The rest is read from disk when needed.
  * @module
  */
+import { defined } from '../base/defined.ts';
 import { FanOut } from '../base/fan-out.ts';
-import { defined } from '../base/parse.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { type AgentProgram, agentCommand, promptText } from '../protocol/agents.ts';
 import type { Job, JobRequest, Program, StreamName } from '../protocol/jobs.ts';
@@ -216,8 +216,7 @@ function summarize(request: JobRecord['request']): RequestSummary {
   } = request;
   return {
     workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels,
-    ...(tty === undefined ? {} : { tty }),
-    ...(output === undefined ? {} : { output }),
+    ...defined({ tty, output }),
     mode: program.mode,
     limitSeconds: program.mode === 'acp' ? program.lifetime ?? null : timeoutSeconds,
     program: lengthOf(shown(program)) <= longestCommand ? shown(program) : undefined,

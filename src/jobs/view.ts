@@ -3,7 +3,7 @@
  * @module
  */
 import { join } from 'node:path';
-import { defined } from '../base/parse.ts';
+import { defined } from '../base/defined.ts';
 import { isExhaustion } from '../base/untrusted-file.ts';
 import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
 import type { Job, StreamName } from '../protocol/jobs.ts';
@@ -43,8 +43,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
     ...program,
     ...defined({ shellStarted: entry.shellStarted, shellEnded: entry.shellEnded }),
     workdir: request.workdir,
-    ...(request.tty === undefined ? {} : { tty: request.tty }),
-    ...(request.output === undefined ? {} : { output: request.output }),
+    ...defined({ tty: request.tty, output: request.output }),
     name: request.name,
     labels: request.labels,
     ...defined({ rerunOf: entry.rerunOf, continues: entry.continues, continuedBy: entry.continuedBy }),

@@ -5,6 +5,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Framing } from './framing.ts';
 import { Peer, type PeerOptions } from './peer.ts';
+import { defined } from '../base/defined.ts';
 
 export interface RpcConnectionOptions extends Omit<PeerOptions, 'send' | 'room'> {
   readonly input: Readable;
@@ -41,7 +42,7 @@ export class RpcConnection {
     this.#end = end;
     this.peer = new Peer({
       send: (message) => this.#send(message), room: () => this.#room(), onRequest, onNotification, onFault,
-      ...(cancel === undefined ? {} : { cancel }), ...(maxAnswering === undefined ? {} : { maxAnswering }),
+      ...defined({ cancel, maxAnswering }),
     });
     const decoder = framing.decoder(maxMessageBytes);
     input.on('data', (chunk: Buffer) => {

@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { type Identity, isOutOfReach, memoryOf, parseMemory, parseStat, type ProcessStat } from './identity.ts';
 import { readProcFile, readProcFileLater } from './proc-file.ts';
+import { errorCode } from '../base/error-code.ts';
 
 /** The variable that marks every process of a job. */
 export const markName = 'SIDECAR_JOB_ID';
@@ -223,7 +224,7 @@ function whileThere<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(errorCode(error))) return undefined;
     throw error;
   }
 }

@@ -7,6 +7,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { constants, uptime } from 'node:os';
 import { promisify } from 'node:util';
+import { errorCode } from '../base/error-code.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { readProcFile } from './proc-file.ts';
 import { createdAtMs, isSameStart } from './windows.ts';
@@ -183,7 +184,7 @@ export function sendSignal(pid: number, signal: NodeJS.Signals, platform: NodeJS
     return true;
   } catch (error) {
     // ESRCH: it is already gone. EPERM: another user's now (a set-user-id program), which is treated as gone.
-    if (!['ESRCH', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!['ESRCH', 'EPERM'].includes(errorCode(error))) throw error;
     return false;
   }
 }
@@ -231,7 +232,7 @@ function signalError(pid: number): string | undefined {
     process.kill(pid, 0);
     return undefined;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? '';
+    return errorCode(error);
   }
 }
 
@@ -260,6 +261,6 @@ async function startTimeByPs(pid: number): Promise<string | undefined> {
 
 function orNoProcess(error: unknown): undefined {
   // ESRCH: it ended between open and read. ENOENT: it is gone, or there is no /proc.
-  if (!['ENOENT', 'ESRCH', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  if (!['ENOENT', 'ESRCH', 'ENOTDIR'].includes(errorCode(error))) throw error;
   return undefined;
 }

@@ -3,9 +3,10 @@
  * (https://agentclientprotocol.com) where it has any.
  * @module
  */
+import { defined } from '../base/defined.ts';
 import {
-  type Parser, array, boolean, defined, described, fromText, integer, nullable, number, object, oneOf, optional,
-  optionalText, parser, record, refuse, text, ParseError,
+  type Parser, array, boolean, described, fromText, integer, nullable, number, object, oneOf, optional, optionalText,
+  parser, record, refuse, text, ParseError,
 } from '../base/parse.ts';
 import { maxShownTurns } from './agent-jobs.ts';
 import { type ShellKind, parseShellKind } from './shells.ts';

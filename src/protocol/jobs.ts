@@ -2,9 +2,10 @@
  * Requests and answers about jobs.
  * @module
  */
+import { defined } from '../base/defined.ts';
 import {
-  type Parsed, type Parser, array, boolean, described, flag, fromText, integer, nullable, number, object, oneOf,
-  optional, optionalText, parser, record, refuse, repeated, text, ParseError,
+  array, boolean, described, flag, fromText, integer, nullable, number, object, oneOf, optional, optionalText, type
+  Parsed, ParseError, type Parser, parser, record, refuse, repeated, text,
 } from '../base/parse.ts';
 import type { AgentJobDetails } from './agent-jobs.ts';
 import { type AgentFields, type AgentProgram, agentDefaults, agentFields, agentProgram, agentShape } from './agents.ts';
@@ -275,14 +276,13 @@ export const jobRequest: Parser<JobRequest> = parser(requestObject.schema, (valu
   checkSessionKey(fields.persistent_session_key, `${at}.persistent_session_key`);
   return {
     program: program(fields, at),
-    ...(fields.workdir === undefined ? {} : { workdir: fields.workdir }),
+    ...defined({ workdir: fields.workdir }),
     env: fields.env ?? {},
     timeoutSeconds: fields.timeout === undefined ? defaults.timeoutSeconds : fields.timeout,
     killGraceSeconds: fields.killGrace ?? (fields.mode === 'acp' ? agentDefaults : defaults).killGraceSeconds,
     ...(fields.stdin === undefined || fields.mode === 'acp' ? {} : { stdin: fields.stdin }),
     maxOutputBytes: fields.maxOutputBytes ?? defaults.maxOutputBytes,
-    ...(fields.tty === undefined ? {} : { tty: fields.tty }),
-    ...(fields.output === undefined ? {} : { output: fields.output }),
+    ...defined({ tty: fields.tty, output: fields.output }),
     name: fields.name ?? null,
     labels: fields.labels ?? {},
   };
@@ -401,10 +401,7 @@ function persistentProgram(fields: Parsed<typeof requestObject>, script: string,
     mode: 'persistent_shell',
     sessionKey,
     command: script,
-    ...(kind === undefined ? {} : { shell: kind }),
-    ...(bootstrapCommand === undefined ? {} : { bootstrapCommand }),
-    ...(bootstrapCurrentCommand === undefined ? {} : { bootstrapCurrentCommand }),
-    ...(requireShell === undefined ? {} : { requireShell }),
+    ...defined({ shell: kind, bootstrapCommand, bootstrapCurrentCommand, requireShell }),
   };
 }
 

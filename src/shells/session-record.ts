@@ -11,8 +11,9 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { replaceFile } from '../base/atomic-file.ts';
+import { defined } from '../base/defined.ts';
 import { readJson, recordBounds } from '../base/untrusted-json.ts';
-import { type Parser, defined, fieldsOf, integer, number, oneOf, optional, record, text } from '../base/parse.ts';
+import { type Parser, fieldsOf, integer, number, oneOf, optional, record, text } from '../base/parse.ts';
 import { type ShellKind, shellKinds } from '../protocol/shells.ts';
 
 export interface SessionRecord {

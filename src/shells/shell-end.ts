@@ -10,7 +10,8 @@
  */
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { type Parser, defined, fieldsOf, fromJson, integer, oneOf, optional, text } from '../base/parse.ts';
+import { defined } from '../base/defined.ts';
+import { type Parser, fieldsOf, fromJson, integer, oneOf, optional, text } from '../base/parse.ts';
 import { createFile, statQuietly } from '../base/untrusted-file.ts';
 import { parseProcessNote } from '../process/launcher/process-note.ts';
 import { ProblemError } from '../protocol/problem.ts';

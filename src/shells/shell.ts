@@ -5,6 +5,7 @@
 import { closeSync, type FSWatcher, renameSync, watch, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../base/defined.ts';
 import type { Log } from '../base/log.ts';
 import { makeFolder } from '../base/make-folder.ts';
 import {
@@ -280,7 +281,7 @@ export class Shell {
     const runFile = join(directory, `run-${claim.slice(claim.indexOf('#') + 1)}`);
     writeRegular(join(directory, 'command'), `${command}\n`);
     createFile(runFile, dialect.run({
-      id, directory, stdin, claim, shell: shell.directory, ...(bootstrap === undefined ? {} : { bootstrap }),
+      id, directory, stdin, claim, shell: shell.directory, ...defined({ bootstrap }),
     }));
     noteJob(shell);
     if (!shell.isSeeded) connection().events.onShellStarted?.(id, shell.started);

@@ -6,6 +6,7 @@
 import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../base/defined.ts';
 import { isDiskFull } from '../base/disk-full.ts';
 import type { Log } from '../base/log.ts';
 import { makeFolder, makeOwnFolder } from '../base/make-folder.ts';
@@ -145,7 +146,7 @@ export class Shells implements ShellHost {
     }
     const record: SessionRecord = {
       sessionKey, shell, createdAt: this.#now(), workdir, env,
-      ...(bootstrapCommand === undefined ? {} : { bootstrapCommand }),
+      ...defined({ bootstrapCommand }),
       starts: 0,
     };
     this.#try(() => {

@@ -3,6 +3,7 @@
  * @module
  */
 import { join } from 'node:path';
+import { errorCode } from '../base/error-code.ts';
 import { readRegularLater } from '../base/untrusted-file.ts';
 import { ParseError, fieldsOf, optional, text } from '../base/parse.ts';
 import type { UpdateStep } from '../protocol/updates.ts';
@@ -114,7 +115,7 @@ async function readPackage(folder: string, version: string): Promise<ReturnType<
       'package.json',
     );
   } catch (error) {
-    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const isMissing = errorCode(error) === 'ENOENT';
     if (!isMissing && !(error instanceof SyntaxError) && !(error instanceof ParseError)) throw error;
     const reason = isMissing
       ? 'there is no package.json in it'

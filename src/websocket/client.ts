@@ -4,6 +4,7 @@
  */
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Socket } from 'node:net';
+import { defined } from '../base/defined.ts';
 import { ParseError } from '../base/parse.ts';
 import { ProblemError, readProblem } from '../protocol/problem.ts';
 import { type WebSocketLimits, WebSocketConnection } from './connection.ts';
@@ -56,7 +57,7 @@ export async function connectWebSocket(url: string | URL, options: ConnectOption
   const made = await connect?.(address, { signal, connectTimeoutMs: openTimeoutMs });
   // With an agent, Node would make a connection of its own.
   const way: RequestOptions = made === undefined ? { agent: false } : { createConnection: () => made };
-  const init = { headers: { ...headers, ...ours }, ...way, ...(ca === undefined ? {} : { ca }) };
+  const init = { headers: { ...headers, ...ours }, ...way, ...defined({ ca }) };
   const call = request(address, init);
   const leftMs = Math.max(1, openTimeoutMs - (performance.now() - startedAtMs));
   const { socket, answer, head } = await open(call, { from, signal, openTimeoutMs: leftMs });

@@ -5,6 +5,7 @@
  */
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../../base/defined.ts';
 import { RpcConnection } from '../../jsonrpc/connection.ts';
 import { FramingError } from '../../jsonrpc/framing.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
@@ -292,8 +293,7 @@ export class Conversation {
   async listSessions(cwd?: string): Promise<readonly AgentSession[]> {
     this.#needAbility('list');
     return await everySession((cursor) => this.#ask('session/list', {
-      ...(cwd === undefined ? {} : { cwd }),
-      ...(cursor === undefined ? {} : { cursor }),
+      ...defined({ cwd, cursor }),
     }));
   }
 

@@ -3,11 +3,11 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
+import { defined } from '../../base/defined.ts';
 import { tokensIn } from '../../base/untrusted-json.ts';
 import type { PendingElicitation, PendingPermission, PermissionDenial } from '../../protocol/agent-jobs.ts';
 import type { PermissionPolicy } from '../../protocol/agents.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
-import { defined } from '../../base/parse.ts';
 import { unlessAborted } from '../acp/abortable.ts';
 import { idOf, webAddressOf } from '../acp/v1.ts';
 import { Asking } from './pending-requests.ts';

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
-import { defined } from '../../base/parse.ts';
+import { defined } from '../../base/defined.ts';
 import {
   type AgentError, type AgentUsage, type PendingPermission, type PlanEntry, type ToolCall, type TurnUsage, optionFor,
 } from '../../protocol/agent-jobs.ts';

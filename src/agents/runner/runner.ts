@@ -3,8 +3,8 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../../base/defined.ts';
 import { longTimeout } from '../../base/long-timeout.ts';
-import { defined } from '../../base/parse.ts';
 import { turnTimeoutCode } from '../../process/agent-host.ts';
 import { markName } from '../../process/descendants.ts';
 import type { AgentError, PermissionDenial } from '../../protocol/agent-jobs.ts';
@@ -595,7 +595,7 @@ export class AgentRunner {
       permissionsDenied: this.#answering.denied,
       results: this.#results,
       shellWishes: this.#shell?.wishes ?? [],
-      ...(this.#sessions === undefined ? {} : { sessions: this.#sessions }),
+      ...defined({ sessions: this.#sessions }),
       progress: this.#progress.current,
     };
   }

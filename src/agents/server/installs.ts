@@ -10,7 +10,8 @@
 import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { closest } from '../../base/closest.ts';
-import { ParseError, defined, describe, refuse } from '../../base/parse.ts';
+import { defined } from '../../base/defined.ts';
+import { ParseError, describe, refuse } from '../../base/parse.ts';
 import { readRegular } from '../../base/untrusted-file.ts';
 import { findProgram, isExecutable } from '../../process/find-program.ts';
 import {

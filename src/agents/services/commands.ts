@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../../base/defined.ts';
 import { Ring } from '../../base/ring.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { type Identity, identify } from '../../process/identity.ts';
@@ -149,7 +150,7 @@ export class AgentCommands {
     return {
       output: ring.read(start, limitBytes).toString(),
       truncated: start > 0,
-      ...(exitStatus === undefined ? {} : { exitStatus }),
+      ...defined({ exitStatus }),
     };
   }
 

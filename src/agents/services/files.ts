@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { acpCodes } from '../acp/v1.ts';
@@ -152,7 +153,7 @@ function linesOf(text: string, { line = 1, limit }: TextRange): string {
 }
 
 function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  return errorCode(error) === 'ENOENT';
 }
 
 function failure(error: unknown, action: string, path: string): RpcError {

@@ -4,6 +4,7 @@
  */
 import { lstat, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 
 /** path_resolution(7): the kernel itself follows at most this many symbolic links. */
 const maxLinks = 40;
@@ -70,7 +71,7 @@ async function followed(path: string, linksLeft: number): Promise<Followed> {
   try {
     return { path: await realpath(path), isThere: true };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (errorCode(error) !== 'ENOENT') throw error;
   }
   const parent = await followed(dirname(path), linksLeft);
   const here = join(parent.path, basename(path));
@@ -89,7 +90,7 @@ async function isLink(path: string): Promise<boolean> {
   try {
     return (await lstat(path)).isSymbolicLink();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    if (errorCode(error) === 'ENOENT') return false;
     throw error;
   }
 }

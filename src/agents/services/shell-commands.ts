@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../../base/defined.ts';
 import { checkFolder, type OpenedFile, openRegular, readRegular } from '../../base/untrusted-file.ts';
 import { quote, shellWord } from '../../base/shell-word.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
@@ -134,7 +135,7 @@ export class ShellCommands implements CommandsHost {
     const bytes = Buffer.concat(streams.map((stream) => stream.bytes));
     const whole = bytes.subarray(startOfCharacter(bytes, Math.max(0, bytes.length - limitBytes)));
     const truncated = whole.length < bytes.length || streams.some(({ isCut }) => isCut);
-    return { output: whole.toString(), truncated, ...(exitStatus === undefined ? {} : { exitStatus }) };
+    return { output: whole.toString(), truncated, ...defined({ exitStatus }) };
   }
 
   async waitForExit(id: string, signal?: AbortSignal): Promise<ExitStatus> {

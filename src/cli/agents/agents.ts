@@ -2,10 +2,10 @@
  * `sidecar agents`: lists agents and their sessions; installs agents, logs them in and out, and changes running ones.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { workdirOf } from '../workdir.ts';
 import { knownAgents } from '../../agents/registry.ts';
 import { exposeText } from '../../base/escape.ts';
-import { defined } from '../../base/parse.ts';
 import { shellWord } from '../../base/shell-word.ts';
 import type { AgentList, AgentRequest, Job } from '../../client/client.ts';
 import { methodsIn, tellAgentEnd } from './ending.ts';

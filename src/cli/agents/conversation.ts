@@ -2,6 +2,7 @@
  * Runs prompts for an agent: a single one, or as many as a person types.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { FanOut } from '../../base/fan-out.ts';
 import {
   type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, isJobId, positionOf,
@@ -82,7 +83,7 @@ async function showTurn(
     },
   }));
   // The server's view of a running job may lag behind the stop event.
-  return job ?? { ...await sidecar.jobs.get(id), ...(stopReason === undefined ? {} : { stopReason }) };
+  return job ?? { ...await sidecar.jobs.get(id), ...defined({ stopReason }) };
 }
 
 async function finish(

@@ -2,11 +2,11 @@
  * Turns the flags of `sidecar prompt` into a request.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { workdirOf } from '../workdir.ts';
 import { readFileSync } from 'node:fs';
 import { basename, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { defined } from '../../base/parse.ts';
 import {
   type AgentRequest,
   type PermissionPolicy,

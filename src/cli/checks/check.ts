@@ -4,6 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { errorCode } from '../../base/error-code.ts';
 import type { Config } from '../../config.ts';
 
 export interface Finding {
@@ -48,5 +49,5 @@ export async function outputOf(
 }
 
 export function codeOf(error: unknown): string {
-  return String((error as NodeJS.ErrnoException).code ?? error);
+  return errorCode(error) || String(error);
 }

@@ -2,9 +2,9 @@
  * `sidecar exec`: runs a command on the server's machine as if it ran here.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { workdirOf } from '../workdir.ts';
 import { secondsIn } from '../../base/duration.ts';
-import { defined } from '../../base/parse.ts';
 import type { ExecRequest, OutputWay } from '../../client/client.ts';
 import { attach, exitCodeOf, patienceMs, tellEnd, writingFor } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';

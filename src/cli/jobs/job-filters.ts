@@ -2,7 +2,7 @@
  * Selects jobs by their properties: the flags, and the query to the server.
  * @module
  */
-import { defined } from '../../base/parse.ts';
+import { defined } from '../../base/defined.ts';
 import type { Job, JobReason, JobStatus, ListFilters } from '../../client/client.ts';
 import { reasons, statuses } from '../../protocol/jobs.ts';
 import type { Option } from '../command.ts';

@@ -2,6 +2,7 @@
  * `sidecar kill`: ends jobs, or sends them a signal.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { type Job, type JobId, type Sidecar, type SignalName, isFinished } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
@@ -49,7 +50,7 @@ async function run({ values, args, config }: Invocation<Values<typeof options>>)
   const graceSeconds = values.grace === undefined ? undefined : seconds(values.grace, 'grace');
   const { sidecar } = await connect(config);
   const ids = [...new Set(await Promise.all(args.map((reference) => resolveJob(sidecar, reference))))];
-  const end = { ...(signal === undefined ? {} : { signal }), ...(graceSeconds === undefined ? {} : { graceSeconds }) };
+  const end = { ...defined({ signal, graceSeconds }) };
   const results = await Promise.allSettled(ids.map((id) =>
     (values.only === true && signal !== undefined ? send(sidecar, id, signal) : cancel(sidecar, id, end))));
   const jobs = results.flatMap((result) => (result.status === 'fulfilled' && result.value ? [result.value] : []));

@@ -2,6 +2,7 @@
  * `sidecar wait`: waits until jobs have finished.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { type Job, type JobId, ProblemError, type Sidecar } from '../../client/client.ts';
 import { exitCodeOf, patienceMs, tellEnd } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
@@ -69,7 +70,7 @@ async function matching(sidecar: Sidecar, { label, name }: WaitValues): Promise<
   const ids: JobId[] = [];
   for (const status of ['running', 'pending'] as const) {
     const filters = {
-      status, ...(labels === undefined ? {} : { labels }), ...(name === undefined ? {} : { name }), limit: 1000,
+      status, ...defined({ labels, name }), limit: 1000,
     };
     for await (const { jobId } of sidecar.jobs.all(filters)) ids.push(jobId);
   }

@@ -2,6 +2,7 @@
  * Turns the settings into flags of a command.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { configOptions, describeSettings, type SettingDescription } from '../../config.ts';
 import type { Option, Options } from '../command.ts';
 
@@ -16,5 +17,5 @@ function option(flag: string, { name, description, fallback }: SettingDescriptio
   if (type === 'boolean') return { type, description: flag === name ? description : `Turns --${name} off.` };
   const isGiven = fallback !== undefined && !(Array.isArray(fallback) && fallback.length === 0);
   const text = `${description}${isGiven ? ` Default ${String(fallback)}.` : ''}`;
-  return { type, value: 'VALUE', description: text, ...(multiple === undefined ? {} : { multiple }) };
+  return { type, value: 'VALUE', description: text, ...defined({ multiple }) };
 }

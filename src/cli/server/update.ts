@@ -2,6 +2,7 @@
  * `sidecar update`: replaces the server by another version.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import type { Sidecar, UpdateOptions, UpdateProgress, UpdateState } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
@@ -105,7 +106,7 @@ async function update(sidecar: Sidecar, values: Given): Promise<number> {
 
 function requestOf(values: Given): UpdateOptions {
   return {
-    ...(values.version === undefined ? {} : { version: values.version }),
+    ...defined({ version: values.version }),
     ...(values['allow-downgrade'] === true ? { allowDowngrade: true } : {}),
     ...(values['if-idle'] === true ? { ifIdle: true } : {}),
   };

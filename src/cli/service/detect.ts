@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { errorCode } from '../../base/error-code.ts';
 import { quote } from '../../base/shell-word.ts';
 import { type Config, configOptions } from '../../config.ts';
 import { proxyVariables } from '../../proxy/rules.ts';
@@ -124,7 +125,7 @@ function whoami(config: Config): { readonly user: string; readonly uid: number }
     return { user: username, uid };
   } catch (error) {
     // ERR_SYSTEM_ERROR: a container may run under a uid that no user has.
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_SYSTEM_ERROR') throw error;
+    if (errorCode(error) !== 'ERR_SYSTEM_ERROR') throw error;
     const uid = process.getuid?.() ?? -1;
     return { user: config.jobEnvironment['USER'] ?? String(uid), uid };
   }

@@ -2,9 +2,9 @@
  * `sidecar shell`: runs commands in a persistent shell, line by line.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { workdirOf } from '../workdir.ts';
 import { createInterface } from 'node:readline';
-import { defined } from '../../base/parse.ts';
 import { ProblemError, type Session, type Sidecar } from '../../client/client.ts';
 import { patienceMs } from '../follow-job.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';

@@ -2,8 +2,8 @@
  * `sidecar terminal`: opens a terminal and attaches to it.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { workdirOf } from '../workdir.ts';
-import { defined } from '../../base/parse.ts';
 import { shellWord } from '../../base/shell-word.ts';
 import type { TerminalStart } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';

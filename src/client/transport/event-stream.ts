@@ -2,6 +2,7 @@
  * Server-sent events over lost connections and restarts of the server.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import type { Endpoint } from './endpoint.ts';
 import { badAnswer, networkFailure, problemOf } from './failure.ts';
@@ -63,7 +64,7 @@ export async function* receivedEvents(
   const headers = {
     Accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId }),
   };
-  const call: Call = { method: 'GET', path, headers, ...(query === undefined ? {} : { query }) };
+  const call: Call = { method: 'GET', path, headers, ...defined({ query }) };
   const silence = scope(signal, silenceMs);
   try {
     const response = await endpoint.fetch(addressOf(endpoint, call), requestInit(endpoint, call, silence.signal));

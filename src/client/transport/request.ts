@@ -2,6 +2,7 @@
  * One request and its answer: the key, the time limit, and retries of what is safe to repeat.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import type { Answer, Endpoint, Sent } from './endpoint.ts';
 import { badAnswer, networkFailure, problemOf, wasNeverSent } from './failure.ts';
@@ -46,7 +47,7 @@ export function requestInit(endpoint: Endpoint, call: Call, signal: AbortSignal)
     redirect: 'manual',
     credentials: 'omit',
     ...browserOnly,
-    ...(call.body === undefined ? {} : { body: call.body }),
+    ...defined({ body: call.body }),
   };
 }
 

@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { errorCode } from '../../base/error-code.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 
 /** Pattern of keys from any source: they can be sent in a header unchanged. */
@@ -99,7 +100,7 @@ function tryLock(path: string): boolean {
     closeSync(openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if (errorCode(error) !== 'EEXIST') throw error;
     const stats = statSync(path, { throwIfNoEntry: false });
     // A holder needs only milliseconds: this one has died.
     if (stats && Date.now() - stats.mtimeMs > staleLockMs) rmSync(path, { force: true });
@@ -111,7 +112,7 @@ function openPrivate(path: string): number | undefined {
   try {
     return openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = errorCode(error);
     if (code === 'ENOENT') return undefined;
     if (code === 'ELOOP')
       throw new Error(`Cannot use ${path}: it is a symbolic link; replace it by the file itself`, { cause: error });

@@ -2,6 +2,7 @@
  * The table of routes as an OpenAPI 3.1 document.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import type { Schema } from '../../base/parse.ts';
 import { type ProblemCode, problemTable } from '../../protocol/problem.ts';
 import type { Route } from '../routing/route.ts';
@@ -32,7 +33,7 @@ export function openApi(api: ApiDescription): Json {
     info: {
       title: api.title,
       version: api.version,
-      ...(api.description === undefined ? {} : { description: api.description }),
+      ...defined({ description: api.description }),
     },
     security: [{ apiKey: [] }, { bearer: [] }],
     paths,
@@ -89,7 +90,7 @@ function operation(route: Route): Json {
   return {
     operationId: operationId(route),
     summary,
-    ...(description === undefined ? {} : { description }),
+    ...defined({ description }),
     ...(route.access === 'public' ? { security: [] } : {}),
     parameters: parametersOf(route),
     ...(route.body === undefined ? {} : { requestBody: requestBody(route.body) }),

@@ -4,6 +4,7 @@
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import { defined } from '../../base/defined.ts';
 import type { Parser, Schema } from '../../base/parse.ts';
 import type { ProblemCode } from '../../protocol/problem.ts';
 import type { WebSocketConnection, WebSocketLimits } from '../../websocket/connection.ts';
@@ -127,8 +128,7 @@ export function webSocket<const P extends string, Query = unknown>(
   return {
     method: 'GET',
     path,
-    ...(access === undefined ? {} : { access }),
-    ...(checked === undefined ? {} : { query: checked }),
+    ...defined({ access, query: checked }),
     documentation: {
       ...documentation,
       answers: { 101: { description: `The connection is a WebSocket${spoken}` }, ...answers },
@@ -137,7 +137,7 @@ export function webSocket<const P extends string, Query = unknown>(
     handle: () => { throw upgradeRequired(path); },
     webSocket: {
       protocols,
-      ...(limits === undefined ? {} : { limits }),
+      ...defined({ limits }),
       open: open as unknown as WebSocketEndpoint['open'],
     },
   };

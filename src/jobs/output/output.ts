@@ -5,6 +5,7 @@
 import { closeSync, readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import {
   isBehindLink, isExhaustion, type OpenedFile, openRegular, openRegularLater, readAt,
 } from '../../base/untrusted-file.ts';
@@ -165,5 +166,5 @@ function lastLines(bytes: Buffer, lines: number): number {
 function withoutFile(error: unknown): 'replaced' | undefined {
   if (isExhaustion(error)) throw error;
   // The job has not started yet, or its directory was removed while the server runs.
-  return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'replaced';
+  return errorCode(error) === 'ENOENT' ? undefined : 'replaced';
 }

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import type { Stats } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../../base/defined.ts';
 import type { Log } from '../../base/log.ts';
 import { longTimeout } from '../../base/long-timeout.ts';
 import type { Pace } from '../../base/pace.ts';
@@ -17,7 +18,6 @@ import { isStillLauncher } from '../../process/launcher/pool.ts';
 import { agentFiles, type AgentHost, agentLabel } from '../../process/agent-host.ts';
 import type { Variables } from '../../process/environment/secrets.ts';
 import type { ShellStarted } from '../../protocol/shells.ts';
-import { defined } from '../../base/parse.ts';
 import type { JobShells } from '../../process/launcher/job-shells.ts';
 import { isUnclaimed } from '../../process/launcher/process-note.ts';
 import type { Exit, ShellHost, Starter, StarterEvents } from '../../process/launcher/starter.ts';
@@ -632,7 +632,7 @@ export class Runner {
       const { hold } = entry;
       const state = { is: 'running', startedAt: this.#options.now() } as const;
       const record: JobRecord = {
-        ...this.#options.store.read(entry.id), ...(hold === undefined ? {} : { hold }), state,
+        ...this.#options.store.read(entry.id), ...defined({ hold }), state,
       };
       this.#options.store.write(record);
       entry.state = state;

@@ -2,9 +2,9 @@
  * Parses `job.json`: it is checked like all outside data, as a full disk can tear it and a person can edit it.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import {
-  type Parser, array, boolean, defined, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse,
-  text,
+  type Parser, array, boolean, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
 } from '../../base/parse.ts';
 import { agentProgram, agentShape } from '../../protocol/agents.ts';
 import { jobId } from '../../protocol/ids.ts';

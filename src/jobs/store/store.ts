@@ -20,6 +20,7 @@ import { mkdirSync, readdirSync, renameSync, statfsSync, type Stats, unlinkSync 
 import { basename, join } from 'node:path';
 import { replaceFile } from '../../base/atomic-file.ts';
 import { isDiskFull } from '../../base/disk-full.ts';
+import { errorCode } from '../../base/error-code.ts';
 import { makeFolder, makeOwnFolder } from '../../base/make-folder.ts';
 import { ParseError } from '../../base/parse.ts';
 import {
@@ -289,7 +290,7 @@ export class JobStore {
       if (isLink(this.#jobs)) return undefined;
       return this.#trash.put(this.directory(id));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      if (errorCode(error) === 'ENOENT') return undefined;
       throw storageProblem(`Cannot delete job ${id}`, error);
     }
   }
@@ -327,7 +328,7 @@ export class JobStore {
       renameSync(prepared, directory);
     } catch (error) {
       // ENOENT: the jobs directory was removed while the server runs.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if (errorCode(error) !== 'ENOENT') throw error;
       makeDirectory(this.#jobs);
       renameSync(prepared, directory);
     }
@@ -417,7 +418,7 @@ function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { mode: 0o700 });
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = errorCode(error);
     if (code === 'EEXIST') return;
     // The state directory was removed while the server runs.
     if (code !== 'ENOENT') throw error;

@@ -4,6 +4,7 @@
  */
 import { closeSync, fstatSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import { checkFolder, isUnreadable, openFifo } from '../../base/untrusted-file.ts';
 
 /** The result of a write to a FIFO. */
@@ -21,13 +22,13 @@ export function writeFifo(path: string, bytes: Uint8Array): FifoWrite {
     fd = openFifo(path, 'write');
   } catch (error) {
     // ENXIO: no reader (open(2)).
-    if ((error as NodeJS.ErrnoException).code === 'ENXIO' || isUnreadable(error)) return 'closed';
+    if (errorCode(error) === 'ENXIO' || isUnreadable(error)) return 'closed';
     throw error;
   }
   try {
     return { writtenBytes: writeSync(fd, bytes) };
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = errorCode(error);
     if (code === 'EAGAIN') return 'full';
     if (code === 'EPIPE') return 'closed';
     throw error;

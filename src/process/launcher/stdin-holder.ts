@@ -9,6 +9,7 @@
  */
 import { closeSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { clearPlaceOf, isUnreadable, openFifo } from '../../base/untrusted-file.ts';
 import type { FirstBash } from './fork-server.ts';
@@ -247,7 +248,7 @@ function tellOther(path: string, line: string): boolean {
     return true;
   } catch (error) {
     // ENXIO: the FIFO has no reader (open(2)). EAGAIN: the keeper hangs, and its FIFO is full.
-    const isGone = ['ENXIO', 'EAGAIN'].includes((error as NodeJS.ErrnoException).code ?? '');
+    const isGone = ['ENXIO', 'EAGAIN'].includes(errorCode(error));
     if (!isGone && !isUnreadable(error)) throw error;
     return false;
   }

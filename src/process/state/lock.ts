@@ -7,6 +7,7 @@ import { linkSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { replaceFile } from '../../base/atomic-file.ts';
+import { errorCode } from '../../base/error-code.ts';
 import { setAside } from '../../base/make-folder.ts';
 import { createFile, readRegular } from '../../base/untrusted-file.ts';
 import { fieldsOf, integer, optional, type Parser, text } from '../../base/parse.ts';
@@ -105,7 +106,7 @@ function tryTake(path: string, owner: LockOwner): boolean {
     linkSync(beside, path);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if (errorCode(error) !== 'EEXIST') throw error;
     return false;
   } finally {
     rmSync(beside, { force: true });

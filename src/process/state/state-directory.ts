@@ -6,6 +6,7 @@
  */
 import { chmodSync, lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import type { Log } from '../../base/log.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { hasOtherMembers, unmappedUid } from '../groups.ts';
@@ -106,7 +107,7 @@ function targetOf(link: string): Stats | undefined {
   try {
     return statSync(link, { throwIfNoEntry: false });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ELOOP') throw error;
+    if (errorCode(error) !== 'ELOOP') throw error;
     return undefined;
   }
 }

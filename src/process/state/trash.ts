@@ -8,6 +8,7 @@
 import { existsSync, renameSync } from 'node:fs';
 import { opendir, rm, rmdir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import { clearPlaceOf, statFile } from '../../base/untrusted-file.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { runInBackground } from './background.ts';
@@ -46,7 +47,7 @@ export class Trash {
     try {
       renameSync(path, place);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || statFile(path) === undefined) throw error;
+      if (errorCode(error) !== 'ENOENT' || statFile(path) === undefined) throw error;
       makeFolder(this.#folder, { mode: 0o700 });
       renameSync(path, place);
     }

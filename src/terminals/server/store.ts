@@ -13,6 +13,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { replaceFile } from '../../base/atomic-file.ts';
+import { errorCode } from '../../base/error-code.ts';
 import { makeOwnFolder } from '../../base/make-folder.ts';
 import {
   createFile, isBehindLink, isExhaustion, isLink, readRegularLater, statFile, UntrustedFileError,
@@ -147,7 +148,7 @@ export class TerminalStore {
     try {
       createFile(path, '');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (errorCode(error) !== 'EEXIST') throw error;
       const stats = statFile(path);
       if (stats?.isFile() !== true || stats.size > 0) return false;
     }
@@ -167,7 +168,7 @@ function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory).sort();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (errorCode(error) !== 'ENOENT') throw error;
     return [];
   }
 }

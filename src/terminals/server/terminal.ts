@@ -3,6 +3,7 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../../base/defined.ts';
 import { UntrustedFileError } from '../../base/untrusted-file.ts';
 import { isAlive, isAliveNow, sendSignal } from '../../process/identity.ts';
 import { terminate } from '../../process/terminate.ts';
@@ -83,7 +84,7 @@ export class Terminal {
       reason: exit?.reason ?? null,
       command, workdir, cols, rows, pid: program.pid, backend, ofConnection, attached: exit ? 0 : this.#latest.attached,
       createdAt, lastActivityAt, finishedAt: exit?.finishedAt ?? null, ...(exit ? { exitCode: exit.exitCode } : {}),
-      ...(warnings === undefined ? {} : { warnings }),
+      ...defined({ warnings }),
     };
   }
 

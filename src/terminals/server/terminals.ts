@@ -5,6 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../../base/defined.ts';
 import { isDiskFull } from '../../base/disk-full.ts';
 import { ParseError } from '../../base/parse.ts';
 import type { Log } from '../../base/log.ts';
@@ -63,7 +64,7 @@ export class Terminals {
     this.#options = options;
     this.#store = new TerminalStore(options.stateDir);
     const last = records.at(-1)?.terminalId;
-    this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...(last === undefined ? {} : { last }) });
+    this.#nextId = jobIdFactory({ now: Date.now, random: randomInt, ...defined({ last }) });
   }
 
   /** Opens the terminals that earlier servers have started. */
@@ -250,7 +251,7 @@ export class Terminals {
         directory: this.#store.directory(id),
         about: {
           terminalId: id, name, command, ofConnection, createdAt: Date.now() / 1000,
-          ...(idempotency === undefined ? {} : { idempotency }),
+          ...defined({ idempotency }),
           ...(warning === undefined ? {} : { warnings: [warning] }),
         },
         backend, workdir, scrollbackBytes,

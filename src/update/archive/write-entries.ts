@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { errorCode } from '../../base/error-code.ts';
 import { removeFolder } from '../../process/state/trash.ts';
 import type { TarEntry } from './tar-entries.ts';
 import { Layout } from './tar-layout.ts';
@@ -71,7 +72,7 @@ export async function syncFolder(path: string): Promise<void> {
     await handle.sync();
   } catch (error) {
     // Some network file systems have no fsync for folders.
-    if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(errorCode(error))) throw error;
   } finally {
     await handle.close();
   }

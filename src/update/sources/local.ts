@@ -7,6 +7,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import { errorCode } from '../../base/error-code.ts';
 import { fieldsOf } from '../../base/parse.ts';
 import { SourceError } from '../source-error.ts';
 import { readEntries } from '../archive/tar-entries.ts';
@@ -116,7 +117,7 @@ function parseText(text: string, path: string): { version: string; minNode: stri
 }
 
 function missing(error: unknown, path: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
+  const code = errorCode(error);
   if (code !== 'ENOENT' && code !== 'ENOTDIR') return error;
   return new SourceError('not_found', `Cannot find ${path}: there is no such file; check the path`, { cause: error });
 }

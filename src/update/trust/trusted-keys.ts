@@ -6,6 +6,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../../base/atomic-file.ts';
+import { errorCode } from '../../base/error-code.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { ParseError, array, object, refuse } from '../../base/parse.ts';
 import { type RegistryKey, parseManifestKey, parseRegistryKey } from './signatures.ts';
@@ -84,7 +85,7 @@ function readOwn(path: string): string | undefined {
   try {
     fd = openSync(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = errorCode(error);
     if (code === 'ENOENT') return undefined;
     // ELOOP, on FreeBSD EMLINK: a link, where the system has O_NOFOLLOW.
     if (code === 'ELOOP' || code === 'EMLINK') throw new Error(

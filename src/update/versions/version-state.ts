@@ -3,9 +3,10 @@
  * be tried again. Pure.
  * @module
  */
+import { defined } from '../../base/defined.ts';
 import { escapeControl } from '../../base/escape.ts';
 import {
-  type Parser, array, defined, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, refuse, text,
+  type Parser, array, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, refuse, text,
 } from '../../base/parse.ts';
 import { isVersion } from './version.ts';
 
@@ -71,7 +72,7 @@ export function beginProbation(state: VersionState, version: string, now: number
     current: version,
     previous,
     probation: { version, startedAt: now },
-    ...(own === undefined ? {} : { own }),
+    ...defined({ own }),
   };
 }
 

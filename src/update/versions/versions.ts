@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../../base/atomic-file.ts';
+import { errorCode } from '../../base/error-code.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { ParseError } from '../../base/parse.ts';
 import { readRegular, UntrustedFileError } from '../../base/untrusted-file.ts';
@@ -198,7 +199,7 @@ export class Versions {
         .map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() }));
     } catch (error) {
       // ENOENT: nothing was installed yet.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if (errorCode(error) !== 'ENOENT') throw error;
       return [];
     }
   }
