@@ -26,10 +26,10 @@ import { type Gauge, Metrics } from './metrics/metrics.ts';
 import { healthPath, metricsRoutes } from './metrics/routes.ts';
 import { DirectStarter } from './process/launcher/direct.ts';
 import { keepReserve } from './process/state/disk-reserve.ts';
-import { FirstBash } from './process/launcher/fork-server.ts';
-import { Keeper } from './process/launcher/stdin-holder.ts';
+import { ForkServer } from './process/launcher/fork-server.ts';
+import { StdinHolder } from './process/launcher/stdin-holder.ts';
 import { fifosDirectory } from './process/launcher/launched.ts';
-import { findBash, Launchers } from './process/launcher/pool.ts';
+import { findBash, LauncherPool } from './process/launcher/pool.ts';
 import { JobShells } from './process/launcher/job-shells.ts';
 import { acquireLock, type Lock, LockHeldError } from './process/state/lock.ts';
 import {
@@ -37,7 +37,7 @@ import {
   readersWithin,
 } from './process/open-files.ts';
 import { goFirst } from './process/priority.ts';
-import { Spares } from './process/launcher/spares.ts';
+import { SparePool } from './process/launcher/spares.ts';
 import { openStateDirectory } from './process/state/state-directory.ts';
 import type { Starter, StarterEvents } from './process/launcher/starter.ts';
 import {
@@ -390,10 +390,10 @@ async function openJobs(
   const { jobEnvironment: env } = config;
   const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
   const onWarning = (message: string, error?: unknown): void => log.warn(message, { error });
-  const first = bash === undefined ? undefined : new FirstBash({ bash, jobsDirectory, env, onWarning });
-  const keeper = first && new Keeper({ first, stateDir: config.stateDir, onWarning });
-  const spares = keeper && new Spares(first, join(config.stateDir, 'spares'), keeper);
-  const fifos = first && new Spares(first, fifosDirectory(config.stateDir));
+  const first = bash === undefined ? undefined : new ForkServer({ bash, jobsDirectory, env, onWarning });
+  const keeper = first && new StdinHolder({ forkServer: first, stateDir: config.stateDir, onWarning });
+  const spares = keeper && new SparePool(first, join(config.stateDir, 'spares'), keeper);
+  const fifos = first && new SparePool(first, fifosDirectory(config.stateDir));
   closers.push(async () => {
     await Promise.all([spares?.close(), fifos?.close()]);
     keeper?.close();
@@ -410,8 +410,8 @@ async function openJobs(
   closers.push(() => shells.close());
   const createStarter = (events: StarterEvents): Starter => {
     if (!first || !keeper || !fifos) return new DirectStarter(events, { env });
-    const launchers = new Launchers({
-      ...events, first, keeper, fifos, jobsDirectory,
+    const launchers = new LauncherPool({
+      ...events, forkServer: first, stdinHolder: keeper, fifos, jobsDirectory,
       ...(files.limit === undefined ? {} : { maxIdle: Math.max(2, Math.ceil(maxRunning / 32)) }),
       onWarning,
     });

@@ -37,7 +37,7 @@ export interface JobRecord {
   /** The job whose agent session this job continues. */
   readonly continues?: JobId;
   readonly idempotency?: Idempotency;
-  /** What keeps its stdin open, see `Keeper`. */
+  /** The lease that keeps its stdin open, see `StdinHolder`. */
   readonly hold?: string;
   /** What the caller should know, in words. */
   readonly warnings?: readonly string[];

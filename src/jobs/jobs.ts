@@ -17,11 +17,11 @@ import { isAliveNow } from '../process/identity.ts';
 import { resizeJobTerminal } from '../process/job-terminal.ts';
 import type { Variables } from '../process/environment/secrets.ts';
 import type { JobShells } from '../process/launcher/job-shells.ts';
-import type { Keeper } from '../process/launcher/stdin-holder.ts';
+import type { StdinHolder } from '../process/launcher/stdin-holder.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/state/idempotency.ts';
 import { launchedIn } from '../process/launcher/launched.ts';
 import { FileBudget } from '../process/open-files.ts';
-import type { Spare, Spares } from '../process/launcher/spares.ts';
+import type { Spare, SparePool } from '../process/launcher/spares.ts';
 import type { AgentHost } from '../process/agent-host.ts';
 import type { ShellHost, Starter, StarterEvents } from '../process/launcher/starter.ts';
 import { isGone, terminate } from '../process/terminate.ts';
@@ -56,7 +56,7 @@ export interface JobsOptions {
   /** Whether this machine can give a job a pseudo-terminal. */
   readonly hasTty: () => boolean;
   /** Job directories made ahead, and the keeper that holds the stdin in them open; `undefined`: none are made. */
-  readonly ahead: { readonly spares: Spares; readonly keeper: Keeper } | undefined;
+  readonly ahead: { readonly spares: SparePool; readonly keeper: StdinHolder } | undefined;
   readonly maxRunning: number;
   /** Whether the server has file descriptors for one more job beside `running` others. Default: always. */
   readonly hasFiles?: ((running: number) => boolean) | undefined;
@@ -191,7 +191,7 @@ export class Jobs {
       isUsed = true;
       return this.#take({ ...request, program, workdir, ...output }, { ...options, warnings }, spare);
     } finally {
-      if (!isUsed && spare) this.#options.ahead?.spares.giveBack(spare);
+      if (!isUsed && spare) this.#options.ahead?.spares.release(spare);
     }
   }
 
@@ -510,7 +510,7 @@ export class Jobs {
     const now = nowSeconds();
     const hasRoom = this.#runner.hasRoom({ sessionKey: sessionOf(request.program), labels: request.labels });
     // The stdin of a queued job is held only once the job's turn comes: the keeper may not be able to hold all of them.
-    const hold = request.stdin === undefined && hasRoom ? spare?.hold : undefined;
+    const hold = request.stdin === undefined && hasRoom ? spare?.lease : undefined;
     if (hold === undefined) this.#release(spare);
     const record: JobRecord = {
       jobId: this.#nextId(),
@@ -547,7 +547,7 @@ export class Jobs {
 
   /** Releases the stdin of an unneeded spare directory. */
   #release(spare: Spare | undefined): void {
-    if (spare?.hold !== undefined) this.#options.ahead?.keeper.release(spare.hold);
+    if (spare?.lease !== undefined) this.#options.ahead?.keeper.release(spare.lease);
   }
 
   #follow(entry: Entry): () => void {

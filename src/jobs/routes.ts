@@ -465,7 +465,7 @@ async function output(
     try {
       await sendFile(entry, path, { first, last, sink });
     } finally {
-      jobs.readers.giveBack();
+      jobs.readers.release();
     }
   });
 }

@@ -51,7 +51,7 @@ export class Entry {
   lingering: readonly Identity[] = [];
   /** The job has ended and left processes, which are being looked for. */
   isSearching = false;
-  /** What keeps its stdin open, see `Keeper`; `undefined`: nothing does, or the starter itself does. */
+  /** The lease that keeps its stdin open, see `StdinHolder`; `undefined`: nothing does, or the starter itself does. */
   hold: string | undefined;
   /** Its stdin has been closed: the job reads the end of its input. */
   isStdinClosed = false;

@@ -55,7 +55,7 @@ export class FileBudget {
     return true;
   }
 
-  giveBack(): void {
+  release(): void {
     this.#taken -= 1;
   }
 }

@@ -6,11 +6,11 @@ import { type TestContext, describe, it } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { DirectStarter } from '../../src/process/launcher/direct.ts';
 import { isGroupAlive, readStat, sendSignal } from '../../src/process/identity.ts';
-import { FirstBash } from '../../src/process/launcher/fork-server.ts';
-import { Keeper } from '../../src/process/launcher/stdin-holder.ts';
+import { ForkServer } from '../../src/process/launcher/fork-server.ts';
+import { StdinHolder } from '../../src/process/launcher/stdin-holder.ts';
 import type { Launch } from '../../src/process/launcher/launch-script.ts';
-import { Launchers, findBash } from '../../src/process/launcher/pool.ts';
-import { Spares } from '../../src/process/launcher/spares.ts';
+import { LauncherPool, findBash } from '../../src/process/launcher/pool.ts';
+import { SparePool } from '../../src/process/launcher/spares.ts';
 import type { Starter, StarterEvents } from '../../src/process/launcher/starter.ts';
 import { childrenOf } from '../support/processes.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
@@ -22,8 +22,8 @@ type Heard = {
 };
 
 interface Setting {
-  readonly first: FirstBash;
-  readonly keeper: Keeper;
+  readonly first: ForkServer;
+  readonly keeper: StdinHolder;
   readonly starter: Starter;
   readonly heard: Heard;
   readonly folder: string;
@@ -53,12 +53,12 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
     onOrphaned: (id) => { heard.orphaned.push(id); },
   };
   const env = { PATH: process.env['PATH'] ?? '', INHERITED: 'yes' };
-  const first = new FirstBash({ bash: bash ?? '', jobsDirectory, env, onWarning: () => undefined });
-  const keeper = new Keeper({ first, stateDir: folder, onWarning: () => undefined });
-  const spares = new Spares(first, join(folder, 'spares'), keeper);
-  const fifos = new Spares(first, join(folder, 'fifos'));
+  const first = new ForkServer({ bash: bash ?? '', jobsDirectory, env, onWarning: () => undefined });
+  const keeper = new StdinHolder({ forkServer: first, stateDir: folder, onWarning: () => undefined });
+  const spares = new SparePool(first, join(folder, 'spares'), keeper);
+  const fifos = new SparePool(first, join(folder, 'fifos'));
   const starter = kind === 'direct' ? new DirectStarter(events, { env })
-    : new Launchers({ ...events, first, keeper, fifos, jobsDirectory, onWarning: () => undefined });
+    : new LauncherPool({ ...events, forkServer: first, stdinHolder: keeper, fifos, jobsDirectory, onWarning: () => undefined });
   const ids: string[] = [];
   // The last first.
   atEnd(t, () => until(async () => {
@@ -77,7 +77,7 @@ function setUp(t: TestContext, kind: 'launchers' | 'direct'): Setting {
     else {
       const spare = await spares.take();
       renameSync(spare.path, directory);
-      holds.set(id, spare.hold);
+      holds.set(id, spare.lease);
     }
     return directory;
   };
@@ -239,10 +239,10 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
 
   it('a launcher whose FIFO is gone before it opens it ends, and makes no file of its name', async (t) => {
     const folder = temporaryFolder(t);
-    const first = new FirstBash({ bash: bash ?? '', jobsDirectory: folder, env: {}, onWarning: () => undefined });
+    const first = new ForkServer({ bash: bash ?? '', jobsDirectory: folder, env: {}, onWarning: () => undefined });
     atEnd(t, () => first.close());
     first.fork(1, join(folder, 'fifo'));
-    await first.chore(['true'], { isUrgent: true });
+    await first.runTask(['true'], { isUrgent: true });
     await until(() => childrenOf(process.pid).every((pid) => childrenOf(pid).length === 0), { what: 'it has ended' });
     assert.deepEqual(readdirSync(folder), []);
   });
@@ -252,9 +252,9 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
     writeFileSync(join(folder, '.bashrc'), 'echo "$0" >>"$HOME/ran"\n');
     // Without SHLVL: as under systemd.
     const env = { PATH: process.env['PATH'] ?? '', HOME: folder, SSH_CLIENT: '127.0.0.1 1 22', BASH_ENV: join(folder, '.bashrc') };
-    const first = new FirstBash({ bash: bash ?? '', jobsDirectory: folder, env, onWarning: () => undefined });
+    const first = new ForkServer({ bash: bash ?? '', jobsDirectory: folder, env, onWarning: () => undefined });
     atEnd(t, () => first.close());
-    await first.chore(['true'], { isUrgent: true });
+    await first.runTask(['true'], { isUrgent: true });
     assert.equal(existsSync(join(folder, 'ran')), false);
   });
 
@@ -291,8 +291,8 @@ describe('Launchers', { skip: process.platform !== 'linux' || bash === undefined
 });
 
 it('the end of a server does not wait for a script whose shell was killed', async (t) => {
-  const first = { chore: () => new Promise<void>(() => undefined) } as unknown as FirstBash;
-  const spares = new Spares(first, join(temporaryFolder(t), 'spares'));
+  const first = { chore: () => new Promise<void>(() => undefined) } as unknown as ForkServer;
+  const spares = new SparePool(first, join(temporaryFolder(t), 'spares'));
   void spares.take().catch(() => undefined);
   const begin = performance.now();
   // What went wrong: it waited for a minute, until the chore was given up.

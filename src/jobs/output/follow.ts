@@ -110,7 +110,7 @@ class Cursor {
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
-    if (this.#isKept) this.#readers.giveBack();
+    if (this.#isKept) this.#readers.release();
     this.#isKept = false;
   }
 }

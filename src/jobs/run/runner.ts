@@ -13,7 +13,7 @@ import type { JobId } from '../../protocol/ids.ts';
 import { drainFifo } from '../../process/launcher/fifo.ts';
 import { type Family, findLeader } from '../../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../../process/identity.ts';
-import type { Keeper } from '../../process/launcher/stdin-holder.ts';
+import type { StdinHolder } from '../../process/launcher/stdin-holder.ts';
 import { isStillLauncher } from '../../process/launcher/pool.ts';
 import { agentFiles, type AgentHost, agentLabel } from '../../process/agent-host.ts';
 import type { Variables } from '../../process/environment/secrets.ts';
@@ -41,7 +41,7 @@ export interface RunnerOptions {
   readonly agents: AgentHost;
   readonly inherited: Variables;
   /** Keeps the stdin of jobs open; `undefined`: not needed. */
-  readonly keeper: Keeper | undefined;
+  readonly keeper: StdinHolder | undefined;
   readonly maxRunning: number;
   /** Whether the server has file descriptors for one more job beside `running` others. Default: always. */
   readonly hasFiles?: ((running: number) => boolean) | undefined;
@@ -530,7 +530,7 @@ export class Runner {
 
   #letGoOfStdin(entry: Entry): void {
     this.#options.store.removeStdin(entry.id);
-    if (!entry.isStdinClosed) this.#starter.letGoOfStdin(entry.hold);
+    if (!entry.isStdinClosed) this.#starter.releaseStdin(entry.hold);
     entry.isStdinClosed = true;
   }
 
@@ -649,7 +649,7 @@ export class Runner {
    * The former hold is released last: a launcher of a server that was killed may have claimed the job meanwhile, and
    * the job would read the end of its input. Never rejects.
    */
-  async #holdAndStart(entry: Entry, keeper: Keeper): Promise<void> {
+  async #holdAndStart(entry: Entry, keeper: StdinHolder): Promise<void> {
     this.#occupy(entry);
     const former = entry.hold;
     const hold = await this.#holdStdin(entry, keeper);
@@ -663,11 +663,11 @@ export class Runner {
   }
 
   /** `undefined`: the job must not start any more, or something has replaced its stdin. */
-  async #holdStdin(entry: Entry, keeper: Keeper): Promise<string | undefined> {
+  async #holdStdin(entry: Entry, keeper: StdinHolder): Promise<string | undefined> {
     const path = join(this.#options.store.directory(entry.id), 'stdin');
     let hasWarned = false;
     while (!this.#isClosed && entry.state.is === 'pending') {
-      const [hold, error] = await keeper.hold([path]).then(
+      const [hold, error] = await keeper.lease([path]).then(
         (holds) => [holds[0], undefined] as const,
         (failure: unknown) => [undefined, failure] as const,
       );

@@ -61,7 +61,7 @@ export class DirectStarter implements Starter {
     return stdin !== undefined && stdin !== null;
   }
 
-  letGoOfStdin(): void {
+  releaseStdin(): void {
     // The child's stdin ended with the job.
   }
 

@@ -1,5 +1,5 @@
 /**
- * The first bash: started ahead, it forks launchers and runs background tasks (chores). Node's own spawn blocks the
+ * A bash that is started ahead, forks launchers and runs background tasks. Node's own spawn blocks the
  * event loop for 1 ms, for 16 ms where the server has grown to 600 MB, and for longer where all processors are busy;
  * writing a line to a bash does not.
  * @module
@@ -10,20 +10,20 @@ import { shellStart } from '../environment/shell-variables.ts';
 import { bootScript, launchScript, quote, startLine } from './launch-script.ts';
 import { withJobPriority } from '../priority.ts';
 
-export interface FirstBashOptions {
+export interface ForkServerOptions {
   /** A bash with job control, see `findBash`. */
   readonly bash: string;
   /** The parent of the jobs' directories. */
   readonly jobsDirectory: string;
   /** The environment of every job. */
   readonly env: Variables;
-  /** How long a chore may take, in milliseconds. Default: 60,000. */
-  readonly choreMs?: number;
+  /** How long a task may take, in milliseconds. Default: 60,000. */
+  readonly taskTimeoutMs?: number;
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
-/** Events for the listeners that have processes started by the first bash. */
-export interface FirstBashEvents {
+/** Events for the listeners that have processes started by the fork server. */
+export interface ForkServerEvents {
   /** The bash was started, for the first time or again. */
   readonly onStart: () => void;
   /** The bash has ended; another will be started. `error`: it could not be started. */
@@ -32,17 +32,17 @@ export interface FirstBashEvents {
   readonly onLine: (line: string) => void;
 }
 
-/** The bash ended before the chore did: it is unknown how far the chore came. */
-export class ChoreLost extends Error {
-  override readonly name = 'ChoreLost';
+/** The bash ended before the task did: it is unknown how far the task came. */
+export class TaskLostError extends Error {
+  override readonly name = 'TaskLostError';
 }
 
-/** A chore that failed, with what its program wrote to stderr. */
-export interface ChoreError extends Error {
+/** A task that failed, with what its program wrote to stderr. */
+export interface TaskError extends Error {
   readonly stderr: string;
 }
 
-interface Chore {
+interface Task {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
@@ -52,14 +52,14 @@ interface Chore {
 export const launcherName = 'sidecar-launcher';
 const firstRestartMs = 50;
 const maxRestartMs = 5000;
-const defaultChoreMs = 60_000;
+const defaultTaskTimeoutMs = 60_000;
 /** nice(1). */
-const stepBack = ['nice', '-n', '10'];
+const lowPriority = ['nice', '-n', '10'];
 
-export class FirstBash {
-  readonly #options: FirstBashOptions;
-  readonly #chores = new Map<number, Chore>();
-  readonly #listeners: FirstBashEvents[] = [];
+export class ForkServer {
+  readonly #options: ForkServerOptions;
+  readonly #tasks = new Map<number, Task>();
+  readonly #listeners: ForkServerEvents[] = [];
   /** Lines kept until the bash is started. */
   #unsent: string[] = [];
   #child: ChildProcess | undefined;
@@ -68,17 +68,17 @@ export class FirstBash {
   #restart: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(options: FirstBashOptions) {
+  constructor(options: ForkServerOptions) {
     this.#options = options;
     // The start of the server must not wait for it.
     this.#restart = setTimeout(() => this.#start(), 0);
   }
 
-  get isThere(): boolean {
+  get isRunning(): boolean {
     return this.#child !== undefined;
   }
 
-  tell(events: FirstBashEvents): void {
+  listen(events: ForkServerEvents): void {
     this.#listeners.push(events);
   }
 
@@ -88,7 +88,7 @@ export class FirstBash {
   }
 
   /** The bash has proved to work: if it ends, the next is started without a growing delay. */
-  works(): void {
+  markHealthy(): void {
     this.#restartMs = firstRestartMs;
   }
 
@@ -96,20 +96,20 @@ export class FirstBash {
    * Runs a program to its end, in the C locale.
    *
    * @param options.isUrgent A caller waits for it; otherwise it runs at a lower priority than the jobs.
-   * @throws ChoreError where it fails; ChoreLost; the system's error where no bash can be started; Error where it takes
-   *   longer than `choreMs`: then another bash replaces this one.
+   * @throws TaskError where it fails; TaskLostError; the system's error where no bash can be started; Error where it takes
+   *   longer than `taskTimeoutMs`: then another bash replaces this one.
    */
-  chore(argv: readonly string[], { isUrgent }: { readonly isUrgent: boolean }): Promise<void> {
+  runTask(argv: readonly string[], { isUrgent }: { readonly isUrgent: boolean }): Promise<void> {
     return new Promise((resolve, reject) => {
       const number = this.#numbers += 1;
-      const { choreMs = defaultChoreMs } = this.#options;
+      const { taskTimeoutMs = defaultTaskTimeoutMs } = this.#options;
       const overdue = new Error(
-        `Cannot wait for ${argv[0]}: it has taken more than ${choreMs / 1000} s; it may be tried again`,
+        `Cannot wait for ${argv[0]}: it has taken more than ${taskTimeoutMs / 1000} s; it may be tried again`,
       );
-      const timer = setTimeout(() => this.#overdue(number, overdue), choreMs);
+      const timer = setTimeout(() => this.#timeOutTask(number, overdue), taskTimeoutMs);
       timer.unref();
-      this.#chores.set(number, { resolve, reject, timer });
-      this.send('sc_chore', String(number), ...(isUrgent ? [] : stepBack), ...argv);
+      this.#tasks.set(number, { resolve, reject, timer });
+      this.send('sc_task', String(number), ...(isUrgent ? [] : lowPriority), ...argv);
     });
   }
 
@@ -117,8 +117,8 @@ export class FirstBash {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#restart);
-    for (const number of [...this.#chores.keys()])
-      this.#choreEnded(number, new Error('Cannot do chores: the server is closing'));
+    for (const number of [...this.#tasks.keys()])
+      this.#settleTask(number, new Error('Cannot run tasks: the server is closing'));
     this.#child?.stdin?.destroy();
     this.#child?.stdout?.destroy();
     this.#child?.unref();
@@ -136,9 +136,9 @@ export class FirstBash {
     else this.#child.stdin?.write(line);
   }
 
-  /** Kills the bash as well: if the bash itself hangs, later chores would time out too. */
-  #overdue(number: number, error: Error): void {
-    this.#choreEnded(number, error);
+  /** Kills the bash as well: if the bash itself hangs, later tasks would time out too. */
+  #timeOutTask(number: number, error: Error): void {
+    this.#settleTask(number, error);
     this.#child?.kill('SIGKILL');
   }
 
@@ -155,8 +155,8 @@ export class FirstBash {
     });
     withJobPriority(child.pid);
     this.#child = child;
-    child.on('error', (error) => this.#ended(child, error));
-    child.on('exit', () => this.#ended(child));
+    child.on('error', (error) => this.#handleExit(child, error));
+    child.on('exit', () => this.#handleExit(child));
     // EPIPE: it has ended, which 'exit' reports. Where no file descriptors are left, the child has neither stream.
     child.stdin?.on('error', () => undefined);
     child.stdout?.on('error', () => undefined);
@@ -165,12 +165,12 @@ export class FirstBash {
     for (const { onStart } of this.#listeners) onStart();
   }
 
-  #ended(child: ChildProcess, error?: Error): void {
+  #handleExit(child: ChildProcess, error?: Error): void {
     if (this.#child !== child || this.#isClosed) return;
     this.#child = undefined;
     this.#options.onWarning('the first launcher ended, starting another', error);
-    for (const number of [...this.#chores.keys()])
-      this.#choreEnded(number, error ?? new ChoreLost('Cannot do the chore: the bash that does it has ended'));
+    for (const number of [...this.#tasks.keys()])
+      this.#settleTask(number, error ?? new TaskLostError('Cannot finish the task: the bash that runs it has ended'));
     for (const { onEnd } of this.#listeners) onEnd(error);
     this.#restart = setTimeout(() => this.#start(), this.#restartMs);
     this.#restartMs = Math.min(this.#restartMs * 2, maxRestartMs);
@@ -182,25 +182,25 @@ export class FirstBash {
     child.stdout?.on('data', (chunk: string) => {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) this.#hear(line);
+      for (const line of lines) this.#handleLine(line);
     });
   }
 
-  #hear(line: string): void {
-    const [, number, status, stderr = ''] = /^chore (\d+) (\d+) (.*)$/.exec(line) ?? [];
+  #handleLine(line: string): void {
+    const [, number, status, stderr = ''] = /^task (\d+) (\d+) (.*)$/.exec(line) ?? [];
     if (number === undefined) for (const { onLine } of this.#listeners) onLine(line);
-    else if (status === '0') this.#choreEnded(Number(number));
-    else this.#choreEnded(
-      Number(number), Object.assign(new Error(`The chore failed with ${status}: ${stderr}`), { stderr }),
+    else if (status === '0') this.#settleTask(Number(number));
+    else this.#settleTask(
+      Number(number), Object.assign(new Error(`The task failed with ${status}: ${stderr}`), { stderr }),
     );
   }
 
-  #choreEnded(number: number, error?: Error): void {
-    const chore = this.#chores.get(number);
-    if (!chore) return;
-    this.#chores.delete(number);
-    clearTimeout(chore.timer);
-    if (error) chore.reject(error);
-    else chore.resolve();
+  #settleTask(number: number, error?: Error): void {
+    const task = this.#tasks.get(number);
+    if (!task) return;
+    this.#tasks.delete(number);
+    clearTimeout(task.timer);
+    if (error) task.reject(error);
+    else task.resolve();
   }
 }

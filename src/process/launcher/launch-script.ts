@@ -14,7 +14,7 @@ export interface Launch {
   readonly id: string;
   /** Holds `stdout`, `stderr`, `process`, `exit` and, unless stdin is empty, `stdin`. */
   readonly directory: string;
-  /** `fifo`: kept open by the keeper. `file`: the content of the file. `null`: empty. */
+  /** `fifo`: kept open by the stdin holder. `file`: the content of the file. `null`: empty. */
   readonly stdin: 'fifo' | 'file' | 'null';
   readonly workdir: string;
   /** Laid over the environment of the starter, which marks the job itself. */
@@ -30,14 +30,14 @@ export interface Launch {
 }
 
 /**
- * The argument of the first bash, so short that `ps` stays readable. The program comes first on its stdin, ended by
+ * The argument of the fork server, so short that `ps` stays readable. The program comes first on its stdin, ended by
  * NUL.
  */
 export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
 
 /**
- * The program of the first bash. On `sc_fork_launcher <number> <path>` it forks a launcher, which reads its lines from
- * that FIFO; on `sc_chore <number> <program> <argument>…` it does a chore and reports `chore <number> <status> <what it
+ * The program of the fork server. On `sc_fork_launcher <number> <path>` it forks a launcher, which reads its lines from
+ * that FIFO; on `sc_task <number> <program> <argument>…` it runs a task and reports `task <number> <status> <what it
  * wrote to stderr>`.
  *
  * A launcher forks the process of its next job ahead, so that no job waits for a fork. Each job has two lines. The
@@ -55,10 +55,10 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * - `exit`: the code and a newline; without the newline it is not complete. Appended, as ext4 takes a file that is
  *   truncated and written for one that is being replaced, and flushes it at once (ext4(5), auto_da_alloc).
  *
- * On `sc_fork_keeper <path> <directory>` it forks the keeper, which keeps the stdin of jobs open for writing, with or
- * without a server: a job would read the end of its input once no process had it open. The keeper reads from the FIFO
+ * On `sc_fork_holder <path> <directory>` it forks the stdin holder, which keeps the stdin of jobs open for writing, with or
+ * without a server: a job would read the end of its input once no process had it open. The stdin holder reads from the FIFO
  * at that path: `hold <number> <path in directory>` opens a FIFO as that file descriptor, `drop <number>` closes it,
- * and `ack <batch>` is answered with `kept <name> <batch>` and the numbers that could not be held. The keeper ends when
+ * and `ack <batch>` is answered with `kept <name> <batch>` and the numbers that could not be held. The stdin holder ends when
  * neither the server nor any launcher has its FIFO open. `sc_join <path>` lets launchers forked later have it open.
  *
  * Where a job's output goes through pipes, its process starts `cat` for each before it becomes the job, and writes the
@@ -72,8 +72,8 @@ export const bootScript = 'IFS= read -r -d "" sc_program && eval "$sc_program"';
  * code.
  *
  * File descriptors: 0 is the FIFO of a launcher, see `launched.ts`; 3 opens both ends of a FIFO, so that no open waits,
- * not even for a server or a keeper that was killed meanwhile; 6 is the same FIFO for the process forked ahead, whose 0
- * bash makes /dev/null; 8 is the FIFO of the keeper; a starting job reads `process` by 7 and `/proc/self/stat` by 9.
+ * not even for a server or a stdin holder that was killed meanwhile; 6 is the same FIFO for the process forked ahead, whose 0
+ * bash makes /dev/null; 8 is the FIFO of the stdin holder; a starting job reads `process` by 7 and `/proc/self/stat` by 9.
  * Variables start with `sc_`: assigning an exported variable of the user would change it in the jobs.
  */
 export const launchScript = `
@@ -251,7 +251,7 @@ sc_fork_launcher() {
   set +m
   disown
 }
-sc_fork_keeper() {
+sc_fork_holder() {
   set -m
   sc_keep "$@" &
   set +m
@@ -275,18 +275,18 @@ sc_keep() {
     esac
   done
 }
-sc_chore() {
-  sc_chore_done "$@" &
+sc_task() {
+  sc_task_done "$@" &
   disown
 }
-sc_chore_done() {
+sc_task_done() {
   exec 8>&-
   sc_number=$1
   shift
   export LC_ALL=C PATH=/usr/local/bin:/usr/bin:/bin:$PATH
   sc_e=$(exec "$@" 2>&1 >/dev/null)
   sc_c=$?
-  echo "chore $sc_number $sc_c \${sc_e//$'\\n'/ }"
+  echo "task $sc_number $sc_c \${sc_e//$'\\n'/ }"
 }
 while IFS= read -r sc_line; do eval "$sc_line"; done
 `;
@@ -305,7 +305,7 @@ export function waitLine(launch: Launch, jobsDirectory = ''): string {
  * The line on which the process forked ahead becomes a job, without its newline. It is short, as bash reads it a byte
  * at a time. Variables whose names no shell can have are left out, see `withCarrier`.
  *
- * @param jobsDirectory The first argument of the first bash; most jobs are in it.
+ * @param jobsDirectory The first argument of the fork server; most jobs are in it.
  */
 export function launchLine(launch: Launch, jobsDirectory = ''): string {
   const { id, workdir } = launch;
@@ -325,7 +325,7 @@ export function launchLine(launch: Launch, jobsDirectory = ''): string {
   ].map(quote).join(' ');
 }
 
-/** The line that sets the variables that jobs get beside the environment of the first bash, without its newline. */
+/** The line that sets the variables that jobs get beside the environment of the fork server, without its newline. */
 export function startLine({ obeyed, own }: Pick<ShellStart, 'obeyed' | 'own'>): string {
   const list = (variables: Variables): string => `(${assignments(variables).map(quote).join(' ')})`;
   return `sc_obeyed=${list(obeyed)} sc_own=${list(own)}`;

@@ -48,7 +48,7 @@ export function isLaunchedIn({ stat: { pid, groupId, parentPid } }: MarkedProces
 
 /**
  * A launcher reads from a FIFO, whose path can be read even when its name is gone (proc(5), /proc/pid/fd). The next
- * server moves the folder to the trash, see `Spares`; older versions renamed it in place.
+ * server moves the folder to the trash, see `SparePool`; older versions renamed it in place.
  */
 function isLauncherOf(stateDir: string, pid: number): boolean {
   try {

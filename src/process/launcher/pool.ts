@@ -1,5 +1,5 @@
 /**
- * The pool of launchers, which the first bash forks.
+ * The pool of launchers, which the fork server forks.
  * @module
  */
 import { closeSync, rmSync, writeSync } from 'node:fs';
@@ -9,18 +9,18 @@ import { withCarrier } from './carry.ts';
 import { type FifoWrite, writeFifo } from './fifo.ts';
 import { isExecutable } from '../find-program.ts';
 import { type Identity, isAliveNow, readStat, wordsOf } from '../identity.ts';
-import { type FirstBash, launcherName } from './fork-server.ts';
-import type { Keeper } from './stdin-holder.ts';
+import { type ForkServer, launcherName } from './fork-server.ts';
+import type { StdinHolder } from './stdin-holder.ts';
 import { type Launch, launchLine, maxLinesBytes, quote, waitLine } from './launch-script.ts';
 import { isUnclaimed } from './process-note.ts';
-import type { Spares } from './spares.ts';
+import type { SparePool } from './spares.ts';
 import type { Starter, StarterEvents } from './starter.ts';
 
-export interface LaunchersOptions extends StarterEvents {
-  readonly first: FirstBash;
-  readonly keeper: Keeper;
+export interface LauncherPoolOptions extends StarterEvents {
+  readonly forkServer: ForkServer;
+  readonly stdinHolder: StdinHolder;
   /** Pool of the kind `fifo`. */
-  readonly fifos: Spares;
+  readonly fifos: SparePool;
   /** The parent of the jobs' directories. */
   readonly jobsDirectory: string;
   /** Limit on idle launchers. Default: 512. */
@@ -39,33 +39,33 @@ interface Launcher {
 }
 
 /** A job that is to be given to a launcher. */
-interface Work {
+interface PendingLaunch {
   readonly launch: Launch;
   /** The lines for the job's process and its launcher, once they were made. */
   lines?: Buffer;
 }
 
 /** `spare` idle launchers are started ahead; after a busy time there are up to `maxIdle`. */
-const spare = 2;
+const idleTarget = 2;
 const maxIdle = 512;
 /** After how many checks unused launchers are closed, and how many of them at once. */
 const keepChecks = 10;
-const maxLetGo = 64;
+const maxClosedAtOnce = 64;
 /** How many launchers may be starting at once. */
 const maxStarting = 32;
 const checkMs = 1000;
 /** Pause after a launcher could not be started. */
 const pauseMs = 500;
 
-export class Launchers implements Starter {
-  readonly #options: LaunchersOptions;
+export class LauncherPool implements Starter {
+  readonly #options: LauncherPoolOptions;
   readonly #idle: Launcher[] = [];
   /** Fewest idle launchers since the last check, and before each of the last checks. */
   #fewestIdle = 0;
   #fewestBefore: readonly number[] = [];
   readonly #starting = new Map<number, { readonly launcher: Launcher; readonly taken: string }>();
-  readonly #busy = new Map<string, { readonly launcher: Launcher; readonly work: Work }>();
-  readonly #waiting: Work[] = [];
+  readonly #busy = new Map<string, { readonly launcher: Launcher; readonly work: PendingLaunch }>();
+  readonly #waiting: PendingLaunch[] = [];
   /** FIFOs whose names are to be removed at the next check. */
   #unneeded: string[] = [];
   readonly #check: NodeJS.Timeout;
@@ -74,14 +74,14 @@ export class Launchers implements Starter {
   #pausedUntil = 0;
   #isClosed = false;
 
-  constructor(options: LaunchersOptions) {
+  constructor(options: LauncherPoolOptions) {
     this.#options = options;
-    this.#check = setInterval(() => this.#try(() => this.#lookAfter()), checkMs);
+    this.#check = setInterval(() => this.#try(() => this.#checkLaunchers()), checkMs);
     this.#check.unref();
-    options.first.tell({
+    options.forkServer.listen({
       onStart: () => this.#grow(),
-      onEnd: (error) => this.#firstEnded(error),
-      onLine: (line) => this.#try(() => this.#hear(line)),
+      onEnd: (error) => this.#handleForkServerExit(error),
+      onLine: (line) => this.#try(() => this.#handleLine(line)),
     });
   }
 
@@ -99,12 +99,12 @@ export class Launchers implements Starter {
     return writeFifo(join(directory, 'stdin'), bytes);
   }
 
-  closeStdin(_id: string, hold: string | undefined): boolean {
-    return hold !== undefined && this.#options.keeper.release(hold);
+  closeStdin(_id: string, lease: string | undefined): boolean {
+    return lease !== undefined && this.#options.stdinHolder.release(lease);
   }
 
-  letGoOfStdin(hold: string | undefined): void {
-    if (hold !== undefined) this.#options.keeper.releaseLater(hold);
+  releaseStdin(lease: string | undefined): void {
+    if (lease !== undefined) this.#options.stdinHolder.releaseLater(lease);
   }
 
   close(): void {
@@ -119,7 +119,7 @@ export class Launchers implements Starter {
     }
   }
 
-  #start(work: Work): void {
+  #start(work: PendingLaunch): void {
     // The launcher that was idle longest has most likely forked ahead.
     const launcher = this.#idle.shift();
     this.#fewestIdle = Math.min(this.#fewestIdle, this.#idle.length);
@@ -128,7 +128,7 @@ export class Launchers implements Starter {
     this.#grow();
   }
 
-  #firstEnded(error: Error | undefined): void {
+  #handleForkServerExit(error: Error | undefined): void {
     for (const { launcher, taken } of this.#starting.values()) {
       closeSync(launcher.fd);
       removeName(taken);
@@ -146,7 +146,7 @@ export class Launchers implements Starter {
     }
   }
 
-  #hear(line: string): void {
+  #handleLine(line: string): void {
     const [word, subject = '', value = '', pid = '', left = ''] = line.split(' ');
     if (word === 'ready') this.#ready(Number(subject), Number(value));
     else if (word === 'exit') {
@@ -162,11 +162,11 @@ export class Launchers implements Starter {
     const started = this.#starting.get(number);
     if (!started) return;
     this.#starting.delete(number);
-    this.#options.first.works();
+    this.#options.forkServer.markHealthy();
     // Both ends of its FIFO are open: the name is no longer needed.
     this.#unneeded.push(started.taken);
     started.launcher.identity = { pid, startTime: '' };
-    this.#toWork(started.launcher);
+    this.#makeAvailable(started.launcher);
     this.#grow();
   }
 
@@ -176,10 +176,10 @@ export class Launchers implements Starter {
     this.#busy.delete(jobId);
     // The listener first: the exit may free room for a waiting job, which then takes this launcher at once.
     tell();
-    this.#toWork(busy.launcher);
+    this.#makeAvailable(busy.launcher);
   }
 
-  #toWork(launcher: Launcher): void {
+  #makeAvailable(launcher: Launcher): void {
     if (this.#isClosed) return;
     const next = this.#waiting.shift();
     // Closing its input ends the launcher.
@@ -188,10 +188,10 @@ export class Launchers implements Starter {
     else this.#idle.push(launcher);
   }
 
-  #give(launcher: Launcher, work: Work): void {
+  #give(launcher: Launcher, work: PendingLaunch): void {
     const { launch } = work;
     try {
-      work.lines ??= Buffer.from(this.#lines(withCarrier(launch, this.#options.first.inherited)));
+      work.lines ??= Buffer.from(this.#lines(withCarrier(launch, this.#options.forkServer.inherited)));
       this.#busy.set(launch.id, { launcher, work });
       // Both lines in one write: if the server is killed here, no job may run without a launcher that waits for it.
       writeSync(launcher.fd, work.lines);
@@ -199,7 +199,7 @@ export class Launchers implements Starter {
     } catch (error) {
       this.#busy.delete(launch.id);
       this.#options.onFailed(launch.id, error as Error);
-      this.#toWork(launcher);
+      this.#makeAvailable(launcher);
     }
   }
 
@@ -215,9 +215,9 @@ export class Launchers implements Starter {
   }
 
   #grow(): void {
-    if (!this.#options.first.isThere || this.#isClosed || performance.now() < this.#pausedUntil) return;
+    if (!this.#options.forkServer.isRunning || this.#isClosed || performance.now() < this.#pausedUntil) return;
     const coming = this.#starting.size + this.#opening;
-    const missing = this.#waiting.length + spare - this.#idle.length - coming;
+    const missing = this.#waiting.length + idleTarget - this.#idle.length - coming;
     const room = maxStarting - coming;
     for (let index = Math.min(missing, room); index > 0; index -= 1) void this.#fork();
   }
@@ -226,16 +226,16 @@ export class Launchers implements Starter {
     this.#opening += 1;
     let taken: string | undefined;
     try {
-      await this.#options.keeper.start();
+      await this.#options.stdinHolder.start();
       taken = (await this.#options.fifos.take()).path;
-      if (!this.#options.first.isThere || this.#isClosed) return removeName(taken);
+      if (!this.#options.forkServer.isRunning || this.#isClosed) return removeName(taken);
       const fd = openFifo(taken, 'both');
       const number = this.#numbers += 1;
       this.#starting.set(number, { launcher: { number, fd, identity: undefined }, taken });
-      this.#options.first.fork(number, taken);
+      this.#options.forkServer.fork(number, taken);
     } catch (error) {
       if (taken !== undefined) removeName(taken);
-      this.#noLauncher(error as Error);
+      this.#handleForkFailure(error as Error);
     } finally {
       this.#opening -= 1;
       this.#grow();
@@ -243,7 +243,7 @@ export class Launchers implements Starter {
   }
 
   /** No more launchers can be started (no file descriptors, no disk): jobs use the existing ones, or fail. */
-  #noLauncher(error: Error): void {
+  #handleForkFailure(error: Error): void {
     if (this.#isClosed) return;
     this.#options.onWarning('cannot start a launcher', error);
     this.#pausedUntil = performance.now() + pauseMs;
@@ -257,20 +257,20 @@ export class Launchers implements Starter {
   }
 
   /** Closes launchers that stayed idle through several checks. Bursts come in series, so they are kept for a while. */
-  #letGoOfUnneeded(): void {
+  #closeUnneeded(): void {
     this.#fewestBefore = [...this.#fewestBefore.slice(1 - keepChecks), this.#fewestIdle];
-    const unneeded = this.#fewestBefore.length < keepChecks ? 0 : Math.min(...this.#fewestBefore) - spare;
-    for (const launcher of this.#idle.splice(0, Math.max(0, Math.min(unneeded, maxLetGo)))) closeSync(launcher.fd);
+    const unneeded = this.#fewestBefore.length < keepChecks ? 0 : Math.min(...this.#fewestBefore) - idleTarget;
+    for (const launcher of this.#idle.splice(0, Math.max(0, Math.min(unneeded, maxClosedAtOnce)))) closeSync(launcher.fd);
     this.#fewestIdle = this.#idle.length;
   }
 
-  #lookAfter(): void {
+  #checkLaunchers(): void {
     if (this.#unneeded.length > 0) {
       // Names that remain are deleted with their folder.
-      this.#options.first.chore(['rm', '-f', '--', ...this.#unneeded], { isUrgent: false }).catch(() => undefined);
+      this.#options.forkServer.runTask(['rm', '-f', '--', ...this.#unneeded], { isUrgent: false }).catch(() => undefined);
       this.#unneeded = [];
     }
-    this.#letGoOfUnneeded();
+    this.#closeUnneeded();
     for (const launcher of this.#idle.filter(hasEnded)) {
       this.#idle.splice(this.#idle.indexOf(launcher), 1);
       closeSync(launcher.fd);

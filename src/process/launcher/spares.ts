@@ -9,15 +9,15 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeFolder } from '../../base/make-folder.ts';
 import { clearPlaceOf, statFile } from '../../base/untrusted-file.ts';
-import { type ChoreError, ChoreLost, type FirstBash } from './fork-server.ts';
-import type { Keeper } from './stdin-holder.ts';
+import { type TaskError, TaskLostError, type ForkServer } from './fork-server.ts';
+import type { StdinHolder } from './stdin-holder.ts';
 import { removeFolder, Trash } from '../state/trash.ts';
 
 /**
  * How many are made at once, and the number left at which more are made. A burst needs a launcher, and so a FIFO, for
  * each job.
  */
-const stock = { directory: { batch: 128, low: 64 }, fifo: { batch: 256, low: 128 } } as const;
+const stockOf = { directory: { batch: 128, low: 64 }, fifo: { batch: 256, low: 128 } } as const;
 
 /** Limit on refills whose results are all useless, before an error is thrown. */
 const mostDiscarded = 3;
@@ -40,8 +40,8 @@ mkfifo -- "$@"`,
 
 export interface Spare {
   readonly path: string;
-  /** The hold that keeps its stdin open, see `Keeper`; absent for a FIFO. */
-  readonly hold: string | undefined;
+  /** The lease that keeps its stdin open, see `StdinHolder`; absent for a FIFO. */
+  readonly lease: string | undefined;
   /** Its inode and the time of its last change, as made. */
   readonly made: Made;
 }
@@ -53,13 +53,13 @@ type Made = Pick<Stats, 'ino' | 'ctimeMs'>;
  */
 const closeMs = 5000;
 
-export class Spares {
-  readonly #first: FirstBash;
+export class SparePool {
+  readonly #forkServer: ForkServer;
   /** The folder of this server alone: a script of a killed server may still run, and uses the same names. */
   readonly #folder: string;
   readonly #parent: string;
   readonly #kind: keyof typeof scripts;
-  readonly #keeper: Keeper | undefined;
+  readonly #stdinHolder: StdinHolder | undefined;
   readonly #batch: number;
   readonly #low: number;
   readonly #trash: Trash;
@@ -69,20 +69,20 @@ export class Spares {
   readonly #refilling = new Map<'ahead' | 'urgent', Promise<void>>();
 
   /**
-   * @param first Runs the scripts.
+   * @param forkServer Runs the scripts.
    * @param folder A path in the state directory. What an earlier server left there is removed.
-   * @param keeper Keeps the stdin of job directories open; without it, FIFOs are made instead.
+   * @param stdinHolder Keeps the stdin of job directories open; without it, FIFOs are made instead.
    */
-  constructor(first: FirstBash, folder: string, keeper?: Keeper) {
-    const { batch, low } = stock[keeper ? 'directory' : 'fifo'];
-    // Most of the keeper's capacity is for the jobs that run.
-    this.#batch = Math.min(batch, Math.max(1, Math.floor((keeper?.capacity ?? Number.POSITIVE_INFINITY) / 4)));
+  constructor(forkServer: ForkServer, folder: string, stdinHolder?: StdinHolder) {
+    const { batch, low } = stockOf[stdinHolder ? 'directory' : 'fifo'];
+    // Most of the stdin holder's capacity is for the jobs that run.
+    this.#batch = Math.min(batch, Math.max(1, Math.floor((stdinHolder?.capacity ?? Number.POSITIVE_INFINITY) / 4)));
     this.#low = Math.min(low, Math.ceil(this.#batch / 2));
-    this.#first = first;
+    this.#forkServer = forkServer;
     this.#parent = folder;
     this.#folder = join(folder, `${process.pid}-${Date.now().toString(36)}`);
-    this.#kind = keeper ? 'directory' : 'fifo';
-    this.#keeper = keeper;
+    this.#kind = stdinHolder ? 'directory' : 'fifo';
+    this.#stdinHolder = stdinHolder;
     this.#trash = new Trash(dirname(folder));
     // The script of a killed server may still run for a moment and write to the folder, so it is moved to the trash.
     try {
@@ -117,23 +117,23 @@ export class Spares {
    * Whether nothing replaced it, or a file in it: that changes the inode or the time of change, which cannot be set
    * back (inode(7)).
    */
-  #isGood({ path, hold, made }: Spare): boolean {
+  #isGood({ path, lease: lease, made }: Spare): boolean {
     const now = statFile(path);
     return now?.ino === made.ino && now.ctimeMs === made.ctimeMs
-      && (hold === undefined || this.#keeper?.isCurrent(hold) === true);
+      && (lease === undefined || this.#stdinHolder?.isCurrent(lease) === true);
   }
 
   /**
-   * Discards all that are ready: where the state directory was removed, or the keeper ended, all are useless. The files
+   * Discards all that are ready: where the state directory was removed, or the stdin holder ended, all are useless. The files
    * stay where they are, as a folder above them may be a link by now.
    */
   #discard(useless: Spare): void {
-    for (const { hold } of [useless, ...this.#ready.splice(0)])
-      if (hold !== undefined) this.#keeper?.releaseLater(hold);
+    for (const { lease: lease } of [useless, ...this.#ready.splice(0)])
+      if (lease !== undefined) this.#stdinHolder?.releaseLater(lease);
   }
 
   /** Returns an unused one to the pool. */
-  giveBack(spare: Spare): void {
+  release(spare: Spare): void {
     this.#ready.push(spare);
   }
 
@@ -145,7 +145,7 @@ export class Spares {
     await Promise.race([Promise.allSettled(this.#refilling.values()), limit]);
     overdue.abort();
     if (statFile(this.#parent) === undefined) return;
-    // Renamed first: a launcher forked a moment ago may still open its FIFO, and would create a file where there is no
+    // Renamed forkServer: a launcher forked a moment ago may still open its FIFO, and would create a file where there is no
     // FIFO.
     await removeFolder(this.#trash.put(this.#parent));
   }
@@ -167,22 +167,22 @@ export class Spares {
     const names = Array.from({ length: this.#batch }, () => String(this.#made += 1));
     const paths = names.map((name) => join(this.#folder, name));
     try {
-      await this.#first.chore(['/bin/sh', '-c', scripts[this.#kind], this.#folder, ...names], { isUrgent });
-      this.#ready.push(...await this.#hold(paths));
+      await this.#forkServer.runTask(['/bin/sh', '-c', scripts[this.#kind], this.#folder, ...names], { isUrgent });
+      this.#ready.push(...await this.#lease(paths));
     } catch (error) {
       await remove(paths);
-      if (error instanceof ChoreLost && !isAgain) return this.#make(isUrgent, true);
-      throw systemError(error as Error & Partial<ChoreError>);
+      if (error instanceof TaskLostError && !isAgain) return this.#make(isUrgent, true);
+      throw systemError(error as Error & Partial<TaskError>);
     }
   }
 
-  async #hold(paths: readonly string[]): Promise<readonly Spare[]> {
-    const holds = await this.#keeper?.hold(paths.map((path) => join(path, 'stdin')));
+  async #lease(paths: readonly string[]): Promise<readonly Spare[]> {
+    const leases = await this.#stdinHolder?.lease(paths.map((path) => join(path, 'stdin')));
     const spares: Spare[] = [];
     for (const [index, path] of paths.entries()) {
-      const [hold, made] = [holds?.[index], statFile(path)];
-      if (made !== undefined && (holds === undefined || hold !== undefined))
-        spares.push({ path, hold, made: { ino: made.ino, ctimeMs: made.ctimeMs } });
+      const [lease, made] = [leases?.[index], statFile(path)];
+      if (made !== undefined && (leases === undefined || lease !== undefined))
+        spares.push({ path, lease: lease, made: { ino: made.ino, ctimeMs: made.ctimeMs } });
       else await remove([path]);
     }
     if (spares.length === 0)
@@ -205,7 +205,7 @@ const reasons: { readonly [words: string]: string } = {
 };
 
 /** Finds the system's error in the output of the script's programs (strerror(3), in the C locale). */
-function systemError(error: Error & Partial<ChoreError>): Error {
+function systemError(error: Error & Partial<TaskError>): Error {
   const { stderr = '' } = error;
   const words = Object.keys(reasons).find((reason) => stderr.includes(reason));
   if (words === undefined) return error;

@@ -43,11 +43,11 @@ export interface Starter {
   /**
    * Ends the job's input. `false`: that is not possible any more.
    *
-   * @param hold What keeps the input open, if not the starter itself.
+   * @param lease What keeps the input open, if not the starter itself.
    */
-  closeStdin(id: string, hold: string | undefined): boolean;
-  /** Releases the stdin of a job that has ended. @param hold As above. */
-  letGoOfStdin(hold: string | undefined): void;
+  closeStdin(id: string, lease: string | undefined): boolean;
+  /** Releases the stdin of a job that has ended. @param lease As above. */
+  releaseStdin(lease: string | undefined): void;
   /** Stops starting jobs; running jobs keep running. */
   close(): void;
 }

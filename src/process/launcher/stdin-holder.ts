@@ -1,9 +1,9 @@
 /**
  * Keeps the stdin of jobs open. A job reads the end of its input once no process has its stdin open for writing. So a
- * small bash, the keeper, opens the FIFOs, with or without a server, and closes each on request. It lives as long as
+ * small bash, the holder, opens the FIFOs, with or without a server, and closes each on request. It lives as long as
  * the server that started it, or a launcher of that server with a job, lives.
  *
- * An open FIFO is named by a string, a hold, that a later server understands: `<name of the keeper's FIFO>:<number of
+ * An open FIFO is named by a string, a lease, that a later server understands: `<name of the holder's FIFO>:<number of
  * its descriptor>`.
  * @module
  */
@@ -12,36 +12,36 @@ import { join, relative } from 'node:path';
 import { errorCode } from '../../base/error-code.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { clearPlaceOf, isUnreadable, openFifo } from '../../base/untrusted-file.ts';
-import type { FirstBash } from './fork-server.ts';
+import type { ForkServer } from './fork-server.ts';
 import { isPidAlive } from '../identity.ts';
 import { openFileLimit } from '../open-files.ts';
 
-export interface KeeperOptions {
-  readonly first: FirstBash;
+export interface StdinHolderOptions {
+  readonly forkServer: ForkServer;
   /** Paths of FIFOs are sent relative to it. */
   readonly stateDir: string;
-  /** How long the keeper may take to answer, in milliseconds. Default: 30,000. */
+  /** How long the holder may take to answer, in milliseconds. Default: 30,000. */
   readonly answerMs?: number;
   readonly onWarning: (message: string, error?: unknown) => void;
 }
 
 interface Batch {
   readonly numbers: readonly number[];
-  readonly resolve: (holds: readonly (string | undefined)[]) => void;
+  readonly resolve: (leases: readonly (string | undefined)[]) => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
 }
 
 /** Lower descriptors are left to bash. */
 const lowestNumber = 64;
-/** The names of keepers' FIFOs, see `#make`; other files in the folder are not ours. */
-const keeperName = /^\d+-\d+-[0-9a-z]+$/;
+/** The names of holders' FIFOs, see `#make`; other files in the folder are not ours. */
+const fifoName = /^\d+-\d+-[0-9a-z]+$/;
 const checkMs = 1000;
 const flushMs = 100;
 const defaultAnswerMs = 30_000;
 
-export class Keeper {
-  readonly #options: KeeperOptions;
+export class StdinHolder {
+  readonly #options: StdinHolderOptions;
   readonly #folder: string;
   readonly #batches = new Map<number, Batch>();
   readonly #check: NodeJS.Timeout;
@@ -56,33 +56,33 @@ export class Keeper {
   readonly #unneeded: string[] = [];
   #flushing: NodeJS.Timeout | undefined;
   #starting: Promise<void> | undefined;
-  /** The FIFOs of earlier keepers, as long as jobs of their servers run. */
+  /** The FIFOs of earlier holders, as long as jobs of their servers run. */
   #others: readonly string[];
   #isClosed = false;
 
-  constructor(options: KeeperOptions) {
+  constructor(options: StdinHolderOptions) {
     this.#options = options;
     this.#folder = join(options.stateDir, 'keepers');
-    this.#check = setInterval(() => this.#lookAfter(), checkMs);
+    this.#check = setInterval(() => this.#checkProcess(), checkMs);
     this.#check.unref();
-    options.first.tell({
-      // Launchers of a new first bash must have the keeper's FIFO open, too.
-      onStart: () => { if (this.#pid !== undefined) options.first.send('sc_join', join(this.#folder, this.#name)); },
-      // The command to fork the keeper may be lost with the first bash.
+    options.forkServer.listen({
+      // Launchers of a new fork server must have the holder's FIFO open, too.
+      onStart: () => { if (this.#pid !== undefined) options.forkServer.send('sc_join', join(this.#folder, this.#name)); },
+      // The command to fork the holder may be lost with the fork server.
       onEnd: () => {
         if (this.#pid === undefined)
-          this.#end(new Error('Cannot keep FIFOs open: the bash that forks the keeper has ended'));
+          this.#end(new Error('Cannot keep FIFOs open: the bash that forks the holder has ended'));
       },
-      onLine: (line) => this.#hear(line),
+      onLine: (line) => this.#handleLine(line),
     });
     clearPlaceOf(this.#folder);
-    this.#others = removeDeserted(this.#folder, namesIn(this.#folder));
+    this.#others = removeEndedHolders(this.#folder, namesIn(this.#folder));
   }
 
   /**
-   * Resolves once the keeper is being started: launchers forked from then on keep it alive.
+   * Resolves once the holder is being started: launchers forked from then on keep it alive.
    *
-   * @throws as {@link hold}.
+   * @throws as {@link lease}.
    */
   start(): Promise<void> {
     if (this.#isClosed) return Promise.reject(new Error('Cannot keep FIFOs open: the server is closing'));
@@ -91,28 +91,28 @@ export class Keeper {
     return this.#starting;
   }
 
-  /** How many FIFOs the keeper can hold at once. */
+  /** How many FIFOs the holder can hold at once. */
   get capacity(): number {
     return Math.max(1, this.#limit - lowestNumber);
   }
 
-  /** Whether the hold belongs to the current keeper. */
-  isCurrent(hold: string): boolean {
-    return this.#fd !== undefined && nameOf(hold) === this.#name;
+  /** Whether the lease belongs to the current holder. */
+  isCurrent(lease: string): boolean {
+    return this.#fd !== undefined && nameOf(lease) === this.#name;
   }
 
   /**
-   * Opens FIFOs for writing. Resolves with a hold for each, in the same order; `undefined` where the FIFO is gone, or
-   * the keeper has too many files open.
+   * Opens FIFOs for writing. Resolves with a lease for each, in the same order; `undefined` where the FIFO is gone, or
+   * the holder has too many files open.
    *
-   * @throws Error where no keeper can be started.
+   * @throws Error where no holder can be started.
    */
-  async hold(paths: readonly string[]): Promise<readonly (string | undefined)[]> {
+  async lease(paths: readonly string[]): Promise<readonly (string | undefined)[]> {
     await this.start();
     const batch = this.#lastBatch += 1;
     const numbers = paths.flatMap(() => this.#free.pop() ?? this.#nextNumber() ?? []);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#silent(), this.#options.answerMs ?? defaultAnswerMs);
+      const timer = setTimeout(() => this.#replaceSilent(), this.#options.answerMs ?? defaultAnswerMs);
       timer.unref();
       this.#batches.set(batch, { numbers, resolve, reject, timer });
       const lines = numbers
@@ -121,23 +121,23 @@ export class Keeper {
     });
   }
 
-  /** Closes the FIFO of a hold. `false`: its keeper is gone, and its FIFOs are closed. */
-  release(hold: string): boolean {
-    const number = numberOf(hold);
-    if (!this.isCurrent(hold)) return tellOther(join(this.#folder, nameOf(hold)), `drop ${number}\n`);
+  /** Closes the FIFO of a lease. `false`: its holder is gone, and its FIFOs are closed. */
+  release(lease: string): boolean {
+    const number = numberOf(lease);
+    if (!this.isCurrent(lease)) return writeToOther(join(this.#folder, nameOf(lease)), `drop ${number}\n`);
     this.#write(`drop ${number}\n`);
     this.#free.push(number);
     return true;
   }
 
-  /** {@link release} of a FIFO that is not read any more: batched, as each line wakes the keeper. */
-  releaseLater(hold: string): void {
-    this.#unneeded.push(hold);
+  /** {@link release} of a FIFO that is not read any more: batched, as each line wakes the holder. */
+  releaseLater(lease: string): void {
+    this.#unneeded.push(lease);
     this.#flushing ??= setTimeout(() => this.#flush(), flushMs);
     this.#flushing.unref();
   }
 
-  /** Closes the connection to the keeper, which keeps its FIFOs open as long as launchers have jobs. */
+  /** Closes the connection to the holder, which keeps its FIFOs open as long as launchers have jobs. */
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#check);
@@ -148,21 +148,21 @@ export class Keeper {
   #flush(): void {
     clearTimeout(this.#flushing);
     this.#flushing = undefined;
-    const holds = this.#unneeded.splice(0);
-    for (const hold of holds.filter((one) => !this.isCurrent(one))) this.release(hold);
-    const numbers = holds.filter((hold) => this.isCurrent(hold)).map(numberOf);
+    const leases = this.#unneeded.splice(0);
+    for (const lease of leases.filter((one) => !this.isCurrent(one))) this.release(lease);
+    const numbers = leases.filter((lease) => this.isCurrent(lease)).map(numberOf);
     this.#write(numbers.map((number) => `drop ${number}\n`).join(''));
     this.#free.push(...numbers);
   }
 
-  /** Replaces a keeper that does not answer. The old one keeps its FIFOs open. */
-  #silent(): void {
+  /** Replaces a holder that does not answer. The old one keeps its FIFOs open. */
+  #replaceSilent(): void {
     const why = 'what keeps stdin open does not answer';
     this.#options.onWarning(`${why}, starting another`);
     this.#end(new Error(`Cannot keep FIFOs open: ${why}; it may be tried again`));
   }
 
-  /** `undefined`: the keeper has reached its limit of open files. */
+  /** `undefined`: the holder has reached its limit of open files. */
   #nextNumber(): number | undefined {
     return this.#next >= this.#limit ? undefined : (this.#next += 1) - 1;
   }
@@ -172,17 +172,17 @@ export class Keeper {
     makeFolder(this.#folder, { mode: 0o700 });
     const name = `${process.pid}-${this.#made += 1}-${Date.now().toString(36)}`;
     const path = join(this.#folder, name);
-    await this.#options.first.chore(['mkfifo', '-m', '600', '--', path], { isUrgent: true });
+    await this.#options.forkServer.runTask(['mkfifo', '-m', '600', '--', path], { isUrgent: true });
     if (this.#isClosed) throw new Error('Cannot keep FIFOs open: the server is closing');
     this.#name = name;
     this.#free = [];
     this.#next = lowestNumber;
     // Opened for reading as well, so that neither the open nor a write waits or fails without a reader.
     this.#fd = openFifo(path, 'both');
-    this.#options.first.send('sc_fork_keeper', path, this.#options.stateDir);
+    this.#options.forkServer.send('sc_fork_holder', path, this.#options.stateDir);
   }
 
-  #hear(line: string): void {
+  #handleLine(line: string): void {
     const [word, name, value = '', ...failed] = line.split(' ');
     if (name !== this.#name) return;
     if (word === 'keeper') this.#pid = Number(value);
@@ -205,19 +205,19 @@ export class Keeper {
     try {
       writeSync(this.#fd, lines);
     } catch (error) {
-      // EAGAIN: the keeper has stopped reading.
+      // EAGAIN: the holder has stopped reading.
       this.#options.onWarning('cannot write to what keeps stdin open, starting another', error);
       this.#end(error as Error);
     }
   }
 
-  #lookAfter(): void {
-    if (this.#others.length > 0) this.#others = removeDeserted(this.#folder, this.#others);
+  #checkProcess(): void {
+    if (this.#others.length > 0) this.#others = removeEndedHolders(this.#folder, this.#others);
     if (this.#pid === undefined || isPidAlive(this.#pid)) return;
     this.#options.onWarning(
       'what keeps stdin open has ended, starting another: jobs that run have come to the end of their input',
     );
-    this.#end(new Error('Cannot keep FIFOs open: the keeper has ended'));
+    this.#end(new Error('Cannot keep FIFOs open: the holder has ended'));
   }
 
   #end(error: Error): void {
@@ -228,16 +228,16 @@ export class Keeper {
   }
 }
 
-function nameOf(hold: string): string {
-  return hold.slice(0, hold.indexOf(':'));
+function nameOf(lease: string): string {
+  return lease.slice(0, lease.indexOf(':'));
 }
 
-function numberOf(hold: string): number {
-  return Number(hold.slice(hold.indexOf(':') + 1));
+function numberOf(lease: string): number {
+  return Number(lease.slice(lease.indexOf(':') + 1));
 }
 
-/** Writes to the keeper of an earlier server. `false`: it is gone. */
-function tellOther(path: string, line: string): boolean {
+/** Writes to the holder of an earlier server. `false`: it is gone. */
+function writeToOther(path: string, line: string): boolean {
   try {
     const fd = openFifo(path, 'write');
     try {
@@ -247,18 +247,18 @@ function tellOther(path: string, line: string): boolean {
     }
     return true;
   } catch (error) {
-    // ENXIO: the FIFO has no reader (open(2)). EAGAIN: the keeper hangs, and its FIFO is full.
+    // ENXIO: the FIFO has no reader (open(2)). EAGAIN: the holder hangs, and its FIFO is full.
     const isGone = ['ENXIO', 'EAGAIN'].includes(errorCode(error));
     if (!isGone && !isUnreadable(error)) throw error;
     return false;
   }
 }
 
-/** Removes the FIFOs of keepers that have ended. @returns the names of those that have not. */
-function removeDeserted(folder: string, names: readonly string[]): readonly string[] {
+/** Removes the FIFOs of holders that have ended. @returns the names of those that have not. */
+function removeEndedHolders(folder: string, names: readonly string[]): readonly string[] {
   return names.filter((name) => {
     try {
-      if (tellOther(join(folder, name), '')) return true;
+      if (writeToOther(join(folder, name), '')) return true;
       unlinkSync(join(folder, name));
     } catch {
       // The file is not ours: it stays.
@@ -269,7 +269,7 @@ function removeDeserted(folder: string, names: readonly string[]): readonly stri
 
 function namesIn(folder: string): readonly string[] {
   try {
-    return readdirSync(folder).filter((name) => keeperName.test(name));
+    return readdirSync(folder).filter((name) => fifoName.test(name));
   } catch {
     return [];
   }

@@ -5,9 +5,9 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, openSync, closeSync, constants, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
-import { FirstBash } from '../../src/process/launcher/fork-server.ts';
+import { ForkServer } from '../../src/process/launcher/fork-server.ts';
 import { sendSignal } from '../../src/process/identity.ts';
-import { Keeper } from '../../src/process/launcher/stdin-holder.ts';
+import { StdinHolder } from '../../src/process/launcher/stdin-holder.ts';
 import { findBash } from '../../src/process/launcher/pool.ts';
 import { childrenOf } from '../support/processes.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
@@ -17,20 +17,20 @@ const bash = findBash();
 
 interface Setting {
   readonly folder: string;
-  readonly first: FirstBash;
-  readonly keeper: Keeper;
+  readonly first: ForkServer;
+  readonly keeper: StdinHolder;
   readonly warnings: string[];
   /** The pid of the keeper's process. */
   readonly pid: () => number;
 }
 
-function setUp(t: TestContext, folder = temporaryFolder(t), bounds: { answerMs?: number; choreMs?: number } = {}): Setting {
+function setUp(t: TestContext, folder = temporaryFolder(t), bounds: { answerMs?: number; taskTimeoutMs?: number } = {}): Setting {
   const warnings: string[] = [];
   const onWarning = (message: string): void => { warnings.push(message); };
-  const first = new FirstBash({ bash: bash ?? '', jobsDirectory: folder, env: { PATH: process.env['PATH'] ?? '' }, onWarning, ...bounds });
-  const keeper = new Keeper({ first, stateDir: folder, onWarning, ...bounds });
+  const first = new ForkServer({ bash: bash ?? '', jobsDirectory: folder, env: { PATH: process.env['PATH'] ?? '' }, onWarning, ...bounds });
+  const keeper = new StdinHolder({ forkServer: first, stateDir: folder, onWarning, ...bounds });
   let pid = 0;
-  first.tell({ onStart: () => undefined, onEnd: () => undefined, onLine: (line) => { if (line.startsWith('keeper ')) pid = Number(line.split(' ')[2]); } });
+  first.listen({ onStart: () => undefined, onEnd: () => undefined, onLine: (line) => { if (line.startsWith('keeper ')) pid = Number(line.split(' ')[2]); } });
   atEnd(t, () => {
     keeper.close();
     first.close();
@@ -66,7 +66,7 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
   it('hold() keeps a FIFO open until release()', async (t) => {
     const { folder, keeper } = setUp(t);
     const [one, other] = [reader(t, folder, 'one'), reader(t, folder, 'other')];
-    const [first, second] = await keeper.hold([one.path, other.path]);
+    const [first, second] = await keeper.lease([one.path, other.path]);
     assert.ok(first !== undefined && second !== undefined && first !== second);
     one.start();
     other.start();
@@ -81,7 +81,7 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     const { folder, keeper } = setUp(t);
     const { path } = reader(t, folder, 'fifo');
     writeFileSync(join(folder, 'file'), '');
-    const holds = await keeper.hold([join(folder, 'missing'), path, join(folder, 'file')]);
+    const holds = await keeper.lease([join(folder, 'missing'), path, join(folder, 'file')]);
     assert.deepEqual(holds.map((hold) => hold !== undefined), [false, true, false]);
     assert.equal(existsSync(join(folder, 'missing')), false);
   });
@@ -89,7 +89,7 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
   it('holds of an ended server are released by the next', async (t) => {
     const before = setUp(t);
     const { path, isAtEnd, start } = reader(t, before.folder, 'fifo');
-    const [hold = ''] = await before.keeper.hold([path]);
+    const [hold = ''] = await before.keeper.lease([path]);
     start();
     const { keeper } = setUp(t, before.folder);
     assert.equal(keeper.isCurrent(hold), false);
@@ -100,12 +100,12 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
   it('a keeper that is killed is told of and replaced', async (t) => {
     const { folder, keeper, warnings, pid } = setUp(t);
     const [one, other] = [reader(t, folder, 'one'), reader(t, folder, 'other')];
-    const [hold = ''] = await keeper.hold([one.path]);
+    const [hold = ''] = await keeper.lease([one.path]);
     sendSignal(await until(() => pid() > 0 && pid(), { what: 'it is known' }), 'SIGKILL');
     await until(() => !keeper.isCurrent(hold), { what: 'its end is seen' });
     assert.match(warnings.join(), /what keeps stdin open has ended/);
     assert.equal(keeper.release(hold), false);
-    const [next = ''] = await keeper.hold([other.path]);
+    const [next = ''] = await keeper.lease([other.path]);
     assert.equal(keeper.isCurrent(next), true);
     other.start();
     assert.equal(keeper.release(next), true);
@@ -115,13 +115,13 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
   it('one that stands still holds what it holds, and another does what is asked from then on', async (t) => {
     const { folder, keeper, warnings, pid } = setUp(t, undefined, { answerMs: 300 });
     const [one, other] = [reader(t, folder, 'one'), reader(t, folder, 'other')];
-    const [hold = ''] = await keeper.hold([one.path]);
+    const [hold = ''] = await keeper.lease([one.path]);
     one.start();
     const stopped = await until(() => pid() > 0 && pid(), { what: 'it is known' });
     sendSignal(stopped, 'SIGSTOP');
-    await assert.rejects(keeper.hold([other.path]), /does not answer; it may be tried again/);
+    await assert.rejects(keeper.lease([other.path]), /does not answer; it may be tried again/);
     assert.match(warnings.join(), /does not answer, starting another/);
-    const [next = ''] = await keeper.hold([other.path]);
+    const [next = ''] = await keeper.lease([other.path]);
     assert.notEqual(pid(), stopped);
     other.start();
     assert.equal(keeper.release(next), true);
@@ -133,13 +133,13 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
   });
 
   it('a first bash that stands still is replaced', async (t) => {
-    const { folder, first, keeper, warnings } = setUp(t, undefined, { choreMs: 300 });
+    const { folder, first, keeper, warnings } = setUp(t, undefined, { taskTimeoutMs: 300 });
     const one = reader(t, folder, 'one');
-    await first.chore(['true'], { isUrgent: true });
+    await first.runTask(['true'], { isUrgent: true });
     const [bashPid = 0] = childrenOf(process.pid).filter((child) => readFileSync(`/proc/${child}/cmdline`, 'latin1').endsWith(`${folder}\0`));
     sendSignal(bashPid, 'SIGSTOP');
-    await assert.rejects(first.chore(['true'], { isUrgent: true }), /more than 0.3 s; it may be tried again/);
-    const [hold] = await until(() => keeper.hold([one.path]).catch(() => undefined), { what: 'another one works' });
+    await assert.rejects(first.runTask(['true'], { isUrgent: true }), /more than 0.3 s; it may be tried again/);
+    const [hold] = await until(() => keeper.lease([one.path]).catch(() => undefined), { what: 'another one works' });
     assert.notEqual(hold, undefined);
     assert.match(warnings.join(), /the first launcher ended, starting another/);
   });
@@ -150,7 +150,7 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     mkdirSync(folder);
     const { keeper } = setUp(t, folder);
     const { path, isAtEnd, start } = reader(t, folder, 'fi fo');
-    const [hold] = await keeper.hold([path]);
+    const [hold] = await keeper.lease([path]);
     start();
     assert.equal(isAtEnd(), false);
     assert.ok(hold !== undefined && keeper.release(hold));
@@ -160,11 +160,11 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
   it('one that ended before it could open its FIFO is waited for by nobody', async (t) => {
     // What went wrong: bash waited in open(2) for a reader, for ever where the server was killed then, and no job could be started where it was not.
     const { folder, first } = setUp(t);
-    await first.chore(['true'], { isUrgent: true });
+    await first.runTask(['true'], { isUrgent: true });
     for (const name of ['keeper', 'never there']) {
       if (name === 'keeper') execFileSync('mkfifo', [join(folder, name)]);
       first.send('sc_join', join(folder, name));
-      await first.chore(['true'], { isUrgent: true });
+      await first.runTask(['true'], { isUrgent: true });
     }
     assert.deepEqual(readdirSync(folder), ['keeper']);
   });
@@ -176,12 +176,12 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     const send = first.send.bind(first);
     // The word is lost, and its reader with it.
     first.send = (...words) => {
-      if (words[0] !== 'sc_fork_keeper') return send(...words);
+      if (words[0] !== 'sc_fork_holder') return send(...words);
       first.send = send;
       send('exit');
     };
-    await assert.rejects(keeper.hold([path]), /has ended/);
-    const [hold] = await keeper.hold([path]);
+    await assert.rejects(keeper.lease([path]), /has ended/);
+    const [hold] = await keeper.lease([path]);
     assert.ok(hold !== undefined && keeper.isCurrent(hold));
   });
 
@@ -205,7 +205,7 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     const { keeper } = setUp(t, folder);
     // What went wrong: every file there was taken for the FIFO of a keeper that has ended.
     assert.deepEqual(readdirSync(outside).sort(), ['100-1-abc', 'file']);
-    const [hold] = await keeper.hold([reader(t, folder, 'one').path]);
+    const [hold] = await keeper.lease([reader(t, folder, 'one').path]);
     assert.notEqual(hold, undefined);
     assert.deepEqual(readdirSync(outside).sort(), ['100-1-abc', 'file']);
   });
@@ -215,7 +215,7 @@ describe('Keeper', { skip: bash === undefined ? 'there is no bash' : false }, ()
     const outside = temporaryFolder(t);
     symlinkSync(outside, join(folder, 'job'));
     execFileSync('mkfifo', [join(outside, 'stdin')]);
-    assert.deepEqual(await keeper.hold([join(folder, 'job', 'stdin')]).catch(() => [undefined]), [undefined]);
+    assert.deepEqual(await keeper.lease([join(folder, 'job', 'stdin')]).catch(() => [undefined]), [undefined]);
   });
 
   it('the FIFOs of keepers that have ended are removed', async (t) => {
