@@ -5,6 +5,7 @@
  * @module
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { test } from 'node:test';
@@ -48,6 +49,7 @@ const mayOpen: { readonly [name: string]: string } = {
   'process/environment/locale.ts': 'the locale archive of the system',
   'process/environment/npm.ts': '/proc',
   'process/own-version.ts': 'the package that this program is part of',
+  'process/launcher/launch-script.ts': 'the program of the launchers, which stands beside it',
   'http/auth/key-files.ts': 'the keys, with the same flags; it tells a link, an owner and a mode apart',
   'agents/services/files.ts': 'files of the workspace, which may be links, with O_NONBLOCK and a check',
   'terminals/socket-path.ts': 'a socket as such: O_PATH opens nothing (open(2))',
@@ -215,6 +217,19 @@ test('the syntax is erasable, so that Node runs the sources as they are', () => 
     }
     return undefined;
   })));
+});
+
+test('a shell program is a file that the shell and shellcheck can read', { skip: process.platform === 'win32' }, () => {
+  const programs = listFiles('src').filter((file) => /\.(bash|sh)$/.test(file));
+  assert.ok(programs.length > 0);
+  const hasShellcheck = spawnSync('shellcheck', ['--version']).status === 0;
+  report(programs.flatMap((file) => {
+    const checks = [['bash', '-n', file], ...hasShellcheck ? [['shellcheck', file]] : []];
+    return checks.flatMap(([program = '', ...args]) => {
+      const { status, stdout, stderr } = spawnSync(program, args, { cwd: root, encoding: 'utf8' });
+      return status === 0 ? [] : [`${file}: ${program}: ${stdout}${stderr}`];
+    });
+  }));
 });
 
 test('nothing is exported as default', () => {

@@ -43,8 +43,8 @@ export async function build(root, held) {
   const made = join(root, `.dist-new-${process.pid}`);
   try {
     await compile(root, made, held);
-    await bundle(root, made, 'cli/main.js');
     copyAssets(root, made);
+    await bundle(root, made, 'cli/main.js');
     makeExecutable(join(made, 'cli', 'main.js'));
     writeFileSync(join(made, '.stamp'), hash);
     replace(join(root, 'dist'), made, join(root, `.dist-old-${process.pid}`));

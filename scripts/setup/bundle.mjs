@@ -9,7 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join, posix } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 /** The TypeScript compiler that the checkout has installed. */
@@ -247,11 +247,20 @@ function importsOfFiles(code) {
 /** Adds to `sources` the module and all modules that it imports, directly or not. */
 function collect(ts, outDir, name, sources) {
   if (sources.has(name)) return;
-  const source = readFileSync(join(outDir, ...name.split('/')), 'utf8');
+  const path = join(outDir, ...name.split('/'));
+  const source = withPrograms(readFileSync(path, 'utf8'), dirname(path));
   sources.set(name, source);
   for (const { fileName } of ts.preProcessFile(source, true, true).importedFiles) {
     if (fileName.startsWith('.')) collect(ts, outDir, resolve(name, fileName), sources);
   }
+}
+
+/** Puts the shell programs that a module reads from beside it into the module, without the lines that are comments. */
+function withPrograms(source, folder) {
+  return source.replaceAll(
+    /\breadFileSync\(new URL\('([\w-]+\.(?:bash|sh|ps1))', import\.meta\.url\), 'utf8'\)/g,
+    (_call, name) => JSON.stringify(readFileSync(join(folder, name), 'utf8').replaceAll(/^[ \t]*#.*\n/gm, '')),
+  );
 }
 
 function resolve(from, specifier) {
