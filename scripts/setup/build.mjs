@@ -9,6 +9,7 @@ import { bundle } from './bundle.mjs';
 import { run, SetupError } from './tool.mjs';
 
 const config = join('scripts', 'setup', 'tsconfig.build.json');
+const tools = ['bundle.mjs', 'start.cjs'].map((name) => join('scripts', 'setup', name));
 
 /** Whether `dist` was built from these sources. Its stamp is its last file, so the two cannot disagree. */
 export function isBuilt(root) {
@@ -19,7 +20,7 @@ export function isBuilt(root) {
 /** A hash of what the output depends on: contents, never dates, which git and copying change. */
 function hashSources(root) {
   const hash = createHash('sha256');
-  for (const file of ['package-lock.json', 'tsconfig.json', config, ...listSources(root)]) {
+  for (const file of ['package-lock.json', 'tsconfig.json', config, ...tools, ...listSources(root)]) {
     const bytes = readFileSync(join(root, file));
     hash.update(`${file}\0${bytes.length}\0`).update(bytes);
   }
