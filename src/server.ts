@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from './base/log.ts';
-import { Pace } from './base/pace.ts';
+import { TimeSlicer } from './base/time-slicer.ts';
 import { Agents } from './agents/server/agents.ts';
 import { agentRoutes } from './agents/routes.ts';
 import type { Config } from './config.ts';
@@ -99,7 +99,7 @@ export async function startServer(
   const { log, version, wrapped } = options;
   const capacity = capacityOf(settings, { ...defaultLimits, ...options.limits }.connections, log);
   const config = { ...settings, ...capacity.settings };
-  const pace = new Pace();
+  const pace = new TimeSlicer();
   openStateDirectory(config.stateDir, log);
   // Warned about now: the first request through the proxy may come days later.
   for (const { problem } of config.proxyReport()) if (problem !== undefined) log.warn(problem);
@@ -376,7 +376,7 @@ async function openJobs(
     readonly agents: Agents;
     readonly jobShells: JobShells;
     readonly log: Log;
-    readonly pace: Pace;
+    readonly pace: TimeSlicer;
     readonly files: Files;
     readonly closers: (() => Promise<void> | void)[];
   },

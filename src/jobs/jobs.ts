@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { defined } from '../base/defined.ts';
 import type { Log } from '../base/log.ts';
-import { Pace } from '../base/pace.ts';
+import { TimeSlicer } from '../base/time-slicer.ts';
 import { type AgentJobSummary, type PendingAnywhere, waitsForInput } from '../protocol/agent-jobs.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
 import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName } from '../protocol/jobs.ts';
@@ -65,7 +65,7 @@ export interface JobsOptions {
   readonly keepDays: number;
   readonly keepBytes: number;
   /** Spreads bursts of work over the turns of the event loop. Default: one of its own. */
-  readonly pace?: Pace;
+  readonly pace?: TimeSlicer;
   /** Counts the files of output that clients read. Default: without a limit. */
   readonly readers?: FileBudget;
   readonly log: Log;
@@ -90,7 +90,7 @@ export class Jobs {
   readonly #monitor: Monitor;
   readonly #stdin: StdinWriter;
   /** Jobs may start, and end, by the hundred at once. */
-  readonly #pace: Pace;
+  readonly #pace: TimeSlicer;
   readonly readers: FileBudget;
   /** Remembers the answers to calls on a job. */
   readonly #answers = new Answers();
@@ -110,7 +110,7 @@ export class Jobs {
 
   private constructor(options: JobsOptions) {
     this.#options = options;
-    this.#pace = options.pace ?? new Pace();
+    this.#pace = options.pace ?? new TimeSlicer();
     this.readers = options.readers ?? new FileBudget();
     this.#store = new JobStore(options.stateDir);
     this.#watches = new Watches(({ id }) => this.#store.directory(id));

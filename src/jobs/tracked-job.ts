@@ -3,7 +3,7 @@
  * @module
  */
 import { defined } from '../base/defined.ts';
-import { FanOut } from '../base/fan-out.ts';
+import { Emitter } from '../base/emitter.ts';
 import type { JobId } from '../protocol/ids.ts';
 import { type AgentProgram, agentCommand, promptText } from '../protocol/agents.ts';
 import type { Job, JobRequest, Program, StreamName } from '../protocol/jobs.ts';
@@ -90,7 +90,7 @@ export class Entry {
   lastChange = 0;
   readonly #onStateChange: ((entry: Entry, before: JobState) => void) | undefined;
   #state: JobState;
-  #changes: FanOut<void> | undefined;
+  #changes: Emitter<void> | undefined;
 
   /** @param onStateChange Called after each change of the state, before the listeners of `onChange`. */
   constructor(record: JobRecord, onStateChange?: (entry: Entry, before: JobState) => void) {
@@ -161,12 +161,12 @@ export class Entry {
   /** Tells the listeners that something about the job has changed: state, output, processes. */
   changed(): void {
     this.version += 1;
-    this.#changes?.tell();
+    this.#changes?.emit();
   }
 
   /** Calls `listener` on every change until the returned function is called. */
   onChange(listener: () => void): () => void {
-    this.#changes ??= new FanOut();
+    this.#changes ??= new Emitter();
     const stop = this.#changes.listen(listener);
     return () => {
       stop();

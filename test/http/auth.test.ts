@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
-import { Attempts } from '../../src/http/auth/attempts.ts';
+import { FailedAttempts } from '../../src/http/auth/failed-attempts.ts';
 import { type Client, createAuthenticator } from '../../src/http/auth/auth.ts';
 import { clientAddress, sourceOf } from '../../src/http/auth/source.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
@@ -189,7 +189,7 @@ test('clientAddress() believes trusted proxies alone, and takes what the last of
 test('Attempts forgive with time, count an IPv6 network as one, and remember a bounded number of sources', () => {
   let now = 0;
   let guess = 0;
-  const attempts = new Attempts({ now: () => now });
+  const attempts = new FailedAttempts({ now: () => now });
   const count = (source: string): number => attempts.count(source, `${guess += 1}`);
   for (let index = 1; index <= 8; index += 1) assert.equal(count('10.0.0.1'), index);
   assert.equal(attempts.blockedMs('10.0.0.1'), 4_000);

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Log, createLog } from '../../src/base/log.ts';
 import { array, integer, object, optional, repeated, text, fromText } from '../../src/base/parse.ts';
 import { createAuthenticator } from '../../src/http/auth/auth.ts';
-import { type Answering, type HttpServerOptions, type Measurement, createHttpServer } from '../../src/http/server/listen.ts';
+import { type RoutingOptions, type HttpServerOptions, type Measurement, createHttpServer } from '../../src/http/server/listen.ts';
 import { type Reply, events, json, stream } from '../../src/http/routing/reply.ts';
 import { type Request, type Route, route } from '../../src/http/routing/route.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
@@ -88,7 +88,7 @@ export function testRoutes(seen: Served['seen'], more: readonly Route[] = []): R
   ];
 }
 
-export async function serve(t: TestContext, { routes, tickets, ...options }: Partial<HttpServerOptions & Answering> = {}): Promise<Served> {
+export async function serve(t: TestContext, { routes, tickets, ...options }: Partial<HttpServerOptions & RoutingOptions> = {}): Promise<Served> {
   const folder = mkdtempSync(join(tmpdir(), 'sidecar-http-'));
   // Never closed: what ends later than the server may still tell of it, and must not write to whoever has that number by then.
   const fd = openSync(join(folder, 'log'), 'a');

@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, readdirSync, readlinkSync, truncateSync, wri
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Pace } from '../../src/base/pace.ts';
+import { TimeSlicer } from '../../src/base/time-slicer.ts';
 import { Entry } from '../../src/jobs/tracked-job.ts';
 import { type FollowOptions, follow } from '../../src/jobs/output/follow.ts';
 import type { JobRecord } from '../../src/jobs/job.ts';
@@ -76,7 +76,7 @@ describe('follow', () => {
     const ending = new AbortController();
     const followers = 3000;
     let told = 0;
-    const pace = new Pace();
+    const pace = new TimeSlicer();
     const all = Array.from({ length: followers }, async () => {
       const pieces = follow(entry, { directory, from: { stdout: 0 }, signal: ending.signal, pace, readers: new FileBudget(0) });
       for await (const { bytes } of pieces) told += bytes.length;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import test from 'node:test';
-import { Ring } from '../../src/base/ring.ts';
+import { RingBuffer } from '../../src/base/ring-buffer.ts';
 import { Replay } from '../../src/terminals/holder/replay.ts';
 import { ScreenState } from '../../src/terminals/holder/screen-state.ts';
 
@@ -63,7 +63,7 @@ test('what never ends, or comes without end, stays small', () => {
 
 test('a replay begins at a line, between sequences and characters, in the state that is right there', () => {
   const begin = (size: number, ...pieces: string[]): string => {
-    const ring = new Ring(size);
+    const ring = new RingBuffer(size);
     const replay = new Replay(ring);
     for (const piece of pieces) replay.append(Buffer.from(piece));
     const { offset, state } = replay.joinPoint({ isFresh: true });
@@ -83,7 +83,7 @@ test('random output in random pieces: state and replay make the state that all o
   const parts = ['\x1b[?1049h', '\x1b[?1049l', '\x1b[31m', '\x1b[0m', '\x1b(0', '\x1b(B', '\x1b]2;title\x07', '\x1b[?25l', '\x1b[?25h', '\x1b[3;9r', '\x1b[r', 'text', '€', '\n', '\x1b[4 q', '\x0e', '\x0f', '\x1b[>1u', '\x1b[<u', '\x1b[!p', '\x1b='];
   for (let round = 0; round < 300; round += 1) {
     const all = Buffer.from(Array.from({ length: 60 }, () => parts[randomInt(parts.length)]).join(''));
-    const ring = new Ring(100);
+    const ring = new RingBuffer(100);
     const replay = new Replay(ring);
     for (let at = 0; at < all.length;) {
       const length = randomInt(1, 40);

@@ -3,7 +3,7 @@
  * the end of its work by `state_update`.
  * @module
  */
-import { FanOut } from '../../base/fan-out.ts';
+import { Emitter } from '../../base/emitter.ts';
 import { type Fields, fieldsOf, textOf } from '../lenient.ts';
 
 /** How work ended. */
@@ -26,7 +26,7 @@ export class Foreground {
   #last: WorkEnd = { stopReason: undefined, error: undefined };
   /** Ids of prompts that the agent has echoed, with the number of ends at that time. */
   readonly #echoes = new Map<string, number>();
-  readonly #news = new FanOut<void>();
+  readonly #news = new Emitter<void>();
 
   /** @param update An update of the session, as received. */
   apply(update: unknown): void {
@@ -73,7 +73,7 @@ export class Foreground {
     if (!isEnd) return;
     this.#ends += 1;
     this.#last = { stopReason: textOf(stopReason), error };
-    this.#news.tell();
+    this.#news.emit();
   }
 
   #echo(messageId: string | undefined): void {

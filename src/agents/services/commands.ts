@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../../base/defined.ts';
-import { Ring } from '../../base/ring.ts';
+import { RingBuffer } from '../../base/ring-buffer.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { type Identity, identify } from '../../process/identity.ts';
 import { spawnErrorText } from '../../process/spawn-error.ts';
@@ -56,7 +56,7 @@ interface Command {
   readonly child: ChildProcess;
   /** The leader of its process group. */
   readonly leader: Identity | undefined;
-  readonly ring: Ring;
+  readonly ring: RingBuffer;
   readonly limitBytes: number;
   readonly ended: Promise<ExitStatus>;
   exitStatus: ExitStatus | undefined;
@@ -123,7 +123,7 @@ export class AgentCommands {
     const asked: Asked = { command, file, cwd: workdir };
     const child = spawned(asked, words, { ...this.#options.env, ...env });
     const limitBytes = Math.min(outputByteLimit, maxLimitBytes);
-    const ring = new Ring(Math.max(1, limitBytes));
+    const ring = new RingBuffer(Math.max(1, limitBytes));
     for (const stream of [child.stdout, child.stderr]) stream
       ?.on('data', (chunk: Buffer) => ring.append(chunk))
       .on('error', () => undefined);
@@ -146,7 +146,7 @@ export class AgentCommands {
    */
   output(id: string): CommandOutput {
     const { ring, limitBytes, exitStatus } = this.#get(id);
-    const start = limitBytes === 0 ? ring.end : ring.wholeStart;
+    const start = limitBytes === 0 ? ring.end : ring.characterStart;
     return {
       output: ring.read(start, limitBytes).toString(),
       truncated: start > 0,

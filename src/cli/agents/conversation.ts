@@ -3,7 +3,7 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import { FanOut } from '../../base/fan-out.ts';
+import { Emitter } from '../../base/emitter.ts';
 import {
   type Job, type JobId, type Position, ProblemError, type Sidecar, isFinished, isJobId, positionOf,
 } from '../../client/client.ts';
@@ -132,7 +132,7 @@ class Dialogue {
   readonly #first: Turn;
   readonly #options: ConversationOptions & { readonly interrupts: InterruptHandler };
   readonly #ended = new AbortController();
-  readonly #news = new FanOut<void>();
+  readonly #news = new Emitter<void>();
   /** Numbers of the last turn that the server has accepted, that has begun and that has stopped. */
   #taken: number;
   #begun = 0;
@@ -177,14 +177,14 @@ class Dialogue {
       sidecar: this.#sidecar, id, paint, interrupts, isAsking, view: viewOf(this.#options),
       onBegin: (turn) => {
         this.#begun = turn;
-        this.#news.tell();
+        this.#news.emit();
       },
       onStop: ({ turn, stopReason }) => {
         this.#stopped = turn;
         if (stopReason !== 'end_turn') say(
           stopReason === 'cancelled' ? 'the turn was cancelled' : `the turn has stopped: ${stopReason}`,
         );
-        this.#news.tell();
+        this.#news.emit();
         return false;
       },
     }));
@@ -234,7 +234,7 @@ class Dialogue {
 
   #end(): void {
     this.#ended.abort();
-    this.#news.tell();
+    this.#news.emit();
   }
 }
 

@@ -7,7 +7,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../../base/log.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import { Attempts } from './attempts.ts';
+import { FailedAttempts } from './failed-attempts.ts';
 import { sourceOf } from './source.ts';
 
 export type Access = 'right' | 'missing' | 'wrong';
@@ -50,14 +50,14 @@ export function createAuthenticator(options: {
   accepts: (presented: string) => boolean; log: Log; now?: () => number; maxDelayMs?: number;
 }): Authenticator {
   const { accepts, log, now = Date.now, maxDelayMs = 2_000 } = options;
-  const attempts = new Attempts({ now });
+  const attempts = new FailedAttempts({ now });
   const hold = async (source: string, delayMs: number): Promise<Access> => {
-    attempts.hold(source, 1);
+    attempts.countPending(source, 1);
     try {
       await delay(delayMs);
       return 'wrong';
     } finally {
-      attempts.hold(source, -1);
+      attempts.countPending(source, -1);
     }
   };
   const mustBeFree = (source: string): void => {

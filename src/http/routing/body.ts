@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { ParseError } from '../../base/parse.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import { ClientLeft } from './client-disconnected.ts';
+import { ClientDisconnected } from './client-disconnected.ts';
 
 export const noBytes: Buffer = Buffer.alloc(0);
 
@@ -46,13 +46,13 @@ export function checkTransferCoding(incoming: IncomingMessage): void {
 
 /**
  * @throws ProblemError `payload_too_large`
- * @throws ClientLeft when the connection ends before the body does.
+ * @throws ClientDisconnected when the connection ends before the body does.
  */
 export function readBytes(incoming: IncomingMessage, limitBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
-    const left = (): void => reject(new ClientLeft());
+    const left = (): void => reject(new ClientDisconnected());
     const take = (chunk: Buffer): void => {
       length += chunk.length;
       if (length <= limitBytes) {

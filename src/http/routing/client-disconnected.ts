@@ -2,10 +2,10 @@
  * The client has disconnected: not a failure, and no answer can be sent.
  * @module
  */
-export class ClientLeft extends Error {
-  override readonly name = 'ClientLeft';
+export class ClientDisconnected extends Error {
+  override readonly name = 'ClientDisconnected';
 
   constructor() {
-    super('The client left before the answer was complete');
+    super('The client disconnected before the answer was complete');
   }
 }

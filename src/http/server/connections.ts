@@ -5,13 +5,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { WebSocketConnection } from '../../websocket/connection.ts';
-import { ClientLeft } from '../routing/client-disconnected.ts';
+import { ClientDisconnected } from '../routing/client-disconnected.ts';
 import type { Limits } from './limits.ts';
-import { ReadHold } from './read-hold.ts';
-import { type Slot, Slots } from './slots.ts';
+import { ReadGate } from './read-gate.ts';
+import { type ConnectionSlot, ConnectionSlots } from './connection-slots.ts';
 
 /** A request that is not answered yet. */
-export interface Pending {
+export interface ActiveRequest {
   readonly incoming: IncomingMessage;
   readonly response: ServerResponse;
   /** As `performance.now()`. */
@@ -19,7 +19,7 @@ export interface Pending {
   abort(reason: Error): void;
 }
 
-export interface Connection<T extends Pending> {
+export interface Connection<T extends ActiveRequest> {
   readonly socket: Socket;
   /** The last request that arrived on it. */
   latest?: T;
@@ -30,18 +30,18 @@ export interface Connection<T extends Pending> {
   /** An answer on it has said that it is the last one (`Connection: close`). */
   hasLastAnswer: boolean;
   /** Requests on it that wait for their turn: those with a body, and all after one. */
-  orders: number;
+  queuedBodies: number;
   /** Its last request, which asked for another protocol than HTTP and did not get it. */
-  stayed?: IncomingMessage;
+  refusedUpgrade?: IncomingMessage;
   /** How many requests arrived in a row while the previous answer was not sent yet. */
-  ahead: number;
+  pipelined: number;
   /** Counts those of them that wait for the previous answer, and stops its reading meanwhile. */
-  readonly hold: ReadHold;
+  readonly readGate: ReadGate;
   /** It exceeds the limit of connections: only vital requests are answered on it. */
   isReserve: boolean;
   /** The last key on it was right. */
   isKnown: boolean;
-  readonly slot: Slot;
+  readonly slot: ConnectionSlot;
   /** Present once a handshake has arrived on it: no request follows. */
   upgrade?: Upgrade;
   /** As `performance.now()`. */
@@ -68,12 +68,12 @@ const fewConnections = 16;
  */
 const freshMs = 1_000;
 
-export class Connections<T extends Pending> {
+export class Connections<T extends ActiveRequest> {
   readonly #limits: Limits;
   readonly #open = new Map<Socket, Connection<T>>();
-  readonly #slots: Slots;
+  readonly #slots: ConnectionSlots;
   /** Under TLS: all connections, including those in a handshake, by the client's address and port. */
-  readonly #raw = new Map<string, { readonly socket: Socket; readonly slot: Slot }>();
+  readonly #raw = new Map<string, { readonly socket: Socket; readonly slot: ConnectionSlot }>();
   /** Under TLS: when each running handshake began, by the client's address and port. */
   readonly #handshakes = new Map<string, number>();
   readonly #sweep: NodeJS.Timeout;
@@ -84,7 +84,7 @@ export class Connections<T extends Pending> {
 
   constructor(limits: Limits) {
     this.#limits = limits;
-    this.#slots = new Slots(limits);
+    this.#slots = new ConnectionSlots(limits);
     this.#sweep = setInterval(() => this.#endStalled(), Math.max(20, Math.min(30_000, limits.stallMs / 4))).unref();
   }
 
@@ -113,25 +113,25 @@ export class Connections<T extends Pending> {
     const slot = this.#raw.get(peer)?.slot ?? this.#enter(socket);
     const connection: Connection<T> = {
       socket, slot, live: new Set(), isRefused: false, hasLastAnswer: false, isKnown: false, isReserve: false,
-      orders: 0, ahead: 0, hold: new ReadHold(socket), openedAt: performance.now(),
+      queuedBodies: 0, pipelined: 0, readGate: new ReadGate(socket), openedAt: performance.now(),
       progress: { mark: '', since: 0 },
     };
     this.#handshakes.delete(peer);
     // Node reports an aborted or evicted TLS handshake only once its socket is gone: 'close' may not follow any more.
     if (socket.destroyed) {
-      this.#slots.leave(slot);
+      this.#slots.release(slot);
       return connection;
     }
     slot.isBusy = () => isBusy(connection);
-    slot.isQueued = () => connection.orders + connection.hold.waiting > 0;
+    slot.isQueued = () => connection.queuedBodies + connection.readGate.waiting > 0;
     this.#open.set(socket, connection);
     socket.once('close', () => {
       this.#open.delete(socket);
-      this.#slots.leave(slot);
-      abortLive(connection, new ClientLeft());
+      this.#slots.release(slot);
+      abortLive(connection, new ClientDisconnected());
     });
     // Half-closed: pending requests are still answered, but waits and streams for the client end.
-    socket.once('end', () => abortLive(connection, new ClientLeft()));
+    socket.once('end', () => abortLive(connection, new ClientDisconnected()));
     return connection;
   }
 
@@ -145,7 +145,7 @@ export class Connections<T extends Pending> {
     socket.once('close', () => {
       if (this.#raw.get(peer)?.socket === socket) this.#raw.delete(peer);
       this.#handshakes.delete(peer);
-      this.#slots.leave(slot);
+      this.#slots.release(slot);
     });
   }
 
@@ -160,8 +160,8 @@ export class Connections<T extends Pending> {
     if (isRight) this.#slots.authenticate(connection.slot);
   }
 
-  #enter(socket: Socket): Slot {
-    return this.#slots.enter(socket.remoteAddress ?? '', { isBusy: () => false, end: () => { socket.destroy(); } });
+  #enter(socket: Socket): ConnectionSlot {
+    return this.#slots.take(socket.remoteAddress ?? '', { isBusy: () => false, end: () => { socket.destroy(); } });
   }
 
   of(socket: Socket): Connection<T> {
@@ -241,24 +241,24 @@ function peerOf({ remoteAddress, remotePort, localAddress }: Socket): string {
 }
 
 /** Whether a request on it is being answered. */
-function isBusy({ latest, isRefused }: Connection<Pending>): boolean {
+function isBusy({ latest, isRefused }: Connection<ActiveRequest>): boolean {
   return latest !== undefined && !isRefused && !latest.response.writableFinished && !latest.response.destroyed;
 }
 
 /** Whether the client has just connected, so that a request is to be expected. */
-function isFresh({ latest, openedAt }: Connection<Pending>, now: number): boolean {
+function isFresh({ latest, openedAt }: Connection<ActiveRequest>, now: number): boolean {
   return latest === undefined && now - openedAt < freshMs;
 }
 
 /**
  * Whether an answer is still to begin. One that has begun may take its time; a request that stalls is not waited for.
  */
-function isBeingAnswered({ latest, upgrade }: Connection<Pending>, now: number): boolean {
+function isBeingAnswered({ latest, upgrade }: Connection<ActiveRequest>, now: number): boolean {
   if (latest === undefined || upgrade?.webSocket !== undefined
     || latest.response.headersSent || latest.response.destroyed) return false;
   return latest.incoming.complete || now - latest.startedAt < freshMs;
 }
 
-function abortLive<T extends Pending>(connection: Connection<T>, reason: Error): void {
+function abortLive<T extends ActiveRequest>(connection: Connection<T>, reason: Error): void {
   for (const pending of [...connection.live]) pending.abort(reason);
 }

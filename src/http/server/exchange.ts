@@ -5,8 +5,8 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { randomBytes } from 'node:crypto';
 import { hasContent, noBytes } from '../routing/body.ts';
-import { ClientLeft } from '../routing/client-disconnected.ts';
-import type { Connection, Pending } from './connections.ts';
+import { ClientDisconnected } from '../routing/client-disconnected.ts';
+import type { Connection, ActiveRequest } from './connections.ts';
 import type { CorsHeaders } from '../auth/origin.ts';
 import type { Request } from '../routing/route.ts';
 import type { Params } from '../routing/router.ts';
@@ -16,7 +16,7 @@ const idPattern = /^[\w.:-]{1,128}$/;
 const idPrefix = randomBytes(6).toString('base64url');
 let idCount = 0;
 
-export class Exchange implements Request, Pending {
+export class Exchange implements Request, ActiveRequest {
   readonly incoming: IncomingMessage;
   readonly response: ServerResponse;
   readonly connection: Connection<Exchange>;
@@ -64,7 +64,7 @@ export class Exchange implements Request, Pending {
       this.#controller = new AbortController();
       this.connection.live.add(this);
       const { socket } = this.connection;
-      if (socket.destroyed || socket.readableEnded) this.abort(new ClientLeft());
+      if (socket.destroyed || socket.readableEnded) this.abort(new ClientDisconnected());
     }
     return this.#controller.signal;
   }

@@ -20,7 +20,7 @@ import { ticketIn } from '../routing/ticket-query.ts';
 import type { Tickets } from '../auth/tickets.ts';
 import { openWebSocket, refuseWebSocket } from './web-socket.ts';
 
-export interface Handling {
+export interface HandlerOptions {
   readonly router: Router;
   readonly policy: OriginPolicy;
   readonly authenticator: Authenticator;
@@ -39,7 +39,7 @@ const allMethods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
  *
  * @throws ProblemError, ParseError, and what the handler throws; as a rejection where it had to wait.
  */
-export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply> {
+export function handle(exchange: Exchange, by: HandlerOptions): Reply | Promise<Reply> {
   const { incoming } = exchange;
   const { method = '', url = '' } = incoming;
   checkHead(incoming);
@@ -72,7 +72,9 @@ export function handle(exchange: Exchange, by: Handling): Reply | Promise<Reply>
  *
  * @throws ProblemError too_many_attempts.
  */
-function accessOf(exchange: Exchange, route: Route, query: string | undefined, by: Handling): Access | Promise<Access> {
+function accessOf(
+  exchange: Exchange, route: Route, query: string | undefined, by: HandlerOptions,
+): Access | Promise<Access> {
   const { headers, connection, requestId } = exchange;
   const peer = connection.socket.remoteAddress ?? '';
   const address = clientAddress(headers, peer, by.trustedProxies);
@@ -113,7 +115,7 @@ function mustUnderstandCoding(exchange: Exchange): void {
 }
 
 function admit(
-  exchange: Exchange, route: Route, query: string | undefined, access: Access, by: Handling,
+  exchange: Exchange, route: Route, query: string | undefined, access: Access, by: HandlerOptions,
 ): Reply | Promise<Reply> {
   const isRight = access === 'right';
   if (access !== 'missing') by.connections.judge(exchange.connection, isRight);
@@ -125,7 +127,7 @@ function admit(
   return exchange.connection.upgrade === undefined ? route.handle(exchange) : openWebSocket(exchange, route);
 }
 
-function readContent(exchange: Exchange, route: Route, { limits }: Handling): Reply | Promise<Reply> {
+function readContent(exchange: Exchange, route: Route, { limits }: HandlerOptions): Reply | Promise<Reply> {
   const { incoming } = exchange;
   checkContentHeaders(incoming, typeof route.body === 'function' ? 'json' : 'raw', limits.bodyBytes);
   if (route.body === undefined) {

@@ -6,20 +6,20 @@ import { once } from 'node:events';
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Log } from '../../base/log.ts';
-import { Pace } from '../../base/pace.ts';
+import { TimeSlicer } from '../../base/time-slicer.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { wantsWebSocket } from '../../websocket/handshake.ts';
 import type { Authenticator } from '../auth/auth.ts';
 import { hasContent } from '../routing/body.ts';
 import { type Connection, Connections } from './connections.ts';
 import { Exchange } from './exchange.ts';
-import { type Handling, handle, tooManyConnections } from './handle.ts';
+import { type HandlerOptions, handle, tooManyConnections } from './handle.ts';
 import { type Limits, connectionLimits, defaultLimits } from './limits.ts';
-import { type ClientError, connectNotAllowed, explain, rawAnswer } from './malformed.ts';
+import { type ClientError, connectNotAllowed, toProblem, rawAnswer } from './malformed.ts';
 import type { Measurement } from './measurement.ts';
 import { type TlsOptions, closeNodeServer, createNodeServer, stopAccepting } from './node-server.ts';
 import { createOriginPolicy, hostName } from '../auth/origin.ts';
-import { type Responding, sendFailure, sendReply } from './respond.ts';
+import { type ResponseOptions, sendFailure, sendReply } from './respond.ts';
 import type { Route } from '../routing/route.ts';
 import { createRouter } from '../routing/router.ts';
 import { sourceOf } from '../auth/source.ts';
@@ -42,13 +42,13 @@ export interface HttpServerOptions {
   /** PEM. Absent: plain HTTP. */
   readonly tls?: TlsOptions;
   /** Schedules the requests that take turns. Default: a new one. */
-  readonly pace?: Pace;
+  readonly pace?: TimeSlicer;
   /** Called once for every answer. */
   readonly observe?: (measurement: Measurement) => void;
 }
 
 /** The handlers of requests. */
-export interface Answering {
+export interface RoutingOptions {
   readonly routes: readonly Route[];
   readonly authenticator: Authenticator;
   /** The tickets for routes that accept them. Default: none. */
@@ -57,7 +57,7 @@ export interface Answering {
 
 export interface HttpServer {
   /** Starts answering requests, including those that have waited for it. */
-  answer(by: Answering): void;
+  answer(by: RoutingOptions): void;
   /** @returns the address; a `port` of 0 stands for any free one. @throws the system's error, such as EADDRINUSE. */
   listen(at: {
     readonly host: string;
@@ -117,7 +117,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const gate = new Gate();
   serve(
     server, tls ? 'secureConnection' : 'connection', gate,
-    { log: options.log, limits, connections, observe }, options.pace ?? new Pace(),
+    { log: options.log, limits, connections, observe }, options.pace ?? new TimeSlicer(),
   );
   return {
     answer({ routes, authenticator, tickets }) {
@@ -141,12 +141,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
 /** Holds requests until the server is ready to answer; their connections are not read until then. */
 class Gate {
-  #by: Handling | undefined;
-  #waiting: ((by: Handling) => void)[] = [];
+  #by: HandlerOptions | undefined;
+  #waiting: ((by: HandlerOptions) => void)[] = [];
   #isClosed = false;
 
   /** @param socket Paused until then; absent where it is not being read anyway. */
-  pass(socket: Socket | undefined, through: (by: Handling) => void): void {
+  pass(socket: Socket | undefined, through: (by: HandlerOptions) => void): void {
     if (this.#isClosed)
       throw new ProblemError(
         'shutting_down', 'Cannot answer: another server has taken over; ask again', { headers: { 'Retry-After': '0' } },
@@ -160,7 +160,7 @@ class Gate {
   }
 
   /** The current handling; `undefined`: not yet, or not any more. */
-  get handling(): Handling | undefined {
+  get handling(): HandlerOptions | undefined {
     return this.#isClosed ? undefined : this.#by;
   }
 
@@ -169,7 +169,7 @@ class Gate {
     this.#isClosed = true;
   }
 
-  open(by: Handling): void {
+  open(by: HandlerOptions): void {
     this.#by = by;
     for (const through of this.#waiting.splice(0)) through(by);
   }
@@ -181,12 +181,12 @@ function inAddress(host: string): string {
 }
 
 function serve(
-  server: Server, connected: 'connection' | 'secureConnection', gate: Gate, to: Responding, pace: Pace,
+  server: Server, connected: 'connection' | 'secureConnection', gate: Gate, to: ResponseOptions, pace: TimeSlicer,
 ): void {
   const { connections } = to;
   const begin = (expectsContinue: boolean) => (incoming: IncomingMessage, response: ServerResponse): void => {
     const connection = connections.of(incoming.socket);
-    if (connection.isRefused && incoming !== connection.stayed) return;
+    if (connection.isRefused && incoming !== connection.refusedUpgrade) return;
     const exchange = new Exchange(incoming, response, connection, expectsContinue);
     const before = connection.latest;
     connection.latest = exchange;
@@ -194,19 +194,19 @@ function serve(
     if (connection.isRefused || connection.isReserve) exchange.isLast = true;
     // The fast path of nearly all requests.
     const { handling } = gate;
-    if (before === undefined || before.response.writableFinished) connection.ahead = 0;
-    else if ((connection.ahead += 1) >= mostAhead && handling !== undefined) {
+    if (before === undefined || before.response.writableFinished) connection.pipelined = 0;
+    else if ((connection.pipelined += 1) >= mostAhead && handling !== undefined) {
       return answerLater(exchange, before, handling, { to, pace });
     }
-    const isQuestion = connection.orders === 0 && !hasContent(incoming);
+    const isQuestion = connection.queuedBodies === 0 && !hasContent(incoming);
     if (handling !== undefined && isQuestion) return answer(exchange, handling, to);
-    const through = (by: Handling): void => {
+    const through = (by: HandlerOptions): void => {
       // Requests with a body may come by the hundred at once; those without must not wait until all are accepted. But
       // after a request with a body on the same connection they wait, as that one's answer may close the connection.
-      if (!hasContent(incoming) && connection.orders === 0) return answer(exchange, by, to);
-      connection.orders += 1;
+      if (!hasContent(incoming) && connection.queuedBodies === 0) return answer(exchange, by, to);
+      connection.queuedBodies += 1;
       pace.run(() => {
-        connection.orders -= 1;
+        connection.queuedBodies -= 1;
         if (!connection.hasLastAnswer) answer(exchange, by, to);
       });
     };
@@ -220,7 +220,7 @@ function serve(
   server.on(connected, (socket: Socket) => {
     // Node accepts one connection per turn of the event loop: a request on a new connection would wait for all requests
     // that take turns.
-    if (!connections.isPressed) pace.holdOff();
+    if (!connections.isPressed) pace.yieldToIo();
     accept(socket, to);
   });
   server.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) =>
@@ -247,7 +247,7 @@ function serve(
   server.on('clientError', (error: ClientError, socket: Socket) => {
     const connection = connections.of(socket);
     if (connection.isRefused) return;
-    const problem = explain(error);
+    const problem = toProblem(error);
     if (problem && socket.writable) refuse(connection, problem, to);
     else socket.destroy();
   });
@@ -264,7 +264,7 @@ function mayUpgrade(incoming: IncomingMessage, connections: Connections<Exchange
   const { latest } = connection;
   if (isHandshake(incoming) && (latest === undefined || isWhole(latest.response))) return true;
   connection.isRefused = true;
-  connection.stayed = incoming;
+  connection.refusedUpgrade = incoming;
   return false;
 }
 
@@ -280,7 +280,7 @@ function isHandshake(incoming: IncomingMessage): boolean {
 }
 
 /** Data after a handshake is not a request: an answer that does not open a WebSocket is the last one. */
-function upgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, gate: Gate, to: Responding): void {
+function upgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, gate: Gate, to: ResponseOptions): void {
   // Node has removed its own listener; 'close' follows the error.
   socket.on('error', ignore);
   const { latest } = to.connections.of(socket);
@@ -290,7 +290,7 @@ function upgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, gate: 
   else begin();
 }
 
-function beginUpgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, gate: Gate, to: Responding): void {
+function beginUpgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, gate: Gate, to: ResponseOptions): void {
   const connection = to.connections.of(socket);
   const response = new ServerResponse(incoming);
   response.assignSocket(socket);
@@ -319,7 +319,7 @@ function ignore(): void {
   // The event is handled elsewhere.
 }
 
-function accept(socket: Socket, to: Responding): void {
+function accept(socket: Socket, to: ResponseOptions): void {
   const { connections } = to;
   const isReserve = connections.isFull && !connections.makeRoom();
   const connection = connections.add(socket);
@@ -331,7 +331,7 @@ function accept(socket: Socket, to: Responding): void {
   socket.once('close', () => clearTimeout(overdue));
 }
 
-function answer(exchange: Exchange, by: Handling, to: Responding): void {
+function answer(exchange: Exchange, by: HandlerOptions, to: ResponseOptions): void {
   try {
     const reply = handle(exchange, by);
     const done = reply instanceof Promise
@@ -348,24 +348,25 @@ function answer(exchange: Exchange, by: Handling, to: Responding): void {
  * while requests on it wait.
  */
 function answerLater(
-  exchange: Exchange, before: Exchange, by: Handling, { to, pace }: { readonly to: Responding; readonly pace: Pace },
+  exchange: Exchange, before: Exchange, by: HandlerOptions,
+  { to, pace }: { readonly to: ResponseOptions; readonly pace: TimeSlicer },
 ): void {
   const { connection } = exchange;
   // A client without the key has no reason to send so many at once, and each of them takes memory.
-  if (!connection.isKnown && connection.hold.waiting === mostUnknownWaiting) {
+  if (!connection.isKnown && connection.readGate.waiting === mostUnknownWaiting) {
     connection.isRefused = true;
     return void connection.socket.destroy();
   }
-  connection.hold.enter();
+  connection.readGate.enter();
   before.response.once('close', () => pace.run(() => {
     // First, as its body may not have been read to its end.
-    connection.hold.leave();
+    connection.readGate.leave();
     if (!connection.hasLastAnswer) answer(exchange, by, to);
   }));
 }
 
 /** Sends a failure. If that fails, too, only this request is affected. */
-function fail(exchange: Exchange, thrown: unknown, to: Responding): void {
+function fail(exchange: Exchange, thrown: unknown, to: ResponseOptions): void {
   try {
     sendFailure(exchange, thrown, to);
   } catch (error) {
@@ -375,7 +376,7 @@ function fail(exchange: Exchange, thrown: unknown, to: Responding): void {
 }
 
 /** Answers unreadable data with a problem, after the pending answers, and closes the connection. */
-function refuse(connection: Connection<Exchange>, problem: ProblemError, to: Responding): void {
+function refuse(connection: Connection<Exchange>, problem: ProblemError, to: ResponseOptions): void {
   const { latest, socket } = connection;
   connection.isRefused = true;
   if (latest && !latest.incoming.complete) {

@@ -17,7 +17,7 @@ export interface ClientError extends Error {
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
 /** @returns `undefined` where the connection itself failed, so that no answer can be sent. */
-export function explain(error: ClientError): ProblemError | undefined {
+export function toProblem(error: ClientError): ProblemError | undefined {
   const { code = '' } = error;
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
     return new ProblemError('request_timeout', 'Cannot read the request: it did not arrive in time');

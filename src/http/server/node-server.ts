@@ -6,7 +6,7 @@ import { IncomingMessage, type Server, type ServerOptions, createServer } from '
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProblemError } from '../../protocol/problem.ts';
-import type { Connections, Pending } from './connections.ts';
+import type { Connections, ActiveRequest } from './connections.ts';
 import type { Limits } from './limits.ts';
 
 /** PEM. */
@@ -37,7 +37,7 @@ function tlsServer(options: import('node:https').ServerOptions): Server {
 /**
  * Closes the listening socket. Requests accepted before are still answered here: resolves once each answer has begun.
  */
-export async function stopAccepting<T extends Pending>(
+export async function stopAccepting<T extends ActiveRequest>(
   server: Server, connections: Connections<T>, limitMs: number,
 ): Promise<void> {
   connections.isClosing = true;
@@ -48,7 +48,7 @@ export async function stopAccepting<T extends Pending>(
 }
 
 /** Lets answers in progress finish for `graceMs`, then aborts their waits, then closes their connections. */
-export async function closeNodeServer<T extends Pending>(
+export async function closeNodeServer<T extends ActiveRequest>(
   server: Server, connections: Connections<T>, graceMs: number,
 ): Promise<void> {
   connections.isClosing = true;

@@ -8,7 +8,7 @@ import { ProblemError } from '../../protocol/problem.ts';
 import { WebSocketConnection } from '../../websocket/connection.ts';
 import { acceptHeaders } from '../../websocket/handshake.ts';
 import { hasContent } from '../routing/body.ts';
-import { ClientLeft } from '../routing/client-disconnected.ts';
+import { ClientDisconnected } from '../routing/client-disconnected.ts';
 import type { Connections } from './connections.ts';
 import type { Exchange } from './exchange.ts';
 import type { Limits } from './limits.ts';
@@ -17,7 +17,7 @@ import type { Reply, ReplyHeaders } from '../routing/reply.ts';
 import { createSink, turnOf } from './sink.ts';
 import { writeEvents } from '../routing/sse.ts';
 
-export interface Responding {
+export interface ResponseOptions {
   readonly log: Log;
   readonly limits: Limits;
   readonly connections: Connections<Exchange>;
@@ -36,7 +36,7 @@ const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 const liveHeaders = ['Cache-Control', 'no-cache, no-transform', 'X-Accel-Buffering', 'no'] as const;
 
 /** Sends a reply. Returns a promise only where the reply takes time. */
-export function sendReply(exchange: Exchange, reply: Reply, to: Responding): void | Promise<void> {
+export function sendReply(exchange: Exchange, reply: Reply, to: ResponseOptions): void | Promise<void> {
   if (exchange.isAnswered) return;
   if (exchange.response.destroyed) return settle(exchange, clientLeftStatus, to);
   if (reply.kind === 'webSocket') return becomeWebSocket(exchange, reply, to);
@@ -52,10 +52,10 @@ export function sendReply(exchange: Exchange, reply: Reply, to: Responding): voi
  * Sends a failure: a problem as it is; a ParseError as `invalid_request`; anything else is a bug, which is logged. If
  * the answer has begun already, it is cut off, so that the client sees that it is incomplete.
  */
-export function sendFailure(exchange: Exchange, thrown: unknown, to: Responding): void {
+export function sendFailure(exchange: Exchange, thrown: unknown, to: ResponseOptions): void {
   const error = exchange.abortReason(thrown);
   const { response } = exchange;
-  if (error instanceof ClientLeft || response.destroyed) {
+  if (error instanceof ClientDisconnected || response.destroyed) {
     response.destroy();
     return settle(exchange, response.headersSent ? response.statusCode : clientLeftStatus, to);
   }
@@ -81,7 +81,7 @@ function toProblem(error: unknown): ProblemError {
   return new ProblemError('internal', 'Cannot answer: the server failed; its log says why', { cause: error });
 }
 
-function logFailure(exchange: Exchange, error: unknown, { log }: Responding): void {
+function logFailure(exchange: Exchange, error: unknown, { log }: ResponseOptions): void {
   const cause = error instanceof Error
     ? error
     : new Error('Something that is not an Error was thrown', { cause: error });
@@ -90,7 +90,7 @@ function logFailure(exchange: Exchange, error: unknown, { log }: Responding): vo
 }
 
 async function sendStream(
-  exchange: Exchange, reply: Extract<Reply, { kind: 'stream' | 'events' }>, to: Responding,
+  exchange: Exchange, reply: Extract<Reply, { kind: 'stream' | 'events' }>, to: ResponseOptions,
 ): Promise<void> {
   const { response } = exchange;
   writeHead(exchange, reply.status, reply.headers, { isLive: !hasLength(reply.headers), to });
@@ -116,7 +116,7 @@ async function sendStream(
 }
 
 /** Turns the HTTP connection into a WebSocket. */
-function becomeWebSocket(exchange: Exchange, reply: Extract<Reply, { kind: 'webSocket' }>, to: Responding): void {
+function becomeWebSocket(exchange: Exchange, reply: Extract<Reply, { kind: 'webSocket' }>, to: ResponseOptions): void {
   const { connection: { socket, upgrade }, response, requestId } = exchange;
   if (upgrade === undefined) throw new Error('Cannot open a WebSocket on a request that did not ask for one');
   if (socket.readableEnded) {
@@ -153,7 +153,7 @@ function writeHead(
   exchange: Exchange,
   status: number,
   headers: ReplyHeaders,
-  { length, isLive, to }: { length?: number | undefined; isLive: boolean; to: Responding },
+  { length, isLive, to }: { length?: number | undefined; isLive: boolean; to: ResponseOptions },
 ): void {
   const list = ['X-Request-Id', exchange.requestId, 'X-Content-Type-Options', 'nosniff', ...exchange.cors];
   for (const name in headers) list.push(name, String(headers[name]));
@@ -168,20 +168,20 @@ function writeHead(
 }
 
 /** Only the answer to the latest request can be the last: those to other requests may still be pending. */
-function isLastAnswer(exchange: Exchange, { connections, limits }: Responding): boolean {
+function isLastAnswer(exchange: Exchange, { connections, limits }: ResponseOptions): boolean {
   if (exchange.isLast || exchange.hasTooMuchToRead(limits.bodyBytes)) return true;
   return (connections.isClosing || connections.isCrowded) && exchange.connection.latest === exchange;
 }
 
 /** RFC 9112 §9.6. Node destroys the socket after such an answer; if more data may come, {@link Connections.linger}. */
-function refuseWhatFollows({ connection, incoming }: Exchange, { connections }: Responding): void {
+function refuseWhatFollows({ connection, incoming }: Exchange, { connections }: ResponseOptions): void {
   connection.isRefused = true;
   connection.hasLastAnswer = true;
   if (!incoming.complete && hasContent(incoming))
     connection.socket.destroySoon = () => connections.linger(connection.socket);
 }
 
-function settle(exchange: Exchange, status: number, { log, observe }: Responding): void {
+function settle(exchange: Exchange, status: number, { log, observe }: ResponseOptions): void {
   exchange.isAnswered = true;
   exchange.release();
   const { method = '' } = exchange.incoming;

@@ -2,7 +2,7 @@
  * The changes of all jobs in one order, so that one stream can report many jobs and resume where it broke off.
  * @module
  */
-import { FanOut } from '../../base/fan-out.ts';
+import { Emitter } from '../../base/emitter.ts';
 import { parser, refuse, type Parser } from '../../base/parse.ts';
 import type { Entry } from '../tracked-job.ts';
 
@@ -47,7 +47,7 @@ export interface FollowFeedOptions {
 export class JobFeed {
   /** Differs from the epoch of every earlier server. */
   readonly epoch: string;
-  readonly #listeners = new FanOut<Entry | undefined>();
+  readonly #listeners = new Emitter<Entry | undefined>();
   #lastChange = 0;
 
   /** @param startedAtMs Milliseconds since 1970. */
@@ -59,12 +59,12 @@ export class JobFeed {
   record(entry: Entry): void {
     this.#lastChange += 1;
     entry.lastChange = this.#lastChange;
-    this.#listeners.tell(entry);
+    this.#listeners.emit(entry);
   }
 
   /** Makes each follower check whether it has to end. */
   wake(): void {
-    this.#listeners.tell(undefined);
+    this.#listeners.emit(undefined);
   }
 
   /**

@@ -5,7 +5,7 @@
 import { closeSync, fstatSync, read, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Pace } from '../../base/pace.ts';
+import type { TimeSlicer } from '../../base/time-slicer.ts';
 import type { StreamName } from '../../protocol/jobs.ts';
 import { agentFiles } from '../../process/agent-host.ts';
 import { FileBudget } from '../../process/open-files.ts';
@@ -126,7 +126,7 @@ export interface FollowOptions {
   /** The most bytes to yield in all. Default: no limit. */
   readonly limit?: number | undefined;
   /** Lets other work run in between, as thousands may follow one job. Default: everything is read at once. */
-  readonly pace?: Pace;
+  readonly pace?: TimeSlicer;
   /** Whether the server is closing: that ends the following, too. */
   readonly isOver?: () => boolean;
   /** Yields only whole UTF-8 characters and whole events: an incomplete one waits for its rest. Default: no. */

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../../base/defined.ts';
 import type { Log } from '../../base/log.ts';
 import { longTimeout } from '../../base/long-timeout.ts';
-import type { Pace } from '../../base/pace.ts';
+import type { TimeSlicer } from '../../base/time-slicer.ts';
 import type { JobId } from '../../protocol/ids.ts';
 import { drainFifo } from '../../process/launcher/fifo.ts';
 import { type Family, findLeader } from '../../process/descendants.ts';
@@ -48,7 +48,7 @@ export interface RunnerOptions {
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
-  readonly pace: Pace;
+  readonly pace: TimeSlicer;
   readonly onFinished: (entry: Entry) => void;
   /** Called when a finished job has left processes that were not known. */
   readonly onLingering: (entry: Entry) => void;

@@ -3,7 +3,7 @@
  * @module
  */
 import type { Log } from '../../base/log.ts';
-import type { Pace } from '../../base/pace.ts';
+import type { TimeSlicer } from '../../base/time-slicer.ts';
 import type { AnswerCache } from './answer-cache.ts';
 import type { Catalogue } from './job-index.ts';
 import type { Entry } from '../tracked-job.ts';
@@ -15,7 +15,7 @@ export interface ForgettingOptions {
   readonly store: JobStore;
   readonly cache: AnswerCache;
   readonly limits: Limits;
-  readonly pace: Pace;
+  readonly pace: TimeSlicer;
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;

@@ -26,7 +26,7 @@ import { type Backend, scriptBackend } from '../backend.ts';
 import type { Asked, Told } from '../frames.ts';
 import { openNodePty, openScriptPty, type Pty, type PtyEvents, type PtyOptions } from './pty.ts';
 import type { TerminalExit, TerminalRecord } from '../record.ts';
-import { Ring } from '../../base/ring.ts';
+import { RingBuffer } from '../../base/ring-buffer.ts';
 import { Replay } from './replay.ts';
 import { FirstInput } from './first-input.ts';
 import { socketId, socketName } from '../socket-path.ts';
@@ -67,7 +67,7 @@ const repaintMs = 200;
 const ownerMs = 30_000;
 
 export class Holder implements House {
-  readonly ring: Ring;
+  readonly ring: RingBuffer;
   readonly replay: Replay;
   exit: TerminalExit | undefined;
   readonly #order: HolderOrder;
@@ -99,7 +99,7 @@ export class Holder implements House {
     this.#order = order;
     this.#size = order.size;
     this.#wantedSize = order.size;
-    this.ring = new Ring(order.scrollbackBytes);
+    this.ring = new RingBuffer(order.scrollbackBytes);
     this.replay = new Replay(this.ring);
     this.#server = createServer((socket) => { this.#visitors.add(new Visitor(socket, this)); });
   }

@@ -4,7 +4,7 @@
  * that follows brings it up to date.
  * @module
  */
-import type { Ring } from '../../base/ring.ts';
+import type { RingBuffer } from '../../base/ring-buffer.ts';
 import { ScreenState } from './screen-state.ts';
 
 /** How far into the kept output to look for the beginning of a line. */
@@ -22,16 +22,16 @@ export interface JoinPoint {
 }
 
 export class Replay {
-  readonly #ring: Ring;
+  readonly #ring: RingBuffer;
   /** State of the terminal at the first byte that is kept. */
   readonly #state = new ScreenState();
 
-  constructor(ring: Ring) {
+  constructor(ring: RingBuffer) {
     this.#ring = ring;
   }
 
   append(bytes: Buffer): void {
-    for (const leaving of this.#ring.leaving(bytes.length)) this.#state.feed(leaving);
+    for (const leaving of this.#ring.toBeDropped(bytes.length)) this.#state.feed(leaving);
     const unkept = bytes.length - this.#ring.sizeBytes;
     if (unkept > 0) this.#state.feed(bytes.subarray(0, unkept));
     this.#ring.append(bytes);

@@ -6,12 +6,12 @@
 import type { Socket } from 'node:net';
 import type { TerminalExit } from '../record.ts';
 import { type Asked, bytesHead, encode, FrameReader, type Told } from '../frames.ts';
-import type { Ring } from '../../base/ring.ts';
+import type { RingBuffer } from '../../base/ring-buffer.ts';
 import type { JoinPoint, Replay } from './replay.ts';
 
 /** The holder, as its connections use it. */
 export interface House {
-  readonly ring: Ring;
+  readonly ring: RingBuffer;
   readonly replay: Replay;
   readonly exit: TerminalExit | undefined;
   /** `false`: the visitor should stop reading until {@link Visitor.resume}. */

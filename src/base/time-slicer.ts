@@ -9,23 +9,23 @@ const sliceMs = 1;
 /** Longest time that more urgent work may postpone a slice. */
 const patienceMs = 10;
 
-export class Pace {
+export class TimeSlicer {
   readonly #waiting: (() => void)[] = [];
   #sliceEndsAt = 0;
   #isTurning = false;
-  #isHeldOff = false;
+  #mustYield = false;
   #lastSliceAt = 0;
 
   /** Announces more urgent work: the next turn does no sliced work, unless the last slice is 10 ms old or more. */
-  holdOff(): void {
-    this.#isHeldOff = true;
+  yieldToIo(): void {
+    this.#mustYield = true;
   }
 
   /**
    * Calls `work` now if this turn's slice has time left and no other work waits; otherwise in a later turn, in order.
    */
   run(work: () => void): void {
-    if (this.#isTurning || this.#isHeldOff || !this.#hasTime()) this.#waiting.push(work);
+    if (this.#isTurning || this.#mustYield || !this.#hasTime()) this.#waiting.push(work);
     else work();
     if (this.#waiting.length > 0) this.#turnLater();
   }
@@ -54,8 +54,8 @@ export class Pace {
 
   async #turn(): Promise<void> {
     const now = performance.now();
-    const comesLater = this.#isHeldOff && now < this.#lastSliceAt + patienceMs;
-    this.#isHeldOff = false;
+    const comesLater = this.#mustYield && now < this.#lastSliceAt + patienceMs;
+    this.#mustYield = false;
     if (!comesLater) await this.#work(now);
     this.#isTurning = false;
     if (this.#waiting.length > 0) this.#turnLater();

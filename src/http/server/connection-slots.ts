@@ -8,7 +8,7 @@
 import { sourceOf } from '../auth/source.ts';
 
 /** A connection, from its first packet on. */
-export interface Slot {
+export interface ConnectionSlot {
   readonly source: string;
   isAuthenticated: boolean;
   /** As `performance.now()`: when it connected, or last sent a request. */
@@ -31,10 +31,10 @@ export interface SlotLimits {
 /** A new client is about to send a request: for this long it is closed only when the server is full. */
 const freshMs = 1_000;
 
-export class Slots {
+export class ConnectionSlots {
   readonly #limits: SlotLimits;
   /** By source, each set ordered by last use. */
-  readonly #bySource = new Map<string, Set<Slot>>();
+  readonly #bySource = new Map<string, Set<ConnectionSlot>>();
   #unauthenticated = 0;
   /** How many were closed for others. */
   evicted = 0;
@@ -48,8 +48,10 @@ export class Slots {
   }
 
   /** Adds a new connection, and closes others above the limits. */
-  enter(address: string, { isBusy, end }: Pick<Slot, 'isBusy' | 'end'>): Slot {
-    const slot: Slot = { source: sourceOf(address), isAuthenticated: false, usedAt: performance.now(), isBusy, end };
+  take(address: string, { isBusy, end }: Pick<ConnectionSlot, 'isBusy' | 'end'>): ConnectionSlot {
+    const slot: ConnectionSlot = {
+      source: sourceOf(address), isAuthenticated: false, usedAt: performance.now(), isBusy, end,
+    };
     const own = this.#bySource.get(slot.source);
     if (own !== undefined && own.size >= this.#limits.unauthenticatedPerSource) this.#evictFrom(own, freshMs);
     else if (this.#unauthenticated >= this.#limits.unauthenticated) this.#evictFrom(this.#largest(), freshMs);
@@ -58,7 +60,7 @@ export class Slots {
   }
 
   /** Records the use of a connection: others are closed before it. */
-  touch(slot: Slot): void {
+  touch(slot: ConnectionSlot): void {
     if (slot.isAuthenticated) return;
     const own = this.#bySource.get(slot.source);
     if (own?.delete(slot) !== true) return;
@@ -67,13 +69,13 @@ export class Slots {
   }
 
   /** Records that the key was shown on the connection. */
-  authenticate(slot: Slot): void {
+  authenticate(slot: ConnectionSlot): void {
     if (slot.isAuthenticated) return;
-    this.leave(slot);
+    this.release(slot);
     slot.isAuthenticated = true;
   }
 
-  leave(slot: Slot): void {
+  release(slot: ConnectionSlot): void {
     const own = this.#bySource.get(slot.source);
     if (own?.delete(slot) !== true) return;
     this.#unauthenticated -= 1;
@@ -87,8 +89,8 @@ export class Slots {
     return this.evicted > before;
   }
 
-  #largest(): Set<Slot> {
-    let largest = new Set<Slot>();
+  #largest(): Set<ConnectionSlot> {
+    let largest = new Set<ConnectionSlot>();
     for (const own of this.#bySource.values()) if (own.size > largest.size) largest = own;
     return largest;
   }
@@ -97,8 +99,8 @@ export class Slots {
    * Closes the connection that was idle longest, else the oldest busy one: an unauthenticated request takes little
    * time.
    */
-  #evictFrom(own: Set<Slot>, minIdleMs: number): void {
-    let victim: Slot | undefined;
+  #evictFrom(own: Set<ConnectionSlot>, minIdleMs: number): void {
+    let victim: ConnectionSlot | undefined;
     for (const slot of own) {
       if (slot.isQueued?.() === true) continue;
       victim ??= slot;
@@ -108,11 +110,11 @@ export class Slots {
     }
     if (victim === undefined || performance.now() - victim.usedAt < minIdleMs) return;
     this.evicted += 1;
-    this.leave(victim);
+    this.release(victim);
     victim.end();
   }
 
-  #add(slot: Slot): void {
+  #add(slot: ConnectionSlot): void {
     const own = this.#bySource.get(slot.source);
     if (own === undefined) this.#bySource.set(slot.source, new Set([slot]));
     else own.add(slot);

@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net';
 
-export class ReadHold {
+export class ReadGate {
   readonly #socket: Socket;
   #waiting = 0;
 

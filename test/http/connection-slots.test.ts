@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { Connections } from '../../src/http/server/connections.ts';
 import { defaultLimits } from '../../src/http/server/limits.ts';
-import { Slots } from '../../src/http/server/slots.ts';
+import { ConnectionSlots } from '../../src/http/server/connection-slots.ts';
 import { certificate } from '../support/certificate.ts';
 import { until } from '../support/wait.ts';
 import { key, serve } from './serve.ts';
@@ -70,9 +70,9 @@ test('under TLS connections whose handshake never comes give way too', async (t)
 
 test('Slots: idle ones of the largest source give way, the oldest first, and none that has shown the key', async () => {
   const ended: string[] = [];
-  const slots = new Slots({ unauthenticated: 3, unauthenticatedPerSource: 2 });
-  const enter = (name: string, address: string, isBusy = false): ReturnType<Slots['enter']> =>
-    slots.enter(address, { isBusy: () => isBusy, end: () => { ended.push(name); } });
+  const slots = new ConnectionSlots({ unauthenticated: 3, unauthenticatedPerSource: 2 });
+  const enter = (name: string, address: string, isBusy = false): ReturnType<ConnectionSlots['take']> =>
+    slots.take(address, { isBusy: () => isBusy, end: () => { ended.push(name); } });
   const a1 = enter('a1', '10.0.0.1');
   enter('a2', '10.0.0.1', true);
   enter('b1', '10.0.0.2');
@@ -87,7 +87,7 @@ test('Slots: idle ones of the largest source give way, the oldest first, and non
   slots.evict();
   assert.deepEqual([...ended].sort(), ['a2', 'a3', 'b1']);
   assert.deepEqual([slots.evict(), slots.unauthenticated], [false, 0]);
-  slots.leave(a1);
+  slots.release(a1);
   assert.equal(slots.unauthenticated, 0);
 });
 

@@ -3,7 +3,7 @@
  * @module
  */
 
-export class Ring {
+export class RingBuffer {
   readonly #bytes: Buffer;
   #end = 0;
 
@@ -27,7 +27,7 @@ export class Ring {
   }
 
   /** The bytes that an append of `length` bytes would drop, oldest first, as views that are valid until that append. */
-  leaving(length: number): readonly Buffer[] {
+  toBeDropped(length: number): readonly Buffer[] {
     const { start } = this;
     const dropped = Math.min(Math.max(0, this.#end + length - this.#bytes.length - start), this.#end - start);
     if (dropped === 0) return [];
@@ -60,7 +60,7 @@ export class Ring {
   }
 
   /** Offset of the first whole character. */
-  get wholeStart(): number {
+  get characterStart(): number {
     const { start } = this;
     if (start === 0) return 0;
     // UTF-8: a byte 10xxxxxx continues a character, which has at most four bytes.

@@ -3,7 +3,7 @@
  * @module
  */
 
-export class FanOut<T> {
+export class Emitter<T> {
   readonly #listeners = new Set<(value: T) => void>();
 
   /** @returns Stops listening. */
@@ -13,7 +13,7 @@ export class FanOut<T> {
   }
 
   /** Calls every current listener; a listener added or removed meanwhile counts from the next call on. */
-  tell(value: T): void {
+  emit(value: T): void {
     for (const listener of [...this.#listeners]) listener(value);
   }
 

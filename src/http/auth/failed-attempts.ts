@@ -27,7 +27,7 @@ const firstBlockMs = 1_000;
 const longestBlockMs = 60_000;
 const rememberedGuesses = 8;
 
-export class Attempts {
+export class FailedAttempts {
   readonly #now: () => number;
   readonly #salt = randomBytes(16);
   /** Ordered by the last attempt. */
@@ -71,7 +71,7 @@ export class Attempts {
   }
 
   /** @param change 1 where an answer starts to be delayed, -1 where the delay ends. */
-  hold(source: string, change: 1 | -1): void {
+  countPending(source: string, change: 1 | -1): void {
     this.heldAltogether += change;
     const attempt = this.#bySource.get(source);
     if (attempt) attempt.held = Math.max(0, attempt.held + change);
