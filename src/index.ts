@@ -5,14 +5,14 @@
  */
 import type { RunAgentOptions, RunAgentResult } from './agents/runner/run-agent.ts';
 import type { SidecarOptions } from './client/transport/endpoint.ts';
-import { ownEnvironment, ownProxies } from './config.ts';
+import { ownEnvironment, ownProxies } from './config/environment.ts';
 import { ownVersion } from './process/own-version.ts';
 import { throughProxy as throughProxyOf } from './proxy/through-proxy.ts';
 
 export type { AgentEvent } from './agents/runner-config.ts';
 export type { RunAgentOptions, RunAgentResult } from './agents/runner/run-agent.ts';
 export { createLog, type Log, type LogOptions } from './base/log.ts';
-export { type Config, loadConfig } from './config.ts';
+export { type Config, loadConfig } from './config/config.ts';
 export type { PendingPermission, ToolCall } from './protocol/agent-jobs.ts';
 export type {
   McpServer, PermissionPolicy, PermissionPreset, PermissionRule, Prompt, PromptBlock,

@@ -10,7 +10,7 @@ import type { Log } from './base/log.ts';
 import { TimeSlicer } from './base/time-slicer.ts';
 import { Agents } from './agents/server/agents.ts';
 import { agentRoutes } from './agents/routes.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/config.ts';
 import { createAuthenticator } from './http/auth/auth.ts';
 import { documentationRoutes } from './http/docs/docs.ts';
 import { homeRoutes } from './http/docs/home.ts';

@@ -20,7 +20,7 @@ const layers = [
   ['http'],
   ['jobs', 'shells', 'terminals', 'agents', 'files', 'fleet', 'update', 'metrics', 'client'],
   ['mcp', 'console'],
-  ['config.ts'],
+  ['config'],
   ['server.ts'],
   ['wrapper'],
   ['cli', 'index.ts'],
@@ -39,7 +39,7 @@ const presenters = [...(layers[4] ?? []), ...(layers[5] ?? [])];
 const mayOpen: { readonly [name: string]: string } = {
   'base/untrusted-file.ts': 'this is the one',
   'base/line-writer.ts': 'a descriptor of this process once more, without waiting',
-  'config.ts': 'the config file of the user',
+  'config/config.ts': 'the config file of the user',
   'server.ts': 'the certificate and the key that the user names',
   'process/identity.ts': '/proc',
   'process/proc-file.ts': '/proc',
@@ -169,9 +169,9 @@ test('the client runs in a browser: nothing that it loads needs Node, but one fi
   report(needs);
 });
 
-test('config.ts is the only reader of process.env', () => {
-  const readers = sources.filter(({ name }) => name !== 'config.ts').flatMap((source) => [
-    ...eachNode(source, (node) => (isEnvironment(node) ? 'reads process.env: take it from config.ts' : undefined)),
+test('config/environment.ts is the only reader of process.env', () => {
+  const readers = sources.filter(({ name }) => name !== 'config/environment.ts').flatMap((source) => [
+    ...eachNode(source, (node) => (isEnvironment(node) ? 'reads process.env: take it from config/environment.ts' : undefined)),
     ...source.imports.flatMap(({ specifier, line }) =>
       specifier === 'node:process' ? [`src/${source.name}:${line} imports node:process: write process, so that env shows`] : []),
   ]);

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { ParseError } from '../src/base/parse.ts';
-import { type Config, type Environment, type Flags, loadConfig } from '../src/config.ts';
+import { type Config, type Environment, type Flags, loadConfig } from '../src/config/config.ts';
 import { SourceError } from '../src/update/source-error.ts';
 import { temporaryFolder } from './support/server.ts';
 

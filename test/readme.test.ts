@@ -7,7 +7,7 @@ import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { commandGroups } from '../src/cli/catalog.ts';
-import { describeSettings } from '../src/config.ts';
+import { describeSettings } from '../src/config/settings.ts';
 import { type InProcessServer, startTestServer, temporaryFolder } from './support/server.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));

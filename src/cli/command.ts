@@ -4,7 +4,7 @@
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { defined } from '../base/defined.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { closest } from '../base/closest.ts';
 import { UsageError } from './failure.ts';
 

@@ -10,7 +10,7 @@ import { errorCode } from '../base/error-code.ts';
 import { localAddress } from '../base/local-address.ts';
 import { integer, object, optional, text } from '../base/parse.ts';
 import { ProblemError, Sidecar, type SidecarOptions } from '../client/client.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { isAlive } from '../process/identity.ts';
 import { checkStateDirectory, StateDirectoryError } from '../process/state/state-directory.ts';
 import { readRegularLater, UntrustedFileError } from '../base/untrusted-file.ts';

@@ -15,7 +15,7 @@ import { packageNameOf } from '../agents/registry.ts';
 import { fieldsOf, textOf } from '../agents/lenient.ts';
 import { replaceFile } from '../base/atomic-file.ts';
 import { openToAppend, readRegular } from '../base/untrusted-file.ts';
-import { ownEnvironment, ownProxies } from '../config.ts';
+import { ownEnvironment, ownProxies } from '../config/environment.ts';
 import { findProgram, isExecutable } from '../process/find-program.ts';
 import { hostOf, isLoopback } from '../proxy/exceptions.ts';
 import { throughProxy } from '../proxy/through-proxy.ts';

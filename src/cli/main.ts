@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
 import { escapeText } from '../base/escape.ts';
-import { type Config, loadConfig } from '../config.ts';
+import { type Config, loadConfig } from '../config/config.ts';
 import { commandGroups, findCommand } from './catalog.ts';
 import { type Command, type CommandLine, leadingFlags, parseCommandLine } from './command.ts';
 import { UsageError, exitCodes, explain } from './failure.ts';

@@ -7,7 +7,7 @@ import { placeFor } from '../../src/cli/service/detect.ts';
 import { runner } from '../../src/cli/service/run.ts';
 import type { Scope } from '../../src/cli/service/service.ts';
 import { systemd } from '../../src/cli/service/systemd.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 
 const [verb = '', json = '{}'] = process.argv.slice(2);
 const { scope = 'user', dryRun = false, obstacle, ...flags } = JSON.parse(json) as

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { proxiedFetch } from '../../src/proxy/proxied-fetch.ts';
 import { download } from '../../src/update/fetch/download.ts';
 import { SourceError } from '../../src/update/source-error.ts';

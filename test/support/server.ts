@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import type { TestContext } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
 import { Sidecar, isFinished } from '../../src/client/client.ts';
-import { type Environment, type Flags, loadConfig } from '../../src/config.ts';
+import { type Environment, type Flags, loadConfig } from '../../src/config/config.ts';
 import type { Limits } from '../../src/http/server/limits.ts';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { sendSignal } from '../../src/process/identity.ts';

@@ -6,7 +6,7 @@ import { join, relative } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Sidecar } from '../../src/client/client.ts';
-import type { Flags } from '../../src/config.ts';
+import type { Flags } from '../../src/config/config.ts';
 import { isAliveNow } from '../../src/process/identity.ts';
 import { type LockOwner, readOwner } from '../../src/process/state/lock.ts';
 import type { Timing } from '../../src/wrapper/supervise.ts';

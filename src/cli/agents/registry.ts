@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { knownAgents } from '../../agents/registry.ts';
 import { closest } from '../../base/closest.ts';
 import type { AgentEntry } from '../../client/client.ts';
-import { ownProxies } from '../../config.ts';
+import { ownProxies } from '../../config/environment.ts';
 import { throughProxy } from '../../proxy/through-proxy.ts';
 import { readJson } from '../../update/fetch/read-json.ts';
 import { SourceError } from '../../update/source-error.ts';

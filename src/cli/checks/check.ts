@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { errorCode } from '../../base/error-code.ts';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 
 export interface Finding {
   /** `warn`: it works, but with limits. `fail`: something that should work does not. */

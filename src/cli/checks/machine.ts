@@ -10,7 +10,7 @@ import { toolEnvironment } from '../../process/environment/shell-variables.ts';
 import { identify } from '../../process/identity.ts';
 import { JobShells } from '../../process/launcher/job-shells.ts';
 import { findBash } from '../../process/launcher/pool.ts';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { type Check, type Finding, codeOf, fail, ok, outputOf, warn } from './check.ts';
 
 const isWindows = process.platform === 'win32';

@@ -3,7 +3,7 @@
  * them.
  * @module
  */
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { connectToProxy } from '../../proxy/connect.ts';
 import { ProxyError } from '../../proxy/proxy-error.ts';
 import type { ProxyReport } from '../../proxy/report.ts';

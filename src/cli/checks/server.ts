@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { isAlive } from '../../process/identity.ts';
 import { connect, readLock } from '../connect.ts';
 import { explain } from '../failure.ts';

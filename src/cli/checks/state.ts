@@ -5,7 +5,7 @@
 import { existsSync, lstatSync, statSync } from 'node:fs';
 import { lstat, mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { checkStateDirectory, StateDirectoryError } from '../../process/state/state-directory.ts';
 import { size } from '../print.ts';
 import { type Check, type Finding, codeOf, fail, ok, warn } from './check.ts';

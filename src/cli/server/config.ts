@@ -2,7 +2,7 @@
  * `sidecar config`: prints the effective settings, and the source of each.
  * @module
  */
-import type { Setting } from '../../config.ts';
+import type { Setting } from '../../config/config.ts';
 import type { ProxyReport } from '../../proxy/report.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { type Cell, painter, printJson, table, terminalWidth } from '../print.ts';

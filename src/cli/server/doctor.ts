@@ -2,7 +2,7 @@
  * `sidecar doctor`: reports what works on this machine and what does not, with the fix.
  * @module
  */
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { type Check, type Finding, codeOf, fail } from '../checks/check.ts';
 import { machineChecks } from '../checks/machine.ts';
 import { proxyChecks } from '../checks/proxy.ts';

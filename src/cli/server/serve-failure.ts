@@ -4,7 +4,7 @@
  */
 import { isDiskFull } from '../../base/disk-full.ts';
 import { ParseError } from '../../base/parse.ts';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { LockHeldError } from '../../process/state/lock.ts';
 import { StateDirectoryError } from '../../process/state/state-directory.ts';
 

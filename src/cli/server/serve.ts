@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { localAddress } from '../../base/local-address.ts';
 import { createLog, type Log } from '../../base/log.ts';
 import { quote } from '../../base/shell-word.ts';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { acquireLock, LockHeldError } from '../../process/state/lock.ts';
 import { openStateDirectory } from '../../process/state/state-directory.ts';
 import { isLoopback, type Server, startServer } from '../../server.ts';

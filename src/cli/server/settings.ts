@@ -3,7 +3,7 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
-import { configOptions, describeSettings, type SettingDescription } from '../../config.ts';
+import { configOptions, describeSettings, type SettingDescription } from '../../config/settings.ts';
 import type { Option, Options } from '../command.ts';
 
 /** Every setting that has a flag, except those in `without`. */

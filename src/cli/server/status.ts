@@ -2,7 +2,7 @@
  * `sidecar status`: reports whether the service is installed, runs and answers.
  * @module
  */
-import { type Config, loadConfig } from '../../config.ts';
+import { type Config, loadConfig } from '../../config/config.ts';
 import type { Health, HealthUpdate, LastUpdate, Liveness } from '../../client/client.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';

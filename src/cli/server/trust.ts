@@ -3,7 +3,7 @@
  * @module
  */
 import { open } from 'node:fs/promises';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { npmRegistryKeys } from '../../update/trust/signatures.ts';
 import { distrustKey, readTrustedKeys, trustKey } from '../../update/trust/trusted-keys.ts';
 import { CommandError, exitCodes } from '../failure.ts';

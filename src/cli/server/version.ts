@@ -2,7 +2,7 @@
  * `sidecar version`: prints the version of this program and of the server.
  * @module
  */
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { type Command, type Invocation, type Values, connectionSettings, defineCommand } from '../command.ts';
 import { connect } from '../connect.ts';
 import { explain } from '../failure.ts';

@@ -3,7 +3,7 @@
  * @module
  */
 import { rmSync } from 'node:fs';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { exitCodes } from '../failure.ts';
 import { printLine } from '../print.ts';
