@@ -5,12 +5,14 @@ import { type Socket, connect } from 'node:net';
 import { Duplex } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { connect as connectTls } from 'node:tls';
+import { text } from '../../src/http/routing/reply.ts';
+import { route } from '../../src/http/routing/route.ts';
 import { Connections } from '../../src/http/server/connections.ts';
 import { defaultLimits } from '../../src/http/server/limits.ts';
 import { ConnectionSlots } from '../../src/http/server/connection-slots.ts';
 import { certificate } from '../support/certificate.ts';
 import { until } from '../support/wait.ts';
-import { key, serve } from './serve.ts';
+import { key, serve, testRoutes } from './serve.ts';
 
 const limits = { connections: 400, unauthenticated: 200, unauthenticatedPerSource: 100 };
 const request = `GET /query HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${key}\r\n\r\n`;
@@ -52,6 +54,32 @@ for (const [name, sources] of [['one address', 1], ['many addresses', 300]] as c
     assert.deepEqual([isOpen(first), isOpen(last)], [false, true]);
   });
 }
+
+test('clients without the key that ask again before they read an answer give way', async (t) => {
+  // What went wrong: a request behind an unread answer counted as one whose turn comes soon, and kept its connection.
+  const answers = { calls: 0 };
+  const big = Buffer.alloc(2 ** 24, 'x');
+  const documentation = { summary: 'For tests', answers: { 200: { description: 'A long text' } } };
+  const few = { connections: 8, unauthenticated: 4, unauthenticatedPerSource: 4 };
+  const { port, ask } = await serve(t, {
+    limits: few,
+    routes: [
+      ...testRoutes({ calls: 0 }),
+      route('GET', '/big', { access: 'public', documentation }, () => {
+        answers.calls += 1;
+        return text(200, 'text/plain', big);
+      }),
+    ],
+  });
+  const many = 'GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(60);
+  for (let index = 1; index <= 12; index += 1) {
+    const socket = await dial(t, port, `127.0.1.${index}`);
+    socket.pause();
+    socket.write(many);
+    await until(() => answers.calls >= index, { what: 'it is answered' });
+    assert.equal((await ask('GET /query')).status, 200, `beside ${index}`);
+  }
+});
 
 test('under TLS connections whose handshake never comes give way too', async (t) => {
   const { port } = await serve(t, { limits, tls: certificate });

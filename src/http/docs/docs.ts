@@ -2,6 +2,7 @@
  * The routes that document all routes: `/openapi.json` for programs, `/docs` for people.
  * @module
  */
+import { TurnQueue } from '../../base/turn-queue.ts';
 import { docsPage } from './docs-page.ts';
 import { type ApiDescription, openApi } from './openapi.ts';
 import { pageHeaders } from './page.ts';
@@ -11,9 +12,12 @@ import { type Route, route } from '../routing/route.ts';
 /** The two public routes, which document `routes` and themselves. */
 export function documentationRoutes(api: ApiDescription): Route[] {
   const whole: ApiDescription = { ...api, get routes() { return [...api.routes, ...own]; } };
-  // Made on first use, so that the start of the server does not wait for them.
-  let document: string | undefined;
-  let page: string | undefined;
+  // Made on first use, so that the start of the server does not wait for them. Bytes, not text: all clients that read
+  // slowly share them, while each write of a text would keep a copy, for anybody without a key.
+  let document: Buffer | undefined;
+  let page: Buffer | undefined;
+  // The system takes 3 ms to copy a document for a client that does not read, and anybody may ask for it.
+  const turns = new TurnQueue();
   const own: Route[] = [
     route('GET', '/openapi.json', {
       access: 'public',
@@ -21,11 +25,17 @@ export function documentationRoutes(api: ApiDescription): Route[] {
         summary: 'This API as an OpenAPI 3.1 document',
         answers: { 200: { description: 'The document', type: 'application/json' } },
       },
-    }, () => jsonText(200, document ??= JSON.stringify(openApi(whole)))),
+    }, async () => {
+      await turns.turn();
+      return jsonText(200, document ??= Buffer.from(JSON.stringify(openApi(whole))));
+    }),
     route('GET', '/docs', {
       access: 'public',
       documentation: { summary: 'This API for people', answers: { 200: { description: 'A page', type: 'text/html' } } },
-    }, () => text(200, 'text/html; charset=utf-8', page ??= docsPage(whole), pageHeaders)),
+    }, async () => {
+      await turns.turn();
+      return text(200, 'text/html; charset=utf-8', page ??= Buffer.from(docsPage(whole)), pageHeaders);
+    }),
   ];
   return own;
 }

@@ -95,7 +95,7 @@ export function jsonText(status: number, text: string | Buffer, headers: ReplyHe
   return { kind: 'text', status, headers: { 'Content-Type': 'application/json', ...headers }, text };
 }
 
-export function text(status: number, type: string, body: string, headers: ReplyHeaders = {}): Reply {
+export function text(status: number, type: string, body: string | Buffer, headers: ReplyHeaders = {}): Reply {
   return { kind: 'text', status, headers: { 'Content-Type': type, ...headers }, text: body };
 }
 

@@ -123,7 +123,8 @@ export class Connections<T extends ActiveRequest> {
       return connection;
     }
     slot.isBusy = () => isBusy(connection);
-    slot.isQueued = () => connection.queuedBodies + connection.readGate.waiting > 0;
+    // Not while the answer before is unread: its turn then comes when the client likes, which may be never.
+    slot.isQueued = () => connection.queuedBodies + connection.readGate.waiting > 0 && socket.writableLength === 0;
     this.#open.set(socket, connection);
     socket.once('close', () => {
       this.#open.delete(socket);
