@@ -1,5 +1,5 @@
 /**
- * Runs the program `sidecar` from its source, against a stand-in of a server, with nothing of this user's around it.
+ * Runs the program `sidecar`, as `npm test` built it, against a stand-in of a server, with nothing of this user's around it.
  * @module
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
@@ -8,12 +8,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { StandIn, key } from '../client/stand-in.ts';
-import { atEnd, environmentOf, temporaryFolder } from '../support/server.ts';
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const tsx = import.meta.resolve('tsx');
+import { atEnd, environmentOf, program, temporaryFolder } from '../support/server.ts';
 
 export interface Ended {
   readonly exitCode: number | null;
@@ -113,7 +109,7 @@ export function starterOf(
 }
 
 function launch(args: readonly string[], { by, ...options }: { env: { [name: string]: string }; cwd: string; by?: string | undefined }): Program {
-  const words = [process.execPath, '--import', tsx, main, ...args];
+  const words = [process.execPath, program, ...args];
   const [file = '', ...rest] = by === undefined ? words : ['/bin/sh', '-c', by, 'sh', ...words];
   const child = spawn(file, rest, options);
   const pieces: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] };

@@ -6,14 +6,10 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { sendSignal } from '../../src/process/identity.ts';
 import { openScriptPty } from '../../src/terminals/holder/pty.ts';
-import { atEnd, environmentOf, temporaryFolder } from '../support/server.ts';
+import { atEnd, environmentOf, program, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const tsx = import.meta.resolve('tsx');
 
 export interface Typist {
   /** All that was shown so far. */
@@ -52,7 +48,7 @@ export async function sitDown(
   let settle: () => void = () => undefined;
   const over = new Promise<void>((resolve) => { settle = resolve; });
   const pty = await openScriptPty(folder, {
-    argv: ['/bin/sh', '-c', command, work, process.execPath, '--import', tsx, main, ...words],
+    argv: ['/bin/sh', '-c', command, work, process.execPath, program, ...words],
     workdir: folder, env: { ...env, FOLDER: folder }, size: { cols: 100, rows: 30 },
   }, {
     onOutput: (bytes) => { text += bytes.toString('latin1'); },
