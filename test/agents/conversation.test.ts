@@ -8,7 +8,7 @@ import { Conversation } from '../../src/agents/acp/conversation.ts';
 import { RpcError } from '../../src/jsonrpc/message.ts';
 import { atEnd } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { type Talk, talk } from './talk.ts';
+import { type Talk, talk } from '../support/acp-agent.ts';
 
 const fails = (code: AgentFailureCode, message: RegExp) => (error: unknown): boolean => {
   assert.ok(error instanceof AgentFailure, String(error));

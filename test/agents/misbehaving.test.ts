@@ -13,8 +13,8 @@ import { markName } from '../../src/process/descendants.ts';
 import { sendSignal } from '../../src/process/identity.ts';
 import { ownProgram } from '../../src/process/own-program.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
-import { processesWith } from '../system/processes.ts';
-import { type Ending, type Row, agent, check, isCostly, rows, wanted } from './misbehaving.ts';
+import { processesWith } from '../support/marked-processes.ts';
+import { type Ending, type Row, agent, check, isCostly, rows, wanted } from '../support/misbehaving-agents.ts';
 
 const options = { skip: process.platform === 'linux' ? false : 'it looks into /proc' };
 /** Long for a machine that has much to do. */

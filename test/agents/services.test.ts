@@ -10,7 +10,7 @@ import { serve } from '../../src/agents/services/services.ts';
 import { RpcError } from '../../src/jsonrpc/message.ts';
 import type { Peer } from '../../src/jsonrpc/peer.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
-import { talk } from './talk.ts';
+import { talk } from '../support/acp-agent.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs process groups' : false };
 

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { completionScript, completionsOf, wordAt } from '../../src/cli/shells/completion.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
-import { terminalless } from '../terminals/talk.ts';
-import { sitDown } from './typist.ts';
+import { terminalless } from '../support/terminal.ts';
+import { sitDown } from '../support/cli-terminal.ts';
 
 const shells = ['bash', 'sh', 'zsh'].filter((shell) => existsSync(`/bin/${shell}`) || existsSync(`/usr/bin/${shell}`));
 

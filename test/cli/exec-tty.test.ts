@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
 import { startTestServer } from '../support/server.ts';
-import { terminalless, without } from '../terminals/talk.ts';
-import { programOf } from './program.ts';
-import { sitDown } from './typist.ts';
+import { terminalless, without } from '../support/terminal.ts';
+import { programOf } from '../support/cli.ts';
+import { sitDown } from '../support/cli-terminal.ts';
 
 const raw = /-opost [^]*-isig -icanon [^]*-echo /;
 

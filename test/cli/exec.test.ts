@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { hangUp } from '../client/stand-in.ts';
-import { setUp, until } from './program.ts';
+import { hangUp } from '../support/fake-server.ts';
+import { setUp, until } from '../support/cli.ts';
 
 describe('sidecar exec', () => {
   it('streams stdout and stderr apart and exits as the command does', async (t) => {

@@ -11,7 +11,7 @@ import { readLock } from '../../src/cli/connect.ts';
 import { atEnd, spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
-const driver = fileURLToPath(new URL('./services-driver.ts', import.meta.url));
+const driver = fileURLToPath(new URL('../fixtures/service-command.ts', import.meta.url));
 const fake = fileURLToPath(new URL('../fixtures/fake-systemctl.mjs', import.meta.url));
 const skip = process.platform !== 'linux' && 'systemd runs on Linux only';
 

@@ -6,12 +6,12 @@ import { type TestContext, describe, it } from 'node:test';
 import type { Job, Session } from '../../src/client/client.ts';
 import { isIncomplete } from '../../src/cli/shells/incomplete.ts';
 import { withoutCommandFile } from '../../src/cli/shell-errors.ts';
-import { startBreaker } from '../client/breaker.ts';
+import { startBreaker } from '../support/unreliable-proxy.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { terminalless } from '../terminals/talk.ts';
-import { programOf } from './program.ts';
-import { sitDown } from './typist.ts';
+import { terminalless } from '../support/terminal.ts';
+import { programOf } from '../support/cli.ts';
+import { sitDown } from '../support/cli-terminal.ts';
 
 const hasZsh = ['/bin/zsh', '/usr/bin/zsh', '/usr/local/bin/zsh'].some((path) => existsSync(path));
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;

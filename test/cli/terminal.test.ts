@@ -7,13 +7,13 @@ import type { Terminal } from '../../src/client/client.ts';
 import { DetachKeys } from '../../src/cli/terminals/detach-keys.ts';
 import { withoutQuestions } from '../../src/cli/terminals/terminal-questions.ts';
 import { ScreenState } from '../../src/terminals/holder/screen-state.ts';
-import { startBreaker } from '../client/breaker.ts';
+import { startBreaker } from '../support/unreliable-proxy.ts';
 import { type InProcessServer, key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { release, spawnWrapper } from '../support/wrapper.ts';
-import { plainShell, terminalless, without } from '../terminals/talk.ts';
-import { programOf } from './program.ts';
-import { type Typist, sitDown } from './typist.ts';
+import { plainShell, terminalless, without } from '../support/terminal.ts';
+import { programOf } from '../support/cli.ts';
+import { type Typist, sitDown } from '../support/cli-terminal.ts';
 
 const raw = /-opost [^]*-isig -icanon [^]*-echo /;
 

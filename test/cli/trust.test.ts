@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { manifestKeyOf, npmRegistryKeys } from '../../src/update/trust/signatures.ts';
-import { setUp } from './program.ts';
+import { setUp } from '../support/cli.ts';
 
 const release = manifestKeyOf(generateKeyPairSync('ed25519').privateKey);
 const other = manifestKeyOf(generateKeyPairSync('ed25519').privateKey);

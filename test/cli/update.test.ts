@@ -3,9 +3,9 @@ import { type TestContext, describe, it } from 'node:test';
 import { failure } from '../../src/cli/server/update.ts';
 import { ProblemError, type UpdateState } from '../../src/client/client.ts';
 import { healthUpdate } from '../../src/protocol/health.ts';
-import { type UpdateStub, ended, onProbation, startStub, underWay } from '../client/update-stub.ts';
+import { type UpdateStub, ended, onProbation, startStub, underWay } from '../support/fake-update-server.ts';
 import { startTestServer } from '../support/server.ts';
-import { type Setting, setUp } from './program.ts';
+import { type Setting, setUp } from '../support/cli.ts';
 
 type Run = (...args: string[]) => ReturnType<Setting['run']>;
 

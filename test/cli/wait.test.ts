@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { programOf, starterOf } from './program.ts';
+import { programOf, starterOf } from '../support/cli.ts';
 
 test('sidecar wait', async (t) => {
   const server = await startTestServer(t);

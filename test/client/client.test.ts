@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { type TestContext, describe, it } from 'node:test';
 import { JobWaitAbortedError, type ProblemCode, ProblemError, Sidecar, type SidecarOptions } from '../../src/client/client.ts';
 import { until } from '../support/wait.ts';
-import { StandIn, answer, hangUp, key, refuse } from './stand-in.ts';
+import { StandIn, answer, hangUp, key, refuse } from '../support/fake-server.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 5 };
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type TestContext, describe, it } from 'node:test';
 import { type JobEvent, ProblemError, Sidecar, outputBytes } from '../../src/client/client.ts';
 import { until } from '../support/wait.ts';
-import { StandIn, hangUp, key, refuse } from './stand-in.ts';
+import { StandIn, hangUp, key, refuse } from '../support/fake-server.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 20 };
 

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { type AttachOptions, type Attachment, ProblemError, Sidecar, type TerminalId } from '../../src/client/client.ts';
 import { atEnd, spawnServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { plainShell, terminalless } from '../terminals/talk.ts';
-import { startBreaker } from './breaker.ts';
+import { plainShell, terminalless } from '../support/terminal.ts';
+import { startBreaker } from '../support/unreliable-proxy.ts';
 
 const patient = { attempts: 3, firstDelayMs: 5, maxDelayMs: 50 };
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
 import { ProblemError, Sidecar, type SidecarOptions, type UpdateProgress } from '../../src/client/client.ts';
-import { answer as answerWith, hangUp, StandIn, key as standInKey } from './stand-in.ts';
-import { type UpdateStub, ended, key, onProbation, startStub, underWay } from './update-stub.ts';
+import { answer as answerWith, hangUp, StandIn, key as standInKey } from '../support/fake-server.ts';
+import { type UpdateStub, ended, key, onProbation, startStub, underWay } from '../support/fake-update-server.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 20 };
 

@@ -7,8 +7,8 @@ import type { PermissionPolicy, PermissionRequest } from '../../src/protocol/age
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { soak } from '../support/soak.ts';
-import { fake, inPhase, reaches, telling } from './agents.ts';
-import { type Answer, type Reached, ask, finished, run, show, submit } from './ask.ts';
+import { fake, inPhase, reaches, telling } from '../support/agent.ts';
+import { type Answer, type Reached, ask, finished, run, show, submit } from '../support/client.ts';
 
 const refused = '{"code":-32602}';
 const cancelled = JSON.stringify({ outcome: { outcome: 'cancelled' } });

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { spawnServer, temporaryFolder } from '../support/server.ts';
 import { soak } from '../support/soak.ts';
-import { fake, inPhase, nobodyLeft, reaches } from './agents.ts';
-import { ask, show, submit } from './ask.ts';
+import { fake, inPhase, nobodyLeft, reaches } from '../support/agent.ts';
+import { ask, show, submit } from '../support/client.ts';
 
 const turnCount = soak(8, 50);
 

@@ -7,7 +7,7 @@ import { FailedAttempts } from '../../src/http/auth/failed-attempts.ts';
 import { type Client, createAuthenticator } from '../../src/http/auth/auth.ts';
 import { clientAddress, sourceOf } from '../../src/http/auth/source.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
-import { eventually, key, serve } from './serve.ts';
+import { eventually, key, serve } from '../support/http-server.ts';
 
 test('the key comes as X-API-Key, which wins, or as a bearer', async (t) => {
   const { ask } = await serve(t);

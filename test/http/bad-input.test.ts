@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { key, parseAnswer, serve } from './serve.ts';
+import { key, parseAnswer, serve } from '../support/http-server.ts';
 
 const H = 'Host: localhost\r\n';
 const K = `X-API-Key: ${key}\r\n`;

@@ -10,7 +10,7 @@ import { defaultLimits } from '../../src/http/server/limits.ts';
 import { ConnectionSlots } from '../../src/http/server/connection-slots.ts';
 import { certificate } from '../support/certificate.ts';
 import { until } from '../support/wait.ts';
-import { key, serve } from './serve.ts';
+import { key, serve } from '../support/http-server.ts';
 
 const limits = { connections: 400, unauthenticated: 200, unauthenticatedPerSource: 100 };
 const request = `GET /query HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${key}\r\n\r\n`;

@@ -5,7 +5,7 @@ import { documentationRoutes } from '../../src/http/docs/docs.ts';
 import { json } from '../../src/http/routing/reply.ts';
 import { type Route, route } from '../../src/http/routing/route.ts';
 import { createRouter } from '../../src/http/routing/router.ts';
-import { serve } from './serve.ts';
+import { serve } from '../support/http-server.ts';
 
 const documentation = { summary: 'Runs <it>', answers: { 200: { description: 'Done', schema: { type: 'object' } } } };
 const routes: Route[] = [

@@ -8,7 +8,7 @@ import { ProblemError } from '../../src/protocol/problem.ts';
 import type { Ticket } from '../../src/protocol/tickets.ts';
 import { connectWebSocket } from '../../src/websocket/client.ts';
 import { openApi } from '../../src/http/docs/openapi.ts';
-import { type Served, key, serve } from './serve.ts';
+import { type Served, key, serve } from '../support/http-server.ts';
 
 const documentation = { summary: 'For tests' };
 

@@ -4,7 +4,7 @@ import { connect as connectRaw } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
 import { certificate as tls } from '../support/certificate.ts';
-import { key, parseAnswer, serve } from './serve.ts';
+import { key, parseAnswer, serve } from '../support/http-server.ts';
 
 async function talk(port: number, sent: string): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', ca: tls.cert });

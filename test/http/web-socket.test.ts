@@ -12,8 +12,8 @@ import { ProblemError } from '../../src/protocol/problem.ts';
 import { type ConnectOptions, connectWebSocket } from '../../src/websocket/client.ts';
 import type { Closed, WebSocketConnection } from '../../src/websocket/connection.ts';
 import { certificate } from '../support/certificate.ts';
-import { closeFrame, frame, readFrames } from '../websocket/peer.ts';
-import { type Served, eventually, key, parseAnswer, serve, testRoutes } from './serve.ts';
+import { closeFrame, frame, readFrames } from '../support/web-socket.ts';
+import { type Served, eventually, key, parseAnswer, serve, testRoutes } from '../support/http-server.ts';
 
 const documentation = { summary: 'For tests' };
 const sample = 'dGhlIHNhbXBsZSBub25jZQ==';

@@ -8,7 +8,7 @@ import { ParseError } from '../../src/base/parse.ts';
 import { JobShells } from '../../src/process/launcher/job-shells.ts';
 import { shellArgv } from '../../src/process/shell-argv.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
-import { run } from '../contract/ask.ts';
+import { run } from '../support/client.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 
 function binOf(t: TestContext, name: string, ...programs: readonly string[]): string {

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AgentTurn } from '../../src/client/client.ts';
-import { fake, inPhase, nobodyLeft, reaches } from '../contract/agents.ts';
-import { ask, finished, submit } from '../contract/ask.ts';
+import { fake, inPhase, nobodyLeft, reaches } from '../support/agent.ts';
+import { ask, finished, submit } from '../support/client.ts';
 import { soak } from '../support/soak.ts';
 import { spawnServer } from '../support/server.ts';
 

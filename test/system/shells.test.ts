@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import type { Session, SessionList } from '../../src/protocol/shells.ts';
-import { ask } from '../contract/ask.ts';
+import { ask } from '../support/client.ts';
 import { isPidAlive } from '../../src/process/identity.ts';
 import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
 import { soak } from '../support/soak.ts';

@@ -7,7 +7,7 @@ import type { Terminal } from '../../src/protocol/terminals.ts';
 import { environmentOf, type InProcessServer, program, startTestServer, temporaryFolder } from '../support/server.ts';
 import { type Emulator, openEmulator } from '../support/tmux.ts';
 import { until } from '../support/wait.ts';
-import { attachTo, openTerminal, without } from '../terminals/talk.ts';
+import { attachTo, openTerminal, without } from '../support/terminal.ts';
 
 const size = { cols: 90, rows: 25 };
 

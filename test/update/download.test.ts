@@ -9,7 +9,7 @@ import { type DownloadOptions, download } from '../../src/update/fetch/download.
 import { SourceError, type SourceReason } from '../../src/update/source-error.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { type Fault, type Registry, startRegistry } from './registry.ts';
+import { type Fault, type Registry, startRegistry } from '../support/registry.ts';
 
 const content = randomBytes(300_000);
 const path = '/x.tgz';

@@ -15,8 +15,8 @@ import { openSource } from '../../src/update/sources/open.ts';
 import type { Release } from '../../src/update/sources/source.ts';
 import { type SourceSpec, parseSource } from '../../src/update/sources/spec.ts';
 import { temporaryFolder } from '../support/server.ts';
-import { type Package, type PackageVersion, type Registry, integrityOf, newSigningKey, packageTarball, startRegistry, tarballPath } from './registry.ts';
-import { entry, tgz } from './tar.ts';
+import { type Package, type PackageVersion, type Registry, integrityOf, newSigningKey, packageTarball, startRegistry, tarballPath } from '../support/registry.ts';
+import { entry, tgz } from '../support/tarball.ts';
 
 const name = 'machine-sidecar';
 const key = newSigningKey();

@@ -10,7 +10,7 @@ import { Layout } from '../../src/update/archive/tar-layout.ts';
 import { TarballError, type UnpackOptions, type Unpacked, unpack } from '../../src/update/archive/tarball.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { archive, base256, entry, entryOf, header, longName, octal, pax, tgz } from './tar.ts';
+import { archive, base256, entry, entryOf, header, longName, octal, pax, tgz } from '../support/tarball.ts';
 
 const limits = { maxBytes: 1024 * 1024, maxFiles: 1000 };
 const [MiB, GiB] = [1024 ** 2, 1024 ** 3];

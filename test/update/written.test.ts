@@ -9,7 +9,7 @@ import { unpack } from '../../src/update/archive/tarball.ts';
 import { UpdateError } from '../../src/update/update-error.ts';
 import { type FileHashes, checkWritten } from '../../src/update/versions/verify-files.ts';
 import { temporaryFolder } from '../support/server.ts';
-import { entry, tgz } from './tar.ts';
+import { entry, tgz } from '../support/tarball.ts';
 
 interface Setting {
   readonly folder: string;

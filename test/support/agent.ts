@@ -1,9 +1,9 @@
 /** Agents for the contract tests: real processes that do what their prompt says. */
 import { fileURLToPath } from 'node:url';
 import type { Job } from '../../src/protocol/jobs.ts';
-import { until } from '../support/wait.ts';
-import { processesWith } from '../system/processes.ts';
-import { type Reached, show } from './ask.ts';
+import { until } from './wait.ts';
+import { processesWith } from './marked-processes.ts';
+import { type Reached, show } from './client.ts';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
-import { atEnd } from '../support/server.ts';
-import { entry, tgz } from './tar.ts';
+import { atEnd } from './server.ts';
+import { entry, tgz } from './tarball.ts';
 
 export interface SigningKey {
   readonly keyid: string;

@@ -8,8 +8,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { StandIn, key } from '../client/stand-in.ts';
-import { atEnd, environmentOf, program, temporaryFolder } from '../support/server.ts';
+import { StandIn, key } from './fake-server.ts';
+import { atEnd, environmentOf, program, temporaryFolder } from './server.ts';
 
 export interface Ended {
   readonly exitCode: number | null;

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { findProgram } from '../../src/process/find-program.ts';
-import { startTestServer } from '../support/server.ts';
-import { type Reached, ask } from './ask.ts';
+import { startTestServer } from './server.ts';
+import { type Reached, ask } from './client.ts';
 
 export interface Setting {
   readonly server: Reached;

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { sendSignal } from '../../src/process/identity.ts';
 import { openScriptPty } from '../../src/terminals/holder/pty.ts';
-import { atEnd, environmentOf, program, temporaryFolder } from '../support/server.ts';
-import { until } from '../support/wait.ts';
+import { atEnd, environmentOf, program, temporaryFolder } from './server.ts';
+import { until } from './wait.ts';
 
 export interface Typist {
   /** All that was shown so far. */

@@ -1,7 +1,7 @@
 /** Raw sockets: what arrives at the server is exactly what is written here. */
 import { connect } from 'node:net';
 import type { Problem } from '../../src/protocol/problem.ts';
-import type { Reached } from './ask.ts';
+import type { Reached } from './client.ts';
 
 export interface RawAnswer {
   readonly status: number;

@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { readStat } from '../../src/process/identity.ts';
 import type { Problem } from '../../src/protocol/problem.ts';
-import { type TestServer, atEnd } from '../support/server.ts';
+import { type TestServer, atEnd } from './server.ts';
 
 export interface Answer {
   readonly status: number;

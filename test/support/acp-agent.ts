@@ -6,7 +6,7 @@ import { RpcConnection } from '../../src/jsonrpc/connection.ts';
 import { RpcError, rpcCodes } from '../../src/jsonrpc/message.ts';
 import { ndjson } from '../../src/jsonrpc/ndjson.ts';
 import { type Peer, acpCancel } from '../../src/jsonrpc/peer.ts';
-import { atEnd } from '../support/server.ts';
+import { atEnd } from './server.ts';
 
 export interface Talk {
   readonly conversation: Conversation;

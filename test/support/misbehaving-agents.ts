@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import type { AgentFailureCode } from '../../src/agents/acp/agent-failure.ts';
-import { until } from '../support/wait.ts';
+import { until } from './wait.ts';
 
 export const agent: string = fileURLToPath(new URL('../fixtures/misbehaving-agent.mjs', import.meta.url));
 /** At a time. */

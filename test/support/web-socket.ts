@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import type { TestContext } from 'node:test';
 import { type Closed, WebSocketConnection, type WebSocketOptions } from '../../src/websocket/connection.ts';
-import { until } from '../support/wait.ts';
+import { until } from './wait.ts';
 
 export interface FrameParts {
   readonly opcode: number;

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import type { TestContext } from 'node:test';
-import { atEnd } from '../support/server.ts';
+import { atEnd } from './server.ts';
 
 export interface Breaker {
   /** Stays, whoever the server is. */

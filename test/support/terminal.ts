@@ -5,9 +5,9 @@ import type { TestContext } from 'node:test';
 import type { ServerMessage, Terminal } from '../../src/protocol/terminals.ts';
 import { connectWebSocket } from '../../src/websocket/client.ts';
 import type { WebSocketConnection } from '../../src/websocket/connection.ts';
-import { ask, type Reached } from '../contract/ask.ts';
-import { atEnd } from '../support/server.ts';
-import { until } from '../support/wait.ts';
+import { ask, type Reached } from './client.ts';
+import { atEnd } from './server.ts';
+import { until } from './wait.ts';
 
 /** `false`, or why there are no terminals here. */
 export const terminalless: string | false = existsSync('/usr/bin/script') ? false : 'needs script(1)';
