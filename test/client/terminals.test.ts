@@ -182,7 +182,7 @@ describe('Terminals', { skip: terminalless }, () => {
     const server = await startTestServer(t);
     const { terminalId } = await server.client.terminals.start(plainShell);
     const page = spawn(process.execPath, ['--experimental-websocket', '--no-warnings', '--import', import.meta.resolve('tsx'),
-      fileURLToPath(new URL('page.ts', import.meta.url)), server.url, server.key, terminalId], { stdio: ['ignore', 'pipe', 'inherit'] });
+      fileURLToPath(new URL('../fixtures/browser-page.ts', import.meta.url)), server.url, server.key, terminalId], { stdio: ['ignore', 'pipe', 'inherit'] });
     atEnd(t, () => void page.kill('SIGKILL'));
     const output = (await page.stdout.setEncoding('utf8').toArray()).join('');
     assert.match(output, /^attached 0\n[^]*page 5\r\n[^]*end 6 exit\n$/);
