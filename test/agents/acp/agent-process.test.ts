@@ -8,6 +8,7 @@ import test, { type TestContext } from 'node:test';
 import { AgentFailure } from '../../../src/agents/acp/agent-failure.ts';
 import { type AgentProcess, startAgent } from '../../../src/agents/acp/agent-process.ts';
 import { readStat } from '../../../src/process/identity.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { atEnd, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 
@@ -111,8 +112,8 @@ test('what cannot be started is told', options, async (t) => {
     [failed([script]), /: the interpreter that .*script names is not there$/],
   ];
   for (const [asked, message] of cases) {
-    await assert.rejects(asked, (error) => error instanceof AgentFailure && error.code === 'not_started' && message.test(error.message));
+    await rejectsWith(asked, { type: AgentFailure, code: 'not_started', message });
   }
   // Node throws this one at once.
-  await assert.rejects(failed(['/bin/sh', '-c', 'x'.repeat(3_000_000)]), (error) => error instanceof AgentFailure && error.code === 'not_started' && /E2BIG/.test(error.message));
+  await rejectsWith(failed(['/bin/sh', '-c', 'x'.repeat(3_000_000)]), { type: AgentFailure, code: 'not_started', message: /E2BIG/ });
 });

@@ -6,6 +6,7 @@ import test, { type TestContext } from 'node:test';
 import { AgentFailure, type AgentFailureCode } from '../../../src/agents/acp/agent-failure.ts';
 import { Conversation } from '../../../src/agents/acp/conversation.ts';
 import { RpcError } from '../../../src/jsonrpc/message.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { atEnd } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 import { type Talk, talk } from '../../support/acp-agent.ts';
@@ -48,8 +49,8 @@ test('directories are not sent to an agent that does not take them', async (t) =
 });
 
 test('an agent of another version, or that says none, is left', async (t) => {
-  await assert.rejects(talk(t, { initialize: () => ({ protocolVersion: 2 }) }).conversation.open(), fails('unsupported_version', /version 2 .*, not 1/));
-  await assert.rejects(talk(t, { initialize: () => null }).conversation.open(), fails('unsupported_version', /unknown/));
+  await rejectsWith(talk(t, { initialize: () => ({ protocolVersion: 2 }) }).conversation.open(), { type: AgentFailure, code: 'unsupported_version', message: /version 2 .*, not 1/ });
+  await rejectsWith(talk(t, { initialize: () => null }).conversation.open(), { type: AgentFailure, code: 'unsupported_version', message: /unknown/ });
 });
 
 test('version 2 where it is asked for, and version 1 where the agent has no other', async (t) => {
@@ -68,7 +69,7 @@ test('version 2 where it is asked for, and version 1 where the agent has no othe
   await echo.conversation.open();
   assert.equal(await echo.conversation.prompt([text]), 'end_turn');
   const newer = talk(t, { initialize: () => ({ protocolVersion: 3 }) }, { acpVersion: 2 });
-  await assert.rejects(newer.conversation.open(), fails('unsupported_version', /version 3 .*, not 2/));
+  await rejectsWith(newer.conversation.open(), { type: AgentFailure, code: 'unsupported_version', message: /version 3 .*, not 2/ });
 });
 
 test('an agent of version 2 that ends in the middle of its work is told of at once', async (t) => {
@@ -80,7 +81,7 @@ test('an agent of version 2 that ends in the middle of its work is told of at on
     },
   }, { acpVersion: 2 });
   await it.conversation.open();
-  await assert.rejects(it.conversation.prompt([text]), fails('agent_ended', /session\/prompt/));
+  await rejectsWith(it.conversation.prompt([text]), { type: AgentFailure, code: 'agent_ended', message: /session\/prompt/ });
 });
 
 test('a prompt that was cancelled before an agent of version 2 had begun with it', async (t) => {
@@ -112,7 +113,7 @@ test('an agent that wants to be logged in says how', async (t) => {
   const it = talk(t, answers, { authMethod: 'key' });
   await it.conversation.open();
   assert.deepEqual(paramsOf(it, 'authenticate'), { methodId: 'key' });
-  for (const authMethod of ['login', 'none']) await assert.rejects(talk(t, answers, { authMethod }).conversation.open(), fails('auth_failed', /the agent has key/));
+  for (const authMethod of ['login', 'none']) await rejectsWith(talk(t, answers, { authMethod }).conversation.open(), { type: AgentFailure, code: 'auth_failed', message: /the agent has key/ });
 });
 
 test('a login in a terminal is offered where there are some, and done there alone', async (t) => {
@@ -138,14 +139,14 @@ test('a login in a terminal is offered where there are some, and done there alon
   });
   assert.deepEqual((paramsOf(it, 'initialize') as { clientCapabilities: { auth?: object } }).clientCapabilities.auth, { terminal: true });
   const asked = talk(t, answers, { login, authMethod: 'tty' });
-  await assert.rejects(asked.conversation.open(), fails('auth_failed', /by tty: that is done in a terminal, by 'my agent' --acp --login 'a b'$/));
+  await rejectsWith(asked.conversation.open(), { type: AgentFailure, code: 'auth_failed', message: /by tty: that is done in a terminal, by 'my agent' --acp --login 'a b'$/ });
   assert.equal(paramsOf(asked, 'authenticate'), undefined);
-  await assert.rejects(talk(t, answers).conversation.open(), fails('auth_required', /it has told no way to$/));
+  await rejectsWith(talk(t, answers).conversation.open(), { type: AgentFailure, code: 'auth_required', message: /it has told no way to$/ });
 });
 
 test('a session without an id is none, and no answer is a failure in time', async (t) => {
-  await assert.rejects(talk(t, { 'session/new': () => ({}) }).conversation.open(), fails('bad_answer', /no id/));
-  await assert.rejects(talk(t, { 'session/new': () => new Promise(() => undefined) }, { answerMs: 20 }).conversation.open(), fails('no_answer', /session\/new/));
+  await rejectsWith(talk(t, { 'session/new': () => ({}) }).conversation.open(), { type: AgentFailure, code: 'bad_answer', message: /no id/ });
+  await rejectsWith(talk(t, { 'session/new': () => new Promise(() => undefined) }, { answerMs: 20 }).conversation.open(), { type: AgentFailure, code: 'no_answer', message: /session\/new/ });
 });
 
 test('an agent that ends, at any time, is told of at once', async (t) => {
@@ -189,9 +190,9 @@ test('an earlier session is resumed, or loaded with what was said marked as such
   await loading.conversation.prompt([text]);
   assert.deepEqual(loading.updates, [{ update: chunk('old'), isReplay: true }, { update: chunk('new'), isReplay: false }]);
   assert.equal(loading.conversation.sessionId, 's0');
-  await assert.rejects(talk(t, {}, { sessionId: 's0' }).conversation.open(), fails('resume_not_supported', /s0/));
+  await rejectsWith(talk(t, {}, { sessionId: 's0' }).conversation.open(), { type: AgentFailure, code: 'resume_not_supported', message: /s0/ });
   const unknown = talk(t, { initialize: abilities({ loadSession: true }), 'session/load': () => { throw new RpcError(-32002, 'not found'); } }, { sessionId: 's0' });
-  await assert.rejects(unknown.conversation.open(), fails('agent_error', /session\/load: not found/));
+  await rejectsWith(unknown.conversation.open(), { type: AgentFailure, code: 'agent_error', message: /session\/load: not found/ });
 });
 
 test('what an agent cannot take is refused before it is sent', async (t) => {
@@ -199,13 +200,13 @@ test('what an agent cannot take is refused before it is sent', async (t) => {
   const link = { type: 'resource_link', uri: 'file:///a', name: 'a' } as const;
   const it = talk(t);
   await it.conversation.open();
-  await assert.rejects(it.conversation.prompt([text, image]), fails('content_not_supported', /no image/));
+  await rejectsWith(it.conversation.prompt([text, image]), { type: AgentFailure, code: 'content_not_supported', message: /no image/ });
   assert.equal(await it.conversation.prompt([text, link]), 'end_turn');
   const able = talk(t, { initialize: () => ({ protocolVersion: 1, agentCapabilities: { promptCapabilities: { image: true }, mcpCapabilities: { http: true } } }) },
     { mcpServers: [{ type: 'http', name: 'h', url: 'http://x', headers: [] }, { name: 'p', command: 'x', args: [], env: [] }] });
   await able.conversation.open();
   assert.equal(await able.conversation.prompt([image]), 'end_turn');
-  await assert.rejects(talk(t, {}, { mcpServers: [{ type: 'sse', name: 'tools', url: 'http://x', headers: [] }] }).conversation.open(), fails('mcp_not_supported', /tools.*sse/));
+  await rejectsWith(talk(t, {}, { mcpServers: [{ type: 'sse', name: 'tools', url: 'http://x', headers: [] }] }).conversation.open(), { type: AgentFailure, code: 'mcp_not_supported', message: /tools.*sse/ });
 });
 
 test('choose() goes by category, value or name, in groups too, and by set_mode where there is no option for the mode', async (t) => {
@@ -287,7 +288,7 @@ test('what the agent asks for goes to whoever serves it, of its own session alon
   }, { serve: async (method, params) => { served.push([method, params]); return { content: 'x' }; } });
   await it.conversation.open();
   const turn = it.conversation.prompt([text]);
-  await assert.rejects(it.conversation.prompt([text]), fails('busy', /still/));
+  await rejectsWith(it.conversation.prompt([text]), { type: AgentFailure, code: 'busy', message: /still/ });
   await until(() => served.length === 1, { what: 'it was served' });
   await until(() => { go(); return it.agent.waitingCount === 0; }, { what: 'all was asked' });
   const done = turn.then((reason) => assert.equal(reason, 'end_turn', 'a turn without a reason has ended'));
@@ -335,7 +336,7 @@ test('closeSession() is not waited for longer than a short time', async (t) => {
 
 test('a session that could not be gone on with is not closed', async (t) => {
   const it = talk(t, { initialize: withSessions({ close: {} }), 'session/load': () => { throw new RpcError(-32602, 'unknown'); } }, { sessionId: 's0' });
-  await assert.rejects(it.conversation.open(), fails('agent_error', /unknown/));
+  await rejectsWith(it.conversation.open(), { type: AgentFailure, code: 'agent_error', message: /unknown/ });
   await it.conversation.closeSession();
   assert.ok(!it.heard.some(({ method }) => method === 'session/close'));
 });
@@ -380,7 +381,7 @@ test('logOut() is asked of an agent that says that it can', async (t) => {
   for (const auth of [undefined, null, {}, { logout: null }, { logout: false }, 'logout']) {
     const unable = talk(t, { initialize: abilities(auth) });
     await unable.conversation.initialize();
-    await assert.rejects(unable.conversation.logOut(), fails('logout_not_supported', /^Cannot log out: /));
+    await rejectsWith(unable.conversation.logOut(), { type: AgentFailure, code: 'logout_not_supported', message: /^Cannot log out: / });
   }
 });
 
@@ -397,17 +398,17 @@ test('deleteSession() is done where the agent knows of none, and fails where it 
   await it.conversation.initialize();
   await it.conversation.deleteSession('there');
   await it.conversation.deleteSession('gone');
-  await assert.rejects(it.conversation.deleteSession('bad'), fails('agent_error', /session\/delete: no/));
+  await rejectsWith(it.conversation.deleteSession('bad'), { type: AgentFailure, code: 'agent_error', message: /session\/delete: no/ });
 });
 
 test('what an agent cannot do with sessions is refused, with what it can', async (t) => {
   const it = talk(t, { initialize: withSessions({ close: {}, list: null }) });
   await it.conversation.initialize();
-  await assert.rejects(it.conversation.listSessions(), fails('sessions_not_supported', /Cannot list .* new ones, and load, close those that there are$/));
-  await assert.rejects(it.conversation.deleteSession('a'), fails('sessions_not_supported', /Cannot delete /));
+  await rejectsWith(it.conversation.listSessions(), { type: AgentFailure, code: 'sessions_not_supported', message: /Cannot list .* new ones, and load, close those that there are$/ });
+  await rejectsWith(it.conversation.deleteSession('a'), { type: AgentFailure, code: 'sessions_not_supported', message: /Cannot delete / });
   const bare = talk(t);
   await bare.conversation.initialize();
-  await assert.rejects(bare.conversation.listSessions(), fails('sessions_not_supported', /can only begin new ones$/));
+  await rejectsWith(bare.conversation.listSessions(), { type: AgentFailure, code: 'sessions_not_supported', message: /can only begin new ones$/ });
 });
 
 test('questions by a form are advertised and answered where they are wanted, and else are no method', async (t) => {

@@ -7,6 +7,7 @@ import { AgentCommands, type AgentCommandsOptions, type CommandRequest } from '.
 import { Jail } from '../../../src/agents/services/sandbox.ts';
 import { RpcError } from '../../../src/jsonrpc/message.ts';
 import { readStat } from '../../../src/process/identity.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { atEnd, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 
@@ -101,7 +102,7 @@ test('kill() ends the whole group, stubborn ones too; output and exit are told b
   await commands.kill(id);
   await commands.release(id);
   for (const gone of [() => commands.output(id), () => commands.waitForExit(id), () => commands.kill(id), () => commands.release(id)]) {
-    await assert.rejects(async () => gone(), (error) => error instanceof RpcError && error.code === -32002);
+    await rejectsWith(async () => gone(), { type: RpcError, code: -32002 });
   }
 });
 
@@ -126,7 +127,7 @@ test('close() ends them all, and none is started any more', options, async (t) =
 
 test('what cannot be run is told: outside, not there, too many', options, async (t) => {
   const { commands, run, work } = await setUp(t, { maxCommands: 1 });
-  await assert.rejects(commands.create({ command: 'ls', cwd: '/' }), (error) => error instanceof RpcError && error.code === -32602);
+  await rejectsWith(commands.create({ command: 'ls', cwd: '/' }), { type: RpcError, code: -32602 });
   const missing: readonly (readonly [request: CommandRequest, why: RegExp])[] = [
     [{ command: 'no-such-program', args: ['x'] }, /^Cannot run no-such-program: no-such-program is not installed \(ENOENT\)$/],
     [{ command: './no-such-file', args: ['x'] }, /^Cannot run .*: \.\/no-such-file is not there \(ENOENT\)$/],

@@ -6,6 +6,7 @@ import test, { type TestContext } from 'node:test';
 import { AgentFiles, type AgentFilesOptions } from '../../../src/agents/services/files.ts';
 import { Jail } from '../../../src/agents/services/sandbox.ts';
 import { RpcError } from '../../../src/jsonrpc/message.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs symbolic links' : false };
@@ -85,7 +86,7 @@ test('what is no file is refused without a wait, and so is what is too long', op
   writeFileSync(join(work, 'long'), Buffer.alloc(1001));
   for (const [path, why] of [['fifo', /no regular file/], ['folder', /directory/], ['long', /1001 bytes/]] as const) await assert.rejects(files.read(path), refusal(-32603, why), path);
   for (const [path, why] of [['fifo', /no regular file/], ['folder', /directory/], ['long/below', /outside|directory/]] as const) {
-    await assert.rejects(files.write(path, 'x'), (error) => error instanceof RpcError && why.test(error.message), path);
+    await rejectsWith(files.write(path, 'x'), { type: RpcError, message: why }, path);
   }
   await assert.rejects(files.write('new', 'ä'.repeat(501)), refusal(-32602, /longer than 1000 bytes/));
   assert.deepEqual(readdirSync(work).sort(), ['fifo', 'folder', 'long']);

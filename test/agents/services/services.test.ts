@@ -9,6 +9,7 @@ import { Jail } from '../../../src/agents/services/sandbox.ts';
 import { serve } from '../../../src/agents/services/services.ts';
 import { RpcError } from '../../../src/jsonrpc/message.ts';
 import type { Peer } from '../../../src/jsonrpc/peer.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { atEnd, temporaryFolder } from '../../support/server.ts';
 import { talk } from '../../support/acp-agent.ts';
 
@@ -33,7 +34,7 @@ test('files are written and read', options, async (t) => {
   assert.equal(readFileSync(path, 'utf8'), 'one\ntwo\nthree\0');
   assert.deepEqual(await ask('fs/read_text_file', { path, line: null, limit: null }), { content: 'one\ntwo\nthree\0' });
   assert.deepEqual(await ask('fs/read_text_file', { path, line: 2, limit: 1 }), { content: 'two\n' });
-  await assert.rejects(ask('fs/read_text_file', { path: join(work, 'none') }), (error) => error instanceof RpcError && error.code === -32002);
+  await rejectsWith(ask('fs/read_text_file', { path: join(work, 'none') }), { type: RpcError, code: -32002 });
 });
 
 test('a command lives from create to release, and waiting for it holds up nothing', options, async (t) => {
@@ -47,7 +48,7 @@ test('a command lives from create to release, and waiting for it holds up nothin
   assert.deepEqual(await ask('terminal/output', { terminalId }), { output: 'more\n', truncated: false, exitStatus: { exitCode: 7, signal: null } });
   assert.deepEqual(await ask('terminal/kill', { terminalId }), {});
   assert.deepEqual(await ask('terminal/release', { terminalId }), {});
-  await assert.rejects(ask('terminal/output', { terminalId }), (error) => error instanceof RpcError && error.code === -32002);
+  await rejectsWith(ask('terminal/output', { terminalId }), { type: RpcError, code: -32002 });
 });
 
 test('a wait that the agent gives up ends, the command does not', options, async (t) => {
@@ -78,6 +79,6 @@ const refusals: readonly (readonly [method: string, params: object, code: number
 for (const [method, params, code, message] of refusals) {
   test(`${method} ${JSON.stringify(params)} is refused with ${code}`, options, async (t) => {
     const { ask } = await asAgent(t);
-    await assert.rejects(ask(method, params), (error) => error instanceof RpcError && error.code === code && message.test(error.message));
+    await rejectsWith(ask(method, params), { type: RpcError, code, message });
   });
 }

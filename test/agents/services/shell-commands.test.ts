@@ -6,6 +6,7 @@ import test, { type TestContext } from 'node:test';
 import { Jail } from '../../../src/agents/services/sandbox.ts';
 import { ShellCommands } from '../../../src/agents/services/shell-commands.ts';
 import { RpcError, rpcCodes } from '../../../src/jsonrpc/message.ts';
+import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 async function commandsOf(t: TestContext, options: { readonly maxCommands?: number } = {}): Promise<ShellCommands> {
@@ -24,7 +25,7 @@ test('there are never more commands than there may be, also where all are asked 
 test('the name of a variable is none of the script', async (t) => {
   const commands = await commandsOf(t);
   for (const name of ['A; touch x', 'A-B', '1', 'A\n']) {
-    await assert.rejects(commands.create({ command: 'true', env: { [name]: 'x' } }), (error) => error instanceof RpcError && error.code === rpcCodes.invalidParams, name);
+    await rejectsWith(commands.create({ command: 'true', env: { [name]: 'x' } }), { type: RpcError, code: rpcCodes.invalidParams }, name);
   }
   await commands.create({ command: 'true', env: { _a1: "it's" } });
   assert.deepEqual(commands.wishes.map(({ script }) => script), ["export _a1='it'\\''s'\n{ true\n} 2>&1"]);
@@ -45,7 +46,7 @@ test('the scripts of all commands are bounded: the state of the agent holds them
   const create = async (): Promise<string> => await commands.create({ command: `true ${'x'.repeat(900_000)}` });
   const first = await create();
   await create();
-  await assert.rejects(create(), (error) => error instanceof RpcError && /true x+: the commands that there are have more than/.test(error.message));
+  await rejectsWith(create(), { type: RpcError, message: /true x+: the commands that there are have more than/ });
   commands.ended(first, '/', 0);
   await commands.release(first);
   await create();

@@ -8,6 +8,7 @@ import { ProblemError } from '../../../src/protocol/problem.ts';
 import type { Ticket } from '../../../src/protocol/tickets.ts';
 import { connectWebSocket } from '../../../src/websocket/client.ts';
 import { openApi } from '../../../src/http/docs/openapi.ts';
+import { throwsWith } from '../../support/errors.ts';
 import { type Served, key, serve } from '../../support/http-server.ts';
 
 const documentation = { summary: 'For tests' };
@@ -152,7 +153,7 @@ test('a ticket that is asked for again under its Idempotency-Key is the same one
   const first = tickets.issue(asked);
   assert.deepEqual(tickets.issue(asked), first);
   assert.notEqual(tickets.issue({ ...asked, key: 'other' }).ticket, first.ticket);
-  assert.throws(() => tickets.issue({ ...asked, hash: 'other' }), (error) => error instanceof ProblemError && error.code === 'idempotency_mismatch');
+  throwsWith(() => tickets.issue({ ...asked, hash: 'other' }), { type: ProblemError, code: 'idempotency_mismatch' });
   assert.equal(tickets.redeem(first.ticket), true);
   // It is used up, which the client that lost the answer must learn.
   assert.deepEqual(tickets.issue(asked), first);

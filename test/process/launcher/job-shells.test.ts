@@ -9,6 +9,7 @@ import { JobShells } from '../../../src/process/launcher/job-shells.ts';
 import { shellArgv } from '../../../src/process/shell-argv.ts';
 import { ProblemError } from '../../../src/protocol/problem.ts';
 import { run } from '../../support/client.ts';
+import { throwsWith } from '../../support/errors.ts';
 import { startTestServer, temporaryFolder } from '../../support/server.ts';
 
 function binOf(t: TestContext, name: string, ...programs: readonly string[]): string {
@@ -31,7 +32,7 @@ test('a path that has vanished is looked for again', (t) => {
   rmSync(join(first, 'zsh'));
   assert.equal(shells.programOf('zsh'), join(second, 'zsh'));
   rmSync(join(second, 'zsh'));
-  assert.throws(() => shells.admit('zsh'), (error) => error instanceof ProblemError && error.code === 'not_supported');
+  throwsWith(() => shells.admit('zsh'), { type: ProblemError, code: 'not_supported' });
 });
 
 test('what nothing is called is refused as a mistake, what a request names by its path is not looked at', (t) => {

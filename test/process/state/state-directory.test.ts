@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { hasOtherMembers } from '../../../src/process/groups.ts';
 import { checkStateDirectory, claimStateDirectory, isOwn, StateDirectoryError } from '../../../src/process/state/state-directory.ts';
+import { throwsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 const skip = process.platform === 'win32';
@@ -16,7 +17,7 @@ const other = 12_345;
 
 const refused = (path: string, says: RegExp): void => {
   for (const check of [claimStateDirectory, checkStateDirectory]) {
-    assert.throws(() => check(path), (error: Error) => error instanceof StateDirectoryError && says.test(error.message), check.name);
+    throwsWith(() => check(path), { type: StateDirectoryError, message: says }, check.name);
   }
 };
 

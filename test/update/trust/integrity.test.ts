@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, describe, it, test } from 'node:test';
 import { checkFile, integrityOf, parseIntegrity } from '../../../src/update/trust/integrity.ts';
 import { TrustError } from '../../../src/update/trust/trust-error.ts';
+import { throwsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 // RFC 6234's "abc" and the empty text.
@@ -49,7 +50,7 @@ describe('parseIntegrity()', () => {
     ['more than anybody writes', `sha512-${abc} `.repeat(100), 'malformed'],
   ] as const) {
     it(`refuses ${what}`, () => {
-      assert.throws(() => parseIntegrity(text), (error) => error instanceof TrustError && error.reason === reason);
+      throwsWith(() => parseIntegrity(text), { type: TrustError, reason });
     });
   }
 });
