@@ -1,50 +1,175 @@
 /**
  * Runs the tests: all, or those in the files and folders named.
  *
+ *     npm test
  *     npm test -- test/jobs test/setup.test.ts --test-name-pattern=fifo
+ *     npm run test:soak                          the long tests, with all their repetitions
  *
- * Neither Node 20 nor cmd.exe expands globs, so the list is made here.
+ * Prints a line for each file that ends, and the whole output of a file that fails, or of each file where some are named
+ * or `--verbose` is given. `--concurrency=N` is the number of files at a time. Other options are those of Node.
+ *
+ * Neither Node 20 nor cmd.exe expands globs, so the list is made here. `node --test` would sort the files and print
+ * nothing of a file before all that precede it have ended, so each file is started here, too.
  *
  * @module
  */
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { availableParallelism, constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 import { leftovers } from './leftovers.mjs';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
+/** Resolved here, as it reaches processes in other directories. */
+const buildForSource = new URL('./test/build-for-source.mjs', import.meta.url).href;
 const words = process.argv.slice(2);
-const options = words.filter((word) => word.startsWith('-'));
 const paths = words.filter((word) => !word.startsWith('-'));
-const files = (paths.length > 0 ? paths : ['test']).flatMap((path) => testsAt(path));
-
-// Most tests wait for processes more than they compute, so at least two run at a time, even on one core.
-const concurrency = Math.max(2, availableParallelism() - 1);
-// Far longer than any test takes: so a hanging test is reported by name, not ended by the CI's own limit.
+const isSoak = words.includes('--soak');
+const isVerbose = words.includes('--verbose') || paths.length > 0;
+// Tests wait for processes more than they compute, so several run at a time on each core.
+const concurrency = Number(valueOf('concurrency') ?? valueOf('test-concurrency') ?? 3 * availableParallelism());
+const ours = /^--(soak|verbose|(test-)?concurrency=.*)$/;
+const options = words.filter((word) => word.startsWith('-') && !ours.test(word));
+const hasReporter = options.some((word) => word.startsWith('--test-reporter'));
+if (!hasReporter) options.push('--test-reporter=spec');
+/** Far longer than any file takes: so a hanging test is reported by name, not ended by the CI's own limit. */
 const timeoutMs = 1_800_000;
+/** Without a line for so long, the files that run are named. */
+const silenceMs = 30_000;
+
+const files = inOrder((paths.length > 0 ? paths : ['test']).flatMap((path) => testsAt(path)).filter((file) => !isSoak || hasSoak(file)));
+const isLive = files.length === 1;
 
 // Everything that the run makes is in this folder, so that what it leaves behind can be found.
 const folder = mkdtempSync(join(tmpdir(), 'sidecar-run-'));
 // Servers that run as other users need to reach their own folders in it.
 chmodSync(folder, 0o711);
 
-const child = spawn(
-  process.execPath,
-  [
-    '--import', 'tsx', '--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`,
-    `--test-timeout=${timeoutMs}`, ...options, ...files,
-  ],
-  { cwd: root, stdio: 'inherit', env: { ...process.env, TMPDIR: folder } },
-);
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-child.once('exit', async (code) => {
-  const left = await leftovers(folder);
+const beganAt = performance.now();
+const running = new Map();
+const results = [];
+let stoppedBy;
+let lastLineAt = beganAt;
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    stoppedBy ??= signal;
+    for (const child of running.values()) child.kill(signal);
+  });
+}
+const lookout = setInterval(() => {
+  if (isLive || performance.now() - lastLineAt < silenceMs) return;
+  print(`${progress()} still running: ${[...running.keys()].join(' ')}`);
+}, 1000);
+const waiting = [...files];
+await Promise.all(Array.from({ length: Math.min(concurrency, files.length) }, async () => {
+  for (let file = waiting.shift(); file !== undefined && stoppedBy === undefined; file = waiting.shift()) {
+    const result = await run(file);
+    results.push(result);
+    tell(result);
+  }
+}));
+clearInterval(lookout);
+const left = await leftovers(folder);
+summarize();
+rmSync(folder, { recursive: true, force: true });
+
+/** Runs one file in a process of its own. */
+async function run(file) {
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, ['--import', 'tsx', '--import', buildForSource, ...options, file], {
+    cwd: root, env: { ...process.env, TMPDIR: folder, ...(isSoak ? { SIDECAR_TEST_SOAK: '1' } : {}) },
+  });
+  running.set(file, child);
+  const pieces = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (piece) => {
+      if (isLive) process.stdout.write(piece);
+      pieces.push(piece);
+    });
+  }
+  let isOverdue = false;
+  const overdue = setTimeout(() => {
+    isOverdue = true;
+    child.kill('SIGTERM');
+    setTimeout(() => child.kill('SIGKILL'), 10_000).unref();
+  }, timeoutMs);
+  const exitCode = await new Promise((resolve) => {
+    child.once('error', (error) => {
+      pieces.push(Buffer.from(`${error.message}\n`));
+      resolve(null);
+    });
+    // What a test leaves behind may keep the pipes open: then this process ends, and "close" does not come.
+    child.once('exit', (code) => setTimeout(resolve, 2_000, code));
+    child.once('close', resolve);
+  });
+  child.stdout.destroy();
+  child.stderr.destroy();
+  clearTimeout(overdue);
+  running.delete(file);
+  if (isOverdue) pieces.push(Buffer.from(`The file did not end within ${timeoutMs / 1000} s.\n`));
+  const output = stripVTControlCharacters(Buffer.concat(pieces).toString());
+  const counts = countsIn(output);
+  // A file that ends before its tests have ended prints no counts, and may still exit with 0.
+  const isGood = exitCode === 0 && !isOverdue && (hasReporter || counts !== undefined);
+  return { file, isGood, counts: counts ?? {}, output, seconds: (performance.now() - startedAt) / 1000 };
+}
+
+/** @returns the counts at the end of the output, such as `{ tests: 9, pass: 8, fail: 1 }`. */
+function countsIn(output) {
+  const found = [...output.matchAll(/^ℹ (tests|pass|fail|cancelled|skipped|todo) (\d+)$/gm)];
+  return found.length === 0 ? undefined : Object.fromEntries(found.map(([, name, count]) => [name, Number(count)]));
+}
+
+function tell({ file, isGood, counts, output, seconds }) {
+  const { tests = 0, skipped = 0 } = counts;
+  const much = `${seconds.toFixed(1).padStart(6)} s ${String(tests).padStart(4)} tests`;
+  const line = `${progress()} ${isGood ? 'ok    ' : 'FAILED'} ${much}  ${file}${skipped > 0 ? ` (${skipped} skipped)` : ''}`;
+  if (!isLive && (isVerbose || !isGood)) print(`\n${output.trimEnd()}`);
+  print(line);
+}
+
+/** Prints what failed once more, all of it together, and sets the exit code. */
+function summarize() {
+  const failed = results.filter(({ isGood }) => !isGood);
+  if (!isLive) {
+    // The reporter repeats the failures of a file at its end.
+    for (const { file, output } of failed) print(`\nFAILED ${file}\n${output.slice(Math.max(0, output.lastIndexOf('✖ failing tests:'))).trimEnd()}`);
+  }
+  const sum = (name) => results.reduce((total, { counts }) => total + (counts[name] ?? 0), 0);
+  print(`\n${results.length} of ${files.length} files, ${sum('tests')} tests, ${sum('skipped')} skipped, ` +
+    `${((performance.now() - beganAt) / 1000).toFixed(0)} s: ${failed.length === 0 ? 'no file failed' : 'failed:'}`);
+  for (const { file } of failed) print(`  ${file}`);
   for (const line of left) console.error(`left behind: ${line}`);
-  process.exitCode = left.length > 0 ? 1 : code ?? 1;
-  rmSync(folder, { recursive: true, force: true });
-});
+  process.exitCode = stoppedBy !== undefined ? 128 + constants.signals[stoppedBy] : failed.length > 0 || left.length > 0 ? 1 : 0;
+}
+
+function progress() {
+  const width = String(files.length).length;
+  return `[${String(results.length).padStart(width)}/${files.length}]`;
+}
+
+function print(text) {
+  lastLineAt = performance.now();
+  console.log(text);
+}
+
+function valueOf(name) {
+  return words.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3);
+}
+
+/** Tests of the whole take longest: they begin first, so that none of them is left over at the end. */
+function inOrder(names) {
+  const rank = (name) => ['system', 'contract'].findIndex((part) => name.split(/[\\/]/)[1] === part) >>> 0;
+  return [...new Set(names)].sort((a, b) => rank(a) - rank(b));
+}
+
+/** Whether some of its tests have a long form, see test/support/soak.ts. */
+function hasSoak(file) {
+  return readFileSync(join(root, file), 'utf8').includes("support/soak.ts'");
+}
 
 function testsAt(path) {
   if (!existsSync(join(root, path))) {

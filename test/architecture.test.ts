@@ -301,9 +301,22 @@ test('folders are removed with what is in them by process/state/trash.ts alone',
       /\brm(dir)?(Sync)?\(.*recursive: true/.test(line) ? [`${file}:${index + 1} ${line.trim()}`] : [])));
 });
 
-test('tests lie at most one folder deep', () => {
-  report(listFiles('test').flatMap((file) =>
-    file.endsWith('.test.ts') && file.split('/').length > 3 ? [`${file}: move it up to test/FOLDER/`] : []));
+test('a test lies where the source that it tests lies', () => {
+  // These test the whole, or what is beside src.
+  const apart = ['contract', 'system', 'scripts'];
+  const folders = new Set(sources.map(({ name }) => posix.dirname(name)));
+  report(listFiles('test').filter((file) => file.endsWith('.test.ts')).flatMap((file) => {
+    const folder = posix.dirname(posix.relative('test', file));
+    return folder === '.' || apart.includes(folder) || folders.has(folder) ? [] : [`${file}: there is no folder src/${folder}`];
+  }));
+});
+
+test('what tests share lies in test/support, what they start in test/fixtures, each with a comment that says what it is', () => {
+  report(listFiles('test').filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).flatMap((file) => {
+    if (!/^test\/(support|fixtures)\/[^/]+$/.test(file)) return [`${file}: move it to test/support`];
+    const opens = readFileSync(join(root, file), 'utf8').startsWith('/**');
+    return opens ? [] : [`${file}:1 must open with /** What it is for. @module */`];
+  }));
 });
 
 test('no file refers to what lies beside the repository', () => {

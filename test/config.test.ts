@@ -6,6 +6,7 @@ import test, { type TestContext } from 'node:test';
 import { ParseError } from '../src/base/parse.ts';
 import { type Config, type Environment, type Flags, loadConfig } from '../src/config/config.ts';
 import { SourceError } from '../src/update/source-error.ts';
+import { throwsWith } from './support/errors.ts';
 import { temporaryFolder } from './support/server.ts';
 
 interface Given {
@@ -87,7 +88,7 @@ test('what cannot be read is refused by its name', (t) => {
     [{ environment: { SIDECAR_UPDATE_REGISTRY: 'registry.example.org/secret' } }, /^Cannot read SIDECAR_UPDATE_REGISTRY: expected the http or https address of a registry$/],
   ];
   for (const [given, message] of rows) {
-    assert.throws(() => load(t, given), (error: unknown) => error instanceof ParseError && message.test(error.message), String(message));
+    throwsWith(() => load(t, given), { type: ParseError, message });
   }
 });
 
@@ -120,7 +121,7 @@ test('updateRegistry() says what is wrong with the files of npm', (t) => {
     [{ npm_config_registry: 'nonsense' }, /npm configuration/],
   ] as const) {
     const config = load(t, { environment });
-    assert.throws(() => config.updateRegistry(), (error: unknown) => error instanceof SourceError && message.test(error.message));
+    throwsWith(() => config.updateRegistry(), { type: SourceError, message });
   }
 });
 

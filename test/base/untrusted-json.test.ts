@@ -9,6 +9,7 @@ import { test, type TestContext } from 'node:test';
 import { ParseError } from '../../src/base/parse.ts';
 import { TooLargeError } from '../../src/base/untrusted-file.ts';
 import { isWithin, lineWithin, parseWithin, readJson, recordBounds, tokensIn } from '../../src/base/untrusted-json.ts';
+import { throwsWith } from '../support/errors.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const sizeBytes = 4 * 2 ** 20;
@@ -31,7 +32,7 @@ for (const [shape, text] of Object.entries(hostile)) {
     writeFileSync(path, text);
     const calls = callsOfParse(t);
     // What went wrong: each start of the server stood still for as long as it took to parse them, twice.
-    assert.throws(() => readJson(path, recordBounds), (error) => error instanceof TooLargeError && /job\.json holds more than/.test(error.message));
+    throwsWith(() => readJson(path, recordBounds), { type: TooLargeError, message: /job\.json holds more than/ });
     assert.equal(lineWithin(text, recordBounds), undefined);
     assert.equal(calls(), 0);
   });
@@ -60,6 +61,6 @@ test('the bounds themselves fit, and nothing beyond them', () => {
 test('half of a file is told from one that is too large', (t) => {
   const path = join(temporaryFolder(t), 'job.json');
   writeFileSync(path, '{"a":');
-  assert.throws(() => readJson(path, recordBounds), (error) => error instanceof ParseError && /torn or not JSON/.test(error.message));
+  throwsWith(() => readJson(path, recordBounds), { type: ParseError, message: /torn or not JSON/ });
   assert.throws(() => parseWithin(Buffer.from('{'), recordBounds, 'it'), SyntaxError);
 });

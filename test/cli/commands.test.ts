@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { ProblemError } from '../../src/client/client.ts';
-import { answer, refuse } from '../client/stand-in.ts';
-import { setUp } from './program.ts';
+import { answer, refuse } from '../support/fake-server.ts';
+import { setUp } from '../support/cli.ts';
 
 const names = ['serve', 'exec', 'jobs', 'show', 'rm', 'logs', 'nudge', 'wait', 'kill', 'rerun', 'update', 'key', 'config', 'doctor', 'install', 'uninstall', 'status', 'version'];
 

@@ -8,9 +8,9 @@ import { startConnectProxy } from '../support/connect-proxy.ts';
 import { closedPort } from '../support/daemon.ts';
 import { spawnServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { plainShell, terminalless } from '../terminals/talk.ts';
-import { setUp } from './program.ts';
-import { sitDown } from './typist.ts';
+import { plainShell, terminalless } from '../support/terminal.ts';
+import { setUp } from '../support/cli.ts';
+import { sitDown } from '../support/cli-terminal.ts';
 
 interface Row {
   readonly name: string;

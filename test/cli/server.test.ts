@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { type TestContext, describe, it } from 'node:test';
 import { certificate } from '../support/certificate.ts';
-import { type Program, type Setting, setUp } from './program.ts';
+import { type Program, type Setting, setUp } from '../support/cli.ts';
 
 interface Lock {
   readonly pid: number;

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { identify } from '../../src/process/identity.ts';
 import { atEnd } from '../support/server.ts';
-import { setUp } from './program.ts';
+import { setUp } from '../support/cli.ts';
 
 const skip = process.platform === 'win32';
 const needsRoot = process.getuid?.() === 0 ? false : 'needs root, to make what belongs to others';

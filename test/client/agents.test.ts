@@ -6,8 +6,8 @@ import { type AgentEvent, type JobId, ProblemError, Sidecar, agentEvent, optionF
 import { clientEventTypes } from '../../src/protocol/agent-jobs.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { startBreaker } from './breaker.ts';
-import { StandIn, key } from './stand-in.ts';
+import { startBreaker } from '../support/unreliable-proxy.ts';
+import { StandIn, key } from '../support/fake-server.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 const argv = [process.execPath, fileURLToPath(new URL('../fixtures/fake-agent.mjs', import.meta.url))];

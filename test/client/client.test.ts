@@ -4,8 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { type TestContext, describe, it } from 'node:test';
 import { JobWaitAbortedError, type ProblemCode, ProblemError, Sidecar, type SidecarOptions } from '../../src/client/client.ts';
+import { rejectsWith } from '../support/errors.ts';
 import { until } from '../support/wait.ts';
-import { StandIn, answer, hangUp, key, refuse } from './stand-in.ts';
+import { StandIn, answer, hangUp, key, refuse } from '../support/fake-server.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 5 };
 
@@ -125,7 +126,7 @@ describe('Sidecar', () => {
     await assert.rejects(sidecar.health(), (error) => error instanceof ProblemError && error.code === 'invalid_request'
       && error.status === 418 && error.message === 'short and stout');
     server.faults.push(answer(404, type, '{"code":"gone_fishing","title":"Gone"}'));
-    await assert.rejects(sidecar.health(), (error) => error instanceof ProblemError && error.code === 'not_found' && error.message === 'Gone');
+    await rejectsWith(sidecar.health(), { type: ProblemError, code: 'not_found', message: 'Gone' });
   });
 
   it('calls what does not speak the protocol a bad answer', async (t) => {

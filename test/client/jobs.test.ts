@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type TestContext, describe, it } from 'node:test';
 import { type JobEvent, ProblemError, Sidecar, outputBytes } from '../../src/client/client.ts';
+import { rejectsWith } from '../support/errors.ts';
 import { until } from '../support/wait.ts';
-import { StandIn, hangUp, key, refuse } from './stand-in.ts';
+import { StandIn, hangUp, key, refuse } from '../support/fake-server.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 20 };
 
@@ -77,7 +78,7 @@ describe('Jobs', () => {
     const { job } = server.script();
     const told: number[] = [];
     const followed = collect(sidecar.jobs.follow(job.jobId, { reconnectMs: 100, onLost: (_error, delayMs) => told.push(delayMs) }));
-    const refused = assert.rejects(followed, (error) => error instanceof ProblemError && error.code === 'unreachable');
+    const refused = rejectsWith(followed, { type: ProblemError, code: 'unreachable' });
     await server.stop();
     await refused;
     assert.ok(told.length > 1);
@@ -138,7 +139,7 @@ describe('Jobs', () => {
     await sidecar.jobs.stdin(job.jobId, bytes, { eof: true });
     assert.deepEqual(server.jobs.get(job.jobId)?.stdin, bytes);
     assert.equal(server.jobs.get(job.jobId)?.isEof, true);
-    await assert.rejects(sidecar.jobs.stdin(job.jobId, bytes), (error) => error instanceof ProblemError && error.code === 'stdin_closed');
+    await rejectsWith(sidecar.jobs.stdin(job.jobId, bytes), { type: ProblemError, code: 'stdin_closed' });
   });
 
   it('stdin() is not repeated when the answer to a long piece is lost, but is when nothing was sent or it was taken whole', async (t) => {
@@ -197,7 +198,7 @@ describe('Jobs', () => {
       return hangUp(request, undefined as never);
     });
     await sidecar.jobs.delete(job.jobId);
-    await assert.rejects(sidecar.jobs.delete(job.jobId), (error) => error instanceof ProblemError && error.code === 'job_not_found');
+    await rejectsWith(sidecar.jobs.delete(job.jobId), { type: ProblemError, code: 'job_not_found' });
   });
 
   it('is content with a server that shuts down while it is asked', async (t) => {

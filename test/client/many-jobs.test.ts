@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { type ExecRequest, type FeedEvent, type Job, JobWaitAbortedError, ProblemError, Sidecar } from '../../src/client/client.ts';
+import { rejectsWith } from '../support/errors.ts';
 import { spawnServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 
@@ -86,7 +87,7 @@ test('many jobs', async (t) => {
       (id) => agents.permit(id, 'p', 'o'), (id) => agents.answer(id, 'e', { action: 'cancel' }),
     ];
     for (const id of ['', '..', 'last', 'events', `${stored}x`, '../health']) {
-      for (const call of calls) await assert.rejects(call(id), (error) => error instanceof ProblemError && error.code === 'job_not_found', id);
+      for (const call of calls) await rejectsWith(call(id), { type: ProblemError, code: 'job_not_found' }, id);
     }
     assert.deepEqual(asked, []);
   });

@@ -4,7 +4,7 @@ import { type TestContext, describe, it } from 'node:test';
 import { ProblemError, Sidecar } from '../../src/client/client.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { StandIn, hangUp, key } from './stand-in.ts';
+import { StandIn, hangUp, key } from '../support/fake-server.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { type AttachOptions, type Attachment, ProblemError, Sidecar, type TerminalId } from '../../src/client/client.ts';
 import { atEnd, spawnServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { plainShell, terminalless } from '../terminals/talk.ts';
-import { startBreaker } from './breaker.ts';
+import { plainShell, terminalless } from '../support/terminal.ts';
+import { startBreaker } from '../support/unreliable-proxy.ts';
 
 const patient = { attempts: 3, firstDelayMs: 5, maxDelayMs: 50 };
 
@@ -182,7 +182,7 @@ describe('Terminals', { skip: terminalless }, () => {
     const server = await startTestServer(t);
     const { terminalId } = await server.client.terminals.start(plainShell);
     const page = spawn(process.execPath, ['--experimental-websocket', '--no-warnings', '--import', import.meta.resolve('tsx'),
-      fileURLToPath(new URL('page.ts', import.meta.url)), server.url, server.key, terminalId], { stdio: ['ignore', 'pipe', 'inherit'] });
+      fileURLToPath(new URL('../fixtures/browser-page.ts', import.meta.url)), server.url, server.key, terminalId], { stdio: ['ignore', 'pipe', 'inherit'] });
     atEnd(t, () => void page.kill('SIGKILL'));
     const output = (await page.stdout.setEncoding('utf8').toArray()).join('');
     assert.match(output, /^attached 0\n[^]*page 5\r\n[^]*end 6 exit\n$/);

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, describe, it } from 'node:test';
 import { ProblemError, Sidecar, type SidecarOptions, type UpdateProgress } from '../../src/client/client.ts';
-import { answer as answerWith, hangUp, StandIn, key as standInKey } from './stand-in.ts';
-import { type UpdateStub, ended, key, onProbation, startStub, underWay } from './update-stub.ts';
+import { rejectsWith } from '../support/errors.ts';
+import { answer as answerWith, hangUp, StandIn, key as standInKey } from '../support/fake-server.ts';
+import { type UpdateStub, ended, key, onProbation, startStub, underWay } from '../support/fake-update-server.ts';
 
 const quick = { firstDelayMs: 1, maxDelayMs: 20 };
 
@@ -46,7 +47,7 @@ describe('Updates', () => {
     const keys = server.seen.map(({ headers }) => headers['idempotency-key']);
     assert.deepEqual([keys.length, new Set(keys).size, typeof keys[0]], [2, 1, 'string']);
     server.faults.push(answerWith(200, { 'Content-Type': 'application/json' }, '{"status":"ok"}'));
-    await assert.rejects(sidecar.updates.begin(), (error: unknown) => error instanceof ProblemError && error.code === 'bad_answer');
+    await rejectsWith(sidecar.updates.begin(), { type: ProblemError, code: 'bad_answer' });
   });
 
   it('wait() tells each step once, and resolves when the new version runs', async (t) => {
@@ -73,7 +74,7 @@ describe('Updates', () => {
   it('wait() gives up a server that stays away', async (t) => {
     const { stub, sidecar } = await setUp(t, { retry: { ...quick, attempts: 1 }, reconnectMs: 100 });
     await stub.stop();
-    await assert.rejects(sidecar.updates.wait('1.1.0'), (error: unknown) => error instanceof ProblemError && error.code === 'unreachable');
+    await rejectsWith(sidecar.updates.wait('1.1.0'), { type: ProblemError, code: 'unreachable' });
   });
 
   for (const status of ['failed', 'rolled_back'] as const) {

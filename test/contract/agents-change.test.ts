@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
-import { eventsOf, fake, inPhase, reaches, telling } from './agents.ts';
-import { type Answer, ask, finished, type Reached, run, show, submit } from './ask.ts';
+import { eventsOf, fake, inPhase, reaches, telling } from '../support/agent.ts';
+import { type Answer, ask, finished, type Reached, run, show, submit } from '../support/client.ts';
 
 const yes = '{"outcome":{"outcome":"selected","optionId":"yes"}}';
 const no = '{"outcome":{"outcome":"selected","optionId":"no"}}';

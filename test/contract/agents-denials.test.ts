@@ -6,8 +6,9 @@ import test from 'node:test';
 import type { PermissionPolicy, PermissionRequest } from '../../src/protocol/agents.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
-import { fake, inPhase, reaches, telling } from './agents.ts';
-import { type Answer, type Reached, ask, finished, run, show, submit } from './ask.ts';
+import { soak } from '../support/soak.ts';
+import { fake, inPhase, reaches, telling } from '../support/agent.ts';
+import { type Answer, type Reached, ask, finished, run, show, submit } from '../support/client.ts';
 
 const refused = '{"code":-32602}';
 const cancelled = JSON.stringify({ outcome: { outcome: 'cancelled' } });
@@ -28,7 +29,7 @@ const forms: readonly ((n: number, folder: string) => readonly [line: string, wh
   (n) => [`spawn ${JSON.stringify({ command: `echo x > beside-${n}`, cwd: '..' })}`, 'outside', `../beside-${n}`],
   () => ['read there', 'read', 'there'],
 ];
-const times = 20;
+const times = soak(4, 20);
 
 const policies: readonly (readonly [name: string, permissions: PermissionPolicy | undefined, approved: readonly What[]])[] = [
   ['read', 'read', ['read']],
@@ -41,7 +42,7 @@ const policies: readonly (readonly [name: string, permissions: PermissionPolicy 
   ['rules, of which a later one denies what is approved', [{ kind: 'execute', decide: 'approve' }, { decide: 'approve' }, { path: '**', decide: 'deny' }, { command: '**', decide: 'deny' }], []],
 ];
 
-test('an agent that does 200 things unasked through the server', async (t) => {
+test(`an agent that does ${10 * times} things unasked through the server`, async (t) => {
   const server = await startTestServer(t);
 
   const begin = async (permissions: PermissionPolicy | undefined): Promise<{ id: string; folder: string; steps: ReturnType<(typeof forms)[number]>[] }> => {

@@ -4,8 +4,8 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
-import { type Event, eventsOf, fake, inPhase, knownEventsOf, telling } from './agents.ts';
-import { ask, eventsIn, open, type Reached, run, type SentEvent, show, submit } from './ask.ts';
+import { type Event, eventsOf, fake, inPhase, knownEventsOf, telling } from '../support/agent.ts';
+import { ask, eventsIn, open, type Reached, run, type SentEvent, show, submit } from '../support/client.ts';
 
 test('GET /jobs/{id}/events of an agent', async (t) => {
   const server = await startTestServer(t, { limits: { heartbeatMs: 20 } });

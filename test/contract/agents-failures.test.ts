@@ -6,8 +6,8 @@ import test from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { fake, fakeAgent, inPhase } from './agents.ts';
-import { type Reached, ask, eventsIn, finished, run, show, submit } from './ask.ts';
+import { fake, fakeAgent, inPhase } from '../support/agent.ts';
+import { type Reached, ask, eventsIn, finished, run, show, submit } from '../support/client.ts';
 
 test('the stderr and the stopReason of an agent that failed', async (t) => {
   const server = await startTestServer(t);

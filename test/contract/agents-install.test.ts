@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { type InProcessServer, startTestServer, temporaryFolder } from '../support/server.ts';
-import { type Registry, packageTarball, startRegistry } from '../update/registry.ts';
-import { entry, tgz } from '../update/tar.ts';
-import { tellingAgent } from './agents.ts';
-import { ask, finished, run } from './ask.ts';
+import { type Registry, packageTarball, startRegistry } from '../support/registry.ts';
+import { entry, tgz } from '../support/tarball.ts';
+import { tellingAgent } from '../support/agent.ts';
+import { ask, finished, run } from '../support/client.ts';
 
 const options = { skip: process.platform === 'linux' ? false : 'needs a platform that a test can name' };
 const platform = `linux-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}`;

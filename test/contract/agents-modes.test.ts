@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
-import { eventsOf, inPhase, telling } from './agents.ts';
-import { ask, finished, run, submit } from './ask.ts';
+import { eventsOf, inPhase, telling } from '../support/agent.ts';
+import { ask, finished, run, submit } from '../support/client.ts';
 
 const rules = [{ command: 'npm *', decide: 'approve' }];
 

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
-import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from './agents.ts';
-import { type Answer, ask, eventsIn, finished, open, type Reached, run, show, submit } from './ask.ts';
+import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from '../support/agent.ts';
+import { type Answer, ask, eventsIn, finished, open, type Reached, run, show, submit } from '../support/client.ts';
 
 const told = (optionId: string): string => JSON.stringify({ outcome: { outcome: 'selected', optionId } });
 const cancelled = JSON.stringify({ outcome: { outcome: 'cancelled' } });

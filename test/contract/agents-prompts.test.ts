@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
-import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from './agents.ts';
-import { type Answer, ask, finished, type Reached, run, show, submit } from './ask.ts';
+import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from '../support/agent.ts';
+import { type Answer, ask, finished, type Reached, run, show, submit } from '../support/client.ts';
 
 test('POST /jobs/{id}/prompt', async (t) => {
   const server = await startTestServer(t);

@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { environmentOf, startTestServer, temporaryFolder } from '../support/server.ts';
-import { eventsOf, fake, inPhase, nobodyLeft, telling } from './agents.ts';
-import { ask, open, run, show, submit } from './ask.ts';
+import { eventsOf, fake, inPhase, nobodyLeft, telling } from '../support/agent.ts';
+import { ask, open, run, show, submit } from '../support/client.ts';
 
 test('what a request in mode acp says wrong is 400, in words', async (t) => {
   const server = await startTestServer(t);

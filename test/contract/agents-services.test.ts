@@ -6,8 +6,8 @@ import test, { type TestContext } from 'node:test';
 import { type PermissionRule, rulesOf } from '../../src/protocol/agents.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
-import { eventsOf, fake, nobodyLeft, reaches } from './agents.ts';
-import { type Reached, ask, finished, run, submit } from './ask.ts';
+import { eventsOf, fake, nobodyLeft, reaches } from '../support/agent.ts';
+import { type Reached, ask, finished, run, submit } from '../support/client.ts';
 
 const allowed = '{"outcome":{"outcome":"selected","optionId":"yes"}}';
 const refused = '{"code":-32602}';

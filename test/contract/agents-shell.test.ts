@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { environmentOf, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { type Reached, ask, finished, submit } from './ask.ts';
-import { sessionOf } from './session.ts';
+import { type Reached, ask, finished, submit } from '../support/client.ts';
+import { sessionOf } from '../support/shell.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs FIFOs' : false };
 const argv = [process.execPath, fileURLToPath(new URL('../fixtures/fake-agent.mjs', import.meta.url))];

@@ -4,8 +4,8 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from './agents.ts';
-import { ask, finished, run, show, submit } from './ask.ts';
+import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from '../support/agent.ts';
+import { ask, finished, run, show, submit } from '../support/client.ts';
 
 /** For each turn: seconds that a machine under load needs for a turn in which nothing is waited for. */
 const timeout = 3;

@@ -4,10 +4,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { spawnServer, temporaryFolder } from '../support/server.ts';
-import { fake, inPhase, nobodyLeft, reaches } from './agents.ts';
-import { ask, show, submit } from './ask.ts';
+import { soak } from '../support/soak.ts';
+import { fake, inPhase, nobodyLeft, reaches } from '../support/agent.ts';
+import { ask, show, submit } from '../support/client.ts';
 
-const turnCount = 50;
+const turnCount = soak(8, 50);
 
 test(`each of ${turnCount} turns has its own text, with a server killed in each`, async (t) => {
   const server = await spawnServer(t);

@@ -6,8 +6,8 @@ import test from 'node:test';
 import type { AgentTurn, Job, PendingAnywhere } from '../../src/client/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { fake, inPhase, reaches, telling } from './agents.ts';
-import { type Reached, ask, finished, show, submit } from './ask.ts';
+import { fake, inPhase, reaches, telling } from '../support/agent.ts';
+import { type Reached, ask, finished, show, submit } from '../support/client.ts';
 
 test('the turns of an agent', async (t) => {
   const server = await startTestServer(t);

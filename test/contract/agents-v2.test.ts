@@ -4,8 +4,8 @@ import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer } from '../support/server.ts';
-import { eventsOf, inPhase, reaches } from './agents.ts';
-import { type Answer, ask, finished, type Reached, run, submit } from './ask.ts';
+import { eventsOf, inPhase, reaches } from '../support/agent.ts';
+import { type Answer, ask, finished, type Reached, run, submit } from '../support/client.ts';
 
 const argv = [process.execPath, fileURLToPath(new URL('../fixtures/fake-agent-v2.mjs', import.meta.url))];
 const v2 = (prompt: string | undefined, more: object = {}): object =>

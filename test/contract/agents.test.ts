@@ -7,8 +7,8 @@ import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import {
   eventsOf, fake, fakeAgent, inPhase, knownEventsOf, nobodyLeft, reaches, readEventsOf, telling, tellingAgent,
-} from './agents.ts';
-import { ask, finished, run, show, submit } from './ask.ts';
+} from '../support/agent.ts';
+import { ask, finished, run, show, submit } from '../support/client.ts';
 
 const ofAllJobs = [
   'jobId', 'status', 'reason', 'mode', 'argv', 'workdir', 'name', 'labels', 'timeout', 'submittedAt', 'startedAt', 'finishedAt', 'lastOutputAt',

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { type InProcessServer, startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, finished, type Reached, run, show, submit } from './ask.ts';
-import { type RawAnswer, requestBytes, talk } from './wire.ts';
+import { ask, finished, type Reached, run, show, submit } from '../support/client.ts';
+import { type RawAnswer, requestBytes, talk } from '../support/raw-http.ts';
 
 interface Case {
   readonly name: string;

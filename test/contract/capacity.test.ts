@@ -4,7 +4,7 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, finished, show, submit } from './ask.ts';
+import { ask, finished, show, submit } from '../support/client.ts';
 
 test('with --max-running 2 and --max-queued 2', async (t) => {
   const server = await startTestServer(t, { flags: { 'max-running': '2', 'max-queued': '2' } });

@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
-import { ask, finished, isRunning, show, submit } from './ask.ts';
+import { ask, finished, isRunning, show, submit } from '../support/client.ts';
 import { until } from '../support/wait.ts';
 
 // It failed with ENOTEMPTY: the FIFOs were still being made while their folder was removed.

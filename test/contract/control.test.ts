@@ -6,7 +6,7 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, finished, isRunning, type Reached, run, show, submit } from './ask.ts';
+import { ask, finished, isRunning, type Reached, run, show, submit } from '../support/client.ts';
 
 /** Submits a job and waits until it has written something. */
 async function begun(server: Reached, body: { readonly command: string; readonly [field: string]: unknown }): Promise<string> {

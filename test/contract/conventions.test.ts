@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
-import { ask, type Answer, run } from './ask.ts';
+import { ask, type Answer, run } from '../support/client.ts';
 
 const id = '0000000000000000';
 

@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { delimiter, join } from 'node:path';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
-import { ask, run } from './ask.ts';
+import { ask, run } from '../support/client.ts';
 
 /** Every route there is. */
 const routes = [

@@ -5,8 +5,8 @@ import { userInfo } from 'node:os';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, finished, run, show, submit } from './ask.ts';
-import { isInstalled } from './session.ts';
+import { ask, finished, run, show, submit } from '../support/client.ts';
+import { isInstalled } from '../support/shell.ts';
 
 const skip = process.platform === 'win32' ? 'needs a POSIX shell' : false;
 

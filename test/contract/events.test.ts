@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, eventsIn, open, type Reached, run, type SentEvent, show, submit } from './ask.ts';
+import { ask, eventsIn, open, type Reached, run, type SentEvent, show, submit } from '../support/client.ts';
 
 test('GET /jobs/{id}/events', async (t) => {
   const server = await startTestServer(t, { limits: { heartbeatMs: 20 } });

@@ -6,7 +6,7 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, eventsIn, finished, isRunning, open, run, show, submit } from './ask.ts';
+import { ask, eventsIn, finished, isRunning, open, run, show, submit } from '../support/client.ts';
 
 test('POST /exec', async (t) => {
   const server = await startTestServer(t, { environment: {

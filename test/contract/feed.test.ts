@@ -4,8 +4,8 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { inPhase, telling } from './agents.ts';
-import { ask, eventsIn, finished, type Live, open, run, type SentEvent, submit } from './ask.ts';
+import { inPhase, telling } from '../support/agent.ts';
+import { ask, eventsIn, finished, type Live, open, run, type SentEvent, submit } from '../support/client.ts';
 
 test('GET /jobs/events', async (t) => {
   const server = await startTestServer(t, { limits: { heartbeatMs: 20 } });

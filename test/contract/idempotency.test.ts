@@ -6,7 +6,7 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { type Answer, ask, finished, type Reached, run, show, submit } from './ask.ts';
+import { type Answer, ask, finished, type Reached, run, show, submit } from '../support/client.ts';
 
 const accepted = (answer: Answer): string => answer.json<{ jobId: string }>().jobId;
 

@@ -4,7 +4,7 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, finished, open, run, show, submit } from './ask.ts';
+import { ask, finished, open, run, show, submit } from '../support/client.ts';
 
 const always = [
   'jobId', 'status', 'reason', 'mode', 'command', 'shell', 'workdir', 'name', 'labels', 'timeout', 'submittedAt', 'startedAt', 'finishedAt',

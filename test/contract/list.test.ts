@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer } from '../support/server.ts';
-import { ask, type Reached, run, submit } from './ask.ts';
+import { ask, type Reached, run, submit } from '../support/client.ts';
 
 test('GET /jobs', async (t) => {
   const server = await startTestServer(t, { flags: { 'max-running': '1' } });

@@ -6,11 +6,11 @@ import test, { type TestContext } from 'node:test';
 import { fieldsOf } from '../../src/agents/lenient.ts';
 import { markName } from '../../src/process/descendants.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
-import { type Ending, type Row, agent, check, concurrency, isCostly, rows, wanted } from '../agents/misbehaving.ts';
+import { type Ending, type Row, agent, check, concurrency, isCostly, rows, wanted } from '../support/misbehaving-agents.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { processesWith } from '../system/processes.ts';
-import { type Reached, ask, finished, show, submit } from './ask.ts';
+import { processesWith } from '../support/marked-processes.ts';
+import { type Reached, ask, finished, show, submit } from '../support/client.ts';
 
 const options = { skip: process.platform === 'linux' ? false : 'it looks into /proc' };
 /** Between two looks at a process. */

@@ -7,7 +7,7 @@ import type { Job } from '../../src/protocol/jobs.ts';
 import { isPidAlive } from '../../src/process/identity.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, run, show, submit } from './ask.ts';
+import { ask, run, show, submit } from '../support/client.ts';
 
 describe('output through pipes', { skip: process.platform === 'linux' ? false : 'elsewhere /dev/stderr truncates nothing', concurrency: 4 }, () => {
   it('keeps what a program writes before and after it opens its output again', async (t) => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, open, run, show, submit } from './ask.ts';
+import { ask, open, run, show, submit } from '../support/client.ts';
 
 test('GET /jobs/{id}/stdout and stderr', async (t) => {
   const server = await startTestServer(t);

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { until } from '../support/wait.ts';
-import { ask, submit } from './ask.ts';
-import { isInstalled, session } from './session.ts';
+import { ask, submit } from '../support/client.ts';
+import { isInstalled, session } from '../support/shell.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : isInstalled('pwsh') ? false : 'pwsh is not installed';
 

@@ -4,7 +4,7 @@ import test from 'node:test';
 import type { JobId } from '../../src/client/client.ts';
 import { startNginx } from '../support/nginx.ts';
 import { type InProcessServer, startTestServer } from '../support/server.ts';
-import { ask, run } from './ask.ts';
+import { ask, run } from '../support/client.ts';
 
 /** Reads until the text is there; what came so far where the answer ends before. */
 async function readUntil(response: Response, pattern: RegExp): Promise<string> {

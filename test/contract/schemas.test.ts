@@ -4,9 +4,9 @@ import test from 'node:test';
 import type { ExecRequest } from '../../src/client/client.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer } from '../support/server.ts';
-import { eventsOf, fake, reaches, telling } from './agents.ts';
-import { type Reached, ask, eventsIn, finished, show, submit } from './ask.ts';
-import { complaints } from './conforms.ts';
+import { eventsOf, fake, reaches, telling } from '../support/agent.ts';
+import { type Reached, ask, eventsIn, finished, show, submit } from '../support/client.ts';
+import { complaints } from '../support/schema.ts';
 
 interface Document {
   readonly paths: { readonly [path: string]: { readonly [method: string]: {

@@ -5,8 +5,8 @@ import { describe, it } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import type { Session } from '../../src/protocol/shells.ts';
 import { until } from '../support/wait.ts';
-import { type Reached, ask, submit } from './ask.ts';
-import { isInstalled, session, type Setting } from './session.ts';
+import { type Reached, ask, submit } from '../support/client.ts';
+import { isInstalled, session, type Setting } from '../support/shell.ts';
 
 const skip = process.platform === 'linux' ? false : 'needs /proc';
 

@@ -8,8 +8,8 @@ import type { Job } from '../../src/protocol/jobs.ts';
 import type { Session } from '../../src/protocol/shells.ts';
 import { spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { type Reached, ask, finished, submit } from './ask.ts';
-import { isInstalled, session, sessionOf } from './session.ts';
+import { type Reached, ask, finished, submit } from '../support/client.ts';
+import { isInstalled, session, sessionOf } from '../support/shell.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 const sessionRequest = (command: string, more: object = {}): object => ({ mode: 'persistent_shell', sessionKey: 'main', command, ...more });

@@ -7,8 +7,8 @@ import type { Accepted, Job } from '../../src/protocol/jobs.ts';
 import type { Session, SessionList } from '../../src/protocol/shells.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { type Answer, type Reached, ask, submit } from './ask.ts';
-import { isInstalled, session, sessionOf } from './session.ts';
+import { type Answer, type Reached, ask, submit } from '../support/client.ts';
+import { isInstalled, session, sessionOf } from '../support/shell.ts';
 
 const skip = process.platform === 'win32' ? 'needs FIFOs' : false;
 

@@ -9,8 +9,8 @@ import { test } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
 import { atEnd, holdersOf, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { attachTo, forgetSocket, openTerminal, plainShell, showTerminal, talk, terminalless, without } from '../terminals/talk.ts';
-import { ask, isRunning } from './ask.ts';
+import { attachTo, forgetSocket, openTerminal, plainShell, showTerminal, talk, terminalless, without } from '../support/terminal.ts';
+import { ask, isRunning } from '../support/client.ts';
 
 const skip = terminalless;
 

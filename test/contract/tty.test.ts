@@ -5,7 +5,7 @@ import type { Job } from '../../src/protocol/jobs.ts';
 import { scriptBackend } from '../../src/terminals/backend.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { type Reached, ask, run, submit } from './ask.ts';
+import { type Reached, ask, run, submit } from '../support/client.ts';
 
 const options = { skip: scriptBackend(process.env['PATH']) === undefined ? 'needs script(1) and stty(1)' : false };
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { UpdateState } from '../../src/protocol/updates.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
-import { ask } from './ask.ts';
+import { ask } from '../support/client.ts';
 
 test('updates without a wrapper', async (t) => {
   const source = `${temporaryFolder(t)}/none.tgz`;

@@ -4,7 +4,7 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { ask, show, submit } from './ask.ts';
+import { ask, show, submit } from '../support/client.ts';
 
 test('waiting for a job', async (t) => {
   const server = await startTestServer(t);

@@ -4,6 +4,7 @@ import test from 'node:test';
 import { ParseError } from '../../src/base/parse.ts';
 import { type AgentProgram, agentFields, elicitationRequest, permissionRequest, promptBlocks, promptRequest, promptText } from '../../src/protocol/agents.ts';
 import { jobRequest } from '../../src/protocol/jobs.ts';
+import { throwsWith } from '../support/errors.ts';
 
 function programOf(fields: object): AgentProgram {
   const { program } = jobRequest({ mode: 'acp', ...fields }, 'body');
@@ -12,7 +13,7 @@ function programOf(fields: object): AgentProgram {
 }
 
 function refuses(parse: () => unknown, message: RegExp): void {
-  assert.throws(parse, (error: unknown) => error instanceof ParseError && message.test(error.message), String(message));
+  throwsWith(parse, { type: ParseError, message });
 }
 
 test('a request in mode acp with nothing but the mode has nothing but the mode, and the grace of agents', () => {

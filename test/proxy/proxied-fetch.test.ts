@@ -13,7 +13,7 @@ import { startConnectProxy } from '../support/connect-proxy.ts';
 import { closedPort } from '../support/daemon.ts';
 import { atEnd } from '../support/server.ts';
 import { startTinyproxy } from '../support/tinyproxy.ts';
-import { without } from '../terminals/talk.ts';
+import { without } from '../support/terminal.ts';
 
 const echo: RequestListener = (request, response) => {
   const { host, authorization, 'proxy-authorization': proxyAuthorization } = request.headers;

@@ -13,7 +13,7 @@ import { closedPort } from '../support/daemon.ts';
 import { type InProcessServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { squidIsMissing, startSquid } from '../support/squid.ts';
 import { until } from '../support/wait.ts';
-import { plainShell, terminalless } from '../terminals/talk.ts';
+import { plainShell, terminalless } from '../support/terminal.ts';
 
 const name = 'sidecar.example';
 const retry = { attempts: 2, firstDelayMs: 1, maxDelayMs: 1 };

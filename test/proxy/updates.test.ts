@@ -11,7 +11,7 @@ import { startConnectProxy } from '../support/connect-proxy.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { squidIsMissing, startSquid } from '../support/squid.ts';
 import { until } from '../support/wait.ts';
-import { packageTarball, startRegistry } from '../update/registry.ts';
+import { packageTarball, startRegistry } from '../support/registry.ts';
 
 const spec = { kind: 'npm', name: 'machine-sidecar', selector: 'latest' } as const;
 

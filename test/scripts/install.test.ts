@@ -8,7 +8,7 @@ import test, { type TestContext, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { npmRegistryKeys } from '../../src/update/trust/signatures.ts';
 import { temporaryFolder } from '../support/server.ts';
-import { type PackageVersion, type SigningKey, newSigningKey, startRegistry, tarballPath } from '../update/registry.ts';
+import { type PackageVersion, type SigningKey, newSigningKey, startRegistry, tarballPath } from '../support/registry.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const script = join(root, 'scripts', 'install.sh');

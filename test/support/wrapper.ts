@@ -10,7 +10,7 @@ import type { Flags } from '../../src/config/config.ts';
 import { isAliveNow } from '../../src/process/identity.ts';
 import { type LockOwner, readOwner } from '../../src/process/state/lock.ts';
 import type { Timing } from '../../src/wrapper/supervise.ts';
-import { entry, tgz } from '../update/tar.ts';
+import { entry, tgz } from './tarball.ts';
 import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder, type TestServerOptions } from './server.ts';
 import { until } from './wait.ts';
 

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AgentTurn } from '../../src/client/client.ts';
-import { fake, inPhase, nobodyLeft, reaches } from '../contract/agents.ts';
-import { ask, finished, submit } from '../contract/ask.ts';
+import { fake, inPhase, nobodyLeft, reaches } from '../support/agent.ts';
+import { ask, finished, submit } from '../support/client.ts';
+import { soak } from '../support/soak.ts';
 import { spawnServer } from '../support/server.ts';
 
-const turnCount = 50;
+const turnCount = soak(15, 50);
 /** The server is killed in each turn of such a number. */
-const deathEvery = 10;
+const deathEvery = 5;
 
 const skip = process.platform === 'linux' ? false : 'needs /proc to see who is left behind';
 

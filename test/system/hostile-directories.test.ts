@@ -10,12 +10,12 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { fake, inPhase } from '../contract/agents.ts';
-import { type Answer, ask } from '../contract/ask.ts';
+import { fake, inPhase } from '../support/agent.ts';
+import { type Answer, ask } from '../support/client.ts';
 import { atEnd, type SpawnedServer, spawnServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { processesWith } from './processes.ts';
-import { terminalless } from '../terminals/talk.ts';
+import { processesWith } from '../support/marked-processes.ts';
+import { terminalless } from '../support/terminal.ts';
 
 const linux = process.platform === 'linux' ? false : 'it needs mkfifo and /dev/zero';
 /** Far more than a request takes on a busy machine, far less than what waits for ever. */

@@ -9,7 +9,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
-import { type Answer, ask, run } from '../contract/ask.ts';
+import { type Answer, ask, run } from '../support/client.ts';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { sendSignal, wordsOf } from '../../src/process/identity.ts';
 import { atEnd, spawnServer } from '../support/server.ts';

@@ -18,8 +18,8 @@ import { appendLine } from '../../src/base/untrusted-file.ts';
 import { carriedArgv } from '../../src/process/launcher/carry.ts';
 import { drainFifo, writeFifo } from '../../src/process/launcher/fifo.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
-import { fake, inPhase } from '../contract/agents.ts';
-import { ask } from '../contract/ask.ts';
+import { fake, inPhase } from '../support/agent.ts';
+import { ask } from '../support/client.ts';
 import { spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { type ProcessStat, readStat, sendSignal, wordsOf } from '../../src/process/identity.ts';
 import { folderName, parseSession, readSessionFile, shellMark } from '../../src/shells/session-record.ts';
-import { ask, run } from '../contract/ask.ts';
-import { isInstalled } from '../contract/session.ts';
+import { ask, run } from '../support/client.ts';
+import { isInstalled } from '../support/shell.ts';
 import { atEnd, spawnServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

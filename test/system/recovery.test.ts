@@ -10,11 +10,12 @@ import { type ExecRequest, type Job, type JobId, ProblemError, type ShellExec, t
 import { readStat } from '../../src/process/identity.ts';
 import { isStillLauncher } from '../../src/process/launcher/pool.ts';
 import { key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
+import { soak } from '../support/soak.ts';
 import { until } from '../support/wait.ts';
-import { processesWith, strangersTo } from './processes.ts';
+import { processesWith, strangersTo } from '../support/marked-processes.ts';
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-const rounds = 20;
+const rounds = soak(4, 20);
 const jobsARound = 50;
 const isLinux = process.platform === 'linux';
 

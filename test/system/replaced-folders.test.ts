@@ -6,10 +6,10 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { folderName } from '../../src/shells/session-record.ts';
-import { ask, run } from '../contract/ask.ts';
+import { ask, run } from '../support/client.ts';
 import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { processesWith } from './processes.ts';
+import { processesWith } from '../support/marked-processes.ts';
 
 const skip = process.platform === 'linux' ? false : 'it needs mkfifo, and links as Linux has them';
 

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import type { Session, SessionList } from '../../src/protocol/shells.ts';
-import { ask } from '../contract/ask.ts';
+import { ask } from '../support/client.ts';
 import { isPidAlive } from '../../src/process/identity.ts';
 import { type SpawnedServer, spawnServer, temporaryFolder } from '../support/server.ts';
+import { soak } from '../support/soak.ts';
 import { until } from '../support/wait.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs FIFOs' : false };
@@ -228,7 +229,7 @@ test('a shell that is killed takes its job along, whether or not there is a serv
 test('no job in a shell runs twice or not at all, however often the server is killed', { ...options, timeout: 300_000 }, async (t) => {
   const server = await spawnServer(t);
   const ids: string[] = [];
-  for (let round = 0; round < 10; round += 1) {
+  for (let round = 0; round < soak(4, 10); round += 1) {
     for (let n = 0; n < 5; n += 1) ids.push(await submit(server, inSession('one', `count=$((count + 1)); echo $count`)));
     await server.kill9();
     await server.restart();

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
-import { ask, run } from '../contract/ask.ts';
+import { ask, run } from '../support/client.ts';
 import { key, program, spawnServer, temporaryFolder } from '../support/server.ts';
 
 const environment = { NODE_UNIQUE_ID: '1' };

@@ -3,21 +3,19 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { Terminal } from '../../src/protocol/terminals.ts';
-import { environmentOf, type InProcessServer, startTestServer, temporaryFolder } from '../support/server.ts';
+import { environmentOf, type InProcessServer, program, startTestServer, temporaryFolder } from '../support/server.ts';
 import { type Emulator, openEmulator } from '../support/tmux.ts';
 import { until } from '../support/wait.ts';
-import { attachTo, openTerminal, without } from '../terminals/talk.ts';
+import { attachTo, openTerminal, without } from '../support/terminal.ts';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const size = { cols: 90, rows: 25 };
 
 /** `sidecar attach` in an emulator as large as the terminal. */
 function attachIn(t: TestContext, server: InProcessServer, id: Terminal['terminalId'], words: readonly string[] = []): Emulator {
   const folder = temporaryFolder(t);
   const env = { ...environmentOf(folder), SIDECAR_URL: server.url, SIDECAR_API_KEY: server.key, SIDECAR_STATE_DIR: join(folder, 'state') };
-  return openEmulator(t, [process.execPath, '--import', import.meta.resolve('tsx'), main, 'attach', ...words, id], { env, ...size });
+  return openEmulator(t, [process.execPath, program, 'attach', ...words, id], { env, ...size });
 }
 
 async function shownBytes(server: InProcessServer, t: TestContext, id: string): Promise<number> {

@@ -9,10 +9,10 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
-import { ask, isRunning } from '../contract/ask.ts';
+import { ask, isRunning } from '../support/client.ts';
 import { holdersOf, spawnServer, temporaryFolder, type SpawnedServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { attachTo, forgetSocket, openTerminal, showTerminal, terminalless } from '../terminals/talk.ts';
+import { attachTo, forgetSocket, openTerminal, showTerminal, terminalless } from '../support/terminal.ts';
 
 const skip = terminalless === false && process.platform !== 'linux' ? 'it looks into /proc' : terminalless;
 /** Of an answer that waits for nothing; ending programs takes longer. */

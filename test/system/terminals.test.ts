@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Terminal } from '../../src/protocol/terminals.ts';
 import { bytesHead, encode } from '../../src/terminals/frames.ts';
-import { ask, isRunning } from '../contract/ask.ts';
+import { ask, isRunning } from '../support/client.ts';
 import { childrenOf } from '../support/processes.ts';
 import { atEnd, holdersOf, key, spawnServer, startTestServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import { release, spawnWrapper } from '../support/wrapper.ts';
-import { attachTo, forgetSocket, openTerminal, showTerminal, type Talk, talk, terminalless } from '../terminals/talk.ts';
+import { attachTo, forgetSocket, openTerminal, showTerminal, type Talk, talk, terminalless } from '../support/terminal.ts';
 
 const skip = terminalless;
 const mebibyte = 2 ** 20;

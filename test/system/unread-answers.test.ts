@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
-import { ask, run } from '../contract/ask.ts';
+import { ask, run } from '../support/client.ts';
 import { atEnd, key, spawnServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 

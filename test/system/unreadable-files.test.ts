@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type Answer, ask, type Asked, submit } from '../contract/ask.ts';
+import { type Answer, ask, type Asked, submit } from '../support/client.ts';
 import { findProcesses } from '../../src/process/descendants.ts';
 import { shellMark } from '../../src/shells/session-record.ts';
 import { type SpawnedServer, spawnServer } from '../support/server.ts';

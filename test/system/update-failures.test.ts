@@ -20,8 +20,8 @@ import { keyIdOf, manifestKeyOf, signManifest } from '../../src/update/trust/sig
 import { trustKey } from '../../src/update/trust/trusted-keys.ts';
 import {
   integrityOf, newSigningKey, packageTarball, type PackageVersion, type Registry, type SigningKey, startRegistry, tarballPath,
-} from '../update/registry.ts';
-import { archive, base256, entry, header, tgz } from '../update/tar.ts';
+} from '../support/registry.ts';
+import { archive, base256, entry, header, tgz } from '../support/tarball.ts';
 import { mountless, smallDisk } from '../support/disk.ts';
 import { atEnd, key, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

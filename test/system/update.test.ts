@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { type Job, type JobId, outputBytes } from '../../src/client/client.ts';
 import { keyIdOf } from '../../src/update/trust/signatures.ts';
 import { trustKey } from '../../src/update/trust/trusted-keys.ts';
-import { newSigningKey, type Package, type Registry, type SigningKey, startRegistry } from '../update/registry.ts';
+import { newSigningKey, type Package, type Registry, type SigningKey, startRegistry } from '../support/registry.ts';
 import { keptConnections, newConnections } from '../support/load.ts';
 import { temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';

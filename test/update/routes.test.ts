@@ -7,7 +7,7 @@ import { documentationRoutes } from '../../src/http/docs/docs.ts';
 import { type ProblemCode, ProblemError, type ProblemOptions } from '../../src/protocol/problem.ts';
 import type { UpdateRequest, UpdateState } from '../../src/protocol/updates.ts';
 import type { Updates } from '../../src/update/updates.ts';
-import { type Answer, type Served, serve } from '../http/serve.ts';
+import { type Answer, type Served, serve } from '../support/http-server.ts';
 
 const quiet: UpdateState = {
   current: '1.0.0', previous: null, wrapper: true, source: 'npm:machine-sidecar', available: null, checkError: null, progress: null,

@@ -24,8 +24,8 @@ import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
 import {
   type Package, type PackageVersion, type Registry, type SigningKey, integrityOf, newSigningKey, packageTarball, startRegistry, tarballPath,
-} from './registry.ts';
-import { base256, entry, header, octal, tgz } from './tar.ts';
+} from '../support/registry.ts';
+import { base256, entry, header, octal, tgz } from '../support/tarball.ts';
 
 const name = 'machine-sidecar';
 const key = namedKey();

@@ -8,7 +8,7 @@ import { ProblemError } from '../../src/protocol/problem.ts';
 import { type ConnectOptions, connectWebSocket } from '../../src/websocket/client.ts';
 import type { Closed } from '../../src/websocket/connection.ts';
 import { until } from '../support/wait.ts';
-import { closeFrame, frame, readFrames } from './peer.ts';
+import { closeFrame, frame, readFrames } from '../support/web-socket.ts';
 
 interface Stub {
   readonly url: string;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { until } from '../support/wait.ts';
-import { type FrameParts, closeCodeOf, closeFrame, frame, pairs } from './peer.ts';
+import { type FrameParts, closeCodeOf, closeFrame, frame, pairs } from '../support/web-socket.ts';
 
 const text = (payload: string | Buffer, more: Partial<FrameParts> = {}): Buffer => frame({ opcode: 1, payload, ...more });
 const binary = (payload: string | Buffer, more: Partial<FrameParts> = {}): Buffer => frame({ opcode: 2, payload, ...more });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { until } from '../support/wait.ts';
-import { closeCodeOf, closeFrame, frame, type Pair, pair, pairs } from './peer.ts';
+import { closeCodeOf, closeFrame, frame, type Pair, pair, pairs } from '../support/web-socket.ts';
 
 const begun = { isFinal: false };
 const greek = 'Hello-µ@ßöäüàá-UTF-8!! κόσμε 𐀀 \u{10ffff} \ufeff\ufffe';

@@ -4,7 +4,7 @@ import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { WebSocketConnection } from '../../src/websocket/connection.ts';
 import { until } from '../support/wait.ts';
-import { closeCodeOf, closeFrame, frame, pair } from './peer.ts';
+import { closeCodeOf, closeFrame, frame, pair } from '../support/web-socket.ts';
 
 const mebibyte = 1024 * 1024;
 

@@ -1,0 +1,48 @@
+/** Stands between a client and a server, and breaks connections at any byte. */
+import { once } from 'node:events';
+import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
+import type { TestContext } from 'node:test';
+import { atEnd } from './server.ts';
+
+export interface Breaker {
+  /** Stays, whoever the server is. */
+  readonly url: string;
+  readonly breakAll: () => void;
+  /** Connections break once the server has said so many bytes more. */
+  readonly limit: (bytes: number) => void;
+}
+
+/** @param server Asked for its address at each connection. */
+export async function startBreaker(t: TestContext, server: { readonly url: string }): Promise<Breaker> {
+  const sockets = new Set<Socket>();
+  let allowed = Infinity;
+  const proxy = createServer((front) => {
+    const { hostname, port } = new URL(server.url);
+    const back = connect({ host: hostname, port: Number(port) });
+    let passed = 0;
+    for (const [from, to] of [[front, back], [back, front]] as const) {
+      sockets.add(from);
+      from.on('error', () => undefined);
+      from.on('close', () => {
+        sockets.delete(from);
+        // What is on its way still arrives.
+        to.destroySoon();
+      });
+    }
+    front.on('data', (chunk) => back.write(chunk));
+    back.on('data', (chunk: Buffer) => {
+      passed += chunk.length;
+      if (passed <= allowed) return void front.write(chunk);
+      front.end(chunk.subarray(0, Math.max(0, chunk.length - (passed - allowed))));
+      back.destroy();
+    });
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const breakAll = (): void => { for (const socket of sockets) socket.destroy(); };
+  atEnd(t, async () => {
+    breakAll();
+    await new Promise((resolve) => proxy.close(resolve));
+  });
+  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, breakAll, limit: (bytes) => { allowed = bytes; } };
+}
