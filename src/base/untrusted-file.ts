@@ -261,7 +261,7 @@ export function isLink(path: string): boolean {
   return found;
 }
 
-/** Whether a link has replaced the folder of a job, a session or a terminal, or the folder that holds all of that kind. */
+/** Whether a link has replaced the folder of a job, a session or a terminal, or the folder above it. */
 export function isBehindLink(folder: string): boolean {
   return isLink(folder) || isLink(dirname(folder));
 }

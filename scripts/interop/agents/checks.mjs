@@ -224,7 +224,7 @@ export const checks = {
     const id = await trial.beginHeld();
     await trial.sidecar.kill();
     await trial.sidecar.start();
-    assert.ok(!isFinished(await trial.sidecar.job(id)), 'it goes on');
+    assert.ok(!isFinished(await trial.sidecar.job(id)), 'it keeps running');
     trial.model.release(trial.task.id);
     trial.expectDoneByRules(await trial.sidecar.finished(id));
   },

@@ -30,7 +30,7 @@ export const command: Command = defineCommand({
   name: 'serve',
   summary: 'Run the server',
   usage: ['serve [--wrapper] [flags]'],
-  about: 'Listens until it gets SIGTERM or SIGINT; then it finishes its answers and goes. Running jobs go on, and '
+  about: 'Listens until it gets SIGTERM or SIGINT; then it finishes its answers and goes. Running jobs continue, and '
     + 'the next server\n'
     + 'finds them again. All flags can be set by SIDECAR_* and the config file too: see `sidecar config`.\n\n'
     + 'With --wrapper this process starts the server as its child, starts it again whenever it crashes, and '

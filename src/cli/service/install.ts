@@ -128,9 +128,8 @@ function planText({ supervisor, owner, file }: Place, content: string | undefine
     ...(content === undefined ? [] : [`  write  ${file}`]),
     ...steps.map((step) => `  run    ${commandLine(step)}${step.why === undefined ? '' : `   # ${step.why}`}`),
   ];
-  return `The service ${serviceName} of ${owner.scope === 'system' ? 'this machine' : owner.user} (${supervisor.name}):\n${
-    lines.join('\n')
-  }\n`;
+  const whose = owner.scope === 'system' ? 'this machine' : owner.user;
+  return `The service ${serviceName} of ${whose} (${supervisor.name}):\n${lines.join('\n')}\n`;
 }
 
 /** @throws CommandError when a server other than the service holds the state directory: the service could not start. */
@@ -143,7 +142,7 @@ async function mustBeFree(place: Place, config: Config, run: Run): Promise<void>
   if (isRunning !== false && stateDirOf(place) === config.stateDir) return;
   throw new CommandError(
     `Cannot install a service for ${config.stateDir}: a server runs there already, with pid ${holder.pid}`,
-    { hint: `Stop it (kill ${holder.pid}) and run this again: its jobs go on, and the service finds them` },
+    { hint: `Stop it (kill ${holder.pid}) and run this again: its jobs continue, and the service finds them` },
   );
 }
 
