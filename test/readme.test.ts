@@ -63,7 +63,7 @@ test('the list of settings is what the program knows', () => {
     const names = [...(flag === undefined ? [] : [`--${flag}`]), variable].map((name) => `\`${name}\``).join(', ');
     return `${names} (default ${isNone ? 'none' : `\`${String(fallback)}\``}): ${description}`;
   });
-  assert.deepEqual(itemsIn(page('src/CONFIGURATION.md')), items);
+  assert.deepEqual(itemsIn(page('src/config/README.md')), items);
 });
 
 test('the list of calls has every route and no other', async (t) => {

@@ -58,7 +58,8 @@ function columns(root: string, sources: readonly Source[]): Figure[] {
 
 function language(root: string): Figure[] {
   const lines = texts(root).flatMap((text) => text.lines);
-  return [figure('unwanted words', sum(lines.map((line) => unwantedWordsIn(line).length)), 'those that the test lists')];
+  const unwanted = sum(lines.map((line) => unwantedWordsIn(line).length));
+  return [figure('unwanted words', unwanted, 'those that the test lists')];
 }
 
 function folders(sources: readonly Source[]): Figure[] {
@@ -143,18 +144,26 @@ function unionTags(sources: readonly Source[]): string {
   for (const { tree } of sources) {
     visit(tree, (node) => {
       if (!ts.isUnionTypeNode(node)) return;
-      const members = node.types.filter((type) => ts.isTypeLiteralNode(type));
-      if (members.length < 2) return;
-      const [first = [], ...others] = members.map(literalProperties);
+      const [first = [], ...others] = node.types.map((type) => literalProperties(membersOf(type, tree)));
       const tag = first.find((name) => others.every((names) => names.includes(name)));
-      if (tag !== undefined) tags.push(tag);
+      if (tag !== undefined && others.length > 0) tags.push(tag);
     });
   }
   return [...countBy(tags)].sort(([, a], [, b]) => b - a).map(([name, times]) => `${name} ${times}`).join(', ');
 }
 
-function literalProperties(type: ts.TypeLiteralNode): string[] {
-  return type.members.flatMap((member) =>
+/** The members of an object type that is written out or is an interface of the same file. */
+function membersOf(type: ts.TypeNode, tree: ts.SourceFile): readonly ts.TypeElement[] {
+  if (ts.isTypeLiteralNode(type)) return type.members;
+  if (!ts.isTypeReferenceNode(type)) return [];
+  const name = type.typeName.getText();
+  const declared = tree.statements.filter((statement) => ts.isInterfaceDeclaration(statement))
+    .find((statement) => statement.name.text === name);
+  return declared?.members ?? [];
+}
+
+function literalProperties(members: readonly ts.TypeElement[]): string[] {
+  return members.flatMap((member) =>
     ts.isPropertySignature(member) && member.type !== undefined && ts.isLiteralTypeNode(member.type)
       ? [member.name.getText()]
       : []);

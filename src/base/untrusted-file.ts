@@ -53,7 +53,7 @@ export function openRegular(path: string): OpenedFile {
  */
 export async function openRegularLater(
   path: string,
-  { owner = 'us' }: { readonly owner?: 'us' | 'anybody' } = {},
+  { owner = 'us' }: { readonly owner?: 'us' | 'anyone' } = {},
 ): Promise<FileHandle> {
   const file = await open(path, O_RDONLY | guard)
     .catch((error: unknown) => { throw explained(error, path, 'a regular file'); });

@@ -77,7 +77,8 @@ function global:__sidecar_open($path) {
   $writer
 }
 $__sidecar_control = [System.IO.StreamReader]::new([System.IO.FileStream]::new(${quote(control)},
-  [System.IO.FileMode]::Open, [System.IO.FileAccess]::ReadWrite, [System.IO.FileShare]::ReadWrite), [System.Text.UTF8Encoding]::new($false), $false)
+  [System.IO.FileMode]::Open, [System.IO.FileAccess]::ReadWrite, [System.IO.FileShare]::ReadWrite),
+  [System.Text.UTF8Encoding]::new($false), $false)
 while ($true) {
   while ($true) {
     $__sidecar_path = $__sidecar_control.ReadLine()

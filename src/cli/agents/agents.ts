@@ -59,7 +59,8 @@ export const command: Command = defineCommand({
     'agents [flags]', 'agents sessions [--agent AGENT] [--workdir DIR] [--delete ID]',
     'agents install NAME[@VERSION] [--registry FILE|URL] [--kind KIND] [-d]',
     'agents login NAME [--auth-method ID]', 'agents logout NAME',
-    'agents set JOB [--model MODEL] [--effort EFFORT] [--agent-mode MODE] [--permissions PRESET] [--rule RULE]…',
+    'agents set JOB [--model MODEL] [--effort EFFORT] [--agent-mode MODE] [--permissions PRESET]\n'
+      + '                              [--rule RULE]…',
   ],
   about: `Of the machine that the server runs on. Of several of one name the first that is installed is meant; any other
 agent that speaks the Agent Client Protocol is asked for by the command that starts it.

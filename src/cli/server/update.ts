@@ -25,8 +25,8 @@ export const command: Command = defineCommand({
   name: 'update',
   summary: 'Update the server to a newer version, while it answers and its jobs keep running',
   usage: ['update [flags]', 'update --check [flags]'],
-  about: `The server needs a wrapper to carry it out: "sidecar serve --wrapper", or a service. Where versions come from is
-a setting of the server: --update-source. A new version that fails while it is on probation is taken back by itself.
+  about: `The server needs a wrapper to carry it out: "sidecar serve --wrapper", or a service. Where versions come from
+is a setting of the server: --update-source. A new version that fails while it is on probation is taken back by itself.
 Exit code 0 when the server is up to date, 1 when the update failed or was taken back. With --check it is 0 whether or
 not there is a newer version, and 1 when the source cannot be asked: scripts look at --json, field available.isNewer,
 and at bad, which has the versions that went wrong before.`,

@@ -30,12 +30,10 @@ export const command: Command = defineCommand({
   name: 'install',
   summary: 'Run the server as a service: it starts with the machine, and again whenever it ends',
   usage: ['install [--user|--system] [flags]'],
-  about: 'Uses systemd on Linux, launchd on macOS, the Task Scheduler on Windows. May be run again: the flags that are '
-    + 'given then hold,\n'
-    + 'and the service is restarted only if something changed. A restart does not touch running jobs.\n'
-    + 'Every flag of "sidecar serve" may be given: it becomes a flag of the service, as do SIDECAR_* variables of now, '
-    + 'but secrets do not.\n'
-    + 'The config file is read by the service itself. "sidecar uninstall" removes the service.',
+  about: `Uses systemd on Linux, launchd on macOS, the Task Scheduler on Windows. May be run again: the flags that are
+given then hold, and the service is restarted only if something changed. A restart does not touch running jobs.
+Every flag of "sidecar serve" may be given: it becomes a flag of the service, as do SIDECAR_* variables of now, but
+secrets do not. The config file is read by the service itself. "sidecar uninstall" removes the service.`,
   options,
   settings: settingOptions(['url', 'key-file']),
   listedSettings: ['host', 'port', 'state-dir'],
