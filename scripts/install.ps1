@@ -3,8 +3,9 @@
 Installs machine-sidecar from nothing but Node, and has it run as a service: a task of the Task Scheduler.
 
 .DESCRIPTION
-Downloads the package from the npm registry ($env:SIDECAR_REGISTRY names another one), checks its integrity and its signature,
-unpacks it into PREFIX\VERSION, writes sidecar.cmd into PREFIX\bin, and runs "sidecar install". Asks for no administrator.
+Downloads the package from the npm registry ($env:SIDECAR_REGISTRY names another one), checks its integrity and its
+signature, unpacks it into PREFIX\VERSION, writes sidecar.cmd into PREFIX\bin, and runs "sidecar install". Asks for no
+administrator.
 
 .EXAMPLE
 .\install.ps1 -Port 9000
@@ -64,13 +65,18 @@ function Main {
     }
     $flags = @($(if ($System) { '--system' } else { '--user' })) + $(if ($Port) { @('--port', "$Port") } else { @() })
     & node (Join-Path $installed 'dist\cli\main.js') install @flags
-    if ($LASTEXITCODE -ne 0) { throw "It is installed, but not as a service. Start it yourself: $Prefix\bin\sidecar.cmd serve --wrapper" }
+    if ($LASTEXITCODE -ne 0) {
+        throw "It is installed, but not as a service. Start it yourself: $Prefix\bin\sidecar.cmd serve --wrapper"
+    }
 }
 
 function Assert-Node {
-    $where = 'get it from https://nodejs.org/en/download (or: winget install OpenJS.NodeJS.LTS), open a new terminal, and run this again'
+    $where = 'get it from https://nodejs.org/en/download (or: winget install OpenJS.NodeJS.LTS), ' +
+        'open a new terminal, and run this again'
     if (-not (Get-Command node -ErrorAction SilentlyContinue)) { throw "Node 20.11 or later is needed: $where" }
-    if ([version](& node --version).TrimStart('v') -lt [version]'20.11') { throw "Node 20.11 or later is needed, this is $(& node --version): $where" }
+    if ([version](& node --version).TrimStart('v') -lt [version]'20.11') {
+        throw "Node 20.11 or later is needed, this is $(& node --version): $where"
+    }
 }
 
 # The registry's word is not enough: the hash of the tarball must be signed by a key that this script knows.
@@ -82,9 +88,11 @@ const [name, wanted, registry, target] = process.argv.slice(2);
 // https://registry.npmjs.org/-/npm/v1/keys; an expired key is good for what was published before.
 const keys = [
   { keyid: 'SHA256:jl3bwswu80PjjokCgh0o2w5c2U4LhQAE57gj9cz1kzA', expires: '2025-01-29T00:00:00.000Z',
-    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1Olb3zMAFFxXKHiIkQO5cJ3Yhl5i6UPp+IhuteBJbuHcA5UogKo0EWtlWwW6KSaKoTNEYL7JlCQiVnkhBktUgg==' },
+    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1Olb3zMAFFxXKHiIkQO5cJ3Yhl5i'
+      + '6UPp+IhuteBJbuHcA5UogKo0EWtlWwW6KSaKoTNEYL7JlCQiVnkhBktUgg==' },
   { keyid: 'SHA256:DhQ8wR5APBvFHLF/+Tc+AYvPOdTpcIDqOhxsBHRwC7U', expires: null,
-    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEY6Ya7W++7aUPzvMTrezH6Ycx3c+HOKYCcNGybJZSCJq/fd7Qa8uuAKtdIkUQtQiEKERhAmE5lMMJhP8OkDOa2g==' },
+    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEY6Ya7W++7aUPzvMTrezH6Ycx3c+H'
+      + 'OKYCcNGybJZSCJq/fd7Qa8uuAKtdIkUQtQiEKERhAmE5lMMJhP8OkDOa2g==' },
 ];
 const fail = (message) => { throw new Error(message); };
 const read = async (url) => {
@@ -93,29 +101,38 @@ const read = async (url) => {
 };
 const { versions, 'dist-tags': tags, time } = JSON.parse(await read(`${registry.replace(/\/+$/, '')}/${name}`));
 const version = Object.hasOwn(versions, wanted) ? wanted : tags[wanted];
-const { tarball, integrity, signatures = [] } = versions[version]?.dist ?? fail(`the registry has no ${name}@${wanted}`);
+const dist = versions[version]?.dist ?? fail(`the registry has no ${name}@${wanted}`);
+const { tarball, integrity, signatures = [] } = dist;
 const id = `${name}@${version}`;
 if (!/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity)) fail(`${id} has no sha512 integrity`);
 if (registry.startsWith('https:') && !tarball.startsWith('https:')) fail(`${tarball} is not served by https`);
-const signed = signatures.flatMap(({ keyid, sig }) => keys.filter((key) => key.keyid === keyid).map((key) => ({ ...key, sig })));
+const signed = signatures.flatMap(({ keyid, sig }) =>
+  keys.filter((key) => key.keyid === keyid).map((key) => ({ ...key, sig })));
 const isRight = ({ key, sig }) => verify('sha256', Buffer.from(`${id}:${integrity}`),
   createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' }), Buffer.from(sig, 'base64'));
 if (signed.length === 0 || !signed.every(isRight)) fail(`${id} is not signed by a key that is trusted here`);
-if (!signed.some(({ expires }) => expires === null || Date.parse(time[version]) < Date.parse(expires))) fail(`${id} was signed by a key that had expired`);
+const isInTime = ({ expires }) => expires === null || Date.parse(time[version]) < Date.parse(expires);
+if (!signed.some(isInTime)) fail(`${id} was signed by a key that had expired`);
 const bytes = await read(tarball);
-if (`sha512-${createHash('sha512').update(bytes).digest('base64')}` !== integrity) fail(`${tarball} is not what was signed`);
+const actual = `sha512-${createHash('sha512').update(bytes).digest('base64')}`;
+if (actual !== integrity) fail(`${tarball} is not what was signed`);
 writeFileSync(target, bytes);
 '@
     Write-Host "downloading machine-sidecar@$Version from $registry"
     $program | & node '--input-type=module' '-' machine-sidecar $Version $registry $target
-    if ($LASTEXITCODE -ne 0) { throw 'Cannot download it. Behind a proxy or without a network: fetch the tarball by other means, and use -From FILE' }
+    if ($LASTEXITCODE -ne 0) {
+        throw 'Cannot download it. Behind a proxy or without a network: ' +
+            'fetch the tarball by other means, and use -From FILE'
+    }
 }
 
 function Expand-Package([string] $tarball, [string] $staging) {
     # Windows has tar since 10, version 1803.
     & tar -xzf $tarball -C $staging
     $package = Join-Path $staging 'package'
-    if ($LASTEXITCODE -ne 0 -or -not (Test-Path (Join-Path $package 'dist\cli\main.js'))) { throw 'The tarball is not machine-sidecar as it is published' }
+    if ($LASTEXITCODE -ne 0 -or -not (Test-Path (Join-Path $package 'dist\cli\main.js'))) {
+        throw 'The tarball is not machine-sidecar as it is published'
+    }
     $found = (Get-Content -Raw (Join-Path $package 'package.json') | ConvertFrom-Json).version
     if ($found -notmatch '^[0-9A-Za-z][0-9A-Za-z.+-]*$') { throw 'The tarball has no proper version' }
     $target = Join-Path $Prefix $found
@@ -128,7 +145,8 @@ function Expand-Package([string] $tarball, [string] $staging) {
 function Install-Command([string] $installed) {
     $bin = Join-Path $Prefix 'bin'
     # Relative to itself: a path of this user may hold letters that cmd.exe reads in another encoding.
-    "@node `"%~dp0..\$(Split-Path -Leaf $installed)\dist\cli\main.js`" %*" | Set-Content -Encoding Ascii (Join-Path $bin 'sidecar.cmd')
+    $line = "@node `"%~dp0..\$(Split-Path -Leaf $installed)\dist\cli\main.js`" %*"
+    $line | Set-Content -Encoding Ascii (Join-Path $bin 'sidecar.cmd')
     if (-not (($env:PATH -split ';') -contains $bin)) { Write-Host "$bin is not on your PATH: add it there" }
 }
 

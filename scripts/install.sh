@@ -18,7 +18,7 @@ Installs machine-sidecar and has it run as a service, of this user or, for root,
     --version V    a version, or a tag of the registry such as next; without it, latest
     --prefix DIR   where it goes: DIR/VERSION; without it ~/.local/share/machine-sidecar, for root /opt/machine-sidecar
     --from FILE    a tarball that is here already, which is believed as it is; nothing is downloaded
-    --trust FILE   believe this key of a registry besides npm's: {"keyid": "SHA256:…", "key": "…", "expires": null}
+    --trust FILE   trust this key of a registry too, beside npm's: {"keyid": "SHA256:…", "key": "…", "expires": null}
     --user         a service of this user; without it so for all but root
     --system       a service of the machine; only root can
     --port N       the port of the service; without it 8585
@@ -111,7 +111,11 @@ Get it from https://nodejs.org/en/download (or: brew install node, nvm install 2
 
 plan() {
   echo "This would be done:"
-  if [ -n "$from" ]; then echo "  unpack   $from"; else echo "  download $package@$version from $(registry), check integrity and signature"; fi
+  if [ -n "$from" ]; then
+    echo "  unpack   $from"
+  else
+    echo "  download $package@$version from $(registry), check integrity and signature"
+  fi
   echo "  write    $prefix/VERSION"
   echo "  link     $bin/sidecar"
   [ "$service" = no ] || echo "  run      sidecar install $scope${port:+ --port $port}"
@@ -142,20 +146,26 @@ const maxBytes = 64 * 1024 * 1024;
 const keys = [
   {
     keyid: 'SHA256:jl3bwswu80PjjokCgh0o2w5c2U4LhQAE57gj9cz1kzA', expires: '2025-01-29T00:00:00.000Z',
-    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1Olb3zMAFFxXKHiIkQO5cJ3Yhl5i6UPp+IhuteBJbuHcA5UogKo0EWtlWwW6KSaKoTNEYL7JlCQiVnkhBktUgg==',
+    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1Olb3zMAFFxXKHiIkQO5cJ3Yhl5i'
+      + '6UPp+IhuteBJbuHcA5UogKo0EWtlWwW6KSaKoTNEYL7JlCQiVnkhBktUgg==',
   },
   {
     keyid: 'SHA256:DhQ8wR5APBvFHLF/+Tc+AYvPOdTpcIDqOhxsBHRwC7U', expires: null,
-    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEY6Ya7W++7aUPzvMTrezH6Ycx3c+HOKYCcNGybJZSCJq/fd7Qa8uuAKtdIkUQtQiEKERhAmE5lMMJhP8OkDOa2g==',
+    key: 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEY6Ya7W++7aUPzvMTrezH6Ycx3c+H'
+      + 'OKYCcNGybJZSCJq/fd7Qa8uuAKtdIkUQtQiEKERhAmE5lMMJhP8OkDOa2g==',
   },
   ...(trust === '' ? [] : [JSON.parse(readFileSync(trust, 'utf8'))]),
 ];
 
 try {
-  const { versions = {}, 'dist-tags': tags = {}, time = {} } = JSON.parse(await read(`${registry.replace(/\/+$/, '')}/${name}`));
+  const page = `${registry.replace(/\/+$/, '')}/${name}`;
+  const { versions = {}, 'dist-tags': tags = {}, time = {} } = JSON.parse(await read(page));
   const version = Object.hasOwn(versions, wanted) ? wanted : tags[wanted];
-  const found = Object.hasOwn(versions, version ?? '') ? versions[version] : fail(`the registry has no ${name}@${wanted}`);
-  if (found.name !== name || found.version !== version) fail(`the registry gives ${found.name}@${found.version} for ${name}@${version}`);
+  const isThere = Object.hasOwn(versions, version ?? '');
+  const found = isThere ? versions[version] : fail(`the registry has no ${name}@${wanted}`);
+  if (found.name !== name || found.version !== version) {
+    fail(`the registry gives ${found.name}@${found.version} for ${name}@${version}`);
+  }
   const { tarball, integrity = '', signatures = [] } = found.dist;
   if (!/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity)) fail(`${name}@${version} has no sha512 integrity`);
   checkSignature(`${name}@${version}`, integrity, signatures, time[version]);
@@ -171,7 +181,8 @@ try {
 }
 
 function checkSignature(id, integrity, signatures, publishedAt) {
-  const signed = signatures.flatMap(({ keyid, sig }) => keys.filter((key) => key.keyid === keyid).map((key) => ({ ...key, sig })));
+  const signed = signatures.flatMap(({ keyid, sig }) =>
+    keys.filter((key) => key.keyid === keyid).map((key) => ({ ...key, sig })));
   if (signed.length === 0) fail(`${id} is not signed by a key that is trusted here`);
   for (const { keyid, key, sig } of signed) {
     const publicKey = createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' });
@@ -243,7 +254,8 @@ uninstall() {
   [ -z "$scope" ] || set -- "$@" "$scope"
   [ -z "$dry" ] || set -- "$@" --dry-run
   if [ "$service" = yes ] && [ -n "$program" ]; then
-    node "$program" "$@" < /dev/null || die "the service cannot be removed; --no-service leaves it, and removes the rest"
+    node "$program" "$@" < /dev/null ||
+      die "the service cannot be removed; --no-service leaves it, and removes the rest"
   fi
   [ -z "$target" ] || remove "$bin/sidecar"
   for folder in "$prefix"/*; do

@@ -14,7 +14,9 @@
  * @module
  */
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync,
+} from 'node:fs';
 import { availableParallelism, constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,7 +76,14 @@ await Promise.all(Array.from({ length: Math.min(concurrency, files.length) }, as
 clearInterval(lookout);
 const left = await leftovers(folder);
 summarize();
+if (words.length === 0) noteRun({ seconds: (performance.now() - beganAt) / 1000, exitCode: process.exitCode ?? 0 });
 rmSync(folder, { recursive: true, force: true });
+
+/** For `npm run figures`. */
+function noteRun(outcome) {
+  mkdirSync(join(root, '.setup'), { recursive: true });
+  writeFileSync(join(root, '.setup', 'last-test.json'), JSON.stringify(outcome));
+}
 
 /** Runs one file in a process of its own. */
 async function run(file) {

@@ -1,4 +1,4 @@
-/** The README is true: its commands run, its tables are complete. */
+/** The README and its pages are true: their commands run, their lists are complete. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
@@ -11,7 +11,6 @@ import { describeSettings } from '../src/config/settings.ts';
 import { type InProcessServer, startTestServer, temporaryFolder } from './support/server.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
-const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const run = promisify(execFile);
 const separator = '\u001e';
 
@@ -20,57 +19,67 @@ interface Block {
   readonly text: string;
 }
 
-test('every command of the tour, and of what follows it on agents, prints what the README says', { skip: process.platform === 'win32' && 'it is written for bash' }, async (t) => {
+const forBash = { skip: process.platform === 'win32' && 'it is written for bash' };
+
+test('every command of the README, the tour and the page on agents prints what they say', forBash, async (t) => {
   const { server, home, PATH } = await start(t);
-  const tour = stepsIn(section('A tour with curl'));
-  const agents = stepsIn(section('Agents'));
-  assert.ok(tour.length > 10 && agents.length > 5);
-  const steps = [...tour, ...agents];
-  const script = steps.map(({ text }) => `${text.replaceAll('http://127.0.0.1:8585', server.url)}\nprintf '${separator}'`).join('\n');
-  const { stdout, stderr } = await run('bash', ['--norc', '-euo', 'pipefail', '-c', script], { env: { PATH, HOME: home } });
+  const example = stepsIn(section('README.md', 'An example'));
+  const tour = stepsIn(section('src/jobs/README.md', 'A tour with curl'));
+  const agents = stepsIn(page('src/agents/README.md'));
+  assert.ok(example.length === 1 && tour.length > 10 && agents.length > 5);
+  const steps = [...example, ...tour, ...agents];
+  const script = steps.map(({ text }) => `${atServer(text, server)}\nprintf '${separator}'`).join('\n');
+  const options = { env: { PATH, HOME: home } };
+  const { stdout, stderr } = await run('bash', ['--norc', '-euo', 'pipefail', '-c', script], options);
   assert.equal(stderr, '');
   const printed = stdout.split(separator);
   assert.equal(printed.length, steps.length + 1);
-  for (const [index, { text, expected }] of steps.entries()) assert.match(printed[index]?.trim() ?? '', patternOf(expected.trim()), text);
+  for (const [index, { text, expected }] of steps.entries()) {
+    assert.match(printed[index]?.trim() ?? '', patternOf(expected.trim()), text);
+  }
 });
 
 test('the examples of the client library run', async (t) => {
   const { server, home, PATH } = await start(t);
-  const examples = blocksIn(section('Client library')).map(({ text }) => text);
-  const print = async (text: string): Promise<string> => (await run(process.execPath, ['--input-type=module', '-e', text.replaceAll('http://127.0.0.1:8585', server.url)], {
-    cwd: root, env: { PATH, HOME: home, SIDECAR_API_KEY: server.key },
-  })).stdout;
+  const examples = blocksIn(page('src/client/README.md')).map(({ text }) => text);
+  const print = async (text: string): Promise<string> => {
+    const options = { cwd: root, env: { PATH, HOME: home, SIDECAR_API_KEY: server.key } };
+    const program = atServer(text, server);
+    return (await run(process.execPath, ['--input-type=module', '-e', program], options)).stdout;
+  };
   assert.equal(await print(examples[0] ?? ''), 'failed 3 hello\n\na line\nthe last one\n');
   if (process.platform === 'win32') return;
   const opening = (examples[0] ?? '').split('\n\n').slice(0, 2).join('\n');
   const agent = examples.find((text) => text.includes('sidecar.agents'));
-  assert.match(await print(`${opening}\n${agent}`), /^agent\nsession\nprompt\nupdate\npermission\npermission\nupdate\nupdate\nstop\nend_turn a1 Done\.\n\n$/);
-  const [own] = blocksIn(section('Agents')).filter(({ language }) => language === 'js');
+  const events = ['agent', 'session', 'prompt', 'update', 'permission', 'permission', 'update', 'update', 'stop'];
+  assert.equal(await print(`${opening}\n${agent}`), `${events.join('\n')}\nend_turn a1 Done.\n\n`);
+  const [own] = blocksIn(page('src/agents/README.md')).filter(({ language }) => language === 'js');
   assert.equal(await print(own?.text ?? ''), 'end_turn Hello. null 0\n');
 });
 
-test('the table of settings is what the program knows', () => {
-  const rows = describeSettings().map(({ variable, description, fallback, flags: [flag] }) => {
+test('the list of settings is what the program knows', () => {
+  const items = describeSettings().map(({ variable, description, fallback, flags: [flag] }) => {
     const isNone = fallback === undefined || (Array.isArray(fallback) && fallback.length === 0);
-    return `| ${flag === undefined ? '(no flag)' : `\`--${flag}\``} | \`${variable}\` | ${isNone ? 'none' : `\`${String(fallback)}\``} | ${description} |`;
+    const names = [...(flag === undefined ? [] : [`--${flag}`]), variable].map((name) => `\`${name}\``).join(', ');
+    return `${names} (default ${isNone ? 'none' : `\`${String(fallback)}\``}): ${description}`;
   });
-  assert.deepEqual(tableIn(section('Configuration')), rows);
+  assert.deepEqual(itemsIn(page('src/config/README.md')), items);
 });
 
-test('the table of calls has every route and no other', async (t) => {
+test('the list of calls has every route and no other', async (t) => {
   const { server } = await start(t);
   const { paths } = await (await fetch(`${server.url}/openapi.json`)).json() as { paths: { [path: string]: object } };
   const routes = Object.entries(paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`));
-  const named = tableIn(section('API')).map((row) => /^\| `([^`]+)`/.exec(row)?.[1] ?? '');
+  const named = itemsIn(section('src/http/README.md', 'Calls')).map((item) => /^`([^`]+)`: /.exec(item)?.[1] ?? '');
   assert.deepEqual(named.sort(), routes.sort());
 });
 
-test('the table of commands has every command and no other', async () => {
+test('the list of commands has every command and no other', async () => {
   const commands = (await commandGroups()).flatMap((group) => group.commands.map(({ name }) => `sidecar ${name}`));
   const files = readdirSync(join(root, 'src', 'cli'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts') && /^export const command\b/m.test(readFileSync(join(root, 'src', 'cli', file), 'utf8')));
   assert.equal(files.length, commands.length, 'every command is in the catalog');
-  const named = tableIn(section('Command line')).map((row) => /^\| `([^`]+)`/.exec(row)?.[1] ?? '');
+  const named = itemsIn(section('src/cli/README.md', 'Commands')).map((item) => /^`([^`]+)`: /.exec(item)?.[1] ?? '');
   assert.deepEqual(named.sort(), commands.sort());
 });
 
@@ -108,23 +117,34 @@ function stepsIn(text: string): Step[] {
   });
 }
 
-function section(title: string): string {
-  const [, text] = readme.split(`\n## ${title}\n`);
-  assert.ok(text !== undefined, title);
+function page(path: string): string {
+  return readFileSync(join(root, path), 'utf8');
+}
+
+function section(path: string, title: string): string {
+  const [, text] = page(path).split(`\n## ${title}\n`);
+  assert.ok(text !== undefined, `${path}: ${title}`);
   return text.split('\n## ')[0] ?? '';
 }
 
+function atServer(text: string, { url }: InProcessServer): string {
+  return text.replaceAll('http://127.0.0.1:8585', url);
+}
+
 function blocksIn(text: string): Block[] {
-  return [...text.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language = '', content = '']) => ({ language, text: content }));
+  return [...text.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language = '', content = '']) => ({
+    language, text: content,
+  }));
 }
 
-/** The rows of the first table, without its head. */
-function tableIn(text: string): string[] {
-  return text.split('\n').filter((line) => line.startsWith('|')).slice(2);
+/** The items of the lists, each in one line. */
+function itemsIn(text: string): string[] {
+  const items = text.match(/^\* .*(?:\n {2}.*)*/gm) ?? [];
+  return items.map((item) => item.slice('* '.length).replaceAll(/\n {2}/g, ' '));
 }
 
-/** `…` stands for anything. */
+/** `…` stands for anything; a line of JSON that begins with blanks continues the one before. */
 function patternOf(expected: string): RegExp {
-  const parts = expected.split('…').map((part) => part.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
+  const parts = expected.replaceAll(/\n +/g, '').split('…').map((part) => part.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
   return new RegExp(`^${parts.join('[^]*?')}$`);
 }

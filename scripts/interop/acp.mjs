@@ -38,7 +38,7 @@ await check('a turn is allowed its edit, and tells of all that happens', async (
   await agent.close();
 });
 
-await check('a turn is denied its edit, and goes on', async () => {
+await check('a turn is denied its edit, and continues', async () => {
   const agent = await open('deny');
   assert.equal(await agent.conversation.prompt(prompt), 'end_turn');
   assert.match(agent.text(), /skip/i);

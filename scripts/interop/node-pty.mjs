@@ -54,7 +54,7 @@ await check('20 MB come whole, and a character is never cut', async () => {
   assert.ok(!terminal.text().includes('\ufffd'));
 });
 
-await check('a terminal goes on when its server is killed', async () => {
+await check('a terminal keeps running when its server is killed', async () => {
   const { terminalId } = await client.terminals.start({ command: 'sh' });
   const before = await attached(terminalId);
   before.attachment.input('kept=5\r');

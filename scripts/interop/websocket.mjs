@@ -217,7 +217,8 @@ function page() {
     const socket = new WebSocket(searchParams.get('address') + '?ticket=' + searchParams.get('ticket'), ['sidecar.v1']);
     socket.binaryType = 'arraybuffer';
     const next = () => new Promise((resolve) => { socket.onmessage = ({ data }) => resolve(data); });
-    socket.onclose = ({ code, wasClean }) => fetch('/', { method: 'POST', body: JSON.stringify({ ...report, code, isClean: wasClean }) });
+    socket.onclose = ({ code, wasClean }) =>
+      fetch('/', { method: 'POST', body: JSON.stringify({ ...report, code, isClean: wasClean }) });
     socket.onopen = async () => {
       socket.send('κόσμε 𐀀');
       const text = await next();

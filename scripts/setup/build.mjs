@@ -33,7 +33,9 @@ function listSources(root, folder = 'src') {
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) => {
       const path = join(folder, entry.name);
-      return entry.isDirectory() ? listSources(root, path) : [path];
+      if (entry.isDirectory()) return listSources(root, path);
+      // Pages are for readers of the repository.
+      return entry.name.endsWith('.md') ? [] : [path];
     });
 }
 

@@ -66,7 +66,7 @@ export function createLog(options: LogOptions): Log {
     }
   };
   const lossNotice = (lines: number): string =>
-    format('warn', 'lines of this log were lost, as nobody read them', {}, { lines });
+    format('warn', 'lines of this log were lost, as they were not read', {}, { lines });
   const writer = new LineWriter({ fd, queueBytes, lossNotice });
   return makeLog({ writer, format, rank: ranks[level] }, {});
 }

@@ -53,7 +53,7 @@ export function openRegular(path: string): OpenedFile {
  */
 export async function openRegularLater(
   path: string,
-  { owner = 'us' }: { readonly owner?: 'us' | 'anybody' } = {},
+  { owner = 'us' }: { readonly owner?: 'us' | 'anyone' } = {},
 ): Promise<FileHandle> {
   const file = await open(path, O_RDONLY | guard)
     .catch((error: unknown) => { throw explained(error, path, 'a regular file'); });
@@ -261,7 +261,7 @@ export function isLink(path: string): boolean {
   return found;
 }
 
-/** Whether a link has replaced the folder of a job, a session or a terminal, or the folder that holds all of that kind. */
+/** Whether a link has replaced the folder of a job, a session or a terminal, or the folder above it. */
 export function isBehindLink(folder: string): boolean {
   return isLink(folder) || isLink(dirname(folder));
 }

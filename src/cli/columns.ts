@@ -4,8 +4,8 @@
  */
 
 // Wide and fullwidth characters of Unicode's UAX 11, as far as their script tells, and emoji.
-const wide =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
+const scripts = String.raw`\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}`;
+const wide = new RegExp(String.raw`[${scripts}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]`, 'u');
 const zeroWidth = /\p{Mn}|\p{Me}|\p{Cf}/u;
 const plain = /^[\x20-\x7e]*$/;
 

@@ -109,7 +109,7 @@ async function stream(
   const signal = interrupts.leaving;
   let isLost = false;
   const onLost = (): void => {
-    if (!isLost) say(`lost the server; job ${id} goes on there, looking for it again`);
+    if (!isLost) say(`lost the server; job ${id} keeps running there, looking for it again`);
     isLost = true;
   };
   for await (const event of sidecar.jobs.follow(id, { signal, reconnectMs: patienceMs, onLost })) {
@@ -135,7 +135,7 @@ function timeoutInWords({ mode, timeout, lifetime = null, exitCode }: Job): stri
 function endInWords(job: Job): string | undefined {
   switch (job.reason) {
     case 'timeout': return timeoutInWords(job);
-    case 'lost': return 'is lost: it ended while no server was there, and nobody can know how';
+    case 'lost': return 'is lost: it ended while no server was there, and how cannot be known';
     case 'cancelled': return 'was cancelled';
     case 'output_limit': return 'was ended because it wrote more than it may (--max-output-bytes)';
     case 'spawn_error': return `could not be started: ${job.error ?? `exit code ${job.exitCode}`}`;

@@ -34,7 +34,8 @@ export function programHelp(groups: readonly CommandGroup[], paint: Paint): stri
     `${
       paint('bold', 'Flags')
     }\n  -h, --help     This text; after a command, its own\n  -v, --version  The version of this program`,
-    `${paint('bold', 'Exit codes')}\n  that of the job for exec, shell and rerun -f, of the program for terminal and attach; for prompt see there; 2 usage; 69 no server answers; 77 the server refuses; 1 anything else`,
+    `${paint('bold', 'Exit codes')}\n  that of the job for exec, shell and rerun -f, of the program for terminal and `
+      + 'attach; for prompt see\n  there; 2 usage; 69 no server answers; 77 the server refuses; 1 anything else',
     `${paint('bold', 'Examples')}\n  sidecar serve\n  sidecar exec -- make test\n  sidecar logs -f last`,
   ].join('\n\n') + '\n';
 }

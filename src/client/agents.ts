@@ -226,7 +226,8 @@ export class Agents {
     if (chosen === undefined) {
       const offered = permission.options.map(({ optionId: one }) => one).join(', ');
       throw new ProblemError('invalid_request',
-        `Cannot answer permission ${permission.permissionId} with ${JSON.stringify(answer)}: its options are ${offered}`);
+        `Cannot answer permission ${permission.permissionId} with ${JSON.stringify(answer)}: `
+          + `its options are ${offered}`);
     }
     try {
       await this.permit(id, permission.permissionId, chosen);

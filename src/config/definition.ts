@@ -56,7 +56,9 @@ export function checkedWords(
   return { key, description, parse, parseText: parse, kind: 'many', fallback: () => [] };
 }
 
-export function whole(key: string, description: string, fallback: number, bounds: { min: number; max: number }): Definition {
+export function whole(
+  key: string, description: string, fallback: number, bounds: { min: number; max: number },
+): Definition {
   const parse = integer(bounds);
   return { key, description, parse, parseText: fromText(parse), kind: 'one', fallback: () => fallback };
 }

@@ -136,7 +136,7 @@ export class Peer {
       case 'result': return this.#answered(message.id, (waiting) => waiting.resolve(message.result ?? null));
       case 'error': return this.#answered(message.id, (waiting) => waiting.reject(message.error));
       case 'invalid':
-        this.#options.onFault(`a message that is none: ${message.why}`);
+        this.#options.onFault(`not a message: ${message.why}`);
         this.#options.send(
           writeError(message.id, new RpcError(rpcCodes.invalidRequest, `Invalid request: ${message.why}`)),
         );

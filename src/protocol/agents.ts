@@ -227,7 +227,7 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
     optional(emptyIsAbsent(prompt)),
   ),
   acp_session_id: described(
-    'Mode acp: an earlier session of the agent to go on with.',
+    'Mode acp: an earlier session of the agent to continue.',
     optionalText(text({ max: 4096 })),
   ),
   model: described('Mode acp: the model, by its id or name.', optionalText(word)),
@@ -248,7 +248,7 @@ export const agentShape: { readonly [F in keyof Given]: Parser<Given[F]> } = {
     optional(policy),
   ),
   askTimeout: described(
-    `Mode acp: seconds to wait for an answer where somebody is asked. Default ${agentDefaults.askTimeoutSeconds}.`,
+    `Mode acp: seconds to wait for an answer where a person is asked. Default ${agentDefaults.askTimeoutSeconds}.`,
     optional(number({ above: 0, max: maxSeconds, unit: 'seconds' })),
   ),
   askDefault: described(

@@ -213,11 +213,12 @@ const requestShape = {
   stdin: described('Given to the job and then closed, be it empty. Absent: stdin stays open for nudges. null: empty.',
     optional(nullable(text({ allowNul: true })))),
   tty: described(
-    `Run under a pseudo-terminal, stdout and stderr in one stream; stdin is typed into it. An object says its size. Default false; ${defaultSize.cols} × ${defaultSize.rows}.`,
+    'Run under a pseudo-terminal, stdout and stderr in one stream; stdin is typed into it. An object says its size. '
+      + `Default false; ${defaultSize.cols} × ${defaultSize.rows}.`,
     optional(ttyOrSwitch()),
   ),
   output: described(
-    'pipe: stdout and stderr are pipes, for programs that open /dev/stdout or /dev/stderr anew and would truncate a '
+    'pipe: stdout and stderr are pipes, for programs that open /dev/stdout or /dev/stderr again and would truncate a '
       + 'file; Linux only. file: never. Default: pipe where the command, an argument or the script names one of those.',
     optional(oneOf('file', 'pipe')),
   ),
@@ -553,7 +554,7 @@ export const outputQuery: Parser<OutputQuery> = object({
   offset,
   limit: described('At most so many bytes.', optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })))),
   tailLines: lines,
-  follow: described('Go on until the job ends.', optional(flag)),
+  follow: described('Continue until the job ends.', optional(flag)),
 });
 
 export interface EventsQuery {
@@ -561,7 +562,10 @@ export interface EventsQuery {
 }
 
 export const eventsQuery: Parser<EventsQuery> = object({
-  after: described('Go on behind this event id; the header Last-Event-ID says the same.', optional(text({ max: 64 }))),
+  after: described(
+    'Continue after this event id; the header Last-Event-ID says the same.',
+    optional(text({ max: 64 })),
+  ),
 });
 
 // Bodies of the calls on a job. ---------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ export interface AttachQuery {
 export const attachQuery: Parser<AttachQuery> = object({
   readonly: described('Only looks: its input is refused, and it has no say in the size.', optional(flag)),
   after: described(
-    'How many bytes of the output are known already: it goes on behind them. Default: the scrollback first.',
+    'How many bytes of the output are known already: it continues after them. Default: the scrollback first.',
     optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }))),
   ),
 });

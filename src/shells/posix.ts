@@ -56,7 +56,8 @@ const closed = 'exec {__sidecar_in}<&-\n';
  */
 
 /** The exit code of a stopped command; 130 replaces the status of an interrupted `read`, `wait` or loop. */
-const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SIGURG ?? 0)}) __sidecar_code=130 ;; (*) __sidecar_code=$__sidecar_got ;; esac`;
+const codeOfStopped = `case $__sidecar_got in (0|1|${128 + (constants.signals.SIGURG ?? 0)}) __sidecar_code=130 ;; `
+  + '(*) __sidecar_code=$__sidecar_got ;; esac';
 
 /**
  * The beginning of a trap. A trap may run again in the middle of itself: only one run takes the command, from
@@ -71,7 +72,8 @@ __sidecar_at=/dev/null
 if ${isFolder(builtin, '"${__sidecar_traps%/traps}"')}; then
 __sidecar_at=$__sidecar_traps
 for __sidecar_file in "$__sidecar_traps" "\${__sidecar_traps%traps}${interruptsFile}"; do
-if ${builtin} [ -h "$__sidecar_file" ] || { ${builtin} [ -e "$__sidecar_file" ] && ! ${builtin} [ -f "$__sidecar_file" ]; }
+if ${builtin} [ -h "$__sidecar_file" ] ||
+{ ${builtin} [ -e "$__sidecar_file" ] && ! ${builtin} [ -f "$__sidecar_file" ]; }
 then /bin/rm -rf -- "$__sidecar_file"; fi
 done
 if ${builtin} [ -e "\${__sidecar_traps%traps}${lastFile}" ]; then __sidecar_was=2; fi
@@ -102,7 +104,8 @@ builtin set +e
 { builtin trap -p DEBUG; builtin shopt -p extdebug; } >|"$__sidecar_at"
 IFS= builtin read -r -d '' __sidecar_debug <"$__sidecar_at"
 builtin shopt -s extdebug
-builtin trap 'if ((\${#BASH_LINENO[@]} > __sidecar_depth)); then builtin [ 2>/dev/null; else builtin eval "$__sidecar_resume"; fi' DEBUG
+builtin trap 'if ((\${#BASH_LINENO[@]} > __sidecar_depth)); then builtin [ 2>/dev/null
+else builtin eval "$__sidecar_resume"; fi' DEBUG
 builtin return 130
 fi
 fi
@@ -131,7 +134,9 @@ const stopSh = `__sidecar_got=$?
 ${take('command', '>>')}
 if command [ "$__sidecar_was" = 1 ]; then
 command trap >|"$__sidecar_at"
-while IFS= command read -r __sidecar_line; do case $__sidecar_line in *" INT") __sidecar_on=2 ;; esac; done <"$__sidecar_at"
+while IFS= command read -r __sidecar_line; do
+case $__sidecar_line in *" INT") __sidecar_on=2 ;; esac
+done <"$__sidecar_at"
 fi
 if command [ "$__sidecar_on" ]; then command kill -INT $$; else
 __sidecar_flags=$-
@@ -278,7 +283,8 @@ ${builtin} [ "$__sidecar_on" ] || __sidecar=$__sidecar_code
 __sidecar_on=
 ${after}${exit(shell, job)}case $__sidecar_flags in *e*) ${builtin} set -e ;; esac
 `;
-  return `${isFifo ? fifo.open(file('stdin')) : ''}__sidecar_on=1 __sidecar_code=130 __sidecar=130 __sidecar_flags= __sidecar_traps=${file('traps')}
+  const open = isFifo ? fifo.open(file('stdin')) : '';
+  return `${open}__sidecar_on=1 __sidecar_code=130 __sidecar=130 __sidecar_flags= __sidecar_traps=${file('traps')}
 ${interrupts.accept}${builtin} echo ${claim} >>${file('process')}
 IFS= ${builtin} read -r __sidecar_line <${file('process')}
 if ${builtin} [ "$__sidecar_line" = ${claim} ]; then

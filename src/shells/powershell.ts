@@ -45,7 +45,8 @@ public static void Stdin(string path) {
 function global:__sidecar_show($out, $err) {
   begin { $format = $null }
   process {
-    if ($_ -is [string] -or $_ -is [System.Management.Automation.ErrorRecord] -or $_ -is [System.Management.Automation.InformationalRecord] -or
+    if ($_ -is [string] -or $_ -is [System.Management.Automation.ErrorRecord] -or
+        $_ -is [System.Management.Automation.InformationalRecord] -or
         $_ -is [System.Management.Automation.InformationRecord] -or ($null -ne $_ -and $_.GetType().IsPrimitive)) {
       if ($format) { foreach ($line in $format.End()) { $out.WriteLine($line) }; $format = $null }
       if ($_ -is [System.Management.Automation.ErrorRecord]) {
@@ -55,12 +56,16 @@ function global:__sidecar_show($out, $err) {
       elseif ($_ -is [System.Management.Automation.WarningRecord]) { $out.WriteLine("WARNING: $($_.Message)") }
       elseif ($_ -is [System.Management.Automation.VerboseRecord]) { $out.WriteLine("VERBOSE: $($_.Message)") }
       elseif ($_ -is [System.Management.Automation.DebugRecord]) { $out.WriteLine("DEBUG: $($_.Message)") }
-      elseif ($_ -is [System.Management.Automation.InformationRecord] -and $_.MessageData -is [System.Management.Automation.HostInformationMessage] -and
+      elseif ($_ -is [System.Management.Automation.InformationRecord] -and
+        $_.MessageData -is [System.Management.Automation.HostInformationMessage] -and
         $_.MessageData.NoNewLine) { $out.Write("$_") }
       else { $out.WriteLine("$_") }
     }
     else {
-      if (-not $format) { $format = { Out-String -Stream -Width ${screenColumns} }.GetSteppablePipeline(); $format.Begin($true) }
+      if (-not $format) {
+        $format = { Out-String -Stream -Width ${screenColumns} }.GetSteppablePipeline()
+        $format.Begin($true)
+      }
       foreach ($line in $format.Process($_)) { $out.WriteLine($line) }
     }
   }
@@ -71,8 +76,9 @@ function global:__sidecar_open($path) {
   $writer.AutoFlush = $true
   $writer
 }
-$__sidecar_control = [System.IO.StreamReader]::new([System.IO.FileStream]::new(${quote(control)}, [System.IO.FileMode]::Open, [System.IO.FileAccess]::ReadWrite,
-  [System.IO.FileShare]::ReadWrite), [System.Text.UTF8Encoding]::new($false), $false)
+$__sidecar_control = [System.IO.StreamReader]::new([System.IO.FileStream]::new(${quote(control)},
+  [System.IO.FileMode]::Open, [System.IO.FileAccess]::ReadWrite, [System.IO.FileShare]::ReadWrite),
+  [System.Text.UTF8Encoding]::new($false), $false)
 while ($true) {
   while ($true) {
     $__sidecar_path = $__sidecar_control.ReadLine()
@@ -113,7 +119,8 @@ function evaluate(file: string, out: string): string {
   $__sidecar_ok = $true
   foreach ($__sidecar_once in 1) {
     try {
-      . ([scriptblock]::Create([System.IO.File]::ReadAllText(${file}) + "\`n\`n\`$__sidecar_ok = \`$?")) *>&1 | __sidecar_show ${out} $__sidecar_err
+      . ([scriptblock]::Create([System.IO.File]::ReadAllText(${file}) + "\`n\`n\`$__sidecar_ok = \`$?")) *>&1 |
+        __sidecar_show ${out} $__sidecar_err
     } catch {
       $__sidecar_ok = $false
       $global:LASTEXITCODE = 0

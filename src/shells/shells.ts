@@ -131,7 +131,8 @@ export class Shells implements ShellHost {
       const { shell } = known.record;
       if (wanted !== undefined && wanted !== shell) {
         throw new ProblemError('session_conflict',
-          `Cannot run the command by ${wanted}: session ${shown(sessionKey)} has ${shell}; delete it, or use another sessionKey`);
+          `Cannot run the command by ${wanted}: session ${shown(sessionKey)} has ${shell}; `
+            + 'delete it, or use another sessionKey');
       }
       if (requireShell === true && known.isIdle && !known.hasState) throw known.gone();
       this.#try(() => { if (bootstrapCommand !== undefined) known.setBootstrap(bootstrapCommand); });

@@ -172,8 +172,9 @@ export function terminalRoutes(terminals: Terminals): Route[] {
       protocols: [binaryProtocol],
       documentation: {
         summary: 'Attaches to a terminal',
-        description: `Replays the scrollback, then goes on live; leaving does not end it. First comes {"type":"attached","offset":N,…}: the offset `
-          + `of the next byte of output, so that after=OFFSET goes on where an earlier connection broke. ${dialogue}`,
+        description: 'Replays the scrollback, then live output; leaving does not end it. First comes '
+          + '{"type":"attached","offset":N,…}: the offset of the next byte of output, so that after=OFFSET continues '
+          + `where an earlier connection broke. ${dialogue}`,
         problems: ['terminal_not_found'],
       },
     }, ({ params, query }) => {

@@ -32,7 +32,8 @@ export function mustSuit({ version, minNode }: Release, { request, current, stat
   const isNamed = request.version !== undefined;
   if (compareVersions(version, current) < 0 && !(isNamed && request.allowDowngrade === true)) {
     throw new ProblemError('update_refused', `Cannot go back to ${version}: ${current} runs, which is newer; ` +
-      `to do so all the same, name the version and allow the downgrade (sidecar update --version ${version} --allow-downgrade)`);
+      'to do so all the same, name the version and allow the downgrade ' +
+      `(sidecar update --version ${version} --allow-downgrade)`);
   }
   if (!mayTry(state, version, { isAskedFor: isNamed })) {
     const reason = state.bad.find((bad) => bad.version === version)?.reason;

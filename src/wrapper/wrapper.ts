@@ -290,7 +290,7 @@ export class Wrapper {
     standby.tell({ say: 'handingOver' });
     old.tell({ say: 'handOver' });
     if (!await old.says('released', handOverMs) && !old.isGone) {
-      this.#log.warn('the server that is replaced does not let go: it is killed', { pid: old.pid });
+      this.#log.warn('the server that is replaced does not end: it is killed', { pid: old.pid });
       await old.end(0);
     }
     standby.tell({ say: 'takeOver' });

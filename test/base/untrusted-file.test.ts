@@ -78,7 +78,7 @@ test('a file of another user is not believed', { skip: process.getuid?.() === 0 
   assert.throws(() => readRegular(path, 100), /record belongs to user 12345, not to us \(0\)/);
   await assert.rejects(readRegularLater(path, 100), UntrustedFileError);
   assert.throws(() => appendRegular(path, 'x'), UntrustedFileError);
-  await (await openRegularLater(path, { owner: 'anybody' })).close();
+  await (await openRegularLater(path, { owner: 'anyone' })).close();
 });
 
 test('a file that is longer than it can be is not read', async (t) => {

@@ -224,7 +224,7 @@ export const checks = {
     const id = await trial.beginHeld();
     await trial.sidecar.kill();
     await trial.sidecar.start();
-    assert.ok(!isFinished(await trial.sidecar.job(id)), 'it goes on');
+    assert.ok(!isFinished(await trial.sidecar.job(id)), 'it keeps running');
     trial.model.release(trial.task.id);
     trial.expectDoneByRules(await trial.sidecar.finished(id));
   },
@@ -416,7 +416,7 @@ export class Trial {
   async second(id, { earlier = 1 } = {}) {
     const job = await this.turn(id, { file: 'second.txt' });
     assert.deepEqual([job.turnCount, job.stopReason], [2, 'end_turn']);
-    if (!this.recipe.isExample) this.#expectGoneOn(job, earlier);
+    if (!this.recipe.isExample) this.#expectContinued(job, earlier);
     await this.end(id);
   }
 
@@ -452,14 +452,14 @@ export class Trial {
   expectResumed(job, first, earlier) {
     if (job.acpError?.code === 'resume_not_supported') return { limit: 'it can neither resume nor load a session' };
     assert.deepEqual([job.acpError, job.acpSessionId, job.stopReason], [null, first.acpSessionId, 'end_turn']);
-    this.#expectGoneOn(job, earlier);
+    this.#expectContinued(job, earlier);
     // Earlier messages are not repeated.
     assert.equal(job.stdout.split(doneText).length, 2, job.stdout);
     return `${job.events.filter(({ isReplay }) => isReplay).length} events replayed`;
   }
 
   /** Checks that another file was written, in the same conversation. */
-  #expectGoneOn({ turns }, earlier) {
+  #expectContinued({ turns }, earlier) {
     assert.equal(this.read('second.txt'), this.task.content);
     assert.ok(turns.at(-1).text.includes(`${doneText} earlier=${earlier} `), turns.at(-1).text);
   }
@@ -505,7 +505,7 @@ export class Trial {
   }
 
   /** Checks that no process is left with the mark of a job or with the home directory. */
-  async expectNobody() {
+  async expectNoneLeft() {
     const left = () => [`HOME=${this.home}\0`, ...this.#jobs.map((id) => `SIDECAR_JOB_ID=${id}\0`)]
       .flatMap(processesWith);
     try {

@@ -85,7 +85,7 @@ async function tryOne({ recipe, check, installed, sidecar }) {
   try {
     trial = trialOf({ recipe, check, installed, sidecar });
     const remark = await checks[check](trial);
-    await trial.expectNobody();
+    await trial.expectNoneLeft();
     const { limit } = remark ?? {};
     console.log(`${limit ? 'own ' : 'ok  '} ${title}, ${seconds(from)}${remark ? `, ${limit ?? remark}` : ''}`);
     return { cell: 'ok', limit };

@@ -21,7 +21,8 @@ const changesFields = new Set(['changes', 'files']);
 /** Fields with a patch, read if no other field of the object names a path. */
 const patchFields = /(?:patch|diff|input)$/;
 /** Shells that come with a system: another program of the same name may do anything. */
-const shell = /^(?:\/(?:usr\/(?:local\/)?)?bin\/|\/opt\/homebrew\/bin\/|\/run\/current-system\/sw\/bin\/)?(?:sh|bash|zsh|dash|ksh|fish)$/;
+const binaries = String.raw`\/(?:usr\/(?:local\/)?)?bin\/|\/opt\/homebrew\/bin\/|\/run\/current-system\/sw\/bin\/`;
+const shell = new RegExp(`^(?:${binaries})?(?:sh|bash|zsh|dash|ksh|fish)$`);
 /** Limit of the name of an option. */
 const maxNameCharacters = 200;
 /** Deeper levels are not examined: see {@link isTooDeep}. */

@@ -13,7 +13,11 @@ const options: PermissionQuestion['options'] = [
   { optionId: 'reject', kind: 'reject_once', name: 'Reject' },
 ];
 /** Variables that change how a command's output looks, not what it does: agents set them with every command. */
-const inertVariable = /^(?:CI|TERM|COLORTERM|NO_COLOR|FORCE_COLOR|CLICOLOR|CLICOLOR_FORCE|LANG|LANGUAGE|LC_[A-Z]+|TZ|COLUMNS|LINES|CLAUDECODE|GEMINI_CLI|QWEN_CODE)$/;
+const inertNames = [
+  'CI', 'TERM', 'COLORTERM', 'NO_COLOR', 'FORCE_COLOR', 'CLICOLOR', 'CLICOLOR_FORCE', 'LANG', 'LANGUAGE', 'LC_[A-Z]+',
+  'TZ', 'COLUMNS', 'LINES', 'CLAUDECODE', 'GEMINI_CLI', 'QWEN_CODE',
+];
+const inertVariable = new RegExp(`^(?:${inertNames.join('|')})$`);
 /** `PAGER=cat`: agents set it so that no pager waits for a key. */
 const pagerVariable = /^(?:PAGER|GIT_PAGER|MANPAGER|GH_PAGER)$/;
 const inertValue = /^[\w.:,@+-]{0,100}$/;

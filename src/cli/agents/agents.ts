@@ -59,10 +59,11 @@ export const command: Command = defineCommand({
     'agents [flags]', 'agents sessions [--agent AGENT] [--workdir DIR] [--delete ID]',
     'agents install NAME[@VERSION] [--registry FILE|URL] [--kind KIND] [-d]',
     'agents login NAME [--auth-method ID]', 'agents logout NAME',
-    'agents set JOB [--model MODEL] [--effort EFFORT] [--agent-mode MODE] [--permissions PRESET] [--rule RULE]…',
+    'agents set JOB [--model MODEL] [--effort EFFORT] [--agent-mode MODE] [--permissions PRESET]\n'
+      + '                              [--rule RULE]…',
   ],
-  about: `Of the machine that the server runs on. Of several of one name the first that is installed is meant; any other agent that speaks the Agent
-Client Protocol is asked for by the command that starts it.
+  about: `Of the machine that the server runs on. Of several of one name the first that is installed is meant; any other
+agent that speaks the Agent Client Protocol is asked for by the command that starts it.
 "install" is a job on that machine: from npm, by uv from PyPI, or from an archive whose SHA-256 the registry tells.
 The public registry is ${publicRegistry}
 "login" opens a terminal there with the agent's own login, where it has one; "logout" has the agent forget it.
@@ -75,7 +76,7 @@ ${aboutJob}`,
     { line: 'sidecar agents', what: 'what can be asked for, and how to install the rest' },
     {
       line: 'sidecar agents sessions -a claude',
-      what: 'what it remembers of this directory; go on with sidecar prompt --session',
+      what: 'what it remembers of this directory; continue by sidecar prompt --session',
     },
     { line: 'sidecar agents install gemini', what: 'from npm; sidecar prompt -a gemini then finds it' },
     { line: 'sidecar agents install claude-acp -d', what: 'of the public registry; prints the id of the job' },

@@ -250,7 +250,7 @@ export async function turnOn(
   try {
     const { jobId, turn, continues, keepAlive } = await sidecar.agents.prompt(id, prompt, { signal });
     if (jobId === id) return { id, turn, isKept: true, from: positionOf(job) };
-    if (continues !== undefined) say(`the agent had ended: job ${jobId} goes on with its session`);
+    if (continues !== undefined) say(`the agent had ended: job ${jobId} continues its session`);
     if (!isJobId(jobId)) throw new CommandError(`Cannot follow job ${jobId}: this is no id`);
     return { id: jobId, turn, isKept: keepAlive !== 0, from: { stdout: 0, stderr: 0 } };
   } catch (error) {
@@ -258,7 +258,7 @@ export async function turnOn(
     const session = job.acpSessionId ?? undefined;
     const hint = session === undefined
       ? undefined
-      : `A new job can go on with its session: sidecar prompt --session ${session} …`;
+      : `A new job can continue its session: sidecar prompt --session ${session} …`;
     const why = 'it ends after this turn, as it was not told to --keep-alive, or has no session';
     throw new CommandError(`Cannot prompt the agent of job ${id}: ${why}`, { ...(hint ? { hint } : {}), cause: error });
   }

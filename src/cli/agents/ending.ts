@@ -53,7 +53,7 @@ function stopInWords(stopReason: string): string {
     case 'max_tokens': return 'the turn was ended: the agent has used all the tokens that it may (max_tokens)';
     case 'max_turn_requests':
       return 'the turn was ended: the agent has asked its model as often as it may (max_turn_requests)';
-    case 'refusal': return 'the agent refuses to go on (refusal)';
+    case 'refusal': return 'the agent refuses to continue (refusal)';
     default: return `the turn has stopped: ${stopReason}`;
   }
 }
@@ -76,8 +76,9 @@ function hintsFor({ code, details }: AgentError, agent: string): readonly string
     }
     case 'auth_failed': return ['without --auth-method it tells which ones there are'];
     case 'not_started': return ['which agents there are, and how to install them: sidecar agents'];
-    case 'config_not_supported': return ['to go on without it: --config-optional'];
-    case 'permission_denied': return ['without --on-denied fail it goes on; what it may do: --permissions and --rule'];
+    case 'config_not_supported': return ['to continue without it: --config-optional'];
+    case 'permission_denied':
+      return ['without --on-denied fail it continues; what it may do: --permissions and --rule'];
     case 'policy_not_supported': return ['to continue all the same: --trust-agent, or --permissions all'];
     case 'resume_not_supported': return ['without --session or --on it begins a new one'];
     case 'content_not_supported': return ['name the file in the prompt instead of --attach: the agent can read it'];

@@ -38,7 +38,7 @@ export async function followAgent(agent: FollowedAgent): Promise<Job | undefined
   let isShown = fromTurn === undefined;
   let isLost = false;
   const onLost = (): void => {
-    if (!isLost) say(`lost the server; job ${id} goes on there, looking for it again`);
+    if (!isLost) say(`lost the server; job ${id} keeps running there, looking for it again`);
     isLost = true;
   };
   try {

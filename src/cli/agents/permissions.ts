@@ -36,7 +36,7 @@ const options = {
     type: 'string', multiple: true, value: 'NAME=VALUE',
     description: 'With accept: what the form of a question asks for; may be repeated',
   },
-  watch: { type: 'boolean', short: 'w', description: 'Go on, and print what is asked as it comes' },
+  watch: { type: 'boolean', short: 'w', description: 'Continue, and print what is asked as it comes' },
   json: { type: 'boolean', description: 'As JSON; with --watch one a line' },
 } as const;
 
@@ -50,9 +50,9 @@ export const command: Command = defineCommand({
     'permissions JOB [ID] accept|decline|cancel [--field NAME=VALUE]…',
   ],
   about: `${aboutJob}
-ID is that of a permission or a question, or its beginning; it may be left out where only one is pending. "approve" allows once, "deny" rejects
-once, unless --remember says for how long; OPTION is the id of any other option that the agent offers, which "permissions
-JOB" shows. accept, decline and cancel answer a question.`,
+ID is that of a permission or a question, or its beginning; it may be left out where only one is pending. "approve"
+allows once, "deny" rejects once, unless --remember says for how long; OPTION is the id of any other option that the
+agent offers, which "permissions JOB" shows. accept, decline and cancel answer a question.`,
   options,
   settings: connectionSettings,
   arity: { min: 0, max: 3 },

@@ -32,13 +32,15 @@ export const command: Command = defineCommand({
   name: 'prompt',
   summary: 'Have an agent do something, and watch it',
   usage: ['prompt [flags] [PROMPT…]', 'prompt [flags] --on JOB [PROMPT…]', 'prompt [flags] -i [PROMPT…]'],
-  about: `The prompt is given as words, or on stdin (also as "-"). The message of the agent comes on stdout, as it is written; tools, plans, changes
-of files and all else on stderr.
---permissions says what it may do within its directories: read (change nothing), edits (no commands), all (the default), ask or deny. The same
-holds for what it asks permission for and for what it writes and runs through the server without asking.
-The first --rule that fits decides, and what none fits, --permissions; in a command * stands for no character that means something to a shell, in
-a path for one name.
-What it asks (--permissions ask, decide=ask) is asked here where stdin is a terminal, and can be answered elsewhere by "sidecar permissions".
+  about: `The prompt is given as words, or on stdin (also as "-"). The message of the agent comes on stdout, as it is
+written; tools, plans, changes of files and all else on stderr.
+--permissions says what it may do within its directories: read (change nothing), edits (no commands), all (the
+default), ask or deny. The same holds for what it asks permission for and for what it writes and runs through the
+server without asking.
+The first --rule that fits decides, else --permissions; in a command * stands for no character that means something to
+a shell, in a path for one name.
+What it asks (--permissions ask, decide=ask) is asked here where stdin is a terminal, and can be answered elsewhere by
+"sidecar permissions".
 Ctrl-C cancels the turn, a second one the job, a third leaves it alone.
 Exits with 0 when the turn came to its end, 130 when Ctrl-C cancelled it, 124 at --timeout and --lifetime, else with 1.
 ${aboutJob}`,
@@ -58,7 +60,7 @@ ${aboutJob}`,
       what: 'the prompt from stdin, only the message to a file',
     },
     { line: 'sidecar prompt -i -a "node my-agent.mjs --acp"', what: 'a conversation, with an agent of your own' },
-    { line: 'sidecar prompt --on last "And now the documentation"', what: 'goes on with it, or with its session' },
+    { line: 'sidecar prompt --on last "And now the documentation"', what: 'continues with it, or with its session' },
   ],
   run,
 });

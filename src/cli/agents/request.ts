@@ -52,7 +52,7 @@ export const requestOptions = {
     description: 'How much the model is to think, by the word that the agent has for it',
   },
   'agent-mode': { type: 'string', value: 'MODE', description: 'The mode of the session, by its id or name' },
-  'config-optional': { type: 'boolean', description: 'Go on where the agent has no such model, effort or mode' },
+  'config-optional': { type: 'boolean', description: 'Continue where the agent has no such model, effort or mode' },
   workdir: {
     type: 'string', short: 'C', value: 'DIR',
     description: 'Where it works. Default: here for the local server, else where the server runs',
@@ -73,7 +73,7 @@ export const requestOptions = {
     type: 'string', short: 'e', multiple: true, value: 'NAME[=VALUE]',
     description: 'Laid over the environment of the server; without =VALUE that of here is passed on. May be repeated',
   },
-  session: { type: 'string', value: 'ID', description: 'Go on with an earlier session of the agent' },
+  session: { type: 'string', value: 'ID', description: 'Continue an earlier session of the agent' },
   'auth-method': {
     type: 'string', value: 'ID',
     description: 'How to log in to the agent; without it an agent that needs it tells which ones it has',
@@ -201,7 +201,8 @@ function ruleOf(text: string): PermissionRule {
 
 function unreadable(text: string): UsageError {
   return new UsageError(
-    `Cannot read --rule: expected any of kind=, tool=, path= and command=, and decide=approve, deny or ask, with commas in between, received "${text}"`,
+    'Cannot read --rule: expected any of kind=, tool=, path= and command=, and decide=approve, deny or ask, '
+      + `with commas in between, received "${text}"`,
     'prompt',
   );
 }

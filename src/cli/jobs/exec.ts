@@ -82,9 +82,12 @@ export const command: Command = defineCommand({
   summary: 'Run a command as a job, as if it ran here',
   usage: ['exec [flags] [--] COMMAND', 'exec [flags] [--] PROGRAM ARGUMENT…'],
   about: `One argument is a text for the shell; several are a program and its arguments, passed on exactly as they are.
-Output comes as it is written, stdin is forwarded, and the exit code is the job's (128+n for signal n, 124 at --timeout).
-Ctrl-C interrupts the job, a second one cancels it, a third leaves it alone. A server that restarts meanwhile loses nothing.
-With -t the job has a terminal: stdout and stderr are one, Ctrl-C is a key like any other, and Ctrl-] leaves the job, which continues.
+Output comes as it is written, stdin is forwarded, and the exit code is the job's (128+n for signal n, 124 at
+--timeout).
+Ctrl-C interrupts the job, a second one cancels it, a third leaves it alone. A server that restarts meanwhile loses
+nothing.
+With -t the job has a terminal: stdout and stderr are one, Ctrl-C is a key like any other, and Ctrl-] leaves the job,
+which continues.
 -i, -t and -it are there as docker and ssh have them: stdin is forwarded with or without -i.`,
   options,
   settings: connectionSettings,

@@ -16,7 +16,7 @@ import { readOutput, tailStart } from './output.ts';
 import { wholeNumber } from '../values.ts';
 
 const options = {
-  follow: { type: 'boolean', short: 'f', description: 'Go on until the job ends' },
+  follow: { type: 'boolean', short: 'f', description: 'Continue until the job ends' },
   tail: { type: 'string', value: 'N', description: 'Only the last N lines of each stream' },
   turn: { type: 'string', value: 'N', description: 'Only what an agent said in its Nth turn; with --json the turn' },
   stdout: { type: 'boolean', description: 'Only stdout' },
@@ -32,8 +32,8 @@ export const command: Command = defineCommand({
   summary: 'Print the output of a job',
   usage: ['logs [flags] JOB'],
   about: `${aboutJob}
-Its stdout comes on stdout and its stderr on stderr, byte for byte: first the one, then the other; what comes while following
-in the order in which it was written. Ending the command never touches the job.
+Its stdout comes on stdout and its stderr on stderr, byte for byte: first the one, then the other; what comes while
+following in the order in which it was written. Ending the command never touches the job.
 On a terminal the text of an agent has its control characters shown; that of a command is passed on as it is.`,
   options,
   settings: connectionSettings,

@@ -30,8 +30,8 @@ export const command: Command = defineCommand({
   name: 'wait',
   summary: 'Wait until jobs have finished',
   usage: ['wait [flags] JOB…', 'wait [flags] --label NAME=VALUE'],
-  about: `${aboutJob}\nPrints the id and the exit code of each as it finishes. Of one job the exit code is its own; of several it is 1 when one of them\n`
-    + 'failed. 124 when the time was over: the jobs run on.',
+  about: `${aboutJob}\nPrints the id and the exit code of each as it finishes. Of one job the exit code is its own;\n`
+    + 'of several it is 1 when one of them failed. 124 when the time was over: the jobs run on.',
   options,
   settings: connectionSettings,
   arity: { min: 0, max: Infinity },

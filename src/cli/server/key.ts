@@ -24,10 +24,11 @@ export const command: Command = defineCommand({
     'key show [flags]', 'key rotate [--grace TIME] [flags]',
     'key trust KEY|FILE|- [flags]', 'key trusted [flags]', 'key distrust NAME [flags]',
   ],
-  about: `The key stands in the file api-key of the state directory, unless SIDECAR_API_KEY gives one. A new version is installed only
-if somebody signed it whose key is trusted: npm's registry, whose keys come with this program, and those in the file update-keys.json
-of the state directory. Their KEY is "ed25519:BASE64" of who signs releases; or that of a registry: "SHA256:ID BASE64", its JSON, or
-what it serves at /-/npm/v1/keys. All commands work with or without a running server; a running one takes note at once.`,
+  about: `The key stands in the file api-key of the state directory, unless SIDECAR_API_KEY gives one. A new version is
+installed only if it is signed by a trusted key: one of npm's registry, which come with this program, or one in the
+file update-keys.json of the state directory. Their KEY is "ed25519:BASE64" of who signs releases; or that of a
+registry: "SHA256:ID BASE64", its JSON, or what it serves at /-/npm/v1/keys. All commands work with or without a
+running server; a running one takes note at once.`,
   options,
   settings: { 'state-dir': connectionSettings['state-dir']! },
   arity: { min: 0, max: 2 },

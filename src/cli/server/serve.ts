@@ -30,19 +30,16 @@ export const command: Command = defineCommand({
   name: 'serve',
   summary: 'Run the server',
   usage: ['serve [--wrapper] [flags]'],
-  about: 'Listens until it gets SIGTERM or SIGINT; then it finishes its answers and goes. Running jobs go on, and '
-    + 'the next server\n'
-    + 'finds them again. All flags can be set by SIDECAR_* and the config file too: see `sidecar config`.\n\n'
-    + 'With --wrapper this process starts the server as its child, starts it again whenever it crashes, and '
-    + 'carries out updates:\n'
-    + 'the new version is started beside the old one, takes its place without a gap, and is taken back when it '
-    + 'goes wrong.\n'
-    + 'What another start would not change (the port is taken, the state directory or a setting cannot be used) ends '
-    + 'it, with\n'
-    + 'the exit code of the server.\n\n'
-    + 'Updates are fetched through the proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, but for what NO_PROXY names; '
-    + 'before them\n'
-    + 'stand npm\'s own settings, for updates from npm. `sidecar config` and `sidecar doctor` show what holds.',
+  about: `Listens until it gets SIGTERM or SIGINT; then it finishes its answers and goes. Running jobs continue, and the
+next server finds them again. All flags can be set by SIDECAR_* and the config file too: see \`sidecar config\`.
+
+With --wrapper this process starts the server as its child, starts it again whenever it crashes, and carries out
+updates: the new version is started beside the old one, takes its place without a gap, and is taken back when it goes
+wrong. What another start would not change (the port is taken, the state directory or a setting cannot be used) ends
+it, with the exit code of the server.
+
+Updates are fetched through the proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, but for what NO_PROXY names; before them
+stand npm's own settings, for updates from npm. \`sidecar config\` and \`sidecar doctor\` show what holds.`,
   options,
   settings: settingOptions(['url', 'key-file']),
   isServer: true,

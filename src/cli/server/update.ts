@@ -23,13 +23,13 @@ const options = {
 
 export const command: Command = defineCommand({
   name: 'update',
-  summary: 'Update the server to a newer version, while it answers and its jobs go on',
+  summary: 'Update the server to a newer version, while it answers and its jobs keep running',
   usage: ['update [flags]', 'update --check [flags]'],
-  about: `The server needs a wrapper to carry it out: "sidecar serve --wrapper", or a service. Where versions come from is a setting of the
-server: --update-source. A new version that fails while it is on probation is taken back by itself.
-Exit code 0 when the server is up to date, 1 when the update failed or was taken back. With --check it is 0 whether or not there is a
-newer version, and 1 when the source cannot be asked: scripts look at --json, field available.isNewer, and at bad, which has the versions
-that went wrong before.`,
+  about: `The server needs a wrapper to carry it out: "sidecar serve --wrapper", or a service. Where versions come from
+is a setting of the server: --update-source. A new version that fails while it is on probation is taken back by itself.
+Exit code 0 when the server is up to date, 1 when the update failed or was taken back. With --check it is 0 whether or
+not there is a newer version, and 1 when the source cannot be asked: scripts look at --json, field available.isNewer,
+and at bad, which has the versions that went wrong before.`,
   options,
   settings: connectionSettings,
   examples: [
@@ -120,7 +120,7 @@ function tellStep({ step, version }: UpdateProgress): void {
     verifying: `verifying ${name}`,
     unpacking: `unpacking ${name}`,
     starting: `starting ${name} beside the running one`,
-    switching: `${name} is ready, the running one lets go`,
+    switching: `${name} is ready, the running one hands over`,
   };
   say(words[step]);
 }
@@ -157,6 +157,6 @@ export function failure(
     );
   }
   const isNoted = lastOutcome?.status === 'failed' && lastOutcome.to === version;
-  const reason = isNoted ? lastOutcome.reason : 'nobody noted why; look at the log of the server';
+  const reason = isNoted ? lastOutcome.reason : 'no reason was noted; look at the log of the server';
   return new CommandError(reason.startsWith('Cannot ') ? reason : `Cannot update to ${version}: ${reason}`, { hint });
 }

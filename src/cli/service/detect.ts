@@ -104,12 +104,12 @@ export function serviceOf(config: Config): Service {
 /** A warning if the program may not last, because it lies in a folder that another tool cleans up. */
 export function fragile({ words }: Service): string | undefined {
   const [node = '', main = ''] = words;
-  const keeper = [
+  const manager = [
     [/[/\\]\.?nvm[/\\]/i, 'nvm'], [/[/\\]\.?fnm(_multishells)?[/\\]/i, 'fnm'], [/[/\\]\.?volta[/\\]/i, 'Volta'],
     [/[/\\]\.?asdf[/\\]/i, 'asdf'], [/[/\\]mise[/\\]/i, 'mise'], [/[/\\]Cellar[/\\]/, 'Homebrew'],
   ].find(([pattern]) => (pattern as RegExp).test(node))?.[1];
-  if (keeper !== undefined)
-    return `The service runs ${node}, which ${String(keeper)} may remove: then run this again with another Node`;
+  if (manager !== undefined)
+    return `The service runs ${node}, which ${String(manager)} may remove: then run this again with another Node`;
   return /[/\\]_npx[/\\]/.test(main)
     ? `The service runs ${main}, which npx may remove: install machine-sidecar first`
     : undefined;

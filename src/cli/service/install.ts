@@ -30,12 +30,10 @@ export const command: Command = defineCommand({
   name: 'install',
   summary: 'Run the server as a service: it starts with the machine, and again whenever it ends',
   usage: ['install [--user|--system] [flags]'],
-  about: 'Uses systemd on Linux, launchd on macOS, the Task Scheduler on Windows. May be run again: the flags that are '
-    + 'given then hold,\n'
-    + 'and the service is restarted only if something changed. A restart does not touch running jobs.\n'
-    + 'Every flag of "sidecar serve" may be given: it becomes a flag of the service, as do SIDECAR_* variables of now, '
-    + 'but secrets do not.\n'
-    + 'The config file is read by the service itself. "sidecar uninstall" removes the service.',
+  about: `Uses systemd on Linux, launchd on macOS, the Task Scheduler on Windows. May be run again: the flags that are
+given then hold, and the service is restarted only if something changed. A restart does not touch running jobs.
+Every flag of "sidecar serve" may be given: it becomes a flag of the service, as do SIDECAR_* variables of now, but
+secrets do not. The config file is read by the service itself. "sidecar uninstall" removes the service.`,
   options,
   settings: settingOptions(['url', 'key-file']),
   listedSettings: ['host', 'port', 'state-dir'],
@@ -128,9 +126,8 @@ function planText({ supervisor, owner, file }: Place, content: string | undefine
     ...(content === undefined ? [] : [`  write  ${file}`]),
     ...steps.map((step) => `  run    ${commandLine(step)}${step.why === undefined ? '' : `   # ${step.why}`}`),
   ];
-  return `The service ${serviceName} of ${owner.scope === 'system' ? 'this machine' : owner.user} (${supervisor.name}):\n${
-    lines.join('\n')
-  }\n`;
+  const whose = owner.scope === 'system' ? 'this machine' : owner.user;
+  return `The service ${serviceName} of ${whose} (${supervisor.name}):\n${lines.join('\n')}\n`;
 }
 
 /** @throws CommandError when a server other than the service holds the state directory: the service could not start. */
@@ -143,7 +140,7 @@ async function mustBeFree(place: Place, config: Config, run: Run): Promise<void>
   if (isRunning !== false && stateDirOf(place) === config.stateDir) return;
   throw new CommandError(
     `Cannot install a service for ${config.stateDir}: a server runs there already, with pid ${holder.pid}`,
-    { hint: `Stop it (kill ${holder.pid}) and run this again: its jobs go on, and the service finds them` },
+    { hint: `Stop it (kill ${holder.pid}) and run this again: its jobs continue, and the service finds them` },
   );
 }
 

@@ -144,7 +144,7 @@ function linger(user: string): Step {
   return {
     program: 'loginctl',
     args: ['enable-linger', '--no-ask-password', user],
-    why: `so that it starts with the machine and goes on when ${user} logs out`,
+    why: `so that it starts with the machine and keeps running when ${user} logs out`,
     otherwise:
       `It runs only while ${user} is logged in, and jobs end at the logout. Type: sudo loginctl enable-linger ${user}`,
   };

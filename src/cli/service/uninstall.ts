@@ -65,7 +65,7 @@ export async function uninstall({ config, place, isDryRun, run }: Removal): Prom
 function farewell(place: Place, config: Config): string {
   const stateDir = stateDirOf(place) ?? config.stateDir;
   const jobs = process.platform === 'win32' ? 'Its jobs ended with it.'
-    : `Running jobs go on: to end them, run "sidecar serve --state-dir '${stateDir}'" and "sidecar kill".`;
+    : `Running jobs continue: to end them, run "sidecar serve --state-dir '${stateDir}'" and "sidecar kill".`;
   return `\nThe service is removed. ${jobs}\n`
-    + `The key, all jobs and their output stay in ${stateDir}: remove that folder when nobody needs them.`;
+    + `The key, all jobs and their output stay in ${stateDir}: remove that folder when they are no longer needed.`;
 }

@@ -49,8 +49,14 @@ export function wordAt(line: string): Word {
 /** A script for the session that prints the candidates, each ended by NUL, directories with a slash. */
 export function completionScript(word: Word): string {
   const pattern = `${word.directory}${quote(word.name)}*`;
-  const commands = `if [ -n "\${BASH_VERSION-}" ]; then compgen -c -- ${quote(word.name)} | head -n ${mostCandidates} | tr '\\n' '\\0'
-  else IFS=:; for d in $PATH; do for f in "$d"/${quote(word.name)}*; do [ -f "$f" ] && [ -x "$f" ] && printf '%s\\0' "\${f##*/}"; done; done; fi`;
+  const commands = `if [ -n "\${BASH_VERSION-}" ]; then
+    compgen -c -- ${quote(word.name)} | head -n ${mostCandidates} | tr '\\n' '\\0'
+  else
+    IFS=:
+    for d in $PATH; do
+      for f in "$d"/${quote(word.name)}*; do [ -f "$f" ] && [ -x "$f" ] && printf '%s\\0' "\${f##*/}"; done
+    done
+  fi`;
   const files = `n=0; for f in ${pattern}; do
   [ -e "$f" ] || [ -L "$f" ] || continue
   n=$((n + 1)); [ "$n" -le ${mostCandidates} ] || break

@@ -18,8 +18,8 @@ export const command: Command = defineCommand({
   name: 'sessions',
   summary: 'List persistent shells, or end them',
   usage: ['sessions [flags]', 'sessions delete [flags] KEY…'],
-  about: `A session is a shell that outlives the command: "sidecar shell KEY" and "sidecar exec --session KEY" run in it.
-Deleting one cancels its jobs and forgets its state. A stopped one starts again with the next command.`,
+  about: `A session is a shell that outlives the command: "sidecar shell KEY" and "sidecar exec --session KEY" run in
+it. Deleting one cancels its jobs and forgets its state. A stopped one starts again with the next command.`,
   options,
   settings: connectionSettings,
   arity: { min: 0, max: Infinity },

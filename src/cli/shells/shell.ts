@@ -42,9 +42,10 @@ export const command: Command = defineCommand({
   name: 'shell',
   summary: 'Run commands in a persistent shell, line by line',
   usage: ['shell [flags] [KEY]', 'shell [flags] -c COMMAND [KEY]'],
-  about: `KEY names the session; default "default". Its directory, variables, functions and background processes stay, for the next command, for
-"sidecar exec --session KEY", and after restarts of the server. Each command is a job. A command may have several lines; while one runs, what is
-typed is its input, and what it leaves unread is the next command, as in a shell. Tab completes commands and files of the machine.
+  about: `KEY names the session; default "default". Its directory, variables, functions and background processes stay,
+for the next command, for "sidecar exec --session KEY", and after restarts of the server. Each command is a job. A
+command may have several lines; while one runs, what is typed is its input, and what it leaves unread is the next
+command, as in a shell. Tab completes commands and files of the machine.
 Ctrl-C ends the command that runs (a second one at once, a third leaves it alone). Ctrl-D and "exit" leave; the session
 stays, see "sidecar sessions". Where stdin is no terminal its lines are the commands. Exits as the last command did.
 It has no terminal: for programs that want one there is "sidecar terminal".`,

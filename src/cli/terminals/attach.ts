@@ -24,8 +24,9 @@ export const command: Command = defineCommand({
   summary: 'Attach to a terminal',
   usage: ['attach [flags] TERMINAL'],
   about: `${aboutTerminal}
-First comes what it showed lately, then what comes; it has the size of this window. Ctrl-] leaves, and the terminal goes on.
-A server that restarts or is updated meanwhile loses nothing. Exits as the program does (128+n for signal n), 0 where it was left.`,
+First comes what it showed lately, then what comes; it has the size of this window. Ctrl-] leaves, and the terminal
+stays. A server that restarts or is updated meanwhile loses nothing. Exits as the program does (128+n for signal n), 0
+where it was left.`,
   options,
   settings: connectionSettings,
   arity: { min: 1, max: 1 },

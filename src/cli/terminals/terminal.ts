@@ -36,8 +36,10 @@ export const command: Command = defineCommand({
   name: 'terminal',
   summary: 'Open a terminal and attach to it',
   usage: ['terminal [flags] [--] [COMMAND]', 'terminal [flags] [--] PROGRAM ARGUMENT…'],
-  about: `Without a command it runs the shell of the user. One argument is a text for /bin/sh; several are a program and its arguments.
-The terminal outlives this command, and restarts and updates of the server: Ctrl-] leaves it, "sidecar attach" comes back.
+  about: `Without a command it runs the shell of the user. One argument is a text for /bin/sh; several are a program
+and its arguments.
+The terminal outlives this command, and restarts and updates of the server: Ctrl-] leaves it, "sidecar attach" comes
+back.
 Exits as the program does (128+n for signal n), 0 where it was left.`,
   options,
   settings: connectionSettings,

@@ -27,7 +27,10 @@ Closing one ends its program and all that it started. Those that have ended are 
   examples: [
     { line: 'sidecar terminals', what: 'what there is' },
     { line: 'sidecar terminals close last', what: 'end one' },
-    { line: "sidecar terminals --json | jq -r '.[] | select(.attached == 0).terminalId'", what: 'where nobody looks' },
+    {
+      line: "sidecar terminals --json | jq -r '.[] | select(.attached == 0).terminalId'",
+      what: 'those that no viewer shows',
+    },
   ],
   run,
 });

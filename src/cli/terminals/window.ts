@@ -53,7 +53,7 @@ export async function showTerminal(sidecar: Sidecar, terminal: Terminal, options
     end = await window.open(sidecar);
   } catch (error) {
     if (!(error instanceof ProblemError) || error.code !== 'unreachable') throw error;
-    const hint = `The terminal goes on; once the server is back, "sidecar attach ${id}" shows it again`;
+    const hint = `The terminal stays; once the server is back, "sidecar attach ${id}" shows it again`;
     throw new CommandError(error.message, { hint, exitCode: exitCodes.unreachable, cause: error });
   } finally {
     window.close();
@@ -68,7 +68,7 @@ const endings: { readonly [reason in Exclude<TerminalEnd['reason'], 'exit'>]: st
   idle: 'was closed, as nothing happened in it for too long (--terminal-idle of the server)',
   lifetime: 'was closed at the end of its time (--terminal-lifetime of the server)',
   disconnected: 'ended with the connection that it belonged to',
-  lost: 'is lost: what kept it was killed, and nobody can know how it ended',
+  lost: 'is lost: what kept it was killed, and how it ended cannot be known',
 };
 
 class Window {
@@ -130,7 +130,7 @@ class Window {
 
   left(id: string): number {
     if (this.#local) tell('\n');
-    if (this.#signal === undefined) say(`left terminal ${id}, which goes on; "sidecar attach ${id}" comes back`);
+    if (this.#signal === undefined) say(`left terminal ${id}, which stays; "sidecar attach ${id}" comes back`);
     return this.#signal === undefined ? exitCodes.ok : 128 + constants.signals[this.#signal];
   }
 
@@ -187,7 +187,7 @@ class Window {
       done();
       const isUnknown = error instanceof ProblemError && error.code === 'unreachable';
       if (isUnknown && !this.#leaving.signal.aborted) this.#tell(
-        `nobody knows whether the last ${bytes.length} bytes were typed`,
+        `whether the last ${bytes.length} bytes were typed is unknown`,
       );
     });
   }
@@ -199,7 +199,7 @@ class Window {
   #lose(): void {
     this.#lost ??= setTimeout(() => {
       this.#isLostTold = true;
-      this.#tell('lost the server; the terminal goes on there, looking for it again');
+      this.#tell('lost the server; the terminal stays there, looking for it again');
     }, quietMs);
   }
 

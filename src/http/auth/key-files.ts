@@ -47,7 +47,7 @@ export function readPrivate(path: string): string | undefined {
     }
     if (self !== undefined && (stats.mode & 0o077) !== 0) {
       throw new Error(`Cannot use ${path}: others can read it (mode ${(stats.mode & 0o777).toString(8)}); `
-        + `run "chmod 600 ${path}" and, if somebody may have seen the key, "sidecar key rotate"`);
+        + `run "chmod 600 ${path}" and, if another user may have seen the key, "sidecar key rotate"`);
     }
     if (stats.size > 65_536) throw new Error(`Cannot use ${path}: it is too large; move it away`);
     return readFileSync(fd, 'utf8');

@@ -301,11 +301,11 @@ function beginUpgrade(incoming: IncomingMessage, socket: Socket, head: Buffer, g
   // Reading notices a client that leaves before the answer.
   socket.on('readable', ignore);
   // The route may be an ordinary one with a long answer, which waits for 'drain'.
-  const goOn = (): void => { response.emit('drain'); };
-  socket.on('drain', goOn);
+  const resume = (): void => { response.emit('drain'); };
+  socket.on('drain', resume);
   response.once('finish', () => {
     socket.off('readable', ignore);
-    socket.off('drain', goOn);
+    socket.off('drain', resume);
     to.connections.linger(socket);
   });
   try {

@@ -26,5 +26,6 @@ const mayTruncate = 'the command names /dev/stdout or /dev/stderr, which are fil
 function notPassedOn(names: readonly string[]): string {
   const shown = names.slice(0, shownNames).map((name) => JSON.stringify(name.slice(0, shownCharacters)));
   const more = names.length > shownNames ? ` and ${names.length - shownNames} more` : '';
-  return `not in the environment of the persistent shell, as no shell has variables of such names: ${shown.join(', ')}${more}`;
+  const list = `${shown.join(', ')}${more}`;
+  return `not in the environment of the persistent shell, as no shell has variables of such names: ${list}`;
 }

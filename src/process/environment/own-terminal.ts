@@ -10,14 +10,17 @@ const names: readonly RegExp[] = [
   /^(COLUMNS|LINES|TERMCAP|WINDOWID|WINDOWPATH|STY|WINDOW|SHPOOL_.*|ZELLIJ.*|BYOBU_.*)$/,
   /^TMUX(?!_TMPDIR$)/,
   // The terminal program, by which shells and editors enable features that only it has.
-  /^(TERM_PROGRAM.*|TERM_SESSION_ID|TERM_FEATURES|LC_TERMINAL.*|TERMINAL_EMULATOR|COLORFGBG|VTE_VERSION|XTERM_.*|KONSOLE_.*|ITERM_.*|KITTY_.*|GHOSTTY_.*)$/,
-  /^(WEZTERM_.*|ALACRITTY_.*|GNOME_TERMINAL_.*|TERMINATOR_.*|TILIX_.*|GUAKE_.*|WARP_.*|VSCODE_.*|ZED_TERM|INSIDE_EMACS|NVIM|NVIM_.*|VIM_TERMINAL|VIM_SERVERNAME)$/,
+  /^(TERM_PROGRAM.*|TERM_SESSION_ID|TERM_FEATURES|LC_TERMINAL.*|TERMINAL_EMULATOR|COLORFGBG|VTE_VERSION)$/,
+  /^(XTERM_.*|KONSOLE_.*|ITERM_.*|KITTY_.*|GHOSTTY_.*)$/,
+  /^(WEZTERM_.*|ALACRITTY_.*|GNOME_TERMINAL_.*|TERMINATOR_.*|TILIX_.*|GUAKE_.*|WARP_.*)$/,
+  /^(VSCODE_.*|ZED_TERM|INSIDE_EMACS|NVIM|NVIM_.*|VIM_TERMINAL|VIM_SERVERNAME)$/,
   /^(WT_SESSION|WT_PROFILE_ID|ConEmu.*|ANSICON.*|SHELL_SESSION_.*)$/,
   // The connection through which this program was started (ssh(1), ENVIRONMENT), and where passphrases are asked for
   // (gpg-agent(1)).
   /^(SSH_TTY|SSH_CONNECTION|SSH_CLIENT|SSH_ORIGINAL_COMMAND|GPG_TTY|MOSH_.*|ET_VERSION)$/,
   // Variables of systemd and of the wrapper for this process alone (systemd.exec(5), sd_notify(3)).
-  /^(NOTIFY_SOCKET|WATCHDOG_(PID|USEC)|LISTEN_(PID|FDS|FDNAMES)|MAINPID|JOURNAL_STREAM|NODE_CHANNEL_.*|NODE_UNIQUE_ID)$/,
+  /^(NOTIFY_SOCKET|WATCHDOG_(PID|USEC)|LISTEN_(PID|FDS|FDNAMES)|MAINPID|JOURNAL_STREAM)$/,
+  /^(NODE_CHANNEL_.*|NODE_UNIQUE_ID)$/,
 ];
 
 export function withoutOwnTerminal(environment: Environment): Environment {

@@ -56,7 +56,7 @@ const ofDirectory = /^(OLD)?PWD$/;
  * Variables that no shell takes from its environment, though it obeys them once they are set: IFS and OPTIND (POSIX,
  * Shell Command Language 2.5.3), OPTERR (bash(1)), and those that zsh has under two names (zshparam(1)).
  */
-const begunAnew = /^(IFS|OPTIND|OPTERR|HISTCHARS|histchars)$/;
+const resetByShells = /^(IFS|OPTIND|OPTERR|HISTCHARS|histchars)$/;
 
 /** The environment that a bash of ours is started with, and the variables that it adds for jobs. */
 export interface ShellStart {
@@ -103,7 +103,7 @@ export function ownShellStart(inherited: Variables, requested: Variables): OwnSh
   const { plain, own: made } = byHandling(requested);
   const hindering = Object.keys(inherited).filter((name) => loopFunction.test(name));
   const before = filtered(byHandling(inherited).obeyed, (name) => !ofDirectory.test(name));
-  const obeyed = filtered({ ...before, ...byHandling(requested).obeyed }, (name) => !begunAnew.test(name));
+  const obeyed = filtered({ ...before, ...byHandling(requested).obeyed }, (name) => !resetByShells.test(name));
   return {
     env: {
       ...plain,

@@ -159,7 +159,7 @@ function checkMode(stateDir: string, path: string, stats: Stats, self: Self): vo
   const mode = (stats.mode & 0o7777).toString(8).padStart(4, '0');
   throw new StateDirectoryError(
     `${cannotUse(stateDir)}: ${nameOf(stateDir, path)} may be written by others (mode ${mode}); `
-      + `run "chmod go-w ${path}" if nobody else has been there, or choose another with --state-dir`,
+      + `run "chmod go-w ${path}" if no other user has been there, or choose another with --state-dir`,
   );
 }
 

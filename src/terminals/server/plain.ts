@@ -8,7 +8,10 @@
 
 // ECMA-48: CSI with parameters, intermediates and a final byte; strings (OSC, DCS, SOS, PM, APC) to BEL or ST; other
 // escapes with their intermediates; and control characters, of which only those that move within a line have an effect.
-const sequence = /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b\[[0-?]*[ -/]*$|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]?|[\0-\x1f\x7f]/gu;
+const sequence = new RegExp([
+  /\x1b\[([0-?]*)[ -/]*([@-~])/, /\x1b\[[0-?]*[ -/]*$/, /\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)/,
+  /\x1b[ -/]*[0-~]?/, /[\0-\x1f\x7f]/,
+].map(({ source }) => source).join('|'), 'gu');
 
 /** Limits on the text of a program that moves the cursor far: no window is wider, and no text needs more padding. */
 const widest = 4096;

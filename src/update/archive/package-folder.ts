@@ -52,7 +52,7 @@ function kindOf(stats: Stats): TarEntry['kind'] {
 /** Reads no more bytes than were counted, even if the file grows. */
 async function* read(path: string, size: number): AsyncGenerator<Buffer, void> {
   if (size === 0) return;
-  const file = await openRegularLater(path, { owner: 'anybody' });
+  const file = await openRegularLater(path, { owner: 'anyone' });
   try {
     for await (const piece of file.createReadStream({ end: size - 1, autoClose: false })) yield piece as Buffer;
   } finally {

@@ -133,7 +133,8 @@ function tarballUrl(address: string, registry: URL): URL {
   if (url.protocol === 'https:' || (url.protocol === 'http:' && registry.protocol === 'http:')) return url;
   throw new SourceError(
     'refused',
-    `Cannot use ${shown(url)}: the registry is ${registry.protocol}//, its tarball must not be less safe; ask who runs it`,
+    `Cannot use ${shown(url)}: the registry is ${registry.protocol}//, its tarball must not be less safe; `
+      + 'ask who runs it',
   );
 }
 

@@ -74,7 +74,7 @@ export async function integrityOf(path: string, options: { signal?: AbortSignal 
 async function digestOf(path: string, options: { signal?: AbortSignal | undefined }): Promise<string> {
   const hash = createHash('sha512');
   // The user may have named a link to the file.
-  const file = await openRegularLater(await realpath(path), { owner: 'anybody' });
+  const file = await openRegularLater(await realpath(path), { owner: 'anyone' });
   for await (const chunk of file.createReadStream(options.signal ? { signal: options.signal } : {})) {
     hash.update(chunk as Buffer);
   }

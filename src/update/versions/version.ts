@@ -10,9 +10,9 @@ const maxLength = 128;
 const number = '(?:0|[1-9][0-9]*)';
 const identifier = `(?:${number}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)`;
 const build = '[0-9A-Za-z-]+';
-const grammar = new RegExp(
-  `^(?<core>${number}\\.${number}\\.${number})(?:-(?<pre>${identifier}(?:\\.${identifier})*))?(?:\\+${build}(?:\\.${build})*)?$`,
-);
+const core = `(?<core>${number}\\.${number}\\.${number})`;
+const pre = `(?<pre>${identifier}(?:\\.${identifier})*)`;
+const grammar = new RegExp(`^${core}(?:-${pre})?(?:\\+${build}(?:\\.${build})*)?$`);
 
 /** Which of two versions comes first: -1 the left, 1 the right, 0 neither. */
 export type Order = -1 | 0 | 1;

@@ -152,9 +152,9 @@ describe('sidecar prompt', { skip }, () => {
     const { run } = await setUp(t);
     const cases: readonly (readonly [args: readonly string[], exitCode: number, stderr: RegExp])[] = [
       [['-e', 'FAKE_AUTH=1', 'say x'], 1, /logged in first[^]*--auth-method oauth {3}In a browser\nsidecar: {3}--auth-method key {3}By a key\nsidecar: or log in with/],
-      [['-m', 'nope', 'say x'], 1, /it has a, b\nsidecar: to go on without it: --config-optional/],
+      [['-m', 'nope', 'say x'], 1, /it has a, b\nsidecar: to continue without it: --config-optional/],
       [['die'], 1, /The agent has ended/],
-      [['stop refusal'], 1, /refuses to go on/],
+      [['stop refusal'], 1, /refuses to continue/],
       [['stop max_tokens'], 1, /max_tokens/],
       [['--permissions', 'edits', 'ask execute ls'], 0, /! denied: execute ls \(/],
       [['--permissions', 'read', '--on-denied', 'fail', 'write a x'], 1, /not allowed to edit a: the policy read approves no edit\nsidecar: without --on-denied fail/],
@@ -255,7 +255,7 @@ describe('sidecar prompt', { skip }, () => {
     assert.equal((await newest(server)).status, 'running');
     await server.client.jobs.cancel(jobId);
     const late = await run(['prompt', '--on', 'last', 'say x']);
-    assert.match(late.stderr, /the agent had ended: job \w{16} goes on with its session[^]*can neither resume nor load one/);
+    assert.match(late.stderr, /the agent had ended: job \w{16} continues its session[^]*can neither resume nor load one/);
     assert.equal(late.exitCode, 1);
     await run(['exec', 'true']);
     assert.match((await run(['prompt', '--on', 'last', 'say x'])).stderr, /runs no agent/);

@@ -54,7 +54,7 @@ describe('sidecar exec', () => {
     await server.start();
     const { stdout, stderr, exitCode } = await ended;
     assert.equal(stdout, Array.from({ length: 60 }, (_, index) => `line ${index + 1}\n`).join(''));
-    assert.match(stderr, /^sidecar: lost the server; job \w+ goes on there, looking for it again\nbye\n$/);
+    assert.match(stderr, /^sidecar: lost the server; job \w+ keeps running there, looking for it again\nbye\n$/);
     assert.equal(exitCode, 5);
   });
 

@@ -27,7 +27,7 @@ describe('sidecar update', () => {
     const { stdout, stderr, exitCode } = await update();
     assert.equal(stderr, [
       'downloading 1.1.0', 'verifying 1.1.0', 'unpacking 1.1.0', 'starting 1.1.0 beside the running one',
-      '1.1.0 is ready, the running one lets go',
+      '1.1.0 is ready, the running one hands over',
     ].map((line) => `sidecar: ${line}\n`).join(''));
     assert.equal(stdout, 'updated from 1.0.0 to 1.1.0; it is on probation for 60 s, and taken back if it fails\n');
     assert.equal(exitCode, 0);
@@ -84,7 +84,7 @@ describe('sidecar update', () => {
     const refused: UpdateState['lastOutcome'] = { status: 'failed', from: '1.0.0', to: '1.1.0', reason: 'Cannot install 1.1.0: it is another', at: 300 };
     for (const [given, message] of [
       [failure(state, order), 'Cannot update to 1.1.0: 1.0.0, which was to carry it out, was itself taken back meanwhile (it crashed)'],
-      [failure(state, { ...order, since: 300 }), 'Cannot update to 1.1.0: nobody noted why; look at the log of the server'],
+      [failure(state, { ...order, since: 300 }), 'Cannot update to 1.1.0: no reason was noted; look at the log of the server'],
       [failure({ ...state, lastOutcome: refused }, order), 'Cannot install 1.1.0: it is another'],
     ] as const) {
       assert.deepEqual([given.message, given.hint], [message, '0.9.0 runs']);

@@ -90,7 +90,7 @@ describe('sidecar terminal and attach at a terminal', { skip: terminalless }, ()
     one.type('\x03');
     await one.shows(/\^C[^]*\$ /);
     one.type('\x1d');
-    await one.shows(/left terminal \w+, which goes on; "sidecar attach \w+" comes back\r\n/);
+    await one.shows(/left terminal \w+, which stays; "sidecar attach \w+" comes back\r\n/);
     assert.equal((await one.ended).exitCode, 0);
     const two = await sitDown(t, server, ['attach', '--detach-keys', 'ctrl-p,ctrl-q', 'work']);
     await two.shows(/Ctrl-P Ctrl-Q detaches\r\n[^]*stty size[^]*30 100\r\n[^]*sleeping[^]*\$ /);
