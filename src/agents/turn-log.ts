@@ -3,7 +3,7 @@
  * @module
  */
 import { type AgentTurn, type TurnUsage, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
-import { beginning } from './lenient.ts';
+import { truncate } from '../base/truncate.ts';
 
 /** A turn as a line of its file: the text is cut; the whole text is in stdout. */
 export interface TurnRecord extends AgentTurn {
@@ -91,7 +91,7 @@ export class TurnLog {
 
 /** The text as it is read from stdout, which cannot hold half of a character. */
 function joined(text: string, piece: string): Pick<AgentTurn, 'text' | 'isTextCut'> {
-  const more = Buffer.from(beginning(piece, maxTurnTextCharacters + 1)).toString();
-  const start = beginning(text + more, maxTurnTextCharacters);
+  const more = Buffer.from(truncate(piece, maxTurnTextCharacters + 1)).toString();
+  const start = truncate(text + more, maxTurnTextCharacters);
   return { text: start, isTextCut: start.length < text.length + piece.length };
 }

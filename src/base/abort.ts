@@ -1,5 +1,5 @@
 /**
- * Listening to abort signals that many calls share.
+ * Abort signals that many calls share: listening to them, and ending a wait by them.
  * @module
  */
 
@@ -27,6 +27,37 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
     signal.removeEventListener('abort', first);
     listeners.delete(signal);
   };
+}
+
+/** Settles like `work`; if `signal` aborts first, rejects with its reason. The work itself continues. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  return await new Promise<T>((resolve, reject) => {
+    const stop = onAbort(signal, () => reject(signal.reason as Error));
+    void work.then(resolve, reject).finally(stop);
+  });
+}
+
+/**
+ * Runs `run` with its own signal, which aborts with the first of `signals`. After an abort the result is `fallback`,
+ * whatever `run` still does. If a signal has aborted already, `run` is not called.
+ */
+export async function runUnlessAborted<T, U>(
+  signals: readonly AbortSignal[],
+  run: (signal: AbortSignal) => Promise<T>,
+  fallback: U,
+): Promise<T | U> {
+  if (signals.some(({ aborted }) => aborted)) return fallback;
+  const controller = new AbortController();
+  const aborted = new Promise<U>((resolve) => {
+    controller.signal.addEventListener('abort', () => resolve(fallback), { once: true });
+  });
+  const stops = signals.map((signal) => onAbort(signal, () => controller.abort()));
+  try {
+    return await Promise.race([run(controller.signal), aborted]);
+  } finally {
+    for (const stop of stops) stop();
+  }
 }
 
 function listenTo(signal: AbortSignal): { readonly calls: Set<() => void>; readonly onAbort: () => void } {

@@ -2,6 +2,7 @@
  * Keeps the last bytes of a stream, addressed by their offset in the whole stream.
  * @module
  */
+import { startOfCharacter } from './utf8.ts';
 
 export class RingBuffer {
   readonly #bytes: Buffer;
@@ -63,8 +64,6 @@ export class RingBuffer {
   get characterStart(): number {
     const { start } = this;
     if (start === 0) return 0;
-    // UTF-8: a byte 10xxxxxx continues a character, which has at most four bytes.
-    const whole = this.read(start, 4).findIndex((byte) => (byte & 0xc0) !== 0x80);
-    return start + Math.max(0, whole);
+    return start + startOfCharacter(this.read(start, 4));
   }
 }

@@ -12,7 +12,7 @@ import { basename, delimiter, dirname, join, sep } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type InstallOrder, installSeconds, installer, recordFile, recordIn } from '../agents/server/installs.ts';
 import { packageNameOf } from '../agents/registry.ts';
-import { fieldsOf, textOf } from '../agents/lenient.ts';
+import { fieldsOf, textOf } from '../base/loose.ts';
 import { replaceFile } from '../base/atomic-file.ts';
 import { openToAppend, readRegular } from '../base/untrusted-file.ts';
 import { ownEnvironment, ownProxies } from '../config/environment.ts';

@@ -4,6 +4,7 @@
  * @module
  */
 import { defined } from '../base/defined.ts';
+import { type Fields, fieldsOf, isFields, listOf, textOf } from '../base/loose.ts';
 import type { AgentError } from '../protocol/agent-jobs.ts';
 import type { AgentChange } from '../protocol/agents.ts';
 
@@ -56,8 +57,6 @@ export type AgentEvent = { readonly seq: number; readonly at: number } & (
   | { readonly type: 'error'; readonly error: AgentError }
 );
 
-type Fields = { readonly [field: string]: unknown };
-
 /**
  * @param event That of a {@link JobEvent} `agent`, or one of the `events` of a job.
  * @returns `undefined` for an event of a type that this version does not know, and for one in `events` that repeats an
@@ -73,17 +72,17 @@ export function agentEvent(event: unknown): AgentEvent | undefined {
 type Part = AgentEvent extends infer E ? E extends AgentEvent ? Omit<E, 'seq' | 'at'> : never : never;
 
 function partOf(fields: Fields): Part | undefined {
-  const [turn, reason, decision] = [numberOf(fields['turn']), textOf(fields['reason']), textOf(fields['decision'])];
+  const [turn, reason, decision] = [numberOf(fields['turn']), textIn(fields['reason']), textIn(fields['decision'])];
   switch (fields['type']) {
     case 'agent': {
       const { name, version } = fieldsOf(fields['info']);
       return { type: 'agent', name: textOrNull(name), version: textOrNull(version) };
     }
     case 'session': return {
-      type: 'session', sessionId: textOf(fields['sessionId']), isResumed: fields['isResumed'] === true,
+      type: 'session', sessionId: textIn(fields['sessionId']), isResumed: fields['isResumed'] === true,
     };
     case 'config_refused': return {
-      type: 'config_refused', category: textOf(fields['category']), wanted: textOf(fields['wanted']),
+      type: 'config_refused', category: textIn(fields['category']), wanted: textIn(fields['wanted']),
       offered: textsOf(fields['offered']),
     };
     case 'changed': {
@@ -96,18 +95,18 @@ function partOf(fields: Fields): Part | undefined {
     };
     case 'permission': return {
       type: 'permission', decision, reason,
-      permission: permissionOf(textOf(fields['permissionId']), fieldsOf(fields['question'])),
+      permission: permissionOf(textIn(fields['permissionId']), fieldsOf(fields['question'])),
     };
     case 'elicitation': {
-      const [elicitationId, message] = [textOf(fields['elicitationId']), textOf(fields['message'])];
-      const url = textOf(fields['url']);
+      const [elicitationId, message] = [textIn(fields['elicitationId']), textIn(fields['message'])];
+      const url = textIn(fields['url']);
       return { type: 'elicitation', elicitationId, decision, reason, message, ...(url === '' ? {} : { url }) };
     }
-    case 'stop': return { type: 'stop', turn, stopReason: textOf(fields['stopReason']) };
-    case 'fault': return { type: 'fault', what: textOf(fields['what']) };
+    case 'stop': return { type: 'stop', turn, stopReason: textIn(fields['stopReason']) };
+    case 'fault': return { type: 'fault', what: textIn(fields['what']) };
     case 'error': {
       const { code, message, details } = fieldsOf(fields['error']);
-      return { type: 'error', error: { code: textOf(code), message: textOf(message), details: fieldsOf(details) } };
+      return { type: 'error', error: { code: textIn(code), message: textIn(message), details: isFields(details) ? details : {} } };
     }
     default: return undefined;
   }
@@ -115,28 +114,20 @@ function partOf(fields: Fields): Part | undefined {
 
 function permissionOf(permissionId: string, { kind, tools, paths, commands, options }: Fields): AskedPermission {
   return {
-    permissionId, kind: textOf(kind), tools: textsOf(tools), paths: textsOf(paths), commands: textsOf(commands),
+    permissionId, kind: textIn(kind), tools: textsOf(tools), paths: textsOf(paths), commands: textsOf(commands),
     options: listOf(options).map(fieldsOf).flatMap(({ optionId, kind: optionKind, name }) =>
       (typeof optionId === 'string'
-        ? [{ optionId, kind: textOf(optionKind), ...(typeof name === 'string' ? { name } : {}) }]
+        ? [{ optionId, kind: textIn(optionKind), ...(typeof name === 'string' ? { name } : {}) }]
         : [])),
   };
-}
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Fields : {};
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }
 
 function textsOf(value: unknown): readonly string[] {
   return listOf(value).filter((one): one is string => typeof one === 'string');
 }
 
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
+function textIn(value: unknown): string {
+  return textOf(value) ?? '';
 }
 
 function textOrNull(value: unknown): string | null {

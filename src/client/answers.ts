@@ -3,6 +3,7 @@
  * and fields that it leaves out are not missed; only what this library itself relies on must be there.
  * @module
  */
+import { type Fields, fieldsOf } from '../base/loose.ts';
 import type { AgentTurn, PendingAnywhere } from '../protocol/agent-jobs.ts';
 import type {
   AgentList, AgentListing, ChangeTaken, ElicitationTaken, PermissionTaken, PromptTaken, TurnCancelled,
@@ -16,8 +17,6 @@ import type { Ticket } from '../protocol/tickets.ts';
 import type { UpdateAnswer, UpdateState } from '../protocol/updates.ts';
 import type { Answer } from './transport/endpoint.ts';
 import { badAnswer } from './transport/failure.ts';
-
-type Fields = { readonly [field: string]: unknown };
 
 export function jobAnswer(value: unknown, from: string): Job {
   const fields = fieldsOf(value);
@@ -205,10 +204,6 @@ function anyEvent<T>(
 
 export function isFinishedJob(value: Accepted | Job): value is Job {
   return value.status !== 'pending' && value.status !== 'running';
-}
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? (value as Fields) : {};
 }
 
 function isJob(fields: unknown): fields is Job {

@@ -13,7 +13,7 @@ import { failureOf } from './failure.ts';
 import { Lookout } from './release-checker.ts';
 import { SourceError, shown } from './source-error.ts';
 import type { Release, Source } from './sources/source.ts';
-import { unlessAborted } from './unless-aborted.ts';
+import { unlessAborted } from '../base/abort.ts';
 import { type UpdateTimings, type UpdaterOptions, defaultLimits, defaultTimings } from './updater-options.ts';
 import type { Carrier, Updates } from './updates.ts';
 import { compareVersions } from './versions/version.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { fieldsOf } from '../../src/agents/lenient.ts';
+import { fieldsOf } from '../../src/base/loose.ts';
 import { markName } from '../../src/process/descendants.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { type Ending, type Row, agent, check, concurrency, isCostly, rows, wanted } from '../support/misbehaving-agents.ts';

@@ -5,6 +5,7 @@
  */
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { runUnlessAborted } from '../../base/abort.ts';
 import { defined } from '../../base/defined.ts';
 import { RpcConnection } from '../../jsonrpc/connection.ts';
 import { FramingError } from '../../jsonrpc/framing.ts';
@@ -14,7 +15,6 @@ import { acpCancel, type Asked } from '../../jsonrpc/peer.ts';
 import { shellWord } from '../../base/shell-word.ts';
 import type { AgentSession, TurnUsage } from '../../protocol/agent-jobs.ts';
 import { type AcpVersion, type McpServer, type PromptBlock, agentDefaults } from '../../protocol/agents.ts';
-import { unlessAborted } from './abortable.ts';
 import type { AgentAbilities, AuthMethod, ConfigChoice, SessionAbility } from './v1.ts';
 import { UpdatesV2, abilitiesOfV2, isV2, mcpServersOfV2, permissionOfV2 } from './v2.ts';
 import {
@@ -23,7 +23,8 @@ import {
 import { AgentFailure } from './agent-failure.ts';
 import type { AgentExit } from './agent-process.ts';
 import { Foreground } from './v2-foreground.ts';
-import { beginning, bounded, fieldsOf, isFields, shown, textOf } from '../lenient.ts';
+import { fieldsOf, isFields, textOf } from '../../base/loose.ts';
+import { displayText, truncate, truncateJson } from '../../base/truncate.ts';
 import { questionOf } from '../permissions/question.ts';
 import { everySession } from './session-list.ts';
 
@@ -394,7 +395,7 @@ export class Conversation {
     });
     try {
       const { stopReason, error } = await Promise.race([foreground.endOf(inserted), ended]);
-      if (stopReason !== 'error') return beginning(stopReason ?? 'end_turn', maxMessageCharacters);
+      if (stopReason !== 'error') return truncate(stopReason ?? 'end_turn', maxMessageCharacters);
       const { code, message, data } = fieldsOf(error);
       const number = typeof code === 'number' ? code : rpcCodes.internalError;
       throw this.#refusal('session/prompt', new RpcError(number, textOf(message) ?? 'it does not say why', { data }));
@@ -511,7 +512,7 @@ export class Conversation {
       this.#isEarlyLost = true;
       return;
     }
-    if (!this.#isOurs(sessionId)) return this.#options.onFault(`an update of another session: ${shown(sessionId)}`);
+    if (!this.#isOurs(sessionId)) return this.#options.onFault(`an update of another session: ${displayText(sessionId)}`);
     if (sessionId !== this.#sessionId && !isFields(update)) return this.#options.onFault(
       'an update that names no session and tells nothing',
     );
@@ -532,7 +533,7 @@ export class Conversation {
     if (this.#sessionId !== undefined && !this.#isOurs(sessionId)) {
       throw new RpcError(
         rpcCodes.invalidParams,
-        `Cannot do ${method}: session ${shown(sessionId)} is not the one that was begun`,
+        `Cannot do ${method}: session ${displayText(sessionId)} is not the one that was begun`,
       );
     }
     if (method === 'elicitation/create') return await this.#elicited(params, asked.signal);
@@ -551,7 +552,7 @@ export class Conversation {
     const turn = this.#turn?.signal;
     return turn === undefined
       ? undefined
-      : await unlessAborted([turn, unwanted], (signal) => this.#options.permit(params, signal), undefined);
+      : await runUnlessAborted([turn, unwanted], (signal) => this.#options.permit(params, signal), undefined);
   }
 
   /** Also works outside of a turn: a login may ask a question. */
@@ -560,7 +561,7 @@ export class Conversation {
     if (!elicit) throw new RpcError(rpcCodes.methodNotFound, 'Method not found: elicitation/create was not offered');
     checkElicitation(params);
     const turn = this.#turn?.signal;
-    return await unlessAborted(
+    return await runUnlessAborted(
       turn === undefined ? [unwanted] : [turn, unwanted],
       (signal) => elicit(params, signal),
       { action: 'cancel' },
@@ -618,7 +619,7 @@ export class Conversation {
   /** The agent's error may be of any length; what is reported of it is limited. */
   #refusal(method: string, error: RpcError): AgentFailure {
     const { code, data } = error;
-    const message = beginning(error.message, maxMessageCharacters);
+    const message = truncate(error.message, maxMessageCharacters);
     if (code === acpCodes.authRequired) {
       return new AgentFailure(
         'auth_required',
@@ -626,7 +627,7 @@ export class Conversation {
         { cause: error, details: { authMethods: this.#authMethods() } },
       );
     }
-    const details = { code, ...(data === undefined ? {} : { data: bounded(data, maxDetailCharacters) }) };
+    const details = { code, ...(data === undefined ? {} : { data: truncateJson(data, maxDetailCharacters) }) };
     return new AgentFailure('agent_error', `The agent failed at ${method}: ${message}`, { cause: error, details });
   }
 
@@ -654,7 +655,7 @@ export class Conversation {
 
   #commandOf({ terminal }: AuthMethod): string {
     const { argv = [] } = this.#options.login ?? {};
-    return beginning([...argv, ...terminal?.args ?? []].map(shellWord).join(' '), maxMessageCharacters);
+    return truncate([...argv, ...terminal?.args ?? []].map(shellWord).join(' '), maxMessageCharacters);
   }
 }
 
@@ -664,8 +665,8 @@ function checkPermissionRequest(params: unknown): void {
   const refuse = (expected: string): never => {
     throw new RpcError(rpcCodes.invalidParams, `Cannot do session/request_permission: expected ${expected}`);
   };
-  if (!isFields(toolCall)) refuse(`toolCall to be an object, received ${shown(toolCall)}`);
-  if (!Array.isArray(options)) return refuse(`options to be an array, received ${shown(options)}`);
+  if (!isFields(toolCall)) refuse(`toolCall to be an object, received ${displayText(toolCall)}`);
+  if (!Array.isArray(options)) return refuse(`options to be an array, received ${displayText(options)}`);
   if (options.length > 0 && questionOf({ options }).options.length === 0) refuse('options with optionId and kind');
 }
 
@@ -676,9 +677,9 @@ function checkElicitation(params: unknown): void {
     throw new RpcError(rpcCodes.invalidParams, `Cannot do elicitation/create: ${why}`);
   };
   if (mode === 'form') return;
-  if (mode !== 'url') refuse(`expected mode to be form or url, received ${shown(mode)}`);
+  if (mode !== 'url') refuse(`expected mode to be form or url, received ${displayText(mode)}`);
   if (idOf(elicitationId) === undefined) refuse('expected elicitationId to be a string');
-  if (webAddressOf(url) === undefined) refuse(`expected url to be an http or https URL, received ${shown(url)}`);
+  if (webAddressOf(url) === undefined) refuse(`expected url to be an http or https URL, received ${displayText(url)}`);
 }
 
 /**
@@ -688,7 +689,7 @@ function checkElicitation(params: unknown): void {
 function stopReasonOf(answer: unknown): string {
   const { stopReason } = fieldsOf(answer);
   if (!isFields(answer) || (stopReason !== undefined && stopReason !== null && typeof stopReason !== 'string')) {
-    throw new AgentFailure('bad_answer', `Cannot tell how the turn has ended: the agent answered ${shown(answer)}`);
+    throw new AgentFailure('bad_answer', `Cannot tell how the turn has ended: the agent answered ${displayText(answer)}`);
   }
-  return beginning(textOf(stopReason) ?? 'end_turn', maxMessageCharacters);
+  return truncate(textOf(stopReason) ?? 'end_turn', maxMessageCharacters);
 }

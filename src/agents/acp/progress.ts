@@ -9,7 +9,8 @@ import {
   type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff,
   maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
 } from '../../protocol/agent-jobs.ts';
-import { type Fields, beginning, countOf, fieldsOf, listOf, textOf, wordOf } from '../lenient.ts';
+import { type Fields, countOf, fieldsOf, listOf, textOf, wordOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
 
 export interface AgentProgress {
   readonly toolCalls: readonly ToolCall[];
@@ -170,7 +171,7 @@ function planEntry(value: unknown): readonly PlanEntry[] {
   const { content, priority, status } = fieldsOf(value);
   if (typeof content !== 'string') return [];
   return [{
-    content: beginning(content, maxTitleCharacters),
+    content: truncate(content, maxTitleCharacters),
     priority: wordOf(planPriorities, priority) ?? 'medium',
     status: wordOf(planStatuses, status) ?? 'pending',
   }];
@@ -181,12 +182,12 @@ function usageOf(fields: Fields): AgentUsage | undefined {
   if (used === undefined || size === undefined) return undefined;
   const { amount, currency } = fieldsOf(fields['cost']);
   const isCost = typeof amount === 'number' && Number.isFinite(amount) && typeof currency === 'string';
-  return { used, size, cost: isCost ? { amount, currency: beginning(currency, maxCurrencyCharacters) } : null };
+  return { used, size, cost: isCost ? { amount, currency: truncate(currency, maxCurrencyCharacters) } : null };
 }
 
 function location(value: unknown): ToolCall['locations'] {
   const { path, line } = fieldsOf(value);
-  return typeof path === 'string' ? [{ path: beginning(path, maxPathCharacters), line: countOf(line) ?? null }] : [];
+  return typeof path === 'string' ? [{ path: truncate(path, maxPathCharacters), line: countOf(line) ?? null }] : [];
 }
 
 function diff(value: unknown): readonly ToolDiff[] {
@@ -194,9 +195,9 @@ function diff(value: unknown): readonly ToolDiff[] {
   if (type !== 'diff' || typeof path !== 'string' || typeof newText !== 'string') return [];
   const before = typeof oldText === 'string' ? oldText : null;
   return [{
-    path: beginning(path, maxPathCharacters),
-    oldText: before === null ? null : beginning(before, maxDiffCharacters),
-    newText: beginning(newText, maxDiffCharacters),
+    path: truncate(path, maxPathCharacters),
+    oldText: before === null ? null : truncate(before, maxDiffCharacters),
+    newText: truncate(newText, maxDiffCharacters),
     isCut: Math.max(before?.length ?? 0, newText.length) > maxDiffCharacters,
   }];
 }
@@ -204,5 +205,5 @@ function diff(value: unknown): readonly ToolDiff[] {
 /** An agent's title may be of any length; what is shown of it is limited. */
 function shortText(value: unknown): string | undefined {
   const text = textOf(value);
-  return text === undefined ? undefined : beginning(text, maxTitleCharacters);
+  return text === undefined ? undefined : truncate(text, maxTitleCharacters);
 }

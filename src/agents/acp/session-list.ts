@@ -4,7 +4,8 @@
  */
 import type { AgentSession } from '../../protocol/agent-jobs.ts';
 import { idOf } from './v1.ts';
-import { beginning, fieldsOf, listOf, textOf } from '../lenient.ts';
+import { fieldsOf, listOf, textOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
 
 const maxSessions = 1000;
 const maxPages = 100;
@@ -43,5 +44,5 @@ function sessionOf(value: unknown): readonly AgentSession[] {
 
 function shortOrNull(value: unknown): string | null {
   const text = textOf(value);
-  return text === undefined ? null : beginning(text, maxTextCharacters);
+  return text === undefined ? null : truncate(text, maxTextCharacters);
 }

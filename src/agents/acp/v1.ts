@@ -3,7 +3,8 @@
  * @module
  */
 import { type TurnUsage, turnCounts } from '../../protocol/agent-jobs.ts';
-import { type Fields, beginning, countOf, fieldsOf, listOf, textOf } from '../lenient.ts';
+import { type Fields, countOf, fieldsOf, listOf, textOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
 
 /** Error codes of the protocol, beside those of JSON-RPC. */
 export const acpCodes = { authRequired: -32000, resourceNotFound: -32002, requestCancelled: -32800 } as const;
@@ -77,7 +78,7 @@ export function agentInfoOf(info: unknown): AgentAbilities['info'] {
   const { name, title, version } = fieldsOf(info);
   const named = textOf(name) ?? textOf(title);
   if (named === undefined) return undefined;
-  return { name: beginning(named, maxNameCharacters), version: beginning(textOf(version) ?? '', maxNameCharacters) };
+  return { name: truncate(named, maxNameCharacters), version: truncate(textOf(version) ?? '', maxNameCharacters) };
 }
 
 /** @param client As for {@link abilitiesOf}. */
@@ -89,7 +90,7 @@ export function authMethodsOf(
     const terminal = type === 'terminal' && client.hasTerminals ? terminalOf(method) : undefined;
     const methodId = idOf(id);
     if (methodId === undefined || (type === 'terminal' && !terminal)) return [];
-    const named = beginning(textOf(shown) ?? '', maxNameCharacters);
+    const named = truncate(textOf(shown) ?? '', maxNameCharacters);
     return [{ id: methodId, name: named, ...(terminal ? { terminal } : {}) }];
   });
 }
@@ -176,7 +177,7 @@ export function modesOf(modes: unknown): readonly ConfigChoice[] {
 function valueOf(option: unknown): ConfigChoice['values'] {
   const { value, name } = fieldsOf(option);
   const id = idOf(value);
-  return id === undefined ? [] : [{ value: id, name: beginning(textOf(name) ?? id, maxNameCharacters) }];
+  return id === undefined ? [] : [{ value: id, name: truncate(textOf(name) ?? id, maxNameCharacters) }];
 }
 
 /** An ability is declared by the presence of its object, which may be empty. */

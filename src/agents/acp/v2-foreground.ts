@@ -4,7 +4,7 @@
  * @module
  */
 import { Emitter } from '../../base/emitter.ts';
-import { type Fields, fieldsOf, textOf } from '../lenient.ts';
+import { type Fields, fieldsOf, textOf } from '../../base/loose.ts';
 
 /** How work ended. */
 export interface WorkEnd {

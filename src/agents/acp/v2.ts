@@ -10,7 +10,8 @@ import { createHash, type Hash } from 'node:crypto';
 import { maxDiffCharacters } from '../../protocol/agent-jobs.ts';
 import type { McpServer } from '../../protocol/agents.ts';
 import { type AgentAbilities, agentInfoOf, authMethodsOf, isAble } from './v1.ts';
-import { type Fields, beginning, fieldsOf, isFields, listOf, textOf } from '../lenient.ts';
+import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
 
 /** Whether the answer to `initialize` is one of version 2. Agents of version 1 may merely repeat the number. */
 export function isV2(answer: unknown): boolean {
@@ -199,7 +200,7 @@ interface FileTexts {
  */
 function textsOf({ format, text }: Fields): readonly FileTexts[] {
   if (format !== 'git_patch' || typeof text !== 'string') return [];
-  return beginning(text, maxDiffCharacters).split(/^(?=diff --git )/m).flatMap((file) => {
+  return truncate(text, maxDiffCharacters).split(/^(?=diff --git )/m).flatMap((file) => {
     const [head = '', ...hunks] = file.split(/^@@.*\n/m);
     const name = /^\+\+\+ b\/(.*)$/m.exec(head)?.[1] ?? /^--- a\/(.*)$/m.exec(head)?.[1];
     const lines = hunks.flatMap((hunk) => hunk.replace(/\n$/, '').split('\n'));

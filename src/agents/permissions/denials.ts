@@ -3,7 +3,7 @@
  * @module
  */
 import type { PermissionDenial } from '../../protocol/agent-jobs.ts';
-import { beginning } from '../lenient.ts';
+import { truncate } from '../../base/truncate.ts';
 import type { PermissionQuestion } from './policy.ts';
 
 /** Denials that are shown: the most recent ones. */
@@ -48,7 +48,7 @@ export class Denials {
 }
 
 function cut(text: string): string {
-  return beginning(text, maxTextCharacters);
+  return truncate(text, maxTextCharacters);
 }
 
 function cutAll(texts: readonly string[]): readonly string[] {

@@ -4,7 +4,7 @@
  */
 import { homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { fieldsOf, listOf } from '../lenient.ts';
+import { fieldsOf, listOf } from '../../base/loose.ts';
 
 /** Paths that a shell would expand to something else: the home of another user, a variable. */
 const expandedElsewhere = /^(?:~|\$[A-Z_][A-Z0-9_]*(?:\/|$)|\$\{)/;

@@ -5,7 +5,8 @@
 import { createHash } from 'node:crypto';
 import { shellWord } from '../../base/shell-word.ts';
 import { readingKinds } from '../../protocol/agents.ts';
-import { type Fields, beginning, fieldsOf, isFields, listOf, shown, textOf } from '../lenient.ts';
+import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
+import { displayText, truncate } from '../../base/truncate.ts';
 import { asPath, listOrOne, pathsInPatch, pathsUnder } from './path-shapes.ts';
 import { type PermissionQuestion, isKnownKind } from './policy.ts';
 import { canonical, isCommandName, isHarmless, isPathName, plain, textsIn } from './raw-input.ts';
@@ -63,7 +64,7 @@ export function toldBy(params: unknown): ToldCall {
       const { optionId, kind, name } = fieldsOf(option);
       const named = textOf(name);
       return typeof optionId === 'string' && typeof kind === 'string'
-        ? [{ optionId, kind, ...(named === undefined ? {} : { name: beginning(named, maxNameCharacters) }) }]
+        ? [{ optionId, kind, ...(named === undefined ? {} : { name: truncate(named, maxNameCharacters) }) }]
         : [];
     }),
   };
@@ -233,7 +234,7 @@ function commandOf(value: unknown, args: readonly unknown[]): readonly string[] 
   if ((!Array.isArray(value) && typeof value !== 'string') || value.length + args.length === 0) return [];
   if (typeof value === 'string' && args.length === 0) return [value];
   if (value === '') return commandOf(args, []);
-  const words = [value, args].flat().map((word: unknown) => shown(word, Infinity));
+  const words = [value, args].flat().map((word: unknown) => displayText(word, Infinity));
   const [program = '', flag = '', line] = words;
   if (words.length === 3 && line !== undefined && shell.test(program) && /^-[a-z]*c$/.test(flag)) return [line];
   return [typeof value === 'string'

@@ -2,7 +2,7 @@
  * Classifies the fields of a raw input by their names, and checks whether it says more than is understood. Pure.
  * @module
  */
-import { isFields } from '../lenient.ts';
+import { isFields } from '../../base/loose.ts';
 
 /** Endings of names of fields that hold a path in the raw input of tools: `move_path`, `outputFile`. */
 const pathEnding = /(?:path|file|filename|directory|directories|dir|folder|root|uri)s?$/;

@@ -3,7 +3,7 @@
  * call, which may lack what was said before: claude-code-acp gives neither kind nor paths there.
  * @module
  */
-import { type Fields, fieldsOf, textOf } from '../lenient.ts';
+import { type Fields, fieldsOf, textOf } from '../../base/loose.ts';
 import { type ToldCall, isTooDeep, judged, toldBy } from './question.ts';
 import type { PermissionQuestion } from './policy.ts';
 

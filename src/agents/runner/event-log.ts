@@ -5,7 +5,8 @@
 import { jsonText } from '../../base/json.ts';
 import { isWithin } from '../../base/untrusted-json.ts';
 import { eventBounds } from '../../process/agent-host.ts';
-import { beginning, fieldsOf } from '../lenient.ts';
+import { fieldsOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
 import { LineFile } from '../line-file.ts';
 import type { AgentEvent } from '../runner-config.ts';
 
@@ -52,5 +53,5 @@ function withoutContent(update: unknown): object {
 }
 
 function wordIn(value: unknown): string | undefined {
-  return typeof value === 'string' ? beginning(value, maxWordCharacters) : undefined;
+  return typeof value === 'string' ? truncate(value, maxWordCharacters) : undefined;
 }

@@ -3,12 +3,12 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
+import { runUnlessAborted } from '../../base/abort.ts';
 import { defined } from '../../base/defined.ts';
 import { tokensIn } from '../../base/untrusted-json.ts';
 import type { PendingElicitation, PendingPermission, PermissionDenial } from '../../protocol/agent-jobs.ts';
 import type { PermissionPolicy } from '../../protocol/agents.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
-import { unlessAborted } from '../acp/abortable.ts';
 import { idOf, webAddressOf } from '../acp/v1.ts';
 import { Asking } from './pending-requests.ts';
 import { Denials } from '../permissions/denials.ts';
@@ -17,7 +17,8 @@ import { outsideError } from '../services/files.ts';
 import { Grants } from '../permissions/grants.ts';
 import type { Jail } from '../services/sandbox.ts';
 import { type KnownCalls, isTooLong, lengthOf } from '../permissions/tool-call-history.ts';
-import { type Fields, beginning, bounded, fieldsOf, textOf } from '../lenient.ts';
+import { type Fields, fieldsOf, textOf } from '../../base/loose.ts';
+import { truncate, truncateJson } from '../../base/truncate.ts';
 import type { AgentEvent, AgentOrder, PermissionReply } from '../runner-config.ts';
 import { questionOf } from '../permissions/question.ts';
 import {
@@ -247,7 +248,7 @@ export class Answering {
       return before;
     }
     const cancelled = { optionId: undefined, reason: cancelledReason };
-    const answering = unlessAborted(
+    const answering = runUnlessAborted(
       signals,
       (signal) => this.#askSomebody(question, { permissionId, toolCallId: null, jail, signal }),
       cancelled,
@@ -261,8 +262,8 @@ export class Answering {
   #refused(method: string, question: PermissionQuestion, reason: string): RpcError {
     if (reason !== cancelledReason) this.#deny(question, reason);
     const { paths, commands } = question;
-    const what = beginning(
-      [...paths, ...commands].map((one) => beginning(one, maxNameCharacters)).join(' '),
+    const what = truncate(
+      [...paths, ...commands].map((one) => truncate(one, maxNameCharacters)).join(' '),
       2 * maxNameCharacters,
     );
     this.#options.tell({ type: 'fault', what: `${method} ${what} was refused: ${reason}` });
@@ -290,8 +291,8 @@ export class Answering {
     const answer = await this.permissions.ask({
       id: permissionId, signal,
       show: ({ askedAt, expiresAt }) => ({
-        permissionId, toolCallId: toolCallId && beginning(toolCallId, maxNameCharacters), ...asked,
-        tools: question.tools.map((tool) => beginning(tool, maxNameCharacters)), askedAt, expiresAt,
+        permissionId, toolCallId: toolCallId && truncate(toolCallId, maxNameCharacters), ...asked,
+        tools: question.tools.map((tool) => truncate(tool, maxNameCharacters)), askedAt, expiresAt,
       }),
       isFit: ({ optionId }) => optionId === null || question.options.some((option) => option.optionId === optionId),
     });
@@ -317,13 +318,13 @@ export class Answering {
     const tell = (decision: string, reason: string): void => {
       this.#options.tell({ type: 'elicitation', elicitationId, decision, reason, message, ...defined({ url }) });
     };
-    const json = bounded(params, maxQuestionCharacters) === params ? JSON.stringify(params) : undefined;
+    const json = truncateJson(params, maxQuestionCharacters) === params ? JSON.stringify(params) : undefined;
     const tokens = json === undefined ? Infinity : tokensIn(Buffer.from(json), maxFormTokens);
     const characters = (json?.length ?? 0) + charactersPerToken * tokens;
     const isTooLarge = tokens > maxFormTokens;
     if (isTooLarge || this.#pendingCharacters + characters > maxPendingCharacters) {
       const reason = isTooLarge ? 'it is too long, or too deep, to be shown' : tooMuchReason;
-      const shown = beginning(message, maxNameCharacters);
+      const shown = truncate(message, maxNameCharacters);
       this.#options.tell({ type: 'elicitation', elicitationId, decision: 'decline', reason, message: shown });
       return { action: 'decline' };
     }

@@ -14,7 +14,7 @@ import {
 import { turnTimeoutCode } from '../../process/agent-host.ts';
 import { homeDirectory } from '../../process/environment/user.ts';
 import { askingEnvironment } from '../acp/asking-mode.ts';
-import { shown } from '../lenient.ts';
+import { displayText } from '../../base/truncate.ts';
 import { orderOf } from '../to-runner-config.ts';
 import type { AgentEvent, AgentState } from '../runner-config.ts';
 import { AgentRunner } from './runner.ts';
@@ -103,7 +103,7 @@ export async function runAgent(
   const { onPermission, onEvent, onText, signal, timeout } = options;
   for (const [name, callback] of Object.entries({ onPermission, onEvent, onText })) {
     if (callback === undefined || typeof callback === 'function') continue;
-    throw new TypeError(`Cannot run the agent: ${name} must be a function, received ${shown(callback)}`);
+    throw new TypeError(`Cannot run the agent: ${name} must be a function, received ${displayText(callback)}`);
   }
   const permissions = options.permissions ?? (onPermission && 'ask');
   const asking = askingEnvironment(argv, permissions ?? agentDefaults.permissions);
@@ -172,9 +172,9 @@ async function answerOf(
     if (optionId !== undefined) return { optionId };
     if (given === undefined || given === null || given === 'deny') return { optionId: null };
     const expected = ['approve', 'deny', ...permission.options.map((option) => option.optionId)].join(', ');
-    return denied(`onPermission answered ${shown(given)}, so it is denied: expected one of ${expected}`);
+    return denied(`onPermission answered ${displayText(given)}, so it is denied: expected one of ${expected}`);
   } catch (error) {
-    return denied(`onPermission failed, so it is denied: ${shown(error instanceof Error ? error.message : error)}`);
+    return denied(`onPermission failed, so it is denied: ${displayText(error instanceof Error ? error.message : error)}`);
   }
 }
 

@@ -18,7 +18,8 @@ import { type ConfigCategory, Conversation, type RefusedChoice, configCategories
 import { AgentFiles } from '../services/files.ts';
 import { Jail } from '../services/sandbox.ts';
 import { KnownCalls } from '../permissions/tool-call-history.ts';
-import { beginning, bounded, fieldsOf, isFields } from '../lenient.ts';
+import { fieldsOf, isFields } from '../../base/loose.ts';
+import { truncate, truncateJson } from '../../base/truncate.ts';
 import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from '../runner-config.ts';
 import { wishesOf } from '../to-runner-config.ts';
 import { Progress, messageTextOf } from '../acp/progress.ts';
@@ -175,7 +176,7 @@ export class AgentRunner {
 
   #done(id: string, result: Partial<CommandResult>, isBegun = false): void {
     this.#doing.delete(id);
-    const message = beginning(result.message ?? '', maxMessageCharacters);
+    const message = truncate(result.message ?? '', maxMessageCharacters);
     this.#results.push({ id, turn: null, problem: null, ...result, message });
     this.#resultCharacters.push(JSON.stringify(this.#results.at(-1)).length);
     while (this.#results.length > maxResults || this.#hasTooMuchResults) {
@@ -494,9 +495,9 @@ export class AgentRunner {
     const error = this.#denial ?? thrown;
     const { code, message, details } = error instanceof AgentFailure ? error
       : { code: 'internal', message: `The runner of the agent failed: ${(error as Error).message}`, details: {} };
-    const shown = bounded(details, maxDetailCharacters);
+    const shown = truncateJson(details, maxDetailCharacters);
     this.#error = {
-      code, message: beginning(message, maxMessageCharacters), details: isFields(shown) ? shown : { cut: shown },
+      code, message: truncate(message, maxMessageCharacters), details: isFields(shown) ? shown : { cut: shown },
     };
     this.#stopReason = 'error';
     this.#tell({ type: 'error', error: this.#error });

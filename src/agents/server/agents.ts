@@ -33,7 +33,7 @@ import { changesOf, detailsOf, optionIdFor, phaseOf, resultOf, summaryOf } from 
 import { type InstalledAgent, agentNamed, checkAgentName, findAgents } from '../registry.ts';
 import { installOrder, installSeconds, installedAgents } from './installs.ts';
 import { askingEnvironment } from '../acp/asking-mode.ts';
-import type { Fields } from '../lenient.ts';
+import type { Fields } from '../../base/loose.ts';
 import { ShellWishes } from './shell-command-broker.ts';
 import { StateCache } from '../state-file.ts';
 import { orderOf } from '../to-runner-config.ts';

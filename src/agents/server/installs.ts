@@ -19,7 +19,7 @@ import {
 } from '../../protocol/agent-installs.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { type InstalledAgent, knownAgents, packageNameOf } from '../registry.ts';
-import { fieldsOf, listOf, textOf } from '../lenient.ts';
+import { fieldsOf, listOf, textOf } from '../../base/loose.ts';
 
 /** The input of the job that installs an agent. */
 export interface InstallOrder {

@@ -9,7 +9,7 @@ import {
 } from '../../protocol/agent-jobs.ts';
 import { withClientEvents } from './client-events.ts';
 import { lastEvents } from './event-tail.ts';
-import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from '../lenient.ts';
+import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from '../../base/loose.ts';
 import { optionOf } from '../permissions/policy.ts';
 import { type AgentChange, changeRequest } from '../../protocol/agents.ts';
 import { type AgentState, type CommandResult, commandProblems } from '../runner-config.ts';

@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../base/log.ts';
 import type { ShellJob } from '../../process/agent-host.ts';
-import { type Fields, fieldsOf, listOf, textOf } from '../lenient.ts';
+import { type Fields, fieldsOf, listOf, textOf } from '../../base/loose.ts';
 import type { RunnerCommand } from '../runner-config.ts';
 
 export interface ShellWishesOptions {

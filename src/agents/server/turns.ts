@@ -10,7 +10,8 @@ import { type JsonBounds, lineWithin } from '../../base/untrusted-json.ts';
 import type { TurnEnd } from '../../process/agent-host.ts';
 import { type AgentTurn, maxShownTurns, maxTurnTextCharacters } from '../../protocol/agent-jobs.ts';
 import type { TurnsQuery } from '../../protocol/agents.ts';
-import { beginning, countOf, fieldsOf, isFields, textOf } from '../lenient.ts';
+import { countOf, fieldsOf, isFields, textOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
 import { turnsFile } from '../runner-config.ts';
 import type { TurnRecord } from '../turn-log.ts';
 
@@ -95,7 +96,7 @@ async function withText(directory: string, record: TurnRecord): Promise<TurnReco
   const { textOffset, finishedAt } = record;
   if (finishedAt !== null || textOffset === null) return record;
   const bytes = await readStdout(directory, textOffset, shownTextBytes + 1);
-  const text = beginning(new StringDecoder('utf8').write(bytes), maxTurnTextCharacters);
+  const text = truncate(new StringDecoder('utf8').write(bytes), maxTurnTextCharacters);
   return { ...record, text, isTextCut: bytes.length > Buffer.byteLength(text) + 3 };
 }
 

@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '../../base/abort.ts';
 import { defined } from '../../base/defined.ts';
 import { RingBuffer } from '../../base/ring-buffer.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
@@ -13,10 +14,9 @@ import { type Identity, identify } from '../../process/identity.ts';
 import { spawnErrorText } from '../../process/spawn-error.ts';
 import { shellArgv } from '../../process/shell-argv.ts';
 import { terminate } from '../../process/terminate.ts';
-import { orAborted } from '../acp/abortable.ts';
 import { acpCodes } from '../acp/v1.ts';
 import type { Jail } from './sandbox.ts';
-import { beginning } from '../lenient.ts';
+import { truncate } from '../../base/truncate.ts';
 
 export interface AgentCommandsOptions {
   readonly jail: Jail;
@@ -155,7 +155,7 @@ export class AgentCommands {
   }
 
   async waitForExit(id: string, signal?: AbortSignal): Promise<ExitStatus> {
-    return await orAborted(this.#get(id).ended, signal);
+    return await unlessAborted(this.#get(id).ended, signal);
   }
 
   /** Ends the command and its whole process group: SIGTERM, then SIGKILL. Its output can still be read. */
@@ -207,8 +207,8 @@ function spawned(asked: Asked, words: readonly string[], env: NodeJS.ProcessEnv)
 /** An error that says what is missing, in words and with the system's code. */
 function cannotRun({ command, file, cwd }: Asked, error: NodeJS.ErrnoException): RpcError {
   const why = spawnErrorText(error, { file, cwd });
-  const told = beginning(why === error.message ? why : `${why} (${error.code})`, 2 * maxShownCharacters);
-  const what = `Cannot run ${beginning(command, maxShownCharacters)}: ${told}`;
+  const told = truncate(why === error.message ? why : `${why} (${error.code})`, 2 * maxShownCharacters);
+  const what = `Cannot run ${truncate(command, maxShownCharacters)}: ${told}`;
   return new RpcError(rpcCodes.internalError, what, { cause: error });
 }
 

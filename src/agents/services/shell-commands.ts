@@ -8,17 +8,18 @@ import { closeSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../../base/defined.ts';
+import { startOfCharacter } from '../../base/utf8.ts';
+import { unlessAborted } from '../../base/abort.ts';
 import { checkFolder, type OpenedFile, openRegular, readRegular } from '../../base/untrusted-file.ts';
 import { quote, shellWord } from '../../base/shell-word.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { parseExit } from '../../process/launcher/process-note.ts';
-import { orAborted } from '../acp/abortable.ts';
 import { acpCodes } from '../acp/v1.ts';
 import {
   type CommandOutput, type CommandRequest, type CommandsHost, type ExitStatus, defaultLimitBytes, maxLimitBytes,
 } from './commands.ts';
 import type { Jail } from './sandbox.ts';
-import { beginning, shown } from '../lenient.ts';
+import { displayText, truncate } from '../../base/truncate.ts';
 import type { ShellWish } from '../runner-config.ts';
 
 export interface ShellCommandsOptions {
@@ -76,7 +77,7 @@ export class ShellCommands implements CommandsHost {
     const unfit = Object.keys(env).find((name) => !variableName.test(name));
     if (unfit !== undefined) throw new RpcError(
       rpcCodes.invalidParams,
-      `Cannot run ${command}: a shell has no variables of the name ${shown(unfit)}`,
+      `Cannot run ${command}: a shell has no variables of the name ${displayText(unfit)}`,
     );
     const wishId = randomUUID();
     // A cwd that is the workdir counts as none: the shell stays where it is.
@@ -91,7 +92,7 @@ export class ShellCommands implements CommandsHost {
     const scripts = [script, ...this.wishes.map((wish) => wish.script)].reduce((sum, one) => sum + one.length, 0);
     if (scripts > maxScriptCharacters) {
       const why = `the commands that there are have more than ${maxScriptCharacters} characters`;
-      throw new RpcError(rpcCodes.internalError, `Cannot run ${beginning(command, 200)}: ${why}`);
+      throw new RpcError(rpcCodes.internalError, `Cannot run ${truncate(command, 200)}: ${why}`);
     }
     let settle: (status: ExitStatus) => void = () => undefined;
     const ended = new Promise<ExitStatus>((resolve) => { settle = resolve; });
@@ -133,13 +134,14 @@ export class ShellCommands implements CommandsHost {
       ? ['stdout', 'stderr'].map((name) => endOf(join(directory, name), limitBytes))
       : [{ bytes: Buffer.from(error), isCut: false }];
     const bytes = Buffer.concat(streams.map((stream) => stream.bytes));
-    const whole = bytes.subarray(startOfCharacter(bytes, Math.max(0, bytes.length - limitBytes)));
+    const start = Math.max(0, bytes.length - limitBytes);
+    const whole = bytes.subarray(start === 0 ? 0 : startOfCharacter(bytes, start));
     const truncated = whole.length < bytes.length || streams.some(({ isCut }) => isCut);
     return { output: whole.toString(), truncated, ...defined({ exitStatus }) };
   }
 
   async waitForExit(id: string, signal?: AbortSignal): Promise<ExitStatus> {
-    return await orAborted(this.#get(id).ended, signal);
+    return await unlessAborted(this.#get(id).ended, signal);
   }
 
   async kill(id: string): Promise<void> {
@@ -225,13 +227,6 @@ function endOf(path: string, maxBytes: number): { readonly bytes: Buffer; readon
   } finally {
     closeSync(fd);
   }
-}
-
-/** RFC 3629 §3: a byte that continues a character begins with the bits 10. */
-function startOfCharacter(bytes: Buffer, from: number): number {
-  let start = from;
-  while (from > 0 && start < bytes.length && ((bytes[start] ?? 0) & 0xc0) === 0x80) start += 1;
-  return start;
 }
 
 function exitCodeIn(directory: string): number | undefined {

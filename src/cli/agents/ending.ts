@@ -2,7 +2,7 @@
  * How an agent's work ended: the exit code, and what to do after a failure.
  * @module
  */
-import { fieldsOf } from '../../agents/lenient.ts';
+import { fieldsOf } from '../../base/loose.ts';
 import { shellWord } from '../../base/shell-word.ts';
 import { type AgentError, type Job, ProblemError, isFinished } from '../../client/client.ts';
 import { tellEnd } from '../follow-job.ts';

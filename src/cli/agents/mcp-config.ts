@@ -4,6 +4,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import { type Fields, isFields } from '../../base/loose.ts';
 import type { McpServer } from '../../client/client.ts';
 import { UsageError } from '../failure.ts';
 
@@ -18,17 +19,16 @@ export function readMcpConfig(path: string): readonly McpServer[] {
   } catch (error) {
     throw new UsageError(`Cannot read --mcp-config: ${(error as Error).message}`, 'prompt');
   }
-  const named = fieldsOf(fieldsOf(content)['mcpServers'] ?? content);
-  return Object.entries(named).filter(([, server]) => fieldsOf(server)['disabled'] !== true).map(([name, server]) => {
-    const given = Object.fromEntries(Object.entries(fieldsOf(server)).filter(([field]) => !passedOver.has(field)));
+  const named = objectOf(objectOf(content)['mcpServers'] ?? content);
+  return Object.entries(named).filter(([, server]) => objectOf(server)['disabled'] !== true).map(([name, server]) => {
+    const given = Object.fromEntries(Object.entries(objectOf(server)).filter(([field]) => !passedOver.has(field)));
     const type = 'url' in given && given['type'] === undefined ? { type: 'http' } : {};
     // The server parses it with the rest of the request.
     return { name, ...type, ...given } as unknown as McpServer;
   });
 }
 
-function fieldsOf(value: unknown): { readonly [field: string]: unknown } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? value as { readonly [field: string]: unknown }
-    : {};
+/** A list has no fields by name. */
+function objectOf(value: unknown): Fields {
+  return isFields(value) ? value : {};
 }

@@ -14,7 +14,7 @@ import {
   optionFor,
 } from '../../client/client.ts';
 import { exposeText } from '../../base/escape.ts';
-import { fieldsOf } from '../../agents/lenient.ts';
+import { fieldsOf } from '../../base/loose.ts';
 import { shortId } from './follow.ts';
 import { optionInWords, subjectOf } from './question.ts';
 import { whatOf } from './view.ts';

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { knownAgents } from '../../agents/registry.ts';
 import { closest } from '../../base/closest.ts';
+import { fieldsOf } from '../../base/loose.ts';
 import type { AgentEntry } from '../../client/client.ts';
 import { ownProxies } from '../../config/environment.ts';
 import { throughProxy } from '../../proxy/through-proxy.ts';
@@ -45,8 +46,4 @@ async function read(source: string, id: string): Promise<unknown> {
     const why = error instanceof SourceError ? error.message : `Cannot read ${source}: ${(error as Error).message}`;
     throw new CommandError(why, { hint });
   }
-}
-
-function fieldsOf(value: unknown): { readonly [field: string]: unknown } {
-  return typeof value === 'object' && value !== null ? value as { readonly [field: string]: unknown } : {};
 }

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { escapeText, exposeText } from '../../base/escape.ts';
-import { fieldsOf, textOf } from '../../agents/lenient.ts';
+import { fieldsOf, textOf } from '../../base/loose.ts';
 import { Progress, messageTextOf } from '../../agents/acp/progress.ts';
 import type { AgentChange, AgentEvent, PlanEntry, ToolCall, ToolDiff } from '../../client/client.ts';
 import { type Colour, type Paint, oneLine } from '../print.ts';
