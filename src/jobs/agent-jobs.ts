@@ -7,12 +7,12 @@ import { fingerprint, idempotencyOf } from '../process/state/idempotency.ts';
 import type { AgentJobs, Continuation, ShellJob, ShellJobRequest } from '../process/agent-host.ts';
 import { type JobRequest, defaults } from '../protocol/jobs.ts';
 import { turnEndOf } from './agent-end.ts';
-import type { Entry } from './tracked-job.ts';
+import type { TrackedJob } from './tracked-job.ts';
 import type { Jobs } from './jobs.ts';
 
 export function jobsForAgents(jobs: Jobs): AgentJobs {
-  const end = (entry: Entry): Promise<void> => jobs.cancel(entry, { signal: undefined, graceSeconds: undefined });
-  const continuation = (entry: Entry): Continuation => {
+  const end = (entry: TrackedJob): Promise<void> => jobs.cancel(entry, { signal: undefined, graceSeconds: undefined });
+  const continuation = (entry: TrackedJob): Continuation => {
     const { program } = jobs.request(entry);
     const keepAlive = program.mode === 'acp' ? program.keepAlive ?? 0 : 0;
     return { id: entry.id, continues: entry.continues ?? '', keepAlive };

@@ -4,18 +4,18 @@
  */
 import { type AgentJobSummary, waitsForInput } from '../protocol/agent-jobs.ts';
 import type { WaitFor } from '../protocol/jobs.ts';
-import type { Entry } from './tracked-job.ts';
+import type { TrackedJob } from './tracked-job.ts';
 
 /** How the state of a job is read. */
 export interface JobLook {
   /** Measures what can change without a notification. */
-  readonly refresh: (entry: Entry) => void;
+  readonly refresh: (entry: TrackedJob) => void;
   /** The state of the job's agent, as its runner has written it. */
-  readonly agent: (entry: Entry) => AgentJobSummary;
+  readonly agent: (entry: TrackedJob) => AgentJobSummary;
 }
 
 /** Records the job's current state. @returns whether the awaited event has come since or, for input, is there. */
-export function hasCome(waitFor: Exclude<WaitFor, 'end' | 'change'>, entry: Entry, look: JobLook): () => boolean {
+export function hasCome(waitFor: Exclude<WaitFor, 'end' | 'change'>, entry: TrackedJob, look: JobLook): () => boolean {
   switch (waitFor) {
     case 'input': return agentLook(entry, look, waitsForInput);
     case 'turn': {
@@ -36,7 +36,7 @@ function endedIn({ turnCount, agentPhase }: AgentJobSummary): number {
 }
 
 /** Reads the agent's state only if it was written since the last read: the files of a busy job change all the time. */
-function agentLook<T>(entry: Entry, { refresh, agent }: JobLook, of: (summary: AgentJobSummary) => T): () => T {
+function agentLook<T>(entry: TrackedJob, { refresh, agent }: JobLook, of: (summary: AgentJobSummary) => T): () => T {
   const now = (): { readonly at: number; readonly seen: T } => {
     refresh(entry);
     // The time is taken first: a state that is written meanwhile is read again.

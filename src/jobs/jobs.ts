@@ -27,12 +27,12 @@ import type { ShellHost, Starter, StarterEvents } from '../process/launcher/star
 import { isGone, terminate } from '../process/terminate.ts';
 import { workdirFor } from '../process/workdir.ts';
 import { AnswerCache } from './store/answer-cache.ts';
-import { Catalogue, type Page } from './store/job-index.ts';
-import { Entry, isRunningAgent, until } from './tracked-job.ts';
+import { JobIndex, type Page } from './store/job-index.ts';
+import { TrackedJob, isRunningAgent, until } from './tracked-job.ts';
 import { JobFeed } from './feed/feed.ts';
 import type { FeedSources } from './feed/feed-stream.ts';
-import { follow, type Followed, type Piece } from './output/follow.ts';
-import { Forgetting } from './store/retention-sweeper.ts';
+import { follow, type OutputStream, type OutputChunk } from './output/follow.ts';
+import { RetentionSweeper } from './store/retention-sweeper.ts';
 import { type JobRecord, statusOf } from './job.ts';
 import { Monitor } from './run/monitor.ts';
 import { outputWay } from './run/output-way.ts';
@@ -95,16 +95,16 @@ export class Jobs {
   /** Remembers the answers to calls on a job. */
   readonly #answers = new Answers();
   readonly cache: AnswerCache = new AnswerCache();
-  readonly #catalogue = new Catalogue();
+  readonly #index = new JobIndex();
   readonly #feed = new JobFeed(Date.now());
-  readonly #unsaved = new Set<Entry>();
-  readonly #forgetting: Forgetting;
+  readonly #unsaved = new Set<TrackedJob>();
+  readonly #retention: RetentionSweeper;
   #nextId: () => JobId;
   #hasEndedWaits = false;
   #isClosing = false;
 
   /** The jobs that {@link refresh} has measured; emptied in a microtask. */
-  readonly #looked = new Set<Entry>();
+  readonly #looked = new Set<TrackedJob>();
   /** Whether the missing start directory was logged. */
   #hasWarned = false;
 
@@ -128,7 +128,7 @@ export class Jobs {
       now: nowSeconds,
       pace: this.#pace,
       onFinished: (entry) => { if (entry.isUnsaved) this.#keepTrying(entry); },
-      onLingering: (entry) => { if (this.#catalogue.has(entry)) this.#feed.record(entry); },
+      onLingering: (entry) => { if (this.#index.has(entry)) this.#feed.record(entry); },
     });
     this.#stdin = new StdinWriter(this.#runner, this.#store);
     this.#monitor = new Monitor({
@@ -136,8 +136,8 @@ export class Jobs {
     });
     this.#nextId = jobIdFactory({ now: Date.now, random: randomInt });
     const { keepJobs, keepDays, keepBytes, log } = options;
-    this.#forgetting = new Forgetting({
-      catalogue: this.#catalogue, store: this.#store, cache: this.cache,
+    this.#retention = new RetentionSweeper({
+      index: this.#index, store: this.#store, cache: this.cache,
       limits: { keepJobs, keepBytes, keepSeconds: keepDays * 86_400 },
       pace: this.#pace, log, now: nowSeconds, onForgotten: (entry) => {
         this.#continue(entry, undefined);
@@ -154,7 +154,7 @@ export class Jobs {
   }
 
   get counts(): { readonly jobs: number; readonly running: number; readonly queued: number } {
-    return { jobs: this.#catalogue.size, running: this.#runner.runningCount, queued: this.#runner.queuedCount };
+    return { jobs: this.#index.size, running: this.#runner.runningCount, queued: this.#runner.queuedCount };
   }
 
   get runningAgents(): number {
@@ -167,7 +167,7 @@ export class Jobs {
    * @throws ParseError where the workdir or the shell cannot be used; ProblemError not_supported, too_many_jobs,
    * idempotency_mismatch, session_conflict, shell_gone, storage_full, unavailable, shutting_down.
    */
-  async submit(request: JobRequest, options: SubmitOptions = {}): Promise<Entry> {
+  async submit(request: JobRequest, options: SubmitOptions = {}): Promise<TrackedJob> {
     if (request.tty !== undefined && !this.#options.hasTty()) {
       throw new ProblemError('not_supported',
         'Cannot give the job a terminal: this machine has no script(1) and stty(1); see sidecar doctor');
@@ -196,24 +196,24 @@ export class Jobs {
   }
 
   /** Submits the same request again. @throws as {@link submit}; ProblemError job_not_found. */
-  async rerun(id: string, idempotency: Idempotency | undefined): Promise<Entry> {
+  async rerun(id: string, idempotency: Idempotency | undefined): Promise<TrackedJob> {
     const { jobId, request } = this.#store.read(this.get(id).id);
     return this.submit(request, { idempotency, rerunOf: jobId });
   }
 
   /** The request of a job. @throws ProblemError unavailable where its record cannot be read. */
-  request(entry: Entry): JobRecord['request'] {
+  request(entry: TrackedJob): JobRecord['request'] {
     return this.#store.read(entry.id).request;
   }
 
   /** The job that was submitted with an Idempotency-Key. */
-  byKey(key: string): Entry | undefined {
-    return this.#catalogue.byKey(key);
+  byKey(key: string): TrackedJob | undefined {
+    return this.#index.byKey(key);
   }
 
   /** @throws ProblemError job_not_found. */
-  get(id: string): Entry {
-    const entry = this.#catalogue.get(id);
+  get(id: string): TrackedJob {
+    const entry = this.#index.get(id);
     if (entry) return entry;
     const hint = isJobId(id) ? 'it never was, or was forgotten' : 'this is not a job id';
     throw new ProblemError('job_not_found', `Cannot find job ${JSON.stringify(id.slice(0, 64))}: ${hint}`);
@@ -221,16 +221,16 @@ export class Jobs {
 
   /** Newest first. `hasMore`: there are older jobs that match. */
   list(query: ListQuery): Page {
-    if (query.waitsFor === undefined) return this.#catalogue.list(query);
+    if (query.waitsFor === undefined) return this.#index.list(query);
     const { status = 'running' } = query;
-    return this.#catalogue.list(
+    return this.#index.list(
       { ...query, status },
       (entry) => isRunningAgent(entry) && waitsForInput(this.agent(entry)),
     );
   }
 
   /** Measures what can change without a notification: output, the first process. Once for all calls of one moment. */
-  refresh(entry: Entry): void {
+  refresh(entry: TrackedJob): void {
     if (this.#looked.has(entry) || (entry.isFinished && entry.lingering.length === 0)) return;
     if (this.#looked.size === 0) queueMicrotask(() => this.#looked.clear());
     this.#looked.add(entry);
@@ -239,7 +239,7 @@ export class Jobs {
   }
 
   /** The state of the job's agent, as its runner has written it. */
-  agent(entry: Entry): AgentJobSummary {
+  agent(entry: TrackedJob): AgentJobSummary {
     return this.#options.agents.summary(this.directory(entry));
   }
 
@@ -261,46 +261,46 @@ export class Jobs {
    *
    * @param options With the end of their output. Default: without.
    */
-  async *shown(entries: readonly Entry[], options?: TextOptions): AsyncGenerator<Job> {
+  async *shown(entries: readonly TrackedJob[], options?: TextOptions): AsyncGenerator<Job> {
     for (const entry of entries) {
       await this.#pace.turn();
-      if (!this.#catalogue.has(entry)) continue;
+      if (!this.#index.has(entry)) continue;
       yield options === undefined ? this.summary(entry) : await this.detailed(entry, options);
     }
   }
 
   /** The job without its output texts. */
-  summary(entry: Entry): Job {
+  summary(entry: TrackedJob): Job {
     this.refresh(entry);
     return summary(entry, this.#sources);
   }
 
   /** The job with the end of its output. */
-  detailed(entry: Entry, options: TextOptions): Promise<Job> {
+  detailed(entry: TrackedJob, options: TextOptions): Promise<Job> {
     this.refresh(entry);
     return detailed(entry, this.#sources, options);
   }
 
   /** Resolves with `true` once the job has finished, or `false` when the limit or the signal ends the wait. */
-  finished(entry: Entry, limitMs: number, signal: AbortSignal): Promise<boolean> {
+  finished(entry: TrackedJob, limitMs: number, signal: AbortSignal): Promise<boolean> {
     return until(entry, () => entry.isFinished || this.#hasEndedWaits, { limitMs, signal })
       .then(() => entry.isFinished);
   }
 
   /** Resolves once the job has finished, or when the server closes. */
-  async ended(entry: Entry): Promise<void> {
+  async ended(entry: TrackedJob): Promise<void> {
     await until(entry, () => entry.isFinished || this.#hasEndedWaits, {});
   }
 
-  get unfinished(): readonly Entry[] {
-    return this.#catalogue.unfinished;
+  get unfinished(): readonly TrackedJob[] {
+    return this.#index.unfinished;
   }
 
   /**
    * Resolves once `isSame` returns `false` for the job, its output included, once nothing can change any more, or when
    * the limit or the signal ends the wait.
    */
-  async changed(entry: Entry, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
+  async changed(entry: TrackedJob, isSame: () => boolean, limitMs: number, signal: AbortSignal): Promise<void> {
     const unfollow = this.#follow(entry);
     try {
       const isOver = (): boolean => this.#hasEndedWaits || (entry.isFinished && !entry.isSearching);
@@ -312,12 +312,12 @@ export class Jobs {
 
   /** The output from a position on, until the job has ended or the server closes. */
   async *follow(
-    entry: Entry,
+    entry: TrackedJob,
     options: {
-      from: { readonly [S in Followed]?: number }; signal: AbortSignal;
+      from: { readonly [S in OutputStream]?: number }; signal: AbortSignal;
       limit?: number | undefined; wholeCharacters?: boolean
     },
-  ): AsyncGenerator<Piece, void, undefined> {
+  ): AsyncGenerator<OutputChunk, void, undefined> {
     const unfollow = entry.isFinished ? undefined : this.#follow(entry);
     try {
       yield* follow(entry, {
@@ -336,9 +336,9 @@ export class Jobs {
   get feedSources(): FeedSources {
     return {
       feed: this.#feed,
-      all: () => this.#catalogue.all,
-      unfinished: () => this.#catalogue.unfinished,
-      find: (id) => this.#catalogue.get(id),
+      all: () => this.#index.all,
+      unfinished: () => this.#index.unfinished,
+      find: (id) => this.#index.get(id),
       summary: (entry) => this.summary(entry),
       refresh: (entry) => this.refresh(entry),
       follow: (entry) => this.#follow(entry),
@@ -346,7 +346,7 @@ export class Jobs {
     };
   }
 
-  directory(entry: Entry): string {
+  directory(entry: TrackedJob): string {
     return this.#store.directory(entry.id);
   }
 
@@ -360,7 +360,7 @@ export class Jobs {
    *
    * @param begin Called before anything is written, see `Answers`.
    */
-  async nudge(entry: Entry, input: string, begin?: () => void): Promise<Nudged> {
+  async nudge(entry: TrackedJob, input: string, begin?: () => void): Promise<Nudged> {
     try {
       refuseAgent(entry);
       const bytes = Buffer.from(input);
@@ -381,7 +381,7 @@ export class Jobs {
 
   /** @param options.begin As for {@link nudge}. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
   async writeStdin(
-    entry: Entry,
+    entry: TrackedJob,
     bytes: Uint8Array,
     options: { readonly eof: boolean; readonly begin?: () => void },
   ): Promise<number> {
@@ -390,7 +390,7 @@ export class Jobs {
   }
 
   /** Sends a line to the runner of an agent. @throws ProblemError job_not_running, stdin_closed, stdin_full. */
-  async command(entry: Entry, line: string): Promise<void> {
+  async command(entry: TrackedJob, line: string): Promise<void> {
     // The leading newline ends a line that another server could not write to its end.
     await this.#stdin.write(entry, Buffer.from(`\n${line}\n`), { eof: false });
   }
@@ -405,14 +405,14 @@ export class Jobs {
     id: string,
     request: Repeatable,
     call: string,
-    act: (entry: Entry, begin: () => void) => Promise<T>,
+    act: (entry: TrackedJob, begin: () => void) => Promise<T>,
   ): Promise<T> {
     const entry = this.get(id);
     return await this.#answers.once(this.directory(entry), idempotencyOf(request, call), (begin) => act(entry, begin));
   }
 
   /** Ends the job's whole tree, or what lingers of a finished job. Resolves once that is done. */
-  async cancel(entry: Entry, request: CancelRequest): Promise<void> {
+  async cancel(entry: TrackedJob, request: CancelRequest): Promise<void> {
     const graceMs = (request.graceSeconds ?? entry.request.killGraceSeconds) * 1000;
     const options = { signal: request.signal ?? 'SIGTERM', graceMs };
     this.#options.log.info('job cancelled', { jobId: entry.id, signal: options.signal });
@@ -426,13 +426,13 @@ export class Jobs {
   }
 
   /** Sends a signal to the job's process group. @throws ProblemError job_not_running. */
-  async signal(entry: Entry, name: SignalName, begin?: () => void): Promise<void> {
+  async signal(entry: TrackedJob, name: SignalName, begin?: () => void): Promise<void> {
     if (!await this.#runner.signal(entry, name, begin)) throw new ProblemError('job_not_running',
       `Cannot signal job ${entry.toString()}: it has no process`);
   }
 
   /** Changes the size of the job's terminal. @throws ProblemError not_supported, no_terminal, job_not_running. */
-  async resize(entry: Entry, size: TerminalSize): Promise<void> {
+  async resize(entry: TrackedJob, size: TerminalSize): Promise<void> {
     const name = entry.toString();
     if (process.platform !== 'linux') throw new ProblemError('not_supported',
       `Cannot resize the terminal of job ${name}: this machine has no /proc`);
@@ -455,15 +455,15 @@ export class Jobs {
   }
 
   /** Forgets a finished job and its files. @throws ProblemError job_running. */
-  async remove(entry: Entry): Promise<void> {
+  async remove(entry: TrackedJob): Promise<void> {
     if (!entry.isFinished) {
       throw new ProblemError('job_running', `Cannot delete job ${entry.toString()}: cancel it, or wait for its end`);
     }
-    const place = this.#forgetting.forget(entry);
+    const place = this.#retention.forget(entry);
     if (place !== undefined) await this.#store.removeFiles(place);
   }
 
-  async #unlessWaitsEnd(entry: Entry, ending: Promise<void>): Promise<void> {
+  async #unlessWaitsEnd(entry: TrackedJob, ending: Promise<void>): Promise<void> {
     const over = new AbortController();
     const isOver = until(entry, () => this.#hasEndedWaits, { signal: over.signal }).catch(() => undefined);
     await Promise.race([ending, isOver]).finally(() => over.abort());
@@ -479,14 +479,14 @@ export class Jobs {
   /** Resolves every pending wait with the current state; later waits return at once. */
   endWaits(): void {
     this.#hasEndedWaits = true;
-    for (const entry of this.#catalogue.all) entry.changed();
+    for (const entry of this.#index.all) entry.changed();
     this.#feed.wake();
   }
 
   /** Releases the jobs: running ones keep running without a server. */
   close(): void {
     this.beginClose();
-    this.#forgetting.close();
+    this.#retention.close();
     this.#monitor.close();
     this.#watches.close();
     this.#runner.close();
@@ -494,8 +494,8 @@ export class Jobs {
   }
 
   /** The job that was submitted with this key. @throws ProblemError idempotency_mismatch. */
-  #known(idempotency: Idempotency | undefined): Entry | undefined {
-    const known = idempotency && this.#catalogue.byKey(idempotency.key);
+  #known(idempotency: Idempotency | undefined): TrackedJob | undefined {
+    const known = idempotency && this.#index.byKey(idempotency.key);
     if (!known?.idempotency || !idempotency) return undefined;
     checkSame(known.idempotency, idempotency);
     return known;
@@ -505,7 +505,7 @@ export class Jobs {
     request: JobRecord['request'],
     options: SubmitOptions & { readonly warnings: readonly string[] },
     spare: Spare | undefined,
-  ): Entry {
+  ): TrackedJob {
     const { idempotency, rerunOf, continues, warnings } = options;
     const now = nowSeconds();
     const hasRoom = this.#runner.hasRoom({ sessionKey: sessionOf(request.program), labels: request.labels });
@@ -550,7 +550,7 @@ export class Jobs {
     if (spare?.lease !== undefined) this.#options.ahead?.keeper.release(spare.lease);
   }
 
-  #follow(entry: Entry): () => void {
+  #follow(entry: TrackedJob): () => void {
     this.#monitor.wake();
     return this.#watches.follow(entry);
   }
@@ -593,27 +593,27 @@ export class Jobs {
       { headers: { 'Retry-After': '5' }, extensions: { running, queued } });
   }
 
-  #remember(record: JobRecord): Entry {
-    const entry = new Entry(record, (changed, before) => {
-      this.#catalogue.stateChanged(changed, before);
+  #remember(record: JobRecord): TrackedJob {
+    const entry = new TrackedJob(record, (changed, before) => {
+      this.#index.stateChanged(changed, before);
       if (statusOf(before) !== statusOf(changed.state)) this.#feed.record(changed);
     });
-    this.#catalogue.add(entry);
+    this.#index.add(entry);
     this.#continue(entry, entry.id);
     this.#feed.record(entry);
     return entry;
   }
 
   /** Updates `continuedBy` of the job that this one continues. @param by Its new value. */
-  #continue({ continues }: Entry, by: JobId | undefined): void {
-    const before = continues === undefined ? undefined : this.#catalogue.get(continues);
+  #continue({ continues }: TrackedJob, by: JobId | undefined): void {
+    const before = continues === undefined ? undefined : this.#index.get(continues);
     if (!before) return;
     before.continuedBy = by;
     this.cache.delete(before);
     before.changed();
   }
 
-  #keepTrying(entry: Entry): void {
+  #keepTrying(entry: TrackedJob): void {
     this.#unsaved.add(entry);
     this.#monitor.wake();
   }
@@ -641,7 +641,7 @@ export class Jobs {
     const { log, stateDir } = this.#options;
     try {
       for (const { mark: id, leader } of await launchedIn(stateDir)) {
-        if (!isJobId(id) || known.includes(id) || this.#catalogue.get(id) !== undefined) continue;
+        if (!isJobId(id) || known.includes(id) || this.#index.get(id) !== undefined) continue;
         // A job of this server may have ended and been deleted since the look.
         if (this.#store.isAbsent(id) && isAliveNow(leader)) void this.#endLost({ id, leader });
       }
@@ -650,9 +650,9 @@ export class Jobs {
     }
   }
 
-  #stillUnsaved(): readonly Entry[] {
+  #stillUnsaved(): readonly TrackedJob[] {
     for (const entry of this.#unsaved) {
-      if (!entry.isUnsaved || !this.#catalogue.has(entry)) this.#unsaved.delete(entry);
+      if (!entry.isUnsaved || !this.#index.has(entry)) this.#unsaved.delete(entry);
     }
     return [...this.#unsaved];
   }
@@ -674,7 +674,7 @@ export class Jobs {
 }
 
 /** The server uses the stdin of an agent's job to talk to the runner. */
-function refuseAgent({ id, request }: Entry): void {
+function refuseAgent({ id, request }: TrackedJob): void {
   if (request.mode === 'acp') throw new ProblemError('stdin_closed',
     `Cannot write to the stdin of job ${id}: it runs an agent, which takes prompts instead`);
 }

@@ -22,12 +22,12 @@ import {
   empty, type EventSink, events, json, jsonList, jsonText, type Reply, type Sink, stream,
 } from '../http/routing/reply.ts';
 import { type Request, type Route, route } from '../http/routing/route.ts';
-import type { Entry } from './tracked-job.ts';
+import type { TrackedJob } from './tracked-job.ts';
 import { feedPosition } from './feed/feed.ts';
 import { FeedStream } from './feed/feed-stream.ts';
 import { hasCome } from './held.ts';
 import type { Jobs } from './jobs.ts';
-import type { Piece } from './output/follow.ts';
+import type { OutputChunk } from './output/follow.ts';
 import { openOutput, startOfLastLines } from './output/output.ts';
 import { acceptedSchema, jobSchema, nudgedSchema, pendingSchema } from './schemas.ts';
 import { entityTag } from './view.ts';
@@ -273,7 +273,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
   ];
 }
 
-async function accepted(jobs: Jobs, entry: Entry, request: AnyRequest, { wait, waitFor }: ExecQuery): Promise<Reply> {
+async function accepted(jobs: Jobs, entry: TrackedJob, request: AnyRequest, { wait, waitFor }: ExecQuery): Promise<Reply> {
   const location = { Location: `/jobs/${entry.id}` };
   const waitSeconds = wait ?? preferredWait(request.headers.prefer);
   if (waitSeconds === 0) {
@@ -302,19 +302,19 @@ interface Held {
 /** Resolves once the awaited event has come, or at the end of the wait. */
 async function held(
   jobs: Jobs,
-  entry: Entry,
+  entry: TrackedJob,
   { waitSeconds, waitFor, remember }: Held,
   signal: AbortSignal,
 ): Promise<void> {
   const limitMs = waitSeconds * 1000;
   if (waitFor === 'end') return void await jobs.finished(entry, limitMs, signal);
-  const look = { refresh: (one: Entry) => jobs.refresh(one), agent: (one: Entry) => jobs.agent(one) };
+  const look = { refresh: (one: TrackedJob) => jobs.refresh(one), agent: (one: TrackedJob) => jobs.agent(one) };
   const isThere = waitFor === 'change' ? undefined : hasCome(waitFor, entry, look);
   await jobs.changed(entry, isThere ? () => !entry.isFinished && !isThere() : remember(), limitMs, signal);
 }
 
 /** Remembers the job as it is now. @returns whether it is still the same. */
-function isUnchanged(jobs: Jobs, entry: Entry): () => boolean {
+function isUnchanged(jobs: Jobs, entry: TrackedJob): () => boolean {
   const tagNow = (): string => (jobs.refresh(entry), entityTag(entry, ''));
   const tag = tagNow();
   return () => tagNow() === tag;
@@ -341,7 +341,7 @@ function show(jobs: Jobs, request: Request<{ readonly id: string }, JobQuery>): 
 
 async function showFresh(
   jobs: Jobs,
-  entry: Entry,
+  entry: TrackedJob,
   request: Request<{ readonly id: string }, JobQuery>,
   variant: string,
 ): Promise<Reply> {
@@ -368,7 +368,7 @@ function isKnown(header: string, tag: string): boolean {
   return header.trim() === '*' || header.split(',').some((one) => one.trim().replace(/^W\//, '') === tag);
 }
 
-function nextPage(query: ListQuery, last: Entry): string {
+function nextPage(query: ListQuery, last: TrackedJob): string {
   const next = new URLSearchParams();
   for (const [name, value] of Object.entries({ ...query, before: last.id })) {
     for (const one of [value].flat()) {
@@ -383,7 +383,7 @@ async function once<T>(
   jobs: Jobs,
   request: AnyRequest & { readonly params: { readonly id: string } },
   call: string,
-  act: (entry: Entry, begin: () => void) => Promise<T>,
+  act: (entry: TrackedJob, begin: () => void) => Promise<T>,
 ): Promise<Reply> {
   return json(200, await jobs.once(request.params.id, request, call, act));
 }
@@ -428,7 +428,7 @@ function outputRoute<S extends StreamName>(jobs: Jobs, name: S): Route {
 
 async function output(
   jobs: Jobs,
-  entry: Entry,
+  entry: TrackedJob,
   name: StreamName,
   query: OutputQuery,
   range: string | undefined,
@@ -479,7 +479,7 @@ interface Sending {
 
 const sentBytes = 2 ** 18;
 
-async function sendFile(entry: Entry, path: string, { first, last, sink }: Sending): Promise<void> {
+async function sendFile(entry: TrackedJob, path: string, { first, last, sink }: Sending): Promise<void> {
   const file = await openReadable(entry, path);
   if (!file) throw unreadable(entry, path);
   try {
@@ -494,7 +494,7 @@ async function sendFile(entry: Entry, path: string, { first, last, sink }: Sendi
 }
 
 /** {@link sendFile} for when the limit of open files is reached: the file is open only while a piece is read. */
-async function sendPieces(entry: Entry, path: string, { first, last, sink }: Sending): Promise<void> {
+async function sendPieces(entry: TrackedJob, path: string, { first, last, sink }: Sending): Promise<void> {
   for (let offset = first; offset <= last;) {
     const file = await openReadable(entry, path);
     if (!file) throw unreadable(entry, path);
@@ -506,7 +506,7 @@ async function sendPieces(entry: Entry, path: string, { first, last, sink }: Sen
 }
 
 /** A header is one line of ASCII (RFC 9110 §5.5); a warning may name a path of any characters. */
-function headersOf(entry: Entry): { readonly [name: string]: string } {
+function headersOf(entry: TrackedJob): { readonly [name: string]: string } {
   const [warning] = entry.warnings;
   return {
     'X-Job-Status': entry.isFinished ? 'finished' : entry.state.is,
@@ -515,18 +515,18 @@ function headersOf(entry: Entry): { readonly [name: string]: string } {
 }
 
 /** `undefined`: there is no output yet. @throws ProblemError output_unreadable. */
-async function openReadable(entry: Entry, path: string): Promise<FileHandle | undefined> {
+async function openReadable(entry: TrackedJob, path: string): Promise<FileHandle | undefined> {
   const file = await openOutput(path);
   if (file === 'replaced') throw unreadable(entry, path);
   return file;
 }
 
-function unreadable(entry: Entry, path: string): ProblemError {
+function unreadable(entry: TrackedJob, path: string): ProblemError {
   return new ProblemError('output_unreadable',
     `Cannot read ${basename(path)} of job ${entry.toString()}: something has replaced the file`);
 }
 
-async function startOf(entry: Entry, path: string, query: OutputQuery): Promise<{ start: number; size: number }> {
+async function startOf(entry: TrackedJob, path: string, query: OutputQuery): Promise<{ start: number; size: number }> {
   const file = await openReadable(entry, path);
   if (!file) return { start: query.offset ?? 0, size: 0 };
   try {
@@ -572,7 +572,7 @@ function resumeId(
 
 // Events. -------------------------------------------------------------------------------------------------------------
 
-async function sendEvents(jobs: Jobs, entry: Entry, from: Position, sink: EventSink): Promise<void> {
+async function sendEvents(jobs: Jobs, entry: TrackedJob, from: Position, sink: EventSink): Promise<void> {
   const position: { -readonly [S in keyof Position]: Position[S] } = entry.request.mode === 'acp'
     ? { ...from, events: from.events ?? 0 }
     : { stdout: from.stdout, stderr: from.stderr };
@@ -623,7 +623,7 @@ function parsedLine(line: Buffer): unknown {
   return lineWithin(line, eventBounds);
 }
 
-function outputEvent(name: StreamName, { offset, bytes }: Piece): JobEvent {
+function outputEvent(name: StreamName, { offset, bytes }: OutputChunk): JobEvent {
   return isUtf8(bytes)
     ? { type: 'output', stream: name, offset, text: bytes.toString('utf8') }
     : { type: 'output', stream: name, offset, base64: bytes.toString('base64') };

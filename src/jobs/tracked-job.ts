@@ -34,7 +34,7 @@ export interface RequestSummary extends Pick<
   readonly stdin: 'fifo' | 'file' | 'null';
 }
 
-export class Entry {
+export class TrackedJob {
   readonly id: JobId;
   readonly submittedAt: number;
   readonly rerunOf: JobId | undefined;
@@ -88,12 +88,12 @@ export class Entry {
   version = 0;
   /** The number of its last change in the `JobFeed`. */
   lastChange = 0;
-  readonly #onStateChange: ((entry: Entry, before: JobState) => void) | undefined;
+  readonly #onStateChange: ((entry: TrackedJob, before: JobState) => void) | undefined;
   #state: JobState;
   #changes: Emitter<void> | undefined;
 
   /** @param onStateChange Called after each change of the state, before the listeners of `onChange`. */
-  constructor(record: JobRecord, onStateChange?: (entry: Entry, before: JobState) => void) {
+  constructor(record: JobRecord, onStateChange?: (entry: TrackedJob, before: JobState) => void) {
     this.#onStateChange = onStateChange;
     this.id = record.jobId;
     this.submittedAt = record.submittedAt;
@@ -185,7 +185,7 @@ export class Entry {
  * @param options.limitMs Default: no limit.
  */
 export function until(
-  entry: Entry,
+  entry: TrackedJob,
   isReached: () => boolean,
   options: { readonly limitMs?: number; readonly signal?: AbortSignal | undefined },
 ): Promise<boolean> {
@@ -206,7 +206,7 @@ export function until(
   });
 }
 
-export function isRunningAgent({ request, state }: Entry): boolean {
+export function isRunningAgent({ request, state }: TrackedJob): boolean {
   return request.mode === 'acp' && state.is === 'running';
 }
 

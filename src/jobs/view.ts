@@ -9,7 +9,7 @@ import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts
 import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
 import type { AgentHost } from '../process/agent-host.ts';
-import { type Entry, shown, type ShownProgram } from './tracked-job.ts';
+import { type TrackedJob, shown, type ShownProgram } from './tracked-job.ts';
 import { runnerError, turnEndOf } from './agent-end.ts';
 import { type JobState, statusOf } from './job.ts';
 import { noOutput, readTail } from './output/output.ts';
@@ -28,7 +28,7 @@ export interface ViewSources {
 }
 
 /** The job without its output texts. Its sizes are those measured last. */
-export function summary(entry: Entry, { store, agents }: ViewSources): Job {
+export function summary(entry: TrackedJob, { store, agents }: ViewSources): Job {
   const { state, request } = entry;
   const outcome = state.is === 'finished' ? state.outcome : undefined;
   const startedAt = state.is === 'pending' ? null : state.startedAt;
@@ -73,7 +73,7 @@ export function summary(entry: Entry, { store, agents }: ViewSources): Job {
 
 /** A job can replace its own record; that must not keep the others from being listed. */
 function programOf(
-  { id, request }: Entry,
+  { id, request }: TrackedJob,
   store: JobStore,
 ): { readonly program: ShownProgram; readonly warning: readonly string[] } {
   if (request.program !== undefined) return { program: request.program, warning: [] };
@@ -104,7 +104,7 @@ function agentPart<T extends AgentJobSummary>(state: JobState, part: T): T {
 }
 
 /** The job with the end of its output. */
-export async function detailed(entry: Entry, sources: ViewSources, options: TextOptions): Promise<Job> {
+export async function detailed(entry: TrackedJob, sources: ViewSources, options: TextOptions): Promise<Job> {
   const { store, agents } = sources;
   // The state is taken first: all output of a job finished by then is read; that of a running job may still grow.
   const job = summary(entry, sources);
@@ -134,7 +134,7 @@ export async function detailed(entry: Entry, sources: ViewSources, options: Text
 }
 
 /** An entity tag (RFC 9110 §8.8.3) of the job as asked for. @param variant The parts of the request that shape it. */
-export function entityTag(entry: Entry, variant: string): string {
+export function entityTag(entry: TrackedJob, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
   // A job that is being ended for a reason differs from one that has ended for it.
   const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
@@ -142,7 +142,7 @@ export function entityTag(entry: Entry, variant: string): string {
 }
 
 /** The pids of processes that outlived the job and are still alive. */
-function lingering(entry: Entry): readonly number[] {
+function lingering(entry: TrackedJob): readonly number[] {
   if (entry.lingering.length > 0) entry.lingering = entry.lingering.filter(isAliveNow);
   return entry.lingering.map(({ pid }) => pid);
 }

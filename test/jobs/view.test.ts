@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import test from 'node:test';
 import { summaryOf } from '../../src/agents/server/job-view.ts';
-import { Entry } from '../../src/jobs/tracked-job.ts';
+import { TrackedJob } from '../../src/jobs/tracked-job.ts';
 import type { JobRecord } from '../../src/jobs/job.ts';
 import { JobStore } from '../../src/jobs/store/store.ts';
 import { detailed } from '../../src/jobs/view.ts';
@@ -23,7 +23,7 @@ test('a job of an agent that ends while it is looked at is shown as it was, not 
   const stateDir = temporaryFolder(t);
   const store = new JobStore(stateDir);
   mkdirSync(store.directory(record.jobId), { recursive: true });
-  const entry = new Entry(record);
+  const entry = new TrackedJob(record);
   const part = summaryOf({ phase: 'turn' });
   // Built from what `Agents` does: the state of the agent first, then what takes time.
   const agents = {

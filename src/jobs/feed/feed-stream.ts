@@ -5,22 +5,22 @@
 import type { FeedEvent, FeedQuery, Job } from '../../protocol/jobs.ts';
 import type { JobId } from '../../protocol/ids.ts';
 import { matcher } from '../store/job-index.ts';
-import { type Entry, isRunningAgent } from '../tracked-job.ts';
+import { type TrackedJob, isRunningAgent } from '../tracked-job.ts';
 import { type FeedChange, type FeedPosition, formatFeedPosition, type JobFeed } from './feed.ts';
 
 /** What a stream needs of the jobs of a server. */
 export interface FeedSources {
   readonly feed: JobFeed;
   /** Oldest first. */
-  readonly all: () => readonly Entry[];
+  readonly all: () => readonly TrackedJob[];
   /** In no order. */
-  readonly unfinished: () => readonly Entry[];
-  readonly find: (id: string) => Entry | undefined;
-  readonly summary: (entry: Entry) => Job;
+  readonly unfinished: () => readonly TrackedJob[];
+  readonly find: (id: string) => TrackedJob | undefined;
+  readonly summary: (entry: TrackedJob) => Job;
   /** Measures what can change without a notification. */
-  readonly refresh: (entry: Entry) => void;
+  readonly refresh: (entry: TrackedJob) => void;
   /** Watches the job's files until the returned function is called. */
-  readonly follow: (entry: Entry) => () => void;
+  readonly follow: (entry: TrackedJob) => () => void;
   /** Whether the server is closing. */
   readonly isOver: () => boolean;
 }
@@ -34,9 +34,9 @@ export interface IdentifiedEvent {
 export class FeedStream {
   readonly #sources: FeedSources;
   readonly #query: FeedQuery;
-  readonly #isWanted: (entry: Entry) => boolean;
+  readonly #isWanted: (entry: TrackedJob) => boolean;
   /** Running agents whose files are watched, each with the function that stops the watch. */
-  readonly #watched = new Map<Entry, () => void>();
+  readonly #watched = new Map<TrackedJob, () => void>();
   #isReady = false;
 
   constructor(sources: FeedSources, query: FeedQuery) {
@@ -67,14 +67,14 @@ export class FeedStream {
   }
 
   /** A superset of the jobs that the stream begins with. */
-  #candidates(after: FeedPosition | undefined): readonly Entry[] {
+  #candidates(after: FeedPosition | undefined): readonly TrackedJob[] {
     const { all, unfinished, find } = this.#sources;
     const { job } = this.#query;
     if (job !== undefined) return [...new Set(job)].flatMap((id) => find(id) ?? []);
     return after === undefined ? unfinished() : all();
   }
 
-  #isNew(entry: Entry, after: FeedPosition | undefined): boolean {
+  #isNew(entry: TrackedJob, after: FeedPosition | undefined): boolean {
     if (after === undefined) return this.#query.job !== undefined || !entry.isFinished;
     // Another server counted differently; changes of an agent's state are counted only while the agent is followed.
     return after.epoch !== this.#sources.feed.epoch || entry.lastChange > after.change || isRunningAgent(entry);
@@ -100,7 +100,7 @@ export class FeedStream {
   }
 
   /** While an agent's job runs, a change of the agent's state counts as a change of the job. */
-  #watchAgent(entry: Entry): void {
+  #watchAgent(entry: TrackedJob): void {
     const { feed, refresh, follow } = this.#sources;
     if (!isRunningAgent(entry)) {
       this.#watched.get(entry)?.();

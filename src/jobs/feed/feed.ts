@@ -4,7 +4,7 @@
  */
 import { Emitter } from '../../base/emitter.ts';
 import { parser, refuse, type Parser } from '../../base/parse.ts';
-import type { Entry } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 
 /** A position in the feed: a follower knows every change up to it. */
 export interface FeedPosition {
@@ -29,12 +29,12 @@ export type FeedChange = {
   readonly change: number;
   /** Whether no further change waits to be sent. */
   readonly isLatest: () => boolean;
-} & ({ readonly type: 'changed'; readonly entry: Entry } | { readonly type: 'ready' });
+} & ({ readonly type: 'changed'; readonly entry: TrackedJob } | { readonly type: 'ready' });
 
 export interface FollowFeedOptions {
   /** The jobs to send first, in their current state. */
-  readonly initial: readonly Entry[];
-  readonly isWanted: (entry: Entry) => boolean;
+  readonly initial: readonly TrackedJob[];
+  readonly isWanted: (entry: TrackedJob) => boolean;
   readonly signal: AbortSignal;
   /** Whether the server is closing: that ends the following, too. */
   readonly isOver: () => boolean;
@@ -47,7 +47,7 @@ export interface FollowFeedOptions {
 export class JobFeed {
   /** Differs from the epoch of every earlier server. */
   readonly epoch: string;
-  readonly #listeners = new Emitter<Entry | undefined>();
+  readonly #listeners = new Emitter<TrackedJob | undefined>();
   #lastChange = 0;
 
   /** @param startedAtMs Milliseconds since 1970. */
@@ -56,7 +56,7 @@ export class JobFeed {
   }
 
   /** Numbers a change of the job and notifies the followers. */
-  record(entry: Entry): void {
+  record(entry: TrackedJob): void {
     this.#lastChange += 1;
     entry.lastChange = this.#lastChange;
     this.#listeners.emit(entry);

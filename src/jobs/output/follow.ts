@@ -9,14 +9,14 @@ import type { TimeSlicer } from '../../base/time-slicer.ts';
 import type { StreamName } from '../../protocol/jobs.ts';
 import { agentFiles } from '../../process/agent-host.ts';
 import { FileBudget } from '../../process/open-files.ts';
-import type { Entry } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 import { openCharacterBytes, openOutputNow, pieceBytes } from './output.ts';
 
 /** What a job writes: its output and, for an agent, its events. */
-export type Followed = StreamName | 'events';
+export type OutputStream = StreamName | 'events';
 
-export interface Piece {
-  readonly stream: Followed;
+export interface OutputChunk {
+  readonly stream: OutputStream;
   /** The first byte's place in the stream. */
   readonly offset: number;
   readonly bytes: Buffer;
@@ -28,7 +28,7 @@ const maxLineBytes = 4 * 2 ** 20;
 
 /** A stream, and how far it was read. */
 class Cursor {
-  readonly stream: Followed;
+  readonly stream: OutputStream;
   readonly #path: string;
   readonly #readers: FileBudget;
   #fd: number | undefined;
@@ -37,7 +37,7 @@ class Cursor {
   #hasRead = false;
   offset: number;
 
-  constructor(directory: string, stream: Followed, offset: number, readers: FileBudget) {
+  constructor(directory: string, stream: OutputStream, offset: number, readers: FileBudget) {
     this.#readers = readers;
     this.stream = stream;
     this.#path = join(directory, stream === 'events' ? agentFiles.events : stream);
@@ -48,7 +48,7 @@ class Cursor {
    * Reads what was written since the last call; `undefined`: nothing. Recent output is read synchronously: that takes
    * 5 µs, where the thread pool takes 110; only a reader that is far behind uses the pool.
    */
-  async next(limit: number, entry: Entry): Promise<Piece | undefined> {
+  async next(limit: number, entry: TrackedJob): Promise<OutputChunk | undefined> {
     try {
       return await this.#next(limit, entry);
     } finally {
@@ -56,7 +56,7 @@ class Cursor {
     }
   }
 
-  async #next(limit: number, entry: Entry): Promise<Piece | undefined> {
+  async #next(limit: number, entry: TrackedJob): Promise<OutputChunk | undefined> {
     const size = this.#size();
     if (size === undefined || this.#fd === undefined) return undefined;
     // The job itself truncated its output (it reopened /dev/stdout): continue at the new beginning, and record that.
@@ -82,7 +82,7 @@ class Cursor {
    * The piece up to its last newline; a line that is longer than a piece is read whole.
    * `undefined`: the end of the line has not been written yet.
    */
-  async wholeLines({ stream, offset, bytes }: Piece, entry: Entry): Promise<Piece | undefined> {
+  async wholeLines({ stream, offset, bytes }: OutputChunk, entry: TrackedJob): Promise<OutputChunk | undefined> {
     let whole = bytes;
     while (!whole.includes(newline)) {
       const more = whole.length > maxLineBytes ? undefined : await this.next(pieceBytes, entry);
@@ -120,7 +120,7 @@ export interface FollowOptions {
   /** Counts the files that stay open; beyond its limit they are opened for each read. Default: no limit. */
   readonly readers?: FileBudget;
   /** Which streams, and from where. */
-  readonly from: { readonly [S in Followed]?: number };
+  readonly from: { readonly [S in OutputStream]?: number };
   /** Ends the following without an error. */
   readonly signal: AbortSignal;
   /** The most bytes to yield in all. Default: no limit. */
@@ -134,10 +134,10 @@ export interface FollowOptions {
 }
 
 /** @returns ends when the job has ended and all its output was given, at the limit, or when the caller ends it. */
-export async function* follow(entry: Entry, options: FollowOptions): AsyncGenerator<Piece, void, undefined> {
+export async function* follow(entry: TrackedJob, options: FollowOptions): AsyncGenerator<OutputChunk, void, undefined> {
   const { directory, readers = new FileBudget(), from, signal, pace, isOver = () => false } = options;
   let left = options.limit ?? Number.MAX_SAFE_INTEGER;
-  const cursors = (Object.entries(from) as [Followed, number][])
+  const cursors = (Object.entries(from) as [OutputStream, number][])
     .map(([stream, offset]) => new Cursor(directory, stream, offset, readers));
   const changes = new Changes(entry, signal);
   try {
@@ -150,7 +150,7 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
         let piece = await cursor.next(left, entry);
         if (piece && options.wholeCharacters === true) piece = piece.stream === 'events'
           ? await cursor.wholeLines(piece, entry)
-          : keepOpenCharacter(piece, cursor, isFinished);
+          : splitAtCharacter(piece, cursor, isFinished);
         if (!piece) continue;
         isNew = true;
         left -= piece.bytes.length;
@@ -169,13 +169,13 @@ export async function* follow(entry: Entry, options: FollowOptions): AsyncGenera
 
 /** Waits for the changes of a job, one after another. One listener for all of them costs less than one for each. */
 class Changes {
-  readonly #entry: Entry;
+  readonly #entry: TrackedJob;
   readonly #signal: AbortSignal;
   readonly #stop: () => void;
   #wake: () => void = () => undefined;
 
   /** @param signal Ends a wait as well. */
-  constructor(entry: Entry, signal: AbortSignal) {
+  constructor(entry: TrackedJob, signal: AbortSignal) {
     this.#entry = entry;
     this.#signal = signal;
     const wake = (): void => this.#wake();
@@ -200,12 +200,12 @@ class Changes {
   }
 }
 
-function isCut(entry: Entry, stream: Followed): boolean {
+function isCut(entry: TrackedJob, stream: OutputStream): boolean {
   return stream !== 'events' && entry.cut.has(stream);
 }
 
 /** Leaves an incomplete character at the end for the next piece, unless nothing more will come. */
-function keepOpenCharacter(piece: Piece, cursor: Cursor, isFinished: boolean): Piece | undefined {
+function splitAtCharacter(piece: OutputChunk, cursor: Cursor, isFinished: boolean): OutputChunk | undefined {
   const open = openCharacterBytes(piece.bytes);
   if (open === 0 || (isFinished && piece.bytes.length <= 3)) return piece;
   cursor.offset -= open;

@@ -3,18 +3,18 @@
  * @module
  */
 import { type FSWatcher, watch } from 'node:fs';
-import type { Entry } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 
 export class Watches {
-  readonly #directoryOf: (entry: Entry) => string;
-  readonly #watched = new Map<Entry, { followers: number; watcher: FSWatcher | undefined }>();
+  readonly #directoryOf: (entry: TrackedJob) => string;
+  readonly #watched = new Map<TrackedJob, { followers: number; watcher: FSWatcher | undefined }>();
 
-  constructor(directoryOf: (entry: Entry) => string) {
+  constructor(directoryOf: (entry: TrackedJob) => string) {
     this.#directoryOf = directoryOf;
   }
 
   /** The followed jobs. The monitor measures these more often, as a watch can fail. */
-  get entries(): Iterable<Entry> {
+  get entries(): Iterable<TrackedJob> {
     return this.#watched.keys();
   }
 
@@ -23,7 +23,7 @@ export class Watches {
   }
 
   /** Makes output of the job count as a change of it until the returned function is called. */
-  follow(entry: Entry): () => void {
+  follow(entry: TrackedJob): () => void {
     const watched = this.#watched.get(entry) ?? { followers: 0, watcher: this.#start(entry) };
     this.#watched.set(entry, watched);
     watched.followers += 1;
@@ -43,7 +43,7 @@ export class Watches {
     this.#watched.clear();
   }
 
-  #start(entry: Entry): FSWatcher | undefined {
+  #start(entry: TrackedJob): FSWatcher | undefined {
     try {
       const watcher = watch(this.#directoryOf(entry), { persistent: false }, () => entry.changed());
       // The directory is gone, or a limit was reached: the monitor still measures the job.

@@ -15,7 +15,7 @@ import type { Variables } from '../../process/environment/secrets.ts';
 import type { JobShells } from '../../process/launcher/job-shells.ts';
 import type { ShellHost, Starter } from '../../process/launcher/starter.ts';
 import { isGone, terminate } from '../../process/terminate.ts';
-import type { Entry } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 import { runnerError } from '../agent-end.ts';
 import { type JobRecord, type Outcome, unknownExitCode } from '../job.ts';
 import { programFor } from '../modes.ts';
@@ -25,19 +25,19 @@ export type Ending = { readonly signal: NodeJS.Signals; readonly graceMs: number
 
 export interface Kind {
   /** @throws where the job cannot be started. */
-  start(entry: Entry, request: JobRecord['request'], directory: string): void;
+  start(entry: TrackedJob, request: JobRecord['request'], directory: string): void;
   /** Continues a job that an earlier server started. @returns whether only its files report its end. */
-  adopt(entry: Entry, directory: string): boolean;
+  adopt(entry: TrackedJob, directory: string): boolean;
   /** Takes back a job that was not handed on yet. `false`: it was handed on. */
-  withdraw(entry: Entry): boolean;
+  withdraw(entry: TrackedJob): boolean;
   /** Ends the job and all that it has started. `false`: a process hangs in the kernel. */
-  terminate(entry: Entry, options: Ending): Promise<boolean>;
+  terminate(entry: TrackedJob, options: Ending): Promise<boolean>;
   /** `false`: there is no process to send the signal to. */
-  signal(entry: Entry, name: NodeJS.Signals): Promise<boolean>;
+  signal(entry: TrackedJob, name: NodeJS.Signals): Promise<boolean>;
   /** Called when the outcome is known and not shown yet: writes what only the server can say of it. */
-  explain(entry: Entry, outcome: Outcome): void;
+  explain(entry: TrackedJob, outcome: Outcome): void;
   /** Called when the job has ended: ends what must not outlive it. */
-  ended(entry: Entry, options: Ending): Promise<unknown>;
+  ended(entry: TrackedJob, options: Ending): Promise<unknown>;
 }
 
 export interface KindOptions {
@@ -51,7 +51,7 @@ export interface KindOptions {
 }
 
 /** @returns a function that tells the kind of a job. */
-export function kindsOf(options: KindOptions): (entry: Entry) => Kind {
+export function kindsOf(options: KindOptions): (entry: TrackedJob) => Kind {
   const [own, inShell, agent] = [ownKind(options), shellKind(options), agentKind(options)];
   return ({ request: { mode } }) => (mode === 'acp' ? agent : mode === 'persistent_shell' ? inShell : own);
 }

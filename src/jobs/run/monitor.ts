@@ -4,7 +4,7 @@
  * @module
  */
 import type { Log } from '../../base/log.ts';
-import type { Entry } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 import type { Runner } from './runner.ts';
 import type { Watches } from '../output/watch.ts';
 
@@ -20,13 +20,13 @@ export interface MonitorOptions {
   readonly runner: Runner;
   readonly watches: Watches;
   /** Jobs whose state is not on disk yet. */
-  readonly unsaved: () => readonly Entry[];
+  readonly unsaved: () => readonly TrackedJob[];
   readonly log: Log;
 }
 
 export class Monitor {
   readonly #options: MonitorOptions;
-  readonly #nextLook = new WeakMap<Entry, number>();
+  readonly #nextLook = new WeakMap<TrackedJob, number>();
   #timer: NodeJS.Timeout | undefined;
   #nextSave = 0;
 
@@ -60,7 +60,7 @@ export class Monitor {
     if (runner.runningCount === 0 && watches.count === 0 && unsaved().length === 0) this.close();
   }
 
-  #lookAt(entry: Entry, now: number): void {
+  #lookAt(entry: TrackedJob, now: number): void {
     const { runner, log } = this.#options;
     runner.measure(entry);
     const leftBytes = entry.request.maxOutputBytes - entry.outputBytes;
@@ -74,7 +74,7 @@ export class Monitor {
   }
 
   /** A failure with one job must not keep the others from being looked at. */
-  #try(entry: Entry, look: () => void): void {
+  #try(entry: TrackedJob, look: () => void): void {
     try {
       look();
     } catch (error) {

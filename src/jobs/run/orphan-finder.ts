@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../base/log.ts';
 import { findProcesses } from '../../process/descendants.ts';
 import type { Identity } from '../../process/identity.ts';
-import type { Entry } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 
 /** How long after a job's end processes that left its group are looked for, in one look for all jobs of that time. */
 const lookAfterMs = 1000;
@@ -15,21 +15,21 @@ const lookAfterMs = 1000;
 const gatherMs = 10;
 
 interface Gathered {
-  readonly entry: Entry;
+  readonly entry: TrackedJob;
   readonly leader: Identity | undefined;
 }
 
-export class Lingering {
+export class OrphanFinder {
   readonly #log: Log;
-  readonly #onFound: (entry: Entry) => void;
-  readonly #waiting = new Set<Entry>();
+  readonly #onFound: (entry: TrackedJob) => void;
+  readonly #waiting = new Set<TrackedJob>();
   /** Jobs whose process group has processes left, for the next look. */
   #gathered: Gathered[] = [];
   #look: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param options.onFound Called when a job has left processes that were not known. */
-  constructor(options: { readonly log: Log; readonly onFound: (entry: Entry) => void }) {
+  constructor(options: { readonly log: Log; readonly onFound: (entry: TrackedJob) => void }) {
     this.#log = options.log;
     this.#onFound = options.onFound;
   }
@@ -39,7 +39,7 @@ export class Lingering {
    *
    * @param pid The job's first process, which has ended.
    */
-  look(entry: Entry, pid: number): Promise<void> {
+  look(entry: TrackedJob, pid: number): Promise<void> {
     // No process has this start time: one that has the pid now is not the job's.
     this.#gathered.push({ entry, leader: { pid, startTime: '' } });
     this.#look ??= sleep(gatherMs, undefined, { ref: false }).then(() => {
@@ -50,7 +50,7 @@ export class Lingering {
   }
 
   /** Looks a second later, also for processes that left the group: one look through all processes serves many jobs. */
-  lookLater(entry: Entry): void {
+  lookLater(entry: TrackedJob): void {
     this.#waiting.add(entry);
     this.#timer ??= setTimeout(() => void this.#lookAtAll(), lookAfterMs);
     this.#timer.unref();
@@ -80,7 +80,7 @@ export class Lingering {
 }
 
 /** @returns whether any of them was not known. */
-function add(entry: Entry, found: readonly Identity[]): boolean {
+function add(entry: TrackedJob, found: readonly Identity[]): boolean {
   const known = new Set(entry.lingering.map(({ pid }) => pid));
   const added = found.filter(({ pid }) => !known.has(pid)).map(({ pid, startTime }) => ({ pid, startTime }));
   if (added.length === 0) return false;

@@ -8,7 +8,7 @@ import type { ProcessNote } from '../../process/launcher/process-note.ts';
 import type { ExitNote } from '../store/store.ts';
 
 /** What a job's directory and the system tell about it. */
-export interface Remains {
+export interface JobEvidence {
   readonly mode: Mode;
   readonly state: JobState;
   readonly exit: ExitNote | undefined;
@@ -22,15 +22,15 @@ export interface Remains {
 
 const replacedBeforeStart = 'something has replaced the files of the job before it began';
 
-export type Verdict =
+export type RecoveryDecision =
   | { readonly is: 'finished'; readonly outcome: Outcome; readonly isOnDisk: boolean }
   /** Still running, or just started or ended and about to report it. */
   | { readonly is: 'adopt' }
   /** Never started: no launcher has claimed it, and none runs it without claiming it first. */
   | { readonly is: 'start' };
 
-export function judge(remains: Remains, now: number): Verdict {
-  const { mode, state, exit, process, isClaimed, isAlive, hasLauncher } = remains;
+export function decideRecovery(evidence: JobEvidence, now: number): RecoveryDecision {
+  const { mode, state, exit, process, isClaimed, isAlive, hasLauncher } = evidence;
   if (state.is === 'finished') return { is: 'finished', outcome: state.outcome, isOnDisk: true };
   const ending = (state.is === 'running' ? state.ending : undefined) ?? endingBy(exit?.code, mode);
   // The exit file of a running job is the job's own work, but a shell outlives its jobs and writes their exit files.

@@ -6,9 +6,9 @@ import type { Log } from '../../base/log.ts';
 import { isExhaustion } from '../../base/untrusted-file.ts';
 import { findProcesses, leaderAmong, markedProcesses } from '../../process/descendants.ts';
 import { ageSeconds, isAlive, isGroupAlive } from '../../process/identity.ts';
-import type { Entry } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 import { type EndingReason, type JobState, lostOutcome } from '../job.ts';
-import { judge, runSeconds, type Verdict } from './recover.ts';
+import { decideRecovery, runSeconds, type RecoveryDecision } from './recover.ts';
 import type { Runner } from './runner.ts';
 import type { JobStore } from '../store/store.ts';
 
@@ -22,20 +22,20 @@ export interface RecoveryOptions {
 
 /** A job, and its state as the earlier server recorded it. */
 export interface LeftJob {
-  readonly entry: Entry;
+  readonly entry: TrackedJob;
   readonly state: JobState;
 }
 
 /** Adopts running jobs, finishes ended ones, and starts those that never were started, in the order of `jobs`. */
 export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions): Promise<void> {
   const counts = { finished: 0, adopt: 0, start: 0 };
-  const toStart: Entry[] = [];
+  const toStart: TrackedJob[] = [];
   const owners = new Owners(options.log);
   for (const job of jobs) {
     await orGiveUp(job.entry, options, async () => {
-      const verdict = await recoverOne(job, owners, options);
-      counts[verdict] += 1;
-      if (verdict === 'start') toStart.push(job.entry);
+      const decision = await recoverOne(job, owners, options);
+      counts[decision] += 1;
+      if (decision === 'start') toStart.push(job.entry);
     });
   }
   const running = await runningAmong(toStart, options);
@@ -50,7 +50,7 @@ export async function recover(jobs: readonly LeftJob[], options: RecoveryOptions
 
 /** The jobs that have a process although their file names none: they have emptied or removed the file. */
 async function runningAmong(
-  entries: readonly Entry[], { log }: Pick<RecoveryOptions, 'log'>,
+  entries: readonly TrackedJob[], { log }: Pick<RecoveryOptions, 'log'>,
 ): Promise<ReadonlySet<string>> {
   const families = entries.filter(({ state }) => state.is === 'running').map(({ id }) => ({ id, leader: undefined }));
   try {
@@ -64,7 +64,7 @@ async function runningAmong(
 }
 
 /** A failure with one job must not keep the others from being recovered; its processes are shown as lingering. */
-async function orGiveUp(entry: Entry, { runner, log, now }: RecoveryOptions, act: () => Promise<void>): Promise<void> {
+async function orGiveUp(entry: TrackedJob, { runner, log, now }: RecoveryOptions, act: () => Promise<void>): Promise<void> {
   try {
     await act();
   } catch (error) {
@@ -95,7 +95,7 @@ class Owners {
   }
 }
 
-async function recoverOne({ entry, state }: LeftJob, owners: Owners, options: RecoveryOptions): Promise<Verdict['is']> {
+async function recoverOne({ entry, state }: LeftJob, owners: Owners, options: RecoveryOptions): Promise<RecoveryDecision['is']> {
   const { store, runner, log, now } = options;
   if (state.is !== 'finished') forgetReleased(entry, store);
   const note = state.is === 'finished' ? undefined : store.readProcess(entry.id);
@@ -109,16 +109,16 @@ async function recoverOne({ entry, state }: LeftJob, owners: Owners, options: Re
   // A later process may have the pid of an ended one and, after a reboot, even its start time.
   const isToBeAsked = seemsAlive && exit !== undefined && mode !== 'persistent_shell';
   const isAliveStill = isToBeAsked ? await owners.isOf(note.identity.pid, entry.id) : seemsAlive;
-  const verdict = judge({ mode, state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, now());
-  if (verdict.is === 'adopt') {
+  const decision = decideRecovery({ mode, state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, now());
+  if (decision.is === 'adopt') {
     await adopt(entry, options);
     if (state.is === 'running' && state.ending !== undefined) endAgain(entry, state.ending, { runner, log });
-  } else if (verdict.is === 'finished') runner.recovered(entry, verdict.outcome, verdict.isOnDisk);
-  return verdict.is;
+  } else if (decision.is === 'finished') runner.recovered(entry, decision.outcome, decision.isOnDisk);
+  return decision.is;
 }
 
 /** Adopts a job; its timeout continues from where it was. */
-async function adopt(entry: Entry, { runner, now }: Pick<RecoveryOptions, 'runner' | 'now'>): Promise<void> {
+async function adopt(entry: TrackedJob, { runner, now }: Pick<RecoveryOptions, 'runner' | 'now'>): Promise<void> {
   const { state } = entry;
   const startedAt = state.is === 'running' ? state.startedAt : entry.submittedAt;
   runner.adopt(entry);
@@ -127,13 +127,13 @@ async function adopt(entry: Entry, { runner, now }: Pick<RecoveryOptions, 'runne
 }
 
 /** A record does not say that its hold was released: the keeper may have given the number to another job since. */
-function forgetReleased(entry: Entry, store: JobStore): void {
+function forgetReleased(entry: TrackedJob, store: JobStore): void {
   if (entry.hold === undefined || store.hasStdin(entry.id)) return;
   entry.hold = undefined;
   entry.isStdinClosed = true;
 }
 
 /** Ends a job whose ending an earlier server had begun. */
-function endAgain(entry: Entry, reason: EndingReason, { runner, log }: Pick<RecoveryOptions, 'runner' | 'log'>): void {
+function endAgain(entry: TrackedJob, reason: EndingReason, { runner, log }: Pick<RecoveryOptions, 'runner' | 'log'>): void {
   runner.end(entry, reason).catch((error: unknown) => log.error('cannot end the job', { jobId: entry.id, error }));
 }

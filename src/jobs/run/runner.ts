@@ -22,12 +22,12 @@ import type { JobShells } from '../../process/launcher/job-shells.ts';
 import { isUnclaimed } from '../../process/launcher/process-note.ts';
 import type { Exit, ShellHost, Starter, StarterEvents } from '../../process/launcher/starter.ts';
 import { isGone } from '../../process/terminate.ts';
-import type { Entry, RequestSummary } from '../tracked-job.ts';
+import type { TrackedJob, RequestSummary } from '../tracked-job.ts';
 import {
   cancelledOutcome, endingBy, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf,
   spawnErrorOutcome, statusOf,
 } from '../job.ts';
-import { Lingering } from './orphan-finder.ts';
+import { OrphanFinder } from './orphan-finder.ts';
 import { type Ending, type Kind, kindsOf } from './kinds.ts';
 import type { JobStore, StattedFile } from '../store/store.ts';
 
@@ -49,9 +49,9 @@ export interface RunnerOptions {
   /** Unix seconds. */
   readonly now: () => number;
   readonly pace: TimeSlicer;
-  readonly onFinished: (entry: Entry) => void;
+  readonly onFinished: (entry: TrackedJob) => void;
   /** Called when a finished job has left processes that were not known. */
-  readonly onLingering: (entry: Entry) => void;
+  readonly onLingering: (entry: TrackedJob) => void;
 }
 
 /** The timeout of a job. */
@@ -89,29 +89,29 @@ type Running = Extract<JobState, { is: 'running' }>;
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #starter: Starter;
-  readonly #kindOf: (entry: Entry) => Kind;
-  readonly #running = new Map<string, Entry>();
+  readonly #kindOf: (entry: TrackedJob) => Kind;
+  readonly #running = new Map<string, TrackedJob>();
   /** Sessions that have a running job. */
   readonly #busySessions = new Set<string>();
-  readonly #queue: Entry[] = [];
+  readonly #queue: TrackedJob[] = [];
   #starting: NodeJS.Timeout | undefined;
   /** Queued jobs that an earlier server was about to start: a launcher of that server may have them. */
-  readonly #perhapsTaken = new Set<Entry>();
+  readonly #perhapsTaken = new Set<TrackedJob>();
   /** How many jobs at the front of the queue an agent waits for. */
   #waitedFor = 0;
-  readonly #timeouts = new Map<Entry, Timeout>();
-  readonly #endings = new Map<Entry, Promise<void>>();
+  readonly #timeouts = new Map<TrackedJob, Timeout>();
+  readonly #endings = new Map<TrackedJob, Promise<void>>();
   /** Exit codes that arrived while the rest of the tree was being ended. */
-  readonly #exits = new Map<Entry, number>();
+  readonly #exits = new Map<TrackedJob, number>();
   /** Jobs that no launcher of this server waits for: only their files report their end. */
-  readonly #adopted = new Map<Entry, { parentPid: number; goneAt: number | undefined }>();
-  readonly #lingering: Lingering;
+  readonly #adopted = new Map<TrackedJob, { parentPid: number; goneAt: number | undefined }>();
+  readonly #orphans: OrphanFinder;
   /** Another server may own the jobs by now: nothing is written about them, and none is started. */
   #isClosed = false;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    this.#lingering = new Lingering({ log: options.log, onFound: options.onLingering });
+    this.#orphans = new OrphanFinder({ log: options.log, onFound: options.onLingering });
     this.#starter = options.createStarter({
       onStarted: (id) => this.#heard(id, (entry) => this.#handedOn(entry)),
       onShellStarted: (id, started) => this.#heard(id, (entry) => this.#shellStarted(entry, started)),
@@ -129,7 +129,7 @@ export class Runner {
     this.#kindOf = kindsOf({ starter: this.#starter, shells, jobShells, agents, store, inherited });
   }
 
-  get running(): Iterable<Entry> {
+  get running(): Iterable<TrackedJob> {
     return this.#running.values();
   }
 
@@ -149,12 +149,12 @@ export class Runner {
   }
 
   /** Jobs whose end only their files report. */
-  get adopted(): Iterable<Entry> {
+  get adopted(): Iterable<TrackedJob> {
     return this.#adopted.keys();
   }
 
   /** Starts a job whose record on disk already says `running`. */
-  start(entry: Entry, record: JobRecord): void {
+  start(entry: TrackedJob, record: JobRecord): void {
     this.#occupy(entry);
     const { limitSeconds } = entry.request;
     if (limitSeconds !== null) this.#armTimeout(entry, limitSeconds + waitSeconds, { isHandedOn: false });
@@ -166,14 +166,14 @@ export class Runner {
   }
 
   /** Queues a job. Jobs that an agent waits for come first, as they take no room. */
-  enqueue(entry: Entry): void {
+  enqueue(entry: TrackedJob): void {
     if (entry.request.labels[agentLabel] === undefined) this.#queue.push(entry);
     else this.#queue.splice((this.#waitedFor += 1) - 1, 0, entry);
     this.#startNext();
   }
 
   /** Queues a job that an earlier server was about to start. Its launcher may still take it: its stdin stays open. */
-  enqueueAgain(entry: Entry): void {
+  enqueueAgain(entry: TrackedJob): void {
     if (entry.state.is === 'running') this.#perhapsTaken.add(entry);
     entry.state = { is: 'pending' };
     this.enqueue(entry);
@@ -184,14 +184,14 @@ export class Runner {
     return this.#running.size >= maxRunning || !hasFiles(this.#running.size);
   }
 
-  #dequeue(index: number): Entry | undefined {
+  #dequeue(index: number): TrackedJob | undefined {
     if (index < 0) return undefined;
     if (index < this.#waitedFor) this.#waitedFor -= 1;
     return this.#queue.splice(index, 1)[0];
   }
 
   /** Watches a running job by its files, as no launcher of this server waits for it. */
-  adopt(entry: Entry): void {
+  adopt(entry: TrackedJob): void {
     const note = this.#options.store.readProcess(entry.id);
     entry.leader = note?.identity ?? entry.leader;
     entry.pid = entry.leader?.pid ?? null;
@@ -205,13 +205,13 @@ export class Runner {
   }
 
   /** Rearms the timeout of an adopted job. @param ageSeconds How long it has run. */
-  rearm(entry: Entry, ageSeconds: number): void {
+  rearm(entry: TrackedJob, ageSeconds: number): void {
     const { limitSeconds } = entry.request;
     this.#armTimeout(entry, limitSeconds === null ? null : Math.max(0, limitSeconds - ageSeconds));
   }
 
   /** Records how a job of an earlier server ended. */
-  recovered(entry: Entry, outcome: Outcome, isOnDisk: boolean): void {
+  recovered(entry: TrackedJob, outcome: Outcome, isOnDisk: boolean): void {
     const { state } = entry;
     this.#vacate(entry);
     if (state.is !== 'finished') this.#explain(entry, outcome);
@@ -225,11 +225,11 @@ export class Runner {
     entry.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
     if (!isOnDisk || (state.is !== 'finished' && entry.shellEnded !== undefined)) this.#save(entry);
     if (state.is !== 'finished') this.#leaveNobody(entry);
-    this.#lingering.lookLater(entry);
+    this.#orphans.lookLater(entry);
   }
 
   /** Checks whether an adopted job has ended. */
-  lookAtAdopted(entry: Entry): void {
+  lookAtAdopted(entry: TrackedJob): void {
     const adopted = this.#adopted.get(entry);
     if (!adopted) return;
     entry.leader ??= this.#options.store.readProcess(entry.id)?.identity;
@@ -249,7 +249,7 @@ export class Runner {
   }
 
   /** Handles the end of a job's process; without a code it is unknown how the process ended. */
-  exited(entry: Entry, exit: Exit): void {
+  exited(entry: TrackedJob, exit: Exit): void {
     if (entry.isFinished) return;
     const { code, pid, hasLeft } = exit;
     this.#adopted.delete(entry);
@@ -265,9 +265,9 @@ export class Runner {
   }
 
   /** Lists the processes that a job has left; the job finishes before that. Never rejects. */
-  async #search(entry: Entry, pid: number): Promise<void> {
+  async #search(entry: TrackedJob, pid: number): Promise<void> {
     entry.isSearching = true;
-    await this.#lingering.look(entry, pid);
+    await this.#orphans.look(entry, pid);
     entry.isSearching = false;
     if (!this.#isClosed) {
       this.#drainStdin(entry);
@@ -282,7 +282,7 @@ export class Runner {
    *
    * @param options Default: SIGTERM, and the grace that the job was submitted with.
    */
-  async end(entry: Entry, reason: EndingReason, options: Ending = endingOf(entry)): Promise<void> {
+  async end(entry: TrackedJob, reason: EndingReason, options: Ending = endingOf(entry)): Promise<void> {
     if (entry.state.is === 'pending') {
       this.#dequeue(this.#queue.indexOf(entry));
       // A job that no launcher can have is cancelled also where the file is gone that would be claimed.
@@ -306,19 +306,19 @@ export class Runner {
   }
 
   /** Writes to the job's stdin what fits. */
-  writeStdin(entry: Entry, bytes: Uint8Array): ReturnType<Starter['writeStdin']> {
+  writeStdin(entry: TrackedJob, bytes: Uint8Array): ReturnType<Starter['writeStdin']> {
     entry.hasInput = true;
     return this.#starter.writeStdin(entry.id, this.#options.store.directory(entry.id), bytes);
   }
 
   /** Closes the job's stdin: the job reads the end of its input. `false`: that cannot be done any more. */
-  closeStdin(entry: Entry): boolean {
+  closeStdin(entry: TrackedJob): boolean {
     entry.isStdinClosed ||= this.#starter.closeStdin(entry.id, entry.hold);
     return entry.isStdinClosed;
   }
 
   /** The job's processes, once the first of them has begun to run the job, or after `limitMs`. */
-  async leaderOf(entry: Entry, limitMs: number = claimMs): Promise<Family> {
+  async leaderOf(entry: TrackedJob, limitMs: number = claimMs): Promise<Family> {
     const deadline = performance.now() + limitMs;
     while (!this.#hasBegun(entry) && performance.now() < deadline) {
       const isLost = this.#options.store.isProcessLost(entry.id);
@@ -331,7 +331,7 @@ export class Runner {
   }
 
   /** Finds the first process of a job that has replaced the file which names it. @returns whether it is known now. */
-  async #seekLeader(entry: Entry): Promise<boolean> {
+  async #seekLeader(entry: TrackedJob): Promise<boolean> {
     try {
       entry.leader ??= await findLeader(entry.id);
     } catch (error) {
@@ -340,7 +340,7 @@ export class Runner {
     return entry.leader !== undefined;
   }
 
-  #hasBegun(entry: Entry): boolean {
+  #hasBegun(entry: TrackedJob): boolean {
     if (entry.isFinished || this.#exits.has(entry)) return true;
     entry.leader ??= this.#options.store.readProcess(entry.id)?.identity;
     return entry.leader !== undefined && !isStillLauncher(entry.leader.pid);
@@ -351,7 +351,7 @@ export class Runner {
     this.#isClosed = true;
     clearTimeout(this.#starting);
     for (const { cancel } of this.#timeouts.values()) cancel();
-    this.#lingering.close();
+    this.#orphans.close();
     this.#starter.close();
   }
 
@@ -360,7 +360,7 @@ export class Runner {
    *
    * @param begin Called before the signal is sent.
    */
-  async signal(entry: Entry, name: NodeJS.Signals, begin: () => void = () => undefined): Promise<boolean> {
+  async signal(entry: TrackedJob, name: NodeJS.Signals, begin: () => void = () => undefined): Promise<boolean> {
     if (entry.state.is !== 'running') return false;
     await this.leaderOf(entry);
     begin();
@@ -368,27 +368,27 @@ export class Runner {
   }
 
   /** Ends what must not outlive the job. */
-  #leaveNobody(entry: Entry): void {
+  #leaveNobody(entry: TrackedJob): void {
     this.#kindOf(entry).ended(entry, endingOf(entry)).catch((error: unknown) =>
       this.#options.log.warn('cannot end what is left of the job', { jobId: entry.id, error }));
   }
 
-  #occupy(entry: Entry): void {
+  #occupy(entry: TrackedJob): void {
     this.#running.set(entry.id, entry);
     if (entry.request.sessionKey !== undefined) this.#busySessions.add(entry.request.sessionKey);
   }
 
-  #vacate(entry: Entry): void {
+  #vacate(entry: TrackedJob): void {
     if (this.#running.delete(entry.id) && entry.request.sessionKey !== undefined)
       this.#busySessions.delete(entry.request.sessionKey);
   }
 
-  #exitOf(entry: Entry, code: number | undefined): Exit {
+  #exitOf(entry: TrackedJob, code: number | undefined): Exit {
     const pid = entry.pid ?? 0;
     return { code, pid, hasLeft: isGroupAlive(pid) };
   }
 
-  async #end(entry: Entry, state: Running, reason: EndingReason, options: Ending): Promise<void> {
+  async #end(entry: TrackedJob, state: Running, reason: EndingReason, options: Ending): Promise<void> {
     // The caller registers this ending before anything happens, so that later calls find it.
     await Promise.resolve();
     const { log } = this.#options;
@@ -427,7 +427,7 @@ export class Runner {
    *
    * @returns whether nothing of the job was run. A persistent shell may have begun with it nevertheless.
    */
-  async #isTakenBack(entry: Entry): Promise<boolean> {
+  async #isTakenBack(entry: TrackedJob): Promise<boolean> {
     const isInShell = entry.request.sessionKey !== undefined;
     await this.leaderOf(entry, isInShell ? shellBeginMs : beginMs);
     if (this.#hasBegun(entry)) return false;
@@ -441,7 +441,7 @@ export class Runner {
    * Claims an unstarted job so that no launcher can run it, not even one of a server that was killed.
    * `false`: a launcher claimed it first.
    */
-  #isNobodys(entry: Entry): boolean {
+  #isNobodys(entry: TrackedJob): boolean {
     const { store } = this.#options;
     try {
       return store.claim(entry.id);
@@ -451,7 +451,7 @@ export class Runner {
     }
   }
 
-  #finishExited(entry: Entry, code: number | undefined): void {
+  #finishExited(entry: TrackedJob, code: number | undefined): void {
     const { state } = entry;
     if (state.is !== 'running') return;
     const { store, now } = this.#options;
@@ -466,7 +466,7 @@ export class Runner {
   }
 
   /** Only these two codes can mean that the program was not started (POSIX, Shell Command Language 2.8.2). */
-  #wasStarted(entry: Entry, code: number): boolean {
+  #wasStarted(entry: TrackedJob, code: number): boolean {
     if (code !== 126 && code !== 127) return true;
     try {
       return this.#options.store.readProcess(entry.id)?.isStarted ?? false;
@@ -476,7 +476,7 @@ export class Runner {
     }
   }
 
-  #finish(entry: Entry, outcome: Outcome, options: { isOnDisk: boolean }): void {
+  #finish(entry: TrackedJob, outcome: Outcome, options: { isOnDisk: boolean }): void {
     const { state } = entry;
     if (state.is === 'finished' || this.#isClosed) return;
     this.#vacate(entry);
@@ -493,21 +493,21 @@ export class Runner {
     const { reason, exitCode } = outcome;
     this.#options.log.info('job finished', { jobId: entry.id, status: statusOf(entry.state), reason, exitCode });
     this.#leaveNobody(entry);
-    this.#lingering.lookLater(entry);
+    this.#orphans.lookLater(entry);
     if (!entry.isSearching) this.#releaseStdin(entry);
     this.#options.onFinished(entry);
     this.#startNext();
   }
 
   /** Saves that the job is the first of its shell, before the shell knows of the job: no later server forgets it. */
-  #shellStarted(entry: Entry, started: ShellStarted): void {
+  #shellStarted(entry: TrackedJob, started: ShellStarted): void {
     entry.shellStarted = started;
     this.#save(entry);
     entry.changed();
   }
 
   /** Called before the job's output is measured for the last time. */
-  #explain(entry: Entry, outcome: Outcome): void {
+  #explain(entry: TrackedJob, outcome: Outcome): void {
     try {
       this.#kindOf(entry).explain(entry, outcome);
     } catch (error) {
@@ -517,25 +517,25 @@ export class Runner {
   }
 
   /** Discards and counts the input that the job has not read, unless a process that outlived it may still read it. */
-  #drainStdin(entry: Entry): void {
+  #drainStdin(entry: TrackedJob): void {
     if (entry.hasInput && entry.lingering.length === 0)
       entry.stdinUnreadBytes = drainFifo(join(this.#options.store.directory(entry.id), 'stdin'));
   }
 
   /** Releases the stdin in a later turn: an answer that waits for the job comes first. */
-  #releaseStdin(entry: Entry): void {
+  #releaseStdin(entry: TrackedJob): void {
     if (entry.request.stdin !== 'fifo') return;
     setImmediate(() => this.#options.pace.run(() => this.#letGoOfStdin(entry)));
   }
 
-  #letGoOfStdin(entry: Entry): void {
+  #letGoOfStdin(entry: TrackedJob): void {
     this.#options.store.removeStdin(entry.id);
     if (!entry.isStdinClosed) this.#starter.releaseStdin(entry.hold);
     entry.isStdinClosed = true;
   }
 
   /** Writes a state that only the server knows; a failed write is tried again, see {@link saveAgain}. */
-  #save(entry: Entry): void {
+  #save(entry: TrackedJob): void {
     try {
       const { warnings, cut, shellStarted, shellEnded } = entry;
       const said = warnings.length === 0 ? {} : { warnings, cut: [...cut] };
@@ -547,11 +547,11 @@ export class Runner {
     }
   }
 
-  saveAgain(entry: Entry): void {
+  saveAgain(entry: TrackedJob): void {
     this.#save(entry);
   }
 
-  #measure(entry: Entry): void {
+  #measure(entry: TrackedJob): void {
     const replaced: string[] = [];
     const look = (file: StattedFile): Stats | undefined => {
       const stats = this.#options.store.stat(entry.id, file);
@@ -583,18 +583,18 @@ export class Runner {
   }
 
   /** Measures a job's output now. @returns whether it, or the agent's state, has changed. */
-  measure(entry: Entry): boolean {
+  measure(entry: TrackedJob): boolean {
     const { outputBytes, agentStateAt } = entry;
     this.#measure(entry);
     return entry.outputBytes !== outputBytes || entry.agentStateAt !== agentStateAt;
   }
 
   /** The timeout counts from the first hand-over, also where another launcher or shell gets the job later. */
-  #handedOn(entry: Entry): void {
+  #handedOn(entry: TrackedJob): void {
     if (this.#timeouts.get(entry)?.isHandedOn !== true) this.#armTimeout(entry, entry.request.limitSeconds);
   }
 
-  #armTimeout(entry: Entry, seconds: number | null, { isHandedOn = true }: { isHandedOn?: boolean } = {}): void {
+  #armTimeout(entry: TrackedJob, seconds: number | null, { isHandedOn = true }: { isHandedOn?: boolean } = {}): void {
     if (seconds === null) return;
     this.#timeouts.get(entry)?.cancel();
     const cancel = longTimeout(() => {
@@ -627,7 +627,7 @@ export class Runner {
     }, startAgainMs).unref();
   }
 
-  #startQueued(entry: Entry): void {
+  #startQueued(entry: TrackedJob): void {
     try {
       const { hold } = entry;
       const state = { is: 'running', startedAt: this.#options.now() } as const;
@@ -649,7 +649,7 @@ export class Runner {
    * The former hold is released last: a launcher of a server that was killed may have claimed the job meanwhile, and
    * the job would read the end of its input. Never rejects.
    */
-  async #holdAndStart(entry: Entry, keeper: StdinHolder): Promise<void> {
+  async #holdAndStart(entry: TrackedJob, keeper: StdinHolder): Promise<void> {
     this.#occupy(entry);
     const former = entry.hold;
     const hold = await this.#holdStdin(entry, keeper);
@@ -663,7 +663,7 @@ export class Runner {
   }
 
   /** `undefined`: the job must not start any more, or something has replaced its stdin. */
-  async #holdStdin(entry: Entry, keeper: StdinHolder): Promise<string | undefined> {
+  async #holdStdin(entry: TrackedJob, keeper: StdinHolder): Promise<string | undefined> {
     const path = join(this.#options.store.directory(entry.id), 'stdin');
     let hasWarned = false;
     while (!this.#isClosed && entry.state.is === 'pending') {
@@ -681,7 +681,7 @@ export class Runner {
     return undefined;
   }
 
-  #heard(id: string, tell: (entry: Entry) => void): void {
+  #heard(id: string, tell: (entry: TrackedJob) => void): void {
     const entry = this.#running.get(id as JobId);
     if (entry) tell(entry);
   }
@@ -692,6 +692,6 @@ function storedBytesOf(stats: Stats | undefined): number {
   return stats === undefined ? 0 : Math.min(stats.size, stats.blocks * 512);
 }
 
-function endingOf(entry: Entry): Ending {
+function endingOf(entry: TrackedJob): Ending {
   return { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 };
 }

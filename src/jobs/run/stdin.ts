@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProblemError } from '../../protocol/problem.ts';
-import { type Entry, until } from '../tracked-job.ts';
+import { type TrackedJob, until } from '../tracked-job.ts';
 import type { Runner } from './runner.ts';
 import type { JobStore } from '../store/store.ts';
 
@@ -27,7 +27,7 @@ export interface StdinOptions {
 export class StdinWriter {
   readonly #runner: Runner;
   readonly #store: JobStore;
-  readonly #busy = new Map<Entry, { waiting: number; last: Promise<unknown> }>();
+  readonly #busy = new Map<TrackedJob, { waiting: number; last: Promise<unknown> }>();
   #isClosing = false;
 
   constructor(runner: Runner, store: JobStore) {
@@ -42,7 +42,7 @@ export class StdinWriter {
    * @throws ProblemError job_not_running; stdin_closed; stdin_full, with `writtenBytes`, where the job reads nothing
    * for 10 s.
    */
-  async write(entry: Entry, bytes: Uint8Array, options: StdinOptions): Promise<number> {
+  async write(entry: TrackedJob, bytes: Uint8Array, options: StdinOptions): Promise<number> {
     const before = this.#busy.get(entry) ?? { waiting: 0, last: Promise.resolve() };
     if (before.waiting >= maxWaiting) throw full(entry, 0, `${maxWaiting} writes are waiting already`);
     const mine = before.last.then(() => this.#write(entry, bytes, options));
@@ -57,7 +57,7 @@ export class StdinWriter {
     }
   }
 
-  async #write(entry: Entry, bytes: Uint8Array, options: StdinOptions): Promise<number> {
+  async #write(entry: TrackedJob, bytes: Uint8Array, options: StdinOptions): Promise<number> {
     await this.#started(entry);
     options.begin?.();
     let written = 0;
@@ -86,7 +86,7 @@ export class StdinWriter {
   }
 
   /** Waits until a launcher has claimed the job: before that, no process of the job has its stdin open. */
-  async #started(entry: Entry): Promise<void> {
+  async #started(entry: TrackedJob): Promise<void> {
     const deadline = performance.now() + startMs;
     if (entry.state.is === 'running' && entry.request.stdin === 'fifo') {
       while (!entry.isFinished && this.#mayBeClaimedYet(entry) && performance.now() < deadline) {
@@ -101,11 +101,11 @@ export class StdinWriter {
   }
 
   /** No job that has lost the file of its claim is waited for. */
-  #mayBeClaimedYet({ id }: Entry): boolean {
+  #mayBeClaimedYet({ id }: TrackedJob): boolean {
     return !this.#store.isClaimed(id) && !this.#store.isProcessLost(id);
   }
 
-  #close(entry: Entry, writtenBytes: number): void {
+  #close(entry: TrackedJob, writtenBytes: number): void {
     const isClosed = this.#runner.closeStdin(entry);
     // Without its name the FIFO cannot be opened for writing any more, not after a restart either.
     if (isClosed) this.#store.removeStdin(entry.id);
@@ -117,13 +117,13 @@ export class StdinWriter {
   }
 }
 
-function closed(entry: Entry, writtenBytes: number): ProblemError {
+function closed(entry: TrackedJob, writtenBytes: number): ProblemError {
   const why = entry.request.stdin === 'fifo' ? 'it has closed it' : 'it was given with the job, or is empty';
   return new ProblemError('stdin_closed',
     `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
 }
 
-function full(entry: Entry, writtenBytes: number, why: string): ProblemError {
+function full(entry: TrackedJob, writtenBytes: number, why: string): ProblemError {
   return new ProblemError('stdin_full',
     `Cannot write to the stdin of job ${entry.id}: ${why}`, { extensions: { writtenBytes } });
 }

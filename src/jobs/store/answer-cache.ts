@@ -3,7 +3,7 @@
  * change any more: every answer can be made again from disk at any time.
  * @module
  */
-import type { Entry } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 
 export interface CachedAnswer {
   readonly variant: string;
@@ -20,16 +20,16 @@ const longestInAll = 4_194_304;
 
 export class AnswerCache {
   /** In order of their last `put`, the oldest first. */
-  readonly #answers = new Map<Entry, CachedAnswer>();
+  readonly #answers = new Map<TrackedJob, CachedAnswer>();
   #length = 0;
 
-  get(entry: Entry, variant: string): CachedAnswer | undefined {
+  get(entry: TrackedJob, variant: string): CachedAnswer | undefined {
     const answer = this.#answers.get(entry);
     return answer?.variant === variant ? answer : undefined;
   }
 
   /** Keeps an answer if it cannot change any more. */
-  put(entry: Entry, { variant, tag, text }: CachedAnswer & { readonly text: string }): void {
+  put(entry: TrackedJob, { variant, tag, text }: CachedAnswer & { readonly text: string }): void {
     if (!entry.isSettled || entry.lingering.length > 0 || text.length > longestAnswer) return;
     const kept = text.length > longestText ? Buffer.from(text) : text;
     if (kept.length > longestAnswer) return;
@@ -42,7 +42,7 @@ export class AnswerCache {
     }
   }
 
-  delete(entry: Entry): void {
+  delete(entry: TrackedJob): void {
     this.#length -= this.#answers.get(entry)?.text.length ?? 0;
     this.#answers.delete(entry);
   }

@@ -5,12 +5,12 @@
  */
 import type { JobId } from '../../protocol/ids.ts';
 import { defaults, type ListQuery } from '../../protocol/jobs.ts';
-import type { Entry } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 import { type JobState, statusOf } from '../job.ts';
 
 /** A page of jobs, the newest first. */
 export interface Page {
-  readonly entries: readonly Entry[];
+  readonly entries: readonly TrackedJob[];
   /** There are older jobs that match. */
   readonly hasMore: boolean;
 }
@@ -21,9 +21,9 @@ type Filters = Partial<Pick<ListQuery, 'status' | 'reason' | 'label' | 'name'>>;
 /** An indexed property of jobs, and a value of it. */
 type Property = readonly [field: string, value: string];
 
-export class Catalogue {
-  readonly #byId = new Map<string, Entry>();
-  readonly #byKey = new Map<string, Entry>();
+export class JobIndex {
+  readonly #byId = new Map<string, TrackedJob>();
+  readonly #byKey = new Map<string, TrackedJob>();
   readonly #order = new Sequence();
   /** By field, then by value; only values that some job has. */
   readonly #byProperty = new Map<string, Map<string, Sequence>>();
@@ -33,36 +33,36 @@ export class Catalogue {
   }
 
   /** Oldest first. */
-  get all(): readonly Entry[] {
+  get all(): readonly TrackedJob[] {
     return this.#order.entries;
   }
 
   /** In no order. */
-  get unfinished(): readonly Entry[] {
+  get unfinished(): readonly TrackedJob[] {
     return (['pending', 'running'] as const).flatMap((status) => this.#having(['status', status]).entries);
   }
 
-  get(id: string): Entry | undefined {
+  get(id: string): TrackedJob | undefined {
     return this.#byId.get(id);
   }
 
-  has(entry: Entry): boolean {
+  has(entry: TrackedJob): boolean {
     return this.#byId.has(entry.id);
   }
 
   /** The job that was submitted with this Idempotency-Key. */
-  byKey(key: string): Entry | undefined {
+  byKey(key: string): TrackedJob | undefined {
     return this.#byKey.get(key);
   }
 
-  add(entry: Entry): void {
+  add(entry: TrackedJob): void {
     this.#byId.set(entry.id, entry);
     this.#order.add(entry);
     for (const property of propertiesOf(entry)) this.#index(entry, property);
     if (entry.idempotency) this.#byKey.set(entry.idempotency.key, entry);
   }
 
-  delete(entry: Entry): void {
+  delete(entry: TrackedJob): void {
     if (!this.#byId.delete(entry.id)) return;
     this.#order.delete(entry);
     for (const property of propertiesOf(entry)) this.#unindex(entry, property);
@@ -70,7 +70,7 @@ export class Catalogue {
   }
 
   /** Must be called after each change of the state of a job. */
-  stateChanged(entry: Entry, before: JobState): void {
+  stateChanged(entry: TrackedJob, before: JobState): void {
     const [old, current] = [propertiesOfState(before), propertiesOfState(entry.state)];
     if (!this.has(entry) || old.join() === current.join()) return;
     for (const property of old) this.#unindex(entry, property);
@@ -78,11 +78,11 @@ export class Catalogue {
   }
 
   /** @param fits Another condition. */
-  list(query: ListQuery, fits: (entry: Entry) => boolean = () => true): Page {
+  list(query: ListQuery, fits: (entry: TrackedJob) => boolean = () => true): Page {
     const { limit = defaults.listLimit, before } = query;
     const isAsked = matcher(query);
     const candidates = this.#fewest(query);
-    const entries: Entry[] = [];
+    const entries: TrackedJob[] = [];
     const end = before === undefined ? candidates.entries.length : candidates.placeOf(before);
     for (let index = end - 1; index >= 0; index -= 1) {
       const entry = candidates.entries[index];
@@ -105,7 +105,7 @@ export class Catalogue {
     return this.#byProperty.get(field)?.get(value) ?? nothing;
   }
 
-  #index(entry: Entry, [field, value]: Property): void {
+  #index(entry: TrackedJob, [field, value]: Property): void {
     const byValue = this.#byProperty.get(field) ?? new Map<string, Sequence>();
     const sequence = byValue.get(value) ?? new Sequence();
     sequence.add(entry);
@@ -113,7 +113,7 @@ export class Catalogue {
     this.#byProperty.set(field, byValue);
   }
 
-  #unindex(entry: Entry, [field, value]: Property): void {
+  #unindex(entry: TrackedJob, [field, value]: Property): void {
     const byValue = this.#byProperty.get(field);
     const sequence = byValue?.get(value);
     sequence?.delete(entry);
@@ -124,19 +124,19 @@ export class Catalogue {
 
 /** Jobs, oldest first: ids ascend. */
 class Sequence {
-  readonly #entries: Entry[] = [];
+  readonly #entries: TrackedJob[] = [];
 
-  get entries(): readonly Entry[] {
+  get entries(): readonly TrackedJob[] {
     return this.#entries;
   }
 
-  add(entry: Entry): void {
+  add(entry: TrackedJob): void {
     const last = this.#entries.at(-1);
     if (last === undefined || last.id < entry.id) this.#entries.push(entry);
     else this.#entries.splice(this.placeOf(entry.id), 0, entry);
   }
 
-  delete(entry: Entry): void {
+  delete(entry: TrackedJob): void {
     const place = this.placeOf(entry.id);
     if (this.#entries[place] === entry) this.#entries.splice(place, 1);
   }
@@ -155,7 +155,7 @@ class Sequence {
 
 const nothing = new Sequence();
 
-function propertiesOf({ state, request: { name, labels } }: Entry): readonly Property[] {
+function propertiesOf({ state, request: { name, labels } }: TrackedJob): readonly Property[] {
   const ofLabels = Object.entries(labels).map(([label, value]): Property => [labelField(label), value]);
   return [...propertiesOfState(state), ...given('name', name ?? undefined), ...ofLabels];
 }
@@ -184,7 +184,7 @@ function parsedLabel(label: string): readonly [name: string, value: string] {
 }
 
 /** Whether a job fits the filters. */
-export function matcher(query: Filters): (entry: Entry) => boolean {
+export function matcher(query: Filters): (entry: TrackedJob) => boolean {
   const labels = (query.label ?? []).map(parsedLabel);
   return (entry) =>
     (query.status === undefined || statusOf(entry.state) === query.status)

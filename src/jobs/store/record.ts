@@ -101,7 +101,7 @@ const jobRecord = fieldsOf({
   state,
 });
 
-/** More words than a server keeps in memory of a program, see `Entry`: each counts for one character at least. */
+/** More words than a server keeps in memory of a program, see `TrackedJob`: each counts for one character at least. */
 const mostWords = 2049;
 const mostWarnings = 100;
 

@@ -5,13 +5,13 @@
 import type { Log } from '../../base/log.ts';
 import type { TimeSlicer } from '../../base/time-slicer.ts';
 import type { AnswerCache } from './answer-cache.ts';
-import type { Catalogue } from './job-index.ts';
-import type { Entry } from '../tracked-job.ts';
+import type { JobIndex } from './job-index.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 import { countExpired, type Limits } from './retention.ts';
 import type { JobStore } from './store.ts';
 
-export interface ForgettingOptions {
-  readonly catalogue: Catalogue;
+export interface RetentionSweeperOptions {
+  readonly index: JobIndex;
   readonly store: JobStore;
   readonly cache: AnswerCache;
   readonly limits: Limits;
@@ -19,29 +19,29 @@ export interface ForgettingOptions {
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
-  /** Called once a job has been removed from the catalogue. */
-  readonly onForgotten: (entry: Entry) => void;
+  /** Called once a job has been removed from the index. */
+  readonly onForgotten: (entry: TrackedJob) => void;
 }
 
 const everyMs = 10_000;
 
-export class Forgetting {
-  readonly #options: ForgettingOptions;
+export class RetentionSweeper {
+  readonly #options: RetentionSweeperOptions;
   readonly #timer: NodeJS.Timeout;
   #emptying: Promise<void> | undefined;
 
-  constructor(options: ForgettingOptions) {
+  constructor(options: RetentionSweeperOptions) {
     this.#options = options;
     this.#timer = setInterval(() => this.#forgetOld(), everyMs);
     this.#timer.unref();
   }
 
   /** Forgets a job; its files are removed later. @returns where they are; `undefined`: nothing to remove. */
-  forget(entry: Entry): string | undefined {
-    const { catalogue, store, cache, onForgotten } = this.#options;
-    if (!catalogue.has(entry)) return undefined;
+  forget(entry: TrackedJob): string | undefined {
+    const { index, store, cache, onForgotten } = this.#options;
+    if (!index.has(entry)) return undefined;
     const place = store.remove(entry.id);
-    catalogue.delete(entry);
+    index.delete(entry);
     cache.delete(entry);
     onForgotten(entry);
     return place;
@@ -52,15 +52,15 @@ export class Forgetting {
   }
 
   #forgetOld(): void {
-    const { catalogue, limits, now, pace, log } = this.#options;
-    const finished = catalogue.all.filter(({ isFinished }) => isFinished);
+    const { index, limits, now, pace, log } = this.#options;
+    const finished = index.all.filter(({ isFinished }) => isFinished);
     const old = finished.slice(0, countExpired(finished, limits, now()));
     for (const entry of old) pace.run(() => this.#tryForget(entry));
     if (old.length > 0) log.info('old jobs forgotten', { count: old.length, first: old[0]?.id, last: old.at(-1)?.id });
     pace.run(() => this.#emptyTrash());
   }
 
-  #tryForget(entry: Entry): void {
+  #tryForget(entry: TrackedJob): void {
     try {
       this.forget(entry);
     } catch (error) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type EndingReason, type JobState, type Outcome, outcomeOf, statusOf } from '../../../src/jobs/job.ts';
-import { type Remains, judge, runSeconds } from '../../../src/jobs/run/recover.ts';
+import { type JobEvidence, decideRecovery, runSeconds } from '../../../src/jobs/run/recover.ts';
 import { countExpired } from '../../../src/jobs/store/retention.ts';
 
 const identity = { pid: 7, startTime: '9' };
@@ -47,9 +47,9 @@ describe('outcomes', () => {
 });
 
 describe('recovery', () => {
-  const nothing: Remains = { mode: 'shell', state: running, exit: undefined, process: undefined, isClaimed: false, isAlive: false, hasLauncher: false };
+  const nothing: JobEvidence = { mode: 'shell', state: running, exit: undefined, process: undefined, isClaimed: false, isAlive: false, hasLauncher: false };
   const exit = { code: 3, finishedAt: 150 };
-  const cases: readonly (readonly [what: string, remains: Partial<Remains>, verdict: string, reason?: string, code?: number])[] = [
+  const cases: readonly (readonly [what: string, evidence: Partial<JobEvidence>, decision: string, reason?: string, code?: number])[] = [
     ['a turn that took too long', { mode: 'acp', exit: { code: 124, finishedAt: 150 } }, 'finished', 'timeout', 124],
     ['another program of that code', { exit: { code: 124, finishedAt: 150 } }, 'finished', 'exit', 124],
     ['finished', { state: ended('exit', 4), exit, isAlive: true }, 'finished', 'exit', 4],
@@ -71,17 +71,17 @@ describe('recovery', () => {
     ['ran, and exited with 127', { isClaimed: true, process: note, exit: { ...exit, code: 127 } }, 'finished', 'exit', 127],
     ['could not even be claimed', { isClaimed: true, exit: { ...exit, code: 126 } }, 'finished', 'spawn_error', 126],
   ];
-  for (const [what, remains, is, reason, code] of cases) {
+  for (const [what, evidence, is, reason, code] of cases) {
     it(`a job that is ${what} → ${is}${reason === undefined ? '' : `, ${reason} ${code}`}`, () => {
-      const verdict = judge({ ...nothing, ...remains }, 300);
-      assert.equal(verdict.is, is);
-      if (verdict.is === 'finished') assert.deepEqual([verdict.outcome.reason, verdict.outcome.exitCode], [reason, code]);
+      const decision = decideRecovery({ ...nothing, ...evidence }, 300);
+      assert.equal(decision.is, is);
+      if (decision.is === 'finished') assert.deepEqual([decision.outcome.reason, decision.outcome.exitCode], [reason, code]);
     });
   }
 
   it('no job ends before it starts, whatever the clock of the file system says', () => {
-    const verdict = judge({ ...nothing, isClaimed: true, process: note, exit: { code: 0, finishedAt: 99.99 } }, 300);
-    assert.ok(verdict.is === 'finished' && verdict.outcome.finishedAt === 100);
+    const decision = decideRecovery({ ...nothing, isClaimed: true, process: note, exit: { code: 0, finishedAt: 99.99 } }, 300);
+    assert.ok(decision.is === 'finished' && decision.outcome.finishedAt === 100);
   });
 });
 

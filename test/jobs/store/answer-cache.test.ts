@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { AnswerCache } from '../../../src/jobs/store/answer-cache.ts';
-import { Entry } from '../../../src/jobs/tracked-job.ts';
+import { TrackedJob } from '../../../src/jobs/tracked-job.ts';
 import type { JobId } from '../../../src/protocol/ids.ts';
 
 it('AnswerCache keeps answers of 1 MiB, encoded, and no more than 4 MiB in all', () => {
   const cache = new AnswerCache();
   const text = `"é${'x'.repeat(2 ** 20)}"`;
   const entries = [1, 2, 3, 4, 5].map((number) => {
-    const entry = new Entry({
+    const entry = new TrackedJob({
       jobId: `01kaaaaaa000000${number}` as JobId, submittedAt: 5,
       state: { is: 'finished', startedAt: 6, outcome: { reason: 'exit', exitCode: 0, signal: null, finishedAt: 7 } },
       request: {

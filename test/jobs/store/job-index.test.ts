@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Catalogue, matcher } from '../../../src/jobs/store/job-index.ts';
-import { Entry } from '../../../src/jobs/tracked-job.ts';
+import { JobIndex, matcher } from '../../../src/jobs/store/job-index.ts';
+import { TrackedJob } from '../../../src/jobs/tracked-job.ts';
 import type { JobRecord, JobState } from '../../../src/jobs/job.ts';
 import type { JobId } from '../../../src/protocol/ids.ts';
 import { type JobReason, listQuery, type Labels } from '../../../src/protocol/jobs.ts';
 
-function newJob(catalogue: Catalogue, number: number, { name = null, labels = {} }: { name?: string | null; labels?: Labels } = {}): Entry {
+function newJob(index: JobIndex, number: number, { name = null, labels = {} }: { name?: string | null; labels?: Labels } = {}): TrackedJob {
   const record: JobRecord = {
     jobId: `01kaaaaaa${String(number).padStart(7, '0')}` as JobId, submittedAt: 5, state: { is: 'pending' },
     request: {
@@ -14,8 +14,8 @@ function newJob(catalogue: Catalogue, number: number, { name = null, labels = {}
       name, labels,
     },
   };
-  const entry = new Entry(record, (changed, before) => catalogue.stateChanged(changed, before));
-  catalogue.add(entry);
+  const entry = new TrackedJob(record, (changed, before) => index.stateChanged(changed, before));
+  index.add(entry);
   return entry;
 }
 
@@ -25,10 +25,10 @@ function ended(reason: JobReason, exitCode: number): JobState {
 
 const running: JobState = { is: 'running', startedAt: 6 };
 
-describe('Catalogue', () => {
+describe('JobIndex', () => {
   it('lists what a walk over all jobs would find, while they are added, change and go', () => {
-    const catalogue = new Catalogue();
-    const jobs: Entry[] = [];
+    const index = new JobIndex();
+    const jobs: TrackedJob[] = [];
     // Numbers that repeat in each run, so that a failure can be looked at.
     let seed = 7;
     const pick = (count: number): number => (seed = (seed * 48_271) % 2_147_483_647) % count;
@@ -42,32 +42,32 @@ describe('Catalogue', () => {
     ].map((query) => listQuery({ ...query, limit: String(1 + pick(9)) }, 'query'));
     for (let round = 0; round < 3000; round += 1) {
       const entry = jobs[pick(jobs.length || 1)];
-      if (jobs.length < 60 || entry === undefined) jobs.push(newJob(catalogue, round, { name: names[pick(5)] ?? null, labels: labels[pick(6)] ?? {} }));
+      if (jobs.length < 60 || entry === undefined) jobs.push(newJob(index, round, { name: names[pick(5)] ?? null, labels: labels[pick(6)] ?? {} }));
       else if (pick(4) === 0) {
-        catalogue.delete(entry);
+        index.delete(entry);
         jobs.splice(jobs.indexOf(entry), 1);
       } else entry.state = states[pick(6)] ?? running;
       const query = queries[round % queries.length] ?? assert.fail();
       const before = pick(2) === 0 ? undefined : `01kaaaaaa${String(pick(3000)).padStart(7, '0')}` as JobId;
       const fitting = jobs.filter(matcher(query)).filter(({ id }) => before === undefined || id < before).reverse();
-      const { entries, hasMore } = catalogue.list({ ...query, before });
+      const { entries, hasMore } = index.list({ ...query, before });
       assert.deepEqual([entries.map(String), hasMore], [fitting.slice(0, query.limit).map(String), fitting.length > (query.limit ?? 0)]);
-      assert.deepEqual(new Set(catalogue.unfinished), new Set(jobs.filter(({ isFinished }) => !isFinished)));
+      assert.deepEqual(new Set(index.unfinished), new Set(jobs.filter(({ isFinished }) => !isFinished)));
     }
   });
 
   it('reads no job that lacks what is asked for: ten thousand cost a list nothing', () => {
-    const catalogue = new Catalogue();
+    const index = new JobIndex();
     let reads = 0;
     for (let number = 0; number < 10_000; number += 1) {
-      const entry = newJob(catalogue, number, { name: `n${number}`, labels: { all: 'yes', one: `${number}` } });
+      const entry = newJob(index, number, { name: `n${number}`, labels: { all: 'yes', one: `${number}` } });
       entry.state = number === 77 ? running : ended('exit', number === 78 ? 1 : 0);
       const state = entry.state;
       Object.defineProperty(entry, 'state', { get: () => (reads += 1, state) });
     }
     for (const query of [{ status: 'running' }, { status: 'failed' }, { reason: 'lost' }, { label: ['all:yes', 'one:79'] }, { label: ['one:x'] }, { name: 'n80' }]) {
       reads = 0;
-      assert.ok(catalogue.list(listQuery({ status: 'completed', ...query }, 'query')).entries.length <= 1);
+      assert.ok(index.list(listQuery({ status: 'completed', ...query }, 'query')).entries.length <= 1);
       assert.ok(reads <= 2, `${JSON.stringify(query)}: ${reads} reads`);
     }
   });
