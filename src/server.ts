@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from './base/log.ts';
 import { TimeSlicer } from './base/time-slicer.ts';
 import { Agents } from './agents/server/agents.ts';
+import { AgentJobKind } from './agents/job-kind.ts';
 import { agentRoutes } from './agents/routes.ts';
 import type { Config } from './config/config.ts';
 import { createAuthenticator } from './http/auth/auth.ts';
@@ -18,9 +19,9 @@ import { type Keys, openKeys } from './http/auth/keys.ts';
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/server/listen.ts';
 import { type Limits, connectionLimits, defaultLimits } from './http/server/limits.ts';
 import { Tickets, ticketRoutes } from './http/auth/tickets.ts';
-import { jobsForAgents } from './jobs/agent-jobs.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { jobRoutes } from './jobs/routes.ts';
+import { ProcessKind } from './jobs/run/process-kind.ts';
 import { JobStore } from './jobs/store/store.ts';
 import { type Gauge, Metrics } from './metrics/metrics.ts';
 import { healthPath, metricsRoutes } from './metrics/routes.ts';
@@ -46,6 +47,7 @@ import {
 import { throughProxy } from './proxy/through-proxy.ts';
 import { type Mode, modes } from './protocol/jobs.ts';
 import { shellKinds } from './protocol/shells.ts';
+import { ShellJobKind } from './shells/job-kind.ts';
 import { shellRoutes } from './shells/routes.ts';
 import { Shells } from './shells/shells.ts';
 import { ownDirectory } from './process/workdir.ts';
@@ -140,7 +142,6 @@ export async function startServer(
     const { jobs, shells } = await openJobs(config, {
       agents, jobShells, log, pace, files: capacity.files, closers,
     });
-    agents.connect(jobsForAgents(jobs));
     const updates = openUpdates(config, {
       version, wrapped, log, running: () => jobs.counts.running + jobs.counts.queued,
     });
@@ -306,7 +307,7 @@ function gaugesOf(jobs: Jobs, shells: Shells, terminals: Terminals): readonly Ga
     { name: 'sidecar_jobs', help: 'Jobs remembered.', read: () => jobs.counts.jobs },
     { name: 'sidecar_jobs_running', help: 'Jobs running.', read: () => jobs.counts.running },
     { name: 'sidecar_jobs_queued', help: 'Jobs waiting to be started.', read: () => jobs.counts.queued },
-    { name: 'sidecar_agents', help: 'Agents running.', read: () => jobs.runningAgents },
+    { name: 'sidecar_agents', help: 'Agents running.', read: () => jobs.runningInteractive },
     { name: 'sidecar_sessions', help: 'Persistent shells open.', read: () => shells.count },
     { name: 'sidecar_terminals', help: 'Terminals whose program runs.', read: () => terminals.running },
     { name: 'process_resident_memory_bytes', help: 'Resident memory.', read: () => process.memoryUsage.rss() },
@@ -410,20 +411,19 @@ async function openJobs(
   closers.push(() => shells.close());
   const createStarter = (events: StarterEvents): Starter => {
     if (!first || !keeper || !fifos) return new DirectStarter(events, { env });
-    const launchers = new LauncherPool({
+    return new LauncherPool({
       ...events, forkServer: first, stdinHolder: keeper, fifos, jobsDirectory,
       ...(files.limit === undefined ? {} : { maxIdle: Math.max(2, Math.ceil(maxRunning / 32)) }),
       onWarning,
     });
-    shells.connect({
-      events,
-      launch: (launch) => launchers.start(launch),
-      cancelJobs: (sessionKey) => jobs.cancelSession(sessionKey),
-    });
-    return launchers;
   };
-  const jobs: Jobs = await Jobs.open({
-    stateDir, createStarter, shells, jobShells, agents, inherited: env,
+  const kinds = [
+    new ProcessKind({ jobShells, inherited: env, hasPipes: spares !== undefined }),
+    new ShellJobKind(shells),
+    new AgentJobKind(agents),
+  ];
+  const jobs = await Jobs.open({
+    stateDir, createStarter, kinds, inherited: env,
     hasTty: () => scriptBackend(env['PATH']) !== undefined,
     ahead: spares && keeper && { spares, keeper },
     maxRunning, maxQueued, keepJobs, keepDays, keepBytes, pace, readers: files.readers, log,

@@ -18,7 +18,8 @@ const layers = [
   ['protocol'],
   ['process', 'proxy', 'websocket', 'jsonrpc'],
   ['http'],
-  ['jobs', 'shells', 'terminals', 'agents', 'files', 'fleet', 'update', 'metrics', 'client'],
+  ['jobs'],
+  ['shells', 'terminals', 'agents', 'files', 'fleet', 'update', 'metrics', 'client'],
   ['mcp', 'console'],
   ['config'],
   ['server.ts'],
@@ -33,7 +34,10 @@ const onlyFrom: { readonly [layer: string]: readonly string[] } = {
 };
 
 /** These reach `http` through their `routes.ts` alone. */
-const presenters = [...(layers[4] ?? []), ...(layers[5] ?? [])];
+const presenters = [...(layers[4] ?? []), ...(layers[5] ?? []), ...(layers[6] ?? [])];
+
+/** What shells and agents, which are kinds of jobs, may know of jobs: the interface, and the states of a job. */
+const jobInterface = ['jobs/kind.ts', 'jobs/job.ts'];
 
 /** Modules that open files themselves, and why no job can make them wait. Of the state directory they open nothing but what is said here. */
 const mayOpen: { readonly [name: string]: string } = {
@@ -110,6 +114,15 @@ test('a layer imports only layers above it', () => {
     if (other === layer || rank(other) < rank(layer)) return undefined;
     return `${layer} must not import ${other}: ${rank(other) === rank(layer) ? 'they stand side by side' : 'it is below'}`;
   }));
+});
+
+test('kinds of jobs import of jobs only the interface of a kind', () => {
+  report(eachImport(({ layer }, { target }) => {
+    if (target === undefined || layerOf(target) !== 'jobs' || rank(layer) !== rank('jobs') + 1) return undefined;
+    return jobInterface.includes(target) ? undefined : `${layer} may import ${jobInterface.join(', ')} of jobs, not ${target}`;
+  }));
+  const below = sources.filter(({ name }) => jobInterface.includes(name)).flatMap(({ imports }) => imports.flatMap(({ target }) => target ?? []));
+  assert.deepEqual(below.filter((name) => layerOf(name) === 'jobs' && !jobInterface.includes(name)), [], 'the interface needs nothing else of jobs');
 });
 
 test('client and wrapper import only the few layers that they are meant to know', () => {

@@ -11,7 +11,6 @@
  * On its stdin the runner reads commands, one a line, see {@link RunnerCommand}.
  * @module
  */
-import { agentFiles } from '../process/agent-host.ts';
 import type {
   AgentError, AgentPhase, AgentSession, PendingElicitation, PendingPermission, PermissionDenial, TurnUsage,
 } from '../protocol/agent-jobs.ts';
@@ -22,9 +21,12 @@ import type { AgentProgress } from './acp/progress.ts';
 import type { ConfigWishes, ElicitationAnswer } from './acp/conversation.ts';
 
 export const orderFile = 'agent-order.json';
-export const eventsFile: string = agentFiles.events;
-export const turnsFile: string = agentFiles.turns;
-export const stateFile: string = agentFiles.state;
+export { eventBounds, eventsFile } from '../jobs/kind.ts';
+export const turnsFile = 'turns.ndjson';
+export const stateFile = 'agent.json';
+
+/** The exit code of a runner that ended because a turn took too long. */
+export const turnTimeoutCode = 124;
 
 export interface AgentOrder {
   /** The id of the job, which marks the processes of the agent. */

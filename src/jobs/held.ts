@@ -9,17 +9,17 @@ import type { TrackedJob } from './tracked-job.ts';
 /** How the state of a job is read. */
 export interface JobLook {
   /** Measures what can change without a notification. */
-  readonly refresh: (entry: TrackedJob) => void;
-  /** The state of the job's agent, as its runner has written it. */
-  readonly agent: (entry: TrackedJob) => AgentJobSummary;
+  refresh(entry: TrackedJob): void;
+  /** The directory of the job. */
+  directory(entry: TrackedJob): string;
 }
 
 /** Records the job's current state. @returns whether the awaited event has come since or, for input, is there. */
 export function hasCome(waitFor: Exclude<WaitFor, 'end' | 'change'>, entry: TrackedJob, look: JobLook): () => boolean {
   switch (waitFor) {
-    case 'input': return agentLook(entry, look, waitsForInput);
+    case 'input': return interactionLook(entry, look, false, waitsForInput);
     case 'turn': {
-      const turnsEnded = agentLook(entry, look, endedIn);
+      const turnsEnded = interactionLook(entry, look, 0, endedIn);
       const before = turnsEnded();
       return () => turnsEnded() > before;
     }
@@ -35,17 +35,24 @@ function endedIn({ turnCount, agentPhase }: AgentJobSummary): number {
   return turnCount - (agentPhase === 'turn' ? 1 : 0);
 }
 
-/** Reads the agent's state only if it was written since the last read: the files of a busy job change all the time. */
-function agentLook<T>(entry: TrackedJob, { refresh, agent }: JobLook, of: (summary: AgentJobSummary) => T): () => T {
+/**
+ * Reads the state of an interactive job only if it was written since the last read: the files of a busy job change all
+ * the time. Other jobs have `none`.
+ */
+function interactionLook<T>(
+  entry: TrackedJob, look: JobLook, none: T, of: (summary: AgentJobSummary) => T,
+): () => T {
+  const { interaction } = entry.kind;
+  if (interaction === undefined) return () => none;
   const now = (): { readonly at: number; readonly seen: T } => {
-    refresh(entry);
+    look.refresh(entry);
     // The time is taken first: a state that is written meanwhile is read again.
-    return { at: entry.agentStateAt, seen: of(agent(entry)) };
+    return { at: entry.stateWrittenAt, seen: of(interaction.summary(look.directory(entry))) };
   };
   let last = now();
   return () => {
-    refresh(entry);
-    if (entry.agentStateAt !== last.at) last = now();
+    look.refresh(entry);
+    if (entry.stateWrittenAt !== last.at) last = now();
     return last.seen;
   };
 }

@@ -3,10 +3,9 @@
  * @module
  */
 import { constants } from 'node:os';
-import { turnTimeoutCode } from '../process/agent-host.ts';
 import type { Idempotency } from '../process/state/idempotency.ts';
 import type { JobId } from '../protocol/ids.ts';
-import type { JobReason, JobRequest, JobStatus, Mode, StreamName } from '../protocol/jobs.ts';
+import type { JobReason, JobRequest, JobStatus, StreamName } from '../protocol/jobs.ts';
 import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';
 
 /** Why the server ends a job. */
@@ -75,11 +74,6 @@ export function outcomeOf(
     return { reason: 'spawn_error', exitCode: code, signal: null, finishedAt, error: `${error}; stderr says more` };
   }
   return { reason: signal === null ? 'exit' : 'signal', exitCode: code, signal, finishedAt };
-}
-
-/** Why a job ended itself, where its exit code says so: an agent's runner ends it when a turn takes too long. */
-export function endingBy(code: number | undefined, mode: Mode): EndingReason | undefined {
-  return mode === 'acp' && code === turnTimeoutCode ? 'timeout' : undefined;
 }
 
 /** Stands for an exit code that does not exist or is not known. */

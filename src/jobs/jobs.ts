@@ -8,7 +8,7 @@ import type { Log } from '../base/log.ts';
 import { TimeSlicer } from '../base/time-slicer.ts';
 import { type AgentJobSummary, type PendingAnywhere, waitsForInput } from '../protocol/agent-jobs.ts';
 import { isJobId, jobIdFactory, type JobId } from '../protocol/ids.ts';
-import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, Program, SignalName } from '../protocol/jobs.ts';
+import type { CancelRequest, Job, JobRequest, ListQuery, Nudged, SignalName } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
 import type { Repeatable } from '../protocol/repeatable.ts';
@@ -16,29 +16,27 @@ import type { Family } from '../process/descendants.ts';
 import { isAliveNow } from '../process/identity.ts';
 import { resizeJobTerminal } from '../process/job-terminal.ts';
 import type { Variables } from '../process/environment/secrets.ts';
-import type { JobShells } from '../process/launcher/job-shells.ts';
 import type { StdinHolder } from '../process/launcher/stdin-holder.ts';
 import { Answers, checkSame, type Idempotency, idempotencyOf } from '../process/state/idempotency.ts';
 import { launchedIn } from '../process/launcher/launched.ts';
 import { FileBudget } from '../process/open-files.ts';
 import type { Spare, SparePool } from '../process/launcher/spares.ts';
-import type { AgentHost } from '../process/agent-host.ts';
-import type { ShellHost, Starter, StarterEvents } from '../process/launcher/starter.ts';
+import type { Starter, StarterEvents } from '../process/launcher/starter.ts';
 import { isGone, terminate } from '../process/terminate.ts';
 import { workdirFor } from '../process/workdir.ts';
 import { AnswerCache } from './store/answer-cache.ts';
 import { JobIndex, type Page } from './store/job-index.ts';
-import { TrackedJob, isRunningAgent, until } from './tracked-job.ts';
+import { TrackedJob, isInteractive, until } from './tracked-job.ts';
 import { JobFeed } from './feed/feed.ts';
 import type { FeedSources } from './feed/feed-stream.ts';
 import { follow, type OutputStream, type OutputChunk } from './output/follow.ts';
 import { RetentionSweeper } from './store/retention-sweeper.ts';
 import { type JobRecord, statusOf } from './job.ts';
+import type { JobKind, JobOperations, RequestCheck, SubmitOptions } from './kind.ts';
+import { JobKinds } from './kinds.ts';
 import { Monitor } from './run/monitor.ts';
-import { outputWay } from './run/output-way.ts';
 import { recover } from './run/recovery.ts';
 import { Runner } from './run/runner.ts';
-import { shellWarnings } from './run/shell-warnings.ts';
 import { StdinWriter } from './run/stdin.ts';
 import { JobStore, storageProblem } from './store/store.ts';
 import { detailed, summary, type TextOptions, type ViewSources } from './view.ts';
@@ -47,10 +45,8 @@ import { Watches } from './output/watch.ts';
 export interface JobsOptions {
   readonly stateDir: string;
   readonly createStarter: (events: StarterEvents) => Starter;
-  readonly shells: ShellHost;
-  /** Runs the jobs of mode shell. */
-  readonly jobShells: JobShells;
-  readonly agents: AgentHost;
+  /** What runs the jobs, by the mode of their requests. */
+  readonly kinds: readonly JobKind[];
   /** The environment that every job inherits. */
   readonly inherited: Variables;
   /** Whether this machine can give a job a pseudo-terminal. */
@@ -71,19 +67,14 @@ export interface JobsOptions {
   readonly log: Log;
 }
 
-export interface SubmitOptions {
-  readonly idempotency?: Idempotency | undefined;
-  readonly rerunOf?: JobId;
-  readonly continues?: JobId;
-}
-
 /** PIPE_BUF (pipe(7)): a write of up to so many bytes is atomic. */
 const atomicBytes = 4096;
 /** The grace before SIGKILL for the processes of a job whose record is gone. */
 const lostGraceMs = 5000;
 
-export class Jobs {
+export class Jobs implements JobOperations {
   readonly #options: JobsOptions;
+  readonly #kinds: JobKinds;
   readonly #store: JobStore;
   readonly #runner: Runner;
   readonly #watches: Watches;
@@ -112,15 +103,14 @@ export class Jobs {
     this.#options = options;
     this.#pace = options.pace ?? new TimeSlicer();
     this.readers = options.readers ?? new FileBudget();
-    this.#store = new JobStore(options.stateDir);
+    this.#kinds = new JobKinds(options.kinds);
+    this.#store = new JobStore(options.stateDir, (value, path) => this.#kinds.parse(value, path));
     this.#watches = new Watches(({ id }) => this.#store.directory(id));
     this.#runner = new Runner({
       store: this.#store,
       createStarter: options.createStarter,
-      shells: options.shells,
-      jobShells: options.jobShells,
-      agents: options.agents,
-      inherited: options.inherited,
+      kinds: this.#kinds,
+      operations: this,
       keeper: options.ahead?.keeper,
       maxRunning: options.maxRunning,
       hasFiles: options.hasFiles,
@@ -150,6 +140,7 @@ export class Jobs {
   static async open(options: JobsOptions): Promise<Jobs> {
     const jobs = new Jobs(options);
     await jobs.#recover();
+    for (const kind of options.kinds) kind.reconciled?.();
     return jobs;
   }
 
@@ -157,8 +148,9 @@ export class Jobs {
     return { jobs: this.#index.size, running: this.#runner.runningCount, queued: this.#runner.queuedCount };
   }
 
-  get runningAgents(): number {
-    return [...this.#runner.running].filter(({ request: { mode } }) => mode === 'acp').length;
+  /** How many jobs run that keep a state which people may have to act on. */
+  get runningInteractive(): number {
+    return [...this.#runner.running].filter(isInteractive).length;
   }
 
   /**
@@ -175,10 +167,9 @@ export class Jobs {
     const { workdir, warning } = await workdirFor(request.workdir, this.#options.inherited);
     if (warning !== undefined && !this.#hasWarned) this.#options.log.warn('the start directory has gone', { warning });
     this.#hasWarned ||= warning !== undefined;
-    const { program: asked, env } = request;
-    if (asked.mode === 'acp') await this.#options.agents.admit(asked, { workdir, env });
-    const output = await this.#outputOf(request, workdir);
-    const warnings = [...(warning === undefined ? [] : [warning]), ...await shellWarnings(request, workdir)];
+    const kind = this.#kinds.of(request.program);
+    const { warnings: noted = [], output }: RequestCheck = await kind.check?.({ ...request, workdir }) ?? {};
+    const warnings = [...(warning === undefined ? [] : [warning]), ...noted];
     const spare = await this.#spare();
     await this.#pace.turn();
     // Nothing is awaited from here on: of two requests with one key the second finds the job of the first.
@@ -186,10 +177,10 @@ export class Jobs {
     try {
       const known = this.#known(options.idempotency);
       if (known) return known;
-      this.#admit(request);
-      const program = this.#admitToShell({ ...request, workdir });
+      this.#admit({ ...request, workdir });
+      const program = kind.admit?.({ ...request, workdir }) ?? request.program;
       isUsed = true;
-      return this.#take({ ...request, program, workdir, ...output }, { ...options, warnings }, spare);
+      return this.#take({ ...request, program, workdir, ...defined({ output }) }, { ...options, warnings }, spare);
     } finally {
       if (!isUsed && spare) this.#options.ahead?.spares.release(spare);
     }
@@ -225,7 +216,7 @@ export class Jobs {
     const { status = 'running' } = query;
     return this.#index.list(
       { ...query, status },
-      (entry) => isRunningAgent(entry) && waitsForInput(this.agent(entry)),
+      (entry) => isInteractive(entry) && waitsForInput(this.#interactionOf(entry)),
     );
   }
 
@@ -238,17 +229,17 @@ export class Jobs {
     if (entry.state.is === 'running') entry.pid ??= this.#store.readProcess(entry.id)?.identity.pid ?? null;
   }
 
-  /** The state of the job's agent, as its runner has written it. */
-  agent(entry: TrackedJob): AgentJobSummary {
-    return this.#options.agents.summary(this.directory(entry));
+  /** The state of an interactive job, as the job has written it. */
+  #interactionOf(entry: TrackedJob): Partial<AgentJobSummary> {
+    return entry.kind.interaction?.summary(this.directory(entry)) ?? {};
   }
 
-  /** The requests that agents of all running jobs wait for a person to answer. */
+  /** The requests that all running jobs wait for a person to answer. */
   async pending(): Promise<PendingAnywhere> {
     const permissions: PendingAnywhere['permissions'][number][] = [];
     const elicitations: PendingAnywhere['elicitations'][number][] = [];
-    for (const entry of [...this.#runner.running].filter(isRunningAgent)) {
-      const { pendingPermissions, pendingElicitations } = this.agent(entry);
+    for (const entry of [...this.#runner.running].filter(isInteractive)) {
+      const { pendingPermissions = [], pendingElicitations = [] } = this.#interactionOf(entry);
       permissions.push(...pendingPermissions.map((one) => ({ jobId: entry.id, ...one })));
       elicitations.push(...pendingElicitations.map((one) => ({ jobId: entry.id, ...one })));
       await this.#pace.turn();
@@ -351,7 +342,7 @@ export class Jobs {
   }
 
   get #sources(): ViewSources {
-    return { store: this.#store, agents: this.#options.agents };
+    return { store: this.#store };
   }
 
   /**
@@ -362,7 +353,7 @@ export class Jobs {
    */
   async nudge(entry: TrackedJob, input: string, begin?: () => void): Promise<Nudged> {
     try {
-      refuseAgent(entry);
+      refuseInteractive(entry);
       const bytes = Buffer.from(input);
       // A write of up to PIPE_BUF bytes fits into a FIFO at once or not at all.
       await this.#stdin.write(entry, bytes, {
@@ -385,7 +376,7 @@ export class Jobs {
     bytes: Uint8Array,
     options: { readonly eof: boolean; readonly begin?: () => void },
   ): Promise<number> {
-    refuseAgent(entry);
+    refuseInteractive(entry);
     return await this.#stdin.write(entry, bytes, options);
   }
 
@@ -508,7 +499,7 @@ export class Jobs {
   ): TrackedJob {
     const { idempotency, rerunOf, continues, warnings } = options;
     const now = nowSeconds();
-    const hasRoom = this.#runner.hasRoom({ sessionKey: sessionOf(request.program), labels: request.labels });
+    const hasRoom = this.#runner.hasRoom(this.#waitsOf(request));
     // The stdin of a queued job is held only once the job's turn comes: the keeper may not be able to hold all of them.
     const hold = request.stdin === undefined && hasRoom ? spare?.lease : undefined;
     if (hold === undefined) this.#release(spare);
@@ -555,46 +546,26 @@ export class Jobs {
     return this.#watches.follow(entry);
   }
 
-  /** The program with the shell that runs it: that of its session, or one of its own. */
-  #admitToShell({ program, workdir, env }: JobRecord['request']): Program {
-    if (program.mode === 'shell') return {
-      ...program, ...defined({ shell: this.#options.jobShells.admit(program.shell, env['PATH']) }),
-    };
-    if (program.mode !== 'persistent_shell') return program;
-    const {
-      sessionKey, shell, bootstrapCommand, bootstrapCurrentCommand: isBootstrap = false, requireShell = false,
-    } = program;
-    const remembered = bootstrapCommand ?? (isBootstrap ? program.command : undefined);
-    return { ...program, shell: this.#options.shells.admit({
-      sessionKey, workdir, env, isBootstrap, requireShell,
-      ...defined({ shell, bootstrapCommand: remembered }),
-    }) };
+  /** What a job may have to wait for. */
+  #waitsOf(request: JobRecord['request']): Parameters<Runner['hasRoom']>[0] {
+    const { sessionKey } = this.#kinds.of(request.program).describe(request);
+    return { sessionKey, labels: request.labels };
   }
 
-  /** How the job's output reaches its files; `{}`: as always for terminals, agents and persistent shells. */
-  async #outputOf({ program, tty, output }: JobRequest, workdir: string): Promise<Pick<JobRequest, 'output'>> {
-    if (
-      tty !== undefined || program.mode === 'acp' || program.mode === 'persistent_shell'
-      || this.#options.ahead === undefined
-    ) return {};
-    const way = output ?? await outputWay(program, { workdir });
-    return way === 'pipe' || output !== undefined ? { output: process.platform === 'linux' ? way : 'file' } : {};
-  }
-
-  #admit({ program, labels }: JobRequest): void {
+  #admit(request: JobRecord['request']): void {
     if (this.#isClosing) {
       throw new ProblemError('shutting_down', 'Cannot take on the job: the server is shutting down',
         { headers: { 'Retry-After': '2' } });
     }
     const { running, queued } = this.counts;
-    if (this.#runner.hasRoom({ sessionKey: sessionOf(program), labels }) || queued < this.#options.maxQueued) return;
+    if (this.#runner.hasRoom(this.#waitsOf(request)) || queued < this.#options.maxQueued) return;
     throw new ProblemError('too_many_jobs',
       `Cannot take on the job: ${running} are running and ${queued} are waiting`,
       { headers: { 'Retry-After': '5' }, extensions: { running, queued } });
   }
 
   #remember(record: JobRecord): TrackedJob {
-    const entry = new TrackedJob(record, (changed, before) => {
+    const entry = new TrackedJob(record, this.#kinds.of(record.request.program), (changed, before) => {
       this.#index.stateChanged(changed, before);
       if (statusOf(before) !== statusOf(changed.state)) this.#feed.record(changed);
     });
@@ -673,14 +644,11 @@ export class Jobs {
   }
 }
 
-/** The server uses the stdin of an agent's job to talk to the runner. */
-function refuseAgent({ id, request }: TrackedJob): void {
-  if (request.mode === 'acp') throw new ProblemError('stdin_closed',
-    `Cannot write to the stdin of job ${id}: it runs an agent, which takes prompts instead`);
-}
-
-function sessionOf(program: Program): string | undefined {
-  return program.mode === 'persistent_shell' ? program.sessionKey : undefined;
+/** The server uses the stdin of an interactive job to talk to its process. */
+function refuseInteractive({ id, kind: { interaction } }: TrackedJob): void {
+  if (interaction) {
+    throw new ProblemError('stdin_closed', `Cannot write to the stdin of job ${id}: ${interaction.stdinRefusal}`);
+  }
 }
 
 function nowSeconds(): number {

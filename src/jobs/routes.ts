@@ -9,7 +9,6 @@ import { defined } from '../base/defined.ts';
 import { refuse } from '../base/parse.ts';
 import { readAt } from '../base/untrusted-file.ts';
 import { lineWithin } from '../base/untrusted-json.ts';
-import { eventBounds } from '../process/agent-host.ts';
 import { idempotencyHeader, idempotencyOf } from '../process/state/idempotency.ts';
 import {
   type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery,
@@ -27,6 +26,7 @@ import { feedPosition } from './feed/feed.ts';
 import { FeedStream } from './feed/feed-stream.ts';
 import { hasCome } from './held.ts';
 import type { Jobs } from './jobs.ts';
+import { eventBounds } from './kind.ts';
 import type { OutputChunk } from './output/follow.ts';
 import { openOutput, startOfLastLines } from './output/output.ts';
 import { acceptedSchema, jobSchema, nudgedSchema, pendingSchema } from './schemas.ts';
@@ -308,8 +308,7 @@ async function held(
 ): Promise<void> {
   const limitMs = waitSeconds * 1000;
   if (waitFor === 'end') return void await jobs.finished(entry, limitMs, signal);
-  const look = { refresh: (one: TrackedJob) => jobs.refresh(one), agent: (one: TrackedJob) => jobs.agent(one) };
-  const isThere = waitFor === 'change' ? undefined : hasCome(waitFor, entry, look);
+  const isThere = waitFor === 'change' ? undefined : hasCome(waitFor, entry, jobs);
   await jobs.changed(entry, isThere ? () => !entry.isFinished && !isThere() : remember(), limitMs, signal);
 }
 

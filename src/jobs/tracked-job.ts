@@ -5,36 +5,20 @@
 import { defined } from '../base/defined.ts';
 import { Emitter } from '../base/emitter.ts';
 import type { JobId } from '../protocol/ids.ts';
-import { type AgentProgram, agentCommand, promptText } from '../protocol/agents.ts';
-import type { Job, JobRequest, Program, StreamName } from '../protocol/jobs.ts';
+import type { StreamName } from '../protocol/jobs.ts';
 import type { ShellEnded, ShellStarted } from '../protocol/shells.ts';
 import type { Family } from '../process/descendants.ts';
 import type { Idempotency } from '../process/state/idempotency.ts';
 import type { Identity } from '../process/identity.ts';
 import { type JobRecord, type JobState, statusOf } from './job.ts';
+import type { JobKind, KindJob, RequestSummary } from './kind.ts';
 
 /** Length in characters; a longer command is read from disk when it is shown. */
 const longestCommand = 2048;
 /** Bytes that a job's directory takes, about two blocks, beyond what the job writes. */
 const directoryBytes = 8192;
 
-/** The part of a request that stays in memory. */
-export interface RequestSummary extends Pick<
-  JobRequest,
-  'timeoutSeconds' | 'killGraceSeconds' | 'maxOutputBytes' | 'tty' | 'output' | 'name' | 'labels'
-> {
-  readonly workdir: string;
-  readonly mode: Program['mode'];
-  /** For the whole job: its timeout; for an agent its lifetime, as its timeout applies to each turn. `null`: none. */
-  readonly limitSeconds: number | null;
-  /** As a job shows it; `undefined`: too long to be kept in memory. */
-  readonly program: ShownProgram | undefined;
-  /** The persistent shell that runs the job, one job at a time; `undefined`: the job has a process of its own. */
-  readonly sessionKey: string | undefined;
-  readonly stdin: 'fifo' | 'file' | 'null';
-}
-
-export class TrackedJob {
+export class TrackedJob implements KindJob {
   readonly id: JobId;
   readonly submittedAt: number;
   readonly rerunOf: JobId | undefined;
@@ -42,6 +26,7 @@ export class TrackedJob {
   /** The last job that continues this one. */
   continuedBy: JobId | undefined;
   readonly idempotency: Idempotency | undefined;
+  readonly kind: JobKind;
   readonly request: RequestSummary;
   /** The first process of the job; known once it was needed. */
   leader: Identity | undefined;
@@ -66,14 +51,14 @@ export class TrackedJob {
   /** Bytes of each stream when it was last measured. */
   stdoutBytes = 0;
   stderrBytes = 0;
-  /** Bytes of an agent's events. */
+  /** Bytes of the events of an interactive job. */
   eventsBytes = 0;
   /** Files that something else had replaced when the job was last measured. */
   replacedFiles: readonly string[] = [];
   /** Bytes that its output and events take on disk. */
   storedBytes = 0;
-  /** When an agent's state was last written, in milliseconds; 0 before that, and for other jobs. */
-  agentStateAt = 0;
+  /** When an interactive job last wrote its state, in milliseconds; 0 before that, and for other jobs. */
+  stateWrittenAt = 0;
   /** Unix seconds; `null` without output. */
   lastOutputAt: number | null = null;
   /** What the caller should know, in words. */
@@ -93,7 +78,7 @@ export class TrackedJob {
   #changes: Emitter<void> | undefined;
 
   /** @param onStateChange Called after each change of the state, before the listeners of `onChange`. */
-  constructor(record: JobRecord, onStateChange?: (entry: TrackedJob, before: JobState) => void) {
+  constructor(record: JobRecord, kind: JobKind, onStateChange?: (entry: TrackedJob, before: JobState) => void) {
     this.#onStateChange = onStateChange;
     this.id = record.jobId;
     this.submittedAt = record.submittedAt;
@@ -105,7 +90,8 @@ export class TrackedJob {
     this.cut = new Set(record.cut);
     this.shellStarted = record.shellStarted;
     this.shellEnded = record.shellEnded;
-    this.request = summarize(record.request);
+    this.kind = kind;
+    this.request = summarize(kind, record.request);
     this.#state = record.state;
   }
 
@@ -206,40 +192,24 @@ export function until(
   });
 }
 
-export function isRunningAgent({ request, state }: TrackedJob): boolean {
-  return request.mode === 'acp' && state.is === 'running';
+/** Whether the job runs, and keeps a state that people may have to act on. */
+export function isInteractive({ kind, state }: TrackedJob): boolean {
+  return kind.interaction !== undefined && state.is === 'running';
 }
 
-function summarize(request: JobRecord['request']): RequestSummary {
-  const {
-    program, workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, output, name, labels,
-  } = request;
+function summarize(kind: JobKind, request: JobRecord['request']): RequestSummary {
+  const { workdir, stdin, timeoutSeconds, killGraceSeconds, maxOutputBytes, tty, output, name, labels } = request;
+  const { program, length, limitSeconds, sessionKey } = kind.describe(request);
   return {
-    workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels,
+    workdir, timeoutSeconds, killGraceSeconds, maxOutputBytes, name, labels, limitSeconds, sessionKey,
     ...defined({ tty, output }),
-    mode: program.mode,
-    limitSeconds: program.mode === 'acp' ? program.lifetime ?? null : timeoutSeconds,
-    program: lengthOf(shown(program)) <= longestCommand ? shown(program) : undefined,
-    sessionKey: program.mode === 'persistent_shell' ? program.sessionKey : undefined,
-    stdin: stdin === undefined ? 'fifo' : stdin === null ? 'null' : 'file',
+    mode: request.program.mode,
+    program: length <= longestCommand ? program : undefined,
+    stdin: stdinOf(stdin),
   };
 }
 
-/** What a job shows of its program. */
-export type ShownProgram =
-  | Exclude<Program, AgentProgram>
-  | Pick<Job, 'command' | 'agent' | 'argv' | 'prompt'> & { readonly mode: 'acp' };
-
-/** The shown part of a program: MCP servers may hold secrets, as the environment may, and images are long. */
-export function shown(program: Program): ShownProgram {
-  if (program.mode !== 'acp') return program;
-  const { mode, agent, argv, prompt } = program;
-  return defined({ mode, agent, argv, prompt: promptText(prompt), command: agentCommand(program) });
-}
-
-function lengthOf(program: ShownProgram): number {
-  if (program.mode === 'acp') return JSON.stringify(program).length;
-  return program.mode === 'argv'
-    ? program.argv.reduce((sum, word) => sum + word.length + 8, 0)
-    : program.command.length;
+function stdinOf(stdin: string | null | undefined): RequestSummary['stdin'] {
+  if (stdin === undefined) return 'fifo';
+  return stdin === null ? 'null' : 'file';
 }

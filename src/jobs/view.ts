@@ -5,13 +5,11 @@
 import { join } from 'node:path';
 import { defined } from '../base/defined.ts';
 import { isExhaustion } from '../base/untrusted-file.ts';
-import type { AgentJobDetails, AgentJobSummary } from '../protocol/agent-jobs.ts';
 import type { Job, StreamName } from '../protocol/jobs.ts';
 import { isAliveNow } from '../process/identity.ts';
-import type { AgentHost } from '../process/agent-host.ts';
-import { type TrackedJob, shown, type ShownProgram } from './tracked-job.ts';
-import { runnerError, turnEndOf } from './agent-end.ts';
-import { type JobState, statusOf } from './job.ts';
+import type { ShownProgram } from './kind.ts';
+import type { TrackedJob } from './tracked-job.ts';
+import { statusOf } from './job.ts';
 import { noOutput, readTail } from './output/output.ts';
 import type { JobStore } from './store/store.ts';
 
@@ -23,19 +21,17 @@ export interface TextOptions {
 
 export interface ViewSources {
   readonly store: JobStore;
-  /** Reads what the job of an agent shows. */
-  readonly agents: AgentHost;
 }
 
 /** The job without its output texts. Its sizes are those measured last. */
-export function summary(entry: TrackedJob, { store, agents }: ViewSources): Job {
-  const { state, request } = entry;
+export function summary(entry: TrackedJob, { store }: ViewSources): Job {
+  const { state, request, kind: { interaction } } = entry;
   const outcome = state.is === 'finished' ? state.outcome : undefined;
   const startedAt = state.is === 'pending' ? null : state.startedAt;
   const { program, warning } = programOf(entry, store);
   const directory = store.directory(entry.id);
-  const ofAgent = request.mode === 'acp' ? agents.warnings(directory) : [];
-  const warnings = [...entry.warnings, ...warning, ...entry.replacedFiles.map(replacedWarning), ...ofAgent];
+  const ofInteraction = interaction?.warnings(directory) ?? [];
+  const warnings = [...entry.warnings, ...warning, ...entry.replacedFiles.map(replacedWarning), ...ofInteraction];
   return {
     jobId: entry.id,
     status: statusOf(state),
@@ -48,7 +44,7 @@ export function summary(entry: TrackedJob, { store, agents }: ViewSources): Job 
     labels: request.labels,
     ...defined({ rerunOf: entry.rerunOf, continues: entry.continues, continuedBy: entry.continuedBy }),
     timeout: request.timeoutSeconds,
-    ...(request.mode === 'acp' ? { lifetime: request.limitSeconds } : {}),
+    ...(interaction ? { lifetime: request.limitSeconds } : {}),
     submittedAt: entry.submittedAt,
     startedAt,
     finishedAt: outcome?.finishedAt ?? null,
@@ -67,18 +63,18 @@ export function summary(entry: TrackedJob, { store, agents }: ViewSources): Job 
     ...(warnings.length === 0 ? {} : { warnings }),
     ...(entry.cut.has('stdout') ? { stdoutTruncated: true } : {}),
     ...(entry.cut.has('stderr') ? { stderrTruncated: true } : {}),
-    ...(request.mode === 'acp' ? agentPart(state, agents.summary(directory)) : {}),
+    ...interaction?.summary(directory, state),
   };
 }
 
 /** A job can replace its own record; that must not keep the others from being listed. */
 function programOf(
-  { id, request }: TrackedJob,
+  { id, request, kind }: TrackedJob,
   store: JobStore,
 ): { readonly program: ShownProgram; readonly warning: readonly string[] } {
   if (request.program !== undefined) return { program: request.program, warning: [] };
   try {
-    return { program: shown(store.read(id).request.program), warning: [] };
+    return { program: kind.describe(store.read(id).request).program, warning: [] };
   } catch (error) {
     const { cause, message } = error as Error;
     if (isExhaustion(cause)) throw error;
@@ -90,28 +86,12 @@ function replacedWarning(file: string): string {
   return `${file} cannot be read: something has replaced the file`;
 }
 
-/**
- * Completes what an agent shows where its runner was killed and could not report its end.
- *
- * @param state The job's state when that of the agent was read.
- */
-function agentPart<T extends AgentJobSummary>(state: JobState, part: T): T {
-  if (state.is !== 'finished' || part.agentPhase === 'ended' || part.acpError !== null) return part;
-  const ended = { ...part, agentPhase: 'ended', pendingPermissions: [], pendingElicitations: [] } as const;
-  const acpError = runnerError(state.outcome, part);
-  if (acpError === undefined) return { ...ended, stopReason: part.stopReason ?? 'cancelled' };
-  return { ...ended, acpError, stopReason: 'error' };
-}
-
 /** The job with the end of its output. */
 export async function detailed(entry: TrackedJob, sources: ViewSources, options: TextOptions): Promise<Job> {
-  const { store, agents } = sources;
+  const { store } = sources;
   // The state is taken first: all output of a job finished by then is read; that of a running job may still grow.
   const job = summary(entry, sources);
-  const { state } = entry;
-  const detailsOf = (): Promise<AgentJobDetails> =>
-    agents.details(store.directory(entry.id), { ...options, end: turnEndOf(state) });
-  const agentDetails = entry.request.mode === 'acp' ? agentPart(state, await detailsOf()) : {};
+  const interactionDetails = await entry.kind.interaction?.details(store.directory(entry.id), entry.state, options);
   const isComplete = job.finishedAt !== null;
   const read = (name: StreamName): ReturnType<typeof readTail> =>
     readTail(join(store.directory(entry.id), name), { ...options, isComplete });
@@ -123,7 +103,7 @@ export async function detailed(entry: TrackedJob, sources: ViewSources, options:
   return {
     ...job,
     ...(warnings.length === 0 ? {} : { warnings }),
-    ...agentDetails,
+    ...interactionDetails,
     stdout: stdout.text,
     stderr: stderr.text,
     stdoutBytes: stdout.sizeBytes,
@@ -138,7 +118,7 @@ export function entityTag(entry: TrackedJob, variant: string): string {
   const { state, lingering: left, stdoutBytes, stderrBytes, pid } = entry;
   // A job that is being ended for a reason differs from one that has ended for it.
   const why = state.is === 'finished' ? state.outcome.reason : state.is === 'running' ? state.ending ?? '' : '';
-  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.request.mode === 'acp' ? `-${entry.eventsBytes}-${entry.agentStateAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${entry.warnings.length}-${entry.shellStarted?.start ?? ''}-${entry.continuedBy ?? ''}-${variant}"`;
+  return `"${state.is}-${why}-${pid ?? ''}-${stdoutBytes}-${stderrBytes}${entry.kind.interaction ? `-${entry.eventsBytes}-${entry.stateWrittenAt}` : ''}-${left.map((one) => one.pid).join('+')}-${entry.replacedFiles.join('+')}-${entry.warnings.length}-${entry.shellStarted?.start ?? ''}-${entry.continuedBy ?? ''}-${variant}"`;
 }
 
 /** The pids of processes that outlived the job and are still alive. */

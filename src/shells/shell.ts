@@ -11,6 +11,7 @@ import { makeFolder } from '../base/make-folder.ts';
 import {
   appendRegular, checkFolder, createFile, isBehindLink, isExhaustion, statQuietly, writeRegular,
 } from '../base/untrusted-file.ts';
+import type { JobEvents } from '../jobs/kind.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { ProblemError } from '../protocol/problem.ts';
 import type { Session, SessionStatus, ShellEnded, ShellStarted } from '../protocol/shells.ts';
@@ -20,12 +21,12 @@ import type { Variables } from '../process/environment/secrets.ts';
 import { ownShellStart } from '../process/environment/shell-variables.ts';
 import type { Launch } from '../process/launcher/launch-script.ts';
 import { claimLine, isUnclaimed, parseProcessNote } from '../process/launcher/process-note.ts';
-import type { ShellLaunch, StarterEvents } from '../process/launcher/starter.ts';
 import { terminate } from '../process/terminate.ts';
 import type { Trash } from '../process/state/trash.ts';
 import { commandProcesses } from './command-processes.ts';
 import type { Dialect } from './dialect.ts';
 import { continueInterrupted, interruptCommand, isAsleep } from './interrupt.ts';
+import type { ShellLaunch } from './request.ts';
 import {
   checkUntouched, discard, exitIn, hasClaimed, hasHadJob, identityIn, interruptsIn, isReplaced, isUnfinished,
   noteExit, noteJob, noteLast, noteSleep, openControl, readNotedJob, readQuietly, ReplacedError, type Running,
@@ -48,7 +49,7 @@ export interface ShellOptions {
   /** Takes a FIFO that was made ahead. */
   readonly takeFifo: () => Promise<string>;
   readonly trash: Trash;
-  readonly connection: () => { readonly launch: (launch: Launch) => void; readonly events: StarterEvents };
+  readonly connection: () => { readonly launch: (launch: Launch) => void; readonly events: JobEvents };
   readonly log: Log;
   /** Unix seconds. */
   readonly now: () => number;
@@ -182,7 +183,7 @@ export class Shell {
     return true;
   }
 
-  /** See `ShellHost.end`. */
+  /** Ends what the job runs and, if the job still runs then, the shell. `false`: a process hangs in the kernel. */
   async end({ signal, graceMs }: { signal: NodeJS.Signals; graceMs: number }): Promise<boolean> {
     const active = this.#active;
     const shell = active?.shell;
@@ -202,7 +203,7 @@ export class Shell {
     return await this.#kill(shell, active);
   }
 
-  /** See `ShellHost.signal`. */
+  /** Sends a signal to what the job runs. `false`: only the shell itself runs. */
   async signal(name: NodeJS.Signals): Promise<boolean> {
     const active = this.#active;
     if (!active?.shell) return false;
@@ -284,7 +285,7 @@ export class Shell {
       id, directory, stdin, claim, shell: shell.directory, ...defined({ bootstrap }),
     }));
     noteJob(shell);
-    if (!shell.isSeeded) connection().events.onShellStarted?.(id, shell.started);
+    if (!shell.isSeeded) connection().events.onShellStarted(id, shell.started);
     active.shell = shell;
     this.#watch(active);
     writeSync(shell.control, `${dialect.source(runFile)}\n`);

@@ -11,6 +11,7 @@ import { isDiskFull } from '../base/disk-full.ts';
 import type { Log } from '../base/log.ts';
 import { makeFolder, makeOwnFolder } from '../base/make-folder.ts';
 import { isExhaustion, isLink, statFile } from '../base/untrusted-file.ts';
+import type { JobEvents } from '../jobs/kind.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { Session, ShellEnded, ShellKind } from '../protocol/shells.ts';
 import type { Variables } from '../process/environment/secrets.ts';
@@ -18,9 +19,9 @@ import type { Launch } from '../process/launcher/launch-script.ts';
 import { ticksNow } from '../process/identity.ts';
 import { terminate } from '../process/terminate.ts';
 import { Trash } from '../process/state/trash.ts';
-import type { ShellHost, ShellLaunch, ShellRequest, StarterEvents } from '../process/launcher/starter.ts';
 import { dialects } from './dialects.ts';
 import { findShells } from './found.ts';
+import type { ShellLaunch, ShellRequest } from './request.ts';
 import {
   folderName, parseSession, readSessionFile, type SessionRecord, shellMark, writeSession,
 } from './session-record.ts';
@@ -45,7 +46,7 @@ export interface ShellsOptions {
 /** What a server provides to its shells, which are created before it. */
 export interface ShellsConnection {
   readonly launch: (launch: Launch) => void;
-  readonly events: StarterEvents;
+  readonly events: JobEvents;
   /** Ends the jobs of a session. */
   readonly cancelJobs: (sessionKey: string) => Promise<void>;
 }
@@ -54,7 +55,8 @@ const longestSweepMs = 30_000;
 /** The delay of the look through all processes, which would hold up the start of the server. */
 const strayLookMs = 1000;
 
-export class Shells implements ShellHost {
+/** Runs jobs in shells that outlive them, and reports by {@link JobEvents}. One job per session at a time. */
+export class Shells {
   readonly #options: ShellsOptions;
   readonly #folder: string;
   readonly #trash: Trash;
@@ -101,7 +103,7 @@ export class Shells implements ShellHost {
 
   connect(connection: ShellsConnection): void {
     this.#connection = connection;
-    void this.#endStrays();
+    if (this.#options.takeFifo) void this.#endStrays();
   }
 
   /** Ends the shells of earlier servers whose session is gone: they can be given no job any more. */
@@ -124,6 +126,12 @@ export class Shells implements ShellHost {
     }
   }
 
+  /**
+   * Ensures that the session exists.
+   *
+   * @returns the kind of its shell.
+   * @throws ProblemError not_supported, too_many_sessions, session_conflict, shell_gone.
+   */
   admit(request: ShellRequest): ShellKind {
     const { sessionKey, shell: wanted, workdir, env, bootstrapCommand, requireShell } = request;
     const known = this.#shells.get(sessionKey);
@@ -168,24 +176,29 @@ export class Shells implements ShellHost {
     setImmediate(() => this.#connection?.events.onFailed(launch.id, new Error('its session was deleted')));
   }
 
+  /** Continues with a job that an earlier server gave to its shell. */
   adopt(launch: Pick<ShellLaunch, 'id' | 'directory' | 'sessionKey'>): void {
     const shell = this.#shells.get(launch.sessionKey);
     if (shell) return shell.adopt(launch);
     setImmediate(() => this.#connection?.events.onExit(launch.id, { code: undefined, pid: 0, hasLeft: false }));
   }
 
+  /** How its shell ended together with a job of an earlier server; `undefined`: the shell did not end with that job. */
   endedWith({ sessionKey, directory }: Pick<ShellLaunch, 'directory' | 'sessionKey'>): ShellEnded | undefined {
     return this.#shells.get(sessionKey)?.endedWith(directory);
   }
 
+  /** Takes back a job that was not given to its shell yet. `false`: it was. */
   withdraw(id: string): boolean {
     return this.#of(id)?.withdraw() ?? false;
   }
 
+  /** Ends what the job runs and, if the job still runs then, its shell. `false`: a process hangs in the kernel. */
   async end(id: string, options: { signal: NodeJS.Signals; graceMs: number }): Promise<boolean> {
     return await this.#of(id)?.end(options) ?? true;
   }
 
+  /** Sends a signal to what the job runs. `false`: only the shell itself runs. */
   async signal(id: string, name: NodeJS.Signals): Promise<boolean> {
     return await this.#of(id)?.signal(name) ?? false;
   }

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import test from 'node:test';
+import { AgentJobKind } from '../../src/agents/job-kind.ts';
+import type { Agents } from '../../src/agents/server/agents.ts';
 import { summaryOf } from '../../src/agents/server/job-view.ts';
 import { TrackedJob } from '../../src/jobs/tracked-job.ts';
 import type { JobRecord } from '../../src/jobs/job.ts';
 import { JobStore } from '../../src/jobs/store/store.ts';
 import { detailed } from '../../src/jobs/view.ts';
-import type { AgentHost } from '../../src/process/agent-host.ts';
 import type { AgentJobDetails } from '../../src/protocol/agent-jobs.ts';
 import type { JobId } from '../../src/protocol/ids.ts';
+import { kinds } from '../support/kinds.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const record: JobRecord = {
@@ -21,9 +23,8 @@ const record: JobRecord = {
 
 test('a job of an agent that ends while it is looked at is shown as it was, not as if its runner had failed', async (t) => {
   const stateDir = temporaryFolder(t);
-  const store = new JobStore(stateDir);
+  const store = new JobStore(stateDir, (value, path) => kinds.parse(value, path));
   mkdirSync(store.directory(record.jobId), { recursive: true });
-  const entry = new TrackedJob(record);
   const part = summaryOf({ phase: 'turn' });
   // Built from what `Agents` does: the state of the agent first, then what takes time.
   const agents = {
@@ -36,7 +37,8 @@ test('a job of an agent that ends while it is looked at is shown as it was, not 
       };
       return part as AgentJobDetails;
     },
-  } as unknown as AgentHost;
-  const job = await detailed(entry, { store, agents }, { maxBytes: 1000 });
+  } as unknown as Agents;
+  const entry = new TrackedJob(record, new AgentJobKind(agents));
+  const job = await detailed(entry, { store }, { maxBytes: 1000 });
   assert.deepEqual([job.status, job.agentPhase, job.acpError], ['running', 'turn', null]);
 });

@@ -7,7 +7,7 @@ import test, { type TestContext } from 'node:test';
 import { createLog } from '../../src/base/log.ts';
 import { readStat } from '../../src/process/identity.ts';
 import type { Launch } from '../../src/process/launcher/launch-script.ts';
-import type { ShellRequest } from '../../src/process/launcher/starter.ts';
+import type { ShellRequest } from '../../src/shells/request.ts';
 import { findShells } from '../../src/shells/found.ts';
 import { Shells } from '../../src/shells/shells.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
@@ -33,7 +33,7 @@ function shellsIn(t: TestContext, stateDir: string): { shells: Shells; launched:
   shells.connect({
     launch: (launch) => launched.push(launch),
     events: {
-      onStarted: () => {}, onClaimed: () => {}, onOrphaned: () => {},
+      onStarted: () => {}, onShellStarted: () => {}, onClaimed: () => {}, onOrphaned: () => {},
       onExit: (id, { code }) => ended.set(id, code), onFailed: (id, error) => ended.set(`${id}: ${error.message}`, undefined),
     },
     cancelJobs: async () => {},

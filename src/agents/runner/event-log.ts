@@ -4,11 +4,10 @@
  */
 import { jsonText } from '../../base/json.ts';
 import { isWithin } from '../../base/untrusted-json.ts';
-import { eventBounds } from '../../process/agent-host.ts';
 import { fieldsOf } from '../../base/loose.ts';
 import { truncate } from '../../base/truncate.ts';
 import { LineFile } from '../line-file.ts';
-import type { AgentEvent } from '../runner-config.ts';
+import { type AgentEvent, eventBounds } from '../runner-config.ts';
 
 const maxWordCharacters = 200;
 

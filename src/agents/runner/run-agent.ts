@@ -11,12 +11,11 @@ import {
 import {
   type AcpVersion, type McpServer, type PermissionPolicy, type Prompt, agentDefaults,
 } from '../../protocol/agents.ts';
-import { turnTimeoutCode } from '../../process/agent-host.ts';
 import { homeDirectory } from '../../process/environment/user.ts';
 import { askingEnvironment } from '../acp/asking-mode.ts';
 import { displayText } from '../../base/truncate.ts';
 import { orderOf } from '../to-runner-config.ts';
-import type { AgentEvent, AgentState } from '../runner-config.ts';
+import { type AgentEvent, type AgentState, turnTimeoutCode } from '../runner-config.ts';
 import { AgentRunner } from './runner.ts';
 
 export type PermissionReply = string | null | undefined;

@@ -5,7 +5,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../../base/defined.ts';
 import { longTimeout } from '../../base/long-timeout.ts';
-import { turnTimeoutCode } from '../../process/agent-host.ts';
 import { markName } from '../../process/descendants.ts';
 import type { AgentError, PermissionDenial } from '../../protocol/agent-jobs.ts';
 import type { AgentChange, PermissionPolicy, PromptBlock } from '../../protocol/agents.ts';
@@ -20,7 +19,9 @@ import { Jail } from '../services/sandbox.ts';
 import { KnownCalls } from '../permissions/tool-call-history.ts';
 import { fieldsOf, isFields } from '../../base/loose.ts';
 import { truncate, truncateJson } from '../../base/truncate.ts';
-import type { AgentEvent, AgentOrder, AgentState, CommandResult, RunnerCommand } from '../runner-config.ts';
+import {
+  type AgentEvent, type AgentOrder, type AgentState, type CommandResult, type RunnerCommand, turnTimeoutCode,
+} from '../runner-config.ts';
 import { wishesOf } from '../to-runner-config.ts';
 import { Progress, messageTextOf } from '../acp/progress.ts';
 import { readService } from '../services/services.ts';

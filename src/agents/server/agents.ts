@@ -16,9 +16,8 @@ import type { JobShells } from '../../process/launcher/job-shells.ts';
 import { homeDirectory } from '../../process/environment/user.ts';
 import { expanded } from '../../process/workdir.ts';
 import { ownProgram } from '../../process/own-program.ts';
-import {
-  type AgentHost, type AgentJob, type AgentJobs, type AgentLaunch, type Continuation, agentLabel,
-} from '../../process/agent-host.ts';
+import { waitedForLabel } from '../../jobs/kind.ts';
+import type { Launch } from '../../process/launcher/launch-script.ts';
 import type { AgentJobDetails, AgentJobSummary, AgentTurn } from '../../protocol/agent-jobs.ts';
 import {
   type AgentChange, type AgentList, type AgentProgram, type PermissionRequest, type Prompt, type PromptTaken,
@@ -29,6 +28,7 @@ import type { JobId } from '../../protocol/ids.ts';
 import { type ProblemCode, ProblemError } from '../../protocol/problem.ts';
 import type { Repeatable } from '../../protocol/repeatable.ts';
 import type { ElicitationAnswer } from '../acp/conversation.ts';
+import type { AgentJob, AgentJobs, Continuation } from './agent-jobs.ts';
 import { changesOf, detailsOf, optionIdFor, phaseOf, resultOf, summaryOf } from './job-view.ts';
 import { type InstalledAgent, agentNamed, checkAgentName, findAgents } from '../registry.ts';
 import { installOrder, installSeconds, installedAgents } from './installs.ts';
@@ -38,7 +38,7 @@ import { ShellWishes } from './shell-command-broker.ts';
 import { StateCache } from '../state-file.ts';
 import { orderOf } from '../to-runner-config.ts';
 import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from '../runner-config.ts';
-import { type WholeTurn, shownTurns, wholeTurn } from './turns.ts';
+import { type TurnEnd, type WholeTurn, shownTurns, wholeTurn } from './turns.ts';
 
 export interface AgentsOptions {
   /** Environment that jobs inherit. */
@@ -70,7 +70,14 @@ const watchMs = 60_000;
 /** Milliseconds that a runner has to act on a command. */
 const commandMs = 10_000;
 
-export class Agents implements AgentHost {
+/** The job of an agent. */
+export interface AgentLaunch extends Pick<Launch, 'id' | 'directory' | 'workdir' | 'env'> {
+  readonly program: AgentProgram;
+  /** Limit of each turn; `null`: none. */
+  readonly timeoutSeconds: number | null;
+}
+
+export class Agents {
   readonly #options: AgentsOptions;
   readonly #states = new StateCache();
   #jobs: AgentJobs | undefined;
@@ -90,7 +97,7 @@ export class Agents implements AgentHost {
     this.#jobs = jobs;
     for (const launch of this.#early.splice(0)) this.watch(launch);
     // Agents may have ended while no server was running.
-    jobs.endLabelled(agentLabel, (id) => this.#isFinished(id))
+    jobs.endLabelled(waitedForLabel, (id) => this.#isFinished(id))
       .catch((error: unknown) => this.#options.log.warn('cannot end what agents have left', { error }));
   }
 
@@ -129,6 +136,7 @@ export class Agents implements AgentHost {
     }, request, `POST /agents/${name}/install`);
   }
 
+  /** @throws ParseError, ProblemError not_supported where the job could not be started. */
   async admit(asked: AgentProgram, { workdir, env }: Pick<AgentLaunch, 'workdir' | 'env'>): Promise<void> {
     const { additionalDirectories = [], shell, agent, argv } = asked;
     if (!this.isSupported) throw new ProblemError(
@@ -152,7 +160,13 @@ export class Agents implements AgentHost {
     }
   }
 
-  prepare(launch: AgentLaunch): ReturnType<AgentHost['prepare']> {
+  /**
+   * Writes the runner's configuration to the directory.
+   *
+   * @returns what is to be started there.
+   * @throws the system's error.
+   */
+  prepare(launch: AgentLaunch): Pick<Launch, 'argv' | 'workdir' | 'env'> {
     replaceFile(join(launch.directory, orderFile), JSON.stringify(this.#orderOf(launch)));
     // The runner needs no environment of its own, and variables for Node could disturb it.
     return {
@@ -162,6 +176,7 @@ export class Agents implements AgentHost {
     };
   }
 
+  /** The job runs, started now or by an earlier server: answers its requests to this server. */
   watch(launch: AgentLaunch): void {
     if (!this.#jobs) return void this.#early.push(launch);
     const { id, directory, workdir, env, program: asked } = launch;
@@ -173,7 +188,7 @@ export class Agents implements AgentHost {
       log: this.#options.log,
       changed: (isSame) => this.#connected.until(id, () => !isSame(), watchMs),
       start: (wishId, command) => this.#connected.startInShell(
-        { sessionKey, shell: asked.shell, command, workdir, env, labels: { [agentLabel]: id } },
+        { sessionKey, shell: asked.shell, command, workdir, env, labels: { [waitedForLabel]: id } },
         `${id}/${wishId}`,
       ),
       tell: (news) => this.#ask(id, news),
@@ -195,11 +210,15 @@ export class Agents implements AgentHost {
     return summaryOf(this.#readState(directory));
   }
 
+  /** Why the agent's data in the answer is incomplete, in words; stable. */
   warnings(directory: string): readonly string[] {
     return this.#states.read(directory).warnings;
   }
 
-  async details(...[directory, options]: Parameters<AgentHost['details']>): Promise<AgentJobDetails> {
+  /** @param options As of {@link detailsOf}. */
+  async details(
+    directory: string, options: { readonly maxBytes: number; readonly end: TurnEnd | null },
+  ): Promise<AgentJobDetails> {
     return await detailsOf(this.#readState(directory), directory, options);
   }
 

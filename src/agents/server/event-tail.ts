@@ -6,8 +6,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checkFolder, openRegularLater, readAt } from '../../base/untrusted-file.ts';
 import { lineWithin } from '../../base/untrusted-json.ts';
-import { eventBounds } from '../../process/agent-host.ts';
-import { eventsFile } from '../runner-config.ts';
+import { eventsFile, eventBounds } from '../runner-config.ts';
 
 export interface EventTail {
   readonly lines: readonly unknown[];

@@ -2,7 +2,6 @@
  * The fields of an agent's job, read from the files of its runner, which may be of another version.
  * @module
  */
-import type { AgentHost } from '../../process/agent-host.ts';
 import {
   type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall,
   agentPhases,
@@ -13,7 +12,7 @@ import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from
 import { optionOf } from '../permissions/policy.ts';
 import { type AgentChange, changeRequest } from '../../protocol/agents.ts';
 import { type AgentState, type CommandResult, commandProblems } from '../runner-config.ts';
-import { shownTurns } from './turns.ts';
+import { type TurnEnd, shownTurns } from './turns.ts';
 
 /** Limit of the events in an answer, however much room there is. */
 const maxEventBytes = 262_144;
@@ -51,9 +50,12 @@ export function summaryOf(state: Fields): AgentJobSummary {
   };
 }
 
-/** See `AgentHost`. @param state Read first, so that the events and the text contain everything that it mentions. */
+/**
+ * @param state Read first, so that the events and the text contain everything that it mentions.
+ * @param options.maxBytes Limit on the events. @param options.end `null`: the job has not ended.
+ */
 export async function detailsOf(
-  state: Fields, ...[directory, { maxBytes, end }]: Parameters<AgentHost['details']>
+  state: Fields, directory: string, { maxBytes, end }: { readonly maxBytes: number; readonly end: TurnEnd | null },
 ): Promise<AgentJobDetails> {
   const limitBytes = Math.min(maxBytes, maxEventBytes);
   const last = await lastEvents(directory, limitBytes);

@@ -5,9 +5,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../base/log.ts';
-import type { ShellJob } from '../../process/agent-host.ts';
 import { type Fields, fieldsOf, listOf, textOf } from '../../base/loose.ts';
 import type { RunnerCommand } from '../runner-config.ts';
+import type { ShellJob } from './agent-jobs.ts';
 
 export interface ShellWishesOptions {
   readonly state: () => Fields;

@@ -7,13 +7,15 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checkFolder, isExhaustion, openRegularLater, readAt } from '../../base/untrusted-file.ts';
 import { type JsonBounds, lineWithin } from '../../base/untrusted-json.ts';
-import type { TurnEnd } from '../../process/agent-host.ts';
 import { type AgentTurn, maxShownTurns, maxTurnTextCharacters } from '../../protocol/agent-jobs.ts';
 import type { TurnsQuery } from '../../protocol/agents.ts';
 import { countOf, fieldsOf, isFields, textOf } from '../../base/loose.ts';
 import { truncate } from '../../base/truncate.ts';
 import { turnsFile } from '../runner-config.ts';
 import type { TurnRecord } from '../turn-log.ts';
+
+/** How a turn ended whose runner could not record it: taken from the end of the job. */
+export type TurnEnd = Pick<AgentTurn, 'finishedAt' | 'stopReason'>;
 
 /** Bytes read at a time. */
 const pieceBytes = 262_144;

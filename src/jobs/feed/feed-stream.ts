@@ -5,7 +5,7 @@
 import type { FeedEvent, FeedQuery, Job } from '../../protocol/jobs.ts';
 import type { JobId } from '../../protocol/ids.ts';
 import { matcher } from '../store/job-index.ts';
-import { type TrackedJob, isRunningAgent } from '../tracked-job.ts';
+import { type TrackedJob, isInteractive } from '../tracked-job.ts';
 import { type FeedChange, type FeedPosition, formatFeedPosition, type JobFeed } from './feed.ts';
 
 /** What a stream needs of the jobs of a server. */
@@ -77,7 +77,7 @@ export class FeedStream {
   #isNew(entry: TrackedJob, after: FeedPosition | undefined): boolean {
     if (after === undefined) return this.#query.job !== undefined || !entry.isFinished;
     // Another server counted differently; changes of an agent's state are counted only while the agent is followed.
-    return after.epoch !== this.#sources.feed.epoch || entry.lastChange > after.change || isRunningAgent(entry);
+    return after.epoch !== this.#sources.feed.epoch || entry.lastChange > after.change || isInteractive(entry);
   }
 
   #eventsOf(change: FeedChange): readonly FeedEvent[] {
@@ -102,15 +102,15 @@ export class FeedStream {
   /** While an agent's job runs, a change of the agent's state counts as a change of the job. */
   #watchAgent(entry: TrackedJob): void {
     const { feed, refresh, follow } = this.#sources;
-    if (!isRunningAgent(entry)) {
+    if (!isInteractive(entry)) {
       this.#watched.get(entry)?.();
       this.#watched.delete(entry);
     } else if (!this.#watched.has(entry)) {
       const unfollow = follow(entry);
       const stop = entry.onChange(() => {
-        const { agentStateAt } = entry;
+        const { stateWrittenAt } = entry;
         refresh(entry);
-        if (entry.agentStateAt !== agentStateAt) feed.record(entry);
+        if (entry.stateWrittenAt !== stateWrittenAt) feed.record(entry);
       });
       this.#watched.set(entry, () => { stop(); unfollow(); });
     }

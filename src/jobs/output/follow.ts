@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TimeSlicer } from '../../base/time-slicer.ts';
 import type { StreamName } from '../../protocol/jobs.ts';
-import { agentFiles } from '../../process/agent-host.ts';
 import { FileBudget } from '../../process/open-files.ts';
+import { eventsFile } from '../kind.ts';
 import type { TrackedJob } from '../tracked-job.ts';
 import { openCharacterBytes, openOutputNow, pieceBytes } from './output.ts';
 
@@ -40,7 +40,7 @@ class Cursor {
   constructor(directory: string, stream: OutputStream, offset: number, readers: FileBudget) {
     this.#readers = readers;
     this.stream = stream;
-    this.#path = join(directory, stream === 'events' ? agentFiles.events : stream);
+    this.#path = join(directory, stream === 'events' ? eventsFile : stream);
     this.offset = offset;
   }
 

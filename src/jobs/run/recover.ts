@@ -2,15 +2,17 @@
  * Decides how a job that an earlier server left is recovered. Pure.
  * @module
  */
-import type { Mode } from '../../protocol/jobs.ts';
-import { endingBy, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome } from '../job.ts';
+import { type EndingReason, type JobState, lostOutcome, type Outcome, outcomeOf, spawnErrorOutcome } from '../job.ts';
 import type { ProcessNote } from '../../process/launcher/process-note.ts';
 import type { ExitNote } from '../store/store.ts';
 
 /** What a job's directory and the system tell about it. */
 export interface JobEvidence {
-  readonly mode: Mode;
+  /** As of its kind. */
+  readonly hasOwnProcess: boolean;
   readonly state: JobState;
+  /** Why the job ended itself, where its exit code says so. */
+  readonly ownEnding: EndingReason | undefined;
   readonly exit: ExitNote | undefined;
   readonly process: ProcessNote | undefined;
   /** A launcher has claimed the job. */
@@ -30,11 +32,11 @@ export type RecoveryDecision =
   | { readonly is: 'start' };
 
 export function decideRecovery(evidence: JobEvidence, now: number): RecoveryDecision {
-  const { mode, state, exit, process, isClaimed, isAlive, hasLauncher } = evidence;
+  const { hasOwnProcess, state, ownEnding, exit, process, isClaimed, isAlive, hasLauncher } = evidence;
   if (state.is === 'finished') return { is: 'finished', outcome: state.outcome, isOnDisk: true };
-  const ending = (state.is === 'running' ? state.ending : undefined) ?? endingBy(exit?.code, mode);
+  const ending = (state.is === 'running' ? state.ending : undefined) ?? ownEnding;
   // The exit file of a running job is the job's own work, but a shell outlives its jobs and writes their exit files.
-  if (exit && (!isAlive || mode === 'persistent_shell')) {
+  if (exit && (!isAlive || !hasOwnProcess)) {
     const { code } = exit;
     // The file system's clock is coarse: a job must not end before it starts.
     const finishedAt = Math.max(exit.finishedAt, state.is === 'running' ? state.startedAt : 0);

@@ -105,11 +105,14 @@ async function recoverOne({ entry, state }: LeftJob, owners: Owners, options: Re
   const isClaimed = state.is !== 'finished' && store.isClaimed(entry.id);
   // Read last: once process and launcher are gone, the launcher has written the file.
   const exit = state.is === 'finished' ? undefined : store.readExit(entry.id);
-  const { mode } = entry.request;
+  const { hasOwnProcess } = entry.kind;
   // A later process may have the pid of an ended one and, after a reboot, even its start time.
-  const isToBeAsked = seemsAlive && exit !== undefined && mode !== 'persistent_shell';
+  const isToBeAsked = seemsAlive && exit !== undefined && hasOwnProcess;
   const isAliveStill = isToBeAsked ? await owners.isOf(note.identity.pid, entry.id) : seemsAlive;
-  const decision = decideRecovery({ mode, state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher }, now());
+  const decision = decideRecovery({
+    hasOwnProcess, state, exit, process: note, isAlive: isAliveStill, isClaimed, hasLauncher,
+    ownEnding: entry.kind.endingBy?.(exit?.code),
+  }, now());
   if (decision.is === 'adopt') {
     await adopt(entry, options);
     if (state.is === 'running' && state.ending !== undefined) endAgain(entry, state.ending, { runner, log });

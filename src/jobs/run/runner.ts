@@ -15,31 +15,28 @@ import { type Family, findLeader } from '../../process/descendants.ts';
 import { isAliveNow, isGroupAlive } from '../../process/identity.ts';
 import type { StdinHolder } from '../../process/launcher/stdin-holder.ts';
 import { isStillLauncher } from '../../process/launcher/pool.ts';
-import { agentFiles, type AgentHost, agentLabel } from '../../process/agent-host.ts';
-import type { Variables } from '../../process/environment/secrets.ts';
-import type { ShellStarted } from '../../protocol/shells.ts';
-import type { JobShells } from '../../process/launcher/job-shells.ts';
+import type { ShellEnded, ShellStarted } from '../../protocol/shells.ts';
 import { isUnclaimed } from '../../process/launcher/process-note.ts';
-import type { Exit, ShellHost, Starter, StarterEvents } from '../../process/launcher/starter.ts';
+import type { Starter, StarterEvents } from '../../process/launcher/starter.ts';
 import { isGone } from '../../process/terminate.ts';
-import type { TrackedJob, RequestSummary } from '../tracked-job.ts';
+import type { TrackedJob } from '../tracked-job.ts';
 import {
-  cancelledOutcome, endingBy, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf,
+  cancelledOutcome, type EndingReason, type JobRecord, type JobState, lostOutcome, type Outcome, outcomeOf,
   spawnErrorOutcome, statusOf,
 } from '../job.ts';
 import { OrphanFinder } from './orphan-finder.ts';
-import { type Ending, type Kind, kindsOf } from './kinds.ts';
-import type { JobStore, StattedFile } from '../store/store.ts';
+import {
+  type EndOptions, eventsFile, type JobEvents, type JobExit, type JobOperations, type RequestSummary, waitedForLabel,
+} from '../kind.ts';
+import type { JobKinds } from '../kinds.ts';
+import type { JobStore } from '../store/store.ts';
 
 export interface RunnerOptions {
   readonly store: JobStore;
   readonly createStarter: (events: StarterEvents) => Starter;
-  /** Runs the jobs of persistent shells. */
-  readonly shells: ShellHost;
-  readonly jobShells: JobShells;
-  /** Prepares and describes the jobs of agents. */
-  readonly agents: AgentHost;
-  readonly inherited: Variables;
+  readonly kinds: JobKinds;
+  /** What the kinds may do with jobs. */
+  readonly operations: JobOperations;
   /** Keeps the stdin of jobs open; `undefined`: not needed. */
   readonly keeper: StdinHolder | undefined;
   readonly maxRunning: number;
@@ -89,7 +86,6 @@ type Running = Extract<JobState, { is: 'running' }>;
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #starter: Starter;
-  readonly #kindOf: (entry: TrackedJob) => Kind;
   readonly #running = new Map<string, TrackedJob>();
   /** Sessions that have a running job. */
   readonly #busySessions = new Set<string>();
@@ -112,7 +108,7 @@ export class Runner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#orphans = new OrphanFinder({ log: options.log, onFound: options.onLingering });
-    this.#starter = options.createStarter({
+    const events: JobEvents = {
       onStarted: (id) => this.#heard(id, (entry) => this.#handedOn(entry)),
       onShellStarted: (id, started) => this.#heard(id, (entry) => this.#shellStarted(entry, started)),
       onExit: (id, exit) => options.pace.run(() => this.#heard(id, (entry) => this.exited(entry, exit))),
@@ -124,9 +120,9 @@ export class Runner {
         );
         else this.adopt(entry);
       }),
-    });
-    const { shells, jobShells, agents, store, inherited } = options;
-    this.#kindOf = kindsOf({ starter: this.#starter, shells, jobShells, agents, store, inherited });
+    };
+    this.#starter = options.createStarter(events);
+    for (const kind of options.kinds.all) kind.attach({ starter: this.#starter, events, jobs: options.operations });
   }
 
   get running(): Iterable<TrackedJob> {
@@ -145,7 +141,7 @@ export class Runner {
   hasRoom({ sessionKey, labels }: Pick<RequestSummary, 'sessionKey' | 'labels'>): boolean {
     // In this order, as the look for files takes longer.
     return (sessionKey === undefined || !this.#busySessions.has(sessionKey))
-      && (labels[agentLabel] !== undefined || !this.#isFull);
+      && (labels[waitedForLabel] !== undefined || !this.#isFull);
   }
 
   /** Jobs whose end only their files report. */
@@ -159,7 +155,7 @@ export class Runner {
     const { limitSeconds } = entry.request;
     if (limitSeconds !== null) this.#armTimeout(entry, limitSeconds + waitSeconds, { isHandedOn: false });
     try {
-      this.#kindOf(entry).start(entry, record.request, this.#options.store.directory(entry.id));
+      entry.kind.start(entry, record.request, this.#options.store.directory(entry.id));
     } catch (error) {
       this.#finish(entry, spawnErrorOutcome(this.#options.now(), (error as Error).message), { isOnDisk: false });
     }
@@ -167,7 +163,7 @@ export class Runner {
 
   /** Queues a job. Jobs that an agent waits for come first, as they take no room. */
   enqueue(entry: TrackedJob): void {
-    if (entry.request.labels[agentLabel] === undefined) this.#queue.push(entry);
+    if (entry.request.labels[waitedForLabel] === undefined) this.#queue.push(entry);
     else this.#queue.splice((this.#waitedFor += 1) - 1, 0, entry);
     this.#startNext();
   }
@@ -198,7 +194,7 @@ export class Runner {
     // Only a replaced record says `pending` of a claimed job.
     if (entry.state.is === 'pending') entry.state = { is: 'running', startedAt: this.#options.now() };
     this.#occupy(entry);
-    const isWatched = this.#kindOf(entry).adopt(entry, this.#options.store.directory(entry.id));
+    const isWatched = entry.kind.adopt?.(entry, this.#options.store.directory(entry.id)) ?? true;
     if (isWatched) this.#adopted.set(entry, { parentPid: note?.parentPid ?? 0, goneAt: undefined });
     if (isWatched && this.#options.store.isProcessLost(entry.id)) void this.#seekLeader(entry);
     entry.changed();
@@ -215,17 +211,18 @@ export class Runner {
     const { state } = entry;
     this.#vacate(entry);
     if (state.is !== 'finished') this.#explain(entry, outcome);
-    const { sessionKey } = entry.request;
-    const directory = this.#options.store.directory(entry.id);
-    if (state.is !== 'finished' && sessionKey !== undefined) entry.shellEnded = this.#options.shells.endedWith({
-      directory, sessionKey,
-    });
+    if (state.is !== 'finished') entry.shellEnded = this.#shellEndedWith(entry);
     this.#measure(entry);
     if (entry.request.stdin === 'fifo' && state.is !== 'finished') this.#letGoOfStdin(entry);
     entry.state = { is: 'finished', startedAt: state.is === 'pending' ? null : state.startedAt, outcome };
     if (!isOnDisk || (state.is !== 'finished' && entry.shellEnded !== undefined)) this.#save(entry);
     if (state.is !== 'finished') this.#leaveNobody(entry);
     this.#orphans.lookLater(entry);
+  }
+
+  /** How the persistent shell of a job of an earlier server ended with it. */
+  #shellEndedWith(entry: TrackedJob): ShellEnded | undefined {
+    return entry.kind.shellEndedWith?.(entry, this.#options.store.directory(entry.id));
   }
 
   /** Checks whether an adopted job has ended. */
@@ -249,7 +246,7 @@ export class Runner {
   }
 
   /** Handles the end of a job's process; without a code it is unknown how the process ended. */
-  exited(entry: TrackedJob, exit: Exit): void {
+  exited(entry: TrackedJob, exit: JobExit): void {
     if (entry.isFinished) return;
     const { code, pid, hasLeft } = exit;
     this.#adopted.delete(entry);
@@ -282,7 +279,7 @@ export class Runner {
    *
    * @param options Default: SIGTERM, and the grace that the job was submitted with.
    */
-  async end(entry: TrackedJob, reason: EndingReason, options: Ending = endingOf(entry)): Promise<void> {
+  async end(entry: TrackedJob, reason: EndingReason, options: EndOptions = endingOf(entry)): Promise<void> {
     if (entry.state.is === 'pending') {
       this.#dequeue(this.#queue.indexOf(entry));
       // A job that no launcher can have is cancelled also where the file is gone that would be claimed.
@@ -297,7 +294,7 @@ export class Runner {
     const before = this.#endings.get(entry);
     if (before) {
       // A second call may have a shorter grace than the first.
-      if (entry.leader) await this.#kindOf(entry).terminate(entry, options);
+      if (entry.leader) await entry.kind.terminate(entry, options);
       return before;
     }
     const ending = this.#end(entry, state, reason, options).finally(() => this.#endings.delete(entry));
@@ -323,7 +320,7 @@ export class Runner {
     while (!this.#hasBegun(entry) && performance.now() < deadline) {
       const isLost = this.#options.store.isProcessLost(entry.id);
       // A persistent shell knows its job without the file.
-      if (isLost && (entry.request.sessionKey !== undefined || await this.#seekLeader(entry))) break;
+      if (isLost && (!entry.kind.hasOwnProcess || await this.#seekLeader(entry))) break;
       await sleep(isLost ? seekAgainMs : 5);
     }
     entry.pid ??= entry.leader?.pid ?? null;
@@ -364,12 +361,12 @@ export class Runner {
     if (entry.state.is !== 'running') return false;
     await this.leaderOf(entry);
     begin();
-    return await this.#kindOf(entry).signal(entry, name);
+    return await entry.kind.signal(entry, name);
   }
 
   /** Ends what must not outlive the job. */
   #leaveNobody(entry: TrackedJob): void {
-    this.#kindOf(entry).ended(entry, endingOf(entry)).catch((error: unknown) =>
+    entry.kind.cleanUp?.(entry, endingOf(entry)).catch((error: unknown) =>
       this.#options.log.warn('cannot end what is left of the job', { jobId: entry.id, error }));
   }
 
@@ -383,16 +380,16 @@ export class Runner {
       this.#busySessions.delete(entry.request.sessionKey);
   }
 
-  #exitOf(entry: TrackedJob, code: number | undefined): Exit {
+  #exitOf(entry: TrackedJob, code: number | undefined): JobExit {
     const pid = entry.pid ?? 0;
     return { code, pid, hasLeft: isGroupAlive(pid) };
   }
 
-  async #end(entry: TrackedJob, state: Running, reason: EndingReason, options: Ending): Promise<void> {
+  async #end(entry: TrackedJob, state: Running, reason: EndingReason, options: EndOptions): Promise<void> {
     // The caller registers this ending before anything happens, so that later calls find it.
     await Promise.resolve();
     const { log } = this.#options;
-    if (this.#kindOf(entry).withdraw(entry)) {
+    if (entry.kind.cancelPending(entry)) {
       if (this.#isNobodys(entry)) return this.#finish(
         entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false },
       );
@@ -404,7 +401,7 @@ export class Runner {
       entry, { ...cancelledOutcome(this.#options.now()), reason }, { isOnDisk: false },
     );
     const wasAdopted = this.#adopted.has(entry);
-    const hasEnded = await this.#kindOf(entry).terminate(entry, options);
+    const hasEnded = await entry.kind.terminate(entry, options);
     if (!hasEnded) log.warn('a process of the job hangs in the kernel', { jobId: entry.id });
     const deadline = performance.now() + exitReportMs;
     let exit = this.#exits.get(entry);
@@ -428,11 +425,11 @@ export class Runner {
    * @returns whether nothing of the job was run. A persistent shell may have begun with it nevertheless.
    */
   async #isTakenBack(entry: TrackedJob): Promise<boolean> {
-    const isInShell = entry.request.sessionKey !== undefined;
-    await this.leaderOf(entry, isInShell ? shellBeginMs : beginMs);
+    const { hasOwnProcess } = entry.kind;
+    await this.leaderOf(entry, hasOwnProcess ? beginMs : shellBeginMs);
     if (this.#hasBegun(entry)) return false;
     if (isUnclaimed(this.#options.store.directory(entry.id)) && this.#isNobodys(entry))
-      return !isInShell && await isGone(entry.family);
+      return hasOwnProcess && await isGone(entry.family);
     await this.leaderOf(entry);
     return false;
   }
@@ -459,7 +456,7 @@ export class Runner {
     const isOnDisk = code !== undefined && typeof written === 'object' && written.size > 0;
     if (code !== undefined && !isOnDisk && store.isFull) entry.warn(fullWarning);
     const finishedAt = isOnDisk ? Math.max(written.mtimeMs / 1000, state.startedAt) : now();
-    const ending = state.ending ?? endingBy(code, entry.request.mode);
+    const ending = state.ending ?? entry.kind.endingBy?.(code);
     const outcome = code === undefined ? lostOutcome(finishedAt, ending)
       : outcomeOf({ code, finishedAt, isStarted: this.#wasStarted(entry, code) }, ending);
     this.#finish(entry, outcome, { isOnDisk });
@@ -509,7 +506,7 @@ export class Runner {
   /** Called before the job's output is measured for the last time. */
   #explain(entry: TrackedJob, outcome: Outcome): void {
     try {
-      this.#kindOf(entry).explain(entry, outcome);
+      entry.kind.explain?.(entry, outcome, this.#options.store.directory(entry.id));
     } catch (error) {
       // A full disk, or a file that the job has replaced: acpError says the same.
       this.#options.log.warn('cannot write into the output of the job how it ended', { jobId: entry.id, error });
@@ -553,7 +550,7 @@ export class Runner {
 
   #measure(entry: TrackedJob): void {
     const replaced: string[] = [];
-    const look = (file: StattedFile): Stats | undefined => {
+    const look = (file: string): Stats | undefined => {
       const stats = this.#options.store.stat(entry.id, file);
       if (stats !== 'replaced') return stats;
       replaced.push(file);
@@ -570,11 +567,11 @@ export class Runner {
     }
     entry.stdoutBytes = stdout?.size ?? 0;
     entry.stderrBytes = stderr?.size ?? 0;
-    const isAgent = entry.request.mode === 'acp';
-    const events = isAgent ? look(agentFiles.events) : undefined;
+    const { interaction } = entry.kind;
+    const events = interaction && look(eventsFile);
     entry.eventsBytes = events?.size ?? 0;
     entry.storedBytes = [stdout, stderr, events].reduce((sum, stats) => sum + storedBytesOf(stats), 0);
-    if (isAgent) entry.agentStateAt = look(agentFiles.state)?.mtimeMs ?? 0;
+    if (interaction) entry.stateWrittenAt = look(interaction.stateFile)?.mtimeMs ?? 0;
     entry.replacedFiles = replaced;
     const times = [stdout, stderr, events].flatMap((stat) => (stat && stat.size > 0 ? [stat.mtimeMs / 1000] : []));
     // The clock of the file system has a resolution of a few milliseconds.
@@ -584,9 +581,9 @@ export class Runner {
 
   /** Measures a job's output now. @returns whether it, or the agent's state, has changed. */
   measure(entry: TrackedJob): boolean {
-    const { outputBytes, agentStateAt } = entry;
+    const { outputBytes, stateWrittenAt } = entry;
     this.#measure(entry);
-    return entry.outputBytes !== outputBytes || entry.agentStateAt !== agentStateAt;
+    return entry.outputBytes !== outputBytes || entry.stateWrittenAt !== stateWrittenAt;
   }
 
   /** The timeout counts from the first hand-over, also where another launcher or shell gets the job later. */
@@ -692,6 +689,6 @@ function storedBytesOf(stats: Stats | undefined): number {
   return stats === undefined ? 0 : Math.min(stats.size, stats.blocks * 512);
 }
 
-function endingOf(entry: TrackedJob): Ending {
+function endingOf(entry: TrackedJob): EndOptions {
   return { signal: 'SIGTERM', graceMs: entry.request.killGraceSeconds * 1000 };
 }

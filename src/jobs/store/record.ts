@@ -4,13 +4,12 @@
  */
 import { defined } from '../../base/defined.ts';
 import {
-  type Parser, array, boolean, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
+  type Parser, array, fieldsOf, integer, nullable, number, oneOf, optional, parser, record, refuse, text,
 } from '../../base/parse.ts';
-import { agentProgram, agentShape } from '../../protocol/agents.ts';
 import { jobId } from '../../protocol/ids.ts';
-import { type JobRequest, type Program, reasons } from '../../protocol/jobs.ts';
+import { type Program, reasons } from '../../protocol/jobs.ts';
 import {
-  type ShellEnded, type ShellStarted, shellEndReasons, shellKinds, shellStartReasons,
+  type ShellEnded, type ShellStarted, shellEndReasons, shellStartReasons,
 } from '../../protocol/shells.ts';
 import type { JobRecord, JobState, Outcome } from '../job.ts';
 
@@ -20,44 +19,8 @@ const anyText = text({ allowNul: true });
 const kept = text({ allowNul: true, max: 16_384 });
 const keptWord = text({ allowNul: true, max: 1024 });
 
-const program: Parser<Program> = parser({}, (value, path) => {
-  const { mode } = value as { mode?: unknown };
-  if (mode === 'argv') return fieldsOf({ mode: oneOf('argv'), argv: array(anyText, { max: 1_000_000 }) })(value, path);
-  if (mode === 'persistent_shell') return persistentProgram(value, path);
-  if (mode === 'acp') return agentProgram(agentFieldsOf(value, path), path);
-  if (mode !== 'shell') refuse(`${path}.mode`, '"shell", "argv", "persistent_shell" or "acp"', mode);
-  return defined(fieldsOf({ mode: oneOf('shell'), command: anyText, shell: optional(anyText) })(value, path));
-});
-
-const agentFieldsOf = fieldsOf({
-  ...agentShape,
-  argv: optional(array(anyText, { max: 1_000_000 })),
-  shell: optional(oneOf(...shellKinds)),
-});
-
-const persistentProgram: Parser<Program> = parser({}, (value, path) => defined(fieldsOf({
-  mode: oneOf('persistent_shell'),
-  sessionKey: kept,
-  command: anyText,
-  shell: optional(oneOf(...shellKinds)),
-  bootstrapCommand: optional(anyText),
-  bootstrapCurrentCommand: optional(boolean),
-  requireShell: optional(boolean),
-})(value, path)));
-
-const request: Parser<JobRequest & { readonly workdir: string }> = parser({}, (value, path) => defined(fieldsOf({
-  program,
-  workdir: kept,
-  env: record(anyText, anyText, { max: 100_000 }),
-  timeoutSeconds: nullable(seconds),
-  killGraceSeconds: seconds,
-  stdin: optional(nullable(anyText)),
-  maxOutputBytes: seconds,
-  tty: optional(fieldsOf({ cols: seconds, rows: seconds })),
-  output: optional(oneOf('file', 'pipe')),
-  name: nullable(kept),
-  labels: record(keptWord, keptWord, { max: 256 }),
-})(value, path)));
+/** Parses the program of a request, which the kinds of jobs know. */
+export type ParseProgram = (value: unknown, path: string) => Program;
 
 const outcome: Parser<Outcome> = parser({}, (value, path) => defined(fieldsOf({
   reason: oneOf(...reasons),
@@ -86,9 +49,7 @@ const shellStarted: Parser<ShellStarted> = parser({}, (value, path) =>
 const shellEnded: Parser<ShellEnded> = parser({}, (value, path) =>
   defined(fieldsOf({ reason: oneOf(...shellEndReasons), exitCode: shellExitCode })(value, path)));
 
-const jobRecord = fieldsOf({
-  jobId,
-  request,
+const recordFields = {
   submittedAt: seconds,
   rerunOf: optional(jobId),
   continues: optional(jobId),
@@ -99,7 +60,30 @@ const jobRecord = fieldsOf({
   shellStarted: optional(shellStarted),
   shellEnded: optional(shellEnded),
   state,
-});
+};
+
+const requestFields = {
+  workdir: kept,
+  env: record(anyText, anyText, { max: 100_000 }),
+  timeoutSeconds: nullable(seconds),
+  killGraceSeconds: seconds,
+  stdin: optional(nullable(anyText)),
+  maxOutputBytes: seconds,
+  tty: optional(fieldsOf({ cols: seconds, rows: seconds })),
+  output: optional(oneOf('file', 'pipe')),
+  name: nullable(kept),
+  labels: record(keptWord, keptWord, { max: 256 }),
+};
+
+/** @throws ParseError where the value is not a job's record. */
+export type RecordParser = (value: unknown) => JobRecord;
+
+export function recordParser(parseProgram: ParseProgram): RecordParser {
+  const requestParser = fieldsOf({ program: parser({}, parseProgram), ...requestFields });
+  const request: Parser<JobRecord['request']> = parser({}, (value, path) => defined(requestParser(value, path)));
+  const parse = fieldsOf({ jobId, request, ...recordFields });
+  return (value) => defined(parse(value, 'job.json'));
+}
 
 /** More words than a server keeps in memory of a program, see `TrackedJob`: each counts for one character at least. */
 const mostWords = 2049;
@@ -108,20 +92,19 @@ const mostWarnings = 100;
 const longestKept = 4096;
 
 /**
- * Like {@link parseRecord}, but only with what a server keeps in memory of a job: without its environment, and with the
- * beginning of a long `argv`, of long warnings and of a long error. A job can make its record large, and a start of the
- * server reads those of all jobs.
+ * Reduces a record to what a server keeps in memory of a job: without its environment, and with the beginning of a
+ * long `argv`, of long warnings and of a long error. A job can make its record large, and a start of the server reads
+ * those of all jobs.
  *
  * @param value Freshly parsed JSON: what is left out is removed from it.
  */
-export function parseOutline(value: unknown): JobRecord {
+export function reduceToOutline(value: unknown): void {
   const { request, state, warnings } = loose(value);
   const [program, outcome] = [loose(loose(request)['program']), loose(loose(state)['outcome'])];
   if (isPlain(loose(request)['env'])) loose(request)['env'] = {};
   if (Array.isArray(program['argv'])) program['argv'] = program['argv'].slice(0, mostWords);
   if (Array.isArray(warnings)) loose(value)['warnings'] = warnings.slice(0, mostWarnings).map(beginning);
   outcome['error'] = beginning(outcome['error']);
-  return parseRecord(value);
 }
 
 /** The fields of an object; for anything else an empty object. */
@@ -137,9 +120,4 @@ function isPlain(value: unknown): value is { [field: string]: unknown } {
 function beginning(value: unknown): unknown {
   if (typeof value !== 'string' || value.length <= longestKept) return value;
   return Buffer.from(value.slice(0, longestKept)).toString();
-}
-
-/** @throws ParseError where the value is not a job's record. */
-export function parseRecord(value: unknown): JobRecord {
-  return defined(jobRecord(value, 'job.json'));
 }

@@ -31,12 +31,11 @@ import {
 import { readJson, recordBounds } from '../../base/untrusted-json.ts';
 import { isJobId, type JobId } from '../../protocol/ids.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import type { agentFiles } from '../../process/agent-host.ts';
 import { typedInput } from '../../process/pty.ts';
 import { type ProcessNote, parseExit, parseProcessNote } from '../../process/launcher/process-note.ts';
 import { Trash } from '../../process/state/trash.ts';
 import type { JobRecord, JobState } from '../job.ts';
-import { parseOutline, parseRecord } from './record.ts';
+import { type ParseProgram, type RecordParser, recordParser, reduceToOutline } from './record.ts';
 
 /** The content of a complete exit file. */
 export interface ExitNote {
@@ -44,9 +43,6 @@ export interface ExitNote {
   /** Unix seconds. */
   readonly finishedAt: number;
 }
-
-/** Files whose metadata is read, not their content. */
-export type StattedFile = 'stdout' | 'stderr' | 'exit' | 'process' | (typeof agentFiles)[keyof typeof agentFiles];
 
 export interface Skipped {
   readonly name: string;
@@ -77,9 +73,14 @@ const preparedFiles: readonly string[] = ['job.json', 'stdin', 'stdout', 'stderr
 export class JobStore {
   readonly #jobs: string;
   readonly #trash: Trash;
+  readonly #parse: RecordParser;
 
-  /** @param stateDir Created if it does not exist; only for its owner. */
-  constructor(stateDir: string) {
+  /**
+   * @param stateDir Created if it does not exist; only for its owner.
+   * @param parseProgram Parses the programs of jobs.
+   */
+  constructor(stateDir: string, parseProgram: ParseProgram) {
+    this.#parse = recordParser(parseProgram);
     this.#jobs = JobStore.jobsDirectory(stateDir);
     this.#trash = new Trash(stateDir);
   }
@@ -151,7 +152,7 @@ export class JobStore {
   read(id: JobId): JobRecord {
     try {
       this.#checkFolder(id);
-      return readRecord(this.directory(id));
+      return this.#parse(readJson(join(this.directory(id), 'job.json'), recordBounds));
     } catch (error) {
       throw new ProblemError('unavailable', `Cannot read the state of job ${id}: ${(error as Error).message}`,
         { cause: error });
@@ -161,7 +162,7 @@ export class JobStore {
   /**
    * Reads all jobs, and removes what a server left that was killed before it had accepted a job.
    *
-   * @param keep Makes what is kept of a job, from its outline, see `parseOutline`: no more than one whole record is in
+   * @param keep Makes what is kept of a job, from its outline, see `reduceToOutline`: no more than one whole record is in
    * memory at a time.
    */
   readAll<T>(keep: (outline: JobRecord) => T): Stored<T> {
@@ -181,7 +182,8 @@ export class JobStore {
         if (!isJobId(name)) throw new Error('its name is not a job id');
         if (!isFolder) throw new Error('it is not a directory');
         value = readJson(join(this.#jobs, name, 'job.json'), recordBounds);
-        const record = parseOutline(value);
+        reduceToOutline(value);
+        const record = this.#parse(value);
         if (record.jobId !== name) throw new Error(`its job.json is that of ${record.jobId}`);
         jobs.push(keep(record));
       } catch (error) {
@@ -258,7 +260,7 @@ export class JobStore {
   }
 
   /** `undefined`: the file does not exist; `replaced`: something else stands in its place. */
-  stat(id: JobId, file: StattedFile): Stats | 'replaced' | undefined {
+  stat(id: JobId, file: string): Stats | 'replaced' | undefined {
     try {
       if (isBehindLink(this.directory(id))) return 'replaced';
       const stats = statFile(join(this.directory(id), file));
@@ -374,11 +376,6 @@ export class JobStore {
       throw storageProblem(`Cannot read ${file} of job ${id}`, error);
     }
   }
-}
-
-/** @throws ParseError, UntrustedFileError, the system's error. */
-function readRecord(directory: string): JobRecord {
-  return parseRecord(readJson(join(directory, 'job.json'), recordBounds));
 }
 
 /** Whether a directory holds only what is prepared for a job, all of it but stdin empty. */

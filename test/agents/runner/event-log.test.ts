@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { EventLog } from '../../../src/agents/runner/event-log.ts';
 import { eventOf } from '../../../src/agents/server/event-tail.ts';
-import { eventBounds } from '../../../src/process/agent-host.ts';
+import { eventBounds } from '../../../src/agents/runner-config.ts';
 import { mountless, smallDisk } from '../../support/disk.ts';
 import { atEnd, temporaryFolder } from '../../support/server.ts';
 

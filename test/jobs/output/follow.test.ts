@@ -11,6 +11,7 @@ import { openCharacterBytes, pieceBytes } from '../../../src/jobs/output/output.
 import { FileBudget } from '../../../src/process/open-files.ts';
 import type { JobId } from '../../../src/protocol/ids.ts';
 import type { StreamName } from '../../../src/protocol/jobs.ts';
+import { processKind } from '../../support/kinds.ts';
 import { temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 
@@ -72,7 +73,7 @@ describe('follow', () => {
   it('others get their turn while thousands follow one job', async (t) => {
     const directory = temporaryFolder(t);
     writeFileSync(join(directory, 'stdout'), '');
-    const entry = new TrackedJob(record);
+    const entry = new TrackedJob(record, processKind);
     const ending = new AbortController();
     const followers = 3000;
     let told = 0;
@@ -96,7 +97,7 @@ describe('follow', () => {
 
   it('keeps no more files open than there may be, and gives every byte all the same', { skip: process.platform !== 'linux' }, async (t) => {
     const directory = temporaryFolder(t);
-    const entry = new TrackedJob(record);
+    const entry = new TrackedJob(record, processKind);
     writeFileSync(join(directory, 'stdout'), 'first');
     const isOpen = (): number => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === join(directory, 'stdout')).length;
     let started = 0;
@@ -125,7 +126,7 @@ describe('follow', () => {
       for (let round = 0; round < 25; round += 1) {
         const folder = join(directory, String(round));
         mkdirSync(folder);
-        const entry = new TrackedJob(record);
+        const entry = new TrackedJob(record, processKind);
         const written: { [S in StreamName]: Buffer } = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
         const followers: Promise<void>[] = [];
         const writes = 5 + next(20);
@@ -153,7 +154,7 @@ describe('follow', () => {
 
   it('characters come whole, however they were written', async (t) => {
     const folder = temporaryFolder(t);
-    const entry = new TrackedJob(record);
+    const entry = new TrackedJob(record, processKind);
     const text = 'ä€😀'.repeat(pieceBytes / 8);
     const texts: string[] = [];
     const following = (async () => {
@@ -176,7 +177,7 @@ describe('follow', () => {
   it('half a character at the end of a finished job is given as it is', async (t) => {
     const folder = temporaryFolder(t);
     for (const hex of ['f09f98', '61f09f98', 'c3', `${'61'.repeat(5)}e282`]) {
-      const entry = new TrackedJob(record);
+      const entry = new TrackedJob(record, processKind);
       writeFileSync(join(folder, 'stdout'), Buffer.from(hex, 'hex'));
       entry.state = over();
       assert.equal((await collect(entry, { directory: folder, from: { stdout: 0 }, wholeCharacters: true })).stdout?.toString('hex'), hex);
@@ -185,7 +186,7 @@ describe('follow', () => {
 
   it('a limit is kept to the byte', async (t) => {
     const folder = temporaryFolder(t);
-    const entry = new TrackedJob(record);
+    const entry = new TrackedJob(record, processKind);
     writeFileSync(join(folder, 'stdout'), 'x'.repeat(200_000));
     for (const limit of [0, 1, 65_535, 65_536, 65_537, 199_999]) {
       assert.equal((await collect(entry, { directory: folder, from: { stdout: 0 }, limit })).stdout?.length, limit);
@@ -194,7 +195,7 @@ describe('follow', () => {
 
   it('an abort ends it at once, also while nothing happens', async (t) => {
     const folder = temporaryFolder(t);
-    const entry = new TrackedJob(record);
+    const entry = new TrackedJob(record, processKind);
     const leaving = new AbortController();
     const following = follow(entry, { directory: folder, from: { stdout: 0, stderr: 0 }, signal: leaving.signal }).next();
     await nextTurn();
@@ -204,7 +205,7 @@ describe('follow', () => {
 
   it('goes on at the new beginning where a program cut its own output', async (t) => {
     const folder = temporaryFolder(t);
-    const entry = new TrackedJob(record);
+    const entry = new TrackedJob(record, processKind);
     const path = join(folder, 'stdout');
     writeFileSync(path, 'a long beginning');
     const following = follow(entry, { directory: folder, from: { stdout: 0 }, signal: new AbortController().signal });
@@ -219,7 +220,7 @@ describe('follow', () => {
 
   it('output that is not there yet is waited for', async (t) => {
     const folder = join(temporaryFolder(t), 'later');
-    const entry = new TrackedJob(record);
+    const entry = new TrackedJob(record, processKind);
     const following = collect(entry, { directory: folder, from: { stdout: 0 } });
     await nextTurn();
     mkdirSync(folder);

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { type EndingReason, type JobState, type Outcome, outcomeOf, statusOf } from '../../../src/jobs/job.ts';
 import { type JobEvidence, decideRecovery, runSeconds } from '../../../src/jobs/run/recover.ts';
 import { countExpired } from '../../../src/jobs/store/retention.ts';
+import { kinds } from '../../support/kinds.ts';
 
 const identity = { pid: 7, startTime: '9' };
 const note = { identity, parentPid: 5, isStarted: true };
@@ -47,11 +48,11 @@ describe('outcomes', () => {
 });
 
 describe('recovery', () => {
-  const nothing: JobEvidence = { mode: 'shell', state: running, exit: undefined, process: undefined, isClaimed: false, isAlive: false, hasLauncher: false };
+  const nothing: JobEvidence = { hasOwnProcess: true, ownEnding: undefined, state: running, exit: undefined, process: undefined, isClaimed: false, isAlive: false, hasLauncher: false };
   const exit = { code: 3, finishedAt: 150 };
   const cases: readonly (readonly [what: string, evidence: Partial<JobEvidence>, decision: string, reason?: string, code?: number])[] = [
-    ['a turn that took too long', { mode: 'acp', exit: { code: 124, finishedAt: 150 } }, 'finished', 'timeout', 124],
-    ['another program of that code', { exit: { code: 124, finishedAt: 150 } }, 'finished', 'exit', 124],
+    ['a turn that took too long', { ownEnding: kinds.of({ mode: 'acp' }).endingBy?.(124), exit: { code: 124, finishedAt: 150 } }, 'finished', 'timeout', 124],
+    ['another program of that code', { ownEnding: kinds.of({ mode: 'shell' }).endingBy?.(124), exit: { code: 124, finishedAt: 150 } }, 'finished', 'exit', 124],
     ['finished', { state: ended('exit', 4), exit, isAlive: true }, 'finished', 'exit', 4],
     ['waiting', { state: { is: 'pending' } }, 'start'],
     ['waiting, the file of its mark replaced', { state: { is: 'pending' }, isClaimed: true }, 'finished', 'spawn_error', 126],
@@ -62,7 +63,7 @@ describe('recovery', () => {
     ['gone, and nobody to say how', { isClaimed: true, process: note }, 'finished', 'lost', -1],
     ['its exit written', { isClaimed: true, process: note, exit }, 'finished', 'exit', 3],
     ['its exit written by itself, as it is alive', { isClaimed: true, process: note, exit, isAlive: true }, 'adopt'],
-    ['its exit written by its shell', { mode: 'persistent_shell', isClaimed: true, process: note, exit, isAlive: true }, 'finished', 'exit', 3],
+    ['its exit written by its shell', { hasOwnProcess: false, isClaimed: true, process: note, exit, isAlive: true }, 'finished', 'exit', 3],
     ['its exit written, its end ordered', { isClaimed: true, process: note, exit: { ...exit, code: 143 }, state: { ...running, ending: 'timeout' } }, 'finished', 'timeout', 143],
     ['gone, its end ordered', { isClaimed: true, process: note, state: { ...running, ending: 'cancelled' } }, 'finished', 'cancelled', -1],
     ['never taken, its end ordered', { state: { ...running, ending: 'cancelled' } }, 'finished', 'cancelled', -1],

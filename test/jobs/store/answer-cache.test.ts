@@ -3,6 +3,7 @@ import { it } from 'node:test';
 import { AnswerCache } from '../../../src/jobs/store/answer-cache.ts';
 import { TrackedJob } from '../../../src/jobs/tracked-job.ts';
 import type { JobId } from '../../../src/protocol/ids.ts';
+import { processKind } from '../../support/kinds.ts';
 
 it('AnswerCache keeps answers of 1 MiB, encoded, and no more than 4 MiB in all', () => {
   const cache = new AnswerCache();
@@ -15,7 +16,7 @@ it('AnswerCache keeps answers of 1 MiB, encoded, and no more than 4 MiB in all',
         program: { mode: 'shell', command: 'true' }, workdir: '/', env: {}, timeoutSeconds: null, killGraceSeconds: 0, maxOutputBytes: 1,
         name: null, labels: {},
       },
-    });
+    }, processKind);
     entry.isSettled = true;
     cache.put(entry, { variant: '', tag: `"${number}"`, text });
     return entry;

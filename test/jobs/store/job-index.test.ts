@@ -5,6 +5,7 @@ import { TrackedJob } from '../../../src/jobs/tracked-job.ts';
 import type { JobRecord, JobState } from '../../../src/jobs/job.ts';
 import type { JobId } from '../../../src/protocol/ids.ts';
 import { type JobReason, listQuery, type Labels } from '../../../src/protocol/jobs.ts';
+import { processKind } from '../../support/kinds.ts';
 
 function newJob(index: JobIndex, number: number, { name = null, labels = {} }: { name?: string | null; labels?: Labels } = {}): TrackedJob {
   const record: JobRecord = {
@@ -14,7 +15,7 @@ function newJob(index: JobIndex, number: number, { name = null, labels = {} }: {
       name, labels,
     },
   };
-  const entry = new TrackedJob(record, (changed, before) => index.stateChanged(changed, before));
+  const entry = new TrackedJob(record, processKind, (changed, before) => index.stateChanged(changed, before));
   index.add(entry);
   return entry;
 }

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import type { JobRecord } from '../../../src/jobs/job.ts';
 import { JobStore } from '../../../src/jobs/store/store.ts';
 import type { JobId } from '../../../src/protocol/ids.ts';
+import { kinds } from '../../support/kinds.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 const id = (number: number): JobId => `01kaaaaaa00000${number.toString(32).padStart(2, '0')}` as JobId;
@@ -17,6 +18,8 @@ const record = (number: number): JobRecord => ({
   },
   idempotency: { key: 'k', hash: 'h' },
 });
+
+const storeIn = (stateDir: string): JobStore => new JobStore(stateDir, (value, path) => kinds.parse(value, path));
 
 /** What is kept of a job, see `readAll`: its outline. */
 const whole = (outline: JobRecord): JobRecord => outline;
@@ -33,11 +36,11 @@ describe('JobStore', () => {
   it('gives records back as they were, oldest first', (t) => {
     const stateDir = temporaryFolder(t);
     for (const number of [3, 1, 2]) put(stateDir, id(number), { 'job.json': JSON.stringify(record(number)) });
-    const { jobs: records, skipped } = new JobStore(stateDir).readAll(whole);
+    const { jobs: records, skipped } = storeIn(stateDir).readAll(whole);
     assert.deepEqual(skipped, []);
     const outlines = [1, 2, 3].map(record).map((one) => ({ ...one, request: { ...one.request, env: {} } }));
     assert.deepEqual(JSON.parse(JSON.stringify(records)), outlines);
-    for (const number of [1, 2, 3]) assert.deepEqual(JSON.parse(JSON.stringify(new JobStore(stateDir).read(id(number)))), record(number));
+    for (const number of [1, 2, 3]) assert.deepEqual(JSON.parse(JSON.stringify(storeIn(stateDir).read(id(number)))), record(number));
   });
 
   it('holds one whole record at a time, and gives of it what a server remembers', (t) => {
@@ -52,7 +55,7 @@ describe('JobStore', () => {
     }
     let left = 0;
     // What went wrong: 400 such records took 1.8 GB, as all were held until the last was read.
-    const { jobs, skipped } = new JobStore(stateDir).readAll((outline) => {
+    const { jobs, skipped } = storeIn(stateDir).readAll((outline) => {
       left += 1;
       const { program } = outline.request;
       assert.ok(program.mode === 'argv' && program.argv.length < 5000 && program.argv.length * 8 > 2048);
@@ -61,13 +64,13 @@ describe('JobStore', () => {
     });
     assert.deepEqual([jobs, skipped], [[0, 1, 2].map((number) => `${id(number)} ${number + 1}`), []]);
     put(stateDir, id(3), { 'job.json': JSON.stringify({ ...record(3), request: { ...request, name: 'z'.repeat(1e6) } }) });
-    assert.match(new JobStore(stateDir).readAll(whole).skipped[0]?.why ?? '', /name: expected at most/);
+    assert.match(storeIn(stateDir).readAll(whole).skipped[0]?.why ?? '', /name: expected at most/);
   });
 
   it('skips a record torn at any byte, and says why', (t) => {
     const stateDir = temporaryFolder(t);
     const complete = JSON.stringify(record(1));
-    const store = new JobStore(stateDir);
+    const store = storeIn(stateDir);
     for (let length = 1; length < complete.length; length += 7) {
       put(stateDir, id(1), { 'job.json': complete.slice(0, length) });
       const { jobs: records, skipped } = store.readAll(whole);
@@ -81,19 +84,19 @@ describe('JobStore', () => {
     const { mock } = t.mock.method(JSON, 'parse');
     // What went wrong: a record of 32 MiB kept each start of the server for 8 s, as it was parsed twice.
     put(stateDir, id(1), { 'job.json': `[${'{},'.repeat(2 ** 21)}{}]` });
-    const { skipped: [large], lost } = new JobStore(stateDir).readAll(whole);
+    const { skipped: [large], lost } = storeIn(stateDir).readAll(whole);
     assert.deepEqual([lost, mock.callCount()], [[id(1)], 0]);
     assert.match(large?.why ?? '', /job\.json holds more than/);
     put(stateDir, id(1), { 'job.json': JSON.stringify({ jobId: 'of another kind' }) });
-    const later = new JobStore(stateDir).readAll(whole);
+    const later = storeIn(stateDir).readAll(whole);
     assert.deepEqual([later.skipped.map(({ name }) => name), later.lost, mock.callCount()], [[id(1)], [], 1]);
     put(stateDir, id(1), { 'job.json': '[]' });
-    assert.deepEqual(new JobStore(stateDir).readAll(whole).lost, [id(1)]);
+    assert.deepEqual(storeIn(stateDir).readAll(whole).lost, [id(1)]);
   });
 
   it('removes what a server left that was killed before it had taken on the job, and nothing else', async (t) => {
     const stateDir = temporaryFolder(t);
-    const store = new JobStore(stateDir);
+    const store = storeIn(stateDir);
     const empty = { 'job.json': '', stdout: '', stderr: '', process: '', exit: '' };
     // What went wrong: it was warned of at every start, and stayed for ever.
     put(stateDir, id(1));
@@ -116,7 +119,7 @@ describe('JobStore', () => {
     const spare = join(stateDir, 'spare');
     mkdirSync(spare);
     for (const name of ['job.json', 'stdin', 'stdout', 'stderr', 'process', 'exit']) writeFileSync(join(spare, name), '');
-    const store = new JobStore(stateDir);
+    const store = storeIn(stateDir);
     store.readAll(whole);
     const watched = join(stateDir, 'jobs');
     // The rename is the last thing that happens to it: where that fails, there is nothing of that name.
@@ -137,7 +140,7 @@ describe('JobStore', () => {
     it(`skips a record with ${what}`, (t) => {
       const stateDir = temporaryFolder(t);
       put(stateDir, id(1), { 'job.json': JSON.stringify({ ...record(1), ...change }) });
-      const { jobs: records, skipped } = new JobStore(stateDir).readAll(whole);
+      const { jobs: records, skipped } = storeIn(stateDir).readAll(whole);
       assert.deepEqual([records.length, skipped.map(({ name }) => name)], [0, [id(1)]]);
     });
   }
@@ -149,7 +152,7 @@ describe('JobStore', () => {
     symlinkSync(join(good, 'job.json'), join(put(stateDir, id(3)), 'job.json'));
     symlinkSync(good, join(stateDir, 'jobs', id(4)));
     symlinkSync(join(good, 'exit'), join(put(stateDir, id(5)), 'exit'));
-    const store = new JobStore(stateDir);
+    const store = storeIn(stateDir);
     const { jobs: records, skipped } = store.readAll(whole);
     assert.deepEqual(records.map(({ jobId }) => jobId), [id(1)]);
     assert.deepEqual(skipped.map(({ name }) => name), [id(2), id(3), id(4), id(5)]);
@@ -162,7 +165,7 @@ describe('JobStore', () => {
     it(`an exit file with ${JSON.stringify(content)} says ${code ?? 'nothing yet'}`, (t) => {
       const stateDir = temporaryFolder(t);
       put(stateDir, id(1), { exit: content });
-      assert.equal(new JobStore(stateDir).readExit(id(1))?.code, code);
+      assert.equal(storeIn(stateDir).readExit(id(1))?.code, code);
     });
   }
 
@@ -176,14 +179,14 @@ describe('JobStore', () => {
     it(`a process file with ${what}`, (t) => {
       const stateDir = temporaryFolder(t);
       put(stateDir, id(1), { process: content });
-      assert.deepEqual(new JobStore(stateDir).readProcess(id(1)), expected);
+      assert.deepEqual(storeIn(stateDir).readProcess(id(1)), expected);
     });
   }
 
   it('replaces a state and leaves the request alone', (t) => {
     const stateDir = temporaryFolder(t);
     const directory = put(stateDir, id(1), { 'job.json': JSON.stringify(record(1)) });
-    const store = new JobStore(stateDir);
+    const store = storeIn(stateDir);
     store.writeState(id(1), { is: 'running', startedAt: 9, ending: 'timeout' });
     assert.deepEqual(JSON.parse(readFileSync(join(directory, 'job.json'), 'utf8')), { ...record(1), state: { is: 'running', startedAt: 9, ending: 'timeout' } });
   });

@@ -2,16 +2,20 @@
  * Warnings about a job in a persistent shell, which has no pipes for its output and cannot set variables of every name.
  * @module
  */
-import { byHandling } from '../../process/environment/shell-variables.ts';
-import type { JobRequest } from '../../protocol/jobs.ts';
-import { outputWay } from './output-way.ts';
+import type { Variables } from '../process/environment/secrets.ts';
+import { byHandling } from '../process/environment/shell-variables.ts';
+import { outputWay } from '../process/output-way.ts';
+import type { PersistentProgram } from '../protocol/jobs.ts';
 
 const shownNames = 5;
 const shownCharacters = 60;
 
-/** Warnings in words; none for jobs of other modes. @param workdir Scripts are looked for there. */
-export async function shellWarnings({ program, env }: JobRequest, workdir: string): Promise<readonly string[]> {
-  if (program.mode !== 'persistent_shell') return [];
+/** Warnings in words. @param request.workdir Scripts are looked for there. */
+export async function requestWarnings(
+  { program, env, workdir }: {
+    readonly program: PersistentProgram; readonly env: Variables; readonly workdir: string;
+  },
+): Promise<readonly string[]> {
   const foreign = Object.keys(byHandling(env).foreign);
   // An append truncates nothing.
   const command = program.command.replaceAll(/>>\s*\/(?:dev|proc)\//g, '>>');

@@ -2,9 +2,9 @@
  * How an agent's job ended where its runner could not report it: the runner was killed, or never started. Pure.
  * @module
  */
-import type { AgentError, AgentJobSummary } from '../protocol/agent-jobs.ts';
-import type { TurnEnd } from '../process/agent-host.ts';
-import type { JobState, Outcome } from './job.ts';
+import type { AgentError, AgentJobSummary } from '../../protocol/agent-jobs.ts';
+import type { JobState, Outcome } from '../../jobs/job.ts';
+import type { TurnEnd } from './turns.ts';
 
 /** Ends that the server or a client asked for: they are not failures of the agent. */
 const asked: ReadonlySet<string> = new Set(['cancelled', 'timeout', 'output_limit']);
@@ -24,4 +24,17 @@ export function turnEndOf(state: JobState): TurnEnd | null {
   if (state.is !== 'finished') return null;
   const { finishedAt, reason } = state.outcome;
   return { finishedAt, stopReason: asked.has(reason) ? 'cancelled' : 'error' };
+}
+
+/**
+ * Completes what an agent shows where its runner was killed and could not report its end.
+ *
+ * @param state The job's state when that of the agent was read.
+ */
+export function withJobEnd<T extends AgentJobSummary>(state: JobState, part: T): T {
+  if (state.is !== 'finished' || part.agentPhase === 'ended' || part.acpError !== null) return part;
+  const ended = { ...part, agentPhase: 'ended', pendingPermissions: [], pendingElicitations: [] } as const;
+  const acpError = runnerError(state.outcome, part);
+  if (acpError === undefined) return { ...ended, stopReason: part.stopReason ?? 'cancelled' };
+  return { ...ended, acpError, stopReason: 'error' };
 }
