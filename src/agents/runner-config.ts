@@ -3,7 +3,7 @@
  * every server.
  *
  * ```
- * agent-order.json   what the runner has to do
+ * agent-order.json   what the runner has to do: {@link RunnerConfig}
  * events.ndjson      all events, one a line
  * turns.ndjson       the turns: a line whenever one begins or ends
  * agent.json         the current state: replaced whenever it changes
@@ -18,15 +18,16 @@ import type {
 import type {
   AcpVersion, AgentChange, DenialAction, McpServer, PermissionPolicy, PromptBlock, RememberScope, SessionAction,
 } from '../protocol/agents.ts';
+import type { ElicitationAnswer } from './acp/agent-requests.ts';
+import type { ConfigPreferences } from './acp/config-choices.ts';
 import type { AgentProgress } from './acp/progress.ts';
-import type { ConfigWishes, ElicitationAnswer } from './acp/conversation.ts';
 
-export const orderFile = 'agent-order.json';
+export const runnerConfigFile = 'agent-order.json';
 export const eventsFile: string = agentFiles.events;
 export const turnsFile: string = agentFiles.turns;
 export const stateFile: string = agentFiles.state;
 
-export interface AgentOrder {
+export interface RunnerConfig {
   /** The id of the job, which marks the processes of the agent. */
   readonly mark: string;
   readonly version: string;
@@ -43,8 +44,8 @@ export interface AgentOrder {
   readonly action: SessionAction;
   /** An earlier session to continue or to delete. */
   readonly sessionId?: string;
-  readonly wishes: ConfigWishes;
-  /** Whether the job fails if the agent does not have what was wished for. */
+  readonly wishes: ConfigPreferences;
+  /** Whether the job fails if the agent does not have what was requested. */
   readonly isStrict: boolean;
   readonly permissions: PermissionPolicy;
   /** Seconds that clients have to answer a request; then the default applies. */
@@ -59,13 +60,13 @@ export interface AgentOrder {
   /** `null` if only the session is begun. */
   readonly prompt: readonly PromptBlock[] | null;
   /**
-   * Time limit of each turn, without the time in which a person is asked; `null` for none. Absent in orders of older
+   * Time limit of each turn, without the time in which a person is asked; `null` for none. Absent in files of older
    * versions.
    */
   readonly turnSeconds?: number | null;
   /** Time that the agent waits for another prompt after a turn. */
   readonly keepAliveSeconds: number;
-  /** Whether the agent's commands run in a persistent shell: the server starts them, see {@link ShellWish}. */
+  /** Whether the agent's commands run in a persistent shell: see {@link ShellCommandRequest}. */
   readonly hasShell: boolean;
   /** The path of the shell for other commands that are a line of text. Absent: /bin/sh. */
   readonly shell?: string;
@@ -111,7 +112,7 @@ export const commandProblems = ['unknown', 'unfit', 'full', 'ended', 'failed'] a
 export type CommandProblem = (typeof commandProblems)[number];
 
 /** A command that has to be run in the persistent shell, or ended there. */
-export interface ShellWish {
+export interface ShellCommandRequest {
   readonly wishId: string;
   readonly script: string;
   readonly isEnded: boolean;
@@ -131,13 +132,13 @@ export interface AgentState {
   readonly events: number;
   readonly pendingPermissions: readonly PendingPermission[];
   readonly pendingElicitations: readonly PendingElicitation[];
-  /** Changes made to the order since. */
+  /** Changes that clients have made to the session since. */
   readonly changes: AgentChange;
   readonly permissionsAsked: number;
   readonly permissionsDenied: readonly PermissionDenial[];
   /** The results of the last commands. */
   readonly results: readonly CommandResult[];
-  readonly shellWishes: readonly ShellWish[];
+  readonly shellWishes: readonly ShellCommandRequest[];
   /** Present for the action `list`. */
   readonly sessions?: readonly AgentSession[];
   readonly progress: AgentProgress;

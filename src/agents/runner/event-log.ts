@@ -3,10 +3,10 @@
  * @module
  */
 import { jsonText } from '../../base/json.ts';
-import { isWithin } from '../../base/untrusted-json.ts';
-import { eventBounds } from '../../process/agent-host.ts';
 import { fieldsOf } from '../../base/loose.ts';
 import { truncate } from '../../base/truncate.ts';
+import { isWithin } from '../../base/untrusted-json.ts';
+import { eventBounds } from '../../process/agent-host.ts';
 import { LineFile } from '../line-file.ts';
 import type { AgentEvent } from '../runner-config.ts';
 
