@@ -143,35 +143,3 @@ export interface AgentState {
   readonly sessions?: readonly AgentSession[];
   readonly progress: AgentProgress;
 }
-
-/** The log adds a number, from 1, and Unix seconds to each event. */
-export type AgentEvent =
-  /** `protocolVersion` is present if it is not 1. */
-  | {
-    readonly type: 'agent'; readonly pid: number; readonly info: AgentState['agentInfo'];
-    readonly protocolVersion?: 2;
-  }
-  | {
-    readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean;
-    readonly choices: readonly unknown[]
-  }
-  | {
-    readonly type: 'config_refused'; readonly category: string; readonly wanted: string;
-    readonly offered: readonly string[]
-  }
-  | { readonly type: 'prompt'; readonly turn: number }
-  | { readonly type: 'changed' } & AgentChange
-  | { readonly type: 'update'; readonly update: unknown; readonly isReplay: boolean }
-  /** `decision`: the id of an option, `pending`, or `cancelled`. */
-  | {
-    readonly type: 'permission'; readonly permissionId: string; readonly decision: string; readonly reason: string;
-    readonly question: unknown
-  }
-  /** `decision`: `pending`, `accept`, `decline` or `cancel`. */
-  | {
-    readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string;
-    readonly message: string; readonly url?: string;
-  }
-  | { readonly type: 'stop'; readonly turn: number; readonly stopReason: string }
-  | { readonly type: 'fault'; readonly what: string }
-  | { readonly type: 'error'; readonly error: AgentError };

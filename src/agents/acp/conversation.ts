@@ -190,10 +190,8 @@ export class Conversation {
   async #resumeSession(sessionId: string, params: object): Promise<void> {
     const { session } = this.abilities;
     if (!session.resume && !session.load) {
-      throw new AgentFailure(
-        'resume_not_supported',
-        `Cannot continue session ${sessionId}: the agent can neither resume nor load one`,
-      );
+      const message = `Cannot continue session ${sessionId}: the agent can neither resume nor load one`;
+      throw new AgentFailure('resume_not_supported', message);
     }
     // Updates before the answer to session/load replay the earlier conversation.
     this.#sessionId = sessionId;
@@ -212,8 +210,9 @@ export class Conversation {
   /** Resolves once no update has come for {@link quietMs}, or after {@link replayMs}. */
   async #waitUntilQuiet(): Promise<void> {
     const deadline = performance.now() + replayMs;
-    for (let updates = -1; updates !== this.#updateCount && performance.now() < deadline && !this.#connection.isEnded;) {
-      updates = this.#updateCount;
+    let seen = -1;
+    while (seen !== this.#updateCount && performance.now() < deadline && !this.#connection.isEnded) {
+      seen = this.#updateCount;
       await sleep(quietMs);
     }
   }
@@ -392,9 +391,8 @@ export class Conversation {
     if (this.#sessionId === undefined) {
       if (this.#earlyUpdates.length < maxEarlyUpdates) return void this.#earlyUpdates.push(params);
       if (!this.#hasLostEarlyUpdates) {
-        this.#options.onFault(
-          `more than ${maxEarlyUpdates} updates came before the session was begun: the others are lost`,
-        );
+        const what = `more than ${maxEarlyUpdates} updates came before the session was begun: the others are lost`;
+        this.#options.onFault(what);
       }
       this.#hasLostEarlyUpdates = true;
       return;

@@ -219,7 +219,8 @@ function commandsIn(fields: readonly NamedField[], hasPaths: boolean): readonly 
     .flatMap(([name, value]) => (name.endsWith('s') && Array.isArray(value) ? value : [value]))
     .flatMap((command) => commandOf(command, words)).map((command) => [command, ...text].join(' '));
   if (commands.length > 0) return commands;
-  const alone = fields.flatMap(([name, value]) => (wordsFields.has(name) ? commandOf(parseJson(value) ?? value, []) : []));
+  const alone = fields.flatMap(([name, value]) =>
+    (wordsFields.has(name) ? commandOf(parseJson(value) ?? value, []) : []));
   const code = fields.flatMap(([name, value]) => (name === 'code' && !hasPaths ? commandOf(value, []) : []));
   return [...alone, ...code];
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import type { AgentChange, PermissionPolicy } from '../../protocol/agents.ts';
 import { AgentFailure } from '../acp/agent-failure.ts';
 import { type AskingSettings, askingSettings, asksNothing } from '../acp/asking-mode.ts';
@@ -11,7 +12,7 @@ import {
   type ConfigCategory, type ConfigPreferences, type RefusedChoice, configCategories,
 } from '../acp/config-choices.ts';
 import type { Conversation } from '../acp/conversation.ts';
-import type { AgentEvent, CommandResult, RunnerConfig } from '../runner-config.ts';
+import type { CommandResult, RunnerConfig } from '../runner-config.ts';
 import { configPreferencesOf } from '../to-runner-config.ts';
 import { refusal } from './command-results.ts';
 import type { PermissionBroker } from './permission-broker.ts';

@@ -3,9 +3,10 @@
  * @module
  */
 import { fieldsOf } from '../../base/loose.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import type { AgentProcess } from '../acp/agent-process.ts';
 import { Conversation } from '../acp/conversation.ts';
-import type { AgentEvent, RunnerConfig } from '../runner-config.ts';
+import type { RunnerConfig } from '../runner-config.ts';
 import type { CommandsHost } from '../services/commands.ts';
 import { AgentFiles } from '../services/files.ts';
 import type { Sandbox } from '../services/sandbox.ts';

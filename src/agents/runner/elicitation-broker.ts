@@ -7,10 +7,10 @@ import { defined } from '../../base/defined.ts';
 import { type Fields, textOf } from '../../base/loose.ts';
 import { truncate, truncateJson } from '../../base/truncate.ts';
 import { tokensIn } from '../../base/untrusted-json.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import type { PendingElicitation } from '../../protocol/agent-jobs.ts';
 import type { ElicitationAnswer } from '../acp/agent-requests.ts';
 import { idOf, webAddressOf } from '../acp/v1.ts';
-import type { AgentEvent } from '../runner-config.ts';
 import { PendingRequests, type RequestOutcome, type SizeBudget } from './pending-requests.ts';
 
 export interface ElicitationBrokerOptions {

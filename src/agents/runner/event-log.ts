@@ -7,8 +7,8 @@ import { fieldsOf } from '../../base/loose.ts';
 import { truncate } from '../../base/truncate.ts';
 import { isWithin } from '../../base/untrusted-json.ts';
 import { eventBounds } from '../../process/agent-host.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import { LineFile } from '../line-file.ts';
-import type { AgentEvent } from '../runner-config.ts';
 
 const maxWordCharacters = 200;
 

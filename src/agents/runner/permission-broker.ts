@@ -7,6 +7,7 @@ import { runUnlessAborted } from '../../base/abort.ts';
 import { type Fields, fieldsOf, textOf } from '../../base/loose.ts';
 import { truncate } from '../../base/truncate.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import type { PendingElicitation, PendingPermission, PermissionDenial } from '../../protocol/agent-jobs.ts';
 import type { PermissionPolicy } from '../../protocol/agents.ts';
 import type { ElicitationAnswer } from '../acp/agent-requests.ts';
@@ -19,7 +20,7 @@ import {
 import { questionOf } from '../permissions/question.ts';
 import { RememberedAnswers } from '../permissions/remembered.ts';
 import { type ToolCallHistory, isTooLong, lengthOf } from '../permissions/tool-call-history.ts';
-import type { AgentEvent, PermissionReply, RunnerConfig } from '../runner-config.ts';
+import type { PermissionReply, RunnerConfig } from '../runner-config.ts';
 import { outsideError } from '../services/files.ts';
 import type { Sandbox } from '../services/sandbox.ts';
 import type { ServiceCall } from '../services/services.ts';

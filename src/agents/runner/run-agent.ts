@@ -8,6 +8,7 @@ import { defined } from '../../base/defined.ts';
 import { displayText } from '../../base/truncate.ts';
 import { turnTimeoutCode } from '../../process/agent-host.ts';
 import { homeDirectory } from '../../process/environment/user.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import {
   type AgentError, type AgentUsage, type PendingPermission, type PlanEntry, type ToolCall, type TurnUsage, optionFor,
 } from '../../protocol/agent-jobs.ts';
@@ -15,7 +16,7 @@ import {
   type AcpVersion, type McpServer, type PermissionPolicy, type Prompt, agentDefaults,
 } from '../../protocol/agents.ts';
 import { askingEnvironment } from '../acp/asking-mode.ts';
-import type { AgentEvent, AgentState, RunnerConfig } from '../runner-config.ts';
+import type { AgentState, RunnerConfig } from '../runner-config.ts';
 import { toRunnerConfig } from '../to-runner-config.ts';
 import { AgentRunner } from './runner.ts';
 
