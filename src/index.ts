@@ -9,7 +9,7 @@ import { ownEnvironment, ownProxies } from './config/environment.ts';
 import { ownVersion } from './process/own-version.ts';
 import { throughProxy as throughProxyOf } from './proxy/through-proxy.ts';
 
-export type { AgentEvent } from './agents/runner-config.ts';
+export type { AgentEvent } from './protocol/agent-events.ts';
 export type { RunAgentOptions, RunAgentResult } from './agents/runner/run-agent.ts';
 export { createLog, type Log, type LogOptions } from './base/log.ts';
 export { type Config, loadConfig } from './config/config.ts';

@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { AgentCommands } from '../../src/agents/services/commands.ts';
 import { Conversation } from '../../src/agents/acp/conversation.ts';
 import { AgentFiles } from '../../src/agents/services/files.ts';
-import { Jail } from '../../src/agents/services/sandbox.ts';
+import { Sandbox } from '../../src/agents/services/sandbox.ts';
 import { questionOf } from '../../src/agents/permissions/question.ts';
 import { decide } from '../../src/agents/permissions/policy.ts';
 import { Progress, messageTextOf } from '../../src/agents/acp/progress.ts';
@@ -92,9 +92,9 @@ async function open(policy, options = {}) {
   const child = spawn(process.execPath, [example], { cwd: workdir, stdio: ['pipe', 'pipe', 'ignore'] });
   const exited = once(child, 'exit');
   children.push(child);
-  const jail = await Jail.of(workdir);
+  const sandbox = await Sandbox.of(workdir);
   const services = {
-    files: new AgentFiles({ jail, missingFile: 'error' }), commands: new AgentCommands({ jail, env: {} }),
+    files: new AgentFiles({ sandbox, missingFile: 'error' }), commands: new AgentCommands({ sandbox, env: {} }),
   };
   const progress = new Progress();
   const faults = [];
@@ -108,7 +108,7 @@ async function open(policy, options = {}) {
       asked += 1;
       // The example names /project/config.json, which need not exist: paths are not resolved.
       const answer = decide(policy, questionOf(params), { workdir, realPathOf: (path) => path });
-      return answer.is === 'pending' ? new Promise(() => undefined) : answer.optionId;
+      return answer.type === 'pending' ? new Promise(() => undefined) : answer.optionId;
     },
     onUpdate: (update) => {
       progress.apply(update);

@@ -3,7 +3,7 @@
  * every server.
  *
  * ```
- * agent-order.json   what the runner has to do
+ * agent-order.json   what the runner has to do: {@link RunnerConfig}
  * events.ndjson      all events, one a line
  * turns.ndjson       the turns: a line whenever one begins or ends
  * agent.json         the current state: replaced whenever it changes
@@ -17,10 +17,11 @@ import type {
 import type {
   AcpVersion, AgentChange, DenialAction, McpServer, PermissionPolicy, PromptBlock, RememberScope, SessionAction,
 } from '../protocol/agents.ts';
+import type { ElicitationAnswer } from './acp/agent-requests.ts';
+import type { ConfigPreferences } from './acp/config-choices.ts';
 import type { AgentProgress } from './acp/progress.ts';
-import type { ConfigWishes, ElicitationAnswer } from './acp/conversation.ts';
 
-export const orderFile = 'agent-order.json';
+export const runnerConfigFile = 'agent-order.json';
 export { eventBounds, eventsFile } from '../jobs/kind.ts';
 export const turnsFile = 'turns.ndjson';
 export const stateFile = 'agent.json';
@@ -28,7 +29,7 @@ export const stateFile = 'agent.json';
 /** The exit code of a runner that ended because a turn took too long. */
 export const turnTimeoutCode = 124;
 
-export interface AgentOrder {
+export interface RunnerConfig {
   /** The id of the job, which marks the processes of the agent. */
   readonly mark: string;
   readonly version: string;
@@ -45,8 +46,8 @@ export interface AgentOrder {
   readonly action: SessionAction;
   /** An earlier session to continue or to delete. */
   readonly sessionId?: string;
-  readonly wishes: ConfigWishes;
-  /** Whether the job fails if the agent does not have what was wished for. */
+  readonly wishes: ConfigPreferences;
+  /** Whether the job fails if the agent does not have what was requested. */
   readonly isStrict: boolean;
   readonly permissions: PermissionPolicy;
   /** Seconds that clients have to answer a request; then the default applies. */
@@ -61,13 +62,13 @@ export interface AgentOrder {
   /** `null` if only the session is begun. */
   readonly prompt: readonly PromptBlock[] | null;
   /**
-   * Time limit of each turn, without the time in which a person is asked; `null` for none. Absent in orders of older
+   * Time limit of each turn, without the time in which a person is asked; `null` for none. Absent in files of older
    * versions.
    */
   readonly turnSeconds?: number | null;
   /** Time that the agent waits for another prompt after a turn. */
   readonly keepAliveSeconds: number;
-  /** Whether the agent's commands run in a persistent shell: the server starts them, see {@link ShellWish}. */
+  /** Whether the agent's commands run in a persistent shell: see {@link ShellCommandRequest}. */
   readonly hasShell: boolean;
   /** The path of the shell for other commands that are a line of text. Absent: /bin/sh. */
   readonly shell?: string;
@@ -113,7 +114,7 @@ export const commandProblems = ['unknown', 'unfit', 'full', 'ended', 'failed'] a
 export type CommandProblem = (typeof commandProblems)[number];
 
 /** A command that has to be run in the persistent shell, or ended there. */
-export interface ShellWish {
+export interface ShellCommandRequest {
   readonly wishId: string;
   readonly script: string;
   readonly isEnded: boolean;
@@ -133,46 +134,14 @@ export interface AgentState {
   readonly events: number;
   readonly pendingPermissions: readonly PendingPermission[];
   readonly pendingElicitations: readonly PendingElicitation[];
-  /** Changes made to the order since. */
+  /** Changes that clients have made to the session since. */
   readonly changes: AgentChange;
   readonly permissionsAsked: number;
   readonly permissionsDenied: readonly PermissionDenial[];
   /** The results of the last commands. */
   readonly results: readonly CommandResult[];
-  readonly shellWishes: readonly ShellWish[];
+  readonly shellWishes: readonly ShellCommandRequest[];
   /** Present for the action `list`. */
   readonly sessions?: readonly AgentSession[];
   readonly progress: AgentProgress;
 }
-
-/** The log adds a number, from 1, and Unix seconds to each event. */
-export type AgentEvent =
-  /** `protocolVersion` is present if it is not 1. */
-  | {
-    readonly type: 'agent'; readonly pid: number; readonly info: AgentState['agentInfo'];
-    readonly protocolVersion?: 2;
-  }
-  | {
-    readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean;
-    readonly choices: readonly unknown[]
-  }
-  | {
-    readonly type: 'config_refused'; readonly category: string; readonly wanted: string;
-    readonly offered: readonly string[]
-  }
-  | { readonly type: 'prompt'; readonly turn: number }
-  | { readonly type: 'changed' } & AgentChange
-  | { readonly type: 'update'; readonly update: unknown; readonly isReplay: boolean }
-  /** `decision`: the id of an option, `pending`, or `cancelled`. */
-  | {
-    readonly type: 'permission'; readonly permissionId: string; readonly decision: string; readonly reason: string;
-    readonly question: unknown
-  }
-  /** `decision`: `pending`, `accept`, `decline` or `cancel`. */
-  | {
-    readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string;
-    readonly message: string; readonly url?: string;
-  }
-  | { readonly type: 'stop'; readonly turn: number; readonly stopReason: string }
-  | { readonly type: 'fault'; readonly what: string }
-  | { readonly type: 'error'; readonly error: AgentError };

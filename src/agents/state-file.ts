@@ -8,9 +8,9 @@
  */
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';
+import { type Fields, fieldsOf } from '../base/loose.ts';
 import { checkFolder, statFile, TooLargeError } from '../base/untrusted-file.ts';
 import { isWithin, type JsonBounds, readJson } from '../base/untrusted-json.ts';
-import { type Fields, fieldsOf } from '../base/loose.ts';
 import { type AgentState, stateFile } from './runner-config.ts';
 
 /** A file of the largest size takes about 0.2 s to read, once. */
@@ -23,7 +23,7 @@ const maxCachedBytes = 32 * 2 ** 20;
 const objectFactor = 4;
 const maxCached = 1000;
 
-export interface ReadState {
+export interface ParsedState {
   /** Empty if nothing is known. */
   readonly fields: Fields;
   /** For clients that look at the job. */
@@ -32,12 +32,12 @@ export interface ReadState {
 
 interface CachedState {
   /** Identifies the version of the file that was read. */
-  readonly mark: string;
-  readonly state: ReadState;
+  readonly version: string;
+  readonly state: ParsedState;
   readonly sizeBytes: number;
 }
 
-const nothing: ReadState = { fields: {}, warnings: [] };
+const nothing: ParsedState = { fields: {}, warnings: [] };
 
 /** The states that were read last, the longest unused first. */
 export class StateCache {
@@ -45,17 +45,17 @@ export class StateCache {
   #sizeBytes = 0;
 
   /** The state of an agent, as far as it can be read. @param directory The directory of its job. */
-  read(directory: string): ReadState {
+  read(directory: string): ParsedState {
     const path = join(directory, stateFile);
     try {
       checkFolder(directory);
       const stats = statFile(path);
-      const mark = markOf(stats);
+      const version = versionOf(stats);
       const before = this.#states.get(path);
       if (before) this.#forget(path, before.sizeBytes);
       if (!stats) return nothing;
-      const state = before?.mark === mark ? before.state : readState(path);
-      this.#keep(path, { mark, state, sizeBytes: state === nothing ? 0 : objectFactor * stats.size });
+      const state = before?.version === version ? before.state : readState(path);
+      this.#keep(path, { version, state, sizeBytes: state === nothing ? 0 : objectFactor * stats.size });
       return state;
     } catch {
       return nothing;
@@ -78,11 +78,11 @@ export class StateCache {
 }
 
 /** Includes the time of the last change (ctime), which no writer can set. */
-function markOf(stats: Stats | undefined): string {
+function versionOf(stats: Stats | undefined): string {
   return stats ? `${stats.dev} ${stats.ino} ${stats.mtimeMs} ${stats.ctimeMs} ${stats.size}` : '';
 }
 
-function readState(path: string): ReadState {
+function readState(path: string): ParsedState {
   try {
     return { fields: fieldsOf(readJson(path, stateBounds)), warnings: [] };
   } catch (error) {
@@ -100,14 +100,14 @@ export function stateBytes(state: AgentState): Buffer {
   for (;;) {
     const bytes = Buffer.from(JSON.stringify(left));
     if (isWithin(bytes, stateBounds)) return bytes;
-    const less = withLess(left);
+    const less = shrink(left);
     if (less === undefined) return bytes;
     left = less;
   }
 }
 
 /** Returns `undefined` if all lists are empty. */
-function withLess(state: AgentState): AgentState | undefined {
+function shrink(state: AgentState): AgentState | undefined {
   const { progress, results, permissionsDenied, sessions = [] } = state;
   const lists = { toolCalls: progress.toolCalls, plan: progress.plan ?? [], results, permissionsDenied, sessions };
   const lengths = Object.entries(lists).filter(([, list]) => list.length > 0)
@@ -119,16 +119,16 @@ function withLess(state: AgentState): AgentState | undefined {
       const toolCalls = progress.toolCalls.slice(dropped);
       return { ...state, progress: { ...progress, toolCalls, droppedToolCalls: progress.droppedToolCalls + dropped } };
     }
-    case 'plan': return { ...state, progress: { ...progress, plan: half(lists.plan) } };
+    case 'plan': return { ...state, progress: { ...progress, plan: firstHalf(lists.plan) } };
     case 'results': return { ...state, results: results.slice(Math.ceil(results.length / 2)) };
     case 'permissionsDenied':
       return { ...state, permissionsDenied: permissionsDenied.slice(Math.ceil(permissionsDenied.length / 2)) };
-    case 'sessions': return { ...state, sessions: half(sessions) };
+    case 'sessions': return { ...state, sessions: firstHalf(sessions) };
     default: return undefined;
   }
 }
 
 /** The first half of the list. */
-function half<T>(list: readonly T[]): readonly T[] {
+function firstHalf<T>(list: readonly T[]): readonly T[] {
   return list.slice(0, Math.floor(list.length / 2));
 }

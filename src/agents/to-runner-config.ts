@@ -1,38 +1,40 @@
 /**
- * Makes the order for the runner of an agent from the request, with the defaults. Pure.
+ * Makes the configuration of an agent's runner from the request, with the defaults. Pure.
  * @module
  */
 import { defined } from '../base/defined.ts';
 import { expanded } from '../process/workdir.ts';
 import { type AgentChange, type AgentProgram, agentDefaults, promptBlocks } from '../protocol/agents.ts';
-import type { ConfigWishes } from './acp/conversation.ts';
-import type { AgentOrder } from './runner-config.ts';
+import type { ConfigPreferences } from './acp/config-choices.ts';
+import type { RunnerConfig } from './runner-config.ts';
 
-type OrderContext = Pick<
-  AgentOrder, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'loginEnv' | 'hasShell' | 'shell' | 'turnSeconds'
+type RunnerContext = Pick<
+  RunnerConfig, 'mark' | 'version' | 'argv' | 'workdir' | 'env' | 'loginEnv' | 'hasShell' | 'shell' | 'turnSeconds'
 >;
 
 /** @param by.workdir Absolute: the base of relative directories. @param by.home The directory that `~` stands for. */
-export function orderOf(asked: AgentProgram, { home, ...by }: OrderContext & { readonly home: string }): AgentOrder {
-  const { acp_session_id: sessionId, authMethod, acpVersion, onDenied, trustAgent: isTrusted } = asked;
+export function toRunnerConfig(
+  request: AgentProgram, { home, ...by }: RunnerContext & { readonly home: string },
+): RunnerConfig {
+  const { acp_session_id: sessionId, authMethod, acpVersion, onDenied, trustAgent: isTrusted } = request;
   return {
     ...by,
     ...defined({ authMethod, sessionId, acpVersion, onDenied, isTrusted }),
-    additionalDirectories: (asked.additionalDirectories ?? []).map((path) => expanded(path, home, by.workdir)),
-    mcpServers: asked.mcpServers ?? [],
-    action: asked.sessionAction ?? 'prompt',
-    wishes: wishesOf(asked),
-    isStrict: asked.strictConfig ?? true,
-    permissions: asked.permissions ?? agentDefaults.permissions,
-    askSeconds: asked.askTimeout ?? agentDefaults.askTimeoutSeconds,
-    askDefault: asked.askDefault ?? 'deny',
-    mayElicit: asked.elicitation ?? false,
-    prompt: promptBlocks(asked.prompt),
-    keepAliveSeconds: asked.keepAlive ?? 0,
+    additionalDirectories: (request.additionalDirectories ?? []).map((path) => expanded(path, home, by.workdir)),
+    mcpServers: request.mcpServers ?? [],
+    action: request.sessionAction ?? 'prompt',
+    wishes: configPreferencesOf(request),
+    isStrict: request.strictConfig ?? true,
+    permissions: request.permissions ?? agentDefaults.permissions,
+    askSeconds: request.askTimeout ?? agentDefaults.askTimeoutSeconds,
+    askDefault: request.askDefault ?? 'deny',
+    mayElicit: request.elicitation ?? false,
+    prompt: promptBlocks(request.prompt),
+    keepAliveSeconds: request.keepAlive ?? 0,
   };
 }
 
-/** The wishes by category, in the protocol's terms. */
-export function wishesOf({ model, effort, agentMode }: AgentChange): ConfigWishes {
+/** The preferences by category, in the protocol's terms. */
+export function configPreferencesOf({ model, effort, agentMode }: AgentChange): ConfigPreferences {
   return defined({ model, thought_level: effort, mode: agentMode });
 }

@@ -2,8 +2,8 @@
  * Records the turns of an agent for its runner: each when it begins, and again when it ends.
  * @module
  */
-import { type AgentTurn, type TurnUsage, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
 import { truncate } from '../base/truncate.ts';
+import { type AgentTurn, type TurnUsage, maxTurnTextCharacters } from '../protocol/agent-jobs.ts';
 
 /** A turn as a line of its file: the text is cut; the whole text is in stdout. */
 export interface TurnRecord extends AgentTurn {
@@ -48,11 +48,11 @@ export class TurnLog {
     const turn = this.#turn;
     if (!turn) return;
     const textBytes = turn.textBytes + Buffer.byteLength(piece);
-    this.#turn = { ...turn, ...(turn.isTextCut ? {} : joined(turn.text, piece)), textBytes };
+    this.#turn = { ...turn, ...(turn.isTextCut ? {} : appendText(turn.text, piece)), textBytes };
     this.#isGrown ||= turn.finishedAt !== null;
   }
 
-  denied(): void {
+  countDenial(): void {
     if (this.#turn?.finishedAt === null) this.#turn = { ...this.#turn, denied: this.#turn.denied + 1 };
   }
 
@@ -90,7 +90,7 @@ export class TurnLog {
 }
 
 /** The text as it is read from stdout, which cannot hold half of a character. */
-function joined(text: string, piece: string): Pick<AgentTurn, 'text' | 'isTextCut'> {
+function appendText(text: string, piece: string): Pick<AgentTurn, 'text' | 'isTextCut'> {
   const more = Buffer.from(truncate(piece, maxTurnTextCharacters + 1)).toString();
   const start = truncate(text + more, maxTurnTextCharacters);
   return { text: start, isTextCut: start.length < text.length + piece.length };

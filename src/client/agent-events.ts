@@ -1,11 +1,11 @@
 /**
- * What an agent does, as the events of its job report it. Read leniently: a runner of another version may have written
- * them.
+ * What an agent does, as the events of its job report it. Unknown events and fields are tolerated: a runner of another
+ * version may have written them.
  * @module
  */
 import { defined } from '../base/defined.ts';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../base/loose.ts';
-import type { AgentError } from '../protocol/agent-jobs.ts';
+import type { CommonAgentEvent } from '../protocol/agent-events.ts';
 import type { AgentChange } from '../protocol/agents.ts';
 
 /** A permission request of an agent, as far as the agent describes it. */
@@ -22,18 +22,10 @@ export interface AskedPermission {
 
 /** `seq` counts from 1 within the job, `at` is Unix seconds. */
 export type AgentEvent = { readonly seq: number; readonly at: number } & (
+  | CommonAgentEvent
   /** The agent has started. */
   | { readonly type: 'agent'; readonly name: string | null; readonly version: string | null }
   | { readonly type: 'session'; readonly sessionId: string; readonly isResumed: boolean }
-  /** The agent does not offer the wanted model, effort or mode. */
-  | {
-    readonly type: 'config_refused'; readonly category: string; readonly wanted: string;
-    readonly offered: readonly string[]
-  }
-  /** The agent was told to continue with another mode, model, effort or policy. */
-  | { readonly type: 'changed' } & AgentChange
-  /** A turn begins; they count from 1. */
-  | { readonly type: 'prompt'; readonly turn: number }
   /**
    * A `session/update` of the Agent Client Protocol. `isReplay`: an update of an earlier turn, sent again. `isCut`: the
    * update was too long to be kept whole.
@@ -44,17 +36,6 @@ export type AgentEvent = { readonly seq: number; readonly at: number } & (
     readonly type: 'permission'; readonly decision: string; readonly reason: string;
     readonly permission: AskedPermission
   }
-  /** `decision`: `pending`; then `accept`, `decline` or `cancel`. */
-  | {
-    readonly type: 'elicitation'; readonly elicitationId: string; readonly decision: string; readonly reason: string;
-    readonly message: string;
-    /** The page where it is answered, in the place of a form. */
-    readonly url?: string;
-  }
-  | { readonly type: 'stop'; readonly turn: number; readonly stopReason: string }
-  /** Something went wrong in the agent, which keeps running. */
-  | { readonly type: 'fault'; readonly what: string }
-  | { readonly type: 'error'; readonly error: AgentError }
 );
 
 /**
@@ -106,7 +87,8 @@ function partOf(fields: Fields): Part | undefined {
     case 'fault': return { type: 'fault', what: textIn(fields['what']) };
     case 'error': {
       const { code, message, details } = fieldsOf(fields['error']);
-      return { type: 'error', error: { code: textIn(code), message: textIn(message), details: isFields(details) ? details : {} } };
+      const error = { code: textIn(code), message: textIn(message), details: isFields(details) ? details : {} };
+      return { type: 'error', error };
     }
     default: return undefined;
   }

@@ -3,9 +3,9 @@
  * @module
  */
 import type { Readable, Writable } from 'node:stream';
+import { defined } from '../base/defined.ts';
 import type { Framing } from './framing.ts';
 import { Peer, type PeerOptions } from './peer.ts';
-import { defined } from '../base/defined.ts';
 
 export interface RpcConnectionOptions extends Omit<PeerOptions, 'send' | 'room'> {
   readonly input: Readable;
@@ -29,20 +29,20 @@ export class RpcConnection {
   readonly #end: (reason: Error) => void;
   #isEnded = false;
   /** Wakes the one pending wait for room: the peer waits for one at a time. */
-  #tellRoom: () => void = () => undefined;
+  #signalRoom: () => void = () => undefined;
 
   constructor(options: RpcConnectionOptions) {
     this.#options = options;
     const {
       input, output, framing, maxMessageBytes = defaultMaxBytes,
-      onRequest, onNotification, onFault, cancel, maxAnswering,
+      onRequest, onNotification, onFault, cancel, maxConcurrentRequests,
     } = options;
     let end: (reason: Error) => void = () => undefined;
     this.ended = new Promise((resolve) => { end = resolve; });
     this.#end = end;
     this.peer = new Peer({
       send: (message) => this.#send(message), room: () => this.#room(), onRequest, onNotification, onFault,
-      ...defined({ cancel, maxAnswering }),
+      ...defined({ cancel, maxConcurrentRequests }),
     });
     const decoder = framing.decoder(maxMessageBytes);
     input.on('data', (chunk: Buffer) => {
@@ -54,9 +54,9 @@ export class RpcConnection {
       }
     });
     input.on('end', () => this.close(
-      new Error(`the peer has ended the conversation${decoder.isWithin ? ' in the middle of a message' : ''}`),
+      new Error(`the peer has ended the conversation${decoder.isMidMessage ? ' in the middle of a message' : ''}`),
     ));
-    output.on('drain', () => this.#tellRoom());
+    output.on('drain', () => this.#signalRoom());
     for (const stream of [input, output]) {
       stream.on('error', (error) => this.close(error));
       stream.on('close', () => this.close(new Error('the connection was closed')));
@@ -89,14 +89,14 @@ export class RpcConnection {
     // Remaining input is read and discarded, so that the peer can end.
     input.resume();
     if (output.writable) output.end();
-    this.#tellRoom();
+    this.#signalRoom();
     this.#end(reason);
   }
 
   async #room(): Promise<void> {
     const { output } = this.#options;
     while (!this.#isEnded && output.writable && output.writableLength > littleBytes) {
-      await new Promise<void>((resolve) => { this.#tellRoom = resolve; });
+      await new Promise<void>((resolve) => { this.#signalRoom = resolve; });
     }
   }
 
@@ -104,8 +104,8 @@ export class RpcConnection {
     const { output, framing, maxQueuedBytes = defaultMaxBytes } = this.#options;
     if (this.#isEnded || !output.writable) return;
     output.write(framing.encode(message));
-    if (output.writableLength > maxQueuedBytes) this.close(
-      new Error(`the peer does not read: more than ${maxQueuedBytes} bytes wait for it`),
-    );
+    if (output.writableLength > maxQueuedBytes) {
+      this.close(new Error(`the peer does not read: more than ${maxQueuedBytes} bytes wait for it`));
+    }
   }
 }

@@ -13,7 +13,7 @@ export interface FrameDecoder {
   /** Returns the messages that are now complete. @throws FramingError The rest of the stream cannot be understood. */
   push(chunk: Buffer): Iterable<string>;
   /** Whether the stream is now in the middle of a message. */
-  readonly isWithin: boolean;
+  readonly isMidMessage: boolean;
 }
 
 export class FramingError extends Error {
@@ -21,7 +21,7 @@ export class FramingError extends Error {
 }
 
 /** Collects the pieces of one message and joins them once it is complete. */
-export class Pieces {
+export class MessageBuffer {
   readonly #maxBytes: number;
   #pieces: Buffer[] = [];
   #sizeBytes = 0;

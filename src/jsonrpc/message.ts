@@ -8,12 +8,12 @@ import { jsonText } from '../base/json.ts';
 export type RpcId = string | number | null;
 
 export type RpcMessage =
-  | { readonly kind: 'request'; readonly id: RpcId; readonly method: string; readonly params: unknown }
-  | { readonly kind: 'notification'; readonly method: string; readonly params: unknown }
-  | { readonly kind: 'result'; readonly id: RpcId; readonly result: unknown }
-  | { readonly kind: 'error'; readonly id: RpcId; readonly error: RpcError }
+  | { readonly type: 'request'; readonly id: RpcId; readonly method: string; readonly params: unknown }
+  | { readonly type: 'notification'; readonly method: string; readonly params: unknown }
+  | { readonly type: 'result'; readonly id: RpcId; readonly result: unknown }
+  | { readonly type: 'error'; readonly id: RpcId; readonly error: RpcError }
   /** Not a valid message. `id`: that of the request that needs a response, where it is known, else `null`. */
-  | { readonly kind: 'invalid'; readonly id: RpcId; readonly why: string };
+  | { readonly type: 'invalid'; readonly id: RpcId; readonly why: string };
 
 /** §5.1; the Language Server Protocol and the Agent Client Protocol define -32800. */
 export const rpcCodes = {
@@ -53,11 +53,11 @@ export function readMessage(value: unknown): RpcMessage {
   if (hasId && !isId(id)) return invalid(null, 'its id is no string, number or null');
   if (method !== undefined) {
     if (typeof method !== 'string') return invalid(hasId ? id as RpcId : null, 'its method is no string');
-    return hasId ? { kind: 'request', id: id as RpcId, method, params } : { kind: 'notification', method, params };
+    return hasId ? { type: 'request', id: id as RpcId, method, params } : { type: 'notification', method, params };
   }
   if (!hasId) return invalid(null, 'it has neither a method nor an id');
-  if (error === undefined || error === null) return { kind: 'result', id: id as RpcId, result };
-  return { kind: 'error', id: id as RpcId, error: readError(error) };
+  if (error === undefined || error === null) return { type: 'result', id: id as RpcId, result };
+  return { type: 'error', id: id as RpcId, error: readError(error) };
 }
 
 export function writeRequest(id: RpcId, method: string, params: unknown): string {
@@ -78,7 +78,7 @@ export function writeError(id: RpcId, { code, message, data }: RpcError): string
 }
 
 function invalid(id: RpcId, why: string): RpcMessage {
-  return { kind: 'invalid', id, why };
+  return { type: 'invalid', id, why };
 }
 
 function isId(id: unknown): id is RpcId {

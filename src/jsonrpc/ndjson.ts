@@ -2,7 +2,7 @@
  * Framing with one line per message (Agent Client Protocol, page Transports): JSON contains no unescaped newline.
  * @module
  */
-import { type FrameDecoder, type Framing, Pieces } from './framing.ts';
+import { type FrameDecoder, type Framing, MessageBuffer } from './framing.ts';
 
 const newline = 0x0a;
 
@@ -12,13 +12,13 @@ export const ndjson: Framing = {
 };
 
 class LineDecoder implements FrameDecoder {
-  readonly #line: Pieces;
+  readonly #line: MessageBuffer;
 
   constructor(maxBytes: number) {
-    this.#line = new Pieces(maxBytes);
+    this.#line = new MessageBuffer(maxBytes);
   }
 
-  get isWithin(): boolean {
+  get isMidMessage(): boolean {
     return this.#line.sizeBytes > 0;
   }
 

@@ -20,14 +20,15 @@ export const acpCancel: CancelMethod = { method: '$/cancel_request', idField: 'r
 /** Cancellation in the Language Server Protocol. */
 export const lspCancel: CancelMethod = { method: '$/cancelRequest', idField: 'id' };
 
-export interface Asked {
+/** What a handler gets beside the request itself. */
+export interface RequestContext {
   /** Aborted when the peer cancels the request, and when the connection ends. */
   readonly signal: AbortSignal;
   /**
    * Runs `make`, which may produce a large answer: one at a time, and only once the peer has read most of what was
    * sent, so that at most one large answer is queued.
    */
-  readonly inTurn: <T>(make: () => T | Promise<T>) => Promise<T>;
+  readonly oneAtATime: <T>(make: () => T | Promise<T>) => Promise<T>;
 }
 
 export interface PeerOptions {
@@ -39,13 +40,13 @@ export interface PeerOptions {
    * Handles a request and returns the result. An {@link RpcError} that it throws is sent as it is; any other error is
    * sent as -32603 and reported to `onFault`, or as -32800 if the request was cancelled.
    */
-  readonly onRequest: (method: string, params: unknown, asked: Asked) => unknown;
+  readonly onRequest: (method: string, params: unknown, context: RequestContext) => unknown;
   readonly onNotification: (method: string, params: unknown) => void;
   /** Reports a fault that no caller waits for: an invalid message, a response to no request, a handler that threw. */
   readonly onFault: (what: string, error?: unknown) => void;
   readonly cancel?: CancelMethod;
   /** Requests of the peer that are handled at a time; further ones are answered with an error. Default: 256. */
-  readonly maxAnswering?: number;
+  readonly maxConcurrentRequests?: number;
 }
 
 export interface RequestOptions {
@@ -55,34 +56,34 @@ export interface RequestOptions {
   readonly timeoutMs?: number;
 }
 
-interface Waiting {
+interface PendingRequest {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /** Ids of abandoned requests that are remembered, so that a late response to one is not reported as a fault. */
 const maxAbandoned = 1000;
-const defaultMaxAnswering = 256;
+const defaultMaxConcurrentRequests = 256;
 /** Characters shown of a message that is not JSON. */
 const shownCharacters = 200;
 
 export class Peer {
   readonly #options: PeerOptions;
-  readonly #waiting = new Map<RpcId, Waiting>();
+  readonly #pending = new Map<RpcId, PendingRequest>();
   readonly #abandoned = new Set<RpcId>();
-  readonly #answering = new Map<RpcId, AbortController>();
+  readonly #handlers = new Map<RpcId, AbortController>();
   #lastId = -1;
   /** Resolves once the last large answer was sent. */
-  #large: Promise<unknown> = Promise.resolve();
-  #end: Error | undefined;
+  #lastLarge: Promise<unknown> = Promise.resolve();
+  #closeReason: Error | undefined;
 
   constructor(options: PeerOptions) {
     this.#options = options;
   }
 
   /** Number of requests without a response so far. */
-  get waitingCount(): number {
-    return this.#waiting.size;
+  get pendingCount(): number {
+    return this.#pending.size;
   }
 
   /**
@@ -93,50 +94,50 @@ export class Peer {
    */
   request(method: string, params: unknown, options: RequestOptions = {}): Promise<unknown> {
     const { signal, timeoutMs } = options;
-    if (this.#end) return Promise.reject(this.#end);
+    if (this.#closeReason) return Promise.reject(this.#closeReason);
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const id = this.#lastId += 1;
     const message = writeRequest(id, method, params);
     return new Promise<unknown>((resolve, reject) => {
       const abandon = (reason: unknown): void => {
-        if (this.#settle(id, (waiting) => waiting.reject(reason))) this.#abandon(id);
+        if (this.#settle(id, (request) => request.reject(reason))) this.#abandon(id);
       };
       const onAbort = (): void => abandon(signal?.reason);
-      const overdue = timeoutMs === undefined ? undefined
+      const timeout = timeoutMs === undefined ? undefined
         : setTimeout(() => abandon(new DOMException(
           `Cannot wait longer than ${timeoutMs} ms for the answer to ${method}`,
           'TimeoutError',
         )), timeoutMs);
       signal?.addEventListener('abort', onAbort, { once: true });
       const settled = <T>(settle: (value: T) => void) => (value: T): void => {
-        clearTimeout(overdue);
+        clearTimeout(timeout);
         signal?.removeEventListener('abort', onAbort);
         settle(value);
       };
-      this.#waiting.set(id, { resolve: settled(resolve), reject: settled(reject) });
+      this.#pending.set(id, { resolve: settled(resolve), reject: settled(reject) });
       this.#options.send(message);
     });
   }
 
   notify(method: string, params: unknown): void {
-    if (!this.#end) this.#options.send(writeNotification(method, params));
+    if (!this.#closeReason) this.#options.send(writeNotification(method, params));
   }
 
   /** Takes one message from the peer. */
   receive(text: string): void {
-    if (this.#end) return;
+    if (this.#closeReason) return;
     const message = this.#parse(text);
-    if (message) this.#take(message);
+    if (message) this.#dispatch(message);
   }
 
-  #take(message: RpcMessage): void {
-    switch (message.kind) {
-      case 'request': return void this.#answer(message.id, message.method, message.params);
-      case 'notification': return this.#told(message.method, message.params);
-      case 'result': return this.#answered(message.id, (waiting) => waiting.resolve(message.result ?? null));
-      case 'error': return this.#answered(message.id, (waiting) => waiting.reject(message.error));
+  #dispatch(message: RpcMessage): void {
+    switch (message.type) {
+      case 'request': return void this.#handleRequest(message.id, message.method, message.params);
+      case 'notification': return this.#handleNotification(message.method, message.params);
+      case 'result': return this.#handleResponse(message.id, (request) => request.resolve(message.result ?? null));
+      case 'error': return this.#handleResponse(message.id, (request) => request.reject(message.error));
       case 'invalid':
-        this.#options.onFault(`not a message: ${message.why}`);
+        this.#options.onFault(`an invalid message: ${message.why}`);
         this.#options.send(
           writeError(message.id, new RpcError(rpcCodes.invalidRequest, `Invalid request: ${message.why}`)),
         );
@@ -145,12 +146,12 @@ export class Peer {
 
   /** Rejects all pending requests, and aborts all handlers of the peer's requests. Nothing is sent after that. */
   close(reason: Error): void {
-    if (this.#end) return;
-    this.#end = reason;
-    for (const waiting of [...this.#waiting.values()]) waiting.reject(reason);
-    this.#waiting.clear();
-    for (const controller of [...this.#answering.values()]) controller.abort(reason);
-    this.#answering.clear();
+    if (this.#closeReason) return;
+    this.#closeReason = reason;
+    for (const request of [...this.#pending.values()]) request.reject(reason);
+    this.#pending.clear();
+    for (const controller of [...this.#handlers.values()]) controller.abort(reason);
+    this.#handlers.clear();
   }
 
   /**
@@ -168,40 +169,44 @@ export class Peer {
     }
   }
 
-  async #answer(id: RpcId, method: string, params: unknown): Promise<void> {
-    const { onRequest, send, maxAnswering = defaultMaxAnswering } = this.#options;
-    if (this.#answering.has(id)) return send(writeError(
-      id,
-      new RpcError(rpcCodes.invalidRequest, 'Invalid request: one with that id is being answered'),
-    ));
-    if (this.#answering.size >= maxAnswering) return send(writeError(
-      id,
-      new RpcError(rpcCodes.internalError, `Cannot answer more than ${maxAnswering} requests at a time`),
-    ));
+  async #handleRequest(id: RpcId, method: string, params: unknown): Promise<void> {
+    const { onRequest, send, maxConcurrentRequests = defaultMaxConcurrentRequests } = this.#options;
+    if (this.#handlers.has(id)) {
+      return send(writeError(
+        id,
+        new RpcError(rpcCodes.invalidRequest, 'Invalid request: one with that id is being answered'),
+      ));
+    }
+    if (this.#handlers.size >= maxConcurrentRequests) {
+      return send(writeError(
+        id,
+        new RpcError(rpcCodes.internalError, `Cannot answer more than ${maxConcurrentRequests} requests at a time`),
+      ));
+    }
     const controller = new AbortController();
-    this.#answering.set(id, controller);
-    const answer = await this.#handled(
+    this.#handlers.set(id, controller);
+    const answer = await this.#respond(
       id,
-      () => onRequest(method, params, { signal: controller.signal, inTurn: (make) => this.#inTurn(make) }),
+      () => onRequest(method, params, { signal: controller.signal, oneAtATime: (make) => this.#oneAtATime(make) }),
       { method, signal: controller.signal },
     );
-    if (this.#end) return;
-    this.#answering.delete(id);
+    if (this.#closeReason) return;
+    this.#handlers.delete(id);
     send(answer);
   }
 
-  #inTurn<T>(make: () => T | Promise<T>): Promise<T> {
-    const made = this.#large.then(() => this.#options.room?.()).then(() => {
-      if (this.#end) throw this.#end;
+  #oneAtATime<T>(make: () => T | Promise<T>): Promise<T> {
+    const made = this.#lastLarge.then(() => this.#options.room?.()).then(() => {
+      if (this.#closeReason) throw this.#closeReason;
       return make();
     });
     // The answer is sent in the microtasks that follow.
-    this.#large = made.then(() => nextTurn(), () => undefined);
+    this.#lastLarge = made.then(() => nextTurn(), () => undefined);
     return made;
   }
 
   /** @returns the response, which is an error if the handler threw. */
-  async #handled(
+  async #respond(
     id: RpcId,
     handle: () => unknown,
     { method, signal }: { readonly method: string; readonly signal: AbortSignal },
@@ -216,34 +221,34 @@ export class Peer {
     }
   }
 
-  #told(method: string, params: unknown): void {
+  #handleNotification(method: string, params: unknown): void {
     const { cancel, onNotification, onFault } = this.#options;
     if (method === cancel?.method) {
       const id = typeof params === 'object' && params !== null
         ? (params as { readonly [field: string]: unknown })[cancel.idField]
         : undefined;
-      this.#answering.get(id as RpcId)
-        ?.abort(new DOMException('The peer does not want the answer any more', 'AbortError'));
+      this.#handlers.get(id as RpcId)
+        ?.abort(new DOMException('The peer has cancelled the request', 'AbortError'));
       return;
     }
     try {
       onNotification(method, params);
     } catch (error) {
-      onFault(`what ${method} tells could not be taken`, error);
+      onFault(`the notification ${method} could not be handled`, error);
     }
   }
 
-  #answered(id: RpcId, settle: (waiting: Waiting) => void): void {
+  #handleResponse(id: RpcId, settle: (request: PendingRequest) => void): void {
     if (this.#settle(id, settle) || this.#abandoned.delete(id)) return;
-    this.#options.onFault(`an answer to nothing that was asked: id ${JSON.stringify(id)}`);
+    this.#options.onFault(`a response to no pending request: id ${JSON.stringify(id)}`);
   }
 
   /** Returns `false` if no request with that id is pending. */
-  #settle(id: RpcId, settle: (waiting: Waiting) => void): boolean {
-    const waiting = this.#waiting.get(id);
-    if (!waiting) return false;
-    this.#waiting.delete(id);
-    settle(waiting);
+  #settle(id: RpcId, settle: (request: PendingRequest) => void): boolean {
+    const request = this.#pending.get(id);
+    if (!request) return false;
+    this.#pending.delete(id);
+    settle(request);
     return true;
   }
 

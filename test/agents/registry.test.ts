@@ -7,7 +7,7 @@ import { temporaryFolder } from '../support/server.ts';
 
 const options = { skip: process.platform === 'win32' ? 'needs permissions to execute' : false };
 
-test('agents are found on the path, and started by where they are', options, (t) => {
+test('agents are found on the search path, and started by their path', options, (t) => {
   const [first, second] = [temporaryFolder(t), temporaryFolder(t)];
   for (const path of [join(second, 'gemini'), join(first, 'claude-code-acp')]) writeFileSync(path, '', { mode: 0o755 });
   writeFileSync(join(first, 'gemini'), '', { mode: 0o644 });
@@ -20,7 +20,7 @@ test('agents are found on the path, and started by where they are', options, (t)
   assert.equal(agentNamed('toString', path), undefined);
 });
 
-test('each known agent can be installed and asked for', () => {
+test('each known agent can be installed and requested', () => {
   for (const { name, argv, packageName } of knownAgents) {
     assert.match(name, /^[a-z]+$/);
     assert.match(packageName, /^(@[\w-]+\/)?[\w-]+$/);
@@ -28,7 +28,7 @@ test('each known agent can be installed and asked for', () => {
   }
 });
 
-test('a word that is neither a known agent nor a program is refused; a command is not looked at', options, (t) => {
+test('a word that is neither a known agent nor a program is refused; a command is not checked', options, (t) => {
   const [folder, workdir] = [temporaryFolder(t), temporaryFolder(t)];
   writeFileSync(join(folder, 'my-agent'), '', { mode: 0o755 });
   writeFileSync(join(folder, 'no-program'), '', { mode: 0o644 });

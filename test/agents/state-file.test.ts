@@ -23,7 +23,7 @@ function cacheIn(t: TestContext): { readonly path: string; readonly read: () => 
   return { path: join(directory, stateFile), read: () => cache.read(directory), parsed: () => mock.callCount() };
 }
 
-test('what no runner writes is not parsed, and the job says so', (t) => {
+test('a state that no runner writes is not parsed, and the job has a warning', (t) => {
   const { path, read, parsed } = cacheIn(t);
   // What went wrong: each look at such a job kept the server for a minute.
   for (const json of [`{"results":[${'{},'.repeat(stateBounds.maxTokens)}{}]}`, '['.repeat(stateBounds.maxTokens)]) {
@@ -35,7 +35,7 @@ test('what no runner writes is not parsed, and the job says so', (t) => {
   assert.deepEqual([read().warnings, parsed()], [tooLarge, 0]);
 });
 
-test('a state is parsed once, however often it is looked at, and again once it has changed', (t) => {
+test('a state is parsed once, however often it is read, and again once it has changed', (t) => {
   const { path, read, parsed } = cacheIn(t);
   assert.deepEqual(read(), { fields: {}, warnings: [] });
   replaceFile(path, JSON.stringify({ turns: 1 }), { mtimeMs: 1000 });
@@ -50,7 +50,7 @@ test('a state is parsed once, however often it is looked at, and again once it h
   assert.deepEqual([statSync(path).size, read().fields['turns'], parsed()], [size, 3, 3]);
 });
 
-test('what is kept of states that were read is bounded', (t) => {
+test('the cache of states is limited', (t) => {
   const cache = new StateCache();
   const { mock } = t.mock.method(JSON, 'parse');
   const folders = Array.from({ length: 4 }, () => temporaryFolder(t));
@@ -63,7 +63,7 @@ test('what is kept of states that were read is bounded', (t) => {
   assert.equal(mock.callCount(), 5);
 });
 
-test('a runner writes no state that the server refuses: the oldest tool calls go, and are counted', () => {
+test('a runner writes no state that the server refuses: the oldest tool calls are dropped and counted', () => {
   const call = (n: number): AgentState['progress']['toolCalls'][number] => ({
     toolCallId: `t${n}`, title: '\u0001'.repeat(2000), kind: 'other', status: 'pending', diffs: [], locations: [],
   });
@@ -78,7 +78,7 @@ test('a runner writes no state that the server refuses: the oldest tool calls go
   assert.deepEqual([progress.toolCalls.length > 100, progress.toolCalls.at(-1)?.toolCallId], [true, 't999']);
 });
 
-test('the longest list gives way, whichever it is', () => {
+test('the longest list is shortened, whichever it is', () => {
   const locations = Array.from({ length: 50_000 }, () => ({ path: '', line: null }));
   const results = Array.from({ length: 200 }, (_, n) => ({ id: `r${n}`, problem: null, message: '\u0001'.repeat(8192), turn: null }));
   const sessions = Array.from({ length: 1000 }, (_, n) => ({ sessionId: `s${n}`, cwd: null, title: '\u0001'.repeat(2000), updatedAt: null }));

@@ -29,17 +29,17 @@ function setUp(): Setting {
   return setting;
 }
 
-test('a turn is written when it begins and when it ends, with where its text stands', () => {
+test('a turn is written when it begins and when it ends, with the place of its text', () => {
   const { log, say, written } = setUp();
   say('before');
   for (const turn of [1, 2]) {
     log.begin(turn);
     say('ä');
     say('b');
-    log.denied();
+    log.countDenial();
     log.end('end_turn', { totalTokens: turn });
   }
-  log.denied();
+  log.countDenial();
   const shown = written.map(({ turn, text, textOffset, textBytes, denied, stopReason }) => ({ turn, text, textOffset, textBytes, denied, stopReason }));
   const begun = { text: '', textBytes: 0, denied: 0, stopReason: null };
   const ended = { text: 'äb', textBytes: 3, denied: 1, stopReason: 'end_turn' };
@@ -49,7 +49,7 @@ test('a turn is written when it begins and when it ends, with where its text sta
   assert.deepEqual(written.map(({ usage }) => usage?.totalTokens), [undefined, 1, undefined, 2]);
 });
 
-test('what comes behind the end of a turn belongs to it, until the next one begins', () => {
+test('text after the end of a turn belongs to it until the next one begins', () => {
   const { log, say, written } = setUp();
   log.begin(1);
   say('a');
@@ -64,7 +64,7 @@ test('what comes behind the end of a turn belongs to it, until the next one begi
   assert.deepEqual(written.slice(2).map(({ turn, text }) => [turn, text]), [[1, 'ab'], [1, 'abc'], [2, '']]);
 });
 
-test('a line that found no room is written later, in its order', () => {
+test('a line that could not be written is written later, in order', () => {
   const setting = setUp();
   const { log, say, written } = setting;
   log.begin(1);
@@ -78,7 +78,7 @@ test('a line that found no room is written later, in its order', () => {
   assert.deepEqual(written.map(({ turn, stopReason }) => [turn, stopReason]), [[1, null], [1, 'end_turn'], [2, null], [2, 'refusal']]);
 });
 
-test('a text of which something found no room is not looked for in stdout', () => {
+test('a text that was not written whole is not read from stdout', () => {
   const { log, say, written } = setUp();
   log.begin(1);
   say('abc', 2);
@@ -89,7 +89,7 @@ test('a text of which something found no room is not looked for in stdout', () =
   assert.deepEqual(written.map(({ text, textOffset }) => [text, textOffset]), [['', 0], ['abc', null], ['', 2], ['d', 2]]);
 });
 
-test('of a long text only the beginning is kept, with whole characters', () => {
+test('only the beginning of a long text is kept, with whole characters', () => {
   for (const [pieces, text, isTextCut] of [
     [['x'.repeat(4096)], 'x'.repeat(4096), false], [['x'.repeat(4096), 'y'], 'x'.repeat(4096), true], [['x'.repeat(5000)], 'x'.repeat(4096), true],
     [['x'.repeat(4095), '😀'], 'x'.repeat(4095), true], [['\ud83d', '\ude00'], '\ufffd\ufffd', false], [['x'.repeat(4000), ''], 'x'.repeat(4000), false],

@@ -11,7 +11,7 @@ const no = '{"outcome":{"outcome":"selected","optionId":"no"}}';
 test('PATCH /jobs/{id}', async (t) => {
   const server = await startTestServer(t);
 
-  await t.test('changes model, effort and mode in the middle of a turn, by id or name; an event tells', async () => {
+  await t.test('changes model, effort and mode in the middle of a turn, by id or name, with an event', async () => {
     const id = await submit(server, telling('hang', { keepAlive: 600 }));
     await inPhase(server, id, 'turn', 1);
     const answer = await change(server, id, { model: 'B', effort: 'high', agentMode: 'code' });
@@ -26,7 +26,7 @@ test('PATCH /jobs/{id}', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('a mode that is no option of the configuration', async () => {
+  await t.test('changes a mode that is not a configuration option', async () => {
     const id = await submit(server, telling('hang', { keepAlive: 600 }, { modes: true }));
     await inPhase(server, id, 'turn', 1);
     assert.deepEqual((await change(server, id, { agentMode: 'Code' })).json(), { jobId: id, agentMode: 'code' });
@@ -36,7 +36,7 @@ test('PATCH /jobs/{id}', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('what the agent does not have: 422, with what it has, and nothing is changed', async () => {
+  await t.test('a value that the agent does not have: 422 with the available ones, and nothing is changed', async () => {
     const id = await submit(server, telling('choices', { keepAlive: 600, permissions: 'ask' }));
     await inPhase(server, id, 'waiting', 1);
     for (const [body, detail] of [
@@ -56,7 +56,7 @@ test('PATCH /jobs/{id}', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('an agent that fails at it: 502 agent_error', async () => {
+  await t.test('an agent that refuses the change: 502 agent_error', async () => {
     const id = await submit(server, telling('choices', { keepAlive: 600 }, { fails: 'session/set_config_option' }));
     await inPhase(server, id, 'waiting', 1);
     const { status, problem } = await change(server, id, { model: 'b' });
@@ -66,13 +66,13 @@ test('PATCH /jobs/{id}', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('before the session has begun it waits for that', async () => {
+  await t.test('waits for the session to begin', async () => {
     const id = await submit(server, telling(undefined, { keepAlive: 600 }));
     assert.deepEqual((await change(server, id, { model: 'b' })).json(), { jobId: id, model: 'b' });
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('permissions hold for all that is decided from then on; what is pending stays', async () => {
+  await t.test('permissions apply to later decisions; pending requests stay', async () => {
     const id = await submit(server, fake('ask edit a\nask edit b', { permissions: 'ask', keepAlive: 600 }));
     const { pendingPermissions: [pending] = [] } = await reaches(server, id, 'it asks', (job) => job.pendingPermissions?.length === 1);
     assert.deepEqual((await change(server, id, { permissions: 'deny' })).json(), { jobId: id, permissions: 'deny' });
@@ -88,7 +88,7 @@ test('PATCH /jobs/{id}', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('what was allowed for always under another policy is asked about again', async () => {
+  await t.test('a permission granted for always under another policy is requested again', async () => {
     const id = await submit(server, fake('ask edit a\nwrite a 1', { permissions: 'ask', keepAlive: 600, workdir: temporaryFolder(t) }));
     const { pendingPermissions: [first] = [] } = await reaches(server, id, 'it asks', (job) => job.pendingPermissions?.length === 1);
     await ask(server, `POST /jobs/${id}/permissions/${first?.permissionId ?? ''}`, { body: { optionId: 'always' } });
@@ -111,7 +111,7 @@ test('PATCH /jobs/{id}', async (t) => {
     assert.equal((await keyed('b')).text, answers[0]?.text);
   });
 
-  await t.test('refuses what says nothing, or something else', async () => {
+  await t.test('refuses an empty change, and unknown fields', async () => {
     const id = await submit(server, telling('choices', { keepAlive: 600 }));
     for (const [body, detail] of [
       [{}, /body: expected at least one of agentMode, model, effort and permissions/], [{ model: '' }, /body: expected at least one/],
@@ -124,7 +124,7 @@ test('PATCH /jobs/{id}', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('of no living agent: 409; of no job: 404', async () => {
+  await t.test('of an agent that has ended: 409; of an unknown job: 404', async () => {
     const other = await submit(server, { command: 'read x' });
     const refused = (await change(server, other, { model: 'b' })).problem;
     assert.deepEqual([refused.status, refused.code], [409, 'not_an_agent']);

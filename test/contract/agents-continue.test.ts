@@ -17,7 +17,7 @@ interface Taken {
 test('a prompt to an agent that has ended', async (t) => {
   const server = await startTestServer(t);
 
-  await t.test('starts it again, by the same request, with its session', async () => {
+  await t.test('starts the agent again, by the same request, with its session', async () => {
     const workdir = temporaryFolder(t);
     const more = { workdir, env: { WHO: 'me' }, name: 'n', labels: { a: 'b' }, timeout: 50, model: 'b' };
     const first = await run(server, telling('choices', more, able));
@@ -32,11 +32,11 @@ test('a prompt to an agent that has ended', async (t) => {
     const old = await show(server, first.jobId);
     assert.deepEqual([old.continuedBy, old.stdout, old.prompt], [jobId, first.stdout, 'choices']);
     const third = (await prompt(server, first.jobId, 'env WHO')).json<Taken>();
-    assert.equal(third.continues, jobId, 'the conversation goes on where it ended last');
+    assert.equal(third.continues, jobId, 'the last job is continued');
     assert.equal((await finished(server, third.jobId)).stdout, '{"WHO":"me"}');
   });
 
-  await t.test('has what was changed meanwhile', async () => {
+  await t.test('includes the changes made meanwhile', async () => {
     const id = await submit(server, telling('choices', { keepAlive: 600, permissions: 'ask' }, able));
     await inPhase(server, id, 'waiting', 1);
     assert.equal((await ask(server, `PATCH /jobs/${id}`, { body: { model: 'b', permissions: 'deny' } })).status, 200);
@@ -46,7 +46,7 @@ test('a prompt to an agent that has ended', async (t) => {
     await ask(server, `POST /jobs/${jobId}/cancel`);
   });
 
-  await t.test('while the job that goes on lives, goes to that one', async () => {
+  await t.test('goes to the continuing job while it runs', async () => {
     const id = await submit(server, telling('choices', { keepAlive: 600 }, able));
     await inPhase(server, id, 'waiting', 1);
     await ask(server, `POST /jobs/${id}/cancel`);
@@ -60,7 +60,7 @@ test('a prompt to an agent that has ended', async (t) => {
     await ask(server, `POST /jobs/${jobId}/cancel`);
   });
 
-  await t.test('that can neither resume nor load a session: the new job fails in words', async () => {
+  await t.test('that can neither resume nor load a session: the new job fails with a message', async () => {
     const { jobId: id } = await run(server, fake('say x'));
     const { jobId } = (await prompt(server, id, 'say y')).json<Taken>();
     const job = await finished(server, jobId);
@@ -71,7 +71,7 @@ test('a prompt to an agent that has ended', async (t) => {
     const { jobId } = await run(server, { mode: 'acp', argv: ['false'], prompt: 'x' });
     const { status, problem } = await prompt(server, jobId, 'y');
     assert.deepEqual([status, problem.code], [409, 'job_not_running']);
-    assert.match(problem.detail, /it has ended, and had no session to go on with/);
+    assert.match(problem.detail, /it has ended, and had no session to continue/);
     assert.equal((await prompt(server, (await run(server, { command: 'true' })).jobId, 'y')).problem.code, 'not_an_agent');
   });
 
@@ -92,7 +92,7 @@ test('a prompt to an agent that has ended', async (t) => {
     assert.deepEqual([continues, (await finished(server, jobId)).stdout], [id, '{}']);
   });
 
-  await t.test('its job may be deleted: then the one before is gone on with', async () => {
+  await t.test('the continuing job may be deleted: then the one before is continued', async () => {
     const { jobId: id } = await run(server, telling('choices', {}, able));
     const { jobId } = (await prompt(server, id, 'choices')).json<Taken>();
     await finished(server, jobId);

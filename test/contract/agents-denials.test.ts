@@ -71,7 +71,7 @@ test(`an agent that does ${10 * times} things unasked through the server`, async
     });
   }
 
-  await t.test('is asked about under ask, and does what a person approves', async () => {
+  await t.test('is asked about under ask, and does what a client approves', async () => {
     const { id, folder, steps } = await begin('ask');
     const asked = steps.map(([, what], index) => [what, index] as const).filter(([what]) => what === 'write' || what === 'run');
     for (const [n] of asked.entries()) {
@@ -85,11 +85,11 @@ test(`an agent that does ${10 * times} things unasked through the server`, async
   });
 });
 
-test('what is denied', async (t) => {
+test('a denial', async (t) => {
   const server = await startTestServer(t);
   const workdir = realpathSync(temporaryFolder(t));
 
-  await t.test('is shown by the job, with the turn and the reason, where the agent asked and where it did not', async () => {
+  await t.test('is shown by the job, with the turn and the reason, whether the agent asked or not', async () => {
     const id = await submit(server, fake('ask edit a', { workdir, permissions: 'deny', keepAlive: 600 }));
     await inPhase(server, id, 'waiting', 1);
     await ask(server, `POST /jobs/${id}/prompt`, { body: { prompt: `ask execute ls\nwrite a x\nspawn {"command":"${'x'.repeat(1000)}"}\nread ../a` } });
@@ -105,12 +105,12 @@ test('what is denied', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('is shown up to a number: the last ones', async () => {
+  await t.test('is shown up to a limit: the last ones', async () => {
     const job = await run(server, fake(Array.from({ length: 60 }, (_, n) => `ask edit file-${n}`).join('\n'), { workdir, permissions: 'deny' }));
     assert.deepEqual([job.permissionsAsked, job.permissionsDenied?.length, job.permissionsDenied?.at(-1)?.paths], [60, 50, ['file-59']]);
   });
 
-  await t.test('is none of what a cancelled turn had asked', async () => {
+  await t.test('does not include pending requests of a cancelled turn', async () => {
     const id = await submit(server, fake('ask edit a', { workdir, permissions: 'ask', keepAlive: 600 }));
     await reaches(server, id, 'it asks', ({ pendingPermissions }) => pendingPermissions?.length === 1);
     await ask(server, `POST /jobs/${id}/prompt/cancel`);
@@ -119,7 +119,7 @@ test('what is denied', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  for (const [what, prompt] of [['asked for', 'ask execute rm x\nsay more'], ['done unasked', 'spawn {"command":"rm x"}\nsay more']] as const) {
+  for (const [what, prompt] of [['asked for', 'ask execute rm x\nsay more'], ['done without asking', 'spawn {"command":"rm x"}\nsay more']] as const) {
     await t.test(`fails the job where onDenied says so: ${what}`, async () => {
       const job = await run(server, fake(prompt, { workdir, permissions: 'edits', onDenied: 'fail', keepAlive: 600 }));
       assert.deepEqual([job.status, job.stopReason, job.acpError?.code], ['failed', 'error', 'permission_denied']);
@@ -128,15 +128,15 @@ test('what is denied', async (t) => {
     });
   }
 
-  await t.test('fails the job also where a person denies it, and where the agent does not end its turn', async () => {
+  await t.test('fails the job also if a client denies it, and if the agent does not end its turn', async () => {
     const id = await submit(server, fake('ask edit a\nstall', { workdir, permissions: 'ask', onDenied: 'fail' }));
     await answer(server, id, { decision: 'deny' });
     const job = await finished(server, id);
     assert.deepEqual([job.status, job.acpError?.code], ['failed', 'permission_denied']);
-    assert.match(job.acpError?.message ?? '', /not allowed to edit a: somebody has/);
+    assert.match(job.acpError?.message ?? '', /not allowed to edit a: a client has/);
   });
 
-  await t.test('does not fail a job that goes on', async () => {
+  await t.test('does not fail a job that continues', async () => {
     const job = await run(server, fake('ask execute ls\nsay more', { workdir, permissions: 'edits', onDenied: 'continue' }));
     assert.deepEqual([job.status, job.stdout], ['completed', `${told('no')}more`]);
     assert.equal((await run(server, telling('argv', { onDenied: 'fail' }))).status, 'completed');
@@ -155,7 +155,7 @@ test('a decision', async (t) => {
     assert.equal((await finished(server, id)).stdout, `${told('yes')}${told('no')}{}`);
   });
 
-  await t.test('to approve is refused where nothing can be allowed once, and to deny is then cancelled', async () => {
+  await t.test('to approve is refused if no option allows once, and to deny then cancels', async () => {
     const options = [{ optionId: 'always', name: 'Always', kind: 'allow_always' }];
     const id = await asking(`call session/request_permission ${JSON.stringify({ toolCall: { toolCallId: 't', kind: 'edit' }, options })}`);
     const wrong = await answer(server, id, { decision: 'approve' }, 400);
@@ -164,7 +164,7 @@ test('a decision', async (t) => {
     assert.equal((await finished(server, id)).stdout, cancelled);
   });
 
-  await t.test('is remembered for the turn: for the same kind, commands and paths, also unasked', async () => {
+  await t.test('is remembered for the turn: for the same kind, commands and paths, also for services', async () => {
     const id = await asking('ask execute ls\nask execute ls\nask execute pwd\nask edit a\nwrite a x\nwrite ./a y', { keepAlive: 600 });
     await answer(server, id, { decision: 'deny', remember: 'turn' });
     await answer(server, id, { decision: 'approve', remember: 'turn' }, 200, ['pwd']);
@@ -172,7 +172,7 @@ test('a decision', async (t) => {
     const first = await inPhase(server, id, 'waiting', 1);
     assert.equal(first.stdout, `${told('no')}${told('no')}${told('yes')}${told('no')}${refused}${refused}`);
     assert.deepEqual([first.permissionsAsked, first.permissionsDenied?.map(({ reason }) => reason)], [6, [
-      'somebody has answered', 'it was answered before, for the turn', 'somebody has answered', 'it was answered before, for the turn', 'it was answered before, for the turn',
+      'a client has answered', 'it was answered before, for the turn', 'a client has answered', 'it was answered before, for the turn', 'it was answered before, for the turn',
     ]]);
     await ask(server, `POST /jobs/${id}/prompt`, { body: { prompt: 'ask execute pwd' } });
     await answer(server, id, { decision: 'deny' }, 200, ['pwd']);

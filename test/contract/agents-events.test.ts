@@ -10,7 +10,7 @@ import { ask, eventsIn, open, type Reached, run, type SentEvent, show, submit } 
 test('GET /jobs/{id}/events of an agent', async (t) => {
   const server = await startTestServer(t, { limits: { heartbeatMs: 20 } });
 
-  await t.test('tells what its agent did, its output, its status and its end', async () => {
+  await t.test('has what its agent did, its output, its status and its end', async () => {
     const job = await run(server, fake('say é\nflood 3\nsay b'));
     const events = await sentFor(server, job.jobId);
     assert.deepEqual(agentEventsIn(events), eventsOf(job));
@@ -22,7 +22,7 @@ test('GET /jobs/{id}/events of an agent', async (t) => {
     for (const { id } of events) assert.match(id, /^\d+-\d+-\d+$/);
   });
 
-  await t.test('of a job without an agent: ids of two parts, and those alone', async () => {
+  await t.test('of a job without an agent: ids have exactly two parts', async () => {
     const { jobId } = await run(server, { command: 'echo hi' });
     for (const { id, event } of await sentFor(server, jobId)) {
       assert.match(id, /^\d+-\d+$/);
@@ -31,7 +31,7 @@ test('GET /jobs/{id}/events of an agent', async (t) => {
     assert.equal((await ask(server, `GET /jobs/${jobId}/events?after=0-0-0`)).status, 400);
   });
 
-  await t.test('resumes behind every event that it sent: nothing lost, nothing doubled', async () => {
+  await t.test('resumes after any event: nothing lost, nothing doubled', async () => {
     const { jobId } = await run(server, fake('say one\nflood 40\nsay é\nflood 3\nsay two'));
     const whole = await sentFor(server, jobId);
     const all = agentEventsIn(whole);
@@ -47,13 +47,13 @@ test('GET /jobs/{id}/events of an agent', async (t) => {
     }
   });
 
-  await t.test('an id without the third part has all events, and the output behind it', async () => {
+  await t.test('an id without the third part gives all events, and the output after it', async () => {
     const { jobId } = await run(server, fake('say one\nsay two'));
     const events = await sentFor(server, jobId, '?after=3-0');
     assert.deepEqual([textIn(events), agentEventsIn(events)[0]?.seq], ['two', 1]);
   });
 
-  await t.test('a follower that comes back again and again has every event once', async () => {
+  await t.test('a follower that reconnects repeatedly gets every event once', async () => {
     const id = await submit(server, fake('say 1', { keepAlive: 600 }));
     const seqs: number[] = [];
     let text = '';
@@ -77,7 +77,7 @@ test('GET /jobs/{id}/events of an agent', async (t) => {
     assert.equal(text + textIn(rest), '1234567');
   });
 
-  await t.test('many followers have the same', async () => {
+  await t.test('many followers get the same events', async () => {
     const id = await submit(server, fake('flood 200\nsay x\nhang', { keepAlive: 600 }));
     const followers = await Promise.all(Array.from({ length: 8 }, () => open(t, server, `GET /jobs/${id}/events`)));
     await inPhase(server, id, 'turn', 1);
@@ -86,7 +86,7 @@ test('GET /jobs/{id}/events of an agent', async (t) => {
     for (const follower of followers) assert.equal(agentEventsIn(eventsIn(await follower.end())).length, job.eventCount);
   });
 
-  await t.test('an event that is longer than a piece comes whole, and one that is too long without what makes it so', async () => {
+  await t.test('an event longer than a chunk is sent whole, and one that is too long without its content', async () => {
     const job = await run(server, fake(`raw ${bigUpdate(300_000)}\nflood 2\nraw ${bigUpdate(1_000)}\nsay x`));
     const events = agentEventsIn(await sentFor(server, job.jobId));
     assert.deepEqual(events.map(({ seq }) => seq), Array.from({ length: events.length }, (_, index) => index + 1));
@@ -119,7 +119,7 @@ test('GET /jobs/{id}/events of an agent', async (t) => {
     assert.deepEqual(eventsOf(await show(server, id)).map(({ type }) => type), ['agent', 'session', 'prompt', 'fault', 'stop']);
   });
 
-  await t.test('half of an event that stays one keeps nobody waiting, nor does a position that is none of an event', async () => {
+  await t.test('a partial event that is never completed delays no follower, nor does an invalid position', async () => {
     const { jobId } = await run(server, fake('say x'));
     appendFileSync(join(server.stateDir, 'jobs', jobId, 'events.ndjson'), '{"seq":99,"ty');
     const whole = await sentFor(server, jobId);

@@ -19,14 +19,14 @@ test('the stderr and the stopReason of an agent that failed', async (t) => {
     ['wants a login', fake('say x', { env: { FAKE_AUTH: '1' } }), ''],
     ['does not have the model', fake('say x', { model: 'none' }), ''],
   ] as const) {
-    await t.test(`say so: it ${what}`, async () => {
+    await t.test(`are set: it ${what}`, async () => {
       const job = await run(server, request);
       assert.deepEqual([job.status, job.stopReason, job.stderr], ['failed', 'error', `${own}${job.acpError?.message}\n`]);
       await isWhole(server, job.jobId);
     });
   }
 
-  await t.test('say so: its runner was killed', async () => {
+  await t.test('are set: its runner was killed', async () => {
     const id = await submit(server, fake('note mine\nhang'));
     const { pid } = await inPhase(server, id, 'turn', 1);
     await until(async () => (await show(server, id)).stderr === 'mine', { what: 'it has begun' });
@@ -37,7 +37,7 @@ test('the stderr and the stopReason of an agent that failed', async (t) => {
     await isWhole(server, id);
   });
 
-  await t.test('say nothing of one that did not fail, or was ended on purpose', async () => {
+  await t.test('are not set for an agent that did not fail, or was ended on purpose', async () => {
     for (const reason of ['end_turn', 'refusal', 'cancelled']) {
       const job = await run(server, fake(`stop ${reason}`));
       assert.deepEqual([job.stopReason, job.stderr], [reason, '']);
@@ -50,7 +50,7 @@ test('the stderr and the stopReason of an agent that failed', async (t) => {
   });
 });
 
-test('a runner that was killed in the first turn on purpose leaves a turn that was cancelled, not none', async (t) => {
+test('a runner that was killed on purpose in the first turn leaves a cancelled turn, not none', async (t) => {
   const server = await startTestServer(t);
   const id = await submit(server, fake('hang'));
   const { pid, stopReason } = await inPhase(server, id, 'turn', 1);
@@ -61,7 +61,7 @@ test('a runner that was killed in the first turn on purpose leaves a turn that w
   assert.deepEqual([job.reason, job.stopReason, job.agentPhase, job.acpError], ['cancelled', 'cancelled', 'ended', null]);
 });
 
-test('a login in a terminal is told with all that starts it', async (t) => {
+test('a login in a terminal is shown with its command and variables', async (t) => {
   const server = await startTestServer(t);
   const request = fake('say x', { env: { FAKE_LOGIN: '/does/not/exist', SECRET: 'x' } });
   const { acpError } = await run(server, request);
@@ -82,7 +82,7 @@ async function isWhole(server: Reached, id: string): Promise<void> {
   assert.equal(followed.map(({ data }) => data['text']).join(''), stderr);
 }
 
-test('a job whose state is larger than any that a runner writes says so, and is listed and cancelled as ever', async (t) => {
+test('a job whose state is larger than any that a runner writes has a warning, and is listed and cancelled as usual', async (t) => {
   const server = await startTestServer(t);
   const id = await submit(server, fake('hang'));
   await inPhase(server, id, 'turn', 1);

@@ -64,7 +64,7 @@ test('a known agent is installed by npm and then found by its name', options, as
   const agent = await run(server, { mode: 'acp', agent: 'gemini', prompt: 'argv' });
   assert.deepEqual([agent.status, agent.stdout], ['completed', '["--acp"]']);
 
-  await t.test('once more: the files of the one before stay, those before that go', async () => {
+  await t.test('a second installation keeps the files of the one before, a third removes them', async () => {
     const before = readdirSync(directory);
     publishGemini(registry, '1.2.4');
     const again = await install(server, 'gemini', { version: '1.2.4' });
@@ -76,7 +76,7 @@ test('a known agent is installed by npm and then found by its name', options, as
     assert.equal(before.filter((file) => readdirSync(directory).includes(file)).length, 1, 'the record alone');
   });
 
-  await t.test('a version that there is not fails in words, and leaves what was there', async () => {
+  await t.test('a version that does not exist fails with a message, and changes nothing', async () => {
     const files = readdirSync(directory).sort();
     const failed = await install(server, 'gemini', { version: '9.9.9' });
     assert.deepEqual([failed.status, failed.exitCode], ['failed', 1]);
@@ -94,7 +94,7 @@ test('a known agent is installed by npm and then found by its name', options, as
   });
 });
 
-test('an archive is unpacked where its hash is right, and started with the arguments and variables of its entry', options, async (t) => {
+test('an archive is unpacked if its hash is right, and started with the arguments and variables of its entry', options, async (t) => {
   const { server, registry, directory } = await setUp(t);
   const archive = tgz(entry('inner/agent', { content: script }), entry('inner/data', { content: 'x' }));
   const url = registry.serve('/agent-1.0.tar.gz', archive).href;
@@ -149,7 +149,7 @@ test('a package of PyPI is installed by uv, a program alone by its hash', option
   assert.equal((await run(server, { mode: 'acp', agent: 'raw', prompt: 'argv' })).stdout, '[]');
 });
 
-test('what an archive without a hash and a missing uv leave is taken', options, async (t) => {
+test('another method is used if an archive has no hash and uv is missing', options, async (t) => {
   const { server, registry } = await setUp(t);
   publishGemini(registry, '1.2.3');
   const archive = { archive: 'https://a/b.tgz', cmd: 'x' };
@@ -163,7 +163,7 @@ test('what an archive without a hash and a missing uv leave is taken', options, 
   assert.match(problem.detail, /uv is not installed on the machine of the server: install it there first$/);
 });
 
-test('what a killed installation has left is removed by a later one', options, async (t) => {
+test('files that a killed installation has left are removed by a later one', options, async (t) => {
   const { server, registry, directory } = await setUp(t);
   publishGemini(registry, '1.2.3');
   const longAgo = new Date(Date.now() - 3 * 3_600_000);
@@ -187,7 +187,7 @@ test('other users of the machine do not see the variables of an entry', options,
   assert.doesNotMatch(stdout, /sesame/);
 });
 
-test('what cannot be installed is refused before there is a job', options, async (t) => {
+test('an agent that cannot be installed is refused before there is a job', options, async (t) => {
   const { server, directory } = await setUp(t);
   const npx = (name: unknown): object => ({ entry: { distribution: { npx: { package: name } } } });
   const binary = (target: object): object => ({ entry: { distribution: { binary: { [platform]: { archive: 'https://a/b.tgz', cmd: 'x', ...target } } } } });

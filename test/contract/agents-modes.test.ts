@@ -26,24 +26,24 @@ test('the mode of an agent', async (t) => {
     });
   }
 
-  await t.test('is that of the request, where it names one', async () => {
+  await t.test('is that of the request, if it names one', async () => {
     assert.deepEqual(await chosen({ permissions: 'deny', agentMode: 'code' }, { modeIds: ['code', 'ask', 'plan'] }), { o: 'code' });
     assert.deepEqual(await chosen({ permissions: 'deny', agentMode: 'yolo' }, { modeIds: ['yolo', 'code'] }), { o: 'yolo' });
     const missing = { permissions: 'deny', agentMode: 'none', strictConfig: false };
     assert.deepEqual(await chosen(missing, { modeIds: ['code', 'ask', 'plan'] }), { o: 'plan' });
   });
 
-  await t.test('is told, and a switch that allows all is turned off', async () => {
+  await t.test('is reported, and a switch that allows everything is turned off', async () => {
     const job = await run(server, telling('choices', { permissions: 'ask' }, { modeIds: ['code', 'ask'], allowAll: true }));
     assert.deepEqual(JSON.parse(job.stdout ?? ''), { allow_all: 'off', o: 'ask' });
     assert.deepEqual(eventsOf(job).filter(({ type }) => type === 'changed').map(({ agentMode }) => agentMode), ['ask']);
   });
 
-  await t.test('fails the job in words where none is known to ask, unless the agent is trusted', async () => {
+  await t.test('fails the job if no mode is known to ask, unless the agent is trusted', async () => {
     for (const permissions of ['deny', 'read', 'edits', 'ask', rules]) {
       const job = await run(server, telling('choices', { permissions }, { modeIds: ['code', 'yolo'] }));
       assert.deepEqual([job.status, job.acpError?.code, job.acpError?.details], ['failed', 'policy_not_supported', { modes: ['code', 'yolo'] }]);
-      assert.match(job.acpError?.message ?? '', /^Cannot hold the agent to the permissions (\w+|by rules): of its modes \(code, yolo\) none .* "trustAgent": true$/);
+      assert.match(job.acpError?.message ?? '', /^Cannot enforce the permissions (\w+|by rules): none of the agent's modes \(code, yolo\) is known .* "trustAgent": true$/);
       assert.deepEqual(await chosen({ permissions, trustAgent: true }, { modeIds: ['code', 'yolo'] }), {});
     }
     for (const permissions of ['all', undefined]) assert.deepEqual(await chosen({ permissions: permissions ?? null }, { modeIds: ['code', 'yolo'] }), {});
@@ -73,12 +73,12 @@ test('the mode of an agent', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('is none that a change of permissions can use: it is refused, and nothing changes', async () => {
+  await t.test('is not known to ask: a change of permissions is refused, and nothing changes', async () => {
     const id = await submit(server, telling('argv', { keepAlive: 600 }, { modeIds: ['code', 'yolo'] }));
     await inPhase(server, id, 'waiting', 1);
     const { status, problem } = await ask(server, `PATCH /jobs/${id}`, { body: { permissions: 'deny' } });
     assert.deepEqual([status, problem.code], [422, 'config_not_supported']);
-    assert.match(JSON.stringify(problem), /none is known to ask permission/);
+    assert.match(JSON.stringify(problem), /none of the agent's modes .* is known to ask for permission/);
     await ask(server, `POST /jobs/${id}/cancel`);
     assert.deepEqual(eventsOf(await finished(server, id)).filter(({ type }) => type === 'changed'), []);
   });

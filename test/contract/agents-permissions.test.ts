@@ -1,11 +1,11 @@
-/** What an agent asks: who decides, and how somebody answers. */
+/** The requests of an agent: what decides, and how clients answer. */
 import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
-import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from '../support/agent.ts';
+import { eventsOf, fake, inPhase, noProcessLeft, reaches, telling } from '../support/agent.ts';
 import { type Answer, ask, eventsIn, finished, open, type Reached, run, show, submit } from '../support/client.ts';
 
 const told = (optionId: string): string => JSON.stringify({ outcome: { outcome: 'selected', optionId } });
@@ -45,7 +45,7 @@ test('permissions', async (t) => {
     assert.deepEqual(await decided('deny', ['read docs/a', 'execute ls']), ['no', 'no']);
   });
 
-  await t.test('rules: the first that fits decides, what none fits is denied', async () => {
+  await t.test('rules: the first that matches decides; without a match the request is denied', async () => {
     const rules = [
       { path: 'docs/secret*', decide: 'deny' }, { kind: 'edit', path: 'docs/**', decide: 'approve' }, { command: 'np?', decide: 'approve' },
       { kind: 'read', decide: 'approve' }, { kind: 'fetch', tool: 'Do *', decide: 'approve' },
@@ -55,28 +55,28 @@ test('permissions', async (t) => {
     assert.deepEqual(await decided([], ['read docs/a']), ['no']);
   });
 
-  await t.test('each decision is told, with its reason', async () => {
+  await t.test('each decision is reported, with its reason', async () => {
     const job = await run(server, fake('ask edit /etc/x', { workdir: folder }));
     const [event] = eventsOf(job).filter(({ type }) => type === 'permission');
     assert.deepEqual([event?.['decision'], event?.['reason']], ['no', 'the policy would approve it, but /etc/x is outside of the directories of the job']);
     assert.deepEqual((event?.['question'] as { paths: string[] }).paths, ['/etc/x']);
   });
 
-  await t.test('nobody answers in time: askDefault holds, and approves no more than edits would', async () => {
+  await t.test('without an answer in time askDefault applies, and approves no more than edits would', async () => {
     const inTime = { permissions: 'ask', askTimeout: 0.05 };
     assert.deepEqual(await decided('ask', ['edit docs/a'], inTime), ['no']);
     assert.deepEqual(await decided('ask', ['edit docs/a'], { ...inTime, askDefault: 'deny' }), ['no']);
     assert.deepEqual(await decided('ask', ['edit docs/a', 'edit /etc/x', 'execute ls'], { ...inTime, askDefault: 'approve' }), ['yes', 'no', 'no']);
     const job = await run(server, fake('ask edit a', { workdir: folder, ...inTime }));
     const events = eventsOf(job).filter(({ type }) => type === 'permission');
-    assert.deepEqual(events.map(({ decision, reason }) => [decision, reason]), [['pending', 'the policy is ask'], ['no', 'nobody answered within 0.05 s']]);
+    assert.deepEqual(events.map(({ decision, reason }) => [decision, reason]), [['pending', 'the policy is ask'], ['no', 'timed out after 0.05 s']]);
   });
 });
 
-test('ask: somebody is to say', async (t) => {
+test('the policy ask', async (t) => {
   const server = await startTestServer(t);
 
-  await t.test('the job shows what is asked, a follower is told, and the answer goes to the agent', async () => {
+  await t.test('the job shows the request, a follower gets an event, and the answer goes to the agent', async () => {
     const id = await submit(server, fake('ask edit docs/a\nsay , done', { permissions: 'ask' }));
     const live = await open(t, server, `GET /jobs/${id}/events`);
     await live.until(/"type":"permission"/);
@@ -95,10 +95,10 @@ test('ask: somebody is to say', async (t) => {
     assert.deepEqual([answer.status, answer.json()], [200, { permissionId, optionId: 'always' }]);
     assert.equal((await finished(server, id)).stdout, `${told('always')}, done`);
     assert.deepEqual(permissionsIn(await live.end()).map(({ decision, reason }) => [decision, reason]),
-      [['pending', 'the policy is ask'], ['always', 'somebody has answered']]);
+      [['pending', 'the policy is ask'], ['always', 'a client has answered']]);
   });
 
-  await t.test('what fits nothing is refused, and the question stays', async () => {
+  await t.test('an answer that matches no option is refused, and the request stays pending', async () => {
     const id = await submit(server, fake('ask edit a', { permissions: 'ask' }));
     const [{ permissionId } = { permissionId: '' }] = (await pending(server, id)).pendingPermissions ?? [];
     for (const [path, body, status, code] of [
@@ -143,7 +143,7 @@ test('ask: somebody is to say', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('a turn that is cancelled asks nobody any more', async () => {
+  await t.test('a cancelled turn has no pending requests', async () => {
     const id = await submit(server, fake('ask edit a', { permissions: 'ask', keepAlive: 600 }));
     const [{ permissionId } = { permissionId: '' }] = (await pending(server, id)).pendingPermissions ?? [];
     assert.deepEqual((await ask(server, `POST /jobs/${id}/prompt/cancel`)).json(), { cancelled: true });
@@ -151,15 +151,15 @@ test('ask: somebody is to say', async (t) => {
     assert.deepEqual([job.pendingPermissions, job.stdout], [[], cancelled]);
     assert.equal((await reply(server, id, permissionId, 'yes')).problem.code, 'permission_not_found');
     await ask(server, `POST /jobs/${id}/cancel`);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
-  await t.test('a job that is cancelled asks nobody any more', async () => {
+  await t.test('a cancelled job has no pending requests', async () => {
     const id = await submit(server, fake('ask edit a', { permissions: 'ask' }));
     await pending(server, id);
     const job = (await ask(server, `POST /jobs/${id}/cancel`)).json<Job>();
     assert.deepEqual([job.reason, job.pendingPermissions], ['cancelled', []]);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
   await t.test('of a job without an agent, or of none: 409 not_an_agent, 404', async () => {
@@ -170,14 +170,14 @@ test('ask: somebody is to say', async (t) => {
   });
 });
 
-test('elicitation: an agent that asks for more than a permission', async (t) => {
+test('elicitation: an agent that asks more than permissions', async (t) => {
   const server = await startTestServer(t);
 
-  await t.test('finds no such method where the request does not allow it', async () => {
+  await t.test('is an unknown method if the request does not allow it', async () => {
     assert.match((await run(server, telling('elicit'))).stdout ?? '', /-32601/);
   });
 
-  await t.test('is declined where nobody answers in time', async () => {
+  await t.test('is declined if no answer comes in time', async () => {
     assert.equal((await run(server, telling('elicit', { elicitation: true, askTimeout: 0.05 }))).stdout, '{"action":"decline"}');
   });
 
@@ -211,7 +211,7 @@ test('elicitation by URL: an agent that sends the user to a page', async (t) => 
     assert.equal((await finished(server, id)).stdout, '{"action":"accept"}');
   });
 
-  await t.test('needs no answer where the agent says that it was completed', async () => {
+  await t.test('needs no answer if the agent reports that it was completed', async () => {
     const lines = [
       { jsonrpc: '2.0', id: 900, method: 'elicitation/create', params: question },
       { jsonrpc: '2.0', method: 'elicitation/complete', params: { elicitationId: 'e1' } },
@@ -220,7 +220,7 @@ test('elicitation by URL: an agent that sends the user to a page', async (t) => 
     const job = await run(server, fake(prompt, { elicitation: true }));
     const told = eventsOf(job).filter(({ type }) => type === 'elicitation').map(({ decision, reason, url }) => [decision, reason, url]);
     assert.deepEqual(told, [
-      ['pending', 'somebody is to answer it', question.url], ['accept', 'it was done at the URL', question.url],
+      ['pending', 'it waits for an answer', question.url], ['accept', 'it was done at the URL', question.url],
     ]);
     assert.deepEqual([job.stopReason, job.pendingElicitations], ['end_turn', []]);
   });

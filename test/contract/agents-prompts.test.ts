@@ -1,14 +1,14 @@
-/** POST /jobs/{id}/prompt: an agent goes on, turn after turn, in the same process. */
+/** POST /jobs/{id}/prompt: an agent continues, turn after turn, in the same process. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startTestServer } from '../support/server.ts';
-import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from '../support/agent.ts';
+import { eventsOf, fake, inPhase, noProcessLeft, reaches, telling } from '../support/agent.ts';
 import { type Answer, ask, finished, type Reached, run, show, submit } from '../support/client.ts';
 
 test('POST /jobs/{id}/prompt', async (t) => {
   const server = await startTestServer(t);
 
-  await t.test('goes on with the same process and session', async () => {
+  await t.test('continues with the same process and session', async () => {
     const id = await submit(server, fake('say a', { keepAlive: 600 }));
     const first = await inPhase(server, id, 'waiting', 1);
     assert.deepEqual([first.status, first.stopReason, first.stdout, first.processAlive], ['running', 'end_turn', 'a', true]);
@@ -22,7 +22,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
     assert.deepEqual(eventsOf(job).filter(({ type }) => type === 'stop').map((event) => [event['turn'], event['stopReason']]),
       [[1, 'end_turn'], [2, 'end_turn'], [3, 'refusal']]);
     await ask(server, `POST /jobs/${id}/cancel`);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
   await t.test('to an agent that was begun without a prompt is the first turn', async () => {
@@ -74,7 +74,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
   await t.test('ends the wait of keepAlive; without one the job is completed', async () => {
     const job = await run(server, fake('say x', { keepAlive: 0.2 }));
     assert.deepEqual([job.status, job.reason, job.stopReason, job.stdout, job.agentPhase], ['completed', 'exit', 'end_turn', 'x', 'ended']);
-    await nobodyLeft(job.jobId);
+    await noProcessLeft(job.jobId);
     const never = await run(server, fake(undefined, { keepAlive: 0.2 }));
     assert.deepEqual([never.status, never.stopReason], ['completed', 'no_prompt']);
   });
@@ -88,13 +88,13 @@ test('POST /jobs/{id}/prompt', async (t) => {
     assert.deepEqual([job.status, job.stopReason], job.turnCount === 2 ? ['completed', 'end_turn'] : ['failed', 'refusal']);
   });
 
-  await t.test('an agent that ends while it waits', async () => {
+  await t.test('ends the wait when the agent ends', async () => {
     const id = await submit(server, fake('say x', { keepAlive: 600 }));
     const job = await inPhase(server, id, 'waiting', 1);
     process.kill(Number(eventsOf(job)[0]?.['pid']), 'SIGKILL');
     const ended = await finished(server, id);
     assert.deepEqual([ended.stdout, ended.agentPhase], ['x', 'ended']);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
   await t.test('with an Idempotency-Key is one prompt, however often it is sent', async () => {
@@ -113,7 +113,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
     assert.equal((await keyed('say b')).text, first?.text, 'also after the end');
   });
 
-  await t.test('that its agent has not answered in time may be sent again with its Idempotency-Key: it is one prompt', async () => {
+  await t.test('that its agent has not answered in time may be repeated with its Idempotency-Key: it is one prompt', async () => {
     const id = await submit(server, fake('say a', { keepAlive: 600 }));
     const { pid } = await inPhase(server, id, 'waiting', 1);
     const keyed = (): Promise<Answer> => ask(server, `POST /jobs/${id}/prompt`, { body: { prompt: 'say b' }, headers: { 'Idempotency-Key': 'k' } });
@@ -129,7 +129,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('many at once: each is answered, and those that are taken are said', async () => {
+  await t.test('many at once: each is answered, and those that are accepted reach the agent', async () => {
     const id = await submit(server, fake('hang', { keepAlive: 600 }));
     await inPhase(server, id, 'turn', 1);
     const answers = await Promise.all(Array.from({ length: 90 }, () => prompt(server, id, 'say .')));
@@ -152,7 +152,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('reaches the agent whole, whatever is in it', async () => {
+  await t.test('reaches the agent unchanged, whatever it contains', async () => {
     const id = await submit(server, telling(undefined, { keepAlive: 600 }));
     const texts = ['é漢😀\n\r\n\u2028\0"\\', '{"is":"cancel"}\n{"id":"x","is":"cancel"}\n', 'x'.repeat(200_000), ' '];
     let expected = '';
@@ -165,7 +165,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('refuses what is no prompt', async () => {
+  await t.test('refuses an invalid prompt', async () => {
     const id = await submit(server, fake('say a', { keepAlive: 600 }));
     await inPhase(server, id, 'waiting', 1);
     for (const [body, detail] of [
@@ -193,7 +193,7 @@ test('POST /jobs/{id}/prompt', async (t) => {
     await ask(server, `POST /jobs/${id}/nudge`);
   });
 
-  await t.test('to a job that only asks about sessions is refused', async () => {
+  await t.test('to a job that only manages sessions is refused', async () => {
     const job = await run(server, telling(undefined, { sessionAction: 'list', keepAlive: 600 }, { abilities: { sessionCapabilities: { list: {} } } }));
     assert.deepEqual([job.status, job.sessions], ['completed', [{ sessionId: 'old', cwd: '/', title: 'An old one', updatedAt: null }]]);
     assert.equal(job.stdout, `${JSON.stringify(job.sessions?.[0])}\n`);

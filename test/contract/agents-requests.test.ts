@@ -1,14 +1,14 @@
-/** The fields of mode acp: what is refused, what reaches the agent, and what nobody is shown. */
+/** The fields of mode acp: what is refused, what reaches the agent, and what is never shown. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { environmentOf, startTestServer, temporaryFolder } from '../support/server.ts';
-import { eventsOf, fake, inPhase, nobodyLeft, telling } from '../support/agent.ts';
+import { eventsOf, fake, inPhase, noProcessLeft, telling } from '../support/agent.ts';
 import { ask, open, run, show, submit } from '../support/client.ts';
 
-test('what a request in mode acp says wrong is 400, in words', async (t) => {
+test('an invalid field of a request in mode acp is 400, with a message', async (t) => {
   const server = await startTestServer(t);
   const cases: readonly (readonly [fields: object, detail: RegExp])[] = [
     [{ agent: 1 }, /body\.agent: expected a string/], [{ agent: 'a\0b' }, /body\.agent: .*NUL/], [{ agent: 'copilot', argv: ['x'] }, /body\.argv: expected nothing, as agent is given/],
@@ -64,13 +64,13 @@ test('what a request in mode acp says wrong is 400, in words', async (t) => {
       }
     });
   }
-  await t.test('after all of them no job is there', async () => {
+  await t.test('none of them has started a job', async () => {
     assert.deepEqual((await ask(server, 'GET /jobs')).json(), []);
     assert.deepEqual(readdirSync(join(server.stateDir, 'jobs')), []);
   });
 });
 
-test('what a request in mode acp says', async (t) => {
+test('the fields of a request in mode acp', async (t) => {
   const server = await startTestServer(t);
   const folder = temporaryFolder(t);
   const able = { promptCapabilities: { image: true, audio: true, embeddedContext: true }, mcpCapabilities: { http: true, sse: true }, loadSession: true };
@@ -82,7 +82,7 @@ test('what a request in mode acp says', async (t) => {
     return (JSON.parse(job.stdout ?? '') as { session: { [field: string]: unknown } }).session;
   }
 
-  await t.test('empty texts count as absent, and so does what is off', async () => {
+  await t.test('empty texts count as absent, and so do false values', async () => {
     const job = await run(server, telling('session', {
       agent: '', acp_session_id: '', model: '', effort: '', agentMode: '', authMethod: '', persistent_session_key: '', persistent_shell: false,
       command: '', sessionKey: '', bootstrapCommand: '', bootstrapCurrentCommand: '', shell: '', tty: false, stdin: null, workdir: '', name: '',
@@ -112,7 +112,7 @@ test('what a request in mode acp says', async (t) => {
       const job = await run(server, telling([blocks[0], blocks[index]]));
       assert.deepEqual([job.status, job.acpError?.code, job.stdout], ['failed', 'content_not_supported', '']);
       assert.match(job.acpError?.message ?? '', new RegExp(`takes no ${ability}`));
-      await nobodyLeft(job.jobId);
+      await noProcessLeft(job.jobId);
     });
   }
 
@@ -141,7 +141,7 @@ test('what a request in mode acp says', async (t) => {
     assert.equal((await run(server, telling('choices', { model: 'b', effort: 'HIGH', agentMode: 'Code' }))).stdout, '{"m":"b","e":"high","o":"code"}');
   });
 
-  await t.test('what the agent does not have to choose fails the job, unless strictConfig is false', async () => {
+  await t.test('a choice that the agent does not have fails the job, unless strictConfig is false', async () => {
     const wishes = { model: 'c', effort: 'high', agentMode: 'none' };
     const strict = await run(server, telling('choices', wishes));
     assert.deepEqual([strict.status, strict.acpError?.code, strict.turnCount], ['failed', 'config_not_supported', 0]);
@@ -154,7 +154,7 @@ test('what a request in mode acp says', async (t) => {
     assert.match(none.acpError?.message ?? '', /Cannot choose thought_level high: it offers none/);
   });
 
-  await t.test('additional directories reach an agent that takes them, made absolute; another is told nothing, which is told', async () => {
+  await t.test('additional directories reach an agent that supports them, made absolute; for another there is a fault', async () => {
     mkdirSync(join(folder, 'a'));
     const home = environmentOf(dirname(server.stateDir))['HOME'] ?? '';
     mkdirSync(join(home, 'x'));
@@ -165,10 +165,10 @@ test('what a request in mode acp says', async (t) => {
     assert.deepEqual(await sessionFor(more, { sessionCapabilities: { additionalDirectories: {} } }), { cwd: folder, mcpServers: [], additionalDirectories: [join(folder, 'a'), '/tmp'] });
     const job = await run(server, telling('session', more));
     assert.equal('additionalDirectories' in (JSON.parse(job.stdout ?? '') as { session: object }).session, false);
-    assert.match(String(eventsOf(job).find(({ type }) => type === 'fault')?.['what']), /takes no further directories/);
+    assert.match(String(eventsOf(job).find(({ type }) => type === 'fault')?.['what']), /supports no additional directories/);
   });
 
-  await t.test('an earlier session is gone on with, and what was said before is no output', async () => {
+  await t.test('an earlier session is continued, and its replay is not output', async () => {
     const job = await run(server, telling('session', { acp_session_id: 's1' }, { abilities: able }));
     const { session } = JSON.parse(job.stdout ?? '') as { session: object };
     assert.deepEqual([session, job.acpSessionId], [{ sessionId: 's1', cwd: process.cwd(), mcpServers: [] }, 's1']);
@@ -177,7 +177,7 @@ test('what a request in mode acp says', async (t) => {
     assert.equal(acpError?.code, 'resume_not_supported');
   });
 
-  await t.test('sessions are listed, or forgotten, where the agent can', async () => {
+  await t.test('sessions are listed or deleted if the agent supports that', async () => {
     const can = { abilities: { sessionCapabilities: { list: {}, delete: {} } } };
     assert.deepEqual((await run(server, telling(undefined, { sessionAction: 'list' }, can))).sessions, [{ sessionId: 'old', cwd: '/', title: 'An old one', updatedAt: null }]);
     assert.equal((await run(server, telling(undefined, { sessionAction: 'delete', acp_session_id: 'old' }, can))).status, 'completed');
@@ -185,7 +185,7 @@ test('what a request in mode acp says', async (t) => {
     assert.deepEqual([status, acpError?.code], ['failed', 'sessions_not_supported']);
   });
 
-  await t.test('an agent is logged out where it says that it can', async () => {
+  await t.test('an agent is logged out if it supports that', async () => {
     const job = await run(server, fake(undefined, { sessionAction: 'logout', env: { FAKE_SESSIONS: '1' } }));
     assert.deepEqual([job.status, job.stderr, job.acpSessionId], ['completed', 'logged out\n', null]);
     const { status, acpError } = await run(server, fake(undefined, { sessionAction: 'logout' }));
@@ -194,7 +194,7 @@ test('what a request in mode acp says', async (t) => {
 
   await t.test('an authMethod that the agent does not have fails in words', async () => {
     const { acpError } = await run(server, fake('say x', { authMethod: 'magic' }));
-    assert.deepEqual([acpError?.code, acpError?.message], ['auth_failed', 'Cannot authenticate by magic: the agent has told no way to']);
+    assert.deepEqual([acpError?.code, acpError?.message], ['auth_failed', 'Cannot authenticate by magic: the agent has no login methods']);
   });
 });
 

@@ -6,7 +6,7 @@ import test, { type TestContext } from 'node:test';
 import { type PermissionRule, rulesOf } from '../../src/protocol/agents.ts';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
-import { eventsOf, fake, nobodyLeft, reaches } from '../support/agent.ts';
+import { eventsOf, fake, noProcessLeft, reaches } from '../support/agent.ts';
 import { type Reached, ask, finished, run, submit } from '../support/client.ts';
 
 const allowed = '{"outcome":{"outcome":"selected","optionId":"yes"}}';
@@ -18,7 +18,7 @@ function folderOf(t: TestContext): string {
   return realpathSync(temporaryFolder(t));
 }
 
-test('what an agent does by its client, without having asked', async (t) => {
+test('an action that an agent has its client do without asking', async (t) => {
   const server = await startTestServer(t);
   const agentWith = (prompt: string, permissions: unknown, more: object = {}): { folder: string; request: object } => {
     const folder = folderOf(t);
@@ -34,7 +34,7 @@ test('what an agent does by its client, without having asked', async (t) => {
     });
   }
 
-  await t.test('writes no file where no rule approves it, and in the workdir where the policy does', async () => {
+  await t.test('writes no file unless a rule, or for the workdir the policy, approves it', async () => {
     for (const [permissions, stdout] of [[oneRule, refused], ['deny', refused], ['read', refused], ['edits', '{}'], ['all', '{}'], [undefined, '{}'], [[{ kind: 'edit', decide: 'approve' }], '{}']] as const) {
       const { folder, request } = agentWith('write made x', permissions);
       assert.deepEqual([(await run(server, request)).stdout, existsSync(join(folder, 'made'))], [stdout, stdout === '{}']);
@@ -55,7 +55,7 @@ test('what an agent does by its client, without having asked', async (t) => {
     assert.equal(denied.stdout, refused);
   });
 
-  await t.test('is asked about where the policy is ask, and done where that is allowed', async () => {
+  await t.test('is asked about if the policy is ask, and done if a client allows it', async () => {
     const { folder, request } = agentWith(`write made one\n${shellCommand.replace('> made', '>> made')}\nread made`, 'ask');
     const id = await submit(server, request);
     const [write] = (await asks(server, id)).pendingPermissions ?? [];
@@ -70,7 +70,7 @@ test('what an agent does by its client, without having asked', async (t) => {
     assert.deepEqual(eventsOf(job).filter(({ type }) => type === 'permission').map(({ decision }) => decision), ['pending', 'allow', 'pending', 'reject']);
   });
 
-  await t.test('is asked about where a rule says so, reading too', async () => {
+  await t.test('is asked about if a rule says so, also for reading', async () => {
     const rules = [{ path: 'secrets/**', decide: 'ask' }, { kind: 'read', path: 'deep/**', decide: 'deny' }, { decide: 'approve' }];
     const { folder, request } = agentWith('read secrets/a\nread deep/a\nread b', rules);
     for (const name of ['secrets', 'deep']) mkdirSync(join(folder, name));
@@ -80,13 +80,13 @@ test('what an agent does by its client, without having asked', async (t) => {
     assert.equal((await finished(server, id)).stdout, `{"content":"secrets/a"}${refused}{"content":"b"}`);
   });
 
-  await t.test('is denied where it is not answered in time, or approved as askDefault says, but for commands', async () => {
+  await t.test('follows askDefault if it is not answered in time, except for commands', async () => {
     for (const [askDefault, stdout] of [['deny', refused + refused], ['approve', `{}${refused}`]] as const) {
       assert.equal((await run(server, agentWith(`write made x\n${shellCommand}`, 'ask', { askTimeout: 0.05, askDefault }).request)).stdout, stdout);
     }
   });
 
-  await t.test('is not asked about any more once its turn is cancelled, or its job', async () => {
+  await t.test('is no longer pending once its turn or its job is cancelled', async () => {
     for (const line of ['prompt/cancel', 'cancel']) {
       const { folder, request } = agentWith('write made x', 'ask', { keepAlive: 600 });
       const id = await submit(server, request);
@@ -95,11 +95,11 @@ test('what an agent does by its client, without having asked', async (t) => {
       const job = await reaches(server, id, 'nothing is asked', ({ pendingPermissions, finishedAt }) => pendingPermissions?.length === 0 || finishedAt !== null).catch(() => finished(server, id));
       assert.deepEqual([job.pendingPermissions, existsSync(join(folder, 'made'))], [[], false]);
       await ask(server, `POST /jobs/${id}/cancel`);
-      await nobodyLeft(id);
+      await noProcessLeft(id);
     }
   });
 
-  await t.test('is refused where a link leads elsewhere by the time that it is allowed', async () => {
+  await t.test('is refused if a link leads elsewhere when it is allowed', async () => {
     const { folder, request } = agentWith('write link/made x', 'ask');
     for (const name of ['one', 'two']) mkdirSync(join(folder, name));
     symlinkSync('one', join(folder, 'link'));
@@ -122,14 +122,14 @@ test('what an agent does by its client, without having asked', async (t) => {
   });
 });
 
-test('what an agent was allowed to do is not asked about again', async (t) => {
+test('a granted permission also covers the services of the client', async (t) => {
   const server = await startTestServer(t);
   const edit = 'permit {"toolCallId":"t1","kind":"edit","title":"Edit","locations":[{"path":"made"}]}';
   const execute = (command: string): string => `permit ${JSON.stringify({ toolCallId: 't2', kind: 'execute', title: 'Run', rawInput: { command } })}`;
   const create = (params: object): string => `call terminal/create ${JSON.stringify(params)}`;
   const ran = (stdout: string): boolean => stdout.startsWith('{"terminalId"');
 
-  await t.test('a file, for the rest of the turn, by any of its names', async () => {
+  await t.test('for a file, for the rest of the turn, by any of its names', async () => {
     const folder = folderOf(t);
     const id = await submit(server, fake(`${edit}\nwrite made one\nwrite ${folder}/made two\nwrite other x`, { workdir: folder, permissions: 'ask' }));
     await answer(server, id, 'yes');
@@ -140,7 +140,7 @@ test('what an agent was allowed to do is not asked about again', async (t) => {
     assert.equal(readFileSync(join(folder, 'made'), 'utf8'), 'two');
   });
 
-  await t.test('a command, once, however it is put to a shell', async () => {
+  await t.test('for a command, once, however it is passed to a shell', async () => {
     const prompt = [execute('echo hi'), create({ command: 'sh', args: ['-c', 'echo hi'] }), create({ command: 'echo hi' })].join('\n');
     const id = await submit(server, fake(prompt, { workdir: folderOf(t), permissions: 'ask' }));
     await answer(server, id, 'yes', 'execute');
@@ -149,7 +149,7 @@ test('what an agent was allowed to do is not asked about again', async (t) => {
     assert.ok(ran(stdout.slice(allowed.length)) && stdout.endsWith(refused), stdout);
   });
 
-  await t.test('but another command, one in another directory, and one with other variables are', async () => {
+  await t.test('but not for another command, directory or variables', async () => {
     const folder = folderOf(t);
     mkdirSync(join(folder, 'sub'));
     for (const params of [{ command: 'echo ho' }, { command: 'echo hi', cwd: 'sub' }, { command: 'echo hi', env: [{ name: 'PATH', value: '.' }] }]) {
@@ -160,7 +160,7 @@ test('what an agent was allowed to do is not asked about again', async (t) => {
     }
   });
 
-  await t.test('nor does a permission to read or run allow to write', async () => {
+  await t.test('but a permission to read or run does not allow writing', async () => {
     for (const kind of ['read', 'execute', 'search']) {
       const id = await submit(server, fake(`permit {"kind":"${kind}","title":"x","locations":[{"path":"made"}]}\nwrite made x`, { workdir: folderOf(t), permissions: 'ask' }));
       await answer(server, id, 'yes', kind);
@@ -169,7 +169,7 @@ test('what an agent was allowed to do is not asked about again', async (t) => {
     }
   });
 
-  await t.test('and is again in the next turn, unless it was allowed for always', async () => {
+  await t.test('until the next turn, unless it was allowed for always', async () => {
     for (const optionId of ['yes', 'always']) {
       const id = await submit(server, fake(`${edit}\nwrite made one`, { workdir: folderOf(t), permissions: 'ask', keepAlive: 600 }));
       await answer(server, id, optionId);
@@ -182,7 +182,7 @@ test('what an agent was allowed to do is not asked about again', async (t) => {
     }
   });
 
-  await t.test('but a rule that denies holds all the same', async () => {
+  await t.test('but a rule that denies still applies', async () => {
     const denial = { tool: 'fs/write_text_file', path: 'made', decide: 'deny' };
     const rules = [denial, { tool: 'Anything', decide: 'ask' }, { decide: 'deny' }];
     const id = await submit(server, fake('permit {"title":"Anything","rawInput":{"path":"made"}}\nwrite made x', { workdir: folderOf(t), permissions: rules }));
@@ -191,7 +191,7 @@ test('what an agent was allowed to do is not asked about again', async (t) => {
   });
 });
 
-test('what the policy approves by itself lifts no rule for what goes through the server', async (t) => {
+test('an approval by the policy lifts no rule for services of the server', async (t) => {
   const server = await startTestServer(t);
   const all = rulesOf('all');
   const permit = (toolCall: object): string => `permit ${JSON.stringify({ title: 'Tool', ...toolCall })}`;

@@ -26,7 +26,7 @@ function outputsIn({ stdout = '' }: Job): readonly { readonly output: string; re
   return stdout.split(/(?<=\})(?=\{)/).map((one) => JSON.parse(one) as ReturnType<typeof outputsIn>[number]);
 }
 
-test('each command finds what the one before has left, as do jobs of that session', options, async (t) => {
+test('each command finds the state that the one before has left, as do jobs of that session', options, async (t) => {
   const server = await startTestServer(t);
   const request = agentRequest(t, 'run X=5; cd /usr; echo hé; echo err >&2\nrun echo $X; pwd\nrun (exit 3)\nrun no-such-command\nrun if');
   const job = await finished(server, await submit(server, request));
@@ -53,7 +53,7 @@ test('a command ends with its agent', options, async (t) => {
   await until(async () => (await commandsOf(server, id))[0]?.reason === 'cancelled', { what: 'the command has ended' });
 });
 
-test('a shell that cannot be had is told to the agent, which goes on', options, async (t) => {
+test('a shell that is not available is reported to the agent, which continues', options, async (t) => {
   const server = await startTestServer(t, { flags: { 'max-sessions': '1' } });
   await sessionOf(server, 'other').run('sleep 1000 & :');
   const job = await finished(server, await submit(server, agentRequest(t, 'run echo hi\nsay {"done":true}')));
@@ -65,7 +65,7 @@ test('a shell that cannot be had is told to the agent, which goes on', options, 
   assert.deepEqual([refused.status, refused.problem.code], [501, 'not_supported']);
 });
 
-test('a server that is killed while a command runs is missed by nobody', options, async (t) => {
+test('a server that is killed while a command runs makes no difference to the agent', options, async (t) => {
   const server = await spawnServer(t);
   const gate = `${realpathSync(temporaryFolder(t))}/gate`;
   const id = await submit(server, agentRequest(t, `run echo begun; until [ -e ${gate} ]; do sleep 0.05; done; echo over\nrun echo next`));
@@ -77,7 +77,7 @@ test('a server that is killed while a command runs is missed by nobody', options
   assert.equal((await commandsOf(server, id)).length, 2);
 });
 
-test('what an agent has left is ended by the next server, where the agent has ended while there was none', options, async (t) => {
+test('processes of an agent that ended while no server ran are ended by the next server', options, async (t) => {
   const server = await spawnServer(t, { environment: environmentOf(temporaryFolder(t)) });
   const id = await submit(server, agentRequest(t, 'run echo begun; sleep 1000'));
   await until(async () => (await commandsOf(server, id))[0]?.stdout === 'begun\n', { what: 'the command runs' });
@@ -89,7 +89,7 @@ test('what an agent has left is ended by the next server, where the agent has en
   assert.equal((await finished(server, id)).acpError?.code, 'runner_ended');
 });
 
-test('where no more jobs may run, an agent that runs has its commands all the same', options, async (t) => {
+test('a running agent can run commands even if no more jobs may run', options, async (t) => {
   const server = await startTestServer(t, { flags: { 'max-running': '1', 'max-queued': '1' } });
   const id = await submit(server, agentRequest(t, 'run echo one\nrun echo two'));
   const waiting = await submit(server, { command: 'echo after' });

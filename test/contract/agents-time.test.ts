@@ -4,7 +4,7 @@ import test from 'node:test';
 import type { Job } from '../../src/client/client.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/wait.ts';
-import { eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from '../support/agent.ts';
+import { eventsOf, fake, inPhase, noProcessLeft, reaches, telling } from '../support/agent.ts';
 import { ask, finished, run, show, submit } from '../support/client.ts';
 
 /** For each turn: seconds that a machine under load needs for a turn in which nothing is waited for. */
@@ -15,7 +15,7 @@ const skip = process.platform === 'win32' ? 'needs process groups' : false;
 test('the time of an agent', { skip }, async (t) => {
   const server = await startTestServer(t);
 
-  await t.test('a permission and a question may wait longer than the timeout, work may not', async () => {
+  await t.test('a pending permission or question may take longer than the timeout, work may not', async () => {
     const asks = { permissions: 'ask', elicitation: true };
     const id = await submit(server, fake('ask edit a\nelicit Why?\nsay done\nhang', { timeout, ...asks }));
     const asking = await reaches(server, id, 'it asks', ({ pendingPermissions }) => pendingPermissions?.length === 1);
@@ -29,10 +29,10 @@ test('the time of an agent', { skip }, async (t) => {
     const job = await finished(server, id);
     assert.match(job.stdout ?? '', /done$/);
     expectTimeout(job);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
-  await t.test('each turn has its own: keepAlive may be longer', async () => {
+  await t.test('each turn has its own limit: keepAlive may be longer', async () => {
     const id = await submit(server, fake('say a', { timeout, keepAlive: 600 }));
     const { turns } = await inPhase(server, id, 'waiting', 1);
     await isPast((turns?.[0]?.finishedAt ?? 0) + timeout + 1);
@@ -45,13 +45,13 @@ test('the time of an agent', { skip }, async (t) => {
     expectTimeout(job);
     const expected = [['a', 'end_turn'], ['b', 'end_turn'], ['c', 'cancelled']];
     assert.deepEqual(job.turns?.map(({ text, stopReason }) => [text, stopReason]), expected);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
-  await t.test('an agent that heeds nothing is ended all the same', async () => {
+  await t.test('an agent that ignores every signal is still ended', async () => {
     const job = await run(server, telling('hang', { timeout, killGrace: 600 }, { deaf: true }));
     assert.deepEqual([job.status, job.reason, job.exitCode], ['timeout', 'timeout', 124]);
-    await nobodyLeft(job.jobId);
+    await noProcessLeft(job.jobId);
   });
 
   await t.test('lifetime bounds the whole job: at a turn, waiting for a prompt, asking', async () => {
@@ -65,11 +65,11 @@ test('the time of an agent', { skip }, async (t) => {
       assert.deepEqual([job.status, job.reason, job.timedOut, job.exitCode], ['timeout', 'timeout', true, 143]);
       assert.deepEqual([job.lifetime, job.agentPhase, job.acpError], [8, 'ended', null]);
       assert.match(job.stdout ?? '', /^a/);
-      await nobodyLeft(id);
+      await noProcessLeft(id);
     }
   });
 
-  await t.test('neither holds where it is null, and each is checked', async () => {
+  await t.test('neither applies if it is null, and each is checked', async () => {
     const job = await run(server, fake('say a', { timeout: null, lifetime: null }));
     assert.deepEqual([job.status, job.timeout, job.lifetime], ['completed', null, null]);
     for (const lifetime of [0, -1, '5', 31_536_001]) {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { spawnServer, temporaryFolder } from '../support/server.ts';
 import { soak } from '../support/soak.ts';
-import { fake, inPhase, nobodyLeft, reaches } from '../support/agent.ts';
+import { fake, inPhase, noProcessLeft, reaches } from '../support/agent.ts';
 import { ask, show, submit } from '../support/client.ts';
 
 const turnCount = soak(8, 50);
@@ -31,7 +31,7 @@ test(`each of ${turnCount} turns has its own text, with a server killed in each`
     if (turn % 2 === 0) writeFileSync(gateOf(turn), '');
     await server.restart();
     if (turn % 2 === 1) {
-      assert.equal((await show(server, id)).agentPhase, 'turn', `turn ${turn} goes on`);
+      assert.equal((await show(server, id)).agentPhase, 'turn', `turn ${turn} continues`);
       writeFileSync(gateOf(turn), '');
     }
     await inPhase(server, id, 'waiting', turn);
@@ -47,5 +47,5 @@ test(`each of ${turnCount} turns has its own text, with a server killed in each`
   const { stdout } = await show(server, id, '?maxBytes=1000000');
   assert.equal(stdout, turns.map(({ text }) => text).join(''));
   await ask(server, `POST /jobs/${id}/cancel`);
-  await nobodyLeft(id);
+  await noProcessLeft(id);
 });

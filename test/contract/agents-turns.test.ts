@@ -37,12 +37,12 @@ test('the turns of an agent', async (t) => {
     assert.deepEqual((await ask(server, `GET /jobs/${id}/turns`)).json(), { turns: ended.turns });
   });
 
-  await t.test('have their tokens', async () => {
+  await t.test('have their token counts', async () => {
     const id = await submit(server, telling('work'));
     assert.deepEqual((await finished(server, id)).turns?.map(({ usage }) => usage), [(await show(server, id)).turnUsage]);
   });
 
-  await t.test('that are not there are turn_not_found, and other jobs have none', async () => {
+  await t.test('that do not exist are turn_not_found, and other jobs have none', async () => {
     const id = await submit(server, fake('say x'));
     await finished(server, id);
     for (const wrong of ['0', '2', '-1', '1e0', 'x', '99999999999999999999']) {
@@ -56,7 +56,7 @@ test('the turns of an agent', async (t) => {
     }
   });
 
-  await t.test('are listed with how a long text begins, and shown with all of it', async () => {
+  await t.test('are listed with the beginning of a long text, and shown with all of it', async () => {
     const long = `${'ä€😀'.repeat(30_000)}"\\`;
     const id = await submit(server, fake('say short', { keepAlive: 600 }));
     await inPhase(server, id, 'waiting', 1);
@@ -76,7 +76,7 @@ test('the turns of an agent', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('keep the beginning of their text where stdout was cut or replaced', async () => {
+  await t.test('keep the beginning of their text if stdout was cut or replaced', async () => {
     const long = 'x'.repeat(5000);
     const id = await submit(server, fake(`say ${long}`, { keepAlive: 600 }));
     await inPhase(server, id, 'waiting', 1);
@@ -93,7 +93,7 @@ test('the turns of an agent', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('have what an agent tells once it has ended the turn', async () => {
+  await t.test('include text that an agent sends after it has ended the turn', async () => {
     const id = await submit(server, fake('say a\nlater b', { keepAlive: 600 }));
     await inPhase(server, id, 'waiting', 1);
     await reaches(server, id, 'the rest is there', ({ turns }) => turns?.[0]?.text === 'ab');
@@ -117,7 +117,7 @@ test('the turns of an agent', async (t) => {
   });
 });
 
-test('waiting for what an agent wants of a person', async (t) => {
+test('waiting for the input that an agent needs', async (t) => {
   const server = await startTestServer(t);
 
   await t.test('waitFor=input wakes at a question, and for nothing else', async (t) => {
@@ -186,7 +186,7 @@ test('waiting for what an agent wants of a person', async (t) => {
     for (const { job } of await Promise.all(ends)) assert.equal(job.status, 'completed');
   });
 
-  await t.test('GET /permissions has all that is asked, and waitsFor=input the jobs that wait', async () => {
+  await t.test('GET /permissions has all pending requests, and waitsFor=input the jobs that wait', async () => {
     assert.deepEqual((await ask(server, 'GET /permissions')).json(), { permissions: [], elicitations: [] });
     const ids = await Promise.all([
       submit(server, fake('ask edit a', { permissions: 'ask' })),

@@ -14,7 +14,7 @@ const v2 = (prompt: string | undefined, more: object = {}): object =>
 test('an agent of version 2', async (t) => {
   const server = await startTestServer(t);
 
-  await t.test('a turn ends when its work does, and not with the answer to the prompt', async () => {
+  await t.test('a turn ends when its work does, not with the answer to the prompt', async () => {
     const job = await run(server, v2('say a\nsay b\nedit /x/y.txt\nplan Look\nsay c'));
     assert.deepEqual([job.status, job.stopReason, job.stdout, job.acpSessionId], ['completed', 'end_turn', 'abc', 's1']);
     assert.deepEqual(job.agentInfo, { name: 'fake-v2', version: '1' });
@@ -27,7 +27,7 @@ test('an agent of version 2', async (t) => {
     assert.deepEqual(job.plan, [{ content: 'Look', priority: 'high', status: 'pending' }]);
   });
 
-  await t.test('the end may be told before the prompt is answered', async () => {
+  await t.test('the end may be reported before the prompt is answered', async () => {
     const job = await run(server, v2('quick\nsay a'));
     assert.deepEqual([job.status, job.stopReason, job.stdout], ['completed', 'end_turn', 'a']);
   });
@@ -42,7 +42,7 @@ test('an agent of version 2', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('a whole message tells what its pieces did not', async () => {
+  await t.test('a whole message adds what its chunks lacked', async () => {
     const job = await run(server, v2('say one\nmessage m1 one, two\nmessage m1 one, two\nmessage m9 . New.\nmessage m1 Other'));
     assert.equal(job.stdout, 'one, two. New.\nOther');
   });
@@ -60,7 +60,7 @@ test('an agent of version 2', async (t) => {
     assert.match((await run(server, v2('refuse'))).acpError?.message ?? '', /Not now/);
   });
 
-  await t.test('permissions are judged by what they are about; there are no files and commands of the client', async () => {
+  await t.test('permissions are judged by their subject; the client offers no files and commands', async () => {
     const permissions = [
       { command: 'ls *', decide: 'approve' }, { kind: 'execute', decide: 'deny' }, { path: 'a', decide: 'approve' },
       { decide: 'deny' },
@@ -77,7 +77,7 @@ test('an agent of version 2', async (t) => {
     assert.equal((await finished(server, id)).stdout, 'yes;');
   });
 
-  await t.test('model and mode are chosen, and changed; it goes on with its session after its end', async () => {
+  await t.test('model and mode are chosen and changed; the session continues after its end', async () => {
     const id = await submit(server, v2('choices', { keepAlive: 600, model: 'B' }));
     await inPhase(server, id, 'waiting', 1);
     const changed = await ask(server, `PATCH /jobs/${id}`, { body: { agentMode: 'code' } });
@@ -102,7 +102,7 @@ test('an agent of version 2', async (t) => {
     assert.equal(list.sessions?.[0]?.title, 'First one');
   });
 
-  await t.test('logs in in a terminal, where the server has some, and out', async () => {
+  await t.test('logs in in a terminal if the server has some, and logs out', async () => {
     const { acpError } = await run(server, v2('x', { authMethod: 'tty' }));
     assert.deepEqual([acpError?.code, acpError?.details['authMethods']], ['auth_failed', [
       { id: 'key', name: 'By a key' },
@@ -130,7 +130,7 @@ test('an agent of version 2', async (t) => {
     assert.equal(silent.stdout, `${JSON.stringify({ auth: { terminal: {} } })}-32601;`);
   });
 
-  await t.test('is spoken to in version 1 where that is asked for', async () => {
+  await t.test('uses version 1 if that is requested', async () => {
     const [agent] = eventsOf(await run(server, v2(undefined, { acpVersion: 1 })));
     assert.deepEqual([agent?.['info'], agent?.['protocolVersion']], [{ name: 'fake-v2', version: '1' }, undefined]);
     const { status, problem } = await ask(server, 'POST /exec', { body: v2('x', { acpVersion: 3 }) });

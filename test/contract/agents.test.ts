@@ -6,7 +6,7 @@ import test from 'node:test';
 import type { Job } from '../../src/protocol/jobs.ts';
 import { startTestServer, temporaryFolder } from '../support/server.ts';
 import {
-  eventsOf, fake, fakeAgent, inPhase, knownEventsOf, nobodyLeft, reaches, readEventsOf, telling, tellingAgent,
+  eventsOf, fake, fakeAgent, inPhase, knownEventsOf, noProcessLeft, reaches, readEventsOf, telling, tellingAgent,
 } from '../support/agent.ts';
 import { ask, finished, run, show, submit } from '../support/client.ts';
 
@@ -44,10 +44,10 @@ test('the job of an agent', async (t) => {
     assert.deepEqual(events.map(({ type }) => type), ['agent', 'session', 'prompt', 'update', 'update', 'update', 'update', 'stop']);
     assert.deepEqual(events.map(({ seq }) => seq), [1, 2, 3, 4, 5, 6, 7, 8]);
     assert.equal(job.eventCount, 8);
-    await nobodyLeft(job.jobId);
+    await noProcessLeft(job.jobId);
   });
 
-  await t.test('has a command: how its prompt begins, in one line of whole characters', async () => {
+  await t.test('has a command: the beginning of its prompt, as one line of whole characters', async () => {
     const program = `${process.execPath} ${fakeAgent}`;
     const prompts: readonly (readonly [request: object, command: string])[] = [
       [fake('say a'), '[acp] say a'],
@@ -103,7 +103,7 @@ test('the job of an agent', async (t) => {
     assert.equal(eventsOf(job).filter(({ type }) => type === 'update').length, 9);
   });
 
-  await t.test('tells existing clients which permission was asked for, and what the answer was', async () => {
+  await t.test('shows existing clients which permission was requested, and the answer', async () => {
     const id = await submit(server, fake('ask edit a', { permissions: 'ask', keepAlive: 600 }));
     const { pendingPermissions = [] } = await reaches(server, id, 'it asks', (job) => job.pendingPermissions?.length === 1);
     const permissionId = pendingPermissions[0]?.permissionId;
@@ -116,7 +116,7 @@ test('the job of an agent', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('has the text of the message as its stdout, byte for byte, and without what else was told', async () => {
+  await t.test('has exactly the text of the message as its stdout', async () => {
     const job = await run(server, fake('say é漢\nflood 20\nsay 😀  two spaces'));
     assert.deepEqual([job.stdout, job.stderr], ['é漢😀  two spaces', '']);
     assert.equal((await ask(server, `GET /jobs/${job.jobId}/stdout`)).text, 'é漢😀  two spaces');
@@ -137,27 +137,27 @@ test('the job of an agent', async (t) => {
     }
   });
 
-  await t.test('whose agent ends in the middle says how', async () => {
+  await t.test('whose agent ends in the middle reports how', async () => {
     const job = await run(server, fake('say so far\ndie'));
     assert.deepEqual([job.status, job.exitCode, job.stdout, job.acpError?.code], ['failed', 1, 'so far', 'agent_ended']);
     assert.match(job.acpError?.message ?? '', /ended at session\/prompt.*exited with code 3/);
     assert.deepEqual(job.acpError?.details, { exitCode: 3, signal: null });
     assert.equal(eventsOf(job).at(-1)?.type, 'error');
-    await nobodyLeft(job.jobId);
+    await noProcessLeft(job.jobId);
   });
 
-  await t.test('whose agent cannot be started says which', async () => {
+  await t.test('whose agent cannot be started names it', async () => {
     const job = await run(server, { mode: 'acp', argv: ['no-such-agent', '--acp'], prompt: 'x' });
     assert.deepEqual([job.status, job.acpError?.code, job.acpSessionId, job.agentInfo], ['failed', 'not_started', null, null]);
     assert.match(job.acpError?.message ?? '', /no-such-agent is not installed/);
   });
 
-  await t.test('whose agent speaks another version says so', async () => {
+  await t.test('whose agent has another version of the protocol says so', async () => {
     const { acpError } = await run(server, fake('say x', { env: { FAKE_VERSION: '7' } }));
     assert.deepEqual([acpError?.code, /version 7/.test(acpError?.message ?? '')], ['unsupported_version', true]);
   });
 
-  await t.test('is listed as any other, without what is long', async () => {
+  await t.test('is listed as any other, without its long fields', async () => {
     const { jobId } = await run(server, telling('work', { name: 'listed' }));
     const [job] = (await ask(server, 'GET /jobs?name=listed')).json<Job[]>();
     assert.deepEqual(Object.keys(job ?? {}).sort(), [...ofAllJobs, ...ofAgents].sort());
@@ -189,7 +189,7 @@ test('the job of an agent', async (t) => {
     await ask(server, `POST /jobs/${id}/cancel`);
   });
 
-  await t.test('is held back by wait until somebody is to say', async () => {
+  await t.test('with wait is answered once a permission is pending', async () => {
     const id = await submit(server, fake('ask edit x', { permissions: 'ask' }));
     for (let etag: string | undefined; ;) {
       const answer: Awaited<ReturnType<typeof ask>> = await ask(server, `GET /jobs/${id}?wait=60`, { headers: { 'If-None-Match': etag } });
@@ -218,7 +218,7 @@ test('the job of an agent', async (t) => {
   await t.test('is ended beyond maxOutputBytes', async () => {
     const job = await run(server, fake(`${'say 0123456789\n'.repeat(2000)}hang`, { maxOutputBytes: 10_000 }));
     assert.deepEqual([job.status, job.reason], ['failed', 'output_limit']);
-    await nobodyLeft(job.jobId);
+    await noProcessLeft(job.jobId);
   });
 });
 
@@ -234,7 +234,7 @@ test('the end of an agent', async (t) => {
     const whole = await show(server, id);
     assert.equal(whole.stdout, 'cancel was seen');
     assert.deepEqual(eventsOf(whole).at(-1)?.['stopReason'], 'cancelled');
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
   await t.test('cancel of an agent that waits for a prompt ends it at once', async () => {
@@ -242,31 +242,31 @@ test('the end of an agent', async (t) => {
     await inPhase(server, id, 'waiting', 1);
     const job = (await ask(server, `POST /jobs/${id}/cancel`)).json<Job>();
     assert.deepEqual([job.status, job.reason, job.stopReason, job.agentPhase, job.acpError], ['failed', 'cancelled', 'end_turn', 'ended', null]);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
-  await t.test('cancel before it has begun leaves nobody', async () => {
+  await t.test('cancel before it has begun leaves no process', async () => {
     const id = await submit(server, telling('hang'));
     const job = (await ask(server, `POST /jobs/${id}/cancel`)).json<Job>();
     assert.deepEqual([job.status, job.reason, job.acpError, job.agentPhase], ['failed', 'cancelled', null, 'ended']);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
-  await t.test('an agent that heeds nothing is killed after killGrace, with all that it has started', async () => {
+  await t.test('an agent that ignores every signal is killed after killGrace, with all that it has started', async () => {
     const id = await submit(server, telling('hang', { killGrace: 0.3 }, { deaf: true }));
     await inPhase(server, id, 'turn', 1);
     const job = (await ask(server, `POST /jobs/${id}/cancel`)).json<Job>();
     assert.deepEqual([job.status, job.reason, job.signal, job.exitCode], ['failed', 'cancelled', 'SIGKILL', 137]);
     assert.deepEqual([job.agentPhase, job.acpError, job.pendingPermissions], ['ended', null, []]);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
-  await t.test('with a longer killGrace its runner sees to it', async () => {
+  await t.test('with a longer killGrace its runner ends it', async () => {
     const id = await submit(server, telling('hang', { killGrace: 600 }, { deaf: true }));
     await inPhase(server, id, 'turn', 1);
     const job = (await ask(server, `POST /jobs/${id}/cancel`)).json<Job>();
     assert.deepEqual([job.reason, job.exitCode, job.stopReason, job.agentPhase], ['cancelled', 143, 'cancelled', 'ended']);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
   await t.test('a timeout ends it the same way', async () => {
@@ -274,7 +274,7 @@ test('the end of an agent', async (t) => {
     for (let timeout = 2; ; timeout *= 2) {
       const job = await run(server, telling('hang', { timeout }));
       assert.deepEqual([job.status, job.reason, job.timedOut, job.acpError, job.agentPhase], ['timeout', 'timeout', true, null, 'ended']);
-      await nobodyLeft(job.jobId);
+      await noProcessLeft(job.jobId);
       if (job.turnCount !== 1) continue;
       assert.deepEqual([job.stopReason, job.stdout], ['cancelled', 'cancel was seen']);
       return;
@@ -313,7 +313,7 @@ test('which agent', async (t) => {
     },
   });
 
-  await t.test('GET /agents lists those that are known, and which of them are here', async () => {
+  await t.test('GET /agents lists the known agents, and which of them are installed', async () => {
     const { agents, defaultAgent } = (await ask(server, 'GET /agents')).json<{ agents: { name: string }[]; defaultAgent: string }>();
     assert.equal(defaultAgent, 'copilot');
     assert.deepEqual(agents.find(({ name }) => name === 'gemini'),
@@ -337,7 +337,7 @@ test('which agent', async (t) => {
     assert.deepEqual([job.stdout, job.agent, 'argv' in job], ['["--acp"]', 'gemini', false]);
   });
 
-  await t.test('by a name that is not installed: why', async () => {
+  await t.test('by a name that is not installed fails with the reason', async () => {
     for (const agent of [undefined, '', 'copilot']) {
       const { status, acpError } = await run(server, { mode: 'acp', ...(agent === undefined ? {} : { agent }), prompt: 'x' });
       assert.deepEqual([status, acpError?.code], ['failed', 'not_started']);
@@ -354,7 +354,7 @@ test('which agent', async (t) => {
     await t.test(`by a line ${name}`, async () => {
       const job = await run(server, { mode: 'acp', agent: line, prompt: 'argv' });
       assert.deepEqual([job.status, job.stdout], ['completed', JSON.stringify(expected)], JSON.stringify(job.acpError));
-      await nobodyLeft(job.jobId);
+      await noProcessLeft(job.jobId);
     });
   }
 
@@ -364,7 +364,7 @@ test('which agent', async (t) => {
     assert.equal(job.stdout, JSON.stringify(words));
   });
 
-  await t.test('finds the environment of the server and of the request, never the key, nor what is for a Claude that started the server', async () => {
+  await t.test('has the environment of the server and of the request, without the key and the variables of a Claude that started the server', async () => {
     const names = ['CLAUDECODE', 'CLAUDE_CODE_ENTRYPOINT', 'CLAUDE_CONFIG_DIR', 'PLAIN', 'GIVEN', 'SIDECAR_API_KEY', 'NODE_OPTIONS'];
     const job = await run(server, telling(`env ${names.join(' ')}`, { env: { GIVEN: 'é', CLAUDE_CONFIG_DIR: '/of/the/request' } }));
     assert.deepEqual(JSON.parse(job.stdout ?? ''), {
@@ -378,13 +378,13 @@ test('which agent', async (t) => {
     assert.deepEqual([acpError?.code, /gemini is not installed/.test(acpError?.message ?? '')], ['not_started', true]);
   });
 
-  await t.test('an environment that hinders Node hinders the agent, not whoever talks to it', async () => {
+  await t.test('an environment that breaks Node breaks the agent, not its runner', async () => {
     const job = await run(server, telling('x', { env: { NODE_OPTIONS: '--no-such-option' } }));
     assert.deepEqual([job.status, job.acpError?.code], ['failed', 'agent_ended']);
     assert.match(job.stderr ?? '', /--no-such-option is not allowed in NODE_OPTIONS/);
   });
 
-  await t.test('its commands find that environment, too', async () => {
+  await t.test('its commands have that environment, too', async () => {
     const job = await run(server, fake('run echo "$GIVEN,$PLAIN,$CLAUDECODE,$SIDECAR_API_KEY,$SIDECAR_JOB_ID"', {
       env: { GIVEN: 'é' }, argv: [process.execPath, fakeAgent], permissions: [{ kind: 'execute', decide: 'approve' }],
     }));
@@ -401,7 +401,7 @@ test('which agent', async (t) => {
     assert.deepEqual([session.cwd, cwd], [folder, folder]);
   });
 
-  await t.test('waits for its turn as any other job', async (t) => {
+  await t.test('waits in the queue as any other job', async (t) => {
     const narrow = await startTestServer(t, { flags: { 'max-running': '1' } });
     const first = await submit(narrow, fake('hang'));
     const second = await submit(narrow, fake('say x'));

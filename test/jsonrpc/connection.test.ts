@@ -38,7 +38,7 @@ readline.createInterface({ input: process.stdin }).on('line', (line) => {
   say({ jsonrpc: '2.0', id, result: params });
 });`;
 
-test('a program is asked over its stdio, asks back, and ends when it is left', async (t) => {
+test('a program answers over its stdio, sends requests itself, and ends when its stdin is closed', async (t) => {
   const asked: unknown[] = [];
   const { connection, child } = talkTo(t, echo(`if (method === 'ask') say({ id: 0, method: 'back', params: 1 });`), {
     onRequest: (method, params) => { asked.push([method, params]); },
@@ -141,12 +141,12 @@ for (const [name, open] of Object.entries(transports)) {
   });
 
   const hostile: readonly (readonly [what: string, answer: string, reason: RegExp])[] = [
-    ['a banner', `output.write('Debugger attached.\\r\\n\\r\\n');`, /expected a head with Content-Length, received "Debugger attached\."/],
+    ['a banner', `output.write('Debugger attached.\\r\\n\\r\\n');`, /expected a header with Content-Length, received "Debugger attached\."/],
     ['a length beyond what is allowed', `output.write('Content-Length: 999999999\\r\\n\\r\\n');`, /a message is longer than 1000000 bytes/],
     ['a length below zero', `output.write('Content-Length: -5\\r\\n\\r\\n{}');`, /expected one Content-Length/],
     ['two lengths', `output.write('Content-Length: 2\\r\\nContent-Length: 3\\r\\n\\r\\n{}');`, /expected one Content-Length/],
-    ['a head without an end', `const more = () => { output.write('X: y\\r\\n'.repeat(100), () => setImmediate(more)); }; output.on('error', () => process.exit()); more();`, /a head is longer than 4096 bytes/],
-    ['lines instead of heads', `output.write(JSON.stringify({ id, result: 1 }) + '\\n'.repeat(2) + 'x\\r\\n\\r\\n');`, /expected a head with Content-Length/],
+    ['a head without an end', `const more = () => { output.write('X: y\\r\\n'.repeat(100), () => setImmediate(more)); }; output.on('error', () => process.exit()); more();`, /a header is longer than 4096 bytes/],
+    ['lines instead of heads', `output.write(JSON.stringify({ id, result: 1 }) + '\\n'.repeat(2) + 'x\\r\\n\\r\\n');`, /expected a header with Content-Length/],
     ['half a message', `output.end('Content-Length: 100\\r\\n\\r\\n{"id":0');`, /in the middle of a message/],
   ];
   for (const [what, answer, reason] of hostile) {
@@ -164,7 +164,7 @@ for (const [name, open] of Object.entries(transports)) {
   });
 }
 
-test('large answers that are asked for at once are made one at a time, and not before there is room', async (t) => {
+test('large answers to simultaneous requests are made one at a time, and not before there is room', async (t) => {
   let [making, most, made] = [0, 0, 0];
   const { connection, child } = talkTo(t, `
     let bytes = 0;
@@ -173,7 +173,7 @@ test('large answers that are asked for at once are made one at a time, and not b
     setInterval(() => {}, 1000);
     for (let id = 0; id < 20; id += 1) process.stdout.write(JSON.stringify({ jsonrpc: '2.0', id, method: 'large' }) + '\\n');`, {
     maxQueuedBytes: 10_000_000,
-    onRequest: (_method, _params, { inTurn }) => inTurn(async () => {
+    onRequest: (_method, _params, { oneAtATime }) => oneAtATime(async () => {
       most = Math.max(most, making += 1);
       await new Promise((resolve) => { setImmediate(resolve); });
       making -= 1;
@@ -206,7 +206,7 @@ for (const [what, program, reason, options] of endings) {
   });
 }
 
-test('a program that does not read ends the conversation before it costs more than allowed', async (t) => {
+test('a program that does not read ends the conversation before the queue exceeds its limit', async (t) => {
   const { connection } = talkTo(t, 'setInterval(() => {}, 1000)', { maxQueuedBytes: 2_000_000 });
   const text = 'x'.repeat(100_000);
   const waiting = Array.from({ length: 40 }, () => connection.peer.request('a', text));

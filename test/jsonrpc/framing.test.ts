@@ -22,7 +22,7 @@ for (const [name, framing] of Object.entries({ ndjson, contentLength } satisfies
     for (const sizeBytes of [1, 2, 3, 7, 64, 1000, bytes.length]) {
       const decoder = framing.decoder(maxBytes);
       assert.deepEqual(decoded(decoder, cut(bytes, sizeBytes)), messages, `pieces of ${sizeBytes}`);
-      assert.equal(decoder.isWithin, false);
+      assert.equal(decoder.isMidMessage, false);
     }
   });
 
@@ -44,16 +44,16 @@ for (const [name, framing] of Object.entries({ ndjson, contentLength } satisfies
     for (let length = 1; length < bytes.length; length += 1) {
       const decoder = framing.decoder(maxBytes);
       assert.deepEqual(decoded(decoder, [bytes.subarray(0, length)]), []);
-      assert.equal(decoder.isWithin, true, `after ${length} bytes`);
+      assert.equal(decoder.isMidMessage, true, `after ${length} bytes`);
     }
   });
 }
 
-test('ndjson: lines may end with CR LF, and empty ones are passed over', () => {
+test('ndjson: lines may end with CR LF, and empty lines are skipped', () => {
   assert.deepEqual(decoded(ndjson.decoder(maxBytes), [Buffer.from('\r\n{}\r\n\n  \n[]\n{"half')]), ['{}', '[]']);
 });
 
-test('contentLength: other heads are passed over, and names are told in any case', () => {
+test('contentLength: other header fields are skipped, and names are case-insensitive', () => {
   const head = 'content-type: application/vscode-jsonrpc; charset=utf-8\r\nCONTENT-LENGTH:\t 2 \r\n\r\n';
   assert.deepEqual(decoded(contentLength.decoder(maxBytes), [Buffer.from(`${head}{}${head}[]`)]), ['{}', '[]']);
 });
@@ -68,6 +68,6 @@ for (const head of ['Content-Type: x', 'Content-Length: -1', 'Content-Length: 0x
   });
 }
 
-test('contentLength: an empty message is one', () => {
+test('contentLength: an empty message counts as a message', () => {
   assert.deepEqual(decoded(contentLength.decoder(maxBytes), [Buffer.from('Content-Length: 0\r\n\r\nContent-Length: 2\r\n\r\n{}')]), ['', '{}']);
 });

@@ -37,14 +37,14 @@ function open(options: Partial<PeerOptions> = {}): Setting {
   return { peer, sent, told, faults, say };
 }
 
-test('request() resolves with the result of its own id, in any order', async () => {
+test('request() resolves with the result that has its id, in any order', async () => {
   const { peer, sent, say } = open();
   const [a, b] = [peer.request('a', { x: 1 }), peer.request('b', undefined)];
   assert.deepEqual(sent, [{ jsonrpc: '2.0', id: 0, method: 'a', params: { x: 1 } }, { jsonrpc: '2.0', id: 1, method: 'b' }]);
   await say({ id: 1, result: 'of b' });
   await say({ id: 0 });
   assert.deepEqual(await Promise.all([a, b]), [null, 'of b']);
-  assert.equal(peer.waitingCount, 0);
+  assert.equal(peer.pendingCount, 0);
 });
 
 test('request() rejects with the error of the answer', async () => {
@@ -55,7 +55,7 @@ test('request() rejects with the error of the answer', async () => {
   await rejected;
 });
 
-test('each side has its own ids: a request with an id that is waited for is a request, also where it is 0', async () => {
+test('each side counts its own ids: a message with a method is a request even if its id is pending, also 0', async () => {
   const { peer, sent, say } = open();
   const asked = peer.request('a', {});
   await say({ id: 0, method: 'echo', params: 'theirs' });
@@ -64,7 +64,7 @@ test('each side has its own ids: a request with an id that is waited for is a re
   assert.deepEqual(sent[1], { jsonrpc: '2.0', id: 0, result: 'theirs' });
 });
 
-test('a request is answered with what comes of it: a result, null, its error, -32601, or -32603 without the words of a bug', async () => {
+test('a request is answered with its result, null, its error, -32601, or -32603 without the message of a bug', async () => {
   const handlers: { readonly [method: string]: () => unknown } = {
     value: () => 5,
     nothing: () => undefined,
@@ -99,10 +99,10 @@ test('notifications come in order, and one that throws is a fault of its own', a
     },
   });
   for (const method of ['a', 'bug', 'b']) await say({ method });
-  assert.deepEqual([told, faults], [['a', 'b'], ['what bug tells could not be taken']]);
+  assert.deepEqual([told, faults], [['a', 'b'], ['the notification bug could not be handled']]);
 });
 
-test('what is no message is answered as far as anybody may wait for an answer, and the conversation goes on', async () => {
+test('an invalid message is answered if a response may be expected, and the conversation continues', async () => {
   const { peer, sent, say, faults } = open();
   for (const text of ['[{"id":1,"method":"echo"}]', '{"id":5,"method":5}', '{"broken', 'Debugger attached.', '{}', '7']) await say(text);
   assert.deepEqual(sent.map((answer) => { const { id, error: { code } } = answer as { id: unknown; error: { code: number } }; return [id, code]; }),
@@ -113,14 +113,14 @@ test('what is no message is answered as far as anybody may wait for an answer, a
   assert.equal(await asked, 'fine');
 });
 
-test('an answer to nothing, and a second one, are faults that hurt nobody', async () => {
+test('a response to no request, and a second response, are faults without an effect', async () => {
   const { peer, say, faults } = open();
   await say({ id: 7, result: 1 });
   const asked = peer.request('a', {});
   for (const result of ['first', 'second']) await say({ id: 0, result });
   await say({ id: null, error: { code: -32700, message: 'Parse error' } });
   assert.equal(await asked, 'first');
-  assert.deepEqual(faults, ['an answer to nothing that was asked: id 7', 'an answer to nothing that was asked: id 0', 'an answer to nothing that was asked: id null']);
+  assert.deepEqual(faults, ['a response to no pending request: id 7', 'a response to no pending request: id 0', 'a response to no pending request: id null']);
 });
 
 for (const [cancel, expected] of [[acpCancel, { method: '$/cancel_request', params: { requestId: 0 } }], [lspCancel, { method: '$/cancelRequest', params: { id: 0 } }]] as const) {
@@ -144,7 +144,7 @@ test('a request that is not answered in time rejects with TimeoutError', async (
   assert.deepEqual(sent[1], { jsonrpc: '2.0', method: '$/cancel_request', params: { requestId: 0 } });
 });
 
-test('a request that the peer cancels has its signal aborted, and is answered all the same', async () => {
+test('a request that the peer cancels has its signal aborted, and is still answered', async () => {
   const { sent, say } = open({
     onRequest: (method, _params, { signal }) => new Promise((resolve, reject) => {
       signal.addEventListener('abort', () => { if (method === 'stubborn') resolve('done'); else reject(signal.reason as Error); });
@@ -157,9 +157,9 @@ test('a request that the peer cancels has its signal aborted, and is answered al
   assert.deepEqual(sent, [{ jsonrpc: '2.0', id: 1, error: { code: -32800, message: 'Request cancelled' } }, { jsonrpc: '2.0', id: 2, result: 'done' }]);
 });
 
-test('no more requests are answered at a time than allowed, and none twice', async () => {
+test('at most maxConcurrentRequests requests are handled at a time, and none twice', async () => {
   const goes: (() => void)[] = [];
-  const { sent, say } = open({ maxAnswering: 2, onRequest: () => new Promise<void>((resolve) => { goes.push(resolve); }) });
+  const { sent, say } = open({ maxConcurrentRequests: 2, onRequest: () => new Promise<void>((resolve) => { goes.push(resolve); }) });
   for (const id of [1, 1, 2, 3]) await say({ id, method: 'a' });
   assert.deepEqual(sent.map((answer) => { const { id, error } = answer as { id: number; error: { message: string } }; return [id, error.message]; }),
     [[1, 'Invalid request: one with that id is being answered'], [3, 'Cannot answer more than 2 requests at a time']]);
@@ -169,7 +169,7 @@ test('no more requests are answered at a time than allowed, and none twice', asy
   assert.equal(goes.length, 3, 'an id may come again once it was answered');
 });
 
-test('close() rejects all that wait, aborts all that is being answered, and nothing is said any more', async () => {
+test('close() rejects pending requests, aborts running handlers, and sends nothing afterwards', async () => {
   let signal: AbortSignal | undefined;
   const { peer, sent, told, say } = open({ onRequest: (_method, _params, asked) => { signal = asked.signal; return new Promise(() => undefined); } });
   const waiting = [peer.request('a', {}), peer.request('b', {}, { timeoutMs: 60_000 })];
@@ -181,15 +181,15 @@ test('close() rejects all that wait, aborts all that is being answered, and noth
   peer.notify('d', {});
   await say({ id: 2, method: 'echo' });
   await say({ method: 'e' });
-  assert.deepEqual([sent.length, told, peer.waitingCount], [before, [], 0]);
+  assert.deepEqual([sent.length, told, peer.pendingCount], [before, [], 0]);
 });
 
-test('large answers come one at a time, each where there is room, also behind one that fails; none is made once it is closed', async () => {
+test('large answers are made one at a time, each when there is room, also after a failed one; none after close()', async () => {
   const rooms: (() => void)[] = [];
   const made: number[] = [];
   const { peer, sent, say } = open({
     room: () => new Promise((resolve) => { rooms.push(resolve); }),
-    onRequest: (_method, params, { inTurn }) => inTurn(() => {
+    onRequest: (_method, params, { oneAtATime }) => oneAtATime(() => {
       made.push(Number(params));
       if (params === 1) throw new RpcError(5, 'no');
       return params;
@@ -212,10 +212,10 @@ test('large answers come one at a time, each where there is room, also behind on
   assert.deepEqual(made, [0, 1, 2]);
 });
 
-test('what cannot be written as JSON is refused before anything is remembered of it', () => {
+test('parameters that cannot be written as JSON are refused before the request is stored', () => {
   const { peer } = open();
   const circle: { self?: unknown } = {};
   circle.self = circle;
   assert.throws(() => peer.request('a', circle), TypeError);
-  assert.equal(peer.waitingCount, 0);
+  assert.equal(peer.pendingCount, 0);
 });

@@ -35,7 +35,7 @@ export async function inPhase(server: Reached, id: string, phase: Job['agentPhas
 }
 
 /** Waits until no process of the job is left, its runner included. */
-export async function nobodyLeft(id: string): Promise<void> {
+export async function noProcessLeft(id: string): Promise<void> {
   let left = processesWith(`SIDECAR_JOB_ID=${id}`);
   await until(() => (left = processesWith(`SIDECAR_JOB_ID=${id}`)).length === 0, { what: 'nobody of the job is left' })
     .catch((error: unknown) => { throw new Error(`${String(error)}: ${JSON.stringify(left)}`); });

@@ -33,9 +33,9 @@ export interface Running {
 export interface Row {
   /** Of the agent. */
   readonly words: readonly string[];
-  /** What somebody does meanwhile. */
+  /** What a client does meanwhile. */
   readonly meanwhile?: (job: Running) => Promise<void>;
-  /** An earlier session to go on with. */
+  /** An earlier session to continue. */
   readonly sessionId?: string;
   readonly keepAliveSeconds?: number;
   readonly permissions?: 'ask' | readonly [{ readonly kind: 'execute'; readonly decide: 'approve' }];
@@ -125,7 +125,7 @@ export const rows: readonly Row[] = [
   { words: ['deep-error', 'session/new'], fails: ['agent_error', /cannot be shown/] },
   ...['null', '{"protocolVersion":"1"}'].map((value): Row => ({ words: ['value', 'initialize', value], fails: ['unsupported_version', /version unknown of the protocol, not 1$/] })),
   { words: ['value', 'initialize', '{"protocolVersion":2}'], fails: ['unsupported_version', /version 2 of the protocol, not 1$/] },
-  { words: ['value', 'initialize', '{"protocolVersion":1,"agentInfo":5,"agentCapabilities":[],"authMethods":{"id":"key"}}'], fails: ['auth_failed', /told no way to$/] },
+  { words: ['value', 'initialize', '{"protocolVersion":1,"agentInfo":5,"agentCapabilities":[],"authMethods":{"id":"key"}}'], fails: ['auth_failed', /no login methods$/] },
   { words: ['value', 'initialize', '{"protocolVersion":1,"agentInfo":{"name":{}},"agentCapabilities":{"sessionCapabilities":5,"promptCapabilities":"x"},"authMethods":[5,{"id":"key","name":5}]}'] },
   ...['null', '{"sessionId":5}', JSON.stringify({ sessionId: 's'.repeat(5000) })].map((value): Row => ({ words: ['value', 'session/new', value], fails: ['bad_answer', /no id/] })),
   { words: ['value', 'session/new', '{"sessionId":"s1","configOptions":{"a":5},"modes":[5]}'], fails: ['config_not_supported', /Cannot choose model b: it offers none/] },
@@ -139,8 +139,8 @@ export const rows: readonly Row[] = [
   { words: ['value', 'session/load', 'null'], sessionId: 's1', wishes: {} },
   // It says more than it was asked for.
   { words: ['twice'] },
-  { words: ['twice', 'initialize'], faults: /an answer to nothing/ },
-  { words: ['unknown-id', 'session/new'], faults: /an answer to nothing/ },
+  { words: ['twice', 'initialize'], faults: /a response to no pending request/ },
+  { words: ['unknown-id', 'session/new'], faults: /a response to no pending request/ },
   { words: ['batch-before'], faults: /batches are not supported/ },
   { words: ['banner', 'initialize'], faults: /not JSON: .*Update available/ },
   { words: ['garbage', 'session/new'], faults: /not JSON/ },
@@ -164,7 +164,7 @@ export const rows: readonly Row[] = [
   { words: ['updates', 'session/new', '20000'], faults: /more than 1000 updates/, cpuSeconds: 20, peakBytes: 200 * mib },
   { words: ['tool-calls', 'session/prompt', '300'], cpuSeconds: 20, peakBytes: 100 * mib },
   { words: ['stderr-flood'] },
-  // It leaves somebody.
+  // It leaves a process.
   { words: ['daemon'] },
   { words: ['daemon-at-stdout'] },
   { words: ['stubborn-end'] },

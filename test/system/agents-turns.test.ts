@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AgentTurn } from '../../src/client/client.ts';
-import { fake, inPhase, nobodyLeft, reaches } from '../support/agent.ts';
+import { fake, inPhase, noProcessLeft, reaches } from '../support/agent.ts';
 import { ask, finished, submit } from '../support/client.ts';
 import { soak } from '../support/soak.ts';
 import { spawnServer } from '../support/server.ts';
@@ -40,7 +40,7 @@ describe('the turns of an agent', { skip }, () => {
     const id = await submit(server, fake('say a\nhang', { timeout: 5, keepAlive: 600 }));
     await reaches(server, id, 'it has said something', ({ stdout }) => stdout === 'a');
     await server.kill9();
-    await nobodyLeft(id);
+    await noProcessLeft(id);
     for (const _ of [1, 2]) {
       await server.restart();
       const { status, reason, timedOut, exitCode, stopReason, turns = [] } = await finished(server, id);
@@ -79,7 +79,7 @@ describe('the turns of an agent', { skip }, () => {
       assert.equal(turns[1]?.finishedAt, finishedAt);
       assert.deepEqual((await ask(server, `GET /jobs/${id}/turns/2`)).json(), turns[1]);
     }
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 });
 

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Job } from '../../src/client/client.ts';
-import { type Event, eventsOf, fake, inPhase, nobodyLeft, reaches, telling } from '../support/agent.ts';
+import { type Event, eventsOf, fake, inPhase, noProcessLeft, reaches, telling } from '../support/agent.ts';
 import { ask, eventsIn, finished, isRunning, open, type Reached, show, submit } from '../support/client.ts';
 import { key, spawnServer, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -31,7 +31,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
       assert.deepEqual(eventsOf(job).map(({ seq }) => seq), Array.from({ length: job.eventCount ?? 0 }, (_, index) => index + 1));
       assert.deepEqual(eventsOf(job).filter(({ type }) => type !== 'update').map(({ type }) => type), ['agent', 'session', 'prompt', 'stop']);
       assert.equal(eventsIn(await live.end()).filter(({ event }) => event === 'agent').length, job.eventCount);
-      await nobodyLeft(id);
+      await noProcessLeft(id);
     }
   });
 
@@ -51,7 +51,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
       assert.equal(job.status, 'completed', JSON.stringify(job));
       assert.match(job.stdout ?? '', new RegExp(`^${number}\\{.*\\} end$`));
       assert.equal(eventsOf(job).filter(({ type }) => type === 'agent').length, 1, 'it was begun once');
-      await nobodyLeft(id);
+      await noProcessLeft(id);
     }
   });
 
@@ -98,7 +98,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     assert.deepEqual([agentOf(job), isRunning(pid), job.stopReason], [pid, true, 'cancelled']);
     const ended = (await ask(server, `POST /jobs/${id}/cancel`)).json<Job>();
     assert.equal(ended.reason, 'cancelled');
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
   it('keepAlive ends also while no server is there', async (t) => {
@@ -106,7 +106,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     const id = await submit(server, fake('say a', { keepAlive: 1 }));
     await reaches(server, id, 'the turn', ({ turnCount }) => turnCount === 1);
     await server.kill9();
-    await nobodyLeft(id);
+    await noProcessLeft(id);
     await server.restart();
     const job = await finished(server, id);
     assert.deepEqual([job.status, job.stdout, job.stopReason, job.agentPhase], ['completed', 'a', 'end_turn', 'ended']);
@@ -121,11 +121,11 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
       const job = await finished(server, id);
       assert.deepEqual([job.status, job.reason, job.exitCode, job.acpError?.code, job.agentPhase], ['failed', 'signal', 137, 'runner_ended', 'ended']);
       assert.match(job.acpError?.message ?? '', /The runner of the agent has ended in the middle \(SIGKILL\)/);
-      await nobodyLeft(id);
+      await noProcessLeft(id);
       const next = (await ask(server, `POST /jobs/${id}/prompt`, { body: { prompt: 'x' } })).json<{ jobId: string; continues: string }>();
       assert.equal(next.continues, id);
       await ask(server, `POST /jobs/${next.jobId}/cancel`, { body: { graceSeconds: 0 } });
-      await nobodyLeft(next.jobId);
+      await noProcessLeft(next.jobId);
     });
   }
 
@@ -138,7 +138,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     await server.restart();
     const job = await finished(server, id);
     assert.deepEqual([job.status, job.acpError?.code, job.agentPhase], ['failed', 'runner_ended', 'ended']);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
   it('kill -9 of the agent: the job has failed, in words', async (t) => {
@@ -149,7 +149,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     assert.deepEqual([job.status, job.reason, job.exitCode, job.acpError?.code], ['failed', 'exit', 1, 'agent_ended']);
     assert.match(job.acpError?.message ?? '', /ended at session\/prompt: .*it was ended by SIGKILL/);
     assert.deepEqual(job.acpError?.details, { exitCode: null, signal: 'SIGKILL' });
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
   it('a kill of the server in the middle of a cancel ends the agent all the same', async (t) => {
@@ -163,7 +163,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     await server.restart();
     const job = await finished(server, id);
     assert.deepEqual([job.status, job.reason, job.agentPhase], ['failed', 'cancelled', 'ended']);
-    await nobodyLeft(id);
+    await noProcessLeft(id);
   });
 
   it('an update while agents run: they go on, with those who follow them', async (t) => {
@@ -195,7 +195,7 @@ describe('agents', { skip: isLinux ? false : 'needs /proc to see who is left beh
     // One that begins now is the new version's.
     assert.equal((await finished(server, await submit(server, fake('say new')))).stdout, 'new');
     await ask(server, `POST /jobs/${kept}/cancel`);
-    for (const id of [atTurn, kept]) await nobodyLeft(id);
+    for (const id of [atTurn, kept]) await noProcessLeft(id);
   });
 });
 
@@ -210,7 +210,7 @@ function waitFor(gate: string): string {
 
 async function passAndEnd(gate: string, id: string): Promise<void> {
   writeFileSync(gate, '');
-  await nobodyLeft(id);
+  await noProcessLeft(id);
 }
 
 function agentOf(job: Job): number {

@@ -8,7 +8,7 @@ import {
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { lastEvents } from '../../src/agents/server/event-tail.ts';
-import { Jail } from '../../src/agents/services/sandbox.ts';
+import { Sandbox } from '../../src/agents/services/sandbox.ts';
 import { JobFiles } from '../../src/agents/runner/job-files.ts';
 import { type AgentState, eventsFile, stateFile, turnsFile } from '../../src/agents/runner-config.ts';
 import { ShellCommands } from '../../src/agents/services/shell-commands.ts';
@@ -73,7 +73,7 @@ test('what belongs to a job is not used behind a link', { skip }, async (t) => {
   assert.deepEqual(new StateCache().read(directory), { fields: {}, warnings: [] });
   assert.deepEqual(await lastEvents(directory, 1000), { lines: [], isTruncated: false });
   assert.doesNotMatch(JSON.stringify(await shownTurns(directory, null)), /ours/);
-  const commands = new ShellCommands({ jail: await Jail.of(folder), onChange: () => undefined });
+  const commands = new ShellCommands({ sandbox: await Sandbox.of(folder), onChange: () => undefined });
   t.after(() => commands.close());
   const id = await commands.create({ command: 'true' });
   commands.ended(id, directory, 0);

@@ -365,7 +365,7 @@ export class Trial {
     try {
       return (await this.sidecar.change(id, { permissions })).permissions === permissions;
     } catch (error) {
-      if (!/none is known to ask permission/.test(error.message)) throw error;
+      if (!/is known to ask for permission/.test(error.message)) throw error;
       return false;
     }
   }

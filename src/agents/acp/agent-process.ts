@@ -2,7 +2,7 @@
  * The process of an agent: stdin and stdout carry the protocol, stderr is that of the job.
  * @module
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,8 +10,8 @@ import { markName } from '../../process/descendants.ts';
 import { identify } from '../../process/identity.ts';
 import { spawnErrorText } from '../../process/spawn-error.ts';
 import { isGone, terminate } from '../../process/terminate.ts';
-import { AgentFailure } from './agent-failure.ts';
 import { installCommandOf } from '../registry.ts';
+import { AgentFailure } from './agent-failure.ts';
 
 export interface AgentProcessOptions {
   readonly argv: readonly string[];
@@ -46,13 +46,13 @@ export interface AgentProcess {
 const defaultLeaveMs = 3000;
 const defaultGraceMs = 2000;
 /** After the agent has exited, its stdout is read for as long as data arrives, checked at this interval. */
-const drainLookMs = 100;
+const drainPollMs = 100;
 /**
- * After this many checks, or `quietLooks` checks without data, its stdout is closed: a process that the agent started
+ * After this many checks, or `quietPolls` checks without data, its stdout is closed: a process that the agent started
  * may hold it open forever.
  */
-const maxDrainLooks = 50;
-const quietLooks = 5;
+const maxDrainPolls = 50;
+const quietPolls = 5;
 
 /** @throws AgentFailure `not_started` */
 export async function startAgent(options: AgentProcessOptions): Promise<AgentProcess> {
@@ -63,7 +63,7 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
   // It gets its own process group: a wrapper of npm in front of the agent would otherwise be the only one to get
   // signals.
   const at = { file, cwd };
-  const child = spawned(at, () => spawn(file, args, {
+  const child = spawnAgent(at, () => spawn(file, args, {
     cwd,
     env: { ...options.env, [markName]: mark },
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -72,17 +72,12 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
   const exited = new Promise<AgentExit>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }));
   });
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve);
-    child.once('error', (error: NodeJS.ErrnoException) => {
-      reject(notStarted(error, at));
-    });
-  });
+  await waitForSpawn(child, at);
   const { pid = 0, stdout: input, stdin: output } = child;
   const leader = await identify(pid) ?? { pid, startTime: 'ended' };
   // EPIPE: the agent has ended, which `exited` reports.
   output.on('error', () => undefined);
-  void exited.then(() => letGo(input));
+  void exited.then(() => drainAndClose(input));
   const end = async (): Promise<boolean> => {
     output.end();
     const controller = new AbortController();
@@ -100,7 +95,7 @@ export async function startAgent(options: AgentProcessOptions): Promise<AgentPro
 }
 
 /** Node throws some errors synchronously, for example E2BIG for arguments that are too long. @throws AgentFailure */
-function spawned<C>(at: SpawnedAt, start: () => C): C {
+function spawnAgent<C>(at: SpawnTarget, start: () => C): C {
   try {
     return start();
   } catch (error) {
@@ -108,12 +103,20 @@ function spawned<C>(at: SpawnedAt, start: () => C): C {
   }
 }
 
-interface SpawnedAt {
+/** @throws AgentFailure */
+function waitForSpawn(child: ChildProcess, at: SpawnTarget): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) => reject(notStarted(error, at)));
+  });
+}
+
+interface SpawnTarget {
   readonly file: string;
   readonly cwd: string;
 }
 
-function notStarted(cause: Error, at: SpawnedAt): AgentFailure {
+function notStarted(cause: Error, at: SpawnTarget): AgentFailure {
   const why = spawnErrorText(cause, at);
   const install = why.endsWith('is not installed') ? installCommandOf(at.file) : undefined;
   return new AgentFailure(
@@ -124,14 +127,14 @@ function notStarted(cause: Error, at: SpawnedAt): AgentFailure {
 }
 
 /** Reads the remaining output, then closes the stream, which is the end of input for its reader. */
-async function letGo(input: Readable): Promise<void> {
+async function drainAndClose(input: Readable): Promise<void> {
   let [read, quiet] = [-1, 0];
-  for (let looks = 0; looks < maxDrainLooks && quiet < quietLooks; looks += 1) {
+  for (let polls = 0; polls < maxDrainPolls && quiet < quietPolls; polls += 1) {
     if (input.readableEnded || input.destroyed) return;
     const readNow = input instanceof Socket ? input.bytesRead : 0;
     quiet = readNow === read ? quiet + 1 : 0;
     read = readNow;
-    await sleep(drainLookMs);
+    await sleep(drainPollMs);
   }
   input.destroy();
 }

@@ -12,7 +12,7 @@ import type { ConfigChoice } from './v1.ts';
 type Environment = { readonly [name: string]: string };
 
 /** How the agent was started. */
-interface StartedBy {
+interface AgentInvocation {
   readonly argv: readonly string[];
   readonly env: Environment;
 }
@@ -49,7 +49,7 @@ export function askingEnvironment(argv: readonly string[], policy: PermissionPol
 export function askingSettings(
   choices: readonly ConfigChoice[],
   policy: PermissionPolicy,
-  by: StartedBy,
+  by: AgentInvocation,
 ): AskingSettings {
   if (asksNothing(policy)) return { settings: [] };
   // Copilot has a switch that allows everything.
@@ -68,7 +68,7 @@ export function askingSettings(
  * Modes to look for, the preferred one first. Opencode asks only for what its start variables say: in its plan mode,
  * too, it runs commands.
  */
-function wantedModes(policy: PermissionPolicy, { argv, env }: StartedBy): readonly string[] {
+function wantedModes(policy: PermissionPolicy, { argv, env }: AgentInvocation): readonly string[] {
   const modes = policy === 'deny' || policy === 'read' ? readingModes : askingModes;
   if (!isOpencode(argv)) return modes;
   return env['OPENCODE_PERMISSION'] === undefined ? [] : [...modes, 'build'];

@@ -5,12 +5,12 @@
  * updates are kept elsewhere.
  * @module
  */
+import { type Fields, countOf, fieldsOf, listOf, textOf, wordOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
 import {
   type AgentUsage, type PlanEntry, type ToolCall, type ToolDiff,
   maxDiffCharacters, maxDiffCharactersInAll, maxToolCalls, planPriorities, planStatuses, toolKinds, toolStatuses,
 } from '../../protocol/agent-jobs.ts';
-import { type Fields, countOf, fieldsOf, listOf, textOf, wordOf } from '../../base/loose.ts';
-import { truncate } from '../../base/truncate.ts';
 
 export interface AgentProgress {
   readonly toolCalls: readonly ToolCall[];
@@ -122,12 +122,11 @@ export class Progress {
     const isTexts = this.#textCharacters > maxDiffCharactersInAll;
     const isNames = this.#nameCharacters > maxNameCharacters;
     for (const call of isTexts || isNames ? [...this.#toolCalls.values()] : []) {
-      if (isNames && this.#nameCharacters > maxNameCharacters / 2 && this.#toolCalls.size > 1) this.#drop(
-        call.toolCallId,
-      );
-      else if (isTexts && this.#textCharacters > maxDiffCharactersInAll / 2) this.#keep(
-        { ...call, diffs: call.diffs.map(withoutTexts) },
-      );
+      if (isNames && this.#nameCharacters > maxNameCharacters / 2 && this.#toolCalls.size > 1) {
+        this.#drop(call.toolCallId);
+      } else if (isTexts && this.#textCharacters > maxDiffCharactersInAll / 2) {
+        this.#keep({ ...call, diffs: call.diffs.map(withoutTexts) });
+      }
     }
   }
 }

@@ -2,9 +2,9 @@
  * The parts of the Agent Client Protocol that a client needs, and readers for what an agent sends (schema v1). Pure.
  * @module
  */
-import { type TurnUsage, turnCounts } from '../../protocol/agent-jobs.ts';
 import { type Fields, countOf, fieldsOf, listOf, textOf } from '../../base/loose.ts';
 import { truncate } from '../../base/truncate.ts';
+import { type TurnUsage, turnCounts } from '../../protocol/agent-jobs.ts';
 
 /** Error codes of the protocol, beside those of JSON-RPC. */
 export const acpCodes = { authRequired: -32000, resourceNotFound: -32002, requestCancelled: -32800 } as const;
@@ -129,11 +129,11 @@ export function webAddressOf(url: unknown): string | undefined {
 
 /** @param usage The usage in the answer to a prompt. @returns `undefined` if it has no counts. */
 export function turnUsageOf(usage: unknown): TurnUsage | undefined {
-  const told = turnCounts.flatMap((name) => {
+  const counts = turnCounts.flatMap((name) => {
     const count = countOf(fieldsOf(usage)[name]);
     return count === undefined ? [] : [[name, count] as const];
   });
-  return told.length === 0 ? undefined : Object.fromEntries(told);
+  return counts.length === 0 ? undefined : Object.fromEntries(counts);
 }
 
 /** A setting of a session that has a list of values. */

@@ -20,23 +20,23 @@ const maxEchoes = 100;
 export class Foreground {
   #isBusy = false;
   /** Whether the agent has sent a message since it was last idle. */
-  #hasSpoken = false;
+  #hasSentMessage = false;
   /** Number of times that work has ended. */
   #ends = 0;
   #last: WorkEnd = { stopReason: undefined, error: undefined };
   /** Ids of prompts that the agent has echoed, with the number of ends at that time. */
   readonly #echoes = new Map<string, number>();
-  readonly #news = new Emitter<void>();
+  readonly #workEnds = new Emitter<void>();
 
   /** @param update An update of the session, as received. */
   apply(update: unknown): void {
     const fields = fieldsOf(update);
     switch (fields['sessionUpdate']) {
-      case 'state_update': return this.#state(fields);
+      case 'state_update': return this.#handleState(fields);
       case 'user_message':
-      case 'user_message_chunk': return this.#echo(textOf(fields['messageId']));
+      case 'user_message_chunk': return this.#addEcho(textOf(fields['messageId']));
       case 'agent_message':
-      case 'agent_message_chunk': return void (this.#hasSpoken = true);
+      case 'agent_message_chunk': return void (this.#hasSentMessage = true);
     }
   }
 
@@ -54,7 +54,7 @@ export class Foreground {
     const from = echoedAt ?? (wasBusy ? this.#ends : endsBefore);
     if (this.#ends > from) return this.#last;
     return await new Promise((resolve) => {
-      const stop = this.#news.listen(() => {
+      const stop = this.#workEnds.listen(() => {
         stop();
         resolve(this.#last);
       });
@@ -62,21 +62,21 @@ export class Foreground {
   }
 
   /** A repeated idle state is not another end; an unknown state does not count as idle. */
-  #state({ state, stopReason, error }: Fields): void {
+  #handleState({ state, stopReason, error }: Fields): void {
     if (state !== 'idle') {
       this.#isBusy = true;
       return;
     }
-    const isEnd = this.#isBusy || (this.#hasSpoken && typeof stopReason === 'string');
+    const isEnd = this.#isBusy || (this.#hasSentMessage && typeof stopReason === 'string');
     this.#isBusy = false;
-    this.#hasSpoken = false;
+    this.#hasSentMessage = false;
     if (!isEnd) return;
     this.#ends += 1;
     this.#last = { stopReason: textOf(stopReason), error };
-    this.#news.emit();
+    this.#workEnds.emit();
   }
 
-  #echo(messageId: string | undefined): void {
+  #addEcho(messageId: string | undefined): void {
     if (messageId === undefined || this.#echoes.has(messageId)) return;
     this.#echoes.set(messageId, this.#ends);
     const [oldest] = this.#echoes.keys();

@@ -3,15 +3,15 @@
  * version 1, the only version that the rest of the client knows.
  *
  * Version 2 has no `session/load` and no files, terminals and modes of the client. A turn does not end with the answer
- * to its prompt, see `foreground-v2.ts`.
+ * to its prompt, see `v2-foreground.ts`.
  * @module
  */
 import { createHash, type Hash } from 'node:crypto';
+import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
 import { maxDiffCharacters } from '../../protocol/agent-jobs.ts';
 import type { McpServer } from '../../protocol/agents.ts';
 import { type AgentAbilities, agentInfoOf, authMethodsOf, isAble } from './v1.ts';
-import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
-import { truncate } from '../../base/truncate.ts';
 
 /** Whether the answer to `initialize` is one of version 2. Agents of version 1 may merely repeat the number. */
 export function isV2(answer: unknown): boolean {
@@ -70,7 +70,7 @@ export function permissionOfV2(params: unknown): Fields {
   return { ...about, toolCall: { title, kind: 'other' } };
 }
 
-interface Told {
+interface ReportedMessage {
   readonly characters: number;
   /** Hash of these characters: the message itself may be long. */
   readonly hash: Hash;
@@ -82,7 +82,7 @@ const maxDiffs = 1000;
 
 /** Translates the updates of one session. Unknown updates are passed on unchanged. */
 export class UpdatesV2 {
-  readonly #told = new Map<string, Told>();
+  readonly #reported = new Map<string, ReportedMessage>();
   /** The diffs of each tool call that has not ended. */
   readonly #diffs = new Map<string, readonly unknown[]>();
 
@@ -119,11 +119,12 @@ export class UpdatesV2 {
     const key = messageOf({ messageId, sessionUpdate });
     const blocks = listOf(content).map(fieldsOf);
     const text = blocks.map((block) => textOf(block['text']) ?? '').join('');
-    const told = this.#told.get(key);
-    const isSame = told === undefined || told.hash.copy().digest('hex') === digest(text.slice(0, told.characters));
-    const rest = isSame ? text.slice(told?.characters ?? 0) : `\n${text}`;
-    const others = told === undefined ? blocks.filter(({ type }) => type !== 'text') : [];
-    if (!isSame) this.#told.delete(key);
+    const reported = this.#reported.get(key);
+    const isSame = reported === undefined
+      || reported.hash.copy().digest('hex') === digest(text.slice(0, reported.characters));
+    const rest = isSame ? text.slice(reported?.characters ?? 0) : `\n${text}`;
+    const others = reported === undefined ? blocks.filter(({ type }) => type !== 'text') : [];
+    if (!isSame) this.#reported.delete(key);
     this.#add(key, isSame ? rest : text);
     const news = [...(rest === '' ? [] : [{ type: 'text', text: rest }]), ...others];
     return news.map((block) => ({ sessionUpdate, messageId, content: block }));
@@ -131,8 +132,8 @@ export class UpdatesV2 {
 
   #add(key: string, text: unknown): void {
     if (typeof text !== 'string') return;
-    const { characters, hash } = this.#told.get(key) ?? { characters: 0, hash: createHash('sha256') };
-    remember(this.#told, key, { characters: characters + text.length, hash: hash.update(text, 'utf16le') });
+    const { characters, hash } = this.#reported.get(key) ?? { characters: 0, hash: createHash('sha256') };
+    remember(this.#reported, key, { characters: characters + text.length, hash: hash.update(text, 'utf16le') });
   }
 
   #toolCall({ content, status, ...fields }: Fields): Fields {

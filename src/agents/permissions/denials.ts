@@ -2,8 +2,8 @@
  * The permissions that an agent was denied, and the number it requested, as its job shows them.
  * @module
  */
-import type { PermissionDenial } from '../../protocol/agent-jobs.ts';
 import { truncate } from '../../base/truncate.ts';
+import type { PermissionDenial } from '../../protocol/agent-jobs.ts';
 import type { PermissionQuestion } from './policy.ts';
 
 /** Denials that are shown: the most recent ones. */
@@ -12,45 +12,45 @@ const maxTexts = 10;
 const maxTextCharacters = 300;
 
 export class Denials {
-  #asked = 0;
-  readonly #denied: PermissionDenial[] = [];
+  #requestCount = 0;
+  readonly #latest: PermissionDenial[] = [];
 
-  get asked(): number {
-    return this.#asked;
+  get requestCount(): number {
+    return this.#requestCount;
   }
 
-  get denied(): readonly PermissionDenial[] {
-    return this.#denied;
+  get latest(): readonly PermissionDenial[] {
+    return this.#latest;
   }
 
-  ask(): void {
-    this.#asked += 1;
+  countRequest(): void {
+    this.#requestCount += 1;
   }
 
-  deny(
+  add(
     question: PermissionQuestion,
     { turn, reason }: { readonly turn: number; readonly reason: string },
   ): PermissionDenial {
     const { kind, tools, paths, commands } = question;
     const denial = {
       turn,
-      kind: cut(kind),
-      tools: cutAll(tools),
-      paths: cutAll(paths),
-      commands: cutAll(commands),
-      reason: cut(reason),
+      kind: shorten(kind),
+      tools: shortenAll(tools),
+      paths: shortenAll(paths),
+      commands: shortenAll(commands),
+      reason: shorten(reason),
       at: Date.now() / 1000,
     };
-    this.#denied.push(denial);
-    if (this.#denied.length > maxDenials) this.#denied.shift();
+    this.#latest.push(denial);
+    if (this.#latest.length > maxDenials) this.#latest.shift();
     return denial;
   }
 }
 
-function cut(text: string): string {
+function shorten(text: string): string {
   return truncate(text, maxTextCharacters);
 }
 
-function cutAll(texts: readonly string[]): readonly string[] {
-  return texts.slice(0, maxTexts).map(cut);
+function shortenAll(texts: readonly string[]): readonly string[] {
+  return texts.slice(0, maxTexts).map(shorten);
 }

@@ -7,9 +7,9 @@
 export type Alphabet = (character: string) => boolean;
 
 type Token =
-  | { readonly is: 'one' | 'many'; readonly matches: Alphabet }
+  | { readonly type: 'single' | 'repeated'; readonly matches: Alphabet }
   /** The next `next` tokens may be left out. */
-  | { readonly is: 'maybe'; readonly next: number };
+  | { readonly type: 'optional'; readonly next: number };
 
 const anything: Alphabet = () => true;
 
@@ -32,8 +32,8 @@ export function glob(pattern: string, alphabet: Alphabet): (text: string) => boo
       const next = new Set<number>();
       for (const state of states) {
         const token = tokens[state];
-        if (token === undefined || token.is === 'maybe' || !token.matches(character)) continue;
-        next.add(token.is === 'many' ? state : state + 1);
+        if (token === undefined || token.type === 'optional' || !token.matches(character)) continue;
+        next.add(token.type === 'repeated' ? state : state + 1);
       }
       if (next.size === 0) return false;
       states = reach(tokens, next);
@@ -44,12 +44,12 @@ export function glob(pattern: string, alphabet: Alphabet): (text: string) => boo
 
 function tokensOf(pattern: string, alphabet: Alphabet): readonly Token[] {
   return (pattern.match(/\*\*\/|\*\*|[^]/gu) ?? []).flatMap((part): readonly Token[] => {
-    const literal = (character: string): Token => ({ is: 'one', matches: (one) => one === character });
+    const literal = (character: string): Token => ({ type: 'single', matches: (one) => one === character });
     // `a/**/b` also matches `a/b`.
-    if (part === '**/') return [{ is: 'maybe', next: 2 }, { is: 'many', matches: anything }, literal('/')];
-    if (part === '**') return [{ is: 'many', matches: anything }];
-    if (part === '*') return [{ is: 'many', matches: alphabet }];
-    if (part === '?') return [{ is: 'one', matches: alphabet }];
+    if (part === '**/') return [{ type: 'optional', next: 2 }, { type: 'repeated', matches: anything }, literal('/')];
+    if (part === '**') return [{ type: 'repeated', matches: anything }];
+    if (part === '*') return [{ type: 'repeated', matches: alphabet }];
+    if (part === '?') return [{ type: 'single', matches: alphabet }];
     return [literal(part)];
   });
 }
@@ -59,9 +59,9 @@ function reach(tokens: readonly Token[], states: Set<number>): Set<number> {
   // Iteration over a set includes what is added meanwhile.
   for (const state of states) {
     const token = tokens[state];
-    if (token === undefined || token.is === 'one') continue;
+    if (token === undefined || token.type === 'single') continue;
     states.add(state + 1);
-    if (token.is === 'maybe') states.add(state + 1 + token.next);
+    if (token.type === 'optional') states.add(state + 1 + token.next);
   }
   return states;
 }

@@ -50,11 +50,9 @@ export class Grants {
   /** Whether a grant covers what the client is asked to do. A command that was allowed once is used up by that. */
   covers({ kind, paths, commands }: PermissionQuestion, context: PermissionContext): boolean {
     const real = paths.map((path) => context.realPathOf(path));
-    if (kind === 'execute') return this.#coversCommands(
-      commands,
-      real.length === 0 ? [context.workdir] : real,
-      context.workdir,
-    );
+    if (kind === 'execute') {
+      return this.#coversCommands(commands, real.length === 0 ? [context.workdir] : real, context.workdir);
+    }
     return this.#grants.some((grant) => (kind === 'read' || writingKinds.has(grant.kind))
       && grant.kind !== 'execute'
       && hasAll(grant.paths, real));

@@ -14,7 +14,7 @@ const patchBeginning = /^(?:\*\*\* Begin Patch|--- |diff --git )/m;
 /** A longer patch is cut: a person cannot read the changes of a patch of this length. */
 const maxPatchCharacters = 262_144;
 
-/** The value as a path, if it can be one. A path that is expanded elsewhere becomes one outside of any jail. */
+/** The value as a path, if it can be one. A path that is expanded elsewhere becomes one outside of any sandbox. */
 export function asPath(value: unknown): readonly string[] {
   if (typeof value !== 'string' || value === '') return [];
   // Many tools expand these as a shell does.
@@ -24,7 +24,7 @@ export function asPath(value: unknown): readonly string[] {
   try {
     return [fileURLToPath(value)];
   } catch {
-    // A path outside of any jail.
+    // A path outside of any sandbox.
     return [`/${value}`];
   }
 }

@@ -35,27 +35,27 @@ export function isKnownKind(kind: string): boolean {
   return knownKinds.has(kind);
 }
 
-type Offering = Pick<PermissionQuestion, 'options'>;
+type OptionsOnly = Pick<PermissionQuestion, 'options'>;
 
 export type PermissionAnswer =
   | {
-    readonly is: 'selected'; readonly optionId: string; readonly optionKind: PermissionOptionKind;
+    readonly type: 'selected'; readonly optionId: string; readonly optionKind: PermissionOptionKind;
     readonly reason: string
   }
   /** No option expresses the decision. */
-  | { readonly is: 'cancelled'; readonly reason: string }
-  | { readonly is: 'pending'; readonly reason: string };
+  | { readonly type: 'cancelled'; readonly reason: string }
+  | { readonly type: 'pending'; readonly reason: string };
 
 export interface PermissionContext {
   /** The real path of the workdir. */
   readonly workdir: string;
-  /** The real path of a path that the question names, as it names it; `undefined` if it is outside of the jail. */
+  /** The real path of a path that the question names, as it names it; `undefined` if it is outside of the sandbox. */
   readonly realPathOf: (path: string) => string | undefined;
 }
 
 /**
- * A question that names a path outside of the jail is never approved. A command that no rule names is approved only by
- * `all` and `approve`. No option that allows always is selected, because the next question of that kind may name
+ * A question that names a path outside of the sandbox is never approved. A command that no rule names is approved only
+ * by `all` and `approve`. No option that allows always is selected, because the next question of that kind may name
  * something else.
  */
 export function decide(
@@ -63,17 +63,17 @@ export function decide(
   question: PermissionQuestion,
   context: PermissionContext,
 ): PermissionAnswer {
-  const { decision, reason } = weigh(policy, question, context);
-  if (decision === 'ask') return { is: 'pending', reason };
+  const { decision, reason } = decideByRules(policy, question, context);
+  if (decision === 'ask') return { type: 'pending', reason };
   return select(question, decision, reason)
     ?? (decision === 'approve' ? select(question, 'deny', `${reason}, but it cannot be allowed once`) : undefined)
-    ?? { is: 'cancelled', reason: `${reason}, but no option says so` };
+    ?? { type: 'cancelled', reason: `${reason}, but no option expresses that` };
 }
 
 /** The option that approves once, or that denies, if possible once; `undefined` if no option does. */
-export function optionOf(question: Offering, decision: 'approve' | 'deny'): string | undefined {
+export function optionOf(question: OptionsOnly, decision: 'approve' | 'deny'): string | undefined {
   const answer = select(question, decision, '');
-  return answer?.is === 'selected' ? answer.optionId : undefined;
+  return answer?.type === 'selected' ? answer.optionId : undefined;
 }
 
 /** The decision about an action that an agent has its client do, without a permission request. */
@@ -97,7 +97,7 @@ export function decideService(
   context: PermissionContext,
 ): ServiceDecision {
   if (question.kind === 'read') return decideRead(policy, question, context);
-  const { decision, reason, rule } = weigh(policy, question, context);
+  const { decision, reason, rule } = decideByRules(policy, question, context);
   return { decision, reason, isFinal: decision === 'deny' && (typeof policy === 'string' || rule?.decide === 'deny') };
 }
 
@@ -113,7 +113,7 @@ function decideRead(
   return { decision, reason: `rule ${number} says ${decision}`, isFinal: decision === 'deny' };
 }
 
-function select({ options }: Offering, decision: 'approve' | 'deny', reason: string): PermissionAnswer | undefined {
+function select({ options }: OptionsOnly, decision: 'approve' | 'deny', reason: string): PermissionAnswer | undefined {
   const wanted: readonly PermissionOptionKind[] = decision === 'approve'
     ? ['allow_once']
     : ['reject_once', 'reject_always'];
@@ -121,33 +121,37 @@ function select({ options }: Offering, decision: 'approve' | 'deny', reason: str
     // An id that stands for two kinds is ambiguous.
     const option = options.find(({ kind, optionId }) => kind === optionKind
       && options.every((one) => one.optionId !== optionId || one.kind === kind));
-    if (option) return { is: 'selected', optionId: option.optionId, optionKind, reason };
+    if (option) return { type: 'selected', optionId: option.optionId, optionKind, reason };
   }
   return undefined;
 }
 
-interface Weighed {
+interface RuleDecision {
   readonly decision: PermissionDecision;
   readonly reason: string;
   /** The rule that matches. */
   readonly rule?: PermissionRule;
 }
 
-function weigh(policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext): Weighed {
+function decideByRules(
+  policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext,
+): RuleDecision {
   if (policy === 'deny' || policy === 'ask') return { decision: policy, reason: `the policy is ${policy}` };
   const found = ruleFor(policy, question, context);
-  if (typeof policy !== 'string' && !found) return { decision: 'deny', reason: 'no rule fits it' };
+  if (typeof policy !== 'string' && !found) return { decision: 'deny', reason: 'no rule matches it' };
   const from = found ? `rule ${found.number}` : 'the policy';
   const by = found ? { rule: found.rule } : {};
   if (found && found.rule.decide !== 'approve') {
     return { decision: found.rule.decide, reason: `${from} says ${found.rule.decide}`, ...by };
   }
   const outside = question.paths.find((path) => context.realPathOf(path) === undefined);
-  if (outside !== undefined) return {
-    decision: 'deny',
-    reason: `${from} would approve it, but ${outside} is outside of the directories of the job`,
-    ...by,
-  };
+  if (outside !== undefined) {
+    return {
+      decision: 'deny',
+      reason: `${from} would approve it, but ${outside} is outside of the directories of the job`,
+      ...by,
+    };
+  }
   const refusal = typeof policy === 'string' ? refusalOf(policy, question) : refusalByRule(found?.rule, question);
   if (refusal !== undefined) return { decision: 'deny', reason: `${from} ${refusal}`, ...by };
   return { decision: 'approve', reason: `${from} says approve`, ...by };
@@ -191,13 +195,13 @@ function ruleFor(
   policy: PermissionPolicy, question: PermissionQuestion, context: PermissionContext,
 ): FoundRule | undefined {
   if (typeof policy === 'string') return undefined;
-  const first = policy.findIndex((rule) => fits(rule, question, context));
+  const first = policy.findIndex((rule) => matches(rule, question, context));
   const rule = policy[first];
   if (rule?.decide !== 'approve') return rule && { number: first + 1, rule };
   const rest = { ...question, ...unnamedBy(rule, question, context) };
   const isDenial = ({ decide: decision, path, command }: PermissionRule): boolean =>
     decision === 'deny' && (path !== undefined || command !== undefined);
-  const denying = policy.findIndex((one, index) => index > first && isDenial(one) && fits(one, rest, context));
+  const denying = policy.findIndex((one, index) => index > first && isDenial(one) && matches(one, rest, context));
   return { number: (denying === -1 ? first : denying) + 1, rule: policy[denying] ?? rule };
 }
 
@@ -212,18 +216,18 @@ function unnamedBy(
   return { paths: unnamed, commands: commands.filter(isUnmeant), parts: parts.filter(isUnmeant) };
 }
 
-function fits(rule: PermissionRule, question: PermissionQuestion, context: PermissionContext): boolean {
+function matches(rule: PermissionRule, question: PermissionQuestion, context: PermissionContext): boolean {
   const { tools, paths, commands, parts } = question;
   const isApproval = rule.decide === 'approve';
-  const most = <T>(all: readonly T[], test: (one: T) => boolean): boolean => (isApproval
+  const anyOrAll = <T>(all: readonly T[], test: (one: T) => boolean): boolean => (isApproval
     ? all.length > 0 && all.every(test)
     : all.some(test));
   const { path, command } = rule;
-  if (rule.kind !== undefined && !fitsKind(rule.kind, question, isApproval)) return false;
+  if (rule.kind !== undefined && !matchesKind(rule.kind, question, isApproval)) return false;
   if (rule.tool !== undefined && !tools.some(glob(rule.tool, inText))) return false;
-  if (path !== undefined && !most(paths, pathTest(path, context, isApproval))) return false;
+  if (path !== undefined && !anyOrAll(paths, pathTest(path, context, isApproval))) return false;
   if (command === undefined) return true;
-  if (isApproval) return most(commands, glob(command, inCommand));
+  if (isApproval) return anyOrAll(commands, glob(command, inCommand));
   return [...commands, ...parts].flatMap(wideCommands).some(glob(command, inText));
 }
 
@@ -231,7 +235,7 @@ function fits(rule: PermissionRule, question: PermissionQuestion, context: Permi
  * A command also matches `execute`; for an approval, only if its own kind is unknown. To deny or ask, a move also
  * matches `edit`, and so does an unknown kind with paths.
  */
-function fitsKind(pattern: string, question: PermissionQuestion, isApproval: boolean): boolean {
+function matchesKind(pattern: string, question: PermissionQuestion, isApproval: boolean): boolean {
   const { kind, paths } = question;
   const isMeant = glob(pattern, inText);
   const isKnown = isKnownKind(kind);

@@ -3,10 +3,10 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { shellWord } from '../../base/shell-word.ts';
-import { readingKinds } from '../../protocol/agents.ts';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
+import { shellWord } from '../../base/shell-word.ts';
 import { displayText, truncate } from '../../base/truncate.ts';
+import { readingKinds } from '../../protocol/agents.ts';
 import { asPath, listOrOne, pathsInPatch, pathsUnder } from './path-shapes.ts';
 import { type PermissionQuestion, isKnownKind } from './policy.ts';
 import { canonical, isCommandName, isHarmless, isPathName, plain, textsIn } from './raw-input.ts';
@@ -30,7 +30,7 @@ const maxNameCharacters = 200;
 const maxDepth = 16;
 
 /** What a tool call says of itself. A title that may stand for a command is not a command yet. */
-export interface ToldCall extends PermissionQuestion {
+export interface ToolCallReport extends PermissionQuestion {
   /** The latest first. */
   readonly titles: readonly string[];
   /** Raw inputs that are not fully understood: as JSON or, for a known kind, which they do not change, as a hash. */
@@ -41,10 +41,10 @@ export interface ToldCall extends PermissionQuestion {
 
 /** Fields may be missing, or be of another type. @param params The parameters of the request. */
 export function questionOf(params: unknown): PermissionQuestion {
-  return judged(toldBy(params));
+  return toQuestion(readToolCall(params));
 }
 
-export function toldBy(params: unknown): ToldCall {
+export function readToolCall(params: unknown): ToolCallReport {
   const { toolCall, options } = fieldsOf(params);
   const call = fieldsOf(toolCall);
   const input = rawInputOf(call);
@@ -70,7 +70,7 @@ export function toldBy(params: unknown): ToldCall {
   };
 }
 
-/** The part of the input that is not understood, in the form of {@link ToldCall.inputs}. */
+/** The part of the input that is not understood, in the form of {@link ToolCallReport.inputs}. */
 function unclearInput(input: unknown, kind: string, isFile: boolean): readonly string[] {
   const isEmpty = typeof input !== 'object' || input === null || Object.keys(input).length === 0;
   if (isEmpty || isDeeper(input, maxDepth)) return [];
@@ -86,7 +86,7 @@ function unclearInput(input: unknown, kind: string, isFile: boolean): readonly s
  * then only the latest title: agents call a tool "Terminal" or "bash" first. The other titles of a command are parts.
  * The input of a tool of unknown kind counts as a command, as JSON, unless nothing in it can be one.
  */
-export function judged({ titles, inputs, isWriting, ...call }: ToldCall): PermissionQuestion {
+export function toQuestion({ titles, inputs, isWriting, ...call }: ToolCallReport): PermissionQuestion {
   const { kind, paths } = call;
   const isOther = !isKnownKind(kind);
   const isExecute = kind === 'execute' || (isOther && isCommandName(kind));
@@ -94,9 +94,9 @@ export function judged({ titles, inputs, isWriting, ...call }: ToldCall): Permis
     const named = { ...call, kind: isWriting && readingKinds.includes(kind) ? 'edit' : kind };
     return paths.length > 0 || inputs.length === 0 ? named : { ...named, inputs };
   }
-  const told = [...call.commands, ...inputs.filter((input) => /^[[{]/.test(input))];
-  const isTitle = isExecute && told.length === 0;
-  const commands = isTitle ? titles.slice(0, 1) : told;
+  const reported = [...call.commands, ...inputs.filter((input) => /^[[{]/.test(input))];
+  const isTitle = isExecute && reported.length === 0;
+  const commands = isTitle ? titles.slice(0, 1) : reported;
   if (!isExecute && commands.length === 0 && paths.length > 0) return call;
   const isUnclear = isOther && call.commands.length === 0 && isExecute === (commands.length === 0);
   const texts = [...call.parts, ...titles, ...inputs.flatMap((input) => textsIn(input, maxDepth))];
@@ -120,7 +120,7 @@ function diffPath(content: unknown): readonly unknown[] {
 }
 
 /** Parses the arguments of a tool: models write them as JSON. */
-function parsed(value: unknown): unknown {
+function parseJson(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
     return JSON.parse(value);
@@ -137,13 +137,13 @@ export function isTooDeep(params: unknown): boolean {
 function isDeeper(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return depth === 0 || Object.entries(value)
-    .some(([field, one]) => isDeeper(jsonFields.has(plain(field)) ? parsed(one) : one, depth - 1));
+    .some(([field, one]) => isDeeper(jsonFields.has(plain(field)) ? parseJson(one) : one, depth - 1));
 }
 
 /** The raw input, which some agents call `input`. A list of words is a command. */
 function rawInputOf({ rawInput, input, kind }: Fields): unknown {
   const given = rawInput ?? input;
-  const raw = parsed(given);
+  const raw = parseJson(given);
   if (typeof given === 'string' && typeof raw !== 'object') return inputOfText(given, kind);
   return Array.isArray(raw) && raw.every((one) => typeof one === 'string') ? { argv: raw as unknown } : raw;
 }
@@ -174,7 +174,7 @@ function rawOf(value: unknown, depth: number): Named {
   if (depth === 0 || typeof value !== 'object' || value === null) return { paths: [], commands: [], parts: [] };
   const fields = Array.isArray(value) ? value.map((one: unknown): NamedField => ['', one, ''])
     : Object.entries(value).map(([name, one]): NamedField => [plain(name), one, name]);
-  const below = fields.map(([name, one]) => rawOf(jsonFields.has(name) ? parsed(one) : one, depth - 1));
+  const below = fields.map(([name, one]) => rawOf(jsonFields.has(name) ? parseJson(one) : one, depth - 1));
   const paths = fields.map(pathsIn);
   const hasPaths = paths.some(({ length }) => length > 0);
   const patched = hasPaths ? [] : fields.flatMap(([name, one]) => (patchFields.test(name) ? pathsInPatch(one) : []));
@@ -197,9 +197,9 @@ function rawOf(value: unknown, depth: number): Named {
 }
 
 function pathsIn([name, value]: NamedField): readonly unknown[] {
-  if (changesFields.has(name) && !Array.isArray(value) && typeof value === 'object') return Object.keys(
-    fieldsOf(value),
-  );
+  if (changesFields.has(name) && !Array.isArray(value) && typeof value === 'object') {
+    return Object.keys(fieldsOf(value));
+  }
   if (isPathName(name)) return pathsUnder(value);
   return [];
 }
@@ -210,8 +210,8 @@ function commandsIn(fields: readonly NamedField[], hasPaths: boolean): readonly 
   const others = programs.filter(([name, value]) => !name.endsWith('shell')
     || typeof value !== 'string'
     || !shell.test(value));
-  const words = fields.flatMap(([name, value]) => (argumentFields.has(name) ? listOf(parsed(value)) : []));
-  const text = fields.flatMap(([name, value]) => (argumentFields.has(name) && parsed(value) === undefined
+  const words = fields.flatMap(([name, value]) => (argumentFields.has(name) ? listOf(parseJson(value)) : []));
+  const text = fields.flatMap(([name, value]) => (argumentFields.has(name) && parseJson(value) === undefined
     ? textOf(value) ?? []
     : []));
   // The shell that runs a command does not count as another command.
@@ -219,7 +219,8 @@ function commandsIn(fields: readonly NamedField[], hasPaths: boolean): readonly 
     .flatMap(([name, value]) => (name.endsWith('s') && Array.isArray(value) ? value : [value]))
     .flatMap((command) => commandOf(command, words)).map((command) => [command, ...text].join(' '));
   if (commands.length > 0) return commands;
-  const alone = fields.flatMap(([name, value]) => (wordsFields.has(name) ? commandOf(parsed(value) ?? value, []) : []));
+  const alone = fields.flatMap(([name, value]) =>
+    (wordsFields.has(name) ? commandOf(parseJson(value) ?? value, []) : []));
   const code = fields.flatMap(([name, value]) => (name === 'code' && !hasPaths ? commandOf(value, []) : []));
   return [...alone, ...code];
 }

@@ -82,12 +82,12 @@ export function canonical(value: unknown): string {
 /** All texts in the value, also in JSON within a text. */
 export function textsIn(value: unknown, depth: number): readonly string[] {
   if (depth === 0) return [];
-  if (typeof value === 'string') return [value, ...textsIn(nested(value), depth - 1)];
+  if (typeof value === 'string') return [value, ...textsIn(parseNested(value), depth - 1)];
   if (typeof value !== 'object' || value === null) return [];
   return Object.values(value).flatMap((one) => textsIn(one, depth - 1));
 }
 
-function nested(text: string): unknown {
+function parseNested(text: string): unknown {
   if (!/^\s*[[{"]/.test(text)) return undefined;
   try {
     return JSON.parse(text);

@@ -5,7 +5,7 @@
 import type { RememberScope } from '../../protocol/agents.ts';
 import type { PermissionContext, PermissionQuestion } from './policy.ts';
 
-interface Remembered {
+interface RememberedAnswer {
   readonly decision: 'approve' | 'deny';
   readonly scope: RememberScope;
 }
@@ -14,9 +14,9 @@ interface Remembered {
 const maxRemembered = 200;
 
 export class RememberedAnswers {
-  readonly #answers = new Map<string, Remembered>();
+  readonly #answers = new Map<string, RememberedAnswer>();
 
-  add(question: PermissionQuestion, context: PermissionContext, answer: Remembered): void {
+  add(question: PermissionQuestion, context: PermissionContext, answer: RememberedAnswer): void {
     const key = keyOf(question, context);
     this.#answers.delete(key);
     this.#answers.set(key, answer);
@@ -24,7 +24,7 @@ export class RememberedAnswers {
     if (this.#answers.size > maxRemembered && oldest !== undefined) this.#answers.delete(oldest);
   }
 
-  find(question: PermissionQuestion, context: PermissionContext): Remembered | undefined {
+  find(question: PermissionQuestion, context: PermissionContext): RememberedAnswer | undefined {
     return this.#answers.get(keyOf(question, context));
   }
 

@@ -4,10 +4,10 @@
  * @module
  */
 import { type Fields, fieldsOf, textOf } from '../../base/loose.ts';
-import { type ToldCall, isTooDeep, judged, toldBy } from './question.ts';
 import type { PermissionQuestion } from './policy.ts';
+import { type ToolCallReport, isTooDeep, toQuestion, readToolCall } from './question.ts';
 
-type Known = Omit<ToldCall, 'options'>;
+type CallFacts = Omit<ToolCallReport, 'options'>;
 
 /** Limit of what is known of a call: only a command that is meant to deceive is longer. */
 const maxCharacters = 262_144;
@@ -15,22 +15,22 @@ const maxCharacters = 262_144;
 const charactersEach = 100;
 const maxCalls = 200;
 
-export class KnownCalls {
+export class ToolCallHistory {
   /** `null` for a call with too much content, or content that is too deep. */
-  readonly #calls = new Map<string, Known | null>();
+  readonly #calls = new Map<string, CallFacts | null>();
 
   /** @param update An update of a session. */
   apply(update: unknown): void {
-    const { sessionUpdate, status, ...told } = fieldsOf(update);
-    const id = textOf(told['toolCallId']);
+    const { sessionUpdate, status, ...reported } = fieldsOf(update);
+    const id = textOf(reported['toolCallId']);
     if (id === undefined || (sessionUpdate !== 'tool_call' && sessionUpdate !== 'tool_call_update')) return;
     const before = this.#calls.get(id);
     this.#calls.delete(id);
     if (status === 'completed' || status === 'failed') return;
-    const { options: _, ...known } = before === null ? nothing : toldWith(before, { toolCall: told });
+    const { options: _, ...known } = before === null ? nothing : mergedWith(before, { toolCall: reported });
     this.#calls.set(
       id,
-      before === null || isTooDeep({ toolCall: told }) || lengthOf(known) > maxCharacters ? null : known,
+      before === null || isTooDeep({ toolCall: reported }) || lengthOf(known) > maxCharacters ? null : known,
     );
     const [oldest] = this.#calls.keys();
     if (this.#calls.size > maxCalls && oldest !== undefined) this.#calls.delete(oldest);
@@ -43,19 +43,19 @@ export class KnownCalls {
   questionOf(params: Fields): PermissionQuestion | undefined {
     const known = this.#calls.get(textOf(fieldsOf(params['toolCall'])['toolCallId']) ?? '');
     if (known === null) return undefined;
-    const told = toldWith(known, params);
-    return isTooDeep(params) || lengthOf(told) > maxCharacters ? undefined : judged(told);
+    const reported = mergedWith(known, params);
+    return isTooDeep(params) || lengthOf(reported) > maxCharacters ? undefined : toQuestion(reported);
   }
 }
 
-const nothing: ToldCall = {
+const nothing: ToolCallReport = {
   kind: 'other', tools: [], titles: [], paths: [], commands: [], parts: [], inputs: [], isWriting: false, options: [],
 };
 
 /** Earlier statements remain valid, except for the kind, which may be replaced. */
-function toldWith(before: Known | undefined, params: Fields): ToldCall {
+function mergedWith(before: CallFacts | undefined, params: Fields): ToolCallReport {
   const toolCall = fieldsOf(params['toolCall']);
-  const now = toldBy({ ...params, toolCall: { ...toolCall, kind: textOf(toolCall['kind']) ?? before?.kind } });
+  const now = readToolCall({ ...params, toolCall: { ...toolCall, kind: textOf(toolCall['kind']) ?? before?.kind } });
   const both = (field: 'tools' | 'titles' | 'paths' | 'commands' | 'parts' | 'inputs'): readonly string[] =>
     [...new Set([...now[field], ...before?.[field] ?? []])];
   return {

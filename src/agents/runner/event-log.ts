@@ -3,11 +3,12 @@
  * @module
  */
 import { jsonText } from '../../base/json.ts';
-import { isWithin } from '../../base/untrusted-json.ts';
 import { fieldsOf } from '../../base/loose.ts';
 import { truncate } from '../../base/truncate.ts';
+import { isWithin } from '../../base/untrusted-json.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import { LineFile } from '../line-file.ts';
-import { type AgentEvent, eventBounds } from '../runner-config.ts';
+import { eventBounds } from '../runner-config.ts';
 
 const maxWordCharacters = 200;
 

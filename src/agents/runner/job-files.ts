@@ -5,11 +5,12 @@
 import { join } from 'node:path';
 import { replaceFile } from '../../base/atomic-file.ts';
 import { checkFolder } from '../../base/untrusted-file.ts';
-import { EventLog } from './event-log.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import { LineFile } from '../line-file.ts';
-import { type AgentEvent, type AgentState, eventsFile, stateFile, turnsFile } from '../runner-config.ts';
+import { type AgentState, eventsFile, stateFile, turnsFile } from '../runner-config.ts';
 import { stateBytes } from '../state-file.ts';
 import type { TurnRecord } from '../turn-log.ts';
+import { EventLog } from './event-log.ts';
 
 export class JobFiles {
   readonly #directory: string;

@@ -1,15 +1,18 @@
 /**
- * The program of an agent's job: `runner/main DIRECTORY`, where DIRECTORY is that of the job. Reads its order there and
- * commands on stdin; writes the agent's message to stdout.
+ * The program of an agent's job: `runner/main DIRECTORY`, where DIRECTORY is that of the job.
  *
- * SIGTERM, SIGINT and SIGHUP cancel the turn and then end the agent.
+ * - Started by: the launcher of jobs, for a job in mode `acp` (see `prepare` in `server/agents.ts`).
+ * - Talks by: files in DIRECTORY (see `runner-config.ts`), commands on stdin, one a line, and the agent's message on
+ *   stdout. The agent, its child, speaks the Agent Client Protocol on its own stdin and stdout.
+ * - Outlives: the server that started it, and later servers. It ends with its agent; SIGTERM, SIGINT and SIGHUP cancel
+ *   the turn and then end the agent.
  * @module
  */
 import { fstatSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendLine, readRegular } from '../../base/untrusted-file.ts';
 import { ndjson } from '../../jsonrpc/ndjson.ts';
-import { type AgentOrder, type RunnerCommand, orderFile } from '../runner-config.ts';
+import { type RunnerConfig, type RunnerCommand, runnerConfigFile } from '../runner-config.ts';
 import { JobFiles } from './job-files.ts';
 import { AgentRunner } from './runner.ts';
 
@@ -17,14 +20,14 @@ const [, , directory = '.'] = process.argv;
 const stdoutFd = 1;
 /** Longer than any command of the server. */
 const maxCommandBytes = 64 * 2 ** 20;
-const maxOrderBytes = 64 * 2 ** 20;
+const maxConfigBytes = 64 * 2 ** 20;
 const signals = { SIGTERM: 143, SIGINT: 130, SIGHUP: 129 } as const;
 
-// The order was written by the server that started this job, which has the same version.
-const order = JSON.parse(readRegular(join(directory, orderFile), maxOrderBytes).toString()) as AgentOrder;
-process.title = `sidecar-agent ${order.mark}`;
+// The configuration was written by the server that started this job, which has the same version.
+const config = JSON.parse(readRegular(join(directory, runnerConfigFile), maxConfigBytes).toString()) as RunnerConfig;
+process.title = `sidecar-agent ${config.mark}`;
 const files = new JobFiles(directory);
-const runner = new AgentRunner({ order, sink: {
+const runner = new AgentRunner({ config, sink: {
   event: (event) => files.event(event),
   state: (state) => files.state(state),
   turn: (turn) => files.turn(turn),

@@ -1,38 +1,37 @@
 /**
- * Answers the permission requests of an agent, by the policy of its job or through a client, and its other questions.
+ * Answers the permission requests of an agent, by the policy of its job or through a client.
  * @module
  */
 import { randomUUID } from 'node:crypto';
 import { runUnlessAborted } from '../../base/abort.ts';
-import { defined } from '../../base/defined.ts';
-import { tokensIn } from '../../base/untrusted-json.ts';
+import { type Fields, fieldsOf, textOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
+import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import type { PendingElicitation, PendingPermission, PermissionDenial } from '../../protocol/agent-jobs.ts';
 import type { PermissionPolicy } from '../../protocol/agents.ts';
-import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
-import { idOf, webAddressOf } from '../acp/v1.ts';
-import { Asking } from './pending-requests.ts';
+import type { ElicitationAnswer } from '../acp/agent-requests.ts';
+import type { Progress } from '../acp/progress.ts';
 import { Denials } from '../permissions/denials.ts';
-import type { ElicitationAnswer } from '../acp/conversation.ts';
-import { outsideError } from '../services/files.ts';
 import { Grants } from '../permissions/grants.ts';
-import type { Jail } from '../services/sandbox.ts';
-import { type KnownCalls, isTooLong, lengthOf } from '../permissions/tool-call-history.ts';
-import { type Fields, fieldsOf, textOf } from '../../base/loose.ts';
-import { truncate, truncateJson } from '../../base/truncate.ts';
-import type { AgentEvent, AgentOrder, PermissionReply } from '../runner-config.ts';
-import { questionOf } from '../permissions/question.ts';
 import {
   type PermissionAnswer, type PermissionContext, type PermissionQuestion, decide, decideService, optionOf,
 } from '../permissions/policy.ts';
-import type { Progress } from '../acp/progress.ts';
+import { questionOf } from '../permissions/question.ts';
 import { RememberedAnswers } from '../permissions/remembered.ts';
+import { type ToolCallHistory, isTooLong, lengthOf } from '../permissions/tool-call-history.ts';
+import type { PermissionReply, RunnerConfig } from '../runner-config.ts';
+import { outsideError } from '../services/files.ts';
+import type { Sandbox } from '../services/sandbox.ts';
 import type { ServiceCall } from '../services/services.ts';
+import { ElicitationBroker, overBudgetReason } from './elicitation-broker.ts';
+import { PendingRequests, SizeBudget } from './pending-requests.ts';
 
-export interface AnsweringOptions {
-  readonly order: Pick<AgentOrder, 'permissions' | 'askSeconds' | 'askDefault'>;
-  readonly calls: KnownCalls;
+export interface PermissionBrokerOptions {
+  readonly config: Pick<RunnerConfig, 'permissions' | 'askSeconds' | 'askDefault'>;
+  readonly toolCalls: ToolCallHistory;
   readonly progress: Progress;
-  readonly tell: (event: AgentEvent) => void;
+  readonly emit: (event: AgentEvent) => void;
   /** Called when a request becomes pending, and when it no longer is. */
   readonly onChange: () => void;
   /** The number of the current turn, from 1. */
@@ -41,58 +40,57 @@ export interface AnsweringOptions {
 }
 
 /** The context of a permission request: its ids, the directories of the job, and the signal that ends the wait. */
-interface Asker {
+interface RequestSource {
   readonly permissionId: string;
   readonly toolCallId: string | null;
-  readonly jail: Jail;
+  readonly sandbox: Sandbox;
   readonly signal: AbortSignal;
 }
 
-interface Answered {
+interface Answer {
   readonly optionId: string | undefined;
   readonly reason: string;
   /** Set if a client chose this option. Absent for a timeout, a cancelled turn and a denial without an option. */
   readonly isByPerson?: boolean;
 }
 
-/**
- * Limits on a pending request as clients see it: a name as long as progress keeps it, a form as long as a person would
- * fill in.
- */
+/** Limit of a name in a pending request as clients see it: as long as progress keeps it. */
 const maxNameCharacters = 2000;
-const maxQuestionCharacters = 262_144;
 const cancelledReason = 'the turn was cancelled';
 /** Limit of all file contents that wait for a permission: the size of one of the largest files. */
 const maxHeldCharacters = 32 * 2 ** 20;
-/**
- * Limit of all pending requests, because the agent's state holds them. Each JSON value counts as `charactersPerToken`
- * more.
- */
+/** Limit of all pending requests, because the agent's state holds them. */
 const maxPendingCharacters = 3 * 2 ** 20;
-const charactersPerToken = 100;
-const maxFormTokens = 10_000;
-const tooMuchReason = 'too much waits for an answer already';
 
-export class Answering {
-  readonly #options: AnsweringOptions;
-  readonly permissions: Asking<PendingPermission, PermissionReply>;
-  readonly elicitations: Asking<PendingElicitation, ElicitationAnswer>;
+export class PermissionBroker {
+  readonly #options: PermissionBrokerOptions;
+  readonly permissions: PendingRequests<PendingPermission, PermissionReply>;
+  readonly #elicitationBroker: ElicitationBroker;
   readonly #grants = new Grants();
   #policy: PermissionPolicy;
   readonly #remembered = new RememberedAnswers();
   readonly #denials = new Denials();
-  #heldCharacters = 0;
-  #pendingCharacters = 0;
-  /** The ids of pending questions by URL, by the ids that the agent gave them. */
-  readonly #byUrl = new Map<string, string>();
-  readonly #doneByUrl = new Set<string>();
+  readonly #heldContent = new SizeBudget(maxHeldCharacters);
+  readonly #budget = new SizeBudget(maxPendingCharacters);
 
-  constructor(options: AnsweringOptions) {
+  constructor(options: PermissionBrokerOptions) {
     this.#options = options;
-    const { order: { askSeconds, permissions }, onChange } = options;
+    const { config: { askSeconds, permissions }, emit, onChange } = options;
     this.#policy = permissions;
-    this.permissions = new Asking(askSeconds, onChange);
-    this.elicitations = new Asking(askSeconds, onChange);
+    this.permissions = new PendingRequests(askSeconds, onChange);
+    this.#elicitationBroker = new ElicitationBroker({
+      timeoutSeconds: askSeconds, budget: this.#budget, emit, onChange,
+    });
+  }
+
+  /** The pending questions that are not permissions. */
+  get elicitations(): PendingRequests<PendingElicitation, ElicitationAnswer> {
+    return this.#elicitationBroker.pending;
+  }
+
+  /** Whether a request waits for the answer of a client. */
+  get hasPending(): boolean {
+    return !this.permissions.isEmpty || !this.elicitations.isEmpty;
   }
 
   get policy(): PermissionPolicy {
@@ -113,71 +111,67 @@ export class Answering {
   }
 
   /** Number of permissions requested so far. */
-  get asked(): number {
-    return this.#denials.asked;
+  get requestCount(): number {
+    return this.#denials.requestCount;
   }
 
   /** The most recent denials. */
-  get denied(): readonly PermissionDenial[] {
-    return this.#denials.denied;
+  get recentDenials(): readonly PermissionDenial[] {
+    return this.#denials.latest;
   }
 
   /** @returns the id of an option; `undefined` if the request is cancelled. */
   async permit(
     params: Fields,
-    { jail, signal }: { readonly jail: Jail; readonly signal: AbortSignal },
+    { sandbox, signal }: { readonly sandbox: Sandbox; readonly signal: AbortSignal },
   ): Promise<string | undefined> {
-    const { calls, progress } = this.#options;
+    const { toolCalls, progress } = this.#options;
     const asked = fieldsOf(params['toolCall']);
     // For some tool calls gemini sends nothing else; codex calls here a command what it called a look before.
     if (!progress.knows(asked['toolCallId'])) progress.apply({ ...asked, sessionUpdate: 'tool_call' });
-    const full = calls.questionOf(params);
+    const full = toolCalls.questionOf(params);
     // Of a tool call that cannot be judged, only the options are read.
     const question = full ?? questionOf({ options: params['options'] });
     const permissionId = randomUUID();
-    const context = await contextOf(question, jail);
-    this.#denials.ask();
-    const judged: PermissionAnswer = full ? decide(this.#policy, question, context)
-      : {
-        ...decide('deny', question, context),
-        reason: 'what the agent told of it is too long or too deep to be judged',
-      };
-    const before = judged.is === 'pending' ? this.#answerBefore(question, context) : undefined;
-    const answer = before ?? judged;
-    const tell = (decision: string, reason: string): void => this.#options.tell(
+    const context = await contextOf(question, sandbox);
+    this.#denials.countRequest();
+    const decided = full ? decide(this.#policy, question, context) : denyUnreadable(question, context);
+    const remembered = decided.type === 'pending' ? this.#rememberedAnswer(question, context) : undefined;
+    const answer = remembered ?? decided;
+    const report = (decision: string, reason: string): void => this.#options.emit(
       { type: 'permission', permissionId, decision, reason, question },
     );
     const settle = (optionId: string | undefined, reason: string, isByPerson: boolean): string | undefined => {
-      tell(optionId ?? 'cancelled', reason);
+      report(optionId ?? 'cancelled', reason);
       if (isByPerson) this.#grant(question, context, optionId);
       if (!isAllowed(question, optionId) && !signal.aborted) this.#deny(question, reason);
       return optionId;
     };
-    if (answer.is === 'selected') return settle(answer.optionId, answer.reason, before !== undefined);
-    if (answer.is === 'cancelled') return settle(undefined, answer.reason, false);
-    const answering = this.#askSomebody(
+    if (answer.type === 'selected') return settle(answer.optionId, answer.reason, remembered !== undefined);
+    if (answer.type === 'cancelled') return settle(undefined, answer.reason, false);
+    const answerPromise = this.#askClient(
       question,
-      { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, jail, signal },
+      { permissionId, toolCallId: textOf(asked['toolCallId']) ?? null, sandbox, signal },
     );
     // Clients that receive the event find the request pending.
-    tell('pending', answer.reason);
-    const { optionId, reason, isByPerson = false } = await answering;
+    report('pending', answer.reason);
+    const { optionId, reason, isByPerson = false } = await answerPromise;
     return settle(optionId, reason, isByPerson);
   }
 
   /** A remembered answer: a person gave it for more than one question. */
-  #answerBefore(question: PermissionQuestion, context: PermissionContext): PermissionAnswer | undefined {
+  #rememberedAnswer(question: PermissionQuestion, context: PermissionContext): PermissionAnswer | undefined {
     const before = this.#remembered.find(question, context);
     if (!before) return undefined;
     const reason = `it was answered before, for the ${before.scope}`;
     const optionId = optionOf(question, before.decision);
     const optionKind = before.decision === 'approve' ? 'allow_once' : 'reject_once';
-    if (optionId !== undefined) return { is: 'selected', optionId, optionKind, reason };
-    return before.decision === 'deny' ? { is: 'cancelled', reason } : undefined;
+    if (optionId !== undefined) return { type: 'selected', optionId, optionKind, reason };
+    return before.decision === 'deny' ? { type: 'cancelled', reason } : undefined;
   }
 
   #deny(question: PermissionQuestion, reason: string): void {
-    const denial = this.#denials.deny(question, { turn: this.#options.turn?.() ?? 1, reason });
+    const denial = this.#denials.add(question, { turn: this.#options.turn?.() ?? 1, reason });
     this.#options.onDenied?.(denial);
   }
 
@@ -196,167 +190,122 @@ export class Answering {
   async allow(
     method: string,
     { question, heldCharacters }: ServiceCall,
-    by: { readonly jail: Jail; readonly signals: readonly AbortSignal[] },
+    by: { readonly sandbox: Sandbox; readonly signals: readonly AbortSignal[] },
   ): Promise<void> {
     if (!question) return;
-    const { jail } = by;
-    const context = await contextOf(question, jail);
+    const { sandbox } = by;
+    const context = await contextOf(question, sandbox);
     const outside = question.paths.find((path) => context.realPathOf(path) === undefined);
     if (outside !== undefined) {
       this.#deny(question, `${outside} is outside of the directories of the job`);
-      throw outsideError(jail, actionOf(question), outside);
+      throw outsideError(sandbox, actionOf(question), outside);
     }
     const { decision, reason, isFinal } = decideService(this.#policy, question, context);
     if (decision === 'approve' || (!isFinal && this.#grants.covers(question, context))) return;
-    if (decision === 'deny') throw this.#refused(method, question, reason);
-    if (isTooLong(question)) throw this.#refused(method, question, 'it is too long to be shown for a permission');
-    if (this.#heldCharacters + heldCharacters > maxHeldCharacters) throw this.#refused(
-      method,
-      question,
-      'too much waits for permission already',
-    );
-    this.#heldCharacters += heldCharacters;
+    if (decision === 'deny') throw this.#refusalError(method, question, reason);
+    if (isTooLong(question)) throw this.#refusalError(method, question, 'it is too long to be shown for a permission');
+    if (!this.#heldContent.tryTake(heldCharacters)) {
+      throw this.#refusalError(method, question, 'too much waits for permission already');
+    }
     try {
       const answer = await this.#askAbout(question, { ...by, reason });
-      if (answer.optionId !== 'allow') throw this.#refused(method, question, answer.reason);
-      const now = await contextOf(question, jail);
+      if (answer.optionId !== 'allow') throw this.#refusalError(method, question, answer.reason);
+      const now = await contextOf(question, sandbox);
       const moved = question.paths.find((path) => now.realPathOf(path) !== context.realPathOf(path));
-      if (moved !== undefined) throw this.#refused(
-        method,
-        question,
-        `${moved} leads elsewhere now than when it was allowed`,
-      );
+      if (moved !== undefined) {
+        throw this.#refusalError(method, question, `${moved} leads elsewhere now than when it was allowed`);
+      }
     } finally {
-      this.#heldCharacters -= heldCharacters;
+      this.#heldContent.giveBack(heldCharacters);
     }
   }
 
   /** Shows the question as pending, like a permission that the agent requests itself. */
   async #askAbout(
     question: PermissionQuestion,
-    { jail, signals, reason: why }:
-      { readonly jail: Jail; readonly signals: readonly AbortSignal[]; readonly reason: string },
+    { sandbox, signals, reason: why }:
+      { readonly sandbox: Sandbox; readonly signals: readonly AbortSignal[]; readonly reason: string },
   ): Promise<{ readonly optionId: string | undefined; readonly reason: string }> {
     const permissionId = randomUUID();
-    this.#denials.ask();
-    const tell = (decision: string, reason: string): void => this.#options.tell(
+    this.#denials.countRequest();
+    const report = (decision: string, reason: string): void => this.#options.emit(
       { type: 'permission', permissionId, decision, reason, question },
     );
-    const before = this.#answerBefore(question, await contextOf(question, jail));
-    if (before?.is === 'selected') {
-      tell(before.optionId, before.reason);
-      return before;
+    const remembered = this.#rememberedAnswer(question, await contextOf(question, sandbox));
+    if (remembered?.type === 'selected') {
+      report(remembered.optionId, remembered.reason);
+      return remembered;
     }
     const cancelled = { optionId: undefined, reason: cancelledReason };
-    const answering = runUnlessAborted(
+    const answerPromise = runUnlessAborted(
       signals,
-      (signal) => this.#askSomebody(question, { permissionId, toolCallId: null, jail, signal }),
+      (signal) => this.#askClient(question, { permissionId, toolCallId: null, sandbox, signal }),
       cancelled,
     );
-    tell('pending', why);
-    const { optionId, reason } = await answering;
-    tell(optionId ?? 'cancelled', reason);
+    report('pending', why);
+    const { optionId, reason } = await answerPromise;
+    report(optionId ?? 'cancelled', reason);
     return { optionId, reason };
   }
 
-  #refused(method: string, question: PermissionQuestion, reason: string): RpcError {
+  #refusalError(method: string, question: PermissionQuestion, reason: string): RpcError {
     if (reason !== cancelledReason) this.#deny(question, reason);
     const { paths, commands } = question;
     const what = truncate(
       [...paths, ...commands].map((one) => truncate(one, maxNameCharacters)).join(' '),
       2 * maxNameCharacters,
     );
-    this.#options.tell({ type: 'fault', what: `${method} ${what} was refused: ${reason}` });
+    this.#options.emit({ type: 'fault', what: `${method} ${what} was refused: ${reason}` });
     return new RpcError(rpcCodes.invalidParams, `Cannot do ${method} ${what}: ${reason}`);
   }
 
-  async #askSomebody(question: PermissionQuestion, by: Asker): Promise<Answered> {
+  async #askClient(question: PermissionQuestion, source: RequestSource): Promise<Answer> {
     const characters = lengthOf(question);
-    if (this.#pendingCharacters + characters > maxPendingCharacters) {
-      const denied = decide('deny', question, await contextOf(question, by.jail));
-      return { optionId: denied.is === 'selected' ? denied.optionId : undefined, reason: tooMuchReason };
+    if (!this.#budget.tryTake(characters)) {
+      const denied = decide('deny', question, await contextOf(question, source.sandbox));
+      return { optionId: selectedOption(denied), reason: overBudgetReason };
     }
-    this.#pendingCharacters += characters;
     try {
-      return await this.#answerOf(question, by);
+      return await this.#waitForAnswer(question, source);
     } finally {
-      this.#pendingCharacters -= characters;
+      this.#budget.giveBack(characters);
     }
   }
 
-  async #answerOf(question: PermissionQuestion, by: Asker): Promise<Answered> {
-    const { permissionId, toolCallId, jail, signal } = by;
-    const { askSeconds, askDefault } = this.#options.order;
-    const { parts: _, inputs: _i, isUnclear: _u, ...asked } = question;
-    const answer = await this.permissions.ask({
+  async #waitForAnswer(question: PermissionQuestion, source: RequestSource): Promise<Answer> {
+    const { permissionId, toolCallId, sandbox, signal } = source;
+    const { askSeconds, askDefault } = this.#options.config;
+    const { parts: _, inputs: _i, isUnclear: _u, ...shown } = question;
+    const outcome = await this.permissions.ask({
       id: permissionId, signal,
       show: ({ askedAt, expiresAt }) => ({
-        permissionId, toolCallId: toolCallId && truncate(toolCallId, maxNameCharacters), ...asked,
+        permissionId, toolCallId: toolCallId && truncate(toolCallId, maxNameCharacters), ...shown,
         tools: question.tools.map((tool) => truncate(tool, maxNameCharacters)), askedAt, expiresAt,
       }),
-      isFit: ({ optionId }) => optionId === null || question.options.some((option) => option.optionId === optionId),
+      accepts: ({ optionId }) => optionId === null || question.options.some((option) => option.optionId === optionId),
     });
-    if (answer.by === 'abort') return { optionId: undefined, reason: cancelledReason };
-    const context = await contextOf(question, jail);
-    if (answer.by === 'somebody') {
-      const { optionId = null, remember } = answer.answer;
-      const decision = isAllowed(question, optionId ?? undefined) ? 'approve' : 'deny';
-      if (remember !== undefined) this.#remembered.add(question, context, { decision, scope: remember });
-      if (optionId !== null) return { optionId, reason: 'somebody has answered', isByPerson: true };
-    }
+    if (outcome.type === 'aborted') return { optionId: undefined, reason: cancelledReason };
     // Symbolic links may have changed since.
-    const chosen = decide(answer.by === 'somebody' || askDefault === 'deny' ? 'deny' : 'edits', question, context);
-    const reason = answer.by === 'somebody' ? 'somebody has denied it' : `nobody answered within ${askSeconds} s`;
-    return { optionId: chosen.is === 'selected' ? chosen.optionId : undefined, reason };
+    const context = await contextOf(question, sandbox);
+    if (outcome.type === 'timed_out') {
+      const decided = decide(askDefault === 'deny' ? 'deny' : 'edits', question, context);
+      return { optionId: selectedOption(decided), reason: `timed out after ${askSeconds} s` };
+    }
+    const { optionId = null, remember } = outcome.answer;
+    const decision = isAllowed(question, optionId ?? undefined) ? 'approve' : 'deny';
+    if (remember !== undefined) this.#remembered.add(question, context, { decision, scope: remember });
+    if (optionId !== null) return { optionId, reason: 'a client has answered', isByPerson: true };
+    return { optionId: selectedOption(decide('deny', question, context)), reason: 'a client has denied it' };
   }
 
   /** Asks for the answer to a question that is not a permission. */
   async elicit(params: Fields, signal: AbortSignal): Promise<ElicitationAnswer> {
-    const message = textOf(params['message']) ?? '';
-    const elicitationId = randomUUID();
-    const url = params['mode'] === 'url' ? webAddressOf(params['url']) : undefined;
-    const tell = (decision: string, reason: string): void => {
-      this.#options.tell({ type: 'elicitation', elicitationId, decision, reason, message, ...defined({ url }) });
-    };
-    const json = truncateJson(params, maxQuestionCharacters) === params ? JSON.stringify(params) : undefined;
-    const tokens = json === undefined ? Infinity : tokensIn(Buffer.from(json), maxFormTokens);
-    const characters = (json?.length ?? 0) + charactersPerToken * tokens;
-    const isTooLarge = tokens > maxFormTokens;
-    if (isTooLarge || this.#pendingCharacters + characters > maxPendingCharacters) {
-      const reason = isTooLarge ? 'it is too long, or too deep, to be shown' : tooMuchReason;
-      const shown = truncate(message, maxNameCharacters);
-      this.#options.tell({ type: 'elicitation', elicitationId, decision: 'decline', reason, message: shown });
-      return { action: 'decline' };
-    }
-    this.#pendingCharacters += characters;
-    const ofAgent = url === undefined ? undefined : idOf(params['elicitationId']);
-    const answering = this.elicitations.ask({
-      id: elicitationId, signal,
-      // An answer given on the page does not pass through here.
-      isFit: (answer) => url === undefined || answer.action !== 'accept' || answer.content === undefined,
-      show: ({ askedAt, expiresAt }) => ({
-        elicitationId, message, ...defined({ url }), requestedSchema: params['requestedSchema'] ?? null,
-        askedAt, expiresAt,
-      }),
-    });
-    if (ofAgent !== undefined) this.#byUrl.set(ofAgent, elicitationId);
-    tell('pending', 'somebody is to answer it');
-    const answer = await answering;
-    this.#pendingCharacters -= characters;
-    if (ofAgent !== undefined) this.#byUrl.delete(ofAgent);
-    const isDone = this.#doneByUrl.delete(elicitationId);
-    const given: ElicitationAnswer = answer.by === 'somebody' ? answer.answer
-      : { action: answer.by === 'abort' ? 'cancel' : 'decline' };
-    tell(given.action, isDone ? 'it was done at the URL' : reasonOf[answer.by]);
-    return given;
+    return await this.#elicitationBroker.elicit(params, signal);
   }
 
-  /** The agent reports that a question by URL was answered on its page: it need not be answered here. */
-  elicited(ofAgent: string): void {
-    const elicitationId = this.#byUrl.get(ofAgent);
-    if (elicitationId === undefined) return;
-    this.#doneByUrl.add(elicitationId);
-    this.elicitations.answer(elicitationId, { action: 'accept' });
+  /** The agent reports that a question by URL was answered on its page. @param agentId The agent's id of it. */
+  completeElicitation(agentId: string): void {
+    this.#elicitationBroker.complete(agentId);
   }
 }
 
@@ -370,10 +319,15 @@ function isAllowed(question: PermissionQuestion, optionId: string | undefined): 
   return kinds.length > 0 && kinds.every((kind) => kind === 'allow_once' || kind === 'allow_always');
 }
 
-/** The reason that is reported for each way in which a question ends. */
-const reasonOf = {
-  somebody: 'somebody has answered', abort: 'the turn was cancelled', nobody: 'nobody answered in time',
-} as const;
+/** The decision about a tool call that cannot be judged. */
+function denyUnreadable(question: PermissionQuestion, context: PermissionContext): PermissionAnswer {
+  const reason = 'its description is too long or too deep to be judged';
+  return { ...decide('deny', question, context), reason };
+}
+
+function selectedOption(answer: PermissionAnswer): string | undefined {
+  return answer.type === 'selected' ? answer.optionId : undefined;
+}
 
 /** The action in the words of an error message. */
 function actionOf({ kind }: PermissionQuestion): string {
@@ -381,7 +335,7 @@ function actionOf({ kind }: PermissionQuestion): string {
   return kind === 'read' ? 'read' : 'write';
 }
 
-async function contextOf({ paths }: PermissionQuestion, jail: Jail): Promise<PermissionContext> {
-  const real = new Map(await Promise.all(paths.map(async (path) => [path, await jail.realPathOf(path)] as const)));
-  return { workdir: await jail.realPathOf('.') ?? jail.workdir, realPathOf: (path) => real.get(path) };
+async function contextOf({ paths }: PermissionQuestion, sandbox: Sandbox): Promise<PermissionContext> {
+  const real = new Map(await Promise.all(paths.map(async (path) => [path, await sandbox.realPathOf(path)] as const)));
+  return { workdir: await sandbox.realPathOf('.') ?? sandbox.workdir, realPathOf: (path) => real.get(path) };
 }

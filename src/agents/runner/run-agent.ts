@@ -5,17 +5,18 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { defined } from '../../base/defined.ts';
+import { displayText } from '../../base/truncate.ts';
+import { homeDirectory } from '../../process/environment/user.ts';
+import type { AgentEvent } from '../../protocol/agent-events.ts';
 import {
   type AgentError, type AgentUsage, type PendingPermission, type PlanEntry, type ToolCall, type TurnUsage, optionFor,
 } from '../../protocol/agent-jobs.ts';
 import {
   type AcpVersion, type McpServer, type PermissionPolicy, type Prompt, agentDefaults,
 } from '../../protocol/agents.ts';
-import { homeDirectory } from '../../process/environment/user.ts';
 import { askingEnvironment } from '../acp/asking-mode.ts';
-import { displayText } from '../../base/truncate.ts';
-import { orderOf } from '../to-runner-config.ts';
-import { type AgentEvent, type AgentState, turnTimeoutCode } from '../runner-config.ts';
+import { type AgentState, type RunnerConfig, turnTimeoutCode } from '../runner-config.ts';
+import { toRunnerConfig } from '../to-runner-config.ts';
 import { AgentRunner } from './runner.ts';
 
 export type PermissionReply = string | null | undefined;
@@ -83,53 +84,36 @@ export interface RunAgentResult {
   readonly turnUsage: TurnUsage | null;
 }
 
+export interface RunAgentContext {
+  /** The environment of this program. */
+  readonly environment: { readonly [name: string]: string };
+  /** The version of this package. */
+  readonly version: string;
+}
+
 export const maxTextCharacters = 16_777_216;
 
 /**
  * Resolves once the agent and all processes that it started have ended; a failure of the agent is part of the result.
  *
  * @throws TypeError if a callback is not a function.
- * @param by.environment The environment of this program. @param by.version The version of this package.
  */
-export async function runAgent(
-  options: RunAgentOptions,
-  by: { readonly environment: { readonly [name: string]: string }; readonly version: string },
-): Promise<RunAgentResult> {
-  const {
-    argv, prompt, env, additionalDirectories, mcpServers, sessionId,
-    model, effort, mode, strictConfig, authMethod,
-  } = options;
-  const { onPermission, onEvent, onText, signal, timeout } = options;
-  for (const [name, callback] of Object.entries({ onPermission, onEvent, onText })) {
-    if (callback === undefined || typeof callback === 'function') continue;
-    throw new TypeError(`Cannot run the agent: ${name} must be a function, received ${displayText(callback)}`);
-  }
-  const permissions = options.permissions ?? (onPermission && 'ask');
-  const asking = askingEnvironment(argv, permissions ?? agentDefaults.permissions);
-  const environment = { ...by.environment, ...asking, ...env };
-  const workdir = resolve(options.workdir ?? '.');
-  const asked = new Set<string>();
+export async function runAgent(options: RunAgentOptions, by: RunAgentContext): Promise<RunAgentResult> {
+  checkCallbacks(options);
+  const { onPermission, onEvent, onText, signal } = options;
+  const seen = new Set<string>();
   let text = '';
   let isTextCut = false;
   let last: AgentState | undefined;
   const runner: AgentRunner = new AgentRunner({
-    order: orderOf(
-      defined({
-        mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod,
-        acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig, acpVersion: options.acpVersion,
-      }),
-      {
-        mark: `agent-${randomUUID()}`, version: by.version, argv, workdir, env: environment,
-        hasShell: false, home: homeDirectory(by.environment), turnSeconds: timeout ?? null,
-      },
-    ),
+    config: runnerConfigOf(options, by),
     sink: {
       event: (event) => onEvent?.(event),
       state: (state) => {
         last = state;
         for (const permission of state.pendingPermissions) {
-          if (asked.has(permission.permissionId)) continue;
-          asked.add(permission.permissionId);
+          if (seen.has(permission.permissionId)) continue;
+          seen.add(permission.permissionId);
           // An error of onEvent does not stop the agent, here as elsewhere.
           void answer(permission).catch(() => undefined);
         }
@@ -149,16 +133,48 @@ export async function runAgent(
     runner.take({ id: permissionId, is: 'permit', permissionId, optionId });
     if (fault !== undefined) onEvent?.({ type: 'fault', what: fault });
   };
+  const timedOut = await runUntil(runner, signal) === turnTimeoutCode;
+  return resultOf(last, { text, isTextCut, timedOut });
+}
+
+/** @throws TypeError */
+function checkCallbacks({ onPermission, onEvent, onText }: RunAgentOptions): void {
+  for (const [name, callback] of Object.entries({ onPermission, onEvent, onText })) {
+    if (callback === undefined || typeof callback === 'function') continue;
+    throw new TypeError(`Cannot run the agent: ${name} must be a function, received ${displayText(callback)}`);
+  }
+}
+
+function runnerConfigOf(options: RunAgentOptions, by: RunAgentContext): RunnerConfig {
+  const {
+    argv, prompt, env, additionalDirectories, mcpServers, sessionId, model, effort, mode, strictConfig, authMethod,
+    acpVersion, onPermission, timeout,
+  } = options;
+  const permissions = options.permissions ?? (onPermission && 'ask');
+  const asking = askingEnvironment(argv, permissions ?? agentDefaults.permissions);
+  return toRunnerConfig(
+    defined({
+      mode: 'acp' as const, prompt, permissions, additionalDirectories, mcpServers, authMethod,
+      acp_session_id: sessionId, model, effort, agentMode: mode, strictConfig, acpVersion,
+    }),
+    {
+      mark: `agent-${randomUUID()}`, version: by.version, argv, workdir: resolve(options.workdir ?? '.'),
+      env: { ...by.environment, ...asking, ...env },
+      hasShell: false, home: homeDirectory(by.environment), turnSeconds: timeout ?? null,
+    },
+  );
+}
+
+/** Runs the agent, and ends it when the signal aborts. @returns the exit code of the runner. */
+async function runUntil(runner: AgentRunner, signal: AbortSignal | undefined): Promise<number> {
   const abort = (): void => void runner.end();
   signal?.addEventListener('abort', abort, { once: true });
-  let timedOut = false;
   try {
     if (signal?.aborted === true) abort();
-    timedOut = await runner.run() === turnTimeoutCode;
+    return await runner.run();
   } finally {
     signal?.removeEventListener('abort', abort);
   }
-  return resultOf(last, { text, isTextCut, timedOut });
 }
 
 /** The option to answer with: `null` denies. `fault` says what is wrong with the given answer. */
@@ -171,20 +187,21 @@ async function answerOf(
     if (optionId !== undefined) return { optionId };
     if (given === undefined || given === null || given === 'deny') return { optionId: null };
     const expected = ['approve', 'deny', ...permission.options.map((option) => option.optionId)].join(', ');
-    return denied(`onPermission answered ${displayText(given)}, so it is denied: expected one of ${expected}`);
+    return denial(`onPermission answered ${displayText(given)}, so it is denied: expected one of ${expected}`);
   } catch (error) {
-    return denied(`onPermission failed, so it is denied: ${displayText(error instanceof Error ? error.message : error)}`);
+    const why = displayText(error instanceof Error ? error.message : error);
+    return denial(`onPermission failed, so it is denied: ${why}`);
   }
 }
 
-function denied(fault: string): { readonly optionId: null; readonly fault: string } {
+function denial(fault: string): { readonly optionId: null; readonly fault: string } {
   return { optionId: null, fault };
 }
 
 function resultOf(
   state: AgentState | undefined, by: Pick<RunAgentResult, 'text' | 'isTextCut' | 'timedOut'>,
 ): RunAgentResult {
-  if (!state) throw new Error('the runner of the agent has told nothing');
+  if (!state) throw new Error('the runner of the agent has reported no state');
   const { stopReason, error, sessionId, agentInfo, turnUsage, progress: { toolCalls, plan, usage } } = state;
   return { stopReason, error, sessionId, ...by, agentInfo, toolCalls, plan, usage, turnUsage };
 }

@@ -5,16 +5,16 @@
 import { longTimeout } from '../../base/long-timeout.ts';
 
 export class TurnClock {
-  readonly #onOver: () => void;
+  readonly #onTimeout: () => void;
   #leftMs = 0;
-  #runsSince = 0;
+  #startedAt = 0;
   /** Absent while the clock stands still. */
   #stop: (() => void) | undefined;
   #isCounting = false;
 
-  /** @param onOver Called once a turn has exceeded its limit. */
-  constructor(onOver: () => void) {
-    this.#onOver = onOver;
+  /** @param onTimeout Called once a turn has exceeded its limit. */
+  constructor(onTimeout: () => void) {
+    this.#onTimeout = onTimeout;
   }
 
   /** @param limitMs `null` for no limit. */
@@ -29,27 +29,27 @@ export class TurnClock {
   /** Stops the clock while a person is asked. */
   set isPaused(isPaused: boolean) {
     if (!this.#isCounting || isPaused === (this.#stop === undefined)) return;
-    if (isPaused) this.#halt();
+    if (isPaused) this.#pause();
     else this.#run();
   }
 
   end(): void {
     this.#isCounting = false;
-    this.#halt();
+    this.#pause();
   }
 
   #run(): void {
-    this.#runsSince = performance.now();
+    this.#startedAt = performance.now();
     this.#stop = longTimeout(() => {
       this.end();
-      this.#onOver();
+      this.#onTimeout();
     }, this.#leftMs);
   }
 
-  #halt(): void {
+  #pause(): void {
     if (!this.#stop) return;
     this.#stop();
     this.#stop = undefined;
-    this.#leftMs -= performance.now() - this.#runsSince;
+    this.#leftMs -= performance.now() - this.#startedAt;
   }
 }

@@ -27,17 +27,18 @@ import type { InstallRequest } from '../../protocol/agent-installs.ts';
 import type { JobId } from '../../protocol/ids.ts';
 import { type ProblemCode, ProblemError } from '../../protocol/problem.ts';
 import type { Repeatable } from '../../protocol/repeatable.ts';
-import type { ElicitationAnswer } from '../acp/conversation.ts';
+import type { ElicitationAnswer } from '../acp/agent-requests.ts';
 import type { AgentJob, AgentJobs, Continuation } from './agent-jobs.ts';
 import { changesOf, detailsOf, optionIdFor, phaseOf, resultOf, summaryOf } from './job-view.ts';
-import { type InstalledAgent, agentNamed, checkAgentName, findAgents } from '../registry.ts';
+import { checkAgentName, findAgents } from '../registry.ts';
+import { programOf, shellKeyOf, withoutClaude } from './agent-program.ts';
 import { installOrder, installSeconds, installedAgents } from './installs.ts';
 import { askingEnvironment } from '../acp/asking-mode.ts';
 import type { Fields } from '../../base/loose.ts';
-import { ShellWishes } from './shell-command-broker.ts';
+import { ShellCommandBroker } from './shell-command-broker.ts';
 import { StateCache } from '../state-file.ts';
-import { orderOf } from '../to-runner-config.ts';
-import { type AgentOrder, type CommandResult, type RunnerCommand, orderFile } from '../runner-config.ts';
+import { toRunnerConfig } from '../to-runner-config.ts';
+import { type RunnerConfig, type CommandResult, type RunnerCommand, runnerConfigFile } from '../runner-config.ts';
 import { type TurnEnd, type WholeTurn, shownTurns, wholeTurn } from './turns.ts';
 
 export interface AgentsOptions {
@@ -64,7 +65,7 @@ const program = ownProgram(import.meta.url, '../runner/main');
 /** Label of a job that installs an agent: the agent's name. */
 const installLabel = 'sidecar.agentInstall';
 /** Node options that save memory: a runner is idle nearly always. */
-const frugal = ['--max-semi-space-size=2', '--v8-pool-size=1'];
+const memoryOptions = ['--max-semi-space-size=2', '--v8-pool-size=1'];
 /** Milliseconds of one wait for changes of an agent's job. */
 const watchMs = 60_000;
 /** Milliseconds that a runner has to act on a command. */
@@ -83,7 +84,7 @@ export class Agents {
   #jobs: AgentJobs | undefined;
   #isClosed = false;
   /** Agents that were to be watched before {@link connect}. */
-  readonly #early: AgentLaunch[] = [];
+  readonly #earlyLaunches: AgentLaunch[] = [];
   readonly #watched = new Set<string>();
   /** Jobs whose continuation in a new job is being started. */
   readonly #continuing = new Map<string, Promise<unknown>>();
@@ -95,7 +96,7 @@ export class Agents {
   /** Sets the jobs that the agents run as. */
   connect(jobs: AgentJobs): void {
     this.#jobs = jobs;
-    for (const launch of this.#early.splice(0)) this.watch(launch);
+    for (const launch of this.#earlyLaunches.splice(0)) this.watch(launch);
     // Agents may have ended while no server was running.
     jobs.endLabelled(waitedForLabel, (id) => this.#isFinished(id))
       .catch((error: unknown) => this.#options.log.warn('cannot end what agents have left', { error }));
@@ -139,24 +140,30 @@ export class Agents {
   /** @throws ParseError, ProblemError not_supported where the job could not be started. */
   async admit(asked: AgentProgram, { workdir, env }: Pick<AgentLaunch, 'workdir' | 'env'>): Promise<void> {
     const { additionalDirectories = [], shell, agent, argv } = asked;
-    if (!this.isSupported) throw new ProblemError(
-      'not_supported',
-      'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs',
-    );
-    if (shell === 'pwsh' || shell === 'powershell') throw new ProblemError(
-      'not_supported',
-      `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`,
-    );
+    if (!this.isSupported) {
+      throw new ProblemError(
+        'not_supported',
+        'Cannot run an agent: this platform has no process groups and FIFOs, which its runner needs',
+      );
+    }
+    if (shell === 'pwsh' || shell === 'powershell') {
+      throw new ProblemError(
+        'not_supported',
+        `Cannot run the commands of an agent in ${shell}: they are written for bash, zsh and sh`,
+      );
+    }
     const { PATH: path = '' } = this.#environmentOf(env);
     const installed = installedAgents(this.#options.directory);
     if (agent !== undefined && argv === undefined) checkAgentName(agent.trim(), { path, workdir, installed });
     for (const [index, path] of additionalDirectories.entries()) {
       const found = stat(expanded(path, this.#home, workdir));
       const isDirectory = await found.then((stats) => stats.isDirectory(), () => false);
-      if (!isDirectory) throw new ParseError(
-        `body.additionalDirectories[${index}]`,
-        `expected an existing directory, received ${JSON.stringify(path)}`,
-      );
+      if (!isDirectory) {
+        throw new ParseError(
+          `body.additionalDirectories[${index}]`,
+          `expected an existing directory, received ${JSON.stringify(path)}`,
+        );
+      }
     }
   }
 
@@ -167,10 +174,10 @@ export class Agents {
    * @throws the system's error.
    */
   prepare(launch: AgentLaunch): Pick<Launch, 'argv' | 'workdir' | 'env'> {
-    replaceFile(join(launch.directory, orderFile), JSON.stringify(this.#orderOf(launch)));
+    replaceFile(join(launch.directory, runnerConfigFile), JSON.stringify(this.#runnerConfigOf(launch)));
     // The runner needs no environment of its own, and variables for Node could disturb it.
     return {
-      argv: [program.file, ...program.loaders, ...frugal, program.path, launch.directory],
+      argv: [program.file, ...program.loaders, ...memoryOptions, program.path, launch.directory],
       workdir: dirname(program.path),
       env: withoutNode(this.#options.env),
     };
@@ -178,22 +185,22 @@ export class Agents {
 
   /** The job runs, started now or by an earlier server: answers its requests to this server. */
   watch(launch: AgentLaunch): void {
-    if (!this.#jobs) return void this.#early.push(launch);
+    if (!this.#jobs) return void this.#earlyLaunches.push(launch);
     const { id, directory, workdir, env, program: asked } = launch;
     const sessionKey = shellKeyOf(id, asked);
     if (sessionKey === undefined || this.#watched.has(id)) return;
     this.#watched.add(id);
-    const wishes = new ShellWishes({
+    const broker = new ShellCommandBroker({
       state: () => this.#readState(directory), isClosed: () => this.#isClosed, isFinished: () => this.#isFinished(id),
       log: this.#options.log,
       changed: (isSame) => this.#connected.until(id, () => !isSame(), watchMs),
-      start: (wishId, command) => this.#connected.startInShell(
+      start: (commandId, command) => this.#connected.startInShell(
         { sessionKey, shell: asked.shell, command, workdir, env, labels: { [waitedForLabel]: id } },
-        `${id}/${wishId}`,
+        `${id}/${commandId}`,
       ),
-      tell: (news) => this.#ask(id, news),
+      send: (update) => this.#send(id, update),
     });
-    wishes.serve()
+    broker.serve()
       .catch((error: unknown) => this.#options.log.error(
         'the commands of an agent are not served any more',
         { jobId: id, error },
@@ -249,12 +256,12 @@ export class Agents {
    */
   async prompt(id: string, prompt: Prompt, sameId?: string): Promise<PromptTaken> {
     const known = sameId === undefined ? undefined : this.#connected.byKey(continuationKey(sameId));
-    if (known) return takenBy(known);
+    if (known) return toPromptTaken(known);
     for (;;) {
-      const { job, isTold } = this.#lastOf(id, sameId);
+      const { job, hasTaken } = this.#lastOf(id, sameId);
       const going = this.#continuing.get(job.id);
       if (going) await going.catch(() => undefined);
-      else if (job.isAgent && job.isFinished && !isTold) return await this.#continue(job, prompt, sameId);
+      else if (job.isAgent && job.isFinished && !hasTaken) return await this.#continue(job, prompt, sameId);
       else {
         const turn = await this.#turnOf(job, prompt, sameId);
         if (turn !== undefined) return { jobId: job.id, turn, ...(job.id === id ? {} : { continues: id }) };
@@ -263,11 +270,11 @@ export class Agents {
   }
 
   /** The last job in the chain of continuations of this one, or the job that has taken the request already. */
-  #lastOf(id: string, sameId: string | undefined): { readonly job: AgentJob; readonly isTold: boolean } {
+  #lastOf(id: string, sameId: string | undefined): { readonly job: AgentJob; readonly hasTaken: boolean } {
     for (let job = this.#connected.get(id); ;) {
-      const told = sameId === undefined ? undefined : resultOf(this.#readState(job.directory), sameId);
-      if (told?.problem === null) return { job, isTold: true };
-      if (job.continuedBy === undefined) return { job, isTold: false };
+      const result = sameId === undefined ? undefined : resultOf(this.#readState(job.directory), sameId);
+      if (result?.problem === null) return { job, hasTaken: true };
+      if (job.continuedBy === undefined) return { job, hasTaken: false };
       job = this.#connected.get(job.continuedBy);
     }
   }
@@ -275,7 +282,7 @@ export class Agents {
   /** @returns `undefined` if the agent ended before it took the prompt. @throws ProblemError as {@link prompt}. */
   async #turnOf({ id, directory }: AgentJob, prompt: Prompt, sameId: string | undefined): Promise<number | undefined> {
     try {
-      return (await this.#tell(id, { is: 'prompt', prompt: promptBlocks(prompt) ?? [] }, sameId)).turn ?? 0;
+      return (await this.#command(id, { is: 'prompt', prompt: promptBlocks(prompt) ?? [] }, sameId)).turn ?? 0;
     } catch (error) {
       if (!(error instanceof ProblemError) || error.code !== 'job_not_running') throw error;
       // The job is about to end, unless the agent is at its last turn.
@@ -290,13 +297,13 @@ export class Agents {
     const { acpSessionId } = summaryOf(state);
     if (acpSessionId === null) {
       throw new ProblemError('job_not_running',
-        `Cannot tell the agent of job ${id}: it has ended, and had no session to go on with`);
+        `Cannot reach the agent of job ${id}: it has ended, and had no session to continue`);
     }
     const differing = { ...changesOf(state), prompt, acp_session_id: acpSessionId };
     const going = this.#connected
       .continueJob(id, differing, sameId === undefined ? undefined : continuationKey(sameId));
     this.#continuing.set(id, going);
-    return takenBy(await going.finally(() => this.#continuing.delete(id)));
+    return toPromptTaken(await going.finally(() => this.#continuing.delete(id)));
   }
 
   /**
@@ -306,7 +313,7 @@ export class Agents {
    * by a version that cannot do it.
    */
   async change(id: string, change: AgentChange, sameId?: string): Promise<AgentChange> {
-    const { changed } = await this.#tell(id, { is: 'change', change }, sameId);
+    const { changed } = await this.#command(id, { is: 'change', change }, sameId);
     if (changed) return changed;
     const why = 'an earlier version of the server has started it';
     throw new ProblemError('not_supported', `Cannot change the agent of job ${id}: ${why}`);
@@ -314,26 +321,26 @@ export class Agents {
 
   /** Cancels the current turn. @returns whether there was one. @throws ProblemError as {@link prompt}. */
   async cancelTurn(id: string): Promise<boolean> {
-    const { problem } = await this.#ask(id, { is: 'cancel' });
+    const { problem } = await this.#send(id, { is: 'cancel' });
     return problem === null;
   }
 
   /** @throws ProblemError as {@link prompt}; permission_not_found, invalid_request. */
   async permit(id: string, permissionId: string, request: PermissionRequest): Promise<void> {
     if ('optionId' in request) {
-      await this.#tell(id, { is: 'permit', permissionId, optionId: request.optionId });
+      await this.#command(id, { is: 'permit', permissionId, optionId: request.optionId });
       return;
     }
     const { decision, remember } = request;
     const offered = optionIdFor(this.#readState(this.#connected.get(id).directory), permissionId, decision);
     // The runner refuses an option that is not offered; it also knows whether the permission is pending.
     const optionId = offered ?? (decision === 'deny' ? null : '');
-    await this.#tell(id, { is: 'permit', permissionId, optionId, ...defined({ remember }) });
+    await this.#command(id, { is: 'permit', permissionId, optionId, ...defined({ remember }) });
   }
 
   /** @throws ProblemError as {@link prompt}; elicitation_not_found. */
   async answer(id: string, elicitationId: string, answer: ElicitationAnswer): Promise<void> {
-    await this.#tell(id, { is: 'elicit', elicitationId, answer });
+    await this.#command(id, { is: 'elicit', elicitationId, answer });
   }
 
   #readState(directory: string): Fields {
@@ -369,19 +376,19 @@ export class Agents {
     return this.#jobs;
   }
 
-  async #tell(id: string, command: Command, sameId?: string): Promise<CommandResult> {
-    const result = await this.#ask(id, command, sameId);
+  async #command(id: string, command: Command, sameId?: string): Promise<CommandResult> {
+    const result = await this.#send(id, command, sameId);
     if (result.problem === null) return result;
-    throw new ProblemError(problemOf(result, command), `Cannot tell the agent of job ${id}: ${result.message}`);
+    throw new ProblemError(problemOf(result, command), `Cannot reach the agent of job ${id}: ${result.message}`);
   }
 
   /** Sends a command to the runner of a job, and resolves with the result. */
-  async #ask(id: string, command: Command, commandId: string = randomUUID()): Promise<CommandResult> {
+  async #send(id: string, command: Command, commandId: string = randomUUID()): Promise<CommandResult> {
     const jobs = this.#connected;
     const job = this.#agentJob(id);
     const ended = (): ProblemError =>
       new ProblemError('job_not_running',
-        `Cannot tell the agent of job ${id}: it has ended; a prompt continues its session`);
+        `Cannot reach the agent of job ${id}: it has ended; a prompt continues its session`);
     const state = this.#readState(job.directory);
     const known = resultOf(state, commandId);
     if (known) return known;
@@ -394,21 +401,21 @@ export class Agents {
     if (jobs.get(id).isFinished) throw ended();
     throw new ProblemError(
       'unavailable',
-      `Cannot tell the agent of job ${id}: its runner has not answered yet; look at the job again`,
+      `Cannot reach the agent of job ${id}: its runner has not answered yet; look at the job again`,
       { headers: { 'Retry-After': '2' } },
     );
   }
 
-  #orderOf({ id, workdir, env, program: asked, timeoutSeconds: turnSeconds }: AgentLaunch): AgentOrder {
+  #runnerConfigOf({ id, workdir, env, program: asked, timeoutSeconds: turnSeconds }: AgentLaunch): RunnerConfig {
     const ofJob = this.#environmentOf(env);
     const installed = installedAgents(this.#options.directory);
     const { argv, env: ofAgent = {} } = programOf(asked, ofJob['PATH'] ?? '', installed);
     const merged = { ...ofAgent, ...ofJob, SIDECAR_JOB_ID: id };
     // Agents write files and show text in the locale of their environment.
-    const inherited: AgentOrder['env'] = { ...utf8Locale(merged), ...merged };
+    const inherited: RunnerConfig['env'] = { ...utf8Locale(merged), ...merged };
     const asking = askingEnvironment(argv, asked.permissions ?? agentDefaults.permissions);
     const environment = { ...inherited, ...asking, ...env, SIDECAR_JOB_ID: id };
-    return orderOf(asked, {
+    return toRunnerConfig(asked, {
       mark: id, version: this.#options.version, argv, workdir, env: environment,
       hasShell: shellKeyOf(id, asked) !== undefined,
       home: this.#home, turnSeconds, ...(this.#options.hasTerminals() ? { loginEnv: ofAgent } : {}),
@@ -417,38 +424,11 @@ export class Agents {
   }
 }
 
-/** The key of the shell that runs the agent's commands; `undefined` if its runner runs them. */
-function shellKeyOf(
-  id: string,
-  { persistent_session_key: key, persistent_shell: isWanted }: AgentProgram,
-): string | undefined {
-  return isWanted === false ? undefined : key ?? (isWanted === true ? `agent-${id}` : undefined);
-}
-
-/**
- * Accepts the name of an agent, a line of plain words or, if the line needs one, a line for a shell. Each may have
- * arguments.
- */
-function programOf(
-  { argv, agent = agentDefaults.agent }: AgentProgram, path: string, installed: readonly InstalledAgent[],
-): { readonly argv: readonly string[]; readonly env?: AgentsOptions['env'] } {
-  if (argv !== undefined) return { argv };
-  const line = agent.trim();
-  const named = agentNamed(line, path, installed);
-  if (named) return named;
-  return { argv: /^[\w\s@%+=:,./-]*$/.test(line) ? line.split(/\s+/) : ['/bin/sh', '-c', `exec ${line} "$@"`, 'sh'] };
-}
-
-/** Removes variables that Claude would take for those of a Claude that has started it. */
-function withoutClaude(env: AgentsOptions['env']): AgentsOptions['env'] {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CLAUDE(_|CODE)/.test(name)));
-}
-
 function continuationKey(sameId: string): string {
   return `continue/${sameId}`;
 }
 
-function takenBy({ id, continues, keepAlive }: Continuation): PromptTaken {
+function toPromptTaken({ id, continues, keepAlive }: Continuation): PromptTaken {
   return { jobId: id, turn: 1, continues, keepAlive };
 }
 

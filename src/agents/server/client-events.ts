@@ -7,11 +7,11 @@
  * @module
  */
 import { jsonText } from '../../base/json.ts';
-import type { ClientEvent } from '../../protocol/agent-jobs.ts';
 import { type Fields, fieldsOf, isFields, listOf, textOf } from '../../base/loose.ts';
+import type { ClientEvent } from '../../protocol/agent-jobs.ts';
 
 /** The events that are shown, and whether older ones were left out. */
-export interface ShownEvents {
+export interface EventSelection {
   readonly events: readonly unknown[];
   readonly isTruncated: boolean;
 }
@@ -22,7 +22,7 @@ export interface ShownEvents {
  *
  * @param events Oldest first. @param maxBytes Limit of the result, as JSON in UTF-8.
  */
-export function withClientEvents(events: readonly unknown[], maxBytes: number): ShownEvents {
+export function withClientEvents(events: readonly unknown[], maxBytes: number): EventSelection {
   const shown: (readonly unknown[])[] = [];
   let leftBytes = maxBytes;
   for (const event of events.toReversed()) {

@@ -11,6 +11,7 @@ import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { closest } from '../../base/closest.ts';
 import { defined } from '../../base/defined.ts';
+import { fieldsOf, listOf, textOf } from '../../base/loose.ts';
 import { ParseError, describe, refuse } from '../../base/parse.ts';
 import { readRegular } from '../../base/untrusted-file.ts';
 import { findProgram, isExecutable } from '../../process/find-program.ts';
@@ -19,7 +20,6 @@ import {
 } from '../../protocol/agent-installs.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { type InstalledAgent, knownAgents, packageNameOf } from '../registry.ts';
-import { fieldsOf, listOf, textOf } from '../../base/loose.ts';
 
 /** The input of the job that installs an agent. */
 export interface InstallOrder {
@@ -85,25 +85,25 @@ export function installOrder(name: string, request: InstallRequest, path: string
   if (!agentNamePattern.test(name)) refuse('the name of the agent', 'lowercase letters, digits and hyphens', name);
   const entry = request.entry ?? knownEntry(name);
   const { version = entry.version } = request;
-  const ways = installKinds.flatMap((kind) => wayOf(kind, entry, request.version));
-  const wanted = ways.filter(({ kind }) => request.kind === undefined || kind === request.kind);
-  const [way] = wanted.filter((one) => isWhole(one) && missingFor(one.kind, path) === undefined);
+  const methods = installKinds.flatMap((kind) => installMethodsOf(kind, entry, request.version));
+  const wanted = methods.filter(({ kind }) => request.kind === undefined || kind === request.kind);
+  const [way] = wanted.filter((one) => isVerifiable(one) && missingProgram(one.kind, path) === undefined);
   if (way) return { name, title: entry.name ?? name, ...defined({ version }), ...way };
   const [first] = wanted;
-  if (first && !isWhole(first)) {
+  if (first && !isVerifiable(first)) {
     // Without a hash, nothing proves that the archive is the one that the entry means.
     const why = `expected a sha256 of ${describe(first.source)}, without which it is not unpacked`;
     throw new ParseError('body.entry', why);
   }
-  const why = first ? missingFor(first.kind, path) : `its entry has ${offerOf(entry, ways)}`;
+  const why = first ? missingProgram(first.kind, path) : `its entry has ${describeOffer(entry, methods)}`;
   const how = request.kind === undefined ? '' : ` by ${request.kind}`;
   throw new ProblemError('not_supported', `Cannot install ${name}${how}: ${why}`);
 }
 
-type Way = Pick<InstallOrder, 'kind' | 'source' | 'sha256' | 'cmd' | 'args' | 'env'>;
+type InstallMethod = Pick<InstallOrder, 'kind' | 'source' | 'sha256' | 'cmd' | 'args' | 'env'>;
 
 /** @param version The requested version: an archive has only that of its entry. */
-function wayOf(kind: InstallKind, entry: AgentEntry, version: string | undefined): readonly Way[] {
+function installMethodsOf(kind: InstallKind, entry: AgentEntry, version: string | undefined): readonly InstallMethod[] {
   if (kind === 'binary') {
     const { [platform()]: found } = entry.distribution.binary ?? {};
     if (!found || (version !== undefined && version !== entry.version)) return [];
@@ -117,12 +117,14 @@ function wayOf(kind: InstallKind, entry: AgentEntry, version: string | undefined
   return [{ kind, source, ...defined({ cmd }), args, env }];
 }
 
-function offerOf({ distribution: { binary }, version = 'that it names' }: AgentEntry, ways: readonly Way[]): string {
-  if (ways.length > 0) return `only ${ways.map(({ kind }) => kind).join(', ')}`;
+function describeOffer(
+  { distribution: { binary }, version = 'that it names' }: AgentEntry, methods: readonly InstallMethod[],
+): string {
+  if (methods.length > 0) return `only ${methods.map(({ kind }) => kind).join(', ')}`;
   return binary?.[platform()] ? `only the version ${version}` : `nothing for ${platform()}`;
 }
 
-function isWhole({ kind, sha256 }: Way): boolean {
+function isVerifiable({ kind, sha256 }: InstallMethod): boolean {
   return kind !== 'binary' || sha256 !== undefined;
 }
 
@@ -147,7 +149,7 @@ function knownEntry(name: string): AgentEntry {
 
 const programs = { npx: 'npm', uvx: 'uv', binary: 'tar' } as const;
 
-function missingFor(kind: InstallKind, path: string): string | undefined {
+function missingProgram(kind: InstallKind, path: string): string | undefined {
   if (installer(kind, path) !== undefined) return undefined;
   return `${programs[kind]} is not installed on the machine of the server: install it there first`;
 }

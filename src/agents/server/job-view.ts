@@ -2,16 +2,16 @@
  * The fields of an agent's job, read from the files of its runner, which may be of another version.
  * @module
  */
+import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from '../../base/loose.ts';
 import {
   type AgentJobDetails, type AgentJobSummary, type AgentPhase, type AgentSession, type PlanEntry, type ToolCall,
   agentPhases,
 } from '../../protocol/agent-jobs.ts';
+import { type AgentChange, changeRequest } from '../../protocol/agents.ts';
+import { optionOf } from '../permissions/policy.ts';
+import { type AgentState, type CommandResult, commandProblems } from '../runner-config.ts';
 import { withClientEvents } from './client-events.ts';
 import { lastEvents } from './event-tail.ts';
-import { type Fields, countOf, fieldsOf, isFields, listOf, textOf, wordOf } from '../../base/loose.ts';
-import { optionOf } from '../permissions/policy.ts';
-import { type AgentChange, changeRequest } from '../../protocol/agents.ts';
-import { type AgentState, type CommandResult, commandProblems } from '../runner-config.ts';
 import { type TurnEnd, shownTurns } from './turns.ts';
 
 /** Limit of the events in an answer, however much room there is. */

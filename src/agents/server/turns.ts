@@ -2,15 +2,15 @@
  * Reads the turns of an agent from the file of its runner, and their texts from its stdout.
  * @module
  */
-import { StringDecoder } from 'node:string_decoder';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
+import { countOf, fieldsOf, isFields, textOf } from '../../base/loose.ts';
+import { truncate } from '../../base/truncate.ts';
 import { checkFolder, isExhaustion, openRegularLater, readAt } from '../../base/untrusted-file.ts';
 import { type JsonBounds, lineWithin } from '../../base/untrusted-json.ts';
 import { type AgentTurn, maxShownTurns, maxTurnTextCharacters } from '../../protocol/agent-jobs.ts';
 import type { TurnsQuery } from '../../protocol/agents.ts';
-import { countOf, fieldsOf, isFields, textOf } from '../../base/loose.ts';
-import { truncate } from '../../base/truncate.ts';
 import { turnsFile } from '../runner-config.ts';
 import type { TurnRecord } from '../turn-log.ts';
 

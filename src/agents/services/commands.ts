@@ -9,17 +9,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { unlessAborted } from '../../base/abort.ts';
 import { defined } from '../../base/defined.ts';
 import { RingBuffer } from '../../base/ring-buffer.ts';
+import { truncate } from '../../base/truncate.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { type Identity, identify } from '../../process/identity.ts';
-import { spawnErrorText } from '../../process/spawn-error.ts';
 import { shellArgv } from '../../process/shell-argv.ts';
+import { spawnErrorText } from '../../process/spawn-error.ts';
 import { terminate } from '../../process/terminate.ts';
 import { acpCodes } from '../acp/v1.ts';
-import type { Jail } from './sandbox.ts';
-import { truncate } from '../../base/truncate.ts';
+import type { Sandbox } from './sandbox.ts';
 
 export interface AgentCommandsOptions {
-  readonly jail: Jail;
+  readonly sandbox: Sandbox;
   readonly env: NodeJS.ProcessEnv;
   /** The path of the shell that runs lines. Default: /bin/sh. */
   readonly shell?: string;
@@ -92,15 +92,12 @@ export class AgentCommands {
   /**
    * Starts a command without waiting for its end.
    * @returns its id.
-   * @throws RpcError -32602 outside of the jail, -32603 if it cannot be started.
+   * @throws RpcError -32602 outside of the sandbox, -32603 if it cannot be started.
    */
   async create(request: CommandRequest): Promise<string> {
     const { maxCommands = defaultMaxCommands } = this.#options;
     if (this.#commands.size + this.#starting >= maxCommands) {
-      throw new RpcError(
-        rpcCodes.internalError,
-        `Cannot run ${request.command}: there are ${maxCommands} commands already; release one`,
-      );
+      throw tooManyCommands(request.command, maxCommands);
     }
     this.#starting += 1;
     try {
@@ -113,30 +110,27 @@ export class AgentCommands {
   async #start(
     { command, args, env = {}, cwd = '.', outputByteLimit = defaultLimitBytes }: CommandRequest,
   ): Promise<string> {
-    const workdir = await this.#options.jail.realPathOf(cwd);
-    if (workdir === undefined) throw new RpcError(
-      rpcCodes.invalidParams,
-      `Cannot run a command in ${cwd}: it is outside of the directories of the job`,
-    );
+    const workdir = await this.#options.sandbox.realPathOf(cwd);
+    if (workdir === undefined) throw directoryOutside(cwd);
     const line = shellArgv(this.#options.shell ?? '/bin/sh', command);
     const [file = '', ...words] = args === undefined || args.length === 0 ? line : [command, ...args];
-    const asked: Asked = { command, file, cwd: workdir };
-    const child = spawned(asked, words, { ...this.#options.env, ...env });
+    const request: SpawnRequest = { command, file, cwd: workdir };
+    const child = spawnCommand(request, words, { ...this.#options.env, ...env });
     const limitBytes = Math.min(outputByteLimit, maxLimitBytes);
     const ring = new RingBuffer(Math.max(1, limitBytes));
-    for (const stream of [child.stdout, child.stderr]) stream
-      ?.on('data', (chunk: Buffer) => ring.append(chunk))
-      .on('error', () => undefined);
-    await started(child, asked);
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => ring.append(chunk)).on('error', () => undefined);
+    }
+    await waitForSpawn(child, request);
     const id = randomUUID();
-    const ended = ending(child);
+    const ended = waitForExitStatus(child);
     const entry: Command = {
       id, child, leader: await identify(child.pid ?? 0), ring, limitBytes, ended, exitStatus: undefined,
     };
     void ended.then((exitStatus) => { entry.exitStatus = exitStatus; });
     this.#commands.set(id, entry);
     if (!this.#isClosed) return id;
-    await end(entry);
+    await endCommand(entry);
     throw new RpcError(rpcCodes.internalError, `Cannot run ${command}: the agent is being ended`);
   }
 
@@ -160,14 +154,14 @@ export class AgentCommands {
 
   /** Ends the command and its whole process group: SIGTERM, then SIGKILL. Its output can still be read. */
   async kill(id: string): Promise<void> {
-    await end(this.#get(id));
+    await endCommand(this.#get(id));
   }
 
   /** Ends the command as {@link kill} does, and forgets it. */
   async release(id: string): Promise<void> {
     const command = this.#get(id);
     this.#commands.delete(id);
-    await end(command);
+    await endCommand(command);
   }
 
   /** Ends all commands. */
@@ -175,53 +169,64 @@ export class AgentCommands {
     this.#isClosed = true;
     const all = [...this.#commands.values()];
     this.#commands.clear();
-    await Promise.all(all.map((command) => end(command)));
+    await Promise.all(all.map((command) => endCommand(command)));
   }
 
   #get(id: string): Command {
     const command = this.#commands.get(id);
-    if (!command) throw new RpcError(
-      acpCodes.resourceNotFound,
-      `Cannot find terminal ${id}: there is none, or it was released`,
-    );
+    if (!command) throw terminalNotFound(id);
     return command;
   }
 }
 
+export function terminalNotFound(id: string): RpcError {
+  return new RpcError(acpCodes.resourceNotFound, `Cannot find terminal ${id}: there is none, or it was released`);
+}
+
+export function directoryOutside(directory: string): RpcError {
+  const why = 'it is outside of the directories of the job';
+  return new RpcError(rpcCodes.invalidParams, `Cannot run a command in ${directory}: ${why}`);
+}
+
+export function tooManyCommands(command: string, maxCommands: number): RpcError {
+  const why = `there are ${maxCommands} commands already; release one`;
+  return new RpcError(rpcCodes.internalError, `Cannot run ${command}: ${why}`);
+}
+
 /** The requested command, the program that is started for it, and its directory. */
-interface Asked {
+interface SpawnRequest {
   readonly command: string;
   readonly file: string;
   readonly cwd: string;
 }
 
 /** Node throws some errors synchronously, for example E2BIG for a command that is too long. @throws RpcError */
-function spawned(asked: Asked, words: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
+function spawnCommand(request: SpawnRequest, words: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
   try {
-    return spawn(asked.file, words, { cwd: asked.cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    return spawn(request.file, words, { cwd: request.cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   } catch (error) {
-    throw cannotRun(asked, error as Error);
+    throw cannotRun(request, error as Error);
   }
 }
 
 /** An error that says what is missing, in words and with the system's code. */
-function cannotRun({ command, file, cwd }: Asked, error: NodeJS.ErrnoException): RpcError {
+function cannotRun({ command, file, cwd }: SpawnRequest, error: NodeJS.ErrnoException): RpcError {
   const why = spawnErrorText(error, { file, cwd });
-  const told = truncate(why === error.message ? why : `${why} (${error.code})`, 2 * maxShownCharacters);
-  const what = `Cannot run ${truncate(command, maxShownCharacters)}: ${told}`;
+  const reason = truncate(why === error.message ? why : `${why} (${error.code})`, 2 * maxShownCharacters);
+  const what = `Cannot run ${truncate(command, maxShownCharacters)}: ${reason}`;
   return new RpcError(rpcCodes.internalError, what, { cause: error });
 }
 
 /** @throws RpcError */
-function started(child: ChildProcess, asked: Asked): Promise<void> {
+function waitForSpawn(child: ChildProcess, request: SpawnRequest): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve);
-    child.once('error', (error) => reject(cannotRun(asked, error)));
+    child.once('error', (error) => reject(cannotRun(request, error)));
   });
 }
 
 /** The exit status, once the output was read or {@link drainMs} have passed. */
-async function ending(child: ChildProcess): Promise<ExitStatus> {
+async function waitForExitStatus(child: ChildProcess): Promise<ExitStatus> {
   const closed = new Promise<void>((resolve) => { child.once('close', () => resolve()); });
   const exitStatus = await new Promise<ExitStatus>((resolve) => {
     child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
@@ -233,7 +238,7 @@ async function ending(child: ChildProcess): Promise<ExitStatus> {
 }
 
 /** Ends the whole process group, also what is left of it after the command itself has ended. */
-async function end({ id, child, leader }: Command): Promise<void> {
+async function endCommand({ id, child, leader }: Command): Promise<void> {
   await terminate({ id, leader }, { signal: 'SIGTERM', graceMs });
   child.stdout?.destroy();
   child.stderr?.destroy();

@@ -14,10 +14,10 @@ import { errorCode } from '../../base/error-code.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { acpCodes } from '../acp/v1.ts';
-import type { Jail } from './sandbox.ts';
+import type { Sandbox } from './sandbox.ts';
 
 export interface AgentFilesOptions {
-  readonly jail: Jail;
+  readonly sandbox: Sandbox;
   /**
    * The result of reading a missing file: an error, or an empty text for agents that take any error for a failure of
    * the client.
@@ -48,7 +48,7 @@ export class AgentFiles {
 
   /**
    * The text of a file, or some of its lines with their ends.
-   * @throws RpcError -32602 outside of the jail, -32002 for a missing file, else -32603.
+   * @throws RpcError -32602 outside of the sandbox, -32002 for a missing file, else -32603.
    */
   async read(path: string, range: TextRange = {}): Promise<string> {
     const real = await this.#realPathOf(path, 'read');
@@ -56,7 +56,7 @@ export class AgentFiles {
       return linesOf(await this.#text(real), range);
     } catch (error) {
       if (isMissing(error) && this.#options.missingFile === 'empty') return '';
-      throw failure(error, 'read', path);
+      throw toRpcError(error, 'read', path);
     }
   }
 
@@ -64,22 +64,21 @@ export class AgentFiles {
   async write(path: string, content: string): Promise<void> {
     const real = await this.#realPathOf(path, 'write');
     const bytes = Buffer.from(content);
-    if (bytes.length > this.#maxBytes) throw new RpcError(
-      rpcCodes.invalidParams,
-      `Cannot write ${path}: it is longer than ${this.#maxBytes} bytes`,
-    );
+    if (bytes.length > this.#maxBytes) {
+      throw new RpcError(rpcCodes.invalidParams, `Cannot write ${path}: it is longer than ${this.#maxBytes} bytes`);
+    }
     try {
       makeFolder(dirname(real));
-      await replace(real, bytes);
+      await replaceFile(real, bytes);
     } catch (error) {
-      throw failure(error, 'write', path);
+      throw toRpcError(error, 'write', path);
     }
   }
 
   async #realPathOf(path: string, action: string): Promise<string> {
-    const { jail } = this.#options;
-    const real = await jail.realPathOf(path);
-    if (real === undefined) throw outsideError(jail, action, path);
+    const { sandbox } = this.#options;
+    const real = await sandbox.realPathOf(path);
+    if (real === undefined) throw outsideError(sandbox, action, path);
     return real;
   }
 
@@ -87,7 +86,7 @@ export class AgentFiles {
     // Without O_NONBLOCK, opening a FIFO would block.
     const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const { size } = await regular(file);
+      const { size } = await statRegular(file);
       if (size > this.#maxBytes) throw new Error(`it has ${size} bytes, more than ${this.#maxBytes}`);
       return await file.readFile('utf8');
     } finally {
@@ -96,9 +95,9 @@ export class AgentFiles {
   }
 }
 
-/** The error for a path outside of the jail. Qwen Code reads `errorKind` to fall back to its own file system. */
-export function outsideError(jail: Jail, action: string, path: string): RpcError {
-  const errorKind = jail.isWrittenOutside(path) ? 'path_outside_workspace' : 'symlink_escape';
+/** The error for a path outside of the sandbox. Qwen Code reads `errorKind` to fall back to its own file system. */
+export function outsideError(sandbox: Sandbox, action: string, path: string): RpcError {
+  const errorKind = sandbox.isWrittenOutside(path) ? 'path_outside_workspace' : 'symlink_escape';
   return new RpcError(
     rpcCodes.invalidParams,
     `Cannot ${action} ${path}: it is outside of the directories of the job`,
@@ -106,14 +105,14 @@ export function outsideError(jail: Jail, action: string, path: string): RpcError
   );
 }
 
-async function regular(file: FileHandle): Promise<{ readonly size: number }> {
+async function statRegular(file: FileHandle): Promise<{ readonly size: number }> {
   const found = await file.stat();
   if (!found.isFile()) throw new Error(found.isDirectory() ? 'it is a directory' : 'it is no regular file');
   return found;
 }
 
 /** Replaces a file; the new one keeps the permissions of the old one. */
-async function replace(real: string, bytes: Buffer): Promise<void> {
+async function replaceFile(real: string, bytes: Buffer): Promise<void> {
   const before = await stat(real).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw error;
@@ -156,12 +155,14 @@ function isMissing(error: unknown): boolean {
   return errorCode(error) === 'ENOENT';
 }
 
-function failure(error: unknown, action: string, path: string): RpcError {
-  if (isMissing(error)) return new RpcError(
-    acpCodes.resourceNotFound,
-    `Cannot ${action} ${path}: there is none`,
-    { data: { path }, cause: error },
-  );
+function toRpcError(error: unknown, action: string, path: string): RpcError {
+  if (isMissing(error)) {
+    return new RpcError(
+      acpCodes.resourceNotFound,
+      `Cannot ${action} ${path}: there is none`,
+      { data: { path }, cause: error },
+    );
+  }
   return new RpcError(
     rpcCodes.internalError,
     `Cannot ${action} ${path}: ${(error as Error).message}`,

@@ -11,7 +11,7 @@ const maxLinks = 40;
 /** limits.h, PATH_MAX: the kernel opens no longer path, and resolving one could take very long. */
 const maxPathBytes = 4096;
 
-export class Jail {
+export class Sandbox {
   /** The base of relative paths. */
   readonly workdir: string;
   readonly #roots: readonly string[];
@@ -22,31 +22,31 @@ export class Jail {
   }
 
   /** @throws the system's error for a missing directory. */
-  static async of(workdir: string, additionalDirectories: readonly string[] = []): Promise<Jail> {
+  static async of(workdir: string, additionalDirectories: readonly string[] = []): Promise<Sandbox> {
     const roots = await Promise.all([workdir, ...additionalDirectories].map((path) => realpath(path)));
-    return new Jail(resolve(workdir), roots);
+    return new Sandbox(resolve(workdir), roots);
   }
 
-  /** Whether the path as it is written leads out of the jail, regardless of links. */
+  /** Whether the path as it is written leads out of the sandbox, regardless of links. */
   isWrittenOutside(path: string): boolean {
     const written = resolve(this.workdir, path);
     return !isWithin(this.workdir, written) && !this.#roots.some((root) => isWithin(root, written));
   }
 
   /**
-   * The real path: links and `..` are followed as far as the path exists. `undefined` if the path leads out of the
-   * jail, or is ambiguous: to the kernel `link/..` is another directory than to a reader of the text.
+   * The real path: links and `..` are resolveLinks as far as the path exists. `undefined` if the path leads out of the
+   * sandbox, or is ambiguous: to the kernel `link/..` is another directory than to a reader of the text.
    *
    * The path itself need not exist. On case-insensitive file systems the result has the case of the existing names.
    */
   async realPathOf(path: string): Promise<string | undefined> {
     if (path === '' || path.includes('\0') || Buffer.byteLength(path) > maxPathBytes) return undefined;
     try {
-      const real = await follow(resolve(this.workdir, path), maxLinks);
+      const real = await realPathThroughLinks(resolve(this.workdir, path), maxLinks);
       if (!this.#roots.some((root) => isWithin(root, real))) return undefined;
-      return path.split(sep).includes('..') && await follow(inDirectory(this.workdir, path), maxLinks) !== real
-        ? undefined
-        : real;
+      if (!path.split(sep).includes('..')) return real;
+      const asWritten = await realPathThroughLinks(inDirectory(this.workdir, path), maxLinks);
+      return asWritten === real ? real : undefined;
     } catch {
       // No permission to enter a directory, a cycle of links, or a name that is too long.
       return undefined;
@@ -55,30 +55,30 @@ export class Jail {
 }
 
 /**
- * Like realpath(3), but the end of the path may be missing: a dangling link is followed to the path that it would
+ * Like realpath(3), but the end of the path may be missing: a dangling link is resolveLinks to the path that it would
  * create.
  */
-async function follow(path: string, linksLeft: number): Promise<string> {
-  return (await followed(path, linksLeft)).path;
+async function realPathThroughLinks(path: string, linksLeft: number): Promise<string> {
+  return (await resolveLinks(path, linksLeft)).path;
 }
 
-interface Followed {
+interface ResolvedPath {
   readonly path: string;
   readonly isThere: boolean;
 }
 
-async function followed(path: string, linksLeft: number): Promise<Followed> {
+async function resolveLinks(path: string, linksLeft: number): Promise<ResolvedPath> {
   try {
     return { path: await realpath(path), isThere: true };
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error;
   }
-  const parent = await followed(dirname(path), linksLeft);
+  const parent = await resolveLinks(dirname(path), linksLeft);
   const here = join(parent.path, basename(path));
-  // Below a missing directory there is nothing to follow.
+  // Below a missing directory there is nothing to realPathThroughLinks.
   if (!parent.isThere || !await isLink(here)) return { path: here, isThere: false };
   if (linksLeft === 0) throw new Error(`too many symbolic links: ${path}`);
-  return followed(inDirectory(dirname(here), await readlink(here)), linksLeft - 1);
+  return resolveLinks(inDirectory(dirname(here), await readlink(here)), linksLeft - 1);
 }
 
 /** Joins the paths and keeps any `..` in them. */

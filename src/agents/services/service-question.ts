@@ -3,9 +3,9 @@
  * @module
  */
 import { shellWord } from '../../base/shell-word.ts';
-import type { CommandRequest } from './commands.ts';
-import { questionOf } from '../permissions/question.ts';
 import type { PermissionQuestion } from '../permissions/policy.ts';
+import { questionOf } from '../permissions/question.ts';
+import type { CommandRequest } from './commands.ts';
 
 /** The possible answers, if a person is asked. */
 const options: PermissionQuestion['options'] = [

@@ -4,10 +4,10 @@
  */
 import { type Parsed, type Parser, ParseError, array, fieldsOf, integer, optional, text } from '../../base/parse.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
-import type { Asked } from '../../jsonrpc/peer.ts';
+import type { RequestContext } from '../../jsonrpc/peer.ts';
+import type { PermissionQuestion } from '../permissions/policy.ts';
 import type { CommandRequest, CommandsHost } from './commands.ts';
 import type { AgentFiles } from './files.ts';
-import type { PermissionQuestion } from '../permissions/policy.ts';
 import { commandQuestion, readQuestion, writeQuestion } from './service-question.ts';
 
 export interface Services {
@@ -24,7 +24,7 @@ export interface ServiceCall {
   readonly question: PermissionQuestion | undefined;
   /** Characters that the request holds in memory while its permission is pending. */
   readonly heldCharacters: number;
-  readonly run: (services: Services, asked: Asked) => Promise<unknown>;
+  readonly run: (services: Services, context: RequestContext) => Promise<unknown>;
 }
 
 type Service = (params: unknown) => ServiceCall;
@@ -47,8 +47,8 @@ const newCommand = fieldsOf({
 const services: { readonly [method: string]: Service } = {
   'fs/read_text_file': service(
     fieldsOf({ path, line: optional(count), limit: optional(count) }),
-    ({ files }, { path: wanted, line, limit }, { inTurn }) =>
-      inTurn(async () => ({ content: await files.read(wanted, { line, limit }) })),
+    ({ files }, { path: wanted, line, limit }, { oneAtATime }) =>
+      oneAtATime(async () => ({ content: await files.read(wanted, { line, limit }) })),
     ({ path: wanted }) => readQuestion(wanted),
   ),
   'fs/write_text_file': service(
@@ -67,7 +67,7 @@ const services: { readonly [method: string]: Service } = {
   ),
   'terminal/output': service(
     ofCommand,
-    ({ commands }, { terminalId }, { inTurn }) => inTurn(() => commands.output(terminalId)),
+    ({ commands }, { terminalId }, { oneAtATime }) => oneAtATime(() => commands.output(terminalId)),
   ),
   'terminal/wait_for_exit': service(
     ofCommand,
@@ -94,17 +94,19 @@ export function readService(method: string, params: unknown): ServiceCall {
 }
 
 /** Runs a request without a permission. @throws RpcError as {@link readService}, or that of the service. */
-export async function serve(by: Services, method: string, params: unknown, asked: Asked): Promise<unknown> {
-  return await readService(method, params).run(by, asked);
+export async function serve(by: Services, method: string, params: unknown, context: RequestContext): Promise<unknown> {
+  return await readService(method, params).run(by, context);
 }
 
 function service<T>(
-  parse: Parser<T>, run: (services: Services, params: T, asked: Asked) => Promise<unknown>,
+  parse: Parser<T>, run: (services: Services, params: T, context: RequestContext) => Promise<unknown>,
   questionOf: (params: T) => PermissionQuestion | undefined = () => undefined, heldBy: (params: T) => number = () => 0,
 ): Service {
   return (given) => {
-    const params = parsed(parse, given);
-    return { question: questionOf(params), heldCharacters: heldBy(params), run: (by, asked) => run(by, params, asked) };
+    const params = parseParams(parse, given);
+    return {
+      question: questionOf(params), heldCharacters: heldBy(params), run: (by, context) => run(by, params, context),
+    };
   };
 }
 
@@ -112,7 +114,7 @@ function commandOf({ env = [], ...request }: Parsed<typeof newCommand>): Command
   return { ...request, env: Object.fromEntries(env.map(({ name, value }) => [name, value])) };
 }
 
-function parsed<T>(parse: Parser<T>, params: unknown): T {
+function parseParams<T>(parse: Parser<T>, params: unknown): T {
   try {
     return parse(withoutNull(params), 'params');
   } catch (error) {

@@ -7,31 +7,31 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { defined } from '../../base/defined.ts';
-import { startOfCharacter } from '../../base/utf8.ts';
 import { unlessAborted } from '../../base/abort.ts';
-import { checkFolder, type OpenedFile, openRegular, readRegular } from '../../base/untrusted-file.ts';
+import { defined } from '../../base/defined.ts';
 import { quote, shellWord } from '../../base/shell-word.ts';
+import { displayText, truncate } from '../../base/truncate.ts';
+import { checkFolder, type OpenedFile, openRegular, readRegular } from '../../base/untrusted-file.ts';
+import { startOfCharacter } from '../../base/utf8.ts';
 import { RpcError, rpcCodes } from '../../jsonrpc/message.ts';
 import { parseExit } from '../../process/launcher/process-note.ts';
-import { acpCodes } from '../acp/v1.ts';
+import type { ShellCommandRequest } from '../runner-config.ts';
 import {
-  type CommandOutput, type CommandRequest, type CommandsHost, type ExitStatus, defaultLimitBytes, maxLimitBytes,
+  type CommandOutput, type CommandRequest, type CommandsHost, type ExitStatus, defaultLimitBytes, directoryOutside,
+  maxLimitBytes, terminalNotFound, tooManyCommands,
 } from './commands.ts';
-import type { Jail } from './sandbox.ts';
-import { displayText, truncate } from '../../base/truncate.ts';
-import type { ShellWish } from '../runner-config.ts';
+import type { Sandbox } from './sandbox.ts';
 
 export interface ShellCommandsOptions {
-  readonly jail: Jail;
-  /** Called when the wishes have changed. */
+  readonly sandbox: Sandbox;
+  /** Called when the requests have changed. */
   readonly onChange: () => void;
   /** Limit of commands that were not released. Default: 64. */
   readonly maxCommands?: number;
 }
 
 interface Command {
-  wish: ShellWish;
+  request: ShellCommandRequest;
   readonly limitBytes: number;
   /** The directory of the command's job; `null` if it cannot become a job; `undefined` until that is known. */
   directory: string | null | undefined;
@@ -41,7 +41,7 @@ interface Command {
   readonly settle: (status: ExitStatus) => void;
 }
 
-const lookMs = 50;
+const pollMs = 50;
 /** Limit of the scripts of all commands together, because the state holds them. */
 const maxScriptCharacters = 2 * 2 ** 20;
 const maxExitBytes = 64;
@@ -61,43 +61,40 @@ export class ShellCommands implements CommandsHost {
     this.#options = options;
   }
 
-  get wishes(): readonly ShellWish[] {
-    return [...this.#commands.values()].map(({ wish }) => wish);
+  /** The commands that the server has to run, or to end. */
+  get requests(): readonly ShellCommandRequest[] {
+    return [...this.#commands.values()].map(({ request }) => request);
   }
 
   async create(
     { command, args = [], env = {}, cwd, outputByteLimit = defaultLimitBytes }: CommandRequest,
   ): Promise<string> {
-    const { jail, maxCommands = 64 } = this.#options;
-    const directory = await jail.realPathOf(cwd ?? '.');
-    if (directory === undefined) throw new RpcError(
-      rpcCodes.invalidParams,
-      `Cannot run a command in ${cwd ?? '.'}: it is outside of the directories of the job`,
-    );
+    const { sandbox, maxCommands = 64 } = this.#options;
+    const directory = await sandbox.realPathOf(cwd ?? '.');
+    if (directory === undefined) throw directoryOutside(cwd ?? '.');
     const unfit = Object.keys(env).find((name) => !variableName.test(name));
-    if (unfit !== undefined) throw new RpcError(
-      rpcCodes.invalidParams,
-      `Cannot run ${command}: a shell has no variables of the name ${displayText(unfit)}`,
-    );
-    const wishId = randomUUID();
+    if (unfit !== undefined) {
+      throw new RpcError(
+        rpcCodes.invalidParams,
+        `Cannot run ${command}: a shell has no variables of the name ${displayText(unfit)}`,
+      );
+    }
+    const commandId = randomUUID();
     // A cwd that is the workdir counts as none: the shell stays where it is.
-    const isElsewhere = cwd !== undefined && directory !== await jail.realPathOf('.');
+    const isElsewhere = cwd !== undefined && directory !== await sandbox.realPathOf('.');
     // There is no await from here on: many commands may be requested at once.
-    if (this.#commands.size >= maxCommands) throw new RpcError(
-      rpcCodes.internalError,
-      `Cannot run ${command}: there are ${maxCommands} commands already; release one`,
-    );
+    if (this.#commands.size >= maxCommands) throw tooManyCommands(command, maxCommands);
     const line = args.length === 0 ? command : [command, ...args].map(shellWord).join(' ');
     const script = scriptOf({ line, env, directory: isElsewhere ? directory : undefined });
-    const scripts = [script, ...this.wishes.map((wish) => wish.script)].reduce((sum, one) => sum + one.length, 0);
-    if (scripts > maxScriptCharacters) {
+    const scripts = [script, ...this.requests.map((request) => request.script)];
+    if (scripts.reduce((sum, { length }) => sum + length, 0) > maxScriptCharacters) {
       const why = `the commands that there are have more than ${maxScriptCharacters} characters`;
       throw new RpcError(rpcCodes.internalError, `Cannot run ${truncate(command, 200)}: ${why}`);
     }
     let settle: (status: ExitStatus) => void = () => undefined;
     const ended = new Promise<ExitStatus>((resolve) => { settle = resolve; });
-    this.#commands.set(wishId, {
-      wish: { wishId, script, isEnded: false },
+    this.#commands.set(commandId, {
+      request: { wishId: commandId, script, isEnded: false },
       limitBytes: Math.min(outputByteLimit, maxLimitBytes),
       directory: undefined,
       error: '',
@@ -105,14 +102,14 @@ export class ShellCommands implements CommandsHost {
       ended,
       settle,
     });
-    this.#timer ??= setInterval(() => this.#look(), lookMs);
+    this.#timer ??= setInterval(() => this.#poll(), pollMs);
     this.#options.onChange();
-    return wishId;
+    return commandId;
   }
 
   /** The server has started the command as a job, or cannot. */
-  started(wishId: string, directory: string | null, error = ''): void {
-    const command = this.#commands.get(wishId);
+  started(commandId: string, directory: string | null, error = ''): void {
+    const command = this.#commands.get(commandId);
     if (!command) return;
     command.directory = directory;
     command.error = error;
@@ -120,8 +117,8 @@ export class ShellCommands implements CommandsHost {
   }
 
   /** The command's job has ended: the server reports how, in case the job's own files do not. */
-  ended(wishId: string, directory: string, exitCode: number): void {
-    const command = this.#commands.get(wishId);
+  ended(commandId: string, directory: string, exitCode: number): void {
+    const command = this.#commands.get(commandId);
     if (!command) return;
     // A server that ended may not have reported the start.
     command.directory ??= directory;
@@ -131,7 +128,7 @@ export class ShellCommands implements CommandsHost {
   output(id: string): CommandOutput {
     const { directory, error, limitBytes, exitStatus } = this.#get(id);
     const streams = typeof directory === 'string'
-      ? ['stdout', 'stderr'].map((name) => endOf(join(directory, name), limitBytes))
+      ? ['stdout', 'stderr'].map((name) => readTail(join(directory, name), limitBytes))
       : [{ bytes: Buffer.from(error), isCut: false }];
     const bytes = Buffer.concat(streams.map((stream) => stream.bytes));
     const start = Math.max(0, bytes.length - limitBytes);
@@ -150,24 +147,24 @@ export class ShellCommands implements CommandsHost {
 
   async release(id: string): Promise<void> {
     await this.#kill(this.#get(id));
-    this.#forget([id]);
+    this.#remove([id]);
   }
 
   /** Forgets all commands; the server, which watches the job, ends those that are left. */
   async close(): Promise<void> {
-    this.#forget([...this.#commands.keys()]);
+    this.#remove([...this.#commands.keys()]);
   }
 
   async #kill(command: Command): Promise<void> {
     if (command.exitStatus !== undefined) return;
-    command.wish = { ...command.wish, isEnded: true };
+    command.request = { ...command.request, isEnded: true };
     this.#options.onChange();
     const controller = new AbortController();
     await Promise.race([command.ended, sleep(endMs, undefined, { signal: controller.signal }).catch(() => undefined)]);
     controller.abort();
   }
 
-  #forget(ids: readonly string[]): void {
+  #remove(ids: readonly string[]): void {
     for (const id of ids) this.#commands.delete(id);
     if (this.#commands.size === 0) {
       clearInterval(this.#timer);
@@ -176,7 +173,7 @@ export class ShellCommands implements CommandsHost {
     this.#options.onChange();
   }
 
-  #look(): void {
+  #poll(): void {
     for (const command of this.#commands.values()) {
       if (command.exitStatus !== undefined || typeof command.directory !== 'string') continue;
       const exitCode = exitCodeIn(command.directory);
@@ -191,10 +188,7 @@ export class ShellCommands implements CommandsHost {
 
   #get(id: string): Command {
     const command = this.#commands.get(id);
-    if (!command) throw new RpcError(
-      acpCodes.resourceNotFound,
-      `Cannot find terminal ${id}: there is none, or it was released`,
-    );
+    if (!command) throw terminalNotFound(id);
     return command;
   }
 }
@@ -210,7 +204,7 @@ function scriptOf(
   return `${exports}${goes}{ ${line}\n} 2>&1`;
 }
 
-function endOf(path: string, maxBytes: number): { readonly bytes: Buffer; readonly isCut: boolean } {
+function readTail(path: string, maxBytes: number): { readonly bytes: Buffer; readonly isCut: boolean } {
   let opened: OpenedFile;
   try {
     checkFolder(dirname(path));

@@ -33,7 +33,7 @@ async function start(t: TestContext, script: string, more: { leaveMs?: number; g
 const isRunning = (pid: number): boolean => !['Z', undefined].includes(readStat(pid)?.state);
 const ended = async (...pids: number[]): Promise<void> => until(() => pids.every((pid) => !isRunning(pid)), { what: 'they have ended' }).then(() => undefined);
 
-test('an agent that ends with its input is left to do so, and its exit code is told', options, async (t) => {
+test('an agent that ends with its input is not signalled, and its exit code is reported', options, async (t) => {
   const { agent } = await start(t, 'cat; exit 7', { leaveMs: 60_000 });
   agent.output.write('hello\n');
   const said = await new Promise((resolve) => { agent.input.once('data', (bytes: Buffer) => resolve(bytes.toString())); });
@@ -42,21 +42,21 @@ test('an agent that ends with its input is left to do so, and its exit code is t
   assert.deepEqual(await agent.exited, { code: 7, signal: null });
 });
 
-test('one that does not is ended, with what is behind its wrapper', options, async (t) => {
+test('an agent that does not is ended, with the processes behind its wrapper', options, async (t) => {
   const { agent, pidIn } = await start(t, 'sh -c "echo \\$\\$ >native; while :; do sleep 0.1; done"; true', { leaveMs: 1 });
   const native = await pidIn('native');
   assert.equal(await agent.end(), true);
   assert.deepEqual([isRunning(native), (await agent.exited).signal], [false, 'SIGTERM']);
 });
 
-test('one that ignores SIGTERM is killed', options, async (t) => {
+test('an agent that ignores SIGTERM is killed', options, async (t) => {
   const { agent, pidIn } = await start(t, `trap '' TERM; echo $$ >self; while :; do sleep 0.1; done`, { leaveMs: 1, graceMs: 50 });
   await pidIn('self');
   assert.equal(await agent.end(), true);
   assert.equal((await agent.exited).signal, 'SIGKILL');
 });
 
-test('a daemon that an agent has left is ended, too, also where the agent went by itself', options, async (t) => {
+test('a daemon that an agent has left is ended, also if the agent ended by itself', options, async (t) => {
   const daemon = `setsid sh -c 'trap "" HUP; echo $$ >daemon; exec sleep 1000' </dev/null >/dev/null 2>&1 &`;
   for (const script of [`${daemon} cat`, `${daemon} while [ ! -s daemon ]; do sleep 0.02; done`]) {
     const { agent, pidIn } = await start(t, script, { leaveMs: 60_000 });
@@ -67,7 +67,7 @@ test('a daemon that an agent has left is ended, too, also where the agent went b
   }
 });
 
-test('what an agent said last is read, and then its stdout ends, also where somebody else holds it open', options, async (t) => {
+test('the last output of an agent is read, and then its stdout ends, also if another process holds it open', options, async (t) => {
   // A turn never ended, as nothing tells of its agent's end but that of its stdout.
   const { agent, pidIn } = await start(t, `setsid sh -c 'trap "" HUP; echo $$ >daemon; exec sleep 1000' & while [ ! -s daemon ]; do sleep 0.02; done; echo last words`);
   let said = '';
@@ -79,13 +79,13 @@ test('what an agent said last is read, and then its stdout ends, also where some
   assert.equal(isRunning(await pidIn('daemon')), true);
 });
 
-test('end() may be called at any time, and again', options, async (t) => {
+test('end() may be called at any time, and repeatedly', options, async (t) => {
   const { agent } = await start(t, 'exit 0');
   await agent.exited;
   assert.deepEqual(await Promise.all([agent.end(), agent.end()]), [true, true]);
 });
 
-test('the process that ends an agent may carry its mark, and stays', options, async (t) => {
+test('the process that ends an agent may carry its mark, and survives', options, async (t) => {
   const mark = `runner-of-test-${process.pid}`;
   const program = `
     const { startAgent } = await import(${JSON.stringify(new URL('../../../src/agents/acp/agent-process.ts', import.meta.url).href)});
@@ -98,7 +98,7 @@ test('the process that ends an agent may carry its mark, and stays', options, as
   assert.equal(Buffer.concat(await said as Buffer[]).toString(), 'true 0\n');
 });
 
-test('what cannot be started is told', options, async (t) => {
+test('an agent that cannot be started is reported', options, async (t) => {
   const workdir = temporaryFolder(t);
   const failed = (argv: string[], cwd = workdir): Promise<unknown> => startAgent({ argv, workdir: cwd, env: {}, mark: 'none' });
   const script = join(workdir, 'script');

@@ -37,24 +37,24 @@ for (const [agent, [current = '', ...others], reading, asking] of agents) {
   });
 }
 
-test('askingSettings() knows modes by their ids, not by what they are called', () => {
+test('askingSettings() recognizes modes by their ids, not by their names', () => {
   const named = { ...choice('mode', 'mode', 'auto'), values: [{ value: 'auto', name: 'Default' }] };
   assert.deepEqual(askingSettings([named], 'ask', by).unknownModes, ['auto']);
 });
 
-test('askingSettings() says so where none of the modes is known to ask, and not where there are none', () => {
+test('askingSettings() reports modes of which none is known to ask, and nothing if there are no modes', () => {
   assert.deepEqual(askingSettings(modes('build', 'yolo'), 'deny', by), { settings: [], unknownModes: ['build', 'yolo'] });
   assert.deepEqual(askingSettings(modes('build', 'plan'), 'ask', by).unknownModes, ['build', 'plan']);
   assert.deepEqual(askingSettings([choice('model', 'model', 'a')], 'deny', by), { settings: [] });
 });
 
-test('askingSettings() turns off what allows all, and finds a mode without a category', () => {
+test('askingSettings() turns off a switch that allows everything, and finds a mode without a category', () => {
   const all = [choice('allow_all', 'permissions', 'on', 'off'), choice('mode', undefined, 'code', 'ask')];
   assert.deepEqual(askingSettings(all, 'ask', by).settings.map(({ choice: { id }, value }) => [id, value]), [['allow_all', 'off'], ['mode', 'ask']]);
   assert.deepEqual(askingSettings([choice('allow_all', 'permissions', 'off', 'on')], 'ask', by).settings, []);
 });
 
-test('opencode asks by its environment, in its own mode', () => {
+test('opencode asks because of its environment, in its own mode', () => {
   for (const argv of [['/usr/bin/opencode', 'acp'], ['npx', '-y', 'opencode-ai@1.18.33', 'acp'], ['/bin/sh', '-c', 'exec opencode acp'], ['/x/opencode.exe', 'acp']]) {
     const env = askingEnvironment(argv, 'ask');
     assert.equal((JSON.parse(env['OPENCODE_PERMISSION'] ?? '{}') as { [name: string]: unknown })['*'], 'ask', argv.join(' '));

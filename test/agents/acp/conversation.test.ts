@@ -23,7 +23,7 @@ const permission = { sessionId: 's1', toolCall: { toolCallId: 't' }, options: [y
 const chunk = (words: string): object => ({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: words } });
 const paramsOf = ({ heard }: Talk, method: string): unknown => heard.find((one) => one.method === method)?.params;
 
-test('open() says who it is and what it can, and begins a session', async (t) => {
+test('open() sends its name and capabilities, and begins a session', async (t) => {
   const it = talk(t, { initialize: () => ({ protocolVersion: 1, agentInfo: { name: 'a', version: '1' }, agentCapabilities: { sessionCapabilities: { additionalDirectories: {} } } }) },
     { additionalDirectories: ['/more'] });
   await it.conversation.open();
@@ -41,19 +41,19 @@ test('open() says who it is and what it can, and begins a session', async (t) =>
   assert.deepEqual(it.conversation.abilities.info, { name: 'a', version: '1' });
 });
 
-test('directories are not sent to an agent that does not take them', async (t) => {
+test('additional directories are not sent to an agent that does not support them', async (t) => {
   const it = talk(t, {}, { additionalDirectories: ['/more'] });
   await it.conversation.open();
   assert.deepEqual(paramsOf(it, 'session/new'), { cwd: '/w', mcpServers: [] });
-  assert.deepEqual(it.faults, ['the agent takes no further directories, and was not told of /more']);
+  assert.deepEqual(it.faults, ['the agent supports no additional directories, and does not know of /more']);
 });
 
-test('an agent of another version, or that says none, is left', async (t) => {
+test('an agent of another version, or without a version, is refused', async (t) => {
   await rejectsWith(talk(t, { initialize: () => ({ protocolVersion: 2 }) }).conversation.open(), { type: AgentFailure, code: 'unsupported_version', message: /version 2 .*, not 1/ });
   await rejectsWith(talk(t, { initialize: () => null }).conversation.open(), { type: AgentFailure, code: 'unsupported_version', message: /unknown/ });
 });
 
-test('version 2 where it is asked for, and version 1 where the agent has no other', async (t) => {
+test('version 2 if it is requested, and version 1 if the agent supports no other', async (t) => {
   const asked = ({ heard }: Talk): unknown[] => heard.filter(({ method }) => method === 'initialize').map(({ params }) => (params as { protocolVersion: number }).protocolVersion);
   const older = talk(t, {}, { acpVersion: 2 });
   await older.conversation.open();
@@ -72,7 +72,7 @@ test('version 2 where it is asked for, and version 1 where the agent has no othe
   await rejectsWith(newer.conversation.open(), { type: AgentFailure, code: 'unsupported_version', message: /version 3 .*, not 2/ });
 });
 
-test('an agent of version 2 that ends in the middle of its work is told of at once', async (t) => {
+test('an agent of version 2 that ends in the middle of its work is reported at once', async (t) => {
   const it = talk(t, {
     initialize: () => ({ protocolVersion: 2, info: { name: 'a', version: '1' }, capabilities: { session: {} } }),
     'session/prompt': () => {
@@ -84,7 +84,7 @@ test('an agent of version 2 that ends in the middle of its work is told of at on
   await rejectsWith(it.conversation.prompt([text]), { type: AgentFailure, code: 'agent_ended', message: /session\/prompt/ });
 });
 
-test('a prompt that was cancelled before an agent of version 2 had begun with it', async (t) => {
+test('a prompt may be cancelled before an agent of version 2 has begun it', async (t) => {
   const it = talk(t, {
     initialize: () => ({ protocolVersion: 2, info: { name: 'a', version: '1' }, capabilities: { session: {} } }),
     'session/prompt': async () => {
@@ -98,7 +98,7 @@ test('a prompt that was cancelled before an agent of version 2 had begun with it
   assert.equal(await turn, 'cancelled');
 });
 
-test('an agent that wants to be logged in says how', async (t) => {
+test('the failure of an agent that requires a login lists its login methods', async (t) => {
   const authMethods = [{ id: 'key', name: 'API key' }, { id: 'login', name: 'Log in', type: 'terminal' }, { id: 'bare', type: 'env_var', vars: [] }, null];
   const answers = {
     initialize: () => ({ protocolVersion: 1, authMethods }),
@@ -116,7 +116,7 @@ test('an agent that wants to be logged in says how', async (t) => {
   for (const authMethod of ['login', 'none']) await rejectsWith(talk(t, answers, { authMethod }).conversation.open(), { type: AgentFailure, code: 'auth_failed', message: /the agent has key/ });
 });
 
-test('a login in a terminal is offered where there are some, and done there alone', async (t) => {
+test('a login in a terminal is offered if there are terminals, and is done only there', async (t) => {
   const terminal = { type: 'terminal', id: 'tty', name: 'Log in', args: ['--login', 'a b'], env: { A: 'of the method' } };
   const authMethods = [
     terminal, { ...terminal, id: 'bad', args: ['x', 5] }, { ...terminal, id: 'nul', env: { A: '\0' } }, { ...terminal, id: 'name', env: { 'A=B': '' } },
@@ -141,22 +141,22 @@ test('a login in a terminal is offered where there are some, and done there alon
   const asked = talk(t, answers, { login, authMethod: 'tty' });
   await rejectsWith(asked.conversation.open(), { type: AgentFailure, code: 'auth_failed', message: /by tty: that is done in a terminal, by 'my agent' --acp --login 'a b'$/ });
   assert.equal(paramsOf(asked, 'authenticate'), undefined);
-  await rejectsWith(talk(t, answers).conversation.open(), { type: AgentFailure, code: 'auth_required', message: /it has told no way to$/ });
+  await rejectsWith(talk(t, answers).conversation.open(), { type: AgentFailure, code: 'auth_required', message: /it has no login methods$/ });
 });
 
-test('a session without an id is none, and no answer is a failure in time', async (t) => {
+test('a session without an id is a failure, and so is an answer that does not come in time', async (t) => {
   await rejectsWith(talk(t, { 'session/new': () => ({}) }).conversation.open(), { type: AgentFailure, code: 'bad_answer', message: /no id/ });
   await rejectsWith(talk(t, { 'session/new': () => new Promise(() => undefined) }, { answerMs: 20 }).conversation.open(), { type: AgentFailure, code: 'no_answer', message: /session\/new/ });
 });
 
-test('an agent that ends, at any time, is told of at once', async (t) => {
+test('an agent that ends at any time is reported at once', async (t) => {
   for (const method of ['initialize', 'session/new', 'session/prompt']) {
     const it = talk(t, { [method]: (_, { die }) => { die(); return new Promise(() => undefined); } });
     await assert.rejects(async () => { await it.conversation.open(); await it.conversation.prompt([text]); }, fails('agent_ended', new RegExp(`has ended at ${method}`)));
   }
 });
 
-test('an error of the agent is told with its code and data', async (t) => {
+test('an error of the agent is reported with its code and data', async (t) => {
   const it = talk(t, { 'session/prompt': () => { throw new RpcError(401, 'no credit', { data: { status: 401 } }); } });
   await it.conversation.open();
   await assert.rejects(it.conversation.prompt([text]), (error) => fails('agent_error', /session\/prompt: no credit/)(error)
@@ -164,7 +164,7 @@ test('an error of the agent is told with its code and data', async (t) => {
   await assert.rejects(it.conversation.prompt([text]), fails('agent_error', /no credit/), 'another turn may follow');
 });
 
-test('a turn tells of all that happens, of its own session alone, and ends with the reason', async (t) => {
+test('a turn reports all updates of its own session only, and resolves with the stop reason', async (t) => {
   const it = talk(t, {
     'session/new': (_, { update }) => { update(chunk('early')); update(chunk('foreign'), 'other'); return { sessionId: 's1' }; },
     'session/prompt': (_, { update }) => { update(chunk('a')); update(chunk('foreign'), 'other'); update({ sessionUpdate: 'of_next_year' }); update(chunk('b')); return { stopReason: 'max_tokens' }; },
@@ -176,7 +176,7 @@ test('a turn tells of all that happens, of its own session alone, and ends with 
   assert.deepEqual(it.faults, ['an update of another session: other', 'an update of another session: other']);
 });
 
-test('an earlier session is resumed, or loaded with what was said marked as such, or refused', async (t) => {
+test('an earlier session is resumed, or loaded with its replay marked as such, or refused', async (t) => {
   const abilities = (agentCapabilities: object) => () => ({ protocolVersion: 1, agentCapabilities });
   const resuming = talk(t, { initialize: abilities({ loadSession: true, sessionCapabilities: { resume: {} } }), 'session/resume': () => ({}) }, { sessionId: 's0' });
   await resuming.conversation.open();
@@ -195,7 +195,7 @@ test('an earlier session is resumed, or loaded with what was said marked as such
   await rejectsWith(unknown.conversation.open(), { type: AgentFailure, code: 'agent_error', message: /session\/load: not found/ });
 });
 
-test('what an agent cannot take is refused before it is sent', async (t) => {
+test('content that an agent does not support is refused before it is sent', async (t) => {
   const image = { type: 'image', data: '', mimeType: 'image/png' } as const;
   const link = { type: 'resource_link', uri: 'file:///a', name: 'a' } as const;
   const it = talk(t);
@@ -209,7 +209,7 @@ test('what an agent cannot take is refused before it is sent', async (t) => {
   await rejectsWith(talk(t, {}, { mcpServers: [{ type: 'sse', name: 'tools', url: 'http://x', headers: [] }] }).conversation.open(), { type: AgentFailure, code: 'mcp_not_supported', message: /tools.*sse/ });
 });
 
-test('choose() goes by category, value or name, in groups too, and by set_mode where there is no option for the mode', async (t) => {
+test('choose() finds a value by category, id or name, in groups too, and uses set_mode if no option sets the mode', async (t) => {
   const select = (id: string, category: string | undefined, options: unknown[], currentValue = 'x'): object => ({ id, name: id, category, type: 'select', currentValue, options });
   const models = [{ group: 'g', name: 'G', options: [{ value: 'm1', name: 'Model One' }] }, { value: 'm2', name: 'Two' }];
   const it = talk(t, {
@@ -233,7 +233,7 @@ test('choose() goes by category, value or name, in groups too, and by set_mode w
   assert.deepEqual(await bare.conversation.choose({ model: 'm' }), [{ category: 'model', wanted: 'm', offered: [] }]);
 });
 
-test('a permission is answered with the option that was chosen, while other messages come', async (t) => {
+test('a permission request is answered with the chosen option, while other messages arrive', async (t) => {
   const answers: unknown[] = [];
   let permit: (optionId: string) => void = () => undefined;
   const it = talk(t, {
@@ -252,7 +252,7 @@ test('a permission is answered with the option that was chosen, while other mess
   assert.deepEqual(answers, [{ outcome: { outcome: 'selected', optionId: 'yes' } }]);
 });
 
-test('cancel() tells the agent, answers what it has asked, and the turn ends as the agent says', async (t) => {
+test('cancel() notifies the agent, answers its pending requests, and the turn ends as the agent reports', async (t) => {
   const answers: unknown[] = [];
   let isAborted = false;
   const it = talk(t, {
@@ -274,7 +274,7 @@ test('cancel() tells the agent, answers what it has asked, and the turn ends as 
   assert.deepEqual(it.heard.filter(({ method }) => method === 'session/cancel'), [{ method: 'session/cancel', params: { sessionId: 's1' } }]);
 });
 
-test('what the agent asks for goes to whoever serves it, of its own session alone; one turn at a time', async (t) => {
+test('requests of the agent\'s own session are served; only one turn runs at a time', async (t) => {
   const served: unknown[] = [];
   let go: () => void = () => undefined;
   const it = talk(t, {
@@ -290,7 +290,7 @@ test('what the agent asks for goes to whoever serves it, of its own session alon
   const turn = it.conversation.prompt([text]);
   await rejectsWith(it.conversation.prompt([text]), { type: AgentFailure, code: 'busy', message: /still/ });
   await until(() => served.length === 1, { what: 'it was served' });
-  await until(() => { go(); return it.agent.waitingCount === 0; }, { what: 'all was asked' });
+  await until(() => { go(); return it.agent.pendingCount === 0; }, { what: 'all was asked' });
   const done = turn.then((reason) => assert.equal(reason, 'end_turn', 'a turn without a reason has ended'));
   await until(async () => { go(); return Promise.race([done.then(() => true), new Promise((resolve) => { setImmediate(() => resolve(false)); })]); }, { what: 'the turn has ended' });
   assert.deepEqual(served, [['fs/read_text_file', { sessionId: 's1', path: '/w/a' }]]);
@@ -298,7 +298,7 @@ test('what the agent asks for goes to whoever serves it, of its own session alon
 
 const withSessions = (sessionCapabilities: object) => () => ({ protocolVersion: 1, agentCapabilities: { loadSession: true, sessionCapabilities } });
 
-test('closeSession() is told to an agent that wants it, once, and no failure of it is one', async (t) => {
+test('closeSession() is sent once, to an agent that supports it, and its failure is only a fault', async (t) => {
   const it = talk(t, { initialize: withSessions({ close: {} }), 'session/close': () => null });
   await it.conversation.closeSession();
   await it.conversation.open();
@@ -323,7 +323,7 @@ test('closeSession() is told to an agent that wants it, once, and no failure of 
   assert.deepEqual(dead.faults, []);
 });
 
-test('closeSession() is not waited for longer than a short time', async (t) => {
+test('closeSession() waits only a short time', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const it = talk(t, { initialize: withSessions({ close: {} }), 'session/close': () => new Promise(() => undefined) }, { answerMs: 1_000_000 });
   await it.conversation.open();
@@ -334,14 +334,14 @@ test('closeSession() is not waited for longer than a short time', async (t) => {
   assert.deepEqual(it.faults, ['The agent has not answered session/close in time']);
 });
 
-test('a session that could not be gone on with is not closed', async (t) => {
+test('a session that could not be continued is not closed', async (t) => {
   const it = talk(t, { initialize: withSessions({ close: {} }), 'session/load': () => { throw new RpcError(-32602, 'unknown'); } }, { sessionId: 's0' });
   await rejectsWith(it.conversation.open(), { type: AgentFailure, code: 'agent_error', message: /unknown/ });
   await it.conversation.closeSession();
   assert.ok(!it.heard.some(({ method }) => method === 'session/close'));
 });
 
-test('listSessions() reads all pages, without a session of its own', async (t) => {
+test('listSessions() reads all pages, without an open session', async (t) => {
   const pages: { readonly [cursor: string]: object } = {
     '': { sessions: [{ sessionId: 'a', cwd: '/a', title: 'A', updatedAt: '2026-01-01T00:00:00Z' }, { cwd: '/x' }, null, { sessionId: 5 }], nextCursor: '1' },
     1: { sessions: [{ sessionId: 'b', cwd: '/b', title: null }], nextCursor: '2' },
@@ -355,7 +355,7 @@ test('listSessions() reads all pages, without a session of its own', async (t) =
   assert.deepEqual(it.heard.slice(1).map(({ params }) => params), [{ cwd: '/a' }, { cwd: '/a', cursor: '1' }, { cwd: '/a', cursor: '2' }]);
 });
 
-test('listSessions() comes to an end: with a cursor that comes again, after 100 pages, after 1000 sessions', async (t) => {
+test('listSessions() ends at a repeated cursor, after 100 pages, or after 1000 sessions', async (t) => {
   let page = 0;
   const one = (): object => ({ sessionId: `s${page}` });
   const endless: readonly (readonly [answer: () => object, pages: number, sessions: number])[] = [
@@ -372,7 +372,7 @@ test('listSessions() comes to an end: with a cursor that comes again, after 100 
   }
 });
 
-test('logOut() is asked of an agent that says that it can', async (t) => {
+test('logOut() is sent only to an agent that supports it', async (t) => {
   const abilities = (auth: unknown) => () => ({ protocolVersion: 1, agentCapabilities: { auth } });
   const it = talk(t, { initialize: abilities({ logout: {} }), logout: () => null });
   await it.conversation.initialize();
@@ -385,7 +385,7 @@ test('logOut() is asked of an agent that says that it can', async (t) => {
   }
 });
 
-test('deleteSession() is done where the agent knows of none, and fails where it fails', async (t) => {
+test('deleteSession() succeeds for an unknown session, and fails if the agent fails', async (t) => {
   const errors: { readonly [sessionId: string]: number } = { gone: -32002, bad: -32603 };
   const it = talk(t, {
     initialize: withSessions({ delete: {} }),
@@ -401,17 +401,17 @@ test('deleteSession() is done where the agent knows of none, and fails where it 
   await rejectsWith(it.conversation.deleteSession('bad'), { type: AgentFailure, code: 'agent_error', message: /session\/delete: no/ });
 });
 
-test('what an agent cannot do with sessions is refused, with what it can', async (t) => {
+test('an unsupported operation on sessions is refused, with the supported ones', async (t) => {
   const it = talk(t, { initialize: withSessions({ close: {}, list: null }) });
   await it.conversation.initialize();
-  await rejectsWith(it.conversation.listSessions(), { type: AgentFailure, code: 'sessions_not_supported', message: /Cannot list .* new ones, and load, close those that there are$/ });
+  await rejectsWith(it.conversation.listSessions(), { type: AgentFailure, code: 'sessions_not_supported', message: /Cannot list .* new ones, and load, close existing ones$/ });
   await rejectsWith(it.conversation.deleteSession('a'), { type: AgentFailure, code: 'sessions_not_supported', message: /Cannot delete / });
   const bare = talk(t);
   await bare.conversation.initialize();
   await rejectsWith(bare.conversation.listSessions(), { type: AgentFailure, code: 'sessions_not_supported', message: /can only begin new ones$/ });
 });
 
-test('questions by a form are advertised and answered where they are wanted, and else are no method', async (t) => {
+test('questions by a form are advertised and answered if there is a handler; otherwise the method is unknown', async (t) => {
   const answers: unknown[] = [];
   const prompt = async (_: unknown, { agent }: Talk): Promise<object> => {
     agent.notify('elicitation/complete', { elicitationId: 'e' });
@@ -434,7 +434,7 @@ test('questions by a form are advertised and answered where they are wanted, and
   assert.deepEqual(answers, [-32601, -32601, -32601, -32601]);
 });
 
-test('a question by URL is asked where a browser can open it, and what completes it is told', async (t) => {
+test('a question by URL is asked if a browser can open it, and its completion is reported', async (t) => {
   const urls = [
     'https://example.org/login?a=b#c', 'HTTP://127.0.0.1:8080/', 'javascript:alert(1)', 'file:///etc/passwd', 'https://', '//example.org',
     'https://example.org/a\nb', 'https://example.org/\u001b[2J', ' https://example.org', 5, undefined, `https://a/${'b'.repeat(20_000)}`,
@@ -464,7 +464,7 @@ test('a question by URL is asked where a browser can open it, and what completes
   assert.deepEqual([asked, completed, it.faults], [urls.slice(0, 2), ['e'], []]);
 });
 
-test('an open question is answered with cancel when the turn is, and one may come before any turn', async (t) => {
+test('a pending question is cancelled with its turn, and a question may come before any turn', async (t) => {
   const answers: unknown[] = [];
   let isAborted = false;
   const it = talk(t, {
@@ -490,7 +490,7 @@ test('an open question is answered with cancel when the turn is, and one may com
   assert.deepEqual([answers, isAborted], [[{ action: 'decline' }, { action: 'cancel' }, { action: 'cancel' }], true]);
 });
 
-test('what an agent asks for and does not wait for ends with its turn', async (t) => {
+test('a request that the agent does not wait for ends with its turn', async (t) => {
   let isAborted = false;
   const it = talk(t, {
     'session/prompt': (_, { agent }) => {
@@ -500,10 +500,10 @@ test('what an agent asks for and does not wait for ends with its turn', async (t
   }, { permit: (_params, signal) => new Promise(() => { signal.addEventListener('abort', () => { isAborted = true; }); }) });
   await it.conversation.open();
   await it.conversation.prompt([text]);
-  await until(() => isAborted, { what: 'nobody is asked any more' });
+  await until(() => isAborted, { what: 'the request is no longer pending' });
 });
 
-test('a permission request that cannot be answered is refused, and nobody is asked about it', async (t) => {
+test('a permission request that cannot be answered is refused, and no client is asked', async (t) => {
   const { toolCall, options } = permission;
   const malformed = [
     ...[undefined, null, 'yes', { 0: yes }, [5], [null, { ...yes, optionId: 5 }]].map((wrong) => ({ toolCall, options: wrong })),
@@ -528,7 +528,7 @@ test('a permission request that cannot be answered is refused, and nobody is ask
   assert.deepEqual([answers.at(-1), asked], [{ outcome: { outcome: 'selected', optionId: 'yes' } }, 1]);
 });
 
-test('an answer to a prompt that is none fails the turn, and a reason that nobody knows is told as it is', async (t) => {
+test('an invalid answer to a prompt fails the turn, and an unknown stop reason is reported unchanged', async (t) => {
   const answers: readonly unknown[] = [null, [], 'done', 5, { stopReason: 5 }, { stopReason: {} }];
   for (const answer of answers) {
     const it = talk(t, { 'session/prompt': () => answer });
@@ -540,7 +540,7 @@ test('an answer to a prompt that is none fails the turn, and a reason that nobod
   assert.equal(await it.conversation.prompt([text]), 'out_of_luck');
 });
 
-test('the tokens of a turn are kept where the agent tells them', async (t) => {
+test('the tokens of a turn are kept if the agent reports them', async (t) => {
   const usages: unknown[] = [{ totalTokens: 12, inputTokens: 10, outputTokens: 2, thoughtTokens: null, cachedReadTokens: 'many', other: 1 }, undefined, 5];
   const it = talk(t, { 'session/prompt': () => ({ stopReason: 'end_turn', usage: usages.shift() }) });
   await it.conversation.open();
@@ -552,20 +552,20 @@ test('the tokens of a turn are kept where the agent tells them', async (t) => {
   assert.deepEqual(told, [{ totalTokens: 12, inputTokens: 10, outputTokens: 2 }, undefined, undefined]);
 });
 
-test('an error of the agent is told in bounds', async (t) => {
+test('a long error of the agent is truncated', async (t) => {
   const it = talk(t, { 'session/prompt': () => { throw new RpcError(1, 'x'.repeat(100_000), { data: 'y'.repeat(1_000_000) }); } });
   await it.conversation.open();
   await assert.rejects(it.conversation.prompt([text]), ({ message, details }: AgentFailure) => message.length < 3000 && JSON.stringify(details).length < 100_000);
 });
 
-test('another session is told of, whatever its id is', async (t) => {
+test('an update of another session is a fault, whatever its id is', async (t) => {
   const it = talk(t, { 'session/prompt': (_, { agent }) => { agent.notify('session/update', { sessionId: { toString: 5 }, update: {} }); return {}; } });
   await it.conversation.open();
   await it.conversation.prompt([text]);
   assert.deepEqual(it.faults, ['an update of another session: {"toString":5}']);
 });
 
-test('an update and a request that name no session are of the only one there is', async (t) => {
+test('an update and a request that name no session belong to the only one', async (t) => {
   const asked: unknown[] = [];
   const it = talk(t, {
     'session/new': (_, { agent }) => { agent.notify('session/update', { update: chunk('early') }); return { sessionId: 's1' }; },
@@ -581,11 +581,11 @@ test('an update and a request that name no session are of the only one there is'
   await it.conversation.open();
   await it.conversation.prompt([text]);
   assert.deepEqual(it.updates.map(({ update }) => update), [chunk('early'), chunk('none'), chunk('null')]);
-  assert.deepEqual(it.faults, ['an update of another session: ', 'an update that names no session and tells nothing']);
+  assert.deepEqual(it.faults, ['an update of another session: ', 'an update that has neither a session nor content']);
   assert.deepEqual(asked, ['served', 'served']);
 });
 
-test('what was said before is marked as such also where it names no session', async (t) => {
+test('a replayed update is marked as such also if it names no session', async (t) => {
   const it = talk(t, {
     initialize: () => ({ protocolVersion: 1, agentCapabilities: { loadSession: true } }),
     'session/load': (_, { agent }) => { agent.notify('session/update', { update: chunk('old') }); return null; },
@@ -594,7 +594,7 @@ test('what was said before is marked as such also where it names no session', as
   assert.deepEqual(it.updates, [{ update: chunk('old'), isReplay: true }]);
 });
 
-test('an image may tell where it is from, and a resource may be bytes', async (t) => {
+test('an image may have a URI, and a resource may be bytes', async (t) => {
   const blocks = [
     { type: 'image', data: 'AA==', mimeType: 'image/png', uri: 'file:///a.png' }, { type: 'resource', resource: { uri: 'file:///b', blob: 'AA==', mimeType: 'x/y' } },
     { type: 'resource', resource: { uri: 'file:///c', text: 'c' } },
@@ -617,7 +617,7 @@ function raw(t: TestContext): { conversation: Conversation; say: (line: string) 
   return { conversation, say: (text) => { fromAgent.write(`${text}\n`); }, line: async () => String((await lines.next()).value) };
 }
 
-test('on the wire: ids from 0 on either side, text ids, the id last, nulls for what is absent, and a cancel without an id', async (t) => {
+test('on the wire: ids from 0 on both sides, text ids, the id last, null for absent values, and a cancel without an id', async (t) => {
   const { conversation, say, line } = raw(t);
   const opened = conversation.open();
   assert.match(await line(), /^\{"jsonrpc":"2\.0","id":0,"method":"initialize",/);
@@ -642,7 +642,7 @@ test('on the wire: ids from 0 on either side, text ids, the id last, nulls for w
   assert.equal(await turn, 'cancelled');
 });
 
-test('what an agent names and has to choose is bounded: names are cut, ids passed over', async (t) => {
+test('names of an agent and of its choices are truncated, and long ids are ignored', async (t) => {
   const long = 'x'.repeat(100_000);
   const select = { id: 'm', type: 'select', category: 'model', options: [{ value: long, name: 'a' }, { value: 'b', name: long }, ...Array.from({ length: 5000 }, (_, index) => ({ value: `${index}` }))] };
   const it = talk(t, {
@@ -654,7 +654,7 @@ test('what an agent names and has to choose is bounded: names are cut, ids passe
   assert.deepEqual([it.conversation.info?.name.length, it.conversation.abilities.authMethods.length, it.conversation.choices.length], [200, 1, 1]);
 });
 
-test('what an agent tells of an earlier conversation after it has answered session/load is of that one still', async (t) => {
+test('updates shortly after the answer to session/load still belong to the replay', async (t) => {
   const it = talk(t, {
     initialize: () => ({ protocolVersion: 1, agentCapabilities: { loadSession: true } }),
     'session/load': (_, { update }) => { setTimeout(() => update(chunk('old'), 's0'), 20); return {}; },

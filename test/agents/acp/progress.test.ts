@@ -13,13 +13,13 @@ const call = (fields: object): object => ({ sessionUpdate: 'tool_call', toolCall
 const change = (fields: object): object => ({ sessionUpdate: 'tool_call_update', toolCallId: 'a', ...fields });
 const nothing: AgentProgress = { toolCalls: [], droppedToolCalls: 0, plan: null, usage: null, title: null, currentModeId: null };
 
-test('Progress begins with nothing, and passes over what it does not know', () => {
+test('Progress begins empty, and ignores unknown updates', () => {
   assert.deepEqual(after(), nothing);
   assert.deepEqual(after(undefined, null, 5, [], {}, { sessionUpdate: 5 }, { sessionUpdate: 'agent_message_chunk', content: {} }, { sessionUpdate: 'of_next_year', x: 1 },
     { sessionUpdate: 'available_commands_update', availableCommands: [] }, { sessionUpdate: 'tool_call' }, { sessionUpdate: 'tool_call', toolCallId: 5 }), nothing);
 });
 
-test('a tool call is what was told of it last, field by field', () => {
+test('a tool call has the last reported value of each field', () => {
   const { toolCalls } = after(
     call({ title: 'Read', kind: 'read', locations: [{ path: '/a', line: 5 }, { path: '/b' }, {}, null] }),
     change({ status: 'in_progress', title: null, kind: null, locations: null, content: null }),
@@ -32,18 +32,18 @@ test('a tool call is what was told of it last, field by field', () => {
   }]);
 });
 
-test('an update without a call is one, and a call that comes twice stays one', () => {
+test('an update without a call creates it, and a call that comes twice is one call', () => {
   assert.deepEqual(after(change({ status: 'failed' })).toolCalls, [{ toolCallId: 'a', title: '', kind: 'other', status: 'failed', locations: [], diffs: [] }]);
   const { toolCalls } = after(call({ title: 'one', kind: 'edit' }), call({ toolCallId: 'b' }), call({ title: 'two' }));
   assert.deepEqual(toolCalls.map(({ toolCallId, title, kind }) => [toolCallId, title, kind]), [['a', 'two', 'edit'], ['b', '', 'other']]);
 });
 
-test('kinds and states that are not known change nothing', () => {
+test('unknown kinds and states change nothing', () => {
   const [toolCall] = after(call({ kind: 'edit', status: 'completed' }), change({ kind: 'paint', status: 'thinking' })).toolCalls;
   assert.deepEqual([toolCall?.kind, toolCall?.status], ['edit', 'completed']);
 });
 
-test('there is a bound to tool calls and to texts, and it is told where it was reached', () => {
+test('tool calls and texts are limited, and it is shown if a limit was reached', () => {
   const { toolCalls, droppedToolCalls } = after(...Array.from({ length: maxToolCalls + 5 }, (_, index) => call({ toolCallId: `${index}` })));
   assert.deepEqual([toolCalls.length, toolCalls[0]?.toolCallId, droppedToolCalls], [maxToolCalls, '5', 5]);
   const long = `${'x'.repeat(maxDiffCharacters - 1)}𐀀`;
@@ -71,7 +71,7 @@ test('usage, title and mode', () => {
   assert.deepEqual([after(mode({ currentModeId: 'plan' })), after(mode({ modeId: 'code' })), after(mode({}))].map(({ currentModeId }) => currentModeId), ['plan', 'code', null]);
 });
 
-test('messageTextOf() is the text of the message, and says what is none', () => {
+test('messageTextOf() returns the text of a message, and describes other content', () => {
   const chunk = (content: unknown, sessionUpdate = 'agent_message_chunk'): unknown => ({ sessionUpdate, content });
   const rows: readonly (readonly [update: unknown, text: string | undefined])[] = [
     [chunk({ type: 'text', text: 'hello' }), 'hello'], [chunk({ type: 'text', text: '' }), ''], [chunk({ type: 'text', text: 'x' }, 'agent_thought_chunk'), undefined],
@@ -85,7 +85,7 @@ test('messageTextOf() is the text of the message, and says what is none', () => 
   for (const [update, text] of rows) assert.equal(messageTextOf(update), text);
 });
 
-test('the texts of diffs are bounded in all: the oldest go first', () => {
+test('the total size of diffs is limited: the oldest texts are dropped first', () => {
   const progress = new Progress();
   for (let n = 0; n < 40; n += 1) progress.apply({ sessionUpdate: 'tool_call', toolCallId: `t${n}`, content: [{ type: 'diff', path: '/a', oldText: null, newText: 'x'.repeat(60_000) }] });
   const diffs = progress.current.toolCalls.flatMap((call) => call.diffs);
@@ -94,7 +94,7 @@ test('the texts of diffs are bounded in all: the oldest go first', () => {
   assert.deepEqual([diffs[0]?.newText, diffs[0]?.isCut, diffs.at(-1)?.isCut], ['', true, false]);
 });
 
-test('names are bounded in all, too: the oldest calls go, and are counted', () => {
+test('the total size of names is limited: the oldest calls are dropped and counted', () => {
   const progress = new Progress();
   const locations = Array.from({ length: 100 }, () => ({ path: `/${'p'.repeat(10_000)}` }));
   for (let n = 0; n < 40; n += 1) progress.apply({ sessionUpdate: 'tool_call', toolCallId: `t${n}`, locations });

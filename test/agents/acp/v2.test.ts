@@ -12,7 +12,7 @@ function told(...updates: readonly object[]): readonly string[] {
   return updates.map((update) => reader.read(update).map((one) => (one as { content: { text: string } }).content.text).join('|'));
 }
 
-test('what an agent can is told by objects; sessions come with list, resume and close', () => {
+test('abilities are declared by objects; sessions include list, resume and close', () => {
   const answer = { protocolVersion: 2, info: { name: 'a', version: '1' }, capabilities: { session: { prompt: { image: {} }, mcp: { http: {} }, delete: {} } } };
   assert.deepEqual(abilitiesOfV2(answer, { hasTerminals: true }), {
     protocolVersion: 2, info: { name: 'a', version: '1' }, prompt: { image: true, audio: false, embeddedContext: false }, mcp: { stdio: false, http: true, sse: false },
@@ -22,7 +22,7 @@ test('what an agent can is told by objects; sessions come with list, resume and 
   assert.equal(abilitiesOfV2({ protocolVersion: 2 }, { hasTerminals: true }).session.resume, false);
 });
 
-test('the ways to log in: those in a terminal where there are some; with any of them it can log out', () => {
+test('login methods: those in a terminal only if there are terminals; an agent with any of them can log out', () => {
   const terminal = { type: 'terminal', methodId: 't', name: 'T', args: ['--login'], env: [{ name: 'A', value: 'b' }] };
   const authMethods = [
     { type: 'agent', methodId: 'a', name: 'A' }, terminal, { type: '_own', methodId: 'o', name: 'O' }, null,
@@ -37,13 +37,13 @@ test('the ways to log in: those in a terminal where there are some; with any of 
   ]);
 });
 
-test('an agent of version 1 that only repeats the number is none of version 2', () => {
+test('an agent of version 1 that only repeats the number does not count as version 2', () => {
   assert.equal(isV2({ protocolVersion: 2, info: {}, capabilities: {} }), true);
   assert.equal(isV2({ protocolVersion: 2, agentCapabilities: {} }), false);
   assert.equal(isV2({ protocolVersion: 1 }), false);
 });
 
-test('a message is told once, in pieces or whole', () => {
+test('a message is reported once, in chunks or whole', () => {
   assert.deepEqual(told(chunk('a'), chunk('b'), whole('abc'), whole('abc'), chunk('d'), whole('abcde')), ['a', 'b', 'c', '', 'd', 'e']);
   assert.deepEqual(told(whole('one'), whole(undefined), whole('two', 'n')), ['one', '', 'two']);
   assert.deepEqual(told(chunk('draft'), whole('final'), whole('final.')), ['draft', '\nfinal', '.'], 'what was said is not unsaid');
@@ -52,7 +52,7 @@ test('a message is told once, in pieces or whole', () => {
   assert.deepEqual(new UpdatesV2().read({ sessionUpdate: 'agent_message', messageId: 'm', content: [image] }), [{ sessionUpdate: 'agent_message_chunk', messageId: 'm', content: image }]);
 });
 
-test('a diff is one for each file, with the lines that its patch shows', () => {
+test('a diff is split into one per file, with the lines of its patch', () => {
   const text = 'diff --git a/w/a.ts b/w/a.ts\n--- a/w/a.ts\n+++ b/w/a.ts\n@@ -1 +1,2 @@ f\n-old\n+new\n+two\n@@ -9 +10 @@\n x\n-y\n\\ No newline at end of file\n+z\n'
     + 'diff --git a/w/gone b/w/gone\n--- a/w/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-gone\n';
   const changes = [{ operation: 'modify', path: '/w/a.ts' }, { operation: 'delete', path: '/w/gone' }, { operation: 'add', path: '/w/binary' }, { operation: 'add' }];
@@ -64,7 +64,7 @@ test('a diff is one for each file, with the lines that its patch shows', () => {
   ] });
 });
 
-test('pieces of the content of a tool call leave its diffs as they were', () => {
+test('content chunks of a tool call keep its diffs', () => {
   const reader = new UpdatesV2();
   const add = (path: string): unknown => reader.read({ sessionUpdate: 'tool_call_content_chunk', toolCallId: 't', content: { type: 'diff', changes: [{ operation: 'add', path }] } })[0];
   add('/a');
@@ -72,7 +72,7 @@ test('pieces of the content of a tool call leave its diffs as they were', () => 
   assert.deepEqual(content.map(({ path }) => path), ['/a', '/b']);
 });
 
-test('plans, states and what is not known', () => {
+test('plans, states and unknown updates', () => {
   const read = (update: unknown): readonly unknown[] => new UpdatesV2().read(update);
   const entries = [{ content: 'a', priority: 'low', status: 'pending' }];
   assert.deepEqual(read({ sessionUpdate: 'plan_update', plan: { type: 'items', planId: 'p', entries } }), [{ sessionUpdate: 'plan', planId: 'p', entries }]);
@@ -81,7 +81,7 @@ test('plans, states and what is not known', () => {
   }
 });
 
-test('a permission is about a tool call, a command, or what its title says', () => {
+test('a permission is about a tool call, a command, or its title', () => {
   const about = (subject: unknown): unknown => permissionOfV2({ sessionId: 's', title: 'May I?', subject, options: [] })['toolCall'];
   assert.deepEqual(about({ type: 'tool_call', toolCall: { toolCallId: 't', title: 'Edit', kind: null, locations: [{ path: '/a' }] } }), { toolCallId: 't', title: 'Edit', locations: [{ path: '/a' }] });
   assert.deepEqual(about({ type: 'command', command: 'ls', cwd: '/w' }), { title: 'May I?', kind: 'execute', rawInput: { command: 'ls', cwd: '/w' } });

@@ -6,7 +6,7 @@ import type { PermissionPolicy } from '../../../src/protocol/agents.ts';
 const options = [
   { optionId: 'always', kind: 'allow_always' }, { optionId: 'no', kind: 'reject_once' }, { optionId: 'yes', kind: 'allow_once' }, { optionId: 'never', kind: 'reject_always' },
 ];
-/** `/w` is the jail; `/w/link` leads out of it, `/w/alias` to `/w/secret`. */
+/** `/w` is the sandbox; `/w/link` leads out of it, `/w/alias` to `/w/secret`. */
 const context = {
   workdir: '/w',
   realPathOf: (path: string): string | undefined => {
@@ -31,7 +31,7 @@ const rows: readonly (readonly [what: string, policy: PermissionPolicy, question
   ['edits never allows for always', 'edits', ask({ options: options.filter(({ kind }) => kind !== 'allow_once') }), 'no', /cannot be allowed once/],
   ['deny rejects', 'deny', ask(), 'no', /^the policy is deny$/],
   ['deny rejects for always where there is nothing else', 'deny', ask({ options: options.filter(({ kind }) => kind !== 'reject_once') }), 'never', /deny/],
-  ['deny cancels where nothing can be rejected', 'deny', ask({ options: [{ optionId: 'yes', kind: 'allow_once' }] }), 'cancelled', /no option says so/],
+  ['deny cancels where nothing can be rejected', 'deny', ask({ options: [{ optionId: 'yes', kind: 'allow_once' }] }), 'cancelled', /no option expresses that/],
   ['deny cancels without options', 'deny', ask({ options: [] }), 'cancelled', /no option/],
   ['options of other kinds are not chosen', 'edits', ask({ options: [{ optionId: 'x', kind: 'allow_sometimes' }, ...options] }), 'yes', /approve/],
   ['an id that is of two kinds is not chosen', 'edits', ask({ options: [{ optionId: 'always', kind: 'allow_once' }, ...options] }), 'yes', /approve/],
@@ -49,7 +49,7 @@ const rows: readonly (readonly [what: string, policy: PermissionPolicy, question
   ['read denies what tells no kind', 'read', ask({ kind: 'other', paths: [] }), 'no', /read approves no other/],
   ['read denies a command, also one that is called reading', 'read', ask({ kind: 'read', commands: ['cat a'] }), 'no', /read approves no commands/],
   ['rules: the first that fits decides', [{ kind: 'read', decide: 'deny' }, { kind: 'edit', decide: 'ask' }, { decide: 'approve' }], ask(), 'pending', /^rule 2 says ask$/],
-  ['rules: what none fits is denied', [{ kind: 'read', decide: 'approve' }], ask(), 'no', /^no rule fits it$/],
+  ['rules: what none fits is denied', [{ kind: 'read', decide: 'approve' }], ask(), 'no', /^no rule matches it$/],
   ['rules: none at all', [], ask(), 'no', /no rule/],
   ['rules: a path', [{ path: 'src/**', decide: 'approve' }], ask({ paths: ['/w/src/x/y', 'src/z'] }), 'yes', /rule 1/],
   ['rules: one that approves must fit all paths', [{ path: 'src/**', decide: 'approve' }], ask({ paths: ['src/x', 'b'] }), 'no', /no rule/],
@@ -95,7 +95,7 @@ for (const decision of ['deny', 'ask'] as const) {
     const policy: PermissionPolicy = [{ command: 'rm *', decide: decision }, { kind: 'execute', decide: 'approve' }];
     for (const one of disguised) {
       const answer = decide(policy, command(one), context);
-      assert.equal(answer.is === 'selected' ? answer.optionId : answer.is, decision === 'deny' ? 'no' : 'pending', one);
+      assert.equal(answer.type === 'selected' ? answer.optionId : answer.type, decision === 'deny' ? 'no' : 'pending', one);
     }
     for (const one of ['ls', 'rmdir x', 'git rm x', 'echo rm', 'npm run rm', 'confirm x', 'A=1']) {
       assert.match(decide(policy, command(one), context).reason, /^rule 2 says approve$/, one);
@@ -103,12 +103,12 @@ for (const decision of ['deny', 'ask'] as const) {
   });
 }
 
-test('decide(): a rule that denies finds a whole line with what means something to a shell', () => {
+test('decide(): a rule that denies matches a whole line with shell operators', () => {
   const policy: PermissionPolicy = [{ command: 'curl * | sh', decide: 'deny' }, { kind: 'execute', decide: 'approve' }];
   for (const one of ['curl x | sh', 'curl  "$X"  |  sh']) assert.match(decide(policy, command(one), context).reason, /^rule 1/, one);
 });
 
-test('decide(): a long command takes no longer than in proportion to its length', () => {
+test('decide(): the time for a long command is proportional to its length', () => {
   const policy: PermissionPolicy = [{ command: 'rm *', decide: 'deny' }, { kind: 'execute', decide: 'approve' }];
   const decided = (unit: string, characters: number): number => {
     const long = command(unit.repeat(characters / unit.length));
@@ -125,7 +125,7 @@ test('decide(): a long command takes no longer than in proportion to its length'
 for (const [what, policy, question, expected, reason] of rows) {
   test(`decide(): ${what}`, () => {
     const answer = decide(policy, question, context);
-    assert.equal(answer.is === 'selected' ? answer.optionId : answer.is, expected);
+    assert.equal(answer.type === 'selected' ? answer.optionId : answer.type, expected);
     assert.match(answer.reason, reason);
   });
 }

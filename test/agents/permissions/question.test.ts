@@ -47,7 +47,7 @@ const rows: readonly (readonly [agent: string, toolCall: unknown, expected: { ki
   ['nothing that can be read', { kind: 5, title: [], locations: 'x', content: [null, 1], rawInput: 5 }, {}],
   ['no tool call', undefined, {}],
   ['words that are none', { rawInput: { command: ['a', 5, null, { toString: 5 }] } }, { commands: [`a 5 null '{"toString":5}'`] }],
-  ['a command that is none', { rawInput: { command: 5, path: {}, paths: [1] } }, { commands: ['{"command":5,"path":{},"paths":[1]}'], isUnclear: true }],
+  ['a command of another type', { rawInput: { command: 5, path: {}, paths: [1] } }, { commands: ['{"command":5,"path":{},"paths":[1]}'], isUnclear: true }],
 ];
 
 for (const [agent, toolCall, expected] of rows) {
@@ -98,7 +98,7 @@ for (const [what, rawInput, commands] of hidden) {
   });
 }
 
-test('questionOf() takes no text of a file for a command', () => {
+test('questionOf() does not take the text of a file for a command', () => {
   for (const rawInput of [
     { file_path: '/w/a', content: 'rm x' }, { path: '/w/a.py', code: 'rm x' }, { path: '/w/package.json', content: '{"scripts":{"test":"x"}}', executable: true },
     { filePath: '/w/a', old_string: 'run', new_string: 'exec', description: 'rm x', instruction: 'rm x' },
@@ -109,10 +109,10 @@ const options = [{ optionId: 'yes', kind: 'allow_once' }, { optionId: 'no', kind
 const context = { workdir: '/w', realPathOf: (path: string): string => `/w/${path}` };
 const decided = (policy: PermissionPolicy, toolCall: object): boolean => {
   const answer = decide(policy, questionOf({ toolCall, options }), context);
-  return answer.is === 'selected' && answer.optionId === 'yes';
+  return answer.type === 'selected' && answer.optionId === 'yes';
 };
 
-test('read and edits approve nothing of which they cannot tell that it is no command', () => {
+test('read and edits approve nothing that may be a command', () => {
   const inputs = [
     'commandText', 'commandString', 'cmd_str', 'command1', 'command.', 'command ', 'bash_code', 'script_content', 'scriptText', 'run_this', 'terminal',
     'python', 'shell_command_line', 'c\u043emmand', 'input', 'steps', 'prompt', 'x',
@@ -142,7 +142,7 @@ test('read and edits approve nothing of which they cannot tell that it is no com
   }
 });
 
-test('edits approves a tool of no known kind where it names files, and says nothing but of them', () => {
+test('edits approves a tool of unknown kind if it names files and nothing else', () => {
   for (const rawInput of [
     { path: 'a' }, { file_path: 'a', content: 'rm x' }, { path: 'a', edits: [{ oldText: 'rm', newText: 'x' }], dryRun: false }, { source: 'a', destination: 'b' },
     { path: 'a', pattern: '*.ts', excludePatterns: ['x'] }, { path: 'a', view_range: [1, 2] }, { path: 'a', old_str: 'b', new_str: 'c', description: 'Change it' },
@@ -152,7 +152,7 @@ test('edits approves a tool of no known kind where it names files, and says noth
   }
 });
 
-test('a rule that names a tool approves whatever that is given, unless it is known for a command', () => {
+test('a rule that names a tool approves any input of it, unless that is a command', () => {
   const rules: PermissionPolicy = [{ tool: 'mcp__*', decide: 'approve' }];
   const title = 'mcp__mail__send';
   assert.equal(decided(rules, { title, rawInput: { text: 'Hello there' } }), true);
@@ -161,7 +161,7 @@ test('a rule that names a tool approves whatever that is given, unless it is kno
   assert.equal(decided([{ tool: '*', decide: 'approve' }], { title, rawInput: { text: 'Hello there' } }), false);
 });
 
-test('a rule that denies a command finds it in whatever a tool is given', () => {
+test('a rule that denies a command finds it in any input of a tool', () => {
   const rules: PermissionPolicy = [{ command: 'rm *', decide: 'deny' }, ...rulesOf('all')];
   for (const more of [{ rawInput: { steps: ['ls', 'rm x'] } }, { rawInput: { data: '{"x":"rm x"}' } }, { title: 'rm x' }, { kind: 'execute', title: 'ls', rawInput: { steps: ['rm x'] } }]) {
     assert.equal(decided(rules, { title: 'Do', ...more }), false, JSON.stringify(more));
@@ -170,14 +170,14 @@ test('a rule that denies a command finds it in whatever a tool is given', () => 
   assert.equal(decided([{ command: 'npm *', decide: 'approve' }], { kind: 'execute', title: 'npm test', rawInput: { description: 'Test it', timeout: 5 } }), true);
 });
 
-test('a call that only reads, but shows a change, is an edit', () => {
+test('a call of a reading kind that shows a change is an edit', () => {
   const toolCall = { kind: 'read', title: 'x', content: [{ type: 'diff', path: 'a', oldText: 'a', newText: 'b' }] };
   assert.equal(questionOf({ toolCall }).kind, 'edit');
   for (const policy of ['read', rulesOf('read')] as const) assert.equal(decided(policy, toolCall), false);
   assert.equal(decided('edits', toolCall), true);
 });
 
-test('isTooDeep() tells what is deeper than it is looked at', () => {
+test('isTooDeep() detects input that is deeper than the limit', () => {
   const nested = (depth: number): object => (depth === 0 ? { command: 'rm x' } : { a: nested(depth - 1) });
   assert.deepEqual([15, 16, 10_000].map((depth) => isTooDeep({ toolCall: { rawInput: nested(depth) } })), [false, true, true]);
   assert.deepEqual(questionOf({ toolCall: { rawInput: nested(15) } }).commands, ['rm x']);

@@ -24,7 +24,7 @@ test('each event is a line with a number and a time', (t) => {
   assert.deepEqual(lines(), [{ seq: 1, at: 5, type: 'fault', what: 'a\nb' }, { seq: 2, at: 5, type: 'fault', what: 'ä' }]);
 });
 
-test('what is too long, or too deep to be written, is kept without its content', (t) => {
+test('an event that is too long, or too deep, is stored without its content', (t) => {
   const { log, lines } = logIn(t, temporaryFolder(t));
   const long = 'x'.repeat(2_000_000);
   // It was lost.
@@ -47,7 +47,7 @@ test('a line that a full disk has torn costs only itself', { skip: mountless }, 
   assert.deepEqual([lines().length > 1, (lines().at(-1) as { what: string }).what], [true, 'after']);
 });
 
-test('an event of more values than are shown is kept without its content, and none that a job has written is parsed', (t) => {
+test('an event with too many values is stored without its content, and one that a job has written is not parsed', (t) => {
   const { log, lines } = logIn(t, temporaryFolder(t));
   const many = Array.from({ length: eventBounds.maxTokens }, () => 0);
   log.append({ type: 'update', update: { sessionUpdate: 'plan', many }, isReplay: false });

@@ -7,7 +7,7 @@ import { JobFiles } from '../../../src/agents/runner/job-files.ts';
 import { type AgentState, stateFile } from '../../../src/agents/runner-config.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
-test('each state has a time of its own, however soon it follows the one before', (t) => {
+test('each state has its own modification time, however soon it follows another', (t) => {
   const directory = temporaryFolder(t);
   const files = new JobFiles(directory);
   const times = Array.from({ length: 1000 }, () => {

@@ -7,7 +7,7 @@ import { closeSync, existsSync, openSync, readFileSync, realpathSync, writeFileS
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type AgentOrder, type AgentState, type RunnerCommand, orderFile, stateFile } from '../../../src/agents/runner-config.ts';
+import { type RunnerConfig, type AgentState, type RunnerCommand, runnerConfigFile, stateFile } from '../../../src/agents/runner-config.ts';
 import { ownProgram } from '../../../src/process/own-program.ts';
 import { readStat } from '../../../src/process/identity.ts';
 import { atEnd, temporaryFolder } from '../../support/server.ts';
@@ -24,14 +24,14 @@ interface Job {
   readonly kill: (signal: NodeJS.Signals) => void;
 }
 
-function start(t: TestContext, prompt: string, more: Partial<AgentOrder> = {}): Job {
+function start(t: TestContext, prompt: string, more: Partial<RunnerConfig> = {}): Job {
   const directory = realpathSync(temporaryFolder(t));
   const mark = `job-of-test-${process.pid}-${Date.now()}`;
-  const order: AgentOrder = {
+  const config: RunnerConfig = {
     mark, version: '0.0.0-test', argv: [process.execPath, fake], workdir: directory, env: { PATH: process.env['PATH'] ?? '' }, additionalDirectories: [], mcpServers: [], wishes: {}, isStrict: true,
     permissions: 'ask', askSeconds: 60, prompt: [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, hasShell: false, ...more,
   };
-  writeFileSync(join(directory, orderFile), JSON.stringify(order));
+  writeFileSync(join(directory, runnerConfigFile), JSON.stringify(config));
   const { file, loaders, path } = ownProgram(new URL('../../../src/agents/runner/runner.ts', import.meta.url).href, 'main');
   const stdout = openSync(join(directory, 'stdout'), 'a');
   const child = spawn(file, [...loaders, path, directory], { stdio: ['pipe', stdout, 'inherit'], env: { ...process.env, SIDECAR_JOB_ID: mark } });
@@ -50,7 +50,7 @@ function start(t: TestContext, prompt: string, more: Partial<AgentOrder> = {}): 
   };
 }
 
-test('it answers commands on its stdin, writes the message to stdout, and exits with 0', options, async (t) => {
+test('the runner takes commands on stdin, writes the message to stdout, and exits with 0', options, async (t) => {
   const job = start(t, 'say one\nask edit a', { keepAliveSeconds: 60 });
   const pending = await until(() => job.state()?.pendingPermissions[0], { what: 'it asks' });
   job.tell('what is this');
@@ -63,7 +63,7 @@ test('it answers commands on its stdin, writes the message to stdout, and exits 
   assert.deepEqual(await job.exit, [143, null]);
 });
 
-test('SIGTERM in the middle of a turn cancels it, and leaves no agent', options, async (t) => {
+test('SIGTERM in the middle of a turn cancels it and ends the agent', options, async (t) => {
   const job = start(t, 'say begun\nhang');
   await until(() => job.text() === 'begun', { what: 'it has begun' });
   const pid = job.state()?.pid ?? 0;

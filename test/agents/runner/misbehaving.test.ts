@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { type AgentOrder, type AgentState, eventsFile, orderFile, stateFile } from '../../../src/agents/runner-config.ts';
+import { type RunnerConfig, type AgentState, eventsFile, runnerConfigFile, stateFile } from '../../../src/agents/runner-config.ts';
 import { markName } from '../../../src/process/descendants.ts';
 import { sendSignal } from '../../../src/process/identity.ts';
 import { ownProgram } from '../../../src/process/own-program.ts';
@@ -38,12 +38,12 @@ async function run(t: TestContext, { words, isIdle, wishes = { model: wanted.mod
   const directory = realpathSync(temporaryFolder(t));
   const [workdir, mark] = [join(directory, 'work'), `misbehaving-${process.pid}-${count += 1}`];
   mkdirSync(workdir);
-  const order: AgentOrder = {
+  const config: RunnerConfig = {
     mark, version: '0.0.0-test', argv: [process.execPath, agent, ...words], workdir, env: { PATH: process.env['PATH'] ?? '' }, additionalDirectories: [], mcpServers: [],
     authMethod: wanted.authMethod, action: 'prompt', wishes, isStrict: true, permissions: permissions ?? 'edits', askSeconds: 60, askDefault: 'deny', mayElicit: false, hasShell: false,
     prompt: [{ type: 'text', text: 'do it' }], keepAliveSeconds, ...(isIdle ? { answerSeconds } : {}), ...(sessionId === undefined ? {} : { sessionId }),
   };
-  writeFileSync(join(directory, orderFile), JSON.stringify(order));
+  writeFileSync(join(directory, runnerConfigFile), JSON.stringify(config));
   const { file, loaders, path } = ownProgram(new URL('../../../src/agents/runner/runner.ts', import.meta.url).href, 'main');
   const read = (name: string): string => (existsSync(join(directory, name)) ? readFileSync(join(directory, name), 'utf8') : '');
   const [stdout, stderr] = ['stdout', 'stderr'].map((name) => openSync(join(directory, name), 'a'));
@@ -55,7 +55,7 @@ async function run(t: TestContext, { words, isIdle, wishes = { model: wanted.mod
   const state = (): AgentState | undefined => (read(stateFile) === '' ? undefined : JSON.parse(read(stateFile)) as AgentState);
   await meanwhile?.({ text: async () => read('stdout'), phase: async () => state()?.phase, stop: async () => { child.kill('SIGTERM'); } });
   const [exitCode] = await exit;
-  assert.deepEqual(ours(), [], 'nobody is left');
+  assert.deepEqual(ours(), [], 'no process is left');
   assert.equal(state()?.phase, 'ended', read('stderr').slice(-2000));
   const { error = null, stopReason = null } = state() ?? {};
   const outcome = ({ 0: 'completed', 1: 'failed', 143: 'stopped' } as const)[exitCode ?? -1];
@@ -75,9 +75,9 @@ async function inTurns<T>(all: readonly T[], atATime: number, act: (one: T) => P
   await Promise.all(Array.from({ length: atATime }, async () => { for (const one of left) await act(one); }));
 }
 
-test('agents that misbehave, by the program of the runner', { ...options, concurrency: atOnce.idle + atOnce.costly }, async (t) => {
+test('agents that misbehave, run by the runner\'s program', { ...options, concurrency: atOnce.idle + atOnce.costly }, async (t) => {
   let usual = { cpuSeconds: 0, peakBytes: 0 };
-  await t.test('what one costs that does not', async (t) => { usual = await run(t, { words: ['good'] }); });
+  await t.test('the cost of an agent that behaves', async (t) => { usual = await run(t, { words: ['good'] }); });
   const all = (some: readonly Row[], atATime: number): Promise<void> => inTurns(some, atATime, (row) =>
     t.test(row.words.join(' ').slice(0, 100), async (t) => check(row, await run(t, row), usual)));
   await Promise.all([all(rows.filter(({ isIdle }) => isIdle), atOnce.idle), all(rows.filter(isCostly), atOnce.costly)]);

@@ -11,7 +11,7 @@ import { until } from '../../support/wait.ts';
 const options = { skip: process.platform === 'win32' ? 'needs process groups' : false };
 const argv = [process.execPath, fileURLToPath(new URL('../../fixtures/fake-agent.mjs', import.meta.url))];
 
-test('runAgent() tells what happens, and resolves with what came of it', options, async (t) => {
+test('runAgent() reports events, and resolves with the result', options, async (t) => {
   const workdir = temporaryFolder(t);
   const events: AgentEvent['type'][] = [];
   let streamed = '';
@@ -26,7 +26,7 @@ test('runAgent() tells what happens, and resolves with what came of it', options
   assert.deepEqual([events[0], events.at(-1)], ['agent', 'stop']);
 });
 
-test('runAgent() asks whoever called it; who fails to answer has denied it', options, async (t) => {
+test('runAgent() asks its caller; a callback that fails denies', options, async (t) => {
   const asked: string[] = [];
   const answers = [
     (): string => 'approve', (): string => 'deny', (): string => 'yes', (): string => { throw new Error('no idea'); }, (): undefined => undefined,
@@ -40,14 +40,14 @@ test('runAgent() asks whoever called it; who fails to answer has denied it', opt
   assert.deepEqual(text.match(/"optionId":"\w+"/g), ['yes', 'no', 'yes', 'no', 'no'].map((id) => `"optionId":"${id}"`));
 });
 
-test('runAgent() approves all by default, and asks where there is somebody to ask', options, async (t) => {
+test('runAgent() approves everything by default, and asks if it has onPermission', options, async (t) => {
   const prompt = 'ask execute ls';
   const decided = async (more: Partial<RunAgentOptions>): Promise<string | undefined> =>
     /"optionId":"(\w+)"/.exec((await runAgent({ argv, workdir: temporaryFolder(t), prompt, ...more })).text)?.[1];
   assert.deepEqual([await decided({}), await decided({ onPermission: () => 'no' }), await decided({ permissions: 'approve' })], ['yes', 'no', 'yes']);
 });
 
-test('runAgent() ends the turn by the book where its signal aborts', options, async (t) => {
+test('runAgent() cancels the turn by the protocol when its signal aborts', options, async (t) => {
   const controller = new AbortController();
   const ended = runAgent({ argv, workdir: temporaryFolder(t), prompt: 'say begun\nhang', signal: controller.signal, onText: () => controller.abort() });
   const { stopReason, text, error } = await ended;
@@ -56,7 +56,7 @@ test('runAgent() ends the turn by the book where its signal aborts', options, as
   assert.deepEqual([never.stopReason, never.text], ['cancelled', '']);
 });
 
-test('runAgent() ends the turn beyond its timeout, in which no time counts in which it asks', options, async (t) => {
+test('runAgent() ends the turn after its timeout, without the time in which it asks', options, async (t) => {
   const workdir = temporaryFolder(t);
   const onPermission = async ({ askedAt }: PendingPermission): Promise<string> => {
     await until(() => Date.now() / 1000 > askedAt + 2.5, { what: 'its timeout would be over' });
@@ -68,14 +68,14 @@ test('runAgent() ends the turn beyond its timeout, in which no time counts in wh
   assert.deepEqual({ stopReason, timedOut, error, text }, { stopReason: 'cancelled', timedOut: true, error: null, text: 'begun' });
 });
 
-test('runAgent() resolves with an error where the agent fails', options, async (t) => {
+test('runAgent() resolves with an error if the agent fails', options, async (t) => {
   const workdir = temporaryFolder(t);
   assert.equal((await runAgent({ argv, workdir, prompt: 'die' })).error?.code, 'agent_ended');
   assert.equal((await runAgent({ argv: ['no-such-agent'], workdir, prompt: 'x' })).error?.code, 'not_started');
   assert.match((await runAgent({ argv, workdir, prompt: 'x', model: 'other' })).error?.message ?? '', /Cannot choose model other: it has a, b/);
 });
 
-test('runAgent() denies at once what onPermission answers otherwise, and says why', options, async (t) => {
+test('runAgent() denies at once after any other answer of onPermission, and reports why', options, async (t) => {
   const answers: readonly unknown[] = [
     'approved', 'YES', '', 5, true, false, { optionId: 'yes' }, ['yes'], () => 'yes', 1n, undefined, null, 'the error',
   ];
@@ -103,7 +103,7 @@ test('runAgent() denies at once what onPermission answers otherwise, and says wh
   assert.equal(faults.at(-1), 'onPermission failed, so it is denied: no idea');
 });
 
-test('runAgent() refuses callbacks that are no functions before it starts anything', options, async (t) => {
+test('runAgent() refuses callbacks that are not functions before it starts anything', options, async (t) => {
   for (const name of ['onPermission', 'onEvent', 'onText']) {
     await assert.rejects(runAgent({ argv: ['no-such-agent'], workdir: temporaryFolder(t), [name]: 'yes' }),
       { name: 'TypeError', message: `Cannot run the agent: ${name} must be a function, received yes` });

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { AgentOrder, AgentState } from '../../../src/agents/runner-config.ts';
+import type { RunnerConfig, AgentState } from '../../../src/agents/runner-config.ts';
 import { readStat } from '../../../src/process/identity.ts';
 import { JobFiles } from '../../../src/agents/runner/job-files.ts';
 import { AgentRunner } from '../../../src/agents/runner/runner.ts';
@@ -13,7 +13,7 @@ import { atEnd, temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 
 /** Files in the workdir, and commands. */
-const commandsToo: AgentOrder['permissions'] = [{ kind: 'execute', decide: 'approve' }, { decide: 'approve' }];
+const commandsToo: RunnerConfig['permissions'] = [{ kind: 'execute', decide: 'approve' }, { decide: 'approve' }];
 const options = { skip: process.platform === 'win32' ? 'needs process groups' : false };
 const fake = fileURLToPath(new URL('../../fixtures/fake-agent.mjs', import.meta.url));
 let count = 0;
@@ -28,18 +28,18 @@ interface Setting {
 }
 
 function run(
-  t: TestContext, prompt: string | null, more: Partial<AgentOrder> = {}, env: { readonly [name: string]: string } = {}, beforeState: (state: AgentState) => void = () => undefined,
+  t: TestContext, prompt: string | null, more: Partial<RunnerConfig> = {}, env: { readonly [name: string]: string } = {}, beforeState: (state: AgentState) => void = () => undefined,
 ): Setting {
   const directory = realpathSync(temporaryFolder(t));
   const work = join(directory, 'work');
   mkdirSync(work);
   let text = '';
-  const order: AgentOrder = {
+  const config: RunnerConfig = {
     mark: `runner-of-test-${process.pid}-${count += 1}`, version: '0.0.0-test', argv: [process.execPath, fake], workdir: work, env: { PATH: process.env['PATH'] ?? '', ...env }, additionalDirectories: [], mcpServers: [],
     wishes: {}, isStrict: true, permissions: 'edits', askSeconds: 60, prompt: prompt === null ? null : [{ type: 'text', text: prompt }], keepAliveSeconds: 0, action: 'prompt', askDefault: 'deny', mayElicit: false, hasShell: false, ...more,
   };
   const files = new JobFiles(directory);
-  const runner = new AgentRunner({ order, sink: {
+  const runner = new AgentRunner({ config, sink: {
     event: (event) => files.event(event), text: (part) => { text += part; },
     state: (state) => {
       beforeState(state);
@@ -59,7 +59,7 @@ function run(
   };
 }
 
-test('a turn with a file, a command and a permission: text, events and state tell of it', options, async (t) => {
+test('a turn with a file, a command and a permission appears in text, events and state', options, async (t) => {
   const it = run(t, 'say hello \nwrite a/b content\nread a/b\nrun echo hi; cat a/b\nask edit a/b\nsay done', { permissions: commandsToo });
   assert.equal(await it.ended, 0);
   assert.equal(it.text(), `hello {}{"content":"content"}${JSON.stringify({ output: 'hi\ncontent', truncated: false, exitStatus: { exitCode: 0, signal: null } })}{"outcome":{"outcome":"selected","optionId":"yes"}}done`);
@@ -79,7 +79,7 @@ for (const [reason, code] of [['end_turn', 0], ['max_tokens', 1], ['refusal', 1]
   });
 }
 
-test('that a turn has begun is told at once', options, async (t) => {
+test('the begin of a turn is written at once', options, async (t) => {
   const it = run(t, 'say a', { keepAliveSeconds: 60 });
   await until(() => it.state().phase === 'waiting', { what: 'it waits' });
   it.runner.take({ id: 'p', is: 'prompt', prompt: [{ type: 'text', text: 'hang' }] });
@@ -87,7 +87,7 @@ test('that a turn has begun is told at once', options, async (t) => {
   assert.deepEqual([it.state().phase, it.state().turns], ['turn', 2]);
 });
 
-test('how it ended is told once there is room on the disk again', options, async (t) => {
+test('the last state is written once there is room on the disk again', options, async (t) => {
   let failures = 0;
   const it = run(t, 'say x', {}, {}, ({ phase }) => {
     if (phase !== 'ended' || failures === 3) return;
@@ -98,7 +98,7 @@ test('how it ended is told once there is room on the disk again', options, async
   assert.deepEqual([it.state().phase, it.state().stopReason, failures], ['ended', 'end_turn', 3]);
 });
 
-test('where much is asked at a time, and that is much to write, it is not written for each of the questions', options, async (t) => {
+test('a large state is not written for each of many simultaneous questions', options, async (t) => {
   const asking = fileURLToPath(new URL('../../fixtures/asking-agent.mjs', import.meta.url));
   const warnings: string[] = [];
   const onWarning = ({ message }: Error): void => void warnings.push(message);
@@ -114,7 +114,7 @@ test('where much is asked at a time, and that is much to write, it is not writte
   assert.deepEqual(warnings, []);
 });
 
-test('what a command leaves running is found by the mark of the job, and ended with the agent', options, async (t) => {
+test('processes that a command leaves are found by the mark of the job, and ended with the agent', options, async (t) => {
   const it = run(t, 'run echo $SIDECAR_JOB_ID; setsid sleep 1000 >/dev/null 2>&1 & echo $!', { permissions: commandsToo });
   assert.equal(await it.ended, 0);
   const [, mark, pid] = /"output":"([\w-]+)\\n(\d+)\\n"/.exec(it.text()) ?? [];
@@ -122,12 +122,12 @@ test('what a command leaves running is found by the mark of the job, and ended w
   await until(() => ['Z', undefined].includes(readStat(Number(pid))?.state), { what: 'it has ended' });
 });
 
-test('without a prompt there is the session alone', options, async (t) => {
+test('without a prompt only the session is begun', options, async (t) => {
   const it = run(t, null);
   assert.deepEqual([await it.ended, it.state().stopReason, it.state().sessionId], [0, 'no_prompt', 's1']);
 });
 
-test('the reason of a stop is that of a turn that has ended', options, async (t) => {
+test('the stop reason is that of a turn that has ended', options, async (t) => {
   const seen = new Set<string | null>();
   const it = run(t, 'say x\nhang', { keepAliveSeconds: 60 }, {}, ({ phase, stopReason }) => {
     if (phase === 'turn') seen.add(stopReason);
@@ -146,7 +146,7 @@ test('the reason of a stop is that of a turn that has ended', options, async (t)
   assert.deepEqual([await failed.ended, failed.state().stopReason, seen.has('no_prompt')], [1, 'error', false]);
 });
 
-test('an agent that ends while it waits has failed where it has done no turn yet', options, async (t) => {
+test('an agent that ends while it waits has failed if it has done no turn yet', options, async (t) => {
   const without = run(t, null, { keepAliveSeconds: 600 });
   await until(() => without.state().phase === 'waiting', { what: 'it waits' });
   assert.equal(without.state().stopReason, 'no_prompt');
@@ -163,7 +163,7 @@ test('an agent that ends while it waits has failed where it has done no turn yet
   assert.deepEqual(faults, ['The agent has ended while it waited for a prompt; it was ended by SIGKILL']);
 });
 
-test('nothing outside is read, written or allowed, and commands are not', options, async (t) => {
+test('nothing outside of the directories is read, written or allowed, and commands are denied', options, async (t) => {
   const it = run(t, 'read /etc/passwd\nwrite /tmp/x y\nask read /etc/passwd\nask execute ls');
   assert.equal(await it.ended, 0);
   assert.equal(it.text(), '{"code":-32602}{"code":-32602}' + '{"outcome":{"outcome":"selected","optionId":"no"}}'.repeat(2));
@@ -171,7 +171,7 @@ test('nothing outside is read, written or allowed, and commands are not', option
     [['no', 'the policy would approve it, but /etc/passwd is outside of the directories of the job'], ['no', 'the policy edits approves no commands']]);
 });
 
-test('somebody is asked, sees what for, and answers; other answers are passed over', options, async (t) => {
+test('a client is asked, sees the question, and answers; invalid answers are ignored', options, async (t) => {
   const it = run(t, 'ask edit a\nask edit b', { permissions: 'ask' });
   for (const optionId of ['always', 'no']) {
     const pending = await until(() => it.state().pendingPermissions[0], { what: 'it asks' });
@@ -185,14 +185,14 @@ test('somebody is asked, sees what for, and answers; other answers are passed ov
   assert.deepEqual(it.events().filter(({ type }) => type === 'permission').map(({ decision }) => decision), ['pending', 'always', 'pending', 'no']);
 });
 
-test('who is asked and does not answer has denied it', options, async (t) => {
+test('a request that is not answered in time is denied', options, async (t) => {
   const it = run(t, 'ask edit a', { permissions: 'ask', askSeconds: 0.05 });
   assert.equal(await it.ended, 0);
   assert.match(it.text(), /"no"/);
-  assert.match(String(it.events().findLast(({ type }) => type === 'permission')?.['reason']), /nobody answered/);
+  assert.match(String(it.events().findLast(({ type }) => type === 'permission')?.['reason']), /timed out after/);
 });
 
-test('a turn is cancelled, also while somebody is asked', options, async (t) => {
+test('a turn can be cancelled while a permission is pending', options, async (t) => {
   for (const prompt of ['say begun\nhang', 'say begun\nask edit a\nhang']) {
     const it = run(t, prompt, { permissions: 'ask' });
     await until(() => it.text() !== '' && (!prompt.includes('ask') || it.state().pendingPermissions.length > 0), { what: 'it has begun' });
@@ -206,7 +206,7 @@ test('a turn is cancelled, also while somebody is asked', options, async (t) => 
   }
 });
 
-test('further prompts go to the same agent, until nobody has one in time', options, async (t) => {
+test('further prompts go to the same agent until none comes in time', options, async (t) => {
   const it = run(t, 'say one', { keepAliveSeconds: 30 });
   for (const words of ['two', 'three']) {
     await until(() => it.state().phase === 'waiting', { what: 'it waits' });
@@ -221,7 +221,7 @@ test('further prompts go to the same agent, until nobody has one in time', optio
   assert.equal(await short.ended, 0);
 });
 
-const failures: readonly (readonly [what: string, prompt: string, order: Partial<AgentOrder>, env: { readonly [name: string]: string }, code: string, message: RegExp])[] = [
+const failures: readonly (readonly [what: string, prompt: string, config: Partial<RunnerConfig>, env: { readonly [name: string]: string }, code: string, message: RegExp])[] = [
   ['is not installed', 'say x', { argv: ['no-such-agent'] }, {}, 'not_started', /not installed/],
   ['has no workdir', 'say x', { workdir: '/does/not/exist' }, {}, 'not_started', /the directory \/does\/not\/exist is not there/],
   ['speaks another version', 'say x', {}, { FAKE_VERSION: '9' }, 'unsupported_version', /version 9/],
@@ -230,9 +230,9 @@ const failures: readonly (readonly [what: string, prompt: string, order: Partial
   ['cannot load a session', 'say x', { sessionId: 'old' }, {}, 'resume_not_supported', /old/],
 ];
 
-for (const [what, prompt, order, env, code, message] of failures) {
+for (const [what, prompt, config, env, code, message] of failures) {
   test(`an agent that ${what} fails with ${code}`, options, async (t) => {
-    const it = run(t, prompt, order, env);
+    const it = run(t, prompt, config, env);
     assert.equal(await it.ended, 1);
     const { error, phase } = it.state();
     assert.deepEqual([error?.code, phase], [code, 'ended']);
@@ -241,13 +241,13 @@ for (const [what, prompt, order, env, code, message] of failures) {
   });
 }
 
-test('a model that the agent has not is passed over where that was said', options, async (t) => {
+test('a model that the agent does not have is ignored if isStrict is false', options, async (t) => {
   const it = run(t, 'say x', { wishes: { model: 'gpt' }, isStrict: false });
   assert.equal(await it.ended, 0);
   assert.deepEqual(it.events().filter(({ type }) => type === 'config_refused').map(({ wanted, offered }) => [wanted, offered]), [['gpt', ['a', 'b']]]);
 });
 
-test('a flood of updates, nonsense and what nobody knows hinder nothing', options, async (t) => {
+test('a flood of updates, nonsense and unknown updates hinders nothing', options, async (t) => {
   const long = JSON.stringify({ method: 'session/update', params: { sessionId: 's1', update: { sessionUpdate: 'tool_call', toolCallId: 't', title: 'x', rawOutput: 'x'.repeat(2_000_000) } } });
   const lines = ['flood 20000', 'raw Debugger attached.', 'raw [1]', 'raw {"half', 'raw {"method":"unknown/thing","params":{}}', 'raw {"id":99,"result":1}', 'raw {"method":"session/update"}', `raw ${long}`, 'say done'];
   const it = run(t, lines.join('\n'));
@@ -260,7 +260,7 @@ test('a flood of updates, nonsense and what nobody knows hinder nothing', option
   assert.deepEqual(it.state().progress.toolCalls.map(({ title }) => title), ['x']);
 });
 
-test('a permission is asked for with what its tool call told before', options, async (t) => {
+test('a permission request includes what its tool call reported before', options, async (t) => {
   const call = (fields: object): string => `raw ${JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's1', update: fields } })}`;
   const it = run(t, [
     call({ sessionUpdate: 'tool_call', toolCallId: 't1', title: 'ls', kind: 'execute', rawInput: { command: 'rm x' } }), 'ask  a',
@@ -271,7 +271,7 @@ test('a permission is asked for with what its tool call told before', options, a
   assert.match(it.text(), /"no"/);
 });
 
-test('a file that is not there is empty to gemini, however it is started', options, async (t) => {
+test('a missing file is empty to gemini, however it is started', options, async (t) => {
   for (const [words, text] of [[['--name', 'gemini'], '{"content":""}'], [['/opt/bin/gemini'], '{"content":""}'], [['geminix'], '{"code":-32002}']] as const) {
     const it = run(t, 'read none', { argv: [process.execPath, fake, ...words] });
     assert.equal(await it.ended, 0);
@@ -279,7 +279,7 @@ test('a file that is not there is empty to gemini, however it is started', optio
   }
 });
 
-test('what is denied in words an agent does not do through its client either, where it has not asked', options, async (t) => {
+test('an action that the policy denies is also refused if the agent has its client do it without asking', options, async (t) => {
   const it = run(t, 'write secrets/a x\nread secrets/a\nwrite b y\nread b\nrun rm a', {
     permissions: [{ path: 'secrets/**', decide: 'deny' }, { command: 'rm *', decide: 'deny' }, { path: '**', decide: 'approve' }, { decide: 'deny' }],
   });
@@ -292,12 +292,12 @@ test('what is denied in words an agent does not do through its client either, wh
   assert.deepEqual(denied.events().flatMap(({ type, ...event }) => (type === 'fault' ? event['what'] : [])), ['fs/write_text_file b was refused: the policy is deny']);
 });
 
-test('whoever hears that something is asked finds it pending, however long a state takes to be written', options, async (t) => {
+test('a client that receives a request\'s event finds the request pending, however long a state takes to write', options, async (t) => {
   const heard: boolean[] = [];
   let state: AgentState | undefined;
   const workdir = realpathSync(temporaryFolder(t));
   const runner: AgentRunner = new AgentRunner({
-    order: {
+    config: {
       mark: `runner-of-test-${process.pid}-slow`, version: '0.0.0-test', argv: [process.execPath, fake], workdir, env: { PATH: process.env['PATH'] ?? '' }, additionalDirectories: [], mcpServers: [], wishes: {},
       isStrict: true, permissions: 'ask', askSeconds: 60, askDefault: 'deny', mayElicit: true, hasShell: false, action: 'prompt', prompt: [{ type: 'text', text: 'ask edit a\nelicit Why?' }], keepAliveSeconds: 0,
     },
@@ -330,7 +330,7 @@ test('a directory that was deleted before the agent began is named', async (t) =
   }
 });
 
-test('results of commands are bounded in all: the oldest go', options, async (t) => {
+test('the total size of results is limited: the oldest are dropped', options, async (t) => {
   const it = run(t, null, { keepAliveSeconds: 60 });
   await until(() => it.state().phase === 'waiting', { what: 'it waits' });
   const permissions = Array.from({ length: 100 }, () => ({ command: 'x'.repeat(4000), decide: 'deny' } as const));
@@ -339,7 +339,7 @@ test('results of commands are bounded in all: the oldest go', options, async (t)
   assert.deepEqual(it.state().results.map(({ id }) => id), ['c4', 'c5']);
 });
 
-test('what an agent has to choose makes no error longer than its state may be', options, async (t) => {
+test('an agent\'s choices make no error longer than its state may be', options, async (t) => {
   const values = Array.from({ length: 25 }, (_, n) => ({ value: `${'x'.repeat(4000)}${n}`, name: 'x' }));
   const session = { sessionId: 's1', configOptions: [{ id: 'model', type: 'select', category: 'model', options: values }] };
   const misbehaving = fileURLToPath(new URL('../../fixtures/misbehaving-agent.mjs', import.meta.url));
@@ -350,7 +350,7 @@ test('what an agent has to choose makes no error longer than its state may be', 
   assert.deepEqual([code, message.length], ['config_not_supported', 8192]);
 });
 
-test('of very many sessions the state has the first, and an event says so', options, async (t) => {
+test('the state has the first of very many sessions, and an event says so', options, async (t) => {
   const agent = `const say = (message) => console.log(JSON.stringify({ jsonrpc: '2.0', ...message }));
     const sessions = Array.from({ length: 900 }, (_, n) => ({ sessionId: 's' + n, cwd: '/', title: 'x'.repeat(2000) }));
     require('readline').createInterface({ input: process.stdin }).on('line', (line) => {

@@ -19,7 +19,7 @@ test('the clock of a turn', async (t) => {
     mock.timers.tick(ms);
   };
 
-  await t.test('counts a turn, and not what it is paused for', () => {
+  await t.test('counts the time of a turn without its pauses', () => {
     clock.begin(100);
     pass(60);
     clock.isPaused = true;
@@ -35,7 +35,7 @@ test('the clock of a turn', async (t) => {
     assert.equal(overs, 1, 'once');
   });
 
-  await t.test('begins each turn with all its time, paused or not', () => {
+  await t.test('begins each turn with its whole limit, paused or not', () => {
     clock.begin(100);
     pass(99);
     clock.begin(100);

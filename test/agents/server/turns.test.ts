@@ -12,7 +12,7 @@ const line = (turn: number, text: string, finishedAt: number | null): string => 
   textOffset: null, textBytes: 0,
 });
 
-test('what was written last of each turn is shown, in the order of the turns', async (t) => {
+test('the last record of each turn is shown, in the order of the turns', async (t) => {
   const directory = temporaryFolder(t);
   const lines = Array.from({ length: 150 }, (_, n) => [line(n + 1, '', null), line(n + 1, 'x'.repeat(4096), 2), line(n + 1, `text ${n + 1}`, 3)]).flat();
   writeFileSync(join(directory, turnsFile), `${lines.join('\n')}\n`);
@@ -21,7 +21,7 @@ test('what was written last of each turn is shown, in the order of the turns', a
   assert.deepEqual((await shownTurns(directory, null, { before: 4, limit: 2 })).map(({ turn, text }) => [turn, text]), [[2, 'text 2'], [3, 'text 3']]);
 });
 
-test('lines that no runner writes are not parsed, be there millions of them', { timeout: 30_000 }, async (t) => {
+test('lines that no runner writes are not parsed, even millions of them', { timeout: 30_000 }, async (t) => {
   const directory = temporaryFolder(t);
   const path = join(directory, turnsFile);
   const { mock } = t.mock.method(JSON, 'parse');

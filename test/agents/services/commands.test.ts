@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { AgentCommands, type AgentCommandsOptions, type CommandRequest } from '../../../src/agents/services/commands.ts';
-import { Jail } from '../../../src/agents/services/sandbox.ts';
+import { Sandbox } from '../../../src/agents/services/sandbox.ts';
 import { RpcError } from '../../../src/jsonrpc/message.ts';
 import { readStat } from '../../../src/process/identity.ts';
 import { rejectsWith } from '../../support/errors.ts';
@@ -16,17 +16,17 @@ const options = { skip: process.platform === 'linux' ? false : 'it looks into /p
 async function setUp(t: TestContext, more: Partial<AgentCommandsOptions> = {}): Promise<{ commands: AgentCommands; work: string; run: (command: string, outputByteLimit?: number) => Promise<string> }> {
   const work = join(realpathSync(temporaryFolder(t)), 'work');
   mkdirSync(work);
-  const commands = new AgentCommands({ jail: await Jail.of(work), env: { PATH: process.env['PATH'], KEPT: 'kept' }, ...more });
+  const commands = new AgentCommands({ sandbox: await Sandbox.of(work), env: { PATH: process.env['PATH'], KEPT: 'kept' }, ...more });
   atEnd(t, () => commands.close());
   return { commands, work, run: (command, outputByteLimit) => commands.create({ command, outputByteLimit }) };
 }
 
-/** Not one that only waits for whoever adopted it to ask for its exit code. */
+/** Without processes that only wait for their parent to read the exit code. */
 const isRunning = (pid: number): boolean => !['Z', undefined].includes(readStat(pid)?.state);
 
 const pidIn = (path: string): Promise<number> => until(() => existsSync(path) && Number(readFileSync(path, 'utf8')), { what: `${path} has a pid` });
 
-test('a line runs in a shell, a program with its arguments as they are, where and with what was asked', options, async (t) => {
+test('a line runs in a shell, a program with its exact arguments, in its directory and environment', options, async (t) => {
   const { commands, work, run } = await setUp(t);
   const line = await run('echo out; echo error >&2; pwd; echo $KEPT');
   assert.deepEqual(await commands.waitForExit(line), { exitCode: 0, signal: null });
@@ -50,13 +50,13 @@ test('a line runs in the shell of the server', options, async (t) => {
   assert.equal(commands.output(line).output, '3 /bin/bash\n');
 });
 
-test('exit codes and signals are told', options, async (t) => {
+test('exit codes and signals are reported', options, async (t) => {
   const { commands, run } = await setUp(t);
   assert.deepEqual(await commands.waitForExit(await run('exit 7')), { exitCode: 7, signal: null });
   assert.deepEqual(await commands.waitForExit(await run('kill -9 $$')), { exitCode: null, signal: 'SIGKILL' });
 });
 
-test('output comes while it runs, and a wait holds up nothing', options, async (t) => {
+test('output can be read while a command runs, and a wait blocks nothing', options, async (t) => {
   const { commands, work, run } = await setUp(t);
   const id = await run('echo begun; while [ ! -e go ]; do sleep 0.02; done; echo done');
   const waiting = commands.waitForExit(id);
@@ -68,7 +68,7 @@ test('output comes while it runs, and a wait holds up nothing', options, async (
   assert.equal(commands.output(id).output, 'begun\ndone\n');
 });
 
-test('of much output the end is kept, cut at a character', options, async (t) => {
+test('the end of long output is kept, cut at a character', options, async (t) => {
   const { commands, run } = await setUp(t);
   const id = await run(`i=0; while [ $i -lt 1000 ]; do printf 'ä𐀀'; i=$((i+1)); done`, 100);
   await commands.waitForExit(id);
@@ -84,14 +84,14 @@ test('of much output the end is kept, cut at a character', options, async (t) =>
   assert.deepEqual([commands.output(none).output, commands.output(none).truncated], ['', true]);
 });
 
-test('50 MB that nobody reads are no reason to wait', options, async (t) => {
+test('a command with 50 MB of unread output does not block', options, async (t) => {
   const { commands, run } = await setUp(t);
   const id = await run('head -c 50000000 /dev/zero', 1000);
   assert.deepEqual(await commands.waitForExit(id), { exitCode: 0, signal: null });
   assert.equal(commands.output(id).output.length, 1000);
 });
 
-test('kill() ends the whole group, stubborn ones too; output and exit are told behind it, until release()', options, async (t) => {
+test('kill() ends the whole group, also if it ignores SIGTERM; output and exit stay readable until release()', options, async (t) => {
   const { commands, work, run } = await setUp(t);
   const id = await run(`trap '' TERM; echo begun; sh -c 'echo $$ >child; trap "" TERM; while :; do sleep 1; done' & echo $$ >self; while :; do sleep 1; done`);
   const pids = await Promise.all(['child', 'self'].map((name) => pidIn(join(work, name))));
@@ -106,7 +106,7 @@ test('kill() ends the whole group, stubborn ones too; output and exit are told b
   }
 });
 
-test('what a command has left running holds up neither its end nor release(), which ends it', options, async (t) => {
+test('a process that a command leaves delays neither its end nor release(), which ends it', options, async (t) => {
   const { commands, work, run } = await setUp(t);
   const id = await run('sleep 1000 & echo $! >left; echo done');
   assert.deepEqual(await commands.waitForExit(id), { exitCode: 0, signal: null });
@@ -116,7 +116,7 @@ test('what a command has left running holds up neither its end nor release(), wh
   assert.equal(isRunning(left), false);
 });
 
-test('close() ends them all, and none is started any more', options, async (t) => {
+test('close() ends all commands, and none is started afterwards', options, async (t) => {
   const { commands, work, run } = await setUp(t);
   for (const name of ['a', 'b']) await run(`echo $$ >${name}; sleep 1000`);
   const pids = await Promise.all(['a', 'b'].map((name) => pidIn(join(work, name))));
@@ -125,7 +125,7 @@ test('close() ends them all, and none is started any more', options, async (t) =
   await assert.rejects(run('true'), /is being ended/);
 });
 
-test('what cannot be run is told: outside, not there, too many', options, async (t) => {
+test('a command that cannot be run is an error: outside, missing, too many', options, async (t) => {
   const { commands, run, work } = await setUp(t, { maxCommands: 1 });
   await rejectsWith(commands.create({ command: 'ls', cwd: '/' }), { type: RpcError, code: -32602 });
   const missing: readonly (readonly [request: CommandRequest, why: RegExp])[] = [
@@ -144,13 +144,13 @@ test('what cannot be run is told: outside, not there, too many', options, async 
   await commands.release(await run('true'));
 });
 
-test('no more commands are started than allowed, also where they are asked for at once', options, async (t) => {
+test('no more commands are started than allowed, also if they are requested at once', options, async (t) => {
   const { run } = await setUp(t, { maxCommands: 2 });
   const started = await Promise.allSettled(Array.from({ length: 10 }, () => run('sleep 1000')));
   assert.equal(started.filter(({ status }) => status === 'fulfilled').length, 2);
 });
 
-test('a wait ends with its signal, the command goes on', options, async (t) => {
+test('a wait ends with its signal, the command continues', options, async (t) => {
   const { commands, run } = await setUp(t);
   const id = await run('sleep 1000');
   const controller = new AbortController();

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, readdirSync, realpathSync, statSync, symlinkSy
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { AgentFiles, type AgentFilesOptions } from '../../../src/agents/services/files.ts';
-import { Jail } from '../../../src/agents/services/sandbox.ts';
+import { Sandbox } from '../../../src/agents/services/sandbox.ts';
 import { RpcError } from '../../../src/jsonrpc/message.ts';
 import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
@@ -15,7 +15,7 @@ async function setUp(t: TestContext, more: Partial<AgentFilesOptions> = {}): Pro
   const top = realpathSync(temporaryFolder(t));
   const work = join(top, 'work');
   mkdirSync(work);
-  return { files: new AgentFiles({ jail: await Jail.of(work), missingFile: 'error', ...more }), work, top };
+  return { files: new AgentFiles({ sandbox: await Sandbox.of(work), missingFile: 'error', ...more }), work, top };
 }
 
 const refusal = (code: number, message: RegExp, errorKind?: string) => (error: unknown): boolean =>
@@ -32,14 +32,14 @@ test('read() gives the whole text, or lines with their ends', options, async (t)
   for (const [line, limit, text] of rows) assert.equal(await files.read(path, { line, limit }), text, `${line} ${limit}`);
 });
 
-test('read() of what is not there is -32002, or empty where the agent needs that', options, async (t) => {
+test('read() of a missing file is -32002, or empty if the agent needs that', options, async (t) => {
   const { files, work } = await setUp(t);
   await assert.rejects(files.read(join(work, 'none')), refusal(-32002, /there is none/));
   const { files: forGemini, work: other } = await setUp(t, { missingFile: 'empty' });
   assert.equal(await forGemini.read(join(other, 'new/none')), '');
 });
 
-test('write() makes files and directories, and replaces in one step with the permissions that there were', options, async (t) => {
+test('write() creates files and directories, and replaces a file in one step and with its permissions', options, async (t) => {
   const { files, work } = await setUp(t);
   const path = join(work, 'a/b/new');
   await files.write(path, 'text ä\r\n');
@@ -53,7 +53,7 @@ test('write() makes files and directories, and replaces in one step with the per
   assert.deepEqual(readdirSync(work).sort(), ['a', 'program'], 'nothing is left beside');
 });
 
-test('write() through a link within changes what it leads to', options, async (t) => {
+test('write() through a link inside changes its target', options, async (t) => {
   const { files, work } = await setUp(t);
   writeFileSync(join(work, 'real'), 'old');
   symlinkSync('real', join(work, 'link'));
@@ -62,7 +62,7 @@ test('write() through a link within changes what it leads to', options, async (t
   assert.equal(realpathSync(join(work, 'link')), join(work, 'real'));
 });
 
-test('what is outside is refused, and told apart: by its path, or by a link', options, async (t) => {
+test('a path outside is refused, with the reason: the path itself, or a link', options, async (t) => {
   const { files, work, top } = await setUp(t);
   writeFileSync(join(top, 'secret'), 'secret');
   symlinkSync('../secret', join(work, 'link'));
@@ -79,7 +79,7 @@ test('what is outside is refused, and told apart: by its path, or by a link', op
   assert.deepEqual(readdirSync(top).sort(), ['secret', 'work']);
 });
 
-test('what is no file is refused without a wait, and so is what is too long', options, async (t) => {
+test('anything but a regular file is refused without a wait, and so is a long file', options, async (t) => {
   const { files, work } = await setUp(t, { maxBytes: 1000 });
   execFileSync('mkfifo', [join(work, 'fifo')]);
   mkdirSync(join(work, 'folder'));
@@ -92,7 +92,7 @@ test('what is no file is refused without a wait, and so is what is too long', op
   assert.deepEqual(readdirSync(work).sort(), ['fifo', 'folder', 'long']);
 });
 
-test('writers of one file at once leave one of their texts', options, async (t) => {
+test('simultaneous writers of one file leave one of their texts', options, async (t) => {
   const { files, work } = await setUp(t);
   const texts = Array.from({ length: 20 }, (_, index) => `${index}`.repeat(10_000));
   await Promise.all(texts.map((text) => files.write('file', text)));

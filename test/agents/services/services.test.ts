@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { AgentCommands } from '../../../src/agents/services/commands.ts';
 import { AgentFiles } from '../../../src/agents/services/files.ts';
-import { Jail } from '../../../src/agents/services/sandbox.ts';
+import { Sandbox } from '../../../src/agents/services/sandbox.ts';
 import { serve } from '../../../src/agents/services/services.ts';
 import { RpcError } from '../../../src/jsonrpc/message.ts';
 import type { Peer } from '../../../src/jsonrpc/peer.ts';
@@ -18,9 +18,9 @@ const options = { skip: process.platform === 'win32' ? 'needs process groups' : 
 async function asAgent(t: TestContext): Promise<{ work: string; ask: (method: string, params: object) => Promise<unknown>; agent: Peer }> {
   const work = join(realpathSync(temporaryFolder(t)), 'work');
   mkdirSync(work);
-  const jail = await Jail.of(work);
-  const commands = new AgentCommands({ jail, env: { PATH: process.env['PATH'] } });
-  const files = new AgentFiles({ jail, missingFile: 'error' });
+  const sandbox = await Sandbox.of(work);
+  const commands = new AgentCommands({ sandbox, env: { PATH: process.env['PATH'] } });
+  const files = new AgentFiles({ sandbox, missingFile: 'error' });
   atEnd(t, () => commands.close());
   const { conversation, agent } = talk(t, {}, { workdir: work, serve: (method, params, asked) => serve({ files, commands }, method, params, asked) });
   await conversation.open();
@@ -37,7 +37,7 @@ test('files are written and read', options, async (t) => {
   await rejectsWith(ask('fs/read_text_file', { path: join(work, 'none') }), { type: RpcError, code: -32002 });
 });
 
-test('a command lives from create to release, and waiting for it holds up nothing', options, async (t) => {
+test('a command exists from create to release, and waiting for it blocks nothing', options, async (t) => {
   const { work, ask } = await asAgent(t);
   const { terminalId } = await ask('terminal/create', {
     command: 'echo "$MORE"; while [ ! -e go ]; do sleep 0.02; done; exit 7', args: [], env: [{ name: 'MORE', value: 'more' }], cwd: work, outputByteLimit: null,
@@ -51,7 +51,7 @@ test('a command lives from create to release, and waiting for it holds up nothin
   await rejectsWith(ask('terminal/output', { terminalId }), { type: RpcError, code: -32002 });
 });
 
-test('a wait that the agent gives up ends, the command does not', options, async (t) => {
+test('a cancelled wait ends, its command does not', options, async (t) => {
   const { ask, agent } = await asAgent(t);
   const { terminalId } = await ask('terminal/create', { command: 'sleep', args: ['1000'] }) as { terminalId: string };
   const controller = new AbortController();

@@ -151,7 +151,7 @@ describe('sidecar prompt', { skip }, () => {
   it('says what went wrong and what to do', async (t) => {
     const { run } = await setUp(t);
     const cases: readonly (readonly [args: readonly string[], exitCode: number, stderr: RegExp])[] = [
-      [['-e', 'FAKE_AUTH=1', 'say x'], 1, /logged in first[^]*--auth-method oauth {3}In a browser\nsidecar: {3}--auth-method key {3}By a key\nsidecar: or log in with/],
+      [['-e', 'FAKE_AUTH=1', 'say x'], 1, /requires a login[^]*--auth-method oauth {3}In a browser\nsidecar: {3}--auth-method key {3}By a key\nsidecar: or log in with/],
       [['-m', 'nope', 'say x'], 1, /it has a, b\nsidecar: to continue without it: --config-optional/],
       [['die'], 1, /The agent has ended/],
       [['stop refusal'], 1, /refuses to continue/],
@@ -543,7 +543,7 @@ describe('sidecar prompt at a terminal', { skip: skip || terminalless }, () => {
     await shows(/"optionId":"always"[^]*y, n or 1-3: /);
     const { job, permission } = await asked(server);
     await server.client.agents.permit(job.jobId, permission.permissionId, 'no');
-    await shows(/reject \(no\): somebody has answered[^]*"optionId":"no"[^]*end\r\n/);
+    await shows(/reject \(no\): a client has answered[^]*"optionId":"no"[^]*end\r\n/);
     assert.deepEqual(await ended, { exitCode: 0, after: before() });
   });
 
