@@ -246,7 +246,7 @@ export class Conversation {
     }
     if (!session.resume && !session.load) throw new AgentFailure(
       'resume_not_supported',
-      `Cannot go on with session ${earlier}: the agent can neither resume nor load one`,
+      `Cannot continue session ${earlier}: the agent can neither resume nor load one`,
     );
     // Updates before the answer to session/load replay the earlier conversation.
     this.#sessionId = earlier;
@@ -623,7 +623,7 @@ export class Conversation {
     if (code === acpCodes.authRequired) {
       return new AgentFailure(
         'auth_required',
-        `Cannot go on: the agent wants to be logged in first (${message}); it has ${this.#methods()}`,
+        `Cannot continue: the agent wants to be logged in first (${message}); it has ${this.#methods()}`,
         { cause: error, details: { authMethods: this.#authMethods() } },
       );
     }
