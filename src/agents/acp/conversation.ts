@@ -512,7 +512,9 @@ export class Conversation {
       this.#isEarlyLost = true;
       return;
     }
-    if (!this.#isOurs(sessionId)) return this.#options.onFault(`an update of another session: ${displayText(sessionId)}`);
+    if (!this.#isOurs(sessionId)) {
+      return this.#options.onFault(`an update of another session: ${displayText(sessionId)}`);
+    }
     if (sessionId !== this.#sessionId && !isFields(update)) return this.#options.onFault(
       'an update that names no session and tells nothing',
     );
@@ -689,7 +691,9 @@ function checkElicitation(params: unknown): void {
 function stopReasonOf(answer: unknown): string {
   const { stopReason } = fieldsOf(answer);
   if (!isFields(answer) || (stopReason !== undefined && stopReason !== null && typeof stopReason !== 'string')) {
-    throw new AgentFailure('bad_answer', `Cannot tell how the turn has ended: the agent answered ${displayText(answer)}`);
+    throw new AgentFailure(
+      'bad_answer', `Cannot tell how the turn has ended: the agent answered ${displayText(answer)}`,
+    );
   }
   return truncate(textOf(stopReason) ?? 'end_turn', maxMessageCharacters);
 }
