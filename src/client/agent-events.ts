@@ -106,10 +106,7 @@ function partOf(fields: Fields): Part | undefined {
     case 'fault': return { type: 'fault', what: textIn(fields['what']) };
     case 'error': {
       const { code, message, details } = fieldsOf(fields['error']);
-      return {
-        type: 'error',
-        error: { code: textIn(code), message: textIn(message), details: isFields(details) ? details : {} },
-      };
+      return { type: 'error', error: { code: textIn(code), message: textIn(message), details: isFields(details) ? details : {} } };
     }
     default: return undefined;
   }

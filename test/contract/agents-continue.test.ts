@@ -71,7 +71,7 @@ test('a prompt to an agent that has ended', async (t) => {
     const { jobId } = await run(server, { mode: 'acp', argv: ['false'], prompt: 'x' });
     const { status, problem } = await prompt(server, jobId, 'y');
     assert.deepEqual([status, problem.code], [409, 'job_not_running']);
-    assert.match(problem.detail, /it has ended, and had no session to continue/);
+    assert.match(problem.detail, /it has ended, and had no session to go on with/);
     assert.equal((await prompt(server, (await run(server, { command: 'true' })).jobId, 'y')).problem.code, 'not_an_agent');
   });
 

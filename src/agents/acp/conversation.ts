@@ -246,7 +246,7 @@ export class Conversation {
     }
     if (!session.resume && !session.load) throw new AgentFailure(
       'resume_not_supported',
-      `Cannot continue session ${earlier}: the agent can neither resume nor load one`,
+      `Cannot go on with session ${earlier}: the agent can neither resume nor load one`,
     );
     // Updates before the answer to session/load replay the earlier conversation.
     this.#sessionId = earlier;
@@ -512,9 +512,7 @@ export class Conversation {
       this.#isEarlyLost = true;
       return;
     }
-    if (!this.#isOurs(sessionId)) {
-      return this.#options.onFault(`an update of another session: ${displayText(sessionId)}`);
-    }
+    if (!this.#isOurs(sessionId)) return this.#options.onFault(`an update of another session: ${displayText(sessionId)}`);
     if (sessionId !== this.#sessionId && !isFields(update)) return this.#options.onFault(
       'an update that names no session and tells nothing',
     );
@@ -625,7 +623,7 @@ export class Conversation {
     if (code === acpCodes.authRequired) {
       return new AgentFailure(
         'auth_required',
-        `Cannot continue: the agent wants to be logged in first (${message}); it has ${this.#methods()}`,
+        `Cannot go on: the agent wants to be logged in first (${message}); it has ${this.#methods()}`,
         { cause: error, details: { authMethods: this.#authMethods() } },
       );
     }
@@ -691,9 +689,7 @@ function checkElicitation(params: unknown): void {
 function stopReasonOf(answer: unknown): string {
   const { stopReason } = fieldsOf(answer);
   if (!isFields(answer) || (stopReason !== undefined && stopReason !== null && typeof stopReason !== 'string')) {
-    throw new AgentFailure(
-      'bad_answer', `Cannot tell how the turn has ended: the agent answered ${displayText(answer)}`,
-    );
+    throw new AgentFailure('bad_answer', `Cannot tell how the turn has ended: the agent answered ${displayText(answer)}`);
   }
   return truncate(textOf(stopReason) ?? 'end_turn', maxMessageCharacters);
 }

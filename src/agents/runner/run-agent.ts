@@ -174,8 +174,7 @@ async function answerOf(
     const expected = ['approve', 'deny', ...permission.options.map((option) => option.optionId)].join(', ');
     return denied(`onPermission answered ${displayText(given)}, so it is denied: expected one of ${expected}`);
   } catch (error) {
-    const reason = displayText(error instanceof Error ? error.message : error);
-    return denied(`onPermission failed, so it is denied: ${reason}`);
+    return denied(`onPermission failed, so it is denied: ${displayText(error instanceof Error ? error.message : error)}`);
   }
 }
 

@@ -271,7 +271,7 @@ export class Agents implements AgentHost {
     const { acpSessionId } = summaryOf(state);
     if (acpSessionId === null) {
       throw new ProblemError('job_not_running',
-        `Cannot tell the agent of job ${id}: it has ended, and had no session to continue`);
+        `Cannot tell the agent of job ${id}: it has ended, and had no session to go on with`);
     }
     const differing = { ...changesOf(state), prompt, acp_session_id: acpSessionId };
     const going = this.#connected
