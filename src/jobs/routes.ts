@@ -152,7 +152,7 @@ export function jobRoutes(jobs: Jobs): Route[] {
         summary: 'Follows a job: output, what its agent does, changes of its status, its end',
         description: 'Server-sent events `output`, `agent` (of an agent\'s job), `status` and, last, `end`. '
           + 'Ids resume byte-exact. A comment every 15 s.',
-        headers: { 'Last-Event-ID': 'Go on behind this event.' },
+        headers: { 'Last-Event-ID': 'Continue after this event.' },
         answers: { 200: { description: 'The events', type: 'text/event-stream' } },
         problems: ['job_not_found'],
       },

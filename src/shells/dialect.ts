@@ -15,7 +15,7 @@ export interface ShellJob {
   readonly id: string;
   /** Holds `command`, `stdout`, `stderr`, `process`, `exit` and, unless stdin is empty, `stdin`. */
   readonly directory: string;
-  /** `fifo`: kept open by the keeper. `file`: the content of the file. `null`: empty. */
+  /** `fifo`: kept open by the stdin holder. `file`: the content of the file. `null`: empty. */
   readonly stdin: 'fifo' | 'file' | 'null';
   /** A line for `process`; the shell runs the job only if it reads this line back as the first one. */
   readonly claim: string;

@@ -76,8 +76,9 @@ function global:__sidecar_open($path) {
   $writer.AutoFlush = $true
   $writer
 }
-$__sidecar_control = [System.IO.StreamReader]::new([System.IO.FileStream]::new(${quote(control)},
-  [System.IO.FileMode]::Open, [System.IO.FileAccess]::ReadWrite, [System.IO.FileShare]::ReadWrite),
+$__sidecar_control = [System.IO.StreamReader]::new(
+  [System.IO.FileStream]::new(${quote(control)}, [System.IO.FileMode]::Open, [System.IO.FileAccess]::ReadWrite,
+    [System.IO.FileShare]::ReadWrite),
   [System.Text.UTF8Encoding]::new($false), $false)
 while ($true) {
   while ($true) {

@@ -89,7 +89,7 @@ export function startInWords({ reason, exitCode: code }: Omit<ShellStarted, 'sta
     case 'killed': return 'it was killed, as its command could not be ended otherwise';
     case 'gone': return `it ended between two jobs${known}`;
     case 'machine_restarted': return 'the machine was restarted';
-    case 'unknown': return 'it ended, and nobody knows how';
+    case 'unknown': return 'it ended, and how is not known';
   }
 }
 

@@ -29,7 +29,7 @@ export function updateRoutes(updates: Updates): Route[] {
         summary: 'Updates the server to another version',
         description: 'Answers once the version is found and may be tried. Behind the answer it is fetched, verified, '
           + 'started beside this one and found well '
-          + 'before this one lets go; jobs go on. GET /update tells how far it is. '
+          + 'before this one hands over; jobs continue. GET /update tells how far it is. '
           + 'Asked again without an Idempotency-Key: an update is under way, '
           + 'or the version runs already.',
         headers: idempotencyHeader,

@@ -138,7 +138,7 @@ export class Updater implements Updates {
       if (compareVersions(release.version, current) <= 0) return;
       const isWanted = !isBad(versions.read(), release.version);
       if (!isWanted) log.info(
-        'the version that is available went wrong before, and is not tried again unasked',
+        'skipping the update: the version that is available failed before',
         { version: release.version },
       );
       if (isWanted) await this.#try(noWishes, () => Promise.resolve(release));
@@ -197,7 +197,7 @@ export class Updater implements Updates {
     mustBeTrusted(release, trusted);
     log.info('update begun', { from: current, to: version });
     attempt.done = this.#carryOut(attempt, release);
-    return { status: 'updating', version, message: `Updating from ${current} to ${version}; what runs goes on` };
+    return { status: 'updating', version, message: `Updating from ${current} to ${version}; what runs continues` };
   }
 
   /**

@@ -152,7 +152,7 @@ describe('Updater.begin() installs', () => {
     let ready: () => void = () => assert.fail('nobody switches');
     const setting = setUp(t, { registry, switchTo: () => new Promise((resolve) => { ready = resolve; }) });
     const { updater, carrier, directory, begin, logged } = setting;
-    assert.deepEqual(await begin(), { status: 'updating', version: '1.0.1', message: 'Updating from 1.0.0 to 1.0.1; what runs goes on' });
+    assert.deepEqual(await begin(), { status: 'updating', version: '1.0.1', message: 'Updating from 1.0.0 to 1.0.1; what runs continues' });
     await until(() => carrier.switched.length > 0, { what: 'it switches' });
     assert.deepEqual(updater.state().progress, { version: '1.0.1', step: 'starting', startedAt: 1000 });
     assert.deepEqual(installed(directory), ['1.0.1']);

@@ -13,10 +13,10 @@ import { type Route, route } from '../routing/route.ts';
 export function documentationRoutes(api: ApiDescription): Route[] {
   const whole: ApiDescription = { ...api, get routes() { return [...api.routes, ...own]; } };
   // Made on first use, so that the start of the server does not wait for them. Bytes, not text: all clients that read
-  // slowly share them, while each write of a text would keep a copy, for anybody without a key.
+  // slowly share them, while each write of a text would keep a copy, for anyone without a key.
   let document: Buffer | undefined;
   let page: Buffer | undefined;
-  // The system takes 3 ms to copy a document for a client that does not read, and anybody may ask for it.
+  // The system takes 3 ms to copy a document for a client that does not read, and anyone may ask for it.
   const turns = new TurnQueue();
   const own: Route[] = [
     route('GET', '/openapi.json', {

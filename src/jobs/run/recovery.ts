@@ -69,7 +69,7 @@ async function orGiveUp(entry: TrackedJob, { runner, log, now }: RecoveryOptions
     await act();
   } catch (error) {
     if (isExhaustion(error) || isExhaustion((error as Error).cause ?? {})) throw error;
-    log.warn('cannot go on with a job', { jobId: entry.id, error });
+    log.warn('cannot continue a job', { jobId: entry.id, error });
     const { state } = entry;
     runner.recovered(entry, state.is === 'finished' ? state.outcome : lostOutcome(now(), undefined), false);
   }

@@ -155,7 +155,7 @@ class Attachment {
     this.#replay().catch(() => {
       this.#socket.send(this.#dialogue.control({
         type: 'error',
-        message: 'Cannot go on: what kept the terminal has gone',
+        message: 'Cannot continue: what kept the terminal has gone',
       }));
       this.#socket.close(closeCodes.cannot, 'what kept the terminal has gone');
     });

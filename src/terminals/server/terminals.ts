@@ -98,7 +98,7 @@ export class Terminals {
         await endStray(stray);
       }));
     } catch (error) {
-      log.warn('cannot look for terminals that nobody knows', { error });
+      log.warn('cannot look for terminals without a record', { error });
     }
   }
 
