@@ -4,7 +4,7 @@
  * @module
  */
 import type { RunAgentOptions, RunAgentResult } from './agents/runner/run-agent.ts';
-import type { SidecarOptions } from './client/transport/endpoint.ts';
+import type { SidecarOptions } from './client/transport/transport.ts';
 import { ownEnvironment, ownProxies } from './config/environment.ts';
 import { ownVersion } from './process/own-version.ts';
 import { throughProxy as throughProxyOf } from './proxy/through-proxy.ts';

@@ -24,7 +24,7 @@ import { jobRoutes } from './jobs/routes.ts';
 import { ProcessKind } from './jobs/run/process-kind.ts';
 import { JobStore } from './jobs/store/store.ts';
 import { type Gauge, Metrics } from './metrics/metrics.ts';
-import { healthPath, metricsRoutes } from './metrics/routes.ts';
+import { metricsRoutes } from './metrics/routes.ts';
 import { DirectStarter } from './process/launcher/direct.ts';
 import { keepReserve } from './process/state/disk-reserve.ts';
 import { ForkServer } from './process/launcher/fork-server.ts';
@@ -41,6 +41,7 @@ import { goFirst } from './process/priority.ts';
 import { SparePool } from './process/launcher/spares.ts';
 import { openStateDirectory } from './process/state/state-directory.ts';
 import type { Starter, StarterEvents } from './process/launcher/starter.ts';
+import { getHealth } from './protocol/endpoints/server.ts';
 import {
   type Health, type HealthOfCapacity, type HealthOfShells, type HealthOfTerminals, healthUpdate,
 } from './protocol/health.ts';
@@ -180,7 +181,7 @@ export async function startServer(
     if (wrapped) wrapped.onDraining = (isDraining) => http.drain(isDraining);
     return {
       url,
-      healthUrl: new URL(healthPath, url).href,
+      healthUrl: new URL(getHealth.path, url).href,
       keys,
       async handOver() {
         agents.close();

@@ -262,22 +262,20 @@ test('every file opens by saying what it is for', () => {
       : [`src/${name}:1 must open with /** What it is for. @module */`]));
 });
 
-test('a path is known to the route that declares it and to the client, nobody else', () => {
-  const declared = sources.flatMap((source) => routePaths(source).map((path) => ({ source, path })));
-  assert.ok(declared.length > 0, 'No route was recognised: is route() called otherwise now?');
-  // http declares the routes that describe the table itself.
-  const astray = declared.filter(({ source }) =>
-    posix.basename(source.name) !== 'routes.ts' && source.layer !== 'http');
+test('a path stands in the endpoint that declares it, and nowhere else', () => {
+  const declared = sources.flatMap((source) => endpointPaths(source).map((path) => ({ source, path })));
+  assert.ok(declared.length > 40, 'Few endpoints were recognised: is endpoint() called otherwise now?');
+  const isDeclaring = (name: string): boolean => name.startsWith('protocol/endpoints/');
+  const astray = declared.filter(({ source }) => !isDeclaring(source.name));
   const firstSegments = new Set(declared.map(({ path }) => path.split('/')[1] ?? ''));
-  const mayName = new Set(declared.map(({ source }) => source.name));
-  const outsiders = sources.filter(({ name, layer }) => !mayName.has(name) && layer !== 'client');
+  const outsiders = sources.filter(({ name }) => !isDeclaring(name));
   const named = outsiders.flatMap((source) => eachNode(source, (node) => {
     const text = literalStart(node);
     const segment = text === undefined ? undefined : /^\/([^/?#:]+)/.exec(text)?.[1];
     return segment !== undefined && firstSegments.has(segment) ? `names the path '${text}'` : undefined;
   }));
   report([
-    ...astray.map(({ source, path }) => `src/${source.name}: declares ${path}, which belongs in a routes.ts`),
+    ...astray.map(({ source, path }) => `src/${source.name}: declares ${path}, which belongs in protocol/endpoints`),
     ...named,
   ]);
 });
@@ -415,11 +413,11 @@ function isDeclared(node: ts.ModuleDeclaration): boolean {
 }
 
 /** The paths of `route('GET', '/jobs/:id', …)` and `webSocket('/terminal', …)`. */
-function routePaths(source: Source): string[] {
+function endpointPaths(source: Source): string[] {
   const paths: string[] = [];
   visitAll(source.tree, (node) => {
     if (!ts.isCallExpression(node)) return;
-    const position = { route: 1, webSocket: 0 }[node.expression.getText()];
+    const position = { endpoint: 1, webSocketEndpoint: 0 }[node.expression.getText()];
     const argument = position === undefined ? undefined : node.arguments[position];
     const path = argument === undefined ? undefined : literalStart(argument);
     if (path !== undefined) paths.push(path);

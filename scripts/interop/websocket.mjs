@@ -18,14 +18,17 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { createLog } from '../../src/base/log.ts';
 import { createAuthenticator } from '../../src/http/auth/auth.ts';
 import { createHttpServer } from '../../src/http/server/listen.ts';
-import { webSocket } from '../../src/http/routing/route.ts';
+import { bindWebSocket } from '../../src/http/routing/route.ts';
+import { webSocketEndpoint } from '../../src/protocol/endpoint.ts';
 import { Tickets } from '../../src/http/auth/tickets.ts';
 import { connectWebSocket } from '../../src/websocket/client.ts';
 import { check, limitMs } from './check.mjs';
 
 const key = 'the-key-of-the-checks';
 const headers = { 'X-API-Key': key };
-const documentation = { summary: 'Sends back what it gets' };
+const echo = webSocketEndpoint('/echo', {
+  summary: 'Sends back what it gets', access: 'ticket', protocols: ['sidecar.v1'],
+});
 const large = Buffer.alloc(1024 * 1024, 'large');
 const texts = [
   '', 'a', 'κόσμε 𐀀 \u{10ffff} \0', 'x'.repeat(125), 'x'.repeat(126), 'x'.repeat(65_535), 'x'.repeat(65_536),
@@ -42,7 +45,7 @@ const server = createHttpServer({ log, isLoopback: true, allowOrigins: [ours] })
 server.answer({
   tickets,
   authenticator: createAuthenticator({ accepts: (presented) => presented === key, log }),
-  routes: [webSocket('/echo', { access: 'ticket', protocols: ['sidecar.v1'], documentation }, () => (socket) => {
+  routes: [bindWebSocket(echo, () => (socket) => {
     socket.onMessage = (data) => { if (!socket.send(data)) socket.pause(); };
     socket.onDrain = () => socket.resume();
   })],

@@ -13,16 +13,23 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, wri
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compile, copyAssets } from './build.mjs';
-import { lazy, writePrograms } from './bundle.mjs';
+import { compilerOf, lazy, writePrograms } from './bundle.mjs';
 import { prepare } from './prepare.mjs';
 import { neededTypes } from './types.mjs';
 
 /** The modules that the package exports, whose types it contains. */
 const exported = ['index', 'client/client'];
 const parserMakers = new Set([
-  'array', 'boolean', 'defining', 'described', 'eitherTextOr', 'emptyIsAbsent', 'fieldsOf', 'fromText', 'integer',
-  'notEmpty', 'nullable', 'number', 'object', 'oneOf', 'optional', 'optionalText', 'parser', 'record', 'repeated',
-  'resource', 'switchOrShell', 'text', 'union',
+  'anything', 'array', 'boolean', 'defining', 'described', 'either', 'eitherTextOr', 'emptyIsAbsent', 'endpoint',
+  'fieldsOf', 'fromText', 'integer', 'list', 'mapOf', 'maybe', 'notEmpty', 'nullable', 'number', 'object', 'ofType',
+  'oneOf', 'only', 'optional', 'optionalText', 'orNull', 'parser', 'record', 'repeated', 'resource', 'shape',
+  'shapeOrNull', 'switchOrEmpty', 'switchOrShell', 'text', 'ttyOrSwitch', 'union', 'webSocketEndpoint', 'word',
+  'wordOf',
+]);
+/** Members of an endpoint that only a server needs. */
+const serverMembers = new Set([
+  'access', 'body', 'description', 'example', 'headers', 'isIdempotent', 'isVital', 'problems', 'protocols', 'query',
+  'summary', 'type',
 ]);
 /**
  * The command and the library share nearly all modules, and run only those that are needed. The programs that run an
@@ -88,7 +95,7 @@ async function reduce(root, from, to) {
   for (const file of written) await minify(esbuild, join(to, file));
   // Both entries are bundled together, so that they share their error classes; import() of the file that only Node
   // loads stays an import().
-  await bundleClient(esbuild, from, to);
+  await bundleClient(root, esbuild, from, to);
   const entries = exported.map((name) => `${name}.d.ts`);
   // Editors show the comments of the exports' types; the other comments are for readers of the source.
   const documented = new Set([...entries, ...entries.flatMap((types) => referencesOf(from, types))]);
@@ -112,23 +119,67 @@ async function minify(esbuild, file) {
   writeFileSync(file, code.replace(/^("use strict";)kept=/, '$1'));
 }
 
-async function bundleClient(esbuild, from, to) {
+async function bundleClient(root, esbuild, from, to) {
   const entries = ['client/client', 'client/socket/socket-node'];
+  const ts = await compilerOf(root);
   await esbuild.build({
     entryPoints: entries.map((entry) => join(from, `${entry}.js`)), outdir: to, outbase: from, bundle: true,
     splitting: true, format: 'esm', platform: 'neutral', target: 'node20', minify: true, external: ['node:*'],
     // The chunks are named by the paths below this directory: the same files give the same package.
-    absWorkingDir: from, chunkNames: 'client/[name]-[hash]', logLevel: 'error', plugins: [pureParsers], ...licence,
+    absWorkingDir: from, chunkNames: 'client/[name]-[hash]', logLevel: 'error', plugins: [clientProtocol(ts)], ...licence,
   });
 }
 
-const pureParsers = {
-  name: 'pure-parsers',
-  setup({ onLoad }) {
-    onLoad({ filter: /[\\/](?:protocol[\\/][\w-]+|base[\\/]parse)\.js$/ }, ({ path }) =>
-      ({ contents: withPureCalls(readFileSync(path, 'utf8')), loader: 'js' }));
-  },
-};
+/** The protocol as a client needs it: without documentation, and without the parsers of requests. */
+function clientProtocol(ts) {
+  return {
+    name: 'client-protocol',
+    setup({ onLoad }) {
+      onLoad({ filter: /[\\/](?:protocol[\\/][\w-]+|base[\\/]parse)\.js$/ }, ({ path }) =>
+        ({ contents: withPureCalls(withoutDescriptions(ts, readFileSync(path, 'utf8'))), loader: 'js' }));
+      onLoad({ filter: /[\\/]protocol[\\/]endpoints[\\/][\w-]+\.js$/ }, ({ path }) =>
+        ({ contents: withPureCalls(withoutServerMembers(ts, readFileSync(path, 'utf8'))), loader: 'js' }));
+    },
+  };
+}
+
+/** Replaces `described('…', parser)` by the parser. */
+function withoutDescriptions(ts, code) {
+  return edited(ts, code, (node) => {
+    const isDescribed = ts.isCallExpression(node) && node.expression.getText() === 'described';
+    return isDescribed && node.arguments.length === 2
+      ? [[node.getStart(), node.arguments[1].getStart()], [node.arguments[1].getEnd(), node.getEnd()]]
+      : [];
+  });
+}
+
+/** Of an answer the body stays: it is what the client reads. */
+function withoutServerMembers(ts, code) {
+  const isOfAnswer = (node) => node !== undefined
+    && ((ts.isPropertyAssignment(node) && node.name.getText() === 'answers') || isOfAnswer(node.parent));
+  return edited(ts, code, (node) => {
+    if (!(ts.isPropertyAssignment(node) || ts.isShorthandPropertyAssignment(node))) return [];
+    const name = node.name.getText();
+    if (!serverMembers.has(name) || (name === 'body' && isOfAnswer(node.parent))) return [];
+    const comma = /^\s*,/.exec(code.slice(node.getEnd()))?.[0].length ?? 0;
+    return [[node.getFullStart(), node.getEnd() + comma]];
+  });
+}
+
+/** The code without the ranges that `cut` names for its nodes; what is in a range is not looked at. */
+function edited(ts, code, cut) {
+  const ranges = [];
+  const visit = (node) => {
+    const found = cut(node);
+    ranges.push(...found);
+    ts.forEachChild(node, (child) => {
+      if (!found.some(([start, end]) => child.getStart() >= start && child.getEnd() <= end)) visit(child);
+    });
+  };
+  visit(ts.createSourceFile('module.js', code, ts.ScriptTarget.Latest, true));
+  return ranges.sort(([a], [b]) => b - a)
+    .reduce((text, [start, end]) => text.slice(0, start) + text.slice(end), code);
+}
 
 /** Marks the calls that make parsers as free of side effects, so that unused parsers are left out. */
 function withPureCalls(code) {

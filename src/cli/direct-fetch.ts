@@ -5,7 +5,7 @@
  */
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { onAbort } from '../base/abort.ts';
-import type { Answer, Fetch } from '../client/transport/endpoint.ts';
+import type { Answer, Fetch } from '../client/transport/transport.ts';
 
 /** Milliseconds after which an idle connection is not used again: the server may be about to close it. */
 const idleMs = 1000;

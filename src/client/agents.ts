@@ -10,19 +10,21 @@ import type {
   Prompt, PromptTaken, TurnCancelled, TurnsQuery,
 } from '../protocol/agents.ts';
 import type { InstallRequest } from '../protocol/agent-installs.ts';
+import {
+  answerElicitation, answerPermission, cancelTurn, changeAgent, getTurn, installAgent, listAgents, listTurns,
+  promptAgent,
+} from '../protocol/endpoints/agents.ts';
+import { execute, listPending } from '../protocol/endpoints/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
+import { accepted } from '../protocol/job-answers.ts';
 import type { Accepted, AgentExec, Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { type AgentEvent, type AskedPermission, agentEvent } from './agent-events.ts';
-import {
-  acceptedAnswer, agentsAnswer, changedAnswer, elicitedAnswer, pendingAnswer, permittedAnswer, promptedAnswer,
-  turnAnswer, turnCancelledAnswer, turnsAnswer,
-} from './answers.ts';
-import type { Endpoint } from './transport/endpoint.ts';
+import type { Transport } from './transport/transport.ts';
 import { waitingFor } from './transport/failure.ts';
 import { follow } from './follow.ts';
 import { type ActOptions, type Cancellable, checkedId, type Jobs, type TextOptions } from './jobs.ts';
-import { type Call, newIdempotencyKey, sendJson } from './transport/request.ts';
+import { call, keyed } from './transport/call.ts';
 
 /** The fields of a request for an agent's job. */
 export type AgentRequest = Omit<AgentExec, 'mode'>;
@@ -57,22 +59,22 @@ export interface ElicitationReply {
 const runnerHoldMs = 15_000;
 
 export class Agents {
-  readonly #endpoint: Endpoint;
+  readonly #transport: Transport;
   readonly #jobs: Jobs;
 
-  constructor(endpoint: Endpoint, jobs: Jobs) {
-    this.#endpoint = endpoint;
+  constructor(transport: Transport, jobs: Jobs) {
+    this.#transport = transport;
     this.#jobs = jobs;
   }
 
   /** The agents that can be asked for by name, and which of them are installed on the server's machine. */
-  list(options: Cancellable = {}): Promise<AgentList> {
-    return sendJson(this.#endpoint, { method: 'GET', path: '/agents', ...options }, agentsAnswer);
+  list({ signal }: Cancellable = {}): Promise<AgentList> {
+    return call(this.#transport, listAgents, { signal });
   }
 
   /** The requests of agents that wait for a person to answer, of all jobs. */
-  pending(options: Cancellable = {}): Promise<PendingAnywhere> {
-    return sendJson(this.#endpoint, { method: 'GET', path: '/permissions', ...options }, pendingAnswer);
+  pending({ signal }: Cancellable = {}): Promise<PendingAnywhere> {
+    return call(this.#transport, listPending, { signal });
   }
 
   /**
@@ -83,13 +85,13 @@ export class Agents {
    */
   async turns(id: string, options: Partial<TurnsQuery> & Cancellable = {}): Promise<readonly AgentTurn[]> {
     const { before, limit, signal } = options;
-    const call = { method: 'GET', path: `${pathOf(id)}/turns`, query: { before, limit }, signal } as const;
-    return sendJson(this.#endpoint, call, turnsAnswer);
+    const params = { id: checkedId(id) };
+    return (await call(this.#transport, listTurns, { params, query: { before, limit }, signal })).turns;
   }
 
   /** A turn with its whole text. @param turn From 1. @throws ProblemError `not_an_agent`, `turn_not_found`. */
-  async turn(id: string, turn: number, options: Cancellable = {}): Promise<AgentTurn> {
-    return sendJson(this.#endpoint, { method: 'GET', path: `${pathOf(id)}/turns/${turn}`, ...options }, turnAnswer);
+  async turn(id: string, turn: number, { signal }: Cancellable = {}): Promise<AgentTurn> {
+    return call(this.#transport, getTurn, { params: { id: checkedId(id), turn: String(turn) }, signal });
   }
 
   /**
@@ -98,17 +100,12 @@ export class Agents {
    * @throws ProblemError `invalid_request`, `not_supported`, and as `Sidecar.exec`.
    */
   install(name: string, request: InstallRequest = {}, options: ActOptions = {}): Promise<Accepted> {
-    const { idempotencyKey = newIdempotencyKey(), signal } = options;
-    const path = `/agents/${encodeURIComponent(name)}/install`;
-    const body = JSON.stringify(request);
-    return sendJson(this.#endpoint, { method: 'POST', path, body, idempotencyKey, signal }, acceptedAnswer);
+    return call(this.#transport, installAgent, { params: { name }, body: request, ...keyed(options) });
   }
 
   /** Submits a job for an agent and does not wait for it. @throws ProblemError as `Sidecar.exec`. */
   start(request: AgentRequest, options: ActOptions = {}): Promise<Accepted> {
-    const { idempotencyKey = newIdempotencyKey(), signal } = options;
-    const body = JSON.stringify({ ...request, mode: 'acp' });
-    return sendJson(this.#endpoint, { method: 'POST', path: '/exec', body, idempotencyKey, signal }, acceptedAnswer);
+    return call(this.#transport, execute, { body: { ...request, mode: 'acp' }, ...keyed(options) }, [accepted]);
   }
 
   /**
@@ -120,10 +117,10 @@ export class Agents {
   async run(options: AgentRunOptions): Promise<Job> {
     const { idempotencyKey, onAccepted, onEvent, onPermission, signal, tailLines, maxBytes, ...request } = options;
     const asked = onPermission === undefined ? request : { permissions: 'ask' as const, ...request };
-    const accepted = await this.start(asked, { ...defined({ idempotencyKey }), signal });
-    onAccepted?.(accepted);
-    if (onEvent ?? onPermission) await waitingFor(accepted.jobId, signal, this.#watch(accepted.jobId, options));
-    return this.#jobs.wait(accepted.jobId, {
+    const started = await this.start(asked, { ...defined({ idempotencyKey }), signal });
+    onAccepted?.(started);
+    if (onEvent ?? onPermission) await waitingFor(started.jobId, signal, this.#watch(started.jobId, options));
+    return this.#jobs.wait(started.jobId, {
       signal,
       ...defined({ tailLines, maxBytes }),
     });
@@ -136,7 +133,7 @@ export class Agents {
    * @throws ProblemError `not_an_agent`, `job_not_running`, `too_many_prompts`.
    */
   async prompt(id: string, prompt: Prompt, options: ActOptions = {}): Promise<PromptTaken> {
-    return this.#act(`${pathOf(id)}/prompt`, { prompt }, options, promptedAnswer);
+    return call(this.#transport, promptAgent, { params: { id: checkedId(id) }, body: { prompt }, ...acting(options) });
   }
 
   /**
@@ -147,12 +144,12 @@ export class Agents {
    * @throws ProblemError `not_an_agent`, `job_not_running`, `config_not_supported`, `agent_error`.
    */
   async change(id: string, change: AgentChange, options: ActOptions = {}): Promise<ChangeTaken> {
-    return this.#act(pathOf(id), change, { ...options, method: 'PATCH' }, changedAnswer);
+    return call(this.#transport, changeAgent, { params: { id: checkedId(id) }, body: change, ...acting(options) });
   }
 
   /** Ends the agent's current turn, and not the agent. @throws ProblemError `not_an_agent`, `job_not_running`. */
   async cancelTurn(id: string, options: ActOptions = {}): Promise<TurnCancelled> {
-    return this.#act(`${pathOf(id)}/prompt/cancel`, {}, options, turnCancelledAnswer);
+    return call(this.#transport, cancelTurn, { params: { id: checkedId(id) }, body: {}, ...acting(options) });
   }
 
   /**
@@ -168,7 +165,8 @@ export class Agents {
     options: ActOptions = {},
   ): Promise<PermissionTaken> {
     const body = typeof answer === 'string' ? { optionId: answer } : answer;
-    return this.#act(`${pathOf(id)}/permissions/${encodeURIComponent(permissionId)}`, body, options, permittedAnswer);
+    const params = { id: checkedId(id), permissionId };
+    return call(this.#transport, answerPermission, { params, body, ...acting(options) });
   }
 
   /** Answers a question of the agent. @throws ProblemError `elicitation_not_found`, `job_not_running`. */
@@ -178,17 +176,8 @@ export class Agents {
     reply: ElicitationReply,
     options: ActOptions = {},
   ): Promise<ElicitationTaken> {
-    return this.#act(`${pathOf(id)}/elicitations/${encodeURIComponent(elicitationId)}`, reply, options, elicitedAnswer);
-  }
-
-  /** Sends a request that takes effect once, even if its answer is lost. */
-  #act<T>(
-    path: string, body: object, options: ActOptions & { readonly method?: 'PATCH' },
-    check: (value: unknown, from: string) => T,
-  ): Promise<T> {
-    const { signal, idempotencyKey = newIdempotencyKey(), method = 'POST' } = options;
-    const call: Call = { method, path, body: JSON.stringify(body), idempotencyKey, holdMs: runnerHoldMs, signal };
-    return sendJson(this.#endpoint, call, check);
+    const params = { id: checkedId(id), elicitationId };
+    return call(this.#transport, answerElicitation, { params, body: reply, ...acting(options) });
   }
 
   /** Reports the job's events until the job has ended, or a callback has failed. */
@@ -206,7 +195,7 @@ export class Agents {
     };
     const stop = onAbort(signal, () => leaving.abort(signal?.reason));
     try {
-      for await (const event of follow(this.#endpoint, id, { signal: leaving.signal })) {
+      for await (const event of follow(this.#transport, id, { signal: leaving.signal })) {
         const told = event.type === 'agent' ? agentEvent(event.event) : undefined;
         if (told === undefined) continue;
         await onEvent?.(told);
@@ -241,6 +230,7 @@ export class Agents {
   }
 }
 
-function pathOf(id: string): string {
-  return `/jobs/${checkedId(id)}`;
+/** Options of a request that takes effect once, even if its answer is lost. */
+function acting(options: ActOptions): ReturnType<typeof keyed> & { readonly holdMs: number } {
+  return { ...keyed(options), holdMs: runnerHoldMs };
 }

@@ -8,14 +8,18 @@
  * console.log(job.exitCode, job.stdout);
  * @module
  */
+import { defined } from '../base/defined.ts';
+import { execute } from '../protocol/endpoints/jobs.ts';
+import { getHealth } from '../protocol/endpoints/server.ts';
 import type { Health, Liveness } from '../protocol/health.ts';
+import { accepted } from '../protocol/job-answers.ts';
 import type { Accepted, ExecRequest, Job } from '../protocol/jobs.ts';
 import { Agents } from './agents.ts';
-import { acceptedAnswer, acceptedOrJobAnswer, healthAnswer, isFinishedJob } from './answers.ts';
-import { type Endpoint, type SidecarOptions, endpoint } from './transport/endpoint.ts';
+import { isFinishedJob } from './job-events.ts';
+import { type Transport, type SidecarOptions, transport } from './transport/transport.ts';
 import { outputBytes } from './follow.ts';
 import { type Cancellable, Jobs, type RunOptions } from './jobs.ts';
-import { newIdempotencyKey, sendJson } from './transport/request.ts';
+import { call, keyed } from './transport/call.ts';
 import { Shells } from './shells.ts';
 import { Terminals } from './terminals.ts';
 import { Updates } from './updates.ts';
@@ -28,7 +32,7 @@ export {
 } from './agents.ts';
 export { type AttachOptions, Attachment, type TerminalEnd } from './socket/attachment.ts';
 export type { TerminalSize } from '../protocol/terminals.ts';
-export { type RetryPolicy, type SidecarOptions } from './transport/endpoint.ts';
+export { type RetryPolicy, type SidecarOptions } from './transport/transport.ts';
 export type { ResumeOptions } from './transport/event-stream.ts';
 export { JobWaitAbortedError } from './transport/failure.ts';
 export type { WatchOptions } from './feed.ts';
@@ -77,21 +81,21 @@ export class Sidecar {
   readonly shells: Shells;
   readonly terminals: Terminals;
   readonly updates: Updates;
-  readonly #endpoint: Endpoint;
+  readonly #transport: Transport;
 
   /** @throws ProblemError `invalid_request` when the address or the key cannot be used. */
   constructor(options: SidecarOptions) {
-    this.#endpoint = endpoint(options);
-    this.jobs = new Jobs(this.#endpoint);
-    this.agents = new Agents(this.#endpoint, this.jobs);
-    this.shells = new Shells(this.#endpoint, (request, options) => this.run(request, options));
-    this.terminals = new Terminals(this.#endpoint);
-    this.updates = new Updates(this.#endpoint);
+    this.#transport = transport(options);
+    this.jobs = new Jobs(this.#transport);
+    this.agents = new Agents(this.#transport, this.jobs);
+    this.shells = new Shells(this.#transport, (request, options) => this.run(request, options));
+    this.terminals = new Terminals(this.#transport);
+    this.updates = new Updates(this.#transport);
   }
 
   /** The address of the server, without a slash at its end. */
   get url(): string {
-    return this.#endpoint.base;
+    return this.#transport.base;
   }
 
   /**
@@ -100,11 +104,8 @@ export class Sidecar {
    * @throws ProblemError `invalid_request`, `too_many_jobs`, `unauthorized`, `unreachable` …
    */
   exec(request: ExecRequest, options: ExecOptions = {}): Promise<Accepted> {
-    return sendJson(
-      this.#endpoint,
-      { method: 'POST', path: '/exec', body: JSON.stringify(request), ...options },
-      acceptedAnswer,
-    );
+    const { idempotencyKey, signal } = options;
+    return call(this.#transport, execute, { body: request, ...defined({ idempotencyKey }), signal }, [accepted]);
   }
 
   /**
@@ -115,36 +116,33 @@ export class Sidecar {
    * @throws ProblemError when the job cannot be submitted, or the server cannot be reached any more.
    */
   async run(request: ExecRequest, options: RunOptions = {}): Promise<Job> {
-    const { idempotencyKey = newIdempotencyKey(), onAccepted, onOutput, signal } = options;
+    const { onAccepted, onOutput, signal } = options;
     // A held answer would bring the id only at its end: a caller that may abort the wait needs the id before.
     const isWatched = onAccepted !== undefined || onOutput !== undefined || signal !== undefined;
-    const accepted = await sendJson(this.#endpoint, {
-      method: 'POST',
-      path: '/exec',
+    const started = await call(this.#transport, execute, {
       query: { wait: isWatched ? undefined : holdSeconds },
       holdMs: isWatched ? 0 : holdSeconds * 1000,
-      body: JSON.stringify(request),
-      idempotencyKey,
-      signal,
-    }, acceptedOrJobAnswer);
-    onAccepted?.({ jobId: accepted.jobId, status: 'pending' });
-    if (onOutput) await this.#deliver(accepted, onOutput, signal);
-    const isComplete = isFinishedJob(accepted) && accepted.stdout !== undefined
+      body: request,
+      ...keyed(options),
+    });
+    onAccepted?.({ jobId: started.jobId, status: 'pending' });
+    if (onOutput) await this.#deliver(started, onOutput, signal);
+    const isComplete = isFinishedJob(started) && started.stdout !== undefined
       && options.tailLines === undefined && options.maxBytes === undefined;
-    return isComplete ? accepted : this.jobs.wait(accepted.jobId, options);
+    return isComplete ? started : this.jobs.wait(started.jobId, options);
   }
 
   /** With the right key the whole state of the server, otherwise only that a server is there. */
-  health(options: Cancellable = {}): Promise<Health | Liveness> {
-    return sendJson(this.#endpoint, { method: 'GET', path: '/health', ...options }, healthAnswer);
+  health({ signal }: Cancellable = {}): Promise<Health | Liveness> {
+    return call(this.#transport, getHealth, { signal });
   }
 
   async #deliver(
-    accepted: Accepted | Job,
+    started: Accepted | Job,
     onOutput: NonNullable<RunOptions['onOutput']>,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    for await (const event of this.jobs.follow(accepted.jobId, { signal })) {
+    for await (const event of this.jobs.follow(started.jobId, { signal })) {
       if (event.type === 'output') await onOutput(event.stream, outputBytes(event));
     }
   }

@@ -2,10 +2,11 @@
  * One stream about many jobs: changes of their status, across lost connections and restarts of the server.
  * @module
  */
+import { followJobs } from '../protocol/endpoints/jobs.ts';
 import { type FeedEvent, type Job, maxFeedJobs } from '../protocol/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
-import { feedEventAnswer, isFinishedJob } from './answers.ts';
-import type { Endpoint } from './transport/endpoint.ts';
+import { feedEventAnswer, isFinishedJob } from './job-events.ts';
+import type { Transport } from './transport/transport.ts';
 import { receivedEvents, resuming, type ResumeOptions } from './transport/event-stream.ts';
 
 export interface WatchOptions extends ResumeOptions {
@@ -24,7 +25,7 @@ export interface WatchOptions extends ResumeOptions {
  * is yielded twice.
  */
 export async function* watchJobs(
-  endpoint: Endpoint,
+  transport: Transport,
   options: WatchOptions = {},
 ): AsyncGenerator<FeedEvent, void, undefined> {
   const { jobs: job, labels, name, until, signal } = options;
@@ -34,14 +35,14 @@ export async function* watchJobs(
   let lastEventId: string | undefined;
   const connect = async function* (): AsyncGenerator<FeedEvent, void, undefined> {
     for await (const { event, data, id } of receivedEvents(
-      endpoint, { path: '/jobs/events', query, lastEventId }, signal,
+      transport, { path: followJobs.path, query, lastEventId }, signal,
     )) {
-      const answer = feedEventAnswer(event, data, endpoint.base);
+      const answer = feedEventAnswer(event, data, transport.base);
       lastEventId = id ?? lastEventId;
       if (answer && told.isNew(answer)) yield answer;
     }
   };
-  yield* resuming(endpoint, options, connect, ({ type }) => type === 'end');
+  yield* resuming(transport, options, connect, ({ type }) => type === 'end');
 }
 
 /**
@@ -50,7 +51,7 @@ export async function* watchJobs(
  * @returns the finished ones, in the order in which they finished.
  */
 export async function waitForJobs(
-  endpoint: Endpoint, ids: readonly JobId[], options: ResumeOptions & { readonly onFinished?: (job: Job) => void },
+  transport: Transport, ids: readonly JobId[], options: ResumeOptions & { readonly onFinished?: (job: Job) => void },
 ): Promise<Job[]> {
   const finished: Job[] = [];
   const groups = Array.from(
@@ -58,7 +59,7 @@ export async function waitForJobs(
     (_, index) => ids.slice(index * maxFeedJobs, (index + 1) * maxFeedJobs),
   );
   await Promise.all(groups.map(async (jobs) => {
-    for await (const event of watchJobs(endpoint, { ...options, jobs, until: 'finished' })) {
+    for await (const event of watchJobs(transport, { ...options, jobs, until: 'finished' })) {
       if (event.type !== 'status' || !isFinishedJob(event.job)) continue;
       finished.push(event.job);
       options.onFinished?.(event.job);

@@ -3,10 +3,12 @@
  * @module
  */
 import { ParseError } from '../base/parse.ts';
+import { pathOf } from '../protocol/endpoint.ts';
+import { followJob } from '../protocol/endpoints/jobs.ts';
 import { type JobEvent, type Position, formatPosition, parsePosition } from '../protocol/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
-import { eventAnswer } from './answers.ts';
-import type { Endpoint } from './transport/endpoint.ts';
+import { eventAnswer } from './job-events.ts';
+import type { Transport } from './transport/transport.ts';
 import { receivedEvents, resuming, type ResumeOptions } from './transport/event-stream.ts';
 import { badAnswer } from './transport/failure.ts';
 
@@ -22,23 +24,23 @@ export interface FollowOptions extends ResumeOptions {
  * `signal`.
  */
 export async function* follow(
-  endpoint: Endpoint,
+  transport: Transport,
   id: JobId,
   options: FollowOptions = {},
 ): AsyncGenerator<JobEvent, void, undefined> {
   const position: { -readonly [S in keyof Position]: Position[S] } = { stdout: 0, stderr: 0, ...options.from };
-  const path = `/jobs/${id}/events`;
+  const path = pathOf(followJob, { id });
   const connect = async function* (): AsyncGenerator<JobEvent, void, undefined> {
     for await (const received of receivedEvents(
-      endpoint, { path, lastEventId: formatPosition(position) }, options.signal,
+      transport, { path, lastEventId: formatPosition(position) }, options.signal,
     )) {
-      const event = eventAnswer(received.event, received.data, endpoint.base);
-      if (event?.type === 'output') advance(position, event, endpoint.base);
-      if (event?.type === 'agent') position.events = behind(received.id, endpoint.base);
+      const event = eventAnswer(received.event, received.data, transport.base);
+      if (event?.type === 'output') advance(position, event, transport.base);
+      if (event?.type === 'agent') position.events = behind(received.id, transport.base);
       if (event) yield event;
     }
   };
-  yield* resuming(endpoint, options, connect, ({ type }) => type === 'end');
+  yield* resuming(transport, options, connect, ({ type }) => type === 'end');
 }
 
 /** The bytes of an `output` event, as the job wrote them. */

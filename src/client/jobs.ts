@@ -3,20 +3,27 @@
  * @module
  */
 import { defined } from '../base/defined.ts';
+import {
+  cancelJob, deleteJob, getJob, getStderr, getStdout, listJobs, nudgeJob, rerunJob, resizeJob, signalJob, writeStdin,
+} from '../protocol/endpoints/jobs.ts';
 import { isJobId, type JobId } from '../protocol/ids.ts';
+import { accepted } from '../protocol/job-answers.ts';
 import type {
   Accepted, CancelRequest, FeedEvent, Job, JobEvent, JobReason, JobStatus, Nudged, Position, SignalName, StreamName,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { TerminalSize } from '../protocol/terminals.ts';
-import { acceptedAnswer, drained, isFinishedJob, jobAnswer, jobsAnswer, nudgedAnswer } from './answers.ts';
-import type { Endpoint } from './transport/endpoint.ts';
+import { isFinishedJob } from './job-events.ts';
+import type { Transport } from './transport/transport.ts';
 import type { ResumeOptions } from './transport/event-stream.ts';
-import { JobWaitAbortedError, problemOf, waitingFor } from './transport/failure.ts';
+import { JobWaitAbortedError, waitingFor } from './transport/failure.ts';
 import { waitForJobs, type WatchOptions, watchJobs } from './feed.ts';
 import { type FollowOptions, follow } from './follow.ts';
 import { backoffMs, pause } from './transport/pause.ts';
-import { type Call, newIdempotencyKey, readJson, send, sendJson } from './transport/request.ts';
+import {
+  call, callOf, confirm, confirmDeletion, keyed, parsersOf, readAnswer,
+} from './transport/call.ts';
+import { newIdempotencyKey, send } from './transport/request.ts';
 import { waitForJob } from './wait.ts';
 
 export interface Cancellable {
@@ -91,10 +98,10 @@ const atomicBytes = 4096;
 const stdinHoldMs = 240_000;
 
 export class Jobs {
-  readonly #endpoint: Endpoint;
+  readonly #transport: Transport;
 
-  constructor(endpoint: Endpoint) {
-    this.#endpoint = endpoint;
+  constructor(transport: Transport) {
+    this.#transport = transport;
   }
 
   /**
@@ -104,9 +111,7 @@ export class Jobs {
    */
   async get(id: string, options: TextOptions = {}): Promise<Job> {
     const { tailLines, maxBytes, signal } = options;
-    return sendJson(
-      this.#endpoint, { method: 'GET', path: pathOf(id), query: { tailLines, maxBytes }, signal }, jobAnswer,
-    );
+    return call(this.#transport, getJob, { params: { id: checkedId(id) }, query: { tailLines, maxBytes }, signal });
   }
 
   /** One page, newest first. */
@@ -134,7 +139,7 @@ export class Jobs {
   async wait(id: string, options: WaitOptions = {}): Promise<Job> {
     const jobId = checkedId(id);
     return waitingFor(jobId, options.signal, (async () => {
-      const job = await waitForJob(this.#endpoint, jobId, options);
+      const job = await waitForJob(this.#transport, jobId, options);
       return this.get(job.jobId, options);
     })());
   }
@@ -147,7 +152,7 @@ export class Jobs {
    * @throws ProblemError `job_not_found`, `unreachable`; the reason of `signal`.
    */
   async waitAll(ids: readonly string[], options: WaitAllOptions = {}): Promise<Job[]> {
-    return waitForJobs(this.#endpoint, [...new Set(ids)].map(checkedId), options);
+    return waitForJobs(this.#transport, [...new Set(ids)].map(checkedId), options);
   }
 
   /**
@@ -159,20 +164,19 @@ export class Jobs {
    * `signal`.
    */
   watch(options: WatchOptions = {}): AsyncGenerator<FeedEvent, void, undefined> {
-    return watchJobs(this.#endpoint, options);
+    return watchJobs(this.#transport, options);
   }
 
   /** The bytes of one stream that are on disk now. Follow the job for later output. */
   async output(id: string, stream: StreamName, options: OutputOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { offset, limit, tailLines, signal } = options;
-    const call: Call = {
-      method: 'GET',
-      path: `${pathOf(id)}/${stream}`,
+    const request = callOf(stream === 'stdout' ? getStdout : getStderr, {
+      params: { id: checkedId(id) },
       query: { offset, limit, tailLines },
       headers: { Accept: 'application/octet-stream' },
       signal,
-    };
-    return send(this.#endpoint, call, async (response) => new Uint8Array(await response.arrayBuffer()));
+    });
+    return send(this.#transport, request, async (response) => new Uint8Array(await response.arrayBuffer()));
   }
 
   /**
@@ -182,7 +186,7 @@ export class Jobs {
   async *follow(id: string, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
     const jobId = checkedId(id);
     try {
-      yield* follow(this.#endpoint, jobId, options);
+      yield* follow(this.#transport, jobId, options);
     } catch (error) {
       const { signal } = options;
       throw signal?.aborted === true && error === signal.reason ? new JobWaitAbortedError(jobId, error) : error;
@@ -191,8 +195,8 @@ export class Jobs {
 
   /** Writes `input` (default: a newline) to the stdin of the job. */
   async nudge(id: string, input?: string, options: ActOptions = {}): Promise<Nudged> {
-    const body = JSON.stringify(input === undefined ? {} : { input });
-    return sendJson(this.#endpoint, act(`${pathOf(id)}/nudge`, body, options), nudgedAnswer);
+    const body = input === undefined ? {} : { input };
+    return call(this.#transport, nudgeJob, { params: { id: checkedId(id) }, body, ...keyed(options) });
   }
 
   /**
@@ -232,13 +236,15 @@ export class Jobs {
     options: ActOptions = {},
   ): Promise<Job> {
     // The answer comes once the job has ended: the job's own grace is not known here.
-    const call = { ...act(`${pathOf(id)}/cancel`, JSON.stringify(request), options), holdMs: Infinity };
-    return sendJson(this.#endpoint, call, jobAnswer);
+    return call(this.#transport, cancelJob, {
+      params: { id: checkedId(id) }, body: request, holdMs: Infinity, ...keyed(options),
+    });
   }
 
   /** Sends a signal to the job, and does nothing else. @throws ProblemError `job_not_running`. */
   async signal(id: string, name: SignalName, options: ActOptions = {}): Promise<void> {
-    await send(this.#endpoint, act(`${pathOf(id)}/signal`, JSON.stringify({ signal: name }), options), drained);
+    const params = { id: checkedId(id) };
+    await confirm(this.#transport, signalJob, { params, body: { signal: name }, ...keyed(options) });
   }
 
   /**
@@ -247,24 +253,17 @@ export class Jobs {
    * @throws ProblemError `no_terminal`, `job_not_running`, `not_supported`.
    */
   async resize(id: string, { cols, rows }: TerminalSize, options: ActOptions = {}): Promise<void> {
-    await send(this.#endpoint, act(`${pathOf(id)}/resize`, JSON.stringify({ cols, rows }), options), drained);
+    await confirm(this.#transport, resizeJob, { params: { id: checkedId(id) }, body: { cols, rows }, ...keyed(options) });
   }
 
   /** Submits the same request again, as a new job. */
   async rerun(id: string, options: ActOptions = {}): Promise<Accepted> {
-    return sendJson(this.#endpoint, act(`${pathOf(id)}/rerun`, '{}', options), acceptedAnswer);
+    return call(this.#transport, rerunJob, { params: { id: checkedId(id) }, body: {}, ...keyed(options) }, [accepted]);
   }
 
   /** Forgets a finished job and its files. @throws ProblemError `job_running`, `job_not_found`. */
-  async delete(id: string, options: Cancellable = {}): Promise<void> {
-    const { base } = this.#endpoint;
-    await send(this.#endpoint, {
-      method: 'DELETE', path: pathOf(id), accept: [404], ...options,
-    }, async (response, attempt) => {
-      // Gone at a second try: the first one deleted it, and its answer was lost.
-      if (response.status === 404 && attempt === 0) throw await problemOf(response, base);
-      await drained(response);
-    });
+  async delete(id: string, { signal }: Cancellable = {}): Promise<void> {
+    await confirmDeletion(this.#transport, deleteJob, { params: { id: checkedId(id) }, signal });
   }
 
   async #page(filters: ListFilters): Promise<{ jobs: Job[]; hasNext: boolean }> {
@@ -273,8 +272,8 @@ export class Jobs {
     const query = {
       limit, status, reason, name, waitsFor, before, label, output: filters.output === true ? true : undefined,
     };
-    return send(this.#endpoint, { method: 'GET', path: '/jobs', query, signal }, async (response) => ({
-      jobs: jobsAnswer(await readJson(this.#endpoint, response), this.#endpoint.base),
+    return send(this.#transport, callOf(listJobs, { query, signal }), async (response) => ({
+      jobs: [...await readAnswer(this.#transport, response, parsersOf(listJobs))],
       hasNext: /;\s*rel="?next"?/.test(response.headers.get('link') ?? ''),
     }));
   }
@@ -283,13 +282,12 @@ export class Jobs {
   async #writeStdin(
     id: string, piece: Uint8Array<ArrayBuffer>, options: { eof: boolean; signal: AbortSignal | undefined },
   ): Promise<number | undefined> {
-    const call: Call = {
-      method: 'POST', path: `${pathOf(id)}/stdin`, query: { eof: options.eof ? true : undefined }, body: piece,
-      holdMs: stdinHoldMs, persistMs: this.#endpoint.reconnectMs, signal: options.signal,
-      ...(piece.length <= atomicBytes ? { idempotencyKey: newIdempotencyKey() } : {}),
-    };
     try {
-      await send(this.#endpoint, call, drained);
+      await confirm(this.#transport, writeStdin, {
+        params: { id: checkedId(id) }, query: { eof: options.eof ? true : undefined }, body: piece,
+        holdMs: stdinHoldMs, persistMs: this.#transport.reconnectMs, signal: options.signal,
+        ...(piece.length <= atomicBytes ? { idempotencyKey: newIdempotencyKey() } : {}),
+      });
       return undefined;
     } catch (error) {
       const written = error instanceof ProblemError && error.code === 'stdin_full'
@@ -308,16 +306,6 @@ export function isFinished(job: Job): boolean {
 /** The position from which to follow a job whose output is known as far as this answer counts it. */
 export function positionOf(job: Job): Position {
   return { stdout: job.stdoutBytes, stderr: job.stderrBytes };
-}
-
-/** A request that takes effect once, even if its answer is lost. */
-function act(path: string, body: string, options: ActOptions): Call {
-  const { signal, idempotencyKey = newIdempotencyKey() } = options;
-  return { method: 'POST', path, body, idempotencyKey, signal };
-}
-
-function pathOf(id: string): string {
-  return `/jobs/${checkedId(id)}`;
 }
 
 /** @throws ProblemError `job_not_found`. */

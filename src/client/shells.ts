@@ -2,13 +2,12 @@
  * Persistent shells: jobs of one key run in one shell, one after another, and find what earlier jobs left.
  * @module
  */
+import { deleteSession, getSession, listSessions } from '../protocol/endpoints/shells.ts';
 import type { ExecRequest, Job, PersistentShellExec } from '../protocol/jobs.ts';
 import type { Session } from '../protocol/shells.ts';
-import { drained, sessionAnswer, sessionsAnswer } from './answers.ts';
-import type { Endpoint } from './transport/endpoint.ts';
-import { problemOf } from './transport/failure.ts';
+import type { Transport } from './transport/transport.ts';
 import type { Cancellable, RunOptions } from './jobs.ts';
-import { send, sendJson } from './transport/request.ts';
+import { call, confirmDeletion } from './transport/call.ts';
 
 /**
  * What a job in a persistent shell may say beside its command. `workdir` and `env` are those with which the shell
@@ -17,23 +16,23 @@ import { send, sendJson } from './transport/request.ts';
 export type ShellRunOptions = RunOptions & Omit<PersistentShellExec, 'mode' | 'command' | 'sessionKey'>;
 
 export class Shells {
-  readonly #endpoint: Endpoint;
+  readonly #transport: Transport;
   readonly #run: (request: ExecRequest, options: RunOptions) => Promise<Job>;
 
   /** @param run Submits a job and waits for it. */
-  constructor(endpoint: Endpoint, run: (request: ExecRequest, options: RunOptions) => Promise<Job>) {
-    this.#endpoint = endpoint;
+  constructor(transport: Transport, run: (request: ExecRequest, options: RunOptions) => Promise<Job>) {
+    this.#transport = transport;
     this.#run = run;
   }
 
   /** All persistent shells, by key. */
-  list(options: Cancellable = {}): Promise<readonly Session[]> {
-    return sendJson(this.#endpoint, { method: 'GET', path: '/sessions', ...options }, sessionsAnswer);
+  async list({ signal }: Cancellable = {}): Promise<readonly Session[]> {
+    return (await call(this.#transport, listSessions, { signal })).sessions;
   }
 
   /** @throws ProblemError `session_not_found`. */
-  get(sessionKey: string, options: Cancellable = {}): Promise<Session> {
-    return sendJson(this.#endpoint, { method: 'GET', path: pathOf(sessionKey), ...options }, sessionAnswer);
+  get(sessionKey: string, { signal }: Cancellable = {}): Promise<Session> {
+    return call(this.#transport, getSession, { params: { key: sessionKey }, signal });
   }
 
   /**
@@ -41,15 +40,9 @@ export class Shells {
    *
    * @throws ProblemError `session_not_found`.
    */
-  async delete(sessionKey: string, options: Cancellable = {}): Promise<void> {
-    const { base } = this.#endpoint;
+  delete(sessionKey: string, { signal }: Cancellable = {}): Promise<void> {
     // The answer comes once its jobs have ended: their grace is not known here.
-    const call = { method: 'DELETE', path: pathOf(sessionKey), accept: [404], holdMs: Infinity, ...options } as const;
-    await send(this.#endpoint, call, async (response, attempt) => {
-      // Gone at a second try: the first one deleted it, and its answer was lost.
-      if (response.status === 404 && attempt === 0) throw await problemOf(response, base);
-      await drained(response);
-    });
+    return confirmDeletion(this.#transport, deleteSession, { params: { key: sessionKey }, holdMs: Infinity, signal });
   }
 
   /**
@@ -65,8 +58,4 @@ export class Shells {
     const known = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as RunOptions;
     return this.#run({ ...request, mode: 'persistent_shell', sessionKey, command }, known);
   }
-}
-
-function pathOf(sessionKey: string): string {
-  return `/sessions/${encodeURIComponent(sessionKey)}`;
 }

@@ -2,13 +2,15 @@
  * The terminals of a server.
  * @module
  */
+import {
+  closeTerminal, getScreen, getTerminal, listTerminals, openTerminal, resizeTerminal, typeInput,
+} from '../protocol/endpoints/terminals.ts';
 import type { Terminal, TerminalId } from '../protocol/terminals.ts';
-import { drained, terminalAnswer, terminalsAnswer } from './answers.ts';
 import { type AttachOptions, Attachment } from './socket/attachment.ts';
-import type { Endpoint } from './transport/endpoint.ts';
-import { problemOf } from './transport/failure.ts';
+import type { Transport } from './transport/transport.ts';
 import type { ActOptions, Cancellable } from './jobs.ts';
-import { newIdempotencyKey, send, sendJson } from './transport/request.ts';
+import { call, callOf, confirm, confirmDeletion, keyed } from './transport/call.ts';
+import { send } from './transport/request.ts';
 
 export interface TerminalStart {
   /** Run by `/bin/sh -c`. Default: the user's shell. */
@@ -28,10 +30,10 @@ const closeHoldMs = 30_000;
 const typeHoldMs = 15_000;
 
 export class Terminals {
-  readonly #endpoint: Endpoint;
+  readonly #transport: Transport;
 
-  constructor(endpoint: Endpoint) {
-    this.#endpoint = endpoint;
+  constructor(transport: Transport) {
+    this.#transport = transport;
   }
 
   /**
@@ -40,29 +42,23 @@ export class Terminals {
    * @throws ProblemError `not_supported`, `too_many_terminals`, `invalid_request` …
    */
   start(request: TerminalStart = {}, options: ActOptions = {}): Promise<Terminal> {
-    return sendJson(
-      this.#endpoint,
-      { method: 'POST', path: '/terminals', body: JSON.stringify(request), ...keyed(options) },
-      terminalAnswer,
-    );
+    return call(this.#transport, openTerminal, { body: request, ...keyed(options) });
   }
 
   /** Newest first, for a while including terminals that have ended. */
-  list(options: Cancellable = {}): Promise<readonly Terminal[]> {
-    return sendJson(this.#endpoint, { method: 'GET', path: '/terminals', ...options }, terminalsAnswer);
+  async list({ signal }: Cancellable = {}): Promise<readonly Terminal[]> {
+    return (await call(this.#transport, listTerminals, { signal })).terminals;
   }
 
   /** @throws ProblemError `terminal_not_found`. */
-  get(id: TerminalId, options: Cancellable = {}): Promise<Terminal> {
-    return sendJson(this.#endpoint, { method: 'GET', path: pathOf(id), ...options }, terminalAnswer);
+  get(id: TerminalId, { signal }: Cancellable = {}): Promise<Terminal> {
+    return call(this.#transport, getTerminal, { params: { id }, signal });
   }
 
   /** The end of the terminal's output as text, without escape sequences. */
-  screen(id: TerminalId, options: Cancellable = {}): Promise<string> {
-    const call = {
-      method: 'GET', path: `${pathOf(id)}/screen`, headers: { Accept: 'text/plain' }, ...options,
-    } as const;
-    return send(this.#endpoint, call, (response) => response.text());
+  screen(id: TerminalId, { signal }: Cancellable = {}): Promise<string> {
+    const request = callOf(getScreen, { params: { id }, headers: { Accept: 'text/plain' }, signal });
+    return send(this.#transport, request, (response) => response.text());
   }
 
   /**
@@ -71,10 +67,9 @@ export class Terminals {
    * @throws ProblemError `terminal_ended`, `stdin_full` where the program does not read.
    */
   async input(id: TerminalId, data: string, options: ActOptions = {}): Promise<void> {
-    const body = JSON.stringify({ data });
-    await send(this.#endpoint, {
-      method: 'POST', path: `${pathOf(id)}/input`, body, holdMs: typeHoldMs, ...keyed(options),
-    }, drained);
+    await confirm(this.#transport, typeInput, {
+      params: { id }, body: { data }, holdMs: typeHoldMs, ...keyed(options),
+    });
   }
 
   /** @throws ProblemError `terminal_ended`. */
@@ -83,22 +78,13 @@ export class Terminals {
     size: { readonly cols: number; readonly rows: number },
     options: ActOptions = {},
   ): Promise<void> {
-    const body = JSON.stringify({ cols: size.cols, rows: size.rows });
-    await send(this.#endpoint, {
-      method: 'POST', path: `${pathOf(id)}/resize`, body, holdMs: typeHoldMs, ...keyed(options),
-    }, drained);
+    const body = { cols: size.cols, rows: size.rows };
+    await confirm(this.#transport, resizeTerminal, { params: { id }, body, holdMs: typeHoldMs, ...keyed(options) });
   }
 
   /** Ends the terminal's program and all that it started, and forgets it. @throws ProblemError `terminal_not_found`. */
-  async close(id: TerminalId, options: Cancellable = {}): Promise<void> {
-    const { base } = this.#endpoint;
-    await send(this.#endpoint, {
-      method: 'DELETE', path: pathOf(id), accept: [404], holdMs: closeHoldMs, ...options,
-    }, async (response, attempt) => {
-      // Gone at a second try: the first one closed it, and its answer was lost.
-      if (response.status === 404 && attempt === 0) throw await problemOf(response, base);
-      await drained(response);
-    });
+  close(id: TerminalId, { signal }: Cancellable = {}): Promise<void> {
+    return confirmDeletion(this.#transport, closeTerminal, { params: { id }, holdMs: closeHoldMs, signal });
   }
 
   /**
@@ -108,14 +94,6 @@ export class Terminals {
    * @throws ProblemError `terminal_not_found`, `unreachable` …
    */
   attach(id: TerminalId, options: AttachOptions = {}): Promise<Attachment> {
-    return Attachment.open(this.#endpoint, id, options);
+    return Attachment.open(this.#transport, id, options);
   }
-}
-
-function keyed({ signal, idempotencyKey = newIdempotencyKey() }: ActOptions): ActOptions {
-  return { signal, idempotencyKey };
-}
-
-function pathOf(id: TerminalId): string {
-  return `/terminals/${encodeURIComponent(id)}`;
 }

@@ -2,13 +2,13 @@
  * Updates of the server itself.
  * @module
  */
+import { beginUpdate, getUpdate } from '../protocol/endpoints/updates.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { UpdateAnswer, UpdateProgress, UpdateState } from '../protocol/updates.ts';
-import { updateAnswer, updateStateAnswer } from './answers.ts';
-import type { Endpoint } from './transport/endpoint.ts';
+import type { Transport } from './transport/transport.ts';
 import type { ActOptions, Cancellable } from './jobs.ts';
+import { call, keyed } from './transport/call.ts';
 import { backoffMs, pause } from './transport/pause.ts';
-import { newIdempotencyKey, sendJson } from './transport/request.ts';
 
 export interface UpdateOptions extends ActOptions {
   /** This version and no other. Default: the version that the source of the server names. */
@@ -46,17 +46,17 @@ const settleMs = 10_000;
 const pace = { firstDelayMs: 50, maxDelayMs: 500 };
 
 export class Updates {
-  readonly #endpoint: Endpoint;
+  readonly #transport: Transport;
 
-  constructor(endpoint: Endpoint) {
-    this.#endpoint = endpoint;
+  constructor(transport: Transport) {
+    this.#transport = transport;
   }
 
   /** @param options.check Makes the server ask its source first; a failure is in `checkError`. Default false. */
   get(options: Cancellable & { readonly check?: boolean } = {}): Promise<UpdateState> {
     const { check = false, signal } = options;
     const asked = check ? { query: { check }, holdMs: sourceHoldMs } : {};
-    return sendJson(this.#endpoint, { method: 'GET', path: '/update', ...asked, signal }, updateStateAnswer);
+    return call(this.#transport, getUpdate, { ...asked, signal });
   }
 
   /**
@@ -66,13 +66,9 @@ export class Updates {
    * `update_source_failed`.
    */
   begin(options: UpdateOptions = {}): Promise<UpdateAnswer> {
-    const { version, ifIdle, allowDowngrade, signal, idempotencyKey = newIdempotencyKey() } = options;
-    const body = JSON.stringify({ version, ifIdle, allowDowngrade });
-    return sendJson(
-      this.#endpoint,
-      { method: 'POST', path: '/update', body, idempotencyKey, holdMs: sourceHoldMs, signal },
-      updateAnswer,
-    );
+    const { version, ifIdle, allowDowngrade } = options;
+    const body = { version, ifIdle, allowDowngrade };
+    return call(this.#transport, beginUpdate, { body, holdMs: sourceHoldMs, ...keyed(options) });
   }
 
   /**
@@ -99,7 +95,7 @@ export class Updates {
         if (state.progress || state.current === version) movedAtMs = seenAtMs;
         last = state;
       } catch (error) {
-        if (!isAway(error) || performance.now() - seenAtMs > this.#endpoint.reconnectMs) throw error;
+        if (!isAway(error) || performance.now() - seenAtMs > this.#transport.reconnectMs) throw error;
         movedAtMs = performance.now();
       }
       const isStill = performance.now() - movedAtMs > settleMs;

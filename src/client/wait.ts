@@ -3,13 +3,14 @@
  * @module
  */
 import { waitsForInput } from '../protocol/agent-jobs.ts';
+import { getJob } from '../protocol/endpoints/jobs.ts';
 import type { JobId } from '../protocol/ids.ts';
 import type { Job } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { isFinishedJob, jobAnswer } from './answers.ts';
-import type { Endpoint } from './transport/endpoint.ts';
+import { isFinishedJob } from './job-events.ts';
+import type { Transport } from './transport/transport.ts';
 import { backoffMs, pause } from './transport/pause.ts';
-import { sendJson } from './transport/request.ts';
+import { call } from './transport/call.ts';
 
 /** The longest time that the server holds an answer back, in seconds. */
 const holdSeconds = 55;
@@ -19,7 +20,7 @@ const pace = { firstDelayMs: 10, maxDelayMs: 250 };
 
 /** Resolves with the job, without its output: finished, or waiting for input; or as it is after `timeoutMs`. */
 export async function waitForJob(
-  endpoint: Endpoint, id: JobId,
+  transport: Transport, id: JobId,
   options: { timeoutMs?: number; signal?: AbortSignal | undefined; waitFor?: 'end' | 'input' },
 ): Promise<Job> {
   const { timeoutMs = Infinity, signal, waitFor = 'end' } = options;
@@ -32,7 +33,7 @@ export async function waitForJob(
     const askedAtMs = performance.now();
     const seconds = Math.min(holdSeconds, remainingMs / 1000);
     try {
-      last = await ask(endpoint, id, { seconds, waitFor }, signal);
+      last = await ask(transport, id, { seconds, waitFor }, signal);
       seenAtMs = performance.now();
       if (isFinishedJob(last) || (waitFor === 'input' && waitsForInput(last))) return last;
     } catch (error) {
@@ -40,7 +41,7 @@ export async function waitForJob(
       if (
         !(error instanceof ProblemError) || error.code !== 'unreachable' && error.code !== 'shutting_down'
       ) throw error;
-      if (performance.now() - seenAtMs > endpoint.reconnectMs) throw error;
+      if (performance.now() - seenAtMs > transport.reconnectMs) throw error;
     }
     if (last && performance.now() >= endsAtMs) return last;
     earlyAnswers = performance.now() - askedAtMs > 1000 ? 0 : earlyAnswers + 1;
@@ -52,10 +53,10 @@ export async function waitForJob(
 
 /** Requests the job; the server holds the answer until the awaited event has come, or for so many seconds. */
 function ask(
-  endpoint: Endpoint, id: JobId, { seconds, waitFor }: { readonly seconds: number; readonly waitFor: string },
+  transport: Transport, id: JobId, { seconds, waitFor }: { readonly seconds: number; readonly waitFor: string },
   signal: AbortSignal | undefined,
 ): Promise<Job> {
   // Numbers in a query have at most 9 digits after the point.
   const query = { wait: seconds.toFixed(3), waitFor, maxBytes: 0 };
-  return sendJson(endpoint, { method: 'GET', path: `/jobs/${id}`, query, holdMs: seconds * 1000, signal }, jobAnswer);
+  return call(transport, getJob, { params: { id }, query, holdMs: seconds * 1000, signal });
 }

@@ -9,18 +9,21 @@ import { defined } from '../base/defined.ts';
 import { refuse } from '../base/parse.ts';
 import { readAt } from '../base/untrusted-file.ts';
 import { lineWithin } from '../base/untrusted-json.ts';
-import { idempotencyHeader, idempotencyOf } from '../process/state/idempotency.ts';
+import { idempotencyOf } from '../process/state/idempotency.ts';
+import { callName, pathOf } from '../protocol/endpoint.ts';
 import {
-  type Accepted, type CancelRequest, cancelRequest, defaults, eventsQuery, type ExecQuery, execQuery, feedQuery,
-  formatPosition, type JobEvent, type JobQuery, jobQuery, type JobRequest, jobRequest, type ListQuery, listQuery,
-  noBody, type Nudged, nudgeRequest, type OutputQuery, outputQuery, parsePosition, type Position, resizeRequest,
-  signalRequest, stdinQuery, type StdinWritten, type StreamName, type WaitFor,
+  cancelJob, deleteJob, execute, followJob, followJobs, getJob, getStderr, getStdout, listJobs, listPending, nudgeJob,
+  rerunJob, resizeJob, signalJob, writeStdin,
+} from '../protocol/endpoints/jobs.ts';
+import {
+  type Accepted, defaults, type ExecQuery, formatPosition, type JobEvent, type JobQuery, type ListQuery, type Nudged,
+  type OutputQuery, parsePosition, type Position, type StdinWritten, type StreamName, type WaitFor,
 } from '../protocol/jobs.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import {
   empty, type EventSink, events, json, jsonList, jsonText, type Reply, type Sink, stream,
 } from '../http/routing/reply.ts';
-import { type Request, type Route, route } from '../http/routing/route.ts';
+import { type Request, type Route, bind } from '../http/routing/route.ts';
 import type { TrackedJob } from './tracked-job.ts';
 import { feedPosition } from './feed/feed.ts';
 import { FeedStream } from './feed/feed-stream.ts';
@@ -29,52 +32,18 @@ import type { Jobs } from './jobs.ts';
 import { eventBounds } from './kind.ts';
 import type { OutputChunk } from './output/follow.ts';
 import { openOutput, startOfLastLines } from './output/output.ts';
-import { acceptedSchema, jobSchema, nudgedSchema, pendingSchema } from './schemas.ts';
 import { entityTag } from './view.ts';
 
 const newline = 0x0a;
 
 export function jobRoutes(jobs: Jobs): Route[] {
   return [
-    route('POST', '/exec', {
-      query: execQuery,
-      body: jobRequest,
-      documentation: {
-        summary: 'Runs a command',
-        description: 'Answers at once with the id of the job. With wait the answer is held back until the job has '
-          + 'finished, or what waitFor names has come; it is then the job as it is, with its output so far.',
-        headers: { ...idempotencyHeader, Prefer: 'wait=SECONDS says the same as ?wait.' },
-        answers: {
-          200: { description: 'The job finished within the wait', schema: jobSchema },
-          202: {
-            description: 'The job is taken on: without wait its id, with wait the job as it is',
-            schema: { anyOf: [acceptedSchema, jobSchema] },
-          },
-        },
-        problems: [
-          'idempotency_mismatch', 'session_conflict', 'shell_gone', 'too_many_sessions', 'too_many_jobs',
-          'not_supported', 'storage_full', 'unavailable', 'shutting_down',
-        ],
-      },
-    }, async (request) => {
-      const entry = await jobs.submit(request.body as JobRequest, {
-        idempotency: idempotencyOf(request, 'POST /exec'),
-      });
+    bind(execute, async (request) => {
+      const entry = await jobs.submit(request.body, { idempotency: idempotencyOf(request, callName(execute, {})) });
       return accepted(jobs, entry, request, request.query);
     }),
 
-    route('GET', '/jobs', {
-      query: listQuery,
-      documentation: {
-        summary: 'Lists jobs, newest first',
-        answers: {
-          200: {
-            description: 'The jobs; Link: rel="next" where there are more',
-            schema: { type: 'array', items: jobSchema },
-          },
-        },
-      },
-    }, ({ query }) => {
+    bind(listJobs, ({ query }) => {
       const { entries, hasMore } = jobs.list(query);
       const last = entries.at(-1);
       const headers = hasMore && last ? { Link: `<${nextPage(query, last)}>; rel="next"` } : undefined;
@@ -85,29 +54,9 @@ export function jobRoutes(jobs: Jobs): Route[] {
       );
     }),
 
-    route('GET', '/permissions', {
-      documentation: {
-        summary: 'Lists what agents wait for a person to answer, of all jobs',
-        description: 'Answered by POST /jobs/{jobId}/permissions/{permissionId} and …/elicitations/{elicitationId}.',
-        answers: { 200: { description: 'All that is pending', schema: pendingSchema } },
-      },
-    }, async () => json(200, await jobs.pending())),
+    bind(listPending, async () => json(200, await jobs.pending())),
 
-    route('GET', '/jobs/events', {
-      query: feedQuery,
-      documentation: {
-        summary: 'Follows many jobs: changes of their status',
-        description: 'Server-sent events. First `status` for each job that fits and has not finished (of those that '
-          + '`job` names, for each), then `ready`, then `status` at each change and `deleted` for a job that is '
-          + 'deleted; of an agent\'s job also when the state of the agent changes, such as a new pending permission, '
-          + 'and of one that has finished when `lingering` grows. With `until=finished` the last event is `end`. '
-          + 'Ids resume: behind one come all jobs that changed since, as they are now; after a restart of the server, '
-          + 'all that fit. A comment every 15 s.',
-        headers: { 'Last-Event-ID': 'Resume behind this event.' },
-        answers: { 200: { description: 'The events', type: 'text/event-stream' } },
-        problems: ['job_not_found'],
-      },
-    }, ({ query, headers }) => {
+    bind(followJobs, ({ query, headers }) => {
       const { value, at } = resumeId(query.after, headers);
       const after = value === undefined ? undefined : feedPosition(value, at);
       // A job that is gone when a follower resumes was deleted meanwhile; in a first request its id is a mistake.
@@ -120,43 +69,17 @@ export function jobRoutes(jobs: Jobs): Route[] {
       });
     }),
 
-    route('GET', '/jobs/:id', {
-      query: jobQuery,
-      documentation: {
-        summary: 'Shows a job and the end of its output',
-        description: 'With wait the answer is held back until anything about the job changes, its output included, or '
-          + 'what waitFor names has come; at the end of the wait, and of the job, it is the job as it is then.',
-        headers: { 'If-None-Match': 'The ETag of an earlier answer: 304 where nothing changed.' },
-        answers: { 200: { description: 'The job', schema: jobSchema }, 304: { description: 'Nothing changed' } },
-        problems: ['job_not_found'],
-      },
-    }, (request) => show(jobs, request)),
+    bind(getJob, (request) => show(jobs, request)),
 
-    route('DELETE', '/jobs/:id', {
-      documentation: {
-        summary: 'Forgets a finished job and its files',
-        answers: { 204: { description: 'It is forgotten' } },
-        problems: ['job_not_found', 'job_running', 'storage_full', 'unavailable'],
-      },
-    }, async ({ params }) => {
+    bind(deleteJob, async ({ params }) => {
       await jobs.remove(jobs.get(params.id));
       return empty(204);
     }),
 
-    outputRoute(jobs, 'stdout'),
-    outputRoute(jobs, 'stderr'),
+    bind(getStdout, ({ params, query, headers }) => output(jobs, jobs.get(params.id), 'stdout', query, headers.range)),
+    bind(getStderr, ({ params, query, headers }) => output(jobs, jobs.get(params.id), 'stderr', query, headers.range)),
 
-    route('GET', '/jobs/:id/events', {
-      query: eventsQuery,
-      documentation: {
-        summary: 'Follows a job: output, what its agent does, changes of its status, its end',
-        description: 'Server-sent events `output`, `agent` (of an agent\'s job), `status` and, last, `end`. '
-          + 'Ids resume byte-exact. A comment every 15 s.',
-        headers: { 'Last-Event-ID': 'Continue after this event.' },
-        answers: { 200: { description: 'The events', type: 'text/event-stream' } },
-        problems: ['job_not_found'],
-      },
-    }, ({ params, query, headers }) => {
+    bind(followJob, ({ params, query, headers }) => {
       const entry = jobs.get(params.id);
       const { value, at } = resumeId(query.after, headers);
       const from = value === undefined ? { stdout: 0, stderr: 0 } : parsePosition(value, at);
@@ -166,115 +89,41 @@ export function jobRoutes(jobs: Jobs): Route[] {
       return events((sink) => sendEvents(jobs, entry, from, sink));
     }),
 
-    route('POST', '/jobs/:id/nudge', {
-      body: nudgeRequest,
-      documentation: {
-        summary: 'Writes a newline, or the input given, to stdin',
-        headers: idempotencyHeader,
-        answers: { 200: { description: 'Whether it was written, and if not, why', schema: nudgedSchema } },
-        problems: ['job_not_found', 'idempotency_mismatch'],
-      },
-    }, (request) => nudge(jobs, request)),
+    bind(nudgeJob, (request) => nudge(jobs, request)),
 
-    route('POST', '/jobs/:id/stdin', {
-      query: stdinQuery,
-      body: 'raw',
-      documentation: {
-        summary: 'Writes the body to stdin as it is',
-        description: 'Waits as the job reads. Where it reads nothing for 10 s: stdin_full, with `writtenBytes`.',
-        headers: idempotencyHeader,
-        answers: {
-          200: {
-            description: 'All was written',
-            schema: { type: 'object', properties: { writtenBytes: { type: 'integer' }, eof: { type: 'boolean' } } },
-          },
-        },
-        problems: [
-          'job_not_found', 'job_not_running', 'stdin_closed', 'stdin_full', 'idempotency_mismatch', 'outcome_unknown',
-        ],
-      },
-    }, (request) => once(jobs, request, `stdin eof=${request.query.eof ?? false}`, async (
+    bind(writeStdin, (request) => once(jobs, request, `stdin eof=${request.query.eof ?? false}`, async (
       entry, begin,
     ): Promise<StdinWritten> => {
       const eof = request.query.eof ?? false;
       return { writtenBytes: await jobs.writeStdin(entry, request.bodyBytes, { eof, begin }), eof };
     })),
 
-    route('POST', '/jobs/:id/cancel', {
-      isVital: true,
-      body: cancelRequest,
-      documentation: {
-        summary: 'Ends a job and all its processes',
-        description: 'Sends the signal, waits for the grace, sends SIGKILL; answers once the tree is ended. '
-          + 'Also ends what lingers of a job that has finished.',
-        headers: idempotencyHeader,
-        answers: { 200: { description: 'The job', schema: jobSchema } },
-        problems: ['job_not_found', 'idempotency_mismatch'],
-      },
-    }, (request) => once(jobs, request, 'cancel', async (entry) => {
-      await jobs.cancel(entry, request.body as CancelRequest);
+    bind(cancelJob, (request) => once(jobs, request, 'cancel', async (entry) => {
+      await jobs.cancel(entry, request.body);
       return jobs.detailed(entry, { maxBytes: defaults.textBytes });
     })),
 
-    route('POST', '/jobs/:id/signal', {
-      isVital: true,
-      body: signalRequest,
-      documentation: {
-        summary: 'Sends a signal to the process group of a job',
-        headers: idempotencyHeader,
-        answers: {
-          200: { description: 'It was sent', schema: { type: 'object', properties: { signal: { type: 'string' } } } },
-        },
-        problems: ['job_not_found', 'job_not_running', 'idempotency_mismatch', 'outcome_unknown'],
-      },
-    }, (request) => once(jobs, request, 'signal', async (entry, begin) => {
+    bind(signalJob, (request) => once(jobs, request, 'signal', async (entry, begin) => {
       await jobs.signal(entry, request.body.signal, begin);
       return { signal: request.body.signal };
     })),
 
-    route('POST', '/jobs/:id/resize', {
-      body: resizeRequest,
-      documentation: {
-        summary: 'Changes the size of the terminal of a job',
-        description: 'Of a job with tty. Its program gets SIGWINCH.',
-        headers: idempotencyHeader,
-        answers: {
-          200: {
-            description: 'It has it',
-            schema: { type: 'object', properties: { cols: { type: 'integer' }, rows: { type: 'integer' } } },
-          },
-        },
-        problems: ['job_not_found', 'job_not_running', 'no_terminal', 'not_supported', 'idempotency_mismatch'],
-      },
-    }, (request) => once(jobs, request, 'resize', async (entry) => {
+    bind(resizeJob, (request) => once(jobs, request, 'resize', async (entry) => {
       await jobs.resize(entry, request.body);
       return request.body;
     })),
 
-    route('POST', '/jobs/:id/rerun', {
-      query: execQuery,
-      body: noBody,
-      documentation: {
-        summary: 'Runs the same request again, as a new job',
-        description: 'Answers as POST /exec does.',
-        headers: { ...idempotencyHeader, Prefer: 'wait=SECONDS says the same as ?wait.' },
-        answers: {
-          200: { description: 'The new job finished within the wait', schema: jobSchema },
-          202: { description: 'The new job is taken on', schema: { anyOf: [acceptedSchema, jobSchema] } },
-        },
-        problems: [
-          'job_not_found', 'idempotency_mismatch', 'too_many_jobs', 'storage_full', 'unavailable', 'shutting_down',
-        ],
-      },
-    }, async (request) => {
-      const idempotency = idempotencyOf(request, `POST /jobs/${request.params.id}/rerun`);
+    bind(rerunJob, async (request) => {
+      const idempotency = idempotencyOf(request, callName(rerunJob, request.params));
       return accepted(jobs, await jobs.rerun(request.params.id, idempotency), request, request.query);
     }),
   ];
 }
 
-async function accepted(jobs: Jobs, entry: TrackedJob, request: AnyRequest, { wait, waitFor }: ExecQuery): Promise<Reply> {
-  const location = { Location: `/jobs/${entry.id}` };
+async function accepted(
+  jobs: Jobs, entry: TrackedJob, request: AnyRequest, { wait, waitFor }: ExecQuery,
+): Promise<Reply> {
+  const location = { Location: pathOf(getJob, { id: entry.id }) };
   const waitSeconds = wait ?? preferredWait(request.headers.prefer);
   if (waitSeconds === 0) {
     if (waitFor !== undefined && wait === undefined) refuse(
@@ -374,7 +223,7 @@ function nextPage(query: ListQuery, last: TrackedJob): string {
       if (one !== undefined) next.append(name, one === true ? '1' : String(one));
     }
   }
-  return `/jobs?${next.toString()}`;
+  return `${listJobs.path}?${next.toString()}`;
 }
 
 /** Acts on the job once for each Idempotency-Key. @param call Names the call in the key's fingerprint. */
@@ -406,24 +255,6 @@ async function nudge(
 }
 
 // Output. -------------------------------------------------------------------------------------------------------------
-
-function outputRoute<S extends StreamName>(jobs: Jobs, name: S): Route {
-  return route('GET', `/jobs/:id/${name}`, {
-    query: outputQuery,
-    documentation: {
-      summary: `The bytes of ${name}`,
-      headers: { Range: 'bytes=FIRST-LAST (RFC 9110 §14).' },
-      answers: {
-        200: { description: 'The bytes', type: 'application/octet-stream' },
-        206: { description: 'The range asked for', type: 'application/octet-stream' },
-      },
-      problems: ['job_not_found', 'output_unreadable', 'range_not_satisfiable'],
-    },
-  }, async (request) => {
-    const entry = jobs.get((request.params as { readonly id: string }).id);
-    return output(jobs, entry, name, request.query, request.headers.range);
-  });
-}
 
 async function output(
   jobs: Jobs,

@@ -5,10 +5,13 @@
  */
 import { defined } from '../base/defined.ts';
 import {
-  type Parser, array, boolean, described, fromText, integer, nullable, number, object, oneOf, optional, optionalText,
+  type Parsed, type Parser, array, boolean, described, fromText, integer, nullable, number, object, oneOf, optional, optionalText,
   parser, record, refuse, text, ParseError,
 } from '../base/parse.ts';
 import { maxShownTurns } from './agent-jobs.ts';
+import {
+  anything, integer as whole, list, maybe, number as anyNumber, orNull, shape, string, word as wordOf,
+} from './answer.ts';
 import { type ShellKind, parseShellKind } from './shells.ts';
 
 // Fields of a request. ------------------------------------------------------------------------------------------------
@@ -385,13 +388,10 @@ function oneLine(characters: readonly string[]): string {
 
 // Calls on the job of an agent. ---------------------------------------------------------------------------------------
 
-export interface PromptRequest {
-  readonly prompt: Prompt;
-}
-
-export const promptRequest: Parser<PromptRequest> = object({
+export const promptRequest = object({
   prompt: described('What the agent is to do next.', notEmpty(prompt)),
 });
+export type PromptRequest = Parsed<typeof promptRequest>;
 
 /** `turn` counts from 1 within the job. */
 export interface PromptTaken {
@@ -403,6 +403,13 @@ export interface PromptTaken {
   readonly keepAlive?: number;
 }
 
+export const promptTaken = shape<PromptTaken>({
+  jobId: string,
+  turn: described('Its number within the job, from 1', whole),
+  continues: maybe(described('The job whose session `jobId` goes on with', string)),
+  keepAlive: maybe(described('Of a new job: seconds that its agent waits for another prompt', anyNumber)),
+}, { name: 'the number of a turn', relies: ['turn'] });
+
 /** Changes of a running agent. The permissions apply to all later decisions. */
 export type AgentChange = Pick<AgentFields, 'agentMode' | 'model' | 'effort' | 'permissions'>;
 
@@ -410,6 +417,14 @@ export type AgentChange = Pick<AgentFields, 'agentMode' | 'model' | 'effort' | '
 export interface ChangeTaken extends AgentChange {
   readonly jobId: string;
 }
+
+export const changeTaken = shape<ChangeTaken>({
+  jobId: string,
+  agentMode: maybe(string),
+  model: maybe(string),
+  effort: maybe(string),
+  permissions: maybe(anything({ description: 'As given' })),
+}, { name: 'what was changed', relies: ['jobId'] });
 
 const change = object({
   agentMode: described('The mode of the session, by its id or name.', optionalText(word)),
@@ -424,22 +439,22 @@ export const changeRequest: Parser<AgentChange> = parser({ ...change.schema, min
   throw new ParseError(at, 'expected at least one of agentMode, model, effort and permissions');
 });
 
-export interface TurnsQuery {
-  readonly before: number | undefined;
-  readonly limit: number | undefined;
-}
-
-export const turnsQuery: Parser<TurnsQuery> = object({
+export const turnsQuery = object({
   before: described('Only turns before this one.',
     optional(fromText(integer({ min: 1, max: Number.MAX_SAFE_INTEGER })))),
   limit: described(`How many, the last ones. Default ${maxShownTurns}.`,
     optional(fromText(integer({ min: 1, max: maxShownTurns })))),
 });
+export type TurnsQuery = Parsed<typeof turnsQuery>;
 
 export interface TurnCancelled {
   /** `false`: no turn was running. */
   readonly cancelled: boolean;
 }
+
+export const turnCancelled = shape<TurnCancelled>(
+  { cancelled: boolean }, { name: 'whether a turn was cancelled', relies: ['cancelled'] },
+);
 
 /** One of the agent's options, or a decision, independent of the agent's names. */
 export type PermissionRequest =
@@ -453,6 +468,19 @@ export interface PermissionTaken {
   readonly decision?: 'approve' | 'deny';
   readonly remember?: RememberScope;
 }
+
+const permissionAnswer = shape<PermissionTaken>({
+  permissionId: string,
+  optionId: maybe(string),
+  decision: maybe(wordOf('approve', 'deny')),
+  remember: maybe(wordOf(...rememberScopes)),
+}, { name: 'the option that was taken' });
+
+export const permissionTaken = parser(permissionAnswer.schema, (value, at) => {
+  const taken = permissionAnswer(value, at);
+  if (typeof (taken.optionId ?? taken.decision) === 'string') return taken;
+  throw new ParseError(at, 'expected the option that was taken');
+});
 
 const permissionFields = object({
   optionId: described('One of those that the agent offers.', optional(word)),
@@ -473,25 +501,26 @@ export const permissionRequest: Parser<PermissionRequest> = parser(permissionFie
   return defined({ decision, remember });
 });
 
-export interface ElicitationRequest {
-  readonly action: 'accept' | 'decline' | 'cancel';
-  readonly content: { readonly [field: string]: string | number | boolean | readonly string[] } | undefined;
-}
-
 export interface ElicitationTaken {
   readonly elicitationId: string;
   readonly action: ElicitationRequest['action'];
 }
+
+export const elicitationTaken = shape<ElicitationTaken>(
+  { elicitationId: string, action: wordOf('accept', 'decline', 'cancel') },
+  { name: 'the action that was taken', relies: ['action'] },
+);
 
 const answer: Parser<string | number | boolean | readonly string[]> = parser({}, (value, at) => {
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
   return array(text({ max: 2 ** 20 }), { max: 1000 })(value, at);
 });
 
-export const elicitationRequest: Parser<ElicitationRequest> = object({
+export const elicitationRequest = object({
   action: oneOf('accept', 'decline', 'cancel'),
   content: described('With accept: what the form asks for, by field.', optional(record(word, answer, { max: 1000 }))),
 });
+export type ElicitationRequest = Parsed<typeof elicitationRequest>;
 
 /** An agent that can be requested by name. */
 export interface AgentListing {
@@ -513,6 +542,23 @@ export interface AgentList {
   /** The agent for a request that names none. */
   readonly defaultAgent: string;
 }
+
+const agentListing = shape<AgentListing>({
+  name: described(
+    'What it is asked for by; of several of one name the first that is installed is meant', string,
+  ),
+  title: string,
+  command: described('What starts it', list(string)),
+  packageName: described('Of npm', string),
+  installed: boolean,
+  path: described('Of its program', orNull(string)),
+  version: described('Where POST /agents/{name}/install has installed it', orNull(string)),
+}, { relies: ['name', 'title', 'command', 'packageName', 'installed'] });
+
+export const agentList = shape<AgentList>(
+  { agents: list(agentListing), defaultAgent: string },
+  { name: 'a list of agents', relies: ['agents', 'defaultAgent'] },
+);
 
 // Parsers. ------------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
  * The state of the server on the wire.
  * @module
  */
+import { type Parser, boolean } from '../base/parse.ts';
+import { only, shape } from './answer.ts';
 import type { Mode } from './jobs.ts';
 import type { TerminalBackend } from './terminals.ts';
 import type { LastUpdate, UpdateState, UpdateStep } from './updates.ts';
@@ -81,6 +83,12 @@ export interface Health extends HealthOfShells, HealthOfAgents, HealthOfTerminal
   readonly wrapper: { readonly pid: number } | null;
   readonly update: HealthUpdate;
 }
+
+/** Describes what every answer has; with the key there is more. */
+export const health = shape<Pick<Health | Liveness, 'status' | 'authenticated'>>(
+  { status: only('ok'), authenticated: boolean },
+  { name: 'the health of a machine-sidecar', relies: ['status', 'authenticated'] },
+) as Parser<Health | Liveness>;
 
 /** A summary of updates; `GET /update` has more. */
 export interface HealthUpdate {

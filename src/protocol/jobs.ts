@@ -455,21 +455,8 @@ const waitFor = (byDefault: WaitFor): Parser<WaitFor | undefined> => described(
   + `"turn": a turn has ended. Default: ${byDefault}.`,
   optional(oneOf(...waits)));
 
-export interface ExecQuery {
-  readonly wait: number | undefined;
-  /** Default `end`. */
-  readonly waitFor: WaitFor | undefined;
-}
-
-export const execQuery: Parser<ExecQuery> = object({ wait: waitSeconds, waitFor: waitFor('end') });
-
-export interface JobQuery {
-  readonly wait: number | undefined;
-  /** Default `change`. */
-  readonly waitFor: WaitFor | undefined;
-  readonly tailLines: number | undefined;
-  readonly maxBytes: number | undefined;
-}
+export const execQuery = object({ wait: waitSeconds, waitFor: waitFor('end') });
+export type ExecQuery = Parsed<typeof execQuery>;
 
 const jobQueryObject = object({
   wait: waitSeconds,
@@ -479,27 +466,17 @@ const jobQueryObject = object({
     optional(fromText(integer({ min: 0, max: 16 * 2 ** 20 })))),
 });
 
-export const jobQuery: Parser<JobQuery> = parser(jobQueryObject.schema, (value, at) => {
+export const jobQuery = parser(jobQueryObject.schema, (value, at) => {
   const query = jobQueryObject(value, at);
   if (query.waitFor !== undefined && query.wait === undefined)
     throw new ParseError(`${at}.waitFor`, 'expected wait beside it: the seconds to wait');
   return query;
 });
+export type JobQuery = Parsed<typeof jobQuery>;
 
 const label = text({ pattern: /^[^:]+:/s, expected: 'name:value' });
 
-export interface ListQuery {
-  readonly limit: number | undefined;
-  readonly status: JobStatus | undefined;
-  readonly reason: JobReason | undefined;
-  readonly label: readonly string[] | undefined;
-  readonly name: string | undefined;
-  readonly waitsFor: 'input' | undefined;
-  readonly before: JobId | undefined;
-  readonly output: boolean | undefined;
-}
-
-export const listQuery: Parser<ListQuery> = object({
+export const listQuery = object({
   limit: described(
     `How many, newest first. Default ${defaults.listLimit}.`,
     optional(fromText(integer({ min: 1, max: 1000 }))),
@@ -513,20 +490,13 @@ export const listQuery: Parser<ListQuery> = object({
   before: described('Only jobs older than this one.', optional(jobId)),
   output: described('With the output texts.', optional(flag)),
 });
-
-/** Selects the jobs in `GET /jobs/events`. */
-export interface FeedQuery {
-  readonly job: readonly JobId[] | undefined;
-  readonly label: readonly string[] | undefined;
-  readonly name: string | undefined;
-  readonly after: string | undefined;
-  readonly until: 'finished' | undefined;
-}
+export type ListQuery = Parsed<typeof listQuery>;
 
 /** Limit on the jobs in the address of one stream, which must stay below the limits of servers and proxies. */
 export const maxFeedJobs = 200;
 
-export const feedQuery: Parser<FeedQuery> = object({
+/** Selects the jobs in `GET /jobs/events`. */
+export const feedQuery = object({
   job: described(
     `Only these jobs; may be given up to ${maxFeedJobs} times. Default: all that fit.`,
     optional(repeated(jobId, { max: maxFeedJobs })),
@@ -542,70 +512,49 @@ export const feedQuery: Parser<FeedQuery> = object({
     optional(oneOf('finished')),
   ),
 });
+export type FeedQuery = Parsed<typeof feedQuery>;
 
-export interface OutputQuery {
-  readonly offset: number | undefined;
-  readonly limit: number | undefined;
-  readonly tailLines: number | undefined;
-  readonly follow: boolean | undefined;
-}
-
-export const outputQuery: Parser<OutputQuery> = object({
+export const outputQuery = object({
   offset,
   limit: described('At most so many bytes.', optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })))),
   tailLines: lines,
   follow: described('Continue until the job ends.', optional(flag)),
 });
+export type OutputQuery = Parsed<typeof outputQuery>;
 
-export interface EventsQuery {
-  readonly after: string | undefined;
-}
-
-export const eventsQuery: Parser<EventsQuery> = object({
+export const eventsQuery = object({
   after: described(
     'Continue after this event id; the header Last-Event-ID says the same.',
     optional(text({ max: 64 })),
   ),
 });
+export type EventsQuery = Parsed<typeof eventsQuery>;
 
 // Bodies of the calls on a job. ---------------------------------------------------------------------------------------
 
-export interface NudgeRequest {
-  readonly input: string | undefined;
-}
-
-export const nudgeRequest: Parser<NudgeRequest> = object({
+export const nudgeRequest = object({
   input: described('What to write to stdin. Default: a newline.', optionalText(text({ max: 2 ** 20, allowNul: true }))),
 });
+export type NudgeRequest = Parsed<typeof nudgeRequest>;
 
-export interface CancelRequest {
-  readonly signal: SignalName | undefined;
-  readonly graceSeconds: number | undefined;
-}
-
-export const cancelRequest: Parser<CancelRequest> = object({
+export const cancelRequest = object({
   signal: described('Sent first. Default SIGTERM.', optional(signal)),
   graceSeconds: described('Seconds until SIGKILL. Default: the killGrace of the job.', optional(graceSeconds)),
 });
+export type CancelRequest = Parsed<typeof cancelRequest>;
 
-export interface SignalRequest {
-  readonly signal: SignalName;
-}
-
-export const signalRequest: Parser<SignalRequest> = object({
+export const signalRequest = object({
   signal: described(
     'Sent to the process group of the job. In a persistent shell SIGINT stops the command, whatever it does.',
     signal,
   ),
 });
+export type SignalRequest = Parsed<typeof signalRequest>;
 
 export const resizeRequest: Parser<TerminalSize> = object({ cols: side, rows: side });
 
-export interface StdinQuery {
-  readonly eof: boolean | undefined;
-}
-
-export const stdinQuery: Parser<StdinQuery> = object({ eof: described('Close stdin after it.', optional(flag)) });
+export const stdinQuery = object({ eof: described('Close stdin after it.', optional(flag)) });
+export type StdinQuery = Parsed<typeof stdinQuery>;
 
 /** A call without parameters: an empty object, or no body at all. */
 export const noBody: Parser<{ readonly [field: string]: never }> = object({});

@@ -2,8 +2,9 @@
  * Persistent shells on the wire.
  * @module
  */
-import { refuse } from '../base/parse.ts';
-import type { JobId } from './ids.ts';
+import { boolean, described, refuse } from '../base/parse.ts';
+import { integer, list, maybe, only, orNull, seconds, shape, string, word } from './answer.ts';
+import { type JobId, jobId } from './ids.ts';
 
 /** The supported persistent shells, in order of preference. */
 export const shellKinds = ['bash', 'zsh', 'sh', 'pwsh', 'powershell'] as const;
@@ -56,6 +57,11 @@ export interface ShellEnded {
   readonly exitCode?: number;
 }
 
+export const shellEnded = shape<ShellEnded>({
+  reason: word(...shellEndReasons),
+  exitCode: maybe(described('Of the shell, 128+n for signal n; absent: not known', integer)),
+});
+
 /** For the first job of a shell: how the previous shell ended. */
 export interface ShellStarted {
   readonly reason: ShellStartReason;
@@ -64,6 +70,12 @@ export interface ShellStarted {
   /** The exit code of the previous shell. Absent: there was no previous shell, or the code is unknown. */
   readonly exitCode?: number;
 }
+
+export const shellStarted = shape<ShellStarted>({
+  reason: word(...shellStartReasons),
+  start: described('How often the shell was started', integer),
+  exitCode: maybe(described('Of the shell before; absent: not known', integer)),
+});
 
 /** `running`: a job runs in the shell. `stopped`: its process has ended; the next job starts another. */
 export type SessionStatus = 'running' | 'idle' | 'stopped';
@@ -90,6 +102,24 @@ export interface Session {
   readonly bootstrapCommand: string | null;
 }
 
+export const session = shape<Session>({
+  sessionKey: string,
+  shell: word(...shellKinds),
+  status: described(
+    'stopped: its process has ended; the next job starts another', word('running', 'idle', 'stopped'),
+  ),
+  createdAt: seconds,
+  lastUsedAt: seconds,
+  lastOutputAt: orNull(seconds),
+  processAlive: boolean,
+  activeCommand: described('A job runs in it', boolean),
+  activeJobId: orNull(jobId),
+  pid: orNull(integer),
+  starts: described('How often its process was started', integer),
+  workdir: described('Where each process begins', string),
+  bootstrapCommand: orNull(string),
+}, { name: 'a session', relies: ['sessionKey', 'status'] });
+
 /** `GET /sessions`. */
 export interface SessionList {
   readonly sessions: readonly Session[];
@@ -100,3 +130,9 @@ export interface SessionDeleted {
   readonly deleted: true;
   readonly sessionKey: string;
 }
+
+export const sessionList = shape<SessionList>(
+  { sessions: list(session) }, { name: 'a list of sessions', relies: ['sessions'] },
+);
+
+export const sessionDeleted = shape<SessionDeleted>({ deleted: only(true), sessionKey: string });

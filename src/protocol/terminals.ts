@@ -3,9 +3,10 @@
  * @module
  */
 import {
-  type Parser, ParseError, described, flag, fieldsOf, fromJson, fromText, integer, object, oneOf, optional,
+  type Parsed, type Parser, ParseError, boolean, described, flag, fieldsOf, fromJson, fromText, integer, object, oneOf, optional,
   optionalText, parser, record, text,
 } from '../base/parse.ts';
+import { list, maybe, number, only, orNull, seconds, shape, string, integer as whole, word } from './answer.ts';
 import { type JobId, jobId } from './ids.ts';
 
 /** Has the format of a job id, and marks all processes of the terminal as a job id does. */
@@ -62,10 +63,42 @@ export interface Terminal {
   readonly warnings?: readonly string[];
 }
 
+export const terminal = shape<Terminal>({
+  terminalId,
+  name: orNull(string),
+  status: word('running', 'ended', 'lost'),
+  reason: orNull(word(...terminalReasons)),
+  command: described('null: the shell of the user', orNull(string)),
+  workdir: string,
+  cols: whole,
+  rows: whole,
+  pid: whole,
+  backend: word(...terminalBackends),
+  ofConnection: described('It ends with the WebSocket that it was made for', boolean),
+  attached: whole,
+  createdAt: seconds,
+  lastActivityAt: seconds,
+  finishedAt: orNull(number),
+  exitCode: maybe(described('128+n for signal n, -1 unknown; absent while it runs', whole)),
+  warnings: maybe(described('What its caller should know, in words; absent: nothing', list(string))),
+}, { name: 'a terminal', relies: ['terminalId', 'status'] });
+
+export interface TerminalList {
+  readonly terminals: readonly Terminal[];
+}
+
+export const terminalList = shape<TerminalList>(
+  { terminals: list(terminal) }, { name: 'a list of terminals', relies: ['terminals'] },
+);
+
 export interface TerminalDeleted {
   readonly deleted: true;
   readonly terminalId: TerminalId;
 }
+
+export const terminalDeleted = shape<TerminalDeleted>({ deleted: only(true), terminalId });
+
+export const terminalSize = shape<TerminalSize>({ cols: whole, rows: whole });
 
 /** Limit on columns and on rows. */
 const longestSide = 10_000;
@@ -83,16 +116,7 @@ const workdir = described(
 const variable = text({ min: 1, max: 4096, pattern: /^[^=]+$/, expected: 'a name that is not empty and has no "="' });
 
 /** The body of `POST /terminals`. All fields are optional. */
-export interface TerminalRequest {
-  readonly command: string | undefined;
-  readonly workdir: string | undefined;
-  readonly env: { readonly [name: string]: string } | undefined;
-  readonly cols: number | undefined;
-  readonly rows: number | undefined;
-  readonly name: string | undefined;
-}
-
-export const terminalRequest: Parser<TerminalRequest> = object({
+export const terminalRequest = object({
   command,
   workdir,
   env: described(
@@ -103,57 +127,43 @@ export const terminalRequest: Parser<TerminalRequest> = object({
   rows: described('Default 24.', optional(side)),
   name: described('To find it again.', optionalText(text({ max: 256 }))),
 });
+export type TerminalRequest = Parsed<typeof terminalRequest>;
 
 /** The query of a WebSocket with a terminal of its own. */
-export interface OwnTerminalQuery {
-  readonly command: string | undefined;
-  readonly workdir: string | undefined;
-  readonly cols: number | undefined;
-  readonly rows: number | undefined;
-}
-
-export const ownTerminalQuery: Parser<OwnTerminalQuery> = object({
+export const ownTerminalQuery = object({
   command: described(
     'Typed into the shell of the user, which stays when it has ended. Default: nothing.',
     optionalText(text({ min: 1, max: longestCommand })),
   ),
   workdir, cols: optional(fromText(side)), rows: optional(fromText(side)),
 });
+export type OwnTerminalQuery = Parsed<typeof ownTerminalQuery>;
 
-export interface AttachQuery {
-  readonly readonly: boolean | undefined;
-  readonly after: number | undefined;
-}
-
-export const attachQuery: Parser<AttachQuery> = object({
+export const attachQuery = object({
   readonly: described('Only looks: its input is refused, and it has no say in the size.', optional(flag)),
   after: described(
     'How many bytes of the output are known already: it continues after them. Default: the scrollback first.',
     optional(fromText(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }))),
   ),
 });
+export type AttachQuery = Parsed<typeof attachQuery>;
 
-export interface ScreenQuery {
-  readonly raw: boolean | undefined;
-}
-
-export const screenQuery: Parser<ScreenQuery> = object({
+export const screenQuery = object({
   raw: described('The bytes as they came, escape sequences and all.', optional(flag)),
 });
-
-export interface InputRequest {
-  readonly data: string;
-}
+export type ScreenQuery = Parsed<typeof screenQuery>;
 
 /** Limit on the input of one message. */
 const longestInput = 2 ** 20;
 const typed = text({ max: longestInput, allowNul: true });
 
-export const inputRequest: Parser<InputRequest> = object({ data: described('Typed as it is.', typed) });
+export const inputRequest = object({ data: described('Typed as it is.', typed) });
+export type InputRequest = Parsed<typeof inputRequest>;
 
 export interface InputAccepted {
   readonly writtenBytes: number;
 }
+export const inputAccepted = shape<InputAccepted>({ writtenBytes: whole });
 
 export const sizeRequest: Parser<TerminalSize> = object({ cols: side, rows: side });
 

@@ -3,17 +3,11 @@
  * @module
  */
 import {
-  ParseError, type Parser, boolean, described, flag, object, optional, optionalText, parser, text,
+  type Parsed, ParseError, boolean, described, flag, object, optional, optionalText, parser, text,
 } from '../base/parse.ts';
+import { list, number, orNull, seconds, shape, shapeOrNull, string, word } from './answer.ts';
 
-/** The body of `POST /update`. All of it may be left out. */
-export interface UpdateRequest {
-  readonly version: string | undefined;
-  readonly ifIdle: boolean | undefined;
-  readonly allowDowngrade: boolean | undefined;
-}
-
-const fields: Parser<UpdateRequest> = object({
+const fields = object({
   version: described(
     'This version and no other, even if it went wrong before. Default: the one that the source names, such as the '
       + 'latest.',
@@ -28,13 +22,15 @@ const fields: Parser<UpdateRequest> = object({
   allowDowngrade: described('With version: it may be older than the one that runs.', optional(boolean)),
 });
 
-export const updateRequest: Parser<UpdateRequest> = parser(fields.schema, (value, path) => {
+/** The body of `POST /update`. All of it may be left out. */
+export const updateRequest = parser(fields.schema, (value, path) => {
   const request = fields(value, path);
   if (request.allowDowngrade === true && request.version === undefined) {
     throw new ParseError(`${path}.allowDowngrade`, 'expected it together with version, which is missing');
   }
   return request;
 });
+export type UpdateRequest = Parsed<typeof updateRequest>;
 
 /** The answer to `POST /update`. The update itself continues after the answer; `GET /update` reports its progress. */
 export interface UpdateAnswer {
@@ -43,6 +39,12 @@ export interface UpdateAnswer {
   readonly version: string;
   readonly message: string;
 }
+
+export const updateAnswer = shape<UpdateAnswer>({
+  status: described('current: that version runs already, and nothing is done', word('updating', 'current')),
+  version: string,
+  message: string,
+}, { name: 'whether an update has begun', relies: ['status', 'version'] });
 
 /** The step of an update. `switching`: the new version is ready, and the old one hands over. */
 export type UpdateStep = 'finding' | 'downloading' | 'verifying' | 'unpacking' | 'starting' | 'switching';
@@ -92,10 +94,48 @@ export interface UpdateState {
 }
 
 /** The query of `GET /update`. */
-export interface UpdateQuery {
-  readonly check: boolean | undefined;
-}
-
-export const updateQuery: Parser<UpdateQuery> = object({
+export const updateQuery = object({
   check: described('Asks the source first, which may take some seconds.', optional(flag)),
 });
+
+export const updateState = shape<UpdateState>({
+  current: described('The version that runs', string),
+  previous: described(
+    'What a roll-back goes to; null: the version that was installed by hand, or nothing', orNull(string),
+  ),
+  wrapper: described('Whether a wrapper is there to carry out an update', boolean),
+  source: described('Where new versions come from', string),
+  available: described(
+    'What the source named when it was last asked; null: it was not, or could not be',
+    shapeOrNull<NonNullable<UpdateState['available']>>({ version: string, isNewer: boolean, checkedAt: seconds }),
+  ),
+  checkError: described('Why the source could not be asked the last time', orNull(string)),
+  progress: described('An update that is under way', shapeOrNull<UpdateProgress>({
+    version: described('null while it is being found', orNull(string)),
+    step: word('finding', 'downloading', 'verifying', 'unpacking', 'starting', 'switching'),
+    startedAt: seconds,
+  })),
+  probation: described(
+    'The current version has yet to prove itself',
+    shapeOrNull<NonNullable<UpdateState['probation']>>({ version: string, startedAt: seconds, endsAt: seconds }),
+  ),
+  lastOutcome: described('How the last attempt ended', shapeOrNull<LastUpdate>({
+    status: word('updated', 'rolled_back', 'failed'),
+    from: described('null: the version that was installed by hand', orNull(string)),
+    to: orNull(string),
+    reason: string,
+    at: seconds,
+  })),
+  bad: described(
+    'Versions that went wrong: not tried again unless asked for by name',
+    list(shape<UpdateState['bad'][number]>({ version: string, reason: string, at: seconds })),
+  ),
+  automatic: described(
+    'null: updates come only when they are asked for',
+    shapeOrNull<NonNullable<UpdateState['automatic']>>({
+      intervalSeconds: number,
+      window: described('HH:MM-HH:MM, local time', orNull(string)),
+      nextCheckAt: seconds,
+    }),
+  ),
+}, { name: 'the state of updates', relies: ['current', 'available', 'progress', 'probation', 'lastOutcome'] });

@@ -10,8 +10,10 @@ import { array, integer, object, optional, repeated, text, fromText } from '../.
 import { createAuthenticator } from '../../src/http/auth/auth.ts';
 import { type RoutingOptions, type HttpServerOptions, type Measurement, createHttpServer } from '../../src/http/server/listen.ts';
 import { type Reply, events, json, stream } from '../../src/http/routing/reply.ts';
-import { type Request, type Route, route } from '../../src/http/routing/route.ts';
+import { type Opened, type Request, type Route, bind, bindWebSocket } from '../../src/http/routing/route.ts';
+import { type EndpointOptions, type Method, type PathParams, endpoint, webSocketEndpoint } from '../../src/protocol/endpoint.ts';
 import { ProblemError } from '../../src/protocol/problem.ts';
+import type { WebSocketLimits } from '../../src/websocket/connection.ts';
 
 export const key = 'the-key-of-the-tests';
 
@@ -33,6 +35,27 @@ export interface Answer {
   readonly headers: { readonly [name: string]: string };
   readonly text: string;
   readonly problem: { code: string; detail: string; error: string; status: number; title: string; type: string };
+}
+
+type Documented = Pick<EndpointOptions<unknown, unknown, unknown>, 'summary' | 'headers' | 'problems' | 'answers'>;
+type RouteOptions<Query, Body> = Pick<EndpointOptions<Query, Body, unknown>, 'access' | 'isVital' | 'query' | 'body'> & { readonly documentation: Documented };
+
+/** An endpoint and its handler in one. */
+export function route<const P extends string, Query = unknown, Body = unknown>(
+  method: Method, path: P, { documentation: documented, ...options }: RouteOptions<Query, Body>,
+  handle: (request: Request<PathParams<P>, Query, Body>) => Reply | Promise<Reply>,
+): Route {
+  return bind(endpoint<P, Query, Body, unknown>(method, path, { ...documented, ...options }), handle);
+}
+
+export function webSocket<const P extends string, Query = unknown>(
+  path: P,
+  { documentation: documented, limits, ...options }: Pick<EndpointOptions<Query, unknown, never>, 'access' | 'query' | 'protocols'> & {
+    readonly limits?: Partial<WebSocketLimits>; readonly documentation: Omit<Documented, 'answers'>;
+  },
+  open: (request: Request<PathParams<P>, Query>) => Opened | Promise<Opened>,
+): Route {
+  return bindWebSocket(webSocketEndpoint(path, { ...documented, ...options }), open, limits);
 }
 
 const documentation = { summary: 'For tests', answers: { 200: { description: 'Whatever it is' } } };

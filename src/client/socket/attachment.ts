@@ -4,14 +4,16 @@
  * @module
  */
 import { onAbort } from '../../base/abort.ts';
+import { pathOf } from '../../protocol/endpoint.ts';
+import { attachToTerminal } from '../../protocol/endpoints/terminals.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import {
   type ServerMessage, type TerminalId, type TerminalReason, type TerminalSize, binaryProtocol,
 } from '../../protocol/terminals.ts';
-import { terminalMessage } from '../answers.ts';
-import type { Endpoint } from '../transport/endpoint.ts';
+import type { Transport } from '../transport/transport.ts';
 import { isPassing } from '../transport/event-stream.ts';
 import { backoffMs, pause } from '../transport/pause.ts';
+import { terminalMessage } from './server-message.ts';
 import { openSocket } from './socket.ts';
 import type { Socket, SocketEnd } from './socket-inbox.ts';
 
@@ -72,7 +74,7 @@ export class Attachment {
   readonly terminalId: TerminalId;
   /** How the terminal ended; `undefined`: it was left. Rejects when the server cannot be reached any more. */
   readonly ended: Promise<TerminalEnd | undefined>;
-  readonly #endpoint: Endpoint;
+  readonly #transport: Transport;
   readonly #options: AttachOptions;
   readonly #over = new AbortController();
   #isLeft = false;
@@ -86,10 +88,10 @@ export class Attachment {
   #failures = 0;
   #isBegun = false;
 
-  private constructor(endpoint: Endpoint, id: TerminalId, options: AttachOptions) {
+  private constructor(transport: Transport, id: TerminalId, options: AttachOptions) {
     const { cols, rows, signal, after } = options;
     this.terminalId = id;
-    this.#endpoint = endpoint;
+    this.#transport = transport;
     this.#options = options;
     this.#position = after;
     if (cols !== undefined && rows !== undefined) this.#size = { cols, rows };
@@ -100,8 +102,8 @@ export class Attachment {
   }
 
   /** Resolves once it is attached. */
-  static async open(endpoint: Endpoint, id: TerminalId, options: AttachOptions): Promise<Attachment> {
-    const attachment = new Attachment(endpoint, id, options);
+  static async open(transport: Transport, id: TerminalId, options: AttachOptions): Promise<Attachment> {
+    const attachment = new Attachment(transport, id, options);
     const begun = new Promise<void>((resolve) => { attachment.#begin = resolve; });
     await Promise.race([begun, attachment.ended]);
     return attachment;
@@ -177,7 +179,7 @@ export class Attachment {
   }
 
   async #attached(): Promise<TerminalEnd> {
-    const { retry, reconnectMs: usualMs } = this.#endpoint;
+    const { retry, reconnectMs: usualMs } = this.#transport;
     const { reconnectMs = usualMs, onLost } = this.#options;
     const { signal } = this.#over;
     let lostAtMs = 0;
@@ -203,8 +205,8 @@ export class Attachment {
   async #connection(): Promise<TerminalEnd> {
     const { signal } = this.#over;
     const query = { readonly: this.#options.readonly === true ? true : undefined, after: this.#position };
-    const path = `/terminals/${encodeURIComponent(this.terminalId)}/attach`;
-    const socket = await openSocket(this.#endpoint, { path, query, protocol: binaryProtocol, signal });
+    const path = pathOf(attachToTerminal, { id: this.terminalId });
+    const socket = await openSocket(this.#transport, { path, query, protocol: binaryProtocol, signal });
     let isHeard = true;
     let isBusy = false;
     const looking = setInterval(() => {
@@ -236,7 +238,7 @@ export class Attachment {
       await this.#options.onOutput?.(message);
       return undefined;
     }
-    const said = terminalMessage(message.replace(/^\0/, ''), this.#endpoint.base);
+    const said = terminalMessage(message.replace(/^\0/, ''), this.#transport.base);
     if (said) return this.#told(said, socket);
     return undefined;
   }
@@ -299,7 +301,7 @@ export class Attachment {
    * is unknown what the server has received of the rest.
    */
   #closed(end: SocketEnd): ProblemError {
-    const problem = lossOf(end, this.#endpoint.base);
+    const problem = lossOf(end, this.#transport.base);
     const rest = this.#sent.splice(0).filter(({ bytes }) => bytes.length > 0);
     if (end.isClean) this.#waiting.unshift(...rest);
     else for (const { settle } of rest) settle(problem);

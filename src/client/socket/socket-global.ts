@@ -2,10 +2,11 @@
  * A WebSocket in a page: opened with a one-time ticket. It cannot make the other side wait.
  * @module
  */
+import { makeTicket } from '../../protocol/endpoints/server.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import { ticketAnswer } from '../answers.ts';
-import type { Endpoint } from '../transport/endpoint.ts';
-import { addressOf, sendJson } from '../transport/request.ts';
+import type { Transport } from '../transport/transport.ts';
+import { call } from '../transport/call.ts';
+import { addressOf } from '../transport/request.ts';
 import { type Socket, type SocketCall, SocketInbox } from './socket-inbox.ts';
 
 /** The part of WHATWG's WebSocket that is used. */
@@ -24,20 +25,20 @@ type GlobalSocketClass = new (url: string, protocols: readonly string[]) => Glob
 
 /** @throws ProblemError `unreachable`, without the cause: a page cannot learn it. @throws the reason of the signal. */
 export async function openGlobalSocket(
-  endpoint: Endpoint,
+  transport: Transport,
   { path, query, protocol, signal }: SocketCall,
 ): Promise<Socket> {
   const { WebSocket: Known } = globalThis as { readonly WebSocket?: GlobalSocketClass };
   if (Known === undefined) throw new ProblemError('not_supported',
     'Cannot open a WebSocket: there is no WebSocket here');
-  const { ticket } = await sendJson(endpoint, { method: 'POST', path: '/tickets', signal }, ticketAnswer);
-  const address = addressOf(endpoint, { method: 'GET', path, query: { ...query, ticket } });
+  const { ticket } = await call(transport, makeTicket, { signal });
+  const address = addressOf(transport, { method: 'GET', path, query: { ...query, ticket } });
   const socket = new Known(address.replace(/^http/, 'ws'), [protocol]);
   socket.binaryType = 'arraybuffer';
   const inbox = new SocketInbox({ pause: () => undefined, resume: () => undefined });
   socket.addEventListener('message', ({ data }) => inbox.push(typeof data === 'string' ? data : new Uint8Array(data)));
   socket.addEventListener('close', ({ code, reason, wasClean }) => inbox.end({ code, reason, isClean: wasClean }));
-  await opened(socket, endpoint.base, signal);
+  await opened(socket, transport.base, signal);
   const end = (): void => {
     inbox.end({ code: 1006, reason: 'terminated', isClean: false });
     socket.close();

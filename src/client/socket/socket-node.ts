@@ -5,7 +5,7 @@
 import type { Socket as NetSocket } from 'node:net';
 import { ProblemError } from '../../protocol/problem.ts';
 import { type ConnectOptions, connectWebSocket } from '../../websocket/client.ts';
-import type { Endpoint } from '../transport/endpoint.ts';
+import type { Transport } from '../transport/transport.ts';
 import { networkFailure } from '../transport/failure.ts';
 import { addressOf } from '../transport/request.ts';
 import { type Socket, type SocketCall, SocketInbox } from './socket-inbox.ts';
@@ -14,11 +14,12 @@ import { type Socket, type SocketCall, SocketInbox } from './socket-inbox.ts';
 const messageBytes = 16 * 2 ** 20;
 
 /** @throws ProblemError the server's own; `unreachable`. @throws the reason of the signal. */
-export async function openNodeSocket(endpoint: Endpoint, call: SocketCall): Promise<Socket> {
+export async function openNodeSocket(transport: Transport, call: SocketCall): Promise<Socket> {
   const { path, query, protocol, signal } = call;
-  const connection = await connectWebSocket(addressOf(endpoint, { method: 'GET', path, query }), {
-    headers: endpoint.key === undefined ? {} : { Authorization: `Bearer ${endpoint.key}` },
-    protocols: [protocol], signal, messageBytes, openTimeoutMs: endpoint.requestTimeoutMs, connect: connectOf(endpoint),
+  const connection = await connectWebSocket(addressOf(transport, { method: 'GET', path, query }), {
+    headers: transport.key === undefined ? {} : { Authorization: `Bearer ${transport.key}` },
+    protocols: [protocol], signal, messageBytes,
+    openTimeoutMs: transport.requestTimeoutMs, connect: connectOf(transport),
   });
   const inbox = new SocketInbox({ pause: () => connection.pause(), resume: () => connection.resume() });
   connection.onMessage = (message) => inbox.push(message);
@@ -32,7 +33,7 @@ export async function openNodeSocket(endpoint: Endpoint, call: SocketCall): Prom
 }
 
 /** Reports failures to connect as for every other request. */
-function connectOf({ connect, base }: Endpoint): ConnectOptions['connect'] {
+function connectOf({ connect, base }: Transport): ConnectOptions['connect'] {
   if (connect === undefined) return undefined;
   return async (url, options) => {
     try {

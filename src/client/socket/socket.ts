@@ -2,7 +2,7 @@
  * A WebSocket to a server, the same in Node and in browsers: messages are read no faster than the caller awaits them.
  * @module
  */
-import type { Endpoint } from '../transport/endpoint.ts';
+import type { Transport } from '../transport/transport.ts';
 import { openGlobalSocket } from './socket-global.ts';
 import type { Socket, SocketCall } from './socket-inbox.ts';
 
@@ -11,10 +11,10 @@ import type { Socket, SocketCall } from './socket-inbox.ts';
  *
  * @throws ProblemError the server's own; `unreachable`. @throws the reason of the signal.
  */
-export async function openSocket(endpoint: Endpoint, call: SocketCall): Promise<Socket> {
-  if (!isNode()) return openGlobalSocket(endpoint, call);
+export async function openSocket(transport: Transport, call: SocketCall): Promise<Socket> {
+  if (!isNode()) return openGlobalSocket(transport, call);
   const { openNodeSocket } = await import('./socket-node.ts');
-  return openNodeSocket(endpoint, call);
+  return openNodeSocket(transport, call);
 }
 
 function isNode(): boolean {

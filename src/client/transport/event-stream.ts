@@ -4,7 +4,7 @@
  */
 import { defined } from '../../base/defined.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { Transport } from './transport.ts';
 import { badAnswer, networkFailure, problemOf } from './failure.ts';
 import { backoffMs, pause, scope } from './pause.ts';
 import { addressOf, type Call, requestInit } from './request.ts';
@@ -29,9 +29,9 @@ const silenceMs = 50_000;
  * `signal`.
  */
 export async function* resuming<T>(
-  endpoint: Endpoint, options: ResumeOptions, connect: () => AsyncIterable<T>, isLast: (item: T) => boolean,
+  transport: Transport, options: ResumeOptions, connect: () => AsyncIterable<T>, isLast: (item: T) => boolean,
 ): AsyncGenerator<T, void, undefined> {
-  const { signal, onLost, reconnectMs = endpoint.reconnectMs } = options;
+  const { signal, onLost, reconnectMs = transport.reconnectMs } = options;
   let failures = 0;
   let lostAtMs = 0;
   for (;;) {
@@ -41,14 +41,14 @@ export async function* resuming<T>(
         yield item;
         if (isLast(item)) return;
       }
-      throw networkFailure(new Error('the connection ended early'), endpoint.base);
+      throw networkFailure(new Error('the connection ended early'), transport.base);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       if (!(error instanceof ProblemError) || !isPassing(error)) throw error;
       failures += 1;
       if (failures === 1) lostAtMs = performance.now();
       if (performance.now() - lostAtMs > reconnectMs) throw error;
-      const delayMs = backoffMs(failures, endpoint.retry);
+      const delayMs = backoffMs(failures, transport.retry);
       onLost?.(error, delayMs);
       await pause(delayMs, signal);
     }
@@ -57,7 +57,7 @@ export async function* resuming<T>(
 
 /** The events of one connection, until it breaks or ends. @param lastEventId Resumes after this event. */
 export async function* receivedEvents(
-  endpoint: Endpoint,
+  transport: Transport,
   { path, query, lastEventId }: Pick<Call, 'path' | 'query'> & { readonly lastEventId: string | undefined },
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ReceivedEvent, void, undefined> {
@@ -67,10 +67,10 @@ export async function* receivedEvents(
   const call: Call = { method: 'GET', path, headers, ...defined({ query }) };
   const silence = scope(signal, silenceMs);
   try {
-    const response = await endpoint.fetch(addressOf(endpoint, call), requestInit(endpoint, call, silence.signal));
-    if (!response.ok) throw await problemOf(response, endpoint.base);
+    const response = await transport.fetch(addressOf(transport, call), requestInit(transport, call, silence.signal));
+    if (!response.ok) throw await problemOf(response, transport.base);
     if (!response.headers.get('content-type')?.startsWith('text/event-stream') || !response.body) {
-      throw badAnswer(endpoint.base, 'expected a text/event-stream');
+      throw badAnswer(transport.base, 'expected a text/event-stream');
     }
     const parser = new EventParser();
     const reader = response.body.getReader();
@@ -81,7 +81,7 @@ export async function* receivedEvents(
       yield* parser.push(value);
     }
   } catch (error) {
-    throw error instanceof ProblemError ? error : networkFailure(error, endpoint.base);
+    throw error instanceof ProblemError ? error : networkFailure(error, transport.base);
   } finally {
     silence.close();
   }

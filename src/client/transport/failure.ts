@@ -5,7 +5,7 @@
  */
 import type { JobId } from '../../protocol/ids.ts';
 import { ProblemError, readProblem } from '../../protocol/problem.ts';
-import type { Answer } from './endpoint.ts';
+import type { Answer } from './transport.ts';
 
 /** The longest error body that is read, in bytes. */
 const maxProblemBytes = 64 * 1024;

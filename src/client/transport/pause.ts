@@ -3,7 +3,7 @@
  * @module
  */
 import { onAbort } from '../../base/abort.ts';
-import type { RetryPolicy } from './endpoint.ts';
+import type { RetryPolicy } from './transport.ts';
 
 /** Resolves after `delayMs` milliseconds; rejects with the reason of `signal` as soon as it is aborted. */
 export function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {

@@ -3,13 +3,14 @@
  * @module
  */
 import { defined } from '../../base/defined.ts';
+import type { Method } from '../../protocol/endpoint.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import type { Answer, Endpoint, Sent } from './endpoint.ts';
+import type { Answer, Transport, Sent } from './transport.ts';
 import { badAnswer, networkFailure, problemOf, wasNeverSent } from './failure.ts';
 import { backoffMs, pause, scope } from './pause.ts';
 
 export interface Call {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: Method | 'HEAD';
   /** The path below the base address, segments encoded: `/jobs/x`. */
   readonly path: string;
   /** `undefined` leaves a parameter out; a list repeats it. */
@@ -34,9 +35,9 @@ export interface Call {
 export type Reader<T> = (response: Answer, attempt: number) => Promise<T>;
 
 /** Options that browsers and Node both understand; redirects are refused, as they would send the key elsewhere. */
-export function requestInit(endpoint: Endpoint, call: Call, signal: AbortSignal): RequestInit & Sent {
+export function requestInit(transport: Transport, call: Call, signal: AbortSignal): RequestInit & Sent {
   const headers: { [name: string]: string } = { Accept: 'application/json', ...call.headers };
-  if (endpoint.key !== undefined) headers['Authorization'] = `Bearer ${endpoint.key}`;
+  if (transport.key !== undefined) headers['Authorization'] = `Bearer ${transport.key}`;
   if (call.idempotencyKey !== undefined) headers['Idempotency-Key'] = call.idempotencyKey;
   if (typeof call.body === 'string') headers['Content-Type'] = 'application/json';
   else if (call.body !== undefined) headers['Content-Type'] = 'application/octet-stream';
@@ -58,7 +59,7 @@ const browserOnly = { cache: 'no-store' } as const;
  * @throws ProblemError `invalid_request` where a name in the path is empty, `.` or `..`: a URL treats these as steps,
  * not as names, and another call than the intended one would be made.
  */
-export function addressOf(endpoint: Endpoint, call: Call): string {
+export function addressOf(transport: Transport, call: Call): string {
   if (call.path !== '/' && call.path.split('/').slice(1).some((segment) => ['', '.', '..'].includes(segment))) {
     throw new ProblemError('invalid_request',
       `Cannot ask for ${JSON.stringify(call.path)}: no URL can name something that is empty, "." or ".."`);
@@ -70,45 +71,40 @@ export function addressOf(endpoint: Endpoint, call: Call): string {
     }
   }
   const suffix = query.size === 0 ? '' : `?${query}`;
-  return endpoint.base + call.path + suffix;
+  return transport.base + call.path + suffix;
 }
 
 /**
  * Sends `call` and reads its answer. GET, HEAD, DELETE and calls with an `Idempotency-Key` are tried again, within the
- * bounds of `endpoint.retry`, after a network failure and after a 429 or 503 with `Retry-After`; any call is tried
+ * bounds of `transport.retry`, after a network failure and after a 429 or 503 with `Retry-After`; any call is tried
  * again when nothing was sent at all or the server was shutting down.
  *
  * @throws ProblemError the server's own; `unreachable`, `bad_answer`; or the reason of `call.signal`.
  */
-export async function send<T>(endpoint: Endpoint, call: Call, read: Reader<T>): Promise<T> {
+export async function send<T>(transport: Transport, call: Call, read: Reader<T>): Promise<T> {
   const startedAtMs = performance.now();
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await tryOnce(endpoint, call, attempt, read);
+      return await tryOnce(transport, call, attempt, read);
     } catch (error) {
       if (call.signal?.aborted) throw call.signal.reason;
       if (!(error instanceof ProblemError)) throw error;
-      const isPatient = attempt + 1 < endpoint.retry.attempts
+      const isPatient = attempt + 1 < transport.retry.attempts
         || performance.now() - startedAtMs < (call.persistMs ?? 0);
-      const delayMs = isPatient ? retryDelayMs(error, call, attempt, endpoint) : undefined;
+      const delayMs = isPatient ? retryDelayMs(error, call, attempt, transport) : undefined;
       if (delayMs === undefined) throw error;
       await pause(delayMs, call.signal);
     }
   }
 }
 
-/** Sends `call` and returns its JSON answer, checked by `check`. */
-export function sendJson<T>(endpoint: Endpoint, call: Call, check: (value: unknown, from: string) => T): Promise<T> {
-  return send(endpoint, call, async (response) => check(await readJson(endpoint, response), endpoint.base));
-}
-
 /** @throws ProblemError `bad_answer` when the body is not JSON. */
-export async function readJson(endpoint: Endpoint, response: Answer): Promise<unknown> {
+export async function readJson(transport: Transport, response: Answer): Promise<unknown> {
   const body = await response.text();
   try {
     return JSON.parse(body) as unknown;
   } catch (error) {
-    throw badAnswer(endpoint.base, 'expected JSON', error);
+    throw badAnswer(transport.base, 'expected JSON', error);
   }
 }
 
@@ -118,26 +114,27 @@ export function newIdempotencyKey(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-async function tryOnce<T>(endpoint: Endpoint, call: Call, attempt: number, read: Reader<T>): Promise<T> {
+async function tryOnce<T>(transport: Transport, call: Call, attempt: number, read: Reader<T>): Promise<T> {
   // A timer beyond 2^31 ms would fire at once.
-  const limitMs = Math.min(endpoint.requestTimeoutMs + (call.holdMs ?? 0), 2 ** 31 - 1);
+  const limitMs = Math.min(transport.requestTimeoutMs + (call.holdMs ?? 0), 2 ** 31 - 1);
   const attemptScope = scope(call.signal, limitMs);
   try {
-    const response = await endpoint.fetch(addressOf(endpoint, call), requestInit(endpoint, call, attemptScope.signal));
-    if (!response.ok && !call.accept?.includes(response.status)) throw await problemOf(response, endpoint.base);
+    const init = requestInit(transport, call, attemptScope.signal);
+    const response = await transport.fetch(addressOf(transport, call), init);
+    if (!response.ok && !call.accept?.includes(response.status)) throw await problemOf(response, transport.base);
     return await read(response, attempt);
   } catch (error) {
     if (call.signal?.aborted) throw call.signal.reason;
-    if (attemptScope.isOverdue()) throw networkFailure(attemptScope.signal.reason, endpoint.base);
-    throw error instanceof ProblemError ? error : networkFailure(error, endpoint.base);
+    if (attemptScope.isOverdue()) throw networkFailure(attemptScope.signal.reason, transport.base);
+    throw error instanceof ProblemError ? error : networkFailure(error, transport.base);
   } finally {
     attemptScope.close();
   }
 }
 
 /** Milliseconds until the next try; `undefined`: there is no next try. */
-function retryDelayMs(error: ProblemError, call: Call, attempt: number, endpoint: Endpoint): number | undefined {
-  const { retry } = endpoint;
+function retryDelayMs(error: ProblemError, call: Call, attempt: number, transport: Transport): number | undefined {
+  const { retry } = transport;
   const isSafe = (call.method !== 'POST' && call.method !== 'PATCH') || call.idempotencyKey !== undefined;
   if (error.code === 'unreachable') {
     return isSafe || wasNeverSent(error) ? backoffMs(attempt + 1, retry) : undefined;

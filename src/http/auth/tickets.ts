@@ -3,11 +3,13 @@
  * @module
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { checkSame, type Idempotency, idempotencyHeader, idempotencyOf } from '../../process/state/idempotency.ts';
+import { checkSame, type Idempotency, idempotencyOf } from '../../process/state/idempotency.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import type { Ticket } from '../../protocol/tickets.ts';
+import { callName } from '../../protocol/endpoint.ts';
+import { makeTicket } from '../../protocol/endpoints/server.ts';
 import { json } from '../routing/reply.ts';
-import { type Route, route } from '../routing/route.ts';
+import { type Route, bind } from '../routing/route.ts';
 
 const lifetimeMs = 30_000;
 const maxOpen = 1024;
@@ -79,19 +81,7 @@ export class Tickets {
 
 export function ticketRoutes(tickets: Tickets): Route[] {
   return [
-    route('POST', '/tickets', {
-      documentation: {
-        summary: 'A one-time ticket to open a WebSocket with',
-        description: 'For pages, which cannot send the key with a WebSocket: it goes into the address '
-          + 'as ?ticket=, holds for 30 seconds and once.',
-        headers: idempotencyHeader,
-        answers: { 201: { description: 'A ticket', schema: {
-          type: 'object', required: ['ticket', 'expiresAt'],
-          properties: { ticket: { type: 'string' }, expiresAt: { type: 'number', description: 'Unix seconds.' } },
-        } } },
-        problems: ['too_many_tickets', 'idempotency_mismatch'],
-      },
-    }, (request) => json(201, tickets.issue(idempotencyOf(request, 'POST /tickets')))),
+    bind(makeTicket, (request) => json(201, tickets.issue(idempotencyOf(request, callName(makeTicket, {}))))),
   ];
 }
 

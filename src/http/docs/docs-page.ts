@@ -23,7 +23,7 @@ ${table('', problems)}
 }
 
 function section(route: Route): string {
-  const { summary, description, answers } = route.documentation;
+  const { summary, description, answers } = route;
   const id = `${route.method}${route.path}`.replaceAll(/\W+/g, '-').toLowerCase();
   const parameters = parametersOf(route).map((parameter) =>
     [`<code>${escape(parameter.name)}</code> <small>${parameter.in}</small>`,

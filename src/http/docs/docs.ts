@@ -7,7 +7,8 @@ import { docsPage } from './docs-page.ts';
 import { type ApiDescription, openApi } from './openapi.ts';
 import { pageHeaders } from './page.ts';
 import { jsonText, text } from '../routing/reply.ts';
-import { type Route, route } from '../routing/route.ts';
+import { type Route, bind } from '../routing/route.ts';
+import { getDocs, getOpenApi } from '../../protocol/endpoints/server.ts';
 
 /** The two public routes, which document `routes` and themselves. */
 export function documentationRoutes(api: ApiDescription): Route[] {
@@ -19,20 +20,11 @@ export function documentationRoutes(api: ApiDescription): Route[] {
   // The system takes 3 ms to copy a document for a client that does not read, and anyone may ask for it.
   const turns = new TurnQueue();
   const own: Route[] = [
-    route('GET', '/openapi.json', {
-      access: 'public',
-      documentation: {
-        summary: 'This API as an OpenAPI 3.1 document',
-        answers: { 200: { description: 'The document', type: 'application/json' } },
-      },
-    }, async () => {
+    bind(getOpenApi, async () => {
       await turns.turn();
       return jsonText(200, document ??= Buffer.from(JSON.stringify(openApi(whole))));
     }),
-    route('GET', '/docs', {
-      access: 'public',
-      documentation: { summary: 'This API for people', answers: { 200: { description: 'A page', type: 'text/html' } } },
-    }, async () => {
+    bind(getDocs, async () => {
       await turns.turn();
       return text(200, 'text/html; charset=utf-8', page ??= Buffer.from(docsPage(whole)), pageHeaders);
     }),

@@ -4,13 +4,14 @@
  */
 import { htmlPage, pageHeaders } from './page.ts';
 import { type Reply, jsonText, text } from '../routing/reply.ts';
-import { type Route, route } from '../routing/route.ts';
+import { type Route, bind } from '../routing/route.ts';
+import { getDocs, getHealth, getHome, getOpenApi } from '../../protocol/endpoints/server.ts';
 
 const description =
   'Runs commands, shells, terminals and coding agents on this machine for programs that have its key.';
 const project = 'https://www.npmjs.com/package/machine-sidecar';
 /** Relative, so that they work behind a reverse proxy that adds a path. */
-const links = { docs: 'docs', openapi: 'openapi.json', health: 'health' } as const;
+const links = { docs: below(getDocs), openapi: below(getOpenApi), health: below(getHealth) };
 
 const page = htmlPage('machine-sidecar', `
 <h1>machine-sidecar</h1>
@@ -28,28 +29,15 @@ const page = htmlPage('machine-sidecar', `
 const summary = JSON.stringify({
   name: 'machine-sidecar',
   description,
-  links: { docs: `/${links.docs}`, openapi: `/${links.openapi}`, health: `/${links.health}`, readme: project },
+  links: { docs: getDocs.path, openapi: getOpenApi.path, health: getHealth.path, readme: project },
 });
 
 export function homeRoutes(): Route[] {
-  return [
-    route('GET', '/', {
-      access: 'public',
-      documentation: {
-        summary: 'What this server is, and where its documentation is',
-        description: 'A page where Accept names text/html, as browsers do; JSON with links otherwise.',
-        answers: { 200: { description: 'A page, or the links', type: 'application/json', schema: {
-          type: 'object',
-          required: ['name', 'description', 'links'],
-          properties: {
-            name: { type: 'string' },
-            description: { type: 'string' },
-            links: { type: 'object', additionalProperties: { type: 'string' } },
-          },
-        } } },
-      },
-    }, ({ headers }) => home(headers.accept)),
-  ];
+  return [bind(getHome, ({ headers }) => home(headers.accept))];
+}
+
+function below({ path }: { readonly path: string }): string {
+  return path.slice(1);
 }
 
 function home(accept: string | undefined): Reply {

@@ -20,6 +20,10 @@ type Json = { readonly [member: string]: unknown };
 const problemsOfAll: readonly ProblemCode[] = ['invalid_request', 'internal'];
 const problemsOfKey: readonly ProblemCode[] = ['unauthorized', 'too_many_attempts'];
 const problemsOfBody: readonly ProblemCode[] = ['payload_too_large', 'unsupported_media_type'];
+const problemsOfKeyedCalls: readonly ProblemCode[] = ['idempotency_mismatch'];
+const idempotencyHeader = {
+  'Idempotency-Key': 'The same key and request again: the first answer again, and nothing happens.',
+} as const;
 const problemReference = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
 
 export function openApi(api: ApiDescription): Json {
@@ -52,8 +56,9 @@ export function problemsOf(route: Route): ReadonlyMap<number, readonly ProblemCo
   const codes = new Set<ProblemCode>([
     ...problemsOfAll,
     ...(route.access === 'public' ? [] : problemsOfKey),
+    ...(route.isIdempotent === true ? problemsOfKeyedCalls : []),
     ...(route.body === undefined ? [] : problemsOfBody),
-    ...(route.documentation.problems ?? []),
+    ...(route.problems ?? []),
   ]);
   const byStatus = new Map<number, ProblemCode[]>();
   for (const { code, status } of problemTable()) {
@@ -79,21 +84,21 @@ export function parametersOf(route: Route): Parameter[] {
     ...Object.entries(properties).map(([name, schema]) => ({
       name, in: 'query' as const, required: required.includes(name), ...descriptionOf(schema), schema,
     })),
-    ...Object.entries(route.documentation.headers ?? {}).map(([name, description]) => ({
+    ...Object.entries({ ...(route.isIdempotent === true ? idempotencyHeader : {}), ...route.headers }).map(([name, description]) => ({
       name, in: 'header' as const, required: false, description, schema: { type: 'string' },
     })),
   ];
 }
 
 function operation(route: Route): Json {
-  const { summary, description } = route.documentation;
+  const { summary, description } = route;
   return {
     operationId: operationId(route),
     summary,
     ...defined({ description }),
     ...(route.access === 'public' ? { security: [] } : {}),
     parameters: parametersOf(route),
-    ...(route.body === undefined ? {} : { requestBody: requestBody(route.body) }),
+    ...(route.body === undefined ? {} : { requestBody: requestBody(route.body, route.example) }),
     responses: { ...answersOf(route), ...failuresOf(route) },
   };
 }
@@ -104,14 +109,15 @@ function operationId({ method, path }: Route): string {
   return method.toLowerCase() + words.map((word) => (word[0] ?? '').toUpperCase() + word.slice(1)).join('');
 }
 
-function requestBody(body: NonNullable<Route['body']>): Json {
+function requestBody(body: NonNullable<Route['body']>, example: object | undefined): Json {
   if (body === 'raw') return { content: { 'application/octet-stream': {} } };
   const required = (body.schema['required'] as readonly string[] | undefined ?? []).length > 0;
-  return { required, content: { 'application/json': { schema: body.schema } } };
+  return { required, content: { 'application/json': { schema: body.schema, ...defined({ example }) } } };
 }
 
 function answersOf(route: Route): Json {
-  const answers = Object.entries(route.documentation.answers).map(([status, { description, type, schema }]) => {
+  const answers = Object.entries(route.answers).map(([status, { description, type, body }]) => {
+    const schema = body?.schema;
     const media = type ?? (schema === undefined ? undefined : 'application/json');
     const content = media === undefined ? {} : { content: { [media]: schema === undefined ? {} : { schema } } };
     return [status, { description, ...content }];

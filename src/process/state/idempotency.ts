@@ -16,11 +16,6 @@ export interface Idempotency {
   readonly hash: string;
 }
 
-/** The header, for the documentation of a route. */
-export const idempotencyHeader = {
-  'Idempotency-Key': 'The same key and request again: the first answer again, and nothing happens.',
-} as const;
-
 /** A hash of a request: its target and its body. */
 export function fingerprint(target: string, body: Uint8Array): string {
   return createHash('sha256').update(target).update('\n').update(body).digest('base64url');

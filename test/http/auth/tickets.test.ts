@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { object, optional, text } from '../../../src/base/parse.ts';
-import { type Route, webSocket } from '../../../src/http/routing/route.ts';
+import type { Route } from '../../../src/http/routing/route.ts';
 import { Tickets, ticketRoutes } from '../../../src/http/auth/tickets.ts';
 import { ProblemError } from '../../../src/protocol/problem.ts';
 import type { Ticket } from '../../../src/protocol/tickets.ts';
 import { connectWebSocket } from '../../../src/websocket/client.ts';
 import { openApi } from '../../../src/http/docs/openapi.ts';
 import { throwsWith } from '../../support/errors.ts';
-import { type Served, key, serve } from '../../support/http-server.ts';
+import { type Served, key, serve, webSocket } from '../../support/http-server.ts';
 
 const documentation = { summary: 'For tests' };
 

@@ -3,11 +3,11 @@ import { test } from 'node:test';
 import { integer, object, optional, text, described, fromText } from '../../../src/base/parse.ts';
 import { documentationRoutes } from '../../../src/http/docs/docs.ts';
 import { json } from '../../../src/http/routing/reply.ts';
-import { type Route, route } from '../../../src/http/routing/route.ts';
+import type { Route } from '../../../src/http/routing/route.ts';
 import { createRouter } from '../../../src/http/routing/router.ts';
-import { serve } from '../../support/http-server.ts';
+import { serve, route } from '../../support/http-server.ts';
 
-const documentation = { summary: 'Runs <it>', answers: { 200: { description: 'Done', schema: { type: 'object' } } } };
+const documentation = { summary: 'Runs <it>', answers: { 200: { description: 'Done', body: object({}) } } };
 const routes: Route[] = [
   route('GET', '/health', { access: 'public', documentation }, () => json(200, {})),
   route('POST', '/things/:id/run', {

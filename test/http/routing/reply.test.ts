@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { route } from '../../../src/http/routing/route.ts';
 import { json, jsonList, stream } from '../../../src/http/routing/reply.ts';
 import { formatEvent } from '../../../src/http/routing/sse.ts';
-import { eventually, key, parseAnswer, serve } from '../../support/http-server.ts';
+import { eventually, key, parseAnswer, serve, route } from '../../support/http-server.ts';
 
 const H = 'Host: localhost\r\n';
 const K = `X-API-Key: ${key}\r\n`;

@@ -3,8 +3,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { json } from '../../../src/http/routing/reply.ts';
-import { route } from '../../../src/http/routing/route.ts';
-import { dial, eventually, key, parseAnswer, serve, testRoutes } from '../../support/http-server.ts';
+import { dial, eventually, key, parseAnswer, serve, testRoutes, route } from '../../support/http-server.ts';
 
 const H = 'Host: localhost\r\n';
 const K = `X-API-Key: ${key}\r\n`;

@@ -7,13 +7,13 @@ import { fromText, integer, object, optional } from '../../../src/base/parse.ts'
 import { createAuthenticator } from '../../../src/http/auth/auth.ts';
 import { createHttpServer } from '../../../src/http/server/listen.ts';
 import { openApi } from '../../../src/http/docs/openapi.ts';
-import { type Request, type Route, webSocket } from '../../../src/http/routing/route.ts';
+import type { Request, Route } from '../../../src/http/routing/route.ts';
 import { ProblemError } from '../../../src/protocol/problem.ts';
 import { type ConnectOptions, connectWebSocket } from '../../../src/websocket/client.ts';
 import type { Closed, WebSocketConnection } from '../../../src/websocket/connection.ts';
 import { certificate } from '../../support/certificate.ts';
 import { closeFrame, frame, readFrames } from '../../support/web-socket.ts';
-import { type Served, eventually, key, parseAnswer, serve, testRoutes } from '../../support/http-server.ts';
+import { type Served, eventually, key, parseAnswer, serve, testRoutes, webSocket } from '../../support/http-server.ts';
 
 const documentation = { summary: 'For tests' };
 const sample = 'dGhlIHNhbXBsZSBub25jZQ==';

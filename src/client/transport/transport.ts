@@ -73,7 +73,7 @@ export type Connect = (
 ) => Promise<object | undefined>;
 
 /** Checked {@link SidecarOptions}, defaults filled in. */
-export interface Endpoint {
+export interface Transport {
   /** The address, without a slash at its end. */
   readonly base: string;
   readonly key: string | undefined;
@@ -89,7 +89,7 @@ export interface Endpoint {
  *
  * @throws ProblemError `invalid_request` when the address or the key cannot be used. The key is never in the message.
  */
-export function endpoint(options: SidecarOptions): Endpoint {
+export function transport(options: SidecarOptions): Transport {
   const { key } = options;
   if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
     throw new ProblemError('invalid_request', 'Cannot use the key: expected printable ASCII characters without spaces');
