@@ -143,14 +143,27 @@ function clientProtocol(ts) {
   };
 }
 
-/** Replaces `described('…', parser)` by the parser. */
+/** Replaces `described('…', parser)` by the parser, and leaves `shape()` the fields that it checks. */
 function withoutDescriptions(ts, code) {
   return edited(ts, code, (node) => {
-    const isDescribed = ts.isCallExpression(node) && node.expression.getText() === 'described';
-    return isDescribed && node.arguments.length === 2
-      ? [[node.getStart(), node.arguments[1].getStart()], [node.arguments[1].getEnd(), node.getEnd()]]
-      : [];
+    if (!ts.isCallExpression(node)) return [];
+    const [first, second] = node.arguments;
+    const name = node.expression.getText();
+    if (name === 'described' && second) {
+      return [[node.getStart(), second.getStart()], [second.getEnd(), node.getEnd()]];
+    }
+    if (!['shape', 'shapeOrNull'].includes(name) || !first || !ts.isObjectLiteralExpression(first)) return [];
+    const relies = /relies: \[([^\]]*)\]/.exec(second?.getText() ?? '')?.[1] ?? '';
+    return first.properties
+      .filter((property) => property.name === undefined || !relies.includes(`'${property.name.getText()}'`))
+      .map((property) => rangeOf(code, property));
   });
+}
+
+/** A member of an object with the comma behind it. */
+function rangeOf(code, node) {
+  const comma = /^\s*,/.exec(code.slice(node.getEnd()))?.[0].length ?? 0;
+  return [node.getFullStart(), node.getEnd() + comma];
 }
 
 /** Of an answer the body stays: it is what the client reads. */
@@ -161,8 +174,7 @@ function withoutServerMembers(ts, code) {
     if (!(ts.isPropertyAssignment(node) || ts.isShorthandPropertyAssignment(node))) return [];
     const name = node.name.getText();
     if (!serverMembers.has(name) || (name === 'body' && isOfAnswer(node.parent))) return [];
-    const comma = /^\s*,/.exec(code.slice(node.getEnd()))?.[0].length ?? 0;
-    return [[node.getFullStart(), node.getEnd() + comma]];
+    return [rangeOf(code, node)];
   });
 }
 
@@ -170,11 +182,9 @@ function withoutServerMembers(ts, code) {
 function edited(ts, code, cut) {
   const ranges = [];
   const visit = (node) => {
-    const found = cut(node);
-    ranges.push(...found);
-    ts.forEachChild(node, (child) => {
-      if (!found.some(([start, end]) => child.getStart() >= start && child.getEnd() <= end)) visit(child);
-    });
+    if (ranges.some(([start, end]) => node.getStart() >= start && node.getEnd() <= end)) return;
+    ranges.push(...cut(node));
+    ts.forEachChild(node, visit);
   };
   visit(ts.createSourceFile('module.js', code, ts.ScriptTarget.Latest, true));
   return ranges.sort(([a], [b]) => b - a)

@@ -7,12 +7,13 @@ type Schema = { readonly [keyword: string]: unknown };
  * @throws Error for a keyword that this does not know: nothing is passed over.
  */
 export function complaints(schema: Schema, value: unknown, at = 'answer'): readonly string[] {
-  const { type, enum: words, const: only, anyOf, properties, required, items, additionalProperties, minimum, description: _, ...unknown } = schema;
+  const { type, enum: words, const: only, anyOf, properties, required, items, additionalProperties, minimum, pattern, description: _, ...unknown } = schema;
   if (Object.keys(unknown).length > 0) throw new Error(`unknown keywords at ${at}: ${Object.keys(unknown).join(', ')}`);
   if (Array.isArray(anyOf)) return best((anyOf as readonly Schema[]).map((one) => complaints(one, value, at)));
   if (Array.isArray(words) && !words.includes(value)) return [`${at}: ${JSON.stringify(value)} is not one of ${JSON.stringify(words)}`];
   if (only !== undefined && only !== value) return [`${at}: ${JSON.stringify(value)} is not ${JSON.stringify(only)}`];
   if (type !== undefined && ![type].flat().some((one) => isOf(String(one), value))) return [`${at}: ${JSON.stringify(value)} is no ${String(type)}`];
+  if (typeof pattern === 'string' && typeof value === 'string' && !new RegExp(pattern, 'u').test(value)) return [`${at}: ${JSON.stringify(value)} is not of the form ${pattern}`];
   if (typeof minimum === 'number' && typeof value === 'number' && value < minimum) return [`${at}: ${value} is less than ${minimum}`];
   if (Array.isArray(value)) return items === undefined ? [] : value.flatMap((one, index) => complaints(items as Schema, one, `${at}[${index}]`));
   if (typeof value !== 'object' || value === null || type === undefined) return [];
