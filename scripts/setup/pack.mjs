@@ -126,7 +126,8 @@ async function bundleClient(root, esbuild, from, to) {
     entryPoints: entries.map((entry) => join(from, `${entry}.js`)), outdir: to, outbase: from, bundle: true,
     splitting: true, format: 'esm', platform: 'neutral', target: 'node20', minify: true, external: ['node:*'],
     // The chunks are named by the paths below this directory: the same files give the same package.
-    absWorkingDir: from, chunkNames: 'client/[name]-[hash]', logLevel: 'error', plugins: [clientProtocol(ts)], ...licence,
+    absWorkingDir: from, chunkNames: 'client/[name]-[hash]', logLevel: 'error',
+    plugins: [clientProtocol(ts)], ...licence,
   });
 }
 

@@ -253,7 +253,8 @@ export class Jobs {
    * @throws ProblemError `no_terminal`, `job_not_running`, `not_supported`.
    */
   async resize(id: string, { cols, rows }: TerminalSize, options: ActOptions = {}): Promise<void> {
-    await confirm(this.#transport, resizeJob, { params: { id: checkedId(id) }, body: { cols, rows }, ...keyed(options) });
+    const params = { id: checkedId(id) };
+    await confirm(this.#transport, resizeJob, { params, body: { cols, rows }, ...keyed(options) });
   }
 
   /** Submits the same request again, as a new job. */

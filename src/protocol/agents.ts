@@ -5,8 +5,8 @@
  */
 import { defined } from '../base/defined.ts';
 import {
-  type Parsed, type Parser, array, boolean, described, fromText, integer, nullable, number, object, oneOf, optional, optionalText,
-  parser, record, refuse, text, ParseError,
+  type Parsed, type Parser, array, boolean, described, fromText, integer, nullable, number, object, oneOf, optional,
+  optionalText, parser, record, refuse, text, ParseError,
 } from '../base/parse.ts';
 import { maxShownTurns } from './agent-jobs.ts';
 import {

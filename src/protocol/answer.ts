@@ -57,7 +57,8 @@ export function orNull<T>(inner: Parser<T>): Parser<T | null> {
 function schemaOrNull(schema: Schema): Schema {
   const { type, enum: words, description, ...rest } = schema;
   if (typeof type === 'string' && type !== 'array' && type !== 'object') {
-    return { ...schema, type: [type, 'null'], ...(Array.isArray(words) ? { enum: [...words as unknown[], null] } : {}) };
+    const withNull = Array.isArray(words) ? { enum: [...words as unknown[], null] } : {};
+    return { ...schema, type: [type, 'null'], ...withNull };
   }
   return {
     anyOf: [{ ...(type === undefined ? {} : { type }), ...rest }, { type: 'null' }],

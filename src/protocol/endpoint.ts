@@ -82,6 +82,8 @@ export function pathOf<P extends string>({ path }: Pick<Endpoint<P>, 'path'>, pa
 }
 
 /** Names the call where an Idempotency-Key is bound to it: `POST /exec`. */
-export function callName<P extends string>(called: Pick<Endpoint<P>, 'method' | 'path'>, params: PathParams<P>): string {
+export function callName<P extends string>(
+  called: Pick<Endpoint<P>, 'method' | 'path'>, params: PathParams<P>,
+): string {
   return `${called.method} ${pathOf(called, params)}`;
 }

@@ -3,8 +3,8 @@
  * @module
  */
 import {
-  type Parsed, type Parser, ParseError, boolean, described, flag, fieldsOf, fromJson, fromText, integer, object, oneOf, optional,
-  optionalText, parser, record, text,
+  type Parsed, type Parser, ParseError, boolean, described, flag, fieldsOf, fromJson, fromText, integer, object, oneOf,
+  optional, optionalText, parser, record, text,
 } from '../base/parse.ts';
 import { list, maybe, number, only, orNull, seconds, shape, string, integer as whole, word } from './answer.ts';
 import { type JobId, jobId } from './ids.ts';

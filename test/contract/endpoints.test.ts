@@ -14,7 +14,7 @@ import * as shellCalls from '../../src/protocol/endpoints/shells.ts';
 import * as terminalCalls from '../../src/protocol/endpoints/terminals.ts';
 import * as updateCalls from '../../src/protocol/endpoints/updates.ts';
 import { startTestServer } from '../support/server.ts';
-import { type Asked, type Reached, ask } from './ask.ts';
+import { type Asked, type Reached, ask } from '../support/client.ts';
 
 interface Case extends Asked {
   readonly name: string;

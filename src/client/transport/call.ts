@@ -53,7 +53,9 @@ export async function confirm<P extends string, Query, Body, Result>(
   return send(transport, callOf(endpoint, options), drained);
 }
 
-/** Calls an endpoint that deletes something. Gone at a second try: the first one deleted it, and its answer was lost. */
+/**
+ * Calls an endpoint that deletes something. Gone at a second try: the first one deleted it, and its answer was lost.
+ */
 export async function confirmDeletion<P extends string, Query, Body, Result>(
   transport: Transport, endpoint: Endpoint<P, Query, Body, Result>, options: CallOf<P, Query>,
 ): Promise<void> {
@@ -80,7 +82,9 @@ export async function readAnswer<T>(
   throw new ProblemError('bad_answer', failure?.message ?? `Cannot read the answer of ${transport.base}`);
 }
 
-export function parsersOf<Result>(endpoint: Pick<Endpoint<string, unknown, unknown, Result>, 'answers'>): Parser<Result>[] {
+export function parsersOf<Result>(
+  endpoint: Pick<Endpoint<string, unknown, unknown, Result>, 'answers'>,
+): Parser<Result>[] {
   return Object.values(endpoint.answers).flatMap(({ body }) => body ?? []);
 }
 

@@ -84,10 +84,14 @@ export function parametersOf(route: Route): Parameter[] {
     ...Object.entries(properties).map(([name, schema]) => ({
       name, in: 'query' as const, required: required.includes(name), ...descriptionOf(schema), schema,
     })),
-    ...Object.entries({ ...(route.isIdempotent === true ? idempotencyHeader : {}), ...route.headers }).map(([name, description]) => ({
+    ...Object.entries(headersOf(route)).map(([name, description]) => ({
       name, in: 'header' as const, required: false, description, schema: { type: 'string' },
     })),
   ];
+}
+
+function headersOf({ isIdempotent, headers }: Route): NonNullable<Route['headers']> {
+  return { ...(isIdempotent === true ? idempotencyHeader : {}), ...headers };
 }
 
 function operation(route: Route): Json {

@@ -1,6 +1,6 @@
 /**
- * Routes as data: endpoints with their handlers. The router, the OpenAPI document, the documentation page and the labels
- * of the metrics are made from a list of them.
+ * Routes as data: endpoints with their handlers. The router, the OpenAPI document, the documentation page and the
+ * labels of the metrics are made from a list of them.
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http';

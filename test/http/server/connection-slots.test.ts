@@ -6,13 +6,12 @@ import { Duplex } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { text } from '../../../src/http/routing/reply.ts';
-import { route } from '../../../src/http/routing/route.ts';
 import { Connections } from '../../../src/http/server/connections.ts';
 import { defaultLimits } from '../../../src/http/server/limits.ts';
 import { ConnectionSlots } from '../../../src/http/server/connection-slots.ts';
 import { certificate } from '../../support/certificate.ts';
 import { until } from '../../support/wait.ts';
-import { key, serve, testRoutes } from '../../support/http-server.ts';
+import { key, route, serve, testRoutes } from '../../support/http-server.ts';
 
 const limits = { connections: 400, unauthenticated: 200, unauthenticatedPerSource: 100 };
 const request = `GET /query HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${key}\r\n\r\n`;
