@@ -38,9 +38,10 @@ export function anything<T = unknown>(schema: Schema): Parser<T> {
   return parser(schema, (value) => value as T);
 }
 
-export function list<T>(item: Parser<T>): Parser<readonly T[]> {
+/** @param name For the message. */
+export function list<T>(item: Parser<T>, name = 'an array'): Parser<readonly T[]> {
   return parser({ type: 'array', items: item.schema }, (value, path) => {
-    if (!Array.isArray(value)) refuse(path, 'an array', value);
+    if (!Array.isArray(value)) throw new ParseError(path, `expected ${name}`);
     for (const one of value) item(one, path);
     return value as T[];
   });

@@ -81,7 +81,7 @@ export const job = shape<Job>({
   ...agentJobFields,
 }, { name: 'a job', relies: ['jobId', 'status', 'stdoutBytes'] });
 
-export const jobList = list(job);
+export const jobList = list(job, 'an array of jobs');
 
 export const accepted = shape<Accepted>(
   { jobId, status: only('pending'), rerunOf: maybe(jobId) }, { name: 'a job id', relies: ['jobId'] },
