@@ -406,7 +406,7 @@ export interface PromptTaken {
 export const promptTaken = shape<PromptTaken>({
   jobId: string,
   turn: described('Its number within the job, from 1', whole),
-  continues: maybe(described('The job whose session `jobId` goes on with', string)),
+  continues: maybe(described('The job whose session `jobId` continues', string)),
   keepAlive: maybe(described('Of a new job: seconds that its agent waits for another prompt', anyNumber)),
 }, { name: 'the number of a turn', relies: ['turn'] });
 

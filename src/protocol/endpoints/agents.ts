@@ -59,7 +59,7 @@ export const installAgent = endpoint('POST', '/agents/:name/install', {
 });
 
 export const promptAgent = endpoint('POST', '/jobs/:id/prompt', {
-  summary: 'Goes on with an agent: another turn',
+  summary: 'Continues with an agent: another turn',
   description: 'Of the same process, while that lives, see keepAlive. Where it is at a turn, the prompt waits '
     + 'for its end. Where it has ended, a new job continues its session: the same request, with what PATCH has '
     + 'changed; it fails with resume_not_supported where the agent cannot do that. Its id is `jobId`, and a '
