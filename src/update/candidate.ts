@@ -56,10 +56,9 @@ export function mustSuit({ version, minNode }: Release, { request, current, stat
  */
 export function mustBeTrusted({ version, integrity, proof }: Release, trusted: () => TrustedKeys): void {
   if (proof.kind === 'local') return;
-  if (integrity === undefined) throw new TrustError(
-    'weak-integrity',
-    `Cannot trust ${version}: the source gives no integrity for it`,
-  );
+  if (integrity === undefined) {
+    throw new TrustError('weak-integrity', `Cannot trust ${version}: the source gives no integrity for it`);
+  }
   parseIntegrity(integrity);
   const keys = readKeys(trusted);
   switch (proof.kind) {

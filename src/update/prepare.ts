@@ -80,10 +80,12 @@ async function fetched(
   if (tarball.kind !== 'url') return tarball;
   const { url } = tarball;
   const { onStep, signal, limits, registry, patience } = options;
-  if (integrity === undefined) throw new TrustError(
-    'weak-integrity',
-    'Cannot trust what is downloaded: there is no integrity to check it against',
-  );
+  if (integrity === undefined) {
+    throw new TrustError(
+      'weak-integrity',
+      'Cannot trust what is downloaded: there is no integrity to check it against',
+    );
+  }
   onStep('downloading');
   const headers = proof.kind === 'npm' ? authorizationFor(url, registry) : undefined;
   await download(url, file, { ...patience, maxBytes: limits.tarballBytes, signal, headers });
@@ -93,10 +95,9 @@ async function fetched(
 }
 
 function mustHaveProgram(version: string, hashes: ReadonlyMap<string, string>): void {
-  if (!hashes.has(program)) throw new UpdateError(
-    `Cannot install ${version}: there is no ${program} in it`,
-    { isToBlame: true },
-  );
+  if (!hashes.has(program)) {
+    throw new UpdateError(`Cannot install ${version}: there is no ${program} in it`, { isToBlame: true });
+  }
 }
 
 /** Checks name and version: a tarball may hold another package than its metadata say, signed or not. */

@@ -55,13 +55,9 @@ export class Updater implements Updates {
     // A failure is reported to the caller that needs the engine.
     setTimeout(() => loadEngine().catch(() => undefined), engineAfterMs).unref();
     this.#lookout = new Lookout({ source, current, now, signal: this.#closing.signal });
-    if (automatic) this.#automatic = new AutomaticChecks({
-      ...automatic,
-      now,
-      random,
-      lookMs,
-      check: () => this.#updateByItself(),
-    });
+    if (automatic) {
+      this.#automatic = new AutomaticChecks({ ...automatic, now, random, lookMs, check: () => this.#updateByItself() });
+    }
   }
 
   state(): UpdateState {
@@ -137,10 +133,12 @@ export class Updater implements Updates {
       if (release === undefined) return log.warn('cannot look for an update', { reason: this.#lookout.checkError });
       if (compareVersions(release.version, current) <= 0) return;
       const isWanted = !isBad(versions.read(), release.version);
-      if (!isWanted) log.info(
-        'skipping the update: the version that is available failed before',
-        { version: release.version },
-      );
+      if (!isWanted) {
+        log.info(
+          'skipping the update: the version that is available failed before',
+          { version: release.version },
+        );
+      }
       if (isWanted) await this.#try(noWishes, () => Promise.resolve(release));
     } catch (error) {
       // The failure of an attempt was logged there.
@@ -262,10 +260,9 @@ export class Updater implements Updates {
       log.warn('the new version was ready and has not taken over', { version });
     } catch (error) {
       // If aborted, this server shuts down, as intended.
-      if (!signal.aborted) log.warn('the new version does not take over', {
-        version,
-        reason: (error as Error).message,
-      });
+      if (!signal.aborted) {
+        log.warn('the new version does not take over', { version, reason: (error as Error).message });
+      }
     }
   }
 

@@ -73,9 +73,9 @@ export async function connectWebSocket(url: string | URL, options: ConnectOption
 
 function httpAddress(url: string | URL): URL {
   const address = new URL(url);
-  if (!/^(?:ws|http)s?:$/.test(address.protocol)) throw new RangeError(
-    `Cannot open a WebSocket: expected a ws: or wss: address, received ${address.protocol}`,
-  );
+  if (!/^(?:ws|http)s?:$/.test(address.protocol)) {
+    throw new RangeError(`Cannot open a WebSocket: expected a ws: or wss: address, received ${address.protocol}`);
+  }
   address.protocol = address.protocol.replace('ws', 'http');
   address.hash = '';
   return address;

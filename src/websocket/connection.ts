@@ -190,9 +190,9 @@ export class WebSocketConnection {
 
   #onPeerClose(code: number, reason: string): void {
     // RFC 6455 §5.5.1: the answer carries the same code.
-    if (this.#state === 'open') this.#outbox.push(
-      this.#control(opcodes.close, closePayload(code === 1005 ? undefined : code, '')),
-    );
+    if (this.#state === 'open') {
+      this.#outbox.push(this.#control(opcodes.close, closePayload(code === 1005 ? undefined : code, '')));
+    }
     this.#finish({ code, reason, isClean: true });
   }
 

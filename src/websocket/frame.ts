@@ -200,9 +200,8 @@ function longLength(header: Buffer, lengthBytes: 2 | 8): number {
   const high = lengthBytes === 2 ? 0 : header.readUInt32BE(2);
   const length = lengthBytes === 2 ? header.readUInt16BE(2) : high * 2 ** 32 + header.readUInt32BE(6);
   if (high >= 2 ** 31) throw new ProtocolError(1002, 'a length has 63 bits');
-  if (length < (lengthBytes === 2 ? 126 : 65_536)) throw new ProtocolError(
-    1002,
-    'a length is not written in the fewest bytes',
-  );
+  if (length < (lengthBytes === 2 ? 126 : 65_536)) {
+    throw new ProtocolError(1002, 'a length is not written in the fewest bytes');
+  }
   return length;
 }

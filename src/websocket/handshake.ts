@@ -104,17 +104,13 @@ export function checkAnswer(headers: IncomingHttpHeaders, key: string, protocols
   const accept = headers['sec-websocket-accept'];
   if (accept?.trim() !== acceptValue(key)) refuse('header Sec-WebSocket-Accept', 'the answer to our key', accept);
   const extensions = headers['sec-websocket-extensions'];
-  if (extensions !== undefined && extensions !== '') refuse(
-    'header Sec-WebSocket-Extensions',
-    'none, as none was offered',
-    extensions,
-  );
+  if (extensions !== undefined && extensions !== '') {
+    refuse('header Sec-WebSocket-Extensions', 'none, as none was offered', extensions);
+  }
   const protocol = headers['sec-websocket-protocol'];
-  if (protocol !== undefined && !protocols.includes(protocol)) refuse(
-    'header Sec-WebSocket-Protocol',
-    'one of those offered',
-    protocol,
-  );
+  if (protocol !== undefined && !protocols.includes(protocol)) {
+    refuse('header Sec-WebSocket-Protocol', 'one of those offered', protocol);
+  }
   return protocol ?? '';
 }
 

@@ -34,9 +34,9 @@ export async function watchLoop({ examine, everyMs, signal }: WatchdogOptions): 
       if (signal.aborted) break;
       const isSilent = finding.is === 'ill' && finding.isSilent === true;
       silent = isSilent && clock.isPunctual ? silent + 1 : 0;
-      if (
-        silent >= mostSilent && finding.is === 'ill'
-      ) return `${finding.why}, ${silent} times in a row: its event loop stands still`;
+      if (silent >= mostSilent && finding.is === 'ill') {
+        return `${finding.why}, ${silent} times in a row: its event loop stands still`;
+      }
       await sleep(everyMs, undefined, { signal }).catch(() => undefined);
     }
     return undefined;

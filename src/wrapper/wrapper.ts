@@ -178,9 +178,9 @@ export class Wrapper {
       return this.#releases.available(release) === undefined ? null : release;
     }
     this.#crashes = 0;
-    if (decision.is === 'roll_back') this.#releases.change(
-      (state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to),
-    );
+    if (decision.is === 'roll_back') {
+      this.#releases.change((state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to));
+    }
     this.#prune(decision.to);
     return decision.to;
   }
@@ -209,11 +209,9 @@ export class Wrapper {
       if (!child.isGone && !signal.aborted) return { is: 'not_ready', afterMs: limitMs };
       return never();
     }
-    if (!signal.aborted) this.#log.info('server runs', {
-      pid: child.pid,
-      version: this.#nameOf(child.program.release),
-      url: child.url,
-    });
+    if (!signal.aborted) {
+      this.#log.info('server runs', { pid: child.pid, version: this.#nameOf(child.program.release), url: child.url });
+    }
     const fault = isNew ? await this.#prove(child, signal) : undefined;
     if (fault !== undefined) return fault;
     const { watchEveryMs, watchLimitMs } = this.#timing;
@@ -328,9 +326,9 @@ export class Wrapper {
 
   #begin(standby: Child): void {
     const version = standby.program.release;
-    if (version !== null) this.#releases.change(
-      (state) => beginProbation(state, version, seconds(), this.#options.own.version),
-    );
+    if (version !== null) {
+      this.#releases.change((state) => beginProbation(state, version, seconds(), this.#options.own.version));
+    }
   }
 
   /** Discards the standby, because it failed or the old server is ending; the running server was never touched. */
@@ -397,10 +395,12 @@ export class Wrapper {
     if (current === null) return null;
     const isOwnNewer = compareVersions(this.#options.own.version, current) > 0 && this.#options.own.version !== own;
     if (this.#releases.available(current) !== undefined && !isOwnNewer) return this.#countStart(current);
-    if (!isOwnNewer) this.#log.warn(
-      'the current version is not there any more: the one that was installed by hand runs',
-      { version: current },
-    );
+    if (!isOwnNewer) {
+      this.#log.warn(
+        'the current version is not there any more: the one that was installed by hand runs',
+        { version: current },
+      );
+    }
     this.#releases.change(installedByHand);
     return null;
   }

@@ -126,10 +126,9 @@ export class Holder implements House {
       onExit: (code) => void isOpen.then(() => this.#ownerCame).then(() => this.#ended(code)),
     });
     this.#pty = pty;
-    if (this.#order.typed !== null) this.#firstInput = new FirstInput(
-      this.#order.typed,
-      (bytes) => void pty.write(bytes),
-    );
+    if (this.#order.typed !== null) {
+      this.#firstInput = new FirstInput(this.#order.typed, (bytes) => void pty.write(bytes));
+    }
     if (this.ring.end > 0) this.#firstInput?.shown();
     // The program may have ended already.
     this.#program = await identify(pty.pid) ?? { pid: pty.pid, startTime: 'ended' };
@@ -305,9 +304,9 @@ export class Holder implements House {
   /** Starts the timers that may end the terminal. */
   #arm(): void {
     const { idleSeconds, lifetimeSeconds, about } = this.#order;
-    if (lifetimeSeconds !== null) this.#cancels.push(
-      longTimeout(() => void this.end('lifetime'), lifetimeSeconds * 1000),
-    );
+    if (lifetimeSeconds !== null) {
+      this.#cancels.push(longTimeout(() => void this.end('lifetime'), lifetimeSeconds * 1000));
+    }
     if (idleSeconds !== null) this.#awaitIdle(idleSeconds * 1000);
     if (!about.ofConnection) return;
     this.#ownerCame = new Promise((resolve) => { this.#welcome = resolve; });

@@ -164,21 +164,16 @@ class Attachment {
   /** For a terminal that has ended: sends the kept output that the client does not have yet, and how it ended. */
   async #replay(): Promise<void> {
     const exit = await this.#terminal.learnEnd();
-    if (exit === undefined) throw new ProblemError(
-      'terminal_ended',
-      `Cannot attach: terminal ${this.#terminal.id} is about to end`,
-    );
+    if (exit === undefined) {
+      throw new ProblemError('terminal_ended', `Cannot attach: terminal ${this.#terminal.id} is about to end`);
+    }
     const kept = await this.#terminal.scrollback();
     const start = exit.outputBytes - kept.length;
     const known = this.#position ?? this.#options.after ?? 0;
     const from = Math.min(Math.max(start, known), exit.outputBytes);
-    if (this.#position === undefined) this.#attached({
-      kind: 'attached',
-      offset: from,
-      end: exit.outputBytes,
-      cols: exit.cols,
-      rows: exit.rows,
-    });
+    if (this.#position === undefined) {
+      this.#attached({ kind: 'attached', offset: from, end: exit.outputBytes, cols: exit.cols, rows: exit.rows });
+    }
     this.#show(this.#dialogue.output(kept.subarray(from - start)));
     this.#end(exit);
   }

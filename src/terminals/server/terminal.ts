@@ -227,10 +227,9 @@ export class Terminal {
     const isDone = await link.synced();
     link.close();
     if (isDone) return;
-    if (this.#exit !== undefined) throw new ProblemError(
-      'terminal_ended',
-      `Cannot ${action}: terminal ${this.id} has ended`,
-    );
+    if (this.#exit !== undefined) {
+      throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
+    }
     // The request was sent and may still be carried out.
     throw new ProblemError(
       'stdin_full',
@@ -245,9 +244,9 @@ export class Terminal {
       return await this.#open();
     } catch (error) {
       // A holder writes how its terminal ended before it stops listening; the watch will learn that soon.
-      if (
-        this.#store.readExit(this.id) !== undefined || !await isAlive(this.record.holder)
-      ) await this.#endedWithin(learnMs);
+      if (this.#store.readExit(this.id) !== undefined || !await isAlive(this.record.holder)) {
+        await this.#endedWithin(learnMs);
+      }
       if (this.#exit !== undefined) return undefined;
       const why = error instanceof UntrustedFileError ? 'its socket was replaced' : 'what holds it does not answer';
       throw new ProblemError('unavailable', `Cannot reach terminal ${this.id}: ${why}; end the terminal`);

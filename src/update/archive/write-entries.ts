@@ -103,10 +103,9 @@ async function writeAll(entries: AsyncIterable<TarEntry>, target: string, option
  * were requested.
  */
 function checkKind({ name, kind, size }: TarEntry): 'file' | 'directory' {
-  if (kind !== 'file' && kind !== 'directory') throw new TarballError(
-    `it is a ${kind}, only files and folders are unpacked`,
-    { entry: name },
-  );
+  if (kind !== 'file' && kind !== 'directory') {
+    throw new TarballError(`it is a ${kind}, only files and folders are unpacked`, { entry: name });
+  }
   if (kind === 'directory' && size > 0) throw new TarballError('it is a folder with content', { entry: name });
   return kind;
 }

@@ -95,14 +95,12 @@ async function checked(response: Response, { what, accept = [] }: Request): Prom
 
 function refusal({ status, headers }: Response, what: string): SourceError {
   const failure = `Cannot ${what}: the server answered ${status}`;
-  if (status === 404 || status === 410) return new SourceError(
-    'not_found',
-    `${failure}; check the address and the name`,
-  );
-  if (status === 401 || status === 403) return new SourceError(
-    'refused',
-    `${failure}; check the token, and what it may read`,
-  );
+  if (status === 404 || status === 410) {
+    return new SourceError('not_found', `${failure}; check the address and the name`);
+  }
+  if (status === 401 || status === 403) {
+    return new SourceError('refused', `${failure}; check the token, and what it may read`);
+  }
   if (status !== 429 && status < 500) return new SourceError('refused', `${failure}; check the address`);
   return new SourceError(
     'unavailable',

@@ -97,9 +97,9 @@ async function* bounded(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, v
   let sizeBytes = 0;
   for await (const piece of pieces) {
     sizeBytes += piece.length;
-    if (sizeBytes > maxUnpackedBytes) throw new TarballError(
-      `there is no package.json in its first ${maxUnpackedBytes} bytes`,
-    );
+    if (sizeBytes > maxUnpackedBytes) {
+      throw new TarballError(`there is no package.json in its first ${maxUnpackedBytes} bytes`);
+    }
     yield piece;
   }
 }

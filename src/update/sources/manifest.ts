@@ -37,13 +37,12 @@ export function manifestSource(url: URL, options: ManifestOptions = {}): Source 
  */
 function tarballUrl(address: string, manifest: URL): URL {
   const url = URL.canParse(address, manifest.href) ? new URL(address, manifest) : undefined;
-  if (url === undefined) throw new SourceError(
-    'malformed',
-    `Cannot use ${shown(manifest)}: its url is no address; ask who publishes it`,
-  );
-  if (
-    url.protocol === 'https:' || (url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopback(url))
-  ) return url;
+  if (url === undefined) {
+    throw new SourceError('malformed', `Cannot use ${shown(manifest)}: its url is no address; ask who publishes it`);
+  }
+  if (url.protocol === 'https:' || (url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopback(url))) {
+    return url;
+  }
   throw new SourceError(
     'refused',
     `Cannot use ${shown(url)}: it must be an https address; ask who publishes ${shown(manifest)}`,

@@ -126,10 +126,9 @@ function mustBeAdvised(deprecated: unknown, name: string, version: string): void
 
 function tarballUrl(address: string, registry: URL): URL {
   const url = URL.canParse(address) ? new URL(address) : undefined;
-  if (url === undefined) throw new SourceError(
-    'malformed',
-    'Cannot use the release: its tarball has no address; ask who runs the registry',
-  );
+  if (url === undefined) {
+    throw new SourceError('malformed', 'Cannot use the release: its tarball has no address; ask who runs the registry');
+  }
   if (url.protocol === 'https:' || (url.protocol === 'http:' && registry.protocol === 'http:')) return url;
   throw new SourceError(
     'refused',

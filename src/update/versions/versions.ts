@@ -136,9 +136,9 @@ export class Versions {
 
   /** The version's own path, and the path of the copy that is being replaced. */
   #placesOf(version: string): readonly [own: string, aside: string] {
-    if (!isVersion(version)) throw new RangeError(
-      `Cannot name a directory after ${JSON.stringify(version)}: it is no version`,
-    );
+    if (!isVersion(version)) {
+      throw new RangeError(`Cannot name a directory after ${JSON.stringify(version)}: it is no version`);
+    }
     return [join(this.#directory, version), join(this.#directory, `${replaced}${version}`)];
   }
 
