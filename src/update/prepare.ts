@@ -10,14 +10,13 @@ import type { UpdateStep } from '../protocol/updates.ts';
 import { type DownloadOptions, download } from './fetch/download.ts';
 import { checkFile, parseIntegrity } from './trust/integrity.ts';
 import { copyPackage } from './archive/package-folder.ts';
-import { shown } from './source-error.ts';
+import { TrustError, UpdateError } from './errors.ts';
+import { redactUrl } from './redact-url.ts';
 import { authorizationFor } from './sources/npm.ts';
 import type { Registry } from './sources/npmrc.ts';
 import { type Release, type Tarball, versionText } from './sources/source.ts';
 import { unpack } from './archive/tarball.ts';
-import { TrustError } from './trust/trust-error.ts';
-import { UpdateError } from './update-error.ts';
-import { checkWritten } from './versions/verify-files.ts';
+import { verifyFiles } from './versions/verify-files.ts';
 
 /** Limits on a release. */
 export interface ReleaseLimits {
@@ -63,7 +62,7 @@ export async function prepare(release: Release, staging: string, options: Prepar
   };
   await (tarball.kind === 'directory' ? copyPackage : unpack)(tarball.path, folder, rules);
   onStep('verifying');
-  await checkWritten(folder, hashes, { signal });
+  await verifyFiles(folder, hashes, { signal });
   mustHaveProgram(release.version, hashes);
   await mustBeItself(folder, release);
   return folder;
@@ -90,7 +89,7 @@ async function fetched(
   const headers = proof.kind === 'npm' ? authorizationFor(url, registry) : undefined;
   await download(url, file, { ...patience, maxBytes: limits.tarballBytes, signal, headers });
   onStep('verifying');
-  await checkFile(file, parseIntegrity(integrity), { name: shown(url), signal });
+  await checkFile(file, parseIntegrity(integrity), { name: redactUrl(url), signal });
   return { kind: 'file', path: file };
 }
 

@@ -7,9 +7,9 @@ import { type Route, route } from '../http/routing/route.ts';
 import { idempotencyHeader, idempotencyOf } from '../process/state/idempotency.ts';
 import { updateQuery, updateRequest } from '../protocol/updates.ts';
 import { updateAnswerSchema, updateStateSchema } from './schemas.ts';
-import type { Updates } from './updates.ts';
+import type { UpdateService } from './update-service.ts';
 
-export function updateRoutes(updates: Updates): Route[] {
+export function updateRoutes(updates: UpdateService): Route[] {
   return [
     route('GET', '/update', {
       query: updateQuery,

@@ -4,14 +4,14 @@
  * @module
  */
 import type { Socket } from 'node:net';
-import { type Closed, closePayload, isCloseCode } from './close.ts';
+import { type WebSocketClose, closePayload, isCloseCode } from './close.ts';
 import { type Role, encodeFrame, opcodes } from './frame.ts';
 import { type WebSocketLimits, defaultWebSocketLimits } from './limits.ts';
 import { type Incoming, MessageReader } from './message.ts';
-import { Outbox } from './outbox.ts';
+import { SendQueue } from './send-queue.ts';
 import { ProtocolError } from './protocol-error.ts';
 
-export type { Closed } from './close.ts';
+export type { WebSocketClose } from './close.ts';
 export type { WebSocketLimits } from './limits.ts';
 
 export interface WebSocketOptions {
@@ -47,14 +47,14 @@ export class WebSocketConnection {
   /** Called when there is room again, after `send` returned false. */
   onDrain: () => void = ignore;
   /** Called once, however the connection ends. */
-  onClose: (closed: Closed) => void = ignore;
+  onClose: (closed: WebSocketClose) => void = ignore;
 
   readonly #socket: Socket;
   readonly #role: Role;
   readonly #limits: WebSocketLimits;
   readonly #onError: (error: unknown) => void;
   readonly #reader: MessageReader;
-  readonly #outbox: Outbox;
+  readonly #queue: SendQueue;
   readonly #pinging: NodeJS.Timeout;
   #overdue: NodeJS.Timeout | undefined;
   #state: State = 'open';
@@ -72,7 +72,7 @@ export class WebSocketConnection {
     this.#onError = onError;
     this.#reader = new MessageReader(role === 'server' ? 'client' : 'server', this.#limits);
     if (head !== undefined) this.#reader.push(head);
-    this.#outbox = new Outbox(socket, () => { if (this.#state === 'open') this.#call(() => this.onDrain()); });
+    this.#queue = new SendQueue(socket, () => { if (this.#state === 'open') this.#call(() => this.onDrain()); });
     this.#pinging = setInterval(() => this.#ping(), this.#limits.pingIntervalMs).unref();
     socket.setTimeout(0);
     socket.setNoDelay(true);
@@ -89,7 +89,7 @@ export class WebSocketConnection {
 
   /** Bytes that were sent and are not yet handed to the operating system. */
   get bufferedBytes(): number {
-    return this.#outbox.bufferedBytes;
+    return this.#queue.bufferedBytes;
   }
 
   /**
@@ -130,7 +130,7 @@ export class WebSocketConnection {
     if (!isCloseCode(code)) throw new RangeError(`Cannot close a WebSocket: ${code} is not a code to close with`);
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    this.#outbox.push(this.#control(opcodes.close, closePayload(code, reason)));
+    this.#queue.push(this.#control(opcodes.close, closePayload(code, reason)));
     this.#endLater(() => this.#finish({ code: 1006, reason: 'the peer did not close in time', isClean: false }));
     // The peer's last messages and its Close frame have to be read.
     this.#isPaused = false;
@@ -191,7 +191,7 @@ export class WebSocketConnection {
   #onPeerClose(code: number, reason: string): void {
     // RFC 6455 §5.5.1: the answer carries the same code.
     if (this.#state === 'open') {
-      this.#outbox.push(this.#control(opcodes.close, closePayload(code === 1005 ? undefined : code, '')));
+      this.#queue.push(this.#control(opcodes.close, closePayload(code === 1005 ? undefined : code, '')));
     }
     this.#finish({ code, reason, isClean: true });
   }
@@ -205,14 +205,14 @@ export class WebSocketConnection {
   /** RFC 6455 §7.1.7: sends a Close frame with the reason, and handles no further input. */
   #fail(code: number, reason: string): void {
     if (this.#state === 'open') {
-      this.#outbox.clear();
-      this.#outbox.pushUrgent(this.#control(opcodes.close, closePayload(code, reason)));
+      this.#queue.clear();
+      this.#queue.pushUrgent(this.#control(opcodes.close, closePayload(code, reason)));
     }
     this.#finish({ code, reason, isClean: false });
   }
 
   #push(frame: readonly Buffer[], isUrgent = false): boolean {
-    const outbox = this.#outbox;
+    const outbox = this.#queue;
     const bytes = frame.reduce((sum, part) => sum + part.length, 0);
     const limitBytes = this.#limits.bufferBytes;
     if (outbox.heldBytes + bytes > limitBytes) {
@@ -239,12 +239,12 @@ export class WebSocketConnection {
     const ping = this.#control(opcodes.ping, closePayload(undefined, ''));
     this.#hasHeard = false;
     this.#push(ping, true);
-    let flushedBytes = this.#outbox.flushedBytes + (isIdle ? this.bufferedBytes : 0);
+    let flushedBytes = this.#queue.flushedBytes + (isIdle ? this.bufferedBytes : 0);
     const look = (): void => {
       this.#overdue = undefined;
       if (this.#state !== 'open' || this.#hasHeard || this.#isPaused) return;
-      if (this.#outbox.flushedBytes <= flushedBytes) return this.#lose();
-      flushedBytes = this.#outbox.flushedBytes;
+      if (this.#queue.flushedBytes <= flushedBytes) return this.#lose();
+      flushedBytes = this.#queue.flushedBytes;
       this.#overdue = setTimeout(look, this.#limits.pongTimeoutMs).unref();
     };
     this.#overdue = setTimeout(look, this.#limits.pongTimeoutMs).unref();
@@ -255,14 +255,14 @@ export class WebSocketConnection {
     this.#socket.destroy();
   }
 
-  #finish(closed: Closed): void {
+  #finish(closed: WebSocketClose): void {
     if (this.#state === 'closed') return;
     const isFirst = this.#role === 'server' || !closed.isClean;
     this.#state = 'closed';
     this.#isPaused = false;
     clearInterval(this.#pinging);
     // RFC 6455 §7.1.1: the server ends the TCP connection first. Input that still arrives is discarded.
-    this.#outbox.flush();
+    this.#queue.flush();
     if (isFirst) this.#socket.end();
     this.#endLater(() => this.#socket.destroy());
     setImmediate(() => this.#begin());
@@ -273,11 +273,11 @@ export class WebSocketConnection {
   #endLater(then: () => void): void {
     clearTimeout(this.#overdue);
     if (this.#socket.destroyed) return;
-    let { flushedBytes } = this.#outbox;
+    let { flushedBytes } = this.#queue;
     const look = (): void => {
-      const isStuck = this.#outbox.bufferedBytes === 0 || this.#outbox.flushedBytes <= flushedBytes;
+      const isStuck = this.#queue.bufferedBytes === 0 || this.#queue.flushedBytes <= flushedBytes;
       if (isStuck || this.#socket.destroyed) return then();
-      flushedBytes = this.#outbox.flushedBytes;
+      flushedBytes = this.#queue.flushedBytes;
       this.#overdue = setTimeout(look, this.#limits.closeTimeoutMs).unref();
     };
     this.#overdue = setTimeout(look, this.#limits.closeTimeoutMs).unref();

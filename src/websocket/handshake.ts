@@ -16,7 +16,7 @@ const token = /^[!#$%&'*+.^_`|~\w-]+$/;
 const version = '13';
 
 /** The result of a handshake. */
-export interface Agreement {
+export interface HandshakeResult {
   /** The client's `Sec-WebSocket-Key`. */
   readonly key: string;
   /** The subprotocol; `''` if no subprotocol was agreed on. */
@@ -43,7 +43,7 @@ export function upgradeRequired(path: string): ProblemError {
  * @param protocols The subprotocols that this side speaks, the preferred one first.
  * @throws ProblemError `upgrade_required` for another version.
  */
-export function readHandshake(headers: IncomingHttpHeaders, protocols: readonly string[] = []): Agreement {
+export function readHandshake(headers: IncomingHttpHeaders, protocols: readonly string[] = []): HandshakeResult {
   const asked = headers['sec-websocket-version'];
   if (asked !== version) {
     throw new ProblemError(
@@ -60,7 +60,7 @@ export function readHandshake(headers: IncomingHttpHeaders, protocols: readonly 
 }
 
 /** The headers of the answer that accepts the handshake: names and values alternate. */
-export function acceptHeaders({ key, protocol }: Agreement): string[] {
+export function acceptHeaders({ key, protocol }: HandshakeResult): string[] {
   return [
     'Upgrade', 'websocket', 'Connection', 'Upgrade', 'Sec-WebSocket-Accept', acceptValue(key),
     ...(protocol === '' ? [] : ['Sec-WebSocket-Protocol', protocol]),

@@ -4,9 +4,9 @@
  */
 import { parseClose } from './close.ts';
 import { type FrameHeader, FrameReader, type Role, isControl, opcodes } from './frame.ts';
-import { Gathered } from './gathered.ts';
+import { ChunkBuffer } from './chunk-buffer.ts';
 import { ProtocolError } from './protocol-error.ts';
-import { Utf8Check } from './utf8.ts';
+import { Utf8Validator } from './utf8-validator.ts';
 
 export type Incoming =
   | { readonly kind: 'message'; readonly data: string | Buffer }
@@ -23,9 +23,9 @@ export interface MessageLimits {
 
 /** A message whose last frame has not arrived. */
 interface Begun {
-  readonly gathered: Gathered;
+  readonly gathered: ChunkBuffer;
   /** Absent for a binary message. */
-  readonly utf8: Utf8Check | undefined;
+  readonly utf8: Utf8Validator | undefined;
   fragments: number;
 }
 
@@ -35,7 +35,7 @@ export class MessageReader {
   #begun: Begun | undefined;
   /** The frame whose payload is being read. */
   #frame: FrameHeader | undefined;
-  #control = new Gathered();
+  #control = new ChunkBuffer();
 
   constructor(peer: Role, limits: MessageLimits) {
     this.#frames = new FrameReader(peer);
@@ -75,8 +75,8 @@ export class MessageReader {
       );
     }
     this.#begun ??= {
-      gathered: new Gathered(),
-      utf8: header.opcode === opcodes.text ? new Utf8Check() : undefined,
+      gathered: new ChunkBuffer(),
+      utf8: header.opcode === opcodes.text ? new Utf8Validator() : undefined,
       fragments: 0,
     };
     this.#begun.fragments += 1;

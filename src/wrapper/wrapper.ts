@@ -10,19 +10,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { letSessionGoFirst } from '../process/priority.ts';
 import type { ToWrapper } from '../update/wrapper-link/messages.ts';
-import { compareVersions, isVersion } from '../update/versions/version.ts';
+import { compareVersions, isVersion } from '../update/versions/semver.ts';
 import {
   beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type Release,
   rollBack,
 } from '../update/versions/version-state.ts';
-import { Child, type Program } from './child.ts';
-import { examine } from './health.ts';
-import { replaceOrphan } from './orphan.ts';
-import { Releases } from './releases.ts';
+import { ServerProcess, type ServerProgram } from './server-process.ts';
+import { checkHealth } from './health-check.ts';
+import { endOrphan } from './orphan.ts';
+import { InstalledReleases } from './installed-releases.ts';
 import {
-  decide, type Decision, defaultTiming, describeEnding, type Ending, probationEnds, type Timing,
-} from './supervise.ts';
-import { watchLoop } from './watchdog.ts';
+  decideRestart, type RestartDecision, defaultTimings, describeEnding, type Ending, probationEnds, type WrapperTimings,
+} from './restart-decision.ts';
+import { watchEventLoop } from './watchdog.ts';
 
 export interface WrapperOptions {
   readonly stateDir: string;
@@ -31,7 +31,7 @@ export interface WrapperOptions {
   /** Arguments of every server: `serve` and its flags. */
   readonly args: readonly string[];
   readonly log: Log;
-  readonly timing?: Partial<Timing>;
+  readonly timing?: Partial<WrapperTimings>;
   /** Whether two processes can share a listening socket. Default: true, except on Windows. */
   readonly isSocketShared?: boolean;
 }
@@ -56,12 +56,12 @@ const patience = 20;
 export class Wrapper {
   readonly #options: WrapperOptions;
   readonly #log: Log;
-  readonly #timing: Timing;
-  readonly #releases: Releases;
-  #active: Child | undefined;
-  #standby: Child | undefined;
+  readonly #timing: WrapperTimings;
+  readonly #releases: InstalledReleases;
+  #active: ServerProcess | undefined;
+  #standby: ServerProcess | undefined;
   /** Replaced servers that are finishing their responses. */
-  readonly #leaving = new Set<Child>();
+  readonly #leaving = new Set<ServerProcess>();
   /** Set while a new server takes over from the old one; from then on only a roll-back undoes the update. */
   #handOver: Promise<void> | undefined;
   #crashes = 0;
@@ -73,8 +73,8 @@ export class Wrapper {
   constructor(options: WrapperOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#timing = { ...defaultTiming, ...options.timing };
-    this.#releases = new Releases(options.stateDir, options.log);
+    this.#timing = { ...defaultTimings, ...options.timing };
+    this.#releases = new InstalledReleases(options.stateDir, options.log);
   }
 
   /**
@@ -85,7 +85,7 @@ export class Wrapper {
    */
   async run(): Promise<number> {
     letSessionGoFirst();
-    await replaceOrphan(this.#options.stateDir, this.#log);
+    await endOrphan(this.#options.stateDir, this.#log);
     await this.#releases.tidy();
     let release = this.#firstRelease();
     this.#prune(release);
@@ -111,7 +111,7 @@ export class Wrapper {
   }
 
   /** Supervises the active server, and each that replaces it without a gap, until one ends. @returns The decision. */
-  async #supervise(first: Child): Promise<Decision> {
+  async #supervise(first: ServerProcess): Promise<RestartDecision> {
     for (let child = first; ; child = this.#active ?? first) {
       const ending = await this.#endOf(child);
       await this.#handOver?.catch(() => undefined);
@@ -121,14 +121,14 @@ export class Wrapper {
     }
   }
 
-  #decide(child: Child, ending: Ending): Decision {
+  #decide(child: ServerProcess, ending: Ending): RestartDecision {
     const state = this.#releases.state;
     const { release } = child.program;
     const isInProbation = this.#isInProbation(child);
     const upMs = child.upMs;
     this.#hasServed ||= upMs !== undefined;
     this.#refusals = child.hasRefused ? this.#refusals + 1 : 0;
-    const decision = decide({
+    const decision = decideRestart({
       ending, version: release, isInProbation, isStopping: this.#isStopping,
       wasTold: child.wasTold, upMs, crashes: this.#crashes,
       // The program that was installed by hand is always available.
@@ -165,10 +165,10 @@ export class Wrapper {
   }
 
   /** Gets ready for the next start. @returns The release to start. */
-  async #prepare(decision: Exclude<Decision, { is: 'stop' }>, release: Release): Promise<Release> {
+  async #prepare(decision: Exclude<RestartDecision, { is: 'stop' }>, release: Release): Promise<Release> {
     // They may hold the state directory until they are gone.
     for (const child of this.#leaving) await child.end(stopMs);
-    await replaceOrphan(this.#options.stateDir, this.#log)
+    await endOrphan(this.#options.stateDir, this.#log)
       .catch((error: unknown) => this.#log.error('another server has the state directory', { error }));
     if (decision.is === 'restart') {
       this.#crashes = decision.crashes;
@@ -189,7 +189,7 @@ export class Wrapper {
    * Resolves once the server has ended, after ending it if it is faulty; with `undefined` if another one has replaced
    * it.
    */
-  async #endOf(child: Child): Promise<Ending | undefined> {
+  async #endOf(child: ServerProcess): Promise<Ending | undefined> {
     const over = new AbortController();
     try {
       const ending = await Promise.race([child.ended, child.replaced, this.#faultOf(child, over.signal)]);
@@ -202,7 +202,7 @@ export class Wrapper {
   }
 
   /** Resolves with the fault of a running server; never if it has no fault. */
-  async #faultOf(child: Child, signal: AbortSignal): Promise<Ending> {
+  async #faultOf(child: ServerProcess, signal: AbortSignal): Promise<Ending> {
     const isNew = this.#isInProbation(child);
     const limitMs = this.#timing.readyMs * (isNew ? 1 : patience);
     if (child.servingSince === undefined && !await child.says('serving', limitMs)) {
@@ -215,8 +215,8 @@ export class Wrapper {
     const fault = isNew ? await this.#prove(child, signal) : undefined;
     if (fault !== undefined) return fault;
     const { watchEveryMs, watchLimitMs } = this.#timing;
-    const reason = await watchLoop({
-      examine: () => examine(child.healthUrl ?? '', watchLimitMs),
+    const reason = await watchEventLoop({
+      checkHealth: () => checkHealth(child.healthUrl ?? '', watchLimitMs),
       everyMs: watchEveryMs,
       signal,
     });
@@ -224,14 +224,14 @@ export class Wrapper {
   }
 
   /** Checks a new version repeatedly. Resolves with its fault, or with `undefined` once it has passed its probation. */
-  async #prove(child: Child, signal: AbortSignal): Promise<Ending | undefined> {
+  async #prove(child: ServerProcess, signal: AbortSignal): Promise<Ending | undefined> {
     const endsAt = probationEnds(
       this.#releases.state,
       { wall: seconds(), monotonicMs: performance.now() },
       this.#timing,
     ) ?? 0;
     for (let failures = 0; ;) {
-      const finding = await examine(child.healthUrl ?? '', healthMs);
+      const finding = await checkHealth(child.healthUrl ?? '', healthMs);
       if (signal.aborted) return undefined;
       const leftMs = endsAt - performance.now();
       if (finding.is === 'well') failures = 0;
@@ -251,7 +251,7 @@ export class Wrapper {
   }
 
   /** Replaces the server that asks for it by an installed version. */
-  async #switch(old: Child, version: string): Promise<void> {
+  async #switch(old: ServerProcess, version: string): Promise<void> {
     if (old !== this.#active || this.#standby !== undefined || this.#isStopping) {
       return old.tell({ say: 'switchFailed', reason: 'the wrapper is busy with something else' });
     }
@@ -277,13 +277,13 @@ export class Wrapper {
     }
   }
 
-  #listen(standby: Child): Promise<boolean> {
+  #listen(standby: ServerProcess): Promise<boolean> {
     standby.tell({ say: 'listen' });
     return standby.says('listening', listenMs);
   }
 
   /** Hands over from the old server to the new one. */
-  async #replace(old: Child, standby: Child): Promise<void> {
+  async #replace(old: ServerProcess, standby: ServerProcess): Promise<void> {
     this.#begin(standby);
     standby.tell({ say: 'handingOver' });
     old.tell({ say: 'handOver' });
@@ -297,7 +297,7 @@ export class Wrapper {
   }
 
   /** Marks a server as replaced and lets it finish its responses. */
-  #leave(old: Child): void {
+  #leave(old: ServerProcess): void {
     old.markReplaced();
     if (old.isGone) return;
     this.#leaving.add(old);
@@ -309,7 +309,7 @@ export class Wrapper {
   }
 
   /** Where two processes cannot share a socket: ends the old server, then starts the new one. */
-  async #replacePlainly(old: Child, standby: Child): Promise<void> {
+  async #replacePlainly(old: ServerProcess, standby: ServerProcess): Promise<void> {
     this.#log.warn('two servers cannot share the listening socket here: '
       + 'connections are refused until the new version listens');
     const { release } = standby.program;
@@ -324,7 +324,7 @@ export class Wrapper {
     this.#leave(old);
   }
 
-  #begin(standby: Child): void {
+  #begin(standby: ServerProcess): void {
     const version = standby.program.release;
     if (version !== null) {
       this.#releases.change((state) => beginProbation(state, version, seconds(), this.#options.own.version));
@@ -332,7 +332,7 @@ export class Wrapper {
   }
 
   /** Discards the standby, because it failed or the old server is ending; the running server was never touched. */
-  async #refuse(old: Child, standby: Child, afterMs: number): Promise<void> {
+  async #refuse(old: ServerProcess, standby: ServerProcess, afterMs: number): Promise<void> {
     const isToBlame = old === this.#active && !old.isGone && !this.#isStopping;
     const isLate = !standby.isGone;
     const ending = await standby.end(stopMs);
@@ -366,14 +366,14 @@ export class Wrapper {
     this.#releases.change((state) => markFailed(state, attempt, seconds()));
   }
 
-  #launch(release: Release, role: 'server' | 'standby'): Child {
-    const child: Child = new Child(this.#programOf(release), role, (message) => this.#hear(child, message));
+  #launch(release: Release, role: 'server' | 'standby'): ServerProcess {
+    const child: ServerProcess = new ServerProcess(this.#programOf(release), role, (message) => this.#hear(child, message));
     this.#log.debug('server process started', { pid: child.pid, version: this.#nameOf(release), role });
     return child;
   }
 
   /** Handles a message; an invalid one from a server must not harm the wrapper. */
-  #hear(child: Child, message: ToWrapper): void {
+  #hear(child: ServerProcess, message: ToWrapper): void {
     if (message.say === 'note' && child === this.#active && isAttempt(message.attempt)) this.#record(message.attempt);
     if (message.say !== 'switch') return;
     if (!isVersion(message.version)) return child.tell({ say: 'switchFailed', reason: 'that is no version' });
@@ -383,7 +383,7 @@ export class Wrapper {
     });
   }
 
-  #programOf(release: Release): Program {
+  #programOf(release: Release): ServerProgram {
     const { own: { main, execArgv }, args } = this.#options;
     return release === null
       ? { release, main, execArgv, args }
@@ -420,7 +420,7 @@ export class Wrapper {
     return to;
   }
 
-  #isInProbation({ program: { release } }: Child): boolean {
+  #isInProbation({ program: { release } }: ServerProcess): boolean {
     return release !== null && this.#releases.state.probation?.version === release;
   }
 

@@ -23,17 +23,17 @@ import { type Identity, identify } from '../../process/identity.ts';
 import { terminate } from '../../process/terminate.ts';
 import type { TerminalReason, TerminalSize } from '../../protocol/terminals.ts';
 import { type Backend, scriptBackend } from '../backend.ts';
-import type { Asked, Told } from '../frames.ts';
+import type { HolderCommand, HolderEvent } from '../frames.ts';
 import { openNodePty, openScriptPty, type Pty, type PtyEvents, type PtyOptions } from './pty.ts';
 import type { TerminalExit, TerminalRecord } from '../record.ts';
 import { RingBuffer } from '../../base/ring-buffer.ts';
 import { Replay } from './replay.ts';
 import { FirstInput } from './first-input.ts';
 import { socketId, socketName } from '../socket-path.ts';
-import { type House, Visitor } from './viewer-connection.ts';
+import { type TerminalHost, ViewerConnection } from './viewer-connection.ts';
 
 /** What the server passes to a new holder. */
-export interface HolderOrder extends PtyOptions {
+export interface HolderConfig extends PtyOptions {
   /** The directory of the terminal; the holder works in it. */
   readonly directory: string;
   readonly about: Pick<
@@ -66,12 +66,12 @@ const repaintMs = 200;
 /** How long a terminal for one connection waits for it. */
 const ownerMs = 30_000;
 
-export class Holder implements House {
+export class Holder implements TerminalHost {
   readonly ring: RingBuffer;
   readonly replay: Replay;
   exit: TerminalExit | undefined;
-  readonly #order: HolderOrder;
-  readonly #visitors = new Set<Visitor>();
+  readonly #order: HolderConfig;
+  readonly #visitors = new Set<ViewerConnection>();
   readonly #server: Server;
   readonly #cancels: (() => void)[] = [];
   #pty: Pty | undefined;
@@ -95,17 +95,17 @@ export class Holder implements House {
   /** Why the terminal is being ended; `undefined`: it is not. */
   #ending: TerminalReason | undefined;
 
-  private constructor(order: HolderOrder) {
+  private constructor(order: HolderConfig) {
     this.#order = order;
     this.#size = order.size;
     this.#wantedSize = order.size;
     this.ring = new RingBuffer(order.scrollbackBytes);
     this.replay = new Replay(this.ring);
-    this.#server = createServer((socket) => { this.#visitors.add(new Visitor(socket, this)); });
+    this.#server = createServer((socket) => { this.#visitors.add(new ViewerConnection(socket, this)); });
   }
 
   /** Starts the program. @throws Error where it cannot be started. @returns The content of terminal.json. */
-  static async open(order: HolderOrder): Promise<{ readonly holder: Holder; readonly record: TerminalRecord }> {
+  static async open(order: HolderConfig): Promise<{ readonly holder: Holder; readonly record: TerminalRecord }> {
     process.chdir(order.directory);
     const holder = new Holder(order);
     return { holder, record: await holder.#open() };
@@ -168,7 +168,7 @@ export class Holder implements House {
     await terminate({ id: this.#order.about.terminalId, leader: this.#program }, { signal: 'SIGHUP', graceMs: grace });
   }
 
-  input(visitor: Visitor, bytes: Buffer): boolean {
+  input(visitor: ViewerConnection, bytes: Buffer): boolean {
     if (visitor.role.is === 'viewer' && !visitor.role.isDeciding) return true;
     this.#lastActivityMs = Date.now();
     this.#firstInput?.type();
@@ -176,7 +176,7 @@ export class Holder implements House {
     return this.#pty?.write(bytes) ?? true;
   }
 
-  asked(visitor: Visitor, request: Asked): void {
+  asked(visitor: ViewerConnection, request: HolderCommand): void {
     switch (request.kind) {
       case 'to':
         if (request.terminalId !== this.#order.about.terminalId) throw new Error('It is for another terminal');
@@ -198,12 +198,12 @@ export class Holder implements House {
     }
   }
 
-  moved(visitor: Visitor): void {
+  moved(visitor: ViewerConnection): void {
     if (!this.#isFarBehind(visitor, 4) || visitor.position >= (this.#leader() ?? 0)) visitor.isLeftBehind = false;
     this.#pace();
   }
 
-  left(visitor: Visitor): void {
+  left(visitor: ViewerConnection): void {
     this.#visitors.delete(visitor);
     if (visitor.role.is !== 'viewer') return;
     if (visitor.role.isOwner) void this.end('disconnected');
@@ -248,13 +248,13 @@ export class Holder implements House {
     }, stallMs);
   }
 
-  #waitedFor(): Visitor[] {
+  #waitedFor(): ViewerConnection[] {
     return [...this.#visitors]
       .filter(({ role, isLeftBehind }) => role.is === 'viewer' && role.isDeciding && !isLeftBehind);
   }
 
   /** @param part Divisor of the size of the ring: 2 is half of it. */
-  #isFarBehind({ position }: Visitor, part: number): boolean {
+  #isFarBehind({ position }: ViewerConnection, part: number): boolean {
     return this.ring.end - position > this.ring.sizeBytes / part;
   }
 
@@ -285,7 +285,7 @@ export class Holder implements House {
     this.#repainting = setTimeout(() => void this.#pty?.resize(this.#wantedSize), repaintMs);
   }
 
-  #state(): Told {
+  #state(): HolderEvent {
     const attached = [...this.#visitors].filter(({ role }) => role.is === 'viewer').length;
     return { kind: 'state', ...this.#size, attached, lastActivityAt: this.#lastActivityMs / 1000 };
   }
@@ -359,7 +359,7 @@ export class Holder implements House {
 }
 
 /** Uses script(1) where the user's package cannot be loaded. */
-async function openPty(order: HolderOrder, events: PtyEvents): Promise<Pty> {
+async function openPty(order: HolderConfig, events: PtyEvents): Promise<Pty> {
   const { backend, env } = order;
   if (backend.modulePath === undefined) return openScriptPty('.', order, events);
   try {

@@ -6,15 +6,15 @@
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { holderTitle, type TerminalRecord } from '../record.ts';
-import { Holder, type HolderOrder } from './holder.ts';
+import { Holder, type HolderConfig } from './holder.ts';
 
 /** The outcome: one line of JSON. */
-export type HolderWord = { readonly record: TerminalRecord } | { readonly error: string };
+export type HolderStartResult = { readonly record: TerminalRecord } | { readonly error: string };
 
 const wordFd = 3;
 
 // The order needs no check: it comes from the server that started this process, of the same version.
-const order = JSON.parse(readFileSync(0, 'utf8')) as HolderOrder;
+const order = JSON.parse(readFileSync(0, 'utf8')) as HolderConfig;
 for (const signal of ['SIGINT', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => undefined);
 try {
   process.title = holderTitle(order.about.terminalId, dirname(order.directory));
@@ -26,7 +26,7 @@ try {
   process.exit(1);
 }
 
-function say(word: HolderWord): void {
+function say(word: HolderStartResult): void {
   try {
     writeSync(wordFd, `${JSON.stringify(word)}\n`);
     closeSync(wordFd);

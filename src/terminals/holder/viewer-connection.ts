@@ -5,22 +5,22 @@
  */
 import type { Socket } from 'node:net';
 import type { TerminalExit } from '../record.ts';
-import { type Asked, bytesHead, encode, FrameReader, type Told } from '../frames.ts';
+import { type HolderCommand, bytesHead, encode, FrameReader, type HolderEvent } from '../frames.ts';
 import type { RingBuffer } from '../../base/ring-buffer.ts';
 import type { JoinPoint, Replay } from './replay.ts';
 
 /** The holder, as its connections use it. */
-export interface House {
+export interface TerminalHost {
   readonly ring: RingBuffer;
   readonly replay: Replay;
   readonly exit: TerminalExit | undefined;
-  /** `false`: the visitor should stop reading until {@link Visitor.resume}. */
-  input(visitor: Visitor, bytes: Buffer): boolean;
+  /** `false`: the visitor should stop reading until {@link ViewerConnection.resume}. */
+  input(visitor: ViewerConnection, bytes: Buffer): boolean;
   /** @throws Error where the request is for another terminal. */
-  asked(visitor: Visitor, request: Asked): void;
+  asked(visitor: ViewerConnection, request: HolderCommand): void;
   /** The visitor's position in the output has changed. */
-  moved(visitor: Visitor): void;
-  left(visitor: Visitor): void;
+  moved(visitor: ViewerConnection): void;
+  left(visitor: ViewerConnection): void;
 }
 
 type Role =
@@ -33,10 +33,10 @@ const none = Buffer.alloc(0);
 /** Unread bytes at which the connection is closed: the peer does not even read control messages. */
 const longestUnread = 2 ** 20;
 
-export class Visitor {
+export class ViewerConnection {
   readonly #socket: Socket;
-  readonly #house: House;
-  readonly #frames = new FrameReader<Asked>();
+  readonly #host: TerminalHost;
+  readonly #frames = new FrameReader<HolderCommand>();
   role: Role = { is: 'guest' };
   /** Offset of the next byte to send. */
   position = 0;
@@ -48,9 +48,9 @@ export class Visitor {
   /** It gets the state of the terminal where its output does not begin at the start. */
   #wantsState = false;
 
-  constructor(socket: Socket, house: House) {
+  constructor(socket: Socket, house: TerminalHost) {
     this.#socket = socket;
-    this.#house = house;
+    this.#host = house;
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => this.#drained());
     // EPIPE, ECONNRESET: the peer has left; `close` reports that.
@@ -64,7 +64,7 @@ export class Visitor {
     role: { isDeciding: boolean; isOwner: boolean; withState: boolean },
     size: { cols: number; rows: number },
   ): void {
-    const { ring, replay } = this.#house;
+    const { ring, replay } = this.#host;
     this.role = { is: 'viewer', isDeciding: role.isDeciding, isOwner: role.isOwner };
     this.#wantsState = role.withState;
     const isKnown = after !== null && after >= ring.start;
@@ -78,7 +78,7 @@ export class Visitor {
     this.pump();
   }
 
-  tell(message: Told): void {
+  tell(message: HolderEvent): void {
     if (this.#socket.writableLength > longestUnread) this.#socket.destroy();
     else if (this.#socket.writable) this.#socket.write(encode(message));
   }
@@ -90,7 +90,7 @@ export class Visitor {
    */
   pump(latest?: Buffer): void {
     if (this.role.is !== 'viewer') return;
-    const { ring } = this.#house;
+    const { ring } = this.#host;
     while (!this.#isFull && this.position < ring.end) {
       if (this.position < ring.start) this.#skip();
       const isLatest = latest !== undefined && this.position === ring.end - latest.length;
@@ -120,8 +120,8 @@ export class Visitor {
   #read(chunk: Buffer): void {
     try {
       for (const frame of this.#frames.read(chunk)) {
-        if (frame.kind !== 'bytes') this.#house.asked(this, frame);
-        else if (!this.#house.input(this, frame.bytes)) this.#socket.pause();
+        if (frame.kind !== 'bytes') this.#host.asked(this, frame);
+        else if (!this.#host.input(this, frame.bytes)) this.#socket.pause();
       }
     } catch {
       // The peer is not a server of ours, or wants another terminal.
@@ -146,7 +146,7 @@ export class Visitor {
   /** Continues behind the output that the ring has dropped. */
   #skip(): void {
     const before = this.position;
-    const { offset, state } = this.#begin(this.#house.replay.joinPoint({ isFresh: false }), before);
+    const { offset, state } = this.#begin(this.#host.replay.joinPoint({ isFresh: false }), before);
     this.tell({ kind: 'skipped', bytes: offset - before, offset });
     this.#write(state);
   }
@@ -167,15 +167,15 @@ export class Visitor {
   #drained(): void {
     this.#isFull = false;
     this.pump();
-    this.#house.moved(this);
+    this.#host.moved(this);
   }
 
   #leaveAtEnd(): void {
-    if (this.position === this.#house.ring.end && !this.#isFull) this.#tellEnd();
+    if (this.position === this.#host.ring.end && !this.#isFull) this.#tellEnd();
   }
 
   #tellEnd(): void {
-    const { exit } = this.#house;
+    const { exit } = this.#host;
     if (exit === undefined || !this.#socket.writable) return;
     this.tell({ kind: 'exit', exitCode: exit.exitCode, reason: exit.reason });
     this.#socket.end();

@@ -6,10 +6,10 @@ import { ParseError } from '../../base/parse.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { binaryProtocol, type OwnTerminalQuery } from '../../protocol/terminals.ts';
 import type { WebSocketConnection } from '../../websocket/connection.ts';
-import { Dialogue } from './dialogue.ts';
-import type { Frame, Told } from '../frames.ts';
-import type { Link } from './holder-link.ts';
-import type { Terminal } from './terminal.ts';
+import { ClientCodec } from './client-codec.ts';
+import type { Frame, HolderEvent } from '../frames.ts';
+import type { HolderLink } from './holder-link.ts';
+import type { Terminal } from './terminal-handle.ts';
 import type { Terminals } from './terminals.ts';
 
 /** RFC 6455 §7.4 and the IANA registry: 1013 try again later, 1011 internal error. */
@@ -45,7 +45,7 @@ async function joined(socket: WebSocketConnection, make: () => Promise<Attachmen
     const isFull = error instanceof ProblemError && error.code === 'too_many_terminals';
     const isExpected = error instanceof ProblemError || error instanceof ParseError;
     const message = isExpected ? error.message : 'Cannot open a terminal: the server failed';
-    socket.send(new Dialogue({ isBinary: false }).control({ type: 'error', message }));
+    socket.send(new ClientCodec({ isBinary: false }).control({ type: 'error', message }));
     socket.close(isFull ? closeCodes.tooMany : closeCodes.cannot, message);
     if (!isExpected) throw error;
   }
@@ -61,8 +61,8 @@ class Attachment {
   readonly #socket: WebSocketConnection;
   readonly #terminal: Terminal;
   readonly #options: AttachmentOptions;
-  readonly #dialogue: Dialogue;
-  #link: Link | undefined;
+  readonly #codec: ClientCodec;
+  #link: HolderLink | undefined;
   #hasEnded = false;
   /** Offset of the next byte for the client; `undefined` before the first. */
   #position: number | undefined;
@@ -71,7 +71,7 @@ class Attachment {
     this.#socket = socket;
     this.#terminal = terminal;
     this.#options = options;
-    this.#dialogue = new Dialogue({ isBinary: socket.protocol === binaryProtocol });
+    this.#codec = new ClientCodec({ isBinary: socket.protocol === binaryProtocol });
   }
 
   async begin(): Promise<void> {
@@ -87,7 +87,7 @@ class Attachment {
     this.#socket.resume();
   }
 
-  #join(link: Link): void {
+  #join(link: HolderLink): void {
     this.#link = link;
     link.onFrame = (frame) => this.#told(frame);
     link.onDrain = () => this.#socket.resume();
@@ -97,34 +97,34 @@ class Attachment {
   }
 
   #heard(message: string | Buffer): void {
-    const said = this.#dialogue.read(message);
+    const said = this.#codec.read(message);
     switch (said.type) {
       case 'input': return this.#type(Buffer.from(said.data));
       case 'bytes': return this.#type(said.bytes);
       case 'resize': return this.#options.isReadonly
         ? undefined
         : this.#link?.ask({ kind: 'resize', cols: said.cols, rows: said.rows });
-      case 'ping': return void this.#socket.send(this.#dialogue.control({ type: 'pong' }));
-      case 'error': return void this.#socket.send(this.#dialogue.control(said));
+      case 'ping': return void this.#socket.send(this.#codec.control({ type: 'pong' }));
+      case 'error': return void this.#socket.send(this.#codec.control(said));
     }
   }
 
   #type(bytes: Buffer): void {
     if (this.#options.isReadonly) {
-      this.#socket.send(this.#dialogue.control({ type: 'error', message: 'Cannot type: this connection only looks' }));
+      this.#socket.send(this.#codec.control({ type: 'error', message: 'Cannot type: this connection only looks' }));
     } else if (this.#link?.type(bytes) === false) this.#socket.pause();
   }
 
-  #told(frame: Frame<Told>): void {
+  #told(frame: Frame<HolderEvent>): void {
     switch (frame.kind) {
       case 'bytes':
         this.#position = (this.#position ?? 0) + frame.bytes.length;
-        return this.#show(this.#dialogue.output(frame.bytes));
+        return this.#show(this.#codec.output(frame.bytes));
       case 'attached': return this.#attached(frame);
       case 'skipped':
         this.#position = frame.offset;
-        this.#show(this.#dialogue.rest());
-        return this.#show(this.#dialogue.control({ type: 'skipped', bytes: frame.bytes, offset: frame.offset }));
+        this.#show(this.#codec.rest());
+        return this.#show(this.#codec.control({ type: 'skipped', bytes: frame.bytes, offset: frame.offset }));
       case 'exit': return this.#end(frame);
       case 'state':
       case 'done': return undefined;
@@ -132,20 +132,20 @@ class Attachment {
   }
 
   /** Front ends that own their terminal do not know this message, so they do not get it. */
-  #attached({ offset, end, cols, rows }: Extract<Told, { kind: 'attached' }>): void {
+  #attached({ offset, end, cols, rows }: Extract<HolderEvent, { kind: 'attached' }>): void {
     this.#position = offset;
     if (this.#options.isOwner) return;
-    this.#show(this.#dialogue.control({ type: 'attached', terminalId: this.#terminal.id, offset, end, cols, rows }));
+    this.#show(this.#codec.control({ type: 'attached', terminalId: this.#terminal.id, offset, end, cols, rows }));
   }
 
   #show(output: string | Buffer | undefined): void {
     if (output !== undefined && !this.#socket.send(output)) this.#link?.pause();
   }
 
-  #end({ exitCode, reason }: Pick<Extract<Told, { kind: 'exit' }>, 'exitCode' | 'reason'>): void {
+  #end({ exitCode, reason }: Pick<Extract<HolderEvent, { kind: 'exit' }>, 'exitCode' | 'reason'>): void {
     this.#hasEnded = true;
-    this.#show(this.#dialogue.rest());
-    this.#socket.send(this.#dialogue.control({ type: 'exit', exitCode, reason }));
+    this.#show(this.#codec.rest());
+    this.#socket.send(this.#codec.control({ type: 'exit', exitCode, reason }));
     this.#socket.close(closeCodes.ended, 'the program has ended');
   }
 
@@ -153,7 +153,7 @@ class Attachment {
   #gone(): void {
     if (this.#hasEnded || !this.#socket.isOpen) return;
     this.#replay().catch(() => {
-      this.#socket.send(this.#dialogue.control({
+      this.#socket.send(this.#codec.control({
         type: 'error',
         message: 'Cannot continue: what kept the terminal has gone',
       }));
@@ -174,7 +174,7 @@ class Attachment {
     if (this.#position === undefined) {
       this.#attached({ kind: 'attached', offset: from, end: exit.outputBytes, cols: exit.cols, rows: exit.rows });
     }
-    this.#show(this.#dialogue.output(kept.subarray(from - start)));
+    this.#show(this.#codec.output(kept.subarray(from - start)));
     this.#end(exit);
   }
 }

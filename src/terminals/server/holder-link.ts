@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { checkFolder } from '../../base/untrusted-file.ts';
-import { type Asked, bytesHead, encode, type Frame, FrameReader, parseTold, type Told } from '../frames.ts';
+import { type HolderCommand, bytesHead, encode, type Frame, FrameReader, parseHolderEvent, type HolderEvent } from '../frames.ts';
 import { withSocket } from '../socket-path.ts';
 
 /** How long `synced` waits for an answer. */
@@ -19,8 +19,8 @@ export interface HolderAddress {
   readonly socket: string | undefined;
 }
 
-export class Link {
-  onFrame: (frame: Frame<Told>) => void = () => undefined;
+export class HolderLink {
+  onFrame: (frame: Frame<HolderEvent>) => void = () => undefined;
   /** Called when there is room for more input, after `type` returned false. */
   onDrain: () => void = () => undefined;
   /**
@@ -30,7 +30,7 @@ export class Link {
   /** Id of the holder's socket. */
   readonly socketId: string;
   readonly #socket: Socket;
-  readonly #frames = new FrameReader<Told>(parseTold);
+  readonly #frames = new FrameReader<HolderEvent>(parseHolderEvent);
   readonly #waiting: ((isDone: boolean) => void)[] = [];
   #isClosed = false;
 
@@ -50,7 +50,7 @@ export class Link {
    * @throws The system's error where nothing listens: the holder has ended, or is about to; UntrustedFileError where
    * there is a link or another socket.
    */
-  static open({ directory, terminalId, socket: expected }: HolderAddress): Promise<Link> {
+  static open({ directory, terminalId, socket: expected }: HolderAddress): Promise<HolderLink> {
     return new Promise((resolve, reject) => {
       checkFolder(directory);
       // connect(2) is called at once.
@@ -59,14 +59,14 @@ export class Link {
       socket.once('error', reject);
       socket.once('connect', () => {
         socket.off('error', reject);
-        const link = new Link(socket, id);
+        const link = new HolderLink(socket, id);
         link.ask({ kind: 'to', terminalId });
         resolve(link);
       });
     });
   }
 
-  ask(request: Asked): void {
+  ask(request: HolderCommand): void {
     if (this.#socket.writable) this.#socket.write(encode(request));
   }
 
@@ -105,7 +105,7 @@ export class Link {
   }
 
   #read(chunk: Buffer): void {
-    let frames: Frame<Told>[];
+    let frames: Frame<HolderEvent>[];
     try {
       frames = this.#frames.read(chunk);
     } catch {

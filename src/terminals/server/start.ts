@@ -10,8 +10,8 @@ import { openToAppend } from '../../base/untrusted-file.ts';
 import { withoutNodeOptions } from '../../process/environment/shell-variables.ts';
 import { ownProgram } from '../../process/own-program.ts';
 import { withJobPriority } from '../../process/priority.ts';
-import type { HolderOrder } from '../holder/holder.ts';
-import type { HolderWord } from '../holder/main.ts';
+import type { HolderConfig } from '../holder/holder.ts';
+import type { HolderStartResult } from '../holder/main.ts';
 import type { TerminalRecord } from '../record.ts';
 
 const program = ownProgram(import.meta.url, '../holder/main');
@@ -26,7 +26,7 @@ const frugal = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool
 
 /** Resolves once the program runs. @throws Error where it cannot be started. */
 export async function startHolder(
-  order: HolderOrder,
+  order: HolderConfig,
   env: { readonly [name: string]: string },
 ): Promise<TerminalRecord> {
   const log = openToAppend(join(order.directory, 'log'));
@@ -48,7 +48,7 @@ export async function startHolder(
   return said.record;
 }
 
-async function wordOf(child: ChildProcess, stream: Readable): Promise<HolderWord> {
+async function wordOf(child: ChildProcess, stream: Readable): Promise<HolderStartResult> {
   let text = '';
   const overdue = setTimeout(() => child.kill('SIGKILL'), startMs);
   try {
@@ -58,7 +58,7 @@ async function wordOf(child: ChildProcess, stream: Readable): Promise<HolderWord
       stream.on('data', (chunk: Buffer) => { text += chunk.toString(); });
       stream.once('close', resolve);
     });
-    return JSON.parse(text) as HolderWord;
+    return JSON.parse(text) as HolderStartResult;
   } catch (error) {
     throw new Error('Cannot start what keeps the terminal: it ended without a word', { cause: error });
   } finally {

@@ -24,7 +24,7 @@ import {
 import { type Backend, findBackend } from '../backend.ts';
 import type { TerminalRecord } from '../record.ts';
 import { TerminalStore } from './store.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from './terminal-handle.ts';
 
 export interface TerminalsOptions {
   readonly stateDir: string;
@@ -89,13 +89,13 @@ export class Terminals {
     await sleep(strayLookMs, undefined, { ref: false });
     if (this.#isClosed) return;
     try {
-      const { findStrays, endStray } = await import('./strays.ts');
-      await Promise.all((await findStrays(this.#store.folder, { known, before })).map(async (stray) => {
+      const { findOrphanedHolders, endOrphanedHolder } = await import('./orphaned-holders.ts');
+      await Promise.all((await findOrphanedHolders(this.#store.folder, { known, before })).map(async (stray) => {
         log.warn('ending a terminal whose record was replaced', {
           terminalId: stray.terminalId,
           pid: stray.holder.pid,
         });
-        await endStray(stray);
+        await endOrphanedHolder(stray);
       }));
     } catch (error) {
       log.warn('cannot look for terminals without a record', { error });
@@ -272,7 +272,7 @@ export class Terminals {
 
   /** The module is loaded with the first terminal: most servers never have one. */
   async #add(record: TerminalRecord): Promise<Terminal> {
-    const { Terminal } = await import('./terminal.ts');
+    const { Terminal } = await import('./terminal-handle.ts');
     const terminal: Terminal = new Terminal(record, this.#store, () => this.#ended(terminal));
     this.#terminals.set(terminal.id, terminal);
     if (this.#isClosed) terminal.close();

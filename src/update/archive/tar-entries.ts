@@ -5,7 +5,7 @@
 import {
   blockSize, type EntryKind, type Extended, isZero, parseExtended, parseHeader, parseLongName, type TarHeader,
 } from './tar-header.ts';
-import { TarballError } from './tarball-error.ts';
+import { TarballError } from '../errors.ts';
 
 /** Limits on extended headers. POSIX sets none, and more are not needed. */
 const maxExtendedBytes = 64 * 1024;

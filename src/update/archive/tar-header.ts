@@ -3,7 +3,7 @@
  * Header"), and the extensions of GNU tar.
  * @module
  */
-import { TarballError } from './tarball-error.ts';
+import { TarballError } from '../errors.ts';
 
 /** Headers and contents fill whole blocks. */
 export const blockSize = 512;

@@ -2,7 +2,7 @@
  * Decides where the entries of an npm tarball belong below a folder, and refuses those that belong nowhere.
  * @module
  */
-import { TarballError } from './tarball-error.ts';
+import { TarballError } from '../errors.ts';
 
 /** npm would accept any single folder here; it writes this one. */
 const top = 'package';

@@ -10,7 +10,7 @@ import { errorCode } from '../../base/error-code.ts';
 import { removeFolder } from '../../process/state/trash.ts';
 import type { TarEntry } from './tar-entries.ts';
 import { Layout } from './tar-layout.ts';
-import { TarballError } from './tarball-error.ts';
+import { TarballError } from '../errors.ts';
 
 export interface UnpackOptions {
   /** Largest size of all files together, in bytes. */

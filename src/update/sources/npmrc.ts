@@ -3,7 +3,7 @@
  * @module
  */
 import type { NpmProxySettings } from '../../proxy/rules.ts';
-import { SourceError } from '../source-error.ts';
+import { SourceError } from '../errors.ts';
 
 export interface Registry {
   /** Ends in a slash. */

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { openRegularLater } from '../../base/untrusted-file.ts';
 import { decodeBase64 } from './base64.ts';
-import { TrustError } from './trust-error.ts';
+import { TrustError } from '../errors.ts';
 
 /** A file is accepted when it has one of these hashes. */
 export interface Integrity {

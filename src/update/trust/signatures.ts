@@ -31,7 +31,7 @@ import { type KeyObject, createHash, createPublicKey, sign, verify } from 'node:
 import { type Parser, ParseError, nullable, object, oneOf, optional, parser, refuse, text } from '../../base/parse.ts';
 import { decodeBase64 } from './base64.ts';
 import { parseIntegrity } from './integrity.ts';
-import { TrustError } from './trust-error.ts';
+import { TrustError } from '../errors.ts';
 
 /** A public key as a registry lists it under `/-/npm/v1/keys`. */
 export interface RegistryKey {

@@ -6,10 +6,10 @@ import cluster, { type Worker } from 'node:cluster';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ToServer, type ToWrapper, readMessage } from '../update/wrapper-link/messages.ts';
 import type { Release } from '../update/versions/version-state.ts';
-import type { Ending } from './supervise.ts';
+import type { Ending } from './restart-decision.ts';
 
 /** The program of a server process. */
-export interface Program {
+export interface ServerProgram {
   readonly release: Release;
   /** The file that Node runs. */
   readonly main: string;
@@ -19,8 +19,8 @@ export interface Program {
 
 type Say = ToWrapper['say'];
 
-export class Child {
-  readonly program: Program;
+export class ServerProcess {
+  readonly program: ServerProgram;
   /** Resolves with the way the process ended, once it is gone. */
   readonly ended: Promise<Ending>;
   /** The addresses of the server and of its health check; `undefined` until it serves. */
@@ -43,7 +43,7 @@ export class Child {
   readonly #waiting: { readonly say: Say; readonly resolve: (isSaid: boolean) => void }[] = [];
 
   /** @param onMessage Called with every message of the server, after the child has handled it. */
-  constructor(program: Program, role: 'server' | 'standby', onMessage: (message: ToWrapper) => void) {
+  constructor(program: ServerProgram, role: 'server' | 'standby', onMessage: (message: ToWrapper) => void) {
     this.program = program;
     const { main: exec, execArgv, args, release } = program;
     // SCHED_NONE: each worker accepts on the shared listening socket itself, so one can close it while another keeps

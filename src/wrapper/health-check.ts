@@ -17,14 +17,14 @@ const maxHeaderSize = 16 * 1024;
  * `unknown`: the check says nothing about the server, for example because it has too many clients, or because the
  * machine has no descriptors left.
  */
-export type Finding =
+export type HealthResult =
   | { readonly is: 'well' }
   /** `isSilent`: no answer arrived in time. */
   | { readonly is: 'ill'; readonly why: string; readonly isSilent?: boolean }
   | { readonly is: 'unknown'; readonly why: string };
 
 /** @param url URL of the health endpoint. */
-export async function examine(url: string, limitMs: number): Promise<Finding> {
+export async function checkHealth(url: string, limitMs: number): Promise<HealthResult> {
   try {
     const { status, text } = await ask(new URL(localAddress(url)), limitMs);
     if (status === 503) return { is: 'unknown', why: 'it answered with status 503' };

@@ -16,7 +16,7 @@ import { ParseError } from '../../base/parse.ts';
 import { readRegular, UntrustedFileError } from '../../base/untrusted-file.ts';
 import { isAliveNow, isPidAlive, readStat } from '../../process/identity.ts';
 import { removeFolder } from '../../process/state/trash.ts';
-import { compareVersions, isVersion } from './version.ts';
+import { compareVersions, isVersion } from './semver.ts';
 import { syncFolder } from '../archive/write-entries.ts';
 import { noVersions, parseVersionState, type PruneOptions, superfluous, type VersionState } from './version-state.ts';
 

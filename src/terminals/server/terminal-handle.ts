@@ -9,8 +9,8 @@ import { isAlive, isAliveNow, sendSignal } from '../../process/identity.ts';
 import { terminate } from '../../process/terminate.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import type { Terminal as TerminalView, TerminalId, TerminalSize } from '../../protocol/terminals.ts';
-import type { Frame, Told } from '../frames.ts';
-import { Link } from './holder-link.ts';
+import type { Frame, HolderEvent } from '../frames.ts';
+import { HolderLink } from './holder-link.ts';
 import type { TerminalExit, TerminalRecord } from '../record.ts';
 import { maxScrollbackBytes, type TerminalStore } from './store.ts';
 
@@ -42,7 +42,7 @@ export class Terminal {
   readonly #onEnded: () => void;
   #latest: { readonly cols: number; readonly rows: number; readonly attached: number; readonly lastActivityAt: number };
   #exit: TerminalExit | undefined;
-  #watch: Link | undefined;
+  #watch: HolderLink | undefined;
   /**
    * Id of the holder's socket. A holder of an earlier version does not record it: then it is the id of the first one
    * found.
@@ -92,7 +92,7 @@ export class Terminal {
    * Opens a connection that gets the output; `undefined` where the terminal has ended. The caller must set its handlers
    * at once.
    */
-  async attach({ after, isReadonly, isOwner }: ViewOptions): Promise<Link | undefined> {
+  async attach({ after, isReadonly, isOwner }: ViewOptions): Promise<HolderLink | undefined> {
     const link = await this.#link();
     link?.ask({ kind: 'attach', after: after ?? null, isDeciding: !isReadonly, isOwner, withState: true });
     return link;
@@ -178,12 +178,12 @@ export class Terminal {
     }
   }
 
-  #watched(link: Link): Promise<void> {
+  #watched(link: HolderLink): Promise<void> {
     this.#watch = link;
     // Another process may listen in place of a holder that has ended.
     const check = setInterval(() => { if (!isAliveNow(this.record.holder)) link.close(); }, holderCheckMs).unref();
     return new Promise<void>((resolve) => {
-      link.onFrame = (frame: Frame<Told>) => {
+      link.onFrame = (frame: Frame<HolderEvent>) => {
         if (frame.kind === 'state') this.#latest = frame;
       };
       link.onClose = resolve;
@@ -220,7 +220,7 @@ export class Terminal {
     await terminate({ id: this.id, leader: this.record.program }, { signal: 'SIGHUP', graceMs });
   }
 
-  async #once(action: string, ask: (link: Link) => void): Promise<void> {
+  async #once(action: string, ask: (link: HolderLink) => void): Promise<void> {
     const link = await this.#link();
     if (link === undefined) throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
     ask(link);
@@ -238,7 +238,7 @@ export class Terminal {
     );
   }
 
-  async #link(): Promise<Link | undefined> {
+  async #link(): Promise<HolderLink | undefined> {
     if (this.#exit !== undefined) return undefined;
     try {
       return await this.#open();
@@ -253,17 +253,17 @@ export class Terminal {
     }
   }
 
-  /** @throws As `Link.open`; Error where the holder has ended: another socket may have its inode by now. */
-  async #open(): Promise<Link> {
+  /** @throws As `HolderLink.open`; Error where the holder has ended: another socket may have its inode by now. */
+  async #open(): Promise<HolderLink> {
     if (!isAliveNow(this.record.holder)) throw new Error('The holder has ended');
     const directory = this.#store.directory(this.id);
-    const link = await Link.open({ directory, terminalId: this.id, socket: this.#socketId });
+    const link = await HolderLink.open({ directory, terminalId: this.id, socket: this.#socketId });
     this.#socketId ??= link.socketId;
     return link;
   }
 }
 
-function closed(link: Link): Promise<void> {
+function closed(link: HolderLink): Promise<void> {
   return new Promise((resolve) => { link.onClose = resolve; });
 }
 
@@ -273,7 +273,7 @@ function closed(link: Link): Promise<void> {
  *
  * @returns `undefined` where it is not sent in time, or not by a holder.
  */
-async function gather(link: Link): Promise<Buffer | undefined> {
+async function gather(link: HolderLink): Promise<Buffer | undefined> {
   let overdue: NodeJS.Timeout | undefined;
   return await new Promise<Buffer | undefined>((resolve) => {
     overdue = setTimeout(() => resolve(undefined), screenMs);

@@ -5,7 +5,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 
-export class Utf8Check {
+export class Utf8Validator {
   /** The first bytes of a character whose rest has not arrived. */
   #begun: number[] = [];
 

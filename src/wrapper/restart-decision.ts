@@ -45,7 +45,7 @@ export interface Ended {
   readonly hasServed: boolean;
 }
 
-export type Decision =
+export type RestartDecision =
   | { readonly is: 'stop'; readonly exitCode: number }
   /** Starts the same version again. `crashes`: the new count. */
   | { readonly is: 'restart'; readonly afterMs: number; readonly crashes: number }
@@ -54,7 +54,7 @@ export type Decision =
   /** At once. */
   | { readonly is: 'switch'; readonly to: Release };
 
-export interface Timing {
+export interface WrapperTimings {
   /** Delay after a first crash, before jitter; it doubles with each crash. */
   readonly firstDelayMs: number;
   readonly longestDelayMs: number;
@@ -77,7 +77,7 @@ export interface Timing {
  */
 export const mostRefusals = 8;
 
-export const defaultTiming: Timing = {
+export const defaultTimings: WrapperTimings = {
   firstDelayMs: 500,
   longestDelayMs: 60_000,
   healthyMs: 60_000,
@@ -91,12 +91,12 @@ export const defaultTiming: Timing = {
 export interface DecideOptions {
   /** Random number from 0 up to, but not including, 1. */
   readonly random: () => number;
-  /** Default {@link defaultTiming}. */
-  readonly timing?: Timing;
+  /** Default {@link defaultTimings}. */
+  readonly timing?: WrapperTimings;
 }
 
 /** Decides what follows the end of a server. */
-export function decide(ended: Ended, options: DecideOptions): Decision {
+export function decideRestart(ended: Ended, options: DecideOptions): RestartDecision {
   const { ending } = ended;
   if (ended.isStopping) return { is: 'stop', exitCode: exitCodeOf(ending) };
   switch (ending.is) {
@@ -121,7 +121,7 @@ export function decide(ended: Ended, options: DecideOptions): Decision {
  *
  * @param crashes Crashes in a row, including this one.
  */
-export function restartDelayMs(crashes: number, { random, timing = defaultTiming }: DecideOptions): number {
+export function restartDelayMs(crashes: number, { random, timing = defaultTimings }: DecideOptions): number {
   const wholeMs = Math.min(timing.longestDelayMs, timing.firstDelayMs * 2 ** Math.max(0, crashes - 1));
   return wholeMs / 2 + random() * wholeMs / 2;
 }
@@ -145,7 +145,7 @@ export interface Proving {
  * the clock says, the probation lasts at most `probationMs` from now, and at least long enough to catch a version that
  * crashes early.
  */
-export function probationEnds(state: Proving, now: Moment, timing: Timing = defaultTiming): number | undefined {
+export function probationEnds(state: Proving, now: Moment, timing: WrapperTimings = defaultTimings): number | undefined {
   if (state.probation === null) return undefined;
   const { probationMs } = timing;
   const leftMs = probationMs - (now.wall - state.probation.startedAt) * 1000;
@@ -170,7 +170,7 @@ export function describeEnding(ending: Ending, upMs: number | undefined): string
   }
 }
 
-function afterFault(ended: Ended, options: DecideOptions): Decision {
+function afterFault(ended: Ended, options: DecideOptions): RestartDecision {
   const { version, previous, ending, upMs } = ended;
   const canRollBack = ended.isInProbation && previous !== undefined && previous !== version;
   if (canRollBack && version !== null) {
@@ -178,7 +178,7 @@ function afterFault(ended: Ended, options: DecideOptions): Decision {
   }
   const hasGivenUp = ended.refusals >= (ended.hasServed ? mostRefusals : 1);
   if (hasGivenUp && ending.is === 'exited') return { is: 'stop', exitCode: ending.code };
-  const { healthyMs } = options.timing ?? defaultTiming;
+  const { healthyMs } = options.timing ?? defaultTimings;
   const crashes = upMs !== undefined && upMs >= healthyMs ? 1 : ended.crashes + 1;
   return { is: 'restart', afterMs: restartDelayMs(crashes, options), crashes };
 }
