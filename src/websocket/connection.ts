@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import { type WebSocketClose, closePayload, isCloseCode } from './close.ts';
 import { type Role, encodeFrame, opcodes } from './frame.ts';
 import { type WebSocketLimits, defaultWebSocketLimits } from './limits.ts';
-import { type Incoming, MessageReader } from './message.ts';
+import { type IncomingMessage, MessageReader } from './message.ts';
 import { SendQueue } from './send-queue.ts';
 import { ProtocolError } from './protocol-error.ts';
 
@@ -55,16 +55,16 @@ export class WebSocketConnection {
   readonly #onError: (error: unknown) => void;
   readonly #reader: MessageReader;
   readonly #queue: SendQueue;
-  readonly #pinging: NodeJS.Timeout;
-  #overdue: NodeJS.Timeout | undefined;
+  readonly #pingTimer: NodeJS.Timeout;
+  #deadlineTimer: NodeJS.Timeout | undefined;
   #state: State = 'open';
   #isPaused = false;
   /** Whether anything has arrived since the last ping. */
-  #hasHeard = false;
+  #hasReceived = false;
 
   /** @param socket Must have no other reader. It may close its two halves separately. */
   constructor(socket: Socket, options: WebSocketOptions) {
-    const { role, protocol = '', head, limits, onError = throwLater } = options;
+    const { role, protocol = '', head, limits, onError = throwUncaught } = options;
     this.protocol = protocol;
     this.#socket = socket;
     this.#role = role;
@@ -73,14 +73,14 @@ export class WebSocketConnection {
     this.#reader = new MessageReader(role === 'server' ? 'client' : 'server', this.#limits);
     if (head !== undefined) this.#reader.push(head);
     this.#queue = new SendQueue(socket, () => { if (this.#state === 'open') this.#call(() => this.onDrain()); });
-    this.#pinging = setInterval(() => this.#ping(), this.#limits.pingIntervalMs).unref();
+    this.#pingTimer = setInterval(() => this.#ping(), this.#limits.pingIntervalMs).unref();
     socket.setTimeout(0);
     socket.setNoDelay(true);
     // 'close' follows an error.
     socket.on('error', ignore);
     socket.on('end', () => this.#onEnd());
     socket.on('close', () => this.#finish({ code: 1006, reason: 'the connection broke', isClean: false }));
-    setImmediate(() => this.#begin());
+    setImmediate(() => this.#startReading());
   }
 
   get isOpen(): boolean {
@@ -115,8 +115,8 @@ export class WebSocketConnection {
   resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    this.#hasHeard = true;
-    setImmediate(() => this.#begin());
+    this.#hasReceived = true;
+    setImmediate(() => this.#startReading());
   }
 
   /**
@@ -131,10 +131,10 @@ export class WebSocketConnection {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
     this.#queue.push(this.#control(opcodes.close, closePayload(code, reason)));
-    this.#endLater(() => this.#finish({ code: 1006, reason: 'the peer did not close in time', isClean: false }));
+    this.#onceStalled(() => this.#finish({ code: 1006, reason: 'the peer did not close in time', isClean: false }));
     // The peer's last messages and its Close frame have to be read.
     this.#isPaused = false;
-    setImmediate(() => this.#begin());
+    setImmediate(() => this.#startReading());
   }
 
   /** Ends the connection now, and drops data that is still queued. `onClose` follows, with 1006. */
@@ -144,7 +144,7 @@ export class WebSocketConnection {
   }
 
   /** Starts or resumes reading. */
-  #begin(): void {
+  #startReading(): void {
     if (this.#isPaused || this.#socket.destroyed) return;
     if (this.#socket.readableEnded) return this.#onEnd();
     this.#read();
@@ -154,7 +154,7 @@ export class WebSocketConnection {
   }
 
   #onData(chunk: Buffer): void {
-    this.#hasHeard = true;
+    this.#hasReceived = true;
     // Discarded input must still be read: closing a socket with unread bytes resets the connection, which would lose
     // our last frames.
     if (this.#state === 'closed') return;
@@ -175,8 +175,8 @@ export class WebSocketConnection {
     }
   }
 
-  #handle(incoming: Incoming): void {
-    switch (incoming.kind) {
+  #handle(incoming: IncomingMessage): void {
+    switch (incoming.type) {
       case 'message':
         if (this.#state === 'open') this.#call(() => this.onMessage(incoming.data));
         return;
@@ -234,24 +234,24 @@ export class WebSocketConnection {
    * nothing that was sent to it makes progress.
    */
   #ping(): void {
-    if (this.#state !== 'open' || this.#isPaused || this.#overdue !== undefined) return;
+    if (this.#state !== 'open' || this.#isPaused || this.#deadlineTimer !== undefined) return;
     const isIdle = this.bufferedBytes === 0;
     const ping = this.#control(opcodes.ping, closePayload(undefined, ''));
-    this.#hasHeard = false;
+    this.#hasReceived = false;
     this.#push(ping, true);
     let flushedBytes = this.#queue.flushedBytes + (isIdle ? this.bufferedBytes : 0);
-    const look = (): void => {
-      this.#overdue = undefined;
-      if (this.#state !== 'open' || this.#hasHeard || this.#isPaused) return;
-      if (this.#queue.flushedBytes <= flushedBytes) return this.#lose();
+    const check = (): void => {
+      this.#deadlineTimer = undefined;
+      if (this.#state !== 'open' || this.#hasReceived || this.#isPaused) return;
+      if (this.#queue.flushedBytes <= flushedBytes) return this.#dropPeer();
       flushedBytes = this.#queue.flushedBytes;
-      this.#overdue = setTimeout(look, this.#limits.pongTimeoutMs).unref();
+      this.#deadlineTimer = setTimeout(check, this.#limits.pongTimeoutMs).unref();
     };
-    this.#overdue = setTimeout(look, this.#limits.pongTimeoutMs).unref();
+    this.#deadlineTimer = setTimeout(check, this.#limits.pongTimeoutMs).unref();
   }
 
-  #lose(): void {
-    this.#finish({ code: 1006, reason: 'nothing was heard of the peer', isClean: false });
+  #dropPeer(): void {
+    this.#finish({ code: 1006, reason: 'nothing was received from the peer', isClean: false });
     this.#socket.destroy();
   }
 
@@ -260,27 +260,27 @@ export class WebSocketConnection {
     const isFirst = this.#role === 'server' || !closed.isClean;
     this.#state = 'closed';
     this.#isPaused = false;
-    clearInterval(this.#pinging);
+    clearInterval(this.#pingTimer);
     // RFC 6455 §7.1.1: the server ends the TCP connection first. Input that still arrives is discarded.
     this.#queue.flush();
     if (isFirst) this.#socket.end();
-    this.#endLater(() => this.#socket.destroy());
-    setImmediate(() => this.#begin());
+    this.#onceStalled(() => this.#socket.destroy());
+    setImmediate(() => this.#startReading());
     process.nextTick(() => this.#call(() => this.onClose(closed)));
   }
 
   /** Calls `then` once no sent data has made progress for `closeTimeoutMs`. */
-  #endLater(then: () => void): void {
-    clearTimeout(this.#overdue);
+  #onceStalled(then: () => void): void {
+    clearTimeout(this.#deadlineTimer);
     if (this.#socket.destroyed) return;
     let { flushedBytes } = this.#queue;
-    const look = (): void => {
+    const check = (): void => {
       const isStuck = this.#queue.bufferedBytes === 0 || this.#queue.flushedBytes <= flushedBytes;
       if (isStuck || this.#socket.destroyed) return then();
       flushedBytes = this.#queue.flushedBytes;
-      this.#overdue = setTimeout(look, this.#limits.closeTimeoutMs).unref();
+      this.#deadlineTimer = setTimeout(check, this.#limits.closeTimeoutMs).unref();
     };
-    this.#overdue = setTimeout(look, this.#limits.closeTimeoutMs).unref();
+    this.#deadlineTimer = setTimeout(check, this.#limits.closeTimeoutMs).unref();
   }
 
   /** Calls a handler. If it throws, only its own connection ends. */
@@ -294,6 +294,6 @@ export class WebSocketConnection {
   }
 }
 
-function throwLater(error: unknown): void {
+function throwUncaught(error: unknown): void {
   process.nextTick(() => { throw error; });
 }

@@ -71,7 +71,7 @@ export function acceptHeaders({ key, protocol }: HandshakeResult): string[] {
  * The headers of a client's handshake, and the key in them.
  * @throws RangeError for an invalid or repeated subprotocol.
  */
-export function offer(
+export function clientHandshake(
   protocols: readonly string[],
 ): { readonly key: string; readonly headers: { readonly [name: string]: string } } {
   if (protocols.some((protocol) => !token.test(protocol)) || new Set(protocols).size < protocols.length) {

@@ -12,22 +12,22 @@ import type { Probation, Release } from '../update/versions/version-state.ts';
  * on the decision.
  */
 export type Ending =
-  | { readonly is: 'exited'; readonly code: number }
-  | { readonly is: 'killed'; readonly signal: string }
+  | { readonly type: 'exited'; readonly code: number }
+  | { readonly type: 'killed'; readonly signal: string }
   /** The program could not be started; there is no process. */
-  | { readonly is: 'not_started'; readonly reason: string }
-  | { readonly is: 'not_ready'; readonly afterMs: number }
-  | { readonly is: 'unhealthy'; readonly reason: string };
+  | { readonly type: 'not_started'; readonly reason: string }
+  | { readonly type: 'not_ready'; readonly afterMs: number }
+  | { readonly type: 'unhealthy'; readonly reason: string };
 
 /** The server that ended, and the circumstances. */
-export interface Ended {
+export interface EndedServer {
   readonly ending: Ending;
   readonly version: Release;
   readonly isInProbation: boolean;
   /** The wrapper was told to stop. */
   readonly isStopping: boolean;
   /** The server reported that it had been told to stop. */
-  readonly wasTold: boolean;
+  readonly wasToldToStop: boolean;
   /** The release to roll back to; `undefined`: none. */
   readonly previous: Release | undefined;
   /** The current release, as just read from disk; `undefined`: none is installed. */
@@ -46,13 +46,13 @@ export interface Ended {
 }
 
 export type RestartDecision =
-  | { readonly is: 'stop'; readonly exitCode: number }
+  | { readonly type: 'stop'; readonly exitCode: number }
   /** Starts the same version again. `crashes`: the new count. */
-  | { readonly is: 'restart'; readonly afterMs: number; readonly crashes: number }
+  | { readonly type: 'restart'; readonly afterMs: number; readonly crashes: number }
   /** At once. `from` is marked bad with the given reason. */
-  | { readonly is: 'roll_back'; readonly from: string; readonly to: Release; readonly reason: string }
+  | { readonly type: 'roll_back'; readonly from: string; readonly to: Release; readonly reason: string }
   /** At once. */
-  | { readonly is: 'switch'; readonly to: Release };
+  | { readonly type: 'switch'; readonly to: Release };
 
 export interface WrapperTimings {
   /** Delay after a first crash, before jitter; it doubles with each crash. */
@@ -96,15 +96,15 @@ export interface DecideOptions {
 }
 
 /** Decides what follows the end of a server. */
-export function decideRestart(ended: Ended, options: DecideOptions): RestartDecision {
+export function decideRestart(ended: EndedServer, options: DecideOptions): RestartDecision {
   const { ending } = ended;
-  if (ended.isStopping) return { is: 'stop', exitCode: exitCodeOf(ending) };
-  switch (ending.is) {
+  if (ended.isStopping) return { type: 'stop', exitCode: exitCodeOf(ending) };
+  switch (ending.type) {
     case 'exited':
       // In probation, exiting on its own is a fault like any other.
-      if (ending.code === 0 && (ended.wasTold || !ended.isInProbation)) return { is: 'stop', exitCode: 0 };
+      if (ending.code === 0 && (ended.wasToldToStop || !ended.isInProbation)) return { type: 'stop', exitCode: 0 };
       if (ending.code === replacedExitCode && ended.next !== undefined && ended.next !== ended.version) {
-        return { is: 'switch', to: ended.next };
+        return { type: 'switch', to: ended.next };
       }
       return afterFault(ended, options);
     case 'killed':
@@ -156,7 +156,7 @@ export function probationEnds(state: Proving, now: Moment, timing: WrapperTiming
 /** Describes the ending, for the log and as the reason of a roll-back. */
 export function describeEnding(ending: Ending, upMs: number | undefined): string {
   const when = upMs === undefined ? 'before it was ready' : `${inSeconds(upMs)} after it was ready`;
-  switch (ending.is) {
+  switch (ending.type) {
     case 'exited':
       return `it exited with code ${ending.code} ${when}`;
     case 'killed':
@@ -170,22 +170,22 @@ export function describeEnding(ending: Ending, upMs: number | undefined): string
   }
 }
 
-function afterFault(ended: Ended, options: DecideOptions): RestartDecision {
+function afterFault(ended: EndedServer, options: DecideOptions): RestartDecision {
   const { version, previous, ending, upMs } = ended;
   const canRollBack = ended.isInProbation && previous !== undefined && previous !== version;
   if (canRollBack && version !== null) {
-    return { is: 'roll_back', from: version, to: previous, reason: describeEnding(ending, upMs) };
+    return { type: 'roll_back', from: version, to: previous, reason: describeEnding(ending, upMs) };
   }
   const hasGivenUp = ended.refusals >= (ended.hasServed ? mostRefusals : 1);
-  if (hasGivenUp && ending.is === 'exited') return { is: 'stop', exitCode: ending.code };
+  if (hasGivenUp && ending.type === 'exited') return { type: 'stop', exitCode: ending.code };
   const { healthyMs } = options.timing ?? defaultTimings;
   const crashes = upMs !== undefined && upMs >= healthyMs ? 1 : ended.crashes + 1;
-  return { is: 'restart', afterMs: restartDelayMs(crashes, options), crashes };
+  return { type: 'restart', afterMs: restartDelayMs(crashes, options), crashes };
 }
 
 /** Exit code of a wrapper that was told to stop: a server that ended by a stop signal is no failure. */
 function exitCodeOf(ending: Ending): number {
-  switch (ending.is) {
+  switch (ending.type) {
     case 'exited':
       return ending.code === replacedExitCode ? 0 : ending.code;
     case 'killed':

@@ -32,9 +32,9 @@ export async function watchEventLoop({ checkHealth, everyMs, signal }: WatchdogO
       clock.reset();
       const finding = await checkHealth();
       if (signal.aborted) break;
-      const isSilent = finding.is === 'ill' && finding.isSilent === true;
+      const isSilent = finding.type === 'unhealthy' && finding.isSilent === true;
       silent = isSilent && clock.isPunctual ? silent + 1 : 0;
-      if (silent >= mostSilent && finding.is === 'ill') {
+      if (silent >= mostSilent && finding.type === 'unhealthy') {
         return `${finding.why}, ${silent} times in a row: its event loop stands still`;
       }
       await sleep(everyMs, undefined, { signal }).catch(() => undefined);

@@ -8,7 +8,7 @@ import { type HolderCommand, bytesHead, encode, type Frame, FrameReader, parseHo
 import { withSocket } from '../socket-path.ts';
 
 /** How long `synced` waits for an answer. */
-const answerMs = 10_000;
+const syncTimeoutMs = 10_000;
 
 /** Where a holder is, and how to recognize it. */
 export interface HolderAddress {
@@ -31,7 +31,7 @@ export class HolderLink {
   readonly socketId: string;
   readonly #socket: Socket;
   readonly #frames = new FrameReader<HolderEvent>(parseHolderEvent);
-  readonly #waiting: ((isDone: boolean) => void)[] = [];
+  readonly #pendingSyncs: ((isDone: boolean) => void)[] = [];
   #isClosed = false;
 
   private constructor(socket: Socket, socketId: string) {
@@ -40,7 +40,7 @@ export class HolderLink {
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => this.onDrain());
     socket.on('error', () => undefined);
-    socket.on('close', () => this.#closed());
+    socket.on('close', () => this.#handleClose());
   }
 
   /**
@@ -60,14 +60,14 @@ export class HolderLink {
       socket.once('connect', () => {
         socket.off('error', reject);
         const link = new HolderLink(socket, id);
-        link.ask({ kind: 'to', terminalId });
+        link.send({ kind: 'to', terminalId });
         resolve(link);
       });
     });
   }
 
-  ask(request: HolderCommand): void {
-    if (this.#socket.writable) this.#socket.write(encode(request));
+  send(command: HolderCommand): void {
+    if (this.#socket.writable) this.#socket.write(encode(command));
   }
 
   /** Sends input. `false`: the caller should wait for `onDrain`. */
@@ -85,10 +85,10 @@ export class HolderLink {
     if (this.#isClosed) return false;
     let overdue: NodeJS.Timeout | undefined;
     const answer = new Promise<boolean>((resolve) => {
-      this.#waiting.push(resolve);
-      overdue = setTimeout(() => resolve(false), answerMs);
+      this.#pendingSyncs.push(resolve);
+      overdue = setTimeout(() => resolve(false), syncTimeoutMs);
     });
-    this.ask({ kind: 'sync' });
+    this.send({ kind: 'sync' });
     return answer.finally(() => clearTimeout(overdue));
   }
 
@@ -113,14 +113,14 @@ export class HolderLink {
       return void this.#socket.destroy();
     }
     for (const frame of frames) {
-      if (frame.kind === 'done') this.#waiting.shift()?.(true);
+      if (frame.kind === 'done') this.#pendingSyncs.shift()?.(true);
       else this.onFrame(frame);
     }
   }
 
-  #closed(): void {
+  #handleClose(): void {
     this.#isClosed = true;
-    for (const resolve of this.#waiting.splice(0)) resolve(false);
+    for (const resolve of this.#pendingSyncs.splice(0)) resolve(false);
     this.onClose();
   }
 }
