@@ -62,8 +62,8 @@ import { parseWindow } from './update/schedule.ts';
 import { parseSource } from './update/sources/spec.ts';
 import { readTrustedKeys } from './update/trust/trusted-keys.ts';
 import { Updater } from './update/updater.ts';
-import { Versions } from './update/versions/versions.ts';
-import type { Wrapped } from './update/wrapper-link/wrapper-link.ts';
+import { Versions } from './update/versions/version-store.ts';
+import type { WrapperLink } from './update/wrapper-link/wrapper-link.ts';
 
 export interface Server {
   /** The address of the server. */
@@ -96,7 +96,7 @@ export async function startServer(
   settings: Config,
   options: {
     readonly version: string; readonly log: Log; readonly limits?: Partial<Limits>;
-    readonly wrapped?: Wrapped | undefined
+    readonly wrapped?: WrapperLink | undefined
   },
 ): Promise<Server> {
   const { log, version, wrapped } = options;
@@ -158,7 +158,7 @@ export async function startServer(
       execution_modes: executionModes(shells, agents), acp_supported: agents.isSupported,
       default_shell: jobShells.defaultShell,
       ...healthOfShells(shells), ...healthOfTerminals(terminals), terminal_port: terminalPort,
-      wrapper: wrapped?.isThere === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
+      wrapper: wrapped?.isConnected === true ? { pid: wrapped.pid } : null, update: healthUpdate(updates.state()),
     });
     const tickets = new Tickets();
     const routes = [
@@ -207,19 +207,19 @@ export async function startServer(
 }
 
 /** Checks that this server could serve, then waits beside another server until it takes over. @returns its address. */
-async function standBy(wrapped: Wrapped, config: Config, http: HttpServer): Promise<string> {
+async function standBy(wrapped: WrapperLink, config: Config, http: HttpServer): Promise<string> {
   accessSync(config.stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
   await openKeys({
     stateDir: config.stateDir, environmentKey: config.apiKey, isWeakAllowed: config.allowWeakKey,
   });
   const jobsDirectory = JobStore.jobsDirectory(config.stateDir);
   if (existsSync(jobsDirectory)) readdirSync(jobsDirectory);
-  wrapped.say({ say: 'ready' });
-  if (!await wrapped.told('listen')) throw wrapperGone();
+  wrapped.send({ say: 'ready' });
+  if (!await wrapped.waitFor('listen')) throw wrapperGone();
   const { url } = await listenOn(config, http, wrapped);
-  wrapped.say({ say: 'listening' });
+  wrapped.send({ say: 'listening' });
   // If the wrapper exits during the hand-over, this server takes over by itself.
-  if (!await wrapped.told('takeOver') && !wrapped.isHandingOver) throw wrapperGone();
+  if (!await wrapped.waitFor('takeOver') && !wrapped.isHandingOver) throw wrapperGone();
   return url;
 }
 
@@ -231,17 +231,19 @@ function wrapperGone(): Error {
 async function listenOn(
   { host, port }: { readonly host: string; readonly port: number },
   http: HttpServer,
-  wrapped: Wrapped | undefined,
+  wrapped: WrapperLink | undefined,
 ): Promise<{ url: string }> {
   // Exclusive even without a wrapper: if NODE_UNIQUE_ID is set, Node would ask an absent wrapper for the socket.
   if (wrapped === undefined) return await http.listen({ host, port, isExclusive: true });
-  const listening = wrapped.isThere ? await Promise.race([http.listen({ host, port }), wrapped.gone]) : undefined;
+  const listening = wrapped.isConnected
+    ? await Promise.race([http.listen({ host, port }), wrapped.disconnected])
+    : undefined;
   return listening ?? await http.listen({ host, port, isExclusive: true });
 }
 
 /** Opens the second listener. If it cannot listen, the server runs without it. */
 async function listenForTerminals(
-  config: Config, http: HttpServer, wrapped: Wrapped | undefined, log: Log,
+  config: Config, http: HttpServer, wrapped: WrapperLink | undefined, log: Log,
 ): Promise<number | null> {
   const { host, terminalPort: port = 0 } = config;
   try {
@@ -278,7 +280,7 @@ function healthOfTerminals(terminals: Terminals): Omit<HealthOfTerminals, 'termi
 
 /** @throws LockHeldError if another server still holds the state directory after `patienceMs`. */
 async function takeLock(
-  config: Config, by: { version: string; wrapped: Wrapped | undefined; patienceMs: number },
+  config: Config, by: { version: string; wrapped: WrapperLink | undefined; patienceMs: number },
 ): Promise<Lock> {
   const until = performance.now() + by.patienceMs;
   for (;;) {
@@ -435,7 +437,7 @@ async function openJobs(
 }
 
 function openUpdates(
-  config: Config, by: { version: string; wrapped: Wrapped | undefined; log: Log; running: () => number },
+  config: Config, by: { version: string; wrapped: WrapperLink | undefined; log: Log; running: () => number },
 ): Updater {
   const { stateDir, updateSource, updateWindow, updateProbationSeconds, updateIntervalSeconds } = config;
   const { version, wrapped, log, running } = by;
@@ -450,7 +452,7 @@ function openUpdates(
     registry: () => config.updateRegistry(),
     fetch: () => throughProxy(config.updateProxies()).fetch,
     trusted: () => readTrustedKeys(stateDir),
-    carrier: wrapped,
+    executor: wrapped,
     answers: new UpdateAnswers(UpdateAnswers.directoryIn(stateDir)),
     running,
     log,

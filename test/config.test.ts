@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { ParseError } from '../src/base/parse.ts';
 import { type Config, type Environment, type Flags, loadConfig } from '../src/config/config.ts';
-import { SourceError } from '../src/update/source-error.ts';
+import { SourceError } from '../src/update/errors.ts';
 import { throwsWith } from './support/errors.ts';
 import { temporaryFolder } from './support/server.ts';
 

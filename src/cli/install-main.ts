@@ -17,11 +17,11 @@ import { replaceFile } from '../base/atomic-file.ts';
 import { openToAppend, readRegular } from '../base/untrusted-file.ts';
 import { ownEnvironment, ownProxies } from '../config/environment.ts';
 import { findProgram, isExecutable } from '../process/find-program.ts';
-import { hostOf, isLoopback } from '../proxy/exceptions.ts';
+import { hostOf, isLoopback } from '../proxy/bypass-list.ts';
 import { throughProxy } from '../proxy/through-proxy.ts';
 import { chunks } from '../update/fetch/chunks.ts';
 import { request } from '../update/fetch/request.ts';
-import { watch } from '../update/fetch/watch.ts';
+import { watch } from '../update/fetch/stall-timeout.ts';
 import { printLine } from './print.ts';
 import { tell } from './streams.ts';
 

@@ -10,8 +10,8 @@ import { fieldsOf, nullable, text } from '../base/parse.ts';
 import { readRegular } from '../base/untrusted-file.ts';
 import { ownVersion } from '../process/own-version.ts';
 import { checkStateDirectory, isOwn } from '../process/state/state-directory.ts';
-import { compareVersions, isVersion } from '../update/versions/version.ts';
-import { Versions } from '../update/versions/versions.ts';
+import { compareVersions, isVersion } from '../update/versions/semver.ts';
+import { Versions } from '../update/versions/version-store.ts';
 
 const parseState = fieldsOf({ current: nullable(text()) });
 const maxStateBytes = 2 ** 20;

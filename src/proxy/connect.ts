@@ -6,8 +6,8 @@ import { request } from 'node:http';
 import { type Socket, connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { onAbort } from '../base/abort.ts';
-import { hostOf, isTlsProtocol, portOf } from './exceptions.ts';
-import { brokenTunnel, failedTls, refusal, timedOut, unreachableProxy } from './failures.ts';
+import { hostOf, isTlsProtocol, portOf } from './bypass-list.ts';
+import { brokenTunnel, failedTls, refusal, timedOut, unreachableProxy } from './error-messages.ts';
 import type { ProxyError } from './proxy-error.ts';
 import { type Proxy, proxyAuthorization, serverName } from './rules.ts';
 

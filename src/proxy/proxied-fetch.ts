@@ -8,9 +8,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { onAbort } from '../base/abort.ts';
 import { type ProxyConnectOptions, connectThrough, connectToProxy } from './connect.ts';
-import { lostAnswer, refusal } from './failures.ts';
+import { lostAnswer, refusal } from './error-messages.ts';
 import { type Proxy, type ProxyRules, proxyAuthorization } from './rules.ts';
-import { unpacked } from './unpacked.ts';
+import { unpacked } from './decompress.ts';
 
 export type Fetch = typeof globalThis.fetch;
 

@@ -2,7 +2,7 @@
  * A report of the proxies in use, without users and passwords.
  * @module
  */
-import { portOf } from './exceptions.ts';
+import { portOf } from './bypass-list.ts';
 import { ProxyError } from './proxy-error.ts';
 import { type ProxySetting, type ProxySettings, parseProxy, proxyAuthorization } from './rules.ts';
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { isIP } from 'node:net';
-import { hostOf, isLoopback, isTlsProtocol, parseExceptions, portOf } from './exceptions.ts';
+import { hostOf, isLoopback, isTlsProtocol, parseExceptions, portOf } from './bypass-list.ts';
 import { ProxyError } from './proxy-error.ts';
 
 type Variables = { readonly [name: string]: string | undefined };

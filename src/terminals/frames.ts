@@ -10,7 +10,7 @@ import { type JsonBounds, parseWithin } from '../base/untrusted-json.ts';
 import { type TerminalReason, terminalReasons } from '../protocol/terminals.ts';
 
 /** Requests of the server. */
-export type Asked =
+export type HolderCommand =
   /** Comes first and names the terminal that the following messages are for. Earlier servers do not send it. */
   | { readonly kind: 'to'; readonly terminalId: string }
   /**
@@ -33,7 +33,7 @@ export type Asked =
   | { readonly kind: 'end'; readonly reason: TerminalReason; readonly graceMs: number };
 
 /** Messages of the holder. */
-export type Told =
+export type HolderEvent =
   | {
     readonly kind: 'attached'; readonly offset: number; readonly end: number;
     readonly cols: number; readonly rows: number
@@ -64,7 +64,7 @@ const messageBounds: JsonBounds = { maxBytes: 65_536, maxTokens: 1000 };
 const offset = integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const side = integer({ min: 1, max: 65_535 });
 
-const toldParsers = new Map<unknown, Parser<Told>>([
+const toldParsers = new Map<unknown, Parser<HolderEvent>>([
   ['attached', fieldsOf({ kind: oneOf('attached'), offset, end: offset, cols: side, rows: side })],
   ['skipped', fieldsOf({ kind: oneOf('skipped'), bytes: offset, offset })],
   ['state', fieldsOf({
@@ -82,7 +82,7 @@ const toldParsers = new Map<unknown, Parser<Told>>([
  * @returns `undefined` for a message of a later version.
  * @throws ParseError.
  */
-export function parseTold(value: unknown): Told | undefined {
+export function parseHolderEvent(value: unknown): HolderEvent | undefined {
   const kind = (value as { readonly kind?: unknown } | null)?.kind;
   return toldParsers.get(kind)?.(value, 'the message');
 }
@@ -92,7 +92,7 @@ export function bytesHead(length: number): Buffer {
   return head(kinds.bytes, length);
 }
 
-export function encode(message: Asked | Told): Buffer {
+export function encode(message: HolderCommand | HolderEvent): Buffer {
   const payload = Buffer.from(JSON.stringify(message));
   return Buffer.concat([head(kinds.json, payload.length), payload]);
 }
@@ -105,7 +105,7 @@ function head(kind: number, length: number): Buffer {
 }
 
 /** Reads frames from chunks. Bytes are passed on as they arrive, also before their frame is complete. */
-export class FrameReader<T extends Asked | Told> {
+export class FrameReader<T extends HolderCommand | HolderEvent> {
   #rest: Buffer = Buffer.alloc(0);
   /** Bytes still to come of a frame of bytes or of unknown kind. */
   #bytesLeft = 0;

@@ -40,7 +40,7 @@ export function terminalRoutes(terminals: Terminals): Route[] {
     bind(getScreen, async ({ params, query }) => {
       const bytes = await terminals.get(params.id).scrollback();
       if (query.raw === true) return stream(200, { 'Content-Length': bytes.length }, (sink) => sink.write(bytes));
-      const { plainText } = await import('./server/plain.ts');
+      const { plainText } = await import('./server/plain-text.ts');
       return text(200, 'text/plain; charset=utf-8', plainText(bytes.subarray(-longestText).toString()));
     }),
 

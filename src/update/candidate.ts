@@ -7,13 +7,12 @@ import type { UpdateRequest } from '../protocol/updates.ts';
 import { parseIntegrity } from './trust/integrity.ts';
 import { npmRegistryKeys, verifyManifest, verifyRegistrySignature } from './trust/signatures.ts';
 import type { Release } from './sources/source.ts';
-import { TrustError } from './trust/trust-error.ts';
+import { TrustError, UpdateError } from './errors.ts';
 import type { TrustedKeys } from './trust/trusted-keys.ts';
-import { UpdateError } from './update-error.ts';
-import { compareVersions } from './versions/version.ts';
+import { compareVersions } from './versions/semver.ts';
 import { type VersionState, mayTry } from './versions/version-state.ts';
 
-export interface Surroundings {
+export interface UpdateContext {
   readonly request: Pick<UpdateRequest, 'version' | 'allowDowngrade'>;
   /** The version that runs. */
   readonly current: string;
@@ -28,7 +27,7 @@ export interface Surroundings {
  * @throws ProblemError update_refused for what the caller may overrule: a downgrade, or a version that failed before.
  * @throws UpdateError where this Node is too old.
  */
-export function mustSuit({ version, minNode }: Release, { request, current, state, node }: Surroundings): void {
+export function assertCompatible({ version, minNode }: Release, { request, current, state, node }: UpdateContext): void {
   const isNamed = request.version !== undefined;
   if (compareVersions(version, current) < 0 && !(isNamed && request.allowDowngrade === true)) {
     throw new ProblemError('update_refused', `Cannot go back to ${version}: ${current} runs, which is newer; ` +
@@ -54,12 +53,11 @@ export function mustSuit({ version, minNode }: Release, { request, current, stat
  * @param trusted Reads the user's keys; not called for a release on this machine.
  * @throws TrustError where it is not; UpdateError where the user's keys cannot be read.
  */
-export function mustBeTrusted({ version, integrity, proof }: Release, trusted: () => TrustedKeys): void {
+export function assertTrusted({ version, integrity, proof }: Release, trusted: () => TrustedKeys): void {
   if (proof.kind === 'local') return;
-  if (integrity === undefined) throw new TrustError(
-    'weak-integrity',
-    `Cannot trust ${version}: the source gives no integrity for it`,
-  );
+  if (integrity === undefined) {
+    throw new TrustError('weak-integrity', `Cannot trust ${version}: the source gives no integrity for it`);
+  }
   parseIntegrity(integrity);
   const keys = readKeys(trusted);
   switch (proof.kind) {

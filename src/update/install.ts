@@ -6,7 +6,7 @@ import type { Log } from '../base/log.ts';
 import { removeFolder } from '../process/state/trash.ts';
 import { type PrepareOptions, prepare } from './prepare.ts';
 import type { Release } from './sources/source.ts';
-import type { Versions } from './versions/versions.ts';
+import type { Versions } from './versions/version-store.ts';
 
 export interface InstallOptions extends PrepareOptions {
   readonly versions: Versions;

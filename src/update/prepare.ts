@@ -10,14 +10,13 @@ import type { UpdateStep } from '../protocol/updates.ts';
 import { type DownloadOptions, download } from './fetch/download.ts';
 import { checkFile, parseIntegrity } from './trust/integrity.ts';
 import { copyPackage } from './archive/package-folder.ts';
-import { shown } from './source-error.ts';
+import { TrustError, UpdateError } from './errors.ts';
+import { redactUrl } from './redact-url.ts';
 import { authorizationFor } from './sources/npm.ts';
 import type { Registry } from './sources/npmrc.ts';
 import { type Release, type Tarball, versionText } from './sources/source.ts';
 import { unpack } from './archive/tarball.ts';
-import { TrustError } from './trust/trust-error.ts';
-import { UpdateError } from './update-error.ts';
-import { checkWritten } from './versions/verify-files.ts';
+import { verifyFiles } from './versions/verify-files.ts';
 
 /** Limits on a release. */
 export interface ReleaseLimits {
@@ -63,7 +62,7 @@ export async function prepare(release: Release, staging: string, options: Prepar
   };
   await (tarball.kind === 'directory' ? copyPackage : unpack)(tarball.path, folder, rules);
   onStep('verifying');
-  await checkWritten(folder, hashes, { signal });
+  await verifyFiles(folder, hashes, { signal });
   mustHaveProgram(release.version, hashes);
   await mustBeItself(folder, release);
   return folder;
@@ -80,23 +79,24 @@ async function fetched(
   if (tarball.kind !== 'url') return tarball;
   const { url } = tarball;
   const { onStep, signal, limits, registry, patience } = options;
-  if (integrity === undefined) throw new TrustError(
-    'weak-integrity',
-    'Cannot trust what is downloaded: there is no integrity to check it against',
-  );
+  if (integrity === undefined) {
+    throw new TrustError(
+      'weak-integrity',
+      'Cannot trust what is downloaded: there is no integrity to check it against',
+    );
+  }
   onStep('downloading');
   const headers = proof.kind === 'npm' ? authorizationFor(url, registry) : undefined;
   await download(url, file, { ...patience, maxBytes: limits.tarballBytes, signal, headers });
   onStep('verifying');
-  await checkFile(file, parseIntegrity(integrity), { name: shown(url), signal });
+  await checkFile(file, parseIntegrity(integrity), { name: redactUrl(url), signal });
   return { kind: 'file', path: file };
 }
 
 function mustHaveProgram(version: string, hashes: ReadonlyMap<string, string>): void {
-  if (!hashes.has(program)) throw new UpdateError(
-    `Cannot install ${version}: there is no ${program} in it`,
-    { isToBlame: true },
-  );
+  if (!hashes.has(program)) {
+    throw new UpdateError(`Cannot install ${version}: there is no ${program} in it`, { isToBlame: true });
+  }
 }
 
 /** Checks name and version: a tarball may hold another package than its metadata say, signed or not. */

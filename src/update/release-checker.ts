@@ -3,11 +3,11 @@
  * @module
  */
 import type { UpdateState } from '../protocol/updates.ts';
-import { failureOf } from './failure.ts';
+import { classifyFailure } from './classify-failure.ts';
 import type { Release, Source } from './sources/source.ts';
-import { compareVersions } from './versions/version.ts';
+import { compareVersions } from './versions/semver.ts';
 
-export interface LookoutOptions {
+export interface ReleaseCheckerOptions {
   readonly source: Source;
   /** The version that runs. */
   readonly current: string;
@@ -17,13 +17,13 @@ export interface LookoutOptions {
   readonly signal: AbortSignal;
 }
 
-export class Lookout {
-  readonly #options: LookoutOptions;
+export class ReleaseChecker {
+  readonly #options: ReleaseCheckerOptions;
   #asking: Promise<Release | undefined> | undefined;
   #available: UpdateState['available'] = null;
   #checkError: string | null = null;
 
-  constructor(options: LookoutOptions) {
+  constructor(options: ReleaseCheckerOptions) {
     this.#options = options;
   }
 
@@ -58,7 +58,7 @@ export class Lookout {
       return release;
     } catch (error) {
       signal.throwIfAborted();
-      if (version === undefined) this.#checkError = failureOf(error).reason;
+      if (version === undefined) this.#checkError = classifyFailure(error).reason;
       throw error;
     }
   }

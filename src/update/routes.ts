@@ -7,9 +7,9 @@ import { type Route, bind } from '../http/routing/route.ts';
 import { idempotencyOf } from '../process/state/idempotency.ts';
 import { callName } from '../protocol/endpoint.ts';
 import { beginUpdate, getUpdate } from '../protocol/endpoints/updates.ts';
-import type { Updates } from './updates.ts';
+import type { UpdateService } from './update-service.ts';
 
-export function updateRoutes(updates: Updates): Route[] {
+export function updateRoutes(updates: UpdateService): Route[] {
   return [
     bind(getUpdate, async (request) => {
       if (request.query.check === true) await updates.check(request.signal);

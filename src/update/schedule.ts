@@ -43,10 +43,9 @@ export function parseWindow(text: string, path = 'the update window'): TimeWindo
     /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$/.exec(text) ?? [];
   if (fromHour === undefined) refuse(path, 'HH:MM-HH:MM, such as 02:00-05:00', text);
   const [from, to] = [Number(fromHour) * 60 + Number(fromMinute), Number(toHour) * 60 + Number(toMinute)];
-  if (from === to) throw new ParseError(
-    path,
-    `it begins and ends at ${text.slice(0, 5)}; leave it out to allow all day`,
-  );
+  if (from === to) {
+    throw new ParseError(path, `it begins and ends at ${text.slice(0, 5)}; leave it out to allow all day`);
+  }
   return { text, from, to };
 }
 

@@ -10,9 +10,9 @@ import type { Schedule } from './schedule.ts';
 import type { Registry } from './sources/npmrc.ts';
 import type { SourceSpec } from './sources/spec.ts';
 import type { TrustedKeys } from './trust/trusted-keys.ts';
-import type { Carrier } from './updates.ts';
+import type { UpdateExecutor } from './update-service.ts';
 import type { Release as ReleaseName } from './versions/version-state.ts';
-import type { Versions } from './versions/versions.ts';
+import type { Versions } from './versions/version-store.ts';
 
 export interface UpdaterOptions {
   readonly versions: Versions;
@@ -36,7 +36,7 @@ export interface UpdaterOptions {
   /** Reads the user's keys; called for each attempt. */
   readonly trusted: () => TrustedKeys;
   /** `undefined`: the server was started without a wrapper. */
-  readonly carrier: Carrier | undefined;
+  readonly executor: UpdateExecutor | undefined;
   /** Remembers the answers to requests with an Idempotency-Key. Default: answers are not remembered. */
   readonly answers?: UpdateAnswers;
   /** Number of jobs that are running or waiting. */

@@ -8,20 +8,21 @@ import type { Idempotency } from '../process/state/idempotency.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import type { UpdateAnswer, UpdateProgress, UpdateRequest, UpdateState, UpdateStep } from '../protocol/updates.ts';
 import { AutomaticChecks } from './automatic.ts';
-import { mustBeTrusted, mustSuit } from './candidate.ts';
-import { failureOf } from './failure.ts';
-import { Lookout } from './release-checker.ts';
-import { SourceError, shown } from './source-error.ts';
+import { assertTrusted, assertCompatible } from './candidate.ts';
+import { classifyFailure } from './classify-failure.ts';
+import { ReleaseChecker } from './release-checker.ts';
+import { SourceError } from './errors.ts';
+import { redactUrl } from './redact-url.ts';
 import type { Release, Source } from './sources/source.ts';
 import { unlessAborted } from '../base/abort.ts';
 import { type UpdateTimings, type UpdaterOptions, defaultLimits, defaultTimings } from './updater-options.ts';
-import type { Carrier, Updates } from './updates.ts';
-import { compareVersions } from './versions/version.ts';
+import type { UpdateExecutor, UpdateService } from './update-service.ts';
+import { compareVersions } from './versions/semver.ts';
 import { type Probation, type UpdateOutcome, isBad } from './versions/version-state.ts';
 
 interface Attempt {
   readonly startedAt: number;
-  readonly carrier: Carrier;
+  readonly executor: UpdateExecutor;
   readonly controller: AbortController;
   version: string | null;
   step: UpdateStep;
@@ -30,10 +31,10 @@ interface Attempt {
 }
 
 /** Carries out one update at a time. */
-export class Updater implements Updates {
+export class Updater implements UpdateService {
   readonly #options: UpdaterOptions;
   readonly #timings: UpdateTimings;
-  readonly #lookout: Lookout;
+  readonly #checker: ReleaseChecker;
   readonly #automatic: AutomaticChecks | undefined;
   readonly #now: () => number;
   readonly #closing = new AbortController();
@@ -54,29 +55,25 @@ export class Updater implements Updates {
     };
     // A failure is reported to the caller that needs the engine.
     setTimeout(() => loadEngine().catch(() => undefined), engineAfterMs).unref();
-    this.#lookout = new Lookout({ source, current, now, signal: this.#closing.signal });
-    if (automatic) this.#automatic = new AutomaticChecks({
-      ...automatic,
-      now,
-      random,
-      lookMs,
-      check: () => this.#updateByItself(),
-    });
+    this.#checker = new ReleaseChecker({ source, current, now, signal: this.#closing.signal });
+    if (automatic) {
+      this.#automatic = new AutomaticChecks({ ...automatic, now, random, lookMs, check: () => this.#updateByItself() });
+    }
   }
 
   state(): UpdateState {
-    const { versions, current, source, sourceText, carrier } = this.#options;
+    const { versions, current, source, sourceText, executor } = this.#options;
     const {
       previous, probation, bad, lastOutcome, own = this.#options.release === null ? current : null,
     } = versions.read();
     return {
       current,
       previous: previous ?? (this.#options.release === null ? null : own),
-      wrapper: carrier?.isThere === true,
+      wrapper: executor?.isConnected === true,
       // A URL may hold a password.
-      source: source.kind === 'manifest' ? shown(source.url) : sourceText,
-      available: this.#lookout.available,
-      checkError: this.#lookout.checkError,
+      source: source.kind === 'manifest' ? redactUrl(source.url) : sourceText,
+      available: this.#checker.available,
+      checkError: this.#checker.checkError,
       progress: this.#progress(),
       probation: this.#ownProbation(probation),
       lastOutcome: outcomeOf(lastOutcome, own),
@@ -86,12 +83,12 @@ export class Updater implements Updates {
   }
 
   async check(signal?: AbortSignal): Promise<void> {
-    await unlessAborted(this.#lookout.ask(), signal);
+    await unlessAborted(this.#checker.ask(), signal);
   }
 
   async begin(request: UpdateRequest, idempotency?: Idempotency): Promise<UpdateAnswer> {
     const begin = (): Promise<UpdateAnswer> =>
-      this.#try(request, (signal) => this.#lookout.find(request.version, signal));
+      this.#try(request, (signal) => this.#checker.find(request.version, signal));
     const { answers } = this.#options;
     return idempotency === undefined || answers === undefined ? await begin() : await answers.once(idempotency, begin);
   }
@@ -132,19 +129,21 @@ export class Updater implements Updates {
     const { log, versions, current } = this.#options;
     if (this.#attempt !== undefined) return;
     try {
-      const release = await this.#lookout.ask();
+      const release = await this.#checker.ask();
       if (this.#closing.signal.aborted) return;
-      if (release === undefined) return log.warn('cannot look for an update', { reason: this.#lookout.checkError });
+      if (release === undefined) return log.warn('cannot look for an update', { reason: this.#checker.checkError });
       if (compareVersions(release.version, current) <= 0) return;
       const isWanted = !isBad(versions.read(), release.version);
-      if (!isWanted) log.info(
-        'skipping the update: the version that is available failed before',
-        { version: release.version },
-      );
+      if (!isWanted) {
+        log.info(
+          'skipping the update: the version that is available failed before',
+          { version: release.version },
+        );
+      }
       if (isWanted) await this.#try(noWishes, () => Promise.resolve(release));
     } catch (error) {
       // The failure of an attempt was logged there.
-      log.debug('no update by itself', { reason: failureOf(error).reason });
+      log.debug('no update by itself', { reason: classifyFailure(error).reason });
     }
   }
 
@@ -161,9 +160,9 @@ export class Updater implements Updates {
   }
 
   #start({ ifIdle }: UpdateRequest): Attempt {
-    const { carrier, running } = this.#options;
+    const { executor, running } = this.#options;
     this.#closing.signal.throwIfAborted();
-    if (carrier?.isThere !== true) {
+    if (executor?.isConnected !== true) {
       throw new ProblemError(
         'no_wrapper',
         'Cannot update: there is no wrapper to carry it out; start the server with `sidecar serve --wrapper`',
@@ -179,7 +178,7 @@ export class Updater implements Updates {
       );
     }
     this.#attempt = {
-      startedAt: this.#now(), carrier, controller: new AbortController(),
+      startedAt: this.#now(), executor, controller: new AbortController(),
       version: null, step: 'finding', done: Promise.resolve(),
     };
     return this.#attempt;
@@ -193,8 +192,8 @@ export class Updater implements Updates {
       this.#attempt = undefined;
       return { status: 'current', version, message: `${version} runs already` };
     }
-    mustSuit(release, { request, current, state: versions.read(), node });
-    mustBeTrusted(release, trusted);
+    assertCompatible(release, { request, current, state: versions.read(), node });
+    assertTrusted(release, trusted);
     log.info('update begun', { from: current, to: version });
     attempt.done = this.#carryOut(attempt, release);
     return { status: 'updating', version, message: `Updating from ${current} to ${version}; what runs continues` };
@@ -205,7 +204,7 @@ export class Updater implements Updates {
    * version_not_found) is not.
    */
   #refused(attempt: Attempt, error: unknown, request: UpdateRequest): unknown {
-    const { code, reason, isUnexpected } = failureOf(error);
+    const { code, reason, isUnexpected } = classifyFailure(error);
     if (!(error instanceof ProblemError) && code !== 'version_not_found') {
       attempt.version ??= request.version ?? null;
       this.#failed(attempt, error);
@@ -256,26 +255,25 @@ export class Updater implements Updates {
     log.info('update installed', { version });
     try {
       signal.throwIfAborted();
-      await unlessAborted(attempt.carrier.switchTo(version), signal);
+      await unlessAborted(attempt.executor.switchTo(version), signal);
       attempt.step = 'switching';
       await sleep(this.#timings.switchMs, undefined, { signal, ref: false });
       log.warn('the new version was ready and has not taken over', { version });
     } catch (error) {
       // If aborted, this server shuts down, as intended.
-      if (!signal.aborted) log.warn('the new version does not take over', {
-        version,
-        reason: (error as Error).message,
-      });
+      if (!signal.aborted) {
+        log.warn('the new version does not take over', { version, reason: (error as Error).message });
+      }
     }
   }
 
-  #failed({ version, carrier }: Attempt, error: unknown): void {
+  #failed({ version, executor }: Attempt, error: unknown): void {
     const { log } = this.#options;
-    const { reason, isToBlame, isUnexpected } = failureOf(error);
+    const { reason, isToBlame, isUnexpected } = classifyFailure(error);
     if (isUnexpected) log.error('update failed', { version, error });
     else log.warn('update failed', { version, reason });
     try {
-      carrier.note({ version, reason, isToBlame });
+      executor.note({ version, reason, isToBlame });
     } catch (failure) {
       log.warn('cannot tell the wrapper of it', { version, error: failure });
     }

@@ -8,7 +8,7 @@ import { defined } from '../base/defined.ts';
 import { ParseError } from '../base/parse.ts';
 import { ProblemError, readProblem } from '../protocol/problem.ts';
 import { type WebSocketLimits, WebSocketConnection } from './connection.ts';
-import { checkAnswer, offer } from './handshake.ts';
+import { checkAnswer, clientHandshake } from './handshake.ts';
 
 export interface ConnectOptions extends Partial<WebSocketLimits> {
   readonly headers?: { readonly [name: string]: string };
@@ -51,13 +51,13 @@ export async function connectWebSocket(url: string | URL, options: ConnectOption
   const startedAtMs = performance.now();
   const address = httpAddress(url);
   const from = address.host;
-  const { key, headers: ours } = offer(protocols);
+  const { key, headers: ours } = clientHandshake(protocols);
   const { request } = address.protocol === 'https:' ? await import('node:https') : await import('node:http');
   signal?.throwIfAborted();
   const made = await connect?.(address, { signal, connectTimeoutMs: openTimeoutMs });
   // With an agent, Node would make a connection of its own.
-  const way: RequestOptions = made === undefined ? { agent: false } : { createConnection: () => made };
-  const init = { headers: { ...headers, ...ours }, ...way, ...defined({ ca }) };
+  const connection: RequestOptions = made === undefined ? { agent: false } : { createConnection: () => made };
+  const init = { headers: { ...headers, ...ours }, ...connection, ...defined({ ca }) };
   const call = request(address, init);
   const leftMs = Math.max(1, openTimeoutMs - (performance.now() - startedAtMs));
   const { socket, answer, head } = await open(call, { from, signal, openTimeoutMs: leftMs });
@@ -73,15 +73,15 @@ export async function connectWebSocket(url: string | URL, options: ConnectOption
 
 function httpAddress(url: string | URL): URL {
   const address = new URL(url);
-  if (!/^(?:ws|http)s?:$/.test(address.protocol)) throw new RangeError(
-    `Cannot open a WebSocket: expected a ws: or wss: address, received ${address.protocol}`,
-  );
+  if (!/^(?:ws|http)s?:$/.test(address.protocol)) {
+    throw new RangeError(`Cannot open a WebSocket: expected a ws: or wss: address, received ${address.protocol}`);
+  }
   address.protocol = address.protocol.replace('ws', 'http');
   address.hash = '';
   return address;
 }
 
-interface Opened {
+interface UpgradeResult {
   readonly answer: IncomingMessage;
   readonly socket: Socket;
   readonly head: Buffer;
@@ -90,7 +90,7 @@ interface Opened {
 function open(
   call: ClientRequest,
   by: { from: string; signal: AbortSignal | undefined; openTimeoutMs: number },
-): Promise<Opened> {
+): Promise<UpgradeResult> {
   const { from, signal, openTimeoutMs } = by;
   return new Promise((resolve, reject) => {
     const settle = (): void => {
@@ -114,22 +114,22 @@ function open(
       // With an Upgrade header, Node would have emitted 'upgrade'.
       if (statusCode === 101) fail(badAnswer(from, 'expected an Upgrade to websocket', { status: 101 }));
     });
-    call.on('response', (answer) => { refusalOf(answer, from).then(fail, fail); });
+    call.on('response', (answer) => { readRefusal(answer, from).then(fail, fail); });
     call.end();
   });
 }
 
 /** Reads the error that the server sent instead of opening the WebSocket. */
-async function refusalOf(answer: IncomingMessage, from: string): Promise<ProblemError> {
+async function readRefusal(answer: IncomingMessage, from: string): Promise<ProblemError> {
   const { statusCode: status = 0, headers } = answer;
   const { 'content-type': type = 'no type', 'retry-after': retryAfter } = headers;
   const problem = type.startsWith('application/problem+json')
-    ? readProblem(await boundedText(answer), { status, retryAfter })
+    ? readProblem(await readBounded(answer), { status, retryAfter })
     : undefined;
   return problem ?? badAnswer(from, `expected it to open a WebSocket, received status ${status}, ${type}`, { status });
 }
 
-async function boundedText(answer: IncomingMessage): Promise<string> {
+async function readBounded(answer: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) {

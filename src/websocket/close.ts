@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { ProtocolError } from './protocol-error.ts';
 
 /** How a connection ended. */
-export interface Closed {
+export interface WebSocketClose {
   /**
    * The code of the Close frame that ended the connection; 1005 if the frame had none, 1006 if there was no Close
    * frame.

@@ -4,14 +4,14 @@
  * @module
  */
 import type { Socket } from 'node:net';
-import { type Closed, closePayload, isCloseCode } from './close.ts';
+import { type WebSocketClose, closePayload, isCloseCode } from './close.ts';
 import { type Role, encodeFrame, opcodes } from './frame.ts';
 import { type WebSocketLimits, defaultWebSocketLimits } from './limits.ts';
-import { type Incoming, MessageReader } from './message.ts';
-import { Outbox } from './outbox.ts';
+import { type IncomingMessage, MessageReader } from './message.ts';
+import { SendQueue } from './send-queue.ts';
 import { ProtocolError } from './protocol-error.ts';
 
-export type { Closed } from './close.ts';
+export type { WebSocketClose } from './close.ts';
 export type { WebSocketLimits } from './limits.ts';
 
 export interface WebSocketOptions {
@@ -47,24 +47,24 @@ export class WebSocketConnection {
   /** Called when there is room again, after `send` returned false. */
   onDrain: () => void = ignore;
   /** Called once, however the connection ends. */
-  onClose: (closed: Closed) => void = ignore;
+  onClose: (closed: WebSocketClose) => void = ignore;
 
   readonly #socket: Socket;
   readonly #role: Role;
   readonly #limits: WebSocketLimits;
   readonly #onError: (error: unknown) => void;
   readonly #reader: MessageReader;
-  readonly #outbox: Outbox;
-  readonly #pinging: NodeJS.Timeout;
-  #overdue: NodeJS.Timeout | undefined;
+  readonly #queue: SendQueue;
+  readonly #pingTimer: NodeJS.Timeout;
+  #deadlineTimer: NodeJS.Timeout | undefined;
   #state: State = 'open';
   #isPaused = false;
   /** Whether anything has arrived since the last ping. */
-  #hasHeard = false;
+  #hasReceived = false;
 
   /** @param socket Must have no other reader. It may close its two halves separately. */
   constructor(socket: Socket, options: WebSocketOptions) {
-    const { role, protocol = '', head, limits, onError = throwLater } = options;
+    const { role, protocol = '', head, limits, onError = throwUncaught } = options;
     this.protocol = protocol;
     this.#socket = socket;
     this.#role = role;
@@ -72,15 +72,15 @@ export class WebSocketConnection {
     this.#onError = onError;
     this.#reader = new MessageReader(role === 'server' ? 'client' : 'server', this.#limits);
     if (head !== undefined) this.#reader.push(head);
-    this.#outbox = new Outbox(socket, () => { if (this.#state === 'open') this.#call(() => this.onDrain()); });
-    this.#pinging = setInterval(() => this.#ping(), this.#limits.pingIntervalMs).unref();
+    this.#queue = new SendQueue(socket, () => { if (this.#state === 'open') this.#call(() => this.onDrain()); });
+    this.#pingTimer = setInterval(() => this.#ping(), this.#limits.pingIntervalMs).unref();
     socket.setTimeout(0);
     socket.setNoDelay(true);
     // 'close' follows an error.
     socket.on('error', ignore);
     socket.on('end', () => this.#onEnd());
     socket.on('close', () => this.#finish({ code: 1006, reason: 'the connection broke', isClean: false }));
-    setImmediate(() => this.#begin());
+    setImmediate(() => this.#startReading());
   }
 
   get isOpen(): boolean {
@@ -89,7 +89,7 @@ export class WebSocketConnection {
 
   /** Bytes that were sent and are not yet handed to the operating system. */
   get bufferedBytes(): number {
-    return this.#outbox.bufferedBytes;
+    return this.#queue.bufferedBytes;
   }
 
   /**
@@ -115,8 +115,8 @@ export class WebSocketConnection {
   resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    this.#hasHeard = true;
-    setImmediate(() => this.#begin());
+    this.#hasReceived = true;
+    setImmediate(() => this.#startReading());
   }
 
   /**
@@ -130,11 +130,11 @@ export class WebSocketConnection {
     if (!isCloseCode(code)) throw new RangeError(`Cannot close a WebSocket: ${code} is not a code to close with`);
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    this.#outbox.push(this.#control(opcodes.close, closePayload(code, reason)));
-    this.#endLater(() => this.#finish({ code: 1006, reason: 'the peer did not close in time', isClean: false }));
+    this.#queue.push(this.#control(opcodes.close, closePayload(code, reason)));
+    this.#onceStalled(() => this.#finish({ code: 1006, reason: 'the peer did not close in time', isClean: false }));
     // The peer's last messages and its Close frame have to be read.
     this.#isPaused = false;
-    setImmediate(() => this.#begin());
+    setImmediate(() => this.#startReading());
   }
 
   /** Ends the connection now, and drops data that is still queued. `onClose` follows, with 1006. */
@@ -144,7 +144,7 @@ export class WebSocketConnection {
   }
 
   /** Starts or resumes reading. */
-  #begin(): void {
+  #startReading(): void {
     if (this.#isPaused || this.#socket.destroyed) return;
     if (this.#socket.readableEnded) return this.#onEnd();
     this.#read();
@@ -154,7 +154,7 @@ export class WebSocketConnection {
   }
 
   #onData(chunk: Buffer): void {
-    this.#hasHeard = true;
+    this.#hasReceived = true;
     // Discarded input must still be read: closing a socket with unread bytes resets the connection, which would lose
     // our last frames.
     if (this.#state === 'closed') return;
@@ -175,8 +175,8 @@ export class WebSocketConnection {
     }
   }
 
-  #handle(incoming: Incoming): void {
-    switch (incoming.kind) {
+  #handle(incoming: IncomingMessage): void {
+    switch (incoming.type) {
       case 'message':
         if (this.#state === 'open') this.#call(() => this.onMessage(incoming.data));
         return;
@@ -190,9 +190,9 @@ export class WebSocketConnection {
 
   #onPeerClose(code: number, reason: string): void {
     // RFC 6455 §5.5.1: the answer carries the same code.
-    if (this.#state === 'open') this.#outbox.push(
-      this.#control(opcodes.close, closePayload(code === 1005 ? undefined : code, '')),
-    );
+    if (this.#state === 'open') {
+      this.#queue.push(this.#control(opcodes.close, closePayload(code === 1005 ? undefined : code, '')));
+    }
     this.#finish({ code, reason, isClean: true });
   }
 
@@ -205,14 +205,14 @@ export class WebSocketConnection {
   /** RFC 6455 §7.1.7: sends a Close frame with the reason, and handles no further input. */
   #fail(code: number, reason: string): void {
     if (this.#state === 'open') {
-      this.#outbox.clear();
-      this.#outbox.pushUrgent(this.#control(opcodes.close, closePayload(code, reason)));
+      this.#queue.clear();
+      this.#queue.pushUrgent(this.#control(opcodes.close, closePayload(code, reason)));
     }
     this.#finish({ code, reason, isClean: false });
   }
 
   #push(frame: readonly Buffer[], isUrgent = false): boolean {
-    const outbox = this.#outbox;
+    const outbox = this.#queue;
     const bytes = frame.reduce((sum, part) => sum + part.length, 0);
     const limitBytes = this.#limits.bufferBytes;
     if (outbox.heldBytes + bytes > limitBytes) {
@@ -234,53 +234,53 @@ export class WebSocketConnection {
    * nothing that was sent to it makes progress.
    */
   #ping(): void {
-    if (this.#state !== 'open' || this.#isPaused || this.#overdue !== undefined) return;
+    if (this.#state !== 'open' || this.#isPaused || this.#deadlineTimer !== undefined) return;
     const isIdle = this.bufferedBytes === 0;
     const ping = this.#control(opcodes.ping, closePayload(undefined, ''));
-    this.#hasHeard = false;
+    this.#hasReceived = false;
     this.#push(ping, true);
-    let flushedBytes = this.#outbox.flushedBytes + (isIdle ? this.bufferedBytes : 0);
-    const look = (): void => {
-      this.#overdue = undefined;
-      if (this.#state !== 'open' || this.#hasHeard || this.#isPaused) return;
-      if (this.#outbox.flushedBytes <= flushedBytes) return this.#lose();
-      flushedBytes = this.#outbox.flushedBytes;
-      this.#overdue = setTimeout(look, this.#limits.pongTimeoutMs).unref();
+    let flushedBytes = this.#queue.flushedBytes + (isIdle ? this.bufferedBytes : 0);
+    const check = (): void => {
+      this.#deadlineTimer = undefined;
+      if (this.#state !== 'open' || this.#hasReceived || this.#isPaused) return;
+      if (this.#queue.flushedBytes <= flushedBytes) return this.#dropPeer();
+      flushedBytes = this.#queue.flushedBytes;
+      this.#deadlineTimer = setTimeout(check, this.#limits.pongTimeoutMs).unref();
     };
-    this.#overdue = setTimeout(look, this.#limits.pongTimeoutMs).unref();
+    this.#deadlineTimer = setTimeout(check, this.#limits.pongTimeoutMs).unref();
   }
 
-  #lose(): void {
-    this.#finish({ code: 1006, reason: 'nothing was heard of the peer', isClean: false });
+  #dropPeer(): void {
+    this.#finish({ code: 1006, reason: 'nothing was received from the peer', isClean: false });
     this.#socket.destroy();
   }
 
-  #finish(closed: Closed): void {
+  #finish(closed: WebSocketClose): void {
     if (this.#state === 'closed') return;
     const isFirst = this.#role === 'server' || !closed.isClean;
     this.#state = 'closed';
     this.#isPaused = false;
-    clearInterval(this.#pinging);
+    clearInterval(this.#pingTimer);
     // RFC 6455 §7.1.1: the server ends the TCP connection first. Input that still arrives is discarded.
-    this.#outbox.flush();
+    this.#queue.flush();
     if (isFirst) this.#socket.end();
-    this.#endLater(() => this.#socket.destroy());
-    setImmediate(() => this.#begin());
+    this.#onceStalled(() => this.#socket.destroy());
+    setImmediate(() => this.#startReading());
     process.nextTick(() => this.#call(() => this.onClose(closed)));
   }
 
   /** Calls `then` once no sent data has made progress for `closeTimeoutMs`. */
-  #endLater(then: () => void): void {
-    clearTimeout(this.#overdue);
+  #onceStalled(then: () => void): void {
+    clearTimeout(this.#deadlineTimer);
     if (this.#socket.destroyed) return;
-    let { flushedBytes } = this.#outbox;
-    const look = (): void => {
-      const isStuck = this.#outbox.bufferedBytes === 0 || this.#outbox.flushedBytes <= flushedBytes;
+    let { flushedBytes } = this.#queue;
+    const check = (): void => {
+      const isStuck = this.#queue.bufferedBytes === 0 || this.#queue.flushedBytes <= flushedBytes;
       if (isStuck || this.#socket.destroyed) return then();
-      flushedBytes = this.#outbox.flushedBytes;
-      this.#overdue = setTimeout(look, this.#limits.closeTimeoutMs).unref();
+      flushedBytes = this.#queue.flushedBytes;
+      this.#deadlineTimer = setTimeout(check, this.#limits.closeTimeoutMs).unref();
     };
-    this.#overdue = setTimeout(look, this.#limits.closeTimeoutMs).unref();
+    this.#deadlineTimer = setTimeout(check, this.#limits.closeTimeoutMs).unref();
   }
 
   /** Calls a handler. If it throws, only its own connection ends. */
@@ -294,6 +294,6 @@ export class WebSocketConnection {
   }
 }
 
-function throwLater(error: unknown): void {
+function throwUncaught(error: unknown): void {
   process.nextTick(() => { throw error; });
 }

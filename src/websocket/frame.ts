@@ -68,7 +68,7 @@ export class FrameReader {
         this.#isMasked ? 'a client must mask its frames' : 'a server must not mask its frames',
       );
     }
-    const lengthBytes = short === 126 ? 2 : short === 127 ? 8 : 0;
+    const lengthBytes = lengthBytesOf(short);
     if (!this.#fill(2 + lengthBytes)) return undefined;
     const length = lengthBytes === 0 ? short : longLength(this.#header, lengthBytes);
     if (!this.#fill(2 + lengthBytes + (this.#isMasked ? 4 : 0))) return undefined;
@@ -116,12 +116,12 @@ export function encodeFrame(
 ): Buffer[] {
   const { isMasked, isFinal = true } = options;
   const length = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.byteLength;
-  const lengthBytes = length < 126 ? 0 : length < 65_536 ? 2 : 8;
+  const { short, lengthBytes } = shortLengthOf(length);
   const headerLength = 2 + lengthBytes + (isMasked ? 4 : 0);
   const isSeparate = typeof payload !== 'string' && !isMasked && length > longestCopy;
   const frame = Buffer.allocUnsafe(headerLength + (isSeparate ? 0 : length));
   frame[0] = (isFinal ? 0x80 : 0) | opcode;
-  frame[1] = (isMasked ? 0x80 : 0) | (lengthBytes === 0 ? length : lengthBytes === 2 ? 126 : 127);
+  frame[1] = (isMasked ? 0x80 : 0) | short;
   if (lengthBytes === 2) frame.writeUInt16BE(length, 2);
   if (lengthBytes === 8) {
     frame.writeUInt32BE(Math.floor(length / 2 ** 32), 2);
@@ -159,7 +159,6 @@ function writeMaskingKey(frame: Buffer, at: number): void {
 /** Masks or unmasks in place (RFC 6455 §5.3). @param offset Where in the payload `bytes` begin. */
 function mask(bytes: Buffer, keySource: Buffer, keyAt: number, offset: number): void {
   const key = [0, 1, 2, 3].map((index) => keySource[keyAt + ((index + offset) & 3)] ?? 0);
-  const [a = 0, b = 0, c = 0, d = 0] = key;
   const { length } = bytes;
   let at = 0;
   // Word by word where the alignment allows it: four times as fast.
@@ -176,9 +175,20 @@ function mask(bytes: Buffer, keySource: Buffer, keyAt: number, offset: number): 
     at += words.length * 4;
   }
   for (; at < length; at += 1) {
-    const turn = at & 3;
-    bytes[at] = (bytes[at] ?? 0) ^ (turn === 0 ? a : turn === 1 ? b : turn === 2 ? c : d);
+    bytes[at] = (bytes[at] ?? 0) ^ (key[at & 3] ?? 0);
   }
+}
+
+/** RFC 6455 §5.2: the seven bits hold the length itself, or 126 or 127 for a length that follows. */
+function lengthBytesOf(short: number): 0 | 2 | 8 {
+  if (short < 126) return 0;
+  return short === 126 ? 2 : 8;
+}
+
+/** The seven bits for a length, and the number of bytes of the length that follows them. */
+function shortLengthOf(length: number): { readonly short: number; readonly lengthBytes: 0 | 2 | 8 } {
+  if (length < 126) return { short: length, lengthBytes: 0 };
+  return length < 65_536 ? { short: 126, lengthBytes: 2 } : { short: 127, lengthBytes: 8 };
 }
 
 function opcodeOf(first: number): Opcode {
@@ -200,9 +210,8 @@ function longLength(header: Buffer, lengthBytes: 2 | 8): number {
   const high = lengthBytes === 2 ? 0 : header.readUInt32BE(2);
   const length = lengthBytes === 2 ? header.readUInt16BE(2) : high * 2 ** 32 + header.readUInt32BE(6);
   if (high >= 2 ** 31) throw new ProtocolError(1002, 'a length has 63 bits');
-  if (length < (lengthBytes === 2 ? 126 : 65_536)) throw new ProtocolError(
-    1002,
-    'a length is not written in the fewest bytes',
-  );
+  if (length < (lengthBytes === 2 ? 126 : 65_536)) {
+    throw new ProtocolError(1002, 'a length is not written in the fewest bytes');
+  }
   return length;
 }

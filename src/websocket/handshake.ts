@@ -16,7 +16,7 @@ const token = /^[!#$%&'*+.^_`|~\w-]+$/;
 const version = '13';
 
 /** The result of a handshake. */
-export interface Agreement {
+export interface HandshakeResult {
   /** The client's `Sec-WebSocket-Key`. */
   readonly key: string;
   /** The subprotocol; `''` if no subprotocol was agreed on. */
@@ -43,7 +43,7 @@ export function upgradeRequired(path: string): ProblemError {
  * @param protocols The subprotocols that this side speaks, the preferred one first.
  * @throws ProblemError `upgrade_required` for another version.
  */
-export function readHandshake(headers: IncomingHttpHeaders, protocols: readonly string[] = []): Agreement {
+export function readHandshake(headers: IncomingHttpHeaders, protocols: readonly string[] = []): HandshakeResult {
   const asked = headers['sec-websocket-version'];
   if (asked !== version) {
     throw new ProblemError(
@@ -60,7 +60,7 @@ export function readHandshake(headers: IncomingHttpHeaders, protocols: readonly 
 }
 
 /** The headers of the answer that accepts the handshake: names and values alternate. */
-export function acceptHeaders({ key, protocol }: Agreement): string[] {
+export function acceptHeaders({ key, protocol }: HandshakeResult): string[] {
   return [
     'Upgrade', 'websocket', 'Connection', 'Upgrade', 'Sec-WebSocket-Accept', acceptValue(key),
     ...(protocol === '' ? [] : ['Sec-WebSocket-Protocol', protocol]),
@@ -71,7 +71,7 @@ export function acceptHeaders({ key, protocol }: Agreement): string[] {
  * The headers of a client's handshake, and the key in them.
  * @throws RangeError for an invalid or repeated subprotocol.
  */
-export function offer(
+export function clientHandshake(
   protocols: readonly string[],
 ): { readonly key: string; readonly headers: { readonly [name: string]: string } } {
   if (protocols.some((protocol) => !token.test(protocol)) || new Set(protocols).size < protocols.length) {
@@ -104,17 +104,13 @@ export function checkAnswer(headers: IncomingHttpHeaders, key: string, protocols
   const accept = headers['sec-websocket-accept'];
   if (accept?.trim() !== acceptValue(key)) refuse('header Sec-WebSocket-Accept', 'the answer to our key', accept);
   const extensions = headers['sec-websocket-extensions'];
-  if (extensions !== undefined && extensions !== '') refuse(
-    'header Sec-WebSocket-Extensions',
-    'none, as none was offered',
-    extensions,
-  );
+  if (extensions !== undefined && extensions !== '') {
+    refuse('header Sec-WebSocket-Extensions', 'none, as none was offered', extensions);
+  }
   const protocol = headers['sec-websocket-protocol'];
-  if (protocol !== undefined && !protocols.includes(protocol)) refuse(
-    'header Sec-WebSocket-Protocol',
-    'one of those offered',
-    protocol,
-  );
+  if (protocol !== undefined && !protocols.includes(protocol)) {
+    refuse('header Sec-WebSocket-Protocol', 'one of those offered', protocol);
+  }
   return protocol ?? '';
 }
 

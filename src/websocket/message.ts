@@ -4,15 +4,15 @@
  */
 import { parseClose } from './close.ts';
 import { type FrameHeader, FrameReader, type Role, isControl, opcodes } from './frame.ts';
-import { Gathered } from './gathered.ts';
+import { ChunkBuffer } from './chunk-buffer.ts';
 import { ProtocolError } from './protocol-error.ts';
-import { Utf8Check } from './utf8.ts';
+import { Utf8Validator } from './utf8-validator.ts';
 
-export type Incoming =
-  | { readonly kind: 'message'; readonly data: string | Buffer }
-  | { readonly kind: 'ping'; readonly payload: Buffer }
-  | { readonly kind: 'pong' }
-  | { readonly kind: 'close'; readonly code: number; readonly reason: string };
+export type IncomingMessage =
+  | { readonly type: 'message'; readonly data: string | Buffer }
+  | { readonly type: 'ping'; readonly payload: Buffer }
+  | { readonly type: 'pong' }
+  | { readonly type: 'close'; readonly code: number; readonly reason: string };
 
 export interface MessageLimits {
   /** Size of a message, in bytes. */
@@ -22,20 +22,20 @@ export interface MessageLimits {
 }
 
 /** A message whose last frame has not arrived. */
-interface Begun {
-  readonly gathered: Gathered;
+interface PartialMessage {
+  readonly payload: ChunkBuffer;
   /** Absent for a binary message. */
-  readonly utf8: Utf8Check | undefined;
+  readonly utf8: Utf8Validator | undefined;
   fragments: number;
 }
 
 export class MessageReader {
   readonly #limits: MessageLimits;
   readonly #frames: FrameReader;
-  #begun: Begun | undefined;
+  #partial: PartialMessage | undefined;
   /** The frame whose payload is being read. */
   #frame: FrameHeader | undefined;
-  #control = new Gathered();
+  #control = new ChunkBuffer();
 
   constructor(peer: Role, limits: MessageLimits) {
     this.#frames = new FrameReader(peer);
@@ -50,68 +50,68 @@ export class MessageReader {
    * @returns the next message or control frame that has arrived in full; `undefined` if nothing has.
    * @throws ProtocolError as early as the fault can be known.
    */
-  next(): Incoming | undefined {
+  next(): IncomingMessage | undefined {
     for (;;) {
-      this.#frame ??= this.#begin();
+      this.#frame ??= this.#readHeader();
       if (this.#frame === undefined) return undefined;
       const part = this.#frames.readPayload();
       if (isControl(this.#frame.opcode)) this.#control.add(part);
-      else if (this.#begun) take(this.#begun, part);
+      else if (this.#partial) append(this.#partial, part);
       if (this.#frames.isInFrame) return undefined;
-      const incoming = this.#end(this.#frame);
+      const incoming = this.#completeFrame(this.#frame);
       this.#frame = undefined;
       if (incoming) return incoming;
     }
   }
 
-  #begin(): FrameHeader | undefined {
+  #readHeader(): FrameHeader | undefined {
     const header = this.#frames.readHeader();
     if (header === undefined || isControl(header.opcode)) return header;
     const isContinued = header.opcode === opcodes.continuation;
-    if (isContinued !== (this.#begun !== undefined)) {
+    if (isContinued !== (this.#partial !== undefined)) {
       throw new ProtocolError(
         1002,
         isContinued ? 'there is no message to continue' : 'the message before is not complete',
       );
     }
-    this.#begun ??= {
-      gathered: new Gathered(),
-      utf8: header.opcode === opcodes.text ? new Utf8Check() : undefined,
+    this.#partial ??= {
+      payload: new ChunkBuffer(),
+      utf8: header.opcode === opcodes.text ? new Utf8Validator() : undefined,
       fragments: 0,
     };
-    this.#begun.fragments += 1;
+    this.#partial.fragments += 1;
     const { messageBytes, fragments } = this.#limits;
-    if (this.#begun.gathered.length + header.length > messageBytes) {
+    if (this.#partial.payload.length + header.length > messageBytes) {
       throw new ProtocolError(1009, `a message has at most ${messageBytes} bytes`);
     }
-    if (this.#begun.fragments > fragments) throw new ProtocolError(1009, `a message has at most ${fragments} frames`);
+    if (this.#partial.fragments > fragments) throw new ProtocolError(1009, `a message has at most ${fragments} frames`);
     return header;
   }
 
-  #end({ opcode, isFinal }: FrameHeader): Incoming | undefined {
+  #completeFrame({ opcode, isFinal }: FrameHeader): IncomingMessage | undefined {
     switch (opcode) {
-      case opcodes.close: return { kind: 'close', ...parseClose(this.#control.take()) };
-      case opcodes.ping: return { kind: 'ping', payload: this.#control.take() };
+      case opcodes.close: return { type: 'close', ...parseClose(this.#control.take()) };
+      case opcodes.ping: return { type: 'ping', payload: this.#control.take() };
       case opcodes.pong:
         this.#control.take();
-        return { kind: 'pong' };
-      default: return isFinal ? this.#message() : undefined;
+        return { type: 'pong' };
+      default: return isFinal ? this.#completeMessage() : undefined;
     }
   }
 
-  #message(): Incoming | undefined {
-    if (this.#begun === undefined) return undefined;
-    const { gathered, utf8 } = this.#begun;
-    this.#begun = undefined;
-    const bytes = gathered.take();
+  #completeMessage(): IncomingMessage | undefined {
+    if (this.#partial === undefined) return undefined;
+    const { payload, utf8 } = this.#partial;
+    this.#partial = undefined;
+    const bytes = payload.take();
     if (utf8?.isWhole === false) throw notUtf8();
-    return { kind: 'message', data: utf8 ? bytes.toString() : bytes };
+    return { type: 'message', data: utf8 ? bytes.toString() : bytes };
   }
 }
 
-function take({ gathered, utf8 }: Begun, part: Buffer): void {
+function append({ payload, utf8 }: PartialMessage, part: Buffer): void {
   if (utf8?.push(part) === false) throw notUtf8();
-  gathered.add(part);
+  payload.add(part);
 }
 
 function notUtf8(): ProtocolError {

@@ -17,7 +17,7 @@ const patienceMs = { SIGTERM: 20_000, SIGKILL: 10_000 };
  *
  * @throws LockHeldError where the state directory has a server without a wrapper.
  */
-export async function replaceOrphan(stateDir: string, log: Log): Promise<void> {
+export async function endOrphan(stateDir: string, log: Log): Promise<void> {
   const path = join(stateDir, 'server.lock');
   const owner = readOwner(path);
   if (owner === undefined || !await isAlive(owner)) return;

@@ -3,11 +3,11 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Finding } from './health.ts';
+import type { HealthResult } from './health-check.ts';
 
 export interface WatchdogOptions {
   /** Checks the health of the server. */
-  readonly examine: () => Promise<Finding>;
+  readonly checkHealth: () => Promise<HealthResult>;
   /** Interval between two checks, in milliseconds. */
   readonly everyMs: number;
   /** Ends the watch. */
@@ -25,18 +25,18 @@ const lateMs = 1_500;
  * answer of any kind, also a refusal, shows that the server's event loop runs. A check during which this process did
  * not run itself (suspended machine, paused container, heavy load) does not count.
  */
-export async function watchLoop({ examine, everyMs, signal }: WatchdogOptions): Promise<string | undefined> {
-  const clock = new Punctuality();
+export async function watchEventLoop({ checkHealth, everyMs, signal }: WatchdogOptions): Promise<string | undefined> {
+  const clock = new StallDetector();
   try {
     for (let silent = 0; !signal.aborted;) {
       clock.reset();
-      const finding = await examine();
+      const finding = await checkHealth();
       if (signal.aborted) break;
-      const isSilent = finding.is === 'ill' && finding.isSilent === true;
+      const isSilent = finding.type === 'unhealthy' && finding.isSilent === true;
       silent = isSilent && clock.isPunctual ? silent + 1 : 0;
-      if (
-        silent >= mostSilent && finding.is === 'ill'
-      ) return `${finding.why}, ${silent} times in a row: its event loop stands still`;
+      if (silent >= mostSilent && finding.type === 'unhealthy') {
+        return `${finding.why}, ${silent} times in a row: its event loop stands still`;
+      }
       await sleep(everyMs, undefined, { signal }).catch(() => undefined);
     }
     return undefined;
@@ -48,7 +48,7 @@ export async function watchLoop({ examine, everyMs, signal }: WatchdogOptions): 
 /**
  * Tells whether this process has run all the time, by a clock that cannot be set (clock_gettime(2), CLOCK_MONOTONIC).
  */
-class Punctuality {
+class StallDetector {
   readonly #timer: NodeJS.Timeout;
   #lastTick = performance.now();
   #worstMs = 0;

@@ -4,25 +4,29 @@
  * server; `../update/wrapper-link/messages.ts` defines the messages between the two processes.
  *
  * The wrapper is the only part that cannot be replaced while it runs, so it is small and starts nothing but servers.
+ *
+ * - Started by: the user or the service manager, with `sidecar serve --wrapper`.
+ * - Talks by: Node's IPC with its servers, and `update.json` in the state directory, which it alone writes.
+ * - Outlives: each of its servers. A server outlives a wrapper that was killed, until the next wrapper ends it.
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 import { letSessionGoFirst } from '../process/priority.ts';
 import type { ToWrapper } from '../update/wrapper-link/messages.ts';
-import { compareVersions, isVersion } from '../update/versions/version.ts';
+import { compareVersions, isVersion } from '../update/versions/semver.ts';
 import {
   beginProbation, confirm, countStart, type FailedAttempt, installedByHand, markFailed, mostStarts, type Release,
   rollBack,
 } from '../update/versions/version-state.ts';
-import { Child, type Program } from './child.ts';
-import { examine } from './health.ts';
-import { replaceOrphan } from './orphan.ts';
-import { Releases } from './releases.ts';
+import { ServerProcess, type ServerProgram } from './server-process.ts';
+import { checkHealth } from './health-check.ts';
+import { endOrphan } from './orphan.ts';
+import { InstalledReleases } from './installed-releases.ts';
 import {
-  decide, type Decision, defaultTiming, describeEnding, type Ending, probationEnds, type Timing,
-} from './supervise.ts';
-import { watchLoop } from './watchdog.ts';
+  decideRestart, type RestartDecision, defaultTimings, describeEnding, type Ending, probationEnds, type WrapperTimings,
+} from './restart-decision.ts';
+import { watchEventLoop } from './watchdog.ts';
 
 export interface WrapperOptions {
   readonly stateDir: string;
@@ -31,7 +35,7 @@ export interface WrapperOptions {
   /** Arguments of every server: `serve` and its flags. */
   readonly args: readonly string[];
   readonly log: Log;
-  readonly timing?: Partial<Timing>;
+  readonly timing?: Partial<WrapperTimings>;
   /** Whether two processes can share a listening socket. Default: true, except on Windows. */
   readonly isSocketShared?: boolean;
 }
@@ -51,21 +55,21 @@ const hungMs = 5_000;
 /** Failed checks in a row that count as a fault. */
 const healthFailures = 3;
 /** Factor on `readyMs` for a proven version, as it may have to read a hundred thousand jobs. */
-const patience = 20;
+const readyFactor = 20;
 
 export class Wrapper {
   readonly #options: WrapperOptions;
   readonly #log: Log;
-  readonly #timing: Timing;
-  readonly #releases: Releases;
-  #active: Child | undefined;
-  #standby: Child | undefined;
+  readonly #timing: WrapperTimings;
+  readonly #releases: InstalledReleases;
+  #active: ServerProcess | undefined;
+  #standby: ServerProcess | undefined;
   /** Replaced servers that are finishing their responses. */
-  readonly #leaving = new Set<Child>();
+  readonly #draining = new Set<ServerProcess>();
   /** Set while a new server takes over from the old one; from then on only a roll-back undoes the update. */
   #handOver: Promise<void> | undefined;
   #crashes = 0;
-  /** See {@link Ended}. */
+  /** See {@link EndedServer}. */
   #refusals = 0;
   #hasServed = false;
   readonly #stopping = new AbortController();
@@ -73,8 +77,8 @@ export class Wrapper {
   constructor(options: WrapperOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#timing = { ...defaultTiming, ...options.timing };
-    this.#releases = new Releases(options.stateDir, options.log);
+    this.#timing = { ...defaultTimings, ...options.timing };
+    this.#releases = new InstalledReleases(options.stateDir, options.log);
   }
 
   /**
@@ -85,14 +89,14 @@ export class Wrapper {
    */
   async run(): Promise<number> {
     letSessionGoFirst();
-    await replaceOrphan(this.#options.stateDir, this.#log);
+    await endOrphan(this.#options.stateDir, this.#log);
     await this.#releases.tidy();
     let release = this.#firstRelease();
     this.#prune(release);
     while (!this.#isStopping) {
       const child = this.#active = this.#launch(release, 'server');
       const decision = await this.#supervise(child);
-      if (decision.is === 'stop') return decision.exitCode;
+      if (decision.type === 'stop') return decision.exitCode;
       release = await this.#prepare(decision, this.#active.program.release);
     }
     return 0;
@@ -101,7 +105,7 @@ export class Wrapper {
   /** Ends all servers, so that `run` returns. May be called repeatedly. */
   stop(): void {
     this.#stopping.abort();
-    for (const child of [this.#active, this.#standby, ...this.#leaving]) {
+    for (const child of [this.#active, this.#standby, ...this.#draining]) {
       if (child !== undefined && !child.isGone) void child.end(stopMs);
     }
   }
@@ -111,7 +115,7 @@ export class Wrapper {
   }
 
   /** Supervises the active server, and each that replaces it without a gap, until one ends. @returns The decision. */
-  async #supervise(first: Child): Promise<Decision> {
+  async #supervise(first: ServerProcess): Promise<RestartDecision> {
     for (let child = first; ; child = this.#active ?? first) {
       const ending = await this.#endOf(child);
       await this.#handOver?.catch(() => undefined);
@@ -121,16 +125,16 @@ export class Wrapper {
     }
   }
 
-  #decide(child: Child, ending: Ending): Decision {
+  #decide(child: ServerProcess, ending: Ending): RestartDecision {
     const state = this.#releases.state;
     const { release } = child.program;
     const isInProbation = this.#isInProbation(child);
     const upMs = child.upMs;
     this.#hasServed ||= upMs !== undefined;
     this.#refusals = child.hasRefused ? this.#refusals + 1 : 0;
-    const decision = decide({
+    const decision = decideRestart({
       ending, version: release, isInProbation, isStopping: this.#isStopping,
-      wasTold: child.wasTold, upMs, crashes: this.#crashes,
+      wasToldToStop: child.wasToldToStop, upMs, crashes: this.#crashes,
       // The program that was installed by hand is always available.
       previous: isInProbation ? this.#releases.available(state.previous) ?? null : undefined,
       next: this.#releases.available(state.current),
@@ -139,9 +143,9 @@ export class Wrapper {
     const facts = {
       pid: child.pid,
       version: this.#nameOf(release),
-      why: withComplaint(describeEnding(ending, upMs), child.complaint),
+      why: withFailureReason(describeEnding(ending, upMs), child.failureReason),
     };
-    switch (decision.is) {
+    switch (decision.type) {
       case 'stop':
         if (child.hasRefused) this.#log.error('server cannot serve: it is not started again', facts);
         else this.#log.info('server stopped', facts);
@@ -160,17 +164,17 @@ export class Wrapper {
         this.#log.error('version went wrong: going back', { ...facts, to: this.#nameOf(decision.to) });
         break;
     }
-    if (decision.is !== 'roll_back') return decision;
-    return { ...decision, reason: withComplaint(decision.reason, child.complaint) };
+    if (decision.type !== 'roll_back') return decision;
+    return { ...decision, reason: withFailureReason(decision.reason, child.failureReason) };
   }
 
   /** Gets ready for the next start. @returns The release to start. */
-  async #prepare(decision: Exclude<Decision, { is: 'stop' }>, release: Release): Promise<Release> {
+  async #prepare(decision: Exclude<RestartDecision, { type: 'stop' }>, release: Release): Promise<Release> {
     // They may hold the state directory until they are gone.
-    for (const child of this.#leaving) await child.end(stopMs);
-    await replaceOrphan(this.#options.stateDir, this.#log)
+    for (const child of this.#draining) await child.end(stopMs);
+    await endOrphan(this.#options.stateDir, this.#log)
       .catch((error: unknown) => this.#log.error('another server has the state directory', { error }));
-    if (decision.is === 'restart') {
+    if (decision.type === 'restart') {
       this.#crashes = decision.crashes;
       await sleep(decision.afterMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       await this.#releases.tidy();
@@ -178,9 +182,9 @@ export class Wrapper {
       return this.#releases.available(release) === undefined ? null : release;
     }
     this.#crashes = 0;
-    if (decision.is === 'roll_back') this.#releases.change(
-      (state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to),
-    );
+    if (decision.type === 'roll_back') {
+      this.#releases.change((state) => rollBack(state, decision.from, decision.reason, seconds(), decision.to));
+    }
     this.#prune(decision.to);
     return decision.to;
   }
@@ -189,12 +193,12 @@ export class Wrapper {
    * Resolves once the server has ended, after ending it if it is faulty; with `undefined` if another one has replaced
    * it.
    */
-  async #endOf(child: Child): Promise<Ending | undefined> {
+  async #endOf(child: ServerProcess): Promise<Ending | undefined> {
     const over = new AbortController();
     try {
       const ending = await Promise.race([child.ended, child.replaced, this.#faultOf(child, over.signal)]);
       // A server that answers no requests will not handle SIGTERM either.
-      if (ending !== undefined && !child.isGone) await child.end(ending.is === 'unhealthy' ? hungMs : stopMs);
+      if (ending !== undefined && !child.isGone) await child.end(ending.type === 'unhealthy' ? hungMs : stopMs);
       return ending;
     } finally {
       over.abort();
@@ -202,45 +206,43 @@ export class Wrapper {
   }
 
   /** Resolves with the fault of a running server; never if it has no fault. */
-  async #faultOf(child: Child, signal: AbortSignal): Promise<Ending> {
+  async #faultOf(child: ServerProcess, signal: AbortSignal): Promise<Ending> {
     const isNew = this.#isInProbation(child);
-    const limitMs = this.#timing.readyMs * (isNew ? 1 : patience);
-    if (child.servingSince === undefined && !await child.says('serving', limitMs)) {
-      if (!child.isGone && !signal.aborted) return { is: 'not_ready', afterMs: limitMs };
+    const limitMs = this.#timing.readyMs * (isNew ? 1 : readyFactor);
+    if (child.servingSince === undefined && !await child.waitFor('serving', limitMs)) {
+      if (!child.isGone && !signal.aborted) return { type: 'not_ready', afterMs: limitMs };
       return never();
     }
-    if (!signal.aborted) this.#log.info('server runs', {
-      pid: child.pid,
-      version: this.#nameOf(child.program.release),
-      url: child.url,
-    });
+    if (!signal.aborted) {
+      this.#log.info('server runs', { pid: child.pid, version: this.#nameOf(child.program.release), url: child.url });
+    }
     const fault = isNew ? await this.#prove(child, signal) : undefined;
     if (fault !== undefined) return fault;
     const { watchEveryMs, watchLimitMs } = this.#timing;
-    const reason = await watchLoop({
-      examine: () => examine(child.healthUrl ?? '', watchLimitMs),
+    const reason = await watchEventLoop({
+      checkHealth: () => checkHealth(child.healthUrl ?? '', watchLimitMs),
       everyMs: watchEveryMs,
       signal,
     });
-    return reason === undefined ? never() : { is: 'unhealthy', reason };
+    return reason === undefined ? never() : { type: 'unhealthy', reason };
   }
 
   /** Checks a new version repeatedly. Resolves with its fault, or with `undefined` once it has passed its probation. */
-  async #prove(child: Child, signal: AbortSignal): Promise<Ending | undefined> {
+  async #prove(child: ServerProcess, signal: AbortSignal): Promise<Ending | undefined> {
     const endsAt = probationEnds(
       this.#releases.state,
       { wall: seconds(), monotonicMs: performance.now() },
       this.#timing,
     ) ?? 0;
     for (let failures = 0; ;) {
-      const finding = await examine(child.healthUrl ?? '', healthMs);
+      const finding = await checkHealth(child.healthUrl ?? '', healthMs);
       if (signal.aborted) return undefined;
       const leftMs = endsAt - performance.now();
-      if (finding.is === 'well') failures = 0;
+      if (finding.type === 'healthy') failures = 0;
       // Inconclusive checks are tolerated for a while, but a version that was never seen healthy has not proven itself.
-      else if (finding.is === 'ill' || leftMs < -this.#timing.probationMs) failures += 1;
-      if (finding.is !== 'well' && failures >= healthFailures) return { is: 'unhealthy', reason: finding.why };
-      if (leftMs <= 0 && finding.is === 'well') break;
+      else if (finding.type === 'unhealthy' || leftMs < -this.#timing.probationMs) failures += 1;
+      if (finding.type !== 'healthy' && failures >= healthFailures) return { type: 'unhealthy', reason: finding.why };
+      if (leftMs <= 0 && finding.type === 'healthy') break;
       await sleep(Math.min(healthEveryMs, Math.max(50, leftMs)), undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return undefined;
     }
@@ -253,20 +255,20 @@ export class Wrapper {
   }
 
   /** Replaces the server that asks for it by an installed version. */
-  async #switch(old: Child, version: string): Promise<void> {
+  async #switch(old: ServerProcess, version: string): Promise<void> {
     if (old !== this.#active || this.#standby !== undefined || this.#isStopping) {
-      return old.tell({ say: 'switchFailed', reason: 'the wrapper is busy with something else' });
+      return old.send({ say: 'switchFailed', reason: 'the wrapper is busy with something else' });
     }
     if (this.#releases.available(version) === undefined) {
       const reason = 'it was removed before it could be started; try again';
       this.#note({ version, reason, isToBlame: false });
-      return old.tell({ say: 'switchFailed', reason });
+      return old.send({ say: 'switchFailed', reason });
     }
     const standby = this.#standby = this.#launch(version, 'standby');
     try {
-      const isReady = await standby.says('ready', this.#timing.readyMs);
+      const isReady = await standby.waitFor('ready', this.#timing.readyMs);
       if (!isReady) return await this.#refuse(old, standby, this.#timing.readyMs);
-      old.tell({ say: 'drain' });
+      old.send({ say: 'drain' });
       await sleep(drainMs);
       const isShared = this.#options.isSocketShared ?? process.platform !== 'win32';
       if (isShared && !await this.#listen(standby)) return await this.#refuse(old, standby, listenMs);
@@ -279,46 +281,46 @@ export class Wrapper {
     }
   }
 
-  #listen(standby: Child): Promise<boolean> {
-    standby.tell({ say: 'listen' });
-    return standby.says('listening', listenMs);
+  #listen(standby: ServerProcess): Promise<boolean> {
+    standby.send({ say: 'listen' });
+    return standby.waitFor('listening', listenMs);
   }
 
   /** Hands over from the old server to the new one. */
-  async #replace(old: Child, standby: Child): Promise<void> {
+  async #replace(old: ServerProcess, standby: ServerProcess): Promise<void> {
     this.#begin(standby);
-    standby.tell({ say: 'handingOver' });
-    old.tell({ say: 'handOver' });
-    if (!await old.says('released', handOverMs) && !old.isGone) {
+    standby.send({ say: 'handingOver' });
+    old.send({ say: 'handOver' });
+    if (!await old.waitFor('released', handOverMs) && !old.isGone) {
       this.#log.warn('the server that is replaced does not end: it is killed', { pid: old.pid });
       await old.end(0);
     }
-    standby.tell({ say: 'takeOver' });
+    standby.send({ say: 'takeOver' });
     this.#active = standby;
     this.#leave(old);
   }
 
   /** Marks a server as replaced and lets it finish its responses. */
-  #leave(old: Child): void {
+  #leave(old: ServerProcess): void {
     old.markReplaced();
     if (old.isGone) return;
-    this.#leaving.add(old);
+    this.#draining.add(old);
     const overdue = setTimeout(() => old.signal('SIGKILL'), lastAnswersMs);
     void old.ended.then(() => {
       clearTimeout(overdue);
-      this.#leaving.delete(old);
+      this.#draining.delete(old);
     });
   }
 
   /** Where two processes cannot share a socket: ends the old server, then starts the new one. */
-  async #replacePlainly(old: Child, standby: Child): Promise<void> {
+  async #replacePlainly(old: ServerProcess, standby: ServerProcess): Promise<void> {
     this.#log.warn('two servers cannot share the listening socket here: '
       + 'connections are refused until the new version listens');
     const { release } = standby.program;
     await standby.end(stopMs);
     this.#begin(standby);
-    old.tell({ say: 'handOver' });
-    if (!await old.says('released', handOverMs)) await old.end(0);
+    old.send({ say: 'handOver' });
+    if (!await old.waitFor('released', handOverMs)) await old.end(0);
     // Its socket must be free: unfinished responses are cut off after `plainAnswersMs`.
     await Promise.race([old.ended, sleep(plainAnswersMs)]);
     await old.end(0);
@@ -326,26 +328,26 @@ export class Wrapper {
     this.#leave(old);
   }
 
-  #begin(standby: Child): void {
+  #begin(standby: ServerProcess): void {
     const version = standby.program.release;
-    if (version !== null) this.#releases.change(
-      (state) => beginProbation(state, version, seconds(), this.#options.own.version),
-    );
+    if (version !== null) {
+      this.#releases.change((state) => beginProbation(state, version, seconds(), this.#options.own.version));
+    }
   }
 
   /** Discards the standby, because it failed or the old server is ending; the running server was never touched. */
-  async #refuse(old: Child, standby: Child, afterMs: number): Promise<void> {
+  async #refuse(old: ServerProcess, standby: ServerProcess, afterMs: number): Promise<void> {
     const isToBlame = old === this.#active && !old.isGone && !this.#isStopping;
     const isLate = !standby.isGone;
     const ending = await standby.end(stopMs);
-    const why = describeEnding(isLate ? { is: 'not_ready', afterMs } : ending, undefined);
+    const why = describeEnding(isLate ? { type: 'not_ready', afterMs } : ending, undefined);
     const reason = isToBlame
-      ? withComplaint(why, standby.complaint)
+      ? withFailureReason(why, standby.failureReason)
       : 'the server that was to be replaced ended meanwhile';
     this.#note({ version: standby.program.release, reason, isToBlame });
     // Done before the server is told, as it may then install the next version.
     this.#prune(old.program.release);
-    old.tell({ say: 'switchFailed', reason });
+    old.send({ say: 'switchFailed', reason });
   }
 
   /**
@@ -354,7 +356,7 @@ export class Wrapper {
    * @param current The version that runs.
    */
   #prune(current: Release): void {
-    const releases = [this.#active, ...this.#leaving]
+    const releases = [this.#active, ...this.#draining]
       .flatMap((child) => (child === undefined || child.isGone ? [] : child.program.release ?? []));
     void this.#releases.prune(this.#nameOf(current), releases);
   }
@@ -368,24 +370,24 @@ export class Wrapper {
     this.#releases.change((state) => markFailed(state, attempt, seconds()));
   }
 
-  #launch(release: Release, role: 'server' | 'standby'): Child {
-    const child: Child = new Child(this.#programOf(release), role, (message) => this.#hear(child, message));
+  #launch(release: Release, role: 'server' | 'standby'): ServerProcess {
+    const child: ServerProcess = new ServerProcess(this.#programOf(release), role, (message) => this.#handleMessage(child, message));
     this.#log.debug('server process started', { pid: child.pid, version: this.#nameOf(release), role });
     return child;
   }
 
   /** Handles a message; an invalid one from a server must not harm the wrapper. */
-  #hear(child: Child, message: ToWrapper): void {
+  #handleMessage(child: ServerProcess, message: ToWrapper): void {
     if (message.say === 'note' && child === this.#active && isAttempt(message.attempt)) this.#record(message.attempt);
     if (message.say !== 'switch') return;
-    if (!isVersion(message.version)) return child.tell({ say: 'switchFailed', reason: 'that is no version' });
+    if (!isVersion(message.version)) return child.send({ say: 'switchFailed', reason: 'that is no version' });
     this.#switch(child, message.version).catch((error: unknown) => {
       this.#log.error('update failed', { error });
-      child.tell({ say: 'switchFailed', reason: 'the wrapper failed; its log says why' });
+      child.send({ say: 'switchFailed', reason: 'the wrapper failed; its log says why' });
     });
   }
 
-  #programOf(release: Release): Program {
+  #programOf(release: Release): ServerProgram {
     const { own: { main, execArgv }, args } = this.#options;
     return release === null
       ? { release, main, execArgv, args }
@@ -397,10 +399,12 @@ export class Wrapper {
     if (current === null) return null;
     const isOwnNewer = compareVersions(this.#options.own.version, current) > 0 && this.#options.own.version !== own;
     if (this.#releases.available(current) !== undefined && !isOwnNewer) return this.#countStart(current);
-    if (!isOwnNewer) this.#log.warn(
-      'the current version is not there any more: the one that was installed by hand runs',
-      { version: current },
-    );
+    if (!isOwnNewer) {
+      this.#log.warn(
+        'the current version is not there any more: the one that was installed by hand runs',
+        { version: current },
+      );
+    }
     this.#releases.change(installedByHand);
     return null;
   }
@@ -420,7 +424,7 @@ export class Wrapper {
     return to;
   }
 
-  #isInProbation({ program: { release } }: Child): boolean {
+  #isInProbation({ program: { release } }: ServerProcess): boolean {
     return release !== null && this.#releases.state.probation?.version === release;
   }
 
@@ -437,8 +441,8 @@ function isAttempt(attempt: FailedAttempt | undefined): attempt is FailedAttempt
 }
 
 /** Adds the reason that the server itself gave. */
-function withComplaint(reason: string, complaint: string | undefined): string {
-  return complaint === undefined ? reason : `${reason}: ${complaint}`;
+function withFailureReason(reason: string, failureReason: string | undefined): string {
+  return failureReason === undefined ? reason : `${reason}: ${failureReason}`;
 }
 
 function seconds(): number {

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { loadConfig } from '../../src/config/config.ts';
 import { proxiedFetch } from '../../src/proxy/proxied-fetch.ts';
 import { download } from '../../src/update/fetch/download.ts';
-import { SourceError } from '../../src/update/source-error.ts';
+import { SourceError } from '../../src/update/errors.ts';
 import { npmSource } from '../../src/update/sources/npm.ts';
 import { startConnectProxy } from '../support/connect-proxy.ts';
 import { rejectsWith } from '../support/errors.ts';

@@ -9,11 +9,11 @@ import { type HttpServer, createHttpServer } from '../../src/http/server/listen.
 import type { ProblemError } from '../../src/protocol/problem.ts';
 import type { LastUpdate, UpdateAnswer, UpdateRequest, UpdateState, UpdateStep } from '../../src/protocol/updates.ts';
 import { updateRoutes } from '../../src/update/routes.ts';
-import type { Updates } from '../../src/update/updates.ts';
+import type { UpdateService } from '../../src/update/update-service.ts';
 
 export const key = 'test-key';
 
-export class UpdateStub implements Updates {
+export class UpdateStub implements UpdateService {
   readonly begun: UpdateRequest[] = [];
   checks = 0;
   looks = 0;

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import type { TestContext } from 'node:test';
-import { type Closed, WebSocketConnection, type WebSocketOptions } from '../../src/websocket/connection.ts';
+import { type WebSocketClose, WebSocketConnection, type WebSocketOptions } from '../../src/websocket/connection.ts';
 import { until } from './wait.ts';
 
 export interface FrameParts {
@@ -75,7 +75,7 @@ export interface Pair {
   readonly connection: WebSocketConnection;
   /** What the connection has told of: messages, then the end. */
   readonly messages: (string | Buffer)[];
-  readonly closed: Closed[];
+  readonly closed: WebSocketClose[];
   readonly peer: Peer;
 }
 
@@ -118,7 +118,7 @@ export async function pairs(t: TestContext, options: Partial<WebSocketOptions> =
     sockets.push(socket, ours);
     const connection = new WebSocketConnection(ours, { role: 'server', ...options });
     const messages: (string | Buffer)[] = [];
-    const closed: Closed[] = [];
+    const closed: WebSocketClose[] = [];
     connection.onMessage = (data) => { messages.push(data); };
     connection.onClose = (how) => { closed.push(how); };
     return { connection, messages, closed, peer };

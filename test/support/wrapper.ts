@@ -9,7 +9,7 @@ import { Sidecar } from '../../src/client/client.ts';
 import type { Flags } from '../../src/config/config.ts';
 import { isAliveNow } from '../../src/process/identity.ts';
 import { type LockOwner, readOwner } from '../../src/process/state/lock.ts';
-import type { Timing } from '../../src/wrapper/supervise.ts';
+import type { WrapperTimings } from '../../src/wrapper/restart-decision.ts';
 import { entry, tgz } from './tarball.ts';
 import { atEnd, cancelAll, endProcesses, environmentOf, key, program, temporaryFolder, type TestServerOptions } from './server.ts';
 import { until } from './wait.ts';
@@ -32,7 +32,7 @@ export interface WrappedServer {
 
 export interface WrapperOptions extends TestServerOptions {
   /** Other patience than the real program's. */
-  readonly timing?: Partial<Timing>;
+  readonly timing?: Partial<WrapperTimings>;
   /** As on a platform where two processes cannot have one listening socket. */
   readonly isSocketShared?: boolean;
   /** Somebody is killed at a certain moment of an update, see the fixture; those started again live. */

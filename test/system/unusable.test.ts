@@ -6,7 +6,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { mostRefusals } from '../../src/wrapper/supervise.ts';
+import { mostRefusals } from '../../src/wrapper/restart-decision.ts';
 import { freePort } from '../support/daemon.ts';
 import { mountless, smallDisk } from '../support/disk.ts';
 import { atEnd, environmentOf, program, temporaryFolder } from '../support/server.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Asked, bytesHead, encode, type Frame, FrameReader, parseTold, type Told } from '../../src/terminals/frames.ts';
+import { type HolderCommand, bytesHead, encode, type Frame, FrameReader, parseHolderEvent, type HolderEvent } from '../../src/terminals/frames.ts';
 
-const asked: readonly Asked[] = [
+const asked: readonly HolderCommand[] = [
   { kind: 'attach', after: 5, isDeciding: true, isOwner: false }, { kind: 'watch' }, { kind: 'resize', cols: 80, rows: 24 }, { kind: 'sync' },
   { kind: 'end', reason: 'closed', graceMs: 2000 },
 ];
@@ -11,8 +11,8 @@ test('FrameReader reads what encode() wrote, cut anywhere', () => {
   const typed = Buffer.from('typed €');
   const stream = Buffer.concat([...asked.map(encode), bytesHead(typed.length), typed, encode({ kind: 'sync' }), bytesHead(0)]);
   for (let piece = 1; piece <= stream.length; piece += 1) {
-    const reader = new FrameReader<Asked>();
-    const frames: Frame<Asked>[] = [];
+    const reader = new FrameReader<HolderCommand>();
+    const frames: Frame<HolderCommand>[] = [];
     for (let at = 0; at < stream.length; at += piece) frames.push(...reader.read(stream.subarray(at, at + piece)));
     const bytes = frames.flatMap((frame) => (frame.kind === 'bytes' ? [frame.bytes] : []));
     assert.equal(Buffer.concat(bytes).toString(), 'typed €');
@@ -23,11 +23,11 @@ test('FrameReader reads what encode() wrote, cut anywhere', () => {
 test('FrameReader passes over kinds that it does not know, and refuses what is no frame', () => {
   const unknown = Buffer.concat([encode({ kind: 'sync' }), encode({ kind: 'sync' })]);
   unknown.writeUInt8(99, 4);
-  assert.deepEqual(new FrameReader<Asked>().read(unknown), [{ kind: 'sync' }]);
+  assert.deepEqual(new FrameReader<HolderCommand>().read(unknown), [{ kind: 'sync' }]);
   const none = bytesHead(0);
   none.writeUInt8(99, 4);
-  assert.deepEqual(new FrameReader<Asked>().read(Buffer.concat([none, encode({ kind: 'sync' })])), [{ kind: 'sync' }]);
-  assert.throws(() => new FrameReader<Asked>().read(Buffer.from('GET / HTTP/1.1\r\n\r\n')), /Cannot read a frame/);
+  assert.deepEqual(new FrameReader<HolderCommand>().read(Buffer.concat([none, encode({ kind: 'sync' })])), [{ kind: 'sync' }]);
+  assert.throws(() => new FrameReader<HolderCommand>().read(Buffer.from('GET / HTTP/1.1\r\n\r\n')), /Cannot read a frame/);
 });
 
 test('FrameReader does not parse a message that no holder sends: a job can put a socket of its own in its place', (t) => {
@@ -38,13 +38,13 @@ test('FrameReader does not parse a message that no holder sends: a job can put a
     return bytes;
   };
   for (const text of ['['.repeat(2 ** 20), `[${'{},'.repeat(20_000)}{}]`]) {
-    assert.throws(() => new FrameReader<Asked>().read(frame(text)), /a frame/);
+    assert.throws(() => new FrameReader<HolderCommand>().read(frame(text)), /a frame/);
   }
   assert.equal(mock.callCount(), 0);
 });
 
 test('FrameReader gathers nothing of a frame whose kind it does not know', (t) => {
-  const reader = new FrameReader<Asked>();
+  const reader = new FrameReader<HolderCommand>();
   const head = bytesHead(8 * 2 ** 20);
   head.writeUInt8(99, 4);
   reader.read(head);
@@ -57,8 +57,8 @@ test('FrameReader gathers nothing of a frame whose kind it does not know', (t) =
 });
 
 test('what a holder says is checked: another kind is passed over, another value refused', () => {
-  const said = (value: unknown): Frame<Told>[] => new FrameReader<Told>(parseTold).read(encode(value as Told));
-  const good: readonly Told[] = [
+  const said = (value: unknown): Frame<HolderEvent>[] => new FrameReader<HolderEvent>(parseHolderEvent).read(encode(value as HolderEvent));
+  const good: readonly HolderEvent[] = [
     { kind: 'attached', offset: 5, end: 9, cols: 80, rows: 24 }, { kind: 'skipped', bytes: 3, offset: 8 }, { kind: 'done' },
     { kind: 'state', cols: 80, rows: 24, attached: 1, lastActivityAt: 5.5 }, { kind: 'exit', exitCode: -1, reason: 'lost' },
   ];

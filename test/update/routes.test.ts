@@ -6,7 +6,7 @@ import { updateRoutes } from '../../src/update/routes.ts';
 import { documentationRoutes } from '../../src/http/docs/docs.ts';
 import { type ProblemCode, ProblemError, type ProblemOptions } from '../../src/protocol/problem.ts';
 import type { UpdateRequest, UpdateState } from '../../src/protocol/updates.ts';
-import type { Updates } from '../../src/update/updates.ts';
+import type { UpdateService } from '../../src/update/update-service.ts';
 import { type Answer, type Served, serve } from '../support/http-server.ts';
 
 const quiet: UpdateState = {
@@ -14,7 +14,7 @@ const quiet: UpdateState = {
   probation: null, lastOutcome: null, bad: [], automatic: null,
 };
 
-class FakeUpdates implements Updates {
+class FakeUpdateService implements UpdateService {
   readonly begun: UpdateRequest[] = [];
   readonly checks: (AbortSignal | undefined)[] = [];
   problem: ProblemError | undefined;
@@ -38,8 +38,8 @@ class FakeUpdates implements Updates {
   }
 }
 
-async function setUp(t: TestContext): Promise<{ updates: FakeUpdates; served: Served; post: (body?: string) => Promise<Answer> }> {
-  const updates = new FakeUpdates();
+async function setUp(t: TestContext): Promise<{ updates: FakeUpdateService; served: Served; post: (body?: string) => Promise<Answer> }> {
+  const updates = new FakeUpdateService();
   const routes = updateRoutes(updates);
   const served = await serve(t, { routes: [...routes, ...documentationRoutes({ title: 'test', version: '0', routes })] });
   const post = (body?: string): Promise<Answer> => served.ask('POST /update', body === undefined ? [] : ['Content-Type: application/json'], body);

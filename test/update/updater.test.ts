@@ -17,9 +17,9 @@ import { parseSource } from '../../src/update/sources/spec.ts';
 import { readTrustedKeys, trustKey } from '../../src/update/trust/trusted-keys.ts';
 import { Updater } from '../../src/update/updater.ts';
 import type { UpdaterOptions } from '../../src/update/updater-options.ts';
-import type { Carrier } from '../../src/update/updates.ts';
+import type { UpdateExecutor } from '../../src/update/update-service.ts';
 import { type FailedAttempt, beginProbation, markFailed } from '../../src/update/versions/version-state.ts';
-import { Versions } from '../../src/update/versions/versions.ts';
+import { Versions } from '../../src/update/versions/version-store.ts';
 import { rejectsWith } from '../support/errors.ts';
 import { atEnd, temporaryFolder } from '../support/server.ts';
 import { until } from '../support/wait.ts';
@@ -36,15 +36,15 @@ const tarball = tarballPath(name, '1.0.1');
 const next: PackageVersion = { version: '1.0.1', tarball: tarballOf('1.0.1') };
 const noWishes: UpdateRequest = { version: undefined, ifIdle: undefined, allowDowngrade: undefined };
 
-interface FakeCarrier extends Carrier {
-  isThere: boolean;
+interface FakeExecutor extends UpdateExecutor {
+  isConnected: boolean;
   readonly switched: string[];
   readonly notes: FailedAttempt[];
 }
 
 interface Setting {
   readonly updater: Updater;
-  readonly carrier: FakeCarrier;
+  readonly executor: FakeExecutor;
   readonly versions: Versions;
   readonly directory: string;
   readonly stateDir: string;
@@ -68,10 +68,10 @@ function tarballOf(version: string, files: { readonly [path: string]: string | B
 }
 
 /** What a wrapper does, with the same file. */
-function fakeCarrier(versions: Versions, switchTo: () => Promise<void>): FakeCarrier {
+function fakeExecutor(versions: Versions, switchTo: () => Promise<void>): FakeExecutor {
   const [switched, notes]: [string[], FailedAttempt[]] = [[], []];
   return {
-    pid: 1, isThere: true, switched, notes,
+    pid: 1, isConnected: true, switched, notes,
     switchTo: async (version) => { switched.push(version); await switchTo(); },
     note: (attempt) => {
       notes.push(attempt);
@@ -98,17 +98,17 @@ function setUp(t: TestContext, options: Options & { readonly switchTo?: () => Pr
   const directory = options.directory ?? join(stateDir, 'versions');
   const versions = new Versions({ directory, onWarning: (message, error) => assert.fail(`${message}: ${String(error)}`) });
   trustKey(stateDir, `${key.keyid} ${key.publicKey}`);
-  const carrier = fakeCarrier(versions, switchTo);
+  const executor = fakeExecutor(versions, switchTo);
   const logged: string[] = [];
   const updater = new Updater({
-    versions, carrier, current: '1.0.0', release: null, source: parseSource(source), sourceText: source,
+    versions, executor, current: '1.0.0', release: null, source: parseSource(source), sourceText: source,
     registry: () => ({ registry: registry?.url ?? new URL('http://127.0.0.1:1/') }), trusted: () => readTrustedKeys(stateDir),
     running: () => 0, log: recorder(logged), probationSeconds: 60, automatic: undefined, now: () => 1000, ...more,
     timings: { ...timings, ...options.timings },
   });
   atEnd(t, () => updater.close());
   return {
-    updater, carrier, versions, directory, stateDir, folder, logged,
+    updater, executor, versions, directory, stateDir, folder, logged,
     begin: (request = {}) => updater.begin({ ...noWishes, ...request }),
     ended: async () => { await until(() => updater.state().progress === null, { what: 'the update has ended' }); },
   };
@@ -123,14 +123,14 @@ function fails(work: Promise<unknown>, code: ProblemCode, message = /./): Promis
 }
 
 /** One note, one line in the log, and nothing on the disk. */
-function assertFailed({ carrier, directory, logged, updater, versions }: Setting, expected: { version: string | null; reason: RegExp; isToBlame: boolean }): void {
-  const [note, ...others] = carrier.notes;
+function assertFailed({ executor, directory, logged, updater, versions }: Setting, expected: { version: string | null; reason: RegExp; isToBlame: boolean }): void {
+  const [note, ...others] = executor.notes;
   assert.deepEqual(others, []);
   assert.ok(note);
   assert.match(note.reason, expected.reason);
   assert.deepEqual([note.version, note.isToBlame], [expected.version, expected.isToBlame], note.reason);
   assert.equal(logged.filter((line) => line.startsWith('warn update failed')).length, 1, logged.join('\n'));
-  assert.deepEqual(carrier.switched, []);
+  assert.deepEqual(executor.switched, []);
   assert.deepEqual(installed(directory), []);
   const { progress, lastOutcome, bad } = updater.state();
   assert.deepEqual([progress, lastOutcome?.status, lastOutcome?.to], [null, 'failed', expected.version]);
@@ -148,9 +148,9 @@ describe('Updater.begin() installs', () => {
     const registry = await serve(t, [{ version: '1.0.0' }, next]);
     let ready: () => void = () => assert.fail('nobody switches');
     const setting = setUp(t, { registry, switchTo: () => new Promise((resolve) => { ready = resolve; }) });
-    const { updater, carrier, directory, begin, logged } = setting;
+    const { updater, executor, directory, begin, logged } = setting;
     assert.deepEqual(await begin(), { status: 'updating', version: '1.0.1', message: 'Updating from 1.0.0 to 1.0.1; what runs continues' });
-    await until(() => carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => executor.switched.length > 0, { what: 'it switches' });
     assert.deepEqual(updater.state().progress, { version: '1.0.1', step: 'starting', startedAt: 1000 });
     assert.deepEqual(installed(directory), ['1.0.1']);
     assert.equal(readFileSync(join(directory, '1.0.1/dist/cli/main.js'), 'utf8'), program['dist/cli/main.js']);
@@ -158,7 +158,7 @@ describe('Updater.begin() installs', () => {
     await fails(begin(), 'update_in_progress', /the update to 1\.0\.1 is under way already \(starting\)/);
     ready();
     await until(() => updater.state().progress?.step === 'switching', { what: 'it lets go' });
-    assert.deepEqual(carrier.notes, []);
+    assert.deepEqual(executor.notes, []);
     assert.deepEqual(logged.map((line) => line.split(' {')[0]), ['info update begun', 'info update installed']);
   });
 
@@ -168,13 +168,13 @@ describe('Updater.begin() installs', () => {
     registry.misbehave(tarball, { kind: 'redirect', location: new URL(tarball, elsewhere.url).href });
     const setting = setUp(t);
     const updater = new Updater({
-      versions: setting.versions, carrier: setting.carrier, current: '1.0.0', release: null, source: parseSource(`npm:${name}`), sourceText: '',
+      versions: setting.versions, executor: setting.executor, current: '1.0.0', release: null, source: parseSource(`npm:${name}`), sourceText: '',
       registry: () => ({ registry: registry.url, token: 'secret' }), trusted: () => readTrustedKeys(setting.stateDir), running: () => 0,
       log: recorder([]), probationSeconds: 60, automatic: undefined,
     });
     atEnd(t, () => updater.close());
     await updater.begin(noWishes);
-    await until(() => setting.carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => setting.executor.switched.length > 0, { what: 'it switches' });
     assert.deepEqual(registry.requests.map(({ headers }) => headers.authorization), ['Bearer secret', 'Bearer secret']);
     assert.deepEqual(elsewhere.requests.map(({ headers }) => headers.authorization), [undefined]);
   });
@@ -186,7 +186,7 @@ describe('Updater.begin() installs', () => {
     assertFailed(setting, { version: '1.0.1', reason: /no key/, isToBlame: false });
     trustKey(setting.stateDir, signer);
     await setting.begin();
-    await until(() => setting.carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => setting.executor.switched.length > 0, { what: 'it switches' });
     assert.deepEqual(installed(setting.directory), ['1.0.1']);
     assert.equal(setting.updater.state().source, `${source}?…`);
   });
@@ -194,9 +194,9 @@ describe('Updater.begin() installs', () => {
   it('a tarball on this machine', async (t) => {
     const file = join(temporaryFolder(t), 'x.tgz');
     writeFileSync(file, tarballOf('1.0.1'));
-    const { begin, carrier, directory } = setUp(t, { source: file });
+    const { begin, executor, directory } = setUp(t, { source: file });
     await begin();
-    await until(() => carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => executor.switched.length > 0, { what: 'it switches' });
     assert.deepEqual(installed(directory), ['1.0.1']);
     assert.ok(existsSync(file));
   });
@@ -207,9 +207,9 @@ describe('Updater.begin() installs', () => {
     symlinkSync('../x', join(source, 'node_modules/.bin/x'));
     mkdirSync(join(source, 'empty'));
     writeFileSync(join(source, 'run'), '', { mode: 0o777 });
-    const { begin, carrier, directory } = setUp(t, { source });
+    const { begin, executor, directory } = setUp(t, { source });
     await begin();
-    await until(() => carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => executor.switched.length > 0, { what: 'it switches' });
     assert.deepEqual(installed(directory), ['1.0.1']);
     assert.deepEqual(readdirSync(join(directory, '1.0.1')).sort(), ['dist', 'empty', 'package.json', 'run']);
     assert.equal(statSync(join(directory, '1.0.1/run')).mode & 0o777, 0o755);
@@ -219,19 +219,19 @@ describe('Updater.begin() installs', () => {
     const registry = await serve(t);
     registry.misbehave(`/${name}`, { kind: 'status', status: 503 });
     registry.misbehave(tarball, { kind: 'truncate', bytes: 100 }, { kind: 'status', status: 503 });
-    const { begin, carrier } = setUp(t, { registry });
+    const { begin, executor } = setUp(t, { registry });
     await begin();
-    await until(() => carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => executor.switched.length > 0, { what: 'it switches' });
     assert.equal(registry.requests.length, 5);
   });
 
   it('anew what was installed before', async (t) => {
     const registry = await serve(t);
-    const { begin, carrier, directory, versions } = setUp(t, { registry });
+    const { begin, executor, directory, versions } = setUp(t, { registry });
     mkdirSync(join(directory, '1.0.1'), { recursive: true });
     writeFileSync(join(directory, '1.0.1/old'), '');
     await begin();
-    await until(() => carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => executor.switched.length > 0, { what: 'it switches' });
     assert.deepEqual(versions.list(), ['1.0.1']);
     assert.deepEqual(readdirSync(join(directory, '1.0.1')).sort(), ['dist', 'package.json']);
   });
@@ -240,30 +240,30 @@ describe('Updater.begin() installs', () => {
 describe('Updater.begin() answers', () => {
   it('that the version runs already', async (t) => {
     const registry = await serve(t, [{ version: '1.0.0' }]);
-    const { begin, updater, carrier } = setUp(t, { registry });
+    const { begin, updater, executor } = setUp(t, { registry });
     assert.deepEqual(await begin(), { status: 'current', version: '1.0.0', message: '1.0.0 runs already' });
     assert.equal(updater.state().progress, null);
-    assert.deepEqual([carrier.switched, carrier.notes], [[], []]);
+    assert.deepEqual([executor.switched, executor.notes], [[], []]);
   });
 
   it('that there is no wrapper, or that it has gone', async (t) => {
     const registry = await serve(t);
-    const without = setUp(t, { registry, carrier: undefined });
+    const without = setUp(t, { registry, executor: undefined });
     await fails(without.begin(), 'no_wrapper', /sidecar serve --wrapper/);
-    const { begin, carrier, updater } = setUp(t, { registry });
+    const { begin, executor, updater } = setUp(t, { registry });
     assert.equal(updater.state().wrapper, true);
-    carrier.isThere = false;
+    executor.isConnected = false;
     await fails(begin(), 'no_wrapper');
     assert.equal(updater.state().wrapper, false);
   });
 
   it('that another is under way, also while that is being found', async (t) => {
     const registry = await serve(t);
-    const { begin, carrier } = setUp(t, { registry });
+    const { begin, executor } = setUp(t, { registry });
     const first = begin();
     await fails(begin(), 'update_in_progress', /one is under way already \(finding\)/);
     assert.equal((await first).status, 'updating');
-    await until(() => carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => executor.switched.length > 0, { what: 'it switches' });
   });
 
   it('that jobs are running, where it was to be idle', async (t) => {
@@ -272,36 +272,36 @@ describe('Updater.begin() answers', () => {
     const { extensions } = await fails(setting.begin({ ifIdle: true }), 'busy', /jobs are running or waiting \(3\)/);
     assert.deepEqual(extensions, { running_jobs: 3 });
     assert.equal((await setting.begin()).status, 'updating');
-    await until(() => setting.carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => setting.executor.switched.length > 0, { what: 'it switches' });
   });
 
   it('that it does not go back, unless told to by version and in so many words', async (t) => {
     const registry = await serve(t, [{ version: '0.9.0', tarball: tarballOf('0.9.0') }]);
-    const { begin, carrier } = setUp(t, { registry });
+    const { begin, executor } = setUp(t, { registry });
     for (const request of [{}, { version: '0.9.0' }, { allowDowngrade: true }]) {
       await fails(begin(request), 'update_refused', /Cannot go back to 0\.9\.0: 1\.0\.0 runs.*--version 0\.9\.0 --allow-downgrade/);
     }
-    assert.deepEqual(carrier.notes, []);
+    assert.deepEqual(executor.notes, []);
     await begin({ version: '0.9.0', allowDowngrade: true });
-    await until(() => carrier.switched.length > 0, { what: 'it switches' });
-    assert.deepEqual(carrier.switched, ['0.9.0']);
+    await until(() => executor.switched.length > 0, { what: 'it switches' });
+    assert.deepEqual(executor.switched, ['0.9.0']);
   });
 
   it('why a version went wrong before, and tries it again when it is named', async (t) => {
     const registry = await serve(t);
-    const { begin, carrier, versions } = setUp(t, { registry });
+    const { begin, executor, versions } = setUp(t, { registry });
     versions.change((state) => markFailed(state, { version: '1.0.1', reason: 'it crashed', isToBlame: true }, 900));
     await fails(begin(), 'update_refused', /Cannot install 1\.0\.1: it went wrong before \(it crashed\); naming it tries it again/);
-    assert.deepEqual(carrier.notes, []);
+    assert.deepEqual(executor.notes, []);
     await begin({ version: '1.0.1' });
-    await until(() => carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => executor.switched.length > 0, { what: 'it switches' });
   });
 
   it('that there is no such version', async (t) => {
     const registry = await serve(t);
-    const { begin, carrier, updater } = setUp(t, { registry });
+    const { begin, executor, updater } = setUp(t, { registry });
     await fails(begin({ version: '9.9.9' }), 'version_not_found', /Cannot find version 9\.9\.9/);
-    assert.deepEqual([carrier.notes, updater.state().checkError], [[], null]);
+    assert.deepEqual([executor.notes, updater.state().checkError], [[], null]);
   });
 });
 
@@ -467,7 +467,7 @@ describe('An update that fails behind the answer changes nothing:', () => {
     setting.versions.install = () => Promise.reject(new TypeError('x is not a function'));
     await setting.begin();
     await setting.ended();
-    assert.deepEqual(setting.carrier.notes, [{ version: '1.0.1', reason: 'unexpected failure: x is not a function', isToBlame: false }]);
+    assert.deepEqual(setting.executor.notes, [{ version: '1.0.1', reason: 'unexpected failure: x is not a function', isToBlame: false }]);
     assert.ok(setting.logged.some((line) => line.startsWith('error update failed')));
     assert.deepEqual(installed(setting.directory), []);
   });
@@ -477,7 +477,7 @@ describe('An update that fails behind the answer changes nothing:', () => {
     const setting = setUp(t, { registry, switchTo: () => Promise.reject(new Error('it was not ready within 30 s')) });
     await setting.begin();
     await setting.ended();
-    assert.deepEqual([setting.carrier.switched, setting.carrier.notes], [['1.0.1'], []]);
+    assert.deepEqual([setting.executor.switched, setting.executor.notes], [['1.0.1'], []]);
     assert.equal((await setting.begin()).status, 'updating');
     await setting.ended();
   });
@@ -486,7 +486,7 @@ describe('An update that fails behind the answer changes nothing:', () => {
     const registry = await serve(t);
     const setting = setUp(t, { registry, timings: { switchMs: 1 } });
     await setting.begin();
-    await until(() => setting.carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => setting.executor.switched.length > 0, { what: 'it switches' });
     await setting.ended();
     assert.match(setting.logged.join('\n'), /warn the new version was ready and has not taken over/);
   });
@@ -519,7 +519,7 @@ describe('Updater.close()', () => {
     await setting.updater.close();
     await fails(begun, 'shutting_down');
     await checked;
-    assert.deepEqual([setting.carrier.notes, setting.updater.state().checkError, installed(setting.directory)], [[], null, []]);
+    assert.deepEqual([setting.executor.notes, setting.updater.state().checkError, installed(setting.directory)], [[], null, []]);
   });
 
   it('ends one that is unpacking', async (t) => {
@@ -547,9 +547,9 @@ describe('Updater.close()', () => {
     const registry = await serve(t);
     const setting = setUp(t, { registry, switchTo: () => new Promise(() => undefined), timings: { closeMs: 60_000 } });
     await setting.begin();
-    await until(() => setting.carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => setting.executor.switched.length > 0, { what: 'it switches' });
     await setting.updater.close();
-    assert.deepEqual(setting.carrier.notes, []);
+    assert.deepEqual(setting.executor.notes, []);
     assert.equal(setting.updater.state().progress?.step, 'starting');
   });
 });
@@ -610,14 +610,14 @@ describe('Automatic updates', () => {
   it('come after a while, and then from interval to interval', async (t) => {
     const registry = await serve(t, [{ version: '1.0.0' }]);
     const { now, set } = clock();
-    const { updater, carrier } = setUp(t, { registry, automatic, now, random: () => 0.5 });
+    const { updater, executor } = setUp(t, { registry, automatic, now, random: () => 0.5 });
     assert.deepEqual(updater.state().automatic, { intervalSeconds: 3600, window: null, nextCheckAt: 2800 });
     set(2800);
     await until(() => updater.state().automatic?.nextCheckAt === 2800 + 3420, { what: 'the second check is planned' });
-    assert.deepEqual([updater.state().available?.version, carrier.switched, carrier.notes], ['1.0.0', [], []]);
+    assert.deepEqual([updater.state().available?.version, executor.switched, executor.notes], ['1.0.0', [], []]);
     registry.publish({ name, key, versions: [next] });
     set(6220);
-    await until(() => carrier.switched.length > 0, { what: 'it switches' });
+    await until(() => executor.switched.length > 0, { what: 'it switches' });
   });
 
   it('show their window', (t) => {
@@ -629,7 +629,7 @@ describe('Automatic updates', () => {
     const registry = await serve(t, [{ version: '1.0.1', tarball: tarballOf('1.0.2') }]);
     registry.misbehave(`/${name}`, { kind: 'status', status: 404 });
     const { now, set } = clock();
-    const { updater, carrier, logged, ended } = setUp(t, { registry, automatic, now, random: () => 0 });
+    const { updater, executor, logged, ended } = setUp(t, { registry, automatic, now, random: () => 0 });
     const due = async (at: number): Promise<void> => {
       set(at);
       await until(() => (updater.state().automatic?.nextCheckAt ?? 0) > at, { what: `the check at ${at} is over` });
@@ -637,18 +637,18 @@ describe('Automatic updates', () => {
     };
     await due(1010);
     assert.match(logged.join('\n'), /^warn cannot look for an update .*answered 404/);
-    assert.deepEqual(carrier.notes, []);
+    assert.deepEqual(executor.notes, []);
     await due(10_000);
-    assert.deepEqual(carrier.notes.map(({ version, isToBlame }) => [version, isToBlame]), [['1.0.1', true]]);
+    assert.deepEqual(executor.notes.map(({ version, isToBlame }) => [version, isToBlame]), [['1.0.1', true]]);
     await due(20_000);
-    assert.equal(carrier.notes.length, 1);
+    assert.equal(executor.notes.length, 1);
     assert.equal(registry.requests.filter(({ path }) => path === tarball).length, 1);
   });
 
   it('only look where there is no wrapper', async (t) => {
     const registry = await serve(t);
     const { now, set } = clock();
-    const { updater, directory } = setUp(t, { registry, automatic, now, random: () => 0, carrier: undefined });
+    const { updater, directory } = setUp(t, { registry, automatic, now, random: () => 0, executor: undefined });
     set(1010);
     await until(() => updater.state().available?.isNewer, { what: 'it has looked' });
     assert.deepEqual(installed(directory), []);

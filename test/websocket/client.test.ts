@@ -6,7 +6,7 @@ import { type AddressInfo, type Socket, createServer } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { ProblemError } from '../../src/protocol/problem.ts';
 import { type ConnectOptions, connectWebSocket } from '../../src/websocket/client.ts';
-import type { Closed } from '../../src/websocket/connection.ts';
+import type { WebSocketClose } from '../../src/websocket/connection.ts';
 import { until } from '../support/wait.ts';
 import { closeFrame, frame, readFrames } from '../support/web-socket.ts';
 
@@ -159,7 +159,7 @@ test('what cannot be asked for is refused before anything is sent', async () => 
 test('after the closing handshake a client lets the server end the connection, but not for ever', async (t) => {
   const { url, sockets } = await stub(t, (accept) => right(accept));
   const socket = await connectWebSocket(url, { closeTimeoutMs: 100 });
-  const told = new Promise<Closed>((resolve) => { socket.onClose = resolve; });
+  const told = new Promise<WebSocketClose>((resolve) => { socket.onClose = resolve; });
   let isEnded = false;
   sockets[0]?.on('end', () => { isEnded = true; });
   sockets[0]?.on('close', () => { isEnded = true; });

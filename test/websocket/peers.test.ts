@@ -85,7 +85,7 @@ test('who pings and never reads the pongs loses the connection, not our memory',
 test('a peer of whom nothing is heard after a ping is gone', async (t) => {
   const { peer, closed } = await pair(t, { limits: { pingIntervalMs: 30, pongTimeoutMs: 60 } });
   await until(() => closed.length === 1, { what: 'it was given up' });
-  assert.deepEqual(closed, [{ code: 1006, reason: 'nothing was heard of the peer', isClean: false }]);
+  assert.deepEqual(closed, [{ code: 1006, reason: 'nothing was received from the peer', isClean: false }]);
   assert.equal(peer.frames()[0]?.opcode, 9);
   await until(() => peer.isEnded(), { what: 'the connection ended' });
 });

@@ -4,26 +4,26 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Finding } from '../../src/wrapper/health.ts';
-import { watchLoop } from '../../src/wrapper/watchdog.ts';
+import type { HealthResult } from '../../src/wrapper/health-check.ts';
+import { watchEventLoop } from '../../src/wrapper/watchdog.ts';
 
-const silence: Finding = { is: 'ill', why: 'no answer within 1 s', isSilent: true };
-const well: Finding = { is: 'well' };
-const refusal: Finding = { is: 'ill', why: 'it answered with status 500' };
-const busy: Finding = { is: 'unknown', why: 'it answered with status 503' };
+const silence: HealthResult = { type: 'unhealthy', why: 'no answer within 1 s', isSilent: true };
+const well: HealthResult = { type: 'healthy' };
+const refusal: HealthResult = { type: 'unhealthy', why: 'it answered with status 500' };
+const busy: HealthResult = { type: 'unknown', why: 'it answered with status 503' };
 
 /** Gives these findings one after the other, then ends the watch. */
-async function watch(findings: readonly Finding[], during: () => void = () => undefined): Promise<{ reason: string | undefined; asked: number }> {
+async function watch(findings: readonly HealthResult[], during: () => void = () => undefined): Promise<{ reason: string | undefined; asked: number }> {
   const over = new AbortController();
   let asked = 0;
-  const examine = async (): Promise<Finding> => {
+  const checkHealth = async (): Promise<HealthResult> => {
     const finding = findings[asked];
     asked += 1;
     if (finding === undefined) over.abort();
     during();
     return finding ?? well;
   };
-  const reason = await watchLoop({ examine, everyMs: 1, signal: over.signal });
+  const reason = await watchEventLoop({ checkHealth, everyMs: 1, signal: over.signal });
   return { reason, asked };
 }
 
@@ -34,8 +34,8 @@ test('three questions in a row without an answer are a fault', async () => {
 });
 
 test('an answer of any kind in between says that the loop turns', async () => {
-  for (const answer of [well, refusal, busy] as readonly Finding[]) {
-    const findings: readonly Finding[] = [silence, silence, answer, silence, silence, answer];
+  for (const answer of [well, refusal, busy] as readonly HealthResult[]) {
+    const findings: readonly HealthResult[] = [silence, silence, answer, silence, silence, answer];
     assert.deepEqual(await watch(findings), { reason: undefined, asked: findings.length + 1 });
   }
   assert.equal((await watch([refusal, refusal, refusal, refusal])).reason, undefined);

@@ -12,7 +12,7 @@ import type { AgentEntry } from '../../client/client.ts';
 import { ownProxies } from '../../config/environment.ts';
 import { throughProxy } from '../../proxy/through-proxy.ts';
 import { readJson } from '../../update/fetch/read-json.ts';
-import { SourceError } from '../../update/source-error.ts';
+import { SourceError } from '../../update/errors.ts';
 import { CommandError } from '../failure.ts';
 
 /** The address in its documentation: https://agentclientprotocol.com/get-started/registry */

@@ -14,7 +14,7 @@ import { acquireLock, LockHeldError } from '../../process/state/lock.ts';
 import { openStateDirectory } from '../../process/state/state-directory.ts';
 import { isLoopback, type Server, startServer } from '../../server.ts';
 import { replacedExitCode } from '../../update/wrapper-link/messages.ts';
-import { reportRefusal, Wrapped } from '../../update/wrapper-link/wrapper-link.ts';
+import { reportRefusal, WrapperLink } from '../../update/wrapper-link/wrapper-link.ts';
 import { type Command, defineCommand, type Invocation, type Values } from '../command.ts';
 import { CommandError, UsageError } from '../failure.ts';
 import { explainServeFailure } from './serve-failure.ts';
@@ -64,25 +64,25 @@ const lastAnswersMs = 30_000;
 
 async function serve(config: Config): Promise<number> {
   const log = openLog(config);
-  const wrapped = await Wrapped.open(ownVersion());
+  const wrapped = await WrapperLink.open(ownVersion());
   const server = await start(config, log, wrapped);
   // The server outlives the reader of its stdout.
   onReaderGone(() => undefined);
   log.info('listening', { url: server.url, stateDir: config.stateDir, key: server.keys.origin });
   if (wrapped === undefined || process.stdout.isTTY) await welcome(server, config, log);
-  wrapped?.say({ say: 'serving', url: server.url, healthUrl: server.healthUrl });
+  wrapped?.send({ say: 'serving', url: server.url, healthUrl: server.healthUrl });
   keepGoing(log);
-  if (wrapped) wrapped.onGone = () => log.warn(
+  if (wrapped) wrapped.onDisconnect = () => log.warn(
     'the wrapper has gone: this server stays, until the next wrapper replaces it',
   );
   const end = await Promise.race([stopSignal(wrapped), handOver(wrapped)]);
-  if (end !== 'handOver') wrapped?.say({ say: 'stopping' });
+  if (end !== 'handOver') wrapped?.send({ say: 'stopping' });
   log.info(end === 'handOver' ? 'handing over' : 'closing', end === 'handOver' ? {} : { signal: end });
   // A second signal closes the server at once.
   void stopSignal(wrapped).then(() => server.close({ graceMs: 0 }));
   if (end === 'handOver') {
     await server.handOver();
-    wrapped?.say({ say: 'released' });
+    wrapped?.send({ say: 'released' });
   }
   await server.close(end === 'handOver' ? { graceMs: lastAnswersMs } : {});
   log.info('closed');
@@ -149,7 +149,7 @@ function keepGoing(log: Log): void {
   process.on('unhandledRejection', (error) => log.error('unexpected failure', { error }));
 }
 
-async function start(config: Config, log: Log, wrapped: Wrapped | undefined): Promise<Server> {
+async function start(config: Config, log: Log, wrapped: WrapperLink | undefined): Promise<Server> {
   try {
     return await startServer(config, { version: ownVersion(), log, wrapped });
   } catch (error) {
@@ -184,11 +184,11 @@ async function welcome({ url, keys }: Server, config: Config, log: Log): Promise
  * Under a wrapper only SIGTERM stops the server: the wrapper sends it for every signal that it gets, also for one that
  * a terminal sends to both.
  */
-function stopSignal(wrapped: Wrapped | undefined): Promise<NodeJS.Signals> {
+function stopSignal(wrapped: WrapperLink | undefined): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of stopSignals()) {
       process.on(signal, () => {
-        if (signal === 'SIGTERM' || wrapped?.isThere !== true) resolve(signal);
+        if (signal === 'SIGTERM' || wrapped?.isConnected !== true) resolve(signal);
       });
     }
   });
@@ -211,7 +211,7 @@ function isHangUpIgnored(): boolean {
 }
 
 /** Resolves when another server is to take over. */
-async function handOver(wrapped: Wrapped | undefined): Promise<'handOver'> {
-  if (wrapped && await wrapped.told('handOver')) return 'handOver';
+async function handOver(wrapped: WrapperLink | undefined): Promise<'handOver'> {
+  if (wrapped && await wrapped.waitFor('handOver')) return 'handOver';
   return new Promise(() => undefined);
 }

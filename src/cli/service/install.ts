@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { makeFolder } from '../../base/make-folder.ts';
 import { quote } from '../../base/shell-word.ts';
 import type { Config } from '../../config/config.ts';
-import { compareVersions } from '../../update/versions/version.ts';
+import { compareVersions } from '../../update/versions/semver.ts';
 import { type Command, type Invocation, type Values, defineCommand } from '../command.ts';
 import { CommandError, exitCodes } from '../failure.ts';
 import { printLine, say } from '../print.ts';

@@ -3,7 +3,7 @@
  * @module
  */
 import type { WebSocketConnection, WebSocketLimits } from '../../websocket/connection.ts';
-import type { Agreement } from '../../websocket/handshake.ts';
+import type { HandshakeResult } from '../../websocket/handshake.ts';
 
 export type ReplyHeaders = { readonly [name: string]: string | number };
 
@@ -44,7 +44,7 @@ export type Reply =
   /** Turns the connection into a WebSocket. Only for a request with a handshake. */
   | {
     readonly kind: 'webSocket';
-    readonly agreement: Agreement;
+    readonly agreement: HandshakeResult;
     readonly limits?: Partial<WebSocketLimits>;
     /** For the metrics: 101, or the HTTP status of a failure for which it is opened only to be closed. */
     readonly status: number;

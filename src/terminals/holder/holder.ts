@@ -3,7 +3,7 @@
  * client that connects to the Unix socket in the terminal's directory gets that output, then the live output.
  *
  * The program waits for its viewers, as under ssh, but at most a second for a viewer that is slower than the fastest,
- * or that takes nothing: that viewer is left behind. Once the ring has overtaken it, it skips the lost output and is
+ * or that takes nothing: that viewer then lags. Once the ring has overtaken it, it skips the lost output and is
  * told how much that was. The program waits for it again once it has caught up. So a short delay costs a viewer
  * nothing, and a slow viewer costs the others a second. The holder knows what a viewer was sent, not what it has read:
  * connection buffers hold megabytes, so a viewer that reads nothing seems to be the fastest at first.
@@ -23,17 +23,17 @@ import { type Identity, identify } from '../../process/identity.ts';
 import { terminate } from '../../process/terminate.ts';
 import type { TerminalReason, TerminalSize } from '../../protocol/terminals.ts';
 import { type Backend, scriptBackend } from '../backend.ts';
-import type { Asked, Told } from '../frames.ts';
+import type { HolderCommand, HolderEvent } from '../frames.ts';
 import { openNodePty, openScriptPty, type Pty, type PtyEvents, type PtyOptions } from './pty.ts';
 import type { TerminalExit, TerminalRecord } from '../record.ts';
 import { RingBuffer } from '../../base/ring-buffer.ts';
 import { Replay } from './replay.ts';
 import { FirstInput } from './first-input.ts';
 import { socketId, socketName } from '../socket-path.ts';
-import { type House, Visitor } from './viewer-connection.ts';
+import { type TerminalHost, ViewerConnection } from './viewer-connection.ts';
 
 /** What the server passes to a new holder. */
-export interface HolderOrder extends PtyOptions {
+export interface HolderConfig extends PtyOptions {
   /** The directory of the terminal; the holder works in it. */
   readonly directory: string;
   readonly about: Pick<
@@ -53,11 +53,11 @@ export interface HolderOrder extends PtyOptions {
 const stallMs = 1000;
 const recordFile = 'terminal.json';
 /** Shortest interval between messages to watchers about mere activity. */
-const tellMs = 1000;
+const stateIntervalMs = 1000;
 /** From SIGHUP to SIGKILL. */
 const graceMs = 2000;
 /** After the program has ended: when no viewer has taken output for this long, all connections are closed. */
-const lastWordsMs = 10_000;
+const lingerMs = 10_000;
 /**
  * Time between the two size changes of a repaint. The program must see the first before the second: curses ignores a
  * change that was undone.
@@ -66,12 +66,12 @@ const repaintMs = 200;
 /** How long a terminal for one connection waits for it. */
 const ownerMs = 30_000;
 
-export class Holder implements House {
+export class Holder implements TerminalHost {
   readonly ring: RingBuffer;
   readonly replay: Replay;
   exit: TerminalExit | undefined;
-  readonly #order: HolderOrder;
-  readonly #visitors = new Set<Visitor>();
+  readonly #config: HolderConfig;
+  readonly #connections = new Set<ViewerConnection>();
   readonly #server: Server;
   readonly #cancels: (() => void)[] = [];
   #pty: Pty | undefined;
@@ -83,31 +83,31 @@ export class Holder implements House {
   #resized: Promise<void> = Promise.resolve();
   #lastActivityMs = Date.now();
   #isPaused = false;
-  #stallCheck: NodeJS.Timeout | undefined;
-  #telling: NodeJS.Timeout | undefined;
-  #repainting: NodeJS.Timeout | undefined;
+  #stallTimer: NodeJS.Timeout | undefined;
+  #stateTimer: NodeJS.Timeout | undefined;
+  #repaintTimer: NodeJS.Timeout | undefined;
   /**
    * For a terminal of one connection: resolves when that has come. Until then a program that has ended does not end the
    * terminal, so that the client still gets its output.
    */
-  #ownerCame: Promise<void> = Promise.resolve();
-  #welcome: () => void = () => undefined;
+  #ownerAttached: Promise<void> = Promise.resolve();
+  #resolveOwner: () => void = () => undefined;
   /** Why the terminal is being ended; `undefined`: it is not. */
   #ending: TerminalReason | undefined;
 
-  private constructor(order: HolderOrder) {
-    this.#order = order;
-    this.#size = order.size;
-    this.#wantedSize = order.size;
-    this.ring = new RingBuffer(order.scrollbackBytes);
+  private constructor(config: HolderConfig) {
+    this.#config = config;
+    this.#size = config.size;
+    this.#wantedSize = config.size;
+    this.ring = new RingBuffer(config.scrollbackBytes);
     this.replay = new Replay(this.ring);
-    this.#server = createServer((socket) => { this.#visitors.add(new Visitor(socket, this)); });
+    this.#server = createServer((socket) => { this.#connections.add(new ViewerConnection(socket, this)); });
   }
 
   /** Starts the program. @throws Error where it cannot be started. @returns The content of terminal.json. */
-  static async open(order: HolderOrder): Promise<{ readonly holder: Holder; readonly record: TerminalRecord }> {
-    process.chdir(order.directory);
-    const holder = new Holder(order);
+  static async open(config: HolderConfig): Promise<{ readonly holder: Holder; readonly record: TerminalRecord }> {
+    process.chdir(config.directory);
+    const holder = new Holder(config);
     return { holder, record: await holder.#open() };
   }
 
@@ -120,31 +120,30 @@ export class Holder implements House {
     });
     // Read before the program runs, as the program may replace the socket.
     const socket = socketId(lstatSync(socketName, { bigint: true }));
-    const pty = await openPty(this.#order, {
-      onOutput: (bytes) => this.#output(bytes),
-      onDrain: () => { for (const visitor of this.#visitors) visitor.resume(); },
-      onExit: (code) => void isOpen.then(() => this.#ownerCame).then(() => this.#ended(code)),
+    const pty = await openPty(this.#config, {
+      onOutput: (bytes) => this.#handleOutput(bytes),
+      onDrain: () => { for (const connection of this.#connections) connection.resume(); },
+      onExit: (code) => void isOpen.then(() => this.#ownerAttached).then(() => this.#handleExit(code)),
     });
     this.#pty = pty;
-    if (this.#order.typed !== null) this.#firstInput = new FirstInput(
-      this.#order.typed,
-      (bytes) => void pty.write(bytes),
-    );
+    if (this.#config.typed !== null) {
+      this.#firstInput = new FirstInput(this.#config.typed, (bytes) => void pty.write(bytes));
+    }
     if (this.ring.end > 0) this.#firstInput?.shown();
     // The program may have ended already.
     this.#program = await identify(pty.pid) ?? { pid: pty.pid, startTime: 'ended' };
     const holder = await identify(process.pid);
     if (holder === undefined) throw new Error('Cannot find out who this process is');
-    const { about, workdir, size } = this.#order;
+    const { about, workdir, size } = this.#config;
     const { backend } = pty;
     const record: TerminalRecord = { ...about, ...size, workdir, backend, holder, socket, program: this.#program };
     try {
-      this.#note(record);
+      this.#writeRecord(record);
     } catch (error) {
       await this.end('closed');
       throw error;
     }
-    this.#arm();
+    this.#startTimers();
     opened();
     return record;
   }
@@ -154,10 +153,10 @@ export class Holder implements House {
    *
    * @throws Error where a server has discarded it meanwhile.
    */
-  #note(record: TerminalRecord): void {
+  #writeRecord(record: TerminalRecord): void {
     writeOnce(recordFile, JSON.stringify(record));
     // The directory may have been moved away, with the file in it.
-    const found = statFile(join(this.#order.directory, recordFile));
+    const found = statFile(join(this.#config.directory, recordFile));
     if (found?.ino !== statFile(recordFile)?.ino) throw new Error('the directory of the terminal was removed');
   }
 
@@ -166,111 +165,111 @@ export class Holder implements House {
     this.#ending ??= reason;
     // Unread output must not keep a process from ending.
     this.#pty?.resume();
-    await terminate({ id: this.#order.about.terminalId, leader: this.#program }, { signal: 'SIGHUP', graceMs: grace });
+    await terminate({ id: this.#config.about.terminalId, leader: this.#program }, { signal: 'SIGHUP', graceMs: grace });
   }
 
-  input(visitor: Visitor, bytes: Buffer): boolean {
-    if (visitor.role.is === 'viewer' && !visitor.role.isDeciding) return true;
+  handleInput(connection: ViewerConnection, bytes: Buffer): boolean {
+    if (connection.role.type === 'viewer' && !connection.role.isDeciding) return true;
     this.#lastActivityMs = Date.now();
     this.#firstInput?.type();
-    this.#adopt(visitor.size);
+    this.#requestSize(connection.size);
     return this.#pty?.write(bytes) ?? true;
   }
 
-  asked(visitor: Visitor, request: Asked): void {
-    switch (request.kind) {
+  handleCommand(connection: ViewerConnection, command: HolderCommand): void {
+    switch (command.kind) {
       case 'to':
-        if (request.terminalId !== this.#order.about.terminalId) throw new Error('It is for another terminal');
+        if (command.terminalId !== this.#config.about.terminalId) throw new Error('It is for another terminal');
         return;
       case 'attach':
-        visitor.view(request.after, { ...request, withState: request.withState === true }, this.#size);
-        if (request.after === null && request.withState === true && request.isDeciding) this.#repaint();
-        if (request.isOwner) this.#welcome();
-        return this.#tellState();
+        connection.view(command.after, { ...command, withState: command.withState === true }, this.#size);
+        if (command.after === null && command.withState === true && command.isDeciding) this.#repaint();
+        if (command.isOwner) this.#resolveOwner();
+        return this.#sendState();
       case 'watch':
-        visitor.role = { is: 'watcher' };
-        visitor.tell(this.#state());
-        return this.exit && visitor.ended();
+        connection.role = { type: 'watcher' };
+        connection.send(this.#state());
+        return this.exit && connection.handleExit();
       case 'resize':
-        visitor.size = { cols: request.cols, rows: request.rows };
-        return this.#adopt(visitor.size);
-      case 'sync': return void this.#resized.then(() => visitor.tell({ kind: 'done' }));
-      case 'end': return void this.end(request.reason, request.graceMs);
+        connection.size = { cols: command.cols, rows: command.rows };
+        return this.#requestSize(connection.size);
+      case 'sync': return void this.#resized.then(() => connection.send({ kind: 'done' }));
+      case 'end': return void this.end(command.reason, command.graceMs);
     }
   }
 
-  moved(visitor: Visitor): void {
-    if (!this.#isFarBehind(visitor, 4) || visitor.position >= (this.#leader() ?? 0)) visitor.isLeftBehind = false;
-    this.#pace();
+  handleProgress(connection: ViewerConnection): void {
+    if (!this.#isFarBehind(connection, 4) || connection.position >= (this.#leadingPosition() ?? 0)) connection.isLagging = false;
+    this.#pauseOrResume();
   }
 
-  left(visitor: Visitor): void {
-    this.#visitors.delete(visitor);
-    if (visitor.role.is !== 'viewer') return;
-    if (visitor.role.isOwner) void this.end('disconnected');
-    this.#pace();
-    this.#tellState();
+  handleClose(connection: ViewerConnection): void {
+    this.#connections.delete(connection);
+    if (connection.role.type !== 'viewer') return;
+    if (connection.role.isOwner) void this.end('disconnected');
+    this.#pauseOrResume();
+    this.#sendState();
   }
 
-  #output(bytes: Buffer): void {
+  #handleOutput(bytes: Buffer): void {
     this.replay.append(bytes);
     this.#lastActivityMs = Date.now();
     this.#firstInput?.shown();
-    for (const visitor of this.#visitors) visitor.pump(bytes);
-    this.#pace();
-    this.#tellSoon();
+    for (const connection of this.#connections) connection.pump(bytes);
+    this.#pauseOrResume();
+    this.#sendStateSoon();
   }
 
   /** Pauses the program while a deciding viewer is far behind, see above. */
-  #pace(): void {
-    const waitedFor = this.#ending === undefined ? this.#waitedFor() : [];
-    if (!this.#isPaused && waitedFor.some((visitor) => this.#isFarBehind(visitor, 2))) {
+  #pauseOrResume(): void {
+    const awaited = this.#ending === undefined ? this.#awaitedViewers() : [];
+    if (!this.#isPaused && awaited.some((connection) => this.#isFarBehind(connection, 2))) {
       this.#isPaused = true;
       this.#pty?.pause();
       this.#watchStall();
-    } else if (this.#isPaused && !waitedFor.some((visitor) => this.#isFarBehind(visitor, 4))) {
+    } else if (this.#isPaused && !awaited.some((connection) => this.#isFarBehind(connection, 4))) {
       this.#isPaused = false;
-      clearTimeout(this.#stallCheck);
+      clearTimeout(this.#stallTimer);
       this.#pty?.resume();
     }
   }
 
   /** Leaves behind the viewers that are slower than the fastest, and the fastest if it takes nothing. */
   #watchStall(): void {
-    const before = this.#leader();
-    this.#stallCheck = setTimeout(() => {
-      const leader = this.#leader();
-      for (const visitor of this.#waitedFor()) {
-        const isFastest = visitor.position === leader && leader !== before;
-        if (!isFastest && this.#isFarBehind(visitor, 4)) visitor.isLeftBehind = true;
+    const before = this.#leadingPosition();
+    this.#stallTimer = setTimeout(() => {
+      const leader = this.#leadingPosition();
+      for (const connection of this.#awaitedViewers()) {
+        const isFastest = connection.position === leader && leader !== before;
+        if (!isFastest && this.#isFarBehind(connection, 4)) connection.isLagging = true;
       }
-      this.#pace();
+      this.#pauseOrResume();
       if (this.#isPaused) this.#watchStall();
     }, stallMs);
   }
 
-  #waitedFor(): Visitor[] {
-    return [...this.#visitors]
-      .filter(({ role, isLeftBehind }) => role.is === 'viewer' && role.isDeciding && !isLeftBehind);
+  #awaitedViewers(): ViewerConnection[] {
+    return [...this.#connections]
+      .filter(({ role, isLagging }) => role.type === 'viewer' && role.isDeciding && !isLagging);
   }
 
   /** @param part Divisor of the size of the ring: 2 is half of it. */
-  #isFarBehind({ position }: Visitor, part: number): boolean {
+  #isFarBehind({ position }: ViewerConnection, part: number): boolean {
     return this.ring.end - position > this.ring.sizeBytes / part;
   }
 
   /** Offset of the fastest viewer that the program waits for; `undefined` without viewers. */
-  #leader(): number | undefined {
-    const positions = this.#waitedFor().map(({ position }) => position);
+  #leadingPosition(): number | undefined {
+    const positions = this.#awaitedViewers().map(({ position }) => position);
     return positions.length === 0 ? undefined : Math.max(...positions);
   }
 
-  #adopt(size: TerminalSize | undefined): void {
+  #requestSize(size: TerminalSize | undefined): void {
     if (size === undefined || (size.cols === this.#wantedSize.cols && size.rows === this.#wantedSize.rows)) return;
     this.#wantedSize = size;
     this.#resized = (this.#pty?.resize(size) ?? Promise.resolve()).then(() => {
       this.#size = size;
-      this.#tellState();
+      this.#sendState();
     });
   }
 
@@ -282,40 +281,40 @@ export class Holder implements House {
     if (this.ring.start === 0 || !this.replay.isOtherScreen()) return;
     const { cols, rows } = this.#wantedSize;
     void this.#pty?.resize({ cols, rows: rows > 1 ? rows - 1 : rows + 1 });
-    clearTimeout(this.#repainting);
-    this.#repainting = setTimeout(() => void this.#pty?.resize(this.#wantedSize), repaintMs);
+    clearTimeout(this.#repaintTimer);
+    this.#repaintTimer = setTimeout(() => void this.#pty?.resize(this.#wantedSize), repaintMs);
   }
 
-  #state(): Told {
-    const attached = [...this.#visitors].filter(({ role }) => role.is === 'viewer').length;
+  #state(): HolderEvent {
+    const attached = [...this.#connections].filter(({ role }) => role.type === 'viewer').length;
     return { kind: 'state', ...this.#size, attached, lastActivityAt: this.#lastActivityMs / 1000 };
   }
 
-  #tellState(): void {
-    for (const visitor of this.#visitors) if (visitor.role.is === 'watcher') visitor.tell(this.#state());
+  #sendState(): void {
+    for (const connection of this.#connections) if (connection.role.type === 'watcher') connection.send(this.#state());
   }
 
-  #tellSoon(): void {
-    this.#telling ??= setTimeout(() => {
-      this.#telling = undefined;
-      this.#tellState();
-    }, tellMs);
+  #sendStateSoon(): void {
+    this.#stateTimer ??= setTimeout(() => {
+      this.#stateTimer = undefined;
+      this.#sendState();
+    }, stateIntervalMs);
   }
 
   /** Starts the timers that may end the terminal. */
-  #arm(): void {
-    const { idleSeconds, lifetimeSeconds, about } = this.#order;
-    if (lifetimeSeconds !== null) this.#cancels.push(
-      longTimeout(() => void this.end('lifetime'), lifetimeSeconds * 1000),
-    );
+  #startTimers(): void {
+    const { idleSeconds, lifetimeSeconds, about } = this.#config;
+    if (lifetimeSeconds !== null) {
+      this.#cancels.push(longTimeout(() => void this.end('lifetime'), lifetimeSeconds * 1000));
+    }
     if (idleSeconds !== null) this.#awaitIdle(idleSeconds * 1000);
     if (!about.ofConnection) return;
-    this.#ownerCame = new Promise((resolve) => { this.#welcome = resolve; });
+    this.#ownerAttached = new Promise((resolve) => { this.#resolveOwner = resolve; });
     const overdue = setTimeout(() => {
-      this.#welcome();
+      this.#resolveOwner();
       void this.end('disconnected');
     }, ownerMs);
-    void this.#ownerCame.then(() => clearTimeout(overdue));
+    void this.#ownerAttached.then(() => clearTimeout(overdue));
   }
 
   #awaitIdle(limitMs: number): void {
@@ -324,12 +323,12 @@ export class Holder implements House {
     this.#cancels.push(longTimeout(() => this.#awaitIdle(limitMs), leftMs));
   }
 
-  #ended(exitCode: number): void {
+  #handleExit(exitCode: number): void {
     for (const cancel of this.#cancels) cancel();
     this.#firstInput?.cancel();
-    clearTimeout(this.#stallCheck);
-    clearTimeout(this.#telling);
-    clearTimeout(this.#repainting);
+    clearTimeout(this.#stallTimer);
+    clearTimeout(this.#stateTimer);
+    clearTimeout(this.#repaintTimer);
     this.exit = {
       exitCode, reason: this.#ending ?? 'exit',
       finishedAt: Date.now() / 1000, lastActivityAt: this.#lastActivityMs / 1000,
@@ -342,32 +341,32 @@ export class Holder implements House {
       // Also where the scrollback could not be written (full disk); if this fails too, the terminal counts as lost.
       replaceFile('exit', JSON.stringify(this.exit));
       this.#server.close();
-      for (const visitor of this.#visitors) visitor.ended();
-      this.#leave();
+      for (const connection of this.#connections) connection.handleExit();
+      this.#closeIdleConnections();
     }
   }
 
   /** The process ends with its last connection. A viewer that still takes output has all the time it needs. */
-  #leave(): void {
+  #closeIdleConnections(): void {
     let before = '';
     const check = setInterval(() => {
-      const places = [...this.#visitors].map(({ position }) => position).join();
-      if (places === before) for (const visitor of this.#visitors) visitor.destroy();
-      before = places;
-    }, lastWordsMs);
+      const positions = [...this.#connections].map(({ position }) => position).join();
+      if (positions === before) for (const connection of this.#connections) connection.destroy();
+      before = positions;
+    }, lingerMs);
     check.unref();
   }
 }
 
 /** Uses script(1) where the user's package cannot be loaded. */
-async function openPty(order: HolderOrder, events: PtyEvents): Promise<Pty> {
-  const { backend, env } = order;
-  if (backend.modulePath === undefined) return openScriptPty('.', order, events);
+async function openPty(config: HolderConfig, events: PtyEvents): Promise<Pty> {
+  const { backend, env } = config;
+  if (backend.modulePath === undefined) return openScriptPty('.', config, events);
   try {
-    return openNodePty(backend.name, backend.modulePath, order, events);
+    return openNodePty(backend.name, backend.modulePath, config, events);
   } catch (error) {
     if (scriptBackend(env['PATH']) === undefined) throw error;
-    return openScriptPty('.', order, events);
+    return openScriptPty('.', config, events);
   }
 }
 

@@ -1,35 +1,39 @@
 /**
- * The program of a holder: reads its order from stdin, reports the outcome on descriptor 3, and runs until the terminal
- * has ended.
+ * The program of a holder: holds one terminal.
+ *
+ * - Started by: a server, through `server/start.ts`, as a detached process.
+ * - Talks by: its configuration on stdin, the result of its start on descriptor 3, then the Unix socket in the terminal's
+ *   directory (`frames.ts`) and the files there (`record.ts`).
+ * - Outlives: the server that started it, and every later one; it ends with its terminal.
  * @module
  */
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { holderTitle, type TerminalRecord } from '../record.ts';
-import { Holder, type HolderOrder } from './holder.ts';
+import { Holder, type HolderConfig } from './holder.ts';
 
-/** The outcome: one line of JSON. */
-export type HolderWord = { readonly record: TerminalRecord } | { readonly error: string };
+/** The result of a start: one line of JSON. */
+export type HolderStartResult = { readonly record: TerminalRecord } | { readonly error: string };
 
-const wordFd = 3;
+const resultFd = 3;
 
-// The order needs no check: it comes from the server that started this process, of the same version.
-const order = JSON.parse(readFileSync(0, 'utf8')) as HolderOrder;
+// The configuration needs no check: it comes from the server that started this process, of the same version.
+const config = JSON.parse(readFileSync(0, 'utf8')) as HolderConfig;
 for (const signal of ['SIGINT', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => undefined);
 try {
-  process.title = holderTitle(order.about.terminalId, dirname(order.directory));
-  const { holder, record } = await Holder.open(order);
+  process.title = holderTitle(config.about.terminalId, dirname(config.directory));
+  const { holder, record } = await Holder.open(config);
   process.on('SIGTERM', () => void holder.end('closed'));
-  say({ record });
+  report({ record });
 } catch (error) {
-  say({ error: (error as Error).message });
+  report({ error: (error as Error).message });
   process.exit(1);
 }
 
-function say(word: HolderWord): void {
+function report(result: HolderStartResult): void {
   try {
-    writeSync(wordFd, `${JSON.stringify(word)}\n`);
-    closeSync(wordFd);
+    writeSync(resultFd, `${JSON.stringify(result)}\n`);
+    closeSync(resultFd);
   } catch {
     // EPIPE: the server is gone. The next one finds the terminal.
   }

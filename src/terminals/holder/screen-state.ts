@@ -189,10 +189,9 @@ export class ScreenState implements VtHandler {
   }
 
   get #graphics(): Graphics {
-    for (const parameters of this.#pendingGraphics.splice(0)) this.#settledGraphics = applyGraphics(
-      this.#settledGraphics,
-      parameters,
-    );
+    for (const parameters of this.#pendingGraphics.splice(0)) {
+      this.#settledGraphics = applyGraphics(this.#settledGraphics, parameters);
+    }
     return this.#settledGraphics;
   }
 
@@ -249,10 +248,9 @@ export class ScreenState implements VtHandler {
 
   #setPalette(text: string): void {
     const words = text.split(';');
-    for (let index = 0; index + 1 < words.length; index += 2) this.#setColour(
-      `4;${numberOf(words[index])}`,
-      words[index + 1] ?? '',
-    );
+    for (let index = 0; index + 1 < words.length; index += 2) {
+      this.#setColour(`4;${numberOf(words[index])}`, words[index + 1] ?? '');
+    }
   }
 
   #setColour(name: string, value: string): void {

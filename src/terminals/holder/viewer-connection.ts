@@ -5,57 +5,57 @@
  */
 import type { Socket } from 'node:net';
 import type { TerminalExit } from '../record.ts';
-import { type Asked, bytesHead, encode, FrameReader, type Told } from '../frames.ts';
+import { type HolderCommand, bytesHead, encode, FrameReader, type HolderEvent } from '../frames.ts';
 import type { RingBuffer } from '../../base/ring-buffer.ts';
 import type { JoinPoint, Replay } from './replay.ts';
 
 /** The holder, as its connections use it. */
-export interface House {
+export interface TerminalHost {
   readonly ring: RingBuffer;
   readonly replay: Replay;
   readonly exit: TerminalExit | undefined;
-  /** `false`: the visitor should stop reading until {@link Visitor.resume}. */
-  input(visitor: Visitor, bytes: Buffer): boolean;
-  /** @throws Error where the request is for another terminal. */
-  asked(visitor: Visitor, request: Asked): void;
-  /** The visitor's position in the output has changed. */
-  moved(visitor: Visitor): void;
-  left(visitor: Visitor): void;
+  /** `false`: the connection should stop reading until {@link ViewerConnection.resume}. */
+  handleInput(connection: ViewerConnection, bytes: Buffer): boolean;
+  /** @throws Error where the command is for another terminal. */
+  handleCommand(connection: ViewerConnection, command: HolderCommand): void;
+  /** The connection's position in the output has changed. */
+  handleProgress(connection: ViewerConnection): void;
+  handleClose(connection: ViewerConnection): void;
 }
 
 type Role =
-  | { readonly is: 'guest' }
-  | { readonly is: 'watcher' }
-  | { readonly is: 'viewer'; readonly isDeciding: boolean; readonly isOwner: boolean };
+  | { readonly type: 'unattached' }
+  | { readonly type: 'watcher' }
+  | { readonly type: 'viewer'; readonly isDeciding: boolean; readonly isOwner: boolean };
 
-const pieceBytes = 65_536;
+const chunkBytes = 65_536;
 const none = Buffer.alloc(0);
 /** Unread bytes at which the connection is closed: the peer does not even read control messages. */
-const longestUnread = 2 ** 20;
+const maxUnreadBytes = 2 ** 20;
 
-export class Visitor {
+export class ViewerConnection {
   readonly #socket: Socket;
-  readonly #house: House;
-  readonly #frames = new FrameReader<Asked>();
-  role: Role = { is: 'guest' };
+  readonly #host: TerminalHost;
+  readonly #frames = new FrameReader<HolderCommand>();
+  role: Role = { type: 'unattached' };
   /** Offset of the next byte to send. */
   position = 0;
-  /** It is too slow: the program does not wait for it until it has caught up. */
-  isLeftBehind = false;
+  /** The viewer is too slow: the program does not wait for it until it has caught up. */
+  isLagging = false;
   /** Size of its window, once it has sent that. */
   size: { readonly cols: number; readonly rows: number } | undefined;
   #isFull = false;
-  /** It gets the state of the terminal where its output does not begin at the start. */
+  /** The viewer gets the state of the terminal where its output does not begin at the start. */
   #wantsState = false;
 
-  constructor(socket: Socket, house: House) {
+  constructor(socket: Socket, host: TerminalHost) {
     this.#socket = socket;
-    this.#house = house;
+    this.#host = host;
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
-    socket.on('drain', () => this.#drained());
+    socket.on('drain', () => this.#handleDrain());
     // EPIPE, ECONNRESET: the peer has left; `close` reports that.
     socket.on('error', () => undefined);
-    socket.on('close', () => house.left(this));
+    socket.on('close', () => host.handleClose(this));
   }
 
   /** Starts sending output. @param after Offset up to which the client knows the output; `null`: nothing is known. */
@@ -64,22 +64,22 @@ export class Visitor {
     role: { isDeciding: boolean; isOwner: boolean; withState: boolean },
     size: { cols: number; rows: number },
   ): void {
-    const { ring, replay } = this.#house;
-    this.role = { is: 'viewer', isDeciding: role.isDeciding, isOwner: role.isOwner };
+    const { ring, replay } = this.#host;
+    this.role = { type: 'viewer', isDeciding: role.isDeciding, isOwner: role.isOwner };
     this.#wantsState = role.withState;
     const isKnown = after !== null && after >= ring.start;
     const point = isKnown
       ? { offset: Math.min(after, ring.end), state: none }
       : replay.joinPoint({ isFresh: after === null });
-    const { offset, state } = this.#begin(point, after ?? 0);
-    this.tell({ kind: 'attached', offset, end: ring.end, ...size });
-    if (after !== null && after < offset) this.tell({ kind: 'skipped', bytes: offset - after, offset });
+    const { offset, state } = this.#moveTo(point, after ?? 0);
+    this.send({ kind: 'attached', offset, end: ring.end, ...size });
+    if (after !== null && after < offset) this.send({ kind: 'skipped', bytes: offset - after, offset });
     this.#write(state);
     this.pump();
   }
 
-  tell(message: Told): void {
-    if (this.#socket.writableLength > longestUnread) this.#socket.destroy();
+  send(message: HolderEvent): void {
+    if (this.#socket.writableLength > maxUnreadBytes) this.#socket.destroy();
     else if (this.#socket.writable) this.#socket.write(encode(message));
   }
 
@@ -89,23 +89,23 @@ export class Visitor {
    * @param latest The newest bytes of the ring, as one chunk.
    */
   pump(latest?: Buffer): void {
-    if (this.role.is !== 'viewer') return;
-    const { ring } = this.#house;
+    if (this.role.type !== 'viewer') return;
+    const { ring } = this.#host;
     while (!this.#isFull && this.position < ring.end) {
-      if (this.position < ring.start) this.#skip();
+      if (this.position < ring.start) this.#skipDropped();
       const isLatest = latest !== undefined && this.position === ring.end - latest.length;
-      this.#send(isLatest ? latest : ring.read(this.position, pieceBytes));
+      this.#sendOutput(isLatest ? latest : ring.read(this.position, chunkBytes));
     }
-    this.#leaveAtEnd();
+    this.#endAfterOutput();
   }
 
   /**
-   * The program has ended. A viewer is told once it has all of the output, a watcher at once; a connection without a
-   * role has not made its request yet.
+   * The program has ended. A viewer gets the exit message after all of the output, a watcher at once, an unattached
+   * connection with its answer.
    */
-  ended(): void {
-    if (this.role.is === 'viewer') this.pump();
-    if (this.role.is === 'watcher') this.#tellEnd();
+  handleExit(): void {
+    if (this.role.type === 'viewer') this.pump();
+    if (this.role.type === 'watcher') this.#sendExit();
   }
 
   /** Resumes reading. */
@@ -120,16 +120,16 @@ export class Visitor {
   #read(chunk: Buffer): void {
     try {
       for (const frame of this.#frames.read(chunk)) {
-        if (frame.kind !== 'bytes') this.#house.asked(this, frame);
-        else if (!this.#house.input(this, frame.bytes)) this.#socket.pause();
+        if (frame.kind !== 'bytes') this.#host.handleCommand(this, frame);
+        else if (!this.#host.handleInput(this, frame.bytes)) this.#socket.pause();
       }
     } catch {
-      // The peer is not a server of ours, or wants another terminal.
+      // The peer is not a server of ours, or names another terminal.
       this.#socket.destroy();
     }
   }
 
-  #send(bytes: Buffer): void {
+  #sendOutput(bytes: Buffer): void {
     this.#write(bytes);
     this.position += bytes.length;
   }
@@ -144,10 +144,10 @@ export class Visitor {
   }
 
   /** Continues behind the output that the ring has dropped. */
-  #skip(): void {
+  #skipDropped(): void {
     const before = this.position;
-    const { offset, state } = this.#begin(this.#house.replay.joinPoint({ isFresh: false }), before);
-    this.tell({ kind: 'skipped', bytes: offset - before, offset });
+    const { offset, state } = this.#moveTo(this.#host.replay.joinPoint({ isFresh: false }), before);
+    this.send({ kind: 'skipped', bytes: offset - before, offset });
     this.#write(state);
   }
 
@@ -158,26 +158,26 @@ export class Visitor {
    * @param known Offset of the next byte for the viewer, which never goes back: the state is left out where it would do
    * that.
    */
-  #begin({ offset, state }: JoinPoint, known: number): JoinPoint {
+  #moveTo({ offset, state }: JoinPoint, known: number): JoinPoint {
     this.position = offset;
     const hasState = this.#wantsState && offset - state.length >= known;
     return hasState ? { offset: offset - state.length, state } : { offset, state: none };
   }
 
-  #drained(): void {
+  #handleDrain(): void {
     this.#isFull = false;
     this.pump();
-    this.#house.moved(this);
+    this.#host.handleProgress(this);
   }
 
-  #leaveAtEnd(): void {
-    if (this.position === this.#house.ring.end && !this.#isFull) this.#tellEnd();
+  #endAfterOutput(): void {
+    if (this.position === this.#host.ring.end && !this.#isFull) this.#sendExit();
   }
 
-  #tellEnd(): void {
-    const { exit } = this.#house;
+  #sendExit(): void {
+    const { exit } = this.#host;
     if (exit === undefined || !this.#socket.writable) return;
-    this.tell({ kind: 'exit', exitCode: exit.exitCode, reason: exit.reason });
+    this.send({ kind: 'exit', exitCode: exit.exitCode, reason: exit.reason });
     this.#socket.end();
   }
 }

@@ -132,9 +132,9 @@ export class VtParser {
     if (byte === 0x5b && this.#text === '') return this.#begin('csi');
     if (byte === 0x5d && this.#text === '') return this.#begin('osc');
     // DCS, SOS, PM, APC.
-    if (
-      this.#text === '' && (byte === 0x50 || byte === 0x58 || byte === 0x5e || byte === 0x5f)
-    ) return this.#begin('string');
+    if (this.#text === '' && (byte === 0x50 || byte === 0x58 || byte === 0x5e || byte === 0x5f)) {
+      return this.#begin('string');
+    }
     if (byte >= 0x20 && byte < 0x30) return this.#keep(byte, longestSequence);
     if (byte >= 0x30 && byte < 0x7f) {
       this.#mode = 'ground';

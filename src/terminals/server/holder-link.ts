@@ -4,11 +4,11 @@
  */
 import { connect, type Socket } from 'node:net';
 import { checkFolder } from '../../base/untrusted-file.ts';
-import { type Asked, bytesHead, encode, type Frame, FrameReader, parseTold, type Told } from '../frames.ts';
+import { type HolderCommand, bytesHead, encode, type Frame, FrameReader, parseHolderEvent, type HolderEvent } from '../frames.ts';
 import { withSocket } from '../socket-path.ts';
 
 /** How long `synced` waits for an answer. */
-const answerMs = 10_000;
+const syncTimeoutMs = 10_000;
 
 /** Where a holder is, and how to recognize it. */
 export interface HolderAddress {
@@ -19,8 +19,8 @@ export interface HolderAddress {
   readonly socket: string | undefined;
 }
 
-export class Link {
-  onFrame: (frame: Frame<Told>) => void = () => undefined;
+export class HolderLink {
+  onFrame: (frame: Frame<HolderEvent>) => void = () => undefined;
   /** Called when there is room for more input, after `type` returned false. */
   onDrain: () => void = () => undefined;
   /**
@@ -30,8 +30,8 @@ export class Link {
   /** Id of the holder's socket. */
   readonly socketId: string;
   readonly #socket: Socket;
-  readonly #frames = new FrameReader<Told>(parseTold);
-  readonly #waiting: ((isDone: boolean) => void)[] = [];
+  readonly #frames = new FrameReader<HolderEvent>(parseHolderEvent);
+  readonly #pendingSyncs: ((isDone: boolean) => void)[] = [];
   #isClosed = false;
 
   private constructor(socket: Socket, socketId: string) {
@@ -40,7 +40,7 @@ export class Link {
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => this.onDrain());
     socket.on('error', () => undefined);
-    socket.on('close', () => this.#closed());
+    socket.on('close', () => this.#handleClose());
   }
 
   /**
@@ -50,7 +50,7 @@ export class Link {
    * @throws The system's error where nothing listens: the holder has ended, or is about to; UntrustedFileError where
    * there is a link or another socket.
    */
-  static open({ directory, terminalId, socket: expected }: HolderAddress): Promise<Link> {
+  static open({ directory, terminalId, socket: expected }: HolderAddress): Promise<HolderLink> {
     return new Promise((resolve, reject) => {
       checkFolder(directory);
       // connect(2) is called at once.
@@ -59,15 +59,15 @@ export class Link {
       socket.once('error', reject);
       socket.once('connect', () => {
         socket.off('error', reject);
-        const link = new Link(socket, id);
-        link.ask({ kind: 'to', terminalId });
+        const link = new HolderLink(socket, id);
+        link.send({ kind: 'to', terminalId });
         resolve(link);
       });
     });
   }
 
-  ask(request: Asked): void {
-    if (this.#socket.writable) this.#socket.write(encode(request));
+  send(command: HolderCommand): void {
+    if (this.#socket.writable) this.#socket.write(encode(command));
   }
 
   /** Sends input. `false`: the caller should wait for `onDrain`. */
@@ -85,10 +85,10 @@ export class Link {
     if (this.#isClosed) return false;
     let overdue: NodeJS.Timeout | undefined;
     const answer = new Promise<boolean>((resolve) => {
-      this.#waiting.push(resolve);
-      overdue = setTimeout(() => resolve(false), answerMs);
+      this.#pendingSyncs.push(resolve);
+      overdue = setTimeout(() => resolve(false), syncTimeoutMs);
     });
-    this.ask({ kind: 'sync' });
+    this.send({ kind: 'sync' });
     return answer.finally(() => clearTimeout(overdue));
   }
 
@@ -105,7 +105,7 @@ export class Link {
   }
 
   #read(chunk: Buffer): void {
-    let frames: Frame<Told>[];
+    let frames: Frame<HolderEvent>[];
     try {
       frames = this.#frames.read(chunk);
     } catch {
@@ -113,14 +113,14 @@ export class Link {
       return void this.#socket.destroy();
     }
     for (const frame of frames) {
-      if (frame.kind === 'done') this.#waiting.shift()?.(true);
+      if (frame.kind === 'done') this.#pendingSyncs.shift()?.(true);
       else this.onFrame(frame);
     }
   }
 
-  #closed(): void {
+  #handleClose(): void {
     this.#isClosed = true;
-    for (const resolve of this.#waiting.splice(0)) resolve(false);
+    for (const resolve of this.#pendingSyncs.splice(0)) resolve(false);
     this.onClose();
   }
 }

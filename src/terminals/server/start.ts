@@ -10,8 +10,8 @@ import { openToAppend } from '../../base/untrusted-file.ts';
 import { withoutNodeOptions } from '../../process/environment/shell-variables.ts';
 import { ownProgram } from '../../process/own-program.ts';
 import { withJobPriority } from '../../process/priority.ts';
-import type { HolderOrder } from '../holder/holder.ts';
-import type { HolderWord } from '../holder/main.ts';
+import type { HolderConfig } from '../holder/holder.ts';
+import type { HolderStartResult } from '../holder/main.ts';
 import type { TerminalRecord } from '../record.ts';
 
 const program = ownProgram(import.meta.url, '../holder/main');
@@ -22,17 +22,17 @@ const startMs = 15_000;
  * has fewer stacks. Most of the 44 MB that it seems to use are pages of Node itself, which all Node processes share: 8
  * MB are its own.
  */
-const frugal = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool-size=0'];
+const memoryFlags = ['--max-semi-space-size=1', '--max-old-space-size=64', '--v8-pool-size=0'];
 
 /** Resolves once the program runs. @throws Error where it cannot be started. */
 export async function startHolder(
-  order: HolderOrder,
+  config: HolderConfig,
   env: { readonly [name: string]: string },
 ): Promise<TerminalRecord> {
-  const log = openToAppend(join(order.directory, 'log'));
+  const log = openToAppend(join(config.directory, 'log'));
   let child: ChildProcess;
   try {
-    child = spawn(program.file, [...program.loaders, ...frugal, program.path], {
+    child = spawn(program.file, [...program.loaders, ...memoryFlags, program.path], {
       cwd: dirname(program.path), env: withoutNodeOptions(env), stdio: ['pipe', 'ignore', log, 'pipe'], detached: true,
     });
   } finally {
@@ -40,15 +40,15 @@ export async function startHolder(
   }
   withJobPriority(child.pid);
   child.unref();
-  const [stdin, , , word] = child.stdio as unknown as [Writable, null, null, Readable];
+  const [stdin, , , results] = child.stdio as unknown as [Writable, null, null, Readable];
   stdin.on('error', () => undefined);
-  stdin.end(JSON.stringify(order));
-  const said = await wordOf(child, word);
-  if ('error' in said) throw new Error(said.error);
-  return said.record;
+  stdin.end(JSON.stringify(config));
+  const result = await readResult(child, results);
+  if ('error' in result) throw new Error(result.error);
+  return result.record;
 }
 
-async function wordOf(child: ChildProcess, stream: Readable): Promise<HolderWord> {
+async function readResult(child: ChildProcess, stream: Readable): Promise<HolderStartResult> {
   let text = '';
   const overdue = setTimeout(() => child.kill('SIGKILL'), startMs);
   try {
@@ -58,9 +58,9 @@ async function wordOf(child: ChildProcess, stream: Readable): Promise<HolderWord
       stream.on('data', (chunk: Buffer) => { text += chunk.toString(); });
       stream.once('close', resolve);
     });
-    return JSON.parse(text) as HolderWord;
+    return JSON.parse(text) as HolderStartResult;
   } catch (error) {
-    throw new Error('Cannot start what keeps the terminal: it ended without a word', { cause: error });
+    throw new Error('Cannot start the holder of the terminal: it ended without a result', { cause: error });
   } finally {
     clearTimeout(overdue);
   }

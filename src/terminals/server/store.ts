@@ -67,11 +67,13 @@ export class TerminalStore {
     const records: TerminalRecord[] = [];
     const skipped: SkippedTerminal[] = [];
     const aside = statFile(this.#terminals) === undefined ? undefined : makeOwnFolder(this.#terminals);
-    if (aside !== undefined) skipped.push({
-      name: basename(this.#terminals),
-      why: `it was no directory of ours: it is ${basename(aside)} now`,
-      holderPid: undefined,
-    });
+    if (aside !== undefined) {
+      skipped.push({
+        name: basename(this.#terminals),
+        why: `it was no directory of ours: it is ${basename(aside)} now`,
+        holderPid: undefined,
+      });
+    }
     for (const name of namesIn(this.#terminals)) {
       let value: unknown;
       try {

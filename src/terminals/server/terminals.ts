@@ -1,5 +1,5 @@
 /**
- * All terminals: starts them, finds them again after a restart, limits their number, removes old ones.
+ * All terminals: starts them, finds them again after a restart, limits their number, removes those that ended long ago.
  * @module
  */
 import { randomInt } from 'node:crypto';
@@ -19,12 +19,12 @@ import { jobIdFactory } from '../../protocol/ids.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import type { Repeatable } from '../../protocol/repeatable.ts';
 import {
-  defaultSize, type Terminal as TerminalView, type TerminalBackend, type TerminalId, type TerminalRequest,
+  defaultSize, type Terminal, type TerminalBackend, type TerminalId, type TerminalRequest,
 } from '../../protocol/terminals.ts';
 import { type Backend, findBackend } from '../backend.ts';
 import type { TerminalRecord } from '../record.ts';
 import { TerminalStore } from './store.ts';
-import type { Terminal } from './terminal.ts';
+import type { TerminalHandle } from './terminal-handle.ts';
 
 export interface TerminalsOptions {
   readonly stateDir: string;
@@ -39,20 +39,20 @@ export interface TerminalsOptions {
 }
 
 /** Ended terminals are listed up to this number, and for this many seconds. */
-const keptEnded = 64;
-const keptSeconds = 3600;
+const maxEnded = 64;
+const endedSeconds = 3600;
 
-/** Delay of the search for strays: a scan of all processes would slow down the start. */
-const strayLookMs = 1000;
+/** Delay of the search for orphaned holders: a scan of all processes would slow down the start. */
+const orphanSearchMs = 1000;
 
 export class Terminals {
   readonly #options: TerminalsOptions;
   readonly #store: TerminalStore;
-  readonly #terminals = new Map<TerminalId, Terminal>();
+  readonly #terminals = new Map<TerminalId, TerminalHandle>();
   readonly #starting = new Set<Promise<unknown>>();
   readonly #answers = new Answers();
   /** Requests with an Idempotency-Key that are in progress, by key. */
-  readonly #keyed = new Map<string, { readonly idempotency: Idempotency; readonly starting: Promise<Terminal> }>();
+  readonly #keyed = new Map<string, { readonly idempotency: Idempotency; readonly starting: Promise<TerminalHandle> }>();
   readonly #nextId: () => TerminalId;
   #backend: Backend | null | undefined;
   #isClosed = false;
@@ -70,32 +70,32 @@ export class Terminals {
   /** Opens the terminals that earlier servers have started. */
   static async open(options: TerminalsOptions): Promise<Terminals> {
     const { records, skipped } = new TerminalStore(options.stateDir).readAll();
-    for (const { name, why } of skipped) options.log.warn('no terminal, passed over', { name, why });
+    for (const { name, why } of skipped) options.log.warn('skipping an invalid terminal', { name, why });
     const terminals = new Terminals(options, records);
     for (const record of records) await terminals.#add(record);
-    terminals.#forgetOld();
+    terminals.#pruneEnded();
     const holders = [
       ...records.map(({ holder }) => holder.pid),
       ...skipped.flatMap(({ holderPid }) => holderPid ?? []),
     ];
-    if (existsSync(terminals.#store.folder)) void terminals.#endStrays(new Set(holders));
+    if (existsSync(terminals.#store.folder)) void terminals.#endOrphanedHolders(new Set(holders));
     return terminals;
   }
 
   /** Ends the holders without a record, which no client can reach any more. */
-  async #endStrays(known: ReadonlySet<number>): Promise<void> {
+  async #endOrphanedHolders(known: ReadonlySet<number>): Promise<void> {
     const { log } = this.#options;
     const before = ticksNow();
-    await sleep(strayLookMs, undefined, { ref: false });
+    await sleep(orphanSearchMs, undefined, { ref: false });
     if (this.#isClosed) return;
     try {
-      const { findStrays, endStray } = await import('./strays.ts');
-      await Promise.all((await findStrays(this.#store.folder, { known, before })).map(async (stray) => {
+      const { findOrphanedHolders, endOrphanedHolder } = await import('./orphaned-holders.ts');
+      await Promise.all((await findOrphanedHolders(this.#store.folder, { known, before })).map(async (orphan) => {
         log.warn('ending a terminal whose record was replaced', {
-          terminalId: stray.terminalId,
-          pid: stray.holder.pid,
+          terminalId: orphan.terminalId,
+          pid: orphan.holder.pid,
         });
-        await endStray(stray);
+        await endOrphanedHolder(orphan);
       }));
     } catch (error) {
       log.warn('cannot look for terminals without a record', { error });
@@ -104,7 +104,7 @@ export class Terminals {
 
   /** The way terminals are opened here; `null`: there is none. */
   get backend(): TerminalBackend | null {
-    return this.#found()?.name ?? null;
+    return this.#findBackend()?.name ?? null;
   }
 
   /** Number of running terminals. */
@@ -115,13 +115,13 @@ export class Terminals {
   }
 
   /** Newest first. */
-  list(): readonly Terminal[] {
-    this.#forgetOld();
+  list(): readonly TerminalHandle[] {
+    this.#pruneEnded();
     return [...this.#terminals.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
   }
 
   /** @throws ProblemError terminal_not_found. */
-  get(id: string): Terminal {
+  get(id: string): TerminalHandle {
     const terminal = this.#terminals.get(id as TerminalId);
     if (terminal === undefined) throw new ProblemError('terminal_not_found', `Cannot find terminal ${id.slice(0, 60)}`);
     return terminal;
@@ -133,7 +133,7 @@ export class Terminals {
    * @returns The answer to the first request.
    * @throws As {@link start}; ProblemError idempotency_mismatch.
    */
-  async startOnce(request: TerminalRequest, asked: Idempotency | undefined): Promise<TerminalView> {
+  async startOnce(request: TerminalRequest, asked: Idempotency | undefined): Promise<Terminal> {
     if (asked === undefined) return (await this.start(request)).view;
     const terminal = await this.#startedBy(asked) ?? await this.#startKeyed(request, asked);
     return await this.#answers.once(this.#store.directory(terminal.id), asked, async () => terminal.view);
@@ -150,7 +150,7 @@ export class Terminals {
     id: string,
     request: Repeatable,
     call: string,
-    act: (terminal: Terminal, begin: () => void) => Promise<T>,
+    act: (terminal: TerminalHandle, begin: () => void) => Promise<T>,
   ): Promise<T> {
     const terminal = this.get(id);
     return await this.#answers.once(
@@ -170,9 +170,9 @@ export class Terminals {
   async start(
     request: TerminalRequest,
     { ofConnection = false, idempotency }: { ofConnection?: boolean; idempotency?: Idempotency } = {},
-  ): Promise<Terminal> {
+  ): Promise<TerminalHandle> {
     if (this.#isClosed) throw new ProblemError('shutting_down', 'Cannot open a terminal: the server is shutting down');
-    const backend = this.#found();
+    const backend = this.#findBackend();
     if (backend === undefined) {
       throw new ProblemError(
         'not_supported',
@@ -197,7 +197,7 @@ export class Terminals {
   }
 
   /** Ends a terminal with all its processes, and removes it. */
-  async remove(terminal: Terminal): Promise<void> {
+  async remove(terminal: TerminalHandle): Promise<void> {
     await terminal.end();
     try {
       await this.#store.remove(terminal.id);
@@ -216,14 +216,14 @@ export class Terminals {
   }
 
   /** @throws ProblemError idempotency_mismatch. */
-  async #startedBy(asked: Idempotency): Promise<Terminal | undefined> {
+  async #startedBy(asked: Idempotency): Promise<TerminalHandle | undefined> {
     const started = [...this.#terminals.values()].find(({ record }) => record.idempotency?.key === asked.key);
     const known = started?.record.idempotency ?? this.#keyed.get(asked.key)?.idempotency;
     if (known !== undefined) checkSame(known, asked);
     return started ?? await this.#keyed.get(asked.key)?.starting;
   }
 
-  async #startKeyed(request: TerminalRequest, idempotency: Idempotency): Promise<Terminal> {
+  async #startKeyed(request: TerminalRequest, idempotency: Idempotency): Promise<TerminalHandle> {
     const starting = this.start(request, { idempotency });
     this.#keyed.set(idempotency.key, { idempotency, starting });
     try {
@@ -237,10 +237,10 @@ export class Terminals {
     request: TerminalRequest,
     backend: Backend,
     { ofConnection, idempotency }: { ofConnection: boolean; idempotency: Idempotency | undefined },
-  ): Promise<Terminal> {
+  ): Promise<TerminalHandle> {
     const { env, scrollbackBytes, idleSeconds, lifetimeSeconds } = this.#options;
     const { workdir, warning } = await workdirFor(request.workdir, env);
-    if (warning !== undefined && !this.#hasWarned) this.#options.log.warn('the start directory has gone', { warning });
+    if (warning !== undefined && !this.#hasWarned) this.#options.log.warn('the start directory is missing', { warning });
     this.#hasWarned ||= warning !== undefined;
     const id = this.#nextId();
     const { command = null, name = null, cols, rows } = request;
@@ -271,30 +271,30 @@ export class Terminals {
   }
 
   /** The module is loaded with the first terminal: most servers never have one. */
-  async #add(record: TerminalRecord): Promise<Terminal> {
-    const { Terminal } = await import('./terminal.ts');
-    const terminal: Terminal = new Terminal(record, this.#store, () => this.#ended(terminal));
+  async #add(record: TerminalRecord): Promise<TerminalHandle> {
+    const { TerminalHandle } = await import('./terminal-handle.ts');
+    const terminal: TerminalHandle = new TerminalHandle(record, this.#store, () => this.#handleEnd(terminal));
     this.#terminals.set(terminal.id, terminal);
     if (this.#isClosed) terminal.close();
     return terminal;
   }
 
-  #ended(terminal: Terminal): void {
-    if (terminal.record.ofConnection) void this.#forget(terminal);
-    else this.#forgetOld();
+  #handleEnd(terminal: TerminalHandle): void {
+    if (terminal.record.ofConnection) void this.#removeEnded(terminal);
+    else this.#pruneEnded();
   }
 
-  #forgetOld(): void {
+  #pruneEnded(): void {
     const ended = [...this.#terminals.values()]
       .flatMap((terminal) => (terminal.exit ? [{ terminal, at: terminal.exit.finishedAt }] : []));
     ended.sort((a, b) => b.at - a.at);
-    const oldest = Date.now() / 1000 - keptSeconds;
+    const oldest = Date.now() / 1000 - endedSeconds;
     for (const [index, { terminal, at }] of ended.entries()) {
-      if (index >= keptEnded || at < oldest || terminal.record.ofConnection) void this.#forget(terminal);
+      if (index >= maxEnded || at < oldest || terminal.record.ofConnection) void this.#removeEnded(terminal);
     }
   }
 
-  async #forget(terminal: Terminal): Promise<void> {
+  async #removeEnded(terminal: TerminalHandle): Promise<void> {
     this.#terminals.delete(terminal.id);
     try {
       await this.#store.remove(terminal.id);
@@ -303,7 +303,7 @@ export class Terminals {
     }
   }
 
-  #found(): Backend | undefined {
+  #findBackend(): Backend | undefined {
     this.#backend ??= findBackend({ path: this.#options.env['PATH'] }) ?? null;
     return this.#backend ?? undefined;
   }

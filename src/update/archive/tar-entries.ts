@@ -5,7 +5,7 @@
 import {
   blockSize, type EntryKind, type Extended, isZero, parseExtended, parseHeader, parseLongName, type TarHeader,
 } from './tar-header.ts';
-import { TarballError } from './tarball-error.ts';
+import { TarballError } from '../errors.ts';
 
 /** Limits on extended headers. POSIX sets none, and more are not needed. */
 const maxExtendedBytes = 64 * 1024;
@@ -48,9 +48,9 @@ export async function* readEntries(chunks: AsyncIterable<Buffer>): AsyncGenerato
       yield entry;
       await input.skip(padding(entry.size));
     }
-    if (!(await input.isZeroToEnd(maxPaddingBytes))) throw new TarballError(
-      'there is something after the end of the archive',
-    );
+    if (!(await input.isZeroToEnd(maxPaddingBytes))) {
+      throw new TarballError('there is something after the end of the archive');
+    }
   } finally {
     await input.close();
   }
@@ -86,10 +86,9 @@ function isExtension(kind: EntryKind): kind is keyof typeof extensions {
 }
 
 async function readExtension(input: Input, { name, kind, size }: TarHeader): Promise<Buffer> {
-  if (size > maxExtendedBytes) throw new TarballError(
-    `the ${kind} has ${size} bytes, more than ${maxExtendedBytes}`,
-    { entry: name },
-  );
+  if (size > maxExtendedBytes) {
+    throw new TarballError(`the ${kind} has ${size} bytes, more than ${maxExtendedBytes}`, { entry: name });
+  }
   const content = await input.take(size);
   await input.skip(padding(size));
   return content;
@@ -117,9 +116,9 @@ class Input {
   /** Exactly `size` bytes, as they arrive. */
   async *pieces(size: number): AsyncGenerator<Buffer, void> {
     for (let missing = size; missing > 0;) {
-      if (this.#rest.length === 0 && !(await this.#more())) throw new TarballError(
-        'it ends too early: a part is missing',
-      );
+      if (this.#rest.length === 0 && !(await this.#more())) {
+        throw new TarballError('it ends too early: a part is missing');
+      }
       const piece = this.#rest.subarray(0, missing);
       this.#rest = this.#rest.subarray(piece.length);
       missing -= piece.length;

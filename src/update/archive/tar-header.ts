@@ -3,7 +3,7 @@
  * Header"), and the extensions of GNU tar.
  * @module
  */
-import { TarballError } from './tarball-error.ts';
+import { TarballError } from '../errors.ts';
 
 /** Headers and contents fill whole blocks. */
 export const blockSize = 512;
@@ -61,13 +61,12 @@ const ownerMayExecute = 0o100;
 export function parseHeader(block: Buffer): TarHeader {
   const magic = field(block, 'magic').toString('latin1');
   const name = nameOf(block, magic);
-  if (parseNumber(field(block, 'checksum')) !== checksum(block)) throw new TarballError(
-    'a header is damaged: its checksum is wrong',
-  );
-  if (magic !== posixMagic && magic !== gnuMagic) throw new TarballError(
-    'its header is not that of a ustar archive',
-    { entry: name },
-  );
+  if (parseNumber(field(block, 'checksum')) !== checksum(block)) {
+    throw new TarballError('a header is damaged: its checksum is wrong');
+  }
+  if (magic !== posixMagic && magic !== gnuMagic) {
+    throw new TarballError('its header is not that of a ustar archive', { entry: name });
+  }
   const [mode, size] = [parseNumber(field(block, 'mode')), parseNumber(field(block, 'size'))];
   if (mode === undefined) throw new TarballError('its mode is not a number', { entry: name });
   if (size === undefined) throw new TarballError('its size is not a number', { entry: name });
@@ -93,10 +92,9 @@ export function isZero(bytes: Buffer): boolean {
 export function parseExtended(content: Buffer): Extended {
   const extended: { path?: string; size?: number } = {};
   for (const [keyword, value] of records(content)) {
-    if (keyword.startsWith('GNU.sparse.')) throw new TarballError(
-      'a file is stored with holes',
-      { entry: extended.path },
-    );
+    if (keyword.startsWith('GNU.sparse.')) {
+      throw new TarballError('a file is stored with holes', { entry: extended.path });
+    }
     if (keyword === 'path') extended.path = value;
     if (keyword === 'size') extended.size = parseSize(value);
   }

@@ -2,7 +2,7 @@
  * Decides where the entries of an npm tarball belong below a folder, and refuses those that belong nowhere.
  * @module
  */
-import { TarballError } from './tarball-error.ts';
+import { TarballError } from '../errors.ts';
 
 /** npm would accept any single folder here; it writes this one. */
 const top = 'package';
@@ -66,10 +66,9 @@ export class Layout {
     if (fault !== undefined) throw new TarballError(fault, { entry });
     if (other && place.isImplied) return false;
     this.#places.set(key, place);
-    if (this.#places.size - 1 > this.#maxPlaces) throw new TarballError(
-      `there are more than ${this.#maxPlaces} files and folders`,
-      { entry },
-    );
+    if (this.#places.size - 1 > this.#maxPlaces) {
+      throw new TarballError(`there are more than ${this.#maxPlaces} files and folders`, { entry });
+    }
     return other === undefined;
   }
 }
@@ -123,12 +122,12 @@ function fold(path: string): string {
 }
 
 function conflict(place: Place, other: Place): string | undefined {
-  if (
-    place.path !== other.path
-  ) return `its path differs only by case, or how characters are composed, from "${other.path}"`;
-  if (
-    place.kind === 'directory' && other.kind === 'file'
-  ) return `"${other.path}" is a file already, a folder is needed`;
+  if (place.path !== other.path) {
+    return `its path differs only by case, or how characters are composed, from "${other.path}"`;
+  }
+  if (place.kind === 'directory' && other.kind === 'file') {
+    return `"${other.path}" is a file already, a folder is needed`;
+  }
   if (place.kind === 'file' && other.kind === 'directory') return `"${other.path}" is a folder already`;
   return place.isImplied || other.isImplied ? undefined : 'it is there twice';
 }

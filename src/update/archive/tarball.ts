@@ -8,10 +8,9 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
 import { readEntries } from './tar-entries.ts';
-import { TarballError } from './tarball-error.ts';
+import { TarballError } from '../errors.ts';
 import { type UnpackOptions, type Unpacked, writeEntries } from './write-entries.ts';
 
-export { TarballError } from './tarball-error.ts';
 export type { UnpackOptions, Unpacked } from './write-entries.ts';
 
 const chunkSize = 64 * 1024;

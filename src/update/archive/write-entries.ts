@@ -10,7 +10,7 @@ import { errorCode } from '../../base/error-code.ts';
 import { removeFolder } from '../../process/state/trash.ts';
 import type { TarEntry } from './tar-entries.ts';
 import { Layout } from './tar-layout.ts';
-import { TarballError } from './tarball-error.ts';
+import { TarballError } from '../errors.ts';
 
 export interface UnpackOptions {
   /** Largest size of all files together, in bytes. */
@@ -103,10 +103,9 @@ async function writeAll(entries: AsyncIterable<TarEntry>, target: string, option
  * were requested.
  */
 function checkKind({ name, kind, size }: TarEntry): 'file' | 'directory' {
-  if (kind !== 'file' && kind !== 'directory') throw new TarballError(
-    `it is a ${kind}, only files and folders are unpacked`,
-    { entry: name },
-  );
+  if (kind !== 'file' && kind !== 'directory') {
+    throw new TarballError(`it is a ${kind}, only files and folders are unpacked`, { entry: name });
+  }
   if (kind === 'directory' && size > 0) throw new TarballError('it is a folder with content', { entry: name });
   return kind;
 }

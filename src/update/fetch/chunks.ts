@@ -2,9 +2,9 @@
  * Reads the body of a response in chunks.
  * @module
  */
-import { SourceError } from '../source-error.ts';
+import { SourceError } from '../errors.ts';
 import { innermost } from './request.ts';
-import type { Watch } from './watch.ts';
+import type { Watch } from './stall-timeout.ts';
 
 /** Yields the chunks as they arrive; reads no more from the network than is consumed. */
 export async function* chunks(response: Response, what: string, watch: Watch): AsyncGenerator<Uint8Array, void> {

@@ -8,8 +8,9 @@ import type { Fetch } from '../../proxy/proxied-fetch.ts';
 import { chunks } from './chunks.ts';
 import { type Headers, request } from './request.ts';
 import { withRetries } from './retry.ts';
-import { type Watch, watch } from './watch.ts';
-import { SourceError, shown } from '../source-error.ts';
+import { type Watch, watch } from './stall-timeout.ts';
+import { SourceError } from '../errors.ts';
+import { redactUrl } from '../redact-url.ts';
 
 export interface DownloadOptions {
   /** A larger file is not downloaded. */
@@ -64,7 +65,7 @@ async function fill(part: Part, url: URL, options: DownloadOptions): Promise<voi
   await withRetries(async () => {
     const bounds = watch({ stalledMs, signal });
     try {
-      const call = { url, what: `download ${shown(url)}`, headers, watch: bounds, fetch };
+      const call = { url, what: `download ${redactUrl(url)}`, headers, watch: bounds, fetch };
       await continueWith(part, call, options.maxBytes);
     } finally {
       bounds.close();

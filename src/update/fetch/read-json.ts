@@ -3,11 +3,12 @@
  * @module
  */
 import type { Fetch } from '../../proxy/proxied-fetch.ts';
-import { SourceError, shown } from '../source-error.ts';
+import { SourceError } from '../errors.ts';
+import { redactUrl } from '../redact-url.ts';
 import { chunks } from './chunks.ts';
 import { type Headers, request } from './request.ts';
 import { type RetryOptions, withRetries } from './retry.ts';
-import { type Watch, stalled, watch } from './watch.ts';
+import { type Watch, stalled, watch } from './stall-timeout.ts';
 
 export interface ReadOptions extends RetryOptions {
   /** Limit on the size after decompression. */
@@ -24,7 +25,7 @@ export interface ReadOptions extends RetryOptions {
 /** @throws SourceError when the document cannot be read or is not JSON. */
 export async function readJson(url: URL, options: ReadOptions): Promise<unknown> {
   const { signal, withinMs = 60_000 } = options;
-  const what = `read ${shown(url)}`;
+  const what = `read ${redactUrl(url)}`;
   const limit = new AbortController();
   const leave = (): void => limit.abort(signal?.reason);
   if (signal?.aborted) leave();

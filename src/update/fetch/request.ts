@@ -5,8 +5,9 @@
  */
 import { ProxyError } from '../../proxy/proxy-error.ts';
 import type { Fetch } from '../../proxy/proxied-fetch.ts';
-import { SourceError, shown } from '../source-error.ts';
-import type { Watch } from './watch.ts';
+import { SourceError } from '../errors.ts';
+import { redactUrl } from '../redact-url.ts';
+import type { Watch } from './stall-timeout.ts';
 
 export interface Headers { readonly [name: string]: string }
 
@@ -81,7 +82,7 @@ function redirected(response: Response, from: URL, what: string): URL {
     const why = to.protocol === 'http:' ? 'is less safe' : 'is no address of the web';
     throw new SourceError(
       'refused',
-      `Cannot ${what}: it redirects to ${shown(to)}, which ${why}; use an address that does not`,
+      `Cannot ${what}: it redirects to ${redactUrl(to)}, which ${why}; use an address that does not`,
     );
   }
   return to;
@@ -95,14 +96,12 @@ async function checked(response: Response, { what, accept = [] }: Request): Prom
 
 function refusal({ status, headers }: Response, what: string): SourceError {
   const failure = `Cannot ${what}: the server answered ${status}`;
-  if (status === 404 || status === 410) return new SourceError(
-    'not_found',
-    `${failure}; check the address and the name`,
-  );
-  if (status === 401 || status === 403) return new SourceError(
-    'refused',
-    `${failure}; check the token, and what it may read`,
-  );
+  if (status === 404 || status === 410) {
+    return new SourceError('not_found', `${failure}; check the address and the name`);
+  }
+  if (status === 401 || status === 403) {
+    return new SourceError('refused', `${failure}; check the token, and what it may read`);
+  }
   if (status !== 429 && status < 500) return new SourceError('refused', `${failure}; check the address`);
   return new SourceError(
     'unavailable',

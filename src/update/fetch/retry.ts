@@ -4,7 +4,7 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SourceError, isPassing } from '../source-error.ts';
+import { SourceError, isTransient } from '../errors.ts';
 
 export interface RetryOptions {
   /** Number of attempts. Default 5. */
@@ -36,7 +36,7 @@ export async function withRetries<T>(work: () => Promise<T>, options: RetryOptio
 
 /** Milliseconds until the next attempt; `undefined`: there is no further one. */
 function delayAfter(error: unknown, failures: number, { backoffMs = 500 }: RetryOptions): number | undefined {
-  if (!(error instanceof SourceError) || !isPassing(error)) return undefined;
+  if (!(error instanceof SourceError) || !isTransient(error)) return undefined;
   const fullMs = Math.min(maxBackoffMs, backoffMs * 2 ** (failures - 1));
   // A random delay between half and all of it, so that machines that lost the same server do not return together.
   const delayMs = fullMs * (0.5 + Math.random() / 2);

@@ -9,9 +9,8 @@ import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { errorCode } from '../../base/error-code.ts';
 import { fieldsOf } from '../../base/parse.ts';
-import { SourceError } from '../source-error.ts';
+import { SourceError, TarballError } from '../errors.ts';
 import { readEntries } from '../archive/tar-entries.ts';
-import { TarballError } from '../archive/tarball-error.ts';
 import { type Release, type Source, anything, lowerBound, mustBe, understood, versionText } from './source.ts';
 
 const maxBytes = 1024 * 1024;
@@ -97,9 +96,9 @@ async function* bounded(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, v
   let sizeBytes = 0;
   for await (const piece of pieces) {
     sizeBytes += piece.length;
-    if (sizeBytes > maxUnpackedBytes) throw new TarballError(
-      `there is no package.json in its first ${maxUnpackedBytes} bytes`,
-    );
+    if (sizeBytes > maxUnpackedBytes) {
+      throw new TarballError(`there is no package.json in its first ${maxUnpackedBytes} bytes`);
+    }
     yield piece;
   }
 }

@@ -4,7 +4,8 @@
  */
 import { type ReadOptions, readJson } from '../fetch/read-json.ts';
 import { parseManifest } from '../trust/signatures.ts';
-import { SourceError, shown } from '../source-error.ts';
+import { SourceError } from '../errors.ts';
+import { redactUrl } from '../redact-url.ts';
 import { type Source, lowerBound, mustBe, understood } from './source.ts';
 import { isLoopback } from './spec.ts';
 
@@ -17,9 +18,9 @@ export function manifestSource(url: URL, options: ManifestOptions = {}): Source 
   return {
     find: async (wanted, { signal } = {}) => {
       const value = await readJson(url, { ...options, maxBytes, signal });
-      const { signature, ...manifest } = understood(shown(url), () => parseManifest(value, 'the manifest'));
+      const { signature, ...manifest } = understood(redactUrl(url), () => parseManifest(value, 'the manifest'));
       const { version, integrity, minNode } = manifest;
-      mustBe(wanted.version, version, shown(url));
+      mustBe(wanted.version, version, redactUrl(url));
       return {
         version,
         tarball: { kind: 'url', url: tarballUrl(manifest.url, url) },
@@ -37,15 +38,14 @@ export function manifestSource(url: URL, options: ManifestOptions = {}): Source 
  */
 function tarballUrl(address: string, manifest: URL): URL {
   const url = URL.canParse(address, manifest.href) ? new URL(address, manifest) : undefined;
-  if (url === undefined) throw new SourceError(
-    'malformed',
-    `Cannot use ${shown(manifest)}: its url is no address; ask who publishes it`,
-  );
-  if (
-    url.protocol === 'https:' || (url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopback(url))
-  ) return url;
+  if (url === undefined) {
+    throw new SourceError('malformed', `Cannot use ${redactUrl(manifest)}: its url is no address; ask who publishes it`);
+  }
+  if (url.protocol === 'https:' || (url.protocol === 'http:' && manifest.protocol === 'http:' && isLoopback(url))) {
+    return url;
+  }
   throw new SourceError(
     'refused',
-    `Cannot use ${shown(url)}: it must be an https address; ask who publishes ${shown(manifest)}`,
+    `Cannot use ${redactUrl(url)}: it must be an https address; ask who publishes ${redactUrl(manifest)}`,
   );
 }

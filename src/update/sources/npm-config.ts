@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { NpmProxySettings } from '../../proxy/rules.ts';
-import { SourceError } from '../source-error.ts';
+import { SourceError } from '../errors.ts';
 import { type Registry, proxySettingsFrom, registryFrom } from './npmrc.ts';
 import { parseSource } from './spec.ts';
 

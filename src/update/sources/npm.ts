@@ -5,8 +5,9 @@
  */
 import { array, fieldsOf, optional, text } from '../../base/parse.ts';
 import { type ReadOptions, readJson } from '../fetch/read-json.ts';
-import { SourceError, shown } from '../source-error.ts';
-import { isVersion } from '../versions/version.ts';
+import { SourceError } from '../errors.ts';
+import { redactUrl } from '../redact-url.ts';
+import { isVersion } from '../versions/semver.ts';
 import type { Registry } from './npmrc.ts';
 import { type Release, type Source, anything, lowerBound, understood, versionText } from './source.ts';
 import type { SourceSpec } from './spec.ts';
@@ -25,7 +26,7 @@ export function npmSource(spec: Extract<SourceSpec, { kind: 'npm' }>, options: N
       const headers = authorizationFor(url, options);
       const value = await readJson(url, { maxBytes, headers, signal, attempts, backoffMs, stalledMs, withinMs, fetch });
       const selector = wanted.version ?? spec.selector;
-      return understood(shown(url), () => releaseOf(value, { name, selector, registry: options.registry }));
+      return understood(redactUrl(url), () => releaseOf(value, { name, selector, registry: options.registry }));
     },
   };
 }
@@ -126,14 +127,13 @@ function mustBeAdvised(deprecated: unknown, name: string, version: string): void
 
 function tarballUrl(address: string, registry: URL): URL {
   const url = URL.canParse(address) ? new URL(address) : undefined;
-  if (url === undefined) throw new SourceError(
-    'malformed',
-    'Cannot use the release: its tarball has no address; ask who runs the registry',
-  );
+  if (url === undefined) {
+    throw new SourceError('malformed', 'Cannot use the release: its tarball has no address; ask who runs the registry');
+  }
   if (url.protocol === 'https:' || (url.protocol === 'http:' && registry.protocol === 'http:')) return url;
   throw new SourceError(
     'refused',
-    `Cannot use ${shown(url)}: the registry is ${registry.protocol}//, its tarball must not be less safe; `
+    `Cannot use ${redactUrl(url)}: the registry is ${registry.protocol}//, its tarball must not be less safe; `
       + 'ask who runs it',
   );
 }

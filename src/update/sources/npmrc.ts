@@ -3,7 +3,7 @@
  * @module
  */
 import type { NpmProxySettings } from '../../proxy/rules.ts';
-import { SourceError } from '../source-error.ts';
+import { SourceError } from '../errors.ts';
 
 export interface Registry {
   /** Ends in a slash. */
@@ -100,9 +100,9 @@ function tokenFor({ host, pathname }: URL, settings: Settings): string | undefin
   for (let place = `//${host}${pathname}`; place.length > 2; place = place.replace(/([^/]+|\/)$/, '')) {
     const token = settings.get(`${place}:_authToken`);
     // A token whose variable was not set is ignored.
-    if (
-      token !== undefined && token !== ''
-    ) return /^[\x21-\x7e]+$/.test(token) && !token.includes('${') ? token : undefined;
+    if (token !== undefined && token !== '') {
+      return /^[\x21-\x7e]+$/.test(token) && !token.includes('${') ? token : undefined;
+    }
   }
   return undefined;
 }

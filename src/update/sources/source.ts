@@ -5,8 +5,8 @@
  */
 import { ParseError, type Parser, parser, refuse } from '../../base/parse.ts';
 import type { Manifest } from '../trust/signatures.ts';
-import { SourceError } from '../source-error.ts';
-import { isVersion } from '../versions/version.ts';
+import { SourceError } from '../errors.ts';
+import { isVersion } from '../versions/semver.ts';
 
 export interface Release {
   readonly version: string;

@@ -46,16 +46,12 @@ function parseManifestUrl(source: string, path: string): URL {
   // The text may hold a password, so the message does not repeat it.
   if (!URL.canParse(source)) refuse(path, 'an address', 'what cannot be read as one');
   const url = new URL(source);
-  if (url.protocol === 'http:' && !isLoopback(url)) refuse(
-    path,
-    'an https address (http only for this machine)',
-    url.origin,
-  );
-  if (!url.pathname.endsWith('.json')) refuse(
-    path,
-    'the address of a manifest (….json)',
-    `${url.origin}${url.pathname}`,
-  );
+  if (url.protocol === 'http:' && !isLoopback(url)) {
+    refuse(path, 'an https address (http only for this machine)', url.origin);
+  }
+  if (!url.pathname.endsWith('.json')) {
+    refuse(path, 'the address of a manifest (….json)', `${url.origin}${url.pathname}`);
+  }
   return url;
 }
 

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { openRegularLater } from '../../base/untrusted-file.ts';
 import { decodeBase64 } from './base64.ts';
-import { TrustError } from './trust-error.ts';
+import { TrustError } from '../errors.ts';
 
 /** A file is accepted when it has one of these hashes. */
 export interface Integrity {
@@ -25,10 +25,9 @@ const maxLength = 4_096;
  * @throws TrustError `malformed`, or `weak-integrity` where there is no SHA-512.
  */
 export function parseIntegrity(text: string): Integrity {
-  if (text.length > maxLength) throw new TrustError(
-    'malformed',
-    `Cannot read an integrity of ${text.length} characters`,
-  );
+  if (text.length > maxLength) {
+    throw new TrustError('malformed', `Cannot read an integrity of ${text.length} characters`);
+  }
   const hashes = text.split(/[ \t\r\n]+/).filter((hash) => hash !== '');
   if (hashes.length === 0) throw new TrustError('malformed', 'Cannot read the integrity: it is empty');
   const sha512 = hashes.flatMap((hash) => {
@@ -39,10 +38,9 @@ export function parseIntegrity(text: string): Integrity {
   if (wrong !== undefined) {
     throw new TrustError('malformed', `Cannot read the integrity: "${wrong}" is not base64 of ${sha512Bytes} bytes`);
   }
-  if (sha512.length === 0) throw new TrustError(
-    'weak-integrity',
-    `Cannot use the integrity "${text}": it has no sha512`,
-  );
+  if (sha512.length === 0) {
+    throw new TrustError('weak-integrity', `Cannot use the integrity "${text}": it has no sha512`);
+  }
   return { sha512 };
 }
 

@@ -31,7 +31,7 @@ import { type KeyObject, createHash, createPublicKey, sign, verify } from 'node:
 import { type Parser, ParseError, nullable, object, oneOf, optional, parser, refuse, text } from '../../base/parse.ts';
 import { decodeBase64 } from './base64.ts';
 import { parseIntegrity } from './integrity.ts';
-import { TrustError } from './trust-error.ts';
+import { TrustError } from '../errors.ts';
 
 /** A public key as a registry lists it under `/-/npm/v1/keys`. */
 export interface RegistryKey {
@@ -157,15 +157,13 @@ export function verifyRegistrySignature(signed: SignedPackage, keys: readonly Re
   const what = `${signed.name}@${signed.version}`;
   const { signatures = [] } = signed;
   // Text that is not a version or a hash could split the signed text in another way.
-  if (!versionPattern.test(signed.version)) throw new TrustError(
-    'malformed',
-    `Cannot trust ${what}: it has no proper version`,
-  );
+  if (!versionPattern.test(signed.version)) {
+    throw new TrustError('malformed', `Cannot trust ${what}: it has no proper version`);
+  }
   parseIntegrity(signed.integrity);
-  if (signatures.length === 0) throw new TrustError(
-    'missing-signature',
-    `Cannot trust ${what}: the registry did not sign it`,
-  );
+  if (signatures.length === 0) {
+    throw new TrustError('missing-signature', `Cannot trust ${what}: the registry did not sign it`);
+  }
   const known = signatures.flatMap((signature) => {
     const key = keys.find(({ keyid }) => keyid === signature.keyid);
     return key === undefined ? [] : [{ key, signature }];
@@ -212,19 +210,16 @@ export function canonicalManifest(manifest: Manifest): Buffer {
  */
 export function verifyManifest(manifest: Manifest, signature: string | undefined, keys: readonly string[]): void {
   const what = `the manifest of ${manifest.version}`;
-  if (signature === undefined || signature === '') throw new TrustError(
-    'missing-signature',
-    `Cannot trust ${what}: it is not signed`,
-  );
-  if (keys.length === 0) throw new TrustError(
-    'unknown-key',
-    `Cannot trust ${what}: no key of a release signer is trusted here`,
-  );
+  if (signature === undefined || signature === '') {
+    throw new TrustError('missing-signature', `Cannot trust ${what}: it is not signed`);
+  }
+  if (keys.length === 0) {
+    throw new TrustError('unknown-key', `Cannot trust ${what}: no key of a release signer is trusted here`);
+  }
   const bytes = decodeBase64(signature);
-  if (bytes?.length !== 64) throw new TrustError(
-    'malformed',
-    `Cannot trust ${what}: its signature is not base64 of 64 bytes`,
-  );
+  if (bytes?.length !== 64) {
+    throw new TrustError('malformed', `Cannot trust ${what}: its signature is not base64 of 64 bytes`);
+  }
   const signed = canonicalManifest(manifest);
   if (keys.some((key) => verify(null, signed, manifestPublicKey(key), bytes))) return;
   throw new TrustError(

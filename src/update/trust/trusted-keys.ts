@@ -88,20 +88,22 @@ function readOwn(path: string): string | undefined {
     const code = errorCode(error);
     if (code === 'ENOENT') return undefined;
     // ELOOP, on FreeBSD EMLINK: a link, where the system has O_NOFOLLOW.
-    if (code === 'ELOOP' || code === 'EMLINK') throw new Error(
-      `Cannot use ${path}: it is a link; put the file itself there`,
-    );
+    if (code === 'ELOOP' || code === 'EMLINK') {
+      throw new Error(`Cannot use ${path}: it is a link; put the file itself there`);
+    }
     throw error;
   }
   try {
     const { mode, uid, size } = fstatSync(fd);
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new Error(
-      `Cannot use ${path}: it is no file; remove it`,
-    );
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG) {
+      throw new Error(`Cannot use ${path}: it is no file; remove it`);
+    }
     const isOurs = process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
-    if (!isOurs) throw new Error(
-      `Cannot use ${path}: others may have written it; look at it, then make it yours (chown, chmod 600)`,
-    );
+    if (!isOurs) {
+      throw new Error(
+        `Cannot use ${path}: others may have written it; look at it, then make it yours (chown, chmod 600)`,
+      );
+    }
     if (size > maxBytes) throw new Error(`Cannot use ${path}: it is longer than ${maxBytes} bytes; remove it`);
     return readFileSync(fd, 'utf8');
   } finally {
@@ -112,11 +114,9 @@ function readOwn(path: string): string | undefined {
 function readKeys(text: string): TrustedKeys {
   if (text.startsWith('ed25519:')) return { manifest: [parseManifestKey(text, 'key')], registry: [] };
   if (text.startsWith('SHA256:')) return { manifest: [], registry: [readNamed(text)] };
-  if (!text.startsWith('{')) refuse(
-    'key',
-    '"ed25519:BASE64", "SHA256:ID BASE64", or the JSON of a registry\'s key',
-    text,
-  );
+  if (!text.startsWith('{')) {
+    refuse('key', '"ed25519:BASE64", "SHA256:ID BASE64", or the JSON of a registry\'s key', text);
+  }
   const value = readJson(text);
   return {
     manifest: [],
@@ -126,10 +126,9 @@ function readKeys(text: string): TrustedKeys {
 
 function readNamed(text: string): RegistryKey {
   const [keyid = '', key, ...rest] = text.split(/\s+/);
-  if (key === undefined || rest.length > 0) throw new ParseError(
-    'key',
-    'expected "SHA256:ID BASE64": the name alone is no key',
-  );
+  if (key === undefined || rest.length > 0) {
+    throw new ParseError('key', 'expected "SHA256:ID BASE64": the name alone is no key');
+  }
   return parseRegistryKey(
     { expires: null, keyid, keytype: 'ecdsa-sha2-nistp256', scheme: 'ecdsa-sha2-nistp256', key }, 'key');
 }

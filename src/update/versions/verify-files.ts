@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openRegularLater } from '../../base/untrusted-file.ts';
-import { UpdateError } from '../update-error.ts';
+import { UpdateError } from '../errors.ts';
 import { syncFolder } from '../archive/write-entries.ts';
 
 /** Path below a folder, with slashes → the SHA-512 of the file, in base64. */
@@ -22,7 +22,7 @@ export interface CheckOptions {
  * @throws UpdateError where a file is missing, different or unexpected, or there is anything but files and folders; the
  * error of the file system; the signal's reason.
  */
-export async function checkWritten(folder: string, expected: FileHashes, options: CheckOptions = {}): Promise<void> {
+export async function verifyFiles(folder: string, expected: FileHashes, options: CheckOptions = {}): Promise<void> {
   const missing = new Set(expected.keys());
   for await (const { path, isFile } of placesIn(folder, '')) {
     options.signal?.throwIfAborted();

@@ -8,7 +8,7 @@ import { escapeControl } from '../../base/escape.ts';
 import {
   type Parser, array, fieldsOf, fromJson, integer, nullable, number, oneOf, optional, parser, refuse, text,
 } from '../../base/parse.ts';
-import { isVersion } from './version.ts';
+import { isVersion } from './semver.ts';
 
 /** The name of a version, or `null`: the package that was installed by hand, not by an update. */
 export type Release = string | null;

@@ -3,14 +3,14 @@
  * @module
  */
 import cluster from 'node:cluster';
-import type { Carrier } from '../updates.ts';
+import type { UpdateExecutor } from '../update-service.ts';
 import { type ToServer, type ToWrapper, readMessage } from './messages.ts';
 import type { FailedAttempt, Release } from '../versions/version-state.ts';
 
 /** How long a wrapper may take to send its first message. */
 const beginMs = 10_000;
 
-export class Wrapped implements Carrier {
+export class WrapperLink implements UpdateExecutor {
   readonly pid: number;
   readonly role: 'server' | 'standby';
   readonly release: Release;
@@ -19,20 +19,20 @@ export class Wrapped implements Carrier {
    * `false` when the update fails.
    */
   onDraining: (isDraining: boolean) => void = () => undefined;
-  onGone: () => void = () => undefined;
+  onDisconnect: () => void = () => undefined;
   /** Resolves when the wrapper is gone. */
-  readonly gone: Promise<undefined>;
-  #resolveGone: (nothing: undefined) => void = () => undefined;
+  readonly disconnected: Promise<undefined>;
+  #resolveDisconnected: (nothing: undefined) => void = () => undefined;
   /** The previous server was told to hand over. */
   isHandingOver = false;
-  readonly #told = new Map<ToServer['say'], (isTold: boolean) => void>();
+  readonly #waiting = new Map<ToServer['say'], (isSent: boolean) => void>();
   #switching: { readonly resolve: () => void; readonly reject: (reason: Error) => void } | undefined;
 
   private constructor({ role, release, wrapperPid }: Extract<ToServer, { say: 'begin' }>) {
     this.pid = wrapperPid;
     this.role = role;
     this.release = release;
-    this.gone = new Promise((resolve) => { this.#resolveGone = resolve; });
+    this.disconnected = new Promise((resolve) => { this.#resolveDisconnected = resolve; });
   }
 
   /**
@@ -40,58 +40,58 @@ export class Wrapped implements Carrier {
    *
    * @throws Error where the wrapper does not answer, as it is gone.
    */
-  static open(version: string): Promise<Wrapped> | undefined {
+  static open(version: string): Promise<WrapperLink> | undefined {
     if (!cluster.isWorker || !process.connected) return undefined;
     // Otherwise Node would end this process together with its wrapper.
     if (cluster.worker) cluster.worker.exitedAfterDisconnect = true;
     return new Promise((resolve, reject) => {
-      let wrapped: Wrapped | undefined;
-      const refuse = (): void => reject(
+      let link: WrapperLink | undefined;
+      const fail = (): void => reject(
         new Error('Cannot serve: the wrapper that started this server does not answer'),
       );
-      const overdue = setTimeout(refuse, beginMs);
+      const overdue = setTimeout(fail, beginMs);
       process.on('message', (raw) => {
         const message = readMessage<ToServer>(raw);
-        if (wrapped !== undefined) return wrapped.#hear(message);
+        if (link !== undefined) return link.#handle(message);
         if (message?.say !== 'begin') return;
         clearTimeout(overdue);
-        resolve(wrapped = new Wrapped(message));
+        resolve(link = new WrapperLink(message));
       });
-      process.once('disconnect', () => (wrapped === undefined ? refuse() : wrapped.#onGone()));
-      say({ say: 'hello', version });
+      process.once('disconnect', () => (link === undefined ? fail() : link.#handleDisconnect()));
+      send({ say: 'hello', version });
     });
   }
 
-  get isThere(): boolean {
+  get isConnected(): boolean {
     return process.connected;
   }
 
-  say(message: ToWrapper): void {
-    if (process.connected) say(message);
+  send(message: ToWrapper): void {
+    if (process.connected) send(message);
   }
 
   /** Resolves with `true` when the wrapper sends that message; with `false` when it is gone, and so never will. */
-  told(what: 'listen' | 'takeOver' | 'handOver'): Promise<boolean> {
-    if (!this.isThere) return Promise.resolve(false);
-    return new Promise((resolve) => { this.#told.set(what, resolve); });
+  waitFor(what: 'listen' | 'takeOver' | 'handOver'): Promise<boolean> {
+    if (!this.isConnected) return Promise.resolve(false);
+    return new Promise((resolve) => { this.#waiting.set(what, resolve); });
   }
 
   switchTo(version: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#switching = { resolve, reject };
-      if (this.isThere) this.say({ say: 'switch', version });
+      if (this.isConnected) this.send({ say: 'switch', version });
       else this.#failSwitch('the wrapper has gone');
     });
   }
 
   note(attempt: FailedAttempt): void {
-    this.say({ say: 'note', attempt });
+    this.send({ say: 'note', attempt });
   }
 
-  #hear(message: ToServer | undefined): void {
+  #handle(message: ToServer | undefined): void {
     if (message === undefined) return;
-    this.#told.get(message.say)?.(true);
-    this.#told.delete(message.say);
+    this.#waiting.get(message.say)?.(true);
+    this.#waiting.delete(message.say);
     if (message.say === 'handingOver') this.isHandingOver = true;
     if (message.say === 'drain') this.onDraining(true);
     if (message.say === 'switchFailed') this.#failSwitch(message.reason);
@@ -108,11 +108,11 @@ export class Wrapped implements Carrier {
     this.#switching = undefined;
   }
 
-  #onGone(): void {
-    this.onGone();
-    this.#resolveGone(undefined);
-    for (const settle of this.#told.values()) settle(false);
-    this.#told.clear();
+  #handleDisconnect(): void {
+    this.onDisconnect();
+    this.#resolveDisconnected(undefined);
+    for (const settle of this.#waiting.values()) settle(false);
+    this.#waiting.clear();
     this.#failSwitch('the wrapper has gone');
   }
 }
@@ -128,7 +128,7 @@ export async function reportRefusal(refusal: { readonly reason: string; readonly
   });
 }
 
-function say(message: ToWrapper): void {
+function send(message: ToWrapper): void {
   // If the wrapper is gone, `disconnect` reports that.
   process.send?.(message, undefined, undefined, () => undefined);
 }

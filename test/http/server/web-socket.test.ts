@@ -10,7 +10,7 @@ import { openApi } from '../../../src/http/docs/openapi.ts';
 import type { Request, Route } from '../../../src/http/routing/route.ts';
 import { ProblemError } from '../../../src/protocol/problem.ts';
 import { type ConnectOptions, connectWebSocket } from '../../../src/websocket/client.ts';
-import type { Closed, WebSocketConnection } from '../../../src/websocket/connection.ts';
+import type { WebSocketClose, WebSocketConnection } from '../../../src/websocket/connection.ts';
 import { certificate } from '../../support/certificate.ts';
 import { closeFrame, frame, readFrames } from '../../support/web-socket.ts';
 import { type Served, eventually, key, parseAnswer, serve, testRoutes, webSocket } from '../../support/http-server.ts';
@@ -21,7 +21,7 @@ const accept = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
 
 interface Seen {
   readonly opened: WebSocketConnection[];
-  readonly closed: Closed[];
+  readonly closed: WebSocketClose[];
   readonly requests: Request<{ readonly id: string }>[];
 }
 
@@ -70,7 +70,7 @@ function handshake(path: string, changes: { readonly [name: string]: string | re
   return `${line}\r\n${lines.join('')}\r\n`;
 }
 
-function closing(socket: WebSocketConnection): Promise<Closed> {
+function closing(socket: WebSocketConnection): Promise<WebSocketClose> {
   return new Promise((resolve) => { socket.onClose = resolve; });
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DownloadOptions, download } from '../../../src/update/fetch/download.ts';
-import { SourceError, type SourceReason } from '../../../src/update/source-error.ts';
+import { SourceError, type SourceReason } from '../../../src/update/errors.ts';
 import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { ParseError } from '../../../src/base/parse.ts';
-import { SourceError, type SourceReason } from '../../../src/update/source-error.ts';
+import { SourceError, type SourceReason } from '../../../src/update/errors.ts';
 import { localSource } from '../../../src/update/sources/local.ts';
 import { manifestSource } from '../../../src/update/sources/manifest.ts';
 import { authorizationFor, npmSource } from '../../../src/update/sources/npm.ts';

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, describe, it, test } from 'node:test';
 import { checkFile, integrityOf, parseIntegrity } from '../../../src/update/trust/integrity.ts';
-import { TrustError } from '../../../src/update/trust/trust-error.ts';
+import { TrustError } from '../../../src/update/errors.ts';
 import { rejectsWith, throwsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 

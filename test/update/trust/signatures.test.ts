@@ -10,7 +10,7 @@ import {
   type Manifest, type RegistryKey, type SignedPackage, canonicalManifest, keyIdOf, manifestKeyOf, npmRegistryKeys,
   parseManifest, parseManifestKey, parseRegistryKey, signManifest, verifyManifest, verifyRegistrySignature,
 } from '../../../src/update/trust/signatures.ts';
-import { TrustError, type TrustReason } from '../../../src/update/trust/trust-error.ts';
+import { TrustError, type TrustReason } from '../../../src/update/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 const integrity = `sha512-${Buffer.alloc(64, 1).toString('base64')}`;

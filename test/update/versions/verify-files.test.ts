@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { type TestContext, describe, it } from 'node:test';
 import { copyPackage } from '../../../src/update/archive/package-folder.ts';
 import { unpack } from '../../../src/update/archive/tarball.ts';
-import { UpdateError } from '../../../src/update/update-error.ts';
-import { type FileHashes, checkWritten } from '../../../src/update/versions/verify-files.ts';
+import { UpdateError } from '../../../src/update/errors.ts';
+import { type FileHashes, verifyFiles } from '../../../src/update/versions/verify-files.ts';
 import { rejectsWith } from '../../support/errors.ts';
 import { temporaryFolder } from '../../support/server.ts';
 import { entry, tgz } from '../../support/tarball.ts';
@@ -27,12 +27,12 @@ async function setUp(t: TestContext): Promise<Setting> {
   return { folder, hashes };
 }
 
-describe('checkWritten()', () => {
+describe('verifyFiles()', () => {
   it('takes what was unpacked, by the hashes of its content', async (t) => {
     const { folder, hashes } = await setUp(t);
     assert.deepEqual([...hashes.keys()], ['a', 'b/c']);
     assert.equal(hashes.get('a'), createHash('sha512').update('a').digest('base64'));
-    await checkWritten(folder, hashes);
+    await verifyFiles(folder, hashes);
   });
 
   it('takes what was copied from a folder, which has the same hashes', async (t) => {
@@ -42,7 +42,7 @@ describe('checkWritten()', () => {
     const result = await copyPackage(folder, copy, { maxBytes: 1e6, maxFiles: 10, onFile: (path, sha512) => copied.set(path, sha512) });
     assert.deepEqual(result, { files: 2, bytes: 200_001 });
     assert.deepEqual(copied, hashes);
-    await checkWritten(copy, hashes);
+    await verifyFiles(copy, hashes);
   });
 
   const changes: readonly (readonly [what: string, change: (folder: string) => void, message: RegExp])[] = [
@@ -64,13 +64,13 @@ describe('checkWritten()', () => {
     it(`refuses ${what}, and blames the disk`, async (t) => {
       const { folder, hashes } = await setUp(t);
       change(folder);
-      const error = await rejectsWith(checkWritten(folder, hashes), { type: UpdateError, message });
+      const error = await rejectsWith(verifyFiles(folder, hashes), { type: UpdateError, message });
       assert.equal(error.isToBlame, false);
     });
   }
 
   it('ends with its signal', async (t) => {
     const { folder, hashes } = await setUp(t);
-    await assert.rejects(checkWritten(folder, hashes, { signal: AbortSignal.abort(new Error('enough')) }), /enough/);
+    await assert.rejects(verifyFiles(folder, hashes, { signal: AbortSignal.abort(new Error('enough')) }), /enough/);
   });
 });

@@ -10,7 +10,7 @@ import { type TestContext, describe, it } from 'node:test';
 import {
   beginProbation, confirm, isBad, markFailed, mayTry, noVersions, parseVersionState, rollBack, superfluous, type VersionState,
 } from '../../../src/update/versions/version-state.ts';
-import { Versions } from '../../../src/update/versions/versions.ts';
+import { Versions } from '../../../src/update/versions/version-store.ts';
 import { temporaryFolder } from '../../support/server.ts';
 
 const proven = confirm(beginProbation(noVersions, '1.0.1', 100), '1.0.1', 160);
@@ -263,7 +263,7 @@ describe('Versions', () => {
     await install(versions, '1.0.1', 'x'.repeat(1000));
     const looker = `
       import { existsSync, readFileSync, writeSync } from 'node:fs';
-      import { Versions } from ${JSON.stringify(new URL('../../../src/update/versions/versions.ts', import.meta.url).href)};
+      import { Versions } from ${JSON.stringify(new URL('../../../src/update/versions/version-store.ts', import.meta.url).href)};
       const versions = new Versions({ directory: ${JSON.stringify(directory)}, onWarning: () => {} });
       let looks = 0;
       writeSync(1, 'looking');

@@ -6,7 +6,7 @@
 const none = Buffer.alloc(0);
 const smallest = 1024;
 
-export class Gathered {
+export class ChunkBuffer {
   #bytes: Buffer = none;
   #length = 0;
   /** Whether the memory was allocated here, so that it may have room behind its content. */

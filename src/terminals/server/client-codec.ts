@@ -9,7 +9,7 @@
 import { ParseError } from '../../base/parse.ts';
 import { type ClientMessage, parseClientMessage, type ServerMessage } from '../../protocol/terminals.ts';
 
-export class Dialogue {
+export class ClientCodec {
   readonly #isBinary: boolean;
   #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 

@@ -1,33 +1,33 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Dialogue } from '../../../src/terminals/server/dialogue.ts';
+import { ClientCodec } from '../../../src/terminals/server/client-codec.ts';
 
-test('Dialogue.output() never cuts a character, and shows what is none as U+FFFD', () => {
+test('ClientCodec.output() never cuts a character, and shows what is none as U+FFFD', () => {
   const text = 'a€😀é\ufeffz';
   const bytes = Buffer.from(text);
   for (let at = 0; at <= bytes.length; at += 1) {
-    const dialogue = new Dialogue({ isBinary: false });
+    const dialogue = new ClientCodec({ isBinary: false });
     const frames = [bytes.subarray(0, at), bytes.subarray(at)].map((part) => dialogue.output(part) ?? '');
     assert.equal(frames.join(''), text);
     assert.ok(!frames.join('|').includes('\ufffd'));
     assert.equal(dialogue.rest(), undefined);
   }
-  const broken = new Dialogue({ isBinary: false });
+  const broken = new ClientCodec({ isBinary: false });
   assert.equal(broken.output(Buffer.from([0x61, 0xff, 0xe2, 0x82])), 'a\ufffd');
   assert.equal(broken.rest(), '\ufffd');
 });
 
-test('Dialogue.output() never begins with NUL: that is how the server speaks', () => {
-  const dialogue = new Dialogue({ isBinary: false });
+test('ClientCodec.output() never begins with NUL: that is how the server speaks', () => {
+  const dialogue = new ClientCodec({ isBinary: false });
   assert.equal(dialogue.output(Buffer.from('\0\0{"type":"exit"}')), '{"type":"exit"}');
   assert.equal(dialogue.output(Buffer.from('\0')), undefined);
   assert.equal(dialogue.output(Buffer.from('a\0b')), 'a\0b');
-  assert.deepEqual(new Dialogue({ isBinary: true }).output(Buffer.from('\0x')), Buffer.from('\0x'));
+  assert.deepEqual(new ClientCodec({ isBinary: true }).output(Buffer.from('\0x')), Buffer.from('\0x'));
   assert.equal(dialogue.control({ type: 'pong' }), '\0{"type":"pong"}');
 });
 
-test('Dialogue.read() understands input, resize and ping, passes over what front ends add, and names what is wrong', () => {
-  const dialogue = new Dialogue({ isBinary: false });
+test('ClientCodec.read() understands input, resize and ping, passes over what front ends add, and names what is wrong', () => {
+  const dialogue = new ClientCodec({ isBinary: false });
   assert.deepEqual(dialogue.read('{"type":"input","data":"\\u0003"}'), { type: 'input', data: '\x03' });
   assert.deepEqual(dialogue.read('{"type":"resize","cols":80,"rows":24,"width":640}'), { type: 'resize', cols: 80, rows: 24 });
   assert.deepEqual(dialogue.read('{"type":"ping","at":5}'), { type: 'ping' });
@@ -40,5 +40,5 @@ test('Dialogue.read() understands input, resize and ping, passes over what front
     assert.equal(answer.type, 'error');
     assert.match('message' in answer ? answer.message : '', why);
   }
-  assert.deepEqual(new Dialogue({ isBinary: true }).read(Buffer.from([0xff])), { type: 'bytes', bytes: Buffer.from([0xff]) });
+  assert.deepEqual(new ClientCodec({ isBinary: true }).read(Buffer.from([0xff])), { type: 'bytes', bytes: Buffer.from([0xff]) });
 });

@@ -2,7 +2,7 @@
  * Bounds the wait for a server: each step has a time limit, and the caller may abort at any time.
  * @module
  */
-import { SourceError } from '../source-error.ts';
+import { SourceError } from '../errors.ts';
 
 export interface WatchOptions {
   /** The longest time for one step, in milliseconds. */

@@ -11,9 +11,9 @@ import { type Identity, isAliveNow, sendSignal, wordsOf } from '../../process/id
 import { terminate } from '../../process/terminate.ts';
 import type { TerminalId } from '../../protocol/terminals.ts';
 import { folderMark, parseHolderTitle } from '../record.ts';
-import { graceMs } from './terminal.ts';
+import { graceMs } from './terminal-handle.ts';
 
-export interface Stray {
+export interface OrphanedHolder {
   readonly terminalId: TerminalId;
   readonly holder: Identity;
 }
@@ -30,9 +30,9 @@ const lookMs = 100;
  * @param options.before Latest start time of the holders to find: earlier servers started them.
  * @throws The system's error where it cannot look.
  */
-export async function findStrays(
+export async function findOrphanedHolders(
   terminals: string, { known, before }: { readonly known: ReadonlySet<number>; readonly before: number },
-): Promise<readonly Stray[]> {
+): Promise<readonly OrphanedHolder[]> {
   const place = { inside: `${realpathSync(terminals)}${sep}`, mark: folderMark(terminals) };
   return (await liveProcesses()).flatMap(({ pid, startTime }) => {
     const terminalId = known.has(pid) || Number(startTime) > before ? undefined : heldIn(pid, place);
@@ -41,7 +41,7 @@ export async function findStrays(
 }
 
 /** Ends its terminal with all processes started in it. */
-export async function endStray({ terminalId, holder }: Stray): Promise<void> {
+export async function endOrphanedHolder({ terminalId, holder }: OrphanedHolder): Promise<void> {
   // The holder ends its terminal on SIGTERM; if it is stopped, it needs SIGCONT to act on that.
   for (const signal of ['SIGTERM', 'SIGCONT'] as const) sendSignal(holder.pid, signal);
   const deadline = performance.now() + endMs;

@@ -16,7 +16,7 @@ import { ParseError } from '../../base/parse.ts';
 import { readRegular, UntrustedFileError } from '../../base/untrusted-file.ts';
 import { isAliveNow, isPidAlive, readStat } from '../../process/identity.ts';
 import { removeFolder } from '../../process/state/trash.ts';
-import { compareVersions, isVersion } from './version.ts';
+import { compareVersions, isVersion } from './semver.ts';
 import { syncFolder } from '../archive/write-entries.ts';
 import { noVersions, parseVersionState, type PruneOptions, superfluous, type VersionState } from './version-state.ts';
 
@@ -136,9 +136,9 @@ export class Versions {
 
   /** The version's own path, and the path of the copy that is being replaced. */
   #placesOf(version: string): readonly [own: string, aside: string] {
-    if (!isVersion(version)) throw new RangeError(
-      `Cannot name a directory after ${JSON.stringify(version)}: it is no version`,
-    );
+    if (!isVersion(version)) {
+      throw new RangeError(`Cannot name a directory after ${JSON.stringify(version)}: it is no version`);
+    }
     return [join(this.#directory, version), join(this.#directory, `${replaced}${version}`)];
   }
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { isUtf8 } from 'node:buffer';
 import test from 'node:test';
-import { Utf8Check } from '../../src/websocket/utf8.ts';
+import { Utf8Validator } from '../../src/websocket/utf8-validator.ts';
 
 /** Whether it is taken, in parts of these lengths, the last one as often as it takes. */
 function isText(bytes: Buffer, ...lengths: number[]): boolean {
-  const check = new Utf8Check();
+  const check = new Utf8Validator();
   for (let at = 0, part = 0; at < bytes.length; part += 1) {
     const length = lengths[Math.min(part, lengths.length - 1)] ?? 1;
     if (!check.push(bytes.subarray(at, at + length))) return false;
@@ -14,7 +14,7 @@ function isText(bytes: Buffer, ...lengths: number[]): boolean {
   return check.isWhole;
 }
 
-test('Utf8Check says of all short sequences what Node says, whole and in parts', () => {
+test('Utf8Validator says of all short sequences what Node says, whole and in parts', () => {
   const starts = [0x00, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xf8, 0xff];
   const nexts = [0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xe0, 0xf0, 0xff];
   for (const first of starts) for (const second of nexts) for (const third of nexts) for (const fourth of nexts) {
@@ -27,13 +27,13 @@ test('Utf8Check says of all short sequences what Node says, whole and in parts',
   }
 });
 
-test('Utf8Check fails at the first byte that cannot be right', () => {
+test('Utf8Validator fails at the first byte that cannot be right', () => {
   for (const [right, wrong] of [
     ['', '80'], ['', 'c0'], ['', 'f5'], ['c2', '41'], ['e0', '9f'], ['ed', 'a0'], ['f0', '8f'], ['f4', '90'], ['e1bd', 'c2'], ['f48fbf', '00'],
   ] as const) {
-    const check = new Utf8Check();
+    const check = new Utf8Validator();
     assert.equal(check.push(Buffer.from(`41${right}`, 'hex')), true, right);
     assert.equal(check.push(Buffer.from(wrong, 'hex')), false, `${right} ${wrong}`);
-    assert.equal(new Utf8Check().push(Buffer.from(`41${right}${wrong}`, 'hex')), false, `${right}${wrong} at once`);
+    assert.equal(new Utf8Validator().push(Buffer.from(`41${right}${wrong}`, 'hex')), false, `${right}${wrong} at once`);
   }
 });

@@ -4,10 +4,7 @@
  */
 import { isDiskFull } from '../base/disk-full.ts';
 import { ProblemError, type ProblemCode } from '../protocol/problem.ts';
-import { SourceError } from './source-error.ts';
-import { TarballError } from './archive/tarball-error.ts';
-import { TrustError } from './trust/trust-error.ts';
-import { UpdateError } from './update-error.ts';
+import { SourceError, TarballError, TrustError, UpdateError } from './errors.ts';
 
 export interface Failure {
   readonly code: ProblemCode;
@@ -18,7 +15,7 @@ export interface Failure {
   readonly isUnexpected: boolean;
 }
 
-export function failureOf(error: unknown): Failure {
+export function classifyFailure(error: unknown): Failure {
   const known = { reason: messageOf(error), isUnexpected: false };
   if (error instanceof ProblemError) return { ...known, code: error.code, isToBlame: false };
   if (error instanceof UpdateError) return { ...known, code: 'update_refused', isToBlame: error.isToBlame };

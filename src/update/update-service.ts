@@ -1,13 +1,13 @@
 /**
- * Updates as the routes, the health check and the metrics see them, and the interface of the wrapper that carries them
- * out.
+ * The updates of a server as the routes, the health check and the metrics use them, and the interface of the wrapper
+ * that carries them out.
  * @module
  */
 import type { Idempotency } from '../process/state/idempotency.ts';
 import type { UpdateAnswer, UpdateRequest, UpdateState } from '../protocol/updates.ts';
 import type { FailedAttempt } from './versions/version-state.ts';
 
-export interface Updates {
+export interface UpdateService {
   /** Reads from disk and memory; sends no request. */
   state(): UpdateState;
   /** Asks the source for the latest release; the outcome, also a failure, is in `state()`. */
@@ -23,11 +23,11 @@ export interface Updates {
 }
 
 /** The wrapper, as a server sees it. Only the wrapper writes `update.json`. */
-export interface Carrier {
+export interface UpdateExecutor {
   /** Pid of the wrapper. */
   readonly pid: number;
   /** `false` once the wrapper is gone: the server keeps running, but cannot be replaced. */
-  readonly isThere: boolean;
+  readonly isConnected: boolean;
   /**
    * Asks the wrapper to start an installed version beside this server. Resolves once that is ready, and this server is
    * told to hand over.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { plainText } from '../../../src/terminals/server/plain.ts';
+import { plainText } from '../../../src/terminals/server/plain-text.ts';
 
 const cases: readonly (readonly [name: string, output: string, text: string])[] = [
   ['colours go', '\x1b[1;31mred\x1b[0m \x1b[38;5;12mblue\x1b[m\r\n', 'red blue\n'],

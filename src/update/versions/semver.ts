@@ -46,9 +46,9 @@ interface Parts {
 
 function parse(text: string): Parts {
   const { core, pre } = (text.length <= maxLength ? grammar.exec(text)?.groups : undefined) ?? {};
-  if (core === undefined) throw new TypeError(
-    `Cannot compare versions: ${JSON.stringify(text.slice(0, maxLength))} is not one`,
-  );
+  if (core === undefined) {
+    throw new TypeError(`Cannot compare versions: ${JSON.stringify(text.slice(0, maxLength))} is not one`);
+  }
   return { core: core.split('.'), pre: pre?.split('.') ?? [] };
 }
 

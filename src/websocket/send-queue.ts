@@ -9,7 +9,7 @@ const sliceBytes = 64 * 1024;
 /** Approximate memory cost of a queued frame beside its bytes. */
 const frameCostBytes = 256;
 
-export class Outbox {
+export class SendQueue {
   readonly #socket: Duplex;
   /** Frames of which nothing was written yet. */
   #frames: (readonly Buffer[])[] = [];

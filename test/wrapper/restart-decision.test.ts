@@ -5,15 +5,15 @@ import {
   beginProbation, confirm, noVersions, type Release, rollBack, type VersionState,
 } from '../../src/update/versions/version-state.ts';
 import {
-  decide, type Decision, defaultTiming, describeEnding, type Ended, type Ending, mostRefusals, probationEnds, restartDelayMs,
-} from '../../src/wrapper/supervise.ts';
+  decideRestart, type RestartDecision, defaultTimings, describeEnding, type EndedServer, type Ending, mostRefusals, probationEnds, restartDelayMs,
+} from '../../src/wrapper/restart-decision.ts';
 
-const proven: Ended = {
-  ending: { is: 'exited', code: 1 },
+const proven: EndedServer = {
+  ending: { type: 'exited', code: 1 },
   version: '1.0.1',
   isInProbation: false,
   isStopping: false,
-  wasTold: false,
+  wasToldToStop: false,
   previous: '1.0.0',
   next: '1.0.1',
   crashes: 0,
@@ -22,26 +22,26 @@ const proven: Ended = {
   hasServed: true,
 };
 /** The same, not yet proven. */
-const fresh: Ended = { ...proven, isInProbation: true };
+const fresh: EndedServer = { ...proven, isInProbation: true };
 /** It said that it cannot serve. */
-const refused: Ended = { ...proven, upMs: undefined };
-const exited = (code: number): Ending => ({ is: 'exited', code });
-const killed = (signal: string): Ending => ({ is: 'killed', signal });
-const notReady: Ending = { is: 'not_ready', afterMs: 30_000 };
-const notStarted: Ending = { is: 'not_started', reason: 'ENOENT' };
-const unhealthy: Ending = { is: 'unhealthy', reason: 'it answered with 503' };
-const stop = (exitCode = 0): Decision => ({ is: 'stop', exitCode });
+const refused: EndedServer = { ...proven, upMs: undefined };
+const exited = (code: number): Ending => ({ type: 'exited', code });
+const killed = (signal: string): Ending => ({ type: 'killed', signal });
+const notReady: Ending = { type: 'not_ready', afterMs: 30_000 };
+const notStarted: Ending = { type: 'not_started', reason: 'ENOENT' };
+const unhealthy: Ending = { type: 'unhealthy', reason: 'it answered with 503' };
+const stop = (exitCode = 0): RestartDecision => ({ type: 'stop', exitCode });
 /** With the longest delay that the jitter allows. */
-const restart = (afterMs = 500, crashes = 1): Decision => ({ is: 'restart', afterMs, crashes });
-const goTo = (to: Release): Decision => ({ is: 'switch', to });
-const goBack = (reason: string, to: Release = '1.0.0'): Decision => ({ is: 'roll_back', from: '1.0.1', to, reason });
+const restart = (afterMs = 500, crashes = 1): RestartDecision => ({ type: 'restart', afterMs, crashes });
+const goTo = (to: Release): RestartDecision => ({ type: 'switch', to });
+const goBack = (reason: string, to: Release = '1.0.0'): RestartDecision => ({ type: 'roll_back', from: '1.0.1', to, reason });
 
-const table: readonly (readonly [what: string, ended: Ended, decision: Decision])[] = [
+const table: readonly (readonly [what: string, ended: EndedServer, decision: RestartDecision])[] = [
   ['an exit with 0 stops', { ...proven, ending: exited(0) }, stop()],
   ['an exit with 0 stops, however often it crashed before', { ...proven, ending: exited(0), crashes: 9 }, stop()],
   ['an exit with 0 stops a proven version that was not ready', { ...proven, ending: exited(0), upMs: undefined }, stop()],
   ['an exit with 0 stops the installed package', { ...proven, ending: exited(0), version: null }, stop()],
-  ['an exit with 0 stops a new version that was told to', { ...fresh, ending: exited(0), wasTold: true }, stop()],
+  ['an exit with 0 stops a new version that was told to', { ...fresh, ending: exited(0), wasToldToStop: true }, stop()],
   ['an exit with 0 is a fault of a new version that nobody told to stop', { ...fresh, ending: exited(0) },
     goBack('it exited with code 0 1 s after it was ready')],
   ['an exit with 0 before it was ready is a fault of a new version', { ...fresh, ending: exited(0), upMs: undefined },
@@ -121,9 +121,9 @@ const table: readonly (readonly [what: string, ended: Ended, decision: Decision]
   ['an unhealthy server that was asked to stop stops', { ...fresh, isStopping: true, ending: unhealthy }, stop()],
 ];
 
-describe('decide()', () => {
+describe('decideRestart()', () => {
   for (const [what, ended, decision] of table) {
-    it(what, () => assert.deepEqual(decide(ended, { random: () => 1 }), decision));
+    it(what, () => assert.deepEqual(decideRestart(ended, { random: () => 1 }), decision));
   }
 
   it('spreads restarts between the half and the whole of the delay', () => {
@@ -132,8 +132,8 @@ describe('decide()', () => {
   });
 
   it('takes its delays from the timing that it is given', () => {
-    const timing = { ...defaultTiming, firstDelayMs: 10, longestDelayMs: 35, healthyMs: 100 };
-    const after = (crashes: number, upMs: number): Decision => decide({ ...proven, crashes, upMs }, { random: () => 1, timing });
+    const timing = { ...defaultTimings, firstDelayMs: 10, longestDelayMs: 35, healthyMs: 100 };
+    const after = (crashes: number, upMs: number): RestartDecision => decideRestart({ ...proven, crashes, upMs }, { random: () => 1, timing });
     assert.deepEqual([after(0, 0), after(1, 99), after(2, 99), after(2, 100)],
       [restart(10, 1), restart(20, 2), restart(35, 3), restart(10, 1)]);
   });
@@ -144,7 +144,7 @@ describe('decide()', () => {
       for (const second of endings) {
         const updated = beginProbation(noVersions, '1.0.1', 100);
         const taken = [first, second, first, second].reduce(follow, { state: updated, decisions: [] });
-        assert.equal(taken.decisions.filter((is) => is === 'roll_back').length, 1, `${first.is}, ${second.is}`);
+        assert.equal(taken.decisions.filter((is) => is === 'roll_back').length, 1, `${first.type}, ${second.type}`);
         assert.equal(taken.decisions[0], 'roll_back');
         assert.equal(taken.state.current, null);
       }
@@ -160,18 +160,18 @@ describe('decide()', () => {
 
 interface Course {
   readonly state: VersionState;
-  readonly decisions: readonly Decision['is'][];
+  readonly decisions: readonly RestartDecision['type'][];
 }
 
 /** One server ends before it was ready, and the wrapper does what is decided. */
 function follow({ state, decisions }: Course, ending: Ending): Course {
   const { current, previous } = state;
   const isInProbation = state.probation !== null;
-  const decision = decide({
-    ending, version: current, isInProbation, wasTold: false, isStopping: false, previous, next: current, crashes: 0, upMs: undefined, refusals: 0, hasServed: true,
+  const decision = decideRestart({
+    ending, version: current, isInProbation, wasToldToStop: false, isStopping: false, previous, next: current, crashes: 0, upMs: undefined, refusals: 0, hasServed: true,
   }, { random: Math.random });
-  const after = decision.is === 'roll_back' ? rollBack(state, decision.from, decision.reason, 200) : state;
-  return { state: after, decisions: [...decisions, decision.is] };
+  const after = decision.type === 'roll_back' ? rollBack(state, decision.from, decision.reason, 200) : state;
+  return { state: after, decisions: [...decisions, decision.type] };
 }
 
 describe('describeEnding()', () => {
@@ -200,7 +200,7 @@ describe('probationEnds()', () => {
   });
 
   it('is never later than a short probation allows', () => {
-    const timing = { ...defaultTiming, probationMs: 50 };
+    const timing = { ...defaultTimings, probationMs: 50 };
     for (const wall of [0, 1000, 2000]) {
       assert.equal(probationEnds(state, { wall, monotonicMs: 1 }, timing), 51);
     }

@@ -5,27 +5,27 @@
  */
 import { isUtf8 } from 'node:buffer';
 
-export class Utf8Check {
+export class Utf8Validator {
   /** The first bytes of a character whose rest has not arrived. */
-  #begun: number[] = [];
+  #partial: number[] = [];
 
   /** @returns whether everything received so far can be the beginning of a text. */
   push(part: Buffer): boolean {
     let at = 0;
-    while (this.#begun.length > 0 && at < part.length) {
-      this.#begun.push(part[at] ?? 0);
+    while (this.#partial.length > 0 && at < part.length) {
+      this.#partial.push(part[at] ?? 0);
       at += 1;
-      if (!isBeginning(this.#begun)) return false;
-      if (this.#begun.length === lengthOf(this.#begun[0] ?? 0)) this.#begun = [];
+      if (!isBeginning(this.#partial)) return false;
+      if (this.#partial.length === lengthOf(this.#partial[0] ?? 0)) this.#partial = [];
     }
     const end = endOfWhole(part, at);
-    this.#begun.push(...part.subarray(end));
-    return isUtf8(part.subarray(at, end)) && (this.#begun.length === 0 || isBeginning(this.#begun));
+    this.#partial.push(...part.subarray(end));
+    return isUtf8(part.subarray(at, end)) && (this.#partial.length === 0 || isBeginning(this.#partial));
   }
 
   /** Whether the text so far ends with a complete character. */
   get isWhole(): boolean {
-    return this.#begun.length === 0;
+    return this.#partial.length === 0;
   }
 }
 
@@ -40,8 +40,14 @@ function endOfWhole(part: Buffer, start: number): number {
 }
 
 function lengthOf(first: number): number {
-  return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  if (first < 0x80) return 1;
+  if (first < 0xe0) return 2;
+  return first < 0xf0 ? 3 : 4;
 }
+
+/** Bounds on the second byte where they are narrower than 0x80 to 0xbf, by first byte (RFC 3629 §4). */
+const lowestSecond: ReadonlyMap<number, number> = new Map([[0xe0, 0xa0], [0xf0, 0x90]]);
+const highestSecond: ReadonlyMap<number, number> = new Map([[0xed, 0x9f], [0xf4, 0x8f]]);
 
 /**
  * Whether the bytes can begin a character. RFC 3629 §4: the second byte rules out overlong forms, surrogates and code
@@ -50,7 +56,7 @@ function lengthOf(first: number): number {
 function isBeginning([first = 0, second, ...rest]: readonly number[]): boolean {
   if (first < 0xc2 || first > 0xf4) return false;
   if (second === undefined) return true;
-  const lowest = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
-  const highest = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
+  const lowest = lowestSecond.get(first) ?? 0x80;
+  const highest = highestSecond.get(first) ?? 0xbf;
   return second >= lowest && second <= highest && rest.every((byte) => byte >= 0x80 && byte <= 0xbf);
 }

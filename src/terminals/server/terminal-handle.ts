@@ -8,9 +8,9 @@ import { UntrustedFileError } from '../../base/untrusted-file.ts';
 import { isAlive, isAliveNow, sendSignal } from '../../process/identity.ts';
 import { terminate } from '../../process/terminate.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import type { Terminal as TerminalView, TerminalId, TerminalSize } from '../../protocol/terminals.ts';
-import type { Frame, Told } from '../frames.ts';
-import { Link } from './holder-link.ts';
+import type { Terminal, TerminalId, TerminalSize } from '../../protocol/terminals.ts';
+import type { Frame, HolderEvent } from '../frames.ts';
+import { HolderLink } from './holder-link.ts';
 import type { TerminalExit, TerminalRecord } from '../record.ts';
 import { maxScrollbackBytes, type TerminalStore } from './store.ts';
 
@@ -34,22 +34,22 @@ const slowestRetryMs = 250;
 /** How often the server checks that the holder is alive. */
 const holderCheckMs = 1000;
 /** How long a holder may take to send the screen. */
-const screenMs = 10_000;
+const outputTimeoutMs = 10_000;
 
-export class Terminal {
+export class TerminalHandle {
   readonly record: TerminalRecord;
   readonly #store: TerminalStore;
   readonly #onEnded: () => void;
   #latest: { readonly cols: number; readonly rows: number; readonly attached: number; readonly lastActivityAt: number };
   #exit: TerminalExit | undefined;
-  #watch: Link | undefined;
+  #watch: HolderLink | undefined;
   /**
    * Id of the holder's socket. A holder of an earlier version does not record it: then it is the id of the first one
    * found.
    */
   #socketId: string | undefined;
   #isClosed = false;
-  #settle: () => void = () => undefined;
+  #resolveEnded: () => void = () => undefined;
   /** Resolves once the terminal has ended. */
   readonly #ended: Promise<void>;
 
@@ -61,9 +61,9 @@ export class Terminal {
     this.#onEnded = onEnded;
     this.#latest = { cols: record.cols, rows: record.rows, attached: 0, lastActivityAt: record.createdAt };
     this.#exit = store.readExit(record.terminalId);
-    this.#ended = new Promise((resolve) => { this.#settle = resolve; });
-    if (this.#exit === undefined) void this.#keepWatch();
-    else this.#settle();
+    this.#ended = new Promise((resolve) => { this.#resolveEnded = resolve; });
+    if (this.#exit === undefined) void this.#watchHolder();
+    else this.#resolveEnded();
   }
 
   get id(): TerminalId {
@@ -74,13 +74,13 @@ export class Terminal {
     return this.#exit;
   }
 
-  get view(): TerminalView {
+  get view(): Terminal {
     const { terminalId, name, command, workdir, warnings, backend, ofConnection, createdAt, program } = this.record;
     const exit = this.#exit;
     const { cols, rows, lastActivityAt } = exit ?? this.#latest;
     return {
       terminalId, name,
-      status: exit === undefined ? 'running' : exit.reason === 'lost' ? 'lost' : 'ended',
+      status: statusOf(exit),
       reason: exit?.reason ?? null,
       command, workdir, cols, rows, pid: program.pid, backend, ofConnection, attached: exit ? 0 : this.#latest.attached,
       createdAt, lastActivityAt, finishedAt: exit?.finishedAt ?? null, ...(exit ? { exitCode: exit.exitCode } : {}),
@@ -92,9 +92,9 @@ export class Terminal {
    * Opens a connection that gets the output; `undefined` where the terminal has ended. The caller must set its handlers
    * at once.
    */
-  async attach({ after, isReadonly, isOwner }: ViewOptions): Promise<Link | undefined> {
+  async attach({ after, isReadonly, isOwner }: ViewOptions): Promise<HolderLink | undefined> {
     const link = await this.#link();
-    link?.ask({ kind: 'attach', after: after ?? null, isDeciding: !isReadonly, isOwner, withState: true });
+    link?.send({ kind: 'attach', after: after ?? null, isDeciding: !isReadonly, isOwner, withState: true });
     return link;
   }
 
@@ -106,19 +106,19 @@ export class Terminal {
   async scrollback(): Promise<Buffer> {
     const link = await this.#link();
     if (link === undefined) return this.#store.readScrollback(this.id);
-    const sent = await gather(link);
+    const sent = await readOutput(link);
     if (sent !== undefined) return sent;
     // The terminal may have ended at that moment.
     if (this.#store.readExit(this.id) !== undefined) return this.#store.readScrollback(this.id);
     throw new ProblemError(
       'unavailable',
-      `Cannot read the screen of terminal ${this.id}: what holds it does not answer; end the terminal`,
+      `Cannot read the screen of terminal ${this.id}: its holder does not answer; end the terminal`,
     );
   }
 
   /** Types into the terminal. @param begin Called just before. @throws ProblemError terminal_ended, stdin_full. */
   async type(bytes: Buffer, begin: () => void = () => undefined): Promise<void> {
-    await this.#once('type', (link) => {
+    await this.#runOnce('type', (link) => {
       begin();
       link.type(bytes);
     });
@@ -126,17 +126,17 @@ export class Terminal {
 
   /** @throws ProblemError terminal_ended, stdin_full. */
   async resize(size: TerminalSize): Promise<void> {
-    await this.#once('resize', (link) => link.ask({ kind: 'resize', ...size }));
+    await this.#runOnce('resize', (link) => link.send({ kind: 'resize', ...size }));
   }
 
   /** Ends the program and all that it started, also processes that it left behind. Resolves once they are gone. */
   async end(): Promise<void> {
     // Where the holder cannot be reached, it is ended with everything in its terminal.
     const link = await this.#link().catch(() => undefined);
-    link?.ask({ kind: 'end', reason: 'closed', graceMs });
-    if (link !== undefined) await Promise.race([closed(link), this.#endedWithin(endMs)]);
+    link?.send({ kind: 'end', reason: 'closed', graceMs });
+    if (link !== undefined) await Promise.race([closeOf(link), this.#endedWithin(endMs)]);
     link?.close();
-    await this.#sweep();
+    await this.#terminateProcesses();
     // One that was stopped leaves by itself once it runs again.
     const { holder } = this.record;
     if (await isAlive(holder)) sendSignal(holder.pid, this.#exit === undefined ? 'SIGKILL' : 'SIGCONT');
@@ -162,38 +162,38 @@ export class Terminal {
   }
 
   /** Gets changes from the holder as long as it lives. */
-  async #keepWatch(): Promise<void> {
+  async #watchHolder(): Promise<void> {
     for (let waitMs = retryMs; !this.#isClosed; waitMs = Math.min(waitMs * 1.5, slowestRetryMs)) {
       try {
         const link = await this.#open();
         if (this.#isClosed) return link.close();
-        await this.#watched(link);
+        await this.#watchUntilClosed(link);
       } catch {
         // The holder does not listen yet, or no longer.
       }
       const exit = this.#store.readExit(this.id);
       if (exit !== undefined) return this.#finish(exit);
-      if (!this.#isClosed && !await isAlive(this.record.holder)) return this.#lost();
+      if (!this.#isClosed && !await isAlive(this.record.holder)) return this.#finishLost();
       await sleep(waitMs, undefined, { ref: false });
     }
   }
 
-  #watched(link: Link): Promise<void> {
+  #watchUntilClosed(link: HolderLink): Promise<void> {
     this.#watch = link;
     // Another process may listen in place of a holder that has ended.
     const check = setInterval(() => { if (!isAliveNow(this.record.holder)) link.close(); }, holderCheckMs).unref();
     return new Promise<void>((resolve) => {
-      link.onFrame = (frame: Frame<Told>) => {
+      link.onFrame = (frame: Frame<HolderEvent>) => {
         if (frame.kind === 'state') this.#latest = frame;
       };
       link.onClose = resolve;
-      link.ask({ kind: 'watch' });
+      link.send({ kind: 'watch' });
     }).finally(() => clearInterval(check));
   }
 
   /** The holder was killed: the output that it kept is lost. */
-  async #lost(): Promise<void> {
-    await this.#sweep();
+  async #finishLost(): Promise<void> {
+    await this.#terminateProcesses();
     const written = this.#store.readExit(this.id);
     if (written !== undefined) return this.#finish(written);
     const { cols, rows, lastActivityAt } = this.#latest;
@@ -212,25 +212,24 @@ export class Terminal {
 
   #finish(exit: TerminalExit): void {
     this.#exit = exit;
-    this.#settle();
+    this.#resolveEnded();
     this.#onEnded();
   }
 
-  async #sweep(): Promise<void> {
+  async #terminateProcesses(): Promise<void> {
     await terminate({ id: this.id, leader: this.record.program }, { signal: 'SIGHUP', graceMs });
   }
 
-  async #once(action: string, ask: (link: Link) => void): Promise<void> {
+  async #runOnce(action: string, request: (link: HolderLink) => void): Promise<void> {
     const link = await this.#link();
     if (link === undefined) throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
-    ask(link);
+    request(link);
     const isDone = await link.synced();
     link.close();
     if (isDone) return;
-    if (this.#exit !== undefined) throw new ProblemError(
-      'terminal_ended',
-      `Cannot ${action}: terminal ${this.id} has ended`,
-    );
+    if (this.#exit !== undefined) {
+      throw new ProblemError('terminal_ended', `Cannot ${action}: terminal ${this.id} has ended`);
+    }
     // The request was sent and may still be carried out.
     throw new ProblemError(
       'stdin_full',
@@ -239,32 +238,37 @@ export class Terminal {
     );
   }
 
-  async #link(): Promise<Link | undefined> {
+  async #link(): Promise<HolderLink | undefined> {
     if (this.#exit !== undefined) return undefined;
     try {
       return await this.#open();
     } catch (error) {
       // A holder writes how its terminal ended before it stops listening; the watch will learn that soon.
-      if (
-        this.#store.readExit(this.id) !== undefined || !await isAlive(this.record.holder)
-      ) await this.#endedWithin(learnMs);
+      if (this.#store.readExit(this.id) !== undefined || !await isAlive(this.record.holder)) {
+        await this.#endedWithin(learnMs);
+      }
       if (this.#exit !== undefined) return undefined;
-      const why = error instanceof UntrustedFileError ? 'its socket was replaced' : 'what holds it does not answer';
+      const why = error instanceof UntrustedFileError ? 'its socket was replaced' : 'its holder does not answer';
       throw new ProblemError('unavailable', `Cannot reach terminal ${this.id}: ${why}; end the terminal`);
     }
   }
 
-  /** @throws As `Link.open`; Error where the holder has ended: another socket may have its inode by now. */
-  async #open(): Promise<Link> {
+  /** @throws As `HolderLink.open`; Error where the holder has ended: another socket may have its inode by now. */
+  async #open(): Promise<HolderLink> {
     if (!isAliveNow(this.record.holder)) throw new Error('The holder has ended');
     const directory = this.#store.directory(this.id);
-    const link = await Link.open({ directory, terminalId: this.id, socket: this.#socketId });
+    const link = await HolderLink.open({ directory, terminalId: this.id, socket: this.#socketId });
     this.#socketId ??= link.socketId;
     return link;
   }
 }
 
-function closed(link: Link): Promise<void> {
+function statusOf(exit: TerminalExit | undefined): Terminal['status'] {
+  if (exit === undefined) return 'running';
+  return exit.reason === 'lost' ? 'lost' : 'ended';
+}
+
+function closeOf(link: HolderLink): Promise<void> {
   return new Promise((resolve) => { link.onClose = resolve; });
 }
 
@@ -274,10 +278,10 @@ function closed(link: Link): Promise<void> {
  *
  * @returns `undefined` where it is not sent in time, or not by a holder.
  */
-async function gather(link: Link): Promise<Buffer | undefined> {
-  let overdue: NodeJS.Timeout | undefined;
+async function readOutput(link: HolderLink): Promise<Buffer | undefined> {
+  let timer: NodeJS.Timeout | undefined;
   return await new Promise<Buffer | undefined>((resolve) => {
-    overdue = setTimeout(() => resolve(undefined), screenMs);
+    timer = setTimeout(() => resolve(undefined), outputTimeoutMs);
     let kept: Buffer | undefined;
     let length = 0;
     let position = 0;
@@ -298,9 +302,9 @@ async function gather(link: Link): Promise<Buffer | undefined> {
       }
       if (kept !== undefined && position >= end) resolve(kept.subarray(0, length));
     };
-    link.ask({ kind: 'attach', after: null, isDeciding: false, isOwner: false });
+    link.send({ kind: 'attach', after: null, isDeciding: false, isOwner: false });
   }).finally(() => {
-    clearTimeout(overdue);
+    clearTimeout(timer);
     link.close();
   });
 }

@@ -6,10 +6,10 @@ import cluster, { type Worker } from 'node:cluster';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ToServer, type ToWrapper, readMessage } from '../update/wrapper-link/messages.ts';
 import type { Release } from '../update/versions/version-state.ts';
-import type { Ending } from './supervise.ts';
+import type { Ending } from './restart-decision.ts';
 
 /** The program of a server process. */
-export interface Program {
+export interface ServerProgram {
   readonly release: Release;
   /** The file that Node runs. */
   readonly main: string;
@@ -17,10 +17,10 @@ export interface Program {
   readonly args: readonly string[];
 }
 
-type Say = ToWrapper['say'];
+type MessageName = ToWrapper['say'];
 
-export class Child {
-  readonly program: Program;
+export class ServerProcess {
+  readonly program: ServerProgram;
   /** Resolves with the way the process ended, once it is gone. */
   readonly ended: Promise<Ending>;
   /** The addresses of the server and of its health check; `undefined` until it serves. */
@@ -31,19 +31,19 @@ export class Child {
   /** Resolves when another server has replaced it. */
   readonly replaced: Promise<undefined>;
   /** The server reported that it was told to stop. */
-  wasTold = false;
-  #replace: (nothing: undefined) => void = () => undefined;
+  wasToldToStop = false;
+  #replace: (value: undefined) => void = () => undefined;
   /** The reason that the server gave for its own failure. */
-  #complaint: string | undefined;
+  #failureReason: string | undefined;
   /** The server reported that a restart would fail in the same way. */
   hasRefused = false;
   #ending: Ending | undefined;
   /** `undefined`: the process could not be started. */
   readonly #worker: Worker | undefined;
-  readonly #waiting: { readonly say: Say; readonly resolve: (isSaid: boolean) => void }[] = [];
+  readonly #waiting: { readonly say: MessageName; readonly resolve: (isSent: boolean) => void }[] = [];
 
   /** @param onMessage Called with every message of the server, after the child has handled it. */
-  constructor(program: Program, role: 'server' | 'standby', onMessage: (message: ToWrapper) => void) {
+  constructor(program: ServerProgram, role: 'server' | 'standby', onMessage: (message: ToWrapper) => void) {
     this.program = program;
     const { main: exec, execArgv, args, release } = program;
     // SCHED_NONE: each worker accepts on the shared listening socket itself, so one can close it while another keeps
@@ -62,26 +62,26 @@ export class Child {
     this.ended = new Promise((resolve) => {
       const settle = (ending: Ending): void => {
         this.#ending ??= ending;
-        for (const { resolve: give } of this.#waiting.splice(0)) give(false);
+        for (const { resolve: settleWait } of this.#waiting.splice(0)) settleWait(false);
         resolve(this.#ending);
       };
-      if (worker === undefined) return settle({ is: 'not_started', reason: failure?.message ?? '' });
-      worker.once('exit', (code, signal) => settle(signal ? { is: 'killed', signal } : { is: 'exited', code }));
+      if (worker === undefined) return settle({ type: 'not_started', reason: failure?.message ?? '' });
+      worker.once('exit', (code, signal) => settle(signal ? { type: 'killed', signal } : { type: 'exited', code }));
       // Without a pid: EAGAIN or ENOMEM, no process was started. With one: a message could not be sent; `exit` covers
       // that.
       worker.on('error', (error) => {
-        if (worker.process.pid === undefined) settle({ is: 'not_started', reason: error.message });
+        if (worker.process.pid === undefined) settle({ type: 'not_started', reason: error.message });
       });
     });
     worker?.on('message', (raw) => {
       const message = readMessage<ToWrapper>(raw);
       if (message === undefined) return;
-      if (message.say === 'hello') this.tell({ say: 'begin', role, release, wrapperPid: process.pid });
+      if (message.say === 'hello') this.send({ say: 'begin', role, release, wrapperPid: process.pid });
       if (message.say === 'failed') {
-        this.#complaint = message.reason;
+        this.#failureReason = message.reason;
         this.hasRefused = message.isFinal === true;
       }
-      if (message.say === 'stopping') this.wasTold = true;
+      if (message.say === 'stopping') this.wasToldToStop = true;
       if (message.say === 'serving') {
         this.url = message.url;
         this.healthUrl = message.healthUrl;
@@ -114,23 +114,23 @@ export class Child {
     return this.servingSince === undefined ? undefined : performance.now() - this.servingSince;
   }
 
-  get complaint(): string | undefined {
-    return this.#complaint;
+  get failureReason(): string | undefined {
+    return this.#failureReason;
   }
 
-  tell(message: ToServer): void {
+  send(message: ToServer): void {
     if (this.#worker?.isConnected() === true) this.#worker.send(message, () => undefined);
   }
 
   /** Resolves with `true` when the server sends that message, with `false` when it ends or `limitMs` is over. */
-  async says(say: Exclude<Say, 'switch' | 'note'>, limitMs: number): Promise<boolean> {
+  async waitFor(say: Exclude<MessageName, 'switch' | 'note'>, limitMs: number): Promise<boolean> {
     if (this.isGone) return false;
     const over = new AbortController();
-    const said = new Promise<boolean>((resolve) => { this.#waiting.push({ say, resolve }); });
+    const sent = new Promise<boolean>((resolve) => { this.#waiting.push({ say, resolve }); });
     const late = sleep(limitMs, false, { signal: over.signal }).catch(() => false);
-    const isSaid = await Promise.race([said, late]);
+    const isSent = await Promise.race([sent, late]);
     over.abort();
-    return isSaid;
+    return isSent;
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -140,7 +140,7 @@ export class Child {
   /** Tells the server to stop, and kills it (SIGKILL) if it still runs after `graceMs`. Resolves when it is gone. */
   async end(graceMs: number): Promise<Ending> {
     const overdue = setTimeout(() => this.signal('SIGKILL'), graceMs);
-    if (process.platform === 'win32') this.tell({ say: 'stop' });
+    if (process.platform === 'win32') this.send({ say: 'stop' });
     else this.signal('SIGTERM');
     try {
       return await this.ended;

@@ -12,22 +12,22 @@ import type { Probation, Release } from '../update/versions/version-state.ts';
  * on the decision.
  */
 export type Ending =
-  | { readonly is: 'exited'; readonly code: number }
-  | { readonly is: 'killed'; readonly signal: string }
+  | { readonly type: 'exited'; readonly code: number }
+  | { readonly type: 'killed'; readonly signal: string }
   /** The program could not be started; there is no process. */
-  | { readonly is: 'not_started'; readonly reason: string }
-  | { readonly is: 'not_ready'; readonly afterMs: number }
-  | { readonly is: 'unhealthy'; readonly reason: string };
+  | { readonly type: 'not_started'; readonly reason: string }
+  | { readonly type: 'not_ready'; readonly afterMs: number }
+  | { readonly type: 'unhealthy'; readonly reason: string };
 
 /** The server that ended, and the circumstances. */
-export interface Ended {
+export interface EndedServer {
   readonly ending: Ending;
   readonly version: Release;
   readonly isInProbation: boolean;
   /** The wrapper was told to stop. */
   readonly isStopping: boolean;
   /** The server reported that it had been told to stop. */
-  readonly wasTold: boolean;
+  readonly wasToldToStop: boolean;
   /** The release to roll back to; `undefined`: none. */
   readonly previous: Release | undefined;
   /** The current release, as just read from disk; `undefined`: none is installed. */
@@ -45,16 +45,16 @@ export interface Ended {
   readonly hasServed: boolean;
 }
 
-export type Decision =
-  | { readonly is: 'stop'; readonly exitCode: number }
+export type RestartDecision =
+  | { readonly type: 'stop'; readonly exitCode: number }
   /** Starts the same version again. `crashes`: the new count. */
-  | { readonly is: 'restart'; readonly afterMs: number; readonly crashes: number }
+  | { readonly type: 'restart'; readonly afterMs: number; readonly crashes: number }
   /** At once. `from` is marked bad with the given reason. */
-  | { readonly is: 'roll_back'; readonly from: string; readonly to: Release; readonly reason: string }
+  | { readonly type: 'roll_back'; readonly from: string; readonly to: Release; readonly reason: string }
   /** At once. */
-  | { readonly is: 'switch'; readonly to: Release };
+  | { readonly type: 'switch'; readonly to: Release };
 
-export interface Timing {
+export interface WrapperTimings {
   /** Delay after a first crash, before jitter; it doubles with each crash. */
   readonly firstDelayMs: number;
   readonly longestDelayMs: number;
@@ -77,7 +77,7 @@ export interface Timing {
  */
 export const mostRefusals = 8;
 
-export const defaultTiming: Timing = {
+export const defaultTimings: WrapperTimings = {
   firstDelayMs: 500,
   longestDelayMs: 60_000,
   healthyMs: 60_000,
@@ -91,20 +91,20 @@ export const defaultTiming: Timing = {
 export interface DecideOptions {
   /** Random number from 0 up to, but not including, 1. */
   readonly random: () => number;
-  /** Default {@link defaultTiming}. */
-  readonly timing?: Timing;
+  /** Default {@link defaultTimings}. */
+  readonly timing?: WrapperTimings;
 }
 
 /** Decides what follows the end of a server. */
-export function decide(ended: Ended, options: DecideOptions): Decision {
+export function decideRestart(ended: EndedServer, options: DecideOptions): RestartDecision {
   const { ending } = ended;
-  if (ended.isStopping) return { is: 'stop', exitCode: exitCodeOf(ending) };
-  switch (ending.is) {
+  if (ended.isStopping) return { type: 'stop', exitCode: exitCodeOf(ending) };
+  switch (ending.type) {
     case 'exited':
       // In probation, exiting on its own is a fault like any other.
-      if (ending.code === 0 && (ended.wasTold || !ended.isInProbation)) return { is: 'stop', exitCode: 0 };
+      if (ending.code === 0 && (ended.wasToldToStop || !ended.isInProbation)) return { type: 'stop', exitCode: 0 };
       if (ending.code === replacedExitCode && ended.next !== undefined && ended.next !== ended.version) {
-        return { is: 'switch', to: ended.next };
+        return { type: 'switch', to: ended.next };
       }
       return afterFault(ended, options);
     case 'killed':
@@ -121,7 +121,7 @@ export function decide(ended: Ended, options: DecideOptions): Decision {
  *
  * @param crashes Crashes in a row, including this one.
  */
-export function restartDelayMs(crashes: number, { random, timing = defaultTiming }: DecideOptions): number {
+export function restartDelayMs(crashes: number, { random, timing = defaultTimings }: DecideOptions): number {
   const wholeMs = Math.min(timing.longestDelayMs, timing.firstDelayMs * 2 ** Math.max(0, crashes - 1));
   return wholeMs / 2 + random() * wholeMs / 2;
 }
@@ -145,7 +145,7 @@ export interface Proving {
  * the clock says, the probation lasts at most `probationMs` from now, and at least long enough to catch a version that
  * crashes early.
  */
-export function probationEnds(state: Proving, now: Moment, timing: Timing = defaultTiming): number | undefined {
+export function probationEnds(state: Proving, now: Moment, timing: WrapperTimings = defaultTimings): number | undefined {
   if (state.probation === null) return undefined;
   const { probationMs } = timing;
   const leftMs = probationMs - (now.wall - state.probation.startedAt) * 1000;
@@ -156,7 +156,7 @@ export function probationEnds(state: Proving, now: Moment, timing: Timing = defa
 /** Describes the ending, for the log and as the reason of a roll-back. */
 export function describeEnding(ending: Ending, upMs: number | undefined): string {
   const when = upMs === undefined ? 'before it was ready' : `${inSeconds(upMs)} after it was ready`;
-  switch (ending.is) {
+  switch (ending.type) {
     case 'exited':
       return `it exited with code ${ending.code} ${when}`;
     case 'killed':
@@ -170,22 +170,22 @@ export function describeEnding(ending: Ending, upMs: number | undefined): string
   }
 }
 
-function afterFault(ended: Ended, options: DecideOptions): Decision {
+function afterFault(ended: EndedServer, options: DecideOptions): RestartDecision {
   const { version, previous, ending, upMs } = ended;
   const canRollBack = ended.isInProbation && previous !== undefined && previous !== version;
   if (canRollBack && version !== null) {
-    return { is: 'roll_back', from: version, to: previous, reason: describeEnding(ending, upMs) };
+    return { type: 'roll_back', from: version, to: previous, reason: describeEnding(ending, upMs) };
   }
   const hasGivenUp = ended.refusals >= (ended.hasServed ? mostRefusals : 1);
-  if (hasGivenUp && ending.is === 'exited') return { is: 'stop', exitCode: ending.code };
-  const { healthyMs } = options.timing ?? defaultTiming;
+  if (hasGivenUp && ending.type === 'exited') return { type: 'stop', exitCode: ending.code };
+  const { healthyMs } = options.timing ?? defaultTimings;
   const crashes = upMs !== undefined && upMs >= healthyMs ? 1 : ended.crashes + 1;
-  return { is: 'restart', afterMs: restartDelayMs(crashes, options), crashes };
+  return { type: 'restart', afterMs: restartDelayMs(crashes, options), crashes };
 }
 
 /** Exit code of a wrapper that was told to stop: a server that ended by a stop signal is no failure. */
 function exitCodeOf(ending: Ending): number {
-  switch (ending.is) {
+  switch (ending.type) {
     case 'exited':
       return ending.code === replacedExitCode ? 0 : ending.code;
     case 'killed':

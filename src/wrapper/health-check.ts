@@ -17,23 +17,23 @@ const maxHeaderSize = 16 * 1024;
  * `unknown`: the check says nothing about the server, for example because it has too many clients, or because the
  * machine has no descriptors left.
  */
-export type Finding =
-  | { readonly is: 'well' }
+export type HealthResult =
+  | { readonly type: 'healthy' }
   /** `isSilent`: no answer arrived in time. */
-  | { readonly is: 'ill'; readonly why: string; readonly isSilent?: boolean }
-  | { readonly is: 'unknown'; readonly why: string };
+  | { readonly type: 'unhealthy'; readonly why: string; readonly isSilent?: boolean }
+  | { readonly type: 'unknown'; readonly why: string };
 
 /** @param url URL of the health endpoint. */
-export async function examine(url: string, limitMs: number): Promise<Finding> {
+export async function checkHealth(url: string, limitMs: number): Promise<HealthResult> {
   try {
     const { status, text } = await ask(new URL(localAddress(url)), limitMs);
-    if (status === 503) return { is: 'unknown', why: 'it answered with status 503' };
-    if (status !== 200) return { is: 'ill', why: `it answered with status ${status}` };
-    return isWell(text) ? { is: 'well' } : { is: 'ill', why: 'it did not answer {"status":"ok"}' };
+    if (status === 503) return { type: 'unknown', why: 'it answered with status 503' };
+    if (status !== 200) return { type: 'unhealthy', why: `it answered with status ${status}` };
+    return isHealthy(text) ? { type: 'healthy' } : { type: 'unhealthy', why: 'it did not answer {"status":"ok"}' };
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
-    if (error instanceof SilenceError) return { is: 'ill', why: message, isSilent: true };
-    return { is: ownFaults.includes(code) ? 'unknown' : 'ill', why: message };
+    if (error instanceof SilenceError) return { type: 'unhealthy', why: message, isSilent: true };
+    return { type: ownFaults.includes(code) ? 'unknown' : 'unhealthy', why: message };
   }
 }
 
@@ -46,7 +46,7 @@ const ownFaults: readonly string[] = [
   'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN',
 ];
 
-function isWell(text: string): boolean {
+function isHealthy(text: string): boolean {
   try {
     return (JSON.parse(text) as { status?: unknown } | null)?.status === 'ok';
   } catch {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compareVersions, isVersion } from '../../../src/update/versions/version.ts';
+import { compareVersions, isVersion } from '../../../src/update/versions/semver.ts';
 
 /** Each comes before the next; those of one line are equal. */
 const ordered: readonly (readonly string[])[] = [

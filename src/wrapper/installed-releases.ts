@@ -5,14 +5,14 @@
 import { join } from 'node:path';
 import type { Log } from '../base/log.ts';
 import { isOwn } from '../process/state/state-directory.ts';
-import { compareVersions } from '../update/versions/version.ts';
+import { compareVersions } from '../update/versions/semver.ts';
 import { isBad, parseVersionState, type Release, type VersionState } from '../update/versions/version-state.ts';
-import { Versions } from '../update/versions/versions.ts';
+import { Versions } from '../update/versions/version-store.ts';
 
 /** Number of versions kept. */
 const keptVersions = 2;
 
-export class Releases {
+export class InstalledReleases {
   readonly #versions: Versions;
   readonly #log: Log;
   /** State changes that could not be written yet. */

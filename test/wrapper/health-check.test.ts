@@ -6,22 +6,22 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test from 'node:test';
 import { promisify } from 'node:util';
-import { examine } from '../../src/wrapper/health.ts';
+import { checkHealth } from '../../src/wrapper/health-check.ts';
 
-const healthModule = new URL('../../src/wrapper/health.ts', import.meta.url).href;
+const healthModule = new URL('../../src/wrapper/health-check.ts', import.meta.url).href;
 
-test('examine() takes usual headers whatever NODE_OPTIONS say of their size', async (t) => {
+test('checkHealth() takes usual headers whatever NODE_OPTIONS say of their size', async (t) => {
   const server = createServer((_, response) => {
-    response.setHeader('Server-Timing', 'a'.repeat(200));
+    response.setHeader('Server-WrapperTimings', 'a'.repeat(200));
     response.end('{"status":"ok"}');
   });
   t.after(() => { server.close(); });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/health`;
-  assert.deepEqual(await examine(url, 30_000), { is: 'well' });
-  const program = `import { examine } from '${healthModule}'; console.log(JSON.stringify(await examine('${url}', 30_000)));`;
+  assert.deepEqual(await checkHealth(url, 30_000), { type: 'healthy' });
+  const program = `import { checkHealth } from '${healthModule}'; console.log(JSON.stringify(await checkHealth('${url}', 30_000)));`;
   const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
     env: { ...process.env, NODE_OPTIONS: '--max-http-header-size=20' },
   });
-  assert.deepEqual(JSON.parse(stdout), { is: 'well' });
+  assert.deepEqual(JSON.parse(stdout), { type: 'healthy' });
 });
