@@ -141,7 +141,9 @@ function selectRequest(
       hint: `See: sidecar permissions ${job}`,
     });
   }
-  if (others.length > 0) throw new CommandError(`Cannot tell which one "${first}" is: ${begins.length} ids begin with that`);
+  if (others.length > 0) {
+    throw new CommandError(`Cannot tell which one "${first}" is: ${begins.length} ids begin with that`);
+  }
   return [request, second];
 }
 
