@@ -98,7 +98,7 @@ async function followFrom(
   sidecar: Sidecar, id: JobId, { from, output }: { from: Position; output: JobOutput }, values: LogsOptions,
 ): Promise<void> {
   const wanted = streamsOf(values);
-  const { onLost, onFound } = lostServerNotice('lost the server, reconnecting');
+  const { onLost, onFound } = lostServerNotice('lost the server, looking for it again');
   for await (const event of sidecar.jobs.follow(id, { from, reconnectMs: reconnectTimeoutMs, onLost })) {
     onFound();
     if (event.type === 'output' && !wanted.includes(event.stream)) continue;
